@@ -1,0 +1,49 @@
+"""The command line: `asd-monitor`.
+
+Each command lives in a module of its own and imports what it needs when it is called,
+so that `asd-monitor --version` and completion stay quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from asd_monitor import __version__
+from asd_monitor.errors import AsdMonitorError
+
+app = typer.Typer(
+    name="asd-monitor",
+    help="Listens to machines day and night and tells when one sounds wrong.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer hands the flag over like this
+    if wanted:
+        typer.echo(f"asd-monitor {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; an error that is told to the user has no traceback."""
+    try:
+        app()
+    except AsdMonitorError as error:
+        typer.echo(f"asd-monitor: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
