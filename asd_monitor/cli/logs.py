@@ -1,0 +1,108 @@
+"""How the log looks: readable on a terminal, JSON Lines in systemd's journal.
+
+Everything goes to stderr; results are on stdout.  What libraries log through the
+standard library comes out in the same shape.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, TextIO
+
+import structlog
+import typer
+from structlog.typing import Processor
+
+
+class LogFormat(StrEnum):
+    """Shapes of a log line."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+LogFormatOption = Annotated[
+    LogFormat | None,
+    typer.Option(
+        "--log-format",
+        help="Shape of the log on stderr.",
+        show_default="text; json under systemd",
+    ),
+]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")]
+
+# sd-daemon(3): journald takes "<N>" at the start of a line for its priority
+_PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
+
+
+def configure_logs(log_format: LogFormat | None = None, *, verbose: bool = False) -> None:
+    """Send the log of structlog and of the standard library to stderr."""
+    journal = is_journal(sys.stderr, os.environ)
+    if log_format is None:
+        log_format = LogFormat.JSON if journal or _is_service(os.environ) else LogFormat.TEXT
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.PositionalArgumentsFormatter(),
+    ]
+    last: list[Processor] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if log_format is LogFormat.JSON:
+        shared.append(structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"))
+        last += [
+            structlog.processors.format_exc_info,
+            structlog.processors.EventRenamer("message"),
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ]
+    else:
+        shared.append(structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False))
+        last.append(
+            structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                pad_event_to=0,
+                pad_level=False,
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+        )
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = _JournalFormatter if journal else structlog.stdlib.ProcessorFormatter
+    handler.setFormatter(formatter(foreign_pre_chain=shared, processors=last))
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(logging.DEBUG if verbose else logging.INFO)
+    for library in ("asyncio", "amqtt", "transitions"):
+        logging.getLogger(library).setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=False,
+    )
+
+
+def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
+    """Return whether `stream` is connected to systemd's journal (systemd.exec(5))."""
+    try:
+        status = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environment.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def _is_service(environment: Mapping[str, str]) -> bool:
+    # INVOCATION_ID alone is inherited by every shell of a desktop session
+    return "INVOCATION_ID" in environment and environment.get("SYSTEMD_EXEC_PID") == str(
+        os.getpid()
+    )
+
+
+class _JournalFormatter(structlog.stdlib.ProcessorFormatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return f"<{_PRIORITIES.get(record.levelname.lower(), 6)}>{super().format(record)}"
