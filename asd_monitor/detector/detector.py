@@ -1,0 +1,65 @@
+"""A machine's fitted detector: windows in, verdicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asd_monitor.detector.fusion import fuse
+from asd_monitor.detector.tail import Tail
+from asd_monitor.detector.views import View
+from asd_monitor.features.front_end import FrontEnd
+from asd_monitor.features.windows import Window
+from asd_monitor.records import WindowScore
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Detector:
+    """Views, their fusion and its calibration."""
+
+    front_end: FrontEnd
+    views: tuple[View, ...]
+    tail: Tail  # of the fused score
+    idle_dbfs: tuple[float, float] | None  # levels at which the normals have shown it off
+
+    @property
+    def window_s(self) -> float:
+        """Seconds of one window."""
+        return self.front_end.window_s
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from one window to the next."""
+        return self.front_end.hop_s
+
+    @property
+    def rate_hz(self) -> int:
+        """Rate that the sound is brought to."""
+        return self.front_end.rate_hz
+
+    def judge(self, windows: Sequence[Window]) -> list[WindowScore]:
+        """Score windows; high is anomalous."""
+        if not windows:
+            return []
+        by_view = np.stack([view.score(windows) for view in self.views], axis=1)
+        fused = fuse(by_view)
+        scores = self.tail.score(fused)
+        names = [view.kind.name for view in self.views]
+        return [
+            WindowScore(
+                start=window.start,
+                end=window.end,
+                score=float(scores[row]),
+                fused=float(fused[row]),
+                views=dict(zip(names, by_view[row].tolist(), strict=True)),
+                rms_dbfs=window.rms_dbfs,
+                idle=self.is_idle(window.rms_dbfs),
+            )
+            for row, window in enumerate(windows)
+        ]
+
+    def is_idle(self, rms_dbfs: float) -> bool:
+        """Tell whether this level lies where the normals have shown the machine off."""
+        return self.idle_dbfs is not None and self.idle_dbfs[0] <= rms_dbfs <= self.idle_dbfs[1]

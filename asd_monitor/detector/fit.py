@@ -1,0 +1,96 @@
+"""Normals → detector.
+
+Every view is calibrated by the scores of windows that it was not fitted on: the normals
+are cut into blocks of time, the blocks dealt to folds in their order, and each fold is
+scored by what was fitted on the others.  Single windows are never held out, since their
+neighbours share their sound.  The views that ship are then fitted on all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_monitor.detector.backends import Floats
+from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.fusion import fuse
+from asd_monitor.detector.idle import idle_region
+from asd_monitor.detector.spans import Spans
+from asd_monitor.detector.tail import Tail
+from asd_monitor.detector.views import VIEW_KINDS, View, ViewKind, vectors_of
+from asd_monitor.features.front_end import FrontEnd
+from asd_monitor.features.windows import Window
+
+FOLDS = 5
+BLOCK_S = 10.0
+FEWEST_WINDOWS = 20
+
+Stretch = Sequence[Window]
+"""The windows of one gapless stretch of sound, in order; starts count at ``rate_hz``."""
+
+
+def fit_detector(stretches: Sequence[Stretch], front_end: FrontEnd, rate_hz: int) -> Detector:
+    """Fit a detector to the normals; ``rate_hz`` is that of the windows' sample indices.
+
+    Raises ValueError when fewer than 20 windows are left while the machine runs.
+    """
+    windows = [window for stretch in stretches for window in stretch]
+    idle_dbfs = idle_region([window.rms_dbfs for window in windows]) if windows else None
+    running = running_only(stretches, idle_dbfs)
+    windows = [window for stretch in running for window in stretch]
+    if len(windows) < FEWEST_WINDOWS:
+        raise ValueError(f"{len(windows)} windows of a running machine: too few to learn from")
+    spans = Spans.of(running)
+    folds = folds_of(running, rate_hz)
+    views, held_out = [], []
+    for kind in VIEW_KINDS:
+        raw = held_out_scores(kind, windows, spans, folds)
+        view = View(kind, kind.fit(vectors_of(windows, kind.feature), spans), Tail.fit(raw))
+        views.append(view)
+        held_out.append(view.tail.score(raw))
+    tail = Tail.fit(fuse(np.stack(held_out, axis=1)))
+    return Detector(front_end, tuple(views), tail, idle_dbfs)
+
+
+def running_only(
+    stretches: Sequence[Stretch], idle_dbfs: tuple[float, float] | None
+) -> list[Stretch]:
+    """Return the stretches without the windows in which the machine is off."""
+    if idle_dbfs is None:
+        return list(stretches)
+    low, high = idle_dbfs
+    return [
+        [window for window in stretch if not low <= window.rms_dbfs <= high]
+        for stretch in stretches
+    ]
+
+
+def folds_of(stretches: Sequence[Stretch], rate_hz: int) -> npt.NDArray[np.int64]:
+    """Return the fold (n,) of each window: whole blocks of time, in their order."""
+    blocks: list[int] = []
+    block = 0
+    for stretch in stretches:
+        begun = stretch[0].start if stretch else 0
+        for window in stretch:
+            if window.start - begun >= BLOCK_S * rate_hz:
+                block, begun = block + 1, window.start
+            blocks.append(block)
+        block += 1
+    numbers = np.unique(np.array(blocks), return_inverse=True)[1]
+    count = int(numbers.max()) + 1
+    return np.asarray(numbers * min(FOLDS, count) // count)
+
+
+def held_out_scores(
+    kind: ViewKind, windows: Sequence[Window], spans: Spans, folds: npt.NDArray[np.int64]
+) -> Floats:
+    """Return each window's raw score (n,) by a back end that heard none of its sound."""
+    vectors = vectors_of(windows, kind.feature)
+    raw = np.zeros(len(vectors))
+    for fold in np.unique(folds):
+        out = folds == fold
+        kept = np.flatnonzero(~spans.touching(out))
+        raw[out] = kind.fit(vectors[kept], spans.take(kept)).score(vectors[out])
+    return raw

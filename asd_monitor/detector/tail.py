@@ -1,0 +1,73 @@
+"""Raw scores → probability of a score at least as high among the normals.
+
+The bulk is counted; the tail is a generalised Pareto distribution fitted to the peaks over
+a high threshold (Pickands 1975; Siffer et al., KDD 2017, for its use on streams), so that
+it goes on beyond the highest normal ever heard.  Few peaks cannot tell the tail's shape:
+it is drawn towards a slightly heavy one, and never let below the exponential, whose
+bounded cousins would call a score just past the normals impossible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+HIGHEST = 12.0  # −log10 p; beyond it no fit means anything
+TAIL_SHARE = 0.1
+PRIOR_SHAPE, PRIOR_PEAKS = 0.1, 30.0  # as if 30 peaks had shown this shape
+SHAPE_LIMIT = 0.5
+KNOTS = 19  # of the counted part
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Survival function of the normals' scores."""
+
+    knots: tuple[float, ...]  # scores at survival 1 … TAIL_SHARE, evenly in probability
+    shape: float  # γ ≥ 0
+    scale: float  # σ > 0
+
+    @classmethod
+    def fit(cls, scores: npt.ArrayLike) -> Self:
+        """Fit to held-out scores of normals (n,), n ≥ 10."""
+        ordered = np.sort(np.asarray(scores, np.float64))
+        knots = np.quantile(ordered, np.linspace(0.0, 1.0 - TAIL_SHARE, KNOTS))
+        peaks = ordered[ordered > knots[-1]] - knots[-1]
+        spread = max(float(np.ptp(ordered)), 1e-9)
+        if len(peaks) < 2:
+            return cls(tuple(knots.tolist()), PRIOR_SHAPE, spread / 3)
+        mean, variance = float(peaks.mean()), float(peaks.var(ddof=1))
+        by_moments = 0.5 * (1.0 - mean**2 / max(variance, 1e-300))
+        weight = len(peaks) / (len(peaks) + PRIOR_PEAKS)
+        shape = weight * by_moments + (1.0 - weight) * PRIOR_SHAPE
+        shape = min(SHAPE_LIMIT, max(0.0, shape))
+        scale = max(mean * (1.0 - shape), 1e-3 * spread)  # E[peak] = σ / (1 − γ)
+        return cls(tuple(knots.tolist()), shape, scale)
+
+    def score(self, raw: npt.ArrayLike) -> Floats:
+        """Return −log10 P(a normal scores at least this), 0 … 12."""
+        raw = np.asarray(raw, np.float64)
+        knots = np.asarray(self.knots)
+        survival = np.interp(raw, knots, np.linspace(1.0, TAIL_SHARE, len(knots)))
+        beyond = np.maximum(raw - knots[-1], 0.0) / self.scale
+        if self.shape > 1e-6:
+            beyond = np.log1p(self.shape * beyond) / self.shape
+        return np.minimum(HIGHEST, -np.log10(survival) + beyond / np.log(10.0))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the parameters for a manifest."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, parameters: dict[str, Any]) -> Self:
+        """Make it anew; raises KeyError or ValueError on parameters that are none."""
+        knots = tuple(float(knot) for knot in parameters["knots"])
+        shape, scale = float(parameters["shape"]), float(parameters["scale"])
+        if len(knots) < 2 or shape < 0 or scale <= 0 or list(knots) != sorted(knots):
+            raise ValueError("not the parameters of a tail")
+        return cls(knots, shape, scale)

@@ -1,0 +1,70 @@
+"""The views: ways of looking at a window, each one thing that a person could name.
+
+A view is a feature of the window and a back end that knows the normals' vectors of it.
+Its raw score is calibrated by the tail of its own scores on held-out normals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asd_monitor.detector.backends import (
+    BackEnd,
+    Floats,
+    Largest,
+    Mahalanobis,
+    Neighbour,
+    Residual,
+    Vectors,
+)
+from asd_monitor.detector.spans import Spans
+from asd_monitor.detector.tail import Tail
+from asd_monitor.features.windows import Window
+
+
+@dataclass(frozen=True, slots=True)
+class ViewKind:
+    """What a view looks at, and how it says that something is new there."""
+
+    name: str
+    feature: str
+    back_end: type[BackEnd]
+    hears: str  # for reports
+
+    def fit(self, normals: Vectors, spans: Spans) -> BackEnd:
+        """Fit the back end to the normals' vectors (n, d)."""
+        return self.back_end.fit(normals, spans)
+
+
+VIEW_KINDS = (
+    ViewKind("level", "level", Neighbour, "louder or quieter than ever"),
+    ViewKind("spectrum", "spectrum", Mahalanobis, "another colour of the sound"),
+    ViewKind("tone", "tone", Residual, "a tonal line that came, went or moved"),
+    ViewKind("texture", "texture", Neighbour, "another roughness or sparseness of the sound"),
+    ViewKind("rhythm", "rhythm", Mahalanobis, "another beat, knock or modulation"),
+    ViewKind("pattern", "pattern", Residual, "unknown local shapes in the spectrogram"),
+    ViewKind("change", "change", Largest, "bands that flutter more or less than before"),
+    ViewKind("peaks", "peaks", Mahalanobis, "an unknown loudest spectrum, such as a click's"),
+    ViewKind("spread", "spread", Mahalanobis, "bands that vary more or less within the window"),
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class View:
+    """A fitted and calibrated view."""
+
+    kind: ViewKind
+    back_end: BackEnd
+    tail: Tail
+
+    def score(self, windows: Sequence[Window]) -> Floats:
+        """Return −log10 of the tail probability (n,) of each window, 0 … 12."""
+        return self.tail.score(self.back_end.score(vectors_of(windows, self.kind.feature)))
+
+
+def vectors_of(windows: Sequence[Window], feature: str) -> Vectors:
+    """Return the windows' vectors of a feature (n, d)."""
+    return np.stack([window.features[feature] for window in windows])

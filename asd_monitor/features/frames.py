@@ -1,0 +1,66 @@
+"""A stream of samples → overlapping frames and their power spectra, each computed once.
+
+No padding and no centring: frame ``k`` covers the samples from ``k · hop`` on, counted
+from the beginning of the stream, however the stream is cut into pieces.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_monitor.records import Samples
+
+Matrix = npt.NDArray[np.float32]
+
+
+class PowerSpectra:
+    """Hann-windowed power spectra of a stream."""
+
+    def __init__(self, frame: int, hop: int) -> None:
+        self.frame, self.hop = frame, hop
+        self._hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frame) / frame)).astype(np.float32)
+        self._rest = np.zeros(0, np.float32)
+
+    def push(self, samples: Samples) -> Matrix:
+        """Return the spectra (frames, frame // 2 + 1) that these samples complete."""
+        pending = np.concatenate([self._rest, samples])
+        count = max(0, (len(pending) - self.frame) // self.hop + 1)
+        if not count:
+            self._rest = pending
+            return np.zeros((0, self.frame // 2 + 1), np.float32)
+        self._rest = pending[count * self.hop :].copy()
+        frames = np.lib.stride_tricks.sliding_window_view(pending, self.frame)[:: self.hop][:count]
+        spectra = np.fft.rfft(frames * self._hann)
+        return spectra.real**2 + spectra.imag**2
+
+
+class History:
+    """The newest rows of a frame-wise feature, addressed by the samples that they cover."""
+
+    def __init__(self, frame: int, hop: int) -> None:
+        self._frame, self._hop = frame, hop
+        self._rows: list[Matrix] = []
+        self._first = 0  # index of the oldest row kept
+
+    def push(self, rows: Matrix) -> None:
+        """Add the next rows."""
+        if len(rows):
+            self._rows.append(rows)
+
+    def between(self, start: int, end: int) -> Matrix:
+        """Return the rows whose frames lie wholly within the samples ``start`` … ``end``."""
+        first = -(-start // self._hop) - self._first
+        last = (end - self._frame) // self._hop - self._first
+        if len(self._rows) > 1:
+            self._rows = [np.concatenate(self._rows)]
+        return self._rows[0][first : last + 1]
+
+    def forget(self, before: int) -> None:
+        """Drop the rows whose frames begin before this sample."""
+        if not self._rows:
+            return
+        self._rows = [np.concatenate(self._rows)] if len(self._rows) > 1 else self._rows
+        drop = min(len(self._rows[0]), max(0, -(-before // self._hop) - self._first))
+        self._rows = [self._rows[0][drop:]]
+        self._first += drop
