@@ -1,0 +1,131 @@
+"""Quantities as people write them: `1 per month`, `30m`, `2 GB`, and the ids of machines.
+
+Every parser raises `UsageError` with what is wrong and the mend; none guesses.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+
+from asd_monitor.errors import UsageError
+
+DAY_S = 86400.0
+PERIOD_S = {
+    "minute": 60.0,
+    "hour": 3600.0,
+    "day": DAY_S,
+    "week": 7 * DAY_S,
+    "month": 365.25 / 12 * DAY_S,
+    "year": 365.25 * DAY_S,
+}
+_DURATION_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": DAY_S}
+_SIZE = {"": 1, "B": 1}
+_SIZE |= {f"{prefix}B": 1000**power for power, prefix in enumerate("kMGT", start=1)}
+_SIZE |= {f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", start=1)}
+
+ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+_NUMBER = r"(\d{1,15}(?:\.\d{1,15})?)"
+_BUDGET = re.compile(rf"{_NUMBER} +(?:per|/) +(?:(\d{{1,4}}) +)?([a-z]+?)s?")
+_DURATION = re.compile(rf"{_NUMBER} *([a-z]+)")
+_SIZE_TEXT = re.compile(rf"{_NUMBER} *([A-Za-z]*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """So many events are accepted in so many seconds."""
+
+    allowed: float
+    period_s: float
+    text: str = field(compare=False)  # as the user wrote it
+
+    def __str__(self) -> str:
+        return self.text
+
+    @property
+    def per_second(self) -> float:
+        """The accepted rate, in events a second."""
+        return self.allowed / self.period_s
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """A span of time."""
+
+    seconds: float
+    text: str = field(compare=False)  # as the user wrote it
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def parse_budget(text: object) -> Budget:
+    """Read `1 per month`, `2 per week`, `1 per 2 years`.
+
+    Between one a minute and one in a hundred years: rarer than that the scores end, and
+    more often than that is no alarm.  Raises `UsageError`.
+    """
+    mend = "write how many you accept in how long, such as `1 per month`"
+    match = _BUDGET.fullmatch(text.strip().lower()) if isinstance(text, str) else None
+    if match is None or match[3] not in PERIOD_S:
+        raise UsageError(f"{_quote(text)} is not a budget: {mend} (hour, day, week, month, year)")
+    allowed, period_s = float(match[1]), int(match[2] or 1) * PERIOD_S[match[3]]
+    if allowed == 0 or period_s == 0:
+        raise UsageError(
+            f"{_quote(text)}: a rule that never errs never alarms: {mend} or `1 per year`"
+        )
+    budget = Budget(allowed, period_s, str(text).strip())
+    if not 1 / (100 * PERIOD_S["year"]) <= budget.per_second <= 1 / 60:
+        raise UsageError(f"{_quote(text)} lies outside `1 per minute` … `1 per 100 years`: {mend}")
+    return budget
+
+
+def parse_duration(text: object) -> Duration:
+    """Read `90s`, `30m`, `2h`, `1d`.  Raises `UsageError`."""
+    match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None or match[2] not in _DURATION_S:
+        raise UsageError(
+            f"{_quote(text)} is not a duration: write a number and s, m, h or d, such as `30m`"
+        )
+    return Duration(float(match[1]) * _DURATION_S[match[2]], str(text).strip())
+
+
+def parse_size(text: object) -> int:
+    """Read `2 GB`, `500 MB`, `1 GiB` or a number of bytes.  Raises `UsageError`."""
+    if isinstance(text, int) and not isinstance(text, bool):
+        text = str(text)
+    match = _SIZE_TEXT.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None or match[2] not in _SIZE:
+        raise UsageError(
+            f"{_quote(text)} is not a size: write a number and kB, MB, GB or TB, such as `2 GB`"
+        )
+    return math.floor(float(match[1]) * _SIZE[match[2]])
+
+
+def format_size(size: int) -> str:
+    """Write bytes in the largest decimal unit that divides them: `2 GB`."""
+    for unit in ("TB", "GB", "MB", "kB"):
+        if size and size % _SIZE[unit] == 0:
+            return f"{size // _SIZE[unit]} {unit}"
+    return f"{size} B"
+
+
+def check_id(text: str) -> str:
+    """Return the id of a machine or a box unchanged; it becomes a folder and a topic level.
+
+    Raises `UsageError`.
+    """
+    if text == "box":
+        raise UsageError("'box' cannot be an id, the topics of the box use it: choose another")
+    if not re.fullmatch(ID_PATTERN, text):
+        raise UsageError(
+            f"{_quote(text)} cannot be an id: use up to 64 letters, digits, '_', '.' and '-',"
+            " the first a letter or digit"
+        )
+    return text
+
+
+def _quote(value: object) -> str:
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:57] + "…" + text[-2:]

@@ -1,0 +1,135 @@
+"""What is said of a setting that is wrong: the fault and the mend."""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from typing import Any
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from asd_monitor.config.settings import Config, Machine, Section
+from asd_monitor.config.yaml_text import Path as KeyPath
+
+
+def dotted(path: KeyPath) -> str:
+    """Return `machines.fan01.alarm`."""
+    return ".".join(str(part) for part in path)
+
+
+def what(details: ErrorDetails, raw: str | None = None) -> str:
+    """Say what is wrong with a value, and the mend."""
+    kind, limits = details["type"], details.get("ctx", {})
+    given = raw if raw is not None else details["input"]
+    shown = f"{given!r}" if isinstance(given, str) else _kind_of(given)
+    such = f"such as `{example(details['loc'])}`"
+    if kind == "told":
+        return str(details["msg"])
+    wanted = {
+        "string_type": "text",
+        "int_type": "a whole number",
+        "float_type": "a number",
+        "finite_number": "a finite number",
+        "bool_type": "true or false",
+        "path_type": "the path of a file",
+        "model_type": "keys with values",
+        "dict_type": "keys with values",
+        "mapping_type": "keys with values",
+    }.get(kind)
+    if kind in {"string_type", "path_type"} and isinstance(given, str):
+        return f'{given} is not text here: put it in quotes, "{given}"'
+    if wanted:
+        return f"{shown} is not {wanted}: write {wanted}, {such}"
+    for limit, words in _LIMITS.items():
+        if limit in limits:
+            return f"{shown} is out of range: write {words} {limits[limit]:g}, {such}"
+    if kind in {"too_short", "string_too_short"}:
+        return f"this is empty: write something, {such}"
+    return f"{shown}: {details['msg']}: write {such.removeprefix('such as ')}"
+
+
+_LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
+
+
+def _kind_of(value: object) -> str:
+    if isinstance(value, dict):
+        return "a group of keys"
+    if isinstance(value, list):
+        return "a list"
+    return "nothing" if value is None else str(value)
+
+
+def suggestion(loc: KeyPath) -> str:
+    """Say which key was probably meant."""
+    key, known = str(loc[-1]), _keys_of(loc[:-1])
+    if "password" in key.lower() and "password_file" in known:
+        return "secrets are not kept in this file, write `password_file: /path/to/it`"
+    close = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    elsewhere = [
+        section for section in _SECTIONS if key in _keys_of(section) and section != loc[:-1]
+    ]
+    if elsewhere:
+        return f"it belongs under `{dotted(elsewhere[0])}`"
+    return f"the keys here are {', '.join(known)}"
+
+
+_SECTIONS: tuple[KeyPath, ...] = (
+    ("mqtt",),
+    ("mqtt", "tls"),
+    ("defaults",),
+    ("defaults", "alarm"),
+    ("defaults", "evidence"),
+    ("machines", "MACHINE"),
+)
+
+
+def _field(loc: KeyPath) -> tuple[type[BaseModel] | None, FieldInfo | None]:
+    """Return the section at ``loc`` (None below it) and the field that ends there."""
+    model: type[BaseModel] | None = Config
+    field: FieldInfo | None = None
+    parts = iter(loc)
+    for part in parts:
+        if model is None or part not in model.model_fields:
+            return None, None
+        field = model.model_fields[str(part)]
+        if part == "machines" and model is Config:
+            if next(parts, None) is None:
+                return None, field
+            model = Machine
+        else:
+            model = _section_of(field.annotation)
+    return model, field
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else ()
+    for option in (annotation, *options):
+        if isinstance(option, type) and issubclass(option, Section):
+            return option
+    return None
+
+
+def _keys_of(loc: KeyPath) -> list[str]:
+    model, _ = _field(loc)
+    return list(model.model_fields) if model is not None else []
+
+
+def example(loc: KeyPath) -> str:
+    """Write the key with a value that it could have."""
+    model, field = _field(loc)
+    key = str(loc[-1]) if loc else "version"
+    if loc[:1] == ("machines",) and len(loc) <= 2:
+        return 'fan01: {device: "hw:1"}'
+    if field is None or model is not None:
+        return f"{key}: {{…: …}}"
+    value = field.examples[0] if field.examples else field.default
+    if value is None:
+        return f"{key}: …"
+    text = yaml.safe_dump(value if isinstance(value, bool | int | float) else str(value))
+    return f"{key}: {text.splitlines()[0]}"
