@@ -156,8 +156,10 @@ def _loose(
 ) -> Signal:
     modes = draw_modes(700.0, 5000.0, 6, place, (0.002, 0.012))
     a_second = float(place.uniform(0.8, 2.5))
-    seconds = len(angle) / rate_hz
-    bursts = rng.uniform(0.0, seconds, rng.poisson(a_second * seconds))
+    moving = np.flatnonzero(loud)  # what stands still does not rattle
+    if len(moving) == 0:
+        return np.zeros(len(angle))
+    bursts = rng.choice(moving, 1 + rng.poisson(a_second * len(moving) / rate_hz)) / rate_hz
     at, weights = [np.empty(0)], [np.empty(0)]
     for start in bursts:
         count = int(rng.integers(4, 18))

@@ -42,6 +42,7 @@ def render(
     n = round(seconds * rate_hz)
     share = np.ones(n) if growth is None else np.clip(growth(np.arange(n) / rate_hz), 0.0, 1.0)
     severity = {fault.kind: fault.severity * share for fault in spec.faults if fault.severity > 0.0}
+    fault_rng = rng.spawn(1)[0]  # so that the machine itself sounds the same with and without
     condition = spec.conditions[int(rng.integers(len(spec.conditions)))]
 
     speed = spec.speed_hz * condition.speed * rng.normal(1.0, 0.004) * np.ones(n)
@@ -75,7 +76,7 @@ def render(
                 angle=angle,
                 activity=activity,
                 rate_hz=rate_hz,
-                rng=rng,
+                rng=fault_rng,
             )
     if "imbalance" in severity:
         sound *= 1.0 + 0.8 * severity["imbalance"] * np.cos(2.0 * np.pi * angle)
