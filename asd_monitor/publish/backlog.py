@@ -83,6 +83,13 @@ class Backlog:
                 return self._queue.popleft()
         return self._live.popleft() if self._live else None
 
+    def take_retained(self, topic: str) -> Outgoing | None:
+        """Return what is due on this topic, however many messages are in flight."""
+        if topic not in self._due:
+            return None
+        del self._due[topic]
+        return self._retained[topic]
+
     def sent(self, number: int, message: Outgoing) -> None:
         """Note a message as in flight under its packet number."""
         self._in_flight[number] = message

@@ -37,7 +37,6 @@ _ANSWER_WITHIN_S = 10.0  # to our CONNECT
 _MAX_PAYLOAD_BYTES = 1_000_000
 _SHORT_LIVES_TO_SHOUT = 3
 _PENDING_SHARE = 0.6  # of the time to stop is for what is pending, the rest for goodbye
-_ANY = 0xFFFF  # goodbye is sent however many messages are in flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,12 +275,12 @@ class Session:
             if not farewell and self._may_say_farewell():
                 farewell = True
                 self._put(self._will)
-            sent = self._send_one(connection, _ANY if farewell else connection.window)
+            sent = self._send_one(connection, farewell=farewell)
             self._settle(connection)
             if sent or connection.end is not None:
                 continue
             left_s = self._deadline - self._clock()
-            if farewell and (left_s <= 0 or self.waiting == 0):
+            if farewell and (left_s <= 0 or self._all_answered()):
                 return connection.leave(self._wake, self._clock, self._deadline)
             connection.wait(self._wake, max(0.0, left_s))
             self._settle(connection)
@@ -292,12 +291,20 @@ class Session:
             self.waiting == 0 or self._clock() >= self._drain_deadline
         )
 
-    def _send_one(self, connection: Connection, window: int) -> bool:
+    def _all_answered(self) -> bool:
+        with self._lock:
+            return self._backlog.unacknowledged == 0
+
+    def _send_one(self, connection: Connection, *, farewell: bool) -> bool:
         """Send the next message if there is one and the network is ready for it."""
         if connection.writing:
             return False
         with self._lock:
-            message = self._backlog.take(window)
+            message = (
+                self._backlog.take_retained(self.topics.availability)
+                if farewell
+                else self._backlog.take(connection.window)
+            )
             if message is None:
                 return False
             fits = connection.fits(message)

@@ -14,6 +14,10 @@ from asd_monitor.publish.settings import MqttSettings
 
 TAKEN_OVER = 0x8E
 TOO_LARGE = ReasonCode(PacketTypes.DISCONNECT, identifier=0x95)
+_TLS_MEND = (
+    "check that this port speaks TLS (8883 as a rule; without TLS set mqtt.tls: null) "
+    "and whether the broker wants a client certificate (mqtt.tls.cert, mqtt.tls.key)"
+)
 _SUCCESS_BELOW = 0x80  # of reason codes; 0x10 "nobody listens" is no failure
 
 
@@ -53,10 +57,10 @@ def unreachable(error: OSError, settings: MqttSettings) -> End:
             )
         case ssl.SSLError():
             reason = f"TLS with {where} failed: {(error.reason or str(error)).lower()}"
-            mend = (
-                "check that this port speaks TLS (8883 as a rule; without TLS set mqtt.tls: null) "
-                "and whether the broker wants a client certificate (mqtt.tls.cert, mqtt.tls.key)"
-            )
+            mend = _TLS_MEND
+        case ConnectionResetError() | BrokenPipeError() if settings.tls is not None:
+            reason = f"{where} hung up while TLS was being set up"
+            mend = _TLS_MEND
         case ConnectionRefusedError():
             reason = f"nothing listens on {where}"
             mend = "start the broker, or correct mqtt.host and mqtt.port"
@@ -77,8 +81,8 @@ def no_answer(settings: MqttSettings, what: str) -> End:
     return End(
         Ending.VERSION,
         f"{settings.address} {what}",
-        "check that this port is an MQTT broker's and whether it expects TLS (mqtt.tls); "
-        "the broker's log may tell more",
+        "check that this port is an MQTT broker's and whether it expects TLS or a client "
+        "certificate (mqtt.tls); the broker's log may tell more",
     )
 
 

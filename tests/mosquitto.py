@@ -1,0 +1,271 @@
+"""A real mosquitto on a free port of loopback, and a client that listens to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5
+from paho.mqtt.enums import CallbackAPIVersion
+
+PATIENCE_S = 30.0
+
+# Debian installs it where only root looks
+_SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=_SEARCH)
+    if found is None:
+        pytest.skip(f"{name} is not installed (apt install mosquitto openssl)")
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """PEM files made by `make_certificates`; the broker's name is ``localhost``."""
+
+    ca: Path
+    broker_cert: Path
+    broker_key: Path
+    client_cert: Path
+    client_key: Path
+    encrypted_key: Path
+
+
+def make_certificates(folder: Path) -> Certificates:
+    openssl = _program("openssl")
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def run(*arguments: str) -> None:
+        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
+
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    run("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
+        "-subj", "/CN=test authority", "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
+    (folder / "san").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    for name in ("localhost", "client"):
+        run("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
+        run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+            "-CAcreateserial", "-out", f"{name}.pem", "-days", "2", "-extfile", "san")  # fmt: skip
+    run("ec", "-in", "client.key", "-aes128", "-passout", "pass:secret", "-out", "encrypted.key")
+    return Certificates(
+        folder / "ca.pem",
+        folder / "localhost.pem",
+        folder / "localhost.key",
+        folder / "client.pem",
+        folder / "client.key",
+        folder / "encrypted.key",
+    )
+
+
+class Mosquitto:
+    """A broker that can be stopped and started again on the same port; it forgets everything.
+
+    ``users`` maps names to passwords; ``acl`` is the text of an access list; ``tls`` serves
+    TLS only; ``client_certificates`` demands them; ``extra`` are further lines of its
+    configuration.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        users: dict[str, str] | None = None,
+        acl: str | None = None,
+        tls: Certificates | None = None,
+        client_certificates: bool = False,
+        extra: str = "",
+    ) -> None:
+        self.port = free_port()
+        self._program = _program("mosquitto")
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._process: subprocess.Popen[str] | None = None
+        self._reader: threading.Thread | None = None
+        self._log: list[str] = []
+        self._news = threading.Condition()
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            "allow_anonymous " + ("true" if users is None else "false"),
+            "log_dest stderr",
+            "log_type all",
+            "persistence false",
+        ]
+        if os.geteuid() == 0:
+            lines.append("user root")  # else it drops to a user who may not read our files
+        if users is not None:
+            lines.append(f"password_file {folder / 'users'}")
+            self.set_users(users)
+        if acl is not None:
+            lines.append(f"acl_file {folder / 'acl'}")
+            self.set_acl(acl)
+        if tls is not None:
+            lines += [f"certfile {tls.broker_cert}", f"keyfile {tls.broker_key}"]
+            lines += [f"cafile {tls.ca}"] if client_certificates else []
+            lines += [f"require_certificate {str(client_certificates).lower()}"]
+        self._config = folder / "mosquitto.conf"
+        self._config.write_text("\n".join([*lines, extra, ""]))
+
+    def set_users(self, users: dict[str, str]) -> None:
+        """Write the password file (taken up at the next start)."""
+        path = self._folder / "users"
+        path.write_text("".join(f"{name}:{word}\n" for name, word in users.items()))
+        path.chmod(0o600)
+        subprocess.run([_program("mosquitto_passwd"), "-U", path], check=True, capture_output=True)
+
+    def set_acl(self, acl: str) -> None:
+        """Write the access list (taken up at the next start)."""
+        path = self._folder / "acl"
+        path.write_text(acl)
+        path.chmod(0o600)
+
+    def start(self) -> Mosquitto:
+        assert self._process is None
+        seen = len(self._log)
+        self._process = subprocess.Popen(
+            [self._program, "-c", self._config], stderr=subprocess.PIPE, text=True
+        )
+        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        self._reader.start()
+        self.wait_for_log(" running", after=seen)
+        return self
+
+    def stop(self) -> None:
+        """End it as a system would; does nothing if it does not run."""
+        if self._process is None:
+            return
+        process, self._process = self._process, None
+        process.terminate()
+        process.wait(PATIENCE_S)
+        assert self._reader is not None
+        self._reader.join(PATIENCE_S)
+        assert process.stderr is not None
+        process.stderr.close()
+
+    @property
+    def log(self) -> list[str]:
+        with self._news:
+            return list(self._log)
+
+    def wait_for_log(self, text: str, *, times: int = 1, after: int = 0) -> None:
+        """Wait until ``text`` stands in that many of the log's lines beyond the first ``after``."""
+        with self._news:
+            done = self._news.wait_for(
+                lambda: sum(text in line for line in self._log[after:]) >= times, PATIENCE_S
+            )
+            assert done, f"{text!r} not seen {times} times in: {self._log[after:]}"
+
+    def _read(self, process: subprocess.Popen[str]) -> None:
+        assert process.stderr is not None
+        for line in process.stderr:
+            with self._news:
+                self._log.append(line.rstrip())
+                self._news.notify_all()
+
+
+class Subscriber:
+    """Collects what a broker on loopback sends for a filter; use it with ``with``."""
+
+    def __init__(
+        self,
+        port: int,
+        topics: str = "#",
+        *,
+        username: str | None = None,
+        password: str | None = None,
+        tls: Certificates | None = None,
+        protocol: Any = MQTTv5,
+    ) -> None:
+        self.messages: list[MQTTMessage] = []
+        self._news = threading.Condition()
+        self._subscribed = threading.Event()
+        self._client = Client(CallbackAPIVersion.VERSION2, protocol=protocol)
+        self._client.username_pw_set(username, password)
+        if tls is not None:
+            self._client.tls_set(str(tls.ca), str(tls.client_cert), str(tls.client_key))
+        self._client.on_connect = lambda client, *_: client.subscribe(topics, qos=1)
+        self._client.on_subscribe = lambda *_: self._subscribed.set()
+        self._client.on_message = self._on_message
+        self._port = port
+
+    def __enter__(self) -> Subscriber:
+        self._client.connect("localhost", self._port)
+        self._client.loop_start()
+        assert self._subscribed.wait(PATIENCE_S), "the test's own subscriber could not subscribe"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+        with self._news:
+            self.messages.append(message)
+            self._news.notify_all()
+
+    def payloads(self, topic: str) -> list[bytes]:
+        """What has come on one topic so far, in order."""
+        with self._news:
+            return [m.payload for m in self.messages if m.topic == topic]
+
+    def wait_for(
+        self, topic: str, payload: bytes | None = None, *, times: int = 1
+    ) -> list[MQTTMessage]:
+        """Wait for so many messages on a topic (with that payload) and return them."""
+        found: list[MQTTMessage] = []
+
+        def enough() -> bool:
+            found[:] = [
+                m
+                for m in self.messages
+                if m.topic == topic and (payload is None or m.payload == payload)
+            ]
+            return len(found) >= times
+
+        with self._news:
+            done = self._news.wait_for(enough, PATIENCE_S)
+            seen = [(m.topic, m.payload[:80]) for m in self.messages]
+            assert done, f"{topic} {payload!r} did not come {times} times; got {seen}"
+        return found
+
+    def wait_until(self, condition: Callable[[list[MQTTMessage]], bool]) -> None:
+        """Wait for a condition on all messages so far."""
+        with self._news:
+            assert self._news.wait_for(lambda: condition(self.messages), PATIENCE_S), [
+                (m.topic, m.payload[:80]) for m in self.messages
+            ]
+
+
+@pytest.fixture
+def make_mosquitto(tmp_path: Path) -> Any:
+    """Return a function that makes a `Mosquitto` (not yet started); all are stopped at the end."""
+    made: list[Mosquitto] = []
+
+    def make(**options: Any) -> Mosquitto:
+        made.append(Mosquitto(tmp_path / f"mosquitto{len(made)}", **options))
+        return made[-1]
+
+    yield make
+    for broker in made:
+        broker.stop()
+
+
+@pytest.fixture
+def mosquitto(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
+    """Return a running broker that lets everyone in."""
+    return make_mosquitto().start()
