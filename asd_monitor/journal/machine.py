@@ -13,32 +13,34 @@ from asd_monitor.monitor import Monitor
 
 
 class MachineJournal:
-    """What the daemon writes and takes up for one machine."""
+    """What the daemon writes and takes up for one machine.
+
+    Writing never raises: what cannot be written is kept for later and `Journal.fault` set.
+    It waits for the disk, so that an event loop leaves it to a thread.
+    """
 
     def __init__(self, journal: Journal, machine: str) -> None:
         self._journal = journal
         self._machine = machine
-        known = journal.alarms(machine)[::-1]
+        known = journal.alarms(machine)
         self._ids = {record.id for record in known}
-        self._records = dict(enumerate(known[-1:], start=1))  # by the alarm's number
+        self._newest = known[0] if known else None
+        self._number = 1 if known else 0  # of the newest, as the monitor counts
+        self._taken_up: set[str] = set()
 
     @property
     def newest(self) -> AlarmRecord | None:
         """The newest alarm of the machine."""
-        return self._records[max(self._records)] if self._records else None
+        return self._newest
 
     def standing(self) -> Alarm | None:
-        """Return the newest alarm for a `Monitor` to take up, as an earlier run left it."""
-        if not self._records:
+        """Return the newest alarm as an earlier run left it; every `Monitor` takes it up."""
+        if self._newest is None:
             return None
-        number, record = max(self._records), self._records[max(self._records)]
-        return Alarm(number, record.condition, record.peak_score)
+        return Alarm(self._number, self._newest.condition, self._newest.peak_score)
 
     def record(self, transition: Transition, time: datetime, model: str | None) -> Event:
-        """Write a transition, and the alarm that it moved, at its wall-clock time.
-
-        Never raises: what cannot be written is kept for later, and `Journal.fault` set.
-        """
+        """Write a transition, and the alarm that it moved, at its wall-clock time."""
         alarm, entries = None, []
         if transition.alarm is not None:
             alarm = self._moved(transition.alarm, time, model)
@@ -49,7 +51,7 @@ class MachineJournal:
                     who=alarm.who or transition.who,
                     why=alarm.why or transition.why,
                 )
-            self._records[transition.alarm.number] = alarm
+            self._newest, self._number = alarm, transition.alarm.number
             entries.append(alarm_entry(alarm, taken_up=transition.who is not None))
         event = self._event(
             time,
@@ -63,12 +65,13 @@ class MachineJournal:
         return event
 
     def keep_peak(self, alarm: Alarm | None) -> None:
-        """Write the peak of a standing alarm if it grew; never raises, like `record`."""
-        record = self._records.get(alarm.number) if alarm else None
-        if alarm and record and alarm.peak_score > record.peak_score:
-            record = replace(record, peak_score=alarm.peak_score)
-            self._records[alarm.number] = record
-            self._journal.write([alarm_entry(record, taken_up=False)])
+        """Write the peak of the newest alarm if it grew since."""
+        newest = self._newest
+        if newest is None or alarm is None or alarm.number != self._number:
+            return
+        if alarm.peak_score > newest.peak_score:
+            self._newest = replace(newest, peak_score=alarm.peak_score)
+            self._journal.write([alarm_entry(self._newest, taken_up=False)])
 
     def take_up(self, monitor: Monitor | None, now: datetime, model: str | None) -> list[Event]:
         """Apply what `alarms ack` signed since the last time; return what that changed.
@@ -79,33 +82,32 @@ class MachineJournal:
         """
         events: list[Event] = []
         for signed in self._journal.signed(self._machine):
-            number = next((n for n, r in self._records.items() if r.id == signed.id), None)
-            record = signed
-            if number is not None:  # what is in memory may be ahead of the disk
-                record = replace(
-                    self._records[number],
-                    acknowledged_at=signed.acknowledged_at,
-                    who=signed.who,
-                    why=signed.why,
-                )
-                self._records[number] = record
+            if signed.id in self._taken_up:  # and could not be written yet
+                continue
+            self._taken_up.add(signed.id)
             who, why = signed.who or "unknown", signed.why or "acknowledged"
+            record = signed
             changes: tuple[Transition, ...] = ()
-            if monitor is not None and number is not None:
-                changes = monitor.acknowledge(number, who, why)
-            events += [self.record(change, now, model) for change in changes]
-            if not changes:
-                events.append(self._sign(record, who, why, now, number))
+            newest = self._newest
+            if newest is not None and signed.id == newest.id:
+                # what is in memory may be ahead of the disk
+                record = self._newest = replace(
+                    newest, acknowledged_at=signed.acknowledged_at, who=signed.who, why=signed.why
+                )
+                if monitor is not None:
+                    changes = monitor.acknowledge(self._number, who, why)
+            if changes:
+                events += [self.record(change, now, model) for change in changes]
+            else:
+                events.append(self._sign(record, who, why, now))
         return events
 
-    def _sign(
-        self, record: AlarmRecord, who: str, why: str, now: datetime, number: int | None
-    ) -> Event:
+    def _sign(self, record: AlarmRecord, who: str, why: str, now: datetime) -> Event:
         """Note the signature under an alarm that no monitor holds."""
         after = TRANSITIONS.get((record.condition, Signal.ACKNOWLEDGE), record.condition)
         signed = replace(record, condition=after)
-        if number is not None:
-            self._records[number] = signed
+        if self._newest is not None and signed.id == self._newest.id:
+            self._newest = signed
         event = self._event(
             now, TransitionKind.ALARM, (record.condition, after), who=who, why=why, alarm=signed
         )
@@ -136,8 +138,8 @@ class MachineJournal:
         )
 
     def _moved(self, alarm: Alarm, time: datetime, model: str | None) -> AlarmRecord:
-        record = self._records.get(alarm.number)
-        if record is None:
+        record = self._newest
+        if record is None or alarm.number != self._number:
             record = AlarmRecord(
                 id=self._new_id(time),
                 machine=self._machine,
