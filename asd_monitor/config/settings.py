@@ -115,9 +115,15 @@ class Section(BaseModel):
 class Tls(Section):
     """TLS to the broker; all empty: the certificates that the system trusts."""
 
-    ca: FilePath | None = Field(None, description="Certificates (PEM) to trust.")
-    cert: FilePath | None = Field(None, description="Our certificate (PEM).")
-    key: FilePath | None = Field(None, description="The key (PEM) of our certificate.")
+    ca: FilePath | None = Field(
+        None, examples=["/etc/asd-monitor/ca.pem"], description="Certificates (PEM) to trust."
+    )
+    cert: FilePath | None = Field(
+        None, examples=["/etc/asd-monitor/cert.pem"], description="Our certificate (PEM)."
+    )
+    key: FilePath | None = Field(
+        None, examples=["/etc/asd-monitor/key.pem"], description="The key (PEM) of our certificate."
+    )
 
     @field_validator("key")
     @classmethod
@@ -133,13 +139,16 @@ class Mqtt(Section):
     host: str = Field("localhost", min_length=1, description="Name or address of the broker.")
     port: int = Field(1883, ge=1, le=65535, description="1883; with TLS usually 8883.")
     prefix: Prefix = Field("asd", description="Topics begin with it.")
-    username: str | None = Field(None, min_length=1)
+    username: str | None = Field(None, min_length=1, examples=["asd"])
     password_file: FilePath | None = Field(
         None,
+        examples=["/etc/asd-monitor/password"],
         description="File that holds the password; without it the systemd credential"
         " `mqtt_password` is used where there is one.",
     )
-    tls: Tls | None = Field(None, description="`{}` for TLS with the system's certificates.")
+    tls: Tls | None = Field(
+        None, examples=[{}], description="`{}` for TLS with the system's certificates."
+    )
     commands: bool = Field(default=False, description="Obey commands sent over MQTT.")
 
     @field_validator("password_file")
@@ -186,7 +195,9 @@ class MachineDefaults(Section):
         0.0, ge=0, le=3600, description="Publish a score so often, the greatest since; 0: all."
     )
     learn: Learning | None = Field(
-        None, description="Learn a machine without a model from so much sound, then monitor it."
+        None,
+        examples=["30m"],
+        description="Learn a machine without a model from so much sound, then monitor it.",
     )
 
     @field_validator("hop_s")
@@ -209,7 +220,9 @@ class Machine(MachineDefaults):
         description="The microphone: see `asd-monitor devices`.",
         examples=["hw:1", "usb-id:0d8c:0014", "file:/path/to.wav"],
     )
-    channel: int | None = Field(None, ge=0, le=255, description="From 0; or `#1` in `device`.")
+    channel: int | None = Field(
+        None, ge=0, le=255, examples=[0], description="From 0; or `#1` in `device`."
+    )
 
     @field_validator("channel")
     @classmethod
@@ -237,3 +250,10 @@ class Config(Section):
     def as_written(self) -> dict[str, Any]:
         """Return every setting as it would stand in the file."""
         return self.model_dump(mode="json")
+
+
+def file_schema() -> dict[str, Any]:
+    """Return the JSON Schema of the file."""
+    schema = Config.model_json_schema()
+    schema["required"] = [key for key in schema["required"] if key != "box"]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
