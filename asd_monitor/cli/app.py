@@ -12,6 +12,8 @@ from typing import Annotated
 import typer
 
 from asd_monitor import __version__
+from asd_monitor.cli import train
+from asd_monitor.cli.many_values import ManyValues
 from asd_monitor.errors import AsdMonitorError
 
 app = typer.Typer(
@@ -36,6 +38,9 @@ def _main(
     ] = False,
 ) -> None:
     pass
+
+
+app.command("train", cls=ManyValues)(train.command)
 
 
 def main() -> None:

@@ -1,0 +1,26 @@
+"""The settings of one machine: from a configuration file, or the defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asd_monitor.audio.devices import parse_device
+from asd_monitor.config.load import load_config
+from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.errors import UsageError
+
+
+def settings_of(machine: str, path: Path | None) -> MachineDefaults:
+    """Return what the file says of this machine.
+
+    Raises:
+        UsageError: the file is malformed, or does not have this machine.
+
+    """
+    if path is None:
+        return MachineDefaults()
+    config = load_config(path, parse_device)
+    if machine not in config.machines:
+        known = ", ".join(sorted(config.machines))
+        raise UsageError(f"{path}: there is no machine {machine}: it has {known}")
+    return config.machines[machine]

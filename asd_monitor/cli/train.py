@@ -1,0 +1,130 @@
+"""`asd-monitor train`: recordings of normal sound → a new model version."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asd_monitor.cli.options import AsJson, Machine, ModelsDir
+
+if TYPE_CHECKING:
+    from asd_monitor.training.fit import Learned
+    from asd_monitor.training.recordings import Normals
+
+NormalPaths = Annotated[
+    list[str],
+    typer.Option(
+        "--normal",
+        "-n",
+        help="Recordings of normal sound: files, folders, patterns; several after one --normal.",
+        show_default=False,
+    ),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", help="Take window, hop and budgets of this machine from here."),
+]
+Channel = Annotated[
+    int | None, typer.Option("--channel", min=0, help="Channel to hear, from 0.", show_default="0")
+]
+
+
+def command(
+    machine: Machine,
+    normal: NormalPaths,
+    models: ModelsDir,
+    config: ConfigFile = None,
+    channel: Channel = None,
+    *,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only tell whether the recordings suffice.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Learn a machine's normal sound: a new version of its model."""
+    from datetime import UTC, datetime
+
+    from asd_monitor.cli.machine_settings import settings_of
+    from asd_monitor.cli.progress import shown_progress
+    from asd_monitor.config.quantities import check_id
+    from asd_monitor.training.fit import learn, save
+    from asd_monitor.training.recordings import expand_paths, read_normals
+
+    check_id(machine)
+    settings = settings_of(machine, config)
+    with shown_progress() as progress:
+        normals = read_normals(
+            expand_paths(normal),
+            window_s=settings.window_s,
+            hop_s=settings.hop_s,
+            channel=channel,
+            progress=progress,
+        )
+        if not check:
+            learned = learn(machine, normals, settings.alarm, channel, progress)
+            version = save(models, learned, datetime.now(UTC))
+    if check:
+        _show_check(normals, as_json=as_json)
+    else:
+        _show_learned(learned, version, models / machine / version, as_json=as_json)
+
+
+def _show_check(normals: Normals, *, as_json: bool) -> None:
+    if as_json:
+        told = {
+            "sufficient": True,
+            "usable_s": round(normals.usable_s, 3),
+            "files": len(normals.files),
+            "notices": list(normals.notices),
+        }
+        typer.echo(json.dumps(told, ensure_ascii=False))
+        return
+    for notice in normals.notices:
+        typer.echo(f"notice: {notice}", err=True)
+    typer.echo(
+        f"The recordings suffice: {normals.usable_s:.0f} s of usable sound in "
+        f"{len(normals.files)} file{'s' if len(normals.files) != 1 else ''}."
+    )
+
+
+def _show_learned(learned: Learned, version: str, folder: Path, *, as_json: bool) -> None:
+    if as_json:
+        from asd_monitor.detector.bundle import load_bundle
+
+        manifest = load_bundle(folder.parents[1], learned.machine, version).manifest
+        told = {
+            "machine": learned.machine,
+            "version": version,
+            "folder": str(folder),
+            "report": str(folder / "report.html"),
+            **{
+                key: manifest[key]
+                for key in ("trained", "training", "thresholds", "held_out", "warnings")
+            },
+        }
+        typer.echo(json.dumps(told, ensure_ascii=False))
+        return
+    for warning in learned.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    trial = learned.trial
+    typer.echo(
+        f"{learned.machine} {version}: learned {learned.normals.usable_s:.0f} s of normal sound "
+        f"({len(learned.normals.files)} files)."
+    )
+    if trial is not None:
+        alarms = "no alarm" if not trial.alarms else f"{trial.alarms} alarms"
+        typer.echo(
+            f"On the {trial.seconds:.0f} s held out: {alarms}; "
+            f"{100 * trial.share_above(2.0):.1f} % of the windows score above 2 (1 % expected)."
+        )
+    if learned.detector.idle_dbfs is not None:
+        low, high = learned.detector.idle_dbfs
+        typer.echo(f"Off (idle) between {low:.0f} and {high:.0f} dBFS.")
+    typer.echo(
+        f"Alarm threshold {learned.thresholds.alarm:.2f} for {learned.settings.false_alarms}: "
+        f"{learned.interval.in_words()}."
+    )
+    typer.echo(f"Report: {folder / 'report.html'}")

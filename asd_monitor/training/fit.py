@@ -1,0 +1,308 @@
+"""Recordings of a machine's normal sound → a new version of its model, with its report.
+
+The last part is held out and tried first; the model that is saved has heard everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_monitor.alarm.budget import rule_for
+from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.detector.bundle import next_version, save_bundle
+from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.fit import (
+    FEWEST_WINDOWS,
+    fit_detector,
+    folds_of,
+    held_out_scores,
+    running_only,
+)
+from asd_monitor.detector.fusion import fuse
+from asd_monitor.detector.spans import Spans
+from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.features.windows import Window
+from asd_monitor.records import Thresholds
+from asd_monitor.training.certainty import RateInterval, rate_in_words, rate_interval
+from asd_monitor.training.outliers import Moment, Outlier, find_outliers
+from asd_monitor.training.recordings import Normals, Progress, Stretch, no_progress
+from asd_monitor.training.report import report_html
+from asd_monitor.training.trial import Split, Trial, hold_out, try_out
+
+Floats = npt.NDArray[np.float64]
+
+SEED = 10
+SHORT_S = 600.0  # less than this is told to be little
+OUTLIERS_TOLD = 5
+SCORES_CHECKED = (1.0, 2.0, 3.0)
+FAR_OFF = 5.0  # so many times more normals above a score than it says
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CrossCheck:
+    """The normals scored by what did not hear them: what the calibration rests on."""
+
+    windows: tuple[Window, ...]
+    moments: tuple[Moment, ...]
+    by_view: Floats  # (n, views), calibrated
+    fused: Floats  # (n,)
+    blocks: npt.NDArray[np.int64]  # (n,): block of time of each
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Learned:
+    """A fitted detector and what is known of it."""
+
+    machine: str
+    normals: Normals
+    detector: Detector
+    settings: AlarmSettings
+    thresholds: Thresholds
+    check: CrossCheck
+    interval: RateInterval
+    outliers: tuple[Outlier, ...]
+    split: Split
+    trial: Trial | None  # None: too little sound to hold any out
+    warnings: tuple[str, ...]
+
+
+def learn(
+    machine: str,
+    normals: Normals,
+    settings: AlarmSettings,
+    channel: int | None = None,
+    progress: Progress = no_progress,
+) -> Learned:
+    """Fit a detector to the normals and find out how far it can be trusted.
+
+    Raises:
+        UsageError: the machine runs in too little of the sound.
+
+    """
+    split = hold_out(normals)
+    trial = _trial(normals, split, settings, channel, progress)
+    progress("learning", 0.0)
+    detector = _fit(normals, normals.stretches)
+    rule = rule_for(settings, detector.hop_s)
+    progress("checking", 0.0)
+    check = cross_check(detector, normals)
+    interval = rate_interval(
+        detector.tail,
+        check.fused,
+        check.blocks,
+        budget=settings.false_alarms,
+        threshold=rule.thresholds.alarm,
+        hop_s=detector.hop_s,
+        rng=np.random.default_rng(SEED),
+    )
+    names = [view.kind.name for view in detector.views]
+    outliers = tuple(find_outliers(check.fused, check.by_view, names, check.moments))
+    progress("checking", 1.0)
+    warnings = (*normals.notices, *_warnings(normals, trial, interval, outliers))
+    return Learned(
+        machine,
+        normals,
+        detector,
+        settings,
+        rule.thresholds,
+        check,
+        interval,
+        outliers,
+        split,
+        trial,
+        warnings,
+    )
+
+
+def _trial(
+    normals: Normals,
+    split: Split,
+    settings: AlarmSettings,
+    channel: int | None,
+    progress: Progress,
+) -> Trial | None:
+    if sum(len(stretch.windows) for stretch in split.kept) < 2 * FEWEST_WINDOWS:
+        return None
+    progress("learning without the last part", 0.0)
+    try:
+        detector = fit_detector(
+            [stretch.windows for stretch in split.kept],
+            normals.front_end,
+            normals.front_end.rate_hz,
+        )
+    except ValueError:  # it hardly runs before the last part
+        return None
+    return try_out(detector, rule_for(settings, detector.hop_s), split.parts, channel, progress)
+
+
+def _fit(normals: Normals, stretches: Sequence[Stretch]) -> Detector:
+    try:
+        return fit_detector(
+            [stretch.windows for stretch in stretches],
+            normals.front_end,
+            normals.front_end.rate_hz,
+        )
+    except ValueError as error:
+        raise UsageError(
+            f"the machine runs in too little of these recordings ({error}): "
+            "record at least 60 s of it while it works"
+        ) from error
+
+
+def cross_check(detector: Detector, normals: Normals) -> CrossCheck:
+    """Score every running window by what was fitted without its part of the time."""
+    rate_hz = normals.front_end.rate_hz
+    running = running_only(normals.lists(), detector.idle_dbfs)
+    windows = [window for stretch in running for window in stretch]
+    spans, folds = Spans.of(running), folds_of(running, rate_hz)
+    by_view = np.stack(
+        [
+            view.tail.score(held_out_scores(view.kind, windows, spans, folds))
+            for view in detector.views
+        ],
+        axis=1,
+    )
+    moments = [
+        Moment(stretch.file.path.name, window.start / rate_hz, window.end / rate_hz)
+        for stretch, kept in zip(normals.stretches, running, strict=True)
+        for window in kept
+    ]
+    blocks = [
+        (number, window.start // (10 * rate_hz))
+        for number, stretch in enumerate(running)
+        for window in stretch
+    ]
+    numbers = np.unique(np.array(blocks), axis=0, return_inverse=True)[1].reshape(-1)
+    return CrossCheck(tuple(windows), tuple(moments), by_view, fuse(by_view), numbers)
+
+
+def _warnings(
+    normals: Normals,
+    trial: Trial | None,
+    interval: RateInterval,
+    outliers: Sequence[Outlier],
+) -> list[str]:
+    told = []
+    if normals.usable_s < SHORT_S:
+        told.append(
+            f"{normals.usable_s:.0f} s is little: ten minutes or more, in every way the machine "
+            "works, make alarms more certain"
+        )
+    if trial is None:
+        told.append("too little sound to hold any out: nothing tells how it does on new sound")
+    else:
+        if trial.alarms:
+            told.append(
+                f"{_count(trial.alarms, 'alarm')} in the {trial.seconds:.0f} s held out: the "
+                "machine sounds different there; if that is normal too, record more of it"
+            )
+        for score in SCORES_CHECKED:
+            found, expected = trial.share_above(score), 10.0**-score
+            if found > FAR_OFF * expected and found * len(trial.running) >= 10:
+                told.append(
+                    f"{100 * found:.1f} % of the held-out windows score above {score:g}, where "
+                    f"{100 * expected:g} % were expected: the recordings do not show all that "
+                    "is normal"
+                )
+                break
+    if not interval.proven:
+        told.append(
+            f"a budget of {interval.budget} is more than these recordings can prove: windows "
+            f"above the threshold may come between {rate_in_words(interval.low_hz)} and "
+            f"{rate_in_words(interval.high_hz)}; longer recordings narrow it"
+        )
+    if outliers:
+        more = len(outliers) - OUTLIERS_TOLD
+        told.append(
+            "unusual moments among the normals (kept; listen, and leave them out if they are no "
+            "normal sound): "
+            + "; ".join(outlier.in_words() for outlier in outliers[:OUTLIERS_TOLD])
+            + (f"; and {more} more" if more > 0 else "")
+        )
+    return told
+
+
+def save(models: Path, learned: Learned, now: datetime) -> str:
+    """Write the model with its report and make it the current one; return its version.
+
+    Raises:
+        OperationError: the models folder cannot be written.
+
+    """
+    home = models / learned.machine
+    try:
+        version = next_version(models, learned.machine)
+        documents = {"report.html": report_html(learned, version, now)}
+        return save_bundle(
+            models, learned.machine, learned.detector, facts(learned, now), documents
+        )
+    except OSError as error:
+        raise OperationError(
+            f"{error.filename or home}: the model cannot be written ({error.strerror}): "
+            "choose a folder of your own with --models, or free some space"
+        ) from error
+
+
+def facts(learned: Learned, now: datetime) -> dict[str, Any]:
+    """Return what the manifest tells beside the detector itself."""
+    normals, trial, interval = learned.normals, learned.trial, learned.interval
+    return {
+        "trained": _utc(now),
+        "training": {
+            "seconds": round(normals.usable_s, 3),
+            "windows": len(normals.windows),
+            "every": normals.every,
+            "files": [
+                {
+                    "name": file.path.name,
+                    "sha256": file.sha256,
+                    "seconds": round(file.seconds, 3),
+                    "rate_hz": file.rate_hz,
+                    "modified": _utc(file.modified),
+                }
+                for file in normals.files
+            ],
+        },
+        "thresholds": {
+            "false_alarms": str(learned.settings.false_alarms),
+            "alarm": learned.thresholds.alarm,
+            "warnings": str(learned.settings.warnings),
+            "warning": learned.thresholds.warning,
+            "windows_above_alarm_per_day": [
+                interval.low_hz * 86400,
+                interval.high_hz * 86400,
+            ],
+        },
+        "held_out": None
+        if trial is None
+        else {
+            "seconds": round(trial.seconds, 3),
+            "parts": [
+                {
+                    "name": part.file.path.name,
+                    "from_s": round(part.from_s, 3),
+                    "to_s": round(part.to_s, 3),
+                }
+                for part in trial.parts
+            ],
+            "alarms": trial.alarms,
+            "warnings": trial.warnings,
+            "share_above": {f"{score:g}": trial.share_above(score) for score in SCORES_CHECKED},
+        },
+        "warnings": list(learned.warnings),
+    }
+
+
+def _utc(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" + ("" if number == 1 else "s")

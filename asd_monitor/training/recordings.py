@@ -1,0 +1,320 @@
+"""Recordings of normal sound → windows to learn from, and what was left out of them.
+
+Nothing is lost silently: what is not used, or is worse than it could be, is a notice, a
+line that names the file.  Memory is bounded: sound is streamed, and of hours of it only
+every so many windows are kept, evenly.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from asd_monitor.audio.recordings import (
+    AbsentRecordingError,
+    RecordingReader,
+    find_recordings,
+    natural_order,
+)
+from asd_monitor.errors import AsdMonitorError, UsageError
+from asd_monitor.features.front_end import LOWEST_RATE_HZ, FrontEnd, front_end_for
+from asd_monitor.features.windows import Window
+from asd_monitor.pipeline import SoundWindows
+from asd_monitor.records import Block, Samples
+
+LEAST_S = 60.0  # of usable sound, to train
+MOST_WINDOWS = 6000  # kept; more take time and memory and teach little
+CONSTANT_S = 0.5  # samples that do not change for so long are no sound
+CLIPPED = 0.9995  # of full scale
+CLIPPED_SHARE = 1e-4  # of a file's samples: reported
+
+Progress = Callable[[str, float], None]
+"""Told what is being done and which share of that (0 … 1) is over."""
+
+
+def no_progress(what: str, share: float) -> None:
+    """Tell nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFile:
+    """One recording that can be read."""
+
+    path: Path
+    sha256: str
+    rate_hz: int
+    seconds: float
+    modified: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """The windows of a gapless piece of a recording; they count samples at the front end's rate."""
+
+    file: SoundFile
+    windows: tuple[Window, ...]
+    seconds: float  # of sound, whatever share of its windows is kept
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Normals:
+    """What can be learned from."""
+
+    front_end: FrontEnd
+    stretches: tuple[Stretch, ...]
+    files: tuple[SoundFile, ...]
+    every: int  # only every so many windows are kept
+    notices: tuple[str, ...]
+
+    @property
+    def usable_s(self) -> float:
+        """Seconds of sound that windows were made of."""
+        return sum(stretch.seconds for stretch in self.stretches)
+
+    @property
+    def windows(self) -> list[Window]:
+        """All windows, in order."""
+        return [window for stretch in self.stretches for window in stretch.windows]
+
+    def lists(self) -> list[Sequence[Window]]:
+        """Return the windows stretch by stretch, as a detector is fitted to them."""
+        return [stretch.windows for stretch in self.stretches]
+
+
+def expand_paths(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the recordings that files, folders and patterns such as ``*.wav`` stand for.
+
+    Raises:
+        UsageError: one of them stands for nothing.
+        OperationError: no permission to look into a folder.
+
+    """
+    found: dict[Path, None] = {}
+    for text in paths:
+        path = Path(text).expanduser()
+        hits = [path]
+        if glob.has_magic(str(path)) and not path.exists():
+            hits = sorted(_matches(path), key=natural_order)
+            if not hits:
+                raise AbsentRecordingError(f"{path}: no file matches: correct the pattern")
+        for hit in hits:
+            found.update(dict.fromkeys(find_recordings(hit)))
+    return list(found)
+
+
+def _matches(pattern: Path) -> Iterator[Path]:
+    plain = [part for part in pattern.parts if part != pattern.anchor]
+    return Path(pattern.anchor).glob(str(Path(*plain)))
+
+
+def read_normals(
+    paths: Sequence[Path],
+    *,
+    window_s: float = 1.984,
+    hop_s: float = 0.512,
+    channel: int | None = None,
+    least_s: float = LEAST_S,
+    progress: Progress = no_progress,
+) -> Normals:
+    """Read recordings of normal sound; files that cannot be read are noticed and passed over.
+
+    Raises:
+        UsageError: less than ``least_s`` of usable sound.
+        OperationError: no file could be read, for want of permission.
+
+    """
+    notices: list[str] = []
+    files = _survey(paths, channel, notices, progress)
+    front_end = front_end_for(min(file.rate_hz for file in files), window_s, hop_s)
+    if len(rates := {file.rate_hz for file in files}) > 1:
+        told = ", ".join(f"{rate} Hz" for rate in sorted(rates))
+        notices.append(f"the recordings have several rates ({told}): the lowest one decides")
+    total_s = sum(file.seconds for file in files)
+    every = max(1, -int(-total_s / front_end.hop_s // MOST_WINDOWS))
+    if every > 1:
+        notices.append(f"{_hours(total_s)} of sound: every {every}th window of it is learned")
+    stretches: list[Stretch] = []
+    done_s = 0.0
+    for file in files:
+
+        def tell(seconds: float, before_s: float = done_s) -> None:
+            progress("listening", min(1.0, (before_s + seconds) / max(total_s, 1e-9)))
+
+        stretches += _stretches_of(
+            file, front_end, every, channel=channel, notices=notices, tell=tell
+        )
+        done_s += file.seconds
+    normals = Normals(front_end, tuple(stretches), tuple(files), every, tuple(notices))
+    if normals.usable_s < least_s:
+        raise UsageError(_too_little(normals, least_s))
+    return normals
+
+
+def _too_little(normals: Normals, least_s: float) -> str:
+    missing_s = least_s - normals.usable_s
+    lines = [
+        f"{normals.usable_s:.0f} s of usable sound: at least {least_s:.0f} s are needed, "
+        f"record {np.ceil(missing_s):.0f} s more of the machine's normal sound"
+    ]
+    return "\n  ".join([*lines, *normals.notices])
+
+
+def _survey(
+    paths: Sequence[Path], channel: int | None, notices: list[str], progress: Progress
+) -> list[SoundFile]:
+    """Look into each file; return those that can be heard, each content once."""
+    files: list[SoundFile] = []
+    seen: dict[str, Path] = {}
+    refusals: list[AsdMonitorError] = []
+    for number, path in enumerate(paths):
+        progress("opening the recordings", number / len(paths))
+        try:
+            file = look_at(path, channel)
+            if file.rate_hz < LOWEST_RATE_HZ:
+                raise UsageError(
+                    f"{path}: {file.rate_hz} Hz is too low to hear a machine: "
+                    f"record at {LOWEST_RATE_HZ} Hz or more"
+                )
+        except AsdMonitorError as error:
+            refusals.append(error)
+            continue
+        if file.sha256 in seen:
+            notices.append(f"{path}: the same as {seen[file.sha256]}: counted once")
+            continue
+        seen[file.sha256] = path
+        files.append(file)
+    if not files:
+        raise refusals[0]
+    notices.extend(f"left out: {error}" for error in refusals)
+    return files
+
+
+def look_at(path: Path, channel: int | None = None) -> SoundFile:
+    """Return what a recording is.  Raises UsageError and OperationError, as its reader."""
+    with RecordingReader(path, channel) as reader:
+        seconds, rate_hz = reader.frames / reader.rate_hz, reader.rate_hz
+    with path.open("rb") as plain:
+        digest = hashlib.file_digest(plain, "sha256").hexdigest()
+    modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return SoundFile(path, digest, rate_hz, seconds, modified)
+
+
+def _stretches_of(
+    file: SoundFile,
+    front_end: FrontEnd,
+    every: int,
+    *,
+    channel: int | None,
+    notices: list[str],
+    tell: Callable[[float], None],
+) -> list[Stretch]:
+    windows = SoundWindows(
+        replace(front_end, hop_frames=front_end.hop_frames * every), file.rate_hz
+    )
+    cutter = ConstantCutter(round(CONSTANT_S * file.rate_hz))
+    stretches: list[Stretch] = []
+    kept: list[Window] = []
+    begin = end = clipped = total = 0
+
+    def finish() -> None:
+        kept.extend(windows.finish())
+        if kept:
+            placed = tuple(_at_rate(window, file.rate_hz, front_end.rate_hz) for window in kept)
+            stretches.append(Stretch(file, placed, (end - begin) / file.rate_hz))
+            kept.clear()
+
+    with RecordingReader(file.path, channel) as reader:
+        for block in cutter.cut(reader.blocks()):
+            if block.start != end:
+                finish()
+                begin = block.start
+            end = block.end
+            total += len(block.samples)
+            clipped += int(np.count_nonzero(np.abs(block.samples) >= CLIPPED))
+            kept.extend(windows.push(block))
+            tell(end / file.rate_hz)
+        finish()
+        notices.extend(reader.notices)
+    usable = sum(stretch.seconds for stretch in stretches)
+    if cutter.dropped:
+        notices.append(
+            f"{file.path}: {cutter.dropped / file.rate_hz:.1f} s of dead silence "
+            "(samples that do not change) left out"
+        )
+    if total / file.rate_hz - usable > front_end.window_s:
+        notices.append(
+            f"{file.path}: {total / file.rate_hz - usable:.1f} s in pieces shorter than a window "
+            f"({front_end.window_s:.2f} s) left out"
+        )
+    if clipped > CLIPPED_SHARE * total:
+        notices.append(
+            f"{file.path}: clipped in {100 * clipped / total:.2g} % of its samples: "
+            "lower the gain and record it again"
+        )
+    return stretches
+
+
+def _at_rate(window: Window, from_hz: int, to_hz: int) -> Window:
+    if from_hz == to_hz:
+        return window
+    ratio = to_hz / from_hz
+    return Window(round(window.start * ratio), round(window.end * ratio), window.features)
+
+
+class ConstantCutter:
+    """Takes constant runs of at least ``patience`` samples out of a stream; gaps remain."""
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+        self._held: Samples = np.zeros(0, np.float32)  # the constant run that the stream ends with
+        self._end: int | None = None
+        self.dropped = 0  # samples
+
+    def cut(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Yield what changes, in blocks that join where nothing was taken out."""
+        for block in blocks:
+            if not len(block.samples):
+                continue
+            if block.start != self._end:
+                yield from self._let_go()
+            self._end = block.end
+            yield from self._cut(np.concatenate([self._held, block.samples]))
+        yield from self._let_go()
+
+    def _cut(self, samples: Samples) -> Iterator[Block]:
+        assert self._end is not None  # noqa: S101 - cut() sets it
+        origin = self._end - len(samples)
+        edges = np.flatnonzero(samples[1:] != samples[:-1]) + 1
+        starts = np.concatenate(([0], edges))
+        last = int(starts[-1])
+        begin = 0
+        for run in np.flatnonzero(np.diff(starts) >= self._patience):
+            first, past = int(starts[run]), int(starts[run + 1])
+            self.dropped += past - first
+            if first > begin:
+                yield Block(origin + begin, samples[begin:first])
+            begin = past
+        if last > begin:
+            yield Block(origin + begin, samples[begin:last])
+        # A run that is dead already need not be held in full, however long it lasts.
+        excess = max(0, len(samples) - last - self._patience)
+        self.dropped += excess
+        self._held = samples[last + excess :]
+
+    def _let_go(self) -> Iterator[Block]:
+        if self._end is not None and len(self._held):
+            if len(self._held) >= self._patience:
+                self.dropped += len(self._held)
+            else:
+                yield Block(self._end - len(self._held), self._held)
+        self._held = np.zeros(0, np.float32)
+
+
+def _hours(seconds: float) -> str:
+    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"
