@@ -77,7 +77,7 @@ class Session:
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._versions = versions
-        self._lock = threading.Lock()  # guards the next five
+        self._lock = threading.RLock()  # guards the next five
         self._backlog = Backlog(max_queued=max_queued)
         self._counters = Counters()
         self._connected = False
@@ -130,10 +130,7 @@ class Session:
             return self._backlog.waiting
 
     def wait_for(self, condition: Callable[[Session], bool], timeout_s: float) -> bool:
-        """Block until a condition on `connected` and `counters` holds; False when it did not.
-
-        The condition is called with the lock held and must not call methods.
-        """
+        """Block until a condition holds, looked at after every change; False when it did not."""
         with self._change:
             return self._change.wait_for(lambda: condition(self), timeout_s)
 
@@ -345,6 +342,7 @@ class Session:
 
     def _tell(self, end: End, pause_s: float) -> None:
         facts = {"broker": self.settings.address, "reason": end.reason, "mend": end.mend}
+        facts = {key: fact for key, fact in facts.items() if fact}
         facts["next_try_s"] = f"{pause_s:.1f}"
         if end.ending is Ending.TAKEN_OVER:
             log.error("thrown off the broker by another client", **facts)
@@ -381,6 +379,8 @@ class Session:
 
     def _finish(self) -> None:
         with self._lock:
+            if self._finished:
+                return
             self._finished = True
             unsent = self._backlog.queued
             self._count(dropped=unsent)
