@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -31,7 +30,6 @@ _HW_ID = re.compile(r"([A-Za-z0-9_-]+)(?:,(\d+))?\Z")
 _CARD_ID = re.compile(r"[A-Za-z0-9_-]+\Z")
 _USB_PATH = re.compile(r"\d+-\d+(?:\.\d+)*\Z")
 _USB_ID = re.compile(r"([0-9A-Fa-f]{4}):([0-9A-Fa-f]{4})(?::(.+))?\Z")
-_PORTAUDIO_HW = re.compile(r"\(hw:(\d+),(\d+)\)\Z")
 _FORMS = (
     "hw:1, card-id:NAME, usb-path:1-1.4, usb-id:0d8c:0014, pulse:SOURCE, name:…, default, file:…"
 )
@@ -185,21 +183,3 @@ def _parse_rest(kind: DeviceKind, rest: str) -> DeviceSpec | None:
 
 def _plain(card: str) -> str:
     return str(int(card)) if card.isdigit() else card
-
-
-def match_hw(names: Sequence[str], card: int, pcm: int | None) -> list[int]:
-    """Return the positions of PortAudio's names that are this card (and PCM).
-
-    PortAudio lists an ALSA card as ``card: pcm (hw:N,M)``; ``hw:1`` is not ``hw:10``.
-    """
-    hits = []
-    for position, name in enumerate(names):
-        at = _PORTAUDIO_HW.search(name)
-        if at and int(at[1]) == card and pcm in (None, int(at[2])):
-            hits.append(position)
-    return hits
-
-
-def match_name(names: Sequence[str], name: str) -> list[int]:
-    """Return the positions of PortAudio's names that are this one, letter for letter."""
-    return [position for position, each in enumerate(names) if each == name]

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from asd_monitor.audio.devices import DeviceSpec
 from asd_monitor.audio.file_source import FileSource
+from asd_monitor.audio.microphone import Microphone
 from asd_monitor.audio.source import Source
 
 _log = logging.getLogger(__name__)
@@ -25,4 +26,4 @@ def open_source(
     """
     if spec.is_file:
         return FileSource(spec, speed=speed, notice=notice)
-    raise NotImplementedError("microphones")
+    return Microphone(spec, notice=notice)

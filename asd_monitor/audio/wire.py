@@ -10,6 +10,9 @@ The line says what follows; each frame is a header and its samples:
     time_ns    u64      CLOCK_MONOTONIC when its last sample had been read
     samples    count × int16, little endian as the header is
 
+The capture child tells by its exit status whether the device is absent or something else
+is wrong (`EXIT_ABSENT`, `EXIT_FAULT`), and by the last line on stderr what.
+
 No numpy here: the capture child shall stay small.
 """
 
@@ -20,6 +23,8 @@ import struct
 from typing import NamedTuple
 
 OVERFLOW = 1
+EXIT_ABSENT = 10
+EXIT_FAULT = 11
 MAX_SAMPLES = 1 << 20
 MAX_LINE_BYTES = 1 << 16
 _HEADER = struct.Struct("<2sHIIQQ")

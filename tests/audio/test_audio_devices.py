@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.audio.devices import DeviceKind, match_hw, match_name, parse_device
+from asd_monitor.audio.devices import DeviceKind, parse_device
+from asd_monitor.audio.portaudio_names import match_hw, match_name
 from asd_monitor.errors import UsageError
 
 NAMES = [

@@ -1,0 +1,175 @@
+"""The capture child: ``python -m asd_monitor.audio.capture REQUEST``.
+
+It opens one microphone, reads blocks of 100 ms and writes them to stdout
+(`asd_monitor.audio.wire`), until it is killed.  PortAudio may hang, spin or abort when a
+device goes, so it lives here, where that harms nobody.  It never tries twice: on any
+error it says why in the last line on stderr and exits.
+
+REQUEST is a JSON object: ``{"hw": [card, pcm or null]}`` or ``{"name": "…"}``, with
+``channel``, and ``rate_hz`` and ``channels`` (null: the device's own); or
+``{"list": true}``: one line of JSON with all inputs, and nothing is opened for long.
+
+Blocking reads need no callback, which `MemoryDenyWriteExecute=` would forbid; and no
+numpy keeps it small.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import signal
+import sys
+import time
+from typing import Any, NoReturn
+
+from asd_monitor.audio.portaudio_names import match_hw, match_name
+from asd_monitor.audio.wire import (
+    EXIT_ABSENT,
+    EXIT_FAULT,
+    OVERFLOW,
+    Frame,
+    encode_header,
+    encode_line,
+)
+
+try:
+    import sounddevice
+except OSError:  # what it raises without the PortAudio library
+    sounddevice = None
+
+BLOCKS_PER_S = 10
+LATENCY_S = 0.5
+RATES_HZ = (48000, 44100, 16000, 96000, 192000, 32000, 8000)
+PIPE_BYTES = 1 << 20
+PLUGIN_CHANNELS = 32  # converting PCMs claim this many or more; hardware tells the truth
+_PR_SET_PDEATHSIG = 1
+_INVALID_RATE = -9997
+
+
+def main() -> None:
+    """Do what the request in the first argument says; never return to a caller's mistake."""
+    request: dict[str, Any] = json.loads(sys.argv[1])
+    _die_with(request.get("parent"))
+    if sounddevice is None:
+        _exit(EXIT_FAULT, "PortAudio is not installed: apt install libportaudio2")
+    try:
+        if request.get("list"):
+            _write(encode_line({"inputs": [_described(each) for each in _inputs()]}))
+        else:
+            _capture(request)
+    except BrokenPipeError:
+        os._exit(0)
+    except sounddevice.PortAudioError as error:
+        _exit(EXIT_FAULT, f"PortAudio: {error}")
+    _exit(0, "")
+
+
+def _exit(status: int, reason: str) -> NoReturn:
+    if reason:
+        sys.stderr.write(" ".join(reason.split()) + "\n")
+        sys.stderr.flush()
+    os._exit(status)  # PortAudio's own exit handlers may hang
+
+
+def _die_with(parent: int | None) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        os._exit(EXIT_FAULT)
+
+
+def _inputs() -> list[dict[str, Any]]:
+    return [each for each in sounddevice.query_devices() if each["max_input_channels"] > 0]
+
+
+def _described(device: dict[str, Any]) -> dict[str, object]:
+    rates = []
+    for rate_hz in sorted(RATES_HZ):
+        try:
+            sounddevice.check_input_settings(
+                device["index"], channels=1, dtype="int16", samplerate=rate_hz
+            )
+        except sounddevice.PortAudioError:
+            continue
+        rates.append(rate_hz)
+    return {
+        "name": device["name"],
+        "channels": device["max_input_channels"],
+        "default_rate_hz": round(device["default_samplerate"]),
+        "rates_hz": rates,
+    }
+
+
+def _find(request: dict[str, Any]) -> dict[str, Any]:
+    inputs = _inputs()
+    names = [each["name"] for each in inputs]
+    if "hw" in request:
+        hits = match_hw(names, *request["hw"])
+    else:
+        hits = match_name(names, request["name"])
+    if len(hits) == 1:
+        return inputs[hits[0]]
+    known = "; ".join(names[hit] for hit in hits) if hits else "; ".join(names) or "none at all"
+    _exit(
+        EXIT_ABSENT,
+        f"{len(hits)} of the inputs match: {known}" if hits else f"not among the inputs: {known}",
+    )
+
+
+def _open(device: dict[str, Any], request: dict[str, Any]) -> Any:
+    """Open the device as it is: all its channels, at the rate asked for or a good one."""
+    rate_hz, channels, channel = request["rate_hz"], request["channels"], request["channel"]
+    most = device["max_input_channels"]
+    if channels is None:
+        channels = most if most < PLUGIN_CHANNELS else max(2, channel + 1)
+    if channel >= channels:
+        _exit(EXIT_FAULT, f"it has no channel {channel}: it has {channels}, counted from 0")
+    default_hz = round(device["default_samplerate"])
+    rates_hz = [rate_hz] if rate_hz else dict.fromkeys((*RATES_HZ[:3], default_hz, *RATES_HZ))
+    for rate in rates_hz:
+        try:
+            return sounddevice.RawInputStream(
+                samplerate=rate,
+                device=device["index"],
+                channels=channels,
+                dtype="int16",
+                latency=LATENCY_S,
+            )
+        except sounddevice.PortAudioError as error:
+            if error.args[1:2] != (_INVALID_RATE,):
+                _exit(EXIT_ABSENT, f"it cannot be opened: {error}")
+    offered = f"{rate_hz} Hz, which it had before" if rate_hz else "any usual rate"
+    _exit(EXIT_FAULT, f"it cannot be opened at {offered}")
+
+
+def _capture(request: dict[str, Any]) -> None:
+    device = _find(request)
+    stream = _open(device, request)
+    rate_hz, channels, channel = round(stream.samplerate), stream.channels, request["channel"]
+    with contextlib.suppress(OSError):  # over the user's limit: a smaller pipe does too
+        fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    _write(encode_line({"rate_hz": rate_hz, "channels": channels, "name": device["name"]}))
+    stream.start()
+    sequence = position = 0
+    while True:
+        data, overflowed = stream.read(rate_hz // BLOCKS_PER_S)
+        time_ns = time.monotonic_ns()
+        pcm = bytes(data)
+        if channels > 1:
+            pcm = memoryview(pcm).cast("h")[channel::channels].tobytes()
+        frame = Frame(sequence, position, time_ns, pcm, OVERFLOW if overflowed else 0)
+        _write(encode_header(frame) + pcm)
+        sequence += 1
+        position += frame.samples
+
+
+def _write(data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(1, rest) :]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,161 @@
+"""One life of the capture process, from the parent's side."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from asd_monitor.audio.wire import EXIT_ABSENT, Frame, Parser, WireError
+
+_READ_BYTES = 1 << 16
+_LAST_WORDS_BYTES = 4096
+_SECOND_LOOK_S = 0.05
+
+
+class ChildStalledError(Exception):
+    """It lives and gives nothing."""
+
+
+class ChildEndedError(Exception):
+    """It ended; its last line tells why."""
+
+    def __init__(self, reason: str, *, absent: bool) -> None:
+        super().__init__(reason)
+        self.absent = absent
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """How the device was opened."""
+
+    rate_hz: int
+    channels: int  # opened; one of them comes
+    name: str  # PortAudio's
+
+
+class CaptureChild:
+    """A running ``asd_monitor.audio.capture``; `end` it in any case."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        if process.stdout is None or process.stderr is None:
+            raise ValueError("both streams must be pipes")
+        self._process = process
+        self._stdout = process.stdout
+        self._parser = Parser()
+        self._is_read = False  # by a task, which then sees the end itself
+        self._hello: Hello | None = None
+        self._last_words = asyncio.create_task(_tail(process.stderr), name="capture.stderr")
+
+    @classmethod
+    async def start(
+        cls, request: Mapping[str, object], environment: Mapping[str, str]
+    ) -> CaptureChild:
+        """Start it with this request."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "asd_monitor.audio.capture",
+            json.dumps({**request, "parent": os.getpid()}),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, "JACK_NO_START_SERVER": "1", **environment},
+            # a Ctrl-C in the terminal is the parent's to handle
+            start_new_session=True,
+        )
+        return cls(process)
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def hello(self) -> Hello:
+        """What it said before the first frame; asked for only after one."""
+        if self._hello is None:
+            raise RuntimeError("no frame yet")
+        return self._hello
+
+    async def frames(self, limit_s: float) -> list[Frame]:
+        """Return the next frames, at least one.
+
+        Raises:
+            ChildStalledError: not a byte came for this long.
+            ChildEndedError: it ended.
+
+        """
+        while True:
+            data = await self._read(limit_s)
+            if not data:
+                raise await self._ended()
+            try:
+                frames = self._parser.feed(data)
+            except WireError as error:
+                raise ChildEndedError(
+                    f"the capture process is confused: {error}", absent=False
+                ) from error
+            if frames:
+                self._hello = self._hello or _hello(self._parser.line or {})
+                return frames
+
+    async def _read(self, limit_s: float) -> bytes:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                return await self._take()
+        # When something blocked the loop, the time is over although bytes are waiting.
+        try:
+            async with asyncio.timeout(_SECOND_LOOK_S):
+                return await self._take()
+        except TimeoutError as error:
+            raise ChildStalledError from error
+
+    async def _take(self) -> bytes:
+        self._is_read = True
+        try:
+            return await self._stdout.read(_READ_BYTES)
+        finally:
+            self._is_read = False
+
+    async def _ended(self) -> ChildEndedError:
+        status = await self._process.wait()
+        words = await self._last_words
+        if status < 0:
+            name = signal.Signals(-status).name
+            words = f"the capture process was ended by {name}" + (f": {words}" if words else "")
+        return ChildEndedError(words or f"exit status {status}", absent=status == EXIT_ABSENT)
+
+    async def end(self, limit_s: float) -> bool:
+        """Kill it; return whether it is gone within the limit (the kernel may hold it)."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+        try:
+            async with asyncio.timeout(limit_s):
+                while not self._is_read and await self._take():
+                    pass  # asyncio waits for the end of the pipes too
+                await self._process.wait()
+                await self._last_words
+        except TimeoutError:
+            return False
+        return True
+
+
+def _hello(line: dict[str, object]) -> Hello:
+    match line:
+        case {"rate_hz": int(rate_hz), "channels": int(channels), "name": str(name)}:
+            return Hello(rate_hz, channels, name)
+    raise ChildEndedError(f"the capture process is confused: {line}", absent=False)
+
+
+async def _tail(stream: asyncio.StreamReader) -> str:
+    kept = b""
+    while data := await stream.read(_LAST_WORDS_BYTES):
+        kept = (kept + data)[-_LAST_WORDS_BYTES:]
+    lines = kept.decode(errors="replace").strip().splitlines()
+    return lines[-1].strip() if lines else ""

@@ -1,0 +1,77 @@
+"""The format between processes: any split of the bytes gives the same frames."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asd_monitor.audio.wire import (
+    MAX_LINE_BYTES,
+    Frame,
+    Parser,
+    WireError,
+    decode_line,
+    encode_frame,
+    encode_line,
+)
+
+FRAMES = st.lists(
+    st.builds(
+        Frame,
+        sequence=st.integers(0, 2**32 - 1),
+        position=st.integers(0, 2**64 - 1),
+        time_ns=st.integers(0, 2**64 - 1),
+        pcm=st.binary(max_size=40).map(lambda data: data[: len(data) // 2 * 2]),
+        flags=st.integers(0, 2**16 - 1),
+    ),
+    max_size=8,
+)
+
+
+@given(FRAMES, st.lists(st.integers(0, 400), max_size=10))
+def test_any_split_gives_the_same_frames(frames, cuts):
+    data = encode_line({"rate_hz": 16000}) + b"".join(map(encode_frame, frames))
+    edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    parser = Parser()
+    got = []
+    for first, past in itertools.pairwise(edges):
+        got += parser.feed(data[first:past])
+    assert got == frames
+    assert parser.line == {"rate_hz": 16000}
+
+
+def test_byte_by_byte():
+    frame = Frame(1, 2, 3, b"\x01\x00\xff\xff")
+    parser = Parser()
+    data = encode_line({}) + encode_frame(frame) * 2
+    got = [each for byte in data for each in parser.feed(bytes([byte]))]
+    assert got == [frame, frame]
+    assert frame.samples == 2
+
+
+@given(st.binary(max_size=200))
+def test_what_is_not_the_format_is_refused_or_waited_for(data):
+    parser = Parser()
+    try:
+        parser.feed(b"{}\n" + data)
+    except WireError:
+        return
+    assert len(data) < 30 or data[:2] == b"AS"
+
+
+@pytest.mark.parametrize("line", [b"", b"[]", b"nope", b"\xff", b"1"])
+def test_a_line_is_a_json_object(line):
+    with pytest.raises(WireError):
+        decode_line(line)
+
+
+def test_an_endless_line_is_refused():
+    with pytest.raises(WireError):
+        Parser().feed(b"x" * (MAX_LINE_BYTES + 1))
+
+
+def test_an_absurd_length_is_refused_at_once():
+    huge = encode_frame(Frame(0, 0, 0, b""))[:8] + b"\xff\xff\xff\xff" + bytes(16)
+    with pytest.raises(WireError):
+        Parser().feed(b"{}\n" + huge)
