@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -119,6 +121,23 @@ def test_being_thrown_off_right_after_every_connect_makes_no_tight_loop(make_ses
     assert all(30.0 <= pause <= 60.0 for pause in pauses)
     shouts = [e for e in logs if e["event"] == "thrown off the broker by another client"]
     assert len(shouts) == len(pauses) >= 3
+
+
+@pytest.mark.parametrize("last_words", [b"", TAKEN_OVER])
+def test_the_pause_is_kept(make_session, last_words) -> None:
+    times: list[float] = []
+
+    def behave(client: Client) -> None:
+        times.append(time.monotonic())
+        client.sock.sendall(CONNACK_5)
+        client.read()
+        client.sock.sendall(last_words)
+
+    with FakeBroker(behave) as broker, capture_logs():
+        session = make_session(broker, backoff=Backoff(0.2, 0.2, 0.2))
+        broker.wait_until(lambda: len(broker.clients) >= 4)
+        session.stop(1.0)
+    assert all(later - earlier >= 0.2 for earlier, later in itertools.pairwise(times[:4]))
 
 
 def test_garbage_after_the_connect_costs_that_connection_only(make_session) -> None:
