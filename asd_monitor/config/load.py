@@ -16,12 +16,15 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from asd_monitor.config.notices import notices
+from asd_monitor.config.places import find, written
 from asd_monitor.config.quantities import check_id
 from asd_monitor.config.settings import Config, Machine, Mqtt
 from asd_monitor.config.wording import dotted, example, suggestion, what
 from asd_monitor.config.yaml_text import Document, Fault, Place, read_yaml
-from asd_monitor.config.yaml_text import Path as KeyPath
 from asd_monitor.errors import UsageError
+
+CREDENTIAL = "mqtt_password"  # LoadCredential= of the unit
 
 DeviceCheck = Callable[[str], object]
 """Raises `UsageError` on a malformed device string: `audio.devices.parse_device`."""
@@ -31,8 +34,10 @@ class ConfigError(UsageError):
     """The configuration is malformed; ``problems`` has one line per error."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
         self.problems = tuple(problems)
+        several = len(problems) > 1
+        head = [f"{len(problems)} errors in the configuration:"] if several else []
+        super().__init__("\n".join([*head, *problems]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +73,12 @@ def read_config(
     document = read_yaml(_content(path))
     config, faults = None, list(document.faults)
     if document.value is not None:
-        config, more = _validate(document, check_device, environ, host)
+        config, more = _validate(path, document, check_device, environ, host)
         faults += more
     if faults or config is None:
         raise ConfigError([_line(path, fault) for fault in sorted(set(faults))])
-    notices = sorted({*document.notices, *_notices(document, config)})
-    return ConfigFile(path, config, tuple(_line(path, notice) for notice in notices))
+    found = sorted({*document.notices, *notices(document, config)})
+    return ConfigFile(path, config, tuple(_line(path, notice) for notice in found))
 
 
 def machine_from_options(
@@ -146,6 +151,7 @@ def _content(path: Path) -> bytes:
 
 
 def _validate(
+    path: Path,
     document: Document,
     check_device: DeviceCheck | None,
     environ: Mapping[str, str],
@@ -158,8 +164,8 @@ def _validate(
     if value.get("version") is not None and value["version"] != 1:
         told = f"version {value['version']!r} is not known: this release reads `version: 1`"
         return None, [Fault(document.values[("version",)], told)]
-    merged = _with_defaults(value)
-    if "box" not in merged:
+    merged = _with_files(_with_defaults(value), path.absolute().parent, environ)
+    if merged.get("box") is None:
         try:
             merged["box"] = default_box(environ, host)
         except UsageError as error:
@@ -169,7 +175,7 @@ def _validate(
     try:
         config = Config.model_validate(merged)
     except ValidationError as error:
-        faults += [_fault(document, details) for details in error.errors(include_url=False)]
+        faults += [_fault(document, details) for details in _own(document, error)]
     if check_device is not None:
         faults += _bad_devices(document, merged, check_device)
     return config, faults
@@ -177,14 +183,50 @@ def _validate(
 
 def _with_defaults(value: dict[str, Any]) -> dict[str, Any]:
     """Give each machine the keys of `defaults` that it does not set itself."""
-    defaults, machines = value.get("defaults"), value.get("machines")
-    if not isinstance(defaults, dict) or not isinstance(machines, dict):
-        return dict(value)
-    merged = {
-        machine: _merge(defaults, own) if isinstance(own, dict) else own
-        for machine, own in machines.items()
+    value = _without_empty(value, "mqtt", "defaults")
+    defaults, machines = value.get("defaults", {}), value.get("machines")
+    if isinstance(defaults, dict):
+        defaults = _without_empty(defaults, "alarm", "evidence")
+        if isinstance(machines, dict):
+            machines = {
+                machine: _merge(defaults, _without_empty(own, "alarm", "evidence"))
+                if isinstance(own, dict)
+                else own
+                for machine, own in machines.items()
+            }
+            value["machines"] = machines
+        value["defaults"] = defaults
+    return value
+
+
+def _without_empty(section: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Leave out what has all its keys commented out."""
+    return {k: v for k, v in section.items() if v is not None or k not in names}
+
+
+def _with_files(value: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
+    """Complete the paths of files: relative ones start where the configuration lies.
+
+    The password is the systemd credential `mqtt_password` where no file is named.
+    """
+    if not isinstance(value.get("mqtt"), dict):
+        return value
+    mqtt = _with_paths(value["mqtt"], folder, "password_file")
+    if isinstance(mqtt.get("tls"), dict):
+        mqtt["tls"] = _with_paths(mqtt["tls"], folder, "ca", "cert", "key")
+    credentials = environ.get("CREDENTIALS_DIRECTORY")
+    if credentials and mqtt.get("username") and mqtt.get("password_file") is None:
+        credential = Path(credentials) / CREDENTIAL
+        if credential.exists():
+            mqtt["password_file"] = str(credential)
+    return {**value, "mqtt": mqtt}
+
+
+def _with_paths(section: dict[str, Any], folder: Path, *names: str) -> dict[str, Any]:
+    return {
+        key: str(folder / value) if key in names and isinstance(value, str) else value
+        for key, value in section.items()
     }
-    return {**value, "machines": merged}
 
 
 def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -206,69 +248,34 @@ def _bad_devices(
             try:
                 check_device(device)
             except UsageError as error:
-                yield Fault(_find(document, path), f"{dotted(path)}: {error}")
+                yield Fault(find(document, path), f"{dotted(path)}: {error}")
+
+
+def _own(document: Document, error: ValidationError) -> Iterator[ErrorDetails]:
+    """Yield the errors, without those that a machine only inherits from `defaults`."""
+    found = error.errors(include_url=False)
+    of_defaults = {(d["loc"][1:], d["msg"]) for d in found if d["loc"][:1] == ("defaults",)}
+    for details in found:
+        loc = details["loc"]
+        inherited = loc[:1] == ("machines",) and loc not in document.values
+        if not (inherited and (loc[2:], details["msg"]) in of_defaults):
+            yield details
 
 
 def _fault(document: Document, details: ErrorDetails) -> Fault:
     loc, kind = details["loc"], details["type"]
     if loc and loc[-1] == "[key]":
-        return Fault(_find(document, loc[:-1], of_key=True), f"{dotted(loc[:-2])}: {what(details)}")
+        return Fault(find(document, loc[:-1], of_key=True), f"{dotted(loc[:-2])}: {what(details)}")
     if kind == "extra_forbidden":
-        place, written = _find(document, loc, of_key=True), _written(document, loc)
-        where = f"{dotted(written[:-1])}: " if written[:-1] else ""
+        place, path = find(document, loc, of_key=True), written(document, loc)
+        where = f"{dotted(path[:-1])}: " if path[:-1] else ""
         return Fault(place, f"{where}unknown key {str(loc[-1])!r}: {suggestion(loc)}")
     if kind == "missing":
-        place = _find(document, loc[:-1])
+        place = find(document, loc[:-1])
         where = f"{dotted(loc[:-1])}: " if loc[:-1] else ""
         return Fault(place, f"{where}the key {str(loc[-1])!r} is missing: add `{example(loc)}`")
-    path = _written(document, loc)
-    return Fault(_find(document, loc), f"{dotted(path)}: {what(details, document.raw.get(path))}")
-
-
-def _find(document: Document, path: KeyPath, *, of_key: bool = False) -> Place:
-    """Return where a setting stands, or what holds it where it was not written."""
-    written = _written(document, path)
-    place = document.place(written, of_key=of_key)
-    while place is None and written:
-        written = written[:-1]
-        place = document.place(written)
-    return place or Place(1, 1)
-
-
-def _written(document: Document, path: KeyPath) -> KeyPath:
-    """Return the path as written: what a machine does not say itself, `defaults` said."""
-    if path not in document.values and path[:1] == ("machines",) and len(path) > 2:
-        default = ("defaults", *path[2:])
-        if default in document.values:
-            return default
-    return path
-
-
-def _notices(document: Document, config: Config) -> Iterator[Fault]:
-    """Tell what is allowed but does not do what one may expect."""
-
-    def notice(path: KeyPath, told: str) -> Fault:
-        return Fault(_find(document, path, of_key=True), f"{dotted(path)}: {told}")
-
-    if config.mqtt.commands:
-        yield notice(("mqtt", "commands"), "commands over MQTT are not available yet: no effect")
-    if config.mqtt.tls is not None and config.mqtt.port == 1883:
-        yield notice(("mqtt", "tls"), "TLS on port 1883: most brokers listen for it on 8883")
-    for path in document.keys:
-        if path[-1] == "evidence" and path[0] in {"defaults", "machines"} and len(path) < 4:
-            yield notice(path, "evidence of alarms is not kept yet: no effect")
-    heard: dict[str, str] = {}
-    for machine, settings in config.machines.items():
-        device = settings.device_text.removesuffix("#0")
-        if device in heard:
-            told = f"the same device and channel as {heard[device]}: both hear the same"
-            yield notice(("machines", machine, "device"), told)
-        heard.setdefault(device, machine)
-        alarm = settings.alarm
-        if alarm.warnings.per_second < alarm.false_alarms.per_second:
-            path = ("machines", machine, "alarm", "warnings")
-            told = "rarer than `false_alarms`: warnings come together with alarms"
-            yield Fault(_find(document, path), f"{dotted(path)}: {told}")
+    path = written(document, loc)
+    return Fault(find(document, loc), f"{dotted(path)}: {what(details, document.raw.get(path))}")
 
 
 def _line(path: Path, fault: Fault) -> str:

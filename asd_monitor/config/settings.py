@@ -21,6 +21,7 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
+from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticCustomError
 
 from asd_monitor.config.quantities import (
@@ -252,8 +253,13 @@ class Config(Section):
         return self.model_dump(mode="json")
 
 
+class _FileSchema(GenerateJsonSchema):
+    def encode_default(self, dft: object) -> object:
+        return str(dft) if isinstance(dft, Budget | Duration) else super().encode_default(dft)
+
+
 def file_schema() -> dict[str, Any]:
     """Return the JSON Schema of the file."""
-    schema = Config.model_json_schema()
+    schema = Config.model_json_schema(schema_generator=_FileSchema)
     schema["required"] = [key for key in schema["required"] if key != "box"]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from typing import Any
@@ -18,14 +19,15 @@ from asd_monitor.config.yaml_text import Path as KeyPath
 
 def dotted(path: KeyPath) -> str:
     """Return `machines.fan01.alarm`."""
-    return ".".join(str(part) for part in path)
+    parts = (str(part) for part in path)
+    return ".".join(part if re.fullmatch(r"[\w-]+", part) else repr(part) for part in parts)
 
 
 def what(details: ErrorDetails, raw: str | None = None) -> str:
     """Say what is wrong with a value, and the mend."""
     kind, limits = details["type"], details.get("ctx", {})
-    given = raw if raw is not None else details["input"]
-    shown = f"{given!r}" if isinstance(given, str) else _kind_of(given)
+    given = details["input"]
+    shown = repr(given) if isinstance(given, str) else raw or _kind_of(given)
     such = f"such as `{example(details['loc'])}`"
     if kind == "told":
         return str(details["msg"])
@@ -40,8 +42,8 @@ def what(details: ErrorDetails, raw: str | None = None) -> str:
         "dict_type": "keys with values",
         "mapping_type": "keys with values",
     }.get(kind)
-    if kind in {"string_type", "path_type"} and isinstance(given, str):
-        return f'{given} is not text here: put it in quotes, "{given}"'
+    if kind in {"string_type", "path_type"} and raw:
+        return f'{raw} is not text to YAML: put it in quotes, "{raw}"'
     if wanted:
         return f"{shown} is not {wanted}: write {wanted}, {such}"
     for limit, words in _LIMITS.items():
@@ -49,7 +51,8 @@ def what(details: ErrorDetails, raw: str | None = None) -> str:
             return f"{shown} is out of range: write {words} {limits[limit]:g}, {such}"
     if kind in {"too_short", "string_too_short"}:
         return f"this is empty: write something, {such}"
-    return f"{shown}: {details['msg']}: write {such.removeprefix('such as ')}"
+    told = str(details["msg"])
+    return f"{shown}: {told[:1].lower()}{told[1:]}: write {such.removeprefix('such as ')}"
 
 
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
@@ -68,14 +71,13 @@ def suggestion(loc: KeyPath) -> str:
     key, known = str(loc[-1]), _keys_of(loc[:-1])
     if "password" in key.lower() and "password_file" in known:
         return "secrets are not kept in this file, write `password_file: /path/to/it`"
+    below = ((*loc[:-1], section) for section in known)
+    elsewhere = [place for place in (*below, *_SECTIONS) if key in _keys_of(place)]
+    if elsewhere:
+        return f"it belongs under `{dotted(elsewhere[0])}`"
     close = difflib.get_close_matches(key.lower().replace("-", "_"), known, n=1)
     if close:
         return f"did you mean {close[0]!r}?"
-    elsewhere = [
-        section for section in _SECTIONS if key in _keys_of(section) and section != loc[:-1]
-    ]
-    if elsewhere:
-        return f"it belongs under `{dotted(elsewhere[0])}`"
     return f"the keys here are {', '.join(known)}"
 
 
@@ -83,8 +85,6 @@ _SECTIONS: tuple[KeyPath, ...] = (
     ("mqtt",),
     ("mqtt", "tls"),
     ("defaults",),
-    ("defaults", "alarm"),
-    ("defaults", "evidence"),
     ("machines", "MACHINE"),
 )
 
@@ -125,11 +125,12 @@ def example(loc: KeyPath) -> str:
     model, field = _field(loc)
     key = str(loc[-1]) if loc else "version"
     if loc[:1] == ("machines",) and len(loc) <= 2:
-        return 'fan01: {device: "hw:1"}'
+        return f'{key}: {{device: "hw:1"}}' if len(loc) == 2 else "machines: {fan01: {…}}"
     if field is None or model is not None:
         return f"{key}: {{…: …}}"
     value = field.examples[0] if field.examples else field.default
     if value is None:
         return f"{key}: …"
-    text = yaml.safe_dump(value if isinstance(value, bool | int | float) else str(value))
-    return f"{key}: {text.splitlines()[0]}"
+    if not isinstance(value, bool | int | float):
+        value = str(value)
+    return f"{key}: {yaml.safe_dump(value, default_style=None).splitlines()[0]}"

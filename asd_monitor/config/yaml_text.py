@@ -62,12 +62,11 @@ def read_yaml(content: bytes) -> Document:
     try:
         loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
-        if node is None:
-            document.faults.append(
-                Fault(Place(1, 1), "the file says nothing: begin with `version: 1`")
-            )
-            return document
-        document.value = _Reader(loader, document, text).read(node, (), 0)
+        if node is not None:
+            document.value = _Reader(loader, document, text).read(node, (), 0)
+        if document.value is None and not document.faults:
+            told = "the file says nothing: begin with `version: 1`"
+            document.faults.append(Fault(Place(1, 1), told))
     except yaml.reader.ReaderError as error:
         place = _place_in(text[: error.position])
         told = f"the character {chr(int(error.character))!r} cannot stand in YAML: remove it"
@@ -93,6 +92,7 @@ class _Reader:
     def __init__(self, loader: yaml.SafeLoader, document: Document, text: str) -> None:
         self._loader = loader
         self._document = document
+        self._text = text
         self._lines = text.splitlines()
         self._nodes = 0
 
@@ -135,7 +135,7 @@ class _Reader:
                 told = "'<<' is not merged: put what machines share under `defaults:`"
                 self._document.faults.append(Fault(place, told))
                 continue
-            if node.flow_style and _is_empty(value_node):
+            if node.flow_style and ":" not in self._text[_end(key_node) : _end(value_node)]:
                 told = f"{key!r} has no value: write {key}: …, or put a value that holds a comma"
                 self._document.faults.append(Fault(place, f"{told} in quotes"))
                 continue
@@ -153,12 +153,8 @@ class _Reader:
                 self._document.notices.append(Fault(_place(node.start_mark), told))
 
 
-def _is_empty(node: yaml.Node) -> bool:
-    return (
-        isinstance(node, yaml.ScalarNode)
-        and node.style is None
-        and node.start_mark.index == node.end_mark.index
-    )
+def _end(node: yaml.Node) -> int:
+    return int(node.end_mark.index)
 
 
 def _place(mark: yaml.Mark) -> Place:
