@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import yaml
+from typer.testing import CliRunner, Result
+
+from asd_monitor.cli.config import app
+from asd_monitor.config.settings import (
+    AlarmSettings,
+    Config,
+    EvidenceSettings,
+    Machine,
+    Mqtt,
+    Tls,
+)
+
+GOOD = "version: 1\nbox: b\nmqtt: {commands: true}\nmachines: {fan01: {device: 'hw:1'}}\n"
+BAD = "version: 1\nbox: b\nmachines: {fan01: {device: 'hv:1', x: 1}}\n"
+
+
+def run(tmp_path: Path, text: str, *arguments: str) -> Result:
+    file = tmp_path / "edge.yaml"
+    file.write_text(text)
+    name, *options = arguments
+    return CliRunner().invoke(app, [name, str(file), *options])
+
+
+def test_a_good_file_is_called_good_with_its_notices(tmp_path: Path) -> None:
+    result = run(tmp_path, GOOD, "check")
+    assert result.exit_code == 0
+    notice, verdict = result.stdout.splitlines()
+    assert "edge.yaml:3:8: mqtt.commands: commands over MQTT are not available yet" in notice
+    assert verdict.endswith("edge.yaml: good, 1 machine")
+
+
+def test_a_bad_file_gets_every_error_with_its_place(tmp_path: Path) -> None:
+    told = str(run(tmp_path, BAD, "check").exception)
+    assert "edge.yaml:3:28: machines.fan01.device: device 'hv:1'" in told
+    assert "edge.yaml:3:36: machines.fan01: unknown key 'x'" in told
+
+
+def test_a_verdict_for_programs(tmp_path: Path) -> None:
+    good = json.loads(run(tmp_path, GOOD, "check", "--json").stdout)
+    assert (good["ok"], len(good["notices"]), good["machines"]) == (True, 1, ["fan01"])
+    result = run(tmp_path, BAD, "check", "--json")
+    assert result.exit_code == 2
+    assert len(json.loads(result.stdout)["errors"]) == 2
+
+
+def test_every_setting_is_shown(tmp_path: Path) -> None:
+    shown = yaml.safe_load(run(tmp_path, GOOD, "show").stdout)
+    assert shown["machines"]["fan01"]["alarm"]["false_alarms"] == "1 per month"
+    assert json.loads(run(tmp_path, GOOD, "show", "--json").stdout) == shown
+    assert Config.model_validate(shown).as_written() == shown
+
+
+def test_the_schema_knows_every_setting_and_what_is_needed() -> None:
+    schema = json.loads(CliRunner().invoke(app, ["schema"]).stdout)
+    assert schema["required"] == ["version", "machines"]
+    sections = schema["$defs"]
+    for section in (AlarmSettings, EvidenceSettings, Machine, Mqtt, Tls):
+        known = sections[section.__name__]
+        assert set(known["properties"]) == set(section.model_fields)
+        assert known["additionalProperties"] is False
+    assert sections["Machine"]["required"] == ["device"]
+    assert sections["AlarmSettings"]["properties"]["false_alarms"]["default"] == "1 per month"

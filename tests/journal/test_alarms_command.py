@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from asd_monitor.alarm.machine import Alarm, Condition, Transition, TransitionKind
+from asd_monitor.cli.alarms import app
+from asd_monitor.journal.machine import MachineJournal
+from asd_monitor.journal.store import Journal
+
+NOW = datetime(2026, 11, 23, 4, 45, 0, 512000, UTC)
+FAN = "fan01-20261123T044500Z"
+PUMP = "pump02-20261123T044500Z"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    with Journal(tmp_path) as journal:
+        for machine in ("fan01", "pump02"):
+            alarm = Alarm(1, Condition.UNACKNOWLEDGED, 8.25)
+            MachineJournal(journal, machine).record(
+                Transition(
+                    100,
+                    TransitionKind.ALARM,
+                    Condition.NORMAL,
+                    alarm.condition,
+                    "alarm score at least 6.71 for 3 s",
+                    alarm=alarm,
+                ),
+                NOW,
+                "20261122T101500Z",
+            )
+    return tmp_path
+
+
+def run(state: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, [*arguments, "--state", str(state)])
+
+
+def test_a_list_of_what_needs_somebody(state: Path) -> None:
+    result = run(state, "list")
+    assert result.exit_code == 0
+    head, *rows = result.stdout.splitlines()
+    assert head.split() == ["ID", "RAISED", "(UTC)", "STATE", "PEAK", "ACKNOWLEDGED", "BY"]
+    assert rows[0].split() == [PUMP, "2026-11-23", "04:45:00", "ACTIVE", "8.2"]
+    assert FAN in rows[1]
+    assert PUMP not in run(state, "list", "--machine", "fan01").stdout
+
+
+def test_a_list_for_programs(state: Path) -> None:
+    pump, fan = json.loads(run(state, "list", "--json").stdout)
+    assert pump["machine"] == "pump02"
+    assert fan == {
+        "id": FAN,
+        "machine": "fan01",
+        "active": True,
+        "acknowledged": False,
+        "shelved": False,
+        "latched": False,
+        "severity": "alarm",
+        "raised": "2026-11-23T04:45:00.512Z",
+        "cleared": None,
+        "acknowledged_at": None,
+        "who": None,
+        "why": None,
+        "peak_score": 8.25,
+        "evidence": None,
+        "model": "20261122T101500Z",
+    }
+
+
+def test_an_empty_folder_has_no_alarms(tmp_path: Path) -> None:
+    result = run(tmp_path, "list")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert "no alarms that need anybody in" in result.stderr
+    assert json.loads(run(tmp_path, "list", "--json").stdout) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_alarm_is_shown_with_its_story(state: Path) -> None:
+    shown = run(state, "show", FAN).stdout
+    assert shown.startswith(f"{FAN}: ACTIVE\n")
+    assert "2026-11-23T04:45:00.512Z  normal → unacknowledged: alarm score at least" in shown
+    told = json.loads(run(state, "show", FAN, "--json").stdout)
+    assert told["events"][0]["to"] == "unacknowledged"
+
+
+def test_an_acknowledgement_is_signed(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUDO_USER", "ann")
+    result = run(state, "ack", FAN, "--why", "bearing greased")
+    assert result.stdout == f"{FAN}: acknowledged by ann\n"
+    with Journal(state) as journal:
+        alarm = journal.alarm(FAN)
+    assert (alarm.who, alarm.why) == ("ann", "bearing greased")
+    again = run(state, "ack", FAN, "--who", "bob")
+    assert again.exit_code == 0
+    assert f"{FAN}: acknowledged already by ann" in again.stderr
+    assert "active, acknowledged" in run(state, "list").stdout
+
+
+def test_all_of_a_machine_are_acknowledged(state: Path) -> None:
+    result = run(state, "ack", "--machine", "pump02", "--who", "bob")
+    assert result.stdout == f"{PUMP}: acknowledged by bob\n"
+    nothing = run(state, "ack", "--machine", "pump02")
+    assert nothing.exit_code == 0
+    assert "pump02 has no alarm to acknowledge" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("ack",), "say which alarm: give its ID"),
+        (("ack", FAN, "--machine", "fan01"), "say which alarm"),
+        (("ack", "fan01"), "no alarm 'fan01' in"),
+        (("show", FAN[:-2]), f"did you mean {FAN}"),
+    ],
+)
+def test_wrong_usage_is_told(state: Path, arguments: tuple[str, ...], told: str) -> None:
+    result = run(state, *arguments)
+    assert told in str(result.exception)
+
+
+def test_a_folder_without_alarms_has_none_to_acknowledge(tmp_path: Path) -> None:
+    result = run(tmp_path, "ack", FAN)
+    assert "is it the state folder of the daemon?" in str(result.exception)
