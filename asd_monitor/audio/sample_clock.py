@@ -6,9 +6,10 @@ ever.  So the floor of the deficit is followed, as far as two clocks may drift a
 (±500 ppm); a frame whose deficit lies above it is *suspect* and held back:
 
 - a later frame is on the floor again: everything was only late, and is let go;
-- the deficit stays above for the grace time and no longer falls: what is missing was
-  lost.  The held frames up to the first with the final deficit, on either side of the
-  loss or across it, are dropped and count as lost; the rest follows the gap.
+- the deficit no longer falls and stays above for the grace time (a silence counts little:
+  it proves nothing): what is missing was lost.  The held frames up to the first with the
+  final deficit may lie on either side of the loss or across it: they are dropped and count
+  as lost.  The rest follows the gap.
 
 Pure: the time of each frame is an argument.
 """
@@ -21,6 +22,7 @@ from dataclasses import dataclass
 GRACE_S = 1.0
 DRIFT_PPM = 500.0
 TOLERANCE_S = 0.03
+_STEADY_S = 0.25
 _DRIFT_KNOWN_AFTER_S = 60.0
 _SETTLED_AFTER_S = 5.0
 
@@ -66,6 +68,7 @@ class SampleClock:
         self._floor_ns = 0
         self._lowest = 0.0  # deficit among the held
         self._lowest_ns = 0
+        self._waited_ns = 0.0  # since the lowest, while frames came
         self._settled: tuple[int, float] | None = None  # (time, floor) to measure drift from
 
     def reopened(self) -> None:
@@ -88,12 +91,15 @@ class SampleClock:
         self._held.append(_Held(count, time_ns, deficit))
         may_creep = self._creep * max(0, time_ns - self._floor_ns)
         if deficit <= self._floor + may_creep + self._tolerance:
-            self._follow(deficit, may_creep, time_ns)
+            self._follow(deficit, may_creep, time_ns, (time_ns - self._first_ns) / 1e9)
             return self._let_go()
         if len(self._held) == 1 or deficit < self._lowest - self._tolerance:
-            self._lowest, self._lowest_ns = deficit, time_ns
+            self._lowest_ns, self._waited_ns = time_ns, 0.0
+            self._lowest = deficit
+        elif len(self._held) > 1:
+            self._waited_ns += min(time_ns - self._held[-2].time_ns, _STEADY_S * 1e9)
         self._lowest = min(self._lowest, deficit)
-        if time_ns - self._lowest_ns < self._grace_ns:
+        if self._waited_ns < self._grace_ns:
             return []
         return self._give_up()
 
@@ -104,11 +110,9 @@ class SampleClock:
             self.lost_samples += missed
             self.gaps += 1
 
-    def _follow(self, deficit: float, may_creep: float, time_ns: int) -> None:
-        assert self._first_ns is not None  # noqa: S101 - for mypy: push has set it
+    def _follow(self, deficit: float, may_creep: float, time_ns: int, elapsed_s: float) -> None:
         self._floor = min(deficit, self._floor + may_creep)
         self._floor_ns = time_ns
-        elapsed_s = (time_ns - self._first_ns) / 1e9
         if self._settled is None:
             if elapsed_s > _SETTLED_AFTER_S:
                 self._settled = time_ns, self._floor
