@@ -81,6 +81,7 @@ def save_bundle(
             for v in detector.views
         ],
         "tail": detector.tail.to_json(),
+        "alarm_tail": detector.alarm_tail.to_json(),
         **facts,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     }
@@ -253,5 +254,6 @@ def _detector_of(
         FrontEnd(**manifest["front_end"]),
         tuple(views),
         Tail.from_json(manifest["tail"]),
+        Tail.from_json(manifest["alarm_tail"]),
         None if idle is None else (float(idle[0]), float(idle[1])),
     )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log10
 
 import numpy as np
 
+from asd_monitor.alarm.score import SPAN_S as ALARM_SPAN_S
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.tail import Tail
 from asd_monitor.detector.views import View
@@ -22,6 +24,7 @@ class Detector:
     front_end: FrontEnd
     views: tuple[View, ...]
     tail: Tail  # of the fused score
+    alarm_tail: Tail  # of the alarm score, among the normals
     idle_dbfs: tuple[float, float] | None  # levels at which the normals have shown it off
 
     @property
@@ -59,6 +62,13 @@ class Detector:
             )
             for row, window in enumerate(windows)
         ]
+
+    def alarm_threshold(self, alarms_per_s: float) -> float:
+        """Return the alarm score that normals exceed about so often.
+
+        Over its span the alarm score hardly changes, so that each span is one trial.
+        """
+        return self.alarm_tail.raw_at(-log10(alarms_per_s * ALARM_SPAN_S))
 
     def is_idle(self, rms_dbfs: float) -> bool:
         """Tell whether this level lies where the normals have shown the machine off."""

@@ -9,10 +9,12 @@ neighbours share their sound.  The views that ship are then fitted on all of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.alarm.score import AlarmScore
 from asd_monitor.detector.backends import Floats
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fusion import fuse
@@ -31,7 +33,18 @@ Stretch = Sequence[Window]
 """The windows of one gapless stretch of sound, in order; starts count at ``rate_hz``."""
 
 
-def fit_detector(stretches: Sequence[Stretch], front_end: FrontEnd, rate_hz: int) -> Detector:
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """A detector, and the scores of its normals by what had not heard them."""
+
+    detector: Detector
+    running: tuple[Stretch, ...]  # the stretches without the windows in which it is off
+    by_view: Floats  # (n, views), calibrated
+    fused: Floats  # (n,)
+    alarm_scores: Floats  # (m,): where a whole span of the alarm score had been heard
+
+
+def fit_detector(stretches: Sequence[Stretch], front_end: FrontEnd, rate_hz: int) -> Fitted:
     """Fit a detector to the normals; ``rate_hz`` is that of the windows' sample indices.
 
     Raises ValueError when fewer than 20 windows are left while the machine runs.
@@ -47,11 +60,34 @@ def fit_detector(stretches: Sequence[Stretch], front_end: FrontEnd, rate_hz: int
     views, held_out = [], []
     for kind in VIEW_KINDS:
         raw = held_out_scores(kind, windows, spans, folds)
-        view = View(kind, kind.fit(vectors_of(windows, kind.feature), spans), Tail.fit(raw))
-        views.append(view)
-        held_out.append(view.tail.score(raw))
-    tail = Tail.fit(fuse(np.stack(held_out, axis=1)))
-    return Detector(front_end, tuple(views), tail, idle_dbfs)
+        back_end = kind.fit(vectors_of(windows, kind.feature), spans)
+        views.append(View(kind, back_end, Tail.fit(raw, kind.least_scale)))
+        held_out.append(views[-1].tail.score(raw))
+    by_view = np.stack(held_out, axis=1)
+    fused = fuse(by_view)
+    tail = Tail.fit(fused)
+    alarm_scores = _alarm_scores(tail.score(fused), spans, front_end)
+    detector = Detector(front_end, tuple(views), tail, Tail.fit(alarm_scores), idle_dbfs)
+    return Fitted(detector, tuple(running), by_view, fused, alarm_scores)
+
+
+def _alarm_scores(scores: Floats, spans: Spans, front_end: FrontEnd) -> Floats:
+    """Return the alarm scores that these window scores of normals lead to.
+
+    Where no stretch is as long as the alarm score's span, stretches are strung together.
+    """
+    for breaks in (np.diff(spans.stretch, prepend=spans.stretch[:1]) != 0, np.zeros(len(scores))):
+        alarm_score = AlarmScore(front_end.hop_s)
+        found = []
+        for score, begins in zip(scores.tolist(), breaks, strict=True):
+            if begins:
+                alarm_score.reset()
+            smoothed = alarm_score.push(score)
+            if alarm_score.full:
+                found.append(smoothed)
+        if len(found) >= FEWEST_WINDOWS:
+            return np.array(found)
+    return scores
 
 
 def running_only(

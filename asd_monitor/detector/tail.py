@@ -33,20 +33,20 @@ class Tail:
     scale: float  # σ > 0
 
     @classmethod
-    def fit(cls, scores: npt.ArrayLike) -> Self:
-        """Fit to held-out scores of normals (n,), n ≥ 10."""
+    def fit(cls, scores: npt.ArrayLike, least_scale: float = 0.0) -> Self:
+        """Fit to held-out scores of normals (n,), n ≥ 10; the scale is at least this."""
         ordered = np.sort(np.asarray(scores, np.float64))
         knots = np.quantile(ordered, np.linspace(0.0, 1.0 - TAIL_SHARE, KNOTS))
         peaks = ordered[ordered > knots[-1]] - knots[-1]
         spread = max(float(np.ptp(ordered)), 1e-9)
         if len(peaks) < 2:
-            return cls(tuple(knots.tolist()), PRIOR_SHAPE, spread / 3)
+            return cls(tuple(knots.tolist()), PRIOR_SHAPE, max(spread / 3, least_scale))
         mean, variance = float(peaks.mean()), float(peaks.var(ddof=1))
         by_moments = 0.5 * (1.0 - mean**2 / max(variance, 1e-300))
         weight = len(peaks) / (len(peaks) + PRIOR_PEAKS)
         shape = weight * by_moments + (1.0 - weight) * PRIOR_SHAPE
         shape = min(SHAPE_LIMIT, max(0.0, shape))
-        scale = max(mean * (1.0 - shape), 1e-3 * spread)  # E[peak] = σ / (1 − γ)
+        scale = max(mean * (1.0 - shape), 1e-3 * spread, least_scale)  # E[peak] = σ / (1 − γ)
         return cls(tuple(knots.tolist()), shape, scale)
 
     def score(self, raw: npt.ArrayLike) -> Floats:
@@ -57,7 +57,13 @@ class Tail:
         beyond = np.maximum(raw - knots[-1], 0.0) / self.scale
         if self.shape > 1e-6:
             beyond = np.log1p(self.shape * beyond) / self.shape
-        return np.minimum(HIGHEST, -np.log10(survival) + beyond / np.log(10.0))
+        return np.asarray(np.minimum(HIGHEST, -np.log10(survival) + beyond / np.log(10.0)))
+
+    def raw_at(self, score: float) -> float:
+        """Return the raw score that a normal reaches with probability 10^−score; score ≥ 1."""
+        decades = max(0.0, score - 1.0) * np.log(10.0)
+        beyond = np.expm1(self.shape * decades) / self.shape if self.shape > 1e-6 else decades
+        return float(self.knots[-1] + self.scale * beyond)
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameters for a manifest."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from asd_monitor.detector.backends import (
     BackEnd,
+    Density,
     Floats,
     Largest,
     Mahalanobis,
@@ -33,6 +34,7 @@ class ViewKind:
     feature: str
     back_end: type[BackEnd]
     hears: str  # for reports
+    least_scale: float = 0.0  # of the tail, in units of the raw score: fewer cannot be learned
 
     def fit(self, normals: Vectors, spans: Spans) -> BackEnd:
         """Fit the back end to the normals' vectors (n, d)."""
@@ -40,7 +42,7 @@ class ViewKind:
 
 
 VIEW_KINDS = (
-    ViewKind("level", "level", Neighbour, "louder or quieter than ever"),
+    ViewKind("level", "level", Density, "louder or quieter than ever", least_scale=0.5),
     ViewKind("spectrum", "spectrum", Mahalanobis, "another colour of the sound"),
     ViewKind("tone", "tone", Residual, "a tonal line that came, went or moved"),
     ViewKind("texture", "texture", Neighbour, "another roughness or sparseness of the sound"),

@@ -32,7 +32,7 @@ class PowerSpectra:
         self._rest = pending[count * self.hop :].copy()
         frames = np.lib.stride_tricks.sliding_window_view(pending, self.frame)[:: self.hop][:count]
         spectra = np.fft.rfft(frames * self._hann)
-        return spectra.real**2 + spectra.imag**2
+        return (spectra.real**2 + spectra.imag**2).astype(np.float32, copy=False)
 
 
 class History:

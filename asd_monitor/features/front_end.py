@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from asd_monitor.features.mel import hz_to_mel
+
 FULL_RATE_HZ = 16_000
 FRAME_S = 0.064
 FRAME_HOP_S = 0.032
@@ -75,7 +77,5 @@ def front_end_for(sound_rate_hz: int, window_s: float = 1.984, hop_s: float = 0.
 
 def mel_bands_below(high_hz: float) -> int:
     """Return how many of the 128 bands of 0–8 kHz lie below ``high_hz``."""
-    from asd_monitor.features.mel import hz_to_mel
-
     share = float(hz_to_mel(high_hz)) / float(hz_to_mel(FULL_RATE_HZ / 2))
     return max(16, min(128, round(128 * share)))

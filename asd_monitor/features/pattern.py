@@ -32,7 +32,7 @@ class Pattern:
     def __call__(self, log_mel: Matrix) -> Vector:
         """Return the logarithms (filters × groups,) for log-mel (frames, bands)."""
         bands = log_mel[:, : log_mel.shape[1] // 2 * 2].reshape(len(log_mel), -1, 2).mean(2)
-        count, reach, width = self._bank.shape
+        _, reach, width = self._bank.shape
         padded = np.pad(bands, ((0, 0), (width // 2, width // 2)), mode="reflect")
         size = (_fast_size(len(padded)), _fast_size(padded.shape[1]))
         spectrum = np.fft.fft2(padded, size)

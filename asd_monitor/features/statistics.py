@@ -16,6 +16,8 @@ Shapes: log-mel (frames, bands), envelopes (frames, bands), fine (frames, lines)
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import numpy.typing as npt
 
@@ -46,7 +48,7 @@ def peaks(log_mel: Matrix) -> Vector:
 
 def spread(log_mel: Matrix) -> Vector:
     """Return the logarithm of each band's standard deviation."""
-    return np.log(log_mel.std(0) + np.float32(1e-3))
+    return np.asarray(np.log(log_mel.std(0) + np.float32(1e-3)))
 
 
 def change(log_mel: Matrix) -> Vector:
@@ -56,7 +58,7 @@ def change(log_mel: Matrix) -> Vector:
 
 def tone(fine: Matrix) -> Vector:
     """Return the logarithm of each line's mean power."""
-    return np.log10(fine.mean(0) + np.float32(LOG_FLOOR))
+    return np.asarray(np.log10(fine.mean(0) + np.float32(LOG_FLOOR)))
 
 
 def texture(envelopes: Matrix) -> Vector:
@@ -80,7 +82,7 @@ class Rhythm:
         frequencies = np.fft.rfftfreq(frames, 1 / frame_rate_hz)
         edges = np.geomspace(0.8, 0.96 * frame_rate_hz / 2, bands + 1)
         inside = (frequencies >= edges[:-1, None]) & (frequencies < edges[1:, None])
-        for row, (low, high) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+        for row, (low, high) in enumerate(pairwise(edges)):
             if not inside[row].any():
                 inside[row, np.argmin(np.abs(frequencies - (low + high) / 2))] = True
         self._bands = inside.astype(np.float32)
@@ -91,7 +93,7 @@ class Rhythm:
         spectrum = np.fft.rfft((envelopes - mean) * self._hann, axis=0)
         power = self._bands @ (spectrum.real**2 + spectrum.imag**2)
         relative = power / (mean * mean * len(envelopes) + np.float32(1e-20))
-        return np.log(relative + np.float32(TINY)).ravel()
+        return np.asarray(np.log(relative + np.float32(TINY)).ravel())
 
 
 def fine_lines(rate_hz: int, frame: int) -> Matrix:
@@ -107,4 +109,4 @@ def fine_lines(rate_hz: int, frame: int) -> Matrix:
     for empty in np.nonzero(weights.sum(0) == 0)[0]:
         centre_hz = (edges_hz[empty] + edges_hz[empty + 1]) / 2
         weights[np.argmin(np.abs(bins_hz - centre_hz)), empty] = 1.0
-    return weights / weights.sum(0)
+    return np.asarray(weights / weights.sum(0))

@@ -96,7 +96,7 @@ class WindowStream:
         whole = len(pending) // hop * hop
         self._squares_rest = pending[whole:].copy()
         squares = np.square(pending[:whole].reshape(-1, hop), dtype=np.float64)
-        return squares.mean(1, keepdims=True).astype(np.float32)
+        return np.asarray(squares.mean(1, keepdims=True), np.float32)
 
     def _window(self, start: int, end: int) -> Window:
         log_mel = self._log_mel.between(start, end)
