@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from asd_monitor import __version__
-from asd_monitor.cli import train
+from asd_monitor.cli import backtest, models, run, score, train
 from asd_monitor.cli.many_values import ManyValues
 from asd_monitor.errors import AsdMonitorError
 
@@ -33,6 +33,7 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer hands the flag
 
 @app.callback()
 def _main(
+    *,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
     ] = False,
@@ -41,6 +42,10 @@ def _main(
 
 
 app.command("train", cls=ManyValues)(train.command)
+app.command("run")(run.command)
+app.command("score")(score.command)
+app.command("backtest")(backtest.command)
+app.add_typer(models.app, name="models")
 
 
 def main() -> None:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from asd_monitor.audio.devices import parse_device
 from asd_monitor.config.load import load_config
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.quantities import parse_budget
+from asd_monitor.config.settings import AlarmSettings, MachineDefaults
 from asd_monitor.errors import UsageError
 
 
@@ -24,3 +25,26 @@ def settings_of(machine: str, path: Path | None) -> MachineDefaults:
         known = ", ".join(sorted(config.machines))
         raise UsageError(f"{path}: there is no machine {machine}: it has {known}")
     return config.machines[machine]
+
+
+def with_options(
+    settings: AlarmSettings,
+    *,
+    false_alarms: str | None = None,
+    warnings: str | None = None,
+    latch: bool | None = None,
+) -> AlarmSettings:
+    """Return the alarm settings with what the command line says instead.
+
+    Raises:
+        UsageError: a budget is malformed.
+
+    """
+    changed: dict[str, object] = {}
+    if false_alarms is not None:
+        changed["false_alarms"] = parse_budget(false_alarms)
+    if warnings is not None:
+        changed["warnings"] = parse_budget(warnings)
+    if latch is not None:
+        changed["latch"] = latch
+    return settings.model_copy(update=changed)

@@ -33,12 +33,12 @@ Channel = Annotated[
 
 
 def command(
+    *,
     machine: Machine,
     normal: NormalPaths,
     models: ModelsDir,
     config: ConfigFile = None,
     channel: Channel = None,
-    *,
     check: Annotated[
         bool, typer.Option("--check", help="Only tell whether the recordings suffice.")
     ] = False,
@@ -50,8 +50,9 @@ def command(
     from asd_monitor.cli.machine_settings import settings_of
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.config.quantities import check_id
+    from asd_monitor.errors import UsageError
     from asd_monitor.training.fit import learn, save
-    from asd_monitor.training.recordings import expand_paths, read_normals
+    from asd_monitor.training.recordings import expand_paths, read_normals, require
 
     check_id(machine)
     settings = settings_of(machine, config)
@@ -63,6 +64,12 @@ def command(
             channel=channel,
             progress=progress,
         )
+        try:
+            require(normals)
+        except UsageError:
+            for notice in normals.notices:
+                typer.echo(f"notice: {notice}", err=True)
+            raise
         if not check:
             learned = learn(machine, normals, settings.alarm, channel, progress)
             version = save(models, learned, datetime.now(UTC))

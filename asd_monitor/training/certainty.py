@@ -1,32 +1,34 @@
 """How sure a false-alarm budget is, from so many normals: a block bootstrap of the tail.
 
 The threshold is an extrapolation far beyond the normals heard.  Blocks of the held-out
-scores are drawn anew with replacement, as other recordings of the same machine might have
-been; each draw gives another tail, and so another rate at the same threshold.  Blocks and
-not windows are drawn, because neighbours share their sound: P. Hall, J. L. Horowitz &
-B.-Y. Jing, "On blocking rules for the bootstrap with dependent data", Biometrika 82 (1995).
+alarm scores are drawn anew with replacement, as other recordings of the same machine might
+have been; each draw gives another tail, and so another rate at the same threshold.  Blocks
+and not single scores are drawn, because neighbours share their sound: P. Hall,
+J. L. Horowitz & B.-Y. Jing, "On blocking rules for the bootstrap with dependent data",
+Biometrika 82 (1995).
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.config.quantities import PERIOD_S, Budget
-from asd_monitor.detector.tail import HIGHEST, Tail
-
-Floats = npt.NDArray[np.float64]
+from asd_monitor.alarm.score import SPAN_S
+from asd_monitor.config.quantities import Budget
+from asd_monitor.detector.tail import Tail
+from asd_monitor.training.wording import rate
 
 DRAWS = 300
 CONFIDENCE = 0.9
+BLOCK_S = 10.0
+PROVEN = 3.0  # the upper end exceeds the budget at most so many times
 
 
 @dataclass(frozen=True, slots=True)
 class RateInterval:
-    """Windows at or above the alarm's threshold, a second, as far as the normals tell."""
+    """How often normal sound reaches a threshold, in times a second, as far as normals tell."""
 
     budget: Budget
     threshold: float
@@ -35,66 +37,37 @@ class RateInterval:
 
     @property
     def proven(self) -> bool:
-        """Whether even the upper end keeps the budget within a factor of three."""
-        return self.high_hz <= 3 * self.budget.per_second
+        """Whether even the upper end keeps the budget, roughly."""
+        return self.high_hz <= PROVEN * self.budget.per_second
 
     def in_words(self) -> str:
         """Tell the interval to a person."""
-        return (
-            f"{CONFIDENCE:.0%} of what these recordings allow lies between "
-            f"{rate_in_words(self.low_hz)} and {rate_in_words(self.high_hz)}"
-        )
+        low, high = rate(self.low_hz), rate(self.high_hz)
+        if low == high:
+            return f"by these recordings, {low}"
+        return f"by these recordings, between {low} and {high} ({CONFIDENCE:.0%} interval)"
 
 
 def rate_interval(
-    tail: Tail,
-    fused: npt.ArrayLike,
-    blocks: npt.ArrayLike,
+    alarm_scores: npt.ArrayLike,
     *,
     budget: Budget,
     threshold: float,
     hop_s: float,
     rng: np.random.Generator,
 ) -> RateInterval:
-    """Return the interval of the rate at which normal windows reach the threshold.
+    """Return the interval of the rate at which the alarm score of normals reaches a threshold.
 
-    ``fused`` (n,) are held-out fused scores of normals, ``blocks`` (n,) the number of the
-    block of time of each.
+    ``alarm_scores`` (n,) are held-out ones in the order of time, ``hop_s`` apart.  Over its
+    span the alarm score hardly changes, so that each span is one trial.
     """
-    fused = np.asarray(fused, np.float64)
-    level = raw_at(tail, threshold, highest=max(HIGHEST, float(fused.max()) * 2))
-    numbers = np.asarray(blocks)
-    members = [np.flatnonzero(numbers == number) for number in np.unique(numbers)]
+    scores = np.asarray(alarm_scores, np.float64)
+    blocks = np.array_split(scores, max(2, round(len(scores) * hop_s / BLOCK_S)))
     rates = []
     for _ in range(DRAWS):
-        drawn = rng.integers(len(members), size=len(members))
-        scores = fused[np.concatenate([members[block] for block in drawn])]
-        rates.append(10.0 ** -float(Tail.fit(scores).score(level)) / hop_s)
+        drawn = rng.integers(len(blocks), size=len(blocks))
+        tail = Tail.fit(np.concatenate([blocks[block] for block in drawn]))
+        rates.append(10.0 ** -float(tail.score(threshold)) / SPAN_S)
     edge = (1 - CONFIDENCE) / 2
     low, high = np.quantile(rates, [edge, 1 - edge])
     return RateInterval(budget, threshold, float(low), float(high))
-
-
-def raw_at(tail: Tail, score: float, highest: float) -> float:
-    """Return the least raw score, up to ``highest``, that the tail calls this score."""
-    low, high = tail.knots[0], highest
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if float(tail.score(middle)) >= score else (middle, high)
-    return high
-
-
-def rate_in_words(per_second: float) -> str:
-    """Return ``3 per week``, in the unit that gives a number of at least one."""
-    century_s = 100 * PERIOD_S["year"]
-    if per_second * century_s < 1:
-        return "less than 1 in 100 years"
-    for unit in ("minute", "hour", "day", "week", "month", "year"):
-        number = per_second * PERIOD_S[unit]
-        if number >= 1:
-            return f"{_round(number)} per {unit}"
-    return f"1 in {_round(1 / (per_second * PERIOD_S['year']))} years"
-
-
-def _round(number: float) -> str:
-    return f"{number:.0f}" if number >= 9.5 else f"{math.floor(number * 10 + 0.5) / 10:g}"

@@ -12,31 +12,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from asd_monitor.alarm.budget import rule_for
+from asd_monitor.config.quantities import DAY_S
 from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.detector.bundle import next_version, save_bundle
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import (
-    FEWEST_WINDOWS,
-    fit_detector,
-    folds_of,
-    held_out_scores,
-    running_only,
-)
-from asd_monitor.detector.fusion import fuse
-from asd_monitor.detector.spans import Spans
+from asd_monitor.detector.fit import FEWEST_WINDOWS, Fitted, fit_detector
+from asd_monitor.detector.tail import HIGHEST
 from asd_monitor.errors import OperationError, UsageError
-from asd_monitor.features.windows import Window
 from asd_monitor.records import Thresholds
-from asd_monitor.training.certainty import RateInterval, rate_in_words, rate_interval
+from asd_monitor.training.certainty import RateInterval, rate_interval
 from asd_monitor.training.outliers import Moment, Outlier, find_outliers
-from asd_monitor.training.recordings import Normals, Progress, Stretch, no_progress
+from asd_monitor.training.recordings import Normals, Progress, no_progress
 from asd_monitor.training.report import report_html
 from asd_monitor.training.trial import Split, Trial, hold_out, try_out
-
-Floats = npt.NDArray[np.float64]
+from asd_monitor.training.wording import count, rate
 
 SEED = 10
 SHORT_S = 600.0  # less than this is told to be little
@@ -46,31 +37,24 @@ FAR_OFF = 5.0  # so many times more normals above a score than it says
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class CrossCheck:
-    """The normals scored by what did not hear them: what the calibration rests on."""
-
-    windows: tuple[Window, ...]
-    moments: tuple[Moment, ...]
-    by_view: Floats  # (n, views), calibrated
-    fused: Floats  # (n,)
-    blocks: npt.NDArray[np.int64]  # (n,): block of time of each
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class Learned:
     """A fitted detector and what is known of it."""
 
     machine: str
     normals: Normals
-    detector: Detector
+    fitted: Fitted
     settings: AlarmSettings
     thresholds: Thresholds
-    check: CrossCheck
     interval: RateInterval
     outliers: tuple[Outlier, ...]
     split: Split
     trial: Trial | None  # None: too little sound to hold any out
     warnings: tuple[str, ...]
+
+    @property
+    def detector(self) -> Detector:
+        """What is saved."""
+        return self.fitted.detector
 
 
 def learn(
@@ -89,35 +73,30 @@ def learn(
     split = hold_out(normals)
     trial = _trial(normals, split, settings, channel, progress)
     progress("learning", 0.0)
-    detector = _fit(normals, normals.stretches)
-    rule = rule_for(settings, detector.hop_s)
+    fitted = _fit(normals)
+    rule = rule_for(settings, fitted.detector.hop_s)
     progress("checking", 0.0)
-    check = cross_check(detector, normals)
     interval = rate_interval(
-        detector.tail,
-        check.fused,
-        check.blocks,
+        fitted.alarm_scores,
         budget=settings.false_alarms,
         threshold=rule.thresholds.alarm,
-        hop_s=detector.hop_s,
+        hop_s=fitted.detector.hop_s,
         rng=np.random.default_rng(SEED),
     )
-    names = [view.kind.name for view in detector.views]
-    outliers = tuple(find_outliers(check.fused, check.by_view, names, check.moments))
+    outliers = tuple(_outliers(fitted, normals))
     progress("checking", 1.0)
-    warnings = (*normals.notices, *_warnings(normals, trial, interval, outliers))
+    told = _warnings(normals, trial, interval, outliers)
     return Learned(
-        machine,
-        normals,
-        detector,
-        settings,
-        rule.thresholds,
-        check,
-        interval,
-        outliers,
-        split,
-        trial,
-        warnings,
+        machine=machine,
+        normals=normals,
+        fitted=fitted,
+        settings=settings,
+        thresholds=rule.thresholds,
+        interval=interval,
+        outliers=outliers,
+        split=split,
+        trial=trial,
+        warnings=(*normals.notices, *told),
     )
 
 
@@ -136,19 +115,15 @@ def _trial(
             [stretch.windows for stretch in split.kept],
             normals.front_end,
             normals.front_end.rate_hz,
-        )
+        ).detector
     except ValueError:  # it hardly runs before the last part
         return None
     return try_out(detector, rule_for(settings, detector.hop_s), split.parts, channel, progress)
 
 
-def _fit(normals: Normals, stretches: Sequence[Stretch]) -> Detector:
+def _fit(normals: Normals) -> Fitted:
     try:
-        return fit_detector(
-            [stretch.windows for stretch in stretches],
-            normals.front_end,
-            normals.front_end.rate_hz,
-        )
+        return fit_detector(normals.lists(), normals.front_end, normals.front_end.rate_hz)
     except ValueError as error:
         raise UsageError(
             f"the machine runs in too little of these recordings ({error}): "
@@ -156,31 +131,15 @@ def _fit(normals: Normals, stretches: Sequence[Stretch]) -> Detector:
         ) from error
 
 
-def cross_check(detector: Detector, normals: Normals) -> CrossCheck:
-    """Score every running window by what was fitted without its part of the time."""
+def _outliers(fitted: Fitted, normals: Normals) -> list[Outlier]:
     rate_hz = normals.front_end.rate_hz
-    running = running_only(normals.lists(), detector.idle_dbfs)
-    windows = [window for stretch in running for window in stretch]
-    spans, folds = Spans.of(running), folds_of(running, rate_hz)
-    by_view = np.stack(
-        [
-            view.tail.score(held_out_scores(view.kind, windows, spans, folds))
-            for view in detector.views
-        ],
-        axis=1,
-    )
     moments = [
         Moment(stretch.file.path.name, window.start / rate_hz, window.end / rate_hz)
-        for stretch, kept in zip(normals.stretches, running, strict=True)
-        for window in kept
+        for stretch, running in zip(normals.stretches, fitted.running, strict=True)
+        for window in running
     ]
-    blocks = [
-        (number, window.start // (10 * rate_hz))
-        for number, stretch in enumerate(running)
-        for window in stretch
-    ]
-    numbers = np.unique(np.array(blocks), axis=0, return_inverse=True)[1].reshape(-1)
-    return CrossCheck(tuple(windows), tuple(moments), by_view, fuse(by_view), numbers)
+    names = [view.kind.name for view in fitted.detector.views]
+    return find_outliers(fitted.fused, fitted.by_view, names, moments)
 
 
 def _warnings(
@@ -200,7 +159,7 @@ def _warnings(
     else:
         if trial.alarms:
             told.append(
-                f"{_count(trial.alarms, 'alarm')} in the {trial.seconds:.0f} s held out: the "
+                f"{count(trial.alarms, 'alarm')} in the {trial.seconds:.0f} s held out: the "
                 "machine sounds different there; if that is normal too, record more of it"
             )
         for score in SCORES_CHECKED:
@@ -212,11 +171,17 @@ def _warnings(
                     "is normal"
                 )
                 break
-    if not interval.proven:
+    if interval.threshold >= HIGHEST:
         told.append(
-            f"a budget of {interval.budget} is more than these recordings can prove: windows "
-            f"above the threshold may come between {rate_in_words(interval.low_hz)} and "
-            f"{rate_in_words(interval.high_hz)}; longer recordings narrow it"
+            f"a budget of {interval.budget} asks for an alarm score of {interval.threshold:.1f}, "
+            f"and scores end at {HIGHEST:g}: no alarm will ever rise; accept more false alarms, "
+            "or record more"
+        )
+    elif not interval.proven:
+        told.append(
+            f"a budget of {interval.budget} is more than these recordings can prove: false "
+            f"alarms may come between {rate(interval.low_hz)} and "
+            f"{rate(interval.high_hz)}; longer recordings narrow it"
         )
     if outliers:
         more = len(outliers) - OUTLIERS_TOLD
@@ -275,10 +240,7 @@ def facts(learned: Learned, now: datetime) -> dict[str, Any]:
             "alarm": learned.thresholds.alarm,
             "warnings": str(learned.settings.warnings),
             "warning": learned.thresholds.warning,
-            "windows_above_alarm_per_day": [
-                interval.low_hz * 86400,
-                interval.high_hz * 86400,
-            ],
+            "false_alarms_per_day": [interval.low_hz * DAY_S, interval.high_hz * DAY_S],
         },
         "held_out": None
         if trial is None
@@ -302,7 +264,3 @@ def facts(learned: Learned, now: datetime) -> dict[str, Any]:
 
 def _utc(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.training.wording import clock
+
 BULK, HIGH = 0.8, 0.95  # quantiles that give the tail
 RARE = 100.0  # one recording of this length in so many would hold a window like it
 
@@ -72,12 +74,3 @@ def find_outliers(
         else:
             found.append(Outlier(moment.file, moment.start_s, moment.end_s, excess, view))
     return sorted(found, key=lambda outlier: -outlier.excess)
-
-
-def clock(seconds: float) -> str:
-    """Return ``1:02:03.4`` or ``2:03.4``."""
-    tenths = round(seconds * 10)
-    minutes, rest = divmod(tenths, 600)
-    hours, minutes = divmod(minutes, 60)
-    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
-    return f"{head}:{rest // 10:02d}.{rest % 10}"

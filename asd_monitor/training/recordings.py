@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import glob
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ from asd_monitor.features.front_end import LOWEST_RATE_HZ, FrontEnd, front_end_f
 from asd_monitor.features.windows import Window
 from asd_monitor.pipeline import SoundWindows
 from asd_monitor.records import Block, Samples
+from asd_monitor.training.wording import length
 
 LEAST_S = 60.0  # of usable sound, to train
 MOST_WINDOWS = 6000  # kept; more take time and memory and teach little
@@ -119,13 +121,12 @@ def read_normals(
     window_s: float = 1.984,
     hop_s: float = 0.512,
     channel: int | None = None,
-    least_s: float = LEAST_S,
     progress: Progress = no_progress,
 ) -> Normals:
     """Read recordings of normal sound; files that cannot be read are noticed and passed over.
 
     Raises:
-        UsageError: less than ``least_s`` of usable sound.
+        UsageError: no file is a recording that can be used.
         OperationError: no file could be read, for want of permission.
 
     """
@@ -138,7 +139,7 @@ def read_normals(
     total_s = sum(file.seconds for file in files)
     every = max(1, -int(-total_s / front_end.hop_s // MOST_WINDOWS))
     if every > 1:
-        notices.append(f"{_hours(total_s)} of sound: every {every}th window of it is learned")
+        notices.append(f"{length(total_s)} of sound: every {every}th window of it is learned")
     stretches: list[Stretch] = []
     done_s = 0.0
     for file in files:
@@ -150,19 +151,22 @@ def read_normals(
             file, front_end, every, channel=channel, notices=notices, tell=tell
         )
         done_s += file.seconds
-    normals = Normals(front_end, tuple(stretches), tuple(files), every, tuple(notices))
+    return Normals(front_end, tuple(stretches), tuple(files), every, tuple(notices))
+
+
+def require(normals: Normals, least_s: float = LEAST_S) -> None:
+    """Refuse too little.
+
+    Raises:
+        UsageError: less than ``least_s`` of usable sound.
+
+    """
     if normals.usable_s < least_s:
-        raise UsageError(_too_little(normals, least_s))
-    return normals
-
-
-def _too_little(normals: Normals, least_s: float) -> str:
-    missing_s = least_s - normals.usable_s
-    lines = [
-        f"{normals.usable_s:.0f} s of usable sound: at least {least_s:.0f} s are needed, "
-        f"record {np.ceil(missing_s):.0f} s more of the machine's normal sound"
-    ]
-    return "\n  ".join([*lines, *normals.notices])
+        missing_s = math.ceil(least_s - normals.usable_s)
+        raise UsageError(
+            f"{normals.usable_s:.0f} s of usable sound are too little, at least {least_s:.0f} s "
+            f"are needed: record {missing_s} s more of the machine's normal sound"
+        )
 
 
 def _survey(
@@ -314,7 +318,3 @@ class ConstantCutter:
             else:
                 yield Block(self._end - len(self._held), self._held)
         self._held = np.zeros(0, np.float32)
-
-
-def _hours(seconds: float) -> str:
-    return f"{seconds / 3600:.1f} h" if seconds >= 3600 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,168 @@
+"""`asd-monitor score`: scores of recordings."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from asd_monitor.cli.options import AsJson, Machine, ModelsDir
+
+if TYPE_CHECKING:
+    from asd_monitor.evaluation.scoring import ScoredRecording
+
+Row = dict[str, Any]
+
+
+class Per(StrEnum):
+    """What a line of the result is about."""
+
+    WINDOW = "window"
+    FILE = "file"
+
+
+def command(
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, folders, patterns.", show_default=False)
+    ],
+    *,
+    machine: Machine,
+    models: ModelsDir,
+    per: Annotated[Per, typer.Option(help="A line a window, or one a file.")] = Per.WINDOW,
+    version: Annotated[
+        str | None, typer.Option("--version", help="Model version.", show_default="the current one")
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(min=0, help="Channel to hear, from 0.", show_default="0")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Score recordings with a machine's model: 3 is one normal window in a thousand."""
+    from asd_monitor.cli.models import check_version
+    from asd_monitor.cli.progress import shown_progress
+    from asd_monitor.config.quantities import check_id
+    from asd_monitor.detector.bundle import load_bundle
+    from asd_monitor.errors import AsdMonitorError, UsageError
+    from asd_monitor.evaluation.scoring import score_recording
+    from asd_monitor.training.recordings import expand_paths
+
+    if as_csv and as_json:
+        raise UsageError("--csv and --json together: choose one of them")
+    check_id(machine)
+    check_version(version)
+    detector = load_bundle(models, machine, version).detector
+    recordings = expand_paths(paths)
+    refusals: list[AsdMonitorError] = []
+
+    def scored() -> Iterator[ScoredRecording]:
+        with shown_progress() as progress:
+            for number, path in enumerate(recordings):
+                progress("scoring", number / len(recordings))
+                try:
+                    recording = score_recording(detector, path, channel)
+                except AsdMonitorError as error:
+                    refusals.append(error)
+                    continue
+                for notice in recording.notices:
+                    typer.echo(f"notice: {notice}", err=True)
+                yield recording
+
+    rows = (row for recording in scored() for row in _rows(recording, per))
+    if as_json:
+        for row in rows:
+            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+    elif as_csv:
+        _print_csv(rows)
+    else:
+        _print_table(list(rows), per)
+    for refusal in refusals[:-1]:
+        typer.echo(f"asd-monitor: {refusal}", err=True)
+    if refusals:
+        raise refusals[-1]
+
+
+def _rows(recording: ScoredRecording, per: Per) -> Iterator[Row]:
+    if per is Per.FILE:
+        yield {
+            "file": str(recording.path),
+            "seconds": round(recording.seconds, 3),
+            "windows": len(recording.windows),
+            "score": recording.score,
+            "highest": max(window.score for window in recording.windows),
+            "fused": recording.fused,
+            "views": recording.views,
+        }
+        return
+    for window in recording.windows:
+        yield {
+            "file": str(recording.path),
+            "start_s": round(window.start / recording.rate_hz, 6),
+            "score": window.score,
+            "fused": window.fused,
+            "rms_dbfs": window.rms_dbfs,
+            "idle": window.idle,
+            "views": dict(window.views),
+        }
+
+
+def _print_csv(rows: Iterable[Row]) -> None:
+    writer: csv.DictWriter[str] | None = None
+    for row in rows:
+        views = row.pop("views")
+        flat = row | {f"view_{name}": value for name, value in views.items()}
+        if writer is None:
+            writer = csv.DictWriter(sys.stdout, list(flat), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow(flat)
+
+
+def _print_table(rows: list[Row], per: Per) -> None:
+    if not rows:
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from asd_monitor.training.wording import clock
+
+    if per is Per.FILE:
+        table = Table("file", *(_right(name) for name in ("length", "score", "highest", "fused")))
+        table.add_column("most by")
+        for row in rows:
+            table.add_row(
+                row["file"],
+                clock(row["seconds"]),
+                f"{row['score']:.2f}",
+                f"{row['highest']:.2f}",
+                f"{row['fused']:.3f}",
+                _most(row["views"]),
+            )
+    else:
+        table = Table("file", *(_right(name) for name in ("from", "score", "fused", "dBFS")))
+        table.add_column("most by")
+        for row in rows:
+            table.add_row(
+                row["file"],
+                clock(row["start_s"]),
+                f"{row['score']:.2f}",
+                f"{row['fused']:.3f}",
+                f"{row['rms_dbfs']:.1f}" + (" off" if row["idle"] else ""),
+                _most(row["views"]),
+            )
+    Console().print(table)
+
+
+def _right(name: str) -> Any:
+    from rich.table import Column
+
+    return Column(name, justify="right")
+
+
+def _most(views: dict[str, float]) -> str:
+    highest = sorted(views.items(), key=lambda item: -item[1])[:2]
+    return ", ".join(f"{name} {score:.1f}" for name, score in highest)

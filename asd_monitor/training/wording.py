@@ -1,0 +1,43 @@
+"""Times, counts and rates as people say them."""
+
+from __future__ import annotations
+
+import math
+
+from asd_monitor.config.quantities import PERIOD_S
+
+
+def clock(seconds: float) -> str:
+    """Return ``1:02:03.4`` or ``2:03.4``."""
+    tenths = round(seconds * 10)
+    minutes, rest = divmod(tenths, 600)
+    hours, minutes = divmod(minutes, 60)
+    head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
+    return f"{head}:{rest // 10:02d}.{rest % 10}"
+
+
+def length(seconds: float) -> str:
+    """Return ``1.5 h``, ``12 min`` or ``48 s``."""
+    if seconds >= 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 60:.0f} min" if seconds >= 600 else f"{seconds:.0f} s"
+
+
+def count(number: int, noun: str) -> str:
+    """Return ``1 alarm`` or ``2 alarms``."""
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def rate(per_second: float) -> str:
+    """Return ``3 per week``, in the longest period that gives a number of at least one."""
+    if per_second * 100 * PERIOD_S["year"] < 1:
+        return "less than 1 in 100 years"
+    for unit in ("minute", "hour", "day", "week", "month", "year"):
+        number = per_second * PERIOD_S[unit]
+        if number >= 1:
+            return f"{_short(number)} per {unit}"
+    return f"1 in {_short(1 / (per_second * PERIOD_S['year']))} years"
+
+
+def _short(number: float) -> str:
+    return f"{number:.0f}" if number >= 9.5 else f"{math.floor(number * 10 + 0.5) / 10:g}"
