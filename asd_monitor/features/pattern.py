@@ -28,6 +28,7 @@ class Pattern:
 
     def __init__(self, frame_rate_hz: float) -> None:
         self._bank = _gabor_bank(frame_rate_hz)
+        self._bank_spectra: tuple[tuple[int, int], npt.NDArray[np.complex64]] | None = None
 
     def __call__(self, log_mel: Matrix) -> Vector:
         """Return the logarithms (filters × groups,) for log-mel (frames, bands)."""
@@ -35,13 +36,17 @@ class Pattern:
         _, reach, width = self._bank.shape
         padded = np.pad(bands, ((0, 0), (width // 2, width // 2)), mode="reflect")
         size = (_fast_size(len(padded)), _fast_size(padded.shape[1]))
-        spectrum = np.fft.fft2(padded, size)
-        response = np.fft.ifft2(spectrum[None] * np.fft.fft2(self._bank, size))
+        response = np.fft.ifft2(np.fft.fft2(padded, size) * self._spectra_of(size))
         valid = response[:, reach - 1 : len(padded), width - 1 : padded.shape[1]]
         highest = np.abs(valid).max(1)
         edges = np.linspace(0, highest.shape[1], GROUPS + 1).astype(int)[:-1]
         grouped = np.maximum.reduceat(highest, edges, axis=1)
         return np.log(grouped + MODULUS_FLOOR).reshape(-1).astype(np.float32)
+
+    def _spectra_of(self, size: tuple[int, int]) -> npt.NDArray[np.complex64]:
+        if self._bank_spectra is None or self._bank_spectra[0] != size:
+            self._bank_spectra = size, np.fft.fft2(self._bank, size).astype(np.complex64)
+        return self._bank_spectra[1]
 
 
 def _gabor_bank(frame_rate_hz: float) -> npt.NDArray[np.complex64]:
