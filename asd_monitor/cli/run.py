@@ -1,0 +1,139 @@
+"""`asd-monitor run`: the daemon."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asd_monitor.cli.logs import LogFormatOption, Verbose, configure_logs
+from asd_monitor.cli.options import ModelsDir, StateDir
+from asd_monitor.errors import UsageError
+
+if TYPE_CHECKING:
+    from asd_monitor.config.settings import Config, Mqtt
+
+Device = Annotated[
+    str | None,
+    typer.Option("--device", "-d", help="The microphone: see `devices`.", show_default=False),
+]
+OneMachine = Annotated[
+    str | None,
+    typer.Option("--machine", "-m", help="The machine's id, such as fan01.", show_default=False),
+]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="Listen to the machines in this file.", show_default=False),
+]
+Broker = Annotated[
+    str | None,
+    typer.Option("--broker", metavar="HOST[:PORT]", show_default="localhost:1883", help="MQTT."),
+]
+Learn = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="Learn a machine without a model from so much normal sound, such as 30m.",
+        show_default=False,
+    ),
+]
+Speed = Annotated[
+    float,
+    typer.Option(help="Of `file:` devices: 2 is twice as fast, 0 as fast as it goes."),
+]
+
+
+def command(
+    *,
+    models: ModelsDir,
+    state: StateDir,
+    device: Device = None,
+    machine: OneMachine = None,
+    config: ConfigFile = None,
+    learn: Learn = None,
+    broker: Broker = None,
+    speed: Speed = 1.0,
+    log_format: LogFormatOption = None,
+    verbose: Verbose = False,
+) -> None:
+    """Listen to machines, day and night: one by --device and --machine, or those of --config."""
+    if not (speed >= 0 and math.isfinite(speed)):
+        raise UsageError(f"--speed {speed:g}: a number from 0 (as fast as it goes)")
+    if config is None:
+        settings = _one_machine(device, machine, learn, broker)
+    else:
+        given = {"--device": device, "--machine": machine, "--broker": broker, "--learn": learn}
+        mixed = [option for option, value in given.items() if value is not None]
+        if mixed:
+            raise UsageError(
+                f"{' and '.join(mixed)} cannot be combined with --config: say it in {config}"
+            )
+        settings = None
+    configure_logs(log_format, verbose=verbose)
+    _run(settings, config, models, state, speed)
+
+
+def _one_machine(
+    device: str | None, machine: str | None, learn: str | None, broker: str | None
+) -> Config:
+    from asd_monitor.audio.devices import parse_device
+    from asd_monitor.config.load import machine_from_options
+
+    if device is None or machine is None:
+        raise UsageError(
+            "say what to listen to: --device D --machine M for one machine, or --config FILE; "
+            "`asd-monitor devices` lists the microphones"
+        )
+    return machine_from_options(
+        device, machine, check_device=parse_device, learn=learn, mqtt=_broker(broker)
+    )
+
+
+def _broker(text: str | None) -> Mqtt:
+    from asd_monitor.config.settings import Mqtt
+
+    if text is None:
+        return Mqtt()
+    host, colon, port = text.rpartition(":")
+    if not colon or (":" in host and not host.startswith("[")):  # no port, or a bare IPv6 address
+        host, port = text, "1883"
+    host = host.removeprefix("[").removesuffix("]")
+    if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+        raise UsageError(f"--broker {text}: write HOST or HOST:PORT, such as plant-broker:1883")
+    return Mqtt(host=host, port=int(port))
+
+
+def _run(
+    settings: Config | None, config: Path | None, models: Path, state: Path, speed: float
+) -> None:
+    import asyncio
+
+    import structlog
+
+    from asd_monitor.audio.devices import parse_device
+    from asd_monitor.config.load import read_config
+    from asd_monitor.daemon.service import Service, Setting
+
+    def read() -> Config:
+        if config is None:
+            raise UsageError("started without --config: there is no file to read again")
+        file = read_config(config, parse_device)
+        for notice in file.notices:
+            structlog.get_logger().warning("configuration", notice=notice)
+        return file.config
+
+    first = settings or read()
+
+    async def run() -> None:
+        setting = Setting(
+            models=models,
+            state=state,
+            speed=speed,
+            reload=read if config else None,
+            config_path=config,
+        )
+        await Service(first, setting).run()
+
+    asyncio.run(run())

@@ -1,0 +1,207 @@
+"""`--learn`: from nothing to a model, while the daemon runs.
+
+Normal sound is recorded into `<state>/learning/<machine>/` as FLAC, one file a minute and
+one after each gap, so that a restart loses less than a minute of it and goes on counting.
+When there is enough, `asd-monitor train` makes a model of it in a process of its own; the
+daemon itself never trains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import structlog
+
+from asd_monitor.errors import OperationError
+from asd_monitor.records import Block, Samples
+
+log = structlog.get_logger()
+
+_FILE_S = 60.0
+_SHORTEST_FILE_S = 2.0  # a shorter piece between two gaps holds not even one window
+_TRAINING_S = 3600.0
+_PATIENCE_S = 10.0  # for a training that is told to end
+_NICENESS = 10
+
+
+class LearningSound:
+    """The normal sound recorded so far; for one thread at a time.
+
+    Its methods write to the disk and raise OperationError where that fails.
+    """
+
+    def __init__(self, folder: Path, wanted_s: float) -> None:
+        self.folder = folder
+        self.wanted_s = wanted_s
+        self._rate_hz: int | None = None
+        self._stored_s = 0.0
+        self._number = 0
+        self._parts: list[Samples] = []
+        self._held = 0  # samples in `_parts`
+        self._end: int | None = None
+
+    @property
+    def heard_s(self) -> float:
+        """Seconds recorded, those not yet on the disk included."""
+        return self._stored_s + (self._held / self._rate_hz if self._rate_hz else 0.0)
+
+    @property
+    def begun(self) -> bool:
+        """Whether `begin` was called."""
+        return self._rate_hz is not None
+
+    @property
+    def complete(self) -> bool:
+        """Whether there is as much as was wanted."""
+        return self.heard_s >= self.wanted_s
+
+    def begin(self, rate_hz: int) -> None:
+        """Take up what an earlier run recorded at this rate; other sound is thrown away."""
+        self._rate_hz = rate_hz
+        self._stored_s, self._number = 0.0, 0
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for left in self.folder.glob("*.part"):
+                left.unlink()
+            for path in sorted(self.folder.glob("*.flac")):
+                seconds = _duration_s(path, rate_hz)
+                if seconds is None:
+                    log.warning(
+                        "learning starts anew: this recording is damaged or of another rate",
+                        file=str(path),
+                    )
+                    path.unlink()
+                    continue
+                self._stored_s += seconds
+                self._number = max(self._number, int(path.stem))
+        except (OSError, ValueError) as error:
+            raise OperationError(f"{self.folder}: cannot be used for learning: {error}") from error
+
+    def push(self, block: Block) -> None:
+        """Record a block; what is too much is left out."""
+        rate_hz = self._rate_hz
+        if rate_hz is None or self.complete:
+            return
+        if self._end is not None and block.start != self._end:
+            self.flush()
+        self._end = block.end
+        self._parts.append(block.samples)
+        self._held += len(block.samples)
+        if self._held >= _FILE_S * rate_hz or self.complete:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held; a gap follows."""
+        rate_hz, held = self._rate_hz, self._held
+        parts, self._parts, self._held, self._end = self._parts, [], 0, None
+        if rate_hz is None or held < _SHORTEST_FILE_S * rate_hz:
+            return
+        path = self.folder / f"{self._number + 1:06}.flac"
+        partial = path.with_suffix(".part")
+        try:
+            with partial.open("wb") as file:
+                soundfile.write(file, np.concatenate(parts), rate_hz, "PCM_16", format="FLAC")
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
+        except (OSError, soundfile.SoundFileError) as error:
+            with contextlib.suppress(OSError):
+                partial.unlink(missing_ok=True)
+            raise OperationError(
+                f"{path}: the sound for learning cannot be written ({error}): free some space, or "
+                "choose another folder with --state"
+            ) from error
+        self._number += 1
+        self._stored_s += held / rate_hz
+
+
+def _duration_s(path: Path, rate_hz: int) -> float | None:
+    try:
+        info = soundfile.info(path)
+    except soundfile.SoundFileError:
+        return None
+    if info.samplerate != rate_hz or not path.stem.isdecimal():
+        return None
+    return float(info.frames / info.samplerate)
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """How a training ended."""
+
+    failure: str | None  # None: there is a model now
+
+
+async def train(
+    machine: str,
+    sound: Path,
+    models: Path,
+    *,
+    config: Path | None = None,
+    program: tuple[str, ...] = (sys.executable, "-m", "asd_monitor"),
+) -> Training:
+    """Train in a process of its own, which ends when this is cancelled.
+
+    `config` is where the machine's window and budgets stand.
+    """
+    options = ["--machine", machine, "--normal", str(sound), "--models", str(models)]
+    options += ["--config", str(config)] if config else []
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *program,
+            "train",
+            *options,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C is for the daemon, which ends it
+        )
+    except OSError as error:
+        return Training(f"training could not be started: {error}")
+    with contextlib.suppress(OSError):  # listening comes first; where that cannot be said, so be it
+        os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
+    try:
+        async with asyncio.timeout(_TRAINING_S):
+            last = await _last_line(process)
+            code = await process.wait()
+    except TimeoutError:
+        return Training(f"training did not end within {_TRAINING_S / 60:g} minutes")
+    finally:
+        if process.returncode is None:
+            await _end(process)
+    if code == 0:
+        return Training(None)
+    if code < 0:
+        return Training(f"training was killed by {signal.Signals(-code).name}")
+    return Training(last.removeprefix("asd-monitor: ") or f"training ended with code {code}")
+
+
+async def _last_line(process: asyncio.subprocess.Process) -> str:
+    """Read what the training says until it ends; its last line is its verdict."""
+    if process.stderr is None:
+        return ""
+    newest: deque[str] = deque([""], maxlen=1)
+    while data := await process.stderr.read(1 << 16):
+        text = newest[0] + data.decode("utf-8", "replace").replace("\r", "\n")
+        lines = [line.strip() for line in text.split("\n")]
+        newest.append(next((line for line in reversed(lines) if line), "")[-2000:])
+    return newest[0]
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    process.terminate()
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            await process.wait()
+    except TimeoutError:
+        process.kill()
+        await process.wait()

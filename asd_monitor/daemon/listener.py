@@ -1,0 +1,355 @@
+"""One machine: source → ring → judge → messages and journal.
+
+Two tasks: `hear` fills the ring (`asd_monitor.daemon.hearing`), `judge` takes the sound
+out of it, has it judged in the machine's worker thread (`asd_monitor.daemon.judge`) and
+tells what came of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from asd_monitor.alarm.machine import Condition as AlarmCondition
+from asd_monitor.alarm.machine import TransitionKind
+from asd_monitor.audio.devices import DeviceSpec, parse_device
+from asd_monitor.audio.source import Source
+from asd_monitor.config.settings import Machine
+from asd_monitor.daemon.hearing import Clocks, Hearing
+from asd_monitor.daemon.judge import Judge, Verdict
+from asd_monitor.daemon.learner import Learner, Train
+from asd_monitor.daemon.report import Condition, MachineReport
+from asd_monitor.daemon.sound_sharing import SoundSharing
+from asd_monitor.daemon.watchdog import Pulse
+from asd_monitor.errors import UsageError
+from asd_monitor.journal.machine import MachineJournal
+from asd_monitor.journal.records import Event
+from asd_monitor.journal.store import JournalError
+from asd_monitor.publish.messages import MachineStatus, Score
+from asd_monitor.records import MachineState, MicrophoneState
+
+log = structlog.get_logger()
+
+_JUDGED_AT_ONCE_S = 5.0
+_UNMODELLED = frozenset({MachineState.NO_MODEL, MachineState.LEARNING})
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every listener of a daemon shares."""
+
+    models: Path
+    state: Path
+    sharing: SoundSharing
+    open_source: Callable[[DeviceSpec], Source]
+    train: Train
+    ease: Callable[[], Awaitable[None]]
+    """Waits while messages pile up; only recordings do so."""
+    clocks: Clocks = field(default_factory=Clocks)
+
+
+class Listener:
+    """Listens to one machine until its recording ends, or for ever."""
+
+    def __init__(
+        self,
+        machine: str,
+        settings: Machine,
+        journal: MachineJournal,
+        report: MachineReport,
+        around: Surroundings,
+    ) -> None:
+        self.machine = machine
+        self.settings = settings
+        self.loaded = asyncio.Event()
+        """Set when a model was loaded, or could not be."""
+        self._report = report
+        self._sharing = around.sharing
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"judge-{machine}")
+        self._log = log.bind(machine=machine)
+        self._news = asyncio.Event()
+        device = parse_device(settings.device_text)
+        self._outlet = around.sharing.outlet(machine, device)
+        self._hearing = Hearing(
+            machine,
+            device,
+            around.open_source(device),
+            self._outlet,
+            clocks=around.clocks,
+            ease=around.ease,
+            changed=self._tell_state,
+            news=self._news.set,
+        )
+        self._judge = Judge(machine, settings, around.models, journal, self._hearing.time_of)
+        self._learner: Learner | None = None
+        if settings.learn is not None:
+            self._learner = Learner(
+                machine,
+                settings.learn.seconds,
+                folder=around.state / "learning" / machine,
+                models=around.models,
+                train=around.train,
+                work=self._work,
+            )
+        self._steps = 0
+        self._begun = False
+        self._stopped = False
+        self._reload_wanted = True
+        self._acknowledgements_wanted = True
+        self._notes: deque[tuple[TransitionKind, str, str, str, datetime]] = deque()
+        self._state_told = False
+        self._noted_microphone: MicrophoneState | None = None
+
+    async def run(self) -> None:
+        """Listen.  Whatever is raised here is a defect, and contained by who calls it."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._judge_sound(tasks), name=f"judge {self.machine}")
+                tasks.create_task(self._hearing.run(), name=f"hear {self.machine}")
+        finally:
+            self._sharing.withdraw(self._outlet)
+            self._worker.shutdown(wait=False, cancel_futures=True)
+            await self._hearing.close()
+
+    def reload(self) -> None:
+        """Load the current model again, without losing any sound."""
+        self._reload_wanted = True
+        self._news.set()
+
+    def look_for_acknowledgements(self) -> None:
+        """Take up what was acknowledged in the journal."""
+        self._acknowledgements_wanted = True
+        self._news.set()
+
+    def repeat_state(self) -> None:
+        """Publish the state anew, and judge how well the microphone hears."""
+        self._hearing.check_losses()
+        if not self._tell_state():
+            self._report.repeat_state(self._hearing.now())
+
+    def say_stopped(self, reason: str) -> None:
+        """Publish that nobody listens any more, and why, unless that was said already."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._report.flush_score()
+        condition = Condition(MachineState.STOPPED, self._microphone(), reason, self._judge.model)
+        self._report.tell_state(condition, self._hearing.now())
+
+    @property
+    def refusal(self) -> UsageError | None:
+        """Why a recording could not be heard at all."""
+        return self._hearing.refusal
+
+    @property
+    def pulse(self) -> Pulse:
+        """Whether the work advances, and if not, why that is all right."""
+        excuse = None
+        if self._hearing.outage is not None:
+            excuse = self._hearing.outage.reason
+        elif self._hearing.ended:
+            excuse = "the recording has ended"
+        elif self._learner is not None and self._learner.training:
+            excuse = "training"
+        return Pulse(self._hearing.position + self._steps, excuse)
+
+    @property
+    def status(self) -> MachineStatus:
+        """The machine's line in the status of the box."""
+        hearing = self._hearing
+        return MachineStatus(
+            state=self._report.condition.state,
+            microphone=self._report.condition.microphone,
+            model=self._judge.model,
+            lost_samples=hearing.lost_samples,
+            gaps=hearing.gaps,
+            restarts=hearing.restarts,
+            drift_ppm=hearing.drift_ppm,
+        )
+
+    async def _judge_sound(self, tasks: asyncio.TaskGroup) -> None:
+        hearing = self._hearing
+        while True:
+            self._news.clear()
+            if self._learner is not None and self._learner.take_result():
+                self._reload_wanted = True
+            if self._reload_wanted:
+                await self._reload()
+            if self._acknowledgements_wanted:
+                await self._take_up_acknowledgements()
+            await self._write_notes()
+            if await self._judge_next(tasks):
+                continue
+            self._tell_state()
+            training = self._learner is not None and self._learner.training
+            if hearing.ended and not training and not self._news.is_set():
+                self.say_stopped(hearing.reason or "the recording has ended")
+                return
+            await self._news.wait()
+
+    async def _judge_next(self, tasks: asyncio.TaskGroup) -> bool:
+        """Judge the next sound in the ring; false when there is none."""
+        hearing, learner = self._hearing, self._learner
+        if hearing.outage_at is not None and hearing.position >= hearing.outage_at:
+            hearing.outage_at = None
+            await self._work(self._judge.outage)
+            if learner is not None:
+                await learner.gap()
+        if hearing.ring is None:
+            return False
+        if learner is not None and learner.training and hearing.device.is_file:
+            return False  # a recording waits until there is a model for the rest of it
+        if not self._begun:
+            self._begun = True
+            await self._work(self._judge.begin, hearing.rate_hz)
+            self._tell_state()
+        at_once = round(_JUDGED_AT_ONCE_S * hearing.rate_hz)
+        block = hearing.ring.read(hearing.position, at_once)
+        if block is None:
+            return False
+        dead = self._judge.dead_channel
+        judgement = await self._work(self._judge.push, block)
+        hearing.judged(block.end)
+        for verdict in judgement.verdicts:
+            self._tell(verdict)
+        if judgement.peak_grew:
+            self._report.tell_alarm(self._judge.alarm)
+        if learner is not None and learner.active and not self._judge.dead_channel:
+            if await learner.push(block, hearing.rate_hz):
+                learner.train(tasks, self._news.set)
+            self._tell_state()
+        elif dead != self._judge.dead_channel:
+            self._tell_state()
+        return True
+
+    async def _reload(self) -> None:
+        self._reload_wanted = False
+        judge, learner = self._judge, self._learner
+        renewed = await self._work(judge.load)
+        if renewed:
+            self._log.info("model loaded", model=judge.model)
+        elif judge.notice:
+            self._log.error("model not loaded", reason=judge.notice)
+        if learner is not None and judge.untrained:
+            learner.start()
+        elif learner is not None and not learner.training:
+            learner.stop()
+        if judge.no_model and not (learner is not None and learner.active):
+            self._log.warning("no model", reason=judge.no_model)
+        self.loaded.set()
+        self._tell_state()
+        self._report.tell_alarm(judge.alarm)
+
+    async def _take_up_acknowledgements(self) -> None:
+        self._acknowledgements_wanted = False
+        try:
+            events = await self._work(self._judge.take_up, self._hearing.now())
+        except JournalError as error:
+            self._log.error("acknowledgements cannot be read", reason=str(error))
+            return
+        self._tell_events(events)
+        self._tell_state()
+
+    def _tell(self, verdict: Verdict) -> None:
+        reading, hearing = verdict.reading, self._hearing
+        self._tell_events(verdict.events)
+        window = reading.window
+        if window is not None:
+            score = Score(
+                machine=self.machine,
+                time=hearing.time_of(window.end),
+                sample=window.end,
+                seq=self._report.next_seq(),
+                window_s=(window.end - window.start) / hearing.rate_hz,
+                score=window.score,
+                alarm_score=reading.alarm_score,
+                views=window.views,
+                thresholds=self._judge.monitor.rule.thresholds,
+                state=reading.state,
+                microphone=self._microphone(),
+                rms_dbfs=window.rms_dbfs,
+                lost_samples=hearing.lost_samples,
+                model=self._judge.model,
+            )
+            every_samples = round(self.settings.score_every_s * hearing.rate_hz)
+            self._report.tell_score(score, every_samples=every_samples)
+        self._report.tell_state(self._condition(reading.state), hearing.time_of(reading.sample))
+
+    def _tell_events(self, events: Iterable[Event]) -> None:
+        for event in events:
+            facts = {"why": event.why, "who": event.who, "alarm": event.alarm_id}
+            rises = (
+                event.kind is TransitionKind.ALARM and event.after == AlarmCondition.UNACKNOWLEDGED
+            )
+            self._log.log(
+                logging.WARNING if rises else logging.INFO,
+                f"{event.kind}: {event.before} → {event.after}",
+                **{key: value for key, value in facts.items() if value is not None},
+            )
+            if event.alarm is not None:
+                self._report.tell_alarm(event.alarm)
+            self._report.tell_event(event)
+
+    def _tell_state(self) -> bool:
+        """Publish the state if it has changed; what the monitor cannot see becomes an event."""
+        if not self.loaded.is_set():
+            return False  # it is not known yet whether there is a model
+        condition, now = self._condition(self._judge.state), self._hearing.now()
+        if self._hearing.heard_something:
+            before, microphone = self._noted_microphone, self._hearing.microphone
+            if before not in (None, microphone):
+                why = condition.reason or "sound comes in"
+                self._notes.append((TransitionKind.MICROPHONE, before, microphone, why, now))
+                self._news.set()
+            self._noted_microphone = microphone
+        told, state = self._report.condition.state, condition.state
+        if self._state_told and told != state and {told, state} & _UNMODELLED:
+            why = condition.reason or f"model {condition.model} is in use"
+            self._notes.append((TransitionKind.STATE, told, state, why, now))
+            self._news.set()
+        self._state_told = True
+        return self._report.tell_state(condition, now)
+
+    async def _write_notes(self) -> None:
+        while self._notes:
+            event = await self._work(self._judge.note, *self._notes.popleft())
+            self._tell_events([event])
+
+    def _condition(self, state: MachineState) -> Condition:
+        judge, learner = self._judge, self._learner
+        reasons = [self._hearing.reason]
+        if judge.dead_channel and self._hearing.outage is None:
+            reasons = ["the microphone gives one value only: it is muted or broken"]
+        if judge.no_model is None:
+            reasons.append(judge.notice)
+        elif learner is not None and learner.active:
+            state = MachineState.LEARNING
+            reasons.append(learner.progress)
+        else:
+            state = MachineState.NO_MODEL
+            reasons.append((learner.failure if learner else None) or judge.no_model)
+        reason = "; ".join(reason for reason in reasons if reason)
+        return Condition(state, self._microphone(), reason or None, judge.model)
+
+    def _microphone(self) -> MicrophoneState:
+        if self._hearing.outage is None and self._judge.dead_channel:
+            return MicrophoneState.FAULT
+        return self._hearing.microphone
+
+    async def _work(self, work: Callable[..., R], *arguments: object) -> R:
+        """Do something in the worker thread."""
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(self._worker, lambda: work(*arguments))
+        self._steps += 1
+        return result

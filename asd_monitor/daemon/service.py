@@ -1,0 +1,353 @@
+"""The daemon: what runs side by side, in one task group.
+
+    listen <machine>   one per machine: see `asd_monitor.daemon.listener`
+    heartbeat          every minute: states again, the status of the box
+    journal            every second: acknowledgements that `alarms ack` signed
+    watchdog           feeds systemd while all machines are looked after
+    signals            SIGTERM and SIGINT stop, SIGHUP reloads
+
+A machine's trouble stays its own: no model, no device and even a defect are published and
+tried again, while the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from asd_monitor.audio.devices import DeviceSpec, parse_device
+from asd_monitor.audio.opening import open_source
+from asd_monitor.audio.source import Source
+from asd_monitor.config.settings import Config, Machine
+from asd_monitor.daemon import learn
+from asd_monitor.daemon.box import box_status, mqtt_settings
+from asd_monitor.daemon.clock import clock_synced
+from asd_monitor.daemon.listener import Listener, Surroundings
+from asd_monitor.daemon.lock import StateLock
+from asd_monitor.daemon.report import MachineReport
+from asd_monitor.daemon.sound_sharing import SoundSharing
+from asd_monitor.daemon.supervision import Supervised
+from asd_monitor.daemon.watchdog import ServiceManager, Vigil
+from asd_monitor.errors import AsdMonitorError, UsageError
+from asd_monitor.journal.machine import MachineJournal
+from asd_monitor.journal.store import Journal, JournalError
+from asd_monitor.publish.mqtt import Session
+
+log = structlog.get_logger()
+
+R = TypeVar("R")
+
+_HEARTBEAT_S = 60.0
+_JOURNAL_S = 1.0
+_READY_WITHIN_S = 60.0
+_PATIENCE_S = 20.0  # a source tells of a stall within 3 s; so long a silence is a hang
+_WATCH_S = 5.0
+_FIRST_BROKER_S = 5.0  # so long a recording waits for the broker
+_MOST_WAITING = 100  # messages; then a recording waits for them
+_GOODBYE_S = 5.0
+_DELIVERY_S = 30.0  # for what a recording has told
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What the daemon is told beside its configuration."""
+
+    models: Path
+    state: Path
+    speed: float = 1.0  # of recordings; 0: as fast as it goes
+    reload: Callable[[], Config] | None = None
+    """Reads the configuration again; raises UsageError.  None: there is no file."""
+    config_path: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    open_source: Callable[[DeviceSpec], Source] | None = None
+    """In the place of the real devices; for tests."""
+
+
+class Service:
+    """Runs until it is told to stop, or every device was a recording and has ended."""
+
+    def __init__(self, config: Config, setting: Setting) -> None:
+        """Raise UsageError for what can never work, OperationError where it cannot now."""
+        self._config = config
+        self._setting = setting
+        self._manager = ServiceManager.from_environment(setting.environment)
+        self._session = Session(mqtt_settings(config, setting.environment))
+        self._lock = StateLock(setting.state)
+        try:
+            self._journal = Journal(setting.state)
+        except BaseException:
+            self._lock.release()
+            raise
+        self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._journals: dict[str, MachineJournal] = {}
+        self._reports: dict[str, MachineReport] = {}
+        self._machines: dict[str, Supervised] = {}
+        self._sharing = SoundSharing(setting.state)
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._begun_s = time.monotonic()
+        self._broker_waited = False
+        self._failures: list[UsageError] = []
+
+    def stop(self) -> None:
+        """Ask for a clean stop."""
+        self._stop.set()
+
+    def request_reload(self) -> None:
+        """Ask for the configuration and models to be read again."""
+        self._reload.set()
+
+    async def run(self) -> None:
+        """Run.  Raises UsageError when no recording could be heard."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGHUP, self.request_reload)
+        self._session.start()
+        try:
+            await self._sharing.start()
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                for machine, settings in self._config.machines.items():
+                    await self._add(machine, settings)
+                others = [
+                    tasks.create_task(self._heartbeat(), name="heartbeat"),
+                    tasks.create_task(self._watch_journal(), name="journal"),
+                    tasks.create_task(self._watch(), name="watchdog"),
+                    tasks.create_task(self._tell_ready(), name="ready"),
+                    tasks.create_task(self._watch_reload(), name="reload"),
+                ]
+                await self._wait_for_end()
+                self._manager.stopping()
+                for task in others:
+                    task.cancel()
+                await asyncio.gather(
+                    *(self._remove(each, "the daemon was stopped") for each in self._machines)
+                )
+        except BaseExceptionGroup as group:
+            raise _told(group) from group
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                loop.remove_signal_handler(number)
+            await self._close()
+        if self._failures and not self._stop.is_set():
+            raise self._failures[0]
+
+    async def _wait_for_end(self) -> None:
+        stop = asyncio.create_task(self._stop.wait(), name="stop")
+        ended = asyncio.create_task(self._ended.wait(), name="ended")
+        try:
+            await asyncio.wait((stop, ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stop.cancel()
+            ended.cancel()
+        log.info("stopping" if self._stop.is_set() else "every recording has ended")
+
+    async def _close(self) -> None:
+        await self._sharing.stop()
+        by_request = self._stop.is_set()
+        await asyncio.to_thread(self._session.stop, _GOODBYE_S if by_request else _DELIVERY_S)
+        await asyncio.to_thread(self._journal.close)
+        self._journal_thread.shutdown()
+        self._lock.release()
+
+    # machines
+
+    async def _add(self, machine: str, settings: Machine) -> None:
+        if machine not in self._journals:
+            journal = await self._in_journal_thread(MachineJournal, self._journal, machine)
+            self._journals[machine] = journal
+            self._reports[machine] = MachineReport(
+                machine, self._session.topics, self._session, clock_synced=clock_synced
+            )
+        report = self._reports[machine]
+        around = Surroundings(
+            models=self._setting.models,
+            state=self._setting.state,
+            sharing=self._sharing,
+            open_source=self._setting.open_source
+            or partial(open_source, speed=self._setting.speed),
+            train=partial(learn.train, config=self._setting.config_path),
+            ease=self._ease,
+        )
+        make = partial(Listener, machine, settings, self._journals[machine], report, around)
+        supervised = Supervised(machine, settings, report, make)
+        self._machines[machine] = supervised
+        supervised.task = self._tasks.create_task(supervised.run(), name=f"listen {machine}")
+        supervised.task.add_done_callback(lambda task: self._note_end(machine, task))
+
+    async def _remove(self, machine: str, reason: str) -> None:
+        supervised = self._machines.pop(machine)
+        task, listener = supervised.task, supervised.listener
+        if task is not None:
+            task.cancel()
+            await asyncio.wait((task,))
+        if listener is not None:
+            listener.say_stopped(reason)
+
+    def _note_end(self, machine: str, task: asyncio.Task[None]) -> None:
+        supervised = self._machines.get(machine)
+        if task.cancelled() or supervised is None or supervised.task is not task:
+            return
+        if supervised.refusal is not None:
+            self._failures.append(supervised.refusal)
+        all_files = all(
+            parse_device(each.settings.device_text).is_file for each in self._machines.values()
+        )
+        tasks = [each.task for each in self._machines.values()]
+        if all_files and all(each is not None and each.done() for each in tasks):
+            self._ended.set()
+
+    async def _ease(self) -> None:
+        session = self._session
+        if not self._broker_waited:
+            self._broker_waited = True
+            connected = partial(session.wait_for, lambda s: s.connected, _FIRST_BROKER_S)
+            await asyncio.to_thread(connected)
+        # its thread has no event for this, and a recording is in no hurry
+        while session.connected and session.waiting > _MOST_WAITING:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+    # side by side with the listeners
+
+    async def _tell_ready(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_READY_WITHIN_S):
+                for supervised in tuple(self._machines.values()):
+                    await supervised.loaded.wait()
+        self._manager.ready(self._status_line())
+        self._tell_status()
+        log.info(
+            "ready",
+            machines=len(self._machines),
+            seconds=round(time.monotonic() - self._begun_s, 2),
+        )
+
+    async def _heartbeat(self) -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT_S)
+            for supervised in self._machines.values():
+                supervised.repeat_state()
+            self._tell_status()
+
+    def _tell_status(self) -> None:
+        status = box_status(
+            self._session,
+            self._journal,
+            {name: each.status for name, each in self._machines.items()},
+            uptime_s=time.monotonic() - self._begun_s,
+            dropped_sharing=self._sharing.dropped_clients,
+            restarted=sum(each.restarts for each in self._machines.values()),
+        )
+        topic = self._session.topics.status
+        self._session.publish(topic, status.payload(), qos=1, retain=True)
+
+    async def _watch_journal(self) -> None:
+        fault: str | None = None
+        while True:
+            await asyncio.sleep(_JOURNAL_S)
+            try:
+                changed = await self._in_journal_thread(self._look_into_journal)
+                new_fault = self._journal.fault
+            except JournalError as error:
+                changed, new_fault = False, str(error)
+            if new_fault not in (None, fault):
+                log.error("the journal of alarms cannot be written", reason=new_fault)
+            fault = new_fault
+            if changed:
+                for supervised in self._machines.values():
+                    if supervised.listener is not None:
+                        supervised.listener.look_for_acknowledgements()
+
+    def _look_into_journal(self) -> bool:
+        self._journal.flush()
+        return self._journal.changed()
+
+    async def _watch(self) -> None:
+        every_s = min(_WATCH_S, (self._manager.watchdog_s or _WATCH_S) / 3)
+        vigil = Vigil(_PATIENCE_S)
+        told: list[str] = []
+        while True:
+            pulses = {name: each.pulse for name, each in self._machines.items()}
+            stuck = vigil.stuck(time.monotonic(), pulses)
+            if not stuck:
+                self._manager.alive()
+            elif stuck != told:
+                log.error("machines hang; systemd will start the daemon again", machines=stuck)
+            told = stuck
+            self._manager.status(self._status_line())
+            await asyncio.sleep(every_s)
+
+    def _status_line(self) -> str:
+        parts = []
+        for name, each in self._machines.items():
+            status = each.status
+            parts.append(f"{name} {status.state} ({status.microphone})")
+        return ", ".join(parts)
+
+    # reload
+
+    async def _watch_reload(self) -> None:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()
+            self._manager.reloading()
+            log.info("reloading")
+            await self._reload_all()
+            self._manager.ready(self._status_line())
+
+    async def _reload_all(self) -> None:
+        config, refusal = self._config, None
+        if self._setting.reload is not None:
+            try:
+                config = await asyncio.to_thread(self._setting.reload)
+            except UsageError as error:
+                refusal = str(error)
+        if refusal is not None:
+            log.error("the new configuration is not used, the old one goes on", reason=refusal)
+        if (config.box, config.mqtt) != (self._config.box, self._config.mqtt):
+            log.warning(
+                "changes of `box` and `mqtt` need a restart; the rest is taken up",
+                mend="restart the daemon",
+            )
+        old, new = dict(self._config.machines), dict(config.machines)
+        for machine in old:
+            if machine not in new:
+                await self._remove(machine, "removed from the configuration")
+                log.info("machine removed", machine=machine)
+        for machine, settings in new.items():
+            supervised = self._machines.get(machine)
+            if supervised is not None and settings == old.get(machine):
+                if supervised.listener is not None:
+                    supervised.listener.reload()
+                continue
+            if supervised is not None:
+                await self._remove(machine, "its configuration has changed")
+            await self._add(machine, settings)
+            log.info("machine taken up", machine=machine)
+        self._config = config
+
+    async def _in_journal_thread(self, work: Callable[..., R], *arguments: object) -> R:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._journal_thread, lambda: work(*arguments))
+
+
+def _told(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return what the user is told of the errors that ended the daemon."""
+    for error in group.exceptions:
+        found = _told(error) if isinstance(error, BaseExceptionGroup) else error
+        if isinstance(found, AsdMonitorError):
+            return found
+    return group
