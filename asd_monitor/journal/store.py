@@ -205,6 +205,11 @@ class Journal:
         version, self._version = self._version, self._data_version()
         return version != self._version
 
+    @property
+    def unwritten(self) -> int:
+        """How many entries wait in memory for a disk that takes them."""
+        return len(self._unwritten)
+
     def flush(self) -> bool:
         """Try to write what is not written yet; tell whether all is."""
         with self._lock:

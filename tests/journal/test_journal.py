@@ -222,6 +222,27 @@ def test_without_a_monitor_an_alarm_is_signed_and_stands(tmp_path: Path) -> None
     daemon.journal.close()
 
 
+def test_what_was_taken_up_is_not_taken_up_by_the_next_daemon(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    daemon.hear(8.0, 20)
+    acknowledge(tmp_path, "fan01-20261123T044500Z")
+    daemon.take_up()
+    daemon.journal.close()
+    daemon = Daemon(tmp_path)
+    assert daemon.take_up() == []
+    daemon.journal.close()
+
+
+def test_a_signature_survives_what_the_daemon_writes_before_it_looks(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    daemon.hear(8.0, 20)
+    acknowledge(tmp_path, "fan01-20261123T044500Z")
+    daemon.hear(0.5, 60)
+    assert daemon.journal.alarms()[0].who == "ann"
+    assert daemon.poll() == ["latched→acknowledged", "acknowledged→normal"]
+    daemon.journal.close()
+
+
 def test_the_first_signature_stays(journal: Journal) -> None:
     MachineJournal(journal, "fan01").record(RISES, NOW, "v1")
     first = journal.acknowledge("fan01-20261123T044500Z", "ann", None, NOW)
@@ -350,10 +371,12 @@ def test_a_full_disk_does_not_silence_an_alarm(tmp_path: Path) -> None:
     assert daemon.machine.newest is not None
     assert daemon.machine.newest.active
     assert daemon.journal.alarms() == []
+    assert daemon.journal.unwritten > 0
 
     daemon.journal._db.execute("PRAGMA max_page_count = 100000")
     assert daemon.journal.flush()
     assert daemon.journal.fault is None
+    assert daemon.journal.unwritten == 0
     assert daemon.journal.alarms() == [daemon.machine.newest]
     daemon.journal.close()
 
@@ -369,6 +392,18 @@ def test_what_cannot_be_written_is_bounded_and_counted(
     assert journal.dropped == 5
     journal._db.execute("PRAGMA query_only = OFF")
     assert journal.flush()
+
+
+def test_a_signature_is_taken_up_once_even_if_that_cannot_be_written(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path)
+    daemon.hear(8.0, 20)
+    acknowledge(tmp_path, "fan01-20261123T044500Z")
+    daemon.journal._db.execute("PRAGMA query_only = ON")
+    assert daemon.take_up() == ["unacknowledged→acknowledged"]
+    assert daemon.journal.fault is not None
+    assert daemon.take_up() == []
+    daemon.journal._db.execute("PRAGMA query_only = OFF")
+    daemon.journal.close()
 
 
 def test_old_events_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

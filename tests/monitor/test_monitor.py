@@ -10,12 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.alarm.machine import Alarm, AlarmRule, Condition, TransitionKind
+from asd_monitor.alarm.score import SPAN_S
 from asd_monitor.monitor import Monitor, Reading
 from asd_monitor.records import Block, MachineState, Samples, Thresholds, WindowScore
 
 RATE_HZ = 100
 RULE = AlarmRule(Thresholds(warning=4.0, alarm=6.0), hop_s=0.5, on_delay_s=3.0, off_delay_s=10.0)
 WINDOW, HOP = 200, 50
+SPAN = round(SPAN_S / RULE.hop_s)  # windows that the alarm score spans
+RISING_S = SPAN // 2 * RULE.hop_s + RULE.on_delay_s  # after the first window that is wrong
 
 
 class ScriptedScorer:
@@ -92,8 +95,8 @@ def changes(readings: Sequence[Reading], kind: TransitionKind) -> list[tuple[flo
 def test_a_fault_raises_one_alarm() -> None:
     subject = monitor(lambda end: 8.0 if end > 3000 else 0.5)
     readings = play(subject, stream(sound(120)))
-    # six of the ten windows in five seconds, then the on-delay
-    assert changes(readings, TransitionKind.ALARM) == [(36.0, "normal→unacknowledged")]
+    # more than half of the alarm score's span, then the on-delay
+    assert changes(readings, TransitionKind.ALARM) == [(30.5 + RISING_S, "normal→unacknowledged")]
     assert readings[-1].state is MachineState.ALARM
     assert readings[-1].alarm is not None
     assert readings[-1].alarm.peak_score == 8.0
@@ -107,16 +110,16 @@ def test_every_window_is_told_once_with_its_scores() -> None:
 
 
 def test_gaps_start_the_delays_again() -> None:
-    parts: list[Samples | float] = [sound(7), 1.0] * 20
+    parts: list[Samples | float] = [sound(1.5 + RISING_S), 1.0] * 20
     readings = play(monitor(lambda end: 9.0), stream(*parts))
     assert changes(readings, TransitionKind.ALARM) == []
 
 
 def test_a_standing_alarm_does_not_clear_over_a_gap() -> None:
     subject = monitor(lambda end: 0.5, standing=Alarm(1, Condition.ACKNOWLEDGED, 7.0))
-    readings = play(subject, stream(sound(12), 3600.0, sound(12), 3600.0, sound(30)))
+    readings = play(subject, stream(sound(12), 3600.0, sound(12), 3600.0, sound(40)))
     cleared = changes(readings, TransitionKind.ALARM)
-    assert cleared == [(7224.0 + 2 + 4.5 + 10, "acknowledged→normal")]
+    assert cleared == [(7224.0 + 2 + (SPAN - 1) * 0.5 + 10, "acknowledged→normal")]
 
 
 def test_an_outage_keeps_an_acknowledged_alarm_standing() -> None:
@@ -146,8 +149,18 @@ def test_a_machine_that_is_off_is_idle_and_raises_nothing() -> None:
         (5.0, "normal→idle"),
         (60.5, "idle→normal"),
     ]
-    assert changes(readings, TransitionKind.ALARM) == [(66.0, "normal→unacknowledged")]
+    assert changes(readings, TransitionKind.ALARM) == [(60.5 + RISING_S, "normal→unacknowledged")]
     assert all(r.alarm_score == 0.0 for r in readings if r.window and r.window.idle)
+
+
+def test_what_was_heard_before_a_rest_does_not_count_after_it() -> None:
+    def score(end: int) -> float:
+        return 9.0 if end <= 1400 or end > 2000 else 0.5
+
+    subject = monitor(score, idle=lambda end: 1400 < end <= 2000)
+    readings = play(subject, stream(sound(40)))
+    first = next(r for r in readings if r.sample > 2000)
+    assert first.alarm_score == 0.0
 
 
 def test_a_dead_channel_is_told_and_not_scored() -> None:
@@ -158,6 +171,17 @@ def test_a_dead_channel_is_told_and_not_scored() -> None:
     assert [r.sample for r in readings if 1200 < r.sample < 7200] == [7000]
     assert [r.microphone_fault for r in readings if r.window is None] == [True, False]
     assert not subject.microphone_fault
+
+
+def test_a_channel_may_die_and_return_within_one_block() -> None:
+    whole = np.concatenate([sound(10), dead(60), sound(10, seed=1), dead(5), sound(10, seed=2)])
+    readings = play(monitor(lambda end: 0.5), stream(whole))
+    assert changes(readings, TransitionKind.MICROPHONE) == [
+        (12.0, "ok→fault"),
+        (70.0, "fault→ok"),
+        (82.0, "ok→fault"),
+        (85.0, "fault→ok"),
+    ]
 
 
 def test_a_dead_channel_neither_clears_nor_raises() -> None:
@@ -226,7 +250,14 @@ def test_how_the_stream_is_cut_changes_nothing(
         return Monitor(scorer, RULE, RATE_HZ), scorer
 
     made = {"sound": lambda s: sound(s, seed % 1000), "dead": dead, "gap": float}
-    whole = stream(*(made[kind](seconds) for kind, seconds in parts))
+    whole: list[Block] = []
+    for block in stream(*(made[kind](seconds) for kind, seconds in parts)):
+        if whole and whole[-1].end == block.start:
+            before = whole.pop()
+            joined = np.concatenate([before.samples, block.samples])
+            whole.append(Block(before.start, joined))
+        else:
+            whole.append(block)
     pieces, turn = [], 0
     for block in whole:
         at = 0
