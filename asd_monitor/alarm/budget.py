@@ -1,19 +1,12 @@
-"""From the false alarms that the user accepts to a threshold.
+"""From the false alarms that the user accepts to thresholds.
 
-A score s means that one normal window in 10^s scores as high.  A machine has
-`period / hop` windows in the budget's period; if each were judged by itself, allowing
-`allowed` of them means
-
-    threshold = log10(period_s / hop_s / allowed).
-
-Neighbouring windows share sound and so exceed together, and the alarm score takes more
-than half of the windows of some seconds: both make real false alarms rarer than the
-budget.  The rule errs on the quiet side by a factor that depends on the machine.
+Which alarm score normal sound reaches how often, a machine's detector has learned; here
+the budget is only handed to it.
 """
 
 from __future__ import annotations
 
-import math
+from typing import Protocol
 
 from asd_monitor.alarm.machine import AlarmRule
 from asd_monitor.config.quantities import Budget
@@ -21,22 +14,28 @@ from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.records import Thresholds
 
 
-def threshold_for(budget: Budget, hop_s: float) -> float:
-    """Return the alarm score that normal sound reaches as often as the budget allows."""
-    return max(0.0, -math.log10(budget.per_second * hop_s))
+class AlarmScale(Protocol):
+    """How high the alarm score of a machine's normals gets; its detector knows."""
+
+    @property
+    def hop_s(self) -> float:
+        """Seconds from window to window."""
+
+    def alarm_threshold(self, alarms_per_s: float) -> float:
+        """Return the alarm score that normals exceed about so often."""
 
 
-def thresholds_for(false_alarms: Budget, warnings: Budget, hop_s: float) -> Thresholds:
+def thresholds_for(false_alarms: Budget, warnings: Budget, scale: AlarmScale) -> Thresholds:
     """Return both thresholds; a warning never needs more than an alarm."""
-    alarm = threshold_for(false_alarms, hop_s)
-    return Thresholds(warning=min(alarm, threshold_for(warnings, hop_s)), alarm=alarm)
+    alarm = scale.alarm_threshold(false_alarms.per_second)
+    return Thresholds(min(alarm, scale.alarm_threshold(warnings.per_second)), alarm)
 
 
-def rule_for(settings: AlarmSettings, hop_s: float) -> AlarmRule:
-    """Return the alarm rule for a detector that scores a window every ``hop_s``."""
+def rule_for(settings: AlarmSettings, scale: AlarmScale) -> AlarmRule:
+    """Return the alarm rule for a machine."""
     return AlarmRule(
-        thresholds=thresholds_for(settings.false_alarms, settings.warnings, hop_s),
-        hop_s=hop_s,
+        thresholds=thresholds_for(settings.false_alarms, settings.warnings, scale),
+        hop_s=scale.hop_s,
         on_delay_s=settings.on_delay_s,
         off_delay_s=settings.off_delay_s,
         latch=settings.latch,

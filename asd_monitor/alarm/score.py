@@ -1,13 +1,13 @@
 """The alarm score: what the alarm rule compares with the thresholds.
 
-It is the median of the window scores of the last five seconds, on their scale.  Why:
+It is the median of the window scores of the last ten seconds, on their scale.  Why:
 
 - Windows overlap (2 s long, every 0.5 s), so that one slammed door raises four or five
-  in a row.  Of the ten windows in five seconds that is less than half, and the median
+  in a row.  Of the twenty windows in ten seconds that is less than half, and the median
   does not see it; a mean or a maximum would.
-- A fault that lasts fills more than half of them after some three seconds.
-- A median over normal windows exceeds a threshold more rarely than one window does, so
-  that the threshold made for single windows keeps the budget.
+- A fault that lasts fills more than half of them after some six seconds.
+- A median over normal windows varies far less than one window does, so that a fault too
+  faint for any single window stands out of it.
 
 Of an even count the lower middle counts: an excess needs more than half.  What was not
 heard yet (after a start or a gap) counts as score 0, so that the first windows, which may
@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 from collections import deque
 
-SPAN_S = 5.0
+SPAN_S = 10.0
 
 
 class AlarmScore:
