@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 
 from asd_monitor.audio.devices import DeviceSpec
@@ -59,7 +59,7 @@ class FileSource:
         self._told: set[str] = set()
         self._due: float | None = None  # when the next block is, by the monotonic clock
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event]:
         """Iterate over the sound; see `Source`."""
         while not self._closed.is_set():
             try:

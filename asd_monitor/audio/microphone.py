@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 from asd_monitor.audio.capture_child import CaptureChild, ChildEndedError, ChildStalledError
 from asd_monitor.audio.cards import Card, Cards
@@ -79,7 +79,7 @@ class Microphone:
         if self._child:
             await self._child.end(HELD_BY_KERNEL_S)
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event]:
         """Iterate over the sound and its outages, for ever; see `Source`."""
         told: Outage | None = None
         tries = 0

@@ -16,7 +16,7 @@ The daemon closes when it ends; the client sends nothing more, and closes to lea
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +37,10 @@ SOCKET_NAME = "sound.sock"
 ANSWER_S = 5.0
 SILENT_S = 5.0
 _READ_BYTES = 1 << 16
+
+
+class NotSharedError(OperationError):
+    """A daemon is there and does not give this sound; the message is its own."""
 
 
 def encode_request(*, device: str | None = None, machine: str | None = None) -> bytes:
@@ -121,7 +125,7 @@ class SharedSound:
         self._early = early
         self._end: int | None = None
 
-    async def events(self) -> AsyncIterator[Event]:
+    async def events(self) -> AsyncGenerator[Event]:
         """Iterate over the sound; see `Source`."""
         yield self.opened
         silent = False
@@ -169,7 +173,8 @@ async def connect(
     """Ask the daemon behind this socket for its sound; None when no daemon is there.
 
     Raises:
-        OperationError: the daemon refuses, does not answer, or is of another version.
+        NotSharedError: the daemon refuses.
+        OperationError: it does not answer, or is of another version.
 
     """
     try:
@@ -204,7 +209,7 @@ async def _answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
             raise WireError("it hung up")
         early += parser.feed(data)
     if "error" in parser.line:
-        raise OperationError(f"the daemon does not share its sound: {parser.line['error']}")
+        raise NotSharedError(f"the daemon does not share its sound: {parser.line['error']}")
     return SharedSound(parser.line, reader, writer, parser, early)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,7 +56,7 @@ class Source(Protocol):
     def drift_ppm(self) -> float:
         """By how much the device's clock is faster than ours (0.0 until that is known)."""
 
-    def events(self) -> AsyncIterator[Event]:
+    def events(self) -> AsyncGenerator[Event]:
         """Iterate over what happens.
 
         Raises:

@@ -1,0 +1,82 @@
+"""The level meter of `record`, on stderr: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+import numpy as np
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from asd_monitor.audio.levels import FULL_SCALE, dbfs
+from asd_monitor.records import Samples
+
+_BAR_CELLS = 40
+_LOWEST_DBFS = -80.0
+_HOT_DBFS = -6.0
+_LINE_EVERY_S = 10.0
+
+
+class LevelMeter:
+    """Shows the level of the last block, the highest peak, and how far the recording is."""
+
+    def __init__(self, total_s: float) -> None:
+        self._total_s = total_s
+        self._console = Console(file=sys.stderr)
+        self._live = (
+            Live(console=self._console, refresh_per_second=10, transient=True)
+            if self._console.is_terminal
+            else None
+        )
+        self._peak = 0.0
+        self._next_line_s = 0.0
+
+    def __enter__(self) -> LevelMeter:
+        if self._live:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        if self._live:
+            self._live.stop()
+
+    def tell(self, text: str) -> None:
+        """Print a line for people."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def show(self, samples: Samples, recorded_s: float) -> None:
+        """Show a block."""
+        peak = float(np.abs(samples).max(initial=0.0))
+        rms_dbfs = dbfs(float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0)
+        self._peak = max(self._peak, peak)
+        if self._live:
+            self._live.update(self._bar(rms_dbfs, peak, recorded_s))
+        elif recorded_s >= self._next_line_s:
+            self._next_line_s = recorded_s + _LINE_EVERY_S
+            self.tell(
+                f"{recorded_s:.0f} s of {self._total_s:.0f} s, {rms_dbfs:.0f} dBFS, "
+                f"peak {dbfs(self._peak):.0f} dBFS"
+            )
+
+    def _bar(self, rms_dbfs: float, peak: float, recorded_s: float) -> Text:
+        def cells(level_dbfs: float) -> int:
+            share = (level_dbfs - _LOWEST_DBFS) / -_LOWEST_DBFS
+            return round(_BAR_CELLS * min(1.0, max(0.0, share)))
+
+        rms, now = cells(rms_dbfs), cells(dbfs(peak))
+        colour = "red" if dbfs(peak) > _HOT_DBFS else "green"
+        bar = Text()
+        bar.append("█" * rms, colour)
+        bar.append("─" * max(0, now - rms), colour)
+        bar.append("·" * (_BAR_CELLS - max(rms, now)), "dim")
+        bar.append(f" {rms_dbfs:4.0f} dBFS  peak {dbfs(self._peak):4.0f}")
+        bar.append("  CLIPPING" if peak >= FULL_SCALE else "          ", "bold red")
+        bar.append(f" {recorded_s:.0f} of {self._total_s:.0f} s")
+        return bar
