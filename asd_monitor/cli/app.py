@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from asd_monitor import __version__
-from asd_monitor.cli import backtest, models, run, score, train
+from asd_monitor.cli import backtest, demo, evaluate, models, run, score, train
 from asd_monitor.cli.many_values import ManyValues
 from asd_monitor.errors import AsdMonitorError
 
@@ -41,10 +41,12 @@ def _main(
     pass
 
 
+app.command("demo")(demo.command)
 app.command("train", cls=ManyValues)(train.command)
 app.command("run")(run.command)
 app.command("score")(score.command)
 app.command("backtest")(backtest.command)
+app.command("evaluate")(evaluate.command)
 app.add_typer(models.app, name="models")
 
 

@@ -74,7 +74,7 @@ def learn(
     trial = _trial(normals, split, settings, channel, progress)
     progress("learning", 0.0)
     fitted = _fit(normals)
-    rule = rule_for(settings, fitted.detector.hop_s)
+    rule = rule_for(settings, fitted.detector)
     progress("checking", 0.0)
     interval = rate_interval(
         fitted.alarm_scores,
@@ -118,7 +118,7 @@ def _trial(
         ).detector
     except ValueError:  # it hardly runs before the last part
         return None
-    return try_out(detector, rule_for(settings, detector.hop_s), split.parts, channel, progress)
+    return try_out(detector, rule_for(settings, detector), split.parts, channel, progress)
 
 
 def _fit(normals: Normals) -> Fitted:
