@@ -6,6 +6,7 @@ so that `asd-monitor --version` and completion stay quick.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -52,6 +53,9 @@ app.add_typer(models.app, name="models")
 
 def main() -> None:
     """Run the command line; an error that is told to the user has no traceback."""
+    # Our matrices are small: more threads than one only wait for each other, ten times as
+    # long on a busy machine.  Read when numpy is first imported, and by child processes.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
     except AsdMonitorError as error:

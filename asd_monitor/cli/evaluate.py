@@ -44,8 +44,6 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Train and test on a data set in the layout of DCASE; a model an id."""
-    # One thread a machine, since they run side by side; read when numpy is first imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.errors import OperationError
     from asd_monitor.evaluation.dcase import find_machines
