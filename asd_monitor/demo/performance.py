@@ -1,0 +1,250 @@
+"""The demonstration from beginning to end: make, train, run, watch, tell.
+
+Training and monitoring are the commands that a user would type, in processes of their own.
+"""
+
+from __future__ import annotations
+
+import queue
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import soundfile
+import yaml
+from rich.console import Console
+from rich.live import Live
+
+from asd_monitor.demo.broker import EmbeddedBroker
+from asd_monitor.demo.observer import Observer
+from asd_monitor.demo.picture import spectrogram
+from asd_monitor.demo.scene import (
+    GROWS_FROM_S,
+    NORMAL_FILE_S,
+    NORMAL_FILES,
+    RATE_HZ,
+    SOUND_S,
+    Scene,
+)
+from asd_monitor.demo.screen import MARGIN, Screen, loudest, plain_line
+from asd_monitor.demo.story import Story
+from asd_monitor.detector.views import VIEW_KINDS
+from asd_monitor.errors import OperationError
+from asd_monitor.records import Samples
+
+MACHINE = "demo01"
+NORMAL = "normal"
+MONITORED = "growing-fault.flac"
+CONFIG = "asd-monitor.yaml"
+MQTT_LOG = "mqtt.jsonl"
+TRAIN_LOG = "train.log"
+RUN_LOG = "run.log"
+
+LASTS_S = 70.0  # the whole of it, where the computer is quick enough
+SLOWEST, FASTEST = 4.0, 15.0  # times real time
+_PATIENCE_S = 60.0  # after the sound should have ended
+_STOPS_WITHIN_S = 10.0
+_PLAIN_EVERY_S = 10.0  # of sound
+_HEARS = {kind.name: kind.hears for kind in VIEW_KINDS}
+
+
+def perform(scene: Scene, folder: Path, console: Console) -> None:
+    """Give the demonstration; everything that it makes lies in `folder` afterwards.
+
+    Raises OperationError where a step fails or the alarm does not come as it should.
+    """
+    began = time.monotonic()
+    _make_normals(scene, folder, console)
+    train = ["train", "--machine", MACHINE, "--normal", NORMAL, "--models", "models"]
+    with _command(train, folder, TRAIN_LOG, console) as training:
+        # meanwhile on the other core
+        sound = scene.growing_fault()
+        soundfile.write(folder / MONITORED, sound, RATE_HZ)
+        _finish(training, "training", folder / TRAIN_LOG, console)
+    took_s = time.monotonic() - began
+    speed = round(min(FASTEST, max(SLOWEST, SOUND_S / max(1.0, LASTS_S - took_s - 6.0))), 1)
+    story = Story(RATE_HZ)
+    with EmbeddedBroker() as broker, Observer(broker.host, broker.port, folder / MQTT_LOG) as heard:
+        _write_config(folder / CONFIG, broker.host, broker.port)
+        console.print(f"An MQTT broker of its own listens on {broker.host}:{broker.port}.")
+        run = ["run", "--config", CONFIG, "--models", "models", "--state", "state"]
+        run += ["--speed", f"{speed:g}"]
+        deadline = time.monotonic() + SOUND_S / speed + _PATIENCE_S
+        with _command(run, folder, RUN_LOG, console) as daemon:
+            show = _show_live if console.is_terminal else _show_plain
+            show(scene, sound, console, _played(daemon, heard, story, deadline))
+            _drain(heard, story)
+            _told_by_exit(daemon, folder / RUN_LOG)
+    _tell_end(story, folder, console, time.monotonic() - began)
+    reason = story.verdict()
+    if reason is not None:
+        raise OperationError(f"the demonstration failed: {reason}; see {folder / RUN_LOG}")
+
+
+def _make_normals(scene: Scene, folder: Path, console: Console) -> None:
+    (folder / NORMAL).mkdir()
+    with console.status("making the sound of a machine …"):
+        for number in range(NORMAL_FILES):
+            path = folder / NORMAL / f"normal-{number + 1}.flac"
+            soundfile.write(path, scene.normal(number), RATE_HZ)
+    console.print(
+        f"A made {scene.machine.family} runs in a made hall: {NORMAL_FILES} recordings of "
+        f"{NORMAL_FILE_S:g} s of it, all normal."
+    )
+
+
+@contextmanager
+def _command(
+    arguments: list[str], folder: Path, log: str, console: Console
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run one of our commands in `folder`, all that it says in a file; ends with the block."""
+    console.print(
+        f"$ asd-monitor {shlex.join(arguments)}", style="bold cyan", highlight=False, soft_wrap=True
+    )
+    with (folder / log).open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "asd_monitor", *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+                try:
+                    process.wait(_STOPS_WITHIN_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+
+
+def _finish(process: subprocess.Popen[bytes], what: str, log: Path, console: Console) -> None:
+    with console.status(f"{what} …"):
+        code = process.wait()
+    if code != 0:
+        raise OperationError(f"{what} failed: {_last_line(log)}; see {log}")
+    for line in log.read_text(errors="replace").splitlines():
+        if line.startswith((f"{MACHINE} v", "Alarm threshold")):
+            console.print(f"  {line}", highlight=False, soft_wrap=True)
+
+
+def _write_config(path: Path, host: str, port: int) -> None:
+    config = {
+        "version": 1,
+        "box": "demo",
+        "mqtt": {"host": host, "port": port},
+        "machines": {MACHINE: {"device": f"file:{MONITORED}"}},
+    }
+    path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
+
+def _played(
+    daemon: subprocess.Popen[bytes], heard: Observer, story: Story, deadline: float
+) -> Iterator[Story]:
+    """Yield the story several times a second until the daemon has ended."""
+    while daemon.poll() is None and time.monotonic() < deadline:
+        with suppress(queue.Empty):
+            story.take(heard.arrived.get(timeout=0.15))
+        _drain(heard, story)
+        yield story
+
+
+def _drain(heard: Observer, story: Story) -> None:
+    while not heard.arrived.empty():
+        story.take(heard.arrived.get())
+
+
+def _show_live(scene: Scene, sound: Samples, console: Console, played: Iterator[Story]) -> None:
+    columns = min(120, max(30, console.width - MARGIN - 4))
+    rows = 5 if console.height < 30 else 8
+    picture = spectrogram(sound, RATE_HZ, bands=2 * (rows + 1), columns=columns)
+    title = f"asd-monitor · {MACHINE}, a made {scene.machine.family} · {_fault_words(scene.fault)}"
+    screen = Screen(title, picture, _HEARS, rows)
+    with Live(console=console, auto_refresh=False) as live:
+        for story in played:
+            live.update(screen.draw(story), refresh=True)
+
+
+def _show_plain(_scene: Scene, _sound: Samples, console: Console, played: Iterator[Story]) -> None:
+    told_s, told_moments = -_PLAIN_EVERY_S, 0
+    for story in played:
+        if story.scores and story.at_s >= told_s + _PLAIN_EVERY_S:
+            told_s = story.at_s
+            console.print(plain_line(story), highlight=False)
+        for moment in story.moments[told_moments:]:
+            console.print(f"      {moment.text}", highlight=False)
+        told_moments = len(story.moments)
+
+
+def _fault_words(fault: str) -> str:
+    return f"a {fault.replace('_', ' ')} fault grows from {GROWS_FROM_S:g} s on"
+
+
+def _told_by_exit(daemon: subprocess.Popen[bytes], log: Path) -> None:
+    if daemon.poll() is None:
+        raise OperationError(f"the daemon did not end when the sound did; see {log}")
+    if daemon.returncode != 0:
+        raise OperationError(
+            f"the daemon ended with {daemon.returncode}: {_last_line(log)}; see {log}"
+        )
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+
+
+def _tell_end(story: Story, folder: Path, console: Console, took_s: float) -> None:
+    console.print()
+    if story.alarm is not None and story.alarm_at_s is not None:
+        newest = story.scores[-1]
+        name, hears = loudest(newest, _HEARS)
+        console.print(
+            f"ALARM at {story.alarm_at_s:.0f} s of sound, {story.alarm_at_s - GROWS_FROM_S:.0f} s "
+            f"after the fault began to grow: the alarm score passed {newest.thresholds.alarm:.1f}, "
+            f"which chance does about once a month, and reached {story.peak:.1f}.",
+            style="bold red",
+            highlight=False,
+            soft_wrap=True,
+        )
+        console.print(f"What differs most: {name}, {hears}.", highlight=False)
+        console.print("The alarm stands until somebody acknowledges it (`alarms ack`, below).")
+    console.print(f"\nThat took {took_s:.0f} s.  All of it lies in {folder}:", highlight=False)
+    report = next((folder / "models" / MACHINE).glob("v*/report.html"), folder / "models")
+    for path, what in (
+        (NORMAL, "what was learned"),
+        (str(report.relative_to(folder)), "what was learned of it; open it in a browser"),
+        (MONITORED, f"what was monitored; the fault grows from {GROWS_FROM_S:g} s on"),
+        (CONFIG, "the daemon's configuration"),
+        (MQTT_LOG, "every message that it published"),
+        (RUN_LOG, "what it logged"),
+    ):
+        console.print(f"  {path:<30} {what}", highlight=False, soft_wrap=True)
+    console.print("\nTry next:", highlight=False)
+    program = _program()
+    alarm = story.alarm.id if story.alarm is not None and story.alarm.id else "ID"
+    model = f"--machine {MACHINE} --models models"
+    for command in (
+        f"cd {shlex.quote(str(folder))}",
+        f"{program} backtest {MONITORED} {model}",
+        f"{program} alarms list --state state",
+        f"{program} alarms ack {alarm} --state state",
+        f"{program} score {MONITORED} {model}",
+        f"{program} devices",
+    ):
+        console.print(f"  {command}", style="cyan", highlight=False, soft_wrap=True)
+
+
+def _program() -> str:
+    """Return how this program is called in the user's shell."""
+    if shutil.which("asd-monitor"):
+        return "asd-monitor"
+    return shlex.quote(str(Path(sys.executable).with_name("asd-monitor")))

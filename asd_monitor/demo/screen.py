@@ -1,0 +1,164 @@
+"""The demonstration's picture on a terminal: the sound, the fault, the scores, the alarm.
+
+Everything shares one time axis, from the recording's start on the left to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Group
+from rich.panel import Panel
+from rich.text import Text
+
+from asd_monitor.demo.picture import Picture, palette
+from asd_monitor.demo.scene import SOUND_S, severity_at
+from asd_monitor.demo.story import Story
+from asd_monitor.publish.messages import Score
+from asd_monitor.records import MachineState
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+MARGIN = 16  # columns on the right, for labels
+COLOURS = {
+    MachineState.NORMAL: "green",
+    MachineState.WARNING: "yellow",
+    MachineState.ALARM: "bold red",
+}
+
+
+class Screen:
+    """Draws a story over the sound's picture (bands, columns)."""
+
+    def __init__(self, title: str, picture: Picture, hears: Mapping[str, str], rows: int) -> None:
+        self._title = title
+        self._picture = picture
+        self._hears = hears
+        self._width: int = picture.shape[1]
+        self._rows = rows
+
+    def draw(self, story: Story) -> Panel:
+        """Return the picture of this moment."""
+        parts: list[Text] = [*self._sound(story), self._fault(story), *self._scores(story)]
+        parts += [self._axis(story), Text(), self._views(story)]
+        parts += self._moments(story)
+        colour = COLOURS.get(story.state or MachineState.NORMAL, "white")
+        return Panel(Group(*parts), title=self._title, border_style=colour, expand=False)
+
+    def _column(self, at_s: float) -> int:
+        return min(self._width - 1, int(at_s / SOUND_S * self._width))
+
+    def _sound(self, story: Story) -> list[Text]:
+        heard = self._column(story.at_s) if story.scores else -1
+        lines = []
+        for row in range(0, len(self._picture) - 1, 2):
+            line = Text(no_wrap=True)
+            for column in range(self._width):
+                if column <= heard:
+                    upper, lower = self._picture[row : row + 2, column]
+                    line.append("▀", f"{palette(float(upper))} on {palette(float(lower))}")
+                else:
+                    line.append(" ")
+            lines.append(line)
+        labels = (" 7.5 kHz", "", " sound")
+        for line, label in zip(lines, labels, strict=False):
+            line.append(label, "dim")
+        lines[-1].append(" 60 Hz", "dim")
+        return lines
+
+    def _fault(self, story: Story) -> Text:
+        heard = self._column(story.at_s) if story.scores else -1
+        line = Text(no_wrap=True)
+        for column in range(self._width):
+            severity = severity_at((column + 0.5) / self._width * SOUND_S)
+            shown = BLOCKS[round(severity * 8)] if column <= heard else " "
+            line.append(shown, "magenta")
+        line.append(f" fault {100 * severity_at(story.at_s):.0f} %", "magenta")
+        return line
+
+    def _scores(self, story: Story) -> list[Text]:
+        heights = [0.0] * self._width
+        for score in story.scores:
+            column = self._column(story.end_s(score))
+            heights[column] = max(heights[column], score.alarm_score or 0.0)
+        newest = story.scores[-1] if story.scores else None
+        top = max(1.5 * newest.thresholds.alarm, 1.1 * max(heights)) if newest else 10.0
+        step = top / self._rows
+        lines = []
+        for row in reversed(range(self._rows)):
+            line, low = Text(no_wrap=True), row * step
+            label, dash = _threshold(newest, low, low + step)
+            for height in heights:
+                filled = min(8, max(0, round((height - low) / step * 8)))
+                if filled:
+                    line.append(BLOCKS[filled], _colour(height, newest))
+                else:
+                    line.append("╌" if dash else " ", dash)
+            line.append(label, dash or "dim")
+            lines.append(line)
+        return lines
+
+    def _axis(self, story: Story) -> Text:
+        line = Text("└" + "─" * (self._width - 1), "dim", no_wrap=True)
+        line.append(f" {_clock(story.at_s)} of {_clock(SOUND_S)}", "bold")
+        return line
+
+    def _views(self, story: Story) -> Text:
+        if not story.scores:
+            return Text("waiting for the first window …", "dim")
+        newest = story.scores[-1]
+        state = str(newest.state)
+        line = Text(no_wrap=True)
+        line.append(f" {state.upper()} ", f"reverse {COLOURS.get(newest.state, 'white')}")
+        line.append(f"  alarm score {newest.alarm_score or 0.0:4.1f}", "bold")
+        line.append(f" of {newest.thresholds.alarm:.1f}")
+        name, hears = loudest(newest, self._hears)
+        if newest.state in {MachineState.WARNING, MachineState.ALARM} and name:
+            line.append(f"   {name}: {hears}", "italic")
+        line.truncate(self._width + MARGIN, overflow="ellipsis")
+        return line
+
+    def _moments(self, story: Story) -> list[Text]:
+        lines = [
+            Text(f"{_clock(moment.at_s)}  {moment.text}", COLOURS.get(moment.state, "white"))
+            for moment in story.moments[-3:]
+        ]
+        return lines + [Text()] * (3 - len(lines))
+
+
+def plain_line(story: Story) -> str:
+    """Return one line that tells the newest score, for where there is no terminal."""
+    newest = story.scores[-1]
+    return (
+        f"{_clock(story.at_s)}  {newest.state:<8} score {newest.score or 0.0:4.1f}  "
+        f"alarm score {newest.alarm_score or 0.0:4.1f} of {newest.thresholds.alarm:.1f}  "
+        f"fault {100 * severity_at(story.at_s):3.0f} %"
+    )
+
+
+def loudest(score: Score, hears: Mapping[str, str]) -> tuple[str, str]:
+    """Return the view that finds the window strangest, and what that view hears."""
+    views = {name: value for name, value in score.views.items() if value is not None}
+    if not views:
+        return "", ""
+    name = max(views, key=lambda view: views[view])
+    return name, hears.get(name, "")
+
+
+def _threshold(newest: Score | None, low: float, high: float) -> tuple[str, str]:
+    """Return label and colour of the threshold that lies in a row, if one does."""
+    if newest is not None:
+        if low <= newest.thresholds.alarm < high:
+            return f" alarm {newest.thresholds.alarm:.1f}", "red"
+        if low <= newest.thresholds.warning < high:
+            return f" warning {newest.thresholds.warning:.1f}", "yellow"
+    return (" score", "") if low == 0.0 else ("", "")
+
+
+def _colour(height: float, newest: Score | None) -> str:
+    if newest is None or height < newest.thresholds.warning:
+        return "green"
+    return "yellow" if height < newest.thresholds.alarm else "red"
+
+
+def _clock(at_s: float) -> str:
+    return f"{round(at_s) // 60}:{round(at_s) % 60:02d}"

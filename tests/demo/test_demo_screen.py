@@ -1,0 +1,94 @@
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+from test_demo_story import alarm, score
+
+from asd_monitor.demo.picture import palette, spectrogram
+from asd_monitor.demo.scene import GROWS_FROM_S, GROWS_TO_S, SOUND_S, draw_scene, severity_at
+from asd_monitor.demo.screen import Screen, plain_line
+from asd_monitor.demo.story import Story
+from asd_monitor.errors import UsageError
+from asd_monitor.records import MachineState
+
+
+def printed(screen: Screen, story: Story, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(screen.draw(story))
+    return capture.get().splitlines()
+
+
+def screen(columns: int = 60, rows: int = 5) -> Screen:
+    picture = np.linspace(0.0, 1.0, 12 * columns).reshape(12, columns)
+    return Screen("a machine", picture, {"rhythm": "another beat"}, rows)
+
+
+def test_the_picture_fits_a_small_terminal_at_every_moment() -> None:
+    story, picture = Story(16000), screen()
+    for at_s in (None, 2.0, 60.0, 120.0, SOUND_S, SOUND_S + 5.0):
+        if at_s is not None:
+            story.take(score(at_s, at_s / 30.0, MachineState.WARNING))
+        lines = printed(picture, story, 80)
+        assert len(lines) <= 24
+        assert max(map(len, lines)) <= 80
+
+
+def test_it_shows_state_score_thresholds_fault_and_what_differs() -> None:
+    story = Story(16000)
+    story.take(score(2.0, 0.1))
+    story.take(score(GROWS_TO_S, 3.5, MachineState.ALARM))
+    story.take(alarm(GROWS_TO_S))
+    text = "\n".join(printed(screen(), story, 80))
+    for shown in (
+        " ALARM ",
+        "3.5 of 3.0",
+        "alarm 3.0",
+        "warning 2.0",
+        "fault 100 %",
+        "2:30 of 3:00",
+    ):
+        assert shown in text
+    assert "rhythm: another beat" in text
+    assert "score  3.5  alarm score  3.5 of 3.0  fault 100 %" in plain_line(story)
+
+
+def test_a_tone_is_bright_in_its_band_only() -> None:
+    rng = np.random.default_rng(1)
+    time = np.arange(160000) / 16000
+    sound = 0.001 * rng.standard_normal(160000) + 0.1 * np.sin(2 * np.pi * 1000.0 * time)
+    picture = spectrogram(sound.astype(np.float32), 16000, bands=12, columns=20)
+    assert picture.shape == (12, 20)
+    assert picture.min() >= 0.0
+    assert picture.max() <= 1.0
+    bright = np.argsort(picture.mean(axis=1))[::-1]
+    # 60 Hz to 7520 Hz in 12 bands from the top: 1 kHz lies in the fifth
+    assert bright[0] in {4, 5}
+    assert picture[bright[0]].mean() > 2 * picture[bright[3]].mean()
+
+
+def test_the_palette_goes_from_dark_to_light() -> None:
+    assert palette(0.0) == "#000008"
+    assert palette(1.0) == "#fce18c"
+    assert palette(7.0) == palette(1.0)
+
+
+def test_the_fault_begins_when_said_and_is_gross_at_the_end() -> None:
+    assert severity_at(GROWS_FROM_S) == 0.0
+    assert severity_at((GROWS_FROM_S + GROWS_TO_S) / 2) == pytest.approx(0.5)
+    assert severity_at(SOUND_S) == 1.0
+
+
+def test_the_same_seed_makes_the_same_scene() -> None:
+    first, again, other = (draw_scene("fan", "bearing", seed) for seed in (1, 1, 2))
+    assert first == again
+    assert first.machine != other.machine
+    np.testing.assert_array_equal(first.normal(0)[:16000], again.normal(0)[:16000])
+
+
+def test_what_does_not_exist_is_refused_with_what_does() -> None:
+    with pytest.raises(UsageError, match="choose one of fan, pump"):
+        draw_scene("rocket", "bearing", 1)
+    with pytest.raises(UsageError, match=r"choose one of .*bearing"):
+        draw_scene("fan", "gear_tooth", 1)

@@ -1,0 +1,52 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from asd_monitor.publish.messages import read
+
+
+def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "asd_monitor", "demo", "--output", str(folder), *options],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env=os.environ | {"HOME": str(folder.parent), "COLUMNS": "100"},
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_the_alarm_comes_and_everything_is_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "shown"
+    shown = demo(folder)
+    assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "ALARM at" in shown.stdout
+    assert "alarms ack demo01-" in shown.stdout
+    for kept in ("normal/normal-1.flac", "growing-fault.flac", "asd-monitor.yaml", "run.log"):
+        assert (folder / kept).stat().st_size > 0, kept
+    assert list((folder / "models" / "demo01").glob("*/report.html"))
+    lines = [json.loads(line) for line in (folder / "mqtt.jsonl").read_text().splitlines()]
+    topics = {line["topic"] for line in lines}
+    names = ("score", "state", "alarm", "event")
+    assert {f"asd/demo01/{name}" for name in names} <= topics
+    for line in lines:
+        if isinstance(line["payload"], dict):
+            read(json.dumps(line["payload"]).encode())
+    assert [line["payload"] for line in lines if line["topic"].endswith("availability")] == [
+        "online",
+        "offline",
+    ]
+
+
+def test_what_cannot_be_shown_is_wrong_usage(tmp_path: Path) -> None:
+    refused = demo(tmp_path / "shown", "--family", "rocket")
+    assert refused.returncode == 2
+    assert "choose one of fan" in refused.stderr
+    assert "Traceback" not in refused.stderr
