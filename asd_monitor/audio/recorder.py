@@ -105,6 +105,8 @@ class Recorder:
         try:
             self._file.close()
             self._file = None
+            with self._path.open("rb") as finished:
+                sha256 = hashlib.file_digest(finished, "sha256").hexdigest()
             sidecar = {
                 "schema": SCHEMA,
                 **asdict(self._origin),
@@ -115,7 +117,7 @@ class Recorder:
                 "lost_samples_before": self._lost_before,
                 "levels": asdict(summary),
                 "warnings": found,
-                "sha256": hashlib.file_digest(self._path.open("rb"), "sha256").hexdigest(),
+                "sha256": sha256,
                 "program": f"asd-monitor {__version__}",
             }
             self._path.with_suffix(".json").write_text(json.dumps(sidecar, indent=2) + "\n")

@@ -1,0 +1,64 @@
+"""Levels of a recording, whatever the pieces it comes in."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asd_monitor.audio.levels import FLOOR_DBFS, Levels, LevelSummary, dbfs, warnings
+
+RATE = 1000
+
+
+def measure(samples, sizes=()) -> LevelSummary:
+    levels = Levels(RATE)
+    for piece in np.split(np.asarray(samples, np.float32), np.cumsum(sizes)):
+        levels.push(piece)
+    return levels.summary()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.sampled_from([0.0, 0.5, -1.0]), min_size=1, max_size=60),
+    st.lists(st.integers(0, 900), max_size=6),
+)
+def test_the_pieces_do_not_matter(values, sizes):
+    sound = np.repeat(values, 50)
+    while sum(sizes) > len(sound):
+        sizes = sizes[1:]
+    whole, pieces = measure(sound), measure(sound, sizes)
+    assert whole == pieces
+
+
+def test_a_sine_and_its_seconds():
+    loud = np.sin(2 * np.pi * 10 * np.arange(RATE) / RATE)
+    summary = measure(np.concatenate((loud * 0.1, loud * 0.5)))
+    assert summary.peak_dbfs == pytest.approx(-6.0, abs=0.1)
+    assert summary.quietest_second_dbfs == pytest.approx(-23.0, abs=0.1)
+    assert summary.loudest_second_dbfs == pytest.approx(-9.0, abs=0.1)
+    assert abs(summary.offset) < 1e-6
+    assert not summary.is_clipping
+    assert warnings(summary) == []
+
+
+def test_silence_is_dead_and_no_number_is_infinite():
+    summary = measure(np.zeros(3 * RATE))
+    assert summary.rms_dbfs == FLOOR_DBFS
+    assert summary.longest_constant_s == 3.0
+    assert len(warnings(summary)) == 1
+    assert "muted" in warnings(summary)[0]
+
+
+def test_a_stuck_value_is_dead_too():
+    assert measure(np.full(3 * RATE, 0.3)).is_dead
+    assert not measure(np.tile([0.3, 0.4], RATE)).is_dead
+
+
+def test_clipping_and_whispering_are_told():
+    assert "clipping: 2 samples" in warnings(measure([1.0, -1.0, 0.0]))[0]
+    assert "very quiet" in warnings(measure(np.tile([1e-5, 2e-5], RATE)))[0]
+
+
+def test_nothing_at_all():
+    assert measure([]).rms_dbfs == FLOOR_DBFS
+    assert dbfs(0.0) == FLOOR_DBFS

@@ -1,0 +1,63 @@
+"""What `record` leaves on disk."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+
+from asd_monitor.audio.recorder import Origin, Recorder
+from asd_monitor.audio.recordings import read_recording
+from asd_monitor.errors import OperationError
+
+RATE = 8000
+BEGAN = datetime(2026, 3, 1, 12, 0, 0, 250000, UTC)
+ORIGIN = Origin("fan01", "hw:1", "USB: Audio (hw:1,0)", 0, 1, RATE, through_daemon=False)
+
+
+def noise(seconds: float = 1.0):
+    samples = np.random.default_rng(1).integers(-9000, 9000, round(seconds * RATE))
+    return (samples / 32768).astype(np.float32)
+
+
+def test_samples_come_back_exactly_with_a_sidecar(tmp_path):
+    recorder = Recorder(tmp_path / "new" / "folder", ORIGIN)
+    recorder.write(noise()[:3000], began=BEGAN, lost_before=7)
+    recorder.write(noise()[3000:], began=BEGAN, lost_before=8)
+    recorder.finish(BEGAN)
+    (written,) = recorder.written
+    assert written.path.name == "fan01-20260301T120000Z.flac"
+    np.testing.assert_array_equal(read_recording(written.path).samples, noise())
+    sidecar = json.loads(written.path.with_suffix(".json").read_text())
+    assert sidecar["schema"] == "asd.recording/1"
+    assert sidecar["began"] == "2026-03-01T12:00:00.250Z"
+    assert (sidecar["machine"], sidecar["device"], sidecar["channel"]) == ("fan01", "hw:1", 0)
+    assert (sidecar["rate_hz"], sidecar["samples"], sidecar["seconds"]) == (RATE, RATE, 1.0)
+    assert sidecar["lost_samples_before"] == 7
+    assert sidecar["sha256"] == hashlib.sha256(written.path.read_bytes()).hexdigest()
+    assert sidecar["levels"]["rms_dbfs"] == written.levels.rms_dbfs
+
+
+def test_each_stretch_is_a_file_and_none_is_overwritten(tmp_path):
+    recorder = Recorder(tmp_path, ORIGIN)
+    for _ in range(3):
+        recorder.write(noise(), began=BEGAN, lost_before=0)
+        recorder.finish(BEGAN)
+    names = [each.path.name for each in recorder.written]
+    assert names == [
+        "fan01-20260301T120000Z.flac",
+        "fan01-20260301T120000Z-2.flac",
+        "fan01-20260301T120000Z-3.flac",
+    ]
+
+
+def test_nothing_recorded_leaves_nothing(tmp_path):
+    Recorder(tmp_path / "none", ORIGIN).finish(BEGAN)
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_folder_that_cannot_be_is_refused_with_the_mend(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OperationError, match="--output"):
+        Recorder(tmp_path / "file", ORIGIN).write(noise(), began=BEGAN, lost_before=0)

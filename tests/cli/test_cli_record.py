@@ -1,0 +1,115 @@
+"""`record` and `devices` from the outside."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from asd_monitor.audio.recordings import read_recording
+
+pytestmark = pytest.mark.slow
+
+COMMANDS = (
+    "import sys, typer\n"
+    "from asd_monitor.cli import app, devices, record\n"
+    "app.app = typer.Typer()\n"
+    "app.app.command('devices')(devices.command)\n"
+    "app.app.command('record')(record.command)\n"
+    "app.main()\n"
+)
+
+
+def start(*arguments: str, **options) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMANDS, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
+    )
+
+
+def run(*arguments: str, **options) -> tuple[int, str, str]:
+    with start(*arguments, **options) as process:
+        out, err = process.communicate(timeout=100)
+        return process.returncode, out, err
+
+
+def record(tmp_path, device: str, *more: str) -> list[str]:
+    return [
+        *("record", "--device", device, "--machine", "fan01", "--state", str(tmp_path / "state")),
+        *("--output", str(tmp_path / "out"), *more),
+    ]
+
+
+def test_a_file_is_recorded_as_long_as_asked(tmp_path):
+    sound = np.random.default_rng(1).normal(0, 0.1, 8000 * 5)
+    soundfile.write(tmp_path / "a.wav", sound, 8000)
+    code, out, err = run(*record(tmp_path, f"file:{tmp_path}/a.wav", "--minutes", "0.02"))
+    assert code == 0, err
+    (path,) = (tmp_path / "out").glob("*.flac")
+    assert out.startswith(str(path))
+    np.testing.assert_allclose(read_recording(path).samples, sound[:9600], atol=1e-4)
+    assert json.loads(path.with_suffix(".json").read_text())["seconds"] == 1.2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (("--device", "1"), 2, "write hw:1"),
+        (("--device", "file:none.wav"), 1, "no such file"),
+        (("--machine", "../x"), 2, "../x"),
+        (("--minutes", "0"), 2, "such as 10"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(tmp_path, arguments, code, says):
+    usual = record(tmp_path, "file:none.wav", "--minutes", "1")
+    got, out, err = run(*usual, *arguments)
+    assert got == code
+    assert says in err
+    assert "Traceback" not in err
+    assert len(err.strip().splitlines()) == 1
+    assert out == ""
+
+
+def test_ctrl_c_keeps_what_was_recorded(tmp_path, virtual_sound):
+    sound = virtual_sound({"fan": 1})
+    sound["fan"].play(np.random.default_rng(1).normal(0, 0.1, 16000), loop=True)
+    with start(*record(tmp_path, "hw:1", "--minutes", "10")) as process:
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "out").glob("*.flac")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    (path,) = (tmp_path / "out").glob("*.flac")
+    assert str(path) in out
+    seconds = json.loads(path.with_suffix(".json").read_text())["seconds"]
+    assert len(read_recording(path).samples) == round(seconds * 16000) > 0
+
+
+def test_devices_lists_and_prints_json(virtual_sound):
+    virtual_sound({"fan": 1, "pump": 10})
+    code, out, _ = run("devices", "--json")
+    assert code == 0
+    assert {"pulse:fan", "pulse:pump"} <= {each["device"] for each in json.loads(out)}
+    code, out, _ = run("devices")
+    assert "pulse:pump" in out
+
+
+def test_devices_without_portaudio_says_what_to_install(tmp_path):
+    (tmp_path / "sounddevice.py").write_text('raise OSError("PortAudio library not found")\n')
+    nothing = {"PULSE_SERVER": "unix:/nonexistent", "PYTHONPATH": str(tmp_path)}
+    code, out, err = run("devices", env={**os.environ, **nothing})
+    if code == 0:  # a computer whose kernel shows cards all the same
+        assert out
+    assert "apt install libportaudio2" in err
+    assert len(err.strip().splitlines()) == 1
