@@ -72,7 +72,7 @@ def command(
         latch=latch,
     )
     detector = load_bundle(models, machine, version).detector
-    rule = rule_for(settings, detector.hop_s)
+    rule = rule_for(settings, detector)
     total_s = 0.0
     for recording in find_recordings(path):
         try:
