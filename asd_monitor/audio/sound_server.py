@@ -8,6 +8,7 @@ done by a thread of its own and bounded in time; a thread that hangs holds up no
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ except OSError:  # what it raises without the libpulse library
     pulsectl = None
 
 ANSWER_S = 3.0
-_CONNECT_S = 2.0
 
 
 class NotAskedError(Exception):
@@ -112,7 +112,8 @@ class SoundServer:
                 if connection is not None:
                     connection.close()
                 connection = None
-            question.loop.call_soon_threadsafe(_settle, question.answer, answer)
+            with contextlib.suppress(RuntimeError):  # the loop closed, nobody waits any more
+                question.loop.call_soon_threadsafe(_settle, question.answer, answer)
         if connection is not None:
             connection.close()
 
@@ -129,7 +130,7 @@ def _settle(future: asyncio.Future[list[Feed]], answer: list[Feed] | NotAskedErr
 def _connect() -> Any:
     connection = pulsectl.Pulse("asd-monitor", connect=False)
     try:
-        connection.connect(autospawn=False, timeout=_CONNECT_S)
+        connection.connect(autospawn=False)  # its timeout would always be waited for in full
     except pulsectl.PulseError as error:
         connection.close()
         raise NoSoundServerError("no sound server answers") from error

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from asd_monitor import __version__
-from asd_monitor.cli import backtest, demo, evaluate, models, run, score, train
+from asd_monitor.cli import backtest, demo, devices, evaluate, models, record, run, score, train
 from asd_monitor.cli.many_values import ManyValues
 from asd_monitor.errors import AsdMonitorError
 
@@ -48,6 +48,8 @@ app.command("run")(run.command)
 app.command("score")(score.command)
 app.command("backtest")(backtest.command)
 app.command("evaluate")(evaluate.command)
+app.command("devices")(devices.command)
+app.command("record")(record.command)
 app.add_typer(models.app, name="models")
 
 

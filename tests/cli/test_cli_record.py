@@ -15,19 +15,10 @@ from asd_monitor.audio.recordings import read_recording
 
 pytestmark = pytest.mark.slow
 
-COMMANDS = (
-    "import sys, typer\n"
-    "from asd_monitor.cli import app, devices, record\n"
-    "app.app = typer.Typer()\n"
-    "app.app.command('devices')(devices.command)\n"
-    "app.app.command('record')(record.command)\n"
-    "app.main()\n"
-)
-
 
 def start(*arguments: str, **options) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", COMMANDS, *arguments],
+        [sys.executable, "-m", "asd_monitor", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
