@@ -1,0 +1,91 @@
+"""What is imported where: the linter's rules, and what only a running process can show."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from asd_monitor.synthesis.families import draw_machine
+from asd_monitor.synthesis.machines import render
+
+ROOT = Path(__file__).parents[2]
+FORBIDDEN = {"torch", "sounddevice"}
+
+
+def python(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    # every process below this one lists on stderr what it imports
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPROFILEIMPORTTIME": "1", "HOME": str(cwd)},
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def imported(finished: subprocess.CompletedProcess[str]) -> set[str]:
+    """Return the packages that were imported, by any process."""
+    lines = re.findall(r"^import time:.*\|\s*(\S+)$", finished.stderr, re.MULTILINE)
+    assert lines, finished.stderr
+    return {name.split(".")[0] for name in lines}
+
+
+def asd_monitor(*arguments: str, cwd: Path) -> set[str]:
+    finished = python("-m", "asd_monitor", *arguments, cwd=cwd)
+    assert finished.returncode == 0, finished.stdout + finished.stderr[-2000:]
+    return imported(finished)
+
+
+@pytest.fixture
+def normal(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(1)
+    path = tmp_path / "normal.flac"
+    soundfile.write(path, render(draw_machine("fan", rng), 90.0, rng), 16000)
+    return path
+
+
+def test_import_rules_are_kept() -> None:
+    linter = Path(sys.executable).with_name("lint-imports")
+    finished = subprocess.run(
+        [linter, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+def test_no_module_but_the_capture_child_needs_a_sound_library() -> None:
+    everything = (
+        "import importlib, pkgutil, asd_monitor;"
+        "[importlib.import_module(module.name)"
+        " for module in pkgutil.walk_packages(asd_monitor.__path__, 'asd_monitor.')"
+        " if module.name not in ('asd_monitor.__main__', 'asd_monitor.audio.capture')]"
+    )
+    finished = python("-c", everything)
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    assert not imported(finished) & FORBIDDEN
+
+
+def test_the_command_line_is_quick_to_start(tmp_path: Path) -> None:
+    heavy = {"numpy", "onnxruntime", "soundfile", "soxr", "paho", "amqtt", "sqlite3"}
+    assert not asd_monitor("--version", cwd=tmp_path) & (heavy | FORBIDDEN)
+
+
+@pytest.mark.slow
+def test_training_scoring_and_running_load_neither_torch_nor_a_sound_library(
+    normal: Path, tmp_path: Path
+) -> None:
+    model = ("--machine", "fan01", "--models", str(tmp_path / "models"))
+    loaded = asd_monitor("train", "--normal", str(normal), *model, cwd=tmp_path)
+    loaded |= asd_monitor("score", str(normal), *model, cwd=tmp_path)
+    loaded |= asd_monitor("backtest", str(normal), *model, cwd=tmp_path)
+    run = ("run", "--device", f"file:{normal}", "--speed", "0", "--broker", "127.0.0.1:1")
+    loaded |= asd_monitor(*run, *model, "--state", str(tmp_path / "state"), cwd=tmp_path)
+    assert "asd_monitor" in loaded
+    assert not loaded & FORBIDDEN
