@@ -13,7 +13,19 @@ from typing import Annotated
 import typer
 
 from asd_monitor import __version__
-from asd_monitor.cli import backtest, demo, devices, evaluate, models, record, run, score, train
+from asd_monitor.cli import (
+    alarms,
+    backtest,
+    config,
+    demo,
+    devices,
+    evaluate,
+    models,
+    record,
+    run,
+    score,
+    train,
+)
 from asd_monitor.cli.many_values import ManyValues
 from asd_monitor.errors import AsdMonitorError
 
@@ -51,6 +63,8 @@ app.command("evaluate")(evaluate.command)
 app.command("devices")(devices.command)
 app.command("record")(record.command)
 app.add_typer(models.app, name="models")
+app.add_typer(alarms.app, name="alarms")
+app.add_typer(config.app, name="config")
 
 
 def main() -> None:

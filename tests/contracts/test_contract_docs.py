@@ -1,0 +1,96 @@
+"""The documents and the program say the same."""
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+import typer
+
+from asd_monitor import __version__
+from asd_monitor.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")
+PROGRAM = typer.main.get_command(app)
+
+
+def command_of(words: list[str]) -> tuple[click.Command, list[str]] | None:
+    """Return the command that `words` begin with, and its name as a list; None: none."""
+    found, names = PROGRAM, []
+    for word in words:
+        if not hasattr(found, "commands"):
+            break
+        if word not in found.commands:
+            return None
+        found, names = found.commands[word], [*names, word]
+    return found, names
+
+
+def leaves(command: click.Command, names: tuple[str, ...] = ()) -> set[str]:
+    children = getattr(command, "commands", None)
+    if children is None:
+        return {" ".join(names)}
+    return {leaf for name, child in children.items() for leaf in leaves(child, (*names, name))}
+
+
+def shown_commands(text: str) -> list[list[str]]:
+    """Return the words after each `asd-monitor` in code, lines that go on joined."""
+    code = re.findall(r"```.*?\n(.*?)```", text.replace("\\\n", " "), re.DOTALL)
+    code += re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    calls = [
+        re.split(r"\s[|#>]", call)[0].split()
+        for block in code
+        for call in re.findall(r"(?:^|[\s/])asd-monitor ([^\n]+)", block, re.MULTILINE)
+    ]
+    return [call for call in calls if re.fullmatch(r"[a-z-]+", call[0])]
+
+
+@pytest.mark.parametrize("command", sorted(leaves(PROGRAM)))
+def test_the_readme_names_every_command(command: str) -> None:
+    text = (ROOT / "README.md").read_text()
+    group, _, verb = command.partition(" ")
+    told = re.search(rf"`(?:asd-monitor )?{group}\b[^`]*`", text) is not None
+    assert told, f"README.md does not tell of asd-monitor {command}"
+    if verb:
+        assert re.search(rf"{group} [^\n]*\b{verb}\b", text), f"README.md: {group} without {verb}"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_what_the_documents_show_can_be_typed(document: str) -> None:
+    for words in shown_commands((ROOT / document).read_text()):
+        found = command_of(words)
+        assert found is not None, f"{document}: asd-monitor {' '.join(words)}: no such command"
+        command, names = found
+        options = {option for parameter in command.params for option in parameter.opts}
+        options |= {"--help"}
+        for word in words[len(names) :]:
+            if word.startswith("-") and word != "-":
+                assert word.split("=")[0] in options, f"{document}: {' '.join(words)}: {word}"
+
+
+def test_the_readme_shows_commands_at_all() -> None:
+    assert len(shown_commands((ROOT / "README.md").read_text())) > 8
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_files_that_the_documents_name_exist(document: str) -> None:
+    text = (ROOT / document).read_text()
+    for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
+        assert (ROOT / target).exists(), f"{document}: {target}"
+
+
+def test_architecture_lists_the_folders_that_there_are() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text()
+    package = ROOT / "asd_monitor"
+    folders = {path.name for path in package.iterdir() if (path / "__init__.py").exists()}
+    listed = set(re.findall(r"^ {4}(\w+)/ ", text, re.MULTILINE))
+    assert listed == folders
+    for name in re.findall(r"(\w+\.py)\b", text):
+        assert list(package.rglob(name)), name
+
+
+def test_the_changelog_knows_this_version() -> None:
+    assert re.search(
+        rf"^## \[{re.escape(__version__)}\]", (ROOT / "CHANGELOG.md").read_text(), re.M
+    )
