@@ -83,22 +83,22 @@ class Trial:
 
 def hold_out(normals: Normals) -> Split:
     """Take the last part away: a fifth of the sound, at least ten seconds."""
-    wanted_s = max(HELD_OUT_LEAST_S, HELD_OUT_SHARE * normals.usable_s)
     rate_hz = normals.front_end.rate_hz
+    wanted = round(max(HELD_OUT_LEAST_S, HELD_OUT_SHARE * normals.usable_s) * rate_hz)
     kept = list(normals.stretches)
     parts: list[Part] = []
-    while wanted_s > 0 and kept:
+    while wanted > 0 and kept:
         stretch = kept.pop()
-        begin_s = stretch.windows[0].start / rate_hz
-        end_s = begin_s + stretch.seconds
-        cut_s = max(begin_s, end_s - wanted_s)
-        before = tuple(w for w in stretch.windows if w.end <= cut_s * rate_hz)
+        begin = stretch.windows[0].start
+        end = begin + round(stretch.seconds * rate_hz)
+        cut = max(begin, end - wanted)
+        before = tuple(w for w in stretch.windows if w.end <= cut)
         if before:
-            kept.append(Stretch(stretch.file, before, cut_s - begin_s))
+            kept.append(Stretch(stretch.file, before, (cut - begin) / rate_hz))
         else:
-            cut_s = begin_s
-        parts.append(Part(stretch.file, cut_s, end_s))
-        wanted_s -= end_s - cut_s
+            cut = begin
+        parts.append(Part(stretch.file, cut / rate_hz, end / rate_hz))
+        wanted -= end - cut
     return Split(tuple(kept), tuple(reversed(parts)))
 
 
