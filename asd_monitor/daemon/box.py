@@ -54,7 +54,7 @@ def _credential(environment: Mapping[str, str]) -> Path | None:
         return None
     path = Path(folder) / PASSWORD_CREDENTIAL
     # the unit's fallback for a box without a password is an empty one
-    return path if path.is_file() and path.stat().st_size else None
+    return path if path.is_file() and path.read_bytes().strip() else None
 
 
 def box_status(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -80,15 +81,16 @@ class Hearing:
     async def run(self) -> None:
         """Hear until the source ends."""
         try:
-            async for event in self._source.events():
-                match event:
-                    case Block():
-                        await self._take(event)
-                    case Opened():
-                        self._open(event)
-                    case Outage():
-                        self._lose(event)
-                self._news()
+            async with contextlib.aclosing(self._source.events()) as events:
+                async for event in events:
+                    match event:
+                        case Block():
+                            await self._take(event)
+                        case Opened():
+                            self._open(event)
+                        case Outage():
+                            self._lose(event)
+                    self._news()
         except UsageError as refusal:
             self.refusal = refusal
             self._lose(Outage(str(refusal), MicrophoneState.FAULT))

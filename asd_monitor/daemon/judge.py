@@ -8,6 +8,7 @@ can be acknowledged.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -53,6 +54,16 @@ class _NoModel:
 
     def push(self, block: Block) -> list[WindowScore]:  # noqa: ARG002 - the shape of a scorer
         return []
+
+
+@dataclass(frozen=True, slots=True)
+class _NothingScored:
+    """The alarm scale of a machine without a model: no score ever reaches a threshold."""
+
+    hop_s: float
+
+    def alarm_threshold(self, alarms_per_s: float) -> float:  # noqa: ARG002 - the shape of a scale
+        return math.inf
 
 
 class Judge:
@@ -125,7 +136,7 @@ class Judge:
             else:
                 self.notice = f"the new model is not used, {self.model} goes on: {error.reason}"
             return False
-        self.notice = None
+        self.notice, self.untrained = None, False
         if self.bundle is not None and bundle.version == self.bundle.version:
             return False
         self.bundle = bundle

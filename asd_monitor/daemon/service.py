@@ -77,12 +77,15 @@ class Setting:
 class Service:
     """Runs until it is told to stop, or every device was a recording and has ended."""
 
-    def __init__(self, config: Config, setting: Setting) -> None:
-        """Raise UsageError for what can never work, OperationError where it cannot now."""
+    def __init__(self, config: Config, setting: Setting, *, session: Session | None = None) -> None:
+        """Raise UsageError for what can never work, OperationError where it cannot now.
+
+        `session` stands in the place of one with the configured broker.
+        """
         self._config = config
         self._setting = setting
         self._manager = ServiceManager.from_environment(setting.environment)
-        self._session = Session(mqtt_settings(config, setting.environment))
+        self._session = session or Session(mqtt_settings(config, setting.environment))
         self._lock = StateLock(setting.state)
         try:
             self._journal = Journal(setting.state)

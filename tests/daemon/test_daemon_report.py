@@ -1,0 +1,82 @@
+"""From what is known of a machine to messages."""
+
+from datetime import UTC, datetime, timedelta
+
+import daemon_fakes
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asd_monitor.daemon.report import Condition, MachineReport
+from asd_monitor.publish.messages import Score
+from asd_monitor.records import MachineState, MicrophoneState, Thresholds
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+NORMAL = Condition(MachineState.NORMAL, MicrophoneState.OK, None, "v1")
+DEAF = Condition(MachineState.NORMAL, MicrophoneState.NO_DEVICE, "unplugged", "v1")
+ALARM = Condition(MachineState.ALARM, MicrophoneState.OK, None, "v1")
+
+
+def make() -> tuple[MachineReport, daemon_fakes.MemorySession]:
+    session = daemon_fakes.MemorySession()
+    return MachineReport("fan", session.topics, session, clock_synced=lambda: True), session
+
+
+def test_a_state_is_told_when_it_changes_and_only_then():
+    report, session = make()
+    for minute, condition in enumerate((NORMAL, NORMAL, DEAF, DEAF, NORMAL, ALARM)):
+        report.tell_state(condition, T0 + timedelta(minutes=minute))
+    told = session.all("fan/state")
+    assert [(m["state"], m["microphone"], m["evaluated"]) for m in told] == [
+        ("normal", "ok", True),
+        ("normal", "no_device", False),
+        ("normal", "ok", True),
+        ("alarm", "ok", True),
+    ]
+    assert [m["time"][14:16] for m in told] == ["00", "02", "04", "05"]
+    assert [m["since"][14:16] for m in told] == ["00", "00", "00", "05"]
+    assert told[1]["reason"] == "unplugged"
+
+
+def test_the_first_state_is_told_even_if_it_is_the_expected_one():
+    report, session = make()
+    report.tell_state(report.condition, T0)
+    assert len(session.all("fan/state")) == 1
+
+
+def window(sample: int, score: float) -> Score:
+    return Score(
+        machine="fan",
+        time=T0,
+        sample=sample,
+        seq=0,
+        window_s=2.0,
+        score=score,
+        alarm_score=score / 2,
+        views={},
+        thresholds=Thresholds(1, 2),
+        state=MachineState.NORMAL,
+        microphone=MicrophoneState.OK,
+        rms_dbfs=-20,
+        lost_samples=0,
+        model="v1",
+    )
+
+
+@given(
+    scores=st.lists(st.floats(0, 12), min_size=1, max_size=60),
+    every=st.integers(0, 50),
+)
+def test_thinning_sends_the_greatest_and_loses_none(scores, every):
+    report, session = make()
+    for i, score in enumerate(scores):
+        report.tell_score(window(i * 10, score), every_samples=every)
+    report.flush_score()
+    sent = session.all("fan/score")
+    assert max(m["score"] for m in sent) == max(scores)
+    assert max(m["alarm_score"] for m in sent) == max(scores) / 2
+    if every <= 10:
+        assert [m["score"] for m in sent] == scores
+    else:
+        assert len(sent) <= 2 + len(scores) * 10 / every
+    samples = [m["sample"] for m in sent]
+    assert samples == sorted(set(samples))
