@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from card_tree import add_card
 
+from asd_monitor.audio.capture_child import CaptureChild
 from asd_monitor.audio.cards import Cards
 from asd_monitor.audio.devices import parse_device
 from asd_monitor.audio.microphone import Microphone
@@ -315,3 +316,20 @@ def test_it_dies_with_its_parent(virtual_sound):
             import select
 
             assert select.select([ended], [], [], LONG_S)[0]
+
+
+async def test_a_child_that_the_kernel_holds_is_told_and_waited_for(tmp_path, monkeypatch):
+    """As in an uninterruptible sleep: SIGKILL does nothing for a while."""
+    (tmp_path / "sounddevice.py").write_text('raise OSError("PortAudio library not found")\n')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    end = CaptureChild.end
+    held = [True] * 3
+
+    async def end_late(child: CaptureChild, limit_s: float) -> bool:
+        return await end(child, limit_s) and not (held and held.pop())
+
+    monkeypatch.setattr(CaptureChild, "end", end_late)
+    async with ear("hw:1") as fan:
+        await fan.new(lambda event: isinstance(event, Outage) and "does not let go" in event.reason)
+        await fan.new(lambda event: isinstance(event, Outage) and "apt install" in event.reason)
+        assert not held
