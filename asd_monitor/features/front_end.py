@@ -11,6 +11,7 @@ FULL_RATE_HZ = 16_000
 FRAME_S = 0.064
 FRAME_HOP_S = 0.032
 LOWEST_RATE_HZ = 4_000
+SHORTEST_WINDOW_S = 0.65  # holds a frame of the fine spectrum wherever it starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +57,12 @@ class FrontEnd:
 def front_end_for(sound_rate_hz: int, window_s: float = 1.984, hop_s: float = 0.512) -> FrontEnd:
     """Return the front end for sound of this rate; window and hop are rounded to frames.
 
-    Raises ValueError below 4 kHz, or for a window of less than half a second.
+    Raises ValueError below 4 kHz, or for a window of less than 0.65 s.
     """
     if sound_rate_hz < LOWEST_RATE_HZ:
         raise ValueError(f"sound of {sound_rate_hz} Hz is too low: at least {LOWEST_RATE_HZ} Hz")
-    if window_s < 0.5 or hop_s <= 0:
-        raise ValueError("a window lasts at least 0.5 s, and its hop is above 0")
+    if window_s < SHORTEST_WINDOW_S or hop_s <= 0:
+        raise ValueError(f"a window lasts at least {SHORTEST_WINDOW_S} s, and its hop is above 0")
     rate_hz = min(FULL_RATE_HZ, sound_rate_hz)
     frame_hop = round(FRAME_HOP_S * rate_hz)
     frame = 2 * frame_hop

@@ -66,9 +66,9 @@ def texture(envelopes: Matrix) -> Vector:
     mean = envelopes.mean(0)
     off = envelopes - mean
     squares = off * off
-    deviation = np.sqrt(squares.mean(0)) + np.float32(1e-12)
+    deviation = np.sqrt(squares.mean(0)) + np.float32(1e-6)  # silence has none
     skewness = (squares * off).mean(0) / deviation**3
-    kurtosis = (squares * squares).mean(0) / deviation**4
+    kurtosis = np.maximum((squares * squares).mean(0) / deviation**4, 1.0)  # it never is less
     return np.concatenate(
         [np.log(mean + 1e-12), np.log(deviation / (mean + 1e-12)), skewness, np.log(kurtosis)]
     ).astype(np.float32)

@@ -132,7 +132,10 @@ def read_normals(
     """
     notices: list[str] = []
     files = _survey(paths, channel, notices, progress)
-    front_end = front_end_for(min(file.rate_hz for file in files), window_s, hop_s)
+    try:
+        front_end = front_end_for(min(file.rate_hz for file in files), window_s, hop_s)
+    except ValueError as error:
+        raise UsageError(f"window_s {window_s:g}, hop_s {hop_s:g}: {error}") from error
     if len(rates := {file.rate_hz for file in files}) > 1:
         told = ", ".join(f"{rate} Hz" for rate in sorted(rates))
         notices.append(f"the recordings have several rates ({told}): the lowest one decides")

@@ -1,0 +1,96 @@
+"""The pipeline: the same scores however sound arrives, and no window over a gap."""
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_sounds import machine_sound
+
+from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.fit import fit_detector
+from asd_monitor.features.front_end import front_end_for
+from asd_monitor.pipeline import Pipeline, SoundWindows
+from asd_monitor.records import Block, WindowScore
+
+
+@functools.cache
+def _detector() -> Detector:
+    front_end = front_end_for(16_000)
+    windows = SoundWindows(front_end, 16_000).push(Block(0, machine_sound(40.0)))
+    return fit_detector([windows], front_end, 16_000).detector
+
+
+@functools.cache
+def _sound(rate_hz: int) -> np.ndarray:
+    return machine_sound(9.0, rate_hz=rate_hz, seed=7, fault=0.2)
+
+
+def _scores(rate_hz: int, blocks: list[Block]) -> list[WindowScore]:
+    pipeline = Pipeline(_detector(), rate_hz)
+    return [score for block in blocks for score in pipeline.push(block)] + pipeline.finish()
+
+
+@functools.cache
+def _whole(rate_hz: int) -> list[WindowScore]:
+    return _scores(rate_hz, [Block(0, _sound(rate_hz))])
+
+
+@settings(max_examples=25)
+@given(
+    rate_hz=st.sampled_from([16_000, 44_100, 48_000]),
+    sizes=st.lists(st.integers(1, 100_000), min_size=1, max_size=40),
+)
+def test_scores_do_not_depend_on_the_blocks(rate_hz: int, sizes: list[int]) -> None:
+    sound = _sound(rate_hz)
+    edges = [0, *np.cumsum(sizes).tolist(), len(sound)]
+    edges = sorted({min(edge, len(sound)) for edge in edges})
+    blocks = [Block(a, sound[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    cut, whole = _scores(rate_hz, blocks), _whole(rate_hz)
+    assert [(s.start, s.end) for s in cut] == [(s.start, s.end) for s in whole]
+    assert [s.fused for s in cut] == pytest.approx([s.fused for s in whole], abs=1e-4)
+    for one, other in zip(cut, whole, strict=True):
+        assert one.views == pytest.approx(other.views, abs=1e-3)
+
+
+def test_tiny_blocks_too() -> None:
+    sound = _sound(44_100)[: 44_100 * 3]
+    blocks = [Block(a, sound[a : a + 37]) for a in range(0, len(sound), 37)]
+    whole = _scores(44_100, [Block(0, sound)])
+    assert [s.fused for s in _scores(44_100, blocks)] == pytest.approx(
+        [s.fused for s in whole], abs=1e-4
+    )
+
+
+@settings(max_examples=25)
+@given(
+    rate_hz=st.sampled_from([16_000, 48_000]),
+    gaps=st.lists(st.tuples(st.integers(1, 140_000), st.integers(1, 50_000)), max_size=4),
+    first=st.integers(0, 10**9),
+)
+def test_no_window_spans_a_gap(rate_hz: int, gaps: list[tuple[int, int]], first: int) -> None:
+    sound = _sound(rate_hz)
+    blocks, taken, lost = [], 0, 0
+    for length, gap in [*gaps, (len(sound), 0)]:
+        piece = sound[taken : taken + length]
+        blocks.append(Block(first + taken + lost, piece))
+        taken, lost = taken + len(piece), lost + gap
+    stretches = [(b.start, b.end) for b in blocks if len(b.samples)]
+    # a window's frames are placed to the nearest sample at the capture rate
+    for score in _scores(rate_hz, blocks):
+        assert any(a <= score.start and score.end <= b + 2 for a, b in stretches)
+
+
+def test_after_a_gap_it_begins_anew() -> None:
+    sound = _sound(16_000)
+    later = _scores(16_000, [Block(0, sound[:40_000]), Block(1_000_003, sound)])
+    fresh = _scores(16_000, [Block(1_000_003, sound)])
+    again = [s for s in later if s.start >= 1_000_003]
+    assert [(s.start, s.end, s.fused) for s in again] == [(s.start, s.end, s.fused) for s in fresh]
+
+
+def test_a_fault_scores_higher_than_normal_sound() -> None:
+    normal = Pipeline(_detector(), 16_000).push(Block(0, machine_sound(10.0, seed=3)))
+    faulty = Pipeline(_detector(), 16_000).push(Block(0, machine_sound(10.0, seed=3, fault=1.0)))
+    assert min(s.score for s in faulty) > max(s.score for s in normal)
