@@ -28,6 +28,8 @@ from asd_monitor.features.windows import Window
 FOLDS = 5
 BLOCK_S = 10.0
 FEWEST_WINDOWS = 20
+LEAST_ALARM_SCALE = 0.15
+"""Of the alarm score's tail: minutes of normals do not show how days differ."""
 
 Stretch = Sequence[Window]
 """The windows of one gapless stretch of sound, in order; starts count at ``rate_hz``."""
@@ -67,7 +69,9 @@ def fit_detector(stretches: Sequence[Stretch], front_end: FrontEnd, rate_hz: int
     fused = fuse(by_view)
     tail = Tail.fit(fused)
     alarm_scores = _alarm_scores(tail.score(fused), spans, front_end)
-    detector = Detector(front_end, tuple(views), tail, Tail.fit(alarm_scores), idle_dbfs)
+    detector = Detector(
+        front_end, tuple(views), tail, Tail.fit(alarm_scores, LEAST_ALARM_SCALE), idle_dbfs
+    )
     return Fitted(detector, tuple(running), by_view, fused, alarm_scores)
 
 
