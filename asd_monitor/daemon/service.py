@@ -51,7 +51,6 @@ R = TypeVar("R")
 _HEARTBEAT_S = 60.0
 _JOURNAL_S = 1.0
 _READY_WITHIN_S = 60.0
-_PATIENCE_S = 20.0  # a source tells of a stall within 3 s; so long a silence is a hang
 _WATCH_S = 5.0
 _FIRST_BROKER_S = 5.0  # so long a recording waits for the broker
 _MOST_WAITING = 100  # messages; then a recording waits for them
@@ -71,7 +70,9 @@ class Setting:
     config_path: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     open_source: Callable[[DeviceSpec], Source] | None = None
-    """In the place of the real devices; for tests."""
+    """In the place of the real devices."""
+    hang_s: float = 20.0
+    """So long without work or an excuse is a hang; a source tells of a stall within 3 s."""
 
 
 class Service:
@@ -85,13 +86,13 @@ class Service:
         self._config = config
         self._setting = setting
         self._manager = ServiceManager.from_environment(setting.environment)
-        self._session = session or Session(mqtt_settings(config, setting.environment))
-        self._lock = StateLock(setting.state)
-        try:
+        with contextlib.ExitStack() as undo:
+            self._lock = StateLock(setting.state)
+            undo.callback(self._lock.release)
             self._journal = Journal(setting.state)
-        except BaseException:
-            self._lock.release()
-            raise
+            undo.callback(self._journal.close)
+            self._session = session or Session(mqtt_settings(config, setting.environment))
+            undo.pop_all()
         self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journals: dict[str, MachineJournal] = {}
         self._reports: dict[str, MachineReport] = {}
@@ -280,7 +281,7 @@ class Service:
 
     async def _watch(self) -> None:
         every_s = min(_WATCH_S, (self._manager.watchdog_s or _WATCH_S) / 3)
-        vigil = Vigil(_PATIENCE_S)
+        vigil = Vigil(self._setting.hang_s)
         told: list[str] = []
         while True:
             pulses = {name: each.pulse for name, each in self._machines.items()}

@@ -1,0 +1,322 @@
+"""The whole daemon in one process, with scripted sources and a broker that only remembers."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+import threading
+from datetime import UTC, datetime
+from pathlib import Path
+
+import daemon_fakes
+import pytest
+import structlog
+from daemon_fakes import MemorySession, ScriptedSource, StubBundle, StubModels, make_config, until
+
+from asd_monitor.audio.devices import DeviceSpec
+from asd_monitor.config.settings import Config
+from asd_monitor.daemon import judge as judge_module
+from asd_monitor.daemon import supervision
+from asd_monitor.daemon.service import Service, Setting
+from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.journal.store import Journal
+
+FAN_AND_PUMP = {"fan": {"device": "hw:1"}, "pump": {"device": "hw:2"}}
+
+
+class Daemon:
+    def __init__(self, folder: Path, models: StubModels) -> None:
+        self.folder = folder
+        self.models = models
+        self.session = MemorySession()
+        self.sources: dict[str, list[ScriptedSource]] = {}
+        self.file: Config | Exception | None = None
+        self.environment: dict[str, str] = {}
+        self.task: asyncio.Task[None] | None = None
+
+    def start(self, config: Config, **setting: object) -> None:
+        self.file = config
+        self.service = Service(
+            config,
+            Setting(
+                models=self.folder / "models",
+                state=self.folder,
+                reload=self._read,
+                environment=self.environment,
+                open_source=self._open,
+                **setting,
+            ),
+            session=self.session,
+        )
+        self.task = asyncio.create_task(self.service.run(), name="service")
+
+    def _read(self) -> Config:
+        if isinstance(self.file, Exception):
+            raise self.file
+        assert self.file is not None
+        return self.file
+
+    def _open(self, spec: DeviceSpec) -> ScriptedSource:
+        source = ScriptedSource()
+        if not spec.is_file:
+            source.open().hear(3)
+        self.sources.setdefault(str(spec), []).append(source)
+        return source
+
+    def source(self, device: str) -> ScriptedSource:
+        return self.sources[device][-1]
+
+    async def until_state(self, machine: str, state: str, microphone: str = "ok") -> dict:
+        wanted = (state, microphone)
+        await until(
+            lambda: (
+                wanted
+                == tuple(self.session.state(machine).get(key) for key in ("state", "microphone"))
+            ),
+            f"{machine}: {wanted}",
+        )
+        return self.session.state(machine)
+
+    async def finish(self) -> None:
+        assert self.task is not None
+        await asyncio.wait_for(self.task, daemon_fakes.PATIENCE_S)
+
+
+@pytest.fixture
+async def daemon(tmp_path, monkeypatch):
+    models = StubModels(fan=StubBundle(), pump=StubBundle(), mill=StubBundle())
+    monkeypatch.setattr(judge_module.Judge.__init__, "__kwdefaults__", {"load": models.load})
+    monkeypatch.setattr(supervision.Supervised.__init__, "__kwdefaults__", {"backoff_s": (0.01,)})
+    daemon = Daemon(tmp_path, models)
+    yield daemon
+    if daemon.task is not None and not daemon.task.done():
+        daemon.service.stop()
+        with contextlib.suppress(Exception):
+            await daemon.finish()
+
+
+async def test_sigterm_is_a_clean_stop(daemon):
+    daemon.start(make_config(**FAN_AND_PUMP))
+    await daemon.until_state("fan", "normal")
+    await daemon.until_state("pump", "normal")
+    assert (daemon.folder / "sound.sock").exists()
+    os.kill(os.getpid(), signal.SIGTERM)
+    await daemon.finish()
+    assert daemon.session.state("fan")["state"] == "stopped"
+    assert daemon.session.state("pump")["state"] == "stopped"
+    assert daemon.session.state("pump")["reason"] == "the daemon was stopped"
+    assert daemon.session.stopped
+    assert all(source.closed for sources in daemon.sources.values() for source in sources)
+    assert not (daemon.folder / "sound.sock").exists()
+    daemon.start(make_config(**FAN_AND_PUMP))  # the state folder is free again
+    await daemon.until_state("fan", "normal")
+
+
+async def test_every_task_has_a_name(daemon):
+    daemon.start(make_config(**FAN_AND_PUMP))
+    await daemon.until_state("pump", "normal")
+    names = {task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()}}
+    assert {"listen fan", "hear fan", "judge fan", "listen pump", "watchdog"} <= names
+    assert [name for name in names if re.fullmatch(r"Task-\d+", name)] == []
+    daemon.service.stop()
+    await daemon.finish()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_a_defect_in_one_machine_does_not_disturb_the_other(daemon):
+    with structlog.testing.capture_logs() as logs:
+        daemon.start(make_config(**FAN_AND_PUMP))
+        await daemon.until_state("fan", "normal")
+        await daemon.until_state("pump", "normal")
+        for broken in range(1, 4):
+            daemon.source("hw:1").fail(RuntimeError("a defect"))
+            await until(lambda broken=broken: len(daemon.sources["hw:1"]) == broken + 1)
+            await daemon.until_state("fan", "normal")
+        daemon.source("hw:2").hear(5)
+        await until(lambda: len(daemon.session.all("pump/score")) > 5)
+    assert len(daemon.sources["hw:2"]) == 1
+    told = [m for m in daemon.session.all("fan/state") if "defect" in (m["reason"] or "")]
+    assert told
+    assert (told[0]["microphone"], told[0]["evaluated"]) == ("fault", False)
+    defects = [entry for entry in logs if "defect" in entry["event"]]
+    assert [entry["machine"] for entry in defects] == ["fan"]  # told once
+
+
+async def test_no_model_and_no_device_end_nothing(daemon):
+    del daemon.models.bundles["fan"]
+    daemon.start(make_config(**FAN_AND_PUMP))
+    await daemon.until_state("fan", "no_model")
+    daemon.source("hw:1").lose("hw:1: unplugged")
+    await daemon.until_state("fan", "no_model", "no_device")
+    await daemon.until_state("pump", "normal")
+
+
+async def test_sighup_takes_up_what_changed_and_leaves_the_rest_alone(daemon):
+    daemon.start(
+        make_config(fan={"device": "hw:1"}, pump={"device": "hw:2"}, mill={"device": "hw:3"})
+    )
+    for machine in ("fan", "pump", "mill"):
+        await daemon.until_state(machine, "normal")
+    daemon.file = make_config(
+        fan={"device": "hw:1"}, pump={"device": "hw:4"}, saw={"device": "hw:5"}
+    )
+    daemon.models.bundles["fan"] = StubBundle("v2")
+    os.kill(os.getpid(), signal.SIGHUP)
+    await daemon.until_state("mill", "stopped")
+    assert daemon.session.state("mill")["reason"] == "removed from the configuration"
+    await daemon.until_state("saw", "no_model")
+    await until(lambda: "hw:4" in daemon.sources)
+    await daemon.until_state("pump", "normal")
+    await until(lambda: daemon.session.state("fan")["model"] == "v2")
+    assert [len(daemon.sources[d]) for d in ("hw:1", "hw:2", "hw:3")] == [1, 1, 1]
+    assert not daemon.source("hw:1").closed
+    assert daemon.source("hw:2").closed
+    assert daemon.source("hw:3").closed
+
+
+async def test_a_bad_configuration_leaves_the_old_one_in_use(daemon):
+    with structlog.testing.capture_logs() as logs:
+        daemon.start(make_config(fan={"device": "hw:1"}))
+        await daemon.until_state("fan", "normal")
+        daemon.file = UsageError("a.yaml:3:1: unknown key")
+        daemon.service.request_reload()
+        await until(lambda: any("old one goes on" in entry["event"] for entry in logs))
+    daemon.source("hw:1").hear(3)
+    await until(lambda: daemon.source("hw:1").taken)
+    assert daemon.session.state("fan")["state"] == "normal"
+    assert not daemon.source("hw:1").closed
+
+
+async def test_an_acknowledgement_by_another_process_is_taken_up(daemon):
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await daemon.until_state("fan", "normal")
+    daemon.source("hw:1").hear(25, 0.6)
+    await daemon.until_state("fan", "alarm")
+    with Journal(daemon.folder) as other:
+        (record,) = other.alarms("fan")
+        other.acknowledge(record.id, "ann", "seen", datetime.now(UTC))
+    await until(lambda: daemon.session.alarm("fan")["acknowledged"])
+
+
+async def test_it_ends_when_every_recording_has_ended(daemon):
+    daemon.start(make_config(fan={"device": "file:/a.wav"}, pump={"device": "file:/b.wav"}))
+    await until(lambda: len(daemon.sources) == 2)
+    for device in ("file:/a.wav", "file:/b.wav"):
+        daemon.source(device).open().hear(5)
+    daemon.source("file:/a.wav").finish()
+    await daemon.until_state("fan", "stopped")
+    assert daemon.task is not None
+    assert not daemon.task.done()
+    daemon.source("file:/b.wav").finish()
+    await daemon.finish()
+    assert daemon.session.stopped
+
+
+async def test_a_microphone_keeps_it_alive(daemon):
+    daemon.start(make_config(fan={"device": "file:/a.wav"}, pump={"device": "hw:2"}))
+    await until(lambda: len(daemon.sources) == 2)
+    daemon.source("file:/a.wav").open().hear(5)
+    daemon.source("file:/a.wav").finish()
+    await daemon.until_state("fan", "stopped")
+    daemon.source("hw:2").hear(5)
+    await until(lambda: len(daemon.session.all("pump/score")) > 5)
+    assert daemon.task is not None
+    assert not daemon.task.done()
+
+
+async def test_a_recording_that_cannot_be_heard_fails_the_run(daemon):
+    daemon.start(make_config(fan={"device": "file:/a.wav"}))
+    await until(lambda: daemon.sources)
+    daemon.source("file:/a.wav").fail(UsageError("/a.wav: empty"))
+    with pytest.raises(UsageError, match=r"/a\.wav: empty"):
+        await daemon.finish()
+
+
+async def test_one_daemon_to_a_state_folder(daemon, tmp_path):
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await daemon.until_state("fan", "normal")
+    with pytest.raises(OperationError, match=f"{tmp_path}: another daemon"):
+        Service(make_config(fan={"device": "hw:1"}), Setting(tmp_path, tmp_path))
+
+
+async def test_a_damaged_journal_is_told(tmp_path):
+    (tmp_path / "alarms.db").write_bytes(b"no database" * 100)
+    for _ in range(2):  # and the lock is let go
+        with pytest.raises(OperationError, match=r"alarms\.db"):
+            Service(make_config(fan={"device": "hw:1"}), Setting(tmp_path, tmp_path))
+
+
+async def test_a_status_of_the_box(daemon):
+    daemon.start(make_config(**FAN_AND_PUMP))
+    await until(lambda: "asd/box/testbox/status" in daemon.session.retained)
+    status = daemon.session.retained["asd/box/testbox/status"]
+    assert set(status["machines"]) == {"fan", "pump"}
+    assert {"messages", "samples", "journal"} <= set(status["dropped"])
+    assert len(status["load"]) == 3
+
+
+class Systemd:
+    """The other end of `NOTIFY_SOCKET`."""
+
+    def __init__(self, path: Path) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._socket.settimeout(0)
+        self.said: list[str] = []
+
+    def listen(self) -> list[str]:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self.said += self._socket.recv(4096).decode().splitlines()
+        return self.said
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def systemd(daemon, tmp_path):
+    manager = Systemd(tmp_path / "notify")
+    daemon.environment |= {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}
+    yield manager
+    manager.close()
+
+
+async def test_what_systemd_is_told(daemon, systemd):
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await until(lambda: "READY=1" in systemd.listen())
+    await until(lambda: systemd.listen().count("WATCHDOG=1") > 3)
+    await until(lambda: "STATUS=fan normal (ok)" in systemd.listen())
+    daemon.service.request_reload()
+    await until(lambda: "RELOADING=1" in systemd.listen())
+    await until(lambda: systemd.listen().count("READY=1") == 2)
+    daemon.service.stop()
+    await daemon.finish()
+    assert "STOPPING=1" in systemd.listen()
+
+
+async def test_the_watchdog_is_not_fed_while_a_machine_hangs(daemon, systemd):
+    gate = threading.Event()
+    detector = daemon_fakes.LevelDetector(gate=gate)
+    daemon.models.bundles["fan"] = StubBundle(detector=detector)
+    with structlog.testing.capture_logs() as logs:
+        daemon.start(make_config(**FAN_AND_PUMP), hang_s=0.2)
+        daemon_task = daemon.task
+        await until(lambda: "READY=1" in systemd.listen())
+        daemon.source("hw:1").hear(3)
+        # an outage is an excuse, and so the pump does not hang
+        daemon.source("hw:2").lose("unplugged")
+        await until(lambda: any("hang" in entry["event"] for entry in logs))
+        (entry,) = [entry for entry in logs if "hang" in entry["event"]]
+        assert entry["machines"] == ["fan"]
+        systemd.listen()
+        fed = systemd.said.count("WATCHDOG=1")
+        seen = len(systemd.said)  # it goes on telling its status
+        await until(lambda: len(systemd.listen()) > seen + 5)
+        assert systemd.said.count("WATCHDOG=1") == fed
+        gate.set()
+        daemon.source("hw:1").lose("unplugged")
+        await until(lambda: systemd.listen().count("WATCHDOG=1") > fed)
+    assert daemon_task is daemon.task
