@@ -196,7 +196,7 @@ def _read(path: Path) -> bytes:
 
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
-    manifest = json.loads(_read(folder / MANIFEST))
+    manifest = json.loads(_read(folder / MANIFEST), parse_constant=_refuse_constant)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise ValueError(f"{MANIFEST} is not one")  # noqa: TRY004 - one kind of damage
     if manifest.get("format") != FORMAT:
@@ -209,6 +209,10 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         if hashlib.sha256(_read(folder / name)).hexdigest() != expected:
             raise ValueError(f"{name} is not the file that was written: its hash differs")
     return manifest
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{MANIFEST} holds {name}")
 
 
 def _read_arrays(folder: Path, manifest: Mapping[str, Any]) -> dict[str, npt.NDArray[np.generic]]:
@@ -249,9 +253,12 @@ def _detector_of(
             if name.startswith(prefix)
         }
         views.append(View(kind, kind.back_end.restore(own), Tail.from_json(entry["tail"])))
+    front_end = FrontEnd(**manifest["front_end"])
+    if not all(isinstance(n, int) and n > 0 for n in front_end.to_json().values()):
+        raise ValueError(f"{MANIFEST} holds no front end")
     idle = manifest["idle_dbfs"]
     return Detector(
-        FrontEnd(**manifest["front_end"]),
+        front_end,
         tuple(views),
         Tail.from_json(manifest["tail"]),
         Tail.from_json(manifest["alarm_tail"]),

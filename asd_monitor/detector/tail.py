@@ -74,6 +74,7 @@ class Tail:
         """Make it anew; raises KeyError or ValueError on parameters that are none."""
         knots = tuple(float(knot) for knot in parameters["knots"])
         shape, scale = float(parameters["shape"]), float(parameters["scale"])
-        if len(knots) < 2 or shape < 0 or scale <= 0 or list(knots) != sorted(knots):
+        ordered = len(knots) > 1 and list(knots) == sorted(knots)
+        if not (ordered and shape >= 0 and scale > 0 and np.isfinite([*knots, shape, scale]).all()):
             raise ValueError("not the parameters of a tail")
         return cls(knots, shape, scale)
