@@ -1,0 +1,136 @@
+"""The unit and the example configuration that are shipped."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jail
+import pydantic
+import pytest
+
+from asd_monitor.audio.devices import parse_device
+from asd_monitor.config.load import read_config
+from asd_monitor.config.settings import Config
+from asd_monitor.daemon.box import PASSWORD_CREDENTIAL
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+UNIT = DEPLOY / "asd-monitor@.service"
+EXAMPLE = DEPLOY / "example.yaml"
+
+needs_systemd = pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed"
+)
+
+
+def keys(model: type[pydantic.BaseModel]) -> Iterator[str]:
+    """Every key that the configuration can have, sections included."""
+    for name, field in model.model_fields.items():
+        yield name
+        for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(part, type) and issubclass(part, pydantic.BaseModel):
+                yield from keys(part)
+
+
+def test_the_example_is_valid_and_gives_no_notice():
+    file = read_config(EXAMPLE, parse_device)
+    assert set(file.config.machines) == {"fan01", "pump02"}
+    told = [line for line in file.notices if "evidence" not in line]
+    assert told == []
+
+
+def test_the_example_has_every_setting():
+    text = EXAMPLE.read_text()
+    every = set(keys(Config)) | {"device", "channel"}
+    assert {"keep_before_s", "cert", "learn", "false_alarms"} <= every
+    missing = [key for key in every if not re.search(rf"^[\s#]*{key}:", text, re.MULTILINE)]
+    assert missing == []
+
+
+def test_the_example_shows_the_defaults():
+    config = read_config(EXAMPLE, parse_device).config
+    assert config.defaults == type(config.defaults)()
+    shown = config.mqtt.model_dump() | {"username": None}
+    assert shown == type(config.mqtt)().model_dump()
+
+
+def test_the_unit_and_the_program_agree():
+    text = UNIT.read_text()
+    assert f"LoadCredential={PASSWORD_CREDENTIAL}:" in text
+    assert "Environment=ASD_MONITOR_INSTANCE=%i" in text
+    assert "run --config /etc/asd-monitor/%i.yaml" in text
+
+
+@pytest.fixture
+def installed(tmp_path):
+    """The unit as an instance, with a program that exists."""
+    unit = tmp_path / "asd-monitor@hall.service"
+    unit.write_text(UNIT.read_text().replace("/opt/asd-monitor/bin/asd-monitor", "/bin/true"))
+    return unit
+
+
+@needs_systemd
+def test_systemd_understands_the_unit(installed):
+    done = run("systemd-analyze", "verify", "--man=no", str(installed))
+    told = [line for line in done.stderr.splitlines() if "asd-monitor" in line]
+    assert (done.returncode, told) == (0, [])
+
+
+@needs_systemd
+def test_the_unit_is_hardened(installed):
+    limit = ("--threshold=25", "--offline=yes", "--no-pager")  # 2.5 of 10
+    done = run("systemd-analyze", "security", *limit, str(installed))
+    if "unrecognized option" in done.stderr:
+        pytest.skip("this systemd-analyze cannot judge a unit offline")
+    assert done.returncode == 0, done.stdout[-300:]
+
+
+@needs_systemd
+def test_the_jail_is_one(tmp_path):
+    """The stand-in for systemd refuses what the unit refuses, or it would prove nothing."""
+    code = """
+import ctypes, mmap, os, socket, sys
+def refused(what):
+    try:
+        what()
+    except OSError:
+        return True
+assert refused(lambda: socket.socket(socket.AF_NETLINK, socket.SOCK_RAW))
+assert refused(lambda: os.chown(sys.argv[1], 0, 0))
+assert refused(lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC))
+assert refused(lambda: os.setgroups([]))
+assert ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)) >= 0
+"""
+    run_jailed([sys.executable, "-c", code, str(tmp_path)])
+
+
+@needs_systemd
+def test_what_listening_needs_works_in_the_jail(tmp_path):
+    code = """
+import sys
+import numpy, onnxruntime, soundfile, soxr, sqlite3, ssl, sounddevice, pulsectl
+from pathlib import Path
+from asd_monitor.daemon.learn import LearningSound
+from asd_monitor.records import Block
+numpy.fft.rfft(numpy.ones(1024)); numpy.ones((300, 300)) @ numpy.ones((300, 300))
+soxr.resample(numpy.ones(4800, numpy.float32), 48000, 16000)
+onnxruntime.SessionOptions(); ssl.create_default_context()
+sound = LearningSound(Path(sys.argv[1]), 2)
+sound.begin(16000)
+sound.push(Block(0, numpy.zeros(32000, numpy.float32)))
+assert soundfile.read(Path(sys.argv[1]) / "000001.flac")[0].shape == (32000,)
+"""
+    run_jailed([sys.executable, "-c", code, str(tmp_path)])
+
+
+def run_jailed(command: list[str]) -> None:
+    done = run(sys.executable, jail.__file__, str(UNIT), *command)
+    if "libseccomp" in done.stderr or "PR_SET_MDWE" in done.stderr:
+        pytest.skip(f"no jail here: {done.stderr.splitlines()[-1]}")
+    assert done.returncode == 0, done.stderr
+
+
+def run(*command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, capture_output=True, text=True, check=False)
