@@ -96,10 +96,12 @@ def _broker(text: str | None) -> Mqtt:
 
     if text is None:
         return Mqtt()
-    host, colon, port = text.rpartition(":")
-    if not colon or (":" in host and not host.startswith("[")):  # no port, or a bare IPv6 address
-        host, port = text, "1883"
-    host = host.removeprefix("[").removesuffix("]")
+    host, port = text, "1883"
+    if text.startswith("["):  # an IPv6 address with or without port; without brackets it has none
+        host, _, rest = text[1:].partition("]")
+        port = rest.removeprefix(":") if rest else port
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
     if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise UsageError(f"--broker {text}: write HOST or HOST:PORT, such as plant-broker:1883")
     return Mqtt(host=host, port=int(port))

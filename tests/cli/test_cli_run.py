@@ -1,0 +1,79 @@
+"""`asd-monitor run`: what is refused, before anything starts."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from asd_monitor.cli.app import app
+from asd_monitor.cli.run import _broker
+from asd_monitor.errors import AsdMonitorError
+
+ONE = ["--device", "hw:1", "--machine", "fan01"]
+
+
+def refused(folder: Path, *arguments: str) -> str:
+    """Return what a wrong usage is told; it must be one message and code 2."""
+    common = ["--models", str(folder / "models"), "--state", str(folder / "state")]
+    result = CliRunner().invoke(app, ["run", *arguments, *common])
+    if isinstance(result.exception, AsdMonitorError):
+        assert result.exception.exit_code == 2
+        return str(result.exception)
+    assert result.exit_code == 2, result
+    return result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ([], "say what to listen to"),
+        (["--device", "hw:1"], "say what to listen to"),
+        (["--machine", "fan01"], "say what to listen to"),
+        (["--device", "hw:1", "--machine", "../etc"], "cannot be an id"),
+        (["--device", "hw:1", "--machine", "box"], "'box'"),
+        (["--device", "hw:1", "--machine", "fan/#"], "cannot be an id"),
+        (["--device", "hw:1", "--machine", "+"], "cannot be an id"),
+        (["--device", "plughw:1", "--machine", "fan01"], "plughw"),
+        (["--device", "1", "--machine", "fan01"], "hw:1"),
+        ([*ONE, "--learn", "30"], "duration"),
+        ([*ONE, "--learn", "59s"], "too short"),
+        ([*ONE, "--broker", "host:port"], "--broker host:port"),
+        ([*ONE, "--broker", "host:99999"], "--broker host:99999"),
+        ([*ONE, "--speed", "-1"], "--speed -1"),
+        ([*ONE, "--speed", "nan"], "--speed nan"),
+        ([*ONE, "--log-format", "xml"], "xml"),
+        (["--config", "absent.yaml"], "no such file"),
+        (["--config", "absent.yaml", *ONE], "--device and --machine cannot be combined"),
+        (["--config", "absent.yaml", "--learn", "30m"], "--learn cannot be combined"),
+        (["--config", "absent.yaml", "--broker", "h"], "--broker cannot be combined"),
+    ],
+)
+def test_wrong_usage_is_refused_with_the_mend(tmp_path, arguments, told):
+    assert told in refused(tmp_path, *arguments)
+    assert not (tmp_path / "state").exists()
+
+
+def test_every_error_of_a_configuration_is_told_at_its_place(tmp_path):
+    config = tmp_path / "a.yaml"
+    config.write_text("version: 1\nmqtt: {hots: x}\nmachines:\n  fan01: {device: plughw:1}\n")
+    told = refused(tmp_path, "--config", str(config))
+    assert f"{config}:2:8: " in told
+    assert f"{config}:4:19: " in told
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "port"),
+    [
+        (None, "localhost", 1883),
+        ("plant", "plant", 1883),
+        ("plant:8883", "plant", 8883),
+        ("10.0.0.1:1884", "10.0.0.1", 1884),
+        ("[::1]:1884", "::1", 1884),
+        ("::1", "::1", 1883),
+        ("[fe80::1]", "fe80::1", 1883),
+        ("2001:db8::5", "2001:db8::5", 1883),
+    ],
+)
+def test_the_broker(text, host, port):
+    broker = _broker(text)
+    assert (broker.host, broker.port) == (host, port)
