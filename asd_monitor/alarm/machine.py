@@ -14,9 +14,9 @@ Part 9 knows as LatchedState:
     RETURNED         no      no     D     the same without latch: cleared by itself
 
 Four signals move them.  RISE: the alarm score was at or above the threshold in every
-window for the on-delay.  FALL: it was below it for the off-delay; HOLD is what FALL
-becomes under the latch.  ACKNOWLEDGE: somebody said so.  There is no dead band: the
-off-delay does its work on a score that has no steady level.
+window for the on-delay.  FALL: it was below the warning's threshold for the off-delay,
+so that between the two lies a dead band, in which a fault at the edge does not come and
+go; HOLD is what FALL becomes under the latch.  ACKNOWLEDGE: somebody said so.
 
 Below the alarm is the `warning`, a state of the machine and not an alarm: it has its own
 threshold and the same delays, is never latched and needs no acknowledgement.
@@ -186,7 +186,6 @@ class AlarmMachine:
         self._idle_for.update(so=False, at=at)
         thresholds = self.rule.thresholds
         self._excess.update(so=score >= thresholds.alarm, at=at)
-        self._quiet.update(so=settled and score < thresholds.alarm, at=at)
         self._warm.update(so=score >= thresholds.warning, at=at)
         self._cool.update(so=settled and score < thresholds.warning, at=at)
 
@@ -196,7 +195,7 @@ class AlarmMachine:
             self._warning = False
 
         changes: list[Transition] = []
-        self._calm = self._quiet.lasts(self._off_delay, at=at)
+        self._calm = self._cool.lasts(self._off_delay, at=at)
         self._excess_peak = max(self._excess_peak, score) if score >= thresholds.alarm else 0.0
         if self._excess.lasts(self._on_delay, at=at):
             why = f"alarm score at least {thresholds.alarm:.2f} for {self.rule.on_delay_s:g} s"
@@ -234,14 +233,13 @@ class AlarmMachine:
         return (*changes, *self._changed_state(at))
 
     def _forget(self) -> None:
-        self._excess, self._quiet = _Span(), _Span()
-        self._warm, self._cool = _Span(), _Span()
+        self._excess, self._warm, self._cool = _Span(), _Span(), _Span()
         self._calm = False
         self._excess_peak = 0.0
 
     def _fall(self, at: int) -> list[Transition]:
         signal = Signal.HOLD if self.rule.latch else Signal.FALL
-        why = f"alarm score below {self.rule.thresholds.alarm:.2f} for {self.rule.off_delay_s:g} s"
+        why = f"alarm score below {self.rule.thresholds.warning:.2f} for {self.rule.off_delay_s:g} s"
         return self._signal(signal, at, why)
 
     def _signal(

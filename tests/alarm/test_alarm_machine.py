@@ -119,6 +119,15 @@ def test_an_acknowledged_alarm_lasts_until_the_sound_is_calm() -> None:
     assert path(player.play(1.0, 20)) == ["acknowledged→normal"]
 
 
+def test_a_fault_at_the_edge_does_not_come_and_go() -> None:
+    player = Player()
+    player.play(7.0, 5)
+    for _ in range(20):
+        assert path(player.play(5.0, 30)) == []
+        assert path(player.play(7.0, 30)) == []
+    assert path(player.play(3.9, 20)) == ["unacknowledged→latched"]
+
+
 def test_a_latched_alarm_that_stirs_does_not_clear_at_the_acknowledgement() -> None:
     player = Player()
     player.play(7.0, 5)
@@ -280,12 +289,10 @@ class AnyHistory(RuleBasedStateMachine):
         for _ in range(count):
             self.at += RATE_HZ // 2
             self.listening = True
-            if score >= 6.0:
-                self.calm_since = None
-                self.excess_since = self.at if self.excess_since is None else self.excess_since
-            else:
-                self.excess_since = None
-                self.calm_since = self.at if self.calm_since is None else self.calm_since
+            since = self.at if self.excess_since is None else self.excess_since
+            self.excess_since = since if score >= 6.0 else None
+            since = self.at if self.calm_since is None else self.calm_since
+            self.calm_since = since if score < 4.0 else None
             self.take(self.machine.observe(self.at, score))
 
     @rule(count=st.integers(1, 30))
