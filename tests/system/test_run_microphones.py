@@ -1,0 +1,85 @@
+"""The daemon on microphones: two at once, a fault in one, and what happens to microphones."""
+
+import json
+import shutil
+from datetime import datetime
+
+import pytest
+import soundfile
+from mosquitto import Subscriber
+from run_process import RATE, Listening, RunProcess, asd_monitor, write_sound
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+
+@pytest.fixture
+def hall(tmp_path, virtual_sound, mosquitto):
+    """Return two microphones, models for both, and a configuration."""
+    sound = virtual_sound({"fan": 1, "pump": 10}, rate_hz=RATE)
+    models = tmp_path / "models"
+    normal = write_sound(tmp_path / "normal.flac", 90, seed=1)
+    asd_monitor("train", "--machine", "fan01", "--normal", normal, "--models", models)
+    shutil.copytree(models / "fan01", models / "pump02")
+    config = tmp_path / "hall.yaml"
+    config.write_text(f"""
+version: 1
+box: edge-07
+mqtt: {{port: {mosquitto.port}}}
+machines:
+  fan01: {{device: "name:{sound["fan"].device}"}}
+  pump02: {{device: "hw:10"}}
+""")
+    calm, _ = soundfile.read(write_sound(tmp_path / "calm.wav", 120, seed=2))
+    for microphone in (sound["fan"], sound["pump"]):
+        microphone.play(calm, loop=True)
+    return sound, config
+
+
+def test_an_alarm_on_one_microphone_of_two(hall, tmp_path, mosquitto):
+    sound, config = hall
+    fault, _ = soundfile.read(write_sound(tmp_path / "fault.wav", 120, seed=3, fault_from_s=0.0))
+    arguments = ("--config", config, "--models", tmp_path / "models", "--state", tmp_path / "state")
+    with Subscriber(mosquitto.port) as subscriber, RunProcess(tmp_path, *arguments) as run:
+        heard = Listening(subscriber)
+        for machine in ("fan01", "pump02"):
+            heard.until_state(machine, "normal", "ok", run)
+            heard.until(f"{machine}/score", lambda m: m["seq"] >= 8, run)
+
+        # the daemon holds the microphone, and `record` hears it all the same
+        asd_monitor(
+            "record", "--device", "hw:10", "--machine", "pump02", "--minutes", 0.05,
+            "--output", tmp_path / "recorded", "--state", tmp_path / "state",
+        )  # fmt: skip
+        (recorded,) = (tmp_path / "recorded").glob("*.flac")
+        assert soundfile.info(recorded).duration == pytest.approx(3, abs=0.2)
+
+        sound["fan"].play(fault, loop=True)
+        began = datetime.fromisoformat(heard.all("fan01/score")[-1]["time"])
+        alarm = heard.until("fan01/alarm", lambda m: m["active"], run)
+        assert (datetime.fromisoformat(alarm["raised"]) - began).total_seconds() < 30
+
+        sound["pump"].unplug()
+        away = heard.until("pump02/state", lambda m: m["microphone"] in ("no_device", "fault"), run)
+        assert away["evaluated"] is False
+        # while nobody listens to the pump, the fan is listened to
+        seq = heard.all("fan01/score")[-1]["seq"]
+        heard.until("fan01/score", lambda m: m["seq"] > seq + 3, run)
+
+        sound["pump"].plug()
+        heard.until(
+            "pump02/state",
+            lambda m: m["microphone"] == "ok" and m["time"] > away["time"] and m["evaluated"],
+            run,
+        )
+        last = heard.all("pump02/score")[-1]
+        back = heard.until("pump02/score", lambda m: m["seq"] > last["seq"], run)
+        assert back["sample"] > last["sample"] + RATE
+        assert back["lost_samples"] > RATE
+        assert not [m for m in heard.all("pump02/alarm") if m["active"]]
+        changes = [(m["from"], m["to"]) for m in heard.all("pump02/event")]
+        assert (away["microphone"], "ok") in changes
+        listed = json.loads(asd_monitor("alarms", "list", "--json", "--state", tmp_path / "state"))
+        assert [a["machine"] for a in listed] == ["fan01"]
+        run.process.terminate()
+        assert run.end() == 0
+        assert "Traceback" not in run.log
