@@ -142,7 +142,7 @@ def read_normals(
     total_s = sum(file.seconds for file in files)
     every = max(1, -int(-total_s / front_end.hop_s // MOST_WINDOWS))
     if every > 1:
-        notices.append(f"{length(total_s)} of sound: every {every}th window of it is learned")
+        notices.append(f"{length(total_s)} of sound: one window in {every} of it is learned")
     stretches: list[Stretch] = []
     done_s = 0.0
     for file in files:
@@ -254,9 +254,10 @@ def _stretches_of(
             f"{file.path}: {cutter.dropped / file.rate_hz:.1f} s of dead silence "
             "(samples that do not change) left out"
         )
-    if total / file.rate_hz - usable > front_end.window_s:
+    short_s = total / file.rate_hz - usable
+    if short_s > (front_end.window_s if stretches else 0):
         notices.append(
-            f"{file.path}: {total / file.rate_hz - usable:.1f} s in pieces shorter than a window "
+            f"{file.path}: {short_s:.1f} s in pieces shorter than a window "
             f"({front_end.window_s:.2f} s) left out"
         )
     if clipped > CLIPPED_SHARE * total:

@@ -1,20 +1,348 @@
-"""The report of a training: one page that needs nothing but itself."""
+"""The report of a training: what was heard, what was learned, how far to trust it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from html import escape
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
+from asd_monitor.features.mel import hz_to_mel, mel_to_hz
+from asd_monitor.features.windows import Window
+from asd_monitor.training.charts import Band, Curve, Line, histogram, spectrogram, timeline
+from asd_monitor.training.page import bullets, figures, meter, page, paragraph, section, table
+from asd_monitor.training.picture import as_picture, data_url
+from asd_monitor.training.wording import clock, count, length, rate
+
 if TYPE_CHECKING:
     from asd_monitor.training.fit import Learned
+
+Floats = npt.NDArray[np.float64]
+
+COLUMNS = 1200  # of the spectrogram
+FILES_SHOWN = 200
 
 
 def report_html(learned: Learned, version: str, now: datetime) -> str:
     """Return the page."""
-    lines = "".join(f"<li>{escape(line)}</li>" for line in learned.warnings)
-    return (
-        "<!doctype html><meta charset=utf-8>"
-        f"<title>{escape(learned.machine)} {version}</title>"
-        f"<h1>{escape(learned.machine)} {version}</h1><p>{now:%Y-%m-%d %H:%M} UTC<ul>{lines}</ul>"
+    axis = _TimeAxis.of(learned)
+    parts = [_key_figures(learned)]
+    if learned.warnings:
+        parts.append(section("Worth knowing", bullets(learned.warnings), style="warnings"))
+    parts += [
+        _heard(learned, axis),
+        _over_time(learned, axis),
+        _distribution(learned),
+        _views(learned),
+        _held_out(learned),
+        _files(learned),
+    ]
+    return page(
+        f"{learned.machine} {version}",
+        f"What asd-monitor learned of this machine's normal sound, {now:%d %B %Y, %H:%M} UTC",
+        parts,
     )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _TimeAxis:
+    """The recordings put one after the other."""
+
+    offsets_s: tuple[float, ...]  # of each stretch: what to add to a time in its file
+    seconds: float
+    boundaries: tuple[float, ...]
+
+    @classmethod
+    def of(cls, learned: Learned) -> _TimeAxis:
+        rate_hz = learned.normals.front_end.rate_hz
+        at, offsets, boundaries = 0.0, [], []
+        for stretch in learned.normals.stretches:
+            offsets.append(at - stretch.windows[0].start / rate_hz)
+            at += stretch.seconds
+            boundaries.append(at)
+        return cls(tuple(offsets), at, tuple(boundaries[:-1]))
+
+    def middles(self, stretches: Sequence[Sequence[Window]], rate_hz: int) -> Floats:
+        """Return the times of the windows' middles."""
+        return np.array(
+            [
+                (window.start + window.end) / 2 / rate_hz + offset
+                for windows, offset in zip(stretches, self.offsets_s, strict=True)
+                for window in windows
+            ]
+        )
+
+    def place(self, learned: Learned, name: str, second: float) -> float | None:
+        """Return where a moment of a file lies."""
+        rate_hz = learned.normals.front_end.rate_hz
+        for stretch, offset in zip(learned.normals.stretches, self.offsets_s, strict=True):
+            begin_s = stretch.windows[0].start / rate_hz
+            within = begin_s - 0.01 <= second <= begin_s + stretch.seconds + 0.01
+            if stretch.file.path.name == name and within:
+                return second + offset
+        return None
+
+    def held_out(self, learned: Learned) -> list[Band]:
+        """Return the parts held out."""
+        bands = []
+        for part in learned.split.parts if learned.trial is not None else ():
+            begin = self.place(learned, part.file.path.name, part.from_s)
+            if begin is not None:
+                bands.append(Band(begin, begin + part.to_s - part.from_s, "held"))
+        return bands
+
+
+def _key_figures(learned: Learned) -> str:
+    trial, interval = learned.trial, learned.interval
+    normals = learned.normals
+    entries = [
+        (
+            length(normals.usable_s),
+            f"of normal sound from {count(len(normals.files), 'file')}",
+            "good" if normals.usable_s >= 600 else "fair",
+        ),
+        (
+            f"{learned.thresholds.alarm:.2f}",
+            f"alarm score that alarms, for {learned.settings.false_alarms}; "
+            f"{learned.thresholds.warning:.2f} warns",
+            "",
+        ),
+        (
+            _span_in_words(interval.low_hz, interval.high_hz),
+            "false alarms at that threshold, as far as these recordings tell (90 % interval)",
+            "good" if interval.proven else "fair",
+        ),
+    ]
+    if trial is not None:
+        alarms = count(trial.alarms, "alarm") if trial.alarms else "no alarm"
+        entries.append(
+            (alarms, f"in {length(trial.seconds)} held out", "bad" if trial.alarms else "good")
+        )
+    return figures(entries)
+
+
+def _span_in_words(low_hz: float, high_hz: float) -> str:
+    high = rate(high_hz)
+    return high if rate(low_hz) == high else f"at most {high}"
+
+
+def _heard(learned: Learned, axis: _TimeAxis) -> str:
+    normals = learned.normals
+    windows = normals.windows
+    spectra = np.stack([window.features["spectrum"] for window in windows])
+    times = axis.middles(normals.lists(), normals.front_end.rate_hz)
+    columns = min(COLUMNS, max(1, len(windows)))
+    # each column shows the window that is nearest in time
+    wanted = (np.arange(columns) + 0.5) * axis.seconds / columns
+    nearest = np.clip(np.searchsorted(times, wanted), 0, len(times) - 1)
+    image = spectra[nearest].T[::-1]
+    low, high = np.quantile(spectra, [0.02, 0.998])
+    edges = mel_to_hz(
+        np.linspace(0.0, float(hz_to_mel(normals.front_end.rate_hz / 2)), spectra.shape[1] + 2)
+    )
+    drawn = spectrogram(
+        data_url(as_picture(image, float(low), float(high))),
+        seconds=axis.seconds,
+        bands_hz=edges[1:-1],
+        boundaries=axis.boundaries,
+    )
+    levels = np.array([window.rms_dbfs for window in windows])
+    idle = learned.detector.idle_dbfs
+    bottom, top = float(levels.min()) - 3, float(levels.max()) + 3
+    level = timeline(
+        [Curve(times, levels, "quiet", joined_s=2 * normals.every * normals.front_end.hop_s)],
+        seconds=axis.seconds,
+        low=bottom,
+        high=top,
+        unit="level, dBFS",
+        bands=axis.held_out(learned),
+        off=None if idle is None else Band(idle[0], idle[1], "off"),
+        boundaries=axis.boundaries,
+        height=150,
+    )
+    said = (
+        "No level at which the machine is off: if it falls quiet, that is judged like anything "
+        "else."
+        if idle is None
+        else f"Between {idle[0]:.0f} and {idle[1]:.0f} dBFS the machine is taken to be off (idle): "
+        "nothing is judged there."
+    )
+    return section(
+        "The normal sound",
+        paragraph("All recordings one after the other; bright is loud. Does it look as it should?"),
+        drawn,
+        level,
+        paragraph(said),
+    )
+
+
+def _over_time(learned: Learned, axis: _TimeAxis) -> str:
+    fitted, trial = learned.fitted, learned.trial
+    rate_hz = learned.normals.front_end.rate_hz
+    step_s = 2 * learned.normals.every * learned.detector.hop_s
+    scores = learned.detector.tail.score(fitted.fused)
+    curves = [Curve(axis.middles(fitted.running, rate_hz), scores, "quiet", joined_s=step_s)]
+    if trial is not None:
+        for part, windows, alarm_scores in zip(
+            trial.parts, trial.windows, trial.alarm_scores, strict=True
+        ):
+            begin = axis.place(learned, part.file.path.name, part.from_s)
+            if begin is not None and windows:
+                ends = np.array([window.end / part.file.rate_hz for window in windows])
+                curves.append(Curve(ends - part.from_s + begin, np.array(alarm_scores), "strong"))
+    marks = []
+    for outlier in learned.outliers:
+        at = axis.place(learned, outlier.file, outlier.start_s)
+        if at is not None:
+            middle = at + (outlier.end_s - outlier.start_s) / 2
+            near = np.abs(curves[0].times_s - middle) <= (outlier.end_s - outlier.start_s) / 2
+            value = float(scores[near].max()) if near.any() else float(scores.max())
+            marks.append((middle, value, outlier.in_words()))
+    highest = max([float(scores.max()), *(float(c.values.max()) for c in curves[1:])])
+    top = max(highest, min(learned.thresholds.alarm, 12.0)) + 0.7
+    keys = (
+        '<p class="soft"><span class="key quiet"></span>score of each window by what had not '
+        "heard it"
+    )
+    if trial is not None:
+        keys += (
+            '<span class="key held"></span>held out'
+            '<span class="key strong"></span>its alarm score by a model without it'
+        )
+    if marks:
+        keys += '<span class="key mark"></span>unusual moment'
+    return section(
+        "Scores over time",
+        keys + "</p>",
+        timeline(
+            curves,
+            seconds=axis.seconds,
+            low=0.0,
+            high=top,
+            unit="score",
+            lines=_thresholds(learned),
+            bands=axis.held_out(learned),
+            boundaries=axis.boundaries,
+            marks=marks,
+            height=240,
+        ),
+    )
+
+
+def _thresholds(learned: Learned) -> list[Line]:
+    return [
+        Line(learned.thresholds.warning, f"warning {learned.thresholds.warning:.2f}", "warning"),
+        Line(learned.thresholds.alarm, f"alarm {learned.thresholds.alarm:.2f}", "alarm"),
+    ]
+
+
+def _distribution(learned: Learned) -> str:
+    scores = learned.detector.tail.score(learned.fitted.fused)
+    highest = max(float(scores.max()), min(learned.thresholds.alarm, 12.0)) + 1.0
+    drawn = histogram(
+        scores,
+        lines=_thresholds(learned),
+        expected=lambda score: 10.0**-score,
+        highest=highest,
+        label="score",
+    )
+    parts = [
+        paragraph(
+            "How many normal windows got which score from a model that had not heard them. "
+            "Score 3 is one normal window in a thousand; the dashed line is what was to be "
+            "expected. The thresholds are compared with the alarm score, the median of the "
+            "scores of five seconds, which reaches them more rarely than a single window does."
+        ),
+        drawn,
+    ]
+    trial = learned.trial
+    if trial is not None and trial.running:
+        rows = [
+            [
+                f"{score:g} or more",
+                f"{100 * 10.0**-score:g} %",
+                f"{100 * float(np.mean(scores >= score)):.2f} %",
+                f"{100 * trial.share_above(score):.2f} %",
+            ]
+            for score in (1.0, 2.0, 3.0)
+        ]
+        head = ["score", "expected", "found, all recordings", "found, the part held out"]
+        parts.append(table(head, rows, numbers=(1, 2, 3)))
+    return section("Distribution of the scores", *parts)
+
+
+def _views(learned: Learned) -> str:
+    trial, fitted = learned.trial, learned.fitted
+    shares = (0.5, 0.95)
+    by_view = {
+        view.kind.name: np.quantile(fitted.by_view[:, column], shares).tolist()
+        for column, view in enumerate(learned.detector.views)
+    }
+    where = "all recordings, each window by what had not heard it"
+    if trial is not None and trial.running:
+        by_view, where = dict(trial.view_quantiles(shares)), "the part held out"
+    rows = [
+        [
+            f"<b>{escape(view.kind.name)}</b>",
+            escape(view.kind.hears),
+            meter(by_view[view.kind.name][0], by_view[view.kind.name][1], 4.0),
+            f"{by_view[view.kind.name][0]:.2f}",
+            f"{by_view[view.kind.name][1]:.2f}",
+        ]
+        for view in learned.detector.views
+    ]
+    return section(
+        "Ways of listening",
+        paragraph(
+            f"Scores of each view on {where}: to be expected are 0.3 in the middle and 1.3 at "
+            "95 %. A view far above that found this part unlike the rest."
+        ),
+        table(["view", "hears", "", "median", "95 %"], rows, numbers=(3, 4)),
+    )
+
+
+def _held_out(learned: Learned) -> str:
+    trial = learned.trial
+    if trial is None:
+        return section(
+            "What was held out",
+            paragraph("Nothing: there is too little sound to leave any of it out."),
+        )
+    rows = [
+        [escape(part.file.path.name), clock(part.from_s), clock(part.to_s)] for part in trial.parts
+    ]
+    return section(
+        "What was held out",
+        paragraph(
+            f"The last {length(trial.seconds)} were first left out, and a model without them "
+            f"listened to them through the alarm rule: {count(trial.alarms, 'alarm')}, "
+            f"{count(trial.warnings, 'warning')}. The model that is used has then learned all of "
+            "it."
+        ),
+        table(["recording", "from", "to"], rows, numbers=(1, 2)),
+    )
+
+
+def _files(learned: Learned) -> str:
+    files = learned.normals.files
+    rows = [
+        [
+            escape(file.path.name),
+            clock(file.seconds),
+            f"{file.rate_hz / 1000:g} kHz",
+            f"{file.modified:%Y-%m-%d %H:%M}",
+            f"<code>{file.sha256[:16]}</code>",
+        ]
+        for file in files[:FILES_SHOWN]
+    ]
+    more = len(files) - FILES_SHOWN
+    parts = [
+        table(["file", "length", "rate", "date (UTC)", "SHA-256"], rows, numbers=(1, 2)),
+    ]
+    if more > 0:
+        parts.append(paragraph(f"and {count(more, 'more file')}, all named in manifest.json"))
+    return section("Recordings", *parts)

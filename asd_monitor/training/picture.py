@@ -1,0 +1,48 @@
+"""A matrix → a PNG picture; W3C, "Portable Network Graphics", 2nd edition, §5 and §11."""
+
+from __future__ import annotations
+
+import base64
+import struct
+import zlib
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+# From dark to light, evenly lighter all the way: dark blue, violet, red, orange, pale yellow.
+_COLOURS = np.array(
+    [[8, 8, 32], [58, 22, 102], [130, 38, 122], [204, 62, 92], [246, 126, 68], [252, 240, 180]],
+    np.float64,
+)
+
+
+def as_picture(matrix: npt.ArrayLike, low: float, high: float) -> bytes:
+    """Return a PNG of a matrix (rows, columns), its first row on top.
+
+    ``low`` and below is darkest, ``high`` and above lightest.
+    """
+    share = np.clip((np.asarray(matrix, np.float64) - low) / max(high - low, 1e-9), 0.0, 1.0)
+    steps = np.linspace(0.0, 1.0, len(_COLOURS))
+    channels = [np.interp(share, steps, _COLOURS[:, channel]) for channel in range(3)]
+    pixels = np.stack(channels, axis=-1).round().astype(np.uint8)
+    rows, columns, _ = pixels.shape
+    lines = np.zeros((rows, 1 + 3 * columns), np.uint8)  # each begins with filter type 0
+    lines[:, 1:] = pixels.reshape(rows, -1)
+    header = struct.pack(">IIBBBBB", columns, rows, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", zlib.compress(lines.tobytes(), 9))
+        + _chunk(b"IEND", b"")
+    )
+
+
+def data_url(png: bytes) -> str:
+    """Return a picture as an address that holds it."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
