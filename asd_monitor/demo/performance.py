@@ -52,6 +52,7 @@ SMALLEST = (60, 24)  # columns and rows of a terminal that the picture fits into
 _SILENCE_S = 20.0  # without a score, there will be none
 _STOPS_WITHIN_S = 10.0
 _PLAIN_EVERY_S = 10.0  # of sound
+_DRAW_EVERY_S = 0.2
 _HEARS = {kind.name: kind.hears for kind in VIEW_KINDS}
 
 
@@ -174,10 +175,16 @@ def _show_live(scene: Scene, sound: Samples, console: Console, played: Iterator[
     columns = min(120, max(30, console.width - MARGIN - 4))
     rows = 5 if console.height < 30 else 8
     picture = spectrogram(sound, RATE_HZ, bands=2 * (rows + 1), columns=columns)
-    title = f"asd-monitor · {MACHINE}, a made {scene.machine.family} · {_fault_words(scene.fault)}"
+    fault = scene.fault.replace("_", " ")
+    title = f"{MACHINE}, a made {scene.machine.family} · {fault} fault from {GROWS_FROM_S:g} s on"
     screen = Screen(title, picture, _HEARS, rows)
+    drawn_s, story = 0.0, None
     with Live(console=console, auto_refresh=False) as live:
         for story in played:
+            if time.monotonic() > drawn_s + _DRAW_EVERY_S:
+                drawn_s = time.monotonic()
+                live.update(screen.draw(story), refresh=True)
+        if story is not None:
             live.update(screen.draw(story), refresh=True)
 
 
@@ -190,10 +197,6 @@ def _show_plain(_scene: Scene, _sound: Samples, console: Console, played: Iterat
         for moment in story.moments[told_moments:]:
             console.print(f"      {moment.text}", highlight=False)
         told_moments = len(story.moments)
-
-
-def _fault_words(fault: str) -> str:
-    return f"a {fault.replace('_', ' ')} fault grows from {GROWS_FROM_S:g} s on"
 
 
 def _last_line(log: Path) -> str:
