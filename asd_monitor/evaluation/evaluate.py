@@ -22,6 +22,7 @@ from asd_monitor.detector.fit import fit_detector
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.evaluation.dcase import TestedMachine
 from asd_monitor.evaluation.metrics import auc, partial_auc
+from asd_monitor.evaluation.report import report_html
 from asd_monitor.evaluation.scoring import score_recording
 from asd_monitor.training.recordings import read_normals, require
 
@@ -108,7 +109,7 @@ class Results:
         }
 
     def write(self, folder: Path) -> None:
-        """Write ``results.json`` and the challenge's CSV files.
+        """Write ``results.json``, ``report.html`` and the challenge's CSV files.
 
         Raises:
             OperationError: the folder cannot be written.
@@ -117,6 +118,7 @@ class Results:
         try:
             text = json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"
             (folder / "results.json").write_text(text, "utf-8")
+            (folder / "report.html").write_text(report_html(self), "utf-8")
             for result in self.machines:
                 name = f"anomaly_score_{result.machine.type}_{result.machine.id}.csv"
                 with (folder / name).open("w", encoding="utf-8", newline="") as file:
