@@ -208,6 +208,19 @@ async def test_an_outage_is_told_and_alarms_neither_rise_nor_clear(make):
     await until(lambda: [c for c in machine.session.changes("fan") if "no_device" in c] == seen)
 
 
+async def test_what_was_heard_before_an_outage_does_not_count_after_it(make):
+    machine = make()
+    machine.start()
+    for _ in range(3):
+        machine.source.open().hear(7, LOUD)  # two of these would do for an alarm
+        await machine.until_judged()
+        machine.source.lose("a file that cannot be read")
+        await machine.until_state("normal", "no_device")
+    assert machine.session.alarm("fan")["active"] is False
+    machine.source.open().hear(14, LOUD)
+    await machine.until_state("alarm")
+
+
 async def test_a_dead_channel_is_a_fault_until_sound_returns(make):
     machine = make()
     machine.start()
