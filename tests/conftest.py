@@ -2,7 +2,7 @@
 
 from hypothesis import settings
 
-pytest_plugins = ["mosquitto", "virtual_microphone"]
+pytest_plugins = ["mosquitto", "virtual_microphone", "command_line"]
 
 # a busy machine is no failure
 settings.register_profile("patient", deadline=None)

@@ -122,9 +122,12 @@ def _as_json(machine: str, settings: AlarmSettings, result: Backtest) -> dict[st
 
 
 def _show(machine: str, settings: AlarmSettings, result: Backtest) -> None:
+    import itertools
+
     from rich.console import Console
     from rich.table import Table
 
+    from asd_monitor.records import MicrophoneState
     from asd_monitor.training.wording import clock, count
 
     console = Console()
@@ -150,6 +153,13 @@ def _show(machine: str, settings: AlarmSettings, result: Backtest) -> None:
             )
     else:
         console.print(f"That is {result.alarms_per_day:.3g} alarms a day.", highlight=False)
+    for span, end in itertools.pairwise([*result.microphone, None]):
+        if span is not None and span.state != MicrophoneState.OK:
+            until = "its end" if end is None else clock(end.from_s)
+            console.print(
+                f"The microphone was dead from {clock(span.from_s)} to {until}: not judged.",
+                highlight=False,
+            )
     states = Table("state", "share of the time")
     for state in sorted({span.state for span in result.states}):
         share = result.seconds_in(state) / max(result.seconds, 1e-9)

@@ -47,6 +47,8 @@ def list_versions(
     from rich.console import Console
     from rich.table import Table
 
+    from asd_monitor.training.wording import count
+
     table = Table("machine", "version", "in use", "trained (UTC)", "learned", "state")
     for row in found:
         table.add_row(
@@ -54,7 +56,9 @@ def list_versions(
             row["version"],
             "yes" if row["current"] else "",
             (row["trained"] or "?")[:16].replace("T", " "),
-            "?" if row["seconds"] is None else f"{row['seconds']:.0f} s, {row['files']} files",
+            "?"
+            if row["seconds"] is None
+            else f"{row['seconds']:.0f} s, {count(row['files'], 'file')}",
             "ok" if row["problem"] is None else row["problem"],
         )
     Console().print(table)

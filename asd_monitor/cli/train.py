@@ -67,37 +67,47 @@ def command(
         try:
             require(normals)
         except UsageError:
-            for notice in normals.notices:
-                typer.echo(f"notice: {notice}", err=True)
+            if check and as_json:
+                _show_check(normals, sufficient=False, as_json=True)
+            else:
+                _tell_notices(normals)
             raise
         if not check:
             learned = learn(machine, normals, settings.alarm, channel, progress)
             version = save(models, learned, datetime.now(UTC))
     if check:
-        _show_check(normals, as_json=as_json)
+        _show_check(normals, sufficient=True, as_json=as_json)
     else:
         _show_learned(learned, version, models / machine / version, as_json=as_json)
 
 
-def _show_check(normals: Normals, *, as_json: bool) -> None:
+def _tell_notices(normals: Normals) -> None:
+    for notice in normals.notices:
+        typer.echo(f"notice: {notice}", err=True)
+
+
+def _show_check(normals: Normals, *, sufficient: bool, as_json: bool) -> None:
+    from asd_monitor.training.wording import count
+
     if as_json:
         told = {
-            "sufficient": True,
+            "sufficient": sufficient,
             "usable_s": round(normals.usable_s, 3),
             "files": len(normals.files),
             "notices": list(normals.notices),
         }
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
-    for notice in normals.notices:
-        typer.echo(f"notice: {notice}", err=True)
+    _tell_notices(normals)
     typer.echo(
         f"The recordings suffice: {normals.usable_s:.0f} s of usable sound in "
-        f"{len(normals.files)} file{'s' if len(normals.files) != 1 else ''}."
+        f"{count(len(normals.files), 'file')}."
     )
 
 
 def _show_learned(learned: Learned, version: str, folder: Path, *, as_json: bool) -> None:
+    from asd_monitor.training.wording import count
+
     if as_json:
         from asd_monitor.detector.bundle import load_bundle
 
@@ -119,10 +129,10 @@ def _show_learned(learned: Learned, version: str, folder: Path, *, as_json: bool
     trial = learned.trial
     typer.echo(
         f"{learned.machine} {version}: learned {learned.normals.usable_s:.0f} s of normal sound "
-        f"({len(learned.normals.files)} files)."
+        f"({count(len(learned.normals.files), 'file')})."
     )
     if trial is not None:
-        alarms = "no alarm" if not trial.alarms else f"{trial.alarms} alarms"
+        alarms = count(trial.alarms, "alarm") if trial.alarms else "no alarm"
         typer.echo(
             f"On the {trial.seconds:.0f} s held out: {alarms}; "
             f"{100 * trial.share_above(2.0):.1f} % of the windows score above 2 (1 % expected)."
