@@ -101,11 +101,15 @@ def _show(results: Results) -> None:
     console.print(table)
 
     table = Table("view", title="AUC by each view alone")
-    for name in (*results.types, "mean", "pAUC"):
+    wide = sum(len(f" {name:>5} |") for name in ("a long view", *results.types, "mean", "pAUC"))
+    types = results.types if wide < console.width else ()
+    if not types:
+        table.caption = "each type: in results.json, or on a wider terminal"
+    for name in (*types, "mean", "pAUC"):
         table.add_column(name, justify="right")
     for view in (FUSED, *results.views):
         areas = results.mean(view)
-        cells = [f"{results.of_type(kind, view).auc:.3f}" for kind in results.types]
+        cells = [f"{results.of_type(kind, view).auc:.3f}" for kind in types]
         cells += [f"{areas.auc:.3f}", f"{areas.pauc:.3f}"]
         table.add_row(view, *cells, style="bold" if view == FUSED else None)
     console.print(table)
