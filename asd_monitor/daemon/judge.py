@@ -130,7 +130,7 @@ class Judge:
         try:
             bundle = self._load(self._models, self._machine)
         except BundleError as error:
-            self.untrained = not versions(self._models, self._machine)
+            self.untrained = self._is_untrained()
             if self.bundle is None:
                 self.no_model = error.reason
             else:
@@ -143,6 +143,12 @@ class Judge:
         self._tell_differences(bundle)
         self._renew()
         return True
+
+    def _is_untrained(self) -> bool:
+        try:
+            return not versions(self._models, self._machine)
+        except OSError:  # nobody knows, and the reason that there is no model tells it
+            return False
 
     def begin(self, rate_hz: int) -> None:
         """Take note of the rate of the blocks to come."""

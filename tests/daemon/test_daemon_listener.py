@@ -475,6 +475,19 @@ async def test_a_bad_model_is_not_learned_anew(make, tmp_path):
     assert told["reason"] == "views.npz is missing"
 
 
+async def test_models_that_may_not_be_read_are_not_learned_anew(make, monkeypatch):
+    def refuse(*_: object) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    machine = make(learn="60s")
+    machine.models.broken["fan"] = "models/fan/current: no permission to read it"
+    monkeypatch.setattr(judge_module, "versions", refuse)
+    machine.start()
+    machine.source.open().hear(3)
+    told = await machine.until_state("no_model")
+    assert told["reason"] == "models/fan/current: no permission to read it"
+
+
 async def test_microphone_states_are_those_of_the_source(make):
     machine = make()
     machine.start()
