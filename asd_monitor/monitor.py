@@ -57,6 +57,8 @@ class Monitor:
         self._scorer = scorer
         self._machine = AlarmMachine(rule, rate_hz, standing)
         self._score = AlarmScore(rule.hop_s)
+        self._hop = rule.hop_s * rate_hz
+        self._scored_end = 0  # of the newest window that the alarm score knows
         self._channel = _DeadChannel(round(DEAD_CHANNEL_S * rate_hz))
         self._end: int | None = None  # of the newest block
 
@@ -88,20 +90,21 @@ class Monitor:
         if self._end is not None and block.start < self._end:
             raise ValueError(f"block at {block.start} overlaps the one that ended at {self._end}")
         if self._end is not None and block.start > self._end:
-            self._interrupt()
+            self._machine.interrupt()
         self._end = block.end
         readings: list[Reading] = []
         for part in self._channel.split(block):
             if isinstance(part, Transition):
-                self._interrupt()
+                self.outage()
                 readings.append(self._reading(part.sample, None, 0.0, (part,)))
             else:
                 readings += [self._judge(window) for window in self._scorer.push(part)]
         return readings
 
     def outage(self) -> None:
-        """Nobody listens from here on, until the next block."""
-        self._interrupt()
+        """Nobody listens from here on, until the next block; what was heard counts no more."""
+        self._score.reset()
+        self._machine.interrupt()
 
     def acknowledge(self, number: int, who: str, why: str) -> tuple[Transition, ...]:
         """Acknowledge the alarm of that number; an older one or a seen one changes nothing."""
@@ -111,13 +114,12 @@ class Monitor:
         if window.idle:
             self._score.reset()
             return self._reading(window.end, window, 0.0, self._machine.rest(window.end))
+        hops = round((window.end - self._scored_end) / self._hop)
+        self._score.miss(max(0, hops - 1))
+        self._scored_end = window.end
         alarm_score = self._score.push(window.score)
         changes = self._machine.observe(window.end, alarm_score, settled=self._score.full)
         return self._reading(window.end, window, alarm_score, changes)
-
-    def _interrupt(self) -> None:
-        self._score.reset()
-        self._machine.interrupt()
 
     def _reading(
         self,

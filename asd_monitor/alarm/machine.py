@@ -239,7 +239,9 @@ class AlarmMachine:
 
     def _fall(self, at: int) -> list[Transition]:
         signal = Signal.HOLD if self.rule.latch else Signal.FALL
-        why = f"alarm score below {self.rule.thresholds.warning:.2f} for {self.rule.off_delay_s:g} s"
+        why = (
+            f"alarm score below {self.rule.thresholds.warning:.2f} for {self.rule.off_delay_s:g} s"
+        )
         return self._signal(signal, at, why)
 
     def _signal(

@@ -10,9 +10,10 @@ It is the median of the window scores of the last ten seconds, on their scale.  
   faint for any single window stands out of it.
 
 Of an even count the lower middle counts: an excess needs more than half.  What was not
-heard yet (after a start or a gap) counts as score 0, so that the first windows, which may
-all hold the same slam, cannot alarm; `full` tells when that no longer plays a part, and
-only then does a low score show that all is well.
+heard (before a start, or within a gap) counts as score 0, so that the first windows, which
+may all hold the same slam, cannot alarm, while a microphone that drops out now and then
+is not deaf; `full` tells when that plays no part, and only then does a low score show that
+all is well.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ class AlarmScore:
 
     def __init__(self, hop_s: float, span_s: float = SPAN_S) -> None:
         self._size = max(1, round(span_s / hop_s))
-        self._scores: deque[float] = deque(maxlen=self._size)
+        self._scores: deque[float | None] = deque([None] * self._size, maxlen=self._size)
 
     @property
     def full(self) -> bool:
         """Whether the whole span was heard."""
-        return len(self._scores) == self._size
+        return None not in self._scores
 
     def push(self, score: float) -> float:
         """Take the score of the next window; return the alarm score.
@@ -43,10 +44,12 @@ class AlarmScore:
         if math.isnan(score):
             raise ValueError("a window's score is not a number")
         self._scores.append(score)
-        missing = self._size - len(self._scores)
-        middle = (self._size - 1) // 2
-        return 0.0 if middle < missing else sorted(self._scores)[middle - missing]
+        return sorted(score or 0.0 for score in self._scores)[(self._size - 1) // 2]
+
+    def miss(self, windows: int) -> None:
+        """So many windows were not heard."""
+        self._scores.extend([None] * min(windows, self._size))
 
     def reset(self) -> None:
-        """Forget: after a gap what was heard says nothing of what is heard now."""
-        self._scores.clear()
+        """Forget what was heard."""
+        self.miss(self._size)

@@ -47,6 +47,7 @@ StateDir = Annotated[
     ),
 ]
 Machine = Annotated[
-    str, typer.Option("--machine", "-m", help="The machine's id, such as fan01.", show_default=False)
+    str,
+    typer.Option("--machine", "-m", help="The machine's id, such as fan01.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]

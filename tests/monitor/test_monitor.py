@@ -110,9 +110,23 @@ def test_every_window_is_told_once_with_its_scores() -> None:
 
 
 def test_gaps_start_the_delays_again() -> None:
-    parts: list[Samples | float] = [sound(1.5 + RISING_S), 1.0] * 20
+    parts: list[Samples | float] = [sound(2.0 + RULE.on_delay_s - 0.5), 1.0] * 20
     readings = play(monitor(lambda end: 9.0), stream(*parts))
     assert changes(readings, TransitionKind.ALARM) == []
+
+
+def test_a_microphone_that_drops_out_now_and_then_is_not_deaf() -> None:
+    parts: list[Samples | float] = [sound(8), 0.1] * 4
+    readings = play(monitor(lambda end: 9.0), stream(*parts))
+    risen = changes(readings, TransitionKind.ALARM)
+    assert [change for _, change in risen] == ["normal→unacknowledged"]
+    assert risen[0][0] < 18
+
+
+def test_scores_from_before_a_long_gap_do_not_count() -> None:
+    parts: list[Samples | float] = [sound(20), float(SPAN), sound(4)]
+    readings = play(monitor(lambda end: 9.0 if end < 1500 else 0.5), stream(*parts))
+    assert readings[-1].alarm_score == 0.0
 
 
 def test_a_standing_alarm_does_not_clear_over_a_gap() -> None:
