@@ -134,7 +134,7 @@ def _fit(normals: Normals) -> Fitted:
 def _outliers(fitted: Fitted, normals: Normals) -> list[Outlier]:
     rate_hz = normals.front_end.rate_hz
     moments = [
-        Moment(stretch.file.path.name, window.start / rate_hz, window.end / rate_hz)
+        Moment(stretch.file, window.start / rate_hz, window.end / rate_hz)
         for stretch, running in zip(normals.stretches, fitted.running, strict=True)
         for window in running
     ]
@@ -223,7 +223,7 @@ def facts(learned: Learned, now: datetime) -> dict[str, Any]:
         "training": {
             "seconds": round(normals.usable_s, 3),
             "windows": len(normals.windows),
-            "every": normals.every,
+            "one_piece_in": normals.every,
             "files": [
                 {
                     "name": file.path.name,

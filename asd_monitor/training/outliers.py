@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.training.recordings import SoundFile
 from asd_monitor.training.wording import clock
 
 BULK, HIGH = 0.8, 0.95  # quantiles that give the tail
@@ -22,7 +23,7 @@ RARE = 100.0  # one recording of this length in so many would hold a window like
 class Moment:
     """Where a window lies."""
 
-    file: str
+    file: SoundFile
     start_s: float
     end_s: float
 
@@ -31,7 +32,7 @@ class Moment:
 class Outlier:
     """A stretch of unlikely windows."""
 
-    file: str
+    file: SoundFile
     start_s: float
     end_s: float
     excess: float  # in units of the tail's scale above the least that counts
@@ -39,7 +40,8 @@ class Outlier:
 
     def in_words(self) -> str:
         """Tell a person where to listen."""
-        return f"{self.file}, {clock(self.start_s)} to {clock(self.end_s)} (by its {self.view})"
+        when = f"{clock(self.start_s)} to {clock(self.end_s)}"
+        return f"{self.file.path.name}, {when} (by its {self.view})"
 
 
 def find_outliers(
@@ -62,7 +64,7 @@ def find_outliers(
         excess = float((fused[row] - limit) / scale)
         view = names[int(np.argmax(by_view[row]))]
         last = found[-1] if found else None
-        if last and last.file == moment.file and moment.start_s <= last.end_s:
+        if last and last.file is moment.file and moment.start_s <= last.end_s:
             louder = excess > last.excess
             found[-1] = Outlier(
                 last.file,

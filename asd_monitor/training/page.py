@@ -48,7 +48,8 @@ line.alarm { stroke: var(--alarm); stroke-width: 1.5; }
 line.warning { stroke: var(--warn); stroke-dasharray: 6 3; }
 svg .name { paint-order: stroke; stroke: var(--card); stroke-width: 3px; }
 svg .name.alarm { fill: var(--alarm); } svg .name.warning { fill: var(--warn); }
-.held { fill: var(--held); } .off { fill: var(--off); } .mark { fill: var(--warn); } .calm { fill: var(--accent); }
+.held { fill: var(--held); } .off { fill: var(--off); } .mark { fill: var(--warn); }
+.calm { fill: var(--accent); }
 .key { display: inline-block; width: 22px; height: 10px; margin: 0 5px 0 14px;
   border-radius: 2px; vertical-align: baseline; } .key:first-child { margin-left: 0; }
 .key.held { background: var(--held); border: 1px solid var(--accent); }

@@ -1,8 +1,9 @@
 """Recordings of normal sound → windows to learn from, and what was left out of them.
 
 Nothing is lost silently: what is not used, or is worse than it could be, is a notice, a
-line that names the file.  Memory is bounded: sound is streamed, and of hours of it only
-every so many windows are kept, evenly.
+line that names the file.  Memory is bounded: sound is streamed, and of hours of it pieces
+are taken evenly.  Pieces and not single windows, because how high the alarm score of
+normals gets depends on how alike neighbouring windows are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import glob
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -31,7 +32,8 @@ from asd_monitor.records import Block, Samples
 from asd_monitor.training.wording import length
 
 LEAST_S = 60.0  # of usable sound, to train
-MOST_WINDOWS = 6000  # kept; more take time and memory and teach little
+MOST_WINDOWS = 10_000  # learned; more take time and memory and teach little
+PIECE_S = 20.0  # of longer sound, pieces of this length are taken
 CONSTANT_S = 0.5  # samples that do not change for so long are no sound
 CLIPPED = 0.9995  # of full scale
 CLIPPED_SHARE = 1e-4  # of a file's samples: reported
@@ -61,7 +63,7 @@ class Stretch:
 
     file: SoundFile
     windows: tuple[Window, ...]
-    seconds: float  # of sound, whatever share of its windows is kept
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +73,7 @@ class Normals:
     front_end: FrontEnd
     stretches: tuple[Stretch, ...]
     files: tuple[SoundFile, ...]
-    every: int  # only every so many windows are kept
+    every: int  # one piece in so many is taken
     notices: tuple[str, ...]
 
     @property
@@ -142,7 +144,9 @@ def read_normals(
     total_s = sum(file.seconds for file in files)
     every = max(1, -int(-total_s / front_end.hop_s // MOST_WINDOWS))
     if every > 1:
-        notices.append(f"{length(total_s)} of sound: one window in {every} of it is learned")
+        notices.append(
+            f"{length(total_s)} of sound: {PIECE_S:g} s of every {every * PIECE_S:g} s are learned"
+        )
     stretches: list[Stretch] = []
     done_s = 0.0
     for file in files:
@@ -150,8 +154,9 @@ def read_normals(
         def tell(seconds: float, before_s: float = done_s) -> None:
             progress("listening", min(1.0, (before_s + seconds) / max(total_s, 1e-9)))
 
+        pieces = _Pieces(round(PIECE_S * file.rate_hz), every, round(done_s * file.rate_hz))
         stretches += _stretches_of(
-            file, front_end, every, channel=channel, notices=notices, tell=tell
+            file, front_end, pieces, channel=channel, notices=notices, tell=tell
         )
         done_s += file.seconds
     return Normals(front_end, tuple(stretches), tuple(files), every, tuple(notices))
@@ -215,15 +220,13 @@ def look_at(path: Path, channel: int | None = None) -> SoundFile:
 def _stretches_of(
     file: SoundFile,
     front_end: FrontEnd,
-    every: int,
+    pieces: _Pieces,
     *,
     channel: int | None,
     notices: list[str],
     tell: Callable[[float], None],
 ) -> list[Stretch]:
-    windows = SoundWindows(
-        replace(front_end, hop_frames=front_end.hop_frames * every), file.rate_hz
-    )
+    windows = SoundWindows(front_end, file.rate_hz)
     cutter = ConstantCutter(round(CONSTANT_S * file.rate_hz))
     stretches: list[Stretch] = []
     kept: list[Window] = []
@@ -237,7 +240,7 @@ def _stretches_of(
             kept.clear()
 
     with RecordingReader(file.path, channel) as reader:
-        for block in cutter.cut(reader.blocks()):
+        for block in cutter.cut(pieces.of(reader.blocks())):
             if block.start != end:
                 finish()
                 begin = block.start
@@ -273,6 +276,29 @@ def _at_rate(window: Window, from_hz: int, to_hz: int) -> Window:
         return window
     ratio = to_hz / from_hz
     return Window(round(window.start * ratio), round(window.end * ratio), window.features)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """Every so many pieces of a length in samples, the file beginning at ``offset`` of them."""
+
+    length: int
+    every: int
+    offset: int
+
+    def of(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Yield what of the blocks lies in the pieces taken."""
+        for block in blocks:
+            if self.every == 1:
+                yield block
+                continue
+            start = block.start
+            while start < block.end:
+                number, within = divmod(start + self.offset, self.length)
+                end = min(block.end, start + self.length - within)
+                if number % self.every == 0:
+                    yield Block(start, block.samples[start - block.start : end - block.start])
+                start = end
 
 
 class ConstantCutter:

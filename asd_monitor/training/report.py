@@ -20,6 +20,7 @@ from asd_monitor.training.wording import clock, count, length, rate
 
 if TYPE_CHECKING:
     from asd_monitor.training.fit import Learned
+    from asd_monitor.training.recordings import SoundFile
 
 Floats = npt.NDArray[np.float64]
 
@@ -76,24 +77,25 @@ class _TimeAxis:
             ]
         )
 
-    def place(self, learned: Learned, name: str, second: float) -> float | None:
-        """Return where a moment of a file lies."""
+    def places(self, learned: Learned, file: SoundFile, seconds: npt.ArrayLike) -> Floats:
+        """Return where moments of a file lie; NaN where they are not among what is learned."""
         rate_hz = learned.normals.front_end.rate_hz
+        moments = np.asarray(seconds, np.float64)
+        found = np.full(moments.shape, np.nan)
         for stretch, offset in zip(learned.normals.stretches, self.offsets_s, strict=True):
-            begin_s = stretch.windows[0].start / rate_hz
-            within = begin_s - 0.01 <= second <= begin_s + stretch.seconds + 0.01
-            if stretch.file.path.name == name and within:
-                return second + offset
-        return None
+            if stretch.file is file:
+                begin = stretch.windows[0].start / rate_hz
+                within = (moments >= begin - 0.01) & (moments <= begin + stretch.seconds + 0.01)
+                found[within] = moments[within] + offset
+        return found
 
     def held_out(self, learned: Learned) -> list[Band]:
-        """Return the parts held out."""
-        bands = []
-        for part in learned.split.parts if learned.trial is not None else ():
-            begin = self.place(learned, part.file.path.name, part.from_s)
-            if begin is not None:
-                bands.append(Band(begin, begin + part.to_s - part.from_s, "held"))
-        return bands
+        """Return the part held out: the last one."""
+        if learned.trial is None:
+            return []
+        first = learned.split.parts[0]
+        begin = float(self.places(learned, first.file, [first.from_s])[0])
+        return [Band(begin, self.seconds, "held")]
 
 
 def _key_figures(learned: Learned) -> str:
@@ -154,7 +156,7 @@ def _heard(learned: Learned, axis: _TimeAxis) -> str:
     idle = learned.detector.idle_dbfs
     bottom, top = float(levels.min()) - 3, float(levels.max()) + 3
     level = timeline(
-        [Curve(times, levels, "quiet", joined_s=2 * normals.every * normals.front_end.hop_s)],
+        [Curve(times, levels, "quiet", joined_s=2 * normals.front_end.hop_s)],
         seconds=axis.seconds,
         low=bottom,
         high=top,
@@ -183,25 +185,25 @@ def _heard(learned: Learned, axis: _TimeAxis) -> str:
 def _over_time(learned: Learned, axis: _TimeAxis) -> str:
     fitted, trial = learned.fitted, learned.trial
     rate_hz = learned.normals.front_end.rate_hz
-    step_s = 2 * learned.normals.every * learned.detector.hop_s
+    step_s = 2 * learned.detector.hop_s
     scores = learned.detector.tail.score(fitted.fused)
     curves = [Curve(axis.middles(fitted.running, rate_hz), scores, "quiet", joined_s=step_s)]
     if trial is not None:
         for part, windows, alarm_scores in zip(
             trial.parts, trial.windows, trial.alarm_scores, strict=True
         ):
-            begin = axis.place(learned, part.file.path.name, part.from_s)
-            if begin is not None and windows:
-                ends = np.array([window.end / part.file.rate_hz for window in windows])
-                curves.append(Curve(ends - part.from_s + begin, np.array(alarm_scores), "strong"))
+            ends = [window.end / part.file.rate_hz for window in windows]
+            times = axis.places(learned, part.file, ends)
+            known = np.isfinite(times)
+            if known.any():
+                curves.append(Curve(times[known], np.array(alarm_scores)[known], "strong"))
     marks = []
     for outlier in learned.outliers:
-        at = axis.place(learned, outlier.file, outlier.start_s)
-        if at is not None:
-            middle = at + (outlier.end_s - outlier.start_s) / 2
-            near = np.abs(curves[0].times_s - middle) <= (outlier.end_s - outlier.start_s) / 2
-            value = float(scores[near].max()) if near.any() else float(scores.max())
-            marks.append((middle, value, outlier.in_words()))
+        half_s = (outlier.end_s - outlier.start_s) / 2
+        middle = float(axis.places(learned, outlier.file, [outlier.start_s + half_s])[0])
+        near = np.abs(curves[0].times_s - middle) <= half_s
+        if near.any():
+            marks.append((middle, float(scores[near].max()), outlier.in_words()))
     highest = max([float(scores.max()), *(float(c.values.max()) for c in curves[1:])])
     top = max(highest, min(learned.thresholds.alarm, 12.0)) + 0.7
     keys = (

@@ -97,8 +97,11 @@ def hold_out(normals: Normals) -> Split:
             kept.append(Stretch(stretch.file, before, (cut - begin) / rate_hz))
         else:
             cut = begin
-        parts.append(Part(stretch.file, cut / rate_hz, end / rate_hz))
         wanted -= end - cut
+        end_s = end / rate_hz
+        if parts and parts[-1].file is stretch.file:  # what was left out between is tried too
+            end_s = parts.pop().to_s
+        parts.append(Part(stretch.file, cut / rate_hz, end_s))
     return Split(tuple(kept), tuple(reversed(parts)))
 
 

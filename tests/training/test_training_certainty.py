@@ -1,5 +1,8 @@
 """What is said of a budget and of odd moments can be relied on."""
 
+from datetime import UTC, datetime
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,8 +12,10 @@ from asd_monitor.alarm.score import SPAN_S
 from asd_monitor.config.quantities import parse_budget
 from asd_monitor.training.certainty import PROVEN, RateInterval, rate_interval
 from asd_monitor.training.outliers import Moment, find_outliers
+from asd_monitor.training.recordings import SoundFile
 from asd_monitor.training.wording import clock, count, length, rate
 
+FILE = SoundFile(Path("a.wav"), "", 16_000, 400.0, datetime(2026, 1, 1, tzinfo=UTC))
 MONTH = parse_budget("1 per month")
 HOP_S = 0.512
 
@@ -70,7 +75,7 @@ def test_it_is_told_in_words() -> None:
 def _normals(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, list[Moment]]:
     rng = np.random.default_rng(seed)
     by_view = rng.exponential(1 / np.log(10), (n, 4))
-    moments = [Moment("a.wav", k * 0.5, k * 0.5 + 2) for k in range(n)]
+    moments = [Moment(FILE, k * 0.5, k * 0.5 + 2) for k in range(n)]
     return np.sqrt((by_view**2).mean(1)), by_view, moments
 
 
@@ -79,7 +84,7 @@ def test_a_planted_moment_is_found_with_its_place_and_view() -> None:
     by_view[400:404, 2] = 9.0
     fused = np.sqrt((by_view**2).mean(1))
     [outlier] = find_outliers(fused, by_view, ["level", "tone", "rhythm", "change"], moments)
-    assert (outlier.file, outlier.start_s, outlier.end_s) == ("a.wav", 200.0, 203.5)
+    assert (outlier.file.path.name, outlier.start_s, outlier.end_s) == ("a.wav", 200.0, 203.5)
     assert outlier.view == "rhythm"
     assert outlier.in_words() == "a.wav, 3:20.0 to 3:23.5 (by its rhythm)"
 

@@ -133,19 +133,23 @@ def test_too_little_says_how_much_more(tmp_path: Path) -> None:
         require(normals)
 
 
-def test_hours_are_thinned_evenly_and_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "a.wav", machine_sound(30.0))
-    whole = read_normals([path])
-    monkeypatch.setattr(recordings_module, "MOST_WINDOWS", 20)
-    thinned = read_normals([path])
-    assert thinned.every == 3
-    assert len(thinned.windows) <= 20
-    assert thinned.usable_s == whole.usable_s
+def test_of_hours_pieces_are_taken_evenly_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # two pieces and a half, then half of the third, …: pieces go on over the ends of files
+    paths = [write(tmp_path / f"{n}.wav", machine_sound(10.0, seed=n)) for n in range(3)]
+    whole = read_normals(paths)
     assert not whole.notices
-    assert any("of sound: one window in 3" in notice for notice in thinned.notices)
-    chosen = whole.windows[:: thinned.every]
-    assert [w.start for w in thinned.windows] == [w.start for w in chosen]
-    for one, other in zip(thinned.windows, chosen, strict=True):
+    monkeypatch.setattr(recordings_module, "MOST_WINDOWS", 25)
+    monkeypatch.setattr(recordings_module, "PIECE_S", 4.0)
+    thinned = read_normals(paths)
+    assert thinned.every == 3
+    assert thinned.notices == ("30 s of sound: 4 s of every 12 s are learned",)
+    begins = [(s.file.path.name, s.windows[0].start / 16_000) for s in thinned.stretches]
+    assert begins == [("0.wav", 0.0), ("1.wav", 2.0), ("2.wav", 4.0)]
+    assert [s.seconds for s in thinned.stretches] == [4.0] * 3
+    first = whole.stretches[0].windows
+    for one, other in zip(thinned.stretches[0].windows, first, strict=False):
         assert one.features["spectrum"] == pytest.approx(other.features["spectrum"], abs=1e-5)
 
 
