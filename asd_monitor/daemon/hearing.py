@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,8 +56,8 @@ class Hearing:
         """Call `changed` when `microphone` or `reason` may have, and `news` after any event."""
         self.device = device
         self.outage: Outage | None = Outage(f"opening {device}", MicrophoneState.NO_DEVICE)
-        self.outage_at: int | None = None
-        """Sample index at which the newest outage began, until the judge has taken note."""
+        self.outages: deque[int] = deque(maxlen=1000)
+        """Sample indices at which outages began, until the judge has taken note."""
         self.heard_something = False
         """Whether the source has told anything yet, be it why it gives nothing."""
         self.ended = False
@@ -213,6 +214,6 @@ class Hearing:
         if self.outage is None or self.outage.reason != outage.reason:
             self._log.warning("nobody listens", reason=outage.reason, microphone=outage.state)
         self.outage, self.heard_something = outage, True
-        self.outage_at = self.ring.end if self.ring else 0
+        self.outages.append(self.ring.end if self.ring else 0)
         self._outlet.opened = None
         self._changed()

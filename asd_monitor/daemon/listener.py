@@ -40,7 +40,10 @@ from asd_monitor.records import MachineState, MicrophoneState
 log = structlog.get_logger()
 
 _JUDGED_AT_ONCE_S = 5.0
-_UNMODELLED = frozenset({MachineState.NO_MODEL, MachineState.LEARNING})
+_UNMODELLED = frozenset(
+    {MachineState.NO_MODEL, MachineState.LEARNING}
+)  # what the hearing logs itself, with the name of the device
+_DEAF = frozenset({MicrophoneState.FAULT, MicrophoneState.NO_DEVICE})
 
 R = TypeVar("R")
 
@@ -201,11 +204,6 @@ class Listener:
     async def _judge_next(self, tasks: asyncio.TaskGroup) -> bool:
         """Judge the next sound in the ring; false when there is none."""
         hearing, learner = self._hearing, self._learner
-        if hearing.outage_at is not None and hearing.position >= hearing.outage_at:
-            hearing.outage_at = None
-            await self._work(self._judge.outage)
-            if learner is not None:
-                await learner.gap()
         if hearing.ring is None:
             return False
         if learner is not None and learner.training and hearing.device.is_file:
@@ -215,7 +213,10 @@ class Listener:
             await self._work(self._judge.begin, hearing.rate_hz)
             self._tell_state()
         at_once = round(_JUDGED_AT_ONCE_S * hearing.rate_hz)
+        if hearing.outages:  # never read across one
+            at_once = max(1, min(at_once, hearing.outages[0] - hearing.position))
         block = hearing.ring.read(hearing.position, at_once)
+        await self._judge_outages(hearing.ring.end if block is None else block.start)
         if block is None:
             return False
         dead = self._judge.dead_channel
@@ -232,6 +233,13 @@ class Listener:
         elif dead != self._judge.dead_channel:
             self._tell_state()
         return True
+
+    async def _judge_outages(self, until: int) -> None:
+        while self._hearing.outages and self._hearing.outages[0] <= until:
+            self._hearing.outages.popleft()
+            await self._work(self._judge.outage)
+            if self._learner is not None:
+                await self._learner.gap()
 
     async def _reload(self) -> None:
         self._reload_wanted = False
@@ -286,14 +294,15 @@ class Listener:
             self._report.tell_score(score, every_samples=every_samples)
         self._report.tell_state(self._condition(reading.state), hearing.time_of(reading.sample))
 
-    def _tell_events(self, events: Iterable[Event]) -> None:
+    def _tell_events(self, events: Iterable[Event], *, quiet: bool = False) -> None:
         for event in events:
             facts = {"why": event.why, "who": event.who, "alarm": event.alarm_id}
             rises = (
                 event.kind is TransitionKind.ALARM and event.after == AlarmCondition.UNACKNOWLEDGED
             )
+            level = logging.DEBUG if quiet else logging.WARNING if rises else logging.INFO
             self._log.log(
-                logging.WARNING if rises else logging.INFO,
+                level,
                 f"{event.kind}: {event.before} → {event.after}",
                 **{key: value for key, value in facts.items() if value is not None},
             )
@@ -324,7 +333,7 @@ class Listener:
     async def _write_notes(self) -> None:
         while self._notes:
             event = await self._work(self._judge.note, *self._notes.popleft())
-            self._tell_events([event])
+            self._tell_events([event], quiet=bool({event.before, event.after} & _DEAF))
 
     def _condition(self, state: MachineState) -> Condition:
         judge, learner = self._judge, self._learner

@@ -7,15 +7,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import daemon_fakes
+import numpy as np
 import pytest
 from daemon_fakes import MemorySession, ScriptedSource, StubBundle, StubModels, until
 
+from asd_monitor.alarm.budget import rule_for
 from asd_monitor.daemon import judge as judge_module
 from asd_monitor.daemon.learn import Training
 from asd_monitor.daemon.listener import Listener, Surroundings
 from asd_monitor.daemon.report import MachineReport
 from asd_monitor.daemon.sound_sharing import SoundSharing
 from asd_monitor.errors import UsageError
+from asd_monitor.evaluation.backtest import backtest
 from asd_monitor.journal.machine import MachineJournal
 from asd_monitor.journal.store import Journal
 from asd_monitor.records import MicrophoneState
@@ -350,6 +353,50 @@ async def test_a_recording_waits_for_the_judge_and_ends(make):
     assert machine.told["state"] == "stopped"
     assert machine.told["reason"] == "the recording has ended"
     assert machine.source.closed
+
+
+def play(source: ScriptedSource, seed: int) -> ScriptedSource:
+    """Give loud and quiet stretches, gaps and outages as the seed has it."""
+    rng = np.random.default_rng(seed)
+    source.open()
+    for _ in range(12):
+        source.hear(float(rng.uniform(1, 14)), LOUD if rng.random() < 0.6 else 0.05)
+        match rng.integers(4):
+            case 0:
+                source.end += int(rng.integers(1, 20_000))
+            case 1:
+                source.lose("a file that cannot be read")
+                source.end += int(rng.integers(1, 20_000))
+                source.open()
+            case 2:
+                source.hear_value(float(rng.uniform(1, 4)))
+    source.finish()
+    return source
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_the_daemon_and_backtest_judge_alike(make, seed):
+    machine = make(device="file:/x.wav", alarm={"off_delay_s": 2, "latch": False})
+    machine.start(play(ScriptedSource(), seed))
+    await asyncio.wait_for(machine.task, daemon_fakes.PATIENCE_S)
+    detector = daemon_fakes.LevelDetector()
+    rule = rule_for(machine.settings.alarm, detector)
+    expected = await backtest(play(ScriptedSource(), seed), detector, rule, Path("x"))
+
+    began = datetime.fromisoformat(machine.session.all("fan/score")[0]["time"]).timestamp()
+    began -= machine.session.all("fan/score")[0]["sample"] / daemon_fakes.RATE
+    raised, states = [], []
+    for event in machine.session.all("fan/event"):
+        at_s = datetime.fromisoformat(event["time"]).timestamp() - began
+        if event["to"] == "unacknowledged":
+            raised.append(at_s)
+        elif event["to"] in ("normal", "warning", "alarm", "idle") and not event["alarm_id"]:
+            states.append((event["to"], at_s))
+    assert len(expected.alarms) > 0
+    assert raised == pytest.approx([alarm.raised_s for alarm in expected.alarms], abs=0.002)
+    assert states == [
+        (span.state, pytest.approx(span.from_s, abs=0.002)) for span in expected.states[1:]
+    ]
 
 
 async def test_a_recording_has_its_own_clock(make):

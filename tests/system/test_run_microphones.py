@@ -2,12 +2,17 @@
 
 import json
 import shutil
+import sys
 from datetime import datetime
+from pathlib import Path
 
+import jail
 import pytest
 import soundfile
 from mosquitto import Subscriber
 from run_process import RATE, Listening, RunProcess, asd_monitor, write_sound
+
+UNIT = Path(__file__).parents[2] / "deploy" / "asd-monitor@.service"
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -83,3 +88,24 @@ def test_an_alarm_on_one_microphone_of_two(hall, tmp_path, mosquitto):
         run.process.terminate()
         assert run.end() == 0
         assert "Traceback" not in run.log
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
+def test_a_microphone_is_heard_under_the_unit_s_restrictions(hall, tmp_path, mosquitto):
+    _, config = hall
+    arguments = ("--config", config, "--models", tmp_path / "models", "--state", tmp_path / "state")
+    before = (sys.executable, jail.__file__, str(UNIT))
+    with (
+        Subscriber(mosquitto.port) as subscriber,
+        RunProcess(tmp_path, *arguments, before=before) as run,
+    ):
+        heard = Listening(subscriber)
+        try:
+            for machine in ("fan01", "pump02"):
+                heard.until(f"{machine}/score", lambda m: m["seq"] >= 3, run)
+        except AssertionError:
+            if "libseccomp" in run.log or "PR_SET_MDWE" in run.log:
+                pytest.skip(f"no jail here: {run.log.splitlines()[-1]}")
+            raise
+        run.process.terminate()
+        assert run.end() == 0
