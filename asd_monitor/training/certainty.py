@@ -54,19 +54,21 @@ def rate_interval(
     budget: Budget,
     threshold: float,
     hop_s: float,
+    least_scale: float,
     rng: np.random.Generator,
 ) -> RateInterval:
     """Return the interval of the rate at which the alarm score of normals reaches a threshold.
 
-    ``alarm_scores`` (n,) are held-out ones in the order of time, ``hop_s`` apart.  Over its
-    span the alarm score hardly changes, so that each span is one trial.
+    ``alarm_scores`` (n,) are held-out ones in the order of time, ``hop_s`` apart; each tail's
+    scale is at least ``least_scale``, as that of the detector.  Over its span the alarm score
+    hardly changes, so that each span is one trial.
     """
     scores = np.asarray(alarm_scores, np.float64)
     blocks = np.array_split(scores, max(2, round(len(scores) * hop_s / BLOCK_S)))
     rates = []
     for _ in range(DRAWS):
         drawn = rng.integers(len(blocks), size=len(blocks))
-        tail = Tail.fit(np.concatenate([blocks[block] for block in drawn]))
+        tail = Tail.fit(np.concatenate([blocks[block] for block in drawn]), least_scale)
         rates.append(10.0 ** -float(tail.score(threshold)) / SPAN_S)
     edge = (1 - CONFIDENCE) / 2
     low, high = np.quantile(rates, [edge, 1 - edge])

@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float64]
 
 WIDTH = 920
 LEFT, RIGHT = 56, 10
+MOST_BOUNDARIES = 60  # more of them would hide what they separate
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +123,7 @@ def timeline(
             f'<rect class="{off.style}" x="{LEFT}" y="{top:.1f}" '
             f'width="{WIDTH - LEFT - RIGHT}" height="{max(0.0, bottom - top):.1f}"/>'
         )
-    if len(boundaries) <= 200:
+    if len(boundaries) <= MOST_BOUNDARIES:
         body += [
             f'<line class="boundary" x1="{plot.x(at):.1f}" x2="{plot.x(at):.1f}" '
             f'y1="{plot.top}" y2="{plot.bottom}"/>'
@@ -158,7 +159,7 @@ def spectrogram(
         f'<image href="{picture}" x="{LEFT}" y="{plot.top}" width="{WIDTH - LEFT - RIGHT}" '
         f'height="{plot.bottom - plot.top}" preserveAspectRatio="none"/>'
     ]
-    if len(boundaries) <= 200:
+    if len(boundaries) <= MOST_BOUNDARIES:
         body += [
             f'<line class="boundary over" x1="{plot.x(at):.1f}" x2="{plot.x(at):.1f}" '
             f'y1="{plot.top}" y2="{plot.bottom}"/>'
@@ -285,7 +286,7 @@ def _ticks(low: float, high: float) -> list[float]:
 def _time_ticks(seconds: float) -> list[float]:
     steps = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 43200, 86400)
     step = next((s for s in steps if seconds / s <= 10), 86400)
-    return [float(n * step) for n in range(int(seconds // step) + 1)]
+    return [float(n * step) for n in range(int(seconds // step) + 1) if n * step < 0.98 * seconds]
 
 
 def _round_step(step: float, choices: Sequence[int]) -> float:

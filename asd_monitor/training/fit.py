@@ -18,7 +18,7 @@ from asd_monitor.config.quantities import DAY_S
 from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.detector.bundle import next_version, save_bundle
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import FEWEST_WINDOWS, Fitted, fit_detector
+from asd_monitor.detector.fit import FEWEST_WINDOWS, LEAST_ALARM_SCALE, Fitted, fit_detector
 from asd_monitor.detector.tail import HIGHEST
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.records import Thresholds
@@ -81,6 +81,7 @@ def learn(
         budget=settings.false_alarms,
         threshold=rule.thresholds.alarm,
         hop_s=fitted.detector.hop_s,
+        least_scale=LEAST_ALARM_SCALE,
         rng=np.random.default_rng(SEED),
     )
     outliers = tuple(_outliers(fitted, normals))

@@ -60,12 +60,14 @@ class _TimeAxis:
     @classmethod
     def of(cls, learned: Learned) -> _TimeAxis:
         rate_hz = learned.normals.front_end.rate_hz
-        at, offsets, boundaries = 0.0, [], []
+        at, last = 0.0, None
+        offsets, boundaries = [], []
         for stretch in learned.normals.stretches:
             offsets.append(at - stretch.windows[0].start / rate_hz)
-            at += stretch.seconds
-            boundaries.append(at)
-        return cls(tuple(offsets), at, tuple(boundaries[:-1]))
+            if at and stretch.file is not last:
+                boundaries.append(at)
+            at, last = at + stretch.seconds, stretch.file
+        return cls(tuple(offsets), at, tuple(boundaries))
 
     def middles(self, stretches: Sequence[Sequence[Window]], rate_hz: int) -> Floats:
         """Return the times of the windows' middles."""

@@ -27,6 +27,7 @@ def _interval(n: int, threshold: float, seed: int = 0) -> RateInterval:
         budget=MONTH,
         threshold=threshold,
         hop_s=HOP_S,
+        least_scale=0.0,
         rng=np.random.default_rng(1),
     )
 

@@ -108,7 +108,9 @@ def test_a_trial_goes_through_the_alarm_rule(tmp_path: Path) -> None:
 def test_what_is_learned_and_told(normals: Normals, tmp_path: Path) -> None:
     learned = learn("fan01", normals, AlarmSettings())
     assert learned.trial is not None
-    assert learned.interval.low_hz <= learned.interval.high_hz
+    budget_hz = AlarmSettings().false_alarms.per_second
+    assert learned.interval.low_hz <= budget_hz * 1.001
+    assert learned.interval.high_hz >= budget_hz * 0.999
     [knock] = [o for o in learned.outliers if o.file.path.name.startswith("<one>")]
     assert 17 < knock.start_s < 20
     assert 20 < knock.end_s < 24
