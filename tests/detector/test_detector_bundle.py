@@ -117,6 +117,16 @@ def test_cut_off_anywhere_it_is_absent(
     assert [p.name for p in (models / "fan01").glob(".v*")] == []
 
 
+def test_a_version_appears_all_at_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rename(self: Path, target: Path) -> Path:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(Path, "rename", rename)
+    with pytest.raises(OSError, match="Input/output"):
+        save_bundle(models, "fan01", _detector(), {}, {})
+    assert sorted(p.name for p in (models / "fan01").iterdir()) == ["current", "v1"]
+
+
 def _edit(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
     def damage(folder: Path) -> None:
         manifest = json.loads((folder / MANIFEST).read_text())

@@ -70,6 +70,13 @@ def test_a_long_recording_is_cut_into_blocks_of_time() -> None:
     assert all(change % BLOCK_S == 0 for change in changes)
 
 
+def test_the_neighbours_of_a_fold_are_left_out_on_both_sides() -> None:
+    spans = Spans.of([_placed(list(range(0, 4000, 50)))])  # four windows deep
+    out = np.zeros(80, bool)
+    out[30:40] = True
+    assert np.flatnonzero(spans.touching(out)).tolist() == list(range(27, 43))
+
+
 @given(stretches)
 def test_sharing_is_what_overlaps_within_a_stretch(starts: list[list[int]]) -> None:
     spans = Spans.of([_placed(each) for each in starts])
