@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_line import without_privileges
 from made_sounds import machine_sound
 
 from asd_monitor.detector import bundle as bundle_module
@@ -233,8 +234,8 @@ def test_an_endless_file_is_not_read_to_its_end(
         load_bundle(models, "fan01")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_no_permission_is_said(models: Path) -> None:
-    (models / "fan01/v1" / ARRAYS).chmod(0)
-    with pytest.raises(BundleError, match="no permission"):
-        load_bundle(models, "fan01")
+def test_no_permission_is_said(open_folder: Path) -> None:
+    save_bundle(open_folder, "fan01", _detector(), {}, {})
+    (open_folder / "fan01/v1" / ARRAYS).chmod(0)
+    with without_privileges(), pytest.raises(BundleError, match="no permission"):
+        load_bundle(open_folder, "fan01")

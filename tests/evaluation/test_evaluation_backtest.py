@@ -85,13 +85,17 @@ def test_it_is_the_monitor_s_own_verdict(detector: Detector, tmp_path: Path) -> 
 
 
 def test_a_folder_is_its_files_with_gaps_between(detector: Detector, tmp_path: Path) -> None:
-    # nine seconds of a fault in each file: never the five and three that an alarm takes
+    piece = WRONG[: 16_000 * 6]
     for n in range(4):
-        write(tmp_path / f"short/{n}.wav", WRONG[: 16_000 * 6])
-    write(tmp_path / "long/all.wav", np.tile(WRONG[: 16_000 * 6], 4))
-    assert not _run(tmp_path / "short", detector).alarms
-    assert len(_run(tmp_path / "long", detector).alarms) == 1
-    assert _run(tmp_path / "short", detector).seconds == pytest.approx(24.0, abs=0.01)
+        write(tmp_path / f"short/{n}.wav", piece)
+    write(tmp_path / "long/all.wav", np.tile(piece, 4))
+    short, long = _run(tmp_path / "short", detector), _run(tmp_path / "long", detector)
+    assert short.seconds == pytest.approx(24.0, abs=0.01)
+    alone = score_recording(detector, tmp_path / "short/0.wav")
+    assert short.windows == 4 * len(alone.windows)  # none spans a boundary
+    assert long.windows > short.windows
+    assert len(long.alarms) == 1
+    assert not short.alarms or short.alarms[0].raised_s > long.alarms[0].raised_s
 
 
 def test_a_file_that_cannot_be_read_is_passed_over(detector: Detector, tmp_path: Path) -> None:
