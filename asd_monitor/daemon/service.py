@@ -41,7 +41,7 @@ from asd_monitor.daemon.supervision import Supervised
 from asd_monitor.daemon.watchdog import ServiceManager, Vigil
 from asd_monitor.errors import AsdMonitorError, UsageError
 from asd_monitor.journal.machine import MachineJournal
-from asd_monitor.journal.store import Journal, JournalError
+from asd_monitor.journal.store import DamagedJournalError, Journal, JournalError, set_aside
 from asd_monitor.publish.mqtt import Session
 
 log = structlog.get_logger()
@@ -89,7 +89,7 @@ class Service:
         with contextlib.ExitStack() as undo:
             self._lock = StateLock(setting.state)
             undo.callback(self._lock.release)
-            self._journal = Journal(setting.state)
+            self._journal = _open_journal(setting.state)
             undo.callback(self._journal.close)
             self._session = session or Session(mqtt_settings(config, setting.environment))
             undo.pop_all()
@@ -346,6 +346,20 @@ class Service:
     async def _in_journal_thread(self, work: Callable[..., R], *arguments: object) -> R:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._journal_thread, lambda: work(*arguments))
+
+
+def _open_journal(state: Path) -> Journal:
+    """Open the journal; a damaged one is set aside, since a deaf daemon would be worse."""
+    try:
+        return Journal(state)
+    except DamagedJournalError as error:
+        damage = str(error)
+    log.error(
+        "the alarms on record could not be read: a new journal begins without them",
+        reason=damage,
+        kept_as=str(set_aside(state)),
+    )
+    return Journal(state)
 
 
 def _told(group: BaseExceptionGroup[BaseException]) -> BaseException:

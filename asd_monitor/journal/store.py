@@ -45,6 +45,24 @@ class JournalError(OperationError):
     """The journal cannot be read or written."""
 
 
+class DamagedJournalError(JournalError):
+    """What is in its file is no journal."""
+
+
+def set_aside(state_dir: Path) -> Path:
+    """Give a damaged journal another name, so that a new one can begin; return that name.
+
+    Raises OSError.
+    """
+    path = state_dir / FILE_NAME
+    taken = len(list(state_dir.glob(f"{FILE_NAME}.damaged*[0-9]")))
+    kept = path.with_name(f"{FILE_NAME}.damaged-{taken + 1}")
+    path.rename(kept)
+    for leftover in ("-wal", "-shm"):  # of the damaged one: nothing for the new one to take up
+        path.with_name(FILE_NAME + leftover).unlink(missing_ok=True)
+    return kept
+
+
 class Journal:
     """The journal of one state folder; safe for several threads and processes."""
 
@@ -261,12 +279,13 @@ class Journal:
             yield
         except sqlite3.Error as error:
             reason = str(error)
-            mend = next((mend for sign, mend in _MENDS.items() if sign in reason), _DAMAGED)
-            told = mend.format(path=self.path, folder=self.path.parent)
-            raise JournalError(f"{self.path}: {reason}: {told}") from error
+            mend = next((mend for sign, mend in _MENDS.items() if sign in reason), None)
+            told = (mend or _DAMAGED).format(path=self.path, folder=self.path.parent)
+            kind = JournalError if mend else DamagedJournalError
+            raise kind(f"{self.path}: {reason}: {told}") from error
 
 
-_DAMAGED = "move it away (mv {path} {path}.damaged) and the daemon begins a new one"
+_DAMAGED = "restart the daemon, which sets it aside and begins a new one"
 _MENDS = {
     "unable to open": "make {folder} writable for this user, or use sudo",
     "readonly": "make {folder} writable for this user, or use sudo",

@@ -19,7 +19,7 @@ from asd_monitor.audio.devices import DeviceSpec
 from asd_monitor.config.settings import Config
 from asd_monitor.daemon import judge as judge_module
 from asd_monitor.daemon import supervision
-from asd_monitor.daemon.service import Service, Setting
+from asd_monitor.daemon.service import Service, Setting, _open_journal
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.journal.store import Journal
 
@@ -241,11 +241,12 @@ async def test_one_daemon_to_a_state_folder(daemon, tmp_path):
         Service(make_config(fan={"device": "hw:1"}), Setting(tmp_path, tmp_path))
 
 
-async def test_a_damaged_journal_is_told(tmp_path):
+def test_a_damaged_journal_does_not_keep_the_daemon_from_listening(tmp_path):
     (tmp_path / "alarms.db").write_bytes(b"no database" * 100)
-    for _ in range(2):  # and the lock is let go
-        with pytest.raises(OperationError, match=r"alarms\.db"):
-            Service(make_config(fan={"device": "hw:1"}), Setting(tmp_path, tmp_path))
+    _open_journal(tmp_path).close()
+    assert (tmp_path / "alarms.db.damaged-1").read_bytes() == b"no database" * 100
+    _open_journal(tmp_path).close()
+    assert not (tmp_path / "alarms.db.damaged-2").exists()
 
 
 async def test_a_status_of_the_box(daemon):

@@ -19,7 +19,7 @@ import pytest
 from asd_monitor.alarm.machine import Alarm, AlarmRule, Condition, Transition, TransitionKind
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine import MachineJournal
-from asd_monitor.journal.store import FILE_NAME, Journal, JournalError
+from asd_monitor.journal.store import FILE_NAME, Journal, JournalError, set_aside
 from asd_monitor.monitor import Monitor
 from asd_monitor.records import Block, Thresholds, WindowScore
 
@@ -280,8 +280,17 @@ def test_a_journal_that_was_never_finished_is_none_yet(tmp_path: Path) -> None:
 def test_a_damaged_journal_gets_one_message(tmp_path: Path, size: int) -> None:
     (tmp_path / FILE_NAME).write_bytes(b"no database" * size)
     for opening in (Journal, Journal.existing):
-        with pytest.raises(JournalError, match=r"alarms.db: file is not a database: move it away"):
+        with pytest.raises(JournalError, match=r"alarms.db: file is not a database: restart"):
             opening(tmp_path)
+
+
+def test_a_damaged_journal_is_set_aside(tmp_path: Path) -> None:
+    for count in (1, 2):
+        (tmp_path / FILE_NAME).write_bytes(b"no database" * 100)
+        kept = set_aside(tmp_path)
+        assert kept.name == f"{FILE_NAME}.damaged-{count}"
+        assert kept.read_bytes() == b"no database" * 100
+        Journal(tmp_path).close()
 
 
 def test_a_journal_with_damaged_pages_gets_one_message(tmp_path: Path) -> None:
@@ -293,7 +302,7 @@ def test_a_journal_with_damaged_pages_gets_one_message(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[4096 : len(content) - 4096] = b"\xa5" * (len(content) - 8192)
     path.write_bytes(content)
-    with pytest.raises(JournalError, match="move it away"):
+    with pytest.raises(JournalError, match="restart the daemon"):
         Journal(tmp_path)
 
 
