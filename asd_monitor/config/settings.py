@@ -186,7 +186,7 @@ class EvidenceSettings(Section):
 class MachineDefaults(Section):
     """What each machine can set for itself."""
 
-    window_s: float = Field(1.984, ge=0.1, le=10, description="Sound scored together.")
+    window_s: float = Field(1.984, ge=0.65, le=10, description="Sound scored together.")
     hop_s: float = Field(
         0.512, validate_default=True, ge=0.03, le=10, description="From one window to the next."
     )

@@ -27,7 +27,7 @@ from asd_monitor.features.windows import Window
 
 FOLDS = 5
 BLOCK_S = 10.0
-FEWEST_WINDOWS = 20
+FEWEST_WINDOWS = 12
 LEAST_ALARM_SCALE = 0.15
 """Of the alarm score's tail: minutes of normals do not show how days differ."""
 
@@ -49,7 +49,8 @@ class Fitted:
 def fit_detector(stretches: Sequence[Stretch], front_end: FrontEnd, rate_hz: int) -> Fitted:
     """Fit a detector to the normals; ``rate_hz`` is that of the windows' sample indices.
 
-    Raises ValueError when fewer than 20 windows are left while the machine runs.
+    Raises ValueError when fewer than 12 windows, or a single block of time, are left of a
+    running machine.
     """
     windows = [window for stretch in stretches for window in stretch]
     idle_dbfs = idle_region([window.rms_dbfs for window in windows]) if windows else None
@@ -59,6 +60,8 @@ def fit_detector(stretches: Sequence[Stretch], front_end: FrontEnd, rate_hz: int
         raise ValueError(f"{len(windows)} windows of a running machine: too few to learn from")
     spans = Spans.of(running)
     folds = folds_of(running, rate_hz)
+    if folds.max() == 0:
+        raise ValueError(f"less than {2 * BLOCK_S:g} s of a running machine in one recording")
     views, held_out = [], []
     for kind in VIEW_KINDS:
         raw = held_out_scores(kind, windows, spans, folds)

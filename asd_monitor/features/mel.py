@@ -6,6 +6,8 @@ logarithmic above; each triangle has unit area.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -31,6 +33,7 @@ def mel_to_hz(mel: npt.ArrayLike) -> Floats:
     return np.where(mel < _BREAK_MEL, mel * _LINEAR_HZ, above)
 
 
+@cache
 def mel_filters(rate_hz: int, fft: int, bands: int) -> npt.NDArray[np.float32]:
     """Return the weights (fft // 2 + 1, bands), float32, of bands from 0 Hz to half the rate."""
     edges_hz = mel_to_hz(np.linspace(0.0, float(hz_to_mel(rate_hz / 2)), bands + 2))

@@ -8,6 +8,8 @@ is kept in groups of bands, so that a brief event counts as much as a steady one
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -27,8 +29,8 @@ class Pattern:
     """The filter bank for log-mel frames of one rate."""
 
     def __init__(self, frame_rate_hz: float) -> None:
+        self._frame_rate_hz = frame_rate_hz
         self._bank = _gabor_bank(frame_rate_hz)
-        self._bank_spectra: tuple[tuple[int, int], npt.NDArray[np.complex64]] | None = None
 
     def __call__(self, log_mel: Matrix) -> Vector:
         """Return the logarithms (filters × groups,) for log-mel (frames, bands)."""
@@ -36,19 +38,22 @@ class Pattern:
         _, reach, width = self._bank.shape
         padded = np.pad(bands, ((0, 0), (width // 2, width // 2)), mode="reflect")
         size = (_fast_size(len(padded)), _fast_size(padded.shape[1]))
-        response = np.fft.ifft2(np.fft.fft2(padded, size) * self._spectra_of(size))
+        response = np.fft.ifft2(
+            np.fft.fft2(padded, size) * _bank_spectra(self._frame_rate_hz, size)
+        )
         valid = response[:, reach - 1 : len(padded), width - 1 : padded.shape[1]]
         highest = np.abs(valid).max(1)
         edges = np.linspace(0, highest.shape[1], GROUPS + 1).astype(int)[:-1]
         grouped = np.maximum.reduceat(highest, edges, axis=1)
         return np.log(grouped + MODULUS_FLOOR).reshape(-1).astype(np.float32)
 
-    def _spectra_of(self, size: tuple[int, int]) -> npt.NDArray[np.complex64]:
-        if self._bank_spectra is None or self._bank_spectra[0] != size:
-            self._bank_spectra = size, np.fft.fft2(self._bank, size).astype(np.complex64)
-        return self._bank_spectra[1]
+
+@cache
+def _bank_spectra(frame_rate_hz: float, size: tuple[int, int]) -> npt.NDArray[np.complex64]:
+    return np.fft.fft2(_gabor_bank(frame_rate_hz), size).astype(np.complex64)
 
 
+@cache
 def _gabor_bank(frame_rate_hz: float) -> npt.NDArray[np.complex64]:
     """Return the filters (count, frames, bands), each of unit absolute sum."""
     reach = round(FILTER_S * frame_rate_hz) | 1

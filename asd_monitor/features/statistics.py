@@ -16,6 +16,7 @@ Shapes: log-mel (frames, bands), envelopes (frames, bands), fine (frames, lines)
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import pairwise
 
 import numpy as np
@@ -96,6 +97,7 @@ class Rhythm:
         return np.asarray(np.log(relative + np.float32(TINY)).ravel())
 
 
+@cache
 def fine_lines(rate_hz: int, frame: int) -> Matrix:
     """Return the weights (frame // 2 + 1, lines) that average a spectrum's bins into lines."""
     edges_hz = np.concatenate(

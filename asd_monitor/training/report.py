@@ -259,7 +259,7 @@ def _distribution(learned: Learned) -> str:
             "How many normal windows got which score from a model that had not heard them. "
             "Score 3 is one normal window in a thousand; the dashed line is what was to be "
             "expected. The thresholds are compared with the alarm score, the median of the "
-            "scores of five seconds, which reaches them more rarely than a single window does."
+            "scores of ten seconds, which reaches them more rarely than a single window does."
         ),
         drawn,
     ]
