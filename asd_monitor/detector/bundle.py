@@ -15,7 +15,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from zipfile import BadZipFile
 
 import numpy as np
@@ -102,30 +102,58 @@ def save_bundle(
 
 def load_bundle(models: Path, machine: str, version: str | None = None) -> Bundle:
     """Load a version, or the current one.  Raises BundleError."""
-    version = version or current_version(models, machine)
-    if version is None:
-        raise BundleError(
-            f"no model of {machine} in {models}: record its normal sound, then "
-            f"`asd-monitor train --machine {machine} --normal PATH`"
-        )
+    version = version or current_version(models, machine) or _none_in_use(models, machine)
     folder = models / machine / version
+    mend = _mend(models, machine, version)
     try:
+        if not folder.exists():
+            there = ", ".join(versions(models, machine)) or _none_in_use(models, machine)
+            raise BundleError(f"{models}: {machine} has no version {version}: it has {there}")
         manifest = _read_manifest(folder)
         detector = _detector_of(manifest, _read_arrays(folder, manifest))
     except FileNotFoundError as error:
         name = Path(error.filename).name
-        raise BundleError(f"{folder}: {name} is missing: {_mend(machine)}") from error
+        raise BundleError(f"{folder}: {name} is missing: {mend}") from error
     except PermissionError as error:
-        raise BundleError(f"{error.filename}: no permission to read it") from error
+        raise _no_permission(error) from error
     except (OSError, BadZipFile) as error:
-        raise BundleError(f"{folder} cannot be read ({error}): {_mend(machine)}") from error
+        raise BundleError(f"{folder} cannot be read ({error}): {mend}") from error
     except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{folder} is damaged ({error}): {_mend(machine)}") from error
+        raise BundleError(f"{folder} is damaged ({error}): {mend}") from error
     return Bundle(machine, version, manifest, detector)
 
 
-def _mend(machine: str) -> str:
-    return f"`asd-monitor models rollback --machine {machine}` or train anew"
+def _mend(models: Path, machine: str, version: str) -> str:
+    older = [name for name in versions(models, machine) if int(name[1:]) < int(version[1:])]
+    if older:
+        return f"go back with `asd-monitor models rollback --machine {machine} --models {models}`"
+    return (
+        f"train anew with `asd-monitor train --machine {machine} --models {models} --normal PATH`"
+    )
+
+
+def _promote(models: Path, machine: str) -> str:
+    newest = versions(models, machine)[-1:] or ["VERSION"]
+    return (
+        f"choose one with `asd-monitor models promote --machine {machine} --version {newest[0]} "
+        f"--models {models}`"
+    )
+
+
+def _none_in_use(models: Path, machine: str) -> NoReturn:
+    if versions(models, machine):
+        missing = models / machine / "current"
+        raise BundleError(
+            f"{missing} is missing, which names the version in use: {_promote(models, machine)}"
+        )
+    raise BundleError(
+        f"no model of {machine} in {models}: record its normal sound, then "
+        f"`asd-monitor train --machine {machine} --normal PATH`"
+    )
+
+
+def _no_permission(error: PermissionError) -> BundleError:
+    return BundleError(f"{error.filename}: no permission to read it: let this user read it")
 
 
 def versions(models: Path, machine: str) -> list[str]:
@@ -155,10 +183,12 @@ def current_version(models: Path, machine: str) -> str | None:
         name = path.read_text("utf-8").strip()
     except FileNotFoundError:
         return None
+    except PermissionError as error:
+        raise _no_permission(error) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(f"{path} cannot be read: {error}") from error
     if not (name.startswith("v") and name[1:].isdecimal()):
-        raise BundleError(f"{path} names no version: {_mend(machine)}")
+        raise BundleError(f"{path} names no version: {_promote(models, machine)}")
     return name
 
 
@@ -199,9 +229,13 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     manifest = json.loads(_read(folder / MANIFEST), parse_constant=_refuse_constant)
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise ValueError(f"{MANIFEST} is not one")  # noqa: TRY004 - one kind of damage
-    if manifest.get("format") != FORMAT:
-        raise ValueError(
-            f"format {manifest.get('format')}, while this asd-monitor {__version__} reads {FORMAT}"
+    found = manifest.get("format")
+    if found != FORMAT:
+        newer = isinstance(found, int) and found > FORMAT
+        mend = "upgrade asd-monitor, or train anew" if newer else "train anew"
+        raise BundleError(
+            f"{folder}: format {found}, written by asd-monitor {manifest.get('package', '?')}, "
+            f"while this asd-monitor {__version__} reads format {FORMAT}: {mend}"
         )
     for name, expected in manifest["files"].items():
         if Path(name).name != name:

@@ -222,8 +222,28 @@ def test_a_current_that_names_no_version_is_refused(models: Path, text: bytes) -
 
 def test_a_current_whose_version_is_gone_is_refused(models: Path) -> None:
     shutil.rmtree(models / "fan01/v1")
-    with pytest.raises(BundleError, match="missing"):
+    with pytest.raises(BundleError, match="no model of fan01 .* train"):
         load_bundle(models, "fan01")
+
+
+def test_a_version_that_is_not_there_is_told_with_those_that_are(models: Path) -> None:
+    with pytest.raises(BundleError, match="no version v99: it has v1"):
+        load_bundle(models, "fan01", "v99")
+
+
+def test_a_lost_current_is_mended_by_promoting(models: Path) -> None:
+    (models / "fan01/current").unlink()
+    with pytest.raises(BundleError, match="models promote --machine fan01 --version v1 --models"):
+        load_bundle(models, "fan01")
+
+
+def test_the_mend_is_one_that_works(models: Path) -> None:
+    (models / "fan01/v1/views.npz").unlink()
+    with pytest.raises(BundleError, match="train anew with"):
+        load_bundle(models, "fan01")
+    shutil.copytree(models / "fan01/v1", models / "fan01/v2")
+    with pytest.raises(BundleError, match="rollback"):
+        load_bundle(models, "fan01", "v2")
 
 
 def test_an_endless_file_is_not_read_to_its_end(
