@@ -51,6 +51,9 @@ def list_alarms(
     if as_json:
         typer.echo(json.dumps([_as_json(record) for record in records], indent=2))
         return
+    if journal is None:
+        typer.echo(f"no daemon has kept alarms in {state} yet", err=True)
+        return
     if not records:
         what = "alarms" if every else "alarms that need anybody"
         where = f"{state}" if machine is None else f"{state} for {machine}"

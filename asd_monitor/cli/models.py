@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from asd_monitor.cli.options import AsJson, Machine, ModelsDir
+from asd_monitor.cli.options import AsJson, Machine, ModelsDir, default_models_dir
 
 app = typer.Typer(help="Versions of the trained models.", no_args_is_help=True)
 
@@ -36,7 +36,9 @@ def list_versions(
 
     if machine is not None:
         check_id(machine)
-    found = [entry.to_json() for entry in entries(models, machine)]
+    # before the first training nobody has made the default folder; another was named wrongly
+    begun = models != default_models_dir() or models.exists()
+    found = [entry.to_json() for entry in entries(models, machine)] if begun else []
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return

@@ -34,6 +34,7 @@ ModelsDir = Annotated[
         help="Folder of the trained models.",
         default_factory=default_models_dir,
         show_default=False,
+        readable=False,  # our own message says it in one line
     ),
 ]
 StateDir = Annotated[
@@ -44,6 +45,7 @@ StateDir = Annotated[
         help="Folder of alarms and what was learned.",
         default_factory=default_state_dir,
         show_default=False,
+        readable=False,
     ),
 ]
 Machine = Annotated[

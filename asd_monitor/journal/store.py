@@ -15,6 +15,7 @@ until they can be written, and `fault` says why they are not.
 from __future__ import annotations
 
 import difflib
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -75,36 +76,54 @@ class Journal:
                 f"{state_dir}: the state folder cannot be made ({error.strerror}):"
                 " choose another with --state"
             ) from error
-        self._open(state_dir / FILE_NAME, create=True)
+        self._open(state_dir / FILE_NAME, "rwc")
 
     @classmethod
     def existing(cls, state_dir: Path) -> Journal | None:
-        """Open the journal for a command; None where no daemon has kept one yet.
+        """Open the journal for a command; None where no daemon has kept one in that folder yet.
 
-        Raises `JournalError`.
+        What this user may read but not write can be read and not acknowledged.
+
+        Raises `JournalError`, also where there is no such folder: whoever asks for alarms in
+        the wrong place must not hear that there are none.
         """
         path = state_dir / FILE_NAME
         try:
+            with os.scandir(state_dir):
+                pass
             path.stat()
-        except FileNotFoundError:
-            return None
+        except FileNotFoundError as error:
+            if state_dir.is_dir():
+                return None
+            raise JournalError(f"{state_dir}: no such folder: {_WHICH}") from error
+        except PermissionError as error:
+            raise JournalError(
+                f"{error.filename}: no permission to read it: use sudo, or {_WHICH}"
+            ) from error
         except OSError as error:
-            raise JournalError(f"{path}: no permission to read it: use sudo") from error
+            raise JournalError(f"{error.filename}: {error.strerror}: {_WHICH}") from error
         journal = cls.__new__(cls)
-        journal._open(path, create=False)
+        try:
+            journal._open(path, "rw")
+        except DamagedJournalError:
+            raise
+        except JournalError:
+            # without write access SQLite cannot make the files beside it that sharing needs
+            if os.access(state_dir, os.W_OK) or path.with_name(f"{FILE_NAME}-wal").exists():
+                raise
+            journal._open(path, "ro&immutable=1")
         if journal._format() == 0:
             journal.close()
             return None
         return journal
 
-    def _open(self, path: Path, *, create: bool) -> None:
+    def _open(self, path: Path, mode: str) -> None:
         self.path = path
         self.fault: str | None = None  # why entries are not written; None: all are
         self._lock = threading.RLock()
         self._unwritten: list[Entry] = []
         self.dropped = 0  # entries given up, because too many could not be written
         with self._told():
-            mode = "rwc" if create else "rw"
             self._db = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode={mode}",
                 uri=True,
@@ -114,7 +133,7 @@ class Journal:
             )
         try:
             with self._told():
-                self._prepare(create=create)
+                self._prepare(create=mode == "rwc")
         except BaseException:
             self._db.close()
             raise
@@ -285,6 +304,10 @@ class Journal:
             raise kind(f"{self.path}: {reason}: {told}") from error
 
 
+_WHICH = (
+    "name the daemon's state folder with --state (that of the service asd-monitor@NAME is"
+    " /var/lib/asd-monitor/NAME, for root only: sudo)"
+)
 _DAMAGED = "restart the daemon, which sets it aside and begins a new one"
 _MENDS = {
     "unable to open": "make {folder} writable for this user, or use sudo",

@@ -54,10 +54,11 @@ def entries(models: Path, machine: str | None = None) -> list[Entry]:
     """Return the versions of a machine, or of all, each checked.
 
     Raises:
-        OperationError: the folder cannot be read.
+        OperationError: the folder is not there or cannot be read.
 
     """
     with _told(models):
+        os.scandir(models).close()
         names = [machine] if machine else machines_with_models(models)
         return [
             _entry(models, name, version, current=version == current)

@@ -470,11 +470,30 @@ def test_a_version_is_exported_and_in_use_there(
     assert [(row["version"], row["current"]) for row in rows] == [("v1", False), ("v2", True)]
 
 
-def test_no_models_at_all(command_line: CommandLine, tmp_path: Path) -> None:
+def test_no_models_at_all(
+    command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     called = command_line("models", "list", "--models", tmp_path / "absent")
+    assert (called.code, called.out) == (1, "")
+    assert f"{tmp_path}/absent: No such file or directory" in called.verdict
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    called = command_line("models", "list")
     assert (called.code, called.out) == (0, "")
     assert "`asd-monitor train` makes one" in called.err
     assert command_line("models", "list", "--models", tmp_path, "--json").out == "[]\n"
+
+
+def test_folders_that_may_not_be_read_are_told_in_one_line(
+    command_line: CommandLine, open_folder: Path
+) -> None:
+    command_line("models", "list", "--models", open_folder)
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0o700)
+    with without_privileges():
+        called = command_line("models", "list", "--models", closed)
+    assert (called.code, called.out) == (1, "")
+    assert str(closed) in called.err
+    assert len(called.err.splitlines()) == 1
 
 
 # evaluate

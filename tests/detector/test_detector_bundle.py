@@ -222,7 +222,7 @@ def test_a_current_that_names_no_version_is_refused(models: Path, text: bytes) -
 
 def test_a_current_whose_version_is_gone_is_refused(models: Path) -> None:
     shutil.rmtree(models / "fan01/v1")
-    with pytest.raises(BundleError, match="no model of fan01 .* train"):
+    with pytest.raises(BundleError, match=r"no model of fan01 .* train"):
         load_bundle(models, "fan01")
 
 

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from command_line import CommandLine, without_privileges
 from typer.testing import CliRunner, Result
 
 from asd_monitor.alarm.machine import Alarm, Condition, Transition, TransitionKind
@@ -76,7 +78,7 @@ def test_a_list_for_programs(state: Path) -> None:
 def test_an_empty_folder_has_no_alarms(tmp_path: Path) -> None:
     result = run(tmp_path, "list")
     assert (result.exit_code, result.stdout) == (0, "")
-    assert "no alarms that need anybody in" in result.stderr
+    assert f"no daemon has kept alarms in {tmp_path} yet" in result.stderr
     assert json.loads(run(tmp_path, "list", "--json").stdout) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -127,3 +129,65 @@ def test_wrong_usage_is_told(state: Path, arguments: tuple[str, ...], told: str)
 def test_a_folder_without_alarms_has_none_to_acknowledge(tmp_path: Path) -> None:
     result = run(tmp_path, "ack", FAN)
     assert "is it the state folder of the daemon?" in str(result.exception)
+
+
+def test_a_state_folder_that_is_not_there_is_no_all_clear(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    for more in ((), ("--json",)):
+        called = command_line("alarms", "list", "--state", tmp_path / "absent", *more)
+        assert (called.code, called.out) == (1, "")
+        assert f"{tmp_path}/absent: no such folder" in called.verdict
+        assert "/var/lib/asd-monitor/NAME" in called.verdict
+        assert len(called.err.splitlines()) == 1
+
+
+def test_a_state_folder_that_may_not_be_seen_is_no_all_clear(
+    command_line: CommandLine, open_folder: Path
+) -> None:
+    command_line("alarms", "list", "--state", open_folder)  # loads what it needs, as root
+    closed = open_folder / "closed"
+    state = closed / "hall"
+    state.mkdir(parents=True)
+    closed.chmod(0o700)
+    with without_privileges():
+        for folder in (closed, state):
+            called = command_line("alarms", "list", "--state", folder)
+            assert (called.code, called.out) == (1, "")
+            assert f"{folder}: no permission to read it: use sudo" in called.verdict
+            assert len(called.err.splitlines()) == 1
+
+
+def test_alarms_are_listed_without_writing(
+    command_line: CommandLine, state: Path, open_folder: Path
+) -> None:
+    folder = open_folder / "state"
+    shutil.copytree(state, folder)
+    (folder / "alarms.db").chmod(0o444)
+    folder.chmod(0o555)
+    command_line("alarms", "list", "--state", state)
+    with without_privileges():
+        listed = command_line("alarms", "list", "--state", folder)
+        assert (listed.code, listed.err) == (0, "")
+        assert FAN in listed.out
+        assert command_line("alarms", "show", FAN, "--state", folder).code == 0
+        refused = command_line("alarms", "ack", FAN, "--state", folder)
+        assert refused.code == 1
+        assert "use sudo" in refused.verdict
+
+
+def test_alarms_of_a_running_daemon_are_listed_without_writing(
+    command_line: CommandLine, open_folder: Path
+) -> None:
+    command_line("alarms", "list", "--state", open_folder)
+    with Journal(open_folder) as journal:
+        alarm = Alarm(1, Condition.UNACKNOWLEDGED, 8.25)
+        MachineJournal(journal, "fan01").record(
+            Transition(1, TransitionKind.ALARM, "normal", alarm.condition, "why", alarm=alarm),
+            NOW,
+            "v1",
+        )
+        with without_privileges():
+            listed = command_line("alarms", "list", "--state", open_folder)
+    assert (listed.code, listed.err) == (0, "")
+    assert FAN in listed.out
