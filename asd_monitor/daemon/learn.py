@@ -26,24 +26,37 @@ from asd_monitor.records import Block, Samples
 log = structlog.get_logger()
 
 _FILE_S = 60.0
-_SHORTEST_FILE_S = 2.0  # a shorter piece between two gaps holds not even one window
+_SHORTEST_PIECE_S = 2.0
+_BEYOND_WINDOW_S = 0.1  # a window is rounded to frames, and resampling costs a few samples
 _TRAINING_S = 3600.0
 _PATIENCE_S = 10.0  # for a training that is told to end
 _NICENESS = 10
 _VERDICT_BYTES = 4000
 
 
+def shortest_piece_s(window_s: float) -> float:
+    """Return how long sound without a gap must be, so that training gets windows from it."""
+    return max(_SHORTEST_PIECE_S, window_s + _BEYOND_WINDOW_S)
+
+
 class LearningSound:
     """The normal sound recorded so far; for one thread at a time.
+
+    Only what training can use is counted: a piece between two gaps counts once it is long
+    enough, and then stays.  So `complete` never becomes false again, whatever is flushed.
 
     Its methods write to the disk and raise OperationError where that fails.
     """
 
-    def __init__(self, folder: Path, wanted_s: float) -> None:
+    def __init__(
+        self, folder: Path, wanted_s: float, *, shortest_s: float = _SHORTEST_PIECE_S
+    ) -> None:
+        """`shortest_s`: shorter pieces hold not even one window."""
         self.folder = folder
         self.wanted_s = wanted_s
+        self._shortest_s = shortest_s
         self._rate_hz: int | None = None
-        self._stored_s = 0.0
+        self._stored = 0  # samples on the disk
         self._number = 0
         self._parts: list[Samples] = []
         self._held = 0  # samples in `_parts`
@@ -51,8 +64,8 @@ class LearningSound:
 
     @property
     def heard_s(self) -> float:
-        """Seconds recorded, those not yet on the disk included."""
-        return self._stored_s + (self._held / self._rate_hz if self._rate_hz else 0.0)
+        """Usable seconds recorded, those not yet on the disk included."""
+        return self._usable / self._rate_hz if self._rate_hz else 0.0
 
     @property
     def begun(self) -> bool:
@@ -62,26 +75,33 @@ class LearningSound:
     @property
     def complete(self) -> bool:
         """Whether there is as much as was wanted."""
-        return self.heard_s >= self.wanted_s
+        return self._rate_hz is not None and self._usable >= self.wanted_s * self._rate_hz
+
+    @property
+    def _usable(self) -> int:
+        return self._stored + (self._held if self._is_long(self._held) else 0)
+
+    def _is_long(self, samples: int) -> bool:
+        return self._rate_hz is not None and samples >= self._shortest_s * self._rate_hz
 
     def begin(self, rate_hz: int) -> None:
         """Take up what an earlier run recorded at this rate; other sound is thrown away."""
         self._rate_hz = rate_hz
-        self._stored_s, self._number = 0.0, 0
+        self._stored = self._number = 0
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             for left in self.folder.glob("*.part"):
                 left.unlink()
             for path in sorted(self.folder.glob("*.flac")):
-                seconds = _duration_s(path, rate_hz)
-                if seconds is None:
+                samples = _samples_in(path, rate_hz)
+                if samples is None:
                     log.warning(
                         "learning starts anew: this recording is damaged or of another rate",
                         file=str(path),
                     )
                     path.unlink()
                     continue
-                self._stored_s += seconds
+                self._stored += samples if self._is_long(samples) else 0
                 self._number = max(self._number, int(path.stem))
         except (OSError, ValueError) as error:
             raise OperationError(f"{self.folder}: cannot be used for learning: {error}") from error
@@ -103,7 +123,7 @@ class LearningSound:
         """Write what is held; a gap follows."""
         rate_hz, held = self._rate_hz, self._held
         parts, self._parts, self._held, self._end = self._parts, [], 0, None
-        if rate_hz is None or held < _SHORTEST_FILE_S * rate_hz:
+        if rate_hz is None or not self._is_long(held):
             return
         path = self.folder / f"{self._number + 1:06}.flac"
         partial = path.with_suffix(".part")
@@ -122,17 +142,17 @@ class LearningSound:
                 "choose another folder with --state"
             ) from error
         self._number += 1
-        self._stored_s += held / rate_hz
+        self._stored += held
 
 
-def _duration_s(path: Path, rate_hz: int) -> float | None:
+def _samples_in(path: Path, rate_hz: int) -> int | None:
     try:
         info = soundfile.info(path)
     except soundfile.SoundFileError:
         return None
     if info.samplerate != rate_hz or not path.stem.isdecimal():
         return None
-    return float(info.frames / info.samplerate)
+    return int(info.frames)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from asd_monitor.daemon.learn import LearningSound, Training
+from asd_monitor.daemon.learn import LearningSound, Training, shortest_piece_s
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Block
 
@@ -35,15 +35,17 @@ class Learner:
         machine: str,
         wanted_s: float,
         *,
+        window_s: float,
         folder: Path,
         models: Path,
         train: Train,
         work: Work,
     ) -> None:
-        """`folder` is for the sound; nothing is touched before `start`."""
+        """`window_s` is that of the model to come; nothing is touched before `start`."""
         self.failure: str | None = None
         self._machine = machine
         self._wanted_s = wanted_s
+        self._shortest_s = shortest_piece_s(window_s)
         self._folder = folder
         self._models = models
         self._train = train
@@ -75,7 +77,7 @@ class Learner:
         """Begin, or go on where an earlier run stopped."""
         if self._sound is None:
             self.failure = None
-            self._sound = LearningSound(self._folder, self._wanted_s)
+            self._sound = LearningSound(self._folder, self._wanted_s, shortest_s=self._shortest_s)
             log.info(
                 "no model yet: learning",
                 machine=self._machine,

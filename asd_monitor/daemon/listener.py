@@ -100,6 +100,7 @@ class Listener:
             self._learner = Learner(
                 machine,
                 settings.learn.seconds,
+                window_s=settings.window_s,
                 folder=around.state / "learning" / machine,
                 models=around.models,
                 train=around.train,

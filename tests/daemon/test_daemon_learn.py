@@ -9,8 +9,10 @@ import daemon_fakes
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from asd_monitor.daemon.learn import LearningSound, train
+from asd_monitor.daemon.learn import LearningSound, shortest_piece_s, train
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Block
 
@@ -74,13 +76,77 @@ def test_a_gap_begins_a_new_file_and_short_pieces_are_left_out(tmp_path):
     assert sound.heard_s == 9
 
 
+def test_a_short_rest_after_whole_minutes_is_recorded_until_it_can_be_used(tmp_path):
+    sound = begun(tmp_path, 61)
+    for second in range(100):
+        sound.push(noise(second * RATE, 1))
+    assert sound.complete
+    assert recorded(tmp_path) == [60, 2]
+
+
+SLOW_RATE = 50  # so that hours of sound are small
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    wanted_s=st.floats(60, 200) | st.integers(60, 200),
+    window_s=st.floats(0.1, 10),
+    pieces=st.lists(
+        st.tuples(st.floats(0.02, 130), st.sampled_from(["gap", "outage", "restart"])),
+        max_size=12,
+    ),
+    block_s=st.floats(0.1, 9),
+)
+def test_learning_ends_as_soon_as_enough_usable_sound_came(
+    tmp_path_factory, wanted_s, window_s, pieces, block_s
+):
+    """Whatever the amount, the gaps and the restarts; and what is complete stays so."""
+    folder = tmp_path_factory.mktemp("learning")
+    shortest_s = shortest_piece_s(window_s)
+
+    def begin() -> LearningSound:
+        sound = LearningSound(folder, wanted_s, shortest_s=shortest_s)
+        sound.begin(SLOW_RATE)
+        return sound
+
+    sound, position, count = begin(), 0, round(block_s * SLOW_RATE)
+
+    def hear(seconds: float) -> None:
+        nonlocal position
+        end = position + max(1, round(seconds * SLOW_RATE))
+        while position < end and not sound.complete:
+            size = min(count, end - position)
+            sound.push(Block(position, np.full(size, 0.1, np.float32)))
+            position += size
+
+    for seconds, then in pieces:
+        hear(seconds)
+        stored_s = sum(recorded(folder))
+        if sound.complete:
+            break
+        position += 1
+        if then == "outage":
+            sound.flush()
+        elif then == "restart":
+            sound = begin()
+            assert sound.heard_s == pytest.approx(stored_s)
+    missing_s = max(0.0, wanted_s - sound.heard_s)
+    hear(missing_s + 2 * shortest_s + block_s)
+    assert sound.complete
+    sound.flush()
+    assert sound.complete
+    assert sum(recorded(folder)) >= wanted_s - 1 / SLOW_RATE
+    assert min(recorded(folder)) >= shortest_s - 1 / SLOW_RATE
+    assert begin().complete
+
+
 def test_damaged_files_and_those_of_another_rate_are_thrown_away(tmp_path):
-    soundfile.write(tmp_path / "000001.flac", np.zeros(RATE), RATE)
+    soundfile.write(tmp_path / "000001.flac", np.zeros(3 * RATE), RATE)
     soundfile.write(tmp_path / "000002.flac", np.zeros(RATE), 2 * RATE)
     (tmp_path / "000003.flac").write_bytes(b"fLaC and then nothing")
     (tmp_path / "000004.part").write_bytes(b"half")
     sound = begun(tmp_path, 10)
-    assert sound.heard_s == 1
+    assert sound.heard_s == 3
     assert [path.name for path in tmp_path.iterdir()] == ["000001.flac"]
 
 
