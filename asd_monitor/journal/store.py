@@ -109,7 +109,8 @@ class Journal:
             raise
         except JournalError:
             # without write access SQLite cannot make the files beside it that sharing needs
-            if os.access(state_dir, os.W_OK) or path.with_name(f"{FILE_NAME}-wal").exists():
+            writable = os.access(state_dir, os.W_OK, effective_ids=True)
+            if writable or path.with_name(f"{FILE_NAME}-wal").exists():
                 raise
             journal._open(path, "ro&immutable=1")
         if journal._format() == 0:

@@ -265,7 +265,8 @@ def test_one_machine_does_not_see_the_alarms_of_another(journal: Journal) -> Non
 
 def test_a_state_folder_without_a_journal_stays_without_one(tmp_path: Path) -> None:
     assert Journal.existing(tmp_path) is None
-    assert Journal.existing(tmp_path / "none") is None
+    with pytest.raises(JournalError, match="none: no such folder: name the daemon's"):
+        Journal.existing(tmp_path / "none")
     assert list(tmp_path.iterdir()) == []
 
 
