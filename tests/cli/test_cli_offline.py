@@ -233,6 +233,7 @@ def test_a_models_folder_that_may_not_be_written(
     sound = write(open_folder / "a.wav", machine_sound(61.0))
     models = open_folder / "models"
     assert command_line("train", "-m", "f", "-n", sound, "--models", models).code == 0
+    assert command_line("score", sound, "-m", "f", "--models", models).code == 0  # loads, as root
     with without_privileges():
         called = command_line("train", "-m", "f", "-n", sound, "--models", models)
         assert called.code == 1
