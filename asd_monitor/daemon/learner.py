@@ -73,6 +73,15 @@ class Learner:
             return f"recorded {heard_s // 10 * 10:.0f} of {wanted_s:g} s"
         return f"recorded {heard_s // 60:.0f} of {wanted_s / 60:g} minutes"
 
+    @property
+    def shortfall(self) -> str:
+        """Why there is no model when no more sound will come."""
+        heard_s = self._sound.heard_s if self._sound else 0.0
+        return (
+            f"{heard_s:.0f} s of usable sound came and {self._wanted_s:g} s were to be learned "
+            "from: give a longer recording, or learn from less (60s at least)"
+        )
+
     def start(self) -> None:
         """Begin, or go on where an earlier run stopped."""
         if self._sound is None:

@@ -43,6 +43,7 @@ _JUDGED_AT_ONCE_S = 5.0
 _UNMODELLED = frozenset(
     {MachineState.NO_MODEL, MachineState.LEARNING}
 )  # what the hearing logs itself, with the name of the device
+_DEAD_CHANNEL = "the microphone gives one value only: it is muted or broken"
 _DEAF = frozenset({MicrophoneState.FAULT, MicrophoneState.NO_DEVICE})
 
 R = TypeVar("R")
@@ -198,9 +199,24 @@ class Listener:
             self._tell_state()
             training = self._learner is not None and self._learner.training
             if hearing.ended and not training and not self._news.is_set():
-                self.say_stopped(hearing.reason or "the recording has ended")
+                self.say_stopped(self._ending())
                 return
             await self._news.wait()
+
+    def _ending(self) -> str:
+        """Return what is told at a recording's end: that it was never judged is an error."""
+        hearing, judge, learner = self._hearing, self._judge, self._learner
+        reason = hearing.reason or "the recording has ended"
+        if judge.no_model is None or hearing.reason is not None:
+            return reason
+        if learner is not None and learner.active:
+            why = learner.shortfall
+            if judge.dead_channel:
+                why = f"{_DEAD_CHANNEL}; {why}"
+        else:
+            why = (learner.failure if learner else None) or judge.no_model
+        self._log.error("the recording has ended without a model: nothing was judged", reason=why)
+        return f"{reason} without a model: {why}"
 
     async def _judge_next(self, tasks: asyncio.TaskGroup) -> bool:
         """Judge the next sound in the ring; false when there is none."""
@@ -340,7 +356,7 @@ class Listener:
         judge, learner = self._judge, self._learner
         reasons = [self._hearing.reason]
         if judge.dead_channel and self._hearing.outage is None:
-            reasons = ["the microphone gives one value only: it is muted or broken"]
+            reasons = [_DEAD_CHANNEL]
         if judge.no_model is None:
             reasons.append(judge.notice)
         elif learner is not None and learner.active:

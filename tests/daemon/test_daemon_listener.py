@@ -9,6 +9,7 @@ from pathlib import Path
 import daemon_fakes
 import numpy as np
 import pytest
+import structlog
 from daemon_fakes import MemorySession, ScriptedSource, StubBundle, StubModels, until
 
 from asd_monitor.alarm.budget import rule_for
@@ -478,6 +479,42 @@ async def test_a_recording_waits_while_its_model_is_trained(make):
     scores = machine.session.all("fan/score")
     assert len(scores) > 180  # nearly all of the 100 s after the learning
     assert scores[-1]["sample"] > 159 * 16_000
+
+
+@pytest.mark.parametrize(
+    ("silent", "told"), [(False, "30 s of usable sound"), (True, "one value only")]
+)
+async def test_a_recording_that_ends_before_it_was_learned_is_an_error(make, silent, told):
+    machine = make(learn="60s", device="file:/x.wav")
+    machine.models.bundles.pop("fan")
+    with structlog.testing.capture_logs() as logs:
+        machine.start()
+        machine.source.open()
+        if silent:
+            machine.source.hear_value(30)
+        else:
+            machine.source.hear(30)
+        machine.source.finish()
+        await asyncio.wait_for(machine.task, daemon_fakes.PATIENCE_S)
+    assert machine.trained == []
+    assert machine.told["state"] == "stopped"
+    for part in ("the recording has ended without a model", told, "60 s", "longer recording"):
+        assert part in machine.told["reason"]
+    (error,) = [entry for entry in logs if entry["log_level"] == "error"]
+    assert error["machine"] == "fan"
+    assert told in error["reason"]
+
+
+async def test_a_recording_that_ends_unjudged_for_want_of_a_model_says_so(make):
+    machine = make(device="file:/x.wav")
+    machine.models.bundles.pop("fan")
+    machine.start()
+    machine.source.open().hear(5)
+    machine.source.finish()
+    await asyncio.wait_for(machine.task, daemon_fakes.PATIENCE_S)
+    assert machine.told["reason"] == (
+        "the recording has ended without a model: no model of fan: train one"
+    )
 
 
 async def test_learning_that_fails_is_no_model_until_a_reload(make):
