@@ -37,7 +37,10 @@ def command(
         typer.Option("--output", "-o", help="Folder.", show_default="recordings/MACHINE"),
     ] = None,
 ) -> None:
-    """Record a machine's normal sound as FLAC; Ctrl-C keeps what there is."""
+    """Record a machine's normal sound as FLAC.
+
+    Ctrl-C keeps what was recorded (exit code 130); so do SIGTERM (143) and SIGHUP (129).
+    """
     from asd_monitor.audio.devices import parse_device
     from asd_monitor.audio.shared_sound import SOCKET_NAME
     from asd_monitor.config.quantities import check_id
@@ -50,6 +53,10 @@ def command(
     session = _Session(spec, machine, minutes * 60, output or Path("recordings") / machine)
     try:
         asyncio.run(session.run(state / SOCKET_NAME))
+    except asyncio.CancelledError as error:
+        if session.ended_by is None:
+            raise
+        raise typer.Exit(128 + session.ended_by) from error
     finally:
         session.report()
 
@@ -68,14 +75,16 @@ class _Session:
         self._end: int | None = None  # sample index after the last block
         self._lost_told = 0
         self._warned: set[str] = set()
+        self.ended_by: signal.Signals | None = None  # beside Ctrl-C, which asyncio handles
 
     async def run(self, socket: Path) -> None:
-        """Record; when cancelled, complete what was recorded."""
+        """Record; when cancelled or ended by a signal, complete what was recorded."""
         from asd_monitor.cli.level_meter import LevelMeter
 
         task = asyncio.current_task()
-        if task:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+        for each in (signal.SIGTERM, signal.SIGHUP):
+            if task and signal.getsignal(each) != signal.SIG_IGN:  # nohup
+                asyncio.get_running_loop().add_signal_handler(each, self._end_by, each, task)
         with LevelMeter(self._total_s) as meter:
             self._source = await self._open(socket, meter)
             try:
@@ -84,6 +93,11 @@ class _Session:
                 if self._recorder:
                     self._recorder.finish(datetime.now(UTC))
                 await self._source.close()
+
+    def _end_by(self, number: signal.Signals, task: asyncio.Task[None]) -> None:
+        if self.ended_by is None:
+            self.ended_by = number
+            task.cancel()
 
     def report(self) -> None:
         """Print what was written."""

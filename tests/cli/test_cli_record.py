@@ -69,6 +69,29 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, arguments, code, says):
     assert out == ""
 
 
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_whoever_ends_it_what_was_recorded_is_kept(tmp_path, number, code):
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(1).normal(0, 0.1, 16000), 16000)
+    device = f"file:{tmp_path}/a.wav?loop"
+    with start(*record(tmp_path, device, "--minutes", "10")) as process:
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "out").glob("*.flac")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1.5)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert "Traceback" not in err
+    paths = sorted((tmp_path / "out").glob("*.flac"))  # each round of the loop is a file
+    assert len(out.splitlines()) == len(paths) > 0
+    for path in paths:
+        assert str(path) in out
+        seconds = json.loads(path.with_suffix(".json").read_text())["seconds"]
+        assert len(read_recording(path).samples) == round(seconds * 16000) > 0
+
+
 def test_ctrl_c_keeps_what_was_recorded(tmp_path, virtual_sound):
     sound = virtual_sound({"fan": 1})
     sound["fan"].play(np.random.default_rng(1).normal(0, 0.1, 16000), loop=True)
