@@ -128,7 +128,7 @@ def _run(
 
     first = settings or read()
 
-    async def run() -> None:
+    async def run() -> bool:
         setting = Setting(
             models=models,
             state=state,
@@ -136,6 +136,9 @@ def _run(
             reload=read if config else None,
             config_path=config,
         )
-        await Service(first, setting).run()
+        service = Service(first, setting)
+        await service.run()
+        return service.interrupted
 
-    asyncio.run(run())
+    if asyncio.run(run()):
+        raise typer.Exit(130)

@@ -83,6 +83,8 @@ class Service:
 
         `session` stands in the place of one with the configured broker.
         """
+        self.interrupted = False
+        """Whether it was Ctrl-C that asked for the stop."""
         self._config = config
         self._setting = setting
         self._manager = ServiceManager.from_environment(setting.environment)
@@ -109,6 +111,11 @@ class Service:
         """Ask for a clean stop."""
         self._stop.set()
 
+    def interrupt(self) -> None:
+        """Ask for a clean stop, as Ctrl-C does."""
+        self.interrupted |= not self._stop.is_set()
+        self.stop()
+
     def request_reload(self) -> None:
         """Ask for the configuration and models to be read again."""
         self._reload.set()
@@ -116,8 +123,8 @@ class Service:
     async def run(self) -> None:
         """Run.  Raises UsageError when no recording could be heard."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self.stop)
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self.interrupt)
         loop.add_signal_handler(signal.SIGHUP, self.request_reload)
         self._session.start()
         try:

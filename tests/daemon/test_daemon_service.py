@@ -114,6 +114,26 @@ async def test_sigterm_is_a_clean_stop(daemon):
     await daemon.until_state("fan", "normal")
 
 
+@pytest.mark.parametrize(
+    ("numbers", "interrupted"),
+    [
+        ([signal.SIGINT], True),
+        ([signal.SIGINT, signal.SIGINT, signal.SIGTERM], True),
+        ([signal.SIGTERM, signal.SIGINT], False),
+    ],
+)
+async def test_ctrl_c_is_a_clean_stop_that_is_told_apart(daemon, numbers, interrupted):
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await daemon.until_state("fan", "normal")
+    for number in numbers:
+        signal.raise_signal(number)
+        await asyncio.sleep(0)
+    await daemon.finish()
+    assert daemon.session.state("fan")["state"] == "stopped"
+    assert daemon.session.stopped
+    assert daemon.service.interrupted is interrupted
+
+
 async def test_every_task_has_a_name(daemon):
     daemon.start(make_config(**FAN_AND_PUMP))
     await daemon.until_state("pump", "normal")

@@ -166,7 +166,8 @@ machines:
         seq = heard.all("fan01/score")[-1]["seq"]
         heard.until("fan01/score", lambda m: m["seq"] > seq + 2, run)
         run.process.send_signal(signal.SIGINT)
-        assert run.end() == 0
+        assert run.end() == 130
+        assert heard.all("fan01/state")[-1]["state"] == "stopped"
         assert "Traceback" not in run.log
 
 
