@@ -54,13 +54,12 @@ def command(
     from asd_monitor.alarm.budget import rule_for
     from asd_monitor.audio.devices import DeviceKind, DeviceSpec
     from asd_monitor.audio.file_source import FileSource
-    from asd_monitor.audio.recordings import RecordingReader, find_recordings
+    from asd_monitor.cli.given_recordings import look_at_all
     from asd_monitor.cli.machine_settings import settings_of, with_options
     from asd_monitor.cli.models import check_version
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.config.quantities import check_id
     from asd_monitor.detector.bundle import load_bundle
-    from asd_monitor.errors import AsdMonitorError
     from asd_monitor.evaluation.backtest import backtest
 
     check_id(machine)
@@ -73,13 +72,9 @@ def command(
     )
     detector = load_bundle(models, machine, version).detector
     rule = rule_for(settings, detector)
-    total_s = 0.0
-    for recording in find_recordings(path):
-        try:
-            with RecordingReader(recording, channel) as reader:
-                total_s += reader.frames / reader.rate_hz
-        except AsdMonitorError as error:
-            typer.echo(f"notice: left out: {error}", err=True)
+    given = look_at_all(path, channel)
+    for error in given.refusals:
+        typer.echo(f"notice: left out: {error}", err=True)
     spec = DeviceSpec(DeviceKind.FILE, str(path.absolute()), channel=channel)
     source = FileSource(spec, speed=0, notice=lambda text: typer.echo(f"notice: {text}", err=True))
     with shown_progress() as progress:
@@ -89,7 +84,7 @@ def command(
                 detector,
                 rule,
                 path,
-                lambda heard_s: progress("listening", min(1.0, heard_s / max(total_s, 1e-9))),
+                lambda heard_s: progress("listening", min(1.0, heard_s / max(given.seconds, 1e-9))),
             )
         )
     if as_json:
