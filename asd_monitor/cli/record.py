@@ -43,6 +43,7 @@ def command(
     """
     from asd_monitor.audio.devices import parse_device
     from asd_monitor.audio.shared_sound import SOCKET_NAME
+    from asd_monitor.cli.given_recordings import look_at_all
     from asd_monitor.config.quantities import check_id
     from asd_monitor.errors import UsageError
 
@@ -50,6 +51,8 @@ def command(
     spec = parse_device(device)
     if not 0 < minutes < float("inf"):
         raise UsageError(f"--minutes {minutes:g}: write how many, such as 10")
+    if spec.is_file:
+        look_at_all(spec.path, spec.channel)
     session = _Session(spec, machine, minutes * 60, output or Path("recordings") / machine)
     try:
         asyncio.run(session.run(state / SOCKET_NAME))
@@ -129,7 +132,7 @@ class _Session:
             async for event in events:
                 match event:
                     case Outage():
-                        if self._recorder is None:
+                        if self._recorder is None and not self._spec.is_file:
                             raise OperationError(event.reason)
                         meter.tell(f"nothing is heard: {event.reason}")
                     case Opened():

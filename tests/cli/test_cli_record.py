@@ -54,7 +54,7 @@ def test_a_file_is_recorded_as_long_as_asked(tmp_path):
     ("arguments", "code", "says"),
     [
         (("--device", "1"), 2, "write hw:1"),
-        (("--device", "file:none.wav"), 1, "no such file"),
+        (("--device", "file:none.wav"), 2, "no such file"),
         (("--machine", "../x"), 2, "../x"),
         (("--minutes", "0"), 2, "such as 10"),
     ],
@@ -67,6 +67,22 @@ def test_what_cannot_be_is_refused_in_one_line(tmp_path, arguments, code, says):
     assert "Traceback" not in err
     assert len(err.strip().splitlines()) == 1
     assert out == ""
+
+
+def test_files_that_cannot_be_recorded_from_are_malformed_input(tmp_path):
+    (tmp_path / "sound").mkdir()
+    assert run(*record(tmp_path, f"file:{tmp_path}/sound", "--minutes", "1"))[0] == 2
+    (tmp_path / "sound/0.wav").touch()
+    for path in ("sound/0.wav", "sound"):
+        code, _, err = run(*record(tmp_path, f"file:{tmp_path}/{path}", "--minutes", "1"))
+        assert code == 2
+        assert "0.wav: empty file" in err
+        assert len(err.splitlines()) == 1
+    soundfile.write(tmp_path / "sound/1.wav", np.random.default_rng(1).normal(0, 0.1, 8000), 8000)
+    code, out, err = run(*record(tmp_path, f"file:{tmp_path}/sound", "--minutes", "1"))
+    assert code == 0
+    assert "0.wav: empty file" in err
+    assert "1.0 s" in out
 
 
 @pytest.mark.parametrize(
