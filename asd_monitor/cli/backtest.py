@@ -108,7 +108,10 @@ def _as_json(machine: str, settings: AlarmSettings, result: Backtest) -> dict[st
             {"from_s": round(span.from_s, 3), "microphone": span.state}
             for span in result.microphone
         ],
-        "alarms_per_day": round(result.alarms_per_day, 4),
+        "evaluated_s": round(result.evaluated_s, 3),
+        "alarms_per_day": None
+        if result.alarms_per_day is None
+        else round(result.alarms_per_day, 4),
         "time_to_alarm_s": None
         if result.time_to_alarm_s is None
         else round(result.time_to_alarm_s, 3),
@@ -117,19 +120,17 @@ def _as_json(machine: str, settings: AlarmSettings, result: Backtest) -> dict[st
 
 
 def _show(machine: str, settings: AlarmSettings, result: Backtest) -> None:
-    import itertools
-
     from rich.console import Console
     from rich.table import Table
 
-    from asd_monitor.records import MicrophoneState
     from asd_monitor.training.wording import clock, count
 
     console = Console()
     number = len(result.alarms)
     told = count(number, "alarm") if number else "no alarm"
+    judged = f"{clock(result.evaluated_s)} judged of " if result.deaf else ""
     console.print(
-        f"{machine}: {told} in {clock(result.seconds)} of sound, "
+        f"{machine}: {told} in {judged}{clock(result.seconds)} of sound, "
         f"budget {settings.false_alarms}; highest alarm score {result.highest:.2f}",
         highlight=False,
     )
@@ -146,17 +147,22 @@ def _show(machine: str, settings: AlarmSettings, result: Backtest) -> None:
                 "An alarm is held until it is acknowledged; --no-latch counts each anew.",
                 highlight=False,
             )
-    else:
+    elif result.alarms_per_day is not None:
         console.print(f"That is {result.alarms_per_day:.3g} alarms a day.", highlight=False)
-    for span, end in itertools.pairwise([*result.microphone, None]):
-        if span is not None and span.state != MicrophoneState.OK:
-            until = "its end" if end is None else clock(end.from_s)
-            console.print(
-                f"The microphone was dead from {clock(span.from_s)} to {until}: not judged.",
-                highlight=False,
-            )
-    states = Table("state", "share of the time")
+    if result.deaf:
+        console.print(
+            f"Nobody could listen for {clock(result.seconds - result.evaluated_s)} of {clock(result.seconds)}, because the "
+            "microphone was dead (samples that do not change): no alarm there means nothing.",
+            highlight=False,
+        )
+    for begin, end in result.deaf:
+        until = "its end" if end == result.seconds else clock(end)
+        console.print(
+            f"The microphone was dead from {clock(begin)} to {until}: not judged.",
+            highlight=False,
+        )
+    states = Table("state", f"share of the {clock(result.evaluated_s)} judged")
     for state in sorted({span.state for span in result.states}):
-        share = result.seconds_in(state) / max(result.seconds, 1e-9)
-        states.add_row(state, f"{100 * share:.1f} %")
+        if (seconds := result.seconds_in(state)) > 0:
+            states.add_row(state, f"{100 * seconds / result.evaluated_s:.1f} %")
     console.print(states)

@@ -57,9 +57,31 @@ class Backtest:
     microphone: tuple[StateSpan, ...]
 
     @property
-    def alarms_per_day(self) -> float:
-        """Alarms a day of sound."""
-        return len(self.alarms) * DAY_S / self.seconds if self.seconds else 0.0
+    def deaf(self) -> tuple[tuple[float, float], ...]:
+        """The stretches (from, to, in seconds) in which nobody could listen."""
+        ends = [span.from_s for span in self.microphone[1:]] + [self.seconds]
+        return tuple(
+            (span.from_s, end)
+            for span, end in zip(self.microphone, ends, strict=True)
+            if span.state != MicrophoneState.OK
+        )
+
+    @property
+    def evaluated_s(self) -> float:
+        """Seconds in which somebody listened."""
+        return self._evaluated_between(0.0, self.seconds)
+
+    def _evaluated_between(self, begin: float, end: float) -> float:
+        return (
+            end
+            - begin
+            - sum(max(0.0, min(end, past) - max(begin, first)) for first, past in self.deaf)
+        )
+
+    @property
+    def alarms_per_day(self) -> float | None:
+        """Alarms a day of evaluated sound; None where nothing was evaluated."""
+        return len(self.alarms) * DAY_S / self.evaluated_s if self.evaluated_s > 0 else None
 
     @property
     def time_to_alarm_s(self) -> float | None:
@@ -67,10 +89,10 @@ class Backtest:
         return self.alarms[0].raised_s if self.alarms else None
 
     def seconds_in(self, state: str) -> float:
-        """Return the seconds spent in a state."""
+        """Return the evaluated seconds spent in a state."""
         ends = [span.from_s for span in self.states[1:]] + [self.seconds]
         return sum(
-            end - span.from_s
+            self._evaluated_between(span.from_s, end)
             for span, end in zip(self.states, ends, strict=True)
             if span.state == state
         )

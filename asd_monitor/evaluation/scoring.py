@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import numpy as np
 from asd_monitor.audio.recordings import RecordingReader
 from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import UsageError
+from asd_monitor.monitor import DEAD_CHANNEL_S
 from asd_monitor.pipeline import Pipeline
-from asd_monitor.records import WindowScore
+from asd_monitor.records import Block, WindowScore
+from asd_monitor.training.recordings import ConstantCutter
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,19 +58,33 @@ def score_recording(detector: Detector, path: Path, channel: int | None = None) 
     windows: list[WindowScore] = []
     end = 0
     with RecordingReader(path, channel) as reader:
-        check_rate(detector, reader.rate_hz, path)
-        pipeline = Pipeline(detector, reader.rate_hz)
-        for block in reader.blocks():
-            windows += pipeline.push(block)
-            end = block.end
+        rate_hz = reader.rate_hz
+        check_rate(detector, rate_hz, path)
+        pipeline = Pipeline(detector, rate_hz)
+        cutter = ConstantCutter(round(DEAD_CHANNEL_S * rate_hz))
+
+        def scored() -> Iterator[Block]:
+            nonlocal end
+            for block in reader.blocks():
+                windows.extend(pipeline.push(block))
+                end = block.end
+                yield block
+
+        for _ in cutter.cut(scored()):
+            pass
         windows += pipeline.finish()
-        rate_hz, notices = reader.rate_hz, tuple(reader.notices)
+        notices = list(reader.notices)
+    if cutter.dropped:
+        notices.append(
+            f"{path}: {cutter.dropped / rate_hz:.1f} s of dead silence (samples that do not "
+            "change): scores there mean nothing; `run` would tell a fault of the microphone"
+        )
     if not windows:
         raise UsageError(
             f"{path}: no gapless piece of it is as long as a window ({detector.window_s:.2f} s): "
             "give a longer recording"
         )
-    return ScoredRecording(path, rate_hz, end / rate_hz, tuple(windows), notices)
+    return ScoredRecording(path, rate_hz, end / rate_hz, tuple(windows), tuple(notices))
 
 
 def check_rate(detector: Detector, rate_hz: int, path: Path) -> None:

@@ -377,11 +377,25 @@ def test_backtest_of_bad_recordings(
             assert expected in called.verdict, name
             if name != "low.wav":
                 assert len(called.err.splitlines()) == 1, called.err
-    called = command_line(
-        "backtest", tmp_path / "bad/zeros.wav", "-m", "fan01", "--models", trained
-    )
+
+
+def test_a_dead_microphone_is_no_calm_machine(
+    command_line: CommandLine, trained: Path, tmp_path: Path
+) -> None:
+    zeros = write(tmp_path / "zeros.wav", np.zeros(16_000 * 70))
+    arguments = ("-m", "fan01", "--models", trained)
+    called = command_line("backtest", zeros, *arguments)
     assert called.code == 0
+    assert "no alarm in 0:02.0 judged of 1:10.0" in called.out
+    assert "Nobody could listen for 1:08.0 of 1:10.0" in called.out
     assert "microphone was dead from 0:02.0 to its end" in called.out
+    assert "share of the 0:02.0 judged" in called.out
+    told = json.loads(command_line("backtest", zeros, *arguments, "--json").out)
+    assert told["evaluated_s"] == 2.0
+    for shape in ("--csv", "--json"):
+        scored = command_line("score", zeros, *arguments, shape)
+        assert scored.code == 0
+        assert "zeros.wav: 70.0 s of dead silence" in scored.err
 
 
 @pytest.mark.slow

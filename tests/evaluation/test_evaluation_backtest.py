@@ -110,6 +110,10 @@ def test_dead_silence_is_a_fault_of_the_microphone(detector: Detector, tmp_path:
     result = _run(write(tmp_path / "a.wav", sound), detector)
     assert [span.state for span in result.microphone] == ["ok", "fault", "ok"]
     assert result.microphone[1].from_s == pytest.approx(27.0, abs=0.1)
+    [(begin, end)] = result.deaf
+    assert result.evaluated_s == pytest.approx(result.seconds - (end - begin))
+    states = {span.state for span in result.states}
+    assert sum(map(result.seconds_in, states)) == pytest.approx(result.evaluated_s)
     assert not result.alarms
 
 
