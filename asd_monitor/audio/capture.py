@@ -26,6 +26,7 @@ import time
 from typing import Any, NoReturn
 
 from asd_monitor.audio.portaudio_names import match_hw, match_name
+from asd_monitor.audio.reasons import cannot_be_opened, no_channel, not_there
 from asd_monitor.audio.wire import (
     EXIT_ABSENT,
     EXIT_FAULT,
@@ -63,8 +64,15 @@ def main() -> None:
     except BrokenPipeError:
         os._exit(0)
     except sounddevice.PortAudioError as error:
-        _exit(EXIT_FAULT, f"PortAudio: {error}")
+        _exit(EXIT_FAULT, f"PortAudio: {_short(error)}")
     _exit(0, "")
+
+
+def _short(error: sounddevice.PortAudioError) -> str:
+    """Return the last words, the device's own where there are any: `No such device`."""
+    text = str(error.args[0]) if error.args else ""
+    from_device = error.args[2][2] if len(error.args) > 2 else ""
+    return from_device or text.rpartition(": ")[2]
 
 
 def _exit(status: int, reason: str) -> NoReturn:
@@ -111,11 +119,10 @@ def _find(request: dict[str, Any]) -> dict[str, Any]:
         hits = match_name(names, request["name"])
     if len(hits) == 1:
         return inputs[hits[0]]
-    known = "; ".join(names[hit] for hit in hits) if hits else "; ".join(names) or "none at all"
-    _exit(
-        EXIT_ABSENT,
-        f"{len(hits)} of the inputs match: {known}" if hits else f"not among the inputs: {known}",
-    )
+    if hits:
+        known = "; ".join(names[hit] for hit in hits)
+        _exit(EXIT_ABSENT, f"{len(hits)} of the inputs match: choose one by its name: {known}")
+    _exit(EXIT_ABSENT, not_there(names))
 
 
 def _open(device: dict[str, Any], request: dict[str, Any]) -> Any:
@@ -123,9 +130,10 @@ def _open(device: dict[str, Any], request: dict[str, Any]) -> Any:
     rate_hz, channels, channel = request["rate_hz"], request["channels"], request["channel"]
     most = device["max_input_channels"]
     if channels is None:
-        channels = most if most < PLUGIN_CHANNELS else max(2, channel + 1)
-    if channel >= channels:
-        _exit(EXIT_FAULT, f"it has no channel {channel}: it has {channels}, counted from 0")
+        # where a plugin converts, whoever reads the hello finds out how many there really are
+        channels = most if most < PLUGIN_CHANNELS else min(max(2, channel + 1), PLUGIN_CHANNELS)
+    if channel >= channels and most < PLUGIN_CHANNELS:
+        _exit(EXIT_FAULT, no_channel(channel, channels))
     default_hz = round(device["default_samplerate"])
     rates_hz = [rate_hz] if rate_hz else dict.fromkeys((*RATES_HZ[:3], default_hz, *RATES_HZ))
     for rate in rates_hz:
@@ -139,9 +147,9 @@ def _open(device: dict[str, Any], request: dict[str, Any]) -> Any:
             )
         except sounddevice.PortAudioError as error:
             if error.args[1:2] != (_INVALID_RATE,):
-                _exit(EXIT_ABSENT, f"it cannot be opened: {error}")
+                _exit(EXIT_ABSENT, cannot_be_opened(_short(error), plugged="hw" in request))
     offered = f"{rate_hz} Hz, which it had before" if rate_hz else "any usual rate"
-    _exit(EXIT_FAULT, f"it cannot be opened at {offered}")
+    _exit(EXIT_FAULT, f"it cannot be opened at {offered}: unplug it and plug it in again")
 
 
 def _capture(request: dict[str, Any]) -> None:

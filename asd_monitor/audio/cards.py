@@ -105,7 +105,12 @@ class Cards:
             ways = ", ".join(stable_name(card, cards) for card in hits)
             raise NoCardError(f"{len(hits)} devices are {spec}: name one by its port: {ways}")
         there = ", ".join(stable_name(card, cards) for card in cards)
-        raise NoCardError(f"not plugged in; there are: {there or 'no sound cards'}")
+        mend = (
+            f"plug it in, or choose one that is there: {there}"
+            if there
+            else "there are no sound cards"
+        )
+        raise NoCardError(f"not plugged in: {mend}")
 
     def holder(self, number: int, pcm: int | None) -> Holder | None:
         """Return who has this input open."""

@@ -33,6 +33,10 @@ _USB_ID = re.compile(r"([0-9A-Fa-f]{4}):([0-9A-Fa-f]{4})(?::(.+))?\Z")
 _FORMS = (
     "hw:1, card-id:NAME, usb-path:1-1.4, usb-id:0d8c:0014, pulse:SOURCE, name:…, default, file:…"
 )
+_CHANNEL_MEND = (
+    "after the # stands the channel, a number from 0, such as hw:1#0; "
+    "leave the # out for the first one"
+)
 _SEE = "`asd-monitor devices` lists what there is"
 MAX_CHANNEL = 255
 
@@ -123,12 +127,16 @@ def parse_device(text: str) -> DeviceSpec:
         channel = _checked_channel(int(chosen[1]), text)
     if body == "default":
         return DeviceSpec(DeviceKind.DEFAULT, channel=channel)
+    if body.startswith("default#"):
+        raise UsageError(f"device {text!r}: {_CHANNEL_MEND}")
     word, colon, rest = body.partition(":")
     if not colon or word not in set(DeviceKind) - {DeviceKind.DEFAULT}:
         raise UsageError(f"device {text!r}: {_mend_of_word(word, has_colon=bool(colon))}; {_SEE}")
     if not rest.strip() or "\0" in rest or "\n" in rest:
         raise UsageError(f"device {text!r}: nothing usable stands after the colon; {_SEE}")
     spec = _parse_rest(DeviceKind(word), rest)
+    if spec is None and "#" in body and word != DeviceKind.FILE:
+        raise UsageError(f"device {text!r}: {_CHANNEL_MEND}")
     if spec is None:
         raise UsageError(f"device {text!r}: {_MENDS[DeviceKind(word)]}; {_SEE}")
     return replace(spec, channel=channel)

@@ -20,6 +20,7 @@ from asd_monitor.audio.capture_child import CaptureChild, ChildEndedError, Child
 from asd_monitor.audio.cards import Card, Cards
 from asd_monitor.audio.devices import DeviceKind, DeviceSpec
 from asd_monitor.audio.feed_watch import FeedWatch
+from asd_monitor.audio.reasons import no_channel, not_there
 from asd_monitor.audio.sample_clock import SampleClock
 from asd_monitor.audio.shared_sound import decode_block
 from asd_monitor.audio.sound_server import Feed, NoSoundServerError, NotAskedError, SoundServer
@@ -129,9 +130,10 @@ class Microphone:
     async def _life(self) -> AsyncGenerator[Opened | Block]:
         """One child, from its start to the error that ends it, always."""
         card = self._target.find_card()
+        channel = self._spec.channel or 0
         request = {
             **self._target.request(card),
-            "channel": self._spec.channel or 0,
+            "channel": channel,
             "rate_hz": self._rate_hz,
             "channels": self._channels,
         }
@@ -142,6 +144,8 @@ class Microphone:
         try:
             early = await self._first_frames(child)
             feed = await self._identify(child, card)
+            if channel >= child.hello.channels:
+                raise AwayError(self._spec, no_channel(channel, child.hello.channels), _FAULT)
             yield self._opened(child, card, feed)
             watch = None
             if feed:
@@ -164,7 +168,21 @@ class Microphone:
             reason = f"it gives no sound within {START_S:g} s: unplug it and plug it in again"
             raise AwayError(self._spec, reason, _FAULT) from error
         except ChildEndedError as error:
-            raise self._target.why_not(error) from error
+            raise await self._why_not(error) from error
+
+    async def _why_not(self, error: ChildEndedError) -> AwayError:
+        """Explain why the child could not open it; only a sound server knows its sources."""
+        if self._spec.kind is not DeviceKind.PULSE or not error.absent:
+            return self._target.why_not(error)
+        try:
+            names = [feed.name for feed in await self._server.sources()]
+        except NotAskedError as unasked:
+            reason = f"{unasked}: is PulseAudio or PipeWire running for this user? ({error})"
+            return AwayError(self._spec, reason)
+        if self._spec.name in names:
+            return self._target.why_not(error)
+        others = [f"pulse:{name}" for name in names if not name.endswith(".monitor")]
+        return AwayError(self._spec, not_there(others))
 
     async def _identify(self, child: CaptureChild, card: Card | None) -> Feed | None:
         """Return the sound server's source behind the child; None: no server is between."""
@@ -203,7 +221,7 @@ class Microphone:
         """Open a source as it is, for the server's own conversions change the sound."""
         if self._rate_hz is None and self._channels is None:
             if (self._spec.channel or 0) >= feed.channels:
-                reason = f"it has no channel {self._spec.channel}: it has {feed.channels}, from 0"
+                reason = no_channel(self._spec.channel or 0, feed.channels)
                 raise AwayError(self._spec, reason, _FAULT)
             self._channels = feed.channels
             if (child.hello.rate_hz, child.hello.channels) != (feed.rate_hz, feed.channels):
@@ -248,7 +266,7 @@ class Microphone:
                 reason = f"no sound for {STALL_S:g} s: if this goes on, unplug it and plug it in"
                 raise AwayError(self._spec, reason, _FAULT) from error
             except ChildEndedError as error:
-                reason = f"its stream broke off: was it unplugged? ({error})"
+                reason = f"its stream broke off: was it unplugged? plug it in again ({error})"
                 raise AwayError(self._spec, reason) from error
 
     def _placed(self, frames: list[Frame], held: deque[Frame]) -> Iterator[tuple[Block, int]]:

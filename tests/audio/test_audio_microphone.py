@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from card_tree import add_card
 
-from asd_monitor.audio.capture_child import CaptureChild
+from asd_monitor.audio.capture_child import CaptureChild, ChildEndedError
 from asd_monitor.audio.cards import Cards
 from asd_monitor.audio.devices import parse_device
 from asd_monitor.audio.microphone import Microphone
@@ -202,11 +202,53 @@ async def test_what_there_is_is_told_where_nothing_matches(virtual_sound):
         assert "mic.pump: Virtual (hw:10,0)" in outage.reason
 
 
-async def test_a_channel_that_is_not_there(virtual_sound):
+@pytest.mark.parametrize("device", ["hw:1", "pulse:fan"])
+@pytest.mark.parametrize("channel", [3, 99])
+async def test_a_channel_that_is_not_there(virtual_sound, device, channel):
     virtual_sound({"fan": 1})
-    async with ear("hw:1#3") as fan:
+    async with ear(f"{device}#{channel}") as fan:
         outage = await fan.new(is_outage(MicrophoneState.FAULT))
-        assert "no channel 3" in outage.reason
+        assert outage.reason == (
+            f"{device}#{channel}: it has no channel {channel}: it has 1 channel: "
+            "choose channel 0, or none"
+        )
+        assert not fan.blocks
+
+
+async def test_the_sources_there_are_are_told(virtual_sound):
+    virtual_sound({"fan": 1, "pump": 10})
+    async with ear("pulse:nosuch") as none:
+        outage = await none.new(is_outage(MicrophoneState.NO_DEVICE))
+        assert outage.reason == (
+            "pulse:nosuch: it is not there: plug it in, or choose one that is: "
+            "pulse:fan; pulse:pump"
+        )
+
+
+async def test_without_a_sound_server_a_source_of_it_says_so(virtual_sound, monkeypatch, tmp_path):
+    virtual_sound({"fan": 1})
+    monkeypatch.setattr(Microphone, "_first_frames", _give_up)
+    monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/nothing")
+    async with ear("pulse:fan") as fan:
+        outage = await fan.new(is_outage(MicrophoneState.NO_DEVICE))
+        assert "is PulseAudio or PipeWire running" in outage.reason
+
+
+async def _give_up(microphone: Microphone, _: CaptureChild) -> None:
+    raise await microphone._why_not(ChildEndedError("No such device", absent=True))
+
+
+async def test_a_card_that_cannot_be_opened_says_what_to_do(virtual_sound):
+    sound = virtual_sound({"fan": 1, "pump": 10})
+    sound["fan"].unplug()
+    async with ear("hw:1") as fan:
+        outage = await fan.new(is_outage(MicrophoneState.NO_DEVICE))
+        assert outage.reason.startswith(
+            "hw:1: it is there but cannot be opened: unplug it and plug it in again; "
+            "`asd-monitor devices` lists what there is ("
+        )
+        for raw in ("RawInputStream", "-9999", "ALSA error"):
+            assert raw not in outage.reason
 
 
 async def test_a_lasting_name_finds_the_card(virtual_sound, tmp_path):
