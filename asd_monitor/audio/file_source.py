@@ -11,6 +11,7 @@ from pathlib import Path
 
 from asd_monitor.audio.devices import DeviceSpec
 from asd_monitor.audio.recordings import (
+    BY_DEVICE,
     AbsentRecordingError,
     RecordingReader,
     find_recordings,
@@ -41,7 +42,9 @@ class FileSource:
         *,
         speed: float = 1.0,
         notice: Callable[[str], None] = _log.warning,
+        other: str = BY_DEVICE,
     ) -> None:
+        """``other`` tells people how to choose another channel than the first."""
         if not speed >= 0.0:
             raise UsageError(f"speed {speed}: it must be 0 (as fast as it goes) or more")
         self.lost_samples = 0
@@ -51,6 +54,7 @@ class FileSource:
         self._spec = spec
         self._speed = speed
         self._notice = notice
+        self._other = other
         self._closed = asyncio.Event()
         self._rate_hz = 0
         self._next = 0  # index of the next sample
@@ -94,7 +98,9 @@ class FileSource:
         return Outage(reason, state)
 
     async def _play(self, path: Path) -> AsyncGenerator[Event]:
-        reader = await asyncio.to_thread(RecordingReader, path, self._spec.channel)
+        reader = await asyncio.to_thread(
+            RecordingReader, path, self._spec.channel, other=self._other
+        )
         try:
             self._rate_hz = self._rate_hz or reader.rate_hz
             self._tell(reader)

@@ -25,6 +25,7 @@ _SUFFIXES = "wav wave flac ogg oga opus mp3 aif aiff aifc au snd caf w64 rf64"
 SUFFIXES = frozenset(f".{name}" for name in _SUFFIXES.split())
 """Names in a folder that are taken for recordings, in any case of letters."""
 
+BY_DEVICE, BY_OPTION = "`#1` at the end of the device", "`--channel 1`"
 READ_S = 1.0
 _LOSSY = {"MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "VORBIS", "OPUS"}
 _LOW_RATE_HZ = 16000
@@ -98,14 +99,19 @@ def _no_permission(path: Path) -> OperationError:
 class RecordingReader:
     """One open recording, read piece by piece in bounded memory; close it, or use ``with``.
 
+    ``other`` tells people how to choose another channel than the first; None: they cannot.
+
     Raises:
         UsageError: absent, empty, not a recording, or without that channel.
         OperationError: no permission.
 
     """
 
-    def __init__(self, path: Path, channel: int | None = None) -> None:
+    def __init__(
+        self, path: Path, channel: int | None = None, *, other: str | None = BY_OPTION
+    ) -> None:
         self.path = path
+        self._other = other
         self.notices: list[str] = []
         self._file = _open(path)
         self.rate_hz: int = self._file.samplerate
@@ -131,7 +137,8 @@ class RecordingReader:
                 "off, `sox --ignore-length` can mend it, else record it again"
             )
         if self.channels > 1 and not chosen:
-            self._notice(f"{self.channels} channels: channel 0 is heard; `#1` chooses another")
+            choice = f"; {self._other} chooses another" if self._other else ""
+            self._notice(f"{self.channels} channels: channel 0 is heard{choice}")
         if self._file.subtype in _LOSSY:
             self._notice(f"{self._file.format} inside: lossy compression hides faint faults")
         if self.rate_hz < _LOW_RATE_HZ:

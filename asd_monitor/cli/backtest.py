@@ -54,6 +54,7 @@ def command(
     from asd_monitor.alarm.budget import rule_for
     from asd_monitor.audio.devices import DeviceKind, DeviceSpec
     from asd_monitor.audio.file_source import FileSource
+    from asd_monitor.audio.recordings import BY_OPTION
     from asd_monitor.cli.given_recordings import look_at_all
     from asd_monitor.cli.machine_settings import settings_of, with_options
     from asd_monitor.cli.models import check_version
@@ -76,7 +77,12 @@ def command(
     for error in given.refusals:
         typer.echo(f"notice: left out: {error}", err=True)
     spec = DeviceSpec(DeviceKind.FILE, str(path.absolute()), channel=channel)
-    source = FileSource(spec, speed=0, notice=lambda text: typer.echo(f"notice: {text}", err=True))
+    source = FileSource(
+        spec,
+        speed=0,
+        notice=lambda text: typer.echo(f"notice: {text}", err=True),
+        other=BY_OPTION,
+    )
     with shown_progress() as progress:
         result = asyncio.run(
             backtest(
@@ -150,9 +156,10 @@ def _show(machine: str, settings: AlarmSettings, result: Backtest) -> None:
     elif result.alarms_per_day is not None:
         console.print(f"That is {result.alarms_per_day:.3g} alarms a day.", highlight=False)
     if result.deaf:
+        deaf = clock(result.seconds - result.evaluated_s)
         console.print(
-            f"Nobody could listen for {clock(result.seconds - result.evaluated_s)} of {clock(result.seconds)}, because the "
-            "microphone was dead (samples that do not change): no alarm there means nothing.",
+            f"Nobody could listen for {deaf} of {clock(result.seconds)}, because the microphone "
+            "was dead (samples that do not change): no alarm there means nothing.",
             highlight=False,
         )
     for begin, end in result.deaf:

@@ -171,7 +171,7 @@ def evaluate(
 
 def evaluate_machine(machine: TestedMachine) -> MachineResult:
     """Fit one id and score its test clips.  Raises as `evaluate`."""
-    normals = read_normals(machine.train)
+    normals = read_normals(machine.train, other_channel=None)
     try:
         require(normals, LEAST_TRAINING_S)
         detector = fit_detector(
@@ -179,7 +179,7 @@ def evaluate_machine(machine: TestedMachine) -> MachineResult:
         ).detector
     except (UsageError, ValueError) as error:
         raise UsageError(f"{machine.name}: {error}") from error
-    clips = [score_recording(detector, clip.path) for clip in machine.test]
+    clips = [score_recording(detector, clip.path, other_channel=None) for clip in machine.test]
     scores = {FUSED: tuple(clip.fused for clip in clips)}
     for view in clips[0].views:
         scores[view] = tuple(clip.views[view] for clip in clips)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.audio.recordings import RecordingReader
+from asd_monitor.audio.recordings import BY_OPTION, RecordingReader
 from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import UsageError
 from asd_monitor.monitor import DEAD_CHANNEL_S
@@ -46,8 +46,16 @@ class ScoredRecording:
         }
 
 
-def score_recording(detector: Detector, path: Path, channel: int | None = None) -> ScoredRecording:
+def score_recording(
+    detector: Detector,
+    path: Path,
+    channel: int | None = None,
+    *,
+    other_channel: str | None = BY_OPTION,
+) -> ScoredRecording:
     """Score a recording, in bounded memory but for the scores.
+
+    ``other_channel`` is for `RecordingReader`.
 
     Raises:
         UsageError: not a recording, or not one that this detector can hear: of a lower rate
@@ -57,7 +65,7 @@ def score_recording(detector: Detector, path: Path, channel: int | None = None) 
     """
     windows: list[WindowScore] = []
     end = 0
-    with RecordingReader(path, channel) as reader:
+    with RecordingReader(path, channel, other=other_channel) as reader:
         rate_hz = reader.rate_hz
         check_rate(detector, rate_hz, path)
         pipeline = Pipeline(detector, rate_hz)

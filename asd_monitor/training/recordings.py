@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.audio.recordings import (
+    BY_OPTION,
     AbsentRecordingError,
     RecordingReader,
     find_recordings,
@@ -123,9 +124,12 @@ def read_normals(
     window_s: float = 1.984,
     hop_s: float = 0.512,
     channel: int | None = None,
+    other_channel: str | None = BY_OPTION,
     progress: Progress = no_progress,
 ) -> Normals:
     """Read recordings of normal sound; files that cannot be read are noticed and passed over.
+
+    ``other_channel`` is for `RecordingReader`.
 
     Raises:
         UsageError: no file is a recording that can be used.
@@ -156,7 +160,13 @@ def read_normals(
 
         pieces = _Pieces(round(PIECE_S * file.rate_hz), every, round(done_s * file.rate_hz))
         stretches += _stretches_of(
-            file, front_end, pieces, channel=channel, notices=notices, tell=tell
+            file,
+            front_end,
+            pieces,
+            channel=channel,
+            other_channel=other_channel,
+            notices=notices,
+            tell=tell,
         )
         done_s += file.seconds
     return Normals(front_end, tuple(stretches), tuple(files), every, tuple(notices))
@@ -223,6 +233,7 @@ def _stretches_of(
     pieces: _Pieces,
     *,
     channel: int | None,
+    other_channel: str | None,
     notices: list[str],
     tell: Callable[[float], None],
 ) -> list[Stretch]:
@@ -239,7 +250,7 @@ def _stretches_of(
             stretches.append(Stretch(file, placed, (end - begin) / file.rate_hz))
             kept.clear()
 
-    with RecordingReader(file.path, channel) as reader:
+    with RecordingReader(file.path, channel, other=other_channel) as reader:
         for block in cutter.cut(pieces.of(reader.blocks())):
             if block.start != end:
                 finish()

@@ -203,6 +203,17 @@ def test_unusual_recordings_work_with_one_notice_where_hearing_suffers(
     assert json.loads(scored.out)["score"] < 2
 
 
+def test_how_another_channel_is_chosen(
+    command_line: CommandLine, trained: Path, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "a.wav", np.stack([machine_sound(62.0)] * 2, 1))
+    told = "2 channels: channel 0 is heard; `--channel 1` chooses another"
+    for command in (("score", path), ("backtest", path), ("train", "--check", "-n", path)):
+        called = command_line(*command, "-m", "fan01", "--models", trained)
+        assert called.err.count(told) == 1, command
+        assert told not in command_line(*command, "-m", "fan01", "--channel", "1").err
+
+
 def test_a_bad_file_among_good_ones_is_named_and_the_others_go_on(
     command_line: CommandLine, normal: Path, tmp_path: Path
 ) -> None:
