@@ -311,21 +311,24 @@ class Listener:
             self._report.tell_score(score, every_samples=every_samples)
         self._report.tell_state(self._condition(reading.state), hearing.time_of(reading.sample))
 
-    def _tell_events(self, events: Iterable[Event], *, quiet: bool = False) -> None:
+    def _tell_events(self, events: Iterable[Event]) -> None:
         for event in events:
-            facts = {"why": event.why, "who": event.who, "alarm": event.alarm_id}
-            rises = (
-                event.kind is TransitionKind.ALARM and event.after == AlarmCondition.UNACKNOWLEDGED
-            )
-            level = logging.DEBUG if quiet else logging.WARNING if rises else logging.INFO
-            self._log.log(
-                level,
-                f"{event.kind}: {event.before} → {event.after}",
-                **{key: value for key, value in facts.items() if value is not None},
-            )
-            if event.alarm is not None:
-                self._report.tell_alarm(event.alarm)
-            self._report.tell_event(event)
+            self._log_event(event)
+            self._tell_event(event)
+
+    def _log_event(self, event: Event) -> None:
+        facts = {"why": event.why, "who": event.who, "alarm": event.alarm_id}
+        rises = event.kind is TransitionKind.ALARM and event.after == AlarmCondition.UNACKNOWLEDGED
+        self._log.log(
+            logging.WARNING if rises else logging.INFO,
+            f"{event.kind}: {event.before} → {event.after}",
+            **{key: value for key, value in facts.items() if value is not None},
+        )
+
+    def _tell_event(self, event: Event) -> None:
+        if event.alarm is not None:
+            self._report.tell_alarm(event.alarm)
+        self._report.tell_event(event)
 
     def _tell_state(self) -> bool:
         """Publish the state if it has changed; what the monitor cannot see becomes an event."""
@@ -350,7 +353,9 @@ class Listener:
     async def _write_notes(self) -> None:
         while self._notes:
             event = await self._work(self._judge.note, *self._notes.popleft())
-            self._tell_events([event], quiet=bool({event.before, event.after} & _DEAF))
+            if not {event.before, event.after} & _DEAF:  # which the hearing has logged
+                self._log_event(event)
+            self._tell_event(event)
 
     def _condition(self, state: MachineState) -> Condition:
         judge, learner = self._judge, self._learner

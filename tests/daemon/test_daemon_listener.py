@@ -212,6 +212,22 @@ async def test_an_outage_is_told_and_alarms_neither_rise_nor_clear(make):
     await until(lambda: [c for c in machine.session.changes("fan") if "no_device" in c] == seen)
 
 
+async def test_a_fault_of_the_microphone_is_logged_once(make):
+    machine = make()
+    with structlog.testing.capture_logs() as logs:
+        machine.start()
+        machine.source.open().hear(3)
+        await machine.until_state("normal")
+        for fault in ("unplugged", "held by arecord"):
+            machine.source.lose(fault)
+            await until(lambda fault=fault: machine.told["reason"] == fault)
+            machine.source.open().hear(3)
+            await machine.until_state("normal")
+        await until(lambda: len(machine.session.changes("fan")) == 4)
+    for fault in ("unplugged", "held by arecord"):
+        assert len([entry for entry in logs if fault in entry.values()]) == 1
+
+
 async def test_what_was_heard_before_an_outage_does_not_count_after_it(make):
     machine = make()
     machine.start()
