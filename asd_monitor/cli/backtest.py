@@ -126,12 +126,12 @@ def _as_json(machine: str, settings: AlarmSettings, result: Backtest) -> dict[st
 
 
 def _show(machine: str, settings: AlarmSettings, result: Backtest) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from asd_monitor.cli.results import result_console
     from asd_monitor.training.wording import clock, count
 
-    console = Console()
+    console = result_console()
     number = len(result.alarms)
     told = count(number, "alarm") if number else "no alarm"
     judged = f"{clock(result.evaluated_s)} judged of " if result.deaf else ""

@@ -15,8 +15,6 @@ from asd_monitor.errors import OperationError
 if TYPE_CHECKING:
     from asd_monitor.audio.listing import Input, Listing
 
-_WIDE = 1000
-
 
 def command(*, as_json: AsJson = False) -> None:
     """List the inputs of this computer, each with a device string that lasts."""
@@ -47,9 +45,10 @@ async def _list() -> Listing:
 
 
 def _print_table(inputs: tuple[Input, ...]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from asd_monitor.cli.results import result_console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("device", no_wrap=True)
@@ -64,7 +63,4 @@ def _print_table(inputs: tuple[Input, ...]) -> None:
             Text(" ".join(map(str, each.rates_hz)) or "?"),
             Text(str(each.holder) if each.holder else ""),
         )
-    console = Console()
-    if not console.is_terminal:
-        console.width = _WIDE  # whoever reads a pipe wants whole names
-    console.print(table)
+    result_console().print(table)

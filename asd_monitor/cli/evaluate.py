@@ -74,12 +74,12 @@ def command(
 
 
 def _show(results: Results) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from asd_monitor.cli.results import result_console
     from asd_monitor.evaluation.evaluate import FUSED
 
-    console = Console()
+    console = result_console()
     table = Table("machine", title="AUC and partial AUC of the fused score")
     for name in ("AUC", "pAUC", "trained on"):
         table.add_column(name, justify="right")

@@ -125,9 +125,9 @@ def _print_csv(rows: Iterable[Row]) -> None:
 def _print_table(rows: list[Row], per: Per) -> None:
     if not rows:
         return
-    from rich.console import Console
     from rich.table import Table
 
+    from asd_monitor.cli.results import result_console
     from asd_monitor.training.wording import clock
 
     if per is Per.FILE:
@@ -154,7 +154,7 @@ def _print_table(rows: list[Row], per: Per) -> None:
                 f"{row['rms_dbfs']:.1f}" + (" off" if row["idle"] else ""),
                 _most(row["views"]),
             )
-    Console().print(table)
+    result_console().print(table)
 
 
 def _right(name: str) -> Any:

@@ -301,6 +301,24 @@ def test_score_names_what_it_cannot_score_and_goes_on(
     assert "8000 Hz, while the model listens" in called.verdict
 
 
+def test_what_is_piped_is_not_folded(
+    command_line: CommandLine,
+    trained: Path,
+    fault: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    folder = tmp_path / ("a-long-name-" * 8)
+    folder.mkdir()
+    path = fault.rename(folder / fault.name)
+    arguments = (path, "-m", "fan01", "--models", trained)
+    called = command_line("score", *arguments, "--per", "file")
+    assert any(str(path) in line and "0:45.0" in line for line in called.out.splitlines())
+    [first, *_] = command_line("backtest", *arguments).out.splitlines()
+    assert "; highest alarm score" in first
+
+
 def test_one_shape_at_a_time(command_line: CommandLine, fault: Path) -> None:
     called = command_line("score", fault, "-m", "fan01", "--csv", "--json")
     assert (called.code, "choose one" in called.verdict) == (2, True)
@@ -466,8 +484,16 @@ def test_versions_are_listed_shown_promoted_and_rolled_back(
     assert "0.flac" in shown
     assert "fan01" in command_line("models", "list", *models).out
     (trained / "fan01/v2/views.npz").unlink()
-    rows = json.loads(command_line("models", "list", *models, "--json").out)
+    called = command_line("models", "list", *models, "--json")
+    assert called.code == 1
+    rows = json.loads(called.out)
     assert "views.npz is missing" in rows[1]["problem"]
+    called = command_line("models", "list", *models)
+    assert called.code == 1
+    assert "damaged" in called.out
+    assert "missing" not in called.out
+    assert "fan01 v2: " in called.verdict
+    assert "views.npz is missing" in called.verdict
     called = command_line("models", "promote", "-m", "fan01", "--version", "v2", *models)
     assert called.code == 1
 
