@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,7 +30,7 @@ def list_versions(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List the versions; each is checked."""
+    """List the versions; each is checked, and the exit code is 1 when one is damaged."""
     from asd_monitor.config.quantities import check_id
     from asd_monitor.training.catalogue import entries
 
@@ -41,14 +41,22 @@ def list_versions(
     found = [entry.to_json() for entry in entries(models, machine)] if begun else []
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
-        return
-    if not found:
+    elif found:
+        _show_versions(found)
+    damaged = [row for row in found if row["problem"] is not None]
+    for row in damaged:
+        typer.echo(f"asd-monitor: {row['machine']} {row['version']}: {row['problem']}", err=True)
+    if damaged:
+        raise typer.Exit(1)
+    if not found and not as_json:
         of = f"of {machine} " if machine else ""
         typer.echo(f"No model {of}in {models}: `asd-monitor train` makes one.", err=True)
-        return
-    from rich.console import Console
+
+
+def _show_versions(found: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
+    from asd_monitor.cli.results import result_console
     from asd_monitor.training.wording import count
 
     table = Table("machine", "version", "in use", "trained (UTC)", "learned", "state")
@@ -61,9 +69,9 @@ def list_versions(
             "?"
             if row["seconds"] is None
             else f"{row['seconds']:.0f} s, {count(row['files'], 'file')}",
-            "ok" if row["problem"] is None else row["problem"],
+            "ok" if row["problem"] is None else "damaged",
         )
-    Console().print(table)
+    result_console().print(table)
 
 
 @app.command()
