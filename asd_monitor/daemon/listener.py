@@ -288,8 +288,8 @@ class Listener:
 
     def _tell(self, verdict: Verdict) -> None:
         reading, hearing = verdict.reading, self._hearing
-        self._tell_events(verdict.events)
         window = reading.window
+        self._tell_events(verdict.events, score=reading.alarm_score if window else None)
         if window is not None:
             score = Score(
                 machine=self.machine,
@@ -311,10 +311,10 @@ class Listener:
             self._report.tell_score(score, every_samples=every_samples)
         self._report.tell_state(self._condition(reading.state), hearing.time_of(reading.sample))
 
-    def _tell_events(self, events: Iterable[Event]) -> None:
+    def _tell_events(self, events: Iterable[Event], *, score: float | None = None) -> None:
         for event in events:
             self._log_event(event)
-            self._tell_event(event)
+            self._tell_event(event, score=score)
 
     def _log_event(self, event: Event) -> None:
         facts = {"why": event.why, "who": event.who, "alarm": event.alarm_id}
@@ -325,10 +325,10 @@ class Listener:
             **{key: value for key, value in facts.items() if value is not None},
         )
 
-    def _tell_event(self, event: Event) -> None:
+    def _tell_event(self, event: Event, *, score: float | None = None) -> None:
         if event.alarm is not None:
             self._report.tell_alarm(event.alarm)
-        self._report.tell_event(event)
+        self._report.tell_event(event, score=score)
 
     def _tell_state(self) -> bool:
         """Publish the state if it has changed; what the monitor cannot see becomes an event."""

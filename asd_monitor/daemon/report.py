@@ -59,12 +59,14 @@ class MachineReport:
         if self._since is None or condition.state != before.state:
             self._since = now
         self.condition = condition
+        self._forget_old_score()
         if changed:
             self.repeat_state(now)
         return changed
 
     def repeat_state(self, now: datetime) -> None:
         """Publish the state as it is."""
+        self._forget_old_score()
         state = messages.State(
             machine=self.machine,
             time=now,
@@ -78,6 +80,10 @@ class MachineReport:
             reason=self.condition.reason,
         )
         self._send(self._topics.state(self.machine), state, qos=1, retain=True)
+
+    def _forget_old_score(self) -> None:
+        if not messages.is_evaluated(self.condition.state, self.condition.microphone):
+            self._newest_score = None
 
     def next_seq(self) -> int:
         """Count one more window."""
@@ -128,8 +134,8 @@ class MachineReport:
             )
         self._send(self._topics.alarm(self.machine), message, qos=1, retain=True)
 
-    def tell_event(self, event: JournalEvent) -> None:
-        """Publish a transition."""
+    def tell_event(self, event: JournalEvent, *, score: float | None = None) -> None:
+        """Publish a transition; `score` is the alarm score that brought it, where one did."""
         message = messages.Event(
             machine=self.machine,
             id=event.id,
@@ -140,6 +146,7 @@ class MachineReport:
             who=event.who,
             why=event.why,
             historical=False,
+            score=score,
         )
         self._send(self._topics.event(self.machine), message, qos=1, retain=False)
 

@@ -156,7 +156,13 @@ async def test_a_fault_raises_an_alarm_that_stays_until_somebody_has_seen_it(mak
         ("acknowledged", "normal"),
     ]
     assert ("alarm", "normal") in machine.session.changes("fan")
-    event = next(m for m in machine.session.all("fan/event") if m["to"] == "acknowledged")
+    events = machine.session.all("fan/event")
+    scored = {(m["from"], m["to"]): m["score"] for m in events}
+    assert scored["normal", "unacknowledged"] >= 5.0  # the threshold
+    assert scored["normal", "alarm"] >= 5.0
+    assert scored["unacknowledged", "latched"] < 5.0
+    assert scored["latched", "acknowledged"] is None  # no score brought it
+    event = next(m for m in events if m["to"] == "acknowledged")
     assert (event["who"], event["why"], event["alarm_id"]) == ("ann", "bearing", alarm["id"])
 
 

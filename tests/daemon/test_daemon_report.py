@@ -62,6 +62,22 @@ def window(sample: int, score: float) -> Score:
     )
 
 
+def test_nobody_who_does_not_listen_has_a_score():
+    report, session = make()
+    report.tell_state(NORMAL, T0)
+    report.tell_score(window(0, 3.0), every_samples=0)
+    report.repeat_state(T0)
+    report.tell_state(DEAF, T0)
+    report.repeat_state(T0)
+    report.tell_score(window(10, 4.0), every_samples=0)  # of sound from before
+    report.tell_state(DEAF, T0)
+    report.tell_state(NORMAL, T0)  # and what was before counts no more
+    report.tell_score(window(20, 5.0), every_samples=0)
+    report.repeat_state(T0)
+    told = [message["score"] for message in session.all("fan/state")]
+    assert told == [None, 3.0, None, None, None, 5.0]
+
+
 @given(
     scores=st.lists(st.floats(0, 12), min_size=1, max_size=60),
     every=st.integers(0, 50),
