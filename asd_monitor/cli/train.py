@@ -87,12 +87,14 @@ def _tell_notices(normals: Normals) -> None:
 
 
 def _show_check(normals: Normals, *, sufficient: bool, as_json: bool) -> None:
+    from asd_monitor.training.recordings import LEAST_S
     from asd_monitor.training.wording import count
 
     if as_json:
         told = {
             "sufficient": sufficient,
             "usable_s": round(normals.usable_s, 3),
+            "needed_s": LEAST_S,
             "files": len(normals.files),
             "notices": list(normals.notices),
         }

@@ -84,7 +84,8 @@ def test_check_only_tells(command_line: CommandLine, normal: Path, tmp_path: Pat
     assert json.loads(called.out)["sufficient"] is True
     called = command_line(*arguments, normal / "0.flac")
     assert called.code == 2
-    assert json.loads(called.out)["sufficient"] is False
+    told = json.loads(called.out)
+    assert (told["sufficient"], told["usable_s"], told["needed_s"]) == (False, 35.0, 60.0)
     assert "record 25 s more" in called.verdict
     assert not (tmp_path / "m").exists()
 
