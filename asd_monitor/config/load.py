@@ -140,7 +140,7 @@ def _content(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        told = "no such file: name an existing one with --config"
+        told = "no such file: correct the path"
     except IsADirectoryError:
         told = "this is a folder: name the file in it"
     except PermissionError:

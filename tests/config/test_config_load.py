@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from command_line import without_privileges
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -88,6 +89,33 @@ def test_a_machine_changes_one_key_and_keeps_the_others_of_the_defaults(file: Pa
     assert (second.alarm.on_delay_s, second.alarm.latch) == (5, False)
     assert first.learn is not None
     assert first.learn.seconds == 1800
+
+
+def test_files_that_are_not_there_are_noticed(file: Path) -> None:
+    (file.parent / "ca.pem").touch()
+    text = (
+        "version: 1\nmqtt:\n  username: u\n  port: 8883\n  password_file: absent.txt\n"
+        "  tls:\n    ca: ca.pem\n    cert: .\n    key: none/key.pem\n"
+        "machines: {fan01: {device: 'hw:1'}}\n"
+    )
+    password, cert, key = notices(file, text)
+    folder = file.parent
+    assert password.startswith(f"5:3: mqtt.password_file: {folder}/absent.txt: No such file")
+    assert cert.startswith(f"8:5: mqtt.tls.cert: {folder}: Is a directory")
+    assert key.startswith(f"9:5: mqtt.tls.key: {folder}/none/key.pem: No such file")
+
+
+def test_a_password_that_may_not_be_read_is_noticed(open_folder: Path) -> None:
+    secret = open_folder / "password"
+    secret.touch(mode=0o600)
+    text = "version: 1\nmqtt: {username: u, password_file: password}\n"
+    text += "machines: {fan01: {device: 'hw:1'}}\n"
+    assert notices(open_folder / "edge.yaml", text) == []
+    with without_privileges():
+        file = read_config(open_folder / "edge.yaml", parse_device, {}, host="edge-07")
+    [notice] = file.notices
+    assert "mqtt.password_file" in notice
+    assert "Permission denied" in notice
 
 
 def test_sections_with_everything_commented_out_are_as_if_left_out(file: Path) -> None:
@@ -241,7 +269,7 @@ def test_ids_are_text_whatever_yaml_takes_them_for(file: Path, key: str) -> None
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none.yaml: no such file: name an existing one"):
+    with pytest.raises(ConfigError, match=r"none.yaml: no such file: correct the path"):
         load_config(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="this is a folder: name the file in it"):
         load_config(tmp_path)
