@@ -110,7 +110,7 @@ class Screen:
         line = Text(no_wrap=True)
         line.append(f" {state.upper()} ", f"reverse {COLOURS.get(newest.state, 'white')}")
         line.append(f"  alarm score {newest.alarm_score or 0.0:4.1f}", "bold")
-        line.append(f" of {newest.thresholds.alarm:.1f}")
+        line.append(f" (alarm from {newest.thresholds.alarm:.1f})")
         name, hears = loudest(newest, self._hears)
         if newest.state in {MachineState.WARNING, MachineState.ALARM} and name:
             line.append(f"   {name}: {hears}", "italic")
@@ -130,7 +130,8 @@ def plain_line(story: Story) -> str:
     newest = story.scores[-1]
     return (
         f"{_clock(story.at_s)}  {newest.state:<8} score {newest.score or 0.0:4.1f}  "
-        f"alarm score {newest.alarm_score or 0.0:4.1f} of {newest.thresholds.alarm:.1f}  "
+        f"alarm score {newest.alarm_score or 0.0:4.1f} "
+        f"(alarm from {newest.thresholds.alarm:.1f})  "
         f"fault {100 * severity_at(story.at_s):3.0f} %"
     )
 

@@ -43,7 +43,7 @@ def test_it_shows_state_score_thresholds_fault_and_what_differs() -> None:
     text = "\n".join(printed(screen(), story, 80))
     for shown in (
         " ALARM ",
-        "3.5 of 3.0",
+        "3.5 (alarm from 3.0)",
         "alarm 3.0",
         "warning 2.0",
         "fault 100 %",
@@ -51,7 +51,7 @@ def test_it_shows_state_score_thresholds_fault_and_what_differs() -> None:
     ):
         assert shown in text
     assert "rhythm: another beat" in text
-    assert "score  3.5  alarm score  3.5 of 3.0  fault 100 %" in plain_line(story)
+    assert "score  3.5  alarm score  3.5 (alarm from 3.0)  fault 100 %" in plain_line(story)
 
 
 def test_a_tone_is_bright_in_its_band_only() -> None:
