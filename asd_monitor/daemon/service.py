@@ -2,6 +2,7 @@
 
     listen <machine>   one per machine: see `asd_monitor.daemon.listener`
     heartbeat          every minute: states again, the status of the box
+    broker             the status of the box, whenever the broker is back
     journal            every second: acknowledgements that `alarms ack` signed
     watchdog           feeds systemd while all machines are looked after
     signals            SIGTERM and SIGINT stop, SIGHUP reloads
@@ -93,7 +94,9 @@ class Service:
             undo.callback(self._lock.release)
             self._journal = _open_journal(setting.state)
             undo.callback(self._journal.close)
-            self._session = session or Session(mqtt_settings(config, setting.environment))
+            self._session = session or Session(
+                mqtt_settings(config, setting.environment), on_connect=self.note_connection
+            )
             undo.pop_all()
         self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journals: dict[str, MachineJournal] = {}
@@ -102,6 +105,8 @@ class Service:
         self._sharing = SoundSharing(setting.state)
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._ended = asyncio.Event()
         self._begun_s = time.monotonic()
         self._broker_waited = False
@@ -110,6 +115,12 @@ class Service:
     def stop(self) -> None:
         """Ask for a clean stop."""
         self._stop.set()
+
+    def note_connection(self) -> None:
+        """Ask for a new status of the box, since the broker has us (again); from any thread."""
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop closed, and said what there was
+                self._loop.call_soon_threadsafe(self._connected.set)
 
     def interrupt(self) -> None:
         """Ask for a clean stop, as Ctrl-C does."""
@@ -122,7 +133,7 @@ class Service:
 
     async def run(self) -> None:
         """Run.  Raises UsageError when no recording could be heard."""
-        loop = asyncio.get_running_loop()
+        self._loop = loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
         loop.add_signal_handler(signal.SIGHUP, self.request_reload)
@@ -139,6 +150,7 @@ class Service:
                     tasks.create_task(self._watch(), name="watchdog"),
                     tasks.create_task(self._tell_ready(), name="ready"),
                     tasks.create_task(self._watch_reload(), name="reload"),
+                    tasks.create_task(self._watch_broker(), name="broker"),
                 ]
                 await self._wait_for_end()
                 self._manager.stopping()
@@ -232,6 +244,13 @@ class Service:
             await asyncio.sleep(0.01)
 
     # side by side with the listeners
+
+    async def _watch_broker(self) -> None:
+        """Tell how the box does now; what the broker got on connecting was from before."""
+        while True:
+            await self._connected.wait()
+            self._connected.clear()
+            self._tell_status()
 
     async def _tell_ready(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -18,7 +18,7 @@ from daemon_fakes import MemorySession, ScriptedSource, StubBundle, StubModels, 
 from asd_monitor.audio.devices import DeviceSpec
 from asd_monitor.config.settings import Config
 from asd_monitor.daemon import judge as judge_module
-from asd_monitor.daemon import supervision
+from asd_monitor.daemon import service, supervision
 from asd_monitor.daemon.service import Service, Setting, _open_journal
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.journal.store import Journal
@@ -143,6 +143,30 @@ async def test_every_task_has_a_name(daemon):
     daemon.service.stop()
     await daemon.finish()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_each_connection_to_the_broker_gets_a_new_status(daemon, monkeypatch):
+    connected = []
+    session, daemon.session = daemon.session, None
+
+    def connect(_settings: object, *, on_connect) -> MemorySession:
+        connected.append(on_connect)
+        return session
+
+    monkeypatch.setattr(service, "Session", connect)
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    daemon.session = session
+    await daemon.until_state("fan", "normal")
+    await until(lambda: session.all("box/testbox/status"))
+    for _ in range(2):
+        before = session.all("box/testbox/status")
+        await asyncio.to_thread(connected[0])  # the session's thread calls it
+        await until(lambda before=before: len(session.all("box/testbox/status")) > len(before))
+        assert session.all("box/testbox/status")[-1]["uptime_s"] >= before[-1]["uptime_s"]
+        assert session.all("box/testbox/status")[-1]["time"] > before[-1]["time"]
+    daemon.service.stop()
+    await daemon.finish()
+    await asyncio.to_thread(connected[0])  # too late, and no harm
 
 
 async def test_a_defect_in_one_machine_does_not_disturb_the_other(daemon):
