@@ -114,6 +114,15 @@ def test_an_unfinished_header_is_explained(good: Path):
         read_recording(good)
 
 
+def test_one_sample_that_is_no_number_is_told_as_one(tmp_path):
+    sound = noise()
+    sound[10] = np.nan
+    soundfile.write(tmp_path / "a.wav", sound, RATE, subtype="FLOAT")
+    with RecordingReader(tmp_path / "a.wav") as reader:
+        list(reader.blocks())
+        assert "a.wav: 1 sample is no number" in reader.notices[0]
+
+
 def test_what_is_no_number_is_a_gap_in_the_stream_and_refused_in_one_piece(tmp_path):
     sound = noise()
     sound[0] = np.nan
