@@ -32,7 +32,7 @@ OneMachine = Annotated[
 AlarmId = Annotated[str, typer.Argument(metavar="ID", help="The alarm's id.")]
 
 
-@app.command("list")
+@app.command("list", short_help="Print the alarms that need somebody, the newest first.")
 def list_alarms(
     state: StateDir,
     machine: OneMachine = None,
@@ -108,7 +108,7 @@ def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
         typer.echo(textwrap.indent(line, "  "))
 
 
-@app.command()
+@app.command(short_help="Acknowledge an alarm, or all of a machine.")
 def ack(
     state: StateDir,
     alarm: Annotated[

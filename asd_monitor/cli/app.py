@@ -54,14 +54,28 @@ def _main(
     pass
 
 
-app.command("demo")(demo.command)
-app.command("train", cls=ManyValues)(train.command)
-app.command("run")(run.command)
-app.command("score")(score.command)
-app.command("backtest")(backtest.command)
-app.command("evaluate")(evaluate.command)
-app.command("devices")(devices.command)
-app.command("record")(record.command)
+app.command("demo", short_help="Show all of it on this computer alone, in about a minute.")(
+    demo.command
+)
+app.command(
+    "train",
+    cls=ManyValues,
+    short_help="Learn a machine's normal sound: a new version of its model.",
+)(train.command)
+app.command("run", short_help="Listen to machines, day and night: the daemon.")(run.command)
+app.command("score", short_help="Score recordings, a line a window or a file.")(score.command)
+app.command("backtest", short_help="Tell the alarms that recordings would have raised.")(
+    backtest.command
+)
+app.command("evaluate", short_help="Train and test on a data set in the layout of DCASE.")(
+    evaluate.command
+)
+app.command("devices", short_help="List the microphones, each with a name that lasts.")(
+    devices.command
+)
+app.command("record", short_help="Record a machine's normal sound, with a level meter.")(
+    record.command
+)
 app.add_typer(models.app, name="models")
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(config.app, name="config")

@@ -23,7 +23,7 @@ app = typer.Typer(
 File = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration (YAML).")]
 
 
-@app.command()
+@app.command(short_help="Tell every error in the file, and what is to be noticed.")
 def check(file: File, *, as_json: AsJson = False) -> None:
     """Tell every error in the file, and what in it does not do what one may expect."""
     from asd_monitor.config.load import ConfigError
@@ -57,7 +57,7 @@ def show(file: File, *, as_json: AsJson = False) -> None:
     typer.echo(text)
 
 
-@app.command()
+@app.command(short_help="Print the JSON Schema of the file, for editors.")
 def schema() -> None:
     """Print the JSON Schema of the file, for editors that check while you type."""
     from asd_monitor.config.settings import file_schema

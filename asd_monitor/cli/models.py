@@ -21,7 +21,7 @@ Version = Annotated[
 ]
 
 
-@app.command("list")
+@app.command("list", short_help="List the versions and check each.")
 def list_versions(
     models: ModelsDir,
     machine: Annotated[
@@ -30,7 +30,7 @@ def list_versions(
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List the versions; each is checked, and the exit code is 1 when one is damaged."""
+    """List the versions and check each; the exit code is 1 when one is damaged."""
     from asd_monitor.config.quantities import check_id
     from asd_monitor.training.catalogue import entries
 
@@ -146,7 +146,7 @@ def rollback(machine: Machine, models: ModelsDir) -> None:
     typer.echo(f"{machine} uses {bundle.version}; a running daemon takes it up at SIGHUP.")
 
 
-@app.command()
+@app.command(short_help="Copy a version into another models folder, in use there.")
 def export(
     folder: Annotated[Path, typer.Argument(help="Another models folder.", show_default=False)],
     machine: Machine,

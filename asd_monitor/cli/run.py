@@ -92,6 +92,7 @@ def _one_machine(
 
 
 def _broker(text: str | None) -> Mqtt:
+    from asd_monitor.config.quantities import check_host
     from asd_monitor.config.settings import Mqtt
 
     if text is None:
@@ -104,6 +105,10 @@ def _broker(text: str | None) -> Mqtt:
         host, _, port = text.partition(":")
     if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
         raise UsageError(f"--broker {text}: write HOST or HOST:PORT, such as plant-broker:1883")
+    try:
+        check_host(host)
+    except UsageError as error:
+        raise UsageError(f"--broker {text}: {error}") from error
     return Mqtt(host=host, port=int(port))
 
 
