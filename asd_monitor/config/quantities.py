@@ -5,6 +5,7 @@ Every parser raises `UsageError` with what is wrong and the mend; none guesses.
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import re
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ _NUMBER = r"(\d{1,15}(?:\.\d{1,15})?)"
 _BUDGET = re.compile(rf"{_NUMBER} +(?:per|/) +(?:(\d{{1,4}}) +)?([a-z]+?)s?")
 _DURATION = re.compile(rf"{_NUMBER} *([a-z]+)")
 _SIZE_TEXT = re.compile(rf"{_NUMBER} *([A-Za-z]*)")
+
+_HOST_LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")  # letters of all scripts: IDNA writes them
+_LONGEST_HOST = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +113,20 @@ def format_size(size: int) -> str:
         if size and size % _SIZE[unit] == 0:
             return f"{size // _SIZE[unit]} {unit}"
     return f"{size} B"
+
+
+def check_host(text: str) -> str:
+    """Return ``text`` if it can be the name or address of a computer; raises UsageError."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        labels = text.removesuffix(".").split(".")
+        if len(text) > _LONGEST_HOST or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+            raise UsageError(
+                f"{_quote(text)} cannot be the name of a computer: write a host name or an address, "
+                "such as plant-broker or 10.0.0.5, without spaces, '/' or 'mqtt://'"
+            ) from None
+    return text
 
 
 def check_id(text: str) -> str:

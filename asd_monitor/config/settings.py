@@ -28,6 +28,7 @@ from asd_monitor.config.quantities import (
     ID_PATTERN,
     Budget,
     Duration,
+    check_host,
     check_id,
     format_size,
     parse_budget,
@@ -151,6 +152,11 @@ class Mqtt(Section):
         None, examples=[{}], description="`{}` for TLS with the system's certificates."
     )
     commands: bool = Field(default=False, description="Obey commands sent over MQTT.")
+
+    @field_validator("host")
+    @classmethod
+    def _host_can_be(cls, host: str) -> str:
+        return _told(check_host)(host)
 
     @field_validator("password_file")
     @classmethod

@@ -227,6 +227,8 @@ def test_aliases_that_multiply_are_refused(file: Path) -> None:
         ("mqtt: {port: '1883'}", "'1883' is not a whole number"),
         ("mqtt: {port: 1883.5}", "1883.5 is not a whole number"),
         ("mqtt: {host: ''}", "this is empty: write something, such as `host: localhost`"),
+        ("mqtt: {host: local host}", "'local host' cannot be the name of a computer: write"),
+        ("mqtt: {host: 'mqtt://plant'}", "'mqtt://plant' cannot be the name of a computer"),
         ("mqtt: {prefix: a/#}", "'a/#' cannot be a topic prefix: use words"),
         ("mqtt: {prefix: /a}", "cannot be a topic prefix"),
         ("mqtt: {prefix: a//b}", "cannot be a topic prefix"),
