@@ -11,7 +11,7 @@ from asd_monitor import __version__
 from asd_monitor.cli.app import app
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")
+DOCUMENTS = ("README.md", "deploy/README.md", "ARCHITECTURE.md", "CHANGELOG.md")
 PROGRAM = typer.main.get_command(app)
 
 
@@ -94,3 +94,13 @@ def test_the_changelog_knows_this_version() -> None:
     assert re.search(
         rf"^## \[{re.escape(__version__)}\]", (ROOT / "CHANGELOG.md").read_text(), re.M
     )
+
+
+def test_the_service_is_installed_from_the_clone() -> None:
+    text = (ROOT / "deploy/README.md").read_text()
+    assert "pip install -c constraints.txt ." in text
+    for name in re.findall(r"(?:cp|-c) (\S+)", text):
+        assert (ROOT / name).exists(), name
+    [target] = re.findall(r"ln -s (\S+) /usr/local/bin/", text)
+    unit = (ROOT / "deploy/asd-monitor@.service").read_text()
+    assert f"ExecStart={target} run" in unit
