@@ -123,7 +123,7 @@ def check_host(text: str) -> str:
         labels = text.removesuffix(".").split(".")
         if len(text) > _LONGEST_HOST or not all(_HOST_LABEL.fullmatch(label) for label in labels):
             raise UsageError(
-                f"{_quote(text)} cannot be the name of a computer: write a host name or an address, "
+                f"{_quote(text)} cannot be the name of a computer: write a host name or address, "
                 "such as plant-broker or 10.0.0.5, without spaces, '/' or 'mqtt://'"
             ) from None
     return text
