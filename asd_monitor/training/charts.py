@@ -131,7 +131,8 @@ def timeline(
         ]
     body.append(plot.x_axis(_time_ticks(seconds), lambda s: clock(s)[:-2], "time"))
     body.append(plot.y_axis(_ticks(low, high), lambda v: f"{v:g}", unit))
-    body += [plot.horizontal(line) for line in lines if low <= line.at <= high]
+    shown = [line for line in lines if low <= line.at <= high]
+    body += [plot.horizontal(line) for line in shown]
     for curve in curves:
         body += [_polyline(points, curve.style) for points in _pieces(plot, curve)]
     for at, value, what in marks:
@@ -139,6 +140,7 @@ def timeline(
             f'<circle class="mark" cx="{plot.x(at):.1f}" cy="{plot.y(min(value, high)):.1f}" '
             f'r="4"><title>{escape(what)}</title></circle>'
         )
+    body += [plot.name_of(line) for line in shown]  # last: a curve may not strike them out
     return plot.svg(body, unit)
 
 
@@ -241,8 +243,13 @@ class _Plot:
         y = self.y(line.at)
         return (
             f'<line class="{line.style}" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" '
-            f'y2="{y:.1f}"/><text class="name {line.style}" x="{WIDTH - RIGHT - 4}" '
-            f'y="{y - 5:.1f}" text-anchor="end">{escape(line.name)}</text>'
+            f'y2="{y:.1f}"/>'
+        )
+
+    def name_of(self, line: Line) -> str:
+        return (
+            f'<text class="name {line.style}" x="{WIDTH - RIGHT - 4}" '
+            f'y="{self.y(line.at) - 5:.1f}" text-anchor="end">{escape(line.name)}</text>'
         )
 
     def svg(self, body: Iterable[str], label: str) -> str:
