@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from asd_monitor import __version__
 from asd_monitor.training.page import figures, meter, page, paragraph, section, table
+from asd_monitor.training.wording import count
 
 if TYPE_CHECKING:
     from asd_monitor.evaluation.evaluate import MachineResult, Results
@@ -25,8 +26,8 @@ def report_html(results: Results) -> str:
                 (f"{mean.auc:.3f}", "mean AUC: over ids, then over types", ""),
                 (f"{mean.pauc:.3f}", "mean partial AUC (false positives up to 0.1)", ""),
                 (
-                    f"{len(results.machines)} machines",
-                    f"of {len(results.types)} types, {clips} test clips",
+                    count(len(results.machines), "machine"),
+                    f"of {count(len(results.types), 'type')}, {count(clips, 'test clip')}",
                     "",
                 ),
             ]

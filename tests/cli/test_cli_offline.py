@@ -576,6 +576,9 @@ def test_evaluate_writes_its_results(command_line: CommandLine, tmp_path: Path) 
     called = command_line(*arguments)
     assert called.code == 0, called.err
     assert "fan id_00" in called.out
+    report = (tmp_path / "o/report.html").read_text()
+    assert "1 machine<" in report
+    assert "of 1 type, 2 test clips" in report
     assert "by each view alone" in called.out
     told = json.loads((tmp_path / "o/results.json").read_text())
     assert told["mean"] == {"auc": 1.0, "pauc": 1.0}
