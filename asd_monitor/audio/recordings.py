@@ -177,7 +177,9 @@ class RecordingReader:
             unusable += len(samples)
             start += len(samples)
         if unusable:
-            are = "1 sample is no number" if unusable == 1 else f"{unusable} samples are not numbers"
+            are = (
+                "1 sample is no number" if unusable == 1 else f"{unusable} samples are not numbers"
+            )
             self._notice(f"{are} (NaN or infinite): left out, a gap")
         if start < self.frames and not any("broken after" in notice for notice in self.notices):
             self._notice(f"cut off: {start / self.rate_hz:.1f} s are there and used")
