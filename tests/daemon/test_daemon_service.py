@@ -163,7 +163,6 @@ async def test_each_connection_to_the_broker_gets_a_new_status(daemon, monkeypat
         await asyncio.to_thread(connected[0])  # the session's thread calls it
         await until(lambda before=before: len(session.all("box/testbox/status")) > len(before))
         assert session.all("box/testbox/status")[-1]["uptime_s"] >= before[-1]["uptime_s"]
-        assert session.all("box/testbox/status")[-1]["time"] > before[-1]["time"]
     daemon.service.stop()
     await daemon.finish()
     await asyncio.to_thread(connected[0])  # too late, and no harm
