@@ -81,7 +81,7 @@ class LearningSound:
     def _usable(self) -> int:
         return self._stored + (self._held if self._is_long(self._held) else 0)
 
-    def _is_long(self, samples: int) -> bool:
+    def _is_long(self, samples: float) -> bool:
         return self._rate_hz is not None and samples >= self._shortest_s * self._rate_hz
 
     def begin(self, rate_hz: int) -> None:
@@ -116,8 +116,9 @@ class LearningSound:
         self._end = block.end
         self._parts.append(block.samples)
         self._held += len(block.samples)
-        if self._held >= _FILE_S * rate_hz or self.complete:
-            self.flush()
+        missing = self.wanted_s * rate_hz - self._usable
+        if missing <= 0 or (self._held >= _FILE_S * rate_hz and self._is_long(missing)):
+            self.flush()  # never so that what is missing is too little for a piece of its own
 
     def flush(self) -> None:
         """Write what is held; a gap follows."""
