@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 
 from asd_monitor.errors import UsageError
+from asd_monitor.records import ID_PATTERN
 
 DAY_S = 86400.0
 PERIOD_S = {
@@ -26,7 +27,6 @@ _SIZE = {"": 1, "B": 1}
 _SIZE |= {f"{prefix}B": 1000**power for power, prefix in enumerate("kMGT", start=1)}
 _SIZE |= {f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", start=1)}
 
-ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 _NUMBER = r"(\d{1,15}(?:\.\d{1,15})?)"
 _BUDGET = re.compile(rf"{_NUMBER} +(?:per|/) +(?:(\d{{1,4}}) +)?([a-z]+?)s?")
 _DURATION = re.compile(rf"{_NUMBER} *([a-z]+)")

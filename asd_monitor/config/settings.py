@@ -25,7 +25,6 @@ from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import PydanticCustomError
 
 from asd_monitor.config.quantities import (
-    ID_PATTERN,
     Budget,
     Duration,
     check_host,
@@ -36,6 +35,7 @@ from asd_monitor.config.quantities import (
     parse_size,
 )
 from asd_monitor.errors import UsageError
+from asd_monitor.records import ID_PATTERN
 
 SHORTEST_LEARNING_S = 60.0  # less usable sound than this trains nothing
 
