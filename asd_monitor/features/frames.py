@@ -15,23 +15,23 @@ Matrix = npt.NDArray[np.float32]
 
 
 class PowerSpectra:
-    """Hann-windowed power spectra of a stream."""
+    """Hann-windowed power spectra of a stream, frames padded with zeros to ``fft`` samples."""
 
-    def __init__(self, frame: int, hop: int) -> None:
-        self.frame, self.hop = frame, hop
+    def __init__(self, frame: int, hop: int, fft: int | None = None) -> None:
+        self.frame, self.hop, self.fft = frame, hop, fft or frame
         self._hann = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frame) / frame)).astype(np.float32)
         self._rest = np.zeros(0, np.float32)
 
     def push(self, samples: Samples) -> Matrix:
-        """Return the spectra (frames, frame // 2 + 1) that these samples complete."""
+        """Return the spectra (frames, fft // 2 + 1) that these samples complete."""
         pending = np.concatenate([self._rest, samples])
         count = max(0, (len(pending) - self.frame) // self.hop + 1)
         if not count:
             self._rest = pending
-            return np.zeros((0, self.frame // 2 + 1), np.float32)
+            return np.zeros((0, self.fft // 2 + 1), np.float32)
         self._rest = pending[count * self.hop :].copy()
         frames = np.lib.stride_tricks.sliding_window_view(pending, self.frame)[:: self.hop][:count]
-        spectra = np.fft.rfft(frames * self._hann)
+        spectra = np.fft.rfft(frames * self._hann, self.fft)
         return (spectra.real**2 + spectra.imag**2).astype(np.float32, copy=False)
 
 
