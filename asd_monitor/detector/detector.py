@@ -12,6 +12,7 @@ from asd_monitor.alarm.score import SPAN_S as ALARM_SPAN_S
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.tail import Tail
 from asd_monitor.detector.views import View
+from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.front_end import FrontEnd
 from asd_monitor.features.windows import Window
 from asd_monitor.records import WindowScore
@@ -19,13 +20,14 @@ from asd_monitor.records import WindowScore
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detector:
-    """Views, their fusion and its calibration."""
+    """Views, their fusion and its calibration; the networks that some of them look through."""
 
     front_end: FrontEnd
     views: tuple[View, ...]
     tail: Tail  # of the fused score
     alarm_tail: Tail  # of the alarm score, among the normals
     idle_dbfs: tuple[float, float] | None  # levels at which the normals have shown it off
+    encoders: tuple[Encoder, ...] = ()
 
     @property
     def window_s(self) -> float:

@@ -21,7 +21,8 @@ from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.idle import idle_region
 from asd_monitor.detector.spans import Spans
 from asd_monitor.detector.tail import Tail
-from asd_monitor.detector.views import VIEW_KINDS, View, ViewKind, vectors_of
+from asd_monitor.detector.views import VIEW_KINDS, View, ViewKind, encoder_views, vectors_of
+from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.front_end import FrontEnd
 from asd_monitor.features.windows import Window
 
@@ -46,9 +47,15 @@ class Fitted:
     alarm_scores: Floats  # (m,): where a whole span of the alarm score had been heard
 
 
-def fit_detector(stretches: Sequence[Stretch], front_end: FrontEnd, rate_hz: int) -> Fitted:
+def fit_detector(
+    stretches: Sequence[Stretch],
+    front_end: FrontEnd,
+    rate_hz: int,
+    encoders: Sequence[Encoder] = (),
+) -> Fitted:
     """Fit a detector to the normals; ``rate_hz`` is that of the windows' sample indices.
 
+    The windows were made with the same ``encoders``, whose views join the statistics'.
     Raises ValueError when fewer than 12 windows, or a single block of time, are left of a
     running machine.
     """
@@ -63,7 +70,7 @@ def fit_detector(stretches: Sequence[Stretch], front_end: FrontEnd, rate_hz: int
     if folds.max() == 0:
         raise ValueError(f"less than {2 * BLOCK_S:g} s of a running machine in one recording")
     views, held_out = [], []
-    for kind in VIEW_KINDS:
+    for kind in (*VIEW_KINDS, *(kind for e in encoders for kind in encoder_views(e.card))):
         raw = held_out_scores(kind, windows, spans, folds)
         back_end = kind.fit(vectors_of(windows, kind.feature), spans)
         views.append(View(kind, back_end, Tail.fit(raw, kind.least_scale)))
@@ -73,7 +80,12 @@ def fit_detector(stretches: Sequence[Stretch], front_end: FrontEnd, rate_hz: int
     tail = Tail.fit(fused)
     alarm_scores = _alarm_scores(tail.score(fused), spans, front_end)
     detector = Detector(
-        front_end, tuple(views), tail, Tail.fit(alarm_scores, LEAST_ALARM_SCALE), idle_dbfs
+        front_end,
+        tuple(views),
+        tail,
+        Tail.fit(alarm_scores, LEAST_ALARM_SCALE),
+        idle_dbfs,
+        tuple(encoders),
     )
     return Fitted(detector, tuple(running), by_view, fused, alarm_scores)
 

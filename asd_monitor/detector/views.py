@@ -1,6 +1,7 @@
 """The views: ways of looking at a window, each one thing that a person could name.
 
 A view is a feature of the window and a back end that knows the normals' vectors of it.
+The feature is one of the statistics, or what an encoder makes of the window.
 Its raw score is calibrated by the tail of its own scores on held-out normals.
 """
 
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_monitor.detector.backends import (
+    BACK_ENDS,
     BackEnd,
     Density,
     Floats,
@@ -23,6 +25,7 @@ from asd_monitor.detector.backends import (
 )
 from asd_monitor.detector.spans import Spans
 from asd_monitor.detector.tail import Tail
+from asd_monitor.features.card import Card
 from asd_monitor.features.windows import Window
 
 
@@ -35,6 +38,7 @@ class ViewKind:
     back_end: type[BackEnd]
     hears: str  # for reports
     least_scale: float = 0.0  # of the tail, in units of the raw score: fewer cannot be learned
+    encoder: str | None = None  # name of the network that it comes from; None: a statistic
 
     def fit(self, normals: Vectors, spans: Spans) -> BackEnd:
         """Fit the back end to the normals' vectors (n, d)."""
@@ -52,6 +56,20 @@ VIEW_KINDS = (
     ViewKind("peaks", "peaks", Mahalanobis, "an unknown loudest spectrum, such as a click's"),
     ViewKind("spread", "spread", Mahalanobis, "bands that vary more or less within the window"),
 )
+
+
+def encoder_views(card: Card) -> tuple[ViewKind, ...]:
+    """Return the views of a network, as its card asks for them."""
+    return tuple(
+        ViewKind(
+            look.name,
+            look.name,
+            BACK_ENDS[look.back_end],
+            f"sounds that are new to the network {card.name}",
+            encoder=card.name,
+        )
+        for look in card.looks
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,12 +6,13 @@ frames that lie wholly within it.  How the stream is cut into pieces does not ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from asd_monitor.features import statistics
+from asd_monitor.features.encoder import Encoder, EncoderStream
 from asd_monitor.features.frames import History, PowerSpectra
 from asd_monitor.features.front_end import FrontEnd
 from asd_monitor.features.mel import mel_filters
@@ -40,9 +41,13 @@ class Window:
 
 
 class WindowStream:
-    """Makes the windows of one gapless stream; after a gap, begin a new one."""
+    """Makes the windows of one gapless stream; after a gap, begin a new one.
 
-    def __init__(self, front_end: FrontEnd) -> None:
+    Their features have the statistics by name, and each encoder's vectors by its views'.
+    """
+
+    def __init__(self, front_end: FrontEnd, encoders: Sequence[Encoder] = ()) -> None:
+        """Begin; the encoders fit the front end (`Encoder.misfit`)."""
         self._front_end = front_end
         frame, hop = front_end.frame, front_end.frame_hop
         fine_frame, fine_hop = FINE_FRAMES * frame, FINE_HOP_FRAMES * hop
@@ -59,6 +64,7 @@ class WindowStream:
         self._envelopes = History(frame, hop)
         self._fine = History(fine_frame, fine_hop)
         self._mean_squares = History(hop, hop)
+        self._encoders = [EncoderStream(encoder) for encoder in encoders]
         self._squares_rest = np.zeros(0, np.float32)
         self._received = 0
         self._next = 0  # start of the next window
@@ -82,12 +88,16 @@ class WindowStream:
         )
         self._fine.push(self._fine_spectra.push(samples) @ self._lines)
         self._mean_squares.push(self._hop_mean_squares(samples))
+        for encoder in self._encoders:
+            encoder.push(samples)
         windows = []
         while self._next + self._front_end.window <= self._received:
             windows.append(self._window(self._next, self._next + self._front_end.window))
             self._next += self._front_end.hop
         for history in (self._log_mel, self._envelopes, self._fine, self._mean_squares):
             history.forget(self._next)
+        for encoder in self._encoders:
+            encoder.forget(self._next)
         return windows
 
     def _hop_mean_squares(self, samples: Samples) -> Samples:
@@ -101,6 +111,7 @@ class WindowStream:
     def _window(self, start: int, end: int) -> Window:
         log_mel = self._log_mel.between(start, end)
         envelopes = self._envelopes.between(start, end)
+        encoded = [encoder.between(start, end) for encoder in self._encoders]
         return Window(
             start,
             end,
@@ -114,5 +125,6 @@ class WindowStream:
                 "texture": statistics.texture(envelopes),
                 "rhythm": self._rhythm(envelopes),
                 "pattern": self._pattern(log_mel),
+                **{name: vector for vectors in encoded for name, vector in vectors.items()},
             },
         )

@@ -116,6 +116,7 @@ def _trial(
             [stretch.windows for stretch in split.kept],
             normals.front_end,
             normals.front_end.rate_hz,
+            normals.encoders,
         ).detector
     except ValueError:  # it hardly runs before the last part
         return None
@@ -124,7 +125,9 @@ def _trial(
 
 def _fit(normals: Normals) -> Fitted:
     try:
-        return fit_detector(normals.lists(), normals.front_end, normals.front_end.rate_hz)
+        return fit_detector(
+            normals.lists(), normals.front_end, normals.front_end.rate_hz, normals.encoders
+        )
     except ValueError as error:
         raise UsageError(
             f"the machine runs in too little of these recordings ({error}): "

@@ -26,6 +26,7 @@ from asd_monitor.audio.recordings import (
     natural_order,
 )
 from asd_monitor.errors import AsdMonitorError, UsageError
+from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.front_end import LOWEST_RATE_HZ, FrontEnd, front_end_for
 from asd_monitor.features.windows import Window
 from asd_monitor.pipeline import SoundWindows
@@ -76,6 +77,7 @@ class Normals:
     files: tuple[SoundFile, ...]
     every: int  # one piece in so many is taken
     notices: tuple[str, ...]
+    encoders: tuple[Encoder, ...] = ()  # whose vectors the windows have
 
     @property
     def usable_s(self) -> float:
@@ -125,10 +127,12 @@ def read_normals(
     hop_s: float = 0.512,
     channel: int | None = None,
     other_channel: str | None = BY_OPTION,
+    encoders: Sequence[Encoder] = (),
     progress: Progress = no_progress,
 ) -> Normals:
     """Read recordings of normal sound; files that cannot be read are noticed and passed over.
 
+    So are encoders that cannot look at sound of this rate or through windows of this length.
     ``other_channel`` is for `RecordingReader`.
 
     Raises:
@@ -145,6 +149,7 @@ def read_normals(
     if len(rates := {file.rate_hz for file in files}) > 1:
         told = ", ".join(f"{rate} Hz" for rate in sorted(rates))
         notices.append(f"the recordings have several rates ({told}): the lowest one decides")
+    usable = _usable(encoders, front_end, notices)
     total_s = sum(file.seconds for file in files)
     every = max(1, -int(-total_s / front_end.hop_s // MOST_WINDOWS))
     if every > 1:
@@ -163,13 +168,26 @@ def read_normals(
             file,
             front_end,
             pieces,
+            encoders=usable,
             channel=channel,
             other_channel=other_channel,
             notices=notices,
             tell=tell,
         )
         done_s += file.seconds
-    return Normals(front_end, tuple(stretches), tuple(files), every, tuple(notices))
+    return Normals(front_end, tuple(stretches), tuple(files), every, tuple(notices), usable)
+
+
+def _usable(
+    encoders: Sequence[Encoder], front_end: FrontEnd, notices: list[str]
+) -> tuple[Encoder, ...]:
+    misfits = [(encoder, encoder.misfit(front_end)) for encoder in encoders]
+    notices.extend(
+        f"the network {encoder.name} is left out, the other views stay: {misfit}"
+        for encoder, misfit in misfits
+        if misfit is not None
+    )
+    return tuple(encoder for encoder, misfit in misfits if misfit is None)
 
 
 def require(normals: Normals, least_s: float = LEAST_S) -> None:
@@ -232,12 +250,13 @@ def _stretches_of(
     front_end: FrontEnd,
     pieces: _Pieces,
     *,
+    encoders: Sequence[Encoder],
     channel: int | None,
     other_channel: str | None,
     notices: list[str],
     tell: Callable[[float], None],
 ) -> list[Stretch]:
-    windows = SoundWindows(front_end, file.rate_hz)
+    windows = SoundWindows(front_end, file.rate_hz, encoders)
     cutter = ConstantCutter(round(CONSTANT_S * file.rate_hz))
     stretches: list[Stretch] = []
     kept: list[Window] = []

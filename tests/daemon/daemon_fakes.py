@@ -97,6 +97,7 @@ class LevelDetector:
     rate_hz: int = RATE
     hop_s: float = 0.512
     window_s: float = 1.984
+    encoders: tuple[Any, ...] = ()
 
     def alarm_threshold(self, alarms_per_s: float) -> float:
         return 5.0 if alarms_per_s < 1e-6 else 3.0
