@@ -2,7 +2,8 @@
 
 A version is complete or absent, and never changed: it is written under another name and
 renamed when it lies safely on the disk.  ``models/<machine>/current`` names the one in
-use.  What is loaded is data only (JSON, arrays without pickle), of known size and hash.
+use.  What is loaded is data only (JSON, arrays without pickle), of known size and hash,
+and the networks that `detector/kept_encoders.py` keeps for all versions.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -23,12 +24,16 @@ import numpy.typing as npt
 
 from asd_monitor import __version__
 from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.durable import replace_durably, sync_folder, write_durably
+from asd_monitor.detector.kept_encoders import KeptEncoderError, keep_encoders, kept_encoder
 from asd_monitor.detector.tail import Tail
-from asd_monitor.detector.views import VIEW_KINDS, View
+from asd_monitor.detector.views import VIEW_KINDS, View, encoder_views
 from asd_monitor.errors import OperationError
+from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.front_end import FrontEnd
 
-FORMAT = 1
+FORMAT = 2  # 1 had no encoders
+READABLE = (1, 2)
 MANIFEST = "manifest.json"
 ARRAYS = "views.npz"
 LARGEST_FILE = 256 * 2**20  # bytes; nothing that we write comes near it
@@ -64,6 +69,7 @@ def save_bundle(
     ``facts`` join the manifest (training set, thresholds); ``documents`` are further files
     by name, such as ``report.html``.  Raises OSError.
     """
+    encoders = keep_encoders(models, detector.encoders)
     files = {ARRAYS: _arrays_of(detector)}
     files |= {name: text.encode() for name, text in documents.items()}
     home = models / machine
@@ -76,6 +82,7 @@ def save_bundle(
         "version": version,
         "front_end": detector.front_end.to_json(),
         "idle_dbfs": detector.idle_dbfs,
+        "encoders": encoders,
         "views": [
             {"name": v.kind.name, "back_end": v.back_end.kind, "tail": v.tail.to_json()}
             for v in detector.views
@@ -91,11 +98,11 @@ def save_bundle(
         partial.mkdir()
         for name, data in files.items():
             write_durably(partial / name, data)
-        _sync_folder(partial)
+        sync_folder(partial)
         partial.rename(home / version)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    _sync_folder(home)
+    sync_folder(home)
     set_current(models, machine, version)
     return version
 
@@ -110,7 +117,10 @@ def load_bundle(models: Path, machine: str, version: str | None = None) -> Bundl
             there = ", ".join(versions(models, machine)) or _none_in_use(models, machine)
             raise BundleError(f"{models}: {machine} has no version {version}: it has {there}")
         manifest = _read_manifest(folder)
-        detector = _detector_of(manifest, _read_arrays(folder, manifest))
+        encoders = [kept_encoder(models, entry) for entry in manifest.get("encoders", [])]
+        detector = _detector_of(manifest, _read_arrays(folder, manifest), encoders)
+    except KeptEncoderError as error:
+        raise BundleError(f"{folder}: {error}: {_train_anew(models, machine)}") from error
     except FileNotFoundError as error:
         name = Path(error.filename).name
         raise BundleError(f"{folder}: {name} is missing: {mend}") from error
@@ -127,6 +137,10 @@ def _mend(models: Path, machine: str, version: str) -> str:
     older = [name for name in versions(models, machine) if int(name[1:]) < int(version[1:])]
     if older:
         return f"go back with `asd-monitor models rollback --machine {machine} --models {models}`"
+    return _train_anew(models, machine)
+
+
+def _train_anew(models: Path, machine: str) -> str:
     return (
         f"train anew with `asd-monitor train --machine {machine} --models {models} --normal PATH`"
     )
@@ -194,27 +208,7 @@ def current_version(models: Path, machine: str) -> str | None:
 
 def set_current(models: Path, machine: str, version: str) -> None:
     """Make a version the one in use, atomically.  Raises OSError."""
-    path = models / machine / "current"
-    fresh = path.with_name(f".current.{os.getpid()}.partial")
-    write_durably(fresh, f"{version}\n".encode())
-    fresh.replace(path)
-    _sync_folder(path.parent)
-
-
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file so that it survives a power cut.  Raises OSError."""
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    replace_durably(models / machine / "current", f"{version}\n".encode())
 
 
 def _read(path: Path) -> bytes:
@@ -230,12 +224,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise ValueError(f"{MANIFEST} is not one")  # noqa: TRY004 - one kind of damage
     found = manifest.get("format")
-    if found != FORMAT:
+    if found not in READABLE:
         newer = isinstance(found, int) and found > FORMAT
         mend = "upgrade asd-monitor, or train anew" if newer else "train anew"
         raise BundleError(
             f"{folder}: format {found}, written by asd-monitor {manifest.get('package', '?')}, "
-            f"while this asd-monitor {__version__} reads format {FORMAT}: {mend}"
+            f"while this asd-monitor {__version__} reads up to format {FORMAT}: {mend}"
         )
     for name, expected in manifest["files"].items():
         if Path(name).name != name:
@@ -272,9 +266,13 @@ def _arrays_of(detector: Detector) -> bytes:
 
 
 def _detector_of(
-    manifest: Mapping[str, Any], arrays: Mapping[str, npt.NDArray[np.generic]]
+    manifest: Mapping[str, Any],
+    arrays: Mapping[str, npt.NDArray[np.generic]],
+    encoders: Sequence[Encoder],
 ) -> Detector:
     kinds = {kind.name: kind for kind in VIEW_KINDS}
+    for encoder in encoders:
+        kinds |= {kind.name: kind for kind in encoder_views(encoder.card)}
     views = []
     for entry in manifest["views"]:
         kind = kinds[entry["name"]]
@@ -290,6 +288,9 @@ def _detector_of(
     front_end = FrontEnd(**manifest["front_end"])
     if not all(isinstance(n, int) and n > 0 for n in front_end.to_json().values()):
         raise ValueError(f"{MANIFEST} holds no front end")
+    for encoder in encoders:
+        if misfit := encoder.misfit(front_end):
+            raise ValueError(f"{MANIFEST}: the network {encoder.name} cannot be used: {misfit}")
     idle = manifest["idle_dbfs"]
     return Detector(
         front_end,
@@ -297,4 +298,5 @@ def _detector_of(
         Tail.from_json(manifest["tail"]),
         Tail.from_json(manifest["alarm_tail"]),
         None if idle is None else (float(idle[0]), float(idle[1])),
+        tuple(encoders),
     )

@@ -21,8 +21,9 @@ from asd_monitor.detector.bundle import (
     next_version,
     set_current,
     versions,
-    write_durably,
 )
+from asd_monitor.detector.durable import write_durably
+from asd_monitor.detector.kept_encoders import keep_encoders
 from asd_monitor.errors import OperationError
 
 
@@ -135,6 +136,7 @@ def export(models: Path, machine: str, version: str | None, into: Path) -> str:
     source, home = models / machine / bundle.version, into / machine
     with _told(home):
         home.mkdir(parents=True, exist_ok=True)
+        keep_encoders(into, bundle.detector.encoders)
         name = bundle.version
         if (home / name).exists():
             if _same(source, home / name):
