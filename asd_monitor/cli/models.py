@@ -100,6 +100,10 @@ def show(
                        f"{detector.hop_s:.3f} s"),
         ("views", ", ".join(view.kind.name for view in detector.views)),
     ]  # fmt: skip
+    lines += [
+        ("network", f"{encoder.name}  {encoder.card.licence}  sha256 {encoder.sha256[:12]}…")
+        for encoder in detector.encoders
+    ]
     if detector.idle_dbfs is not None:
         lines.append(("off", f"{detector.idle_dbfs[0]:.0f} to {detector.idle_dbfs[1]:.0f} dBFS"))
     if "training" in manifest:

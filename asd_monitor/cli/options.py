@@ -53,3 +53,16 @@ Machine = Annotated[
     typer.Option("--machine", "-m", help="The machine's id, such as fan01.", show_default=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+EncoderFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--encoder",
+        help="A network of yours to listen with too: FILE.onnx, and its card FILE.yaml beside it.",
+        show_default=False,
+        readable=False,
+    ),
+]
+NoShippedEncoder = Annotated[
+    bool,
+    typer.Option("--no-shipped-encoder", help="Leave out the network that comes along."),
+]

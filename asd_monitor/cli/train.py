@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.cli.options import AsJson, Machine, ModelsDir
+from asd_monitor.cli.options import AsJson, EncoderFiles, Machine, ModelsDir, NoShippedEncoder
 
 if TYPE_CHECKING:
     from asd_monitor.training.fit import Learned
@@ -39,6 +39,8 @@ def command(
     models: ModelsDir,
     config: ConfigFile = None,
     channel: Channel = None,
+    encoder: EncoderFiles = None,
+    no_shipped_encoder: NoShippedEncoder = False,
     check: Annotated[
         bool, typer.Option("--check", help="Only tell whether the recordings suffice.")
     ] = False,
@@ -51,17 +53,20 @@ def command(
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.config.quantities import check_id
     from asd_monitor.errors import UsageError
+    from asd_monitor.features.encoder import chosen_encoders
     from asd_monitor.training.fit import learn, save
     from asd_monitor.training.recordings import expand_paths, read_normals, require
 
     check_id(machine)
     settings = settings_of(machine, config)
+    encoders = chosen_encoders(encoder or (), instead=no_shipped_encoder)
     with shown_progress() as progress:
         normals = read_normals(
             expand_paths(normal),
             window_s=settings.window_s,
             hop_s=settings.hop_s,
             channel=channel,
+            encoders=() if check else encoders,
             progress=progress,
         )
         try:
@@ -119,6 +124,7 @@ def _show_learned(learned: Learned, version: str, folder: Path, *, as_json: bool
             "version": version,
             "folder": str(folder),
             "report": str(folder / "report.html"),
+            "encoders": [encoder.name for encoder in learned.detector.encoders],
             **{
                 key: manifest[key]
                 for key in ("trained", "training", "thresholds", "held_out", "warnings")
@@ -133,6 +139,8 @@ def _show_learned(learned: Learned, version: str, folder: Path, *, as_json: bool
         f"{learned.machine} {version}: learned {learned.normals.usable_s:.0f} s of normal sound "
         f"({count(len(learned.normals.files), 'file')})."
     )
+    for encoder in learned.detector.encoders:
+        typer.echo(f"It listens with the network {encoder.name} too ({encoder.sha256[:12]}…).")
     if trial is not None:
         alarms = count(trial.alarms, "alarm") if trial.alarms else "no alarm"
         typer.echo(

@@ -142,7 +142,7 @@ def loudest(score: Score, hears: Mapping[str, str]) -> tuple[str, str]:
     if not views:
         return "", ""
     name = max(views, key=lambda view: views[view])
-    return name, hears.get(name, "")
+    return name, hears.get(name, "sounds that are new to the network")
 
 
 def _threshold(newest: Score | None, low: float, high: float) -> tuple[str, str]:
