@@ -13,16 +13,23 @@ import typer
 from asd_monitor.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from asd_monitor.evaluation.evaluate import Results
+    from asd_monitor.evaluation.results import Results
+    from asd_monitor.evaluation.rules import Figures
 
 
-class Rules(StrEnum):
+class RulesOf(StrEnum):
     """Whose rules: a year of the challenge."""
 
     Y2020 = "2020"
+    Y2021 = "2021"
+    Y2022 = "2022"
+    Y2023 = "2023"
+    Y2024 = "2024"
+    Y2025 = "2025"
+    Y2026 = "2026"
 
 
-class Regime(StrEnum):
+class RegimeName(StrEnum):
     """What a model hears in training."""
 
     SINGLE = "single"  # its own machine alone, as in a plant
@@ -30,42 +37,69 @@ class Regime(StrEnum):
 
 def command(
     folder: Annotated[
-        Path, typer.Argument(help="Data set: TYPE/train, TYPE/test.", show_default=False)
+        Path,
+        typer.Argument(help="Data set of a year: TYPE/train, TYPE/test …", show_default=False),
     ],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for results.json and CSV files.")
+        Path, typer.Option("--output", "-o", help="Folder for results, report and CSV files.")
     ] = Path("evaluation"),
-    rules: Annotated[Rules, typer.Option(help="Year of the challenge.")] = Rules.Y2020,
-    regime: Annotated[Regime, typer.Option(help="What a model is trained on.")] = Regime.SINGLE,
+    *,
+    rules: Annotated[
+        RulesOf | None,
+        typer.Option(help="Year of the challenge.", show_default="recognised from the data"),
+    ] = None,
+    regime: Annotated[
+        RegimeName, typer.Option(help="What a model is trained on.")
+    ] = RegimeName.SINGLE,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="CSV file, or folder of them, with the labels of clips whose names tell none.",
+            show_default="tables beside the types",
+        ),
+    ] = None,
+    channel: Annotated[
+        int | None, typer.Option(min=0, help="Channel to hear.", show_default="the first")
+    ] = None,
     jobs: Annotated[
         int, typer.Option(min=1, help="Machines at a time.", show_default="one a core")
     ] = os.cpu_count() or 1,
-    *,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="Train the challenge's autoencoder too (torch).")
+    ] = False,
+    sound: Annotated[
+        bool, typer.Option(help="Clips to play in the report; some may not be passed on.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
-    """Train and test on a data set in the layout of DCASE; a model an id."""
+    """Train and test on a data set in a layout of DCASE Task 2; a model an id or section."""
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.errors import OperationError
-    from asd_monitor.evaluation.dcase import find_machines
+    from asd_monitor.evaluation.baseline import require_torch
+    from asd_monitor.evaluation.dcase import find_data_set
     from asd_monitor.evaluation.evaluate import evaluate
+    from asd_monitor.evaluation.regime import Single
+    from asd_monitor.evaluation.report import report_html
+    from asd_monitor.evaluation.rules import Rules
 
-    del rules, regime  # there is one of each so far
-    machines = find_machines(folder)
+    if baseline:
+        require_torch()
+    data = find_data_set(folder, None if rules is None else Rules(rules), labels, channel)
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OperationError(
             f"{output}: cannot be made ({error.strerror}): choose another folder with --output"
         ) from error
+    how = "as asked" if data.chosen else "recognised from its files; --rules chooses another year"
+    typer.echo(f"rules of DCASE {data.rules} ({how})", err=True)
+    regimes = {RegimeName.SINGLE: Single()}
     with shown_progress() as progress:
-        progress("evaluating", 0.0)
-        results = evaluate(
-            machines, jobs, lambda _, number: progress("evaluating", number / len(machines))
-        )
-    for result in results.machines:
-        for notice in result.notices:
-            typer.echo(f"notice: {notice}", err=True)
-    results.write(output)
+        results = evaluate(data, regimes[regime], jobs=jobs, baseline=baseline, progress=progress)
+        progress("writing the report", 1.0)
+        results.write(output, report_html(results, sound=sound))
+    for notice in results.notices:
+        typer.echo(f"notice: {notice}", err=True)
     if as_json:
         typer.echo(json.dumps(results.to_json(), ensure_ascii=False))
     else:
@@ -73,43 +107,58 @@ def command(
         typer.echo(f"Written to {output}")
 
 
+def _columns(figures: Figures) -> dict[str, float]:
+    names = {
+        "auc": "AUC",
+        "auc_source": "source",
+        "auc_target": "target",
+        "pauc": "pAUC",
+        "official": "official",
+    }
+    told = figures.to_json()
+    if "official" in told:
+        del told["auc"]  # a mean of the two beside it, and nothing official
+        names["auc_source"], names["auc_target"] = "AUC source", "AUC target"
+    return {names[name]: told[name] for name in names if name in told}
+
+
 def _show(results: Results) -> None:
     from rich.table import Table
 
     from asd_monitor.cli.results import result_console
-    from asd_monitor.evaluation.evaluate import FUSED
+    from asd_monitor.evaluation.results import FUSED
 
     console = result_console()
-    table = Table("machine", title="AUC and partial AUC of the fused score")
-    for name in ("AUC", "pAUC", "trained on"):
+    columns = list(_columns(results.mean()))
+    table = Table("machine", title=f"The fused score by the rules of DCASE {results.rules}")
+    for name in (*columns, "trained on"):
         table.add_column(name, justify="right")
     for kind in results.types:
         for result in results.machines:
             if result.machine.type == kind:
-                areas = result.areas()
-                table.add_row(
-                    result.machine.name,
-                    f"{areas.auc:.3f}",
-                    f"{areas.pauc:.3f}",
-                    f"{result.train_s:.0f} s",
-                )
-        areas = results.of_type(kind)
-        table.add_row(f"[bold]{kind}[/]", f"[bold]{areas.auc:.3f}[/]", f"[bold]{areas.pauc:.3f}[/]")
+                cells = _cells(result.figures())
+                table.add_row(result.machine.name, *cells, f"{result.train_s:.0f} s")
+        table.add_row(kind, *_cells(results.of_type(kind)), style="bold")
         table.add_section()
-    areas = results.mean()
-    table.add_row("[bold]mean[/]", f"[bold]{areas.auc:.3f}[/]", f"[bold]{areas.pauc:.3f}[/]")
+    table.add_row("mean", *_cells(results.mean()), style="bold")
     console.print(table)
 
-    table = Table("view", title="AUC by each view alone")
-    wide = sum(len(f" {name:>5} |") for name in ("a long view", *results.types, "mean", "pAUC"))
+    names = (FUSED, *results.baselines, *results.views)
+    what = "Official score" if results.rules.has_domains else "AUC"
+    console.print(f"[italic]{what} by fusion, by baselines and by each view alone[/]")
+    table = Table("score")
+    wide = sum(len(f" {name:>5} |") for name in ("a long view", *results.types, *columns))
     types = results.types if wide < console.width else ()
     if not types:
         table.caption = "each type: in results.json, or on a wider terminal"
-    for name in (*types, "mean", "pAUC"):
+    for name in (*types, *columns):
         table.add_column(name, justify="right")
-    for view in (FUSED, *results.views):
-        areas = results.mean(view)
-        cells = [f"{results.of_type(kind, view).auc:.3f}" for kind in types]
-        cells += [f"{areas.auc:.3f}", f"{areas.pauc:.3f}"]
-        table.add_row(view, *cells, style="bold" if view == FUSED else None)
+    for name in names:
+        cells = [f"{results.of_type(kind, name).score:.3f}" for kind in types]
+        cells += _cells(results.mean(name))
+        table.add_row(name, *cells, style="bold" if name == FUSED else None)
     console.print(table)
+
+
+def _cells(figures: Figures) -> list[str]:
+    return [f"{value:.3f}" for value in _columns(figures).values()]

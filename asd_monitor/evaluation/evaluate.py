@@ -1,187 +1,134 @@
-"""A model an id, fitted on its training clips and tried on its test clips.
+"""A model a machine, fitted to its training clips and tried on its test clips.
 
-A clip's score is the mean of its windows' fused scores.  Means are over ids, then over
-types.
+A clip's score is the mean of its windows' fused scores.
 """
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-import numpy as np
+from asd_monitor.evaluation.baseline import autoencoder_scores
+from asd_monitor.evaluation.checkup import check
+from asd_monitor.evaluation.dcase import DataSet, TestedMachine
+from asd_monitor.evaluation.regime import (
+    Learner,
+    Regime,
+    Single,
+    fused_without,
+    score_clip,
+)
+from asd_monitor.evaluation.results import AUTOENCODER, FUSED, STATISTICS, MachineResult, Results
+from asd_monitor.evaluation.rules import Rules
+from asd_monitor.evaluation.threshold import gamma_threshold
+from asd_monitor.training.recordings import Progress, no_progress
 
-from asd_monitor import __version__
-from asd_monitor.detector.fit import fit_detector
-from asd_monitor.errors import OperationError, UsageError
-from asd_monitor.evaluation.dcase import TestedMachine
-from asd_monitor.evaluation.metrics import auc, partial_auc
-from asd_monitor.evaluation.report import report_html
-from asd_monitor.evaluation.scoring import score_recording
-from asd_monitor.training.recordings import read_normals, require
+T = TypeVar("T")
 
-LEAST_TRAINING_S = 15.0
-FUSED = "fused"
-
-
-@dataclass(frozen=True, slots=True)
-class Areas:
-    """The two figures of merit."""
-
-    auc: float
-    pauc: float
-
-    def to_json(self) -> dict[str, float]:
-        """Return them by name."""
-        return {"auc": self.auc, "pauc": self.pauc}
-
-
-@dataclass(frozen=True, slots=True)
-class MachineResult:
-    """One id."""
-
-    machine: TestedMachine
-    train_s: float
-    scores: dict[str, tuple[float, ...]]  # of each test clip, fused and by view
-    notices: tuple[str, ...]
-
-    def areas(self, view: str = FUSED) -> Areas:
-        """Return the areas by the fused score, or by one view alone."""
-        labels = [clip.anomalous for clip in self.machine.test]
-        scores = self.scores[view]
-        return Areas(auc(labels, scores), partial_auc(labels, scores))
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """All ids."""
-
-    machines: tuple[MachineResult, ...]  # by type, then id
-
-    @property
-    def types(self) -> list[str]:
-        """Names of the types."""
-        return sorted({result.machine.type for result in self.machines})
-
-    @property
-    def views(self) -> list[str]:
-        """Views that every id has."""
-        every = [set(result.scores) for result in self.machines]
-        common = set.intersection(*every) - {FUSED}
-        return [name for name in self.machines[0].scores if name in common]
-
-    def of_type(self, name: str, view: str = FUSED) -> Areas:
-        """Return the mean over a type's ids."""
-        return _mean([r.areas(view) for r in self.machines if r.machine.type == name])
-
-    def mean(self, view: str = FUSED) -> Areas:
-        """Return the mean over the types."""
-        return _mean([self.of_type(name, view) for name in self.types])
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the content of ``results.json``."""
-        return {
-            "rules": "2020",
-            "regime": "single",
-            "machines": {
-                name: {
-                    **self.of_type(name).to_json(),
-                    "ids": {
-                        result.machine.id: {
-                            **result.areas().to_json(),
-                            "train_s": round(result.train_s, 3),
-                        }
-                        for result in self.machines
-                        if result.machine.type == name
-                    },
-                }
-                for name in self.types
-            },
-            "mean": self.mean().to_json(),
-            "views": {view: self.mean(view).to_json() for view in self.views},
-            "package": __version__,
-        }
-
-    def write(self, folder: Path) -> None:
-        """Write ``results.json``, ``report.html`` and the challenge's CSV files.
-
-        Raises:
-            OperationError: the folder cannot be written.
-
-        """
-        try:
-            text = json.dumps(self.to_json(), indent=1, allow_nan=False) + "\n"
-            (folder / "results.json").write_text(text, "utf-8")
-            (folder / "report.html").write_text(report_html(self), "utf-8")
-            for result in self.machines:
-                name = f"anomaly_score_{result.machine.type}_{result.machine.id}.csv"
-                with (folder / name).open("w", encoding="utf-8", newline="") as file:
-                    rows = zip(result.machine.test, result.scores[FUSED], strict=True)
-                    writer = csv.writer(file, lineterminator="\n")
-                    writer.writerows([clip.path.name, repr(score)] for clip, score in rows)
-        except OSError as error:
-            raise OperationError(
-                f"{error.filename or folder}: cannot be written ({error.strerror}): "
-                "choose another folder with --output"
-            ) from error
-
-
-def _mean(areas: Sequence[Areas]) -> Areas:
-    return Areas(
-        float(np.mean([area.auc for area in areas])), float(np.mean([area.pauc for area in areas]))
-    )
+_TOLD_ONE_BY_ONE = 3
 
 
 def evaluate(
-    machines: Sequence[TestedMachine],
+    data: DataSet,
+    regime: Regime | None = None,
+    *,
     jobs: int = 1,
-    tell: Callable[[TestedMachine, int], None] = lambda _machine, _done: None,
+    baseline: bool = False,
+    progress: Progress = no_progress,
 ) -> Results:
-    """Evaluate each machine, ``jobs`` at a time; ``tell`` is given each that is done.
+    """Evaluate each machine, ``jobs`` at a time; ``regime`` of None is `Single`.
+
+    ``baseline`` trains the challenge's autoencoder too, one a type, which needs torch.
 
     Raises:
         UsageError: too little sound to learn from, or a clip that cannot be scored.
-        OperationError: no permission to read one.
+        OperationError: no permission to read one, or no torch.
 
     """
-    done: dict[str, MachineResult] = {}
-    if min(jobs, len(machines)) <= 1:
-        for number, machine in enumerate(machines, 1):
-            done[machine.name] = evaluate_machine(machine)
-            tell(machine, number)
-    else:
-        # spawned, because a fork copies whatever threads the linear algebra holds
-        with ProcessPoolExecutor(min(jobs, len(machines)), get_context("spawn")) as pool:
-            futures = {pool.submit(evaluate_machine, machine): machine for machine in machines}
-            try:
-                for number, future in enumerate(as_completed(futures), 1):
-                    done[futures[future].name] = future.result()
-                    tell(futures[future], number)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    return Results(tuple(done[machine.name] for machine in machines))
+    regime = regime or Single()
+    progress("looking at the recordings", 0.0)
+    found = check(data.machines)
+    learner = regime.prepare(data.machines, progress)
+    kinds = sorted({machine.type for machine in data.machines}) if baseline else []
+    of_kind = {kind: [m for m in data.machines if m.type == kind] for kind in kinds}
+    tasks: list[Callable[[], MachineResult | dict[Path, float]]] = [
+        *(partial(autoencoder_scores, of_kind[kind]) for kind in kinds),  # they take longest
+        *(partial(evaluate_machine, machine, data.rules, learner) for machine in data.machines),
+    ]
+    done = _done(tasks, jobs, progress)
+    results = [each for each in done if isinstance(each, MachineResult)]
+    if baseline:
+        scores = {path: s for each in done if isinstance(each, dict) for path, s in each.items()}
+        results = [_with_autoencoder(result, scores) for result in results]
+    told = (*data.notices, *found, *(n for result in results for n in result.notices))
+    return Results(data.rules, regime.name, tuple(results), tuple(gathered(told)))
 
 
-def evaluate_machine(machine: TestedMachine) -> MachineResult:
-    """Fit one id and score its test clips.  Raises as `evaluate`."""
-    normals = read_normals(machine.train, other_channel=None)
-    try:
-        require(normals, LEAST_TRAINING_S)
-        detector = fit_detector(
-            normals.lists(), normals.front_end, normals.front_end.rate_hz
-        ).detector
-    except (UsageError, ValueError) as error:
-        raise UsageError(f"{machine.name}: {error}") from error
-    clips = [score_recording(detector, clip.path, other_channel=None) for clip in machine.test]
+def _done(tasks: Sequence[Callable[[], T]], jobs: int, progress: Progress) -> list[T]:
+    """Return what the tasks return, in their order; several run at a time."""
+    workers = min(jobs, len(tasks))
+    if workers <= 1:
+        done = []
+        for number, task in enumerate(tasks):
+            progress("evaluating", number / len(tasks))
+            done.append(task())
+        return done
+    # spawned, because a fork copies whatever threads the linear algebra holds
+    with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        futures: list[Future[T]] = [pool.submit(task) for task in tasks]
+        try:
+            for number, future in enumerate(as_completed(futures), 1):
+                future.result()
+                progress("evaluating", number / len(tasks))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+        return [future.result() for future in futures]
+
+
+def evaluate_machine(machine: TestedMachine, rules: Rules, learner: Learner) -> MachineResult:
+    """Fit one machine and score its test clips.  Raises as `evaluate`."""
+    learned = learner(machine)
+    clips = [score_clip(learned, clip.path, machine.channel) for clip in machine.test]
     scores = {FUSED: tuple(clip.fused for clip in clips)}
     for view in clips[0].views:
         scores[view] = tuple(clip.views[view] for clip in clips)
-    notices = dict.fromkeys((*normals.notices, *(n for clip in clips for n in clip.notices)))
-    return MachineResult(machine, normals.usable_s, scores, tuple(notices))
+    if learned.clip_scores is not None:
+        extra = [learned.clip_scores(clip.path) for clip in machine.test]
+        for name in extra[0]:
+            scores[name] = tuple(each[name] for each in extra)
+    statistics = tuple(fused_without(clip, learned.encoder_views) for clip in clips)
+    return MachineResult(
+        machine,
+        rules,
+        learned.train_s,
+        gamma_threshold(learned.normal_scores),
+        scores,
+        {STATISTICS: statistics},
+        (*learned.notices, *(notice for clip in clips for notice in clip.notices)),
+    )
+
+
+def _with_autoencoder(result: MachineResult, scores: dict[Path, float]) -> MachineResult:
+    of_clips = tuple(scores[clip.path] for clip in result.machine.test)
+    return replace(result, baselines={**result.baselines, AUTOENCODER: of_clips})
+
+
+def gathered(notices: Iterable[str]) -> list[str]:
+    """Return each notice once; what is told of many files is told of the first and counted."""
+    of_text: dict[str, list[str]] = {}
+    for notice in dict.fromkeys(notices):
+        where, _, text = notice.partition(": ")
+        of_text.setdefault(text, []).append(where)
+    told = []
+    for text, places in of_text.items():
+        if len(places) <= _TOLD_ONE_BY_ONE:
+            told += [f"{where}: {text}" for where in places]
+        else:
+            told.append(f"{places[0]} and {len(places) - 1} more recordings: {text}")
+    return told

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -52,3 +54,9 @@ def roc(anomalous: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Floats, Floats
         np.concatenate(([0.0], false / false[-1])),
         np.concatenate(([0.0], true / true[-1])),
     )
+
+
+def harmonic_mean(values: Sequence[float]) -> float:
+    """Return the harmonic mean, each value clamped to the smallest step of a double (2.2e-16)."""
+    clamped = np.maximum(np.asarray(values, np.float64), np.finfo(np.float64).eps)
+    return float(len(clamped) / np.sum(1.0 / clamped))

@@ -10,14 +10,15 @@ from asd_monitor.training.page import figures, meter, page, paragraph, section, 
 from asd_monitor.training.wording import count
 
 if TYPE_CHECKING:
-    from asd_monitor.evaluation.evaluate import MachineResult, Results
+    from asd_monitor.evaluation.results import MachineResult, Results
 
 WIDTH, LEFT, ROW = 920, 120, 24
 FUSED = "fused"
 
 
-def report_html(results: Results) -> str:
+def report_html(results: Results, *, sound: bool = True) -> str:
     """Return the page."""
+    del sound
     mean = results.mean()
     clips = sum(len(result.machine.test) for result in results.machines)
     parts = [
@@ -37,7 +38,7 @@ def report_html(results: Results) -> str:
         _views(results),
     ]
     return page(
-        "Evaluation by the rules of DCASE 2020",
+        f"Evaluation by the rules of DCASE {results.rules}",
         f"One model an id, trained on its own normal clips; asd-monitor {__version__}",
         parts,
     )
@@ -58,7 +59,7 @@ def _machines(results: Results) -> str:
         )
         for result in results.machines:
             if result.machine.type == kind:
-                areas = result.areas()
+                areas = result.figures()
                 rows.append(
                     [
                         escape(result.machine.id),

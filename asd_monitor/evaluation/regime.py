@@ -1,0 +1,117 @@
+"""What a machine's model hears in training: a regime makes a learner, the learner detectors.
+
+A regime may first learn from all machines together (`Regime.prepare`, once, in this process);
+the learner that it returns is then called machine by machine, perhaps in other processes, so
+it can be pickled.  This is the one place where evaluation reads normals, fits and scores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.fit import Fitted, fit_detector
+from asd_monitor.detector.fusion import fuse
+from asd_monitor.errors import UsageError
+from asd_monitor.evaluation.dcase import TestedMachine
+from asd_monitor.evaluation.scoring import ScoredRecording, score_recording
+from asd_monitor.training.recordings import Normals, Progress, read_normals, require
+
+LEAST_TRAINING_S = 15.0
+
+ClipScores = Callable[[Path], Mapping[str, float]]
+"""A recording → scores of it by name, high for anomalies, beside those of the detector."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedMachine:
+    """A detector of one machine, and what its training showed."""
+
+    detector: Detector
+    train_s: float  # of usable sound
+    normal_scores: tuple[float, ...]  # fused, of each training clip, by what had not heard it
+    notices: tuple[str, ...] = ()
+    encoder_views: frozenset[str] = frozenset()  # which are no statistics
+    clip_scores: ClipScores | None = None
+
+
+class Learner(Protocol):
+    """Makes a machine's detector."""
+
+    def __call__(self, machine: TestedMachine) -> LearnedMachine:
+        """Fit one machine.  Raises UsageError or OperationError."""
+
+
+class Regime(Protocol):
+    """What is trained on what."""
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line and in the results."""
+
+    def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> Learner:
+        """Learn what all machines share; the learner that is returned can be pickled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Single:
+    """Each machine from its own normals alone, as in a plant."""
+
+    name: str = "single"
+
+    def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> Learner:
+        """Return the learner; nothing is shared."""
+        del machines, progress
+        return learn
+
+
+def learn(machine: TestedMachine) -> LearnedMachine:
+    """Fit a detector to a machine's own normals.
+
+    Raises:
+        UsageError: too little sound to learn from.
+        OperationError: no permission to read it.
+
+    """
+    normals = read_normals(machine.train, channel=machine.channel)
+    try:
+        require(normals, LEAST_TRAINING_S)
+        fitted = fit_detector(normals.lists(), normals.front_end, normals.front_end.rate_hz)
+    except (UsageError, ValueError) as error:
+        raise UsageError(f"{machine.name}: {error}") from error
+    views = fitted.detector.views
+    return LearnedMachine(
+        fitted.detector,
+        normals.usable_s,
+        held_out_clip_scores(normals, fitted),
+        normals.notices,
+        frozenset(view.kind.name for view in views if getattr(view.kind, "encoder", False)),
+    )
+
+
+def held_out_clip_scores(normals: Normals, fitted: Fitted) -> tuple[float, ...]:
+    """Return the fused score of each training clip: the mean of its windows held out."""
+    of_clip: dict[Path, list[float]] = {}
+    scores = iter(fitted.fused.tolist())
+    for stretch, running in zip(normals.stretches, fitted.running, strict=True):
+        of_clip.setdefault(stretch.file.path, []).extend(next(scores) for _ in running)
+    return tuple(float(np.mean(each)) for each in of_clip.values() if each)
+
+
+def score_clip(learned: LearnedMachine, path: Path, channel: int | None) -> ScoredRecording:
+    """Score a test clip.  Raises as `score_recording`."""
+    return score_recording(learned.detector, path, channel)
+
+
+def fused_without(clip: ScoredRecording, left_out: frozenset[str]) -> float:
+    """Return the fused score of a clip without some of the views: the mean over its windows."""
+    kept = [
+        [score for name, score in window.views.items() if name not in left_out]
+        for window in clip.windows
+    ]
+    return float(np.mean([fuse(np.array([scores]))[0] for scores in kept]))

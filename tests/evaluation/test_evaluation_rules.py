@@ -1,0 +1,184 @@
+"""What the years measure: small cases by hand, all others by scikit-learn and SciPy."""
+
+import math
+from statistics import harmonic_mean as plain_harmonic_mean
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
+
+from asd_monitor.evaluation.metrics import harmonic_mean
+from asd_monitor.evaluation.names import Domain
+from asd_monitor.evaluation.rules import (
+    Decisions,
+    Figures,
+    Rules,
+    decision_file,
+    decisions_of,
+    figures_of,
+    of_all,
+    of_type,
+    score_file,
+)
+from asd_monitor.evaluation.threshold import gamma_quantile, gamma_share, gamma_threshold
+
+S, T = Domain.SOURCE, Domain.TARGET
+
+# two normals and one anomaly a domain; the target scores higher whatever it is
+DOMAINS = [S, S, S, T, T, T]
+WRONG = [False, False, True, False, False, True]
+SCORES = [0.1, 0.2, 0.3, 0.8, 0.9, 1.0]
+
+
+def test_a_domain_shift_costs_from_2022_on() -> None:
+    # within each domain everything is right
+    found = figures_of(Rules.Y2021, WRONG, DOMAINS, SCORES)
+    assert (found.auc_source, found.auc_target, found.official) == pytest.approx((1, 1, 1))
+    # the source's anomaly lies below both normals of the target: 2 of 4 pairs are wrong
+    found = figures_of(Rules.Y2022, WRONG, DOMAINS, SCORES)
+    assert (found.auc_source, found.auc_target) == pytest.approx((1.0, 0.5))
+    # pAUC over both domains: one of two anomalies lies above all normals, so that the curve
+    # runs at 1/2: A = 0.05, ½(1 + (0.05 − 0.005) / 0.095)
+    assert found.pauc == pytest.approx(0.5 * (1 + 0.045 / 0.095))
+    assert found.official == pytest.approx(3 / (1 / 1.0 + 1 / 0.5 + 1 / found.pauc))
+    assert found.auc == pytest.approx(2 / (1 / 1.0 + 1 / 0.5))
+
+
+cells = st.tuples(st.booleans(), st.sampled_from(list(Domain)), st.integers(-5, 5))
+every_cell = [(wrong, domain, 0) for wrong in (False, True) for domain in Domain]
+
+
+@given(st.lists(cells, max_size=40).map(lambda rows: rows + every_cell))
+def test_figures_are_those_of_scikit_learn(rows: list[tuple[bool, Domain, int]]) -> None:
+    wrong, domains, scores = map(np.array, zip(*rows, strict=True))
+    known = wrong.tolist(), [Domain(str(d)) for d in domains], scores.tolist()
+    found = figures_of(Rules.Y2020, *known)
+    assert found.auc == pytest.approx(roc_auc_score(wrong, scores))
+    assert found.pauc == pytest.approx(roc_auc_score(wrong, scores, max_fpr=0.1))
+    assert found.official is None
+
+    found = figures_of(Rules.Y2021, *known)
+    expected = [
+        roc_auc_score(wrong[domains == d], scores[domains == d], max_fpr=limit)
+        for limit in (None, 0.1)
+        for d in Domain
+    ]
+    told = [found.auc_source, found.auc_target, found.pauc_source, found.pauc_target]
+    assert told == pytest.approx(expected)
+    assert found.official == pytest.approx(harmonic_mean(expected))
+
+    for rules in (Rules.Y2022, Rules.Y2023, Rules.Y2024, Rules.Y2025, Rules.Y2026):
+        found = figures_of(rules, *known)
+        expected = [
+            roc_auc_score(wrong[(domains == d) | wrong], scores[(domains == d) | wrong])
+            for d in Domain
+        ]
+        expected.append(roc_auc_score(wrong, scores, max_fpr=0.1))
+        assert [found.auc_source, found.auc_target, found.pauc] == pytest.approx(expected)
+        assert found.official == pytest.approx(harmonic_mean(expected))
+
+
+def test_one_dead_machine_sinks_the_official_score() -> None:
+    dead = figures_of(Rules.Y2022, WRONG, DOMAINS, [-score for score in SCORES])
+    assert dead.auc_source == 0
+    assert dead.official == pytest.approx(0, abs=1e-15)
+    perfect = figures_of(Rules.Y2022, WRONG, DOMAINS, [float(wrong) for wrong in WRONG])
+    assert perfect.official == pytest.approx(1)
+    both = of_all(Rules.Y2022, {"fan": [perfect], "pump": [dead]})
+    assert both.official is not None
+    assert 0 < both.official < 1e-14
+
+
+def _figures(*cells: float) -> Figures:
+    source, target, part = cells
+    both = plain_harmonic_mean([source, target])
+    official = plain_harmonic_mean(cells)
+    return Figures(both, part, auc_source=source, auc_target=target, official=official)
+
+
+def test_means_of_2020_are_over_ids_and_then_types() -> None:
+    fan = [Figures(0.6, 0.5), Figures(0.8, 0.7), Figures(1.0, 0.9)]
+    pump = [Figures(0.5, 0.5)]
+    assert of_type(Rules.Y2020, fan).to_json() == pytest.approx({"auc": 0.8, "pauc": 0.7})
+    mean = of_all(Rules.Y2020, {"fan": fan, "pump": pump})
+    assert mean.to_json() == pytest.approx({"auc": 0.65, "pauc": 0.6})
+
+
+def test_the_official_score_is_over_all_cells_at_once() -> None:
+    fan = [_figures(0.9, 0.6, 0.55), _figures(0.8, 0.5, 0.52)]
+    pump = [_figures(0.7, 0.4, 0.51)]
+    cells = [0.9, 0.6, 0.55, 0.8, 0.5, 0.52, 0.7, 0.4, 0.51]
+    mean = of_all(Rules.Y2023, {"fan": fan, "pump": pump})
+    assert mean.official == pytest.approx(plain_harmonic_mean(cells))
+    assert mean.auc_source == pytest.approx(plain_harmonic_mean([0.9, 0.8, 0.7]))
+    assert mean.pauc == pytest.approx(plain_harmonic_mean([0.55, 0.52, 0.51]))
+    assert of_type(Rules.Y2023, fan).official == pytest.approx(plain_harmonic_mean(cells[:6]))
+
+
+@given(st.lists(st.floats(1e-3, 1), min_size=1, max_size=9))
+def test_harmonic_mean(values: list[float]) -> None:
+    assert harmonic_mean(values) == pytest.approx(plain_harmonic_mean(values))
+    assert harmonic_mean([*values, 0.0]) == pytest.approx(
+        (len(values) + 1) * np.finfo(float).eps, rel=1e-6
+    )
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=20))
+def test_decisions(rows: list[tuple[bool, bool]]) -> None:
+    wrong, decided = zip(*rows, strict=True)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        wrong, decided, average="binary", zero_division=0
+    )
+    found = decisions_of(wrong, decided)
+    assert (found.precision, found.recall, found.f1) == pytest.approx((precision, recall, f1))
+
+
+def test_decisions_where_nothing_is_decided() -> None:
+    assert decisions_of([True, False], [False, False]) == Decisions(0.0, 0.0, 0.0)
+
+
+def test_files_are_called_as_the_evaluators_expect() -> None:
+    assert score_file("fan", "id_00", Rules.Y2020) == "anomaly_score_fan_id_00.csv"
+    assert (
+        score_file("fan", "section_00", Rules.Y2021, T)
+        == "anomaly_score_fan_section_00_target_test.csv"
+    )
+    assert (
+        score_file("ToyCar", "section_03", Rules.Y2022)
+        == "anomaly_score_ToyCar_section_03_test.csv"
+    )
+    assert (
+        decision_file("ToyCar", "section_00", Rules.Y2024)
+        == "decision_result_ToyCar_section_00_test.csv"
+    )
+
+
+# the threshold
+
+
+@given(st.floats(0.05, 200), st.floats(0.01, 0.99))
+def test_quantiles_of_the_gamma_distribution(shape: float, share: float) -> None:
+    expected = stats.gamma.ppf(share, shape)
+    assert gamma_quantile(share, shape) == pytest.approx(expected, rel=1e-8, abs=1e-290)
+    assert gamma_share(expected, shape) == pytest.approx(stats.gamma.cdf(expected, shape), abs=1e-9)
+
+
+@given(st.floats(0.3, 50), st.floats(0.01, 100), st.integers(5, 200), st.integers(0, 2**32 - 1))
+def test_the_threshold_is_that_of_a_fit_by_maximum_likelihood(
+    shape: float, scale: float, n: int, seed: int
+) -> None:
+    scores = np.random.default_rng(seed).gamma(shape, scale, n)
+    fitted, _, its_scale = stats.gamma.fit(scores, floc=0)
+    expected = stats.gamma.ppf(0.9, fitted, scale=its_scale)
+    assert gamma_threshold(scores.tolist()) == pytest.approx(expected, rel=1e-4)
+
+
+def test_thresholds_of_few_and_of_equal_scores() -> None:
+    assert gamma_threshold([0.5]) == pytest.approx(0.5)
+    assert gamma_threshold([0.5] * 9) == pytest.approx(0.5)
+    assert math.isfinite(gamma_threshold([0.0, 1.0]))
+    with pytest.raises(ValueError, match="no score"):
+        gamma_threshold([])
