@@ -191,7 +191,10 @@ def card_of(values: object, where: str) -> Card:
     try:
         return Card.model_validate(values)
     except ValidationError as error:
-        lines = [_line(where, details) for details in error.errors(include_url=False)]
+        found = error.errors(include_url=False)
+        # a list is also too short for pydantic where its only item is wrong
+        above = {d["loc"][:n] for d in found for n in range(1, len(d["loc"]))}
+        lines = [_line(where, details) for details in found if details["loc"] not in above]
         raise CardError("\n".join(dict.fromkeys(lines))) from error
 
 

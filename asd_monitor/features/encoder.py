@@ -16,6 +16,7 @@ import numpy as np
 from typing_extensions import override
 
 from asd_monitor.errors import OperationError
+from asd_monitor.features import statistics
 from asd_monitor.features.card import LARGEST_CARD, Card, Pool, parse_card
 from asd_monitor.features.encoder_trial import try_network
 from asd_monitor.features.frames import History, Matrix
@@ -284,7 +285,7 @@ def chosen_encoders(paths: Iterable[Path], *, instead: bool) -> tuple[Encoder, .
     shipped = None if instead else shipped_encoder()
     found = [] if shipped is None else [(shipped, "the network that ships with asd-monitor")]
     found += [(load_encoder(path), str(path)) for path in paths]
-    taken: dict[str, str] = {}
+    taken = dict.fromkeys(statistics.NAMES, "a statistic")
     for encoder, where in found:
         for name in dict.fromkeys([encoder.name, *encoder.view_names]):
             if name in taken:

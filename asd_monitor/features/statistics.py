@@ -26,6 +26,11 @@ from asd_monitor.features.frames import Matrix
 
 Vector = npt.NDArray[np.float32]
 
+NAMES = (
+    *("level", "spectrum", "peaks", "spread", "change"),
+    *("tone", "texture", "rhythm", "pattern"),
+)  # `pattern` is in a file of its own
+
 LOG_FLOOR = 1e-10
 ENVELOPE_BANDS = 32
 ENVELOPE_POWER = 0.15  # of power: 0.3 of amplitude, the ear's compression (ibid.)

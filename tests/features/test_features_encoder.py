@@ -1,0 +1,452 @@
+"""Networks over a stream: each frame as if the whole recording had been run at once."""
+
+import pickle
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import without_privileges
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_networks import (
+    BANDS,
+    FAR,
+    LOG_MEL,
+    NEAR,
+    maps_card,
+    maps_network,
+    patch_card,
+    patch_network,
+    wave_card,
+    wave_network,
+    write_network,
+)
+from made_sounds import machine_sound
+
+from asd_monitor.errors import OperationError
+from asd_monitor.features import encoder as encoder_module
+from asd_monitor.features import network as network_module
+from asd_monitor.features import statistics
+from asd_monitor.features.card import card_of
+from asd_monitor.features.encoder import (
+    Encoder,
+    EncoderError,
+    EncoderStream,
+    chosen_encoders,
+    load_encoder,
+    shipped_encoder,
+)
+from asd_monitor.features.front_end import FrontEnd, front_end_for
+from asd_monitor.features.mel import Bands, htk_to_hz, hz_to_htk
+from asd_monitor.features.steps import steps_of
+from asd_monitor.features.windows import WindowStream
+from asd_monitor.records import Samples
+
+HOP = 160  # samples from step to step of LOG_MEL
+
+
+def _encoder(onnx: bytes, card: dict[str, Any]) -> Encoder:
+    return Encoder.from_bytes(onnx, card_of(card, "made"))
+
+
+POOLED = [{"name": "pooled", "outputs": ["far", "near"], "pool": ["mean", "spread", "maximum"]}]
+ENCODERS = {
+    "maps": _encoder(maps_network(), maps_card(views=POOLED)),
+    "one map of rank four": _encoder(maps_network(rank=4), maps_card()),
+    "patches one by one": _encoder(patch_network(), patch_card()),
+    "patches together": _encoder(patch_network(batch="batch"), patch_card(stride=5)),
+    "patches with gaps": _encoder(patch_network(), patch_card(stride=30)),
+    "waveform": _encoder(wave_network(), wave_card()),
+}
+
+
+# log-mel steps
+
+
+def test_htk_mels_at_hand_values() -> None:
+    # 1000 Hz are 1000 mel in HTK's scale, to three digits; 700 (e − 1) Hz are 1127
+    assert hz_to_htk([0, 1000, 700 * (np.e - 1)]) == pytest.approx([0, 1000, 1127], rel=1e-3)
+    assert htk_to_hz(hz_to_htk([60, 440, 7500])) == pytest.approx([60, 440, 7500])
+
+
+@pytest.mark.parametrize("straight_in_mel", [False, True])
+@pytest.mark.parametrize("area", [False, True])
+def test_bands_are_triangles_between_the_centres_beside(straight_in_mel: bool, area: bool) -> None:
+    bands = Bands(125.0, 7500.0, 8, htk=True, area=area, straight_in_mel=straight_in_mel)
+    weights = bands.weights(16_000, 512)
+    assert weights.shape == (257, 8)
+    edges_mel = np.linspace(float(hz_to_htk(125)), float(hz_to_htk(7500)), 10)
+    edges_hz = 700 * (np.exp(edges_mel / 1127) - 1)
+    bins_hz = np.arange(257) * 16_000 / 512
+    x, edges = (hz_to_htk(bins_hz), edges_mel) if straight_in_mel else (bins_hz, edges_hz)
+    for band in range(8):
+        height = 2 / (edges_hz[band + 2] - edges_hz[band]) if area else 1.0
+        expected = np.interp(x, edges[band : band + 3], [0, height, 0])
+        assert weights[:, band] == pytest.approx(expected, abs=1e-6)
+
+
+def _reference_steps(kind: Any, sound: Samples) -> np.ndarray:
+    """Log-mel frames by the letter of the card, in double precision, one by one."""
+    bands = Bands(
+        kind.low_hz, kind.high_hz, kind.bands, kind.mel == "htk", kind.area, kind.slopes == "mel"
+    ).weights(kind.rate_hz, kind.fft)
+    rows = []
+    for start in range(0, len(sound) - kind.frame + 1, kind.hop):
+        frame = sound[start : start + kind.frame] * np.hanning(kind.frame + 1)[:-1]
+        padded = np.concatenate([frame, np.zeros(kind.fft - kind.frame)])
+        mel = np.abs(np.fft.rfft(padded)) ** kind.power @ bands.astype(float)
+        energy = np.maximum(mel + kind.offset, kind.floor)
+        logarithm = {"ln": np.log, "log10": np.log10, "db": lambda x: 10 * np.log10(x)}[kind.log]
+        rows.append((logarithm(energy) - kind.mean) / kind.scale)
+    return np.array(rows)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"mel": "slaney", "area": True, "power": 2, "log": "log10", "offset": 0.0, "floor": 1e-6},
+        {"log": "db", "power": 2, "mean": -20.0, "scale": 15.0, "slopes": "mel"},
+    ],
+)
+def test_steps_are_what_the_card_says(changes: dict[str, Any]) -> None:
+    kind = card_of(maps_card(input=LOG_MEL | changes), "made").input
+    sound = machine_sound(0.3)
+    steps = steps_of(kind)
+    got = np.concatenate([steps.push(sound[:1000]), steps.push(sound[1000:])])
+    assert got == pytest.approx(_reference_steps(kind, sound), abs=2e-3)
+
+
+# streams
+
+
+def _reference(encoder: Encoder, sound: Samples, start: int, end: int) -> dict[str, np.ndarray]:
+    """The vectors of a window: the whole sound run at once, frames picked one by one."""
+    card, layout = encoder.card, encoder.open()
+    steps = steps_of(card.input).push(sound)
+    frames: dict[str, np.ndarray] = {}
+    for output in card.outputs:
+        if layout.steps is None:
+            [frames[output.name]] = encoder.network.run(layout, [output.name], steps[None])
+        else:
+            count = (len(steps) - output.reach) // output.stride + 1
+            pieces = [steps[k * output.stride :][: output.reach] for k in range(count)]
+            frames[output.name] = np.concatenate(
+                [encoder.network.run(layout, [output.name], piece[None])[0] for piece in pieces]
+            )
+    pools = {"mean": np.mean, "spread": np.std, "maximum": np.max}
+    vectors = {}
+    for look in card.looks:
+        parts = []
+        for name in look.outputs:
+            output = next(o for o in card.outputs if o.name == name)
+            begins = [k * output.stride * card.input.hop for k in range(len(frames[name]))]
+            within = [start <= begin and begin + card.span(output) <= end for begin in begins]
+            parts += [pools[pool](frames[name][within], axis=0) for pool in look.pool]
+        vectors[look.name] = np.concatenate(parts)
+    return vectors
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@settings(max_examples=15, deadline=None)
+@given(
+    sizes=st.lists(st.integers(0, 9000), max_size=30),
+    hop=st.integers(3000, 9000),
+    seed=st.integers(0, 3),
+)
+def test_vectors_do_not_depend_on_how_the_stream_is_cut(
+    name: str, sizes: list[int], hop: int, seed: int
+) -> None:
+    encoder = ENCODERS[name]
+    sound = machine_sound(2.0, seed=seed)
+    window = 12_000
+    stream = EncoderStream(encoder)
+    start = position = 0
+    for size in [*sizes, len(sound)]:
+        stream.push(sound[position : position + size])
+        position = min(len(sound), position + size)
+        while start + window <= position:
+            expected = _reference(encoder, sound, start, start + window)
+            vectors = stream.between(start, start + window)
+            assert vectors.keys() == expected.keys()
+            for view, vector in vectors.items():
+                assert vector.dtype == np.float32
+                assert vector == pytest.approx(expected[view], abs=1e-4)
+            start += hop
+            stream.forget(start)
+    assert start > 0
+
+
+def test_pools_stand_in_the_order_of_outputs_and_pools() -> None:
+    stream = EncoderStream(ENCODERS["maps"])
+    stream.push(machine_sound(1.0))
+    vector = stream.between(0, 16_000)["pooled"]
+    far, near = np.split(vector, [30])
+    assert (len(far), len(near)) == (30, 15)
+    for mean, spread, maximum in (np.split(far, 3), np.split(near, 3)):
+        assert (spread >= 0).all()
+        assert (maximum >= mean).all()
+        assert not np.allclose(maximum, mean)
+
+
+class _Counting:
+    """A session that counts the steps that it is given."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self.steps = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+    def run(self, names: list[str], fed: dict[str, np.ndarray]) -> Any:
+        [given] = fed.values()
+        self.steps += given.shape[-2]
+        return self._session.run(names, fed)
+
+
+def test_the_network_runs_on_what_is_new_and_its_context_only() -> None:
+    encoder = _encoder(maps_network(7), maps_card())
+    counting = encoder.network._session = _Counting(encoder.network.session)
+    windows = WindowStream(front_end_for(16_000), [encoder])
+    sound = machine_sound(10.0)
+    made = [w for piece in np.split(sound, 100) for w in windows.push(piece)]
+    assert len(made) == 16
+    per_window = front_end_for(16_000).hop / HOP
+    assert counting.steps < 200 + len(made) * (per_window + FAR["reach"] + FAR["stride"])
+
+
+def test_windows_carry_the_vectors_under_the_views_names() -> None:
+    front_end = front_end_for(16_000)
+    encoders = [ENCODERS["maps"], ENCODERS["waveform"]]
+    sound = machine_sound(4.0)
+    plain = WindowStream(front_end).push(sound)
+    windows = WindowStream(front_end, encoders).push(sound)
+    for window, without in zip(windows, plain, strict=True):
+        assert window.features.keys() - without.features.keys() == {"pooled", "wavy"}
+        for name, vector in without.features.items():
+            assert np.array_equal(window.features[name], vector)
+        expected = _reference(encoders[0], sound, window.start, window.end)["pooled"]
+        assert window.features["pooled"] == pytest.approx(expected, abs=1e-4)
+
+
+# what fits
+
+
+@given(
+    reach=st.integers(1, 60),
+    stride=st.integers(1, 60),
+    window=st.integers(20, 80),
+    hop=st.integers(1, 40),
+)
+def test_what_fits_has_a_frame_in_every_window(
+    reach: int, stride: int, window: int, hop: int
+) -> None:
+    outputs = [{"name": "map", "reach": reach, "stride": stride}]
+    card = wave_card() | {"outputs": outputs}
+    front_end = FrontEnd(frame=window, frame_hop=1, window_frames=1, hop_frames=hop)
+    assert (front_end.window, front_end.hop) == (window, hop)
+    fits = _encoder(b"", card).misfit(front_end) is None
+    every = stride * hop // gcd(stride, hop)  # after so many samples it is all the same again
+    frames_in = [
+        any(
+            start <= begin and begin + reach <= start + window
+            for begin in range(0, start + window, stride)
+        )
+        for start in range(0, every, hop)
+    ]
+    assert fits == all(frames_in)
+
+
+def test_another_rate_or_too_short_a_window_is_told() -> None:
+    encoder = ENCODERS["maps"]
+    assert encoder.misfit(front_end_for(16_000)) is None
+    assert "takes sound of 16000 Hz, and this is heard at 8000 Hz" in str(
+        encoder.misfit(front_end_for(8_000))
+    )
+    slow = _encoder(maps_network(), maps_card(outputs=[{**FAR, "reach": 197}]))
+    assert "'far' needs windows of" in str(slow.misfit(front_end_for(16_000)))
+
+
+# reading
+
+
+def test_a_network_is_read_with_its_card(tmp_path: Path) -> None:
+    encoder = load_encoder(write_network(tmp_path, maps_network(), maps_card()))
+    assert (encoder.name, encoder.view_names) == ("toy", ["toy"])
+    assert encoder.onnx == maps_network()
+    assert encoder.sha256 == ENCODERS["maps"].sha256
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_what_is_used_here_passes_the_trial(name: str, tmp_path: Path) -> None:
+    encoder = ENCODERS[name]
+    load_encoder(write_network(tmp_path, encoder.onnx, encoder.card.to_json()))
+
+
+def test_equal_networks_share_a_session_and_leave_it_when_they_go_elsewhere() -> None:
+    one = _encoder(maps_network(), maps_card("one"))
+    other = _encoder(maps_network(), maps_card("other"))
+    assert one.network.session is other.network.session
+    copy = pickle.loads(pickle.dumps(one))  # noqa: S301 - our own
+    assert copy.card == one.card
+    assert len(pickle.dumps(one)) < 2 * len(one.onnx)
+
+
+def test_a_session_has_one_thread() -> None:
+    options = ENCODERS["maps"].network.session.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert not options.enable_cpu_mem_arena
+
+
+def _external() -> bytes:
+    from onnx import TensorProto, load_from_string
+
+    model = load_from_string(maps_network())
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    return model.SerializeToString()
+
+
+def _changed(change: Any) -> bytes:
+    from onnx import load_from_string
+
+    model = load_from_string(maps_network())
+    change(model.graph)
+    return model.SerializeToString()
+
+
+def _randomly(graph: Any) -> None:
+    from onnx import helper
+
+    graph.node[-1].output[0] = "calm"
+    graph.node.append(helper.make_node("RandomNormalLike", ["calm"], ["noise"]))
+    graph.node.append(helper.make_node("Add", ["calm", "noise"], ["far"]))
+
+
+def _infinitely(graph: Any) -> None:
+    from onnx import helper
+
+    graph.node[-1].output[0] = "calm"
+    graph.node.append(helper.make_node("Sub", ["calm", "calm"], ["zero"]))
+    graph.node.append(helper.make_node("Div", ["calm", "zero"], ["far"]))
+
+
+def _twice(graph: Any) -> None:
+    graph.input.add().CopyFrom(graph.input[0])
+    graph.input[1].name = "other"
+
+
+REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
+    "no network": (b"nothing", maps_card(), "cannot read it"),
+    "nothing at all": (b"", maps_card(), "cannot read it"),
+    "weights elsewhere": (_external(), maps_card(), "external_data=False"),
+    "other bands": (maps_network(bands=BANDS + 1), maps_card(), f"float (batch, steps, {BANDS})"),
+    "waveform": (wave_network(), maps_card(outputs=[{**NEAR, "name": "map"}]), "is tensor(float)"),
+    "no such output": (maps_network(), maps_card(outputs=[{**NEAR, "name": "x"}]), "near, far"),
+    "reach": (maps_network(), maps_card(outputs=[NEAR, {**FAR, "reach": 28}]), "correct"),
+    "stride": (maps_network(), maps_card(outputs=[NEAR, {**FAR, "stride": 4}]), "correct"),
+    "padding": (
+        maps_network(padding=6),
+        maps_card(outputs=[{**NEAR, "reach": 1}, FAR]),
+        "along time",
+    ),
+    "of another length": (patch_network(), patch_card(reach=23), "write reach: 24"),
+    "not pooled": (maps_network(steps=45), maps_card(outputs=[{**NEAR, "reach": 45}]), "pool it"),
+    "batch": (patch_network(batch=3), patch_card(), "takes 3 pieces at once"),
+    "by chance": (_changed(_randomly), maps_card(), "differs from run to run"),
+    "infinite": (_changed(_infinitely), maps_card(), "is no finite number"),
+    "two inputs": (_changed(_twice), maps_card(), "2 inputs, log_mel, other"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_do_as_its_card_says_is_refused(name: str, tmp_path: Path) -> None:
+    onnx, card, told = REFUSED[name]
+    path = write_network(tmp_path, onnx, card)
+    with pytest.raises(EncoderError) as refused:
+        load_encoder(path)
+    assert told in str(refused.value)
+    assert str(refused.value).startswith(str(path))
+    assert "\n" not in str(refused.value)
+
+
+def test_what_looks_at_all_of_the_time_is_refused(tmp_path: Path) -> None:
+    def normalise(graph: Any) -> None:
+        from onnx import helper
+
+        graph.node[-1].output[0] = "raw"
+        graph.node.append(helper.make_node("ReduceMean", ["raw"], ["mean"], axes=[1]))
+        graph.node.append(helper.make_node("Sub", ["raw", "mean"], ["far"]))
+
+    path = write_network(tmp_path, _changed(normalise), maps_card())
+    with pytest.raises(EncoderError, match="'far' depends on where the sound is cut"):
+        load_encoder(path)
+
+
+def test_a_missing_file_or_card_is_told(tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match=r"toy\.onnx: no such file"):
+        load_encoder(tmp_path / "toy.onnx")
+    path = write_network(tmp_path, maps_network(), maps_card())
+    path.with_suffix(".yaml").unlink()
+    with pytest.raises(EncoderError, match=r"toy\.yaml: no such file: describe the network there"):
+        load_encoder(path)
+    with pytest.raises(EncoderError, match="this is a folder"):
+        load_encoder(tmp_path)
+
+
+def test_a_file_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_network(tmp_path, maps_network(), maps_card())
+    monkeypatch.setattr(encoder_module, "LARGEST_NETWORK", 100)
+    with pytest.raises(EncoderError, match="larger than"):
+        load_encoder(path)
+
+
+def test_no_permission_is_said(open_folder: Path) -> None:
+    path = write_network(open_folder, maps_network(), maps_card())
+    path.chmod(0)
+    with without_privileges(), pytest.raises(OperationError, match="let this user read it"):
+        load_encoder(path)
+
+
+# choosing
+
+
+def test_the_shipped_one_is_looked_for_in_the_package_and_then_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder_module, "_PACKAGE", tmp_path / "package")
+    assert shipped_encoder() is None
+    for number, folder in enumerate((tmp_path / "models", tmp_path / "package/models")):
+        folder.mkdir(parents=True)
+        write_network(folder, maps_network(number), maps_card("encoder"))
+        shipped = shipped_encoder()
+        assert shipped is not None
+        assert shipped.onnx == maps_network(number)
+    other = write_network(tmp_path, maps_network(3), maps_card("other"))
+    assert [e.name for e in chosen_encoders([other], instead=False)] == ["encoder", "other"]
+    assert [e.name for e in chosen_encoders([other], instead=True)] == ["other"]
+    assert chosen_encoders([], instead=True) == ()
+    again = write_network(tmp_path, maps_network(4), maps_card("encoder"))
+    with pytest.raises(EncoderError, match="'encoder' is that of the network that ships"):
+        chosen_encoders([again], instead=False)
+
+
+def test_names_of_statistics_are_taken(tmp_path: Path) -> None:
+    windows = WindowStream(front_end_for(16_000)).push(machine_sound(2.0))
+    assert set(statistics.NAMES) == windows[0].features.keys()
+    views = [{"name": "level", "outputs": ["near"]}]
+    path = write_network(tmp_path, maps_network(), maps_card(views=views))
+    with pytest.raises(EncoderError, match="'level' is that of a statistic"):
+        chosen_encoders([path], instead=True)
+
+
+def test_what_the_runtime_says_is_cut_to_a_line() -> None:
+    assert network_module._first_line(ValueError("\n a\nb")) == "a"
+    assert network_module._first_line(ValueError()) == "ValueError"
