@@ -3,7 +3,7 @@
 Every reader returns clips in a fixed order; a clip is decoded only when it is asked for.
 Sources: SoundFont Technical Specification 2.04, §4 to §7 and §7.10; SF3 as MuseScore writes it
 (one Ogg Vorbis stream a sample); the DMX sound format of Doom (Unofficial Doom Specs, §5.1);
-Debian's machine-readable copyright format 1.0.
+OpenClonk's src/c4group/C4Group.h; Debian's machine-readable copyright format 1.0.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import fnmatch
 import io
 import re
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,8 +28,10 @@ LOOPED_S = 2.0
 LEAST_LOOP_S = 0.1
 """Shorter loops are single periods: repeating them gives a tone that no instrument makes."""
 FREE = frozenset(
-    ["mit", "expat", "isc", "zlib", "bsd-2-clause", "bsd-3-clause", "apache-2.0"]
-    + ["cc0", "cc0-1.0", "public-domain", "pd", "cc-by-3.0", "cc-by-4.0"]
+    (
+        *("mit", "expat", "isc", "zlib", "bsd-2", "bsd-2-clause", "bsd-3-clause", "apache-2.0"),
+        *("cc0", "cc0-1.0", "public-domain", "pd", "cc-by-3.0", "cc-by-4.0"),
+    )
 )
 """Licences under which everybody may use, change and pass on, asking for no more than a name."""
 
@@ -137,22 +140,53 @@ def files(
     return list(clips.values())
 
 
-def licences(copyright_file: Path, prefix: str) -> Callable[[str], str | None]:
+def clonk(path: Path, licence: str) -> list[Clip]:
+    """Return the sounds of an OpenClonk group and the groups in it."""
+    data = path.read_bytes()
+    if data[:2] != b"\x1e\x8c":
+        raise ValueError(f"{path} is no OpenClonk group: it does not begin with 1e 8c")
+    clips: dict[str, Clip] = {}
+    for inner, body in _group(zlib.decompress(b"\x1f\x8b" + data[2:], 31), ""):
+        if inner.endswith((".wav", ".ogg")):
+            name = _unique(_plain(inner[:-4].replace(".ocg", "")), clips)
+            seconds = float(soundfile.info(io.BytesIO(body)).duration)
+            clips[name] = Clip(name, instrument(name), seconds, licence, _file(body))
+    return list(clips.values())
+
+
+def _group(data: bytes, prefix: str) -> Iterator[tuple[str, bytes]]:
+    head = bytearray(byte ^ 237 for byte in data[:204])
+    head[0:201:3], head[2:203:3] = head[2:203:3], head[0:201:3]
+    count = int.from_bytes(head[36:40], "little")
+    for entry in range(204, 204 + 316 * count, 316):
+        raw, _, child, size, _, at = struct.unpack_from("<260siiiii", data, entry)
+        name = prefix + raw.split(b"\0")[0].decode("latin-1")
+        body = data[204 + 316 * count + at :][:size]
+        if child:
+            yield from _group(body, name + "/")
+        else:
+            yield name, body
+
+
+def licences(copyright_file: Path, source: Callable[[str], str]) -> Callable[[str], str | None]:
     """Read a machine-readable copyright file; return: path → its free licence, or None.
 
-    ``prefix`` is put before a path to make it that of the source package.  The last paragraph
-    that matches counts (format 1.0, "Files").
+    ``source``: path → that in the source package.  The last paragraph that matches counts
+    (format 1.0, "Files"); of alternatives ("or") the first that is free.
     """
     stanzas: list[tuple[list[str], str]] = []
     for block in re.split(r"\n\s*\n", copyright_file.read_text("utf-8", "replace")):
         fields = dict(re.findall(r"(?m)^([A-Za-z-]+):((?:.*)(?:\n[ \t].*)*)", block))
         if "Files" in fields and "License" in fields:
             licence = (fields["License"].strip() or "none").splitlines()[0].strip()
-            stanzas.append((fields["Files"].split(), licence))
+            lines = [line.strip() for line in fields["Files"].splitlines()]
+            # some write names with spaces plainly, though the format would have ? for them
+            stanzas.append(([*lines, *fields["Files"].split()], licence))
 
     def licence_of(inner: str) -> str | None:
-        found = [licence for patterns, licence in stanzas if _any(prefix + inner, patterns)]
-        return found[-1] if found and found[-1].lower() in FREE else None
+        found = [licence for patterns, licence in stanzas if _any(source(inner), patterns)]
+        choice = found[-1].split(" or ") if found else []
+        return next((licence for licence in choice if licence.lower() in FREE), None)
 
     return licence_of
 
@@ -213,9 +247,10 @@ def _bytes(body: bytes, rate: int) -> Callable[[], tuple[Mono, int]]:
     return decode
 
 
-def _file(path: Path) -> Callable[[], tuple[Mono, int]]:
+def _file(path: Path | bytes) -> Callable[[], tuple[Mono, int]]:
     def decode() -> tuple[Mono, int]:
-        sound, rate = soundfile.read(path, dtype="float32")
+        where = path if isinstance(path, Path) else io.BytesIO(path)
+        sound, rate = soundfile.read(where, dtype="float32")
         return _mono(sound), int(rate)
 
     return decode
@@ -226,7 +261,7 @@ def _mono(sound: npt.NDArray[np.float32]) -> Mono:
 
 
 def _any(path: str, patterns: list[str]) -> bool:
-    return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+    return any(fnmatch.fnmatchcase(path, pattern.removeprefix("./")) for pattern in patterns)
 
 
 def _plain(title: str) -> str:
