@@ -34,9 +34,14 @@ def _as_frames(source: str, name: str) -> list[Any]:
 
 
 def maps_network(
-    seed: int = 0, *, padding: int = 0, steps: Any = "steps", bands: int = BANDS, rank: int = 3
+    seed: int = 0,
+    *,
+    padding: tuple[int, int] = (0, 0),
+    steps: Any = "steps",
+    bands: int = BANDS,
+    rank: int = 3,
 ) -> bytes:
-    """Two maps, `near` and `far`, of log-mel steps; `padding` makes it depend on the cut."""
+    """Two maps, `near` and `far`, of log-mel steps; with `padding` they depend on the cut."""
     shape = ["batch", steps, bands] if rank == 3 else [1, 1, steps, bands]
     taken = helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, shape)
     nodes = [helper.make_node("Unsqueeze", ["log_mel", "one"], ["image"])] if rank == 3 else []
@@ -46,7 +51,7 @@ def maps_network(
             ["image" if rank == 3 else "log_mel", "w0"],
             ["c0"],
             strides=[STRIDE, 1],
-            pads=[padding, 0, padding, 0],
+            pads=[padding[0], 0, padding[1], 0],
         ),
         helper.make_node("Tanh", ["c0"], ["t0"]),
         *_as_frames("t0", "near"),

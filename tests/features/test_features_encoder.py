@@ -1,5 +1,6 @@
 """Networks over a stream: each frame as if the whole recording had been run at once."""
 
+import functools
 import pickle
 from math import gcd
 from pathlib import Path
@@ -122,11 +123,14 @@ def test_steps_are_what_the_card_says(changes: dict[str, Any]) -> None:
 # streams
 
 
-def _reference(encoder: Encoder, sound: Samples, start: int, end: int) -> dict[str, np.ndarray]:
-    """The vectors of a window: the whole sound run at once, frames picked one by one."""
+Frames = dict[str, np.ndarray]
+
+
+def _frames_of(encoder: Encoder, sound: Samples) -> Frames:
+    """Every frame of every output, the whole sound run at once, or each patch by itself."""
     card, layout = encoder.card, encoder.open()
     steps = steps_of(card.input).push(sound)
-    frames: dict[str, np.ndarray] = {}
+    frames: Frames = {}
     for output in card.outputs:
         if layout.steps is None:
             [frames[output.name]] = encoder.network.run(layout, [output.name], steps[None])
@@ -136,6 +140,12 @@ def _reference(encoder: Encoder, sound: Samples, start: int, end: int) -> dict[s
             frames[output.name] = np.concatenate(
                 [encoder.network.run(layout, [output.name], piece[None])[0] for piece in pieces]
             )
+    return frames
+
+
+def _vectors(encoder: Encoder, frames: Frames, start: int, end: int) -> Frames:
+    """The vectors of a window, its frames picked one by one."""
+    card = encoder.card
     pools = {"mean": np.mean, "spread": np.std, "maximum": np.max}
     vectors = {}
     for look in card.looks:
@@ -149,18 +159,24 @@ def _reference(encoder: Encoder, sound: Samples, start: int, end: int) -> dict[s
     return vectors
 
 
+@functools.cache
+def _known(name: str, seed: int) -> tuple[Samples, Frames]:
+    sound = machine_sound(2.0, seed=seed)
+    return sound, _frames_of(ENCODERS[name], sound)
+
+
 @pytest.mark.parametrize("name", ENCODERS)
 @settings(max_examples=15, deadline=None)
 @given(
     sizes=st.lists(st.integers(0, 9000), max_size=30),
-    hop=st.integers(3000, 9000),
-    seed=st.integers(0, 3),
+    hop=st.integers(300, 9000),
+    seed=st.integers(0, 1),
 )
 def test_vectors_do_not_depend_on_how_the_stream_is_cut(
     name: str, sizes: list[int], hop: int, seed: int
 ) -> None:
     encoder = ENCODERS[name]
-    sound = machine_sound(2.0, seed=seed)
+    sound, frames = _known(name, seed)
     window = 12_000
     stream = EncoderStream(encoder)
     start = position = 0
@@ -168,7 +184,7 @@ def test_vectors_do_not_depend_on_how_the_stream_is_cut(
         stream.push(sound[position : position + size])
         position = min(len(sound), position + size)
         while start + window <= position:
-            expected = _reference(encoder, sound, start, start + window)
+            expected = _vectors(encoder, frames, start, start + window)
             vectors = stream.between(start, start + window)
             assert vectors.keys() == expected.keys()
             for view, vector in vectors.items():
@@ -224,11 +240,12 @@ def test_windows_carry_the_vectors_under_the_views_names() -> None:
     sound = machine_sound(4.0)
     plain = WindowStream(front_end).push(sound)
     windows = WindowStream(front_end, encoders).push(sound)
+    frames = _frames_of(encoders[0], sound)
     for window, without in zip(windows, plain, strict=True):
         assert window.features.keys() - without.features.keys() == {"pooled", "wavy"}
         for name, vector in without.features.items():
             assert np.array_equal(window.features[name], vector)
-        expected = _reference(encoders[0], sound, window.start, window.end)["pooled"]
+        expected = _vectors(encoders[0], frames, window.start, window.end)["pooled"]
         assert window.features["pooled"] == pytest.approx(expected, abs=1e-4)
 
 
@@ -341,6 +358,7 @@ def _twice(graph: Any) -> None:
     graph.input[1].name = "other"
 
 
+PADDED = maps_card(outputs=[{**NEAR, "reach": 1}, {**FAR, "reach": 17}])
 REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "no network": (b"nothing", maps_card(), "cannot read it"),
     "nothing at all": (b"", maps_card(), "cannot read it"),
@@ -350,11 +368,8 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "no such output": (maps_network(), maps_card(outputs=[{**NEAR, "name": "x"}]), "near, far"),
     "reach": (maps_network(), maps_card(outputs=[NEAR, {**FAR, "reach": 28}]), "correct"),
     "stride": (maps_network(), maps_card(outputs=[NEAR, {**FAR, "stride": 4}]), "correct"),
-    "padding": (
-        maps_network(padding=6),
-        maps_card(outputs=[{**NEAR, "reach": 1}, FAR]),
-        "along time",
-    ),
+    "padding before": (maps_network(padding=(12, 0)), PADDED, "padding along time"),
+    "padding after": (maps_network(padding=(0, 12)), PADDED, "padding along time"),
     "of another length": (patch_network(), patch_card(reach=23), "write reach: 24"),
     "not pooled": (maps_network(steps=45), maps_card(outputs=[{**NEAR, "reach": 45}]), "pool it"),
     "batch": (patch_network(batch=3), patch_card(), "takes 3 pieces at once"),
