@@ -73,9 +73,8 @@ def soundfont(path: Path, licence: str) -> list[Clip]:
         else:
             body = data[pool + 2 * start : pool + 2 * end]
             length, loop = end - start, (on - start, off - start)
-        if not (loop[0] > 0.02 * rate and LEAST_LOOP_S * rate <= loop[1] - loop[0]):
-            loop = (0, 0)
-        if loop[1] > length:
+        # a loop over all of it only says that the blow is not to be looped
+        if loop[0] < 0.02 * rate or loop[1] > length or loop[1] - loop[0] < LEAST_LOOP_S * rate:
             loop = (0, 0)
         seconds = max(length / rate, LOOPED_S) if loop[1] else length / rate
         decode = _sample(body, rate, loop, compressed=bool(kind & 0x10))

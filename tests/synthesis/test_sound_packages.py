@@ -61,7 +61,7 @@ def test_a_soundfont_gives_each_sample_once_and_of_a_pair_the_left(tmp_path: Pat
     assert gong.seconds == pytest.approx(len(sound) / rate)
 
 
-@pytest.mark.parametrize("loop", [(3000, 6000), (10, 7000), (3000, 3100), (7000, 9000)])
+@pytest.mark.parametrize("loop", [(3000, 6000), (10, 7000), (3000, 3100), (5000, 9000)])
 def test_a_loop_is_played_two_seconds_where_it_is_one(
     tmp_path: Path, loop: tuple[int, int]
 ) -> None:
