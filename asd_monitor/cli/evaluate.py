@@ -134,11 +134,12 @@ def _show(results: Results) -> None:
     for name in (*columns, "trained on"):
         table.add_column(name, justify="right")
     for kind in results.types:
-        for result in results.machines:
-            if result.machine.type == kind:
-                cells = _cells(result.figures())
-                table.add_row(result.machine.name, *cells, f"{result.train_s:.0f} s")
-        table.add_row(kind, *_cells(results.of_type(kind)), style="bold")
+        those = [result for result in results.machines if result.machine.type == kind]
+        for result in those:
+            cells = _cells(result.figures())
+            table.add_row(result.machine.name, *cells, f"{result.train_s:.0f} s")
+        if len(those) > 1:
+            table.add_row(kind, *_cells(results.of_type(kind)), style="bold")
         table.add_section()
     table.add_row("mean", *_cells(results.mean()), style="bold")
     console.print(table)

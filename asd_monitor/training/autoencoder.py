@@ -6,7 +6,9 @@
 Source: https://github.com/y-kawagu/dcase2020_task2_baseline.  A clip's score is the mean
 squared error over its vectors.  As there, batch normalisation has the constants of Keras,
 weights begin as Glorot & Bengio (2010) draw them, and frames are centred.  Unlike there no
-tenth of the vectors is put aside for validation, which decides nothing.
+tenth of the vectors is put aside for validation, which decides nothing, and the statistics
+of batch normalisation are taken anew from all vectors at the end: of few clips there are too
+few batches for their running means to arrive.
 """
 
 from __future__ import annotations
@@ -180,3 +182,17 @@ def _fit(
             optimiser.zero_grad(set_to_none=True)
             nn.functional.mse_loss(network(inputs), inputs).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
+    _settle(network, frames, starts)
+
+
+def _settle(network: nn.Sequential, frames: Matrix, starts: npt.NDArray[np.int64]) -> None:
+    """Take the statistics of batch normalisation anew, as means over all batches."""
+    for layer in network:
+        if isinstance(layer, nn.BatchNorm1d):
+            layer.reset_running_stats()
+            layer.momentum = None
+    with torch.no_grad():
+        for first in range(0, len(starts), BATCH):
+            batch = starts[first : first + BATCH]
+            if len(batch) > 1:
+                network(torch.from_numpy(vectors(frames, batch)))
