@@ -233,7 +233,8 @@ def _sample(
         first, last = loop
         if last and len(sound) < LOOPED_S * rate:
             times = int(np.ceil((LOOPED_S * rate - last) / (last - first)))
-            sound = np.concatenate([sound[:last], np.tile(sound[first:last], max(times, 0))])
+            sound = np.concatenate([sound[:last], np.tile(sound[first:last], times)])
+            sound = sound[: round(LOOPED_S * rate)]
         return sound, rate
 
     return decode
