@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.cli.options import AsJson
+from asd_monitor.cli.options import AsJson, EncoderFiles, NoShippedEncoder
 
 if TYPE_CHECKING:
     from asd_monitor.evaluation.results import Results
@@ -67,6 +67,8 @@ def command(
     baseline: Annotated[
         bool, typer.Option("--baseline", help="Train the challenge's autoencoder too (torch).")
     ] = False,
+    encoder: EncoderFiles = None,
+    no_shipped_encoder: NoShippedEncoder = False,
     sound: Annotated[
         bool, typer.Option(help="Clips to play in the report; some may not be passed on.")
     ] = True,
@@ -81,9 +83,11 @@ def command(
     from asd_monitor.evaluation.regime import Single
     from asd_monitor.evaluation.report import report_html
     from asd_monitor.evaluation.rules import Rules
+    from asd_monitor.features.encoder import chosen_encoders
 
     if baseline:
         require_torch()
+    encoders = chosen_encoders(encoder or (), instead=no_shipped_encoder)
     data = find_data_set(folder, None if rules is None else Rules(rules), labels, channel)
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -93,7 +97,7 @@ def command(
         ) from error
     how = "as asked" if data.chosen else "recognised from its files; --rules chooses another year"
     typer.echo(f"rules of DCASE {data.rules} ({how})", err=True)
-    regimes = {RegimeName.SINGLE: Single()}
+    regimes = {RegimeName.SINGLE: Single(encoders)}
     with shown_progress() as progress:
         results = evaluate(data, regimes[regime], jobs=jobs, baseline=baseline, progress=progress)
         progress("writing the report", 1.0)

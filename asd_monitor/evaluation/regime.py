@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -20,6 +21,7 @@ from asd_monitor.detector.fusion import fuse
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase import TestedMachine
 from asd_monitor.evaluation.scoring import ScoredRecording, score_recording
+from asd_monitor.features.encoder import Encoder
 from asd_monitor.training.recordings import Normals, Progress, read_normals, require
 
 LEAST_TRAINING_S = 15.0
@@ -60,28 +62,31 @@ class Regime(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """Each machine from its own normals alone, as in a plant."""
+    """Each machine from its own normals alone, as in a plant, heard through these networks too."""
 
+    encoders: tuple[Encoder, ...] = ()
     name: str = "single"
 
     def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> Learner:
         """Return the learner; nothing is shared."""
         del machines, progress
-        return learn
+        return partial(learn, encoders=self.encoders)
 
 
-def learn(machine: TestedMachine) -> LearnedMachine:
-    """Fit a detector to a machine's own normals.
+def learn(machine: TestedMachine, encoders: Sequence[Encoder] = ()) -> LearnedMachine:
+    """Fit a detector to a machine's own normals, with the views of these networks.
 
     Raises:
         UsageError: too little sound to learn from.
         OperationError: no permission to read it.
 
     """
-    normals = read_normals(machine.train, channel=machine.channel)
+    normals = read_normals(machine.train, channel=machine.channel, encoders=encoders)
     try:
         require(normals, LEAST_TRAINING_S)
-        fitted = fit_detector(normals.lists(), normals.front_end, normals.front_end.rate_hz)
+        fitted = fit_detector(
+            normals.lists(), normals.front_end, normals.front_end.rate_hz, normals.encoders
+        )
     except (UsageError, ValueError) as error:
         raise UsageError(f"{machine.name}: {error}") from error
     views = fitted.detector.views
@@ -90,7 +95,7 @@ def learn(machine: TestedMachine) -> LearnedMachine:
         normals.usable_s,
         held_out_clip_scores(normals, fitted),
         normals.notices,
-        frozenset(view.kind.name for view in views if getattr(view.kind, "encoder", False)),
+        frozenset(view.kind.name for view in views if view.kind.encoder is not None),
     )
 
 

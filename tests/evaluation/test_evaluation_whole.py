@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from command_line import CommandLine
 from dcase_tree import LAYOUTS
+from made_networks import maps_card, maps_network, write_network
 from made_sounds import machine_sound, write
 from small_trees import small_tree
 
@@ -15,7 +16,10 @@ from asd_monitor.evaluation.dcase import find_data_set
 from asd_monitor.evaluation.evaluate import evaluate, gathered
 from asd_monitor.evaluation.metrics import auc
 from asd_monitor.evaluation.names import read_name
+from asd_monitor.evaluation.regime import Single
+from asd_monitor.evaluation.results import FUSED, STATISTICS
 from asd_monitor.evaluation.rules import Rules, figures_of
+from asd_monitor.features.encoder import load_encoder
 
 
 def _table(path: Path) -> dict[str, float]:
@@ -84,6 +88,19 @@ def test_the_threshold_comes_from_clips_that_were_held_out(tmp_path: Path) -> No
     ]
     # of clips that were not trained on: half to twice what new normals get
     assert min(normals) / 2 < result.threshold < 2 * max(normals)
+
+
+def test_statistics_are_what_no_network_sees(tmp_path: Path) -> None:
+    onnx = write_network(tmp_path, maps_network(), maps_card())
+    data = find_data_set(small_tree(tmp_path / "tree", "2020"))
+    [plain] = evaluate(data).machines
+    results = evaluate(data, Single((load_encoder(onnx),)))
+    [result] = results.machines
+    networked = set(result.scores) - set(plain.scores)
+    assert networked
+    assert result.scores[FUSED] != plain.scores[FUSED]
+    assert result.baselines[STATISTICS] == pytest.approx(plain.scores[FUSED])
+    assert networked <= set(results.to_json()["views"])
 
 
 def test_another_channel_is_heard(command_line: CommandLine, tmp_path: Path) -> None:
