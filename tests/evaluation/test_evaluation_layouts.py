@@ -2,6 +2,8 @@
 
 import csv
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -254,3 +256,25 @@ def test_two_layouts_in_one_tree_are_said(copied: dict[str, Path]) -> None:
     write(copied["2022"] / "fan/train/normal_id_00_00000000.wav", sound)
     with pytest.raises(UsageError, match="some clips are named by ids and some by sections"):
         find_data_set(copied["2022"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_made_machines_come_in_every_layout(tmp_path: Path, layout: str) -> None:
+    script = Path(__file__).parents[2] / "scripts/made_tree"
+    few = ["--train", "3", "--target", "1", "--normal", "2", "--anomaly", "2", "--clip-s", "2"]
+    command = [script, tmp_path / "made", "--layout", layout, "--families", "fan", "motor", *few]
+    machines = "2" if layout == "2022" else "1"
+    subprocess.run(
+        [sys.executable, *map(str, command), "--machines", machines], check=True, timeout=100
+    )
+    data = find_data_set(tmp_path / "made")
+    assert data.rules == layout
+    assert len(data.machines) == 2 * int(machines)
+    conditions = [{bool(n.condition) for n in machine.normals} for machine in data.machines]
+    if layout == "2020":
+        assert conditions == [{False}] * 2
+    elif layout < "2024":
+        assert conditions == [{True}] * len(data.machines)
+    else:
+        assert conditions == [{True}, {False}]  # every second type hides its own
