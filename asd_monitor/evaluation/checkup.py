@@ -9,7 +9,7 @@ from pathlib import Path
 from asd_monitor.audio.recordings import RecordingReader
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase import TestedMachine
-from asd_monitor.evaluation.regime import LEAST_TRAINING_S
+from asd_monitor.evaluation.regime import LEAST_TRAINING_S, WINDOW_S
 
 _PROBLEMS_TOLD = 5
 _Header = tuple[int, float]  # rate in Hz, seconds
@@ -29,6 +29,11 @@ def check(machines: Sequence[TestedMachine]) -> list[str]:
     for machine in machines:
         train = _headers(machine.train, machine.channel, [])
         test = _headers([clip.path for clip in machine.test], machine.channel, problems)
+        problems.extend(
+            f"{path}: {length:.2f} s is shorter than a window ({WINDOW_S:.2f} s): leave it out"
+            for path, (_, length) in test.items()
+            if length < WINDOW_S
+        )
         seconds = sum(length for _, length in train.values())
         if not train:
             _headers(machine.train, machine.channel, problems)

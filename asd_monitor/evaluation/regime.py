@@ -25,6 +25,8 @@ from asd_monitor.features.encoder import Encoder
 from asd_monitor.training.recordings import Normals, Progress, read_normals, require
 
 LEAST_TRAINING_S = 15.0
+WINDOW_S = 1.984  # no clip may be shorter
+CLIP_S, LONG_S = 10.0, 20.0  # a recording longer than the latter counts as clips of the former
 
 ClipScores = Callable[[Path], Mapping[str, float]]
 """A recording → scores of it by name, high for anomalies, beside those of the detector."""
@@ -81,7 +83,9 @@ def learn(machine: TestedMachine, encoders: Sequence[Encoder] = ()) -> LearnedMa
         OperationError: no permission to read it.
 
     """
-    normals = read_normals(machine.train, channel=machine.channel, encoders=encoders)
+    normals = read_normals(
+        machine.train, window_s=WINDOW_S, channel=machine.channel, encoders=encoders
+    )
     try:
         require(normals, LEAST_TRAINING_S)
         fitted = fit_detector(
@@ -101,11 +105,14 @@ def learn(machine: TestedMachine, encoders: Sequence[Encoder] = ()) -> LearnedMa
 
 def held_out_clip_scores(normals: Normals, fitted: Fitted) -> tuple[float, ...]:
     """Return the fused score of each training clip: the mean of its windows held out."""
-    of_clip: dict[Path, list[float]] = {}
+    of_clip: dict[tuple[Path, int], list[float]] = {}
     scores = iter(fitted.fused.tolist())
     for stretch, running in zip(normals.stretches, fitted.running, strict=True):
-        of_clip.setdefault(stretch.file.path, []).extend(next(scores) for _ in running)
-    return tuple(float(np.mean(each)) for each in of_clip.values() if each)
+        is_long = stretch.file.seconds > LONG_S
+        for window in running:
+            piece = int(window.start / normals.front_end.rate_hz / CLIP_S) if is_long else 0
+            of_clip.setdefault((stretch.file.path, piece), []).append(next(scores))
+    return tuple(float(np.mean(each)) for each in of_clip.values())
 
 
 def score_clip(learned: LearnedMachine, path: Path, channel: int | None) -> ScoredRecording:

@@ -177,6 +177,28 @@ def test_labels_come_from_tables(copied: dict[str, Path], layout: str, tmp_path:
     assert _truth(find_data_set(root, labels=tmp_path / "tables")) == expected
 
 
+@pytest.mark.parametrize("form", ["list", "files", "paths"])
+def test_types_may_have_clips_of_one_name(tmp_path: Path, form: str) -> None:
+    root, sound = tmp_path / "tree", machine_sound(3.0)
+    rows: list[list[object]] = []
+    for kind in ("fan", "pump"):
+        write(root / kind / "train/normal_id_00_00000000.wav", sound)
+        labels = {f"id_00_0000000{n}.wav": int((n == 0) is (kind == "fan")) for n in range(2)}
+        for name in labels:
+            write(root / kind / "test" / name, sound)
+        clips: list[list[object]] = [[name, label] for name, label in labels.items()]
+        if form == "list":
+            rows += [[kind], *([name, "-", label] for name, label in clips)]
+        elif form == "paths":
+            rows += [[f"{kind}/test/{name}", label] for name, label in clips]
+        else:
+            _table(tmp_path / f"tables/ground_truth_{kind}_section_00_test.csv", clips)
+    if rows:
+        _table(tmp_path / "tables/labels.csv", rows)
+    machines = find_data_set(root, labels=tmp_path / "tables").machines
+    assert [[clip.anomalous for clip in m.test] for m in machines] == [[True, False], [False, True]]
+
+
 def test_labels_that_are_none(copied: dict[str, Path], tmp_path: Path) -> None:
     root = copied["2020"]
     path, *_ = _blind(root, "2020")

@@ -114,6 +114,11 @@ def _result(kind: str, scores: dict[bool, list[float]], threshold: float = 1.0) 
     return MachineResult(machine, Rules.Y2020, 1.0, threshold, {FUSED: fused}, {}, ())
 
 
+def test_what_scores_above_the_threshold_is_decided_to_be_anomalous() -> None:
+    result = _result("fan", {False: [0.5, 1.0, 1.5], True: [0.9, 1.1, 3.0]})
+    assert result.decided == [False, False, True, False, True, True]
+
+
 def test_the_worst_are_the_furthest_on_the_wrong_side() -> None:
     fan = _result("fan", {False: [0.1, 3.0, 2.0, 1.0], True: [5.0, 0.2, 4.0]})
     pump = _result("pump", {False: [10.0, 1.0], True: [2.0, 1.0]}, threshold=10.0)

@@ -4,6 +4,7 @@ import csv
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import CommandLine
 from dcase_tree import LAYOUTS
@@ -11,14 +12,16 @@ from made_networks import maps_card, maps_network, write_network
 from made_sounds import machine_sound, write
 from small_trees import small_tree
 
+from asd_monitor.cli.evaluate import RulesOf
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase import find_data_set
 from asd_monitor.evaluation.evaluate import evaluate, gathered
 from asd_monitor.evaluation.metrics import auc
 from asd_monitor.evaluation.names import read_name
-from asd_monitor.evaluation.regime import Single
+from asd_monitor.evaluation.regime import Single, learn, score_clip
 from asd_monitor.evaluation.results import FUSED, STATISTICS
 from asd_monitor.evaluation.rules import Rules, figures_of
+from asd_monitor.evaluation.threshold import gamma_threshold
 from asd_monitor.features.encoder import load_encoder
 
 
@@ -80,7 +83,13 @@ def test_a_tree_is_evaluated_by_its_rules(
 
 def test_the_threshold_comes_from_clips_that_were_held_out(tmp_path: Path) -> None:
     root = small_tree(tmp_path, "2023")
+    [machine] = find_data_set(root).machines
+    learned = learn(machine)
     [result] = evaluate(find_data_set(root)).machines
+    assert result.threshold == gamma_threshold(learned.normal_scores)
+    heard = [score_clip(learned, path, None).fused for path in machine.train]
+    assert len(learned.normal_scores) == len(heard)
+    assert np.mean(learned.normal_scores) > 1.1 * np.mean(heard)
     normals = [
         score
         for clip, score in zip(result.machine.test, result.scores["fused"], strict=True)
@@ -121,6 +130,9 @@ def test_bad_sound_is_told_before_training(tmp_path: Path) -> None:
     test.write_bytes(b"RIFF")
     with pytest.raises(UsageError, match=r"normal_0000.*not a recording"):
         evaluate(find_data_set(root), _Never())
+    write(test, machine_sound(1.5))
+    with pytest.raises(UsageError, match=r"normal_0000.*1\.50 s is shorter than a window"):
+        evaluate(find_data_set(root), _Never())
     write(test, machine_sound(3.0, rate_hz=8000), 8000)
     with pytest.raises(
         UsageError, match=r"8000 Hz, while fan section_00 is trained on .* 16000 Hz"
@@ -144,6 +156,19 @@ class _Never:
 
     def prepare(self, machines: object, progress: object) -> None:
         raise AssertionError("it trains")
+
+
+def test_a_long_recording_counts_as_clips(tmp_path: Path) -> None:
+    """Else the threshold would be the mean of all that is normal."""
+    write(tmp_path / "fan/train/normal_id_00_00000000.wav", machine_sound(45.0))
+    write(tmp_path / "fan/test/normal_id_00_00000001.wav", machine_sound(3.0, seed=1))
+    write(tmp_path / "fan/test/anomaly_id_00_00000000.wav", machine_sound(3.0, seed=2, fault=1))
+    [machine] = find_data_set(tmp_path).machines
+    assert len(learn(machine).normal_scores) == 5
+
+
+def test_the_command_knows_every_year() -> None:
+    assert [str(year) for year in RulesOf] == [str(year) for year in Rules]
 
 
 def test_many_notices_of_one_kind_are_counted() -> None:
