@@ -5,6 +5,8 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -231,6 +233,27 @@ def test_a_bundle_of_format_1_still_loads(tmp_path: Path) -> None:
     assert (manifest["format"], manifest.pop("encoders")) == (2, [])
     path.write_text(json.dumps(manifest | {"format": 1}))
     assert load_bundle(tmp_path, "fan01").detector.encoders == ()
+
+
+def test_the_runtime_is_loaded_only_for_a_model_that_has_a_network(models: Path) -> None:
+    plain = Detector(FRONT_END, (), _detector().tail, _detector().alarm_tail, None)
+    save_bundle(models, "pump02", plain, {}, {})
+    code = (
+        "import sys, pathlib; from asd_monitor.detector.bundle import load_bundle;"
+        "from asd_monitor.monitor import Monitor;"
+        "load_bundle(pathlib.Path(sys.argv[1]), sys.argv[2]);"
+        "print('onnxruntime' in sys.modules)"
+    )
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", code, models, machine],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for machine in ("pump02", "fan01")
+    ]
+    assert told == ["False", "True"]
 
 
 # the catalogue
