@@ -57,7 +57,8 @@ EncoderFiles = Annotated[
     list[Path] | None,
     typer.Option(
         "--encoder",
-        help="A network of yours to listen with too: FILE.onnx, and its card FILE.yaml beside it.",
+        metavar="FILE.onnx",
+        help="Listen with this network too; its card FILE.yaml lies beside it.",
         show_default=False,
         readable=False,
     ),

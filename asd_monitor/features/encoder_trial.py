@@ -14,6 +14,7 @@ from asd_monitor.features.steps import steps_of
 
 TOLERANCE = 1e-3  # of the largest value of an output, or of 1
 NOISE = 0.1  # of full scale
+LONGEST_VECTOR = 4096  # of a view; back ends take minutes to fit to more, and much memory
 
 
 def try_network(network: Network, card: Card) -> None:
@@ -21,7 +22,8 @@ def try_network(network: Network, card: Card) -> None:
 
     Raises:
         EncoderError: it cannot be run, its outputs are no finite numbers or of another count
-            than the card says, differ from run to run, or depend on where a piece is cut.
+            than the card says, differ from run to run, depend on where a piece is cut, or
+            make a vector that is too long.
 
     """
     trial = _Trial(card, network, network.layout(card))
@@ -32,6 +34,7 @@ def try_network(network: Network, card: Card) -> None:
         _try_lengths(trial, noise, reach, stride)
     else:
         _try_patches(trial, noise, reach, stride)
+    _check_vectors(card, trial.run(noise[None, :reach], "noise"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,6 +98,18 @@ def _check_pooled(trial: _Trial, found: list[Matrix], count: int, what: str) -> 
             raise EncoderError(
                 f"the output {output.name!r} has {len(frames)} frames for {what}: "
                 "pool it in the network to (batch, channels)"
+            )
+
+
+def _check_vectors(card: Card, found: list[Matrix]) -> None:
+    names = [output.name for output in card.outputs]
+    channels = {name: frames.shape[1] for name, frames in zip(names, found, strict=True)}
+    for look in card.looks:
+        length = len(look.pool) * sum(channels[name] for name in look.outputs)
+        if length > LONGEST_VECTOR:
+            raise EncoderError(
+                f"the view {look.name!r} has vectors of {length} numbers, at most {LONGEST_VECTOR} "
+                "can be learned: give it fewer outputs or pools, or pool them in the network"
             )
 
 

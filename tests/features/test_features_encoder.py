@@ -28,8 +28,8 @@ from made_sounds import machine_sound
 
 from asd_monitor.errors import OperationError
 from asd_monitor.features import encoder as encoder_module
+from asd_monitor.features import encoder_trial, statistics
 from asd_monitor.features import network as network_module
-from asd_monitor.features import statistics
 from asd_monitor.features.card import card_of
 from asd_monitor.features.encoder import (
     Encoder,
@@ -400,6 +400,17 @@ def test_what_looks_at_all_of_the_time_is_refused(tmp_path: Path) -> None:
 
     path = write_network(tmp_path, _changed(normalise), maps_card())
     with pytest.raises(EncoderError, match="'far' depends on where the sound is cut"):
+        load_encoder(path)
+
+
+def test_a_vector_that_is_too_long_to_learn_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_network(tmp_path, maps_network(), maps_card(views=POOLED))
+    monkeypatch.setattr(encoder_trial, "LONGEST_VECTOR", 45)
+    load_encoder(path)
+    monkeypatch.setattr(encoder_trial, "LONGEST_VECTOR", 44)
+    with pytest.raises(EncoderError, match="'pooled' has vectors of 45 numbers, at most 44"):
         load_encoder(path)
 
 
