@@ -1,3 +1,5 @@
+import csv
+import hashlib
 import io
 import os
 import struct
@@ -90,13 +92,17 @@ def test_a_compressed_soundfont_is_decoded(tmp_path: Path) -> None:
     assert np.sqrt(np.mean((sound - tone()) ** 2)) < 0.05
 
 
-def test_a_doom_archive_gives_its_sounds(tmp_path: Path) -> None:
+def wad() -> bytes:
     lump = struct.pack("<HHI", 3, 11025, 4000 + 32)
     lump += bytes([128] * 16 + [128, 192, 64, 128] * 1000 + [128] * 16)
     entries = struct.pack("<ii8s", 12, len(lump), b"DSBOOM")
     entries += struct.pack("<ii8s", 12, len(lump), b"D_MUSIC")
+    return struct.pack("<4sii", b"IWAD", 2, 12 + len(lump)) + lump + entries
+
+
+def test_a_doom_archive_gives_its_sounds(tmp_path: Path) -> None:
     path = tmp_path / "a.wad"
-    path.write_bytes(struct.pack("<4sii", b"IWAD", 2, 12 + len(lump)) + lump + entries)
+    path.write_bytes(wad())
     (boom,) = archive(path, "BSD-3-clause")
     sound, rate = boom.decode()
     assert (boom.name, rate, len(sound)) == ("dsboom", 11025, 4000)
@@ -178,6 +184,86 @@ def test_a_small_choice_has_every_group_and_is_spread_over_it() -> None:
 )
 def test_pitch_loudness_and_side_are_not_the_instrument(title: str, group: str) -> None:
     assert instrument(title) == (group or "temple-block")
+
+
+def run(out: Path, programs: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, SCRIPT, out, "--packages", "freedoom"],
+        env={**os.environ, "PATH": f"{programs}:/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def program(path: Path, shell: str) -> None:
+    path.write_text(f"#!/bin/sh\n{shell}\n")
+    path.chmod(0o755)
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """Return a folder of programs that stand in for apt, with one package that holds a WAD."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (tmp_path / "a.wad").write_bytes(wad())
+    sha256 = hashlib.sha256(wad()).hexdigest()
+    program(folder / "apt-cache", f"echo 'Version: 1.0-1'; echo 'SHA256: {sha256}'")
+    program(
+        folder / "apt-get", f"echo >>{tmp_path}/calls; cp {tmp_path}/a.wad freedoom_1.0-1_all.deb"
+    )
+    program(
+        folder / "dpkg-deb",
+        'mkdir -p "$3/usr/share/games/doom"; cp "$2" "$3/usr/share/games/doom/freedoom2.wad"',
+    )
+    return folder
+
+
+def test_what_is_there_is_kept_and_what_was_changed_comes_again(
+    tmp_path: Path, programs: Path
+) -> None:
+    out = tmp_path / "out"
+    done = run(out, programs)
+    assert done.returncode == 0, done.stderr
+    assert "BSD-3-clause" in done.stdout
+    (line,) = csv.DictReader(io.StringIO((out / "sounds.csv").read_text()))
+    assert (line["file"], line["version"]) == ("freedoom/dsboom.flac", "1.0-1")
+    path = out / line["file"]
+    sound, rate = soundfile.read(path)
+    assert (rate, sound.ndim, len(sound) / rate) == (
+        16000,
+        1,
+        pytest.approx(float(line["seconds"]), abs=0.001),
+    )
+    before, table = path.read_bytes(), (out / "sounds.csv").read_bytes()
+
+    assert run(out, programs).returncode == 0
+    assert (tmp_path / "calls").read_text() == "\n"  # it was fetched once
+    path.write_bytes(b"spoilt")
+    assert run(out, programs).returncode == 0
+    assert path.read_bytes() == before
+    assert (out / "sounds.csv").read_bytes() == table
+
+
+@pytest.mark.parametrize(
+    ("name", "shell", "told"),
+    [
+        ("apt-get", "echo 'E: Temporary failure resolving' >&2; exit 100", "is there a network?"),
+        ("apt-get", "echo other >freedoom_1.0-1_all.deb", "not what apt announced"),
+        ("apt-cache", "echo 'E: No packages found' >&2; exit 100", "apt knows no package freedoom"),
+        ("dpkg-deb", "echo 'broken archive' >&2; exit 2", "cannot be unpacked"),
+    ],
+)
+def test_what_fails_is_told_in_one_line_and_leaves_nothing_half_done(
+    tmp_path: Path, programs: Path, name: str, shell: str, told: str
+) -> None:
+    program(programs / name, shell)
+    out = tmp_path / "out"
+    done = run(out, programs)
+    assert done.returncode == 1
+    assert told in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not list(out.glob("**/*"))
 
 
 def test_without_apt_the_mend_is_told_in_one_line(tmp_path: Path) -> None:
