@@ -44,7 +44,7 @@ def roc_chart(curves: Sequence[Curve]) -> str:
             f'<polyline class="{curve.style}" points="{points}"><title>{escape(curve.name)}'
             "</title></polyline>"
         )
-    return frame.svg(body, "false positives")
+    return frame.svg(body, "false positives", "true positives")
 
 
 def score_histogram(normal: Sequence[float], anomalous: Sequence[float], threshold: float) -> str:
@@ -86,7 +86,7 @@ def score_histogram(normal: Sequence[float], anomalous: Sequence[float], thresho
             for y in (middle - half + 4, middle + half + 4)
         ),
     ]
-    return frame.svg(body, "fused score")
+    return frame.svg(body, "fused score", "clips")
 
 
 class _Frame:
@@ -116,9 +116,11 @@ class _Frame:
             f'text-anchor="{anchor}">{escape(name)}</text>'
         )
 
-    def svg(self, body: Sequence[str], label: str) -> str:
+    def svg(self, body: Sequence[str], label: str, upright: str) -> str:
         return (
-            f'<svg viewBox="0 0 {self.width} {HEIGHT}" role="img" aria-label="{escape(label)}">'
+            f'<svg viewBox="0 0 {self.width} {HEIGHT}" role="img" '
+            f'aria-label="{escape(upright)} over {escape(label)}">'
+            f'<text class="label" x="{LEFT}" y="9">{escape(upright)}</text>'
             f'{"".join(body)}<text class="label" x="{LEFT + self.wide / 2:.0f}" '
             f'y="{HEIGHT - 3}" text-anchor="middle">{escape(label)}</text></svg>'
         )

@@ -28,7 +28,8 @@ STYLE = """<style>
 .small polyline { stroke-width: 1.8; } .target { stroke: var(--warn); }
 rect.mark { fill: var(--warn); } rect.calm { fill: var(--accent); }
 .key.target { background: var(--warn); height: 3px; }
-.key.block { width: 10px; height: 10px; } .key.calm { background: var(--accent); }
+.key.block { width: 10px; height: 10px; border-radius: 2px; }
+.key.calm { background: var(--accent); }
 .clips { display: grid; grid-template-columns: repeat(auto-fill, minmax(290px, 1fr)); gap: 16px; }
 .clip img { display: block; width: 100%; height: 130px; border-radius: 6px; }
 .clip p { margin: 0 0 4px; font-size: .9rem; overflow-wrap: anywhere; }

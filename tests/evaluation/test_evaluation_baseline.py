@@ -1,6 +1,5 @@
 """The challenge's autoencoder: its shape, its features, and its place beside our detector."""
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -89,15 +88,3 @@ def test_it_stands_beside_the_fused_score(command_line: CommandLine, tmp_path: P
     assert 0.5 < told["autoencoder"]["official"] <= 1
     assert "autoencoder" in called.out
     assert "autoencoder" in (out / "report.html").read_text()
-
-
-def test_without_torch_the_baseline_is_refused(
-    command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    find = importlib.util.find_spec
-    monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else find(name)
-    )
-    called = command_line("evaluate", tmp_path / "absent", "--baseline")
-    assert called.code == 1
-    assert "pip install 'asd-monitor[train]'" in called.verdict

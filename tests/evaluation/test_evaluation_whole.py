@@ -1,6 +1,7 @@
 """`evaluate` on small trees of every layout, from the files to the files that it writes."""
 
 import csv
+import importlib.util
 import json
 from pathlib import Path
 
@@ -174,3 +175,15 @@ def test_the_command_knows_every_year() -> None:
 def test_many_notices_of_one_kind_are_counted() -> None:
     told = gathered([*(f"{n}.wav: clipped" for n in range(5)), "0.wav: cut off", "0.wav: clipped"])
     assert told == ["0.wav and 4 more recordings: clipped", "0.wav: cut off"]
+
+
+def test_without_torch_the_baseline_is_refused(
+    command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "torch" else find(name)
+    )
+    called = command_line("evaluate", tmp_path / "absent", "--baseline")
+    assert called.code == 1
+    assert "pip install 'asd-monitor[train]'" in called.verdict
