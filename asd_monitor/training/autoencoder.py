@@ -7,8 +7,9 @@ Source: https://github.com/y-kawagu/dcase2020_task2_baseline.  A clip's score is
 squared error over its vectors.  As there, batch normalisation has the constants of Keras,
 weights begin as Glorot & Bengio (2010) draw them, and frames are centred.  Unlike there no
 tenth of the vectors is put aside for validation, which decides nothing, and the statistics
-of batch normalisation are taken anew from all vectors at the end: of few clips there are too
-few batches for their running means to arrive.
+of batch normalisation are taken anew from all vectors at the end.  Both that and more epochs
+where they have few batches are for small data: the challenge's own make 200,000 batches, three
+minutes of sound a thousand, after which the network has hardly begun to learn.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ Matrix = npt.NDArray[np.float32]
 FFT, HOP, MELS, FRAMES = 1024, 512, 128, 5
 WIDTH, DEPTH, BOTTLENECK = 128, 4, 8
 EPOCHS, BATCH, LEARNING_RATE = 100, 512, 1e-3
+LEAST_BATCHES = 3000  # else more epochs
 MOMENTUM, EPSILON = 0.01, 1e-3  # Keras's 0.99 and 0.001
 _FLOOR = 2.220446049250313e-16  # added to the power before its logarithm
 
@@ -68,12 +70,14 @@ def train_autoencoder(
     paths: Sequence[Path],
     *,
     channel: int = 0,
-    epochs: int = EPOCHS,
+    epochs: int | None = None,
     seed: int = 0,
     threads: int = 1,
     progress: Progress = no_progress,
 ) -> Autoencoder:
     """Train on recordings of normal sound; those that cannot be read are passed over.
+
+    ``epochs`` of None are 100, or as many as make 3000 batches.
 
     Raises:
         UsageError: none of them has five frames.
@@ -89,6 +93,8 @@ def train_autoencoder(
             for end, clip in zip(ends, clips, strict=True)
         ]
     )
+    if epochs is None:
+        epochs = max(EPOCHS, -(-LEAST_BATCHES // -(-len(starts) // BATCH)))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -13,6 +13,7 @@ from asd_monitor.errors import UsageError
 
 torch = pytest.importorskip("torch")
 
+from asd_monitor.training import autoencoder  # noqa: E402 - needs torch
 from asd_monitor.training.autoencoder import (  # noqa: E402 - needs torch
     FRAMES,
     MELS,
@@ -77,10 +78,27 @@ def test_what_is_too_short_is_said(normals: list[Path], tmp_path: Path) -> None:
         train_autoencoder(normals, epochs=1).score(short)
 
 
+def test_small_data_are_learned_in_more_epochs(
+    normals: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: set[float] = set()
+    monkeypatch.setattr(autoencoder, "EPOCHS", 2)
+    monkeypatch.setattr(autoencoder, "LEAST_BATCHES", 5)
+    train_autoencoder(normals, progress=lambda _, share: told.add(share))
+    assert told == {0.0, 0.2, 0.4, 0.6, 0.8}  # three clips make one batch
+    monkeypatch.setattr(autoencoder, "BATCH", 64)  # five of them
+    told.clear()
+    train_autoencoder(normals, progress=lambda _, share: told.add(share))
+    assert told == {0.0, 0.5}
+
+
 @pytest.mark.slow
-def test_it_stands_beside_the_fused_score(command_line: CommandLine, tmp_path: Path) -> None:
+def test_it_stands_beside_the_fused_score(
+    command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(autoencoder, "LEAST_BATCHES", 100)
     root, out = small_tree(tmp_path / "tree", "2023", types=("fan", "pump")), tmp_path / "out"
-    called = command_line("evaluate", root, "--output", out, "--jobs", 2, "--baseline")
+    called = command_line("evaluate", root, "--output", out, "--jobs", 1, "--baseline")
     assert called.code == 0, called.err
     told = json.loads((out / "results.json").read_text())["baselines"]
     assert set(told) == {"statistics", "autoencoder"}
