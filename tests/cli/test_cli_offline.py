@@ -12,7 +12,7 @@ import pytest
 from command_line import CommandLine, without_privileges
 from made_sounds import machine_sound, write
 
-from asd_monitor.detector.bundle import MANIFEST
+from asd_monitor.detector.bundle import FORMAT, MANIFEST
 
 
 @pytest.fixture(scope="module")
@@ -358,7 +358,7 @@ def test_a_damaged_model_is_said_with_the_mend(
 ) -> None:
     manifest = trained / "fan01/v1" / MANIFEST
     for damage, told in (
-        (manifest.read_text().replace('"format": 1', '"format": 99'), "format 99"),
+        (manifest.read_text().replace(f'"format": {FORMAT}', '"format": 99'), "format 99"),
         ("{", "damaged"),
     ):
         manifest.write_text(damage)
