@@ -52,10 +52,11 @@ def render(
 
     sound = np.zeros(n)
     activity = np.ones(n)
-    broken_tooth = 1.0 + 3.0 * severity.get("gear_tooth", 0.0) * _once_a_turn(angle)
     for tones in spec.tones:
         lines = stack(angle, tones, rate_hz, spec.speed_hz * 1.1, rng)
-        sound += lines * broken_tooth if tones.mesh else lines
+        if tones.mesh and "gear_tooth" in severity:
+            lines *= 1.0 + 3.0 * severity["gear_tooth"] * _once_a_turn(angle)
+        sound += lines
     if spec.flow is not None:
         sound += flow_noise(angle, spec.flow, severity.get("blocked", 0.0), rate_hz, rng)
     for impacts in spec.impacts:

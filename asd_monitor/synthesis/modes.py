@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 
@@ -72,14 +74,22 @@ def in_room(signal: Signal, room: Room, rate_hz: int, seed: int) -> Signal:
 
     The echoes depend on `seed` alone: a room stays as it is from one recording to the next.
     """
-    rng = np.random.default_rng((seed, 1))
     tail = int(5.0 * room.decay_s * rate_hz) + 1
+    size = fast_length(len(signal) + tail)
+    spectrum = np.fft.rfft(signal, size) * _room_response(room, rate_hz, seed, tail, size)
+    return np.fft.irfft(spectrum, size)[: len(signal)] / float(np.hypot(1.0, room.wet))
+
+
+@lru_cache(maxsize=16)  # a machine is rendered many times in its room; a response takes 1 MB
+def _room_response(
+    room: Room, rate_hz: int, seed: int, tail: int, size: int
+) -> npt.NDArray[np.complex128]:
+    rng = np.random.default_rng((seed, 1))
     echoes = rng.standard_normal(tail) * np.exp(-np.arange(tail) / (room.decay_s * rate_hz))
     echoes[: int(0.002 * rate_hz)] = 0.0
     impulse = room.wet * echoes / float(np.sqrt(np.sum(echoes**2)))
     impulse[0] += 1.0
-    size = fast_length(len(signal) + tail)
     hz = np.fft.rfftfreq(size, 1.0 / rate_hz)
     cuts = (hz**2 / (hz**2 + room.low_cut_hz**2)) / np.sqrt(1.0 + (hz / room.high_cut_hz) ** 4)
-    spectrum = np.fft.rfft(signal, size) * np.fft.rfft(impulse, size) * cuts
-    return np.fft.irfft(spectrum, size)[: len(signal)] / float(np.hypot(1.0, room.wet))
+    heard: npt.NDArray[np.complex128] = np.fft.rfft(impulse, size) * cuts
+    return heard

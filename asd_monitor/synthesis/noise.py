@@ -45,12 +45,17 @@ def noise(n: int, gain_at: npt.ArrayLike, rng: np.random.Generator) -> Signal:
 def wander(n: int, rate_hz: int, every_s: float, rng: np.random.Generator) -> Signal:
     """Return a smooth random curve of unit variance that turns about every `every_s` seconds."""
     knots = max(2, int(np.ceil(n / rate_hz / every_s)) + 2)
-    heights = rng.standard_normal(knots + 2)
-    place = np.arange(n) / (rate_hz * every_s) + rng.uniform()
-    left = place.astype(np.intp)
-    part = place - left
-    mix = part * part * (3.0 - 2.0 * part)  # flat at the knots, so that nothing has a kink
-    return (heights[left] * (1.0 - mix) + heights[left + 1] * mix) * 1.16
+    heights = 1.16 * rng.standard_normal(knots + 2)
+    part = np.arange(n) / (rate_hz * every_s)
+    part += rng.uniform()
+    left = part.astype(np.intp)
+    part -= left
+    curve: Signal = 3.0 - 2.0 * part  # in place from here on: it is called for every part
+    curve *= part
+    curve *= part  # part² (3 − 2 part): flat at the knots, so that nothing has a kink
+    curve *= np.diff(heights).take(left)
+    curve += heights.take(left)
+    return curve
 
 
 def decibels(gain_db: npt.ArrayLike) -> Signal:

@@ -49,12 +49,14 @@ def stack(
 
 def look_up(table: Signal, turns: Signal) -> Signal:
     """Read a table of one revolution at `turns`, with linear interpolation."""
-    place = (turns % 1.0) * len(table)
-    left = place.astype(np.intp)
-    part = place - left
+    place = turns * len(table)
+    whole = np.floor(place)
+    place -= whole
+    left = whole.astype(np.intp)
     left %= len(table)
-    closed = np.append(table, table[0])
-    return closed[left] * (1.0 - part) + closed[left + 1] * part
+    place *= np.diff(table, append=table[0]).take(left)
+    place += table.take(left)
+    return place
 
 
 def colour(
