@@ -1,0 +1,162 @@
+"""The encoder: a small convolutional network from log-mel to maps, and heads to train it by.
+
+Axes: B windows, T steps of the log-mel (10 ms), F bands (64), C channels.
+
+- The filters of the first layer sum to zero, so that a gain, which adds a constant to every
+  logarithm, changes nothing behind them: the encoder hears how sound is made, not how loud.
+- No padding, neither in time (so that a stream gives what a recording gives) nor in frequency
+  (an edge is no silence).
+- Depthwise separable blocks: Howard et al., "MobileNets", arXiv 1704.04861.
+- What is used later are the maps in the middle, local in time and frequency.  Each is pooled
+  over a window as mean, spread and maximum, since a mean alone misses a valve's click.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from typing_extensions import override
+
+BANDS = 64
+FREQUENCY_GROUPS = 4
+POOLS = 3  # mean, spread, maximum
+EMBEDDING = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer: a square of steps × bands, the steps between its outputs, its channels."""
+
+    reach: tuple[int, int]
+    stride: tuple[int, int]
+    channels: int
+
+
+LAYERS = (
+    Layer((6, 6), (4, 2), 32),
+    Layer((3, 3), (1, 2), 64),
+    Layer((3, 3), (2, 1), 128),
+    Layer((3, 3), (1, 2), 120),
+)
+TAPS = (1, 2, 3)  # layers whose maps can be used
+
+
+class ZeroSumConv(nn.Conv2d):
+    """A convolution whose filters sum to zero: blind to what is added everywhere."""
+
+    @override
+    def forward(self, input: Tensor) -> Tensor:
+        return nn.functional.conv2d(input, self.zero_sum_weight(), self.bias, self.stride)
+
+    def zero_sum_weight(self) -> Tensor:
+        """Return the filters as they are used."""
+        return self.weight - self.weight.mean(dim=(1, 2, 3), keepdim=True)
+
+
+class Network(nn.Module):
+    """Log-mel (B, T, F) → the maps of the tapped layers, each (B, frames, C × groups)."""
+
+    def __init__(self, layers: tuple[Layer, ...] = LAYERS, taps: tuple[int, ...] = TAPS) -> None:
+        super().__init__()
+        self.layers, self.taps = layers, taps
+        first, *rest = layers
+        self.blocks = nn.ModuleList(
+            [
+                nn.Sequential(
+                    ZeroSumConv(1, first.channels, first.reach, first.stride, bias=False),
+                    nn.BatchNorm2d(first.channels),
+                    nn.ReLU(),
+                )
+            ]
+        )
+        for before, layer in zip(layers, rest, strict=False):
+            self.blocks.append(
+                nn.Sequential(
+                    nn.Conv2d(
+                        before.channels,
+                        before.channels,
+                        layer.reach,
+                        layer.stride,
+                        groups=before.channels,
+                        bias=False,
+                    ),
+                    nn.BatchNorm2d(before.channels),
+                    nn.Conv2d(before.channels, layer.channels, 1, bias=False),
+                    nn.BatchNorm2d(layer.channels),
+                    nn.ReLU(),
+                )
+            )
+
+    @override
+    def forward(self, log_mel: Tensor) -> tuple[Tensor, ...]:
+        x = log_mel.unsqueeze(1)
+        maps = []
+        for number, block in enumerate(self.blocks):
+            x = block(x)
+            if number in self.taps:
+                maps.append(grouped(x))
+        return tuple(maps)
+
+    def reach(self, tap: int) -> int:
+        """Return how many steps a frame of this layer's map sees."""
+        reach, stride = 1, 1
+        for layer in self.layers[: tap + 1]:
+            reach += (layer.reach[0] - 1) * stride
+            stride *= layer.stride[0]
+        return reach
+
+    def stride(self, tap: int) -> int:
+        """Return the steps from one frame of this layer's map to the next."""
+        stride = 1
+        for layer in self.layers[: tap + 1]:
+            stride *= layer.stride[0]
+        return stride
+
+    def multiply_adds(self, steps: int) -> int:
+        """Return the multiplications of so many steps, without those of the edges."""
+        time, bands, count = float(steps), BANDS, 0.0
+        channels = 1
+        for number, layer in enumerate(self.layers):
+            time /= layer.stride[0]
+            bands = (bands - layer.reach[1]) // layer.stride[1] + 1
+            square = layer.reach[0] * layer.reach[1]
+            if number:
+                count += time * bands * channels * (square + layer.channels)
+            else:
+                count += time * bands * layer.channels * square
+            channels = layer.channels
+        return round(count)
+
+
+def grouped(x: Tensor) -> Tensor:
+    """Average a map (B, C, frames, bands) in groups of bands: (B, frames, groups × C)."""
+    bands = x.shape[3]
+    edges = [round(bands * k / FREQUENCY_GROUPS) for k in range(FREQUENCY_GROUPS + 1)]
+    parts = [x[..., low:high].mean(3) for low, high in pairwise(edges)]
+    return torch.cat(parts, 1).transpose(1, 2)
+
+
+def pooled(frames: Tensor) -> Tensor:
+    """Pool a map (B, frames, D) over time: mean, spread, maximum, (B, 3 × D)."""
+    spread = frames.var(1, correction=0).add(1e-6).sqrt()
+    return torch.cat([frames.mean(1), spread, frames.amax(1)], 1)
+
+
+class Head(nn.Module):
+    """Pooled maps (B, 3 × D) → an embedding of unit length (B, 128); for training only."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(width),
+            nn.Linear(width, 256),
+            nn.ReLU(),
+            nn.Linear(256, EMBEDDING),
+        )
+
+    @override
+    def forward(self, pooled_maps: Tensor) -> Tensor:
+        return nn.functional.normalize(self.layers(pooled_maps), dim=1)
