@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from asd_monitor.audio.recordings import read_recording
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import Stretch
+from asd_monitor.detector.fit import Fitted, Stretch, fit_detector
+from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase import TestedMachine
 from asd_monitor.evaluation.metrics import auc, partial_auc
 from asd_monitor.features.encoder import Encoder
@@ -55,8 +56,16 @@ class Heard:
 
 
 def hear(machine: TestedMachine, encoders: Sequence[Encoder] = ()) -> Heard:
-    """Make the windows of an id; its normals tell which of the encoders fit its sound."""
+    """Make the windows of an id.
+
+    Raises:
+        UsageError: one of the encoders cannot look at its sound, or no recording can be used.
+        OperationError: no permission to read them.
+
+    """
     normals = read_normals(machine.train, encoders=encoders)
+    if len(normals.encoders) < len(encoders):
+        raise UsageError(f"{machine.name}: {normals.notices[-1]}")
     return Heard(machine, normals, clip_windows(machine, normals))
 
 
@@ -72,6 +81,17 @@ def _windows(path: Path, normals: Normals, gain_db: float) -> Sequence[Window]:
     stream = SoundWindows(normals.front_end, recording.rate_hz, normals.encoders)
     samples = recording.samples * np.float32(10 ** (gain_db / 20)) if gain_db else recording.samples
     return stream.push(Block(0, samples)) + stream.finish()
+
+
+def fit(heard: Heard, stretches: Sequence[Stretch] | None = None) -> Fitted:
+    """Fit a detector to these of its normals, or to all.  Raises UsageError where they are few."""
+    normals = heard.normals
+    learned = normals.lists() if stretches is None else stretches
+    front_end = normals.front_end
+    try:
+        return fit_detector(learned, front_end, front_end.rate_hz, normals.encoders)
+    except ValueError as error:
+        raise UsageError(f"{heard.machine.name}: {error}: give it longer train clips") from error
 
 
 @dataclass(frozen=True, eq=False)
