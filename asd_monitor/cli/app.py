@@ -21,6 +21,7 @@ from asd_monitor.cli import (
     devices,
     evaluate,
     models,
+    pretrain,
     record,
     run,
     score,
@@ -69,6 +70,9 @@ app.command("backtest", short_help="Tell the alarms that recordings would have r
 )
 app.command("evaluate", short_help="Train and test on a data set in the layout of DCASE.")(
     evaluate.command
+)
+app.command("pretrain", cls=ManyValues, short_help="Train the encoder that ships, from nothing.")(
+    pretrain.command
 )
 app.command("devices", short_help="List the microphones, each with a name that lasts.")(
     devices.command

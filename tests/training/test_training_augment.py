@@ -139,9 +139,9 @@ def test_edges_in_frequency_hold_the_last_band(seed: int, bands: float) -> None:
     """Bands that rise by one each: none is beyond the last, and none falls."""
     x = (torch.arange(BANDS) + 5.0).expand(2, 30, BANDS)
     found = random_resize_crop(x, 20, generator(seed), bands, 0.1)
-    assert float(found.min()) >= 5.0
-    assert float(found.max()) <= BANDS + 4.0
-    assert float(found.diff(dim=2).min()) >= 0.0
+    assert float(found.min()) >= 5.0 - 1e-4
+    assert float(found.max()) <= BANDS + 4.0 + 1e-4
+    assert float(found.diff(dim=2).min()) >= -1e-4
 
 
 @given(SEEDS, st.floats(0.0, 0.1), st.integers(8, BANDS - 9))
@@ -161,6 +161,7 @@ def test_tones_do_move_both_ways_and_time_is_stretched_both_ways() -> None:
     there = random_resize_crop(x, 20, generator(0), 0.05, 0.0)[:, 10, 32] - 32
     assert float(there.min()) < -1.5
     assert float(there.max()) > 1.5
+    assert float(there.abs().max()) <= 0.05 * (BANDS / 2 + 32) + 1e-4  # shift and stretch
     x = torch.zeros(200, 40, BANDS) + torch.arange(40.0)[:, None]  # … and a step's its time
     pace = random_resize_crop(x, 20, generator(0), 0.0, 0.3)[:, :, 5].diff(dim=1).mean(1)
     assert 0.7 <= float(pace.min()) < 0.8
