@@ -94,7 +94,7 @@ def cheap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sources:
     """As little as a pool of the other process can be; a recorded background costs nothing."""
     monkeypatch.setattr(feed_module, "FIRST", 1)
     monkeypatch.setattr(feed_module, "AHEAD", 0)
-    return Sources(3, (), (write(tmp_path / "n.wav", machine_sound(4.1)),), Supply.MADE, 1.0)
+    return Sources(3, (), (write(tmp_path / "1.wav", machine_sound(4.1)),), Supply.MADE, 1.0)
 
 
 @pytest.mark.slow
