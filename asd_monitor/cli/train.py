@@ -11,8 +11,9 @@ import typer
 from asd_monitor.cli.options import AsJson, EncoderFiles, Machine, ModelsDir, NoShippedEncoder
 
 if TYPE_CHECKING:
+    from asd_monitor.training.adaptation import Adaptation
     from asd_monitor.training.fit import Learned
-    from asd_monitor.training.recordings import Normals
+    from asd_monitor.training.recordings import Normals, Progress
 
 NormalPaths = Annotated[
     list[str],
@@ -21,6 +22,14 @@ NormalPaths = Annotated[
         "-n",
         help="Recordings of normal sound: files, folders, patterns; several after one --normal.",
         show_default=False,
+    ),
+]
+OtherPaths = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--others",
+        help="Recordings of other machines to adapt against: a file or a folder is one machine.",
+        show_default="made machines",
     ),
 ]
 ConfigFile = Annotated[
@@ -41,6 +50,11 @@ def command(
     channel: Channel = None,
     encoder: EncoderFiles = None,
     no_shipped_encoder: NoShippedEncoder = False,
+    adapt: Annotated[
+        bool,
+        typer.Option("--adapt", help="Adapt the encoder to this machine (torch); a minute or so."),
+    ] = False,
+    others: OtherPaths = None,
     check: Annotated[
         bool, typer.Option("--check", help="Only tell whether the recordings suffice.")
     ] = False,
@@ -53,11 +67,16 @@ def command(
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.config.quantities import check_id
     from asd_monitor.errors import UsageError
+    from asd_monitor.evaluation.baseline import NEEDED_TO_EXPORT, require_torch
     from asd_monitor.features.encoder import chosen_encoders
     from asd_monitor.training.fit import learn, save
     from asd_monitor.training.recordings import expand_paths, read_normals, require
 
     check_id(machine)
+    if others and not adapt:
+        raise UsageError("--others are machines to adapt against: give --adapt too")
+    if adapt:
+        require_torch("--adapt trains the encoder", "leave --adapt out", NEEDED_TO_EXPORT)
     settings = settings_of(machine, config)
     encoders = chosen_encoders(encoder or (), instead=no_shipped_encoder)
     with shown_progress() as progress:
@@ -78,12 +97,25 @@ def command(
                 _tell_notices(normals)
             raise
         if not check:
-            learned = learn(machine, normals, settings.alarm, channel, progress)
+            adaptation = None
+            if adapt:
+                normals, adaptation = _adapted(normals, others or [], channel, progress)
+            learned = learn(
+                machine, normals, settings.alarm, channel, progress, adaptation=adaptation
+            )
             version = save(models, learned, datetime.now(UTC))
     if check:
         _show_check(normals, sufficient=True, as_json=as_json)
     else:
         _show_learned(learned, version, models / machine / version, as_json=as_json)
+
+
+def _adapted(
+    normals: Normals, others: list[str], channel: int | None, progress: Progress
+) -> tuple[Normals, Adaptation]:
+    from asd_monitor.training.adapt import adapt
+
+    return adapt(normals, others, channel, progress=progress)
 
 
 def _tell_notices(normals: Normals) -> None:
@@ -129,6 +161,7 @@ def _show_learned(learned: Learned, version: str, folder: Path, *, as_json: bool
                 key: manifest[key]
                 for key in ("trained", "training", "thresholds", "held_out", "warnings")
             },
+            **{key: manifest[key] for key in ("adaptation",) if key in manifest},
         }
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
@@ -139,6 +172,9 @@ def _show_learned(learned: Learned, version: str, folder: Path, *, as_json: bool
         f"{learned.machine} {version}: learned {learned.normals.usable_s:.0f} s of normal sound "
         f"({count(len(learned.normals.files), 'file')})."
     )
+    if learned.adaptation is not None and learned.adaptation.kept:
+        said = learned.adaptation.in_words()
+        typer.echo(f"{said[0].upper()}{said[1:]}.")
     for encoder in learned.detector.encoders:
         typer.echo(f"It listens with the network {encoder.name} too ({encoder.sha256[:12]}…).")
     if trial is not None:

@@ -9,13 +9,20 @@ from pathlib import Path
 from asd_monitor.errors import OperationError
 from asd_monitor.evaluation.dcase import TestedMachine
 
+NEEDED_TO_EXPORT = ("onnx", "onnxscript")  # of the extra `train`, besides torch
 
-def require_torch() -> None:
-    """Refuse where torch is not installed.  Raises OperationError."""
-    if importlib.util.find_spec("torch") is None:
+
+def require_torch(
+    what: str = "--baseline trains an autoencoder",
+    instead: str = "leave --baseline out",
+    also: Sequence[str] = (),
+) -> None:
+    """Refuse where torch is not installed, or what else is needed.  Raises OperationError."""
+    missing = [name for name in ("torch", *also) if importlib.util.find_spec(name) is None]
+    if missing:
         raise OperationError(
-            "--baseline trains an autoencoder, for which torch is not installed: "
-            "install it with pip install 'asd-monitor[train]', or leave --baseline out"
+            f"{what}, for which {missing[0]} is not installed: "
+            f"install it with pip install 'asd-monitor[train]', or {instead}"
         )
 
 

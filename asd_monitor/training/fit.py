@@ -22,6 +22,7 @@ from asd_monitor.detector.fit import FEWEST_WINDOWS, LEAST_ALARM_SCALE, Fitted, 
 from asd_monitor.detector.tail import HIGHEST
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.records import Thresholds
+from asd_monitor.training.adaptation import Adaptation
 from asd_monitor.training.certainty import RateInterval, rate_interval
 from asd_monitor.training.outliers import Moment, Outlier, find_outliers
 from asd_monitor.training.recordings import Normals, Progress, no_progress
@@ -50,6 +51,7 @@ class Learned:
     split: Split
     trial: Trial | None  # None: too little sound to hold any out
     warnings: tuple[str, ...]
+    adaptation: Adaptation | None = None  # None: not asked for
 
     @property
     def detector(self) -> Detector:
@@ -63,8 +65,12 @@ def learn(
     settings: AlarmSettings,
     channel: int | None = None,
     progress: Progress = no_progress,
+    *,
+    adaptation: Adaptation | None = None,
 ) -> Learned:
     """Fit a detector to the normals and find out how far it can be trusted.
+
+    ``adaptation`` tells how the normals' encoder came about.
 
     Raises:
         UsageError: the machine runs in too little of the sound.
@@ -87,6 +93,8 @@ def learn(
     outliers = tuple(_outliers(fitted, normals))
     progress("checking", 1.0)
     told = _warnings(normals, trial, interval, outliers)
+    if adaptation is not None and not adaptation.kept:
+        told = [adaptation.in_words(), *told]
     return Learned(
         machine=machine,
         normals=normals,
@@ -98,6 +106,7 @@ def learn(
         split=split,
         trial=trial,
         warnings=(*normals.notices, *told),
+        adaptation=adaptation,
     )
 
 
@@ -262,6 +271,7 @@ def facts(learned: Learned, now: datetime) -> dict[str, Any]:
             "warnings": trial.warnings,
             "share_above": {f"{score:g}": trial.share_above(score) for score in SCORES_CHECKED},
         },
+        **({} if learned.adaptation is None else {"adaptation": learned.adaptation.to_json()}),
         "warnings": list(learned.warnings),
     }
 
