@@ -120,6 +120,8 @@ def test_a_recording_gives_the_events_of_backtest(start, heard, made):
 
 
 def test_one_machine_s_trouble_is_its_own(heard, made, tmp_path, mosquitto):
+    # models copied by hand need the networks that they share
+    shutil.copytree(made / "models" / ".encoders", tmp_path / "models" / ".encoders")
     broken = shutil.copytree(made / "models" / "fan01", tmp_path / "models" / "broken01")
     (broken / "v1" / "manifest.json").write_text("{}")
     shutil.copytree(made / "models" / "fan01", tmp_path / "models" / "fan01")
