@@ -7,6 +7,7 @@ The folder holds `checkpoint.pt` (to go on from), and when it is done `encoder.o
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import time
@@ -14,12 +15,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import torch
 import yaml
 
 from asd_monitor import __version__
-from asd_monitor.detector.durable import write_durably
+from asd_monitor.detector.durable import replace_durably, write_durably
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.features.card import CardView
 from asd_monitor.features.encoder import Encoder
@@ -197,8 +199,9 @@ def _plain(recipe: Recipe) -> dict[str, Any]:
 def _load(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     mend = "choose another folder with --output, or delete it to begin anew"
     try:
+        _see_that_it_is_whole(path)
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["identity"]
+        found = dict(state["identity"])
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -215,11 +218,17 @@ def _load(path: Path, identity: dict[str, Any]) -> dict[str, Any] | None:
     return state
 
 
+def _see_that_it_is_whole(path: Path) -> None:
+    with ZipFile(path) as archive:  # torch looks at no checksum
+        if archive.testzip() is not None:
+            raise BadZipFile
+
+
 def _keep(path: Path, state: dict[str, Any]) -> None:
-    partial = path.with_suffix(".partial")
+    buffer = io.BytesIO()  # writing to a full disk itself, torch raises no OSError
+    torch.save(state, buffer)
     with told(path.parent):
-        torch.save(state, partial)
-        partial.replace(path)
+        replace_durably(path, buffer.getvalue())
 
 
 def _hashes(paths: Sequence[Path]) -> dict[str, Any]:
