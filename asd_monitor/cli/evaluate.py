@@ -33,6 +33,7 @@ class RegimeName(StrEnum):
     """What a model hears in training."""
 
     SINGLE = "single"  # its own machine alone, as in a plant
+    IDS = "ids"  # all ids together, told apart
 
 
 def command(
@@ -51,6 +52,10 @@ def command(
     regime: Annotated[
         RegimeName, typer.Option(help="What a model is trained on.")
     ] = RegimeName.SINGLE,
+    adapt: Annotated[
+        bool,
+        typer.Option("--adapt", help="Adapt the encoder to each machine (torch); regime single."),
+    ] = False,
     labels: Annotated[
         Path | None,
         typer.Option(
@@ -76,10 +81,11 @@ def command(
 ) -> None:
     """Train and test on a data set in a layout of DCASE Task 2; a model an id or section."""
     from asd_monitor.cli.progress import shown_progress
-    from asd_monitor.errors import OperationError
-    from asd_monitor.evaluation.baseline import require_torch
+    from asd_monitor.errors import OperationError, UsageError
+    from asd_monitor.evaluation.baseline import NEEDED_TO_EXPORT, require_torch
     from asd_monitor.evaluation.dcase import find_data_set
     from asd_monitor.evaluation.evaluate import evaluate
+    from asd_monitor.evaluation.ids import Ids, require_ids
     from asd_monitor.evaluation.regime import Single
     from asd_monitor.evaluation.report import report_html
     from asd_monitor.evaluation.rules import Rules
@@ -87,6 +93,12 @@ def command(
 
     if baseline:
         require_torch()
+    if regime is RegimeName.IDS:
+        require_ids()
+    if adapt:
+        if regime is not RegimeName.SINGLE:
+            raise UsageError("--adapt goes with --regime single: ids trains the encoder itself")
+        require_torch("--adapt trains the encoder", "leave --adapt out", NEEDED_TO_EXPORT)
     encoders = chosen_encoders(encoder or (), instead=no_shipped_encoder)
     data = find_data_set(folder, None if rules is None else Rules(rules), labels, channel)
     try:
@@ -97,9 +109,9 @@ def command(
         ) from error
     how = "as asked" if data.chosen else "recognised from its files; --rules chooses another year"
     typer.echo(f"rules of DCASE {data.rules} ({how})", err=True)
-    regimes = {RegimeName.SINGLE: Single(encoders)}
+    chosen = Ids(encoders) if regime is RegimeName.IDS else Single(encoders, adapt)
     with shown_progress() as progress:
-        results = evaluate(data, regimes[regime], jobs=jobs, baseline=baseline, progress=progress)
+        results = evaluate(data, chosen, jobs=jobs, baseline=baseline, progress=progress)
         progress("writing the report", 1.0)
         results.write(output, report_html(results, sound=sound))
     for notice in results.notices:

@@ -99,7 +99,7 @@ def evaluate_machine(machine: TestedMachine, rules: Rules, learner: Learner) -> 
     for view in clips[0].views:
         scores[view] = tuple(clip.views[view] for clip in clips)
     if learned.clip_scores is not None:
-        extra = [learned.clip_scores(clip.path) for clip in machine.test]
+        extra = [learned.clip_scores(clip) for clip in clips]
         for name in extra[0]:
             scores[name] = tuple(each[name] for each in extra)
     statistics = tuple(fused_without(clip, learned.encoder_views) for clip in clips)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import Fitted, fit_detector
@@ -28,8 +29,11 @@ LEAST_TRAINING_S = 15.0
 WINDOW_S = 1.984  # no clip may be shorter
 CLIP_S, LONG_S = 10.0, 20.0  # a recording longer than the latter counts as clips of the former
 
-ClipScores = Callable[[Path], Mapping[str, float]]
-"""A recording → scores of it by name, high for anomalies, beside those of the detector."""
+ClipScores = Callable[[ScoredRecording], Mapping[str, float]]
+"""A recording that the detector has scored → more scores of it by name, high for anomalies.
+
+One that is called ``fused`` takes the place of the detector's.
+"""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,18 +68,31 @@ class Regime(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Single:
-    """Each machine from its own normals alone, as in a plant, heard through these networks too."""
+    """Each machine from its own normals alone, as in a plant, heard through these networks too.
+
+    ``adapting`` adapts the encoder to each, as `train --adapt` does, which needs torch.
+    """
 
     encoders: tuple[Encoder, ...] = ()
+    adapting: bool = False
     name: str = "single"
 
     def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> Learner:
-        """Return the learner; nothing is shared."""
+        """Return the learner; nothing is shared.
+
+        Raises UsageError where there is no network to adapt, and it is asked for.
+        """
         del machines, progress
-        return partial(learn, encoders=self.encoders)
+        if self.adapting:
+            from asd_monitor.training.adapt import adaptable  # noqa: PLC0415 - needs torch
+
+            adaptable(self.encoders)
+        return partial(learn, encoders=self.encoders, adapting=self.adapting)
 
 
-def learn(machine: TestedMachine, encoders: Sequence[Encoder] = ()) -> LearnedMachine:
+def learn(
+    machine: TestedMachine, encoders: Sequence[Encoder] = (), *, adapting: bool = False
+) -> LearnedMachine:
     """Fit a detector to a machine's own normals, with the views of these networks.
 
     Raises:
@@ -83,36 +100,81 @@ def learn(machine: TestedMachine, encoders: Sequence[Encoder] = ()) -> LearnedMa
         OperationError: no permission to read it.
 
     """
+    notices: list[str] = []
+    normals, fitted = fit_machine(
+        machine, encoders, partial(_adapted, machine, notices) if adapting else None
+    )
+    return LearnedMachine(
+        fitted.detector,
+        normals.usable_s,
+        of_clips(normals, fitted, fitted.fused),
+        (*normals.notices, *notices),
+        encoder_view_names(fitted.detector),
+    )
+
+
+def fit_machine(
+    machine: TestedMachine,
+    encoders: Sequence[Encoder],
+    changed: Callable[[Normals], Normals] | None = None,
+) -> tuple[Normals, Fitted]:
+    """Read a machine's own normals, change how they are heard, and fit a detector to them.
+
+    Raises as `learn`.
+    """
     normals = read_normals(
         machine.train, window_s=WINDOW_S, channel=machine.channel, encoders=encoders
     )
     try:
         require(normals, LEAST_TRAINING_S)
+        if changed is not None:
+            normals = changed(normals)
         fitted = fit_detector(
             normals.lists(), normals.front_end, normals.front_end.rate_hz, normals.encoders
         )
     except (UsageError, ValueError) as error:
         raise UsageError(f"{machine.name}: {error}") from error
-    views = fitted.detector.views
-    return LearnedMachine(
-        fitted.detector,
-        normals.usable_s,
-        held_out_clip_scores(normals, fitted),
-        normals.notices,
-        frozenset(view.kind.name for view in views if view.kind.encoder is not None),
-    )
+    return normals, fitted
 
 
-def held_out_clip_scores(normals: Normals, fitted: Fitted) -> tuple[float, ...]:
-    """Return the fused score of each training clip: the mean of its windows held out."""
+def _adapted(machine: TestedMachine, notices: list[str], normals: Normals) -> Normals:
+    from asd_monitor.training.adapt import adapt  # noqa: PLC0415 - needs torch
+
+    try:
+        normals, found = adapt(normals, channel=machine.channel)
+    except UsageError as error:  # a data set may have less sound than a plant must
+        notices.append(f"{machine.name}: the encoder was not adapted: {error}")
+    else:
+        notices.append(f"{machine.name}: {found.in_words()}")
+    return normals
+
+
+def encoder_view_names(detector: Detector) -> frozenset[str]:
+    """Return the names of the views that are no statistics."""
+    return frozenset(view.kind.name for view in detector.views if view.kind.encoder is not None)
+
+
+def of_clips(
+    normals: Normals,
+    fitted: Fitted,
+    scores: npt.NDArray[np.float64],
+    counted: npt.NDArray[np.bool_] | None = None,
+) -> tuple[float, ...]:
+    """Return the score of each training clip: the mean of its running windows' (n,).
+
+    Those of `fitted` are held out.  ``counted`` (n,) leaves windows out; None: none.
+    """
     of_clip: dict[tuple[Path, int], list[float]] = {}
-    scores = iter(fitted.fused.tolist())
+    chosen = np.ones(len(scores), bool) if counted is None else counted
+    each = iter(zip(scores.tolist(), chosen.tolist(), strict=True))
     for stretch, running in zip(normals.stretches, fitted.running, strict=True):
         is_long = stretch.file.seconds > LONG_S
         for window in running:
             piece = int(window.start / normals.front_end.rate_hz / CLIP_S) if is_long else 0
-            of_clip.setdefault((stretch.file.path, piece), []).append(next(scores))
-    return tuple(float(np.mean(each)) for each in of_clip.values())
+            score, counts = next(each)
+            if counts:
+                of_clip.setdefault((stretch.file.path, piece), []).append(score)
+    return tuple(float(np.mean(clip)) for clip in of_clip.values())
 
 
 def score_clip(learned: LearnedMachine, path: Path, channel: int | None) -> ScoredRecording:

@@ -26,7 +26,7 @@ RATE_HZ = FULL_RATE_HZ
 PIECE_S = 10.0  # of sound, at a time through the network
 
 
-class _Gapless:
+class Gapless:
     """Joins the blocks of a stream to gapless pieces at the encoders' rate."""
 
     def __init__(self, from_hz: int) -> None:
@@ -63,7 +63,7 @@ def sounds_of(parts: Sequence[Part], channel: int | None) -> list[list[Samples]]
         of_file = list(group)
         rate_hz = of_file[0].file.rate_hz
         spans = [(round(part.from_s * rate_hz), round(part.to_s * rate_hz)) for part in of_file]
-        joined = [_Gapless(rate_hz) for _ in of_file]
+        joined = [Gapless(rate_hz) for _ in of_file]
         with RecordingReader(path, channel) as reader:
             for block in reader.blocks():
                 for (first, past), each in zip(spans, joined, strict=True):

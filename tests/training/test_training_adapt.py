@@ -12,12 +12,12 @@ import pytest
 from command_line import CommandLine
 from hypothesis import given
 from hypothesis import strategies as st
+from made_encoders import small_encoder
 from made_networks import maps_card, maps_network, write_network
 from made_sounds import machine_sound, write
 
 from asd_monitor.detector.bundle import load_bundle
 from asd_monitor.errors import UsageError
-from asd_monitor.features.card import CardView
 from asd_monitor.features.encoder import Encoder, load_encoder
 from asd_monitor.training import adaptation as adaptation_module
 from asd_monitor.training.adaptation import (
@@ -37,22 +37,11 @@ from asd_monitor.training import adapt as adapt_module  # noqa: E402 - needs tor
 from asd_monitor.training import tuning as tuning_module  # noqa: E402 - needs torch
 from asd_monitor.training.adapt import adapt  # noqa: E402 - needs torch
 from asd_monitor.training.export import encoder_of, network_of  # noqa: E402 - needs torch
-from asd_monitor.training.network import Layer, Network  # noqa: E402 - needs torch
+from asd_monitor.training.network import Network  # noqa: E402 - needs torch
 from asd_monitor.training.tuning import Batch, Tuning, tune  # noqa: E402 - needs torch
 
 QUICK = Tuning(steps=4)
-VIEWS = (CardView(name="encoder", outputs=("maps1",), pool=("mean",), back_end="residual"),)
 Change = Callable[[str, Any], None]
-
-
-def small_encoder(seed: int) -> Encoder:
-    """An untrained network of our kind, as small as it gets."""
-    layers = (Layer((6, 6), (4, 2), 4), Layer((3, 3), (1, 2), 6), Layer((3, 3), (2, 1), 8))
-    torch.manual_seed(seed)
-    network = Network(layers, (1, 2))
-    with torch.no_grad():
-        network(torch.randn(8, 120, 64))  # its normalisations have seen something
-    return encoder_of(network.eval(), VIEWS)
 
 
 @pytest.fixture(scope="module")

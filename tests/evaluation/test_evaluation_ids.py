@@ -1,0 +1,231 @@
+"""The regime `ids`: one encoder for all, a claim of each clip, and what is never trained on."""
+
+import csv
+import importlib.util
+import json
+import pickle
+import subprocess
+import sys
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import CommandLine
+from hypothesis import given
+from hypothesis import strategies as st
+from made_encoders import small_encoder_file
+from small_trees import small_tree
+
+from asd_monitor.errors import UsageError
+from asd_monitor.evaluation import dcase
+from asd_monitor.evaluation.dcase import find_machines
+from asd_monitor.evaluation.ids import FUSED, ID, Claims, Ids
+from asd_monitor.evaluation.regime import LearnedMachine, Learner, score_clip
+from asd_monitor.features.encoder import load_encoder
+from asd_monitor.training.recordings import SoundFile, no_progress
+
+torch = pytest.importorskip("torch")
+
+from asd_monitor.training import ids as ids_module  # noqa: E402 - needs torch
+from asd_monitor.training import tuning as tuning_module  # noqa: E402 - needs torch
+from asd_monitor.training.export import network_of  # noqa: E402 - needs torch
+from asd_monitor.training.losses import SCALE  # noqa: E402 - needs torch
+from asd_monitor.training.network import Network, pooled  # noqa: E402 - needs torch
+from asd_monitor.training.tuning import Tuned, tune  # noqa: E402 - needs torch
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_encoder_file(tmp_path_factory.mktemp("network"))
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return small_tree(tmp_path_factory.mktemp("tree"), "2020", (0, 2))
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning_module, "BACKGROUNDS", 1)
+    monkeypatch.setattr(ids_module, "FEWEST_STEPS", 3)
+    monkeypatch.setattr(ids_module, "STEPS_A_CLIP", 0.0)
+
+
+@pytest.fixture(scope="module")
+def prepared(tree: Path, encoder: Path) -> tuple[list[dcase.TestedMachine], Learner, list[int]]:
+    """Return the machines, the learner, and how many steps of log-mel each id was trained on."""
+    machines = find_machines(tree)
+    learned: list[int] = []
+
+    def spy(network: Network, draw: Any, *args: Any, **named: Any) -> Tuned:
+        learned.extend(sum(map(len, clips)) for clips in draw.clips)
+        return tune(network, draw, *args, **named)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuning_module, "BACKGROUNDS", 1)
+        patch.setattr(ids_module, "FEWEST_STEPS", 3)
+        patch.setattr(ids_module, "tune", spy)
+        learner = Ids((load_encoder(encoder),)).prepare(machines, no_progress)
+    return machines, learner, learned
+
+
+@pytest.fixture(scope="module")
+def learned(prepared: tuple[list[dcase.TestedMachine], Learner, list[int]]) -> LearnedMachine:
+    machines, learner, _ = prepared
+    return learner(machines[0])
+
+
+def test_a_claim_is_the_softmax_that_was_trained(encoder: Path) -> None:
+    with torch.random.fork_rng():
+        tuned = Tuned(network_of(load_encoder(encoder)), 5)
+        log_mel = torch.randn(6, 150, 64) - 4
+        tuned.train()
+        tuned.embed([log_mel])  # the head's normalisation has seen something
+    tuned.eval()
+    with torch.no_grad():
+        [embedding] = tuned.embed([log_mel])
+        [margin] = tuned.margins
+        expected = -torch.log_softmax(SCALE * margin.cosines(embedding), 1)[:, 3]
+        [maps] = tuned.network((log_mel + 4.0) / 1.5)
+    claims = Claims(load_encoder(encoder), ids_module._weights(tuned))
+    found = claims.score(pooled(maps).numpy(), 3)
+    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
+
+
+def _file(number: int, seconds: float) -> SoundFile:
+    return SoundFile(Path(f"{number}.wav"), str(number), 16_000, seconds, datetime.now(UTC))
+
+
+@given(st.lists(st.floats(1, 1e4), min_size=1, max_size=30))
+def test_a_fifth_is_held_out_and_everything_is_used_once(lengths: list[float]) -> None:
+    files = [_file(number, seconds) for number, seconds in enumerate(lengths)]
+    kept, out = ids_module._divided(files)
+    spans = sorted((int(p.file.path.stem), p.from_s, p.to_s) for p in [*kept, *out])
+    for number, seconds in enumerate(lengths):
+        of_file = [span[1:] for span in spans if span[0] == number]
+        assert of_file[0][0] == 0
+        assert of_file[-1][1] == seconds
+        assert all(a[1] == b[0] for a, b in pairwise(of_file))
+    assert kept
+    assert out
+    if len(files) > 5:
+        assert len(out) == len(files) // 5
+
+
+def test_held_out_clips_are_not_trained_on(
+    prepared: tuple[list[dcase.TestedMachine], Learner, list[int]],
+) -> None:
+    assert prepared[2] == [3 * 497, 3 * 497], "three of the four clips of 5 s"
+
+
+def test_both_scores_become_one(
+    prepared: tuple[list[dcase.TestedMachine], Learner, list[int]], learned: LearnedMachine
+) -> None:
+    clip = score_clip(learned, prepared[0][0].test[0].path, None)
+    assert learned.clip_scores is not None
+    scores = learned.clip_scores(clip)
+    assert set(scores) == {ID, FUSED}
+    assert 0 <= scores[ID] <= 12
+    own = np.array([window.score for window in clip.windows])
+    # with one window's claim c the fused score is √((s² + c²) / 2), between these by Minkowski
+    assert scores[FUSED] >= np.mean(own) / np.sqrt(2) - 1e-9
+    assert scores[FUSED] >= scores[ID] / np.sqrt(2) - 1e-9
+    assert scores[FUSED] <= (np.mean(own) + scores[ID]) / np.sqrt(2) + 1e-9
+    assert len(learned.normal_scores) == 4, "one held-out clip is too few for a threshold"
+    assert learned.encoder_views == {"encoder"}
+
+
+def test_what_was_learned_goes_to_other_processes_without_torch(
+    prepared: tuple[list[dcase.TestedMachine], Learner, list[int]], tmp_path: Path
+) -> None:
+    path = tmp_path / "learner.pickle"
+    path.write_bytes(pickle.dumps(prepared[1]))
+    code = (
+        f"import pickle, sys; pickle.load(open({str(path)!r}, 'rb')); print('torch' in sys.modules)"
+    )
+    called = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert called.stdout.strip() == b"False"
+
+
+@pytest.mark.slow
+def test_another_machine_is_not_taken_for_the_one_that_it_claims_to_be(
+    tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ids_module, "FEWEST_STEPS", 40)
+    root = small_tree(tmp_path, "2023", (0,), ("fan", "pump"))
+    machines = find_machines(root)
+    for machine in machines[1:]:  # the other type is darker
+        for path in machine.train:
+            sound, rate_hz = _read(path)
+            _write(path, np.cumsum(sound) * 0.05, rate_hz)
+    learner = Ids((load_encoder(encoder),)).prepare(machines, no_progress)
+    fan = learner(machines[0])
+    assert fan.clip_scores is not None
+    own = fan.clip_scores(score_clip(fan, machines[0].train[0], None))[ID]
+    other = fan.clip_scores(score_clip(fan, machines[1].train[0], None))[ID]
+    assert own < 2 < other
+
+
+def _read(path: Path) -> tuple[Any, int]:
+    import soundfile
+
+    sound, rate_hz = soundfile.read(path, dtype="float32")
+    return sound, rate_hz
+
+
+def _write(path: Path, sound: Any, rate_hz: int) -> None:
+    import soundfile
+
+    soundfile.write(path, sound - sound.mean(), rate_hz)
+
+
+@pytest.mark.slow
+def test_from_the_command_line_to_the_results(
+    command_line: CommandLine, tree: Path, encoder: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ("--no-shipped-encoder", "--encoder", encoder, "--jobs", 1, "--output", out)
+    called = command_line("evaluate", tree, "--regime", "ids", *options)
+    assert called.code == 0, called.err
+    told = json.loads((out / "results.json").read_text())
+    assert told["regime"] == "ids"
+    assert {"id", "encoder", "level"} <= set(told["views"])
+    assert set(told["machines"]["fan"]["ids"]) == {"id_00", "id_02"}
+    with (out / "anomaly_score_fan_id_00.csv").open(newline="") as file:
+        scores = [float(row[1]) for row in csv.reader(file)]
+    assert len(scores) == 4
+    assert min(scores) > 0
+    assert "id" in (out / "report.html").read_text()
+
+    called = command_line("evaluate", tree, "--adapt", *options)
+    assert called.code == 0, called.err
+    assert "was not adapted: 20 s of usable sound are too little" in called.err
+    assert json.loads((out / "results.json").read_text())["regime"] == "single"
+
+
+def test_one_id_alone_cannot_be_told_from_others(tree: Path, encoder: Path) -> None:
+    alone = find_machines(tree)[:1]
+    with pytest.raises(UsageError, match=r"fan id_00: --regime ids .* use --regime single"):
+        Ids((load_encoder(encoder),)).prepare(alone, no_progress)
+
+
+def test_refusals_come_before_anything_is_read(
+    command_line: CommandLine, tree: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = ("--no-shipped-encoder", "--jobs", 1)
+    for options in (("--regime", "ids"), ("--adapt",)):
+        called = command_line("evaluate", tree, *options, *bare)
+        assert (called.code, "no network to adapt" in called.verdict) == (2, True)
+    called = command_line("evaluate", tree, "--regime", "ids", "--adapt", *bare)
+    assert (called.code, "--regime single" in called.verdict) == (2, True)
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "torch" else find(name, *a)
+    )
+    for options in (("--regime", "ids"), ("--adapt",)):
+        called = command_line("evaluate", tree / "nothing", *options, *bare)
+        assert (called.code, "asd-monitor[train]" in called.verdict) == (1, True)
