@@ -102,7 +102,8 @@ def network_of(encoder: Encoder) -> Network:
 
     """
     try:
-        network = _rebuilt(encoder)
+        with torch.random.fork_rng(devices=[]):  # layers draw weights, which are thrown away
+            network = _rebuilt(encoder)
         taps = [tap for tap in network.taps if map_name(tap) in _outputs(encoder)]
         ours = encoder.card.input == INPUT and _alike(encoder.onnx, _Tapped(network, taps))
     except Exception:  # noqa: BLE001 - whatever another network makes of this
@@ -149,8 +150,7 @@ def _rebuilt(encoder: Encoder) -> Network:
         layers.append(Layer(reach, (stride[0], stride[1]), channels))
         blocks.append(nn.Sequential(*convolutions, nn.ReLU()))
     taps = tuple(n for n in range(len(layers)) if map_name(n) in _outputs(encoder))
-    with torch.random.fork_rng(devices=[]):  # it draws weights, which are thrown away
-        network = Network(tuple(layers), taps)
+    network = Network(tuple(layers), taps)
     network.blocks = nn.ModuleList(blocks)
     return network
 
