@@ -140,10 +140,10 @@ def learn(
     raw = claims.score(vectors_of(windows, ID), claimed)
     out = _within(normals, fitted, shared.held_out[machine.name])
     tail = Tail.fit(raw[out] if out.any() else raw, LEAST_SCALE)
-    both = _fused(fitted.detector.tail.score(fitted.fused), tail.score(raw))
-    clips = of_clips(normals, fitted, both, out)
+    fused = fuse(np.column_stack([fitted.by_view, tail.score(raw)]))
+    clips = of_clips(normals, fitted, fused, out)
     if len(clips) < FEWEST_CLIPS:
-        clips = of_clips(normals, fitted, both)
+        clips = of_clips(normals, fitted, fused)
     return LearnedMachine(
         fitted.detector,
         normals.usable_s,
@@ -172,10 +172,6 @@ def _within(normals: Normals, fitted: Fitted, parts: Sequence[Part]) -> npt.NDAr
     return np.array(found, bool)
 
 
-def _fused(score: Floats, claim: Floats) -> Floats:
-    return fuse(np.stack([score, claim], axis=1))
-
-
 def scores_of(
     clip: ScoredRecording,
     *,
@@ -194,5 +190,6 @@ def scores_of(
         each[ID] for piece in joined.pieces() for each in encoded(piece, claims.listener, front_end)
     ]
     claim = tail.score(claims.score(np.stack(vectors), claimed))
-    score = np.array([window.score for window in clip.windows])
-    return {ID: float(claim.mean()), FUSED: float(_fused(score, claim).mean())}
+    by_view = np.array([list(window.views.values()) for window in clip.windows])
+    fused = fuse(np.column_stack([by_view, claim]))
+    return {ID: float(claim.mean()), FUSED: float(fused.mean())}
