@@ -6,11 +6,13 @@ to that step's, however fast they are made.
 
 from __future__ import annotations
 
+import os
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 from types import TracebackType
 from typing import Self
 
@@ -160,6 +162,14 @@ _maker: list[Maker] = []
 
 def _begin(sources: Sources) -> None:
     _sources.append(sources)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()  # one that is killed tells nobody, and this process would wait for ever
+        os._exit(1)
 
 
 def _make(number: int, size: int) -> Chapter:
