@@ -35,7 +35,9 @@ CHECKPOINT = "checkpoint.pt"
 HELD_OUT_INSTANCES, HELD_OUT_BACKGROUNDS = 64, 12
 TELL_EVERY, TRY_EVERY, KEEP_EVERY = 20, 200, 100  # steps
 
-SHIPPED_VIEWS = (CardView(name="encoder", outputs=("maps1",), pool=("mean",), back_end="residual"),)
+SHIPPED_VIEWS = (
+    CardView(name="encoder", outputs=("maps1",), pool=("mean",), back_end="neighbour"),
+)
 
 
 @dataclass(frozen=True, slots=True)
