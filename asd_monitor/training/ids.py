@@ -2,8 +2,8 @@
 
 The other machines stand for what is wrong with one: a clip that is not taken for the id that
 it claims to be is anomalous.  Koizumi et al., "Description and discussion on DCASE2020
-Challenge Task 2", arXiv 2006.05822, §5, tell of it; Guo et al., arXiv 2509.15570, begin it with
-contrastive learning, as here.  Both losses go on together: that by ids, and the angles' margin.
+Challenge Task 2", arXiv 2006.05822, tell of it.  Here two losses go on together, the contrastive
+one by ids and the angles' margin; how arXiv 2509.15570 joins the two is not known to us.
 
 The last fifth of each id's clips (of its sound, where it is one or two recordings) is not
 trained on: how far known sound lies from its id is calibrated there.
