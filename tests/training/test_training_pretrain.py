@@ -304,6 +304,16 @@ def test_the_checkpoint_of_another_training_is_refused(
     assert (tmp_path / CHECKPOINT).read_bytes() == kept
 
 
+class Running:
+    """What is called when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self._path,)
+
+
 def damaged(path: Path, how: str) -> None:
     content = path.read_bytes()
     match how:
@@ -327,7 +337,7 @@ def damaged(path: Path, how: str) -> None:
         case "strange":
             torch.save({"identity": 3}, path)
         case "code":
-            torch.save({"identity": Recipe()}, path)
+            torch.save({"identity": Running(path.with_name("it ran"))}, path)
 
 
 @pytest.mark.parametrize(
@@ -341,6 +351,7 @@ def test_a_damaged_checkpoint_is_told_of_with_the_mend(
     damaged(tmp_path / CHECKPOINT, how)
     with pytest.raises(OperationError, match=r"checkpoint.pt: not a checkpoint.*delete it to beg"):
         run(tmp_path)
+    assert not (tmp_path / "it ran").exists()
     (tmp_path / CHECKPOINT).unlink()
     assert run(tmp_path).total == TOTAL
 
