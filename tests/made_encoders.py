@@ -20,8 +20,11 @@ def small_encoder(seed: int) -> Encoder:
     layers = (Layer((6, 6), (4, 2), 4), Layer((3, 3), (1, 2), 6), Layer((3, 3), (2, 1), 8))
     torch.manual_seed(seed)
     network = Network(layers, (1, 2))
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None  # what it sees next is all that it knows
     with torch.no_grad():
-        network(torch.randn(8, 120, 64))  # its normalisations have seen something
+        network(torch.randn(8, 120, 64))
     return encoder_of(network.eval(), VIEWS)
 
 

@@ -161,7 +161,7 @@ def test_vectors_are_those_of_reading_with_the_other_encoder(
     for one, other_one in both:
         assert one.start == other_one.start
         np.testing.assert_allclose(
-            one.features["encoder"], other_one.features["encoder"], rtol=2e-2, atol=2e-3
+            one.features["encoder"], other_one.features["encoder"], rtol=1e-2, atol=1e-2
         )
         np.testing.assert_array_equal(one.features["tone"], other_one.features["tone"])
 
