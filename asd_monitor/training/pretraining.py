@@ -29,6 +29,7 @@ from asd_monitor.training.export import encoder_of
 from asd_monitor.training.feed import Feed, Sources, held_out_pool
 from asd_monitor.training.held_out import HeldOut
 from asd_monitor.training.network import Network
+from asd_monitor.training.pool import Supply
 from asd_monitor.training.pretrain import Recipe, Trainee, steps
 
 CHECKPOINT = "checkpoint.pt"
@@ -172,12 +173,13 @@ class told:  # noqa: N801 - a context, as in the standard library
 
 
 def _held_out(sources: Sources) -> Sources:
+    """Return the same trial for every choice of supply and backgrounds, so that they compare."""
     return Sources(
         sources.seed,
         sources.sounds,
         sources.noises,
-        sources.supply,
-        min(sources.recorded_backgrounds, 0.5),
+        Supply.BOTH if sources.sounds else Supply.MADE,
+        0.5 if sources.noises else 0.0,
         held_out=True,
     )
 
