@@ -123,7 +123,9 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_training(
 def test_too_few_steps_are_wrong_usage(
     command_line: CommandLine, tmp_path: Path, steps: str
 ) -> None:
-    assert command_line("pretrain", "-o", tmp_path / "out", "--steps", steps).code == 2
+    called = command_line("pretrain", "-o", tmp_path, "--supply", "made", "--steps", steps)
+    assert called.code == 2
+    assert "--steps" in called.err
 
 
 def test_options_become_the_recipe_and_the_sources(
