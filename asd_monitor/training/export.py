@@ -190,7 +190,9 @@ def _folded(network: Network) -> Network:
 
 def _onnx(network: nn.Module, outputs: list[str]) -> bytes:
     time = torch.export.Dim("steps", min=64, max=10_000_000)
-    logging.getLogger("torch.onnx").setLevel(logging.ERROR)  # it misses what it does not need
+    # they tell of each pass, and miss what they do not need
+    for name in ("torch.onnx", "onnxscript", "onnx_ir"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's own, about itself
         program = torch.onnx.export(
