@@ -207,7 +207,14 @@ def _onnx(network: nn.Module, outputs: list[str]) -> bytes:
             external_data=False,
         )
         assert program is not None  # noqa: S101 - as torch says of dynamo=True
-        exported: bytes = program.model_proto.SerializeToString()
+        model = program.model_proto
+    # where in this computer's folders each operation was written down is nobody's business
+    for part in (model, model.graph, *model.graph.node, *model.graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for value in (*model.graph.input, *model.graph.output, *model.graph.value_info):
+        value.ClearField("metadata_props")
+    exported: bytes = model.SerializeToString()
     return exported
 
 

@@ -1,5 +1,7 @@
 """What torch trained is what ONNX Runtime computes, and what a card says of it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import yaml
@@ -62,6 +64,11 @@ def test_a_stream_hears_what_the_trained_network_hears(exported: Encoder, networ
     # the supplies keep their log-mel in half precision
     assert found["near"] == pytest.approx(near.numpy(), abs=0.01)
     assert found["far"] == pytest.approx(far.numpy(), abs=0.03)
+
+
+def test_nothing_tells_of_the_computer_that_wrote_it(exported: Encoder) -> None:
+    assert str(Path(torch.__file__).parent).encode() not in exported.onnx
+    assert b"network.py" not in exported.onnx
 
 
 def test_only_what_the_views_want_comes_out(exported: Encoder, network: Network) -> None:
