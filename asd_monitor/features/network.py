@@ -6,6 +6,7 @@ The runtime is imported only then, so that whoever has no network does not pay f
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -162,6 +163,8 @@ def _session_of(onnx: bytes) -> Any:
             "its weights lie in another file: export it with all in one file "
             "(torch.onnx.export: external_data=False)"
         )
+    # since 1.29 it tells its makers of each session, over the network, unless it is told not to
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime  # noqa: PLC0415 - takes a third of a second, which only networks need
 
     options = onnxruntime.SessionOptions()

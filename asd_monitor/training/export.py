@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import onnx
-import onnxruntime
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
@@ -19,6 +18,7 @@ from typing_extensions import override
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.features.card import Card, CardView, LogMel, Output
 from asd_monitor.features.encoder import Encoder
+from asd_monitor.features.network import Network as Stored
 from asd_monitor.training.network import BANDS, Layer, Network, ZeroSumConv
 from asd_monitor.training.pretrain import PRE_MEAN, PRE_SCALE
 from asd_monitor.training.supply import FRAME, HOP, LOG_FLOOR, RATE_HZ
@@ -220,7 +220,7 @@ def _onnx(network: nn.Module, outputs: list[str]) -> bytes:
 
 def _alike(exported: bytes, network: nn.Module) -> bool:
     """Tell whether ONNX Runtime computes what torch computes."""
-    session = onnxruntime.InferenceSession(exported, providers=["CPUExecutionProvider"])
+    session = Stored.of(exported).session
     for steps in (80, 333):
         x = torch.randn(1, steps, BANDS, generator=torch.Generator().manual_seed(steps))
         with torch.no_grad():

@@ -256,6 +256,23 @@ def test_the_runtime_is_loaded_only_for_a_model_that_has_a_network(models: Path)
     assert told == ["False", "True"]
 
 
+def test_the_runtime_tells_its_makers_nothing(models: Path, tmp_path: Path) -> None:
+    """Where it does, it writes an id of this computer into the user's cache folder."""
+    code = (
+        "import sys, pathlib; from asd_monitor.detector.bundle import load_bundle;"
+        "[encoder.open() for encoder in"
+        " load_bundle(pathlib.Path(sys.argv[1]), 'fan01').detector.encoders]"
+    )
+    home = tmp_path / "home"
+    home.mkdir()
+    silent = {"CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}  # the first two silence it too
+    environment = {key: value for key, value in os.environ.items() if key not in silent}
+    subprocess.run(
+        [sys.executable, "-c", code, models], env=environment | {"HOME": str(home)}, check=True
+    )
+    assert list(home.iterdir()) == []
+
+
 # the catalogue
 
 
