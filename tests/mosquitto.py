@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import threading
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -242,6 +243,12 @@ class Subscriber:
             seen = [(m.topic, m.payload[:80]) for m in self.messages]
             assert done, f"{topic} {payload!r} did not come {times} times; got {seen}"
         return found
+
+    def catch_up(self) -> None:
+        """Wait until all that the broker has taken so far is here: what is sent now comes last."""
+        word = uuid.uuid4().hex
+        self._client.publish("test/catch_up", word, qos=1)
+        self.wait_for("test/catch_up", word.encode())
 
     def wait_until(self, condition: Callable[[list[MQTTMessage]], bool]) -> None:
         """Wait for a condition on all messages so far."""

@@ -87,9 +87,11 @@ class Listening:
         self._subscriber = subscriber
 
     def all(self, topic: str) -> list[dict[str, Any]]:
+        self._subscriber.catch_up()
         return [json.loads(payload) for payload in self._subscriber.payloads(f"asd/{topic}")]
 
     def text(self, topic: str) -> str:
+        self._subscriber.catch_up()
         return (self._subscriber.payloads(f"asd/{topic}") or [b""])[-1].decode()
 
     def until(
