@@ -18,9 +18,9 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import Fitted, Stretch, fit_detector
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase import TestedMachine
-from asd_monitor.evaluation.metrics import auc, partial_auc
 from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.windows import Window
+from asd_monitor.metrics import auc, partial_auc
 from asd_monitor.pipeline import SoundWindows
 from asd_monitor.records import Block
 from asd_monitor.training.recordings import Normals, read_normals

@@ -2,14 +2,25 @@
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any
 
 from asd_monitor.training.feed import Maker, Sources
 from asd_monitor.training.pool import Pool, Supply
 
+if TYPE_CHECKING:
+    from asd_monitor.training.recipe import Recipe
+
 INSTANCES = 9
 SMALL: dict[str, Any] = {"instances": 5, "normals": 2, "faults": 1, "lengths": (60, 80)}
 """What a recipe may have that these pools are enough for."""
+
+
+def small_recipe(**changes: Any) -> "Recipe":
+    """Return such a recipe; needs torch."""
+    from asd_monitor.training.recipe import Recipe
+
+    return Recipe(**(SMALL | changes))
+
 
 MADE = Sources(3, (), (), Supply.MADE, 0.0)
 
@@ -34,10 +45,7 @@ class MadeFeed:
 
     sources: Sources
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None: ...
+    def close(self) -> None: ...
 
     def pool_at(self, step: int) -> Pool:
         return pool_at(step)

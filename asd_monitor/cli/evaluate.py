@@ -82,7 +82,7 @@ def command(
     """Train and test on a data set in a layout of DCASE Task 2; a model an id or section."""
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.errors import OperationError, UsageError
-    from asd_monitor.evaluation.baseline import NEEDED_TO_EXPORT, require_torch
+    from asd_monitor.evaluation.baseline import require_baseline
     from asd_monitor.evaluation.dcase import find_data_set
     from asd_monitor.evaluation.evaluate import evaluate
     from asd_monitor.evaluation.ids import Ids, require_ids
@@ -90,15 +90,16 @@ def command(
     from asd_monitor.evaluation.report import report_html
     from asd_monitor.evaluation.rules import Rules
     from asd_monitor.features.encoder import chosen_encoders
+    from asd_monitor.training.extra import TORCH_AND_EXPORT, require_extra
 
     if baseline:
-        require_torch()
+        require_baseline()
     if regime is RegimeName.IDS:
         require_ids()
     if adapt:
         if regime is not RegimeName.SINGLE:
             raise UsageError("--adapt goes with --regime single: ids trains the encoder itself")
-        require_torch("--adapt trains the encoder", "leave --adapt out", NEEDED_TO_EXPORT)
+        require_extra("--adapt trains the encoder", "leave --adapt out", TORCH_AND_EXPORT)
     encoders = chosen_encoders(encoder or (), instead=no_shipped_encoder)
     data = find_data_set(folder, None if rules is None else Rules(rules), labels, channel)
     try:

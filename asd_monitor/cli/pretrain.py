@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from asd_monitor.training.pretraining import Standing
+    from asd_monitor.training.pretrain import Standing
 
 
 class HighBandRule(StrEnum):
@@ -69,22 +68,20 @@ def command(
 
     Interrupted, it goes on where it was when it is started again with the same options.
     """
-    from asd_monitor.errors import OperationError, UsageError
+    from asd_monitor.errors import UsageError
+    from asd_monitor.training.extra import TORCH_AND_EXPORT, require_extra
 
-    try:
-        import torch
-    except ImportError as error:
-        raise OperationError(
-            "pretrain needs torch, which this installation lacks: install the extra `train`, "
-            "see README.md"
-        ) from error
+    require_extra("pretrain trains an encoder", packages=TORCH_AND_EXPORT)
+
+    import torch
 
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.training.augment import HighBand
     from asd_monitor.training.feed import Sources
     from asd_monitor.training.pool import Supply
-    from asd_monitor.training.pretrain import Recipe
-    from asd_monitor.training.pretraining import pretrain, told, write
+    from asd_monitor.training.pretrain import pretrain, write
+    from asd_monitor.training.pretrain_folder import prepare
+    from asd_monitor.training.recipe import Recipe
     from asd_monitor.training.recordings import expand_paths
 
     if supply is not SupplyChoice.MADE and not sounds:
@@ -110,9 +107,7 @@ def command(
         Supply(supply),
         recorded_backgrounds if noise else 0.0,
     )
-    with told(output):
-        output.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryFile(dir=output).close()  # now, and not after a hundred steps
+    prepare(output)
     with shown_progress() as progress:
         progress("making the first sounds", 0.0)
 

@@ -11,7 +11,7 @@ import typer
 from asd_monitor.cli.options import AsJson, EncoderFiles, Machine, ModelsDir, NoShippedEncoder
 
 if TYPE_CHECKING:
-    from asd_monitor.training.adaptation import Adaptation
+    from asd_monitor.training.adapt_trial import Adaptation
     from asd_monitor.training.fit import Learned
     from asd_monitor.training.recordings import Normals, Progress
 
@@ -67,8 +67,8 @@ def command(
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.config.quantities import check_id
     from asd_monitor.errors import UsageError
-    from asd_monitor.evaluation.baseline import NEEDED_TO_EXPORT, require_torch
     from asd_monitor.features.encoder import chosen_encoders
+    from asd_monitor.training.extra import TORCH_AND_EXPORT, require_extra
     from asd_monitor.training.fit import learn, save
     from asd_monitor.training.recordings import expand_paths, read_normals, require
 
@@ -76,7 +76,7 @@ def command(
     if others and not adapt:
         raise UsageError("--others are machines to adapt against: give --adapt too")
     if adapt:
-        require_torch("--adapt trains the encoder", "leave --adapt out", NEEDED_TO_EXPORT)
+        require_extra("--adapt trains the encoder", "leave --adapt out", TORCH_AND_EXPORT)
     settings = settings_of(machine, config)
     encoders = chosen_encoders(encoder or (), instead=no_shipped_encoder)
     with shown_progress() as progress:

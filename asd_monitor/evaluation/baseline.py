@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from asd_monitor.errors import OperationError
 from asd_monitor.evaluation.dcase import TestedMachine
+from asd_monitor.training.extra import require_extra
 
-NEEDED_TO_EXPORT = ("onnx", "onnxscript")  # of the extra `train`, besides torch
 
-
-def require_torch(
-    what: str = "--baseline trains an autoencoder",
-    instead: str = "leave --baseline out",
-    also: Sequence[str] = (),
-) -> None:
-    """Refuse where torch is not installed, or what else is needed.  Raises OperationError."""
-    missing = [name for name in ("torch", *also) if importlib.util.find_spec(name) is None]
-    if missing:
-        raise OperationError(
-            f"{what}, for which {missing[0]} is not installed: "
-            f"install it with pip install 'asd-monitor[train]', or {instead}"
-        )
+def require_baseline() -> None:
+    """Refuse where torch is not installed.  Raises OperationError."""
+    require_extra("--baseline trains an autoencoder", "leave --baseline out")
 
 
 def autoencoder_scores(machines: Sequence[TestedMachine]) -> dict[Path, float]:
@@ -34,7 +22,7 @@ def autoencoder_scores(machines: Sequence[TestedMachine]) -> dict[Path, float]:
         OperationError: no permission, or no torch.
 
     """
-    require_torch()
+    require_baseline()
     from asd_monitor.training.autoencoder import train_autoencoder  # noqa: PLC0415 - needs torch
 
     paths = [path for machine in machines for path in machine.train]

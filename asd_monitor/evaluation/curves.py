@@ -8,7 +8,7 @@ from html import escape
 
 import numpy as np
 
-from asd_monitor.evaluation.metrics import MAX_FALSE_POSITIVES, roc
+from asd_monitor.metrics import MAX_FALSE_POSITIVES, roc
 
 HEIGHT, TOP, BOTTOM, LEFT, RIGHT = 200, 14, 30, 34, 8
 ROC_WIDTH, HISTOGRAM_WIDTH = 212, 330

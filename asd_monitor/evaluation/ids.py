@@ -20,7 +20,6 @@ from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.tail import Tail
 from asd_monitor.detector.views import vectors_of
 from asd_monitor.errors import UsageError
-from asd_monitor.evaluation.baseline import NEEDED_TO_EXPORT, require_torch
 from asd_monitor.evaluation.dcase import TestedMachine
 from asd_monitor.evaluation.regime import (
     LearnedMachine,
@@ -32,6 +31,7 @@ from asd_monitor.evaluation.regime import (
 from asd_monitor.evaluation.scoring import ScoredRecording
 from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.front_end import FrontEnd
+from asd_monitor.training.extra import TORCH_AND_EXPORT, require_extra
 from asd_monitor.training.hearing import Gapless, encoded, heard_with
 from asd_monitor.training.recordings import Normals, Progress
 from asd_monitor.training.trial import Part
@@ -111,7 +111,7 @@ class Ids:
 
 def require_ids() -> None:
     """Refuse where torch is not installed.  Raises OperationError."""
-    require_torch("--regime ids trains an encoder", "use --regime single", NEEDED_TO_EXPORT)
+    require_extra("--regime ids trains an encoder", "use --regime single", TORCH_AND_EXPORT)
 
 
 def learn(

@@ -20,8 +20,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from asd_monitor.evaluation.metrics import auc, harmonic_mean, partial_auc
 from asd_monitor.evaluation.names import Domain
+from asd_monitor.metrics import auc, harmonic_mean, partial_auc
 
 
 class Rules(StrEnum):

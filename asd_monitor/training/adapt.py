@@ -25,7 +25,7 @@ from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.front_end import FrontEnd
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.injection import inject
-from asd_monitor.training.adaptation import (
+from asd_monitor.training.adapt_trial import (
     TRAINED_FAULTS,
     Adaptation,
     listen,
@@ -82,7 +82,7 @@ def adaptable(encoders: Iterable[Encoder]) -> Encoder:
         else:
             return encoder
     raise UsageError(
-        "there is no network to adapt: install one with `--encoder`, or leave out `--adapt`"
+        "there is no network to adapt: name one with --encoder, or leave out --adapt"
         if not refusals
         else str(refusals[0])
     )

@@ -18,10 +18,15 @@ from typing_extensions import override
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.features.card import Card, CardView, LogMel, Output
 from asd_monitor.features.encoder import Encoder
-from asd_monitor.features.network import Network as Stored
-from asd_monitor.training.network import BANDS, Layer, Network, ZeroSumConv
-from asd_monitor.training.pretrain import PRE_MEAN, PRE_SCALE
-from asd_monitor.training.supply import FRAME, HOP, LOG_FLOOR, RATE_HZ
+from asd_monitor.features.network import EncoderError
+from asd_monitor.training.network import (
+    PRE_MEAN,
+    PRE_SCALE,
+    Layer,
+    Network,
+    ZeroSumConv,
+)
+from asd_monitor.training.supply import BANDS, FRAME, HOP, LOG_FLOOR, RATE_HZ
 
 OPSET = 18
 TOLERANCE = 1e-3
@@ -83,12 +88,13 @@ def encoder_of(
     )
     folded = _folded(network)
     exported = _onnx(_Tapped(folded, taps).eval(), [map_name(tap) for tap in taps])
-    if not _alike(exported, _Tapped(network, taps).eval()):
+    encoder = Encoder.from_bytes(exported, card)
+    if not _alike(encoder, _Tapped(network, taps).eval()):
         raise OperationError(
             "the exported network does not compute what the trained one does: "
             "install the versions of torch and onnx that constraints.txt names"
         )
-    return Encoder.from_bytes(exported, card)
+    return encoder
 
 
 def network_of(encoder: Encoder) -> Network:
@@ -105,8 +111,8 @@ def network_of(encoder: Encoder) -> Network:
         with torch.random.fork_rng(devices=[]):  # layers draw weights, which are thrown away
             network = _rebuilt(encoder)
         taps = [tap for tap in network.taps if map_name(tap) in _outputs(encoder)]
-        ours = encoder.card.input == INPUT and _alike(encoder.onnx, _Tapped(network, taps))
-    except Exception:  # noqa: BLE001 - whatever another network makes of this
+        ours = encoder.card.input == INPUT and _alike(encoder, _Tapped(network, taps))
+    except (KeyError, ValueError, RuntimeError, EncoderError):  # its layers are not like ours
         ours = False
     if not ours:
         raise UsageError(
@@ -218,15 +224,15 @@ def _onnx(network: nn.Module, outputs: list[str]) -> bytes:
     return exported
 
 
-def _alike(exported: bytes, network: nn.Module) -> bool:
-    """Tell whether ONNX Runtime computes what torch computes."""
-    session = Stored.of(exported).session
+def _alike(encoder: Encoder, network: nn.Module) -> bool:
+    """Tell whether the encoder computes what torch computes.  Raises EncoderError."""
+    layout, names = encoder.open(), _outputs(encoder)
     for steps in (80, 333):
         x = torch.randn(1, steps, BANDS, generator=torch.Generator().manual_seed(steps))
         with torch.no_grad():
-            expected = network.cpu()(x)
-        found = session.run(None, {"log_mel": x.numpy()})
+            expected = [maps[0].numpy() for maps in network.cpu()(x)]
+        found = encoder.network.run(layout, names, x.numpy())
         for one, other in zip(found, expected, strict=True):
-            if one.shape != tuple(other.shape) or not np.allclose(one, other, atol=TOLERANCE):
+            if one.shape != other.shape or not np.allclose(one, other, atol=TOLERANCE):
                 return False
     return True

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from threading import Thread
-from types import TracebackType
-from typing import Self
 
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.training.pool import Pool, Supply
@@ -102,7 +100,7 @@ def held_out_pool(sources: Sources, instances: int, backgrounds: int) -> Pool:
 
 
 class Feed:
-    """The pool of each step; a context that ends the process that makes it."""
+    """The pool of each step; close it to end the process that makes it."""
 
     def __init__(
         self,
@@ -115,16 +113,7 @@ class Feed:
         self._executor = ProcessPoolExecutor(1, get_context("spawn"), _begin, (sources,))
         self._asked: dict[int, Future[Chapter]] = {}
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         """End the other process."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 

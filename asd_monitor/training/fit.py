@@ -22,7 +22,7 @@ from asd_monitor.detector.fit import FEWEST_WINDOWS, LEAST_ALARM_SCALE, Fitted, 
 from asd_monitor.detector.tail import HIGHEST
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.records import Thresholds
-from asd_monitor.training.adaptation import Adaptation
+from asd_monitor.training.adapt_trial import Adaptation
 from asd_monitor.training.certainty import RateInterval, rate_interval
 from asd_monitor.training.outliers import Moment, Outlier, find_outliers
 from asd_monitor.training.recordings import Normals, Progress, no_progress

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 
 from asd_monitor.features.statistics import Vector
+from asd_monitor.metrics import auc
 from asd_monitor.training.augment import uniform, with_background
-from asd_monitor.training.network import Network, pooled
+from asd_monitor.training.batches import cut, loudness_db
+from asd_monitor.training.network import Network, normalised, pooled
 from asd_monitor.training.pool import Pool
-from asd_monitor.training.pretrain import cut, loudness_db, normalised
 
 WINDOW_STEPS = 200
 REFERENCES, NORMALS, FAULTY = 8, 4, 4  # windows of an instance; the last of each fault
@@ -60,7 +61,5 @@ class HeldOut:
         for each, anomalous in zip(vectors, self._anomalous, strict=True):
             z = each / scale
             away = np.linalg.norm(z[REFERENCES:, None] - z[None, :REFERENCES], axis=2).min(1)
-            faulty, well = away[np.array(anomalous)], away[~np.array(anomalous)]
-            higher, same = faulty[:, None] > well, faulty[:, None] == well
-            areas.append(float(np.mean(higher + 0.5 * same)))
+            areas.append(auc(anomalous, away))
         return float(np.mean(areas))

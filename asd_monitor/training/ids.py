@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -183,25 +184,16 @@ class _Draw:
 
 def _weights(tuned: Tuned) -> dict[str, Matrix]:
     """Return the deepest head, its normalisation folded, and the centres, scaled to logits."""
-    head, margin = tuned.heads[-1], tuned.margins[-1]
-    assert isinstance(head, Head)  # noqa: S101 - as Tuned makes them
-    assert isinstance(margin, AngularMargin)  # noqa: S101
-    normal, first, _, second = head.layers
-    assert isinstance(normal, nn.BatchNorm1d)  # noqa: S101
-    assert isinstance(first, nn.Linear)  # noqa: S101
-    assert isinstance(second, nn.Linear)  # noqa: S101
-    assert normal.running_var is not None  # noqa: S101
-    assert normal.running_mean is not None  # noqa: S101
-    with torch.no_grad():
-        gain = normal.weight / (normal.running_var + normal.eps).sqrt()
-        shift = normal.bias - normal.running_mean * gain
-        return {
-            "first": _plain(first.weight * gain),
-            "first_bias": _plain(first.bias + first.weight @ shift),
-            "second": _plain(second.weight),
-            "second_bias": _plain(second.bias),
-            "centres": _plain(SCALE * nn.functional.normalize(margin.centres, dim=1)),
-        }
+    head = cast("Head", tuned.heads[-1])
+    margin = cast("AngularMargin", tuned.margins[-1])
+    first, first_bias = head.folded()
+    return {
+        "first": _plain(first),
+        "first_bias": _plain(first_bias),
+        "second": _plain(head.second.weight),
+        "second_bias": _plain(head.second.bias),
+        "centres": _plain(SCALE * nn.functional.normalize(margin.centres, dim=1)),
+    }
 
 
 def _plain(tensor: torch.Tensor) -> Matrix:

@@ -13,6 +13,7 @@ Axes: B windows, T steps of the log-mel (10 ms), F bands (64), C channels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -20,7 +21,11 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-BANDS = 64
+from asd_monitor.training.supply import BANDS
+
+PRE_MEAN, PRE_SCALE = -4.0, 1.5
+"""Pre-normalisation: about the mean and the deviation of the supplies' log-mel."""
+
 FREQUENCY_GROUPS = 4
 POOLS = 3  # mean, spread, maximum
 EMBEDDING = 128
@@ -131,6 +136,11 @@ class Network(nn.Module):
         return round(count)
 
 
+def normalised(log_mel: Tensor) -> Tensor:
+    """Pre-normalise: the same numbers for all bands, so that a gain stays a gain."""
+    return (log_mel - PRE_MEAN) / PRE_SCALE
+
+
 def grouped(x: Tensor) -> Tensor:
     """Average a map (B, C, frames, bands) in groups of bands: (B, frames, groups × C)."""
     bands = x.shape[3]
@@ -150,13 +160,40 @@ class Head(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            nn.BatchNorm1d(width),
-            nn.Linear(width, 256),
-            nn.ReLU(),
-            nn.Linear(256, EMBEDDING),
-        )
+        self.normal = nn.BatchNorm1d(width)
+        self.first = nn.Linear(width, 256)
+        self.second = nn.Linear(256, EMBEDDING)
 
     @override
     def forward(self, pooled_maps: Tensor) -> Tensor:
-        return nn.functional.normalize(self.layers(pooled_maps), dim=1)
+        hidden = nn.functional.relu(self.first(self.normal(pooled_maps)))
+        return nn.functional.normalize(self.second(hidden), dim=1)
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Return weight and bias of the first layer with the normalisation in them; in eval."""
+        width = self.first.in_features
+        with torch.no_grad():
+            shift = self.normal(torch.zeros(1, width))[0]
+            gain = self.normal(torch.ones(1, width))[0] - shift
+            return self.first.weight * gain, self.first.bias + self.first.weight @ shift
+
+
+class Headed(nn.Module):
+    """A network with a head at each tapped layer."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = network
+        with torch.no_grad():
+            maps = network.eval()(torch.zeros(1, 100, BANDS))
+        self.heads = nn.ModuleList(Head(POOLS * frames.shape[2]) for frames in maps)
+        self.train()
+
+    def embed(self, groups: Sequence[Tensor]) -> list[Tensor]:
+        """Return the embeddings (B, 128) at each tap of windows (b, T, F) of several lengths."""
+        device = next(self.parameters()).device
+        maps = [self.network(normalised(group.to(device))) for group in groups]
+        return [
+            torch.cat([head(pooled(frames)) for frames in of_tap])
+            for head, of_tap in zip(self.heads, zip(*maps, strict=True), strict=True)
+        ]

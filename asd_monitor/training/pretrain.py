@@ -1,218 +1,195 @@
-"""Trains the encoder: batches from the supplies, contrastive loss at every tapped layer.
+"""`pretrain`: from nothing to an encoder that can be shipped, or as far as it gets.
 
-The supplies have no end: a pool of instances is kept, and chapter by chapter its oldest part is
-replaced by new ones, which another process makes meanwhile.  What is drawn depends on the seed
-and the step alone, so that an interrupted training that goes on gives what an uninterrupted
-one gives (on one kind of machine).
+A pool of instances is kept, and chapter by chapter its oldest part is replaced by new ones,
+which another process makes meanwhile (`feed`).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
 
-from asd_monitor.training.augment import (
-    HighBand,
-    high_band,
-    log_mixup_exp,
-    loudness,
-    random_resize_crop,
-    uniform,
-    with_background,
+from asd_monitor import __version__
+from asd_monitor.features.card import CardView
+from asd_monitor.features.encoder import Encoder
+from asd_monitor.training.export import encoder_of
+from asd_monitor.training.feed import Feed, Sources, held_out_pool
+from asd_monitor.training.held_out import HeldOut
+from asd_monitor.training.network import Network
+from asd_monitor.training.pool import Supply
+from asd_monitor.training.pretrain_folder import (
+    keep_checkpoint,
+    load_checkpoint,
+    write_encoder,
 )
-from asd_monitor.training.losses import contrastive
-from asd_monitor.training.network import LAYERS, TAPS, Head, Layer, Network, pooled
-from asd_monitor.training.pool import Pool
-from asd_monitor.training.supply import LogMel
+from asd_monitor.training.recipe import Recipe, beginning, steps
 
-PRE_MEAN, PRE_SCALE = -4.0, 1.5
-"""Pre-normalisation: about the mean and the deviation of the supplies' log-mel."""
+HELD_OUT_INSTANCES, HELD_OUT_BACKGROUNDS = 64, 12
+TELL_EVERY, TRY_EVERY, KEEP_EVERY = 20, 200, 100  # steps
+
+SHIPPED_VIEWS = (
+    CardView(name="encoder", outputs=("maps1",), pool=("mean",), back_end="neighbour"),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
-    """How the encoder is trained; every part can be switched off to see what it is worth."""
+class Standing:
+    """How far a training is."""
 
-    seed: int = 1
-    instances: int = 24  # a batch
-    normals: int = 4  # windows of each while it is well
-    faults: int = 2  # faults of each; two windows a fault
-    lengths: tuple[int, ...] = (100, 150, 200, 300)  # steps of a view: multiple segmentation
-    snr_db: tuple[float, float] = (-10.0, 20.0)
-    mixup: float = 0.3  # most energy of another clip that is mixed in, as a share; 0: off
-    stretch_bands: float = 0.02  # 0: off
-    stretch_time: float = 0.15  # 0: off
-    high_band: HighBand = HighBand.OFF
-    real_share: float = 0.5
-    rate: float = 2e-3
-    weight_decay: float = 0.02
-    taps: tuple[int, ...] = TAPS
-    layers: tuple[Layer, ...] = field(default=LAYERS)
+    step: int
+    total: int
+    loss: float
+    sound_s_per_s: float  # seconds of sound learned from in a second
+    areas: tuple[float, ...]  # AUC on what is held out, at each tapped layer; empty until tried
 
 
-def normalised(log_mel: Tensor) -> Tensor:
-    """Pre-normalise: the same numbers for all bands, so that a gain stays a gain."""
-    return (log_mel - PRE_MEAN) / PRE_SCALE
+Tell = Callable[[Standing], None]
 
 
-class Trainee(nn.Module):
-    """The network with a head at each tapped layer."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Trained:
+    """A network and the way to it."""
 
-    def __init__(self, recipe: Recipe) -> None:
-        super().__init__()
-        self.network = Network(recipe.layers, recipe.taps)
-        self.network.eval()
-        with torch.no_grad():
-            maps = self.network(torch.zeros(1, 100, 64))
-        self.network.train()
-        self.heads = nn.ModuleList(Head(3 * frames.shape[2]) for frames in maps)
-
-    def embed(self, log_mel: Tensor) -> list[Tensor]:
-        """Return the embedding (B, 128) at each tapped layer."""
-        maps = self.network(normalised(log_mel))
-        return [head(pooled(frames)) for head, frames in zip(self.heads, maps, strict=True)]
+    network: Network
+    recipe: Recipe
+    total: int
+    seconds: float
+    tried: tuple[tuple[int, tuple[float, ...]], ...]  # AUC on what is held out, by step
 
 
-def batch_of(
-    pool: Pool, recipe: Recipe, rng: np.random.Generator, generator: torch.Generator
-) -> list[tuple[Tensor, Tensor]]:
-    """Draw a batch: groups of windows of one length, log-mel (b, T, F) with labels (b,).
+def pretrain(sources: Sources, recipe: Recipe, total: int, folder: Path, tell: Tell) -> Trained:
+    """Train for so many steps, going on from the folder's checkpoint where there is one.
 
-    A label is an instance while it is well, or one fault of it: the same machine with
-    something wrong is a negative like any other.
+    Raises:
+        UsageError: no sound to train on, or a checkpoint of another training.
+        OperationError: the folder cannot be written, or the checkpoint not be read.
+
     """
-    chosen = rng.choice(len(pool.instances), recipe.instances, replace=False)
-    clips: list[LogMel] = []
-    labels: list[int] = []
-    usual: list[float] = []
-    label = 0
-    for index in chosen.tolist():
-        instance = pool.instances[index]
-        level = float(np.mean([loudness_db(normal) for normal in instance.normals]))
-        picked: list[tuple[LogMel, int]] = [
-            (instance.normals[k % len(instance.normals)], label) for k in range(recipe.normals)
-        ]
-        for fault in rng.permutation(len(instance.faults))[: recipe.faults].tolist():
-            label += 1
-            picked += [(instance.faults[fault], label)] * 2
-        label += 1
-        clips += [clip for clip, _ in picked]
-        labels += [number for _, number in picked]
-        usual += [level] * len(picked)
-    # the windows of a label are dealt to two lengths by turns
-    turns = np.zeros(len(labels), int)
-    seen: dict[int, int] = {}
-    for row, number in enumerate(labels):
-        turns[row] = seen.get(number, 0) % 2
-        seen[number] = seen.get(number, 0) + 1
-    lengths = rng.choice(recipe.lengths, 2)
-    groups = []
-    for turn, steps in enumerate(lengths.tolist()):
-        rows = np.flatnonzero(turns == turn)
-        groups.append(
-            (
-                _views(
-                    [clips[row] for row in rows],
-                    torch.tensor([usual[row] for row in rows]),
-                    int(steps),
-                    pool,
-                    recipe,
-                    changed=turn == 1,
-                    rng=rng,
-                    generator=generator,
-                ),
-                torch.tensor([labels[row] for row in rows]),
-            )
-        )
-    return groups
-
-
-def _views(
-    clips: Sequence[LogMel],
-    usual_db: Tensor,
-    steps: int,
-    pool: Pool,
-    recipe: Recipe,
-    *,
-    changed: bool,
-    rng: np.random.Generator,
-    generator: torch.Generator,
-) -> Tensor:
-    """Cut windows and let them be heard in their backgrounds, bent as the recipe says."""
-    reach = int(np.ceil(steps * (1.0 + recipe.stretch_time))) + 1
-    x = torch.from_numpy(np.stack([cut(clip, reach, rng) for clip in clips])).float()
-    behind = rng.integers(len(pool.backgrounds), size=len(clips))
-    z = torch.from_numpy(
-        np.stack([cut(pool.backgrounds[k], reach, rng) for k in behind.tolist()])
-    ).float()
-    snr_db = uniform((len(clips),), *recipe.snr_db, generator)
-    x = with_background(x, z, snr_db, usual_db)
-    if recipe.mixup > 0:
-        other = x[torch.randperm(len(x), generator=generator)]
-        share = uniform((len(x),), 0.0, recipe.mixup, generator).clamp_min(1e-3)
-        x = log_mixup_exp(x, other, loudness(x) - loudness(other) + 10.0 * share.log10())
-    if recipe.stretch_bands > 0 or recipe.stretch_time > 0:
-        x = random_resize_crop(x, steps, generator, recipe.stretch_bands, recipe.stretch_time)
-    x = x[:, :steps]
-    if changed and recipe.high_band is not HighBand.OFF:
-        other = x[torch.randperm(len(x), generator=generator)]
-        x = high_band(x, other, recipe.high_band, generator)
-    return x
-
-
-def cut(clip: LogMel, steps: int, rng: np.random.Generator) -> LogMel:
-    """Return so many steps from anywhere in a clip."""
-    room = len(clip) - steps
-    start = int(rng.integers(room + 1))
-    return clip[start : start + steps]
-
-
-def loudness_db(clip: LogMel) -> float:
-    """Return the mean power of a clip in dB."""
-    return float(10.0 * np.log10(np.mean(np.power(10.0, clip.astype(np.float32))) + 1e-12))
-
-
-def loss_of(trainee: Trainee, groups: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Return the contrastive loss, the mean over the tapped layers."""
-    labels = torch.cat([labels for _, labels in groups])
-    embedded = [trainee.embed(views) for views, _ in groups]
-    losses = [contrastive(torch.cat(layer), labels) for layer in zip(*embedded, strict=True)]
-    return torch.stack(losses).mean()
-
-
-def steps(
-    trainee: Trainee,
-    recipe: Recipe,
-    pool_at: Callable[[int], Pool],
-    total: int,
-    *,
-    begun: int = 0,
-    optimiser_state: dict[str, Any] | None = None,
-) -> Iterator[tuple[int, float, torch.optim.Optimizer]]:
-    """Train from step ``begun`` to ``total``; yield each step's number and loss."""
-    optimiser = torch.optim.AdamW(
-        trainee.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay
+    identity = _identity(sources, recipe, total)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.manual_seed(recipe.seed)
+    trainee = beginning(recipe).to(device)
+    state = load_checkpoint(folder, identity)
+    begun, seconds, tried, optimiser_state = 0, 0.0, [], None
+    if state is not None:
+        trainee.load_state_dict(state["trainee"])
+        begun, seconds, optimiser_state = state["step"], state["seconds"], state["optimiser"]
+        tried = [(step, tuple(areas)) for step, areas in state["tried"]]
+    trial = HeldOut(
+        held_out_pool(_held_out(sources), HELD_OUT_INSTANCES, HELD_OUT_BACKGROUNDS), recipe.seed
     )
-    if optimiser_state is not None:
-        optimiser.load_state_dict(optimiser_state)
-    warm_up = max(1, total // 20)
-    for step in range(begun, total):
-        rng = np.random.default_rng((recipe.seed, 4, step))
-        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        share = step / total
-        slope = min(1.0, (step + 1) / warm_up) * (0.02 + 0.49 * (1 + math.cos(math.pi * share)))
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * slope
-        trainee.train()
-        loss = loss_of(trainee, batch_of(pool_at(step), recipe, rng, generator))
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(trainee.parameters(), 5.0)
-        optimiser.step()
-        yield step, float(loss.detach()), optimiser
+    if not tried:
+        tried.append((0, tuple(trial.areas(trainee.network))))
+    sound_s = recipe.windows * _mean(recipe.lengths) / 100
+    clock, losses = time.monotonic(), []
+    with closing(Feed(sources)) as feed:
+        for step, loss, optimiser in steps(
+            trainee, recipe, feed.pool_at, total, begun=begun, optimiser_state=optimiser_state
+        ):
+            done = step + 1
+            losses.append(loss)
+            now = time.monotonic()
+            if done % TRY_EVERY == 0 or done == total:
+                tried.append((done, tuple(trial.areas(trainee.network))))
+            if done % TELL_EVERY == 0 or done == total:
+                pace = sound_s * len(losses) / max(now - clock, 1e-9)
+                tell(Standing(done, total, _mean(losses), pace, tried[-1][1]))
+            if done % KEEP_EVERY == 0 or done == total:
+                seconds += time.monotonic() - clock
+                clock, losses = time.monotonic(), []
+                keep_checkpoint(
+                    folder,
+                    {
+                        "identity": identity,
+                        "step": done,
+                        "seconds": seconds,
+                        "trainee": trainee.state_dict(),
+                        "optimiser": optimiser.state_dict(),
+                        "tried": [[at, list(areas)] for at, areas in tried],
+                    },
+                )
+    trainee.network.cpu().eval()
+    return Trained(trainee.network, recipe, total, seconds, tuple(tried))
+
+
+def write(folder: Path, trained: Trained, sources: Sources, command: str) -> Encoder:
+    """Write the encoder, its card and what is known of its training; return it.
+
+    Raises:
+        OperationError: the folder cannot be written, or the export went wrong.
+
+    """
+    encoder = encoder_of(trained.network, SHIPPED_VIEWS)
+    parameters = sum(p.numel() for p in trained.network.parameters())
+    facts = {
+        "package": __version__,
+        "command": command,
+        "recipe": _plain(trained.recipe),
+        "steps": trained.total,
+        "seconds": round(trained.seconds),
+        "machine": f"{os.cpu_count()} cores"
+        + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
+        "torch": torch.__version__,
+        "parameters": parameters,
+        "multiply_adds_a_second": trained.network.multiply_adds(100),
+        "sha256": encoder.sha256,
+        "held_out_auc_by_layer": [[step, *map(_rounded, areas)] for step, areas in trained.tried],
+        "sounds": _contents(sources.sounds),
+        "noises": _contents(sources.noises),
+    }
+    write_encoder(folder, encoder, facts)
+    return encoder
+
+
+def _held_out(sources: Sources) -> Sources:
+    """Return the same trial for every choice of supply and backgrounds, so that they compare."""
+    return Sources(
+        sources.seed,
+        sources.sounds,
+        sources.noises,
+        Supply.BOTH if sources.sounds else Supply.MADE,
+        0.5 if sources.noises else 0.0,
+        held_out=True,
+    )
+
+
+def _identity(sources: Sources, recipe: Recipe, total: int) -> dict[str, Any]:
+    return {
+        "recipe": _plain(recipe),
+        "steps": total,
+        "supply": str(sources.supply),
+        "recorded_backgrounds": sources.recorded_backgrounds,
+        "seed": sources.seed,
+        "sounds": _contents(sources.sounds),
+        "noises": _contents(sources.noises),
+    }
+
+
+def _plain(recipe: Recipe) -> dict[str, Any]:
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
+    return plain
+
+
+def _contents(paths: Sequence[Path]) -> dict[str, Any]:
+    """Return how many recordings there are, and a hash of what they hold."""
+    digest = hashlib.sha256()
+    for path in sorted(paths, key=lambda path: path.name):
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return {"files": len(paths), "sha256": digest.hexdigest()}
+
+
+def _mean(numbers: Sequence[float]) -> float:
+    return sum(numbers) / len(numbers)
+
+
+def _rounded(number: float) -> float:
+    return round(number, 4)

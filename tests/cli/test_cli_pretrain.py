@@ -19,11 +19,14 @@ from made_sounds import machine_sound, write
 torch = pytest.importorskip("torch")
 
 from asd_monitor.features.encoder import load_encoder  # noqa: E402 - needs torch
-from asd_monitor.training import pretrain as pretrain_module  # noqa: E402 - needs torch
-from asd_monitor.training import pretraining  # noqa: E402 - needs torch
+from asd_monitor.training import (  # noqa: E402 - needs torch
+    pretrain,
+    pretrain_folder,
+    recipe,
+)
 from asd_monitor.training.export import encoder_of  # noqa: E402 - needs torch
 from asd_monitor.training.pool import Pool  # noqa: E402 - needs torch
-from asd_monitor.training.pretrain import Recipe  # noqa: E402 - needs torch
+from asd_monitor.training.recipe import Recipe  # noqa: E402 - needs torch
 
 MADE = ("--supply", "made", "--steps", 20, "--threads", 1)
 
@@ -32,9 +35,9 @@ MADE = ("--supply", "made", "--steps", 20, "--threads", 1)
 def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A tiny recipe, with machines made in this process."""
     held_out = Pool(made_pool().instances[-2:], made_pool().backgrounds)
-    monkeypatch.setattr(pretrain_module, "Recipe", functools.partial(Recipe, **_TINY))
-    monkeypatch.setattr(pretraining, "Feed", MadeFeed)
-    monkeypatch.setattr(pretraining, "held_out_pool", lambda *_: held_out)
+    monkeypatch.setattr(recipe, "Recipe", functools.partial(Recipe, **_TINY))
+    monkeypatch.setattr(pretrain, "Feed", MadeFeed)
+    monkeypatch.setattr(pretrain, "held_out_pool", lambda *_: held_out)
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -52,7 +55,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         found.append(given)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pretraining, "pretrain", stop)
+    monkeypatch.setattr(pretrain, "pretrain", stop)
     return found
 
 
@@ -76,7 +79,7 @@ def test_without_torch_it_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
     called = command_line("pretrain", "--output", tmp_path / "out", *MADE)
-    refused(called, 1, "needs torch", "install the extra `train`")
+    refused(called, 1, "torch is not installed", "'.[train]'")
     assert not (tmp_path / "out").exists()
 
 
@@ -98,7 +101,7 @@ def test_a_folder_of_silence_is_refused(
             Maker(sources)
             super().__init__(sources)
 
-    monkeypatch.setattr(pretraining, "Feed", Reading)
+    monkeypatch.setattr(pretrain, "Feed", Reading)
     write(tmp_path / "sounds/1.wav", np.zeros(16_000))
     called = command_line("pretrain", "-o", tmp_path / "out", "--sounds", tmp_path / "sounds")
     refused(called, 2, "no sound to train on", "--sounds")
@@ -170,7 +173,7 @@ def _export_once(encoders: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> N
             encoders[key] = encoder_of(network, views)
         return encoders[key]
 
-    monkeypatch.setattr(pretraining, "encoder_of", once)
+    monkeypatch.setattr(pretrain, "encoder_of", once)
 
 
 @pytest.mark.usefixtures("_export_once")
@@ -208,7 +211,9 @@ def test_called_again_it_goes_on_and_with_other_options_it_refuses(
     assert "step" not in again.err.replace("steps", "")
     assert (tmp_path / "encoder.onnx").read_bytes() == before
     other = command_line("pretrain", "-o", tmp_path, *MADE, "--seed", 2)
-    refused(other, 2, "checkpoint of another training (recipe differ)", "--output", "delete it")
+    refused(
+        other, 2, "checkpoint of another training (recipe, seed differ)", "--output", "delete it"
+    )
     (tmp_path / "checkpoint.pt").write_bytes(b"torn")
     refused(command_line("pretrain", "-o", tmp_path, *MADE), 1, "damaged", "delete it")
     assert (tmp_path / "encoder.onnx").read_bytes() == before
@@ -221,7 +226,7 @@ def test_a_folder_that_fills_up_at_the_end_is_told_of(
     def full(path: Path, _: bytes) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(pretraining, "write_durably", full)
+    monkeypatch.setattr(pretrain_folder, "write_durably", full)
     called = command_line("pretrain", "-o", tmp_path, *MADE)
     refused(called, 1, "encoder.onnx: cannot be written (No space left on device)", "--output")
 
@@ -232,19 +237,19 @@ from pathlib import Path
 
 def main():  # the other process does without torch
     import torch
-    from asd_monitor.training import feed, pretraining
+    from asd_monitor.training import feed, pretrain
     from asd_monitor.training.pool import Supply
-    from asd_monitor.training.pretrain import Recipe
+    from asd_monitor.training.recipe import Recipe
 
     torch.set_num_threads(1)
     feed.FIRST, feed.AHEAD = 1, 0
-    pretraining.Feed = functools.partial(feed.Feed, chapter=3, steps_a_chapter=2)
-    pretraining.HELD_OUT_INSTANCES, pretraining.HELD_OUT_BACKGROUNDS = 1, 1
-    pretraining.KEEP_EVERY = pretraining.TELL_EVERY = 1
+    pretrain.Feed = functools.partial(feed.Feed, chapter=3, steps_a_chapter=2)
+    pretrain.HELD_OUT_INSTANCES, pretrain.HELD_OUT_BACKGROUNDS = 1, 1
+    pretrain.KEEP_EVERY = pretrain.TELL_EVERY = 1
     noise, folder = map(Path, sys.argv[1:])
     sources = feed.Sources(3, (), (noise,), Supply.MADE, 1.0)
     recipe = Recipe(instances=3, normals=2, faults=1, lengths=(60, 80))
-    pretraining.pretrain(
+    pretrain.pretrain(
         sources, recipe, 5, folder, lambda standing: print(standing.step, flush=True)
     )
 

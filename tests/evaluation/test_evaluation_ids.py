@@ -235,4 +235,4 @@ def test_refusals_come_before_anything_is_read(
     )
     for options in (("--regime", "ids"), ("--adapt",)):
         called = command_line("evaluate", tree / "nothing", *options, *bare)
-        assert (called.code, "asd-monitor[train]" in called.verdict) == (1, True)
+        assert (called.code, "'.[train]'" in called.verdict) == (1, True)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
-from asd_monitor.evaluation.metrics import harmonic_mean
 from asd_monitor.evaluation.names import Domain
 from asd_monitor.evaluation.rules import (
     Decisions,
@@ -24,6 +23,7 @@ from asd_monitor.evaluation.rules import (
     score_file,
 )
 from asd_monitor.evaluation.threshold import gamma_quantile, gamma_share, gamma_threshold
+from asd_monitor.metrics import harmonic_mean
 
 S, T = Domain.SOURCE, Domain.TARGET
 

@@ -17,13 +17,13 @@ from asd_monitor.cli.evaluate import RulesOf
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase import find_data_set
 from asd_monitor.evaluation.evaluate import evaluate, gathered
-from asd_monitor.evaluation.metrics import auc
 from asd_monitor.evaluation.names import read_name
 from asd_monitor.evaluation.regime import Single, learn, score_clip
 from asd_monitor.evaluation.results import FUSED, STATISTICS
 from asd_monitor.evaluation.rules import Rules, figures_of
 from asd_monitor.evaluation.threshold import gamma_threshold
 from asd_monitor.features.encoder import load_encoder
+from asd_monitor.metrics import auc
 
 
 def _table(path: Path) -> dict[str, float]:
@@ -186,4 +186,4 @@ def test_without_torch_the_baseline_is_refused(
     )
     called = command_line("evaluate", tmp_path / "absent", "--baseline")
     assert called.code == 1
-    assert "pip install 'asd-monitor[train]'" in called.verdict
+    assert "pip install -c constraints.txt '.[train]'" in called.verdict

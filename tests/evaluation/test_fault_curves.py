@@ -6,7 +6,7 @@ from fault_curves import BIN, Step, beaten, reached_at, severity_curve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.evaluation.metrics import auc
+from asd_monitor.metrics import auc
 
 SCORES = st.lists(st.integers(0, 5).map(float), min_size=1, max_size=20)
 AREAS = st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8)

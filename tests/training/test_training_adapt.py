@@ -19,8 +19,8 @@ from made_sounds import machine_sound, write
 from asd_monitor.detector.bundle import load_bundle
 from asd_monitor.errors import UsageError
 from asd_monitor.features.encoder import Encoder, load_encoder
-from asd_monitor.training import adaptation as adaptation_module
-from asd_monitor.training.adaptation import (
+from asd_monitor.training import adapt_trial
+from asd_monitor.training.adapt_trial import (
     MARGIN,
     SLACK,
     TRAINED_FAULTS,
@@ -224,8 +224,8 @@ def test_from_the_command_line_to_the_bundle(
     better: bool,
 ) -> None:
     normal, encoder_file, tmp_path = paths["normal"], paths["encoder"], paths["folder"]
-    monkeypatch.setattr(adaptation_module, "MARGIN", -1.0 if better else 1.0)
-    monkeypatch.setattr(adaptation_module, "SLACK", 1.0)
+    monkeypatch.setattr(adapt_trial, "MARGIN", -1.0 if better else 1.0)
+    monkeypatch.setattr(adapt_trial, "SLACK", 1.0)
     models = ("-m", "fan01", "--models", tmp_path / "m", "--no-shipped-encoder")
     called = command_line("train", "-n", normal, "--adapt", "--encoder", encoder_file, *models)
     assert called.code == 0, called.err
@@ -297,5 +297,5 @@ def test_refusals(
         importlib.util, "find_spec", lambda name, *a: None if name == "torch" else find(name, *a)
     )
     said = refused(command_line, "-n", tmp_path / "nothing.wav", "--adapt", *ours)
-    assert "asd-monitor[train]" in said
+    assert "'.[train]'" in said
     assert not (tmp_path / "m").exists()

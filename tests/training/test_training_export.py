@@ -19,9 +19,8 @@ from asd_monitor.features.encoder import (  # noqa: E402 - needs torch
 )
 from asd_monitor.training import export  # noqa: E402 - needs torch
 from asd_monitor.training.export import encoder_of, network_of  # noqa: E402 - needs torch
-from asd_monitor.training.network import BANDS, Network, pooled  # noqa: E402 - needs torch
-from asd_monitor.training.pretrain import normalised  # noqa: E402 - needs torch
-from asd_monitor.training.pretraining import SHIPPED_VIEWS  # noqa: E402 - needs torch
+from asd_monitor.training.network import BANDS, Network, normalised, pooled  # noqa: E402 - needs torch
+from asd_monitor.training.pretrain import SHIPPED_VIEWS  # noqa: E402 - needs torch
 from asd_monitor.training.supply import log_mel  # noqa: E402 - needs torch
 
 VIEWS = (

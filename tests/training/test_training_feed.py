@@ -3,6 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +67,7 @@ def test_a_pool_is_the_last_chapters_up_to_the_steps_own(
     quick: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(feed_module, "KEPT", 4)
-    with Feed(MADE, chapter=2, steps_a_chapter=5) as feed:
+    with closing(Feed(MADE, chapter=2, steps_a_chapter=5)) as feed:
         for step in range(60):
             pool = feed.pool_at(step)
             newest = step // 5 + 2  # three chapters to begin with
@@ -78,10 +79,10 @@ def test_a_pool_is_the_last_chapters_up_to_the_steps_own(
 
 @pytest.mark.parametrize("begun", [0, 1, 4, 5, 23, 60])
 def test_a_training_that_goes_on_finds_the_pool_of_the_step(quick: list[int], begun: int) -> None:
-    with Feed(MADE, chapter=2, steps_a_chapter=5) as feed:
+    with closing(Feed(MADE, chapter=2, steps_a_chapter=5)) as feed:
         through = [feed.pool_at(step) for step in range(70)]
     quick.clear()
-    with Feed(MADE, chapter=2, steps_a_chapter=5) as feed:
+    with closing(Feed(MADE, chapter=2, steps_a_chapter=5)) as feed:
         for step in range(begun, 70):
             pool = feed.pool_at(step)
             assert list(pool.instances) == list(through[step].instances)
@@ -99,9 +100,9 @@ def cheap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sources:
 
 @pytest.mark.slow
 def test_the_other_process_makes_what_this_one_would(cheap: Sources) -> None:
-    with Feed(cheap, chapter=2, steps_a_chapter=1) as feed:
+    with closing(Feed(cheap, chapter=2, steps_a_chapter=1)) as feed:
         first, second = feed.pool_at(0), feed.pool_at(1)
-    with Feed(cheap, chapter=2, steps_a_chapter=1) as feed:
+    with closing(Feed(cheap, chapter=2, steps_a_chapter=1)) as feed:
         resumed = feed.pool_at(1)
     assert same(second, resumed)
     assert names(second)[:2] == names(first)
@@ -121,7 +122,7 @@ def test_what_is_wrong_in_the_other_process_is_told_here(cheap: Sources, tmp_pat
 
 @pytest.mark.slow
 def test_a_killed_process_is_told_of(cheap: Sources) -> None:
-    with Feed(cheap, chapter=2, steps_a_chapter=1) as feed:
+    with closing(Feed(cheap, chapter=2, steps_a_chapter=1)) as feed:
         feed.pool_at(0)
         [child] = feed._executor._processes.values()
         os.kill(child.pid, signal.SIGKILL)

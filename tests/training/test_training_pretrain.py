@@ -1,183 +1,27 @@
-"""Training the encoder: batches, steps, and going on where it was."""
+"""Pretraining: going on where it was, and checkpoints that cannot be used."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from made_pools import MADE, SMALL, MadeFeed, made_pool, pool_at
+from made_pools import MADE, MadeFeed, made_pool, small_recipe
 
 torch = pytest.importorskip("torch")
 
 from asd_monitor.detector import durable  # noqa: E402 - needs torch
 from asd_monitor.errors import OperationError, UsageError  # noqa: E402 - needs torch
-from asd_monitor.training import pretraining  # noqa: E402 - needs torch
+from asd_monitor.training import pretrain as pretrain_module  # noqa: E402 - needs torch
 from asd_monitor.training.augment import HighBand  # noqa: E402 - needs torch
 from asd_monitor.training.feed import Sources  # noqa: E402 - needs torch
 from asd_monitor.training.network import Layer  # noqa: E402 - needs torch
 from asd_monitor.training.pool import Pool, Supply  # noqa: E402 - needs torch
 from asd_monitor.training.pretrain import (  # noqa: E402 - needs torch
-    Recipe,
-    Trainee,
-    batch_of,
-    cut,
-    loudness_db,
-    normalised,
-    steps,
-)
-from asd_monitor.training.pretraining import (  # noqa: E402 - needs torch
-    CHECKPOINT,
     Standing,
     Trained,
     pretrain,
 )
-
-Batch = list[tuple["torch.Tensor", "torch.Tensor"]]
-
-
-def recipe(**changes: Any) -> Recipe:
-    return Recipe(**(SMALL | changes))
-
-
-def batch(seed: int, **changes: Any) -> Batch:
-    rng = np.random.default_rng(seed)
-    return batch_of(made_pool(), recipe(**changes), rng, torch.Generator().manual_seed(seed))
-
-
-@settings(max_examples=20)
-@given(st.integers(0, 999), st.integers(2, 4), st.integers(0, 2))
-def test_a_label_is_a_machine_while_it_is_well_or_one_of_its_faults(
-    seed: int, normals: int, faults: int
-) -> None:
-    groups = batch(seed, normals=normals, faults=faults)
-    labels = torch.cat([labels for _, labels in groups])
-    _, count = labels.unique(return_counts=True)
-    assert sorted(count.tolist()) == sorted([normals] * 5 + [2] * 5 * faults)
-    for views, own in groups:
-        assert views.shape == (len(own), views.shape[1], 64)
-        assert views.shape[1] in (60, 80)
-        assert bool(torch.isfinite(views).all())
-    # fellows are heard at two lengths
-    first, second = (own.bincount(minlength=len(count)) for _, own in groups)
-    assert int((first - second).abs().max()) <= 1
-
-
-def test_windows_of_a_label_are_of_its_own_machine() -> None:
-    """Clips that tell by their level which they are, without anything that bends them."""
-    machines = made_pool().instances
-    clips = {}
-    for number, instance in enumerate(machines):
-        for kind, own in (("normals", instance.normals), ("faults", instance.faults)):
-            for place, clip in enumerate(own):
-                level = -8.0 + 0.5 * number + (0.1 * (place + 1) if kind == "faults" else 0)
-                clips[number, kind, place] = np.full_like(clip, level)
-    told = [
-        type(instance)(
-            "made",
-            "x",
-            tuple(clips[n, "normals", k] for k in range(len(instance.normals))),
-            tuple(clips[n, "faults", k] for k in range(len(instance.faults))),
-            instance.fault_names,
-            instance.severities,
-        )
-        for n, instance in enumerate(machines)
-    ]
-    pool = Pool(told, made_pool().backgrounds)
-    plain = recipe(mixup=0.0, stretch_bands=0.0, stretch_time=0.0, snr_db=(90.0, 90.0), faults=2)
-    groups = batch_of(pool, plain, np.random.default_rng(0), torch.Generator())
-    levels: dict[int, set[float]] = {}
-    for views, labels in groups:
-        for view, label in zip(views, labels.tolist(), strict=True):
-            levels.setdefault(label, set()).add(round(float(view.mean()), 2))
-    assert all(len(found) == 1 for found in levels.values())
-    assert len(set.union(*levels.values())) == len(levels)
-
-
-def test_the_seed_decides_what_is_drawn() -> None:
-    one, same, other = batch(1), batch(1), batch(2)
-    for (views, labels), (again, fellows) in zip(one, same, strict=True):
-        assert torch.equal(views, again)
-        assert torch.equal(labels, fellows)
-    assert any(
-        views.shape != others.shape or not torch.equal(views, others)
-        for (views, _), (others, _) in zip(one, other, strict=True)
-    )
-
-
-@pytest.mark.parametrize("rule", [HighBand.MIX, HighBand.GAIN, HighBand.MEAN])
-def test_the_high_band_is_changed_on_one_of_two_views(rule: HighBand) -> None:
-    plain, changed = batch(4), batch(4, high_band=rule)
-    same = [torch.equal(a, b) for (a, _), (b, _) in zip(plain, changed, strict=True)]
-    assert same == [True, False]
-
-
-@pytest.mark.parametrize(
-    "off",
-    [{"mixup": 0.0}, {"stretch_bands": 0.0, "stretch_time": 0.0}, {"snr_db": (20.0, 20.0)}],
-    ids=lambda off: next(iter(off)),
-)
-def test_each_part_can_be_switched_off(off: dict[str, Any]) -> None:
-    plain, without = batch(4), batch(4, **off)
-    assert any(
-        views.shape != others.shape or not torch.allclose(views, others)
-        for (views, _), (others, _) in zip(plain, without, strict=True)
-    )
-    assert all(bool(torch.isfinite(views).all()) for views, _ in without)
-
-
-def test_a_gain_stays_a_gain_when_normalised() -> None:
-    x = torch.randn(2, 5, 64)
-    added = normalised(x + 1.5) - normalised(x)
-    assert torch.allclose(added, torch.full_like(added, 1.0), atol=1e-5)
-
-
-def test_a_cut_is_a_piece_and_comes_from_anywhere() -> None:
-    clip = np.arange(12, dtype=np.float16)[:, None].repeat(64, 1)
-    rng = np.random.default_rng(0)
-    firsts = set()
-    for _ in range(100):
-        piece = cut(clip, 9, rng)
-        firsts.add(int(piece[0, 0]))
-        assert np.array_equal(piece, clip[int(piece[0, 0]) :][:9])
-    assert firsts == {0, 1, 2, 3}
-    assert np.array_equal(cut(clip, 12, rng), clip)
-
-
-def test_loudness_is_of_powers() -> None:
-    clip = np.array([[0.0, -10.0]], np.float16)
-    assert loudness_db(clip) == pytest.approx(10 * np.log10(0.5), abs=1e-3)
-
-
-def trainee(made: Recipe) -> Trainee:
-    torch.manual_seed(0)
-    return Trainee(made)
-
-
-def test_steps_lower_the_loss_and_move_every_weight() -> None:
-    made = recipe(lengths=(60,), seed=2)
-    one = trainee(made)
-    before = {name: weight.detach().clone() for name, weight in one.named_parameters()}
-    found = [loss for _, loss, _ in steps(one, made, pool_at, 24)]
-    assert np.mean(found[-8:]) < 0.8 * np.mean(found[:4])
-    # the last layer's maps are trained by a head of their own, as all that are tapped
-    assert all(not torch.equal(before[name], weight) for name, weight in one.named_parameters())
-
-
-def test_the_pace_rises_first_and_falls_to_the_end() -> None:
-    made = recipe(rate=1.0)
-    paces = []
-    one = trainee(made)
-    for number, _, optimiser in steps(one, made, pool_at, 40):
-        assert number == len(paces)
-        paces.append(optimiser.param_groups[0]["lr"])
-    top = int(np.argmax(paces))
-    assert 0 < top <= 2
-    assert paces[0] < 0.6 * paces[top]
-    assert paces[top:] == sorted(paces[top:], reverse=True)
-    assert paces[-1] < 0.05
+from asd_monitor.training.pretrain_folder import CHECKPOINT  # noqa: E402 - needs torch
 
 
 @pytest.fixture(scope="module")
@@ -185,10 +29,10 @@ def small() -> Iterator[None]:
     """Checkpoints after steps 3 and 6, trials after 4 and 8."""
     held_out = Pool(made_pool().instances[-2:], made_pool().backgrounds)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretraining, "Feed", MadeFeed)
-        patch.setattr(pretraining, "held_out_pool", lambda *_: held_out)
+        patch.setattr(pretrain_module, "Feed", MadeFeed)
+        patch.setattr(pretrain_module, "held_out_pool", lambda *_: held_out)
         for name, value in (("KEEP_EVERY", 3), ("TRY_EVERY", 4), ("TELL_EVERY", 2)):
-            patch.setattr(pretraining, name, value)
+            patch.setattr(pretrain_module, name, value)
         yield
 
 
@@ -200,7 +44,7 @@ def run(folder: Path, tell: Callable[[Standing], None] = lambda _: None, **chang
     folder.mkdir(exist_ok=True)
     total = changes.pop("total", TOTAL)
     sources = changes.pop("sources", MADE)
-    return pretrain(sources, recipe(**changes), total, folder, tell)
+    return pretrain(sources, small_recipe(**changes), total, folder, tell)
 
 
 def stop_at(step: int) -> Callable[[Standing], None]:
@@ -283,8 +127,9 @@ def test_a_full_disk_is_told_of_and_leaves_the_last_checkpoint(
         ({"seed": 7}, "recipe"),
         ({"high_band": HighBand.MIX}, "recipe"),
         ({"total": 9}, "steps"),
-        ({"sources": Sources(3, (Path("a.wav"),), (), Supply.MADE, 0.0)}, "sounds"),
-        ({"sources": Sources(3, (), (Path("a.wav"),), Supply.MADE, 0.0)}, "noises"),
+        ({"sources": Sources(3, (Path(__file__),), (), Supply.MADE, 0.0)}, "sounds"),
+        ({"sources": Sources(3, (), (Path(__file__),), Supply.MADE, 0.0)}, "noises"),
+        ({"sources": Sources(4, (), (), Supply.MADE, 0.0)}, "seed"),
         ({"sources": Sources(3, (), (), Supply.BOTH, 0.0)}, "supply"),
         ({"sources": Sources(3, (), (), Supply.MADE, 0.4)}, "recorded_backgrounds"),
     ],
@@ -302,6 +147,17 @@ def test_the_checkpoint_of_another_training_is_refused(
     with pytest.raises(UsageError, match=mend):
         run(tmp_path, **changes)
     assert (tmp_path / CHECKPOINT).read_bytes() == kept
+
+
+def test_a_recording_that_was_changed_is_another_one(small: None, tmp_path: Path) -> None:
+    sound = tmp_path / "1.wav"
+    sound.write_bytes(b"before")
+    sources = Sources(3, (sound,), (), Supply.MADE, 0.0)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "out", stop_at(4), sources=sources)
+    sound.write_bytes(b"after")
+    with pytest.raises(UsageError, match=r"another training \(sounds differ\)"):
+        run(tmp_path / "out", sources=sources)
 
 
 class Running:

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.errors import UsageError
 from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.windows import Window, WindowStream
+from asd_monitor.metrics import auc
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.injection import INJECTED, inject
 from asd_monitor.training.hearing import RATE_HZ, encoded, with_vectors
@@ -170,7 +170,7 @@ def listen(normals: Normals, pieces: Sequence[Piece], views: Sequence[str]) -> H
             "record more of it while it works, or leave out --adapt"
         ) from error
     judged = [detector.judge(piece.windows) for piece in pieces]
-    anomalous = np.array([piece.anomalous for piece in pieces])
+    anomalous = [piece.anomalous for piece in pieces]
     usual = np.array(
         [
             window.score
@@ -180,19 +180,10 @@ def listen(normals: Normals, pieces: Sequence[Piece], views: Sequence[str]) -> H
         ]
     )
     return Heard(
-        _area([np.mean([w.fused for w in windows]) for windows in judged], anomalous),
+        auc(anomalous, [np.mean([w.fused for w in windows]) for windows in judged]),
         {
-            name: _area(
-                [np.mean([w.views[name] for w in windows]) for windows in judged], anomalous
-            )
+            name: auc(anomalous, [np.mean([w.views[name] for w in windows]) for windows in judged])
             for name in views
         },
         tuple(float(np.mean(usual >= score)) for score in SCORES),
     )
-
-
-def _area(scores: Sequence[np.floating[Any]], anomalous: npt.NDArray[np.bool_]) -> float:
-    """Return the AUC."""
-    values = np.array(scores)
-    faulty, well = values[anomalous][:, None], values[~anomalous]
-    return float(np.mean((faulty > well) + 0.5 * (faulty == well)))

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
-from asd_monitor.evaluation.metrics import auc, partial_auc
+from asd_monitor.metrics import auc, partial_auc
 
 cases = st.lists(
     st.tuples(st.booleans(), st.integers(-5, 5) | st.floats(-5, 5)), min_size=2, max_size=60
