@@ -12,21 +12,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from command_line import Called, CommandLine, without_privileges
 from made_pools import SMALL, MadeFeed, made_pool
 from made_sounds import machine_sound, write
 
-torch = pytest.importorskip("torch")
-
-from asd_monitor.features.encoder import load_encoder  # noqa: E402 - needs torch
-from asd_monitor.training import (  # noqa: E402 - needs torch
+from asd_monitor.features.encoder import load_encoder
+from asd_monitor.training import (
     pretrain,
     pretrain_folder,
     recipe,
 )
-from asd_monitor.training.export import encoder_of  # noqa: E402 - needs torch
-from asd_monitor.training.pool import Pool  # noqa: E402 - needs torch
-from asd_monitor.training.recipe import Recipe  # noqa: E402 - needs torch
+from asd_monitor.training.export import encoder_of
+from asd_monitor.training.pool import Pool
+from asd_monitor.training.recipe import Recipe
 
 MADE = ("--supply", "made", "--steps", 20, "--threads", 1)
 

@@ -5,16 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from command_line import CommandLine
 from made_sounds import machine_sound, write
 from small_trees import small_tree
 
 from asd_monitor.errors import UsageError
-
-torch = pytest.importorskip("torch")
-
-from asd_monitor.training import autoencoder  # noqa: E402 - needs torch
-from asd_monitor.training.autoencoder import (  # noqa: E402 - needs torch
+from asd_monitor.training import autoencoder
+from asd_monitor.training.autoencoder import (
     FRAMES,
     MELS,
     log_mel,

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from command_line import CommandLine
 from hypothesis import given
 from hypothesis import strategies as st
@@ -26,17 +27,14 @@ from asd_monitor.evaluation.dcase import find_machines
 from asd_monitor.evaluation.ids import FUSED, ID, Claims, Ids
 from asd_monitor.evaluation.regime import LearnedMachine, Learner, score_clip
 from asd_monitor.features.encoder import load_encoder
+from asd_monitor.training import ids as ids_module
+from asd_monitor.training import tuning as tuning_module
+from asd_monitor.training.export import network_of
 from asd_monitor.training.hearing import encoded
+from asd_monitor.training.losses import SCALE
+from asd_monitor.training.network import Network, pooled
 from asd_monitor.training.recordings import SoundFile, no_progress
-
-torch = pytest.importorskip("torch")
-
-from asd_monitor.training import ids as ids_module  # noqa: E402 - needs torch
-from asd_monitor.training import tuning as tuning_module  # noqa: E402 - needs torch
-from asd_monitor.training.export import network_of  # noqa: E402 - needs torch
-from asd_monitor.training.losses import SCALE  # noqa: E402 - needs torch
-from asd_monitor.training.network import Network, pooled  # noqa: E402 - needs torch
-from asd_monitor.training.tuning import Tuned, tune  # noqa: E402 - needs torch
+from asd_monitor.training.tuning import Tuned, tune
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from command_line import CommandLine
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +20,10 @@ from made_sounds import machine_sound, write
 from asd_monitor.detector.bundle import load_bundle
 from asd_monitor.errors import UsageError
 from asd_monitor.features.encoder import Encoder, load_encoder
+from asd_monitor.training import adapt as adapt_module
 from asd_monitor.training import adapt_trial
+from asd_monitor.training import tuning as tuning_module
+from asd_monitor.training.adapt import adapt
 from asd_monitor.training.adapt_trial import (
     MARGIN,
     SLACK,
@@ -28,17 +32,11 @@ from asd_monitor.training.adapt_trial import (
     Adaptation,
     Heard,
 )
+from asd_monitor.training.export import encoder_of, network_of
 from asd_monitor.training.hearing import heard_with
+from asd_monitor.training.network import Network
 from asd_monitor.training.recordings import read_normals
-
-torch = pytest.importorskip("torch")
-
-from asd_monitor.training import adapt as adapt_module  # noqa: E402 - needs torch
-from asd_monitor.training import tuning as tuning_module  # noqa: E402 - needs torch
-from asd_monitor.training.adapt import adapt  # noqa: E402 - needs torch
-from asd_monitor.training.export import encoder_of, network_of  # noqa: E402 - needs torch
-from asd_monitor.training.network import Network  # noqa: E402 - needs torch
-from asd_monitor.training.tuning import Batch, Tuning, tune  # noqa: E402 - needs torch
+from asd_monitor.training.tuning import Batch, Tuning, tune
 
 QUICK = Tuning(steps=4)
 Change = Callable[[str, Any], None]

@@ -4,12 +4,11 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-torch = pytest.importorskip("torch")
-
-from asd_monitor.training.augment import (  # noqa: E402 - needs torch
+from asd_monitor.training.augment import (
     HighBand,
     high_band,
     log_mixup_exp,

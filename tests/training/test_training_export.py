@@ -4,24 +4,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from made_networks import maps_card, maps_network, write_network
 from made_sounds import machine_sound
 
-torch = pytest.importorskip("torch")
-
-from asd_monitor.errors import OperationError, UsageError  # noqa: E402 - needs torch
-from asd_monitor.features.card import CardView  # noqa: E402 - needs torch
-from asd_monitor.features.encoder import (  # noqa: E402 - needs torch
+from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.features.card import CardView
+from asd_monitor.features.encoder import (
     Encoder,
     EncoderStream,
     load_encoder,
 )
-from asd_monitor.training import export  # noqa: E402 - needs torch
-from asd_monitor.training.export import encoder_of, network_of  # noqa: E402 - needs torch
-from asd_monitor.training.network import BANDS, Network, normalised, pooled  # noqa: E402 - needs torch
-from asd_monitor.training.pretrain import SHIPPED_VIEWS  # noqa: E402 - needs torch
-from asd_monitor.training.supply import log_mel  # noqa: E402 - needs torch
+from asd_monitor.training import export
+from asd_monitor.training.export import encoder_of, network_of
+from asd_monitor.training.network import BANDS, Network, normalised, pooled
+from asd_monitor.training.pretrain import SHIPPED_VIEWS
+from asd_monitor.training.supply import log_mel
 
 VIEWS = (
     CardView(name="near", outputs=("maps1",), pool=("mean",), back_end="residual"),

@@ -4,15 +4,14 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
 from made_pools import made_pool
 from made_sounds import machine_sound
 
-torch = pytest.importorskip("torch")
-
-from asd_monitor.training.held_out import HeldOut  # noqa: E402 - needs torch
-from asd_monitor.training.network import Network  # noqa: E402 - needs torch
-from asd_monitor.training.pool import Pool  # noqa: E402 - needs torch
-from asd_monitor.training.supply import Instance, log_mel  # noqa: E402 - needs torch
+from asd_monitor.training.held_out import HeldOut
+from asd_monitor.training.network import Network
+from asd_monitor.training.pool import Pool
+from asd_monitor.training.supply import Instance, log_mel
 
 
 class Listening(torch.nn.Module):

@@ -4,13 +4,12 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-torch = pytest.importorskip("torch")
-
-from asd_monitor.training import losses  # noqa: E402 - needs torch
-from asd_monitor.training.losses import AngularMargin, contrastive  # noqa: E402 - needs torch
+from asd_monitor.training import losses
+from asd_monitor.training.losses import AngularMargin, contrastive
 
 SEEDS = st.integers(0, 2**32 - 1)
 

@@ -4,12 +4,11 @@ from math import prod
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-torch = pytest.importorskip("torch")
-
-from asd_monitor.training.network import (  # noqa: E402 - needs torch
+from asd_monitor.training.network import (
     BANDS,
     EMBEDDING,
     FREQUENCY_GROUPS,

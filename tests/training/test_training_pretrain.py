@@ -5,23 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from made_pools import MADE, MadeFeed, made_pool, small_recipe
 
-torch = pytest.importorskip("torch")
-
-from asd_monitor.detector import durable  # noqa: E402 - needs torch
-from asd_monitor.errors import OperationError, UsageError  # noqa: E402 - needs torch
-from asd_monitor.training import pretrain as pretrain_module  # noqa: E402 - needs torch
-from asd_monitor.training.augment import HighBand  # noqa: E402 - needs torch
-from asd_monitor.training.feed import Sources  # noqa: E402 - needs torch
-from asd_monitor.training.network import Layer  # noqa: E402 - needs torch
-from asd_monitor.training.pool import Pool, Supply  # noqa: E402 - needs torch
-from asd_monitor.training.pretrain import (  # noqa: E402 - needs torch
+from asd_monitor.detector import durable
+from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.training import pretrain as pretrain_module
+from asd_monitor.training.augment import HighBand
+from asd_monitor.training.feed import Sources
+from asd_monitor.training.network import Layer
+from asd_monitor.training.pool import Pool, Supply
+from asd_monitor.training.pretrain import (
     Standing,
     Trained,
     pretrain,
 )
-from asd_monitor.training.pretrain_folder import CHECKPOINT  # noqa: E402 - needs torch
+from asd_monitor.training.pretrain_folder import CHECKPOINT
 
 
 @pytest.fixture(scope="module")

@@ -4,18 +4,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_pools import made_pool, pool_at
 from made_pools import small_recipe as recipe
 
-torch = pytest.importorskip("torch")
-
-from asd_monitor.training.augment import HighBand  # noqa: E402 - needs torch
-from asd_monitor.training.batches import cut, loudness_db  # noqa: E402 - needs torch
-from asd_monitor.training.network import Headed, normalised  # noqa: E402 - needs torch
-from asd_monitor.training.pool import Pool  # noqa: E402 - needs torch
-from asd_monitor.training.recipe import (  # noqa: E402 - needs torch
+from asd_monitor.training.augment import HighBand
+from asd_monitor.training.batches import cut, loudness_db
+from asd_monitor.training.network import Headed, normalised
+from asd_monitor.training.pool import Pool
+from asd_monitor.training.recipe import (
     Recipe,
     batch_of,
     beginning,
