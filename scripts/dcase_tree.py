@@ -14,6 +14,7 @@ import soundfile
 import soxr
 
 from asd_monitor.records import Samples
+from asd_monitor.training.supply import is_held_out
 
 RATE_HZ = 16000
 SUFFIXES = (".flac", ".wav", ".ogg")
@@ -121,9 +122,10 @@ def _write_attributes(path: Path, rows: Iterable[tuple[str, str]], layout: str) 
             writer.writerow([name, *row, *[""] * (len(columns) - len(row))])
 
 
-def recordings(folder: Path) -> list[Path]:
-    """All recordings below a folder, in order."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+def recordings(folder: Path, *, held_out: bool = False) -> list[Path]:
+    """Return all recordings below a folder, in order, or those that no encoder is trained on."""
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
+    return [path for path in found if is_held_out(path)] if held_out else found
 
 
 def read(path: Path) -> Samples:

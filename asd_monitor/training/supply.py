@@ -176,17 +176,23 @@ def log_mel(sound: npt.ArrayLike) -> LogMel:
     return logarithms
 
 
+def is_held_out(path: Path) -> bool:
+    """Tell whether this recording is one of those, one in three, that nothing is trained on.
+
+    The hash of the letters of its name decides: recordings that differ by a number stay together.
+    """
+    letters = "".join(c for c in path.stem.lower() if c.isalpha())
+    return hashlib.sha256(letters.encode()).digest()[0] % HELD_OUT == 0
+
+
 def read_sounds(paths: Sequence[Path], *, held_out: bool) -> tuple[list[Samples], list[str]]:
     """Read the recordings that are, or that are not, held out; return them and their names.
 
-    One in three is held out, by the hash of the letters of its name: recordings that differ by
-    a number only stay together.  What cannot be read, is silent or shorter than 0.15 s is left
-    out.
+    What cannot be read, is silent or shorter than 0.15 s is left out.
     """
     sounds, names = [], []
     for path in paths:
-        letters = "".join(c for c in path.stem.lower() if c.isalpha())
-        if (hashlib.sha256(letters.encode()).digest()[0] % HELD_OUT == 0) is not held_out:
+        if is_held_out(path) is not held_out:
             continue
         try:
             recording = read_recording(path)
