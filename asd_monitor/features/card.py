@@ -47,6 +47,7 @@ def _check_name(name: str) -> str:
 
 Name = Annotated[str, AfterValidator(_check_name)]
 Pool = Literal["mean", "spread", "maximum"]
+BackEndName = Literal["mahalanobis", "neighbour", "residual", "largest"]
 
 
 class Part(BaseModel):
@@ -125,7 +126,7 @@ class CardView(Part):
     name: Name
     outputs: tuple[str, ...] = Field(min_length=1, strict=False)
     pool: tuple[Pool, ...] = Field(("mean", "maximum"), min_length=1, strict=False)
-    back_end: Literal["mahalanobis", "neighbour", "residual", "largest"] = "neighbour"
+    back_end: BackEndName = "neighbour"
 
 
 class Card(Part):

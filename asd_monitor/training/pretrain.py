@@ -21,7 +21,7 @@ import torch
 from asd_monitor import __version__
 from asd_monitor.features.card import CardView
 from asd_monitor.features.encoder import Encoder
-from asd_monitor.training.export import encoder_of
+from asd_monitor.training.export import encoder_of, map_name
 from asd_monitor.training.feed import Feed, Sources, held_out_pool
 from asd_monitor.training.held_out import HeldOut
 from asd_monitor.training.network import Network
@@ -124,6 +124,8 @@ def pretrain(sources: Sources, recipe: Recipe, total: int, folder: Path, tell: T
 def write(folder: Path, trained: Trained, sources: Sources, command: str) -> Encoder:
     """Write the encoder, its card and what is known of its training; return it.
 
+    Beside it lies the network with all maps that can be used, to choose views by.
+
     Raises:
         OperationError: the folder cannot be written, or the export went wrong.
 
@@ -146,7 +148,8 @@ def write(folder: Path, trained: Trained, sources: Sources, command: str) -> Enc
         "sounds": _contents(sources.sounds),
         "noises": _contents(sources.noises),
     }
-    write_encoder(folder, encoder, facts)
+    every_map = CardView(name="maps", outputs=tuple(map_name(tap) for tap in trained.recipe.taps))
+    write_encoder(folder, encoder, facts, encoder_of(trained.network, (every_map,), "maps"))
     return encoder
 
 

@@ -79,17 +79,20 @@ def keep_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
         replace_durably(folder / CHECKPOINT, buffer.getvalue())
 
 
-def write_encoder(folder: Path, encoder: Encoder, facts: Mapping[str, Any]) -> None:
-    """Write `encoder.onnx`, its card `encoder.yaml`, and `training.json`.
+def write_encoder(
+    folder: Path, encoder: Encoder, facts: Mapping[str, Any], every_map: Encoder
+) -> None:
+    """Write `encoder.onnx`, `maps.onnx`, their cards `.yaml`, and `training.json`.
 
     Raises:
         OperationError: the folder cannot be written.
 
     """
-    card = yaml.safe_dump(encoder.card.to_json(), sort_keys=False)
     with _told(folder):
-        write_durably(folder / "encoder.onnx", encoder.onnx)
-        write_durably(folder / "encoder.yaml", card.encode())
+        for name, each in (("encoder", encoder), ("maps", every_map)):
+            card = yaml.safe_dump(each.card.to_json(), sort_keys=False)
+            write_durably(folder / f"{name}.onnx", each.onnx)
+            write_durably(folder / f"{name}.yaml", card.encode())
         write_durably(folder / "training.json", (json.dumps(facts, indent=1) + "\n").encode())
 
 

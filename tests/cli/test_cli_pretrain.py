@@ -24,6 +24,7 @@ from asd_monitor.training import (
     recipe,
 )
 from asd_monitor.training.export import encoder_of
+from asd_monitor.training.network import TAPS
 from asd_monitor.training.pool import Pool
 from asd_monitor.training.recipe import Recipe
 
@@ -166,10 +167,11 @@ def encoders() -> dict[str, Any]:
 
 @pytest.fixture
 def _export_once(encoders: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    def once(network: Any, views: Any) -> Any:
-        key = str([float(weight.double().sum()) for weight in network.state_dict().values()])
+    def once(network: Any, views: Any, name: str = "encoder") -> Any:
+        weights = [float(weight.double().sum()) for weight in network.state_dict().values()]
+        key = f"{name} {weights}"
         if key not in encoders:
-            encoders[key] = encoder_of(network, views)
+            encoders[key] = encoder_of(network, views, name)
         return encoders[key]
 
     monkeypatch.setattr(pretrain, "encoder_of", once)
@@ -185,7 +187,9 @@ def test_it_leaves_an_encoder_that_can_be_used(command_line: CommandLine, tmp_pa
     assert "after 20 steps" in called.out
     assert "step 20: loss" in called.err
     names = {path.name for path in output.iterdir()}
-    assert names == {"checkpoint.pt", "encoder.onnx", "encoder.yaml", "training.json"}
+    cards = {"encoder.onnx", "encoder.yaml", "maps.onnx", "maps.yaml"}
+    assert names == {"checkpoint.pt", "training.json", *cards}
+    assert len(load_encoder(output / "maps.onnx").card.outputs) == len(TAPS)
     encoder = load_encoder(output / "encoder.onnx")
     facts = json.loads((output / "training.json").read_text())
     assert facts["sha256"] == encoder.sha256
