@@ -117,7 +117,7 @@ class Monitor:
         hops = round((window.end - self._scored_end) / self._hop)
         self._score.miss(max(0, hops - 1))
         self._scored_end = window.end
-        alarm_score = self._score.push(window.score)
+        alarm_score = self._score.push(window.lasting)
         changes = self._machine.observe(window.end, alarm_score, settled=self._score.full)
         return self._reading(window.end, window, alarm_score, changes)
 

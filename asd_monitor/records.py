@@ -73,14 +73,17 @@ class Thresholds:
 class WindowScore:
     """The verdict on one window; high is anomalous.
 
-    ``score`` and each of ``views`` are −log10 of a tail probability among this
+    ``score``, ``lasting`` and each of ``views`` are −log10 of a tail probability among this
     machine's normals (0 … 12); ``fused`` is the views combined, before calibration.
+    ``lasting`` is that of so high a fused score for the span of the alarm score, and not
+    for one window only.
     """
 
     start: int  # sample index of the window's first sample
     end: int  # one past its last sample
     score: float
     fused: float
+    lasting: float
     views: Mapping[str, float]
     rms_dbfs: float
     idle: bool  # the level lies where the normals have shown the machine off

@@ -1,6 +1,7 @@
 """The alarm score: what the alarm rule compares with the thresholds.
 
-It is the median of the window scores of the last ten seconds, on their scale.  Why:
+It is the median of the windows' lasting scores of the last ten seconds: −log10 of the
+probability that normal sound keeps to so high a fused score for that long.  Why:
 
 - Windows overlap (2 s long, every 0.5 s), so that one slammed door raises four or five
   in a row.  Of the twenty windows in ten seconds that is less than half, and the median
@@ -37,7 +38,7 @@ class AlarmScore:
         return None not in self._scores
 
     def push(self, score: float) -> float:
-        """Take the score of the next window; return the alarm score.
+        """Take the lasting score of the next window; return the alarm score.
 
         Raises `ValueError` on a score that is not a number.
         """

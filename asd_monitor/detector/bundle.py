@@ -32,8 +32,8 @@ from asd_monitor.errors import OperationError
 from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.front_end import FrontEnd
 
-FORMAT = 2  # 1 had no encoders
-READABLE = (1, 2)
+FORMAT = 3  # 1 had no encoders; up to 2 the alarm score was a median of window scores
+READABLE = (1, 2, 3)
 MANIFEST = "manifest.json"
 ARRAYS = "views.npz"
 LARGEST_FILE = 256 * 2**20  # bytes; nothing that we write comes near it
@@ -88,7 +88,7 @@ def save_bundle(
             for v in detector.views
         ],
         "tail": detector.tail.to_json(),
-        "alarm_tail": detector.alarm_tail.to_json(),
+        "lasting": [tail.to_json() for tail in detector.lasting],
         **facts,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     }
@@ -296,7 +296,13 @@ def _detector_of(
         front_end,
         tuple(views),
         Tail.from_json(manifest["tail"]),
-        Tail.from_json(manifest["alarm_tail"]),
+        _lasting(manifest),
         None if idle is None else (float(idle[0]), float(idle[1])),
         tuple(encoders),
     )
+
+
+def _lasting(manifest: Mapping[str, Any]) -> tuple[Tail, ...]:
+    if manifest["format"] < 3:  # the alarm score was the median of window scores
+        return Tail.from_json(manifest["tail"]), Tail.from_json(manifest["alarm_tail"])
+    return tuple(Tail.from_json(tail) for tail in manifest["lasting"])

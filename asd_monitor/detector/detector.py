@@ -25,7 +25,8 @@ class Detector:
     front_end: FrontEnd
     views: tuple[View, ...]
     tail: Tail  # of the fused score
-    alarm_tail: Tail  # of the alarm score, among the normals
+    lasting: tuple[Tail, ...]
+    """Of fused scores that last for the span of the alarm score; applied one after the other."""
     idle_dbfs: tuple[float, float] | None  # levels at which the normals have shown it off
     encoders: tuple[Encoder, ...] = ()
 
@@ -51,6 +52,9 @@ class Detector:
         by_view = np.stack([view.score(windows) for view in self.views], axis=1)
         fused = fuse(by_view)
         scores = self.tail.score(fused)
+        lasting = fused
+        for tail in self.lasting:
+            lasting = tail.score(lasting)
         names = [view.kind.name for view in self.views]
         return [
             WindowScore(
@@ -58,6 +62,7 @@ class Detector:
                 end=window.end,
                 score=float(scores[row]),
                 fused=float(fused[row]),
+                lasting=float(lasting[row]),
                 views=dict(zip(names, by_view[row].tolist(), strict=True)),
                 rms_dbfs=window.rms_dbfs,
                 idle=self.is_idle(window.rms_dbfs),
@@ -70,7 +75,7 @@ class Detector:
 
         Over its span the alarm score hardly changes, so that each span is one trial.
         """
-        return self.alarm_tail.raw_at(-log10(alarms_per_s * ALARM_SPAN_S))
+        return max(1.0, -log10(alarms_per_s * ALARM_SPAN_S))
 
     def is_idle(self, rms_dbfs: float) -> bool:
         """Tell whether this level lies where the normals have shown the machine off."""

@@ -29,8 +29,8 @@ from asd_monitor.features.windows import Window
 FOLDS = 5
 BLOCK_S = 10.0
 FEWEST_WINDOWS = 12
-LEAST_ALARM_SCALE = 0.15
-"""Of the alarm score's tail: minutes of normals do not show how days differ."""
+LEAST_LASTING_SCALE = 0.05
+"""Of the tail of fused scores that last: minutes of normals do not show how days differ."""
 
 Stretch = Sequence[Window]
 """The windows of one gapless stretch of sound, in order; starts count at ``rate_hz``."""
@@ -44,7 +44,7 @@ class Fitted:
     running: tuple[Stretch, ...]  # the stretches without the windows in which it is off
     by_view: Floats  # (n, views), calibrated
     fused: Floats  # (n,)
-    alarm_scores: Floats  # (m,): where a whole span of the alarm score had been heard
+    lasting: Floats  # (m,): medians of the fused scores over the alarm score's span
 
 
 def fit_detector(
@@ -73,32 +73,34 @@ def fit_detector(
     for kind in (*VIEW_KINDS, *(kind for e in encoders for kind in encoder_views(e.card))):
         raw = held_out_scores(kind, windows, spans, folds)
         back_end = kind.fit(vectors_of(windows, kind.feature), spans)
-        views.append(View(kind, back_end, Tail.fit(raw, kind.least_scale)))
+        views.append(View(kind, back_end, kind.calibrated(raw)))
         held_out.append(views[-1].tail.score(raw))
     by_view = np.stack(held_out, axis=1)
     fused = fuse(by_view)
     tail = Tail.fit(fused)
-    alarm_scores = _alarm_scores(tail.score(fused), spans, front_end)
+    lasting = _lasting(fused, spans, front_end)
     detector = Detector(
         front_end,
         tuple(views),
         tail,
-        Tail.fit(alarm_scores, LEAST_ALARM_SCALE),
+        (Tail.fit(lasting, LEAST_LASTING_SCALE),),
         idle_dbfs,
         tuple(encoders),
     )
-    return Fitted(detector, tuple(running), by_view, fused, alarm_scores)
+    return Fitted(detector, tuple(running), by_view, fused, lasting)
 
 
-def _alarm_scores(scores: Floats, spans: Spans, front_end: FrontEnd) -> Floats:
-    """Return the alarm scores that these window scores of normals lead to.
+def _lasting(fused: Floats, spans: Spans, front_end: FrontEnd) -> Floats:
+    """Return the medians of the normals' fused scores over the span of the alarm score.
 
-    Where no stretch is as long as the alarm score's span, stretches are strung together.
+    They are fused scores, not yet calibrated: what a knock among the normals does to the tail of
+    single windows makes nothing here look likely that lasts.  Where no stretch is as long as the
+    alarm score's span, stretches are strung together.
     """
-    for breaks in (np.diff(spans.stretch, prepend=spans.stretch[:1]) != 0, np.zeros(len(scores))):
+    for breaks in (np.diff(spans.stretch, prepend=spans.stretch[:1]) != 0, np.zeros(len(fused))):
         alarm_score = AlarmScore(front_end.hop_s)
         found = []
-        for score, begins in zip(scores.tolist(), breaks, strict=True):
+        for score, begins in zip(fused.tolist(), breaks, strict=True):
             if begins:
                 alarm_score.reset()
             smoothed = alarm_score.push(score)
@@ -106,7 +108,7 @@ def _alarm_scores(scores: Floats, spans: Spans, front_end: FrontEnd) -> Floats:
                 found.append(smoothed)
         if len(found) >= FEWEST_WINDOWS:
             return np.array(found)
-    return scores
+    return fused
 
 
 def running_only(

@@ -1,9 +1,9 @@
 """The views' scores → one.
 
 Each is already −log10 of a probability among the normals, so they can be compared.  Their
-root mean square counts the views that stand out for more than those that see nothing:
-a fault that only one view can hear is not drowned by eight others, as in a mean, and one
-unlucky view does not decide alone, as with the maximum.
+cubic mean counts the views that stand out for more than those that see nothing: a fault that
+only one view can hear is not drowned by nine others, as in a mean, and one unlucky view does
+not decide alone, as with the maximum.
 """
 
 from __future__ import annotations
@@ -15,4 +15,4 @@ from asd_monitor.detector.backends import Floats
 
 def fuse(scores: Floats) -> Floats:
     """Return the fused scores (n,) of the views' scores (n, views)."""
-    return np.asarray(np.sqrt(np.mean(scores**2, axis=1)))
+    return np.asarray(np.cbrt(np.mean(scores**3, axis=1)))

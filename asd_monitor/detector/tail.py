@@ -5,6 +5,10 @@ a high threshold (Pickands 1975; Siffer et al., KDD 2017, for its use on streams
 it goes on beyond the highest normal ever heard.  Few peaks cannot tell the tail's shape:
 it is drawn towards a slightly heavy one, and never let below the exponential, whose
 bounded cousins would call a score just past the normals impossible.
+
+The tails of views have shapes that are given.  What views say is put together, so they must
+count alike, and where the sound of a machine wanders off what minutes have shown, raw scores of
+tens of scales are common: a light tail calls them all impossible, and no order is left.
 """
 
 from __future__ import annotations
@@ -35,19 +39,22 @@ class Tail:
     @classmethod
     def fit(cls, scores: npt.ArrayLike, least_scale: float = 0.0) -> Self:
         """Fit to held-out scores of normals (n,), n ≥ 10; the scale is at least this."""
-        ordered = np.sort(np.asarray(scores, np.float64))
-        knots = np.quantile(ordered, np.linspace(0.0, 1.0 - TAIL_SHARE, KNOTS))
-        peaks = ordered[ordered > knots[-1]] - knots[-1]
-        spread = max(float(np.ptp(ordered)), 1e-9)
-        if len(peaks) < 2:
-            return cls(tuple(knots.tolist()), PRIOR_SHAPE, max(spread / 3, least_scale))
-        mean, variance = float(peaks.mean()), float(peaks.var(ddof=1))
-        by_moments = 0.5 * (1.0 - mean**2 / max(variance, 1e-300))
-        weight = len(peaks) / (len(peaks) + PRIOR_PEAKS)
-        shape = weight * by_moments + (1.0 - weight) * PRIOR_SHAPE
-        shape = min(SHAPE_LIMIT, max(0.0, shape))
-        scale = max(mean * (1.0 - shape), 1e-3 * spread, least_scale)  # E[peak] = σ / (1 − γ)
-        return cls(tuple(knots.tolist()), shape, scale)
+        peaks, shape = _peaks(scores)[1], PRIOR_SHAPE
+        if len(peaks) > 1:
+            mean, variance = float(peaks.mean()), float(peaks.var(ddof=1))
+            by_moments = 0.5 * (1.0 - mean**2 / max(variance, 1e-300))
+            weight = len(peaks) / (len(peaks) + PRIOR_PEAKS)
+            shape = weight * by_moments + (1.0 - weight) * PRIOR_SHAPE
+        return cls.of_shape(scores, min(SHAPE_LIMIT, max(0.0, shape)), least_scale)
+
+    @classmethod
+    def of_shape(cls, scores: npt.ArrayLike, shape: float, least_scale: float = 0.0) -> Self:
+        """Fit the scale alone, to held-out scores of normals (n,), n ≥ 10."""
+        knots, peaks = _peaks(scores)
+        spread = max(float(np.ptp(np.asarray(scores, np.float64))), 1e-9)
+        # E[peak] = σ / (1 − γ)
+        scale = float(peaks.mean()) * (1.0 - shape) if len(peaks) > 1 else spread / 3
+        return cls(tuple(knots.tolist()), shape, max(scale, 1e-3 * spread, least_scale))
 
     def score(self, raw: npt.ArrayLike) -> Floats:
         """Return −log10 P(a normal scores at least this), 0 … 12."""
@@ -78,3 +85,10 @@ class Tail:
         if not (ordered and shape >= 0 and scale > 0 and np.isfinite([*knots, shape, scale]).all()):
             raise ValueError("not the parameters of a tail")
         return cls(knots, shape, scale)
+
+
+def _peaks(scores: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Return the knots of the counted part, and how far the scores above the last one reach."""
+    ordered = np.asarray(scores, np.float64)
+    knots = np.quantile(ordered, np.linspace(0.0, 1.0 - TAIL_SHARE, KNOTS))
+    return knots, ordered[ordered > knots[-1]] - knots[-1]

@@ -28,25 +28,38 @@ from asd_monitor.detector.tail import Tail
 from asd_monitor.features.card import Card
 from asd_monitor.features.windows import Window
 
+TAIL_SHAPE = 0.4
+
 
 @dataclass(frozen=True, slots=True)
 class ViewKind:
-    """What a view looks at, and how it says that something is new there."""
+    """What a view looks at, and how it says that something is new there.
+
+    The shape of its tail is heavy, since minutes of normals show little of how days differ.
+    Level is in decibels, where half a decibel is the least scale: that is caution enough.
+    """
 
     name: str
     feature: str
     back_end: type[BackEnd]
     hears: str  # for reports
     least_scale: float = 0.0  # of the tail, in units of the raw score: fewer cannot be learned
+    tail_shape: float = TAIL_SHAPE
     encoder: str | None = None  # name of the network that it comes from; None: a statistic
 
     def fit(self, normals: Vectors, spans: Spans) -> BackEnd:
         """Fit the back end to the normals' vectors (n, d)."""
         return self.back_end.fit(normals, spans)
 
+    def calibrated(self, held_out: Floats) -> Tail:
+        """Return the tail of raw scores of normals (n,) by what had not heard them."""
+        return Tail.of_shape(held_out, self.tail_shape, self.least_scale)
+
 
 VIEW_KINDS = (
-    ViewKind("level", "level", Density, "louder or quieter than ever", least_scale=0.5),
+    ViewKind(
+        "level", "level", Density, "louder or quieter than ever", least_scale=0.5, tail_shape=0.0
+    ),
     ViewKind("spectrum", "spectrum", Mahalanobis, "another colour of the sound"),
     ViewKind("tone", "tone", Residual, "a tonal line that came, went or moved"),
     ViewKind("texture", "texture", Neighbour, "another roughness or sparseness of the sound"),

@@ -1,7 +1,7 @@
 """The regime `ids`: one encoder learns to tell all ids apart, and each clip claims to be one.
 
 Of each window −log softmax of the claimed id is taken, calibrated by clips of that id that
-were not trained on: the score ``id``.  A window's fused score is the root mean square of that
+were not trained on: the score ``id``.  A window's fused score is the cubic mean of that
 and of the detector's calibrated score; a clip's is the mean over its windows.
 """
 
@@ -18,7 +18,7 @@ from asd_monitor.audio.recordings import RecordingReader
 from asd_monitor.detector.fit import Fitted
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.tail import Tail
-from asd_monitor.detector.views import vectors_of
+from asd_monitor.detector.views import TAIL_SHAPE, vectors_of
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase import TestedMachine
 from asd_monitor.evaluation.regime import (
@@ -139,7 +139,7 @@ def learn(
     windows = [window for stretch in fitted.running for window in stretch]
     raw = claims.score(vectors_of(windows, ID), claimed)
     out = _within(normals, fitted, shared.held_out[machine.name])
-    tail = Tail.fit(raw[out] if out.any() else raw, LEAST_SCALE)
+    tail = Tail.of_shape(raw[out] if out.any() else raw, TAIL_SHAPE, LEAST_SCALE)
     fused = fuse(np.column_stack([fitted.by_view, tail.score(raw)]))
     clips = of_clips(normals, fitted, fused, out)
     if len(clips) < FEWEST_CLIPS:

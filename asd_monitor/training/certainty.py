@@ -1,7 +1,7 @@
 """How sure a false-alarm budget is, from so many normals: a block bootstrap of the tail.
 
 The threshold is an extrapolation far beyond the normals heard.  Blocks of the held-out
-alarm scores are drawn anew with replacement, as other recordings of the same machine might
+lasting scores are drawn anew with replacement, as other recordings of the same machine might
 have been; each draw gives another tail, and so another rate at the same threshold.  Blocks
 and not single scores are drawn, because neighbours share their sound: P. Hall,
 J. L. Horowitz & B.-Y. Jing, "On blocking rules for the bootstrap with dependent data",
@@ -49,7 +49,7 @@ class RateInterval:
 
 
 def rate_interval(
-    alarm_scores: npt.ArrayLike,
+    lasting: npt.ArrayLike,
     *,
     budget: Budget,
     threshold: float,
@@ -59,17 +59,19 @@ def rate_interval(
 ) -> RateInterval:
     """Return the interval of the rate at which the alarm score of normals reaches a threshold.
 
-    ``alarm_scores`` (n,) are held-out ones in the order of time, ``hop_s`` apart; each tail's
-    scale is at least ``least_scale``, as that of the detector.  Over its span the alarm score
-    hardly changes, so that each span is one trial.
+    ``lasting`` (n,) are the held-out fused scores over the span of the alarm score, in the order
+    of time, ``hop_s`` apart, that the detector's tail was fitted to; each tail's scale is at
+    least ``least_scale``, as that of the detector.  Over its span the alarm score hardly changes,
+    so that each span is one trial.
     """
-    scores = np.asarray(alarm_scores, np.float64)
+    scores = np.asarray(lasting, np.float64)
+    reached = Tail.fit(scores, least_scale).raw_at(threshold)
     blocks = np.array_split(scores, max(2, round(len(scores) * hop_s / BLOCK_S)))
     rates = []
     for _ in range(DRAWS):
         drawn = rng.integers(len(blocks), size=len(blocks))
         tail = Tail.fit(np.concatenate([blocks[block] for block in drawn]), least_scale)
-        rates.append(10.0 ** -float(tail.score(threshold)) / SPAN_S)
+        rates.append(10.0 ** -float(tail.score(reached)) / SPAN_S)
     edge = (1 - CONFIDENCE) / 2
     low, high = np.quantile(rates, [edge, 1 - edge])
     return RateInterval(budget, threshold, float(low), float(high))

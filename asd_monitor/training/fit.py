@@ -18,7 +18,7 @@ from asd_monitor.config.quantities import DAY_S
 from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.detector.bundle import next_version, save_bundle
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import FEWEST_WINDOWS, LEAST_ALARM_SCALE, Fitted, fit_detector
+from asd_monitor.detector.fit import FEWEST_WINDOWS, LEAST_LASTING_SCALE, Fitted, fit_detector
 from asd_monitor.detector.tail import HIGHEST
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.records import Thresholds
@@ -83,11 +83,11 @@ def learn(
     rule = rule_for(settings, fitted.detector)
     progress("checking", 0.0)
     interval = rate_interval(
-        fitted.alarm_scores,
+        fitted.lasting,
         budget=settings.false_alarms,
         threshold=rule.thresholds.alarm,
         hop_s=fitted.detector.hop_s,
-        least_scale=LEAST_ALARM_SCALE,
+        least_scale=LEAST_LASTING_SCALE,
         rng=np.random.default_rng(SEED),
     )
     outliers = tuple(_outliers(fitted, normals))

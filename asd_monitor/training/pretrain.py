@@ -37,7 +37,7 @@ HELD_OUT_INSTANCES, HELD_OUT_BACKGROUNDS = 64, 12
 TELL_EVERY, TRY_EVERY, KEEP_EVERY = 20, 200, 100  # steps
 
 SHIPPED_VIEWS = (
-    CardView(name="encoder", outputs=("maps1",), pool=("mean",), back_end="neighbour"),
+    CardView(name="encoder", outputs=("maps1",), pool=("spread",), back_end="residual"),
 )
 
 

@@ -112,6 +112,7 @@ class LevelDetector:
                 end=window.end,
                 score=9.0 if window.rms_dbfs > -10 else 0.0,
                 fused=0.0,
+                lasting=9.0 if window.rms_dbfs > -10 else 0.0,
                 views={"level": 0.0},
                 rms_dbfs=window.rms_dbfs,
                 idle=window.rms_dbfs < -60,

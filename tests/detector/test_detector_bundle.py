@@ -60,7 +60,7 @@ def test_it_comes_back_as_it_was(models: Path) -> None:
     assert bundle.manifest["trained"] == "today"
     assert bundle.detector.front_end == _detector().front_end
     assert bundle.detector.tail == _detector().tail
-    assert bundle.detector.alarm_tail == _detector().alarm_tail
+    assert bundle.detector.lasting == _detector().lasting
     before, after = _detector().judge(_windows()), bundle.detector.judge(_windows())
     assert [w.fused for w in after] == pytest.approx([w.fused for w in before], abs=1e-4)
     assert (models / "fan01/v1/report.html").read_text() == "<p>"

@@ -29,6 +29,7 @@ from asd_monitor.detector.bundle import (
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.detector.kept_encoders import FOLDER, encoder_path
+from asd_monitor.detector.tail import Tail
 from asd_monitor.detector.views import VIEW_KINDS, encoder_views
 from asd_monitor.errors import OperationError
 from asd_monitor.features.card import card_of
@@ -223,20 +224,26 @@ def test_no_permission_is_said(open_folder: Path) -> None:
         load_bundle(open_folder, "fan01")
 
 
-def test_a_bundle_of_format_1_still_loads(tmp_path: Path) -> None:
-    plain = fit_detector(
-        [SoundWindows(FRONT_END, 16_000).push(Block(0, machine_sound(30.0)))], FRONT_END, 16_000
-    ).detector
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_bundle_of_an_older_format_still_loads(tmp_path: Path, version: int) -> None:
+    """Its alarm score was the median of calibrated scores, with a tail of its own."""
+    windows = SoundWindows(FRONT_END, 16_000).push(Block(0, machine_sound(30.0)))
+    plain = fit_detector([windows], FRONT_END, 16_000).detector
     save_bundle(tmp_path, "fan01", plain, {}, {})
     path = tmp_path / "fan01/v1" / MANIFEST
     manifest = json.loads(path.read_text())
-    assert (manifest["format"], manifest.pop("encoders")) == (2, [])
-    path.write_text(json.dumps(manifest | {"format": 1}))
-    assert load_bundle(tmp_path, "fan01").detector.encoders == ()
+    assert (manifest["format"], manifest.pop("encoders")) == (3, [])
+    [tail] = manifest.pop("lasting")
+    path.write_text(json.dumps(manifest | {"format": version, "alarm_tail": tail}))
+    loaded = load_bundle(tmp_path, "fan01").detector
+    assert loaded.encoders == ()
+    of_scores = Tail.from_json(tail)
+    for window in loaded.judge(windows):
+        assert window.lasting == pytest.approx(float(of_scores.score(window.score)))
 
 
 def test_the_runtime_is_loaded_only_for_a_model_that_has_a_network(models: Path) -> None:
-    plain = Detector(FRONT_END, (), _detector().tail, _detector().alarm_tail, None)
+    plain = Detector(FRONT_END, (), _detector().tail, _detector().lasting, None)
     save_bundle(models, "pump02", plain, {}, {})
     code = (
         "import sys, pathlib; from asd_monitor.detector.bundle import load_bundle;"
@@ -300,7 +307,7 @@ def test_export_of_a_damaged_network_is_refused(models: Path, tmp_path: Path) ->
 
 
 def test_rollback_goes_to_a_version_whose_networks_are_there(models: Path) -> None:
-    plain = Detector(FRONT_END, (), _detector().tail, _detector().alarm_tail, None)
+    plain = Detector(FRONT_END, (), _detector().tail, _detector().lasting, None)
     for detector in (plain, _detector(), _detector()):
         save_bundle(models, "fan01", detector, {}, {})
     _tamper(models)

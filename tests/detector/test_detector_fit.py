@@ -125,9 +125,33 @@ def test_rarer_alarms_need_a_higher_score() -> None:
     thresholds = [detector.alarm_threshold(rate) for rate in rates]
     assert thresholds == sorted(thresholds)
     assert len(set(thresholds)) == 3
-    for rate, threshold in zip(rates, thresholds, strict=True):
-        trials = -np.log10(rate * SPAN_S)
-        assert float(detector.alarm_tail.score(threshold)) == pytest.approx(trials, abs=1e-3)
+    spans = [rate * SPAN_S for rate in rates]  # a trial each
+    assert thresholds == pytest.approx(-np.log10(spans))
+
+
+def test_what_lasts_is_calibrated_by_what_lasts_among_the_normals() -> None:
+    fitted = fit_detector([_windows(machine_sound(60.0))], FRONT_END, 16_000)
+    [tail] = fitted.detector.lasting
+    assert np.mean(tail.score(fitted.lasting) >= 1) == pytest.approx(0.1, abs=0.03)
+    assert np.ptp(fitted.lasting) < np.ptp(fitted.fused), "a median varies less than one window"
+    judged = fitted.detector.judge(_windows(machine_sound(20.0, seed=2, fault=0.5)))
+    fused = np.array([window.fused for window in judged])
+    assert [window.lasting for window in judged] == pytest.approx(tail.score(fused))
+
+
+def test_a_knock_among_the_normals_makes_it_not_deaf() -> None:
+    """A slammed door in the training widens what single windows may do, not what may last."""
+    normals = machine_sound(120.0)
+    knocked = normals.copy()
+    knocked[50 * 16_000 : 51 * 16_000] *= 8.0
+    faulty = _windows(machine_sound(20.0, seed=2, fault=0.5))
+    deaf = []
+    for sound in (normals, knocked):
+        detector = fit_detector([_windows(sound)], FRONT_END, 16_000).detector
+        judged = detector.judge(faulty)
+        month = detector.alarm_threshold(1 / (30 * 86400))
+        deaf.append(float(np.median([window.lasting for window in judged])) < month)
+    assert deaf == [False, False]
 
 
 # where a machine is off

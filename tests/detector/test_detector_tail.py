@@ -67,6 +67,19 @@ def test_heavy_tails_are_seen_as_such() -> None:
     assert Tail.fit(rng.pareto(3, 5000)).shape > Tail.fit(rng.exponential(size=5000)).shape + 0.1
 
 
+@pytest.mark.parametrize("size", [40, 2000])
+def test_tails_of_one_shape_count_alike(size: int) -> None:
+    """Views whose normals differ in their tails say the same of what lies as many scales away."""
+    rng = np.random.default_rng(9)
+    found = []
+    for normals in (rng.uniform(size=size), rng.exponential(size=size), rng.pareto(3, size)):
+        tail = Tail.of_shape(normals, 0.4)
+        assert tail.shape == 0.4
+        found.append(float(tail.score(tail.knots[-1] + 50 * tail.scale)))
+    assert found == pytest.approx([found[0]] * 3)
+    assert 4 < found[0] < 6  # farther away there is still something to say
+
+
 def test_json_gives_it_back_and_nonsense_is_refused() -> None:
     tail = Tail.fit(np.random.default_rng(8).exponential(size=100))
     parameters = tail.to_json()

@@ -133,12 +133,12 @@ def test_the_claim_is_one_more_view(
     vectors = [each[ID] for each in encoded(sound, known["claims"].listener, known["front_end"])]
     claim = known["tail"].score(known["claims"].score(np.stack(vectors), known["claimed"]))
     assert scores[ID] == pytest.approx(float(np.mean(claim)))
-    squares = [
-        [*(score**2 for score in window.views.values()), own**2]
+    cubes = [
+        [*(score**3 for score in window.views.values()), own**3]
         for window, own in zip(clip.windows, claim.tolist(), strict=True)
     ]
-    assert len(squares[0]) == 9 + 1 + 1
-    assert scores[FUSED] == pytest.approx(float(np.mean(np.sqrt(np.mean(squares, axis=1)))))
+    assert len(cubes[0]) == 9 + 1 + 1
+    assert scores[FUSED] == pytest.approx(float(np.mean(np.cbrt(np.mean(cubes, axis=1)))))
     assert len(learned.normal_scores) == 4, "one held-out clip is too few for a threshold"
     assert learned.encoder_views == {"encoder"}
 

@@ -60,7 +60,7 @@ class Script:
 
     def push(self, block: Block) -> list[WindowScore]:
         ends = range(block.start + 50, block.end + 1, 50)
-        return [WindowScore(e - 50, e, self.score, 0.0, {}, -30.0, idle=False) for e in ends]
+        return [WindowScore(e - 50, e, 0.0, 0.0, self.score, {}, -30.0, idle=False) for e in ends]
 
 
 class Daemon:

@@ -40,7 +40,7 @@ class ScriptedScorer:
             end, self._next = self._next, self._next + HOP
             windows.append(
                 WindowScore(
-                    end - WINDOW, end, self._score(end), 0.0, {}, -30.0, idle=self._idle(end)
+                    end - WINDOW, end, 0.0, 0.0, self._score(end), {}, -30.0, idle=self._idle(end)
                 )
             )
         return windows

@@ -1,4 +1,4 @@
-"""The tree of machines that knock: its clips differ in what its labels tell, and in nothing else."""
+"""The tree of machines that knock: its clips hold what its labels tell."""
 
 import csv
 import subprocess
