@@ -79,7 +79,7 @@ def command(
     from asd_monitor.training.augment import HighBand
     from asd_monitor.training.feed import Sources
     from asd_monitor.training.pool import Supply
-    from asd_monitor.training.pretrain import pretrain, write
+    from asd_monitor.training.pretrain import by_map, pretrain, write
     from asd_monitor.training.pretrain_folder import prepare
     from asd_monitor.training.recipe import Recipe
     from asd_monitor.training.recordings import expand_paths
@@ -112,7 +112,7 @@ def command(
         progress("making the first sounds", 0.0)
 
         def tell(standing: Standing) -> None:
-            areas = " ".join(f"{area:.3f}" for area in standing.areas)
+            areas = by_map(recipe, standing.areas)
             progress(
                 f"step {standing.step}: loss {standing.loss:.3f}, "
                 f"{standing.sound_s_per_s:.0f} s of sound a second, held-out AUC {areas}",
@@ -123,7 +123,7 @@ def command(
     encoder = write(output, trained, sources, " ".join(["asd-monitor", *sys.argv[1:]]))
     typer.echo(
         f"{output / 'encoder.onnx'}: {len(encoder.onnx) / 1024:.0f} kB after {steps} steps in "
-        f"{trained.seconds / 60:.0f} min; held-out AUC by layer "
-        + ", ".join(f"{area:.3f}" for area in trained.tried[-1][1])
-        + f" (untrained {', '.join(f'{area:.3f}' for area in trained.tried[0][1])})"
+        f"{trained.seconds / 60:.0f} min; held-out AUC "
+        f"{by_map(recipe, trained.tried[-1][1])} "
+        f"(untrained {by_map(recipe, trained.tried[0][1])})"
     )

@@ -153,6 +153,13 @@ def write(folder: Path, trained: Trained, sources: Sources, command: str) -> Enc
     return encoder
 
 
+def by_map(recipe: Recipe, areas: Sequence[float]) -> str:
+    """Tell the AUC at each of the network's maps."""
+    return ", ".join(
+        f"{map_name(tap)} {area:.3f}" for tap, area in zip(recipe.taps, areas, strict=True)
+    )
+
+
 def _held_out(sources: Sources) -> Sources:
     """Return the same trial for every choice of supply and backgrounds, so that they compare."""
     return Sources(
