@@ -7,6 +7,9 @@ import numpy as np
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
+from asd_monitor.features.card import card_of
+from asd_monitor.features.encoder import Encoder
+
 BANDS = 16
 REACH, STRIDE = 13, 4
 DEEP_REACH, DEEP_STRIDE = 29, 8
@@ -146,3 +149,19 @@ def write_network(folder: Path, network: bytes, card: dict[str, Any]) -> Path:
     path.write_bytes(network)
     path.with_suffix(".yaml").write_text(yaml.safe_dump(card))
     return path
+
+
+def made_encoder(onnx: bytes, card: dict[str, Any]) -> Encoder:
+    """Return a network with its card, ready to run."""
+    return Encoder.from_bytes(onnx, card_of(card, "made"))
+
+
+POOLED = [{"name": "pooled", "outputs": ["far", "near"], "pool": ["mean", "spread", "maximum"]}]
+ENCODERS = {
+    "maps": made_encoder(maps_network(), maps_card(views=POOLED)),
+    "one map of rank four": made_encoder(maps_network(rank=4), maps_card()),
+    "patches one by one": made_encoder(patch_network(), patch_card()),
+    "patches together": made_encoder(patch_network(batch="batch"), patch_card(stride=5)),
+    "patches with gaps": made_encoder(patch_network(), patch_card(stride=30)),
+    "waveform": made_encoder(wave_network(), wave_card()),
+}
