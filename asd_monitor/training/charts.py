@@ -51,7 +51,6 @@ class Curve:
 def histogram(
     values: npt.ArrayLike,
     *,
-    lines: Sequence[Line],
     expected: Callable[[float], float] | None = None,
     highest: float,
     label: str,
@@ -86,7 +85,6 @@ def histogram(
         ]
         drawn = [(plot.x(s), plot.y(math.log10(n))) for s, n in points if n > 0.5]
         body.append(_polyline(drawn, "expected"))
-    body += [plot.vertical(line) for line in lines if line.at <= edges[-1]]
     return plot.svg(body, label)
 
 
@@ -229,15 +227,6 @@ class _Plot:
             )
         parts.append(f'<text class="label" x="4" y="12">{escape(label)}</text>')
         return "".join(parts)
-
-    def vertical(self, line: Line) -> str:
-        x = self.x(line.at)
-        at, anchor = (x - 6, "end") if x > WIDTH * 0.75 else (x + 6, "start")
-        return (
-            f'<line class="{line.style}" x1="{x:.1f}" x2="{x:.1f}" y1="{self.top}" '
-            f'y2="{self.bottom}"/><text class="name {line.style}" x="{at:.1f}" '
-            f'y="{self.top + 12}" text-anchor="{anchor}">{escape(line.name)}</text>'
-        )
 
     def horizontal(self, line: Line) -> str:
         y = self.y(line.at)

@@ -246,10 +246,9 @@ def _thresholds(learned: Learned) -> list[Line]:
 
 def _distribution(learned: Learned) -> str:
     scores = learned.detector.tail.score(learned.fitted.fused)
-    highest = max(float(scores.max()), min(learned.thresholds.alarm, 12.0)) + 1.0
+    highest = float(scores.max()) + 1.0
     drawn = histogram(
         scores,
-        lines=_thresholds(learned),
         expected=lambda score: 10.0**-score,
         highest=highest,
         label="score",
@@ -258,8 +257,8 @@ def _distribution(learned: Learned) -> str:
         paragraph(
             "How many normal windows got which score from a model that had not heard them. "
             "Score 3 is one normal window in a thousand; the dashed line is what was to be "
-            "expected. The thresholds are compared with the alarm score, the median of the "
-            "scores of ten seconds, which reaches them more rarely than a single window does."
+            "expected. No single window raises an alarm: the alarm score tells how rare it is "
+            "among normal sound that so much lasts for ten seconds."
         ),
         drawn,
     ]

@@ -11,7 +11,7 @@ from asd_monitor.training.charts import WIDTH, Curve, Line, histogram, timeline
 @pytest.mark.parametrize("seconds", [10.5, 61.5, 183.0, 5_400.0, 36_500.0, 367_000.0])
 def test_no_tick_of_the_time_axis_leaves_the_drawing(seconds: float) -> None:
     drawn = timeline([], seconds=seconds, low=0.0, high=1.0, unit="score")
-    drawn += histogram([1.0], lines=[], highest=12.0, label="score")
+    drawn += histogram([1.0], highest=12.0, label="score")
     ticks = re.findall(r'class="tick" x="([\d.]+)"[^>]*text-anchor="(\w+)">([^<]+)<', drawn)
     for x, anchor, name in ticks:
         width = {"middle": 0.5, "end": 0.0}[anchor] * 6 * len(name)
