@@ -114,7 +114,7 @@ def test_the_other_process_makes_what_this_one_would(cheap: Sources) -> None:
 def test_what_is_wrong_in_the_other_process_is_told_here(cheap: Sources, tmp_path: Path) -> None:
     silent = write(tmp_path / "silent.wav", np.zeros(16_000))
     with (
-        Feed(Sources(1, (silent,), (), Supply.REAL, 0.0), chapter=2) as feed,
+        closing(Feed(Sources(1, (silent,), (), Supply.REAL, 0.0), chapter=2)) as feed,
         pytest.raises(UsageError, match="no sound to train on"),
     ):
         feed.pool_at(0)
