@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -39,7 +40,8 @@ class CommandLine:
     def __call__(self, *arguments: object) -> Called:
         self._patch.setattr(sys, "argv", ["asd-monitor", *map(str, arguments)])
         self._capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        # it sets the number of threads of processes that it starts
+        with mock.patch.dict(os.environ), pytest.raises(SystemExit) as ended:
             main()
         out, err = self._capsys.readouterr()
         assert "Traceback" not in err
