@@ -25,6 +25,7 @@ import numpy.typing as npt
 from asd_monitor import __version__
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.durable import replace_durably, sync_folder, write_durably
+from asd_monitor.detector.fusion import POWER
 from asd_monitor.detector.kept_encoders import KeptEncoderError, keep_encoders, kept_encoder
 from asd_monitor.detector.tail import Tail
 from asd_monitor.detector.views import VIEW_KINDS, View, encoder_views
@@ -32,7 +33,7 @@ from asd_monitor.errors import OperationError
 from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.front_end import FrontEnd
 
-FORMAT = 3  # 1 had no encoders; up to 2 the alarm score was a median of window scores
+FORMAT = 3  # 1 had no encoders; up to 2 fusion and alarm score were others
 READABLE = (1, 2, 3)
 MANIFEST = "manifest.json"
 ARRAYS = "views.npz"
@@ -299,6 +300,7 @@ def _detector_of(
         _lasting(manifest),
         None if idle is None else (float(idle[0]), float(idle[1])),
         tuple(encoders),
+        POWER if manifest["format"] >= 3 else 2,
     )
 
 

@@ -9,7 +9,7 @@ from math import log10
 import numpy as np
 
 from asd_monitor.alarm.score import SPAN_S as ALARM_SPAN_S
-from asd_monitor.detector.fusion import fuse
+from asd_monitor.detector.fusion import POWER, fuse
 from asd_monitor.detector.tail import Tail
 from asd_monitor.detector.views import View
 from asd_monitor.features.encoder import Encoder
@@ -29,6 +29,7 @@ class Detector:
     """Of fused scores that last for the span of the alarm score; applied one after the other."""
     idle_dbfs: tuple[float, float] | None  # levels at which the normals have shown it off
     encoders: tuple[Encoder, ...] = ()
+    power: int = POWER  # of the mean that fuses the views, by which the tails were fitted
 
     @property
     def window_s(self) -> float:
@@ -50,7 +51,7 @@ class Detector:
         if not windows:
             return []
         by_view = np.stack([view.score(windows) for view in self.views], axis=1)
-        fused = fuse(by_view)
+        fused = fuse(by_view, self.power)
         scores = self.tail.score(fused)
         lasting = fused
         for tail in self.lasting:

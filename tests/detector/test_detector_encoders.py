@@ -239,6 +239,8 @@ def test_a_bundle_of_an_older_format_still_loads(tmp_path: Path, version: int) -
     assert loaded.encoders == ()
     of_scores = Tail.from_json(tail)
     for window in loaded.judge(windows):
+        views = np.array(list(window.views.values()))
+        assert window.fused == pytest.approx(float(np.sqrt(np.mean(views**2))))
         assert window.lasting == pytest.approx(float(of_scores.score(window.score)))
 
 
