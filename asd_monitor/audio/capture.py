@@ -6,8 +6,9 @@ device goes, so it lives here, where that harms nobody.  It never tries twice: o
 error it says why in the last line on stderr and exits.
 
 REQUEST is a JSON object: ``{"hw": [card, pcm or null]}`` or ``{"name": "…"}``, with
-``channel``, and ``rate_hz`` and ``channels`` (null: the device's own); or
-``{"list": true}``: one line of JSON with all inputs, and nothing is opened for long.
+``wanted``, the channels to hear, from 0, and ``rate_hz`` and ``channels`` (null: the
+device's own); or ``{"list": true}``: one line of JSON with all inputs, and nothing is
+opened for long.  Of the wanted channels those that the device has are sent, in rising order.
 
 Blocking reads need no callback, which `MemoryDenyWriteExecute=` would forbid; and no
 numpy keeps it small.
@@ -32,6 +33,7 @@ from asd_monitor.audio.wire import (
     EXIT_FAULT,
     OVERFLOW,
     Frame,
+    choose_channels,
     encode_header,
     encode_line,
 )
@@ -127,13 +129,13 @@ def _find(request: dict[str, Any]) -> dict[str, Any]:
 
 def _open(device: dict[str, Any], request: dict[str, Any]) -> Any:
     """Open the device as it is: all its channels, at the rate asked for or a good one."""
-    rate_hz, channels, channel = request["rate_hz"], request["channels"], request["channel"]
+    rate_hz, channels, wanted = request["rate_hz"], request["channels"], request["wanted"]
     most = device["max_input_channels"]
     if channels is None:
         # where a plugin converts, whoever reads the hello finds out how many there really are
-        channels = most if most < PLUGIN_CHANNELS else min(max(2, channel + 1), PLUGIN_CHANNELS)
-    if channel >= channels and most < PLUGIN_CHANNELS:
-        _exit(EXIT_FAULT, no_channel(channel, channels))
+        channels = most if most < PLUGIN_CHANNELS else min(max(2, max(wanted) + 1), PLUGIN_CHANNELS)
+    if min(wanted) >= channels and most < PLUGIN_CHANNELS:
+        _exit(EXIT_FAULT, no_channel(wanted, channels))
     default_hz = round(device["default_samplerate"])
     rates_hz = [rate_hz] if rate_hz else dict.fromkeys((*RATES_HZ[:3], default_hz, *RATES_HZ))
     for rate in rates_hz:
@@ -155,22 +157,28 @@ def _open(device: dict[str, Any], request: dict[str, Any]) -> Any:
 def _capture(request: dict[str, Any]) -> None:
     device = _find(request)
     stream = _open(device, request)
-    rate_hz, channels, channel = round(stream.samplerate), stream.channels, request["channel"]
+    rate_hz, channels = round(stream.samplerate), stream.channels
+    sent = [each for each in sorted(request["wanted"]) if each < channels]
     with contextlib.suppress(OSError):  # over the user's limit: a smaller pipe does too
         fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    _write(encode_line({"rate_hz": rate_hz, "channels": channels, "name": device["name"]}))
+    hello = {
+        "rate_hz": rate_hz,
+        "channels": channels,
+        "most": min(device["max_input_channels"], PLUGIN_CHANNELS),
+        "sent": sent,
+        "name": device["name"],
+    }
+    _write(encode_line(hello))
     stream.start()
     sequence = position = 0
     while True:
         data, overflowed = stream.read(rate_hz // BLOCKS_PER_S)
         time_ns = time.monotonic_ns()
-        pcm = bytes(data)
-        if channels > 1:
-            pcm = memoryview(pcm).cast("h")[channel::channels].tobytes()
+        pcm = choose_channels(bytes(data), channels, sent)
         frame = Frame(sequence, position, time_ns, pcm, OVERFLOW if overflowed else 0)
         _write(encode_header(frame) + pcm)
         sequence += 1
-        position += frame.samples
+        position += rate_hz // BLOCKS_PER_S
 
 
 def _write(data: bytes) -> None:

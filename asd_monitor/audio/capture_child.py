@@ -35,7 +35,9 @@ class Hello:
     """How the device was opened."""
 
     rate_hz: int
-    channels: int  # opened; one of them comes
+    channels: int  # opened
+    most: int  # channels that it could be opened with
+    sent: tuple[int, ...]  # the channels that come, from 0, rising
     name: str  # PortAudio's
 
 
@@ -148,8 +150,16 @@ class CaptureChild:
 
 def _hello(line: dict[str, object]) -> Hello:
     match line:
-        case {"rate_hz": int(rate_hz), "channels": int(channels), "name": str(name)}:
-            return Hello(rate_hz, channels, name)
+        case {
+            "rate_hz": int(rate_hz),
+            "channels": int(channels),
+            "most": int(most),
+            "sent": [*sent],
+            "name": str(name),
+        }:
+            numbers = tuple(each for each in sent if isinstance(each, int))
+            if len(numbers) == len(sent):
+                return Hello(rate_hz, channels, most, numbers, name)
     raise ChildEndedError(f"the capture process is confused: {line}", absent=False)
 
 

@@ -7,8 +7,8 @@ import time
 from collections import deque
 from collections.abc import Iterator
 
+from asd_monitor.audio.planar import PlanarBlock
 from asd_monitor.audio.sound_server import Feed, NotAskedError, SoundServer
-from asd_monitor.records import Block
 
 ASK_EVERY_S = 1.0
 UNCONFIRMED_S = 5.0
@@ -26,7 +26,7 @@ class FeedWatch:
         self._pid = pid
         self._source = source
         self._confirmed_ns = time.monotonic_ns()
-        self._held: deque[tuple[Block, int]] = deque()
+        self._held: deque[tuple[PlanarBlock, int]] = deque()
 
     @property
     def is_unconfirmed(self) -> bool:
@@ -47,11 +47,11 @@ class FeedWatch:
                 self.moved_to = feed
             await asyncio.sleep(ASK_EVERY_S)
 
-    def hold(self, block: Block, time_ns: int) -> None:
+    def hold(self, block: PlanarBlock, time_ns: int) -> None:
         """Take a block in, read from the device at this time."""
         self._held.append((block, time_ns))
 
-    def confirmed(self) -> Iterator[Block]:
+    def confirmed(self) -> Iterator[PlanarBlock]:
         """Give out the blocks that are surely from the right source."""
         while self._held and self._held[0][1] <= self._confirmed_ns:
             yield self._held.popleft()[0]

@@ -1,5 +1,7 @@
 """A microphone that heals: the parent of the capture child, for ever.
 
+All channels that are wanted come from one child, since a card can be opened only once.
+
 The child (`asd_monitor.audio.capture`) may stall, spin, die or hear the wrong device.  Each
 of these ends it: SIGKILL, an `Outage`, and another child after 0.5, 1, 2, 2, … s.
 
@@ -14,20 +16,25 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator
 
-from asd_monitor.audio.capture_child import CaptureChild, ChildEndedError, ChildStalledError
+from asd_monitor.audio.capture_child import (
+    CaptureChild,
+    ChildEndedError,
+    ChildStalledError,
+    Hello,
+)
 from asd_monitor.audio.cards import Card, Cards
 from asd_monitor.audio.devices import DeviceKind, DeviceSpec
 from asd_monitor.audio.feed_watch import FeedWatch
+from asd_monitor.audio.planar import PlanarBlock, take_apart
 from asd_monitor.audio.reasons import no_channel, not_there
 from asd_monitor.audio.sample_clock import SampleClock
-from asd_monitor.audio.shared_sound import decode_block
 from asd_monitor.audio.sound_server import Feed, NoSoundServerError, NotAskedError, SoundServer
 from asd_monitor.audio.source import Event, Opened, Outage
 from asd_monitor.audio.target import AwayError, Target
 from asd_monitor.audio.wire import Frame
-from asd_monitor.records import Block, MicrophoneState
+from asd_monitor.records import MicrophoneState
 
 START_S = 5.0
 STALL_S = 3.0
@@ -38,11 +45,15 @@ _log = logging.getLogger(__name__)
 
 
 class _ReopenError(Exception):
-    """The sound server's source has another rate than we opened: take it as it is."""
+    """The device is there, and shall be opened at once in another way."""
 
 
 class Microphone:
-    """A source that never ends; see `Source`."""
+    """A source that never ends; see `Source`.
+
+    `events` hears the channel of its device string.  `planes` hears all that are wanted of
+    it (`want`), and is iterated in the place of `events`.
+    """
 
     def __init__(
         self,
@@ -56,11 +67,13 @@ class Microphone:
         self.gaps = 0
         self._spec = spec
         self._notice = notice
+        self._wanted = frozenset({spec.channel or 0})
         self._target = Target(spec, cards or Cards())
         self._server = SoundServer()
         self._source = spec.name if spec.kind is DeviceKind.PULSE else None  # of the server
         self._closed = asyncio.Event()
         self._child: CaptureChild | None = None
+        self._hello: Hello | None = None  # of the child that is heard
         self._stuck: CaptureChild | None = None  # killed, but held by the kernel
         self._clock: SampleClock | None = None  # since the first opening
         self._rate_hz: int | None = None  # as first opened
@@ -73,8 +86,17 @@ class Microphone:
         """By how much the device's clock is faster than ours."""
         return self._clock.drift_ppm if self._clock else 0.0
 
+    def want(self, channels: Collection[int]) -> bool:
+        """Hear these channels, counted from 0, at least one.
+
+        Return whether the device is opened again for that: an outage, and a restart.  It is
+        not for channels that the device has not, which are left out, nor to hear fewer.
+        """
+        self._wanted = frozenset(channels)
+        return self._hello is not None and bool(self._lacking(self._hello))
+
     async def close(self) -> None:
-        """Let go of the device; `events` then ends."""
+        """Let go of the device; `events` or `planes` then ends."""
         self._closed.set()
         self._server.close()
         if self._child:
@@ -82,6 +104,18 @@ class Microphone:
 
     async def events(self) -> AsyncGenerator[Event]:
         """Iterate over the sound and its outages, for ever; see `Source`."""
+        async with contextlib.aclosing(self.planes()) as planes:
+            async for event in planes:
+                if not isinstance(event, PlanarBlock):
+                    yield event
+                elif block := event.channel(self._spec.channel or 0):
+                    yield block
+
+    async def planes(self) -> AsyncGenerator[Opened | PlanarBlock | Outage]:
+        """Iterate over the sound of the wanted channels and its outages, for ever.
+
+        A block has those that the device has.  While it has none of them, that is an outage.
+        """
         told: Outage | None = None
         tries = 0
         while not self._closed.is_set():
@@ -89,10 +123,13 @@ class Microphone:
                 async with contextlib.aclosing(self._life()) as life:
                     async for event in life:
                         told, tries = None, 0
-                        if isinstance(event, Block):
+                        if isinstance(event, PlanarBlock):
                             self._count(event)
                         yield event
-            except _ReopenError:
+            except _ReopenError as reopening:
+                if reopening.args:
+                    told = reopening.args[0]
+                    yield told
                 continue
             except AwayError as away:
                 if self._closed.is_set():
@@ -109,7 +146,7 @@ class Microphone:
             await self._sleep(BACKOFF_S[min(tries, len(BACKOFF_S) - 1)])
             tries += 1
 
-    def _count(self, block: Block) -> None:
+    def _count(self, block: PlanarBlock) -> None:
         if block.start > self._end:
             self.gaps += 1
             self.lost_samples += block.start - self._end
@@ -127,13 +164,17 @@ class Microphone:
             async with asyncio.timeout(seconds):
                 await self._closed.wait()
 
-    async def _life(self) -> AsyncGenerator[Opened | Block]:
+    def _lacking(self, hello: Hello) -> set[int]:
+        """Return the wanted channels that another opening would bring."""
+        most = hello.most if self._channels is None else self._channels
+        return {each for each in self._wanted.difference(hello.sent) if each < most}
+
+    async def _life(self) -> AsyncGenerator[Opened | PlanarBlock]:
         """One child, from its start to the error that ends it, always."""
         card = self._target.find_card()
-        channel = self._spec.channel or 0
         request = {
             **self._target.request(card),
-            "channel": channel,
+            "wanted": sorted(self._wanted),
             "rate_hz": self._rate_hz,
             "channels": self._channels,
         }
@@ -144,8 +185,11 @@ class Microphone:
         try:
             early = await self._first_frames(child)
             feed = await self._identify(child, card)
-            if channel >= child.hello.channels:
-                raise AwayError(self._spec, no_channel(channel, child.hello.channels), _FAULT)
+            if not child.hello.sent:
+                reason = no_channel(self._wanted, child.hello.channels)
+                raise AwayError(self._spec, reason, _FAULT)
+            if self._lacking(child.hello):
+                raise _ReopenError
             yield self._opened(child, card, feed)
             watch = None
             if feed:
@@ -157,7 +201,7 @@ class Microphone:
         finally:
             if watching:
                 watching.cancel()
-            self._child = None
+            self._child = self._hello = None
             if not await child.end(HELD_BY_KERNEL_S):
                 self._stuck = child
 
@@ -220,16 +264,15 @@ class Microphone:
     def _take_shape(self, child: CaptureChild, feed: Feed) -> None:
         """Open a source as it is, for the server's own conversions change the sound."""
         if self._rate_hz is None and self._channels is None:
-            if (self._spec.channel or 0) >= feed.channels:
-                reason = no_channel(self._spec.channel or 0, feed.channels)
-                raise AwayError(self._spec, reason, _FAULT)
+            if min(self._wanted) >= feed.channels:
+                raise AwayError(self._spec, no_channel(self._wanted, feed.channels), _FAULT)
             self._channels = feed.channels
             if (child.hello.rate_hz, child.hello.channels) != (feed.rate_hz, feed.channels):
                 self._rate_hz = feed.rate_hz
                 raise _ReopenError
 
     def _opened(self, child: CaptureChild, card: Card | None, feed: Feed | None) -> Opened:
-        hello = child.hello
+        self._hello = hello = child.hello
         self._target.remember(card)
         self._rate_hz = hello.rate_hz
         self._source = feed.name if feed else self._source
@@ -243,7 +286,7 @@ class Microphone:
 
     async def _blocks(
         self, child: CaptureChild, early: list[Frame], watch: FeedWatch | None
-    ) -> AsyncGenerator[Block]:
+    ) -> AsyncGenerator[PlanarBlock]:
         held: deque[Frame] = deque()
         frames = early
         while True:
@@ -268,14 +311,19 @@ class Microphone:
             except ChildEndedError as error:
                 reason = f"its stream broke off: was it unplugged? plug it in again ({error})"
                 raise AwayError(self._spec, reason) from error
+            if more := self._lacking(child.hello):
+                told = " and ".join(map(str, sorted(more)))
+                reason = f"{self._spec}: it is opened again, to hear channel {told} too"
+                raise _ReopenError(Outage(reason, MicrophoneState.NO_DEVICE))
 
-    def _placed(self, frames: list[Frame], held: deque[Frame]) -> Iterator[tuple[Block, int]]:
+    def _placed(self, frames: list[Frame], held: deque[Frame]) -> Iterator[tuple[PlanarBlock, int]]:
         """Yield blocks and when they were read, as the clock lets them go."""
-        if self._clock is None:
+        if self._clock is None or self._hello is None:
             raise RuntimeError("not opened")
+        sent = self._hello.sent
         for frame in frames:
             held.append(frame)
-            for start in self._clock.push(frame.samples, frame.time_ns):
+            for start in self._clock.push(frame.samples // len(sent), frame.time_ns):
                 placed = held.popleft()
                 if start is not None:
-                    yield Block(start, decode_block(placed).samples), placed.time_ns
+                    yield take_apart(placed, start, sent), placed.time_ns

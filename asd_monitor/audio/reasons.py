@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 SEE = "`asd-monitor devices` lists what there is"
 
 
@@ -14,12 +16,13 @@ def cannot_be_opened(why: str, *, plugged: bool) -> str:
     return f"it is there but cannot be opened: {mend}; {SEE} ({why})"
 
 
-def no_channel(channel: int, channels: int) -> str:
-    """Return what to say of a device with fewer channels than were asked for."""
+def no_channel(wanted: Collection[int], channels: int) -> str:
+    """Return what to say of a device with fewer channels than all that were asked for."""
+    missing = " or ".join(map(str, sorted(wanted)))
     if channels == 1:
-        return f"it has no channel {channel}: it has 1 channel: choose channel 0, or none"
+        return f"it has no channel {missing}: it has 1 channel: choose channel 0, or none"
     return (
-        f"it has no channel {channel}: it has {channels} channels: choose one from 0 to "
+        f"it has no channel {missing}: it has {channels} channels: choose one from 0 to "
         f"{channels - 1}"
     )
 

@@ -5,10 +5,11 @@ The line says what follows; each frame is a header and its samples:
     mark       2 bytes  ``AS``
     flags      u16      `OVERFLOW`: the device says that something was lost before this
     sequence   u32      counts frames, modulo 2^32
-    count      u32      samples in this frame
-    position   u64      samples before this frame (from a device: received; shared: index)
+    count      u32      samples in this frame, those of all channels together
+    position   u64      samples of one channel before this frame (from a device: received;
+                        shared: index)
     time_ns    u64      CLOCK_MONOTONIC when its last sample had been read
-    samples    count × int16, little endian as the header is
+    samples    count × int16, little endian as the header is; several channels interleaved
 
 The capture child tells by its exit status whether the device is absent or something else
 is wrong (`EXIT_ABSENT`, `EXIT_FAULT`), and by the last line on stderr what.
@@ -20,6 +21,8 @@ from __future__ import annotations
 
 import json
 import struct
+from array import array
+from collections.abc import Sequence
 from typing import NamedTuple
 
 OVERFLOW = 1
@@ -46,7 +49,7 @@ class Frame(NamedTuple):
 
     @property
     def samples(self) -> int:
-        """How many there are in this frame."""
+        """How many there are in this frame, of all channels together."""
         return len(self.pcm) // 2
 
 
@@ -86,6 +89,18 @@ def encode_header(frame: Frame) -> bytes:
 def encode_frame(frame: Frame) -> bytes:
     """Return header and samples."""
     return encode_header(frame) + frame.pcm
+
+
+def choose_channels(pcm: bytes, channels: int, chosen: Sequence[int]) -> bytes:
+    """Return some channels of interleaved int16, in rising order, interleaved again."""
+    if len(chosen) == channels:
+        return pcm
+    samples = memoryview(pcm).cast("h")
+    kept = array("h", bytes(len(pcm) // channels * len(chosen)))
+    with memoryview(kept) as places:
+        for place, channel in enumerate(chosen):
+            places[place :: len(chosen)] = samples[channel::channels]
+    return kept.tobytes()
 
 
 class Parser:

@@ -290,7 +290,7 @@ async def test_without_portaudio_it_says_what_to_install(tmp_path, monkeypatch):
 
 
 def start_capture(**options) -> subprocess.Popen[bytes]:
-    request = {"hw": [1, None], "channel": 0, "rate_hz": None, "channels": None}
+    request = {"hw": [1, None], "wanted": [0], "rate_hz": None, "channels": None}
     return subprocess.Popen(
         [sys.executable, "-m", "asd_monitor.audio.capture", json.dumps(request)],
         stdout=subprocess.PIPE,
