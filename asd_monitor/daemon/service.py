@@ -28,7 +28,7 @@ from typing import TypeVar
 import structlog
 
 from asd_monitor.audio.devices import DeviceSpec, parse_device
-from asd_monitor.audio.opening import open_source
+from asd_monitor.audio.opening import Devices
 from asd_monitor.audio.source import Source
 from asd_monitor.config.settings import Config, Machine
 from asd_monitor.daemon import learn
@@ -103,6 +103,7 @@ class Service:
         self._reports: dict[str, MachineReport] = {}
         self._machines: dict[str, Supervised] = {}
         self._sharing = SoundSharing(setting.state)
+        self._devices = Devices(speed=setting.speed)
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
         self._connected = asyncio.Event()
@@ -142,6 +143,7 @@ class Service:
             await self._sharing.start()
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
+                self._devices.expect(_devices_of(self._config))
                 for machine, settings in self._config.machines.items():
                     await self._add(machine, settings)
                 others = [
@@ -200,8 +202,7 @@ class Service:
             models=self._setting.models,
             state=self._setting.state,
             sharing=self._sharing,
-            open_source=self._setting.open_source
-            or partial(open_source, speed=self._setting.speed),
+            open_source=self._setting.open_source or self._devices.open,
             train=partial(learn.train, config=self._setting.config_path),
             ease=self._ease,
         )
@@ -352,6 +353,7 @@ class Service:
                 "changes of `box` and `mqtt` need a restart; the rest is taken up",
                 mend="restart the daemon",
             )
+        self._devices.expect(_devices_of(config))
         old, new = dict(self._config.machines), dict(config.machines)
         for machine in old:
             if machine not in new:
@@ -386,6 +388,10 @@ def _open_journal(state: Path) -> Journal:
         kept_as=str(set_aside(state)),
     )
     return Journal(state)
+
+
+def _devices_of(config: Config) -> list[DeviceSpec]:
+    return [parse_device(each.device_text) for each in config.machines.values()]
 
 
 def _told(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -14,7 +14,9 @@ import daemon_fakes
 import pytest
 import structlog
 from daemon_fakes import MemorySession, ScriptedSource, StubBundle, StubModels, make_config, until
+from scripted_microphone import ScriptedMicrophone
 
+from asd_monitor.audio import opening
 from asd_monitor.audio.devices import DeviceSpec
 from asd_monitor.config.settings import Config
 from asd_monitor.daemon import judge as judge_module
@@ -37,6 +39,7 @@ class Daemon:
         self.task: asyncio.Task[None] | None = None
 
     def start(self, config: Config, **setting: object) -> None:
+        setting = {"open_source": self._open} | setting
         self.file = config
         self.service = Service(
             config,
@@ -45,7 +48,6 @@ class Daemon:
                 state=self.folder,
                 reload=self._read,
                 environment=self.environment,
-                open_source=self._open,
                 **setting,
             ),
             session=self.session,
@@ -364,3 +366,54 @@ async def test_the_watchdog_is_not_fed_while_a_machine_hangs(daemon, systemd):
         daemon.source("hw:1").lose("unplugged")
         await until(lambda: systemd.listen().count("WATCHDOG=1") > fed)
     assert daemon_task is daemon.task
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    """Return the microphones that the daemon opens, and the strings that it opens them by."""
+    made: list[tuple[str, ScriptedMicrophone]] = []
+
+    def make(spec: DeviceSpec, **_: object) -> ScriptedMicrophone:
+        made.append((str(spec), ScriptedMicrophone(channels=3)))
+        return made[-1][1]
+
+    monkeypatch.setattr(opening, "Microphone", make)
+    return made
+
+
+async def test_machines_on_one_device_share_it_over_reloads(daemon, scripted):
+    both = {"fan": {"device": "hw:1"}, "pump": {"device": "hw:1", "channel": 1}}
+    daemon.start(make_config(**both), open_source=None)
+    await until(lambda: scripted)
+    ((device, microphone),) = scripted
+    assert device == "hw:1"
+    assert microphone.wanted[0] == {0, 1}
+    microphone.open()
+    microphone.hear(30)
+    await daemon.until_state("fan", "normal")
+    await daemon.until_state("pump", "normal")
+
+    daemon.file = make_config(pump=both["pump"], mill={"device": "hw:1#2"})
+    daemon.service.request_reload()
+    await until(lambda: microphone.wanted[-1] == {1, 2}, "the mill is wanted")
+    assert daemon.session.state("fan")["state"] == "stopped"
+    assert daemon.session.state("pump")["microphone"] == "ok"
+    microphone.lose("it is opened again")
+    microphone.open()
+    microphone.hear(30, gap=16_000)
+    await daemon.until_state("mill", "normal")
+    await daemon.until_state("pump", "normal")
+    told = len(daemon.session.all("box/testbox/status"))
+    daemon.service.note_connection()
+    await until(lambda: len(daemon.session.all("box/testbox/status")) > told)
+    machines = daemon.session.all("box/testbox/status")[-1]["machines"]
+    assert {name: each["restarts"] for name, each in machines.items()} == {"pump": 1, "mill": 0}
+    assert {name: each["lost_samples"] for name, each in machines.items()} == {
+        "pump": 16_000,
+        "mill": 0,
+    }
+    assert len(scripted) == 1
+
+    daemon.service.stop()
+    await daemon.finish()
+    assert microphone.closed.is_set()
