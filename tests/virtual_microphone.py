@@ -5,7 +5,7 @@ PortAudio see each as ``mic.NAME: Virtual (hw:CARD,0)``, besides ``default`` and
 Nothing of the machine's own sound is read or changed.
 
     with VirtualSound({"fan": 1, "pump": 10}) as sound:
-        sound["fan"].play(samples)              # mono float32 at sound.rate_hz
+        sound["fan"].play(samples)              # float32 at sound.rate_hz
         daemon = subprocess.Popen([...], env=sound.environment)
         sound["fan"].unplug()
 
@@ -38,7 +38,7 @@ import pulsectl
 import pytest
 
 STEP_S = 0.02
-PIPE_BYTES = 16384
+PIPE_BYTES = 16384  # for each channel
 READY_S = 20.0
 NOISE_RMS = 1e-3
 NEEDED = ("pulseaudio",)
@@ -69,10 +69,11 @@ class VirtualMicrophone:
         self.delivered = 0  # samples PulseAudio took
         self.unheard = 0  # samples that were due and found no taker
         self._sound = sound
+        self._channels = sound.channels
         self._noise = np.random.default_rng(card)
         self._lock = threading.Lock()
         self._playing: Iterator[npt.NDArray[np.float32]] | None = None
-        self._rest = np.zeros(0, np.float32)
+        self._rest = self._nothing()
         self._paused_at: float | None = None
         self._muted = False
         self._module: int | None = None
@@ -86,8 +87,13 @@ class VirtualMicrophone:
         return f"mic.{self.name}: Virtual (hw:{self.card},0)"
 
     def play(self, samples: npt.ArrayLike, *, loop: bool = False) -> None:
-        """Let it hear these samples (mono, full scale ±1, at the rate of all) from now on."""
+        """Let it hear these samples (full scale ±1, at the rate of all) from now on.
+
+        Their axes are (samples, channels), or they are mono, for all channels alike.
+        """
         sound = np.asarray(samples, np.float32)
+        if sound.ndim == 1:
+            sound = np.repeat(sound[:, np.newaxis], self._channels, axis=1)
 
         def pieces() -> Iterator[npt.NDArray[np.float32]]:
             yield sound
@@ -95,7 +101,10 @@ class VirtualMicrophone:
                 yield sound
 
         with self._lock:
-            self._playing, self._rest = pieces(), np.zeros(0, np.float32)
+            self._playing, self._rest = pieces(), self._nothing()
+
+    def _nothing(self) -> npt.NDArray[np.float32]:
+        return np.zeros((0, self._channels), np.float32)
 
     @property
     def is_playing(self) -> bool:
@@ -134,11 +143,11 @@ class VirtualMicrophone:
             fifo = self._sound.folder / f"{self.name}.pipe"
             self._module = self._sound.load(
                 "module-pipe-source",
-                f"source_name={self.name} file={fifo} format=s16le channels=1 "
-                f"rate={self._sound.rate_hz}",
+                f"source_name={self.name} file={fifo} format=s16le "
+                f"channels={self._channels} rate={self._sound.rate_hz}",
             )
             self._pipe = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
-            fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+            fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES * self._channels)
 
     def move_to(self, other: VirtualMicrophone) -> None:
         """Let whoever records from this one hear another, as a person at a mixer may."""
@@ -165,7 +174,7 @@ class VirtualMicrophone:
             taken = 0
             if self._pipe >= 0:
                 try:
-                    taken = os.write(self._pipe, pcm.tobytes()) // 2
+                    taken = os.write(self._pipe, pcm.tobytes()) // (2 * self._channels)
                 except OSError as error:
                     if error.errno not in (errno.EAGAIN, errno.EPIPE):
                         raise
@@ -173,7 +182,7 @@ class VirtualMicrophone:
             self.unheard += count - taken
 
     def _make(self, count: int) -> npt.NDArray[np.float32]:
-        made = self._noise.normal(0, NOISE_RMS, count).astype(np.float32)
+        made = self._noise.normal(0, NOISE_RMS, (count, self._channels)).astype(np.float32)
         filled = 0
         while self._playing is not None and filled < count:
             if not len(self._rest):
@@ -185,14 +194,17 @@ class VirtualMicrophone:
             made[filled : filled + len(part)] = part
             self._rest = self._rest[len(part) :]
             filled += len(part)
-        return np.zeros(count, np.float32) if self._muted else made
+        return np.zeros_like(made) if self._muted else made
 
 
 class VirtualSound(contextlib.AbstractContextManager["VirtualSound"]):
     """All microphones and the sound server behind them; ``microphones``: name → card number."""
 
-    def __init__(self, microphones: Mapping[str, int], *, rate_hz: int = 16000) -> None:
+    def __init__(
+        self, microphones: Mapping[str, int], *, rate_hz: int = 16000, channels: int = 1
+    ) -> None:
         self.rate_hz = rate_hz
+        self.channels = channels
         self.folder = Path(tempfile.mkdtemp(prefix="virtual-sound-"))
         self.server = f"unix:{self.folder}/native"
         self._microphones = {
@@ -345,8 +357,12 @@ def virtual_sound(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Vir
         pytest.skip(f"no virtual microphones here: {missing}")
     with contextlib.ExitStack() as stack:
 
-        def make(microphones: Mapping[str, int], *, rate_hz: int = 16000) -> VirtualSound:
-            sound = stack.enter_context(VirtualSound(microphones, rate_hz=rate_hz))
+        def make(
+            microphones: Mapping[str, int], *, rate_hz: int = 16000, channels: int = 1
+        ) -> VirtualSound:
+            sound = stack.enter_context(
+                VirtualSound(microphones, rate_hz=rate_hz, channels=channels)
+            )
             for name, value in sound.variables.items():
                 monkeypatch.setenv(name, value)
             return sound

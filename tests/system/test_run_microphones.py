@@ -2,13 +2,16 @@
 
 import json
 import shutil
+import signal
 import sys
 from datetime import datetime
 from pathlib import Path
 
 import jail
+import numpy as np
 import pytest
 import soundfile
+from capture_processes import capture_processes
 from mosquitto import Subscriber
 from run_process import RATE, Listening, RunProcess, asd_monitor, write_sound
 
@@ -87,6 +90,53 @@ def test_an_alarm_on_one_microphone_of_two(hall, tmp_path, mosquitto):
         assert [a["machine"] for a in listed] == ["fan01"]
         run.process.terminate()
         assert run.end() == 0
+        assert "Traceback" not in run.log
+
+
+def test_two_machines_on_the_two_channels_of_one_device(tmp_path, virtual_sound, mosquitto):
+    sound = virtual_sound({"hall": 1}, rate_hz=RATE, channels=2)
+    models = tmp_path / "models"
+    normal = write_sound(tmp_path / "normal.flac", 90, seed=1)
+    asd_monitor("train", "--machine", "fan01", "--normal", normal, "--models", models)
+    shutil.copytree(models / "fan01", models / "pump02")
+    config = tmp_path / "hall.yaml"
+    one = f"""
+version: 1
+box: edge-07
+mqtt: {{port: {mosquitto.port}}}
+machines:
+  pump02: {{device: "hw:1", channel: 1}}
+"""
+    config.write_text(one + '  fan01: {device: "hw:1"}\n')
+    calm, _ = soundfile.read(write_sound(tmp_path / "calm.wav", 120, seed=2))
+    fault, _ = soundfile.read(write_sound(tmp_path / "fault.wav", 120, seed=3, fault_from_s=0.0))
+    sound["hall"].play(calm, loop=True)
+    arguments = ("--config", config, "--models", models, "--state", tmp_path / "state")
+    with Subscriber(mosquitto.port) as subscriber, RunProcess(tmp_path, *arguments) as run:
+        heard = Listening(subscriber)
+        for machine in ("fan01", "pump02"):
+            heard.until_state(machine, "normal", "ok", run)
+            heard.until(f"{machine}/score", lambda m: m["seq"] >= 8, run)
+        (child,) = capture_processes(run.process.pid)
+
+        sound["hall"].play(np.stack([calm, fault], axis=1), loop=True)
+        heard.until("pump02/alarm", lambda m: m["active"], run)
+        assert not [m for m in heard.all("fan01/alarm") if m["active"]]
+        fan = {m["sample"]: m for m in heard.all("fan01/score")}
+        pump = {m["sample"]: m for m in heard.all("pump02/score")}
+        assert len(fan.keys() & pump.keys()) >= 8
+        for sample in fan.keys() & pump.keys():
+            assert fan[sample]["lost_samples"] == pump[sample]["lost_samples"]
+
+        config.write_text(one)
+        run.process.send_signal(signal.SIGHUP)
+        heard.until("fan01/state", lambda m: m["state"] == "stopped", run)
+        seq = heard.all("pump02/score")[-1]["seq"]
+        heard.until("pump02/score", lambda m: m["seq"] >= seq + 5, run)
+        assert capture_processes(run.process.pid) == [child]
+        run.process.terminate()
+        assert run.end() == 0
+        assert capture_processes(run.process.pid) == []
         assert "Traceback" not in run.log
 
 
