@@ -13,6 +13,7 @@ _CARD_LINE = re.compile(r"\s*(\d+) \[(\S+)\s*\]: (.*?) - (.*)")
 _USB_PORT = re.compile(r"\d+-\d+(?:\.\d+)*\Z")
 _STATUS_PID = re.compile(r"^owner_pid\s*:\s*(\d+)", re.MULTILINE)
 _STATUS_STATE = re.compile(r"^state:\s*(\S+)", re.MULTILINE)
+_PARENT = re.compile(r"^PPid:\s*(\d+)", re.MULTILINE)
 _RATES = re.compile(r"^\s*Rates: (.*)", re.MULTILINE)
 _CHANNELS = re.compile(r"^\s*Channels: (\d+)", re.MULTILINE)
 
@@ -27,6 +28,7 @@ class Holder:
 
     pid: int
     command: str
+    parent: int | None = None  # the process that started it
 
     def __str__(self) -> str:
         return f"process {self.pid} ({self.command})"
@@ -151,11 +153,13 @@ class Cards:
         return CapturePcm(
             number=_pcm_number(folder),
             state=state[1] if state else "closed",
-            holder=Holder(int(owner[1]), self._command(int(owner[1]))) if owner else None,
+            holder=self._holder(int(owner[1])) if owner else None,
         )
 
-    def _command(self, pid: int) -> str:
-        return _text(self._proc / str(pid) / "comm").strip() or "of another user"
+    def _holder(self, pid: int) -> Holder:
+        command = _text(self._proc / str(pid) / "comm").strip() or "of another user"
+        parent = _PARENT.search(_text(self._proc / str(pid) / "status"))
+        return Holder(pid, command, int(parent[1]) if parent else None)
 
 
 def stable_name(card: Card, cards: list[Card]) -> str:

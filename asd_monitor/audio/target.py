@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 
 from asd_monitor.audio.capture_child import ChildEndedError
 from asd_monitor.audio.cards import Card, Cards, NoCardError
@@ -90,6 +91,12 @@ class Target:
             with contextlib.suppress(NoCardError):
                 card = self._cards.find(self._spec)
                 holder = self._cards.holder(card.number, self._pcm(card))
+                if holder and holder.parent == os.getpid():
+                    reason = (
+                        "busy: another machine hears this device by another name: write the "
+                        "same device for both, each with its channel"
+                    )
+                    return AwayError(self._spec, reason, MicrophoneState.FAULT)
                 if holder:
                     reason = f"busy: {holder} has it open: end that first"
                     return AwayError(self._spec, reason, MicrophoneState.FAULT)

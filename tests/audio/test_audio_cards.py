@@ -1,5 +1,7 @@
 """Sound cards from recorded trees: lasting names, exact matches, and who holds them."""
 
+import os
+
 import pytest
 from card_tree import add_card
 
@@ -96,6 +98,13 @@ def test_a_busy_microphone_is_told_by_its_holder(root):
     outage = target.why_not(ChildEndedError("not among the inputs", absent=True)).outage
     assert outage.state is MicrophoneState.FAULT
     assert "process 4711 (arecord)" in outage.reason
+
+
+def test_a_device_that_another_machine_hears_by_another_name(root):
+    (root / "proc" / "4711" / "status").write_text(f"Name:\tpython\nPPid:\t{os.getpid()}\n")
+    target = Target(parse_device("hw:10"), Cards(root))
+    outage = target.why_not(ChildEndedError("not among the inputs", absent=True)).outage
+    assert "write the same device for both" in outage.reason
 
 
 def test_a_lasting_name_is_looked_up_at_each_opening(root, tmp_path_factory):
