@@ -7,6 +7,9 @@
     watchdog           feeds systemd while all machines are looked after
     signals            SIGTERM and SIGINT stop, SIGHUP reloads
 
+The listeners of one device share a task beside the group, which ends with the last of them:
+see `asd_monitor.audio.shared_device`.
+
 A machine's trouble stays its own: no model, no device and even a defect are published and
 tried again, while the others go on.
 """
