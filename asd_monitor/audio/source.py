@@ -35,7 +35,8 @@ class Source(Protocol):
     `events` is iterated once, by one task.  The first event is `Opened` or `Outage`.
     Each block starts at or after the end of the one before; where it starts later there
     is a gap: lost samples, an outage (by the monotonic clock), or the boundary of two
-    files.  A microphone never ends; a file ends the iteration at its end.
+    files.  The first one starts beyond 0 where others have heard the device before, which is
+    no gap.  A microphone never ends; a file ends the iteration at its end.
 
     What the counters say counts from the first `Opened`.
     """
