@@ -10,6 +10,7 @@ import subprocess
 import sys
 import venv
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,11 @@ FOREIGN = (
 )
 
 
-def environment_python(folder: Path) -> Path | str:
-    """Return the Python of the peers' environment, made when there is none, or why there is none.
+@cache
+def environment_python(folder: Path) -> Path:
+    """Return the Python of the peers' environment, which is made when there is none.
 
-    What cannot be installed is left out: whoever needs it fails by itself.
+    What cannot be installed is told on stderr and left out: whoever needs it fails by itself.
     """
     python = folder / "bin" / "python"
     made = folder / ".made-for"
@@ -66,9 +68,10 @@ def environment_python(folder: Path) -> Path | str:
         return python
     sys.stderr.write(f"installing the peers into {folder} (about 200 MB to download)\n")
     try:
-        venv.create(folder, with_pip=True)
+        venv.create(folder, with_pip=True, symlinks=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        return f"no environment: {error}"
+        sys.stderr.write(f"bench: no environment for the peers: {error}\n")
+        return python
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     requests = [["--no-deps", package] for package in ALONE] + [[need] for need in WITH_NEEDS]
     complete = True
@@ -77,13 +80,17 @@ def environment_python(folder: Path) -> Path | str:
             ended = subprocess.run(
                 [*pip, *request],
                 check=False,
-                stdout=sys.stderr,
+                capture_output=True,
+                text=True,
                 env=plain_environment(),
                 timeout=_INSTALLED_WITHIN_S,
             )
-            complete &= ended.returncode == 0
-        except subprocess.TimeoutExpired:
+            failure = ended.stderr.strip() if ended.returncode else ""
+        except subprocess.TimeoutExpired as error:
+            failure = str(error)
+        if failure:
             complete = False
+            sys.stderr.write(f"bench: {request[-1]} is not installed: {failure[-300:]}\n")
     if complete:
         made.write_text(wanted)
     return python
@@ -119,10 +126,7 @@ def run(environment: Path, *, normals_s: float, short: bool) -> tuple[dict[str, 
             found["peers"].append({"name": name, "overlap": overlap, **told})
     for peer in FOREIGN:
         runs_in = sys.executable if peer.script == "bench_plain.py" else python
-        if isinstance(python, str) and runs_in is python:
-            told = {"failed": python}
-        else:
-            told = _measured(runs_in, peer.script, peer.argument, rounds)
+        told = _measured(runs_in, peer.script, peer.argument, rounds)
         rows.append(_row(peer.name, peer.window, "none", told, ours))
         found["peers"].append({"name": peer.name, "window": peer.window, **told})
     head = ["what", "window", "overlap", "mic-s / CPU-s", "ours, 0.1 s blocks: ×", "5 s blocks: ×"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,7 +65,7 @@ def measure(
         if told is not None:
             told.drain()
 
-    spent_s = median_cpu_s(work, rounds=3 if short else 7, budget_s=3.0 if short else 12.0)
+    spent_s = median_cpu_s(work, rounds=3 if short else 7, budget_s=3.0 if short else 8.0)
     if told is not None and told.dropped:
         raise OperationError(f"{told.dropped} scores were not published")
     return Cell(machines, overlap, block_s, told is not None, machines * seconds / spent_s)
@@ -76,6 +77,7 @@ def run(floor: dict[str, float], *, normals_s: float, short: bool) -> tuple[dict
     with publisher() as told:
         for machines in MACHINES:
             for overlap in HOP_FRAMES:
+                sys.stderr.write(f"bench: {machines} machines, overlap {overlap}\n")
                 cells += [
                     measure(machines, overlap, block, normals_s=normals_s, short=short, told=to)
                     for block in (LIVE_S, RECORDED_S)
