@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+K = TypeVar("K")
 
 FEWEST_ROUNDS = 3
 _CHILD_S = 600.0
@@ -42,18 +44,26 @@ def median_cpu_s(work: Callable[[], object], *, rounds: int, budget_s: float = 2
     return statistics.median(spent)
 
 
-def medians_cpu_s(works: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, float]:
+def medians_cpu_s(
+    works: Mapping[K, Callable[[], object]], *, rounds: int, budget_s: float = 60.0
+) -> dict[K, float]:
     """Return the median processor time of each, all done in turn in every round.
 
-    What else the computer does then slows all of them, and no one alone.
+    What else the computer does then slows all of them, and no one alone.  Warm-up, threads and
+    budget are as in `median_cpu_s`.
     """
-    spent: dict[str, list[float]] = {name: [] for name in works}
-    for _ in range(rounds + 1):
+    spent: dict[K, list[float]] = {name: [] for name in works}
+    total_s = 0.0
+    for done in range(-1, rounds):  # the warm-up first
+        if done >= FEWEST_ROUNDS and total_s > budget_s:
+            break
         for name, work in works.items():
             began = time.process_time()
             work()
-            spent[name].append(time.process_time() - began)
-    return {name: statistics.median(times[1:]) for name, times in spent.items()}
+            if done >= 0:
+                spent[name].append(time.process_time() - began)
+                total_s += spent[name][-1]
+    return {name: statistics.median(times) for name, times in spent.items()}
 
 
 def child_json(command: Sequence[str | Path]) -> Any:

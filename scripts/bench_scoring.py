@@ -6,20 +6,19 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import structlog
 from bench_broker import Broker, Publisher
 from bench_detectors import HOP_FRAMES, LIVE_S, RECORDED_S, Machines, detectors
-from bench_measure import median_cpu_s, number, table
+from bench_measure import medians_cpu_s, number, table
 
 from asd_monitor.errors import OperationError
 
 MACHINES = (1, 8, 64)
 ROUND_S = {1: 60.0, 8: 15.0, 64: 5.0}
-"""Seconds of sound of each machine in a round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,45 +45,48 @@ def publisher() -> Iterator[Publisher]:
 
 
 def measure(
-    machines: int,
-    overlap: str,
-    block_s: float,
-    *,
-    normals_s: float,
-    short: bool,
-    told: Publisher | None = None,
-) -> Cell:
-    """Measure one cell."""
-    heard = Machines(detectors(machines, HOP_FRAMES[overlap], normals_s))
-    seconds = min(ROUND_S[machines], RECORDED_S if short else 60.0)
-    if machines > 8 and block_s == LIVE_S:
-        seconds = 2.0  # their windows end one after the other: any two seconds are alike
-
-    def work() -> None:
-        heard.hear(seconds, block_s, None if told is None else told.tell)
-        if told is not None:
-            told.drain()
-
-    spent_s = median_cpu_s(work, rounds=3 if short else 7, budget_s=3.0 if short else 8.0)
+    machines: int, *, normals_s: float, short: bool, told: Publisher | None = None
+) -> list[Cell]:
+    """Measure every overlap and block, taking turns; with ``told`` published and not."""
+    works = {}
+    for overlap, hop_frames in HOP_FRAMES.items():
+        heard = Machines(detectors(machines, hop_frames, normals_s))
+        for block_s in (LIVE_S, RECORDED_S):
+            for to in (None,) if told is None else (None, told):
+                key = overlap, block_s, to is not None
+                seconds = _round_s(machines, block_s, short=short)
+                works[key] = partial(_hear, heard, seconds, block_s, to)
+    spent_s = medians_cpu_s(works, rounds=3 if short else 9, budget_s=0.0 if short else 120.0)
     if told is not None and told.dropped:
         raise OperationError(f"{told.dropped} scores were not published")
-    return Cell(machines, overlap, block_s, told is not None, machines * seconds / spent_s)
+    return [
+        Cell(machines, *key, machines * _round_s(machines, key[1], short=short) / spent)
+        for key, spent in spent_s.items()
+    ]
 
 
-def run(floor: dict[str, float], *, normals_s: float, short: bool) -> tuple[dict[str, Any], str]:
+def _hear(heard: Machines, seconds: float, block_s: float, told: Publisher | None) -> None:
+    heard.hear(seconds, block_s, None if told is None else told.tell)
+    if told is not None:
+        told.drain()
+
+
+def _round_s(machines: int, block_s: float, *, short: bool) -> float:
+    """Return the seconds of sound of each machine in a round."""
+    if machines > 8 and block_s == LIVE_S:
+        return 2.0  # their windows end one after the other: any two seconds are alike
+    return min(ROUND_S[machines], RECORDED_S) if short else ROUND_S[machines]
+
+
+def run(floor: dict[str, float], *, normals_s: float, short: bool) -> tuple[list[Cell], str]:
     """Return all cells, and their tables."""
-    cells = []
+    cells: list[Cell] = []
     with publisher() as told:
         for machines in MACHINES:
-            for overlap in HOP_FRAMES:
-                sys.stderr.write(f"bench: {machines} machines, overlap {overlap}\n")
-                cells += [
-                    measure(machines, overlap, block, normals_s=normals_s, short=short, told=to)
-                    for block in (LIVE_S, RECORDED_S)
-                    for to in (None, told)
-                ]
+            sys.stderr.write(f"bench: {machines} machines\n")
+            cells += measure(machines, normals_s=normals_s, short=short, told=told)
     text = "".join(_table(cells, floor, published=published) for published in (False, True))
-    return {"normals_s": normals_s, "cells": [asdict(cell) for cell in cells]}, text
+    return cells, text
 
 
 def _table(cells: list[Cell], floor: dict[str, float], *, published: bool) -> str:
