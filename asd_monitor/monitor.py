@@ -1,6 +1,8 @@
-"""One machine's sound in, verdicts and alarms out: pure, and driven by sample index alone.
+"""Machines' sound in, verdicts and alarms out: pure, and driven by sample index alone.
 
     Monitor = Scorer (block → window scores) + alarm score + alarm rule + dead channel
+
+Many are asked in one go (`push_together`), which costs less than one after the other.
 
 How a stream is cut into blocks changes nothing.
 
@@ -11,7 +13,7 @@ had a gap, until the sample value changes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,6 +21,7 @@ import numpy as np
 
 from asd_monitor.alarm.machine import Alarm, AlarmMachine, AlarmRule, Transition, TransitionKind
 from asd_monitor.alarm.score import AlarmScore
+from asd_monitor.pipeline import Pipeline, score_due
 from asd_monitor.records import Block, MachineState, MicrophoneState, WindowScore
 
 DEAD_CHANNEL_S = 2.0
@@ -54,12 +57,15 @@ class Monitor:
         self, scorer: Scorer, rule: AlarmRule, rate_hz: int, standing: Alarm | None = None
     ) -> None:
         """Take up ``standing``, the alarm that an earlier monitor of this machine left."""
-        self._scorer = scorer
+        self.scorer = scorer
         self._machine = AlarmMachine(rule, rate_hz, standing)
         self._score = AlarmScore(rule.hop_s)
         self._hop = rule.hop_s * rate_hz
         self._scored_end = 0  # of the newest window that the alarm score knows
         self._channel = _DeadChannel(round(DEAD_CHANNEL_S * rate_hz))
+        self.every = 1
+        """Which windows are asked to be scored: all, or every second one, …"""
+        self._dead = False  # as told: the channel itself may know more already
         self._end: int | None = None  # of the newest block
 
     @property
@@ -75,31 +81,54 @@ class Monitor:
     @property
     def microphone_fault(self) -> bool:
         """Whether the channel is dead."""
-        return self._channel.dead
+        return self._dead
 
     @property
     def rule(self) -> AlarmRule:
         """The rule in use."""
         return self._machine.rule
 
+    def widen(self, every: int) -> None:
+        """Score only every so-manieth window from now on."""
+        if every != self.every and isinstance(self.scorer, Pipeline):
+            self.every = every
+            self.scorer.windows.widen(every)
+
     def push(self, block: Block) -> list[Reading]:
         """Take the next block of the stream; return what it told, in order.
 
         Raises `ValueError` when the block lies before the end of the one before.
+        """
+        return self.tell_each(self.hear(block))
+
+    def tell_each(self, parts: Sequence[Block | Transition]) -> list[Reading]:
+        """Score and tell what was heard."""
+        readings: list[Reading] = []
+        for part in parts:
+            scores = [] if isinstance(part, Transition) else self.scorer.push(part)
+            readings += self.tell(part, scores)
+        return readings
+
+    def hear(self, block: Block) -> list[Block | Transition]:
+        """Take the next block; return what of it is to be scored and told, in order.
+
+        Each part is to be given to `tell`, with the scores of the windows that it completes.
+        Raises as `push`.
         """
         if self._end is not None and block.start < self._end:
             raise ValueError(f"block at {block.start} overlaps the one that ended at {self._end}")
         if self._end is not None and block.start > self._end:
             self._machine.interrupt()
         self._end = block.end
-        readings: list[Reading] = []
-        for part in self._channel.split(block):
-            if isinstance(part, Transition):
-                self.outage()
-                readings.append(self._reading(part.sample, None, 0.0, (part,)))
-            else:
-                readings += [self._judge(window) for window in self._scorer.push(part)]
-        return readings
+        return list(self._channel.split(block))
+
+    def tell(self, part: Block | Transition, scores: Sequence[WindowScore]) -> list[Reading]:
+        """Return what a part of the stream told."""
+        if isinstance(part, Transition):
+            self._dead = part.after == MicrophoneState.FAULT
+            self.outage()
+            return [self._reading(part.sample, None, 0.0, (part,))]
+        return [self._judge(window) for window in scores]
 
     def outage(self) -> None:
         """Nobody listens from here on, until the next block; what was heard counts no more."""
@@ -115,9 +144,9 @@ class Monitor:
             self._score.reset()
             return self._reading(window.end, window, 0.0, self._machine.rest(window.end))
         hops = round((window.end - self._scored_end) / self._hop)
-        self._score.miss(max(0, hops - 1))
+        self._score.miss(max(0, hops - window.hops))
         self._scored_end = window.end
-        alarm_score = self._score.push(window.lasting)
+        alarm_score = self._score.push(window.lasting, window.hops)
         changes = self._machine.observe(window.end, alarm_score, settled=self._score.full)
         return self._reading(window.end, window, alarm_score, changes)
 
@@ -133,10 +162,40 @@ class Monitor:
             window=window,
             alarm_score=alarm_score,
             state=self._machine.state,
-            microphone_fault=self._channel.dead,
+            microphone_fault=self._dead,
             alarm=self._machine.alarm,
             transitions=transitions,
         )
+
+
+def push_together(
+    monitors: Sequence[Monitor], blocks: Sequence[Block]
+) -> list[list[Reading] | Exception]:
+    """Return what the next block of each monitor told; each is named once.
+
+    It costs less than one after the other (`asd_monitor.pipeline.score_due`).  What one of them
+    raises comes in the place of its readings, and the others do not notice.
+    """
+    told: list[list[Reading] | Exception] = []
+    waiting: list[tuple[int, Pipeline, Block]] = []
+    for number, (monitor, block) in enumerate(zip(monitors, blocks, strict=True)):
+        try:
+            parts = monitor.hear(block)
+            scorer = monitor.scorer
+            if len(parts) == 1 and isinstance(scorer, Pipeline) and isinstance(parts[0], Block):
+                scorer.windows.take(parts[0])
+                waiting.append((number, scorer, parts[0]))
+                told.append([])
+            else:  # a channel that dies or comes back is rare
+                told.append(monitor.tell_each(parts))
+        except Exception as error:  # noqa: BLE001 - whatever breaks one must not break others
+            told.append(error)
+    found = score_due([pipeline for _, pipeline, _ in waiting])
+    for (number, _, part), scores in zip(waiting, found, strict=True):
+        told[number] = (
+            scores if isinstance(scores, Exception) else monitors[number].tell(part, scores)
+        )
+    return told
 
 
 class _DeadChannel:
@@ -156,6 +215,9 @@ class _DeadChannel:
         if block.start != self._end and not self.dead:
             self._value = None
         self._end = block.end
+        if not self.dead and self._is_lively(block):
+            yield block
+            return
         begin = block.start
         for start, end in self._runs(block):
             if self.dead and start != self._since:
@@ -172,6 +234,19 @@ class _DeadChannel:
                 yield self._change(dies, f"every sample has the same value for {seconds}")
         if not self.dead:
             yield Block(begin, block.samples[begin - block.start :])
+
+    def _is_lively(self, block: Block) -> bool:
+        """Tell that no constant run can end the channel here, and note where the last one began.
+
+        Only a run that began before, or one as long as the patience, could.
+        """
+        samples = block.samples
+        if not 2 <= len(samples) < self._patience or samples[-1] == samples[-2]:
+            return False
+        if self._value is not None and samples[0] == self._value:
+            return False
+        self._value, self._since = samples[-1], block.end - 1
+        return True
 
     def _runs(self, block: Block) -> list[tuple[int, int]]:
         """Return the (start, end) of the constant runs that matter.

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asd_monitor.audio.resample import Resampler
-from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.detector import Detector, judge_together
 from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.front_end import FrontEnd
-from asd_monitor.features.windows import Window, WindowStream
+from asd_monitor.features.windows import Window, WindowStream, make_due
 from asd_monitor.records import Block, WindowScore
+from asd_monitor.together import together, unfailed
 
 
 class SoundWindows:
@@ -24,32 +25,54 @@ class SoundWindows:
         self._rate_hz = rate_hz
         self._encoders = tuple(encoders)
         self._expected: int | None = None
+        self._every = 1
         self._begin(0)
 
     def _begin(self, start: int) -> None:
         self._start = start
         self._resampler = Resampler(self._rate_hz, self._front_end.rate_hz)
-        self._stream = WindowStream(self._front_end, self._encoders)
+        self.stream = WindowStream(self._front_end, self._encoders)
+        self.stream.widen(self._every)
+
+    def widen(self, every: int) -> None:
+        """Make only every so-manieth window, as long as these still touch each other."""
+        front_end = self._front_end
+        self._every = min(every, max(1, front_end.window_frames // front_end.hop_frames))
+        self.stream.widen(self._every)
 
     def push(self, block: Block) -> list[Window]:
         """Return the windows that this block completes."""
-        if block.start != self._expected:
-            self._begin(block.start)
-        self._expected = block.end
-        return self._placed(self._stream.push(self._resampler.push(block.samples)))
+        self.take(block)
+        return self.placed(unfailed(make_due([self.stream])[0]))
+
+    def take(self, block: Block) -> None:
+        """Take a block; the windows that it completes are due in `stream`.
+
+        After a gap that is another stream: what was due before was to be made before.
+        """
+        start, samples = block.start, block.samples
+        if start != self._expected:
+            self._begin(start)
+        self._expected = start + len(samples)
+        self.stream.take(self._resampler.push(samples))
 
     def finish(self) -> list[Window]:
         """Return what the resampler still held back; the stream ends here."""
         self._expected = None
-        return self._placed(self._stream.push(self._resampler.flush()))
+        self.stream.take(self._resampler.flush())
+        return self.placed(unfailed(make_due([self.stream])[0]))
 
-    def _placed(self, windows: list[Window]) -> list[Window]:
+    def placed(self, windows: list[Window]) -> list[Window]:
+        """Return windows of `stream` by sample index at the capture rate."""
+        if not windows:
+            return windows
         ratio = self._rate_hz / self._front_end.rate_hz
         return [
             Window(
                 self._start + round(window.start * ratio),
                 self._start + round(window.end * ratio),
                 window.features,
+                window.hops,
             )
             for window in windows
         ]
@@ -59,13 +82,50 @@ class Pipeline:
     """A machine's detector, fed with its stream."""
 
     def __init__(self, detector: Detector, rate_hz: int) -> None:
-        self._detector = detector
-        self._windows = SoundWindows(detector.front_end, rate_hz, detector.encoders)
+        self.detector = detector
+        self.windows = SoundWindows(detector.front_end, rate_hz, detector.encoders)
 
     def push(self, block: Block) -> list[WindowScore]:
         """Return the scores of the windows that this block completes."""
-        return self._detector.judge(self._windows.push(block))
+        self.windows.take(block)
+        return unfailed(score_due([self])[0])
 
     def finish(self) -> list[WindowScore]:
         """Return the scores of the windows that were still held back; the stream ends here."""
-        return self._detector.judge(self._windows.finish())
+        return self.detector.judge(self.windows.finish())
+
+
+def score_together(work: Sequence[tuple[Pipeline, Block]]) -> list[list[WindowScore]]:
+    """Return the scores of the windows that the next block of each pipeline completes.
+
+    It costs less than one after the other: their frames are made, and their views asked, in
+    one go.  Each pipeline is named once.
+    """
+    for pipeline, block in work:
+        pipeline.windows.take(block)
+    return list(map(unfailed, score_due([pipeline for pipeline, _ in work])))
+
+
+def score_due(pipelines: Sequence[Pipeline]) -> list[list[WindowScore] | Exception]:
+    """Return the scores of the windows that what each pipeline has taken completes.
+
+    What one of them raises comes in the place of its scores.
+    """
+    outcomes: list[list[WindowScore] | Exception] = [[] for _ in pipelines]
+    due = [number for number, each in enumerate(pipelines) if each.windows.stream.is_due]
+    made: list[tuple[int, Detector, list[Window]]] = []
+    found = make_due([pipelines[number].windows.stream for number in due])
+    for number, windows in zip(due, found, strict=True):
+        if isinstance(windows, Exception):
+            outcomes[number] = windows
+        else:
+            pipeline = pipelines[number]
+            made.append((number, pipeline.detector, pipeline.windows.placed(windows)))
+    if made:
+        for (number, *_), scores in zip(made, together(_judge, made), strict=True):
+            outcomes[number] = scores
+    return outcomes
+
+
+def _judge(made: Sequence[tuple[int, Detector, list[Window]]]) -> list[list[WindowScore]]:
+    return judge_together([detector for _, detector, _ in made], [own for *_, own in made])

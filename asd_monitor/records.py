@@ -87,3 +87,4 @@ class WindowScore:
     views: Mapping[str, float]
     rms_dbfs: float
     idle: bool  # the level lies where the normals have shown the machine off
+    hops: int = 1  # since the window before: more where a box under load passes some over

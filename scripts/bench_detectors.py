@@ -12,7 +12,7 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.features.encoder import chosen_encoders
 from asd_monitor.features.front_end import FrontEnd
-from asd_monitor.pipeline import Pipeline, SoundWindows
+from asd_monitor.pipeline import Pipeline, SoundWindows, score_together
 from asd_monitor.records import Block, Samples, WindowScore
 
 RATE_HZ = 16_000
@@ -29,7 +29,7 @@ Work = Sequence[tuple[Pipeline, Block]]
 
 def score_blocks(work: Work) -> list[list[WindowScore]]:
     """Score the next block of many machines."""
-    return [pipeline.push(block) for pipeline, block in work]
+    return score_together(work)
 
 
 def made_sound(seconds: float, seed: int) -> Samples:

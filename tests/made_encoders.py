@@ -15,7 +15,7 @@ def small_encoder(seed: int) -> Encoder:
     import torch
 
     from asd_monitor.training.export import encoder_of
-    from asd_monitor.training.network import Layer, Network
+    from asd_monitor.training.network import BANDS, Layer, Network
 
     layers = (Layer((6, 6), (4, 2), 4), Layer((3, 3), (1, 2), 6), Layer((3, 3), (2, 1), 8))
     torch.manual_seed(seed)
@@ -24,7 +24,7 @@ def small_encoder(seed: int) -> Encoder:
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = None  # what it sees next is all that it knows
     with torch.no_grad():
-        network(torch.randn(8, 120, 64))
+        network(torch.randn(8, 120, BANDS))
     return encoder_of(network.eval(), VIEWS)
 
 

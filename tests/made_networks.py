@@ -43,9 +43,11 @@ def maps_network(
     steps: Any = "steps",
     bands: int = BANDS,
     rank: int = 3,
+    strides: tuple[int, int] = (STRIDE, DEEP_STRIDE),
+    batch: Any = "batch",
 ) -> bytes:
     """Two maps, `near` and `far`, of log-mel steps; with `padding` they depend on the cut."""
-    shape = ["batch", steps, bands] if rank == 3 else [1, 1, steps, bands]
+    shape = [batch, steps, bands] if rank == 3 else [1, 1, steps, bands]
     taken = helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, shape)
     nodes = [helper.make_node("Unsqueeze", ["log_mel", "one"], ["image"])] if rank == 3 else []
     nodes += [
@@ -53,12 +55,12 @@ def maps_network(
             "Conv",
             ["image" if rank == 3 else "log_mel", "w0"],
             ["c0"],
-            strides=[STRIDE, 1],
+            strides=[strides[0], 1],
             pads=[padding[0], 0, padding[1], 0],
         ),
         helper.make_node("Tanh", ["c0"], ["t0"]),
         *_as_frames("t0", "near"),
-        helper.make_node("Conv", ["t0", "w1"], ["c1"], strides=[DEEP_STRIDE // STRIDE, 1]),
+        helper.make_node("Conv", ["t0", "w1"], ["c1"], strides=[strides[1] // strides[0], 1]),
         helper.make_node("Tanh", ["c1"], ["t1"]),
         *_as_frames("t1", "far"),
     ]
@@ -156,6 +158,30 @@ def made_encoder(onnx: bytes, card: dict[str, Any]) -> Encoder:
     return Encoder.from_bytes(onnx, card_of(card, "made"))
 
 
+def frame_maps(*, batch: Any = "batch") -> Encoder:
+    """An encoder that looks at the front end's own frames of sound of 16 kHz."""
+    frames = LOG_MEL | {
+        "frame": 1024,
+        "fft": 1024,
+        "hop": 512,
+        "bands": 128,
+        "low_hz": 0.0,
+        "high_hz": 8000.0,
+        "mel": "slaney",
+        "area": True,
+        "power": 2,
+        "log": "log10",
+        "floor": 1e-10,
+        "offset": 0.0,
+        "mean": -4.0,
+        "scale": 1.5,
+    }
+    near = {"name": "near", "reach": REACH, "stride": 1}
+    far = {"name": "far", "reach": REACH + (DEEP_REACH - REACH) // STRIDE, "stride": 1}
+    card = maps_card("frames", input=frames, outputs=[near, far], views=POOLED)
+    return made_encoder(maps_network(bands=128, strides=(1, 1), batch=batch), card)
+
+
 POOLED = [{"name": "pooled", "outputs": ["far", "near"], "pool": ["mean", "spread", "maximum"]}]
 ENCODERS = {
     "maps": made_encoder(maps_network(), maps_card(views=POOLED)),
@@ -164,4 +190,6 @@ ENCODERS = {
     "patches together": made_encoder(patch_network(batch="batch"), patch_card(stride=5)),
     "patches with gaps": made_encoder(patch_network(), patch_card(stride=30)),
     "waveform": made_encoder(wave_network(), wave_card()),
+    "the front end's frames": frame_maps(),
+    "the front end's frames, one by one": frame_maps(batch=1),
 }

@@ -37,14 +37,15 @@ class AlarmScore:
         """Whether the whole span was heard."""
         return None not in self._scores
 
-    def push(self, score: float) -> float:
+    def push(self, score: float, hops: int = 1) -> float:
         """Take the lasting score of the next window; return the alarm score.
 
-        Raises `ValueError` on a score that is not a number.
+        It stands for so many hops: where windows are passed over, nothing was missed.  Raises
+        `ValueError` on a score that is not a number.
         """
         if math.isnan(score):
             raise ValueError("a window's score is not a number")
-        self._scores.append(score)
+        self._scores.extend([score] * hops)
         return sorted(score or 0.0 for score in self._scores)[(self._size - 1) // 2]
 
     def miss(self, windows: int) -> None:

@@ -1,7 +1,10 @@
 """Five ways to say how far a feature vector lies from the normals; high is far.
 
 Each is fitted once on the vectors of the normals and is nothing but arrays afterwards,
-which is what a bundle stores.
+which is what a bundle stores.  Those of many machines are asked together: what numpy costs
+a call is shared, and only the large arrays, which differ, are gone through one by one.
+
+Axes: m machines, q windows of each, d numbers of a vector.
 
 - **Mahalanobis** with a shrunk covariance: Ledoit & Wolf, "A well-conditioned estimator
   for large-dimensional covariance matrices", J. Multivariate Analysis 88 (2004), §3.
@@ -19,7 +22,7 @@ which is what a bundle stores.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar, Self
 
@@ -36,13 +39,14 @@ BANK_SIZE = 1500  # normals that a neighbour search keeps; more cost time and ad
 RESIDUAL_EXPLAINED = 0.9
 LARGEST_SHARE = 0.05
 DENSITY_POINTS = 100
-DENSITY_WIDTH = 1.0  # dB: what a microphone's place, its age and the weather change anyway
+# dB: what a microphone's place, its age and the weather change anyway
+DENSITY_WIDTH = np.float32(1.0)
 MAD_TO_SIGMA = 1.4826
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BackEnd(ABC):
-    """A fitted back end: arrays and a score."""
+    """A fitted back end: arrays, float32, and a score."""
 
     kind: ClassVar[str]
 
@@ -51,18 +55,28 @@ class BackEnd(ABC):
     def fit(cls, normals: Vectors, spans: Spans) -> Self:
         """Fit on the vectors of normals (n, d), n ≥ 2, and where in the sound each lies."""
 
+    @classmethod
     @abstractmethod
-    def score(self, vectors: Vectors) -> Floats:
-        """Return the scores (k,) of vectors (k, d); each ≥ 0."""
+    def score_each(cls, machines: Sequence[Self], vectors: Vectors) -> Vectors:
+        """Return each machine's scores (m, q) of its own vectors (m, q, d); each ≥ 0."""
 
-    def arrays(self) -> dict[str, Floats]:
+    def score(self, vectors: Vectors) -> Vectors:
+        """Return the scores (k,) of vectors (k, d)."""
+        return np.asarray(type(self).score_each([self], vectors[None])[0])
+
+    def arrays(self) -> dict[str, Vectors]:
         """Return what a bundle stores."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, Floats]) -> Self:
+    def restore(cls, arrays: Mapping[str, Vectors]) -> Self:
         """Make it anew from the arrays of a bundle; raises KeyError when one is missing."""
         return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+    @classmethod
+    def made_of(cls, *arrays: Floats) -> Self:
+        """Make it of arrays in the order of its fields."""
+        return cls(*(np.ascontiguousarray(array, np.float32) for array in arrays))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,8 +84,8 @@ class Mahalanobis(BackEnd):
     """Distance in units of the normals' spread, correlations taken into account."""
 
     kind = "mahalanobis"
-    mean: Floats
-    whitening: Floats  # (d, d): (x − mean) @ whitening has the identity as covariance
+    mean: Vectors
+    whitening: Vectors  # (d, d): (x − mean) @ whitening has the identity as covariance
 
     @classmethod
     @override
@@ -79,12 +93,13 @@ class Mahalanobis(BackEnd):
         x = normals.astype(np.float64)
         mean = x.mean(0)
         values, vectors = np.linalg.eigh(ledoit_wolf(x - mean))
-        return cls(mean, vectors / np.sqrt(np.maximum(values, 1e-12)))
+        return cls.made_of(mean, vectors / np.sqrt(np.maximum(values, 1e-12)))
 
+    @classmethod
     @override
-    def score(self, vectors: Vectors) -> Floats:
-        whitened = (vectors - self.mean) @ self.whitening
-        return np.asarray(np.sqrt(np.mean(whitened**2, axis=1)))
+    def score_each(cls, machines: Sequence[Self], vectors: Vectors) -> Vectors:
+        off = vectors - of_each([one.mean for one in machines])
+        return _rms(products(off, [one.whitening for one in machines]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,10 +107,13 @@ class Neighbour(BackEnd):
     """Distance to the nearest normal against how dense the normals lie there."""
 
     kind = "neighbour"
-    centre: Floats
-    scale: Floats
-    bank: Floats  # (m, d), scaled
-    spacing: Floats  # (m,): from each of the bank to its nearest that shares no sound with it
+    centre: Vectors
+    scale: Vectors
+    bank: Vectors
+    """(d + 2, k): a vector z, its mean square and a one, times this, are the squared distances.
+
+    Each in units of how far that normal lies from its nearest that shares no sound with it.
+    """
 
     @classmethod
     @override
@@ -109,12 +127,23 @@ class Neighbour(BackEnd):
         spacing = between.min(1)
         usable = np.isfinite(spacing)
         fallback = np.median(spacing[usable]) if usable.any() else 1.0
-        return cls(centre, scale, bank, np.where(usable, spacing, fallback) + 1e-6)
+        spacing = np.where(usable, spacing, fallback) + 1e-6
+        rows = np.vstack([-2.0 / bank.shape[1] * bank.T, np.ones(len(bank)), (bank**2).mean(1)])
+        return cls.made_of(centre, scale, rows * spacing**-2.0)
 
+    @classmethod
     @override
-    def score(self, vectors: Vectors) -> Floats:
-        between = distances((vectors - self.centre) / self.scale, self.bank)
-        return np.asarray((between / self.spacing).min(1))
+    def score_each(cls, machines: Sequence[Self], vectors: Vectors) -> Vectors:
+        size = vectors.shape[2]
+        z = np.empty((*vectors.shape[:2], size + 2), np.float32)
+        np.subtract(vectors, of_each([one.centre for one in machines]), out=z[..., :size])
+        z[..., :size] /= of_each([one.scale for one in machines])
+        z[..., size] = np.einsum("mqd,mqd->mq", z[..., :size], z[..., :size]) / np.float32(size)
+        z[..., size + 1] = 1.0
+        nearest = np.empty(vectors.shape[:2], np.float32)
+        for row, one in enumerate(machines):
+            np.minimum.reduce(z[row] @ one.bank, 1, out=nearest[row])
+        return np.sqrt(np.maximum(nearest, np.float32(0.0)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,9 +151,9 @@ class Residual(BackEnd):
     """What remains after the normals' principal components are taken away."""
 
     kind = "residual"
-    centre: Floats
-    scale: Floats
-    components: Floats  # (d, k), orthonormal columns
+    centre: Vectors
+    scale: Vectors
+    components: Vectors  # (d, k), orthonormal columns
 
     @classmethod
     @override
@@ -134,13 +163,16 @@ class Residual(BackEnd):
         _, values, components = np.linalg.svd((x - centre) / scale, full_matrices=False)
         explained = np.cumsum(values**2) / max(float(np.sum(values**2)), 1e-12)
         count = min(int(np.searchsorted(explained, RESIDUAL_EXPLAINED)) + 1, len(x) // 3)
-        return cls(centre, scale, components[:count].T)
+        return cls.made_of(centre, scale, components[:count].T)
 
+    @classmethod
     @override
-    def score(self, vectors: Vectors) -> Floats:
-        z = (vectors - self.centre) / self.scale
-        rest = z - (z @ self.components) @ self.components.T
-        return np.asarray(np.sqrt(np.mean(rest**2, axis=1)))
+    def score_each(cls, machines: Sequence[Self], vectors: Vectors) -> Vectors:
+        z = vectors - of_each([one.centre for one in machines])
+        z /= of_each([one.scale for one in machines])
+        explained = products(z, [one.components for one in machines])
+        rest = np.einsum("mqd,mqd->mq", z, z) - np.einsum("mqk,mqk->mq", explained, explained)
+        return np.asarray(np.sqrt(np.maximum(rest, np.float32(0.0)) / np.float32(z.shape[2])))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,8 +180,8 @@ class Largest(BackEnd):
     """The mean of the largest robust z-scores."""
 
     kind = "largest"
-    centre: Floats
-    scale: Floats
+    centre: Vectors
+    scale: Vectors
 
     @classmethod
     @override
@@ -158,13 +190,17 @@ class Largest(BackEnd):
         centre = np.median(x, axis=0)
         scale = MAD_TO_SIGMA * np.median(np.abs(x - centre), axis=0)
         # A coordinate that hardly moves in the normals must not decide alone.
-        return cls(centre, scale + 0.1 * np.median(scale) + 1e-6)
+        return cls.made_of(centre, scale + 0.1 * np.median(scale) + 1e-6)
 
+    @classmethod
     @override
-    def score(self, vectors: Vectors) -> Floats:
-        z = np.abs((vectors - self.centre) / self.scale)
-        count = max(1, round(LARGEST_SHARE * z.shape[1]))
-        return np.asarray(np.partition(z, -count, axis=1)[:, -count:].mean(1))
+    def score_each(cls, machines: Sequence[Self], vectors: Vectors) -> Vectors:
+        z = vectors - of_each([one.centre for one in machines])
+        z /= of_each([one.scale for one in machines])
+        np.abs(z, out=z)
+        count = max(1, round(LARGEST_SHARE * z.shape[2]))
+        z.partition(z.shape[2] - count, axis=2)
+        return np.asarray(np.add.reduce(z[:, :, -count:], 2) / np.float32(count))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,24 +208,52 @@ class Density(BackEnd):
     """Distance of a number from the normals' gatherings, in that number's unit."""
 
     kind = "density"
-    points: Floats  # quantiles of the normals
+    points: Vectors  # quantiles of the normals
+    highest: Vectors  # (1,): log density where it is highest
 
     @classmethod
     @override
     def fit(cls, normals: Vectors, spans: Spans) -> Self:
         share = np.linspace(0.005, 0.995, DENSITY_POINTS)
-        return cls(np.quantile(normals[:, 0].astype(np.float64), share))
+        points = np.quantile(normals[:, 0].astype(np.float64), share)
+        of_points = _log_density(points.astype(np.float32)[:, None], points.astype(np.float32))
+        return cls.made_of(points, of_points.max(keepdims=True))
 
+    @classmethod
     @override
-    def score(self, vectors: Vectors) -> Floats:
-        below_peak = self._log_density(self.points).max() - self._log_density(vectors[:, 0])
-        return np.asarray(np.sqrt(2.0 * np.maximum(below_peak, 0.0)) * DENSITY_WIDTH)
+    def score_each(cls, machines: Sequence[Self], vectors: Vectors) -> Vectors:
+        found = _log_density(vectors, of_each([one.points for one in machines]))
+        below = of_each([one.highest for one in machines])[:, :, 0] - found
+        return np.asarray(np.sqrt(2 * np.maximum(below, np.float32(0.0))) * DENSITY_WIDTH)
 
-    def _log_density(self, numbers: npt.ArrayLike) -> Floats:
-        off = (np.asarray(numbers, np.float64)[:, None] - self.points) / DENSITY_WIDTH
-        exponents = -0.5 * off**2
-        highest = exponents.max(1)
-        return np.asarray(highest + np.log(np.exp(exponents - highest[:, None]).mean(1)))
+
+def _log_density(numbers: Vectors, points: Vectors) -> Vectors:
+    """Return the log density (…,) at numbers (…, 1), of points (…, p) of equal weight."""
+    off = (numbers - points) * np.float32(1.0 / DENSITY_WIDTH)
+    exponents = off * off * np.float32(-0.5)
+    highest = exponents.max(-1, keepdims=True)
+    return np.asarray(highest[..., 0] + np.log(np.exp(exponents - highest).mean(-1)))
+
+
+def of_each(arrays: Sequence[Vectors]) -> Vectors:
+    """Return the machines' arrays (d,) as one (m, 1, d)."""
+    return np.concatenate(arrays).reshape(len(arrays), 1, -1)
+
+
+def products(vectors: Vectors, weights: Sequence[Vectors]) -> Vectors:
+    """Return each machine's vectors (m, q, d) times its own weights (d, k): (m, q, most k).
+
+    Where another machine's k is larger, zeros follow.
+    """
+    found = np.zeros((*vectors.shape[:2], max(each.shape[1] for each in weights)), np.float32)
+    for row, each in enumerate(weights):
+        np.matmul(vectors[row], each, out=found[row, :, : each.shape[1]])
+    return found
+
+
+def _rms(vectors: Vectors) -> Vectors:
+    squares = np.einsum("mqd,mqd->mq", vectors, vectors)
+    return np.asarray(np.sqrt(squares / np.float32(vectors.shape[2])))
 
 
 BACK_ENDS: dict[str, type[BackEnd]] = {

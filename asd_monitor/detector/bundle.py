@@ -25,7 +25,6 @@ import numpy.typing as npt
 from asd_monitor import __version__
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.durable import replace_durably, sync_folder, write_durably
-from asd_monitor.detector.fusion import POWER
 from asd_monitor.detector.kept_encoders import KeptEncoderError, keep_encoders, kept_encoder
 from asd_monitor.detector.tail import Tail
 from asd_monitor.detector.views import VIEW_KINDS, View, encoder_views
@@ -33,8 +32,7 @@ from asd_monitor.errors import OperationError
 from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.front_end import FrontEnd
 
-FORMAT = 3  # 1 had no encoders; up to 2 fusion and alarm score were others
-READABLE = (1, 2, 3)
+FORMAT = 4  # up to 3 the vectors that the views look at were others
 MANIFEST = "manifest.json"
 ARRAYS = "views.npz"
 LARGEST_FILE = 256 * 2**20  # bytes; nothing that we write comes near it
@@ -89,7 +87,7 @@ def save_bundle(
             for v in detector.views
         ],
         "tail": detector.tail.to_json(),
-        "lasting": [tail.to_json() for tail in detector.lasting],
+        "lasting": detector.lasting.to_json(),
         **facts,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     }
@@ -118,7 +116,7 @@ def load_bundle(models: Path, machine: str, version: str | None = None) -> Bundl
             there = ", ".join(versions(models, machine)) or _none_in_use(models, machine)
             raise BundleError(f"{models}: {machine} has no version {version}: it has {there}")
         manifest = _read_manifest(folder)
-        encoders = [kept_encoder(models, entry) for entry in manifest.get("encoders", [])]
+        encoders = [kept_encoder(models, entry) for entry in manifest["encoders"]]
         detector = _detector_of(manifest, _read_arrays(folder, manifest), encoders)
     except KeptEncoderError as error:
         raise BundleError(f"{folder}: {error}: {_train_anew(models, machine)}") from error
@@ -225,12 +223,12 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
         raise ValueError(f"{MANIFEST} is not one")  # noqa: TRY004 - one kind of damage
     found = manifest.get("format")
-    if found not in READABLE:
+    if found != FORMAT:
         newer = isinstance(found, int) and found > FORMAT
         mend = "upgrade asd-monitor, or train anew" if newer else "train anew"
         raise BundleError(
             f"{folder}: format {found}, written by asd-monitor {manifest.get('package', '?')}, "
-            f"while this asd-monitor {__version__} reads up to format {FORMAT}: {mend}"
+            f"while this asd-monitor {__version__} reads format {FORMAT}: {mend}"
         )
     for name, expected in manifest["files"].items():
         if Path(name).name != name:
@@ -258,7 +256,7 @@ def _read_arrays(folder: Path, manifest: Mapping[str, Any]) -> dict[str, npt.NDA
 def _arrays_of(detector: Detector) -> bytes:
     buffer = io.BytesIO()
     arrays = {
-        f"{view.kind.name}.{name}": array.astype(np.float32)
+        f"{view.kind.name}.{name}": array
         for view in detector.views
         for name, array in view.back_end.arrays().items()
     }
@@ -281,7 +279,7 @@ def _detector_of(
             raise ValueError(f"view {kind.name} was fitted by another asd-monitor")
         prefix = f"{kind.name}."
         own = {
-            name.removeprefix(prefix): array.astype(np.float64)
+            name.removeprefix(prefix): array.astype(np.float32)
             for name, array in arrays.items()
             if name.startswith(prefix)
         }
@@ -297,14 +295,7 @@ def _detector_of(
         front_end,
         tuple(views),
         Tail.from_json(manifest["tail"]),
-        _lasting(manifest),
+        Tail.from_json(manifest["lasting"]),
         None if idle is None else (float(idle[0]), float(idle[1])),
         tuple(encoders),
-        POWER if manifest["format"] >= 3 else 2,
     )
-
-
-def _lasting(manifest: Mapping[str, Any]) -> tuple[Tail, ...]:
-    if manifest["format"] < 3:  # the alarm score was the median of window scores
-        return Tail.from_json(manifest["tail"]), Tail.from_json(manifest["alarm_tail"])
-    return tuple(Tail.from_json(tail) for tail in manifest["lasting"])

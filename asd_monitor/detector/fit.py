@@ -83,7 +83,7 @@ def fit_detector(
         front_end,
         tuple(views),
         tail,
-        (Tail.fit(lasting, LEAST_LASTING_SCALE),),
+        Tail.fit(lasting, LEAST_LASTING_SCALE),
         idle_dbfs,
         tuple(encoders),
     )

@@ -12,9 +12,7 @@ import numpy as np
 
 from asd_monitor.detector.backends import Floats
 
-POWER = 3
 
-
-def fuse(scores: Floats, power: int = POWER) -> Floats:
-    """Return the fused scores (n,) of the views' scores (n, views), the power mean."""
-    return np.asarray(np.mean(scores**power, axis=1) ** (1.0 / power))
+def fuse(scores: Floats) -> Floats:
+    """Return the fused scores (…,) of the views' scores (…, views), their cubic mean."""
+    return np.asarray(np.cbrt(np.mean(scores * scores * scores, axis=-1)))

@@ -13,6 +13,7 @@ tens of scales are common: a light tail calls them all impossible, and no order 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -25,7 +26,10 @@ HIGHEST = 12.0  # −log10 p; beyond it no fit means anything
 TAIL_SHARE = 0.1
 PRIOR_SHAPE, PRIOR_PEAKS = 0.1, 30.0  # as if 30 peaks had shown this shape
 SHAPE_LIMIT = 0.5
+_TINY = 1e-200
+_DECADES = 1.0 / np.log(10.0)
 KNOTS = 19  # of the counted part
+LEAST_SHAPE = 1e-9  # below it the tail is as good as exponential
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,18 +62,13 @@ class Tail:
 
     def score(self, raw: npt.ArrayLike) -> Floats:
         """Return −log10 P(a normal scores at least this), 0 … 12."""
-        raw = np.asarray(raw, np.float64)
-        knots = np.asarray(self.knots)
-        survival = np.interp(raw, knots, np.linspace(1.0, TAIL_SHARE, len(knots)))
-        beyond = np.maximum(raw - knots[-1], 0.0) / self.scale
-        if self.shape > 1e-6:
-            beyond = np.log1p(self.shape * beyond) / self.shape
-        return np.asarray(np.minimum(HIGHEST, -np.log10(survival) + beyond / np.log(10.0)))
+        return np.asarray(Tails.of([self]).score(np.asarray(raw, np.float64)[..., None])[..., 0])
 
     def raw_at(self, score: float) -> float:
         """Return the raw score that a normal reaches with probability 10^−score; score ≥ 1."""
         decades = max(0.0, score - 1.0) * np.log(10.0)
-        beyond = np.expm1(self.shape * decades) / self.shape if self.shape > 1e-6 else decades
+        shape = max(self.shape, LEAST_SHAPE)
+        beyond = np.expm1(shape * decades) / shape
         return float(self.knots[-1] + self.scale * beyond)
 
     def to_json(self) -> dict[str, Any]:
@@ -85,6 +84,60 @@ class Tail:
         if not (ordered and shape >= 0 and scale > 0 and np.isfinite([*knots, shape, scale]).all()):
             raise ValueError("not the parameters of a tail")
         return cls(knots, shape, scale)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tails:
+    """Tails side by side, to be asked together; leading axes may be machines'."""
+
+    knots: Floats  # (…, v, KNOTS − 1): all but the last
+    steps: Floats  # (…, v, KNOTS − 1): to the next one; where knots coincide next to nothing
+    last: Floats  # (…, v)
+    shape: Floats  # (…, v), ≥ LEAST_SHAPE
+    scale: Floats  # (…, v)
+
+    @staticmethod
+    def of(tails: Sequence[Tail]) -> Tails:
+        """Put tails with as many knots side by side."""
+        knots = np.array([tail.knots for tail in tails], np.float64).reshape(len(tails), -1)
+        return Tails(
+            knots[:, :-1],
+            np.maximum(np.diff(knots, axis=1), _TINY),
+            knots[:, -1],
+            np.array([max(tail.shape, LEAST_SHAPE) for tail in tails]),
+            np.array([tail.scale for tail in tails]),
+        )
+
+    @staticmethod
+    def of_machines(machines: Sequence[Tails]) -> Tails:
+        """Put machines' tails into a stack whose axes are (m, 1, v)."""
+        return Tails(
+            _side_by_side([one.knots for one in machines]),
+            _side_by_side([one.steps for one in machines]),
+            _side_by_side([one.last for one in machines]),
+            _side_by_side([one.shape for one in machines]),
+            _side_by_side([one.scale for one in machines]),
+        )
+
+    def score(self, raw: Floats) -> Floats:
+        """Return −log10 P(a normal scores at least this) of raw scores (…, v), 0 … 12."""
+        # how much of each step lies below; where knots coincide, all of it or nothing
+        below = (raw[..., None] - self.knots + _TINY) / self.steps
+        np.maximum(below, 0.0, out=below)
+        np.minimum(below, 1.0, out=below)
+        survival = np.add.reduce(below, -1)
+        survival *= (TAIL_SHARE - 1.0) / self.steps.shape[-1]
+        survival += 1.0
+        beyond = np.maximum(raw - self.last, 0.0) * (self.shape / self.scale)
+        score = np.log1p(beyond) / self.shape
+        score -= np.log(survival)
+        score *= _DECADES
+        return np.minimum(HIGHEST, score, out=score)
+
+
+def _side_by_side(arrays: Sequence[Floats]) -> Floats:
+    joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return joined.reshape(len(arrays), 1, *arrays[0].shape)
 
 
 def _peaks(scores: npt.ArrayLike) -> tuple[Floats, Floats]:

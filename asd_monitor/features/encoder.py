@@ -42,7 +42,7 @@ _POOLS: dict[Pool, Callable[[Matrix], Matrix]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Encoder:
     """A network and its card."""
 

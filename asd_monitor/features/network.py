@@ -104,6 +104,19 @@ class Network:
         _check_batch(layout, card)
         return layout
 
+    def run_each(self, layout: Layout, outputs: Sequence[str], steps: Matrix) -> list[Matrix]:
+        """Return the outputs, each (m, frames, channels), of the steps (m, steps, numbers) of m.
+
+        In one go, unless the network takes one at a time.  Raises EncoderError as `run`.
+        """
+        size = layout.batch or len(steps)
+        parts = [
+            self.run(layout, outputs, steps[begin : begin + size])
+            for begin in range(0, len(steps), size)
+        ]
+        joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
+        return [frames.reshape(len(steps), -1, frames.shape[1]) for frames in joined]
+
     def run(self, layout: Layout, outputs: Sequence[str], steps: Matrix) -> list[Matrix]:
         """Return the outputs (frames, channels) of a batch of steps (batch, steps, numbers).
 

@@ -28,7 +28,7 @@ from asd_monitor.training.supply import LogMel
 class Ways:
     """How differently windows of one sound are heard; 0 switches a part off."""
 
-    lengths: tuple[int, ...] = (100, 150, 200, 300)  # steps of 10 ms: multiple segmentation
+    lengths: tuple[int, ...] = (31, 47, 62, 94)  # steps of 32 ms: multiple segmentation
     snr_db: tuple[float, float] = (-10.0, 20.0)
     mixup: float = 0.3  # most energy of another window that is mixed in, as a share
     stretch_bands: float = 0.02

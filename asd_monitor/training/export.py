@@ -19,6 +19,7 @@ from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.features.card import Card, CardView, LogMel, Output
 from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.network import EncoderError
+from asd_monitor.features.spectrogram import LOG_FLOOR
 from asd_monitor.training.network import (
     PRE_MEAN,
     PRE_SCALE,
@@ -26,7 +27,7 @@ from asd_monitor.training.network import (
     Network,
     ZeroSumConv,
 )
-from asd_monitor.training.supply import BANDS, FRAME, HOP, LOG_FLOOR, RATE_HZ
+from asd_monitor.training.supply import BANDS, FRAME, HOP, RATE_HZ
 
 OPSET = 18
 TOLERANCE = 1e-3
@@ -195,7 +196,8 @@ def _folded(network: Network) -> Network:
 
 
 def _onnx(network: nn.Module, outputs: list[str]) -> bytes:
-    time = torch.export.Dim("steps", min=64, max=10_000_000)
+    batch = torch.export.Dim("batch", min=1, max=10_000)
+    time = torch.export.Dim("steps", min=16, max=10_000_000)
     # they tell of each pass, and miss what they do not need
     for name in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -203,10 +205,10 @@ def _onnx(network: nn.Module, outputs: list[str]) -> bytes:
         warnings.simplefilter("ignore")  # the exporter's own, about itself
         program = torch.onnx.export(
             network,
-            (torch.zeros(1, 300, BANDS),),
+            (torch.zeros(2, 300, BANDS),),
             input_names=["log_mel"],
             output_names=outputs,
-            dynamic_shapes=({1: time},),
+            dynamic_shapes=({0: batch, 1: time},),
             opset_version=OPSET,
             dynamo=True,
             verbose=False,

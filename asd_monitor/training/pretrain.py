@@ -32,6 +32,7 @@ from asd_monitor.training.pretrain_folder import (
     write_encoder,
 )
 from asd_monitor.training.recipe import Recipe, beginning, steps
+from asd_monitor.training.supply import HOP, RATE_HZ
 
 HELD_OUT_INSTANCES, HELD_OUT_BACKGROUNDS = 64, 12
 TELL_EVERY, TRY_EVERY, KEEP_EVERY = 20, 200, 100  # steps
@@ -142,7 +143,7 @@ def write(folder: Path, trained: Trained, sources: Sources, command: str) -> Enc
         + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
         "torch": torch.__version__,
         "parameters": parameters,
-        "multiply_adds_a_second": trained.network.multiply_adds(100),
+        "multiply_adds_a_second": trained.network.multiply_adds(round(RATE_HZ / HOP)),
         "sha256": encoder.sha256,
         "held_out_auc_by_layer": [[step, *map(_rounded, areas)] for step, areas in trained.tried],
         "sounds": _contents(sources.sounds),

@@ -2,7 +2,7 @@
 
 An **instance** is one machine, or one recording bent into another: resampled, looped, struck
 in a rhythm, layered, put into a room.  It comes as several recordings of it while it is well,
-and some with a fault, all as log-mel of 10 ms and 64 bands, without background: that is mixed
+and some with a fault, all as log-mel frames of the front end, without background: that is mixed
 in later, differently each time (`augment`).  Instance number ``i`` of a seed is always the same.
 """
 
@@ -19,7 +19,9 @@ import numpy.typing as npt
 from asd_monitor.audio.recordings import read_recording
 from asd_monitor.errors import AsdMonitorError, UsageError
 from asd_monitor.features.frames import PowerSpectra
+from asd_monitor.features.front_end import FrontEnd
 from asd_monitor.features.mel import mel_filters
+from asd_monitor.features.spectrogram import LOG_FLOOR
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.factory import draw_hall, render_hall
 from asd_monitor.synthesis.families import FAMILIES, draw_machine
@@ -30,9 +32,9 @@ from asd_monitor.synthesis.modes import in_room
 from asd_monitor.synthesis.noise import Signal, decibels, noise, shape, wander
 from asd_monitor.synthesis.spec import Room
 
-RATE_HZ = 16_000
-FRAME, HOP, BANDS = 512, 160, 64
-LOG_FLOOR = 1e-10
+FRONT_END = FrontEnd()  # so that the encoder's steps are frames that statistics need anyway
+RATE_HZ, FRAME, HOP = FRONT_END.rate_hz, FRONT_END.frame, FRONT_END.frame_hop
+BANDS = FRONT_END.mel_bands
 NORMAL_S, FAULTY_S, BACKGROUND_S = 5.0, 4.0, 20.0
 NORMALS, FAULTS = 2, 3
 RMS = 0.05

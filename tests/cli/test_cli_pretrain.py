@@ -197,11 +197,11 @@ def test_it_leaves_an_encoder_that_can_be_used(command_line: CommandLine, tmp_pa
     assert facts["command"].startswith(f"asd-monitor pretrain -o {output} --supply made")
     assert facts["steps"] == 20
     assert [row[0] for row in facts["held_out_auc_by_layer"]] == [0, 20]
-    assert all(len(row) == 4 for row in facts["held_out_auc_by_layer"])
+    assert all(len(row) == 1 + len(TAPS) for row in facts["held_out_auc_by_layer"])
     assert facts["recipe"]["instances"] == SMALL["instances"]
     assert (facts["sounds"]["files"], facts["noises"]["files"]) == (0, 1)
     assert facts["multiply_adds_a_second"] > 1e6
-    assert facts["parameters"] > 1e4
+    assert facts["parameters"] > 5e3
 
 
 @pytest.mark.usefixtures("_export_once")

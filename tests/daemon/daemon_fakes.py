@@ -14,11 +14,15 @@ import numpy as np
 
 from asd_monitor.audio.source import Event, Opened, Outage
 from asd_monitor.config.settings import Config, Machine
+from asd_monitor.detector.backends import BackEnd
 from asd_monitor.detector.bundle import BundleError
+from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.tail import KNOTS, Tail
+from asd_monitor.detector.views import View, ViewKind
 from asd_monitor.features.front_end import FrontEnd
 from asd_monitor.publish.mqtt import Counters
 from asd_monitor.publish.topics import Topics
-from asd_monitor.records import Block, MicrophoneState, WindowScore
+from asd_monitor.records import Block, MicrophoneState
 
 PATIENCE_S = 30.0
 RATE = 16_000
@@ -41,6 +45,7 @@ class ScriptedSource:
         self.rate_hz = rate_hz
         self.lost_samples = self.gaps = self.restarts = 0
         self.drift_ppm = 0.0
+        self.keeps_pace = True
         self.closed = False
         self.end = 0
         self._events: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
@@ -87,38 +92,49 @@ class ScriptedSource:
         self.closed = True
 
 
-@dataclass(eq=False)
-class LevelDetector:
+def step_at(raw: float) -> Tail:
+    """Return a tail that scores 9 for twice this raw score, 0 below it."""
+    return Tail((raw,) * KNOTS, 0.0, raw / (8 * np.log(10)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loudness(BackEnd):
+    """1 for levels above −10 dBFS, 0 below; with a gate it waits for that."""
+
+    kind = "loudness"
+    gate: threading.Event | None = None
+    entered: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def fit(cls, normals: Any, spans: Any) -> Any:
+        raise NotImplementedError
+
+    @classmethod
+    def score_each(cls, machines: Any, vectors: Any) -> Any:
+        for machine in machines:
+            if machine.gate is not None:
+                machine.entered.set()
+                assert machine.gate.wait(PATIENCE_S), "nobody let the inference go on"
+        return (vectors[:, :, 0] > -10).astype(np.float32)
+
+
+class LevelDetector(Detector):
     """Scores 9 for windows above −10 dBFS, 0 below; idle below −60 dBFS."""
 
-    front_end: FrontEnd = field(default_factory=FrontEnd)
-    gate: threading.Event | None = None  # inference waits for it
-    entered: threading.Event = field(default_factory=threading.Event)
-    rate_hz: int = RATE
-    hop_s: float = 0.512
-    window_s: float = 1.984
-    encoders: tuple[Any, ...] = ()
+    def __init__(self, gate: threading.Event | None = None) -> None:
+        kind = ViewKind("level", "level", Loudness, "loudness")
+        view = View(kind, Loudness(gate), step_at(0.5))
+        super().__init__(FrontEnd(), (view,), step_at(4.5), step_at(4.5), (-300.0, -60.0))
+
+    @property
+    def entered(self) -> threading.Event:
+        """Set when a window is being scored."""
+        loudness = self.views[0].back_end
+        assert isinstance(loudness, Loudness)
+        return loudness.entered
 
     def alarm_threshold(self, alarms_per_s: float) -> float:
         return 5.0 if alarms_per_s < 1e-6 else 3.0
-
-    def judge(self, windows: Any) -> list[WindowScore]:
-        if windows and self.gate is not None:
-            self.entered.set()
-            assert self.gate.wait(PATIENCE_S), "nobody let the inference go on"
-        return [
-            WindowScore(
-                start=window.start,
-                end=window.end,
-                score=9.0 if window.rms_dbfs > -10 else 0.0,
-                fused=0.0,
-                lasting=9.0 if window.rms_dbfs > -10 else 0.0,
-                views={"level": 0.0},
-                rms_dbfs=window.rms_dbfs,
-                idle=window.rms_dbfs < -60,
-            )
-            for window in windows
-        ]
 
 
 @dataclass(eq=False)

@@ -29,7 +29,6 @@ from asd_monitor.detector.bundle import (
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.detector.kept_encoders import FOLDER, encoder_path
-from asd_monitor.detector.tail import Tail
 from asd_monitor.detector.views import VIEW_KINDS, encoder_views
 from asd_monitor.errors import OperationError
 from asd_monitor.features.card import card_of
@@ -222,26 +221,6 @@ def test_no_permission_is_said(open_folder: Path) -> None:
     _paths(open_folder)[0].chmod(0)
     with without_privileges(), pytest.raises(BundleError, match="no permission"):
         load_bundle(open_folder, "fan01")
-
-
-@pytest.mark.parametrize("version", [1, 2])
-def test_a_bundle_of_an_older_format_still_loads(tmp_path: Path, version: int) -> None:
-    """Its alarm score was the median of calibrated scores, with a tail of its own."""
-    windows = SoundWindows(FRONT_END, 16_000).push(Block(0, machine_sound(30.0)))
-    plain = fit_detector([windows], FRONT_END, 16_000).detector
-    save_bundle(tmp_path, "fan01", plain, {}, {})
-    path = tmp_path / "fan01/v1" / MANIFEST
-    manifest = json.loads(path.read_text())
-    assert (manifest["format"], manifest.pop("encoders")) == (3, [])
-    [tail] = manifest.pop("lasting")
-    path.write_text(json.dumps(manifest | {"format": version, "alarm_tail": tail}))
-    loaded = load_bundle(tmp_path, "fan01").detector
-    assert loaded.encoders == ()
-    of_scores = Tail.from_json(tail)
-    for window in loaded.judge(windows):
-        views = np.array(list(window.views.values()))
-        assert window.fused == pytest.approx(float(np.sqrt(np.mean(views**2))))
-        assert window.lasting == pytest.approx(float(of_scores.score(window.score)))
 
 
 def test_the_runtime_is_loaded_only_for_a_model_that_has_a_network(models: Path) -> None:

@@ -131,7 +131,7 @@ def test_rarer_alarms_need_a_higher_score() -> None:
 
 def test_what_lasts_is_calibrated_by_what_lasts_among_the_normals() -> None:
     fitted = fit_detector([_windows(machine_sound(60.0))], FRONT_END, 16_000)
-    [tail] = fitted.detector.lasting
+    tail = fitted.detector.lasting
     assert np.mean(tail.score(fitted.lasting) >= 1) == pytest.approx(0.1, abs=0.03)
     assert np.ptp(fitted.lasting) < np.ptp(fitted.fused), "a median varies less than one window"
     judged = fitted.detector.judge(_windows(machine_sound(20.0, seed=2, fault=0.5)))

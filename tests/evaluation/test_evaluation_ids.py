@@ -32,7 +32,7 @@ from asd_monitor.training import tuning as tuning_module
 from asd_monitor.training.export import network_of
 from asd_monitor.training.hearing import encoded
 from asd_monitor.training.losses import SCALE
-from asd_monitor.training.network import Network, pooled
+from asd_monitor.training.network import BANDS, Network, pooled
 from asd_monitor.training.recordings import SoundFile, no_progress
 from asd_monitor.training.tuning import Tuned, tune
 
@@ -81,7 +81,7 @@ def learned(prepared: tuple[list[dcase.TestedMachine], Learner, list[int]]) -> L
 def test_a_claim_is_the_softmax_that_was_trained(encoder: Path) -> None:
     with torch.random.fork_rng():
         tuned = Tuned(network_of(load_encoder(encoder)), 5)
-        log_mel = torch.randn(6, 150, 64) - 4
+        log_mel = torch.randn(6, 60, BANDS) - 4
         tuned.train()
         tuned.embed([log_mel])  # the head's normalisation has seen something
     tuned.eval()
@@ -118,7 +118,7 @@ def test_a_fifth_is_held_out_and_everything_is_used_once(lengths: list[float]) -
 def test_held_out_clips_are_not_trained_on(
     prepared: tuple[list[dcase.TestedMachine], Learner, list[int]],
 ) -> None:
-    assert prepared[2] == [3 * 497, 3 * 497], "three of the four clips of 5 s"
+    assert prepared[2] == [3 * 155, 3 * 155], "three of the four clips of 5 s"
 
 
 def test_the_claim_is_one_more_view(

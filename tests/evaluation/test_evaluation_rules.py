@@ -173,7 +173,7 @@ def test_the_threshold_is_that_of_a_fit_by_maximum_likelihood(
     scores = np.random.default_rng(seed).gamma(shape, scale, n)
     fitted, _, its_scale = stats.gamma.fit(scores, floc=0)
     expected = stats.gamma.ppf(0.9, fitted, scale=its_scale)
-    assert gamma_threshold(scores.tolist()) == pytest.approx(expected, rel=1e-4)
+    assert gamma_threshold(scores.tolist()) == pytest.approx(expected, rel=5e-3)
 
 
 def test_thresholds_of_few_and_of_equal_scores() -> None:

@@ -88,7 +88,7 @@ def test_a_shipped_network_is_read_back_and_computes_the_same(encoder: Encoder) 
     network = network_of(encoder)
     assert network.taps == (1,)
     assert len(network.layers) == 2, "what lies behind the deepest map is not shipped"
-    x = torch.randn(1, 200, 64)
+    x = torch.randn(1, 200, 128)
     [frames] = network(x)
     [found] = encoder.network.run(encoder.open(), ["maps1"], x.numpy())
     np.testing.assert_allclose(found, frames[0].detach().numpy(), atol=1e-3)
@@ -112,7 +112,7 @@ def test_networks_of_others_cannot_be_trained_further(tmp_path: Path, encoder: E
 
 
 def draw(rng: np.random.Generator) -> Batch:
-    clips = [np.random.default_rng(k).normal(-4, 1, (200 + k, 64)) for k in range(4)]
+    clips = [np.random.default_rng(k).normal(-4, 1, (200 + k, 128)) for k in range(4)]
     labels = [k for k in range(4) for _ in range(2)]
     return Batch([clips[k].astype(np.float16) for k in labels], labels, [0, 0, 1, 1, -1, -1, 2, 2])
 
@@ -196,7 +196,7 @@ def test_nothing_of_the_last_fifth_is_trained_on(
     cut = round(0.8 * 65 * 16_000)
     assert adapted("b.wav", slice(cut, None)) == plain
     assert adapted("c.wav", slice(0, cut)) != plain
-    assert set(learned) == {(cut - 512) // 160 + 1}, "all of the rest, and nothing beyond it"
+    assert set(learned) == {(cut - 1024) // 512 + 1}, "all of the rest, and nothing beyond it"
 
 
 # ---------- which is kept

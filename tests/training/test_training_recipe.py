@@ -45,7 +45,7 @@ def test_a_label_is_a_machine_while_it_is_well_or_one_of_its_faults(
     assert sorted(count.tolist()) == sorted([normals] * 5 + [2] * 5 * faults)
     assert sum(map(len, groups)) == len(labels)
     for views in groups:
-        assert views.shape[1:] in ((60, 64), (80, 64))
+        assert views.shape[1:] in ((60, 128), (80, 128))
         assert bool(torch.isfinite(views).all())
     # fellows are heard at two lengths
     split = [labels[: len(groups[0])], labels[len(groups[0]) :]]
@@ -109,13 +109,13 @@ def test_each_part_can_be_switched_off(off: dict[str, Any]) -> None:
 
 
 def test_a_gain_stays_a_gain_when_normalised() -> None:
-    x = torch.randn(2, 5, 64)
+    x = torch.randn(2, 5, 128)
     added = normalised(x + 1.5) - normalised(x)
     assert torch.allclose(added, torch.full_like(added, 1.0), atol=1e-5)
 
 
 def test_a_cut_is_a_piece_and_comes_from_anywhere() -> None:
-    clip = np.arange(12, dtype=np.float16)[:, None].repeat(64, 1)
+    clip = np.arange(12, dtype=np.float16)[:, None].repeat(128, 1)
     rng = np.random.default_rng(0)
     firsts = set()
     for _ in range(100):

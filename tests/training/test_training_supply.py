@@ -35,8 +35,8 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def steps(seconds: float) -> int:
-    """Frames of 32 ms every 10 ms."""
-    return (round(seconds * 16_000) - 512) // 160 + 1
+    """Frames of 64 ms every 32 ms."""
+    return (round(seconds * 16_000) - 1024) // 512 + 1
 
 
 def click() -> Samples:
