@@ -63,6 +63,11 @@ class FileSource:
         self._told: set[str] = set()
         self._due: float | None = None  # when the next block is, by the monotonic clock
 
+    @property
+    def keeps_pace(self) -> bool:
+        """Whether it has a pace of its own."""
+        return self._speed > 0
+
     async def events(self) -> AsyncGenerator[Event]:
         """Iterate over the sound; see `Source`."""
         while not self._closed.is_set():

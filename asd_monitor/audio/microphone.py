@@ -82,6 +82,11 @@ class Microphone:
         self._said_unasked = False
 
     @property
+    def keeps_pace(self) -> bool:
+        """Whether it has a pace of its own: the device's."""
+        return True
+
+    @property
     def drift_ppm(self) -> float:
         """By how much the device's clock is faster than ours."""
         return self._clock.drift_ppm if self._clock else 0.0

@@ -133,6 +133,11 @@ class ChannelSource:
         self._changed = asyncio.Event()
 
     @property
+    def keeps_pace(self) -> bool:
+        """Whether it has a pace of its own: the device's."""
+        return True
+
+    @property
     def drift_ppm(self) -> float:
         """By how much the device's clock is faster than ours."""
         return self._device.drift_ppm

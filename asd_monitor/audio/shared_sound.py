@@ -119,6 +119,7 @@ class SharedSound:
         self.gaps = 0
         self.restarts = 0
         self.drift_ppm = 0.0
+        self.keeps_pace = True
         self._reader = reader
         self._writer = writer
         self._parser = parser

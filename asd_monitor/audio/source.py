@@ -57,6 +57,10 @@ class Source(Protocol):
     def drift_ppm(self) -> float:
         """By how much the device's clock is faster than ours (0.0 until that is known)."""
 
+    @property
+    def keeps_pace(self) -> bool:
+        """Whether it has a pace of its own; a recording may also go as fast as it is heard."""
+
     def events(self) -> AsyncGenerator[Event]:
         """Iterate over what happens.
 

@@ -13,7 +13,7 @@ from asd_monitor import __version__
 from asd_monitor.config.settings import Config
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.store import Journal
-from asd_monitor.publish.messages import MachineStatus, Status
+from asd_monitor.publish.messages import MachineStatus, Scoring, Status
 from asd_monitor.publish.mqtt import Session
 from asd_monitor.publish.settings import MqttSettings, TlsSettings
 
@@ -65,6 +65,7 @@ def box_status(
     uptime_s: float,
     dropped_sharing: int,
     restarted: int,
+    scoring: Scoring | None = None,
 ) -> Status:
     """Return how the box does now."""
     counters = session.counters
@@ -81,10 +82,12 @@ def box_status(
             "samples": sum(machine.lost_samples for machine in machines.values()),
             "journal": journal.dropped,
             "sharing": dropped_sharing,
+            "windows": sum(machine.passed_over for machine in machines.values()),
         },
         restarted={
             "microphones": sum(machine.restarts for machine in machines.values()),
             "listeners": restarted,
             "broker": counters.reconnects,
         },
+        scoring=scoring,
     )

@@ -133,6 +133,13 @@ class Hearing:
         return self.outage.reason if self.outage else self._degraded
 
     @property
+    def behind_s(self) -> float:
+        """Seconds of sound that wait; 0 where they only wait since nobody keeps the pace."""
+        if self.ring is None or not self._source.keeps_pace:
+            return 0.0
+        return max(0, self.ring.end - self._position) / self.rate_hz
+
+    @property
     def lost_samples(self) -> int:
         """Samples that nobody heard or judged."""
         return self._source.lost_samples + (self.ring.overrun_samples if self.ring else 0)

@@ -1,15 +1,15 @@
-"""What is worked out for one machine, off the event loop.
+"""What is known of one machine: its model, its monitor and its journal.
 
-All of it runs in the machine's one worker thread: inference, the alarm rule and what is
-written to the journal because of it.  Nothing here publishes; it returns what there is to
-tell.  Without a model the sound is still watched for a dead channel, and standing alarms
-can be acknowledged.
+The monitor is pushed in the thread of all machines (`asd_monitor.daemon.scoring`).  The rest
+of what takes time, loading a model and writing to the journal, runs in the machine's own
+thread.  Nothing here publishes; it returns what there is to tell.  Without a model the sound
+is still watched for a dead channel, and standing alarms can be acknowledged.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -67,7 +67,7 @@ class _NothingScored:
 
 
 class Judge:
-    """One machine's detector, alarm rule and journal; for one thread at a time."""
+    """One machine's detector, alarm rule and journal; asked for one thing at a time."""
 
     def __init__(
         self,
@@ -155,13 +155,17 @@ class Judge:
         self._rate_hz = rate_hz
         self._renew()
 
-    def push(self, block: Block) -> Judgement:
-        """Judge a block and write down what it changed."""
+    def write(self, readings: Sequence[Reading], end: int) -> Judgement:
+        """Write down what readings changed; `end` is that of the block that told them."""
         verdicts = []
-        for reading in self._monitor.push(block):
+        for reading in readings:
             events = [self._record(change) for change in reading.transitions]
             verdicts.append(Verdict(reading, tuple(events)))
-        return Judgement(tuple(verdicts), peak_grew=self._keep_peak(block.end))
+        return Judgement(tuple(verdicts), peak_grew=self._keep_peak(end))
+
+    def has_to_write(self, readings: Sequence[Reading], end: int) -> bool:
+        """Tell whether `write` would write anything to the journal."""
+        return any(reading.transitions for reading in readings) or self._peak_is_due(end)
 
     def outage(self) -> None:
         """Nobody listens from here on, until the next block."""
@@ -175,11 +179,15 @@ class Judge:
         """Apply the acknowledgements made by `alarms ack`; raises JournalError."""
         return self._journal.take_up(self._monitor, now, self.model)
 
+    def _peak_is_due(self, at: int) -> bool:
+        alarm, record = self._monitor.alarm, self._journal.newest
+        due = self._peak_at + (self._rate_hz or 0) * _PEAK_EVERY_S
+        return not (alarm is None or record is None or not alarm.active or at < due)
+
     def _keep_peak(self, at: int) -> bool:
         """Write a standing alarm's peak where it has grown."""
         alarm, record = self._monitor.alarm, self._journal.newest
-        due = self._peak_at + (self._rate_hz or 0) * _PEAK_EVERY_S
-        if alarm is None or record is None or not alarm.active or at < due:
+        if not self._peak_is_due(at) or alarm is None or record is None:
             return False
         self._peak_at = at
         if alarm.peak_score < record.peak_score + _PEAK_STEP:

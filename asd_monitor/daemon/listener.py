@@ -1,8 +1,8 @@
 """One machine: source → ring → judge → messages and journal.
 
 Two tasks: `hear` fills the ring (`asd_monitor.daemon.hearing`), `judge` takes the sound
-out of it, has it judged in the machine's worker thread (`asd_monitor.daemon.judge`) and
-tells what came of it.
+out of it, has it scored beside that of the other machines (`asd_monitor.daemon.scoring`),
+has written what changed (`asd_monitor.daemon.judge`) and tells what came of it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,10 @@ from asd_monitor.daemon.hearing import Clocks, Hearing
 from asd_monitor.daemon.judge import Judge, Verdict
 from asd_monitor.daemon.learner import Learner, Train
 from asd_monitor.daemon.report import Condition, MachineReport
+from asd_monitor.daemon.scoring import Scoring
 from asd_monitor.daemon.sound_sharing import SoundSharing
 from asd_monitor.daemon.watchdog import Pulse
+from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine import MachineJournal
 from asd_monitor.journal.records import Event
@@ -57,6 +59,7 @@ class Surroundings:
     state: Path
     sharing: SoundSharing
     open_source: Callable[[DeviceSpec], Source]
+    scoring: Scoring
     train: Train
     ease: Callable[[], Awaitable[None]]
     """Waits while messages pile up; only recordings do so."""
@@ -80,6 +83,7 @@ class Listener:
         """Set when a model was loaded, or could not be."""
         self._report = report
         self._sharing = around.sharing
+        self._scoring = around.scoring
         self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"judge-{machine}")
         self._log = log.bind(machine=machine)
         self._news = asyncio.Event()
@@ -108,6 +112,7 @@ class Listener:
                 work=self._work,
             )
         self._steps = 0
+        self._passed_over = 0
         self._begun = False
         self._stopped = False
         self._reload_wanted = True
@@ -118,11 +123,13 @@ class Listener:
 
     async def run(self) -> None:
         """Listen.  Whatever is raised here is a defect, and contained by who calls it."""
+        self._scoring.machines += 1
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._judge_sound(tasks), name=f"judge {self.machine}")
                 tasks.create_task(self._hearing.run(), name=f"hear {self.machine}")
         finally:
+            self._scoring.machines -= 1
             self._sharing.withdraw(self._outlet)
             self._worker.shutdown(wait=False, cancel_futures=True)
             await self._hearing.close()
@@ -153,6 +160,21 @@ class Listener:
         self._report.tell_state(condition, self._hearing.now())
 
     @property
+    def behind_s(self) -> float:
+        """Seconds of sound that wait to be judged; 0 where they wait for something else."""
+        training = self._learner is not None and self._learner.training
+        return 0.0 if training else self._hearing.behind_s
+
+    @property
+    def detector(self) -> Detector | None:
+        """The detector in use."""
+        return self._judge.bundle.detector if self._judge.bundle else None
+
+    def look_at_load(self) -> None:
+        """Tell what has become of how many windows are scored."""
+        self._news.set()
+
+    @property
     def refusal(self) -> UsageError | None:
         """Why a recording could not be heard at all."""
         return self._hearing.refusal
@@ -181,6 +203,7 @@ class Listener:
             gaps=hearing.gaps,
             restarts=hearing.restarts,
             drift_ppm=hearing.drift_ppm,
+            passed_over=self._passed_over,
         )
 
     async def _judge_sound(self, tasks: asyncio.TaskGroup) -> None:
@@ -237,7 +260,15 @@ class Listener:
         if block is None:
             return False
         dead = self._judge.dead_channel
-        judgement = await self._work(self._judge.push, block)
+        readings = await self._scoring.push(self._judge.monitor, block)
+        self._steps += 1
+        judge = self._judge
+        writes = judge.has_to_write(readings, block.end)
+        judgement = (
+            await self._work(judge.write, readings, block.end)
+            if writes
+            else judge.write(readings, block.end)
+        )
         hearing.judged(block.end)
         for verdict in judgement.verdicts:
             self._tell(verdict)
@@ -291,6 +322,7 @@ class Listener:
         window = reading.window
         self._tell_events(verdict.events, score=reading.alarm_score if window else None)
         if window is not None:
+            self._passed_over += window.hops - 1
             score = Score(
                 machine=self.machine,
                 time=hearing.time_of(window.end),
@@ -370,6 +402,11 @@ class Listener:
         else:
             state = MachineState.NO_MODEL
             reasons.append((learner.failure if learner else None) or judge.no_model)
+        if self._scoring.every > 1 and judge.no_model is None:
+            reasons.append(
+                f"the box is too slow for all its machines: {self._scoring.every - 1} of "
+                f"{self._scoring.every} windows are passed over"
+            )
         reason = "; ".join(reason for reason in reasons if reason)
         return Condition(state, self._microphone(), reason or None, judge.model)
 

@@ -2,6 +2,7 @@
 
     listen <machine>   one per machine: see `asd_monitor.daemon.listener`
     heartbeat          every minute: states again, the status of the box
+    load               every second: whether the scoring keeps up (`asd_monitor.daemon.load_watch`)
     broker             the status of the box, whenever the broker is back
     journal            every second: acknowledgements that `alarms ack` signed
     watchdog           feeds systemd while all machines are looked after
@@ -38,8 +39,10 @@ from asd_monitor.daemon import learn
 from asd_monitor.daemon.box import box_status, mqtt_settings
 from asd_monitor.daemon.clock import clock_synced
 from asd_monitor.daemon.listener import Listener, Surroundings
+from asd_monitor.daemon.load_watch import LoadWatch
 from asd_monitor.daemon.lock import StateLock
 from asd_monitor.daemon.report import MachineReport
+from asd_monitor.daemon.scoring import Scoring
 from asd_monitor.daemon.sound_sharing import SoundSharing
 from asd_monitor.daemon.supervision import Supervised
 from asd_monitor.daemon.watchdog import ServiceManager, Vigil
@@ -106,6 +109,8 @@ class Service:
         self._reports: dict[str, MachineReport] = {}
         self._machines: dict[str, Supervised] = {}
         self._sharing = SoundSharing(setting.state)
+        self._scoring = Scoring()
+        self._load = LoadWatch(self._scoring, self._listeners)
         self._devices = Devices(speed=setting.speed)
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
@@ -156,6 +161,7 @@ class Service:
                     tasks.create_task(self._tell_ready(), name="ready"),
                     tasks.create_task(self._watch_reload(), name="reload"),
                     tasks.create_task(self._watch_broker(), name="broker"),
+                    tasks.create_task(self._load.run(), name="load"),
                 ]
                 await self._wait_for_end()
                 self._manager.stopping()
@@ -185,6 +191,7 @@ class Service:
 
     async def _close(self) -> None:
         await self._sharing.stop()
+        await self._scoring.close()
         by_request = self._stop.is_set()
         await asyncio.to_thread(self._session.stop, _GOODBYE_S if by_request else _DELIVERY_S)
         await asyncio.to_thread(self._journal.close)
@@ -205,6 +212,7 @@ class Service:
             models=self._setting.models,
             state=self._setting.state,
             sharing=self._sharing,
+            scoring=self._scoring,
             open_source=self._setting.open_source or self._devices.open,
             train=partial(learn.train, config=self._setting.config_path),
             ease=self._ease,
@@ -247,6 +255,9 @@ class Service:
         while session.connected and session.waiting > _MOST_WAITING:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
+    def _listeners(self) -> list[Listener]:
+        return [each.listener for each in self._machines.values() if each.listener]
+
     # side by side with the listeners
 
     async def _watch_broker(self) -> None:
@@ -268,6 +279,8 @@ class Service:
             machines=len(self._machines),
             seconds=round(time.monotonic() - self._begun_s, 2),
         )
+        await self._load.try_how_many()
+        self._tell_status()
 
     async def _heartbeat(self) -> None:
         while True:
@@ -284,6 +297,7 @@ class Service:
             uptime_s=time.monotonic() - self._begun_s,
             dropped_sharing=self._sharing.dropped_clients,
             restarted=sum(each.restarts for each in self._machines.values()),
+            scoring=self._load.message,
         )
         topic = self._session.topics.status
         self._session.publish(topic, status.payload(), qos=1, retain=True)

@@ -186,6 +186,17 @@ class MachineStatus:
     gaps: int
     restarts: int  # of the microphone
     drift_ppm: float | None = None
+    passed_over: int = 0  # windows, for the box is too slow; their frames were heard
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """How the box keeps up with its machines."""
+
+    busy: float  # share of a core that scoring took in the last second
+    behind_s: float  # sound that waits, of the machine that is furthest behind
+    every: int  # which windows are scored: all, every second one, …
+    carries: int | None  # machines like these that it could listen to, as tried at the start
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +213,7 @@ class Status(_Payload):
     load: Sequence[float]  # load averages over 1, 5 and 15 minutes
     dropped: Mapping[str, int]  # what was lost, by kind
     restarted: Mapping[str, int]  # what had to be started again, by kind
+    scoring: Scoring | None = None
 
 
 Message = Score | State | Alarm | Event | Status

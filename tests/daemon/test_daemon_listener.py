@@ -17,6 +17,7 @@ from asd_monitor.daemon import judge as judge_module
 from asd_monitor.daemon.learn import Training
 from asd_monitor.daemon.listener import Listener, Surroundings
 from asd_monitor.daemon.report import MachineReport
+from asd_monitor.daemon.scoring import Scoring
 from asd_monitor.daemon.sound_sharing import SoundSharing
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.backtest import backtest
@@ -53,10 +54,12 @@ class Machine:
 
     def start(self, source: ScriptedSource | None = None) -> Listener:
         self.source = source or self.source
+        self.scoring = Scoring()
         around = Surroundings(
             models=self._folder / "models",
             state=self._folder,
             sharing=SoundSharing(self._folder),
+            scoring=self.scoring,
             open_source=lambda _: self.source,
             train=self._train,
             ease=self._ease,
@@ -73,6 +76,8 @@ class Machine:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+        if self._tasks:
+            await self.scoring.close()
 
     @property
     def told(self) -> dict:

@@ -417,3 +417,19 @@ async def test_machines_on_one_device_share_it_over_reloads(daemon, scripted):
     daemon.service.stop()
     await daemon.finish()
     assert microphone.closed.is_set()
+
+
+async def test_more_machines_than_a_box_carries_are_told_and_pass_windows_over(daemon, monkeypatch):
+    monkeypatch.setattr("asd_monitor.daemon.scoring.carries", lambda _: 1)
+    daemon.start(make_config(**FAN_AND_PUMP))
+    await until(lambda: "passed over" in str(daemon.session.state("fan").get("reason")))
+    status = daemon.session.retained["asd/box/testbox/status"]
+    assert (status["scoring"]["carries"], status["scoring"]["every"]) == (1, 2)
+    assert daemon.session.state("fan")["evaluated"]
+    for device in ("hw:1", "hw:2"):
+        daemon.source(device).hear(10)
+    await until(lambda: daemon.session.all("fan/score") and daemon.session.all("pump/score"))
+    await until(
+        lambda: all(each.status.passed_over > 0 for each in daemon.service._listeners()),
+        "no window was passed over",
+    )

@@ -1,0 +1,106 @@
+"""How many machines a box can listen to: tried at the start, and watched while it runs.
+
+Who scores too slowly falls behind, and in the end sound is lost unheard.  Before that,
+windows are passed over: every second one, then every third, as far as windows still overlap
+or touch.  Nothing goes unheard by that, for the frames of what is passed over are in the
+window that follows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from asd_monitor.detector.detector import Detector
+from asd_monitor.pipeline import Pipeline, score_together
+from asd_monitor.records import Block
+
+USABLE = 0.6
+"""Of one core; the rest is for hearing, publishing and what else the box does."""
+
+BEHIND_S = 1.0  # of sound that waits; more is too much
+PATIENCE_S = 2.0  # so long it may be more: a model that is loaded, a card that was away
+SETTLE_S = 5.0  # until a change can be judged
+CALM_S = 60.0  # so long there was time for more
+BUSY = 0.7  # more than this is not tried by passing fewer over
+
+_TRIED = 8  # machines at once
+_HOPS = 6
+_SEED = 1
+
+
+def carries(detectors: Sequence[Detector]) -> int:
+    """Try how many machines like these one core can score beside all else; at least 1.
+
+    Takes about as long as scoring thirty windows.  Raises as the detectors' networks.
+    """
+    chosen = [detectors[number % len(detectors)] for number in range(_TRIED)]
+    pipelines = [Pipeline(detector, detector.rate_hz) for detector in chosen]
+    rng = np.random.default_rng(_SEED)
+    longest = max(each.front_end.window + _HOPS * each.front_end.hop for each in chosen)
+    noise = rng.standard_normal(longest, np.float32) * np.float32(0.01)
+    begun = [each.front_end.window for each in chosen]
+    score_together(
+        [(p, Block(0, noise[:begin])) for p, begin in zip(pipelines, begun, strict=True)]
+    )
+    spent_s: list[float] = []
+    for _ in range(_HOPS):
+        ends = [begin + each.front_end.hop for begin, each in zip(begun, chosen, strict=True)]
+        work = [
+            (pipeline, Block(begin, noise[begin:end]))
+            for pipeline, begin, end in zip(pipelines, begun, ends, strict=True)
+        ]
+        before_s = time.thread_time()
+        score_together(work)
+        spent_s.append(time.thread_time() - before_s)
+        begun = ends
+    per_s = sum(1.0 / each.hop_s for each in chosen) / _TRIED  # windows of a machine
+    return max(1, int(USABLE * _TRIED / (float(np.median(spent_s)) * per_s)))
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy the scoring is."""
+
+    busy: float  # share of the time since the last look
+    behind_s: float  # sound that waits, of the machine that is furthest behind
+
+
+class Widening:
+    """How many windows are passed over: of `every` one is scored."""
+
+    def __init__(self, most: int, every: int = 1) -> None:
+        """Never pass over more than ``most`` − 1 of ``most``."""
+        self.most = max(1, most)
+        self.every = min(max(1, every), self.most)
+        self._changed_s = -np.inf
+        self._behind_since_s: float | None = None
+        self._calm_since_s: float | None = None
+
+    def watch(self, load: Load, now_s: float) -> bool:
+        """Take note of the load; tell whether `every` has changed."""
+        settled = now_s - self._changed_s >= SETTLE_S
+        if load.behind_s > BEHIND_S:
+            self._calm_since_s = None
+            if self._behind_since_s is None:
+                self._behind_since_s = now_s
+            lasts = now_s - self._behind_since_s >= PATIENCE_S
+            if lasts and settled and self.every < self.most:
+                return self._change(self.every + 1, now_s)
+            return False
+        self._behind_since_s = None
+        with_one_less = load.busy * self.every / max(1, self.every - 1)
+        if self.every == 1 or with_one_less > BUSY:
+            self._calm_since_s = None
+        elif self._calm_since_s is None:
+            self._calm_since_s = now_s
+        elif now_s - self._calm_since_s >= CALM_S:
+            return self._change(self.every - 1, now_s)
+        return False
+
+    def _change(self, every: int, now_s: float) -> bool:
+        self.every, self._changed_s, self._calm_since_s = every, now_s, None
+        return True
