@@ -1,15 +1,11 @@
-"""A network in the form of ONNX: bytes, and a session that runs them when it is needed.
-
-The runtime is imported only then, so that whoever has no network does not pay for it.
-"""
+"""A network in the form of ONNX: bytes, and a session that runs them when it is needed."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -17,6 +13,7 @@ import numpy as np
 from asd_monitor.errors import UsageError
 from asd_monitor.features.card import Card, LogMel
 from asd_monitor.features.frames import Matrix
+from asd_monitor.features.runtime import CUDA, Runtime, import_onnxruntime
 
 LARGEST_NETWORK = 512 * 2**20  # bytes
 MOST_PATCHES = 16  # run at once, so that memory stays bounded
@@ -42,6 +39,9 @@ class Layout:
 class Network:
     """The bytes of a network; within a process one object, and one session, for equal bytes."""
 
+    runtime: ClassVar[Runtime] = Runtime()
+    """How this process makes sessions; set it before the first one is made."""
+
     def __init__(self, onnx: bytes, sha256: str) -> None:
         self.onnx = onnx
         self.sha256 = sha256
@@ -58,9 +58,9 @@ class Network:
 
     @property
     def session(self) -> Any:
-        """The runtime's session, single-threaded.  Raises EncoderError."""
+        """The runtime's session, as `runtime` says.  Raises EncoderError."""
         if self._session is None:
-            self._session = _session_of(self.onnx)
+            self._session = _session_of(self.onnx, self.runtime)
         return self._session
 
     def layout(self, card: Card) -> Layout:
@@ -170,29 +170,47 @@ def _frames_of(name: str, got: Any) -> Matrix:
     return got.reshape(-1, got.shape[-1])
 
 
-def _session_of(onnx: bytes) -> Any:
+def _session_of(onnx: bytes, runtime: Runtime) -> Any:
     if _EXTERNAL_DATA in onnx:
         raise EncoderError(
             "its weights lie in another file: export it with all in one file "
             "(torch.onnx.export: external_data=False)"
         )
-    # since 1.29 it tells its makers of each session, over the network, unless it is told not to
-    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    import onnxruntime  # noqa: PLC0415 - takes a third of a second, which only networks need
-
+    onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = runtime.threads
+    options.inter_op_num_threads = 1
+    # else they would keep the processor busy while they wait for the next call
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.enable_cpu_mem_arena = False  # it would keep the most that was ever needed
     options.enable_mem_pattern = False
     options.log_severity_level = 4  # its errors are raised, and told by us
+    cuda = runtime.provider == "cuda"
     try:
-        return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+        if cuda and hasattr(onnxruntime, "preload_dlls"):  # since 1.21
+            onnxruntime.preload_dlls()  # of CUDA and cuDNN, where they came as Python packages
+        session = onnxruntime.InferenceSession(
+            onnx, options, providers=runtime.providers, enable_fallback=0
+        )
     except Exception as error:  # the runtime's errors have no common base
+        if cuda:
+            raise _no_gpu(onnxruntime.__version__, _first_line(error)) from error
         raise EncoderError(
             f"onnxruntime {onnxruntime.__version__} cannot read it ({_first_line(error)}): export "
             "it again, with standard operators only"
         ) from error
+    if cuda and CUDA not in session.get_providers():  # it goes on without what it cannot load
+        raise _no_gpu(onnxruntime.__version__, "its CUDA provider cannot be loaded")
+    return session
+
+
+def _no_gpu(version: str, why: str) -> EncoderError:
+    return EncoderError(
+        f"onnxruntime {version} cannot run it on the GPU ({why}): see that `nvidia-smi` shows the "
+        "GPU and that CUDA and cuDNN are there (docs/encoders.md), or write `provider: cpu` under "
+        "inference and restart"
+    )
 
 
 def _first_line(error: Exception) -> str:
