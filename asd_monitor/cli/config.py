@@ -11,7 +11,7 @@ import typer
 from asd_monitor.cli.options import AsJson
 
 if TYPE_CHECKING:
-    from asd_monitor.config.load import ConfigFile
+    from asd_monitor.config.load import ConfigFile, ProviderCheck
 
 app = typer.Typer(
     name="config",
@@ -27,9 +27,10 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration (Y
 def check(file: File, *, as_json: AsJson = False) -> None:
     """Tell every error in the file, and what in it does not do what one may expect."""
     from asd_monitor.config.load import ConfigError
+    from asd_monitor.features.runtime import check_provider
 
     try:
-        read = _read(file)
+        read = _read(file, check_provider=check_provider)
     except ConfigError as error:
         if not as_json:
             raise
@@ -65,8 +66,8 @@ def schema() -> None:
     typer.echo(json.dumps(file_schema(), indent=2))
 
 
-def _read(file: Path) -> ConfigFile:
+def _read(file: Path, *, check_provider: ProviderCheck | None = None) -> ConfigFile:
     from asd_monitor.audio.devices import parse_device
     from asd_monitor.config.load import read_config
 
-    return read_config(file, check_device=parse_device)
+    return read_config(file, check_device=parse_device, check_provider=check_provider)

@@ -122,16 +122,19 @@ def _run(
     from asd_monitor.audio.devices import parse_device
     from asd_monitor.config.load import read_config
     from asd_monitor.daemon.service import Service, Setting
+    from asd_monitor.features.network import Network
+    from asd_monitor.features.runtime import Runtime, check_provider
 
     def read() -> Config:
         if config is None:
             raise UsageError("started without --config: there is no file to read again")
-        file = read_config(config, parse_device)
+        file = read_config(config, parse_device, check_provider=check_provider)
         for notice in file.notices:
             structlog.get_logger().warning("configuration", notice=notice)
         return file.config
 
     first = settings or read()
+    Network.runtime = Runtime(first.inference.provider, first.inference.threads)
 
     async def run() -> bool:
         setting = Setting(

@@ -22,12 +22,16 @@ from asd_monitor.config.quantities import check_id
 from asd_monitor.config.settings import Config, Machine, Mqtt
 from asd_monitor.config.wording import dotted, example, suggestion, what
 from asd_monitor.config.yaml_text import Document, Fault, Place, read_yaml
+from asd_monitor.config.yaml_text import Path as KeyPath
 from asd_monitor.errors import UsageError
 
 CREDENTIAL = "mqtt_password"  # LoadCredential= of the unit
 
 DeviceCheck = Callable[[str], object]
 """Raises `UsageError` on a malformed device string: `audio.devices.parse_device`."""
+
+ProviderCheck = Callable[[str], object]
+"""Raises `UsageError` where this computer lacks it: `features.runtime.check_provider`."""
 
 
 class ConfigError(UsageError):
@@ -64,6 +68,8 @@ def read_config(
     check_device: DeviceCheck | None = None,
     environ: Mapping[str, str] = os.environ,
     host: str | None = None,
+    *,
+    check_provider: ProviderCheck | None = None,
 ) -> ConfigFile:
     """Read the file and what is to be noticed in it.
 
@@ -75,6 +81,9 @@ def read_config(
     if document.value is not None:
         config, more = _validate(path, document, check_device, environ, host)
         faults += more
+        if config is not None and check_provider is not None:
+            given = ("inference", "provider")
+            faults += _checked(document, given, config.inference.provider, check_provider)
     if faults or config is None:
         raise ConfigError([_line(path, fault) for fault in sorted(set(faults))])
     found = sorted({*document.notices, *notices(document, config)})
@@ -183,7 +192,7 @@ def _validate(
 
 def _with_defaults(value: dict[str, Any]) -> dict[str, Any]:
     """Give each machine the keys of `defaults` that it does not set itself."""
-    value = _without_empty(value, "mqtt", "defaults")
+    value = _without_empty(value, "mqtt", "inference", "defaults")
     defaults, machines = value.get("defaults", {}), value.get("machines")
     if isinstance(defaults, dict):
         defaults = _without_empty(defaults, "alarm", "evidence")
@@ -244,11 +253,16 @@ def _bad_devices(
     for machine, settings in machines.items() if isinstance(machines, dict) else ():
         device = settings.get("device") if isinstance(settings, dict) else None
         if isinstance(device, str) and device:
-            path = ("machines", machine, "device")
-            try:
-                check_device(device)
-            except UsageError as error:
-                yield Fault(find(document, path), f"{dotted(path)}: {error}")
+            yield from _checked(document, ("machines", machine, "device"), device, check_device)
+
+
+def _checked(
+    document: Document, path: KeyPath, value: str, check: Callable[[str], object]
+) -> Iterator[Fault]:
+    try:
+        check(value)
+    except UsageError as error:
+        yield Fault(find(document, path), f"{dotted(path)}: {error}")
 
 
 def _own(document: Document, error: ValidationError) -> Iterator[ErrorDetails]:

@@ -166,6 +166,17 @@ class Mqtt(Section):
         return file
 
 
+class Inference(Section):
+    """How the networks of models are run."""
+
+    provider: Literal["cpu", "cuda"] = Field(
+        "cpu", description="`cuda`: an NVIDIA GPU; needs onnxruntime-gpu."
+    )
+    threads: int = Field(
+        1, ge=1, le=256, description="Of the processor, for one call of a network."
+    )
+
+
 class AlarmSettings(Section):
     """When to alarm."""
 
@@ -251,6 +262,7 @@ class Config(Section):
     version: Literal[1] = Field(description="Version of this format.", examples=[1])
     box: Id = Field(description="Id of this computer; the host name unless given.")
     mqtt: Mqtt = Mqtt()
+    inference: Inference = Inference()
     defaults: MachineDefaults = MachineDefaults()
     machines: Mapping[Id, Machine] = Field(min_length=1, examples=[{"fan01": {"device": "hw:1"}}])
 

@@ -41,6 +41,7 @@ def what(details: ErrorDetails, raw: str | None = None) -> str:
         "model_type": "keys with values",
         "dict_type": "keys with values",
         "mapping_type": "keys with values",
+        "literal_error": limits.get("expected"),
     }.get(kind)
     if kind in {"string_type", "path_type"} and raw:
         return f'{raw} is not text to YAML: put it in quotes, "{raw}"'
@@ -84,6 +85,7 @@ def suggestion(loc: KeyPath) -> str:
 _SECTIONS: tuple[KeyPath, ...] = (
     ("mqtt",),
     ("mqtt", "tls"),
+    ("inference",),
     ("defaults",),
     ("machines", "MACHINE"),
 )

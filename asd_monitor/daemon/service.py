@@ -365,9 +365,9 @@ class Service:
                 refusal = str(error)
         if refusal is not None:
             log.error("the new configuration is not used, the old one goes on", reason=refusal)
-        if (config.box, config.mqtt) != (self._config.box, self._config.mqtt):
+        if _lasting(config) != _lasting(self._config):
             log.warning(
-                "changes of `box` and `mqtt` need a restart; the rest is taken up",
+                "changes of `box`, `mqtt` and `inference` need a restart; the rest is taken up",
                 mend="restart the daemon",
             )
         self._devices.expect(_devices_of(config))
@@ -405,6 +405,11 @@ def _open_journal(state: Path) -> Journal:
         kept_as=str(set_aside(state)),
     )
     return Journal(state)
+
+
+def _lasting(config: Config) -> tuple[object, ...]:
+    """Return the settings that are as they were at the start."""
+    return config.box, config.mqtt, config.inference
 
 
 def _devices_of(config: Config) -> list[DeviceSpec]:

@@ -7,8 +7,12 @@ from typer.testing import CliRunner
 
 from asd_monitor.cli.app import app
 from asd_monitor.cli.run import _broker
-from asd_monitor.errors import AsdMonitorError
+from asd_monitor.daemon import service
+from asd_monitor.errors import AsdMonitorError, UsageError
+from asd_monitor.features.network import Network
+from asd_monitor.features.runtime import Runtime
 
+FAN = "machines: {fan01: {device: 'hw:1'}}\n"
 ONE = ["--device", "hw:1", "--machine", "fan01"]
 
 
@@ -65,6 +69,34 @@ def test_every_error_of_a_configuration_is_told_at_its_place(tmp_path):
     told = refused(tmp_path, "--config", str(config))
     assert f"{config}:2:8: " in told
     assert f"{config}:4:19: " in told
+
+
+def test_cuda_is_refused_where_the_runtime_has_none(tmp_path):
+    config = tmp_path / "a.yaml"
+    config.write_text(f"version: 1\ninference: {{provider: cuda}}\n{FAN}")
+    told = refused(tmp_path, "--config", str(config))
+    assert f"{config}:2:23: inference.provider: 'cuda' is not possible here" in told
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("written", "runtime"),
+    [("{provider: cpu, threads: 3}", Runtime("cpu", 3)), ("", Runtime("cpu", 1))],
+)
+def test_networks_are_run_as_the_configuration_says(tmp_path, monkeypatch, written, runtime):
+    seen = []
+
+    def start(config, setting):
+        seen.append(Network.runtime)
+        raise UsageError("enough")
+
+    monkeypatch.setattr(Network, "runtime", Runtime(threads=7))
+    monkeypatch.setattr(service, "Service", start)
+    config = tmp_path / "a.yaml"
+    config.write_text(f"version: 1\nbox: b\ninference: {written}\n{FAN}")
+    result = CliRunner().invoke(app, ["run", "--config", str(config)])
+    assert isinstance(result.exception, UsageError), result
+    assert seen == [runtime]
 
 
 @pytest.mark.parametrize(

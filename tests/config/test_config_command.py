@@ -11,12 +11,15 @@ from asd_monitor.config.settings import (
     AlarmSettings,
     Config,
     EvidenceSettings,
+    Inference,
     Machine,
     Mqtt,
     Tls,
 )
+from asd_monitor.errors import UsageError
 
 GOOD = "version: 1\nbox: b\nmqtt: {commands: true}\nmachines: {fan01: {device: 'hw:1'}}\n"
+CUDA = "version: 1\nbox: b\ninference: {provider: cuda}\nmachines: {fan01: {device: 'hw:1'}}\n"
 BAD = "version: 1\nbox: b\nmachines: {fan01: {device: 'hv:1', x: 1}}\n"
 
 
@@ -49,6 +52,18 @@ def test_a_verdict_for_programs(tmp_path: Path) -> None:
     assert len(json.loads(result.stdout)["errors"]) == 2
 
 
+def test_cuda_is_an_error_where_the_runtime_has_none(tmp_path: Path) -> None:
+    refused = run(tmp_path, CUDA, "check").exception
+    assert isinstance(refused, UsageError)
+    assert refused.exit_code == 2
+    assert "edge.yaml:3:23: inference.provider: 'cuda' is not possible here" in str(refused)
+    assert "install onnxruntime-gpu in its place" in str(refused)
+    assert "write `provider: cpu`" in str(refused)
+    # what the file says is shown on any computer
+    shown = yaml.safe_load(run(tmp_path, CUDA, "show").stdout)
+    assert shown["inference"] == {"provider": "cuda", "threads": 1}
+
+
 def test_every_setting_is_shown(tmp_path: Path) -> None:
     shown = yaml.safe_load(run(tmp_path, GOOD, "show").stdout)
     assert shown["machines"]["fan01"]["alarm"]["false_alarms"] == "1 per month"
@@ -60,7 +75,7 @@ def test_the_schema_knows_every_setting_and_what_is_needed() -> None:
     schema = json.loads(CliRunner().invoke(app, ["schema"]).stdout)
     assert schema["required"] == ["version", "machines"]
     sections = schema["$defs"]
-    for section in (AlarmSettings, EvidenceSettings, Machine, Mqtt, Tls):
+    for section in (AlarmSettings, EvidenceSettings, Inference, Machine, Mqtt, Tls):
         known = sections[section.__name__]
         assert set(known["properties"]) == set(section.model_fields)
         assert known["additionalProperties"] is False

@@ -27,6 +27,7 @@ CONTRACT = """\
 version: 1
 box: edge-07                      # default: host name; <host>.<instance> under the template unit
 mqtt: {host: localhost, port: 1883, prefix: asd, username: null, password_file: null, tls: null, commands: false}
+inference: {provider: cpu, threads: 1}
 defaults:                         # each key can be repeated per machine
   window_s: 1.984                 # seconds, rounded to whole frames; both apply at training,
   hop_s: 0.512                    # a bundle that differs wins, with a warning
@@ -68,6 +69,7 @@ def notices(file: Path, text: str) -> list[str]:
 def test_the_example_says_what_the_defaults_are(file: Path) -> None:
     written, bare = load(file, CONTRACT), load(file, SMALLEST)
     assert written.mqtt == bare.mqtt
+    assert written.inference == bare.inference
     assert written.defaults == bare.defaults
     assert written.box == bare.box
     fan = written.machines["fan01"]
@@ -119,7 +121,7 @@ def test_a_password_that_may_not_be_read_is_noticed(open_folder: Path) -> None:
 
 
 def test_sections_with_everything_commented_out_are_as_if_left_out(file: Path) -> None:
-    text = "mqtt:\ndefaults:\nbox:\n" + SMALLEST
+    text = "mqtt:\ninference:\ndefaults:\nbox:\n" + SMALLEST
     assert load(file, text) == load(file, SMALLEST)
 
 
@@ -165,7 +167,7 @@ extra: 1
         "11:3: 'pump' stands already in line 10: keep one of the two",
         "12:9: machines.empty: nothing is not keys with values: write",
         "13:18: machines.late.device: device 'usb-pth:1-1': ",
-        "14:1: unknown key 'extra': the keys here are version, box, mqtt, defaults, machines",
+        "14:1: unknown key 'extra': the keys here are version, box, mqtt, inference, defaults,",
     ]
     for line, start in zip(found, starts, strict=True):
         assert line.startswith(start)
@@ -235,6 +237,14 @@ def test_aliases_that_multiply_are_refused(file: Path) -> None:
         ("mqtt: {prefix: $SYS}", "cannot be a topic prefix"),
         ("mqtt: {tls: true}", "true is not keys with values"),
         ("mqtt: {commands: 1}", "1 is not true or false"),
+        (
+            "inference: {provider: gpu}",
+            "'gpu' is not 'cpu' or 'cuda': write 'cpu' or 'cuda', such as `provider: cpu`",
+        ),
+        ("inference: {threads: 0}", "0 is out of range: write at least 1, such as `threads: 1`"),
+        ("inference: {threads: all}", "'all' is not a whole number"),
+        ("inference: {thread: 2}", "unknown key 'thread': did you mean 'threads'?"),
+        ("provider: cuda", "unknown key 'provider': it belongs under `inference`"),
         ("defaults: {window_s: .nan}", ".nan is not a finite number"),
         ("defaults: {window_s: .inf}", ".inf is not a finite number"),
         ("defaults: {window_s: 11}", "at most 10"),
@@ -256,6 +266,16 @@ def test_each_setting_says_what_it_takes(file: Path, setting: str, told: str) ->
     (line,) = errors(file, f"{setting}\n{SMALLEST}")
     assert line.startswith("1:")
     assert told in line
+
+
+def test_a_provider_that_this_computer_lacks_is_told_at_its_place(file: Path) -> None:
+    def lacking(provider: str) -> None:
+        raise UsageError(f"no {provider} here")
+
+    file.write_text("version: 1\ninference: {provider: cuda}\nmachines: {fan01: {device: x}}\n")
+    assert read_config(file).config.inference.provider == "cuda"
+    with pytest.raises(ConfigError, match=r"edge.yaml:2:23: inference.provider: no cuda here$"):
+        read_config(file, check_provider=lacking)
 
 
 def test_an_error_in_the_defaults_is_told_once(file: Path) -> None:

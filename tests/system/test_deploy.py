@@ -52,6 +52,7 @@ def test_the_example_has_every_setting():
 def test_the_example_shows_the_defaults():
     config = read_config(EXAMPLE, parse_device).config
     assert config.defaults == type(config.defaults)()
+    assert config.inference == type(config.inference)()
     shown = config.mqtt.model_dump() | {"username": None}
     assert shown == type(config.mqtt)().model_dump()
 
