@@ -31,6 +31,7 @@ from asd_monitor.detector.views import VIEW_KINDS, View, encoder_views
 from asd_monitor.errors import OperationError
 from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.front_end import FrontEnd
+from asd_monitor.features.network import GpuError
 
 FORMAT = 4  # up to 3 the vectors that the views look at were others
 MANIFEST = "manifest.json"
@@ -118,6 +119,8 @@ def load_bundle(models: Path, machine: str, version: str | None = None) -> Bundl
         manifest = _read_manifest(folder)
         encoders = [kept_encoder(models, entry) for entry in manifest["encoders"]]
         detector = _detector_of(manifest, _read_arrays(folder, manifest), encoders)
+    except GpuError as error:  # training would not mend it
+        raise BundleError(f"{folder}: {error}") from error
     except KeptEncoderError as error:
         raise BundleError(f"{folder}: {error}: {_train_anew(models, machine)}") from error
     except FileNotFoundError as error:

@@ -15,7 +15,7 @@ from typing import Any
 from asd_monitor.detector.durable import replace_durably
 from asd_monitor.features.card import CardError, card_of
 from asd_monitor.features.encoder import Encoder
-from asd_monitor.features.network import LARGEST_NETWORK, EncoderError
+from asd_monitor.features.network import LARGEST_NETWORK, EncoderError, GpuError
 
 FOLDER = ".encoders"  # no machine can be called so
 
@@ -53,6 +53,7 @@ def kept_encoder(models: Path, entry: Mapping[str, Any]) -> Encoder:
 
     Raises:
         KeptEncoderError: it is missing, another one than was kept, or does not fit its card.
+        GpuError: it was to be run on a GPU, which cannot be used.
         OSError: it cannot be read.
         KeyError, TypeError, ValueError: the entry is damaged.
 
@@ -75,6 +76,8 @@ def kept_encoder(models: Path, entry: Mapping[str, Any]) -> Encoder:
         raise KeptEncoderError(f"{path} is not the network that was kept: its hash differs")
     try:
         encoder.open()
+    except GpuError:
+        raise
     except EncoderError as error:
         raise KeptEncoderError(f"{path}: {error}") from error
     return encoder

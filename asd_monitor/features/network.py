@@ -26,6 +26,10 @@ class EncoderError(UsageError):
     """A network that cannot be used, or does not do what its card says."""
 
 
+class GpuError(EncoderError):
+    """The GPU cannot be used; nothing is said of the network."""
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """How the network takes its steps."""
@@ -205,8 +209,8 @@ def _session_of(onnx: bytes, runtime: Runtime) -> Any:
     return session
 
 
-def _no_gpu(version: str, why: str) -> EncoderError:
-    return EncoderError(
+def _no_gpu(version: str, why: str) -> GpuError:
+    return GpuError(
         f"onnxruntime {version} cannot run it on the GPU ({why}): see that `nvidia-smi` shows the "
         "GPU and that CUDA and cuDNN are there (docs/encoders.md), or write `provider: cpu` under "
         "inference and restart"

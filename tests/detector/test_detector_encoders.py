@@ -34,6 +34,7 @@ from asd_monitor.errors import OperationError
 from asd_monitor.features.card import card_of
 from asd_monitor.features.encoder import Encoder
 from asd_monitor.features.front_end import front_end_for
+from asd_monitor.features.network import GpuError
 from asd_monitor.pipeline import Pipeline, SoundWindows
 from asd_monitor.records import Block
 from asd_monitor.training.catalogue import entries, export, rollback
@@ -113,6 +114,17 @@ def test_a_network_is_kept_once_for_all_versions_and_machines(models: Path) -> N
     assert machines_with_models(models) == ["fan01", "pump02"]
     one, other = (load_bundle(models, m).detector.encoders[0] for m in ("fan01", "pump02"))
     assert one.network is other.network
+
+
+def test_nobody_is_told_to_train_anew_since_the_gpu_is_missing(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(encoder: Encoder) -> None:
+        raise GpuError("no GPU: see nvidia-smi")
+
+    monkeypatch.setattr(Encoder, "open", refuse)
+    with pytest.raises(BundleError, match=r"v1: no GPU: see nvidia-smi$"):
+        load_bundle(models, "fan01")
 
 
 def test_the_manifest_names_them(models: Path) -> None:
