@@ -16,6 +16,7 @@ TEXT = (Path(__file__).parents[2] / "docs/encoders.md").read_text()
 CARDS = {
     re.search(r"name: (\w+)", block)[1]: block
     for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.S)
+    if "name: " in block  # the others are configuration
 }
 PROGRAMS = {
     re.search(r'"(\w+)\.onnx"', block)[1]: block
