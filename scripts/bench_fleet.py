@@ -23,7 +23,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -129,9 +129,14 @@ class Daemon:
         *,
         options: Sequence[str] = (),
         query: str = "",
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        """``query`` stands behind the path of each device: ``?loop``."""
+        """``query`` stands behind the path of each device: ``?loop``.
+
+        ``environment`` is added to the daemon's; what is empty there is left out.
+        """
         self._folder = folder
+        self._environment = dict(environment or {})
         self._sounds = [folder / f"{machine_name(number)}.wav" for number in range(machines)]
         for sound in self._sounds:
             sound.unlink(missing_ok=True)
@@ -158,7 +163,12 @@ class Daemon:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(str(address))
             manager.settimeout(_PATIENCE_S)
-            environment = {**plain_environment(), "NOTIFY_SOCKET": str(address)}
+            environment = {
+                name: text
+                for name, text in {**plain_environment(), **self._environment}.items()
+                if text or name not in self._environment
+            }
+            environment["NOTIFY_SOCKET"] = str(address)
             with (self._folder / "daemon.log").open("wb") as log:
                 began = time.monotonic()
                 self._process = subprocess.Popen(self._command, env=environment, stderr=log)
@@ -207,6 +217,14 @@ class Daemon:
         """Return the processor time of the daemon and all below it so far."""
         return sum(_cpu_ticks(pid) for pid in self._pids()) / os.sysconf("SC_CLK_TCK")
 
+    def minor_faults(self) -> int:
+        """Return the page faults without disk of the daemon and all below it so far."""
+        return sum(_minor_faults(pid) for pid in self._pids())
+
+    def threads(self) -> int:
+        """Return how many threads the daemon and all below it have."""
+        return sum(len(list(Path(f"/proc/{pid}/task").glob("*"))) for pid in self._pids())
+
     def _pids(self) -> list[int]:
         if self._process is None:
             return []
@@ -227,6 +245,11 @@ def _pss_kib(pid: int) -> int:
 def _cpu_ticks(pid: int) -> int:
     fields = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:15])  # with the children that have ended
+
+
+def _minor_faults(pid: int) -> int:
+    fields = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return sum(int(field) for field in fields[7:9])  # with the children that have ended
 
 
 def _text(path: Path) -> str:

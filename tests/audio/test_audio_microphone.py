@@ -3,11 +3,14 @@
 import asyncio
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -289,8 +292,8 @@ async def test_without_portaudio_it_says_what_to_install(tmp_path, monkeypatch):
         assert "apt install libportaudio2" in outage.reason
 
 
-def start_capture(**options) -> subprocess.Popen[bytes]:
-    request = {"hw": [1, None], "wanted": [0], "rate_hz": None, "channels": None}
+def start_capture(wanted=(0,), **options) -> subprocess.Popen[bytes]:
+    request = {"hw": [1, None], "wanted": wanted, "rate_hz": None, "channels": None}
     return subprocess.Popen(
         [sys.executable, "-m", "asd_monitor.audio.capture", json.dumps(request)],
         stdout=subprocess.PIPE,
@@ -333,6 +336,35 @@ def test_it_stays_small_and_loads_no_numpy(virtual_sound):
             assert "numpy" not in Path(f"/proc/{child.pid}/maps").read_text()
         finally:
             child.kill()
+
+
+def bytes_waiting(child: subprocess.Popen[bytes]) -> int:
+    return int.from_bytes(fcntl.ioctl(child.stdout, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("channels", "least_s"), [(1, 10.0), (2, 5.0)])
+def test_who_reads_it_may_stall_for_seconds(virtual_sound, channels, least_s):
+    """What docs/realtime.md says of the pipe; the device's own buffer comes on top."""
+    virtual_sound({"fan": 1}, rate_hz=48000, channels=channels)
+    parser = Parser()
+    with start_capture(list(range(channels))) as child:
+        try:
+            frames = []
+            while not frames:
+                frames += parser.feed(os.read(child.stdout.fileno(), 1 << 16))
+            heard, waiting = len(frames), -1
+            began = full = time.monotonic()
+            while time.monotonic() - full < 1.0:
+                if waiting < (waiting := bytes_waiting(child)):
+                    full = time.monotonic()
+                time.sleep(0.02)
+            sys.stdout.write(f"{channels} of 48 kHz: full after {full - began:.1f} s\n")
+            frames += parser.feed(os.read(child.stdout.fileno(), waiting))
+        finally:
+            child.kill()
+    assert [each.sequence for each in frames] == list(range(len(frames)))
+    assert 0.1 * (len(frames) - heard) >= least_s
 
 
 def test_it_dies_with_its_parent(virtual_sound):
