@@ -23,6 +23,7 @@ from asd_monitor.alarm.machine import Alarm, AlarmMachine, AlarmRule, Transition
 from asd_monitor.alarm.score import AlarmScore
 from asd_monitor.pipeline import Pipeline, score_due
 from asd_monitor.records import Block, MachineState, MicrophoneState, WindowScore
+from asd_monitor.together import unfailed
 
 DEAD_CHANNEL_S = 2.0
 
@@ -64,7 +65,8 @@ class Monitor:
         self._scored_end = 0  # of the newest window that the alarm score knows
         self._channel = _DeadChannel(round(DEAD_CHANNEL_S * rate_hz))
         self.every = 1
-        """Which windows are asked to be scored: all, or every second one, …"""
+        """Which windows are scored: all, or every second one, …"""
+        self._asked = 1
         self._dead = False  # as told: the channel itself may know more already
         self._end: int | None = None  # of the newest block
 
@@ -89,10 +91,10 @@ class Monitor:
         return self._machine.rule
 
     def widen(self, every: int) -> None:
-        """Score only every so-manieth window from now on."""
-        if every != self.every and isinstance(self.scorer, Pipeline):
-            self.every = every
-            self.scorer.windows.widen(every)
+        """Score only every so-manieth window from now on, as far as alarms bear it."""
+        if every != self._asked and isinstance(self.scorer, Pipeline):
+            self._asked = every
+            self.every = self.scorer.windows.widen(every)
 
     def push(self, block: Block) -> list[Reading]:
         """Take the next block of the stream; return what it told, in order.
@@ -192,9 +194,10 @@ def push_together(
             told.append(error)
     found = score_due([pipeline for _, pipeline, _ in waiting])
     for (number, _, part), scores in zip(waiting, found, strict=True):
-        told[number] = (
-            scores if isinstance(scores, Exception) else monitors[number].tell(part, scores)
-        )
+        try:
+            told[number] = monitors[number].tell(part, unfailed(scores))
+        except Exception as error:  # noqa: BLE001 - the same
+            told[number] = error
     return told
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from asd_monitor.alarm.score import SPAN_S
 from asd_monitor.audio.resample import Resampler
 from asd_monitor.detector.detector import Detector, judge_together
 from asd_monitor.features.encoder import Encoder
@@ -34,11 +35,11 @@ class SoundWindows:
         self.stream = WindowStream(self._front_end, self._encoders)
         self.stream.widen(self._every)
 
-    def widen(self, every: int) -> None:
-        """Make only every so-manieth window, as long as these still touch each other."""
-        front_end = self._front_end
-        self._every = min(every, max(1, front_end.window_frames // front_end.hop_frames))
+    def widen(self, every: int) -> int:
+        """Make only every so-manieth window, `widest` at the most; return which."""
+        self._every = min(every, widest(self._front_end))
         self.stream.widen(self._every)
+        return self._every
 
     def push(self, block: Block) -> list[Window]:
         """Return the windows that this block completes."""
@@ -76,6 +77,24 @@ class SoundWindows:
             )
             for window in windows
         ]
+
+
+def widest(front_end: FrontEnd) -> int:
+    """Return up to how many hops can be one: windows still touch, and no slam alarms.
+
+    What is heard for a moment only is in each window that covers it, and these stand for the
+    hops that were passed over: together for less than half of the alarm score's span.
+    """
+    hop, window = front_end.hop, front_end.window
+    bears = (max(1, round(SPAN_S / front_end.hop_s)) - 1) // 2
+    return max(
+        (
+            every
+            for every in range(1, window // hop + 1)
+            if ((window - 1) // (hop * every) + 1) * every <= bears
+        ),
+        default=1,
+    )
 
 
 class Pipeline:

@@ -65,8 +65,8 @@ class FileSource:
 
     @property
     def keeps_pace(self) -> bool:
-        """Whether it has a pace of its own."""
-        return self._speed > 0
+        """Whether it has a pace of its own: faster than sound it may be late."""
+        return 0 < self._speed <= 1
 
     async def events(self) -> AsyncGenerator[Event]:
         """Iterate over the sound; see `Source`."""

@@ -137,7 +137,7 @@ class Hearing:
         """Seconds of sound that wait; 0 where they only wait since nobody keeps the pace."""
         if self.ring is None or not self._source.keeps_pace:
             return 0.0
-        return max(0, self.ring.end - self._position) / self.rate_hz
+        return (self.ring.capacity - self.ring.room(self._position)) / self.rate_hz
 
     @property
     def lost_samples(self) -> int:

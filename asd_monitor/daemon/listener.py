@@ -167,12 +167,9 @@ class Listener:
 
     @property
     def detector(self) -> Detector | None:
-        """The detector in use."""
-        return self._judge.bundle.detector if self._judge.bundle else None
-
-    def look_at_load(self) -> None:
-        """Tell what has become of how many windows are scored."""
-        self._news.set()
+        """The detector that scores; None where nothing is scored."""
+        bundle = None if self._judge.no_model else self._judge.bundle
+        return bundle.detector if bundle else None
 
     @property
     def refusal(self) -> UsageError | None:
@@ -402,10 +399,11 @@ class Listener:
         else:
             state = MachineState.NO_MODEL
             reasons.append((learner.failure if learner else None) or judge.no_model)
-        if self._scoring.every > 1 and judge.no_model is None:
+        every = judge.monitor.every
+        if every > 1 and judge.no_model is None:
             reasons.append(
-                f"the box is too slow for all its machines: {self._scoring.every - 1} of "
-                f"{self._scoring.every} windows are passed over"
+                f"the box is too slow for all its machines: {every - 1} of {every} windows are "
+                "passed over"
             )
         reason = "; ".join(reason for reason in reasons if reason)
         return Condition(state, self._microphone(), reason or None, judge.model)

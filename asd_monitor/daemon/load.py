@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_monitor.detector.detector import Detector
+from asd_monitor.features.network import Network
+from asd_monitor.features.runtime import Runtime
 from asd_monitor.pipeline import Pipeline, score_together
 from asd_monitor.records import Block
 
@@ -25,8 +27,9 @@ BEHIND_S = 1.0  # of sound that waits; more is too much
 PATIENCE_S = 2.0  # so long it may be more: a model that is loaded, a card that was away
 SETTLE_S = 5.0  # until a change can be judged
 CALM_S = 60.0  # so long there was time for more
-BUSY = 0.7  # more than this is not tried by passing fewer over
+BUSY = 0.7  # of a core; from there on scoring is what holds sound up
 
+SLOW_S = 0.05  # a window that takes so long is tried alone
 _TRIED = 8  # machines at once
 _HOPS = 6
 _SEED = 1
@@ -35,30 +38,41 @@ _SEED = 1
 def carries(detectors: Sequence[Detector]) -> int:
     """Try how many machines like these one core can score beside all else; at least 1.
 
-    Takes about as long as scoring thirty windows.  Raises as the detectors' networks.
+    Takes about as long as scoring fifty windows, and of slow networks one or two.  Raises as
+    the detectors' networks.
     """
+    one_s = _spent_s(detectors[:1])
+    if one_s > SLOW_S:
+        return max(1, int(USABLE * detectors[0].hop_s / one_s))
     chosen = [detectors[number % len(detectors)] for number in range(_TRIED)]
+    windows_per_s = sum(1.0 / each.hop_s for each in chosen) / _TRIED  # of a machine
+    return max(1, int(USABLE * _TRIED / (_spent_s(chosen, _HOPS) * windows_per_s)))
+
+
+def _spent_s(chosen: Sequence[Detector], hops: int = 1) -> float:
+    """Return the processor time of one more window of each, the median of so many hops."""
+    # what a GPU or other threads do is not in this thread's time
+    clock = time.thread_time if Network.runtime == Runtime() else time.monotonic
     pipelines = [Pipeline(detector, detector.rate_hz) for detector in chosen]
     rng = np.random.default_rng(_SEED)
-    longest = max(each.front_end.window + _HOPS * each.front_end.hop for each in chosen)
+    longest = max(each.front_end.window + hops * each.front_end.hop for each in chosen)
     noise = rng.standard_normal(longest, np.float32) * np.float32(0.01)
     begun = [each.front_end.window for each in chosen]
     score_together(
         [(p, Block(0, noise[:begin])) for p, begin in zip(pipelines, begun, strict=True)]
     )
     spent_s: list[float] = []
-    for _ in range(_HOPS):
+    for _ in range(hops):
         ends = [begin + each.front_end.hop for begin, each in zip(begun, chosen, strict=True)]
         work = [
             (pipeline, Block(begin, noise[begin:end]))
             for pipeline, begin, end in zip(pipelines, begun, ends, strict=True)
         ]
-        before_s = time.thread_time()
+        before_s = clock()
         score_together(work)
-        spent_s.append(time.thread_time() - before_s)
+        spent_s.append(clock() - before_s)
         begun = ends
-    per_s = sum(1.0 / each.hop_s for each in chosen) / _TRIED  # windows of a machine
-    return max(1, int(USABLE * _TRIED / (float(np.median(spent_s)) * per_s)))
+    return float(np.median(spent_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,9 @@ class Widening:
         settled = now_s - self._changed_s >= SETTLE_S
         if load.behind_s > BEHIND_S:
             self._calm_since_s = None
+            if load.busy < BUSY:  # it waits for something else, which nothing here would mend
+                self._behind_since_s = None
+                return False
             if self._behind_since_s is None:
                 self._behind_since_s = now_s
             lasts = now_s - self._behind_since_s >= PATIENCE_S

@@ -12,7 +12,7 @@ from asd_monitor.daemon.listener import Listener
 from asd_monitor.daemon.load import Load, Widening
 from asd_monitor.daemon.scoring import Scoring
 from asd_monitor.features.front_end import FrontEnd
-from asd_monitor.features.network import EncoderError
+from asd_monitor.pipeline import widest
 from asd_monitor.publish import messages
 
 log = structlog.get_logger()
@@ -53,7 +53,11 @@ class LoadWatch:
             return
         try:
             self._carries = await self._scoring.carries(detectors)
-        except EncoderError:  # it is told by the machine whose network that is
+        except Exception as error:  # noqa: BLE001 - what fails there, its machine tells itself
+            log.warning(
+                "how many microphones this box carries could not be tried",
+                reason=f"{type(error).__name__}: {error}",
+            )
             return
         log.info(f"this box carries about {self._carries} microphones at these settings")
         if len(detectors) > self._carries:
@@ -95,10 +99,7 @@ class LoadWatch:
         elif every < self._scoring.every:
             log.info("the box keeps up: fewer windows are passed over", scored=f"1 of {every}")
         self._scoring.every = every
-        for listener in self._listeners():
-            listener.look_at_load()
 
 
 def _most_over(front_ends: Sequence[FrontEnd]) -> int:
-    """Return up to how many hops can be one: the windows of some machine still touch."""
-    return max((each.window_frames // each.hop_frames for each in front_ends), default=1)
+    return max(map(widest, front_ends), default=1)

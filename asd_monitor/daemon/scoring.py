@@ -51,7 +51,7 @@ class Scoring:
 
         Raises what the monitor raises.
         """
-        if self._task is None:
+        if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._run(), name="score")
         request = _Request(monitor, block, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
@@ -73,7 +73,11 @@ class Scoring:
                 await self._changed.wait()
             await self._gather()
             batch, self._waiting = self._waiting, []
-            told = await loop.run_in_executor(self._thread, self._score, batch)
+            told: Sequence[list[Reading] | Exception]
+            try:
+                told = await loop.run_in_executor(self._thread, self._score, batch)
+            except Exception as error:  # noqa: BLE001 - a defect, told to all whose sound it was
+                told = [error] * len(batch)
             for request, outcome in zip(batch, told, strict=True):
                 if request.told.done():  # its machine was removed meanwhile
                     continue

@@ -256,7 +256,7 @@ class Service:
             await asyncio.sleep(0.01)
 
     def _listeners(self) -> list[Listener]:
-        return [each.listener for each in self._machines.values() if each.listener]
+        return [found for each in self._machines.values() if (found := each.listening)]
 
     # side by side with the listeners
 
@@ -387,6 +387,7 @@ class Service:
             await self._add(machine, settings)
             log.info("machine taken up", machine=machine)
         self._config = config
+        await self._load.try_how_many()
 
     async def _in_journal_thread(self, work: Callable[..., R], *arguments: object) -> R:
         loop = asyncio.get_running_loop()

@@ -82,6 +82,12 @@ class Supervised:
             self.loaded.set()
 
     @property
+    def listening(self) -> Listener | None:
+        """The listener, while it listens: it has not ended, and waits for no other try."""
+        ended = self.task is not None and self.task.done()
+        return None if self._pausing or ended else self.listener
+
+    @property
     def refusal(self) -> UsageError | None:
         """Why a recording could not be heard at all."""
         return self.listener.refusal if self.listener else None

@@ -36,8 +36,8 @@ class Detector:
     fused_tails: Tails = field(init=False)  # of the fused score, and of one that lasts
 
     def __post_init__(self) -> None:
-        looks = (f"{v.kind.name}={v.back_end.kind}({v.kind.feature})" for v in self.views)
-        object.__setattr__(self, "looks", " ".join(looks))
+        looks = [f"{v.kind.name}={v.back_end.kind}({v.kind.feature})" for v in self.views]
+        object.__setattr__(self, "looks", " ".join([str(self.front_end), *looks]))
         tails = [view.tail for view in self.views]
         object.__setattr__(self, "view_tails", Tails.of(tails or [self.tail]))
         object.__setattr__(self, "fused_tails", Tails.of([self.tail, self.lasting]))

@@ -37,10 +37,7 @@ class Tone:
         # wherever a window begins, it holds a frame
         fitting = [fine for fine in FINE_HOPS if self._frame + (fine - 1) * hop <= front_end.window]
         self._hop = (fitting or FINE_HOPS)[0 if fitting else -1] * hop
-        self._factor = _factor(front_end)
-        self._block = next(
-            f * self._factor for f in (16, 8, 4, 2, 1) if hop % (f * self._factor) == 0
-        )
+        self._factor, self._block = _thinned_out(front_end)
         self._before, self._within = _thinning(front_end.rate_hz, self._factor, self._block)
         taps = _taps(front_end.rate_hz, self._factor)
         self._thin_frame, self._thin_hop = self._frame // self._factor, self._hop // self._factor
@@ -105,10 +102,19 @@ class Tone:
         return log10(joined)
 
 
-def _factor(front_end: FrontEnd) -> int:
-    """Return how many samples become one: the most that leaves 2 kHz and fits the hop."""
-    most = max(1, front_end.rate_hz // LEAST_RATE_HZ)
-    return next(f for f in range(most, 0, -1) if front_end.frame_hop % f == 0)
+def _thinned_out(front_end: FrontEnd) -> tuple[int, int]:
+    """Return how many samples become one, and how many samples are thinned out at once.
+
+    The most that leaves 2 kHz and divides the hop; a block and the one before it have to hold
+    what the low-pass looks back on.
+    """
+    hop = front_end.frame_hop
+    for factor in range(max(1, front_end.rate_hz // LEAST_RATE_HZ), 1, -1):
+        taps = len(_taps(front_end.rate_hz, factor)) if hop % factor == 0 else 0
+        for block in (16 * factor, 8 * factor, 4 * factor, hop):
+            if taps and hop % block == 0 and taps <= block + factor:
+                return factor, block
+    return 1, hop
 
 
 @cache

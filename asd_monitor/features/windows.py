@@ -207,8 +207,12 @@ def make_due(streams: Sequence[WindowStream]) -> list[list[Window] | Exception]:
     return [failed.get(number, windows) for number, windows in enumerate(made)]
 
 
-def _advance(streams: Sequence[WindowStream]) -> list[list[Window]]:
-    """Make the windows that are due of streams that are equally far."""
+def _advance(streams: Sequence[WindowStream]) -> list[list[Window] | Exception]:
+    """Make the windows that are due of streams that are equally far.
+
+    What a stream's own networks raise comes in the place of its windows; where anything else
+    raises, all streams are as they were.
+    """
     analysis, phase = streams[0].analysis, streams[0].phase()
     sound = np.empty((len(streams), streams[0].taken()), np.float32)
     for row, stream in enumerate(streams):
@@ -219,10 +223,14 @@ def _advance(streams: Sequence[WindowStream]) -> list[list[Window]]:
     else:
         start = streams[0].start
         features, carried = analysis.next(sound, _gathered(slots), start, phase.every)
-    return [
-        stream.accept({name: rows[row] for name, rows in features.items()}, Slot(carried, row))
-        for row, stream in enumerate(streams)
-    ]
+    outcomes: list[list[Window] | Exception] = []
+    for row, stream in enumerate(streams):
+        own = {name: rows[row] for name, rows in features.items()}
+        try:
+            outcomes.append(stream.accept(own, Slot(carried, row)))
+        except Exception as error:  # noqa: BLE001 - the others were made, and go on
+            outcomes.append(error)
+    return outcomes
 
 
 def _gathered(slots: Sequence[Slot]) -> Carried:

@@ -45,6 +45,13 @@ def test_who_falls_behind_passes_more_over_step_by_step() -> None:
     assert widening.every == 3
 
 
+def test_sound_that_waits_for_something_else_is_no_load() -> None:
+    """A model that is loaded, a disk that is slow: to pass windows over would mend nothing."""
+    widening = Widening(most=3)
+    for second in range(30):
+        assert not widening.watch(Load(busy=0.02, behind_s=4.0), float(second))
+
+
 def test_moments_of_trouble_do_not_add_up() -> None:
     widening = Widening(most=3)
     for second in range(20):

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import daemon_fakes
 import pytest
@@ -10,9 +11,12 @@ from made_sounds import machine_sound
 from asd_monitor.alarm.machine import AlarmRule
 from asd_monitor.daemon import scoring as scoring_module
 from asd_monitor.daemon.scoring import Scoring
+from asd_monitor.features.network import EncoderError
+from asd_monitor.features.windows import WindowStream, make_due
 from asd_monitor.monitor import Monitor, Reading, push_together
 from asd_monitor.pipeline import Pipeline
-from asd_monitor.records import Block, Thresholds
+from asd_monitor.records import Block, Thresholds, WindowScore
+from asd_monitor.together import unfailed
 
 RATE_HZ = 16_000
 RULE = AlarmRule(Thresholds(3.0, 5.0), hop_s=0.512, on_delay_s=3.0, off_delay_s=10.0)
@@ -126,3 +130,57 @@ def test_a_network_that_fails_stops_its_own_machine_only() -> None:
     alone.push(first)
     assert told[0] == told[2] == alone.push(second)
     assert len(told[0]) == 2
+
+
+class Stubborn:
+    """A network of the user's own that fails once its windows are due."""
+
+    def push(self, _: object) -> None:
+        """Take sound."""
+
+    def between(self, *_: object) -> None:
+        raise EncoderError("it cannot be run")
+
+
+def test_the_reason_is_told_and_the_others_lose_no_window() -> None:
+    sound = machine_sound(3.0)
+    streams = [WindowStream(daemon_fakes.FrontEnd()) for _ in range(3)]
+    streams[1]._others = [Stubborn()]  # type: ignore[list-item]
+    for stream in streams:
+        stream.take(sound)
+    told = make_due(streams)
+    assert isinstance(told[1], EncoderError)
+    alone = WindowStream(daemon_fakes.FrontEnd()).push(sound)
+    for windows in (told[0], told[2]):
+        assert [window.start for window in unfailed(windows)] == [w.start for w in alone]
+
+
+async def test_a_score_that_is_no_number_ends_no_other_machine(
+    scoring: Scoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scoring.machines = 2
+    window = WindowScore(0, 1600, 0.0, 0.0, 0.0, {}, -20.0, idle=False)
+    bad = replace(window, lasting=float("nan"))
+    monkeypatch.setattr("asd_monitor.monitor.score_due", lambda _: [[window], [bad]])
+    block = blocks(0.2)[0]
+    found = await asyncio.gather(
+        scoring.push(monitor(), block), scoring.push(monitor(), block), return_exceptions=True
+    )
+    assert isinstance(found[0], list)
+    assert isinstance(found[1], ValueError)
+
+
+async def test_a_defect_is_told_to_all_and_ends_nothing(
+    scoring: Scoring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scoring.machines = 1
+    block = blocks(0.2)[0]
+
+    def failing(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scoring_module, "push_together", failing)
+        with pytest.raises(RuntimeError, match="a defect"):
+            await scoring.push(monitor(), block)
+    assert await scoring.push(monitor(), block) == []

@@ -46,6 +46,15 @@ def test_lines_are_those_of_the_full_rate(rate_hz: int) -> None:
     assert np.corrcoef(found, expected)[0, 1] > 0.999
 
 
+@pytest.mark.parametrize("rate_hz", range(4_000, 16_001, 50))
+def test_sound_of_every_rate_has_its_lines(rate_hz: int) -> None:
+    front_end = front_end_for(rate_hz)
+    t = np.arange(round(2.1 * rate_hz)) / rate_hz
+    found = tone_of(0.1 * np.sin(2 * np.pi * 200 * t), front_end)
+    lines = found[: len(lines_hz(front_end))]
+    assert lines_hz(front_end)[int(np.argmax(lines))] == pytest.approx(200, abs=1.1 / BIN_S)
+
+
 @settings(max_examples=25, deadline=None)
 @given(hz=st.floats(30, 490), rate_hz=st.sampled_from([16_000, 8_000, 4_000]))
 def test_a_line_under_noise_stands_out_where_it_is(hz: float, rate_hz: int) -> None:

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_sounds import machine_sound
 
+from asd_monitor.alarm.score import AlarmScore
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.features.front_end import front_end_for
-from asd_monitor.pipeline import Pipeline, SoundWindows
+from asd_monitor.pipeline import Pipeline, SoundWindows, widest
 from asd_monitor.records import Block, WindowScore
 
 
@@ -95,3 +96,20 @@ def test_a_fault_scores_higher_than_normal_sound() -> None:
     normal = Pipeline(_detector(), 16_000).push(Block(0, machine_sound(10.0, seed=3)))
     faulty = Pipeline(_detector(), 16_000).push(Block(0, machine_sound(10.0, seed=3, fault=1.0)))
     assert min(s.score for s in faulty) > max(s.score for s in normal)
+
+
+@pytest.mark.parametrize("window_s", [0.65, 1.984, 3.0, 4.0, 5.0, 10.0])
+@pytest.mark.parametrize("hop_s", [0.1, 0.512, 1.0])
+def test_hops_are_widened_only_so_far_that_a_slam_alarms_no_more_than_before(
+    window_s: float, hop_s: float
+) -> None:
+    front_end = front_end_for(16_000, window_s, min(hop_s, window_s))
+    for every in range(1, widest(front_end) + 1):
+        score = AlarmScore(front_end.hop_s)
+        starts = np.arange(400) * every * front_end.hop
+        slam = 150 * front_end.hop
+        covered = (starts <= slam) & (slam < starts + front_end.window)
+        highest = max(score.push(float(hit), every) for hit in covered.tolist())
+        if every > 1:
+            assert highest == 0.0
+            assert starts[1] <= front_end.window, "the windows touch"
