@@ -24,13 +24,6 @@ LIVE_S, RECORDED_S = 0.1, 5.0
 _FITTED = 2  # detectors fitted for each hop; the others are copies
 _SOUND_S = 120.0
 
-Work = Sequence[tuple[Pipeline, Block]]
-
-
-def score_blocks(work: Work) -> list[list[WindowScore]]:
-    """Score the next block of many machines."""
-    return score_together(work)
-
 
 def made_sound(seconds: float, seed: int) -> Samples:
     """Return noise with a hum whose strength wavers: one machine, whatever the seed."""
@@ -97,7 +90,7 @@ class Machines:
         for number, detector in enumerate(fitted):
             pipeline, feed = Pipeline(detector, RATE_HZ), _Feed(number * 4321)
             begin = 2 * hop + number * hop // len(fitted)
-            score_blocks([(pipeline, feed.take(begin))])
+            score_together([(pipeline, feed.take(begin))])
             self._machines.append((pipeline, feed))
 
     def hear(
@@ -110,7 +103,7 @@ class Machines:
         size, windows = round(block_s * RATE_HZ), 0
         for _ in range(round(seconds / block_s)):
             work = [(pipeline, feed.take(size)) for pipeline, feed in self._machines]
-            for machine, scores in enumerate(score_blocks(work)):
+            for machine, scores in enumerate(score_together(work)):
                 windows += len(scores)
                 if tell is not None:
                     for score in scores:
