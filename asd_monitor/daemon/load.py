@@ -15,13 +15,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_monitor.detector.detector import Detector
+from asd_monitor.features.front_end import FrontEnd
 from asd_monitor.features.network import Network
 from asd_monitor.features.runtime import Runtime
+from asd_monitor.features.windows import WindowStream, make_due
 from asd_monitor.pipeline import Pipeline, score_together
-from asd_monitor.records import Block
+from asd_monitor.records import Block, Samples
 
-USABLE = 0.6
-"""Of one core; the rest is for hearing, publishing and what else the box does."""
+USABLE = 0.8
+"""Of one core, which is all that one interpreter has; the rest is for what else the box does."""
+
+HEARING = 15.0
+"""What a machine's hearing, journal and messages cost a second, in windows of plain statistics.
+
+So it scales with the box: in docs/bench.md 64 machines took 7.0 ms of a core each, a second, where
+scoring in the trial takes 1.0 ms and such a window 0.4 ms.
+"""
 
 BEHIND_S = 1.0  # of sound that waits; more is too much
 PATIENCE_S = 2.0  # so long it may be more: a model that is loaded, a card that was away
@@ -36,17 +45,40 @@ _SEED = 1
 
 
 def carries(detectors: Sequence[Detector]) -> int:
-    """Try how many machines like these one core can score beside all else; at least 1.
+    """Try how many machines like these the daemon can listen to; at least 1.
 
     Takes about as long as scoring fifty windows, and of slow networks one or two.  Raises as
     the detectors' networks.
     """
+    hearing = HEARING * _plain_window_s()
     one_s = _spent_s(detectors[:1])
     if one_s > SLOW_S:
-        return max(1, int(USABLE * detectors[0].hop_s / one_s))
+        return max(1, int(USABLE / (one_s / detectors[0].hop_s + hearing)))
     chosen = [detectors[number % len(detectors)] for number in range(_TRIED)]
     windows_per_s = sum(1.0 / each.hop_s for each in chosen) / _TRIED  # of a machine
-    return max(1, int(USABLE * _TRIED / (_spent_s(chosen, _HOPS) * windows_per_s)))
+    scoring = _spent_s(chosen, _HOPS) / _TRIED * windows_per_s
+    return max(1, int(USABLE / (scoring + hearing)))
+
+
+def _plain_window_s() -> float:
+    """Return the processor time of one more window of statistics, made beside others."""
+    front_end = FrontEnd()
+    streams = [WindowStream(front_end) for _ in range(_TRIED)]
+    noise = _noise(front_end.window + _HOPS * front_end.hop)
+    spent_s: list[float] = []
+    begin, end = 0, front_end.window
+    for _ in range(1 + _HOPS):
+        for stream in streams:
+            stream.take(noise[begin:end])
+        before_s = time.thread_time()
+        make_due(streams)
+        spent_s.append((time.thread_time() - before_s) / _TRIED)
+        begin, end = end, end + front_end.hop
+    return float(np.median(spent_s[1:]))
+
+
+def _noise(samples: int) -> Samples:
+    return np.random.default_rng(_SEED).standard_normal(samples, np.float32) * np.float32(0.01)
 
 
 def _spent_s(chosen: Sequence[Detector], hops: int = 1) -> float:
@@ -54,9 +86,8 @@ def _spent_s(chosen: Sequence[Detector], hops: int = 1) -> float:
     # what a GPU or other threads do is not in this thread's time
     clock = time.thread_time if Network.runtime == Runtime() else time.monotonic
     pipelines = [Pipeline(detector, detector.rate_hz) for detector in chosen]
-    rng = np.random.default_rng(_SEED)
     longest = max(each.front_end.window + hops * each.front_end.hop for each in chosen)
-    noise = rng.standard_normal(longest, np.float32) * np.float32(0.01)
+    noise = _noise(longest)
     begun = [each.front_end.window for each in chosen]
     score_together(
         [(p, Block(0, noise[:begin])) for p, begin in zip(pipelines, begun, strict=True)]
