@@ -11,6 +11,7 @@ import structlog
 
 from asd_monitor import __version__
 from asd_monitor.config.settings import Config
+from asd_monitor.daemon.report import StreamCounts
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.store import Journal
 from asd_monitor.publish.messages import MachineStatus, Scoring, Status
@@ -64,10 +65,11 @@ def box_status(
     *,
     uptime_s: float,
     dropped_sharing: int,
+    counts: StreamCounts,
     restarted: int,
     scoring: Scoring | None = None,
 ) -> Status:
-    """Return how the box does now."""
+    """Return how the box does now; `counts` are those of all machines, removed ones included."""
     counters = session.counters
     return Status(
         box=session.topics.box,
@@ -79,13 +81,13 @@ def box_status(
         dropped={
             "messages": counters.dropped,
             "refused": counters.refused,
-            "samples": sum(machine.lost_samples for machine in machines.values()),
+            "samples": counts.lost_samples,
             "journal": journal.dropped,
             "sharing": dropped_sharing,
-            "windows": sum(machine.passed_over for machine in machines.values()),
+            "windows": counts.skipped_windows,
         },
         restarted={
-            "microphones": sum(machine.restarts for machine in machines.values()),
+            "microphones": counts.restarts,
             "listeners": restarted,
             "broker": counters.reconnects,
         },

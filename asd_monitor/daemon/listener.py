@@ -27,7 +27,7 @@ from asd_monitor.config.settings import Machine
 from asd_monitor.daemon.hearing import Clocks, Hearing
 from asd_monitor.daemon.judge import Judge, Verdict
 from asd_monitor.daemon.learner import Learner, Train
-from asd_monitor.daemon.report import Condition, MachineReport
+from asd_monitor.daemon.report import Condition, MachineReport, StreamCounts
 from asd_monitor.daemon.scoring import Scoring
 from asd_monitor.daemon.sound_sharing import SoundSharing
 from asd_monitor.daemon.watchdog import Pulse
@@ -112,7 +112,7 @@ class Listener:
                 work=self._work,
             )
         self._steps = 0
-        self._passed_over = 0
+        self._skipped_windows = 0
         self._begun = False
         self._stopped = False
         self._reload_wanted = True
@@ -120,6 +120,7 @@ class Listener:
         self._notes: deque[tuple[TransitionKind, str, str, str, datetime]] = deque()
         self._state_told = False
         self._noted_microphone: MicrophoneState | None = None
+        report.begin_stream(self._count)
 
     async def run(self) -> None:
         """Listen.  Whatever is raised here is a defect, and contained by who calls it."""
@@ -132,7 +133,10 @@ class Listener:
             self._scoring.machines -= 1
             self._sharing.withdraw(self._outlet)
             self._worker.shutdown(wait=False, cancel_futures=True)
-            await self._hearing.close()
+            try:
+                await self._hearing.close()
+            finally:
+                self._report.end_stream()
 
     def reload(self) -> None:
         """Load the current model again, without losing any sound."""
@@ -191,16 +195,15 @@ class Listener:
     @property
     def status(self) -> MachineStatus:
         """The machine's line in the status of the box."""
+        return self._report.status(model=self._judge.model, drift_ppm=self._hearing.drift_ppm)
+
+    def _count(self) -> StreamCounts:
         hearing = self._hearing
-        return MachineStatus(
-            state=self._report.condition.state,
-            microphone=self._report.condition.microphone,
-            model=self._judge.model,
+        return StreamCounts(
             lost_samples=hearing.lost_samples,
             gaps=hearing.gaps,
             restarts=hearing.restarts,
-            drift_ppm=hearing.drift_ppm,
-            passed_over=self._passed_over,
+            skipped_windows=self._skipped_windows,
         )
 
     async def _judge_sound(self, tasks: asyncio.TaskGroup) -> None:
@@ -319,7 +322,7 @@ class Listener:
         window = reading.window
         self._tell_events(verdict.events, score=reading.alarm_score if window else None)
         if window is not None:
-            self._passed_over += window.hops - 1
+            self._skipped_windows += window.hops - 1
             score = Score(
                 machine=self.machine,
                 time=hearing.time_of(window.end),
@@ -333,7 +336,7 @@ class Listener:
                 state=reading.state,
                 microphone=self._microphone(),
                 rms_dbfs=window.rms_dbfs,
-                lost_samples=hearing.lost_samples,
+                lost_samples=self._report.counts.lost_samples,
                 model=self._judge.model,
             )
             every_samples = round(self.settings.score_every_s * hearing.rate_hz)

@@ -31,8 +31,31 @@ class Condition:
     model: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class StreamCounts:
+    """What was counted in one stream of sound, or in several."""
+
+    lost_samples: int = 0
+    gaps: int = 0
+    restarts: int = 0  # of the microphone
+    skipped_windows: int = 0
+
+    def __add__(self, other: StreamCounts) -> StreamCounts:
+        """Return the counts of both."""
+        return StreamCounts(
+            self.lost_samples + other.lost_samples,
+            self.gaps + other.gaps,
+            self.restarts + other.restarts,
+            self.skipped_windows + other.skipped_windows,
+        )
+
+
 class MachineReport:
-    """Everything published about one machine, whatever becomes of its listener."""
+    """Everything published about one machine since the daemon's start.
+
+    It outlives the listeners of the machine.  Each listener begins a stream, whose sample
+    index starts again; scores of different streams are never compared.
+    """
 
     def __init__(
         self,
@@ -51,7 +74,43 @@ class MachineReport:
         self._newest_score: float | None = None
         self._seq = 0
         self._greatest: messages.Score | None = None  # of those held back
-        self._sent_sample: int | None = None
+        self._published_sample: int | None = None  # of the stream
+        self._ended_streams = StreamCounts()
+        self._count_stream: Callable[[], StreamCounts] = StreamCounts
+
+    def begin_stream(self, count: Callable[[], StreamCounts]) -> None:
+        """Take up the scores of a new stream; `count` returns what was counted in it so far."""
+        self.end_stream()
+        self._count_stream = count
+
+    def end_stream(self) -> None:
+        """Publish the score held back and keep the counts; the sample index is void from now on."""
+        self.flush_score()
+        self._newest_score = None
+        self._published_sample = None
+        self._ended_streams = self.counts
+        self._count_stream = StreamCounts
+
+    @property
+    def counts(self) -> StreamCounts:
+        """The counts of all streams since the daemon's start."""
+        return self._ended_streams + self._count_stream()
+
+    def status(
+        self, *, model: str | None = None, drift_ppm: float | None = None
+    ) -> messages.MachineStatus:
+        """Return the machine's line in the status of the box."""
+        counts = self.counts
+        return messages.MachineStatus(
+            state=self.condition.state,
+            microphone=self.condition.microphone,
+            model=model,
+            lost_samples=counts.lost_samples,
+            gaps=counts.gaps,
+            restarts=counts.restarts,
+            drift_ppm=drift_ppm,
+            passed_over=counts.skipped_windows,
+        )
 
     def tell_state(self, condition: Condition, now: datetime) -> bool:
         """Publish the state if it is another than before; tell whether it was."""
@@ -93,8 +152,8 @@ class MachineReport:
     def tell_score(self, score: messages.Score, *, every_samples: int) -> None:
         """Publish a window's score, or hold it back: one message in `every_samples`.
 
-        What is then sent is the window of the greatest score since the last one, with the
-        greatest alarm score.
+        What is then published is the window of the greatest score since the last message,
+        with the greatest alarm score.  The first window of a stream is published at once.
         """
         self._newest_score = score.score
         newest, best = score.sample, self._greatest
@@ -103,8 +162,8 @@ class MachineReport:
             greater = score if (score.score or 0.0) >= (best.score or 0.0) else best
             score = replace(greater, alarm_score=alarm_score)
         self._greatest = score
-        if self._sent_sample is None or newest - self._sent_sample >= every_samples:
-            self._sent_sample = newest
+        if self._published_sample is None or newest - self._published_sample >= every_samples:
+            self._published_sample = newest
             self.flush_score()
 
     def flush_score(self) -> None:

@@ -41,7 +41,7 @@ from asd_monitor.daemon.clock import clock_synced
 from asd_monitor.daemon.listener import Listener, Surroundings
 from asd_monitor.daemon.load_watch import LoadWatch
 from asd_monitor.daemon.lock import StateLock
-from asd_monitor.daemon.report import MachineReport
+from asd_monitor.daemon.report import MachineReport, StreamCounts
 from asd_monitor.daemon.scoring import Scoring
 from asd_monitor.daemon.sound_sharing import SoundSharing
 from asd_monitor.daemon.supervision import Supervised
@@ -108,6 +108,7 @@ class Service:
         self._journals: dict[str, MachineJournal] = {}
         self._reports: dict[str, MachineReport] = {}
         self._machines: dict[str, Supervised] = {}
+        self._removed_restarts = 0  # of the listeners of removed machines
         self._sharing = SoundSharing(setting.state)
         self._scoring = Scoring()
         self._load = LoadWatch(self._scoring, self._listeners)
@@ -225,6 +226,7 @@ class Service:
 
     async def _remove(self, machine: str, reason: str) -> None:
         supervised = self._machines.pop(machine)
+        self._removed_restarts += supervised.restarts
         task, listener = supervised.task, supervised.listener
         if task is not None:
             task.cancel()
@@ -296,7 +298,10 @@ class Service:
             {name: each.status for name, each in self._machines.items()},
             uptime_s=time.monotonic() - self._begun_s,
             dropped_sharing=self._sharing.dropped_clients,
-            restarted=sum(each.restarts for each in self._machines.values()),
+            counts=sum((each.counts for each in self._reports.values()), StreamCounts()),
+            restarted=(
+                self._removed_restarts + sum(each.restarts for each in self._machines.values())
+            ),
             scoring=self._load.message,
         )
         topic = self._session.topics.status

@@ -39,6 +39,7 @@ class Supervised:
         self.machine = machine
         self.settings = settings
         self.restarts = 0
+        """How often the listener broke and was started anew."""
         self.loaded = asyncio.Event()
         """Set when the first listener has tried to load its model, or broke."""
         self.task: asyncio.Task[None] | None = None
@@ -104,11 +105,7 @@ class Supervised:
     @property
     def status(self) -> MachineStatus:
         """The machine's line in the status of the box."""
-        condition = self._report.condition
-        if self.listener is None:
-            return MachineStatus(condition.state, condition.microphone, None, 0, 0, 0)
-        status = self.listener.status
-        return replace(status, state=condition.state, microphone=condition.microphone)
+        return self.listener.status if self.listener else self._report.status()
 
     def repeat_state(self) -> None:
         """Publish the state anew."""

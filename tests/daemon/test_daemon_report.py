@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, timedelta
 
 import daemon_fakes
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.daemon.report import Condition, MachineReport
+from asd_monitor.daemon.report import Condition, MachineReport, StreamCounts
 from asd_monitor.publish.messages import Score
 from asd_monitor.records import MachineState, MicrophoneState, Thresholds
 
@@ -96,3 +97,55 @@ def test_thinning_sends_the_greatest_and_loses_none(scores, every):
         assert len(sent) <= 2 + len(scores) * 10 / every
     samples = [m["sample"] for m in sent]
     assert samples == sorted(set(samples))
+
+
+@pytest.mark.parametrize("first_sample", [10, 1_000_000, 1_000_050])
+def test_the_first_window_of_a_new_stream_is_published_at_once(first_sample):
+    report, session = make()
+    report.begin_stream(StreamCounts)
+    report.tell_score(window(1_000_000, 1.0), every_samples=100)
+    report.begin_stream(StreamCounts)
+    report.tell_score(window(first_sample, 2.0), every_samples=100)
+    assert [m["sample"] for m in session.all("fan/score")] == [1_000_000, first_sample]
+
+
+def test_a_score_held_back_is_published_when_its_stream_ends():
+    report, session = make()
+    report.begin_stream(StreamCounts)
+    for sample, score in ((1000, 1.0), (1010, 7.0), (1020, 3.0)):
+        report.tell_score(window(sample, score), every_samples=100)
+    report.end_stream()
+    assert [m["score"] for m in session.all("fan/score")] == [1.0, 7.0]
+    report.begin_stream(StreamCounts)
+    report.tell_score(window(10, 2.0), every_samples=100)
+    assert [m["score"] for m in session.all("fan/score")] == [1.0, 7.0, 2.0]
+
+
+def test_windows_are_numbered_through_all_streams():
+    report, _ = make()
+    numbers = []
+    for _ in range(2):
+        report.begin_stream(StreamCounts)
+        numbers += [report.next_seq(), report.next_seq()]
+    assert numbers == [1, 2, 3, 4]
+
+
+def test_the_status_has_the_counts_of_all_streams():
+    report, _ = make()
+    counts = {"first": StreamCounts(100, 2, 1, 5), "second": StreamCounts()}
+
+    def told() -> tuple[int, ...]:
+        status = report.status()
+        return status.lost_samples, status.gaps, status.restarts, status.passed_over
+
+    assert told() == (0, 0, 0, 0)
+    report.begin_stream(lambda: counts["first"])
+    assert told() == (100, 2, 1, 5)
+    report.end_stream()
+    assert told() == (100, 2, 1, 5)
+    report.begin_stream(lambda: counts["second"])
+    assert told() == (100, 2, 1, 5)
+    counts["second"] = StreamCounts(10, 1, 0, 1)
+    assert told() == (110, 3, 1, 6)
+    report.begin_stream(StreamCounts)
+    assert told() == (110, 3, 1, 6)

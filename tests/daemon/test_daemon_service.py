@@ -221,6 +221,92 @@ async def test_sighup_takes_up_what_changed_and_leaves_the_rest_alone(daemon):
     assert daemon.source("hw:3").closed
 
 
+async def restart_fan(daemon: Daemon, how: str) -> ScriptedSource:
+    """Let the fan's listener be replaced in one of the ways; return the new one's source."""
+    listeners = len(daemon.sources["hw:1"])
+    if how == "broken":
+        daemon.source("hw:1").fail(RuntimeError("a defect"))
+    else:
+        daemon.file = make_config(fan={"device": "hw:1", "score_every_s": 1 + listeners})
+        daemon.service.request_reload()
+    await until(lambda: len(daemon.sources["hw:1"]) == listeners + 1)
+    return daemon.source("hw:1")
+
+
+def fan_scores(daemon: Daemon) -> list[dict]:
+    return daemon.session.all("fan/score")
+
+
+@pytest.mark.parametrize("how", ["broken", "reconfigured"])
+async def test_scores_are_published_from_the_first_window_after_a_restart(daemon, how):
+    daemon.start(make_config(fan={"device": "hw:1", "score_every_s": 1}))
+    await until(lambda: fan_scores(daemon))
+    daemon.source("hw:1").hear(20)
+    await until(lambda: fan_scores(daemon)[-1]["sample"] > 20 * daemon_fakes.RATE)
+    for _ in range(2):
+        seq = fan_scores(daemon)[-1]["seq"]
+        await restart_fan(daemon, how)
+        await until(
+            lambda seq=seq: any(
+                m["seq"] > seq and m["sample"] < 2 * daemon_fakes.RATE for m in fan_scores(daemon)
+            ),
+            "the score of the first window",
+        )
+    numbers = [m["seq"] for m in fan_scores(daemon)]
+    assert numbers == sorted(set(numbers))
+
+
+async def test_counts_since_the_start_survive_restarts_of_a_listener(daemon):
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await daemon.until_state("fan", "normal")
+
+    async def told() -> tuple[dict, dict]:
+        statuses = daemon.session.all("box/testbox/status")
+        daemon.service.note_connection()
+        await until(lambda: len(daemon.session.all("box/testbox/status")) > len(statuses))
+        status = daemon.session.all("box/testbox/status")[-1]
+        machine = status["machines"].get("fan", {})
+        counts = {key: machine.get(key) for key in ("lost_samples", "gaps", "restarts")}
+        restarted = {key: status["restarted"][key] for key in ("microphones", "listeners")}
+        return counts, restarted | {"samples": status["dropped"]["samples"]}
+
+    def count(source: ScriptedSource, lost: int) -> None:
+        source.lost_samples, source.gaps, source.restarts = lost, 2, 1
+
+    count(daemon.source("hw:1"), 1000)
+    for how, lost, listeners in (("broken", 100, 1), ("reconfigured", 10, 1), ("broken", 1, 2)):
+        counts, totals = await told()
+        source = await restart_fan(daemon, how)
+        restarts = len(daemon.sources["hw:1"]) - 1
+        assert (await told())[0] == counts
+        count(source, lost)
+        new_counts, new_totals = await told()
+        assert new_counts == {
+            "lost_samples": counts["lost_samples"] + lost,
+            "gaps": 2 * (restarts + 1),
+            "restarts": restarts + 1,
+        }
+        assert new_totals == {
+            "microphones": restarts + 1,
+            "listeners": listeners,
+            "samples": totals["samples"] + lost,
+        }
+    await daemon.until_state("fan", "normal")
+    seen = len(fan_scores(daemon))
+    daemon.source("hw:1").hear(5)
+    await until(lambda: len(fan_scores(daemon)) > seen)
+    assert fan_scores(daemon)[-1]["lost_samples"] == 1111
+
+    daemon.file = make_config(pump={"device": "hw:2"})
+    daemon.service.request_reload()
+    await daemon.until_state("pump", "normal")
+    assert (await told())[1] == {"microphones": 4, "listeners": 2, "samples": 1111}
+    daemon.file = make_config(fan={"device": "hw:1"}, pump={"device": "hw:2"})
+    daemon.service.request_reload()
+    await daemon.until_state("fan", "normal")
+    assert (await told())[0] == {"lost_samples": 1111, "gaps": 8, "restarts": 4}
+
+
 async def test_a_bad_configuration_leaves_the_old_one_in_use(daemon):
     with structlog.testing.capture_logs() as logs:
         daemon.start(make_config(fan={"device": "hw:1"}))
