@@ -358,7 +358,9 @@ class Listener:
         )
 
     def _tell_event(self, event: Event, *, score: float | None = None) -> None:
-        if event.alarm is not None:
+        newest = self._judge.alarm
+        # the acknowledgement of an older alarm leaves the published condition as it is
+        if event.alarm is not None and newest is not None and event.alarm.id == newest.id:
             self._report.tell_alarm(event.alarm)
         self._report.tell_event(event, score=score)
 

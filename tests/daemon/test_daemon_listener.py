@@ -171,6 +171,45 @@ async def test_a_fault_raises_an_alarm_that_stays_until_somebody_has_seen_it(mak
     assert (event["who"], event["why"], event["alarm_id"]) == ("ann", "bearing", alarm["id"])
 
 
+@pytest.mark.parametrize("with_the_newest", [False, True])
+async def test_an_older_alarm_is_acknowledged_beside_the_newest_one(make, with_the_newest):
+    machine = make(alarm={"latch": False, "off_delay_s": 2})
+    machine.start()
+    machine.source.open()
+    ids = []
+    for _ in range(2):
+        await machine.hear(25, LOUD)
+        await machine.until_state("alarm")
+        ids.append(machine.session.alarm("fan")["id"])
+        if len(ids) == 1:
+            await machine.hear(40, 0.05)
+            await machine.until_state("normal")
+    older, newest = ids
+    assert older != newest
+    before = machine.session.all("fan/alarm")
+
+    signed = [older, newest] if with_the_newest else [older]
+    for alarm in signed:
+        machine.journal.acknowledge(alarm, "ann", "bearing", datetime.now(UTC))
+    machine.listener.look_for_acknowledgements()
+    await until(lambda: len(acknowledgements(machine)) == len(signed))
+    assert [m["alarm_id"] for m in acknowledgements(machine)] == signed
+    published = machine.session.all("fan/alarm")[len(before) :]
+    assert [m["id"] for m in published] == signed[1:]
+    alarm = machine.session.alarm("fan")
+    assert (alarm["id"], alarm["active"], alarm["acknowledged"]) == (newest, True, with_the_newest)
+    assert machine.told["state"] == "alarm"
+
+    await machine.hear(25, 0.05)  # the newest one returns to normal as ever
+    await machine.until_state("normal")
+    alarm = machine.session.alarm("fan")
+    assert (alarm["id"], alarm["active"]) == (newest, False)
+
+
+def acknowledgements(machine: Machine) -> list[dict]:
+    return [m for m in machine.session.all("fan/event") if m["who"] == "ann"]
+
+
 async def test_a_restart_takes_up_the_alarm_that_stood(make):
     machine = make()
     machine.start()
