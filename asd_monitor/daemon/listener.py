@@ -42,6 +42,7 @@ from asd_monitor.records import MachineState, MicrophoneState
 log = structlog.get_logger()
 
 _JUDGED_AT_ONCE_S = 5.0
+_WRITTEN_WITHIN_S = 5.0  # what the journal or a model still needs at the end
 _UNMODELLED = frozenset(
     {MachineState.NO_MODEL, MachineState.LEARNING}
 )  # what the hearing logs itself, with the name of the device
@@ -132,11 +133,22 @@ class Listener:
         finally:
             self._scoring.machines -= 1
             self._sharing.withdraw(self._outlet)
-            self._worker.shutdown(wait=False, cancel_futures=True)
             try:
                 await self._hearing.close()
             finally:
                 self._report.end_stream()
+                await self._end_work()
+
+    async def _end_work(self) -> None:
+        """Wait for the worker thread: the next listener takes up the alarm that it writes."""
+        ended = self._worker.submit(lambda: None)
+        self._worker.shutdown(wait=False)
+        _, pending = await asyncio.wait((asyncio.wrap_future(ended),), timeout=_WRITTEN_WITHIN_S)
+        if pending:
+            self._log.warning(
+                "the journal or the model is not ready in time: the listener ends without it",
+                waited_s=_WRITTEN_WITHIN_S,
+            )
 
     def reload(self) -> None:
         """Load the current model again, without losing any sound."""

@@ -23,6 +23,8 @@ from asd_monitor.daemon import judge as judge_module
 from asd_monitor.daemon import service, supervision
 from asd_monitor.daemon.service import Service, Setting, _open_journal
 from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.journal.machine import MachineJournal
+from asd_monitor.journal.records import Event
 from asd_monitor.journal.store import Journal
 
 FAN_AND_PUMP = {"fan": {"device": "hw:1"}, "pump": {"device": "hw:2"}}
@@ -305,6 +307,39 @@ async def test_counts_since_the_start_survive_restarts_of_a_listener(daemon):
     daemon.service.request_reload()
     await daemon.until_state("fan", "normal")
     assert (await told())[0] == {"lost_samples": 1111, "gaps": 8, "restarts": 4}
+
+
+async def test_an_alarm_being_written_during_a_reload_is_taken_up(daemon, monkeypatch):
+    entered, gate = threading.Event(), threading.Event()
+    record = MachineJournal.record
+
+    def slow_record(journal: MachineJournal, *arguments: object) -> Event:
+        entered.set()
+        assert gate.wait(daemon_fakes.PATIENCE_S)
+        return record(journal, *arguments)
+
+    monkeypatch.setattr(MachineJournal, "record", slow_record)
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await daemon.until_state("fan", "normal")
+    daemon.source("hw:1").hear(25, 0.6)
+    await until(entered.is_set)
+    before = daemon.service._machines["fan"].task
+    assert before is not None
+    daemon.file = make_config(fan={"device": "hw:1", "score_every_s": 1})
+    daemon.service.request_reload()
+    await until(before.cancelling)
+    for _ in range(100):  # a listener that did not wait for the journal would begin here
+        await asyncio.sleep(0)
+    gate.set()
+    await until(lambda: len(daemon.sources["hw:1"]) == 2)
+    await daemon.until_state("fan", "alarm")
+    daemon.source("hw:1").hear(25, 0.6)
+    await until(lambda: [m for m in fan_scores(daemon) if m["sample"] > 25 * daemon_fakes.RATE])
+    with Journal(daemon.folder) as journal:
+        (alarm,) = journal.alarms("fan")
+        raised = [e for e in journal.events(alarm.id) if e.before == "normal"]
+    assert len(raised) == 1
+    assert daemon.session.alarm("fan")["id"] == alarm.id
 
 
 async def test_a_bad_configuration_leaves_the_old_one_in_use(daemon):
