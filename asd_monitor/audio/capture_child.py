@@ -42,7 +42,10 @@ class Hello:
 
 
 class CaptureChild:
-    """A running ``asd_monitor.audio.capture``; `end` it in any case."""
+    """A running ``asd_monitor.audio.capture``; `end` it in any case.
+
+    `end` may be called in any state, more than once, and while `frames` is awaited.
+    """
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         if process.stdout is None or process.stderr is None:
@@ -50,7 +53,8 @@ class CaptureChild:
         self._process = process
         self._stdout = process.stdout
         self._parser = Parser()
-        self._is_read = False  # by a task, which then sees the end itself
+        self._reading = asyncio.Lock()  # a stream has one reader at a time
+        self._is_ending = False
         self._hello: Hello | None = None
         self._last_words = asyncio.create_task(_tail(process.stderr), name="capture.stderr")
 
@@ -90,13 +94,15 @@ class CaptureChild:
 
         Raises:
             ChildStalledError: not a byte came for this long.
-            ChildEndedError: it ended.
+            ChildEndedError: it ended, or `end` was called.
 
         """
         while True:
-            data = await self._read(limit_s)
+            data = b"" if self._is_ending else await self._read(limit_s)
+            if self._is_ending:
+                raise ChildEndedError("the capture was closed", absent=False)
             if not data:
-                raise await self._ended()
+                raise await self._ended(limit_s)
             try:
                 frames = self._parser.feed(data)
             except WireError as error:
@@ -119,15 +125,23 @@ class CaptureChild:
             raise ChildStalledError from error
 
     async def _take(self) -> bytes:
-        self._is_read = True
-        try:
+        async with self._reading:
             return await self._stdout.read(_READ_BYTES)
-        finally:
-            self._is_read = False
 
-    async def _ended(self) -> ChildEndedError:
-        status = await self._process.wait()
-        words = await self._last_words
+    async def _gone(self, limit_s: float) -> bool:
+        """Return whether the process is gone, and its pipes closed, within the limit."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._process.wait()
+                await asyncio.wait((self._last_words,))  # which a time-out must not cancel
+        except TimeoutError:
+            return False
+        return True
+
+    async def _ended(self, limit_s: float) -> ChildEndedError:
+        if not await self._gone(limit_s):
+            raise ChildStalledError
+        status, words = self._process.returncode or 0, self._last_words.result()
         if status < 0:
             name = signal.Signals(-status).name
             words = f"the capture process was ended by {name}" + (f": {words}" if words else "")
@@ -135,17 +149,16 @@ class CaptureChild:
 
     async def end(self, limit_s: float) -> bool:
         """Kill it; return whether it is gone within the limit (the kernel may hold it)."""
+        self._is_ending = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         try:
             async with asyncio.timeout(limit_s):
-                while not self._is_read and await self._take():
+                while await self._take():
                     pass  # asyncio waits for the end of the pipes too
-                await self._process.wait()
-                await self._last_words
+                return await self._gone(limit_s)
         except TimeoutError:
             return False
-        return True
 
 
 def _hello(line: dict[str, object]) -> Hello:

@@ -7,7 +7,10 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from asd_monitor.audio.devices import DeviceSpec
 from asd_monitor.audio.recordings import (
@@ -23,6 +26,7 @@ from asd_monitor.records import Block, MicrophoneState
 
 BLOCK_S = 0.1
 RETRY_S = 2.0
+R = TypeVar("R")
 _log = logging.getLogger(__name__)
 _BOUNDARY_SAMPLES = 1  # enough that two files never join
 
@@ -62,6 +66,9 @@ class FileSource:
         self._out = False
         self._told: set[str] = set()
         self._due: float | None = None  # when the next block is, by the monotonic clock
+        # one thread: a file is never closed while it is read, and a folder that hangs, as one
+        # on a network can, holds up this source alone
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="recording")
 
     @property
     def keeps_pace(self) -> bool:
@@ -70,9 +77,19 @@ class FileSource:
 
     async def events(self) -> AsyncGenerator[Event]:
         """Iterate over the sound; see `Source`."""
+        try:
+            async with contextlib.aclosing(self._passes()) as passes:
+                async for event in passes:
+                    if self._closed.is_set():
+                        return
+                    yield event
+        finally:
+            self._reading.shutdown(wait=False)
+
+    async def _passes(self) -> AsyncGenerator[Event]:
         while not self._closed.is_set():
             try:
-                paths = await asyncio.to_thread(find_recordings, self._spec.path)
+                paths = await self._read(find_recordings, self._spec.path)
             except (AbsentRecordingError, OperationError) as error:
                 if not self._out:
                     yield self._outage(str(error), MicrophoneState.NO_DEVICE)
@@ -95,17 +112,24 @@ class FileSource:
                 return
 
     async def close(self) -> None:
-        """End the iteration after the block that is on its way."""
+        """End the iteration after the block that is being read; nothing is waited for.
+
+        It may be called in any state and more than once.
+        """
         self._closed.set()
+
+    async def _read(self, work: Callable[..., R], *arguments: object) -> R:
+        """Do something with the files in the source's thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._reading, lambda: work(*arguments))
 
     def _outage(self, reason: str, state: MicrophoneState) -> Outage:
         self._out = True
         return Outage(reason, state)
 
     async def _play(self, path: Path) -> AsyncGenerator[Event]:
-        reader = await asyncio.to_thread(
-            RecordingReader, path, self._spec.channel, other=self._other
-        )
+        open_reader = partial(RecordingReader, path, self._spec.channel, other=self._other)
+        reader = await self._read(open_reader)
         try:
             self._rate_hz = self._rate_hz or reader.rate_hz
             self._tell(reader)
@@ -115,7 +139,7 @@ class FileSource:
                 yield Opened(self._rate_hz, reader.channels, str(self._spec.path))
             base = self._next + (_BOUNDARY_SAMPLES if self._heard_any else 0)
             blocks = _at_rate(reader, self._rate_hz)
-            while block := await asyncio.to_thread(next, blocks, None):
+            while block := await self._read(_next, blocks):
                 for piece in self._pieces(Block(base + block.start, block.samples)):
                     await self._pace(len(piece.samples))
                     if self._closed.is_set():
@@ -126,7 +150,7 @@ class FileSource:
                     yield piece
             self._tell(reader)
         finally:
-            await asyncio.to_thread(reader.close)
+            self._reading.submit(reader.close)  # after what is being read
 
     def _tell(self, reader: RecordingReader) -> None:
         """Tell each kind of notice once, not for each of a thousand files."""
@@ -165,6 +189,10 @@ class FileSource:
                     await self._closed.wait()
             except TimeoutError:
                 pass
+
+
+def _next(blocks: Iterator[Block]) -> Block | None:
+    return next(blocks, None)
 
 
 def _at_rate(reader: RecordingReader, rate_hz: int) -> Iterator[Block]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from asd_monitor.audio.cards import Card, Cards, Holder, stable_name
 from asd_monitor.audio.sound_server import Feed, NoSoundServerError, NotAskedError, SoundServer
 
 LIST_S = 20.0
+_GONE_S = 5.0  # for a killed child
 _HW = re.compile(r"\(hw:(\d+),(\d+)\)\Z")
 
 
@@ -134,7 +136,9 @@ async def _ask_portaudio() -> list[PortAudioInput]:
     finally:
         if process.returncode is None:
             process.kill()
-            await process.communicate()
+            with contextlib.suppress(TimeoutError):  # the kernel may hold it
+                async with asyncio.timeout(_GONE_S):
+                    await process.communicate()
     if process.returncode or not said:
         lines = why.decode(errors="replace").strip().splitlines()
         raise _ListingError(

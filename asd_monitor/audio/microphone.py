@@ -72,6 +72,8 @@ class Microphone:
         self._server = SoundServer()
         self._source = spec.name if spec.kind is DeviceKind.PULSE else None  # of the server
         self._closed = asyncio.Event()
+        self._started = asyncio.Event()  # no child is being started at the moment
+        self._started.set()
         self._child: CaptureChild | None = None
         self._hello: Hello | None = None  # of the child that is heard
         self._stuck: CaptureChild | None = None  # killed, but held by the kernel
@@ -101,11 +103,18 @@ class Microphone:
         return self._hello is not None and bool(self._lacking(self._hello))
 
     async def close(self) -> None:
-        """Let go of the device; `events` or `planes` then ends."""
+        """Release the device; `events` or `planes` then ends.
+
+        It may be called in any state and more than once, and returns within
+        `HELD_BY_KERNEL_S`.  A capture child that is being started is ended as soon as it runs.
+        """
         self._closed.set()
         self._server.close()
-        if self._child:
-            await self._child.end(HELD_BY_KERNEL_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HELD_BY_KERNEL_S):
+                await self._started.wait()
+                if self._child:
+                    await self._child.end(HELD_BY_KERNEL_S)
 
     async def events(self) -> AsyncGenerator[Event]:
         """Iterate over the sound and its outages, for ever; see `Source`."""
@@ -121,18 +130,29 @@ class Microphone:
 
         A block has those that the device has.  While it has none of them, that is an outage.
         """
+        try:
+            async with contextlib.aclosing(self._lives()) as lives:
+                async for event in lives:
+                    yield event
+        finally:
+            self._server.close()
+
+    async def _lives(self) -> AsyncGenerator[Opened | PlanarBlock | Outage]:
+        """One child after the other, until it is closed."""
         told: Outage | None = None
         tries = 0
         while not self._closed.is_set():
             try:
                 async with contextlib.aclosing(self._life()) as life:
                     async for event in life:
+                        if self._closed.is_set():
+                            return
                         told, tries = None, 0
                         if isinstance(event, PlanarBlock):
                             self._count(event)
                         yield event
             except _ReopenError as reopening:
-                if reopening.args:
+                if reopening.args and not self._closed.is_set():
                     told = reopening.args[0]
                     yield told
                 continue
@@ -142,6 +162,8 @@ class Microphone:
                 if away.outage != told:
                     told = away.outage
                     yield told
+            if self._closed.is_set():
+                return
             if self._stuck:
                 told = self._kernel_outage(self._stuck)
                 yield told
@@ -175,7 +197,7 @@ class Microphone:
         return {each for each in self._wanted.difference(hello.sent) if each < most}
 
     async def _life(self) -> AsyncGenerator[Opened | PlanarBlock]:
-        """One child, from its start to the error that ends it, always."""
+        """One child, from its start to the error that ends it; `close` alone raises none."""
         card = self._target.find_card()
         request = {
             **self._target.request(card),
@@ -185,9 +207,15 @@ class Microphone:
         }
         # libpulse takes the source named here or none, where the PCM itself names none
         environment = {"PULSE_SOURCE": self._source} if self._source else {}
-        self._child = child = await CaptureChild.start(request, environment)
+        self._started.clear()
+        try:
+            self._child = child = await CaptureChild.start(request, environment)
+        finally:
+            self._started.set()
         watching: asyncio.Task[None] | None = None
         try:
+            if self._closed.is_set():
+                return
             early = await self._first_frames(child)
             feed = await self._identify(child, card)
             if not child.hello.sent:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Protocol
@@ -28,6 +29,9 @@ from asd_monitor.audio.source import Event, Opened, Outage
 from asd_monitor.records import Block, MicrophoneState
 
 QUEUE_EVENTS = 300  # 30 s in blocks of 100 ms
+RELEASE_S = 15.0  # longer than a microphone takes whose child the kernel holds
+_CANCELLED_S = 1.0
+_log = logging.getLogger(__name__)
 
 
 class PlanarSource(Protocol):
@@ -60,7 +64,7 @@ class SharedDevice:
         self._microphone: PlanarSource | None = None
         self._capture: asyncio.Task[None] | None = None
         self._latest: Opened | Outage | None = None
-        self._changing = asyncio.Lock()  # opened only after it was released
+        self._releasing: asyncio.Task[None] | None = None
 
     @property
     def drift_ppm(self) -> float:
@@ -68,31 +72,53 @@ class SharedDevice:
         return self._microphone.drift_ppm if self._microphone else 0.0
 
     async def join(self, source: ChannelSource) -> None:
-        """Let a source hear, from now on."""
-        async with self._changing:
-            self._sources.append(source)
-            wanted = self.expected | {each.channel for each in self._sources}
-            if self._capture is None or self._microphone is None:
-                self._microphone = microphone = self._open_microphone()
-                microphone.want(wanted)
-                self._latest = None
-                self._capture = asyncio.create_task(
-                    self._give_out(microphone), name=f"capture {self.spec}"
-                )
-                self._capture.add_done_callback(self._note_end)
-            elif not self._microphone.want(wanted) and self._latest:
-                source.take(self._latest)
+        """Deliver to a source from now on, unless it is closed before the device is free."""
+        await self._released()
+        if source.is_closed:
+            return
+        self._sources.append(source)
+        wanted = self.expected | {each.channel for each in self._sources}
+        if self._capture is None or self._microphone is None:
+            self._microphone = microphone = self._open_microphone()
+            microphone.want(wanted)
+            self._latest = None
+            self._capture = asyncio.create_task(
+                self._give_out(microphone), name=f"capture {self.spec}"
+            )
+            self._capture.add_done_callback(self._note_end)
+        elif not self._microphone.want(wanted) and self._latest:
+            source.take(self._latest)
 
     async def leave(self, source: ChannelSource) -> None:
-        """Forget a source; the device is released after the last one."""
+        """Remove a source; after the last one the device is released, which is waited for.
+
+        The release goes on when this is cancelled, and ends within `RELEASE_S` and a second.
+        """
         if source in self._sources:
             self._sources.remove(source)
-        async with self._changing:
-            if self._sources or self._capture is None or self._microphone is None:
-                return
-            capture, self._capture = self._capture, None
-            await self._microphone.close()
-            await asyncio.wait((capture,))
+            if not self._sources and self._capture and self._microphone:
+                capture, self._capture = self._capture, None
+                self._releasing = asyncio.create_task(
+                    self._release(self._microphone, capture), name=f"release {self.spec}"
+                )
+        await self._released()
+
+    async def _released(self) -> None:
+        """Wait until no release is under way: a card can be opened only once."""
+        while self._releasing is not None and not self._releasing.done():
+            await asyncio.wait((self._releasing,))
+
+    async def _release(self, microphone: PlanarSource, capture: asyncio.Task[None]) -> None:
+        closing = asyncio.create_task(microphone.close(), name=f"close {self.spec}")
+        _, pending = await asyncio.wait((closing, capture), timeout=RELEASE_S)
+        if pending:
+            _log.error("%s: it was not released within %g s: cancelled", self.spec, RELEASE_S)
+            for each in pending:
+                each.cancel()
+            await asyncio.wait(pending, timeout=_CANCELLED_S)
+        for each in (closing, capture):
+            if each.done() and not each.cancelled() and (error := each.exception()):
+                _log.error("%s: a defect while it was released", self.spec, exc_info=error)
 
     async def _give_out(self, microphone: PlanarSource) -> None:
         async with contextlib.aclosing(microphone.planes()) as planes:
@@ -142,6 +168,11 @@ class ChannelSource:
         """By how much the device's clock is faster than ours."""
         return self._device.drift_ppm
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
+
     async def events(self) -> AsyncGenerator[Event]:
         """Iterate over the channel's sound and its outages, for ever; see `Source`."""
         try:
@@ -159,7 +190,11 @@ class ChannelSource:
             await self._device.leave(self)
 
     async def close(self) -> None:
-        """Leave the device; `events` then ends."""
+        """Leave the device; `events` then ends.
+
+        It may be called in any state and more than once.  After the last source of a device it
+        returns when the device is released; see `SharedDevice.leave` for the limit.
+        """
         self._closed = True
         self._changed.set()
         await self._device.leave(self)

@@ -16,6 +16,7 @@ The daemon closes when it ends; the client sends nothing more, and closes to lea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
@@ -125,14 +126,19 @@ class SharedSound:
         self._parser = parser
         self._early = early
         self._end: int | None = None
+        self._closed = False
 
     async def events(self) -> AsyncGenerator[Event]:
         """Iterate over the sound; see `Source`."""
+        if self._closed:
+            return
         yield self.opened
         silent = False
         frames = self._early
-        while True:
+        while not self._closed:
             for frame in frames:
+                if self._closed:
+                    return
                 if silent:
                     silent = False
                     self.restarts += 1
@@ -142,6 +148,8 @@ class SharedSound:
             try:
                 async with asyncio.timeout(None if silent else SILENT_S):
                     data = await self._reader.read(_READ_BYTES)
+                if self._closed:
+                    return
                 if not data:
                     yield Outage(
                         "the daemon that shares its sound has ended", MicrophoneState.FAULT
@@ -163,7 +171,8 @@ class SharedSound:
         return block
 
     async def close(self) -> None:
-        """Hang up; `events` then ends."""
+        """Disconnect, without waiting; `events` then ends.  It may be called more than once."""
+        self._closed = True
         self._writer.close()
         self._reader.feed_eof()
 
@@ -187,18 +196,18 @@ async def connect(
             f"{socket}: no permission to hear through the daemon: run as its user"
         ) from error
     try:
-        writer.write(encode_request(device=device, machine=machine))
-        async with asyncio.timeout(ANSWER_S):
-            return await _answered(reader, writer)
+        with contextlib.ExitStack() as undo:
+            undo.callback(writer.close)
+            writer.write(encode_request(device=device, machine=machine))
+            async with asyncio.timeout(ANSWER_S):
+                shared = await _answered(reader, writer)
+            undo.pop_all()
+            return shared
     except (WireError, TimeoutError, ConnectionError) as error:
-        writer.close()
         raise OperationError(
             f"{socket}: the daemon's answer is not understood ({error or 'none came in time'}): "
             "restart it, so that both are of one version"
         ) from error
-    except OperationError:
-        writer.close()
-        raise
 
 
 async def _answered(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> SharedSound:

@@ -20,6 +20,7 @@ except OSError:  # what it raises without the libpulse library
     pulsectl = None
 
 ANSWER_S = 3.0
+_CLOSED = "the connection to the sound server was closed"
 
 
 class NotAskedError(Exception):
@@ -53,6 +54,8 @@ class SoundServer:
     def __init__(self) -> None:
         self._questions: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._pending: set[asyncio.Future[list[Feed]]] = set()
+        self._closed = False
 
     @property
     def is_askable(self) -> bool:
@@ -75,6 +78,8 @@ class SoundServer:
         return await self._ask(None)
 
     async def _ask(self, pid: int | None) -> list[Feed]:
+        if self._closed:
+            raise NotAskedError(_CLOSED)
         if pulsectl is None:
             raise NoSoundServerError("libpulse is not installed: apt install libpulse0")
         if self._thread is None or not self._thread.is_alive():
@@ -83,6 +88,7 @@ class SoundServer:
         loop = asyncio.get_running_loop()
         question = _Question(pid, loop.create_future(), loop)
         self._questions.put(question)
+        self._pending.add(question.answer)
         try:
             async with asyncio.timeout(ANSWER_S):
                 return await question.answer
@@ -90,16 +96,23 @@ class SoundServer:
             raise NotAskedError(
                 f"the sound server does not answer within {ANSWER_S:g} s"
             ) from error
+        finally:
+            self._pending.discard(question.answer)
 
     def close(self) -> None:
-        """Hang up; nothing is waited for."""
+        """Disconnect without waiting; what is being asked raises NotAskedError at once."""
+        if self._closed:
+            return
+        self._closed = True
+        for answer in self._pending:
+            _settle(answer, NotAskedError(_CLOSED))
         if self._thread is not None:
             self._questions.put(None)
 
     def _work(self) -> None:
         connection: Any = None
         while question := self._questions.get():
-            if question.answer.cancelled():
+            if question.answer.done():
                 continue
             answer: list[Feed] | NotAskedError
             try:

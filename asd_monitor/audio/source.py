@@ -70,4 +70,8 @@ class Source(Protocol):
         """
 
     async def close(self) -> None:
-        """Let go of the device; `events` then ends."""
+        """Release the device; `events` then ends.
+
+        It may be called in any state (never iterated, opening, delivering, in an outage,
+        closed) and more than once, and returns within a limit that the source states.
+        """

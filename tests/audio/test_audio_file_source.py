@@ -2,7 +2,9 @@
 
 import asyncio
 import itertools
+import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ import soundfile
 from asd_monitor.audio.devices import parse_device
 from asd_monitor.audio.file_source import FileSource
 from asd_monitor.audio.opening import open_source
+from asd_monitor.audio.recordings import RecordingReader
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.errors import UsageError
 from asd_monitor.records import Block, MicrophoneState
@@ -154,3 +157,38 @@ def test_a_negative_speed_is_refused():
     for speed in (-1.0, float("nan")):
         with pytest.raises(UsageError, match="speed"):
             FileSource(parse_device("file:a"), speed=speed)
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_close_before_anything_was_read(tmp_path, times):
+    write(tmp_path / "a.wav", 0.5)
+    source = FileSource(parse_device(f"file:{tmp_path}/a.wav"))
+    for _ in range(times):
+        await source.close()
+    assert await collect(source) == []
+
+
+async def test_a_file_that_is_being_read_when_it_is_cancelled_is_closed_after_that(
+    tmp_path, monkeypatch
+):
+    write(tmp_path / "a.wav", 0.5)
+    reading, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+    wrong = []
+
+    def slow_blocks(_: RecordingReader) -> Iterator[Block]:
+        reading.set()
+        assert go_on.wait(30.0)
+        wrong.append(closed.is_set())
+        yield from ()
+
+    monkeypatch.setattr(RecordingReader, "blocks", slow_blocks)
+    monkeypatch.setattr(RecordingReader, "close", lambda _: closed.set())
+    source = FileSource(parse_device(f"file:{tmp_path}/a.wav"))
+    listening = asyncio.create_task(collect(source))
+    assert await asyncio.to_thread(reading.wait, 30.0)
+    listening.cancel()
+    await asyncio.wait((listening,), timeout=5.0)
+    assert listening.cancelled()  # a folder that hangs holds up nobody
+    go_on.set()
+    assert await asyncio.to_thread(closed.wait, 30.0)
+    assert wrong == [False]

@@ -104,7 +104,21 @@ async def test_silence_is_an_outage_until_sound_comes(tmp_path, monkeypatch):
         kinds = [type(await anext(events)) for _ in range(3)]
         assert kinds == [Opened, Block, Outage]
         await source.close()
-        assert isinstance(await anext(events), Outage)
+        assert [event async for event in events] == []
+
+
+async def test_close_ends_it_at_once_whatever_has_come_already(tmp_path):
+    path = tmp_path / "sound.sock"
+    async with daemon(path, ANSWER, *(frame(100 * k) for k in range(9)), then_hang_up=False):
+        source = await connect(path, device="hw:1")
+        events = source.events()
+        assert [type(await anext(events)) for _ in range(2)] == [Opened, Block]
+        await source.close()
+        await source.close()
+        assert [event async for event in events] == []
+        never_iterated = await connect(path, device="hw:1")
+        await never_iterated.close()
+        assert [type(event) async for event in never_iterated.events()] == []
 
 
 async def test_no_daemon_is_none(tmp_path):
