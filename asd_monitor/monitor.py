@@ -6,6 +6,9 @@ Many are asked in one go (`push_together`), which costs less than one after the 
 
 How a stream is cut into blocks changes nothing.
 
+**Idle windows are skipped**: the alarm score and the delays of the alarm rule go on after a
+pause where they stood before it.  Windows lost in a gap count as missed, also at a pause.
+
 A **dead channel** gives the same sample for two seconds or more (a muted or broken
 converter; no microphone is that quiet).  From then on nothing is scored, as if the stream
 had a gap, until the sample value changes.
@@ -62,7 +65,7 @@ class Monitor:
         self._machine = AlarmMachine(rule, rate_hz, standing)
         self._score = AlarmScore(rule.hop_s)
         self._hop = rule.hop_s * rate_hz
-        self._scored_end = 0  # of the newest window that the alarm score knows
+        self._newest_end = 0  # of the newest window, idle or running
         self._channel = _DeadChannel(round(DEAD_CHANNEL_S * rate_hz))
         self.every = 1
         """Which windows are scored: all, or every second one, …"""
@@ -142,12 +145,11 @@ class Monitor:
         return self._machine.acknowledge(self._end or 0, number, who, why)
 
     def _judge(self, window: WindowScore) -> Reading:
-        if window.idle:
-            self._score.reset()
-            return self._reading(window.end, window, 0.0, self._machine.rest(window.end))
-        hops = round((window.end - self._scored_end) / self._hop)
+        hops = round((window.end - self._newest_end) / self._hop)
         self._score.miss(max(0, hops - window.hops))
-        self._scored_end = window.end
+        self._newest_end = window.end
+        if window.idle:
+            return self._reading(window.end, window, 0.0, self._machine.rest(window.end))
         alarm_score = self._score.push(window.lasting, window.hops)
         changes = self._machine.observe(window.end, alarm_score, settled=self._score.full)
         return self._reading(window.end, window, alarm_score, changes)

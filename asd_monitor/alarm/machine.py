@@ -21,8 +21,10 @@ go; HOLD is what FALL becomes under the latch.  ACKNOWLEDGE: somebody said so.
 Below the alarm is the `warning`, a state of the machine and not an alarm: it has its own
 threshold and the same delays, is never latched and needs no acknowledgement.
 
-While nobody listens (a gap, an outage, a dead microphone) and while the machine is idle
-an alarm neither rises nor clears; the delays start again after it.
+While the sound is not evaluated (a gap, an outage, a dead channel) and while the machine is
+idle an alarm neither rises nor clears.  A gap restarts every delay.  An idle pause suspends
+them: both delays count running time only, since a machine on a short duty cycle never runs for
+a whole delay at a stretch.
 
 Time is the sample index of the newest sample that a score knows.
 """
@@ -136,7 +138,7 @@ class Transition:
 
 
 class _Span:
-    """For how long something has been so without a break."""
+    """For how long something has been so without a break; ``at`` is in samples."""
 
     def __init__(self) -> None:
         self._since: int | None = None
@@ -164,6 +166,8 @@ class AlarmMachine:
         self._excess_peak = 0.0
         self._calm = False  # the off-delay was over at the last score, and that still counts
         self._idle_for = _Span()
+        self._newest = 0  # sample index of the newest window
+        self._paused = 0  # samples in which the machine was idle
         self._forget()
         self._state = self._current_state()
 
@@ -184,20 +188,22 @@ class AlarmMachine:
         """
         self._idle = False
         self._idle_for.update(so=False, at=at)
+        self._newest = at
+        running = at - self._paused
         thresholds = self.rule.thresholds
-        self._excess.update(so=score >= thresholds.alarm, at=at)
-        self._warm.update(so=score >= thresholds.warning, at=at)
-        self._cool.update(so=settled and score < thresholds.warning, at=at)
+        self._excess.update(so=score >= thresholds.alarm, at=running)
+        self._warm.update(so=score >= thresholds.warning, at=running)
+        self._cool.update(so=settled and score < thresholds.warning, at=running)
 
-        if self._warm.lasts(self._on_delay, at=at):
+        if self._warm.lasts(self._on_delay, at=running):
             self._warning = True
-        elif self._cool.lasts(self._off_delay, at=at):
+        elif self._cool.lasts(self._off_delay, at=running):
             self._warning = False
 
         changes: list[Transition] = []
-        self._calm = self._cool.lasts(self._off_delay, at=at)
+        self._calm = self._cool.lasts(self._off_delay, at=running)
         self._excess_peak = max(self._excess_peak, score) if score >= thresholds.alarm else 0.0
-        if self._excess.lasts(self._on_delay, at=at):
+        if self._excess.lasts(self._on_delay, at=running):
             why = f"alarm score at least {thresholds.alarm:.2f} for {self.rule.on_delay_s:g} s"
             changes += self._signal(Signal.RISE, at, why)
         elif self._calm:
@@ -208,18 +214,20 @@ class AlarmMachine:
         return (*changes, *self._changed_state(at))
 
     def rest(self, at: int) -> tuple[Transition, ...]:
-        """Take a window in which the machine was off.
+        """Take a window in which the machine was off; the delays are suspended.
 
         The state becomes `idle` when it was off for the on-delay, so that it does not
         flicker at the edge.
         """
-        self._forget()
+        self._paused += at - self._newest
+        self._newest = at
+        self._calm = False  # an acknowledgement clears nothing before the machine runs again
         self._idle_for.update(so=True, at=at)
         self._idle = self._idle or self._idle_for.lasts(self._on_delay, at=at)
         return self._changed_state(at)
 
     def interrupt(self) -> None:
-        """Nobody listens from here on: every delay starts again with the next score."""
+        """Restart every delay with the next score: the sound is not evaluated until then."""
         self._forget()
         self._idle_for = _Span()
 

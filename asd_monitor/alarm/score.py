@@ -1,7 +1,8 @@
 """The alarm score: what the alarm rule compares with the thresholds.
 
-It is the median of the windows' lasting scores of the last ten seconds: −log10 of the
-probability that normal sound keeps to so high a fused score for that long.  Why:
+It is the median of the windows' lasting scores of the last ten seconds in which the machine
+ran: −log10 of the probability that normal sound keeps to so high a fused score for that long.
+Why:
 
 - Windows overlap (2 s long, every 0.5 s), so that one slammed door raises four or five
   in a row.  Of the twenty windows in ten seconds that is less than half, and the median
@@ -9,6 +10,9 @@ probability that normal sound keeps to so high a fused score for that long.  Why
 - A fault that lasts fills more than half of them after some six seconds.
 - A median over normal windows varies far less than one window does, so that a fault too
   faint for any single window stands out of it.
+
+Idle windows are skipped: a pause adds no score, does not count as missed and does not reset
+the median, so that a machine that runs for a few seconds at a time has an alarm score as well.
 
 Of an even count the lower middle counts: an excess needs more than half.  What was not
 heard (before a start, or within a gap) counts as score 0, so that the first windows, which

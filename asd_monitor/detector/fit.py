@@ -94,8 +94,9 @@ def _lasting(fused: Floats, spans: Spans, front_end: FrontEnd) -> Floats:
     """Return the medians of the normals' fused scores over the span of the alarm score.
 
     They are fused scores, not yet calibrated: what a knock among the normals does to the tail of
-    single windows makes nothing here look likely that lasts.  Where no stretch is as long as the
-    alarm score's span, stretches are strung together.
+    single windows makes nothing here look likely that lasts.  They are those that the monitor
+    forms on the same sound: idle windows are skipped within a stretch, and each stretch begins
+    anew.  Where too few are found, stretches are strung together.
     """
     for breaks in (np.diff(spans.stretch, prepend=spans.stretch[:1]) != 0, np.zeros(len(fused))):
         alarm_score = AlarmScore(front_end.hop_s)

@@ -215,6 +215,65 @@ def test_a_machine_that_is_off_neither_alarms_nor_clears() -> None:
     assert path(player.play(1.0, 1), TransitionKind.STATE) == ["idle→normal"]
 
 
+def test_a_pause_suspends_the_on_delay() -> None:
+    player = Player()
+    for _ in range(3):
+        assert path(player.play(7.0, 1)) == []
+        assert path(player.rest(60)) == []
+    assert path(player.play(7.0, 0.5)) == ["normal→unacknowledged"]
+    assert player.alarm.raised == player.at
+
+
+def test_a_pause_suspends_the_off_delay() -> None:
+    player = Player()
+    player.play(7.0, 5)
+    player.acknowledge()
+    for _ in range(5):
+        assert path(player.play(1.0, 2)) == []
+        assert path(player.rest(60)) == []
+    assert path(player.play(1.0, 0.5)) == ["acknowledged→normal"]
+
+
+def test_a_pause_suspends_the_delays_of_a_warning() -> None:
+    player = Player()
+    for _ in range(3):
+        player.play(5.0, 1)
+        player.rest(2)
+    assert path(player.play(5.0, 0.5), TransitionKind.STATE) == ["normal→warning"]
+    for _ in range(5):
+        assert path(player.play(1.0, 2), TransitionKind.STATE) == []
+        assert path(player.rest(2), TransitionKind.STATE) == []
+    assert path(player.play(1.0, 0.5), TransitionKind.STATE) == ["warning→normal"]
+
+
+def test_an_interruption_within_a_pause_starts_the_delays_again() -> None:
+    player = Player()
+    for _ in range(20):
+        assert path(player.play(9.0, 3)) == []
+        player.rest(5)
+        player.machine.interrupt()
+        player.rest(5)
+    assert path(player.play(9.0, 4)) == ["normal→unacknowledged"]
+
+
+def test_the_peak_before_a_pause_counts() -> None:
+    player = Player()
+    player.play(9.0, 1)
+    player.rest(5)
+    player.play(7.0, 5)
+    assert player.alarm.peak_score == 9.0
+
+
+def test_an_acknowledgement_within_a_pause_clears_when_the_machine_runs_again() -> None:
+    player = Player()
+    player.play(7.0, 5)
+    player.play(1.0, 20)
+    player.rest(5)
+    assert path(player.acknowledge()) == ["latched→acknowledged"]
+    assert path(player.rest(5)) == []
+    assert path(player.play(1.0, 0.5)) == ["acknowledged→normal"]
+
+
 def test_one_quiet_window_is_not_idle() -> None:
     player = Player()
     for _ in range(10):
@@ -263,6 +322,7 @@ class AnyHistory(RuleBasedStateMachine):
         super().__init__()
         self.machine = AlarmMachine(self.alarm_rule, RATE_HZ)
         self.at = 0
+        self.ran = 0  # as `at`, without the pauses
         self.excess_since: int | None = None
         self.calm_since: int | None = None
         self.listening = False
@@ -276,11 +336,12 @@ class AnyHistory(RuleBasedStateMachine):
             assert after in {a for (b, _), a in TRANSITIONS.items() if b is before}
             if after is Condition.UNACKNOWLEDGED:
                 assert self.excess_since is not None
-                assert self.at - self.excess_since >= on
+                assert self.listening
+                assert self.ran - self.excess_since >= on
             if after is Condition.LATCHED or (before in ACTIVE and after not in ACTIVE):
                 assert self.listening
                 assert self.calm_since is not None
-                assert self.at - self.calm_since >= off
+                assert self.ran - self.calm_since >= off
             if before in ACTIVE and after not in ACTIVE and self.alarm_rule.latch:
                 assert before is Condition.ACKNOWLEDGED
 
@@ -288,16 +349,16 @@ class AnyHistory(RuleBasedStateMachine):
     def hear(self, score: float, count: int) -> None:
         for _ in range(count):
             self.at += RATE_HZ // 2
+            self.ran += RATE_HZ // 2
             self.listening = True
-            since = self.at if self.excess_since is None else self.excess_since
+            since = self.ran if self.excess_since is None else self.excess_since
             self.excess_since = since if score >= 6.0 else None
-            since = self.at if self.calm_since is None else self.calm_since
+            since = self.ran if self.calm_since is None else self.calm_since
             self.calm_since = since if score < 4.0 else None
             self.take(self.machine.observe(self.at, score))
 
     @rule(count=st.integers(1, 30))
     def be_off(self, count: int) -> None:
-        self.excess_since = self.calm_since = None
         self.listening = False
         for _ in range(count):
             self.at += RATE_HZ // 2

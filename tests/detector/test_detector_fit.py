@@ -1,17 +1,21 @@
 """Fitting: folds share no sound, off is learned only where it shows, faults stand out."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_sounds import machine_sound
 
+from asd_monitor.alarm.machine import AlarmRule
 from asd_monitor.alarm.score import SPAN_S
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import (
     BLOCK_S,
     FEWEST_WINDOWS,
     FOLDS,
+    Fitted,
     fit_detector,
     folds_of,
     running_only,
@@ -23,8 +27,9 @@ from asd_monitor.detector.tail import HIGHEST, Tail
 from asd_monitor.detector.views import VIEW_KINDS
 from asd_monitor.features.front_end import front_end_for
 from asd_monitor.features.windows import Window
+from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import SoundWindows
-from asd_monitor.records import Block
+from asd_monitor.records import Block, Thresholds, WindowScore
 
 FRONT_END = front_end_for(16_000)
 
@@ -202,6 +207,78 @@ def test_off_windows_are_learned_as_off_and_not_scored_as_running() -> None:
     ]
     assert all(w.idle for w in detector.judge(windows[1]))
     assert not any(w.idle for w in detector.judge(windows[0]))
+
+
+class _ListedScorer:
+    """Returns each of the given windows once the stream has reached its end."""
+
+    def __init__(self, windows: Sequence[WindowScore]) -> None:
+        self._windows = list(windows)
+
+    def push(self, block: Block) -> list[WindowScore]:
+        reached = [window for window in self._windows if window.end <= block.end]
+        del self._windows[: len(reached)]
+        return reached
+
+
+def _medians_of_a_monitor(
+    stretches: Sequence[Sequence[Window]], fitted: Fitted
+) -> tuple[list[float], int]:
+    """Send the stretches through a monitor, a gap between them, with the held-out fused scores.
+
+    Returns its alarm scores of whole spans, and how many windows are idle.
+    """
+    detector, rate_hz = fitted.detector, FRONT_END.rate_hz
+    scores = iter(fitted.fused.tolist())
+    rng = np.random.default_rng(0)
+    blocks, windows, counts, offset = [], [], [], 0
+    for stretch in stretches:
+        running = 0
+        for window in stretch:
+            idle = detector.is_idle(window.rms_dbfs)
+            running += not idle
+            counts.append(running)
+            windows.append(
+                WindowScore(
+                    start=offset + window.start,
+                    end=offset + window.end,
+                    score=0.0,
+                    fused=0.0,
+                    lasting=0.0 if idle else next(scores),
+                    views={},
+                    rms_dbfs=window.rms_dbfs,
+                    idle=idle,
+                )
+            )
+        length = stretch[-1].end
+        blocks.append(Block(offset, rng.uniform(-0.1, 0.1, length).astype(np.float32)))
+        offset += length + rate_hz
+    rule = AlarmRule(Thresholds(warning=4.0, alarm=6.0), FRONT_END.hop_s)
+    monitor = Monitor(_ListedScorer(windows), rule, rate_hz)
+    readings = [reading for block in blocks for reading in monitor.push(block)]
+    span = round(SPAN_S / FRONT_END.hop_s)
+    medians = [
+        reading.alarm_score
+        for reading, window, count in zip(readings, windows, counts, strict=True)
+        if not window.idle and count >= span
+    ]
+    return medians, sum(window.idle for window in windows)
+
+
+@pytest.mark.parametrize("on_s", [6, 25])
+def test_training_forms_the_medians_that_a_monitor_forms(on_s: int) -> None:
+    """Idle windows are skipped within a stretch, and each stretch begins anew."""
+    stretches = []
+    for seed in (1, 2):
+        sound = machine_sound(90.0, seed=seed)
+        seconds = np.arange(len(sound)) / FRONT_END.rate_hz
+        sound[seconds % (on_s + 5) >= on_s] *= 0.0005
+        stretches.append(_windows(sound))
+    fitted = fit_detector(stretches, FRONT_END, FRONT_END.rate_hz)
+    medians, idle = _medians_of_a_monitor(stretches, fitted)
+    assert idle > 10
+    assert len(fitted.lasting) == len(fitted.fused) - 2 * (round(SPAN_S / FRONT_END.hop_s) - 1)
+    assert fitted.lasting.tolist() == medians
 
 
 def test_nothing_is_off_for_a_detector_without_a_region() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -22,10 +24,15 @@ RISING_S = SPAN // 2 * RULE.hop_s + RULE.on_delay_s  # after the first window th
 
 
 class ScriptedScorer:
-    """A window every half second, scored by when it ends; like the pipeline it ends at gaps."""
+    """A window every half second, scored by when it ends; like the pipeline it ends at gaps.
 
-    def __init__(self, score: Callable[[int], float], idle: Callable[[int], bool]) -> None:
-        self._score, self._idle = score, idle
+    With ``every`` above 1 it scores every n-th window of a gapless stretch.
+    """
+
+    def __init__(
+        self, score: Callable[[int], float], idle: Callable[[int], bool], every: int = 1
+    ) -> None:
+        self._score, self._idle, self._every = score, idle, every
         self._begin = self._end = 0
         self._next = WINDOW
         self.heard: list[int] = []
@@ -37,13 +44,27 @@ class ScriptedScorer:
         self.heard += range(block.start, block.end)
         windows = []
         while self._next <= self._end:
-            end, self._next = self._next, self._next + HOP
-            windows.append(
-                WindowScore(
-                    end - WINDOW, end, 0.0, 0.0, self._score(end), {}, -30.0, idle=self._idle(end)
-                )
-            )
+            end, self._next = self._next, self._next + HOP * self._every
+            hops = self._every if end > self._begin + WINDOW else 1
+            windows.append(scored_window(end, self._score(end), idle=self._idle(end), hops=hops))
         return windows
+
+
+class ListedScorer:
+    """Returns each of the given windows once the stream has reached its end."""
+
+    def __init__(self, windows: Sequence[WindowScore]) -> None:
+        self._windows = deque(windows)
+
+    def push(self, block: Block) -> list[WindowScore]:
+        windows = []
+        while self._windows and self._windows[0].end <= block.end:
+            windows.append(self._windows.popleft())
+        return windows
+
+
+def scored_window(end: int, score: float, *, idle: bool = False, hops: int = 1) -> WindowScore:
+    return WindowScore(end - WINDOW, end, 0.0, 0.0, score, {}, -30.0, idle=idle, hops=hops)
 
 
 def never(end: int) -> bool:
@@ -167,14 +188,141 @@ def test_a_machine_that_is_off_is_idle_and_raises_nothing() -> None:
     assert all(r.alarm_score == 0.0 for r in readings if r.window and r.window.idle)
 
 
-def test_what_was_heard_before_a_rest_does_not_count_after_it() -> None:
-    def score(end: int) -> float:
-        return 9.0 if end <= 1400 or end > 2000 else 0.5
+def duty_cycle(on: int, off: int) -> Callable[[int], bool]:
+    """Idle for ``off`` windows after every ``on`` windows."""
+    return lambda end: (end - WINDOW) // HOP % (on + off) >= on
 
-    subject = monitor(score, idle=lambda end: 1400 < end <= 2000)
-    readings = play(subject, stream(sound(40)))
-    first = next(r for r in readings if r.sample > 2000)
-    assert first.alarm_score == 0.0
+
+@pytest.mark.parametrize(("on", "off"), [(1, 2), (4, 10), (7, 60), (19, 10)])
+def test_a_fault_in_a_short_duty_cycle_raises_an_alarm_after_enough_running_time(
+    on: int, off: int
+) -> None:
+    readings = play(monitor(lambda end: 9.0, duty_cycle(on, off)), stream(sound(600)))
+    running = [r.sample for r in readings if r.window is not None and not r.window.idle]
+    # as for a machine that runs on: more than half of the span, then the on-delay
+    risen = running[round(RISING_S / RULE.hop_s)]
+    assert changes(readings, TransitionKind.ALARM) == [(risen / RATE_HZ, "normal→unacknowledged")]
+
+
+def test_an_alarm_clears_after_the_off_delay_of_running_time() -> None:
+    subject = Monitor(
+        ScriptedScorer(lambda end: 0.5, duty_cycle(4, 10)),
+        RULE,
+        RATE_HZ,
+        Alarm(1, Condition.ACKNOWLEDGED, 7.0),
+    )
+    readings = play(subject, stream(sound(600)))
+    running = [r.sample for r in readings if r.window is not None and not r.window.idle]
+    cleared = running[SPAN - 1 + round(RULE.off_delay_s / RULE.hop_s)]
+    assert changes(readings, TransitionKind.ALARM) == [(cleared / RATE_HZ, "acknowledged→normal")]
+
+
+@pytest.mark.parametrize(("gap_s", "alarms"), [(0.0, 1), (0.1, 0)])
+def test_a_gap_within_a_pause_restarts_the_delays(gap_s: float, alarms: int) -> None:
+    """The machine runs for less than the on-delay between pauses."""
+    period = round((8 + gap_s) * RATE_HZ)
+    subject = monitor(lambda end: 9.0, idle=lambda end: not 350 <= end % period <= 600)
+    parts: list[Samples | float] = [sound(8), gap_s] * 30
+    readings = play(subject, stream(*parts))
+    assert max(reading.alarm_score for reading in readings) == 9.0
+    assert len(changes(readings, TransitionKind.ALARM)) == alarms
+
+
+@pytest.mark.parametrize("every", [1, 2, 3])
+@pytest.mark.parametrize(("before_s", "after_s"), [(0, 0), (0, 15), (15, 0), (15, 15)])
+def test_windows_lost_at_a_pause_count_as_missed_and_idle_ones_do_not(
+    before_s: int, after_s: int, every: int
+) -> None:
+    """A gap of the alarm score's span, with a pause before it, after it, or around it."""
+
+    def alarm_score_after(gap_s: float) -> float:
+        pause_end = (30 + before_s + after_s + gap_s) * RATE_HZ
+        scorer = ScriptedScorer(
+            lambda end: 9.0 if end <= 3000 else 0.5,
+            lambda end: 3000 < end <= pause_end,
+            every,
+        )
+        parts: list[Samples | float] = [sound(30 + before_s), gap_s, sound(after_s + 4)]
+        readings = play(Monitor(scorer, RULE, RATE_HZ), stream(*parts))
+        return next(r.alarm_score for r in readings if r.sample > pause_end)
+
+    assert alarm_score_after(SPAN_S) == 0.0
+    assert alarm_score_after(0.0) == 9.0
+
+
+class Played(NamedTuple):
+    """One window of a history."""
+
+    score: float
+    idle: bool
+    hops: int
+    lost: int  # windows lost in a gap before it
+
+
+def play_windows(history: Sequence[Played]) -> list[Reading]:
+    end, windows, blocks = 0, [], []
+    for each in history:
+        begin = end + each.lost * HOP
+        end = begin + each.hops * HOP
+        windows.append(scored_window(end, each.score, idle=each.idle, hops=each.hops))
+        blocks.append(Block(begin, sound((end - begin) / RATE_HZ)))
+    return play(Monitor(ListedScorer(windows), RULE, RATE_HZ), blocks)
+
+
+def without_pauses(history: Sequence[Played]) -> list[Played]:
+    """The same history without its idle windows; gaps at them stay."""
+    running, lost = [], 0
+    for each in history:
+        lost += each.lost
+        if not each.idle:
+            running.append(each._replace(lost=lost))
+            lost = 0
+    return running
+
+
+def known_while_running(readings: Sequence[Reading]) -> list[tuple[object, ...]]:
+    """What each running window gives, but for the sample indices."""
+    return [
+        (
+            reading.alarm_score,
+            reading.state,
+            reading.alarm and (reading.alarm.number, reading.alarm.peak_score),
+            [(t.before, t.after) for t in reading.transitions if t.kind is TransitionKind.ALARM],
+        )
+        for reading in readings
+        if reading.window is not None and not reading.window.idle
+    ]
+
+
+HISTORIES = st.lists(
+    st.builds(
+        lambda score, idle, hops, lost, count: [
+            Played(score, idle, hops, lost),
+            *[Played(score, idle, hops, 0)] * (count - 1),
+        ],
+        score=st.sampled_from([0.5, 0.5, 5.0, 8.0, 9.0, 9.0]),
+        idle=st.booleans(),
+        hops=st.integers(1, 4),
+        lost=st.sampled_from([0, 0, 0, 0, 1, 6, 25]),
+        count=st.integers(1, 25),
+    ),
+    min_size=1,
+    max_size=16,
+).map(lambda runs: [window for run in runs for window in run])
+
+
+@settings(deadline=None, max_examples=200)
+@given(HISTORIES)
+def test_a_pause_changes_nothing_but_the_time(history: list[Played]) -> None:
+    readings = play_windows(history)
+    uninterrupted = play_windows(without_pauses(history))
+    assert known_while_running(readings) == known_while_running(uninterrupted)
+    assert not any(
+        t.kind is TransitionKind.ALARM
+        for reading in readings
+        for t in reading.transitions
+        if reading.window is not None and reading.window.idle
+    )
 
 
 def test_a_dead_channel_is_told_and_not_scored() -> None:
@@ -248,18 +396,25 @@ PARTS = st.lists(
 
 
 @settings(deadline=None, max_examples=60)
-@given(PARTS, st.integers(0, 2**32), st.lists(st.integers(1, 900), min_size=1, max_size=30))
+@given(
+    PARTS,
+    st.integers(0, 2**32),
+    st.lists(st.integers(1, 900), min_size=1, max_size=30),
+    st.sampled_from([0.1, 0.5]),
+    st.integers(1, 3),
+)
 def test_how_the_stream_is_cut_changes_nothing(
-    parts: list[tuple[str, float]], seed: int, cuts: list[int]
+    parts: list[tuple[str, float]], seed: int, cuts: list[int], idle_share: float, every: int
 ) -> None:
     random = np.random.default_rng(seed)
     scores = random.choice([0.5, 5.0, 8.0], size=200, p=[0.3, 0.1, 0.6]).repeat(12)
-    off = (random.random(200) < 0.1).repeat(12)
+    off = (random.random(200) < idle_share).repeat(12)
 
     def fresh() -> tuple[Monitor, ScriptedScorer]:
         scorer = ScriptedScorer(
             lambda end: float(scores[end // HOP % len(scores)]),
             lambda end: bool(off[end // HOP % len(off)]),
+            every,
         )
         return Monitor(scorer, RULE, RATE_HZ), scorer
 
