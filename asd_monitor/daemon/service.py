@@ -43,6 +43,7 @@ from asd_monitor.daemon.load_watch import LoadWatch
 from asd_monitor.daemon.lock import StateLock
 from asd_monitor.daemon.report import MachineReport, StreamCounts
 from asd_monitor.daemon.scoring import Scoring
+from asd_monitor.daemon.shutdown import Step, in_daemon_thread, run_until_cancelled, take
 from asd_monitor.daemon.sound_sharing import SoundSharing
 from asd_monitor.daemon.supervision import Supervised
 from asd_monitor.daemon.watchdog import ServiceManager, Vigil
@@ -63,6 +64,11 @@ _FIRST_BROKER_S = 5.0  # so long a recording waits for the broker
 _MOST_WAITING = 100  # messages; then a recording waits for them
 _GOODBYE_S = 5.0
 _DELIVERY_S = 30.0  # for what a recording has told
+_REMOVE_S = 20.0  # for a machine: a device that the kernel holds takes 15 s
+# with the other limits of a stop less than systemd's `TimeoutStopSec`
+_STEP_S = 3.0
+_MARGIN_S = 2.0  # beside the session's own limit
+_JOURNAL_CLOSE_S = 12.0  # another process may have it locked for 5 s, twice
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,15 +174,15 @@ class Service:
                 self._manager.stopping()
                 for task in others:
                     task.cancel()
-                await asyncio.gather(
-                    *(self._remove(each, "the daemon was stopped") for each in self._machines)
-                )
+                await asyncio.gather(*map(take, self._removals("the daemon was stopped")))
         except BaseExceptionGroup as group:
             raise _told(group) from group
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                loop.remove_signal_handler(number)
-            await self._close()
+            try:
+                await self._close()
+            finally:  # a signal during the shutdown must not end the process halfway
+                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+                    loop.remove_signal_handler(number)
         if self._failures and not self._stop.is_set():
             raise self._failures[0]
 
@@ -191,13 +197,29 @@ class Service:
         log.info("stopping" if self._stop.is_set() else "every recording has ended")
 
     async def _close(self) -> None:
-        await self._sharing.stop()
-        await self._scoring.close()
-        by_request = self._stop.is_set()
-        await asyncio.to_thread(self._session.stop, _GOODBYE_S if by_request else _DELIVERY_S)
-        await asyncio.to_thread(self._journal.close)
-        self._journal_thread.shutdown()
-        self._lock.release()
+        leave_s = _GOODBYE_S if self._stop.is_set() else _DELIVERY_S
+        leave = partial(in_daemon_thread, partial(self._session.stop, leave_s))
+        close_journal = partial(in_daemon_thread, self._close_journal)
+        release = partial(in_daemon_thread, self._lock.release)
+        for step in (
+            Step("stop sharing sound", _STEP_S, self._sharing.stop),
+            Step("stop scoring", _STEP_S, self._scoring.close),
+            Step("disconnect from the broker", leave_s + _MARGIN_S, leave),
+            Step("close the journal", _JOURNAL_CLOSE_S, close_journal),
+            Step("release the state folder", _STEP_S, release),
+        ):
+            await take(step)
+
+    def _close_journal(self) -> None:
+        self._journal_thread.shutdown(cancel_futures=True)
+        self._journal.close()
+
+    def _removals(self, reason: str) -> list[Step]:
+        limit_s = _REMOVE_S + _MARGIN_S  # which `_remove` keeps itself
+        return [
+            Step(f"remove {machine}", limit_s, partial(self._remove, machine, reason))
+            for machine in self._machines
+        ]
 
     # machines
 
@@ -221,18 +243,24 @@ class Service:
         make = partial(Listener, machine, settings, self._journals[machine], report, around)
         supervised = Supervised(machine, settings, report, make)
         self._machines[machine] = supervised
-        supervised.task = self._tasks.create_task(supervised.run(), name=f"listen {machine}")
+        bounded = run_until_cancelled(
+            supervised.run, name=f"supervise {machine}", limit_s=_REMOVE_S
+        )
+        supervised.task = self._tasks.create_task(bounded, name=f"listen {machine}")
         supervised.task.add_done_callback(lambda task: self._note_end(machine, task))
 
     async def _remove(self, machine: str, reason: str) -> None:
+        """End a machine's task, which keeps `_REMOVE_S`, and publish that it has stopped."""
         supervised = self._machines.pop(machine)
         self._removed_restarts += supervised.restarts
         task, listener = supervised.task, supervised.listener
-        if task is not None:
-            task.cancel()
-            await asyncio.wait((task,))
-        if listener is not None:
-            listener.say_stopped(reason)
+        try:
+            if task is not None:
+                task.cancel()
+                await asyncio.wait((task,))
+        finally:
+            if listener is not None:
+                listener.say_stopped(reason)
 
     def _note_end(self, machine: str, task: asyncio.Task[None]) -> None:
         supervised = self._machines.get(machine)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import inspect
 import os
 import re
 import signal
@@ -20,7 +21,8 @@ from asd_monitor.audio import opening
 from asd_monitor.audio.devices import DeviceSpec
 from asd_monitor.config.settings import Config
 from asd_monitor.daemon import judge as judge_module
-from asd_monitor.daemon import service, supervision
+from asd_monitor.daemon import service, shutdown, supervision
+from asd_monitor.daemon.lock import StateLock
 from asd_monitor.daemon.service import Service, Setting, _open_journal
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.journal.machine import MachineJournal
@@ -554,3 +556,181 @@ async def test_more_machines_than_a_box_carries_are_told_and_pass_windows_over(d
         lambda: all(each.status.passed_over > 0 for each in daemon.service._listeners()),
         "no window was passed over",
     )
+
+
+STUB_PORTAUDIO = """
+import time
+class PortAudioError(Exception): pass
+def query_devices():
+    return [dict(name="stub", index=0, max_input_channels=1, default_samplerate=16000.0)]
+class RawInputStream:
+    def __init__(self, samplerate, device, channels, dtype, latency):
+        self.samplerate, self.channels = samplerate, channels
+    def start(self): pass
+    def read(self, frames):
+        time.sleep(frames / self.samplerate)
+        return bytes(2 * frames * self.channels), False
+"""
+
+
+@pytest.mark.parametrize("request_name", ["stop", "request_reload"])
+async def test_a_stop_or_reload_while_a_capture_child_is_started(
+    daemon, tmp_path, monkeypatch, request_name
+):
+    (tmp_path / "sounddevice.py").write_text(STUB_PORTAUDIO)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    start, begun = asyncio.create_subprocess_exec, []
+
+    async def start_late(*arguments, **options):
+        if not begun:
+            begun.append(True)
+            daemon.file = make_config(pump={"device": "name:absent"})
+            getattr(daemon.service, request_name)()
+            await until(lambda: "fan" not in daemon.service._machines)  # it is being removed
+        return await start(*arguments, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_late)
+    daemon.start(make_config(fan={"device": "name:stub"}), open_source=None)
+    await until(lambda: begun)
+    await daemon.until_state("fan", "stopped", "no_device")
+    if request_name == "request_reload":
+        await until(lambda: "pump" in daemon.service._config.machines, "the reload has ended")
+        daemon.service.stop()
+    await daemon.finish()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+class UnreleasedSource(ScriptedSource):
+    """A source whose release never ends."""
+
+    async def close(self) -> None:
+        await asyncio.Event().wait()
+
+
+class UnendingSource(ScriptedSource):
+    """A source with a defect: its iteration goes on when it is cancelled, until `may_end`."""
+
+    may_end = False
+
+    async def events(self):
+        while not self.may_end:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.02)
+        for event in ():
+            yield event
+
+
+@pytest.mark.parametrize("kind", [UnreleasedSource, UnendingSource])
+async def test_a_machine_that_does_not_end_holds_up_neither_a_reload_nor_the_stop(
+    daemon, monkeypatch, kind
+):
+    monkeypatch.setattr(service, "_REMOVE_S", 0.05)
+    monkeypatch.setattr(shutdown, "_CANCELLED_S", 0.05)
+    made = []
+
+    def open_source(spec: DeviceSpec) -> ScriptedSource:
+        if str(spec) == "hw:2":
+            return daemon._open(spec)
+        made.append(kind())
+        return made[-1]
+
+    both = make_config(**FAN_AND_PUMP, mill={"device": "hw:3"})
+    with structlog.testing.capture_logs() as logs:
+        daemon.start(both, open_source=open_source)
+        await daemon.until_state("pump", "normal")
+        await until(lambda: len(made) == 2)
+        daemon.file = make_config(**FAN_AND_PUMP)
+        daemon.service.request_reload()
+        await until(lambda: "mill" not in daemon.service._config.machines, "the reload has ended")
+        assert daemon.session.state("mill")["state"] == "stopped"
+        daemon.service.stop()
+        await daemon.finish()
+    for machine in ("fan", "mill"):
+        late = [entry for entry in logs if entry.get("task") == f"supervise {machine}"]
+        assert late
+        assert {entry["log_level"] for entry in late} == {"error"}
+    assert daemon.session.state("fan")["state"] == "stopped"
+    assert daemon.session.state("pump")["state"] == "stopped"
+    assert daemon.session.stopped
+    StateLock(daemon.folder).release()
+    UnendingSource.may_end = True
+    await until(lambda: len(asyncio.all_tasks()) == 1)
+    UnendingSource.may_end = False
+
+
+def raise_after(monkeypatch, owner: object, name: str) -> None:
+    """Let a method raise when it has done its work."""
+    work = getattr(owner, name)
+
+    def raising(*arguments: object) -> None:
+        work(*arguments)
+        raise ZeroDivisionError(name)
+
+    async def raising_late(*arguments: object) -> None:
+        await work(*arguments)
+        raise ZeroDivisionError(name)
+
+    is_async = inspect.iscoroutinefunction(work)
+    monkeypatch.setattr(owner, name, raising_late if is_async else raising)
+
+
+async def test_each_step_of_the_shutdown_runs_whatever_the_others_raise(daemon, monkeypatch):
+    with structlog.testing.capture_logs() as logs:
+        daemon.start(make_config(**FAN_AND_PUMP))
+        await daemon.until_state("fan", "normal")
+        await daemon.until_state("pump", "normal")
+        raise_after(monkeypatch, daemon.service._listeners()[0], "say_stopped")
+        raise_after(monkeypatch, daemon.service._sharing, "stop")
+        raise_after(monkeypatch, daemon.service._scoring, "close")
+        raise_after(monkeypatch, daemon.session, "stop")
+        raise_after(monkeypatch, daemon.service._journal, "close")
+        daemon.service.stop()
+        await daemon.finish()
+    assert daemon.session.state("pump")["state"] == "stopped"
+    assert [entry["step"] for entry in logs if "step" in entry] == [
+        "remove fan",
+        "stop sharing sound",
+        "stop scoring",
+        "disconnect from the broker",
+        "close the journal",
+    ]
+    StateLock(daemon.folder).release()  # nobody has it
+
+
+async def test_a_step_of_the_shutdown_that_does_not_end_is_left_at_its_limit(daemon, monkeypatch):
+    for limit in ("_STEP_S", "_MARGIN_S", "_GOODBYE_S"):
+        monkeypatch.setattr(service, limit, 0.05)
+    may_end = threading.Event()
+    with structlog.testing.capture_logs() as logs:
+        daemon.start(make_config(fan={"device": "hw:1"}))
+        await daemon.until_state("fan", "normal")
+        monkeypatch.setattr(daemon.service._scoring, "close", asyncio.Event().wait)
+        monkeypatch.setattr(daemon.session, "stop", lambda _: may_end.wait())
+        daemon.service.stop()
+        await daemon.finish()
+    may_end.set()
+    late = [entry for entry in logs if "has not ended" in entry["event"] and "step" in entry]
+    assert [entry["step"] for entry in late] == ["stop scoring", "disconnect from the broker"]
+    StateLock(daemon.folder).release()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+async def test_a_signal_during_the_shutdown_does_not_end_the_process(daemon, monkeypatch, number):
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await daemon.until_state("fan", "normal")
+    stop = daemon.session.stop
+
+    handled = []
+
+    def stop_late(timeout_s: float) -> None:
+        default = signal.SIG_IGN, signal.SIG_DFL, signal.default_int_handler
+        handled.append(signal.getsignal(number) not in default)
+        if handled == [True]:
+            os.kill(os.getpid(), number)
+        stop(timeout_s)
+
+    monkeypatch.setattr(daemon.session, "stop", stop_late)
+    daemon.service.stop()
+    await daemon.finish()
+    assert handled == [True]
+    assert daemon.session.stopped
