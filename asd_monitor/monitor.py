@@ -2,7 +2,7 @@
 
     Monitor = Scorer (block → window scores) + alarm score + alarm rule + dead channel
 
-Many are asked in one go (`push_together`), which costs less than one after the other.
+Many are asked in one go (`push_batch`), which costs less than one after the other.
 
 How a stream is cut into blocks changes nothing.
 
@@ -22,11 +22,11 @@ from typing import Protocol
 
 import numpy as np
 
-from asd_monitor.alarm.machine import Alarm, AlarmMachine, AlarmRule, Transition, TransitionKind
 from asd_monitor.alarm.score import AlarmScore
+from asd_monitor.alarm.state import Alarm, AlarmMachine, AlarmRule, Transition, TransitionKind
+from asd_monitor.batching import result_or_raise
 from asd_monitor.pipeline import Pipeline, score_due
 from asd_monitor.records import Block, MachineState, MicrophoneState, WindowScore
-from asd_monitor.together import unfailed
 
 DEAD_CHANNEL_S = 2.0
 
@@ -150,7 +150,7 @@ class Monitor:
         self._newest_end = window.end
         if window.idle:
             return self._reading(window.end, window, 0.0, self._machine.rest(window.end))
-        alarm_score = self._score.push(window.lasting, window.hops)
+        alarm_score = self._score.push(window.sustained, window.hops)
         changes = self._machine.observe(window.end, alarm_score, settled=self._score.full)
         return self._reading(window.end, window, alarm_score, changes)
 
@@ -172,7 +172,7 @@ class Monitor:
         )
 
 
-def push_together(
+def push_batch(
     monitors: Sequence[Monitor], blocks: Sequence[Block]
 ) -> list[list[Reading] | Exception]:
     """Return what the next block of each monitor told; each is named once.
@@ -197,7 +197,7 @@ def push_together(
     found = score_due([pipeline for _, pipeline, _ in waiting])
     for (number, _, part), scores in zip(waiting, found, strict=True):
         try:
-            told[number] = monitors[number].tell(part, unfailed(scores))
+            told[number] = monitors[number].tell(part, result_or_raise(scores))
         except Exception as error:  # noqa: BLE001 - the same
             told[number] = error
     return told

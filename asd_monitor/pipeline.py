@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from asd_monitor.alarm.score import SPAN_S
-from asd_monitor.audio.resample import Resampler
-from asd_monitor.detector.detector import Detector, judge_together
-from asd_monitor.features.encoder import Encoder
-from asd_monitor.features.front_end import FrontEnd
+from asd_monitor.batching import result_or_raise, run_batch
+from asd_monitor.detector.detector import Detector, judge_batch
+from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.dsp.resampling import Resampler
+from asd_monitor.encoders.streaming import Encoder
 from asd_monitor.features.windows import Window, WindowStream, make_due
 from asd_monitor.records import Block, WindowScore
-from asd_monitor.together import together, unfailed
 
 
 class SoundWindows:
@@ -44,7 +44,7 @@ class SoundWindows:
     def push(self, block: Block) -> list[Window]:
         """Return the windows that this block completes."""
         self.take(block)
-        return self.placed(unfailed(make_due([self.stream])[0]))
+        return self.placed(result_or_raise(make_due([self.stream])[0]))
 
     def take(self, block: Block) -> None:
         """Take a block; the windows that it completes are due in `stream`.
@@ -61,7 +61,7 @@ class SoundWindows:
         """Return what the resampler still held back; the stream ends here."""
         self._expected = None
         self.stream.take(self._resampler.flush())
-        return self.placed(unfailed(make_due([self.stream])[0]))
+        return self.placed(result_or_raise(make_due([self.stream])[0]))
 
     def placed(self, windows: list[Window]) -> list[Window]:
         """Return windows of `stream` by sample index at the capture rate."""
@@ -107,14 +107,14 @@ class Pipeline:
     def push(self, block: Block) -> list[WindowScore]:
         """Return the scores of the windows that this block completes."""
         self.windows.take(block)
-        return unfailed(score_due([self])[0])
+        return result_or_raise(score_due([self])[0])
 
     def finish(self) -> list[WindowScore]:
         """Return the scores of the windows that were still held back; the stream ends here."""
         return self.detector.judge(self.windows.finish())
 
 
-def score_together(work: Sequence[tuple[Pipeline, Block]]) -> list[list[WindowScore]]:
+def score_batch(work: Sequence[tuple[Pipeline, Block]]) -> list[list[WindowScore]]:
     """Return the scores of the windows that the next block of each pipeline completes.
 
     It costs less than one after the other: their frames are made, and their views asked, in
@@ -122,7 +122,7 @@ def score_together(work: Sequence[tuple[Pipeline, Block]]) -> list[list[WindowSc
     """
     for pipeline, block in work:
         pipeline.windows.take(block)
-    return list(map(unfailed, score_due([pipeline for pipeline, _ in work])))
+    return list(map(result_or_raise, score_due([pipeline for pipeline, _ in work])))
 
 
 def score_due(pipelines: Sequence[Pipeline]) -> list[list[WindowScore] | Exception]:
@@ -141,10 +141,10 @@ def score_due(pipelines: Sequence[Pipeline]) -> list[list[WindowScore] | Excepti
             pipeline = pipelines[number]
             made.append((number, pipeline.detector, pipeline.windows.placed(windows)))
     if made:
-        for (number, *_), scores in zip(made, together(_judge, made), strict=True):
+        for (number, *_), scores in zip(made, run_batch(_judge, made), strict=True):
             outcomes[number] = scores
     return outcomes
 
 
 def _judge(made: Sequence[tuple[int, Detector, list[Window]]]) -> list[list[WindowScore]]:
-    return judge_together([detector for _, detector, _ in made], [own for *_, own in made])
+    return judge_batch([detector for _, detector, _ in made], [own for *_, own in made])

@@ -83,7 +83,7 @@ class WindowScore:
     end: int  # one past its last sample
     score: float
     fused: float
-    lasting: float
+    sustained: float
     views: Mapping[str, float]
     rms_dbfs: float
     idle: bool  # the level lies where the normals have shown the machine off

@@ -1,8 +1,13 @@
 """Fixtures that several folders share; this also puts their modules on the import path."""
 
+import sys
+from pathlib import Path
+
 from hypothesis import settings
 
-pytest_plugins = ["mosquitto", "virtual_microphone", "command_line"]
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks, datasets, experiments
+
+pytest_plugins = ["doubles.mosquitto", "doubles.virtual_microphone", "doubles.command_line"]
 
 # a busy machine is no failure
 settings.register_profile("patient", deadline=None)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from asd_monitor.alarm.machine import AlarmRule
+from asd_monitor.alarm.state import AlarmRule
 from asd_monitor.config.quantities import Budget
 from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.records import Thresholds

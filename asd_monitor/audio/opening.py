@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 
-from asd_monitor.audio.devices import DeviceSpec
-from asd_monitor.audio.file_source import FileSource
-from asd_monitor.audio.microphone import Microphone
-from asd_monitor.audio.shared_device import ChannelSource, SharedDevice
+from asd_monitor.audio.capture.microphone import Microphone
+from asd_monitor.audio.capture.shared_device import ChannelSource, SharedDevice
+from asd_monitor.audio.devices.device_strings import DeviceSpec
+from asd_monitor.audio.files.file_source import FileSource
 from asd_monitor.audio.source import Source
 
 _log = logging.getLogger(__name__)

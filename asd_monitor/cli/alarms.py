@@ -17,7 +17,7 @@ from asd_monitor.cli.options import AsJson, StateDir
 from asd_monitor.errors import UsageError
 
 if TYPE_CHECKING:
-    from asd_monitor.journal.records import AlarmRecord, Event
+    from asd_monitor.journal.alarm_records import AlarmRecord, Event
 
 app = typer.Typer(
     name="alarms",
@@ -173,7 +173,7 @@ def _state(record: AlarmRecord) -> str:
 
 
 def _time(time: datetime | None) -> str | None:
-    from asd_monitor.journal.records import text_of
+    from asd_monitor.journal.alarm_records import text_of
 
     return text_of(time)
 

@@ -16,7 +16,7 @@ from asd_monitor import __version__
 from asd_monitor.cli import (
     alarms,
     backtest,
-    config,
+    config_command,
     demo,
     devices,
     evaluate,
@@ -82,7 +82,7 @@ app.command("record", short_help="Record a machine's normal sound, with a level 
 )
 app.add_typer(models.app, name="models")
 app.add_typer(alarms.app, name="alarms")
-app.add_typer(config.app, name="config")
+app.add_typer(config_command.app, name="config")
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from asd_monitor.cli.options import AsJson, Machine, ModelsDir
 
 if TYPE_CHECKING:
     from asd_monitor.config.settings import AlarmSettings
-    from asd_monitor.evaluation.backtest import Backtest
+    from asd_monitor.evaluation.replay import Backtest
 
 
 def command(
@@ -52,16 +52,16 @@ def command(
     import asyncio
 
     from asd_monitor.alarm.budget import rule_for
-    from asd_monitor.audio.devices import DeviceKind, DeviceSpec
-    from asd_monitor.audio.file_source import FileSource
-    from asd_monitor.audio.recordings import BY_OPTION
-    from asd_monitor.cli.given_recordings import look_at_all
+    from asd_monitor.audio.devices.device_strings import DeviceKind, DeviceSpec
+    from asd_monitor.audio.files.file_source import FileSource
+    from asd_monitor.audio.files.recordings import BY_OPTION
     from asd_monitor.cli.machine_settings import settings_of, with_options
     from asd_monitor.cli.models import check_version
     from asd_monitor.cli.progress import shown_progress
+    from asd_monitor.cli.recordings_check import look_at_all
     from asd_monitor.config.quantities import check_id
-    from asd_monitor.detector.bundle import load_bundle
-    from asd_monitor.evaluation.backtest import backtest
+    from asd_monitor.evaluation.replay import backtest
+    from asd_monitor.model_store.bundle import load_bundle
 
     check_id(machine)
     check_version(version)
@@ -128,8 +128,8 @@ def _as_json(machine: str, settings: AlarmSettings, result: Backtest) -> dict[st
 def _show(machine: str, settings: AlarmSettings, result: Backtest) -> None:
     from rich.table import Table
 
-    from asd_monitor.cli.results import result_console
-    from asd_monitor.training.wording import clock, count
+    from asd_monitor.cli.console import result_console
+    from asd_monitor.wording import clock, count
 
     console = result_console()
     number = len(result.alarms)

@@ -30,9 +30,9 @@ def command(
     """Make a machine's sound, learn it, monitor it, let a fault grow; takes about a minute."""
     from rich.console import Console
 
+    from asd_monitor.demo.demonstration import perform
     from asd_monitor.demo.folder import fresh_folder
-    from asd_monitor.demo.performance import perform
-    from asd_monitor.demo.scene import draw_scene
+    from asd_monitor.demo.scenario import draw_scenario
 
-    scene = draw_scene(family, fault, seed)
-    perform(scene, fresh_folder(output, Path.cwd()), Console())
+    scenario = draw_scenario(family, fault, seed)
+    perform(scenario, fresh_folder(output, Path.cwd()), Console())

@@ -13,7 +13,7 @@ from asd_monitor.cli.options import AsJson
 from asd_monitor.errors import OperationError
 
 if TYPE_CHECKING:
-    from asd_monitor.audio.listing import Input, Listing
+    from asd_monitor.audio.devices.inputs import Input, Listing
 
 
 def command(*, as_json: AsJson = False) -> None:
@@ -33,9 +33,9 @@ def command(*, as_json: AsJson = False) -> None:
 
 
 async def _list() -> Listing:
-    from asd_monitor.audio.cards import Cards
-    from asd_monitor.audio.listing import list_inputs
-    from asd_monitor.audio.sound_server import SoundServer
+    from asd_monitor.audio.devices.cards import Cards
+    from asd_monitor.audio.devices.inputs import list_inputs
+    from asd_monitor.audio.devices.sound_server import SoundServer
 
     server = SoundServer()
     try:
@@ -48,7 +48,7 @@ def _print_table(inputs: tuple[Input, ...]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from asd_monitor.cli.results import result_console
+    from asd_monitor.cli.console import result_console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("device", no_wrap=True)

@@ -13,8 +13,8 @@ import typer
 from asd_monitor.cli.options import AsJson, EncoderFiles, NoShippedEncoder
 
 if TYPE_CHECKING:
+    from asd_monitor.evaluation.dcase_rules import Figures
     from asd_monitor.evaluation.results import Results
-    from asd_monitor.evaluation.rules import Figures
 
 
 class RulesOf(StrEnum):
@@ -81,16 +81,16 @@ def command(
 ) -> None:
     """Train and test on a data set in a layout of DCASE Task 2; a model an id or section."""
     from asd_monitor.cli.progress import shown_progress
+    from asd_monitor.encoder_training.extra import TORCH_AND_EXPORT, require_extra
+    from asd_monitor.encoders.streaming import chosen_encoders
     from asd_monitor.errors import OperationError, UsageError
     from asd_monitor.evaluation.baseline import require_baseline
-    from asd_monitor.evaluation.dcase import find_data_set
-    from asd_monitor.evaluation.evaluate import evaluate
-    from asd_monitor.evaluation.ids import Ids, require_ids
-    from asd_monitor.evaluation.regime import Single
-    from asd_monitor.evaluation.report import report_html
-    from asd_monitor.evaluation.rules import Rules
-    from asd_monitor.features.encoder import chosen_encoders
-    from asd_monitor.training.extra import TORCH_AND_EXPORT, require_extra
+    from asd_monitor.evaluation.dcase_layouts import find_data_set
+    from asd_monitor.evaluation.dcase_rules import Rules
+    from asd_monitor.evaluation.ids_regime import Ids, require_ids
+    from asd_monitor.evaluation.regimes import Single
+    from asd_monitor.evaluation.runner import evaluate
+    from asd_monitor.reports.evaluation_report import report_html
 
     if baseline:
         require_baseline()
@@ -142,7 +142,7 @@ def _columns(figures: Figures) -> dict[str, float]:
 def _show(results: Results) -> None:
     from rich.table import Table
 
-    from asd_monitor.cli.results import result_console
+    from asd_monitor.cli.console import result_console
     from asd_monitor.evaluation.results import FUSED
 
     console = result_console()

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from asd_monitor.audio.levels import FULL_SCALE, dbfs
+from asd_monitor.audio.files.levels import FULL_SCALE, dbfs
 from asd_monitor.records import Samples
 
 _BAR_CELLS = 40

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asd_monitor.audio.devices import parse_device
-from asd_monitor.config.load import load_config
+from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.config.loading import load_config
 from asd_monitor.config.quantities import parse_budget
 from asd_monitor.config.settings import AlarmSettings, MachineDefaults
 from asd_monitor.errors import UsageError

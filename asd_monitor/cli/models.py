@@ -32,7 +32,7 @@ def list_versions(
 ) -> None:
     """List the versions and check each; the exit code is 1 when one is damaged."""
     from asd_monitor.config.quantities import check_id
-    from asd_monitor.training.catalogue import entries
+    from asd_monitor.model_store.catalogue import entries
 
     if machine is not None:
         check_id(machine)
@@ -56,8 +56,8 @@ def list_versions(
 def _show_versions(found: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    from asd_monitor.cli.results import result_console
-    from asd_monitor.training.wording import count
+    from asd_monitor.cli.console import result_console
+    from asd_monitor.wording import count
 
     table = Table("machine", "version", "in use", "trained (UTC)", "learned", "state")
     for row in found:
@@ -80,7 +80,7 @@ def show(
 ) -> None:
     """Tell what a version is and what it was trained on."""
     from asd_monitor.config.quantities import check_id
-    from asd_monitor.detector.bundle import load_bundle
+    from asd_monitor.model_store.bundle import load_bundle
 
     check_id(machine)
     check_version(version)
@@ -132,7 +132,7 @@ def show(
 def promote(machine: Machine, version: OneOf, models: ModelsDir) -> None:
     """Make a version the one in use."""
     from asd_monitor.config.quantities import check_id
-    from asd_monitor.training.catalogue import promote as make_current
+    from asd_monitor.model_store.catalogue import promote as make_current
 
     check_id(machine)
     check_version(version)
@@ -144,7 +144,7 @@ def promote(machine: Machine, version: OneOf, models: ModelsDir) -> None:
 def rollback(machine: Machine, models: ModelsDir) -> None:
     """Go back to the version before the one in use."""
     from asd_monitor.config.quantities import check_id
-    from asd_monitor.training.catalogue import rollback as go_back
+    from asd_monitor.model_store.catalogue import rollback as go_back
 
     bundle = go_back(models, check_id(machine))
     typer.echo(f"{machine} uses {bundle.version}; a running daemon takes it up at SIGHUP.")
@@ -159,7 +159,7 @@ def export(
 ) -> None:
     """Copy a version into another models folder and make it the one in use there."""
     from asd_monitor.config.quantities import check_id
-    from asd_monitor.training.catalogue import export as copy_into
+    from asd_monitor.model_store.catalogue import export as copy_into
 
     check_id(machine)
     check_version(version)

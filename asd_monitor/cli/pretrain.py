@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from asd_monitor.training.pretrain import Standing
+    from asd_monitor.encoder_training.pretraining import Standing
 
 
 class HighBandRule(StrEnum):
@@ -68,21 +68,21 @@ def command(
 
     Interrupted, it goes on where it was when it is started again with the same options.
     """
+    from asd_monitor.encoder_training.extra import TORCH_AND_EXPORT, require_extra
     from asd_monitor.errors import UsageError
-    from asd_monitor.training.extra import TORCH_AND_EXPORT, require_extra
 
     require_extra("pretrain trains an encoder", packages=TORCH_AND_EXPORT)
 
     import torch
 
     from asd_monitor.cli.progress import shown_progress
-    from asd_monitor.training.augment import HighBand
-    from asd_monitor.training.feed import Sources
-    from asd_monitor.training.pool import Supply
-    from asd_monitor.training.pretrain import by_map, pretrain, write
-    from asd_monitor.training.pretrain_folder import prepare
-    from asd_monitor.training.recipe import Recipe
-    from asd_monitor.training.recordings import expand_paths
+    from asd_monitor.encoder_training.augmentation import HighBand
+    from asd_monitor.encoder_training.batch_feed import Sources
+    from asd_monitor.encoder_training.checkpoints import prepare
+    from asd_monitor.encoder_training.optimisation import Recipe
+    from asd_monitor.encoder_training.pool import Supply
+    from asd_monitor.encoder_training.pretraining import by_map, pretrain, write
+    from asd_monitor.model_training.reference import expand_paths
 
     if supply is not SupplyChoice.MADE and not sounds:
         raise UsageError(
@@ -98,7 +98,7 @@ def command(
         stretch_bands=plain.stretch_bands if stretch else 0.0,
         stretch_time=plain.stretch_time if stretch else 0.0,
         faults=plain.faults if faults else 0,
-        normals=plain.normals if faults else plain.normals + 2 * plain.faults,
+        reference=plain.reference if faults else plain.reference + 2 * plain.faults,
     )
     sources = Sources(
         seed,

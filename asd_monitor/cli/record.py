@@ -14,8 +14,8 @@ import typer
 from asd_monitor.cli.options import Machine, StateDir
 
 if TYPE_CHECKING:
-    from asd_monitor.audio.devices import DeviceSpec
-    from asd_monitor.audio.recorder import Recorder
+    from asd_monitor.audio.devices.device_strings import DeviceSpec
+    from asd_monitor.audio.files.recorder import Recorder
     from asd_monitor.audio.source import Opened, Source
     from asd_monitor.cli.level_meter import LevelMeter
     from asd_monitor.records import Block
@@ -41,9 +41,9 @@ def command(
 
     Ctrl-C keeps what was recorded (exit code 130); so do SIGTERM (143) and SIGHUP (129).
     """
-    from asd_monitor.audio.devices import parse_device
-    from asd_monitor.audio.shared_sound import SOCKET_NAME
-    from asd_monitor.cli.given_recordings import look_at_all
+    from asd_monitor.audio.devices.device_strings import parse_device
+    from asd_monitor.audio.sharing.client import SOCKET_NAME
+    from asd_monitor.cli.recordings_check import look_at_all
     from asd_monitor.config.quantities import check_id
     from asd_monitor.errors import UsageError
 
@@ -111,7 +111,7 @@ class _Session:
 
     async def _open(self, socket: Path, meter: LevelMeter) -> Source:
         from asd_monitor.audio.opening import open_source
-        from asd_monitor.audio.shared_sound import NotSharedError, connect
+        from asd_monitor.audio.sharing.client import NotSharedError, connect
 
         if not self._spec.is_file:
             try:
@@ -147,7 +147,7 @@ class _Session:
             )
 
     def _begin(self, opened: Opened) -> None:
-        from asd_monitor.audio.recorder import Origin, Recorder
+        from asd_monitor.audio.files.recorder import Origin, Recorder
 
         self._rate_hz = opened.rate_hz
         self._recorder = self._recorder or Recorder(

@@ -78,8 +78,8 @@ def command(
 def _one_machine(
     device: str | None, machine: str | None, learn: str | None, broker: str | None
 ) -> Config:
-    from asd_monitor.audio.devices import parse_device
-    from asd_monitor.config.load import machine_from_options
+    from asd_monitor.audio.devices.device_strings import parse_device
+    from asd_monitor.config.loading import machine_from_options
 
     if device is None or machine is None:
         raise UsageError(
@@ -119,11 +119,11 @@ def _run(
 
     import structlog
 
-    from asd_monitor.audio.devices import parse_device
-    from asd_monitor.config.load import read_config
-    from asd_monitor.daemon.service import Service, Setting
-    from asd_monitor.features.network import Network
-    from asd_monitor.features.runtime import Runtime, check_provider
+    from asd_monitor.audio.devices.device_strings import parse_device
+    from asd_monitor.config.loading import read_config
+    from asd_monitor.daemon.service import RuntimeOptions, Service
+    from asd_monitor.encoders.runtime import Runtime, check_provider
+    from asd_monitor.encoders.session import Network
 
     def read() -> Config:
         if config is None:
@@ -137,7 +137,7 @@ def _run(
     Network.runtime = Runtime(first.inference.provider, first.inference.threads)
 
     async def run() -> bool:
-        setting = Setting(
+        setting = RuntimeOptions(
             models=models,
             state=state,
             speed=speed,

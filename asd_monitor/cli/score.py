@@ -14,7 +14,7 @@ import typer
 from asd_monitor.cli.options import AsJson, Machine, ModelsDir
 
 if TYPE_CHECKING:
-    from asd_monitor.evaluation.scoring import ScoredRecording
+    from asd_monitor.evaluation.recording_scores import ScoredRecording
 
 Row = dict[str, Any]
 
@@ -47,10 +47,10 @@ def command(
     from asd_monitor.cli.models import check_version
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.config.quantities import check_id
-    from asd_monitor.detector.bundle import load_bundle
     from asd_monitor.errors import AsdMonitorError, UsageError
-    from asd_monitor.evaluation.scoring import score_recording
-    from asd_monitor.training.recordings import expand_paths
+    from asd_monitor.evaluation.recording_scores import score_recording
+    from asd_monitor.model_store.bundle import load_bundle
+    from asd_monitor.model_training.reference import expand_paths
 
     if as_csv and as_json:
         raise UsageError("--csv and --json together: choose one of them")
@@ -127,8 +127,8 @@ def _print_table(rows: list[Row], per: Per) -> None:
         return
     from rich.table import Table
 
-    from asd_monitor.cli.results import result_console
-    from asd_monitor.training.wording import clock
+    from asd_monitor.cli.console import result_console
+    from asd_monitor.wording import clock
 
     if per is Per.FILE:
         table = Table("file", *(_right(name) for name in ("length", "score", "highest", "fused")))

@@ -11,9 +11,9 @@ import typer
 from asd_monitor.cli.options import AsJson, EncoderFiles, Machine, ModelsDir, NoShippedEncoder
 
 if TYPE_CHECKING:
-    from asd_monitor.training.adapt_trial import Adaptation
-    from asd_monitor.training.fit import Learned
-    from asd_monitor.training.recordings import Normals, Progress
+    from asd_monitor.model_training.adaptation_result import Adaptation
+    from asd_monitor.model_training.reference import Progress, Reference
+    from asd_monitor.model_training.training_run import TrainingResult
 
 NormalPaths = Annotated[
     list[str],
@@ -66,11 +66,12 @@ def command(
     from asd_monitor.cli.machine_settings import settings_of
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.config.quantities import check_id
+    from asd_monitor.encoder_training.extra import TORCH_AND_EXPORT, require_extra
+    from asd_monitor.encoders.streaming import chosen_encoders
     from asd_monitor.errors import UsageError
-    from asd_monitor.features.encoder import chosen_encoders
-    from asd_monitor.training.extra import TORCH_AND_EXPORT, require_extra
-    from asd_monitor.training.fit import learn, save
-    from asd_monitor.training.recordings import expand_paths, read_normals, require
+    from asd_monitor.model_training.reference import expand_paths, read_reference, require
+    from asd_monitor.model_training.training_run import learn, save
+    from asd_monitor.reports.training_report import report_html
 
     check_id(machine)
     if others and not adapt:
@@ -80,7 +81,7 @@ def command(
     settings = settings_of(machine, config)
     encoders = chosen_encoders(encoder or (), instead=no_shipped_encoder)
     with shown_progress() as progress:
-        normals = read_normals(
+        reference = read_reference(
             expand_paths(normal),
             window_s=settings.window_s,
             hop_s=settings.hop_s,
@@ -89,66 +90,66 @@ def command(
             progress=progress,
         )
         try:
-            require(normals)
+            require(reference)
         except UsageError:
             if check and as_json:
-                _show_check(normals, sufficient=False, as_json=True)
+                _show_check(reference, sufficient=False, as_json=True)
             else:
-                _tell_notices(normals)
+                _tell_notices(reference)
             raise
         if not check:
             adaptation = None
             if adapt:
-                normals, adaptation = _adapted(normals, others or [], channel, progress)
+                reference, adaptation = _adapted(reference, others or [], channel, progress)
             learned = learn(
-                machine, normals, settings.alarm, channel, progress, adaptation=adaptation
+                machine, reference, settings.alarm, channel, progress, adaptation=adaptation
             )
-            version = save(models, learned, datetime.now(UTC))
+            version = save(models, learned, datetime.now(UTC), report_html)
     if check:
-        _show_check(normals, sufficient=True, as_json=as_json)
+        _show_check(reference, sufficient=True, as_json=as_json)
     else:
         _show_learned(learned, version, models / machine / version, as_json=as_json)
 
 
 def _adapted(
-    normals: Normals, others: list[str], channel: int | None, progress: Progress
-) -> tuple[Normals, Adaptation]:
-    from asd_monitor.training.adapt import adapt
+    reference: Reference, others: list[str], channel: int | None, progress: Progress
+) -> tuple[Reference, Adaptation]:
+    from asd_monitor.encoder_training.adaptation import adapt
 
-    return adapt(normals, others, channel, progress=progress)
+    return adapt(reference, others, channel, progress=progress)
 
 
-def _tell_notices(normals: Normals) -> None:
-    for notice in normals.notices:
+def _tell_notices(reference: Reference) -> None:
+    for notice in reference.notices:
         typer.echo(f"notice: {notice}", err=True)
 
 
-def _show_check(normals: Normals, *, sufficient: bool, as_json: bool) -> None:
-    from asd_monitor.training.recordings import LEAST_S
-    from asd_monitor.training.wording import count
+def _show_check(reference: Reference, *, sufficient: bool, as_json: bool) -> None:
+    from asd_monitor.model_training.reference import LEAST_S
+    from asd_monitor.wording import count
 
     if as_json:
         told = {
             "sufficient": sufficient,
-            "usable_s": round(normals.usable_s, 3),
+            "usable_s": round(reference.usable_s, 3),
             "needed_s": LEAST_S,
-            "files": len(normals.files),
-            "notices": list(normals.notices),
+            "files": len(reference.files),
+            "notices": list(reference.notices),
         }
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
-    _tell_notices(normals)
+    _tell_notices(reference)
     typer.echo(
-        f"The recordings suffice: {normals.usable_s:.0f} s of usable sound in "
-        f"{count(len(normals.files), 'file')}."
+        f"The recordings suffice: {reference.usable_s:.0f} s of usable sound in "
+        f"{count(len(reference.files), 'file')}."
     )
 
 
-def _show_learned(learned: Learned, version: str, folder: Path, *, as_json: bool) -> None:
-    from asd_monitor.training.wording import count
+def _show_learned(learned: TrainingResult, version: str, folder: Path, *, as_json: bool) -> None:
+    from asd_monitor.wording import count
 
     if as_json:
-        from asd_monitor.detector.bundle import load_bundle
+        from asd_monitor.model_store.bundle import load_bundle
 
         manifest = load_bundle(folder.parents[1], learned.machine, version).manifest
         told = {
@@ -169,8 +170,8 @@ def _show_learned(learned: Learned, version: str, folder: Path, *, as_json: bool
         typer.echo(f"warning: {warning}", err=True)
     trial = learned.trial
     typer.echo(
-        f"{learned.machine} {version}: learned {learned.normals.usable_s:.0f} s of normal sound "
-        f"({count(len(learned.normals.files), 'file')})."
+        f"{learned.machine} {version}: learned {learned.reference.usable_s:.0f} s of normal sound "
+        f"({count(len(learned.reference.files), 'file')})."
     )
     if learned.adaptation is not None and learned.adaptation.kept:
         said = learned.adaptation.in_words()

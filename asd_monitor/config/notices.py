@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from asd_monitor.config.places import find, written
+from asd_monitor.config.error_wording import dotted
 from asd_monitor.config.settings import Config, Mqtt, Tls
-from asd_monitor.config.wording import dotted
+from asd_monitor.config.yaml_places import find, written
 from asd_monitor.config.yaml_text import Document, Fault
 from asd_monitor.config.yaml_text import Path as KeyPath
 

@@ -70,18 +70,20 @@ def parse_budget(text: object) -> Budget:
     Between one a minute and one in a hundred years: rarer than that the scores end, and
     more often than that is no alarm.  Raises `UsageError`.
     """
-    mend = "write how many you accept in how long, such as `1 per month`"
+    remedy = "write how many you accept in how long, such as `1 per month`"
     match = _BUDGET.fullmatch(text.strip().lower()) if isinstance(text, str) else None
     if match is None or match[3] not in PERIOD_S:
-        raise UsageError(f"{_quote(text)} is not a budget: {mend} (hour, day, week, month, year)")
+        raise UsageError(f"{_quote(text)} is not a budget: {remedy} (hour, day, week, month, year)")
     allowed, period_s = float(match[1]), int(match[2] or 1) * PERIOD_S[match[3]]
     if allowed == 0 or period_s == 0:
         raise UsageError(
-            f"{_quote(text)}: a rule that never errs never alarms: {mend} or `1 per year`"
+            f"{_quote(text)}: a rule that never errs never alarms: {remedy} or `1 per year`"
         )
     budget = Budget(allowed, period_s, str(text).strip())
     if not 1 / (100 * PERIOD_S["year"]) <= budget.per_second <= 1 / 60:
-        raise UsageError(f"{_quote(text)} lies outside `1 per minute` … `1 per 100 years`: {mend}")
+        raise UsageError(
+            f"{_quote(text)} lies outside `1 per minute` … `1 per 100 years`: {remedy}"
+        )
     return budget
 
 

@@ -1,6 +1,6 @@
 """Every setting, with its unit, its range and its default.
 
-The names are those of the YAML file, which `asd_monitor.config.load` reads.
+The names are those of the YAML file, which `asd_monitor.config.loading` reads.
 """
 
 from __future__ import annotations

@@ -175,15 +175,15 @@ def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
     mark = error.problem_mark or error.context_mark
     place = _place(mark) if mark else Place(1, 1)
     problem = error.problem or error.context or "this is not YAML"
-    mend = "write `key: value`, each level indented by two spaces"
+    remedy = "write `key: value`, each level indented by two spaces"
     if "\\t" in problem or "tab" in problem:
-        mend = "indent with spaces, not with tabs"
+        remedy = "indent with spaces, not with tabs"
     elif "mapping values are not allowed" in problem or "%" in problem or "'@'" in problem:
-        mend = "put a value with such characters in quotes"
+        remedy = "put a value with such characters in quotes"
     elif "single document" in (error.context or ""):
-        mend = "keep one document in the file"
+        remedy = "keep one document in the file"
     elif "alias" in problem:
-        mend = "define it with & before, or write the value out"
+        remedy = "define it with & before, or write the value out"
     elif "expected ',' or" in problem:
-        mend = "close the bracket, and put commas between the keys"
-    return Fault(place, f"not valid YAML, {problem}: {mend}")
+        remedy = "close the bracket, and put commas between the keys"
+    return Fault(place, f"not valid YAML, {problem}: {remedy}")

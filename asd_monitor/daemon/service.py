@@ -1,15 +1,15 @@
 """The daemon: what runs side by side, in one task group.
 
-    listen <machine>   one per machine: see `asd_monitor.daemon.listener`
+    listen <machine>   one per machine: see `asd_monitor.daemon.monitor_session`
     heartbeat          every minute: states again, the status of the box
-    load               every second: whether the scoring keeps up (`asd_monitor.daemon.load_watch`)
+    load               every second: load shedding (`asd_monitor.daemon.load_monitor`)
     broker             the status of the box, whenever the broker is back
     journal            every second: acknowledgements that `alarms ack` signed
     watchdog           feeds systemd while all machines are looked after
     signals            SIGTERM and SIGINT stop, SIGHUP reloads
 
 The listeners of one device share a task beside the group, which ends with the last of them:
-see `asd_monitor.audio.shared_device`.
+see `asd_monitor.audio.capture.shared_device`.
 
 A machine's trouble stays its own: no model, no device and even a defect are published and
 tried again, while the others go on.
@@ -31,26 +31,26 @@ from typing import TypeVar
 
 import structlog
 
-from asd_monitor.audio.devices import DeviceSpec, parse_device
+from asd_monitor.audio.devices.device_strings import DeviceSpec, parse_device
 from asd_monitor.audio.opening import Devices
+from asd_monitor.audio.sharing.server import SoundSharing
 from asd_monitor.audio.source import Source
 from asd_monitor.config.settings import Config, Machine
-from asd_monitor.daemon import learn
-from asd_monitor.daemon.box import box_status, mqtt_settings
-from asd_monitor.daemon.clock import clock_synced
-from asd_monitor.daemon.listener import Listener, Surroundings
-from asd_monitor.daemon.load_watch import LoadWatch
-from asd_monitor.daemon.lock import StateLock
-from asd_monitor.daemon.report import MachineReport, StreamCounts
-from asd_monitor.daemon.scoring import Scoring
+from asd_monitor.daemon import training_child
+from asd_monitor.daemon.box_status import box_status, mqtt_settings
+from asd_monitor.daemon.load_monitor import LoadMonitor
+from asd_monitor.daemon.machine_publisher import MachinePublisher, StreamCounts
+from asd_monitor.daemon.monitor_session import MonitorSession, SessionContext
+from asd_monitor.daemon.scoring_thread import Scoring
 from asd_monitor.daemon.shutdown import Step, in_daemon_thread, run_until_cancelled, take
-from asd_monitor.daemon.sound_sharing import SoundSharing
+from asd_monitor.daemon.state_lock import StateLock
+from asd_monitor.daemon.stream_clock import clock_synced
 from asd_monitor.daemon.supervision import Supervised
-from asd_monitor.daemon.watchdog import ServiceManager, Vigil
+from asd_monitor.daemon.watchdog import HangDetector, ServiceManager
 from asd_monitor.errors import AsdMonitorError, UsageError
-from asd_monitor.journal.machine import MachineJournal
+from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import DamagedJournalError, Journal, JournalError, set_aside
-from asd_monitor.publish.mqtt import Session
+from asd_monitor.publish.session import Session
 
 log = structlog.get_logger()
 
@@ -72,7 +72,7 @@ _JOURNAL_CLOSE_S = 12.0  # another process may have it locked for 5 s, twice
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class RuntimeOptions:
     """What the daemon is told beside its configuration."""
 
     models: Path
@@ -91,7 +91,9 @@ class Setting:
 class Service:
     """Runs until it is told to stop, or every device was a recording and has ended."""
 
-    def __init__(self, config: Config, setting: Setting, *, session: Session | None = None) -> None:
+    def __init__(
+        self, config: Config, setting: RuntimeOptions, *, session: Session | None = None
+    ) -> None:
         """Raise UsageError for what can never work, OperationError where it cannot now.
 
         `session` stands in the place of one with the configured broker.
@@ -112,12 +114,12 @@ class Service:
             undo.pop_all()
         self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
         self._journals: dict[str, MachineJournal] = {}
-        self._reports: dict[str, MachineReport] = {}
+        self._reports: dict[str, MachinePublisher] = {}
         self._machines: dict[str, Supervised] = {}
         self._removed_restarts = 0  # of the listeners of removed machines
         self._sharing = SoundSharing(setting.state)
         self._scoring = Scoring()
-        self._load = LoadWatch(self._scoring, self._listeners)
+        self._load = LoadMonitor(self._scoring, self._listeners)
         self._devices = Devices(speed=setting.speed)
         self._stop = asyncio.Event()
         self._reload = asyncio.Event()
@@ -227,20 +229,20 @@ class Service:
         if machine not in self._journals:
             journal = await self._in_journal_thread(MachineJournal, self._journal, machine)
             self._journals[machine] = journal
-            self._reports[machine] = MachineReport(
+            self._reports[machine] = MachinePublisher(
                 machine, self._session.topics, self._session, clock_synced=clock_synced
             )
         report = self._reports[machine]
-        around = Surroundings(
+        around = SessionContext(
             models=self._setting.models,
             state=self._setting.state,
             sharing=self._sharing,
             scoring=self._scoring,
             open_source=self._setting.open_source or self._devices.open,
-            train=partial(learn.train, config=self._setting.config_path),
+            train=partial(training_child.train, config=self._setting.config_path),
             ease=self._ease,
         )
-        make = partial(Listener, machine, settings, self._journals[machine], report, around)
+        make = partial(MonitorSession, machine, settings, self._journals[machine], report, around)
         supervised = Supervised(machine, settings, report, make)
         self._machines[machine] = supervised
         bounded = run_until_cancelled(
@@ -260,7 +262,7 @@ class Service:
                 await asyncio.wait((task,))
         finally:
             if listener is not None:
-                listener.say_stopped(reason)
+                listener.publish_stopped(reason)
 
     def _note_end(self, machine: str, task: asyncio.Task[None]) -> None:
         supervised = self._machines.get(machine)
@@ -285,7 +287,7 @@ class Service:
         while session.connected and session.waiting > _MOST_WAITING:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
-    def _listeners(self) -> list[Listener]:
+    def _listeners(self) -> list[MonitorSession]:
         return [found for each in self._machines.values() if (found := each.listening)]
 
     # side by side with the listeners
@@ -358,7 +360,7 @@ class Service:
 
     async def _watch(self) -> None:
         every_s = min(_WATCH_S, (self._manager.watchdog_s or _WATCH_S) / 3)
-        vigil = Vigil(self._setting.hang_s)
+        vigil = HangDetector(self._setting.hang_s)
         told: list[str] = []
         while True:
             pulses = {name: each.pulse for name, each in self._machines.items()}
@@ -401,7 +403,7 @@ class Service:
         if _lasting(config) != _lasting(self._config):
             log.warning(
                 "changes of `box`, `mqtt` and `inference` need a restart; the rest is taken up",
-                mend="restart the daemon",
+                hint="restart the daemon",
             )
         self._devices.expect(_devices_of(config))
         old, new = dict(self._config.machines), dict(config.machines)

@@ -10,9 +10,9 @@ from dataclasses import replace
 import structlog
 
 from asd_monitor.config.settings import Machine
-from asd_monitor.daemon.listener import Listener
-from asd_monitor.daemon.report import MachineReport, utc
-from asd_monitor.daemon.watchdog import Pulse
+from asd_monitor.daemon.machine_publisher import MachinePublisher, utc
+from asd_monitor.daemon.monitor_session import MonitorSession
+from asd_monitor.daemon.watchdog import WorkProgress
 from asd_monitor.errors import UsageError
 from asd_monitor.publish.messages import MachineStatus
 from asd_monitor.records import MicrophoneState
@@ -30,8 +30,8 @@ class Supervised:
         self,
         machine: str,
         settings: Machine,
-        report: MachineReport,
-        make: Callable[[], Listener],
+        report: MachinePublisher,
+        make: Callable[[], MonitorSession],
         *,
         backoff_s: tuple[float, ...] = _BACKOFF_S,
     ) -> None:
@@ -43,7 +43,7 @@ class Supervised:
         self.loaded = asyncio.Event()
         """Set when the first listener has tried to load its model, or broke."""
         self.task: asyncio.Task[None] | None = None
-        self.listener: Listener | None = None
+        self.listener: MonitorSession | None = None
         self._report = report
         self._make = make
         self._backoff_s = backoff_s
@@ -83,7 +83,7 @@ class Supervised:
             self.loaded.set()
 
     @property
-    def listening(self) -> Listener | None:
+    def listening(self) -> MonitorSession | None:
         """The listener, while it listens: it has not ended, and waits for no other try."""
         ended = self.task is not None and self.task.done()
         return None if self._pausing or ended else self.listener
@@ -94,12 +94,12 @@ class Supervised:
         return self.listener.refusal if self.listener else None
 
     @property
-    def pulse(self) -> Pulse:
+    def pulse(self) -> WorkProgress:
         """Whether the work advances."""
         if self.task is not None and self.task.done():
-            return Pulse(0, "the recording has ended")
+            return WorkProgress(0, "the recording has ended")
         if self.listener is None or self._pausing:
-            return Pulse(0, "starting again")
+            return WorkProgress(0, "starting again")
         return self.listener.pulse
 
     @property
@@ -135,4 +135,4 @@ class Supervised:
             microphone=MicrophoneState.FAULT,
             reason=f"a defect in asd-monitor ({text}); listening starts again in {pause_s:g} s",
         )
-        self._report.tell_state(condition, utc(time.time()))
+        self._report.publish_state(condition, utc(time.time()))

@@ -16,14 +16,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Pulse:
+class WorkProgress:
     """Where one machine's work stands."""
 
     progress: int  # grows with the work done; samples or steps, any unit
     excuse: str | None = None  # why no progress is to be expected
 
 
-class Vigil:
+class HangDetector:
     """Remembers when each machine last advanced.
 
     >>> vigil = Vigil(patience_s=10)
@@ -39,7 +39,7 @@ class Vigil:
         self._patience_s = patience_s
         self._seen: dict[str, tuple[int, float]] = {}
 
-    def stuck(self, now_s: float, pulses: Mapping[str, Pulse]) -> list[str]:
+    def stuck(self, now_s: float, pulses: Mapping[str, WorkProgress]) -> list[str]:
         """Return the machines that have not advanced for too long without an excuse."""
         late = []
         for machine, pulse in pulses.items():

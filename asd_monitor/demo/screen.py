@@ -11,9 +11,9 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
-from asd_monitor.demo.picture import Picture, palette
-from asd_monitor.demo.scene import SOUND_S, severity_at
-from asd_monitor.demo.story import Story
+from asd_monitor.demo.scenario import SOUND_S, severity_at
+from asd_monitor.demo.terminal_spectrogram import Picture, palette
+from asd_monitor.demo.timeline import Timeline
 from asd_monitor.publish.messages import Score
 from asd_monitor.records import MachineState
 
@@ -36,19 +36,19 @@ class Screen:
         self._width: int = picture.shape[1]
         self._rows = rows
 
-    def draw(self, story: Story) -> Panel:
+    def draw(self, timeline: Timeline) -> Panel:
         """Return the picture of this moment."""
-        parts: list[Text] = [*self._sound(story), self._fault(story), *self._scores(story)]
-        parts += [self._axis(story), Text(), self._views(story)]
-        parts += self._moments(story)
-        colour = COLOURS.get(story.state or MachineState.NORMAL, "white")
+        parts: list[Text] = [*self._sound(timeline), self._fault(timeline), *self._scores(timeline)]
+        parts += [self._axis(timeline), Text(), self._views(timeline)]
+        parts += self._moments(timeline)
+        colour = COLOURS.get(timeline.state or MachineState.NORMAL, "white")
         return Panel(Group(*parts), title=self._title, border_style=colour, expand=False)
 
     def _column(self, at_s: float) -> int:
         return min(self._width - 1, int(at_s / SOUND_S * self._width))
 
-    def _sound(self, story: Story) -> list[Text]:
-        heard = self._column(story.at_s) if story.scores else -1
+    def _sound(self, timeline: Timeline) -> list[Text]:
+        heard = self._column(timeline.at_s) if timeline.scores else -1
         lines = []
         for row in range(0, len(self._picture) - 1, 2):
             line = Text(no_wrap=True)
@@ -65,22 +65,22 @@ class Screen:
         lines[-1].append(" 60 Hz", "dim")
         return lines
 
-    def _fault(self, story: Story) -> Text:
-        heard = self._column(story.at_s) if story.scores else -1
+    def _fault(self, timeline: Timeline) -> Text:
+        heard = self._column(timeline.at_s) if timeline.scores else -1
         line = Text(no_wrap=True)
         for column in range(self._width):
             severity = severity_at((column + 0.5) / self._width * SOUND_S)
             shown = BLOCKS[round(severity * 8)] if column <= heard else " "
             line.append(shown, "magenta")
-        line.append(f" fault {100 * severity_at(story.at_s):.0f} %", "magenta")
+        line.append(f" fault {100 * severity_at(timeline.at_s):.0f} %", "magenta")
         return line
 
-    def _scores(self, story: Story) -> list[Text]:
+    def _scores(self, timeline: Timeline) -> list[Text]:
         heights = [0.0] * self._width
-        for score in story.scores:
-            column = self._column(story.end_s(score))
+        for score in timeline.scores:
+            column = self._column(timeline.end_s(score))
             heights[column] = max(heights[column], score.alarm_score or 0.0)
-        newest = story.scores[-1] if story.scores else None
+        newest = timeline.scores[-1] if timeline.scores else None
         top = max(1.5 * newest.thresholds.alarm, 1.1 * max(heights)) if newest else 10.0
         step = top / self._rows
         lines = []
@@ -97,15 +97,15 @@ class Screen:
             lines.append(line)
         return lines
 
-    def _axis(self, story: Story) -> Text:
+    def _axis(self, timeline: Timeline) -> Text:
         line = Text("└" + "─" * (self._width - 1), "dim", no_wrap=True)
-        line.append(f" {_clock(story.at_s)} of {_clock(SOUND_S)}", "bold")
+        line.append(f" {_clock(timeline.at_s)} of {_clock(SOUND_S)}", "bold")
         return line
 
-    def _views(self, story: Story) -> Text:
-        if not story.scores:
+    def _views(self, timeline: Timeline) -> Text:
+        if not timeline.scores:
             return Text("waiting for the first window …", "dim")
-        newest = story.scores[-1]
+        newest = timeline.scores[-1]
         state = str(newest.state)
         line = Text(no_wrap=True)
         line.append(f" {state.upper()} ", f"reverse {COLOURS.get(newest.state, 'white')}")
@@ -117,22 +117,22 @@ class Screen:
         line.truncate(self._width + MARGIN, overflow="ellipsis")
         return line
 
-    def _moments(self, story: Story) -> list[Text]:
+    def _moments(self, timeline: Timeline) -> list[Text]:
         lines = [
             Text(f"{_clock(moment.at_s)}  {moment.text}", COLOURS.get(moment.state, "white"))
-            for moment in story.moments[-3:]
+            for moment in timeline.moments[-3:]
         ]
         return lines + [Text()] * (3 - len(lines))
 
 
-def plain_line(story: Story) -> str:
+def plain_line(timeline: Timeline) -> str:
     """Return one line that tells the newest score, for where there is no terminal."""
-    newest = story.scores[-1]
+    newest = timeline.scores[-1]
     return (
-        f"{_clock(story.at_s)}  {newest.state:<8} score {newest.score or 0.0:4.1f}  "
+        f"{_clock(timeline.at_s)}  {newest.state:<8} score {newest.score or 0.0:4.1f}  "
         f"alarm score {newest.alarm_score or 0.0:4.1f} "
         f"(alarm from {newest.thresholds.alarm:.1f})  "
-        f"fault {100 * severity_at(story.at_s):3.0f} %"
+        f"fault {100 * severity_at(timeline.at_s):3.0f} %"
     )
 
 

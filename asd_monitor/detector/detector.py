@@ -10,12 +10,12 @@ from math import log10
 import numpy as np
 
 from asd_monitor.alarm.score import SPAN_S as ALARM_SPAN_S
-from asd_monitor.detector.backends import Floats, Vectors
+from asd_monitor.detector.calibration import Tail, Tails
+from asd_monitor.detector.estimators import Floats, Vectors
 from asd_monitor.detector.fusion import fuse
-from asd_monitor.detector.tail import Tail, Tails
 from asd_monitor.detector.views import View
-from asd_monitor.features.encoder import Encoder
-from asd_monitor.features.front_end import FrontEnd
+from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.encoders.streaming import Encoder
 from asd_monitor.features.windows import Window
 from asd_monitor.records import WindowScore
 
@@ -27,7 +27,7 @@ class Detector:
     front_end: FrontEnd
     views: tuple[View, ...]
     tail: Tail  # of the fused score
-    lasting: Tail  # of fused scores that last for the span of the alarm score
+    sustained: Tail  # of fused scores that last for the span of the alarm score
     idle_dbfs: tuple[float, float] | None  # levels at which the normals have shown it off
     encoders: tuple[Encoder, ...] = ()
     looks: str = field(init=False)
@@ -40,7 +40,7 @@ class Detector:
         object.__setattr__(self, "looks", " ".join([str(self.front_end), *looks]))
         tails = [view.tail for view in self.views]
         object.__setattr__(self, "view_tails", Tails.of(tails or [self.tail]))
-        object.__setattr__(self, "fused_tails", Tails.of([self.tail, self.lasting]))
+        object.__setattr__(self, "fused_tails", Tails.of([self.tail, self.sustained]))
 
     @property
     def window_s(self) -> float:
@@ -59,7 +59,7 @@ class Detector:
 
     def judge(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows; high is anomalous."""
-        return judge_together([self], [windows])[0]
+        return judge_batch([self], [windows])[0]
 
     def alarm_threshold(self, alarms_per_s: float) -> float:
         """Return the alarm score that normals exceed about so often.
@@ -73,7 +73,7 @@ class Detector:
         return self.idle_dbfs is not None and self.idle_dbfs[0] <= rms_dbfs <= self.idle_dbfs[1]
 
 
-def judge_together(
+def judge_batch(
     detectors: Sequence[Detector], windows: Sequence[Sequence[Window]]
 ) -> list[list[WindowScore]]:
     """Score each detector's own windows; high is anomalous.
@@ -120,14 +120,14 @@ def _verdicts(
             start=window.start,
             end=window.end,
             score=score,
-            fused=together,
-            lasting=lasting,
+            fused=run_batch,
+            sustained=sustained,
             views=dict(zip(names, views, strict=True)),
             rms_dbfs=window.rms_dbfs,
             idle=detector.is_idle(window.rms_dbfs),
             hops=window.hops,
         )
-        for window, views, together, (score, lasting) in zip(
+        for window, views, run_batch, (score, sustained) in zip(
             windows, by_view.tolist(), fused.tolist(), told.tolist(), strict=True
         )
     ]

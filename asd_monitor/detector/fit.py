@@ -15,21 +15,21 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.alarm.score import AlarmScore
-from asd_monitor.detector.backends import Floats
+from asd_monitor.detector.calibration import Tail
 from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.estimators import Floats
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.idle import idle_region
 from asd_monitor.detector.spans import Spans
-from asd_monitor.detector.tail import Tail
 from asd_monitor.detector.views import VIEW_KINDS, View, ViewKind, encoder_views, vectors_of
-from asd_monitor.features.encoder import Encoder
-from asd_monitor.features.front_end import FrontEnd
+from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.encoders.streaming import Encoder
 from asd_monitor.features.windows import Window
 
 FOLDS = 5
 BLOCK_S = 10.0
 FEWEST_WINDOWS = 12
-LEAST_LASTING_SCALE = 0.05
+LEAST_SUSTAINED_SCALE = 0.05
 """Of the tail of fused scores that last: minutes of normals do not show how days differ."""
 
 Stretch = Sequence[Window]
@@ -44,7 +44,7 @@ class Fitted:
     running: tuple[Stretch, ...]  # the stretches without the windows in which it is off
     by_view: Floats  # (n, views), calibrated
     fused: Floats  # (n,)
-    lasting: Floats  # (m,): medians of the fused scores over the alarm score's span
+    sustained: Floats  # (m,): medians of the fused scores over the alarm score's span
 
 
 def fit_detector(
@@ -78,19 +78,19 @@ def fit_detector(
     by_view = np.stack(held_out, axis=1)
     fused = fuse(by_view)
     tail = Tail.fit(fused)
-    lasting = _lasting(fused, spans, front_end)
+    sustained = _sustained(fused, spans, front_end)
     detector = Detector(
         front_end,
         tuple(views),
         tail,
-        Tail.fit(lasting, LEAST_LASTING_SCALE),
+        Tail.fit(sustained, LEAST_SUSTAINED_SCALE),
         idle_dbfs,
         tuple(encoders),
     )
-    return Fitted(detector, tuple(running), by_view, fused, lasting)
+    return Fitted(detector, tuple(running), by_view, fused, sustained)
 
 
-def _lasting(fused: Floats, spans: Spans, front_end: FrontEnd) -> Floats:
+def _sustained(fused: Floats, spans: Spans, front_end: FrontEnd) -> Floats:
     """Return the medians of the normals' fused scores over the span of the alarm score.
 
     They are fused scores, not yet calibrated: what a knock among the normals does to the tail of

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from asd_monitor.detector.backends import Floats
+from asd_monitor.detector.estimators import Floats
 
 
 def fuse(scores: Floats) -> Floats:

@@ -12,20 +12,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asd_monitor.detector.backends import (
+from asd_monitor.detector.calibration import Tail
+from asd_monitor.detector.estimators import (
     BACK_ENDS,
     BackEnd,
-    Density,
     Floats,
-    Largest,
+    KernelDensity,
+    LocalDensityKNN,
     Mahalanobis,
-    Neighbour,
-    Residual,
+    PCAReconstructionError,
+    TopKRobustZ,
     Vectors,
 )
 from asd_monitor.detector.spans import Spans
-from asd_monitor.detector.tail import Tail
-from asd_monitor.features.card import Card
+from asd_monitor.encoders.card import Card
 from asd_monitor.features.windows import Window
 
 TAIL_SHAPE = 0.4
@@ -47,9 +47,9 @@ class ViewKind:
     tail_shape: float = TAIL_SHAPE
     encoder: str | None = None  # name of the network that it comes from; None: a statistic
 
-    def fit(self, normals: Vectors, spans: Spans) -> BackEnd:
+    def fit(self, reference: Vectors, spans: Spans) -> BackEnd:
         """Fit the back end to the normals' vectors (n, d)."""
-        return self.back_end.fit(normals, spans)
+        return self.back_end.fit(reference, spans)
 
     def calibrated(self, held_out: Floats) -> Tail:
         """Return the tail of raw scores of normals (n,) by what had not heard them."""
@@ -58,14 +58,21 @@ class ViewKind:
 
 VIEW_KINDS = (
     ViewKind(
-        "level", "level", Density, "louder or quieter than ever", least_scale=0.5, tail_shape=0.0
+        "level",
+        "level",
+        KernelDensity,
+        "louder or quieter than ever",
+        least_scale=0.5,
+        tail_shape=0.0,
     ),
     ViewKind("spectrum", "spectrum", Mahalanobis, "another colour of the sound"),
-    ViewKind("tone", "tone", Residual, "a tonal line that came, went or moved"),
-    ViewKind("texture", "texture", Neighbour, "another roughness or sparseness of the sound"),
+    ViewKind("tone", "tone", PCAReconstructionError, "a tonal line that came, went or moved"),
+    ViewKind("texture", "texture", LocalDensityKNN, "another roughness or sparseness of the sound"),
     ViewKind("rhythm", "rhythm", Mahalanobis, "another beat, knock or modulation"),
-    ViewKind("pattern", "pattern", Residual, "unknown local shapes in the spectrogram"),
-    ViewKind("change", "change", Largest, "bands that flutter more or less than before"),
+    ViewKind(
+        "pattern", "pattern", PCAReconstructionError, "unknown local shapes in the spectrogram"
+    ),
+    ViewKind("change", "change", TopKRobustZ, "bands that flutter more or less than before"),
     ViewKind("peaks", "peaks", Mahalanobis, "an unknown loudest spectrum, such as a click's"),
     ViewKind("spread", "spread", Mahalanobis, "bands that vary more or less within the window"),
 )

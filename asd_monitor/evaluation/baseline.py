@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from asd_monitor.evaluation.dcase import TestedMachine
-from asd_monitor.training.extra import require_extra
+from asd_monitor.encoder_training.extra import require_extra
+from asd_monitor.evaluation.dcase_layouts import TestedMachine
 
 
 def require_baseline() -> None:
@@ -23,7 +23,7 @@ def autoencoder_scores(machines: Sequence[TestedMachine]) -> dict[Path, float]:
 
     """
     require_baseline()
-    from asd_monitor.training.autoencoder import train_autoencoder  # noqa: PLC0415 - needs torch
+    from asd_monitor.encoder_training.autoencoder import train_autoencoder  # noqa: PLC0415 - needs torch
 
     paths = [path for machine in machines for path in machine.train]
     channel = machines[0].channel or 0

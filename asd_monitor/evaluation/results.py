@@ -10,9 +10,9 @@ from typing import Any
 
 from asd_monitor import __version__
 from asd_monitor.errors import OperationError
-from asd_monitor.evaluation.dcase import Clip, TestedMachine
-from asd_monitor.evaluation.names import Domain
-from asd_monitor.evaluation.rules import (
+from asd_monitor.evaluation.clip_names import Domain
+from asd_monitor.evaluation.dcase_layouts import Clip, TestedMachine
+from asd_monitor.evaluation.dcase_rules import (
     Decisions,
     Figures,
     Rules,

@@ -13,16 +13,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from asd_monitor.features import statistics
-from asd_monitor.features.carry import Carried, Carry
-from asd_monitor.features.encoder import Encoder
-from asd_monitor.features.frame_views import FrameViews
-from asd_monitor.features.frames import Matrix
-from asd_monitor.features.front_end import FrontEnd
-from asd_monitor.features.pattern import Pattern
-from asd_monitor.features.sliding import Sliding
-from asd_monitor.features.spectrogram import Spectrogram, log10
-from asd_monitor.features.tone import Tone
+from asd_monitor.dsp.frames import Matrix
+from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.features import window_statistics
+from asd_monitor.features.encoder_frames import FrameViews
+from asd_monitor.features.fine_spectrum import Tone
+from asd_monitor.features.gabor import Pattern
+from asd_monitor.features.power_spectrogram import Spectrogram, log10
+from asd_monitor.features.sliding_sum import Sliding
+from asd_monitor.features.stream_state import Carried, Carry
 from asd_monitor.records import Samples
 
 RHYTHM_BANDS = 7
@@ -35,10 +35,10 @@ class Analysis:
         """Look through the encoders too; their steps are the front end's log-mel frames."""
         self._front_end = front_end
         length, hop = front_end.window_frames, front_end.hop_frames
-        self._spectrogram = Spectrogram(front_end, statistics.ENVELOPE_BANDS)
+        self._spectrogram = Spectrogram(front_end, window_statistics.ENVELOPE_BANDS)
         self._tone = Tone(front_end)
         self._pattern = Pattern(front_end.rate_hz / front_end.frame_hop, front_end.mel_bands)
-        self._rhythm = statistics.Rhythm(
+        self._rhythm = window_statistics.Rhythm(
             length, front_end.rate_hz / front_end.frame_hop, RHYTHM_BANDS
         )
         self._sums = Sliding(np.add, length, hop)
@@ -84,10 +84,10 @@ class Analysis:
             "level": self._level(new, carry),
             "spectrum": means[..., :bands].astype(np.float32),
             "peaks": carry.slide("peaks", self._peaks, log_mel),
-            "spread": statistics.spread(means[..., :bands], means[..., bands : 2 * bands]),
+            "spread": window_statistics.spread(means[..., :bands], means[..., bands : 2 * bands]),
             "change": self._change(log_mel, carry),
             "tone": self._tone.vectors(lines, means[..., 2 * bands :]),
-            "texture": statistics.texture(average, off),
+            "texture": window_statistics.texture(average, off),
             "rhythm": self._rhythm(average, off),
             "pattern": self._pattern.vectors(highest),
         }
@@ -95,7 +95,7 @@ class Analysis:
             features |= encoder(log_mel, carry)
         return features, carry.new
 
-    def _means(self, log_mel: Matrix, energies: Matrix, carry: Carry) -> statistics.Sums:
+    def _means(self, log_mel: Matrix, energies: Matrix, carry: Carry) -> window_statistics.Sums:
         """Return the means (m, q, …) of log-mel, of its squares and of the tone's energies."""
         bands, above = self._front_end.mel_bands, self._tone.first_band
         rows = np.empty((*log_mel.shape[:2], 3 * bands - above))
@@ -117,12 +117,12 @@ class Analysis:
         hops = sound.reshape(len(sound), -1, front_end.frame_hop)
         within = carry.windows("squares", np.einsum("mns,mns->mn", hops, hops), length, hop)
         sums = np.add.reduce(within, 2)
-        return statistics.level(sums[..., None] / np.float32(front_end.window))
+        return window_statistics.level(sums[..., None] / np.float32(front_end.window))
 
     def _envelopes(self, coarse: Matrix, carry: Carry) -> tuple[Matrix, Matrix]:
         """Return the envelopes' means (m, q, b), and how far off frames are (m, q, t, b)."""
         length, hop = self._front_end.window_frames, self._front_end.hop_frames
-        envelopes = np.power(coarse, np.float32(statistics.ENVELOPE_POWER))
+        envelopes = np.power(coarse, np.float32(window_statistics.ENVELOPE_POWER))
         within = carry.windows("envelopes", envelopes, length, hop)
         average = np.add.reduce(within, 2) / np.float32(length)
         return average, within - average[:, :, None]

@@ -18,16 +18,15 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from asd_monitor.batching import result_or_raise, run_batch
+from asd_monitor.dsp.frames import Matrix, Vector
+from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.encoders.streaming import Encoder, EncoderStream
 from asd_monitor.features.analysis import Analysis
-from asd_monitor.features.carry import Carried
-from asd_monitor.features.encoder import Encoder, EncoderStream
-from asd_monitor.features.frame_views import shares_frames
-from asd_monitor.features.frames import Matrix
-from asd_monitor.features.front_end import FrontEnd
-from asd_monitor.features.statistics import Vector
-from asd_monitor.features.tone import FINE_HOPS
+from asd_monitor.features.encoder_frames import shares_frames
+from asd_monitor.features.fine_spectrum import FINE_HOPS
+from asd_monitor.features.stream_state import Carried
 from asd_monitor.records import Samples
-from asd_monitor.together import together, unfailed
 
 FRAMES_AT_ONCE = 256  # fit into a processor's second cache
 
@@ -92,7 +91,7 @@ class WindowStream:
         Raises EncoderError where a network cannot be run.
         """
         self.take(samples)
-        return unfailed(make_due([self])[0])
+        return result_or_raise(make_due([self])[0])
 
     def take(self, samples: Samples) -> None:
         """Take the next samples; `make_due` makes the windows."""
@@ -198,7 +197,7 @@ def make_due(streams: Sequence[WindowStream]) -> list[list[Window] | Exception]:
             size = max(1, FRAMES_AT_ONCE // streams[numbers[0]].frames_due())
             for begin in range(0, len(numbers), size):
                 some = numbers[begin : begin + size]
-                found = together(_advance, [streams[number] for number in some])
+                found = run_batch(_advance, [streams[number] for number in some])
                 for number, windows in zip(some, found, strict=True):
                     if isinstance(windows, Exception):
                         failed[number] = windows

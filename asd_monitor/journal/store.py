@@ -26,7 +26,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from asd_monitor.errors import OperationError, UsageError
-from asd_monitor.journal.records import (
+from asd_monitor.journal.alarm_records import (
     TABLES,
     AlarmRecord,
     Entry,
@@ -204,8 +204,8 @@ class Journal:
             return alarm_of(rows[0])
         ids = [row["id"] for row in self._read("SELECT id FROM alarms")]
         close = difflib.get_close_matches(alarm_id, ids, n=1)
-        mend = f"did you mean {close[0]}?" if close else "see `asd-monitor alarms list --all`"
-        raise UsageError(f"no alarm {alarm_id!r} in {self.path.parent}: {mend}")
+        remedy = f"did you mean {close[0]}?" if close else "see `asd-monitor alarms list --all`"
+        raise UsageError(f"no alarm {alarm_id!r} in {self.path.parent}: {remedy}")
 
     def signed(self, machine: str) -> list[AlarmRecord]:
         """Return the alarms that were acknowledged and not taken up, the oldest first."""
@@ -299,9 +299,9 @@ class Journal:
             yield
         except sqlite3.Error as error:
             reason = str(error)
-            mend = next((mend for sign, mend in _MENDS.items() if sign in reason), None)
-            told = (mend or _DAMAGED).format(path=self.path, folder=self.path.parent)
-            kind = JournalError if mend else DamagedJournalError
+            remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in reason), None)
+            told = (remedy or _DAMAGED).format(path=self.path, folder=self.path.parent)
+            kind = JournalError if remedy else DamagedJournalError
             raise kind(f"{self.path}: {reason}: {told}") from error
 
 
@@ -310,7 +310,7 @@ _WHICH = (
     " /var/lib/asd-monitor/NAME, for root only: sudo)"
 )
 _DAMAGED = "restart the daemon, which sets it aside and begins a new one"
-_MENDS = {
+_REMEDIES = {
     "unable to open": "make {folder} writable for this user, or use sudo",
     "readonly": "make {folder} writable for this user, or use sudo",
     "locked": "another process holds it, try again",

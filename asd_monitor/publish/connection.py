@@ -22,10 +22,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from asd_monitor.publish import reasons
+from asd_monitor.publish import broker_faults
 from asd_monitor.publish.backlog import Outgoing
-from asd_monitor.publish.reasons import End, Ending
-from asd_monitor.publish.settings import MqttSettings, read_password, tls_context
+from asd_monitor.publish.broker_faults import End, Ending
+from asd_monitor.publish.broker_settings import MqttSettings, read_password, tls_context
 
 _KEEPALIVE_S = 30
 _CONNECT_TIMEOUT_S = 5.0
@@ -82,13 +82,15 @@ class Connection:
         try:
             self._client.connect(self._settings.host, self._settings.port, keepalive=_KEEPALIVE_S)
         except OSError as error:
-            self.end = reasons.unreachable(error, self._settings)
+            self.end = broker_faults.unreachable(error, self._settings)
             return self.end
         self.flush()
         while not self.accepted and self.end is None:
             left_s = deadline - clock()
             if left_s <= 0:
-                self.end = reasons.no_answer(self._settings, "does not answer as a broker would")
+                self.end = broker_faults.no_answer(
+                    self._settings, "does not answer as a broker would"
+                )
             else:
                 self.wait(wake, left_s)
         return self.end
@@ -118,7 +120,7 @@ class Connection:
         """Wait for the network, for ``wake`` or at most a second; deal with what came."""
         sock = self._client.socket()
         if sock is None:
-            self.end = self.end or reasons.broken(
+            self.end = self.end or broker_faults.broken(
                 ReasonCode(PacketTypes.DISCONNECT, identifier=0x80)
             )
             return
@@ -160,8 +162,8 @@ class Connection:
         code: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        if reasons.is_refusal(code):
-            self.end = reasons.refused(code, self._settings)
+        if broker_faults.is_refusal(code):
+            self.end = broker_faults.refused(code, self._settings)
             return
         self.accepted = True
         self.window = min(_WINDOW, getattr(properties, "ReceiveMaximum", _WINDOW))
@@ -178,11 +180,11 @@ class Connection:
         if self.end is not None:
             return
         if flags.is_disconnect_packet_from_server:
-            self.end = reasons.hung_up(code, self._settings, self._last_topic)
+            self.end = broker_faults.hung_up(code, self._settings, self._last_topic)
         elif not self.accepted:
-            self.end = reasons.no_answer(self._settings, "hung up without an answer")
+            self.end = broker_faults.no_answer(self._settings, "hung up without an answer")
         else:
-            self.end = reasons.broken(code)
+            self.end = broker_faults.broken(code)
 
     def _on_publish(
         self,

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asd_monitor.synthesis.modes import strike
+from asd_monitor.synthesis.machine_spec import Actuation, Cycle
 from asd_monitor.synthesis.noise import Signal, decibels, noise
+from asd_monitor.synthesis.resonances import strike
 from asd_monitor.synthesis.rotation import colour
-from asd_monitor.synthesis.spec import Actuation, Cycle
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,11 +12,11 @@ import numpy as np
 
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.families import draw_machine
-from asd_monitor.synthesis.machines import render
-from asd_monitor.synthesis.modes import draw_modes, strike
+from asd_monitor.synthesis.machine_spec import MachineSpec, Mode
 from asd_monitor.synthesis.noise import Signal, decibels, noise, wander
+from asd_monitor.synthesis.rendering import render
+from asd_monitor.synthesis.resonances import draw_modes, strike
 from asd_monitor.synthesis.rotation import colour
-from asd_monitor.synthesis.spec import MachineSpec, Mode
 
 
 @dataclass(frozen=True, slots=True)

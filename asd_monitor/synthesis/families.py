@@ -7,8 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from asd_monitor.synthesis.modes import draw_modes
-from asd_monitor.synthesis.spec import (
+from asd_monitor.synthesis.machine_spec import (
     Actuation,
     Condition,
     Cycle,
@@ -19,6 +18,7 @@ from asd_monitor.synthesis.spec import (
     Room,
     Tones,
 )
+from asd_monitor.synthesis.resonances import draw_modes
 
 
 def draw_machine(family: str, rng: np.random.Generator) -> MachineSpec:

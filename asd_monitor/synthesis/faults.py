@@ -22,10 +22,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from asd_monitor.synthesis.modes import draw_modes, strike
+from asd_monitor.synthesis.machine_spec import Fault, MachineSpec
 from asd_monitor.synthesis.noise import Signal, decibels, noise, wander
+from asd_monitor.synthesis.resonances import draw_modes, strike
 from asd_monitor.synthesis.rotation import colour, crossings
-from asd_monitor.synthesis.spec import Fault, MachineSpec
 
 KINDS = (
     "imbalance",

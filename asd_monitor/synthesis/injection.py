@@ -14,8 +14,8 @@ from __future__ import annotations
 import numpy as np
 
 from asd_monitor.records import Samples
-from asd_monitor.synthesis.modes import draw_modes, strike
 from asd_monitor.synthesis.noise import Signal, decibels, noise, shape, wander
+from asd_monitor.synthesis.resonances import draw_modes, strike
 from asd_monitor.synthesis.rotation import OCTAVE, colour
 
 INJECTED = ("tone", "impacts", "modulation", "band", "hiss", "resonance", "speed", "dropout")

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from asd_monitor.synthesis.modes import strike
+from asd_monitor.synthesis.machine_spec import Flow, Hum, Impacts, Tones
 from asd_monitor.synthesis.noise import Signal, decibels, noise, shape, wander
-from asd_monitor.synthesis.spec import Flow, Hum, Impacts, Tones
+from asd_monitor.synthesis.resonances import strike
 
 TABLE = 8192
 OCTAVE = float(np.log(2.0))

@@ -7,14 +7,14 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from scripted_microphone import PATIENCE_S, Ear
+from doubles.scripted_microphone import PATIENCE_S, Ear
 
-from asd_monitor.audio import capture_child, microphone, shared_device
-from asd_monitor.audio.capture_child import CaptureChild, ChildEndedError
-from asd_monitor.audio.devices import parse_device
-from asd_monitor.audio.microphone import Microphone
-from asd_monitor.audio.shared_device import ChannelSource, SharedDevice
-from asd_monitor.audio.sound_server import NotAskedError, SoundServer
+from asd_monitor.audio.capture import child_process, microphone, shared_device
+from asd_monitor.audio.capture.child_process import CaptureChild, ChildEndedError
+from asd_monitor.audio.capture.microphone import Microphone
+from asd_monitor.audio.capture.shared_device import ChannelSource, SharedDevice
+from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.audio.devices.sound_server import SoundServer, SoundServerQueryError
 
 STUB = """
 import os, sys, time
@@ -220,7 +220,7 @@ async def test_a_child_whose_stream_ends_and_which_goes_on_is_a_stall(children, 
 
     with monkeypatch.context() as patch:
         patch.setattr(CaptureChild, "_take", nothing)
-        with pytest.raises(capture_child.ChildStalledError):
+        with pytest.raises(child_process.ChildStalledError):
             await child.frames(0.05)
     assert await child.end(PATIENCE_S)
 
@@ -295,13 +295,13 @@ async def test_one_that_is_closed_while_it_waits_for_the_device_opens_nothing(ch
 async def test_what_a_sound_server_is_asked_is_answered_when_it_is_closed(monkeypatch):
     server = SoundServer()
     monkeypatch.setattr(server, "_work", lambda: None)  # it never answers
-    monkeypatch.setattr("asd_monitor.audio.sound_server.pulsectl", object())
+    monkeypatch.setattr("asd_monitor.audio.devices.sound_server.pulsectl", object())
     asking = asyncio.create_task(server.feed_of(os.getpid()))
     await asyncio.sleep(0)
     server.close()
     server.close()
     async with asyncio.timeout(1.0):
-        with pytest.raises(NotAskedError, match="closed"):
+        with pytest.raises(SoundServerQueryError, match="closed"):
             await asking
-        with pytest.raises(NotAskedError, match="closed"):
+        with pytest.raises(SoundServerQueryError, match="closed"):
             await server.sources()

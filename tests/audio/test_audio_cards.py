@@ -3,12 +3,12 @@
 import os
 
 import pytest
-from card_tree import add_card
+from doubles.card_tree import add_card
 
-from asd_monitor.audio.capture_child import ChildEndedError
-from asd_monitor.audio.cards import Cards, Holder, NoCardError, stable_name
-from asd_monitor.audio.devices import parse_device
-from asd_monitor.audio.target import AwayError, Target
+from asd_monitor.audio.capture.child_process import ChildEndedError
+from asd_monitor.audio.devices.cards import Cards, Holder, NoCardError, stable_name
+from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.audio.devices.target import DeviceUnavailableError, Target
 from asd_monitor.records import MicrophoneState
 
 
@@ -112,7 +112,7 @@ def test_a_lasting_name_is_looked_up_at_each_opening(root, tmp_path_factory):
     assert target.request(target.find_card()) == {"hw": [1, None]}
     target.remember(target.find_card())
     (root / "proc" / "asound" / "cards").write_text("")
-    with pytest.raises(AwayError) as away:
+    with pytest.raises(DeviceUnavailableError) as away:
         target.find_card()
     assert away.value.outage.state is MicrophoneState.NO_DEVICE
     (root / "sys" / "class" / "sound" / "card1" / "device").unlink()
@@ -126,7 +126,7 @@ def test_another_card_under_the_same_number_is_not_heard(root):
     target.remember(target.find_card())
     cards = root / "proc" / "asound" / "cards"
     cards.write_text(cards.read_text().replace("[Device  ", "[Webcam  "))
-    with pytest.raises(AwayError, match=r"Webcam.*instead of.*Device") as away:
+    with pytest.raises(DeviceUnavailableError, match=r"Webcam.*instead of.*Device") as away:
         target.find_card()
     assert away.value.outage.state is MicrophoneState.FAULT
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.audio.devices import DeviceKind, parse_device
-from asd_monitor.audio.portaudio_names import match_hw, match_name
+from asd_monitor.audio.devices.device_strings import DeviceKind, parse_device
+from asd_monitor.audio.devices.portaudio_names import match_hw, match_name
 from asd_monitor.errors import UsageError
 
 NAMES = [
@@ -56,7 +56,7 @@ def test_a_file_may_loop():
 
 
 @pytest.mark.parametrize(
-    ("text", "mend"),
+    ("text", "remedy"),
     [
         ("1", "write hw:1"),
         (" 12 ", "write hw:12"),
@@ -85,8 +85,8 @@ def test_a_file_may_loop():
         ("pulse:a\nb", "nothing usable"),
     ],
 )
-def test_what_is_malformed_is_refused_with_the_mend(text, mend):
-    with pytest.raises(UsageError, match=mend):
+def test_what_is_malformed_is_refused_with_the_mend(text, remedy):
+    with pytest.raises(UsageError, match=remedy):
         parse_device(text)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from asd_monitor.audio.devices import parse_device
-from asd_monitor.audio.file_source import FileSource
+from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.audio.files.file_source import FileSource
+from asd_monitor.audio.files.recordings import RecordingReader
 from asd_monitor.audio.opening import open_source
-from asd_monitor.audio.recordings import RecordingReader
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.errors import UsageError
 from asd_monitor.records import Block, MicrophoneState
@@ -112,7 +112,7 @@ async def test_nothing_readable_at_all_is_refused(tmp_path):
 
 
 async def test_an_absent_path_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("asd_monitor.audio.file_source.RETRY_S", 0.01)
+    monkeypatch.setattr("asd_monitor.audio.files.file_source.RETRY_S", 0.01)
     source = FileSource(parse_device(f"file:{tmp_path}/a.wav"), speed=0)
     events = source.events()
     first = await anext(events)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.audio.levels import FLOOR_DBFS, Levels, LevelSummary, dbfs, warnings
+from asd_monitor.audio.files.levels import FLOOR_DBFS, Levels, LevelSummary, dbfs, warnings
 
 RATE = 1000
 

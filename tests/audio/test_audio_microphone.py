@@ -16,12 +16,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from card_tree import add_card
+from doubles.card_tree import add_card
 
-from asd_monitor.audio.capture_child import CaptureChild, ChildEndedError
-from asd_monitor.audio.cards import Cards
-from asd_monitor.audio.devices import parse_device
-from asd_monitor.audio.microphone import Microphone
+from asd_monitor.audio.capture.child_process import CaptureChild, ChildEndedError
+from asd_monitor.audio.capture.microphone import Microphone
+from asd_monitor.audio.devices.cards import Cards
+from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.audio.wire import Parser
 from asd_monitor.records import Block, MicrophoneState
@@ -295,7 +295,7 @@ async def test_without_portaudio_it_says_what_to_install(tmp_path, monkeypatch):
 def start_capture(wanted=(0,), **options) -> subprocess.Popen[bytes]:
     request = {"hw": [1, None], "wanted": wanted, "rate_hz": None, "channels": None}
     return subprocess.Popen(
-        [sys.executable, "-m", "asd_monitor.audio.capture", json.dumps(request)],
+        [sys.executable, "-m", "asd_monitor.audio.capture.child", json.dumps(request)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         **options,
@@ -371,8 +371,8 @@ def test_it_dies_with_its_parent(virtual_sound):
     virtual_sound({"fan": 1})
     parent = (
         "import asyncio, os\n"
-        "from asd_monitor.audio.devices import parse_device\n"
-        "from asd_monitor.audio.microphone import Microphone\n"
+        "from asd_monitor.audio.devices.device_strings import parse_device\n"
+        "from asd_monitor.audio.capture.microphone import Microphone\n"
         "async def main():\n"
         "    microphone = Microphone(parse_device('hw:1'))\n"
         "    async for event in microphone.events():\n"

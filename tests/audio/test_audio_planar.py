@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.audio.planar import take_apart
+from asd_monitor.audio.capture.planar import take_apart
 from asd_monitor.audio.wire import Frame, choose_channels
 
 

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from asd_monitor.audio.recorder import Origin, Recorder
-from asd_monitor.audio.recordings import read_recording
+from asd_monitor.audio.files.recorder import Origin, Recorder
+from asd_monitor.audio.files.recordings import read_recording
 from asd_monitor.errors import OperationError
 
 RATE = 8000

@@ -12,7 +12,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.audio.recordings import (
+from asd_monitor.audio.files.recordings import (
     AbsentRecordingError,
     RecordingReader,
     find_recordings,
@@ -182,7 +182,7 @@ def test_no_permission_is_said_with_the_mend(good: Path):
     good.chmod(0)
     look = (
         "import os, sys; from pathlib import Path\n"
-        "from asd_monitor.audio.recordings import *\n"
+        "from asd_monitor.audio.files.recordings import *\n"
         "path = Path(sys.argv[1]); os.chdir(path.parent); os.setuid(65534)\n"
         "RecordingReader(Path(path.name))"
     )

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.audio.sample_clock import TOLERANCE_S, SampleClock
+from asd_monitor.audio.capture.sample_clock import TOLERANCE_S, SampleClock
 
 RATE = 16000
 FRAME = 1600

@@ -4,13 +4,13 @@ import asyncio
 
 import numpy as np
 import pytest
-from scripted_microphone import BLOCK, PATIENCE_S, RATE, Ear, ScriptedMicrophone, ramp
+from doubles.scripted_microphone import BLOCK, PATIENCE_S, RATE, Ear, ScriptedMicrophone, ramp
 
 from asd_monitor.audio import opening
-from asd_monitor.audio.devices import parse_device
-from asd_monitor.audio.file_source import FileSource
+from asd_monitor.audio.capture.shared_device import QUEUE_EVENTS
+from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.audio.files.file_source import FileSource
 from asd_monitor.audio.opening import Devices
-from asd_monitor.audio.shared_device import QUEUE_EVENTS
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.records import Block, MicrophoneState
 

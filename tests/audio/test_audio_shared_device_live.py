@@ -6,10 +6,10 @@ import signal
 
 import numpy as np
 import pytest
-from capture_processes import capture_processes
-from scripted_microphone import Ear
+from doubles.capture_processes import capture_processes
+from doubles.scripted_microphone import Ear
 
-from asd_monitor.audio.devices import parse_device
+from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.opening import Devices
 from asd_monitor.audio.source import Opened
 from asd_monitor.records import Block, MicrophoneState

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import CommandLine
-from made_sounds import machine_sound, write
+from doubles.command_line import CommandLine
+from doubles.synthetic_sounds import machine_sound, write
 
 
 @pytest.fixture(scope="session")

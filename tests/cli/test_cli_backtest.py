@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bad_recordings import bad_recordings
-from command_line import CommandLine
-from made_sounds import machine_sound, write
+from doubles.bad_recordings import bad_recordings
+from doubles.command_line import CommandLine
+from doubles.synthetic_sounds import machine_sound, write
 
 
 def test_backtest_tells_alarms_and_states(

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from command_line import CommandLine
-from made_networks import (
+from doubles.command_line import CommandLine
+from doubles.synthetic_networks import (
     FAR,
     maps_card,
     maps_network,
@@ -13,10 +13,10 @@ from made_networks import (
     patch_network,
     write_network,
 )
-from made_sounds import machine_sound, write
+from doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.detector.views import VIEW_KINDS
-from asd_monitor.features import encoder as encoder_module
+from asd_monitor.encoders import streaming as encoder_module
 
 STATISTICS = {kind.name for kind in VIEW_KINDS}
 

@@ -1,7 +1,7 @@
 """The lists of commands."""
 
 import pytest
-from command_line import CommandLine
+from doubles.command_line import CommandLine
 
 
 @pytest.mark.parametrize("group", [(), ("models",), ("alarms",), ("config",)])

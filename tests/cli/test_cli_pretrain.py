@@ -14,20 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from command_line import Called, CommandLine, without_privileges
-from made_pools import SMALL, MadeFeed, made_pool
-from made_sounds import machine_sound, write
+from doubles.command_line import Called, CommandLine, without_privileges
+from doubles.synthetic_pools import SMALL, MadeFeed, synthetic_pool
+from doubles.synthetic_sounds import machine_sound, write
 
-from asd_monitor.features.encoder import load_encoder
-from asd_monitor.training import (
-    pretrain,
-    pretrain_folder,
-    recipe,
-)
-from asd_monitor.training.export import encoder_of
-from asd_monitor.training.network import TAPS
-from asd_monitor.training.pool import Pool
-from asd_monitor.training.recipe import Recipe
+from asd_monitor.encoder_training import checkpoints, optimisation, pretraining
+from asd_monitor.encoder_training.export import encoder_of
+from asd_monitor.encoder_training.network import TAPS
+from asd_monitor.encoder_training.optimisation import Recipe
+from asd_monitor.encoder_training.pool import Pool
+from asd_monitor.encoders.streaming import load_encoder
 
 MADE = ("--supply", "made", "--steps", 20, "--threads", 1)
 
@@ -35,10 +31,10 @@ MADE = ("--supply", "made", "--steps", 20, "--threads", 1)
 @pytest.fixture(autouse=True)
 def _small(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A tiny recipe, with machines made in this process."""
-    held_out = Pool(made_pool().instances[-2:], made_pool().backgrounds)
-    monkeypatch.setattr(recipe, "Recipe", functools.partial(Recipe, **_TINY))
-    monkeypatch.setattr(pretrain, "Feed", MadeFeed)
-    monkeypatch.setattr(pretrain, "held_out_pool", lambda *_: held_out)
+    held_out = Pool(synthetic_pool().instances[-2:], synthetic_pool().backgrounds)
+    monkeypatch.setattr(optimisation, "Recipe", functools.partial(Recipe, **_TINY))
+    monkeypatch.setattr(pretraining, "Feed", MadeFeed)
+    monkeypatch.setattr(pretraining, "held_out_pool", lambda *_: held_out)
     threads = torch.get_num_threads()
     yield
     torch.set_num_threads(threads)
@@ -56,7 +52,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
         found.append(given)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pretrain, "pretrain", stop)
+    monkeypatch.setattr(pretraining, "pretrain", stop)
     return found
 
 
@@ -95,14 +91,14 @@ def test_a_folder_of_silence_is_refused(
     command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By who reads the recordings, in another process; here by the same in this one."""
-    from asd_monitor.training.feed import Maker, Sources
+    from asd_monitor.encoder_training.batch_feed import Maker, Sources
 
     class Reading(MadeFeed):
         def __init__(self, sources: Sources) -> None:
             Maker(sources)
             super().__init__(sources)
 
-    monkeypatch.setattr(pretrain, "Feed", Reading)
+    monkeypatch.setattr(pretraining, "Feed", Reading)
     write(tmp_path / "sounds/1.wav", np.zeros(16_000))
     called = command_line("pretrain", "-o", tmp_path / "out", "--sounds", tmp_path / "sounds")
     refused(called, 2, "no sound to train on", "--sounds")
@@ -149,7 +145,7 @@ def test_options_become_the_recipe_and_the_sources(
         ("--no-mixup",): {"mixup": 0.0},
         ("--no-stretch",): {"stretch_bands": 0.0, "stretch_time": 0.0},
         # as many windows without faults as with them
-        ("--no-faults",): {"faults": 0, "normals": plain.normals + 2 * plain.faults},
+        ("--no-faults",): {"faults": 0, "normals": plain.reference + 2 * plain.faults},
         ("--high-band", "mean"): {"high_band": "mean"},
     }
     for option, changes in options.items():
@@ -175,7 +171,7 @@ def _export_once(encoders: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> N
             encoders[key] = encoder_of(network, views, name)
         return encoders[key]
 
-    monkeypatch.setattr(pretrain, "encoder_of", once)
+    monkeypatch.setattr(pretraining, "encoder_of", once)
 
 
 @pytest.mark.usefixtures("_export_once")
@@ -230,7 +226,7 @@ def test_a_folder_that_fills_up_at_the_end_is_told_of(
     def full(path: Path, _: bytes) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr(pretrain_folder, "write_durably", full)
+    monkeypatch.setattr(checkpoints, "write_durably", full)
     called = command_line("pretrain", "-o", tmp_path, *MADE)
     refused(called, 1, "encoder.onnx: cannot be written (No space left on device)", "--output")
 
@@ -242,18 +238,18 @@ from pathlib import Path
 def main():  # the other process does without torch
     import torch
     from asd_monitor.training import feed, pretrain
-    from asd_monitor.training.pool import Supply
-    from asd_monitor.training.recipe import Recipe
+    from asd_monitor.encoder_training.pool import Supply
+    from asd_monitor.encoder_training.optimisation import Recipe
 
     torch.set_num_threads(1)
     feed.FIRST, feed.AHEAD = 1, 0
-    pretrain.Feed = functools.partial(feed.Feed, chapter=3, steps_a_chapter=2)
-    pretrain.HELD_OUT_INSTANCES, pretrain.HELD_OUT_BACKGROUNDS = 1, 1
-    pretrain.KEEP_EVERY = pretrain.TELL_EVERY = 1
+    pretraining.Feed = functools.partial(feed.Feed, chapter=3, steps_a_chapter=2)
+    pretraining.HELD_OUT_INSTANCES, pretraining.HELD_OUT_BACKGROUNDS = 1, 1
+    pretraining.KEEP_EVERY = pretraining.TELL_EVERY = 1
     noise, folder = map(Path, sys.argv[1:])
     sources = feed.Sources(3, (), (noise,), Supply.MADE, 1.0)
     recipe = Recipe(instances=3, normals=2, faults=1, lengths=(60, 80))
-    pretrain.pretrain(
+    pretraining.pretrain(
         sources, recipe, 5, folder, lambda standing: print(standing.step, flush=True)
     )
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from asd_monitor.audio.recordings import read_recording
+from asd_monitor.audio.files.recordings import read_recording
 
 pytestmark = pytest.mark.slow
 

@@ -8,9 +8,9 @@ from typer.testing import CliRunner
 from asd_monitor.cli.app import app
 from asd_monitor.cli.run import _broker
 from asd_monitor.daemon import service
+from asd_monitor.encoders.runtime import Runtime
+from asd_monitor.encoders.session import Network
 from asd_monitor.errors import AsdMonitorError, UsageError
-from asd_monitor.features.network import Network
-from asd_monitor.features.runtime import Runtime
 
 FAN = "machines: {fan01: {device: 'hw:1'}}\n"
 ONE = ["--device", "hw:1", "--machine", "fan01"]

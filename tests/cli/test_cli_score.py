@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import CommandLine
-from made_sounds import machine_sound, write
+from doubles.command_line import CommandLine
+from doubles.synthetic_sounds import machine_sound, write
 
-from asd_monitor.detector.bundle import FORMAT, MANIFEST
+from asd_monitor.model_store.bundle import FORMAT, MANIFEST
 
 
 def test_score_prints_json_lines_and_csv(

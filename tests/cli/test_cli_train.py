@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bad_recordings import bad_recordings
-from command_line import CommandLine, without_privileges
-from made_sounds import machine_sound, write
+from doubles.bad_recordings import bad_recordings
+from doubles.command_line import CommandLine, without_privileges
+from doubles.synthetic_sounds import machine_sound, write
 
-from asd_monitor.detector.bundle import MANIFEST
+from asd_monitor.model_store.bundle import MANIFEST
 
 
 def test_train_makes_a_version_and_says_where(

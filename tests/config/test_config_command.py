@@ -6,7 +6,7 @@ from pathlib import Path
 import yaml
 from typer.testing import CliRunner, Result
 
-from asd_monitor.cli.config import app
+from asd_monitor.cli.config_command import app
 from asd_monitor.config.settings import (
     AlarmSettings,
     Config,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import yaml
-from command_line import without_privileges
+from doubles.command_line import without_privileges
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.audio.devices import parse_device
-from asd_monitor.config.load import (
+from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.config.loading import (
     ConfigError,
     as_yaml,
     default_box,

@@ -11,22 +11,29 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-import daemon_fakes
 import pytest
 import structlog
-from daemon_fakes import MemorySession, ScriptedSource, StubBundle, StubModels, make_config, until
-from scripted_microphone import ScriptedMicrophone
+from doubles import daemon_fakes
+from doubles.daemon_fakes import (
+    MemorySession,
+    ScriptedSource,
+    StubBundle,
+    StubModels,
+    make_config,
+    until,
+)
+from doubles.scripted_microphone import ScriptedMicrophone
 
 from asd_monitor.audio import opening
-from asd_monitor.audio.devices import DeviceSpec
+from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.config.settings import Config
-from asd_monitor.daemon import judge as judge_module
+from asd_monitor.daemon import evaluator as judge_module
 from asd_monitor.daemon import service, shutdown, supervision
-from asd_monitor.daemon.lock import StateLock
-from asd_monitor.daemon.service import Service, Setting, _open_journal
+from asd_monitor.daemon.service import RuntimeOptions, Service, _open_journal
+from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.errors import OperationError, UsageError
-from asd_monitor.journal.machine import MachineJournal
-from asd_monitor.journal.records import Event
+from asd_monitor.journal.alarm_records import Event
+from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 
 FAN_AND_PUMP = {"fan": {"device": "hw:1"}, "pump": {"device": "hw:2"}}
@@ -47,7 +54,7 @@ class Daemon:
         self.file = config
         self.service = Service(
             config,
-            Setting(
+            RuntimeOptions(
                 models=self.folder / "models",
                 state=self.folder,
                 reload=self._read,
@@ -93,7 +100,7 @@ class Daemon:
 @pytest.fixture
 async def daemon(tmp_path, monkeypatch):
     models = StubModels(fan=StubBundle(), pump=StubBundle(), mill=StubBundle())
-    monkeypatch.setattr(judge_module.Judge.__init__, "__kwdefaults__", {"load": models.load})
+    monkeypatch.setattr(judge_module.Evaluator.__init__, "__kwdefaults__", {"load": models.load})
     monkeypatch.setattr(supervision.Supervised.__init__, "__kwdefaults__", {"backoff_s": (0.01,)})
     daemon = Daemon(tmp_path, models)
     yield daemon
@@ -406,7 +413,7 @@ async def test_one_daemon_to_a_state_folder(daemon, tmp_path):
     daemon.start(make_config(fan={"device": "hw:1"}))
     await daemon.until_state("fan", "normal")
     with pytest.raises(OperationError, match=f"{tmp_path}: another daemon"):
-        Service(make_config(fan={"device": "hw:1"}), Setting(tmp_path, tmp_path))
+        Service(make_config(fan={"device": "hw:1"}), RuntimeOptions(tmp_path, tmp_path))
 
 
 def test_a_damaged_journal_does_not_keep_the_daemon_from_listening(tmp_path):
@@ -543,7 +550,7 @@ async def test_machines_on_one_device_share_it_over_reloads(daemon, scripted):
 
 
 async def test_more_machines_than_a_box_carries_are_told_and_pass_windows_over(daemon, monkeypatch):
-    monkeypatch.setattr("asd_monitor.daemon.scoring.carries", lambda _: 1)
+    monkeypatch.setattr("asd_monitor.daemon.scoring_thread.carries", lambda _: 1)
     daemon.start(make_config(**FAN_AND_PUMP))
     await until(lambda: "passed over" in str(daemon.session.state("fan").get("reason")))
     status = daemon.session.retained["asd/box/testbox/status"]
@@ -679,7 +686,7 @@ async def test_each_step_of_the_shutdown_runs_whatever_the_others_raise(daemon, 
         daemon.start(make_config(**FAN_AND_PUMP))
         await daemon.until_state("fan", "normal")
         await daemon.until_state("pump", "normal")
-        raise_after(monkeypatch, daemon.service._listeners()[0], "say_stopped")
+        raise_after(monkeypatch, daemon.service._listeners()[0], "publish_stopped")
         raise_after(monkeypatch, daemon.service._sharing, "stop")
         raise_after(monkeypatch, daemon.service._scoring, "close")
         raise_after(monkeypatch, daemon.session, "stop")

@@ -6,35 +6,35 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.daemon.watchdog import Pulse, ServiceManager, Vigil
+from asd_monitor.daemon.watchdog import HangDetector, ServiceManager, WorkProgress
 
 
 def test_a_machine_that_advances_is_never_stuck():
-    vigil = Vigil(patience_s=10)
-    assert all(vigil.stuck(9.0 * i, {"fan": Pulse(i)}) == [] for i in range(10))
+    vigil = HangDetector(patience_s=10)
+    assert all(vigil.stuck(9.0 * i, {"fan": WorkProgress(i)}) == [] for i in range(10))
 
 
 def test_a_machine_that_stands_still_is_stuck_after_the_patience():
-    vigil = Vigil(patience_s=10)
-    vigil.stuck(0, {"fan": Pulse(5), "pump": Pulse(5)})
-    assert vigil.stuck(10, {"fan": Pulse(5), "pump": Pulse(6)}) == []
-    assert vigil.stuck(10.1, {"fan": Pulse(5), "pump": Pulse(6)}) == ["fan"]
-    assert vigil.stuck(11, {"fan": Pulse(6), "pump": Pulse(7)}) == []
+    vigil = HangDetector(patience_s=10)
+    vigil.stuck(0, {"fan": WorkProgress(5), "pump": WorkProgress(5)})
+    assert vigil.stuck(10, {"fan": WorkProgress(5), "pump": WorkProgress(6)}) == []
+    assert vigil.stuck(10.1, {"fan": WorkProgress(5), "pump": WorkProgress(6)}) == ["fan"]
+    assert vigil.stuck(11, {"fan": WorkProgress(6), "pump": WorkProgress(7)}) == []
 
 
 def test_patience_starts_anew_when_an_outage_ends():
-    vigil = Vigil(patience_s=10)
+    vigil = HangDetector(patience_s=10)
     for now in range(0, 100, 5):
-        assert vigil.stuck(now, {"fan": Pulse(5, excuse="no_device")}) == []
-    assert vigil.stuck(104, {"fan": Pulse(5)}) == []
-    assert vigil.stuck(106, {"fan": Pulse(5)}) == ["fan"]
+        assert vigil.stuck(now, {"fan": WorkProgress(5, excuse="no_device")}) == []
+    assert vigil.stuck(104, {"fan": WorkProgress(5)}) == []
+    assert vigil.stuck(106, {"fan": WorkProgress(5)}) == ["fan"]
 
 
 def test_a_removed_machine_is_forgotten():
-    vigil = Vigil(patience_s=10)
-    vigil.stuck(0, {"fan": Pulse(5)})
+    vigil = HangDetector(patience_s=10)
+    vigil.stuck(0, {"fan": WorkProgress(5)})
     vigil.stuck(50, {})
-    assert vigil.stuck(100, {"fan": Pulse(5)}) == []
+    assert vigil.stuck(100, {"fan": WorkProgress(5)}) == []
 
 
 @pytest.fixture

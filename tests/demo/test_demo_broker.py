@@ -7,13 +7,13 @@ import socket
 import threading
 
 import pytest
-from mosquitto import PATIENCE_S, Subscriber
+from doubles.mosquitto import PATIENCE_S, Subscriber
 from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
 from asd_monitor.demo.broker import EmbeddedBroker
-from asd_monitor.publish.mqtt import Session
-from asd_monitor.publish.settings import MqttSettings
+from asd_monitor.publish.broker_settings import MqttSettings
+from asd_monitor.publish.session import Session
 
 AVAILABILITY = "asd/box/demo/availability"
 

@@ -3,20 +3,20 @@ import io
 import numpy as np
 import pytest
 from rich.console import Console
-from test_demo_story import alarm, score
+from test_demo_timeline import alarm, score
 
-from asd_monitor.demo.picture import palette, spectrogram
-from asd_monitor.demo.scene import GROWS_FROM_S, GROWS_TO_S, SOUND_S, draw_scene, severity_at
+from asd_monitor.demo.scenario import GROWS_FROM_S, GROWS_TO_S, SOUND_S, draw_scenario, severity_at
 from asd_monitor.demo.screen import Screen, plain_line
-from asd_monitor.demo.story import Story
+from asd_monitor.demo.terminal_spectrogram import palette, spectrogram
+from asd_monitor.demo.timeline import Timeline
 from asd_monitor.errors import UsageError
 from asd_monitor.records import MachineState
 
 
-def printed(screen: Screen, story: Story, width: int) -> list[str]:
+def printed(screen: Screen, timeline: Timeline, width: int) -> list[str]:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     with console.capture() as capture:
-        console.print(screen.draw(story))
+        console.print(screen.draw(timeline))
     return capture.get().splitlines()
 
 
@@ -26,21 +26,21 @@ def screen(columns: int = 60, rows: int = 5) -> Screen:
 
 
 def test_the_picture_fits_a_small_terminal_at_every_moment() -> None:
-    story, picture = Story(16000), screen()
+    timeline, picture = Timeline(16000), screen()
     for at_s in (None, 2.0, 60.0, 120.0, SOUND_S, SOUND_S + 5.0):
         if at_s is not None:
-            story.take(score(at_s, at_s / 30.0, MachineState.WARNING))
-        lines = printed(picture, story, 80)
+            timeline.take(score(at_s, at_s / 30.0, MachineState.WARNING))
+        lines = printed(picture, timeline, 80)
         assert len(lines) <= 24
         assert max(map(len, lines)) <= 80
 
 
 def test_it_shows_state_score_thresholds_fault_and_what_differs() -> None:
-    story = Story(16000)
-    story.take(score(2.0, 0.1))
-    story.take(score(GROWS_TO_S, 3.5, MachineState.ALARM))
-    story.take(alarm(GROWS_TO_S))
-    text = "\n".join(printed(screen(), story, 80))
+    timeline = Timeline(16000)
+    timeline.take(score(2.0, 0.1))
+    timeline.take(score(GROWS_TO_S, 3.5, MachineState.ALARM))
+    timeline.take(alarm(GROWS_TO_S))
+    text = "\n".join(printed(screen(), timeline, 80))
     for shown in (
         " ALARM ",
         "3.5 (alarm from 3.0)",
@@ -51,7 +51,7 @@ def test_it_shows_state_score_thresholds_fault_and_what_differs() -> None:
     ):
         assert shown in text
     assert "rhythm: another beat" in text
-    assert "score  3.5  alarm score  3.5 (alarm from 3.0)  fault 100 %" in plain_line(story)
+    assert "score  3.5  alarm score  3.5 (alarm from 3.0)  fault 100 %" in plain_line(timeline)
 
 
 def test_a_tone_is_bright_in_its_band_only() -> None:
@@ -81,7 +81,7 @@ def test_the_fault_begins_when_said_and_is_gross_at_the_end() -> None:
 
 
 def test_the_same_seed_makes_the_same_scene() -> None:
-    first, again, other = (draw_scene("fan", "bearing", seed) for seed in (1, 1, 2))
+    first, again, other = (draw_scenario("fan", "bearing", seed) for seed in (1, 1, 2))
     assert first == again
     assert first.machine != other.machine
     np.testing.assert_array_equal(first.normal(0)[:16000], again.normal(0)[:16000])
@@ -89,6 +89,6 @@ def test_the_same_seed_makes_the_same_scene() -> None:
 
 def test_what_does_not_exist_is_refused_with_what_does() -> None:
     with pytest.raises(UsageError, match="choose one of fan, pump"):
-        draw_scene("rocket", "bearing", 1)
+        draw_scenario("rocket", "bearing", 1)
     with pytest.raises(UsageError, match=r"choose one of .*bearing"):
-        draw_scene("fan", "gear_tooth", 1)
+        draw_scenario("fan", "gear_tooth", 1)

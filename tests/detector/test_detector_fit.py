@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from doubles.synthetic_sounds import machine_sound
 from hypothesis import given
 from hypothesis import strategies as st
-from made_sounds import machine_sound
 
-from asd_monitor.alarm.machine import AlarmRule
 from asd_monitor.alarm.score import SPAN_S
+from asd_monitor.alarm.state import AlarmRule
+from asd_monitor.detector.calibration import HIGHEST, Tail
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import (
     BLOCK_S,
@@ -23,9 +24,8 @@ from asd_monitor.detector.fit import (
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.idle import ABOVE_DB, BELOW_DB, VALLEY_SHARE, idle_region
 from asd_monitor.detector.spans import Spans
-from asd_monitor.detector.tail import HIGHEST, Tail
 from asd_monitor.detector.views import VIEW_KINDS
-from asd_monitor.features.front_end import front_end_for
+from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import SoundWindows
@@ -136,26 +136,26 @@ def test_rarer_alarms_need_a_higher_score() -> None:
 
 def test_what_lasts_is_calibrated_by_what_lasts_among_the_normals() -> None:
     fitted = fit_detector([_windows(machine_sound(60.0))], FRONT_END, 16_000)
-    tail = fitted.detector.lasting
-    assert np.mean(tail.score(fitted.lasting) >= 1) == pytest.approx(0.1, abs=0.03)
-    assert np.ptp(fitted.lasting) < np.ptp(fitted.fused), "a median varies less than one window"
+    tail = fitted.detector.sustained
+    assert np.mean(tail.score(fitted.sustained) >= 1) == pytest.approx(0.1, abs=0.03)
+    assert np.ptp(fitted.sustained) < np.ptp(fitted.fused), "a median varies less than one window"
     judged = fitted.detector.judge(_windows(machine_sound(20.0, seed=2, fault=0.5)))
     fused = np.array([window.fused for window in judged])
-    assert [window.lasting for window in judged] == pytest.approx(tail.score(fused))
+    assert [window.sustained for window in judged] == pytest.approx(tail.score(fused))
 
 
 def test_a_knock_among_the_normals_makes_it_not_deaf() -> None:
     """A slammed door in the training widens what single windows may do, not what may last."""
-    normals = machine_sound(120.0)
-    knocked = normals.copy()
+    reference = machine_sound(120.0)
+    knocked = reference.copy()
     knocked[50 * 16_000 : 51 * 16_000] *= 8.0
     faulty = _windows(machine_sound(20.0, seed=2, fault=0.5))
     deaf = []
-    for sound in (normals, knocked):
+    for sound in (reference, knocked):
         detector = fit_detector([_windows(sound)], FRONT_END, 16_000).detector
         judged = detector.judge(faulty)
         month = detector.alarm_threshold(1 / (30 * 86400))
-        deaf.append(float(np.median([window.lasting for window in judged])) < month)
+        deaf.append(float(np.median([window.sustained for window in judged])) < month)
     assert deaf == [False, False]
 
 
@@ -244,7 +244,7 @@ def _medians_of_a_monitor(
                     end=offset + window.end,
                     score=0.0,
                     fused=0.0,
-                    lasting=0.0 if idle else next(scores),
+                    sustained=0.0 if idle else next(scores),
                     views={},
                     rms_dbfs=window.rms_dbfs,
                     idle=idle,
@@ -277,8 +277,8 @@ def test_training_forms_the_medians_that_a_monitor_forms(on_s: int) -> None:
     fitted = fit_detector(stretches, FRONT_END, FRONT_END.rate_hz)
     medians, idle = _medians_of_a_monitor(stretches, fitted)
     assert idle > 10
-    assert len(fitted.lasting) == len(fitted.fused) - 2 * (round(SPAN_S / FRONT_END.hop_s) - 1)
-    assert fitted.lasting.tolist() == medians
+    assert len(fitted.sustained) == len(fitted.fused) - 2 * (round(SPAN_S / FRONT_END.hop_s) - 1)
+    assert fitted.sustained.tolist() == medians
 
 
 def test_nothing_is_off_for_a_detector_without_a_region() -> None:

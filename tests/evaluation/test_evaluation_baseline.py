@@ -6,28 +6,28 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import CommandLine
-from made_sounds import machine_sound, write
-from small_trees import small_tree
+from doubles.command_line import CommandLine
+from doubles.small_trees import small_tree
+from doubles.synthetic_sounds import machine_sound, write
 
-from asd_monitor.errors import UsageError
-from asd_monitor.training import autoencoder
-from asd_monitor.training.autoencoder import (
+from asd_monitor.encoder_training import autoencoder
+from asd_monitor.encoder_training.autoencoder import (
     FRAMES,
     MELS,
     log_mel,
     train_autoencoder,
     vectors,
 )
+from asd_monitor.errors import UsageError
 
 
 @pytest.fixture
-def normals(tmp_path: Path) -> list[Path]:
+def reference(tmp_path: Path) -> list[Path]:
     return [write(tmp_path / f"{n}.wav", machine_sound(3.0, seed=n)) for n in range(3)]
 
 
-def test_it_is_the_published_network(normals: list[Path]) -> None:
-    network = train_autoencoder(normals, epochs=1).network
+def test_it_is_the_published_network(reference: list[Path]) -> None:
+    network = train_autoencoder(reference, epochs=1).network
     assert sum(parameter.numel() for parameter in network.parameters()) == 267_928
     widths = [layer.out_features for layer in network if isinstance(layer, torch.nn.Linear)]
     assert widths == [128] * 4 + [8] + [128] * 4 + [640]
@@ -49,14 +49,14 @@ def test_features_are_centred_log_mel_frames(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_it_learns_and_hears_a_fault(normals: list[Path], tmp_path: Path) -> None:
+def test_it_learns_and_hears_a_fault(reference: list[Path], tmp_path: Path) -> None:
     fault = write(tmp_path / "fault.wav", machine_sound(3.0, seed=9, fault=4.0))
     fresh = write(tmp_path / "fresh.wav", machine_sound(3.0, seed=8))
-    once = train_autoencoder(normals, epochs=1)
-    learned = train_autoencoder(normals, epochs=300)
+    once = train_autoencoder(reference, epochs=1)
+    learned = train_autoencoder(reference, epochs=300)
     assert learned.score(fresh) < 0.5 * once.score(fresh)
     assert learned.score(fault) > 1.2 * learned.score(fresh)
-    assert train_autoencoder(normals, epochs=1).score(fresh) == once.score(fresh)
+    assert train_autoencoder(reference, epochs=1).score(fresh) == once.score(fresh)
 
 
 def test_a_mixture_of_rates_is_heard_at_the_lowest(tmp_path: Path) -> None:
@@ -67,26 +67,26 @@ def test_a_mixture_of_rates_is_heard_at_the_lowest(tmp_path: Path) -> None:
     assert train_autoencoder(paths, epochs=1).rate_hz == 16000
 
 
-def test_what_is_too_short_is_said(normals: list[Path], tmp_path: Path) -> None:
+def test_what_is_too_short_is_said(reference: list[Path], tmp_path: Path) -> None:
     short = write(tmp_path / "short.wav", machine_sound(0.1))
     with pytest.raises(UsageError, match="too short"):
         train_autoencoder([short])
-    assert train_autoencoder([short, *normals], epochs=1)
+    assert train_autoencoder([short, *reference], epochs=1)
     with pytest.raises(UsageError, match=r"short\.wav: shorter than"):
-        train_autoencoder(normals, epochs=1).score(short)
+        train_autoencoder(reference, epochs=1).score(short)
 
 
 def test_small_data_are_learned_in_more_epochs(
-    normals: list[Path], monkeypatch: pytest.MonkeyPatch
+    reference: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: set[float] = set()
     monkeypatch.setattr(autoencoder, "EPOCHS", 2)
     monkeypatch.setattr(autoencoder, "LEAST_BATCHES", 5)
-    train_autoencoder(normals, progress=lambda _, share: told.add(share))
+    train_autoencoder(reference, progress=lambda _, share: told.add(share))
     assert told == {0.0, 0.2, 0.4, 0.6, 0.8}  # three clips make one batch
     monkeypatch.setattr(autoencoder, "BATCH", 64)  # five of them
     told.clear()
-    train_autoencoder(normals, progress=lambda _, share: told.add(share))
+    train_autoencoder(reference, progress=lambda _, share: told.add(share))
     assert told == {0.0, 0.5}
 
 

@@ -14,27 +14,27 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from command_line import CommandLine
+from doubles.command_line import CommandLine
+from doubles.small_trees import small_tree
+from doubles.synthetic_encoders import small_encoder_file
 from hypothesis import given
 from hypothesis import strategies as st
-from made_encoders import small_encoder_file
-from small_trees import small_tree
 
-from asd_monitor.audio.recordings import read_recording
+from asd_monitor.audio.files.recordings import read_recording
+from asd_monitor.encoder_training import fine_tuning as tuning_module
+from asd_monitor.encoder_training import outlier_exposure as ids_module
+from asd_monitor.encoder_training.export import network_of
+from asd_monitor.encoder_training.fine_tuning import Tuned, tune
+from asd_monitor.encoder_training.losses import SCALE
+from asd_monitor.encoder_training.network import BANDS, Network, pooled
+from asd_monitor.encoders.streaming import load_encoder
 from asd_monitor.errors import UsageError
-from asd_monitor.evaluation import dcase
-from asd_monitor.evaluation.dcase import find_machines
-from asd_monitor.evaluation.ids import FUSED, ID, Claims, Ids
-from asd_monitor.evaluation.regime import LearnedMachine, Learner, score_clip
-from asd_monitor.features.encoder import load_encoder
-from asd_monitor.training import ids as ids_module
-from asd_monitor.training import tuning as tuning_module
-from asd_monitor.training.export import network_of
-from asd_monitor.training.hearing import encoded
-from asd_monitor.training.losses import SCALE
-from asd_monitor.training.network import BANDS, Network, pooled
-from asd_monitor.training.recordings import SoundFile, no_progress
-from asd_monitor.training.tuning import Tuned, tune
+from asd_monitor.evaluation import dcase_layouts
+from asd_monitor.evaluation.dcase_layouts import find_machines
+from asd_monitor.evaluation.ids_regime import FUSED, ID, Claims, Ids
+from asd_monitor.evaluation.regimes import Learner, TrainedMachine, score_clip
+from asd_monitor.model_training.encoder_vectors import encoded
+from asd_monitor.model_training.reference import SoundFile, no_progress
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def prepared(tree: Path, encoder: Path) -> tuple[list[dcase.TestedMachine], Learner, list[int]]:
+def prepared(
+    tree: Path, encoder: Path
+) -> tuple[list[dcase_layouts.TestedMachine], Learner, list[int]]:
     """Return the machines, the learner, and how many steps of log-mel each id was trained on."""
     machines = find_machines(tree)
     learned: list[int] = []
@@ -73,7 +75,9 @@ def prepared(tree: Path, encoder: Path) -> tuple[list[dcase.TestedMachine], Lear
 
 
 @pytest.fixture(scope="module")
-def learned(prepared: tuple[list[dcase.TestedMachine], Learner, list[int]]) -> LearnedMachine:
+def learned(
+    prepared: tuple[list[dcase_layouts.TestedMachine], Learner, list[int]],
+) -> TrainedMachine:
     machines, learner, _ = prepared
     return learner(machines[0])
 
@@ -116,13 +120,13 @@ def test_a_fifth_is_held_out_and_everything_is_used_once(lengths: list[float]) -
 
 
 def test_held_out_clips_are_not_trained_on(
-    prepared: tuple[list[dcase.TestedMachine], Learner, list[int]],
+    prepared: tuple[list[dcase_layouts.TestedMachine], Learner, list[int]],
 ) -> None:
     assert prepared[2] == [3 * 155, 3 * 155], "three of the four clips of 5 s"
 
 
 def test_the_claim_is_one_more_view(
-    prepared: tuple[list[dcase.TestedMachine], Learner, list[int]], learned: LearnedMachine
+    prepared: tuple[list[dcase_layouts.TestedMachine], Learner, list[int]], learned: TrainedMachine
 ) -> None:
     clip = score_clip(learned, prepared[0][0].test[0].path, None)
     assert learned.clip_scores is not None
@@ -144,7 +148,7 @@ def test_the_claim_is_one_more_view(
 
 
 def test_what_was_learned_goes_to_other_processes_without_torch(
-    prepared: tuple[list[dcase.TestedMachine], Learner, list[int]], tmp_path: Path
+    prepared: tuple[list[dcase_layouts.TestedMachine], Learner, list[int]], tmp_path: Path
 ) -> None:
     path = tmp_path / "learner.pickle"
     path.write_bytes(pickle.dumps(prepared[1]))

@@ -7,15 +7,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from dcase_tree import LAYOUTS
-from made_sounds import machine_sound, write
-from small_trees import CONDITION, small_tree
+from doubles.small_trees import CONDITION, small_tree
+from doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.errors import UsageError
-from asd_monitor.evaluation.dcase import DataSet, find_data_set
-from asd_monitor.evaluation.names import Domain, read_name
-from asd_monitor.evaluation.rules import Rules
-from asd_monitor.evaluation.tables import read_attributes
+from asd_monitor.evaluation.clip_names import Domain, read_name
+from asd_monitor.evaluation.dcase_layouts import DataSet, find_data_set
+from asd_monitor.evaluation.dcase_rules import Rules
+from asd_monitor.evaluation.dcase_tables import read_attributes
+from datasets.dcase_tree import LAYOUTS
 
 
 @pytest.fixture(scope="module")
@@ -45,13 +45,13 @@ def test_the_year_is_recognised(trees: dict[str, Path], layout: str) -> None:
     names = ["fan id_00"] if layout == "2020" else sections or ["fan section_00"]
     assert [machine.name for machine in data.machines] == names
     for machine in data.machines:
-        assert len(machine.normals) == (4 if layout == "2020" else 6)
+        assert len(machine.reference) == (4 if layout == "2020" else 6)
         assert sum(clip.anomalous for clip in machine.test) == len(machine.test) / 2
         assert machine.channel == (0 if layout == "2026" else None)
         assert len(machine.supplemental) == (layout >= "2025")
         if layout != "2020":
             for domain, trained in zip(Domain, (4, 2), strict=True):
-                of_domain = [normal for normal in machine.normals if normal.domain is domain]
+                of_domain = [normal for normal in machine.reference if normal.domain is domain]
                 assert len(of_domain) == trained
                 assert sum(clip.domain is domain for clip in machine.test) == 4
 
@@ -59,7 +59,7 @@ def test_the_year_is_recognised(trees: dict[str, Path], layout: str) -> None:
 @pytest.mark.parametrize("layout", ["2021", "2022", "2023", "2026"])
 def test_conditions_are_known(trees: dict[str, Path], layout: str) -> None:
     [machine, *_] = find_data_set(trees[layout]).machines
-    for clip in (*machine.normals, *machine.test):
+    for clip in (*machine.reference, *machine.test):
         assert clip.domain is not None
         assert clip.condition == CONDITION[clip.domain]
 
@@ -67,7 +67,7 @@ def test_conditions_are_known(trees: dict[str, Path], layout: str) -> None:
 def test_hidden_conditions_are_empty(trees: dict[str, Path]) -> None:
     for layout in ("2024", "2025"):
         [machine] = find_data_set(trees[layout]).machines
-        assert {clip.condition for clip in (*machine.normals, *machine.test)} == {""}
+        assert {clip.condition for clip in (*machine.reference, *machine.test)} == {""}
 
 
 def test_attributes_in_their_variants(tmp_path: Path) -> None:
@@ -283,17 +283,29 @@ def test_two_layouts_in_one_tree_are_said(copied: dict[str, Path]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_made_machines_come_in_every_layout(tmp_path: Path, layout: str) -> None:
-    script = Path(__file__).parents[2] / "scripts/made_tree"
     few = ["--train", "3", "--target", "1", "--normal", "2", "--anomaly", "2", "--clip-s", "2"]
-    command = [script, tmp_path / "made", "--layout", layout, "--families", "fan", "motor", *few]
+    command = [
+        "-m",
+        "datasets.synthetic_tree",
+        tmp_path / "made",
+        "--layout",
+        layout,
+        "--families",
+        "fan",
+        "motor",
+        *few,
+    ]
     machines = "2" if layout == "2022" else "1"
     subprocess.run(
-        [sys.executable, *map(str, command), "--machines", machines], check=True, timeout=100
+        [sys.executable, *map(str, command), "--machines", machines],
+        check=True,
+        timeout=100,
+        cwd=Path(__file__).parents[2],
     )
     data = find_data_set(tmp_path / "made")
     assert data.rules == layout
     assert len(data.machines) == 2 * int(machines)
-    conditions = [{bool(n.condition) for n in machine.normals} for machine in data.machines]
+    conditions = [{bool(n.condition) for n in machine.reference} for machine in data.machines]
     if layout == "2020":
         assert conditions == [{False}] * 2
     elif layout < "2024":

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
-from asd_monitor.evaluation.names import Domain
-from asd_monitor.evaluation.rules import (
+from asd_monitor.evaluation.clip_names import Domain
+from asd_monitor.evaluation.dcase_rules import (
     Decisions,
     Figures,
     Rules,
@@ -22,7 +22,7 @@ from asd_monitor.evaluation.rules import (
     of_type,
     score_file,
 )
-from asd_monitor.evaluation.threshold import gamma_quantile, gamma_share, gamma_threshold
+from asd_monitor.evaluation.gamma_threshold import gamma_quantile, gamma_share, gamma_threshold
 from asd_monitor.metrics import harmonic_mean
 
 S, T = Domain.SOURCE, Domain.TARGET

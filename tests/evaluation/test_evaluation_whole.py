@@ -7,23 +7,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import CommandLine
-from dcase_tree import LAYOUTS
-from made_networks import maps_card, maps_network, write_network
-from made_sounds import machine_sound, write
-from small_trees import small_tree
+from doubles.command_line import CommandLine
+from doubles.small_trees import small_tree
+from doubles.synthetic_networks import maps_card, maps_network, write_network
+from doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.cli.evaluate import RulesOf
+from asd_monitor.encoders.streaming import load_encoder
 from asd_monitor.errors import UsageError
-from asd_monitor.evaluation.dcase import find_data_set
-from asd_monitor.evaluation.evaluate import evaluate, gathered
-from asd_monitor.evaluation.names import read_name
-from asd_monitor.evaluation.regime import Single, learn, score_clip
+from asd_monitor.evaluation.clip_names import read_name
+from asd_monitor.evaluation.dcase_layouts import find_data_set
+from asd_monitor.evaluation.dcase_rules import Rules, figures_of
+from asd_monitor.evaluation.gamma_threshold import gamma_threshold
+from asd_monitor.evaluation.regimes import Single, learn, score_clip
 from asd_monitor.evaluation.results import FUSED, STATISTICS
-from asd_monitor.evaluation.rules import Rules, figures_of
-from asd_monitor.evaluation.threshold import gamma_threshold
-from asd_monitor.features.encoder import load_encoder
+from asd_monitor.evaluation.runner import evaluate, gathered
 from asd_monitor.metrics import auc
+from datasets.dcase_tree import LAYOUTS
 
 
 def _table(path: Path) -> dict[str, float]:
@@ -91,13 +91,13 @@ def test_the_threshold_comes_from_clips_that_were_held_out(tmp_path: Path) -> No
     heard = [score_clip(learned, path, None).fused for path in machine.train]
     assert len(learned.normal_scores) == len(heard)
     assert np.mean(learned.normal_scores) > 1.1 * np.mean(heard)
-    normals = [
+    reference = [
         score
         for clip, score in zip(result.machine.test, result.scores["fused"], strict=True)
         if not clip.anomalous
     ]
     # of clips that were not trained on: half to twice what new normals get
-    assert min(normals) / 2 < result.threshold < 2 * max(normals)
+    assert min(reference) / 2 < result.threshold < 2 * max(reference)
 
 
 def test_statistics_are_what_no_network_sees(tmp_path: Path) -> None:

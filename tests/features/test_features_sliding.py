@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.features.sliding import Array, Sliding
+from asd_monitor.features.sliding_sum import Array, Sliding
 
 
 def slide(sliding: Sliding, rows: Array, hop: int, counts: list[int]) -> Array:
@@ -31,10 +31,10 @@ def test_each_window_is_that_of_its_own_rows(
     length: int, hop: int, counts: list[int], streams: int, seed: int
 ) -> None:
     rows = np.random.default_rng(seed).standard_normal((streams, length + sum(counts) * hop, 3))
-    for together in (np.add, np.maximum):
-        found = slide(Sliding(together, length, hop), rows, hop, counts)
+    for run_batch in (np.add, np.maximum):
+        found = slide(Sliding(run_batch, length, hop), rows, hop, counts)
         expected = [
-            together.reduce(rows[:, k * hop : k * hop + length], 1) for k in range(found.shape[1])
+            run_batch.reduce(rows[:, k * hop : k * hop + length], 1) for k in range(found.shape[1])
         ]
         assert found == pytest.approx(np.stack(expected, axis=1), abs=1e-12)
 
@@ -47,9 +47,9 @@ def test_what_was_before_a_window_leaves_no_trace(length: int, hop: int, seed: i
     rows = rng.standard_normal((1, length + windows * hop, 2))
     loud = rows.copy()
     loud[:, : windows * hop] *= 1e30
-    for together in (np.add, np.maximum):
+    for run_batch in (np.add, np.maximum):
         quiet_end, loud_end = (
-            slide(Sliding(together, length, hop), each, hop, [1] * windows)[:, -1]
+            slide(Sliding(run_batch, length, hop), each, hop, [1] * windows)[:, -1]
             for each in (rows, loud)
         )
         assert np.array_equal(quiet_end, loud_end)

@@ -5,19 +5,19 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import pytest
+from doubles.synthetic_networks import frame_maps
+from doubles.synthetic_sounds import machine_sound
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from made_networks import frame_maps
-from made_sounds import machine_sound
 
-from asd_monitor.features.encoder import Encoder
-from asd_monitor.features.frames import PowerSpectra
-from asd_monitor.features.front_end import SHORTEST_WINDOW_S, FrontEnd, front_end_for
-from asd_monitor.features.mel import mel_filters
-from asd_monitor.features.spectrogram import LOG_FLOOR
-from asd_monitor.features.statistics import LEAST_MODULATION
+from asd_monitor.batching import result_or_raise
+from asd_monitor.dsp.frames import PowerSpectra
+from asd_monitor.dsp.front_end import SHORTEST_WINDOW_S, FrontEnd, front_end_for
+from asd_monitor.dsp.mel import mel_filters
+from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.features.power_spectrogram import LOG_FLOOR
+from asd_monitor.features.window_statistics import LEAST_MODULATION
 from asd_monitor.features.windows import Window, WindowStream, make_due
-from asd_monitor.together import unfailed
 
 Floats = npt.NDArray[np.float64]
 NEAR = 1e-4
@@ -141,13 +141,13 @@ def test_streams_made_together_are_as_if_alone(
     sound = machine_sound(4.0)
     sounds = [sound[begin:] for begin in begins]
     streams = [WindowStream(front_end, [encoder]) for _ in sounds]
-    together: list[list[Window]] = [[] for _ in sounds]
+    run_batch: list[list[Window]] = [[] for _ in sounds]
     for first in range(0, len(sound), block):
         for stream, own in zip(streams, sounds, strict=True):
             stream.take(own[first : first + block])
-        for windows, new in zip(together, make_due(streams), strict=True):
-            windows.extend(unfailed(new))
-    for own, windows in zip(sounds, together, strict=True):
+        for windows, new in zip(run_batch, make_due(streams), strict=True):
+            windows.extend(result_or_raise(new))
+    for own, windows in zip(sounds, run_batch, strict=True):
         alone = WindowStream(front_end, [encoder]).push(own)
         assert len(windows) == len(alone)
         for one, other in zip(windows, alone, strict=True):
@@ -190,7 +190,7 @@ def test_one_call_of_the_network_serves_all_streams(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(type(encoder.network), "run", counted)
     for stream in streams:
         stream.take(machine_sound(2.0))
-    assert [len(unfailed(windows)) for windows in make_due(streams)] == [1] * 4
+    assert [len(result_or_raise(windows)) for windows in make_due(streams)] == [1] * 4
     assert calls == [4]
 
 
@@ -209,7 +209,7 @@ def test_what_fails_can_be_tried_again_without_losing_a_window() -> None:
         assert isinstance(make_due([stream])[0], RuntimeError)
     finally:
         stream.analysis.next = plain  # type: ignore[method-assign]
-    windows = unfailed(make_due([stream])[0])
+    windows = result_or_raise(make_due([stream])[0])
     assert [window.start for window in windows][-1] == (
         (len(sound) - front_end.window) // front_end.hop * front_end.hop
     )

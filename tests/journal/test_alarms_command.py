@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from command_line import CommandLine, without_privileges
+from doubles.command_line import CommandLine, without_privileges
 from typer.testing import CliRunner, Result
 
-from asd_monitor.alarm.machine import Alarm, Condition, Transition, TransitionKind
+from asd_monitor.alarm.state import Alarm, Condition, Transition, TransitionKind
 from asd_monitor.cli.alarms import app
-from asd_monitor.journal.machine import MachineJournal
+from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 
 NOW = datetime(2026, 11, 23, 4, 45, 0, 512000, UTC)

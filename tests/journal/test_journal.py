@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asd_monitor.alarm.machine import Alarm, AlarmRule, Condition, Transition, TransitionKind
+from asd_monitor.alarm.state import Alarm, AlarmRule, Condition, Transition, TransitionKind
 from asd_monitor.errors import UsageError
-from asd_monitor.journal.machine import MachineJournal
+from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import FILE_NAME, Journal, JournalError, set_aside
 from asd_monitor.monitor import Monitor
 from asd_monitor.records import Block, Thresholds, WindowScore
@@ -112,12 +112,12 @@ def test_an_alarm_has_a_readable_id_and_its_whole_story(journal: Journal) -> Non
     assert stored == fan.newest
     assert (stored.raised, stored.cleared) == (NOW, LATER)
     assert (stored.active, stored.acknowledged, stored.peak_score) == (False, False, 7.0)
-    story = journal.events(stored.id)
-    assert [(e.time, e.before, e.after) for e in story] == [
+    timeline = journal.events(stored.id)
+    assert [(e.time, e.before, e.after) for e in timeline] == [
         (NOW, "normal", "unacknowledged"),
         (LATER, "unacknowledged", "returned"),
     ]
-    assert len({e.id for e in story}) == 2
+    assert len({e.id for e in timeline}) == 2
 
 
 def test_two_alarms_of_one_second_have_two_ids(tmp_path: Path) -> None:
@@ -431,8 +431,8 @@ WRITER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from asd_monitor.alarm.machine import Alarm, Condition, Transition, TransitionKind
-from asd_monitor.journal.machine import MachineJournal
+from asd_monitor.alarm.state import Alarm, Condition, Transition, TransitionKind
+from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 
 journal = Journal(Path(sys.argv[1]))

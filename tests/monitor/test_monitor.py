@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.alarm.machine import Alarm, AlarmRule, Condition, TransitionKind
 from asd_monitor.alarm.score import SPAN_S
+from asd_monitor.alarm.state import Alarm, AlarmRule, Condition, TransitionKind
 from asd_monitor.monitor import Monitor, Reading
 from asd_monitor.records import Block, MachineState, Samples, Thresholds, WindowScore
 

@@ -5,14 +5,14 @@ import itertools
 
 import numpy as np
 import pytest
+from doubles.synthetic_sounds import machine_sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_sounds import machine_sound
 
 from asd_monitor.alarm.score import AlarmScore
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
-from asd_monitor.features.front_end import front_end_for
+from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.pipeline import Pipeline, SoundWindows, widest
 from asd_monitor.records import Block, WindowScore
 

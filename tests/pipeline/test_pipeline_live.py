@@ -5,15 +5,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_sounds import machine_sound, write
+from doubles.synthetic_sounds import machine_sound, write
 
-from asd_monitor.audio.devices import parse_device
+from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.opening import open_source
 from asd_monitor.audio.ring import Ring
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.detector.fit import fit_detector
-from asd_monitor.evaluation.scoring import score_recording
-from asd_monitor.features.front_end import front_end_for
+from asd_monitor.dsp.front_end import front_end_for
+from asd_monitor.evaluation.recording_scores import score_recording
 from asd_monitor.pipeline import Pipeline, SoundWindows
 from asd_monitor.records import Block
 
@@ -42,8 +42,8 @@ async def _heard(device: str) -> tuple[int, list[Block]]:
 @pytest.mark.parametrize("rate_hz", [16_000, 48_000])
 async def test_by_microphone_by_file_and_by_score(virtual_sound, tmp_path: Path, rate_hz: int):
     front_end = front_end_for(16_000)
-    normals = SoundWindows(front_end, 16_000).push(Block(0, machine_sound(40.0)))
-    detector = fit_detector([normals], front_end, 16_000).detector
+    reference = SoundWindows(front_end, 16_000).push(Block(0, machine_sound(40.0)))
+    detector = fit_detector([reference], front_end, 16_000).detector
     microphone = virtual_sound({"fan": 1}, rate_hz=rate_hz)["fan"]
     microphone.play(machine_sound(3.0, rate_hz=rate_hz, seed=3, fault=0.1), loop=True)
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from asd_monitor.backoff import Backoff
 from asd_monitor.publish.backlog import Backlog, Outgoing
-from asd_monitor.publish.backoff import Backoff
 
 TOPICS = ["first", "a", "b", "c"]
 QUEUE, LIVE, WINDOW = 5, 3, 2
@@ -154,9 +154,9 @@ def test_pauses_are_bounded_and_grow(random: list[float], lasted_s: float) -> No
 
 
 @given(st.lists(st.sampled_from(["failure", "loss", "takeover"]), max_size=2000))
-def test_no_pause_is_missing_however_long_it_goes_on(story: list[str]) -> None:
+def test_no_pause_is_missing_however_long_it_goes_on(timeline: list[str]) -> None:
     backoff = Backoff(random=lambda: 0.0)
-    for what in story:
+    for what in timeline:
         pause = {
             "failure": backoff.after_failure,
             "loss": lambda: backoff.after_loss(0.5),

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from fake_broker import (
+from doubles.fake_broker import (
     CONNACK_5,
     CONNACK_311,
     CONNACK_WRONG_VERSION,
@@ -17,12 +17,12 @@ from fake_broker import (
     Client,
     FakeBroker,
 )
-from mosquitto import PATIENCE_S
+from doubles.mosquitto import PATIENCE_S
 from structlog.testing import capture_logs
 
-from asd_monitor.publish.backoff import Backoff
-from asd_monitor.publish.mqtt import Session
-from asd_monitor.publish.settings import MqttSettings
+from asd_monitor.backoff import Backoff
+from asd_monitor.publish.broker_settings import MqttSettings
+from asd_monitor.publish.session import Session
 
 EVENT = "asd/fan01/event"
 
@@ -97,7 +97,7 @@ def test_something_that_is_no_broker_is_told_once_and_tried_for_ever(make_sessio
         broker.wait_until(lambda: len(broker.clients) >= 6)
         session.stop(1.0)
     (told,) = [e for e in logs if e["log_level"] == "error"]
-    assert "mqtt.tls" in told["mend"]
+    assert "mqtt.tls" in told["hint"]
 
 
 def test_being_thrown_off_right_after_every_connect_makes_no_tight_loop(make_session) -> None:

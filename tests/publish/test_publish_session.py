@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mosquitto import PATIENCE_S, Mosquitto, Subscriber, make_certificates
+from doubles.mosquitto import PATIENCE_S, Mosquitto, Subscriber, make_certificates
 from paho.mqtt.client import MQTTv5, MQTTv311
 from structlog.testing import capture_logs
 
+from asd_monitor.backoff import Backoff
 from asd_monitor.errors import UsageError
-from asd_monitor.publish.backoff import Backoff
-from asd_monitor.publish.mqtt import Session
-from asd_monitor.publish.settings import MqttSettings, TlsSettings
+from asd_monitor.publish.broker_settings import MqttSettings, TlsSettings
+from asd_monitor.publish.session import Session
 
 AVAILABILITY = "asd/box/edge/availability"
 STATE = "asd/fan01/state"
@@ -105,7 +105,7 @@ def test_the_first_connection_is_retried_until_the_broker_is_there(
     told = [entry for entry in logs if entry["log_level"] == "error"]
     assert len(told) == 1, "said once, not with every try"
     assert "nothing listens" in told[0]["reason"]
-    assert "mqtt.host" in told[0]["mend"]
+    assert "mqtt.host" in told[0]["hint"]
 
     broker.start()
     wait(session, lambda s: s.counters.published == 2)
@@ -187,8 +187,8 @@ def test_a_wrong_password_is_told_once_and_mending_the_file_mends_it(
     broker.wait_for_log("not authorised", times=4)
     (told,) = [entry for entry in logs if entry["log_level"] == "error"]
     assert told["reason"] in {"Not authorized", "Bad user name or password"}
-    assert "mqtt.password_file" in told["mend"]
-    assert "user edge" in told["mend"]
+    assert "mqtt.password_file" in told["hint"]
+    assert "user edge" in told["hint"]
     assert "wrong" not in str(told), "the password itself is never told"
 
     secret.write_text("right\n")
@@ -213,7 +213,7 @@ def test_a_topic_that_is_not_allowed_is_told_and_the_others_go_on(
     (told,) = [entry for entry in logs if entry["log_level"] == "error"]
     assert told["topic"] == STATE
     assert told["reason"] == "Not authorized"
-    assert STATE in told["mend"]
+    assert STATE in told["hint"]
 
 
 def test_a_message_that_is_too_large_for_the_broker_does_not_cost_the_connection(
@@ -245,7 +245,7 @@ def test_two_daemons_with_one_client_id_shout(
     for entry in told + by_pattern:
         assert entry["log_level"] == "error"
         assert "asd-edge" in str(entry)
-        assert "box" in entry["mend"]
+        assert "box" in entry["hint"]
 
 
 def test_stop_delivers_what_is_pending_and_then_says_offline(
@@ -305,8 +305,8 @@ def test_a_session_that_was_never_started_can_be_stopped_and_stopped_again(make_
 def test_a_killed_process_is_offline_by_its_last_will(mosquitto: Mosquitto) -> None:
     script = (
         "import sys, threading\n"
-        "from asd_monitor.publish.mqtt import Session\n"
-        "from asd_monitor.publish.settings import MqttSettings\n"
+        "from asd_monitor.publish.session import Session\n"
+        "from asd_monitor.publish.broker_settings import MqttSettings\n"
         "Session(MqttSettings(box='edge', port=int(sys.argv[1]))).start()\n"
         "threading.Event().wait()\n"
     )
@@ -393,7 +393,7 @@ class TestTls:
         session.stop()
         (told,) = [entry for entry in logs if entry["log_level"] == "error"]
         assert "not trusted" in told["reason"]
-        assert "mqtt.tls.ca" in told["mend"]
+        assert "mqtt.tls.ca" in told["hint"]
 
     @pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
     def test_tls_where_the_broker_speaks_none_and_the_other_way_round(
@@ -410,7 +410,7 @@ class TestTls:
             session.stop()
             told = [e for e in logs if e["log_level"] == "error"]
             assert any(
-                session.settings.address in e["broker"] and "TLS" in e["mend"] for e in told
+                session.settings.address in e["broker"] and "TLS" in e["hint"] for e in told
             ), told
 
     def test_files_that_cannot_be_used(self, pem, tmp_path: Path) -> None:

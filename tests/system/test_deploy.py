@@ -7,14 +7,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import jail
 import pydantic
 import pytest
+from doubles import jail
 
-from asd_monitor.audio.devices import parse_device
-from asd_monitor.config.load import read_config
+from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.config.loading import read_config
 from asd_monitor.config.settings import Config
-from asd_monitor.daemon.box import PASSWORD_CREDENTIAL
+from asd_monitor.daemon.box_status import PASSWORD_CREDENTIAL
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT = DEPLOY / "asd-monitor@.service"
@@ -113,7 +113,7 @@ def test_what_listening_needs_works_in_the_jail(tmp_path):
 import sys
 import numpy, onnxruntime, soundfile, soxr, sqlite3, ssl, sounddevice, pulsectl
 from pathlib import Path
-from asd_monitor.daemon.learn import LearningSound
+from asd_monitor.daemon.training_child import LearningSound
 from asd_monitor.records import Block
 numpy.fft.rfft(numpy.ones(1024)); numpy.ones((300, 300)) @ numpy.ones((300, 300))
 soxr.resample(numpy.ones(4800, numpy.float32), 48000, 16000)

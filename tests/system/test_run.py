@@ -8,10 +8,10 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-import jail
 import pytest
-from mosquitto import Mosquitto, Subscriber
-from run_process import RATE, Listening, RunProcess, asd_monitor, write_sound
+from doubles import jail
+from doubles.mosquitto import Mosquitto, Subscriber
+from doubles.run_process import RATE, Listening, RunProcess, asd_monitor, write_sound
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

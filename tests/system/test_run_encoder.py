@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from made_networks import maps_card, maps_network, write_network
-from mosquitto import Mosquitto, Subscriber
-from run_process import Listening, RunProcess, asd_monitor, write_sound
+from doubles.mosquitto import Mosquitto, Subscriber
+from doubles.run_process import Listening, RunProcess, asd_monitor, write_sound
+from doubles.synthetic_networks import maps_card, maps_network, write_network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

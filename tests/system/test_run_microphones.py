@@ -7,13 +7,13 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-import jail
 import numpy as np
 import pytest
 import soundfile
-from capture_processes import capture_processes
-from mosquitto import Subscriber
-from run_process import RATE, Listening, RunProcess, asd_monitor, write_sound
+from doubles import jail
+from doubles.capture_processes import capture_processes
+from doubles.mosquitto import Subscriber
+from doubles.run_process import RATE, Listening, RunProcess, asd_monitor, write_sound
 
 UNIT = Path(__file__).parents[2] / "deploy" / "asd-monitor@.service"
 

@@ -1,0 +1,1 @@
+"""From a sound device to blocks of samples: capture child, its parent, channels of a device."""

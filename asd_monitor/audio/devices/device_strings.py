@@ -1,0 +1,195 @@
+"""Device strings: which microphone, or which recording, a machine is heard through.
+
+    hw:1   hw:1,0   hw:CARD=Device,DEV=0     ALSA card (and PCM) by number or id
+    card-id:NAME                             ALSA card by id
+    usb-path:1-1.4                           what is plugged into this USB port
+    usb-id:0d8c:0014[:SERIAL]                the one USB device with this id
+    pulse:SOURCE                             a source of PulseAudio or PipeWire
+    name:EXACT NAME                          PortAudio's name, letter for letter
+    default                                  the system's default
+    file:PATH[?loop]                         a recording, or a folder of them in natural order
+
+``#2`` at the end chooses a channel, from 0.  Everything is matched exactly and must have
+one hit; never a part of a name, since ``hw:1`` is a part of ``hw:10``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+from asd_monitor.errors import UsageError
+
+_CHANNEL = re.compile(r"#(\d+)\Z")
+_HW_NUMBER = re.compile(r"(\d+)(?:,(\d+))?\Z")
+_HW_NAMED = re.compile(r"CARD=([A-Za-z0-9_-]+)(?:,DEV=(\d+))?\Z")
+_HW_ID = re.compile(r"([A-Za-z0-9_-]+)(?:,(\d+))?\Z")
+_CARD_ID = re.compile(r"[A-Za-z0-9_-]+\Z")
+_USB_PATH = re.compile(r"\d+-\d+(?:\.\d+)*\Z")
+_USB_ID = re.compile(r"([0-9A-Fa-f]{4}):([0-9A-Fa-f]{4})(?::(.+))?\Z")
+_FORMS = (
+    "hw:1, card-id:NAME, usb-path:1-1.4, usb-id:0d8c:0014, pulse:SOURCE, name:…, default, file:…"
+)
+_CHANNEL_REMEDY = (
+    "after the # stands the channel, a number from 0, such as hw:1#0; "
+    "leave the # out for the first one"
+)
+_SEE = "`asd-monitor devices` lists what there is"
+MAX_CHANNEL = 255
+
+
+class DeviceKind(StrEnum):
+    """The word before the colon."""
+
+    HW = "hw"
+    CARD_ID = "card-id"
+    USB_PATH = "usb-path"
+    USB_ID = "usb-id"
+    PULSE = "pulse"
+    NAME = "name"
+    DEFAULT = "default"
+    FILE = "file"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceSpec:
+    """A device string, taken apart; ``str()`` gives it back in its plain form."""
+
+    kind: DeviceKind
+    name: str = ""  # card number or id, USB port, vid:pid, source, PortAudio's name, path
+    pcm: int | None = None  # of an ALSA card
+    serial: str | None = None  # of a USB device
+    loop: bool = False  # a file begins anew at its end
+    channel: int | None = None  # None: not said, the first
+
+    def __str__(self) -> str:
+        channel = "" if self.channel is None else f"#{self.channel}"
+        match self.kind:
+            case DeviceKind.DEFAULT:
+                return f"default{channel}"
+            case DeviceKind.HW if self.name.isdigit():
+                rest = self.name if self.pcm is None else f"{self.name},{self.pcm}"
+            case DeviceKind.HW:
+                rest = f"CARD={self.name}" + ("" if self.pcm is None else f",DEV={self.pcm}")
+            case DeviceKind.USB_ID:
+                rest = self.name if self.serial is None else f"{self.name}:{self.serial}"
+            case DeviceKind.FILE:
+                rest = self.name + ("?loop" if self.loop else "")
+            case _:
+                rest = self.name
+        return f"{self.kind}:{rest}{channel}"
+
+    @property
+    def is_file(self) -> bool:
+        """Whether this is a recording rather than a microphone."""
+        return self.kind is DeviceKind.FILE
+
+    @property
+    def path(self) -> Path:
+        """The recording or folder of a ``file:``, with ``~`` resolved."""
+        return Path(self.name).expanduser()
+
+    def with_channel(self, channel: int) -> DeviceSpec:
+        """Choose the channel by a setting of its own.
+
+        Raises:
+            UsageError: the string chooses one already, or the number is out of range.
+
+        """
+        if self.channel is not None:
+            raise UsageError(
+                f"device {str(self)!r} chooses channel {self.channel} and so does the setting "
+                f"`channel: {channel}`: keep one of them"
+            )
+        return replace(self, channel=_checked_channel(channel, str(self)))
+
+
+def parse_device(text: str) -> DeviceSpec:
+    """Take a device string apart.
+
+    Raises:
+        UsageError: it is malformed; whether the device exists is not asked here.
+
+    """
+    if not isinstance(text, str) or re.fullmatch(r"\s*\d+\s*", text):
+        raise UsageError(
+            f"device {text}: a bare number is refused, since numbers change with every boot: "
+            f"write hw:{str(text).strip()} for an ALSA card, or better a lasting name; {_SEE}"
+        )
+    text = text.strip()
+    body, channel = text, None
+    chosen = _CHANNEL.search(text)
+    if chosen:
+        body = text[: chosen.start()]
+        channel = _checked_channel(int(chosen[1]), text)
+    if body == "default":
+        return DeviceSpec(DeviceKind.DEFAULT, channel=channel)
+    if body.startswith("default#"):
+        raise UsageError(f"device {text!r}: {_CHANNEL_REMEDY}")
+    word, colon, rest = body.partition(":")
+    if not colon or word not in set(DeviceKind) - {DeviceKind.DEFAULT}:
+        raise UsageError(
+            f"device {text!r}: {_remedy_for_word(word, has_colon=bool(colon))}; {_SEE}"
+        )
+    if not rest.strip() or "\0" in rest or "\n" in rest:
+        raise UsageError(f"device {text!r}: nothing usable stands after the colon; {_SEE}")
+    spec = _parse_rest(DeviceKind(word), rest)
+    if spec is None and "#" in body and word != DeviceKind.FILE:
+        raise UsageError(f"device {text!r}: {_CHANNEL_REMEDY}")
+    if spec is None:
+        raise UsageError(f"device {text!r}: {_REMEDIES[DeviceKind(word)]}; {_SEE}")
+    return replace(spec, channel=channel)
+
+
+def _checked_channel(channel: int, text: str) -> int:
+    if not 0 <= channel <= MAX_CHANNEL:
+        raise UsageError(
+            f"device {text!r}: there is no channel {channel}: they count from 0 to {MAX_CHANNEL}"
+        )
+    return channel
+
+
+def _remedy_for_word(word: str, *, has_colon: bool) -> str:
+    if word in ("plughw", "dsnoop", "sysdefault"):
+        return f"{word}: would change the sound on its way: write hw:… and any rate will do"
+    near = difflib.get_close_matches(word, list(DeviceKind), n=1, cutoff=0.5)
+    if has_colon and near:
+        return f"unknown word {word!r} before the colon: did you mean {near[0]}:…?"
+    if near:
+        return f"not a device string: did you mean {near[0]}{'' if near[0] == 'default' else ':…'}?"
+    return f"not a device string: write one of {_FORMS}"
+
+
+_REMEDIES = {
+    DeviceKind.HW: "write hw:1, hw:1,0 or hw:CARD=Device,DEV=0",
+    DeviceKind.CARD_ID: "a card's id has only letters, digits, - and _",
+    DeviceKind.USB_PATH: "a USB port looks like 1-1.4",
+    DeviceKind.USB_ID: "write the ids as four hexadecimal digits each: usb-id:0d8c:0014",
+    DeviceKind.FILE: "write the path of a recording or folder after the colon",
+}
+
+
+def _parse_rest(kind: DeviceKind, rest: str) -> DeviceSpec | None:
+    spec: DeviceSpec | None = DeviceSpec(kind, rest)
+    match kind:
+        case DeviceKind.HW:
+            hit = _HW_NUMBER.match(rest) or _HW_NAMED.match(rest) or _HW_ID.match(rest)
+            spec = hit and DeviceSpec(kind, _plain(hit[1]), pcm=int(hit[2]) if hit[2] else None)
+        case DeviceKind.CARD_ID if not _CARD_ID.match(rest):
+            spec = None
+        case DeviceKind.USB_PATH if not _USB_PATH.match(rest):
+            spec = None
+        case DeviceKind.USB_ID:
+            hit = _USB_ID.match(rest)
+            spec = hit and DeviceSpec(kind, f"{hit[1]}:{hit[2]}".lower(), serial=hit[3])
+        case DeviceKind.FILE:
+            path = rest.removesuffix("?loop")
+            spec = DeviceSpec(kind, path, loop=path != rest) if path else None
+    return spec
+
+
+def _plain(card: str) -> str:
+    return str(int(card)) if card.isdigit() else card

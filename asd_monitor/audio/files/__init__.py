@@ -1,0 +1,1 @@
+"""Recordings on disk: reading, writing, levels, and recordings as a source."""

@@ -1,0 +1,1 @@
+"""Signal processing of one stream: filter banks, frames, resampling, reference features."""

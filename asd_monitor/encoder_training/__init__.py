@@ -1,0 +1,1 @@
+"""Everything that needs torch: pretraining, fine-tuning, outlier exposure, export."""

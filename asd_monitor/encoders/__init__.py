@@ -1,0 +1,1 @@
+"""Neural encoders: card, session, streaming and validation."""

@@ -1,0 +1,1 @@
+"""Models on disk: bundles, encoder files, the catalogue of versions, atomic writes."""

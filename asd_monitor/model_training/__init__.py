@@ -1,0 +1,1 @@
+"""From recordings of normal sound to a fitted detector and what is known of it; no torch."""

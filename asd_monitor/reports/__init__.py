@@ -1,0 +1,1 @@
+"""Reports of training and evaluation: pages, charts, pictures."""

@@ -1,0 +1,1 @@
+"""Measurements of detection behind the documents in `docs/method/`."""

@@ -1,0 +1,234 @@
+"""Draw the made machines and their faults as spectrograms, for a reader to judge them by.
+
+    python -m experiments.machine_page docs/machines.png
+    python -m experiments.machine_page machines.html --seed 3
+
+The first part has a machine of each family: as it is, then with two faults of graded severity.
+The second has one machine with each of the faults that can be injected into any recording, the
+third a machine in a hall.  All of a row is the same recording but for what its caption says, and
+drawn on the same scale.  The page (HTML) also plays each.  The same seed draws the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import io
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from asd_monitor.dsp.mel import mel_filters
+from asd_monitor.records import Samples
+from asd_monitor.reports.page import page, paragraph, section
+from asd_monitor.reports.png import as_picture, data_url
+from asd_monitor.synthesis.factory import draw_hall, mix, render_hall
+from asd_monitor.synthesis.families import FAMILIES, draw_machine
+from asd_monitor.synthesis.faults import with_fault
+from asd_monitor.synthesis.injection import INJECTED, inject
+from asd_monitor.synthesis.machine_spec import MachineSpec
+from asd_monitor.synthesis.rendering import render
+
+Picture = npt.NDArray[np.float64]
+"""Brightness 0 … 1, (rows from the top, columns)."""
+
+RATE_HZ = 16_000
+SECONDS = 3.0
+WIDE, HIGH = 160, 88
+"""Pixels of one spectrogram."""
+GREYS = 40
+"""Steps of brightness: more of them only make the file larger."""
+FAULTS = {  # of each family two; every kind once at least
+    "fan": ("imbalance", "blocked"),
+    "pump": ("bearing", "leak"),
+    "gearbox": ("gear_tooth", "rub"),
+    "slider": ("sluggish", "loose"),
+    "valve": ("leak", "sluggish"),
+    "compressor": ("loose", "bearing"),
+    "conveyor": ("squeal", "rub"),
+    "motor": ("speed", "squeal"),
+}
+GRADES = (0.3, 0.6, 1.0)
+NOMINAL_RMS = 0.05
+"""What a row's first sound is brought to, so that a quiet machine can be heard and seen."""
+
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.-+:,%"
+SHAPES = bytes.fromhex(  # of each letter five columns, the lowest bit on top
+    "2054545478 7f48444438 3844444420 384444487f 3854545418 087e090102 0c5252523e "
+    "7f08040478 00447d4000 2040443d00 7f10284400 00417f4000 7c04180478 7c08040478 "
+    "3844444438 7c14141408 081414187c 7c08040408 4854545420 043f444020 3c4040207c "
+    "1c2040201c 3c4030403c 4428102844 0c5050503c 4464544c44 3e5149453e 00427f4000 "
+    "4261514946 2141454b31 1814127f10 2745454539 3c4a494930 0171090503 3649494936 "
+    "064949291e 0060600000 0808080808 08083e0808 0036360000 0050300000 2313086462 "
+)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One sound and what is said of it."""
+
+    caption: str
+    sound: Samples
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the page: rows of panels, each row on a scale of its own."""
+
+    title: str
+    says: str
+    rows: tuple[tuple[Panel, ...], ...]
+
+
+def _families(seed: int) -> Part:
+    rows = []
+    for number, family in enumerate(FAMILIES):
+        spec = draw_machine(family, np.random.default_rng((seed, number)))
+        healthy = _recording(spec, (seed, number, 1))
+        gain = _gain(healthy)
+        panels = [Panel(family, gain * healthy)]
+        for kind in FAULTS[family]:
+            for grade in GRADES:
+                faulty = _recording(with_fault(spec, kind, grade), (seed, number, 1))
+                panels.append(Panel(f"{kind.replace('_', ' ')} {grade:g}", gain * faulty))
+        rows.append(tuple(panels))
+    says = "a machine of each family, then with faults: 1 is gross, below 0.2 nobody hears one."
+    return Part("made machines and their faults", says, tuple(rows))
+
+
+def _recording(spec: MachineSpec, seed: tuple[int, ...]) -> Samples:
+    return render(spec, SECONDS, np.random.default_rng(seed))
+
+
+def _injected(seed: int) -> Part:
+    spec = draw_machine("pump", np.random.default_rng((seed, 100)))
+    clip = _recording(spec, (seed, 101))
+    clip = _gain(clip) * clip
+    panels = [Panel("pump", clip)]
+    for number, kind in enumerate(INJECTED):
+        for grade in (0.5, 1.0):
+            faulty = inject(clip, kind, grade, np.random.default_rng((seed, 102, number)))
+            panels.append(Panel(f"{kind} {grade:g}", faulty))
+    rows = [(panels[0], *panels[at : at + 6]) for at in range(1, len(panels), 6)]
+    says = "faults that can be injected into any recording, here into that of a pump."
+    return Part("injected faults", says, tuple(rows))
+
+
+def _hall(seed: int) -> Part:
+    rng = np.random.default_rng((seed, 200))
+    spec = draw_machine("gearbox", rng)
+    hall = render_hall(draw_hall(rng), SECONDS, rng)
+    clip = render(spec, SECONDS, rng)
+    clip = _gain(clip) * clip
+    panels = [Panel("gearbox", clip)]
+    panels += [
+        Panel(f"in a hall, {snr_db} db", mix(clip, hall, snr_db, NOMINAL_RMS))
+        for snr_db in (6, 0, -6)
+    ]
+    panels.append(Panel("the hall alone", (NOMINAL_RMS * hall).astype(np.float32)))
+    says = "what else is heard: air, other machines, clanks, at so many db of signal to noise."
+    return Part("in a hall", says, (tuple(panels),))
+
+
+def _gain(sound: Samples) -> np.float32:
+    return np.float32(NOMINAL_RMS / float(np.sqrt(np.mean(sound.astype(np.float64) ** 2))))
+
+
+def _levels(sound: Samples) -> Picture:
+    """Return mel levels in dB, (HIGH, WIDE), the high bands on top."""
+    frame, hop = 1024, round(SECONDS * RATE_HZ / WIDE)
+    padded = np.pad(sound.astype(np.float64), frame // 2, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, frame)[::hop][:WIDE]
+    power = np.abs(np.fft.rfft(frames * np.hanning(frame), axis=1)) ** 2
+    return np.asarray(10.0 * np.log10(power @ mel_filters(RATE_HZ, frame, HIGH) + 1e-9).T[::-1])
+
+
+def _drawn(row: tuple[Panel, ...]) -> list[Picture]:
+    """Return the spectrograms of a row, on one scale."""
+    levels = [_levels(panel.sound) for panel in row]
+    low = float(np.percentile(levels[0], 3.0))
+    high = max(float(np.percentile(level, 99.8)) for level in levels)
+    return [np.round(np.clip((x - low) / (high - low), 0.0, 1.0) * GREYS) / GREYS for x in levels]
+
+
+def _written(text: str, wide: int) -> Picture:
+    """Return a line of text, (11, wide), in letters of 5 × 7."""
+    line = np.zeros((11, wide))
+    for number, letter in enumerate(text.lower()[: wide // 6]):
+        if letter not in LETTERS:
+            continue
+        columns = np.frombuffer(SHAPES, np.uint8, 5, 5 * LETTERS.index(letter))
+        bits = np.unpackbits(columns[:, None], axis=1, bitorder="little").T  # (8, 5)
+        line[2:10, 6 * number : 6 * number + 5] = 0.92 * bits
+    return line
+
+
+def _lines(parts: list[Part]) -> Iterator[Picture]:
+    """Return the picture in strips from the top, all of one width."""
+    columns = max(len(row) for part in parts for row in part.rows)
+    whole = columns * (WIDE + 4) + 4
+    for part in parts:
+        yield np.zeros((6, whole))
+        for text in (part.title, part.says):
+            yield np.hstack([np.zeros((11, 4)), _written(text, whole - 4)])
+        for row in part.rows:
+            cells = []
+            for panel, drawn in zip(row, _drawn(row), strict=True):
+                cell = np.vstack([_written(panel.caption, WIDE), drawn])
+                cells.append(np.pad(cell, ((2, 2), (4, 0))))
+            strip = np.hstack(cells)
+            yield np.pad(strip, ((0, 0), (0, whole - strip.shape[1])))
+
+
+def _html(parts: list[Part], seed: int) -> str:
+    sections = []
+    for part in parts:
+        cells = []
+        for row in part.rows:
+            for panel, drawn in zip(row, _drawn(row), strict=True):
+                stream = io.BytesIO()
+                soundfile.write(stream, panel.sound, RATE_HZ, format="FLAC", subtype="PCM_16")
+                sound = base64.b64encode(stream.getvalue()).decode()
+                cells.append(
+                    f'<td><div class="soft">{escape(panel.caption)}</div>'
+                    f'<img src="{data_url(as_picture(drawn, 0.0, 1.0))}" alt="spectrogram">'
+                    f'<audio controls preload="none" src="data:audio/flac;base64,{sound}"></audio>'
+                )
+            cells.append("<tr>")
+        style = "<style>main{max-width:1400px}td img,td audio{width:168px;display:block}</style>"
+        table = f"{style}<table><tr>{''.join(cells)}</table>"
+        sections.append(section(part.title.capitalize(), paragraph(part.says.capitalize()), table))
+    sub = f"{SECONDS:g} s each, 0 to 8 kHz in {HIGH} mel bands; seed {seed}"
+    return page("Made machines", sub, sections)
+
+
+def main() -> int:
+    """Draw."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("out", type=Path, help="a name that ends with .png or .html")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    if options.out.suffix not in (".png", ".html"):
+        parser.error(f"{options.out} ends with neither .png nor .html")
+    parts = [_families(options.seed), _injected(options.seed), _hall(options.seed)]
+    try:
+        if options.out.suffix == ".png":
+            options.out.write_bytes(as_picture(np.vstack(list(_lines(parts))), 0.0, 1.0))
+        else:
+            options.out.write_text(_html(parts, options.seed), "utf-8")
+    except OSError as error:
+        sys.stderr.write(f"machine_page: {options.out} cannot be written: {error.strerror}\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

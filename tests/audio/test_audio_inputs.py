@@ -1,0 +1,75 @@
+"""The list of inputs: cards by lasting names, then the sound server's, then the rest."""
+
+import asyncio
+
+import pytest
+from doubles.card_tree import add_card
+
+from asd_monitor.audio.devices.cards import Cards, Holder
+from asd_monitor.audio.devices.inputs import PortAudioInput, list_inputs, merged
+from asd_monitor.audio.devices.sound_server import Feed, SoundServer
+
+
+def test_the_three_are_brought_together(tmp_path):
+    add_card(tmp_path, 0, "PCH", name="HDA Intel PCH", inputs=(0, 2))
+    add_card(tmp_path, 1, "Device", usb_id="0d8c:0014", usb_path="1-1.4", held_by=(4711, "arecord"))
+    found = [
+        PortAudioInput("HDA Intel PCH: ALC (hw:0,0)", 2, (44100, 48000)),
+        PortAudioInput("virtual (hw:9,0)", 32, (16000,)),
+        PortAudioInput("pulse", 32, ()),
+        PortAudioInput("spdif", 2, ()),
+        PortAudioInput("default", 32, (48000,)),
+    ]
+    sources = [
+        Feed("alsa_input.usb", "USB PnP", 48000, 1),
+        Feed("alsa_output.pci.monitor", "Monitor of HDA", 48000, 2),
+    ]
+    inputs = merged(Cards(tmp_path).all(), found, sources)
+    assert [each.device for each in inputs] == [
+        "card-id:PCH",
+        "hw:CARD=PCH,DEV=2",
+        "usb-path:1-1.4",
+        "hw:9,0",
+        "pulse:alsa_input.usb",
+        "name:spdif",
+        "default",
+    ]
+    assert [each.hw for each in inputs][:3] == ["hw:0,0", "hw:0,2", "hw:1,0"]
+    assert inputs[0].rates_hz == (44100, 48000)
+    assert inputs[0].channels == (2,)
+    assert inputs[2].rates_hz == (44100, 48000)  # known without opening it
+    assert inputs[2].holder == Holder(4711, "arecord")
+
+
+@pytest.mark.slow
+async def test_without_portaudio_the_cards_are_listed_all_the_same(tmp_path, monkeypatch):
+    (tmp_path / "sounddevice.py").write_text('raise OSError("PortAudio library not found")\n')
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    add_card(tmp_path, 1, "Device", usb_id="0d8c:0014", usb_path="1-1.4")
+    listing = await list_inputs(Cards(tmp_path), SoundServer())
+    assert [each.device for each in listing.inputs] == ["usb-path:1-1.4"]
+    assert "apt install libportaudio2" in listing.problems[0]
+
+
+@pytest.mark.slow
+async def test_a_portaudio_that_hangs_or_aborts_harms_nobody(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    (tmp_path / "sounddevice.py").write_text("import os; os.abort()\n")
+    listing = await list_inputs(Cards(tmp_path), SoundServer())
+    assert "PortAudio gave up" in listing.problems[0]
+    monkeypatch.setattr("asd_monitor.audio.devices.inputs.LIST_S", 1.0)
+    (tmp_path / "sounddevice.py").write_text("import time; time.sleep(1000)\n")
+    async with asyncio.timeout(60):
+        listing = await list_inputs(Cards(tmp_path), SoundServer())
+    assert "does not answer" in listing.problems[0]
+
+
+@pytest.mark.slow
+async def test_virtual_microphones_are_listed(virtual_sound):
+    virtual_sound({"fan": 1, "pump": 10})
+    server = SoundServer()
+    listing = await list_inputs(Cards(), server)
+    server.close()
+    devices = [each.device for each in listing.inputs]
+    assert {"pulse:fan", "pulse:pump", "default"} <= set(devices)
+    assert listing.problems == ()

@@ -1,0 +1,84 @@
+"""The tree of machines that knock: its clips hold what its labels tell."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+RATE_HZ = 16_000
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def pools(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    rng = np.random.default_rng(7)
+    sounds, noises = tmp_path_factory.mktemp("sounds"), tmp_path_factory.mktemp("noises")
+    t = np.arange(RATE_HZ // 2) / RATE_HZ
+    for name, hz in (("knock", 700.0), ("ping", 2100.0), ("thud", 300.0)):
+        blow = 0.5 * np.sin(2 * np.pi * hz * t) * np.exp(-t / 0.05)
+        soundfile.write(sounds / f"{name}.flac", blow, RATE_HZ)
+    hall = 0.01 * rng.standard_normal(20 * RATE_HZ)
+    soundfile.write(noises / "hall.flac", hall, RATE_HZ)
+    return sounds, noises
+
+
+def make(pools: tuple[Path, Path], out: Path, *options: object) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "datasets.impact_tree",
+        *pools,
+        out,
+        "--ids",
+        2,
+        "--train",
+        2,
+        "--normal",
+        1,
+    ]
+    return subprocess.run(
+        [*map(str, command), "--anomaly", "8", *map(str, options)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_each_fault_is_there_and_told(pools, tmp_path):
+    done = make(pools, tmp_path / "tree")
+    assert done.returncode == 0, done.stderr
+    with (tmp_path / "tree" / "labels.csv").open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    assert len(rows) == 2 * (2 + 1 + 8)
+    faulty = [row for row in rows if row["fault"]]
+    assert {row["fault"] for row in faulty if "id_00" in row["file"]} == {
+        "missing", "late", "weak", "dull", "double", "drag", "other", "extra",
+    }  # fmt: skip
+    assert all("anomaly" in row["file"] for row in faulty)
+    assert all(0.1 <= float(row["severity"]) <= 0.6 for row in faulty)
+    for row in rows:
+        clip, rate_hz = soundfile.read(tmp_path / "tree" / row["file"])
+        assert (len(clip), rate_hz) == (10 * RATE_HZ, RATE_HZ)
+        assert 0.005 < float(np.sqrt(np.mean(clip**2))) < 0.5
+
+
+def test_the_same_seed_writes_the_same_tree(pools, tmp_path):
+    for name, seed in (("one", 3), ("same", 3), ("other", 4)):
+        assert make(pools, tmp_path / name, "--seed", seed).returncode == 0
+    one, same, other = (
+        [path.read_bytes() for path in sorted((tmp_path / name).rglob("*.flac"))]
+        for name in ("one", "same", "other")
+    )
+    assert one == same
+    assert not set(one) & set(other)
+
+
+def test_a_pool_without_long_noises_is_told(pools, tmp_path):
+    done = make((pools[0], pools[0]), tmp_path / "tree")
+    assert done.returncode == 1
+    assert "some of 6 s or more" in done.stderr

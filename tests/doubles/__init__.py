@@ -1,0 +1,1 @@
+"""Test doubles: what stands in for hardware, brokers, time and models."""

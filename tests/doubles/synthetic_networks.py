@@ -1,0 +1,195 @@
+"""Small networks in the form of ONNX, made of a seed, and their cards."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from onnx import TensorProto, helper, numpy_helper
+
+from asd_monitor.encoders.card import card_of
+from asd_monitor.encoders.streaming import Encoder
+
+BANDS = 16
+REACH, STRIDE = 13, 4
+DEEP_REACH, DEEP_STRIDE = 29, 8
+CHANNELS = 5
+
+
+def _weights(name: str, seed: int, *shape: int) -> Any:
+    values = np.random.default_rng(seed).normal(size=shape) / np.sqrt(np.prod(shape[1:]))
+    return numpy_helper.from_array(values.astype(np.float32), name)
+
+
+def _model(nodes: list[Any], weights: list[Any], taken: Any, given: list[str]) -> bytes:
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in given]
+    graph = helper.make_graph(nodes, "made", [taken], outputs, weights)
+    opset = [helper.make_opsetid("", 17)]
+    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+
+
+def _as_frames(source: str, name: str) -> list[Any]:
+    """(batch, channels, frames, 1) → (batch, frames, channels)."""
+    return [
+        helper.make_node("Squeeze", [source, "last"], [f"{name}_3"]),
+        helper.make_node("Transpose", [f"{name}_3"], [name], perm=[0, 2, 1]),
+    ]
+
+
+def maps_network(
+    seed: int = 0,
+    *,
+    padding: tuple[int, int] = (0, 0),
+    steps: Any = "steps",
+    bands: int = BANDS,
+    rank: int = 3,
+    strides: tuple[int, int] = (STRIDE, DEEP_STRIDE),
+    batch: Any = "batch",
+) -> bytes:
+    """Two maps, `near` and `far`, of log-mel steps; with `padding` they depend on the cut."""
+    shape = [batch, steps, bands] if rank == 3 else [1, 1, steps, bands]
+    taken = helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, shape)
+    nodes = [helper.make_node("Unsqueeze", ["log_mel", "one"], ["image"])] if rank == 3 else []
+    nodes += [
+        helper.make_node(
+            "Conv",
+            ["image" if rank == 3 else "log_mel", "w0"],
+            ["c0"],
+            strides=[strides[0], 1],
+            pads=[padding[0], 0, padding[1], 0],
+        ),
+        helper.make_node("Tanh", ["c0"], ["t0"]),
+        *_as_frames("t0", "near"),
+        helper.make_node("Conv", ["t0", "w1"], ["c1"], strides=[strides[1] // strides[0], 1]),
+        helper.make_node("Tanh", ["c1"], ["t1"]),
+        *_as_frames("t1", "far"),
+    ]
+    weights = [
+        _weights("w0", seed, CHANNELS, 1, REACH, bands),
+        _weights("w1", seed + 1, 2 * CHANNELS, CHANNELS, (DEEP_REACH - REACH) // STRIDE + 1, 1),
+        numpy_helper.from_array(np.array([1]), "one"),
+        numpy_helper.from_array(np.array([3]), "last"),
+    ]
+    return _model(nodes, weights, taken, ["near", "far"])
+
+
+def patch_network(seed: int = 0, *, steps: int = 24, bands: int = BANDS, batch: Any = 1) -> bytes:
+    """One vector a patch of log-mel steps, by its mean over time: of a fixed time axis."""
+    taken = helper.make_tensor_value_info("patch", TensorProto.FLOAT, [batch, steps, bands])
+    nodes = [
+        helper.make_node("MatMul", ["patch", "w"], ["m"]),
+        helper.make_node("Tanh", ["m"], ["t"]),
+        helper.make_node("ReduceMean", ["t"], ["embedding"], axes=[1], keepdims=0),
+    ]
+    return _model(nodes, [_weights("w", seed, bands, CHANNELS)], taken, ["embedding"])
+
+
+def wave_network(seed: int = 0, *, reach: int = 400, stride: int = 160) -> bytes:
+    """One map of samples."""
+    taken = helper.make_tensor_value_info("wave", TensorProto.FLOAT, [1, "samples"])
+    nodes = [
+        helper.make_node("Unsqueeze", ["wave", "one"], ["line"]),
+        helper.make_node("Conv", ["line", "w"], ["c"], strides=[stride]),
+        helper.make_node("Tanh", ["c"], ["t"]),
+        helper.make_node("Transpose", ["t"], ["map"], perm=[0, 2, 1]),
+    ]
+    weights = [
+        _weights("w", seed, CHANNELS, 1, reach),
+        numpy_helper.from_array(np.array([1]), "one"),
+    ]
+    return _model(nodes, weights, taken, ["map"])
+
+
+LOG_MEL: dict[str, Any] = {
+    "kind": "log_mel",
+    "rate_hz": 16_000,
+    "frame": 400,
+    "fft": 512,
+    "hop": 160,
+    "bands": BANDS,
+    "low_hz": 125,
+    "high_hz": 7500,
+    "mel": "htk",
+    "area": False,
+    "power": 1,
+    "log": "ln",
+    "offset": 0.001,
+}
+NEAR = {"name": "near", "reach": REACH, "stride": STRIDE}
+FAR = {"name": "far", "reach": DEEP_REACH, "stride": DEEP_STRIDE}
+
+
+def maps_card(name: str = "toy", **changes: Any) -> dict[str, Any]:
+    """The card of `maps_network`."""
+    return {
+        "name": name,
+        "licence": "CC0-1.0",
+        "input": dict(LOG_MEL),
+        "outputs": [dict(NEAR), dict(FAR)],
+    } | changes
+
+
+def patch_card(name: str = "patchy", *, reach: int = 24, stride: int = 12) -> dict[str, Any]:
+    """The card of `patch_network`."""
+    outputs = [{"name": "embedding", "reach": reach, "stride": stride}]
+    return {"name": name, "licence": "CC0-1.0", "input": dict(LOG_MEL), "outputs": outputs}
+
+
+def wave_card(name: str = "wavy") -> dict[str, Any]:
+    """The card of `wave_network`."""
+    return {
+        "name": name,
+        "licence": "CC0-1.0",
+        "input": {"kind": "waveform", "rate_hz": 16_000},
+        "outputs": [{"name": "map", "reach": 400, "stride": 160}],
+    }
+
+
+def write_network(folder: Path, network: bytes, card: dict[str, Any]) -> Path:
+    """Write a network with its card beside it and return its path."""
+    path = folder / f"{card['name']}.onnx"
+    path.write_bytes(network)
+    path.with_suffix(".yaml").write_text(yaml.safe_dump(card))
+    return path
+
+
+def made_encoder(onnx: bytes, card: dict[str, Any]) -> Encoder:
+    """Return a network with its card, ready to run."""
+    return Encoder.from_bytes(onnx, card_of(card, "made"))
+
+
+def frame_maps(*, batch: Any = "batch") -> Encoder:
+    """An encoder that looks at the front end's own frames of sound of 16 kHz."""
+    frames = LOG_MEL | {
+        "frame": 1024,
+        "fft": 1024,
+        "hop": 512,
+        "bands": 128,
+        "low_hz": 0.0,
+        "high_hz": 8000.0,
+        "mel": "slaney",
+        "area": True,
+        "power": 2,
+        "log": "log10",
+        "floor": 1e-10,
+        "offset": 0.0,
+        "mean": -4.0,
+        "scale": 1.5,
+    }
+    near = {"name": "near", "reach": REACH, "stride": 1}
+    far = {"name": "far", "reach": REACH + (DEEP_REACH - REACH) // STRIDE, "stride": 1}
+    card = maps_card("frames", input=frames, outputs=[near, far], views=POOLED)
+    return made_encoder(maps_network(bands=128, strides=(1, 1), batch=batch), card)
+
+
+POOLED = [{"name": "pooled", "outputs": ["far", "near"], "pool": ["mean", "spread", "maximum"]}]
+ENCODERS = {
+    "maps": made_encoder(maps_network(), maps_card(views=POOLED)),
+    "one map of rank four": made_encoder(maps_network(rank=4), maps_card()),
+    "patches one by one": made_encoder(patch_network(), patch_card()),
+    "patches together": made_encoder(patch_network(batch="batch"), patch_card(stride=5)),
+    "patches with gaps": made_encoder(patch_network(), patch_card(stride=30)),
+    "waveform": made_encoder(wave_network(), wave_card()),
+    "the front end's frames": frame_maps(),
+    "the front end's frames, one by one": frame_maps(batch=1),
+}

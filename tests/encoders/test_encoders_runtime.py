@@ -1,0 +1,130 @@
+"""How sessions are made: on the processor or the GPU, with how many threads."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from doubles.synthetic_networks import BANDS, ENCODERS
+
+from asd_monitor.encoders.runtime import CPU, CUDA, Runtime, check_provider
+from asd_monitor.encoders.session import EncoderError, Network
+from asd_monitor.errors import UsageError
+
+ONNX = ENCODERS["maps"].onnx
+
+
+class FakeOnnxruntime(SimpleNamespace):
+    """An onnxruntime that is built with CUDA, and notes how its sessions are made.
+
+    `loaded` are the providers that a session really gets.
+    """
+
+    def __init__(self, loaded: tuple[str, ...] = (CUDA, CPU), fault: str | None = None) -> None:
+        self.calls: list[Any] = []
+        self.entries: dict[str, str] = {}
+        super().__init__(
+            __version__="9.9",
+            ExecutionMode=SimpleNamespace(ORT_SEQUENTIAL="sequential"),
+            SessionOptions=lambda: SimpleNamespace(
+                add_session_config_entry=self.entries.__setitem__
+            ),
+            get_available_providers=lambda: [CUDA, CPU],
+            preload_dlls=lambda: self.calls.append("preload"),
+        )
+        self.loaded, self.fault = loaded, fault
+
+    def InferenceSession(self, onnx: bytes, options: Any, **given: Any) -> Any:  # noqa: N802
+        self.calls.append((onnx, options, given))
+        if self.fault:
+            raise RuntimeError(self.fault)
+        return SimpleNamespace(get_providers=lambda: list(self.loaded))
+
+
+Installed = Callable[[FakeOnnxruntime, Runtime], FakeOnnxruntime]
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Installed:
+    def install(fake: FakeOnnxruntime, runtime: Runtime) -> FakeOnnxruntime:
+        monkeypatch.setitem(sys.modules, "onnxruntime", fake)
+        monkeypatch.setattr(Network, "runtime", runtime)
+        return fake
+
+    return install
+
+
+def session() -> Any:
+    return Network(ONNX, "another, so that no session of it is there").session
+
+
+def test_a_session_asks_for_the_gpu_first_and_the_processor_next(installed: Installed) -> None:
+    fake = installed(FakeOnnxruntime(), Runtime("cuda", 3))
+    assert session().get_providers() == [CUDA, CPU]
+    preloaded, (onnx, options, given) = fake.calls
+    assert preloaded == "preload"
+    assert onnx == ONNX
+    (first, how), second = given["providers"]
+    assert (first, second) == (CUDA, CPU)
+    assert how["use_tf32"] == "0"  # else scores would differ from those of training
+    assert not given["enable_fallback"]
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
+    assert fake.entries["session.intra_op.allow_spinning"] == "0"
+
+
+def test_a_session_on_the_processor_knows_nothing_of_cuda(installed: Installed) -> None:
+    fake = installed(FakeOnnxruntime(loaded=(CPU,)), Runtime())
+    session()
+    [(_, options, given)] = fake.calls
+    assert given["providers"] == [CPU]
+    assert options.intra_op_num_threads == 1
+
+
+def test_a_runtime_that_leaves_the_gpu_out_is_not_believed(installed: Installed) -> None:
+    installed(FakeOnnxruntime(loaded=(CPU,)), Runtime("cuda"))
+    with pytest.raises(EncoderError, match=r"9\.9 cannot run it on the GPU \(its CUDA provider"):
+        session()
+
+
+def test_what_the_gpu_does_not_do_is_told_with_the_mend(installed: Installed) -> None:
+    installed(FakeOnnxruntime(fault="CUDA failure 100: no device\nat x.cc"), Runtime("cuda"))
+    with pytest.raises(EncoderError) as refused:
+        session()
+    assert "(CUDA failure 100: no device): see that `nvidia-smi` shows the GPU" in str(
+        refused.value
+    )
+    assert "write `provider: cpu` under inference" in str(refused.value)
+
+
+def test_the_real_runtime_makes_no_secret_of_having_no_cuda(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    check_provider("cpu")
+    with pytest.raises(UsageError, match="is built without CUDA: install onnxruntime-gpu") as told:
+        check_provider("cuda")
+    assert told.value.exit_code == 2
+    monkeypatch.setattr(Network, "runtime", Runtime("cuda"))
+    with (
+        pytest.warns(UserWarning, match="CUDAExecutionProvider"),
+        pytest.raises(EncoderError, match="cannot run it on the GPU"),
+    ):
+        session()
+
+
+def test_cuda_that_is_there_is_not_refused(installed: Installed) -> None:
+    installed(FakeOnnxruntime(), Runtime())
+    check_provider("cuda")
+
+
+def test_threads_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    fed = {"log_mel": np.random.default_rng(1).normal(size=(1, 60, BANDS)).astype(np.float32)}
+    expected = session().run(None, fed)
+    monkeypatch.setattr(Network, "runtime", Runtime(threads=2))
+    several = session()
+    assert several.get_session_options().intra_op_num_threads == 2
+    for one, other in zip(expected, several.run(None, fed), strict=True):
+        assert one == pytest.approx(other, abs=1e-5)

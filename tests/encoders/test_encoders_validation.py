@@ -1,0 +1,225 @@
+"""Networks from files: what is read, tried and refused, and which are chosen."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from doubles.command_line import without_privileges
+from doubles.synthetic_networks import (
+    BANDS,
+    ENCODERS,
+    FAR,
+    NEAR,
+    POOLED,
+    made_encoder,
+    maps_card,
+    maps_network,
+    patch_card,
+    patch_network,
+    wave_network,
+    write_network,
+)
+from doubles.synthetic_sounds import machine_sound
+
+from asd_monitor.dsp.feature_names import NAMES
+from asd_monitor.dsp.front_end import front_end_for
+from asd_monitor.encoders import session as network_module
+from asd_monitor.encoders import streaming as encoder_module
+from asd_monitor.encoders import validation
+from asd_monitor.encoders.streaming import (
+    EncoderError,
+    chosen_encoders,
+    load_encoder,
+    shipped_encoder,
+)
+from asd_monitor.errors import OperationError
+from asd_monitor.features.windows import WindowStream
+
+
+def test_a_network_is_read_with_its_card(tmp_path: Path) -> None:
+    encoder = load_encoder(write_network(tmp_path, maps_network(), maps_card()))
+    assert (encoder.name, encoder.view_names) == ("toy", ["toy"])
+    assert encoder.onnx == maps_network()
+    assert encoder.sha256 == ENCODERS["maps"].sha256
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_what_is_used_here_passes_the_trial(name: str, tmp_path: Path) -> None:
+    encoder = ENCODERS[name]
+    load_encoder(write_network(tmp_path, encoder.onnx, encoder.card.to_json()))
+
+
+def test_equal_networks_share_a_session_and_leave_it_when_they_go_elsewhere() -> None:
+    one = made_encoder(maps_network(), maps_card("one"))
+    other = made_encoder(maps_network(), maps_card("other"))
+    assert one.network.session is other.network.session
+    copy = pickle.loads(pickle.dumps(one))  # noqa: S301 - our own
+    assert copy.card == one.card
+    assert len(pickle.dumps(one)) < 2 * len(one.onnx)
+
+
+def test_a_session_has_one_thread() -> None:
+    options = ENCODERS["maps"].network.session.get_session_options()
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert not options.enable_cpu_mem_arena
+
+
+def _external() -> bytes:
+    from onnx import TensorProto, load_from_string
+
+    model = load_from_string(maps_network())
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="weights.bin")
+    return model.SerializeToString()
+
+
+def _changed(change: Any) -> bytes:
+    from onnx import load_from_string
+
+    model = load_from_string(maps_network())
+    change(model.graph)
+    return model.SerializeToString()
+
+
+def _randomly(graph: Any) -> None:
+    from onnx import helper
+
+    graph.node[-1].output[0] = "calm"
+    graph.node.append(helper.make_node("RandomNormalLike", ["calm"], ["noise"]))
+    graph.node.append(helper.make_node("Add", ["calm", "noise"], ["far"]))
+
+
+def _infinitely(graph: Any) -> None:
+    from onnx import helper
+
+    graph.node[-1].output[0] = "calm"
+    graph.node.append(helper.make_node("Sub", ["calm", "calm"], ["zero"]))
+    graph.node.append(helper.make_node("Div", ["calm", "zero"], ["far"]))
+
+
+def _twice(graph: Any) -> None:
+    graph.input.add().CopyFrom(graph.input[0])
+    graph.input[1].name = "other"
+
+
+PADDED = maps_card(outputs=[{**NEAR, "reach": 1}, {**FAR, "reach": 17}])
+REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
+    "no network": (b"nothing", maps_card(), "cannot read it"),
+    "nothing at all": (b"", maps_card(), "cannot read it"),
+    "weights elsewhere": (_external(), maps_card(), "external_data=False"),
+    "other bands": (maps_network(bands=BANDS + 1), maps_card(), f"float (batch, steps, {BANDS})"),
+    "waveform": (wave_network(), maps_card(outputs=[{**NEAR, "name": "map"}]), "is tensor(float)"),
+    "no such output": (maps_network(), maps_card(outputs=[{**NEAR, "name": "x"}]), "near, far"),
+    "reach": (maps_network(), maps_card(outputs=[NEAR, {**FAR, "reach": 28}]), "correct"),
+    "stride": (maps_network(), maps_card(outputs=[NEAR, {**FAR, "stride": 4}]), "correct"),
+    "padding before": (maps_network(padding=(12, 0)), PADDED, "padding along time"),
+    "padding after": (maps_network(padding=(0, 12)), PADDED, "padding along time"),
+    "of another length": (patch_network(), patch_card(reach=23), "write reach: 24"),
+    "not pooled": (maps_network(steps=45), maps_card(outputs=[{**NEAR, "reach": 45}]), "pool it"),
+    "batch": (patch_network(batch=3), patch_card(), "takes 3 pieces at once"),
+    "by chance": (_changed(_randomly), maps_card(), "differs from run to run"),
+    "infinite": (_changed(_infinitely), maps_card(), "is no finite number"),
+    "two inputs": (_changed(_twice), maps_card(), "2 inputs, log_mel, other"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_do_as_its_card_says_is_refused(name: str, tmp_path: Path) -> None:
+    onnx, card, told = REFUSED[name]
+    path = write_network(tmp_path, onnx, card)
+    with pytest.raises(EncoderError) as refused:
+        load_encoder(path)
+    assert told in str(refused.value)
+    assert str(refused.value).startswith(str(path))
+    assert "\n" not in str(refused.value)
+
+
+def test_what_looks_at_all_of_the_time_is_refused(tmp_path: Path) -> None:
+    def normalise(graph: Any) -> None:
+        from onnx import helper
+
+        graph.node[-1].output[0] = "raw"
+        graph.node.append(helper.make_node("ReduceMean", ["raw"], ["mean"], axes=[1]))
+        graph.node.append(helper.make_node("Sub", ["raw", "mean"], ["far"]))
+
+    path = write_network(tmp_path, _changed(normalise), maps_card())
+    with pytest.raises(EncoderError, match="'far' depends on where the sound is cut"):
+        load_encoder(path)
+
+
+def test_a_vector_that_is_too_long_to_learn_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_network(tmp_path, maps_network(), maps_card(views=POOLED))
+    monkeypatch.setattr(validation, "LONGEST_VECTOR", 45)
+    load_encoder(path)
+    monkeypatch.setattr(validation, "LONGEST_VECTOR", 44)
+    with pytest.raises(EncoderError, match="'pooled' has vectors of 45 numbers, at most 44"):
+        load_encoder(path)
+
+
+def test_a_missing_file_or_card_is_told(tmp_path: Path) -> None:
+    with pytest.raises(EncoderError, match=r"toy\.onnx: no such file"):
+        load_encoder(tmp_path / "toy.onnx")
+    path = write_network(tmp_path, maps_network(), maps_card())
+    path.with_suffix(".yaml").unlink()
+    with pytest.raises(EncoderError, match=r"toy\.yaml: no such file: describe the network there"):
+        load_encoder(path)
+    with pytest.raises(EncoderError, match="this is a folder"):
+        load_encoder(tmp_path)
+
+
+def test_a_file_that_is_too_large_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write_network(tmp_path, maps_network(), maps_card())
+    monkeypatch.setattr(encoder_module, "LARGEST_NETWORK", 100)
+    with pytest.raises(EncoderError, match="larger than"):
+        load_encoder(path)
+
+
+def test_no_permission_is_said(open_folder: Path) -> None:
+    path = write_network(open_folder, maps_network(), maps_card())
+    path.chmod(0)
+    with without_privileges(), pytest.raises(OperationError, match="let this user read it"):
+        load_encoder(path)
+
+
+# choosing
+
+
+def test_the_shipped_one_is_looked_for_in_the_package_and_then_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoder_module, "_PACKAGE", tmp_path / "package")
+    assert shipped_encoder() is None
+    for number, folder in enumerate((tmp_path / "models", tmp_path / "package/models")):
+        folder.mkdir(parents=True)
+        write_network(folder, maps_network(number), maps_card("encoder"))
+        shipped = shipped_encoder()
+        assert shipped is not None
+        assert shipped.onnx == maps_network(number)
+    other = write_network(tmp_path, maps_network(3), maps_card("other"))
+    assert [e.name for e in chosen_encoders([other], instead=False)] == ["encoder", "other"]
+    assert [e.name for e in chosen_encoders([other], instead=True)] == ["other"]
+    assert chosen_encoders([], instead=True) == ()
+    again = write_network(tmp_path, maps_network(4), maps_card("encoder"))
+    with pytest.raises(EncoderError, match="'encoder' is that of the network that ships"):
+        chosen_encoders([again], instead=False)
+
+
+def test_names_of_statistics_are_taken(tmp_path: Path) -> None:
+    windows = WindowStream(front_end_for(16_000)).push(machine_sound(2.0))
+    assert set(NAMES) == windows[0].features.keys()
+    views = [{"name": "level", "outputs": ["near"]}]
+    path = write_network(tmp_path, maps_network(), maps_card(views=views))
+    with pytest.raises(EncoderError, match="'level' is that of a statistic"):
+        chosen_encoders([path], instead=True)
+
+
+def test_what_the_runtime_says_is_cut_to_a_line() -> None:
+    assert network_module._first_line(ValueError("\n a\nb")) == "a"
+    assert network_module._first_line(ValueError()) == "ValueError"

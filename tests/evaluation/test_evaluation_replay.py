@@ -1,0 +1,149 @@
+"""A backtest does what the daemon would: the same pipeline, the same rule, the same gaps."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+from doubles.synthetic_sounds import machine_sound, write
+
+from asd_monitor.alarm.state import AlarmRule, TransitionKind
+from asd_monitor.audio.devices.device_strings import DeviceKind, DeviceSpec
+from asd_monitor.audio.files.file_source import FileSource
+from asd_monitor.detector.detector import Detector
+from asd_monitor.errors import UsageError
+from asd_monitor.evaluation.recording_scores import score_recording
+from asd_monitor.evaluation.replay import Backtest, backtest
+from asd_monitor.model_training.reference import read_reference
+from asd_monitor.monitor import Monitor
+from asd_monitor.pipeline import Pipeline
+from asd_monitor.records import Block, Thresholds
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
+    from asd_monitor.detector.fit import fit_detector
+
+    path = write(tmp_path_factory.mktemp("n") / "a.wav", machine_sound(60.0))
+    reference = read_reference([path])
+    return fit_detector(reference.lists(), reference.front_end, 16_000).detector
+
+
+def _rule(detector: Detector) -> AlarmRule:
+    return AlarmRule(Thresholds(warning=2.0, alarm=2.5), detector.hop_s)
+
+
+def _run(path: Path, detector: Detector, rule: AlarmRule | None = None) -> Backtest:
+    source = FileSource(DeviceSpec(DeviceKind.FILE, str(path)), speed=0, notice=lambda _: None)
+    return asyncio.run(backtest(source, detector, rule or _rule(detector), path))
+
+
+CALM = machine_sound(25.0, seed=3)
+WRONG = machine_sound(20.0, seed=4, fault=1.0)
+
+
+def test_an_alarm_rises_soon_after_the_fault(detector: Detector, tmp_path: Path) -> None:
+    sound = np.concatenate([CALM, WRONG, CALM])
+    result = _run(write(tmp_path / "a.wav", sound), detector)
+    assert result.seconds == pytest.approx(70.0)
+    [alarm] = result.alarms
+    assert 25 < alarm.raised_s < 38
+    assert alarm.cleared_s is None  # latched: nobody acknowledges
+    assert alarm.peak_score > 2.5
+    assert result.time_to_alarm_s == alarm.raised_s
+    assert result.alarms_per_day == pytest.approx(86_400 / 70)
+    states = [span.state for span in result.states]
+    assert states[0] == "normal"
+    assert result.states[0].from_s == 0
+    assert "alarm" in states
+    assert result.seconds_in("alarm") == pytest.approx(70 - alarm.raised_s, abs=0.01)
+    assert sum(map(result.seconds_in, set(states))) == pytest.approx(70)
+
+
+def test_without_latch_it_clears(detector: Detector, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.concatenate([CALM, WRONG, CALM, WRONG]))
+    rule = AlarmRule(Thresholds(2.0, 2.5), detector.hop_s, latch=False)
+    one, other = _run(path, detector, rule).alarms
+    assert one.cleared_s is not None
+    assert 45 < one.cleared_s < 70 < other.raised_s
+    assert (one.number, other.number) == (1, 2)
+
+
+def test_it_is_the_monitor_s_own_verdict(detector: Detector, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.concatenate([CALM, WRONG]))
+    sound = (np.concatenate([CALM, WRONG]) * 32768).round().clip(-32768, 32767) / 32768
+    monitor = Monitor(Pipeline(detector, 16_000), _rule(detector), 16_000)
+    changes = [
+        (change.sample / 16_000, change.after)
+        for start in range(0, len(sound), 7_001)  # another cutting than the file's
+        for reading in monitor.push(Block(start, sound[start : start + 7_001].astype(np.float32)))
+        for change in reading.transitions
+        if change.kind is TransitionKind.STATE
+    ]
+    result = _run(path, detector)
+    assert [(span.from_s, span.state) for span in result.states[1:]] == changes
+
+
+def test_a_folder_is_its_files_with_gaps_between(detector: Detector, tmp_path: Path) -> None:
+    piece = WRONG[: 16_000 * 6]
+    for n in range(4):
+        write(tmp_path / f"short/{n}.wav", piece)
+    write(tmp_path / "long/all.wav", np.tile(piece, 4))
+    short, long = _run(tmp_path / "short", detector), _run(tmp_path / "long", detector)
+    assert short.seconds == pytest.approx(24.0, abs=0.01)
+    alone = score_recording(detector, tmp_path / "short/0.wav")
+    assert short.windows == 4 * len(alone.windows)  # none spans a boundary
+    assert long.windows > short.windows
+    assert len(long.alarms) == 1
+    assert not short.alarms or short.alarms[0].raised_s > long.alarms[0].raised_s
+
+
+def test_a_file_that_cannot_be_read_is_passed_over(detector: Detector, tmp_path: Path) -> None:
+    write(tmp_path / "1.wav", CALM)
+    (tmp_path / "2.wav").write_bytes(b"RIFF nothing")
+    write(tmp_path / "3.wav", CALM)
+    assert _run(tmp_path, detector).seconds == pytest.approx(50.0, abs=0.01)
+
+
+def test_dead_silence_is_a_fault_of_the_microphone(detector: Detector, tmp_path: Path) -> None:
+    sound = np.concatenate([CALM, np.zeros(16_000 * 5), CALM])
+    result = _run(write(tmp_path / "a.wav", sound), detector)
+    assert [span.state for span in result.microphone] == ["ok", "fault", "ok"]
+    assert result.microphone[1].from_s == pytest.approx(27.0, abs=0.1)
+    [(begin, end)] = result.deaf
+    assert result.evaluated_s == pytest.approx(result.seconds - (end - begin))
+    states = {span.state for span in result.states}
+    assert sum(map(result.seconds_in, states)) == pytest.approx(result.evaluated_s)
+    assert not result.alarms
+
+
+def test_too_low_a_rate_is_refused(detector: Detector, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", machine_sound(10.0, rate_hz=8_000), 8_000)
+    with pytest.raises(UsageError, match="8000 Hz, while the model listens to sound of 16000 Hz"):
+        _run(path, detector)
+    with pytest.raises(UsageError, match="8000 Hz, while the model listens to sound of 16000 Hz"):
+        score_recording(detector, path)
+
+
+def test_scores_are_the_pipeline_s(detector: Detector, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", machine_sound(8.0, rate_hz=48_000), 48_000, "FLOAT")
+    recording = score_recording(detector, path)
+    pipeline = Pipeline(detector, 48_000)
+    live = [
+        window
+        for start in range(0, 8 * 48_000, 4_800)
+        for window in pipeline.push(
+            Block(start, machine_sound(8.0, rate_hz=48_000)[start : start + 4_800])
+        )
+    ]
+    scored = recording.windows[: len(live)]
+    assert [w.fused for w in scored] == pytest.approx([w.fused for w in live], abs=1e-4)
+    assert [w.start for w in scored] == [w.start for w in live]
+    assert recording.fused == pytest.approx(np.mean([w.fused for w in recording.windows]))
+    assert recording.seconds == pytest.approx(8.0)
+
+
+def test_less_than_a_window_is_refused(detector: Detector, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", machine_sound(1.5))
+    with pytest.raises(UsageError, match=r"as long as a window \(1\.98 s\)"):
+        score_recording(detector, path)
