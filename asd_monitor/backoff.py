@@ -1,44 +1,72 @@
-"""How long to wait before the next try to reach the broker; pure.
+"""Delay between attempts that fail; pure.
 
-Full jitter: a random share of a range that doubles with every failure, so that many boxes
-do not come back in step.  The range shrinks again only when a connection has held, for a
-broker that accepts and hangs up at once would else be asked without a pause.
+The delay grows with the number of consecutive failures.  It starts again at its first step only
+after an attempt that worked for a while, since a peer that accepts and then disconnects at
+once would otherwise be tried without a pause.
+
+Full jitter, a random fraction of each delay, keeps many clients of one server out of step
+(M. Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import random
+
+
+def doubling(first_s: float, longest_s: float) -> tuple[float, ...]:
+    """Return the steps ``first_s``, 2 ``first_s``, 4 ``first_s`` … up to ``longest_s``, in s."""
+    steps = math.ceil(math.log2(longest_s / first_s))
+    return (*(first_s * 2.0**step for step in range(steps)), longest_s)
+
+
+def no_jitter() -> float:
+    """Return 1: each delay is its step."""
+    return 1.0
 
 
 @dataclass(slots=True)
 class Backoff:
-    """Counts failures; ``random`` gives numbers in [0, 1)."""
+    """Counts consecutive failures and returns the delay before the next attempt.
 
-    first_s: float = 1.0
-    longest_s: float = 30.0
-    shortest_s: float = 0.1
-    held_s: float = 30.0  # a connection that lasted this long was a good one
-    random: Callable[[], float] = random
+    Failure n of a row (from 0) is followed by ``max(minimum_s, jitter() * steps_s[n])``; the
+    last step repeats.
+    """
+
+    steps_s: tuple[float, ...]
+    """Longest delay after each failure of a row, in s; at least one."""
+    minimum_s: float = 0.0
+    """Shortest delay, in s."""
+    reset_after_s: float = math.inf
+    """An attempt that worked at least this long, in s, ends the row of failures."""
+    jitter: Callable[[], float] = no_jitter
+    """Factor of each delay, from 0 to 1; `random.random` is full jitter."""
     failures: int = 0
+    """Consecutive failures so far."""
 
-    def after_failure(self) -> float:
-        """Return the seconds to wait after a connection did not come about."""
-        range_s = min(self.longest_s, self.first_s * 2.0 ** min(self.failures, 60))
+    @property
+    def longest_s(self) -> float:
+        """The last step, in s."""
+        return self.steps_s[-1]
+
+    def reset(self) -> None:
+        """End the row of failures: the next delay is the first step."""
+        self.failures = 0
+
+    def delay_s(self, worked_s: float = 0.0) -> float:
+        """Count a failure after ``worked_s`` of work; return the delay before the next attempt."""
+        if worked_s >= self.reset_after_s:
+            self.reset()
+        step_s = self.steps_s[min(self.failures, len(self.steps_s) - 1)]
         self.failures += 1
-        return max(self.shortest_s, self.random() * range_s)
+        return max(self.minimum_s, self.jitter() * step_s)
 
-    def after_loss(self, lasted_s: float) -> float:
-        """Return the seconds to wait after a connection ended that had lasted."""
-        if lasted_s >= self.held_s:
-            self.failures = 0
-        return self.after_failure()
+    def takeover_delay_s(self) -> float:
+        """Count a failure by takeover; return a delay of one to two times the last step.
 
-    def after_takeover(self) -> float:
-        """Return the seconds to wait after another client has taken our place.
-
-        Long at once: each return throws the other one out, and it will come back too.
+        Two clients that take the same place over from each other would otherwise alternate
+        at the rate of the first step.
         """
         self.failures += 1
-        return self.longest_s * (1.0 + self.random())
+        return self.longest_s * (1.0 + self.jitter())

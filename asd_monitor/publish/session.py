@@ -15,13 +15,14 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from random import random
 
 import structlog
 from paho.mqtt.client import MQTTv5, MQTTv311
 from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from asd_monitor.backoff import Backoff
+from asd_monitor.backoff import Backoff, doubling
 from asd_monitor.errors import UsageError
 from asd_monitor.publish import broker_faults
 from asd_monitor.publish.backlog import Backlog, Outgoing
@@ -74,7 +75,9 @@ class Session:
             tls_context(settings.tls)
         self._will = Outgoing(self.topics.availability, OFFLINE, qos=1, retain=True)
         self._on_connect = on_connect
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or Backoff(
+            doubling(1.0, 30.0), minimum_s=0.1, reset_after_s=30.0, jitter=random
+        )
         self._clock = clock
         self._versions = versions
         self._lock = threading.RLock()  # guards the next five
@@ -335,10 +338,8 @@ class Session:
 
     def _pause_s(self, end: End) -> float:
         if end.ending is Ending.TAKEN_OVER:
-            return self._backoff.after_takeover()
-        if self._served_s is None:
-            return self._backoff.after_failure()
-        return self._backoff.after_loss(self._served_s)
+            return self._backoff.takeover_delay_s()
+        return self._backoff.delay_s(self._served_s or 0.0)
 
     def _tell(self, end: End, pause_s: float) -> None:
         facts = {"broker": self.settings.address, "reason": end.reason, "hint": end.remedy}
@@ -356,7 +357,7 @@ class Session:
             log.debug("still no connection to the broker", **facts)
 
     def _tell_short_lives(self, served_s: float) -> None:
-        self._short_lives = self._short_lives + 1 if served_s < self._backoff.held_s else 0
+        self._short_lives = self._short_lives + 1 if served_s < self._backoff.reset_after_s else 0
         if self._short_lives == _SHORT_LIVES_TO_SHOUT:
             log.error(
                 "the broker hangs up again and again soon after connecting",

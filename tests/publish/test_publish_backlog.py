@@ -1,12 +1,10 @@
-"""The backlog against a simple model, and the pauses between tries."""
+"""The backlog against a simple model."""
 
 from __future__ import annotations
 
-from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from asd_monitor.backoff import Backoff
 from asd_monitor.publish.backlog import Backlog, Outgoing
 
 TOPICS = ["first", "a", "b", "c"]
@@ -140,26 +138,3 @@ def test_goodbye_passes_a_full_window() -> None:
     assert goodbye is not None
     assert goodbye.payload == b"offline"
     assert backlog.take_retained("first") is None
-
-
-@given(st.lists(st.floats(0, 0.999999), min_size=1, max_size=40), st.integers(0, 10**6).map(float))
-def test_pauses_are_bounded_and_grow(random: list[float], lasted_s: float) -> None:
-    numbers = iter(random)
-    backoff = Backoff(first_s=1.0, longest_s=30.0, shortest_s=0.1, random=lambda: next(numbers))
-    for tries, share in enumerate(random):
-        assert backoff.after_failure() == max(0.1, share * min(30.0, 2.0**tries))
-    numbers = iter([0.9])
-    expected = 0.9 if lasted_s >= 30.0 else 0.9 * min(30.0, 2.0 ** len(random))
-    assert backoff.after_loss(lasted_s) == expected
-
-
-@given(st.lists(st.sampled_from(["failure", "loss", "takeover"]), max_size=2000))
-def test_no_pause_is_missing_however_long_it_goes_on(timeline: list[str]) -> None:
-    backoff = Backoff(random=lambda: 0.0)
-    for what in timeline:
-        pause = {
-            "failure": backoff.after_failure,
-            "loss": lambda: backoff.after_loss(0.5),
-            "takeover": backoff.after_takeover,
-        }[what]()
-        assert pause >= (30.0 if what == "takeover" else 0.1)

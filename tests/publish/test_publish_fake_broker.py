@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
+from random import random
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ from doubles.fake_broker import (
 from doubles.mosquitto import PATIENCE_S
 from structlog.testing import capture_logs
 
-from asd_monitor.backoff import Backoff
+from asd_monitor.backoff import Backoff, doubling
 from asd_monitor.publish.broker_settings import MqttSettings
 from asd_monitor.publish.session import Session
 
@@ -32,7 +33,10 @@ def make_session() -> Iterator[Callable[..., Session]]:
     made: list[Session] = []
 
     def make(broker: FakeBroker, **options: Any) -> Session:
-        options = {"backoff": Backoff(0.02, 0.2, 0.01), **options}
+        options = {
+            "backoff": Backoff(doubling(0.02, 0.2), minimum_s=0.01, jitter=random),
+            **options,
+        }
         session = Session(MqttSettings(box="edge", host="127.0.0.1", port=broker.port), **options)
         made.append(session)
         session.start()
@@ -110,12 +114,12 @@ def test_being_thrown_off_right_after_every_connect_makes_no_tight_loop(make_ses
     pauses: list[float] = []
 
     class Noting(Backoff):
-        def after_takeover(self) -> float:
-            pauses.append(Backoff.after_takeover(self))
+        def takeover_delay_s(self) -> float:
+            pauses.append(Backoff.takeover_delay_s(self))
             return 0.01
 
     with FakeBroker(behave) as broker, capture_logs() as logs:
-        session = make_session(broker, backoff=Noting())
+        session = make_session(broker, backoff=Noting((30.0,), jitter=random))
         broker.wait_until(lambda: len(broker.clients) >= 4)
         session.stop(1.0)
     assert all(30.0 <= pause <= 60.0 for pause in pauses)
@@ -134,7 +138,7 @@ def test_the_pause_is_kept(make_session, last_words) -> None:
         client.sock.sendall(last_words)
 
     with FakeBroker(behave) as broker, capture_logs():
-        session = make_session(broker, backoff=Backoff(0.2, 0.2, 0.2))
+        session = make_session(broker, backoff=Backoff((0.2,)))
         broker.wait_until(lambda: len(broker.clients) >= 4)
         session.stop(1.0)
     assert all(later - earlier >= 0.2 for earlier, later in itertools.pairwise(times[:4]))

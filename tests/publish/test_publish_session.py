@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from random import random
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from doubles.mosquitto import PATIENCE_S, Mosquitto, Subscriber, make_certificat
 from paho.mqtt.client import MQTTv5, MQTTv311
 from structlog.testing import capture_logs
 
-from asd_monitor.backoff import Backoff
+from asd_monitor.backoff import Backoff, doubling
 from asd_monitor.errors import UsageError
 from asd_monitor.publish.broker_settings import MqttSettings, TlsSettings
 from asd_monitor.publish.session import Session
@@ -29,7 +30,7 @@ MakeMosquitto = Callable[..., Mosquitto]
 
 
 def quick() -> Backoff:
-    return Backoff(first_s=0.02, longest_s=0.2, shortest_s=0.01)
+    return Backoff(doubling(0.02, 0.2), minimum_s=0.01, jitter=random)
 
 
 @pytest.fixture
@@ -90,11 +91,11 @@ def test_the_first_connection_is_retried_until_the_broker_is_there(
     tries = threading.Semaphore(0)
     backoff = quick()
 
-    def random() -> float:
+    def count_tries() -> float:
         tries.release()
         return 0.5
 
-    backoff.random = random
+    backoff.jitter = count_tries
     session = make_session(broker.port, options={"backoff": backoff})
     session.publish(EVENT, b"raised", qos=1, retain=False)
     session.publish(SCORE, b"late", qos=0, retain=False)
@@ -286,7 +287,7 @@ def test_stop_right_after_start_still_delivers(mosquitto: Mosquitto, make_sessio
 def test_stop_without_a_broker_ends_and_tells_what_is_lost(
     make_mosquitto: MakeMosquitto, make_session, logs
 ) -> None:
-    session = make_session(make_mosquitto().port, options={"backoff": Backoff(shortest_s=600)})
+    session = make_session(make_mosquitto().port, options={"backoff": Backoff((600.0,))})
     session.publish(EVENT, b"x", qos=1, retain=False)
     session.publish(STATE, b"x", qos=1, retain=True)
     session.stop()
