@@ -1,13 +1,12 @@
-"""Fixtures that several folders share; this also puts their modules on the import path."""
-
-import sys
-from pathlib import Path
+"""Fixtures that the tests of several areas share."""
 
 from hypothesis import settings
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks, datasets, experiments
-
-pytest_plugins = ["doubles.mosquitto", "doubles.virtual_microphone", "doubles.command_line"]
+pytest_plugins = [
+    "tests.doubles.mosquitto",
+    "tests.doubles.virtual_microphone",
+    "tests.doubles.command_line",
+]
 
 # a busy machine is no failure
 settings.register_profile("patient", deadline=None)

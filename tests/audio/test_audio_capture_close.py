@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
-from doubles.scripted_microphone import PATIENCE_S, Ear
+from tests.doubles.scripted_microphone import PATIENCE_S, Ear
 
 from asd_monitor.audio.capture import child_process, microphone, shared_device
 from asd_monitor.audio.capture.child_process import CaptureChild, ChildEndedError

@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from doubles.card_tree import add_card
+from tests.doubles.card_tree import add_card
 
 from asd_monitor.audio.capture.child_process import ChildEndedError
 from asd_monitor.audio.devices.cards import Cards, Holder, NoCardError, stable_name

@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from doubles.card_tree import add_card
+from tests.doubles.card_tree import add_card
 
 from asd_monitor.audio.devices.cards import Cards, Holder
 from asd_monitor.audio.devices.inputs import PortAudioInput, list_inputs, merged

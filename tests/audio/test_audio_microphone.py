@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles.card_tree import add_card
+from tests.doubles.card_tree import add_card
 
 from asd_monitor.audio.capture.child_process import CaptureChild, ChildEndedError
 from asd_monitor.audio.capture.microphone import Microphone

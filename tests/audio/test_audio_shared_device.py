@@ -4,7 +4,7 @@ import asyncio
 
 import numpy as np
 import pytest
-from doubles.scripted_microphone import BLOCK, PATIENCE_S, RATE, Ear, ScriptedMicrophone, ramp
+from tests.doubles.scripted_microphone import BLOCK, PATIENCE_S, RATE, Ear, ScriptedMicrophone, ramp
 
 from asd_monitor.audio import opening
 from asd_monitor.audio.capture.shared_device import QUEUE_EVENTS

@@ -6,8 +6,8 @@ import signal
 
 import numpy as np
 import pytest
-from doubles.capture_processes import capture_processes
-from doubles.scripted_microphone import Ear
+from tests.doubles.capture_processes import capture_processes
+from tests.doubles.scripted_microphone import Ear
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.opening import Devices

@@ -6,7 +6,7 @@ import stat
 
 import numpy as np
 import pytest
-from doubles import daemon_fakes
+from tests.doubles import daemon_fakes
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.sharing.client import connect

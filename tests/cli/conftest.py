@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles.command_line import CommandLine
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.command_line import CommandLine
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 
 @pytest.fixture(scope="session")

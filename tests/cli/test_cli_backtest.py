@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles.bad_recordings import bad_recordings
-from doubles.command_line import CommandLine
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.bad_recordings import bad_recordings
+from tests.doubles.command_line import CommandLine
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 
 def test_backtest_tells_alarms_and_states(

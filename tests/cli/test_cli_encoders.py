@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from doubles.command_line import CommandLine
-from doubles.synthetic_networks import (
+from tests.doubles.command_line import CommandLine
+from tests.doubles.synthetic_networks import (
     FAR,
     maps_card,
     maps_network,
@@ -13,7 +13,7 @@ from doubles.synthetic_networks import (
     patch_network,
     write_network,
 )
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.detector.views import VIEW_KINDS
 from asd_monitor.encoders import streaming as encoder_module

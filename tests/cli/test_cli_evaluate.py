@@ -3,8 +3,8 @@
 import json
 from pathlib import Path
 
-from doubles.command_line import CommandLine
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.command_line import CommandLine
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 
 def test_evaluate_writes_its_results(command_line: CommandLine, tmp_path: Path) -> None:

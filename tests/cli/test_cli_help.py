@@ -1,7 +1,7 @@
 """The lists of commands."""
 
 import pytest
-from doubles.command_line import CommandLine
+from tests.doubles.command_line import CommandLine
 
 
 @pytest.mark.parametrize("group", [(), ("models",), ("alarms",), ("config",)])

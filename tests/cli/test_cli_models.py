@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from doubles.command_line import CommandLine, without_privileges
+from tests.doubles.command_line import CommandLine, without_privileges
 
 
 def test_versions_are_listed_shown_promoted_and_rolled_back(

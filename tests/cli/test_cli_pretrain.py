@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from doubles.command_line import Called, CommandLine, without_privileges
-from doubles.synthetic_pools import SMALL, MadeFeed, synthetic_pool
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.command_line import Called, CommandLine, without_privileges
+from tests.doubles.synthetic_pools import SMALL, MadeFeed, synthetic_pool
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.encoder_training import checkpoints, optimisation, pretraining
 from asd_monitor.encoder_training.export import encoder_of

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles.bad_recordings import bad_recordings
-from doubles.command_line import CommandLine, without_privileges
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.bad_recordings import bad_recordings
+from tests.doubles.command_line import CommandLine, without_privileges
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.model_store.bundle import MANIFEST
 

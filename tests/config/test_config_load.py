@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from doubles.command_line import without_privileges
+from tests.doubles.command_line import without_privileges
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

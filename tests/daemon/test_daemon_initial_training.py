@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from doubles import daemon_fakes
+from tests.doubles import daemon_fakes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

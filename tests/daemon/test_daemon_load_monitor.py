@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 import structlog
-from doubles import daemon_fakes
-from doubles.daemon_fakes import until
+from tests.doubles import daemon_fakes
+from tests.doubles.daemon_fakes import until
 
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.load_shedding import BEHIND_S

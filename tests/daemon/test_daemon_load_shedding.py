@@ -1,7 +1,7 @@
 """When windows are passed over, and how many machines a box is said to carry."""
 
 import pytest
-from doubles.synthetic_sounds import machine_sound
+from tests.doubles.synthetic_sounds import machine_sound
 from hypothesis import given
 from hypothesis import strategies as st
 

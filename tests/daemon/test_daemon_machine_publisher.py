@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from doubles import daemon_fakes
+from tests.doubles import daemon_fakes
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import structlog
-from doubles import daemon_fakes
-from doubles.daemon_fakes import MemorySession, ScriptedSource, StubBundle, StubModels, until
+from tests.doubles import daemon_fakes
+from tests.doubles.daemon_fakes import MemorySession, ScriptedSource, StubBundle, StubModels, until
 
 from asd_monitor.alarm.budget import rule_for
 from asd_monitor.audio.sharing.server import SoundSharing

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-from doubles import daemon_fakes
-from doubles.synthetic_sounds import machine_sound
+from tests.doubles import daemon_fakes
+from tests.doubles.synthetic_sounds import machine_sound
 
 from asd_monitor.alarm.state import AlarmRule
 from asd_monitor.batching import result_or_raise

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 import structlog
-from doubles import daemon_fakes
-from doubles.daemon_fakes import (
+from tests.doubles import daemon_fakes
+from tests.doubles.daemon_fakes import (
     MemorySession,
     ScriptedSource,
     StubBundle,
@@ -22,7 +22,7 @@ from doubles.daemon_fakes import (
     make_config,
     until,
 )
-from doubles.scripted_microphone import ScriptedMicrophone
+from tests.doubles.scripted_microphone import ScriptedMicrophone
 
 from asd_monitor.audio import opening
 from asd_monitor.audio.devices.device_strings import DeviceSpec

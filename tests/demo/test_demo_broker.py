@@ -7,7 +7,7 @@ import socket
 import threading
 
 import pytest
-from doubles.mosquitto import PATIENCE_S, Subscriber
+from tests.doubles.mosquitto import PATIENCE_S, Subscriber
 from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 
 def bad_recordings(folder: Path) -> dict[str, str]:

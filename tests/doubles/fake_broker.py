@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from doubles.mosquitto import PATIENCE_S
+from tests.doubles.mosquitto import PATIENCE_S
 
 CONNACK_5 = bytes([0x20, 3, 0, 0, 0])
 CONNACK_311 = bytes([0x20, 2, 0, 0])

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from doubles.mosquitto import Subscriber
+from tests.doubles.mosquitto import Subscriber
 
 PATIENCE_S = 90.0
 RATE = 16_000

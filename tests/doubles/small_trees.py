@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from datasets.dcase_tree import Tree
-from doubles.synthetic_sounds import Sound, machine_sound
+from tests.doubles.synthetic_sounds import Sound, machine_sound
 
 TRAIN, TARGET_TRAIN, TEST = 4, 2, 2
 CONDITION = {"source": "spd_24_hall_A", "target": "spd_31_hall_B"}

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from doubles.command_line import CommandLine
-from doubles.synthetic_encoders import small_encoder
-from doubles.synthetic_networks import maps_card, maps_network, write_network
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.command_line import CommandLine
+from tests.doubles.synthetic_encoders import small_encoder
+from tests.doubles.synthetic_networks import maps_card, maps_network, write_network
+from tests.doubles.synthetic_sounds import machine_sound, write
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.encoder_training import batch_feed as feed_module
 from asd_monitor.encoder_training.batch_feed import Feed, Maker, Sources, held_out_pool

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from doubles.synthetic_networks import maps_card, maps_network, write_network
-from doubles.synthetic_sounds import machine_sound
+from tests.doubles.synthetic_networks import maps_card, maps_network, write_network
+from tests.doubles.synthetic_sounds import machine_sound
 
 from asd_monitor.encoder_training import export
 from asd_monitor.encoder_training.export import encoder_of, network_of

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from doubles.synthetic_pools import synthetic_pool
-from doubles.synthetic_sounds import machine_sound
+from tests.doubles.synthetic_pools import synthetic_pool
+from tests.doubles.synthetic_sounds import machine_sound
 
 from asd_monitor.encoder_training.held_out_faults import HeldOut
 from asd_monitor.encoder_training.network import Network

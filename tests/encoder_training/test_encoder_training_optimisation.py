@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from doubles.synthetic_pools import pool_at, synthetic_pool
-from doubles.synthetic_pools import small_recipe as recipe
+from tests.doubles.synthetic_pools import pool_at, synthetic_pool
+from tests.doubles.synthetic_pools import small_recipe as recipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

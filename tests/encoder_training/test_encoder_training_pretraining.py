@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from doubles.synthetic_pools import MADE, MadeFeed, small_recipe, synthetic_pool
+from tests.doubles.synthetic_pools import MADE, MadeFeed, small_recipe, synthetic_pool
 
 from asd_monitor.encoder_training import pretraining as pretrain_module
 from asd_monitor.encoder_training.augmentation import HighBand

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.encoder_training import sound_supply
 from asd_monitor.encoder_training.sound_supply import (

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 import yaml
-from doubles.synthetic_networks import FAR, LOG_MEL, NEAR, maps_card, wave_card
+from tests.doubles.synthetic_networks import FAR, LOG_MEL, NEAR, maps_card, wave_card
 
 from asd_monitor.encoders.card import LARGEST_CARD, Card, CardError, card_of, parse_card
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from doubles.synthetic_networks import BANDS, ENCODERS
+from tests.doubles.synthetic_networks import BANDS, ENCODERS
 
 from asd_monitor.encoders.runtime import CPU, CUDA, Runtime, check_provider
 from asd_monitor.encoders.session import EncoderError, Network

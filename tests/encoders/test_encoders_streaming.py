@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from doubles.synthetic_networks import (
+from tests.doubles.synthetic_networks import (
     ENCODERS,
     FAR,
     LOG_MEL,
@@ -15,7 +15,7 @@ from doubles.synthetic_networks import (
     maps_network,
     wave_card,
 )
-from doubles.synthetic_sounds import machine_sound
+from tests.doubles.synthetic_sounds import machine_sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

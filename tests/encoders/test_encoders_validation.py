@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from doubles.command_line import without_privileges
-from doubles.synthetic_networks import (
+from tests.doubles.command_line import without_privileges
+from tests.doubles.synthetic_networks import (
     BANDS,
     ENCODERS,
     FAR,
@@ -20,7 +20,7 @@ from doubles.synthetic_networks import (
     wave_network,
     write_network,
 )
-from doubles.synthetic_sounds import machine_sound
+from tests.doubles.synthetic_sounds import machine_sound
 
 from asd_monitor.dsp.feature_names import NAMES
 from asd_monitor.dsp.front_end import front_end_for

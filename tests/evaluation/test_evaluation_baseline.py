@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from doubles.command_line import CommandLine
-from doubles.small_trees import small_tree
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.command_line import CommandLine
+from tests.doubles.small_trees import small_tree
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.encoder_training import autoencoder
 from asd_monitor.encoder_training.autoencoder import (

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.synthetic_sounds import machine_sound, write
 from sklearn.metrics import roc_auc_score
 
 from asd_monitor.errors import OperationError, UsageError

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from doubles.command_line import CommandLine
-from doubles.small_trees import small_tree
-from doubles.synthetic_encoders import small_encoder_file
+from tests.doubles.command_line import CommandLine
+from tests.doubles.small_trees import small_tree
+from tests.doubles.synthetic_encoders import small_encoder_file
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from doubles.small_trees import CONDITION, small_tree
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.small_trees import CONDITION, small_tree
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.clip_names import Domain, read_name

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles.command_line import CommandLine
-from doubles.small_trees import small_tree
-from doubles.synthetic_networks import maps_card, maps_network, write_network
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.command_line import CommandLine
+from tests.doubles.small_trees import small_tree
+from tests.doubles.synthetic_networks import maps_card, maps_network, write_network
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.cli.evaluate import RulesOf
 from asd_monitor.encoders.streaming import load_encoder

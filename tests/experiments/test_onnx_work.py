@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from doubles.synthetic_networks import (
+from tests.doubles.synthetic_networks import (
     BANDS,
     CHANNELS,
     DEEP_REACH,

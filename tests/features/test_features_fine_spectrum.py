@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from doubles.synthetic_sounds import machine_sound
+from tests.doubles.synthetic_sounds import machine_sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import pytest
-from doubles.synthetic_networks import frame_maps
-from doubles.synthetic_sounds import machine_sound
+from tests.doubles.synthetic_networks import frame_maps
+from tests.doubles.synthetic_sounds import machine_sound
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

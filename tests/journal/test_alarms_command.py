@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from doubles.command_line import CommandLine, without_privileges
+from tests.doubles.command_line import CommandLine, without_privileges
 from typer.testing import CliRunner, Result
 
 from asd_monitor.alarm.state import Alarm, Condition, Transition, TransitionKind

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from doubles.command_line import without_privileges
-from doubles.synthetic_sounds import machine_sound
+from tests.doubles.command_line import without_privileges
+from tests.doubles.synthetic_sounds import machine_sound
 
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector

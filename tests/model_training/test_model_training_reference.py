@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.synthetic_sounds import machine_sound, write
 from hypothesis import given
 from hypothesis import strategies as st
 

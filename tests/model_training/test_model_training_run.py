@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.alarm.state import AlarmRule
 from asd_monitor.config.settings import AlarmSettings

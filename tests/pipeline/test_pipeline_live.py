@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.opening import open_source

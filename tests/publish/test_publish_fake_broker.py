@@ -10,7 +10,7 @@ from random import random
 from typing import Any
 
 import pytest
-from doubles.fake_broker import (
+from tests.doubles.fake_broker import (
     CONNACK_5,
     CONNACK_311,
     CONNACK_WRONG_VERSION,
@@ -18,7 +18,7 @@ from doubles.fake_broker import (
     Client,
     FakeBroker,
 )
-from doubles.mosquitto import PATIENCE_S
+from tests.doubles.mosquitto import PATIENCE_S
 from structlog.testing import capture_logs
 
 from asd_monitor.backoff import Backoff, doubling

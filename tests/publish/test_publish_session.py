@@ -12,7 +12,7 @@ from random import random
 from typing import Any
 
 import pytest
-from doubles.mosquitto import PATIENCE_S, Mosquitto, Subscriber, make_certificates
+from tests.doubles.mosquitto import PATIENCE_S, Mosquitto, Subscriber, make_certificates
 from paho.mqtt.client import MQTTv5, MQTTv311
 from structlog.testing import capture_logs
 

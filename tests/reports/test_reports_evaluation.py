@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from doubles.small_trees import small_tree
-from doubles.synthetic_sounds import machine_sound, write
+from tests.doubles.small_trees import small_tree
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.evaluation import dcase_layouts
 from asd_monitor.evaluation.dcase_layouts import Clip, find_data_set

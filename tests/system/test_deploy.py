@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pydantic
 import pytest
-from doubles import jail
+from tests.doubles import jail
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.config.loading import read_config

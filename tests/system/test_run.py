@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from doubles import jail
-from doubles.mosquitto import Mosquitto, Subscriber
-from doubles.run_process import RATE, Listening, RunProcess, asd_monitor, write_sound
+from tests.doubles import jail
+from tests.doubles.mosquitto import Mosquitto, Subscriber
+from tests.doubles.run_process import RATE, Listening, RunProcess, asd_monitor, write_sound
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

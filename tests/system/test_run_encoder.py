@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import pytest
-from doubles.mosquitto import Mosquitto, Subscriber
-from doubles.run_process import Listening, RunProcess, asd_monitor, write_sound
-from doubles.synthetic_networks import maps_card, maps_network, write_network
+from tests.doubles.mosquitto import Mosquitto, Subscriber
+from tests.doubles.run_process import Listening, RunProcess, asd_monitor, write_sound
+from tests.doubles.synthetic_networks import maps_card, maps_network, write_network
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from doubles import jail
-from doubles.capture_processes import capture_processes
-from doubles.mosquitto import Subscriber
-from doubles.run_process import RATE, Listening, RunProcess, asd_monitor, write_sound
+from tests.doubles import jail
+from tests.doubles.capture_processes import capture_processes
+from tests.doubles.mosquitto import Subscriber
+from tests.doubles.run_process import RATE, Listening, RunProcess, asd_monitor, write_sound
 
 UNIT = Path(__file__).parents[2] / "deploy" / "asd-monitor@.service"
 
