@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asd_monitor.alarm.score import SPAN_S
+from asd_monitor.alarm.score import ALARM_SPAN_S
 from asd_monitor.batching import result_or_raise, run_batch
-from asd_monitor.detector.detector import Detector, judge_batch
+from asd_monitor.detector.detector import Detector, score_windows
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.dsp.resampling import Resampler
-from asd_monitor.encoders.streaming import Encoder
-from asd_monitor.features.windows import Window, WindowStream, make_due
+from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.features.windows import Window, WindowStream, extract_pending
 from asd_monitor.records import Block, WindowScore
 
 
-class SoundWindows:
+class WindowExtractor:
     """Blocks at the capture rate → windows, addressed by sample index at the capture rate."""
 
     def __init__(self, front_end: FrontEnd, rate_hz: int, encoders: Sequence[Encoder] = ()) -> None:
@@ -33,18 +33,18 @@ class SoundWindows:
         self._start = start
         self._resampler = Resampler(self._rate_hz, self._front_end.rate_hz)
         self.stream = WindowStream(self._front_end, self._encoders)
-        self.stream.widen(self._every)
+        self.stream.set_stride(self._every)
 
-    def widen(self, every: int) -> int:
+    def set_stride(self, every: int) -> int:
         """Make only every so-manieth window, `widest` at the most; return which."""
-        self._every = min(every, widest(self._front_end))
-        self.stream.widen(self._every)
+        self._every = min(every, max_stride(self._front_end))
+        self.stream.set_stride(self._every)
         return self._every
 
     def push(self, block: Block) -> list[Window]:
         """Return the windows that this block completes."""
         self.take(block)
-        return self.placed(result_or_raise(make_due([self.stream])[0]))
+        return self.placed(result_or_raise(extract_pending([self.stream])[0]))
 
     def take(self, block: Block) -> None:
         """Take a block; the windows that it completes are due in `stream`.
@@ -55,13 +55,13 @@ class SoundWindows:
         if start != self._expected:
             self._begin(start)
         self._expected = start + len(samples)
-        self.stream.take(self._resampler.push(samples))
+        self.stream.append(self._resampler.push(samples))
 
     def finish(self) -> list[Window]:
         """Return what the resampler still held back; the stream ends here."""
         self._expected = None
-        self.stream.take(self._resampler.flush())
-        return self.placed(result_or_raise(make_due([self.stream])[0]))
+        self.stream.append(self._resampler.flush())
+        return self.placed(result_or_raise(extract_pending([self.stream])[0]))
 
     def placed(self, windows: list[Window]) -> list[Window]:
         """Return windows of `stream` by sample index at the capture rate."""
@@ -79,14 +79,14 @@ class SoundWindows:
         ]
 
 
-def widest(front_end: FrontEnd) -> int:
+def max_stride(front_end: FrontEnd) -> int:
     """Return up to how many hops can be one: windows still touch, and no slam alarms.
 
     What is heard for a moment only is in each window that covers it, and these stand for the
     hops that were passed over: together for less than half of the alarm score's span.
     """
     hop, window = front_end.hop, front_end.window
-    bears = (max(1, round(SPAN_S / front_end.hop_s)) - 1) // 2
+    bears = (max(1, round(ALARM_SPAN_S / front_end.hop_s)) - 1) // 2
     return max(
         (
             every
@@ -102,16 +102,16 @@ class Pipeline:
 
     def __init__(self, detector: Detector, rate_hz: int) -> None:
         self.detector = detector
-        self.windows = SoundWindows(detector.front_end, rate_hz, detector.encoders)
+        self.windows = WindowExtractor(detector.front_end, rate_hz, detector.encoders)
 
     def push(self, block: Block) -> list[WindowScore]:
         """Return the scores of the windows that this block completes."""
         self.windows.take(block)
-        return result_or_raise(score_due([self])[0])
+        return result_or_raise(score_pending([self])[0])
 
     def finish(self) -> list[WindowScore]:
         """Return the scores of the windows that were still held back; the stream ends here."""
-        return self.detector.judge(self.windows.finish())
+        return self.detector.score(self.windows.finish())
 
 
 def score_batch(work: Sequence[tuple[Pipeline, Block]]) -> list[list[WindowScore]]:
@@ -122,10 +122,10 @@ def score_batch(work: Sequence[tuple[Pipeline, Block]]) -> list[list[WindowScore
     """
     for pipeline, block in work:
         pipeline.windows.take(block)
-    return list(map(result_or_raise, score_due([pipeline for pipeline, _ in work])))
+    return list(map(result_or_raise, score_pending([pipeline for pipeline, _ in work])))
 
 
-def score_due(pipelines: Sequence[Pipeline]) -> list[list[WindowScore] | Exception]:
+def score_pending(pipelines: Sequence[Pipeline]) -> list[list[WindowScore] | Exception]:
     """Return the scores of the windows that what each pipeline has taken completes.
 
     What one of them raises comes in the place of its scores.
@@ -133,7 +133,7 @@ def score_due(pipelines: Sequence[Pipeline]) -> list[list[WindowScore] | Excepti
     outcomes: list[list[WindowScore] | Exception] = [[] for _ in pipelines]
     due = [number for number, each in enumerate(pipelines) if each.windows.stream.is_due]
     made: list[tuple[int, Detector, list[Window]]] = []
-    found = make_due([pipelines[number].windows.stream for number in due])
+    found = extract_pending([pipelines[number].windows.stream for number in due])
     for number, windows in zip(due, found, strict=True):
         if isinstance(windows, Exception):
             outcomes[number] = windows
@@ -147,4 +147,4 @@ def score_due(pipelines: Sequence[Pipeline]) -> list[list[WindowScore] | Excepti
 
 
 def _judge(made: Sequence[tuple[int, Detector, list[Window]]]) -> list[list[WindowScore]]:
-    return judge_batch([detector for _, detector, _ in made], [own for *_, own in made])
+    return score_windows([detector for _, detector, _ in made], [own for *_, own in made])

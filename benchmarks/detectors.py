@@ -11,8 +11,8 @@ import numpy as np
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.dsp.front_end import FrontEnd
-from asd_monitor.encoders.streaming import chosen_encoders
-from asd_monitor.pipeline import Pipeline, SoundWindows, score_batch
+from asd_monitor.encoders.loading import chosen_encoders
+from asd_monitor.pipeline import Pipeline, WindowExtractor, score_batch
 from asd_monitor.records import Block, Samples, WindowScore
 
 RATE_HZ = 16_000
@@ -43,7 +43,7 @@ def _fitted(hop_frames: int, reference_s: float) -> tuple[Detector, ...]:
     encoders = chosen_encoders([], instead=False)
     detectors = []
     for seed in range(_FITTED):
-        windows = SoundWindows(front_end, RATE_HZ, encoders)
+        windows = WindowExtractor(front_end, RATE_HZ, encoders)
         reference = windows.push(Block(0, synthetic_sound(reference_s, 100 + seed)))
         detectors.append(fit_detector([reference], front_end, RATE_HZ, encoders).detector)
     return tuple(detectors)

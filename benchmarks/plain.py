@@ -26,7 +26,7 @@ from asd_monitor.dsp.mel import mel_filters
 from asd_monitor.encoder_training import autoencoder, network
 from asd_monitor.encoders.steps import steps_of
 from asd_monitor.features.windows import Window
-from asd_monitor.pipeline import SoundWindows
+from asd_monitor.pipeline import WindowExtractor
 from asd_monitor.records import Block
 from benchmarks.detectors import HOP_FRAMES, RATE_HZ, detectors, synthetic_sound
 from benchmarks.measure import median_cpu_s
@@ -45,7 +45,7 @@ def anew(batch: int, rounds: int) -> dict[str, object]:
     encode = _encoder(detector)
     front_end = detector.front_end
     fresh_windows, fresh_steps = (
-        SoundWindows(front_end, RATE_HZ),
+        WindowExtractor(front_end, RATE_HZ),
         steps_of(detector.encoders[0].card.input),
     )
     sound = synthetic_sound(front_end.window_s * WINDOWS, 3)
@@ -62,7 +62,7 @@ def anew(batch: int, rounds: int) -> dict[str, object]:
                 windows += statistic.push(Block(0, piece))
                 steps.append(step.push(piece))
             encoded = encode(np.stack(steps))
-            detector.judge([_joined(w, e) for w, e in zip(windows, encoded, strict=True)])
+            detector.score([_joined(w, e) for w, e in zip(windows, encoded, strict=True)])
             seconds += time.process_time() - began
         spent.append(seconds / WINDOWS)
     told = f"torch {torch.__version__}"
@@ -89,10 +89,10 @@ def _encoder(detector: Detector) -> Callable[[Matrix], list[dict[str, Matrix]]]:
         with torch.inference_mode():
             maps = dict(zip(names, eager(torch.from_numpy(steps)), strict=True))
             pooled = {
-                look.name: torch.cat(
-                    [pools[pool](maps[name]) for name in look.outputs for pool in look.pool], 1
+                view.name: torch.cat(
+                    [pools[pool](maps[name]) for name in view.outputs for pool in view.pool], 1
                 ).numpy()
-                for look in card.looks
+                for view in card.resolved_views
             }
         return [{name: found[row] for name, found in pooled.items()} for row in range(len(steps))]
 

@@ -5,7 +5,7 @@
 Prints tables in Markdown.  Times are of processor, on one core, for a window, that is for
 0.512 s of sound of one machine; the median of several rounds in this process, in which so many
 machines are listened to in blocks of 0.1 s, as the daemon does.  What one reads there stands in
-docs/encoder.md.
+docs/method/encoder.md.
 """
 
 from __future__ import annotations
@@ -29,17 +29,18 @@ import numpy as np
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.estimators import BACK_ENDS
 from asd_monitor.detector.fusion import fuse
-from asd_monitor.encoders.streaming import Encoder, chosen_encoders
+from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.loading import chosen_encoders
 from asd_monitor.errors import AsdMonitorError, UsageError
 from asd_monitor.evaluation.dcase_layouts import find_machines
 from asd_monitor.features import analysis as analysis_module
 from asd_monitor.features import window_statistics
 from asd_monitor.features.analysis import Analysis
-from asd_monitor.features.encoder_frames import FrameViews
-from asd_monitor.features.fine_spectrum import Tone
-from asd_monitor.features.gabor import Pattern
-from asd_monitor.features.power_spectrogram import Spectrogram
-from asd_monitor.features.stream_state import Carry
+from asd_monitor.features.batched_encoder import BatchedEncoder
+from asd_monitor.features.decimated_spectrum import FineSpectrum
+from asd_monitor.features.mel_spectrogram import MelSpectrogram
+from asd_monitor.features.separable_gabor import GaborFeatures
+from asd_monitor.features.stream_state import StreamState
 from benchmarks.detectors import Machines, detectors
 from benchmarks.onnx_work import multiply_adds_per_s, parameters
 from experiments.fitted_trees import fit, hear, mean_by_type, score
@@ -49,7 +50,7 @@ SPECTRA = "spectra, mel bands and their logarithms"
 ENVELOPES = "envelopes of texture and rhythm"
 REST = "all else: gathering sound, fusing, telling"
 TIMED: tuple[tuple[object, str, str], ...] = (
-    (Spectrogram, "__call__", SPECTRA),
+    (MelSpectrogram, "__call__", SPECTRA),
     (analysis_module, "log10", SPECTRA),
     (Analysis, "_level", "level"),
     (Analysis, "_means", "spectrum"),
@@ -57,13 +58,13 @@ TIMED: tuple[tuple[object, str, str], ...] = (
     (Analysis, "_envelopes", ENVELOPES),
     (window_statistics, "spread", "spread"),
     (window_statistics, "texture", "texture"),
-    (window_statistics.Rhythm, "__call__", "rhythm"),
-    (Tone, "push", "tone"),
-    (Tone, "vectors", "tone"),
-    (Pattern, "ripples", "pattern"),
-    (Pattern, "answers", "pattern"),
-    (Pattern, "vectors", "pattern"),
-    (FrameViews, "__call__", "encoder"),
+    (window_statistics.ModulationSpectrum, "__call__", "rhythm"),
+    (FineSpectrum, "push", "tone"),
+    (FineSpectrum, "vectors", "tone"),
+    (GaborFeatures, "ripples", "pattern"),
+    (GaborFeatures, "answers", "pattern"),
+    (GaborFeatures, "vectors", "pattern"),
+    (BatchedEncoder, "__call__", "encoder"),
 )
 SLID = {"peaks": "peaks", "answers": "pattern"}
 """Views whose windows are put together by a function that others use too."""
@@ -169,7 +170,7 @@ def _listen(fitted: Sequence[Detector]) -> dict[str, float]:
     with ExitStack() as timing:
         for owner, function, name in TIMED:
             timing.enter_context(clock.on(owner, function, lambda *_, name=name: name))
-        timing.enter_context(clock.on(Carry, "slide", lambda _, name, *__: SLID.get(name)))
+        timing.enter_context(clock.on(StreamState, "slide", lambda _, name, *__: SLID.get(name)))
         for back_end in BACK_ENDS.values():
             timing.enter_context(
                 clock.on(

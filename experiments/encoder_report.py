@@ -6,7 +6,7 @@
 
 Prints Markdown, for each tree: the views one by one and fused; detection by kind and by severity
 of the fault, which labels.csv of the tree tells; detection by seconds of normals; and what a gain
-alone does to the scores.  What the tables mean stands in docs/encoder.md.
+alone does to the scores.  What the tables mean stands in docs/method/encoder.md.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.detector.calibration import Tail
+from asd_monitor.detector.calibration import ParetoTail
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import Fitted
+from asd_monitor.detector.fit import FittedDetector
 from asd_monitor.detector.fusion import fuse
-from asd_monitor.encoders.streaming import Encoder, chosen_encoders
+from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.loading import chosen_encoders
 from asd_monitor.errors import AsdMonitorError, UsageError
 from asd_monitor.evaluation.dcase_layouts import TestedMachine, find_machines
 from experiments.fault_curves import BIN, beaten, reached_at, severity_curve
@@ -173,11 +174,11 @@ def _with_gain(heard: Heard, detector: Detector, gain_db: float) -> Scored:
     return score(detector, machine, clips)
 
 
-def _of_normals(fitted: Fitted, groups: Groups, scored: Scored) -> Floats:
+def _of_normals(fitted: FittedDetector, groups: Groups, scored: Scored) -> Floats:
     """Return the mean score of normal clips, calibrated for each group alone."""
     found = []
     for views in groups.values():
-        tail = Tail.fit(fuse(fitted.by_view[:, views]))
+        tail = ParetoTail.fit(fuse(fitted.by_view[:, views]))
         clips = [
             float(tail.score(fuse(clip[:, views])).mean())
             for clip, anomalous in zip(scored.clips, scored.anomalous, strict=True)

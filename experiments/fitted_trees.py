@@ -15,14 +15,14 @@ import numpy.typing as npt
 
 from asd_monitor.audio.files.recordings import read_recording
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import Fitted, Stretch, fit_detector
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.detector.fit import FittedDetector, Stretch, fit_detector
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase_layouts import TestedMachine
 from asd_monitor.features.windows import Window
 from asd_monitor.metrics import auc, partial_auc
 from asd_monitor.model_training.reference import Reference, read_reference
-from asd_monitor.pipeline import SoundWindows
+from asd_monitor.pipeline import WindowExtractor
 from asd_monitor.records import Block
 
 Floats = npt.NDArray[np.float64]
@@ -78,12 +78,12 @@ def clip_windows(
 
 def _windows(path: Path, reference: Reference, gain_db: float) -> Sequence[Window]:
     recording = read_recording(path)
-    stream = SoundWindows(reference.front_end, recording.rate_hz, reference.encoders)
+    stream = WindowExtractor(reference.front_end, recording.rate_hz, reference.encoders)
     samples = recording.samples * np.float32(10 ** (gain_db / 20)) if gain_db else recording.samples
     return stream.push(Block(0, samples)) + stream.finish()
 
 
-def fit(heard: Heard, stretches: Sequence[Stretch] | None = None) -> Fitted:
+def fit(heard: Heard, stretches: Sequence[Stretch] | None = None) -> FittedDetector:
     """Fit a detector to these of its normals, or to all.  Raises UsageError where they are few."""
     reference = heard.reference
     learned = reference.lists() if stretches is None else stretches

@@ -82,7 +82,7 @@ def command(
     """Train and test on a data set in a layout of DCASE Task 2; a model an id or section."""
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.encoder_training.extra import TORCH_AND_EXPORT, require_extra
-    from asd_monitor.encoders.streaming import chosen_encoders
+    from asd_monitor.encoders.loading import chosen_encoders
     from asd_monitor.errors import OperationError, UsageError
     from asd_monitor.evaluation.baseline import require_baseline
     from asd_monitor.evaluation.dcase_layouts import find_data_set

@@ -65,12 +65,12 @@ def command(
 
     from asd_monitor.cli.machine_settings import settings_of
     from asd_monitor.cli.progress import shown_progress
-    from asd_monitor.config.quantities import check_id
     from asd_monitor.encoder_training.extra import TORCH_AND_EXPORT, require_extra
-    from asd_monitor.encoders.streaming import chosen_encoders
+    from asd_monitor.encoders.loading import chosen_encoders
     from asd_monitor.errors import UsageError
     from asd_monitor.model_training.reference import expand_paths, read_reference, require
     from asd_monitor.model_training.training_run import learn, save
+    from asd_monitor.names import check_id
     from asd_monitor.reports.training_report import report_html
 
     check_id(machine)

@@ -9,13 +9,13 @@ from math import log10
 
 import numpy as np
 
-from asd_monitor.alarm.score import SPAN_S as ALARM_SPAN_S
-from asd_monitor.detector.calibration import Tail, Tails
+from asd_monitor.alarm.score import ALARM_SPAN_S
+from asd_monitor.detector.calibration import ParetoTail, ParetoTailStack
 from asd_monitor.detector.estimators import Floats, Vectors
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.views import View
 from asd_monitor.dsp.front_end import FrontEnd
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window
 from asd_monitor.records import WindowScore
 
@@ -26,21 +26,21 @@ class Detector:
 
     front_end: FrontEnd
     views: tuple[View, ...]
-    tail: Tail  # of the fused score
-    sustained: Tail  # of fused scores that last for the span of the alarm score
+    tail: ParetoTail  # of the fused score
+    sustained: ParetoTail  # of fused scores that last for the span of the alarm score
     idle_dbfs: tuple[float, float] | None  # levels at which the normals have shown it off
     encoders: tuple[Encoder, ...] = ()
     looks: str = field(init=False)
     """What it looks at, and how: equal for detectors that can be asked in one go."""
-    view_tails: Tails = field(init=False)
-    fused_tails: Tails = field(init=False)  # of the fused score, and of one that lasts
+    view_tails: ParetoTailStack = field(init=False)
+    fused_tails: ParetoTailStack = field(init=False)  # of the fused score, and of one that lasts
 
     def __post_init__(self) -> None:
         looks = [f"{v.kind.name}={v.back_end.kind}({v.kind.feature})" for v in self.views]
         object.__setattr__(self, "looks", " ".join([str(self.front_end), *looks]))
         tails = [view.tail for view in self.views]
-        object.__setattr__(self, "view_tails", Tails.of(tails or [self.tail]))
-        object.__setattr__(self, "fused_tails", Tails.of([self.tail, self.sustained]))
+        object.__setattr__(self, "view_tails", ParetoTailStack.of(tails or [self.tail]))
+        object.__setattr__(self, "fused_tails", ParetoTailStack.of([self.tail, self.sustained]))
 
     @property
     def window_s(self) -> float:
@@ -57,9 +57,9 @@ class Detector:
         """Rate that the sound is brought to."""
         return self.front_end.rate_hz
 
-    def judge(self, windows: Sequence[Window]) -> list[WindowScore]:
+    def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Score windows; high is anomalous."""
-        return judge_batch([self], [windows])[0]
+        return score_windows([self], [windows])[0]
 
     def alarm_threshold(self, alarms_per_s: float) -> float:
         """Return the alarm score that normals exceed about so often.
@@ -73,7 +73,7 @@ class Detector:
         return self.idle_dbfs is not None and self.idle_dbfs[0] <= rms_dbfs <= self.idle_dbfs[1]
 
 
-def judge_batch(
+def score_windows(
     detectors: Sequence[Detector], windows: Sequence[Sequence[Window]]
 ) -> list[list[WindowScore]]:
     """Score each detector's own windows; high is anomalous.
@@ -102,9 +102,9 @@ def _judge(
         back_ends = [one.views[number].back_end for one in detectors]
         vectors = _vectors(windows, view.kind.feature)
         raw[:, :, number] = type(view.back_end).score_each(back_ends, vectors)
-    by_view = Tails.of_machines([one.view_tails for one in detectors]).score(raw)
+    by_view = ParetoTailStack.of_machines([one.view_tails for one in detectors]).score(raw)
     fused = fuse(by_view)
-    told = Tails.of_machines([one.fused_tails for one in detectors]).score(fused[..., None])
+    told = ParetoTailStack.of_machines([one.fused_tails for one in detectors]).score(fused[..., None])
     return [
         _verdicts(detector, own, by_view[row], fused[row], told[row])
         for row, (detector, own) in enumerate(zip(detectors, windows, strict=True))

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.alarm.score import AlarmScore
-from asd_monitor.detector.calibration import Tail
+from asd_monitor.detector.calibration import ParetoTail
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.estimators import Floats
 from asd_monitor.detector.fusion import fuse
@@ -23,13 +23,13 @@ from asd_monitor.detector.idle import idle_region
 from asd_monitor.detector.spans import Spans
 from asd_monitor.detector.views import VIEW_KINDS, View, ViewKind, encoder_views, vectors_of
 from asd_monitor.dsp.front_end import FrontEnd
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window
 
 FOLDS = 5
 BLOCK_S = 10.0
-FEWEST_WINDOWS = 12
-LEAST_SUSTAINED_SCALE = 0.05
+MIN_WINDOWS = 12
+MIN_SUSTAINED_SCALE = 0.05
 """Of the tail of fused scores that last: minutes of normals do not show how days differ."""
 
 Stretch = Sequence[Window]
@@ -37,7 +37,7 @@ Stretch = Sequence[Window]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fitted:
+class FittedDetector:
     """A detector, and the scores of its normals by what had not heard them."""
 
     detector: Detector
@@ -52,7 +52,7 @@ def fit_detector(
     front_end: FrontEnd,
     rate_hz: int,
     encoders: Sequence[Encoder] = (),
-) -> Fitted:
+) -> FittedDetector:
     """Fit a detector to the normals; ``rate_hz`` is that of the windows' sample indices.
 
     The windows were made with the same ``encoders``, whose views join the statistics'.
@@ -61,12 +61,12 @@ def fit_detector(
     """
     windows = [window for stretch in stretches for window in stretch]
     idle_dbfs = idle_region([window.rms_dbfs for window in windows]) if windows else None
-    running = running_only(stretches, idle_dbfs)
+    running = without_idle(stretches, idle_dbfs)
     windows = [window for stretch in running for window in stretch]
-    if len(windows) < FEWEST_WINDOWS:
+    if len(windows) < MIN_WINDOWS:
         raise ValueError(f"{len(windows)} windows of a running machine: too few to learn from")
     spans = Spans.of(running)
-    folds = folds_of(running, rate_hz)
+    folds = assign_folds(running, rate_hz)
     if folds.max() == 0:
         raise ValueError(f"less than {2 * BLOCK_S:g} s of a running machine in one recording")
     views, held_out = [], []
@@ -77,17 +77,17 @@ def fit_detector(
         held_out.append(views[-1].tail.score(raw))
     by_view = np.stack(held_out, axis=1)
     fused = fuse(by_view)
-    tail = Tail.fit(fused)
+    tail = ParetoTail.fit(fused)
     sustained = _sustained(fused, spans, front_end)
     detector = Detector(
         front_end,
         tuple(views),
         tail,
-        Tail.fit(sustained, LEAST_SUSTAINED_SCALE),
+        ParetoTail.fit(sustained, MIN_SUSTAINED_SCALE),
         idle_dbfs,
         tuple(encoders),
     )
-    return Fitted(detector, tuple(running), by_view, fused, sustained)
+    return FittedDetector(detector, tuple(running), by_view, fused, sustained)
 
 
 def _sustained(fused: Floats, spans: Spans, front_end: FrontEnd) -> Floats:
@@ -107,12 +107,12 @@ def _sustained(fused: Floats, spans: Spans, front_end: FrontEnd) -> Floats:
             smoothed = alarm_score.push(score)
             if alarm_score.full:
                 found.append(smoothed)
-        if len(found) >= FEWEST_WINDOWS:
+        if len(found) >= MIN_WINDOWS:
             return np.array(found)
     return fused
 
 
-def running_only(
+def without_idle(
     stretches: Sequence[Stretch], idle_dbfs: tuple[float, float] | None
 ) -> list[Stretch]:
     """Return the stretches without the windows in which the machine is off."""
@@ -125,7 +125,7 @@ def running_only(
     ]
 
 
-def folds_of(stretches: Sequence[Stretch], rate_hz: int) -> npt.NDArray[np.int64]:
+def assign_folds(stretches: Sequence[Stretch], rate_hz: int) -> npt.NDArray[np.int64]:
     """Return the fold (n,) of each window: whole blocks of time, in their order."""
     blocks: list[int] = []
     block = 0

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asd_monitor.detector.calibration import Tail
+from asd_monitor.detector.calibration import ParetoTail
 from asd_monitor.detector.estimators import (
     BACK_ENDS,
     BackEnd,
@@ -51,9 +51,9 @@ class ViewKind:
         """Fit the back end to the normals' vectors (n, d)."""
         return self.back_end.fit(reference, spans)
 
-    def calibrated(self, held_out: Floats) -> Tail:
+    def calibrated(self, held_out: Floats) -> ParetoTail:
         """Return the tail of raw scores of normals (n,) by what had not heard them."""
-        return Tail.of_shape(held_out, self.tail_shape, self.least_scale)
+        return ParetoTail.fit_scale(held_out, self.tail_shape, self.least_scale)
 
 
 VIEW_KINDS = (
@@ -82,13 +82,13 @@ def encoder_views(card: Card) -> tuple[ViewKind, ...]:
     """Return the views of a network, as its card asks for them."""
     return tuple(
         ViewKind(
-            look.name,
-            look.name,
-            BACK_ENDS[look.back_end],
+            view.name,
+            view.name,
+            BACK_ENDS[view.back_end],
             f"sounds that are new to the network {card.name}",
             encoder=card.name,
         )
-        for look in card.looks
+        for view in card.resolved_views
     )
 
 
@@ -98,7 +98,7 @@ class View:
 
     kind: ViewKind
     back_end: BackEnd
-    tail: Tail
+    tail: ParetoTail
 
     def score(self, windows: Sequence[Window]) -> Floats:
         """Return −log10 of the tail probability (n,) of each window, 0 … 12."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from asd_monitor.dsp.mel import hz_to_mel
 
-FULL_RATE_HZ = 16_000
+MAX_RATE_HZ = 16_000
 FRAME_S = 0.064
 FRAME_HOP_S = 0.032
-LOWEST_RATE_HZ = 4_000
-SHORTEST_WINDOW_S = 0.65  # holds a frame of the fine spectrum wherever it starts
+MIN_RATE_HZ = 4_000
+MIN_WINDOW_S = 0.65  # holds a frame of the fine spectrum wherever it starts
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class FrontEnd:
     only as many as its half of the spectrum holds, so that nothing is made up above it.
     """
 
-    rate_hz: int = FULL_RATE_HZ
+    rate_hz: int = MAX_RATE_HZ
     frame: int = 1024  # samples, Hann
     frame_hop: int = 512  # samples
     mel_bands: int = 128  # Slaney, 0 Hz to rate_hz / 2
@@ -59,11 +59,11 @@ def front_end_for(sound_rate_hz: int, window_s: float = 1.984, hop_s: float = 0.
 
     Raises ValueError below 4 kHz, or for a window of less than 0.65 s.
     """
-    if sound_rate_hz < LOWEST_RATE_HZ:
-        raise ValueError(f"sound of {sound_rate_hz} Hz is too low: at least {LOWEST_RATE_HZ} Hz")
-    if window_s < SHORTEST_WINDOW_S or hop_s <= 0:
-        raise ValueError(f"a window lasts at least {SHORTEST_WINDOW_S} s, and its hop is above 0")
-    rate_hz = min(FULL_RATE_HZ, sound_rate_hz)
+    if sound_rate_hz < MIN_RATE_HZ:
+        raise ValueError(f"sound of {sound_rate_hz} Hz is too low: at least {MIN_RATE_HZ} Hz")
+    if window_s < MIN_WINDOW_S or hop_s <= 0:
+        raise ValueError(f"a window lasts at least {MIN_WINDOW_S} s, and its hop is above 0")
+    rate_hz = min(MAX_RATE_HZ, sound_rate_hz)
     frame_hop = round(FRAME_HOP_S * rate_hz)
     frame = 2 * frame_hop
     return FrontEnd(
@@ -78,5 +78,5 @@ def front_end_for(sound_rate_hz: int, window_s: float = 1.984, hop_s: float = 0.
 
 def mel_bands_below(high_hz: float) -> int:
     """Return how many of the 128 bands of 0–8 kHz lie below ``high_hz``."""
-    share = float(hz_to_mel(high_hz)) / float(hz_to_mel(FULL_RATE_HZ / 2))
+    share = float(hz_to_mel(high_hz)) / float(hz_to_mel(MAX_RATE_HZ / 2))
     return max(16, min(128, round(128 * share)))

@@ -30,7 +30,7 @@ from asd_monitor.encoder_training.adaptation_trial import (
 from asd_monitor.encoder_training.export import encoder_of, network_of
 from asd_monitor.encoder_training.fine_tuning import FAULTY, Batch, Tuning, tune
 from asd_monitor.encoder_training.sound_supply import LogMel, SyntheticMachines, log_mel
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.model_training.adaptation_result import Adaptation
 from asd_monitor.model_training.encoder_vectors import RATE_HZ, heard_with, sounds_of, span_of

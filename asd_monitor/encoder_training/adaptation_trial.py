@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from asd_monitor.detector.fit import fit_detector
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.features.windows import Window, WindowStream
 from asd_monitor.metrics import auc
@@ -95,7 +95,7 @@ def listen(reference: Reference, pieces: Sequence[Piece], views: Sequence[str]) 
             f"the machine runs in too little of these recordings to adapt to it ({error}): "
             "record more of it while it works, or leave out --adapt"
         ) from error
-    judged = [detector.judge(piece.windows) for piece in pieces]
+    judged = [detector.score(piece.windows) for piece in pieces]
     anomalous = [piece.anomalous for piece in pieces]
     usual = np.array(
         [

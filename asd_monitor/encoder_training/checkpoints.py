@@ -17,7 +17,7 @@ from zipfile import BadZipFile, ZipFile
 import torch
 import yaml
 
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.model_store.atomic_files import replace_durably, write_durably
 

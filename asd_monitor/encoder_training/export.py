@@ -24,10 +24,10 @@ from asd_monitor.encoder_training.network import (
 )
 from asd_monitor.encoder_training.sound_supply import BANDS, FRAME, HOP, RATE_HZ
 from asd_monitor.encoders.card import Card, CardView, LogMel, Output
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.session import EncoderError
-from asd_monitor.encoders.streaming import Encoder
 from asd_monitor.errors import OperationError, UsageError
-from asd_monitor.features.power_spectrogram import LOG_FLOOR
+from asd_monitor.features.mel_spectrogram import LOG_FLOOR
 
 OPSET = 18
 TOLERANCE = 1e-3

@@ -27,7 +27,7 @@ from asd_monitor.encoder_training.losses import SCALE, AngularMargin
 from asd_monitor.encoder_training.network import Head
 from asd_monitor.encoder_training.sound_supply import LogMel, log_mel
 from asd_monitor.encoders.card import CardView
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import AsdMonitorError, UsageError
 from asd_monitor.model_training.encoder_vectors import RATE_HZ, sounds_of
 from asd_monitor.model_training.held_out_trial import Part

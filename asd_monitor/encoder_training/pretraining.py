@@ -32,7 +32,7 @@ from asd_monitor.encoder_training.optimisation import Recipe, beginning, steps
 from asd_monitor.encoder_training.pool import Supply
 from asd_monitor.encoder_training.sound_supply import HOP, RATE_HZ
 from asd_monitor.encoders.card import CardView
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 
 HELD_OUT_INSTANCES, HELD_OUT_BACKGROUNDS = 64, 12
 TELL_EVERY, TRY_EVERY, KEEP_EVERY = 20, 200, 100  # steps

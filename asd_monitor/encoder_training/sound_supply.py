@@ -21,7 +21,7 @@ from asd_monitor.dsp.frames import PowerSpectra
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.dsp.mel import mel_filters
 from asd_monitor.errors import AsdMonitorError, UsageError
-from asd_monitor.features.power_spectrogram import LOG_FLOOR
+from asd_monitor.features.mel_spectrogram import LOG_FLOOR
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.factory import draw_hall, render_hall
 from asd_monitor.synthesis.families import FAMILIES, draw_machine

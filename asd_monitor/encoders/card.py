@@ -23,9 +23,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from asd_monitor.config.yaml_text import read_yaml
 from asd_monitor.errors import UsageError
-from asd_monitor.records import ID_PATTERN
+from asd_monitor.names import ID_PATTERN
 
-LARGEST_CARD = 64 * 2**10  # bytes
+MAX_CARD_BYTES = 64 * 2**10  # bytes
 
 
 class CardError(UsageError):
@@ -154,7 +154,7 @@ class Card(Part):
         return self
 
     @property
-    def looks(self) -> tuple[CardView, ...]:
+    def resolved_views(self) -> tuple[CardView, ...]:
         """The views; where the card names none, one of everything, called as the network."""
         every = tuple(output.name for output in self.outputs)
         return self.views or (CardView(name=self.name, outputs=every),)
@@ -170,7 +170,7 @@ class Card(Part):
 
 def parse_card(content: bytes, where: str) -> Card:
     """Read a card; ``where`` names its file in messages.  Raises CardError."""
-    if len(content) > LARGEST_CARD:
+    if len(content) > MAX_CARD_BYTES:
         raise CardError(f"{where}: larger than any card: is it the right file?")
     if not content.strip():
         raise CardError(f"{where}: the file is empty: write the card, see docs/encoders.md")

@@ -15,8 +15,8 @@ from asd_monitor.encoders.card import Card, LogMel
 from asd_monitor.encoders.runtime import CUDA, Runtime, import_onnxruntime
 from asd_monitor.errors import UsageError
 
-LARGEST_NETWORK = 512 * 2**20  # bytes
-MOST_PATCHES = 16  # run at once, so that memory stays bounded
+MAX_NETWORK_BYTES = 512 * 2**20  # bytes
+MAX_PATCHES = 16  # run at once, so that memory stays bounded
 
 # a key of ONNX's external tensors: field 1, eight bytes long
 _EXTERNAL_DATA = b"\n\x08location"

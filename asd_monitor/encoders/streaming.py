@@ -1,107 +1,24 @@
-"""Networks as a feature: what goes on in a window, pooled from the maps of an encoder.
-
-A network is ``FILE.onnx`` with a card ``FILE.yaml`` beside it.  It runs only on what is new
-and the context that this needs; its frames are those of the whole stream, however that is
-cut into pieces.
-"""
+"""A network run on a stream."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from math import gcd, lcm
-from pathlib import Path
+from collections.abc import Callable
+from math import lcm
 
 import numpy as np
-from typing_extensions import override
 
-from asd_monitor.dsp.feature_names import NAMES
 from asd_monitor.dsp.frames import History, Matrix, Vector
-from asd_monitor.dsp.front_end import FrontEnd
-from asd_monitor.encoders.card import LARGEST_CARD, Card, Pool, parse_card
-from asd_monitor.encoders.session import (
-    LARGEST_NETWORK,
-    MOST_PATCHES,
-    EncoderError,
-    Layout,
-    Network,
-)
+from asd_monitor.encoders.card import Pool
+from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.session import MAX_PATCHES, EncoderError
 from asd_monitor.encoders.steps import steps_of
-from asd_monitor.encoders.validation import try_network
-from asd_monitor.errors import OperationError
 from asd_monitor.records import Samples
 
-SHIPPED = "encoder.onnx"
-
-_PACKAGE = Path(__file__).parents[1]
 _POOLS: dict[Pool, Callable[[Matrix], Matrix]] = {
     "mean": lambda frames: frames.mean(0),
     "spread": lambda frames: frames.std(0),
     "maximum": lambda frames: frames.max(0),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Encoder:
-    """A network and its card."""
-
-    card: Card
-    network: Network
-
-    @staticmethod
-    def from_bytes(onnx: bytes, card: Card) -> Encoder:
-        """Make it of bytes that are trusted to fit the card; nothing is run yet."""
-        return Encoder(card, Network.of(onnx))
-
-    @override
-    def __reduce__(self) -> tuple[Callable[[bytes, Card], Encoder], tuple[bytes, Card]]:
-        """Go to another process without the session."""
-        return Encoder.from_bytes, (self.network.onnx, self.card)
-
-    @property
-    def name(self) -> str:
-        """Name by the card."""
-        return self.card.name
-
-    @property
-    def sha256(self) -> str:
-        """Hash of the network's bytes."""
-        return self.network.sha256
-
-    @property
-    def onnx(self) -> bytes:
-        """The network itself."""
-        return self.network.onnx
-
-    @property
-    def view_names(self) -> list[str]:
-        """Names of its vectors in a window's features."""
-        return [look.name for look in self.card.looks]
-
-    def open(self) -> Layout:
-        """Make the session and see that the network takes what the card says.
-
-        Raises EncoderError.
-        """
-        return self.network.layout(self.card)
-
-    def misfit(self, front_end: FrontEnd) -> str | None:
-        """Return why it cannot look at windows of this front end; None: it can."""
-        taken = self.card.input
-        if taken.rate_hz != front_end.rate_hz:
-            return (
-                f"it takes sound of {taken.rate_hz} Hz, and this is heard at {front_end.rate_hz} Hz"
-            )
-        for output in self.card.outputs:
-            stride = output.stride * taken.hop
-            # a window begins anywhere between two frames, as far as their common measure allows
-            needed = self.card.span(output) + stride - gcd(stride, front_end.hop)
-            if needed > front_end.window:
-                return (
-                    f"its output {output.name!r} needs windows of {needed / taken.rate_hz:.3f} s, "
-                    f"and these have {front_end.window_s:.3f} s"
-                )
-        return None
 
 
 class EncoderStream:
@@ -140,10 +57,10 @@ class EncoderStream:
         self._run()
         frames = {name: history.between(start, end) for name, history in self._frames.items()}
         return {
-            look.name: np.concatenate(
-                [_POOLS[pool](frames[name]) for name in look.outputs for pool in look.pool]
+            view.name: np.concatenate(
+                [_POOLS[pool](frames[name]) for name in view.outputs for pool in view.pool]
             )
-            for look in self._card.looks
+            for view in self._card.resolved_views
         }
 
     def forget(self, before: int) -> None:
@@ -188,7 +105,7 @@ class EncoderStream:
         made = next(iter(self._made.values()))
         starts = range(made * stride - self._first, self._end - reach + 1 - self._first, stride)
         patches = np.stack([steps[start : start + reach] for start in starts])
-        size = self._layout.batch or MOST_PATCHES
+        size = self._layout.batch or MAX_PATCHES
         for begin in range(0, len(patches), size):
             batch = patches[begin : begin + size]
             for name, frames in zip(
@@ -223,74 +140,3 @@ class EncoderStream:
         begin = self._begin()
         self._pending = [self._take()[begin - self._first :].copy()]
         self._first = begin
-
-
-def load_encoder(path: Path) -> Encoder:
-    """Read a network and its card and try it out.
-
-    Raises:
-        EncoderError: not a network, or not one that does what its card says.
-        OperationError: no permission.
-
-    """
-    onnx = _read(path, LARGEST_NETWORK, "give a file of ONNX")
-    card_path = path.with_suffix(".yaml")
-    described = "describe the network there, see docs/encoders.md"
-    card = parse_card(_read(card_path, LARGEST_CARD, described), str(card_path))
-    encoder = Encoder.from_bytes(onnx, card)
-    try:
-        try_network(encoder.network, card)
-    except EncoderError as error:
-        raise EncoderError(f"{path}: {error}") from error
-    return encoder
-
-
-def _read(path: Path, largest: int, remedy: str) -> bytes:
-    try:
-        with path.open("rb") as file:
-            content = file.read(largest + 1)
-    except FileNotFoundError as error:
-        raise EncoderError(f"{path}: no such file: {remedy}") from error
-    except IsADirectoryError as error:
-        raise EncoderError(f"{path}: this is a folder: {remedy}") from error
-    except OSError as error:
-        raise OperationError(
-            f"{path}: cannot be read ({error.strerror or error}): let this user read it"
-        ) from error
-    if len(content) > largest:
-        raise EncoderError(f"{path}: larger than {largest / 2**20:g} MiB: {remedy}")
-    return content
-
-
-def shipped_encoder() -> Encoder | None:
-    """Return the encoder that comes with the package, or None where there is none.
-
-    Raises as `load_encoder`.
-    """
-    for folder in (_PACKAGE / "models", _PACKAGE.parent / "models"):
-        if (folder / SHIPPED).exists():
-            return load_encoder(folder / SHIPPED)
-    return None
-
-
-def chosen_encoders(paths: Iterable[Path], *, instead: bool) -> tuple[Encoder, ...]:
-    """Return the networks to listen with: the shipped one, if not ``instead``, and these.
-
-    Raises:
-        EncoderError: one cannot be used, or two of them have a view of one name.
-        OperationError: no permission to read one.
-
-    """
-    shipped = None if instead else shipped_encoder()
-    found = [] if shipped is None else [(shipped, "the network that ships with asd-monitor")]
-    found += [(load_encoder(path), str(path)) for path in paths]
-    taken = dict.fromkeys(NAMES, "a statistic")
-    for encoder, where in found:
-        for name in dict.fromkeys([encoder.name, *encoder.view_names]):
-            if name in taken:
-                raise EncoderError(
-                    f"{where}: the name {name!r} is that of {taken[name]}: write another one into "
-                    "the card"
-                )
-            taken[name] = where
-    return tuple(encoder for encoder, _ in found)

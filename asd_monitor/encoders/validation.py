@@ -104,11 +104,11 @@ def _check_pooled(trial: _Trial, found: list[Matrix], count: int, what: str) -> 
 def _check_vectors(card: Card, found: list[Matrix]) -> None:
     names = [output.name for output in card.outputs]
     channels = {name: frames.shape[1] for name, frames in zip(names, found, strict=True)}
-    for look in card.looks:
-        length = len(look.pool) * sum(channels[name] for name in look.outputs)
+    for view in card.resolved_views:
+        length = len(view.pool) * sum(channels[name] for name in view.outputs)
         if length > LONGEST_VECTOR:
             raise EncoderError(
-                f"the view {look.name!r} has vectors of {length} numbers, at most {LONGEST_VECTOR} "
+                f"the view {view.name!r} has vectors of {length} numbers, at most {LONGEST_VECTOR} "
                 "can be learned: give it fewer outputs or pools, or pool them in the network"
             )
 

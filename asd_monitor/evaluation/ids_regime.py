@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.audio.files.recordings import RecordingReader
-from asd_monitor.detector.calibration import Tail
-from asd_monitor.detector.fit import Fitted
+from asd_monitor.detector.calibration import ParetoTail
+from asd_monitor.detector.fit import FittedDetector
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.views import TAIL_SHAPE, vectors_of
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoder_training.extra import TORCH_AND_EXPORT, require_extra
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase_layouts import TestedMachine
 from asd_monitor.evaluation.recording_scores import ScoredRecording
@@ -130,16 +130,16 @@ def learn(
     claims, claimed = shared.claims, shared.numbers[machine.name]
 
     def with_claims(reference: Reference) -> Reference:
-        misfit = claims.listener.misfit(reference.front_end)
-        if misfit is not None:
-            raise UsageError(f"the network that tells ids apart: {misfit}: use --regime single")
+        incompatibility = claims.listener.incompatibility(reference.front_end)
+        if incompatibility is not None:
+            raise UsageError(f"the network that tells ids apart: {incompatibility}: use --regime single")
         return heard_with(reference, claims.listener, claims.listener, machine.channel)
 
     reference, fitted = fit_machine(machine, encoders, with_claims)
     windows = [window for stretch in fitted.running for window in stretch]
     raw = claims.score(vectors_of(windows, ID), claimed)
     out = _within(reference, fitted, shared.held_out[machine.name])
-    tail = Tail.of_shape(raw[out] if out.any() else raw, TAIL_SHAPE, LEAST_SCALE)
+    tail = ParetoTail.fit_scale(raw[out] if out.any() else raw, TAIL_SHAPE, LEAST_SCALE)
     fused = fuse(np.column_stack([fitted.by_view, tail.score(raw)]))
     clips = of_clips(reference, fitted, fused, out)
     if len(clips) < FEWEST_CLIPS:
@@ -161,7 +161,7 @@ def learn(
     )
 
 
-def _within(reference: Reference, fitted: Fitted, parts: Sequence[Part]) -> npt.NDArray[np.bool_]:
+def _within(reference: Reference, fitted: FittedDetector, parts: Sequence[Part]) -> npt.NDArray[np.bool_]:
     """Return which of the running windows (n,) lie wholly in these parts of recordings."""
     rate_hz = reference.front_end.rate_hz
     spans = {part.file.path: (part.from_s * rate_hz, part.to_s * rate_hz) for part in parts}
@@ -177,7 +177,7 @@ def scores_of(
     *,
     claims: Claims,
     claimed: int,
-    tail: Tail,
+    tail: ParetoTail,
     front_end: FrontEnd,
     channel: int | None,
 ) -> dict[str, float]:

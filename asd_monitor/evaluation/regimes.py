@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import Fitted, fit_detector
+from asd_monitor.detector.fit import FittedDetector, fit_detector
 from asd_monitor.detector.fusion import fuse
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase_layouts import TestedMachine
 from asd_monitor.evaluation.recording_scores import ScoredRecording, score_recording
@@ -117,7 +117,7 @@ def fit_machine(
     machine: TestedMachine,
     encoders: Sequence[Encoder],
     changed: Callable[[Reference], Reference] | None = None,
-) -> tuple[Reference, Fitted]:
+) -> tuple[Reference, FittedDetector]:
     """Read a machine's own normals, change how they are heard, and fit a detector to them.
 
     Raises as `learn`.
@@ -156,7 +156,7 @@ def encoder_view_names(detector: Detector) -> frozenset[str]:
 
 def of_clips(
     reference: Reference,
-    fitted: Fitted,
+    fitted: FittedDetector,
     scores: npt.NDArray[np.float64],
     counted: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[float, ...]:

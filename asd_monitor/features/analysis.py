@@ -15,14 +15,14 @@ import numpy as np
 
 from asd_monitor.dsp.frames import Matrix
 from asd_monitor.dsp.front_end import FrontEnd
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features import window_statistics
-from asd_monitor.features.encoder_frames import FrameViews
-from asd_monitor.features.fine_spectrum import Tone
-from asd_monitor.features.gabor import Pattern
-from asd_monitor.features.power_spectrogram import Spectrogram, log10
-from asd_monitor.features.sliding_sum import Sliding
-from asd_monitor.features.stream_state import Carried, Carry
+from asd_monitor.features.batched_encoder import BatchedEncoder
+from asd_monitor.features.decimated_spectrum import FineSpectrum
+from asd_monitor.features.mel_spectrogram import MelSpectrogram, log10
+from asd_monitor.features.separable_gabor import GaborFeatures
+from asd_monitor.features.sliding_reduction import SlidingReduction
+from asd_monitor.features.stream_state import StateArrays, StreamState
 from asd_monitor.records import Samples
 
 RHYTHM_BANDS = 7
@@ -35,28 +35,28 @@ class Analysis:
         """Look through the encoders too; their steps are the front end's log-mel frames."""
         self._front_end = front_end
         length, hop = front_end.window_frames, front_end.hop_frames
-        self._spectrogram = Spectrogram(front_end, window_statistics.ENVELOPE_BANDS)
-        self._tone = Tone(front_end)
-        self._pattern = Pattern(front_end.rate_hz / front_end.frame_hop, front_end.mel_bands)
-        self._rhythm = window_statistics.Rhythm(
+        self._spectrogram = MelSpectrogram(front_end, window_statistics.ENVELOPE_BANDS)
+        self._tone = FineSpectrum(front_end)
+        self._pattern = GaborFeatures(front_end.rate_hz / front_end.frame_hop, front_end.mel_bands)
+        self._rhythm = window_statistics.ModulationSpectrum(
             length, front_end.rate_hz / front_end.frame_hop, RHYTHM_BANDS
         )
-        self._sums = Sliding(np.add, length, hop)
-        self._peaks = Sliding(np.maximum, length, hop)
-        self._steps = Sliding(np.add, length - 1, hop)
-        self._answers = Sliding(np.maximum, length + 1 - self._pattern.reach, hop)
-        self._encoders = [FrameViews(encoder, front_end) for encoder in encoders]
+        self._sums = SlidingReduction(np.add, length, hop)
+        self._peaks = SlidingReduction(np.maximum, length, hop)
+        self._steps = SlidingReduction(np.add, length - 1, hop)
+        self._answers = SlidingReduction(np.maximum, length + 1 - self._pattern.reach, hop)
+        self._encoders = [BatchedEncoder(encoder, front_end) for encoder in encoders]
 
-    def first(self, sound: Samples) -> tuple[dict[str, Matrix], Carried]:
+    def first(self, sound: Samples) -> tuple[dict[str, Matrix], StateArrays]:
         """Return the features (m, 1, d) of the first windows of streams, and what they carry.
 
         ``sound`` (m, samples) is that of the windows, no more.
         """
-        return self._analyse(sound, Carry(None), 0)
+        return self._analyse(sound, StreamState(None), 0)
 
     def next(
-        self, sound: Samples, carried: Carried, start: int, every: int = 1
-    ) -> tuple[dict[str, Matrix], Carried]:
+        self, sound: Samples, carried: StateArrays, start: int, every: int = 1
+    ) -> tuple[dict[str, Matrix], StateArrays]:
         """Return the features (m, q, d) of every so-manieth of the next windows.
 
         The first of these windows, which is passed over where ``every`` is not 1, begins at
@@ -65,11 +65,11 @@ class Analysis:
         ``sound`` (m, samples) begins with the frame after the last window's last one, that is
         ``frame − frame_hop`` samples before that window's end.
         """
-        return self._analyse(sound, Carry(carried, every), start)
+        return self._analyse(sound, StreamState(carried, every), start)
 
     def _analyse(
-        self, sound: Samples, carry: Carry, start: int
-    ) -> tuple[dict[str, Matrix], Carried]:
+        self, sound: Samples, carry: StreamState, start: int
+    ) -> tuple[dict[str, Matrix], StateArrays]:
         front_end = self._front_end
         energies, coarse = self._spectrogram(sound)
         log_mel = log10(energies)
@@ -95,7 +95,7 @@ class Analysis:
             features |= encoder(log_mel, carry)
         return features, carry.new
 
-    def _means(self, log_mel: Matrix, energies: Matrix, carry: Carry) -> window_statistics.Sums:
+    def _means(self, log_mel: Matrix, energies: Matrix, carry: StreamState) -> window_statistics.Sums:
         """Return the means (m, q, …) of log-mel, of its squares and of the tone's energies."""
         bands, above = self._front_end.mel_bands, self._tone.first_band
         rows = np.empty((*log_mel.shape[:2], 3 * bands - above))
@@ -104,14 +104,14 @@ class Analysis:
         rows[..., 2 * bands :] = energies[..., above:]
         return carry.slide("sums", self._sums, rows) / self._sums.length
 
-    def _change(self, log_mel: Matrix, carry: Carry) -> Matrix:
+    def _change(self, log_mel: Matrix, carry: StreamState) -> Matrix:
         frames = carry.after("log-mel", log_mel, 1)
         steps = frames[:, 1:] - frames[:, :-1]
         np.abs(steps, out=steps)
         change: Matrix = carry.slide("steps", self._steps, steps)
         return change / np.float32(self._steps.length)
 
-    def _level(self, sound: Samples, carry: Carry) -> Matrix:
+    def _level(self, sound: Samples, carry: StreamState) -> Matrix:
         front_end = self._front_end
         length, hop = front_end.window // front_end.frame_hop, front_end.hop_frames
         hops = sound.reshape(len(sound), -1, front_end.frame_hop)
@@ -119,7 +119,7 @@ class Analysis:
         sums = np.add.reduce(within, 2)
         return window_statistics.level(sums[..., None] / np.float32(front_end.window))
 
-    def _envelopes(self, coarse: Matrix, carry: Carry) -> tuple[Matrix, Matrix]:
+    def _envelopes(self, coarse: Matrix, carry: StreamState) -> tuple[Matrix, Matrix]:
         """Return the envelopes' means (m, q, b), and how far off frames are (m, q, t, b)."""
         length, hop = self._front_end.window_frames, self._front_end.hop_frames
         envelopes = np.power(coarse, np.float32(window_statistics.ENVELOPE_POWER))

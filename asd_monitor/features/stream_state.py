@@ -11,20 +11,20 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.dsp.frames import windows_of
-from asd_monitor.features.sliding_sum import Sliding
+from asd_monitor.features.sliding_reduction import SlidingReduction
 
 Array = npt.NDArray[Any]
-Carried = dict[str, Array]
+StateArrays = dict[str, Array]
 
 
-class Carry:
+class StreamState:
     """What streams carried so far, and what they will carry."""
 
-    def __init__(self, old: Carried | None, every: int = 1) -> None:
+    def __init__(self, old: StateArrays | None, every: int = 1) -> None:
         """Of the windows that are made of it, give every so-manieth."""
         self._old = old
         self.every = every
-        self.new: Carried = {}
+        self.new: StateArrays = {}
 
     @property
     def begins(self) -> bool:
@@ -41,7 +41,7 @@ class Carry:
         self.new[name] = joined[:, joined.shape[1] - count :]
         return joined
 
-    def slide(self, name: str, sliding: Sliding, rows: Array) -> Array:
+    def slide(self, name: str, sliding: SlidingReduction, rows: Array) -> Array:
         """Return what windows are put together to (m, q, d), of their new rows (m, n, d)."""
         if self._old is None:
             windows, self.new[name] = sliding.first(rows)

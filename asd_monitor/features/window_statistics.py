@@ -5,12 +5,12 @@
   log-mel band.
 - ``change``: mean step of each log-mel band from frame to frame.
 - ``tone``: mean power in lines of 2 Hz below 500 Hz and pairs of mel bands above; sees tonal
-  lines under noise, which 128 mel bands smear (`asd_monitor.features.fine_spectrum`).
+  lines under noise, which 128 mel bands smear (`asd_monitor.features.decimated_spectrum`).
 - ``texture``: moments of compressed band envelopes; McDermott & Simoncelli, "Sound texture
   perception via statistics of the auditory periphery", Neuron 71 (2011).
 - ``rhythm``: power of those envelopes by modulation frequency, normalised by their means
   (ibid.), so that it does not follow the level.
-- ``pattern``: local shapes in the spectrogram (`asd_monitor.features.gabor`).
+- ``pattern``: local shapes in the spectrogram (`asd_monitor.features.separable_gabor`).
 
 Axes: m streams, q windows of each, t frames of a window, then b bands.
 """
@@ -60,7 +60,7 @@ def texture(mean: Matrix, off: Matrix) -> Matrix:
     return np.concatenate([logarithms, third / (variance * deviation)], axis=2)
 
 
-class Rhythm:
+class ModulationSpectrum:
     """Modulation power of the envelopes in bands of modulation frequency."""
 
     def __init__(self, frames: int, frame_rate_hz: float, bands: int) -> None:

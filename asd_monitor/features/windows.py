@@ -21,11 +21,12 @@ import numpy as np
 from asd_monitor.batching import result_or_raise, run_batch
 from asd_monitor.dsp.frames import Matrix, Vector
 from asd_monitor.dsp.front_end import FrontEnd
-from asd_monitor.encoders.streaming import Encoder, EncoderStream
+from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.streaming import EncoderStream
 from asd_monitor.features.analysis import Analysis
-from asd_monitor.features.encoder_frames import shares_frames
-from asd_monitor.features.fine_spectrum import FINE_HOPS
-from asd_monitor.features.stream_state import Carried
+from asd_monitor.features.batched_encoder import uses_front_end_frames
+from asd_monitor.features.decimated_spectrum import FINE_HOPS
+from asd_monitor.features.stream_state import StateArrays
 from asd_monitor.records import Samples
 
 FRAMES_AT_ONCE = 256  # fit into a processor's second cache
@@ -58,7 +59,7 @@ class Phase(NamedTuple):
 class Slot(NamedTuple):
     """What a stream carries on: its row of what streams that went together carry."""
 
-    carried: Carried
+    carried: StateArrays
     row: int
 
 
@@ -70,7 +71,7 @@ class WindowStream:
 
     def __init__(self, front_end: FrontEnd, encoders: Sequence[Encoder] = ()) -> None:
         """Begin; the encoders fit the front end (`Encoder.misfit`)."""
-        sharing = tuple(e for e in encoders if shares_frames(e, front_end))
+        sharing = tuple(e for e in encoders if uses_front_end_frames(e, front_end))
         self.analysis = _analysis(front_end, sharing)
         self._others = [EncoderStream(e) for e in encoders if e not in sharing]
         self._window, self._hop = front_end.window, front_end.hop
@@ -90,18 +91,18 @@ class WindowStream:
 
         Raises EncoderError where a network cannot be run.
         """
-        self.take(samples)
-        return result_or_raise(make_due([self])[0])
+        self.append(samples)
+        return result_or_raise(extract_pending([self])[0])
 
-    def take(self, samples: Samples) -> None:
-        """Take the next samples; `make_due` makes the windows."""
+    def append(self, samples: Samples) -> None:
+        """Append samples; `extract_pending` makes the windows."""
         if len(samples):
             self._pending.append(samples)
             self.held += len(samples)
             for other in self._others:
                 other.push(samples)
 
-    def widen(self, every: int) -> None:
+    def set_stride(self, every: int) -> None:
         """Make only every so-manieth window from now on; the frames are made all the same."""
         self._every = every
         if self._carried is not None:
@@ -156,7 +157,7 @@ class WindowStream:
         self._use_up(self.taken() - self._overlap)
         hops = 1 if self._carried is None else self._every
         self._carried = carried
-        self.widen(self._every)
+        self.set_stride(self._every)
         windows = []
         for number in range(len(features["level"])):
             self._made += hops
@@ -179,7 +180,7 @@ class WindowStream:
         self._pending = rest
 
 
-def make_due(streams: Sequence[WindowStream]) -> list[list[Window] | Exception]:
+def extract_pending(streams: Sequence[WindowStream]) -> list[list[Window] | Exception]:
     """Return the windows of each stream that the samples taken complete.
 
     Streams that are equally far are listened to in one go.  What one of them raises, such as
@@ -232,7 +233,7 @@ def _advance(streams: Sequence[WindowStream]) -> list[list[Window] | Exception]:
     return outcomes
 
 
-def _gathered(slots: Sequence[Slot]) -> Carried:
+def _gathered(slots: Sequence[Slot]) -> StateArrays:
     """Return what streams carry as one, a row each; at once where they went together before."""
     first = slots[0].carried
     together_before = all(

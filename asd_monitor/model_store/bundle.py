@@ -23,15 +23,19 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor import __version__
-from asd_monitor.detector.calibration import Tail
+from asd_monitor.detector.calibration import ParetoTail
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.views import VIEW_KINDS, View, encoder_views
 from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.session import GpuError
-from asd_monitor.encoders.streaming import Encoder
 from asd_monitor.errors import OperationError
 from asd_monitor.model_store.atomic_files import replace_durably, sync_folder, write_durably
-from asd_monitor.model_store.encoder_files import KeptEncoderError, keep_encoders, kept_encoder
+from asd_monitor.model_store.encoder_files import (
+    StoredEncoderError,
+    load_stored_encoder,
+    store_encoders,
+)
 
 FORMAT = 4  # up to 3 the vectors that the views look at were others
 MANIFEST = "manifest.json"
@@ -69,7 +73,7 @@ def save_bundle(
     ``facts`` join the manifest (training set, thresholds); ``documents`` are further files
     by name, such as ``report.html``.  Raises OSError.
     """
-    encoders = keep_encoders(models, detector.encoders)
+    encoders = store_encoders(models, detector.encoders)
     files = {ARRAYS: _arrays_of(detector)}
     files |= {name: text.encode() for name, text in documents.items()}
     home = models / machine
@@ -84,11 +88,11 @@ def save_bundle(
         "idle_dbfs": detector.idle_dbfs,
         "encoders": encoders,
         "views": [
-            {"name": v.kind.name, "back_end": v.back_end.kind, "tail": v.tail.to_json()}
+            {"name": v.kind.name, "back_end": v.back_end.kind, "tail": v.calibration.to_json()}
             for v in detector.views
         ],
-        "tail": detector.tail.to_json(),
-        "lasting": detector.sustained.to_json(),
+        "tail": detector.calibration.to_json(),
+        "lasting": detector.sustained_calibration.to_json(),
         **facts,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     }
@@ -117,11 +121,11 @@ def load_bundle(models: Path, machine: str, version: str | None = None) -> Bundl
             there = ", ".join(versions(models, machine)) or _none_in_use(models, machine)
             raise BundleError(f"{models}: {machine} has no version {version}: it has {there}")
         manifest = _read_manifest(folder)
-        encoders = [kept_encoder(models, entry) for entry in manifest["encoders"]]
+        encoders = [load_stored_encoder(models, entry) for entry in manifest["encoders"]]
         detector = _detector_of(manifest, _read_arrays(folder, manifest), encoders)
     except GpuError as error:  # training would not mend it
         raise BundleError(f"{folder}: {error}") from error
-    except KeptEncoderError as error:
+    except StoredEncoderError as error:
         raise BundleError(f"{folder}: {error}: {_train_anew(models, machine)}") from error
     except FileNotFoundError as error:
         name = Path(error.filename).name
@@ -286,19 +290,19 @@ def _detector_of(
             for name, array in arrays.items()
             if name.startswith(prefix)
         }
-        views.append(View(kind, kind.back_end.restore(own), Tail.from_json(entry["tail"])))
+        views.append(View(kind, kind.back_end.restore(own), ParetoTail.from_json(entry["tail"])))
     front_end = FrontEnd(**manifest["front_end"])
     if not all(isinstance(n, int) and n > 0 for n in front_end.to_json().values()):
         raise ValueError(f"{MANIFEST} holds no front end")
     for encoder in encoders:
-        if misfit := encoder.misfit(front_end):
-            raise ValueError(f"{MANIFEST}: the network {encoder.name} cannot be used: {misfit}")
+        if incompatibility := encoder.incompatibility(front_end):
+            raise ValueError(f"{MANIFEST}: the network {encoder.name} cannot be used: {incompatibility}")
     idle = manifest["idle_dbfs"]
     return Detector(
         front_end,
         tuple(views),
-        Tail.from_json(manifest["tail"]),
-        Tail.from_json(manifest["lasting"]),
+        ParetoTail.from_json(manifest["tail"]),
+        ParetoTail.from_json(manifest["lasting"]),
         None if idle is None else (float(idle[0]), float(idle[1])),
         tuple(encoders),
     )

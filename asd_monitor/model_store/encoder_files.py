@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from asd_monitor.encoders.card import CardError, card_of
-from asd_monitor.encoders.session import LARGEST_NETWORK, EncoderError, GpuError
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.session import MAX_NETWORK_BYTES, EncoderError, GpuError
 from asd_monitor.model_store.atomic_files import replace_durably
 
 FOLDER = ".encoders"  # no machine can be called so
 
 
-class KeptEncoderError(Exception):
+class StoredEncoderError(Exception):
     """A network is not there or cannot be trusted; the message says what and where."""
 
 
@@ -29,7 +29,7 @@ def encoder_path(models: Path, sha256: str) -> Path:
     return models / FOLDER / f"{sha256}.onnx"
 
 
-def keep_encoders(models: Path, encoders: Iterable[Encoder]) -> list[dict[str, Any]]:
+def store_encoders(models: Path, encoders: Iterable[Encoder]) -> list[dict[str, Any]]:
     """Keep networks and return what a manifest says of them.  Raises OSError."""
     return [
         {"name": e.name, "sha256": _keep(models, e), "card": e.card.to_json()} for e in encoders
@@ -40,7 +40,7 @@ def _keep(models: Path, encoder: Encoder) -> str:
     path = encoder_path(models, encoder.sha256)
     try:
         kept = hashlib.sha256(_read(path)).hexdigest() == encoder.sha256
-    except (FileNotFoundError, KeptEncoderError):
+    except (FileNotFoundError, StoredEncoderError):
         kept = False
     if not kept:  # or damaged, and so mended
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,11 +48,11 @@ def _keep(models: Path, encoder: Encoder) -> str:
     return encoder.sha256
 
 
-def kept_encoder(models: Path, entry: Mapping[str, Any]) -> Encoder:
+def load_stored_encoder(models: Path, entry: Mapping[str, Any]) -> Encoder:
     """Return the network that an entry of a manifest names, ready to run.
 
     Raises:
-        KeptEncoderError: it is missing, another one than was kept, or does not fit its card.
+        StoredEncoderError: it is missing, another one than was kept, or does not fit its card.
         GpuError: it was to be run on a GPU, which cannot be used.
         OSError: it cannot be read.
         KeyError, TypeError, ValueError: the entry is damaged.
@@ -68,24 +68,24 @@ def kept_encoder(models: Path, entry: Mapping[str, Any]) -> Encoder:
     except CardError as error:
         raise ValueError(str(error).splitlines()[0]) from error
     except FileNotFoundError as error:
-        raise KeptEncoderError(
+        raise StoredEncoderError(
             f"{path} is missing, the network {entry['name']} that it listens with"
         ) from error
     encoder = Encoder.from_bytes(onnx, card)
     if encoder.sha256 != sha256:
-        raise KeptEncoderError(f"{path} is not the network that was kept: its hash differs")
+        raise StoredEncoderError(f"{path} is not the network that was kept: its hash differs")
     try:
         encoder.open()
     except GpuError:
         raise
     except EncoderError as error:
-        raise KeptEncoderError(f"{path}: {error}") from error
+        raise StoredEncoderError(f"{path}: {error}") from error
     return encoder
 
 
 def _read(path: Path) -> bytes:
     with path.open("rb") as file:
-        data = file.read(LARGEST_NETWORK + 1)
-    if len(data) > LARGEST_NETWORK:
-        raise KeptEncoderError(f"{path} is larger than any network that is kept")
+        data = file.read(MAX_NETWORK_BYTES + 1)
+    if len(data) > MAX_NETWORK_BYTES:
+        raise StoredEncoderError(f"{path} is larger than any network that is kept")
     return data

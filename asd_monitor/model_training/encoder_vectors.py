@@ -1,6 +1,6 @@
 """Recordings as the encoders hear them: gapless sound at 16 kHz, and vectors of its windows.
 
-What `pipeline.SoundWindows` gives, but with one encoder alone and without the statistics, which
+What `pipeline.WindowExtractor` gives, but with one encoder alone and without the statistics, which
 take most of the time: for sound whose windows are there already.
 """
 
@@ -14,15 +14,16 @@ import numpy as np
 
 from asd_monitor.audio.files.recordings import RecordingReader
 from asd_monitor.dsp.frames import Vector
-from asd_monitor.dsp.front_end import FULL_RATE_HZ, FrontEnd
+from asd_monitor.dsp.front_end import MAX_RATE_HZ, FrontEnd
 from asd_monitor.dsp.resampling import Resampler
-from asd_monitor.encoders.streaming import Encoder, EncoderStream
+from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.streaming import EncoderStream
 from asd_monitor.features.windows import Window
 from asd_monitor.model_training.held_out_trial import Part
 from asd_monitor.model_training.reference import Reference, Stretch
 from asd_monitor.records import Block, Samples
 
-RATE_HZ = FULL_RATE_HZ
+RATE_HZ = MAX_RATE_HZ
 PIECE_S = 10.0  # of sound, at a time through the network
 
 

@@ -20,16 +20,16 @@ import numpy as np
 
 from asd_monitor.audio.files.recordings import (
     BY_OPTION,
-    AbsentRecordingError,
+    RecordingNotFoundError,
     RecordingReader,
     find_recordings,
     natural_order,
 )
-from asd_monitor.dsp.front_end import LOWEST_RATE_HZ, FrontEnd, front_end_for
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.dsp.front_end import MIN_RATE_HZ, FrontEnd, front_end_for
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import AsdMonitorError, UsageError
 from asd_monitor.features.windows import Window
-from asd_monitor.pipeline import SoundWindows
+from asd_monitor.pipeline import WindowExtractor
 from asd_monitor.records import Block, Samples
 from asd_monitor.wording import length
 
@@ -109,7 +109,7 @@ def expand_paths(paths: Iterable[str | Path]) -> list[Path]:
         if glob.has_magic(str(path)) and not path.exists():
             hits = sorted(_matches(path), key=natural_order)
             if not hits:
-                raise AbsentRecordingError(f"{path}: no file matches: correct the pattern")
+                raise RecordingNotFoundError(f"{path}: no file matches: correct the pattern")
         for hit in hits:
             found.update(dict.fromkeys(find_recordings(hit)))
     return list(found)
@@ -181,13 +181,13 @@ def read_reference(
 def _usable(
     encoders: Sequence[Encoder], front_end: FrontEnd, notices: list[str]
 ) -> tuple[Encoder, ...]:
-    misfits = [(encoder, encoder.misfit(front_end)) for encoder in encoders]
+    misfits = [(encoder, encoder.incompatibility(front_end)) for encoder in encoders]
     notices.extend(
-        f"the network {encoder.name} is left out, the other views stay: {misfit}"
-        for encoder, misfit in misfits
-        if misfit is not None
+        f"the network {encoder.name} is left out, the other views stay: {incompatibility}"
+        for encoder, incompatibility in misfits
+        if incompatibility is not None
     )
-    return tuple(encoder for encoder, misfit in misfits if misfit is None)
+    return tuple(encoder for encoder, incompatibility in misfits if incompatibility is None)
 
 
 def require(reference: Reference, least_s: float = LEAST_S) -> None:
@@ -216,10 +216,10 @@ def _survey(
         progress("opening the recordings", number / len(paths))
         try:
             file = look_at(path, channel)
-            if file.rate_hz < LOWEST_RATE_HZ:
+            if file.rate_hz < MIN_RATE_HZ:
                 raise UsageError(
                     f"{path}: {file.rate_hz} Hz is too low to hear a machine: "
-                    f"record at {LOWEST_RATE_HZ} Hz or more"
+                    f"record at {MIN_RATE_HZ} Hz or more"
                 )
         except AsdMonitorError as error:
             refusals.append(error)
@@ -256,7 +256,7 @@ def _stretches_of(
     notices: list[str],
     tell: Callable[[float], None],
 ) -> list[Stretch]:
-    windows = SoundWindows(front_end, file.rate_hz, encoders)
+    windows = WindowExtractor(front_end, file.rate_hz, encoders)
     cutter = ConstantCutter(round(CONSTANT_S * file.rate_hz))
     stretches: list[Stretch] = []
     kept: list[Window] = []

@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+
+from asd_monitor.detector.views import VIEW_KINDS
+from asd_monitor.encoders import loading as encoder_module
 from tests.doubles.command_line import CommandLine
 from tests.doubles.synthetic_networks import (
     FAR,
@@ -14,9 +17,6 @@ from tests.doubles.synthetic_networks import (
     write_network,
 )
 from tests.doubles.synthetic_sounds import machine_sound, write
-
-from asd_monitor.detector.views import VIEW_KINDS
-from asd_monitor.encoders import streaming as encoder_module
 
 STATISTICS = {kind.name for kind in VIEW_KINDS}
 

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.doubles.command_line import Called, CommandLine, without_privileges
-from tests.doubles.synthetic_pools import SMALL, MadeFeed, synthetic_pool
-from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.encoder_training import checkpoints, optimisation, pretraining
 from asd_monitor.encoder_training.export import encoder_of
 from asd_monitor.encoder_training.network import TAPS
 from asd_monitor.encoder_training.optimisation import Recipe
 from asd_monitor.encoder_training.pool import Pool
-from asd_monitor.encoders.streaming import load_encoder
+from asd_monitor.encoders.loading import load_encoder
+from tests.doubles.command_line import Called, CommandLine, without_privileges
+from tests.doubles.synthetic_pools import SMALL, MadeFeed, synthetic_pool
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 MADE = ("--supply", "made", "--steps", 20, "--threads", 1)
 

@@ -13,7 +13,7 @@ from asd_monitor.batching import result_or_raise
 from asd_monitor.daemon import scoring_thread as scoring_module
 from asd_monitor.daemon.scoring_thread import Scoring
 from asd_monitor.encoders.session import EncoderError
-from asd_monitor.features.windows import WindowStream, make_due
+from asd_monitor.features.windows import WindowStream, extract_pending
 from asd_monitor.monitor import Monitor, Reading, push_batch
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Block, Thresholds, WindowScore
@@ -147,8 +147,8 @@ def test_the_reason_is_told_and_the_others_lose_no_window() -> None:
     streams = [WindowStream(daemon_fakes.FrontEnd()) for _ in range(3)]
     streams[1]._others = [Stubborn()]  # type: ignore[list-item]
     for stream in streams:
-        stream.take(sound)
-    told = make_due(streams)
+        stream.append(sound)
+    told = extract_pending(streams)
     assert isinstance(told[1], EncoderError)
     alone = WindowStream(daemon_fakes.FrontEnd()).push(sound)
     for windows in (told[0], told[2]):
@@ -161,7 +161,7 @@ async def test_a_score_that_is_no_number_ends_no_other_machine(
     scoring.machines = 2
     window = WindowScore(0, 1600, 0.0, 0.0, 0.0, {}, -20.0, idle=False)
     bad = replace(window, sustained=float("nan"))
-    monkeypatch.setattr("asd_monitor.monitor.score_due", lambda _: [[window], [bad]])
+    monkeypatch.setattr("asd_monitor.monitor.score_pending", lambda _: [[window], [bad]])
     block = blocks(0.2)[0]
     found = await asyncio.gather(
         scoring.push(monitor(), block), scoring.push(monitor(), block), return_exceptions=True

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from asd_monitor.encoders.card import CardView
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 from tests.doubles.synthetic_networks import write_network
 
 VIEWS = (CardView(name="encoder", outputs=("maps1",), pool=("mean",), back_end="residual"),)

@@ -8,7 +8,7 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 
 from asd_monitor.encoders.card import card_of
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 
 BANDS = 16
 REACH, STRIDE = 13, 4
@@ -153,12 +153,12 @@ def write_network(folder: Path, network: bytes, card: dict[str, Any]) -> Path:
     return path
 
 
-def made_encoder(onnx: bytes, card: dict[str, Any]) -> Encoder:
+def build_encoder(onnx: bytes, card: dict[str, Any]) -> Encoder:
     """Return a network with its card, ready to run."""
     return Encoder.from_bytes(onnx, card_of(card, "made"))
 
 
-def frame_maps(*, batch: Any = "batch") -> Encoder:
+def front_end_encoder(*, batch: Any = "batch") -> Encoder:
     """An encoder that looks at the front end's own frames of sound of 16 kHz."""
     frames = LOG_MEL | {
         "frame": 1024,
@@ -179,17 +179,17 @@ def frame_maps(*, batch: Any = "batch") -> Encoder:
     near = {"name": "near", "reach": REACH, "stride": 1}
     far = {"name": "far", "reach": REACH + (DEEP_REACH - REACH) // STRIDE, "stride": 1}
     card = maps_card("frames", input=frames, outputs=[near, far], views=POOLED)
-    return made_encoder(maps_network(bands=128, strides=(1, 1), batch=batch), card)
+    return build_encoder(maps_network(bands=128, strides=(1, 1), batch=batch), card)
 
 
 POOLED = [{"name": "pooled", "outputs": ["far", "near"], "pool": ["mean", "spread", "maximum"]}]
 ENCODERS = {
-    "maps": made_encoder(maps_network(), maps_card(views=POOLED)),
-    "one map of rank four": made_encoder(maps_network(rank=4), maps_card()),
-    "patches one by one": made_encoder(patch_network(), patch_card()),
-    "patches together": made_encoder(patch_network(batch="batch"), patch_card(stride=5)),
-    "patches with gaps": made_encoder(patch_network(), patch_card(stride=30)),
-    "waveform": made_encoder(wave_network(), wave_card()),
-    "the front end's frames": frame_maps(),
-    "the front end's frames, one by one": frame_maps(batch=1),
+    "maps": build_encoder(maps_network(), maps_card(views=POOLED)),
+    "one map of rank four": build_encoder(maps_network(rank=4), maps_card()),
+    "patches one by one": build_encoder(patch_network(), patch_card()),
+    "patches together": build_encoder(patch_network(batch="batch"), patch_card(stride=5)),
+    "patches with gaps": build_encoder(patch_network(), patch_card(stride=30)),
+    "waveform": build_encoder(wave_network(), wave_card()),
+    "the front end's frames": front_end_encoder(),
+    "the front end's frames, one by one": front_end_encoder(batch=1),
 }

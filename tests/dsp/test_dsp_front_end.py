@@ -2,19 +2,19 @@
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_sounds import machine_sound
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.dsp.frames import History, PowerSpectra
 from asd_monitor.dsp.front_end import (
-    LOWEST_RATE_HZ,
-    SHORTEST_WINDOW_S,
+    MIN_RATE_HZ,
+    MIN_WINDOW_S,
     FrontEnd,
     front_end_for,
 )
 from asd_monitor.dsp.mel import hz_to_mel, mel_filters, mel_to_hz
 from asd_monitor.features.window_statistics import level
+from tests.doubles.synthetic_sounds import machine_sound
 
 
 def test_the_contract_s_front_end() -> None:
@@ -36,8 +36,8 @@ def test_low_rates_keep_their_durations_and_lose_only_the_bands_above() -> None:
 @pytest.mark.parametrize(
     ("rate_hz", "window_s", "hop_s"),
     [
-        (LOWEST_RATE_HZ - 1, 1.984, 0.512),
-        (16_000, SHORTEST_WINDOW_S - 0.01, 0.1),
+        (MIN_RATE_HZ - 1, 1.984, 0.512),
+        (16_000, MIN_WINDOW_S - 0.01, 0.1),
         (16_000, 2.0, 0.0),
     ],
 )

@@ -10,33 +10,33 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.doubles.command_line import CommandLine
-from tests.doubles.synthetic_encoders import small_encoder
-from tests.doubles.synthetic_networks import maps_card, maps_network, write_network
-from tests.doubles.synthetic_sounds import machine_sound, write
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.encoder_training import adaptation as adapt_module
 from asd_monitor.encoder_training import fine_tuning as tuning_module
 from asd_monitor.encoder_training.adaptation import adapt
-from asd_monitor.encoder_training.adaptation_trial import (
-    MARGIN,
-    SLACK,
-    TRAINED_FAULTS,
-    TRIED_FAULTS,
-    Adaptation,
-    Heard,
-)
+from asd_monitor.encoder_training.adaptation_trial import TRAINED_FAULTS, TRIED_FAULTS
 from asd_monitor.encoder_training.export import encoder_of, network_of
 from asd_monitor.encoder_training.fine_tuning import Batch, Tuning, tune
 from asd_monitor.encoder_training.network import Network
-from asd_monitor.encoders.streaming import Encoder, load_encoder
+from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.loading import load_encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.model_store.bundle import load_bundle
 from asd_monitor.model_training import adaptation_result
+from asd_monitor.model_training.adaptation_result import (
+    MARGIN,
+    SLACK,
+    Adaptation,
+    Heard,
+)
 from asd_monitor.model_training.encoder_vectors import heard_with
 from asd_monitor.model_training.reference import read_reference
+from tests.doubles.command_line import CommandLine
+from tests.doubles.synthetic_encoders import small_encoder
+from tests.doubles.synthetic_networks import maps_card, maps_network, write_network
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 QUICK = Tuning(steps=4)
 Change = Callable[[str, Any], None]

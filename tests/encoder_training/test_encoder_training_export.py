@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tests.doubles.synthetic_networks import maps_card, maps_network, write_network
-from tests.doubles.synthetic_sounds import machine_sound
 
 from asd_monitor.encoder_training import export
 from asd_monitor.encoder_training.export import encoder_of, network_of
@@ -15,12 +13,12 @@ from asd_monitor.encoder_training.network import BANDS, Network, normalised, poo
 from asd_monitor.encoder_training.pretraining import SHIPPED_VIEWS
 from asd_monitor.encoder_training.sound_supply import log_mel
 from asd_monitor.encoders.card import CardView
-from asd_monitor.encoders.streaming import (
-    Encoder,
-    EncoderStream,
-    load_encoder,
-)
+from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.loading import load_encoder
+from asd_monitor.encoders.streaming import EncoderStream
 from asd_monitor.errors import OperationError, UsageError
+from tests.doubles.synthetic_networks import maps_card, maps_network, write_network
+from tests.doubles.synthetic_sounds import machine_sound
 
 VIEWS = (
     CardView(name="near", outputs=("maps1",), pool=("mean",), back_end="residual"),

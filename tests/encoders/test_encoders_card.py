@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.doubles.synthetic_networks import FAR, LOG_MEL, NEAR, maps_card, wave_card
 
-from asd_monitor.encoders.card import LARGEST_CARD, Card, CardError, card_of, parse_card
+from asd_monitor.encoders.card import MAX_CARD_BYTES, Card, CardError, card_of, parse_card
+from tests.doubles.synthetic_networks import FAR, LOG_MEL, NEAR, maps_card, wave_card
 
 
 def _read(card: Any) -> Card:
@@ -20,8 +20,8 @@ def test_it_comes_back_from_a_manifest_as_it_was() -> None:
 
 
 def test_without_views_everything_is_looked_at_together() -> None:
-    [look] = _read(maps_card("toy")).looks
-    assert (look.name, look.outputs, look.pool, look.back_end) == (
+    [view] = _read(maps_card("toy")).resolved_views
+    assert (view.name, view.outputs, view.pool, view.back_end) == (
         "toy",
         ("near", "far"),
         ("mean", "maximum"),
@@ -96,7 +96,7 @@ def test_what_is_wrong_is_told_in_one_line(name: str) -> None:
         (b"name: [", "not valid YAML"),
         (b"name: a\nname: b\n", "net.yaml:2:1: 'name' stands already in line 1"),
         (b"\xff\xfe\x00", "not UTF-8"),
-        (b"#" * (LARGEST_CARD + 1), "larger than any card"),
+        (b"#" * (MAX_CARD_BYTES + 1), "larger than any card"),
     ],
 )
 def test_what_is_no_yaml_is_told(content: bytes, told: str) -> None:

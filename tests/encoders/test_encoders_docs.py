@@ -10,7 +10,9 @@ import pytest
 
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.encoders.card import card_of, parse_card
-from asd_monitor.encoders.streaming import Encoder, EncoderStream, load_encoder
+from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.loading import load_encoder
+from asd_monitor.encoders.streaming import EncoderStream
 
 TEXT = (Path(__file__).parents[2] / "docs/encoders.md").read_text()
 CARDS = {
@@ -75,7 +77,7 @@ def test_each_program_has_its_card() -> None:
 @pytest.mark.parametrize("name", CARDS)
 def test_the_cards_are_cards_and_fit_the_default_window(name: str) -> None:
     card = parse_card(CARDS[name].encode(), name)
-    assert Encoder.from_bytes(b"", card).misfit(front_end_for(16_000)) is None
+    assert Encoder.from_bytes(b"", card).incompatibility(front_end_for(16_000)) is None
     if name == "mine":  # each key that the text says may be left out
         short = card.to_json()
         short["views"] = []

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_networks import BANDS, ENCODERS
 
 from asd_monitor.encoders.runtime import CPU, CUDA, Runtime, check_provider
 from asd_monitor.encoders.session import EncoderError, Network
 from asd_monitor.errors import UsageError
+from tests.doubles.synthetic_networks import BANDS, ENCODERS
 
 ONNX = ENCODERS["maps"].onnx
 

@@ -6,29 +6,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_networks import (
-    ENCODERS,
-    FAR,
-    LOG_MEL,
-    made_encoder,
-    maps_card,
-    maps_network,
-    wave_card,
-)
-from tests.doubles.synthetic_sounds import machine_sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.dsp.front_end import FrontEnd, front_end_for
 from asd_monitor.dsp.mel import Bands, htk_to_hz, hz_to_htk
 from asd_monitor.encoders.card import card_of
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.steps import steps_of
-from asd_monitor.encoders.streaming import (
-    Encoder,
-    EncoderStream,
-)
+from asd_monitor.encoders.streaming import EncoderStream
 from asd_monitor.features.windows import WindowStream
 from asd_monitor.records import Samples
+from tests.doubles.synthetic_networks import (
+    ENCODERS,
+    FAR,
+    LOG_MEL,
+    build_encoder,
+    maps_card,
+    maps_network,
+    wave_card,
+)
+from tests.doubles.synthetic_sounds import machine_sound
 
 HOP = 160  # samples from step to step of LOG_MEL
 
@@ -118,14 +116,14 @@ def _vectors(encoder: Encoder, frames: Frames, start: int, end: int) -> Frames:
     card = encoder.card
     pools = {"mean": np.mean, "spread": np.std, "maximum": np.max}
     vectors = {}
-    for look in card.looks:
+    for view in card.resolved_views:
         parts = []
-        for name in look.outputs:
+        for name in view.outputs:
             output = next(o for o in card.outputs if o.name == name)
             begins = [k * output.stride * card.input.hop for k in range(len(frames[name]))]
             within = [start <= begin and begin + card.span(output) <= end for begin in begins]
-            parts += [pools[pool](frames[name][within], axis=0) for pool in look.pool]
-        vectors[look.name] = np.concatenate(parts)
+            parts += [pools[pool](frames[name][within], axis=0) for pool in view.pool]
+        vectors[view.name] = np.concatenate(parts)
     return vectors
 
 
@@ -194,7 +192,7 @@ class _Counting:
 
 
 def test_the_network_runs_on_what_is_new_and_its_context_only() -> None:
-    encoder = made_encoder(maps_network(7), maps_card())
+    encoder = build_encoder(maps_network(7), maps_card())
     counting = encoder.network._session = _Counting(encoder.network.session)
     windows = WindowStream(front_end_for(16_000), [encoder])
     sound = machine_sound(10.0)
@@ -235,7 +233,7 @@ def test_what_fits_has_a_frame_in_every_window(
     card = wave_card() | {"outputs": outputs}
     front_end = FrontEnd(frame=window, frame_hop=1, window_frames=1, hop_frames=hop)
     assert (front_end.window, front_end.hop) == (window, hop)
-    fits = made_encoder(b"", card).misfit(front_end) is None
+    fits = build_encoder(b"", card).incompatibility(front_end) is None
     every = stride * hop // gcd(stride, hop)  # after so many samples it is all the same again
     frames_in = [
         any(
@@ -249,9 +247,9 @@ def test_what_fits_has_a_frame_in_every_window(
 
 def test_another_rate_or_too_short_a_window_is_told() -> None:
     encoder = ENCODERS["maps"]
-    assert encoder.misfit(front_end_for(16_000)) is None
+    assert encoder.incompatibility(front_end_for(16_000)) is None
     assert "takes sound of 16000 Hz, and this is heard at 8000 Hz" in str(
-        encoder.misfit(front_end_for(8_000))
+        encoder.incompatibility(front_end_for(8_000))
     )
-    slow = made_encoder(maps_network(), maps_card(outputs=[{**FAR, "reach": 197}]))
-    assert "'far' needs windows of" in str(slow.misfit(front_end_for(16_000)))
+    slow = build_encoder(maps_network(), maps_card(outputs=[{**FAR, "reach": 197}]))
+    assert "'far' needs windows of" in str(slow.incompatibility(front_end_for(16_000)))

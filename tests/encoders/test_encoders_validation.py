@@ -5,6 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from asd_monitor.dsp.front_end import front_end_for
+from asd_monitor.dsp.window_features import NAMES
+from asd_monitor.encoders import session as network_module
+from asd_monitor.encoders import loading as encoder_module
+from asd_monitor.encoders import validation
+from asd_monitor.encoders.loading import chosen_encoders, load_encoder, shipped_encoder
+from asd_monitor.encoders.session import EncoderError
+from asd_monitor.errors import OperationError
+from asd_monitor.features.windows import WindowStream
 from tests.doubles.command_line import without_privileges
 from tests.doubles.synthetic_networks import (
     BANDS,
@@ -12,7 +22,7 @@ from tests.doubles.synthetic_networks import (
     FAR,
     NEAR,
     POOLED,
-    made_encoder,
+    build_encoder,
     maps_card,
     maps_network,
     patch_card,
@@ -21,20 +31,6 @@ from tests.doubles.synthetic_networks import (
     write_network,
 )
 from tests.doubles.synthetic_sounds import machine_sound
-
-from asd_monitor.dsp.feature_names import NAMES
-from asd_monitor.dsp.front_end import front_end_for
-from asd_monitor.encoders import session as network_module
-from asd_monitor.encoders import streaming as encoder_module
-from asd_monitor.encoders import validation
-from asd_monitor.encoders.streaming import (
-    EncoderError,
-    chosen_encoders,
-    load_encoder,
-    shipped_encoder,
-)
-from asd_monitor.errors import OperationError
-from asd_monitor.features.windows import WindowStream
 
 
 def test_a_network_is_read_with_its_card(tmp_path: Path) -> None:
@@ -51,8 +47,8 @@ def test_what_is_used_here_passes_the_trial(name: str, tmp_path: Path) -> None:
 
 
 def test_equal_networks_share_a_session_and_leave_it_when_they_go_elsewhere() -> None:
-    one = made_encoder(maps_network(), maps_card("one"))
-    other = made_encoder(maps_network(), maps_card("other"))
+    one = build_encoder(maps_network(), maps_card("one"))
+    other = build_encoder(maps_network(), maps_card("other"))
     assert one.network.session is other.network.session
     copy = pickle.loads(pickle.dumps(one))  # noqa: S301 - our own
     assert copy.card == one.card
@@ -176,7 +172,7 @@ def test_a_file_that_is_too_large_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_network(tmp_path, maps_network(), maps_card())
-    monkeypatch.setattr(encoder_module, "LARGEST_NETWORK", 100)
+    monkeypatch.setattr(encoder_module, "MAX_NETWORK_BYTES", 100)
     with pytest.raises(EncoderError, match="larger than"):
         load_encoder(path)
 

@@ -27,7 +27,7 @@ from asd_monitor.encoder_training.export import network_of
 from asd_monitor.encoder_training.fine_tuning import Tuned, tune
 from asd_monitor.encoder_training.losses import SCALE
 from asd_monitor.encoder_training.network import BANDS, Network, pooled
-from asd_monitor.encoders.streaming import load_encoder
+from asd_monitor.encoders.loading import load_encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation import dcase_layouts
 from asd_monitor.evaluation.dcase_layouts import find_machines

@@ -13,7 +13,7 @@ from tests.doubles.synthetic_networks import maps_card, maps_network, write_netw
 from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.cli.evaluate import RulesOf
-from asd_monitor.encoders.streaming import load_encoder
+from asd_monitor.encoders.loading import load_encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.clip_names import read_name
 from asd_monitor.evaluation.dcase_layouts import find_data_set

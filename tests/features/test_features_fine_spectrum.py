@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_sounds import machine_sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.dsp.front_end import FrontEnd, front_end_for
-from asd_monitor.features.fine_spectrum import HIGH_HZ, LOW_HZ
+from asd_monitor.features.decimated_spectrum import HIGH_HZ, LOW_HZ
 from asd_monitor.features.windows import WindowStream
+from tests.doubles.synthetic_sounds import machine_sound
 
 BIN_S = 0.512  # a frame of the fine spectrum
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.features.gabor import (
+from asd_monitor.features.separable_gabor import (
     FILTER_BANDS,
     GROUPS,
     MODULUS_FLOOR,
@@ -13,7 +13,7 @@ from asd_monitor.features.gabor import (
     RIPPLES,
     SPECTRAL_PER_BAND,
     TEMPORAL_HZ,
-    Pattern,
+    GaborFeatures,
 )
 
 FRAME_RATE_HZ = 31.25
@@ -27,7 +27,7 @@ def zero_sum(wave: np.ndarray, envelope: np.ndarray) -> np.ndarray:
 
 def bank() -> list[np.ndarray]:
     """Return the filters (frames, bands), in the order of `Pattern.vectors`."""
-    reach = Pattern(FRAME_RATE_HZ, 128).reach
+    reach = GaborFeatures(FRAME_RATE_HZ, 128).reach
     seconds = (np.arange(reach) - reach // 2) / FRAME_RATE_HZ
     bands = np.arange(FILTER_BANDS) - FILTER_BANDS // 2
     in_time, in_bands = np.hanning(reach + 2)[1:-1], np.hanning(FILTER_BANDS + 2)[1:-1]
@@ -51,7 +51,7 @@ def bank() -> list[np.ndarray]:
 @given(frames=st.integers(12, 40), seed=st.integers(0, 5))
 def test_answers_are_those_of_plain_filters(frames: int, seed: int) -> None:
     log_mel = np.random.default_rng(seed).standard_normal((frames, 128)).astype(np.float32)
-    pattern = Pattern(FRAME_RATE_HZ, 128)
+    pattern = GaborFeatures(FRAME_RATE_HZ, 128)
     answers = pattern.answers(pattern.ripples(log_mel[None]))
     assert answers.shape[1] == frames + 1 - pattern.reach
     vectors = pattern.vectors(answers.max(1, keepdims=True))[0, 0]
@@ -74,7 +74,7 @@ def test_answers_are_those_of_plain_filters(frames: int, seed: int) -> None:
 
 
 def test_what_is_flat_answers_to_the_flat_filter_only() -> None:
-    pattern = Pattern(FRAME_RATE_HZ, 128)
+    pattern = GaborFeatures(FRAME_RATE_HZ, 128)
     flat = np.full((1, 30, 128), -3.0, np.float32)
     answers = np.sqrt(pattern.answers(pattern.ripples(flat)))
     per_filter = answers[0].reshape(answers.shape[1], -1, PLACES)
@@ -83,7 +83,7 @@ def test_what_is_flat_answers_to_the_flat_filter_only() -> None:
 
 
 def test_upward_and_downward_sweeps_are_told_apart() -> None:
-    pattern = Pattern(FRAME_RATE_HZ, 128)
+    pattern = GaborFeatures(FRAME_RATE_HZ, 128)
     frames, bands = np.arange(60)[:, None], np.arange(128)[None, :]
     seen = []
     for direction in (1, -1):

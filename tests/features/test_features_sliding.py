@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.features.sliding_sum import Array, Sliding
+from asd_monitor.features.sliding_reduction import Array, SlidingReduction
 
 
-def slide(sliding: Sliding, rows: Array, hop: int, counts: list[int]) -> Array:
+def slide(sliding: SlidingReduction, rows: Array, hop: int, counts: list[int]) -> Array:
     """Push the first window, then so many windows at a time."""
     found, kept = sliding.first(rows[:, : sliding.length])
     windows, at = [found], sliding.length
@@ -32,7 +32,7 @@ def test_each_window_is_that_of_its_own_rows(
 ) -> None:
     rows = np.random.default_rng(seed).standard_normal((streams, length + sum(counts) * hop, 3))
     for run_batch in (np.add, np.maximum):
-        found = slide(Sliding(run_batch, length, hop), rows, hop, counts)
+        found = slide(SlidingReduction(run_batch, length, hop), rows, hop, counts)
         expected = [
             run_batch.reduce(rows[:, k * hop : k * hop + length], 1) for k in range(found.shape[1])
         ]
@@ -49,7 +49,7 @@ def test_what_was_before_a_window_leaves_no_trace(length: int, hop: int, seed: i
     loud[:, : windows * hop] *= 1e30
     for run_batch in (np.add, np.maximum):
         quiet_end, loud_end = (
-            slide(Sliding(run_batch, length, hop), each, hop, [1] * windows)[:, -1]
+            slide(SlidingReduction(run_batch, length, hop), each, hop, [1] * windows)[:, -1]
             for each in (rows, loud)
         )
         assert np.array_equal(quiet_end, loud_end)
@@ -60,7 +60,7 @@ def test_a_hundred_million_frames_leave_no_trace() -> None:
     """That is 37 days of frames of 32 ms; the last window is exactly that of its own rows."""
     length, hop, at_once = 61, 16, 62_500
     rng = np.random.default_rng(1)
-    sliding = Sliding(np.add, length, hop)
+    sliding = SlidingReduction(np.add, length, hop)
     rows = rng.standard_normal((1, length, 1))
     _, kept = sliding.first(rows)
     newest = rows

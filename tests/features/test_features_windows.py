@@ -5,19 +5,19 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 import pytest
-from tests.doubles.synthetic_networks import frame_maps
-from tests.doubles.synthetic_sounds import machine_sound
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.batching import result_or_raise
 from asd_monitor.dsp.frames import PowerSpectra
-from asd_monitor.dsp.front_end import SHORTEST_WINDOW_S, FrontEnd, front_end_for
+from asd_monitor.dsp.front_end import MIN_WINDOW_S, FrontEnd, front_end_for
 from asd_monitor.dsp.mel import mel_filters
-from asd_monitor.encoders.streaming import Encoder
-from asd_monitor.features.power_spectrogram import LOG_FLOOR
+from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.features.mel_spectrogram import LOG_FLOOR
 from asd_monitor.features.window_statistics import LEAST_MODULATION
-from asd_monitor.features.windows import Window, WindowStream, make_due
+from asd_monitor.features.windows import Window, WindowStream, extract_pending
+from tests.doubles.synthetic_networks import front_end_encoder
+from tests.doubles.synthetic_sounds import machine_sound
 
 Floats = npt.NDArray[np.float64]
 NEAR = 1e-4
@@ -104,7 +104,7 @@ def rhythm(envelopes: Floats, front_end: FrontEnd) -> Floats:
     cuts=st.lists(st.integers(0, 80_000), max_size=12),
     seed=st.integers(0, 3),
     rate_hz=st.sampled_from([16_000, 8_000, 11_025]),
-    window_s=st.floats(SHORTEST_WINDOW_S, 2.1),
+    window_s=st.floats(MIN_WINDOW_S, 2.1),
     overlap=st.floats(0.0, 0.97),
 )
 @example(cuts=[1], seed=0, rate_hz=16_000, window_s=1.984, overlap=0.0)  # a gap between windows
@@ -137,15 +137,15 @@ def test_streams_made_together_are_as_if_alone(
     begins: list[int], block: int, overlap: float
 ) -> None:
     front_end = front_end_for(16_000, 1.2, 1.2 * (1 - overlap))
-    encoder = frame_maps()
+    encoder = front_end_encoder()
     sound = machine_sound(4.0)
     sounds = [sound[begin:] for begin in begins]
     streams = [WindowStream(front_end, [encoder]) for _ in sounds]
     run_batch: list[list[Window]] = [[] for _ in sounds]
     for first in range(0, len(sound), block):
         for stream, own in zip(streams, sounds, strict=True):
-            stream.take(own[first : first + block])
-        for windows, new in zip(run_batch, make_due(streams), strict=True):
+            stream.append(own[first : first + block])
+        for windows, new in zip(run_batch, extract_pending(streams), strict=True):
             windows.extend(result_or_raise(new))
     for own, windows in zip(sounds, run_batch, strict=True):
         alone = WindowStream(front_end, [encoder]).push(own)
@@ -168,7 +168,7 @@ def test_a_widened_stream_passes_windows_over_and_changes_none(
     stream = WindowStream(front_end)
     found: list[Window] = []
     for number, piece in enumerate(np.array_split(sound, len(every) * 3)):
-        stream.widen(every[number % len(every)])
+        stream.set_stride(every[number % len(every)])
         found += stream.push(piece)
     assert found[0].start == 0
     for window in found:
@@ -178,7 +178,7 @@ def test_a_widened_stream_passes_windows_over_and_changes_none(
 
 
 def test_one_call_of_the_network_serves_all_streams(monkeypatch: pytest.MonkeyPatch) -> None:
-    front_end, encoder = front_end_for(16_000), frame_maps()
+    front_end, encoder = front_end_for(16_000), front_end_encoder()
     streams = [WindowStream(front_end, [encoder]) for _ in range(4)]
     calls: list[int] = []
     plain = type(encoder.network).run
@@ -189,8 +189,8 @@ def test_one_call_of_the_network_serves_all_streams(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(type(encoder.network), "run", counted)
     for stream in streams:
-        stream.take(machine_sound(2.0))
-    assert [len(result_or_raise(windows)) for windows in make_due(streams)] == [1] * 4
+        stream.append(machine_sound(2.0))
+    assert [len(result_or_raise(windows)) for windows in extract_pending(streams)] == [1] * 4
     assert calls == [4]
 
 
@@ -199,17 +199,17 @@ def test_what_fails_can_be_tried_again_without_losing_a_window() -> None:
     sound = machine_sound(3.0)
     stream = WindowStream(front_end)
     plain = stream.analysis.next
-    stream.take(sound)
+    stream.append(sound)
 
     def failing(*_: object) -> None:
         raise RuntimeError("as a network would")
 
     stream.analysis.next = failing  # type: ignore[method-assign, assignment]
     try:
-        assert isinstance(make_due([stream])[0], RuntimeError)
+        assert isinstance(extract_pending([stream])[0], RuntimeError)
     finally:
         stream.analysis.next = plain  # type: ignore[method-assign]
-    windows = result_or_raise(make_due([stream])[0])
+    windows = result_or_raise(extract_pending([stream])[0])
     assert [window.start for window in windows][-1] == (
         (len(sound) - front_end.window) // front_end.hop * front_end.hop
     )
@@ -225,7 +225,7 @@ def test_nothing_is_computed_before_a_window_is_complete(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("sound", [np.zeros(20_000), np.full(20_000, 0.5)])
 def test_features_of_silence_are_numbers(sound: np.ndarray) -> None:
-    front_end = front_end_for(16_000, SHORTEST_WINDOW_S, 0.1)
+    front_end = front_end_for(16_000, MIN_WINDOW_S, 0.1)
     for window in made(sound.astype(np.float32), front_end):
         for name, vector in window.features.items():
             assert np.isfinite(vector).all(), name
@@ -241,7 +241,7 @@ def test_log_mel_is_that_of_single_frames() -> None:
 
 def test_an_analysis_is_shared_by_streams_that_are_heard_alike() -> None:
     front_end = front_end_for(16_000)
-    encoder = frame_maps()
+    encoder = front_end_encoder()
     again = Encoder.from_bytes(encoder.onnx, encoder.card)
     streams = [WindowStream(front_end, [each]) for each in (encoder, again)]
     assert streams[0].analysis is streams[1].analysis

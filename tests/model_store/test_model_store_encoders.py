@@ -23,7 +23,7 @@ from asd_monitor.detector.views import VIEW_KINDS, encoder_views
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.encoders.card import card_of
 from asd_monitor.encoders.session import GpuError
-from asd_monitor.encoders.streaming import Encoder
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import OperationError
 from asd_monitor.model_store.bundle import (
     MANIFEST,
@@ -36,7 +36,7 @@ from asd_monitor.model_store.bundle import (
 )
 from asd_monitor.model_store.catalogue import entries, export, rollback
 from asd_monitor.model_store.encoder_files import FOLDER, encoder_path
-from asd_monitor.pipeline import Pipeline, SoundWindows
+from asd_monitor.pipeline import Pipeline, WindowExtractor
 from asd_monitor.records import Block
 
 FRONT_END = front_end_for(16_000)
@@ -56,7 +56,7 @@ def _encoders() -> tuple[Encoder, ...]:
 
 @functools.cache
 def _detector() -> Detector:
-    windows = SoundWindows(FRONT_END, 16_000, _encoders()).push(Block(0, machine_sound(30.0)))
+    windows = WindowExtractor(FRONT_END, 16_000, _encoders()).push(Block(0, machine_sound(30.0)))
     return fit_detector([windows], FRONT_END, 16_000, _encoders()).detector
 
 
@@ -82,7 +82,7 @@ def test_the_views_of_a_card_join_those_of_the_statistics() -> None:
         ("toy.largest", "toy", "largest"),
         ("wavy", "wavy", "neighbour"),
     ]
-    assert all("network toy" in kind.hears for kind in encoder_views(_encoders()[0].card))
+    assert all("network toy" in kind.description for kind in encoder_views(_encoders()[0].card))
 
 
 def test_a_fault_is_new_to_the_networks_too() -> None:
@@ -236,7 +236,7 @@ def test_no_permission_is_said(open_folder: Path) -> None:
 
 
 def test_the_runtime_is_loaded_only_for_a_model_that_has_a_network(models: Path) -> None:
-    plain = Detector(FRONT_END, (), _detector().tail, _detector().sustained, None)
+    plain = Detector(FRONT_END, (), _detector().calibration, _detector().sustained_calibration, None)
     save_bundle(models, "pump02", plain, {}, {})
     code = (
         "import sys, pathlib; from asd_monitor.model_store.bundle import load_bundle;"
@@ -300,7 +300,7 @@ def test_export_of_a_damaged_network_is_refused(models: Path, tmp_path: Path) ->
 
 
 def test_rollback_goes_to_a_version_whose_networks_are_there(models: Path) -> None:
-    plain = Detector(FRONT_END, (), _detector().tail, _detector().sustained, None)
+    plain = Detector(FRONT_END, (), _detector().calibration, _detector().sustained_calibration, None)
     for detector in (plain, _detector(), _detector()):
         save_bundle(models, "fan01", detector, {}, {})
     _tamper(models)

@@ -9,7 +9,7 @@ from tests.doubles.synthetic_sounds import machine_sound, write
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.dsp.front_end import LOWEST_RATE_HZ
+from asd_monitor.dsp.front_end import MIN_RATE_HZ
 from asd_monitor.errors import UsageError
 from asd_monitor.model_training import reference as recordings_module
 from asd_monitor.model_training.reference import (
@@ -106,7 +106,7 @@ def test_each_notice_names_its_file(tmp_path: Path) -> None:
     assert "clipped in" in told["clipped"][0]
     assert "2.0 s of dead silence" in told["silent"][0]
     assert "not numbers" in told["hole"][0]
-    assert f"{LOWEST_RATE_HZ} Hz or more" in told["low"][0]
+    assert f"{MIN_RATE_HZ} Hz or more" in told["low"][0]
     assert "channel 0 is heard" in told["eight"][0]
     assert "the same as" in told["copy"][0]
     assert "left out" in told["empty"][0]

@@ -12,14 +12,14 @@ import numpy as np
 from asd_monitor.dsp.frames import Matrix
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.card import LogMel, Pool
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.session import EncoderError
-from asd_monitor.encoders.streaming import Encoder
-from asd_monitor.features.power_spectrogram import LOG_FLOOR
-from asd_monitor.features.sliding_sum import Sliding
-from asd_monitor.features.stream_state import Carry
+from asd_monitor.features.mel_spectrogram import LOG_FLOOR
+from asd_monitor.features.sliding_reduction import SlidingReduction
+from asd_monitor.features.stream_state import StreamState
 
 
-def shares_frames(encoder: Encoder, front_end: FrontEnd) -> bool:
+def uses_front_end_frames(encoder: Encoder, front_end: FrontEnd) -> bool:
     """Tell whether the network asks for these frames, any number, and has a map frame for each.
 
     Raises EncoderError where it does not take what its card says.
@@ -48,7 +48,7 @@ def shares_frames(encoder: Encoder, front_end: FrontEnd) -> bool:
     )
 
 
-class FrameViews:
+class BatchedEncoder:
     """One such network for streams of one front end."""
 
     def __init__(self, encoder: Encoder, front_end: FrontEnd) -> None:
@@ -63,14 +63,14 @@ class FrameViews:
         length, hop = front_end.window_frames, front_end.hop_frames
         self._pools = {
             output.name: {
-                pool: Sliding(np.maximum if pool == "maximum" else np.add, frames, hop)
+                pool: SlidingReduction(np.maximum if pool == "maximum" else np.add, frames, hop)
                 for pool in ("sums", "maximum")
             }
             for output in self._card.outputs
             for frames in (length + 1 - output.reach,)
         }
 
-    def __call__(self, log_mel: Matrix, carry: Carry) -> dict[str, Matrix]:
+    def __call__(self, log_mel: Matrix, carry: StreamState) -> dict[str, Matrix]:
         """Return the vectors (m, q, d) of each view, of new log-mel frames (m, n, bands).
 
         Raises EncoderError where the network cannot be run.
@@ -95,14 +95,14 @@ class FrameViews:
             fresh = frames[:, max(0, expected - new) :]
             pooled |= self._pooled(output.name, fresh, carry)
         return {
-            look.name: np.concatenate(
-                [pooled[name, pool] for name in look.outputs for pool in look.pool], axis=2
+            view.name: np.concatenate(
+                [pooled[name, pool] for name in view.outputs for pool in view.pool], axis=2
             )
-            for look in card.looks
+            for view in card.resolved_views
         }
 
-    def _pooled(self, name: str, frames: Matrix, carry: Carry) -> dict[tuple[str, Pool], Matrix]:
-        asked = {pool for look in self._card.looks if name in look.outputs for pool in look.pool}
+    def _pooled(self, name: str, frames: Matrix, carry: StreamState) -> dict[tuple[str, Pool], Matrix]:
+        asked = {pool for view in self._card.resolved_views if name in view.outputs for pool in view.pool}
         found: dict[tuple[str, Pool], Matrix] = {}
         key = f"{self._card.name} {name}"
         if "maximum" in asked:

@@ -41,7 +41,7 @@ class BandedProduct:
         return product
 
 
-class Spectrogram:
+class MelSpectrogram:
     """Hann-windowed short-time Fourier transform by a front end, in mel bands."""
 
     def __init__(self, front_end: FrontEnd, coarse_bands: int) -> None:

@@ -15,8 +15,8 @@ import numpy as np
 from asd_monitor.dsp.frames import Matrix, hann, windows_of
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.dsp.mel import hz_to_mel, mel_to_hz
-from asd_monitor.features.power_spectrogram import LOG_FLOOR, log10
-from asd_monitor.features.stream_state import Carry
+from asd_monitor.features.mel_spectrogram import LOG_FLOOR, log10
+from asd_monitor.features.stream_state import StreamState
 from asd_monitor.features.window_statistics import Sums
 from asd_monitor.records import Samples
 
@@ -27,7 +27,7 @@ LEAST_RATE_HZ = 2000  # of the thinned-out sound
 STOP_DB = 80.0
 
 
-class Tone:
+class FineSpectrum:
     """The fine spectrum of streams of one front end."""
 
     def __init__(self, front_end: FrontEnd) -> None:
@@ -50,7 +50,7 @@ class Tone:
         self.first_band = _first_band(front_end)
         """The lowest mel band that `vectors` looks at."""
 
-    def push(self, sound: Samples, carry: Carry, start: int) -> Matrix:
+    def push(self, sound: Samples, carry: StreamState, start: int) -> Matrix:
         """Return the mean power of lines (m, q, lines) over each window.
 
         ``sound`` (m, samples) goes on where the one before ended and ends with the last window;

@@ -33,7 +33,7 @@ MODULUS_FLOOR = 1e-4
 TILE = 8  # frames filtered at once
 
 
-class Pattern:
+class GaborFeatures:
     """The filter bank for log-mel frames of one rate and so many bands."""
 
     def __init__(self, frame_rate_hz: float, bands: int) -> None:

@@ -21,7 +21,7 @@ Kept = npt.NDArray[Any]
 """(m, hops that later windows begin with and the head of the next, numbers)."""
 
 
-class Sliding:
+class SlidingReduction:
     """Windows of ``length`` rows every ``hop`` rows, put together by a sum or a maximum."""
 
     def __init__(self, run_batch: np.ufunc, length: int, hop: int) -> None:
