@@ -16,10 +16,6 @@ from enum import StrEnum
 import numpy as np
 import numpy.typing as npt
 
-ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
-"""What a machine's or a box's id looks like (to be matched in full); it becomes a folder and
-a topic level.  A machine is moreover never called ``box``."""
-
 Samples = npt.NDArray[np.float32]
 """Mono sound, float32, full scale ±1."""
 

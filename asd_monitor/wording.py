@@ -1,10 +1,19 @@
-"""Times, counts and rates as people say them."""
+"""Times, counts, rates and values as text for the user; pure."""
 
 from __future__ import annotations
 
 import math
 
-from asd_monitor.config.quantities import PERIOD_S
+DAY_S = 86400.0
+PERIOD_S = {
+    "minute": 60.0,
+    "hour": 3600.0,
+    "day": DAY_S,
+    "week": 7 * DAY_S,
+    "month": 365.25 / 12 * DAY_S,
+    "year": 365.25 * DAY_S,
+}
+"""Length of each named period, in s."""
 
 
 def clock(seconds: float) -> str:
@@ -37,6 +46,12 @@ def rate(per_second: float) -> str:
         if number >= 1:
             return f"{_short(number)} per {unit}"
     return f"1 in {_short(1 / (per_second * PERIOD_S['year']))} years"
+
+
+def quoted(value: object) -> str:
+    """Return a value as an error message shows it: text in quotes, 60 characters at most."""
+    text = repr(value) if isinstance(value, str) else str(value)
+    return text if len(text) <= 60 else text[:57] + "…" + text[-2:]
 
 
 def _short(number: float) -> str:

@@ -59,9 +59,9 @@ def command(
     from asd_monitor.cli.models import check_version
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.cli.recordings_check import look_at_all
-    from asd_monitor.config.quantities import check_id
     from asd_monitor.evaluation.replay import backtest
     from asd_monitor.model_store.bundle import load_bundle
+    from asd_monitor.names import check_id
 
     check_id(machine)
     check_version(version)

@@ -31,8 +31,8 @@ def list_versions(
     as_json: AsJson = False,
 ) -> None:
     """List the versions and check each; the exit code is 1 when one is damaged."""
-    from asd_monitor.config.quantities import check_id
     from asd_monitor.model_store.catalogue import entries
+    from asd_monitor.names import check_id
 
     if machine is not None:
         check_id(machine)
@@ -79,8 +79,8 @@ def show(
     machine: Machine, models: ModelsDir, version: Version = None, *, as_json: AsJson = False
 ) -> None:
     """Tell what a version is and what it was trained on."""
-    from asd_monitor.config.quantities import check_id
     from asd_monitor.model_store.bundle import load_bundle
+    from asd_monitor.names import check_id
 
     check_id(machine)
     check_version(version)
@@ -131,8 +131,8 @@ def show(
 @app.command()
 def promote(machine: Machine, version: OneOf, models: ModelsDir) -> None:
     """Make a version the one in use."""
-    from asd_monitor.config.quantities import check_id
     from asd_monitor.model_store.catalogue import promote as make_current
+    from asd_monitor.names import check_id
 
     check_id(machine)
     check_version(version)
@@ -143,8 +143,8 @@ def promote(machine: Machine, version: OneOf, models: ModelsDir) -> None:
 @app.command()
 def rollback(machine: Machine, models: ModelsDir) -> None:
     """Go back to the version before the one in use."""
-    from asd_monitor.config.quantities import check_id
     from asd_monitor.model_store.catalogue import rollback as go_back
+    from asd_monitor.names import check_id
 
     bundle = go_back(models, check_id(machine))
     typer.echo(f"{machine} uses {bundle.version}; a running daemon takes it up at SIGHUP.")
@@ -158,8 +158,8 @@ def export(
     version: Version = None,
 ) -> None:
     """Copy a version into another models folder and make it the one in use there."""
-    from asd_monitor.config.quantities import check_id
     from asd_monitor.model_store.catalogue import export as copy_into
+    from asd_monitor.names import check_id
 
     check_id(machine)
     check_version(version)

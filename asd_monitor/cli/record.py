@@ -44,8 +44,8 @@ def command(
     from asd_monitor.audio.devices.device_strings import parse_device
     from asd_monitor.audio.sharing.client import SOCKET_NAME
     from asd_monitor.cli.recordings_check import look_at_all
-    from asd_monitor.config.quantities import check_id
     from asd_monitor.errors import UsageError
+    from asd_monitor.names import check_id
 
     check_id(machine)
     spec = parse_device(device)
@@ -111,12 +111,12 @@ class _Session:
 
     async def _open(self, socket: Path, meter: LevelMeter) -> Source:
         from asd_monitor.audio.opening import open_source
-        from asd_monitor.audio.sharing.client import NotSharedError, connect
+        from asd_monitor.audio.sharing.client import SharingRefusedError, connect
 
         if not self._spec.is_file:
             try:
                 shared = await connect(socket, device=str(self._spec))
-            except NotSharedError:
+            except SharingRefusedError:
                 shared = None  # a daemon that listens to other devices
             if shared:
                 self._through_daemon = True
@@ -147,12 +147,12 @@ class _Session:
             )
 
     def _begin(self, opened: Opened) -> None:
-        from asd_monitor.audio.files.recorder import Origin, Recorder
+        from asd_monitor.audio.files.recorder import Recorder, RecordingOrigin
 
         self._rate_hz = opened.rate_hz
         self._recorder = self._recorder or Recorder(
             self._folder,
-            Origin(
+            RecordingOrigin(
                 machine=self._machine,
                 device=str(self._spec),
                 name=opened.name,

@@ -46,11 +46,11 @@ def command(
     """Score recordings with a machine's model: 3 is one normal window in a thousand."""
     from asd_monitor.cli.models import check_version
     from asd_monitor.cli.progress import shown_progress
-    from asd_monitor.config.quantities import check_id
     from asd_monitor.errors import AsdMonitorError, UsageError
     from asd_monitor.evaluation.recording_scores import score_recording
     from asd_monitor.model_store.bundle import load_bundle
     from asd_monitor.model_training.reference import expand_paths
+    from asd_monitor.names import check_id
 
     if as_csv and as_json:
         raise UsageError("--csv and --json together: choose one of them")

@@ -18,12 +18,12 @@ from pydantic_core import ErrorDetails
 
 from asd_monitor.config.error_wording import dotted, example, suggestion, what
 from asd_monitor.config.notices import notices
-from asd_monitor.config.quantities import check_id
 from asd_monitor.config.settings import Config, Machine, Mqtt
 from asd_monitor.config.yaml_places import find, written
 from asd_monitor.config.yaml_text import Document, Fault, Place, read_yaml
 from asd_monitor.config.yaml_text import Path as KeyPath
 from asd_monitor.errors import UsageError
+from asd_monitor.names import check_id
 
 CREDENTIAL = "mqtt_password"  # LoadCredential= of the unit
 

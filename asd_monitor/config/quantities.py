@@ -11,17 +11,8 @@ import re
 from dataclasses import dataclass, field
 
 from asd_monitor.errors import UsageError
-from asd_monitor.records import ID_PATTERN
+from asd_monitor.wording import DAY_S, PERIOD_S, quoted
 
-DAY_S = 86400.0
-PERIOD_S = {
-    "minute": 60.0,
-    "hour": 3600.0,
-    "day": DAY_S,
-    "week": 7 * DAY_S,
-    "month": 365.25 / 12 * DAY_S,
-    "year": 365.25 * DAY_S,
-}
 _DURATION_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": DAY_S}
 _SIZE = {"": 1, "B": 1}
 _SIZE |= {f"{prefix}B": 1000**power for power, prefix in enumerate("kMGT", start=1)}
@@ -73,16 +64,16 @@ def parse_budget(text: object) -> Budget:
     remedy = "write how many you accept in how long, such as `1 per month`"
     match = _BUDGET.fullmatch(text.strip().lower()) if isinstance(text, str) else None
     if match is None or match[3] not in PERIOD_S:
-        raise UsageError(f"{_quote(text)} is not a budget: {remedy} (hour, day, week, month, year)")
+        raise UsageError(f"{quoted(text)} is not a budget: {remedy} (hour, day, week, month, year)")
     allowed, period_s = float(match[1]), int(match[2] or 1) * PERIOD_S[match[3]]
     if allowed == 0 or period_s == 0:
         raise UsageError(
-            f"{_quote(text)}: a rule that never errs never alarms: {remedy} or `1 per year`"
+            f"{quoted(text)}: a rule that never errs never alarms: {remedy} or `1 per year`"
         )
     budget = Budget(allowed, period_s, str(text).strip())
     if not 1 / (100 * PERIOD_S["year"]) <= budget.per_second <= 1 / 60:
         raise UsageError(
-            f"{_quote(text)} lies outside `1 per minute` … `1 per 100 years`: {remedy}"
+            f"{quoted(text)} lies outside `1 per minute` … `1 per 100 years`: {remedy}"
         )
     return budget
 
@@ -92,7 +83,7 @@ def parse_duration(text: object) -> Duration:
     match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or match[2] not in _DURATION_S:
         raise UsageError(
-            f"{_quote(text)} is not a duration: write a number and s, m, h or d, such as `30m`"
+            f"{quoted(text)} is not a duration: write a number and s, m, h or d, such as `30m`"
         )
     return Duration(float(match[1]) * _DURATION_S[match[2]], str(text).strip())
 
@@ -104,7 +95,7 @@ def parse_size(text: object) -> int:
     match = _SIZE_TEXT.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or match[2] not in _SIZE:
         raise UsageError(
-            f"{_quote(text)} is not a size: write a number and kB, MB, GB or TB, such as `2 GB`"
+            f"{quoted(text)} is not a size: write a number and kB, MB, GB or TB, such as `2 GB`"
         )
     return math.floor(float(match[1]) * _SIZE[match[2]])
 
@@ -125,27 +116,7 @@ def check_host(text: str) -> str:
         labels = text.removesuffix(".").split(".")
         if len(text) > _LONGEST_HOST or not all(_HOST_LABEL.fullmatch(label) for label in labels):
             raise UsageError(
-                f"{_quote(text)} cannot be the name of a computer: write a host name or address, "
+                f"{quoted(text)} cannot be the name of a computer: write a host name or address, "
                 "such as plant-broker or 10.0.0.5, without spaces, '/' or 'mqtt://'"
             ) from None
     return text
-
-
-def check_id(text: str) -> str:
-    """Return the id of a machine or a box unchanged; it becomes a folder and a topic level.
-
-    Raises `UsageError`.
-    """
-    if text == "box":
-        raise UsageError("'box' cannot be an id, the topics of the box use it: choose another")
-    if not re.fullmatch(ID_PATTERN, text):
-        raise UsageError(
-            f"{_quote(text)} cannot be an id: use up to 64 letters, digits, '_', '.' and '-',"
-            " the first a letter or digit"
-        )
-    return text
-
-
-def _quote(value: object) -> str:
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:57] + "…" + text[-2:]

@@ -28,14 +28,13 @@ from asd_monitor.config.quantities import (
     Budget,
     Duration,
     check_host,
-    check_id,
     format_size,
     parse_budget,
     parse_duration,
     parse_size,
 )
 from asd_monitor.errors import UsageError
-from asd_monitor.records import ID_PATTERN
+from asd_monitor.names import ID_PATTERN, check_id, check_topic_prefix
 
 SHORTEST_LEARNING_S = 60.0  # less usable sound than this trains nothing
 
@@ -57,15 +56,6 @@ def _told(parse: Callable[[T], R]) -> Callable[[T], R]:
             raise _error(str(error)) from error
 
     return validate
-
-
-def _check_prefix(prefix: str) -> str:
-    if not prefix or re.search(r"[+#$\x00-\x1f\x7f\s]", prefix) or "" in prefix.split("/"):
-        raise UsageError(
-            f"{prefix!r} cannot be a topic prefix: use words joined by '/', such as 'plant/asd',"
-            " without spaces, '+', '#' or '$'"
-        )
-    return prefix
 
 
 def _check_learning(text: object) -> Duration:
@@ -98,7 +88,7 @@ Id = Annotated[
     AfterValidator(_told(check_id)),
     WithJsonSchema({"type": "string", "pattern": f"^{ID_PATTERN}$", "not": {"const": "box"}}),
 ]
-Prefix = Annotated[str, AfterValidator(_told(_check_prefix))]
+Prefix = Annotated[str, AfterValidator(_told(check_topic_prefix))]
 FilePath = Annotated[Path, Field(strict=False)]
 
 

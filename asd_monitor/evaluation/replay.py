@@ -9,12 +9,12 @@ from typing import Any
 
 from asd_monitor.alarm.state import Alarm, AlarmRule, TransitionKind
 from asd_monitor.audio.source import Opened, Source
-from asd_monitor.config.quantities import DAY_S
 from asd_monitor.detector.detector import Detector
 from asd_monitor.evaluation.recording_scores import check_rate
 from asd_monitor.monitor import Monitor, Reading
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Block, MachineState, MicrophoneState
+from asd_monitor.wording import DAY_S
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 
 from asd_monitor.alarm.budget import rule_for
-from asd_monitor.config.quantities import DAY_S
 from asd_monitor.config.settings import AlarmSettings
-from asd_monitor.detector.calibration import HIGHEST
+from asd_monitor.detector.calibration import MAX_SCORE
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import FEWEST_WINDOWS, LEAST_SUSTAINED_SCALE, Fitted, fit_detector
+from asd_monitor.detector.fit import MIN_SUSTAINED_SCALE, MIN_WINDOWS, FittedDetector, fit_detector
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.model_store.bundle import next_version, save_bundle
 from asd_monitor.model_training.adaptation_result import Adaptation
@@ -27,7 +26,7 @@ from asd_monitor.model_training.held_out_trial import Split, Trial, hold_out, tr
 from asd_monitor.model_training.outliers import Moment, Outlier, find_outliers
 from asd_monitor.model_training.reference import Progress, Reference, no_progress
 from asd_monitor.records import Thresholds
-from asd_monitor.wording import count, rate
+from asd_monitor.wording import DAY_S, count, rate
 
 SEED = 10
 SHORT_S = 600.0  # less than this is told to be little
@@ -42,7 +41,7 @@ class TrainingResult:
 
     machine: str
     reference: Reference
-    fitted: Fitted
+    fitted: FittedDetector
     settings: AlarmSettings
     thresholds: Thresholds
     interval: RateInterval
@@ -86,7 +85,7 @@ def learn(
         budget=settings.false_alarms,
         threshold=rule.thresholds.alarm,
         hop_s=fitted.detector.hop_s,
-        least_scale=LEAST_SUSTAINED_SCALE,
+        least_scale=MIN_SUSTAINED_SCALE,
         rng=np.random.default_rng(SEED),
     )
     outliers = tuple(_outliers(fitted, reference))
@@ -116,7 +115,7 @@ def _trial(
     channel: int | None,
     progress: Progress,
 ) -> Trial | None:
-    if sum(len(stretch.windows) for stretch in split.kept) < 2 * FEWEST_WINDOWS:
+    if sum(len(stretch.windows) for stretch in split.kept) < 2 * MIN_WINDOWS:
         return None
     progress("learning without the last part", 0.0)
     try:
@@ -131,7 +130,7 @@ def _trial(
     return try_out(detector, rule_for(settings, detector), split.parts, channel, progress)
 
 
-def _fit(reference: Reference) -> Fitted:
+def _fit(reference: Reference) -> FittedDetector:
     try:
         return fit_detector(
             reference.lists(), reference.front_end, reference.front_end.rate_hz, reference.encoders
@@ -143,7 +142,7 @@ def _fit(reference: Reference) -> Fitted:
         ) from error
 
 
-def _outliers(fitted: Fitted, reference: Reference) -> list[Outlier]:
+def _outliers(fitted: FittedDetector, reference: Reference) -> list[Outlier]:
     rate_hz = reference.front_end.rate_hz
     moments = [
         Moment(stretch.file, window.start / rate_hz, window.end / rate_hz)
@@ -183,10 +182,10 @@ def _warnings(
                     "is normal"
                 )
                 break
-    if interval.threshold >= HIGHEST:
+    if interval.threshold >= MAX_SCORE:
         told.append(
             f"a budget of {interval.budget} asks for an alarm score of {interval.threshold:.1f}, "
-            f"and scores end at {HIGHEST:g}: no alarm will ever rise; accept more false alarms, "
+            f"and scores end at {MAX_SCORE:g}: no alarm will ever rise; accept more false alarms, "
             "or record more"
         )
     elif not interval.proven:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.doubles.command_line import without_privileges
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -22,6 +21,7 @@ from asd_monitor.config.loading import (
 )
 from asd_monitor.config.settings import Config
 from asd_monitor.errors import UsageError
+from tests.doubles.command_line import without_privileges
 
 CONTRACT = """\
 version: 1
@@ -231,7 +231,7 @@ def test_aliases_that_multiply_are_refused(file: Path) -> None:
         ("mqtt: {host: ''}", "this is empty: write something, such as `host: localhost`"),
         ("mqtt: {host: local host}", "'local host' cannot be the name of a computer: write"),
         ("mqtt: {host: 'mqtt://plant'}", "'mqtt://plant' cannot be the name of a computer"),
-        ("mqtt: {prefix: a/#}", "'a/#' cannot be a topic prefix: use words"),
+        ("mqtt: {prefix: a/#}", "'a/#' cannot be a topic prefix: use at most 200"),
         ("mqtt: {prefix: /a}", "cannot be a topic prefix"),
         ("mqtt: {prefix: a//b}", "cannot be a topic prefix"),
         ("mqtt: {prefix: $SYS}", "cannot be a topic prefix"),

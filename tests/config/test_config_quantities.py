@@ -1,20 +1,17 @@
 from __future__ import annotations
 
-import re
-
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from asd_monitor.config.quantities import (
-    PERIOD_S,
-    check_id,
     format_size,
     parse_budget,
     parse_duration,
     parse_size,
 )
 from asd_monitor.errors import UsageError
+from asd_monitor.wording import PERIOD_S
 
 
 @pytest.mark.parametrize(
@@ -91,28 +88,3 @@ def test_no_sizes(text: object) -> None:
 @given(st.integers(0, 10**15))
 def test_a_size_reads_as_it_is_written(size: int) -> None:
     assert parse_size(format_size(size)) == size
-
-
-@pytest.mark.parametrize("name", ["fan01", "a", "0", "A.b_c-d", "x" * 64])
-def test_ids(name: str) -> None:
-    assert check_id(name) == name
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["", "box", "..", ".", "../x", "a/b", "a+", "#", "a#", "-a", "_a", "a b", "fan01\n", "ä",
-     "x" * 65, "a\0"],
-)  # fmt: skip
-def test_no_ids(name: str) -> None:
-    with pytest.raises(UsageError, match=r": "):
-        check_id(name)
-
-
-@given(st.text())
-def test_an_id_is_safe_as_a_folder_and_a_topic_level(name: str) -> None:
-    try:
-        check_id(name)
-    except UsageError:
-        return
-    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name)
-    assert name != "box"

@@ -12,7 +12,6 @@ from random import random
 from typing import Any
 
 import pytest
-from tests.doubles.mosquitto import PATIENCE_S, Mosquitto, Subscriber, make_certificates
 from paho.mqtt.client import MQTTv5, MQTTv311
 from structlog.testing import capture_logs
 
@@ -20,6 +19,7 @@ from asd_monitor.backoff import Backoff, doubling
 from asd_monitor.errors import UsageError
 from asd_monitor.publish.broker_settings import MqttSettings, TlsSettings
 from asd_monitor.publish.session import Session
+from tests.doubles.mosquitto import PATIENCE_S, Mosquitto, Subscriber, make_certificates
 
 AVAILABILITY = "asd/box/edge/availability"
 STATE = "asd/fan01/state"
@@ -435,7 +435,7 @@ class TestTls:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        ({"box": "a/b"}, "box 'a/b'"),
+        ({"box": "a/b"}, "'a/b' cannot be an id"),
         ({"box": "edge", "prefix": "asd/#"}, "prefix"),
         ({"box": "edge", "password_file": Path("/nowhere/at/all"), "username": "u"}, "/nowhere"),
         ({"box": "edge", "password_file": Path("/dev/null"), "username": "u"}, "empty"),

@@ -1,0 +1,44 @@
+"""Rules for ids and topic prefixes; pure.
+
+The id of a machine or a box becomes a folder and one level of a topic.  The rules leave no
+text that could leave the folder, add a topic level or act as a topic filter (MQTT 5, section 4.7).
+"""
+
+from __future__ import annotations
+
+import re
+
+from asd_monitor.errors import UsageError
+from asd_monitor.wording import quoted
+
+ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
+"""Regular expression of an id, to be matched in full.  The id ``box`` is reserved."""
+
+MAX_PREFIX_CHARS = 200
+_ID = re.compile(ID_PATTERN)
+_PREFIX_LEVEL = re.compile(r"[^/+#$\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
+
+
+def check_id(text: str) -> str:
+    """Return the id of a machine or a box unchanged.  Raises `UsageError`."""
+    if text == "box":
+        raise UsageError(
+            "'box' cannot be an id: it is reserved for the topics of the box; choose another"
+        )
+    if not _ID.fullmatch(text):
+        raise UsageError(
+            f"{quoted(text)} cannot be an id: use up to 64 letters (a-z, A-Z), digits, '_', '.' "
+            "and '-', the first a letter or digit"
+        )
+    return text
+
+
+def check_topic_prefix(text: str) -> str:
+    """Return the prefix of all topics unchanged; it may have levels.  Raises `UsageError`."""
+    if len(text) > MAX_PREFIX_CHARS or not all(map(_PREFIX_LEVEL.fullmatch, text.split("/"))):
+        raise UsageError(
+            f"{quoted(text)} cannot be a topic prefix: use at most {MAX_PREFIX_CHARS} characters, "
+            "levels separated by single '/', without spaces, control characters, '+', '#' and '$', "
+            "such as 'asd' or 'works/hall2/asd'"
+        )
+    return text
