@@ -33,17 +33,22 @@ from asd_monitor.encoder_training.sound_supply import LogMel, SyntheticMachines,
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.model_training.adaptation_result import Adaptation
-from asd_monitor.model_training.encoder_vectors import RATE_HZ, heard_with, sounds_of, span_of
-from asd_monitor.model_training.held_out_trial import Part, hold_out
+from asd_monitor.model_training.encoder_vectors import (
+    RATE_HZ,
+    replace_encoder,
+    read_parts,
+    part_of_segment,
+)
+from asd_monitor.model_training.held_out_trial import RecordingPart, hold_out
 from asd_monitor.model_training.reference import (
     Progress,
     Reference,
     SoundFile,
-    Stretch,
+    Segment,
     expand_paths,
-    look_at,
+    inspect_recording,
     no_progress,
-    require,
+    require_duration,
 )
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.injection import inject
@@ -109,7 +114,7 @@ def adapt(
 
     """
     begun, tuning = time.monotonic(), tuning or Tuning()
-    require(reference)
+    require_duration(reference)
     frozen = adaptable(reference.encoders)
     machines = [_files_of(given, reference, channel) for given in others]
     split = hold_out(reference)
@@ -134,9 +139,9 @@ def adapt(
     encoder = encoder_of(
         network, frozen.card.views, f"{frozen.name[:56]}-adapted", frozen.card.licence
     )
-    anew = heard_with(reference, frozen, encoder, channel)
+    anew = replace_encoder(reference, frozen, encoder, channel)
     progress("trying the encoder on what was held out", 0.0)
-    held_out = [piece for pieces in sounds_of(split.parts, channel) for piece in pieces]
+    held_out = [piece for pieces in read_parts(split.parts, channel) for piece in pieces]
     pieces = trial_pieces(held_out, reference, tuning.seed)
     before = listen(reference, pieces, encoder.view_names)
     after = listen(anew, with_encoder(pieces, encoder, reference), encoder.view_names)
@@ -147,7 +152,7 @@ def adapt(
 
 def _files_of(given: str | Path, reference: Reference, channel: int | None) -> list[SoundFile]:
     own = {file.sha256: file.path for file in reference.files}
-    found = [look_at(path, channel) for path in expand_paths([given])]
+    found = [inspect_recording(path, channel) for path in expand_paths([given])]
     for file in found:
         if file.sha256 in own:
             raise UsageError(
@@ -161,11 +166,11 @@ def _files_of(given: str | Path, reference: Reference, channel: int | None) -> l
     return found
 
 
-def _learned_parts(kept: Sequence[Stretch], front_end: FrontEnd) -> list[Part]:
+def _learned_parts(kept: Sequence[Segment], front_end: FrontEnd) -> list[RecordingPart]:
     """Return what of the kept stretches is trained on: pieces taken evenly where it is long."""
-    parts = [span_of(stretch, front_end) for stretch in kept]
+    parts = [part_of_segment(segment, front_end) for segment in kept]
     pieces = [
-        Part(part.file, begin_s, min(part.to_s, begin_s + TAKEN_S))
+        RecordingPart(part.file, begin_s, min(part.to_s, begin_s + TAKEN_S))
         for part in parts
         for begin_s in np.arange(part.from_s, part.to_s, TAKEN_S).tolist()
     ]
@@ -173,9 +178,9 @@ def _learned_parts(kept: Sequence[Stretch], front_end: FrontEnd) -> list[Part]:
     return pieces[::every] if every > 1 else parts
 
 
-def _heard(parts: Sequence[Part], channel: int | None) -> list[tuple[SoundFile, Samples]]:
+def _heard(parts: Sequence[RecordingPart], channel: int | None) -> list[tuple[SoundFile, Samples]]:
     """Return the pieces of sound in the parts that are long enough, each with its file."""
-    sounds = sounds_of(parts, channel)
+    sounds = read_parts(parts, channel)
     return [
         (part.file, piece)
         for part, pieces in zip(parts, sounds, strict=True)
@@ -192,7 +197,7 @@ def _of_other(files: Sequence[SoundFile], channel: int | None) -> list[tuple[Sou
     parts = []
     for file in usable:
         begin_s = max(0.0, (file.seconds - each_s) / 2)
-        parts.append(Part(file, begin_s, min(file.seconds, begin_s + each_s)))
+        parts.append(RecordingPart(file, begin_s, min(file.seconds, begin_s + each_s)))
     return _heard(parts, channel)
 
 

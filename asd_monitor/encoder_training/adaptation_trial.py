@@ -17,8 +17,8 @@ from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.features.windows import Window, WindowStream
 from asd_monitor.metrics import auc
-from asd_monitor.model_training.adaptation_result import SCORES, Heard
-from asd_monitor.model_training.encoder_vectors import RATE_HZ, encoded, with_vectors
+from asd_monitor.model_training.adaptation_result import SCORE_LEVELS, TrialScores
+from asd_monitor.model_training.encoder_vectors import RATE_HZ, encode_windows, with_vectors
 from asd_monitor.model_training.held_out_trial import hold_out
 from asd_monitor.model_training.reference import Reference
 from asd_monitor.records import Samples
@@ -72,20 +72,22 @@ def with_encoder(pieces: Sequence[Piece], encoder: Encoder, reference: Reference
     return [
         replace(
             piece,
-            windows=with_vectors(piece.windows, encoded(piece.sound, encoder, reference.front_end)),
+            windows=with_vectors(
+                piece.windows, encode_windows(piece.sound, encoder, reference.front_end)
+            ),
         )
         for piece in pieces
     ]
 
 
-def listen(reference: Reference, pieces: Sequence[Piece], views: Sequence[str]) -> Heard:
+def listen(reference: Reference, pieces: Sequence[Piece], views: Sequence[str]) -> TrialScores:
     """Fit a detector without the part held out, and let it hear that.
 
     Raises UsageError where the machine hardly runs before it.
     """
     try:
         detector = fit_detector(
-            [stretch.windows for stretch in hold_out(reference).kept],
+            [segment.windows for segment in hold_out(reference).kept],
             reference.front_end,
             reference.front_end.rate_hz,
             reference.encoders,
@@ -105,11 +107,11 @@ def listen(reference: Reference, pieces: Sequence[Piece], views: Sequence[str]) 
             for window in windows
         ]
     )
-    return Heard(
+    return TrialScores(
         auc(anomalous, [np.mean([w.fused for w in windows]) for windows in judged]),
         {
             name: auc(anomalous, [np.mean([w.views[name] for w in windows]) for windows in judged])
             for name in views
         },
-        tuple(float(np.mean(usual >= score)) for score in SCORES),
+        tuple(float(np.mean(usual >= score)) for score in SCORE_LEVELS),
     )

@@ -40,6 +40,28 @@ class Recipe(Ways):
         """Windows of a batch."""
         return self.instances * (self.reference + 2 * self.faults)
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the settings under the keys of `checkpoint.pt` and `training.json`."""
+        return {
+            "lengths": list(self.lengths),
+            "snr_db": list(self.snr_db),
+            "mixup": self.mixup,
+            "stretch_bands": self.stretch_bands,
+            "stretch_time": self.stretch_time,
+            "high_band": str(self.high_band),
+            "seed": self.seed,
+            "instances": self.instances,
+            "normals": self.reference,
+            "faults": self.faults,
+            "rate": self.rate,
+            "weight_decay": self.weight_decay,
+            "taps": list(self.taps),
+            "layers": [
+                {"reach": list(each.reach), "stride": list(each.stride), "channels": each.channels}
+                for each in self.layers
+            ],
+        }
+
 
 def beginning(recipe: Recipe) -> Headed:
     """Return the network before its first step, with a head at each tapped layer."""

@@ -29,9 +29,9 @@ from asd_monitor.encoder_training.sound_supply import LogMel, log_mel
 from asd_monitor.encoders.card import CardView
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import AsdMonitorError, UsageError
-from asd_monitor.model_training.encoder_vectors import RATE_HZ, sounds_of
-from asd_monitor.model_training.held_out_trial import Part
-from asd_monitor.model_training.reference import Progress, SoundFile, look_at, no_progress
+from asd_monitor.model_training.encoder_vectors import RATE_HZ, read_parts
+from asd_monitor.model_training.held_out_trial import RecordingPart
+from asd_monitor.model_training.reference import Progress, SoundFile, inspect_recording, no_progress
 
 HELD_OUT_SHARE = 0.2
 FEW_CLIPS = 3  # fewer are each cut in two, the last fifth held out
@@ -66,7 +66,7 @@ class TrainedIds:
     listener: Encoder
     weights: dict[str, Matrix]
     names: tuple[str, ...]
-    held_out: tuple[tuple[Part, ...], ...]  # of each id; empty where nothing could be
+    held_out: tuple[tuple[RecordingPart, ...], ...]  # of each id; empty where nothing could be
     steps: int
 
 
@@ -92,7 +92,7 @@ def train_ids(
         )
     network = network_of(encoder)
     clips: list[list[LogMel]] = []
-    held_out: list[tuple[Part, ...]] = []
+    held_out: list[tuple[RecordingPart, ...]] = []
     for number, each in enumerate(ids):
         progress("listening to all ids", number / len(ids))
         learned, out = _divided(_readable(each))
@@ -125,7 +125,7 @@ def _readable(ids: IdClips) -> list[SoundFile]:
     files, refusals = [], []
     for path in ids.paths:
         try:
-            file = look_at(path, ids.channel)
+            file = inspect_recording(path, ids.channel)
         except AsdMonitorError as error:
             refusals.append(error)
             continue
@@ -143,23 +143,23 @@ def _readable(ids: IdClips) -> list[SoundFile]:
     return files
 
 
-def _divided(files: Sequence[SoundFile]) -> tuple[list[Part], list[Part]]:
+def _divided(files: Sequence[SoundFile]) -> tuple[list[RecordingPart], list[RecordingPart]]:
     """Return what is trained on, and what is held out."""
     if len(files) >= FEW_CLIPS:
         kept = len(files) - max(1, int(HELD_OUT_SHARE * len(files)))
-        parts = [Part(file, 0.0, file.seconds) for file in files]
+        parts = [RecordingPart(file, 0.0, file.seconds) for file in files]
         return parts[:kept], parts[kept:]
     cuts = [(file, (1.0 - HELD_OUT_SHARE) * file.seconds) for file in files]
     return (
-        [Part(file, 0.0, cut_s) for file, cut_s in cuts],
-        [Part(file, cut_s, file.seconds) for file, cut_s in cuts],
+        [RecordingPart(file, 0.0, cut_s) for file, cut_s in cuts],
+        [RecordingPart(file, cut_s, file.seconds) for file, cut_s in cuts],
     )
 
 
-def _log_mels(parts: Sequence[Part], ids: IdClips) -> list[LogMel]:
+def _log_mels(parts: Sequence[RecordingPart], ids: IdClips) -> list[LogMel]:
     found = []
     for part in parts:  # one by one: their sound takes five times the memory
-        [pieces] = sounds_of([part], ids.channel)
+        [pieces] = read_parts([part], ids.channel)
         found += [log_mel(p) for p in pieces if len(p) >= 0.8 * SHORTEST_S * RATE_HZ]
     if not found:
         raise UsageError(f"{ids.name}: no gapless sound to learn from: leave this id out")

@@ -7,12 +7,11 @@ which another process makes meanwhile (`feed`).
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +135,7 @@ def write(folder: Path, trained: Trained, sources: Sources, command: str) -> Enc
     facts = {
         "package": __version__,
         "command": command,
-        "recipe": _plain(trained.recipe),
+        "recipe": trained.recipe.to_json(),
         "steps": trained.total,
         "seconds": round(trained.seconds),
         "machine": f"{os.cpu_count()} cores"
@@ -175,7 +174,7 @@ def _held_out(sources: Sources) -> Sources:
 
 def _identity(sources: Sources, recipe: Recipe, total: int) -> dict[str, Any]:
     return {
-        "recipe": _plain(recipe),
+        "recipe": recipe.to_json(),
         "steps": total,
         "supply": str(sources.supply),
         "recorded_backgrounds": sources.recorded_backgrounds,
@@ -183,11 +182,6 @@ def _identity(sources: Sources, recipe: Recipe, total: int) -> dict[str, Any]:
         "sounds": _contents(sources.sounds),
         "noises": _contents(sources.noises),
     }
-
-
-def _plain(recipe: Recipe) -> dict[str, Any]:
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(recipe)))
-    return plain
 
 
 def _contents(paths: Sequence[Path]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from asd_monitor.encoder_training.optimisation import Recipe
 
 INSTANCES = 9
-SMALL: dict[str, Any] = {"instances": 5, "normals": 2, "faults": 1, "lengths": (60, 80)}
+SMALL: dict[str, Any] = {"instances": 5, "reference": 2, "faults": 1, "lengths": (60, 80)}
 """What a recipe may have that these pools are enough for."""
 
 

@@ -26,12 +26,12 @@ from asd_monitor.errors import UsageError
 from asd_monitor.model_store.bundle import load_bundle
 from asd_monitor.model_training import adaptation_result
 from asd_monitor.model_training.adaptation_result import (
-    MARGIN,
-    SLACK,
+    MIN_AUC_GAIN,
+    MAX_SHARE_INCREASE,
     Adaptation,
-    Heard,
+    TrialScores,
 )
-from asd_monitor.model_training.encoder_vectors import heard_with
+from asd_monitor.model_training.encoder_vectors import replace_encoder
 from asd_monitor.model_training.reference import read_reference
 from tests.doubles.command_line import CommandLine
 from tests.doubles.synthetic_encoders import small_encoder
@@ -152,10 +152,10 @@ def test_vectors_are_those_of_reading_with_the_other_encoder(
     path = write(tmp_path / "a.wav", sound, rate_hz, "FLOAT")
     another = small_encoder(2)
     reference, expected = (read_reference([path], encoders=(each,)) for each in (encoder, another))
-    found = heard_with(reference, encoder, another)
+    found = replace_encoder(reference, encoder, another)
     assert found.encoders == (another,)
     assert len(found.windows) >= len(expected.windows) - 1 > 20
-    both = zip(found.stretches[0].windows, expected.stretches[0].windows, strict=False)
+    both = zip(found.segments[0].windows, expected.segments[0].windows, strict=False)
     for one, other_one in both:
         assert one.start == other_one.start
         np.testing.assert_allclose(
@@ -184,7 +184,7 @@ def test_nothing_of_the_last_fifth_is_trained_on(
         return tune(network, draw, *args, **named)
 
     monkeypatch.setattr(adapt_module, "tune", spy)
-    monkeypatch.setattr(adapt_module, "listen", lambda *_: Heard(0.5, {}, (0.0, 0.0)))
+    monkeypatch.setattr(adapt_module, "listen", lambda *_: TrialScores(0.5, {}, (0.0, 0.0)))
 
     def adapted(name: str, changed: slice) -> str:
         sound = machine_sound(65.0)
@@ -206,9 +206,9 @@ def test_nothing_of_the_last_fifth_is_trained_on(
 def test_only_what_is_clearly_better_and_no_louder_is_kept(
     before: float, after: float, few: float, many: float
 ) -> None:
-    frozen, adapted = Heard(before, {}, (few, 0.0)), Heard(after, {}, (many, 0.0))
+    frozen, adapted = TrialScores(before, {}, (few, 0.0)), TrialScores(after, {}, (many, 0.0))
     found = Adaptation(None, frozen, adapted, 0, 1, 1, 1.0)  # type: ignore[arg-type]
-    assert found.kept == (after - before >= MARGIN and many - few <= SLACK)
+    assert found.kept == (after - before >= MIN_AUC_GAIN and many - few <= MAX_SHARE_INCREASE)
     assert f"{before:.3f}" in found.in_words()
     assert f"{after:.3f}" in found.in_words()
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.encoder_training import batch_feed as feed_module
 from asd_monitor.encoder_training.batch_feed import Feed, Maker, Sources, held_out_pool
 from asd_monitor.encoder_training.pool import Pool, Supply
 from asd_monitor.errors import OperationError, UsageError
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 MADE = Sources(3, (), (), Supply.MADE, 0.0)
 

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from tests.doubles.synthetic_pools import synthetic_pool
-from tests.doubles.synthetic_sounds import machine_sound
 
 from asd_monitor.encoder_training.held_out_faults import HeldOut
 from asd_monitor.encoder_training.network import Network
 from asd_monitor.encoder_training.pool import Pool
 from asd_monitor.encoder_training.sound_supply import Instance, log_mel
+from tests.doubles.synthetic_pools import synthetic_pool
+from tests.doubles.synthetic_sounds import machine_sound
 
 
 class Listening(torch.nn.Module):

@@ -1,12 +1,12 @@
 """The recipe of the encoder's training: batches and steps."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tests.doubles.synthetic_pools import pool_at, synthetic_pool
-from tests.doubles.synthetic_pools import small_recipe as recipe
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +20,8 @@ from asd_monitor.encoder_training.optimisation import (
     steps,
 )
 from asd_monitor.encoder_training.pool import Pool
+from tests.doubles.synthetic_pools import pool_at, synthetic_pool
+from tests.doubles.synthetic_pools import small_recipe as recipe
 
 Batch = tuple[list["torch.Tensor"], "torch.Tensor"]
 
@@ -82,6 +84,12 @@ def test_windows_of_a_label_are_of_its_own_machine() -> None:
         levels.setdefault(label, set()).add(round(float(view.mean()), 2))
     assert all(len(found) == 1 for found in levels.values())
     assert len(set.union(*levels.values())) == len(levels)
+
+
+def test_settings_keep_their_keys_on_disk() -> None:
+    """Checkpoints of earlier versions resume only under the same keys and values."""
+    written = json.loads((Path(__file__).parents[2] / "models" / "training.json").read_text())
+    assert Recipe().to_json() == written["recipe"]
 
 
 def test_the_seed_decides_what_is_drawn() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import torch
-from tests.doubles.synthetic_pools import MADE, MadeFeed, small_recipe, synthetic_pool
 
 from asd_monitor.encoder_training import pretraining as pretrain_module
 from asd_monitor.encoder_training.augmentation import HighBand
@@ -21,6 +20,7 @@ from asd_monitor.encoder_training.pretraining import (
 )
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.model_store import atomic_files
+from tests.doubles.synthetic_pools import MADE, MadeFeed, small_recipe, synthetic_pool
 
 
 @pytest.fixture(scope="module")

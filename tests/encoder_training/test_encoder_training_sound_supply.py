@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.encoder_training import sound_supply
 from asd_monitor.encoder_training.sound_supply import (
@@ -23,6 +22,7 @@ from asd_monitor.encoder_training.sound_supply import (
 from asd_monitor.errors import UsageError
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.families import FAMILIES
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 CLICK_S = 0.2
 
