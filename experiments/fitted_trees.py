@@ -48,7 +48,7 @@ class Heard:
             end = seconds * self.reference.front_end.rate_hz
             found += [
                 [window for window in stretch.windows if window.end <= end]
-                for stretch in self.reference.stretches
+                for stretch in self.reference.segments
                 if stretch.file is file
             ]
             seconds -= file.seconds

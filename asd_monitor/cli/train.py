@@ -68,8 +68,8 @@ def command(
     from asd_monitor.encoder_training.extra import TORCH_AND_EXPORT, require_extra
     from asd_monitor.encoders.loading import chosen_encoders
     from asd_monitor.errors import UsageError
-    from asd_monitor.model_training.reference import expand_paths, read_reference, require
-    from asd_monitor.model_training.training_run import learn, save
+    from asd_monitor.model_training.reference import expand_paths, read_reference, require_duration
+    from asd_monitor.model_training.training_run import save, train_model
     from asd_monitor.names import check_id
     from asd_monitor.reports.training_report import report_html
 
@@ -90,7 +90,7 @@ def command(
             progress=progress,
         )
         try:
-            require(reference)
+            require_duration(reference)
         except UsageError:
             if check and as_json:
                 _show_check(reference, sufficient=False, as_json=True)
@@ -101,7 +101,7 @@ def command(
             adaptation = None
             if adapt:
                 reference, adaptation = _adapted(reference, others or [], channel, progress)
-            learned = learn(
+            learned = train_model(
                 machine, reference, settings.alarm, channel, progress, adaptation=adaptation
             )
             version = save(models, learned, datetime.now(UTC), report_html)

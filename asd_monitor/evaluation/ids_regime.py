@@ -26,14 +26,18 @@ from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase_layouts import TestedMachine
 from asd_monitor.evaluation.recording_scores import ScoredRecording
 from asd_monitor.evaluation.regimes import (
-    Learner,
+    DetectorTrainer,
     TrainedMachine,
     encoder_view_names,
     fit_machine,
     of_clips,
 )
-from asd_monitor.model_training.encoder_vectors import Gapless, encoded, heard_with
-from asd_monitor.model_training.held_out_trial import Part
+from asd_monitor.model_training.encoder_vectors import (
+    GaplessResampler,
+    encode_windows,
+    replace_encoder,
+)
+from asd_monitor.model_training.held_out_trial import RecordingPart
 from asd_monitor.model_training.reference import Progress, Reference
 
 Floats = npt.NDArray[np.float64]
@@ -70,7 +74,7 @@ class Shared:
 
     claims: Claims
     numbers: Mapping[str, int]  # of each id, by its machine's name
-    held_out: Mapping[str, Sequence[Part]]  # what of each was not trained on
+    held_out: Mapping[str, Sequence[RecordingPart]]  # what of each was not trained on
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,7 @@ class Ids:
     encoders: tuple[Encoder, ...] = ()
     name: str = "ids"
 
-    def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> Learner:
+    def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> DetectorTrainer:
         """Train the encoder on all ids.
 
         Raises:
@@ -133,10 +137,10 @@ def learn(
         incompatibility = claims.listener.incompatibility(reference.front_end)
         if incompatibility is not None:
             raise UsageError(f"the network that tells ids apart: {incompatibility}: use --regime single")
-        return heard_with(reference, claims.listener, claims.listener, machine.channel)
+        return replace_encoder(reference, claims.listener, claims.listener, machine.channel)
 
     reference, fitted = fit_machine(machine, encoders, with_claims)
-    windows = [window for stretch in fitted.running for window in stretch]
+    windows = [window for segment in fitted.running for window in segment]
     raw = claims.score(vectors_of(windows, ID), claimed)
     out = _within(reference, fitted, shared.held_out[machine.name])
     tail = ParetoTail.fit_scale(raw[out] if out.any() else raw, TAIL_SHAPE, LEAST_SCALE)
@@ -161,13 +165,13 @@ def learn(
     )
 
 
-def _within(reference: Reference, fitted: FittedDetector, parts: Sequence[Part]) -> npt.NDArray[np.bool_]:
+def _within(reference: Reference, fitted: FittedDetector, parts: Sequence[RecordingPart]) -> npt.NDArray[np.bool_]:
     """Return which of the running windows (n,) lie wholly in these parts of recordings."""
     rate_hz = reference.front_end.rate_hz
     spans = {part.file.path: (part.from_s * rate_hz, part.to_s * rate_hz) for part in parts}
     found = []
-    for stretch, running in zip(reference.stretches, fitted.running, strict=True):
-        low, high = spans.get(stretch.file.path, (np.inf, np.inf))
+    for segment, running in zip(reference.segments, fitted.running, strict=True):
+        low, high = spans.get(segment.file.path, (np.inf, np.inf))
         found += [low <= window.start and window.end <= high + 1 for window in running]
     return np.array(found, bool)
 
@@ -182,12 +186,12 @@ def scores_of(
     channel: int | None,
 ) -> dict[str, float]:
     """Return a clip's scores ``id`` and ``fused``: means over its windows."""
-    joined = Gapless(clip.rate_hz)
+    joined = GaplessResampler(clip.rate_hz)
     with RecordingReader(clip.path, channel) as reader:
         for block in reader.blocks():
             joined.push(block)
     vectors = [
-        each[ID] for piece in joined.pieces() for each in encoded(piece, claims.listener, front_end)
+        each[ID] for piece in joined.pieces() for each in encode_windows(piece, claims.listener, front_end)
     ]
     claim = tail.score(claims.score(np.stack(vectors), claimed))
     by_view = np.array([list(window.views.values()) for window in clip.windows])

@@ -11,7 +11,7 @@ import numpy as np
 from asd_monitor.audio.files.recordings import BY_OPTION, RecordingReader
 from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import UsageError
-from asd_monitor.model_training.reference import ConstantCutter
+from asd_monitor.model_training.reference import ConstantRunRemover
 from asd_monitor.monitor import DEAD_CHANNEL_S
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Block, WindowScore
@@ -69,7 +69,7 @@ def score_recording(
         rate_hz = reader.rate_hz
         check_rate(detector, rate_hz, path)
         pipeline = Pipeline(detector, rate_hz)
-        cutter = ConstantCutter(round(DEAD_CHANNEL_S * rate_hz))
+        cutter = ConstantRunRemover(round(DEAD_CHANNEL_S * rate_hz))
 
         def scored() -> Iterator[Block]:
             nonlocal end

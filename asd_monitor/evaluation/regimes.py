@@ -23,7 +23,12 @@ from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase_layouts import TestedMachine
 from asd_monitor.evaluation.recording_scores import ScoredRecording, score_recording
-from asd_monitor.model_training.reference import Progress, Reference, read_reference, require
+from asd_monitor.model_training.reference import (
+    Progress,
+    Reference,
+    read_reference,
+    require_duration,
+)
 
 LEAST_TRAINING_S = 15.0
 WINDOW_S = 1.984  # no clip may be shorter
@@ -48,7 +53,7 @@ class TrainedMachine:
     clip_scores: ClipScores | None = None
 
 
-class Learner(Protocol):
+class DetectorTrainer(Protocol):
     """Makes a machine's detector."""
 
     def __call__(self, machine: TestedMachine) -> TrainedMachine:
@@ -62,7 +67,7 @@ class Regime(Protocol):
     def name(self) -> str:
         """What it is called on the command line and in the results."""
 
-    def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> Learner:
+    def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> DetectorTrainer:
         """Learn what all machines share; the learner that is returned can be pickled."""
 
 
@@ -77,7 +82,7 @@ class Single:
     adapting: bool = False
     name: str = "single"
 
-    def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> Learner:
+    def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> DetectorTrainer:
         """Return the learner; nothing is shared.
 
         Raises UsageError where there is no network to adapt, and it is asked for.
@@ -126,7 +131,7 @@ def fit_machine(
         machine.train, window_s=WINDOW_S, channel=machine.channel, encoders=encoders
     )
     try:
-        require(reference, LEAST_TRAINING_S)
+        require_duration(reference, LEAST_TRAINING_S)
         if changed is not None:
             reference = changed(reference)
         fitted = fit_detector(
@@ -167,13 +172,13 @@ def of_clips(
     of_clip: dict[tuple[Path, int], list[float]] = {}
     chosen = np.ones(len(scores), bool) if counted is None else counted
     each = iter(zip(scores.tolist(), chosen.tolist(), strict=True))
-    for stretch, running in zip(reference.stretches, fitted.running, strict=True):
-        is_long = stretch.file.seconds > LONG_S
+    for segment, running in zip(reference.segments, fitted.running, strict=True):
+        is_long = segment.file.seconds > LONG_S
         for window in running:
             piece = int(window.start / reference.front_end.rate_hz / CLIP_S) if is_long else 0
             score, counts = next(each)
             if counts:
-                of_clip.setdefault((stretch.file.path, piece), []).append(score)
+                of_clip.setdefault((segment.file.path, piece), []).append(score)
     return tuple(float(np.mean(clip)) for clip in of_clip.values())
 
 

@@ -19,7 +19,7 @@ from asd_monitor.evaluation.dcase_rules import Rules
 from asd_monitor.evaluation.gamma_threshold import gamma_threshold
 from asd_monitor.evaluation.header_check import check
 from asd_monitor.evaluation.regimes import (
-    Learner,
+    DetectorTrainer,
     Regime,
     Single,
     fused_without,
@@ -91,7 +91,7 @@ def _done(tasks: Sequence[Callable[[], T]], jobs: int, progress: Progress) -> li
         return [future.result() for future in futures]
 
 
-def evaluate_machine(machine: TestedMachine, rules: Rules, learner: Learner) -> MachineResult:
+def evaluate_machine(machine: TestedMachine, rules: Rules, learner: DetectorTrainer) -> MachineResult:
     """Fit one machine and score its test clips.  Raises as `evaluate`."""
     learned = learner(machine)
     clips = [score_clip(learned, clip.path, machine.channel) for clip in machine.test]

@@ -7,15 +7,15 @@ from typing import Any
 
 from asd_monitor.encoders.encoder import Encoder
 
-MARGIN = 0.01
+MIN_AUC_GAIN = 0.01
 """By so much the AUC of the fused score must be better."""
-SLACK = 0.005
+MAX_SHARE_INCREASE = 0.005
 """So many more of the held-out normal windows may lie above a score: one or two of hundreds."""
-SCORES = (1.0, 2.0)
+SCORE_LEVELS = (1.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class TrialScores:
     """What a detector made of the held-out sound."""
 
     auc: float  # of the fused score: pieces with a fault against pieces as they are
@@ -29,7 +29,7 @@ class Heard:
             "views": {name: round(area, 4) for name, area in self.auc_of_views.items()},
             "share_above": {
                 f"{score:g}": round(share, 4)
-                for score, share in zip(SCORES, self.above, strict=True)
+                for score, share in zip(SCORE_LEVELS, self.above, strict=True)
             },
         }
 
@@ -39,8 +39,8 @@ class Adaptation:
     """What came of it."""
 
     encoder: Encoder  # the adapted one, kept or not
-    frozen: Heard
-    adapted: Heard
+    frozen: TrialScores
+    adapted: TrialScores
     others: int  # machines of the user's; 0: made ones took their place
     steps: int
     seed: int
@@ -50,23 +50,23 @@ class Adaptation:
     def kept(self) -> bool:
         """Whether it hears better, and finds no more in the normals."""
         quiet = all(
-            share <= before + SLACK
+            share <= before + MAX_SHARE_INCREASE
             for share, before in zip(self.adapted.above, self.frozen.above, strict=True)
         )
-        return quiet and self.adapted.auc >= self.frozen.auc + MARGIN
+        return quiet and self.adapted.auc >= self.frozen.auc + MIN_AUC_GAIN
 
     def in_words(self) -> str:
         """Return both figures, and which encoder they speak for."""
         figures = (
             f"AUC {self.adapted.auc:.3f} after {self.frozen.auc:.3f} on injected faults, "
             f"{100 * self.adapted.above[0]:.1f} % after {100 * self.frozen.above[0]:.1f} % of the "
-            f"normal windows above {SCORES[0]:g}, on the part held out"
+            f"normal windows above {SCORE_LEVELS[0]:g}, on the part held out"
         )
         if self.kept:
             return f"the encoder was adapted to this machine ({figures})"
         return (
             f"the encoder was not adapted, the frozen one is kept: adapting did not make it "
-            f"clearly better ({figures}; {MARGIN:g} and no more in the normals were asked for)"
+            f"clearly better ({figures}; {MIN_AUC_GAIN:g} and no more in the normals were asked for)"
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -75,7 +75,7 @@ class Adaptation:
             "kept": self.kept,
             "frozen": self.frozen.to_json(),
             "adapted": self.adapted.to_json(),
-            "margin": MARGIN,
+            "margin": MIN_AUC_GAIN,
             "others": self.others,
             "steps": self.steps,
             "seed": self.seed,

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.alarm.score import SPAN_S
+from asd_monitor.alarm.score import ALARM_SPAN_S
 from asd_monitor.config.quantities import Budget
-from asd_monitor.detector.calibration import Tail
+from asd_monitor.detector.calibration import ParetoTail
 from asd_monitor.wording import rate
 
 DRAWS = 300
@@ -27,7 +27,7 @@ PROVEN = 3.0  # the upper end exceeds the budget at most so many times
 
 
 @dataclass(frozen=True, slots=True)
-class RateInterval:
+class FalseAlarmInterval:
     """How often normal sound reaches a threshold, in times a second, as far as normals tell."""
 
     budget: Budget
@@ -48,7 +48,7 @@ class RateInterval:
         return f"by these recordings, between {low} and {high} ({CONFIDENCE:.0%} interval)"
 
 
-def rate_interval(
+def false_alarm_interval(
     sustained: npt.ArrayLike,
     *,
     budget: Budget,
@@ -56,7 +56,7 @@ def rate_interval(
     hop_s: float,
     least_scale: float,
     rng: np.random.Generator,
-) -> RateInterval:
+) -> FalseAlarmInterval:
     """Return the interval of the rate at which the alarm score of normals reaches a threshold.
 
     ``lasting`` (n,) are the held-out fused scores over the span of the alarm score, in the order
@@ -65,13 +65,13 @@ def rate_interval(
     so that each span is one trial.
     """
     scores = np.asarray(sustained, np.float64)
-    reached = Tail.fit(scores, least_scale).raw_at(threshold)
+    reached = ParetoTail.fit(scores, least_scale).raw_score(threshold)
     blocks = np.array_split(scores, max(2, round(len(scores) * hop_s / BLOCK_S)))
     rates = []
     for _ in range(DRAWS):
         drawn = rng.integers(len(blocks), size=len(blocks))
-        tail = Tail.fit(np.concatenate([blocks[block] for block in drawn]), least_scale)
-        rates.append(10.0 ** -float(tail.score(reached)) / SPAN_S)
+        tail = ParetoTail.fit(np.concatenate([blocks[block] for block in drawn]), least_scale)
+        rates.append(10.0 ** -float(tail.score(reached)) / ALARM_SPAN_S)
     edge = (1 - CONFIDENCE) / 2
     low, high = np.quantile(rates, [edge, 1 - edge])
-    return RateInterval(budget, threshold, float(low), float(high))
+    return FalseAlarmInterval(budget, threshold, float(low), float(high))

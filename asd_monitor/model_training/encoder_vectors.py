@@ -19,15 +19,15 @@ from asd_monitor.dsp.resampling import Resampler
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.streaming import EncoderStream
 from asd_monitor.features.windows import Window
-from asd_monitor.model_training.held_out_trial import Part
-from asd_monitor.model_training.reference import Reference, Stretch
+from asd_monitor.model_training.held_out_trial import RecordingPart
+from asd_monitor.model_training.reference import Reference, Segment
 from asd_monitor.records import Block, Samples
 
 RATE_HZ = MAX_RATE_HZ
 PIECE_S = 10.0  # of sound, at a time through the network
 
 
-class Gapless:
+class GaplessResampler:
     """Joins the blocks of a stream to gapless pieces at the encoders' rate."""
 
     def __init__(self, from_hz: int) -> None:
@@ -50,7 +50,7 @@ class Gapless:
         return [np.concatenate(piece) for piece in self._pieces]
 
 
-def sounds_of(parts: Sequence[Part], channel: int | None) -> list[list[Samples]]:
+def read_parts(parts: Sequence[RecordingPart], channel: int | None) -> list[list[Samples]]:
     """Return the gapless pieces of sound in each part of a recording, at 16 kHz.
 
     Parts of one recording stand together, and it is read once.
@@ -64,7 +64,7 @@ def sounds_of(parts: Sequence[Part], channel: int | None) -> list[list[Samples]]
         of_file = list(group)
         rate_hz = of_file[0].file.rate_hz
         spans = [(round(part.from_s * rate_hz), round(part.to_s * rate_hz)) for part in of_file]
-        joined = [Gapless(rate_hz) for _ in of_file]
+        joined = [GaplessResampler(rate_hz) for _ in of_file]
         with RecordingReader(path, channel) as reader:
             for block in reader.blocks():
                 for (first, past), each in zip(spans, joined, strict=True):
@@ -76,7 +76,7 @@ def sounds_of(parts: Sequence[Part], channel: int | None) -> list[list[Samples]]
     return found
 
 
-def encoded(sound: Samples, encoder: Encoder, front_end: FrontEnd) -> list[dict[str, Vector]]:
+def encode_windows(sound: Samples, encoder: Encoder, front_end: FrontEnd) -> list[dict[str, Vector]]:
     """Return an encoder's vectors of each window of gapless sound at the front end's rate.
 
     The windows are those that `features.windows` makes of it.
@@ -103,27 +103,27 @@ def with_vectors(
     )
 
 
-def span_of(stretch: Stretch, front_end: FrontEnd) -> Part:
+def part_of_segment(segment: Segment, front_end: FrontEnd) -> RecordingPart:
     """Return where a stretch lies in its recording."""
-    begin_s = stretch.windows[0].start / front_end.rate_hz
-    return Part(stretch.file, begin_s, begin_s + stretch.seconds)
+    begin_s = segment.windows[0].start / front_end.rate_hz
+    return RecordingPart(segment.file, begin_s, begin_s + segment.seconds)
 
 
-def heard_with(
+def replace_encoder(
     reference: Reference, before: Encoder, encoder: Encoder, channel: int | None = None
 ) -> Reference:
     """Return the normals with another encoder's vectors in the place of one's.
 
     It has the same views.  As if they had been read with it, but without that time.
     """
-    stretches: list[Stretch] = []
-    for _, group in groupby(reference.stretches, lambda stretch: stretch.file.path):
+    segments: list[Segment] = []
+    for _, group in groupby(reference.segments, lambda segment: segment.file.path):
         of_file = list(group)
-        sounds = sounds_of([span_of(each, reference.front_end) for each in of_file], channel)
-        for stretch, pieces in zip(of_file, sounds, strict=True):
-            vectors = encoded(pieces[0], encoder, reference.front_end)
-            windows = with_vectors(stretch.windows, vectors)
+        sounds = read_parts([part_of_segment(each, reference.front_end) for each in of_file], channel)
+        for segment, pieces in zip(of_file, sounds, strict=True):
+            vectors = encode_windows(pieces[0], encoder, reference.front_end)
+            windows = with_vectors(segment.windows, vectors)
             if windows:  # the last one may miss a sample that was rounded away
-                stretches.append(Stretch(stretch.file, windows, stretch.seconds))
+                segments.append(Segment(segment.file, windows, segment.seconds))
     encoders = tuple(encoder if each is before else each for each in reference.encoders)
-    return replace(reference, stretches=tuple(stretches), encoders=encoders)
+    return replace(reference, segments=tuple(segments), encoders=encoders)

@@ -17,8 +17,8 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.model_training.reference import (
     Progress,
     Reference,
+    Segment,
     SoundFile,
-    Stretch,
     no_progress,
 )
 from asd_monitor.monitor import Monitor
@@ -30,7 +30,7 @@ HELD_OUT_LEAST_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Part:
+class RecordingPart:
     """A piece of a recording, from its first second here to its last."""
 
     file: SoundFile
@@ -39,11 +39,11 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Split:
+class HeldOutSplit:
     """Normals to fit to, and the parts held out."""
 
-    kept: tuple[Stretch, ...]
-    parts: tuple[Part, ...]
+    kept: tuple[Segment, ...]
+    parts: tuple[RecordingPart, ...]
 
     @property
     def held_out_s(self) -> float:
@@ -52,10 +52,10 @@ class Split:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trial:
+class HeldOutTrial:
     """What a detector said of normals that it had not heard."""
 
-    parts: tuple[Part, ...]
+    parts: tuple[RecordingPart, ...]
     windows: tuple[tuple[WindowScore, ...], ...]  # of each part
     alarm_scores: tuple[tuple[float, ...], ...]  # of each part, one a window
     alarms: int
@@ -87,37 +87,37 @@ class Trial:
         }
 
 
-def hold_out(reference: Reference) -> Split:
+def hold_out(reference: Reference) -> HeldOutSplit:
     """Take the last part away: a fifth of the sound, at least ten seconds."""
     rate_hz = reference.front_end.rate_hz
     wanted = round(max(HELD_OUT_LEAST_S, HELD_OUT_SHARE * reference.usable_s) * rate_hz)
-    kept = list(reference.stretches)
-    parts: list[Part] = []
+    kept = list(reference.segments)
+    parts: list[RecordingPart] = []
     while wanted > 0 and kept:
-        stretch = kept.pop()
-        begin = stretch.windows[0].start
-        end = begin + round(stretch.seconds * rate_hz)
+        segment = kept.pop()
+        begin = segment.windows[0].start
+        end = begin + round(segment.seconds * rate_hz)
         cut = max(begin, end - wanted)
-        before = tuple(w for w in stretch.windows if w.end <= cut)
+        before = tuple(w for w in segment.windows if w.end <= cut)
         if before:
-            kept.append(Stretch(stretch.file, before, (cut - begin) / rate_hz))
+            kept.append(Segment(segment.file, before, (cut - begin) / rate_hz))
         else:
             cut = begin
         wanted -= end - cut
         end_s = end / rate_hz
-        if parts and parts[-1].file is stretch.file:  # what was left out between is tried too
+        if parts and parts[-1].file is segment.file:  # what was left out between is tried too
             end_s = parts.pop().to_s
-        parts.append(Part(stretch.file, cut / rate_hz, end_s))
-    return Split(tuple(kept), tuple(reversed(parts)))
+        parts.append(RecordingPart(segment.file, cut / rate_hz, end_s))
+    return HeldOutSplit(tuple(kept), tuple(reversed(parts)))
 
 
-def try_out(
+def run_trial(
     detector: Detector,
     rule: AlarmRule,
-    parts: Sequence[Part],
+    parts: Sequence[RecordingPart],
     channel: int | None = None,
     progress: Progress = no_progress,
-) -> Trial:
+) -> HeldOutTrial:
     """Send the parts through the pipeline and the alarm rule, each as a stream of its own.
 
     The latch is off, since nobody acknowledges here: every alarm counts.
@@ -141,10 +141,10 @@ def try_out(
                     warnings += (
                         change.after == MachineState.WARNING and change.before != MachineState.ALARM
                     )
-    return Trial(tuple(parts), tuple(windows), tuple(alarm_scores), alarms, warnings)
+    return HeldOutTrial(tuple(parts), tuple(windows), tuple(alarm_scores), alarms, warnings)
 
 
-def _sound_of(part: Part, channel: int | None) -> Iterator[Block]:
+def _sound_of(part: RecordingPart, channel: int | None) -> Iterator[Block]:
     rate_hz = part.file.rate_hz
     first, past = round(part.from_s * rate_hz), round(part.to_s * rate_hz)
     with RecordingReader(part.file.path, channel) as reader:

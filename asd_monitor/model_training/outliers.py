@@ -20,7 +20,7 @@ RARE = 100.0  # one recording of this length in so many would hold a window like
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
+class WindowPosition:
     """Where a window lies."""
 
     file: SoundFile
@@ -48,7 +48,7 @@ def find_outliers(
     fused: npt.ArrayLike,
     by_view: npt.ArrayLike,
     names: Sequence[str],
-    moments: Sequence[Moment],
+    moments: Sequence[WindowPosition],
 ) -> list[Outlier]:
     """Return the outliers among held-out scores (n,), the greatest first.
 

@@ -60,7 +60,7 @@ class SoundFile:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Stretch:
+class Segment:
     """The windows of a gapless piece of a recording; they count samples at the front end's rate."""
 
     file: SoundFile
@@ -73,7 +73,7 @@ class Reference:
     """What can be learned from."""
 
     front_end: FrontEnd
-    stretches: tuple[Stretch, ...]
+    segments: tuple[Segment, ...]
     files: tuple[SoundFile, ...]
     every: int  # one piece in so many is taken
     notices: tuple[str, ...]
@@ -82,16 +82,16 @@ class Reference:
     @property
     def usable_s(self) -> float:
         """Seconds of sound that windows were made of."""
-        return sum(stretch.seconds for stretch in self.stretches)
+        return sum(segment.seconds for segment in self.segments)
 
     @property
     def windows(self) -> list[Window]:
         """All windows, in order."""
-        return [window for stretch in self.stretches for window in stretch.windows]
+        return [window for segment in self.segments for window in segment.windows]
 
     def lists(self) -> list[Sequence[Window]]:
         """Return the windows stretch by stretch, as a detector is fitted to them."""
-        return [stretch.windows for stretch in self.stretches]
+        return [segment.windows for segment in self.segments]
 
 
 def expand_paths(paths: Iterable[str | Path]) -> list[Path]:
@@ -156,7 +156,7 @@ def read_reference(
         notices.append(
             f"{length(total_s)} of sound: {PIECE_S:g} s of every {every * PIECE_S:g} s are learned"
         )
-    stretches: list[Stretch] = []
+    segments: list[Segment] = []
     done_s = 0.0
     for file in files:
 
@@ -164,7 +164,7 @@ def read_reference(
             progress("listening", min(1.0, (before_s + seconds) / max(total_s, 1e-9)))
 
         pieces = _Pieces(round(PIECE_S * file.rate_hz), every, round(done_s * file.rate_hz))
-        stretches += _stretches_of(
+        segments += _stretches_of(
             file,
             front_end,
             pieces,
@@ -175,7 +175,7 @@ def read_reference(
             tell=tell,
         )
         done_s += file.seconds
-    return Reference(front_end, tuple(stretches), tuple(files), every, tuple(notices), usable)
+    return Reference(front_end, tuple(segments), tuple(files), every, tuple(notices), usable)
 
 
 def _usable(
@@ -190,7 +190,7 @@ def _usable(
     return tuple(encoder for encoder, incompatibility in misfits if incompatibility is None)
 
 
-def require(reference: Reference, least_s: float = LEAST_S) -> None:
+def require_duration(reference: Reference, least_s: float = LEAST_S) -> None:
     """Refuse too little.
 
     Raises:
@@ -215,7 +215,7 @@ def _survey(
     for number, path in enumerate(paths):
         progress("opening the recordings", number / len(paths))
         try:
-            file = look_at(path, channel)
+            file = inspect_recording(path, channel)
             if file.rate_hz < MIN_RATE_HZ:
                 raise UsageError(
                     f"{path}: {file.rate_hz} Hz is too low to hear a machine: "
@@ -235,7 +235,7 @@ def _survey(
     return files
 
 
-def look_at(path: Path, channel: int | None = None) -> SoundFile:
+def inspect_recording(path: Path, channel: int | None = None) -> SoundFile:
     """Return what a recording is.  Raises UsageError and OperationError, as its reader."""
     with RecordingReader(path, channel) as reader:
         seconds, rate_hz = reader.frames / reader.rate_hz, reader.rate_hz
@@ -255,10 +255,10 @@ def _stretches_of(
     other_channel: str | None,
     notices: list[str],
     tell: Callable[[float], None],
-) -> list[Stretch]:
+) -> list[Segment]:
     windows = WindowExtractor(front_end, file.rate_hz, encoders)
-    cutter = ConstantCutter(round(CONSTANT_S * file.rate_hz))
-    stretches: list[Stretch] = []
+    cutter = ConstantRunRemover(round(CONSTANT_S * file.rate_hz))
+    segments: list[Segment] = []
     kept: list[Window] = []
     begin = end = clipped = total = 0
 
@@ -266,7 +266,7 @@ def _stretches_of(
         kept.extend(windows.finish())
         if kept:
             placed = tuple(_at_rate(window, file.rate_hz, front_end.rate_hz) for window in kept)
-            stretches.append(Stretch(file, placed, (end - begin) / file.rate_hz))
+            segments.append(Segment(file, placed, (end - begin) / file.rate_hz))
             kept.clear()
 
     with RecordingReader(file.path, channel, other=other_channel) as reader:
@@ -281,14 +281,14 @@ def _stretches_of(
             tell(end / file.rate_hz)
         finish()
         notices.extend(reader.notices)
-    usable = sum(stretch.seconds for stretch in stretches)
+    usable = sum(segment.seconds for segment in segments)
     if cutter.dropped:
         notices.append(
             f"{file.path}: {cutter.dropped / file.rate_hz:.1f} s of dead silence "
             "(samples that do not change) left out"
         )
     short_s = total / file.rate_hz - usable
-    if short_s > (front_end.window_s if stretches else 0):
+    if short_s > (front_end.window_s if segments else 0):
         notices.append(
             f"{file.path}: {short_s:.1f} s in pieces shorter than a window "
             f"({front_end.window_s:.2f} s) left out"
@@ -298,7 +298,7 @@ def _stretches_of(
             f"{file.path}: clipped in {100 * clipped / total:.2g} % of its samples: "
             "lower the gain and record it again"
         )
-    return stretches
+    return segments
 
 
 def _at_rate(window: Window, from_hz: int, to_hz: int) -> Window:
@@ -331,7 +331,7 @@ class _Pieces:
                 start = end
 
 
-class ConstantCutter:
+class ConstantRunRemover:
     """Takes constant runs of at least ``patience`` samples out of a stream; gaps remain."""
 
     def __init__(self, patience: int) -> None:

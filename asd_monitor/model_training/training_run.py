@@ -21,9 +21,14 @@ from asd_monitor.detector.fit import MIN_SUSTAINED_SCALE, MIN_WINDOWS, FittedDet
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.model_store.bundle import next_version, save_bundle
 from asd_monitor.model_training.adaptation_result import Adaptation
-from asd_monitor.model_training.confidence import RateInterval, rate_interval
-from asd_monitor.model_training.held_out_trial import Split, Trial, hold_out, try_out
-from asd_monitor.model_training.outliers import Moment, Outlier, find_outliers
+from asd_monitor.model_training.confidence import FalseAlarmInterval, false_alarm_interval
+from asd_monitor.model_training.held_out_trial import (
+    HeldOutSplit,
+    HeldOutTrial,
+    hold_out,
+    run_trial,
+)
+from asd_monitor.model_training.outliers import Outlier, WindowPosition, find_outliers
 from asd_monitor.model_training.reference import Progress, Reference, no_progress
 from asd_monitor.records import Thresholds
 from asd_monitor.wording import DAY_S, count, rate
@@ -44,10 +49,10 @@ class TrainingResult:
     fitted: FittedDetector
     settings: AlarmSettings
     thresholds: Thresholds
-    interval: RateInterval
+    interval: FalseAlarmInterval
     outliers: tuple[Outlier, ...]
-    split: Split
-    trial: Trial | None  # None: too little sound to hold any out
+    split: HeldOutSplit
+    trial: HeldOutTrial | None  # None: too little sound to hold any out
     warnings: tuple[str, ...]
     adaptation: Adaptation | None = None  # None: not asked for
 
@@ -57,7 +62,7 @@ class TrainingResult:
         return self.fitted.detector
 
 
-def learn(
+def train_model(
     machine: str,
     reference: Reference,
     settings: AlarmSettings,
@@ -80,7 +85,7 @@ def learn(
     fitted = _fit(reference)
     rule = rule_for(settings, fitted.detector)
     progress("checking", 0.0)
-    interval = rate_interval(
+    interval = false_alarm_interval(
         fitted.sustained,
         budget=settings.false_alarms,
         threshold=rule.thresholds.alarm,
@@ -110,24 +115,24 @@ def learn(
 
 def _trial(
     reference: Reference,
-    split: Split,
+    split: HeldOutSplit,
     settings: AlarmSettings,
     channel: int | None,
     progress: Progress,
-) -> Trial | None:
-    if sum(len(stretch.windows) for stretch in split.kept) < 2 * MIN_WINDOWS:
+) -> HeldOutTrial | None:
+    if sum(len(segment.windows) for segment in split.kept) < 2 * MIN_WINDOWS:
         return None
     progress("learning without the last part", 0.0)
     try:
         detector = fit_detector(
-            [stretch.windows for stretch in split.kept],
+            [segment.windows for segment in split.kept],
             reference.front_end,
             reference.front_end.rate_hz,
             reference.encoders,
         ).detector
     except ValueError:  # it hardly runs before the last part
         return None
-    return try_out(detector, rule_for(settings, detector), split.parts, channel, progress)
+    return run_trial(detector, rule_for(settings, detector), split.parts, channel, progress)
 
 
 def _fit(reference: Reference) -> FittedDetector:
@@ -145,8 +150,8 @@ def _fit(reference: Reference) -> FittedDetector:
 def _outliers(fitted: FittedDetector, reference: Reference) -> list[Outlier]:
     rate_hz = reference.front_end.rate_hz
     moments = [
-        Moment(stretch.file, window.start / rate_hz, window.end / rate_hz)
-        for stretch, running in zip(reference.stretches, fitted.running, strict=True)
+        WindowPosition(segment.file, window.start / rate_hz, window.end / rate_hz)
+        for segment, running in zip(reference.segments, fitted.running, strict=True)
         for window in running
     ]
     names = [view.kind.name for view in fitted.detector.views]
@@ -155,8 +160,8 @@ def _outliers(fitted: FittedDetector, reference: Reference) -> list[Outlier]:
 
 def _warnings(
     reference: Reference,
-    trial: Trial | None,
-    interval: RateInterval,
+    trial: HeldOutTrial | None,
+    interval: FalseAlarmInterval,
     outliers: Sequence[Outlier],
 ) -> list[str]:
     told = []

@@ -62,19 +62,19 @@ class _TimeAxis:
         rate_hz = learned.reference.front_end.rate_hz
         at, last = 0.0, None
         offsets, boundaries = [], []
-        for stretch in learned.reference.stretches:
-            offsets.append(at - stretch.windows[0].start / rate_hz)
-            if at and stretch.file is not last:
+        for segment in learned.reference.segments:
+            offsets.append(at - segment.windows[0].start / rate_hz)
+            if at and segment.file is not last:
                 boundaries.append(at)
-            at, last = at + stretch.seconds, stretch.file
+            at, last = at + segment.seconds, segment.file
         return cls(tuple(offsets), at, tuple(boundaries))
 
-    def middles(self, stretches: Sequence[Sequence[Window]], rate_hz: int) -> Floats:
+    def middles(self, segments: Sequence[Sequence[Window]], rate_hz: int) -> Floats:
         """Return the times of the windows' middles."""
         return np.array(
             [
                 (window.start + window.end) / 2 / rate_hz + offset
-                for windows, offset in zip(stretches, self.offsets_s, strict=True)
+                for windows, offset in zip(segments, self.offsets_s, strict=True)
                 for window in windows
             ]
         )
@@ -84,10 +84,10 @@ class _TimeAxis:
         rate_hz = learned.reference.front_end.rate_hz
         moments = np.asarray(seconds, np.float64)
         found = np.full(moments.shape, np.nan)
-        for stretch, offset in zip(learned.reference.stretches, self.offsets_s, strict=True):
-            if stretch.file is file:
-                begin = stretch.windows[0].start / rate_hz
-                within = (moments >= begin - 0.01) & (moments <= begin + stretch.seconds + 0.01)
+        for segment, offset in zip(learned.reference.segments, self.offsets_s, strict=True):
+            if segment.file is file:
+                begin = segment.windows[0].start / rate_hz
+                within = (moments >= begin - 0.01) & (moments <= begin + segment.seconds + 0.01)
                 found[within] = moments[within] + offset
         return found
 
@@ -188,7 +188,7 @@ def _over_time(learned: TrainingResult, axis: _TimeAxis) -> str:
     fitted, trial = learned.fitted, learned.trial
     rate_hz = learned.reference.front_end.rate_hz
     step_s = 2 * learned.detector.hop_s
-    scores = learned.detector.tail.score(fitted.fused)
+    scores = learned.detector.calibration.score(fitted.fused)
     curves = [Curve(axis.middles(fitted.running, rate_hz), scores, "quiet", joined_s=step_s)]
     if trial is not None:
         for part, windows, alarm_scores in zip(
@@ -245,7 +245,7 @@ def _thresholds(learned: TrainingResult) -> list[Line]:
 
 
 def _distribution(learned: TrainingResult) -> str:
-    scores = learned.detector.tail.score(learned.fitted.fused)
+    scores = learned.detector.calibration.score(learned.fitted.fused)
     highest = float(scores.max()) + 1.0
     drawn = histogram(
         scores,
@@ -291,7 +291,7 @@ def _views(learned: TrainingResult) -> str:
     rows = [
         [
             f"<b>{escape(view.kind.name)}</b>",
-            escape(view.kind.hears),
+            escape(view.kind.description),
             meter(by_view[view.kind.name][0], by_view[view.kind.name][1], 4.0),
             f"{by_view[view.kind.name][0]:.2f}",
             f"{by_view[view.kind.name][1]:.2f}",

@@ -32,8 +32,8 @@ from asd_monitor.errors import UsageError
 from asd_monitor.evaluation import dcase_layouts
 from asd_monitor.evaluation.dcase_layouts import find_machines
 from asd_monitor.evaluation.ids_regime import FUSED, ID, Claims, Ids
-from asd_monitor.evaluation.regimes import Learner, TrainedMachine, score_clip
-from asd_monitor.model_training.encoder_vectors import encoded
+from asd_monitor.evaluation.regimes import DetectorTrainer, TrainedMachine, score_clip
+from asd_monitor.model_training.encoder_vectors import encode_windows
 from asd_monitor.model_training.reference import SoundFile, no_progress
 
 
@@ -57,7 +57,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def prepared(
     tree: Path, encoder: Path
-) -> tuple[list[dcase_layouts.TestedMachine], Learner, list[int]]:
+) -> tuple[list[dcase_layouts.TestedMachine], DetectorTrainer, list[int]]:
     """Return the machines, the learner, and how many steps of log-mel each id was trained on."""
     machines = find_machines(tree)
     learned: list[int] = []
@@ -76,7 +76,7 @@ def prepared(
 
 @pytest.fixture(scope="module")
 def learned(
-    prepared: tuple[list[dcase_layouts.TestedMachine], Learner, list[int]],
+    prepared: tuple[list[dcase_layouts.TestedMachine], DetectorTrainer, list[int]],
 ) -> TrainedMachine:
     machines, learner, _ = prepared
     return learner(machines[0])
@@ -120,13 +120,13 @@ def test_a_fifth_is_held_out_and_everything_is_used_once(lengths: list[float]) -
 
 
 def test_held_out_clips_are_not_trained_on(
-    prepared: tuple[list[dcase_layouts.TestedMachine], Learner, list[int]],
+    prepared: tuple[list[dcase_layouts.TestedMachine], DetectorTrainer, list[int]],
 ) -> None:
     assert prepared[2] == [3 * 155, 3 * 155], "three of the four clips of 5 s"
 
 
 def test_the_claim_is_one_more_view(
-    prepared: tuple[list[dcase_layouts.TestedMachine], Learner, list[int]], learned: TrainedMachine
+    prepared: tuple[list[dcase_layouts.TestedMachine], DetectorTrainer, list[int]], learned: TrainedMachine
 ) -> None:
     clip = score_clip(learned, prepared[0][0].test[0].path, None)
     assert learned.clip_scores is not None
@@ -134,7 +134,7 @@ def test_the_claim_is_one_more_view(
     assert set(scores) == {ID, FUSED}
     known: dict[str, Any] = learned.clip_scores.keywords  # type: ignore[attr-defined]
     sound = read_recording(clip.path).samples
-    vectors = [each[ID] for each in encoded(sound, known["claims"].listener, known["front_end"])]
+    vectors = [each[ID] for each in encode_windows(sound, known["claims"].listener, known["front_end"])]
     claim = known["tail"].score(known["claims"].score(np.stack(vectors), known["claimed"]))
     assert scores[ID] == pytest.approx(float(np.mean(claim)))
     cubes = [
@@ -148,7 +148,7 @@ def test_the_claim_is_one_more_view(
 
 
 def test_what_was_learned_goes_to_other_processes_without_torch(
-    prepared: tuple[list[dcase_layouts.TestedMachine], Learner, list[int]], tmp_path: Path
+    prepared: tuple[list[dcase_layouts.TestedMachine], DetectorTrainer, list[int]], tmp_path: Path
 ) -> None:
     path = tmp_path / "learner.pickle"
     path.write_bytes(pickle.dumps(prepared[1]))

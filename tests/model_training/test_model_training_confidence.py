@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.alarm.score import SPAN_S
+from asd_monitor.alarm.score import ALARM_SPAN_S
 from asd_monitor.config.quantities import parse_budget
-from asd_monitor.detector.calibration import Tail
-from asd_monitor.model_training.confidence import PROVEN, RateInterval, rate_interval
-from asd_monitor.model_training.outliers import Moment, find_outliers
+from asd_monitor.detector.calibration import ParetoTail
+from asd_monitor.model_training.confidence import PROVEN, FalseAlarmInterval, false_alarm_interval
+from asd_monitor.model_training.outliers import WindowPosition, find_outliers
 from asd_monitor.model_training.reference import SoundFile
 from asd_monitor.wording import clock, count, length, rate
 
@@ -25,8 +25,8 @@ def _scores(n: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).exponential(1 / np.log(10), n)  # P(≥ s) = 10^−s
 
 
-def _interval(n: int, threshold: float, seed: int = 0) -> RateInterval:
-    return rate_interval(
+def _interval(n: int, threshold: float, seed: int = 0) -> FalseAlarmInterval:
+    return false_alarm_interval(
         _scores(n, seed),
         budget=MONTH,
         threshold=threshold,
@@ -41,8 +41,8 @@ def test_the_interval_mostly_holds_the_truth(threshold: float) -> None:
     held = []
     for seed in range(30):
         interval = _interval(1500, threshold, seed)
-        reached = Tail.fit(_scores(1500, seed)).raw_at(threshold)
-        held.append(interval.low_hz <= 10**-reached / SPAN_S <= interval.high_hz)
+        reached = ParetoTail.fit(_scores(1500, seed)).raw_score(threshold)
+        held.append(interval.low_hz <= 10**-reached / ALARM_SPAN_S <= interval.high_hz)
     assert np.mean(held) > 0.6  # a prior draws few peaks towards a heavier tail
 
 
@@ -60,26 +60,26 @@ def test_the_same_normals_give_the_same_interval() -> None:
 
 def test_a_budget_is_proven_when_the_upper_end_keeps_it() -> None:
     rate_hz = MONTH.per_second
-    assert RateInterval(MONTH, 5.0, 0.0, PROVEN * rate_hz).proven
-    assert not RateInterval(MONTH, 5.0, 0.0, 1.1 * PROVEN * rate_hz).proven
+    assert FalseAlarmInterval(MONTH, 5.0, 0.0, PROVEN * rate_hz).proven
+    assert not FalseAlarmInterval(MONTH, 5.0, 0.0, 1.1 * PROVEN * rate_hz).proven
 
 
 def test_it_is_told_in_words() -> None:
     day_s = 86400
-    told = RateInterval(MONTH, 5.0, 1 / (50 * day_s), 3 / day_s).in_words()
+    told = FalseAlarmInterval(MONTH, 5.0, 1 / (50 * day_s), 3 / day_s).in_words()
     assert "between 7.3 per year and 3 per day" in told
     assert "90%" in told
-    same = RateInterval(MONTH, 5.0, 0.0, 1e-12).in_words()
+    same = FalseAlarmInterval(MONTH, 5.0, 0.0, 1e-12).in_words()
     assert same == "by these recordings, less than 1 in 100 years"
 
 
 # odd moments
 
 
-def _reference(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, list[Moment]]:
+def _reference(n: int, seed: int) -> tuple[np.ndarray, np.ndarray, list[WindowPosition]]:
     rng = np.random.default_rng(seed)
     by_view = rng.exponential(1 / np.log(10), (n, 4))
-    moments = [Moment(FILE, k * 0.5, k * 0.5 + 2) for k in range(n)]
+    moments = [WindowPosition(FILE, k * 0.5, k * 0.5 + 2) for k in range(n)]
     return np.sqrt((by_view**2).mean(1)), by_view, moments
 
 
@@ -107,7 +107,7 @@ def test_plain_normals_have_none() -> None:
     assert sum(bool(find_outliers(*_data(seed))) for seed in range(30)) <= 2
 
 
-def _data(seed: int) -> tuple[np.ndarray, np.ndarray, list[str], list[Moment]]:
+def _data(seed: int) -> tuple[np.ndarray, np.ndarray, list[str], list[WindowPosition]]:
     fused, by_view, moments = _reference(500, seed)
     return fused, by_view, list("abcd"), moments
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_sounds import machine_sound, write
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,12 +12,13 @@ from asd_monitor.dsp.front_end import MIN_RATE_HZ
 from asd_monitor.errors import UsageError
 from asd_monitor.model_training import reference as recordings_module
 from asd_monitor.model_training.reference import (
-    ConstantCutter,
+    ConstantRunRemover,
     expand_paths,
     read_reference,
-    require,
+    require_duration,
 )
 from asd_monitor.records import Block
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 
 @st.composite
@@ -39,7 +39,7 @@ def test_constant_runs_are_taken_out_however_the_stream_is_cut(
     samples, cuts, patience = stream
     edges = [0, *cuts, len(samples)]
     blocks = [Block(100 + min(a, len(samples)), samples[a:b]) for a, b in itertools.pairwise(edges)]
-    cutter = ConstantCutter(patience)
+    cutter = ConstantRunRemover(patience)
     kept = [(b.start + i, float(v)) for b in cutter.cut(blocks) for i, v in enumerate(b.samples)]
     expected, start = [], 0
     for i in range(1, len(samples) + 1):
@@ -53,7 +53,7 @@ def test_constant_runs_are_taken_out_however_the_stream_is_cut(
 
 def test_a_constant_run_does_not_reach_over_a_gap() -> None:
     ones = np.ones(6, np.float32)
-    cutter = ConstantCutter(10)
+    cutter = ConstantRunRemover(10)
     kept = list(cutter.cut([Block(0, ones), Block(100, ones)]))
     assert [(b.start, len(b.samples)) for b in kept] == [(0, 6), (100, 6)]
 
@@ -113,7 +113,7 @@ def test_each_notice_names_its_file(tmp_path: Path) -> None:
     assert "empty file" in told["empty"][0]
     assert "left out" in told["text"][0]
     assert all("\n" not in notice for notice in reference.notices)
-    silent_parts = [s for s in reference.stretches if s.file.path.name == "silent.wav"]
+    silent_parts = [s for s in reference.segments if s.file.path.name == "silent.wav"]
     assert [round(s.seconds) for s in silent_parts] == [5, 5]
     gap = range(80_000 + 1, 112_000 - 1)
     assert not any(w.start in gap or w.end in gap for s in silent_parts for w in s.windows)
@@ -123,14 +123,14 @@ def test_all_zeros_are_no_sound(tmp_path: Path) -> None:
     reference = read_reference([write(tmp_path / "zeros.wav", np.zeros(16_000 * 70))])
     assert reference.usable_s == 0
     with pytest.raises(UsageError, match=r"0 s of usable sound .* record 60 s more"):
-        require(reference)
+        require_duration(reference)
 
 
 def test_too_little_says_how_much_more(tmp_path: Path) -> None:
     reference = read_reference([write(tmp_path / "a.wav", machine_sound(20.0))])
-    require(reference, 15.0)
+    require_duration(reference, 15.0)
     with pytest.raises(UsageError, match=r"20 s of usable sound .* record 40 s more"):
-        require(reference)
+        require_duration(reference)
 
 
 def test_of_hours_pieces_are_taken_evenly_and_that_is_said(
@@ -145,11 +145,11 @@ def test_of_hours_pieces_are_taken_evenly_and_that_is_said(
     thinned = read_reference(paths)
     assert thinned.every == 3
     assert thinned.notices == ("30 s of sound: 4 s of every 12 s are learned",)
-    begins = [(s.file.path.name, s.windows[0].start / 16_000) for s in thinned.stretches]
+    begins = [(s.file.path.name, s.windows[0].start / 16_000) for s in thinned.segments]
     assert begins == [("0.wav", 0.0), ("1.wav", 2.0), ("2.wav", 4.0)]
-    assert [s.seconds for s in thinned.stretches] == [4.0] * 3
-    first = whole.stretches[0].windows
-    for one, other in zip(thinned.stretches[0].windows, first, strict=False):
+    assert [s.seconds for s in thinned.segments] == [4.0] * 3
+    first = whole.segments[0].windows
+    for one, other in zip(thinned.segments[0].windows, first, strict=False):
         assert one.features["spectrum"] == pytest.approx(other.features["spectrum"], abs=1e-5)
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.alarm.state import AlarmRule
 from asd_monitor.config.settings import AlarmSettings
@@ -20,14 +19,15 @@ from asd_monitor.model_training import reference as recordings_module
 from asd_monitor.model_training.held_out_trial import (
     HELD_OUT_LEAST_S,
     HELD_OUT_SHARE,
-    Part,
+    RecordingPart,
     hold_out,
-    try_out,
+    run_trial,
 )
 from asd_monitor.model_training.reference import Reference, read_reference
-from asd_monitor.model_training.training_run import facts, learn, save
+from asd_monitor.model_training.training_run import facts, save, train_model
 from asd_monitor.records import Thresholds
 from asd_monitor.reports.training_report import report_html
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -82,32 +82,32 @@ def test_what_was_left_out_between_is_tried_too(
     assert (reference.every, reference.usable_s) == (4, 25.0)
     [part] = hold_out(reference).parts  # the last ten learned seconds are those from 60 and 80 on
     assert (part.from_s, part.to_s) == (60.0, 85.0)
-    learned = learn("fan01", reference, AlarmSettings())
+    learned = train_model("fan01", reference, AlarmSettings())
     assert learned.trial is None or learned.trial.seconds == 25.0
     assert save(tmp_path, learned, NOW, report_html) == "v1"
 
 
 def test_a_trial_goes_through_the_alarm_rule(tmp_path: Path) -> None:
     plain = read_reference([write(tmp_path / "plain.wav", machine_sound(60.0, seed=4))])
-    learned = learn("fan01", plain, AlarmSettings())
+    learned = train_model("fan01", plain, AlarmSettings())
     # calm, wrong, calm, wrong: with nobody to acknowledge, each counts
     calm, wrong = machine_sound(25.0, seed=8), machine_sound(15.0, seed=9, fault=1.0)
     path = write(tmp_path / "trial.wav", np.concatenate([calm, wrong, calm, wrong]))
     [file] = read_reference([path]).files
     rule = AlarmRule(Thresholds(warning=2.5, alarm=3.0), learned.detector.hop_s)
-    trial = try_out(learned.detector, rule, [Part(file, 0.0, 80.0)])
+    trial = run_trial(learned.detector, rule, [RecordingPart(file, 0.0, 80.0)])
     assert trial.alarms == 2
     assert trial.seconds == 80.0
     [scores], [windows] = trial.alarm_scores, trial.windows
     assert len(scores) == len(windows) > 140
     assert trial.share_above(3.0) == pytest.approx(0.4, abs=0.1)
     # a part of a file is that part
-    assert try_out(learned.detector, rule, [Part(file, 0.0, 20.0)]).alarms == 0
-    assert try_out(learned.detector, rule, [Part(file, 20.0, 42.0)]).alarms == 1
+    assert run_trial(learned.detector, rule, [RecordingPart(file, 0.0, 20.0)]).alarms == 0
+    assert run_trial(learned.detector, rule, [RecordingPart(file, 20.0, 42.0)]).alarms == 1
 
 
 def test_what_is_learned_and_told(reference: Reference, tmp_path: Path) -> None:
-    learned = learn("fan01", reference, AlarmSettings())
+    learned = train_model("fan01", reference, AlarmSettings())
     assert learned.trial is not None
     budget_hz = AlarmSettings().false_alarms.per_second
     assert learned.interval.low_hz <= budget_hz * 1.001
@@ -139,13 +139,13 @@ def test_what_is_learned_and_told(reference: Reference, tmp_path: Path) -> None:
 
 
 def test_the_same_recordings_give_the_same_model(reference: Reference) -> None:
-    one, other = (learn("fan01", reference, AlarmSettings()) for _ in range(2))
+    one, other = (train_model("fan01", reference, AlarmSettings()) for _ in range(2))
     assert facts(one, NOW) == facts(other, NOW)
-    assert one.detector.tail == other.detector.tail
+    assert one.detector.calibration == other.detector.calibration
 
 
 def test_the_report_stands_alone(reference: Reference, tmp_path: Path) -> None:
-    learned = learn("fan01", reference, AlarmSettings())
+    learned = train_model("fan01", reference, AlarmSettings())
     save(tmp_path, learned, NOW, report_html)
     page = (tmp_path / "fan01/v1/report.html").read_text("utf-8")
     assert not re.findall(r"""(?:src|href)\s*=\s*["'](?!data:|#)""", page)
@@ -154,7 +154,7 @@ def test_the_report_stands_alone(reference: Reference, tmp_path: Path) -> None:
     assert "&lt;one&gt; &amp; two.wav" in page
     for view in learned.detector.views:
         assert view.kind.name in page
-        assert html.escape(view.kind.hears) in page
+        assert html.escape(view.kind.description) in page
     assert f"{learned.thresholds.alarm:.2f}" in page
     assert "prefers-color-scheme" in page
     assert len(page) < 3_000_000
@@ -162,7 +162,7 @@ def test_the_report_stands_alone(reference: Reference, tmp_path: Path) -> None:
 
 def test_a_report_of_little_sound_still_comes(tmp_path: Path) -> None:
     reference = read_reference([write(tmp_path / "a.wav", machine_sound(16.0))])
-    learned = learn("fan01", reference, AlarmSettings())
+    learned = train_model("fan01", reference, AlarmSettings())
     assert learned.trial is None
     assert any("too little sound to hold any out" in warning for warning in learned.warnings)
     assert save(tmp_path / "models", learned, NOW, report_html) == "v1"
@@ -172,11 +172,11 @@ def test_a_report_of_little_sound_still_comes(tmp_path: Path) -> None:
 def test_a_machine_that_is_off_teaches_nothing(tmp_path: Path) -> None:
     short = read_reference([write(tmp_path / "a.wav", machine_sound(8.0))])
     with pytest.raises(UsageError, match="runs in too little of these recordings"):
-        learn("fan01", short, AlarmSettings())
+        train_model("fan01", short, AlarmSettings())
 
 
 def test_a_models_folder_that_is_a_file_is_refused(reference: Reference, tmp_path: Path) -> None:
-    learned = replace(learn("fan01", reference, AlarmSettings()))
+    learned = replace(train_model("fan01", reference, AlarmSettings()))
     (tmp_path / "models").touch()
     with pytest.raises(OperationError, match=r"models.*--models"):
         save(tmp_path / "models", learned, NOW, report_html)
