@@ -35,16 +35,16 @@ from asd_monitor.errors import UsageError
 from asd_monitor.model_training.adaptation_result import Adaptation
 from asd_monitor.model_training.encoder_vectors import (
     RATE_HZ,
-    replace_encoder,
-    read_parts,
     part_of_segment,
+    read_parts,
+    replace_encoder,
 )
 from asd_monitor.model_training.held_out_trial import RecordingPart, hold_out
 from asd_monitor.model_training.reference import (
     Progress,
     Reference,
-    SoundFile,
     Segment,
+    SoundFile,
     expand_paths,
     inspect_recording,
     no_progress,

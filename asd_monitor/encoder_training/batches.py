@@ -21,14 +21,16 @@ from asd_monitor.encoder_training.augmentation import (
     uniform,
     with_background,
 )
-from asd_monitor.encoder_training.sound_supply import LogMel
+from asd_monitor.encoder_training.sound_supply import FRAME_PERIOD_S, LogMel
+
+LENGTHS = tuple(round(seconds / FRAME_PERIOD_S) for seconds in (1.0, 1.5, 2.0, 3.0))  # frames
 
 
 @dataclass(frozen=True, slots=True)
 class Ways:
     """How differently windows of one sound are heard; 0 switches a part off."""
 
-    lengths: tuple[int, ...] = (31, 47, 62, 94)  # steps of 32 ms: multiple segmentation
+    lengths: tuple[int, ...] = LENGTHS  # frames: multiple segmentation
     snr_db: tuple[float, float] = (-10.0, 20.0)
     mixup: float = 0.3  # most energy of another window that is mixed in, as a share
     stretch_bands: float = 0.02

@@ -15,9 +15,10 @@ from asd_monitor.encoder_training.augmentation import uniform, with_background
 from asd_monitor.encoder_training.batches import cut, loudness_db
 from asd_monitor.encoder_training.network import Network, normalised, pooled
 from asd_monitor.encoder_training.pool import Pool
+from asd_monitor.encoder_training.sound_supply import FRONT_END
 from asd_monitor.metrics import auc
 
-WINDOW_STEPS = 200
+WINDOW_FRAMES = FRONT_END.window_frames  # as the detector scores
 REFERENCES, REFERENCE, FAULTY = 8, 4, 4  # windows of an instance; the last of each fault
 SNR_DB = (0.0, 20.0)
 
@@ -33,9 +34,11 @@ class HeldOut:
         for instance in pool.instances:
             clips = [instance.reference[0]] * REFERENCES + [instance.reference[1]] * REFERENCE
             clips += [fault for fault in instance.faults for _ in range(FAULTY)]
-            x = torch.from_numpy(np.stack([cut(clip, WINDOW_STEPS, rng) for clip in clips])).float()
+            x = torch.from_numpy(
+                np.stack([cut(clip, WINDOW_FRAMES, rng) for clip in clips])
+            ).float()
             behind = pool.backgrounds[int(rng.integers(len(pool.backgrounds)))]
-            z = torch.from_numpy(np.stack([cut(behind, WINDOW_STEPS, rng) for _ in clips])).float()
+            z = torch.from_numpy(np.stack([cut(behind, WINDOW_FRAMES, rng) for _ in clips])).float()
             usual = torch.full((len(clips),), loudness_db(instance.reference[0]))
             snr_db = uniform((1,), *SNR_DB, generator).expand(len(clips))
             self._windows.append(with_background(x, z, snr_db, usual))

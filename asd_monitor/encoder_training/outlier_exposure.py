@@ -25,7 +25,7 @@ from asd_monitor.encoder_training.export import encoder_of, map_name, network_of
 from asd_monitor.encoder_training.fine_tuning import Batch, Tuned, Tuning, tune
 from asd_monitor.encoder_training.losses import SCALE, AngularMargin
 from asd_monitor.encoder_training.network import Head
-from asd_monitor.encoder_training.sound_supply import LogMel, log_mel
+from asd_monitor.encoder_training.sound_supply import LogMel, duration_s, log_mel
 from asd_monitor.encoders.card import CardView
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import AsdMonitorError, UsageError
@@ -98,9 +98,7 @@ def train_ids(
         learned, out = _divided(_readable(each))
         clips.append(_log_mels(learned, each))
         held_out.append(tuple(out))
-    seconds = sum(len(clip) for of_id in clips for clip in of_id) / 100.0
-    steps = round(min(MOST_STEPS, max(FEWEST_STEPS, STEPS_A_CLIP * seconds / CLIP_S)))
-    tuning = tuning or Tuning(steps=steps, rate=1e-3, heads_first=0.1)
+    tuning = tuning or Tuning(steps=training_steps(clips), rate=1e-3, heads_first=0.1)
     tuned = tune(
         network, _Draw(clips), len(ids), tuning, progress=progress, what="telling ids apart"
     )
@@ -119,6 +117,15 @@ def train_ids(
         tuple(held_out),
         tuning.steps,
     )
+
+
+def training_steps(clips: Sequence[Sequence[LogMel]]) -> int:
+    """Return the number of gradient steps: half a step per 10 s of sound, from 300 to 6000.
+
+    ``clips`` are the log-mel spectrograms (frames, bands) of each id.
+    """
+    seconds = duration_s(sum(len(clip) for of_id in clips for clip in of_id))
+    return round(min(MOST_STEPS, max(FEWEST_STEPS, STEPS_A_CLIP * seconds / CLIP_S)))
 
 
 def _readable(ids: IdClips) -> list[SoundFile]:

@@ -29,7 +29,7 @@ from asd_monitor.encoder_training.held_out_faults import HeldOut
 from asd_monitor.encoder_training.network import Network
 from asd_monitor.encoder_training.optimisation import Recipe, beginning, steps
 from asd_monitor.encoder_training.pool import Supply
-from asd_monitor.encoder_training.sound_supply import HOP, RATE_HZ
+from asd_monitor.encoder_training.sound_supply import HOP, RATE_HZ, duration_s
 from asd_monitor.encoders.card import CardView
 from asd_monitor.encoders.encoder import Encoder
 
@@ -89,7 +89,7 @@ def pretrain(sources: Sources, recipe: Recipe, total: int, folder: Path, tell: T
     )
     if not tried:
         tried.append((0, tuple(trial.areas(trainee.network))))
-    sound_s = recipe.windows * _mean(recipe.lengths) / 100
+    batch_s = recipe.windows * duration_s(_mean(recipe.lengths))
     clock, losses = time.monotonic(), []
     with closing(Feed(sources)) as feed:
         for step, loss, optimiser in steps(
@@ -101,7 +101,7 @@ def pretrain(sources: Sources, recipe: Recipe, total: int, folder: Path, tell: T
             if done % TRY_EVERY == 0 or done == total:
                 tried.append((done, tuple(trial.areas(trainee.network))))
             if done % TELL_EVERY == 0 or done == total:
-                pace = sound_s * len(losses) / max(now - clock, 1e-9)
+                pace = batch_s * len(losses) / max(now - clock, 1e-9)
                 tell(Standing(done, total, _mean(losses), pace, tried[-1][1]))
             if done % KEEP_EVERY == 0 or done == total:
                 seconds += time.monotonic() - clock

@@ -34,6 +34,7 @@ from asd_monitor.synthesis.resonances import in_room
 
 FRONT_END = FrontEnd()  # so that the encoder's steps are frames that statistics need anyway
 RATE_HZ, FRAME, HOP = FRONT_END.rate_hz, FRONT_END.frame, FRONT_END.frame_hop
+FRAME_PERIOD_S = HOP / RATE_HZ
 BANDS = FRONT_END.mel_bands
 NORMAL_S, FAULTY_S, BACKGROUND_S = 5.0, 4.0, 20.0
 REFERENCE, FAULTS = 2, 3
@@ -176,6 +177,11 @@ def log_mel(sound: npt.ArrayLike) -> LogMel:
     mel = power @ mel_filters(RATE_HZ, FRAME, BANDS)
     logarithms: LogMel = np.log10(np.maximum(mel, np.float32(LOG_FLOOR))).astype(np.float16)
     return logarithms
+
+
+def duration_s(frames: float) -> float:
+    """Return the duration of so many frames of the log-mel spectrogram, in s."""
+    return frames * FRAME_PERIOD_S
 
 
 def is_held_out(path: Path) -> bool:

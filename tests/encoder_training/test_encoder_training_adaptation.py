@@ -26,8 +26,8 @@ from asd_monitor.errors import UsageError
 from asd_monitor.model_store.bundle import load_bundle
 from asd_monitor.model_training import adaptation_result
 from asd_monitor.model_training.adaptation_result import (
-    MIN_AUC_GAIN,
     MAX_SHARE_INCREASE,
+    MIN_AUC_GAIN,
     Adaptation,
     TrialScores,
 )

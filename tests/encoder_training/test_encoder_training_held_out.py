@@ -9,7 +9,14 @@ import torch
 from asd_monitor.encoder_training.held_out_faults import HeldOut
 from asd_monitor.encoder_training.network import Network
 from asd_monitor.encoder_training.pool import Pool
-from asd_monitor.encoder_training.sound_supply import Instance, log_mel
+from asd_monitor.encoder_training.sound_supply import (
+    FAULTY_S,
+    FRONT_END,
+    NORMAL_S,
+    Instance,
+    duration_s,
+    log_mel,
+)
 from tests.doubles.synthetic_pools import synthetic_pool
 from tests.doubles.synthetic_sounds import machine_sound
 
@@ -69,6 +76,19 @@ def test_a_network_hears_more_than_one_whose_weights_are_zero(trial: HeldOut) ->
     deaf = trial.areas(network)
     assert len(heard) == len(network.taps)
     assert all(one > other + 0.2 for one, other in zip(heard, deaf, strict=True))
+
+
+def test_windows_are_those_that_the_detector_scores(trial: HeldOut) -> None:
+    """And so no longer than the clips, which would be repeated to fill them."""
+    frames: set[int] = set()
+
+    def note(x: "torch.Tensor") -> "torch.Tensor":
+        frames.add(x.shape[1])
+        return x
+
+    areas(trial, note)
+    assert frames == {FRONT_END.window_frames}
+    assert duration_s(FRONT_END.window_frames) < min(NORMAL_S, FAULTY_S)
 
 
 def test_each_tapped_layer_has_its_own(trial: HeldOut) -> None:

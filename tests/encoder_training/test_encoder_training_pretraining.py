@@ -1,5 +1,6 @@
 """Pretraining: going on where it was, and checkpoints that cannot be used."""
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,17 @@ def test_it_tells_how_far_it_is(small: None, tmp_path: Path) -> None:
     assert all(0 <= area <= 1 for _, areas in trained.tried for area in areas)
     assert told[-1].areas == trained.tried[-1][1]
     assert not trained.network.training
+
+
+def test_the_reported_speed_is_in_seconds_of_sound(
+    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a clock that advances by one second at each reading."""
+    monkeypatch.setattr(pretrain_module.time, "monotonic", itertools.count().__next__)
+    told: list[Standing] = []
+    run(tmp_path, told.append, lengths=(50,), instances=3)
+    windows = 3 * (2 + 2 * 1)  # per step: two reference windows and two with a fault
+    assert told[0].sound_s_per_s == pytest.approx(2 * windows * 50 * 0.032 / 2)
 
 
 @pytest.fixture(scope="module")

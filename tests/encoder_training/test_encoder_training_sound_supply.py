@@ -16,6 +16,7 @@ from asd_monitor.encoder_training.sound_supply import (
     LogMel,
     RealSounds,
     SyntheticMachines,
+    duration_s,
     log_mel,
     read_sounds,
 )
@@ -173,6 +174,10 @@ def test_a_background_of_a_number_is_always_the_same() -> None:
 def test_without_recordings_all_backgrounds_are_made() -> None:
     without = [Backgrounds(1, [], share).background(3) for share in (0.0, 0.5, 1.0)]
     assert all(np.array_equal(one, without[0]) for one in without)
+
+
+def test_the_duration_of_a_log_mel_spectrogram_is_that_of_its_sound() -> None:
+    assert duration_s(len(log_mel(machine_sound(10.0)))) == pytest.approx(10.0, abs=0.064)
 
 
 def test_log_mel_knows_levels_and_silence() -> None:
