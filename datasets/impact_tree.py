@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.records import Samples
-from asd_monitor.synthesis.noise import Signal, decibels, shape
+from asd_monitor.synthesis.filtering import Signal, db_to_amplitude, zero_phase_filter
 from datasets.dcase_tree import RATE_HZ, Tree, looped, read, recordings
 
 FAULTS = ("missing", "late", "weak", "dull", "double", "drag", "other", "extra")
@@ -116,7 +116,7 @@ def _drawn(sounds: Sequence[Samples], rng: np.random.Generator) -> Machine:
     offsets = np.sort(rng.dirichlet(np.full(count, 4.0)).cumsum() - rng.uniform())
     return Machine(
         tuple(
-            Blow(_blow(sounds, rng) * decibels(rng.uniform(-8.0, 0.0)), float(at % 1.0))
+            Blow(_blow(sounds, rng) * db_to_amplitude(rng.uniform(-8.0, 0.0)), float(at % 1.0))
             for at in offsets
         ),
         cycle_s=float(np.exp(rng.uniform(np.log(0.6), np.log(3.0)))),
@@ -152,16 +152,16 @@ def _with_fault(
     elif kind == "late":
         blow = replace(blow, at=(blow.at + 0.03 + 0.3 * severity) % 1.0)
     elif kind == "weak":
-        blow = replace(blow, sound=blow.sound * decibels(-1.0 - 18.0 * severity))
+        blow = replace(blow, sound=blow.sound * db_to_amplitude(-1.0 - 18.0 * severity))
     elif kind == "dull":
         octaves = np.log2(np.maximum(np.linspace(0.0, 8.0, 257), 0.05))
         loss_db = (2.0 + 16.0 * severity) * np.clip(octaves, 0.0, 1.5)
-        blow = replace(blow, sound=shape(blow.sound, decibels(-loss_db)))
+        blow = replace(blow, sound=zero_phase_filter(blow.sound, db_to_amplitude(-loss_db)))
     elif kind == "double":
         at = (blow.at + float(rng.uniform(0.03, 0.12)) / machine.cycle_s) % 1.0
-        added = (Blow(blow.sound * decibels(-20.0 + 20.0 * severity), at),)
+        added = (Blow(blow.sound * db_to_amplitude(-20.0 + 20.0 * severity), at),)
     elif kind == "drag":
-        scrape = _scrape(rng) * force * decibels(-26.0 + 26.0 * severity)
+        scrape = _scrape(rng) * force * db_to_amplitude(-26.0 + 26.0 * severity)
         added = (Blow(scrape, blow.at),)
     elif kind == "other":
         share = np.sqrt(0.1 + 0.9 * severity)
@@ -171,7 +171,7 @@ def _with_fault(
         mixed[: len(other)] += share * other
         blow = replace(blow, sound=mixed)
     elif kind == "extra":
-        foreign = force * _blow(sounds, rng) * decibels(-26.0 + 26.0 * severity)
+        foreign = force * _blow(sounds, rng) * db_to_amplitude(-26.0 + 26.0 * severity)
         added = (Blow(foreign, float(rng.uniform())),)
     else:
         raise ValueError(f"no fault {kind!r}; there are {', '.join(FAULTS)}")
@@ -183,7 +183,9 @@ def _scrape(rng: np.random.Generator) -> Signal:
     n = int(rng.uniform(0.1, 0.4) * RATE_HZ)
     middle = float(np.exp(rng.uniform(np.log(500.0), np.log(5000.0))))
     hz = np.linspace(1.0, RATE_HZ / 2, 257)
-    noise = shape(rng.standard_normal(n), np.exp(-0.5 * (np.log2(hz / middle) / 0.7) ** 2))
+    noise = zero_phase_filter(
+        rng.standard_normal(n), np.exp(-0.5 * (np.log2(hz / middle) / 0.7) ** 2)
+    )
     noise = noise * np.hanning(n)
     return np.asarray(noise / (np.sqrt(np.mean(noise**2)) + 1e-9))
 
@@ -195,7 +197,7 @@ def _clip(machine: Machine, noise: Samples, part: str, rng: np.random.Generator)
     for begun in np.arange(-float(rng.uniform()) * cycle, n, cycle):
         for blow in machine.blows:
             start = int(begun + (blow.at + machine.jitter * rng.standard_normal()) * cycle)
-            force = float(decibels(rng.normal(0.0, 1.0)))
+            force = float(db_to_amplitude(rng.normal(0.0, 1.0)))
             skip = max(0, -start)
             piece = blow.sound[skip : max(skip, n - start)]
             if rng.uniform() >= blow.missing and len(piece):
@@ -206,8 +208,8 @@ def _clip(machine: Machine, noise: Samples, part: str, rng: np.random.Generator)
     behind = looped(of_part, int(rng.integers(len(of_part))), n, FADE).astype(np.float64)
     behind /= float(np.sqrt(np.mean(of_part.astype(np.float64) ** 2))) + 1e-9
     # a blow has about unit RMS, and fills some tenth of the time
-    whole = sound + behind * 0.4 * decibels(-machine.snr_db)
-    whole *= RMS * decibels(rng.uniform(-1.0, 1.0))
+    whole = sound + behind * 0.4 * db_to_amplitude(-machine.snr_db)
+    whole *= RMS * db_to_amplitude(rng.uniform(-1.0, 1.0))
     return np.clip(whole, -1.0, 1.0).astype(np.float32)
 
 

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.records import Samples
+from asd_monitor.synthesis.filtering import db_to_amplitude, zero_phase_filter
 from asd_monitor.synthesis.injection import INJECTED, inject
-from asd_monitor.synthesis.noise import decibels, shape
 from datasets.dcase_tree import RATE_HZ, Tree, looped, read, recordings
 from datasets.foreign_faults import FOREIGN, inject_foreign
 
@@ -75,9 +75,11 @@ def _joined(pieces: list[Samples]) -> Samples:
 def _clip(part: Samples, n: int, rng: np.random.Generator) -> Samples:
     piece = looped(part, int(rng.integers(len(part))), n, FADE).astype(np.float64)
     tilt = np.log2(np.maximum(np.linspace(0.0, 8.0, 257), 0.05)) * rng.normal(0.0, 0.25)
-    piece = shape(piece, decibels(np.clip(tilt, -2.0, 2.0) + rng.uniform(-1.0, 1.0)))
+    piece = zero_phase_filter(
+        piece, db_to_amplitude(np.clip(tilt, -2.0, 2.0) + rng.uniform(-1.0, 1.0))
+    )
     rms = float(np.sqrt(np.mean(piece**2)))
-    hum = rng.standard_normal(n) * rms * float(decibels(rng.uniform(-46.0, -40.0)))
+    hum = rng.standard_normal(n) * rms * float(db_to_amplitude(rng.uniform(-46.0, -40.0)))
     return np.clip(piece + hum, -1.0, 1.0).astype(np.float32)
 
 

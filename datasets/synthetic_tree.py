@@ -31,9 +31,9 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.records import Samples
-from asd_monitor.synthesis.factory import Hall, draw_hall, mix, render_hall
 from asd_monitor.synthesis.families import FAMILIES, draw_machine
 from asd_monitor.synthesis.faults import KINDS, kinds_for, with_fault
+from asd_monitor.synthesis.hall import Hall, draw_hall, mix, render_hall
 from asd_monitor.synthesis.machine_spec import MachineSpec
 from asd_monitor.synthesis.rendering import render
 from datasets.dcase_tree import LAYOUTS, RATE_HZ, Tree, looped, read, recordings

@@ -1,6 +1,6 @@
 """Draw the made machines and their faults as spectrograms, for a reader to judge them by.
 
-    python -m experiments.machine_page docs/machines.png
+    python -m experiments.machine_page docs/method/synthetic-machines.png
     python -m experiments.machine_page machines.html --seed 3
 
 The first part has a machine of each family: as it is, then with two faults of graded severity.
@@ -28,9 +28,9 @@ from asd_monitor.dsp.mel import mel_filters
 from asd_monitor.records import Samples
 from asd_monitor.reports.page import page, paragraph, section
 from asd_monitor.reports.png import as_picture, data_url
-from asd_monitor.synthesis.factory import draw_hall, mix, render_hall
 from asd_monitor.synthesis.families import FAMILIES, draw_machine
 from asd_monitor.synthesis.faults import with_fault
+from asd_monitor.synthesis.hall import draw_hall, mix, render_hall
 from asd_monitor.synthesis.injection import INJECTED, inject
 from asd_monitor.synthesis.machine_spec import MachineSpec
 from asd_monitor.synthesis.rendering import render

@@ -8,11 +8,11 @@ import numpy as np
 
 from asd_monitor.errors import UsageError
 from asd_monitor.records import Samples
-from asd_monitor.synthesis.factory import Hall, draw_hall, mix, render_hall
 from asd_monitor.synthesis.families import FAMILIES, draw_machine
 from asd_monitor.synthesis.faults import kinds_for, with_fault
+from asd_monitor.synthesis.filtering import Signal, db_to_amplitude
+from asd_monitor.synthesis.hall import Hall, draw_hall, mix, render_hall
 from asd_monitor.synthesis.machine_spec import MachineSpec
-from asd_monitor.synthesis.noise import Signal, decibels
 from asd_monitor.synthesis.rendering import render
 
 RATE_HZ = 16000
@@ -45,7 +45,7 @@ class Scenario:
     def _heard(self, machine: MachineSpec, seconds: float, rng: np.random.Generator) -> Samples:
         background = render_hall(self.hall, seconds, rng, RATE_HZ)
         sound = render(machine, seconds, rng, RATE_HZ, growth=severity_curve)
-        usual_rms = float(decibels(self.machine.level_dbfs))
+        usual_rms = float(db_to_amplitude(self.machine.level_dbfs))
         return mix(sound, background, SNR_DB, usual_rms)
 
 

@@ -1,0 +1,1 @@
+"""Synthetic machines, simulated faults and factory halls, computed from physical models."""

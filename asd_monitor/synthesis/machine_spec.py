@@ -1,88 +1,97 @@
-"""What a made machine consists of.
+"""The parameters of a synthetic machine.
 
-A machine is a shaft that turns and parts that sound with it.  Orders are multiples of
-the shaft's speed, levels are RMS relative to one another (the whole machine is set to
-``level_dbfs`` afterwards), frequencies in Hz.
+A machine is a shaft and the parts that sound in step with it.  An order is a multiple of the
+shaft's speed.  Levels are RMS values relative to one another: the whole machine is brought to
+``level_dbfs`` afterwards.  Frequencies are in Hz.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class SpectralPeak(NamedTuple):
+    """A Gaussian peak of a spectral envelope over log frequency."""
+
+    centre_hz: float
+    width_octaves: float  # standard deviation
+    gain_db: float
 
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One resonance of a structure: rings at `hz` and dies away within `decay_s` (to 1/e)."""
+    """One vibration mode of a structure: a decaying sinusoid."""
 
-    hz: float
-    decay_s: float
+    frequency_hz: float
+    decay_s: float  # to 1/e of the amplitude
     gain: float
 
 
 @dataclass(frozen=True, slots=True)
 class Tones:
-    """Lines at whole orders of a shaft: imbalance, blade pass, gear mesh and its sidebands."""
+    """Tones at whole orders of a shaft: imbalance, blade pass, gear mesh with its sidebands."""
 
     orders: tuple[int, ...]
     amplitudes: tuple[float, ...]  # relative
     level: float
-    ratio: float = 1.0  # speed of this shaft over the driving one
-    wander_db: float = 1.0  # slow change of the whole stack
-    mesh: bool = False  # a broken tooth shows in it
+    ratio: float = 1.0  # speed of this shaft over that of the driving shaft
+    fluctuation_db: float = 1.0  # slow, common to all orders
+    mesh: bool = False  # gear mesh: a tooth fault modulates it
 
 
 @dataclass(frozen=True, slots=True)
 class Flow:
-    """Turbulence: broadband noise through resonances, pulsing as blades pass."""
+    """Turbulence: broadband noise with spectral peaks, modulated as blades pass."""
 
     level: float
-    tilt_db: float  # a decade
-    resonances: tuple[tuple[float, float, float], ...]  # Hz, width in octaves, dB
+    tilt_db: float  # per decade
+    peaks: tuple[SpectralPeak, ...]
     pass_order: float = 0.0
     pass_depth: float = 0.0
-    wander_db: float = 1.0
+    fluctuation_db: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Impacts:
-    """Blows in step with the shaft that make a structure ring: pistons, rollers, bearings."""
+    """Impacts in step with the shaft that excite a structure: pistons, rollers, bearings."""
 
-    order: float  # blows a revolution
+    order: float  # impacts per revolution
     level: float
-    jitter: float  # of the interval
-    spread_db: float  # of the strength
+    jitter: float  # standard deviation, of the interval
+    spread_db: float  # standard deviation of the amplitude
     modes: tuple[Mode, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Actuation:
-    """A move now and then: slider, valve.  A stroke is a blow, a slide, a blow."""
+    """Intermittent strokes of a slider or a valve: an impact, a slide, an impact."""
 
     period_s: float
-    pattern: tuple[float, ...]  # strokes within a period, as parts of it
+    pattern: tuple[float, ...]  # starts of the strokes, as parts of the period
     jitter_s: float
     stroke_s: float
     slide_level: float
-    slide_resonances: tuple[tuple[float, float, float], ...]
-    whine_hz: float  # at full speed; 0: none
+    slide_peaks: tuple[SpectralPeak, ...]
+    whine_hz: float  # at full speed; 0: no whine
     whine_level: float
-    blow_level: float
-    end_blow: float  # relative to the first
+    impact_level: float
+    end_impact_ratio: float  # amplitude of the impact at the end over that at the start
     modes: tuple[Mode, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Hum:
-    """Mains hum: even harmonics of the line frequency above all."""
+    """Mains hum: harmonics of the line frequency, mostly the even ones."""
 
-    hz: float
+    line_hz: float
     level: float
-    amplitudes: tuple[float, ...]
+    amplitudes: tuple[float, ...]  # of the harmonics from the first on, relative
 
 
 @dataclass(frozen=True, slots=True)
-class Cycle:
-    """Load that comes and goes (a compressor): running, then resting at `rest_db`."""
+class LoadCycle:
+    """Intermittent load, as of a compressor: running, then resting at `rest_db`."""
 
     run_s: float
     rest_s: float
@@ -91,17 +100,17 @@ class Cycle:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Where the microphone hangs: reverberation and colour of the way to it."""
+    """The path to the microphone: reverberation and band limits."""
 
-    decay_s: float  # to 1/e of amplitude
-    wet: float
+    decay_s: float  # to 1/e of the amplitude
+    wet: float  # RMS of the reverberation over the direct sound
     low_cut_hz: float
     high_cut_hz: float
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """One way of running: speed relative to nominal, load relative to nominal."""
+class OperatingCondition:
+    """A way of running: speed and load, relative to nominal."""
 
     speed: float
     load: float
@@ -109,22 +118,22 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Something wrong with the machine: how bad, 0 (inaudible) to 1 (gross)."""
+    """A simulated fault and its severity, 0 (inaudible) to 1 (gross)."""
 
     kind: str
     severity: float
-    variant: int = 0  # another place of the same fault
+    variant: int = 0  # draws other constants for the same kind, such as another resonance
 
 
 @dataclass(frozen=True, slots=True)
 class MachineSpec:
-    """Everything of a machine that stays when it is recorded again."""
+    """Everything that is the same in each recording of a machine."""
 
     family: str
-    seed: int  # whence everything that a fault adds is drawn
+    seed: int  # of the room and of the constants of faults
     speed_hz: float
-    speed_wander: float  # relative, slow
-    conditions: tuple[Condition, ...]
+    speed_fluctuation: float  # relative standard deviation, slow
+    conditions: tuple[OperatingCondition, ...]
     level_dbfs: float
     microphone_noise_dbfs: float
     room: Room
@@ -133,11 +142,11 @@ class MachineSpec:
     impacts: tuple[Impacts, ...] = ()
     actuation: Actuation | None = None
     hum: Hum | None = None
-    cycle: Cycle | None = None
-    faults: tuple[Fault, ...] = field(default=())
+    load_cycle: LoadCycle | None = None
+    faults: tuple[Fault, ...] = ()
 
     @property
-    def loudness(self) -> float:
+    def nominal_rms(self) -> float:
         """Expected RMS of all parts together, before ``level_dbfs`` is applied."""
         levels = [tones.level for tones in self.tones]
         levels += [impacts.level for impacts in self.impacts]
@@ -146,9 +155,5 @@ class MachineSpec:
         if self.hum is not None:
             levels.append(self.hum.level)
         if self.actuation is not None:
-            levels += [self.actuation.slide_level, self.actuation.blow_level]
+            levels += [self.actuation.slide_level, self.actuation.impact_level]
         return float(sum(level**2 for level in levels) ** 0.5)
-
-    def sound(self) -> MachineSpec:
-        """Return the machine without its faults."""
-        return replace(self, faults=())

@@ -1,116 +1,121 @@
-"""The turning shaft and what sounds in step with it.
+"""Rotating parts: the shaft, tones at its orders, flow noise, periodic impacts, mains hum.
 
-Everything periodic in a revolution lies in one table, read at the shaft's angle: a
-stack of any number of lines costs one look-up, and keeps its phases as speed drifts.
+Tones are read from a wavetable of one revolution at the shaft's angle.  Any number of orders
+costs one look-up, and their relative phases are kept while the speed drifts.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from asd_monitor.synthesis.filtering import (
+    Signal,
+    db_to_amplitude,
+    spectral_envelope,
+    zero_phase_filter,
+)
 from asd_monitor.synthesis.machine_spec import Flow, Hum, Impacts, Tones
-from asd_monitor.synthesis.noise import Signal, decibels, noise, shape, wander
-from asd_monitor.synthesis.resonances import strike
+from asd_monitor.synthesis.modal import excite_modes
+from asd_monitor.synthesis.noise import fluctuation, gaussian_noise
 
-TABLE = 8192
-OCTAVE = float(np.log(2.0))
+_WAVETABLE_LENGTH = 8192
 
 
 def shaft_angle(
     speed_hz: Signal, rate_hz: int, start: float, jitter: float, rng: np.random.Generator
 ) -> Signal:
-    """Return revolutions since the start (n,) of a shaft that turns at `speed_hz` (n,)."""
+    """Return the angle (n,), in revolutions, of a shaft that turns at `speed_hz` (n,).
+
+    `jitter` is the standard deviation, in revolutions, of a torsional fluctuation at intervals
+    of 50 ms.
+    """
     angle = start + np.cumsum(speed_hz) / rate_hz
-    # torque is not even: the shaft trembles a little within each turn
-    return angle + jitter * wander(len(angle), rate_hz, 0.05, rng)
+    return angle + jitter * fluctuation(len(angle), rate_hz, 0.05, rng)
 
 
-def stack(
+def order_tones(
     angle: Signal, tones: Tones, rate_hz: int, top_speed_hz: float, rng: np.random.Generator
 ) -> Signal:
-    """Return the lines of `tones` at the shaft's `angle`, of RMS ``level``.
+    """Return the tones (n,) at the shaft's `angle`, of RMS ``tones.level``.
 
-    Phases are drawn from `rng`.  Lines above 0.46 of the rate at `top_speed_hz` are left out.
+    Phases, and deviations of each amplitude by 0.7 dB, are drawn from `rng`.  Orders above 0.46
+    of the rate at `top_speed_hz` are left out.
     """
-    spectrum = np.zeros(TABLE // 2 + 1, dtype=np.complex128)
+    spectrum = np.zeros(_WAVETABLE_LENGTH // 2 + 1, dtype=np.complex128)
     highest = 0.46 * rate_hz / (top_speed_hz * tones.ratio)
     for order, amplitude in zip(tones.orders, tones.amplitudes, strict=True):
-        if 0 < order < min(highest, TABLE // 8):
-            # each line a little different today
-            today = amplitude * decibels(rng.normal(0.0, 0.7))
-            spectrum[order] += today * np.exp(2j * np.pi * rng.uniform())
-    energy = float(np.sqrt(2.0 * np.sum(np.abs(spectrum) ** 2)))
-    if energy == 0.0:
+        if 0 < order < min(highest, _WAVETABLE_LENGTH // 8):
+            drawn = amplitude * db_to_amplitude(rng.normal(0.0, 0.7))
+            spectrum[order] += drawn * np.exp(2j * np.pi * rng.uniform())
+    rms = float(np.sqrt(2.0 * np.sum(np.abs(spectrum) ** 2)))
+    if rms == 0.0:
         return np.zeros(len(angle))
-    table = np.fft.irfft(spectrum * (TABLE / energy), TABLE)
-    slow = decibels(tones.wander_db * wander(len(angle), rate_hz, 1.7, rng))
-    return tones.level * look_up(table, angle * tones.ratio) * slow
+    wavetable = np.fft.irfft(spectrum * (_WAVETABLE_LENGTH / rms), _WAVETABLE_LENGTH)
+    gain = db_to_amplitude(tones.fluctuation_db * fluctuation(len(angle), rate_hz, 1.7, rng))
+    return tones.level * _read_wavetable(wavetable, angle * tones.ratio) * gain
 
 
-def look_up(table: Signal, turns: Signal) -> Signal:
-    """Read a table of one revolution at `turns`, with linear interpolation."""
-    place = turns * len(table)
-    whole = np.floor(place)
-    place -= whole
+def _read_wavetable(wavetable: Signal, turns: Signal) -> Signal:
+    """Return the values of one revolution at the angles `turns`, interpolated linearly."""
+    position = turns * len(wavetable)
+    whole = np.floor(position)
+    position -= whole
     left = whole.astype(np.intp)
-    left %= len(table)
-    place *= np.diff(table, append=table[0]).take(left)
-    place += table.take(left)
-    return place
-
-
-def colour(
-    tilt_db: float, resonances: tuple[tuple[float, float, float], ...], rate_hz: int
-) -> Signal:
-    """Amplitude response (1025,) from 0 Hz to half the rate: a tilt a decade and some humps."""
-    hz = np.maximum(np.linspace(0.0, rate_hz / 2.0, 1025), 20.0)
-    gain_db = tilt_db * np.log10(hz / 1000.0)
-    for centre, octaves, height in resonances:
-        gain_db += height * np.exp(-0.5 * (np.log(hz / centre) / (octaves * OCTAVE)) ** 2)
-    return decibels(gain_db) * np.minimum(1.0, (hz / 40.0) ** 2)
+    left %= len(wavetable)
+    position *= np.diff(wavetable, append=wavetable[0]).take(left)
+    position += wavetable.take(left)
+    return position
 
 
 def flow_noise(
-    angle: Signal, flow: Flow, blocked: Signal | float, rate_hz: int, rng: np.random.Generator
+    angle: Signal, flow: Flow, blockage: Signal | float, rate_hz: int, rng: np.random.Generator
 ) -> Signal:
-    """Turbulence of RMS ``level``, pulsing with the blades.
+    """Return turbulence noise (n,) of RMS ``flow.level``, modulated at the blade-pass order.
 
-    `blocked` (0 … 1) takes the highs away and lets the lows grow: a clogged filter.
+    `blockage`, 0 … 1, a number or (n,), attenuates the frequencies above 900 Hz and raises
+    those below 200 Hz, as a clogged filter does.
     """
     n = len(angle)
-    gains = colour(flow.tilt_db, flow.resonances, rate_hz)
-    air = noise(n, gains, rng)
-    if np.any(blocked):
+    gains = spectral_envelope(flow.tilt_db, flow.peaks, rate_hz)
+    turbulence = gaussian_noise(n, gains, rng)
+    if np.any(blockage):
         hz = np.linspace(0.0, rate_hz / 2.0, len(gains))
-        muffled = shape(air, (1.0 + 0.6 * np.exp(-hz / 200.0)) / (1.0 + (hz / 900.0) ** 2))
-        air += np.asarray(blocked) * (muffled - air)
+        muffled = zero_phase_filter(
+            turbulence, (1.0 + 0.6 * np.exp(-hz / 200.0)) / (1.0 + (hz / 900.0) ** 2)
+        )
+        turbulence += np.asarray(blockage) * (muffled - turbulence)
     if flow.pass_order:
-        air *= 1.0 + flow.pass_depth * np.cos(2.0 * np.pi * flow.pass_order * angle)
-    return flow.level * air * decibels(flow.wander_db * wander(n, rate_hz, 0.9, rng))
+        turbulence *= 1.0 + flow.pass_depth * np.cos(2.0 * np.pi * flow.pass_order * angle)
+    gain = db_to_amplitude(flow.fluctuation_db * fluctuation(n, rate_hz, 0.9, rng))
+    return flow.level * turbulence * gain
 
 
-def crossings(angle: Signal, order: float, offset: float) -> Signal:
-    """Return the sample positions where the shaft has turned another 1/`order`."""
-    first = np.ceil(angle[0] * order - offset)
-    turns = (np.arange(first, angle[-1] * order - offset) + offset) / order
+def order_positions(angle: Signal, order: float, phase: float) -> Signal:
+    """Return the sample positions of `order` events per revolution, the first at `phase` 0 … 1."""
+    first = np.ceil(angle[0] * order - phase)
+    turns = (np.arange(first, angle[-1] * order - phase) + phase) / order
     return np.interp(turns, angle, np.arange(len(angle), dtype=np.float64))
 
 
-def blows(angle: Signal, impacts: Impacts, rate_hz: int, rng: np.random.Generator) -> Signal:
-    """Blows in step with the shaft, of RMS ``level``."""
-    at = crossings(angle, impacts.order, float(rng.uniform()))
-    if len(at) == 0:
+def periodic_impacts(
+    angle: Signal, impacts: Impacts, rate_hz: int, rng: np.random.Generator
+) -> Signal:
+    """Return impacts (n,) at an order of the shaft, of RMS ``impacts.level``."""
+    positions = order_positions(angle, impacts.order, float(rng.uniform()))
+    if len(positions) == 0:
         return np.zeros(len(angle))
-    interval = len(angle) / len(at)
-    at = at + impacts.jitter * interval * rng.standard_normal(len(at))
-    strength = impacts.level * np.sqrt(interval)
-    weights = strength * decibels(impacts.spread_db * rng.standard_normal(len(at)))
-    return strike(len(angle), rate_hz, at, weights, impacts.modes)
+    interval = len(angle) / len(positions)
+    positions = positions + impacts.jitter * interval * rng.standard_normal(len(positions))
+    amplitude = impacts.level * np.sqrt(interval)
+    amplitudes = amplitude * db_to_amplitude(
+        impacts.spread_db * rng.standard_normal(len(positions))
+    )
+    return excite_modes(len(angle), rate_hz, positions, amplitudes, impacts.modes)
 
 
-def hum_tone(n: int, hum: Hum, rate_hz: int, rng: np.random.Generator) -> Signal:
-    """Mains hum of RMS ``level``; the line frequency strays by some hundredths of a hertz."""
-    mains = np.full(n, hum.hz + rng.normal(0.0, 0.02))
-    lines = Tones(tuple(range(1, len(hum.amplitudes) + 1)), hum.amplitudes, hum.level, 1.0, 0.3)
-    angle = shaft_angle(mains, rate_hz, float(rng.uniform()), 0.0, rng)
-    return stack(angle, lines, rate_hz, hum.hz, rng)
+def mains_hum(n: int, hum: Hum, rate_hz: int, rng: np.random.Generator) -> Signal:
+    """Return mains hum (n,) of RMS ``hum.level``; the line frequency deviates by some 0.02 Hz."""
+    frequency_hz = np.full(n, hum.line_hz + rng.normal(0.0, 0.02))
+    tones = Tones(tuple(range(1, len(hum.amplitudes) + 1)), hum.amplitudes, hum.level, 1.0, 0.3)
+    angle = shaft_angle(frequency_hz, rate_hz, float(rng.uniform()), 0.0, rng)
+    return order_tones(angle, tones, rate_hz, hum.line_hz, rng)

@@ -1,9 +1,11 @@
+"""Injected faults, and halls mixed in."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.synthesis.factory import draw_hall, mix, render_hall
+from asd_monitor.synthesis.hall import draw_hall, mix, render_hall
 from asd_monitor.synthesis.injection import INJECTED, inject
 
 
@@ -19,7 +21,7 @@ def difference_db(kind: str, severity: float) -> float:
 
 @settings(max_examples=30, deadline=None)
 @given(st.sampled_from(INJECTED), st.floats(0.0, 1.0), st.integers(0, 1000))
-def test_any_fault_keeps_the_shape_of_the_clip(kind: str, severity: float, seed: int) -> None:
+def test_injection_keeps_shape_type_and_full_scale(kind: str, severity: float, seed: int) -> None:
     healthy = clip(n=8000)
     faulty = inject(healthy, kind, severity, np.random.default_rng(seed))
     assert faulty.dtype == np.float32
@@ -29,16 +31,16 @@ def test_any_fault_keeps_the_shape_of_the_clip(kind: str, severity: float, seed:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in INJECTED if kind != "speed"])
-def test_faults_are_graded(kind: str) -> None:
+def test_the_change_grows_with_the_severity(kind: str) -> None:
     assert difference_db(kind, 0.1) < difference_db(kind, 0.9)
 
 
-def test_unknown_fault_is_refused() -> None:
+def test_an_unknown_kind_raises() -> None:
     with pytest.raises(ValueError, match="no injected fault"):
         inject(clip(), "gremlins", 0.5, np.random.default_rng(1))
 
 
-def test_a_hall_has_about_unit_rms_and_mixes_at_its_snr() -> None:
+def test_a_hall_has_about_unit_rms_and_is_mixed_at_the_given_snr() -> None:
     rng = np.random.default_rng(3)
     hall = render_hall(draw_hall(rng), 4.0, rng)
     assert 0.5 < float(hall.std()) < 2.0

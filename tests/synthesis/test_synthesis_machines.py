@@ -1,3 +1,5 @@
+"""Rendering of synthetic machines and simulated faults."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +9,7 @@ from asd_monitor.synthesis.families import FAMILIES, draw_machine
 from asd_monitor.synthesis.faults import KINDS, kinds_for, with_fault
 from asd_monitor.synthesis.machine_spec import MachineSpec
 from asd_monitor.synthesis.rendering import render
-from asd_monitor.synthesis.rotation import crossings
+from asd_monitor.synthesis.rotation import order_positions
 
 
 def machine(family: str, seed: int = 1) -> MachineSpec:
@@ -29,7 +31,9 @@ def level_db(sound: np.ndarray) -> float:
     seconds=st.floats(0.05, 3.0),
     rate_hz=st.sampled_from([8000, 16000, 48000]),
 )
-def test_any_machine_renders_as_asked(family: str, seed: int, seconds: float, rate_hz: int) -> None:
+def test_rendering_gives_the_requested_shape_within_full_scale(
+    family: str, seed: int, seconds: float, rate_hz: int
+) -> None:
     sound = render(machine(family, seed), seconds, np.random.default_rng(seed), rate_hz)
     assert sound.dtype == np.float32
     assert sound.shape == (round(seconds * rate_hz),)
@@ -39,7 +43,7 @@ def test_any_machine_renders_as_asked(family: str, seed: int, seconds: float, ra
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_same_seed_same_sound_other_seed_other_sound(family: str) -> None:
+def test_rendering_is_determined_by_the_seed(family: str) -> None:
     spec = machine(family)
     first, again, other = recording(spec), recording(spec), recording(spec, seed=3)
     np.testing.assert_array_equal(first, again)
@@ -48,35 +52,35 @@ def test_same_seed_same_sound_other_seed_other_sound(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_level_is_near_what_the_spec_says(family: str) -> None:
+def test_level_is_near_that_of_the_specification(family: str) -> None:
     spec = machine(family)
     assert level_db(recording(spec, 10.0)) == pytest.approx(spec.level_dbfs, abs=10.0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_every_fault_is_silent_at_zero_and_heard_at_one(family: str) -> None:
-    sound = machine(family)
-    healthy = recording(sound)
-    assert kinds_for(sound)
-    for kind in kinds_for(sound):
-        np.testing.assert_array_equal(recording(with_fault(sound, kind, 0.0)), healthy)
-        gross = recording(with_fault(sound, kind, 1.0))
+def test_severity_0_leaves_the_recording_unchanged_and_severity_1_changes_it(family: str) -> None:
+    spec = machine(family)
+    healthy = recording(spec)
+    assert kinds_for(spec)
+    for kind in kinds_for(spec):
+        np.testing.assert_array_equal(recording(with_fault(spec, kind, 0.0)), healthy)
+        gross = recording(with_fault(spec, kind, 1.0))
         assert not np.array_equal(gross, healthy), kind
 
 
 @pytest.mark.parametrize("kind", ["bearing", "leak", "squeal", "rub", "loose", "imbalance"])
-def test_what_a_fault_adds_grows_with_its_severity(kind: str) -> None:
-    sound = machine("fan", 4)
-    healthy = recording(sound, 4.0).astype(np.float64)
+def test_the_level_of_a_fault_grows_with_its_severity(kind: str) -> None:
+    spec = machine("fan", 4)
+    healthy = recording(spec, 4.0).astype(np.float64)
     added = [
-        level_db(recording(with_fault(sound, kind, severity), 4.0) - healthy)
+        level_db(recording(with_fault(spec, kind, severity), 4.0) - healthy)
         for severity in (0.1, 0.4, 0.7, 1.0)
     ]
     assert added == sorted(added)
     assert added[-1] > added[0] + 15.0
 
 
-def test_a_growing_fault_starts_sound_and_ends_gross() -> None:
+def test_a_growing_fault_starts_inaudible_and_ends_gross() -> None:
     spec = with_fault(machine("gearbox"), "leak", 1.0)
     sound = render(spec, 8.0, np.random.default_rng(1), growth=lambda at_s: at_s / 8.0)
     steady = render(machine("gearbox"), 8.0, np.random.default_rng(1))
@@ -84,7 +88,7 @@ def test_a_growing_fault_starts_sound_and_ends_gross() -> None:
     assert level_db(sound[-8000:]) > level_db(steady[-8000:]) + 2.0
 
 
-def test_shaft_speed_is_where_the_spectrum_says() -> None:
+def test_the_spectrum_has_a_line_at_the_shaft_speed() -> None:
     spec = machine("motor", 5)
     sound = recording(spec, 8.0)
     power = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
@@ -103,13 +107,13 @@ def test_impossible_faults_are_refused() -> None:
         draw_machine("rocket", np.random.default_rng(1))
 
 
-def test_every_kind_of_fault_has_a_machine() -> None:
+def test_every_kind_of_fault_is_possible_in_some_family() -> None:
     assert {kind for family in FAMILIES for kind in kinds_for(machine(family))} == set(KINDS)
 
 
 @given(st.floats(0.3, 9.0), st.floats(0.0, 1.0))
-def test_crossings_are_evenly_spaced_at_constant_speed(order: float, offset: float) -> None:
+def test_order_positions_are_evenly_spaced_at_constant_speed(order: float, phase: float) -> None:
     angle = np.arange(16000) * (20.0 / 16000)
-    at = crossings(angle, order, offset)
-    assert abs(len(at) - 20.0 * order) <= 1.0
-    np.testing.assert_allclose(np.diff(at), 16000 / (20.0 * order), rtol=1e-6)
+    positions = order_positions(angle, order, phase)
+    assert abs(len(positions) - 20.0 * order) <= 1.0
+    np.testing.assert_allclose(np.diff(positions), 16000 / (20.0 * order), rtol=1e-6)
