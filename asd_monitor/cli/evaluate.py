@@ -81,7 +81,7 @@ def command(
 ) -> None:
     """Train and test on a data set in a layout of DCASE Task 2; a model an id or section."""
     from asd_monitor.cli.progress import shown_progress
-    from asd_monitor.encoder_training.extra import TORCH_AND_EXPORT, require_extra
+    from asd_monitor.extras import TORCH_AND_EXPORT, require_extra
     from asd_monitor.encoders.loading import chosen_encoders
     from asd_monitor.errors import OperationError, UsageError
     from asd_monitor.evaluation.baseline import require_baseline
@@ -99,7 +99,7 @@ def command(
     if adapt:
         if regime is not RegimeName.SINGLE:
             raise UsageError("--adapt goes with --regime single: ids trains the encoder itself")
-        require_extra("--adapt trains the encoder", "leave --adapt out", TORCH_AND_EXPORT)
+        require_extra("--adapt", TORCH_AND_EXPORT, "omit --adapt")
     encoders = chosen_encoders(encoder or (), instead=no_shipped_encoder)
     data = find_data_set(folder, None if rules is None else Rules(rules), labels, channel)
     try:

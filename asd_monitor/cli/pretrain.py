@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from asd_monitor.encoder_training.pretraining import Standing
+    from asd_monitor.encoder_training.pretraining import PretrainingStatus
 
 
 class HighBandRule(StrEnum):
@@ -27,7 +27,7 @@ class SupplyChoice(StrEnum):
     """Which sounds are trained on."""
 
     MADE = "made"
-    REAL = "real"
+    RECORDED = "real"
     BOTH = "both"
 
 
@@ -68,21 +68,21 @@ def command(
 
     Interrupted, it goes on where it was when it is started again with the same options.
     """
-    from asd_monitor.encoder_training.extra import TORCH_AND_EXPORT, require_extra
+    from asd_monitor.extras import TORCH_AND_EXPORT, require_extra
     from asd_monitor.errors import UsageError
 
-    require_extra("pretrain trains an encoder", packages=TORCH_AND_EXPORT)
+    require_extra("pretrain", TORCH_AND_EXPORT)
 
     import torch
 
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.encoder_training.augmentation import HighBand
-    from asd_monitor.encoder_training.batch_feed import Sources
+    from asd_monitor.encoder_training.batch_feed import TrainingSounds
     from asd_monitor.encoder_training.checkpoints import prepare
-    from asd_monitor.encoder_training.optimisation import Recipe
-    from asd_monitor.encoder_training.pool import Supply
-    from asd_monitor.encoder_training.pretraining import by_map, pretrain, write
-    from asd_monitor.model_training.reference import expand_paths
+    from asd_monitor.encoder_training.optimisation import PretrainingConfig
+    from asd_monitor.encoder_training.pool import SoundSource
+    from asd_monitor.encoder_training.pretraining import auc_by_map, pretrain, write
+    from asd_monitor.model_training.recording_paths import expand_paths
 
     if supply is not SupplyChoice.MADE and not sounds:
         raise UsageError(
@@ -90,8 +90,8 @@ def command(
             "--supply made"
         )
     torch.set_num_threads(threads)
-    plain = Recipe(seed=seed)
-    recipe = Recipe(
+    plain = PretrainingConfig(seed=seed)
+    config = PretrainingConfig(
         seed=seed,
         high_band=HighBand(high_band),
         mixup=plain.mixup if mixup else 0.0,
@@ -100,30 +100,30 @@ def command(
         faults=plain.faults if faults else 0,
         reference=plain.reference if faults else plain.reference + 2 * plain.faults,
     )
-    sources = Sources(
+    sources = TrainingSounds(
         seed,
         tuple(expand_paths(sounds or [])),
         tuple(expand_paths(noise or [])),
-        Supply(supply),
+        SoundSource(supply),
         recorded_backgrounds if noise else 0.0,
     )
     prepare(output)
     with shown_progress() as progress:
         progress("making the first sounds", 0.0)
 
-        def tell(standing: Standing) -> None:
-            areas = by_map(recipe, standing.areas)
+        def tell(standing: PretrainingStatus) -> None:
+            areas = auc_by_map(config, standing.areas)
             progress(
                 f"step {standing.step}: loss {standing.loss:.3f}, "
                 f"{standing.sound_s_per_s:.0f} s of sound a second, held-out AUC {areas}",
                 standing.step / standing.total,
             )
 
-        trained = pretrain(sources, recipe, steps, output, tell)
+        trained = pretrain(sources, config, steps, output, tell)
     encoder = write(output, trained, sources, " ".join(["asd-monitor", *sys.argv[1:]]))
     typer.echo(
         f"{output / 'encoder.onnx'}: {len(encoder.onnx) / 1024:.0f} kB after {steps} steps in "
         f"{trained.seconds / 60:.0f} min; held-out AUC "
-        f"{by_map(recipe, trained.tried[-1][1])} "
-        f"(untrained {by_map(recipe, trained.tried[0][1])})"
+        f"{auc_by_map(config, trained.tried[-1][1])} "
+        f"(untrained {auc_by_map(config, trained.tried[0][1])})"
     )

@@ -12,7 +12,8 @@ from asd_monitor.cli.options import AsJson, EncoderFiles, Machine, ModelsDir, No
 
 if TYPE_CHECKING:
     from asd_monitor.model_training.adaptation_result import Adaptation
-    from asd_monitor.model_training.reference import Progress, Reference
+    from asd_monitor.model_training.reference import Reference
+    from asd_monitor.model_training.training_progress import Progress
     from asd_monitor.model_training.training_run import TrainingResult
 
 NormalPaths = Annotated[
@@ -65,19 +66,20 @@ def command(
 
     from asd_monitor.cli.machine_settings import settings_of
     from asd_monitor.cli.progress import shown_progress
-    from asd_monitor.encoder_training.extra import TORCH_AND_EXPORT, require_extra
+    from asd_monitor.extras import TORCH_AND_EXPORT, require_extra
     from asd_monitor.encoders.loading import chosen_encoders
     from asd_monitor.errors import UsageError
-    from asd_monitor.model_training.reference import expand_paths, read_reference, require_duration
-    from asd_monitor.model_training.training_run import save, train_model
+    from asd_monitor.model_training.recording_paths import expand_paths
+    from asd_monitor.model_training.reference import read_reference, require_duration
+    from asd_monitor.model_training.training_manifest import save_model
+    from asd_monitor.model_training.training_run import train_model
     from asd_monitor.names import check_id
-    from asd_monitor.reports.training_report import report_html
 
     check_id(machine)
     if others and not adapt:
         raise UsageError("--others are machines to adapt against: give --adapt too")
     if adapt:
-        require_extra("--adapt trains the encoder", "leave --adapt out", TORCH_AND_EXPORT)
+        require_extra("--adapt", TORCH_AND_EXPORT, "omit --adapt")
     settings = settings_of(machine, config)
     encoders = chosen_encoders(encoder or (), instead=no_shipped_encoder)
     with shown_progress() as progress:
@@ -104,7 +106,16 @@ def command(
             learned = train_model(
                 machine, reference, settings.alarm, channel, progress, adaptation=adaptation
             )
-            version = save(models, learned, datetime.now(UTC), report_html)
+            from asd_monitor.reports.notices import training_notices
+            from asd_monitor.reports.training_report import report_html
+
+            version = save_model(
+                models,
+                learned,
+                datetime.now(UTC),
+                warnings=training_notices(learned),
+                render=report_html,
+            )
     if check:
         _show_check(reference, sufficient=True, as_json=as_json)
     else:
@@ -125,14 +136,14 @@ def _tell_notices(reference: Reference) -> None:
 
 
 def _show_check(reference: Reference, *, sufficient: bool, as_json: bool) -> None:
-    from asd_monitor.model_training.reference import LEAST_S
+    from asd_monitor.model_training.reference import MIN_TRAINING_S
     from asd_monitor.wording import count
 
     if as_json:
         told = {
             "sufficient": sufficient,
             "usable_s": round(reference.usable_s, 3),
-            "needed_s": LEAST_S,
+            "needed_s": MIN_TRAINING_S,
             "files": len(reference.files),
             "notices": list(reference.notices),
         }
@@ -146,6 +157,7 @@ def _show_check(reference: Reference, *, sufficient: bool, as_json: bool) -> Non
 
 
 def _show_learned(learned: TrainingResult, version: str, folder: Path, *, as_json: bool) -> None:
+    from asd_monitor.reports.notices import adaptation_text, interval_text, training_notices
     from asd_monitor.wording import count
 
     if as_json:
@@ -166,7 +178,7 @@ def _show_learned(learned: TrainingResult, version: str, folder: Path, *, as_jso
         }
         typer.echo(json.dumps(told, ensure_ascii=False))
         return
-    for warning in learned.warnings:
+    for warning in training_notices(learned):
         typer.echo(f"warning: {warning}", err=True)
     trial = learned.trial
     typer.echo(
@@ -174,7 +186,7 @@ def _show_learned(learned: TrainingResult, version: str, folder: Path, *, as_jso
         f"({count(len(learned.reference.files), 'file')})."
     )
     if learned.adaptation is not None and learned.adaptation.kept:
-        said = learned.adaptation.in_words()
+        said = adaptation_text(learned.adaptation)
         typer.echo(f"{said[0].upper()}{said[1:]}.")
     for encoder in learned.detector.encoders:
         typer.echo(f"It listens with the network {encoder.name} too ({encoder.sha256[:12]}…).")
@@ -189,6 +201,6 @@ def _show_learned(learned: TrainingResult, version: str, folder: Path, *, as_jso
         typer.echo(f"Off (idle) between {low:.0f} and {high:.0f} dBFS.")
     typer.echo(
         f"Alarm threshold {learned.thresholds.alarm:.2f} for {learned.settings.false_alarms}: "
-        f"{learned.interval.in_words()}."
+        f"{interval_text(learned.interval)}."
     )
     typer.echo(f"Report: {folder / 'report.html'}")

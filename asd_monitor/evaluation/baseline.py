@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from asd_monitor.encoder_training.extra import require_extra
 from asd_monitor.evaluation.dcase_layouts import TestedMachine
+from asd_monitor.extras import TORCH, require_extra
 
 
 def require_baseline() -> None:
-    """Refuse where torch is not installed.  Raises OperationError."""
-    require_extra("--baseline trains an autoencoder", "leave --baseline out")
+    """Check that torch is installed; raises OperationError where it is not."""
+    require_extra("--baseline", TORCH, "omit --baseline")
 
 
 def autoencoder_scores(machines: Sequence[TestedMachine]) -> dict[Path, float]:

@@ -20,7 +20,6 @@ from asd_monitor.detector.fit import FittedDetector
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.views import TAIL_SHAPE, vectors_of
 from asd_monitor.dsp.front_end import FrontEnd
-from asd_monitor.encoder_training.extra import TORCH_AND_EXPORT, require_extra
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase_layouts import TestedMachine
@@ -32,13 +31,12 @@ from asd_monitor.evaluation.regimes import (
     fit_machine,
     of_clips,
 )
-from asd_monitor.model_training.encoder_vectors import (
-    GaplessResampler,
-    encode_windows,
-    replace_encoder,
-)
-from asd_monitor.model_training.held_out_trial import RecordingPart
-from asd_monitor.model_training.reference import Progress, Reference
+from asd_monitor.extras import TORCH_AND_EXPORT, require_extra
+from asd_monitor.model_training.encoder_sound import GaplessResampler
+from asd_monitor.model_training.encoder_vectors import encode_windows, replace_encoder
+from asd_monitor.model_training.recording_parts import RecordingPart
+from asd_monitor.model_training.reference import Reference
+from asd_monitor.model_training.training_progress import Progress
 
 Floats = npt.NDArray[np.float64]
 
@@ -51,9 +49,9 @@ FEWEST_CLIPS = 5  # held-out clips that a threshold can rest on
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Claims:
-    """How well a window fits the id that it claims; see `training.ids.TrainedIds`."""
+    """How well a window fits the id that it claims; see `training.ids.IdClassifier`."""
 
-    listener: Encoder
+    id_encoder: Encoder
     weights: Mapping[str, Floats]
 
     def score(self, vectors: npt.ArrayLike, claimed: int) -> Floats:
@@ -98,15 +96,15 @@ class Ids:
                 "ids or sections apart, of which it needs two: use --regime single"
             )
         require_ids()
-        from asd_monitor.encoder_training.adaptation import adaptable  # noqa: PLC0415 - needs torch
-        from asd_monitor.encoder_training.outlier_exposure import IdClips, train_ids  # noqa: PLC0415 - needs torch
+        from asd_monitor.encoder_training.adaptation import first_trainable  # noqa: PLC0415 - needs torch
+        from asd_monitor.encoder_training.outlier_exposure import ClipsOfId, train_id_classifier  # noqa: PLC0415 - needs torch
 
-        base = adaptable(self.encoders)
-        clips = [IdClips(machine.name, machine.train, machine.channel) for machine in machines]
-        trained = train_ids(clips, base, progress=progress)
+        base = first_trainable(self.encoders)
+        clips = [ClipsOfId(machine.name, machine.train, machine.channel) for machine in machines]
+        trained = train_id_classifier(clips, base, progress=progress)
         encoders = tuple(trained.encoder if each is base else each for each in self.encoders)
         shared = Shared(
-            Claims(trained.listener, trained.weights),
+            Claims(trained.id_encoder, trained.weights),
             {name: number for number, name in enumerate(trained.names)},
             dict(zip(trained.names, trained.held_out, strict=True)),
         )
@@ -114,8 +112,8 @@ class Ids:
 
 
 def require_ids() -> None:
-    """Refuse where torch is not installed.  Raises OperationError."""
-    require_extra("--regime ids trains an encoder", "use --regime single", TORCH_AND_EXPORT)
+    """Check that the extra train is installed; raises OperationError where it is not."""
+    require_extra("--regime ids", TORCH_AND_EXPORT, "use --regime single")
 
 
 def learn(
@@ -134,10 +132,10 @@ def learn(
     claims, claimed = shared.claims, shared.numbers[machine.name]
 
     def with_claims(reference: Reference) -> Reference:
-        incompatibility = claims.listener.incompatibility(reference.front_end)
+        incompatibility = claims.id_encoder.incompatibility(reference.front_end)
         if incompatibility is not None:
             raise UsageError(f"the network that tells ids apart: {incompatibility}: use --regime single")
-        return replace_encoder(reference, claims.listener, claims.listener, machine.channel)
+        return replace_encoder(reference, claims.id_encoder, claims.id_encoder, machine.channel)
 
     reference, fitted = fit_machine(machine, encoders, with_claims)
     windows = [window for segment in fitted.running for window in segment]
@@ -191,7 +189,7 @@ def scores_of(
         for block in reader.blocks():
             joined.push(block)
     vectors = [
-        each[ID] for piece in joined.pieces() for each in encode_windows(piece, claims.listener, front_end)
+        each[ID] for piece in joined.pieces() for each in encode_windows(piece, claims.id_encoder, front_end)
     ]
     claim = tail.score(claims.score(np.stack(vectors), claimed))
     by_view = np.array([list(window.views.values()) for window in clip.windows])
