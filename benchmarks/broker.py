@@ -13,9 +13,9 @@ from types import TracebackType
 from typing import Self
 
 from asd_monitor.errors import OperationError
-from asd_monitor.publish.broker_settings import MqttSettings
+from asd_monitor.config.settings import Mqtt
 from asd_monitor.publish.messages import Score
-from asd_monitor.publish.session import Session
+from asd_monitor.publish.broker_session import BrokerSession
 from asd_monitor.records import MachineState, MicrophoneState, Thresholds, WindowScore
 
 _PATIENCE_S = 10.0
@@ -74,7 +74,7 @@ class Publisher:
     """Sends every score through the daemon's own session; use it with ``with``."""
 
     def __init__(self, port: int) -> None:
-        self._session = Session(MqttSettings(box="bench", host="127.0.0.1", port=port))
+        self._session = BrokerSession(Mqtt(host="127.0.0.1", port=port), "bench")
         self.sent = 0
 
     def __enter__(self) -> Self:
@@ -123,7 +123,7 @@ class Publisher:
     def drain(self, most: int = 0) -> None:
         """Wait until no more than so many messages wait for the network."""
         deadline = time.monotonic() + _PATIENCE_S
-        while self._session.waiting > most:
+        while self._session.pending > most:
             if time.monotonic() > deadline:
                 raise OperationError("the bench's own mosquitto takes no more messages")
             time.sleep(0.0005)

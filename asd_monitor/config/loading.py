@@ -16,6 +16,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from asd_monitor.config.credentials import with_password_credential
 from asd_monitor.config.error_wording import dotted, example, suggestion, what
 from asd_monitor.config.notices import notices
 from asd_monitor.config.settings import Config, Machine, Mqtt
@@ -24,8 +25,6 @@ from asd_monitor.config.yaml_text import Document, Fault, Place, read_yaml
 from asd_monitor.config.yaml_text import Path as KeyPath
 from asd_monitor.errors import UsageError
 from asd_monitor.names import check_id
-
-CREDENTIAL = "mqtt_password"  # LoadCredential= of the unit
 
 DeviceCheck = Callable[[str], object]
 """Raises `UsageError` on a malformed device string: `audio.devices.parse_device`."""
@@ -111,7 +110,7 @@ def machine_from_options(
         return Config(
             version=1,
             box=box or default_box(environ),
-            mqtt=mqtt or Mqtt(),
+            mqtt=with_password_credential(mqtt or Mqtt(), environ),
             machines={machine: Machine.model_validate({"device": device, "learn": learn})}
             if learn is not None
             else {machine: Machine(device=device)},
@@ -173,7 +172,7 @@ def _validate(
     if value.get("version") is not None and value["version"] != 1:
         told = f"version {value['version']!r} is not known: this release reads `version: 1`"
         return None, [Fault(document.values[("version",)], told)]
-    merged = _with_files(_with_defaults(value), path.absolute().parent, environ)
+    merged = _with_files(_with_defaults(value), path.absolute().parent)
     if merged.get("box") is None:
         try:
             merged["box"] = default_box(environ, host)
@@ -183,8 +182,11 @@ def _validate(
     config = None
     try:
         config = Config.model_validate(merged)
+        config = _with_credential(config, environ)
     except ValidationError as error:
         faults += [_fault(document, details) for details in _own(document, error)]
+    except UsageError as error:
+        faults.append(Fault(find(document, ("mqtt",)), str(error)))
     if check_device is not None:
         faults += _bad_devices(document, merged, check_device)
     return config, faults
@@ -213,22 +215,19 @@ def _without_empty(section: dict[str, Any], *names: str) -> dict[str, Any]:
     return {k: v for k, v in section.items() if v is not None or k not in names}
 
 
-def _with_files(value: dict[str, Any], folder: Path, environ: Mapping[str, str]) -> dict[str, Any]:
-    """Complete the paths of files: relative ones start where the configuration lies.
-
-    The password is the systemd credential `mqtt_password` where no file is named.
-    """
+def _with_files(value: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Complete relative paths of files with the folder of the configuration."""
     if not isinstance(value.get("mqtt"), dict):
         return value
     mqtt = _with_paths(value["mqtt"], folder, "password_file")
     if isinstance(mqtt.get("tls"), dict):
         mqtt["tls"] = _with_paths(mqtt["tls"], folder, "ca", "cert", "key")
-    credentials = environ.get("CREDENTIALS_DIRECTORY")
-    if credentials and mqtt.get("username") and mqtt.get("password_file") is None:
-        credential = Path(credentials) / CREDENTIAL
-        if credential.exists():
-            mqtt["password_file"] = str(credential)
     return {**value, "mqtt": mqtt}
+
+
+def _with_credential(config: Config, environ: Mapping[str, str]) -> Config:
+    mqtt = with_password_credential(config.mqtt, environ)
+    return config if mqtt is config.mqtt else config.model_copy(update={"mqtt": mqtt})
 
 
 def _with_paths(section: dict[str, Any], folder: Path, *names: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from asd_monitor.config.quantities import (
 )
 from asd_monitor.errors import UsageError
 from asd_monitor.names import ID_PATTERN, check_id, check_topic_prefix
+from asd_monitor.records import AlarmCriteria
 
 SHORTEST_LEARNING_S = 60.0  # less usable sound than this trains nothing
 
@@ -143,6 +144,11 @@ class Mqtt(Section):
     )
     commands: bool = Field(default=False, description="Obey commands sent over MQTT.")
 
+    @property
+    def address(self) -> str:
+        """Host and port: `localhost:1883`."""
+        return f"{self.host}:{self.port}"
+
     @field_validator("host")
     @classmethod
     def _host_can_be(cls, host: str) -> str:
@@ -179,6 +185,17 @@ class AlarmSettings(Section):
     on_delay_s: float = Field(3.0, ge=0, le=3600, description="Excess lasts so long to alarm.")
     off_delay_s: float = Field(10.0, ge=0, le=3600, description="Calm lasts so long to clear.")
     latch: bool = Field(default=True, description="Hold an alarm until it is acknowledged.")
+
+    @property
+    def criteria(self) -> AlarmCriteria:
+        """The same in plain numbers, as the alarm rule takes them."""
+        return AlarmCriteria(
+            false_alarms_hz=self.false_alarms.per_second,
+            warnings_hz=self.warnings.per_second,
+            on_delay_s=self.on_delay_s,
+            off_delay_s=self.off_delay_s,
+            latch=self.latch,
+        )
 
 
 class EvidenceSettings(Section):

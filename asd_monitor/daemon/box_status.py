@@ -5,61 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
-
-import structlog
 
 from asd_monitor import __version__
-from asd_monitor.config.settings import Config
 from asd_monitor.daemon.machine_publisher import StreamCounts
-from asd_monitor.errors import UsageError
 from asd_monitor.journal.store import Journal
-from asd_monitor.publish.broker_settings import MqttSettings, TlsSettings
 from asd_monitor.publish.messages import MachineStatus, Scoring, Status
-from asd_monitor.publish.session import Session
-
-log = structlog.get_logger()
-
-PASSWORD_CREDENTIAL = "mqtt_password"  # noqa: S105 - a name
-
-
-def mqtt_settings(config: Config, environment: Mapping[str, str]) -> MqttSettings:
-    """Return how to reach the broker; the password may be a credential of systemd.
-
-    Raises UsageError for a credential that cannot be used.
-    """
-    mqtt = config.mqtt
-    password_file = mqtt.password_file
-    if password_file is None:
-        password_file = _credential(environment)
-        if password_file is not None and mqtt.username is None:
-            raise UsageError(
-                f"systemd hands over the credential {PASSWORD_CREDENTIAL}, and a password needs a "
-                "user: add `username:` under `mqtt:` in the configuration"
-            )
-    tls = TlsSettings(mqtt.tls.ca, mqtt.tls.cert, mqtt.tls.key) if mqtt.tls else None
-    return MqttSettings(
-        box=config.box,
-        host=mqtt.host,
-        port=mqtt.port,
-        prefix=mqtt.prefix,
-        username=mqtt.username,
-        password_file=password_file,
-        tls=tls,
-    )
-
-
-def _credential(environment: Mapping[str, str]) -> Path | None:
-    folder = environment.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        return None
-    path = Path(folder) / PASSWORD_CREDENTIAL
-    # the unit's fallback for a box without a password is an empty one
-    return path if path.is_file() and path.read_bytes().strip() else None
+from asd_monitor.publish.broker_session import BrokerSession
 
 
 def box_status(
-    session: Session,
+    session: BrokerSession,
     journal: Journal,
     machines: Mapping[str, MachineStatus],
     *,

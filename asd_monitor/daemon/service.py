@@ -37,7 +37,7 @@ from asd_monitor.audio.sharing.server import SoundSharing
 from asd_monitor.audio.source import Source
 from asd_monitor.config.settings import Config, Machine
 from asd_monitor.daemon import training_child
-from asd_monitor.daemon.box_status import box_status, mqtt_settings
+from asd_monitor.daemon.box_status import box_status
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_publisher import MachinePublisher, StreamCounts
 from asd_monitor.daemon.monitor_session import MonitorSession, SessionContext
@@ -50,7 +50,7 @@ from asd_monitor.daemon.watchdog import HangDetector, ServiceManager
 from asd_monitor.errors import AsdMonitorError, UsageError
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import DamagedJournalError, Journal, JournalError, set_aside
-from asd_monitor.publish.session import Session
+from asd_monitor.publish.broker_session import BrokerSession
 
 log = structlog.get_logger()
 
@@ -92,7 +92,7 @@ class Service:
     """Runs until it is told to stop, or every device was a recording and has ended."""
 
     def __init__(
-        self, config: Config, setting: RuntimeOptions, *, session: Session | None = None
+        self, config: Config, setting: RuntimeOptions, *, session: BrokerSession | None = None
     ) -> None:
         """Raise UsageError for what can never work, OperationError where it cannot now.
 
@@ -108,8 +108,8 @@ class Service:
             undo.callback(self._lock.release)
             self._journal = _open_journal(setting.state)
             undo.callback(self._journal.close)
-            self._session = session or Session(
-                mqtt_settings(config, setting.environment), on_connect=self.note_connection
+            self._session = session or BrokerSession(
+                config.mqtt, config.box, on_connect=self.note_connection
             )
             undo.pop_all()
         self._journal_thread = ThreadPoolExecutor(1, thread_name_prefix="journal")

@@ -1,1 +1,1 @@
-"""What the plant gets to know: messages, topics and the session with the broker."""
+"""Publication by MQTT: payloads, topics and the session with the broker."""

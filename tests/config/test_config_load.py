@@ -331,17 +331,6 @@ def test_files_lie_beside_the_configuration(file: Path) -> None:
     assert (mqtt.tls.ca, mqtt.tls.cert) == (Path("/etc/ca.pem"), file.parent / "c.pem")
 
 
-def test_a_systemd_credential_is_the_password(file: Path, tmp_path: Path) -> None:
-    (tmp_path / "mqtt_password").write_text("x")
-    user = "mqtt: {username: u}\n" + SMALLEST
-    credentials = str(tmp_path)
-    assert load(file, user, CREDENTIALS_DIRECTORY=credentials).mqtt.password_file == (
-        tmp_path / "mqtt_password"
-    )
-    assert load(file, SMALLEST, CREDENTIALS_DIRECTORY=credentials).mqtt.password_file is None
-    assert load(file, user, CREDENTIALS_DIRECTORY="/nowhere").mqtt.password_file is None
-
-
 def test_what_has_no_effect_is_said(file: Path) -> None:
     text = """\
 version: 1

@@ -162,11 +162,11 @@ async def test_each_connection_to_the_broker_gets_a_new_status(daemon, monkeypat
     connected = []
     session, daemon.session = daemon.session, None
 
-    def connect(_settings: object, *, on_connect) -> MemorySession:
+    def connect(_settings: object, _box: str, *, on_connect) -> MemorySession:
         connected.append(on_connect)
         return session
 
-    monkeypatch.setattr(service, "Session", connect)
+    monkeypatch.setattr(service, "BrokerSession", connect)
     daemon.start(make_config(fan={"device": "hw:1"}))
     daemon.session = session
     await daemon.until_state("fan", "normal")

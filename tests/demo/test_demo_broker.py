@@ -11,15 +11,11 @@ from tests.doubles.mosquitto import PATIENCE_S, Subscriber
 from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
+from asd_monitor.config.settings import Mqtt
 from asd_monitor.demo.broker import EmbeddedBroker
-from asd_monitor.publish.broker_settings import MqttSettings
-from asd_monitor.publish.session import Session
+from asd_monitor.publish.broker_session import BrokerSession
 
 AVAILABILITY = "asd/box/demo/availability"
-
-
-def settings(broker: EmbeddedBroker) -> MqttSettings:
-    return MqttSettings(box="demo", host=broker.host, port=broker.port)
 
 
 def test_a_session_is_served_and_everything_is_gone_afterwards(
@@ -27,7 +23,7 @@ def test_a_session_is_served_and_everything_is_gone_afterwards(
 ) -> None:
     before = set(threading.enumerate())
     with caplog.at_level(logging.DEBUG), EmbeddedBroker() as broker:
-        session = Session(settings(broker))
+        session = BrokerSession(Mqtt(host=broker.host, port=broker.port), "demo")
         session.start()
         assert session.wait_for(lambda s: s.connected, PATIENCE_S)
         with Subscriber(broker.port, "asd/#", protocol=MQTTv311) as listener:

@@ -20,7 +20,7 @@ from asd_monitor.detector.estimators import BackEnd
 from asd_monitor.detector.views import View, ViewKind
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.model_store.bundle import BundleError
-from asd_monitor.publish.session import Counters
+from asd_monitor.publish.shared_outbox import Counters
 from asd_monitor.publish.topics import Topics
 from asd_monitor.records import Block, MicrophoneState
 

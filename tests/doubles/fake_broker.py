@@ -1,4 +1,7 @@
-"""A broker of a few lines on loopback that misbehaves on demand."""
+"""A minimal MQTT broker on loopback whose behaviour a test defines.
+
+It is for what mosquitto cannot be made to do: wrong packets, missing acknowledgements, silence.
+"""
 
 from __future__ import annotations
 
@@ -12,20 +15,23 @@ from tests.doubles.mosquitto import PATIENCE_S
 
 CONNACK_5 = bytes([0x20, 3, 0, 0, 0])
 CONNACK_311 = bytes([0x20, 2, 0, 0])
-CONNACK_WRONG_VERSION = bytes([0x20, 2, 0, 1])  # as a broker answers that knows only 3.1.1
-TAKEN_OVER = bytes([0xE0, 2, 0x8E, 0])
+CONNACK_WRONG_VERSION = bytes([0x20, 2, 0, 1])  # of a broker that supports 3.1.1 only
+DISCONNECT_TAKEN_OVER = bytes([0xE0, 2, 0x8E, 0])
+PUBLISH, PINGREQ, DISCONNECT = 3, 12, 14  # packet types
 
 
 @dataclass
-class Client:
-    """One connection, seen from the broker; `level` is 4 for 3.1.1 and 5 for MQTT 5."""
+class ClientConnection:
+    """One connection of a client; `level` is its protocol level, 4 for 3.1.1 and 5 for MQTT 5."""
 
     sock: socket.socket
     level: int
     will: bool
-    publishes: list[tuple[str, int | None]] = field(default_factory=list)  # topic, number
+    publishes: list[tuple[str, int | None]] = field(default_factory=list)
+    """Topic and packet identifier of each PUBLISH received."""
 
     def read(self) -> tuple[int, bytes] | None:
+        """Return first byte and body of the next packet; None where the connection is closed."""
         head = self.sock.recv(1)
         if not head:
             return None
@@ -41,44 +47,49 @@ class Client:
             body += self.sock.recv(length - len(body))
         return head[0], body
 
-    def note_publish(self, head: int, body: bytes) -> int | None:
+    def record_publish(self, head: int, body: bytes) -> int | None:
+        """Add a PUBLISH to `publishes`; return its packet identifier, None with QoS 0."""
         end = 2 + int.from_bytes(body[:2])
-        number = int.from_bytes(body[end : end + 2]) if head & 0x06 else None
-        self.publishes.append((body[2:end].decode(), number))
-        return number
+        packet_id = int.from_bytes(body[end : end + 2]) if head & 0x06 else None
+        self.publishes.append((body[2:end].decode(), packet_id))
+        return packet_id
 
-    def acknowledge(self, number: int) -> None:
-        self.sock.sendall(bytes([0x40, 2]) + number.to_bytes(2))
+    def acknowledge(self, packet_id: int) -> None:
+        """Send a PUBACK."""
+        self.sock.sendall(bytes([0x40, 2]) + packet_id.to_bytes(2))
 
-    def answer_all(self) -> bool:
-        """Serve as a broker should until the client goes; True when it said goodbye."""
+    def serve(self) -> bool:
+        """Acknowledge everything until the client ends; return whether it sent DISCONNECT."""
         while (packet := self.read()) is not None:
             head, body = packet
-            if head >> 4 == 3:
-                number = self.note_publish(head, body)
-                if number is not None:
-                    self.acknowledge(number)
-            elif head >> 4 == 12:
+            if head >> 4 == PUBLISH:
+                packet_id = self.record_publish(head, body)
+                if packet_id is not None:
+                    self.acknowledge(packet_id)
+            elif head >> 4 == PINGREQ:
                 self.sock.sendall(bytes([0xD0, 0]))
-            elif head >> 4 == 14:
+            elif head >> 4 == DISCONNECT:
                 return True
         return False
 
 
 class FakeBroker:
-    """Calls ``behave`` with each connection, after its CONNECT, in a thread of its own."""
+    """Calls ``behave`` with each connection after its CONNECT, in a thread of its own.
 
-    def __init__(self, behave: Callable[[Client], None]) -> None:
+    Use it with ``with``.  The connection is closed when ``behave`` returns.
+    """
+
+    def __init__(self, behave: Callable[[ClientConnection], None]) -> None:
         self._behave = behave
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._server.getsockname()[1])
-        self.clients: list[Client] = []
+        self.clients: list[ClientConnection] = []
         self._socks: list[socket.socket] = []
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._threads: list[threading.Thread] = []
 
     def __enter__(self) -> FakeBroker:
-        self._spawn(self._accept)
+        self._start_thread(self._accept)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -91,17 +102,13 @@ class FakeBroker:
             thread.join(PATIENCE_S)
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
-        with self._news:
-            assert self._news.wait_for(condition, PATIENCE_S), [
+        """Wait for a condition, tested when a connection begins and when it ends."""
+        with self._changed:
+            assert self._changed.wait_for(condition, PATIENCE_S), [
                 (c.level, c.publishes) for c in self.clients
             ]
 
-    def tell(self) -> None:
-        """Let those look again who wait."""
-        with self._news:
-            self._news.notify_all()
-
-    def _spawn(self, work: Callable[[], None]) -> None:
+    def _start_thread(self, work: Callable[[], None]) -> None:
         thread = threading.Thread(target=work, daemon=True)
         self._threads.append(thread)
         thread.start()
@@ -113,21 +120,22 @@ class FakeBroker:
             except OSError:
                 return
             self._socks.append(sock)
-            self._spawn(lambda sock=sock: self._serve(sock))  # type: ignore[misc]
+            self._start_thread(lambda sock=sock: self._serve(sock))  # type: ignore[misc]
 
     def _serve(self, sock: socket.socket) -> None:
         with sock:
             try:
-                client = Client(sock, 0, will=False)
+                client = ClientConnection(sock, 0, will=False)
                 packet = client.read()
                 if packet is None:
                     return
                 client.level, client.will = packet[1][6], bool(packet[1][7] & 0x04)
-                with self._news:
+                with self._changed:
                     self.clients.append(client)
-                    self._news.notify_all()
+                    self._changed.notify_all()
                 self._behave(client)
             except (OSError, IndexError):
-                pass  # the client went away
+                pass  # the client closed the connection
             finally:
-                self.tell()
+                with self._changed:
+                    self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""A real mosquitto on a free port of loopback, and a client that listens to it."""
+"""A mosquitto broker on a free port of loopback, and a client that subscribes to it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 PATIENCE_S = 30.0
 
-# Debian installs it where only root looks
+# Debian installs it outside the path of ordinary users
 _SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 
 
@@ -31,6 +31,7 @@ def _program(name: str) -> str:
 
 
 def free_port() -> int:
+    """Return a TCP port of loopback that nothing uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -38,7 +39,7 @@ def free_port() -> int:
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files made by `make_certificates`; the broker's name is ``localhost``."""
+    """PEM files of `make_certificates`; the broker's name is ``localhost``."""
 
     ca: Path
     broker_cert: Path
@@ -49,6 +50,7 @@ class Certificates:
 
 
 def make_certificates(folder: Path) -> Certificates:
+    """Create an authority with a certificate of a broker and of a client; ECDSA, two days."""
     openssl = _program("openssl")
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -75,10 +77,10 @@ def make_certificates(folder: Path) -> Certificates:
 
 
 class Mosquitto:
-    """A broker that can be stopped and started again on the same port; it forgets everything.
+    """A broker that can be stopped and started again on the same port, without persistence.
 
-    ``users`` maps names to passwords; ``acl`` is the text of an access list; ``tls`` serves
-    TLS only; ``client_certificates`` demands them; ``extra`` are further lines of its
+    ``users`` maps names to passwords; ``acl`` is the text of an access list; with ``tls`` it
+    accepts TLS only; ``client_certificates`` requires them; ``extra`` are further lines of its
     configuration.
     """
 
@@ -99,7 +101,7 @@ class Mosquitto:
         self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._log: list[str] = []
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         lines = [
             f"listener {self.port} 127.0.0.1",
             "allow_anonymous " + ("true" if users is None else "false"),
@@ -108,7 +110,7 @@ class Mosquitto:
             "persistence false",
         ]
         if os.geteuid() == 0:
-            lines.append("user root")  # else it drops to a user who may not read our files
+            lines.append("user root")  # otherwise it drops to a user without access to these files
         if users is not None:
             lines.append(f"password_file {folder / 'users'}")
             self.set_users(users)
@@ -123,19 +125,20 @@ class Mosquitto:
         self._config.write_text("\n".join([*lines, extra, ""]))
 
     def set_users(self, users: dict[str, str]) -> None:
-        """Write the password file (taken up at the next start)."""
+        """Write the password file, which is read at the next start."""
         path = self._folder / "users"
-        path.write_text("".join(f"{name}:{word}\n" for name, word in users.items()))
+        path.write_text("".join(f"{name}:{password}\n" for name, password in users.items()))
         path.chmod(0o600)
         subprocess.run([_program("mosquitto_passwd"), "-U", path], check=True, capture_output=True)
 
     def set_acl(self, acl: str) -> None:
-        """Write the access list (taken up at the next start)."""
+        """Write the access list, which is read at the next start."""
         path = self._folder / "acl"
         path.write_text(acl)
         path.chmod(0o600)
 
     def start(self) -> Mosquitto:
+        """Start it and wait until it accepts connections."""
         assert self._process is None
         seen = len(self._log)
         self._process = subprocess.Popen(
@@ -147,7 +150,7 @@ class Mosquitto:
         return self
 
     def stop(self) -> None:
-        """End it as a system would; does nothing if it does not run."""
+        """End it by SIGTERM; without effect where it does not run."""
         if self._process is None:
             return
         process, self._process = self._process, None
@@ -160,27 +163,28 @@ class Mosquitto:
 
     @property
     def log(self) -> list[str]:
-        with self._news:
+        """The lines of its log so far."""
+        with self._changed:
             return list(self._log)
 
     def wait_for_log(self, text: str, *, times: int = 1, after: int = 0) -> None:
-        """Wait until ``text`` stands in that many of the log's lines beyond the first ``after``."""
-        with self._news:
-            done = self._news.wait_for(
+        """Wait until so many lines of the log, beyond the first ``after``, contain ``text``."""
+        with self._changed:
+            done = self._changed.wait_for(
                 lambda: sum(text in line for line in self._log[after:]) >= times, PATIENCE_S
             )
-            assert done, f"{text!r} not seen {times} times in: {self._log[after:]}"
+            assert done, f"{text!r} not found {times} times in: {self._log[after:]}"
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
         for line in process.stderr:
-            with self._news:
+            with self._changed:
                 self._log.append(line.rstrip())
-                self._news.notify_all()
+                self._changed.notify_all()
 
 
 class Subscriber:
-    """Collects what a broker on loopback sends for a filter; use it with ``with``."""
+    """Records the messages on a topic filter of a broker on loopback; use it with ``with``."""
 
     def __init__(
         self,
@@ -193,7 +197,7 @@ class Subscriber:
         protocol: Any = MQTTv5,
     ) -> None:
         self.messages: list[MQTTMessage] = []
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._subscribed = threading.Event()
         self._client = Client(CallbackAPIVersion.VERSION2, protocol=protocol)
         self._client.username_pw_set(username, password)
@@ -207,7 +211,7 @@ class Subscriber:
     def __enter__(self) -> Subscriber:
         self._client.connect("localhost", self._port)
         self._client.loop_start()
-        assert self._subscribed.wait(PATIENCE_S), "the test's own subscriber could not subscribe"
+        assert self._subscribed.wait(PATIENCE_S), "the subscription was not acknowledged"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -215,19 +219,19 @@ class Subscriber:
         self._client.loop_stop()
 
     def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
-        with self._news:
+        with self._changed:
             self.messages.append(message)
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def payloads(self, topic: str) -> list[bytes]:
-        """What has come on one topic so far, in order."""
-        with self._news:
+        """Return the payloads received on one topic so far, in order."""
+        with self._changed:
             return [m.payload for m in self.messages if m.topic == topic]
 
     def wait_for(
         self, topic: str, payload: bytes | None = None, *, times: int = 1
     ) -> list[MQTTMessage]:
-        """Wait for so many messages on a topic (with that payload) and return them."""
+        """Wait for so many messages on a topic, with this payload where given; return them."""
         found: list[MQTTMessage] = []
 
         def enough() -> bool:
@@ -238,41 +242,41 @@ class Subscriber:
             ]
             return len(found) >= times
 
-        with self._news:
-            done = self._news.wait_for(enough, PATIENCE_S)
+        with self._changed:
+            done = self._changed.wait_for(enough, PATIENCE_S)
             seen = [(m.topic, m.payload[:80]) for m in self.messages]
-            assert done, f"{topic} {payload!r} did not come {times} times; got {seen}"
+            assert done, f"{topic} {payload!r} not received {times} times in: {seen}"
         return found
 
     def catch_up(self) -> None:
-        """Wait until all that the broker has taken so far is here: what is sent now comes last."""
-        word = uuid.uuid4().hex
-        self._client.publish("test/catch_up", word, qos=1)
-        self.wait_for("test/catch_up", word.encode())
+        """Wait until all messages that the broker has accepted so far are received."""
+        marker = uuid.uuid4().hex
+        self._client.publish("test/catch_up", marker, qos=1)
+        self.wait_for("test/catch_up", marker.encode())
 
     def wait_until(self, condition: Callable[[list[MQTTMessage]], bool]) -> None:
-        """Wait for a condition on all messages so far."""
-        with self._news:
-            assert self._news.wait_for(lambda: condition(self.messages), PATIENCE_S), [
+        """Wait for a condition on all messages received so far."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: condition(self.messages), PATIENCE_S), [
                 (m.topic, m.payload[:80]) for m in self.messages
             ]
 
 
 @pytest.fixture
 def make_mosquitto(tmp_path: Path) -> Any:
-    """Return a function that makes a `Mosquitto` (not yet started); all are stopped at the end."""
-    made: list[Mosquitto] = []
+    """Return a function that creates a `Mosquitto`, not yet started; all are stopped at the end."""
+    brokers: list[Mosquitto] = []
 
     def make(**options: Any) -> Mosquitto:
-        made.append(Mosquitto(tmp_path / f"mosquitto{len(made)}", **options))
-        return made[-1]
+        brokers.append(Mosquitto(tmp_path / f"mosquitto{len(brokers)}", **options))
+        return brokers[-1]
 
     yield make
-    for broker in made:
+    for broker in brokers:
         broker.stop()
 
 
 @pytest.fixture
 def mosquitto(make_mosquitto: Callable[..., Mosquitto]) -> Mosquitto:
-    """Return a running broker that lets everyone in."""
+    """Return a running broker without access control."""
     return make_mosquitto().start()

@@ -14,7 +14,7 @@ from tests.doubles import jail
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.config.loading import read_config
 from asd_monitor.config.settings import Config
-from asd_monitor.daemon.box_status import PASSWORD_CREDENTIAL
+from asd_monitor.config.credentials import PASSWORD_CREDENTIAL
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT = DEPLOY / "asd-monitor@.service"

@@ -1,10 +1,10 @@
-"""What waits to be sent to the broker; pure, no threads, no network.
+"""Messages to be sent to the broker; pure: no threads, no network.
 
-Three kinds of messages, each with its own rule while the broker is away:
+What happens to a message while there is no connection depends on its kind:
 
-* retained: the latest of each topic is kept for ever and due again on every connect
-* QoS 1, not retained: queued; when the queue is full the oldest is dropped
-* QoS 0, not retained: dropped while offline; worth nothing when late
+* retained: the newest of each topic is kept and sent after every connect
+* QoS 1, not retained: queued; a full queue drops its oldest message
+* QoS 0, not retained: dropped
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """A message on its way to the broker."""
+    """A message to be published."""
 
     topic: str
     payload: bytes
@@ -24,20 +24,20 @@ class Outgoing:
 
 
 @dataclass(slots=True)
-class Backlog:
-    """Bounded; ``put`` tells what it had to drop."""
+class Outbox:
+    """Messages not yet sent and messages not yet acknowledged; bounded."""
 
-    max_queued: int = 1000  # QoS 1
-    max_live: int = 200  # QoS 0, when the network is slower than we are
-    _retained: dict[str, Outgoing] = field(default_factory=dict)
-    _due: dict[str, None] = field(default_factory=dict)  # retained topics, in order
+    max_queued: int = 1000  # QoS 1, not retained
+    max_live: int = 200  # QoS 0, where the network is slower than the messages come
+    _retained: dict[str, Outgoing] = field(default_factory=dict)  # newest, by topic
+    _due: dict[str, None] = field(default_factory=dict)  # retained topics to be sent, in order
     _queue: deque[Outgoing] = field(default_factory=deque)
     _live: deque[Outgoing] = field(default_factory=deque)
-    _in_flight: dict[int, Outgoing] = field(default_factory=dict)
+    _in_flight: dict[int, Outgoing] = field(default_factory=dict)  # by packet identifier
     _online: bool = False
 
     def put(self, message: Outgoing) -> Outgoing | None:
-        """Take a message; return the one that was dropped for want of room or broker."""
+        """Add a message; return the message that was dropped for it, None where none was."""
         if message.retain:
             self._retained[message.topic] = message
             self._due[message.topic] = None
@@ -51,13 +51,13 @@ class Backlog:
         return self._queue.popleft() if len(self._queue) > self.max_queued else None
 
     def connected(self, first: str) -> None:
-        """Make everything retained due again, the topic ``first`` before all others."""
+        """Make all retained messages due again, that of the topic ``first`` before the others."""
         self._online = True
         self._due = {first: None} if first in self._retained else {}
         self._due.update(dict.fromkeys(self._retained))
 
     def disconnected(self) -> int:
-        """Queue again what was in flight; return how many messages were dropped."""
+        """Queue the unacknowledged messages again; return how many messages were dropped."""
         self._online = False
         once = [m for m in self._in_flight.values() if not m.retain]
         dropped = len(self._live) + sum(m.qos == 0 for m in once)
@@ -69,12 +69,13 @@ class Backlog:
             dropped += 1
         return dropped
 
-    def take(self, window: int) -> Outgoing | None:
-        """Return the next message to send, None if there is none or too many are in flight.
+    def take(self, receive_maximum: int) -> Outgoing | None:
+        """Return the next message to send, None where there is none to send now.
 
-        ``window`` bounds the QoS 1 messages in flight; `sent` must follow before the next.
+        At most ``receive_maximum`` QoS 1 messages are in flight (MQTT 5, section 3.3.4).  `sent`
+        must be called with the message before the next `take`.
         """
-        if self.unacknowledged < window:
+        if self.unacknowledged < receive_maximum:
             if self._due:
                 topic = next(iter(self._due))
                 del self._due[topic]
@@ -84,19 +85,19 @@ class Backlog:
         return self._live.popleft() if self._live else None
 
     def take_retained(self, topic: str) -> Outgoing | None:
-        """Return what is due on this topic, however many messages are in flight."""
+        """Return the message due on this topic, however many messages are in flight."""
         if topic not in self._due:
             return None
         del self._due[topic]
         return self._retained[topic]
 
-    def sent(self, number: int, message: Outgoing) -> None:
-        """Note a message as in flight under its packet number."""
-        self._in_flight[number] = message
+    def sent(self, packet_id: int, message: Outgoing) -> None:
+        """Note a message as in flight under its packet identifier."""
+        self._in_flight[packet_id] = message
 
-    def settled(self, number: int) -> Outgoing | None:
-        """Forget a message that the broker has answered (QoS 0: that is written)."""
-        return self._in_flight.pop(number, None)
+    def acknowledged(self, packet_id: int) -> Outgoing | None:
+        """Remove and return an acknowledged message (QoS 0: one written to the network)."""
+        return self._in_flight.pop(packet_id, None)
 
     @property
     def unacknowledged(self) -> int:
@@ -105,10 +106,10 @@ class Backlog:
 
     @property
     def queued(self) -> int:
-        """QoS 1 messages that are kept nowhere else."""
+        """QoS 1 messages, not retained, that have not been sent."""
         return len(self._queue)
 
     @property
-    def waiting(self) -> int:
-        """Messages that the broker has not yet got."""
+    def pending(self) -> int:
+        """Messages not sent, and messages not acknowledged."""
         return len(self._due) + len(self._queue) + len(self._live) + len(self._in_flight)

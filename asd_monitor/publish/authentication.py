@@ -1,0 +1,65 @@
+"""The secrets that the broker requires: password and TLS certificates.
+
+They are read from their files anew for every connection, so that a renewed certificate or password
+is used without a restart.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from asd_monitor.config.settings import Tls
+from asd_monitor.errors import UsageError
+
+
+def read_password(path: Path) -> str:
+    """Return the first line of a password file.  Raises `UsageError` where it has none."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"MQTT password file {path}: cannot be read ({_why(error)}); "
+            "name a readable text file in mqtt.password_file"
+        ) from error
+    if not lines or not lines[0]:
+        raise UsageError(f"MQTT password file {path}: is empty; put the password on its first line")
+    return lines[0]
+
+
+def tls_context(tls: Tls) -> ssl.SSLContext:
+    """Return a context that verifies the broker's certificate and host name.
+
+    Raises `UsageError` naming the file that cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=tls.ca)
+    except OSError as error:  # ssl.SSLError is one
+        raise UsageError(
+            f"MQTT certificate authority {tls.ca}: cannot be used ({_why(error)}); "
+            "name a PEM file in mqtt.tls.ca"
+        ) from error
+    if tls.cert is not None:
+        try:
+            context.load_cert_chain(tls.cert, tls.key, password=_no_passphrase)
+        except OSError as error:
+            pair = f"{tls.cert}" if tls.key is None else f"{tls.cert} with key {tls.key}"
+            raise UsageError(
+                f"MQTT client certificate {pair}: cannot be used ({_why(error)}); "
+                "name PEM files that belong together in mqtt.tls.cert and mqtt.tls.key, "
+                "the key without a passphrase"
+            ) from error
+    return context
+
+
+def _no_passphrase() -> str:
+    # without a callback OpenSSL asks on the terminal and blocks; an empty passphrase makes it fail
+    return ""
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "not PEM").lower().replace("_", " ")
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return "not UTF-8 text"

@@ -1,0 +1,226 @@
+"""One connection to the broker: one paho client, used by one thread and for one connection only.
+
+paho's own network loop is not used: it reconnects without a delay where a broker closes the
+connection after accepting it, ends at an exception in a callback while reporting itself connected,
+and counts refused messages as published.  Here paho encodes and decodes packets; the session
+decides what is sent and when to reconnect.
+"""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from asd_monitor.config.settings import Mqtt
+from asd_monitor.publish import broker_diagnostics
+from asd_monitor.publish.authentication import read_password, tls_context
+from asd_monitor.publish.broker_diagnostics import ConnectionEnd, EndCause
+from asd_monitor.publish.outbox import Outgoing
+
+_CONNECT_TIMEOUT_S = 5.0
+_RECEIVE_MAXIMUM = 20  # QoS 1 messages in flight, where the broker does not require fewer
+_PACKET_OVERHEAD_BYTES = 10  # fixed header, lengths, packet identifier, empty properties
+_WAITS_PER_KEEP_ALIVE = 30
+_UNSPECIFIED_ERROR = ReasonCode(PacketTypes.DISCONNECT, identifier=0x80)
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The broker's PUBACK to a message; for QoS 0: the message was written to the network."""
+
+    packet_id: int
+    code: ReasonCode
+
+
+class Connection:
+    """Connects, sends, receives.  `end` is set when the connection is over."""
+
+    def __init__(
+        self,
+        settings: Mqtt,
+        client_id: str,
+        version: MQTTProtocolVersion,
+        will: Outgoing,
+        *,
+        keep_alive_s: int,
+    ) -> None:
+        """Raise `UsageError` where a password or certificate file cannot be used."""
+        self.end: ConnectionEnd | None = None
+        self.acknowledgements: deque[Acknowledgement] = deque()
+        self.receive_maximum = _RECEIVE_MAXIMUM
+        self.accepted = False
+        self._max_packet_bytes: int | None = None
+        self._settings = settings
+        self._client_id = client_id
+        self._keep_alive_s = keep_alive_s
+        self._last_topic: str | None = None
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=version,
+            reconnect_on_failure=False,
+        )
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(0)  # the outbox limits the messages in flight
+        if settings.username is not None:
+            file = settings.password_file
+            client.username_pw_set(settings.username, None if file is None else read_password(file))
+        if settings.tls is not None:
+            client.tls_set_context(tls_context(settings.tls))
+        client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        # with this callback set, paho leaves all writing to `flush`
+        client.on_socket_register_write = _ignore
+        self._client = client
+
+    def open(
+        self, wakeup: socket.socket, clock: Callable[[], float], timeout_s: float
+    ) -> ConnectionEnd | None:
+        """Connect and wait for the CONNACK; return None when accepted, else why not."""
+        deadline = clock() + timeout_s
+        self._client.connect_timeout = min(_CONNECT_TIMEOUT_S, max(0.1, timeout_s))
+        try:
+            self._client.connect(
+                self._settings.host, self._settings.port, keepalive=self._keep_alive_s
+            )
+        except OSError as error:
+            self.end = broker_diagnostics.connect_failed(error, self._settings)
+            return self.end
+        self.flush()
+        while not self.accepted and self.end is None:
+            left_s = deadline - clock()
+            if left_s <= 0:
+                self.end = broker_diagnostics.no_connack(
+                    self._settings, "does not answer as an MQTT broker"
+                )
+            else:
+                self.wait(wakeup, left_s)
+        return self.end
+
+    @property
+    def has_unwritten_bytes(self) -> bool:
+        """Whether the network has not yet accepted all bytes of the messages sent."""
+        return self._client.want_write()
+
+    def fits(self, message: Outgoing) -> bool:
+        """Return whether a message is within the broker's maximum packet size.
+
+        paho does not check it.
+        """
+        size = len(message.topic.encode()) + len(message.payload) + _PACKET_OVERHEAD_BYTES
+        return self._max_packet_bytes is None or size <= self._max_packet_bytes
+
+    def send(self, message: Outgoing) -> int:
+        """Encode a message, to be written by `flush`; return its packet identifier."""
+        self._last_topic = message.topic
+        return self._client.publish(
+            message.topic, message.payload, qos=message.qos, retain=message.retain
+        ).mid
+
+    def flush(self) -> None:
+        """Write as much as the network accepts now."""
+        self._client.loop_write()
+
+    def wait(self, wakeup: socket.socket, timeout_s: float) -> None:
+        """Wait for the network, for ``wakeup`` or for the timeout; process what was received."""
+        sock = self._client.socket()
+        if sock is None:
+            self.end = self.end or broker_diagnostics.connection_lost(_UNSPECIFIED_ERROR)
+            return
+        # bytes that TLS has already decrypted do not make the socket readable
+        decrypted = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
+        wait_s = 0.0 if decrypted else min(self._keep_alive_s / _WAITS_PER_KEEP_ALIVE, timeout_s)
+        write = selectors.EVENT_WRITE if self.has_unwritten_bytes else 0
+        with selectors.PollSelector() as selector:
+            selector.register(sock, selectors.EVENT_READ | write)
+            selector.register(wakeup, selectors.EVENT_READ)
+            ready = {key.fileobj: mask for key, mask in selector.select(wait_s)}
+        if wakeup in ready:
+            wakeup.recv(4096)
+        if ready.get(sock, 0) & selectors.EVENT_READ or decrypted:
+            self._client.loop_read()
+        if ready.get(sock, 0) & selectors.EVENT_WRITE:
+            self.flush()
+        self._client.loop_misc()  # keep alive
+
+    def disconnect(
+        self, wakeup: socket.socket, clock: Callable[[], float], deadline: float
+    ) -> ConnectionEnd:
+        """Send DISCONNECT, so that the broker discards the will message."""
+        self.end = ConnectionEnd(EndCause.CLOSED, "stopped", "")
+        self._client.disconnect()
+        self.flush()
+        while self.has_unwritten_bytes and self._client.socket() is not None and clock() < deadline:
+            self.wait(wakeup, deadline - clock())
+        return self.end
+
+    def close(self) -> None:
+        """Close the socket, whatever the state."""
+        sock = self._client.socket()
+        if sock is not None:
+            sock.close()
+
+    def _on_connect(
+        self,
+        _client: Client,
+        _userdata: Any,
+        _flags: ConnectFlags,
+        code: ReasonCode,
+        properties: Properties | None,
+    ) -> None:
+        if broker_diagnostics.is_failure(code):
+            self.end = broker_diagnostics.connection_refused(code, self._settings, self._client_id)
+            return
+        self.accepted = True
+        self.receive_maximum = min(
+            _RECEIVE_MAXIMUM, getattr(properties, "ReceiveMaximum", _RECEIVE_MAXIMUM)
+        )
+        self._max_packet_bytes = getattr(properties, "MaximumPacketSize", None)
+
+    def _on_disconnect(
+        self,
+        _client: Client,
+        _userdata: Any,
+        flags: DisconnectFlags,
+        code: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if self.end is not None:
+            return
+        if flags.is_disconnect_packet_from_server:
+            self.end = broker_diagnostics.disconnected_by_broker(
+                code, self._client_id, self._last_topic
+            )
+        elif not self.accepted:
+            self.end = broker_diagnostics.no_connack(
+                self._settings, "closed the connection without an answer"
+            )
+        else:
+            self.end = broker_diagnostics.connection_lost(code)
+
+    def _on_publish(
+        self,
+        _client: Client,
+        _userdata: Any,
+        packet_id: int,
+        code: ReasonCode,
+        _properties: Properties,
+    ) -> None:
+        self.acknowledgements.append(Acknowledgement(packet_id, code))
+
+
+def _ignore(_client: Client, _userdata: Any, _sock: Any) -> None:
+    pass

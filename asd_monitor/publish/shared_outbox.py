@@ -1,0 +1,156 @@
+"""The outbox between the threads that publish and the thread of the session."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from asd_monitor.publish.broker_connection import Connection
+from asd_monitor.publish.outbox import Outbox, Outgoing
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """Counts since the start of the session."""
+
+    published: int = 0  # QoS 1: acknowledged by the broker; QoS 0: written to the network
+    refused: int = 0  # by the broker
+    dropped: int = 0  # QoS 0 without a connection; QoS 1 where the queue was full
+    connects: int = 0
+    reconnects: int = 0
+
+
+class SharedOutbox:
+    """An `Outbox` with counters, safe for several threads; wakes the thread that sends.
+
+    ``wakeup`` becomes readable when there is something new for that thread.
+    """
+
+    def __init__(self, *, max_queued: int) -> None:
+        """Keep at most ``max_queued`` QoS 1 messages while there is no connection."""
+        self.counters = Counters()
+        self.connected = False
+        self.closed = False
+        self.wakeup, self._wakeup_sender = socket.socketpair()
+        self.wakeup.settimeout(0.0)
+        self._wakeup_sender.settimeout(0.0)
+        self._outbox = Outbox(max_queued=max_queued)
+        self._overflowing = False
+        self._lock = threading.RLock()
+        self._change = threading.Condition(self._lock)
+
+    def put(self, message: Outgoing) -> bool:
+        """Add a message; return False where it is the first to overflow the queue.
+
+        After `close` it is dropped.
+        """
+        with self._lock:
+            dropped = message if self.closed else self._outbox.put(message)
+            overflow = dropped is not None and dropped.qos > 0
+            first = overflow and not self._overflowing
+            if dropped is not None:
+                self._overflowing |= overflow
+                self._count(dropped=1)
+            self.wake()
+        return not first
+
+    def wake(self) -> None:
+        """Wake the thread that waits for ``wakeup``."""
+        try:
+            self._wakeup_sender.send(b"\0")
+        except BlockingIOError:
+            pass  # the thread has wake-ups enough to read
+        except OSError:
+            if not self.closed:
+                raise
+
+    def open_connection(self, first: str) -> None:
+        """Make all retained messages due again, that of the topic ``first`` before the others."""
+        with self._lock:
+            self.connected = True
+            self._overflowing = False
+            self._outbox.connected(first)
+            self._count(connects=1)
+
+    def close_connection(self) -> None:
+        """Queue the unacknowledged messages again."""
+        with self._lock:
+            self.connected = False
+            self._count(dropped=self._outbox.disconnected())
+
+    def send_next(
+        self, connection: Connection, *, only: str | None = None
+    ) -> tuple[Outgoing, bool] | None:
+        """Hand the next message to the connection; None where there is none to send now.
+
+        Return the message and whether the connection sent it: one above the broker's maximum
+        packet size counts as refused.  With ``only`` the message due on that topic is sent,
+        however many messages are in flight, and no other.
+        """
+        with self._lock:
+            message = (
+                self._outbox.take(connection.receive_maximum)
+                if only is None
+                else self._outbox.take_retained(only)
+            )
+            if message is None:
+                return None
+            fits = connection.fits(message)
+            if fits:
+                self._outbox.sent(connection.send(message), message)
+            else:
+                self._count(refused=1)
+            return message, fits
+
+    def acknowledge(self, packet_id: int, *, refused: bool) -> Outgoing | None:
+        """Remove and return an acknowledged message; None: there is none of that identifier."""
+        with self._lock:
+            message = self._outbox.acknowledged(packet_id)
+            if message is not None:
+                self._count(refused=int(refused), published=int(not refused))
+            return message
+
+    def close(self) -> int:
+        """Accept no more messages; return how many queued ones are lost."""
+        with self._lock:
+            if self.closed:
+                return 0
+            self.closed = True
+            lost = self._outbox.queued
+            self._count(dropped=lost)
+            self.wakeup.close()
+            self._wakeup_sender.close()
+            return lost
+
+    @property
+    def pending(self) -> int:
+        """Messages not sent, and messages not acknowledged."""
+        with self._lock:
+            return self._outbox.pending
+
+    @property
+    def unacknowledged(self) -> int:
+        """QoS 1 messages in flight."""
+        with self._lock:
+            return self._outbox.unacknowledged
+
+    def wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Block until a condition holds, tested after every change; False at the timeout."""
+        with self._change:
+            return self._change.wait_for(condition, timeout_s)
+
+    def _count(
+        self, *, published: int = 0, refused: int = 0, dropped: int = 0, connects: int = 0
+    ) -> None:
+        now = self.counters
+        self.counters = replace(
+            now,
+            published=now.published + published,
+            refused=now.refused + refused,
+            dropped=now.dropped + dropped,
+            connects=now.connects + connects,
+            reconnects=max(0, now.connects + connects - 1),
+        )
+        self._change.notify_all()

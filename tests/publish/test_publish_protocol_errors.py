@@ -1,0 +1,259 @@
+"""Brokers that violate the protocol, stop responding or support MQTT 3.1.1 only."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+
+import paho.mqtt.client
+import pytest
+
+from asd_monitor.backoff import Backoff
+from asd_monitor.publish.broker_connection import Connection
+from tests.doubles.broker_sessions import AVAILABILITY, EVENT, SCORE, errors, wait
+from tests.doubles.fake_broker import (
+    CONNACK_5,
+    CONNACK_311,
+    CONNACK_WRONG_VERSION,
+    DISCONNECT_TAKEN_OVER,
+    PUBLISH,
+    ClientConnection,
+    FakeBroker,
+)
+from tests.doubles.mosquitto import PATIENCE_S
+
+
+def refuse_version(client: ClientConnection) -> None:
+    client.sock.sendall(CONNACK_WRONG_VERSION)
+
+
+def close_connection(client: ClientConnection) -> None:
+    pass
+
+
+def send_short_connack(client: ClientConnection) -> None:
+    client.sock.sendall(bytes([0x20, 2, 0, 5]))  # the CONNACK of 3.1.1 is too short for MQTT 5
+
+
+@pytest.mark.parametrize("answer", [refuse_version, close_connection, send_short_connack])
+def test_a_broker_without_mqtt_5_is_connected_by_311_at_once(make_session, logs, answer) -> None:
+    disconnects: list[bool] = []
+
+    def behave(client: ClientConnection) -> None:
+        if client.level == 5:
+            answer(client)
+            return
+        client.sock.sendall(CONNACK_311)
+        disconnects.append(client.serve())
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port)
+        session.publish(EVENT, b"x", qos=1, retain=False)
+        wait(session, lambda s: s.counters.published == 2)
+        session.stop()
+        broker.wait_until(lambda: bool(disconnects))
+    assert [c.level for c in broker.clients] == [5, 4]
+    assert broker.clients[1].will
+    assert [topic for topic, _ in broker.clients[1].publishes] == [
+        AVAILABILITY,
+        EVENT,
+        AVAILABILITY,
+    ]
+    assert disconnects == [True]
+    assert next(e for e in logs if e["event"] == "connected to the broker")["mqtt"] == "3.1.1"
+    assert not [e for e in logs if e["log_level"] in {"error", "warning"}]
+
+
+def test_a_server_of_another_protocol_is_logged_once_and_retried(make_session, logs) -> None:
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port)
+        broker.wait_until(lambda: len(broker.clients) >= 6)
+        session.stop(1.0)
+    (error,) = errors(logs)
+    assert "mqtt.tls" in error["hint"]
+
+
+def test_a_takeover_is_followed_by_a_long_delay(make_session, logs) -> None:
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        client.read()
+        client.sock.sendall(DISCONNECT_TAKEN_OVER)
+        client.serve()
+
+    delays: list[float] = []
+
+    class ShortenedBackoff(Backoff):
+        def takeover_delay_s(self) -> float:
+            delays.append(Backoff.takeover_delay_s(self))
+            return 0.01
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port, options={"backoff": ShortenedBackoff((30.0,))})
+        broker.wait_until(lambda: len(broker.clients) >= 4)
+        session.stop(1.0)
+    assert all(30.0 <= delay <= 60.0 for delay in delays)
+    entries = [e for e in logs if e["event"] == "MQTT session taken over by another client"]
+    assert len(entries) == len(delays) >= 3
+
+
+@pytest.mark.parametrize("last_packet", [b"", DISCONNECT_TAKEN_OVER])
+def test_each_reconnect_waits_for_the_delay(make_session, last_packet) -> None:
+    times: list[float] = []
+
+    def behave(client: ClientConnection) -> None:
+        times.append(time.monotonic())
+        client.sock.sendall(CONNACK_5)
+        client.read()
+        client.sock.sendall(last_packet)
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port, options={"backoff": Backoff((0.1,))})
+        broker.wait_until(lambda: len(broker.clients) >= 4)
+        session.stop(1.0)
+    assert all(later - earlier >= 0.1 for earlier, later in itertools.pairwise(times[:4]))
+
+
+def test_malformed_packets_end_that_connection_only(make_session) -> None:
+    # a PUBLISH with a wrong length, a PUBACK that is too short, an unknown packet type
+    malformed = [b"\x30\x02\xff\xff", b"\x40\x01\x00", b"\xf0\x00"]
+
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        if len(broker.clients) <= len(malformed):
+            client.sock.sendall(malformed[len(broker.clients) - 1])
+        client.serve()
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port)
+        session.publish(EVENT, b"x", qos=1, retain=False)
+        wait(session, lambda s: s.counters.reconnects >= 3)
+        session.publish("asd/last/event", b"x", qos=1, retain=False)
+        session.stop()
+    assert "asd/last/event" in dict(broker.clients[-1].publishes)
+    assert session.counters.dropped == 0
+
+
+def test_a_defect_in_the_protocol_code_does_not_end_the_session(make_session, logs) -> None:
+    failures: list[int] = []
+
+    class DefectiveConnection(Connection):
+        def flush(self) -> None:
+            if self.accepted and len(failures) < 2:
+                failures.append(1)
+                raise RuntimeError("a defect")
+            super().flush()
+
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        client.serve()
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port, options={"connection_type": DefectiveConnection})
+        session.publish(EVENT, b"x", qos=1, retain=False)
+        wait(session, lambda s: s.counters.published == 2)
+        session.stop()
+    assert session.counters.reconnects == 2
+    unexpected = [e for e in errors(logs) if e["event"].startswith("unexpected error")]
+    assert len(unexpected) == 2
+
+
+def test_the_receive_maximum_of_the_broker_is_kept(make_session) -> None:
+    receive_maximum_2 = bytes([0x20, 6, 0, 0, 3, 0x21, 0, 2])
+    in_flight: list[int] = []
+
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(receive_maximum_2)
+        unacknowledged: list[int] = []
+        while len(client.publishes) < 20 and (packet := client.read()) is not None:
+            if packet[0] >> 4 != PUBLISH:
+                continue
+            packet_id = client.record_publish(*packet)
+            if packet_id is not None:
+                unacknowledged.append(packet_id)
+                continue
+            # a QoS 0 message is sent only when no QoS 1 message may be sent
+            in_flight.append(len(unacknowledged))
+            if unacknowledged:
+                client.acknowledge(unacknowledged.pop(0))
+            session.publish(SCORE, b"x", qos=0, retain=False)
+        for packet_id in unacknowledged:
+            client.acknowledge(packet_id)
+        client.serve()
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port, start=False)
+        for _ in range(9):
+            session.publish(EVENT, b"x", qos=1, retain=False)
+        session.start()
+        wait(session, lambda s: s.connected)
+        session.publish(SCORE, b"x", qos=0, retain=False)
+        wait(session, lambda s: s.counters.published >= 10 and s.pending == 0)
+        session.stop()
+    assert max(in_flight) == 2
+
+
+def test_unacknowledged_messages_are_sent_again_after_a_reconnect(make_session) -> None:
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        if len(broker.clients) == 1:
+            while len(client.publishes) < 3:
+                packet = client.read()
+                assert packet is not None
+                client.record_publish(*packet)
+            return  # closes the connection without an acknowledgement
+        client.serve()
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port)
+        session.publish("asd/a/event", b"1", qos=1, retain=False)
+        session.publish("asd/b/event", b"2", qos=1, retain=False)
+        wait(session, lambda s: s.counters.published == 3)
+    expected = [AVAILABILITY, "asd/a/event", "asd/b/event"]
+    assert [topic for topic, _ in broker.clients[1].publishes][:3] == expected
+
+
+def test_publishing_does_not_wait_for_a_broker_that_stops_reading(make_session) -> None:
+    release = threading.Event()
+
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        release.wait(PATIENCE_S)
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port, options={"max_queued": 50})
+        wait(session, lambda s: s.connected)
+        for _ in range(1000):
+            session.publish(SCORE, bytes(100_000), qos=0, retain=False)
+            session.publish(EVENT, bytes(1000), qos=1, retain=False)
+        assert session.counters.dropped > 1000
+        assert session.pending <= 50 + 20 + 200 + 2
+        session.stop(0.2)
+        assert session.closed
+        release.set()
+
+
+def test_a_broker_that_stops_responding_is_disconnected(
+    make_session, logs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # paho counts the keep alive time in whole seconds: here 20 of its seconds last one
+    monkeypatch.setattr(paho.mqtt.client, "time_func", lambda: time.monotonic() * 20)
+    release = threading.Event()
+
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        if len(broker.clients) == 1:
+            release.wait(PATIENCE_S)
+        else:
+            client.serve()
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port, options={"keep_alive_s": 3})
+        wait(session, lambda s: s.counters.reconnects == 1)
+        session.stop()
+        release.set()
+    warning = next(e for e in logs if e["log_level"] == "warning")
+    assert warning["reason"] == "no response within the keep alive time"

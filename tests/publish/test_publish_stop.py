@@ -1,0 +1,89 @@
+"""What is published when the session stops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from asd_monitor.backoff import Backoff
+from tests.doubles.broker_sessions import AVAILABILITY, EVENT, SCORE, STATE, wait
+from tests.doubles.fake_broker import CONNACK_5, DISCONNECT, PUBLISH, ClientConnection, FakeBroker
+from tests.doubles.mosquitto import Mosquitto, Subscriber
+
+
+def test_pending_messages_are_published_before_offline(mosquitto: Mosquitto, make_session) -> None:
+    with Subscriber(mosquitto.port) as subscriber:
+        session = make_session(mosquitto.port)
+        wait(session, lambda s: s.connected)
+        for number in range(300):
+            session.publish(EVENT, str(number).encode(), qos=1, retain=False)
+        session.publish(STATE, b"stopped", qos=1, retain=True)
+        session.publish(SCORE, b"last", qos=0, retain=False)
+        session.stop()
+        subscriber.wait_for(AVAILABILITY, b"offline")
+        assert [int(p) for p in subscriber.payloads(EVENT)] == list(range(300))
+        assert subscriber.payloads(STATE) == [b"stopped"]
+        assert subscriber.payloads(SCORE) == [b"last"]
+        assert [m.topic for m in subscriber.messages][-1] == AVAILABILITY
+    assert session.counters.dropped == 0
+    assert not session.connected
+    mosquitto.wait_for_log("Client asd-edge disconnected")
+    with Subscriber(mosquitto.port) as late:
+        (message,) = late.wait_for(AVAILABILITY)
+        assert (message.payload, message.retain) == (b"offline", True)
+    session.publish(EVENT, b"too late", qos=1, retain=False)
+    assert session.counters.dropped == 1
+
+
+def test_a_stop_directly_after_the_start_still_publishes(
+    mosquitto: Mosquitto, make_session
+) -> None:
+    session = make_session(mosquitto.port)
+    session.publish(STATE, b"stopped", qos=1, retain=True)
+    session.stop()
+    with Subscriber(mosquitto.port) as late:
+        late.wait_for(AVAILABILITY, b"offline")
+        late.wait_for(STATE, b"stopped")
+
+
+def test_without_a_broker_the_lost_messages_are_logged(
+    make_mosquitto: Callable[..., Mosquitto], make_session, logs
+) -> None:
+    session = make_session(make_mosquitto().port, options={"backoff": Backoff((600.0,))})
+    session.publish(EVENT, b"x", qos=1, retain=False)
+    session.publish(STATE, b"x", qos=1, retain=True)
+    session.stop()
+    assert session.closed
+    (entry,) = [e for e in logs if e["event"] == "stopped with unpublished messages"]
+    assert entry["lost"] == 1
+
+
+def test_a_session_may_be_stopped_twice_and_without_a_start(make_session) -> None:
+    session = make_session(1, start=False)
+    session.stop()
+    session.stop()
+    assert session.closed
+
+
+def test_offline_is_sent_where_the_broker_acknowledges_nothing(make_session, logs) -> None:
+    disconnects: list[int] = []
+
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        while (packet := client.read()) is not None:
+            if packet[0] >> 4 == PUBLISH:
+                client.record_publish(*packet)
+            if packet[0] >> 4 == DISCONNECT:
+                disconnects.append(1)
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port)
+        for _ in range(100):
+            session.publish(EVENT, b"x", qos=1, retain=False)
+        wait(session, lambda s: s.connected)
+        session.stop(0.3)
+        assert session.closed
+        broker.wait_until(lambda: bool(disconnects))
+    topics = [topic for topic, _ in broker.clients[0].publishes]
+    assert topics[-1] == AVAILABILITY, "the receive maximum has blocked it"
+    (entry,) = [e for e in logs if e["event"] == "stopped with unpublished messages"]
+    assert entry["lost"] == 100
