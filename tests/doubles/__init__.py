@@ -1,1 +1,22 @@
-"""Test doubles: what stands in for hardware, brokers, time and models."""
+"""Test doubles: what stands in for hardware, brokers, processes, time and models.
+
+A double keeps the contract of what it replaces and is handed in as an argument.  Real things are
+used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
+
+    bad_recordings         files that are no usable recordings, each with the message expected
+    capture_processes      finds the capture children of this process
+    card_tree              a made-up /proc/asound and /sys of sound cards
+    command_line           calls `asd-monitor` in the test's process; drops privileges
+    daemon_fakes           session, source, bundle and model store of a daemon, all in memory
+    fake_broker            a broker in the test's process that refuses, stalls or hangs up as told
+    jail                   the restrictions of the systemd unit, applied to a process
+    mosquitto              a real mosquitto on a free port, and a subscriber
+    run_process            `asd-monitor run` as a process of its own
+    scripted_microphone    a capture child that follows a script
+    small_trees            small data sets in the layouts of DCASE
+    synthetic_encoders     small untrained encoders of the shipped kind (needs torch)
+    synthetic_networks     small ONNX networks with cards
+    synthetic_pools        training pools of the encoder, made in memory
+    synthetic_sounds       sounds of a synthetic machine, with or without a fault
+    virtual_microphone     a real PortAudio microphone: PulseAudio without hardware
+"""
