@@ -1,4 +1,4 @@
-"""One go for many, in which nobody's failure is another's."""
+"""Batched calls in which the failure of one item does not affect the others."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ R = TypeVar("R")
 def run_batch(
     work: Callable[[Sequence[T]], Sequence[R]], items: Sequence[T]
 ) -> list[R | Exception]:
-    """Return what the work makes of each item, or what it raises for that one.
+    """Return the result of each item, or the exception that it raises.
 
-    All are worked on in one go; only where that raises, one after the other.  So the work has
-    to leave everything as it was when it raises.
+    All items are processed in one call; if that raises, each is processed in a call of its own.
+
+    Args:
+        work: returns one result for each item; it must not change any state before it raises.
+        items: the items.
+
     """
     try:
         return list(work(items))
-    except Exception as error:  # noqa: BLE001 - it is told to whose item it is
+    except Exception as error:  # noqa: BLE001 - returned as the outcome of its item
         if len(items) == 1:
             return [error]
     return [outcome for item in items for outcome in run_batch(work, [item])]
 
 
 def result_or_raise(outcome: R | Exception) -> R:
-    """Return an outcome of `together`; raise what it raised."""
+    """Return an outcome of `run_batch`, or raise it if it is an exception."""
     if isinstance(outcome, Exception):
         raise outcome
     return outcome

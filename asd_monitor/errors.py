@@ -1,17 +1,17 @@
-"""Everything that can go wrong and is told to the user.
+"""Exceptions that are reported to the user.
 
-    AsdMonitorError             a message of one line: what, where, the mend
-    ├── UsageError              wrong usage, malformed configuration or input: exit 2
-    └── OperationError          well-formed, but it failed: exit 1
+    AsdMonitorError             message of one line: what, where, remedy
+    ├── UsageError              malformed usage, configuration or input: exit code 2
+    └── OperationError          well-formed, but it failed: exit code 1
 
-Each message stands by itself, because it is printed once and without a traceback.
+A message is complete by itself: it is printed once and without a traceback.
 """
 
 from __future__ import annotations
 
 
 class AsdMonitorError(Exception):
-    """Base of all errors that are told to the user."""
+    """Base class of the exceptions that are reported to the user."""
 
     exit_code = 1
 
@@ -23,4 +23,4 @@ class UsageError(AsdMonitorError):
 
 
 class OperationError(AsdMonitorError):
-    """What was asked for could not be done (exit code 1)."""
+    """A well-formed request failed (exit code 1)."""

@@ -1,4 +1,4 @@
-"""How well scores tell anomalous clips from normal ones."""
+"""Figures of merit of anomaly scores: ROC, AUC, partial AUC."""
 
 from __future__ import annotations
 
@@ -9,14 +9,19 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-MAX_FALSE_POSITIVES = 0.1  # of the partial area, by the challenge's rules
+MAX_FALSE_POSITIVES = 0.1  # of the partial AUC in the DCASE challenge
 
 
 def auc(anomalous: npt.ArrayLike, scores: npt.ArrayLike) -> float:
-    """Return the area under the receiver operating characteristic (ties count half).
+    """Return the area under the receiver operating characteristic; ties count half.
 
-    ``anomalous`` (n,) are labels, ``scores`` (n,) are high for anomalies.  Raises ValueError
-    where one of the two classes is missing or a score is not a number.
+    Args:
+        anomalous: labels, (n,), true for anomalies.
+        scores: anomaly scores, (n,), high is anomalous.
+
+    Raises:
+        ValueError: one of the two classes is missing, or a score is not finite.
+
     """
     false, true = roc(anomalous, scores)
     return float(np.trapezoid(true, false))
@@ -25,10 +30,19 @@ def auc(anomalous: npt.ArrayLike, scores: npt.ArrayLike) -> float:
 def partial_auc(
     anomalous: npt.ArrayLike, scores: npt.ArrayLike, max_false: float = MAX_FALSE_POSITIVES
 ) -> float:
-    """Return the area up to a rate of false positives, standardised: 0.5 is chance, 1 perfect.
+    """Return the standardised partial AUC: 0.5 for random scores, 1 for perfect ones.
 
     D. K. McClish, "Analyzing a portion of the ROC curve", Medical Decision Making 9 (1989);
-    what scikit-learn's ``roc_auc_score(max_fpr=…)`` gives.  Raises ValueError as `auc`.
+    as ``sklearn.metrics.roc_auc_score(max_fpr=…)``.
+
+    Args:
+        anomalous: as for `auc`.
+        scores: as for `auc`.
+        max_false: upper limit of the false-positive rate, 0 < ``max_false`` < 1.
+
+    Raises:
+        ValueError: as `auc`.
+
     """
     false, true = roc(anomalous, scores)
     within = int(np.searchsorted(false, max_false, side="right"))
@@ -39,7 +53,10 @@ def partial_auc(
 
 
 def roc(anomalous: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Return the rates of false and of true positives, from (0, 0) to (1, 1)."""
+    """Return the false-positive and true-positive rates, (k,) each, from (0, 0) to (1, 1).
+
+    The arguments and exceptions are those of `auc`.
+    """
     positive = np.asarray(anomalous, bool)
     values = np.asarray(scores, np.float64)
     if not np.isfinite(values).all():
@@ -57,6 +74,6 @@ def roc(anomalous: npt.ArrayLike, scores: npt.ArrayLike) -> tuple[Floats, Floats
 
 
 def harmonic_mean(values: Sequence[float]) -> float:
-    """Return the harmonic mean, each value clamped to the smallest step of a double (2.2e-16)."""
-    clamped = np.maximum(np.asarray(values, np.float64), np.finfo(np.float64).eps)
-    return float(len(clamped) / np.sum(1.0 / clamped))
+    """Return the harmonic mean; values are limited to at least the float64 epsilon (2.2e-16)."""
+    limited = np.maximum(np.asarray(values, np.float64), np.finfo(np.float64).eps)
+    return float(len(limited) / np.sum(1.0 / limited))

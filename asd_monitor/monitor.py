@@ -1,87 +1,83 @@
-"""Machines' sound in, verdicts and alarms out: pure, and driven by sample index alone.
+"""The monitor of one machine: blocks of sound → readings, alarms, dead channel.
 
-    Monitor = Scorer (block → window scores) + alarm score + alarm rule + dead channel
+    Monitor = dead channel + scorer (blocks → window scores) + alarm logic
 
-Many are asked in one go (`push_batch`), which costs less than one after the other.
+Pure: time is the sample index, and the division of a stream into blocks does not affect the
+readings.  The monitors of several machines are evaluated together by `push_batch`.
 
-How a stream is cut into blocks changes nothing.
-
-**Idle windows are skipped**: the alarm score and the delays of the alarm rule go on after a
-pause where they stood before it.  Windows lost in a gap count as missed, also at a pause.
-
-A **dead channel** gives the same sample for two seconds or more (a muted or broken
-converter; no microphone is that quiet).  From then on nothing is scored, as if the stream
-had a gap, until the sample value changes.
+While the channel is dead nothing is scored, as in a gap.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
-from asd_monitor.alarm.score import AlarmScore
-from asd_monitor.alarm.state import Alarm, AlarmMachine, AlarmRule, Transition, TransitionKind
+from asd_monitor.alarm.logic import AlarmLogic
+from asd_monitor.alarm.state import Alarm, AlarmRule, Transition
 from asd_monitor.batching import result_or_raise
-from asd_monitor.pipeline import Pipeline, score_due
+from asd_monitor.dead_channel import DeadChannelDetector
+from asd_monitor.pipeline import Pipeline, score_pending
 from asd_monitor.records import Block, MachineState, MicrophoneState, WindowScore
-
-DEAD_CHANNEL_S = 2.0
 
 
 class Scorer(Protocol):
-    """What turns sound into window scores; the pipeline is one."""
+    """Computes window scores from sound, as a pipeline does."""
 
     def push(self, block: Block) -> list[WindowScore]:
-        """Take the next block; return the windows that it completes, in order.
+        """Return the scores of the windows that the next block completes, in order.
 
-        Forgets what it heard before a gap.
+        No window spans a gap.
         """
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is known after one window, or after a change that no window brought."""
+    """The state of a machine after a window, or after a transition of the microphone."""
 
-    sample: int  # index one past the newest sample that it knows
-    window: WindowScore | None  # None: nothing was scored, only `transitions` tell something
-    alarm_score: float  # 0 while the machine is idle and where nothing was scored
+    sample: int  # sample index one past the newest sample that it depends on
+    window: WindowScore | None  # None: a transition of the microphone
+    alarm_score: float  # 0 for an idle window and without a window
     state: MachineState
-    microphone_fault: bool  # the channel is dead: `state` is the last one known
+    microphone_fault: bool  # the channel is dead, and `state` is the last known one
     alarm: Alarm | None  # the newest alarm
     transitions: tuple[Transition, ...]
 
 
 class Monitor:
-    """Watches one machine."""
+    """The monitor of one machine."""
 
     def __init__(
         self, scorer: Scorer, rule: AlarmRule, rate_hz: int, standing: Alarm | None = None
     ) -> None:
-        """Take up ``standing``, the alarm that an earlier monitor of this machine left."""
+        """Begin a stream.
+
+        Args:
+            scorer: computes the window scores.
+            rule: the alarm rule.
+            rate_hz: sampling rate of the blocks.
+            standing: `alarm` of an earlier monitor of this machine.
+
+        """
         self.scorer = scorer
-        self._machine = AlarmMachine(rule, rate_hz, standing)
-        self._score = AlarmScore(rule.hop_s)
-        self._hop = rule.hop_s * rate_hz
-        self._newest_end = 0  # of the newest window, idle or running
-        self._channel = _DeadChannel(round(DEAD_CHANNEL_S * rate_hz))
-        self.every = 1
-        """Which windows are scored: all, or every second one, …"""
-        self._asked = 1
-        self._dead = False  # as told: the channel itself may know more already
+        self.stride = 1
+        """Every n-th window is scored."""
+        self._requested_stride = 1
+        self._alarm_logic = AlarmLogic(rule, rate_hz, standing)
+        self._channel = DeadChannelDetector(rate_hz)
+        self._dead = False  # at the newest reading
         self._end: int | None = None  # of the newest block
 
     @property
     def state(self) -> MachineState:
-        """The state of the machine, the last one known while nobody listens."""
-        return self._machine.state
+        """State of the machine, the last known one while the sound is not evaluated."""
+        return self._alarm_logic.state
 
     @property
     def alarm(self) -> Alarm | None:
-        """The newest alarm, to hand to the next monitor as ``standing``."""
-        return self._machine.alarm
+        """The newest alarm; the next monitor of the machine takes it as ``standing``."""
+        return self._alarm_logic.alarm
 
     @property
     def microphone_fault(self) -> bool:
@@ -90,69 +86,64 @@ class Monitor:
 
     @property
     def rule(self) -> AlarmRule:
-        """The rule in use."""
-        return self._machine.rule
+        """The alarm rule."""
+        return self._alarm_logic.rule
 
-    def widen(self, every: int) -> None:
-        """Score only every so-manieth window from now on, as far as alarms bear it."""
-        if every != self._asked and isinstance(self.scorer, Pipeline):
-            self._asked = every
-            self.every = self.scorer.windows.widen(every)
+    def set_stride(self, stride: int) -> None:
+        """Score every n-th window from now on, with n up to `pipeline.max_stride`."""
+        if stride != self._requested_stride and isinstance(self.scorer, Pipeline):
+            self._requested_stride = stride
+            self.stride = self.scorer.windows.set_stride(stride)
 
     def push(self, block: Block) -> list[Reading]:
-        """Take the next block of the stream; return what it told, in order.
+        """Process the next block of the stream and return the readings in order.
 
-        Raises `ValueError` when the block lies before the end of the one before.
+        Raises:
+            ValueError: the block begins before the end of the previous one.
+
         """
-        return self.tell_each(self.hear(block))
+        return self.process(self.split(block))
 
-    def tell_each(self, parts: Sequence[Block | Transition]) -> list[Reading]:
-        """Score and tell what was heard."""
-        readings: list[Reading] = []
-        for part in parts:
-            scores = [] if isinstance(part, Transition) else self.scorer.push(part)
-            readings += self.tell(part, scores)
-        return readings
+    def split(self, block: Block) -> list[Block | Transition]:
+        """Return the parts of the next block: sound to be scored and microphone transitions.
 
-    def hear(self, block: Block) -> list[Block | Transition]:
-        """Take the next block; return what of it is to be scored and told, in order.
-
-        Each part is to be given to `tell`, with the scores of the windows that it completes.
-        Raises as `push`.
+        Every part must be passed to `evaluate` in order, with the scores of the windows that it
+        completes.  Raises as `push`.
         """
         if self._end is not None and block.start < self._end:
             raise ValueError(f"block at {block.start} overlaps the one that ended at {self._end}")
         if self._end is not None and block.start > self._end:
-            self._machine.interrupt()
+            self._alarm_logic.interrupt()
         self._end = block.end
         return list(self._channel.split(block))
 
-    def tell(self, part: Block | Transition, scores: Sequence[WindowScore]) -> list[Reading]:
-        """Return what a part of the stream told."""
+    def process(self, parts: Sequence[Block | Transition]) -> list[Reading]:
+        """Score and evaluate the parts of a block."""
+        readings: list[Reading] = []
+        for part in parts:
+            scores = [] if isinstance(part, Transition) else self.scorer.push(part)
+            readings += self.evaluate(part, scores)
+        return readings
+
+    def evaluate(self, part: Block | Transition, scores: Sequence[WindowScore]) -> list[Reading]:
+        """Return the readings of a part of a block from the scores of its windows."""
         if isinstance(part, Transition):
             self._dead = part.after == MicrophoneState.FAULT
-            self.outage()
+            self.interrupt()
             return [self._reading(part.sample, None, 0.0, (part,))]
-        return [self._judge(window) for window in scores]
+        readings = []
+        for window in scores:
+            alarm_score, transitions = self._alarm_logic.push(window)
+            readings.append(self._reading(window.end, window, alarm_score, transitions))
+        return readings
 
-    def outage(self) -> None:
-        """Nobody listens from here on, until the next block; what was heard counts no more."""
-        self._score.reset()
-        self._machine.interrupt()
+    def interrupt(self) -> None:
+        """Process an interrupted capture: delays restart, the span of the alarm score is empty."""
+        self._alarm_logic.reset()
 
     def acknowledge(self, number: int, who: str, why: str) -> tuple[Transition, ...]:
-        """Acknowledge the alarm of that number; an older one or a seen one changes nothing."""
-        return self._machine.acknowledge(self._end or 0, number, who, why)
-
-    def _judge(self, window: WindowScore) -> Reading:
-        hops = round((window.end - self._newest_end) / self._hop)
-        self._score.miss(max(0, hops - window.hops))
-        self._newest_end = window.end
-        if window.idle:
-            return self._reading(window.end, window, 0.0, self._machine.rest(window.end))
-        alarm_score = self._score.push(window.sustained, window.hops)
-        changes = self._machine.observe(window.end, alarm_score, settled=self._score.full)
-        return self._reading(window.end, window, alarm_score, changes)
+        """Acknowledge the newest alarm; another number or a second time changes nothing."""
+        return self._alarm_logic.acknowledge(self._end or 0, number, who, why)
 
     def _reading(
         self,
@@ -165,9 +156,9 @@ class Monitor:
             sample=sample,
             window=window,
             alarm_score=alarm_score,
-            state=self._machine.state,
+            state=self.state,
             microphone_fault=self._dead,
-            alarm=self._machine.alarm,
+            alarm=self.alarm,
             transitions=transitions,
         )
 
@@ -175,106 +166,30 @@ class Monitor:
 def push_batch(
     monitors: Sequence[Monitor], blocks: Sequence[Block]
 ) -> list[list[Reading] | Exception]:
-    """Return what the next block of each monitor told; each is named once.
+    """Return the readings of the next block of each monitor; each monitor occurs once.
 
-    It costs less than one after the other (`asd_monitor.pipeline.score_due`).  What one of them
-    raises comes in the place of its readings, and the others do not notice.
+    The sound of all is scored in shared calls (`asd_monitor.pipeline.score_pending`), which costs
+    less than one monitor after the other.  An exception takes the place of the readings of the
+    monitor that raises it.
     """
-    told: list[list[Reading] | Exception] = []
-    waiting: list[tuple[int, Pipeline, Block]] = []
+    outcomes: list[list[Reading] | Exception] = []
+    pending: list[tuple[int, Pipeline, Block]] = []
     for number, (monitor, block) in enumerate(zip(monitors, blocks, strict=True)):
         try:
-            parts = monitor.hear(block)
+            parts = monitor.split(block)
             scorer = monitor.scorer
             if len(parts) == 1 and isinstance(scorer, Pipeline) and isinstance(parts[0], Block):
-                scorer.windows.take(parts[0])
-                waiting.append((number, scorer, parts[0]))
-                told.append([])
-            else:  # a channel that dies or comes back is rare
-                told.append(monitor.tell_each(parts))
-        except Exception as error:  # noqa: BLE001 - whatever breaks one must not break others
-            told.append(error)
-    found = score_due([pipeline for _, pipeline, _ in waiting])
-    for (number, _, part), scores in zip(waiting, found, strict=True):
+                scorer.windows.append(parts[0])
+                pending.append((number, scorer, parts[0]))
+                outcomes.append([])
+            else:  # a transition of the microphone, which is rare
+                outcomes.append(monitor.process(parts))
+        except Exception as error:  # noqa: BLE001 - the outcome of this monitor only
+            outcomes.append(error)
+    scored = score_pending([pipeline for _, pipeline, _ in pending])
+    for (number, _, part), scores in zip(pending, scored, strict=True):
         try:
-            told[number] = monitors[number].tell(part, result_or_raise(scores))
-        except Exception as error:  # noqa: BLE001 - the same
-            told[number] = error
-    return told
-
-
-class _DeadChannel:
-    """Cuts the dead stretches out of a stream."""
-
-    def __init__(self, patience: int) -> None:
-        self._patience = patience
-        self.dead = False
-        self._value: np.float32 | None = None  # of the newest sample
-        self._since = 0  # sample index from which on it has not changed
-        self._end: int | None = None
-
-    def split(self, block: Block) -> Iterator[Block | Transition]:
-        """Yield the living stretches and, between them, the changes of the microphone."""
-        if not len(block.samples):
-            return
-        if block.start != self._end and not self.dead:
-            self._value = None
-        self._end = block.end
-        if not self.dead and self._is_lively(block):
-            yield block
-            return
-        begin = block.start
-        for start, end in self._runs(block):
-            if self.dead and start != self._since:
-                self.dead = False
-                begin = start
-                yield self._change(start, "the samples change again")
-            self._since = start
-            dies = start + self._patience
-            if not self.dead and end >= dies:
-                if dies > begin:
-                    yield Block(begin, block.samples[begin - block.start : dies - block.start])
-                self.dead = True
-                seconds = f"{DEAD_CHANNEL_S:g} s"
-                yield self._change(dies, f"every sample has the same value for {seconds}")
-        if not self.dead:
-            yield Block(begin, block.samples[begin - block.start :])
-
-    def _is_lively(self, block: Block) -> bool:
-        """Tell that no constant run can end the channel here, and note where the last one began.
-
-        Only a run that began before, or one as long as the patience, could.
-        """
-        samples = block.samples
-        if not 2 <= len(samples) < self._patience or samples[-1] == samples[-2]:
-            return False
-        if self._value is not None and samples[0] == self._value:
-            return False
-        self._value, self._since = samples[-1], block.end - 1
-        return True
-
-    def _runs(self, block: Block) -> list[tuple[int, int]]:
-        """Return the (start, end) of the constant runs that matter.
-
-        They are the first, which may have begun in a block before, the last, the long ones
-        and those that end one.
-        """
-        samples = block.samples
-        edges = np.flatnonzero(samples[1:] != samples[:-1]) + 1
-        starts = np.concatenate(([0], edges)) + block.start
-        ends = np.concatenate((edges, [len(samples)])) + block.start
-        if self._value is not None and samples[0] == self._value:
-            starts[0] = self._since
-        self._value = samples[-1]
-        long = ends - starts >= self._patience
-        matters = long.copy()
-        matters[1:] |= long[:-1]  # where the sound returns
-        matters[[0, -1]] = True
-        if self.dead:
-            matters[:2] = True
-        return [(int(s), int(e)) for s, e in zip(starts[matters], ends[matters], strict=True)]
-
-    def _change(self, sample: int, why: str) -> Transition:
-        states = (MicrophoneState.OK, MicrophoneState.FAULT)
-        before, after = states if self.dead else states[::-1]
-        return Transition(sample, TransitionKind.MICROPHONE, before, after, why)
+            outcomes[number] = monitors[number].evaluate(part, result_or_raise(scores))
+        except Exception as error:  # noqa: BLE001 - the outcome of this monitor only
+            outcomes[number] = error
+    return outcomes

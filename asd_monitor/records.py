@@ -1,10 +1,9 @@
-"""Values that cross the borders between folders.
+"""Values that are passed between packages.
 
-All are frozen; nobody writes into an array after handing it over.
+All are frozen; an array is not written to after it was passed on.
 
-Time is the **sample index**: an absolute count of samples at the capture rate since
-the stream began, in which lost samples count.  Wall-clock times are derived from it,
-and only the daemon does so.
+Time is the **sample index**: the absolute number of samples at the capture rate since the
+stream began, lost samples included.  Wall-clock times are derived from it, by the daemon only.
 """
 
 from __future__ import annotations
@@ -17,17 +16,17 @@ import numpy as np
 import numpy.typing as npt
 
 Samples = npt.NDArray[np.float32]
-"""Mono sound, float32, full scale ±1."""
+"""Mono sound (n,), float32, full scale ±1."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """Consecutive samples of one stream.
 
-    A block whose ``start`` lies beyond the end of the one before follows a gap.
+    A block whose ``start`` lies beyond the end of the previous one follows a gap.
     """
 
-    start: int
+    start: int  # sample index of the first sample
     samples: Samples
 
     @property
@@ -37,7 +36,7 @@ class Block:
 
 
 class MachineState(StrEnum):
-    """What is known of a machine (``state`` on MQTT)."""
+    """State of a machine (``state`` on MQTT)."""
 
     NO_MODEL = "no_model"
     LEARNING = "learning"
@@ -49,7 +48,7 @@ class MachineState(StrEnum):
 
 
 class MicrophoneState(StrEnum):
-    """Whether a microphone hears (``microphone`` on MQTT)."""
+    """State of a microphone (``microphone`` on MQTT)."""
 
     OK = "ok"
     DEGRADED = "degraded"
@@ -59,28 +58,37 @@ class MicrophoneState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """On the scale of the alarm score."""
+    """Thresholds of the alarm score."""
 
     warning: float
     alarm: float
 
 
 @dataclass(frozen=True, slots=True)
-class WindowScore:
-    """The verdict on one window; high is anomalous.
+class AlarmCriteria:
+    """When an alarm is to be raised, as configured."""
 
-    ``score``, ``lasting`` and each of ``views`` are −log10 of a tail probability among this
-    machine's normals (0 … 12); ``fused`` is the views combined, before calibration.
-    ``lasting`` is that of so high a fused score for the span of the alarm score, and not
-    for one window only.
+    false_alarms_hz: float  # accepted rate of false alarms, events per second
+    warnings_hz: float  # accepted rate of false warnings, events per second
+    on_delay_s: float = 3.0
+    off_delay_s: float = 10.0
+    latch: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class WindowScore:
+    """The scores of one window; high is anomalous.
+
+    ``score``, ``sustained`` and ``views`` are −log10 of a probability in normal sound of the
+    machine, 0 … 12.
     """
 
-    start: int  # sample index of the window's first sample
-    end: int  # one past its last sample
-    score: float
-    fused: float
-    sustained: float
+    start: int  # sample index of the first sample
+    end: int  # one past the last sample
+    score: float  # −log10 P(a normal window has at least this fused score)
+    fused: float  # scores of the views combined, before calibration
+    sustained: float  # −log10 P(normal sound keeps at least this fused score for the alarm span)
     views: Mapping[str, float]
     rms_dbfs: float
-    idle: bool  # the level lies where the normals have shown the machine off
-    hops: int = 1  # since the window before: more where a box under load passes some over
+    idle: bool  # the level lies in the idle region
+    hops: int = 1  # since the previous window; more than 1 if windows are skipped under load

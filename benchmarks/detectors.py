@@ -11,7 +11,7 @@ import numpy as np
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.dsp.front_end import FrontEnd
-from asd_monitor.encoders.loading import chosen_encoders
+from asd_monitor.encoders.loading import select_encoders, shipped_encoder
 from asd_monitor.pipeline import Pipeline, WindowExtractor, score_batch
 from asd_monitor.records import Block, Samples, WindowScore
 
@@ -40,7 +40,7 @@ def synthetic_sound(seconds: float, seed: int) -> Samples:
 @cache
 def _fitted(hop_frames: int, reference_s: float) -> tuple[Detector, ...]:
     front_end = FrontEnd(window_frames=WINDOW_FRAMES, hop_frames=hop_frames)
-    encoders = chosen_encoders([], instead=False)
+    encoders = select_encoders(shipped_encoder(), [])
     detectors = []
     for seed in range(_FITTED):
         windows = WindowExtractor(front_end, RATE_HZ, encoders)

@@ -26,9 +26,9 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import FittedDetector
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.loading import chosen_encoders
+from asd_monitor.encoders.loading import select_encoders, shipped_encoder
 from asd_monitor.errors import AsdMonitorError, UsageError
-from asd_monitor.evaluation.dcase_layouts import TestedMachine, find_machines
+from asd_monitor.evaluation.dcase_layouts import DcaseMachine, find_machines
 from experiments.fault_curves import BIN, beaten, reached_at, severity_curve
 from experiments.fitted_trees import (
     Floats,
@@ -90,7 +90,9 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     try:
-        encoders = chosen_encoders(arguments.encoder, instead=bool(arguments.encoder))
+        encoders = select_encoders(
+            None if arguments.encoder else shipped_encoder(), arguments.encoder
+        )
         if not encoders:
             raise UsageError("no encoder ships with this version: name one with --encoder")
         for tree in arguments.tree:
@@ -133,7 +135,7 @@ def _faults(tree: Path) -> dict[Path, Fault]:
 
 
 def _measure(
-    machine: TestedMachine, encoders: Sequence[Encoder], faults: Mapping[Path, Fault]
+    machine: DcaseMachine, encoders: Sequence[Encoder], faults: Mapping[Path, Fault]
 ) -> Measured:
     heard = hear(machine, encoders)
     fitted = fit(heard)

@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from asd_monitor.audio.files.recordings import read_recording
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import FittedDetector, Stretch, fit_detector
+from asd_monitor.detector.fit import FittedDetector, Segment, fit_detector
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
-from asd_monitor.evaluation.dcase_layouts import TestedMachine
+from asd_monitor.evaluation.dcase_layouts import DcaseMachine
 from asd_monitor.features.windows import Window
 from asd_monitor.metrics import auc, partial_auc
 from asd_monitor.model_training.reference import Reference, read_reference
@@ -34,28 +34,28 @@ Rule = Callable[[Floats], Floats]
 class Heard:
     """One id: the windows of its normals and of each test clip."""
 
-    machine: TestedMachine
+    machine: DcaseMachine
     reference: Reference
     clips: tuple[Sequence[Window], ...]
 
-    def first(self, seconds: float) -> list[Stretch] | None:
+    def first(self, seconds: float) -> list[Segment] | None:
         """Return the windows of the first seconds of its normals; None where there are fewer."""
         files = self.reference.files
         if sum(file.seconds for file in files) < seconds:
             return None
-        found: list[Stretch] = []
+        found: list[Segment] = []
         for file in files:
             end = seconds * self.reference.front_end.rate_hz
             found += [
-                [window for window in stretch.windows if window.end <= end]
-                for stretch in self.reference.segments
-                if stretch.file is file
+                [window for window in segment.windows if window.end <= end]
+                for segment in self.reference.segments
+                if segment.file is file
             ]
             seconds -= file.seconds
-        return [stretch for stretch in found if stretch]
+        return [segment for segment in found if segment]
 
 
-def hear(machine: TestedMachine, encoders: Sequence[Encoder] = ()) -> Heard:
+def hear(machine: DcaseMachine, encoders: Sequence[Encoder] = ()) -> Heard:
     """Make the windows of an id.
 
     Raises:
@@ -70,7 +70,7 @@ def hear(machine: TestedMachine, encoders: Sequence[Encoder] = ()) -> Heard:
 
 
 def clip_windows(
-    machine: TestedMachine, reference: Reference, gain_db: float = 0.0
+    machine: DcaseMachine, reference: Reference, gain_db: float = 0.0
 ) -> tuple[Sequence[Window], ...]:
     """Make the windows of each test clip, louder by a gain: nothing is clipped."""
     return tuple(_windows(clip.path, reference, gain_db) for clip in machine.test)
@@ -80,13 +80,13 @@ def _windows(path: Path, reference: Reference, gain_db: float) -> Sequence[Windo
     recording = read_recording(path)
     stream = WindowExtractor(reference.front_end, recording.rate_hz, reference.encoders)
     samples = recording.samples * np.float32(10 ** (gain_db / 20)) if gain_db else recording.samples
-    return stream.push(Block(0, samples)) + stream.finish()
+    return stream.push(Block(0, samples)) + stream.flush()
 
 
-def fit(heard: Heard, stretches: Sequence[Stretch] | None = None) -> FittedDetector:
+def fit(heard: Heard, segments: Sequence[Segment] | None = None) -> FittedDetector:
     """Fit a detector to these of its normals, or to all.  Raises UsageError where they are few."""
     reference = heard.reference
-    learned = reference.lists() if stretches is None else stretches
+    learned = reference.lists() if segments is None else segments
     front_end = reference.front_end
     try:
         return fit_detector(learned, front_end, front_end.rate_hz, reference.encoders)
@@ -112,7 +112,7 @@ class Scored:
         return auc(self.anomalous, scores), partial_auc(self.anomalous, scores)
 
 
-def score(detector: Detector, machine: TestedMachine, clips: Iterable[Sequence[Window]]) -> Scored:
+def score(detector: Detector, machine: DcaseMachine, clips: Iterable[Sequence[Window]]) -> Scored:
     """Score the windows of an id's test clips."""
     return Scored(
         machine.type,

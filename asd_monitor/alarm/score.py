@@ -1,24 +1,22 @@
-"""The alarm score: what the alarm rule compares with the thresholds.
+"""The alarm score: the quantity that the alarm rule compares with the thresholds.
 
-It is the median of the windows' lasting scores of the last ten seconds in which the machine
-ran: −log10 of the probability that normal sound keeps to so high a fused score for that long.
-Why:
+It is the median of the sustained scores of the windows in the last ten seconds of running
+time, where a sustained score is −log10 of the probability that normal sound keeps a fused
+score this high for that long.
 
-- Windows overlap (2 s long, every 0.5 s), so that one slammed door raises four or five
-  in a row.  Of the twenty windows in ten seconds that is less than half, and the median
-  does not see it; a mean or a maximum would.
-- A fault that lasts fills more than half of them after some six seconds.
-- A median over normal windows varies far less than one window does, so that a fault too
-  faint for any single window stands out of it.
+- Windows overlap (2 s long, every 0.5 s), so that a single impact raises four or five
+  consecutive scores.  These are less than half of the twenty in the span and leave the
+  median unchanged; a mean or a maximum would follow them.
+- A persistent fault fills more than half of the span after about six seconds.
+- The median of normal windows varies much less than a single score, so that a fault too weak
+  to be detected in one window is detected in the median.
 
-Idle windows are skipped: a pause adds no score, does not count as missed and does not reset
-the median, so that a machine that runs for a few seconds at a time has an alarm score as well.
-
-Of an even count the lower middle counts: an excess needs more than half.  What was not
-heard (before a start, or within a gap) counts as score 0, so that the first windows, which
-may all hold the same slam, cannot alarm, while a microphone that drops out now and then
-is not deaf; `full` tells when that plays no part, and only then does a low score show that
-all is well.
+With an even number of windows it is the lower median: a high alarm score needs more than half
+of the span.  Windows without a score (before the start, lost in a gap) count as 0, so that
+the first windows, which may all contain the same impact, cannot raise an alarm.  `full` is
+false as long as the span contains such windows; a low alarm score is conclusive only if it is
+true.  Idle windows are skipped and not part of the span: a machine that runs for a few seconds
+at a time has an alarm score as well.
 """
 
 from __future__ import annotations
@@ -26,36 +24,52 @@ from __future__ import annotations
 import math
 from collections import deque
 
-SPAN_S = 10.0
+ALARM_SPAN_S = 10.0
+
+
+def span_windows(hop_s: float, span_s: float = ALARM_SPAN_S) -> int:
+    """Return how many windows, one every ``hop_s`` seconds, the alarm score spans."""
+    return max(1, round(span_s / hop_s))
+
+
+def max_outliers(windows: int) -> int:
+    """Return how many of the windows in a span may score high without raising the median."""
+    return (windows - 1) // 2
 
 
 class AlarmScore:
-    """The median over the last seconds of one machine."""
+    """Running lower median of the sustained scores of one machine."""
 
-    def __init__(self, hop_s: float, span_s: float = SPAN_S) -> None:
-        self._size = max(1, round(span_s / hop_s))
+    def __init__(self, hop_s: float, span_s: float = ALARM_SPAN_S) -> None:
+        """Begin with an empty span of ``span_s`` seconds and a window every ``hop_s``."""
+        self._size = span_windows(hop_s, span_s)
         self._scores: deque[float | None] = deque([None] * self._size, maxlen=self._size)
 
     @property
     def full(self) -> bool:
-        """Whether the whole span was heard."""
+        """Whether every window in the span has a score."""
         return None not in self._scores
 
     def push(self, score: float, hops: int = 1) -> float:
-        """Take the lasting score of the next window; return the alarm score.
+        """Add the sustained score of the next window and return the alarm score.
 
-        It stands for so many hops: where windows are passed over, nothing was missed.  Raises
-        `ValueError` on a score that is not a number.
+        Args:
+            score: sustained score, 0 … 12.
+            hops: hops that the window stands for, 1 unless windows are skipped under load.
+
+        Raises:
+            ValueError: the score is NaN.
+
         """
         if math.isnan(score):
             raise ValueError("a window's score is not a number")
         self._scores.extend([score] * hops)
-        return sorted(score or 0.0 for score in self._scores)[(self._size - 1) // 2]
+        return sorted(score or 0.0 for score in self._scores)[max_outliers(self._size)]
 
-    def miss(self, windows: int) -> None:
-        """So many windows were not heard."""
+    def push_missing(self, windows: int) -> None:
+        """Add windows without a score."""
         self._scores.extend([None] * min(windows, self._size))
 
     def reset(self) -> None:
-        """Forget what was heard."""
-        self.miss(self._size)
+        """Empty the span."""
+        self.push_missing(self._size)

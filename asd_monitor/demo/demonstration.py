@@ -53,7 +53,7 @@ _SILENCE_S = 20.0  # without a score, there will be none
 _STOPS_WITHIN_S = 10.0
 _PLAIN_EVERY_S = 10.0  # of sound
 _DRAW_EVERY_S = 0.2
-_HEARS = {kind.name: kind.hears for kind in VIEW_KINDS}
+_HEARS = {kind.name: kind.description for kind in VIEW_KINDS}
 
 
 def perform(scenario: Scenario, folder: Path, console: Console) -> None:

@@ -1,14 +1,27 @@
-"""Raw scores → probability of a score at least as high among the normals.
+"""Calibration: raw scores → −log10 of their probability in normal sound.
 
-The bulk is counted; the tail is a generalised Pareto distribution fitted to the peaks over
-a high threshold (Pickands 1975; Siffer et al., KDD 2017, for its use on streams), so that
-it goes on beyond the highest normal ever heard.  Few peaks cannot tell the tail's shape:
-it is drawn towards a slightly heavy one, and never let below the exponential, whose
-bounded cousins would call a score just past the normals impossible.
+The distribution of the held-out training scores is modelled piecewise: an empirical body and,
+above its 90 % quantile u, a generalised Pareto tail (peaks over threshold; J. Pickands,
+"Statistical inference using extreme order statistics", Annals of Statistics 3 (1975); for
+streams A. Siffer et al., "Anomaly detection in streams with extreme value theory", KDD 2017)::
 
-The tails of views have shapes that are given.  What views say is put together, so they must
-count alike, and where the sound of a machine wanders off what minutes have shown, raw scores of
-tens of scales are common: a light tail calls them all impossible, and no order is left.
+    P(X ≥ u + y) = P(X ≥ u) · (1 + γ y / σ)^(−1/γ),    y ≥ 0, γ ≥ 0, σ > 0
+
+So the score does not saturate at the highest training score.
+
+The shape γ is estimated by the method of moments (J. R. M. Hosking & J. R. Wallis, "Parameter
+and quantile estimation for the generalized Pareto distribution", Technometrics 29 (1987))::
+
+    γ = ½ (1 − m² / s²),    σ = m (1 − γ),    m, s²: mean and variance of the excesses y
+
+and, since few excesses do not determine it, shrunk towards a slightly heavy tail.  Negative
+shapes are excluded: such a tail has a finite end point, and a score just above the highest
+training score would have probability 0.
+
+The calibrations of views have a given shape and only their scale is fitted.  The scores of
+the views are fused, so that they must be comparable.  Where the sound drifts away from what
+minutes of training recordings contain, raw scores of tens of scales are common; a light
+tail would map them all to the maximum and lose their order.
 """
 
 from __future__ import annotations
@@ -22,54 +35,68 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-HIGHEST = 12.0  # −log10 p; beyond it no fit means anything
-TAIL_SHARE = 0.1
-PRIOR_SHAPE, PRIOR_PEAKS = 0.1, 30.0  # as if 30 peaks had shown this shape
-SHAPE_LIMIT = 0.5
-_TINY = 1e-200
-_DECADES = 1.0 / np.log(10.0)
-KNOTS = 19  # of the counted part
-LEAST_SHAPE = 1e-9  # below it the tail is as good as exponential
+MAX_SCORE = 12.0
+"""Scores are limited to this −log10 p; no extrapolation is meaningful beyond it."""
+
+TAIL_PROBABILITY = 0.1
+"""P(X ≥ u): the share of the training scores that the tail is fitted to."""
+
+KNOT_COUNT = 19
+PRIOR_SHAPE, PRIOR_EXCESSES = 0.1, 30.0
+"""The prior of the shape γ, and its weight as a number of excesses."""
+
+MAX_SHAPE = 0.5
+_MIN_SHAPE = 1e-9  # numerically an exponential tail, γ → 0
+_MIN_STEP = 1e-200  # between knots that coincide
+_LOG10_E = 1.0 / np.log(10.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Tail:
-    """Survival function of the normals' scores."""
+class ParetoTail:
+    """Distribution of normal scores: empirical body with a generalised Pareto tail."""
 
-    knots: tuple[float, ...]  # scores at survival 1 … TAIL_SHARE, evenly in probability
+    knots: tuple[float, ...]
+    """Scores whose survival probabilities are evenly spaced from 1 to TAIL_PROBABILITY."""
     shape: float  # γ ≥ 0
-    scale: float  # σ > 0
+    scale: float  # σ > 0, in units of the raw score
 
     @classmethod
-    def fit(cls, scores: npt.ArrayLike, least_scale: float = 0.0) -> Self:
-        """Fit to held-out scores of normals (n,), n ≥ 10; the scale is at least this."""
-        peaks, shape = _peaks(scores)[1], PRIOR_SHAPE
-        if len(peaks) > 1:
-            mean, variance = float(peaks.mean()), float(peaks.var(ddof=1))
+    def fit(cls, scores: npt.ArrayLike, min_scale: float = 0.0) -> Self:
+        """Fit shape and scale.
+
+        Args:
+            scores: held-out raw scores of training windows, (n,), n ≥ 10.
+            min_scale: lower limit of the scale σ, in units of the raw score.
+
+        """
+        excesses, shape = _body_and_excesses(scores)[1], PRIOR_SHAPE
+        if len(excesses) > 1:
+            mean, variance = float(excesses.mean()), float(excesses.var(ddof=1))
             by_moments = 0.5 * (1.0 - mean**2 / max(variance, 1e-300))
-            weight = len(peaks) / (len(peaks) + PRIOR_PEAKS)
+            weight = len(excesses) / (len(excesses) + PRIOR_EXCESSES)
             shape = weight * by_moments + (1.0 - weight) * PRIOR_SHAPE
-        return cls.of_shape(scores, min(SHAPE_LIMIT, max(0.0, shape)), least_scale)
+        return cls.fit_scale(scores, min(MAX_SHAPE, max(0.0, shape)), min_scale)
 
     @classmethod
-    def of_shape(cls, scores: npt.ArrayLike, shape: float, least_scale: float = 0.0) -> Self:
-        """Fit the scale alone, to held-out scores of normals (n,), n ≥ 10."""
-        knots, peaks = _peaks(scores)
+    def fit_scale(cls, scores: npt.ArrayLike, shape: float, min_scale: float = 0.0) -> Self:
+        """Fit the scale for a given shape γ; the other arguments are those of `fit`."""
+        knots, excesses = _body_and_excesses(scores)
         spread = max(float(np.ptp(np.asarray(scores, np.float64))), 1e-9)
-        # E[peak] = σ / (1 − γ)
-        scale = float(peaks.mean()) * (1.0 - shape) if len(peaks) > 1 else spread / 3
-        return cls(tuple(knots.tolist()), shape, max(scale, 1e-3 * spread, least_scale))
+        # E[excess] = σ / (1 − γ)
+        scale = float(excesses.mean()) * (1.0 - shape) if len(excesses) > 1 else spread / 3
+        return cls(tuple(knots.tolist()), shape, max(scale, 1e-3 * spread, min_scale))
 
     def score(self, raw: npt.ArrayLike) -> Floats:
-        """Return −log10 P(a normal scores at least this), 0 … 12."""
-        return np.asarray(Tails.of([self]).score(np.asarray(raw, np.float64)[..., None])[..., 0])
+        """Return −log10 P(X ≥ raw) for raw scores of any shape, float64, 0 … MAX_SCORE."""
+        stack = ParetoTailStack.of([self])
+        return np.asarray(stack.score(np.asarray(raw, np.float64)[..., None])[..., 0])
 
-    def raw_at(self, score: float) -> float:
-        """Return the raw score that a normal reaches with probability 10^−score; score ≥ 1."""
-        decades = max(0.0, score - 1.0) * np.log(10.0)
-        shape = max(self.shape, LEAST_SHAPE)
-        beyond = np.expm1(shape * decades) / shape
-        return float(self.knots[-1] + self.scale * beyond)
+    def raw_score(self, score: float) -> float:
+        """Return the raw score that has this calibrated score, the inverse of `score`; ≥ 1."""
+        log_ratio = max(0.0, score - 1.0) * np.log(10.0)  # ln(P(X ≥ u) / P(X ≥ u + y))
+        shape = max(self.shape, _MIN_SHAPE)
+        excess = np.expm1(shape * log_ratio) / shape
+        return float(self.knots[-1] + self.scale * excess)
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameters for a manifest."""
@@ -77,71 +104,76 @@ class Tail:
 
     @classmethod
     def from_json(cls, parameters: dict[str, Any]) -> Self:
-        """Make it anew; raises KeyError or ValueError on parameters that are none."""
+        """Return the distribution with these parameters.
+
+        Raises:
+            KeyError, ValueError: a parameter is missing or out of range.
+
+        """
         knots = tuple(float(knot) for knot in parameters["knots"])
         shape, scale = float(parameters["shape"]), float(parameters["scale"])
         ordered = len(knots) > 1 and list(knots) == sorted(knots)
         if not (ordered and shape >= 0 and scale > 0 and np.isfinite([*knots, shape, scale]).all()):
-            raise ValueError("not the parameters of a tail")
+            raise ValueError("invalid parameters of a Pareto tail")
         return cls(knots, shape, scale)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Tails:
-    """Tails side by side, to be asked together; leading axes may be machines'."""
+class ParetoTailStack:
+    """The distributions of v scores, evaluated in one call; leading axes can be machines."""
 
-    knots: Floats  # (…, v, KNOTS − 1): all but the last
-    steps: Floats  # (…, v, KNOTS − 1): to the next one; where knots coincide next to nothing
-    last: Floats  # (…, v)
-    shape: Floats  # (…, v), ≥ LEAST_SHAPE
+    knots: Floats  # (…, v, KNOT_COUNT − 1): all but the last
+    steps: Floats  # (…, v, KNOT_COUNT − 1): to the next knot, at least _MIN_STEP
+    threshold: Floats  # (…, v): the last knot u, where the tail begins
+    shape: Floats  # (…, v), at least _MIN_SHAPE
     scale: Floats  # (…, v)
 
     @staticmethod
-    def of(tails: Sequence[Tail]) -> Tails:
-        """Put tails with as many knots side by side."""
+    def of(tails: Sequence[ParetoTail]) -> ParetoTailStack:
+        """Stack distributions that have the same number of knots."""
         knots = np.array([tail.knots for tail in tails], np.float64).reshape(len(tails), -1)
-        return Tails(
+        return ParetoTailStack(
             knots[:, :-1],
-            np.maximum(np.diff(knots, axis=1), _TINY),
+            np.maximum(np.diff(knots, axis=1), _MIN_STEP),
             knots[:, -1],
-            np.array([max(tail.shape, LEAST_SHAPE) for tail in tails]),
+            np.array([max(tail.shape, _MIN_SHAPE) for tail in tails]),
             np.array([tail.scale for tail in tails]),
         )
 
     @staticmethod
-    def of_machines(machines: Sequence[Tails]) -> Tails:
-        """Put machines' tails into a stack whose axes are (m, 1, v)."""
-        return Tails(
-            _side_by_side([one.knots for one in machines]),
-            _side_by_side([one.steps for one in machines]),
-            _side_by_side([one.last for one in machines]),
-            _side_by_side([one.shape for one in machines]),
-            _side_by_side([one.scale for one in machines]),
+    def of_machines(machines: Sequence[ParetoTailStack]) -> ParetoTailStack:
+        """Stack the distributions of m machines; the axes are (m, 1, v)."""
+        return ParetoTailStack(
+            _stack([each.knots for each in machines]),
+            _stack([each.steps for each in machines]),
+            _stack([each.threshold for each in machines]),
+            _stack([each.shape for each in machines]),
+            _stack([each.scale for each in machines]),
         )
 
     def score(self, raw: Floats) -> Floats:
-        """Return −log10 P(a normal scores at least this) of raw scores (…, v), 0 … 12."""
-        # how much of each step lies below; where knots coincide, all of it or nothing
-        below = (raw[..., None] - self.knots + _TINY) / self.steps
+        """Return −log10 P(X ≥ raw) for raw scores (…, v), float64, 0 … MAX_SCORE."""
+        # the share of each step that lies below; 0 or 1 where knots coincide
+        below = (raw[..., None] - self.knots + _MIN_STEP) / self.steps
         np.maximum(below, 0.0, out=below)
         np.minimum(below, 1.0, out=below)
         survival = np.add.reduce(below, -1)
-        survival *= (TAIL_SHARE - 1.0) / self.steps.shape[-1]
+        survival *= (TAIL_PROBABILITY - 1.0) / self.steps.shape[-1]
         survival += 1.0
-        beyond = np.maximum(raw - self.last, 0.0) * (self.shape / self.scale)
-        score = np.log1p(beyond) / self.shape
+        excess = np.maximum(raw - self.threshold, 0.0) * (self.shape / self.scale)
+        score = np.log1p(excess) / self.shape
         score -= np.log(survival)
-        score *= _DECADES
-        return np.minimum(HIGHEST, score, out=score)
+        score *= _LOG10_E
+        return np.minimum(MAX_SCORE, score, out=score)
 
 
-def _side_by_side(arrays: Sequence[Floats]) -> Floats:
+def _stack(arrays: Sequence[Floats]) -> Floats:
     joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
     return joined.reshape(len(arrays), 1, *arrays[0].shape)
 
 
-def _peaks(scores: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Return the knots of the counted part, and how far the scores above the last one reach."""
-    ordered = np.asarray(scores, np.float64)
-    knots = np.quantile(ordered, np.linspace(0.0, 1.0 - TAIL_SHARE, KNOTS))
-    return knots, ordered[ordered > knots[-1]] - knots[-1]
+def _body_and_excesses(scores: npt.ArrayLike) -> tuple[Floats, Floats]:
+    """Return the knots of the empirical body, and the excesses over the last one."""
+    values = np.asarray(scores, np.float64)
+    knots = np.quantile(values, np.linspace(0.0, 1.0 - TAIL_PROBABILITY, KNOT_COUNT))
+    return knots, values[values > knots[-1]] - knots[-1]

@@ -1,9 +1,12 @@
-"""Normals → detector.
+"""Fitting a detector to training windows.
 
-Every view is calibrated by the scores of windows that it was not fitted on: the normals
-are cut into blocks of time, the blocks dealt to folds in their order, and each fold is
-scored by what was fitted on the others.  Single windows are never held out, since their
-neighbours share their sound.  The views that ship are then fitted on all of it.
+Every view is calibrated by out-of-fold scores.  The training recordings are divided into
+blocks of time, consecutive blocks form a fold, and each fold is scored by a back end that
+was fitted without it and without the windows that overlap it.  Single windows are not held
+out, since the windows next to them contain the same samples (blocked cross-validation:
+D. R. Roberts et al., "Cross-validation strategies for data with temporal, spatial,
+hierarchical, or phylogenetic structure", Ecography 40 (2017)).  The back ends of the final
+detector are fitted to all training windows.
 """
 
 from __future__ import annotations
@@ -15,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.alarm.score import AlarmScore
+from asd_monitor.detector.back_end import Floats
 from asd_monitor.detector.calibration import ParetoTail
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.estimators import Floats
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.idle import idle_region
 from asd_monitor.detector.spans import Spans
@@ -30,59 +33,66 @@ FOLDS = 5
 BLOCK_S = 10.0
 MIN_WINDOWS = 12
 MIN_SUSTAINED_SCALE = 0.05
-"""Of the tail of fused scores that last: minutes of normals do not show how days differ."""
+"""Lower limit of the scale of the sustained scores' tail, in units of the fused score: minutes of
+training recordings do not contain the variation from day to day."""
 
-Stretch = Sequence[Window]
-"""The windows of one gapless stretch of sound, in order; starts count at ``rate_hz``."""
+Segment = Sequence[Window]
+"""The windows of one gapless segment of sound, in order."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FittedDetector:
-    """A detector, and the scores of its normals by what had not heard them."""
+    """A detector and the out-of-fold scores of its n training windows."""
 
     detector: Detector
-    running: tuple[Stretch, ...]  # the stretches without the windows in which it is off
-    by_view: Floats  # (n, views), calibrated
+    running: tuple[Segment, ...]  # the training segments without idle windows
+    by_view: Floats  # (n, v), calibrated
     fused: Floats  # (n,)
-    sustained: Floats  # (m,): medians of the fused scores over the alarm score's span
+    sustained: Floats  # (k,): medians of the fused scores over the alarm span
 
 
 def fit_detector(
-    stretches: Sequence[Stretch],
+    segments: Sequence[Segment],
     front_end: FrontEnd,
     rate_hz: int,
     encoders: Sequence[Encoder] = (),
 ) -> FittedDetector:
-    """Fit a detector to the normals; ``rate_hz`` is that of the windows' sample indices.
+    """Fit a detector to training windows.
 
-    The windows were made with the same ``encoders``, whose views join the statistics'.
-    Raises ValueError when fewer than 12 windows, or a single block of time, are left of a
-    running machine.
+    Args:
+        segments: the windows of each gapless segment of the training recordings.
+        front_end: the front end that the windows were computed with.
+        rate_hz: sampling rate of the windows' sample indices.
+        encoders: the encoders that the windows were computed with; their views are added to
+            those of the window statistics.
+
+    Raises:
+        ValueError: the machine runs in fewer than MIN_WINDOWS windows, or only in one block.
+
     """
-    windows = [window for stretch in stretches for window in stretch]
+    windows = [window for segment in segments for window in segment]
     idle_dbfs = idle_region([window.rms_dbfs for window in windows]) if windows else None
-    running = without_idle(stretches, idle_dbfs)
-    windows = [window for stretch in running for window in stretch]
+    running = without_idle(segments, idle_dbfs)
+    windows = [window for segment in running for window in segment]
     if len(windows) < MIN_WINDOWS:
-        raise ValueError(f"{len(windows)} windows of a running machine: too few to learn from")
+        raise ValueError(f"the machine runs in {len(windows)} windows: {MIN_WINDOWS} are needed")
     spans = Spans.of(running)
     folds = assign_folds(running, rate_hz)
     if folds.max() == 0:
-        raise ValueError(f"less than {2 * BLOCK_S:g} s of a running machine in one recording")
+        raise ValueError(f"the machine runs in less than {2 * BLOCK_S:g} s of one recording")
     views, held_out = [], []
     for kind in (*VIEW_KINDS, *(kind for e in encoders for kind in encoder_views(e.card))):
         raw = held_out_scores(kind, windows, spans, folds)
         back_end = kind.fit(vectors_of(windows, kind.feature), spans)
-        views.append(View(kind, back_end, kind.calibrated(raw)))
-        held_out.append(views[-1].tail.score(raw))
+        views.append(View(kind, back_end, kind.calibrate(raw)))
+        held_out.append(views[-1].calibration.score(raw))
     by_view = np.stack(held_out, axis=1)
     fused = fuse(by_view)
-    tail = ParetoTail.fit(fused)
-    sustained = _sustained(fused, spans, front_end)
+    sustained = sustained_scores(fused, spans, front_end.hop_s)
     detector = Detector(
         front_end,
         tuple(views),
-        tail,
+        ParetoTail.fit(fused),
         ParetoTail.fit(sustained, MIN_SUSTAINED_SCALE),
         idle_dbfs,
         tuple(encoders),
@@ -90,50 +100,27 @@ def fit_detector(
     return FittedDetector(detector, tuple(running), by_view, fused, sustained)
 
 
-def _sustained(fused: Floats, spans: Spans, front_end: FrontEnd) -> Floats:
-    """Return the medians of the normals' fused scores over the span of the alarm score.
-
-    They are fused scores, not yet calibrated: what a knock among the normals does to the tail of
-    single windows makes nothing here look likely that lasts.  They are those that the monitor
-    forms on the same sound: idle windows are skipped within a stretch, and each stretch begins
-    anew.  Where too few are found, stretches are strung together.
-    """
-    for breaks in (np.diff(spans.stretch, prepend=spans.stretch[:1]) != 0, np.zeros(len(fused))):
-        alarm_score = AlarmScore(front_end.hop_s)
-        found = []
-        for score, begins in zip(fused.tolist(), breaks, strict=True):
-            if begins:
-                alarm_score.reset()
-            smoothed = alarm_score.push(score)
-            if alarm_score.full:
-                found.append(smoothed)
-        if len(found) >= MIN_WINDOWS:
-            return np.array(found)
-    return fused
-
-
 def without_idle(
-    stretches: Sequence[Stretch], idle_dbfs: tuple[float, float] | None
-) -> list[Stretch]:
-    """Return the stretches without the windows in which the machine is off."""
+    segments: Sequence[Segment], idle_dbfs: tuple[float, float] | None
+) -> list[Segment]:
+    """Return the segments without the windows whose level lies in the idle region."""
     if idle_dbfs is None:
-        return list(stretches)
+        return list(segments)
     low, high = idle_dbfs
     return [
-        [window for window in stretch if not low <= window.rms_dbfs <= high]
-        for stretch in stretches
+        [window for window in segment if not low <= window.rms_dbfs <= high] for segment in segments
     ]
 
 
-def assign_folds(stretches: Sequence[Stretch], rate_hz: int) -> npt.NDArray[np.int64]:
-    """Return the fold (n,) of each window: whole blocks of time, in their order."""
+def assign_folds(segments: Sequence[Segment], rate_hz: int) -> npt.NDArray[np.int64]:
+    """Return the fold of each window, (n,): consecutive blocks of BLOCK_S in order."""
     blocks: list[int] = []
     block = 0
-    for stretch in stretches:
-        begun = stretch[0].start if stretch else 0
-        for window in stretch:
-            if window.start - begun >= BLOCK_S * rate_hz:
-                block, begun = block + 1, window.start
+    for segment in segments:
+        block_start = segment[0].start if segment else 0
+        for window in segment:
+            if window.start - block_start >= BLOCK_S * rate_hz:
+                block, block_start = block + 1, window.start
             blocks.append(block)
         block += 1
     numbers = np.unique(np.array(blocks), return_inverse=True)[1]
@@ -144,11 +131,53 @@ def assign_folds(stretches: Sequence[Stretch], rate_hz: int) -> npt.NDArray[np.i
 def held_out_scores(
     kind: ViewKind, windows: Sequence[Window], spans: Spans, folds: npt.NDArray[np.int64]
 ) -> Floats:
-    """Return each window's raw score (n,) by a back end that heard none of its sound."""
+    """Return the out-of-fold raw scores (n,) of a view.
+
+    Each fold is scored by a back end fitted to the windows that do not overlap it.
+
+    Args:
+        kind: the view.
+        windows: n training windows.
+        spans: their positions.
+        folds: the fold of each, (n,), at least two.
+
+    """
     vectors = vectors_of(windows, kind.feature)
     raw = np.zeros(len(vectors))
     for fold in np.unique(folds):
-        out = folds == fold
-        kept = np.flatnonzero(~spans.touching(out))
-        raw[out] = kind.fit(vectors[kept], spans.take(kept)).score(vectors[out])
+        held_out = folds == fold
+        kept = np.flatnonzero(~spans.overlapping(held_out))
+        raw[held_out] = kind.fit(vectors[kept], spans.take(kept)).score(vectors[held_out])
     return raw
+
+
+def sustained_scores(fused: Floats, spans: Spans, hop_s: float) -> Floats:
+    """Return the medians (k,) of the fused scores over the alarm span, k ≤ n.
+
+    They are computed as by the alarm rule on the same sound: idle windows are skipped within a
+    segment, each segment starts with an empty span, and only full spans count.  If the segments
+    are too short for MIN_WINDOWS of them, they are concatenated; if that is too short as well,
+    the fused scores are returned.
+
+    Fused scores are used, not calibrated ones: a single impact in the training recordings
+    affects the tail of single windows but hardly the medians.
+
+    Args:
+        fused: out-of-fold fused scores of the n training windows, (n,).
+        spans: positions of these windows.
+        hop_s: seconds from window to window.
+
+    """
+    segment_starts = np.diff(spans.segment, prepend=spans.segment[:1]) != 0
+    for restarts in (segment_starts, np.zeros(len(fused))):
+        alarm_score = AlarmScore(hop_s)
+        medians = []
+        for score, restart in zip(fused.tolist(), restarts, strict=True):
+            if restart:
+                alarm_score.reset()
+            median = alarm_score.push(score)
+            if alarm_score.full:
+                medians.append(median)
+        if len(medians) >= MIN_WINDOWS:
+            return np.array(medians)
+    return fused

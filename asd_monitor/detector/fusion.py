@@ -1,18 +1,17 @@
-"""The views' scores → one.
-
-Each is already −log10 of a probability among the normals, so they can be compared.  Their
-cubic mean counts the views that stand out for more than those that see nothing: a fault that
-only one view can hear is not drowned by nine others, as in a mean, and one unlucky view does
-not decide alone, as with the maximum.
-"""
+"""Fusion of the views' scores to one."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from asd_monitor.detector.estimators import Floats
+from asd_monitor.detector.back_end import Floats
 
 
 def fuse(scores: Floats) -> Floats:
-    """Return the fused scores (…,) of the views' scores (…, views), their cubic mean."""
+    """Return the cubic mean (…,) of the calibrated scores of the views (…, v).
+
+    The power mean of order 3 weights the high scores more than an arithmetic mean, in which
+    a fault that only one view responds to would be averaged out, and less than the maximum,
+    which a single outlying view would determine.
+    """
     return np.asarray(np.cbrt(np.mean(scores * scores * scores, axis=-1)))

@@ -1,4 +1,4 @@
-"""Where in the normals' sound each window lies: which of them share some of it."""
+"""Positions of the training windows in the recordings, and which windows overlap."""
 
 from __future__ import annotations
 
@@ -17,41 +17,41 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Spans:
-    """Stretch, first sample and end of each window (n,), in order of stretch and time."""
+    """Positions of n windows, ordered by segment and time; windows may overlap in a segment."""
 
-    stretch: Integers
-    start: Integers
-    end: Integers
+    segment: Integers  # (n,): number of the gapless segment
+    start: Integers  # (n,): index of the first sample
+    end: Integers  # (n,): index one past the last sample
 
     @classmethod
-    def of(cls, stretches: Sequence[Sequence[Window]]) -> Self:
-        """Take the places of the windows of gapless stretches."""
-        lengths = [len(stretch) for stretch in stretches]
-        windows = [window for stretch in stretches for window in stretch]
+    def of(cls, segments: Sequence[Sequence[Window]]) -> Self:
+        """Return the positions of the windows of gapless segments."""
+        lengths = [len(segment) for segment in segments]
+        windows = [window for segment in segments for window in segment]
         return cls(
-            np.repeat(np.arange(len(stretches)), lengths),
+            np.repeat(np.arange(len(segments)), lengths),
             np.array([window.start for window in windows], np.int64),
             np.array([window.end for window in windows], np.int64),
         )
 
     def take(self, indices: Integers) -> Self:
-        """Return the places of some of the windows."""
-        return type(self)(self.stretch[indices], self.start[indices], self.end[indices])
+        """Return the positions of the windows with these indices (k,)."""
+        return type(self)(self.segment[indices], self.start[indices], self.end[indices])
 
-    def sharing(self) -> Mask:
-        """Return (n, n): which pairs share sound, each with itself too."""
+    def overlapping_pairs(self) -> Mask:
+        """Return which pairs of windows overlap, (n, n); each overlaps itself."""
         overlap = (self.start[:, None] < self.end) & (self.start < self.end[:, None])
-        return np.asarray((self.stretch[:, None] == self.stretch) & overlap)
+        return np.asarray((self.segment[:, None] == self.segment) & overlap)
 
-    def touching(self, chosen: Mask) -> Mask:
-        """Return (n,): which windows share sound with one of the chosen, these included."""
-        touching = chosen.copy()
+    def overlapping(self, chosen: Mask) -> Mask:
+        """Return which windows (n,) overlap one of the chosen (n,), the chosen included."""
+        overlapping = chosen.copy()
         for step in range(1, len(chosen)):
-            overlap = (self.stretch[step:] == self.stretch[:-step]) & (
+            overlap = (self.segment[step:] == self.segment[:-step]) & (
                 self.start[step:] < self.end[:-step]
             )
             if not overlap.any():
                 break
-            touching[step:] |= overlap & chosen[:-step]
-            touching[:-step] |= overlap & chosen[step:]
-        return touching
+            overlapping[step:] |= overlap & chosen[:-step]
+            overlapping[:-step] |= overlap & chosen[step:]
+        return overlapping

@@ -1,8 +1,7 @@
-"""The views: ways of looking at a window, each one thing that a person could name.
+"""Views: a feature of the window, a back end, and the calibration of its raw scores.
 
-A view is a feature of the window and a back end that knows the normals' vectors of it.
-The feature is one of the statistics, or what an encoder makes of the window.
-Its raw score is calibrated by the tail of its own scores on held-out normals.
+The features are the window statistics and the pooled outputs of encoders.  Each view is
+calibrated by its own held-out scores of the training windows.
 """
 
 from __future__ import annotations
@@ -12,48 +11,46 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asd_monitor.detector.back_end import BackEnd, Floats, Vectors
 from asd_monitor.detector.calibration import ParetoTail
 from asd_monitor.detector.estimators import (
     BACK_ENDS,
-    BackEnd,
-    Floats,
     KernelDensity,
     LocalDensityKNN,
     Mahalanobis,
     PCAReconstructionError,
     TopKRobustZ,
-    Vectors,
 )
 from asd_monitor.detector.spans import Spans
 from asd_monitor.encoders.card import Card
 from asd_monitor.features.windows import Window
 
 TAIL_SHAPE = 0.4
+"""Shape γ of the views' tails: heavy, since minutes of training recordings contain little of the
+variation from day to day."""
+
+MIN_LEVEL_SCALE_DB = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class ViewKind:
-    """What a view looks at, and how it says that something is new there.
-
-    The shape of its tail is heavy, since minutes of normals show little of how days differ.
-    Level is in decibels, where half a decibel is the least scale: that is caution enough.
-    """
+    """A view before it is fitted."""
 
     name: str
-    feature: str
+    feature: str  # key in `Window.features`
     back_end: type[BackEnd]
-    hears: str  # for reports
-    least_scale: float = 0.0  # of the tail, in units of the raw score: fewer cannot be learned
+    description: str  # of the deviations that it responds to, for reports
+    min_scale: float = 0.0  # of the tail, in units of the raw score
     tail_shape: float = TAIL_SHAPE
-    encoder: str | None = None  # name of the network that it comes from; None: a statistic
+    encoder: str | None = None  # name of the encoder; None: a window statistic
 
     def fit(self, reference: Vectors, spans: Spans) -> BackEnd:
-        """Fit the back end to the normals' vectors (n, d)."""
+        """Return the back end fitted to the training vectors (n, d) at these positions."""
         return self.back_end.fit(reference, spans)
 
-    def calibrated(self, held_out: Floats) -> ParetoTail:
-        """Return the tail of raw scores of normals (n,) by what had not heard them."""
-        return ParetoTail.fit_scale(held_out, self.tail_shape, self.least_scale)
+    def calibrate(self, held_out: Floats) -> ParetoTail:
+        """Return the distribution of held-out raw scores (n,) of training windows."""
+        return ParetoTail.fit_scale(held_out, self.tail_shape, self.min_scale)
 
 
 VIEW_KINDS = (
@@ -61,31 +58,31 @@ VIEW_KINDS = (
         "level",
         "level",
         KernelDensity,
-        "louder or quieter than ever",
-        least_scale=0.5,
-        tail_shape=0.0,
+        "level above or below that of the training recordings",
+        min_scale=MIN_LEVEL_SCALE_DB,
+        tail_shape=0.0,  # the lower limit of the scale is sufficient caution in decibels
     ),
-    ViewKind("spectrum", "spectrum", Mahalanobis, "another colour of the sound"),
-    ViewKind("tone", "tone", PCAReconstructionError, "a tonal line that came, went or moved"),
-    ViewKind("texture", "texture", LocalDensityKNN, "another roughness or sparseness of the sound"),
-    ViewKind("rhythm", "rhythm", Mahalanobis, "another beat, knock or modulation"),
+    ViewKind("spectrum", "spectrum", Mahalanobis, "changed spectral envelope"),
+    ViewKind("tone", "tone", PCAReconstructionError, "new, missing or shifted tonal component"),
+    ViewKind("texture", "texture", LocalDensityKNN, "changed roughness or sparseness"),
+    ViewKind("rhythm", "rhythm", Mahalanobis, "changed modulation or impact rate"),
+    ViewKind("pattern", "pattern", PCAReconstructionError, "new local spectro-temporal patterns"),
     ViewKind(
-        "pattern", "pattern", PCAReconstructionError, "unknown local shapes in the spectrogram"
+        "change", "change", TopKRobustZ, "bands that fluctuate more or less over time"
     ),
-    ViewKind("change", "change", TopKRobustZ, "bands that flutter more or less than before"),
-    ViewKind("peaks", "peaks", Mahalanobis, "an unknown loudest spectrum, such as a click's"),
+    ViewKind("peaks", "peaks", Mahalanobis, "changed maximum spectrum, as by an impact"),
     ViewKind("spread", "spread", Mahalanobis, "bands that vary more or less within the window"),
 )
 
 
 def encoder_views(card: Card) -> tuple[ViewKind, ...]:
-    """Return the views of a network, as its card asks for them."""
+    """Return the views that the card of an encoder defines."""
     return tuple(
         ViewKind(
             view.name,
             view.name,
             BACK_ENDS[view.back_end],
-            f"sounds that are new to the network {card.name}",
+            f"deviation in the outputs of the network {card.name}",
             encoder=card.name,
         )
         for view in card.resolved_views
@@ -98,13 +95,13 @@ class View:
 
     kind: ViewKind
     back_end: BackEnd
-    tail: ParetoTail
+    calibration: ParetoTail
 
     def score(self, windows: Sequence[Window]) -> Floats:
-        """Return −log10 of the tail probability (n,) of each window, 0 … 12."""
-        return self.tail.score(self.back_end.score(vectors_of(windows, self.kind.feature)))
+        """Return the calibrated scores (n,) of n windows, 0 … 12."""
+        return self.calibration.score(self.back_end.score(vectors_of(windows, self.kind.feature)))
 
 
 def vectors_of(windows: Sequence[Window], feature: str) -> Vectors:
-    """Return the windows' vectors of a feature (n, d)."""
+    """Return the vectors (n, d) of a feature of n windows."""
     return np.stack([window.features[feature] for window in windows])

@@ -22,7 +22,7 @@ from asd_monitor.detector.views import TAIL_SHAPE, vectors_of
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
-from asd_monitor.evaluation.dcase_layouts import TestedMachine
+from asd_monitor.evaluation.dcase_layouts import DcaseMachine
 from asd_monitor.evaluation.recording_scores import ScoredRecording
 from asd_monitor.evaluation.regimes import (
     DetectorTrainer,
@@ -48,7 +48,7 @@ FEWEST_CLIPS = 5  # held-out clips that a threshold can rest on
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Claims:
+class IdScorer:
     """How well a window fits the id that it claims; see `training.ids.IdClassifier`."""
 
     id_encoder: Encoder
@@ -67,22 +67,22 @@ class Claims:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Shared:
+class SharedTraining:
     """What was learned from all ids, without what would need torch."""
 
-    claims: Claims
+    claims: IdScorer
     numbers: Mapping[str, int]  # of each id, by its machine's name
     held_out: Mapping[str, Sequence[RecordingPart]]  # what of each was not trained on
 
 
 @dataclass(frozen=True, slots=True)
-class Ids:
+class IdsRegime:
     """All ids together, and each from its own normals heard through what that has made."""
 
     encoders: tuple[Encoder, ...] = ()
     name: str = "ids"
 
-    def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> DetectorTrainer:
+    def prepare(self, machines: Sequence[DcaseMachine], progress: Progress) -> DetectorTrainer:
         """Train the encoder on all ids.
 
         Raises:
@@ -103,8 +103,8 @@ class Ids:
         clips = [ClipsOfId(machine.name, machine.train, machine.channel) for machine in machines]
         trained = train_id_classifier(clips, base, progress=progress)
         encoders = tuple(trained.encoder if each is base else each for each in self.encoders)
-        shared = Shared(
-            Claims(trained.id_encoder, trained.weights),
+        shared = SharedTraining(
+            IdScorer(trained.id_encoder, trained.weights),
             {name: number for number, name in enumerate(trained.names)},
             dict(zip(trained.names, trained.held_out, strict=True)),
         )
@@ -117,10 +117,10 @@ def require_ids() -> None:
 
 
 def learn(
-    machine: TestedMachine,
+    machine: DcaseMachine,
     encoders: Sequence[Encoder],
     *,
-    shared: Shared,
+    shared: SharedTraining,
 ) -> TrainedMachine:
     """Fit a detector to a machine's own normals, and calibrate its claim.
 
@@ -177,7 +177,7 @@ def _within(reference: Reference, fitted: FittedDetector, parts: Sequence[Record
 def scores_of(
     clip: ScoredRecording,
     *,
-    claims: Claims,
+    claims: IdScorer,
     claimed: int,
     tail: ParetoTail,
     front_end: FrontEnd,

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.audio.files.recordings import BY_OPTION, RecordingReader
+from asd_monitor.dead_channel import DEAD_CHANNEL_S
 from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import UsageError
-from asd_monitor.model_training.reference import ConstantRunRemover
-from asd_monitor.monitor import DEAD_CHANNEL_S
+from asd_monitor.model_training.constant_runs import ConstantRunRemover
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Block, WindowScore
 
@@ -80,7 +80,7 @@ def score_recording(
 
         for _ in cutter.cut(scored()):
             pass
-        windows += pipeline.finish()
+        windows += pipeline.flush()
         notices = list(reader.notices)
     if cutter.dropped:
         notices.append(

@@ -21,14 +21,10 @@ from asd_monitor.detector.fit import FittedDetector, fit_detector
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
-from asd_monitor.evaluation.dcase_layouts import TestedMachine
+from asd_monitor.evaluation.dcase_layouts import DcaseMachine
 from asd_monitor.evaluation.recording_scores import ScoredRecording, score_recording
-from asd_monitor.model_training.reference import (
-    Progress,
-    Reference,
-    read_reference,
-    require_duration,
-)
+from asd_monitor.model_training.reference import Reference, read_reference, require_duration
+from asd_monitor.model_training.training_progress import Progress
 
 LEAST_TRAINING_S = 15.0
 WINDOW_S = 1.984  # no clip may be shorter
@@ -47,7 +43,7 @@ class TrainedMachine:
 
     detector: Detector
     train_s: float  # of usable sound
-    normal_scores: tuple[float, ...]  # fused, of each training clip, by what had not heard it
+    training_scores: tuple[float, ...]  # fused, of each training clip, by what had not heard it
     notices: tuple[str, ...] = ()
     encoder_views: frozenset[str] = frozenset()  # which are no statistics
     clip_scores: ClipScores | None = None
@@ -56,7 +52,7 @@ class TrainedMachine:
 class DetectorTrainer(Protocol):
     """Makes a machine's detector."""
 
-    def __call__(self, machine: TestedMachine) -> TrainedMachine:
+    def __call__(self, machine: DcaseMachine) -> TrainedMachine:
         """Fit one machine.  Raises UsageError or OperationError."""
 
 
@@ -67,12 +63,12 @@ class Regime(Protocol):
     def name(self) -> str:
         """What it is called on the command line and in the results."""
 
-    def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> DetectorTrainer:
+    def prepare(self, machines: Sequence[DcaseMachine], progress: Progress) -> DetectorTrainer:
         """Learn what all machines share; the learner that is returned can be pickled."""
 
 
 @dataclass(frozen=True, slots=True)
-class Single:
+class SingleRegime:
     """Each machine from its own normals alone, as in a plant, heard through these networks too.
 
     ``adapting`` adapts the encoder to each, as `train --adapt` does, which needs torch.
@@ -82,21 +78,21 @@ class Single:
     adapting: bool = False
     name: str = "single"
 
-    def prepare(self, machines: Sequence[TestedMachine], progress: Progress) -> DetectorTrainer:
+    def prepare(self, machines: Sequence[DcaseMachine], progress: Progress) -> DetectorTrainer:
         """Return the learner; nothing is shared.
 
         Raises UsageError where there is no network to adapt, and it is asked for.
         """
         del machines, progress
         if self.adapting:
-            from asd_monitor.encoder_training.adaptation import adaptable  # noqa: PLC0415 - needs torch
+            from asd_monitor.encoder_training.adaptation import first_trainable  # noqa: PLC0415 - needs torch
 
-            adaptable(self.encoders)
+            first_trainable(self.encoders)
         return partial(learn, encoders=self.encoders, adapting=self.adapting)
 
 
 def learn(
-    machine: TestedMachine, encoders: Sequence[Encoder] = (), *, adapting: bool = False
+    machine: DcaseMachine, encoders: Sequence[Encoder] = (), *, adapting: bool = False
 ) -> TrainedMachine:
     """Fit a detector to a machine's own normals, with the views of these networks.
 
@@ -119,7 +115,7 @@ def learn(
 
 
 def fit_machine(
-    machine: TestedMachine,
+    machine: DcaseMachine,
     encoders: Sequence[Encoder],
     changed: Callable[[Reference], Reference] | None = None,
 ) -> tuple[Reference, FittedDetector]:
@@ -142,7 +138,7 @@ def fit_machine(
     return reference, fitted
 
 
-def _adapted(machine: TestedMachine, notices: list[str], reference: Reference) -> Reference:
+def _adapted(machine: DcaseMachine, notices: list[str], reference: Reference) -> Reference:
     from asd_monitor.encoder_training.adaptation import adapt  # noqa: PLC0415 - needs torch
 
     try:

@@ -57,7 +57,7 @@ class Backtest:
     microphone: tuple[StateSpan, ...]
 
     @property
-    def deaf(self) -> tuple[tuple[float, float], ...]:
+    def no_signal_spans(self) -> tuple[tuple[float, float], ...]:
         """The stretches (from, to, in seconds) in which nobody could listen."""
         ends = [span.from_s for span in self.microphone[1:]] + [self.seconds]
         return tuple(
@@ -75,7 +75,7 @@ class Backtest:
         return (
             end
             - begin
-            - sum(max(0.0, min(end, past) - max(begin, first)) for first, past in self.deaf)
+            - sum(max(0.0, min(end, past) - max(begin, first)) for first, past in self.no_signal_spans)
         )
 
     @property
@@ -127,7 +127,7 @@ async def backtest(
                 end = event.end
                 tell(end / rate_hz)
             case _ if monitor is not None:
-                monitor.outage()
+                monitor.interrupt()
     return log.close(end, max(rate_hz, 1))
 
 

@@ -6,16 +6,15 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.alarm.budget import rule_for, thresholds_for
-from asd_monitor.config.quantities import parse_budget
-from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.alarm.budget import alarm_rule, thresholds_for
+from asd_monitor.records import AlarmCriteria
 
-UNITS = ["hour", "day", "week", "month", "year"]
+RATES_HZ = st.floats(1e-10, 1e-2)
 
 
 @dataclass(frozen=True)
 class Decades:
-    """A machine whose alarm score exceeds s in a share of 10^-s of all seconds."""
+    """A detector whose alarm scores exceed s at a rate of 10^-s per second."""
 
     hop_s: float = 0.5
 
@@ -23,19 +22,17 @@ class Decades:
         return -math.log10(alarms_per_s)
 
 
-@given(st.integers(1, 60), st.sampled_from(UNITS), st.integers(1, 60), st.sampled_from(UNITS))
-def test_each_threshold_leaves_its_budget_and_a_warning_never_needs_more(
-    alarms: int, alarms_per: str, warnings: int, warnings_per: str
+@given(RATES_HZ, RATES_HZ)
+def test_each_threshold_has_the_accepted_rate_and_a_warning_is_never_above_an_alarm(
+    false_alarms_hz: float, warnings_hz: float
 ) -> None:
-    false_alarms = parse_budget(f"{alarms} per {alarms_per}")
-    expected = parse_budget(f"{warnings} per {warnings_per}")
-    thresholds = thresholds_for(false_alarms, expected, Decades())
-    assert math.isclose(10**-thresholds.alarm, false_alarms.per_second)
-    rate = max(expected.per_second, false_alarms.per_second)
-    assert math.isclose(10**-thresholds.warning, rate)
+    thresholds = thresholds_for(false_alarms_hz, warnings_hz, Decades())
+    assert math.isclose(10**-thresholds.alarm, false_alarms_hz)
+    assert math.isclose(10**-thresholds.warning, max(warnings_hz, false_alarms_hz))
 
 
-def test_the_rule_takes_over_the_settings() -> None:
-    rule = rule_for(AlarmSettings(on_delay_s=1.0, off_delay_s=2.0, latch=False), Decades())
+def test_the_rule_has_the_delays_and_the_latch_of_the_criteria() -> None:
+    criteria = AlarmCriteria(4e-7, 1e-5, on_delay_s=1.0, off_delay_s=2.0, latch=False)
+    rule = alarm_rule(criteria, Decades())
     assert (rule.on_delay_s, rule.off_delay_s, rule.latch, rule.hop_s) == (1.0, 2.0, False, 0.5)
     assert rule.thresholds.warning < rule.thresholds.alarm

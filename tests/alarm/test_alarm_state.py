@@ -1,24 +1,25 @@
-"""The alarm rule as a user relies on it, and its invariants under any history."""
+"""The alarm state machine: delays, dead band, latch, and its invariants under any history."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from asd_monitor.alarm.state import (
     ACTIVE,
     TRANSITIONS,
-    UNSEEN,
+    UNACKNOWLEDGED,
     Alarm,
-    AlarmMachine,
+    AlarmCondition,
     AlarmRule,
-    Condition,
-    Signal,
     Transition,
     TransitionKind,
+    Trigger,
 )
+from asd_monitor.alarm.state_machine import AlarmStateMachine
 from asd_monitor.records import MachineState, Thresholds
 
 RATE_HZ = 100
@@ -27,18 +28,20 @@ UNLATCHED = AlarmRule(RULE.thresholds, hop_s=0.5, on_delay_s=3.0, off_delay_s=10
 
 
 class Player:
-    """Plays scores every half second and keeps what changed."""
+    """Passes a score to the state machine every half second and collects the transitions."""
 
     def __init__(self, alarm_rule: AlarmRule = RULE, standing: Alarm | None = None) -> None:
-        self.machine = AlarmMachine(alarm_rule, RATE_HZ, standing)
+        self.machine = AlarmStateMachine(alarm_rule, RATE_HZ, standing)
         self.at = 0
         self.changes: list[Transition] = []
 
-    def play(self, score: float, seconds: float, *, settled: bool = True) -> list[Transition]:
-        return self._each(seconds, lambda: self.machine.observe(self.at, score, settled=settled))
+    def play(self, score: float, seconds: float, *, conclusive: bool = True) -> list[Transition]:
+        return self._each(
+            seconds, lambda: self.machine.observe(self.at, score, conclusive=conclusive)
+        )
 
-    def rest(self, seconds: float) -> list[Transition]:
-        return self._each(seconds, lambda: self.machine.rest(self.at))
+    def pause(self, seconds: float) -> list[Transition]:
+        return self._each(seconds, lambda: self.machine.pause(self.at))
 
     def acknowledge(self, number: int = 1) -> list[Transition]:
         return list(self.machine.acknowledge(self.at, number, "ann", "seen"))
@@ -62,7 +65,7 @@ def path(changes: list[Transition], kind: TransitionKind = TransitionKind.ALARM)
     return [f"{c.before}→{c.after}" for c in changes if c.kind is kind]
 
 
-def test_an_alarm_rises_when_the_excess_lasted_for_the_on_delay() -> None:
+def test_an_alarm_is_raised_after_the_on_delay() -> None:
     player = Player()
     player.play(1.0, 20)
     onset = player.at + RATE_HZ // 2
@@ -74,7 +77,7 @@ def test_an_alarm_rises_when_the_excess_lasted_for_the_on_delay() -> None:
     assert alarm.number == 1
 
 
-def test_an_excess_shorter_than_the_on_delay_passes() -> None:
+def test_an_excess_shorter_than_the_on_delay_raises_no_alarm() -> None:
     player = Player()
     for _ in range(10):
         assert path(player.play(9.0, 3)) == []
@@ -82,12 +85,33 @@ def test_an_excess_shorter_than_the_on_delay_passes() -> None:
     assert player.machine.state is MachineState.NORMAL
 
 
-def test_no_delay_alarms_with_the_first_score() -> None:
+def test_an_excess_of_exactly_the_on_delay_raises_an_alarm() -> None:
+    player = Player()
+    assert path(player.play(6.0, 3)) == []  # from the first to the last score: 2.5 s
+    assert path(player.play(6.0, 0.5)) == ["normal→unacknowledged"]
+
+
+def test_an_alarm_returns_to_normal_after_exactly_the_off_delay() -> None:
+    player = Player()
+    player.play(7.0, 5)
+    player.acknowledge()
+    assert path(player.play(3.9, 10)) == []
+    assert path(player.play(3.9, 0.5)) == ["acknowledged→normal"]
+
+
+@pytest.mark.parametrize(("score", "state"), [(3.99, "normal"), (4.0, "warning"), (6.0, "alarm")])
+def test_a_score_at_a_threshold_reaches_it(score: float, state: str) -> None:
+    player = Player()
+    player.play(score, 5)
+    assert player.machine.state == state
+
+
+def test_without_on_delay_the_first_score_raises_an_alarm() -> None:
     player = Player(AlarmRule(RULE.thresholds, hop_s=0.5, on_delay_s=0.0, off_delay_s=0.0))
     assert path(player.play(6.0, 0.5)) == ["normal→unacknowledged"]
 
 
-def test_the_peak_is_the_greatest_score_since_the_excess_began() -> None:
+def test_the_peak_score_includes_the_on_delay() -> None:
     player = Player()
     player.play(9.0, 1)
     player.play(7.0, 5)
@@ -97,7 +121,7 @@ def test_the_peak_is_the_greatest_score_since_the_excess_began() -> None:
     assert player.alarm.peak_score == 11.0
 
 
-def test_a_latched_alarm_waits_for_the_acknowledgement() -> None:
+def test_a_latched_alarm_stays_active_until_it_is_acknowledged() -> None:
     player = Player()
     player.play(7.0, 5)
     assert path(player.play(1.0, 3600)) == ["unacknowledged→latched"]
@@ -111,7 +135,7 @@ def test_a_latched_alarm_waits_for_the_acknowledgement() -> None:
     assert player.alarm.cleared == player.at
 
 
-def test_an_acknowledged_alarm_lasts_until_the_sound_is_calm() -> None:
+def test_an_acknowledged_alarm_stays_active_until_the_return_to_normal() -> None:
     player = Player()
     player.play(7.0, 5)
     assert path(player.acknowledge()) == ["unacknowledged→acknowledged"]
@@ -119,7 +143,7 @@ def test_an_acknowledged_alarm_lasts_until_the_sound_is_calm() -> None:
     assert path(player.play(1.0, 20)) == ["acknowledged→normal"]
 
 
-def test_a_fault_at_the_edge_does_not_come_and_go() -> None:
+def test_an_alarm_does_not_chatter_in_the_dead_band() -> None:
     player = Player()
     player.play(7.0, 5)
     for _ in range(20):
@@ -128,7 +152,7 @@ def test_a_fault_at_the_edge_does_not_come_and_go() -> None:
     assert path(player.play(3.9, 20)) == ["unacknowledged→latched"]
 
 
-def test_a_latched_alarm_that_stirs_does_not_clear_at_the_acknowledgement() -> None:
+def test_an_acknowledgement_does_not_clear_a_latched_alarm_whose_score_is_high_again() -> None:
     player = Player()
     player.play(7.0, 5)
     player.play(1.0, 20)
@@ -137,7 +161,7 @@ def test_a_latched_alarm_that_stirs_does_not_clear_at_the_acknowledgement() -> N
     assert path(player.play(1.0, 20)) == ["acknowledged→normal"]
 
 
-def test_a_latched_alarm_whose_sound_gets_wrong_again_is_the_same_alarm() -> None:
+def test_a_latched_alarm_that_recurs_keeps_its_number() -> None:
     player = Player()
     player.play(7.0, 5)
     player.play(1.0, 20)
@@ -145,7 +169,7 @@ def test_a_latched_alarm_whose_sound_gets_wrong_again_is_the_same_alarm() -> Non
     assert player.alarm.number == 1
 
 
-def test_without_latch_it_clears_by_itself_and_stays_unacknowledged() -> None:
+def test_an_alarm_without_latch_returns_to_normal_unacknowledged() -> None:
     player = Player(UNLATCHED)
     player.play(7.0, 5)
     assert path(player.play(1.0, 20)) == ["unacknowledged→returned"]
@@ -155,31 +179,31 @@ def test_without_latch_it_clears_by_itself_and_stays_unacknowledged() -> None:
     assert path(player.acknowledge()) == ["returned→normal"]
 
 
-def test_the_acknowledgement_of_an_older_alarm_leaves_the_newer_alone() -> None:
+def test_acknowledging_an_older_alarm_does_not_change_the_newest() -> None:
     player = Player(UNLATCHED)
     player.play(7.0, 5)
     player.play(1.0, 20)
     assert path(player.play(7.0, 5)) == ["returned→unacknowledged"]
     assert player.alarm.number == 2
     assert player.acknowledge(1) == []
-    assert player.alarm.condition is Condition.UNACKNOWLEDGED
+    assert player.alarm.condition is AlarmCondition.UNACKNOWLEDGED
 
 
-def test_an_alarm_is_acknowledged_once() -> None:
+def test_a_second_acknowledgement_changes_nothing() -> None:
     player = Player()
     player.play(7.0, 5)
     player.acknowledge()
     assert player.acknowledge() == []
 
 
-def test_a_warning_has_its_own_threshold_and_clears_by_itself() -> None:
+def test_a_warning_has_its_own_threshold_and_is_not_an_alarm() -> None:
     player = Player()
     assert path(player.play(5.0, 5), TransitionKind.STATE) == ["normal→warning"]
     assert player.machine.alarm is None
     assert path(player.play(1.0, 20), TransitionKind.STATE) == ["warning→normal"]
 
 
-def test_an_interruption_starts_the_on_delay_again() -> None:
+def test_a_gap_restarts_the_on_delay() -> None:
     player = Player()
     for _ in range(20):
         assert path(player.play(9.0, 3)) == []
@@ -187,7 +211,7 @@ def test_an_interruption_starts_the_on_delay_again() -> None:
     assert path(player.play(9.0, 4)) == ["normal→unacknowledged"]
 
 
-def test_an_interruption_starts_the_off_delay_again() -> None:
+def test_a_gap_restarts_the_off_delay() -> None:
     player = Player()
     player.play(7.0, 5)
     player.acknowledge()
@@ -197,91 +221,91 @@ def test_an_interruption_starts_the_off_delay_again() -> None:
     assert path(player.play(1.0, 11)) == ["acknowledged→normal"]
 
 
-def test_scores_from_too_little_sound_start_no_off_delay() -> None:
+def test_inconclusive_scores_do_not_start_the_off_delay() -> None:
     player = Player()
     player.play(7.0, 5)
     player.acknowledge()
-    assert path(player.play(1.0, 30, settled=False)) == []
+    assert path(player.play(1.0, 30, conclusive=False)) == []
 
 
-def test_a_machine_that_is_off_neither_alarms_nor_clears() -> None:
+def test_an_idle_machine_neither_raises_nor_clears_an_alarm() -> None:
     player = Player()
     player.play(7.0, 5)
     player.acknowledge()
-    assert path(player.rest(60)) == []
+    assert path(player.pause(60)) == []
     assert player.machine.state is MachineState.ALARM
     assert path(player.play(1.0, 11)) == ["acknowledged→normal"]
-    assert path(player.rest(10), TransitionKind.STATE) == ["normal→idle"]
+    assert path(player.pause(10), TransitionKind.STATE) == ["normal→idle"]
     assert path(player.play(1.0, 1), TransitionKind.STATE) == ["idle→normal"]
 
 
-def test_a_pause_suspends_the_on_delay() -> None:
+def test_an_idle_pause_suspends_the_on_delay() -> None:
     player = Player()
     for _ in range(3):
         assert path(player.play(7.0, 1)) == []
-        assert path(player.rest(60)) == []
+        assert path(player.pause(60)) == []
     assert path(player.play(7.0, 0.5)) == ["normal→unacknowledged"]
     assert player.alarm.raised == player.at
 
 
-def test_a_pause_suspends_the_off_delay() -> None:
+def test_an_idle_pause_suspends_the_off_delay() -> None:
     player = Player()
     player.play(7.0, 5)
     player.acknowledge()
     for _ in range(5):
         assert path(player.play(1.0, 2)) == []
-        assert path(player.rest(60)) == []
+        assert path(player.pause(60)) == []
     assert path(player.play(1.0, 0.5)) == ["acknowledged→normal"]
 
 
-def test_a_pause_suspends_the_delays_of_a_warning() -> None:
+def test_an_idle_pause_suspends_the_delays_of_a_warning() -> None:
     player = Player()
     for _ in range(3):
         player.play(5.0, 1)
-        player.rest(2)
+        player.pause(2)
     assert path(player.play(5.0, 0.5), TransitionKind.STATE) == ["normal→warning"]
     for _ in range(5):
         assert path(player.play(1.0, 2), TransitionKind.STATE) == []
-        assert path(player.rest(2), TransitionKind.STATE) == []
+        assert path(player.pause(2), TransitionKind.STATE) == []
     assert path(player.play(1.0, 0.5), TransitionKind.STATE) == ["warning→normal"]
 
 
-def test_an_interruption_within_a_pause_starts_the_delays_again() -> None:
+def test_a_gap_within_an_idle_pause_restarts_the_delays() -> None:
     player = Player()
     for _ in range(20):
         assert path(player.play(9.0, 3)) == []
-        player.rest(5)
+        player.pause(5)
         player.machine.interrupt()
-        player.rest(5)
+        player.pause(5)
     assert path(player.play(9.0, 4)) == ["normal→unacknowledged"]
 
 
-def test_the_peak_before_a_pause_counts() -> None:
+def test_the_peak_score_includes_the_on_delay_before_an_idle_pause() -> None:
     player = Player()
     player.play(9.0, 1)
-    player.rest(5)
+    player.pause(5)
     player.play(7.0, 5)
     assert player.alarm.peak_score == 9.0
 
 
-def test_an_acknowledgement_within_a_pause_clears_when_the_machine_runs_again() -> None:
+def test_an_alarm_acknowledged_in_an_idle_pause_clears_when_the_machine_runs_again() -> None:
     player = Player()
     player.play(7.0, 5)
     player.play(1.0, 20)
-    player.rest(5)
+    player.pause(5)
     assert path(player.acknowledge()) == ["latched→acknowledged"]
-    assert path(player.rest(5)) == []
+    assert path(player.pause(5)) == []
     assert path(player.play(1.0, 0.5)) == ["acknowledged→normal"]
 
 
-def test_one_quiet_window_is_not_idle() -> None:
+def test_idle_windows_shorter_than_the_on_delay_do_not_change_the_state() -> None:
     player = Player()
     for _ in range(10):
         player.play(1.0, 1)
-        assert player.rest(1) == []
+        assert player.pause(1) == []
 
 
-def test_an_acknowledgement_while_nobody_listens_does_not_clear() -> None:
+def test_an_alarm_acknowledged_in_a_gap_clears_after_the_off_delay() -> None:
     player = Player()
     player.play(7.0, 5)
     player.play(1.0, 20)
@@ -290,8 +314,8 @@ def test_an_acknowledgement_while_nobody_listens_does_not_clear() -> None:
     assert path(player.play(1.0, 11)) == ["acknowledged→normal"]
 
 
-def test_a_standing_alarm_is_taken_up_and_the_next_one_has_the_next_number() -> None:
-    player = Player(standing=Alarm(1, Condition.LATCHED, 8.0))
+def test_a_standing_alarm_is_continued_and_the_next_one_has_the_next_number() -> None:
+    player = Player(standing=Alarm(1, AlarmCondition.LATCHED, 8.0))
     assert player.machine.state is MachineState.ALARM
     assert player.alarm.peak_score == 8.0
     assert path(player.play(1.0, 20)) == []
@@ -300,74 +324,74 @@ def test_a_standing_alarm_is_taken_up_and_the_next_one_has_the_next_number() -> 
     assert player.alarm.number == 2
 
 
-def test_a_latch_that_was_configured_away_lets_go() -> None:
-    player = Player(UNLATCHED, standing=Alarm(1, Condition.LATCHED, 8.0))
+def test_a_latched_alarm_returns_to_normal_after_the_latch_was_removed() -> None:
+    player = Player(UNLATCHED, standing=Alarm(1, AlarmCondition.LATCHED, 8.0))
     assert path(player.play(1.0, 20)) == ["latched→returned"]
 
 
-def test_only_rising_makes_an_alarm_active() -> None:
-    for (before, signal), after in TRANSITIONS.items():
+def test_only_an_alarm_trigger_activates_and_only_an_operator_acknowledges() -> None:
+    for (before, trigger), after in TRANSITIONS.items():
         if before not in ACTIVE and after in ACTIVE:
-            assert signal is Signal.RISE
-        if before in UNSEEN and after not in UNSEEN:
-            assert signal is Signal.ACKNOWLEDGE
+            assert trigger is Trigger.ALARM
+        if before in UNACKNOWLEDGED and after not in UNACKNOWLEDGED:
+            assert trigger is Trigger.ACKNOWLEDGE
 
 
 class AnyHistory(RuleBasedStateMachine):
-    """Whatever is heard, interrupted and acknowledged, in whatever order."""
+    """Scores, idle windows, gaps and acknowledgements in any order."""
 
     alarm_rule = RULE
 
     def __init__(self) -> None:
         super().__init__()
-        self.machine = AlarmMachine(self.alarm_rule, RATE_HZ)
+        self.machine = AlarmStateMachine(self.alarm_rule, RATE_HZ)
         self.at = 0
-        self.ran = 0  # as `at`, without the pauses
+        self.running = 0  # as `at`, without the idle pauses
         self.excess_since: int | None = None
-        self.calm_since: int | None = None
-        self.listening = False
+        self.below_since: int | None = None
+        self.evaluated = False
 
-    def take(self, changes: tuple[Transition, ...]) -> None:
+    def check(self, changes: tuple[Transition, ...]) -> None:
         on, off = 3 * RATE_HZ, 10 * RATE_HZ
         for change in changes:
             if change.kind is not TransitionKind.ALARM:
                 continue
-            before, after = Condition(change.before), Condition(change.after)
+            before, after = AlarmCondition(change.before), AlarmCondition(change.after)
             assert after in {a for (b, _), a in TRANSITIONS.items() if b is before}
-            if after is Condition.UNACKNOWLEDGED:
+            if after is AlarmCondition.UNACKNOWLEDGED:
                 assert self.excess_since is not None
-                assert self.listening
-                assert self.ran - self.excess_since >= on
-            if after is Condition.LATCHED or (before in ACTIVE and after not in ACTIVE):
-                assert self.listening
-                assert self.calm_since is not None
-                assert self.ran - self.calm_since >= off
+                assert self.evaluated
+                assert self.running - self.excess_since >= on
+            if after is AlarmCondition.LATCHED or (before in ACTIVE and after not in ACTIVE):
+                assert self.evaluated
+                assert self.below_since is not None
+                assert self.running - self.below_since >= off
             if before in ACTIVE and after not in ACTIVE and self.alarm_rule.latch:
-                assert before is Condition.ACKNOWLEDGED
+                assert before is AlarmCondition.ACKNOWLEDGED
 
     @rule(score=st.sampled_from([0.0, 3.9, 4.0, 5.9, 6.0, 12.0]), count=st.integers(1, 30))
-    def hear(self, score: float, count: int) -> None:
+    def run(self, score: float, count: int) -> None:
         for _ in range(count):
             self.at += RATE_HZ // 2
-            self.ran += RATE_HZ // 2
-            self.listening = True
-            since = self.ran if self.excess_since is None else self.excess_since
+            self.running += RATE_HZ // 2
+            self.evaluated = True
+            since = self.running if self.excess_since is None else self.excess_since
             self.excess_since = since if score >= 6.0 else None
-            since = self.ran if self.calm_since is None else self.calm_since
-            self.calm_since = since if score < 4.0 else None
-            self.take(self.machine.observe(self.at, score))
+            since = self.running if self.below_since is None else self.below_since
+            self.below_since = since if score < 4.0 else None
+            self.check(self.machine.observe(self.at, score))
 
     @rule(count=st.integers(1, 30))
-    def be_off(self, count: int) -> None:
-        self.listening = False
+    def be_idle(self, count: int) -> None:
+        self.evaluated = False
         for _ in range(count):
             self.at += RATE_HZ // 2
-            self.take(self.machine.rest(self.at))
+            self.check(self.machine.pause(self.at))
 
     @rule()
-    def stop_listening(self) -> None:
-        self.excess_since = self.calm_since = None
-        self.listening = False
+    def lose_sound(self) -> None:
+        self.excess_since = self.below_since = None
+        self.evaluated = False
         self.machine.interrupt()
 
     @precondition(lambda self: self.machine.alarm is not None)
@@ -376,7 +400,7 @@ class AnyHistory(RuleBasedStateMachine):
         before = self.machine.alarm
         assert before is not None
         changes = self.machine.acknowledge(self.at, before.number - back, "ann", "seen")
-        self.take(changes)
+        self.check(changes)
         after = self.machine.alarm
         assert after is not None
         if back:
@@ -387,14 +411,14 @@ class AnyHistory(RuleBasedStateMachine):
 
     @rule()
     def restart(self) -> None:
-        self.excess_since = self.calm_since = None
-        self.listening = False
+        self.excess_since = self.below_since = None
+        self.evaluated = False
         before = self.machine.alarm
-        self.machine = AlarmMachine(self.alarm_rule, RATE_HZ, before)
+        self.machine = AlarmStateMachine(self.alarm_rule, RATE_HZ, before)
         assert self.machine.alarm == before
 
     @invariant()
-    def the_state_tells_an_active_alarm(self) -> None:
+    def the_state_is_alarm_while_an_alarm_is_active(self) -> None:
         alarm = self.machine.alarm
         active = alarm is not None and alarm.active
         assert (self.machine.state is MachineState.ALARM) == active

@@ -1,216 +1,147 @@
-"""Fitting: folds share no sound, off is learned only where it shows, faults stand out."""
+"""Fitting: normal sound scores low, faults score high, sustained scores as the alarm forms them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_sounds import machine_sound
-from hypothesis import given
-from hypothesis import strategies as st
 
-from asd_monitor.alarm.score import SPAN_S
+from asd_monitor.alarm.score import ALARM_SPAN_S, span_windows
 from asd_monitor.alarm.state import AlarmRule
-from asd_monitor.detector.calibration import HIGHEST, Tail
-from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.calibration import MAX_SCORE
 from asd_monitor.detector.fit import (
-    BLOCK_S,
-    FEWEST_WINDOWS,
-    FOLDS,
-    Fitted,
+    MIN_WINDOWS,
+    FittedDetector,
     fit_detector,
-    folds_of,
-    running_only,
+    sustained_scores,
 )
 from asd_monitor.detector.fusion import fuse
-from asd_monitor.detector.idle import ABOVE_DB, BELOW_DB, VALLEY_SHARE, idle_region
 from asd_monitor.detector.spans import Spans
 from asd_monitor.detector.views import VIEW_KINDS
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
 from asd_monitor.monitor import Monitor
-from asd_monitor.pipeline import SoundWindows
+from asd_monitor.pipeline import WindowExtractor
 from asd_monitor.records import Block, Thresholds, WindowScore
+from tests.doubles.synthetic_sounds import machine_sound
 
 FRONT_END = front_end_for(16_000)
+SPAN = span_windows(FRONT_END.hop_s)
+MONTH_S = 30 * 86400.0
 
 
-def _windows(sound: np.ndarray) -> list[Window]:
-    return SoundWindows(FRONT_END, 16_000).push(Block(0, sound))
+def windows_of(sound: np.ndarray) -> list[Window]:
+    return WindowExtractor(FRONT_END, 16_000).push(Block(0, sound))
 
 
-def _placed(starts: list[int], length: int = 200) -> list[Window]:
-    return [Window(start, start + length, {}) for start in starts]
+def fit(*sounds: np.ndarray) -> FittedDetector:
+    return fit_detector([windows_of(sound) for sound in sounds], FRONT_END, 16_000)
 
 
-stretches = st.lists(
-    st.lists(st.integers(0, 4000), max_size=60, unique=True).map(sorted), min_size=1, max_size=8
-).filter(any)
-
-
-@given(stretches)
-def test_folds_are_whole_blocks_in_order_and_share_no_sound(starts: list[list[int]]) -> None:
-    placed = [_placed(each) for each in starts]
-    folds = folds_of(placed, 100)
-    assert len(folds) == sum(map(len, starts))
-    assert set(np.diff(folds)) <= {0, 1}
-    assert folds[0] == 0
-    assert folds.max() < FOLDS
-    spans = Spans.of(placed)
-    for fold in np.unique(folds):
-        out = folds == fold
-        kept = ~spans.touching(out)
-        assert not (kept & out).any()
-        # brute force: what is kept overlaps nothing that is held out
-        for i in np.flatnonzero(kept):
-            for j in np.flatnonzero(out):
-                apart = spans.end[i] <= spans.start[j] or spans.end[j] <= spans.start[i]
-                assert spans.stretch[i] != spans.stretch[j] or apart
-
-
-def test_a_long_recording_is_cut_into_blocks_of_time() -> None:
-    windows = _placed(list(range(0, 6000, 50)))
-    folds = folds_of([windows], 100)
-    changes = [windows[i].start / 100 for i in np.flatnonzero(np.diff(folds)) + 1]
-    assert len(changes) == FOLDS - 1
-    assert all(change % BLOCK_S == 0 for change in changes)
-
-
-def test_the_neighbours_of_a_fold_are_left_out_on_both_sides() -> None:
-    spans = Spans.of([_placed(list(range(0, 4000, 50)))])  # four windows deep
-    out = np.zeros(80, bool)
-    out[30:40] = True
-    assert np.flatnonzero(spans.touching(out)).tolist() == list(range(27, 43))
-
-
-@given(stretches)
-def test_sharing_is_what_overlaps_within_a_stretch(starts: list[list[int]]) -> None:
-    spans = Spans.of([_placed(each) for each in starts])
-    sharing = spans.sharing()
-    assert (sharing == sharing.T).all()
-    assert sharing.diagonal().all()
-    for i in range(0, len(spans.start), 7):
-        for j in range(len(spans.start)):
-            overlap = max(spans.start[i], spans.start[j]) < min(spans.end[i], spans.end[j])
-            assert sharing[i, j] == (spans.stretch[i] == spans.stretch[j] and overlap)
-
-
-def test_normals_score_as_normals_and_a_fault_does_not() -> None:
-    fitted = fit_detector([_windows(machine_sound(60.0, seed=1))], FRONT_END, 16_000)
+def test_normal_sound_scores_low_and_a_fault_scores_high() -> None:
+    fitted = fit(machine_sound(60.0, seed=1))
     detector = fitted.detector
     assert fitted.by_view.shape == (len(fitted.fused), len(VIEW_KINDS))
     assert fuse(fitted.by_view) == pytest.approx(fitted.fused)
-    # the calibration is that of the held-out normals themselves
-    scores = detector.tail.score(fitted.fused)
+    # the calibration is that of the out-of-fold scores
+    scores = detector.calibration.score(fitted.fused)
     assert np.mean(scores >= 1) == pytest.approx(0.1, abs=0.02)
-    fresh = [w.score for w in detector.judge(_windows(machine_sound(20.0, seed=2)))]
-    faulty = [w.score for w in detector.judge(_windows(machine_sound(20.0, seed=2, fault=0.5)))]
-    assert np.median(fresh) < 1.5
-    assert np.median(faulty) > max(3.0, *fresh)
-    assert max(faulty) <= HIGHEST
+    normal = [w.score for w in detector.score(windows_of(machine_sound(20.0, seed=2)))]
+    faulty = [w.score for w in detector.score(windows_of(machine_sound(20.0, seed=2, fault=0.5)))]
+    assert np.median(normal) < 1.5
+    assert np.median(faulty) > max(3.0, *normal)
+    assert max(faulty) <= MAX_SCORE
 
 
-def test_louder_and_quieter_are_both_heard() -> None:
-    detector = fit_detector([_windows(machine_sound(40.0))], FRONT_END, 16_000).detector
-    for gain in (0.02, 0.5):
-        found = detector.judge(_windows(machine_sound(5.0, seed=4, gain=gain)))
-        assert min(w.views["level"] for w in found) > 3
+@pytest.mark.parametrize("gain", [0.02, 0.5])
+def test_the_level_view_responds_to_higher_and_lower_levels(gain: float) -> None:
+    detector = fit(machine_sound(40.0)).detector
+    scores = detector.score(windows_of(machine_sound(5.0, seed=4, gain=gain)))
+    assert min(w.views["level"] for w in scores) > 3
 
 
-def test_too_few_windows_are_refused() -> None:
-    few = _windows(machine_sound(30.0))[: FEWEST_WINDOWS - 1]
-    with pytest.raises(ValueError, match="too few"):
+def test_too_little_sound_is_refused() -> None:
+    few = windows_of(machine_sound(30.0))[: MIN_WINDOWS - 1]
+    with pytest.raises(ValueError, match="12 are needed"):
         fit_detector([few], FRONT_END, 16_000)
-    with pytest.raises(ValueError, match="too few"):
+    with pytest.raises(ValueError, match="12 are needed"):
         fit_detector([], FRONT_END, 16_000)
 
 
-def test_rarer_alarms_need_a_higher_score() -> None:
-    detector = fit_detector([_windows(machine_sound(40.0))], FRONT_END, 16_000).detector
-    rates = [1 / 3600, 1 / 86400, 1 / (30 * 86400)]
+def test_a_single_block_of_time_is_refused() -> None:
+    one_block = windows_of(machine_sound(11.0))
+    assert len(one_block) >= MIN_WINDOWS
+    with pytest.raises(ValueError, match="20 s of one recording"):
+        fit_detector([one_block], FRONT_END, 16_000)
+
+
+def test_a_lower_alarm_rate_needs_a_higher_score() -> None:
+    detector = fit(machine_sound(40.0)).detector
+    rates = [1 / 3600, 1 / 86400, 1 / MONTH_S]
     thresholds = [detector.alarm_threshold(rate) for rate in rates]
     assert thresholds == sorted(thresholds)
     assert len(set(thresholds)) == 3
-    spans = [rate * SPAN_S for rate in rates]  # a trial each
+    spans = [rate * ALARM_SPAN_S for rate in rates]  # one trial each
     assert thresholds == pytest.approx(-np.log10(spans))
 
 
-def test_what_lasts_is_calibrated_by_what_lasts_among_the_normals() -> None:
-    fitted = fit_detector([_windows(machine_sound(60.0))], FRONT_END, 16_000)
-    tail = fitted.detector.sustained
+def test_sustained_scores_are_calibrated_by_the_medians_of_the_training_windows() -> None:
+    fitted = fit(machine_sound(60.0))
+    tail = fitted.detector.sustained_calibration
     assert np.mean(tail.score(fitted.sustained) >= 1) == pytest.approx(0.1, abs=0.03)
     assert np.ptp(fitted.sustained) < np.ptp(fitted.fused), "a median varies less than one window"
-    judged = fitted.detector.judge(_windows(machine_sound(20.0, seed=2, fault=0.5)))
-    fused = np.array([window.fused for window in judged])
-    assert [window.sustained for window in judged] == pytest.approx(tail.score(fused))
+    scores = fitted.detector.score(windows_of(machine_sound(20.0, seed=2, fault=0.5)))
+    fused = np.array([window.fused for window in scores])
+    assert [window.sustained for window in scores] == pytest.approx(tail.score(fused))
 
 
-def test_a_knock_among_the_normals_makes_it_not_deaf() -> None:
-    """A slammed door in the training widens what single windows may do, not what may last."""
+def test_an_impact_in_the_training_recordings_does_not_make_the_alarm_insensitive() -> None:
+    """It broadens the tail of single windows, not that of sustained scores."""
     reference = machine_sound(120.0)
-    knocked = reference.copy()
-    knocked[50 * 16_000 : 51 * 16_000] *= 8.0
-    faulty = _windows(machine_sound(20.0, seed=2, fault=0.5))
-    deaf = []
-    for sound in (reference, knocked):
-        detector = fit_detector([_windows(sound)], FRONT_END, 16_000).detector
-        judged = detector.judge(faulty)
-        month = detector.alarm_threshold(1 / (30 * 86400))
-        deaf.append(float(np.median([window.sustained for window in judged])) < month)
-    assert deaf == [False, False]
+    with_impact = reference.copy()
+    with_impact[50 * 16_000 : 51 * 16_000] *= 8.0
+    faulty = windows_of(machine_sound(20.0, seed=2, fault=0.5))
+    for sound in (reference, with_impact):
+        detector = fit(sound).detector
+        scores = [window.sustained for window in detector.score(faulty)]
+        assert np.median(scores) >= detector.alarm_threshold(1 / MONTH_S)
 
 
-# where a machine is off
+def spans_of(*counts: int) -> Spans:
+    n = sum(counts)
+    start = np.arange(n, dtype=np.int64) * FRONT_END.hop
+    return Spans(np.repeat(np.arange(len(counts)), counts), start, start + FRONT_END.window)
 
 
-def _levels(rng: np.random.Generator, *parts: tuple[float, float, int]) -> np.ndarray:
-    return np.concatenate([rng.normal(mean, spread, n) for mean, spread, n in parts])
-
-
-@given(st.integers(0, 100), st.integers(40, 300), st.integers(100, 600))
-def test_off_is_found_where_a_valley_lies_above_it(seed: int, off: int, running: int) -> None:
-    rng = np.random.default_rng(seed)
-    levels = _levels(rng, (-70, 0.5, off), (-40, 1.0, running))
-    region = idle_region(rng.permutation(levels))
-    assert region is not None
-    low, high = region
-    quiet = levels[:off]
-    assert low == pytest.approx(quiet.min() - BELOW_DB)
-    assert high <= quiet.max() + ABOVE_DB
-    assert np.mean((quiet >= low) & (quiet <= high)) > 1 - 2 * VALLEY_SHARE * len(levels) / off
-    assert not ((levels[off:] >= low) & (levels[off:] <= high)).any()
-
-
-@pytest.mark.parametrize(
-    "parts",
-    [
-        ((-40, 1.0, 500),),  # it always runs
-        ((-46, 0.5, 200), (-42, 0.5, 300)),  # two loads, close together
-        ((-70, 0.5, 5), (-40, 1.0, 500)),  # a moment of quiet is no state
-        ((-70, 0.5, 500), (-40, 1.0, 20)),  # hardly ever on
-    ],
-)
-def test_without_a_valley_nothing_is_off(parts: tuple[tuple[float, float, int], ...]) -> None:
-    assert idle_region(_levels(np.random.default_rng(3), *parts)) is None
-    assert idle_region([]) is None
-
-
-def test_off_windows_are_learned_as_off_and_not_scored_as_running() -> None:
-    on, off = machine_sound(30.0), machine_sound(15.0, gain=0.0005, seed=5)
-    windows = [_windows(on), _windows(off), _windows(machine_sound(30.0, seed=6))]
-    fitted = fit_detector(windows, FRONT_END, 16_000)
-    detector = fitted.detector
-    assert detector.idle_dbfs is not None
-    assert [len(kept) for kept in running_only(windows, detector.idle_dbfs)] == [
-        len(windows[0]),
-        0,
-        len(windows[2]),
+def lower_medians(scores: np.ndarray) -> list[float]:
+    return [
+        float(np.sort(scores[end - SPAN : end])[(SPAN - 1) // 2])
+        for end in range(SPAN, len(scores) + 1)
     ]
-    assert all(w.idle for w in detector.judge(windows[1]))
-    assert not any(w.idle for w in detector.judge(windows[0]))
 
 
-class _ListedScorer:
-    """Returns each of the given windows once the stream has reached its end."""
+def test_sustained_scores_do_not_pool_windows_of_different_segments() -> None:
+    """The second segment is anomalous throughout, so that a pooled median would differ."""
+    counts = (40, 3, 30)
+    fused = np.random.default_rng(0).uniform(0, 1, sum(counts))
+    fused[43:] += 5.0
+    found = sustained_scores(fused, spans_of(*counts), FRONT_END.hop_s)
+    assert found.tolist() == lower_medians(fused[:40]) + lower_medians(fused[43:])
+
+
+def test_segments_shorter_than_the_span_are_concatenated() -> None:
+    counts = (15, 15, 15)
+    fused = np.random.default_rng(0).uniform(0, 1, sum(counts))
+    found = sustained_scores(fused, spans_of(*counts), FRONT_END.hop_s)
+    assert found.tolist() == lower_medians(fused)
+
+
+def test_too_few_windows_for_a_span_give_the_fused_scores() -> None:
+    fused = np.random.default_rng(0).uniform(0, 1, 25)
+    assert sustained_scores(fused, spans_of(25), FRONT_END.hop_s).tolist() == fused.tolist()
+
+
+class ListedScorer:
+    """Returns each of the given windows when the stream has reached its end."""
 
     def __init__(self, windows: Sequence[WindowScore]) -> None:
         self._windows = list(windows)
@@ -221,20 +152,20 @@ class _ListedScorer:
         return reached
 
 
-def _medians_of_a_monitor(
-    stretches: Sequence[Sequence[Window]], fitted: Fitted
+def alarm_scores_of_a_monitor(
+    segments: Sequence[Sequence[Window]], fitted: FittedDetector
 ) -> tuple[list[float], int]:
-    """Send the stretches through a monitor, a gap between them, with the held-out fused scores.
+    """Pass the segments to a monitor, with gaps between them and the out-of-fold fused scores.
 
-    Returns its alarm scores of whole spans, and how many windows are idle.
+    Returns its alarm scores over full spans and the number of idle windows.
     """
     detector, rate_hz = fitted.detector, FRONT_END.rate_hz
     scores = iter(fitted.fused.tolist())
     rng = np.random.default_rng(0)
     blocks, windows, counts, offset = [], [], [], 0
-    for stretch in stretches:
+    for segment in segments:
         running = 0
-        for window in stretch:
+        for window in segment:
             idle = detector.is_idle(window.rms_dbfs)
             running += not idle
             counts.append(running)
@@ -250,38 +181,31 @@ def _medians_of_a_monitor(
                     idle=idle,
                 )
             )
-        length = stretch[-1].end
+        length = segment[-1].end
         blocks.append(Block(offset, rng.uniform(-0.1, 0.1, length).astype(np.float32)))
         offset += length + rate_hz
     rule = AlarmRule(Thresholds(warning=4.0, alarm=6.0), FRONT_END.hop_s)
-    monitor = Monitor(_ListedScorer(windows), rule, rate_hz)
+    monitor = Monitor(ListedScorer(windows), rule, rate_hz)
     readings = [reading for block in blocks for reading in monitor.push(block)]
-    span = round(SPAN_S / FRONT_END.hop_s)
-    medians = [
+    alarm_scores = [
         reading.alarm_score
         for reading, window, count in zip(readings, windows, counts, strict=True)
-        if not window.idle and count >= span
+        if not window.idle and count >= SPAN
     ]
-    return medians, sum(window.idle for window in windows)
+    return alarm_scores, sum(window.idle for window in windows)
 
 
 @pytest.mark.parametrize("on_s", [6, 25])
-def test_training_forms_the_medians_that_a_monitor_forms(on_s: int) -> None:
-    """Idle windows are skipped within a stretch, and each stretch begins anew."""
-    stretches = []
+def test_sustained_scores_are_the_alarm_scores_of_a_monitor(on_s: int) -> None:
+    """Idle windows are skipped within a segment, and each segment begins with an empty span."""
+    segments = []
     for seed in (1, 2):
         sound = machine_sound(90.0, seed=seed)
         seconds = np.arange(len(sound)) / FRONT_END.rate_hz
         sound[seconds % (on_s + 5) >= on_s] *= 0.0005
-        stretches.append(_windows(sound))
-    fitted = fit_detector(stretches, FRONT_END, FRONT_END.rate_hz)
-    medians, idle = _medians_of_a_monitor(stretches, fitted)
+        segments.append(windows_of(sound))
+    fitted = fit_detector(segments, FRONT_END, FRONT_END.rate_hz)
+    alarm_scores, idle = alarm_scores_of_a_monitor(segments, fitted)
     assert idle > 10
-    assert len(fitted.sustained) == len(fitted.fused) - 2 * (round(SPAN_S / FRONT_END.hop_s) - 1)
-    assert fitted.sustained.tolist() == medians
-
-
-def test_nothing_is_off_for_a_detector_without_a_region() -> None:
-    tail = Tail((0.0, 1.0), 0.1, 1.0)
-    detector = Detector(FRONT_END, (), tail, tail, None)
-    assert not detector.is_idle(-120.0)
+    assert len(fitted.sustained) == len(fitted.fused) - 2 * (SPAN - 1)
+    assert fitted.sustained.tolist() == alarm_scores

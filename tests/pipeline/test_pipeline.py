@@ -1,11 +1,10 @@
-"""The pipeline: the same scores however sound arrives, and no window over a gap."""
+"""The pipeline: scores do not depend on the division into blocks, and no window spans a gap."""
 
 import functools
 import itertools
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_sounds import machine_sound
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,14 +12,15 @@ from asd_monitor.alarm.score import AlarmScore
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.dsp.front_end import front_end_for
-from asd_monitor.pipeline import Pipeline, SoundWindows, widest
+from asd_monitor.pipeline import Pipeline, WindowExtractor, max_stride
 from asd_monitor.records import Block, WindowScore
+from tests.doubles.synthetic_sounds import machine_sound
 
 
 @functools.cache
 def _detector() -> Detector:
     front_end = front_end_for(16_000)
-    windows = SoundWindows(front_end, 16_000).push(Block(0, machine_sound(40.0)))
+    windows = WindowExtractor(front_end, 16_000).push(Block(0, machine_sound(40.0)))
     return fit_detector([windows], front_end, 16_000).detector
 
 
@@ -31,7 +31,7 @@ def _sound(rate_hz: int) -> np.ndarray:
 
 def _scores(rate_hz: int, blocks: list[Block]) -> list[WindowScore]:
     pipeline = Pipeline(_detector(), rate_hz)
-    return [score for block in blocks for score in pipeline.push(block)] + pipeline.finish()
+    return [score for block in blocks for score in pipeline.push(block)] + pipeline.flush()
 
 
 @functools.cache
@@ -44,7 +44,7 @@ def _whole(rate_hz: int) -> list[WindowScore]:
     rate_hz=st.sampled_from([16_000, 44_100, 48_000]),
     sizes=st.lists(st.integers(1, 100_000), min_size=1, max_size=40),
 )
-def test_scores_do_not_depend_on_the_blocks(rate_hz: int, sizes: list[int]) -> None:
+def test_scores_do_not_depend_on_the_division_into_blocks(rate_hz: int, sizes: list[int]) -> None:
     sound = _sound(rate_hz)
     edges = [0, *np.cumsum(sizes).tolist(), len(sound)]
     edges = sorted({min(edge, len(sound)) for edge in edges})
@@ -56,7 +56,7 @@ def test_scores_do_not_depend_on_the_blocks(rate_hz: int, sizes: list[int]) -> N
         assert one.views == pytest.approx(other.views, abs=1e-3)
 
 
-def test_tiny_blocks_too() -> None:
+def test_scores_of_very_short_blocks_are_the_same() -> None:
     sound = _sound(44_100)[: 44_100 * 3]
     blocks = [Block(a, sound[a : a + 37]) for a in range(0, len(sound), 37)]
     whole = _scores(44_100, [Block(0, sound)])
@@ -73,23 +73,23 @@ def test_tiny_blocks_too() -> None:
 )
 def test_no_window_spans_a_gap(rate_hz: int, gaps: list[tuple[int, int]], first: int) -> None:
     sound = _sound(rate_hz)
-    blocks, taken, lost = [], 0, 0
+    blocks, used, lost = [], 0, 0
     for length, gap in [*gaps, (len(sound), 0)]:
-        piece = sound[taken : taken + length]
-        blocks.append(Block(first + taken + lost, piece))
-        taken, lost = taken + len(piece), lost + gap
-    stretches = [(b.start, b.end) for b in blocks if len(b.samples)]
-    # a window's frames are placed to the nearest sample at the capture rate
+        piece = sound[used : used + length]
+        blocks.append(Block(first + used + lost, piece))
+        used, lost = used + len(piece), lost + gap
+    segments = [(b.start, b.end) for b in blocks if len(b.samples)]
+    # sample indices are rounded to the capture rate
     for score in _scores(rate_hz, blocks):
-        assert any(a <= score.start and score.end <= b + 2 for a, b in stretches)
+        assert any(a <= score.start and score.end <= b + 2 for a, b in segments)
 
 
-def test_after_a_gap_it_begins_anew() -> None:
+def test_scores_after_a_gap_do_not_depend_on_the_sound_before_it() -> None:
     sound = _sound(16_000)
     later = _scores(16_000, [Block(0, sound[:40_000]), Block(1_000_003, sound)])
-    fresh = _scores(16_000, [Block(1_000_003, sound)])
-    again = [s for s in later if s.start >= 1_000_003]
-    assert [(s.start, s.end, s.fused) for s in again] == [(s.start, s.end, s.fused) for s in fresh]
+    alone = _scores(16_000, [Block(1_000_003, sound)])
+    after = [s for s in later if s.start >= 1_000_003]
+    assert [(s.start, s.end, s.fused) for s in after] == [(s.start, s.end, s.fused) for s in alone]
 
 
 def test_a_fault_scores_higher_than_normal_sound() -> None:
@@ -100,16 +100,16 @@ def test_a_fault_scores_higher_than_normal_sound() -> None:
 
 @pytest.mark.parametrize("window_s", [0.65, 1.984, 3.0, 4.0, 5.0, 10.0])
 @pytest.mark.parametrize("hop_s", [0.1, 0.512, 1.0])
-def test_hops_are_widened_only_so_far_that_a_slam_alarms_no_more_than_before(
+def test_the_largest_stride_scores_all_sound_and_raises_no_alarm_on_an_impact(
     window_s: float, hop_s: float
 ) -> None:
     front_end = front_end_for(16_000, window_s, min(hop_s, window_s))
-    for every in range(1, widest(front_end) + 1):
+    for stride in range(1, max_stride(front_end) + 1):
         score = AlarmScore(front_end.hop_s)
-        starts = np.arange(400) * every * front_end.hop
-        slam = 150 * front_end.hop
-        covered = (starts <= slam) & (slam < starts + front_end.window)
-        highest = max(score.push(float(hit), every) for hit in covered.tolist())
-        if every > 1:
+        starts = np.arange(400) * stride * front_end.hop
+        impact = 150 * front_end.hop
+        covered = (starts <= impact) & (impact < starts + front_end.window)
+        highest = max(score.push(float(hit), stride) for hit in covered.tolist())
+        if stride > 1:
             assert highest == 0.0
-            assert starts[1] <= front_end.window, "the windows touch"
+            assert starts[1] <= front_end.window, "windows overlap or adjoin"

@@ -1,27 +1,27 @@
-"""The same sound scores the same by microphone, as a `file:` device and by `score`."""
+"""The same sound has the same scores from a microphone, as a `file:` device and by `score`."""
 
 import contextlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.opening import open_source
-from asd_monitor.audio.ring import Ring
+from asd_monitor.audio.ring_buffer import RingBuffer
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.evaluation.recording_scores import score_recording
-from asd_monitor.pipeline import Pipeline, SoundWindows
+from asd_monitor.pipeline import Pipeline, WindowExtractor
 from asd_monitor.records import Block
+from tests.doubles.synthetic_sounds import machine_sound, write
 
-HEARD_S = 8.0
+CAPTURED_S = 8.0
 
 
-async def _heard(device: str) -> tuple[int, list[Block]]:
-    """Eight seconds from a device, as they came."""
+async def _capture(device: str) -> tuple[int, list[Block]]:
+    """Return the rate and the first eight seconds of blocks from a device."""
     blocks: list[Block] = []
     rate_hz = 0
     async with contextlib.aclosing(open_source(parse_device(device), speed=0).events()) as events:
@@ -31,7 +31,7 @@ async def _heard(device: str) -> tuple[int, list[Block]]:
                     rate_hz = event.rate_hz
                 case Block():
                     blocks.append(event)
-                    if blocks[-1].end - blocks[0].start >= HEARD_S * rate_hz:
+                    if blocks[-1].end - blocks[0].start >= CAPTURED_S * rate_hz:
                         break
                 case Outage():
                     assert not blocks, event
@@ -40,32 +40,36 @@ async def _heard(device: str) -> tuple[int, list[Block]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate_hz", [16_000, 48_000])
-async def test_by_microphone_by_file_and_by_score(virtual_sound, tmp_path: Path, rate_hz: int):
+async def test_scores_from_microphone_file_device_and_score_command_are_equal(
+    virtual_sound, tmp_path: Path, rate_hz: int
+):
     front_end = front_end_for(16_000)
-    reference = SoundWindows(front_end, 16_000).push(Block(0, machine_sound(40.0)))
+    reference = WindowExtractor(front_end, 16_000).push(Block(0, machine_sound(40.0)))
     detector = fit_detector([reference], front_end, 16_000).detector
     microphone = virtual_sound({"fan": 1}, rate_hz=rate_hz)["fan"]
     microphone.play(machine_sound(3.0, rate_hz=rate_hz, seed=3, fault=0.1), loop=True)
 
-    live_rate_hz, live = await _heard("hw:1")
+    live_rate_hz, live = await _capture("hw:1")
     assert live_rate_hz == rate_hz
     samples = np.concatenate([block.samples for block in live])
-    assert live[-1].end - live[0].start == len(samples), "a gap: the machine is too busy to test"
-    recording = write(tmp_path / "heard.flac", samples, rate_hz)
+    assert live[-1].end - live[0].start == len(samples), (
+        "samples were lost: too much load"
+    )
+    recording = write(tmp_path / "captured.flac", samples, rate_hz)
 
     pipeline = Pipeline(detector, rate_hz)
     by_microphone = [score for block in live for score in pipeline.push(block)]
-    by_microphone += pipeline.finish()
+    by_microphone += pipeline.flush()
 
-    _, played = await _heard(f"file:{recording}")
-    ring, pipeline, position = Ring(10.0, rate_hz), Pipeline(detector, rate_hz), 0
+    _, played = await _capture(f"file:{recording}")
+    ring, pipeline, position = RingBuffer(10.0, rate_hz), Pipeline(detector, rate_hz), 0
     for block in played:
         ring.write(block)
     by_file = []
     while (part := ring.read(position, 4321)) is not None:
         by_file += pipeline.push(part)
         position = part.end
-    by_file += pipeline.finish()
+    by_file += pipeline.flush()
 
     by_score = score_recording(detector, recording).windows
     assert len(by_microphone) >= 10

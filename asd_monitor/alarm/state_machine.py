@@ -1,0 +1,190 @@
+"""The state machine of a machine's alarm: on-delay, off-delay, dead band, latch.
+
+An alarm is raised when the alarm score was at or above the alarm threshold in every window for
+the on-delay.  It returns to normal when the score was below the warning threshold in every
+window for the off-delay.
+
+While the sound is not evaluated (gap, capture interrupted, dead channel) and while the machine is
+idle an alarm is neither raised nor cleared.  A gap restarts both delays.  An idle pause suspends
+them: delays count running time, since a machine with a short duty cycle never runs for a whole
+delay at a stretch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from asd_monitor.alarm.state import (
+    ACTIVE,
+    TRANSITIONS,
+    Alarm,
+    AlarmCondition,
+    AlarmRule,
+    Transition,
+    TransitionKind,
+    Trigger,
+)
+from asd_monitor.records import MachineState
+
+
+class _Timer:
+    """Measures for how long a predicate has held without interruption, in samples."""
+
+    def __init__(self) -> None:
+        self._since: int | None = None
+
+    def update(self, *, holds: bool, at: int) -> None:
+        if not holds:
+            self._since = None
+        elif self._since is None:
+            self._since = at
+
+    def reached(self, delay: int, *, at: int) -> bool:
+        """Return whether it has held for at least this delay."""
+        return self._since is not None and at - self._since >= delay
+
+
+class AlarmStateMachine:
+    """The alarm of one machine; each method returns the transitions in order."""
+
+    def __init__(self, rule: AlarmRule, rate_hz: int, standing: Alarm | None = None) -> None:
+        """Begin with ``standing``, the newest alarm of an earlier state machine, if any."""
+        self.rule = rule
+        self._on_delay = round(rule.on_delay_s * rate_hz)
+        self._off_delay = round(rule.off_delay_s * rate_hz)
+        self._alarm = standing or Alarm(0, AlarmCondition.NORMAL, 0.0)
+        self._warning = False
+        self._idle = False
+        self._idle_time = _Timer()
+        self._newest = 0  # sample index of the newest window
+        self._idle_samples = 0
+        self._restart_delays()
+        self._state = self._current_state()
+
+    @property
+    def alarm(self) -> Alarm | None:
+        """The newest alarm; None before the first."""
+        return self._alarm if self._alarm.number else None
+
+    @property
+    def state(self) -> MachineState:
+        """State of the machine; `alarm` as long as an alarm is active."""
+        return self._state
+
+    def observe(self, at: int, score: float, *, conclusive: bool = True) -> tuple[Transition, ...]:
+        """Process the alarm score of a running machine.
+
+        Args:
+            at: sample index one past the newest sample of the score.
+            score: alarm score.
+            conclusive: false if the score spans too little sound for a low one to prove a return
+                to normal; the off-delay does not start then.
+
+        """
+        self._idle = False
+        self._idle_time.update(holds=False, at=at)
+        self._newest = at
+        running = at - self._idle_samples
+        thresholds = self.rule.thresholds
+        self._above_alarm.update(holds=score >= thresholds.alarm, at=running)
+        self._above_warning.update(holds=score >= thresholds.warning, at=running)
+        self._below_warning.update(holds=conclusive and score < thresholds.warning, at=running)
+
+        self._returned = self._below_warning.reached(self._off_delay, at=running)
+        if self._above_warning.reached(self._on_delay, at=running):
+            self._warning = True
+        elif self._returned:
+            self._warning = False
+
+        changes: list[Transition] = []
+        above_alarm = score >= thresholds.alarm
+        self._peak = max(self._peak, score) if above_alarm else 0.0
+        if self._above_alarm.reached(self._on_delay, at=running):
+            why = f"alarm score at least {thresholds.alarm:.2f} for {self.rule.on_delay_s:g} s"
+            changes += self._fire(Trigger.ALARM, at, why)
+        elif self._returned:
+            changes += self._return_to_normal(at)
+        if self._alarm.active:
+            peak = max(self._alarm.peak_score, self._peak, score)
+            self._alarm = replace(self._alarm, peak_score=peak)
+        return (*changes, *self._state_change(at))
+
+    def pause(self, at: int) -> tuple[Transition, ...]:
+        """Process a window in which the machine is off; the delays are suspended.
+
+        The state becomes `idle` after the on-delay, so that it does not chatter.
+        """
+        self._idle_samples += at - self._newest
+        self._newest = at
+        self._returned = False  # an acknowledgement does not clear before the machine runs again
+        self._idle_time.update(holds=True, at=at)
+        self._idle = self._idle or self._idle_time.reached(self._on_delay, at=at)
+        return self._state_change(at)
+
+    def interrupt(self) -> None:
+        """Restart the delays: the sound is not evaluated until the next score."""
+        self._restart_delays()
+        self._idle_time = _Timer()
+
+    def acknowledge(self, at: int, number: int, who: str, why: str) -> tuple[Transition, ...]:
+        """Acknowledge the newest alarm; another number or a second time changes nothing.
+
+        A latched alarm returns to normal as well, if the off-delay was over at the newest score.
+        """
+        if number != self._alarm.number:
+            return ()
+        changes = self._fire(Trigger.ACKNOWLEDGE, at, why, who)
+        if changes and self._returned:
+            changes += self._return_to_normal(at)
+        return (*changes, *self._state_change(at))
+
+    def _restart_delays(self) -> None:
+        self._above_alarm, self._above_warning, self._below_warning = _Timer(), _Timer(), _Timer()
+        self._returned = False  # the off-delay was over at the newest score
+        self._peak = 0.0  # of the alarm score since it reached the alarm threshold
+
+    def _return_to_normal(self, at: int) -> list[Transition]:
+        latch = self.rule.latch
+        trigger = Trigger.RETURN_TO_NORMAL_LATCHED if latch else Trigger.RETURN_TO_NORMAL
+        why = (
+            f"alarm score below {self.rule.thresholds.warning:.2f} for {self.rule.off_delay_s:g} s"
+        )
+        return self._fire(trigger, at, why)
+
+    def _fire(
+        self, trigger: Trigger, at: int, why: str, who: str | None = None
+    ) -> list[Transition]:
+        before = self._alarm
+        after = TRANSITIONS.get((before.condition, trigger))
+        if after is None:
+            return []
+        if after in ACTIVE and not before.active:
+            self._alarm = Alarm(before.number + 1, after, self._peak, raised=at)
+        else:
+            cleared = at if before.active and after not in ACTIVE else before.cleared
+            self._alarm = replace(before, condition=after, cleared=cleared)
+        return [
+            Transition(
+                at, TransitionKind.ALARM, before.condition, after, why, who, alarm=self._alarm
+            )
+        ]
+
+    def _current_state(self) -> MachineState:
+        if self._alarm.active:
+            return MachineState.ALARM
+        if self._idle:
+            return MachineState.IDLE
+        return MachineState.WARNING if self._warning else MachineState.NORMAL
+
+    def _state_change(self, at: int) -> tuple[Transition, ...]:
+        before, after = self._state, self._current_state()
+        if before is after:
+            return ()
+        self._state = after
+        why = {
+            MachineState.ALARM: "an alarm is active",
+            MachineState.IDLE: f"the machine is off for {self.rule.on_delay_s:g} s",
+            MachineState.WARNING: f"alarm score at least {self.rule.thresholds.warning:.2f}",
+            MachineState.NORMAL: "the sound is normal",
+        }[after]
+        return (Transition(at, TransitionKind.STATE, before, after, why),)

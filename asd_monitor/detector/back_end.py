@@ -1,0 +1,96 @@
+"""The interface of the back ends: one-class anomaly scores of feature vectors.
+
+A back end is fitted once to the training vectors and is a set of float32 arrays afterwards,
+which a bundle stores.  Back ends of several machines are evaluated in one call: that shares
+the overhead of the numpy calls, and only products with large arrays run machine by machine.
+
+Axes: m machines, q windows of each, d coordinates of a vector.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_monitor.detector.spans import Spans
+
+Vectors = npt.NDArray[np.float32]
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BackEnd(ABC):
+    """A fitted back end; its fields are float32 arrays."""
+
+    kind: ClassVar[str]
+    """Name in manifests and cards."""
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, reference: Vectors, spans: Spans) -> Self:
+        """Fit to the training vectors.
+
+        Args:
+            reference: feature vectors of the training windows, (n, d), n ≥ 2.
+            spans: position of each of these windows in the training recordings.
+
+        """
+
+    @classmethod
+    @abstractmethod
+    def score_each(cls, machines: Sequence[Self], vectors: Vectors) -> Vectors:
+        """Return the anomaly scores of m machines' own vectors.
+
+        Args:
+            machines: a fitted back end for each machine, m in all.
+            vectors: feature vectors, (m, q, d).
+
+        Returns:
+            Scores (m, q), ≥ 0, high is anomalous.
+
+        """
+
+    def score(self, vectors: Vectors) -> Vectors:
+        """Return the anomaly scores (k,) of vectors (k, d)."""
+        return np.asarray(type(self).score_each([self], vectors[None])[0])
+
+    def arrays(self) -> dict[str, Vectors]:
+        """Return the arrays that a bundle stores, by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def restore(cls, arrays: Mapping[str, Vectors]) -> Self:
+        """Return the back end with these arrays; raises KeyError if one is missing."""
+        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+    @classmethod
+    def in_single_precision(cls, *arrays: Floats) -> Self:
+        """Return the back end with these arrays, in the order of its fields."""
+        return cls(*(np.ascontiguousarray(array, np.float32) for array in arrays))
+
+
+def stack_rows(arrays: Sequence[Vectors]) -> Vectors:
+    """Return m arrays (d,) as one (m, 1, d)."""
+    return np.concatenate(arrays).reshape(len(arrays), 1, -1)
+
+
+def products(vectors: Vectors, weights: Sequence[Vectors]) -> Vectors:
+    """Return vectors (m, q, d) times the weights (d, k) of their machine: (m, q, largest k).
+
+    Rows of machines with fewer columns are padded with zeros.
+    """
+    result = np.zeros((*vectors.shape[:2], max(each.shape[1] for each in weights)), np.float32)
+    for row, each in enumerate(weights):
+        np.matmul(vectors[row], each, out=result[row, :, : each.shape[1]])
+    return result
+
+
+def root_mean_square(vectors: Vectors) -> Vectors:
+    """Return the root mean square (m, q) over the coordinates of vectors (m, q, d)."""
+    squares = np.einsum("mqd,mqd->mq", vectors, vectors)
+    return np.asarray(np.sqrt(squares / np.float32(vectors.shape[2])))
