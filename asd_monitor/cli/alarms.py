@@ -1,4 +1,4 @@
-"""`asd-monitor alarms`: the alarms of a state folder, also while the daemon runs."""
+"""`asd-monitor alarms`: lists and acknowledges alarms, also while the daemon runs."""
 
 from __future__ import annotations
 
@@ -6,87 +6,73 @@ import getpass
 import json
 import os
 import textwrap
-from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.cli.options import AsJson, StateDir
+from asd_monitor.cli.options import AsJson, OnlyMachine, StateDir
 from asd_monitor.errors import UsageError
+from asd_monitor.wording import rfc3339
 
 if TYPE_CHECKING:
     from asd_monitor.journal.alarm_records import AlarmRecord, Event
 
 app = typer.Typer(
     name="alarms",
-    help="The alarms of a state folder, also while the daemon runs.",
+    help="List and acknowledge alarms, also while the daemon runs.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
 
-OneMachine = Annotated[
-    str | None, typer.Option("--machine", "-m", help="Only this machine's.", show_default=False)
-]
-AlarmId = Annotated[str, typer.Argument(metavar="ID", help="The alarm's id.")]
+AlarmId = Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm.")]
 
 
-@app.command("list", short_help="Print the alarms that need somebody, the newest first.")
+@app.command("list", short_help="List the alarms that are active or not acknowledged.")
 def list_alarms(
     state: StateDir,
-    machine: OneMachine = None,
+    machine: OnlyMachine = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Also those that are done with.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Cleared alarms too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Print the alarms that stand or that nobody acknowledged, the newest first."""
+    """List the alarms that are active or not acknowledged, the newest first."""
     from asd_monitor.journal.store import Journal
 
     journal = Journal.existing(state)
     records: list[AlarmRecord] = []
     if journal is not None:
         with journal:
-            records = journal.alarms(machine, every=every)
+            records = [a for a in journal.alarms(machine) if every or not a.closed]
     if as_json:
         typer.echo(json.dumps([_as_json(record) for record in records], indent=2))
         return
     if journal is None:
-        typer.echo(f"no daemon has kept alarms in {state} yet", err=True)
+        typer.echo(f"{state}: no daemon has written alarms here yet", err=True)
         return
     if not records:
-        what = "alarms" if every else "alarms that need anybody"
-        where = f"{state}" if machine is None else f"{state} for {machine}"
-        typer.echo(f"no {what} in {where}", err=True)
+        which = "alarms" if every else "alarms that are active or not acknowledged"
+        of = "" if machine is None else f" of {machine}"
+        typer.echo(f"{state}: no {which}{of}", err=True)
         return
-    rows = [("ID", "RAISED (UTC)", "STATE", "PEAK", "ACKNOWLEDGED BY")]
-    rows += [
-        (
-            record.id,
-            f"{record.raised:%Y-%m-%d %H:%M:%S}",
-            _state(record),
-            f"{record.peak_score:.1f}",
-            record.who or "",
-        )
-        for record in records
-    ]
-    _print_table(rows)
+    _print_table(records)
 
 
 @app.command()
 def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
-    """Print one alarm and what happened to it."""
+    """Show one alarm and its events."""
     from asd_monitor.journal.store import Journal
 
     journal = Journal.existing(state)
     if journal is None:
-        raise _none_yet(state)
+        raise _no_alarms(state)
     with journal:
         record = journal.alarm(alarm)
         events = journal.events(alarm)
     if as_json:
-        told = _as_json(record) | {"events": [_event_as_json(event) for event in events]}
-        typer.echo(json.dumps(told, indent=2))
+        document = _as_json(record) | {"events": [_event_as_json(event) for event in events]}
+        typer.echo(json.dumps(document, indent=2))
         return
     typer.echo(f"{record.id}: {_state(record)}")
     facts = [
@@ -95,7 +81,7 @@ def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
         ("cleared", _time(record.cleared)),
         ("acknowledged", _time(record.acknowledged_at)),
         ("by", record.who),
-        ("because", record.why),
+        ("reason", record.why),
         ("peak score", f"{record.peak_score:.2f}"),
         ("model", record.model),
     ]
@@ -108,53 +94,53 @@ def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
         typer.echo(textwrap.indent(line, "  "))
 
 
-@app.command(short_help="Acknowledge an alarm, or all of a machine.")
+@app.command(short_help="Acknowledge an alarm, or all alarms of a machine.")
 def ack(
     state: StateDir,
     alarm: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="The alarm's id.", show_default=False)
+        str | None, typer.Argument(metavar="ID", help="Id of the alarm.", show_default=False)
     ] = None,
     machine: Annotated[
         str | None,
-        typer.Option("--machine", "-m", help="All of this machine's.", show_default=False),
+        typer.Option("--machine", "-m", help="All alarms of this machine.", show_default=False),
     ] = None,
-    why: Annotated[str | None, typer.Option(help="What you found or did.")] = None,
+    why: Annotated[str | None, typer.Option(help="Cause found, or work done.")] = None,
     who: Annotated[
-        str | None, typer.Option(help="Who acknowledges.", show_default="the user")
+        str | None, typer.Option(help="Name of the person.", show_default="the user's name")
     ] = None,
 ) -> None:
-    """Acknowledge an alarm, or all of a machine: a latched one can then clear."""
+    """Acknowledge an alarm, or all alarms of a machine; latched alarms can then clear."""
     from asd_monitor.journal.store import Journal
 
     if (alarm is None) == (machine is None):
-        raise UsageError("say which alarm: give its ID, or --machine M for all of a machine")
+        raise UsageError("which alarm? give its ID, or --machine M for all alarms of a machine")
     journal = Journal.existing(state)
     if journal is None:
-        raise _none_yet(state)
+        raise _no_alarms(state)
     with journal:
         if alarm is not None:
             wanted = [journal.alarm(alarm)]
         else:
             wanted = [a for a in journal.alarms(machine) if not a.acknowledged]
         if not wanted:
-            typer.echo(f"{machine} has no alarm to acknowledge in {state}", err=True)
+            typer.echo(f"{state}: {machine} has no alarm to acknowledge", err=True)
         for record in wanted:
             if record.acknowledged:
                 by = f"{record.who}, {_time(record.acknowledged_at)}"
-                typer.echo(f"{record.id}: acknowledged already by {by}", err=True)
+                typer.echo(f"{record.id}: already acknowledged by {by}", err=True)
                 continue
-            signed = journal.acknowledge(record.id, who or _user(), why, datetime.now(UTC))
-            typer.echo(f"{signed.id}: acknowledged by {signed.who}")
+            updated = journal.acknowledge(record.id, who or _user(), why, datetime.now(UTC))
+            typer.echo(f"{updated.id}: acknowledged by {updated.who}")
 
 
-def _none_yet(state: Path) -> UsageError:
+def _no_alarms(state: Path) -> UsageError:
     return UsageError(
-        f"{state} holds no alarms yet: is it the state folder of the daemon? Choose it with --state"
+        f"{state}: no daemon has written alarms here yet: name its state folder with --state"
     )
 
 
 def _user() -> str:
-    """Return who sits there, behind sudo too."""
+    """Return the name of the user, also of the one who called sudo."""
     sudo = os.environ.get("SUDO_USER")
     if sudo:
         return sudo
@@ -168,14 +154,12 @@ def _state(record: AlarmRecord) -> str:
     if record.active:
         if record.acknowledged:
             return "active, acknowledged"
-        return "active, sound is calm" if record.latched else "ACTIVE"
+        return "active, sound is normal" if record.latched else "ACTIVE"
     return "cleared" if record.acknowledged else "cleared, not acknowledged"
 
 
 def _time(time: datetime | None) -> str | None:
-    from asd_monitor.journal.alarm_records import text_of
-
-    return text_of(time)
+    return None if time is None else rfc3339(time)
 
 
 def _as_json(record: AlarmRecord) -> dict[str, Any]:
@@ -209,8 +193,16 @@ def _event_as_json(event: Event) -> dict[str, Any]:
     }
 
 
-def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    for row in rows:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+def _print_table(records: list[AlarmRecord]) -> None:
+    from asd_monitor.cli.console import plain_table, result_console
+
+    table = plain_table("id", "raised (UTC)", "state", "peak score", "acknowledged by")
+    for record in records:
+        table.add_row(
+            record.id,
+            f"{record.raised:%Y-%m-%d %H:%M:%S}",
+            _state(record),
+            f"{record.peak_score:.1f}",
+            record.who or "",
+        )
+    result_console().print(table)

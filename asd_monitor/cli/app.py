@@ -1,7 +1,7 @@
-"""The command line: `asd-monitor`.
+"""The program `asd-monitor`: its commands, and how it ends.
 
-Each command lives in a module of its own and imports what it needs when it is called,
-so that `asd-monitor --version` and completion stay quick.
+Each command is a module of its own and imports what it needs when it is called, so that
+`asd-monitor --version` and shell completion start fast.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ from asd_monitor.errors import AsdMonitorError
 
 app = typer.Typer(
     name="asd-monitor",
-    help="Listens to machines day and night and tells when one sounds wrong.",
+    help="Monitors machines by their sound and raises alarms over MQTT.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 
-def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer hands the flag over like this
+def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the signature that typer calls
     if wanted:
         typer.echo(f"asd-monitor {__version__}")
         raise typer.Exit
@@ -49,46 +49,45 @@ def _print_version(wanted: bool) -> None:  # noqa: FBT001 - typer hands the flag
 def _main(
     *,
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     pass
 
 
-app.command("demo", short_help="Show all of it on this computer alone, in about a minute.")(
-    demo.command
-)
+app.command("demo", short_help="Demonstrate training, monitoring and an alarm.")(demo.command)
 app.command(
     "train",
     cls=ManyValues,
-    short_help="Learn a machine's normal sound: a new version of its model.",
+    short_help="Train a model of a machine's normal sound.",
 )(train.command)
-app.command("run", short_help="Listen to machines, day and night: the daemon.")(run.command)
-app.command("score", short_help="Score recordings, a line a window or a file.")(score.command)
-app.command("backtest", short_help="Tell the alarms that recordings would have raised.")(
+app.command("run", short_help="Monitor machines: the daemon.")(run.command)
+app.command("score", short_help="Score recordings, per window or per file.")(score.command)
+app.command("backtest", short_help="List the alarms that recordings would have raised.")(
     backtest.command
 )
-app.command("evaluate", short_help="Train and test on a data set in the layout of DCASE.")(
+app.command("evaluate", short_help="Evaluate detection on a data set of DCASE Task 2.")(
     evaluate.command
 )
-app.command("pretrain", cls=ManyValues, short_help="Train the encoder that ships, from nothing.")(
+app.command("pretrain", cls=ManyValues, short_help="Train the package's encoder from scratch.")(
     pretrain.command
 )
-app.command("devices", short_help="List the microphones, each with a name that lasts.")(
+app.command("devices", short_help="List the input devices, each with a permanent name.")(
     devices.command
 )
-app.command("record", short_help="Record a machine's normal sound, with a level meter.")(
-    record.command
-)
+app.command("record", short_help="Record a machine's normal sound.")(record.command)
 app.add_typer(models.app, name="models")
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(config_command.app, name="config")
 
 
 def main() -> None:
-    """Run the command line; an error that is told to the user has no traceback."""
-    # Our matrices are small: more threads than one only wait for each other, ten times as
-    # long on a busy machine.  Read when numpy is first imported, and by child processes.
+    """Run the command line; errors of the package end it with a message and an exit code."""
+    # The matrices are small: with several threads OpenBLAS spends its time on synchronisation,
+    # ten times as much on a busy computer.  Read at numpy's import, also by child processes.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()

@@ -1,4 +1,4 @@
-"""`asd-monitor backtest`: what the daemon would have done on recordings."""
+"""`asd-monitor backtest`: the alarms that recordings would have raised."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.cli.options import AsJson, Machine, ModelsDir
+from asd_monitor.cli.options import AsJson, Channel, Machine, ModelsDir, ModelVersion
 
 if TYPE_CHECKING:
     from asd_monitor.config.settings import AlarmSettings
@@ -17,65 +17,59 @@ if TYPE_CHECKING:
 
 def command(
     path: Annotated[
-        Path, typer.Argument(help="A recording, or a folder of them in order.", show_default=False)
+        Path,
+        typer.Argument(help="Recording, or folder of recordings.", show_default=False),
     ],
     *,
     machine: Machine,
     models: ModelsDir,
     config: Annotated[
-        Path | None, typer.Option("--config", help="Take this machine's alarm rule from here.")
+        Path | None,
+        typer.Option("--config", help="Configuration file with this machine's alarm settings."),
     ] = None,
-    version: Annotated[
-        str | None, typer.Option("--version", help="Model version.", show_default="the current one")
-    ] = None,
+    version: ModelVersion = None,
     false_alarms: Annotated[
         str | None,
-        typer.Option(help="False alarms that you accept.", show_default="1 per month"),
+        typer.Option(help="Accepted rate of false alarms.", show_default="1 per month"),
     ] = None,
     warnings: Annotated[
-        str | None, typer.Option(help="False warnings that you accept.", show_default="1 per day")
+        str | None, typer.Option(help="Accepted rate of false warnings.", show_default="1 per day")
     ] = None,
-    channel: Annotated[
-        int | None, typer.Option(min=0, help="Channel to hear, from 0.", show_default="0")
-    ] = None,
+    channel: Channel = None,
     latch: Annotated[
         bool | None,
         typer.Option(
             "--latch/--no-latch",
-            help="Hold an alarm until it is acknowledged, which nobody does here.",
+            help="Hold each alarm to the end, as if not acknowledged.",
             show_default="--latch",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send recordings through the pipeline and the alarm rule of `run`."""
+    """Process recordings by the pipeline and the alarm rule of `run`, and list the alarms."""
     import asyncio
 
-    from asd_monitor.alarm.budget import rule_for
+    from asd_monitor.alarm.budget import alarm_rule
     from asd_monitor.audio.devices.device_strings import DeviceKind, DeviceSpec
     from asd_monitor.audio.files.file_source import FileSource
     from asd_monitor.audio.files.recordings import BY_OPTION
-    from asd_monitor.cli.machine_settings import settings_of, with_options
-    from asd_monitor.cli.models import check_version
+    from asd_monitor.cli.machine_settings import machine_settings, with_options
     from asd_monitor.cli.progress import shown_progress
-    from asd_monitor.cli.recordings_check import look_at_all
+    from asd_monitor.cli.recordings_check import check_recordings
     from asd_monitor.evaluation.replay import backtest
     from asd_monitor.model_store.bundle import load_bundle
-    from asd_monitor.names import check_id
 
-    check_id(machine)
-    check_version(version)
     settings = with_options(
-        settings_of(machine, config).alarm,
+        machine_settings(machine, config).alarm,
         false_alarms=false_alarms,
         warnings=warnings,
         latch=latch,
     )
     detector = load_bundle(models, machine, version).detector
-    rule = rule_for(settings, detector)
-    given = look_at_all(path, channel)
-    for error in given.refusals:
-        typer.echo(f"notice: left out: {error}", err=True)
+    rule = alarm_rule(settings.criteria, detector)
+    recordings = check_recordings(path, channel)
+    for error in recordings.errors:
+        typer.echo(f"notice: skipped: {error}", err=True)
     spec = DeviceSpec(DeviceKind.FILE, str(path.absolute()), channel=channel)
     source = FileSource(
         spec,
@@ -83,6 +77,7 @@ def command(
         notice=lambda text: typer.echo(f"notice: {text}", err=True),
         other=BY_OPTION,
     )
+    total_s = max(recordings.seconds, 1e-9)
     with shown_progress() as progress:
         result = asyncio.run(
             backtest(
@@ -90,15 +85,18 @@ def command(
                 detector,
                 rule,
                 path,
-                lambda heard_s: progress("listening", min(1.0, heard_s / max(given.seconds, 1e-9))),
+                lambda done_s: progress("scoring", min(1.0, done_s / total_s)),
             )
         )
     if as_json:
-        told = _as_json(machine, settings, result)
-        told["thresholds"] = {"warning": rule.thresholds.warning, "alarm": rule.thresholds.alarm}
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        document = _as_json(machine, settings, result)
+        document["thresholds"] = {
+            "warning": rule.thresholds.warning,
+            "alarm": rule.thresholds.alarm,
+        }
+        typer.echo(json.dumps(document, ensure_ascii=False))
     else:
-        _show(machine, settings, result)
+        _print(machine, settings, result)
 
 
 def _as_json(machine: str, settings: AlarmSettings, result: Backtest) -> dict[str, object]:
@@ -125,7 +123,7 @@ def _as_json(machine: str, settings: AlarmSettings, result: Backtest) -> dict[st
     }
 
 
-def _show(machine: str, settings: AlarmSettings, result: Backtest) -> None:
+def _print(machine: str, settings: AlarmSettings, result: Backtest) -> None:
     from rich.table import Table
 
     from asd_monitor.cli.console import result_console
@@ -133,42 +131,42 @@ def _show(machine: str, settings: AlarmSettings, result: Backtest) -> None:
 
     console = result_console()
     number = len(result.alarms)
-    told = count(number, "alarm") if number else "no alarm"
-    judged = f"{clock(result.evaluated_s)} judged of " if result.deaf else ""
+    alarms = count(number, "alarm") if number else "no alarm"
+    evaluated = f"{clock(result.evaluated_s)} evaluated of " if result.no_signal_spans else ""
     console.print(
-        f"{machine}: {told} in {judged}{clock(result.seconds)} of sound, "
+        f"{machine}: {alarms} in {evaluated}{clock(result.seconds)} of sound, "
         f"budget {settings.false_alarms}; highest alarm score {result.highest:.2f}",
         highlight=False,
     )
     if result.alarms:
         table = Table("alarm", "raised at", "cleared at", "peak score", title=None)
         for alarm in result.alarms:
-            cleared = "stands" if alarm.cleared_s is None else clock(alarm.cleared_s)
+            cleared = "active" if alarm.cleared_s is None else clock(alarm.cleared_s)
             table.add_row(
                 str(alarm.number), clock(alarm.raised_s), cleared, f"{alarm.peak_score:.2f}"
             )
         console.print(table)
         if settings.latch:
             console.print(
-                "An alarm is held until it is acknowledged; --no-latch counts each anew.",
+                "Alarms are latched, as none is acknowledged; --no-latch counts each anew.",
                 highlight=False,
             )
     elif result.alarms_per_day is not None:
-        console.print(f"That is {result.alarms_per_day:.3g} alarms a day.", highlight=False)
-    if result.deaf:
-        deaf = clock(result.seconds - result.evaluated_s)
+        console.print(f"{result.alarms_per_day:.3g} alarms per day.", highlight=False)
+    if result.no_signal_spans:
+        missing = clock(result.seconds - result.evaluated_s)
         console.print(
-            f"Nobody could listen for {deaf} of {clock(result.seconds)}, because the microphone "
-            "was dead (samples that do not change): no alarm there means nothing.",
+            f"{missing} of {clock(result.seconds)} were not evaluated: no signal (constant "
+            "samples), as of a microphone that is muted or unplugged.",
             highlight=False,
         )
-    for begin, end in result.deaf:
-        until = "its end" if end == result.seconds else clock(end)
+    for begin, end in result.no_signal_spans:
+        until = "the end" if end == result.seconds else clock(end)
         console.print(
-            f"The microphone was dead from {clock(begin)} to {until}: not judged.",
+            f"No signal from {clock(begin)} to {until}.",
             highlight=False,
         )
-    states = Table("state", f"share of the {clock(result.evaluated_s)} judged")
+    states = Table("state", f"share of {clock(result.evaluated_s)} evaluated")
     for state in sorted({span.state for span in result.states}):
         if (seconds := result.seconds_in(state)) > 0:
             states.add_row(state, f"{100 * seconds / result.evaluated_s:.1f} %")

@@ -1,4 +1,4 @@
-"""`asd-monitor config`: help for the person who writes the configuration file."""
+"""`asd-monitor config`: checks and shows a configuration file."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The configuration (YAML).")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file (YAML).")]
 
 
-@app.command(short_help="Tell every error in the file, and what is to be noticed.")
+@app.command(short_help="Check a file: report every error, with place and remedy.")
 def check(file: File, *, as_json: AsJson = False) -> None:
-    """Tell every error in the file, and what in it does not do what one may expect."""
+    """Check a file: report every error with place and remedy, and settings without effect."""
     from asd_monitor.config.loading import ConfigError
     from asd_monitor.encoders.runtime import check_provider
+    from asd_monitor.wording import count
 
     try:
         read = _read(file, check_provider=check_provider)
     except ConfigError as error:
         if not as_json:
             raise
-        told = {"file": str(file), "ok": False, "errors": list(error.problems), "notices": []}
-        typer.echo(json.dumps(told, indent=2))
+        document = {"file": str(file), "ok": False, "errors": list(error.problems), "notices": []}
+        typer.echo(json.dumps(document, indent=2))
         raise typer.Exit(error.exit_code) from error
     if as_json:
         machines = list(read.config.machines)
-        told = {"file": str(file), "ok": True, "errors": [], "notices": list(read.notices)}
-        typer.echo(json.dumps(told | {"machines": machines}, indent=2))
+        document = {"file": str(file), "ok": True, "errors": [], "notices": list(read.notices)}
+        typer.echo(json.dumps(document | {"machines": machines}, indent=2))
         return
     for notice in read.notices:
         typer.echo(f"notice: {notice}")
-    count = len(read.config.machines)
-    typer.echo(f"{file}: good, {count} machine{'' if count == 1 else 's'}")
+    typer.echo(f"{file}: valid, {count(len(read.config.machines), 'machine')}")
 
 
 @app.command()
 def show(file: File, *, as_json: AsJson = False) -> None:
-    """Print every setting that the file leads to, the defaults included."""
+    """Print every setting in effect, defaults included."""
     from asd_monitor.config.loading import as_yaml
 
     config = _read(file).config
@@ -60,7 +60,7 @@ def show(file: File, *, as_json: AsJson = False) -> None:
 
 @app.command(short_help="Print the JSON Schema of the file, for editors.")
 def schema() -> None:
-    """Print the JSON Schema of the file, for editors that check while you type."""
+    """Print the JSON Schema of the file, for editors that validate YAML."""
     from asd_monitor.config.settings import file_schema
 
     typer.echo(json.dumps(file_schema(), indent=2))

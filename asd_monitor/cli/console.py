@@ -1,15 +1,24 @@
-"""Where tables and sentences for people are printed: stdout."""
+"""Results on stdout: the console and the form of plain tables."""
 
 from __future__ import annotations
 
 from rich.console import Console
+from rich.table import Table
 
-_WIDE = 1000
+_PIPE_COLUMNS = 1000
 
 
 def result_console() -> Console:
-    """Return stdout; lines are folded on a terminal only: who reads a pipe wants them whole."""
+    """Return a console on stdout that wraps lines on a terminal only, not in a pipe or file."""
     console = Console()
     if not console.is_terminal:
-        console.width = _WIDE
+        console.width = _PIPE_COLUMNS
     return console
+
+
+def plain_table(*headings: str) -> Table:
+    """Return a table without borders; the first column is never wrapped."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, heading in enumerate(headings):
+        table.add_column(heading, no_wrap=number == 0)
+    return table

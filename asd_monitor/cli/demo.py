@@ -1,4 +1,4 @@
-"""`asd-monitor demo`: no microphone, no broker, no recordings, and an alarm all the same."""
+"""`asd-monitor demo`: a demonstration without microphone, broker or recordings."""
 
 from __future__ import annotations
 
@@ -14,25 +14,28 @@ def command(
         typer.Option(
             "--output",
             "-o",
-            help="Folder for what it makes; new or empty.",
-            show_default="asd-monitor-demo, here",
+            help="Folder of the results; new or empty.",
+            show_default="./asd-monitor-demo",
         ),
     ] = None,
     family: Annotated[
         str,
-        typer.Option(help="Kind of machine: fan, pump, gearbox, slider, valve, compressor …"),
+        typer.Option(help="Machine: fan, pump, gearbox, slider, valve, compressor …"),
     ] = "fan",
     fault: Annotated[
-        str, typer.Option(help="What goes wrong: bearing, leak, loose, squeal, rub …")
+        str, typer.Option(help="Simulated fault: bearing, leak, loose, squeal, rub …")
     ] = "bearing",
-    seed: Annotated[int, typer.Option(min=0, help="Another number, another machine.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the machine and its sound.")] = 1,
 ) -> None:
-    """Make a machine's sound, learn it, monitor it, let a fault grow; takes about a minute."""
+    """Demonstrate training, monitoring and an alarm on a synthetic machine, in about a minute."""
     from rich.console import Console
 
-    from asd_monitor.demo.demonstration import perform
-    from asd_monitor.demo.folder import fresh_folder
+    from asd_monitor.demo.files import new_folder
     from asd_monitor.demo.scenario import draw_scenario
+    from asd_monitor.extras import DEMO, require_extra
+
+    require_extra("demo", DEMO)
+    from asd_monitor.demo.demonstration import run_demonstration
 
     scenario = draw_scenario(family, fault, seed)
-    perform(scenario, fresh_folder(output, Path.cwd()), Console())
+    run_demonstration(scenario, new_folder(output, Path.cwd()), Console())

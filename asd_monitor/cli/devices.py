@@ -1,4 +1,4 @@
-"""`asd-monitor devices`: what there is to listen to."""
+"""`asd-monitor devices`: the input devices of this computer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from asd_monitor.cli.options import AsJson
 from asd_monitor.errors import OperationError
 
 if TYPE_CHECKING:
-    from asd_monitor.audio.devices.inputs import Input, Listing
+    from asd_monitor.audio.inputs import AudioInput, InputListing
 
 
 def command(*, as_json: AsJson = False) -> None:
-    """List the inputs of this computer, each with a device string that lasts."""
+    """List the input devices of this computer.
+
+    The name in the column `device` stays the same after a restart.
+    """
     listing = asyncio.run(_list())
     for problem in listing.problems:
         if listing.inputs:
@@ -29,13 +32,13 @@ def command(*, as_json: AsJson = False) -> None:
     elif listing.inputs:
         _print_table(listing.inputs)
     else:
-        typer.echo("no inputs: plug a microphone in", err=True)
+        typer.echo("no input device found: connect a microphone", err=True)
 
 
-async def _list() -> Listing:
+async def _list() -> InputListing:
     from asd_monitor.audio.devices.cards import Cards
-    from asd_monitor.audio.devices.inputs import list_inputs
     from asd_monitor.audio.devices.sound_server import SoundServer
+    from asd_monitor.audio.inputs import list_inputs
 
     server = SoundServer()
     try:
@@ -44,16 +47,12 @@ async def _list() -> Listing:
         server.close()
 
 
-def _print_table(inputs: tuple[Input, ...]) -> None:
-    from rich.table import Table
+def _print_table(inputs: tuple[AudioInput, ...]) -> None:
     from rich.text import Text
 
-    from asd_monitor.cli.console import result_console
+    from asd_monitor.cli.console import plain_table, result_console
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("device", no_wrap=True)
-    for heading in ("now", "name", "channels", "rates (Hz)", "held by"):
-        table.add_column(heading)
+    table = plain_table("device", "now", "name", "channels", "rates (Hz)", "used by")
     for each in inputs:
         table.add_row(
             Text(each.device),

@@ -1,4 +1,4 @@
-"""The level meter of `record`, on stderr: a bar on a terminal, a line now and then elsewhere."""
+"""The level meter of `record` on stderr: a bar on a terminal, otherwise a line every 10 s."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from asd_monitor.audio.files.levels import FULL_SCALE, dbfs
 from asd_monitor.records import Samples
 
 _BAR_CELLS = 40
-_LOWEST_DBFS = -80.0
-_HOT_DBFS = -6.0
+_MIN_DBFS = -80.0
+_NEAR_CLIPPING_DBFS = -6.0
 _LINE_EVERY_S = 10.0
 
 
 class LevelMeter:
-    """Shows the level of the last block, the highest peak, and how far the recording is."""
+    """Shows the level of the last block, the highest peak and the recorded duration."""
 
     def __init__(self, total_s: float) -> None:
         self._total_s = total_s
@@ -47,12 +47,12 @@ class LevelMeter:
         if self._live:
             self._live.stop()
 
-    def tell(self, text: str) -> None:
-        """Print a line for people."""
+    def print_line(self, text: str) -> None:
+        """Print a line above the meter."""
         self._console.print(Text(text), soft_wrap=True)
 
     def show(self, samples: Samples, recorded_s: float) -> None:
-        """Show a block."""
+        """Show the level of a block (n,), full scale ±1."""
         peak = float(np.abs(samples).max(initial=0.0))
         rms_dbfs = dbfs(float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0)
         self._peak = max(self._peak, peak)
@@ -60,18 +60,18 @@ class LevelMeter:
             self._live.update(self._bar(rms_dbfs, peak, recorded_s))
         elif recorded_s >= self._next_line_s:
             self._next_line_s = recorded_s + _LINE_EVERY_S
-            self.tell(
+            self.print_line(
                 f"{recorded_s:.0f} s of {self._total_s:.0f} s, {rms_dbfs:.0f} dBFS, "
                 f"peak {dbfs(self._peak):.0f} dBFS"
             )
 
     def _bar(self, rms_dbfs: float, peak: float, recorded_s: float) -> Text:
         def cells(level_dbfs: float) -> int:
-            share = (level_dbfs - _LOWEST_DBFS) / -_LOWEST_DBFS
+            share = (level_dbfs - _MIN_DBFS) / -_MIN_DBFS
             return round(_BAR_CELLS * min(1.0, max(0.0, share)))
 
         rms, now = cells(rms_dbfs), cells(dbfs(peak))
-        colour = "red" if dbfs(peak) > _HOT_DBFS else "green"
+        colour = "red" if dbfs(peak) > _NEAR_CLIPPING_DBFS else "green"
         bar = Text()
         bar.append("█" * rms, colour)
         bar.append("─" * max(0, now - rms), colour)

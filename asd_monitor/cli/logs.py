@@ -1,7 +1,7 @@
-"""How the log looks: readable on a terminal, JSON Lines in systemd's journal.
+"""The format of the log: text on a terminal, JSON Lines in systemd's journal.
 
-Everything goes to stderr; results are on stdout.  What libraries log through the
-standard library comes out in the same shape.
+The log goes to stderr; results go to stdout.  Records of libraries, which use the standard
+library's logging, are formatted alike.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from structlog.typing import Processor
 
 
 class LogFormat(StrEnum):
-    """Shapes of a log line."""
+    """Formats of a log line."""
 
     TEXT = "text"
     JSON = "json"
@@ -29,11 +29,11 @@ LogFormatOption = Annotated[
     LogFormat | None,
     typer.Option(
         "--log-format",
-        help="Shape of the log on stderr.",
+        help="Format of the log on stderr.",
         show_default="text; json under systemd",
     ),
 ]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log more.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messages too.")]
 
 # sd-daemon(3): journald takes "<N>" at the start of a line for its priority
 _PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
@@ -73,8 +73,7 @@ def configure_logs(log_format: LogFormat | None = None, *, verbose: bool = False
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.DEBUG if verbose else logging.INFO)
-    for library in ("asyncio", "amqtt", "transitions"):
-        logging.getLogger(library).setLevel(logging.WARNING)
+    logging.getLogger("asyncio").setLevel(logging.WARNING)
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,

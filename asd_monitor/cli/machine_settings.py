@@ -11,20 +11,22 @@ from asd_monitor.config.settings import AlarmSettings, MachineDefaults
 from asd_monitor.errors import UsageError
 
 
-def settings_of(machine: str, path: Path | None) -> MachineDefaults:
-    """Return what the file says of this machine.
+def machine_settings(machine: str, config: Path | None) -> MachineDefaults:
+    """Return the settings of a machine in a configuration file; without one, the defaults.
 
     Raises:
-        UsageError: the file is malformed, or does not have this machine.
+        UsageError: the file is malformed, or the machine is not in it.
 
     """
-    if path is None:
+    if config is None:
         return MachineDefaults()
-    config = load_config(path, parse_device)
-    if machine not in config.machines:
-        known = ", ".join(sorted(config.machines))
-        raise UsageError(f"{path}: there is no machine {machine}: it has {known}")
-    return config.machines[machine]
+    machines = load_config(config, parse_device).machines
+    if machine not in machines:
+        raise UsageError(
+            f"{config}: there is no machine {machine}: add it, or choose from "
+            f"{', '.join(sorted(machines))}"
+        )
+    return machines[machine]
 
 
 def with_options(
@@ -34,7 +36,7 @@ def with_options(
     warnings: str | None = None,
     latch: bool | None = None,
 ) -> AlarmSettings:
-    """Return the alarm settings with what the command line says instead.
+    """Return the alarm settings with those replaced that the command line sets.
 
     Raises:
         UsageError: a budget is malformed.

@@ -1,4 +1,4 @@
-"""Options that take several values after one name, as the shell's ``*.wav`` gives them."""
+"""Options that take several values after one name, as the shell expands ``*.wav``."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from typer.core import TyperCommand
 
 
 class ManyValues(TyperCommand):
-    """``--normal a.wav b.wav`` means ``--normal a.wav --normal b.wav``."""
+    """A command in which ``--normal A B`` means ``--normal A --normal B``.
+
+    That holds for every repeatable option: its values end at the next option.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Repeat the option's name before each further value."""
-        many = {
+        """Insert the option's name before each further value, then parse."""
+        repeatable = {
             name
             for param in self.params
             if getattr(param, "multiple", False)
             for name in param.opts
         }
-        repeated: list[str] = []
-        current: str | None = None
-        taken = 0
+        expanded: list[str] = []
+        option: str | None = None
+        values = 0
         for arg in args:
             if arg.startswith("-") and arg != "-":
                 name = arg.partition("=")[0]
-                current, taken = (name if name in many else None), int("=" in arg)
-            elif current is not None:
-                if taken:
-                    repeated.append(current)
-                taken += 1
-            repeated.append(arg)
-        return super().parse_args(ctx, repeated)
+                option, values = (name if name in repeatable else None), int("=" in arg)
+            elif option is not None:
+                if values:
+                    expanded.append(option)
+                values += 1
+            expanded.append(arg)
+        return super().parse_args(ctx, expanded)

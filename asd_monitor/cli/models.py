@@ -1,4 +1,4 @@
-"""`asd-monitor models`: the versions of the machines' models."""
+"""`asd-monitor models`: versions of the machines' models."""
 
 from __future__ import annotations
 
@@ -8,37 +8,39 @@ from typing import Annotated, Any
 
 import typer
 
-from asd_monitor.cli.options import AsJson, Machine, ModelsDir, default_models_dir
+from asd_monitor.cli.options import (
+    AsJson,
+    Machine,
+    ModelsDir,
+    ModelVersion,
+    OnlyMachine,
+    RequiredVersion,
+    default_models_dir,
+)
 
-app = typer.Typer(help="Versions of the trained models.", no_args_is_help=True)
-
-OneOf = Annotated[
-    str, typer.Option("--version", help="The version, such as v2.", show_default=False)
-]
-Version = Annotated[
-    str | None,
-    typer.Option("--version", help="The version, such as v2.", show_default="the current one"),
-]
+app = typer.Typer(
+    name="models",
+    help="List, show and choose versions of models.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
 
 
-@app.command("list", short_help="List the versions and check each.")
+@app.command("list", short_help="List and verify the versions of models.")
 def list_versions(
     models: ModelsDir,
-    machine: Annotated[
-        str | None, typer.Option("--machine", "-m", help="Only this one.", show_default="all")
-    ] = None,
+    machine: OnlyMachine = None,
     *,
     as_json: AsJson = False,
 ) -> None:
-    """List the versions and check each; the exit code is 1 when one is damaged."""
-    from asd_monitor.model_store.catalogue import entries
-    from asd_monitor.names import check_id
+    """List and verify the versions of models; exit code 1 when one is damaged."""
+    from asd_monitor.model_store import catalogue
 
-    if machine is not None:
-        check_id(machine)
-    # before the first training nobody has made the default folder; another was named wrongly
-    begun = models != default_models_dir() or models.exists()
-    found = [entry.to_json() for entry in entries(models, machine)] if begun else []
+    # the default folder need not exist before the first training; a folder that is named must
+    exists = models != default_models_dir() or models.exists()
+    found = (
+        [entry.to_json() for entry in catalogue.list_versions(models, machine)] if exists else []
+    )
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
     elif found:
@@ -49,8 +51,8 @@ def list_versions(
     if damaged:
         raise typer.Exit(1)
     if not found and not as_json:
-        of = f"of {machine} " if machine else ""
-        typer.echo(f"No model {of}in {models}: `asd-monitor train` makes one.", err=True)
+        of = f" of {machine}" if machine else ""
+        typer.echo(f"{models}: no model{of}: train one with `asd-monitor train`", err=True)
 
 
 def _show_versions(found: list[dict[str, Any]]) -> None:
@@ -59,7 +61,7 @@ def _show_versions(found: list[dict[str, Any]]) -> None:
     from asd_monitor.cli.console import result_console
     from asd_monitor.wording import count
 
-    table = Table("machine", "version", "in use", "trained (UTC)", "learned", "state")
+    table = Table("machine", "version", "in use", "trained (UTC)", "training data", "state")
     for row in found:
         table.add_row(
             row["machine"],
@@ -76,14 +78,11 @@ def _show_versions(found: list[dict[str, Any]]) -> None:
 
 @app.command()
 def show(
-    machine: Machine, models: ModelsDir, version: Version = None, *, as_json: AsJson = False
+    machine: Machine, models: ModelsDir, version: ModelVersion = None, *, as_json: AsJson = False
 ) -> None:
-    """Tell what a version is and what it was trained on."""
+    """Show a version: its views, training data and thresholds."""
     from asd_monitor.model_store.bundle import load_bundle
-    from asd_monitor.names import check_id
 
-    check_id(machine)
-    check_version(version)
     bundle = load_bundle(models, machine, version)
     manifest = bundle.manifest
     if as_json:
@@ -96,8 +95,8 @@ def show(
         ("version", bundle.version),
         ("trained", manifest.get("trained", "?")),
         ("by", f"asd-monitor {manifest.get('package', '?')}"),
-        ("listens at", f"{detector.rate_hz} Hz, windows of {detector.window_s:.3f} s every "
-                       f"{detector.hop_s:.3f} s"),
+        ("front end", f"{detector.rate_hz} Hz, windows of {detector.window_s:.3f} s every "
+                      f"{detector.hop_s:.3f} s"),
         ("views", ", ".join(view.kind.name for view in detector.views)),
     ]  # fmt: skip
     lines += [
@@ -105,10 +104,10 @@ def show(
         for encoder in detector.encoders
     ]
     if detector.idle_dbfs is not None:
-        lines.append(("off", f"{detector.idle_dbfs[0]:.0f} to {detector.idle_dbfs[1]:.0f} dBFS"))
+        lines.append(("idle", f"{detector.idle_dbfs[0]:.0f} to {detector.idle_dbfs[1]:.0f} dBFS"))
     if "training" in manifest:
         training = manifest["training"]
-        lines.append(("learned", f"{training['seconds']:.0f} s, {training['windows']} windows"))
+        lines.append(("data", f"{training['seconds']:.0f} s, {training['windows']} windows"))
         lines += [
             ("", f"{file['name']}  {file['seconds']:.0f} s  {file['modified'][:16]}  "
                  f"sha256 {file['sha256'][:12]}…")
@@ -129,47 +128,32 @@ def show(
 
 
 @app.command()
-def promote(machine: Machine, version: OneOf, models: ModelsDir) -> None:
-    """Make a version the one in use."""
+def promote(machine: Machine, version: RequiredVersion, models: ModelsDir) -> None:
+    """Put a version into use."""
     from asd_monitor.model_store.catalogue import promote as make_current
-    from asd_monitor.names import check_id
 
-    check_id(machine)
-    check_version(version)
     make_current(models, machine, version)
-    typer.echo(f"{machine} uses {version}; a running daemon takes it up at SIGHUP.")
+    typer.echo(f"{machine} uses {version}; a running daemon loads it on SIGHUP.")
 
 
 @app.command()
 def rollback(machine: Machine, models: ModelsDir) -> None:
-    """Go back to the version before the one in use."""
+    """Put the version before the present one into use."""
     from asd_monitor.model_store.catalogue import rollback as go_back
-    from asd_monitor.names import check_id
 
-    bundle = go_back(models, check_id(machine))
-    typer.echo(f"{machine} uses {bundle.version}; a running daemon takes it up at SIGHUP.")
+    bundle = go_back(models, machine)
+    typer.echo(f"{machine} uses {bundle.version}; a running daemon loads it on SIGHUP.")
 
 
-@app.command(short_help="Copy a version into another models folder, in use there.")
+@app.command(short_help="Copy a version into another models folder and use it there.")
 def export(
-    folder: Annotated[Path, typer.Argument(help="Another models folder.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="The other models folder.", show_default=False)],
     machine: Machine,
     models: ModelsDir,
-    version: Version = None,
+    version: ModelVersion = None,
 ) -> None:
-    """Copy a version into another models folder and make it the one in use there."""
+    """Copy a version into another models folder and put it into use there."""
     from asd_monitor.model_store.catalogue import export as copy_into
-    from asd_monitor.names import check_id
 
-    check_id(machine)
-    check_version(version)
     name = copy_into(models, machine, version, folder)
-    typer.echo(f"{machine} {name} is in {folder / machine / name} and in use there.")
-
-
-def check_version(version: str | None) -> None:
-    """Refuse what names no version.  Raises UsageError."""
-    from asd_monitor.errors import UsageError
-
-    if version is not None and not (version.startswith("v") and version[1:].isdecimal()):
-        raise UsageError(f"{version!r} is not a version: they are called v1, v2, …")
+    typer.echo(f"{machine} {name}: copied to {folder / machine / name} and in use there.")

@@ -1,4 +1,4 @@
-"""Options that several commands share, and where things lie by default."""
+"""Options that several commands share, and the default folders."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Annotated
 import platformdirs
 import typer
 
+from asd_monitor.errors import UsageError
+from asd_monitor.names import check_id
+
 
 def default_state_dir() -> Path:
-    """Return systemd's state folder where there is one, else the user's XDG state folder."""
+    """Return systemd's state folder under systemd, else the user's XDG state folder."""
     under_systemd = os.environ.get("STATE_DIRECTORY")
     if under_systemd:
         return Path(under_systemd.split(":")[0])
@@ -19,11 +22,21 @@ def default_state_dir() -> Path:
 
 
 def default_models_dir() -> Path:
-    """Return the models folder: inside systemd's state folder, else the user's XDG data folder."""
+    """Return ``models`` in systemd's state folder, else the user's XDG data folder."""
     under_systemd = os.environ.get("STATE_DIRECTORY")
     if under_systemd:
         return Path(under_systemd.split(":")[0]) / "models"
     return Path(platformdirs.user_data_dir("asd-monitor")) / "models"
+
+
+def _check_machine(machine: str | None) -> str | None:
+    return None if machine is None else check_id(machine)
+
+
+def _check_version(version: str | None) -> str | None:
+    if version is not None and not (version.startswith("v") and version[1:].isdecimal()):
+        raise UsageError(f"{version!r} is not a version: write v1, v2, …")
+    return version
 
 
 ModelsDir = Annotated[
@@ -31,10 +44,10 @@ ModelsDir = Annotated[
     typer.Option(
         "--models",
         envvar="ASD_MONITOR_MODELS",
-        help="Folder of the trained models.",
+        help="Folder of the models.",
         default_factory=default_models_dir,
         show_default=False,
-        readable=False,  # our own message says it in one line
+        readable=False,  # the command reports an unreadable folder in one line
     ),
 ]
 StateDir = Annotated[
@@ -42,7 +55,7 @@ StateDir = Annotated[
     typer.Option(
         "--state",
         envvar="ASD_MONITOR_STATE",
-        help="Folder of alarms and what was learned.",
+        help="State folder of the daemon.",
         default_factory=default_state_dir,
         show_default=False,
         readable=False,
@@ -50,20 +63,54 @@ StateDir = Annotated[
 ]
 Machine = Annotated[
     str,
-    typer.Option("--machine", "-m", help="The machine's id, such as fan01.", show_default=False),
+    typer.Option(
+        "--machine",
+        "-m",
+        callback=_check_machine,
+        help="Id of the machine, such as fan01.",
+        show_default=False,
+    ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+OnlyMachine = Annotated[
+    str | None,
+    typer.Option(
+        "--machine", "-m", callback=_check_machine, help="Only this machine.", show_default="all"
+    ),
+]
+ModelVersion = Annotated[
+    str | None,
+    typer.Option(
+        "--version",
+        callback=_check_version,
+        help="Version of the model, such as v2.",
+        show_default="the version in use",
+    ),
+]
+RequiredVersion = Annotated[
+    str,
+    typer.Option(
+        "--version",
+        callback=_check_version,
+        help="Version of the model, such as v2.",
+        show_default=False,
+    ),
+]
+Channel = Annotated[
+    int | None,
+    typer.Option("--channel", min=0, help="Channel of the recordings, from 0.", show_default="0"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 EncoderFiles = Annotated[
     list[Path] | None,
     typer.Option(
         "--encoder",
         metavar="FILE.onnx",
-        help="Listen with this network too; its card FILE.yaml lies beside it.",
+        help="Also use this network, described by the card FILE.yaml beside it.",
         show_default=False,
         readable=False,
     ),
 ]
 NoShippedEncoder = Annotated[
     bool,
-    typer.Option("--no-shipped-encoder", help="Leave out the network that comes along."),
+    typer.Option("--no-shipped-encoder", help="Do not use the encoder of the package."),
 ]

@@ -1,4 +1,4 @@
-"""`asd-monitor pretrain`: the shipped encoder, from nothing."""
+"""`asd-monitor pretrain`: trains the encoder of the package from scratch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class HighBandRule(StrEnum):
-    """What happens to the band above a random boundary on one of the views."""
+    """Augmentation of the band above a random frequency."""
 
     OFF = "off"
     MIX = "mix"
@@ -24,7 +24,7 @@ class HighBandRule(StrEnum):
 
 
 class SupplyChoice(StrEnum):
-    """Which sounds are trained on."""
+    """Sources of the training sounds: synthetic, recorded, or both."""
 
     MADE = "made"
     RECORDED = "real"
@@ -34,42 +34,48 @@ class SupplyChoice(StrEnum):
 def command(
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder to write, and to go on from.")
+        Path, typer.Option("--output", "-o", help="Folder of the results and checkpoints.")
     ],
     sounds: Annotated[
-        list[Path] | None, typer.Option("--sounds", help="Recordings of any kind: files, folders.")
+        list[Path] | None,
+        typer.Option("--sounds", help="Recordings: files, folders."),
     ] = None,
     noise: Annotated[
-        list[Path] | None, typer.Option("--noise", help="Recordings of backgrounds.")
+        list[Path] | None,
+        typer.Option("--noise", help="Background noise: files, folders."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=20, help="Batches to learn from.")] = 4000,
-    seed: Annotated[int, typer.Option(help="Of everything that is drawn.")] = 1,
+    steps: Annotated[int, typer.Option(min=20, help="Number of training batches.")] = 4000,
+    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 1,
     threads: Annotated[
-        int, typer.Option(min=1, help="Of the network.", show_default="one less than cores")
+        int, typer.Option(min=1, help="Threads of torch.", show_default="cores − 1")
     ] = max(1, (os.cpu_count() or 2) - 1),
     supply: Annotated[
-        SupplyChoice, typer.Option(help="Made machines, real sounds, or both.")
+        SupplyChoice, typer.Option(help="Synthetic machines, recordings (real), or both.")
     ] = SupplyChoice.BOTH,
     high_band: Annotated[
         HighBandRule, typer.Option(help="Augmentation of the high band.")
     ] = HighBandRule.OFF,
-    mixup: Annotated[bool, typer.Option("--mixup/--no-mixup", help="Log-mixup-exp.")] = True,
+    mixup: Annotated[
+        bool, typer.Option("--mixup/--no-mixup", help="Mix-up of the log-mel spectra.")
+    ] = True,
     stretch: Annotated[
-        bool, typer.Option("--stretch/--no-stretch", help="Random resize crop.")
+        bool,
+        typer.Option("--stretch/--no-stretch", help="Random stretching of time and band."),
     ] = True,
     faults: Annotated[
-        bool, typer.Option("--faults/--no-faults", help="The same machine, faulty, as a negative.")
+        bool,
+        typer.Option("--faults/--no-faults", help="Faulty sound as negatives."),
     ] = True,
     recorded_backgrounds: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of recorded ones; the rest are made.")
+        float, typer.Option(min=0.0, max=1.0, help="Share of the backgrounds taken from --noise.")
     ] = 0.5,
 ) -> None:
-    """Train the encoder from nothing: on made machines, and on real sounds where given.
+    """Train the encoder of the package from scratch, on synthetic machines and recordings.
 
-    Interrupted, it goes on where it was when it is started again with the same options.
+    After an interruption, the same command continues from the last checkpoint.
     """
-    from asd_monitor.extras import TORCH_AND_EXPORT, require_extra
     from asd_monitor.errors import UsageError
+    from asd_monitor.extras import TORCH_AND_EXPORT, require_extra
 
     require_extra("pretrain", TORCH_AND_EXPORT)
 
@@ -77,17 +83,16 @@ def command(
 
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.encoder_training.augmentation import HighBand
-    from asd_monitor.encoder_training.batch_feed import TrainingSounds
-    from asd_monitor.encoder_training.checkpoints import prepare
+    from asd_monitor.encoder_training.checkpoints import prepare_folder
+    from asd_monitor.encoder_training.instance_pool import SoundSource, TrainingSounds
     from asd_monitor.encoder_training.optimisation import PretrainingConfig
-    from asd_monitor.encoder_training.pool import SoundSource
-    from asd_monitor.encoder_training.pretraining import auc_by_map, pretrain, write
+    from asd_monitor.encoder_training.pretraining import auc_by_map, pretrain, write_results
     from asd_monitor.model_training.recording_paths import expand_paths
 
     if supply is not SupplyChoice.MADE and not sounds:
         raise UsageError(
-            "no real sounds: name recordings with --sounds, or train on made machines alone with "
-            "--supply made"
+            f"--supply {supply} needs recordings: name them with --sounds, or train on synthetic "
+            "machines only with --supply made"
         )
     torch.set_num_threads(threads)
     plain = PretrainingConfig(seed=seed)
@@ -100,30 +105,31 @@ def command(
         faults=plain.faults if faults else 0,
         reference=plain.reference if faults else plain.reference + 2 * plain.faults,
     )
-    sources = TrainingSounds(
+    training_sounds = TrainingSounds(
         seed,
         tuple(expand_paths(sounds or [])),
         tuple(expand_paths(noise or [])),
         SoundSource(supply),
         recorded_backgrounds if noise else 0.0,
     )
-    prepare(output)
+    prepare_folder(output)
     with shown_progress() as progress:
-        progress("making the first sounds", 0.0)
+        progress("rendering the first sounds", 0.0)
 
-        def tell(standing: PretrainingStatus) -> None:
-            areas = auc_by_map(config, standing.areas)
+        def show(status: PretrainingStatus) -> None:
+            auc = auc_by_map(config, status.auc)
             progress(
-                f"step {standing.step}: loss {standing.loss:.3f}, "
-                f"{standing.sound_s_per_s:.0f} s of sound a second, held-out AUC {areas}",
-                standing.step / standing.total,
+                f"step {status.step}: loss {status.loss:.3f}, "
+                f"{status.sound_s_per_s:.0f} s of sound a second, held-out AUC {auc}",
+                status.step / status.total,
             )
 
-        trained = pretrain(sources, config, steps, output, tell)
-    encoder = write(output, trained, sources, " ".join(["asd-monitor", *sys.argv[1:]]))
+        trained = pretrain(training_sounds, config, steps, output, show)
+    command_line = " ".join(["asd-monitor", *sys.argv[1:]])
+    encoder = write_results(output, trained, training_sounds, command_line)
     typer.echo(
         f"{output / 'encoder.onnx'}: {len(encoder.onnx) / 1024:.0f} kB after {steps} steps in "
         f"{trained.seconds / 60:.0f} min; held-out AUC "
-        f"{auc_by_map(config, trained.tried[-1][1])} "
-        f"(untrained {auc_by_map(config, trained.tried[0][1])})"
+        f"{auc_by_map(config, trained.auc_history[-1][1])} "
+        f"(untrained {auc_by_map(config, trained.auc_history[0][1])})"
     )

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, a line a step elsewhere."""
+"""Progress on stderr: a bar on a terminal, otherwise one line per step."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 @contextmanager
 def shown_progress() -> Iterator[Callable[[str, float], None]]:
-    """Give a function to tell what is being done and which share (0 … 1) of it is over."""
+    """Yield a function that shows a step's name and the share of it that is done, 0 … 1."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _line_a_step()
+        yield _line_per_step()
         return
     with Progress(
         SpinnerColumn(),
@@ -28,18 +28,18 @@ def shown_progress() -> Iterator[Callable[[str, float], None]]:
     ) as bar:
         task = bar.add_task("", total=1.0)
 
-        def tell(what: str, share: float) -> None:
-            bar.update(task, description=what, completed=share)
+        def show(step: str, share: float) -> None:
+            bar.update(task, description=step, completed=share)
 
-        yield tell
+        yield show
 
 
-def _line_a_step() -> Callable[[str, float], None]:
-    told: set[str] = set()
+def _line_per_step() -> Callable[[str, float], None]:
+    printed: set[str] = set()
 
-    def tell(what: str, share: float) -> None:  # noqa: ARG001 - a bar would show it
-        if what not in told:
-            told.add(what)
-            print(what, "…", file=sys.stderr, flush=True)  # noqa: T201 - this is the place for it
+    def show(step: str, share: float) -> None:  # noqa: ARG001 - the signature of the bar's
+        if step not in printed:
+            printed.add(step)
+            print(step, "…", file=sys.stderr, flush=True)  # noqa: T201 - output for the user
 
-    return tell
+    return show

@@ -1,4 +1,4 @@
-"""`asd-monitor record`: recordings of normal sound, to train on."""
+"""`asd-monitor record`: recordings of normal sound, for training."""
 
 from __future__ import annotations
 
@@ -25,34 +25,39 @@ def command(
     *,
     device: Annotated[
         str,
-        typer.Option("--device", "-d", help="See `asd-monitor devices`.", show_default=False),
+        typer.Option(
+            "--device",
+            "-d",
+            help="Input device; `asd-monitor devices` lists them.",
+            show_default=False,
+        ),
     ],
     machine: Machine,
     minutes: Annotated[
-        float, typer.Option("--minutes", help="How much sound to record.", show_default=False)
+        float, typer.Option("--minutes", help="Duration of the recording.", show_default=False)
     ],
     state: StateDir,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder.", show_default="recordings/MACHINE"),
+        typer.Option(
+            "--output", "-o", help="Folder of the recordings.", show_default="recordings/MACHINE"
+        ),
     ] = None,
 ) -> None:
-    """Record a machine's normal sound as FLAC.
+    """Record a machine's normal sound as FLAC files.
 
-    Ctrl-C keeps what was recorded (exit code 130); so do SIGTERM (143) and SIGHUP (129).
+    Ctrl-C, SIGTERM and SIGHUP end it early and keep the recording (exit codes 130, 143, 129).
     """
     from asd_monitor.audio.devices.device_strings import parse_device
-    from asd_monitor.audio.sharing.client import SOCKET_NAME
-    from asd_monitor.cli.recordings_check import look_at_all
+    from asd_monitor.audio.sharing.protocol import SOCKET_NAME
+    from asd_monitor.cli.recordings_check import check_recordings
     from asd_monitor.errors import UsageError
-    from asd_monitor.names import check_id
 
-    check_id(machine)
     spec = parse_device(device)
     if not 0 < minutes < float("inf"):
-        raise UsageError(f"--minutes {minutes:g}: write how many, such as 10")
+        raise UsageError(f"--minutes {minutes:g}: write a number above 0, such as 10")
     if spec.is_file:
-        look_at_all(spec.path, spec.channel)
+        check_recordings(spec.path, spec.channel)
     session = _Session(spec, machine, minutes * 60, output or Path("recordings") / machine)
     try:
         asyncio.run(session.run(state / SOCKET_NAME))
@@ -76,12 +81,11 @@ class _Session:
         self._rate_hz = 0
         self._recorded = 0
         self._end: int | None = None  # sample index after the last block
-        self._lost_told = 0
         self._warned: set[str] = set()
-        self.ended_by: signal.Signals | None = None  # beside Ctrl-C, which asyncio handles
+        self.ended_by: signal.Signals | None = None  # not SIGINT, which asyncio handles
 
     async def run(self, socket: Path) -> None:
-        """Record; when cancelled or ended by a signal, complete what was recorded."""
+        """Record; when cancelled or ended by a signal, complete the files."""
         from asd_monitor.cli.level_meter import LevelMeter
 
         task = asyncio.current_task()
@@ -91,7 +95,7 @@ class _Session:
         with LevelMeter(self._total_s) as meter:
             self._source = await self._open(socket, meter)
             try:
-                await self._listen(meter)
+                await self._capture(meter)
             finally:
                 if self._recorder:
                     self._recorder.finish(datetime.now(UTC))
@@ -103,7 +107,7 @@ class _Session:
             task.cancel()
 
     def report(self) -> None:
-        """Print what was written."""
+        """Print the files written, and their warnings."""
         for each in self._recorder.written if self._recorder else ():
             typer.echo(f"{each.path}  {each.seconds:.1f} s  {each.levels.rms_dbfs:.1f} dBFS")
             for warning in each.warnings:
@@ -111,20 +115,21 @@ class _Session:
 
     async def _open(self, socket: Path, meter: LevelMeter) -> Source:
         from asd_monitor.audio.opening import open_source
-        from asd_monitor.audio.sharing.client import SharingRefusedError, connect
+        from asd_monitor.audio.sharing.client import connect
+        from asd_monitor.audio.sharing.protocol import SharingRefusedError
 
         if not self._spec.is_file:
             try:
                 shared = await connect(socket, device=str(self._spec))
             except SharingRefusedError:
-                shared = None  # a daemon that listens to other devices
+                shared = None  # the daemon captures other devices
             if shared:
                 self._through_daemon = True
-                meter.tell(f"{self._spec}: heard through the daemon that holds it")
+                meter.print_line(f"{self._spec}: recorded through the daemon that captures it")
                 return shared
-        return open_source(self._spec, notice=meter.tell)
+        return open_source(self._spec, notice=meter.print_line)
 
-    async def _listen(self, meter: LevelMeter) -> None:
+    async def _capture(self, meter: LevelMeter) -> None:
         from asd_monitor.audio.source import Opened, Outage
         from asd_monitor.errors import OperationError
 
@@ -134,7 +139,7 @@ class _Session:
                     case Outage():
                         if self._recorder is None and not self._spec.is_file:
                             raise OperationError(event.reason)
-                        meter.tell(f"nothing is heard: {event.reason}")
+                        meter.print_line(f"capture interrupted: {event.reason}")
                     case Opened():
                         self._begin(event)
                     case block:
@@ -143,7 +148,7 @@ class _Session:
                             return
         if self._through_daemon:
             raise OperationError(
-                "the daemon ended; what it gave until then is kept: record the rest"
+                "the daemon ended; the recording until then is kept: record the rest"
             )
 
     def _begin(self, opened: Opened) -> None:
@@ -170,9 +175,7 @@ class _Session:
         now = datetime.now(UTC)
         if self._end is not None and block.start > self._end:
             self._recorder.finish(now)
-            meter.tell(
-                f"{(block.start - self._end) / self._rate_hz:.1f} s were not heard: new file"
-            )
+            meter.print_line(f"{(block.start - self._end) / self._rate_hz:.1f} s lost: new file")
         left = round(self._total_s * self._rate_hz) - self._recorded
         samples = block.samples[:left]
         self._recorder.write(
@@ -186,23 +189,27 @@ class _Session:
         self._warn(meter)
 
     def _warn(self, meter: LevelMeter) -> None:
-        """Tell at once what spoils a recording, each thing once."""
+        """Print a warning at once, each once, when the recording becomes unusable."""
         if self._recorder is None:
             return
         levels = self._recorder.levels
-        for name, is_so, text in (
+        for name, applies, text in (
             (
                 "clipping",
                 levels.is_clipping,
                 "clipping: lower the gain, or move the microphone away",
             ),
-            ("dead", levels.is_dead, "all samples alike: is the microphone muted or unplugged?"),
+            (
+                "dead",
+                levels.is_dead,
+                "no signal (constant samples): is the microphone muted?",
+            ),
             (
                 "quiet",
                 levels.is_quiet and self._recorded > 2 * self._rate_hz,
                 "very quiet: raise the gain, or move the microphone nearer",
             ),
         ):
-            if is_so and name not in self._warned:
+            if applies and name not in self._warned:
                 self._warned.add(name)
-                meter.tell(text)
+                meter.print_line(text)

@@ -1,4 +1,4 @@
-"""A look at the recordings that a command is given, before it begins."""
+"""Checks recordings before a command starts to process them."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from asd_monitor.errors import AsdMonitorError
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What can be heard of them."""
+class CheckedRecordings:
+    """The readable duration, and the error of each file that cannot be read."""
 
     seconds: float
-    refusals: tuple[AsdMonitorError, ...]  # of those that cannot be read
+    errors: tuple[AsdMonitorError, ...]
 
 
-def look_at_all(path: Path, channel: int | None) -> Given:
-    """Look into a recording, or each of a folder.
+def check_recordings(path: Path, channel: int | None) -> CheckedRecordings:
+    """Open a recording, or each recording of a folder.
 
     Raises:
-        UsageError: none of them is a recording that can be read.
+        UsageError: none of them can be read.
         OperationError: no permission.
 
     """
     seconds = 0.0
-    refusals: list[AsdMonitorError] = []
-    paths = find_recordings(path)
-    for each in paths:
+    errors: list[AsdMonitorError] = []
+    recordings = find_recordings(path)
+    for recording in recordings:
         try:
-            with RecordingReader(each, channel) as reader:
+            with RecordingReader(recording, channel) as reader:
                 seconds += reader.frames / reader.rate_hz
         except AsdMonitorError as error:
-            refusals.append(error)
-    if len(refusals) == len(paths):
-        raise refusals[0]
-    return Given(seconds, tuple(refusals))
+            errors.append(error)
+    if len(errors) == len(recordings):
+        raise errors[0]
+    return CheckedRecordings(seconds, tuple(errors))

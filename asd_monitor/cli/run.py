@@ -1,4 +1,4 @@
-"""`asd-monitor run`: the daemon."""
+"""`asd-monitor run`: monitors machines; the daemon."""
 
 from __future__ import annotations
 
@@ -17,31 +17,37 @@ if TYPE_CHECKING:
 
 Device = Annotated[
     str | None,
-    typer.Option("--device", "-d", help="The microphone: see `devices`.", show_default=False),
+    typer.Option(
+        "--device", "-d", help="Input device; `asd-monitor devices` lists them.", show_default=False
+    ),
 ]
 OneMachine = Annotated[
     str | None,
-    typer.Option("--machine", "-m", help="The machine's id, such as fan01.", show_default=False),
+    typer.Option("--machine", "-m", help="Id of the machine, such as fan01.", show_default=False),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="Listen to the machines in this file.", show_default=False),
+    typer.Option(
+        "--config", "-c", help="Configuration file: monitor its machines.", show_default=False
+    ),
 ]
 Broker = Annotated[
     str | None,
-    typer.Option("--broker", metavar="HOST[:PORT]", show_default="localhost:1883", help="MQTT."),
+    typer.Option(
+        "--broker", metavar="HOST[:PORT]", show_default="localhost:1883", help="MQTT broker."
+    ),
 ]
 Learn = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Learn a machine without a model from so much normal sound, such as 30m.",
+        help="Train a model first where there is none, on this much sound, such as 30m.",
         show_default=False,
     ),
 ]
 Speed = Annotated[
     float,
-    typer.Option(help="Of `file:` devices: 2 is twice as fast, 0 as fast as it goes."),
+    typer.Option(help="Speed of `file:` devices; 2: twice real time, 0: unlimited."),
 ]
 
 
@@ -58,9 +64,9 @@ def command(
     log_format: LogFormatOption = None,
     verbose: Verbose = False,
 ) -> None:
-    """Listen to machines, day and night: one by --device and --machine, or those of --config."""
+    """Monitor one machine (--device, --machine) or those of a configuration file (--config)."""
     if not (speed >= 0 and math.isfinite(speed)):
-        raise UsageError(f"--speed {speed:g}: a number from 0 (as fast as it goes)")
+        raise UsageError(f"--speed {speed:g}: write a number from 0 (unlimited speed)")
     if config is None:
         settings = _one_machine(device, machine, learn, broker)
     else:
@@ -68,7 +74,7 @@ def command(
         mixed = [option for option, value in given.items() if value is not None]
         if mixed:
             raise UsageError(
-                f"{' and '.join(mixed)} cannot be combined with --config: say it in {config}"
+                f"{' and '.join(mixed)} cannot be combined with --config: set it in {config}"
             )
         settings = None
     configure_logs(log_format, verbose=verbose)
@@ -83,8 +89,8 @@ def _one_machine(
 
     if device is None or machine is None:
         raise UsageError(
-            "say what to listen to: --device D --machine M for one machine, or --config FILE; "
-            "`asd-monitor devices` lists the microphones"
+            "which machine? give --device D --machine M, or --config FILE; "
+            "`asd-monitor devices` lists the input devices"
         )
     return machine_from_options(
         device, machine, check_device=parse_device, learn=learn, mqtt=_broker(broker)
@@ -121,13 +127,14 @@ def _run(
 
     from asd_monitor.audio.devices.device_strings import parse_device
     from asd_monitor.config.loading import read_config
-    from asd_monitor.daemon.service import RuntimeOptions, Service
+    from asd_monitor.daemon.runtime_options import RuntimeOptions
+    from asd_monitor.daemon.service import Service
     from asd_monitor.encoders.runtime import Runtime, check_provider
     from asd_monitor.encoders.session import Network
 
     def read() -> Config:
         if config is None:
-            raise UsageError("started without --config: there is no file to read again")
+            raise UsageError("started without --config: there is no file to reload")
         file = read_config(config, parse_device, check_provider=check_provider)
         for notice in file.notices:
             structlog.get_logger().warning("configuration", notice=notice)
@@ -137,14 +144,14 @@ def _run(
     Network.runtime = Runtime(first.inference.provider, first.inference.threads)
 
     async def run() -> bool:
-        setting = RuntimeOptions(
+        options = RuntimeOptions(
             models=models,
             state=state,
             speed=speed,
             reload=read if config else None,
             config_path=config,
         )
-        service = Service(first, setting)
+        service = Service(first, options)
         await service.run()
         return service.interrupted
 

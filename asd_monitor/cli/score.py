@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.cli.options import AsJson, Machine, ModelsDir
+from asd_monitor.cli.options import AsJson, Channel, Machine, ModelsDir, ModelVersion
 
 if TYPE_CHECKING:
     from asd_monitor.evaluation.recording_scores import ScoredRecording
@@ -20,7 +20,7 @@ Row = dict[str, Any]
 
 
 class Per(StrEnum):
-    """What a line of the result is about."""
+    """What a row of the result stands for."""
 
     WINDOW = "window"
     FILE = "file"
@@ -28,37 +28,33 @@ class Per(StrEnum):
 
 def command(
     paths: Annotated[
-        list[str], typer.Argument(help="Files, folders, patterns.", show_default=False)
+        list[str], typer.Argument(help="Recordings: files, folders, patterns.", show_default=False)
     ],
     *,
     machine: Machine,
     models: ModelsDir,
-    per: Annotated[Per, typer.Option(help="A line a window, or one a file.")] = Per.WINDOW,
-    version: Annotated[
-        str | None, typer.Option("--version", help="Model version.", show_default="the current one")
-    ] = None,
-    channel: Annotated[
-        int | None, typer.Option(min=0, help="Channel to hear, from 0.", show_default="0")
-    ] = None,
+    per: Annotated[Per, typer.Option(help="One row per window, or per file.")] = Per.WINDOW,
+    version: ModelVersion = None,
+    channel: Channel = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Score recordings with a machine's model: 3 is one normal window in a thousand."""
-    from asd_monitor.cli.models import check_version
+    """Score recordings by a machine's model.
+
+    A score is −log10 of the probability that normal sound scores as high: one normal window in
+    a thousand has a score of 3 or more.
+    """
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.errors import AsdMonitorError, UsageError
     from asd_monitor.evaluation.recording_scores import score_recording
     from asd_monitor.model_store.bundle import load_bundle
-    from asd_monitor.model_training.reference import expand_paths
-    from asd_monitor.names import check_id
+    from asd_monitor.model_training.recording_paths import expand_paths
 
     if as_csv and as_json:
-        raise UsageError("--csv and --json together: choose one of them")
-    check_id(machine)
-    check_version(version)
+        raise UsageError("--csv and --json exclude each other: choose one of them")
     detector = load_bundle(models, machine, version).detector
     recordings = expand_paths(paths)
-    refusals: list[AsdMonitorError] = []
+    errors: list[AsdMonitorError] = []
 
     def scored() -> Iterator[ScoredRecording]:
         with shown_progress() as progress:
@@ -67,7 +63,7 @@ def command(
                 try:
                     recording = score_recording(detector, path, channel)
                 except AsdMonitorError as error:
-                    refusals.append(error)
+                    errors.append(error)
                     continue
                 for notice in recording.notices:
                     typer.echo(f"notice: {notice}", err=True)
@@ -81,10 +77,10 @@ def command(
         _print_csv(rows)
     else:
         _print_table(list(rows), per)
-    for refusal in refusals[:-1]:
-        typer.echo(f"asd-monitor: {refusal}", err=True)
-    if refusals:
-        raise refusals[-1]
+    for error in errors[:-1]:
+        typer.echo(f"asd-monitor: {error}", err=True)
+    if errors:
+        raise errors[-1]
 
 
 def _rows(recording: ScoredRecording, per: Per) -> Iterator[Row]:
@@ -132,7 +128,7 @@ def _print_table(rows: list[Row], per: Per) -> None:
 
     if per is Per.FILE:
         table = Table("file", *(_right(name) for name in ("length", "score", "highest", "fused")))
-        table.add_column("most by")
+        table.add_column("highest views")
         for row in rows:
             table.add_row(
                 row["file"],
@@ -140,19 +136,19 @@ def _print_table(rows: list[Row], per: Per) -> None:
                 f"{row['score']:.2f}",
                 f"{row['highest']:.2f}",
                 f"{row['fused']:.3f}",
-                _most(row["views"]),
+                _highest_views(row["views"]),
             )
     else:
         table = Table("file", *(_right(name) for name in ("from", "score", "fused", "dBFS")))
-        table.add_column("most by")
+        table.add_column("highest views")
         for row in rows:
             table.add_row(
                 row["file"],
                 clock(row["start_s"]),
                 f"{row['score']:.2f}",
                 f"{row['fused']:.3f}",
-                f"{row['rms_dbfs']:.1f}" + (" off" if row["idle"] else ""),
-                _most(row["views"]),
+                f"{row['rms_dbfs']:.1f}" + (" idle" if row["idle"] else ""),
+                _highest_views(row["views"]),
             )
     result_console().print(table)
 
@@ -163,6 +159,6 @@ def _right(name: str) -> Any:
     return Column(name, justify="right")
 
 
-def _most(views: dict[str, float]) -> str:
+def _highest_views(views: dict[str, float]) -> str:
     highest = sorted(views.items(), key=lambda item: -item[1])[:2]
     return ", ".join(f"{name} {score:.1f}" for name, score in highest)

@@ -1,4 +1,4 @@
-"""`asd-monitor train`: recordings of normal sound → a new model version."""
+"""`asd-monitor train`: recordings of normal sound → a new version of a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.cli.options import AsJson, EncoderFiles, Machine, ModelsDir, NoShippedEncoder
+from asd_monitor.cli.options import (
+    AsJson,
+    Channel,
+    EncoderFiles,
+    Machine,
+    ModelsDir,
+    NoShippedEncoder,
+)
 
 if TYPE_CHECKING:
     from asd_monitor.model_training.adaptation_result import Adaptation
@@ -21,7 +28,7 @@ NormalPaths = Annotated[
     typer.Option(
         "--normal",
         "-n",
-        help="Recordings of normal sound: files, folders, patterns; several after one --normal.",
+        help="Recordings of normal sound: one or several files, folders, patterns.",
         show_default=False,
     ),
 ]
@@ -29,16 +36,15 @@ OtherPaths = Annotated[
     list[str] | None,
     typer.Option(
         "--others",
-        help="Recordings of other machines to adapt against: a file or a folder is one machine.",
-        show_default="made machines",
+        help="Recordings of other machines for --adapt; one file or folder per machine.",
+        show_default="synthetic machines",
     ),
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option("--config", help="Take window, hop and budgets of this machine from here."),
-]
-Channel = Annotated[
-    int | None, typer.Option("--channel", min=0, help="Channel to hear, from 0.", show_default="0")
+    typer.Option(
+        "--config", help="Configuration file with window, hop and budgets of this machine."
+    ),
 ]
 
 
@@ -53,35 +59,36 @@ def command(
     no_shipped_encoder: NoShippedEncoder = False,
     adapt: Annotated[
         bool,
-        typer.Option("--adapt", help="Adapt the encoder to this machine (torch); a minute or so."),
+        typer.Option(
+            "--adapt", help="Adapt the encoder to this machine (extra train); about a minute."
+        ),
     ] = False,
     others: OtherPaths = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Only tell whether the recordings suffice.")
+        bool, typer.Option("--check", help="Only check whether the recordings suffice.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Learn a machine's normal sound: a new version of its model."""
+    """Train a model of a machine's normal sound: a new version, which is put into use."""
     from datetime import UTC, datetime
 
-    from asd_monitor.cli.machine_settings import settings_of
+    from asd_monitor.cli.machine_settings import machine_settings
     from asd_monitor.cli.progress import shown_progress
-    from asd_monitor.extras import TORCH_AND_EXPORT, require_extra
-    from asd_monitor.encoders.loading import chosen_encoders
+    from asd_monitor.encoders.loading import select_encoders, shipped_encoder
     from asd_monitor.errors import UsageError
+    from asd_monitor.extras import TORCH_AND_EXPORT, require_extra
     from asd_monitor.model_training.recording_paths import expand_paths
     from asd_monitor.model_training.reference import read_reference, require_duration
     from asd_monitor.model_training.training_manifest import save_model
     from asd_monitor.model_training.training_run import train_model
-    from asd_monitor.names import check_id
 
-    check_id(machine)
     if others and not adapt:
-        raise UsageError("--others are machines to adapt against: give --adapt too")
+        raise UsageError("--others without --adapt has no effect: add --adapt, or omit --others")
     if adapt:
         require_extra("--adapt", TORCH_AND_EXPORT, "omit --adapt")
-    settings = settings_of(machine, config)
-    encoders = chosen_encoders(encoder or (), instead=no_shipped_encoder)
+    settings = machine_settings(machine, config)
+    shipped = None if no_shipped_encoder else shipped_encoder()
+    encoders = select_encoders(shipped, encoder or ())
     with shown_progress() as progress:
         reference = read_reference(
             expand_paths(normal),
@@ -95,15 +102,15 @@ def command(
             require_duration(reference)
         except UsageError:
             if check and as_json:
-                _show_check(reference, sufficient=False, as_json=True)
+                _print_check(reference, sufficient=False, as_json=True)
             else:
-                _tell_notices(reference)
+                _print_notices(reference)
             raise
         if not check:
             adaptation = None
             if adapt:
                 reference, adaptation = _adapted(reference, others or [], channel, progress)
-            learned = train_model(
+            trained = train_model(
                 machine, reference, settings.alarm, channel, progress, adaptation=adaptation
             )
             from asd_monitor.reports.notices import training_notices
@@ -111,15 +118,15 @@ def command(
 
             version = save_model(
                 models,
-                learned,
+                trained,
                 datetime.now(UTC),
-                warnings=training_notices(learned),
+                warnings=training_notices(trained),
                 render=report_html,
             )
     if check:
-        _show_check(reference, sufficient=True, as_json=as_json)
+        _print_check(reference, sufficient=True, as_json=as_json)
     else:
-        _show_learned(learned, version, models / machine / version, as_json=as_json)
+        _print_result(trained, version, models / machine / version, as_json=as_json)
 
 
 def _adapted(
@@ -130,77 +137,77 @@ def _adapted(
     return adapt(reference, others, channel, progress=progress)
 
 
-def _tell_notices(reference: Reference) -> None:
+def _print_notices(reference: Reference) -> None:
     for notice in reference.notices:
         typer.echo(f"notice: {notice}", err=True)
 
 
-def _show_check(reference: Reference, *, sufficient: bool, as_json: bool) -> None:
+def _print_check(reference: Reference, *, sufficient: bool, as_json: bool) -> None:
     from asd_monitor.model_training.reference import MIN_TRAINING_S
     from asd_monitor.wording import count
 
     if as_json:
-        told = {
+        document = {
             "sufficient": sufficient,
             "usable_s": round(reference.usable_s, 3),
             "needed_s": MIN_TRAINING_S,
             "files": len(reference.files),
             "notices": list(reference.notices),
         }
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        typer.echo(json.dumps(document, ensure_ascii=False))
         return
-    _tell_notices(reference)
+    _print_notices(reference)
     typer.echo(
         f"The recordings suffice: {reference.usable_s:.0f} s of usable sound in "
         f"{count(len(reference.files), 'file')}."
     )
 
 
-def _show_learned(learned: TrainingResult, version: str, folder: Path, *, as_json: bool) -> None:
+def _print_result(trained: TrainingResult, version: str, folder: Path, *, as_json: bool) -> None:
     from asd_monitor.reports.notices import adaptation_text, interval_text, training_notices
     from asd_monitor.wording import count
 
     if as_json:
         from asd_monitor.model_store.bundle import load_bundle
 
-        manifest = load_bundle(folder.parents[1], learned.machine, version).manifest
-        told = {
-            "machine": learned.machine,
+        manifest = load_bundle(folder.parents[1], trained.machine, version).manifest
+        document = {
+            "machine": trained.machine,
             "version": version,
             "folder": str(folder),
             "report": str(folder / "report.html"),
-            "encoders": [encoder.name for encoder in learned.detector.encoders],
+            "encoders": [encoder.name for encoder in trained.detector.encoders],
             **{
                 key: manifest[key]
                 for key in ("trained", "training", "thresholds", "held_out", "warnings")
             },
             **{key: manifest[key] for key in ("adaptation",) if key in manifest},
         }
-        typer.echo(json.dumps(told, ensure_ascii=False))
+        typer.echo(json.dumps(document, ensure_ascii=False))
         return
-    for warning in training_notices(learned):
+    for warning in training_notices(trained):
         typer.echo(f"warning: {warning}", err=True)
-    trial = learned.trial
+    trial = trained.trial
     typer.echo(
-        f"{learned.machine} {version}: learned {learned.reference.usable_s:.0f} s of normal sound "
-        f"({count(len(learned.reference.files), 'file')})."
+        f"{trained.machine} {version}: trained on {trained.reference.usable_s:.0f} s of normal "
+        f"sound ({count(len(trained.reference.files), 'file')})."
     )
-    if learned.adaptation is not None and learned.adaptation.kept:
-        said = adaptation_text(learned.adaptation)
-        typer.echo(f"{said[0].upper()}{said[1:]}.")
-    for encoder in learned.detector.encoders:
-        typer.echo(f"It listens with the network {encoder.name} too ({encoder.sha256[:12]}…).")
+    if trained.adaptation is not None and trained.adaptation.kept:
+        text = adaptation_text(trained.adaptation)
+        typer.echo(f"{text[0].upper()}{text[1:]}.")
+    for encoder in trained.detector.encoders:
+        typer.echo(f"Uses the network {encoder.name} (SHA-256 {encoder.sha256[:12]}…).")
     if trial is not None:
         alarms = count(trial.alarms, "alarm") if trial.alarms else "no alarm"
         typer.echo(
-            f"On the {trial.seconds:.0f} s held out: {alarms}; "
+            f"Held-out {trial.seconds:.0f} s: {alarms}; "
             f"{100 * trial.share_above(2.0):.1f} % of the windows score above 2 (1 % expected)."
         )
-    if learned.detector.idle_dbfs is not None:
-        low, high = learned.detector.idle_dbfs
-        typer.echo(f"Off (idle) between {low:.0f} and {high:.0f} dBFS.")
+    if trained.detector.idle_dbfs is not None:
+        low, high = trained.detector.idle_dbfs
+        typer.echo(f"Idle (machine off) between {low:.0f} and {high:.0f} dBFS.")
     typer.echo(
-        f"Alarm threshold {learned.thresholds.alarm:.2f} for {learned.settings.false_alarms}: "
-        f"{interval_text(learned.interval)}."
+        f"Alarm threshold {trained.thresholds.alarm:.2f} for {trained.settings.false_alarms}: "
+        f"{interval_text(trained.interval)}."
     )
     typer.echo(f"Report: {folder / 'report.html'}")

@@ -1,13 +1,12 @@
-"""The demonstration from beginning to end: make, train, run, watch, tell.
+"""The demonstration: renders recordings, trains a model, monitors a growing fault.
 
-Training and monitoring are the commands that a user would type, in processes of their own.
+Training and monitoring are the commands `train` and `run`, in processes of their own.
 """
 
 from __future__ import annotations
 
 import queue
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -21,86 +20,96 @@ from rich.console import Console
 from rich.live import Live
 
 from asd_monitor.demo.broker import EmbeddedBroker
-from asd_monitor.demo.observer import Observer
+from asd_monitor.demo.files import (
+    CONFIG,
+    MACHINE,
+    MODELS,
+    MONITORED,
+    MQTT_LOG,
+    RUN_LOG,
+    STATE,
+    TRAIN_LOG,
+    TRAINING,
+)
 from asd_monitor.demo.scenario import (
-    GROWS_FROM_S,
-    NORMAL_FILE_S,
-    NORMAL_FILES,
+    FAULT_START_S,
+    MONITORED_S,
     RATE_HZ,
-    SOUND_S,
+    TRAINING_RECORDING_S,
+    TRAINING_RECORDINGS,
     Scenario,
 )
-from asd_monitor.demo.screen import MARGIN, Screen, loudest, plain_line
+from asd_monitor.demo.screen import MARGIN, Screen, status_line
+from asd_monitor.demo.subscriber import Subscriber
+from asd_monitor.demo.summary import print_summary
 from asd_monitor.demo.terminal_spectrogram import spectrogram
 from asd_monitor.demo.timeline import Timeline
 from asd_monitor.detector.views import VIEW_KINDS
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Samples
 
-MACHINE = "demo01"
-NORMAL = "normal"
-MONITORED = "growing-fault.flac"
-CONFIG = "asd-monitor.yaml"
-MQTT_LOG = "mqtt.jsonl"
-TRAIN_LOG = "train.log"
-RUN_LOG = "run.log"
-
-LASTS_S = 70.0  # the whole of it, where the computer is quick enough
-SLOWEST, FASTEST = 4.0, 15.0  # times real time
-ENDS_AFTER_S = 85.0  # the daemon is stopped then, wherever the sound is
-SMALLEST = (60, 24)  # columns and rows of a terminal that the picture fits into
-_SILENCE_S = 20.0  # without a score, there will be none
-_STOPS_WITHIN_S = 10.0
-_PLAIN_EVERY_S = 10.0  # of sound
-_DRAW_EVERY_S = 0.2
-_HEARS = {kind.name: kind.description for kind in VIEW_KINDS}
+TARGET_S = 70.0  # duration of the demonstration on a computer that is fast enough
+MIN_SPEED, MAX_SPEED = 4.0, 15.0  # of the monitored recording, relative to real time
+STOP_AFTER_S = 85.0  # the daemon is stopped then, also before the end of the recording
+MIN_COLUMNS, MIN_ROWS = 60, 24  # of a terminal for the display
+_SCORE_TIMEOUT_S = 20.0  # without a new score, the daemon is stopped
+_PROCESS_STOP_TIMEOUT_S = 10.0
+_STATUS_INTERVAL_S = 10.0  # of sound
+_REFRESH_INTERVAL_S = 0.2
+_DESCRIPTIONS = {kind.name: kind.description for kind in VIEW_KINDS}
 
 
-def perform(scenario: Scenario, folder: Path, console: Console) -> None:
-    """Give the demonstration; everything that it makes lies in `folder` afterwards.
+def run_demonstration(scenario: Scenario, folder: Path, console: Console) -> None:
+    """Run the demonstration; all its files are in `folder` afterwards.
 
-    Raises OperationError where a step fails or the alarm does not come as it should.
+    Raises:
+        OperationError: a step failed, or the alarm was not raised after the start of the fault.
+
     """
     began = time.monotonic()
-    _make_normals(scenario, folder, console)
-    train = ["train", "--machine", MACHINE, "--normal", NORMAL, "--models", "models"]
+    _write_training_recordings(scenario, folder, console)
+    train = ["train", "--machine", MACHINE, "--normal", TRAINING, "--models", MODELS]
     with _command(train, folder, TRAIN_LOG, console) as training:
-        # meanwhile on the other core
-        sound = scenario.growing_fault()
+        sound = scenario.monitored_recording()  # rendered in parallel to the training
         soundfile.write(folder / MONITORED, sound, RATE_HZ)
         _finish(training, "training", folder / TRAIN_LOG, console)
-    took_s = time.monotonic() - began
-    speed = round(min(FASTEST, max(SLOWEST, SOUND_S / max(1.0, LASTS_S - took_s - 6.0))), 1)
+    left_s = TARGET_S - (time.monotonic() - began) - 6.0
+    speed = round(min(MAX_SPEED, max(MIN_SPEED, MONITORED_S / max(1.0, left_s))), 1)
     timeline = Timeline(RATE_HZ)
-    with EmbeddedBroker() as broker, Observer(broker.host, broker.port, folder / MQTT_LOG) as heard:
+    with (
+        EmbeddedBroker() as broker,
+        Subscriber(broker.host, broker.port, folder / MQTT_LOG) as subscriber,
+    ):
         _write_config(folder / CONFIG, broker.host, broker.port)
-        console.print(f"An MQTT broker of its own listens on {broker.host}:{broker.port}.")
-        run = ["run", "--config", CONFIG, "--models", "models", "--state", "state"]
+        console.print(f"MQTT broker of the demonstration: {broker.host}:{broker.port}")
+        run = ["run", "--config", CONFIG, "--models", MODELS, "--state", STATE]
         run += ["--speed", f"{speed:g}"]
-        deadline = max(began + ENDS_AFTER_S, time.monotonic() + SOUND_S / FASTEST + _SILENCE_S)
+        deadline = max(
+            began + STOP_AFTER_S, time.monotonic() + MONITORED_S / MAX_SPEED + _SCORE_TIMEOUT_S
+        )
         with _command(run, folder, RUN_LOG, console) as daemon:
-            roomy = console.width >= SMALLEST[0] and console.height >= SMALLEST[1]
-            show = _show_live if console.is_terminal and roomy else _show_plain
-            show(scenario, sound, console, _played(daemon, heard, timeline, deadline))
-            _drain(heard, timeline)
-            ended = daemon.poll()
-    _tell_end(timeline, folder, console, time.monotonic() - began)
-    reason = timeline.verdict()
-    if ended:
-        reason = f"the daemon ended with {ended}: {_last_line(folder / RUN_LOG)}"
-    if reason is not None:
-        raise OperationError(f"the demonstration failed: {reason}; see {folder / RUN_LOG}")
+            fits = console.width >= MIN_COLUMNS and console.height >= MIN_ROWS
+            show = _show_live if console.is_terminal and fits else _show_lines
+            show(scenario, sound, console, _updates(daemon, subscriber, timeline, deadline))
+            _drain(subscriber, timeline)
+            exit_code = daemon.poll()
+    print_summary(timeline, folder, console, time.monotonic() - began, _DESCRIPTIONS)
+    failure = timeline.failure()
+    if exit_code:
+        failure = f"the daemon ended with exit code {exit_code}: {_last_line(folder / RUN_LOG)}"
+    if failure is not None:
+        raise OperationError(f"the demonstration failed: {failure}; see {folder / RUN_LOG}")
 
 
-def _make_normals(scenario: Scenario, folder: Path, console: Console) -> None:
-    (folder / NORMAL).mkdir()
-    with console.status("making the sound of a machine …"):
-        for number in range(NORMAL_FILES):
-            path = folder / NORMAL / f"normal-{number + 1}.flac"
-            soundfile.write(path, scenario.normal(number), RATE_HZ)
+def _write_training_recordings(scenario: Scenario, folder: Path, console: Console) -> None:
+    (folder / TRAINING).mkdir()
+    with console.status("rendering recordings …"):
+        for number in range(TRAINING_RECORDINGS):
+            path = folder / TRAINING / f"normal-{number + 1}.flac"
+            soundfile.write(path, scenario.training_recording(number), RATE_HZ)
     console.print(
-        f"A made {scenario.machine.family} runs in a made hall: {NORMAL_FILES} recordings of "
-        f"{NORMAL_FILE_S:g} s of it, all normal."
+        f"Synthetic machine: a {scenario.machine.family} in a factory hall.  Recordings of its "
+        f"normal sound: {TRAINING_RECORDINGS} of {TRAINING_RECORDING_S:g} s."
     )
 
 
@@ -108,7 +117,7 @@ def _make_normals(scenario: Scenario, folder: Path, console: Console) -> None:
 def _command(
     arguments: list[str], folder: Path, log: str, console: Console
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run one of our commands in `folder`, all that it says in a file; ends with the block."""
+    """Run a command of the package in `folder`, its output in `log`; stop it at the end."""
     console.print(
         f"$ asd-monitor {shlex.join(arguments)}", style="bold cyan", highlight=False, soft_wrap=True
     )
@@ -126,7 +135,7 @@ def _command(
             if process.poll() is None:
                 process.terminate()
                 try:
-                    process.wait(_STOPS_WITHIN_S)
+                    process.wait(_PROCESS_STOP_TIMEOUT_S)
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait()
@@ -152,108 +161,60 @@ def _write_config(path: Path, host: str, port: int) -> None:
     path.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
 
-def _played(
-    daemon: subprocess.Popen[bytes], heard: Observer, timeline: Timeline, deadline: float
+def _updates(
+    daemon: subprocess.Popen[bytes], subscriber: Subscriber, timeline: Timeline, deadline: float
 ) -> Iterator[Timeline]:
-    """Yield the story several times a second until the daemon has ended, or is given up."""
-    scores, hopeless = 0, time.monotonic() + _SILENCE_S
-    while daemon.poll() is None and time.monotonic() < min(deadline, hopeless):
+    """Yield the timeline several times per second until the daemon ends or a timeout."""
+    scores, score_deadline = 0, time.monotonic() + _SCORE_TIMEOUT_S
+    while daemon.poll() is None and time.monotonic() < min(deadline, score_deadline):
         with suppress(queue.Empty):
-            timeline.take(heard.arrived.get(timeout=0.15))
-        _drain(heard, timeline)
+            timeline.add(subscriber.messages.get(timeout=0.15))
+        _drain(subscriber, timeline)
         if len(timeline.scores) > scores:
-            scores, hopeless = len(timeline.scores), time.monotonic() + _SILENCE_S
+            scores, score_deadline = len(timeline.scores), time.monotonic() + _SCORE_TIMEOUT_S
         yield timeline
 
 
-def _drain(heard: Observer, timeline: Timeline) -> None:
-    while not heard.arrived.empty():
-        timeline.take(heard.arrived.get())
+def _drain(subscriber: Subscriber, timeline: Timeline) -> None:
+    while not subscriber.messages.empty():
+        timeline.add(subscriber.messages.get())
 
 
 def _show_live(
-    scenario: Scenario, sound: Samples, console: Console, played: Iterator[Timeline]
+    scenario: Scenario, sound: Samples, console: Console, updates: Iterator[Timeline]
 ) -> None:
     columns = min(120, max(30, console.width - MARGIN - 4))
     rows = 5 if console.height < 30 else 8
     picture = spectrogram(sound, RATE_HZ, bands=2 * (rows + 1), columns=columns)
     fault = scenario.fault.replace("_", " ")
     title = (
-        f"{MACHINE}, a made {scenario.machine.family} · {fault} fault from {GROWS_FROM_S:g} s on"
+        f"{MACHINE}, a synthetic {scenario.machine.family} · {fault} fault from "
+        f"{FAULT_START_S:g} s on"
     )
-    screen = Screen(title, picture, _HEARS, rows)
+    screen = Screen(title, picture, _DESCRIPTIONS, rows)
     drawn_s, timeline = 0.0, None
     with Live(console=console, auto_refresh=False) as live:
-        for timeline in played:
-            if time.monotonic() > drawn_s + _DRAW_EVERY_S:
+        for timeline in updates:
+            if time.monotonic() > drawn_s + _REFRESH_INTERVAL_S:
                 drawn_s = time.monotonic()
                 live.update(screen.draw(timeline), refresh=True)
         if timeline is not None:
             live.update(screen.draw(timeline), refresh=True)
 
 
-def _show_plain(
-    _scene: Scenario, _sound: Samples, console: Console, played: Iterator[Timeline]
+def _show_lines(
+    _scenario: Scenario, _sound: Samples, console: Console, updates: Iterator[Timeline]
 ) -> None:
-    told_s, told_moments = -_PLAIN_EVERY_S, 0
-    for timeline in played:
-        if timeline.scores and timeline.at_s >= told_s + _PLAIN_EVERY_S:
-            told_s = timeline.at_s
-            console.print(plain_line(timeline), highlight=False)
-        for moment in timeline.moments[told_moments:]:
-            console.print(f"      {moment.text}", highlight=False)
-        told_moments = len(timeline.moments)
+    printed_s, printed_changes = -_STATUS_INTERVAL_S, 0
+    for timeline in updates:
+        if timeline.scores and timeline.at_s >= printed_s + _STATUS_INTERVAL_S:
+            printed_s = timeline.at_s
+            console.print(status_line(timeline), highlight=False)
+        for change in timeline.changes[printed_changes:]:
+            console.print(f"      {change.text}", highlight=False)
+        printed_changes = len(timeline.changes)
 
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-
-
-def _tell_end(timeline: Timeline, folder: Path, console: Console, took_s: float) -> None:
-    console.print()
-    if timeline.alarm is not None and timeline.alarm_at_s is not None:
-        newest = timeline.scores[-1]
-        name, hears = loudest(newest, _HEARS)
-        after_s = timeline.alarm_at_s - GROWS_FROM_S
-        console.print(
-            f"ALARM at {timeline.alarm_at_s:.0f} s of sound, {after_s:.0f} s "
-            f"after the fault began to grow: the alarm score passed {newest.thresholds.alarm:.1f}, "
-            f"which chance does about once a month, and reached {timeline.peak:.1f}.",
-            style="bold red",
-            highlight=False,
-            soft_wrap=True,
-        )
-        console.print(f"What differs most: {name}, {hears}.", highlight=False)
-        console.print("The alarm stands until somebody acknowledges it (`alarms ack`, below).")
-    console.print(f"\nThat took {took_s:.0f} s.  All of it lies in {folder}:", highlight=False)
-    report = next((folder / "models" / MACHINE).glob("v*/report.html"), folder / "models")
-    for path, what in (
-        (NORMAL, "what was learned"),
-        (str(report.relative_to(folder)), "what was learned of it; open it in a browser"),
-        (MONITORED, f"what was monitored; the fault grows from {GROWS_FROM_S:g} s on"),
-        (CONFIG, "the daemon's configuration"),
-        (MQTT_LOG, "every message that it published"),
-        (RUN_LOG, "what it logged"),
-    ):
-        console.print(f"  {path:<30} {what}", highlight=False, soft_wrap=True)
-    console.print("\nTry next:", highlight=False)
-    program = _program()
-    alarm = timeline.alarm.id if timeline.alarm is not None and timeline.alarm.id else "ID"
-    model = f"--machine {MACHINE} --models models"
-    for command in (
-        f"cd {shlex.quote(str(folder))}",
-        f"{program} backtest {MONITORED} {model}",
-        f"{program} alarms list --state state",
-        f"{program} alarms ack {alarm} --state state",
-        f"{program} score {MONITORED} {model}",
-        f"{program} devices",
-    ):
-        console.print(f"  {command}", style="cyan", highlight=False, soft_wrap=True)
-
-
-def _program() -> str:
-    """Return how this program is called in the user's shell."""
-    if shutil.which("asd-monitor"):
-        return "asd-monitor"
-    return shlex.quote(str(Path(sys.executable).with_name("asd-monitor")))
+    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")

@@ -1,4 +1,4 @@
-"""What the demonstration listens to: a made machine in a made hall, and a fault that grows."""
+"""What the demonstration monitors: a synthetic machine in a hall, and a fault that grows."""
 
 from __future__ import annotations
 
@@ -16,57 +16,63 @@ from asd_monitor.synthesis.machine_spec import MachineSpec
 from asd_monitor.synthesis.rendering import render
 
 RATE_HZ = 16000
-NORMAL_FILES = 6
-NORMAL_FILE_S = 30.0
-SOUND_S = 180.0  # what is monitored
-GROWS_FROM_S = 50.0
-GROWS_TO_S = 150.0
+TRAINING_RECORDINGS = 6
+TRAINING_RECORDING_S = 30.0
+MONITORED_S = 180.0
+FAULT_START_S = 50.0
+FAULT_FULL_S = 150.0  # severity 1 from then on
 SNR_DB = 9.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A machine, the hall it stands in, and what goes wrong with it."""
+    """A machine, the hall around it, and the kind of its fault."""
 
     machine: MachineSpec
     hall: Hall
     fault: str
     seed: int
 
-    def normal(self, number: int) -> Samples:
-        """Return the normal recording of this number, 0 … `NORMAL_FILES` − 1."""
-        return self._heard(self.machine, NORMAL_FILE_S, np.random.default_rng((self.seed, number)))
+    def training_recording(self, number: int) -> Samples:
+        """Return the training recording of this number, 0 … `TRAINING_RECORDINGS` − 1."""
+        rng = np.random.default_rng((self.seed, number))
+        return self._render(self.machine, TRAINING_RECORDING_S, rng)
 
-    def growing_fault(self) -> Samples:
-        """Return what is monitored: normal sound in which the fault grows until it is gross."""
-        rng = np.random.default_rng((self.seed, NORMAL_FILES))
-        return self._heard(with_fault(self.machine, self.fault, 1.0), SOUND_S, rng)
+    def monitored_recording(self) -> Samples:
+        """Return the recording in which the fault grows, see `severity_curve`."""
+        rng = np.random.default_rng((self.seed, TRAINING_RECORDINGS))
+        return self._render(with_fault(self.machine, self.fault, 1.0), MONITORED_S, rng)
 
-    def _heard(self, machine: MachineSpec, seconds: float, rng: np.random.Generator) -> Samples:
+    def _render(self, machine: MachineSpec, seconds: float, rng: np.random.Generator) -> Samples:
         background = render_hall(self.hall, seconds, rng, RATE_HZ)
         sound = render(machine, seconds, rng, RATE_HZ, growth=severity_curve)
-        usual_rms = float(db_to_amplitude(self.machine.level_dbfs))
-        return mix(sound, background, SNR_DB, usual_rms)
+        return mix(sound, background, SNR_DB, float(db_to_amplitude(machine.level_dbfs)))
 
 
 def draw_scenario(family: str, fault: str, seed: int) -> Scenario:
-    """Draw the scene; raises UsageError for what does not exist or cannot be."""
+    """Draw a machine and a hall.
+
+    Raises:
+        UsageError: there is no such family, or its machines cannot have this fault.
+
+    """
     if family not in FAMILIES:
-        raise UsageError(f"no made machine {family!r}: choose one of {', '.join(FAMILIES)}")
+        raise UsageError(f"--family {family}: unknown machine: choose one of {', '.join(FAMILIES)}")
     rng = np.random.default_rng((seed, FAMILIES.index(family)))
     machine, hall = draw_machine(family, rng), draw_hall(rng)
     if fault not in kinds_for(machine):
         raise UsageError(
-            f"a {family} has no fault {fault!r}: choose one of {', '.join(kinds_for(machine))}"
+            f"--fault {fault}: no fault of a {family}: choose one of "
+            f"{', '.join(kinds_for(machine))}"
         )
     return Scenario(machine, hall, fault, seed)
 
 
 def severity_curve(at_s: Signal) -> Signal:
-    """Severity (n,), 0 … 1, at seconds since the monitored recording's start."""
-    return np.clip((at_s - GROWS_FROM_S) / (GROWS_TO_S - GROWS_FROM_S), 0.0, 1.0)
+    """Return the severity (n,), 0 … 1, at times (n,) in seconds since the recording's start."""
+    return np.clip((at_s - FAULT_START_S) / (FAULT_FULL_S - FAULT_START_S), 0.0, 1.0)
 
 
 def severity_at(at_s: float) -> float:
-    """Severity, 0 … 1, at one moment of the monitored recording."""
+    """Return the severity, 0 … 1, at one time in seconds since the recording's start."""
     return float(severity_curve(np.array([at_s]))[0])

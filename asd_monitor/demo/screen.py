@@ -1,6 +1,6 @@
-"""The demonstration's picture on a terminal: the sound, the fault, the scores, the alarm.
+"""The demonstration's display on a terminal: sound, fault severity, alarm score, state.
 
-Everything shares one time axis, from the recording's start on the left to its end.
+All rows share one time axis, from the start of the recording on the left to its end.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from rich.console import Group
 from rich.panel import Panel
 from rich.text import Text
 
-from asd_monitor.demo.scenario import SOUND_S, severity_at
+from asd_monitor.demo.scenario import MONITORED_S, severity_at
 from asd_monitor.demo.terminal_spectrogram import Picture, palette
 from asd_monitor.demo.timeline import Timeline
 from asd_monitor.publish.messages import Score
@@ -27,33 +27,38 @@ COLOURS = {
 
 
 class Screen:
-    """Draws a story over the sound's picture (bands, columns)."""
+    """Draws a timeline below the spectrogram (bands, columns) of the sound.
 
-    def __init__(self, title: str, picture: Picture, hears: Mapping[str, str], rows: int) -> None:
+    `descriptions` are those of the views, by name; `rows` is the height of the score chart.
+    """
+
+    def __init__(
+        self, title: str, picture: Picture, descriptions: Mapping[str, str], rows: int
+    ) -> None:
         self._title = title
         self._picture = picture
-        self._hears = hears
+        self._descriptions = descriptions
         self._width: int = picture.shape[1]
         self._rows = rows
 
     def draw(self, timeline: Timeline) -> Panel:
-        """Return the picture of this moment."""
+        """Return the display of the present state of the timeline."""
         parts: list[Text] = [*self._sound(timeline), self._fault(timeline), *self._scores(timeline)]
         parts += [self._axis(timeline), Text(), self._views(timeline)]
-        parts += self._moments(timeline)
+        parts += self._changes(timeline)
         colour = COLOURS.get(timeline.state or MachineState.NORMAL, "white")
         return Panel(Group(*parts), title=self._title, border_style=colour, expand=False)
 
     def _column(self, at_s: float) -> int:
-        return min(self._width - 1, int(at_s / SOUND_S * self._width))
+        return min(self._width - 1, int(at_s / MONITORED_S * self._width))
 
     def _sound(self, timeline: Timeline) -> list[Text]:
-        heard = self._column(timeline.at_s) if timeline.scores else -1
+        scored = self._column(timeline.at_s) if timeline.scores else -1
         lines = []
         for row in range(0, len(self._picture) - 1, 2):
             line = Text(no_wrap=True)
             for column in range(self._width):
-                if column <= heard:
+                if column <= scored:
                     upper, lower = self._picture[row : row + 2, column]
                     line.append("▀", f"{palette(float(upper))} on {palette(float(lower))}")
                 else:
@@ -66,11 +71,11 @@ class Screen:
         return lines
 
     def _fault(self, timeline: Timeline) -> Text:
-        heard = self._column(timeline.at_s) if timeline.scores else -1
+        scored = self._column(timeline.at_s) if timeline.scores else -1
         line = Text(no_wrap=True)
         for column in range(self._width):
-            severity = severity_at((column + 0.5) / self._width * SOUND_S)
-            shown = BLOCKS[round(severity * 8)] if column <= heard else " "
+            severity = severity_at((column + 0.5) / self._width * MONITORED_S)
+            shown = BLOCKS[round(severity * 8)] if column <= scored else " "
             line.append(shown, "magenta")
         line.append(f" fault {100 * severity_at(timeline.at_s):.0f} %", "magenta")
         return line
@@ -99,7 +104,7 @@ class Screen:
 
     def _axis(self, timeline: Timeline) -> Text:
         line = Text("└" + "─" * (self._width - 1), "dim", no_wrap=True)
-        line.append(f" {_clock(timeline.at_s)} of {_clock(SOUND_S)}", "bold")
+        line.append(f" {_clock(timeline.at_s)} of {_clock(MONITORED_S)}", "bold")
         return line
 
     def _views(self, timeline: Timeline) -> Text:
@@ -110,43 +115,43 @@ class Screen:
         line = Text(no_wrap=True)
         line.append(f" {state.upper()} ", f"reverse {COLOURS.get(newest.state, 'white')}")
         line.append(f"  alarm score {newest.alarm_score or 0.0:4.1f}", "bold")
-        line.append(f" (alarm from {newest.thresholds.alarm:.1f})")
-        name, hears = loudest(newest, self._hears)
+        line.append(f" (threshold {newest.thresholds.alarm:.1f})")
+        name, description = highest_view(newest, self._descriptions)
         if newest.state in {MachineState.WARNING, MachineState.ALARM} and name:
-            line.append(f"   {name}: {hears}", "italic")
+            line.append(f"   {name}: {description}", "italic")
         line.truncate(self._width + MARGIN, overflow="ellipsis")
         return line
 
-    def _moments(self, timeline: Timeline) -> list[Text]:
+    def _changes(self, timeline: Timeline) -> list[Text]:
         lines = [
-            Text(f"{_clock(moment.at_s)}  {moment.text}", COLOURS.get(moment.state, "white"))
-            for moment in timeline.moments[-3:]
+            Text(f"{_clock(change.at_s)}  {change.text}", COLOURS.get(change.state, "white"))
+            for change in timeline.changes[-3:]
         ]
         return lines + [Text()] * (3 - len(lines))
 
 
-def plain_line(timeline: Timeline) -> str:
-    """Return one line that tells the newest score, for where there is no terminal."""
+def status_line(timeline: Timeline) -> str:
+    """Return the newest score as one line of text."""
     newest = timeline.scores[-1]
     return (
         f"{_clock(timeline.at_s)}  {newest.state:<8} score {newest.score or 0.0:4.1f}  "
         f"alarm score {newest.alarm_score or 0.0:4.1f} "
-        f"(alarm from {newest.thresholds.alarm:.1f})  "
+        f"(threshold {newest.thresholds.alarm:.1f})  "
         f"fault {100 * severity_at(timeline.at_s):3.0f} %"
     )
 
 
-def loudest(score: Score, hears: Mapping[str, str]) -> tuple[str, str]:
-    """Return the view that finds the window strangest, and what that view hears."""
+def highest_view(score: Score, descriptions: Mapping[str, str]) -> tuple[str, str]:
+    """Return the view with the highest score, and the deviation that it responds to."""
     views = {name: value for name, value in score.views.items() if value is not None}
     if not views:
         return "", ""
     name = max(views, key=lambda view: views[view])
-    return name, hears.get(name, "sounds that are new to the network")
+    return name, descriptions.get(name, "deviation in the outputs of the encoder")
 
 
 def _threshold(newest: Score | None, low: float, high: float) -> tuple[str, str]:
-    """Return label and colour of the threshold that lies in a row, if one does."""
+    """Return label and colour of the threshold within a row; empty where there is none."""
     if newest is not None:
         if low <= newest.thresholds.alarm < high:
             return f" alarm {newest.thresholds.alarm:.1f}", "red"

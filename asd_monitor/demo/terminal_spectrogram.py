@@ -1,4 +1,4 @@
-"""A spectrogram small enough for a terminal."""
+"""A spectrogram of the size of a terminal."""
 
 from __future__ import annotations
 
@@ -8,37 +8,38 @@ import numpy.typing as npt
 from asd_monitor.records import Samples
 
 Picture = npt.NDArray[np.float64]
-"""Brightness 0 … 1, (bands from high to low, columns)."""
+"""Brightness 0 … 1, (bands, columns), the highest band first."""
 
-_SIZE = 1024
-# five stops of the inferno palette, which reads in grey and by the colour-blind too
+_FFT_SIZE = 1024
+# five stops of the palette "inferno", whose lightness is monotonic (also for colour blindness)
 _STOPS = np.array([(0, 0, 8), (66, 10, 104), (147, 38, 103), (221, 81, 58), (252, 225, 140)])
 
 
 def spectrogram(samples: Samples, rate_hz: int, bands: int, columns: int) -> Picture:
-    """Return log energy in bands even in log frequency, 60 Hz to 0.47 of the rate.
+    """Return the level in bands uniform in log frequency, from 60 Hz to 0.47 of the rate.
 
-    Every column is a stretch of equal length.  Bands are halfway evened out, so that both
-    the machine's own colour and what is new can be seen.
+    `samples` is (n,); all columns are of equal duration.  Black is 60 % of the way from the
+    overall floor to that of each band, so that both the machine's spectral envelope and
+    changes are visible.
     """
-    frames = len(samples) // _SIZE
-    windowed = samples[: frames * _SIZE].reshape(frames, _SIZE) * np.hanning(_SIZE)
+    frames = len(samples) // _FFT_SIZE
+    windowed = samples[: frames * _FFT_SIZE].reshape(frames, _FFT_SIZE) * np.hanning(_FFT_SIZE)
     power = np.abs(np.fft.rfft(windowed, axis=1)) ** 2  # (frames, bins)
     edges_hz = np.geomspace(60.0, 0.47 * rate_hz, bands + 1)
-    edges = np.unique(np.round(edges_hz * _SIZE / rate_hz).astype(int))
+    edges = np.unique(np.round(edges_hz * _FFT_SIZE / rate_hz).astype(int))
     band = np.add.reduceat(power, edges[:-1], axis=1)[:, : len(edges) - 1]
     cuts = np.linspace(0, frames, columns + 1).astype(int)[:-1]
     counts = np.diff(np.append(cuts, frames))[:, None]
     level_db = 10.0 * np.log10(np.add.reduceat(band, cuts, axis=0) / counts + 1e-12)
     floor = np.percentile(level_db, 1.0, axis=0)
-    dark = 0.6 * floor + 0.4 * floor.min()
-    bright = float(np.max(level_db - dark))
-    picture: Picture = np.clip((level_db - dark) / max(bright, 20.0), 0.0, 1.0).T[::-1]
+    black = 0.6 * floor + 0.4 * floor.min()
+    span_db = float(np.max(level_db - black))
+    picture: Picture = np.clip((level_db - black) / max(span_db, 20.0), 0.0, 1.0).T[::-1]
     return picture
 
 
 def palette(brightness: float) -> str:
-    """Return the colour of a brightness 0 … 1 as rich writes it."""
+    """Return the colour of a brightness 0 … 1 as ``#rrggbb``."""
     place = np.clip(brightness, 0.0, 1.0) * (len(_STOPS) - 1)
     stops = np.arange(len(_STOPS))
     red, green, blue = (int(np.interp(place, stops, _STOPS[:, i])) for i in range(3))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tests.doubles.command_line import CommandLine
 from tests.doubles.synthetic_sounds import machine_sound, write
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from tests.doubles.bad_recordings import bad_recordings
 from tests.doubles.command_line import CommandLine
 from tests.doubles.synthetic_sounds import machine_sound, write
@@ -43,7 +44,7 @@ def test_backtest_takes_budgets(command_line: CommandLine, trained: Path, fault:
         thresholds.append(told["thresholds"]["alarm"])
     assert thresholds == sorted(set(thresholds))
     called = command_line(*arguments, "--false-alarms", "seldom")
-    assert (called.code, "not a budget" in called.verdict) == (2, True)
+    assert (called.code, "not a budget" in called.message) == (2, True)
 
 
 def test_backtest_ofbad_recordings(
@@ -56,7 +57,7 @@ def test_backtest_ofbad_recordings(
             called = command_line("backtest", path, "-m", "fan01", "--models", trained)
             assert called.code == 2, name
             expected = {"*.ogg": "no such file", "low.wav": "2000 Hz"}.get(name, told)
-            assert expected in called.verdict, name
+            assert expected in called.message, name
             if name != "low.wav":
                 assert len(called.err.splitlines()) == 1, called.err
 

@@ -123,8 +123,8 @@ def test_a_network_that_cannot_be_used_ends_training_before_it_begins(
     ):
         called = command_line(*train, "--encoder", network)
         assert called.code == 2
-        assert told in called.verdict
-        assert called.err.strip() == called.verdict
+        assert told in called.message
+        assert called.err.strip() == called.message
     assert not (tmp_path / "m").exists()
 
 
@@ -134,4 +134,4 @@ def test_two_networks_of_one_name_are_refused(
     train = ("train", "-m", "fan01", "-n", normal, "--models", tmp_path / "m")
     called = command_line(*train, "--encoder", networks[0], networks[0])
     assert called.code == 2
-    assert "the name 'toy' is that of" in called.verdict
+    assert "the name 'toy' is that of" in called.message

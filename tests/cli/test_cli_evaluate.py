@@ -28,6 +28,6 @@ def test_evaluate_writes_its_results(command_line: CommandLine, tmp_path: Path) 
     (tmp_path / "o/results.json").unlink()
     (tmp_path / "file").touch()
     called = command_line("evaluate", tmp_path / "d", "--output", tmp_path / "file")
-    assert (called.code, "--output" in called.verdict) == (1, True)
+    assert (called.code, "--output" in called.message) == (1, True)
     assert command_line("evaluate", tmp_path / "absent").code == 2
     assert command_line("evaluate", tmp_path / "d", "--rules", "1999").code == 2

@@ -1,6 +1,7 @@
 """The lists of commands."""
 
 import pytest
+
 from tests.doubles.command_line import CommandLine
 
 

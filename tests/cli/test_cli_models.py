@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from tests.doubles.command_line import CommandLine, without_privileges
 
 
@@ -27,11 +28,11 @@ def test_versions_are_listed_shown_promoted_and_rolled_back(
     assert command_line("models", "rollback", "-m", "fan01", *models).code == 0
     assert current() == "v1"
     called = command_line("models", "rollback", "-m", "fan01", *models)
-    assert (called.code, "no usable version before v1" in called.verdict) == (1, True)
+    assert (called.code, "no usable version before v1" in called.message) == (1, True)
     assert command_line("models", "promote", "-m", "fan01", "--version", "v2", *models).code == 0
     assert current() == "v2"
     called = command_line("models", "promote", "-m", "fan01", "--version", "v7", *models)
-    assert (called.code, "it has v1, v2" in called.verdict) == (1, True)
+    assert (called.code, "it has v1, v2" in called.message) == (1, True)
     shown = command_line("models", "show", "-m", "fan01", *models).out
     assert "v2" in shown
     assert "0.flac" in shown
@@ -45,8 +46,8 @@ def test_versions_are_listed_shown_promoted_and_rolled_back(
     assert called.code == 1
     assert "damaged" in called.out
     assert "missing" not in called.out
-    assert "fan01 v2: " in called.verdict
-    assert "views.npz is missing" in called.verdict
+    assert "fan01 v2: " in called.message
+    assert "views.npz is missing" in called.message
     called = command_line("models", "promote", "-m", "fan01", "--version", "v2", *models)
     assert called.code == 1
 
@@ -82,7 +83,7 @@ def test_no_models_at_all(
 ) -> None:
     called = command_line("models", "list", "--models", tmp_path / "absent")
     assert (called.code, called.out) == (1, "")
-    assert f"{tmp_path}/absent: No such file or directory" in called.verdict
+    assert f"{tmp_path}/absent: No such file or directory" in called.message
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     called = command_line("models", "list")
     assert (called.code, called.out) == (0, "")

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from asd_monitor.model_store.manifest import FORMAT
+from asd_monitor.model_store.versions import MANIFEST
 from tests.doubles.command_line import CommandLine
 from tests.doubles.synthetic_sounds import machine_sound, write
-
-from asd_monitor.model_store.bundle import FORMAT, MANIFEST
 
 
 def test_score_prints_json_lines_and_csv(
@@ -48,7 +49,7 @@ def test_score_names_what_it_cannot_score_and_goes_on(
     assert called.code == 2
     assert len(called.out.splitlines()) == 1
     assert "a.wav: empty file" in called.err
-    assert "8000 Hz, while the model listens" in called.verdict
+    assert "8000 Hz, while the model listens" in called.message
 
 
 def test_what_is_piped_is_not_folded(
@@ -71,7 +72,7 @@ def test_what_is_piped_is_not_folded(
 
 def test_one_shape_at_a_time(command_line: CommandLine, fault: Path) -> None:
     called = command_line("score", fault, "-m", "fan01", "--csv", "--json")
-    assert (called.code, "choose one" in called.verdict) == (2, True)
+    assert (called.code, "choose one" in called.message) == (2, True)
 
 
 @pytest.mark.parametrize("command", ["score", "backtest"])
@@ -80,14 +81,14 @@ def test_no_model_and_bad_versions(
 ) -> None:
     called = command_line(command, fault, "-m", "pump", "--models", trained)
     assert called.code == 1
-    assert "no model of pump" in called.verdict
-    assert "asd-monitor train" in called.verdict
+    assert "no model of pump" in called.message
+    assert "asd-monitor train" in called.message
     arguments = (command, fault, "-m", "fan01", "--models", trained, "--version")
     called = command_line(*arguments, "../../x")
-    assert (called.code, "not a version" in called.verdict) == (2, True)
+    assert (called.code, "not a version" in called.message) == (2, True)
     called = command_line(*arguments, "v9")
     assert called.code == 1
-    assert "v9" in called.verdict
+    assert "v9" in called.message
 
 
 @pytest.mark.parametrize("command", ["score", "backtest"])
@@ -102,5 +103,5 @@ def test_a_damaged_model_is_said_with_the_mend(
         manifest.write_text(damage)
         called = command_line(command, fault, "-m", "fan01", "--models", trained)
         assert called.code == 1
-        assert told in called.verdict
-        assert "train anew" in called.verdict
+        assert told in called.message
+        assert "train anew" in called.message

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from asd_monitor.model_store.versions import MANIFEST
 from tests.doubles.bad_recordings import bad_recordings
 from tests.doubles.command_line import CommandLine, without_privileges
 from tests.doubles.synthetic_sounds import machine_sound, write
-
-from asd_monitor.model_store.bundle import MANIFEST
 
 
 def test_train_makes_a_version_and_says_where(
@@ -58,7 +58,7 @@ def test_check_only_tells(command_line: CommandLine, normal: Path, tmp_path: Pat
     assert called.code == 2
     told = json.loads(called.out)
     assert (told["sufficient"], told["usable_s"], told["needed_s"]) == (False, 35.0, 60.0)
-    assert "record 25 s more" in called.verdict
+    assert "record 25 s more" in called.message
     assert not (tmp_path / "m").exists()
 
 
@@ -78,7 +78,7 @@ def test_train_takes_its_settings_from_a_file(
     assert told["thresholds"]["false_alarms"] == "1 per week"
     assert told["front_end"]["window_frames"] < 61
     called = command_line(*arguments, "-m", "fan02")
-    assert (called.code, "there is no machine fan02: it has fan01" in called.verdict) == (2, True)
+    assert (called.code, "there is no machine fan02: it has fan01" in called.message) == (2, True)
 
 
 @pytest.mark.parametrize("machine", ["../x", "a/b", "fan+", "#", "box", "", ".", "..", "a b", "é"])
@@ -98,7 +98,7 @@ def test_a_name_that_cannot_be_an_id_is_refused_everywhere(
     ):
         called = command_line(*arguments, f"--machine={machine}")
         assert called.code == 2, (arguments, called)
-        assert "cannot be an id" in called.verdict
+        assert "cannot be an id" in called.message
     assert list(tmp_path.iterdir()) == []
 
 
@@ -106,7 +106,7 @@ def test_bad_recordings_get_one_message_each(command_line: CommandLine, tmp_path
     for name, told in bad_recordings(tmp_path).items():
         called = command_line("train", "-m", "f", "-n", tmp_path / name, "--models", tmp_path / "m")
         assert called.code == 2, name
-        assert told in called.verdict, name
+        assert told in called.message, name
         assert called.out == ""
         assert sum(line.startswith("asd-monitor: ") for line in called.err.splitlines()) == 1
     assert not (tmp_path / "m").exists()
@@ -182,7 +182,7 @@ def test_no_permission_is_said(command_line: CommandLine, open_folder: Path, nor
         for path in (secret, closed):
             called = command_line("train", "-m", "f", "-n", path, "--check")
             assert called.code == 1
-            assert f"{path}: no permission to read it" in called.verdict
+            assert f"{path}: no permission to read it" in called.message
 
 
 def test_a_models_folder_that_may_not_be_written(
@@ -195,8 +195,8 @@ def test_a_models_folder_that_may_not_be_written(
     with without_privileges():
         called = command_line("train", "-m", "f", "-n", sound, "--models", models)
         assert called.code == 1
-        assert str(models / "f") in called.verdict
-        assert "--models" in called.verdict
+        assert str(models / "f") in called.message
+        assert "--models" in called.message
         assert command_line("score", sound, "-m", "f", "--models", models).code == 0
         called = command_line("models", "rollback", "-m", "f", "--models", models)
         assert called.code == 1
@@ -204,4 +204,4 @@ def test_a_models_folder_that_may_not_be_written(
     with without_privileges():
         called = command_line("score", sound, "-m", "f", "--models", models)
         assert called.code == 1
-        assert "no permission" in called.verdict
+        assert "no permission" in called.message

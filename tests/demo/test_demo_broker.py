@@ -1,4 +1,4 @@
-"""The demonstration's own broker."""
+"""The MQTT broker of the demonstration."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import socket
 import threading
 
 import pytest
-from tests.doubles.mosquitto import PATIENCE_S, Subscriber
 from paho.mqtt.client import Client, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
 from asd_monitor.config.settings import Mqtt
 from asd_monitor.demo.broker import EmbeddedBroker
 from asd_monitor.publish.broker_session import BrokerSession
+from tests.doubles.mosquitto import PATIENCE_S, Subscriber
 
 AVAILABILITY = "asd/box/demo/availability"
 
 
-def test_a_session_is_served_and_everything_is_gone_afterwards(
+def test_a_session_is_served_and_no_thread_or_socket_remains(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     before = set(threading.enumerate())
@@ -48,7 +48,7 @@ def test_a_session_is_served_and_everything_is_gone_afterwards(
     assert noise == []
 
 
-def test_clients_of_mqtt_5_and_strangers_are_sent_away_at_once() -> None:
+def test_mqtt_5_and_other_protocols_are_rejected_at_once() -> None:
     with EmbeddedBroker() as broker:
         for hello, answer in (
             (b"\x10\x0f\x00\x04MQTT\x05\x02\x00\x1e\x00\x00\x02me", b"\x20\x02\x00\x01"),
@@ -63,7 +63,7 @@ def test_clients_of_mqtt_5_and_strangers_are_sent_away_at_once() -> None:
             pass
 
 
-def test_a_client_that_vanishes_leaves_its_will_and_others_may_stay_to_the_end() -> None:
+def test_a_lost_client_s_will_is_published_and_the_broker_stops_with_clients_connected() -> None:
     with EmbeddedBroker() as broker:
         with Subscriber(broker.port, "will", protocol=MQTTv311) as listener:
             client = Client(CallbackAPIVersion.VERSION2, protocol=MQTTv311)
@@ -84,9 +84,9 @@ def test_a_client_that_vanishes_leaves_its_will_and_others_may_stay_to_the_end()
         staying.sendall(b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x1e\x00\x02me")
         assert staying.recv(4) == b"\x20\x02\x00\x00"
     with staying:
-        assert staying.recv(1) == b"", "it was hung up on"
+        assert staying.recv(1) == b"", "the broker did not close the connection"
 
 
-def test_two_may_run_at_once() -> None:
+def test_two_brokers_run_at_once() -> None:
     with EmbeddedBroker() as one, EmbeddedBroker() as other:
         assert one.port != other.port

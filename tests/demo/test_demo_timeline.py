@@ -1,7 +1,7 @@
 import dataclasses
 from datetime import UTC, datetime, timedelta
 
-from asd_monitor.demo.scenario import GROWS_FROM_S
+from asd_monitor.demo.scenario import FAULT_START_S
 from asd_monitor.demo.timeline import Timeline
 from asd_monitor.publish.messages import Alarm, Score, State, no_alarm
 from asd_monitor.records import MachineState, MicrophoneState, Thresholds
@@ -37,31 +37,33 @@ def alarm(at_s: float) -> Alarm:
     )
 
 
-def told(*messages: Score | Alarm | State) -> Timeline:
+def timeline_of(*messages: Score | Alarm | State) -> Timeline:
     timeline = Timeline(16000)
     for message in messages:
-        timeline.take(message)
+        timeline.add(message)
     return timeline
 
 
-def test_an_alarm_after_the_fault_began_is_what_should_come() -> None:
-    at_s = GROWS_FROM_S + 20
-    timeline = told(score(at_s, 4.0, MachineState.ALARM), alarm(at_s - 0.5), score(at_s + 1, 4.5))
-    assert timeline.verdict() is None
+def test_an_alarm_after_the_start_of_the_fault_is_a_success() -> None:
+    at_s = FAULT_START_S + 20
+    timeline = timeline_of(
+        score(at_s, 4.0, MachineState.ALARM), alarm(at_s - 0.5), score(at_s + 1, 4.5)
+    )
+    assert timeline.failure() is None
     assert timeline.alarm_at_s == at_s - 0.5
-    assert timeline.peak == 4.5
+    assert timeline.max_alarm_score == 4.5
 
 
-def test_an_alarm_before_the_fault_is_a_false_one() -> None:
-    timeline = told(score(20.0, 4.0, MachineState.ALARM), alarm(20.0))
-    assert "false alarm, at 20 s" in str(timeline.verdict())
+def test_an_alarm_before_the_fault_is_a_failure() -> None:
+    timeline = timeline_of(score(20.0, 4.0, MachineState.ALARM), alarm(20.0))
+    assert "false alarm at 20 s" in str(timeline.failure())
 
 
-def test_no_alarm_is_told_with_what_was_reached() -> None:
-    assert "reached 2.5, and 3.0 is needed" in str(told(score(170.0, 2.5)).verdict())
+def test_without_an_alarm_the_failure_names_the_maximum_and_the_threshold() -> None:
+    assert "reached 2.5, and the threshold is 3.0" in str(timeline_of(score(170.0, 2.5)).failure())
 
 
-def test_no_score_is_told_with_what_the_daemon_says() -> None:
+def test_without_a_score_the_failure_names_the_daemon_s_reason() -> None:
     no_model = State(
         machine="demo01",
         time=BEGAN,
@@ -74,18 +76,18 @@ def test_no_score_is_told_with_what_the_daemon_says() -> None:
         clock_synced=None,
         reason="models/demo01 is missing",
     )
-    assert "models/demo01 is missing" in str(told(no_model).verdict())
-    assert "no score" in str(told().verdict())
+    assert "models/demo01 is missing" in str(timeline_of(no_model).failure())
+    assert "no score" in str(timeline_of().failure())
 
 
-def test_an_alarm_condition_that_is_not_active_is_none() -> None:
-    timeline = told(score(60.0, 0.1), no_alarm("demo01", "v1"))
+def test_an_inactive_alarm_condition_is_no_alarm() -> None:
+    timeline = timeline_of(score(60.0, 0.1), no_alarm("demo01", "v1"))
     assert timeline.alarm is None
 
 
-def test_every_change_of_state_is_one_moment() -> None:
+def test_each_change_of_state_is_recorded_once() -> None:
     normal, bad = MachineState.NORMAL, MachineState.ALARM
     states = [normal, normal, bad, bad, normal]
-    timeline = told(*(score(at_s, 1.0, state) for at_s, state in enumerate(states)))
-    assert [moment.state for moment in timeline.moments] == [normal, bad, normal]
-    assert [moment.at_s for moment in timeline.moments] == [0.0, 2.0, 4.0]
+    timeline = timeline_of(*(score(at_s, 1.0, state) for at_s, state in enumerate(states)))
+    assert [change.state for change in timeline.changes] == [normal, bad, normal]
+    assert [change.at_s for change in timeline.changes] == [0.0, 2.0, 4.0]

@@ -23,7 +23,7 @@ def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_alarm_comes_and_everything_is_kept(tmp_path: Path) -> None:
+def test_the_alarm_is_raised_and_all_files_are_kept(tmp_path: Path) -> None:
     folder = tmp_path / "shown"
     shown = demo(folder)
     assert shown.returncode == 0, shown.stdout + shown.stderr
@@ -45,7 +45,7 @@ def test_the_alarm_comes_and_everything_is_kept(tmp_path: Path) -> None:
     ]
 
 
-def test_what_cannot_be_shown_is_wrong_usage(tmp_path: Path) -> None:
+def test_an_unknown_family_is_wrong_usage(tmp_path: Path) -> None:
     refused = demo(tmp_path / "shown", "--family", "rocket")
     assert refused.returncode == 2
     assert "choose one of fan" in refused.stderr

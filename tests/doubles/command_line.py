@@ -1,4 +1,4 @@
-"""The command line called in this process, as a user and as one who may not."""
+"""The command line, called in this process, with and without root's privileges."""
 
 import contextlib
 import os
@@ -18,48 +18,57 @@ NOBODY = 65534
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
-    """How a command ended."""
+class CommandResult:
+    """The exit code and the output of a command."""
 
     code: int
     out: str
     err: str
 
     @property
-    def verdict(self) -> str:
-        """The last line on stderr."""
+    def message(self) -> str:
+        """The last line on stderr: the error message of a command that failed."""
         return self.err.strip().splitlines()[-1]
 
 
 class CommandLine:
-    """Calls `asd-monitor` in this process."""
+    """Calls `asd-monitor` in this process and captures its output."""
 
-    def __init__(self, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
-        self._capsys, self._patch = capsys, patch
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
 
-    def __call__(self, *arguments: object) -> Called:
-        self._patch.setattr(sys, "argv", ["asd-monitor", *map(str, arguments)])
+    def __call__(self, *arguments: object) -> CommandResult:
         self._capsys.readouterr()
-        # it sets the number of threads of processes that it starts
-        with mock.patch.dict(os.environ), pytest.raises(SystemExit) as ended:
-            main()
+        code = run_command(*arguments)
         out, err = self._capsys.readouterr()
         assert "Traceback" not in err
-        code = ended.value.code
-        return Called(code if isinstance(code, int) else int(bool(code)), out, err)
+        return CommandResult(code, out, err)
+
+
+def run_command(*arguments: object) -> int:
+    """Call `asd-monitor` in this process and return its exit code."""
+    with (
+        mock.patch.object(sys, "argv", ["asd-monitor", *map(str, arguments)]),
+        mock.patch.dict(os.environ),  # the command sets the number of threads
+        pytest.raises(SystemExit) as ended,
+    ):
+        main()
+    code = ended.value.code
+    return code if isinstance(code, int) else int(bool(code))
 
 
 @pytest.fixture
 def command_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> CommandLine:
+    """The command line on a terminal of 200 columns."""
     monkeypatch.setenv("COLUMNS", "200")
-    return CommandLine(capsys, monkeypatch)
+    return CommandLine(capsys)
 
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder that every user may enter."""
+    """An empty folder that every user may enter."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
@@ -68,7 +77,7 @@ def open_folder() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def without_privileges() -> Iterator[None]:
-    """What happens in here, root may not: modes of files count."""
+    """Run the block as the user nobody, so that the modes of files apply to root as well."""
     if os.geteuid() != 0:
         yield
         return

@@ -17,8 +17,8 @@ from asd_monitor.encoder_training import adaptation as adapt_module
 from asd_monitor.encoder_training import fine_tuning as tuning_module
 from asd_monitor.encoder_training.adaptation import adapt
 from asd_monitor.encoder_training.adaptation_trial import TRAINED_FAULTS, TRIED_FAULTS
-from asd_monitor.encoder_training.export import encoder_of, network_of
-from asd_monitor.encoder_training.fine_tuning import Batch, Tuning, tune
+from asd_monitor.encoder_training.export import export_encoder, import_network
+from asd_monitor.encoder_training.fine_tuning import Batch, FineTuningConfig, fine_tune
 from asd_monitor.encoder_training.network import Network
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.loading import load_encoder
@@ -38,7 +38,7 @@ from tests.doubles.synthetic_encoders import small_encoder
 from tests.doubles.synthetic_networks import maps_card, maps_network, write_network
 from tests.doubles.synthetic_sounds import machine_sound, write
 
-QUICK = Tuning(steps=4)
+QUICK = FineTuningConfig(steps=4)
 Change = Callable[[str, Any], None]
 
 
@@ -70,7 +70,7 @@ def few_halls(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapt_module, "Tuning", partial(Tuning, steps=3))
+    monkeypatch.setattr(adapt_module, "Tuning", partial(FineTuningConfig, steps=3))
     monkeypatch.setattr(adapt_module, "MADE", 2)
     monkeypatch.setattr(adapt_module, "FAULTS", 6)
 
@@ -85,16 +85,16 @@ def other(folder: Path, seed: int, seconds: float = 6.0) -> Path:
 
 
 def test_a_shipped_network_is_read_back_and_computes_the_same(encoder: Encoder) -> None:
-    network = network_of(encoder)
+    network = import_network(encoder)
     assert network.taps == (1,)
     assert len(network.layers) == 2, "what lies behind the deepest map is not shipped"
     x = torch.randn(1, 200, 128)
     [frames] = network(x)
     [found] = encoder.network.run(encoder.open(), ["maps1"], x.numpy())
     np.testing.assert_allclose(found, frames[0].detach().numpy(), atol=1e-3)
-    again = encoder_of(network, encoder.card.views)
+    again = export_encoder(network, encoder.card.views)
     assert again.card == encoder.card
-    [louder] = network_of(again)(x + 3.0)
+    [louder] = import_network(again)(x + 3.0)
     np.testing.assert_allclose(louder[0].detach().numpy(), found, atol=1e-3)
 
 
@@ -105,7 +105,7 @@ def test_networks_of_others_cannot_be_trained_further(tmp_path: Path, encoder: E
     )
     for each in (foreign, Encoder.from_bytes(encoder.onnx, changed)):
         with pytest.raises(UsageError, match=f"{each.name} is none that can be trained further"):
-            network_of(each)
+            import_network(each)
 
 
 # ---------- training further
@@ -117,10 +117,10 @@ def draw(rng: np.random.Generator) -> Batch:
     return Batch([clips[k].astype(np.float16) for k in labels], labels, [0, 0, 1, 1, -1, -1, 2, 2])
 
 
-def weights(encoder: Encoder, tuning: Tuning, machines: int = 3) -> "torch.Tensor":
-    network = network_of(encoder)
+def weights(encoder: Encoder, config: FineTuningConfig, machines: int = 3) -> "torch.Tensor":
+    network = import_network(encoder)
     state = torch.get_rng_state()
-    tune(network, draw, machines, tuning, progress=lambda *_: None, what="")
+    fine_tune(network, draw, machines, config, progress=lambda *_: None, what="")
     assert torch.equal(torch.get_rng_state(), state)
     return torch.cat([each.detach().flatten() for each in network.parameters()])
 
@@ -129,14 +129,14 @@ def test_the_same_seed_gives_the_same_network_and_leaves_torch_alone(encoder: En
     threads = torch.get_num_threads()
     first = weights(encoder, QUICK)
     assert torch.equal(first, weights(encoder, QUICK))
-    assert not torch.equal(first, weights(encoder, Tuning(steps=4, seed=2)))
+    assert not torch.equal(first, weights(encoder, FineTuningConfig(steps=4, seed=2)))
     assert not torch.equal(first, weights(encoder, QUICK, machines=0)), "the margin does nothing"
     assert torch.get_num_threads() == threads
 
 
 def test_the_network_stands_still_until_its_heads_have_learned(encoder: Encoder) -> None:
-    before = torch.cat([each.detach().flatten() for each in network_of(encoder).parameters()])
-    assert torch.equal(before, weights(encoder, Tuning(steps=4, heads_first=1.0)))
+    before = torch.cat([each.detach().flatten() for each in import_network(encoder).parameters()])
+    assert torch.equal(before, weights(encoder, FineTuningConfig(steps=4, heads_only_share=1.0)))
     assert not torch.equal(before, weights(encoder, QUICK))
 
 
@@ -181,7 +181,7 @@ def test_nothing_of_the_last_fifth_is_trained_on(
 
     def spy(network: Network, draw: Any, *args: Any, **named: Any) -> Any:
         learned.append(sum(len(clip) for sound in draw.own for clip in sound.clips))
-        return tune(network, draw, *args, **named)
+        return fine_tune(network, draw, *args, **named)
 
     monkeypatch.setattr(adapt_module, "tune", spy)
     monkeypatch.setattr(adapt_module, "listen", lambda *_: TrialScores(0.5, {}, (0.0, 0.0)))
@@ -263,7 +263,7 @@ def test_other_machines_are_learned_from(quick: None, encoder: Encoder, tmp_path
 def refused(command_line: CommandLine, *arguments: object) -> str:
     called = command_line("train", "-m", "fan01", "--no-shipped-encoder", *arguments)
     assert called.code in {1, 2}, called.err
-    return called.verdict
+    return called.message
 
 
 def test_refusals(

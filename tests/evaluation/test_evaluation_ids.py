@@ -14,27 +14,29 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.doubles.command_line import CommandLine
-from tests.doubles.small_trees import small_tree
-from tests.doubles.synthetic_encoders import small_encoder_file
 from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.audio.files.recordings import read_recording
 from asd_monitor.encoder_training import fine_tuning as tuning_module
 from asd_monitor.encoder_training import outlier_exposure as ids_module
-from asd_monitor.encoder_training.export import network_of
-from asd_monitor.encoder_training.fine_tuning import Tuned, tune
+from asd_monitor.encoder_training.export import import_network
+from asd_monitor.encoder_training.fine_tuning import FineTunedNetwork, fine_tune
 from asd_monitor.encoder_training.losses import SCALE
-from asd_monitor.encoder_training.network import BANDS, Network, pooled
+from asd_monitor.encoder_training.network import BANDS, Network, pooled_statistics
 from asd_monitor.encoders.loading import load_encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation import dcase_layouts
 from asd_monitor.evaluation.dcase_layouts import find_machines
-from asd_monitor.evaluation.ids_regime import FUSED, ID, Claims, Ids
-from asd_monitor.evaluation.regimes import DetectorTrainer, TrainedMachine, score_clip
+from asd_monitor.evaluation.ids_regime import ID, IdScorer, IdsRegime
+from asd_monitor.evaluation.regimes import DetectorTrainer, TrainedMachine
+from asd_monitor.evaluation.results import FUSED
 from asd_monitor.model_training.encoder_vectors import encode_windows
-from asd_monitor.model_training.reference import SoundFile, no_progress
+from asd_monitor.model_training.sound_files import SoundFile
+from asd_monitor.model_training.training_progress import no_progress
+from tests.doubles.command_line import CommandLine
+from tests.doubles.small_trees import small_tree
+from tests.doubles.synthetic_encoders import small_encoder_file
 
 
 @pytest.fixture(scope="module")
@@ -57,26 +59,26 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def prepared(
     tree: Path, encoder: Path
-) -> tuple[list[dcase_layouts.TestedMachine], DetectorTrainer, list[int]]:
+) -> tuple[list[dcase_layouts.DcaseMachine], DetectorTrainer, list[int]]:
     """Return the machines, the learner, and how many steps of log-mel each id was trained on."""
     machines = find_machines(tree)
     learned: list[int] = []
 
-    def spy(network: Network, draw: Any, *args: Any, **named: Any) -> Tuned:
+    def spy(network: Network, draw: Any, *args: Any, **named: Any) -> FineTunedNetwork:
         learned.extend(sum(map(len, clips)) for clips in draw.clips)
-        return tune(network, draw, *args, **named)
+        return fine_tune(network, draw, *args, **named)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tuning_module, "BACKGROUNDS", 1)
         patch.setattr(ids_module, "FEWEST_STEPS", 3)
         patch.setattr(ids_module, "tune", spy)
-        learner = Ids((load_encoder(encoder),)).prepare(machines, no_progress)
+        learner = IdsRegime((load_encoder(encoder),)).prepare(machines, no_progress)
     return machines, learner, learned
 
 
 @pytest.fixture(scope="module")
 def learned(
-    prepared: tuple[list[dcase_layouts.TestedMachine], DetectorTrainer, list[int]],
+    prepared: tuple[list[dcase_layouts.DcaseMachine], DetectorTrainer, list[int]],
 ) -> TrainedMachine:
     machines, learner, _ = prepared
     return learner(machines[0])
@@ -84,7 +86,7 @@ def learned(
 
 def test_a_claim_is_the_softmax_that_was_trained(encoder: Path) -> None:
     with torch.random.fork_rng():
-        tuned = Tuned(network_of(load_encoder(encoder)), 5)
+        tuned = FineTunedNetwork(import_network(load_encoder(encoder)), 5)
         log_mel = torch.randn(6, 60, BANDS) - 4
         tuned.train()
         tuned.embed([log_mel])  # the head's normalisation has seen something
@@ -94,8 +96,8 @@ def test_a_claim_is_the_softmax_that_was_trained(encoder: Path) -> None:
         [margin] = tuned.margins
         expected = -torch.log_softmax(SCALE * margin.cosines(embedding), 1)[:, 3]
         [maps] = tuned.network((log_mel + 4.0) / 1.5)
-    claims = Claims(load_encoder(encoder), ids_module._weights(tuned))
-    found = claims.score(pooled(maps).numpy(), 3)
+    claims = IdScorer(load_encoder(encoder), ids_module._weights(tuned))
+    found = claims.score(pooled_statistics(maps).numpy(), 3)
     np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
 
 
@@ -120,13 +122,13 @@ def test_a_fifth_is_held_out_and_everything_is_used_once(lengths: list[float]) -
 
 
 def test_held_out_clips_are_not_trained_on(
-    prepared: tuple[list[dcase_layouts.TestedMachine], DetectorTrainer, list[int]],
+    prepared: tuple[list[dcase_layouts.DcaseMachine], DetectorTrainer, list[int]],
 ) -> None:
     assert prepared[2] == [3 * 155, 3 * 155], "three of the four clips of 5 s"
 
 
 def test_the_claim_is_one_more_view(
-    prepared: tuple[list[dcase_layouts.TestedMachine], DetectorTrainer, list[int]], learned: TrainedMachine
+    prepared: tuple[list[dcase_layouts.DcaseMachine], DetectorTrainer, list[int]], learned: TrainedMachine
 ) -> None:
     clip = score_clip(learned, prepared[0][0].test[0].path, None)
     assert learned.clip_scores is not None
@@ -134,7 +136,7 @@ def test_the_claim_is_one_more_view(
     assert set(scores) == {ID, FUSED}
     known: dict[str, Any] = learned.clip_scores.keywords  # type: ignore[attr-defined]
     sound = read_recording(clip.path).samples
-    vectors = [each[ID] for each in encode_windows(sound, known["claims"].listener, known["front_end"])]
+    vectors = [each[ID] for each in encode_windows(sound, known["claims"].id_encoder, known["front_end"])]
     claim = known["tail"].score(known["claims"].score(np.stack(vectors), known["claimed"]))
     assert scores[ID] == pytest.approx(float(np.mean(claim)))
     cubes = [
@@ -143,12 +145,12 @@ def test_the_claim_is_one_more_view(
     ]
     assert len(cubes[0]) == 9 + 1 + 1
     assert scores[FUSED] == pytest.approx(float(np.mean(np.cbrt(np.mean(cubes, axis=1)))))
-    assert len(learned.normal_scores) == 4, "one held-out clip is too few for a threshold"
+    assert len(learned.training_scores) == 4, "one held-out clip is too few for a threshold"
     assert learned.encoder_views == {"encoder"}
 
 
 def test_what_was_learned_goes_to_other_processes_without_torch(
-    prepared: tuple[list[dcase_layouts.TestedMachine], DetectorTrainer, list[int]], tmp_path: Path
+    prepared: tuple[list[dcase_layouts.DcaseMachine], DetectorTrainer, list[int]], tmp_path: Path
 ) -> None:
     path = tmp_path / "learner.pickle"
     path.write_bytes(pickle.dumps(prepared[1]))
@@ -170,7 +172,7 @@ def test_another_machine_is_not_taken_for_the_one_that_it_claims_to_be(
         for path in machine.train:
             sound, rate_hz = _read(path)
             _write(path, np.cumsum(sound) * 0.05, rate_hz)
-    learner = Ids((load_encoder(encoder),)).prepare(machines, no_progress)
+    learner = IdsRegime((load_encoder(encoder),)).prepare(machines, no_progress)
     fan = learner(machines[0])
     assert fan.clip_scores is not None
     own = fan.clip_scores(score_clip(fan, machines[0].train[0], None))[ID]
@@ -218,7 +220,7 @@ def test_from_the_command_line_to_the_results(
 def test_one_id_alone_cannot_be_told_from_others(tree: Path, encoder: Path) -> None:
     alone = find_machines(tree)[:1]
     with pytest.raises(UsageError, match=r"fan id_00: --regime ids .* use --regime single"):
-        Ids((load_encoder(encoder),)).prepare(alone, no_progress)
+        IdsRegime((load_encoder(encoder),)).prepare(alone, no_progress)
 
 
 def test_refusals_come_before_anything_is_read(
@@ -227,9 +229,9 @@ def test_refusals_come_before_anything_is_read(
     bare = ("--no-shipped-encoder", "--jobs", 1)
     for options in (("--regime", "ids"), ("--adapt",)):
         called = command_line("evaluate", tree, *options, *bare)
-        assert (called.code, "no network to adapt" in called.verdict) == (2, True)
+        assert (called.code, "no network to adapt" in called.message) == (2, True)
     called = command_line("evaluate", tree, "--regime", "ids", "--adapt", *bare)
-    assert (called.code, "--regime single" in called.verdict) == (2, True)
+    assert (called.code, "--regime single" in called.message) == (2, True)
 
     find = importlib.util.find_spec
     monkeypatch.setattr(
@@ -237,4 +239,4 @@ def test_refusals_come_before_anything_is_read(
     )
     for options in (("--regime", "ids"), ("--adapt",)):
         called = command_line("evaluate", tree / "nothing", *options, *bare)
-        assert (called.code, "'.[train]'" in called.verdict) == (1, True)
+        assert (called.code, "'.[train]'" in called.message) == (1, True)

@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.doubles.command_line import CommandLine, without_privileges
 from typer.testing import CliRunner, Result
 
-from asd_monitor.alarm.state import Alarm, Condition, Transition, TransitionKind
+from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind
 from asd_monitor.cli.alarms import app
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
+from tests.doubles.command_line import CommandLine, without_privileges
 
 NOW = datetime(2026, 11, 23, 4, 45, 0, 512000, UTC)
 FAN = "fan01-20261123T044500Z"
@@ -23,12 +23,12 @@ PUMP = "pump02-20261123T044500Z"
 def state(tmp_path: Path) -> Path:
     with Journal(tmp_path) as journal:
         for machine in ("fan01", "pump02"):
-            alarm = Alarm(1, Condition.UNACKNOWLEDGED, 8.25)
+            alarm = Alarm(1, AlarmCondition.UNACKNOWLEDGED, 8.25)
             MachineJournal(journal, machine).record(
                 Transition(
                     100,
                     TransitionKind.ALARM,
-                    Condition.NORMAL,
+                    AlarmCondition.NORMAL,
                     alarm.condition,
                     "alarm score at least 6.71 for 3 s",
                     alarm=alarm,
@@ -137,8 +137,8 @@ def test_a_state_folder_that_is_not_there_is_no_all_clear(
     for more in ((), ("--json",)):
         called = command_line("alarms", "list", "--state", tmp_path / "absent", *more)
         assert (called.code, called.out) == (1, "")
-        assert f"{tmp_path}/absent: no such folder" in called.verdict
-        assert "/var/lib/asd-monitor/NAME" in called.verdict
+        assert f"{tmp_path}/absent: no such folder" in called.message
+        assert "/var/lib/asd-monitor/NAME" in called.message
         assert len(called.err.splitlines()) == 1
 
 
@@ -154,7 +154,7 @@ def test_a_state_folder_that_may_not_be_seen_is_no_all_clear(
         for folder in (closed, state):
             called = command_line("alarms", "list", "--state", folder)
             assert (called.code, called.out) == (1, "")
-            assert f"{folder}: no permission to read it: use sudo" in called.verdict
+            assert f"{folder}: no permission to read it: use sudo" in called.message
             assert len(called.err.splitlines()) == 1
 
 
@@ -173,7 +173,7 @@ def test_alarms_are_listed_without_writing(
         assert command_line("alarms", "show", FAN, "--state", folder).code == 0
         refused = command_line("alarms", "ack", FAN, "--state", folder)
         assert refused.code == 1
-        assert "use sudo" in refused.verdict
+        assert "use sudo" in refused.message
 
 
 def test_alarms_of_a_running_daemon_are_listed_without_writing(
@@ -181,7 +181,7 @@ def test_alarms_of_a_running_daemon_are_listed_without_writing(
 ) -> None:
     command_line("alarms", "list", "--state", open_folder)
     with Journal(open_folder) as journal:
-        alarm = Alarm(1, Condition.UNACKNOWLEDGED, 8.25)
+        alarm = Alarm(1, AlarmCondition.UNACKNOWLEDGED, 8.25)
         MachineJournal(journal, "fan01").record(
             Transition(1, TransitionKind.ALARM, "normal", alarm.condition, "why", alarm=alarm),
             NOW,

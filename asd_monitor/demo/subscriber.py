@@ -1,4 +1,4 @@
-"""Subscribes to everything, as anybody's own program would, and keeps a log of it."""
+"""An MQTT subscriber to all topics of the daemon, with a log of the messages."""
 
 from __future__ import annotations
 
@@ -15,23 +15,24 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv311
 from paho.mqtt.enums import CallbackAPIVersion
 
 from asd_monitor.errors import OperationError
-from asd_monitor.publish.messages import Message, read, time_text
+from asd_monitor.publish.messages import Message, read
+from asd_monitor.wording import rfc3339
 
-_ANSWER_WITHIN_S = 10.0
+_ANSWER_TIMEOUT_S = 10.0
 
 
-class Observer:
-    """Collects the messages below ``asd/`` while its ``with`` lasts.
+class Subscriber:
+    """Queues the messages below ``asd/``; a context manager.
 
-    Each message also becomes a line of `log`: arrival time, topic, QoS, retained, payload.
-    Entering raises OperationError where the broker does not answer.
+    Each message is also written to `log` as a JSON line: arrival time, topic, QoS, retain flag,
+    payload.  Raises OperationError on entry where the broker does not answer.
     """
 
     def __init__(self, host: str, port: int, log: Path) -> None:
-        self.arrived: queue.Queue[Message] = queue.Queue()
+        self.messages: queue.Queue[Message] = queue.Queue()
         self._log = log.open("w", encoding="utf-8")
         self._subscribed = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2, "demo-observer", protocol=MQTTv311)
+        self._client = Client(CallbackAPIVersion.VERSION2, "demo-subscriber", protocol=MQTTv311)
         self._client.on_connect = self._connected
         self._client.on_subscribe = lambda *_: self._subscribed.set()
         self._client.on_message = self._message
@@ -40,9 +41,11 @@ class Observer:
     def __enter__(self) -> Self:
         self._client.connect(*self._address)
         self._client.loop_start()
-        if not self._subscribed.wait(_ANSWER_WITHIN_S):
-            self._leave()
-            raise OperationError("the demonstration's broker does not answer; try again")
+        if not self._subscribed.wait(_ANSWER_TIMEOUT_S):
+            self._disconnect()
+            raise OperationError(
+                "the demonstration's broker does not answer: run the command again"
+            )
         return self
 
     def __exit__(
@@ -51,9 +54,9 @@ class Observer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._leave()
+        self._disconnect()
 
-    def _leave(self) -> None:
+    def _disconnect(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
         self._log.close()
@@ -65,16 +68,16 @@ class Observer:
         payload = message.payload.decode(errors="replace")
         try:
             document = json.loads(payload)
-        except ValueError:  # availability is plain text
+        except ValueError:  # the payload of availability is plain text
             document = payload
         line = {
-            "arrived": time_text(datetime.now(UTC)),
+            "arrived": rfc3339(datetime.now(UTC)),
             "topic": message.topic,
             "qos": message.qos,
             "retain": message.retain,
             "payload": document,
         }
         self._log.write(json.dumps(line, ensure_ascii=False) + "\n")
-        # what is no message of ours is in the log, and that is all there is to do with it
+        # availability is no JSON message: it is in the log only
         with contextlib.suppress(ValueError):
-            self.arrived.put(read(bytes(message.payload)))
+            self.messages.put(read(bytes(message.payload)))
