@@ -56,6 +56,19 @@ class MicrophoneState(StrEnum):
     NO_DEVICE = "no_device"
 
 
+NO_SIGNAL = frozenset({MicrophoneState.FAULT, MicrophoneState.NO_DEVICE})
+"""States of a microphone that delivers no sound."""
+
+_EVALUATED = frozenset(
+    {MachineState.IDLE, MachineState.NORMAL, MachineState.WARNING, MachineState.ALARM}
+)
+
+
+def is_evaluated(state: MachineState, microphone: MicrophoneState) -> bool:
+    """Return whether a machine's sound is evaluated; if not, alarms are not raised or cleared."""
+    return state in _EVALUATED and microphone not in NO_SIGNAL
+
+
 @dataclass(frozen=True, slots=True)
 class Thresholds:
     """Thresholds of the alarm score."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 DAY_S = 86400.0
 PERIOD_S = {
@@ -46,6 +47,17 @@ def rate(per_second: float) -> str:
         if number >= 1:
             return f"{_short(number)} per {unit}"
     return f"1 in {_short(1 / (per_second * PERIOD_S['year']))} years"
+
+
+def rfc3339(time: datetime) -> str:
+    """Return a time as RFC 3339 in UTC with milliseconds: ``2026-11-23T04:45:00.512Z``.
+
+    Raises ValueError for a time without time zone.
+    """
+    if time.tzinfo is None:
+        raise ValueError(f"the time {time} has no time zone")
+    text = time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
+    return f"{text}Z"
 
 
 def quoted(value: object) -> str:

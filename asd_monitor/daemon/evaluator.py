@@ -94,7 +94,7 @@ class Evaluator:
         self._peak_at = 0
         rule = rule_for(settings.alarm, _NothingScored(settings.hop_s))
         # the rate is not known before the microphone is open, and plays no part without scores
-        self._monitor = Monitor(_NoModel(), rule, 16_000, journal.standing())
+        self._monitor = Monitor(_NoModel(), rule, 16_000, journal.restored_alarm())
 
     @property
     def state(self) -> MachineState:
@@ -177,7 +177,7 @@ class Evaluator:
 
     def take_up(self, now: datetime) -> list[Event]:
         """Apply the acknowledgements made by `alarms ack`; raises JournalError."""
-        return self._journal.take_up(self._monitor, now, self.model)
+        return self._journal.apply_acknowledgements(self._monitor, now, self.model)
 
     def _peak_is_due(self, at: int) -> bool:
         alarm, record = self._monitor.alarm, self._journal.newest
@@ -192,7 +192,7 @@ class Evaluator:
         self._peak_at = at
         if alarm.peak_score < record.peak_score + _PEAK_STEP:
             return False
-        self._journal.keep_peak(alarm)
+        self._journal.update_peak(alarm)
         return True
 
     def _record(self, change: Transition) -> Event:

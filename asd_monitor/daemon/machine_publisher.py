@@ -11,7 +11,7 @@ from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.alarm_records import Event as JournalEvent
 from asd_monitor.publish import messages
 from asd_monitor.publish.topics import Topics
-from asd_monitor.records import MachineState, MicrophoneState
+from asd_monitor.records import MachineState, MicrophoneState, is_evaluated
 
 
 class Publisher(Protocol):
@@ -141,7 +141,7 @@ class MachinePublisher:
         self._send(self._topics.state(self.machine), state, qos=1, retain=True)
 
     def _forget_old_score(self) -> None:
-        if not messages.is_evaluated(self.condition.state, self.condition.microphone):
+        if not is_evaluated(self.condition.state, self.condition.microphone):
             self._newest_score = None
 
     def next_seq(self) -> int:

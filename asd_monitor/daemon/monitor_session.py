@@ -35,7 +35,7 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.machine_journal import MachineJournal
-from asd_monitor.journal.store import JournalError
+from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.publish.messages import MachineStatus, Score
 from asd_monitor.records import MachineState, MicrophoneState
 

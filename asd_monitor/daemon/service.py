@@ -48,8 +48,10 @@ from asd_monitor.daemon.stream_clock import clock_synced
 from asd_monitor.daemon.supervision import Supervised
 from asd_monitor.daemon.watchdog import HangDetector, ServiceManager
 from asd_monitor.errors import AsdMonitorError, UsageError
+from asd_monitor.journal.journal_file import set_aside
 from asd_monitor.journal.machine_journal import MachineJournal
-from asd_monitor.journal.store import DamagedJournalError, Journal, JournalError, set_aside
+from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError
+from asd_monitor.journal.store import Journal
 from asd_monitor.publish.broker_session import BrokerSession
 
 log = structlog.get_logger()

@@ -1,4 +1,4 @@
-"""The daemon's side of the journal, for one machine."""
+"""The journal of one machine, as the daemon writes it."""
 
 from __future__ import annotations
 
@@ -6,44 +6,45 @@ import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from asd_monitor.alarm.state import TRANSITIONS, Alarm, Signal, Transition, TransitionKind
-from asd_monitor.journal.alarm_records import AlarmRecord, Event, alarm_entry, event_entry, stamp
+from asd_monitor.alarm.state import TRANSITIONS, Alarm, Transition, TransitionKind, Trigger
+from asd_monitor.journal.alarm_records import AlarmRecord, Event
+from asd_monitor.journal.alarm_tables import alarm_entry, event_entry
 from asd_monitor.journal.store import Journal
 from asd_monitor.monitor import Monitor
 
 
 class MachineJournal:
-    """What the daemon writes and takes up for one machine.
+    """Writes the alarms and transitions of one machine and applies acknowledgements.
 
-    Writing never raises: what cannot be written is kept for later and `Journal.fault` set.
-    It waits for the disk, so that an event loop leaves it to a thread.
+    Writing does not raise: entries that cannot be written are kept for later, and `Journal.fault`
+    is set.  It waits for the disk, so that an event loop calls it in a thread.
     """
 
     def __init__(self, journal: Journal, machine: str) -> None:
         self._journal = journal
         self._machine = machine
-        known = journal.alarms(machine)
-        self._ids = {record.id for record in known}
-        self._newest = known[0] if known else None
-        self._number = 1 if known else 0  # of the newest, as the monitor counts
-        self._taken_up: set[str] = set()
+        records = journal.alarms(machine)
+        self._ids = {record.id for record in records}
+        self._newest = records[0] if records else None
+        self._number = 1 if records else 0  # of the newest, in the count of the monitor
+        self._applied: set[str] = set()  # alarms whose acknowledgement is applied
 
     @property
     def newest(self) -> AlarmRecord | None:
         """The newest alarm of the machine."""
         return self._newest
 
-    def standing(self) -> Alarm | None:
-        """Return the newest alarm as an earlier run left it; every `Monitor` takes it up."""
+    def restored_alarm(self) -> Alarm | None:
+        """Return the newest alarm for a new `Monitor`; None where the machine had none."""
         if self._newest is None:
             return None
         return Alarm(self._number, self._newest.condition, self._newest.peak_score)
 
     def record(self, transition: Transition, time: datetime, model: str | None) -> Event:
-        """Write a transition, and the alarm that it moved, at its wall-clock time."""
+        """Write a transition, with the alarm that it changed, at its wall-clock time."""
         alarm, entries = None, []
         if transition.alarm is not None:
-            alarm = self._moved(transition.alarm, time, model)
+            alarm = self._updated_record(transition.alarm, time, model)
             if transition.who is not None:
                 alarm = replace(
                     alarm,
@@ -52,7 +53,7 @@ class MachineJournal:
                     why=alarm.why or transition.why,
                 )
             self._newest, self._number = alarm, transition.alarm.number
-            entries.append(alarm_entry(alarm, taken_up=transition.who is not None))
+            entries.append(alarm_entry(alarm, applied=transition.who is not None))
         event = self._event(
             time,
             transition.kind,
@@ -64,54 +65,64 @@ class MachineJournal:
         self._journal.write([*entries, event_entry(event)])
         return event
 
-    def keep_peak(self, alarm: Alarm | None) -> None:
-        """Write the peak of the newest alarm if it grew since."""
+    def update_peak(self, alarm: Alarm | None) -> None:
+        """Write the peak of the newest alarm where it has risen."""
         newest = self._newest
         if newest is None or alarm is None or alarm.number != self._number:
             return
         if alarm.peak_score > newest.peak_score:
             self._newest = replace(newest, peak_score=alarm.peak_score)
-            self._journal.write([alarm_entry(self._newest, taken_up=False)])
+            self._journal.write([alarm_entry(self._newest, applied=False)])
 
-    def take_up(self, monitor: Monitor | None, now: datetime, model: str | None) -> list[Event]:
-        """Apply what `alarms ack` signed since the last time; return what that changed.
+    def apply_acknowledgements(
+        self, monitor: Monitor | None, now: datetime, model: str | None
+    ) -> list[Event]:
+        """Apply the acknowledgements written since the last call; return the transitions.
 
-        Without a monitor (no model yet) an alarm is signed but does not clear.  An alarm
-        older than the newest one is signed and leaves the newest alone.  Raises
-        `JournalError` when the journal cannot be read.
+        Without a monitor (no model yet) an alarm is acknowledged and stays active.  That of an
+        older alarm does not affect the newest.  Raises `JournalError` where the journal cannot be
+        read.
         """
         events: list[Event] = []
-        for signed in self._journal.signed(self._machine):
-            if signed.id in self._taken_up:  # and could not be written yet
+        for acknowledged in self._journal.unapplied_acknowledgements(self._machine):
+            if acknowledged.id in self._applied:  # and this could not be written yet
                 continue
-            self._taken_up.add(signed.id)
-            who, why = signed.who or "unknown", signed.why or "acknowledged"
-            record = signed
-            changes: tuple[Transition, ...] = ()
+            self._applied.add(acknowledged.id)
+            who, why = acknowledged.who or "unknown", acknowledged.why or "acknowledged"
+            record = acknowledged
+            transitions: tuple[Transition, ...] = ()
             newest = self._newest
-            if newest is not None and signed.id == newest.id:
-                # what is in memory may be ahead of the disk
+            if newest is not None and acknowledged.id == newest.id:
+                # the record in memory may be newer than that on the disk
                 record = self._newest = replace(
-                    newest, acknowledged_at=signed.acknowledged_at, who=signed.who, why=signed.why
+                    newest,
+                    acknowledged_at=acknowledged.acknowledged_at,
+                    who=acknowledged.who,
+                    why=acknowledged.why,
                 )
                 if monitor is not None:
-                    changes = monitor.acknowledge(self._number, who, why)
-            if changes:
-                events += [self.record(change, now, model) for change in changes]
+                    transitions = monitor.acknowledge(self._number, who, why)
+            if transitions:
+                events += [self.record(transition, now, model) for transition in transitions]
             else:
-                events.append(self._sign(record, who, why, now))
+                events.append(self._acknowledge(record, who, why, now))
         return events
 
-    def _sign(self, record: AlarmRecord, who: str, why: str, now: datetime) -> Event:
-        """Note the signature under an alarm that no monitor holds."""
-        after = TRANSITIONS.get((record.condition, Signal.ACKNOWLEDGE), record.condition)
-        signed = replace(record, condition=after)
-        if self._newest is not None and signed.id == self._newest.id:
-            self._newest = signed
+    def _acknowledge(self, record: AlarmRecord, who: str, why: str, now: datetime) -> Event:
+        """Write the acknowledgement of an alarm that no monitor holds."""
+        after = TRANSITIONS.get((record.condition, Trigger.ACKNOWLEDGE), record.condition)
+        acknowledged = replace(record, condition=after)
+        if self._newest is not None and acknowledged.id == self._newest.id:
+            self._newest = acknowledged
         event = self._event(
-            now, TransitionKind.ALARM, (record.condition, after), who=who, why=why, alarm=signed
+            now,
+            TransitionKind.ALARM,
+            (record.condition, after),
+            who=who,
+            why=why,
+            alarm=acknowledged,
         )
-        self._journal.write([alarm_entry(signed, taken_up=True), event_entry(event)])
+        self._journal.write([alarm_entry(acknowledged, applied=True), event_entry(event)])
         return event
 
     def _event(
@@ -125,7 +136,7 @@ class MachineJournal:
         alarm: AlarmRecord | None,
     ) -> Event:
         return Event(
-            id=f"{stamp(time)}-{secrets.token_hex(4)}",
+            id=_event_id(time),
             machine=self._machine,
             time=time,
             kind=kind,
@@ -137,7 +148,7 @@ class MachineJournal:
             alarm=alarm,
         )
 
-    def _moved(self, alarm: Alarm, time: datetime, model: str | None) -> AlarmRecord:
+    def _updated_record(self, alarm: Alarm, time: datetime, model: str | None) -> AlarmRecord:
         record = self._newest
         if record is None or alarm.number != self._number:
             record = AlarmRecord(
@@ -153,11 +164,11 @@ class MachineJournal:
                 peak_score=alarm.peak_score,
                 model=model,
             )
-        ended = record.active and not alarm.active
+        cleared = record.active and not alarm.active
         return replace(
             record,
             condition=alarm.condition,
-            cleared=time if ended else record.cleared,
+            cleared=time if cleared else record.cleared,
             peak_score=max(record.peak_score, alarm.peak_score),
         )
 
@@ -169,3 +180,9 @@ class MachineJournal:
             new = f"{base}.{copies}"
         self._ids.add(new)
         return new
+
+
+def _event_id(time: datetime) -> str:
+    """Return a unique id that begins with the time: ``20261123T044500.512Z-`` and 8 digits."""
+    utc = time.astimezone(UTC)
+    return f"{utc:%Y%m%dT%H%M%S}.{utc.microsecond // 1000:03}Z-{secrets.token_hex(4)}"

@@ -1,172 +1,101 @@
-"""The alarms of a state folder and what happened to them: `alarms.db`, SQLite.
+"""The alarms of a state folder and their transitions: `alarms.db`, SQLite.
 
     daemon    MachineJournal(Journal(state_dir), "fan01").record(…)   every transition
-    commands  Journal.existing(state_dir).acknowledge(…)              who saw an alarm, when
-    daemon    Journal.changed() → MachineJournal.take_up(…)           applies that
+    commands  Journal.existing(state_dir).acknowledge(…)              who acknowledged, when
+    daemon    Journal.changed() → MachineJournal.apply_acknowledgements(…)
 
-The daemon alone moves an alarm; a command only signs it.  What a command signed while no
-daemon runs is applied by the next one.  Each entry is on the disk before the next
-statement runs (WAL, synchronous FULL), so that a process may be killed anywhere.
+Only the daemon changes the condition of an alarm; a command writes the acknowledgement, and the
+daemon applies it, where none is running the next one.
 
-A disk that is full does not silence an alarm: the daemon's entries are kept in memory
-until they can be written, and `fault` says why they are not.
+A full disk does not silence an alarm: entries are kept in memory until they can be written, and
+`fault` is the reason why they are not.
 """
 
 from __future__ import annotations
 
 import difflib
-import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from asd_monitor.errors import OperationError, UsageError
-from asd_monitor.journal.alarm_records import (
-    TABLES,
-    AlarmRecord,
-    Entry,
-    Event,
-    alarm_of,
-    event_of,
-    text_of,
-)
+from asd_monitor.errors import UsageError
+from asd_monitor.journal.alarm_records import AlarmRecord, Event
+from asd_monitor.journal.alarm_tables import Entry, read_alarm, read_event
+from asd_monitor.journal.database import Access, database_format, open_database, transaction
+from asd_monitor.journal.journal_file import FILE_NAME, find_journal, needs_write_access
+from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, translated
+from asd_monitor.journal.write_queue import WriteQueue
+from asd_monitor.wording import rfc3339
 
-FILE_NAME = "alarms.db"
-FORMAT = 1
-MOST_EVENTS = 100_000  # older ones are deleted when a daemon opens the journal
-MOST_UNWRITTEN = 10_000
-
-
-class JournalError(OperationError):
-    """The journal cannot be read or written."""
-
-
-class DamagedJournalError(JournalError):
-    """What is in its file is no journal."""
-
-
-def set_aside(state_dir: Path) -> Path:
-    """Give a damaged journal another name, so that a new one can begin; return that name.
-
-    Raises OSError.
-    """
-    path = state_dir / FILE_NAME
-    taken = len(list(state_dir.glob(f"{FILE_NAME}.damaged*[0-9]")))
-    kept = path.with_name(f"{FILE_NAME}.damaged-{taken + 1}")
-    path.rename(kept)
-    for leftover in ("-wal", "-shm"):  # of the damaged one: nothing for the new one to take up
-        path.with_name(FILE_NAME + leftover).unlink(missing_ok=True)
-    return kept
+MAX_EVENTS = 100_000  # the oldest beyond are deleted when a daemon opens the journal
+MAX_UNWRITTEN = 10_000
 
 
 class Journal:
     """The journal of one state folder; safe for several threads and processes."""
 
-    def __init__(self, state_dir: Path) -> None:
-        """Open the journal, creating what is missing.  Raises `JournalError`."""
-        try:
-            state_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise JournalError(
-                f"{state_dir}: the state folder cannot be made ({error.strerror}):"
-                " choose another with --state"
-            ) from error
-        self._open(state_dir / FILE_NAME, "rwc")
+    def __init__(
+        self,
+        state_dir: Path,
+        access: Access = Access.CREATE,
+        *,
+        max_events: int = MAX_EVENTS,
+        max_unwritten: int = MAX_UNWRITTEN,
+        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+    ) -> None:
+        """Open the journal.  Raises `JournalError`.
+
+        Args:
+            state_dir: created where it is missing, with `Access.CREATE`.
+            access: how to open the file.
+            max_events: number of the newest transitions that are kept.
+            max_unwritten: statements kept in memory while they cannot be written.
+            connect: opens the database.
+
+        """
+        self.path = state_dir / FILE_NAME
+        self.fault: str | None = None
+        """Why entries are not written; None: all are written."""
+        if access is Access.CREATE:
+            try:
+                state_dir.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise JournalError(
+                    f"{state_dir}: the state folder cannot be created ({error.strerror}):"
+                    " choose another with --state"
+                ) from error
+        self._lock = threading.RLock()
+        self._queue = WriteQueue(max_entries=max_unwritten)
+        self._database = open_database(self.path, access, max_events=max_events, connect=connect)
+        self._version = self._data_version()
 
     @classmethod
     def existing(cls, state_dir: Path) -> Journal | None:
-        """Open the journal for a command; None where no daemon has kept one in that folder yet.
+        """Open the journal for a command; None where the folder has none yet.
 
-        What this user may read but not write can be read and not acknowledged.
+        A user who may read the file but not write it can list alarms and not acknowledge them.
 
-        Raises `JournalError`, also where there is no such folder: whoever asks for alarms in
-        the wrong place must not hear that there are none.
+        Raises `JournalError`, also where the folder does not exist or cannot be read.
         """
-        path = state_dir / FILE_NAME
+        path = find_journal(state_dir)
+        if path is None:
+            return None
         try:
-            with os.scandir(state_dir):
-                pass
-            path.stat()
-        except FileNotFoundError as error:
-            if state_dir.is_dir():
-                return None
-            raise JournalError(f"{state_dir}: no such folder: {_WHICH}") from error
-        except PermissionError as error:
-            raise JournalError(
-                f"{error.filename}: no permission to read it: use sudo, or {_WHICH}"
-            ) from error
-        except OSError as error:
-            raise JournalError(f"{error.filename}: {error.strerror}: {_WHICH}") from error
-        journal = cls.__new__(cls)
-        try:
-            journal._open(path, "rw")
+            journal = cls(state_dir, Access.WRITE)
         except DamagedJournalError:
             raise
         except JournalError:
-            # without write access SQLite cannot make the files beside it that sharing needs
-            writable = os.access(state_dir, os.W_OK, effective_ids=True)
-            if writable or path.with_name(f"{FILE_NAME}-wal").exists():
+            if needs_write_access(path):
                 raise
-            journal._open(path, "ro&immutable=1")
-        if journal._format() == 0:
+            journal = cls(state_dir, Access.READ)
+        if database_format(journal._database) == 0:
             journal.close()
             return None
         return journal
-
-    def _open(self, path: Path, mode: str) -> None:
-        self.path = path
-        self.fault: str | None = None  # why entries are not written; None: all are
-        self._lock = threading.RLock()
-        self._unwritten: list[Entry] = []
-        self.dropped = 0  # entries given up, because too many could not be written
-        with self._told():
-            self._db = sqlite3.connect(
-                f"{path.absolute().as_uri()}?mode={mode}",
-                uri=True,
-                timeout=5.0,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-        try:
-            with self._told():
-                self._prepare(create=mode == "rwc")
-        except BaseException:
-            self._db.close()
-            raise
-        self._version = self._data_version()
-
-    def _prepare(self, *, create: bool) -> None:
-        self._db.row_factory = sqlite3.Row
-        if self._format() not in {0, FORMAT}:
-            raise JournalError(
-                f"{self.path}: format {self._format()} is not known to this version: use the"
-                " asd-monitor that wrote it"
-            )
-        if create:
-            self._db.execute("PRAGMA journal_mode = WAL")
-        self._db.execute("PRAGMA synchronous = FULL")
-        if not create:
-            return
-        with self._transaction():
-            if self._format() == 0:
-                for statement in TABLES.split(";"):
-                    self._db.execute(statement)
-                self._db.execute(f"PRAGMA user_version = {FORMAT}")
-            self._db.execute(
-                "DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?",
-                (MOST_EVENTS,),
-            )
-        (verdict,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
-        if verdict != "ok":
-            raise sqlite3.DatabaseError(verdict)
-
-    def _format(self) -> int:
-        return int(self._db.execute("PRAGMA user_version").fetchone()[0])
 
     def __enter__(self) -> Self:
         return self
@@ -180,63 +109,59 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Write what is not written yet, if that can be done, and close."""
+        """Try to write the unwritten entries, and close."""
         with self._lock:
             self.flush()
-            self._db.close()
+            self._database.close()
 
-    def alarms(self, machine: str | None = None, *, every: bool = True) -> list[AlarmRecord]:
-        """Return the alarms, the newest first.
-
-        With ``every`` false only those that need somebody: active or not acknowledged.
-        """
+    def alarms(self, machine: str | None = None) -> list[AlarmRecord]:
+        """Return the alarms, of one machine where it is given, the newest first."""
         rows = self._read(
             "SELECT * FROM alarms WHERE coalesce(machine = ?, true) ORDER BY rowid DESC",
             (machine,),
         )
-        records = [alarm_of(row) for row in rows]
-        return [a for a in records if every or a.active or not a.acknowledged]
+        return [read_alarm(row) for row in rows]
 
     def alarm(self, alarm_id: str) -> AlarmRecord:
-        """Return one alarm.  Raises `UsageError` where there is none of that id."""
+        """Return one alarm.  Raises `UsageError` for an unknown id."""
         rows = self._read("SELECT * FROM alarms WHERE id = ?", (alarm_id,))
         if rows:
-            return alarm_of(rows[0])
+            return read_alarm(rows[0])
         ids = [row["id"] for row in self._read("SELECT id FROM alarms")]
         close = difflib.get_close_matches(alarm_id, ids, n=1)
         remedy = f"did you mean {close[0]}?" if close else "see `asd-monitor alarms list --all`"
         raise UsageError(f"no alarm {alarm_id!r} in {self.path.parent}: {remedy}")
 
-    def signed(self, machine: str) -> list[AlarmRecord]:
-        """Return the alarms that were acknowledged and not taken up, the oldest first."""
+    def unapplied_acknowledgements(self, machine: str) -> list[AlarmRecord]:
+        """Return the acknowledged alarms that no daemon has processed, the oldest first."""
         rows = self._read(
             "SELECT * FROM alarms WHERE machine = ? AND acknowledged_at IS NOT NULL"
             " AND NOT taken_up ORDER BY rowid",
             (machine,),
         )
-        return [alarm_of(row) for row in rows]
+        return [read_alarm(row) for row in rows]
 
     def events(self, alarm_id: str) -> list[Event]:
-        """Return what happened to an alarm, the oldest first."""
+        """Return the transitions of an alarm, the oldest first."""
         rows = self._read("SELECT * FROM events WHERE alarm_id = ? ORDER BY number", (alarm_id,))
-        return [event_of(row) for row in rows]
+        return [read_event(row) for row in rows]
 
     def acknowledge(self, alarm_id: str, who: str, why: str | None, now: datetime) -> AlarmRecord:
-        """Sign an alarm; the first signature stays.  A running daemon takes it up by itself.
+        """Acknowledge an alarm; an earlier acknowledgement stays.
 
-        Raises `UsageError` where there is no such alarm, `JournalError` where it cannot be
-        written.
+        A running daemon applies it by itself.  Raises `UsageError` for an unknown id and
+        `JournalError` where the journal cannot be written.
         """
-        with self._lock, self._told(), self._transaction():
-            self._db.execute(
+        with self._lock, translated(self.path), transaction(self._database):
+            self._database.execute(
                 "UPDATE alarms SET acknowledged_at = ?, who = ?, why = ?"
                 " WHERE id = ? AND acknowledged_at IS NULL",
-                (text_of(now), who, why, alarm_id),
+                (rfc3339(now), who, why, alarm_id),
             )
         return self.alarm(alarm_id)
 
     def changed(self) -> bool:
-        """Tell whether another process wrote since the last call; costs no disk access.
+        """Return whether another process has written since the last call; without disk access.
 
         Raises `JournalError`.
         """
@@ -245,75 +170,38 @@ class Journal:
 
     @property
     def unwritten(self) -> int:
-        """How many entries wait in memory for a disk that takes them."""
-        return len(self._unwritten)
+        """Number of entries that could not be written yet."""
+        return len(self._queue)
+
+    @property
+    def dropped(self) -> int:
+        """Number of entries given up: refused by SQLite, or too many while none can be written."""
+        return self._queue.dropped
 
     def flush(self) -> bool:
-        """Try to write what is not written yet; tell whether all is."""
+        """Try to write the unwritten entries; return whether all are written."""
         with self._lock:
-            if not self._unwritten:
+            if not self._queue:
                 return True
             try:
-                with self._told(), self._transaction():
-                    for statement, values in self._unwritten:
-                        self._db.execute(statement, values)
+                with translated(self.path):
+                    self._queue.write(self._database)
             except JournalError as error:
                 self.fault = str(error)
-                surplus = len(self._unwritten) - MOST_UNWRITTEN
-                if surplus > 0:
-                    self.dropped += surplus
-                    del self._unwritten[:surplus]
+                self._queue.trim()
                 return False
-            self._unwritten.clear()
             self.fault = None
             return True
 
-    def write(self, entries: Sequence[Entry]) -> bool:
-        """Queue the statements of one change and try to write; tell whether all is written."""
+    def write(self, change: Sequence[Entry]) -> bool:
+        """Add the statements of one change and try to write; return whether all are written."""
         with self._lock:
-            self._unwritten += entries
+            self._queue.append(change)
             return self.flush()
 
     def _data_version(self) -> int:
         return int(self._read("PRAGMA data_version")[0][0])
 
     def _read(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        with self._lock, self._told():
-            return self._db.execute(query, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-            self._db.execute("COMMIT")
-        except BaseException:
-            if self._db.in_transaction:
-                self._db.execute("ROLLBACK")
-            raise
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what SQLite raises into one message with its mend."""
-        try:
-            yield
-        except sqlite3.Error as error:
-            reason = str(error)
-            remedy = next((remedy for sign, remedy in _REMEDIES.items() if sign in reason), None)
-            told = (remedy or _DAMAGED).format(path=self.path, folder=self.path.parent)
-            kind = JournalError if remedy else DamagedJournalError
-            raise kind(f"{self.path}: {reason}: {told}") from error
-
-
-_WHICH = (
-    "name the daemon's state folder with --state (that of the service asd-monitor@NAME is"
-    " /var/lib/asd-monitor/NAME, for root only: sudo)"
-)
-_DAMAGED = "restart the daemon, which sets it aside and begins a new one"
-_REMEDIES = {
-    "unable to open": "make {folder} writable for this user, or use sudo",
-    "readonly": "make {folder} writable for this user, or use sudo",
-    "locked": "another process holds it, try again",
-    "full": "free space on the disk of {folder}",
-    "disk I/O": "check the disk of {folder} and its free space",
-}
+        with self._lock, translated(self.path):
+            return self._database.execute(query, values).fetchall()

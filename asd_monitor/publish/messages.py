@@ -1,10 +1,10 @@
-"""What is said on MQTT: one frozen dataclass a payload.
+"""The payloads published by MQTT: one frozen dataclass for each kind.
 
-``schema`` names kind and version; adding keys is compatible, removing or changing one
-raises the number.  Times are RFC 3339 in UTC with milliseconds.  JSON knows neither NaN
-nor infinity: such a number is sent as null.
+A payload is one JSON object.  ``schema`` is its kind and version: adding keys is compatible,
+removing or changing a key raises the version.  Times are RFC 3339 in UTC with milliseconds.  A
+number that JSON does not have (NaN, infinity) is sent as null.
 
-Availability is no JSON but the plain text ``online`` or ``offline``.
+The payload of the availability is the plain text ``online`` or ``offline``.
 """
 
 from __future__ import annotations
@@ -14,34 +14,22 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from numbers import Integral, Real
 from typing import Annotated, Any, ClassVar
 
 import pydantic
 
-from asd_monitor.records import MachineState, MicrophoneState, Thresholds
+from asd_monitor.records import MachineState, MicrophoneState, Thresholds, is_evaluated
+from asd_monitor.wording import rfc3339
 
 ONLINE = b"online"
 OFFLINE = b"offline"
 
-_EVALUATING = {
-    MachineState.IDLE,
-    MachineState.NORMAL,
-    MachineState.WARNING,
-    MachineState.ALARM,
-}
-_DEAF = {MicrophoneState.FAULT, MicrophoneState.NO_DEVICE}
-
-
-def is_evaluated(state: MachineState, microphone: MicrophoneState) -> bool:
-    """Tell whether somebody listens; otherwise alarms neither rise nor clear."""
-    return state in _EVALUATING and microphone not in _DEAF
-
 
 class _Payload:
-    """Gives a dataclass its JSON form."""
+    """A dataclass with a form in JSON."""
 
     __slots__ = ()
     SCHEMA: ClassVar[str]
@@ -49,10 +37,10 @@ class _Payload:
     def payload(self) -> bytes:
         """Return the message as one JSON object in UTF-8.
 
-        Raises ValueError where a time has no time zone.
+        Raises ValueError for a time without time zone.
         """
         fields = dataclasses.fields(self)  # type: ignore[arg-type]  # subclasses are dataclasses
-        # `from` is a word of Python's own, hence a field `from_`
+        # `from` is a keyword of Python, hence the field `from_`
         keys = {f.name.rstrip("_"): getattr(self, f.name) for f in fields}
         document = {"schema": self.SCHEMA, **keys, **self._derived()}
         return json.dumps(
@@ -65,14 +53,14 @@ class _Payload:
 
 @dataclass(frozen=True, slots=True)
 class Score(_Payload):
-    """One window's verdict (``<machine>/score``)."""
+    """The score of one window (``<machine>/score``)."""
 
     SCHEMA: ClassVar[str] = "asd.score/1"
 
     machine: str
     time: datetime  # of the window's end
     sample: int  # sample index of the window's end
-    seq: int  # counts the windows since the daemon's start
+    seq: int  # number of the window since the daemon's start
     window_s: float
     score: float | None
     alarm_score: float | None
@@ -87,9 +75,9 @@ class Score(_Payload):
 
 @dataclass(frozen=True, slots=True)
 class State(_Payload):
-    """What is known of a machine now (``<machine>/state``, retained).
+    """The state of a machine (``<machine>/state``, retained).
 
-    The key ``evaluated`` follows from state and microphone and so is no field.
+    The key ``evaluated`` is derived from state and microphone and so is not a field.
     """
 
     SCHEMA: ClassVar[str] = "asd.state/1"
@@ -99,15 +87,15 @@ class State(_Payload):
     state: MachineState
     microphone: MicrophoneState
     since: datetime  # when this state began
-    score: float | None  # the newest
+    score: float | None  # of the newest window
     model: str | None
     box: str
-    clock_synced: bool | None  # null: the system does not tell
-    reason: str | None  # why, in one line, where there is something to tell
+    clock_synced: bool | None  # None: unknown
+    reason: str | None  # one line, where the state needs an explanation
 
     @property
     def evaluated(self) -> bool:
-        """Whether somebody listens."""
+        """Whether the machine's sound is evaluated."""
         return is_evaluated(self.state, self.microphone)
 
     def _derived(self) -> dict[str, object]:
@@ -116,9 +104,9 @@ class State(_Payload):
 
 @dataclass(frozen=True, slots=True)
 class Alarm(_Payload):
-    """The alarm condition now (``<machine>/alarm``, retained).
+    """The alarm condition of a machine (``<machine>/alarm``, retained).
 
-    Before a machine's first alarm there is no ``id``: see `no_alarm`.
+    Before the first alarm ``id`` is None: see `no_alarm`.
     """
 
     SCHEMA: ClassVar[str] = "asd.alarm/1"
@@ -139,7 +127,7 @@ class Alarm(_Payload):
 
 
 def no_alarm(machine: str, model: str | None) -> Alarm:
-    """Return the alarm condition of a machine that has never had an alarm."""
+    """Return the alarm condition of a machine before its first alarm."""
     return Alarm(
         machine=machine,
         id=None,
@@ -164,20 +152,20 @@ class Event(_Payload):
     SCHEMA: ClassVar[str] = "asd.event/1"
 
     machine: str
-    id: str  # unique, so that a message received twice is known
+    id: str  # unique: a message received twice has the same
     time: datetime
     alarm_id: str | None
     from_: Annotated[str, pydantic.Field(alias="from")]
     to: str
     who: str | None
     why: str | None
-    historical: bool  # told late, for example after the broker was away
+    historical: bool  # published late, for example after a lost connection
     score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MachineStatus:
-    """One machine's line in the status of the box."""
+    """The entry of one machine in the status of the box."""
 
     state: MachineState
     microphone: MicrophoneState
@@ -186,22 +174,22 @@ class MachineStatus:
     gaps: int
     restarts: int  # of the microphone
     drift_ppm: float | None = None
-    passed_over: int = 0  # windows, for the box is too slow; their frames were heard
+    passed_over: int = 0  # windows skipped under load; their frames were analysed
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """How the box keeps up with its machines."""
+    """The load of scoring."""
 
-    busy: float  # share of a core that scoring took in the last second
-    behind_s: float  # sound that waits, of the machine that is furthest behind
-    every: int  # which windows are scored: all, every second one, …
-    carries: int | None  # machines like these that it could listen to, as tried at the start
+    busy: float  # share of one processor core used in the last second
+    behind_s: float  # unscored sound, of the machine furthest behind
+    every: int  # every n-th window is scored
+    carries: int | None  # such machines that the box can monitor, as measured
 
 
 @dataclass(frozen=True, slots=True)
 class Status(_Payload):
-    """How the box does (``box/<box>/status``, retained)."""
+    """The status of the box (``box/<box>/status``, retained)."""
 
     SCHEMA: ClassVar[str] = "asd.status/1"
 
@@ -211,8 +199,8 @@ class Status(_Payload):
     uptime_s: float
     machines: Mapping[str, MachineStatus]
     load: Sequence[float]  # load averages over 1, 5 and 15 minutes
-    dropped: Mapping[str, int]  # what was lost, by kind
-    restarted: Mapping[str, int]  # what had to be started again, by kind
+    dropped: Mapping[str, int]  # counts of lost data, by kind
+    restarted: Mapping[str, int]  # counts of restarts, by kind
     scoring: Scoring | None = None
 
 
@@ -224,14 +212,14 @@ _KINDS: dict[str, type[Message]] = {
 
 
 def read(payload: bytes) -> Message:
-    """Return the message that a payload holds; keys that are unknown are passed over.
+    """Return the message of a payload; unknown keys are ignored.
 
-    Raises ValueError for anything else than a message of ours.
+    Raises ValueError for a payload that is none of these messages.
     """
     document = json.loads(payload)
     schema = document.get("schema") if isinstance(document, dict) else None
     if not isinstance(schema, str) or schema not in _KINDS:
-        raise ValueError(f"no message of asd-monitor: schema {schema!r}")
+        raise ValueError(f"not a message of asd-monitor: schema {schema!r}")
     return _reader(schema).validate_json(payload)
 
 
@@ -240,32 +228,24 @@ def _reader(schema: str) -> pydantic.TypeAdapter[Message]:
     return pydantic.TypeAdapter(_KINDS[schema])
 
 
-def time_text(time: datetime) -> str:
-    """Return RFC 3339 in UTC with milliseconds; raise ValueError without a time zone."""
-    if time.tzinfo is None:
-        raise ValueError(f"the time {time} has no time zone")
-    text = time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="milliseconds")
-    return f"{text}Z"
-
-
 def _plain(value: Any) -> object:
     match value:
         case None | bool() | str():
             return value
         case datetime():
-            return time_text(value)
+            return rfc3339(value)
         case Real():
             return _number(value)
         case Mapping():
             return {str(key): _plain(item) for key, item in value.items()}
         case list() | tuple():
             return [_plain(item) for item in value]
-        case _:  # a dataclass; fields() raises TypeError for what has no place in a message
+        case _:  # a dataclass; fields() raises TypeError for anything else
             return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
 
 
 def _number(value: Real) -> int | float | None:
-    if isinstance(value, Integral):  # numpy's are registered as such
+    if isinstance(value, Integral):  # those of numpy are registered as such
         return int(value)
     number = float(value)
     return number if math.isfinite(number) else None

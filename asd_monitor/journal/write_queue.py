@@ -1,0 +1,67 @@
+"""Changes of the journal that are not on the disk yet."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Sequence
+
+import structlog
+
+from asd_monitor.journal.alarm_tables import Entry
+from asd_monitor.journal.database import savepoint, transaction
+from asd_monitor.journal.sqlite_errors import REFUSALS
+
+log = structlog.get_logger()
+
+
+class WriteQueue:
+    """Changes in order, each of one or several statements written together or not at all."""
+
+    def __init__(self, *, max_entries: int) -> None:
+        """Keep at most ``max_entries`` statements after `trim`."""
+        self.dropped = 0
+        """Statements given up: refused by SQLite, or dropped by `trim`."""
+        self._max_entries = max_entries
+        self._changes: deque[tuple[Entry, ...]] = deque()
+
+    def __len__(self) -> int:
+        """Return the number of statements."""
+        return sum(map(len, self._changes))
+
+    def append(self, change: Sequence[Entry]) -> None:
+        """Add a change."""
+        self._changes.append(tuple(change))
+
+    def write(self, database: sqlite3.Connection) -> None:
+        """Write all changes in one transaction.
+
+        A change that SQLite refuses is logged, counted and given up; the others are written.
+        Raises sqlite3.Error where the database cannot be written; all changes are then kept.
+        """
+        refused: list[tuple[tuple[Entry, ...], Exception]] = []
+        with transaction(database):
+            for change in self._changes:
+                try:
+                    with savepoint(database):
+                        for statement, values in change:
+                            database.execute(statement, values)
+                except REFUSALS as error:
+                    refused.append((change, error))
+        self._changes.clear()
+        for change, error in refused:
+            self.dropped += len(change)
+            log.error(
+                "the journal of alarms refused an entry, which is not stored",
+                reason=str(error),
+                entry=str([values for _, values in change]),
+                hint="please report this",
+            )
+
+    def trim(self) -> None:
+        """Drop the oldest changes where there are more statements than allowed."""
+        surplus = len(self) - self._max_entries
+        while surplus > 0:
+            size = len(self._changes.popleft())
+            self.dropped += size
+            surplus -= size

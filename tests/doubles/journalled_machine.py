@@ -1,0 +1,98 @@
+"""One machine with its monitor and its journal, without a daemon."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from asd_monitor.alarm.state import Alarm, AlarmCondition, AlarmRule, Transition, TransitionKind
+from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.store import Journal
+from asd_monitor.monitor import Monitor
+from asd_monitor.records import Block, Thresholds, WindowScore
+
+NOW = datetime(2026, 11, 23, 4, 45, 0, 512000, UTC)
+LATER = NOW + timedelta(hours=1)
+FAN_ALARM = "fan01-20261123T044500Z"
+"""Id of an alarm of fan01 raised at `NOW`."""
+_RATE_HZ = 100
+_HOP = 50
+
+
+def alarm_transition(
+    before: AlarmCondition,
+    after: AlarmCondition,
+    *,
+    number: int = 1,
+    peak: float = 7.0,
+    who: str | None = None,
+) -> Transition:
+    """Return a transition of an alarm."""
+    alarm = Alarm(number, after, peak)
+    return Transition(100, TransitionKind.ALARM, before, after, "a test", who, alarm=alarm)
+
+
+RAISED = alarm_transition(AlarmCondition.NORMAL, AlarmCondition.UNACKNOWLEDGED)
+RETURNED = alarm_transition(AlarmCondition.UNACKNOWLEDGED, AlarmCondition.RETURNED)
+
+
+def state_transition() -> Transition:
+    """Return a transition of the machine's state, without an alarm."""
+    return Transition(1, TransitionKind.STATE, "normal", "idle", "off")
+
+
+class ConstantScorer:
+    """Gives each window of half a second the same score."""
+
+    def __init__(self) -> None:
+        self.score = 0.0
+
+    def push(self, block: Block) -> list[WindowScore]:
+        ends = range(block.start + _HOP, block.end + 1, _HOP)
+        return [
+            WindowScore(end - _HOP, end, 0.0, 0.0, self.score, {}, -30.0, idle=False)
+            for end in ends
+        ]
+
+
+class JournalledMachine:
+    """The machine fan01; `play` evaluates sound, `poll` applies acknowledgements."""
+
+    def __init__(self, journal: Journal, *, latch: bool = True) -> None:
+        self.journal = journal
+        self.machine = MachineJournal(journal, "fan01")
+        rule = AlarmRule(Thresholds(4.0, 6.0), hop_s=0.5, latch=latch)
+        self._scorer = ConstantScorer()
+        self.monitor = Monitor(self._scorer, rule, _RATE_HZ, self.machine.restored_alarm())
+        self._end = 0
+        self.now = NOW
+
+    def play(self, score: float, seconds: float) -> None:
+        """Evaluate so much sound with this score."""
+        self._scorer.score = score
+        count = round(seconds * _RATE_HZ)
+        noise = np.random.default_rng(self._end).uniform(-1, 1, count)
+        for reading in self.monitor.push(Block(self._end, noise.astype(np.float32))):
+            for transition in reading.transitions:
+                self.machine.record(transition, self.now, "v1")
+        self._end += count
+        self.now += timedelta(seconds=seconds)
+
+    def poll(self) -> list[str]:
+        """Apply acknowledgements where another process has written; return the transitions."""
+        return self.apply() if self.journal.changed() else []
+
+    def apply(self) -> list[str]:
+        """Apply acknowledgements; return the transitions of alarms as text."""
+        events = self.machine.apply_acknowledgements(self.monitor, self.now, "v1")
+        return [f"{e.before}→{e.after}" for e in events if e.kind is TransitionKind.ALARM]
+
+
+def acknowledge(state_dir: Path, alarm_id: str = FAN_ALARM) -> None:
+    """Acknowledge an alarm as the command `alarms ack` does."""
+    journal = Journal.existing(state_dir)
+    assert journal is not None
+    with journal:
+        journal.acknowledge(alarm_id, "ann", "greased", LATER)

@@ -1,0 +1,166 @@
+"""Alarms of a machine in the journal, and acknowledgements from other processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from asd_monitor.alarm.state import Alarm, AlarmCondition
+from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.store import Journal
+from tests.doubles.journalled_machine import (
+    FAN_ALARM,
+    LATER,
+    NOW,
+    RAISED,
+    RETURNED,
+    JournalledMachine,
+    acknowledge,
+    alarm_transition,
+    state_transition,
+)
+
+
+def test_an_alarm_has_a_readable_id_and_all_its_transitions(journal: Journal) -> None:
+    fan = MachineJournal(journal, "fan01")
+    event = fan.record(RAISED, NOW, "v1")
+    assert event.alarm is not None
+    assert event.alarm.id == FAN_ALARM
+    assert event.alarm.active
+    fan.record(RETURNED, LATER, "v1")
+    (stored,) = journal.alarms()
+    assert stored == fan.newest
+    assert (stored.raised, stored.cleared) == (NOW, LATER)
+    assert (stored.active, stored.acknowledged, stored.peak_score) == (False, False, 7.0)
+    events = journal.events(stored.id)
+    assert [(e.time, e.before, e.after) for e in events] == [
+        (NOW, "normal", "unacknowledged"),
+        (LATER, "unacknowledged", "returned"),
+    ]
+    assert len({e.id for e in events}) == 2
+
+
+def test_alarms_of_one_second_have_different_ids(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        with Journal(tmp_path) as journal:
+            fan = MachineJournal(journal, "fan01")
+            earlier = fan.restored_alarm()
+            raised = alarm_transition(
+                AlarmCondition.RETURNED,
+                AlarmCondition.UNACKNOWLEDGED,
+                number=earlier.number + 1 if earlier else 1,
+            )
+            fan.record(raised, NOW, None)
+            assert len(journal.alarms("fan01")) == number
+    with Journal(tmp_path) as journal:
+        assert [a.id for a in journal.alarms()] == [f"{FAN_ALARM}.3", f"{FAN_ALARM}.2", FAN_ALARM]
+
+
+def test_a_transition_of_the_machine_state_has_no_alarm(journal: Journal) -> None:
+    event = MachineJournal(journal, "fan01").record(state_transition(), NOW, None)
+    assert event.alarm is None
+    assert journal.alarms() == []
+
+
+def test_the_peak_score_is_updated_when_it_rises(journal: Journal) -> None:
+    fan = MachineJournal(journal, "fan01")
+    fan.record(RAISED, NOW, "v1")
+    fan.update_peak(Alarm(1, AlarmCondition.UNACKNOWLEDGED, 9.5))
+    fan.update_peak(Alarm(1, AlarmCondition.UNACKNOWLEDGED, 8.0))
+    fan.update_peak(Alarm(2, AlarmCondition.UNACKNOWLEDGED, 12.0))
+    fan.update_peak(None)
+    assert journal.alarms()[0].peak_score == 9.5
+
+
+def test_machines_are_independent(journal: Journal) -> None:
+    MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
+    assert MachineJournal(journal, "fan02").restored_alarm() is None
+    assert journal.alarms("fan02") == []
+
+
+def test_a_running_daemon_applies_an_acknowledgement(tmp_path: Path, journal: Journal) -> None:
+    fan = JournalledMachine(journal)
+    fan.play(8.0, 20)
+    assert fan.poll() == []
+    acknowledge(tmp_path)
+    assert fan.poll() == ["unacknowledged→acknowledged"]
+    assert fan.poll() == []
+    assert fan.apply() == []
+    newest = fan.machine.newest
+    assert newest is not None
+    assert newest == journal.alarm(FAN_ALARM)
+    assert (newest.who, newest.why, newest.acknowledged_at) == ("ann", "greased", LATER)
+    fan.play(0.5, 60)
+    assert not journal.alarm(FAN_ALARM).active
+
+
+def test_an_acknowledgement_without_a_daemon_is_applied_by_the_next_one(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        fan = JournalledMachine(journal)
+        fan.play(8.0, 20)
+        fan.play(0.5, 60)
+    acknowledge(tmp_path)
+
+    with Journal(tmp_path) as journal:
+        fan = JournalledMachine(journal)
+        assert fan.monitor.alarm is not None
+        assert fan.monitor.alarm.active
+        assert fan.apply() == ["latched→acknowledged"]
+        fan.play(0.5, 60)
+        (alarm,) = journal.alarms()
+        assert (alarm.active, alarm.acknowledged, alarm.closed) == (False, True, True)
+        assert [f"{e.before}→{e.after}" for e in journal.events(alarm.id)] == [
+            "normal→unacknowledged",
+            "unacknowledged→latched",
+            "latched→acknowledged",
+            "acknowledged→normal",
+        ]
+
+
+def test_an_applied_acknowledgement_is_not_applied_again(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        fan = JournalledMachine(journal)
+        fan.play(8.0, 20)
+        acknowledge(tmp_path)
+        fan.apply()
+    with Journal(tmp_path) as journal:
+        assert JournalledMachine(journal).apply() == []
+
+
+def test_the_acknowledgement_of_an_older_alarm_does_not_affect_the_newest(
+    tmp_path: Path, journal: Journal
+) -> None:
+    fan = JournalledMachine(journal, latch=False)
+    fan.play(8.0, 20)
+    fan.play(0.5, 60)
+    fan.play(8.0, 20)
+    newer, older = journal.alarms()
+    acknowledge(tmp_path, older.id)
+    assert fan.poll() == ["returned→normal"]
+    newer, older = journal.alarms()
+    assert (newer.active, newer.acknowledged) == (True, False)
+    assert (older.active, older.acknowledged) == (False, True)
+
+
+def test_without_a_monitor_an_acknowledged_alarm_stays_active(
+    tmp_path: Path, journal: Journal
+) -> None:
+    fan = JournalledMachine(journal)
+    fan.play(8.0, 20)
+    acknowledge(tmp_path)
+    events = fan.machine.apply_acknowledgements(None, LATER, None)
+    assert [e.after for e in events] == ["acknowledged"]
+    alarm = fan.machine.restored_alarm()
+    assert alarm is not None
+    assert alarm.condition is AlarmCondition.ACKNOWLEDGED
+    assert fan.machine.apply_acknowledgements(None, LATER, None) == []
+
+
+def test_an_acknowledgement_survives_transitions_written_before_it_is_applied(
+    tmp_path: Path, journal: Journal
+) -> None:
+    fan = JournalledMachine(journal)
+    fan.play(8.0, 20)
+    acknowledge(tmp_path)
+    fan.play(0.5, 60)
+    assert journal.alarms()[0].who == "ann"
+    assert fan.poll() == ["latched→acknowledged", "acknowledged→normal"]
