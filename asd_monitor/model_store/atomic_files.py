@@ -1,13 +1,18 @@
-"""Files that survive a power cut."""
+"""Reading files of limited size, and writing that survives a power failure."""
 
 from __future__ import annotations
 
 import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+
+from asd_monitor.errors import OperationError
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Write a file so that it survives a power cut.  Raises OSError."""
+    """Write a file and flush it to the disk.  Raises OSError."""
     with path.open("wb") as file:
         file.write(data)
         file.flush()
@@ -15,18 +20,69 @@ def write_durably(path: Path, data: bytes) -> None:
 
 
 def replace_durably(path: Path, data: bytes) -> None:
-    """Write a file or replace it, all at once.  Raises OSError."""
-    fresh = path.with_name(f".{path.name.lstrip('.')}.{os.getpid()}.partial")
+    """Write or replace a file atomically and durably.  Raises OSError."""
+    partial = _partial(path)
     try:
-        write_durably(fresh, data)
-        fresh.replace(path)
+        write_durably(partial, data)
+        partial.replace(path)
     finally:
-        fresh.unlink(missing_ok=True)
-    sync_folder(path.parent)
+        partial.unlink(missing_ok=True)
+    _sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
-    """Let what was renamed in a folder survive a power cut.  Raises OSError."""
+def create_folder_durably(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Create a folder with these files atomically and durably.
+
+    Raises:
+        OSError: it exists and is not empty, or cannot be written.
+
+    """
+    partial = _partial(folder)
+    try:
+        partial.mkdir()
+        for name, data in files.items():
+            write_durably(partial / name, data)
+        _sync_folder(partial)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    _sync_folder(folder.parent)
+
+
+def read_limited(path: Path, max_bytes: int) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        ValueError: it is larger than ``max_bytes``; no more than that is read.
+        OSError: it cannot be read.
+
+    """
+    with path.open("rb") as file:
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise ValueError(f"{path.name} is larger than {max_bytes / 2**20:g} MiB")
+    return data
+
+
+@contextmanager
+def os_errors_reported(path: Path, failure: str, remedy: str) -> Iterator[None]:
+    """Raise an OSError as an OperationError: ``PATH: FAILURE (REASON): REMEDY``.
+
+    The path is the one that the OSError names, else ``path``.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise OperationError(f"{where}: {failure} ({error.strerror or error}): {remedy}") from error
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f".{path.name.lstrip('.')}.{os.getpid()}.partial")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,4 +1,4 @@
-"""A bundle is complete or absent, and nothing that was not written by us is believed."""
+"""Bundles: complete or absent, restored exactly, and refused if damaged or changed."""
 
 import functools
 import hashlib
@@ -13,34 +13,31 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.doubles.command_line import without_privileges
-from tests.doubles.synthetic_sounds import machine_sound
 
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
-from asd_monitor.model_store import bundle as bundle_module
-from asd_monitor.model_store.bundle import (
-    ARRAYS,
-    FORMAT,
+from asd_monitor.model_store.bundle import load_bundle, save_bundle
+from asd_monitor.model_store.manifest import ARRAYS, FORMAT
+from asd_monitor.model_store.versions import (
     MANIFEST,
     BundleError,
     current_version,
-    load_bundle,
     machines_with_models,
     next_version,
-    save_bundle,
     set_current,
     versions,
 )
-from asd_monitor.pipeline import SoundWindows
+from asd_monitor.pipeline import WindowExtractor
 from asd_monitor.records import Block
+from tests.doubles.command_line import without_privileges
+from tests.doubles.synthetic_sounds import machine_sound
 
 
 @functools.cache
 def _windows() -> list[Window]:
-    return SoundWindows(front_end_for(16_000), 16_000).push(Block(0, machine_sound(30.0)))
+    return WindowExtractor(front_end_for(16_000), 16_000).push(Block(0, machine_sound(30.0)))
 
 
 @functools.cache
@@ -54,19 +51,19 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_comes_back_as_it_was(models: Path) -> None:
+def test_a_loaded_bundle_gives_the_scores_of_the_saved_detector(models: Path) -> None:
     bundle = load_bundle(models, "fan01")
     assert (bundle.machine, bundle.version) == ("fan01", "v1")
     assert bundle.manifest["trained"] == "today"
     assert bundle.detector.front_end == _detector().front_end
-    assert bundle.detector.tail == _detector().tail
-    assert bundle.detector.sustained == _detector().sustained
-    before, after = _detector().judge(_windows()), bundle.detector.judge(_windows())
+    assert bundle.detector.calibration == _detector().calibration
+    assert bundle.detector.sustained_calibration == _detector().sustained_calibration
+    before, after = _detector().score(_windows()), bundle.detector.score(_windows())
     assert [w.fused for w in after] == pytest.approx([w.fused for w in before], abs=1e-4)
     assert (models / "fan01/v1/report.html").read_text() == "<p>"
 
 
-def test_every_other_file_is_hashed(models: Path) -> None:
+def test_the_manifest_has_the_hash_of_every_other_file(models: Path) -> None:
     folder = models / "fan01/v1"
     listed = json.loads((folder / MANIFEST).read_text())["files"]
     assert {p.name for p in folder.iterdir()} == {*listed, MANIFEST}
@@ -74,7 +71,7 @@ def test_every_other_file_is_hashed(models: Path) -> None:
         assert hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
 
 
-def test_versions_are_numbered_and_never_changed(models: Path) -> None:
+def test_a_new_version_leaves_the_older_ones_unchanged(models: Path) -> None:
     before = {p: p.read_bytes() for p in (models / "fan01/v1").iterdir()}
     assert save_bundle(models, "fan01", _detector(), {}, {}) == "v2"
     assert versions(models, "fan01") == ["v1", "v2"]
@@ -86,7 +83,7 @@ def test_versions_are_numbered_and_never_changed(models: Path) -> None:
     assert machines_with_models(models) == ["fan01"]
 
 
-def test_v10_follows_v9(tmp_path: Path) -> None:
+def test_versions_are_ordered_by_number(tmp_path: Path) -> None:
     for number in (9, 10):
         (tmp_path / f"fan01/v{number}").mkdir(parents=True)
         (tmp_path / f"fan01/v{number}" / MANIFEST).touch()
@@ -94,10 +91,10 @@ def test_v10_follows_v9(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", range(1, 6))
-def test_cut_off_anywhere_it_is_absent(
+def test_a_version_whose_writing_fails_is_absent(
     models: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
-    """The power goes at the n-th write: the version before stays in use and loads."""
+    """The n-th write fails: the version before stays in use and can be loaded."""
     calls = 0
     real = os.fsync
 
@@ -108,7 +105,7 @@ def test_cut_off_anywhere_it_is_absent(
             raise OSError(28, "No space left on device")
         real(handle)
 
-    monkeypatch.setattr(bundle_module.os, "fsync", fsync)
+    monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match="No space"):
         save_bundle(models, "fan01", _detector(), {}, {"report.html": "<p>"})
     monkeypatch.undo()
@@ -118,7 +115,7 @@ def test_cut_off_anywhere_it_is_absent(
     assert [p.name for p in (models / "fan01").glob(".v*")] == []
 
 
-def test_a_version_appears_all_at_once(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_version_appears_atomically(models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def rename(self: Path, target: Path) -> Path:
         raise OSError(5, "Input/output error")
 
@@ -138,7 +135,7 @@ def _edit(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
 
 
 def _arrays(change: Callable[[dict[str, np.ndarray]], object]) -> Callable[[Path], None]:
-    """Change the arrays and hash them anew, as an attacker would."""
+    """Change the arrays and their hash in the manifest, as an attacker would."""
 
     def damage(folder: Path) -> None:
         with np.load(folder / ARRAYS) as stored:
@@ -175,18 +172,18 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "arrays missing": (lambda f: (f / ARRAYS).unlink(), f"{ARRAYS} is missing"),
     "report missing": (lambda f: (f / "report.html").unlink(), "report.html is missing"),
     "manifest missing": (lambda f: (f / MANIFEST).unlink(), f"{MANIFEST} is missing"),
-    "manifest cut off": (lambda f: (f / MANIFEST).write_text('{"format"'), "damaged"),
+    "truncated manifest": (lambda f: (f / MANIFEST).write_text('{"format"'), "damaged"),
     "manifest is a list": (lambda f: (f / MANIFEST).write_text("[]"), "damaged"),
     "another format": (_edit(lambda m: m.update(format=FORMAT + 1)), f"format {FORMAT + 1}"),
     "no format": (_edit(lambda m: m.pop("format")), "format None"),
-    "unknown view": (_edit(lambda m: m["views"][0].update(name="smell")), "smell"),
-    "another back end": (_edit(lambda m: m["views"][0].update(back_end="x")), "another"),
+    "unknown view": (_edit(lambda m: m["views"][0].update(name="other")), "other"),
+    "another back end": (_edit(lambda m: m["views"][0].update(back_end="x")), "another version"),
     "NaN in the tail": (_edit(lambda m: m["tail"].update(scale=float("nan"))), "NaN"),
     "text in the front end": (_edit(lambda m: m["front_end"].update(hop_frames="x")), "front end"),
     "no hop": (_edit(lambda m: m["front_end"].update(hop_frames=0)), "front end"),
-    "a file elsewhere": (_edit(lambda m: m["files"].update({"../x": ""})), "elsewhere"),
-    "arrays not listed": (_edit(lambda m: m["files"].pop(ARRAYS)), "lists no"),
-    "NaN in an array": (_arrays(lambda a: _set_first(a, np.nan)), "no number"),
+    "a file outside the folder": (_edit(lambda m: m["files"].update({"../x": ""})), "outside"),
+    "arrays not listed": (_edit(lambda m: m["files"].pop(ARRAYS)), "does not list"),
+    "NaN in an array": (_arrays(lambda a: _set_first(a, np.nan)), "not finite numbers"),
     "an array missing": (_arrays(dict.popitem), "damaged"),
     "pickle": (_pickle, "damaged"),
     "objects in the arrays": (
@@ -197,64 +194,69 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_what_is_damaged_is_refused_in_one_line(models: Path, name: str) -> None:
-    damage, told = DAMAGES[name]
+def test_a_damaged_bundle_is_refused_with_a_remedy_in_one_line(models: Path, name: str) -> None:
+    damage, reason = DAMAGES[name]
     damage(models / "fan01/v1")
     with pytest.raises(BundleError) as refused:
         load_bundle(models, "fan01")
-    assert told in refused.value.reason
+    assert reason in refused.value.reason
     assert "fan01" in refused.value.reason
     assert "\n" not in refused.value.reason
     assert "rollback" in refused.value.reason or "train" in refused.value.reason
 
 
-def test_no_model_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_machine_without_model_is_refused_with_the_train_command(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(BundleError, match=r"no model of fan01.*asd-monitor train"):
         load_bundle(tmp_path, "fan01")
 
 
 @pytest.mark.parametrize("text", [b"../v1\n", b"\xff\xfe", b"", b"v\n"])
-def test_a_current_that_names_no_version_is_refused(models: Path, text: bytes) -> None:
+def test_a_malformed_current_is_refused(models: Path, text: bytes) -> None:
     (models / "fan01/current").write_bytes(text)
     with pytest.raises(BundleError, match="current"):
         load_bundle(models, "fan01")
 
 
-def test_a_current_whose_version_is_gone_is_refused(models: Path) -> None:
+def test_a_current_that_names_a_missing_version_is_refused(models: Path) -> None:
     shutil.rmtree(models / "fan01/v1")
     with pytest.raises(BundleError, match=r"no model of fan01 .* train"):
         load_bundle(models, "fan01")
 
 
-def test_a_version_that_is_not_there_is_told_with_those_that_are(models: Path) -> None:
+def test_a_missing_version_is_refused_with_the_available_ones(models: Path) -> None:
     with pytest.raises(BundleError, match="no version v99: it has v1"):
         load_bundle(models, "fan01", "v99")
 
 
-def test_a_lost_current_is_mended_by_promoting(models: Path) -> None:
+def test_a_missing_current_is_refused_with_the_promote_command(
+    models: Path,
+) -> None:
     (models / "fan01/current").unlink()
     with pytest.raises(BundleError, match="models promote --machine fan01 --version v1 --models"):
         load_bundle(models, "fan01")
 
 
-def test_the_mend_is_one_that_works(models: Path) -> None:
+def test_the_remedy_for_damage_is_a_rollback_if_there_is_an_older_version(
+    models: Path,
+) -> None:
     (models / "fan01/v1/views.npz").unlink()
-    with pytest.raises(BundleError, match="train anew with"):
+    with pytest.raises(BundleError, match="train again with"):
         load_bundle(models, "fan01")
     shutil.copytree(models / "fan01/v1", models / "fan01/v2")
     with pytest.raises(BundleError, match="rollback"):
         load_bundle(models, "fan01", "v2")
 
 
-def test_an_endless_file_is_not_read_to_its_end(
-    models: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(bundle_module, "LARGEST_FILE", 100)
-    with pytest.raises(BundleError, match="larger than any"):
+def test_an_endless_file_is_refused(models: Path) -> None:
+    (models / "fan01/v1" / ARRAYS).unlink()
+    (models / "fan01/v1" / ARRAYS).symlink_to("/dev/zero")
+    with pytest.raises(BundleError, match="larger than 256 MiB"):
         load_bundle(models, "fan01")
 
 
-def test_no_permission_is_said(open_folder: Path) -> None:
+def test_a_missing_permission_is_reported(open_folder: Path) -> None:
     save_bundle(open_folder, "fan01", _detector(), {}, {})
     (open_folder / "fan01/v1" / ARRAYS).chmod(0)
     with without_privileges(), pytest.raises(BundleError, match="no permission"):

@@ -1,6 +1,5 @@
-"""Networks as views of a detector, and kept with its bundles."""
+"""Networks as views of a detector, and their storage beside the bundles."""
 
-import functools
 import hashlib
 import json
 import os
@@ -13,65 +12,38 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.doubles.command_line import without_privileges
-from tests.doubles.synthetic_networks import maps_card, maps_network, wave_card, wave_network
-from tests.doubles.synthetic_sounds import machine_sound
 
-from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import fit_detector
 from asd_monitor.detector.views import VIEW_KINDS, encoder_views
-from asd_monitor.dsp.front_end import front_end_for
-from asd_monitor.encoders.card import card_of
-from asd_monitor.encoders.session import GpuError
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.errors import OperationError
-from asd_monitor.model_store.bundle import (
+from asd_monitor.encoders.session import GpuError
+from asd_monitor.model_store.bundle import load_bundle, save_bundle
+from asd_monitor.model_store.encoder_files import FOLDER, encoder_path
+from asd_monitor.model_store.versions import (
     MANIFEST,
     BundleError,
-    current_version,
-    load_bundle,
     machines_with_models,
-    save_bundle,
     versions,
 )
-from asd_monitor.model_store.catalogue import entries, export, rollback
-from asd_monitor.model_store.encoder_files import FOLDER, encoder_path
-from asd_monitor.pipeline import Pipeline, WindowExtractor
+from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Block
-
-FRONT_END = front_end_for(16_000)
-VIEWS = [
-    {"name": f"toy.{back_end}", "outputs": ["near"], "back_end": back_end}
-    for back_end in ("mahalanobis", "neighbour", "residual", "largest")
-]
-
-
-@functools.cache
-def _encoders() -> tuple[Encoder, ...]:
-    return (
-        Encoder.from_bytes(maps_network(), card_of(maps_card(views=VIEWS), "toy")),
-        Encoder.from_bytes(wave_network(), card_of(wave_card(), "wavy")),
-    )
-
-
-@functools.cache
-def _detector() -> Detector:
-    windows = WindowExtractor(FRONT_END, 16_000, _encoders()).push(Block(0, machine_sound(30.0)))
-    return fit_detector([windows], FRONT_END, 16_000, _encoders()).detector
+from tests.doubles.command_line import without_privileges
+from tests.doubles.encoder_detector import VIEWS, encoder_detector, plain_detector, toy_encoders
+from tests.doubles.synthetic_networks import wave_card
+from tests.doubles.synthetic_sounds import machine_sound
 
 
 @pytest.fixture
 def models(tmp_path: Path) -> Path:
-    save_bundle(tmp_path, "fan01", _detector(), {}, {})
+    save_bundle(tmp_path, "fan01", encoder_detector(), {}, {})
     return tmp_path
 
 
 def _paths(models: Path) -> list[Path]:
-    return [encoder_path(models, encoder.sha256) for encoder in _encoders()]
+    return [encoder_path(models, encoder.sha256) for encoder in toy_encoders()]
 
 
-def test_the_views_of_a_card_join_those_of_the_statistics() -> None:
-    kinds = [view.kind for view in _detector().views]
+def test_the_views_of_a_card_follow_those_of_the_statistics() -> None:
+    kinds = [view.kind for view in encoder_detector().views]
     statistics, encoded = kinds[: len(VIEW_KINDS)], kinds[len(VIEW_KINDS) :]
     assert statistics == list(VIEW_KINDS)
     assert {kind.encoder for kind in statistics} == {None}
@@ -82,30 +54,34 @@ def test_the_views_of_a_card_join_those_of_the_statistics() -> None:
         ("toy.largest", "toy", "largest"),
         ("wavy", "wavy", "neighbour"),
     ]
-    assert all("network toy" in kind.description for kind in encoder_views(_encoders()[0].card))
+    assert all("network toy" in kind.description for kind in encoder_views(toy_encoders()[0].card))
 
 
-def test_a_fault_is_new_to_the_networks_too() -> None:
-    calm = Pipeline(_detector(), 16_000).push(Block(0, machine_sound(10.0, seed=8)))
-    wrong = Pipeline(_detector(), 16_000).push(Block(0, machine_sound(10.0, seed=8, fault=1.0)))
+def test_a_fault_raises_the_scores_of_encoder_views() -> None:
+    normal = Pipeline(encoder_detector(), 16_000).push(Block(0, machine_sound(10.0, seed=8)))
+    faulty = Pipeline(encoder_detector(), 16_000).push(
+        Block(0, machine_sound(10.0, seed=8, fault=1.0))
+    )
     for name in (*(view["name"] for view in VIEWS), "wavy"):
-        before, after = ([w.views[name] for w in scores] for scores in (calm, wrong))
+        before, after = ([w.views[name] for w in scores] for scores in (normal, faulty))
         assert np.median(after) > np.median(before) + 1, name
 
 
-def test_it_comes_back_as_it_was(models: Path) -> None:
+def test_a_loaded_bundle_gives_the_scores_of_the_saved_detector(models: Path) -> None:
     detector = load_bundle(models, "fan01").detector
-    assert [(e.card, e.onnx) for e in detector.encoders] == [(e.card, e.onnx) for e in _encoders()]
-    assert [v.kind for v in detector.views] == [v.kind for v in _detector().views]
+    assert [(e.card, e.onnx) for e in detector.encoders] == [
+        (e.card, e.onnx) for e in toy_encoders()
+    ]
+    assert [v.kind for v in detector.views] == [v.kind for v in encoder_detector().views]
     sound = Block(0, machine_sound(6.0, seed=9))
-    before, after = (Pipeline(d, 16_000).push(sound) for d in (_detector(), detector))
+    before, after = (Pipeline(d, 16_000).push(sound) for d in (encoder_detector(), detector))
     assert [w.fused for w in after] == pytest.approx([w.fused for w in before], abs=1e-4)
 
 
-def test_a_network_is_kept_once_for_all_versions_and_machines(models: Path) -> None:
+def test_a_network_is_stored_once_for_all_versions_and_machines(models: Path) -> None:
     before = {path: path.stat() for path in _paths(models)}
-    save_bundle(models, "fan01", _detector(), {}, {})
-    save_bundle(models, "pump02", _detector(), {}, {})
+    save_bundle(models, "fan01", encoder_detector(), {}, {})
+    save_bundle(models, "pump02", encoder_detector(), {}, {})
     assert {p: p.stat().st_mtime_ns for p in (models / FOLDER).iterdir()} == {
         path: stat.st_mtime_ns for path, stat in before.items()
     }
@@ -116,7 +92,7 @@ def test_a_network_is_kept_once_for_all_versions_and_machines(models: Path) -> N
     assert one.network is other.network
 
 
-def test_nobody_is_told_to_train_anew_since_the_gpu_is_missing(
+def test_a_missing_gpu_is_reported_without_the_remedy_to_train(
     models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(encoder: Encoder) -> None:
@@ -127,14 +103,16 @@ def test_nobody_is_told_to_train_anew_since_the_gpu_is_missing(
         load_bundle(models, "fan01")
 
 
-def test_the_manifest_names_them(models: Path) -> None:
-    told = load_bundle(models, "fan01").manifest["encoders"]
-    assert [(e["name"], e["sha256"]) for e in told] == [(e.name, e.sha256) for e in _encoders()]
-    assert told[0]["card"]["licence"] == "CC0-1.0"
+def test_the_manifest_refers_to_the_networks(models: Path) -> None:
+    stored = load_bundle(models, "fan01").manifest["encoders"]
+    assert [(e["name"], e["sha256"]) for e in stored] == [
+        (e.name, e.sha256) for e in toy_encoders()
+    ]
+    assert stored[0]["card"]["licence"] == "CC0-1.0"
 
 
 @pytest.mark.parametrize("call", [1, 2])
-def test_cut_off_while_a_network_is_kept_nothing_is_left(
+def test_a_network_whose_writing_fails_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
     calls = 0
@@ -149,11 +127,11 @@ def test_cut_off_while_a_network_is_kept_nothing_is_left(
 
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match="No space"):
-        save_bundle(tmp_path, "fan01", _detector(), {}, {})
+        save_bundle(tmp_path, "fan01", encoder_detector(), {}, {})
     monkeypatch.undo()
     assert versions(tmp_path, "fan01") == []
     assert [p.name for p in (tmp_path / FOLDER).iterdir() if p.suffix != ".onnx"] == []
-    save_bundle(tmp_path, "fan01", _detector(), {}, {})
+    save_bundle(tmp_path, "fan01", encoder_detector(), {}, {})
     load_bundle(tmp_path, "fan01")
 
 
@@ -175,7 +153,7 @@ def _tamper(models: Path) -> None:
 
 
 def _no_network(models: Path) -> None:
-    """Not a network, and named rightly, as an attacker would."""
+    """Not a network, stored under its own hash, as an attacker would."""
     sha256 = hashlib.sha256(b"nothing").hexdigest()
     encoder_path(models, sha256).write_bytes(b"nothing")
     _edit(lambda entry: entry.update(sha256=sha256))(models)
@@ -185,24 +163,27 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "missing": (lambda m: _paths(m)[0].unlink(), "is missing, the network toy"),
     "folder missing": (lambda m: shutil.rmtree(m / FOLDER), "is missing, the network toy"),
     "tampered": (_tamper, "its hash differs"),
-    "another one": (
+    "another network": (
         lambda m: _paths(m)[0].write_bytes(_paths(m)[1].read_bytes()),
         "its hash differs",
     ),
     "no network": (_no_network, "cannot read it"),
     "a path instead of a hash": (
         _edit(lambda entry: entry.update(sha256="../../etc/passwd")),
-        "is no hash",
+        "is not the SHA-256",
     ),
-    "a hash that is no text": (_edit(lambda entry: entry.update(sha256=1)), "damaged"),
+    "a hash that is not text": (_edit(lambda entry: entry.update(sha256=1)), "damaged"),
     "no card": (_edit(lambda entry: entry.pop("card")), "damaged"),
-    "a card of another": (_edit(lambda entry: entry.update(card=wave_card())), "no output 'map'"),
+    "the card of another network": (
+        _edit(lambda entry: entry.update(card=wave_card())),
+        "no output 'map'",
+    ),
     "a damaged card": (
         _edit(lambda entry: entry["card"].update(views=1)),
         "views: 1 is not a list",
     ),
-    "a view gone": (_edit(lambda entry: entry["card"].update(views=[])), "damaged"),
-    "that does not fit": (
+    "a missing view": (_edit(lambda entry: entry["card"].update(views=[])), "damaged"),
+    "too long a receptive field": (
         _edit(lambda entry: entry["card"]["outputs"][1].update(reach=300)),
         "needs windows of",
     ),
@@ -210,41 +191,40 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGES)
-def test_what_is_damaged_is_refused_in_one_line(models: Path, name: str) -> None:
-    damage, told = DAMAGES[name]
+def test_a_damaged_encoder_is_refused_with_a_remedy_in_one_line(models: Path, name: str) -> None:
+    damage, reason = DAMAGES[name]
     damage(models)
     with pytest.raises(BundleError) as refused:
         load_bundle(models, "fan01")
-    assert told in refused.value.reason
+    assert reason in refused.value.reason
     assert "fan01" in refused.value.reason
     assert "\n" not in refused.value.reason
-    assert "train anew" in refused.value.reason
+    assert "train again" in refused.value.reason
 
 
-def test_training_anew_mends_a_damaged_network(models: Path) -> None:
+def test_saving_a_new_version_replaces_a_damaged_network(models: Path) -> None:
     _tamper(models)
-    save_bundle(models, "fan01", _detector(), {}, {})
+    save_bundle(models, "fan01", encoder_detector(), {}, {})
     load_bundle(models, "fan01")
     load_bundle(models, "fan01", "v1")
 
 
-def test_no_permission_is_said(open_folder: Path) -> None:
-    save_bundle(open_folder, "fan01", _detector(), {}, {})
+def test_a_missing_permission_is_reported(open_folder: Path) -> None:
+    save_bundle(open_folder, "fan01", encoder_detector(), {}, {})
     _paths(open_folder)[0].chmod(0)
     with without_privileges(), pytest.raises(BundleError, match="no permission"):
         load_bundle(open_folder, "fan01")
 
 
-def test_the_runtime_is_loaded_only_for_a_model_that_has_a_network(models: Path) -> None:
-    plain = Detector(FRONT_END, (), _detector().calibration, _detector().sustained_calibration, None)
-    save_bundle(models, "pump02", plain, {}, {})
+def test_onnxruntime_is_imported_only_for_a_model_with_a_network(models: Path) -> None:
+    save_bundle(models, "pump02", plain_detector(), {}, {})
     code = (
         "import sys, pathlib; from asd_monitor.model_store.bundle import load_bundle;"
         "from asd_monitor.monitor import Monitor;"
         "load_bundle(pathlib.Path(sys.argv[1]), sys.argv[2]);"
         "print('onnxruntime' in sys.modules)"
     )
-    told = [
+    imported = [
         subprocess.run(
             [sys.executable, "-c", code, models, machine],
             capture_output=True,
@@ -253,11 +233,11 @@ def test_the_runtime_is_loaded_only_for_a_model_that_has_a_network(models: Path)
         ).stdout.strip()
         for machine in ("pump02", "fan01")
     ]
-    assert told == ["False", "True"]
+    assert imported == ["False", "True"]
 
 
-def test_the_runtime_tells_its_makers_nothing(models: Path, tmp_path: Path) -> None:
-    """Where it does, it writes an id of this computer into the user's cache folder."""
+def test_onnxruntime_sends_no_telemetry(models: Path, tmp_path: Path) -> None:
+    """With telemetry it writes an id of this computer to the user's cache folder."""
     code = (
         "import sys, pathlib; from asd_monitor.model_store.bundle import load_bundle;"
         "[encoder.open() for encoder in"
@@ -265,46 +245,9 @@ def test_the_runtime_tells_its_makers_nothing(models: Path, tmp_path: Path) -> N
     )
     home = tmp_path / "home"
     home.mkdir()
-    silent = {"CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}  # the first two silence it too
-    environment = {key: value for key, value in os.environ.items() if key not in silent}
+    off = {"CI", "ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"}  # the first two disable it too
+    environment = {key: value for key, value in os.environ.items() if key not in off}
     subprocess.run(
         [sys.executable, "-c", code, models], env=environment | {"HOME": str(home)}, check=True
     )
     assert list(home.iterdir()) == []
-
-
-# the catalogue
-
-
-def test_export_takes_the_networks_along(models: Path, tmp_path: Path) -> None:
-    into = tmp_path / "elsewhere"
-    assert export(models, "fan01", None, into) == "v1"
-    shutil.rmtree(models / "fan01")
-    shutil.rmtree(models / FOLDER)
-    assert len(load_bundle(into, "fan01").detector.encoders) == 2
-
-
-def test_export_mends_what_is_missing_there(models: Path, tmp_path: Path) -> None:
-    into = tmp_path / "elsewhere"
-    export(models, "fan01", None, into)
-    shutil.rmtree(into / FOLDER)
-    assert export(models, "fan01", None, into) == "v1"
-    load_bundle(into, "fan01")
-
-
-def test_export_of_a_damaged_network_is_refused(models: Path, tmp_path: Path) -> None:
-    _tamper(models)
-    with pytest.raises(OperationError, match="hash differs"):
-        export(models, "fan01", None, tmp_path / "elsewhere")
-    assert not (tmp_path / "elsewhere").exists()
-
-
-def test_rollback_goes_to_a_version_whose_networks_are_there(models: Path) -> None:
-    plain = Detector(FRONT_END, (), _detector().calibration, _detector().sustained_calibration, None)
-    for detector in (plain, _detector(), _detector()):
-        save_bundle(models, "fan01", detector, {}, {})
-    _tamper(models)
-    problems = [entry.problem for entry in entries(models, "fan01")]
-    assert [problem is None for problem in problems] == [False, True, False, False]
-    assert rollback(models, "fan01").version == "v2"
-    assert current_version(models, "fan01") == "v2"
