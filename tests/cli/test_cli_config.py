@@ -1,3 +1,5 @@
+"""`config`: check, show, schema."""
+
 from __future__ import annotations
 
 import json
@@ -18,9 +20,9 @@ from asd_monitor.config.settings import (
 )
 from asd_monitor.errors import UsageError
 
-GOOD = "version: 1\nbox: b\nmqtt: {commands: true}\nmachines: {fan01: {device: 'hw:1'}}\n"
+VALID = "version: 1\nbox: b\nmqtt: {commands: true}\nmachines: {fan01: {device: 'hw:1'}}\n"
 CUDA = "version: 1\nbox: b\ninference: {provider: cuda}\nmachines: {fan01: {device: 'hw:1'}}\n"
-BAD = "version: 1\nbox: b\nmachines: {fan01: {device: 'hv:1', x: 1}}\n"
+INVALID = "version: 1\nbox: b\nmachines: {fan01: {device: 'hv:1', x: 1}}\n"
 
 
 def run(tmp_path: Path, text: str, *arguments: str) -> Result:
@@ -30,48 +32,48 @@ def run(tmp_path: Path, text: str, *arguments: str) -> Result:
     return CliRunner().invoke(app, [name, str(file), *options])
 
 
-def test_a_good_file_is_called_good_with_its_notices(tmp_path: Path) -> None:
-    result = run(tmp_path, GOOD, "check")
+def test_a_valid_file_is_checked_with_its_notices(tmp_path: Path) -> None:
+    result = run(tmp_path, VALID, "check")
     assert result.exit_code == 0
-    notice, verdict = result.stdout.splitlines()
+    notice, summary = result.stdout.splitlines()
     assert "edge.yaml:3:8: mqtt.commands: commands over MQTT are not available yet" in notice
-    assert verdict.endswith("edge.yaml: good, 1 machine")
+    assert summary.endswith("edge.yaml: valid, 1 machine")
 
 
-def test_a_bad_file_gets_every_error_with_its_place(tmp_path: Path) -> None:
-    told = str(run(tmp_path, BAD, "check").exception)
-    assert "edge.yaml:3:28: machines.fan01.device: device 'hv:1'" in told
-    assert "edge.yaml:3:36: machines.fan01: unknown key 'x'" in told
+def test_every_error_of_an_invalid_file_is_reported_with_its_place(tmp_path: Path) -> None:
+    message = str(run(tmp_path, INVALID, "check").exception)
+    assert "edge.yaml:3:28: machines.fan01.device: device 'hv:1'" in message
+    assert "edge.yaml:3:36: machines.fan01: unknown key 'x'" in message
 
 
-def test_a_verdict_for_programs(tmp_path: Path) -> None:
-    good = json.loads(run(tmp_path, GOOD, "check", "--json").stdout)
-    assert (good["ok"], len(good["notices"]), good["machines"]) == (True, 1, ["fan01"])
-    result = run(tmp_path, BAD, "check", "--json")
+def test_the_result_as_json(tmp_path: Path) -> None:
+    valid = json.loads(run(tmp_path, VALID, "check", "--json").stdout)
+    assert (valid["ok"], len(valid["notices"]), valid["machines"]) == (True, 1, ["fan01"])
+    result = run(tmp_path, INVALID, "check", "--json")
     assert result.exit_code == 2
     assert len(json.loads(result.stdout)["errors"]) == 2
 
 
-def test_cuda_is_an_error_where_the_runtime_has_none(tmp_path: Path) -> None:
+def test_cuda_is_an_error_where_the_runtime_does_not_support_it(tmp_path: Path) -> None:
     refused = run(tmp_path, CUDA, "check").exception
     assert isinstance(refused, UsageError)
     assert refused.exit_code == 2
     assert "edge.yaml:3:23: inference.provider: 'cuda' is not possible here" in str(refused)
     assert "install onnxruntime-gpu in its place" in str(refused)
     assert "write `provider: cpu`" in str(refused)
-    # what the file says is shown on any computer
+    # the settings are shown on any computer
     shown = yaml.safe_load(run(tmp_path, CUDA, "show").stdout)
     assert shown["inference"] == {"provider": "cuda", "threads": 1}
 
 
-def test_every_setting_is_shown(tmp_path: Path) -> None:
-    shown = yaml.safe_load(run(tmp_path, GOOD, "show").stdout)
+def test_show_prints_every_setting(tmp_path: Path) -> None:
+    shown = yaml.safe_load(run(tmp_path, VALID, "show").stdout)
     assert shown["machines"]["fan01"]["alarm"]["false_alarms"] == "1 per month"
-    assert json.loads(run(tmp_path, GOOD, "show", "--json").stdout) == shown
+    assert json.loads(run(tmp_path, VALID, "show", "--json").stdout) == shown
     assert Config.model_validate(shown).as_written() == shown
 
 
-def test_the_schema_knows_every_setting_and_what_is_needed() -> None:
+def test_the_schema_has_every_setting_and_the_required_keys() -> None:
     schema = json.loads(CliRunner().invoke(app, ["schema"]).stdout)
     assert schema["required"] == ["version", "machines"]
     sections = schema["$defs"]
