@@ -25,7 +25,8 @@ from asd_monitor.detector.views import VIEW_KINDS, encoder_views
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.loading import load_encoder
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.evaluation.dcase_layouts import TestedMachine, find_machines
+from asd_monitor.evaluation.dcase_data_set import DcaseMachine
+from asd_monitor.evaluation.dcase_layouts import find_machines
 from experiments.fitted_trees import Rule, Scored, fit, hear, mean_by_type, score
 
 
@@ -70,7 +71,7 @@ def _compare(trees: Sequence[Path], encoders: Sequence[Encoder]) -> None:
         _row(f"without {kind.name}", *(_mean(machines, fuse, views) for machines in scored))
 
 
-def _score(machine: TestedMachine, encoders: Sequence[Encoder]) -> Scored:
+def _score(machine: DcaseMachine, encoders: Sequence[Encoder]) -> Scored:
     heard = hear(machine, encoders)
     return score(fit(heard).detector, machine, heard.clips)
 

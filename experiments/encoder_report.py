@@ -28,7 +28,8 @@ from asd_monitor.detector.fusion import fuse
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.loading import select_encoders, shipped_encoder
 from asd_monitor.errors import AsdMonitorError, UsageError
-from asd_monitor.evaluation.dcase_layouts import DcaseMachine, find_machines
+from asd_monitor.evaluation.dcase_data_set import DcaseMachine
+from asd_monitor.evaluation.dcase_layouts import find_machines
 from experiments.fault_curves import BIN, beaten, reached_at, severity_curve
 from experiments.fitted_trees import (
     Floats,

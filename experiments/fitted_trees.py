@@ -18,7 +18,7 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import FittedDetector, Segment, fit_detector
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
-from asd_monitor.evaluation.dcase_layouts import DcaseMachine
+from asd_monitor.evaluation.dcase_data_set import DcaseMachine
 from asd_monitor.features.windows import Window
 from asd_monitor.metrics import auc, partial_auc
 from asd_monitor.model_training.reference import Reference, read_reference

@@ -17,7 +17,6 @@ import io
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ import soundfile
 
 from asd_monitor.dsp.mel import mel_filters
 from asd_monitor.records import Samples
-from asd_monitor.reports.page import page, paragraph, section
+from asd_monitor.reports.page import render as render_page
 from asd_monitor.reports.png import as_picture, data_url
 from asd_monitor.synthesis.families import FAMILIES, draw_machine
 from asd_monitor.synthesis.faults import with_fault
@@ -186,26 +185,57 @@ def _lines(parts: list[Part]) -> Iterator[Picture]:
             yield np.pad(strip, ((0, 0), (0, whole - strip.shape[1])))
 
 
+@dataclass(frozen=True)
+class PagePanel:
+    """A panel of the HTML page; picture and sound are data URLs."""
+
+    caption: str
+    picture: str
+    sound: str
+
+
+@dataclass(frozen=True)
+class PagePart:
+    """A section of the HTML page."""
+
+    title: str
+    text: str
+    rows: tuple[tuple[PagePanel, ...], ...]
+
+
+@dataclass(frozen=True)
+class MachinePage:
+    """What the template ``machine_page.html`` shows."""
+
+    title: str
+    subtitle: str
+    parts: tuple[PagePart, ...]
+
+
 def _html(parts: list[Part], seed: int) -> str:
-    sections = []
-    for part in parts:
-        cells = []
-        for row in part.rows:
-            for panel, drawn in zip(row, _drawn(row), strict=True):
-                stream = io.BytesIO()
-                soundfile.write(stream, panel.sound, RATE_HZ, format="FLAC", subtype="PCM_16")
-                sound = base64.b64encode(stream.getvalue()).decode()
-                cells.append(
-                    f'<td><div class="soft">{escape(panel.caption)}</div>'
-                    f'<img src="{data_url(as_picture(drawn, 0.0, 1.0))}" alt="spectrogram">'
-                    f'<audio controls preload="none" src="data:audio/flac;base64,{sound}"></audio>'
-                )
-            cells.append("<tr>")
-        style = "<style>main{max-width:1400px}td img,td audio{width:168px;display:block}</style>"
-        table = f"{style}<table><tr>{''.join(cells)}</table>"
-        sections.append(section(part.title.capitalize(), paragraph(part.says.capitalize()), table))
-    sub = f"{SECONDS:g} s each, 0 to 8 kHz in {HIGH} mel bands; seed {seed}"
-    return page("Made machines", sub, sections)
+    subtitle = f"{SECONDS:g} s each, 0 to 8 kHz in {HIGH} mel bands; seed {seed}"
+    shown = tuple(
+        PagePart(part.title.capitalize(), part.says.capitalize(), tuple(map(_page_row, part.rows)))
+        for part in parts
+    )
+    page = MachinePage("Synthetic machines", subtitle, shown)
+    return render_page("machine_page.html", page, package="experiments")
+
+
+def _page_row(row: tuple[Panel, ...]) -> tuple[PagePanel, ...]:
+    panels = []
+    for panel, drawn in zip(row, _drawn(row), strict=True):
+        stream = io.BytesIO()
+        soundfile.write(stream, panel.sound, RATE_HZ, format="FLAC", subtype="PCM_16")
+        sound = base64.b64encode(stream.getvalue()).decode()
+        panels.append(
+            PagePanel(
+                panel.caption,
+                data_url(as_picture(drawn, 0.0, 1.0)),
+                f"data:audio/flac;base64,{sound}",
+            )
+        )
+    return tuple(panels)
 
 
 def main() -> int:

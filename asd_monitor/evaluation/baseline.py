@@ -1,11 +1,11 @@
-"""The challenge's baseline beside our detector: an autoencoder a type, from the same clips."""
+"""The challenge's baseline for comparison: one autoencoder for each machine type."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from asd_monitor.evaluation.dcase_layouts import TestedMachine
+from asd_monitor.evaluation.dcase_data_set import DcaseMachine
 from asd_monitor.extras import TORCH, require_extra
 
 
@@ -14,11 +14,11 @@ def require_baseline() -> None:
     require_extra("--baseline", TORCH, "omit --baseline")
 
 
-def autoencoder_scores(machines: Sequence[TestedMachine]) -> dict[Path, float]:
-    """Return the score of each test clip of a type by an autoencoder of all its normals.
+def autoencoder_scores(machines: Sequence[DcaseMachine]) -> dict[Path, float]:
+    """Return the score of each test clip of a type; the autoencoder is trained on all its ids.
 
     Raises:
-        UsageError: no clip can be heard.
+        UsageError: no clip can be read.
         OperationError: no permission, or no torch.
 
     """
@@ -26,6 +26,5 @@ def autoencoder_scores(machines: Sequence[TestedMachine]) -> dict[Path, float]:
     from asd_monitor.encoder_training.autoencoder import train_autoencoder  # noqa: PLC0415 - needs torch
 
     paths = [path for machine in machines for path in machine.train]
-    channel = machines[0].channel or 0
-    autoencoder = train_autoencoder(paths, channel=channel)
+    autoencoder = train_autoencoder(paths, channel=machines[0].channel or 0)
     return {clip.path: autoencoder.score(clip.path) for m in machines for clip in m.test}

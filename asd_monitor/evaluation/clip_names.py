@@ -1,4 +1,4 @@
-"""File names of DCASE Task 2, from 2020 on: what they tell of a clip.
+"""File names of DCASE Task 2, 2020 to 2026, and the attributes of a clip in them.
 
     2020    {normal,anomaly}_id_00_00000000.wav
     2021    section_00_{source,target}_{train,test}_{normal,anomaly}_0000_CONDITION.wav
@@ -14,63 +14,63 @@ import re
 from dataclasses import dataclass
 from enum import StrEnum
 
-NO_CONDITION = "noattribute"  # what the names of hidden ones end with
+NO_CONDITION = "noattribute"
+"""Ends the name of a clip whose condition is hidden."""
 _ID = re.compile(r"(?:(normal|anomaly)_)?(id_\d+)_\d+", re.IGNORECASE)
 _SECTION = re.compile(
     r"(section_\d+)(?:_(source|target))?(?:_(?:train|test))?(?:_(normal|anomaly))?_\d+(?:_(.+))?",
     re.IGNORECASE,
 )
-_SUFFIX = re.compile(r"\.(?:wav|flac)", re.IGNORECASE)
+_SUFFIX = re.compile(r"\.(?:wav|flac)$", re.IGNORECASE)
 
 
 class Domain(StrEnum):
-    """How the machine ran, or where: most of the training clips are of the source."""
+    """Operating and recording conditions: most of the training clips are of the source."""
 
     SOURCE = "source"
     TARGET = "target"
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
-    """What a file name tells; None is what it does not."""
+class ClipName:
+    """The attributes in a file name; None where the name does not contain one."""
 
     machine: str  # id_00, section_00
     anomalous: bool | None
     domain: Domain | None
     condition: str  # vel_6_loc_A; empty where it is hidden
-    hides_condition: bool  # it says so
+    hides_condition: bool  # the name states that it is hidden
 
     @property
     def has_section(self) -> bool:
-        """Whether it is of 2021 or later."""
+        """Whether it follows the scheme of 2021 and later."""
         return self.machine.startswith("section")
 
 
-def read_name(file: str) -> Name | None:
-    """Return what a WAV or FLAC file's name tells; None: it is none of theirs."""
-    stem, suffix = stem_of(file), file[len(stem_of(file)) :]
-    return read_stem(stem) if _SUFFIX.fullmatch(suffix) else None
+def read_name(file: str) -> ClipName | None:
+    """Parse the name of a WAV or FLAC file; None: it follows neither scheme."""
+    return read_stem(stem_of(file)) if _SUFFIX.search(file) else None
 
 
-def read_stem(stem: str) -> Name | None:
-    """Return what a name without its suffix tells; None: it is none of theirs."""
+def read_stem(stem: str) -> ClipName | None:
+    """Parse a name without its suffix; None: it follows neither scheme."""
     if match := _ID.fullmatch(stem):
-        return Name(match[2].lower(), _anomalous(match[1]), None, "", hides_condition=False)
+        return ClipName(match[2].lower(), _anomalous(match[1]), None, "", hides_condition=False)
     if match := _SECTION.fullmatch(stem):
-        hides = (match[4] or "").lower() == NO_CONDITION
-        return Name(
+        hidden = (match[4] or "").lower() == NO_CONDITION
+        return ClipName(
             match[1].lower(),
             _anomalous(match[3]),
             Domain(match[2].lower()) if match[2] else None,
-            "" if hides else match[4] or "",
-            hides_condition=hides,
+            "" if hidden else match[4] or "",
+            hides_condition=hidden,
         )
     return None
 
 
 def stem_of(file: str) -> str:
-    """Return a file's name without the suffix of a recording."""
-    return file[: match.start()] if (match := re.search(r"\.(?:wav|flac)$", file, re.I)) else file
+    """Return a file name without the suffix of a recording."""
+    return _SUFFIX.sub("", file)
 
 
 def _anomalous(label: str | None) -> bool | None:

@@ -1,54 +1,32 @@
-"""The rules of DCASE Task 2, year by year: what is measured of a machine, and how it is averaged.
+"""The figures of merit of DCASE Task 2, year by year, and how they are averaged.
 
-2020: AUC and pAUC an id; arithmetic means over ids, then over types.
+2020: AUC and partial AUC of an id; arithmetic means over ids, then over types.
 
-2021: AUC and pAUC a section and domain, each of that domain's clips alone.
+2021: AUC and partial AUC of a section and domain, of the clips of that domain alone.
 
-2022 on: the AUC of a domain is that of its normals against the anomalies of both, so that a
-score which merely tells the domains apart loses; one pAUC of everything.
+2022 and later: the AUC of a domain is that of its normal clips against the anomalous clips of
+both, so that a score that merely separates the domains loses; one partial AUC of all clips.
 
-From 2021 on averages are harmonic, over all sections at once, each figure clamped to the
-smallest step of a double: one that is 0 sinks the whole.  `pauc` of 2021, and `auc` in all
-of these years, are harmonic means of the two domains' (the evaluators have no such figure).
+From 2021 on averages are harmonic, over all sections at once, each figure limited from below to
+the machine epsilon: a single figure of 0 makes the mean almost 0.  `pauc` of 2021, and `auc` in
+all of these years, are the harmonic means of the two domains (not official figures).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from enum import StrEnum
 
 import numpy as np
 
 from asd_monitor.evaluation.clip_names import Domain
+from asd_monitor.evaluation.dcase_years import Rules
 from asd_monitor.metrics import auc, harmonic_mean, partial_auc
-
-
-class Rules(StrEnum):
-    """A year of the challenge."""
-
-    Y2020 = "2020"
-    Y2021 = "2021"
-    Y2022 = "2022"
-    Y2023 = "2023"
-    Y2024 = "2024"
-    Y2025 = "2025"
-    Y2026 = "2026"
-
-    @property
-    def has_domains(self) -> bool:
-        """Whether source and target are told apart, and a machine is a section."""
-        return self is not Rules.Y2020
-
-    @property
-    def splits_anomalies(self) -> bool:
-        """Whether a domain is measured with its own anomalies alone."""
-        return self is Rules.Y2021
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Figures of merit of a machine, a type or all; None: not measured by these rules."""
+    """Figures of merit of a machine, a type or all; None: not defined by these rules."""
 
     auc: float
     pauc: float
@@ -59,14 +37,26 @@ class Figures:
     official: float | None = None
 
     def to_json(self) -> dict[str, float]:
-        """Return by name what was measured."""
+        """Return the figures that are defined, by name."""
         named = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {name: value for name, value in named.items() if value is not None}
 
     @property
     def score(self) -> float:
-        """The one figure to compare by: the official one, in 2020 the AUC."""
+        """The figure for comparisons: the official score, in 2020 the AUC."""
         return self.auc if self.official is None else self.official
+
+    def by_column(self) -> dict[str, float]:
+        """Return the figures of a table, by the heading of the column."""
+        if self.official is None:
+            return {"AUC": self.auc, "pAUC": self.pauc}
+        named = {
+            "AUC source": self.auc_source,
+            "AUC target": self.auc_target,
+            "pAUC": self.pauc,
+            "official": self.official,
+        }
+        return {name: value for name, value in named.items() if value is not None}
 
 
 def figures_of(
@@ -75,24 +65,24 @@ def figures_of(
     domains: Sequence[Domain | None],
     scores: Sequence[float],
 ) -> Figures:
-    """Return what the rules measure of one id or section.
+    """Return the figures of one id or section.
 
-    Clips (n,) are anomalous or not and of a domain; scores are high for anomalies.  Raises
-    ValueError where a class that is needed has no clip.
+    ``anomalous``, ``domains`` and ``scores`` (n,) are those of the clips; scores are high for
+    anomalies.  Raises ValueError where a class that is needed has no clip.
     """
     if not rules.has_domains:
         return Figures(auc(anomalous, scores), partial_auc(anomalous, scores))
-    found = {
+    rows_of_domain = {
         domain: [
-            at
-            for at, (wrong, of) in enumerate(zip(anomalous, domains, strict=True))
-            if of is domain or (wrong and not rules.splits_anomalies)
+            row
+            for row, (label, its_domain) in enumerate(zip(anomalous, domains, strict=True))
+            if its_domain is domain or (label and not rules.splits_anomalies)
         ]
         for domain in Domain
     }
     parts = {
-        domain: ([anomalous[at] for at in rows], [scores[at] for at in rows])
-        for domain, rows in found.items()
+        domain: ([anomalous[row] for row in rows], [scores[row] for row in rows])
+        for domain, rows in rows_of_domain.items()
     }
     source, target = (auc(*parts[domain]) for domain in Domain)
     both = harmonic_mean([source, target])
@@ -123,14 +113,14 @@ def of_type(rules: Rules, machines: Sequence[Figures]) -> Figures:
 
 
 def of_all(rules: Rules, types: Mapping[str, Sequence[Figures]]) -> Figures:
-    """Return the mean over everything, from the ids or sections of each type."""
+    """Return the mean over all ids or sections, given by type."""
     if rules.has_domains:
         return _averaged(rules, [figures for each in types.values() for figures in each])
     return _averaged(rules, [of_type(rules, each) for each in types.values()])
 
 
 def _averaged(rules: Rules, figures: Sequence[Figures]) -> Figures:
-    # the harmonic mean over all cells is that of the sections' own: each has as many cells
+    # all sections have as many figures, so that the mean of means is the mean of all figures
     mean = harmonic_mean if rules.has_domains else _arithmetic
     measured = [each.to_json() for each in figures]
     return Figures(**{name: mean([each[name] for each in measured]) for name in measured[0]})
@@ -142,7 +132,7 @@ def _arithmetic(values: Sequence[float]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """How well a threshold decides, in one domain (or where there are none)."""
+    """Precision, recall and F1 of the decisions by a threshold."""
 
     precision: float
     recall: float
@@ -150,7 +140,7 @@ class Decisions:
 
 
 def decisions_of(anomalous: Sequence[bool], decided: Sequence[bool]) -> Decisions:
-    """Return precision, recall and F1; 0 where nothing is found or decided."""
+    """Return the figures of decisions (n,); 0 where they are undefined."""
     hits = sum(a and d for a, d in zip(anomalous, decided, strict=True))
     precision = hits / max(sum(decided), 1)
     recall = hits / max(sum(anomalous), 1)
@@ -159,12 +149,12 @@ def decisions_of(anomalous: Sequence[bool], decided: Sequence[bool]) -> Decision
 
 
 def score_file(kind: str, machine: str, rules: Rules, domain: Domain | None = None) -> str:
-    """Return what the file of anomaly scores is called; ``domain`` counts in 2021 alone."""
+    """Return the name of the file of anomaly scores; ``domain`` is part of it in 2021 only."""
     return f"anomaly_score_{kind}_{machine}{_part(rules, domain)}.csv"
 
 
 def decision_file(kind: str, machine: str, rules: Rules, domain: Domain | None = None) -> str:
-    """Return what the file of decisions is called (2021 on)."""
+    """Return the name of the file of decisions (2021 and later)."""
     return f"decision_result_{kind}_{machine}{_part(rules, domain)}.csv"
 
 

@@ -1,8 +1,11 @@
-"""Where normal ends: the 90th percentile of a gamma distribution fitted to normals' scores.
+"""Decision threshold: the 90th percentile of a gamma distribution fitted to normal scores.
 
-The challenge's baselines decide so (from 2021 on).  Those of 2023 and later fit it to scores
-of mini-batches of frames, and all of them to clips that the model was trained on; here it
-is fitted to scores of whole clips by a model that had not heard them.
+As in the challenge's baselines (2021 and later).  Those of 2023 and later fit it to scores of
+mini-batches of frames, and all of them to clips that the model was trained on; here it is fitted
+to out-of-fold scores of whole clips.
+
+The special functions are written out because SciPy is no dependency of the package; the tests
+compare them with SciPy.
 """
 
 from __future__ import annotations
@@ -17,9 +20,9 @@ _SMALLEST = 1e-12
 
 
 def gamma_threshold(scores: Sequence[float], share: float = SHARE) -> float:
-    """Return the score that this share of normals stays below.
+    """Return the score below which this share of normal clips lies.
 
-    ``scores`` (n,) are positive; the fit is that of maximum likelihood with the origin at 0.
+    ``scores`` (n,) are positive; the fit is by maximum likelihood, with the location fixed at 0.
     Raises ValueError where there are none.
     """
     values = np.maximum(np.asarray(scores, np.float64), _SMALLEST)
@@ -27,25 +30,29 @@ def gamma_threshold(scores: Sequence[float], share: float = SHARE) -> float:
         raise ValueError("no score of a normal clip")
     mean = float(values.mean())
     spread = math.log(mean) - float(np.log(values).mean())
-    if spread < 1e-9:  # all alike: nothing to fit
+    if spread < 1e-9:  # all equal
         return mean
-    shape = _shape(spread)
+    shape = fit_shape(spread)
     return gamma_quantile(share, shape) * mean / shape
 
 
-def _shape(spread: float) -> float:
-    """Solve log k − ψ(k) = spread; T. P. Minka, "Estimating a gamma distribution", 2002."""
+def fit_shape(spread: float) -> float:
+    """Return the shape k for which log k − ψ(k) = spread.
+
+    By Newton's method; T. P. Minka, "Estimating a gamma distribution", 2002.
+    """
     shape = (3 - spread + math.sqrt((spread - 3) ** 2 + 24 * spread)) / (12 * spread)
     for _ in range(50):
-        error = math.log(shape) - _digamma(shape) - spread
-        step = error / (1 / shape - _trigamma(shape))
+        error = math.log(shape) - digamma(shape) - spread
+        step = error / (1 / shape - trigamma(shape))
         shape = shape / 2 if step >= shape else shape - step
         if abs(step) < 1e-12 * shape:
             break
     return shape
 
 
-def _digamma(x: float) -> float:
+def digamma(x: float) -> float:
+    """Return ψ(x) for x > 0: recurrence to x ≥ 8, then the asymptotic series (A&S 6.3.18)."""
     below = 0.0
     while x < 8:
         below -= 1 / x
@@ -54,7 +61,8 @@ def _digamma(x: float) -> float:
     return below + math.log(x) - 0.5 / x - y * (1 / 12 - y * (1 / 120 - y * (1 / 252 - y / 240)))
 
 
-def _trigamma(x: float) -> float:
+def trigamma(x: float) -> float:
+    """Return ψ′(x) for x > 0, likewise (A&S 6.4.12)."""
     below = 0.0
     while x < 8:
         below += 1 / (x * x)
@@ -64,7 +72,7 @@ def _trigamma(x: float) -> float:
 
 
 def gamma_quantile(share: float, shape: float) -> float:
-    """Return where the gamma distribution of this shape and scale 1 reaches a share (0 … 1)."""
+    """Return the quantile of the gamma distribution of this shape and scale 1, by bisection."""
     low, high = 0.0, shape + 1.0
     while gamma_share(high, shape) < share:
         low, high = high, 2 * high
@@ -82,8 +90,8 @@ def gamma_quantile(share: float, shape: float) -> float:
 def gamma_share(x: float, shape: float) -> float:
     """Return the share below ``x``: the regularised lower incomplete gamma function.
 
-    By its series, and beyond the mean by the continued fraction of its complement (Abramowitz
-    & Stegun 6.5.29 and 6.5.31).
+    By its series, and above the mean by the continued fraction of its complement (M. Abramowitz
+    & I. A. Stegun, "Handbook of Mathematical Functions", 6.5.29 and 6.5.31).
     """
     if x <= 0:
         return 0.0

@@ -1,59 +1,53 @@
-"""A look at every recording's header before hours are spent on training."""
+"""Checks the header of every recording before hours are spent on training."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from asd_monitor.audio.files.recordings import RecordingReader
 from asd_monitor.errors import UsageError
-from asd_monitor.evaluation.dcase_layouts import TestedMachine
-from asd_monitor.evaluation.regimes import LEAST_TRAINING_S, WINDOW_S
+from asd_monitor.evaluation.dcase_data_set import DcaseMachine
+from asd_monitor.evaluation.problem_list import join_problems
+from asd_monitor.evaluation.regimes import MIN_TRAINING_S, WINDOW_S
+from asd_monitor.model_training.reference import too_short
 
-_PROBLEMS_TOLD = 5
-_Header = tuple[int, float]  # rate in Hz, seconds
+_Header = tuple[int, float]  # rate in Hz, length in s
 
 
-def check(machines: Sequence[TestedMachine]) -> list[str]:
-    """Return what is worth telling of the recordings.
+def check_headers(machines: Iterable[DcaseMachine]) -> list[str]:
+    """Return the notices on the recordings.
 
     Raises:
-        UsageError: a test clip that cannot be read or lacks what the training clips have,
-            too little to learn from, a channel that is not there; all of it at once.
+        UsageError: a test clip that is unreadable, too short or of too low a rate, too little
+            training sound, or an absent channel; all problems in one message.
         OperationError: no permission.
 
     """
     problems: list[str] = []
     notices: list[str] = []
     for machine in machines:
-        train = _headers(machine.train, machine.channel, [])
-        test = _headers([clip.path for clip in machine.test], machine.channel, problems)
+        train = _read_headers(machine.train, machine.channel, [])
+        test = _read_headers([clip.path for clip in machine.test], machine.channel, problems)
         problems.extend(
-            f"{path}: {length:.2f} s is shorter than a window ({WINDOW_S:.2f} s): leave it out"
-            for path, (_, length) in test.items()
-            if length < WINDOW_S
+            f"{path}: {length_s:.2f} s is shorter than a window ({WINDOW_S:.2f} s): leave it out"
+            for path, (_, length_s) in test.items()
+            if length_s < WINDOW_S
         )
-        seconds = sum(length for _, length in train.values())
+        train_s = sum(length_s for _, length_s in train.values())
         if not train:
-            _headers(machine.train, machine.channel, problems)
-        elif seconds < LEAST_TRAINING_S:
-            problems.append(
-                f"{machine.name}: {seconds:.0f} s of usable sound are too little, at least "
-                f"{LEAST_TRAINING_S:.0f} s are needed: record "
-                f"{math.ceil(LEAST_TRAINING_S - seconds)} s more of the machine's normal sound"
-            )
+            _read_headers(machine.train, machine.channel, problems)
+        elif train_s < MIN_TRAINING_S:
+            problems.append(f"{machine.name}: {too_short(train_s, MIN_TRAINING_S)}")
         else:
             _compare_rates(machine, train, test, problems, notices)
     if problems:
-        more = len(problems) - _PROBLEMS_TOLD
-        told = "; ".join(problems[:_PROBLEMS_TOLD])
-        raise UsageError(told + (f"; and {more} more" if more > 0 else ""))
+        raise UsageError(join_problems(problems))
     return notices
 
 
 def _compare_rates(
-    machine: TestedMachine,
+    machine: DcaseMachine,
     train: dict[Path, _Header],
     test: dict[Path, _Header],
     problems: list[str],
@@ -69,14 +63,14 @@ def _compare_rates(
             return
     rates = sorted({rate_hz for rate_hz, _ in (*train.values(), *test.values())})
     if len(rates) > 1:
-        told = ", ".join(f"{rate_hz} Hz" for rate_hz in rates)
+        listed = ", ".join(f"{rate_hz} Hz" for rate_hz in rates)
         notices.append(
-            f"{machine.name}: its clips have several rates ({told}): all are heard at the lowest "
-            "of its training clips"
+            f"{machine.name}: its clips have several rates ({listed}): all are resampled to the "
+            "lowest of its training clips"
         )
 
 
-def _headers(
+def _read_headers(
     paths: Sequence[Path], channel: int | None, problems: list[str]
 ) -> dict[Path, _Header]:
     found = {}

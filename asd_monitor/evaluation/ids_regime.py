@@ -1,8 +1,8 @@
-"""The regime `ids`: one encoder learns to tell all ids apart, and each clip claims to be one.
+"""The regime `ids`: one encoder learns to classify all ids; a clip is scored against its own id.
 
-Of each window −log softmax of the claimed id is taken, calibrated by clips of that id that
-were not trained on: the score ``id``.  A window's fused score is the cubic mean of that
-and of the detector's calibrated score; a clip's is the mean over its windows.
+For each window, −log softmax of the clip's own id is calibrated by clips of that id that the
+encoder was not trained on: the score ``id``.  The fused score of a window is the cubic mean of
+that and the calibrated scores of the detector's views; a clip's score is the mean of its windows.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.audio.files.recordings import RecordingReader
 from asd_monitor.detector.calibration import ParetoTail
 from asd_monitor.detector.fit import FittedDetector
 from asd_monitor.detector.fusion import fuse
@@ -22,17 +21,19 @@ from asd_monitor.detector.views import TAIL_SHAPE, vectors_of
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
-from asd_monitor.evaluation.dcase_layouts import DcaseMachine
+from asd_monitor.evaluation.dcase_data_set import DcaseMachine
 from asd_monitor.evaluation.recording_scores import ScoredRecording
+from asd_monitor.evaluation.regime_names import RegimeName
 from asd_monitor.evaluation.regimes import (
     DetectorTrainer,
     TrainedMachine,
     encoder_view_names,
     fit_machine,
-    of_clips,
+    mean_by_clip,
 )
+from asd_monitor.evaluation.results import FUSED
 from asd_monitor.extras import TORCH_AND_EXPORT, require_extra
-from asd_monitor.model_training.encoder_sound import GaplessResampler
+from asd_monitor.model_training.encoder_sound import read_gapless
 from asd_monitor.model_training.encoder_vectors import encode_windows, replace_encoder
 from asd_monitor.model_training.recording_parts import RecordingPart
 from asd_monitor.model_training.reference import Reference
@@ -41,21 +42,22 @@ from asd_monitor.model_training.training_progress import Progress
 Floats = npt.NDArray[np.float64]
 
 ID = "id"
-FUSED = "fused"
-LEAST_SCALE = 0.5
-"""Of the tail, in nats: known sound that is certain of its id does not show how far it varies."""
-FEWEST_CLIPS = 5  # held-out clips that a threshold can rest on
+"""Name of the score, and of the view of the encoder that classifies ids."""
+MIN_SCALE = 0.5
+"""Of the tail, in nats: training sound of which the encoder is certain does not show its spread."""
+MIN_CLIPS = 5
+"""Held-out clips that suffice for a threshold."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class IdScorer:
-    """How well a window fits the id that it claims; see `training.ids.IdClassifier`."""
+    """Scores windows against an id; see `encoder_training.outlier_exposure.IdClassifier`."""
 
-    id_encoder: Encoder
-    weights: Mapping[str, Floats]
+    encoder: Encoder
+    weights: Mapping[str, Floats]  # of the classification head
 
-    def score(self, vectors: npt.ArrayLike, claimed: int) -> Floats:
-        """Return −log softmax of the claimed id (n,) of vectors (n, d)."""
+    def score(self, vectors: npt.ArrayLike, own_id: int) -> Floats:
+        """Return −log softmax (n,) of an id for embeddings (n, d)."""
         w = self.weights
         hidden = np.maximum(np.asarray(vectors, np.float64) @ w["first"].T + w["first_bias"], 0.0)
         embedding = hidden @ w["second"].T + w["second_bias"]
@@ -63,24 +65,28 @@ class IdScorer:
         logits = embedding @ w["centres"].T
         highest = logits.max(1)
         total = highest + np.log(np.exp(logits - highest[:, None]).sum(1))
-        return np.asarray(total - logits[:, claimed])
+        return np.asarray(total - logits[:, own_id])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SharedTraining:
-    """What was learned from all ids, without what would need torch."""
+    """The result of training on all ids; holds nothing that needs torch."""
 
-    claims: IdScorer
-    numbers: Mapping[str, int]  # of each id, by its machine's name
-    held_out: Mapping[str, Sequence[RecordingPart]]  # what of each was not trained on
+    scorer: IdScorer
+    id_numbers: Mapping[str, int]  # by the machine's name
+    held_out: Mapping[str, Sequence[RecordingPart]]  # sound the encoder was not trained on
 
 
 @dataclass(frozen=True, slots=True)
 class IdsRegime:
-    """All ids together, and each from its own normals heard through what that has made."""
+    """An encoder trained on all ids; with it, each machine from its own recordings."""
 
     encoders: tuple[Encoder, ...] = ()
-    name: str = "ids"
+
+    @property
+    def name(self) -> RegimeName:
+        """Name on the command line and in the results."""
+        return RegimeName.IDS
 
     def prepare(self, machines: Sequence[DcaseMachine], progress: Progress) -> DetectorTrainer:
         """Train the encoder on all ids.
@@ -92,8 +98,8 @@ class IdsRegime:
         """
         if len(machines) < 2:
             raise UsageError(
-                f"{', '.join(machine.name for machine in machines)}: --regime ids learns to tell "
-                "ids or sections apart, of which it needs two: use --regime single"
+                f"{', '.join(machine.name for machine in machines)}: --regime ids classifies ids "
+                "or sections and needs at least two: use --regime single"
             )
         require_ids()
         from asd_monitor.encoder_training.adaptation import first_trainable  # noqa: PLC0415 - needs torch
@@ -101,14 +107,14 @@ class IdsRegime:
 
         base = first_trainable(self.encoders)
         clips = [ClipsOfId(machine.name, machine.train, machine.channel) for machine in machines]
-        trained = train_id_classifier(clips, base, progress=progress)
-        encoders = tuple(trained.encoder if each is base else each for each in self.encoders)
+        classifier = train_id_classifier(clips, base, progress=progress)
+        encoders = tuple(classifier.encoder if each is base else each for each in self.encoders)
         shared = SharedTraining(
-            IdScorer(trained.id_encoder, trained.weights),
-            {name: number for number, name in enumerate(trained.names)},
-            dict(zip(trained.names, trained.held_out, strict=True)),
+            IdScorer(classifier.id_encoder, classifier.weights),
+            {name: number for number, name in enumerate(classifier.names)},
+            dict(zip(classifier.names, classifier.held_out, strict=True)),
         )
-        return partial(learn, encoders=encoders, shared=shared)
+        return partial(train_with_ids, encoders=encoders, shared=shared)
 
 
 def require_ids() -> None:
@@ -116,46 +122,43 @@ def require_ids() -> None:
     require_extra("--regime ids", TORCH_AND_EXPORT, "use --regime single")
 
 
-def learn(
-    machine: DcaseMachine,
-    encoders: Sequence[Encoder],
-    *,
-    shared: SharedTraining,
+def train_with_ids(
+    machine: DcaseMachine, encoders: Sequence[Encoder], *, shared: SharedTraining
 ) -> TrainedMachine:
-    """Fit a detector to a machine's own normals, and calibrate its claim.
+    """Fit a detector to a machine's own recordings, and calibrate the score of its id.
 
     Raises:
-        UsageError: too little sound to learn from, or of too low a rate.
+        UsageError: too little training sound, or of too low a rate.
         OperationError: no permission to read it.
 
     """
-    claims, claimed = shared.claims, shared.numbers[machine.name]
+    scorer, own_id = shared.scorer, shared.id_numbers[machine.name]
 
-    def with_claims(reference: Reference) -> Reference:
-        incompatibility = claims.id_encoder.incompatibility(reference.front_end)
-        if incompatibility is not None:
-            raise UsageError(f"the network that tells ids apart: {incompatibility}: use --regime single")
-        return replace_encoder(reference, claims.id_encoder, claims.id_encoder, machine.channel)
+    def with_id_vectors(reference: Reference) -> Reference:
+        reason = scorer.encoder.incompatibility(reference.front_end)
+        if reason is not None:
+            raise UsageError(f"the encoder that classifies ids: {reason}: use --regime single")
+        return replace_encoder(reference, scorer.encoder, scorer.encoder, machine.channel)
 
-    reference, fitted = fit_machine(machine, encoders, with_claims)
+    reference, fitted = fit_machine(machine, encoders, with_id_vectors)
     windows = [window for segment in fitted.running for window in segment]
-    raw = claims.score(vectors_of(windows, ID), claimed)
-    out = _within(reference, fitted, shared.held_out[machine.name])
-    tail = ParetoTail.fit_scale(raw[out] if out.any() else raw, TAIL_SHAPE, LEAST_SCALE)
+    raw = scorer.score(vectors_of(windows, ID), own_id)
+    held_out = _within(reference, fitted, shared.held_out[machine.name])
+    tail = ParetoTail.fit_scale(raw[held_out] if held_out.any() else raw, TAIL_SHAPE, MIN_SCALE)
     fused = fuse(np.column_stack([fitted.by_view, tail.score(raw)]))
-    clips = of_clips(reference, fitted, fused, out)
-    if len(clips) < FEWEST_CLIPS:
-        clips = of_clips(reference, fitted, fused)
+    training_scores = mean_by_clip(reference, fitted, fused, held_out)
+    if len(training_scores) < MIN_CLIPS:
+        training_scores = mean_by_clip(reference, fitted, fused)
     return TrainedMachine(
         fitted.detector,
         reference.usable_s,
-        clips,
+        training_scores,
         reference.notices,
         encoder_view_names(fitted.detector),
         partial(
-            scores_of,
-            claims=claims,
-            claimed=claimed,
+            scores_with_id,
+            scorer=scorer,
+            own_id=own_id,
             tail=tail,
             front_end=reference.front_end,
             channel=machine.channel,
@@ -163,8 +166,10 @@ def learn(
     )
 
 
-def _within(reference: Reference, fitted: FittedDetector, parts: Sequence[RecordingPart]) -> npt.NDArray[np.bool_]:
-    """Return which of the running windows (n,) lie wholly in these parts of recordings."""
+def _within(
+    reference: Reference, fitted: FittedDetector, parts: Sequence[RecordingPart]
+) -> npt.NDArray[np.bool_]:
+    """Return which of the running windows (n,) lie entirely in these parts of recordings."""
     rate_hz = reference.front_end.rate_hz
     spans = {part.file.path: (part.from_s * rate_hz, part.to_s * rate_hz) for part in parts}
     found = []
@@ -174,24 +179,22 @@ def _within(reference: Reference, fitted: FittedDetector, parts: Sequence[Record
     return np.array(found, bool)
 
 
-def scores_of(
+def scores_with_id(
     clip: ScoredRecording,
     *,
-    claims: IdScorer,
-    claimed: int,
+    scorer: IdScorer,
+    own_id: int,
     tail: ParetoTail,
     front_end: FrontEnd,
     channel: int | None,
 ) -> dict[str, float]:
-    """Return a clip's scores ``id`` and ``fused``: means over its windows."""
-    joined = GaplessResampler(clip.rate_hz)
-    with RecordingReader(clip.path, channel) as reader:
-        for block in reader.blocks():
-            joined.push(block)
+    """Return a clip's scores ``id`` and ``fused``, means of its windows."""
     vectors = [
-        each[ID] for piece in joined.pieces() for each in encode_windows(piece, claims.id_encoder, front_end)
+        window[ID]
+        for piece in read_gapless(clip.path, channel)
+        for window in encode_windows(piece, scorer.encoder, front_end)
     ]
-    claim = tail.score(claims.score(np.stack(vectors), claimed))
+    id_scores = tail.score(scorer.score(np.stack(vectors), own_id))
     by_view = np.array([list(window.views.values()) for window in clip.windows])
-    fused = fuse(np.column_stack([by_view, claim]))
-    return {ID: float(claim.mean()), FUSED: float(fused.mean())}
+    fused = fuse(np.column_stack([by_view, id_scores]))
+    return {ID: float(id_scores.mean()), FUSED: float(fused.mean())}

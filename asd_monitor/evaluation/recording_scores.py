@@ -1,8 +1,8 @@
-"""A detector on one recording."""
+"""The scores of a detector on one recording."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +11,16 @@ import numpy as np
 from asd_monitor.audio.files.recordings import BY_OPTION, RecordingReader
 from asd_monitor.dead_channel import DEAD_CHANNEL_S
 from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.fusion import fuse
 from asd_monitor.errors import UsageError
 from asd_monitor.model_training.constant_runs import ConstantRunRemover
 from asd_monitor.pipeline import Pipeline
-from asd_monitor.records import Block, WindowScore
+from asd_monitor.records import WindowScore
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredRecording:
-    """The windows of a recording."""
+    """The window scores of a recording."""
 
     path: Path
     rate_hz: int
@@ -45,6 +46,14 @@ class ScoredRecording:
             name: float(np.mean([window.views[name] for window in self.windows])) for name in names
         }
 
+    def fused_without(self, left_out: Collection[str]) -> float:
+        """Return the fused score of the other views: the mean over the windows."""
+        kept = [
+            [score for name, score in window.views.items() if name not in left_out]
+            for window in self.windows
+        ]
+        return float(np.mean([fuse(np.array([scores]))[0] for scores in kept]))
+
 
 def score_recording(
     detector: Detector,
@@ -53,13 +62,12 @@ def score_recording(
     *,
     other_channel: str | None = BY_OPTION,
 ) -> ScoredRecording:
-    """Score a recording, in bounded memory but for the scores.
+    """Score a recording; memory is bounded except for the scores.
 
-    ``other_channel`` is for `RecordingReader`.
+    ``other_channel`` is passed to `RecordingReader`.
 
     Raises:
-        UsageError: not a recording, or not one that this detector can hear: of a lower rate
-            than it was trained on, or shorter than a window.
+        UsageError: not a recording, of a lower rate than the detector's, or shorter than a window.
         OperationError: no permission.
 
     """
@@ -69,36 +77,36 @@ def score_recording(
         rate_hz = reader.rate_hz
         check_rate(detector, rate_hz, path)
         pipeline = Pipeline(detector, rate_hz)
-        cutter = ConstantRunRemover(round(DEAD_CHANNEL_S * rate_hz))
-
-        def scored() -> Iterator[Block]:
-            nonlocal end
-            for block in reader.blocks():
-                windows.extend(pipeline.push(block))
-                end = block.end
-                yield block
-
-        for _ in cutter.cut(scored()):
-            pass
+        constant_runs = ConstantRunRemover(round(DEAD_CHANNEL_S * rate_hz))
+        for block in reader.blocks():
+            windows += pipeline.push(block)
+            constant_runs.push(block)
+            end = block.end
         windows += pipeline.flush()
+        constant_runs.flush()
         notices = list(reader.notices)
-    if cutter.dropped:
+    if constant_runs.removed:
         notices.append(
-            f"{path}: {cutter.dropped / rate_hz:.1f} s of dead silence (samples that do not "
-            "change): scores there mean nothing; `run` would tell a fault of the microphone"
+            f"{path}: {constant_runs.removed / rate_hz:.1f} s of dead silence (samples that do "
+            "not change): scores there are meaningless; `run` would report a microphone fault"
         )
     if not windows:
         raise UsageError(
-            f"{path}: no gapless piece of it is as long as a window ({detector.window_s:.2f} s): "
+            f"{path}: no gapless part of it is as long as a window ({detector.window_s:.2f} s): "
             "give a longer recording"
         )
     return ScoredRecording(path, rate_hz, end / rate_hz, tuple(windows), tuple(notices))
 
 
 def check_rate(detector: Detector, rate_hz: int, path: Path) -> None:
-    """Refuse sound that lacks what the detector listens to.  Raises UsageError."""
+    """Check that the sound contains the detector's frequency range.
+
+    Raises:
+        UsageError: its rate is lower than the detector's.
+
+    """
     if rate_hz < detector.rate_hz:
         raise UsageError(
-            f"{path}: {rate_hz} Hz, while the model listens to sound of {detector.rate_hz} Hz: "
+            f"{path}: {rate_hz} Hz, while the model needs sound of {detector.rate_hz} Hz: "
             "record at that rate or more, or train with recordings of this rate"
         )

@@ -1,8 +1,8 @@
-"""What a machine's model hears in training: a regime makes a learner, the learner detectors.
+"""Training regimes of an evaluation: on which recordings the model of a machine is trained.
 
-A regime may first learn from all machines together (`Regime.prepare`, once, in this process);
-the learner that it returns is then called machine by machine, perhaps in other processes, so
-it can be pickled.  This is the one place where evaluation reads normals, fits and scores.
+`Regime.prepare` trains what all machines share, once and in this process, and returns a function
+that fits one machine's detector.  That function is called for one machine after the other,
+perhaps in other processes, and can therefore be pickled.
 """
 
 from __future__ import annotations
@@ -17,176 +17,185 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import FittedDetector, fit_detector
-from asd_monitor.detector.fusion import fuse
+from asd_monitor.detector.fit import FittedDetector
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
-from asd_monitor.evaluation.dcase_layouts import DcaseMachine
-from asd_monitor.evaluation.recording_scores import ScoredRecording, score_recording
+from asd_monitor.evaluation.dcase_data_set import DcaseMachine
+from asd_monitor.evaluation.recording_scores import ScoredRecording
+from asd_monitor.evaluation.regime_names import RegimeName
+from asd_monitor.model_training.adaptation_result import Adaptation
 from asd_monitor.model_training.reference import Reference, read_reference, require_duration
 from asd_monitor.model_training.training_progress import Progress
 
-LEAST_TRAINING_S = 15.0
-WINDOW_S = 1.984  # no clip may be shorter
-CLIP_S, LONG_S = 10.0, 20.0  # a recording longer than the latter counts as clips of the former
+MIN_TRAINING_S = 15.0
+WINDOW_S = 1.984
+"""No clip may be shorter."""
+CLIP_S, MAX_CLIP_S = 10.0, 20.0
+"""A training recording longer than the latter counts as several clips of the former."""
 
 ClipScores = Callable[[ScoredRecording], Mapping[str, float]]
-"""A recording that the detector has scored → more scores of it by name, high for anomalies.
+"""Returns further scores of a scored recording by name, high for anomalies.
 
-One that is called ``fused`` takes the place of the detector's.
+One called ``fused`` replaces the detector's fused score.
 """
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainedMachine:
-    """A detector of one machine, and what its training showed."""
+    """The detector of one machine, and figures of its training."""
 
     detector: Detector
     train_s: float  # of usable sound
-    training_scores: tuple[float, ...]  # fused, of each training clip, by what had not heard it
+    training_scores: tuple[float, ...]  # out-of-fold fused score of each training clip
     notices: tuple[str, ...] = ()
-    encoder_views: frozenset[str] = frozenset()  # which are no statistics
+    encoder_views: frozenset[str] = frozenset()  # names of the views of encoders
     clip_scores: ClipScores | None = None
+    adaptation: Adaptation | None = None  # None: the encoder was not to be adapted
 
 
 class DetectorTrainer(Protocol):
-    """Makes a machine's detector."""
+    """Fits the detector of a machine."""
 
     def __call__(self, machine: DcaseMachine) -> TrainedMachine:
         """Fit one machine.  Raises UsageError or OperationError."""
 
 
 class Regime(Protocol):
-    """What is trained on what."""
+    """A training regime."""
 
     @property
-    def name(self) -> str:
-        """What it is called on the command line and in the results."""
+    def name(self) -> RegimeName:
+        """Name on the command line and in the results."""
 
     def prepare(self, machines: Sequence[DcaseMachine], progress: Progress) -> DetectorTrainer:
-        """Learn what all machines share; the learner that is returned can be pickled."""
+        """Train what all machines share; the function that is returned can be pickled."""
 
 
 @dataclass(frozen=True, slots=True)
 class SingleRegime:
-    """Each machine from its own normals alone, as in a plant, heard through these networks too.
+    """Each machine from its own recordings only, as in a plant, with the views of these encoders.
 
-    ``adapting`` adapts the encoder to each, as `train --adapt` does, which needs torch.
+    ``adapting`` adapts the encoder to each machine, as `train --adapt` does; this needs torch.
     """
 
     encoders: tuple[Encoder, ...] = ()
     adapting: bool = False
-    name: str = "single"
+
+    @property
+    def name(self) -> RegimeName:
+        """Name on the command line and in the results."""
+        return RegimeName.SINGLE
 
     def prepare(self, machines: Sequence[DcaseMachine], progress: Progress) -> DetectorTrainer:
-        """Return the learner; nothing is shared.
+        """Return the trainer; nothing is shared.
 
-        Raises UsageError where there is no network to adapt, and it is asked for.
+        Raises UsageError where the encoder is to be adapted and none can be.
         """
         del machines, progress
         if self.adapting:
             from asd_monitor.encoder_training.adaptation import first_trainable  # noqa: PLC0415 - needs torch
 
             first_trainable(self.encoders)
-        return partial(learn, encoders=self.encoders, adapting=self.adapting)
+            return partial(train_adapted, encoders=self.encoders)
+        return partial(train_single, encoders=self.encoders)
 
 
-def learn(
-    machine: DcaseMachine, encoders: Sequence[Encoder] = (), *, adapting: bool = False
-) -> TrainedMachine:
-    """Fit a detector to a machine's own normals, with the views of these networks.
+def train_single(machine: DcaseMachine, encoders: Sequence[Encoder] = ()) -> TrainedMachine:
+    """Fit a detector to a machine's own recordings, with the views of these encoders.
 
     Raises:
-        UsageError: too little sound to learn from.
+        UsageError: too little training sound.
         OperationError: no permission to read it.
 
     """
+    return _trained(*fit_machine(machine, encoders))
+
+
+def train_adapted(machine: DcaseMachine, encoders: Sequence[Encoder]) -> TrainedMachine:
+    """Adapt the encoder to a machine, then fit as `train_single`.  Raises as that, needs torch.
+
+    With too little sound to adapt, the encoder stays as it is, with a notice.
+    """
+    from asd_monitor.encoder_training.adaptation import adapt  # noqa: PLC0415 - needs torch
+
     notices: list[str] = []
-    reference, fitted = fit_machine(
-        machine, encoders, partial(_adapted, machine, notices) if adapting else None
-    )
+    adaptations: list[Adaptation] = []
+
+    def adapted(reference: Reference) -> Reference:
+        try:
+            reference, adaptation = adapt(reference, channel=machine.channel)
+        except UsageError as error:
+            notices.append(f"{machine.name}: the encoder was not adapted: {error}")
+        else:
+            adaptations.append(adaptation)
+        return reference
+
+    reference, fitted = fit_machine(machine, encoders, adapted)
+    return _trained(reference, fitted, notices, next(iter(adaptations), None))
+
+
+def _trained(
+    reference: Reference,
+    fitted: FittedDetector,
+    notices: Sequence[str] = (),
+    adaptation: Adaptation | None = None,
+) -> TrainedMachine:
     return TrainedMachine(
         fitted.detector,
         reference.usable_s,
-        of_clips(reference, fitted, fitted.fused),
+        mean_by_clip(reference, fitted, fitted.fused),
         (*reference.notices, *notices),
         encoder_view_names(fitted.detector),
+        adaptation=adaptation,
     )
 
 
 def fit_machine(
     machine: DcaseMachine,
     encoders: Sequence[Encoder],
-    changed: Callable[[Reference], Reference] | None = None,
+    transform: Callable[[Reference], Reference] | None = None,
 ) -> tuple[Reference, FittedDetector]:
-    """Read a machine's own normals, change how they are heard, and fit a detector to them.
+    """Read a machine's training recordings, transform the reference, and fit a detector to it.
 
-    Raises as `learn`.
+    Raises as `train_single`.
     """
     reference = read_reference(
         machine.train, window_s=WINDOW_S, channel=machine.channel, encoders=encoders
     )
     try:
-        require_duration(reference, LEAST_TRAINING_S)
-        if changed is not None:
-            reference = changed(reference)
-        fitted = fit_detector(
-            reference.lists(), reference.front_end, reference.front_end.rate_hz, reference.encoders
-        )
+        require_duration(reference, MIN_TRAINING_S)
+        if transform is not None:
+            reference = transform(reference)
+        fitted = reference.fit()
     except (UsageError, ValueError) as error:
         raise UsageError(f"{machine.name}: {error}") from error
     return reference, fitted
 
 
-def _adapted(machine: DcaseMachine, notices: list[str], reference: Reference) -> Reference:
-    from asd_monitor.encoder_training.adaptation import adapt  # noqa: PLC0415 - needs torch
-
-    try:
-        reference, found = adapt(reference, channel=machine.channel)
-    except UsageError as error:  # a data set may have less sound than a plant must
-        notices.append(f"{machine.name}: the encoder was not adapted: {error}")
-    else:
-        notices.append(f"{machine.name}: {found.in_words()}")
-    return reference
-
-
 def encoder_view_names(detector: Detector) -> frozenset[str]:
-    """Return the names of the views that are no statistics."""
+    """Return the names of the views of encoders."""
     return frozenset(view.kind.name for view in detector.views if view.kind.encoder is not None)
 
 
-def of_clips(
+def mean_by_clip(
     reference: Reference,
     fitted: FittedDetector,
     scores: npt.NDArray[np.float64],
-    counted: npt.NDArray[np.bool_] | None = None,
+    selected: npt.NDArray[np.bool_] | None = None,
 ) -> tuple[float, ...]:
-    """Return the score of each training clip: the mean of its running windows' (n,).
+    """Return the mean score of each training clip.
 
-    Those of `fitted` are held out.  ``counted`` (n,) leaves windows out; None: none.
+    ``scores`` (n,) are those of the running windows, of which ``selected`` (n,) are averaged;
+    None: all.
     """
-    of_clip: dict[tuple[Path, int], list[float]] = {}
-    chosen = np.ones(len(scores), bool) if counted is None else counted
-    each = iter(zip(scores.tolist(), chosen.tolist(), strict=True))
+    scores_of_clip: dict[tuple[Path, int], list[float]] = {}
+    mask = np.ones(len(scores), bool) if selected is None else selected
+    rows = iter(zip(scores.tolist(), mask.tolist(), strict=True))
     for segment, running in zip(reference.segments, fitted.running, strict=True):
-        is_long = segment.file.seconds > LONG_S
+        is_long = segment.file.seconds > MAX_CLIP_S
         for window in running:
-            piece = int(window.start / reference.front_end.rate_hz / CLIP_S) if is_long else 0
-            score, counts = next(each)
-            if counts:
-                of_clip.setdefault((segment.file.path, piece), []).append(score)
-    return tuple(float(np.mean(clip)) for clip in of_clip.values())
-
-
-def score_clip(learned: TrainedMachine, path: Path, channel: int | None) -> ScoredRecording:
-    """Score a test clip.  Raises as `score_recording`."""
-    return score_recording(learned.detector, path, channel)
-
-
-def fused_without(clip: ScoredRecording, left_out: frozenset[str]) -> float:
-    """Return the fused score of a clip without some of the views: the mean over its windows."""
-    kept = [
-        [score for name, score in window.views.items() if name not in left_out]
-        for window in clip.windows
-    ]
-    return float(np.mean([fuse(np.array([scores]))[0] for scores in kept]))
+            part = int(window.start / reference.front_end.rate_hz / CLIP_S) if is_long else 0
+            score, is_selected = next(rows)
+            if is_selected:
+                scores_of_clip.setdefault((segment.file.path, part), []).append(score)
+    return tuple(float(np.mean(clip)) for clip in scores_of_clip.values())

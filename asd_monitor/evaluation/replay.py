@@ -1,4 +1,4 @@
-"""Recordings through the pipeline and the alarm rule of the daemon, as it would hear them."""
+"""Replay of recordings through the pipeline and the alarm rule of the daemon."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from asd_monitor.wording import DAY_S
 
 @dataclass(frozen=True, slots=True)
 class RaisedAlarm:
-    """An alarm, in seconds since the recording's start."""
+    """An alarm, in seconds since the start of the recordings."""
 
     number: int
     raised_s: float
@@ -27,7 +27,7 @@ class RaisedAlarm:
     peak_score: float
 
     def to_json(self) -> dict[str, Any]:
-        """Return its entry in the result."""
+        """Return the entry of the result."""
         return {
             "id": self.number,
             "severity": "alarm",
@@ -39,7 +39,7 @@ class RaisedAlarm:
 
 @dataclass(frozen=True, slots=True)
 class StateSpan:
-    """From then on, until the next."""
+    """A state from a time on, until that of the next span."""
 
     from_s: float
     state: str
@@ -47,7 +47,7 @@ class StateSpan:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Backtest:
-    """What the daemon would have done."""
+    """States and alarms of the daemon on the recordings."""
 
     seconds: float
     windows: int
@@ -58,7 +58,7 @@ class Backtest:
 
     @property
     def no_signal_spans(self) -> tuple[tuple[float, float], ...]:
-        """The stretches (from, to, in seconds) in which nobody could listen."""
+        """The intervals (from, to, in s) without a usable signal."""
         ends = [span.from_s for span in self.microphone[1:]] + [self.seconds]
         return tuple(
             (span.from_s, end)
@@ -68,19 +68,21 @@ class Backtest:
 
     @property
     def evaluated_s(self) -> float:
-        """Seconds in which somebody listened."""
+        """Seconds with a usable signal."""
         return self._evaluated_between(0.0, self.seconds)
 
     def _evaluated_between(self, begin: float, end: float) -> float:
         return (
             end
             - begin
-            - sum(max(0.0, min(end, past) - max(begin, first)) for first, past in self.no_signal_spans)
+            - sum(
+                max(0.0, min(end, past) - max(begin, first)) for first, past in self.no_signal_spans
+            )
         )
 
     @property
     def alarms_per_day(self) -> float | None:
-        """Alarms a day of evaluated sound; None where nothing was evaluated."""
+        """Alarms per day of evaluated sound; None where none was evaluated."""
         return len(self.alarms) * DAY_S / self.evaluated_s if self.evaluated_s > 0 else None
 
     @property
@@ -103,12 +105,14 @@ async def backtest(
     detector: Detector,
     rule: AlarmRule,
     path: Path,
-    tell: Callable[[float], None] = lambda _: None,
+    report: Callable[[float], None] = lambda _: None,
 ) -> Backtest:
-    """Listen to a source of recordings to its end; ``tell`` is given the seconds heard.
+    """Process a source of recordings to its end.
+
+    ``path`` names the recordings in messages; ``report`` is called with the seconds processed.
 
     Raises:
-        UsageError: none of it is a recording that this detector can hear.
+        UsageError: the rate of the recordings is lower than the detector's.
 
     """
     monitor: Monitor | None = None
@@ -123,16 +127,16 @@ async def backtest(
                     monitor = Monitor(Pipeline(detector, rate_hz), rule, rate_hz)
             case Block() if monitor is not None:
                 for reading in monitor.push(event):
-                    log.take(reading)
+                    log.add(reading)
                 end = event.end
-                tell(end / rate_hz)
+                report(end / rate_hz)
             case _ if monitor is not None:
                 monitor.interrupt()
     return log.close(end, max(rate_hz, 1))
 
 
 class _Log:
-    """Gathers what the readings tell."""
+    """Collects alarms and state changes from the readings."""
 
     def __init__(self) -> None:
         self._alarms: dict[int, Alarm] = {}
@@ -143,7 +147,7 @@ class _Log:
         self._windows = 0
         self._highest = 0.0
 
-    def take(self, reading: Reading) -> None:
+    def add(self, reading: Reading) -> None:
         self._windows += reading.window is not None
         self._highest = max(self._highest, reading.alarm_score)
         for change in reading.transitions:

@@ -1,11 +1,11 @@
-"""A model a machine, fitted to its training clips and tried on its test clips.
+"""Runs an evaluation: fits each machine to its training clips and scores its test clips.
 
-A clip's score is the mean of its windows' fused scores.
+The score of a clip is the mean of the fused scores of its windows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from functools import partial
@@ -14,23 +14,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from asd_monitor.evaluation.baseline import autoencoder_scores
-from asd_monitor.evaluation.dcase_layouts import DataSet, TestedMachine
-from asd_monitor.evaluation.dcase_rules import Rules
+from asd_monitor.evaluation.dcase_data_set import DataSet, DcaseMachine
+from asd_monitor.evaluation.dcase_years import Rules
 from asd_monitor.evaluation.gamma_threshold import gamma_threshold
-from asd_monitor.evaluation.header_check import check
-from asd_monitor.evaluation.regimes import (
-    DetectorTrainer,
-    Regime,
-    Single,
-    fused_without,
-    score_clip,
-)
+from asd_monitor.evaluation.header_check import check_headers
+from asd_monitor.evaluation.recording_scores import score_recording
+from asd_monitor.evaluation.regimes import DetectorTrainer, Regime, SingleRegime
 from asd_monitor.evaluation.results import AUTOENCODER, FUSED, STATISTICS, MachineResult, Results
-from asd_monitor.model_training.reference import Progress, no_progress
+from asd_monitor.model_training.training_progress import Progress, no_progress
 
 T = TypeVar("T")
-
-_TOLD_ONE_BY_ONE = 3
 
 
 def evaluate(
@@ -41,36 +34,35 @@ def evaluate(
     baseline: bool = False,
     progress: Progress = no_progress,
 ) -> Results:
-    """Evaluate each machine, ``jobs`` at a time; ``regime`` of None is `Single`.
+    """Evaluate each machine, ``jobs`` of them in parallel; ``regime`` of None is `SingleRegime`.
 
-    ``baseline`` trains the challenge's autoencoder too, one a type, which needs torch.
+    ``baseline`` also trains the challenge's autoencoder for each type, which needs torch.
 
     Raises:
-        UsageError: too little sound to learn from, or a clip that cannot be scored.
-        OperationError: no permission to read one, or no torch.
+        UsageError: too little training sound, or a clip that cannot be scored.
+        OperationError: no permission to read a clip, or no torch.
 
     """
-    regime = regime or Single()
-    progress("looking at the recordings", 0.0)
-    found = check(data.machines)
-    learner = regime.prepare(data.machines, progress)
+    regime = regime or SingleRegime()
+    progress("checking the recordings", 0.0)
+    header_notices = check_headers(data.machines)
+    trainer = regime.prepare(data.machines, progress)
     kinds = sorted({machine.type for machine in data.machines}) if baseline else []
-    of_kind = {kind: [m for m in data.machines if m.type == kind] for kind in kinds}
+    machines_of_kind = {kind: [m for m in data.machines if m.type == kind] for kind in kinds}
     tasks: list[Callable[[], MachineResult | dict[Path, float]]] = [
-        *(partial(autoencoder_scores, of_kind[kind]) for kind in kinds),  # they take longest
-        *(partial(evaluate_machine, machine, data.rules, learner) for machine in data.machines),
+        *(partial(autoencoder_scores, machines_of_kind[kind]) for kind in kinds),  # the longest
+        *(partial(evaluate_machine, machine, data.rules, trainer) for machine in data.machines),
     ]
-    done = _done(tasks, jobs, progress)
+    done = _run_tasks(tasks, jobs, progress)
     results = [each for each in done if isinstance(each, MachineResult)]
     if baseline:
         scores = {path: s for each in done if isinstance(each, dict) for path, s in each.items()}
         results = [_with_autoencoder(result, scores) for result in results]
-    told = (*data.notices, *found, *(n for result in results for n in result.notices))
-    return Results(data.rules, regime.name, tuple(results), tuple(gathered(told)))
+    return Results(data.rules, regime.name, tuple(results), (*data.notices, *header_notices))
 
 
-def _done(tasks: Sequence[Callable[[], T]], jobs: int, progress: Progress) -> list[T]:
-    """Return what the tasks return, in their order; several run at a time."""
+def _run_tasks(tasks: Sequence[Callable[[], T]], jobs: int, progress: Progress) -> list[T]:
+    """Return the results of the tasks in their order; several run in parallel processes."""
     workers = min(jobs, len(tasks))
     if workers <= 1:
         done = []
@@ -78,7 +70,7 @@ def _done(tasks: Sequence[Callable[[], T]], jobs: int, progress: Progress) -> li
             progress("evaluating", number / len(tasks))
             done.append(task())
         return done
-    # spawned, because a fork copies whatever threads the linear algebra holds
+    # spawned, because a fork copies the locks of the linear algebra's threads
     with ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         futures: list[Future[T]] = [pool.submit(task) for task in tasks]
         try:
@@ -91,44 +83,32 @@ def _done(tasks: Sequence[Callable[[], T]], jobs: int, progress: Progress) -> li
         return [future.result() for future in futures]
 
 
-def evaluate_machine(machine: TestedMachine, rules: Rules, learner: DetectorTrainer) -> MachineResult:
+def evaluate_machine(
+    machine: DcaseMachine, rules: Rules, trainer: DetectorTrainer
+) -> MachineResult:
     """Fit one machine and score its test clips.  Raises as `evaluate`."""
-    learned = learner(machine)
-    clips = [score_clip(learned, clip.path, machine.channel) for clip in machine.test]
+    trained = trainer(machine)
+    clips = [score_recording(trained.detector, c.path, machine.channel) for c in machine.test]
     scores = {FUSED: tuple(clip.fused for clip in clips)}
     for view in clips[0].views:
         scores[view] = tuple(clip.views[view] for clip in clips)
-    if learned.clip_scores is not None:
-        extra = [learned.clip_scores(clip) for clip in clips]
-        for name in extra[0]:
-            scores[name] = tuple(each[name] for each in extra)
-    statistics = tuple(fused_without(clip, learned.encoder_views) for clip in clips)
+    if trained.clip_scores is not None:
+        further = [trained.clip_scores(clip) for clip in clips]
+        for name in further[0]:
+            scores[name] = tuple(each[name] for each in further)
+    statistics = tuple(clip.fused_without(trained.encoder_views) for clip in clips)
     return MachineResult(
         machine,
         rules,
-        learned.train_s,
-        gamma_threshold(learned.normal_scores),
+        trained.train_s,
+        gamma_threshold(trained.training_scores),
         scores,
         {STATISTICS: statistics},
-        (*learned.notices, *(notice for clip in clips for notice in clip.notices)),
+        (*trained.notices, *(notice for clip in clips for notice in clip.notices)),
+        trained.adaptation,
     )
 
 
 def _with_autoencoder(result: MachineResult, scores: dict[Path, float]) -> MachineResult:
     of_clips = tuple(scores[clip.path] for clip in result.machine.test)
     return replace(result, baselines={**result.baselines, AUTOENCODER: of_clips})
-
-
-def gathered(notices: Iterable[str]) -> list[str]:
-    """Return each notice once; what is told of many files is told of the first and counted."""
-    of_text: dict[str, list[str]] = {}
-    for notice in dict.fromkeys(notices):
-        where, _, text = notice.partition(": ")
-        of_text.setdefault(text, []).append(where)
-    told = []
-    for text, places in of_text.items():
-        if len(places) <= _TOLD_ONE_BY_ONE:
-            told += [f"{where}: {text}" for where in places]
-        else:
-            told.append(f"{places[0]} and {len(places) - 1} more recordings: {text}")
-    return told

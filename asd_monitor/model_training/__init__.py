@@ -1,1 +1,1 @@
-"""From recordings of normal sound to a fitted detector and what is known of it; no torch."""
+"""Recordings of normal sound → a fitted detector and an assessment of it; no torch."""

@@ -1,11 +1,10 @@
-"""How sure a false-alarm budget is, from so many normals: a block bootstrap of the tail.
+"""Confidence interval of the false-alarm rate at a threshold: a block bootstrap of the tail.
 
-The threshold is an extrapolation far beyond the normals heard.  Blocks of the held-out
-lasting scores are drawn anew with replacement, as other recordings of the same machine might
-have been; each draw gives another tail, and so another rate at the same threshold.  Blocks
-and not single scores are drawn, because neighbours share their sound: P. Hall,
-J. L. Horowitz & B.-Y. Jing, "On blocking rules for the bootstrap with dependent data",
-Biometrika 82 (1995).
+The threshold extrapolates far beyond the recorded normal sound.  Blocks of the out-of-fold
+sustained scores are drawn with replacement, as other recordings of the same machine might have
+been; each draw gives another tail, and so another rate at the same threshold.  Blocks and not
+single scores are drawn, because successive scores are correlated: P. Hall, J. L. Horowitz &
+B.-Y. Jing, "On blocking rules for the bootstrap with dependent data", Biometrika 82 (1995).
 """
 
 from __future__ import annotations
@@ -18,34 +17,27 @@ import numpy.typing as npt
 from asd_monitor.alarm.score import ALARM_SPAN_S
 from asd_monitor.config.quantities import Budget
 from asd_monitor.detector.calibration import ParetoTail
-from asd_monitor.wording import rate
 
 DRAWS = 300
 CONFIDENCE = 0.9
 BLOCK_S = 10.0
-PROVEN = 3.0  # the upper end exceeds the budget at most so many times
+MAX_EXCESS = 3.0
+"""The recordings support a budget whose upper confidence limit is at most this multiple of it."""
 
 
 @dataclass(frozen=True, slots=True)
 class FalseAlarmInterval:
-    """How often normal sound reaches a threshold, in times a second, as far as normals tell."""
+    """Confidence interval of the rate at which normal sound reaches the alarm threshold."""
 
     budget: Budget
     threshold: float
-    low_hz: float
+    low_hz: float  # events per second
     high_hz: float
 
     @property
-    def proven(self) -> bool:
-        """Whether even the upper end keeps the budget, roughly."""
-        return self.high_hz <= PROVEN * self.budget.per_second
-
-    def in_words(self) -> str:
-        """Tell the interval to a person."""
-        low, high = rate(self.low_hz), rate(self.high_hz)
-        if low == high:
-            return f"by these recordings, {low}"
-        return f"by these recordings, between {low} and {high} ({CONFIDENCE:.0%} interval)"
+    def supports_budget(self) -> bool:
+        """Whether the upper limit is within `MAX_EXCESS` times the budget."""
+        return self.high_hz <= MAX_EXCESS * self.budget.per_second
 
 
 def false_alarm_interval(
@@ -54,23 +46,23 @@ def false_alarm_interval(
     budget: Budget,
     threshold: float,
     hop_s: float,
-    least_scale: float,
+    min_scale: float,
     rng: np.random.Generator,
 ) -> FalseAlarmInterval:
-    """Return the interval of the rate at which the alarm score of normals reaches a threshold.
+    """Return the confidence interval of the false-alarm rate at an alarm threshold.
 
-    ``lasting`` (n,) are the held-out fused scores over the span of the alarm score, in the order
-    of time, ``hop_s`` apart, that the detector's tail was fitted to; each tail's scale is at
-    least ``least_scale``, as that of the detector.  Over its span the alarm score hardly changes,
-    so that each span is one trial.
+    ``sustained`` (n,) are the out-of-fold fused scores sustained over the alarm span, in order
+    of time and ``hop_s`` apart, to which the detector's tail was fitted; the scale of each
+    drawn tail is at least ``min_scale``, as that of the detector.  Over its span the alarm score
+    hardly changes, so that each span counts as one trial.
     """
     scores = np.asarray(sustained, np.float64)
-    reached = ParetoTail.fit(scores, least_scale).raw_score(threshold)
+    reached = ParetoTail.fit(scores, min_scale).raw_score(threshold)
     blocks = np.array_split(scores, max(2, round(len(scores) * hop_s / BLOCK_S)))
     rates = []
     for _ in range(DRAWS):
         drawn = rng.integers(len(blocks), size=len(blocks))
-        tail = ParetoTail.fit(np.concatenate([blocks[block] for block in drawn]), least_scale)
+        tail = ParetoTail.fit(np.concatenate([blocks[block] for block in drawn]), min_scale)
         rates.append(10.0 ** -float(tail.score(reached)) / ALARM_SPAN_S)
     edge = (1 - CONFIDENCE) / 2
     low, high = np.quantile(rates, [edge, 1 - edge])

@@ -1,7 +1,7 @@
-"""Moments of the normals that hardly belong to them: listened to by a person, not removed.
+"""Outliers among the training windows: reported for a person to check, never removed.
 
-Judged by held-out scores against an exponential tail through their quantiles, because a
-tail fitted to all of them would count the outliers in and call them likely.
+Out-of-fold scores are compared with an exponential tail through two of their quantiles, because
+a tail fitted to all of them would include the outliers and make them look likely.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.model_training.reference import SoundFile
-from asd_monitor.wording import clock
+from asd_monitor.model_training.sound_files import SoundFile
 
-BULK, HIGH = 0.8, 0.95  # quantiles that give the tail
-RARE = 100.0  # one recording of this length in so many would hold a window like it
+TAIL_QUANTILES = (0.8, 0.95)
+RARITY = 100.0
+"""The limit is the score expected once in this many recordings of the same length."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,49 +30,44 @@ class WindowPosition:
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
-    """A stretch of unlikely windows."""
+    """A run of overlapping outlying windows."""
 
     file: SoundFile
     start_s: float
     end_s: float
-    excess: float  # in units of the tail's scale above the least that counts
-    view: str  # that stands out most
-
-    def in_words(self) -> str:
-        """Tell a person where to listen."""
-        when = f"{clock(self.start_s)} to {clock(self.end_s)}"
-        return f"{self.file.path.name}, {when} (by its {self.view})"
+    excess: float  # above the limit, in units of the tail's scale
+    view: str  # with the highest score
 
 
 def find_outliers(
     fused: npt.ArrayLike,
     by_view: npt.ArrayLike,
     names: Sequence[str],
-    moments: Sequence[WindowPosition],
+    positions: Sequence[WindowPosition],
 ) -> list[Outlier]:
-    """Return the outliers among held-out scores (n,), the greatest first.
+    """Return the outliers among out-of-fold fused scores (n,), the greatest excess first.
 
     ``by_view`` (n, views) are the calibrated scores of the views, called ``names``.
     """
     fused, by_view = np.asarray(fused, np.float64), np.asarray(by_view, np.float64)
-    bulk, high = np.quantile(fused, [BULK, HIGH])
-    scale = max((high - bulk) / np.log((1 - BULK) / (1 - HIGH)), 1e-9)
-    limit = bulk + scale * np.log((1 - BULK) * len(fused) * RARE)
+    low, high = TAIL_QUANTILES
+    low_score, high_score = np.quantile(fused, TAIL_QUANTILES)
+    scale = max((high_score - low_score) / np.log((1 - low) / (1 - high)), 1e-9)
+    limit = low_score + scale * np.log((1 - low) * len(fused) * RARITY)
     found: list[Outlier] = []
     for row in np.flatnonzero(fused > limit).tolist():
-        moment = moments[row]
+        position = positions[row]
         excess = float((fused[row] - limit) / scale)
         view = names[int(np.argmax(by_view[row]))]
         last = found[-1] if found else None
-        if last and last.file is moment.file and moment.start_s <= last.end_s:
-            louder = excess > last.excess
+        if last and last.file is position.file and position.start_s <= last.end_s:
             found[-1] = Outlier(
                 last.file,
                 last.start_s,
-                moment.end_s,
+                position.end_s,
                 max(excess, last.excess),
-                view if louder else last.view,
+                view if excess > last.excess else last.view,
             )
         else:
-            found.append(Outlier(moment.file, moment.start_s, moment.end_s, excess, view))
+            found.append(Outlier(position.file, position.start_s, position.end_s, excess, view))
     return sorted(found, key=lambda outlier: -outlier.excess)

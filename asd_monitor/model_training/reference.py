@@ -1,67 +1,49 @@
-"""Recordings of normal sound → windows to learn from, and what was left out of them.
+"""Recordings of normal sound → the training windows of a machine.
 
-Nothing is lost silently: what is not used, or is worse than it could be, is a notice, a
-line that names the file.  Memory is bounded: sound is streamed, and of hours of it pieces
-are taken evenly.  Pieces and not single windows, because how high the alarm score of
-normals gets depends on how alike neighbouring windows are.
+Sound is streamed, so that memory is bounded; of more than `MAX_WINDOWS` windows, evenly spaced
+excerpts are used.  Whole excerpts and not single windows, because the distribution of the alarm
+score depends on the correlation of successive windows.  Everything that is left out, or limits
+the model, is a notice: one line of text that names the file.
 """
 
 from __future__ import annotations
 
-import glob
-import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.audio.files.recordings import (
-    BY_OPTION,
-    RecordingNotFoundError,
-    RecordingReader,
-    find_recordings,
-    natural_order,
-)
-from asd_monitor.dsp.front_end import MIN_RATE_HZ, FrontEnd, front_end_for
+from asd_monitor.audio.files.recordings import BY_OPTION, RecordingReader
+from asd_monitor.detector.fit import FittedDetector, fit_detector
+from asd_monitor.dsp.front_end import FrontEnd, front_end_for
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.errors import AsdMonitorError, UsageError
+from asd_monitor.errors import UsageError
 from asd_monitor.features.windows import Window
+from asd_monitor.model_training.constant_runs import ConstantRunRemover
+from asd_monitor.model_training.excerpts import ExcerptSelection
+from asd_monitor.model_training.sound_files import SoundFile, survey_recordings
+from asd_monitor.model_training.training_progress import Progress, no_progress
 from asd_monitor.pipeline import WindowExtractor
-from asd_monitor.records import Block, Samples
 from asd_monitor.wording import length
 
-LEAST_S = 60.0  # of usable sound, to train
-MOST_WINDOWS = 10_000  # learned; more take time and memory and teach little
-PIECE_S = 20.0  # of longer sound, pieces of this length are taken
-CONSTANT_S = 0.5  # samples that do not change for so long are no sound
-CLIPPED = 0.9995  # of full scale
-CLIPPED_SHARE = 1e-4  # of a file's samples: reported
-
-Progress = Callable[[str, float], None]
-"""Told what is being done and which share of that (0 … 1) is over."""
-
-
-def no_progress(what: str, share: float) -> None:
-    """Tell nobody."""
-
-
-@dataclass(frozen=True, slots=True)
-class SoundFile:
-    """One recording that can be read."""
-
-    path: Path
-    sha256: str
-    rate_hz: int
-    seconds: float
-    modified: datetime  # UTC
+MIN_TRAINING_S = 60.0
+"""Least usable sound for `train`."""
+MAX_WINDOWS = 10_000
+"""Training windows; beyond them time and memory grow, and the model hardly changes."""
+EXCERPT_S = 20.0
+MIN_CONSTANT_RUN_S = 0.5
+CLIPPING_LEVEL = 0.9995
+"""Absolute sample value from which a sample counts as clipped; full scale is 1."""
+MAX_CLIPPED_SHARE = 1e-4
+"""Share of a file's samples; more clipped ones are reported."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """The windows of a gapless piece of a recording; they count samples at the front end's rate."""
+    """The windows of a gapless segment of a recording; indices count at the front end's rate."""
 
     file: SoundFile
     windows: tuple[Window, ...]
@@ -70,54 +52,42 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """What can be learned from."""
+    """The training windows of a machine, and where they come from."""
 
     front_end: FrontEnd
     segments: tuple[Segment, ...]
     files: tuple[SoundFile, ...]
-    every: int  # one piece in so many is taken
+    excerpt_stride: int  # every n-th excerpt was used; 1: all sound
     notices: tuple[str, ...]
-    encoders: tuple[Encoder, ...] = ()  # whose vectors the windows have
+    encoders: tuple[Encoder, ...] = ()  # whose embeddings are among the windows' features
 
     @property
     def usable_s(self) -> float:
-        """Seconds of sound that windows were made of."""
+        """Seconds of sound in all segments."""
         return sum(segment.seconds for segment in self.segments)
 
     @property
     def windows(self) -> list[Window]:
-        """All windows, in order."""
+        """All windows, in order of time."""
         return [window for segment in self.segments for window in segment.windows]
 
-    def lists(self) -> list[Sequence[Window]]:
-        """Return the windows stretch by stretch, as a detector is fitted to them."""
+    @property
+    def windows_by_segment(self) -> list[Sequence[Window]]:
+        """The windows of each segment."""
         return [segment.windows for segment in self.segments]
 
+    def fit(self, segments: Sequence[Segment] | None = None) -> FittedDetector:
+        """Fit a detector to these segments, or to all.
 
-def expand_paths(paths: Iterable[str | Path]) -> list[Path]:
-    """Return the recordings that files, folders and patterns such as ``*.wav`` stand for.
-
-    Raises:
-        UsageError: one of them stands for nothing.
-        OperationError: no permission to look into a folder.
-
-    """
-    found: dict[Path, None] = {}
-    for text in paths:
-        path = Path(text).expanduser()
-        hits = [path]
-        if glob.has_magic(str(path)) and not path.exists():
-            hits = sorted(_matches(path), key=natural_order)
-            if not hits:
-                raise RecordingNotFoundError(f"{path}: no file matches: correct the pattern")
-        for hit in hits:
-            found.update(dict.fromkeys(find_recordings(hit)))
-    return list(found)
-
-
-def _matches(pattern: Path) -> Iterator[Path]:
-    plain = [part for part in pattern.parts if part != pattern.anchor]
-    return Path(pattern.anchor).glob(str(Path(*plain)))
+        Raises ValueError where the machine runs in too few windows, see `fit_detector`.
+        """
+        chosen = self.segments if segments is None else segments
+        return fit_detector(
+            [segment.windows for segment in chosen],
+            self.front_end,
+            self.front_end.rate_hz,
+            self.encoders,
+        )
 
 
 def read_reference(
@@ -128,177 +98,150 @@ def read_reference(
     channel: int | None = None,
     other_channel: str | None = BY_OPTION,
     encoders: Sequence[Encoder] = (),
+    max_windows: int = MAX_WINDOWS,
+    excerpt_s: float = EXCERPT_S,
     progress: Progress = no_progress,
 ) -> Reference:
-    """Read recordings of normal sound; files that cannot be read are noticed and passed over.
+    """Read recordings of normal sound; unreadable files are skipped with a notice.
 
-    So are encoders that cannot look at sound of this rate or through windows of this length.
-    ``other_channel`` is for `RecordingReader`.
+    The lowest sampling rate of the files is the front end's upper limit.  Encoders that do not
+    fit the resulting front end are left out with a notice.  ``other_channel`` is passed to
+    `RecordingReader`.
 
     Raises:
-        UsageError: no file is a recording that can be used.
-        OperationError: no file could be read, for want of permission.
+        UsageError: no file is a usable recording, or the window does not suit the rate.
+        OperationError: no file could be read, for lack of permission.
 
     """
-    notices: list[str] = []
-    files = _survey(paths, channel, notices, progress)
+    files, notices = survey_recordings(paths, channel, progress)
     try:
         front_end = front_end_for(min(file.rate_hz for file in files), window_s, hop_s)
     except ValueError as error:
         raise UsageError(f"window_s {window_s:g}, hop_s {hop_s:g}: {error}") from error
     if len(rates := {file.rate_hz for file in files}) > 1:
-        told = ", ".join(f"{rate} Hz" for rate in sorted(rates))
-        notices.append(f"the recordings have several rates ({told}): the lowest one decides")
-    usable = _usable(encoders, front_end, notices)
+        listed = ", ".join(f"{rate} Hz" for rate in sorted(rates))
+        notices.append(f"the recordings have several rates ({listed}): the lowest one is used")
+    usable = _fitting_encoders(encoders, front_end, notices)
     total_s = sum(file.seconds for file in files)
-    every = max(1, -int(-total_s / front_end.hop_s // MOST_WINDOWS))
-    if every > 1:
+    stride = max(1, -int(-total_s / front_end.hop_s // max_windows))
+    if stride > 1:
         notices.append(
-            f"{length(total_s)} of sound: {PIECE_S:g} s of every {every * PIECE_S:g} s are learned"
+            f"{length(total_s)} of sound: {excerpt_s:g} s of every {stride * excerpt_s:g} s "
+            "are used"
         )
     segments: list[Segment] = []
     done_s = 0.0
     for file in files:
-
-        def tell(seconds: float, before_s: float = done_s) -> None:
-            progress("listening", min(1.0, (before_s + seconds) / max(total_s, 1e-9)))
-
-        pieces = _Pieces(round(PIECE_S * file.rate_hz), every, round(done_s * file.rate_hz))
-        segments += _stretches_of(
-            file,
-            front_end,
-            pieces,
-            encoders=usable,
-            channel=channel,
-            other_channel=other_channel,
-            notices=notices,
-            tell=tell,
+        extraction = _Extraction(file, front_end, usable, channel, other_channel)
+        excerpts = ExcerptSelection(
+            round(excerpt_s * file.rate_hz), stride, round(done_s * file.rate_hz)
         )
+        segments += extraction.run(excerpts, partial(_report_share, progress, done_s, total_s))
+        notices += extraction.notices
         done_s += file.seconds
-    return Reference(front_end, tuple(segments), tuple(files), every, tuple(notices), usable)
+    return Reference(front_end, tuple(segments), tuple(files), stride, tuple(notices), usable)
 
 
-def _usable(
+def _report_share(progress: Progress, done_s: float, total_s: float, file_s: float) -> None:
+    progress("extracting features", min(1.0, (done_s + file_s) / max(total_s, 1e-9)))
+
+
+def _fitting_encoders(
     encoders: Sequence[Encoder], front_end: FrontEnd, notices: list[str]
 ) -> tuple[Encoder, ...]:
-    misfits = [(encoder, encoder.incompatibility(front_end)) for encoder in encoders]
+    reasons = [(encoder, encoder.incompatibility(front_end)) for encoder in encoders]
     notices.extend(
-        f"the network {encoder.name} is left out, the other views stay: {incompatibility}"
-        for encoder, incompatibility in misfits
-        if incompatibility is not None
+        f"the encoder {encoder.name} is left out, the other views stay: {reason}"
+        for encoder, reason in reasons
+        if reason is not None
     )
-    return tuple(encoder for encoder, incompatibility in misfits if incompatibility is None)
+    return tuple(encoder for encoder, reason in reasons if reason is None)
 
 
-def require_duration(reference: Reference, least_s: float = LEAST_S) -> None:
-    """Refuse too little.
+def require_duration(reference: Reference, min_s: float = MIN_TRAINING_S) -> None:
+    """Check the amount of usable sound.
 
     Raises:
-        UsageError: less than ``least_s`` of usable sound.
+        UsageError: less than ``min_s``.
 
     """
-    if reference.usable_s < least_s:
-        missing_s = math.ceil(least_s - reference.usable_s)
-        raise UsageError(
-            f"{reference.usable_s:.0f} s of usable sound are too little, at least {least_s:.0f} s "
-            f"are needed: record {missing_s} s more of the machine's normal sound"
-        )
+    if reference.usable_s < min_s:
+        raise UsageError(too_short(reference.usable_s, min_s))
 
 
-def _survey(
-    paths: Sequence[Path], channel: int | None, notices: list[str], progress: Progress
-) -> list[SoundFile]:
-    """Look into each file; return those that can be heard, each content once."""
-    files: list[SoundFile] = []
-    seen: dict[str, Path] = {}
-    refusals: list[AsdMonitorError] = []
-    for number, path in enumerate(paths):
-        progress("opening the recordings", number / len(paths))
-        try:
-            file = inspect_recording(path, channel)
-            if file.rate_hz < MIN_RATE_HZ:
-                raise UsageError(
-                    f"{path}: {file.rate_hz} Hz is too low to hear a machine: "
-                    f"record at {MIN_RATE_HZ} Hz or more"
-                )
-        except AsdMonitorError as error:
-            refusals.append(error)
-            continue
-        if file.sha256 in seen:
-            notices.append(f"{path}: the same as {seen[file.sha256]}: counted once")
-            continue
-        seen[file.sha256] = path
-        files.append(file)
-    if not files:
-        raise refusals[0]
-    notices.extend(f"left out: {error}" for error in refusals)
-    return files
+def too_short(usable_s: float, min_s: float) -> str:
+    """Return the message on less usable sound than is needed."""
+    return (
+        f"{usable_s:.0f} s of usable sound are too little, at least {min_s:.0f} s are needed: "
+        f"record {math.ceil(min_s - usable_s)} s more of the machine's normal sound"
+    )
 
 
-def inspect_recording(path: Path, channel: int | None = None) -> SoundFile:
-    """Return what a recording is.  Raises UsageError and OperationError, as its reader."""
-    with RecordingReader(path, channel) as reader:
-        seconds, rate_hz = reader.frames / reader.rate_hz, reader.rate_hz
-    with path.open("rb") as plain:
-        digest = hashlib.file_digest(plain, "sha256").hexdigest()
-    modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return SoundFile(path, digest, rate_hz, seconds, modified)
+class _Extraction:
+    """Extracts the windows of one file, segment by segment."""
 
+    def __init__(
+        self,
+        file: SoundFile,
+        front_end: FrontEnd,
+        encoders: Sequence[Encoder],
+        channel: int | None,
+        other_channel: str | None,
+    ) -> None:
+        self.notices: list[str] = []
+        self._file, self._front_end = file, front_end
+        self._channel, self._other_channel = channel, other_channel
+        self._extractor = WindowExtractor(front_end, file.rate_hz, encoders)
+        self._windows: list[Window] = []
+        self._segments: list[Segment] = []
 
-def _stretches_of(
-    file: SoundFile,
-    front_end: FrontEnd,
-    pieces: _Pieces,
-    *,
-    encoders: Sequence[Encoder],
-    channel: int | None,
-    other_channel: str | None,
-    notices: list[str],
-    tell: Callable[[float], None],
-) -> list[Segment]:
-    windows = WindowExtractor(front_end, file.rate_hz, encoders)
-    cutter = ConstantRunRemover(round(CONSTANT_S * file.rate_hz))
-    segments: list[Segment] = []
-    kept: list[Window] = []
-    begin = end = clipped = total = 0
+    def run(self, excerpts: ExcerptSelection, report: Callable[[float], None]) -> list[Segment]:
+        """Read the file once; ``report`` is called with the seconds read."""
+        file = self._file
+        remover = ConstantRunRemover(round(MIN_CONSTANT_RUN_S * file.rate_hz))
+        begin = end = clipped = total = 0
+        with RecordingReader(file.path, self._channel, other=self._other_channel) as reader:
+            for block in remover.remove(excerpts.select(reader.blocks())):
+                if block.start != end:
+                    self._end_segment(begin, end)
+                    begin = block.start
+                end = block.end
+                total += len(block.samples)
+                clipped += int(np.count_nonzero(np.abs(block.samples) >= CLIPPING_LEVEL))
+                self._windows += self._extractor.push(block)
+                report(end / file.rate_hz)
+            self._end_segment(begin, end)
+            self.notices += reader.notices
+        self._note_left_out(remover.removed, total)
+        if clipped > MAX_CLIPPED_SHARE * total:
+            self.notices.append(
+                f"{file.path}: clipped in {100 * clipped / total:.2g} % of its samples: "
+                "lower the gain and record it again"
+            )
+        return self._segments
 
-    def finish() -> None:
-        kept.extend(windows.finish())
-        if kept:
-            placed = tuple(_at_rate(window, file.rate_hz, front_end.rate_hz) for window in kept)
-            segments.append(Segment(file, placed, (end - begin) / file.rate_hz))
-            kept.clear()
+    def _end_segment(self, begin: int, end: int) -> None:
+        rate_hz = self._file.rate_hz
+        self._windows += self._extractor.flush()
+        if self._windows:
+            placed = tuple(_at_rate(w, rate_hz, self._front_end.rate_hz) for w in self._windows)
+            self._segments.append(Segment(self._file, placed, (end - begin) / rate_hz))
+            self._windows = []
 
-    with RecordingReader(file.path, channel, other=other_channel) as reader:
-        for block in cutter.cut(pieces.of(reader.blocks())):
-            if block.start != end:
-                finish()
-                begin = block.start
-            end = block.end
-            total += len(block.samples)
-            clipped += int(np.count_nonzero(np.abs(block.samples) >= CLIPPED))
-            kept.extend(windows.push(block))
-            tell(end / file.rate_hz)
-        finish()
-        notices.extend(reader.notices)
-    usable = sum(segment.seconds for segment in segments)
-    if cutter.dropped:
-        notices.append(
-            f"{file.path}: {cutter.dropped / file.rate_hz:.1f} s of dead silence "
-            "(samples that do not change) left out"
-        )
-    short_s = total / file.rate_hz - usable
-    if short_s > (front_end.window_s if segments else 0):
-        notices.append(
-            f"{file.path}: {short_s:.1f} s in pieces shorter than a window "
-            f"({front_end.window_s:.2f} s) left out"
-        )
-    if clipped > CLIPPED_SHARE * total:
-        notices.append(
-            f"{file.path}: clipped in {100 * clipped / total:.2g} % of its samples: "
-            "lower the gain and record it again"
-        )
-    return segments
+    def _note_left_out(self, constant: int, total: int) -> None:
+        """Note the ``constant`` of the file's samples, and the segments without a window."""
+        file, front_end = self._file, self._front_end
+        if constant:
+            self.notices.append(
+                f"{file.path}: {constant / file.rate_hz:.1f} s of dead silence "
+                "(samples that do not change) left out"
+            )
+        short_s = total / file.rate_hz - sum(segment.seconds for segment in self._segments)
+        if short_s > (front_end.window_s if self._segments else 0):
+            self.notices.append(
+                f"{file.path}: {short_s:.1f} s in pieces shorter than a window "
+                f"({front_end.window_s:.2f} s) left out"
+            )
 
 
 def _at_rate(window: Window, from_hz: int, to_hz: int) -> Window:
@@ -306,75 +249,3 @@ def _at_rate(window: Window, from_hz: int, to_hz: int) -> Window:
         return window
     ratio = to_hz / from_hz
     return Window(round(window.start * ratio), round(window.end * ratio), window.features)
-
-
-@dataclass(frozen=True, slots=True)
-class _Pieces:
-    """Every so many pieces of a length in samples, the file beginning at ``offset`` of them."""
-
-    length: int
-    every: int
-    offset: int
-
-    def of(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """Yield what of the blocks lies in the pieces taken."""
-        for block in blocks:
-            if self.every == 1:
-                yield block
-                continue
-            start = block.start
-            while start < block.end:
-                number, within = divmod(start + self.offset, self.length)
-                end = min(block.end, start + self.length - within)
-                if number % self.every == 0:
-                    yield Block(start, block.samples[start - block.start : end - block.start])
-                start = end
-
-
-class ConstantRunRemover:
-    """Takes constant runs of at least ``patience`` samples out of a stream; gaps remain."""
-
-    def __init__(self, patience: int) -> None:
-        self._patience = patience
-        self._held: Samples = np.zeros(0, np.float32)  # the constant run that the stream ends with
-        self._end: int | None = None
-        self.dropped = 0  # samples
-
-    def cut(self, blocks: Iterable[Block]) -> Iterator[Block]:
-        """Yield what changes, in blocks that join where nothing was taken out."""
-        for block in blocks:
-            if not len(block.samples):
-                continue
-            if block.start != self._end:
-                yield from self._let_go()
-            self._end = block.end
-            yield from self._cut(np.concatenate([self._held, block.samples]))
-        yield from self._let_go()
-
-    def _cut(self, samples: Samples) -> Iterator[Block]:
-        assert self._end is not None  # noqa: S101 - cut() sets it
-        origin = self._end - len(samples)
-        edges = np.flatnonzero(samples[1:] != samples[:-1]) + 1
-        starts = np.concatenate(([0], edges))
-        last = int(starts[-1])
-        begin = 0
-        for run in np.flatnonzero(np.diff(starts) >= self._patience):
-            first, past = int(starts[run]), int(starts[run + 1])
-            self.dropped += past - first
-            if first > begin:
-                yield Block(origin + begin, samples[begin:first])
-            begin = past
-        if last > begin:
-            yield Block(origin + begin, samples[begin:last])
-        # A run that is dead already need not be held in full, however long it lasts.
-        excess = max(0, len(samples) - last - self._patience)
-        self.dropped += excess
-        self._held = samples[last + excess :]
-
-    def _let_go(self) -> Iterator[Block]:
-        if self._end is not None and len(self._held):
-            if len(self._held) >= self._patience:
-                self.dropped += len(self._held)
-            else:
-                yield Block(self._end - len(self._held), self._held)
-        self._held = np.zeros(0, np.float32)

@@ -1,1 +1,1 @@
-"""Reports of training and evaluation: pages, charts, pictures."""
+"""Reports of training and evaluation: notices, charts, pictures and HTML pages."""

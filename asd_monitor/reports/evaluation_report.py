@@ -1,247 +1,254 @@
-"""The report of an evaluation, as a page that needs nothing but itself."""
+"""The report of an evaluation by the rules of DCASE."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from html import escape
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
 
 from asd_monitor import __version__
 from asd_monitor.evaluation.clip_names import Domain
 from asd_monitor.evaluation.dcase_rules import Figures
-from asd_monitor.evaluation.results import AUTOENCODER, FUSED, STATISTICS
+from asd_monitor.evaluation.results import AUTOENCODER, FUSED, STATISTICS, MachineResult, Results
+from asd_monitor.reports.evaluation_charts import RocCurve, roc_chart, score_histogram
 from asd_monitor.reports.misjudged_clips import (
-    Misjudged,
+    MisjudgedClip,
     playable,
     read_clip,
     spectrogram,
     worst_clips,
 )
-from asd_monitor.reports.page import bullets, figures, meter, page, paragraph, section, table
-from asd_monitor.reports.score_charts import Curve, roc_chart, score_histogram
+from asd_monitor.reports.notices import evaluation_notices
+from asd_monitor.reports.page import KeyFigure, Meter, render
 from asd_monitor.wording import count
 
-if TYPE_CHECKING:
-    from asd_monitor.evaluation.results import MachineResult, Results
-
-STYLE = """<style>
-.small { display: grid; grid-template-columns: repeat(auto-fill, minmax(430px, 1fr));
-  gap: 6px 28px; }
-.small h3 { font-size: .95rem; margin: 12px 0 0; font-weight: 600; }
-.small h3 span { font-weight: 400; color: var(--soft); margin-left: 8px; }
-.pair { display: grid; grid-template-columns: 212fr 330fr; }
-.pair svg, .clip svg { min-width: 0; }
-.small polyline { stroke-width: 1.8; } .target { stroke: var(--warn); }
-rect.mark { fill: var(--warn); } rect.calm { fill: var(--accent); }
-.key.target { background: var(--warn); height: 3px; }
-.key.block { width: 10px; height: 10px; border-radius: 2px; }
-.key.calm { background: var(--accent); }
-.clips { display: grid; grid-template-columns: repeat(auto-fill, minmax(290px, 1fr)); gap: 16px; }
-.clip img { display: block; width: 100%; height: 130px; border-radius: 6px; }
-.clip p { margin: 0 0 4px; font-size: .9rem; overflow-wrap: anywhere; }
-.clip audio { width: 100%; height: 34px; margin-top: 6px; }
-.clip b { font-variant-numeric: tabular-nums; }
-@media (max-width: 560px) { .small { grid-template-columns: 1fr; } }
-</style>"""
-ABOUT = {
-    FUSED: "all views together: what is published as the score",
-    STATISTICS: "the views that are no network, fused in the same way",
-    AUTOENCODER: "the baseline of the challenge, trained on the same clips, one a type",
+_CHANCE = 0.5
+_DESCRIPTIONS = {
+    FUSED: "all views together, the published score",
+    STATISTICS: "the views without a network, fused in the same way",
+    AUTOENCODER: "the challenge's baseline, one for each machine type, trained on the same clips",
 }
 
 
+@dataclass(frozen=True, slots=True)
+class FigureRow:
+    """Figures of one machine, score or view."""
+
+    name: str
+    meter: Meter
+    cells: Sequence[str]
+    is_mean: bool = False
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FigureTable:
+    """A table of figures, with a bar in front of each row."""
+
+    first_column: str
+    columns: Sequence[str]
+    rows: Sequence[FigureRow]
+
+
+@dataclass(frozen=True, slots=True)
+class MachineCharts:
+    """The charts of one machine."""
+
+    name: str
+    figures: str
+    roc: Markup
+    scores: Markup
+
+
+@dataclass(frozen=True, slots=True)
+class ClipCard:
+    """A misjudged clip; picture and sound are data URLs."""
+
+    name: str
+    score: float
+    relative_score: float  # score over threshold
+    picture: str
+    sound: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EvaluationPage:
+    """What the template ``evaluation_report.html`` shows."""
+
+    title: str
+    subtitle: str
+    key_figures: Sequence[KeyFigure]
+    type_figure: str
+    descriptions: Mapping[str, str]
+    comparison: FigureTable
+    machines: FigureTable
+    has_domains: bool
+    charts: Sequence[MachineCharts]
+    false_alarms: Sequence[ClipCard]
+    missed_faults: Sequence[ClipCard]
+    has_sound: bool
+    notices: Sequence[str]
+
+
 def report_html(results: Results, *, sound: bool = True) -> str:
-    """Return the page; without ``sound`` it has no recording in it.
+    """Return the report as an HTML page; without ``sound`` it contains no recording.
 
     Raises:
         UsageError: a clip cannot be read any more.
         OperationError: no permission.
 
     """
-    unit = "a section" if results.rules.has_domains else "an id"
-    parts = [
-        STYLE,
-        _key_figures(results),
-        _compared(results),
-        _machines(results),
-        _curves(results),
-        _worst(results, anomalous=False, sound=sound),
-        _worst(results, anomalous=True, sound=sound),
-    ]
-    if results.notices:
-        parts.append(section("Noticed", bullets(results.notices)))
-    return page(
-        f"Evaluation by the rules of DCASE {results.rules}",
-        f"One model {unit}, regime {results.regime}; asd-monitor {__version__}",
-        parts,
+    return render("evaluation_report.html", evaluation_page(results, sound=sound))
+
+
+def evaluation_page(results: Results, *, sound: bool = True) -> EvaluationPage:
+    """Return the view model of the report.  Raises as `report_html`."""
+    unit = "section" if results.rules.has_domains else "id"
+    return EvaluationPage(
+        title=f"Evaluation by the rules of DCASE {results.rules}",
+        subtitle=f"One model per {unit}, regime {results.regime}; asd-monitor {__version__}",
+        key_figures=_key_figures(results),
+        type_figure="official score" if results.rules.has_domains else "AUC",
+        descriptions={
+            name: text
+            for name, text in _DESCRIPTIONS.items()
+            if name in {FUSED, *results.baselines}
+        },
+        comparison=_comparison(results),
+        machines=_machines(results),
+        has_domains=results.rules.has_domains,
+        charts=[_machine_charts(result) for result in results.machines],
+        false_alarms=_cards(worst_clips(results.machines, anomalous=False), sound=sound),
+        missed_faults=_cards(worst_clips(results.machines, anomalous=True), sound=sound),
+        has_sound=sound,
+        notices=evaluation_notices(results),
     )
 
 
-def _key_figures(results: Results) -> str:
+def _key_figures(results: Results) -> list[KeyFigure]:
     mean = results.mean()
-    clips = sum(len(result.machine.test) for result in results.machines)
-    entries = [
-        (f"{mean.auc:.3f}", "mean AUC: over ids, then over types", ""),
-        (f"{mean.pauc:.3f}", "mean partial AUC (false positives up to 0.1)", ""),
-    ]
-    if mean.official is not None:
+    if mean.official is None:
         entries = [
-            (f"{mean.official:.3f}", "official score: harmonic mean of all figures", ""),
-            (f"{mean.auc_source:.3f}", "AUC, source domain", ""),
-            (f"{mean.auc_target:.3f}", "AUC, target domain", ""),
-            (f"{mean.pauc:.3f}", "partial AUC (false positives up to 0.1)", ""),
+            KeyFigure(f"{mean.auc:.3f}", "mean AUC, over ids and then over types"),
+            KeyFigure(f"{mean.pauc:.3f}", "mean partial AUC (false positive rates up to 0.1)"),
+        ]
+    else:
+        entries = [
+            KeyFigure(f"{mean.official:.3f}", "official score: harmonic mean of all figures"),
+            KeyFigure(f"{mean.auc_source:.3f}", "AUC, source domain"),
+            KeyFigure(f"{mean.auc_target:.3f}", "AUC, target domain"),
+            KeyFigure(f"{mean.pauc:.3f}", "partial AUC (false positive rates up to 0.1)"),
         ]
     if AUTOENCODER in results.baselines:
-        other = results.mean(AUTOENCODER)
-        gain = mean.score - other.score
+        baseline = results.mean(AUTOENCODER).score
+        gain = mean.score - baseline
         entries.append(
-            (
+            KeyFigure(
                 f"{gain:+.3f}",
-                f"against the baseline's {other.score:.3f}",
+                f"against the baseline's {baseline:.3f}",
                 "good" if gain > 0 else "bad",
             )
         )
-    machines = count(len(results.machines), "machine")
+    clips = sum(len(result.machine.test) for result in results.machines)
     entries.append(
-        (machines, f"of {count(len(results.types), 'type')}, {count(clips, 'test clip')}", "")
+        KeyFigure(
+            count(len(results.machines), "machine"),
+            f"of {count(len(results.types), 'type')}, {count(clips, 'test clip')}",
+        )
     )
-    return figures(entries)
+    return entries
 
 
-def _columns(measured: Figures) -> dict[str, float]:
-    told = measured.to_json()
-    if measured.official is None:
-        return {"AUC": told["auc"], "pAUC": told["pauc"]}
-    return {
-        "AUC source": told["auc_source"],
-        "AUC target": told["auc_target"],
-        "pAUC": told["pauc"],
-        "official": told["official"],
-    }
+def _cells(figures: Figures) -> list[str]:
+    return [f"{value:.3f}" for value in figures.by_column().values()]
 
 
-def _cells(measured: Figures) -> list[str]:
-    return [f"{value:.3f}" for value in _columns(measured).values()]
+def _meter(figures: Figures) -> Meter:
+    return Meter.of(figures.score, mark=_CHANCE, full=1.0)
 
 
-def _compared(results: Results) -> str:
+def _comparison(results: Results) -> FigureTable:
     rows = []
     for name in (FUSED, *results.baselines, *results.views):
-        measured = results.mean(name)
-        cells = [f"{results.of_type(kind, name).score:.3f}" for kind in results.types]
-        title = f'<span title="{escape(ABOUT.get(name, ""))}">{escape(name)}</span>'
-        cells = [title, meter(measured.score, 0.5, 1.0), *_cells(measured), *cells]
-        rows.append([f"<b>{cell}</b>" for cell in cells] if name == FUSED else cells)
-    columns = [*_columns(results.mean()), *map(escape, results.types)]
-    what = "official score" if results.rules.has_domains else "AUC"
-    told = [
-        f"{name}: {about}" for name, about in ABOUT.items() if name in {FUSED, *results.baselines}
-    ]
-    return section(
-        "Fused score, baselines, each view alone",
-        paragraph(f"The tick is chance; columns of types have the {what}. {'; '.join(told)}."),
-        table(["", "", *columns], rows, numbers=range(2, 2 + len(columns))),
-    )
+        figures = results.mean(name)
+        of_types = [f"{results.of_type(kind, name).score:.3f}" for kind in results.types]
+        rows.append(
+            FigureRow(
+                name,
+                _meter(figures),
+                [*_cells(figures), *of_types],
+                is_mean=name == FUSED,
+                description=_DESCRIPTIONS.get(name, ""),
+            )
+        )
+    return FigureTable("", [*results.mean().by_column(), *results.types], rows)
 
 
-def _machines(results: Results) -> str:
+def _machines(results: Results) -> FigureTable:
     rows = []
     for kind in results.types:
-        those = [result for result in results.machines if result.machine.type == kind]
-        if len(those) > 1:
-            measured = results.of_type(kind)
-            cells = [escape(kind), meter(measured.score, 0.5, 1.0), *_cells(measured), ""]
-            rows.append([f"<b>{cell}</b>" for cell in cells])
-        for result in those:
-            measured = result.figures()
-            bar = meter(measured.score, 0.5, 1.0)
-            name = result.machine.id if len(those) > 1 else result.machine.name
-            rows.append([escape(name), bar, *_cells(measured), f"{result.train_s:.0f} s"])
-    head = ["machine", "", *_columns(results.mean()), "trained on"]
-    return section(
-        "Machines",
-        paragraph("Few clips make a machine's figures move in large steps."),
-        table(head, rows, numbers=range(2, len(head))),
+        of_kind = [result for result in results.machines if result.machine.type == kind]
+        several = len(of_kind) > 1
+        if several:
+            mean = results.of_type(kind)
+            rows.append(FigureRow(kind, _meter(mean), [*_cells(mean), ""], is_mean=True))
+        for result in of_kind:
+            figures = result.figures()
+            name = result.machine.id if several else result.machine.name
+            cells = [*_cells(figures), f"{result.train_s:.0f} s"]
+            rows.append(FigureRow(name, _meter(figures), cells))
+    return FigureTable("machine", [*results.mean().by_column(), "trained on"], rows)
+
+
+def _machine_charts(result: MachineResult) -> MachineCharts:
+    normal, anomalous = (
+        [
+            score
+            for clip, score in zip(result.machine.test, result.scores[FUSED], strict=True)
+            if clip.anomalous is label
+        ]
+        for label in (False, True)
+    )
+    figures = result.figures().by_column()
+    return MachineCharts(
+        result.machine.name,
+        ", ".join(f"{name} {value:.3f}" for name, value in figures.items()),
+        roc_chart(_roc_curves(result)),
+        score_histogram(normal, anomalous, result.threshold),
     )
 
 
-def _curves(results: Results) -> str:
-    domains = results.rules.has_domains
-    keys = '<p class="soft">'
-    if domains:
-        keys += '<span class="key quiet"></span>source<span class="key target"></span>target'
-    keys += (
-        '<span class="key held"></span>zone of the partial AUC'
-        '<span class="key block mark"></span>anomalous (up)'
-        '<span class="key block calm"></span>normal (down); the dashed line is the threshold</p>'
-    )
-    cards = []
-    for result in results.machines:
-        normal, anomalous = (
-            [
-                score
-                for clip, score in zip(result.machine.test, result.scores[FUSED], strict=True)
-                if clip.anomalous is wrong
-            ]
-            for wrong in (False, True)
-        )
-        told = ", ".join(
-            f"{name} {value:.3f}" for name, value in _columns(result.figures()).items()
-        )
-        cards.append(
-            f"<div><h3>{escape(result.machine.name)}<span>{escape(told)}</span></h3>"
-            f'<div class="pair">{roc_chart(_curves_of(result))}'
-            f"{score_histogram(normal, anomalous, result.threshold)}</div></div>"
-        )
-    return section("Curves and scores", keys, f'<div class="small">{"".join(cards)}</div>')
-
-
-def _curves_of(result: MachineResult) -> list[Curve]:
+def _roc_curves(result: MachineResult) -> list[RocCurve]:
     scored = list(zip(result.machine.test, result.scores[FUSED], strict=True))
-    parts: list[tuple[str, str, Domain | None]] = [("all clips", "quiet", None)]
+    parts: list[tuple[str, str, Domain | None]] = [("all clips", "score", None)]
     if result.rules.has_domains:
-        parts = [("source", "quiet", Domain.SOURCE), ("target", "target", Domain.TARGET)]
+        parts = [("source", "score", Domain.SOURCE), ("target", "target", Domain.TARGET)]
     curves = []
     for name, style, domain in parts:
-        kept = [
+        chosen = [
             (clip.anomalous, score)
             for clip, score in scored
             if domain in (None, clip.domain)
             or (clip.anomalous and not result.rules.splits_anomalies)
         ]
-        curves.append(Curve(name, style, [wrong for wrong, _ in kept], [s for _, s in kept]))
+        labels, scores = [label for label, _ in chosen], [score for _, score in chosen]
+        curves.append(RocCurve(name, style, labels, scores))
     return curves
 
 
-def _worst(results: Results, *, anomalous: bool, sound: bool) -> str:
-    found = worst_clips(results.machines, anomalous=anomalous)
-    what = "lowest scored anomalies" if anomalous else "highest scored normals"
-    note = "Beside the score: how many times its machine's threshold it is."
-    if sound:
-        note += " To listen to, all are brought to one loudness."
-    if sound and not anomalous:
-        note += (
-            " So this page holds recordings of the data set; --no-sound leaves them out where "
-            "they may not be passed on."
+def _cards(clips: Iterable[MisjudgedClip], *, sound: bool) -> list[ClipCard]:
+    cards = []
+    for each in clips:
+        machine = each.result.machine
+        rate_hz, samples = read_clip(each.clip.path, machine.channel)
+        cards.append(
+            ClipCard(
+                f"{machine.name}, {each.clip.path.name}",
+                each.score,
+                each.relative_score,
+                spectrogram(samples, rate_hz),
+                playable(samples, rate_hz) if sound else None,
+            )
         )
-    return section(
-        f"The {what}",
-        paragraph(note),
-        f'<div class="clips">{"".join(_clips(found, sound=sound))}</div>',
-    )
-
-
-def _clips(found: Iterable[Misjudged], *, sound: bool) -> Iterable[str]:
-    for each in found:
-        rate_hz, samples = read_clip(each.clip.path, each.result.machine.channel)
-        told = f"{each.result.machine.name}, {each.clip.path.name}"
-        player = ""
-        if sound:
-            address = playable(samples, rate_hz)
-            player = f'<audio controls preload="none" src="{address}"></audio>'
-        yield (
-            f'<div class="clip"><p><b>{each.score:.2f}</b> '
-            f'<span class="soft">({each.against_threshold:.2g} ×)</span> {escape(told)}</p>'
-            f'<img src="{spectrogram(samples, rate_hz)}" alt="spectrogram of {escape(told)}">'
-            f"{player}</div>"
-        )
+    return cards

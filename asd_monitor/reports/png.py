@@ -1,4 +1,4 @@
-"""A matrix → a PNG picture; W3C, "Portable Network Graphics", 2nd edition, §5 and §11."""
+"""Matrix → PNG picture; W3C, "Portable Network Graphics", 2nd edition, §5 and §11."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 
-# From dark to light, evenly lighter all the way: dark blue, violet, red, orange, pale yellow.
+# dark blue, violet, red, orange, pale yellow: lightness grows evenly
 _COLOURS = np.array(
     [[8, 8, 32], [58, 22, 102], [130, 38, 122], [204, 62, 92], [246, 126, 68], [252, 240, 180]],
     np.float64,
@@ -21,7 +21,7 @@ _COLOURS = np.array(
 def as_picture(matrix: npt.ArrayLike, low: float, high: float) -> bytes:
     """Return a PNG of a matrix (rows, columns), its first row on top.
 
-    ``low`` and below is darkest, ``high`` and above lightest.
+    Values up to ``low`` are darkest, values from ``high`` lightest.
     """
     share = np.clip((np.asarray(matrix, np.float64) - low) / max(high - low, 1e-9), 0.0, 1.0)
     steps = np.linspace(0.0, 1.0, len(_COLOURS))
@@ -40,7 +40,7 @@ def as_picture(matrix: npt.ArrayLike, low: float, high: float) -> bytes:
 
 
 def data_url(png: bytes) -> str:
-    """Return a picture as an address that holds it."""
+    """Return a picture as a data URL."""
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 

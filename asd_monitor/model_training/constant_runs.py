@@ -1,0 +1,67 @@
+"""Runs of equal samples: a muted or disconnected input, not sound."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from asd_monitor.records import Block, Samples
+
+
+class ConstantRunRemover:
+    """Removes runs of at least ``min_run`` equal samples from a stream; each leaves a gap."""
+
+    def __init__(self, min_run: int) -> None:
+        self._min_run = min_run
+        self._held: Samples = np.zeros(0, np.float32)  # the constant run at the end of the stream
+        self._end: int | None = None
+        self.removed = 0
+        """Samples removed so far."""
+
+    def remove(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Yield a whole stream without its constant runs."""
+        for block in blocks:
+            yield from self.push(block)
+        yield from self.flush()
+
+    def push(self, block: Block) -> list[Block]:
+        """Return what is certain not to be constant; blocks join where nothing was removed."""
+        if not len(block.samples):
+            return []
+        kept = [] if block.start == self._end else self.flush()
+        self._end = block.end
+        return kept + self._process(np.concatenate([self._held, block.samples]))
+
+    def flush(self) -> list[Block]:
+        """Return the constant run at the end if it is short; the stream ends here."""
+        kept = []
+        if self._end is not None and len(self._held):
+            if len(self._held) >= self._min_run:
+                self.removed += len(self._held)
+            else:
+                kept.append(Block(self._end - len(self._held), self._held))
+        self._held = np.zeros(0, np.float32)
+        return kept
+
+    def _process(self, samples: Samples) -> list[Block]:
+        assert self._end is not None  # noqa: S101 - push() sets it
+        origin = self._end - len(samples)
+        edges = np.flatnonzero(samples[1:] != samples[:-1]) + 1
+        starts = np.concatenate(([0], edges))
+        last = int(starts[-1])
+        begin = 0
+        kept = []
+        for run in np.flatnonzero(np.diff(starts) >= self._min_run):
+            first, past = int(starts[run]), int(starts[run + 1])
+            self.removed += past - first
+            if first > begin:
+                kept.append(Block(origin + begin, samples[begin:first]))
+            begin = past
+        if last > begin:
+            kept.append(Block(origin + begin, samples[begin:last]))
+        # of a run that is long enough already, min_run samples suffice: this bounds memory
+        excess = max(0, len(samples) - last - self._min_run)
+        self.removed += excess
+        self._held = samples[last + excess :]
+        return kept

@@ -1,0 +1,140 @@
+"""Findings of a training that limit how far its model can be relied on.
+
+`reports.notices` words them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from asd_monitor.config.quantities import Budget
+from asd_monitor.detector.calibration import MAX_SCORE
+from asd_monitor.model_training.adaptation_result import Adaptation
+from asd_monitor.model_training.confidence import FalseAlarmInterval
+from asd_monitor.model_training.held_out_trial import HeldOutTrial
+from asd_monitor.model_training.outliers import Outlier
+from asd_monitor.model_training.reference import Reference
+
+RECOMMENDED_S = 600.0
+"""Less usable sound is a finding."""
+SCORE_LEVELS = (1.0, 2.0, 3.0)
+MAX_SHARE_RATIO = 5.0
+"""More held-out windows above a score, in multiples of the expected share, are a finding…"""
+MIN_WINDOWS_ABOVE = 10
+"""…if they are at least this many."""
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderNotAdapted:
+    """The adapted encoder is no better than the frozen one, which is kept."""
+
+    adaptation: Adaptation
+
+
+@dataclass(frozen=True, slots=True)
+class ShortReference:
+    """Less usable sound than `RECOMMENDED_S`."""
+
+    usable_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class NothingHeldOut:
+    """Too little sound for a held-out trial."""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutAlarms:
+    """Alarms on the held-out part."""
+
+    alarms: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutExcess:
+    """Far more held-out windows above a score than expected."""
+
+    score: float
+    share: float
+    expected: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnreachableThreshold:
+    """The budget asks for an alarm threshold at or above the highest possible score."""
+
+    budget: Budget
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedBudget:
+    """The recordings are too short to support the false-alarm budget."""
+
+    interval: FalseAlarmInterval
+
+
+@dataclass(frozen=True, slots=True)
+class UnusualSound:
+    """Outliers among the training windows."""
+
+    outliers: tuple[Outlier, ...]
+
+
+Finding = (
+    EncoderNotAdapted
+    | ShortReference
+    | NothingHeldOut
+    | HeldOutAlarms
+    | HeldOutExcess
+    | UnreachableThreshold
+    | UnsupportedBudget
+    | UnusualSound
+)
+
+
+def assess(
+    reference: Reference,
+    trial: HeldOutTrial | None,
+    interval: FalseAlarmInterval,
+    outliers: Sequence[Outlier],
+    adaptation: Adaptation | None,
+) -> tuple[Finding, ...]:
+    """Return the findings of a training."""
+    return tuple(_findings(reference, trial, interval, outliers, adaptation))
+
+
+def _findings(
+    reference: Reference,
+    trial: HeldOutTrial | None,
+    interval: FalseAlarmInterval,
+    outliers: Sequence[Outlier],
+    adaptation: Adaptation | None,
+) -> Iterator[Finding]:
+    if adaptation is not None and not adaptation.kept:
+        yield EncoderNotAdapted(adaptation)
+    if reference.usable_s < RECOMMENDED_S:
+        yield ShortReference(reference.usable_s)
+    if trial is None:
+        yield NothingHeldOut()
+    else:
+        yield from _held_out_findings(trial)
+    if interval.threshold >= MAX_SCORE:
+        yield UnreachableThreshold(interval.budget, interval.threshold)
+    elif not interval.supports_budget:
+        yield UnsupportedBudget(interval)
+    if outliers:
+        yield UnusualSound(tuple(outliers))
+
+
+def _held_out_findings(trial: HeldOutTrial) -> Iterator[Finding]:
+    if trial.alarms:
+        yield HeldOutAlarms(trial.alarms, trial.seconds)
+    for score in SCORE_LEVELS:
+        share, expected = trial.share_above(score), 10.0**-score
+        excessive = share > MAX_SHARE_RATIO * expected
+        if excessive and share * len(trial.running) >= MIN_WINDOWS_ABOVE:
+            yield HeldOutExcess(score, share, expected)
+            return

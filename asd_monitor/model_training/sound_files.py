@@ -1,0 +1,83 @@
+"""The recordings of a training set: format, length and hash of each."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from asd_monitor.audio.files.recordings import RecordingReader
+from asd_monitor.dsp.front_end import MIN_RATE_HZ
+from asd_monitor.errors import AsdMonitorError, UsageError
+from asd_monitor.model_training.training_progress import Progress, no_progress
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFile:
+    """One readable recording."""
+
+    path: Path
+    sha256: str  # of the file's bytes, hexadecimal
+    rate_hz: int
+    seconds: float
+    modified: datetime  # UTC
+
+
+def inspect_recording(path: Path, channel: int | None = None) -> SoundFile:
+    """Return format, length and hash of a recording.
+
+    Raises:
+        UsageError: absent, empty, not a recording, or without that channel.
+        OperationError: no permission.
+
+    """
+    with RecordingReader(path, channel) as reader:
+        seconds, rate_hz = reader.frames / reader.rate_hz, reader.rate_hz
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    return SoundFile(path, digest, rate_hz, seconds, modified)
+
+
+def survey_recordings(
+    paths: Sequence[Path], channel: int | None = None, progress: Progress = no_progress
+) -> tuple[list[SoundFile], list[str]]:
+    """Return the usable recordings, each content once, and a notice for every other path.
+
+    Raises:
+        UsageError: none of them is usable; the message is that of the first.
+        OperationError: none of them is usable, the first for lack of permission.
+
+    """
+    files: list[SoundFile] = []
+    notices: list[str] = []
+    path_of_hash: dict[str, Path] = {}
+    refusals: list[AsdMonitorError] = []
+    for number, path in enumerate(paths):
+        progress("opening the recordings", number / len(paths))
+        try:
+            file = _inspect_usable(path, channel)
+        except AsdMonitorError as error:
+            refusals.append(error)
+            continue
+        if file.sha256 in path_of_hash:
+            notices.append(f"{path}: same content as {path_of_hash[file.sha256]}: used once")
+            continue
+        path_of_hash[file.sha256] = path
+        files.append(file)
+    if not files:
+        raise refusals[0]
+    notices += [f"left out: {error}" for error in refusals]
+    return files, notices
+
+
+def _inspect_usable(path: Path, channel: int | None) -> SoundFile:
+    file = inspect_recording(path, channel)
+    if file.rate_hz < MIN_RATE_HZ:
+        raise UsageError(
+            f"{path}: {file.rate_hz} Hz is too low for machine sound: "
+            f"record at {MIN_RATE_HZ} Hz or more"
+        )
+    return file

@@ -1,0 +1,101 @@
+"""A training's result → a version of the machine's model on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from asd_monitor.model_store.atomic_files import os_errors_reported
+from asd_monitor.model_store.bundle import save_bundle
+from asd_monitor.model_store.versions import next_version
+from asd_monitor.model_training.findings import SCORE_LEVELS
+from asd_monitor.model_training.held_out_trial import HeldOutTrial
+from asd_monitor.model_training.training_run import TrainingResult
+from asd_monitor.wording import DAY_S
+
+
+def save_model(
+    models: Path,
+    result: TrainingResult,
+    now: datetime,
+    *,
+    warnings: Sequence[str],
+    render: Callable[[TrainingResult, str, datetime], str],
+) -> str:
+    """Write the model with its report, make it the current version and return its name.
+
+    ``warnings`` are the notices and findings as text, for the manifest; ``render`` returns the
+    report of a version as HTML.
+
+    Raises:
+        OperationError: the models folder cannot be written.
+
+    """
+    with os_errors_reported(
+        models / result.machine,
+        "the model cannot be written",
+        "choose a folder of your own with --models, or free some space",
+    ):
+        version = next_version(models, result.machine)
+        documents = {"report.html": render(result, version, now)}
+        entries = manifest_entries(result, now, warnings)
+        return save_bundle(models, result.machine, result.detector, entries, documents)
+
+
+def manifest_entries(
+    result: TrainingResult, now: datetime, warnings: Sequence[str]
+) -> dict[str, Any]:
+    """Return what the manifest contains beside the detector itself."""
+    reference, interval = result.reference, result.interval
+    adaptation = result.adaptation
+    return {
+        "trained": _utc(now),
+        "training": {
+            "seconds": round(reference.usable_s, 3),
+            "windows": len(reference.windows),
+            "one_piece_in": reference.excerpt_stride,
+            "files": [
+                {
+                    "name": file.path.name,
+                    "sha256": file.sha256,
+                    "seconds": round(file.seconds, 3),
+                    "rate_hz": file.rate_hz,
+                    "modified": _utc(file.modified),
+                }
+                for file in reference.files
+            ],
+        },
+        "thresholds": {
+            "false_alarms": str(result.settings.false_alarms),
+            "alarm": result.thresholds.alarm,
+            "warnings": str(result.settings.warnings),
+            "warning": result.thresholds.warning,
+            "false_alarms_per_day": [interval.low_hz * DAY_S, interval.high_hz * DAY_S],
+        },
+        "held_out": None if result.trial is None else _held_out(result.trial),
+        **({} if adaptation is None else {"adaptation": adaptation.to_json()}),
+        "warnings": list(warnings),
+    }
+
+
+def _held_out(trial: HeldOutTrial) -> dict[str, Any]:
+    return {
+        "seconds": round(trial.seconds, 3),
+        "parts": [
+            {
+                "name": part.file.path.name,
+                "from_s": round(part.from_s, 3),
+                "to_s": round(part.to_s, 3),
+            }
+            for part in trial.parts
+        ],
+        "alarms": trial.alarms,
+        "warnings": trial.warnings,
+        "share_above": {f"{score:g}": trial.share_above(score) for score in SCORE_LEVELS},
+    }
+
+
+def _utc(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,137 @@
+"""Findings of a training or an evaluation as text for the user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from asd_monitor.detector.calibration import MAX_SCORE
+from asd_monitor.model_training.adaptation_result import MIN_AUC_GAIN, SCORE_LEVELS, Adaptation
+from asd_monitor.model_training.confidence import CONFIDENCE, FalseAlarmInterval
+from asd_monitor.model_training.findings import (
+    EncoderNotAdapted,
+    Finding,
+    HeldOutAlarms,
+    HeldOutExcess,
+    NothingHeldOut,
+    ShortReference,
+    UnreachableThreshold,
+    UnsupportedBudget,
+    UnusualSound,
+)
+from asd_monitor.model_training.outliers import Outlier
+from asd_monitor.wording import clock, count, rate
+
+if TYPE_CHECKING:
+    from asd_monitor.evaluation.results import Results
+    from asd_monitor.model_training.training_run import TrainingResult
+
+_OUTLIERS_LISTED = 5
+_PATHS_LISTED = 3
+
+
+def training_notices(result: TrainingResult) -> list[str]:
+    """Return what the user should know of a training: notices on recordings, then findings."""
+    return [*result.reference.notices, *map(finding_text, result.findings)]
+
+
+def finding_text(finding: Finding) -> str:
+    """Return a finding as one sentence, with its remedy where there is one."""
+    match finding:
+        case EncoderNotAdapted(adaptation):
+            text = adaptation_text(adaptation)
+        case ShortReference(usable_s):
+            text = (
+                f"{usable_s:.0f} s is little: ten minutes or more, in all operating conditions of "
+                "the machine, make alarms more reliable"
+            )
+        case NothingHeldOut():
+            text = "too little sound to hold any out: the model was not tried on new sound"
+        case HeldOutAlarms(alarms, seconds):
+            text = (
+                f"{count(alarms, 'alarm')} in the {seconds:.0f} s held out: the machine sounds "
+                "different there; if that is normal too, record more of it"
+            )
+        case HeldOutExcess(score, share, expected):
+            text = (
+                f"{100 * share:.1f} % of the held-out windows score above {score:g}, where "
+                f"{100 * expected:g} % are expected: the recordings do not cover all normal sound"
+            )
+        case UnreachableThreshold(budget, threshold):
+            text = (
+                f"a budget of {budget} needs an alarm score of {threshold:.1f}, and scores end "
+                f"at {MAX_SCORE:g}: there will be no alarm at all; accept more false alarms, or "
+                "record more"
+            )
+        case UnsupportedBudget(interval):
+            text = (
+                f"these recordings are too short to support a budget of {interval.budget}: false "
+                f"alarms may come between {rate(interval.low_hz)} and {rate(interval.high_hz)}; "
+                "longer recordings narrow the interval"
+            )
+        case UnusualSound(outliers):
+            listed = "; ".join(outlier_text(outlier) for outlier in outliers[:_OUTLIERS_LISTED])
+            more = len(outliers) - _OUTLIERS_LISTED
+            text = (
+                "unusual sound in the recordings (it was used; check it, and leave it out if it "
+                f"is not normal): {listed}" + (f"; and {more} more" if more > 0 else "")
+            )
+    return text
+
+
+def adaptation_text(adaptation: Adaptation) -> str:
+    """Return the figures of both encoders, and which one is used."""
+    frozen, adapted = adaptation.frozen, adaptation.adapted
+    figures = (
+        f"AUC {adapted.auc:.3f} after {frozen.auc:.3f} on injected faults, "
+        f"{100 * adapted.above[0]:.1f} % after {100 * frozen.above[0]:.1f} % of the normal "
+        f"windows above {SCORE_LEVELS[0]:g}, on the part held out"
+    )
+    if adaptation.kept:
+        return f"the encoder was adapted to this machine ({figures})"
+    return (
+        "the encoder was not adapted, the frozen one is kept: adapting did not improve it "
+        f"clearly ({figures}; required: {MIN_AUC_GAIN:g} and no more high scores on normal sound)"
+    )
+
+
+def interval_text(interval: FalseAlarmInterval) -> str:
+    """Return the confidence interval of the false-alarm rate."""
+    low, high = rate(interval.low_hz), rate(interval.high_hz)
+    if low == high:
+        return f"by these recordings, {low}"
+    return f"by these recordings, between {low} and {high} ({CONFIDENCE:.0%} interval)"
+
+
+def outlier_text(outlier: Outlier) -> str:
+    """Return where in the recordings an outlier is."""
+    span = f"{clock(outlier.start_s)} to {clock(outlier.end_s)}"
+    return f"{outlier.file.path.name}, {span} (by its {outlier.view})"
+
+
+def evaluation_notices(results: Results) -> list[str]:
+    """Return what the user should know of an evaluation, see `merge_notices`."""
+    notices = [*results.notices]
+    for result in results.machines:
+        notices += result.notices
+        if result.adaptation is not None:
+            notices.append(f"{result.machine.name}: {adaptation_text(result.adaptation)}")
+    return merge_notices(notices)
+
+
+def merge_notices(notices: Iterable[str]) -> list[str]:
+    """Return each notice once; one that applies to many files names the first and their number.
+
+    A notice is ``FILE: TEXT``.
+    """
+    places_of_text: dict[str, list[str]] = {}
+    for notice in dict.fromkeys(notices):
+        where, _, text = notice.partition(": ")
+        places_of_text.setdefault(text, []).append(where)
+    merged = []
+    for text, places in places_of_text.items():
+        if len(places) <= _PATHS_LISTED:
+            merged += [f"{where}: {text}" for where in places]
+        else:
+            merged.append(f"{places[0]} and {len(places) - 1} more recordings: {text}")
+    return merged
