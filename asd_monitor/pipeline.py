@@ -1,7 +1,7 @@
 """The signal path: blocks of sound → windows → window scores.
 
 Live capture, ``file:`` devices, training and evaluation use the same path.  The division of a
-stream into blocks does not affect the scores; after a gap the path starts anew, so that no
+stream into blocks does not affect the scores; after a gap the path restarts, so that no
 window spans it.
 """
 

@@ -1,4 +1,4 @@
-"""The figures of merit are those of scikit-learn, ties included."""
+"""AUC and partial AUC equal those of scikit-learn, ties included."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ cases = st.lists(
 
 
 @given(cases)
-def test_auc_and_partial_auc(rows: list[tuple[bool, float]]) -> None:
+def test_auc_and_partial_auc_equal_those_of_scikit_learn(rows: list[tuple[bool, float]]) -> None:
     labels, scores = zip(*rows, strict=True)
     assert auc(labels, scores) == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
     expected = roc_auc_score(labels, scores, max_fpr=0.1)
@@ -22,20 +22,22 @@ def test_auc_and_partial_auc(rows: list[tuple[bool, float]]) -> None:
 
 
 @given(cases, st.floats(0.01, 0.99))
-def test_any_part(rows: list[tuple[bool, float]], max_false: float) -> None:
+def test_partial_auc_up_to_any_rate_equals_that_of_scikit_learn(
+    rows: list[tuple[bool, float]], max_false: float
+) -> None:
     labels, scores = zip(*rows, strict=True)
     expected = roc_auc_score(labels, scores, max_fpr=max_false)
     assert partial_auc(labels, scores, max_false) == pytest.approx(expected, abs=1e-9)
 
 
-def test_perfect_useless_and_inverted() -> None:
+def test_perfect_inverted_and_constant_scores() -> None:
     labels = [False] * 10 + [True] * 10
     assert (auc(labels, range(20)), partial_auc(labels, range(20))) == pytest.approx((1, 1))
     assert auc(labels, range(20, 0, -1)) == 0
     assert (auc(labels, [1] * 20), partial_auc(labels, [1] * 20)) == pytest.approx((0.5, 0.5))
 
 
-def test_what_cannot_be_measured_is_refused() -> None:
+def test_a_missing_class_and_nan_are_refused() -> None:
     for measure in (auc, partial_auc):
         with pytest.raises(ValueError, match="both"):
             measure([True, True], [1.0, 2.0])

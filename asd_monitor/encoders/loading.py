@@ -1,46 +1,71 @@
-"""Encoders from files."""
+"""Encoders from files: one given by the user, and the one that ships with the package."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
 
+from asd_monitor.config.yaml_text import read_yaml
 from asd_monitor.dsp.window_features import NAMES
-from asd_monitor.encoders.card import MAX_CARD_BYTES, parse_card
+from asd_monitor.encoders.card import MAX_CARD_BYTES, Card, CardError, card_from_values
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.session import MAX_NETWORK_BYTES, EncoderError
-from asd_monitor.encoders.validation import try_network
+from asd_monitor.encoders.validation import validate_network
 from asd_monitor.errors import OperationError
 
-SHIPPED = "encoder.onnx"
+SHIPPED_FILE = "encoder.onnx"
+SHIPPED_NAME = "the network that ships with asd-monitor"
 
 _PACKAGE = Path(__file__).parents[1]
+SHIPPED_FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
+"""Where it is searched for, in this order: in an installation, and in a checkout."""
 
 
 def load_encoder(path: Path) -> Encoder:
-    """Read a network and its card and try it out.
+    """Read a network and the card beside it, and validate the network.
 
     Raises:
-        EncoderError: not a network, or not one that does what its card says.
+        EncoderError: not a network, or one that does not match its card.
+        CardError: the card is malformed.
         OperationError: no permission.
 
     """
-    onnx = _read(path, MAX_NETWORK_BYTES, "give a file of ONNX")
+    onnx = _read(path, MAX_NETWORK_BYTES, "give an ONNX file")
     card_path = path.with_suffix(".yaml")
-    described = "describe the network there, see docs/encoders.md"
-    card = parse_card(_read(card_path, MAX_CARD_BYTES, described), str(card_path))
+    remedy = "describe the network there, see docs/encoders.md"
+    card = parse_card(_read(card_path, MAX_CARD_BYTES, remedy), str(card_path))
     encoder = Encoder.from_bytes(onnx, card)
     try:
-        try_network(encoder.network, card)
+        validate_network(encoder.network, card)
     except EncoderError as error:
         raise EncoderError(f"{path}: {error}") from error
     return encoder
 
 
-def _read(path: Path, largest: int, remedy: str) -> bytes:
+def parse_card(content: bytes, where: str) -> Card:
+    """Return the card of a file's content; ``where`` names the file in messages.
+
+    Raises CardError with every problem.
+    """
+    if len(content) > MAX_CARD_BYTES:
+        raise CardError(f"{where}: larger than any card: is it the right file?")
+    if not content.strip():
+        raise CardError(f"{where}: the file is empty: write the card, see docs/encoders.md")
+    document = read_yaml(content)
+    if document.faults:
+        raise CardError(
+            "\n".join(
+                f"{where}:{fault.place.line}:{fault.place.column}: {fault.told}"
+                for fault in sorted(set(document.faults))
+            )
+        )
+    return card_from_values(document.value, where)
+
+
+def _read(path: Path, limit: int, remedy: str) -> bytes:
     try:
         with path.open("rb") as file:
-            content = file.read(largest + 1)
+            content = file.read(limit + 1)
     except FileNotFoundError as error:
         raise EncoderError(f"{path}: no such file: {remedy}") from error
     except IsADirectoryError as error:
@@ -49,34 +74,31 @@ def _read(path: Path, largest: int, remedy: str) -> bytes:
         raise OperationError(
             f"{path}: cannot be read ({error.strerror or error}): let this user read it"
         ) from error
-    if len(content) > largest:
-        raise EncoderError(f"{path}: larger than {largest / 2**20:g} MiB: {remedy}")
+    if len(content) > limit:
+        raise EncoderError(f"{path}: larger than {limit / 2**20:g} MiB: {remedy}")
     return content
 
 
-def shipped_encoder() -> Encoder | None:
-    """Return the encoder that comes with the package, or None where there is none.
+def shipped_encoder(folders: Iterable[Path] = SHIPPED_FOLDERS) -> Encoder | None:
+    """Return the encoder that ships with the package; None where no folder has it.
 
-    Raises as `load_encoder`.
+    Raises the exceptions of `load_encoder`.
     """
-    for folder in (_PACKAGE / "models", _PACKAGE.parent / "models"):
-        if (folder / SHIPPED).exists():
-            return load_encoder(folder / SHIPPED)
+    for folder in folders:
+        if (folder / SHIPPED_FILE).exists():
+            return load_encoder(folder / SHIPPED_FILE)
     return None
 
 
-def chosen_encoders(paths: Iterable[Path], *, instead: bool) -> tuple[Encoder, ...]:
-    """Return the networks to listen with: the shipped one, if not ``instead``, and these.
+def select_encoders(shipped: Encoder | None, paths: Iterable[Path]) -> tuple[Encoder, ...]:
+    """Return the encoders of a model: the shipped one, where one is given, and those of files.
 
-    Raises:
-        EncoderError: one cannot be used, or two of them have a view of one name.
-        OperationError: no permission to read one.
-
+    Raises the exceptions of `load_encoder`, and EncoderError where a name of an encoder or view
+    is taken twice or is that of a feature.
     """
-    shipped = None if instead else shipped_encoder()
-    found = [] if shipped is None else [(shipped, "the network that ships with asd-monitor")]
+    found = [] if shipped is None else [(shipped, SHIPPED_NAME)]
     found += [(load_encoder(path), str(path)) for path in paths]
-    taken = dict.fromkeys(NAMES, "a statistic")
+    taken = dict.fromkeys(NAMES, "a feature")
     for encoder, where in found:
         for name in dict.fromkeys([encoder.name, *encoder.view_names]):
             if name in taken:

@@ -1,4 +1,4 @@
-"""What docs/encoders.md shows does what it says."""
+"""The cards and programs of docs/encoders.md work."""
 
 import re
 import subprocess
@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from asd_monitor.dsp.front_end import front_end_for
-from asd_monitor.encoders.card import card_of, parse_card
+from asd_monitor.encoders.card import card_from_values
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.loading import load_encoder
+from asd_monitor.encoders.loading import load_encoder, parse_card
 from asd_monitor.encoders.streaming import EncoderStream
 
 TEXT = (Path(__file__).parents[2] / "docs/encoders.md").read_text()
@@ -25,7 +25,7 @@ PROGRAMS = {
     for block in re.findall(r"```python\n(.*?)```", TEXT, re.S)
 }
 
-# what the program for BEATs needs of BEATs: the same calls on something small
+# the parts of BEATs that its program uses, on a small scale
 STAND_IN = """
 import torch
 
@@ -70,12 +70,12 @@ def _exported(folder: Path, name: str) -> Encoder:
     return load_encoder(folder / f"{name}.onnx")
 
 
-def test_each_program_has_its_card() -> None:
+def test_each_program_has_a_card() -> None:
     assert CARDS.keys() == PROGRAMS.keys() == {"mine", "yamnet", "beats"}
 
 
 @pytest.mark.parametrize("name", CARDS)
-def test_the_cards_are_cards_and_fit_the_default_window(name: str) -> None:
+def test_the_cards_are_valid_and_compatible_with_the_default_window(name: str) -> None:
     card = parse_card(CARDS[name].encode(), name)
     assert Encoder.from_bytes(b"", card).incompatibility(front_end_for(16_000)) is None
     if name == "mine":  # each key that the text says may be left out
@@ -83,12 +83,12 @@ def test_the_cards_are_cards_and_fit_the_default_window(name: str) -> None:
         short["views"] = []
         for key in ("slopes", "offset", "mean", "scale"):
             del short["input"][key]
-        assert card_of(short, name).input == card.input
+        assert card_from_values(short, name).input == card.input
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_network_of_torch_is_exported_and_loads(tmp_path: Path) -> None:
+def test_the_pytorch_program_exports_a_valid_network(tmp_path: Path) -> None:
     encoder = _exported(tmp_path, "mine")
     stream = EncoderStream(encoder)
     stream.push(np.random.default_rng(0).normal(size=32_000).astype(np.float32))
@@ -97,7 +97,7 @@ def test_the_network_of_torch_is_exported_and_loads(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_the_program_for_beats_exports_what_its_card_says(tmp_path: Path) -> None:
+def test_the_beats_program_exports_a_network_that_matches_its_card(tmp_path: Path) -> None:
     (tmp_path / "BEATs.py").write_text(STAND_IN)
     _run(tmp_path, STAND_IN)
     encoder = _exported(tmp_path, "beats")
