@@ -1,50 +1,65 @@
-"""The box: its session with the broker, and how it does."""
+"""The status of the box: versions, load, machines, and counts of what was lost or restarted."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import time
 from datetime import UTC, datetime
 
 from asd_monitor import __version__
-from asd_monitor.daemon.machine_publisher import StreamCounts
+from asd_monitor.audio.sharing.server import SharingServer
+from asd_monitor.daemon.broker import Broker
+from asd_monitor.daemon.load_monitor import LoadMonitor
+from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.journal.store import Journal
-from asd_monitor.publish.messages import MachineStatus, Scoring, Status
-from asd_monitor.publish.broker_session import BrokerSession
+from asd_monitor.publish.messages import Status
 
 
-def box_status(
-    session: BrokerSession,
-    journal: Journal,
-    machines: Mapping[str, MachineStatus],
-    *,
-    uptime_s: float,
-    dropped_sharing: int,
-    counts: StreamCounts,
-    restarted: int,
-    scoring: Scoring | None = None,
-) -> Status:
-    """Return how the box does now; `counts` are those of all machines, removed ones included."""
-    counters = session.counters
-    return Status(
-        box=session.topics.box,
-        time=datetime.now(UTC),
-        version=__version__,
-        uptime_s=round(uptime_s, 1),
-        machines=machines,
-        load=[round(load, 2) for load in os.getloadavg()],
-        dropped={
-            "messages": counters.dropped,
-            "refused": counters.refused,
-            "samples": counts.lost_samples,
-            "journal": journal.dropped,
-            "sharing": dropped_sharing,
-            "windows": counts.skipped_windows,
-        },
-        restarted={
-            "microphones": counts.restarts,
-            "listeners": restarted,
-            "broker": counters.reconnects,
-        },
-        scoring=scoring,
-    )
+class BoxStatus:
+    """Publishes the status of the box, from the counters of the parts of the daemon."""
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        journal: Journal,
+        sharing: SharingServer,
+        registry: MachineRegistry,
+        load_monitor: LoadMonitor,
+    ) -> None:
+        self._broker = broker
+        self._journal = journal
+        self._sharing = sharing
+        self._registry = registry
+        self._load_monitor = load_monitor
+        self._begun_s = time.monotonic()
+
+    def publish(self) -> None:
+        """Publish the present status."""
+        status = self._message()
+        self._broker.publish(self._broker.topics.status, status.payload(), qos=1, retain=True)
+
+    def _message(self) -> Status:
+        counters, counts = self._broker.counters, self._registry.counts
+        return Status(
+            box=self._broker.topics.box,
+            time=datetime.now(UTC),
+            version=__version__,
+            uptime_s=round(time.monotonic() - self._begun_s, 1),
+            machines={name: each.status for name, each in self._registry.machines.items()},
+            load=[round(load, 2) for load in os.getloadavg()],
+            dropped={
+                "messages": counters.dropped,
+                "refused": counters.refused,
+                "samples": counts.lost_samples,
+                "journal": self._journal.dropped,
+                "sharing": self._sharing.dropped_clients,
+                "windows": counts.skipped_windows,
+            },
+            restarted={
+                "microphones": counts.restarts,
+                "listeners": self._registry.restarts,
+                "broker": counters.reconnects,
+            },
+            scoring=self._load_monitor.message,
+        )

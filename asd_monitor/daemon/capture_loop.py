@@ -1,44 +1,45 @@
-"""The listening half of a machine: source → ring, and how well the microphone hears."""
+"""Capture of one machine's sound into a ring buffer, and the condition of its microphone."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec
-from asd_monitor.audio.ring import Ring
-from asd_monitor.audio.sharing.server import Outlet
+from asd_monitor.audio.ring_buffer import RingBuffer
+from asd_monitor.audio.sharing.server import PublishedChannel
 from asd_monitor.audio.source import Opened, Outage, Source
 from asd_monitor.daemon.machine_publisher import utc
-from asd_monitor.daemon.stream_clock import StreamClock
+from asd_monitor.daemon.stream_clock import Clocks, StreamClock
 from asd_monitor.errors import UsageError
 from asd_monitor.records import Block, MicrophoneState
 
 log = structlog.get_logger()
 
 RING_S = 30.0
-_LOST_SHARE = 1e-3  # of the sound since the last look; more is `degraded`
-
-
-@dataclass(frozen=True, slots=True)
-class Clocks:
-    """Seconds of the two clocks that a daemon lives by."""
-
-    monotonic_s: Callable[[], float] = time.monotonic
-    wall_s: Callable[[], float] = time.time
+_DEGRADED_LOSS = 1e-3  # lost fraction of the samples between two checks; more is `degraded`
 
 
 class CaptureLoop:
-    """Takes what the source gives and puts it into the ring, whatever else goes on.
+    """Writes the blocks of a source into a ring buffer, independent of their evaluation.
 
-    Who judges too slowly loses the oldest sound, which is counted; a recording waits instead.
+    If the evaluation is too slow, the oldest samples of a microphone are overwritten and counted;
+    a recording waits instead.
+
+    Args:
+        machine: Id of the machine, for the log.
+        device, source: What is captured.
+        published_channel: Receives each block for other programs.
+        clocks: System clocks.
+        throttle: Awaited after each block of a recording.
+        on_change: Called when `microphone` or `reason` may have changed.
+        on_event: Called after each event of the source.
+
     """
 
     def __init__(
@@ -46,83 +47,85 @@ class CaptureLoop:
         machine: str,
         device: DeviceSpec,
         source: Source,
-        outlet: Outlet,
+        published_channel: PublishedChannel,
         *,
         clocks: Clocks,
-        ease: Callable[[], Awaitable[None]],
-        changed: Callable[[], object],
-        news: Callable[[], None],
+        throttle: Callable[[], Awaitable[None]],
+        on_change: Callable[[], object],
+        on_event: Callable[[], None],
     ) -> None:
-        """Call `changed` when `microphone` or `reason` may have, and `news` after any event."""
         self.device = device
         self.outage: Outage | None = Outage(f"opening {device}", MicrophoneState.NO_DEVICE)
+        """The outage that lasts, or None."""
         self.outages: deque[int] = deque(maxlen=1000)
-        """Sample indices at which outages began, until the judge has taken note."""
-        self.heard_something = False
-        """Whether the source has told anything yet, be it why it gives nothing."""
+        """Sample indices at which outages began and that are not evaluated yet."""
+        self.has_reported = False
+        """Whether the source has delivered sound or reported an outage."""
         self.ended = False
+        """Whether the source has ended, as a recording does."""
         self.refusal: UsageError | None = None
-        """Why a recording could not be heard at all."""
-        self.ring: Ring | None = None
+        """Why a recording cannot be read at all."""
+        self.ring: RingBuffer | None = None
+        """The captured samples; None before the device was open for the first time."""
         self._source = source
-        self._outlet = outlet
+        self._published_channel = published_channel
         self._clocks = clocks
-        self._ease = ease
-        self._changed = changed
-        self._news = news
+        self._throttle = throttle
+        self._on_change = on_change
+        self._on_event = on_event
         self._log = log.bind(machine=machine)
         self._rate_hz: int | None = None
         self._clock: StreamClock | None = None
         self._position = 0
-        self._taken = asyncio.Event()
-        self._lost_before = 0
-        self._heard_before = 0
+        self._released = asyncio.Event()
+        self._checked_lost = 0
+        self._checked_end = 0
         self._degraded: str | None = None
 
     async def run(self) -> None:
-        """Hear until the source ends."""
+        """Capture until the source ends."""
         try:
             async with contextlib.aclosing(self._source.events()) as events:
                 async for event in events:
                     match event:
                         case Block():
-                            await self._take(event)
+                            await self._write(event)
                         case Opened():
                             self._open(event)
                         case Outage():
-                            self._lose(event)
-                    self._news()
+                            self._begin_outage(event)
+                    self._on_event()
         except UsageError as refusal:
             self.refusal = refusal
-            self._lose(Outage(str(refusal), MicrophoneState.FAULT))
+            self._begin_outage(Outage(str(refusal), MicrophoneState.FAULT))
         self.ended = True
-        self._outlet.opened = None
-        self._news()
+        self._published_channel.opened = None
+        self._on_event()
 
     async def close(self) -> None:
-        """Let go of the device."""
+        """Release the device."""
         await self._source.close()
 
     @property
     def rate_hz(self) -> int:
-        """Rate of the sound; ValueError before the device was open for the first time."""
+        """Sample rate; raises ValueError before the device was open for the first time."""
         if self._rate_hz is None:
             raise ValueError(f"{self.device} is not open yet")
         return self._rate_hz
 
     @property
     def position(self) -> int:
-        """Sample index up to which all is judged."""
+        """Sample index up to which the sound is evaluated."""
         return self._position
 
-    def judged(self, position: int) -> None:
-        """Take note that the sound before this sample index is not needed any more."""
+    def release(self, position: int) -> None:
+        """Mark the sound before this sample index as evaluated; it may be overwritten."""
         self._position = position
-        self._taken.set()
+        self._released.set()
 
     @property
     def microphone(self) -> MicrophoneState:
-        """How the microphone does, but for a dead channel, which only the monitor sees."""
+        """State of the microphone, except for a dead channel, which the monitor detects."""
         if self.outage is not None:
             return self.outage.state
         return MicrophoneState.DEGRADED if self._degraded else MicrophoneState.OK
@@ -133,20 +136,20 @@ class CaptureLoop:
         return self.outage.reason if self.outage else self._degraded
 
     @property
-    def behind_s(self) -> float:
-        """Seconds of sound that wait; 0 where they only wait since nobody keeps the pace."""
-        if self.ring is None or not self._source.keeps_pace:
+    def backlog_s(self) -> float:
+        """Captured sound that is not evaluated yet, in s; 0 for a recording read at full speed."""
+        if self.ring is None or not self._source.is_paced:
             return 0.0
         return (self.ring.capacity - self.ring.room(self._position)) / self.rate_hz
 
     @property
     def lost_samples(self) -> int:
-        """Samples that nobody heard or judged."""
+        """Samples that were not captured, or overwritten before they were evaluated."""
         return self._source.lost_samples + (self.ring.overrun_samples if self.ring else 0)
 
     @property
     def gaps(self) -> int:
-        """Places where the sound does not join."""
+        """Discontinuities of the sample index."""
         return self._source.gaps
 
     @property
@@ -156,71 +159,71 @@ class CaptureLoop:
 
     @property
     def drift_ppm(self) -> float:
-        """By how much the device's clock is too fast."""
+        """Deviation of the device's clock from the system clock, in ppm; positive: fast."""
         return self._source.drift_ppm
 
     def check_losses(self) -> None:
-        """Judge the losses since the last call, or since the last outage."""
+        """Update the state `degraded` from the losses since the last call or outage."""
         if self.ring is None or self.outage is not None:
             return
-        lost, heard = self.lost_samples - self._lost_before, self.ring.end - self._heard_before
-        self._lost_before, self._heard_before = self.lost_samples, self.ring.end
+        lost, captured = self.lost_samples - self._checked_lost, self.ring.end - self._checked_end
+        self._checked_lost, self._checked_end = self.lost_samples, self.ring.end
         self._degraded = None
-        if lost > _LOST_SHARE * heard:
-            self._degraded = f"{lost / self.rate_hz:.2f} s of sound were lost since the last look"
+        if lost > _DEGRADED_LOSS * captured:
+            self._degraded = f"{lost / self.rate_hz:.2f} s of sound lost since the last check"
 
     def time_of(self, sample: int) -> datetime:
-        """Return the wall-clock time of a sample; now, where there is no sound yet."""
+        """Return the wall-clock time of a sample index; the present time before any sound."""
         return utc(self._clock.wall_s(sample) if self._clock else self._clocks.wall_s())
 
     def now(self) -> datetime:
-        """Return the time on this machine's clock; a recording has its own."""
+        """Return the present time; for a recording, the time of its evaluated position."""
         if self.device.is_file:
             return self.time_of(self._position)
         return utc(self._clocks.wall_s())
 
     def _open(self, opened: Opened) -> None:
-        self._outlet.opened = opened
+        self._published_channel.opened = opened
         if self.ring is None:
             self._rate_hz = opened.rate_hz
-            self.ring = Ring(RING_S, opened.rate_hz)
+            self.ring = RingBuffer(RING_S, opened.rate_hz)
         elif opened.rate_hz != self._rate_hz:
-            raise ValueError(f"{self.device} came back with another rate: {opened.rate_hz} Hz")
+            raise ValueError(f"{self.device} reopened at another rate: {opened.rate_hz} Hz")
         self._log.info(
-            "listening", device=opened.name, rate_hz=opened.rate_hz, channels=opened.channels
+            "capture started", device=opened.name, rate_hz=opened.rate_hz, channels=opened.channels
         )
 
-    async def _take(self, block: Block) -> None:
+    async def _write(self, block: Block) -> None:
         ring = self.ring
         if ring is None:
-            raise ValueError(f"{self.device} gave sound before it was open")
+            raise ValueError(f"{self.device} delivered sound before it was open")
         if self.device.is_file:
             await self._wait_for_room(ring, len(block.samples))
         ring.write(block)
         monotonic_s = self._clocks.monotonic_s()
         if self._clock is None:
             self._clock = StreamClock(self.rate_hz, recording=self.device.is_file)
-        # a recording's first sample sounds now; a microphone's last one just did
+        # the present is the first sample of a recording's block, the last of a microphone's
         index = block.start if self.device.is_file else block.end
-        self._clock.arrived(index, monotonic_s=monotonic_s, wall_s=self._clocks.wall_s())
-        self._outlet.hand_over(block, monotonic_s)
+        self._clock.update(index, monotonic_s=monotonic_s, wall_s=self._clocks.wall_s())
+        self._published_channel.send_block(block, monotonic_s)
         if self.outage is not None:
-            self.outage, self.heard_something = None, True
+            self.outage, self.has_reported = None, True
             self._degraded = None
-            # what the outage cost is told by it, and is no loss while listening
-            self._lost_before, self._heard_before = self.lost_samples, block.start
-            self._changed()
+            # the samples lost in the outage are reported by it, not as `degraded`
+            self._checked_lost, self._checked_end = self.lost_samples, block.start
+            self._on_change()
 
-    async def _wait_for_room(self, ring: Ring, samples: int) -> None:
+    async def _wait_for_room(self, ring: RingBuffer, samples: int) -> None:
         while ring.room(self._position) < min(samples, ring.capacity):
-            self._taken.clear()
-            await self._taken.wait()
-        await self._ease()
+            self._released.clear()
+            await self._released.wait()
+        await self._throttle()
 
-    def _lose(self, outage: Outage) -> None:
+    def _begin_outage(self, outage: Outage) -> None:
         if self.outage is None or self.outage.reason != outage.reason:
-            self._log.warning("nobody listens", reason=outage.reason, microphone=outage.state)
-        self.outage, self.heard_something = outage, True
+            self._log.warning("no signal", reason=outage.reason, microphone=outage.state)
+        self.outage, self.has_reported = outage, True
         self.outages.append(self.ring.end if self.ring else 0)
-        self._outlet.opened = None
-        self._changed()
+        self._published_channel.opened = None
+        self._on_change()

@@ -1,4 +1,4 @@
-"""Takes one machine from nothing to a model: record, train, done or failed."""
+"""The first model of a machine (`--learn`): normal sound is recorded, then a model is trained."""
 
 from __future__ import annotations
 
@@ -9,54 +9,66 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from asd_monitor.daemon.training_child import LearningSound, Training, shortest_piece_s
+from asd_monitor.daemon.training_child import TrainingOutcome
+from asd_monitor.daemon.training_recording import TrainingRecording, min_piece_s
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Block
 
 log = structlog.get_logger()
 
 R = TypeVar("R")
-Train = Callable[[str, Path, Path], Coroutine[None, None, Training]]
-"""(machine, its sound, models) → how it ended: `asd_monitor.daemon.training_child.train`."""
+Train = Callable[[str, Path, Path], Coroutine[None, None, TrainingOutcome]]
+"""(machine, its sound, models) → outcome: see `asd_monitor.daemon.training_child.train`."""
 
 
-class Work(Protocol):
-    """Does something in the machine's worker thread."""
+class RunInWorker(Protocol):
+    """Runs blocking work in the machine's worker thread."""
 
     async def __call__(self, work: Callable[..., R], *arguments: object) -> R:
-        """Return what `work(*arguments)` returns."""
+        """Return what ``work(*arguments)`` returns."""
 
 
-class Learner:
-    """Idle until `start`; `push` and `gap` then do what is next."""
+class InitialTraining:
+    """Inactive until `start`; then `push` records, and `train` trains when that is complete.
+
+    Args:
+        machine: Id of the machine.
+        target_s: How much normal sound is recorded, in s.
+        window_s: Window of the model to be trained, in s.
+        folder: Where the sound is stored; not touched before the first `push`.
+        models: Where the model is stored.
+        train: Trains a model in a process of its own.
+        run_in_worker: Runs blocking work in the machine's worker thread.
+
+    """
 
     def __init__(
         self,
         machine: str,
-        wanted_s: float,
+        target_s: float,
         *,
         window_s: float,
         folder: Path,
         models: Path,
         train: Train,
-        work: Work,
+        run_in_worker: RunInWorker,
     ) -> None:
-        """`window_s` is that of the model to come; nothing is touched before `start`."""
         self.failure: str | None = None
+        """Why there is no model, with the remedy; None: nothing has failed."""
         self._machine = machine
-        self._wanted_s = wanted_s
-        self._shortest_s = shortest_piece_s(window_s)
+        self._target_s = target_s
+        self._min_piece_s = min_piece_s(window_s)
         self._folder = folder
         self._models = models
         self._train = train
-        self._work = work
-        self._sound: LearningSound | None = None
-        self._training: asyncio.Task[Training] | None = None
+        self._run_in_worker = run_in_worker
+        self._recording: TrainingRecording | None = None
+        self._training: asyncio.Task[TrainingOutcome] | None = None
 
     @property
     def active(self) -> bool:
-        """Whether a model is on its way."""
-        return self._sound is not None
+        """Whether sound is being recorded or a model trained."""
+        return self._recording is not None
 
     @property
     def training(self) -> bool:
@@ -65,83 +77,85 @@ class Learner:
 
     @property
     def progress(self) -> str:
-        """How far it is, in a few words that change about once a minute."""
-        if self._sound is None or self._training is not None:
+        """Progress in a few words, which change about once a minute."""
+        if self._recording is None or self._training is not None:
             return "training"
-        heard_s, wanted_s = self._sound.heard_s, self._wanted_s
-        if wanted_s < 600:
-            return f"recorded {heard_s // 10 * 10:.0f} of {wanted_s:g} s"
-        return f"recorded {heard_s // 60:.0f} of {wanted_s / 60:g} minutes"
+        recorded_s, target_s = self._recording.recorded_s, self._target_s
+        if target_s < 600:
+            return f"recorded {recorded_s // 10 * 10:.0f} of {target_s:g} s"
+        return f"recorded {recorded_s // 60:.0f} of {target_s / 60:g} minutes"
 
     @property
     def shortfall(self) -> str:
-        """Why there is no model when no more sound will come."""
-        heard_s = self._sound.heard_s if self._sound else 0.0
+        """Why there is no model when the sound has ended, with the remedy."""
+        recorded_s = self._recording.recorded_s if self._recording else 0.0
         return (
-            f"{heard_s:.0f} s of usable sound came and {self._wanted_s:g} s were to be learned "
-            "from: give a longer recording, or learn from less (60s at least)"
+            f"{recorded_s:.0f} s of usable sound were recorded and {self._target_s:g} s are "
+            "needed: use a longer recording, or a shorter duration for learning (60s at least)"
         )
 
     def start(self) -> None:
-        """Begin, or go on where an earlier run stopped."""
-        if self._sound is None:
+        """Begin to record, or continue the recording of an earlier run."""
+        if self._recording is None:
             self.failure = None
-            self._sound = LearningSound(self._folder, self._wanted_s, shortest_s=self._shortest_s)
+            self._recording = TrainingRecording(
+                self._folder, self._target_s, min_piece_s=self._min_piece_s
+            )
             log.info(
-                "no model yet: learning",
+                "no model: recording training sound",
                 machine=self._machine,
-                seconds=self._wanted_s,
+                seconds=self._target_s,
                 folder=str(self._folder),
             )
 
     def stop(self) -> None:
-        """End, since there is a model or there shall be none."""
-        self._sound = None
+        """End without a training: there is a model, or none is wanted."""
+        self._recording = None
         self.failure = None
 
     async def push(self, block: Block, rate_hz: int) -> bool:
-        """Record normal sound; true when there is enough and the training may begin."""
-        sound = self._sound
-        if sound is None or self._training is not None:
+        """Record normal sound; return whether the recording is complete."""
+        recording = self._recording
+        if recording is None or self._training is not None:
             return False
         try:
-            if not sound.begun:
-                await self._work(sound.begin, rate_hz)
-            await self._work(sound.push, block)
-            if sound.complete:
-                await self._work(sound.flush)
+            if not recording.begun:
+                await self._run_in_worker(recording.begin, rate_hz)
+            await self._run_in_worker(recording.push, block)
+            if recording.complete:
+                await self._run_in_worker(recording.flush)
         except OperationError as error:
             self._fail(str(error))
             return False
-        return sound.complete
+        return recording.complete
 
-    async def gap(self) -> None:
-        """Take note that the sound to come does not join what was recorded."""
-        if self._sound is not None and self._training is None:
+    async def interrupt(self) -> None:
+        """Interrupt the recording: the next block follows an outage."""
+        if self._recording is not None and self._training is None:
             try:
-                await self._work(self._sound.flush)
+                await self._run_in_worker(self._recording.flush)
             except OperationError as error:
                 self._fail(str(error))
 
-    def train(self, tasks: asyncio.TaskGroup, done: Callable[[], None]) -> None:
-        """Begin the training; `done` is called at its end, and `take_result` follows."""
-        log.info("training", machine=self._machine, sound=str(self._folder))
+    def train(self, tasks: asyncio.TaskGroup, on_end: Callable[[], None]) -> None:
+        """Start the training; ``on_end`` is called at its end, for `take_result`."""
+        log.info("training started", machine=self._machine, sound=str(self._folder))
         training = self._train(self._machine, self._folder, self._models)
         self._training = tasks.create_task(training, name=f"train {self._machine}")
-        self._training.add_done_callback(lambda _: done())
+        self._training.add_done_callback(lambda _: on_end())
 
     def take_result(self) -> bool:
-        """Return whether there is a new model; false also while there is no result."""
+        """Take the result of an ended training; return whether there is a new model."""
         if self._training is None or not self._training.done():
             return False
-        training, self._training = self._training.result(), None
-        if training.failure is not None:
-            self._fail(training.failure)
+        outcome, self._training = self._training.result(), None
+        if outcome.failure is not None:
+            self._fail(outcome.failure)
             return False
-        self._sound = None
+        self._recording = None
         return True
 
     def _fail(self, failure: str) -> None:
-        self._sound = None
-        self.failure = f"learning failed: {failure}: mend it, then reload (SIGHUP)"
-        log.error("learning failed", machine=self._machine, reason=failure)
+        self._recording = None
+        self.failure = f"learning failed: {failure}: correct that, then reload (SIGHUP)"
+        log.error("initial training failed", machine=self._machine, reason=failure)

@@ -1,4 +1,4 @@
-"""Whether the box keeps up with its machines; where not, windows are passed over, and told."""
+"""Measures the load of the scoring thread and sets its stride."""
 
 from __future__ import annotations
 
@@ -8,98 +8,113 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from asd_monitor.daemon.load_shedding import Load, LoadShedder
+from asd_monitor.daemon.load_shedding import (
+    DEFAULT_THRESHOLDS,
+    Load,
+    LoadShedder,
+    SheddingThresholds,
+)
 from asd_monitor.daemon.monitor_session import MonitorSession
-from asd_monitor.daemon.scoring_thread import Scoring
+from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.dsp.front_end import FrontEnd
-from asd_monitor.pipeline import widest
+from asd_monitor.pipeline import max_stride
 from asd_monitor.publish import messages
 
 log = structlog.get_logger()
 
-EVERY_S = 1.0
+INTERVAL_S = 1.0
 
 
 class LoadMonitor:
-    """Looks every second at how the scoring keeps up, and sets which windows are scored."""
+    """Measures the load at a fixed interval and applies load shedding.
+
+    Args:
+        scoring: The thread whose load is measured and whose stride is set.
+        sessions: Returns the sessions that are monitoring now.
+        interval_s: Time between two measurements, in s.
+        thresholds: When the stride changes.
+
+    """
 
     def __init__(
         self,
-        scoring: Scoring,
-        listeners: Callable[[], Sequence[MonitorSession]],
+        scoring: ScoringThread,
+        sessions: Callable[[], Sequence[MonitorSession]],
         *,
-        every_s: float = EVERY_S,
+        interval_s: float = INTERVAL_S,
+        thresholds: SheddingThresholds = DEFAULT_THRESHOLDS,
     ) -> None:
         self._scoring = scoring
-        self._listeners = listeners
-        self._every_s = every_s
-        self._carries: int | None = None
+        self._sessions = sessions
+        self._interval_s = interval_s
+        self._thresholds = thresholds
+        self._capacity: int | None = None
         self._load = Load(0.0, 0.0)
 
     @property
     def message(self) -> messages.Scoring:
-        """What the status of the box tells."""
+        """The load, the stride and the capacity, for the status of the box."""
         return messages.Scoring(
             busy=round(self._load.busy, 3),
-            behind_s=round(self._load.behind_s, 2),
-            every=self._scoring.every,
-            carries=self._carries,
+            behind_s=round(self._load.backlog_s, 2),
+            every=self._scoring.stride,
+            carries=self._capacity,
         )
 
-    async def try_how_many(self) -> None:
-        """Tell how many machines the box carries; where it has more, pass over from the start."""
-        detectors = [each.detector for each in self._listeners() if each.detector]
+    async def measure_capacity(self) -> None:
+        """Estimate and log the capacity; with more machines than that, start load shedding."""
+        detectors = [each.detector for each in self._sessions() if each.detector]
         if not detectors:
             return
         try:
-            self._carries = await self._scoring.carries(detectors)
-        except Exception as error:  # noqa: BLE001 - what fails there, its machine tells itself
-            log.warning(
-                "how many microphones this box carries could not be tried",
-                reason=f"{type(error).__name__}: {error}",
-            )
+            self._capacity = await self._scoring.capacity(detectors)
+        except Exception as error:  # noqa: BLE001 - the machine itself reports what fails there
+            log.warning("capacity not measured", reason=f"{type(error).__name__}: {error}")
             return
-        log.info(f"this box carries about {self._carries} microphones at these settings")
-        if len(detectors) > self._carries:
+        log.info("capacity measured", machines=len(detectors), capacity=self._capacity)
+        if len(detectors) > self._capacity:
             log.warning(
-                "these are more machines than the box carries",
+                "more machines than this box can monitor at these settings",
                 machines=len(detectors),
-                carries=self._carries,
-                hint="spread them over more boxes, or train anew with a larger hop_s",
+                capacity=self._capacity,
+                hint="distribute them over more boxes, or train with a larger hop_s",
             )
-            self._set(min(_most_over(self._front_ends()), -(-len(detectors) // self._carries)))
+            needed = -(-len(detectors) // self._capacity)
+            self._set_stride(min(_largest_stride(self._front_ends()), needed))
 
     async def run(self) -> None:
-        """Watch for ever."""
-        widening = LoadShedder(1)
+        """Measure and adjust until cancelled."""
+        shedder = LoadShedder(1, thresholds=self._thresholds)
         before_s, busy_before_s = time.monotonic(), self._scoring.busy_s
         while True:
-            await asyncio.sleep(self._every_s)
+            await asyncio.sleep(self._interval_s)
             now_s, busy_s = time.monotonic(), self._scoring.busy_s
             self._load = Load(
                 busy=(busy_s - busy_before_s) / (now_s - before_s),
-                behind_s=max((each.behind_s for each in self._listeners()), default=0.0),
+                backlog_s=max((each.backlog_s for each in self._sessions()), default=0.0),
             )
             before_s, busy_before_s = now_s, busy_s
-            widening.most, widening.every = _most_over(self._front_ends()), self._scoring.every
-            if widening.watch(self._load, now_s):
-                self._set(widening.every)
+            shedder.max_stride = _largest_stride(self._front_ends())
+            shedder.stride = self._scoring.stride
+            if shedder.update(self._load, now_s):
+                self._set_stride(shedder.stride)
 
     def _front_ends(self) -> list[FrontEnd]:
-        return [each.detector.front_end for each in self._listeners() if each.detector]
+        return [each.detector.front_end for each in self._sessions() if each.detector]
 
-    def _set(self, every: int) -> None:
-        if every > self._scoring.every:
+    def _set_stride(self, stride: int) -> None:
+        if stride > self._scoring.stride:
             log.warning(
-                "the box is too slow for all its machines: windows are passed over",
-                scored=f"1 of {every}",
-                behind_s=round(self._load.behind_s, 1),
-                hint="end what else takes processor time, or spread machines over more boxes",
+                "load shedding: the box is too slow for its machines, windows are skipped",
+                scored=f"1 of {stride}",
+                backlog_s=round(self._load.backlog_s, 1),
+                hint="end other programs that use the processor, or distribute the machines "
+                "over more boxes",
             )
-        elif every < self._scoring.every:
-            log.info("the box keeps up: fewer windows are passed over", scored=f"1 of {every}")
-        self._scoring.every = every
+        elif stride < self._scoring.stride:
+            log.info("load shedding reduced: fewer windows are skipped", scored=f"1 of {stride}")
+        self._scoring.stride = stride
 
 
-def _most_over(front_ends: Sequence[FrontEnd]) -> int:
-    return max(map(widest, front_ends), default=1)
+def _largest_stride(front_ends: Sequence[FrontEnd]) -> int:
+    return max(map(max_stride, front_ends), default=1)

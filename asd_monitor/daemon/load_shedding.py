@@ -1,4 +1,4 @@
-"""Load shedding: fewer windows are scored while the computer is too slow for its machines.
+"""Load shedding: fewer windows are scored while the box is too slow for its machines.
 
 A machine whose sound is evaluated too slowly would finally lose samples.  Before that, only
 every n-th window is scored; n is the **stride**.  It is limited so that consecutive scored windows

@@ -1,4 +1,4 @@
-"""What the daemon says of one machine: from what is known to messages on their topics."""
+"""Messages about one machine: its state, scores, alarm condition and events."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from asd_monitor.records import MachineState, MicrophoneState, is_evaluated
 
 
 class Publisher(Protocol):
-    """Where messages go; the session with the broker is one."""
+    """Accepts messages; the session with the broker is one."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
-        """Take a message and return at once."""
+        """Queue a message; returns at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """What is known of a machine, as its state message tells it."""
+class MachineCondition:
+    """State of a machine and its microphone, as the state message reports it."""
 
     state: MachineState
     microphone: MicrophoneState
@@ -33,15 +33,16 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class StreamCounts:
-    """What was counted in one stream of sound, or in several."""
+    """Counters of one stream of sound, or the sum over several."""
 
     lost_samples: int = 0
     gaps: int = 0
-    restarts: int = 0  # of the microphone
+    restarts: int = 0
+    """Restarts of the capture."""
     skipped_windows: int = 0
 
     def __add__(self, other: StreamCounts) -> StreamCounts:
-        """Return the counts of both."""
+        """Return the sum of both."""
         return StreamCounts(
             self.lost_samples + other.lost_samples,
             self.gaps + other.gaps,
@@ -51,9 +52,9 @@ class StreamCounts:
 
 
 class MachinePublisher:
-    """Everything published about one machine since the daemon's start.
+    """Publishes everything about one machine since the start of the daemon.
 
-    It outlives the listeners of the machine.  Each listener begins a stream, whose sample
+    It outlives the monitor sessions of the machine.  Each session begins a stream, whose sample
     index starts again; scores of different streams are never compared.
     """
 
@@ -66,40 +67,42 @@ class MachinePublisher:
         clock_synced: Callable[[], bool],
     ) -> None:
         self.machine = machine
-        self.condition = Condition(MachineState.NO_MODEL, MicrophoneState.NO_DEVICE, "starting")
+        self.condition = MachineCondition(
+            MachineState.NO_MODEL, MicrophoneState.NO_DEVICE, "starting"
+        )
         self._topics = topics
         self._publisher = publisher
         self._clock_synced = clock_synced
         self._since: datetime | None = None
         self._newest_score: float | None = None
         self._seq = 0
-        self._greatest: messages.Score | None = None  # of those held back
+        self._pending: messages.Score | None = None  # largest score not yet published
         self._published_sample: int | None = None  # of the stream
         self._ended_streams = StreamCounts()
-        self._count_stream: Callable[[], StreamCounts] = StreamCounts
+        self._stream_counts: Callable[[], StreamCounts] = StreamCounts
 
-    def begin_stream(self, count: Callable[[], StreamCounts]) -> None:
-        """Take up the scores of a new stream; `count` returns what was counted in it so far."""
+    def begin_stream(self, counts: Callable[[], StreamCounts]) -> None:
+        """Begin a stream; ``counts`` returns its counters so far."""
         self.end_stream()
-        self._count_stream = count
+        self._stream_counts = counts
 
     def end_stream(self) -> None:
-        """Publish the score held back and keep the counts; the sample index is void from now on."""
+        """Publish the pending score and keep the counters; the sample index is void from here."""
         self.flush_score()
         self._newest_score = None
         self._published_sample = None
         self._ended_streams = self.counts
-        self._count_stream = StreamCounts
+        self._stream_counts = StreamCounts
 
     @property
     def counts(self) -> StreamCounts:
-        """The counts of all streams since the daemon's start."""
-        return self._ended_streams + self._count_stream()
+        """Counters over all streams since the start of the daemon."""
+        return self._ended_streams + self._stream_counts()
 
     def status(
         self, *, model: str | None = None, drift_ppm: float | None = None
     ) -> messages.MachineStatus:
-        """Return the machine's line in the status of the box."""
+        """Return the machine's entry in the status of the box."""
         counts = self.counts
         return messages.MachineStatus(
             state=self.condition.state,
@@ -112,20 +115,20 @@ class MachinePublisher:
             passed_over=counts.skipped_windows,
         )
 
-    def publish_state(self, condition: Condition, now: datetime) -> bool:
-        """Publish the state if it is another than before; tell whether it was."""
+    def publish_state(self, condition: MachineCondition, now: datetime) -> bool:
+        """Publish the state if it has changed; return whether it has."""
         before, changed = self.condition, condition != self.condition or self._since is None
         if self._since is None or condition.state != before.state:
             self._since = now
         self.condition = condition
-        self._forget_old_score()
+        self._clear_stale_score()
         if changed:
             self.repeat_state(now)
         return changed
 
     def repeat_state(self, now: datetime) -> None:
-        """Publish the state as it is."""
-        self._forget_old_score()
+        """Publish the state, changed or not."""
+        self._clear_stale_score()
         state = messages.State(
             machine=self.machine,
             time=now,
@@ -140,40 +143,40 @@ class MachinePublisher:
         )
         self._send(self._topics.state(self.machine), state, qos=1, retain=True)
 
-    def _forget_old_score(self) -> None:
+    def _clear_stale_score(self) -> None:
         if not is_evaluated(self.condition.state, self.condition.microphone):
             self._newest_score = None
 
     def next_seq(self) -> int:
-        """Count one more window."""
+        """Return the sequence number of the next window, from 1."""
         self._seq += 1
         return self._seq
 
-    def publish_score(self, score: messages.Score, *, every_samples: int) -> None:
-        """Publish a window's score, or hold it back: one message in `every_samples`.
+    def publish_score(self, score: messages.Score, *, interval_samples: int) -> None:
+        """Publish a window's score, at most once per interval.
 
-        What is then published is the window of the greatest score since the last message,
-        with the greatest alarm score.  The first window of a stream is published at once.
+        The message carries the window of the largest score since the last message, with the
+        largest alarm score.  The first window of a stream is published at once.
         """
         self._newest_score = score.score
-        newest, best = score.sample, self._greatest
-        if best is not None:
-            alarm_score = max(best.alarm_score or 0.0, score.alarm_score or 0.0)
-            greater = score if (score.score or 0.0) >= (best.score or 0.0) else best
-            score = replace(greater, alarm_score=alarm_score)
-        self._greatest = score
-        if self._published_sample is None or newest - self._published_sample >= every_samples:
+        newest, pending = score.sample, self._pending
+        if pending is not None:
+            alarm_score = max(pending.alarm_score or 0.0, score.alarm_score or 0.0)
+            larger = score if (score.score or 0.0) >= (pending.score or 0.0) else pending
+            score = replace(larger, alarm_score=alarm_score)
+        self._pending = score
+        if self._published_sample is None or newest - self._published_sample >= interval_samples:
             self._published_sample = newest
             self.flush_score()
 
     def flush_score(self) -> None:
-        """Publish what is held back."""
-        if self._greatest is not None:
-            self._send(self._topics.score(self.machine), self._greatest, qos=0, retain=False)
-            self._greatest = None
+        """Publish the pending score."""
+        if self._pending is not None:
+            self._send(self._topics.score(self.machine), self._pending, qos=0, retain=False)
+            self._pending = None
 
     def publish_alarm(self, alarm: AlarmRecord | None) -> None:
-        """Publish the alarm condition; None: there never was an alarm."""
+        """Publish the alarm condition; None: the machine has never had an alarm."""
         message = messages.no_alarm(self.machine, self.condition.model)
         if alarm is not None:
             message = messages.Alarm(
@@ -194,7 +197,7 @@ class MachinePublisher:
         self._send(self._topics.alarm(self.machine), message, qos=1, retain=True)
 
     def publish_event(self, event: JournalEvent, *, score: float | None = None) -> None:
-        """Publish a transition; `score` is the alarm score that brought it, where one did."""
+        """Publish a transition; ``score`` is the alarm score that caused it, where one did."""
         message = messages.Event(
             machine=self.machine,
             id=event.id,
@@ -214,5 +217,5 @@ class MachinePublisher:
 
 
 def utc(unix_s: float) -> datetime:
-    """Return a Unix time as a date."""
+    """Return a Unix time, in s, as an aware datetime in UTC."""
     return datetime.fromtimestamp(unix_s, UTC)

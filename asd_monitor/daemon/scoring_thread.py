@@ -1,8 +1,8 @@
-"""The thread in which all machines' sound is scored, in batches.
+"""The thread that scores the sound of all machines, in batches.
 
-What numpy and the network cost a call is shared by the machines whose sound is there, so a
-batch waits a moment for others; while it runs, the next one gathers.  The busier the box,
-the larger the batches, and the cheaper each machine.
+The fixed cost of a call into numpy or a network is shared by the machines of a batch.  A batch
+waits briefly for further machines; while one is being scored, the next one gathers.  The higher
+the load, the larger the batches, and the lower the cost per machine.
 """
 
 from __future__ import annotations
@@ -10,44 +10,62 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from asd_monitor.daemon.load_shedding import carries
+from asd_monitor.daemon.capacity import estimate_capacity
 from asd_monitor.detector.detector import Detector
 from asd_monitor.monitor import Monitor, Reading, push_batch
 from asd_monitor.records import Block
 
 GATHER_S = 0.02
-"""So long a batch waits for more machines: the price in latency of sharing the cost."""
+"""How long a batch waits for further machines, in s: latency added for the shared cost."""
+
+PushBatch = Callable[[Sequence[Monitor], Sequence[Block]], list[list[Reading] | Exception]]
+EstimateCapacity = Callable[[Sequence[Detector]], int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
     monitor: Monitor
     block: Block
-    told: asyncio.Future[list[Reading]]
+    readings: asyncio.Future[list[Reading]]
 
 
-class Scoring:
-    """Scores blocks of many machines; `close` it in the end."""
+class ScoringThread:
+    """Scores blocks of many machines; `close` ends it.
 
-    def __init__(self, gather_s: float = GATHER_S) -> None:
-        self.machines = 0
-        """Machines that are listened to: a batch that has all of them waits no longer."""
+    Args:
+        gather_s: How long a batch waits for further machines, in s.
+        push: Evaluates one block of each monitor.
+        estimate: Estimates the capacity of this box for detectors.
+
+    """
+
+    def __init__(
+        self,
+        gather_s: float = GATHER_S,
+        *,
+        push: PushBatch = push_batch,
+        estimate: EstimateCapacity = estimate_capacity,
+    ) -> None:
+        self.machine_count = 0
+        """Machines that are monitored; a batch with all of them waits no longer."""
         self.busy_s = 0.0
-        """Seconds that the thread has worked."""
-        self.every = 1
-        """Which windows are scored: all, or every second one, …"""
+        """Time that the thread has worked, in s."""
+        self.stride = 1
+        """Every how many windows one is scored."""
         self._gather_s = gather_s
+        self._push_batch = push
+        self._estimate = estimate
         self._waiting: list[_Request] = []
         self._changed = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="score")
         self._task: asyncio.Task[None] | None = None
 
     async def push(self, monitor: Monitor, block: Block) -> list[Reading]:
-        """Return what the monitor's next block told; for one block of a monitor at a time.
+        """Return the readings of a monitor's next block; one block of a monitor at a time.
 
         Raises what the monitor raises.
         """
@@ -56,10 +74,15 @@ class Scoring:
         request = _Request(monitor, block, asyncio.get_running_loop().create_future())
         self._waiting.append(request)
         self._changed.set()
-        return await request.told
+        return await request.readings
+
+    async def capacity(self, detectors: Sequence[Detector]) -> int:
+        """Estimate in the thread how many machines with such detectors can be monitored."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._estimate, detectors)
 
     async def close(self) -> None:
-        """End the thread, after the batch that is on its way."""
+        """End the thread after the batch in progress."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait((self._task,))
@@ -73,36 +96,32 @@ class Scoring:
                 await self._changed.wait()
             await self._gather()
             batch, self._waiting = self._waiting, []
-            told: Sequence[list[Reading] | Exception]
+            outcomes: Sequence[list[Reading] | Exception]
             try:
-                told = await loop.run_in_executor(self._thread, self._score, batch)
-            except Exception as error:  # noqa: BLE001 - a defect, told to all whose sound it was
-                told = [error] * len(batch)
-            for request, outcome in zip(batch, told, strict=True):
-                if request.told.done():  # its machine was removed meanwhile
+                outcomes = await loop.run_in_executor(self._thread, self._score, batch)
+            except Exception as error:  # noqa: BLE001 - a defect, raised for each request
+                outcomes = [error] * len(batch)
+            for request, outcome in zip(batch, outcomes, strict=True):
+                if request.readings.done():  # its machine was removed meanwhile
                     continue
                 if isinstance(outcome, Exception):
-                    request.told.set_exception(outcome)
+                    request.readings.set_exception(outcome)
                 else:
-                    request.told.set_result(outcome)
+                    request.readings.set_result(outcome)
 
     def _score(self, batch: Sequence[_Request]) -> list[list[Reading] | Exception]:
         begun_s = time.monotonic()
         for request in batch:
-            request.monitor.widen(self.every)
-        told = push_batch(
+            request.monitor.set_stride(self.stride)
+        outcomes = self._push_batch(
             [request.monitor for request in batch], [request.block for request in batch]
         )
         self.busy_s += time.monotonic() - begun_s
-        return told
-
-    async def carries(self, detectors: Sequence[Detector]) -> int:
-        """Try how many machines like these the box can listen to."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, carries, detectors)
+        return outcomes
 
     async def _gather(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._gather_s):
-                while len(self._waiting) < self.machines:
+                while len(self._waiting) < self.machine_count:
                     self._changed.clear()
                     await self._changed.wait()

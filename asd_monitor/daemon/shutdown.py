@@ -1,4 +1,4 @@
-"""Ends what the daemon runs: each step within a limit, whatever becomes of the others."""
+"""Shutdown in steps: each step has its own time limit, and a failed step does not stop the rest."""
 
 from __future__ import annotations
 
@@ -12,51 +12,54 @@ import structlog
 
 log = structlog.get_logger()
 
-_CANCELLED_S = 1.0  # for what has not ended when its limit is over
-_left: set[asyncio.Task[None]] = set()  # the loop keeps weak references only
+_abandoned: set[asyncio.Task[None]] = set()  # the event loop keeps weak references only
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Part of a shutdown."""
+    """One step of a shutdown."""
 
-    name: str  # what is done, for the log
+    name: str
+    """What the step does, for the log."""
     limit_s: float
     work: Callable[[], Coroutine[None, None, None]]
 
 
-async def take(step: Step) -> None:
-    """Do it; log what it raises, and that it has not ended within its limit."""
+async def run_step(step: Step, *, cancel_s: float) -> None:
+    """Run a step and log its failure.
+
+    A step that exceeds its limit is cancelled; ``cancel_s`` later it is abandoned.
+    """
     task = asyncio.create_task(step.work(), name=step.name)
     done, _ = await asyncio.wait((task,), timeout=step.limit_s)
     if not done:
-        log.error("a step of the shutdown has not ended", step=step.name, limit_s=step.limit_s)
-        await _cancel(task, _CANCELLED_S)
+        log.error("shutdown step exceeded its limit", step=step.name, limit_s=step.limit_s)
+        await _cancel(task, cancel_s)
     elif task.cancelled():
-        log.error("a step of the shutdown was cancelled", step=step.name)
+        log.error("shutdown step was cancelled", step=step.name)
     elif error := task.exception():
-        log.error("a step of the shutdown failed", step=step.name, exc_info=error)
+        log.error("shutdown step failed", step=step.name, exc_info=error)
 
 
 async def run_until_cancelled(
-    work: Callable[[], Coroutine[None, None, None]], *, name: str, limit_s: float
+    work: Callable[[], Coroutine[None, None, None]], *, name: str, limit_s: float, cancel_s: float
 ) -> None:
-    """Run it in a task of this name; raise what it raises.
+    """Run ``work`` in a task of this name; raise what it raises.
 
-    A cancellation is passed on and waited for, `limit_s` at most and a second.  The task is
-    cancelled again at the limit, since the first time may have ended the work and begun a
-    release that does not end; then it is left behind.
+    A cancellation is forwarded to the task, which has ``limit_s`` to end.  Then it is cancelled
+    again, since the first cancellation may have started a release that does not end, and
+    ``cancel_s`` later it is abandoned.
     """
     task = asyncio.create_task(work(), name=name)
     try:
         await asyncio.shield(task)
     finally:
         if not task.done():
-            await _cancel_twice(task, limit_s)
+            await _cancel_twice(task, limit_s, cancel_s)
 
 
 async def in_daemon_thread(work: Callable[[], None]) -> None:
-    """Do blocking work in a thread that does not hold up the end of the process."""
+    """Run blocking work in a daemon thread, which does not delay the end of the process."""
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[None] = loop.create_future()
 
@@ -81,19 +84,19 @@ async def in_daemon_thread(work: Callable[[], None]) -> None:
     await ended
 
 
-async def _cancel_twice(task: asyncio.Task[None], limit_s: float) -> None:
+async def _cancel_twice(task: asyncio.Task[None], limit_s: float, cancel_s: float) -> None:
     if await _cancel(task, limit_s):
         return
-    log.error("a task has not ended: cancelled again", task=task.get_name(), limit_s=limit_s)
-    if not await _cancel(task, _CANCELLED_S):
-        log.error("a task does not end: left behind", task=task.get_name())
+    log.error("task exceeded its limit; cancelling again", task=task.get_name(), limit_s=limit_s)
+    if not await _cancel(task, cancel_s):
+        log.error("task does not end; abandoned", task=task.get_name())
 
 
 async def _cancel(task: asyncio.Task[None], limit_s: float) -> bool:
-    """Cancel it; return whether it has ended within the limit."""
+    """Cancel a task; return whether it ended within the limit."""
     task.cancel()
     done, _ = await asyncio.wait((task,), timeout=limit_s)
     if not done:
-        _left.add(task)
-        task.add_done_callback(_left.discard)
+        _abandoned.add(task)
+        task.add_done_callback(_abandoned.discard)
     return bool(done)

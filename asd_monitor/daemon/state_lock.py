@@ -1,4 +1,4 @@
-"""One daemon to a state folder."""
+"""Exclusive use of a state folder by one daemon."""
 
 from __future__ import annotations
 
@@ -12,10 +12,16 @@ _NAME = "daemon.lock"
 
 
 class StateLock:
-    """Held until `release` or the end of the process, however that comes about."""
+    """An advisory lock on a state folder.
+
+    It is held until `release`, or until the process ends in any way.
+    """
 
     def __init__(self, state: Path) -> None:
-        """Raise OperationError where another daemon holds the folder, or it cannot be made."""
+        """Create the folder if it is missing, and lock it.
+
+        Raises OperationError if another daemon holds the lock or the folder cannot be used.
+        """
         try:
             state.mkdir(parents=True, exist_ok=True)
             self._file = os.open(state / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -34,5 +40,5 @@ class StateLock:
             ) from error
 
     def release(self) -> None:
-        """Let another daemon have the folder."""
+        """Release the lock."""
         os.close(self._file)

@@ -1,29 +1,47 @@
-"""Sample index → wall clock.
+"""Wall-clock time of a sample index.
 
-A microphone's samples are due at a fixed rate, but they arrive late, sometimes in
-bursts after seconds, and the card's clock runs up to some hundred ppm fast or slow.
-`arrival − sample / rate` is therefore the true offset plus a delay that is never
-negative: the clock keeps the least of them and lets it rise slowly enough to follow the
-card's drift.  The wall clock is added last, as it stands now, so that a step of the
-system clock (the first NTP answer after boot) moves all later times at once and leaves
-the sample axis as it was.
+A capture device delivers samples at a fixed rate.  They arrive late, sometimes in bursts after
+seconds, and the device's clock differs from the system's by up to some hundred ppm.
+``arrival − sample / rate`` is the time of sample 0 plus a delay that is never negative.  Its
+running minimum estimates the time of sample 0; the minimum may rise at a limited rate, which
+follows the drift of the device.  The offset between the wall clock and the monotonic clock is
+added last and is the newest one observed: a step of the system clock (the first NTP answer after
+boot) shifts all later times at once and leaves the sample axis unchanged.
 
-A recording has a clock of its own: its first sample is taken to sound when the daemon
-opens it, and its time then runs as fast as it is read.
+A recording has its own clock: its first sample is placed at the time at which the daemon opens
+it, and later samples follow at the nominal rate however fast the file is read.
 """
 
 from __future__ import annotations
 
 import ctypes
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-_MAX_DRIFT = 1e-3  # s/s by which the offset may rise; cards stay below 500 ppm
-_TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
-_STEP_S = 0.5  # the least change of wall − monotonic that counts as a step
+_MAX_DRIFT = 1e-3  # s/s, the rate at which the offset may rise; sound cards stay below 500 ppm
+_CLOCK_STEP_S = 0.5  # smallest change of wall − monotonic that counts as a step
+_TIME_ERROR = 5  # TIME_ERROR of adjtimex(2): the clock is not synchronised
+
+
+@dataclass(frozen=True, slots=True)
+class Clocks:
+    """Readings of the system clocks, in s."""
+
+    monotonic_s: Callable[[], float] = time.monotonic
+    wall_s: Callable[[], float] = time.time
 
 
 class StreamClock:
-    """The wall-clock times of one stream's samples.  All arguments are seconds."""
+    """Maps the sample indices of one stream to Unix time.
+
+    Args:
+        rate_hz: Nominal sample rate of the stream.
+        recording: The stream is a file; its time runs at the nominal rate from the first sample
+            on.
+
+    """
 
     def __init__(self, rate_hz: int, *, recording: bool = False) -> None:
         self._rate_hz = rate_hz
@@ -32,10 +50,10 @@ class StreamClock:
         self._updated_s = 0.0
         self._wall_minus_monotonic_s = 0.0
         self.steps = 0
-        """How often the system clock was seen to step."""
+        """Observed steps of the system clock."""
 
-    def arrived(self, end: int, *, monotonic_s: float, wall_s: float) -> None:
-        """Take note that the samples before index `end` have just arrived."""
+    def update(self, end: int, *, monotonic_s: float, wall_s: float) -> None:
+        """Record that the samples before index ``end`` have arrived at these clock readings."""
         wall_minus_monotonic_s = wall_s - monotonic_s
         offset_s = monotonic_s - end / self._rate_hz
         if self._offset_s is None:
@@ -44,7 +62,7 @@ class StreamClock:
         elif self._recording:
             return
         else:
-            if abs(wall_minus_monotonic_s - self._wall_minus_monotonic_s) > _STEP_S:
+            if abs(wall_minus_monotonic_s - self._wall_minus_monotonic_s) > _CLOCK_STEP_S:
                 self.steps += 1
             self._wall_minus_monotonic_s = wall_minus_monotonic_s
             risen_s = self._offset_s + _MAX_DRIFT * max(0.0, monotonic_s - self._updated_s)
@@ -52,9 +70,9 @@ class StreamClock:
         self._updated_s = monotonic_s
 
     def wall_s(self, sample: int) -> float:
-        """Return the Unix time at which `sample` sounded.
+        """Return the Unix time of a sample index, in s.
 
-        Raises ValueError before the first arrival.
+        Raises ValueError before the first `update`.
         """
         if self._offset_s is None:
             raise ValueError("no sample has arrived yet")
@@ -62,13 +80,13 @@ class StreamClock:
 
 
 def clock_synced() -> bool:
-    """Return whether the system clock is disciplined, as the kernel tells (`adjtimex(2)`).
+    """Return whether the kernel reports a synchronised system clock (``adjtimex(2)``).
 
-    Where asking is forbidden, systemd-timesyncd's mark is looked for; false when nobody knows.
+    Where the system call is forbidden, the flag file of systemd-timesyncd decides.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    timex = ctypes.create_string_buffer(512)  # all zero: modes = 0 asks and changes nothing
-    answer = libc.adjtimex(timex)
-    if answer < 0:
+    timex = ctypes.create_string_buffer(512)  # all zero: modes = 0 reads and changes nothing
+    status = libc.adjtimex(timex)
+    if status < 0:
         return Path("/run/systemd/timesync/synchronized").exists()
-    return bool(answer != _TIME_ERROR)
+    return bool(status != _TIME_ERROR)

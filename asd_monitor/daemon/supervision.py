@@ -1,4 +1,4 @@
-"""Contains a listener: whatever breaks in one machine, the others go on undisturbed."""
+"""Supervision of a monitor session: a defect in one machine does not affect the others."""
 
 from __future__ import annotations
 
@@ -9,130 +9,141 @@ from dataclasses import replace
 
 import structlog
 
+from asd_monitor.backoff import Backoff
 from asd_monitor.config.settings import Machine
+from asd_monitor.daemon.hang_detection import WorkProgress
 from asd_monitor.daemon.machine_publisher import MachinePublisher, utc
 from asd_monitor.daemon.monitor_session import MonitorSession
-from asd_monitor.daemon.watchdog import WorkProgress
 from asd_monitor.errors import UsageError
 from asd_monitor.publish.messages import MachineStatus
 from asd_monitor.records import MicrophoneState
 
 log = structlog.get_logger()
 
-_BACKOFF_S = (1.0, 2.0, 5.0, 15.0, 60.0)
-_HELD_S = 600.0  # a listener that ran so long begins with the shortest pause again
 
+class SupervisedSession:
+    """The monitor session of one machine, restarted with a growing delay when it fails.
 
-class Supervised:
-    """One machine's listener, started anew with a growing pause when it breaks."""
+    Args:
+        machine: Id of the machine.
+        settings: Its configuration.
+        publisher: Publishes its messages.
+        create: Creates a session; a failure counts as one of the session.
+        backoff: Delays between the attempts.
+
+    """
 
     def __init__(
         self,
         machine: str,
         settings: Machine,
-        report: MachinePublisher,
-        make: Callable[[], MonitorSession],
+        publisher: MachinePublisher,
+        create: Callable[[], MonitorSession],
         *,
-        backoff_s: tuple[float, ...] = _BACKOFF_S,
+        backoff: Backoff,
     ) -> None:
-        """`make` makes a new listener; it may raise like one."""
         self.machine = machine
         self.settings = settings
         self.restarts = 0
-        """How often the listener broke and was started anew."""
+        """How often the session has failed and was restarted."""
         self.loaded = asyncio.Event()
-        """Set when the first listener has tried to load its model, or broke."""
+        """Set when the first session has tried to load its model, or has failed."""
         self.task: asyncio.Task[None] | None = None
-        self.listener: MonitorSession | None = None
-        self._report = report
-        self._make = make
-        self._backoff_s = backoff_s
-        self._told: set[str] = set()
-        self._pausing = False
+        """The task of `run`, set by the caller."""
+        self.session: MonitorSession | None = None
+        """The newest session."""
+        self._publisher = publisher
+        self._create = create
+        self._backoff = backoff
+        self._logged_defects: set[str] = set()
+        self._waiting = False  # for the next attempt
 
     async def run(self) -> None:
-        """Listen until the recording ends, or for ever."""
-        tries = 0
+        """Monitor until the recording ends, or without end."""
         while True:
             begun_s = time.monotonic()
             try:
-                await self._listen()
-            except Exception as error:  # noqa: BLE001 - a defect here must not end other machines
-                if time.monotonic() - begun_s > _HELD_S:
-                    tries = 0
-                pause_s = self._backoff_s[min(tries, len(self._backoff_s) - 1)]
-                tries += 1
+                await self._run_session()
+            except Exception as error:  # noqa: BLE001 - a defect must not end other machines
+                delay_s = self._backoff.delay_s(time.monotonic() - begun_s)
                 self.restarts += 1
-                self._tell(error, pause_s)
-                self._pausing = True
-                await asyncio.sleep(pause_s)
-                self._pausing = False
+                self._report_defect(error, delay_s)
+                self._waiting = True
+                await asyncio.sleep(delay_s)
+                self._waiting = False
             else:
                 return
 
-    async def _listen(self) -> None:
+    async def _run_session(self) -> None:
         try:
-            self.listener = listener = self._make()
-            loaded = asyncio.create_task(listener.loaded.wait(), name=f"loaded {self.machine}")
+            self.session = session = self._create()
+            loaded = asyncio.create_task(session.loaded.wait(), name=f"loaded {self.machine}")
             loaded.add_done_callback(lambda _: self.loaded.set())
             try:
-                await listener.run()
+                await session.run()
             finally:
                 loaded.cancel()
         finally:
             self.loaded.set()
 
     @property
-    def listening(self) -> MonitorSession | None:
-        """The listener, while it listens: it has not ended, and waits for no other try."""
-        ended = self.task is not None and self.task.done()
-        return None if self._pausing or ended else self.listener
+    def active_session(self) -> MonitorSession | None:
+        """The session that monitors now; None before the first, between two and at the end."""
+        return None if self._waiting or self._has_ended else self.session
 
     @property
     def refusal(self) -> UsageError | None:
-        """Why a recording could not be heard at all."""
-        return self.listener.refusal if self.listener else None
+        """Why a recording cannot be read at all."""
+        return self.session.refusal if self.session else None
 
     @property
-    def pulse(self) -> WorkProgress:
-        """Whether the work advances."""
-        if self.task is not None and self.task.done():
+    def progress(self) -> WorkProgress:
+        """How far the work has advanced."""
+        if self._has_ended:
             return WorkProgress(0, "the recording has ended")
-        if self.listener is None or self._pausing:
-            return WorkProgress(0, "starting again")
-        return self.listener.pulse
+        if self.session is None or self._waiting:
+            return WorkProgress(0, "restarting")
+        return self.session.progress
 
     @property
     def status(self) -> MachineStatus:
-        """The machine's line in the status of the box."""
-        return self.listener.status if self.listener else self._report.status()
+        """The machine's entry in the status of the box."""
+        return self.session.status if self.session else self._publisher.status()
+
+    @property
+    def _has_ended(self) -> bool:
+        return self.task is not None and self.task.done()
 
     def repeat_state(self) -> None:
-        """Publish the state anew."""
+        """Publish the state again."""
+        session = self.active_session
         try:
-            if self.listener is None or self._pausing or (self.task and self.task.done()):
-                self._report.repeat_state(utc(time.time()))
+            if session is None:
+                self._publisher.repeat_state(utc(time.time()))
             else:
-                self.listener.repeat_state()
-        except Exception:  # the same boundary as around the listener
-            log.exception("a defect in asd-monitor: the state cannot be told", machine=self.machine)
+                session.repeat_state()
+        except Exception:  # the same boundary as around the session
+            log.exception(
+                "a defect in asd-monitor: the state cannot be published; please report it",
+                machine=self.machine,
+            )
 
-    def _tell(self, error: Exception, pause_s: float) -> None:
+    def _report_defect(self, error: Exception, delay_s: float) -> None:
         cause: BaseException = error
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
         text = f"{type(cause).__name__}: {cause}"
-        if text not in self._told:
-            self._told.add(text)
+        if text not in self._logged_defects:
+            self._logged_defects.add(text)
             log.error(
-                "a defect in asd-monitor: listening to this machine broke; please report it",
+                "a defect in asd-monitor: the monitoring of this machine failed; please report it",
                 machine=self.machine,
-                next_try_s=pause_s,
+                next_attempt_s=delay_s,
                 exc_info=cause,
             )
         condition = replace(
-            self._report.condition,
+            self._publisher.condition,
             microphone=MicrophoneState.FAULT,
-            reason=f"a defect in asd-monitor ({text}); listening starts again in {pause_s:g} s",
+            reason=f"a defect in asd-monitor ({text}); monitoring restarts in {delay_s:g} s",
         )
-        self._report.publish_state(condition, utc(time.time()))
+        self._publisher.publish_state(condition, utc(time.time()))

@@ -1,461 +1,368 @@
-"""One machine, driven by a scripted source: what is published and written down."""
+"""One monitor session with a scripted source: messages and journal."""
 
 import asyncio
-import contextlib
 import threading
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import structlog
-from tests.doubles import daemon_fakes
-from tests.doubles.daemon_fakes import MemorySession, ScriptedSource, StubBundle, StubModels, until
 
-from asd_monitor.alarm.budget import rule_for
-from asd_monitor.audio.sharing.server import SoundSharing
-from asd_monitor.daemon import evaluator as judge_module
-from asd_monitor.daemon.machine_publisher import MachinePublisher
-from asd_monitor.daemon.monitor_session import MonitorSession, SessionContext
-from asd_monitor.daemon.scoring_thread import Scoring
-from asd_monitor.daemon.training_child import Training
+from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.replay import backtest
-from asd_monitor.journal.machine_journal import MachineJournal
-from asd_monitor.journal.store import Journal
 from asd_monitor.records import MicrophoneState
+from tests.doubles.level_detector import LevelDetector, StubBundle
+from tests.doubles.monitored_machine import MonitoredMachine
+from tests.doubles.scripted_source import RATE_HZ, ScriptedSource
+from tests.doubles.waiting import TIMEOUT_S, until
 
-FAN = {"device": "hw:1"}
-LOUD = 0.6
-
-
-class Machine:
-    """A listener and what surrounds it."""
-
-    def __init__(self, folder: Path, models: StubModels, keys: dict) -> None:
-        self.session = MemorySession()
-        self.source = ScriptedSource()
-        self.journal = Journal(folder)
-        self.trained: list[tuple[str, Path, Path]] = []
-        self.training_ends = asyncio.Event()
-        self.training_failure: str | None = None
-        self.models = models
-        self.settings = daemon_fakes.make_config(fan=keys).machines["fan"]
-        self._folder = folder
-        self._tasks: list[asyncio.Task] = []
-
-    async def _train(self, machine: str, sound: Path, models: Path) -> Training:
-        self.trained.append((machine, sound, models))
-        await self.training_ends.wait()
-        return Training(self.training_failure)
-
-    async def _ease(self) -> None:
-        await asyncio.sleep(0)
-
-    def start(self, source: ScriptedSource | None = None) -> MonitorSession:
-        self.source = source or self.source
-        self.scoring = Scoring()
-        around = SessionContext(
-            models=self._folder / "models",
-            state=self._folder,
-            sharing=SoundSharing(self._folder),
-            scoring=self.scoring,
-            open_source=lambda _: self.source,
-            train=self._train,
-            ease=self._ease,
-        )
-        report = MachinePublisher(
-            "fan", self.session.topics, self.session, clock_synced=lambda: True
-        )
-        journal = MachineJournal(self.journal, "fan")
-        self.listener = MonitorSession("fan", self.settings, journal, report, around)
-        self.task = asyncio.create_task(self.listener.run())
-        self._tasks.append(self.task)
-        return self.listener
-
-    async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-        if self._tasks:
-            await self.scoring.close()
-
-    @property
-    def told(self) -> dict:
-        return self.session.state("fan")
-
-    async def until_state(self, state: str, microphone: str = "ok") -> dict:
-        await until(
-            lambda: (self.told.get("state"), self.told.get("microphone")) == (state, microphone),
-            f"{state}, {microphone} instead of {self.told}",
-        )
-        return self.told
-
-    async def hear(self, seconds: int, level: float = 0.1) -> None:
-        """Give sound no faster than it is judged."""
-        for _ in range(seconds // 5):
-            self.source.hear(5, level)
-            await self.until_judged()
-
-    async def until_judged(self) -> None:
-        await until(lambda: self.source.taken)
-        await until(lambda: self.listener.pulse.progress >= self.source.end)
+ALARM_LEVEL = 0.6
+NORMAL_LEVEL = 0.05
 
 
-@pytest.fixture
-async def make(tmp_path, monkeypatch):
-    models = StubModels(fan=StubBundle())
-    monkeypatch.setattr(judge_module.Evaluator.__init__, "__kwdefaults__", {"load": models.load})
-    made = []
-
-    def make(**keys) -> Machine:
-        made.append(Machine(tmp_path, models, FAN | keys))
-        return made[-1]
-
-    yield make
-    for machine in made:
-        await machine.stop()
-        machine.journal.close()
-
-
-async def test_normal_sound_gives_scores_and_no_alarm(make):
+async def test_normal_sound_is_scored_without_an_alarm(make):
     machine = make()
     machine.start()
-    machine.source.open().hear(20, 0.05)
-    told = await machine.until_state("normal")
-    assert told["evaluated"]
-    assert told["model"] == "v1"
-    await machine.until_judged()
-    scores = machine.session.all("fan/score")
+    machine.source.open().play(20, NORMAL_LEVEL)
+    state = await machine.until_state("normal")
+    assert state["evaluated"]
+    assert state["model"] == "v1"
+    await machine.until_evaluated()
+    scores = machine.broker.messages("fan/score")
     assert [m["seq"] for m in scores] == list(range(1, len(scores) + 1))
     assert len(scores) == 36  # windows of 1.984 s every 0.512 s
     assert scores[0]["thresholds"] == {"warning": 3.0, "alarm": 5.0}
     assert scores[0]["window_s"] == pytest.approx(1.984)
-    assert machine.session.alarm("fan")["active"] is False
-    assert machine.session.changes("fan") == []
+    assert machine.broker.alarm("fan")["active"] is False
+    assert machine.broker.transitions("fan") == []
 
 
-async def test_a_fault_raises_an_alarm_that_stays_until_somebody_has_seen_it(make):
+async def test_alarm_stays_latched_until_it_is_acknowledged(make):
     machine = make(alarm={"off_delay_s": 2})
     machine.start()
-    machine.source.open().hear(5, 0.05)
-    machine.source.hear(20, LOUD)
+    machine.source.open().play(5, NORMAL_LEVEL)
+    machine.source.play(20, ALARM_LEVEL)
     await machine.until_state("alarm")
-    alarm = machine.session.alarm("fan")
+    alarm = machine.broker.alarm("fan")
     assert (alarm["active"], alarm["acknowledged"], alarm["latched"]) == (True, False, False)
-    machine.source.hear(25, 0.05)
-    await until(lambda: machine.session.alarm("fan")["latched"])
-    assert machine.told["state"] == "alarm"
+    machine.source.play(25, NORMAL_LEVEL)
+    await until(lambda: machine.broker.alarm("fan")["latched"])
+    assert machine.state["state"] == "alarm"
 
     machine.journal.acknowledge(alarm["id"], "ann", "bearing", datetime.now(UTC))
-    machine.listener.look_for_acknowledgements()
-    await until(lambda: not machine.session.alarm("fan")["active"])
+    machine.session.check_acknowledgements()
+    await until(lambda: not machine.broker.alarm("fan")["active"])
     await machine.until_state("normal")
-    assert machine.session.alarm("fan")["acknowledged_at"] is not None
-    alarm_changes = [
-        (m["from"], m["to"]) for m in machine.session.all("fan/event") if m["alarm_id"]
-    ]
-    assert alarm_changes == [
+    assert machine.broker.alarm("fan")["acknowledged_at"] is not None
+    events = machine.broker.messages("fan/event")
+    assert [(m["from"], m["to"]) for m in events if m["alarm_id"]] == [
         ("normal", "unacknowledged"),
         ("unacknowledged", "latched"),
         ("latched", "acknowledged"),
         ("acknowledged", "normal"),
     ]
-    assert ("alarm", "normal") in machine.session.changes("fan")
-    events = machine.session.all("fan/event")
-    scored = {(m["from"], m["to"]): m["score"] for m in events}
-    assert scored["normal", "unacknowledged"] >= 5.0  # the threshold
-    assert scored["normal", "alarm"] >= 5.0
-    assert scored["unacknowledged", "latched"] < 5.0
-    assert scored["latched", "acknowledged"] is None  # no score brought it
+    assert ("alarm", "normal") in machine.broker.transitions("fan")
+    scores = {(m["from"], m["to"]): m["score"] for m in events}
+    assert scores["normal", "unacknowledged"] >= 5.0  # the threshold
+    assert scores["normal", "alarm"] >= 5.0
+    assert scores["unacknowledged", "latched"] < 5.0
+    assert scores["latched", "acknowledged"] is None  # not caused by a score
     event = next(m for m in events if m["to"] == "acknowledged")
     assert (event["who"], event["why"], event["alarm_id"]) == ("ann", "bearing", alarm["id"])
 
 
 @pytest.mark.parametrize("with_the_newest", [False, True])
-async def test_an_older_alarm_is_acknowledged_beside_the_newest_one(make, with_the_newest):
-    machine = make(alarm={"latch": False, "off_delay_s": 2})
+async def test_older_alarm_is_acknowledged_beside_the_newest(make, with_the_newest):
+    machine = make(alarm={"latch": False, "on_delay_s": 1, "off_delay_s": 2})
     machine.start()
     machine.source.open()
     ids = []
     for _ in range(2):
-        await machine.hear(25, LOUD)
+        await machine.play(15, ALARM_LEVEL)
         await machine.until_state("alarm")
-        ids.append(machine.session.alarm("fan")["id"])
+        ids.append(machine.broker.alarm("fan")["id"])
         if len(ids) == 1:
-            await machine.hear(40, 0.05)
+            await machine.play(15, NORMAL_LEVEL)
             await machine.until_state("normal")
     older, newest = ids
     assert older != newest
-    before = machine.session.all("fan/alarm")
+    before = machine.broker.messages("fan/alarm")
 
-    signed = [older, newest] if with_the_newest else [older]
-    for alarm in signed:
+    acknowledged = [older, newest] if with_the_newest else [older]
+    for alarm in acknowledged:
         machine.journal.acknowledge(alarm, "ann", "bearing", datetime.now(UTC))
-    machine.listener.look_for_acknowledgements()
-    await until(lambda: len(acknowledgements(machine)) == len(signed))
-    assert [m["alarm_id"] for m in acknowledgements(machine)] == signed
-    published = machine.session.all("fan/alarm")[len(before) :]
-    assert [m["id"] for m in published] == signed[1:]
-    alarm = machine.session.alarm("fan")
+    machine.session.check_acknowledgements()
+    await until(lambda: len(acknowledgements(machine)) == len(acknowledged))
+    assert [m["alarm_id"] for m in acknowledgements(machine)] == acknowledged
+    published = machine.broker.messages("fan/alarm")[len(before) :]
+    assert [m["id"] for m in published] == acknowledged[1:]
+    alarm = machine.broker.alarm("fan")
     assert (alarm["id"], alarm["active"], alarm["acknowledged"]) == (newest, True, with_the_newest)
-    assert machine.told["state"] == "alarm"
+    assert machine.state["state"] == "alarm"
 
-    await machine.hear(25, 0.05)  # the newest one returns to normal as ever
+    await machine.play(15, NORMAL_LEVEL)  # the newest one returns to normal
     await machine.until_state("normal")
-    alarm = machine.session.alarm("fan")
+    alarm = machine.broker.alarm("fan")
     assert (alarm["id"], alarm["active"]) == (newest, False)
 
 
-def acknowledgements(machine: Machine) -> list[dict]:
-    return [m for m in machine.session.all("fan/event") if m["who"] == "ann"]
+def acknowledgements(machine: MonitoredMachine) -> list[dict[str, Any]]:
+    return [m for m in machine.broker.messages("fan/event") if m["who"] == "ann"]
 
 
-async def test_a_restart_takes_up_the_alarm_that_stood(make):
+async def test_restart_takes_up_the_active_alarm(make):
     machine = make()
     machine.start()
-    machine.source.open().hear(25, LOUD)
+    machine.source.open().play(25, ALARM_LEVEL)
     await machine.until_state("alarm")
-    first = machine.session.alarm("fan")
+    first = machine.broker.alarm("fan")
     await machine.stop()
 
-    machine.session.retained.clear()
+    machine.broker.retained.clear()
     machine.start(ScriptedSource().open())
-    machine.source.hear(30, 0.05)
-    told = await machine.until_state("alarm")
-    assert told["evaluated"]
-    await until(lambda: machine.session.alarm("fan").get("latched"))
-    assert machine.session.alarm("fan")["id"] == first["id"]
-    assert machine.session.alarm("fan")["raised"] == first["raised"]
+    machine.source.play(30, NORMAL_LEVEL)
+    state = await machine.until_state("alarm")
+    assert state["evaluated"]
+    await until(lambda: machine.broker.alarm("fan").get("latched"))
+    assert machine.broker.alarm("fan")["id"] == first["id"]
+    assert machine.broker.alarm("fan")["raised"] == first["raised"]
 
 
-async def test_an_acknowledgement_made_while_nothing_ran_is_taken_up(make):
+async def test_acknowledgement_between_two_runs_is_applied(make):
     machine = make()
     machine.start()
-    machine.source.open().hear(25, LOUD)
+    machine.source.open().play(25, ALARM_LEVEL)
     await machine.until_state("alarm")
     await machine.stop()
     (record,) = machine.journal.alarms("fan")
     machine.journal.acknowledge(record.id, "bob", None, datetime.now(UTC))
 
     machine.start(ScriptedSource().open())
-    await until(lambda: ("unacknowledged", "acknowledged") in machine.session.changes("fan"))
-    assert machine.session.alarm("fan")["acknowledged"]
+    await until(lambda: ("unacknowledged", "acknowledged") in machine.broker.transitions("fan"))
+    assert machine.broker.alarm("fan")["acknowledged"]
 
 
-async def test_an_outage_is_told_and_alarms_neither_rise_nor_clear(make):
+async def test_outage_is_published_and_alarms_neither_rise_nor_clear(make):
     machine = make(alarm={"off_delay_s": 2})
     machine.start()
-    machine.source.lose("hw:1: no such card")
-    told = await machine.until_state("normal", "no_device")
-    assert not told["evaluated"]
-    assert told["reason"] == "hw:1: no such card"
-    machine.source.open().hear(25, LOUD)
+    machine.source.interrupt("hw:1: no such card")
+    state = await machine.until_state("normal", "no_device")
+    assert not state["evaluated"]
+    assert state["reason"] == "hw:1: no such card"
+    machine.source.open().play(25, ALARM_LEVEL)
     await machine.until_state("alarm")
-    machine.source.lose("unplugged")
-    told = await machine.until_state("alarm", "no_device")
-    assert not told["evaluated"]
-    assert machine.listener.pulse.excuse == "unplugged"
-    machine.source.open().hear(3, LOUD, gap=160_000)
+    machine.source.interrupt("unplugged")
+    state = await machine.until_state("alarm", "no_device")
+    assert not state["evaluated"]
+    assert machine.session.progress.idle_reason == "unplugged"
+    machine.source.open().play(3, ALARM_LEVEL, gap=160_000)
     await machine.until_state("alarm")
-    assert machine.session.alarm("fan")["latched"] is False
-    seen = [("no_device", "ok"), ("ok", "no_device"), ("no_device", "ok")]
-    await until(lambda: [c for c in machine.session.changes("fan") if "no_device" in c] == seen)
+    assert machine.broker.alarm("fan")["latched"] is False
+    expected = [("no_device", "ok"), ("ok", "no_device"), ("no_device", "ok")]
+    await until(
+        lambda: [c for c in machine.broker.transitions("fan") if "no_device" in c] == expected
+    )
 
 
-async def test_a_fault_of_the_microphone_is_logged_once(make):
+def has_reason(machine: MonitoredMachine, reason: str) -> bool:
+    return bool(machine.state["reason"] == reason)
+
+
+async def test_each_outage_is_logged_once(make):
     machine = make()
     with structlog.testing.capture_logs() as logs:
         machine.start()
-        machine.source.open().hear(3)
+        machine.source.open().play(3)
         await machine.until_state("normal")
-        for fault in ("unplugged", "held by arecord"):
-            machine.source.lose(fault)
-            await until(lambda fault=fault: machine.told["reason"] == fault)
-            machine.source.open().hear(3)
+        for reason in ("unplugged", "held by arecord"):
+            machine.source.interrupt(reason)
+            await until(partial(has_reason, machine, reason))
+            machine.source.open().play(3)
             await machine.until_state("normal")
-        await until(lambda: len(machine.session.changes("fan")) == 4)
-    for fault in ("unplugged", "held by arecord"):
-        assert len([entry for entry in logs if fault in entry.values()]) == 1
+        await until(lambda: len(machine.broker.transitions("fan")) == 4)
+    for reason in ("unplugged", "held by arecord"):
+        assert len([entry for entry in logs if reason in entry.values()]) == 1
 
 
-async def test_what_was_heard_before_an_outage_does_not_count_after_it(make):
+async def test_sound_before_an_outage_does_not_count_after_it(make):
     machine = make()
     machine.start()
     for _ in range(3):
-        machine.source.open().hear(7, LOUD)  # two of these would do for an alarm
-        await machine.until_judged()
-        machine.source.lose("a file that cannot be read")
+        machine.source.open().play(7, ALARM_LEVEL)  # twice as long raises an alarm
+        await machine.until_evaluated()
+        machine.source.interrupt("a file that cannot be read")
         await machine.until_state("normal", "no_device")
-    assert machine.session.alarm("fan")["active"] is False
-    machine.source.open().hear(14, LOUD)
+    assert machine.broker.alarm("fan")["active"] is False
+    machine.source.open().play(14, ALARM_LEVEL)
     await machine.until_state("alarm")
 
 
-async def test_a_dead_channel_is_a_fault_until_sound_returns(make):
+async def test_dead_channel_is_a_fault_until_the_signal_returns(make):
     machine = make()
     machine.start()
-    machine.source.open().hear(5, 0.05)
-    machine.source.hear_value(4)
-    told = await machine.until_state("normal", "fault")
-    assert "muted or broken" in told["reason"]
-    assert not told["evaluated"]
-    machine.source.hear(5, 0.05)
+    machine.source.open().play(5, NORMAL_LEVEL)
+    machine.source.play_constant(4)
+    state = await machine.until_state("normal", "fault")
+    assert "muted or broken" in state["reason"]
+    assert not state["evaluated"]
+    machine.source.play(5, NORMAL_LEVEL)
     await machine.until_state("normal", "ok")
-    assert machine.session.changes("fan") == [("ok", "fault"), ("fault", "ok")]
+    assert machine.broker.transitions("fan") == [("ok", "fault"), ("fault", "ok")]
 
 
-async def test_idle(make):
+async def test_level_of_the_idle_machine_is_idle(make):
     machine = make()
     machine.start()
-    machine.source.open().hear(10, 1e-4)
-    told = await machine.until_state("idle")
-    assert told["evaluated"]
+    machine.source.open().play(10, 1e-4)
+    state = await machine.until_state("idle")
+    assert state["evaluated"]
 
 
-async def test_no_model_is_told_and_one_that_comes_is_taken_up(make):
+async def test_missing_model_is_published_and_loaded_by_a_reload(make):
     machine = make()
     bundle = machine.models.bundles.pop("fan")
     machine.start()
-    machine.source.open().hear(3)
-    told = await machine.until_state("no_model")
-    assert "train one" in told["reason"]
-    assert (told["evaluated"], told["model"]) == (False, None)
-    assert machine.session.alarm("fan")["id"] is None
+    machine.source.open().play(3)
+    state = await machine.until_state("no_model")
+    assert "train one" in state["reason"]
+    assert (state["evaluated"], state["model"]) == (False, None)
+    assert machine.broker.alarm("fan")["id"] is None
     machine.models.bundles["fan"] = bundle
-    machine.listener.reload()
+    machine.session.reload_model()
     await machine.until_state("normal")
-    machine.source.hear(5)
-    await until(lambda: machine.session.all("fan/score"))
-    assert ("no_model", "normal") in machine.session.changes("fan")
+    machine.source.play(5)
+    await until(lambda: machine.broker.messages("fan/score"))
+    assert ("no_model", "normal") in machine.broker.transitions("fan")
 
 
-async def test_a_new_model_that_is_bad_leaves_the_old_one_in_use(make):
+async def test_broken_new_model_leaves_the_old_one_in_use(make):
     machine = make()
     machine.start()
-    machine.source.open().hear(3)
+    machine.source.open().play(3)
     await machine.until_state("normal")
     machine.models.broken["fan"] = "views.npz: its hash differs"
-    machine.listener.reload()
-    await until(lambda: "its hash differs" in (machine.told["reason"] or ""))
-    assert (machine.told["state"], machine.told["model"]) == ("normal", "v1")
+    machine.session.reload_model()
+    await until(lambda: "its hash differs" in (machine.state["reason"] or ""))
+    assert (machine.state["state"], machine.state["model"]) == ("normal", "v1")
     machine.models.broken.clear()
     machine.models.bundles["fan"] = StubBundle("v2")
-    machine.listener.reload()
-    await until(lambda: machine.told["model"] == "v2")
-    assert machine.told["reason"] is None
+    machine.session.reload_model()
+    await until(lambda: machine.state["model"] == "v2")
+    assert machine.state["reason"] is None
 
 
-async def test_an_alarm_survives_a_new_model(make):
+async def test_alarm_survives_a_new_model(make):
     machine = make()
     machine.start()
-    machine.source.open().hear(25, LOUD)
+    machine.source.open().play(25, ALARM_LEVEL)
     await machine.until_state("alarm")
     machine.models.bundles["fan"] = StubBundle("v2")
-    machine.listener.reload()
-    await until(lambda: machine.told["model"] == "v2")
-    assert machine.told["state"] == "alarm"
+    machine.session.reload_model()
+    await until(lambda: machine.state["model"] == "v2")
+    assert machine.state["state"] == "alarm"
 
 
-async def test_too_low_a_rate_for_the_model_is_no_model(make):
+async def test_rate_below_that_of_the_model_is_no_model(make):
     machine = make()
     machine.start(ScriptedSource(rate_hz=8000).open())
-    machine.source.hear(3)
-    told = await machine.until_state("no_model")
-    assert "16000 Hz" in told["reason"]
+    machine.source.play(3)
+    state = await machine.until_state("no_model")
+    assert "16000 Hz" in state["reason"]
 
 
-async def test_inference_does_not_block_the_loop(make):
-    """While a window is being judged, sound, outages and the heartbeat go on."""
+async def test_event_loop_runs_while_a_window_is_scored(make):
     gate = threading.Event()
     machine = make()
-    detector = daemon_fakes.LevelDetector(gate=gate)
+    detector = LevelDetector(gate=gate)
     machine.models.bundles["fan"] = StubBundle(detector=detector)
     machine.start()
-    machine.source.open().hear(5)
+    machine.source.open().play(5)
     await until(detector.entered.is_set)
-    machine.source.hear(5)
-    await until(lambda: machine.source.taken)
-    machine.source.lose("unplugged")
+    machine.source.play(5)
+    await until(lambda: machine.source.delivered)
+    machine.source.interrupt("unplugged")
     await machine.until_state("normal", "no_device")
-    before = len(machine.session.all("fan/state"))
-    machine.listener.repeat_state()
-    assert len(machine.session.all("fan/state")) == before + 1
-    assert not machine.session.all("fan/score")
+    before = len(machine.broker.messages("fan/state"))
+    machine.session.repeat_state()
+    assert len(machine.broker.messages("fan/state")) == before + 1
+    assert not machine.broker.messages("fan/score")
     gate.set()
-    await until(lambda: machine.session.all("fan/score"))
+    await until(lambda: machine.broker.messages("fan/score"))
 
 
-async def test_a_judge_that_is_too_slow_loses_the_oldest_sound_and_says_so(make):
+async def test_slow_evaluation_loses_the_oldest_samples_and_is_degraded(make):
     gate = threading.Event()
     machine = make()
-    detector = daemon_fakes.LevelDetector(gate=gate)
+    detector = LevelDetector(gate=gate)
     machine.models.bundles["fan"] = StubBundle(detector=detector)
     machine.start()
-    machine.source.open().hear(5)
+    machine.source.open().play(5)
     await until(detector.entered.is_set)
-    machine.source.hear(60)
-    await until(lambda: machine.source.taken)
+    machine.source.play(60)
+    await until(lambda: machine.source.delivered)
     gate.set()
-    await machine.until_judged()
-    status = machine.listener.status
+    await machine.until_evaluated()
+    status = machine.session.status
     assert 25 * 16_000 < status.lost_samples <= 35 * 16_000
-    machine.listener.repeat_state()
-    told = await machine.until_state("normal", "degraded")
-    assert told["evaluated"]
-    assert "lost" in told["reason"]
-    machine.source.hear(5)
-    await machine.until_judged()
-    machine.listener.repeat_state()
+    machine.session.repeat_state()
+    state = await machine.until_state("normal", "degraded")
+    assert state["evaluated"]
+    assert "lost" in state["reason"]
+    machine.source.play(5)
+    await machine.until_evaluated()
+    machine.session.repeat_state()
     await machine.until_state("normal", "ok")
 
 
-async def test_a_recording_waits_for_the_judge_and_ends(make):
+async def test_recording_longer_than_the_ring_buffer_is_evaluated_without_loss(make):
     machine = make(device="file:/x.wav")
     machine.start()
-    machine.source.open().hear(120)
+    machine.source.open().play(45)
     machine.source.finish()
-    await asyncio.wait_for(machine.task, daemon_fakes.PATIENCE_S)
-    assert machine.listener.status.lost_samples == 0
-    assert len(machine.session.all("fan/score")) == 231
-    assert machine.told["state"] == "stopped"
-    assert machine.told["reason"] == "the recording has ended"
+    await asyncio.wait_for(machine.task, TIMEOUT_S)
+    assert machine.session.status.lost_samples == 0
+    assert len(machine.broker.messages("fan/score")) == 85
+    assert machine.state["state"] == "stopped"
+    assert machine.state["reason"] == "the recording has ended"
     assert machine.source.closed
 
 
-def play(source: ScriptedSource, seed: int) -> ScriptedSource:
-    """Give loud and quiet stretches, gaps and outages as the seed has it."""
+def play_random(source: ScriptedSource, seed: int) -> ScriptedSource:
+    """Play random sequences of levels, gaps, outages and constant values."""
     rng = np.random.default_rng(seed)
     source.open()
-    for _ in range(12):
-        source.hear(float(rng.uniform(1, 14)), LOUD if rng.random() < 0.6 else 0.05)
+    for _ in range(8):
+        source.play(float(rng.uniform(1, 14)), ALARM_LEVEL if rng.random() < 0.6 else NORMAL_LEVEL)
         match rng.integers(4):
             case 0:
                 source.end += int(rng.integers(1, 20_000))
             case 1:
-                source.lose("a file that cannot be read")
+                source.interrupt("a file that cannot be read")
                 source.end += int(rng.integers(1, 20_000))
                 source.open()
             case 2:
-                source.hear_value(float(rng.uniform(1, 4)))
+                source.play_constant(float(rng.uniform(1, 4)))
     source.finish()
     return source
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_the_daemon_and_backtest_judge_alike(make, seed):
+async def test_daemon_and_backtest_give_the_same_alarms_and_states(make, seed):
     machine = make(device="file:/x.wav", alarm={"off_delay_s": 2, "latch": False})
-    machine.start(play(ScriptedSource(), seed))
-    await asyncio.wait_for(machine.task, daemon_fakes.PATIENCE_S)
-    detector = daemon_fakes.LevelDetector()
-    rule = rule_for(machine.settings.alarm, detector)
-    expected = await backtest(play(ScriptedSource(), seed), detector, rule, Path("x"))
+    machine.start(play_random(ScriptedSource(), seed))
+    await asyncio.wait_for(machine.task, TIMEOUT_S)
+    detector = LevelDetector()
+    rule = alarm_rule(machine.settings.alarm.criteria, detector)
+    expected = await backtest(play_random(ScriptedSource(), seed), detector, rule, Path("x"))
 
-    began = datetime.fromisoformat(machine.session.all("fan/score")[0]["time"]).timestamp()
-    began -= machine.session.all("fan/score")[0]["sample"] / daemon_fakes.RATE
+    first = machine.broker.messages("fan/score")[0]
+    began = datetime.fromisoformat(first["time"]).timestamp() - first["sample"] / RATE_HZ
     raised, states = [], []
-    for event in machine.session.all("fan/event"):
+    for event in machine.broker.messages("fan/event"):
         at_s = datetime.fromisoformat(event["time"]).timestamp() - began
         if event["to"] == "unacknowledged":
             raised.append(at_s)
@@ -468,180 +375,60 @@ async def test_the_daemon_and_backtest_judge_alike(make, seed):
     ]
 
 
-async def test_a_recording_has_its_own_clock(make):
+async def test_times_of_a_recording_follow_its_samples(make):
     machine = make(device="file:/x.wav")
     machine.start()
-    machine.source.open().hear(60)
+    machine.source.open().play(20)
     machine.source.finish()
-    await asyncio.wait_for(machine.task, daemon_fakes.PATIENCE_S)
-    times = [datetime.fromisoformat(m["time"]) for m in machine.session.all("fan/score")]
-    assert (times[-1] - times[0]).total_seconds() == pytest.approx(113 * 0.512, abs=0.01)
+    await asyncio.wait_for(machine.task, TIMEOUT_S)
+    times = [datetime.fromisoformat(m["time"]) for m in machine.broker.messages("fan/score")]
+    assert len(times) == 36
+    assert (times[-1] - times[0]).total_seconds() == pytest.approx(35 * 0.512, abs=0.01)
 
 
-async def test_a_recording_that_cannot_be_read_is_told(make):
+async def test_unreadable_recording_stops_with_its_reason(make):
     machine = make(device="file:/x.wav")
     machine.start()
     machine.source.fail(UsageError("/x.wav: not a recording"))
-    await asyncio.wait_for(machine.task, daemon_fakes.PATIENCE_S)
-    assert machine.told["state"] == "stopped"
-    assert machine.told["reason"] == "/x.wav: not a recording"
-    assert str(machine.listener.refusal) == "/x.wav: not a recording"
+    await asyncio.wait_for(machine.task, TIMEOUT_S)
+    assert machine.state["state"] == "stopped"
+    assert machine.state["reason"] == "/x.wav: not a recording"
+    assert str(machine.session.refusal) == "/x.wav: not a recording"
 
 
-async def test_thinned_scores(make):
+async def test_scores_are_published_at_the_configured_interval(make):
     machine = make(score_every_s=5)
     machine.start()
-    machine.source.open().hear(30)
-    await machine.until_judged()
-    assert 5 <= len(machine.session.all("fan/score")) <= 7
+    machine.source.open().play(30)
+    await machine.until_evaluated()
+    assert 5 <= len(machine.broker.messages("fan/score")) <= 7
 
 
-async def test_a_clean_stop_says_stopped(make):
+async def test_stopped_is_published_after_a_clean_stop(make):
     machine = make()
-    listener = machine.start()
-    machine.source.open().hear(3)
+    session = machine.start()
+    machine.source.open().play(3)
     await machine.until_state("normal")
     await machine.stop()
-    listener.publish_stopped("the daemon was stopped")
-    assert (machine.told["state"], machine.told["evaluated"]) == ("stopped", False)
+    session.publish_stopped("the daemon was stopped")
+    assert (machine.state["state"], machine.state["evaluated"]) == ("stopped", False)
     assert machine.source.closed
 
 
-# learning
-
-
-async def test_learning_records_trains_and_monitors(make):
-    machine = make(learn="60s")
-    bundle = machine.models.bundles.pop("fan")
+async def test_microphone_state_is_that_of_the_source(make):
+    machine = make()
     machine.start()
-    machine.source.open().hear(30)
-    told = await machine.until_state("learning")
-    assert told["evaluated"] is False
-    await until(lambda: machine.told["reason"] == "recorded 30 of 60 s")
-    machine.source.hear_value(10)  # a muted microphone is no normal sound
-    await machine.until_state("learning", "fault")
-    machine.source.hear(35)
-    await until(lambda: machine.trained)
-    await until(lambda: machine.told["reason"] == "training")
-    (_, sound, _) = machine.trained[0]
-    assert len(list(sound.glob("*.flac"))) >= 2
-    machine.models.bundles["fan"] = bundle
-    machine.training_ends.set()
-    await machine.until_state("normal")
-    machine.source.hear(5)
-    await until(lambda: machine.session.all("fan/score"))
-    assert ("learning", "normal") in machine.session.changes("fan")
-    assert len(machine.trained) == 1
+    machine.source.interrupt("held by arecord", MicrophoneState.FAULT)
+    await machine.until_state("normal", "fault")
 
 
-async def test_a_recording_waits_while_its_model_is_trained(make):
-    machine = make(learn="60s", device="file:/x.wav")
-    bundle = machine.models.bundles.pop("fan")
-    machine.start()
-    machine.source.open().hear(160)
-    machine.source.finish()
-    await until(lambda: machine.trained)
-    machine.models.bundles["fan"] = bundle
-    machine.training_ends.set()
-    await asyncio.wait_for(machine.task, daemon_fakes.PATIENCE_S)
-    scores = machine.session.all("fan/score")
-    assert len(scores) > 180  # nearly all of the 100 s after the learning
-    assert scores[-1]["sample"] > 159 * 16_000
-
-
-@pytest.mark.parametrize(
-    ("silent", "told"), [(False, "30 s of usable sound"), (True, "one value only")]
-)
-async def test_a_recording_that_ends_before_it_was_learned_is_an_error(make, silent, told):
-    machine = make(learn="60s", device="file:/x.wav")
-    machine.models.bundles.pop("fan")
-    with structlog.testing.capture_logs() as logs:
-        machine.start()
-        machine.source.open()
-        if silent:
-            machine.source.hear_value(30)
-        else:
-            machine.source.hear(30)
-        machine.source.finish()
-        await asyncio.wait_for(machine.task, daemon_fakes.PATIENCE_S)
-    assert machine.trained == []
-    assert machine.told["state"] == "stopped"
-    for part in ("the recording has ended without a model", told, "60 s", "longer recording"):
-        assert part in machine.told["reason"]
-    (error,) = [entry for entry in logs if entry["log_level"] == "error"]
-    assert error["machine"] == "fan"
-    assert told in error["reason"]
-
-
-async def test_a_recording_that_ends_unjudged_for_want_of_a_model_says_so(make):
+async def test_recording_without_a_model_ends_with_that_reason(make):
     machine = make(device="file:/x.wav")
     machine.models.bundles.pop("fan")
     machine.start()
-    machine.source.open().hear(5)
+    machine.source.open().play(5)
     machine.source.finish()
-    await asyncio.wait_for(machine.task, daemon_fakes.PATIENCE_S)
-    assert machine.told["reason"] == (
+    await asyncio.wait_for(machine.task, TIMEOUT_S)
+    assert machine.state["reason"] == (
         "the recording has ended without a model: no model of fan: train one"
     )
-
-
-async def test_learning_that_fails_is_no_model_until_a_reload(make):
-    machine = make(learn="60s")
-    machine.models.bundles.pop("fan")
-    machine.training_failure = "only 12 s of usable sound: 48 s more are needed"
-    machine.training_ends.set()
-    machine.start()
-    machine.source.open()
-    await machine.hear(70)
-    told = await machine.until_state("no_model")
-    assert "48 s more are needed" in told["reason"]
-    assert "SIGHUP" in told["reason"]
-    machine.training_failure = None
-    machine.models.bundles["fan"] = StubBundle()
-    machine.listener.reload()
-    await machine.until_state("normal")
-    assert len(machine.trained) == 1
-
-
-async def test_learning_goes_on_after_a_restart(make):
-    machine = make(learn="90s")
-    machine.models.bundles.pop("fan")
-    machine.start()
-    machine.source.open()
-    await machine.hear(70)
-    await machine.stop()
-    machine.start(ScriptedSource().open())
-    machine.source.hear(35)
-    await until(lambda: machine.trained)
-
-
-async def test_a_bad_model_is_not_learned_anew(make, tmp_path):
-    machine = make(learn="60s")
-    machine.models.broken["fan"] = "views.npz is missing"
-    version = tmp_path / "models" / "fan" / "v1"
-    version.mkdir(parents=True)
-    (version / "manifest.json").write_text("{}")
-    machine.start()
-    machine.source.open().hear(3)
-    told = await machine.until_state("no_model")
-    assert told["reason"] == "views.npz is missing"
-
-
-async def test_models_that_may_not_be_read_are_not_learned_anew(make, monkeypatch):
-    def refuse(*_: object) -> list[str]:
-        raise PermissionError(13, "Permission denied")
-
-    machine = make(learn="60s")
-    machine.models.broken["fan"] = "models/fan/current: no permission to read it"
-    monkeypatch.setattr(judge_module, "versions", refuse)
-    machine.start()
-    machine.source.open().hear(3)
-    told = await machine.until_state("no_model")
-    assert told["reason"] == "models/fan/current: no permission to read it"
-
-
-async def test_microphone_states_are_those_of_the_source(make):
-    machine = make()
-    machine.start()
-    machine.source.lose("held by arecord", MicrophoneState.FAULT)
-    await machine.until_state("normal", "fault")

@@ -7,16 +7,21 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     capture_processes      finds the capture children of this process
     card_tree              a made-up /proc/asound and /sys of sound cards
     command_line           calls `asd-monitor` in the test's process; drops privileges
-    daemon_fakes           session, source, bundle and model store of a daemon, all in memory
     fake_broker            a broker in the test's process that refuses, stalls or hangs up as told
-    jail                   the restrictions of the systemd unit, applied to a process
+    in_process_daemon      the daemon in the process of the test, on scripted sources
+    level_detector         a detector of the level, and bundles in memory
+    memory_broker          a session with the broker that keeps all messages
+    monitored_machine      one monitor session of the daemon
     mosquitto              a real mosquitto on a free port, and a subscriber
     run_process            `asd-monitor run` as a process of its own
     scripted_microphone    a capture child that follows a script
+    scripted_source        a source of sound whose events are given by the test
     small_trees            small data sets in the layouts of DCASE
     synthetic_encoders     small untrained encoders of the shipped kind (needs torch)
     synthetic_networks     small ONNX networks with cards
     synthetic_pools        training pools of the encoder, made in memory
     synthetic_sounds       sounds of a synthetic machine, with or without a fault
+    unit_sandbox           the restrictions of the systemd unit, applied to a process
     virtual_microphone     a real PortAudio microphone: PulseAudio without hardware
+    waiting                waits for a condition that has no event
 """

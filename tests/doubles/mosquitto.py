@@ -254,10 +254,12 @@ class Subscriber:
         self._client.publish("test/catch_up", marker, qos=1)
         self.wait_for("test/catch_up", marker.encode())
 
-    def wait_until(self, condition: Callable[[list[MQTTMessage]], bool]) -> None:
+    def wait_until(
+        self, condition: Callable[[list[MQTTMessage]], bool], *, timeout_s: float = PATIENCE_S
+    ) -> None:
         """Wait for a condition on all messages received so far."""
         with self._changed:
-            assert self._changed.wait_for(lambda: condition(self.messages), PATIENCE_S), [
+            assert self._changed.wait_for(lambda: condition(self.messages), timeout_s), [
                 (m.topic, m.payload[:80]) for m in self.messages
             ]
 

@@ -1,41 +1,41 @@
-"""The daemon as a user starts it: a process of its own, and made sound to hear."""
+"""The daemon as a user starts it: a process of its own, on synthetic sound."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import soundfile
+from paho.mqtt.client import MQTTMessage
 
 from tests.doubles.mosquitto import Subscriber
 
-PATIENCE_S = 90.0
-RATE = 16_000
+TIMEOUT_S = 90.0
+RATE_HZ = 16_000
 
 
 def write_sound(
     path: Path, seconds: float, *, seed: int, fault_from_s: float | None = None
 ) -> Path:
-    """Write a humming machine; from a time on it squeals."""
-    t = np.arange(round(seconds * RATE)) / RATE
+    """Write the hum of a machine in noise; from ``fault_from_s`` on with an intermittent tone."""
+    t = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
     sound = 0.05 * np.sin(2 * np.pi * 120 * t)
     sound += 0.03 * np.sin(2 * np.pi * 240 * t) * (1 + 0.2 * np.sin(2 * np.pi * 1.3 * t))
     sound += 0.02 * np.random.default_rng(seed).standard_normal(len(t))
     if fault_from_s is not None:
-        squeal = np.sin(2 * np.pi * 2700 * t) * (np.sin(2 * np.pi * 17 * t) > 0.5)
-        sound += 0.15 * squeal * (t >= fault_from_s)
-    soundfile.write(path, sound, RATE)
+        tone = np.sin(2 * np.pi * 2700 * t) * (np.sin(2 * np.pi * 17 * t) > 0.5)
+        sound += 0.15 * tone * (t >= fault_from_s)
+    soundfile.write(path, sound, RATE_HZ)
     return path
 
 
-def asd_monitor(*arguments: object, timeout_s: float = PATIENCE_S) -> str:
-    """Run a command to its end and return what it printed."""
+def asd_monitor(*arguments: object, timeout_s: float = TIMEOUT_S) -> str:
+    """Run a command to its end and return its output."""
     command = [sys.executable, "-m", "asd_monitor", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
     assert done.returncode == 0, done.stderr
@@ -43,7 +43,15 @@ def asd_monitor(*arguments: object, timeout_s: float = PATIENCE_S) -> str:
 
 
 class RunProcess:
-    """`asd-monitor run …`; what it logs is in `log`."""
+    """`asd-monitor run …` as a process; use it with ``with``.
+
+    Args:
+        folder: Where its log is written.
+        arguments: Options of `run`.
+        before: A command that starts the program, such as a jail.
+        program: The program.
+
+    """
 
     def __init__(
         self,
@@ -59,14 +67,15 @@ class RunProcess:
 
     @property
     def log(self) -> str:
+        """The log so far."""
         return self.log_path.read_text()
 
     def end(self) -> int:
-        """Wait until it has ended by itself and return its code."""
+        """Wait for the end of the process; return its exit code."""
         try:
-            return self.process.wait(PATIENCE_S)
+            return self.process.wait(TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"it did not end: {self.log}") from None
+            raise AssertionError(f"the process did not end: {self.log}") from None
 
     def __enter__(self) -> RunProcess:
         return self
@@ -75,41 +84,55 @@ class RunProcess:
         self.kill()
 
     def kill(self) -> None:
+        """Kill the process if it still runs."""
         if self.process.poll() is None:
             self.process.kill()
-            self.process.wait(PATIENCE_S)
+            self.process.wait(TIMEOUT_S)
         self._log.close()
 
 
-class Listening:
-    """What the broker has heard so far, as objects."""
+class BrokerMessages:
+    """The messages that a subscriber has received, as objects."""
 
     def __init__(self, subscriber: Subscriber) -> None:
         self._subscriber = subscriber
 
     def all(self, topic: str) -> list[dict[str, Any]]:
+        """Return the messages on a topic below the prefix, in order."""
         self._subscriber.catch_up()
         return [json.loads(payload) for payload in self._subscriber.payloads(f"asd/{topic}")]
 
-    def text(self, topic: str) -> str:
-        self._subscriber.catch_up()
-        return (self._subscriber.payloads(f"asd/{topic}") or [b""])[-1].decode()
+    def until_text(self, topic: str, text: str) -> None:
+        """Wait until the newest message on a topic is this plain text."""
+
+        def is_newest(messages: list[MQTTMessage]) -> bool:
+            payloads = [m.payload for m in messages if m.topic == f"asd/{topic}"]
+            return payloads[-1:] == [text.encode()]
+
+        self._subscriber.wait_until(is_newest, timeout_s=TIMEOUT_S)
 
     def until(
         self, topic: str, condition: Callable[[dict[str, Any]], object], run: RunProcess
     ) -> dict[str, Any]:
-        """Wait for a message and return it."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            for message in self.all(topic):
-                if condition(message):
-                    return message
-            time.sleep(0.05)
-        raise AssertionError(f"{topic}: {self.all(topic)[-3:]}; it logged: {run.log}")
+        """Wait for a message that meets a condition, and return it."""
+        found: list[dict[str, Any]] = []
 
-    def until_state(self, machine: str, state: str, microphone: str, run: RunProcess) -> Any:
-        """Wait for a state."""
-        wanted = (state, microphone)
+        def arrived(messages: list[MQTTMessage]) -> bool:
+            documents = (json.loads(m.payload) for m in messages if m.topic == f"asd/{topic}")
+            found[:] = [document for document in documents if condition(document)]
+            return bool(found)
+
+        try:
+            self._subscriber.wait_until(arrived, timeout_s=TIMEOUT_S)
+        except AssertionError:
+            raise AssertionError(f"{topic}: {self.all(topic)[-3:]}; log: {run.log}") from None
+        return found[0]
+
+    def until_state(
+        self, machine: str, state: str, microphone: str, run: RunProcess
+    ) -> dict[str, Any]:
+        """Wait for a state message, and return it."""
+        expected = (state, microphone)
         return self.until(
-            f"{machine}/state", lambda m: (m["state"], m["microphone"]) == wanted, run
+            f"{machine}/state", lambda m: (m["state"], m["microphone"]) == expected, run
         )

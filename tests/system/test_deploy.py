@@ -1,4 +1,4 @@
-"""The unit and the example configuration that are shipped."""
+"""The service unit and the example configuration in `deploy/`."""
 
 import re
 import shutil
@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pydantic
 import pytest
-from tests.doubles import jail
 
 from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.config.credentials import PASSWORD_CREDENTIAL
 from asd_monitor.config.loading import read_config
 from asd_monitor.config.settings import Config
-from asd_monitor.config.credentials import PASSWORD_CREDENTIAL
+from tests.doubles import unit_sandbox
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 UNIT = DEPLOY / "asd-monitor@.service"
@@ -26,7 +26,7 @@ needs_systemd = pytest.mark.skipif(
 
 
 def keys(model: type[pydantic.BaseModel]) -> Iterator[str]:
-    """Every key that the configuration can have, sections included."""
+    """Yield every key of the configuration, including those of sections."""
     for name, field in model.model_fields.items():
         yield name
         for part in (field.annotation, *getattr(field.annotation, "__args__", ())):
@@ -34,14 +34,14 @@ def keys(model: type[pydantic.BaseModel]) -> Iterator[str]:
                 yield from keys(part)
 
 
-def test_the_example_is_valid_and_gives_no_notice():
+def test_example_is_valid_without_a_notice():
     file = read_config(EXAMPLE, parse_device)
     assert set(file.config.machines) == {"fan01", "pump02"}
-    told = [line for line in file.notices if "evidence" not in line]
-    assert told == []
+    notices = [line for line in file.notices if "evidence" not in line]
+    assert notices == []
 
 
-def test_the_example_has_every_setting():
+def test_example_has_every_setting():
     text = EXAMPLE.read_text()
     every = set(keys(Config)) | {"device", "channel"}
     assert {"keep_before_s", "cert", "learn", "false_alarms"} <= every
@@ -49,7 +49,7 @@ def test_the_example_has_every_setting():
     assert missing == []
 
 
-def test_the_example_shows_the_defaults():
+def test_example_shows_the_defaults():
     config = read_config(EXAMPLE, parse_device).config
     assert config.defaults == type(config.defaults)()
     assert config.inference == type(config.inference)()
@@ -57,7 +57,7 @@ def test_the_example_shows_the_defaults():
     assert shown == type(config.mqtt)().model_dump()
 
 
-def test_the_unit_and_the_program_agree():
+def test_unit_agrees_with_the_program():
     text = UNIT.read_text()
     assert f"LoadCredential={PASSWORD_CREDENTIAL}:" in text
     assert "Environment=ASD_MONITOR_INSTANCE=%i" in text
@@ -66,31 +66,30 @@ def test_the_unit_and_the_program_agree():
 
 @pytest.fixture
 def installed(tmp_path):
-    """The unit as an instance, with a program that exists."""
+    """Return an instance of the unit, with a program that exists."""
     unit = tmp_path / "asd-monitor@hall.service"
     unit.write_text(UNIT.read_text().replace("/opt/asd-monitor/bin/asd-monitor", "/bin/true"))
     return unit
 
 
 @needs_systemd
-def test_systemd_understands_the_unit(installed):
+def test_unit_is_valid_for_systemd(installed):
     done = run("systemd-analyze", "verify", "--man=no", str(installed))
-    told = [line for line in done.stderr.splitlines() if "asd-monitor" in line]
-    assert (done.returncode, told) == (0, [])
+    messages = [line for line in done.stderr.splitlines() if "asd-monitor" in line]
+    assert (done.returncode, messages) == (0, [])
 
 
 @needs_systemd
-def test_the_unit_is_hardened(installed):
+def test_unit_is_hardened(installed):
     limit = ("--threshold=25", "--offline=yes", "--no-pager")  # 2.5 of 10
     done = run("systemd-analyze", "security", *limit, str(installed))
     if "unrecognized option" in done.stderr:
-        pytest.skip("this systemd-analyze cannot judge a unit offline")
+        pytest.skip("this systemd-analyze cannot analyse a unit offline")
     assert done.returncode == 0, done.stdout[-300:]
 
 
 @needs_systemd
-def test_the_jail_is_one(tmp_path):
-    """The stand-in for systemd refuses what the unit refuses, or it would prove nothing."""
+def test_sandbox_refuses_what_the_unit_refuses(tmp_path):
     code = """
 import ctypes, mmap, os, socket, sys
 def refused(what):
@@ -104,32 +103,32 @@ assert refused(lambda: mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC
 assert refused(lambda: os.setgroups([]))
 assert ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512)) >= 0
 """
-    run_jailed([sys.executable, "-c", code, str(tmp_path)])
+    run_sandboxed([sys.executable, "-c", code, str(tmp_path)])
 
 
 @needs_systemd
-def test_what_listening_needs_works_in_the_jail(tmp_path):
+def test_libraries_of_the_daemon_work_in_the_sandbox(tmp_path):
     code = """
 import sys
 import numpy, onnxruntime, soundfile, soxr, sqlite3, ssl, sounddevice, pulsectl
 from pathlib import Path
-from asd_monitor.daemon.training_child import LearningSound
+from asd_monitor.daemon.training_recording import TrainingRecording
 from asd_monitor.records import Block
 numpy.fft.rfft(numpy.ones(1024)); numpy.ones((300, 300)) @ numpy.ones((300, 300))
 soxr.resample(numpy.ones(4800, numpy.float32), 48000, 16000)
 onnxruntime.SessionOptions(); ssl.create_default_context()
-sound = LearningSound(Path(sys.argv[1]), 2)
-sound.begin(16000)
-sound.push(Block(0, numpy.zeros(32000, numpy.float32)))
+recording = TrainingRecording(Path(sys.argv[1]), 2)
+recording.begin(16000)
+recording.push(Block(0, numpy.zeros(32000, numpy.float32)))
 assert soundfile.read(Path(sys.argv[1]) / "000001.flac")[0].shape == (32000,)
 """
-    run_jailed([sys.executable, "-c", code, str(tmp_path)])
+    run_sandboxed([sys.executable, "-c", code, str(tmp_path)])
 
 
-def run_jailed(command: list[str]) -> None:
-    done = run(sys.executable, jail.__file__, str(UNIT), *command)
+def run_sandboxed(command: list[str]) -> None:
+    done = run(sys.executable, unit_sandbox.__file__, str(UNIT), *command)
     if "libseccomp" in done.stderr or "PR_SET_MDWE" in done.stderr:
-        pytest.skip(f"no jail here: {done.stderr.splitlines()[-1]}")
+        pytest.skip(f"no sandbox here: {done.stderr.splitlines()[-1]}")
     assert done.returncode == 0, done.stderr
 
 

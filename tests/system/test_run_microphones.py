@@ -1,4 +1,4 @@
-"""The daemon on microphones: two at once, a fault in one, and what happens to microphones."""
+"""The daemon on microphones: a fault of one machine, outages, shared devices."""
 
 import json
 import shutil
@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from tests.doubles import jail
+
+from tests.doubles import unit_sandbox
 from tests.doubles.capture_processes import capture_processes
 from tests.doubles.mosquitto import Subscriber
-from tests.doubles.run_process import RATE, Listening, RunProcess, asd_monitor, write_sound
+from tests.doubles.run_process import RATE_HZ, BrokerMessages, RunProcess, asd_monitor, write_sound
 
 UNIT = Path(__file__).parents[2] / "deploy" / "asd-monitor@.service"
 
@@ -22,8 +23,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 @pytest.fixture
 def hall(tmp_path, virtual_sound, mosquitto):
-    """Return two microphones, models for both, and a configuration."""
-    sound = virtual_sound({"fan": 1, "pump": 10}, rate_hz=RATE)
+    """Return two microphones that play normal sound, and the configuration of their machines."""
+    sound = virtual_sound({"fan": 1, "pump": 10}, rate_hz=RATE_HZ)
     models = tmp_path / "models"
     normal = write_sound(tmp_path / "normal.flac", 90, seed=1)
     asd_monitor("train", "--machine", "fan01", "--normal", normal, "--models", models)
@@ -43,17 +44,17 @@ machines:
     return sound, config
 
 
-def test_an_alarm_on_one_microphone_of_two(hall, tmp_path, mosquitto):
+def test_alarm_on_one_microphone_of_two(hall, tmp_path, mosquitto):
     sound, config = hall
     fault, _ = soundfile.read(write_sound(tmp_path / "fault.wav", 120, seed=3, fault_from_s=0.0))
     arguments = ("--config", config, "--models", tmp_path / "models", "--state", tmp_path / "state")
     with Subscriber(mosquitto.port) as subscriber, RunProcess(tmp_path, *arguments) as run:
-        heard = Listening(subscriber)
+        messages = BrokerMessages(subscriber)
         for machine in ("fan01", "pump02"):
-            heard.until_state(machine, "normal", "ok", run)
-            heard.until(f"{machine}/score", lambda m: m["seq"] >= 8, run)
+            messages.until_state(machine, "normal", "ok", run)
+            messages.until(f"{machine}/score", lambda m: m["seq"] >= 8, run)
 
-        # the daemon holds the microphone, and `record` hears it all the same
+        # `record` gets the sound of the microphone that the daemon holds
         asd_monitor(
             "record", "--device", "hw:10", "--machine", "pump02", "--minutes", 0.05,
             "--output", tmp_path / "recorded", "--state", tmp_path / "state",
@@ -62,29 +63,31 @@ def test_an_alarm_on_one_microphone_of_two(hall, tmp_path, mosquitto):
         assert soundfile.info(recorded).duration == pytest.approx(3, abs=0.2)
 
         sound["fan"].play(fault, loop=True)
-        began = datetime.fromisoformat(heard.all("fan01/score")[-1]["time"])
-        alarm = heard.until("fan01/alarm", lambda m: m["active"], run)
+        began = datetime.fromisoformat(messages.all("fan01/score")[-1]["time"])
+        alarm = messages.until("fan01/alarm", lambda m: m["active"], run)
         assert (datetime.fromisoformat(alarm["raised"]) - began).total_seconds() < 30
 
         sound["pump"].unplug()
-        away = heard.until("pump02/state", lambda m: m["microphone"] in ("no_device", "fault"), run)
+        away = messages.until(
+            "pump02/state", lambda m: m["microphone"] in ("no_device", "fault"), run
+        )
         assert away["evaluated"] is False
-        # while nobody listens to the pump, the fan is listened to
-        seq = heard.all("fan01/score")[-1]["seq"]
-        heard.until("fan01/score", lambda m: m["seq"] > seq + 3, run)
+        # the outage of the pump does not affect the fan
+        seq = messages.all("fan01/score")[-1]["seq"]
+        messages.until("fan01/score", lambda m: m["seq"] > seq + 3, run)
 
         sound["pump"].plug()
-        heard.until(
+        messages.until(
             "pump02/state",
             lambda m: m["microphone"] == "ok" and m["time"] > away["time"] and m["evaluated"],
             run,
         )
-        last = heard.all("pump02/score")[-1]
-        back = heard.until("pump02/score", lambda m: m["seq"] > last["seq"], run)
-        assert back["sample"] > last["sample"] + RATE
-        assert back["lost_samples"] > RATE
-        assert not [m for m in heard.all("pump02/alarm") if m["active"]]
-        changes = [(m["from"], m["to"]) for m in heard.all("pump02/event")]
+        last = messages.all("pump02/score")[-1]
+        back = messages.until("pump02/score", lambda m: m["seq"] > last["seq"], run)
+        assert back["sample"] > last["sample"] + RATE_HZ
+        assert back["lost_samples"] > RATE_HZ
+        assert not [m for m in messages.all("pump02/alarm") if m["active"]]
+        changes = [(m["from"], m["to"]) for m in messages.all("pump02/event")]
         assert (away["microphone"], "ok") in changes
         listed = json.loads(asd_monitor("alarms", "list", "--json", "--state", tmp_path / "state"))
         assert [a["machine"] for a in listed] == ["fan01"]
@@ -94,7 +97,7 @@ def test_an_alarm_on_one_microphone_of_two(hall, tmp_path, mosquitto):
 
 
 def test_two_machines_on_the_two_channels_of_one_device(tmp_path, virtual_sound, mosquitto):
-    sound = virtual_sound({"hall": 1}, rate_hz=RATE, channels=2)
+    sound = virtual_sound({"hall": 1}, rate_hz=RATE_HZ, channels=2)
     models = tmp_path / "models"
     normal = write_sound(tmp_path / "normal.flac", 90, seed=1)
     asd_monitor("train", "--machine", "fan01", "--normal", normal, "--models", models)
@@ -113,26 +116,26 @@ machines:
     sound["hall"].play(calm, loop=True)
     arguments = ("--config", config, "--models", models, "--state", tmp_path / "state")
     with Subscriber(mosquitto.port) as subscriber, RunProcess(tmp_path, *arguments) as run:
-        heard = Listening(subscriber)
+        messages = BrokerMessages(subscriber)
         for machine in ("fan01", "pump02"):
-            heard.until_state(machine, "normal", "ok", run)
-            heard.until(f"{machine}/score", lambda m: m["seq"] >= 8, run)
+            messages.until_state(machine, "normal", "ok", run)
+            messages.until(f"{machine}/score", lambda m: m["seq"] >= 8, run)
         (child,) = capture_processes(run.process.pid)
 
         sound["hall"].play(np.stack([calm, fault], axis=1), loop=True)
-        heard.until("pump02/alarm", lambda m: m["active"], run)
-        assert not [m for m in heard.all("fan01/alarm") if m["active"]]
-        fan = {m["sample"]: m for m in heard.all("fan01/score")}
-        pump = {m["sample"]: m for m in heard.all("pump02/score")}
+        messages.until("pump02/alarm", lambda m: m["active"], run)
+        assert not [m for m in messages.all("fan01/alarm") if m["active"]]
+        fan = {m["sample"]: m for m in messages.all("fan01/score")}
+        pump = {m["sample"]: m for m in messages.all("pump02/score")}
         assert len(fan.keys() & pump.keys()) >= 8
         for sample in fan.keys() & pump.keys():
             assert fan[sample]["lost_samples"] == pump[sample]["lost_samples"]
 
         config.write_text(one)
         run.process.send_signal(signal.SIGHUP)
-        heard.until("fan01/state", lambda m: m["state"] == "stopped", run)
-        seq = heard.all("pump02/score")[-1]["seq"]
-        heard.until("pump02/score", lambda m: m["seq"] >= seq + 5, run)
+        messages.until("fan01/state", lambda m: m["state"] == "stopped", run)
+        seq = messages.all("pump02/score")[-1]["seq"]
+        messages.until("pump02/score", lambda m: m["seq"] >= seq + 5, run)
         assert capture_processes(run.process.pid) == [child]
         run.process.terminate()
         assert run.end() == 0
@@ -141,21 +144,21 @@ machines:
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze")
-def test_a_microphone_is_heard_under_the_unit_s_restrictions(hall, tmp_path, mosquitto):
+def test_microphone_is_monitored_under_the_restrictions_of_the_unit(hall, tmp_path, mosquitto):
     _, config = hall
     arguments = ("--config", config, "--models", tmp_path / "models", "--state", tmp_path / "state")
-    before = (sys.executable, jail.__file__, str(UNIT))
+    before = (sys.executable, unit_sandbox.__file__, str(UNIT))
     with (
         Subscriber(mosquitto.port) as subscriber,
         RunProcess(tmp_path, *arguments, before=before) as run,
     ):
-        heard = Listening(subscriber)
+        messages = BrokerMessages(subscriber)
         try:
             for machine in ("fan01", "pump02"):
-                heard.until(f"{machine}/score", lambda m: m["seq"] >= 3, run)
+                messages.until(f"{machine}/score", lambda m: m["seq"] >= 3, run)
         except AssertionError:
             if "libseccomp" in run.log or "PR_SET_MDWE" in run.log:
-                pytest.skip(f"no jail here: {run.log.splitlines()[-1]}")
+                pytest.skip(f"no sandbox here: {run.log.splitlines()[-1]}")
             raise
         run.process.terminate()
         assert run.end() == 0

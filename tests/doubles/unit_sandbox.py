@@ -1,10 +1,10 @@
-"""Runs a command under what a unit file lets through: system calls, addresses, memory.
+"""Runs a command under the restrictions of a unit file: system calls, addresses, memory.
 
-    python jail.py UNIT COMMAND…
+    python unit_sandbox.py UNIT COMMAND…
 
-A stand-in for systemd where that is not process 1: the same lists of system calls
-(`systemd-analyze syscall-filter`) by the same library (libseccomp), address families, and
-no memory that is both writable and executable.  Users, mounts and devices are not in it.
+It stands in for systemd where that is not process 1: the same lists of system calls
+(`systemd-analyze syscall-filter`) by the same library (libseccomp), address families, and no
+memory that is both writable and executable.  Users, mounts and devices are not restricted.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class _Comparison(ctypes.Structure):
 
 
 def system_calls(unit: Path) -> set[str]:
-    """Return what the unit's `SystemCallFilter=` lines allow, in their order."""
+    """Return the system calls that the `SystemCallFilter=` lines of the unit allow, in order."""
     allowed = _expand("@default")
     for words in _values(unit, "SystemCallFilter"):
         remove = words.startswith("~")
@@ -59,7 +59,7 @@ def _expand(word: str) -> set[str]:
 
 
 def enter(unit: Path) -> None:
-    """Put this process, and all that it starts, into the jail."""
+    """Apply the restrictions of the unit to this process and its children."""
     names = system_calls(unit)
     (families,) = _values(unit, "RestrictAddressFamilies")
     libc = ctypes.CDLL(None, use_errno=True)
@@ -87,4 +87,4 @@ def enter(unit: Path) -> None:
 
 if __name__ == "__main__":
     enter(Path(sys.argv[1]))
-    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - there is no shell in between
+    os.execvp(sys.argv[2], sys.argv[2:])  # noqa: S606 - no shell is wanted

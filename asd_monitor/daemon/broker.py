@@ -1,0 +1,39 @@
+"""What the daemon uses of the session with the MQTT broker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from asd_monitor.publish.shared_outbox import Counters
+from asd_monitor.publish.topics import Topics
+
+
+class Broker(Protocol):
+    """A session with the broker; `asd_monitor.publish.broker_session.BrokerSession` is one."""
+
+    topics: Topics
+
+    @property
+    def counters(self) -> Counters:
+        """Messages published, dropped and refused."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether the session is connected to the broker."""
+
+    @property
+    def pending(self) -> int:
+        """Messages that are queued or not acknowledged."""
+
+    def start(self) -> None:
+        """Start to connect; return at once."""
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
+        """Queue a message; return at once."""
+
+    def wait_for(self, condition: Callable[[Any], bool], timeout_s: float) -> bool:
+        """Block until a condition of the session holds; return False at the timeout."""
+
+    def stop(self, timeout_s: float) -> None:
+        """Publish the pending messages and disconnect; block until then."""

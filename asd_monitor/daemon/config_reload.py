@@ -1,0 +1,99 @@
+"""Reload: the configuration and the models are read again while the daemon runs.
+
+Machines whose configuration has not changed go on without a gap and load their current model.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from asd_monitor.audio.devices.device_strings import DeviceSpec, parse_device
+from asd_monitor.audio.opening import DevicePool
+from asd_monitor.config.settings import Config
+from asd_monitor.daemon.machine_registry import MachineRegistry
+from asd_monitor.errors import UsageError
+
+log = structlog.get_logger()
+
+
+class ConfigReload:
+    """The configuration in use, and its replacement.
+
+    Args:
+        config: The configuration at start-up.
+        read: Reads the configuration again; raises UsageError. None: there is no file, and a
+            reload loads models only.
+        registry: The machines.
+        devices: The devices that machines share.
+
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        read: Callable[[], Config] | None,
+        registry: MachineRegistry,
+        devices: DevicePool,
+    ) -> None:
+        self.config = config
+        """The configuration in use."""
+        self._read = read
+        self._registry = registry
+        self._devices = devices
+
+    async def start_machines(self) -> None:
+        """Begin to monitor the machines of the configuration.  Raises JournalError."""
+        self._devices.expect(_devices_of(self.config))
+        for machine, settings in self.config.machines.items():
+            await self._registry.add(machine, settings)
+
+    async def reload(self) -> None:
+        """Read the configuration again and apply the changes of machines.
+
+        A configuration that cannot be read is logged, and the present one stays in use.
+        """
+        config = await self._read_again()
+        if _restart_settings(config) != _restart_settings(self.config):
+            log.warning(
+                "changes of `box`, `mqtt` and `inference` need a restart; all others are applied",
+                hint="restart the daemon",
+            )
+        self._devices.expect(_devices_of(config))
+        old, new = dict(self.config.machines), dict(config.machines)
+        for machine in old:
+            if machine not in new:
+                await self._registry.remove(machine, "removed from the configuration")
+                log.info("machine removed", machine=machine)
+        for machine, settings in new.items():
+            supervised = self._registry.machines.get(machine)
+            if supervised is not None and settings == old.get(machine):
+                if supervised.session is not None:
+                    supervised.session.reload_model()
+                continue
+            if supervised is not None:
+                await self._registry.remove(machine, "its configuration has changed")
+            await self._registry.add(machine, settings)
+            log.info("machine added", machine=machine)
+        self.config = config
+
+    async def _read_again(self) -> Config:
+        if self._read is None:
+            return self.config
+        try:
+            return await asyncio.to_thread(self._read)
+        except UsageError as error:
+            reason = str(error)
+        log.error("the new configuration is not used, the present one stays in use", reason=reason)
+        return self.config
+
+
+def _devices_of(config: Config) -> list[DeviceSpec]:
+    return [parse_device(each.device_text) for each in config.machines.values()]
+
+
+def _restart_settings(config: Config) -> tuple[object, ...]:
+    """Return the settings that only a restart applies."""
+    return config.box, config.mqtt, config.inference

@@ -1,0 +1,158 @@
+"""The machines of a running daemon: one supervised monitor session each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from functools import partial
+
+import structlog
+
+from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.backoff import Backoff
+from asd_monitor.config.settings import Machine
+from asd_monitor.daemon.broker import Broker
+from asd_monitor.daemon.journal_access import JournalAccess
+from asd_monitor.daemon.machine_publisher import MachinePublisher, StreamCounts
+from asd_monitor.daemon.monitor_session import MonitorSession
+from asd_monitor.daemon.runtime_options import Intervals, ShutdownLimits
+from asd_monitor.daemon.session_context import SessionContext
+from asd_monitor.daemon.shutdown import Step, run_until_cancelled
+from asd_monitor.daemon.stream_clock import clock_synced
+from asd_monitor.daemon.supervision import SupervisedSession
+from asd_monitor.errors import UsageError
+from asd_monitor.journal.machine_journal import MachineJournal
+
+log = structlog.get_logger()
+
+
+class MachineRegistry:
+    """Adds and removes machines.  Journal and publisher of a machine outlive its removal.
+
+    Args:
+        tasks: The task group in which the sessions run.
+        journal, broker: Shared by all machines.
+        context: What all sessions share.
+        intervals, limits: Delays before restarts, and limits of a removal.
+
+    """
+
+    def __init__(
+        self,
+        tasks: asyncio.TaskGroup,
+        *,
+        journal: JournalAccess,
+        broker: Broker,
+        context: SessionContext,
+        intervals: Intervals,
+        limits: ShutdownLimits,
+    ) -> None:
+        self.failures: list[UsageError] = []
+        """Why recordings could not be read."""
+        self.all_ended = asyncio.Event()
+        """Set when every device was a recording and all have ended."""
+        self._tasks = tasks
+        self._journal = journal
+        self._broker = broker
+        self._context = context
+        self._intervals = intervals
+        self._limits = limits
+        self._journals: dict[str, MachineJournal] = {}
+        self._publishers: dict[str, MachinePublisher] = {}
+        self._machines: dict[str, SupervisedSession] = {}
+        self._removed_restarts = 0  # of the sessions of removed machines
+
+    @property
+    def machines(self) -> Mapping[str, SupervisedSession]:
+        """The machines by id, in the order of the configuration."""
+        return self._machines
+
+    @property
+    def counts(self) -> StreamCounts:
+        """Counters over all machines since the start of the daemon, removed ones included."""
+        return sum((each.counts for each in self._publishers.values()), StreamCounts())
+
+    @property
+    def restarts(self) -> int:
+        """How often sessions were restarted since the start of the daemon."""
+        return self._removed_restarts + sum(each.restarts for each in self._machines.values())
+
+    @property
+    def summary(self) -> str:
+        """One line with the state of each machine."""
+        parts = []
+        for name, each in self._machines.items():
+            status = each.status
+            parts.append(f"{name} {status.state} ({status.microphone})")
+        return ", ".join(parts)
+
+    def active_sessions(self) -> list[MonitorSession]:
+        """Return the sessions that are monitoring now."""
+        return [found for each in self._machines.values() if (found := each.active_session)]
+
+    def check_acknowledgements(self) -> None:
+        """Let each session apply the acknowledgements in the journal."""
+        for each in self._machines.values():
+            if each.session is not None:
+                each.session.check_acknowledgements()
+
+    async def add(self, machine: str, settings: Machine) -> None:
+        """Begin to monitor a machine.  Raises JournalError."""
+        if machine not in self._journals:
+            self._journals[machine] = await self._journal.machine_journal(machine)
+            self._publishers[machine] = MachinePublisher(
+                machine, self._broker.topics, self._broker, clock_synced=clock_synced
+            )
+        publisher, journal = self._publishers[machine], self._journals[machine]
+        supervised = SupervisedSession(
+            machine,
+            settings,
+            publisher,
+            partial(MonitorSession, machine, settings, journal, publisher, self._context),
+            backoff=Backoff(
+                self._intervals.restart_delays_s, reset_after_s=self._intervals.restart_reset_s
+            ),
+        )
+        self._machines[machine] = supervised
+        bounded = run_until_cancelled(
+            supervised.run,
+            name=f"supervise {machine}",
+            limit_s=self._limits.removal_s,
+            cancel_s=self._limits.cancel_s,
+        )
+        supervised.task = self._tasks.create_task(bounded, name=f"monitor {machine}")
+        supervised.task.add_done_callback(lambda task: self._note_end(machine, task))
+
+    async def remove(self, machine: str, reason: str) -> None:
+        """End the monitoring of a machine, within its limit, and publish that it has stopped."""
+        supervised = self._machines.pop(machine)
+        self._removed_restarts += supervised.restarts
+        task, session = supervised.task, supervised.session
+        try:
+            if task is not None:
+                task.cancel()
+                await asyncio.wait((task,))
+        finally:
+            if session is not None:
+                session.publish_stopped(reason)
+
+    def removals(self, reason: str) -> list[Step]:
+        """Return the steps that remove all machines."""
+        limit_s = self._limits.removal_s + self._limits.margin_s
+        return [
+            Step(f"remove {machine}", limit_s, partial(self.remove, machine, reason))
+            for machine in self._machines
+        ]
+
+    def _note_end(self, machine: str, task: asyncio.Task[None]) -> None:
+        supervised = self._machines.get(machine)
+        if task.cancelled() or supervised is None or supervised.task is not task:
+            return
+        if supervised.refusal is not None:
+            self.failures.append(supervised.refusal)
+        all_files = all(
+            parse_device(each.settings.device_text).is_file for each in self._machines.values()
+        )
+        tasks = [each.task for each in self._machines.values()]
+        if all_files and all(each is not None and each.done() for each in tasks):
+            self.all_ended.set()

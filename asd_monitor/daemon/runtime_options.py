@@ -1,0 +1,98 @@
+"""What the daemon is started with beside its configuration."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from asd_monitor.audio.devices.device_strings import DeviceSpec
+from asd_monitor.audio.source import Source
+from asd_monitor.config.settings import Config, Mqtt
+from asd_monitor.daemon.broker import Broker
+from asd_monitor.daemon.capacity import estimate_capacity
+from asd_monitor.daemon.evaluator import LoadModel
+from asd_monitor.daemon.scoring_thread import EstimateCapacity
+from asd_monitor.model_store.bundle import load_bundle
+from asd_monitor.publish.broker_session import BrokerSession
+
+
+@dataclass(frozen=True, slots=True)
+class Intervals:
+    """Intervals and delays while the daemon runs, in s."""
+
+    heartbeat_s: float = 60.0
+    """Between two repetitions of each state and of the status of the box."""
+    journal_poll_s: float = 1.0
+    """Between two checks of the journal for acknowledgements."""
+    watchdog_s: float = 5.0
+    """Longest interval between two checks for hung machines."""
+    hang_s: float = 20.0
+    """Work that stands still this long without a reason is hung; a source reports a stall
+    within 3 s."""
+    ready_timeout_s: float = 60.0
+    """The daemon is ready after this time even if models are still being loaded."""
+    restart_delays_s: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 60.0)
+    """Before the restarts of a session that fails repeatedly."""
+    restart_reset_s: float = 600.0
+    """A session that has run this long starts again with the first delay."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShutdownLimits:
+    """Time limits at the end, in s; their sum is below `TimeoutStopSec` of the service unit."""
+
+    removal_s: float = 20.0
+    """For a machine; a device that the kernel holds takes 15 s."""
+    cancel_s: float = 1.0
+    """For work that has exceeded its limit and was cancelled."""
+    step_s: float = 3.0
+    """For other steps."""
+    margin_s: float = 2.0
+    """Added to a limit that the work itself keeps."""
+    stop_delivery_s: float = 5.0
+    """For pending messages after a stop."""
+    end_delivery_s: float = 30.0
+    """For pending messages after the end of all recordings."""
+    journal_s: float = 12.0
+    """For the journal; another process may lock it for 5 s, twice."""
+
+
+class Connect(Protocol):
+    """Creates the session with the broker."""
+
+    def __call__(self, settings: Mqtt, box: str, *, on_connect: Callable[[], None]) -> Broker:
+        """Return a session that is not started; ``on_connect`` is called in any thread.
+
+        Raises UsageError for settings that cannot work.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Dependencies:
+    """Functions that reach outside the daemon; tests replace them."""
+
+    open_source: Callable[[DeviceSpec], Source] | None = None
+    """Opens a device; None: the real devices and files."""
+    load_model: LoadModel = load_bundle
+    estimate_capacity: EstimateCapacity = estimate_capacity
+    connect: Connect = BrokerSession
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeOptions:
+    """Options of one run of the daemon."""
+
+    models: Path
+    state: Path
+    speed: float = 1.0
+    """Of recordings, as a multiple of real time; 0: as fast as possible."""
+    reload: Callable[[], Config] | None = None
+    """Reads the configuration again; raises UsageError.  None: there is no file."""
+    config_path: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    intervals: Intervals = field(default_factory=Intervals)
+    limits: ShutdownLimits = field(default_factory=ShutdownLimits)
+    dependencies: Dependencies = field(default_factory=Dependencies)

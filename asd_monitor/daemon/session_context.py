@@ -1,0 +1,32 @@
+"""What the monitor sessions of a daemon share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from asd_monitor.audio.devices.device_strings import DeviceSpec
+from asd_monitor.audio.sharing.server import SharingServer
+from asd_monitor.audio.source import Source
+from asd_monitor.daemon.evaluator import LoadModel
+from asd_monitor.daemon.initial_training import Train
+from asd_monitor.daemon.scoring_thread import ScoringThread
+from asd_monitor.daemon.stream_clock import Clocks
+from asd_monitor.model_store.bundle import load_bundle
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """Folders, services and functions that every session uses."""
+
+    models: Path
+    state: Path
+    sharing: SharingServer
+    open_source: Callable[[DeviceSpec], Source]
+    scoring: ScoringThread
+    train: Train
+    throttle: Callable[[], Awaitable[None]]
+    """Delays a recording while messages wait for the broker."""
+    load_model: LoadModel = load_bundle
+    clocks: Clocks = field(default_factory=Clocks)

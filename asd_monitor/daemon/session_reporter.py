@@ -1,0 +1,235 @@
+"""Reports of one monitor session: messages, log entries and journal entries of the daemon.
+
+The monitor reports transitions of the machine's state and alarm.  Two kinds of transitions are
+observed here instead: those of the microphone, and those to and from the states without a model.
+They are queued when the state is published and written to the journal by the evaluation task.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from asd_monitor.alarm.state import AlarmCondition, TransitionKind
+from asd_monitor.daemon.capture_loop import CaptureLoop
+from asd_monitor.daemon.evaluator import Evaluator, RecordedReading
+from asd_monitor.daemon.initial_training import InitialTraining, RunInWorker
+from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublisher
+from asd_monitor.journal.alarm_records import Event
+from asd_monitor.publish.messages import Score
+from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState
+
+log = structlog.get_logger()
+
+_DEAD_CHANNEL = "the microphone delivers a constant value: it is muted or broken"
+_WITHOUT_MODEL = frozenset({MachineState.NO_MODEL, MachineState.LEARNING})
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A transition that the daemon has observed and the journal does not have yet."""
+
+    kind: TransitionKind
+    before: str
+    after: str
+    why: str
+    time: datetime
+
+
+class SessionReporter:
+    """Publishes the condition of a machine, its scores and its events.
+
+    Args:
+        capture, evaluator, initial_training: The parts of the session, whose condition is
+            reported.
+        publisher: Publishes the messages of the machine.
+        score_interval_s: Shortest interval between two score messages, in s of sound.
+        on_change_queued: Called when `write_changes` has something to write.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        capture: CaptureLoop,
+        evaluator: Evaluator,
+        initial_training: InitialTraining | None,
+        publisher: MachinePublisher,
+        score_interval_s: float,
+        on_change_queued: Callable[[], None],
+    ) -> None:
+        self.skipped_windows = 0
+        """Windows that load shedding has skipped."""
+        self._capture = capture
+        self._evaluator = evaluator
+        self._initial_training = initial_training
+        self._publisher = publisher
+        self._score_interval_s = score_interval_s
+        self._on_change_queued = on_change_queued
+        self._log = log.bind(machine=publisher.machine)
+        self._changes: deque[_Change] = deque()
+        self._state_published = False
+        self._last_microphone: MicrophoneState | None = None
+        self._stopped = False
+
+    def publish_state(self) -> bool:
+        """Publish the state if it has changed; return whether it has."""
+        condition, now = self._condition(self._evaluator.state), self._capture.now()
+        self._observe_microphone(condition, now)
+        before, state = self._publisher.condition.state, condition.state
+        if self._state_published and before != state and {before, state} & _WITHOUT_MODEL:
+            why = condition.reason or f"model {condition.model} is in use"
+            self._queue(_Change(TransitionKind.STATE, before, state, why, now))
+        self._state_published = True
+        return self._publisher.publish_state(condition, now)
+
+    def repeat_state(self) -> None:
+        """Publish the state, changed or not."""
+        self._publisher.repeat_state(self._capture.now())
+
+    def publish_stopped(self, reason: str) -> None:
+        """Publish that the monitoring has ended, and why; only the first call has an effect."""
+        if self._stopped:
+            return
+        self._stopped = True
+        self._publisher.flush_score()
+        condition = MachineCondition(
+            MachineState.STOPPED, self._microphone(), reason, self._evaluator.model
+        )
+        self._publisher.publish_state(condition, self._capture.now())
+
+    def publish_ended(self) -> None:
+        """Publish that the recording has ended; it is an error that nothing was evaluated."""
+        evaluator, training = self._evaluator, self._initial_training
+        reason = self._capture.reason or "the recording has ended"
+        if evaluator.no_model_reason is None or self._capture.reason is not None:
+            self.publish_stopped(reason)
+            return
+        if training is not None and training.active:
+            why = training.shortfall
+            if evaluator.dead_channel:
+                why = f"{_DEAD_CHANNEL}; {why}"
+        else:
+            why = (training.failure if training else None) or evaluator.no_model_reason
+        self._log.error(
+            "the recording has ended without a model: nothing was evaluated", reason=why
+        )
+        self.publish_stopped(f"{reason} without a model: {why}")
+
+    def publish_alarm(self) -> None:
+        """Publish the alarm condition."""
+        self._publisher.publish_alarm(self._evaluator.alarm)
+
+    def publish_reading(self, recorded: RecordedReading) -> None:
+        """Publish a reading: its events, its score and the state."""
+        reading = recorded.reading
+        window = reading.window
+        self.publish_events(recorded.events, score=reading.alarm_score if window else None)
+        if window is not None:
+            self.skipped_windows += window.hops - 1
+            rate_hz = self._capture.rate_hz
+            score = Score(
+                machine=self._publisher.machine,
+                time=self._capture.time_of(window.end),
+                sample=window.end,
+                seq=self._publisher.next_seq(),
+                window_s=(window.end - window.start) / rate_hz,
+                score=window.score,
+                alarm_score=reading.alarm_score,
+                views=window.views,
+                thresholds=self._evaluator.monitor.rule.thresholds,
+                state=reading.state,
+                microphone=self._microphone(),
+                rms_dbfs=window.rms_dbfs,
+                lost_samples=self._publisher.counts.lost_samples,
+                model=self._evaluator.model,
+            )
+            interval_samples = round(self._score_interval_s * rate_hz)
+            self._publisher.publish_score(score, interval_samples=interval_samples)
+        self._publisher.publish_state(
+            self._condition(reading.state), self._capture.time_of(reading.sample)
+        )
+
+    def publish_events(self, events: Iterable[Event], *, score: float | None = None) -> None:
+        """Log and publish events; ``score`` is the alarm score that caused them."""
+        for event in events:
+            self._log_event(event)
+            self._publish_event(event, score=score)
+
+    async def write_changes(self, run_in_worker: RunInWorker) -> None:
+        """Write the queued changes to the journal and publish them."""
+        while self._changes:
+            change = self._changes.popleft()
+            event = await run_in_worker(
+                self._evaluator.record_change,
+                change.kind,
+                change.before,
+                change.after,
+                change.why,
+                change.time,
+            )
+            if not {event.before, event.after} & NO_SIGNAL:  # logged by the capture
+                self._log_event(event)
+            self._publish_event(event)
+
+    def _observe_microphone(self, condition: MachineCondition, now: datetime) -> None:
+        if not self._capture.has_reported:
+            return
+        before, microphone = self._last_microphone, self._capture.microphone
+        if before is not None and before != microphone:
+            why = condition.reason or "signal present"
+            self._queue(_Change(TransitionKind.MICROPHONE, before, microphone, why, now))
+        self._last_microphone = microphone
+
+    def _queue(self, change: _Change) -> None:
+        self._changes.append(change)
+        self._on_change_queued()
+
+    def _log_event(self, event: Event) -> None:
+        facts = {"why": event.why, "who": event.who, "alarm": event.alarm_id}
+        is_alarm = event.kind is TransitionKind.ALARM
+        raised = is_alarm and event.after == AlarmCondition.UNACKNOWLEDGED
+        self._log.log(
+            logging.WARNING if raised else logging.INFO,
+            f"{event.kind}: {event.before} → {event.after}",
+            **{key: value for key, value in facts.items() if value is not None},
+        )
+
+    def _publish_event(self, event: Event, *, score: float | None = None) -> None:
+        newest = self._evaluator.alarm
+        # the acknowledgement of an older alarm does not change the published condition
+        if event.alarm is not None and newest is not None and event.alarm.id == newest.id:
+            self._publisher.publish_alarm(event.alarm)
+        self._publisher.publish_event(event, score=score)
+
+    def _condition(self, state: MachineState) -> MachineCondition:
+        evaluator, training = self._evaluator, self._initial_training
+        reasons = [self._capture.reason]
+        if evaluator.dead_channel and self._capture.outage is None:
+            reasons = [_DEAD_CHANNEL]
+        if evaluator.no_model_reason is None:
+            reasons.append(evaluator.model_notice)
+            stride = evaluator.monitor.stride
+            if stride > 1:
+                reasons.append(
+                    f"the box is too slow for all its machines: {stride - 1} of {stride} windows "
+                    "are skipped"
+                )
+        elif training is not None and training.active:
+            state = MachineState.LEARNING
+            reasons.append(training.progress)
+        else:
+            state = MachineState.NO_MODEL
+            reasons.append((training.failure if training else None) or evaluator.no_model_reason)
+        reason = "; ".join(reason for reason in reasons if reason)
+        return MachineCondition(state, self._microphone(), reason or None, evaluator.model)
+
+    def _microphone(self) -> MicrophoneState:
+        if self._capture.outage is None and self._evaluator.dead_channel:
+            return MicrophoneState.FAULT
+        return self._capture.microphone

@@ -1,0 +1,41 @@
+"""Fixtures of the tests of the daemon: one session, or the whole daemon in the process."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.doubles.in_process_daemon import InProcessDaemon
+from tests.doubles.level_detector import StubBundle, StubModels
+from tests.doubles.monitored_machine import MonitoredMachine
+
+
+@pytest.fixture
+async def make(tmp_path: Path) -> AsyncIterator[Callable[..., MonitoredMachine]]:
+    """Return a function that makes a machine with a model, from keys of its configuration."""
+    models = StubModels(fan=StubBundle())
+    machines: list[MonitoredMachine] = []
+
+    def make_machine(**keys: object) -> MonitoredMachine:
+        machines.append(MonitoredMachine(tmp_path, models, {"device": "hw:1"} | keys))
+        return machines[-1]
+
+    yield make_machine
+    for machine in machines:
+        await machine.stop()
+        machine.journal.close()
+
+
+@pytest.fixture
+async def daemon(tmp_path: Path) -> AsyncIterator[InProcessDaemon]:
+    """Return a daemon that is not started, with models of fan, pump and mill."""
+    models = StubModels(fan=StubBundle(), pump=StubBundle(), mill=StubBundle())
+    daemon = InProcessDaemon(tmp_path, models)
+    yield daemon
+    if daemon.task is not None and not daemon.task.done():
+        daemon.service.stop()
+        with contextlib.suppress(Exception):
+            await daemon.finish()

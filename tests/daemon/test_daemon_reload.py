@@ -1,0 +1,149 @@
+"""Reload of configuration and models in a running daemon."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+import structlog
+
+from asd_monitor.audio import opening
+from asd_monitor.audio.devices.device_strings import DeviceSpec
+from asd_monitor.errors import UsageError
+from tests.doubles.level_detector import StubBundle, make_config
+from tests.doubles.scripted_microphone import ScriptedMicrophone
+from tests.doubles.waiting import until
+
+
+async def test_sighup_applies_changes_and_leaves_other_machines_running(daemon):
+    daemon.start(
+        make_config(fan={"device": "hw:1"}, pump={"device": "hw:2"}, mill={"device": "hw:3"})
+    )
+    for machine in ("fan", "pump", "mill"):
+        await daemon.until_state(machine, "normal")
+    daemon.file = make_config(
+        fan={"device": "hw:1"}, pump={"device": "hw:4"}, saw={"device": "hw:5"}
+    )
+    daemon.models.bundles["fan"] = StubBundle("v2")
+    os.kill(os.getpid(), signal.SIGHUP)
+    await daemon.until_state("mill", "stopped")
+    assert daemon.broker.state("mill")["reason"] == "removed from the configuration"
+    await daemon.until_state("saw", "no_model")
+    await until(lambda: "hw:4" in daemon.sources)
+    await daemon.until_state("pump", "normal")
+    await until(lambda: daemon.broker.state("fan")["model"] == "v2")
+    assert [len(daemon.sources[d]) for d in ("hw:1", "hw:2", "hw:3")] == [1, 1, 1]
+    assert not daemon.source("hw:1").closed
+    assert daemon.source("hw:2").closed
+    assert daemon.source("hw:3").closed
+
+
+async def test_invalid_configuration_leaves_the_old_one_in_use(daemon):
+    with structlog.testing.capture_logs() as logs:
+        daemon.start(make_config(fan={"device": "hw:1"}))
+        await daemon.until_state("fan", "normal")
+        daemon.file = UsageError("a.yaml:3:1: unknown key")
+        daemon.service.request_reload()
+        await until(lambda: any(entry.get("reason") == "a.yaml:3:1: unknown key" for entry in logs))
+    daemon.source("hw:1").play(3)
+    await until(lambda: daemon.source("hw:1").delivered)
+    assert daemon.broker.state("fan")["state"] == "normal"
+    assert not daemon.source("hw:1").closed
+
+
+@pytest.fixture
+def microphones(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ScriptedMicrophone]]:
+    """Return the microphones that the daemon opens, with the device of each."""
+    opened: list[tuple[str, ScriptedMicrophone]] = []
+
+    def open_microphone(spec: DeviceSpec, **_: object) -> ScriptedMicrophone:
+        opened.append((str(spec), ScriptedMicrophone(channels=3)))
+        return opened[-1][1]
+
+    monkeypatch.setattr(opening, "Microphone", open_microphone)
+    return opened
+
+
+async def test_machines_on_one_device_share_it_across_reloads(daemon, microphones):
+    both: dict[str, dict[str, object]] = {
+        "fan": {"device": "hw:1"},
+        "pump": {"device": "hw:1", "channel": 1},
+    }
+    daemon.start(make_config(**both), open_source=None)
+    await until(lambda: microphones)
+    ((device, microphone),) = microphones
+    assert device == "hw:1"
+    assert microphone.wanted[0] == {0, 1}
+    microphone.open()
+    microphone.play(30)
+    await daemon.until_state("fan", "normal")
+    await daemon.until_state("pump", "normal")
+
+    daemon.file = make_config(pump=both["pump"], mill={"device": "hw:1#2"})
+    daemon.service.request_reload()
+    await until(lambda: microphone.wanted[-1] == {1, 2}, "the channel of the mill")
+    assert daemon.broker.state("fan")["state"] == "stopped"
+    assert daemon.broker.state("pump")["microphone"] == "ok"
+    microphone.interrupt("it is opened again")
+    microphone.open()
+    microphone.play(30, gap=16_000)
+    await daemon.until_state("mill", "normal")
+    await daemon.until_state("pump", "normal")
+    machines = (await daemon.box_status())["machines"]
+    assert {name: each["restarts"] for name, each in machines.items()} == {"pump": 1, "mill": 0}
+    assert {name: each["lost_samples"] for name, each in machines.items()} == {
+        "pump": 16_000,
+        "mill": 0,
+    }
+    assert len(microphones) == 1
+
+    daemon.service.stop()
+    await daemon.finish()
+    assert microphone.closed.is_set()
+
+
+STUB_PORTAUDIO = """
+import time
+class PortAudioError(Exception): pass
+def query_devices():
+    return [dict(name="stub", index=0, max_input_channels=1, default_samplerate=16000.0)]
+class RawInputStream:
+    def __init__(self, samplerate, device, channels, dtype, latency):
+        self.samplerate, self.channels = samplerate, channels
+    def start(self): pass
+    def read(self, frames):
+        time.sleep(frames / self.samplerate)
+        return bytes(2 * frames * self.channels), False
+"""
+
+
+@pytest.mark.parametrize("request_name", ["stop", "request_reload"])
+async def test_stop_or_reload_while_a_capture_child_starts(
+    daemon, tmp_path, monkeypatch, request_name
+):
+    (tmp_path / "sounddevice.py").write_text(STUB_PORTAUDIO)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    start = asyncio.create_subprocess_exec
+    begun: list[bool] = []
+
+    def fan_is_being_removed() -> bool:
+        tasks = [task for task in asyncio.all_tasks() if task.get_name() == "monitor fan"]
+        return all(task.cancelling() for task in tasks)
+
+    async def start_late(*arguments, **options):
+        if not begun:
+            begun.append(True)
+            daemon.file = make_config(pump={"device": "name:absent"})
+            getattr(daemon.service, request_name)()
+            await until(fan_is_being_removed)
+        return await start(*arguments, **options)
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", start_late)
+    daemon.start(make_config(fan={"device": "name:stub"}), open_source=None)
+    await until(lambda: begun)
+    await daemon.until_state("fan", "stopped", "no_device")
+    if request_name == "request_reload":
+        await until(lambda: "pump" in daemon.service.config.machines, "the end of the reload")
+        daemon.service.stop()
+    await daemon.finish()
+    assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -1,0 +1,168 @@
+"""The end of the daemon: limits of its steps, and work that does not end."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import AsyncGenerator
+from dataclasses import replace
+
+import pytest
+import structlog
+
+from asd_monitor.audio.devices.device_strings import DeviceSpec
+from asd_monitor.audio.sharing.server import SharingServer
+from asd_monitor.audio.source import Opened, Outage
+from asd_monitor.daemon.monitor_session import MonitorSession
+from asd_monitor.daemon.runtime_options import ShutdownLimits
+from asd_monitor.daemon.scoring_thread import ScoringThread
+from asd_monitor.daemon.state_lock import StateLock
+from asd_monitor.journal.store import Journal
+from asd_monitor.records import Block
+from tests.doubles.in_process_daemon import InProcessDaemon
+from tests.doubles.level_detector import make_config
+from tests.doubles.scripted_source import ScriptedSource
+from tests.doubles.waiting import until
+
+FAN_AND_PUMP = {"fan": {"device": "hw:1"}, "pump": {"device": "hw:2"}}
+SHORT_LIMITS = ShutdownLimits(removal_s=0.05, cancel_s=0.05)
+
+
+class UnreleasedSource(ScriptedSource):
+    """A source whose release never ends."""
+
+    async def close(self) -> None:
+        await asyncio.Event().wait()
+
+
+class UnendingSource(ScriptedSource):
+    """A source with a defect: its iteration continues after a cancellation, until `may_end`."""
+
+    may_end = False
+
+    async def events(self) -> AsyncGenerator[Opened | Block | Outage]:
+        while not self.may_end:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.02)
+        nothing: tuple[Opened, ...] = ()
+        for event in nothing:
+            yield event
+
+
+@pytest.mark.parametrize("kind", [UnreleasedSource, UnendingSource])
+async def test_machine_that_does_not_end_delays_neither_a_reload_nor_the_stop(
+    daemon: InProcessDaemon, kind: type[ScriptedSource]
+) -> None:
+    opened: list[ScriptedSource] = []
+
+    def open_source(spec: DeviceSpec) -> ScriptedSource:
+        if str(spec) == "hw:2":
+            return daemon.open_source(spec)
+        opened.append(kind())
+        return opened[-1]
+
+    three = make_config(**FAN_AND_PUMP, mill={"device": "hw:3"})
+    with structlog.testing.capture_logs() as logs:
+        daemon.start(three, limits=SHORT_LIMITS, open_source=open_source)
+        await daemon.until_state("pump", "normal")
+        await until(lambda: len(opened) == 2)
+        daemon.file = make_config(**FAN_AND_PUMP)
+        daemon.service.request_reload()
+        await until(lambda: "mill" not in daemon.service.config.machines, "the end of the reload")
+        assert daemon.broker.state("mill")["state"] == "stopped"
+        daemon.service.stop()
+        await daemon.finish()
+    for machine in ("fan", "mill"):
+        late = [entry for entry in logs if entry.get("task") == f"supervise {machine}"]
+        assert late
+        assert {entry["log_level"] for entry in late} == {"error"}
+    assert daemon.broker.state("fan")["state"] == "stopped"
+    assert daemon.broker.state("pump")["state"] == "stopped"
+    assert daemon.broker.stopped
+    StateLock(daemon.folder).release()
+    UnendingSource.may_end = True
+    await until(lambda: len(asyncio.all_tasks()) == 1)
+    UnendingSource.may_end = False
+
+
+def raise_after(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> None:
+    """Let a method raise after it has done its work."""
+    work = getattr(owner, name)
+    if asyncio.iscoroutinefunction(work):
+
+        async def raising_late(*arguments: object) -> None:
+            await work(*arguments)
+            raise ZeroDivisionError(name)
+
+        monkeypatch.setattr(owner, name, raising_late)
+    else:
+
+        def raising(*arguments: object) -> None:
+            work(*arguments)
+            raise ZeroDivisionError(name)
+
+        monkeypatch.setattr(owner, name, raising)
+
+
+async def test_every_step_runs_although_others_fail(daemon, monkeypatch):
+    with structlog.testing.capture_logs() as logs:
+        daemon.start(make_config(**FAN_AND_PUMP))
+        await daemon.until_state("fan", "normal")
+        await daemon.until_state("pump", "normal")
+        raise_after(monkeypatch, MonitorSession, "publish_stopped")
+        raise_after(monkeypatch, SharingServer, "stop")
+        raise_after(monkeypatch, ScoringThread, "close")
+        raise_after(monkeypatch, type(daemon.broker), "stop")
+        raise_after(monkeypatch, Journal, "close")
+        daemon.service.stop()
+        await daemon.finish()
+    assert daemon.broker.state("fan")["state"] == "stopped"
+    assert daemon.broker.state("pump")["state"] == "stopped"
+    assert [entry["step"] for entry in logs if "step" in entry] == [
+        "remove fan",
+        "remove pump",
+        "stop sharing sound",
+        "stop scoring",
+        "disconnect from the broker",
+        "close the journal",
+    ]
+    StateLock(daemon.folder).release()  # the lock is free
+
+
+async def test_step_that_does_not_end_is_abandoned_at_its_limit(daemon, monkeypatch):
+    limits = replace(SHORT_LIMITS, step_s=0.05, margin_s=0.05, stop_delivery_s=0.05)
+    may_end = threading.Event()
+    with structlog.testing.capture_logs() as logs:
+        daemon.start(make_config(fan={"device": "hw:1"}), limits=limits)
+        await daemon.until_state("fan", "normal")
+        never = asyncio.Event()
+        monkeypatch.setattr(ScoringThread, "close", lambda _: never.wait())
+        monkeypatch.setattr(daemon.broker, "stop", lambda _: may_end.wait())
+        daemon.service.stop()
+        await daemon.finish()
+    may_end.set()
+    late = [entry for entry in logs if "exceeded its limit" in entry["event"] and "step" in entry]
+    assert [entry["step"] for entry in late] == ["stop scoring", "disconnect from the broker"]
+    StateLock(daemon.folder).release()
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+async def test_signal_during_the_shutdown_does_not_end_the_process(daemon, monkeypatch, number):
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await daemon.until_state("fan", "normal")
+    stop = daemon.broker.stop
+    handled = []
+
+    def stop_late(timeout_s: float) -> None:
+        default = signal.SIG_IGN, signal.SIG_DFL, signal.default_int_handler
+        handled.append(signal.getsignal(number) not in default)
+        if handled == [True]:
+            os.kill(os.getpid(), number)
+        stop(timeout_s)
+
+    monkeypatch.setattr(daemon.broker, "stop", stop_late)
+    daemon.service.stop()
+    await daemon.finish()
+    assert handled == [True]
+    assert daemon.broker.stopped

@@ -1,0 +1,105 @@
+"""A detector of the level, models that hold it, and a configuration.
+
+The detector is real; only its view is trivial.  So the tests of the daemon run the real
+pipeline and know the score of any sound from its level.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from asd_monitor.config.settings import Config, Machine
+from asd_monitor.detector.back_end import BackEnd
+from asd_monitor.detector.calibration import KNOT_COUNT, ParetoTail
+from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.views import View, ViewKind
+from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.model_store.versions import BundleError
+from tests.doubles.waiting import TIMEOUT_S
+
+
+def step_at(raw: float) -> ParetoTail:
+    """Return a calibration to 9 for twice this raw score, and to 0 below it."""
+    return ParetoTail((raw,) * KNOT_COUNT, 0.0, raw / (8 * np.log(10)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LevelBackEnd(BackEnd):
+    """Raw score 1 for levels above −10 dBFS, 0 below.
+
+    With a ``gate``, scoring blocks until the test sets it; ``entered`` is set before.
+    """
+
+    kind = "level_threshold"
+    gate: threading.Event | None = None
+    entered: threading.Event = field(default_factory=threading.Event)
+
+    @classmethod
+    def fit(cls, reference: Any, spans: Any) -> Any:
+        raise NotImplementedError
+
+    @classmethod
+    def score_each(cls, machines: Any, vectors: Any) -> Any:
+        for machine in machines:
+            if machine.gate is not None:
+                machine.entered.set()
+                assert machine.gate.wait(TIMEOUT_S), "the test has not opened the gate"
+        return (vectors[:, :, 0] > -10).astype(np.float32)
+
+
+class LevelDetector(Detector):
+    """Scores 9 for windows above −10 dBFS, 0 below; idle below −60 dBFS."""
+
+    def __init__(self, gate: threading.Event | None = None) -> None:
+        kind = ViewKind("level", "level", LevelBackEnd, "level_threshold")
+        view = View(kind, LevelBackEnd(gate), step_at(0.5))
+        super().__init__(FrontEnd(), (view,), step_at(4.5), step_at(4.5), (-300.0, -60.0))
+
+    @property
+    def entered(self) -> threading.Event:
+        """Set when a window is being scored."""
+        back_end = self.views[0].back_end
+        assert isinstance(back_end, LevelBackEnd)
+        return back_end.entered
+
+    def alarm_threshold(self, alarms_per_s: float) -> float:
+        return 5.0 if alarms_per_s < 1e-6 else 3.0
+
+
+@dataclass(eq=False)
+class StubBundle:
+    """A bundle in memory."""
+
+    version: str = "v1"
+    detector: Any = field(default_factory=LevelDetector)
+
+
+class StubModels:
+    """Bundles by machine; `load` stands in for `load_bundle`."""
+
+    def __init__(self, **bundles: StubBundle) -> None:
+        self.bundles = bundles
+        self.broken: dict[str, str] = {}
+        """Machines whose bundle cannot be loaded, and why."""
+
+    def load(self, _models: Path, machine: str) -> Any:
+        if machine in self.broken:
+            raise BundleError(self.broken[machine])
+        if machine not in self.bundles:
+            raise BundleError(f"no model of {machine}: train one")
+        return self.bundles[machine]
+
+
+def make_config(**machines: Mapping[str, Any]) -> Config:
+    """Return a configuration of the box `testbox` with these settings of machines."""
+    return Config(
+        version=1,
+        box="testbox",
+        machines={name: Machine.model_validate(keys) for name, keys in machines.items()},
+    )

@@ -1,0 +1,53 @@
+"""A session with the broker that keeps all messages in memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from asd_monitor.publish.shared_outbox import Counters
+from asd_monitor.publish.topics import Topics
+
+
+class MemoryBroker:
+    """Stands in for `BrokerSession`; every message is delivered at once."""
+
+    def __init__(self, box: str = "testbox") -> None:
+        self.topics = Topics("asd", box)
+        self.counters = Counters()
+        self.connected = True
+        self.pending = 0
+        self.sent: list[tuple[str, dict[str, Any]]] = []
+        self.retained: dict[str, dict[str, Any]] = {}
+        self.stopped = False
+
+    def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
+        message = json.loads(payload)
+        self.sent.append((topic, message))
+        if retain:
+            self.retained[topic] = message
+
+    def start(self) -> None:
+        """Do nothing: it is always connected."""
+
+    def stop(self, timeout_s: float) -> None:
+        self.stopped = True
+
+    def wait_for(self, condition: Any, timeout_s: float) -> bool:
+        return bool(condition(self))
+
+    def messages(self, topic: str) -> list[dict[str, Any]]:
+        """Return the messages on a topic below the prefix, in order."""
+        return [message for where, message in self.sent if where == f"asd/{topic}"]
+
+    def state(self, machine: str) -> dict[str, Any]:
+        """Return the retained state of a machine; empty before the first."""
+        return self.retained.get(f"asd/{machine}/state", {})
+
+    def alarm(self, machine: str) -> dict[str, Any]:
+        """Return the retained alarm condition of a machine; empty before the first."""
+        return self.retained.get(f"asd/{machine}/alarm", {})
+
+    def transitions(self, machine: str) -> list[tuple[str, str]]:
+        """Return (from, to) of the events of a machine, in order."""
+        return [(m["from"], m["to"]) for m in self.messages(f"{machine}/event")]

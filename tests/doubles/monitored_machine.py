@@ -1,0 +1,108 @@
+"""One monitor session with a scripted source, a level detector and a broker in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from asd_monitor.audio.sharing.server import SharingServer
+from asd_monitor.daemon.machine_publisher import MachinePublisher
+from asd_monitor.daemon.monitor_session import MonitorSession
+from asd_monitor.daemon.scoring_thread import ScoringThread
+from asd_monitor.daemon.session_context import SessionContext
+from asd_monitor.daemon.training_child import TrainingOutcome
+from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.store import Journal
+from tests.doubles.level_detector import StubModels, make_config
+from tests.doubles.memory_broker import MemoryBroker
+from tests.doubles.scripted_source import ScriptedSource
+from tests.doubles.waiting import until
+
+
+class MonitoredMachine:
+    """The machine ``fan``; `start` begins a session, also after an earlier one was stopped.
+
+    Training is a stub: it ends when the test sets ``training_ends``.
+    """
+
+    def __init__(self, folder: Path, models: StubModels, keys: dict[str, Any]) -> None:
+        self.broker = MemoryBroker()
+        self.source = ScriptedSource()
+        self.journal = Journal(folder)
+        self.trained: list[tuple[str, Path, Path]] = []
+        """(machine, sound, models) of each training."""
+        self.training_ends = asyncio.Event()
+        self.training_failure: str | None = None
+        self.models = models
+        self.settings = make_config(fan=keys).machines["fan"]
+        self._folder = folder
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, source: ScriptedSource | None = None) -> MonitorSession:
+        """Begin a session, with this source or the one at hand."""
+        self.source = source or self.source
+        self.scoring = ScoringThread()
+        context = SessionContext(
+            models=self._folder / "models",
+            state=self._folder,
+            sharing=SharingServer(self._folder),
+            scoring=self.scoring,
+            open_source=lambda _: self.source,
+            train=self._train,
+            throttle=self._throttle,
+            load_model=self.models.load,
+        )
+        publisher = MachinePublisher(
+            "fan", self.broker.topics, self.broker, clock_synced=lambda: True
+        )
+        journal = MachineJournal(self.journal, "fan")
+        self.session = MonitorSession("fan", self.settings, journal, publisher, context)
+        self.task = asyncio.create_task(self.session.run())
+        self._tasks.append(self.task)
+        return self.session
+
+    async def stop(self) -> None:
+        """Cancel all sessions."""
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        if self._tasks:
+            await self.scoring.close()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The retained state message."""
+        return self.broker.state("fan")
+
+    async def until_state(self, state: str, microphone: str = "ok") -> dict[str, Any]:
+        """Wait for a state message and return it."""
+
+        def reached() -> bool:
+            if self.task.done() and not self.task.cancelled():
+                self.task.result()  # a defect: no state follows
+            return (self.state.get("state"), self.state.get("microphone")) == (state, microphone)
+
+        await until(reached, f"{state}, {microphone} instead of {self.state}")
+        return self.state
+
+    async def play(self, seconds: int, level: float = 0.1) -> None:
+        """Play noise in pieces of 5 s, each of which is evaluated before the next one."""
+        for _ in range(seconds // 5):
+            self.source.play(5, level)
+            await self.until_evaluated()
+
+    async def until_evaluated(self) -> None:
+        """Wait until all sound that was played has been evaluated."""
+        await until(lambda: self.source.delivered)
+        await until(lambda: self.session.progress.count >= self.source.end)
+
+    async def _train(self, machine: str, sound: Path, models: Path) -> TrainingOutcome:
+        self.trained.append((machine, sound, models))
+        await self.training_ends.wait()
+        return TrainingOutcome(self.training_failure)
+
+    async def _throttle(self) -> None:
+        await asyncio.sleep(0)

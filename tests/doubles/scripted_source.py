@@ -1,0 +1,74 @@
+"""A source of sound whose blocks, gaps and outages are given by the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import numpy as np
+
+from asd_monitor.audio.source import Opened, Outage
+from asd_monitor.records import Block, MicrophoneState
+
+RATE_HZ = 16_000
+
+
+class ScriptedSource:
+    """Delivers what the test has queued; behaves as a microphone until `finish` is called."""
+
+    def __init__(self, rate_hz: int = RATE_HZ) -> None:
+        self.rate_hz = rate_hz
+        self.lost_samples = self.gaps = self.restarts = 0
+        self.drift_ppm = 0.0
+        self.is_paced = True
+        self.closed = False
+        self.end = 0
+        """Sample index after the newest queued sample."""
+        self._events: asyncio.Queue[Opened | Block | Outage | Exception | None] = asyncio.Queue()
+
+    def open(self) -> ScriptedSource:
+        """Queue the opening of the device."""
+        self._events.put_nowait(Opened(self.rate_hz, 1, "scripted"))
+        return self
+
+    def play(self, seconds: float, level: float = 0.1, *, gap: int = 0) -> None:
+        """Queue white noise of this RMS in blocks of 0.1 s, after a gap in samples."""
+        self.end += gap
+        count = round(seconds * self.rate_hz)
+        noise = np.random.default_rng(self.end).standard_normal(count) * level
+        for first in range(0, count, self.rate_hz // 10):
+            part = noise[first : first + self.rate_hz // 10].astype(np.float32)
+            self._events.put_nowait(Block(self.end, part))
+            self.end += len(part)
+
+    def play_constant(self, seconds: float, value: float = 0.0) -> None:
+        """Queue one block of a constant value, as a muted microphone delivers it."""
+        count = round(seconds * self.rate_hz)
+        self._events.put_nowait(Block(self.end, np.full(count, value, np.float32)))
+        self.end += count
+
+    def interrupt(self, reason: str, state: MicrophoneState = MicrophoneState.NO_DEVICE) -> None:
+        """Queue an outage."""
+        self._events.put_nowait(Outage(reason, state))
+
+    def fail(self, error: Exception) -> None:
+        """Queue an exception that the iteration raises."""
+        self._events.put_nowait(error)
+
+    def finish(self) -> None:
+        """Queue the end of the recording."""
+        self._events.put_nowait(None)
+
+    @property
+    def delivered(self) -> bool:
+        """Whether everything that was queued has been delivered."""
+        return self._events.empty()
+
+    async def events(self) -> AsyncGenerator[Opened | Block | Outage]:
+        while (event := await self._events.get()) is not None:
+            if isinstance(event, Exception):
+                raise event
+            yield event
+
+    async def close(self) -> None:
+        self.closed = True
