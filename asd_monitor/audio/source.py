@@ -1,4 +1,4 @@
-"""What a source of sound is: the one shape behind microphones, files and the daemon's socket."""
+"""Sources of sound: the interface that microphones, recordings and shared sound implement."""
 
 from __future__ import annotations
 
@@ -11,67 +11,89 @@ from asd_monitor.records import Block, MicrophoneState
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The stream began, or began anew after an outage; blocks follow."""
+    """The stream was opened, for the first time or again after an outage; blocks follow."""
 
-    rate_hz: int  # the same for the whole life of a source
-    channels: int  # that the device or file has; one of them is heard
-    name: str  # of the device or file, for people
+    rate_hz: int  # constant for all openings of one source
+    channels: int  # of the device or file; the source delivers one of them
+    name: str  # of the device or file, for display
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """From now on nobody hears, until the next `Opened`; one line tells why."""
+    """The stream is interrupted until the next `Opened`."""
 
-    reason: str
+    reason: str  # one line: what, where, remedy
     state: MicrophoneState
 
 
-Event = Opened | Block | Outage
+SourceEvent = Opened | Block | Outage
 
 
 class Source(Protocol):
-    """A stream of sound that never lies about what it did not hear.
+    """A stream of mono sound in which every missing sample is accounted for.
 
     `events` is iterated once, by one task.  The first event is `Opened` or `Outage`.
-    Each block starts at or after the end of the one before; where it starts later there
-    is a gap: lost samples, an outage (by the monotonic clock), or the boundary of two
-    files.  The first one starts beyond 0 where others have heard the device before, which is
-    no gap.  A microphone never ends; a file ends the iteration at its end.
 
-    What the counters say counts from the first `Opened`.
+    Each block starts at or after the end of the previous one.  A later start is a gap: lost
+    samples, an outage (its length by the monotonic clock), or the boundary of two files.  The
+    first block may start beyond 0, where the device was already open for other sources; this is
+    not a gap.  A microphone's iteration does not end by itself; that of a recording ends with its
+    last file.
+
+    The counters start at the first `Opened`.
     """
 
     @property
     def lost_samples(self) -> int:
-        """Samples that the device should have given and nobody heard, outages included."""
+        """Number of samples missing from the stream, outages included."""
 
     @property
     def gaps(self) -> int:
-        """Places where two blocks that follow each other do not join."""
+        """Number of gaps between consecutive blocks."""
 
     @property
     def restarts(self) -> int:
-        """Times that the stream was opened again."""
+        """Number of times that the stream was opened again."""
 
     @property
     def drift_ppm(self) -> float:
-        """By how much the device's clock is faster than ours (0.0 until that is known)."""
+        """Deviation of the device's sample clock from the monotonic clock, in ppm.
+
+        Positive if the device is faster; 0.0 until it is known.
+        """
 
     @property
-    def keeps_pace(self) -> bool:
-        """Whether it has a pace of its own; a recording may also go as fast as it is heard."""
+    def is_paced(self) -> bool:
+        """Whether the source delivers at a rate of its own rather than on demand."""
 
-    def events(self) -> AsyncGenerator[Event]:
-        """Iterate over what happens.
+    def events(self) -> AsyncGenerator[SourceEvent]:
+        """Iterate over openings, blocks and outages.
 
         Raises:
-            UsageError: nothing can be heard however long one waits (no file is readable).
+            UsageError: the source will never deliver (no file is readable).
 
         """
 
     async def close(self) -> None:
         """Release the device; `events` then ends.
 
-        It may be called in any state (never iterated, opening, delivering, in an outage,
-        closed) and more than once, and returns within a limit that the source states.
+        May be called in any state (never iterated, opening, delivering, in an outage, closed) and
+        more than once.  Returns within a time limit that each source documents.
         """
+
+
+class CountedSource:
+    """Base of the sources that count gaps and lost samples from their blocks; see `Source`."""
+
+    def __init__(self) -> None:
+        self.lost_samples = 0
+        self.gaps = 0
+        self.restarts = 0
+        self._end: int | None = None  # sample index one past the last counted block
+
+    def _count(self, start: int, end: int) -> None:
+        """Count the gap, if any, before the block from ``start`` to ``end``."""
+        if self._end is not None and start > self._end:
+            self.gaps += 1
+            self.lost_samples += start - self._end
+        self._end = end

@@ -1,20 +1,19 @@
-"""How sound travels between our processes: a line of JSON, then frames of int16.
+"""Format of a stream of sound between processes: one line of JSON, then frames of int16 PCM.
 
-The line says what follows; each frame is a header and its samples:
+The line of JSON describes the stream.  Each frame is a header of 28 bytes, little endian, and its
+samples:
 
     mark       2 bytes  ``AS``
-    flags      u16      `OVERFLOW`: the device says that something was lost before this
-    sequence   u32      counts frames, modulo 2^32
-    count      u32      samples in this frame, those of all channels together
-    position   u64      samples of one channel before this frame (from a device: received;
-                        shared: index)
-    time_ns    u64      CLOCK_MONOTONIC when its last sample had been read
-    samples    count × int16, little endian as the header is; several channels interleaved
+    flags      u16      `OVERFLOW`: the device reported lost samples before this frame
+    sequence   u32      frame counter, modulo 2^32
+    count      u32      samples in this frame, of all channels together
+    position   u64      sample index of the first sample of each channel: samples received so far
+                        (capture child), or the absolute sample index (sound sharing)
+    time_ns    u64      CLOCK_MONOTONIC after the last sample was read, in ns
+    samples    count × int16, little endian, channels interleaved
 
-The capture child tells by its exit status whether the device is absent or something else
-is wrong (`EXIT_ABSENT`, `EXIT_FAULT`), and by the last line on stderr what.
-
-No numpy here: the capture child shall stay small.
+Used between the capture child and its parent, and between the daemon and the clients of its
+shared sound.  The module does without NumPy, which the capture child must not load.
 """
 
 from __future__ import annotations
@@ -26,8 +25,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 OVERFLOW = 1
-EXIT_ABSENT = 10
-EXIT_FAULT = 11
 MAX_SAMPLES = 1 << 20
 MAX_LINE_BYTES = 1 << 16
 _HEADER = struct.Struct("<2sHIIQQ")
@@ -35,34 +32,34 @@ _MARK = b"AS"
 
 
 class WireError(ValueError):
-    """What came is not this format: the other side is another program or version."""
+    """The data are not in this format: the peer is another program or another version."""
 
 
 class Frame(NamedTuple):
-    """A header and its samples, as they travel."""
+    """Header and samples of one frame."""
 
     sequence: int
     position: int
     time_ns: int
-    pcm: bytes  # int16, little endian
+    pcm: bytes  # int16, little endian, channels interleaved
     flags: int = 0
 
     @property
     def samples(self) -> int:
-        """How many there are in this frame, of all channels together."""
+        """Number of samples in this frame, of all channels together."""
         return len(self.pcm) // 2
 
 
 def encode_line(value: dict[str, object]) -> bytes:
-    """Return the line of JSON that begins a stream."""
+    """Return a JSON object as one line, UTF-8."""
     return json.dumps(value).encode() + b"\n"
 
 
 def decode_line(line: bytes) -> dict[str, object]:
-    """Return what a line says.
+    """Return the JSON object of a line.
 
     Raises:
-        WireError: it is not one JSON object.
+        WireError: the line is not one JSON object.
 
     """
     try:
@@ -75,7 +72,7 @@ def decode_line(line: bytes) -> dict[str, object]:
 
 
 def encode_header(frame: Frame) -> bytes:
-    """Return the header alone; ``frame.pcm`` follows it."""
+    """Return the header of a frame, without ``frame.pcm``."""
     return _HEADER.pack(
         _MARK,
         frame.flags,
@@ -87,34 +84,39 @@ def encode_header(frame: Frame) -> bytes:
 
 
 def encode_frame(frame: Frame) -> bytes:
-    """Return header and samples."""
+    """Return header and samples of a frame."""
     return encode_header(frame) + frame.pcm
 
 
-def choose_channels(pcm: bytes, channels: int, chosen: Sequence[int]) -> bytes:
-    """Return some channels of interleaved int16, in rising order, interleaved again."""
-    if len(chosen) == channels:
+def select_channels(pcm: bytes, channels: int, selected: Sequence[int]) -> bytes:
+    """Return the selected channels of interleaved int16 PCM, interleaved.
+
+    ``channels`` is the number of channels in ``pcm``; ``selected`` are channel numbers from 0, in
+    ascending order.
+    """
+    if len(selected) == channels:
         return pcm
     samples = memoryview(pcm).cast("h")
-    kept = array("h", bytes(len(pcm) // channels * len(chosen)))
-    with memoryview(kept) as places:
-        for place, channel in enumerate(chosen):
-            places[place :: len(chosen)] = samples[channel::channels]
+    kept = array("h", bytes(len(pcm) // channels * len(selected)))
+    with memoryview(kept) as target:
+        for place, channel in enumerate(selected):
+            target[place :: len(selected)] = samples[channel::channels]
     return kept.tobytes()
 
 
-class Parser:
-    """Takes any number of bytes at a time; gives the line first, then the frames."""
+class StreamParser:
+    """Incremental parser: bytes in chunks of any size → the line of JSON, then frames."""
 
     def __init__(self) -> None:
         self.line: dict[str, object] | None = None
+        """The JSON object that begins the stream; None until it is complete."""
         self._pending = bytearray()
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Return the frames completed by these bytes.
+        """Return the frames that these bytes complete.
 
         Raises:
-            WireError: they are not this format; nothing more can be read.
+            WireError: the data are not in this format; the stream cannot be parsed further.
 
         """
         self._pending += data

@@ -3,20 +3,31 @@
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
 from pathlib import Path
+from typing import Any
 
 import pytest
-from tests.doubles.scripted_microphone import PATIENCE_S, Ear
 
-from asd_monitor.audio.capture import child_process, microphone, shared_device
-from asd_monitor.audio.capture.child_process import CaptureChild, ChildEndedError
+from asd_monitor.audio.capture.capture_attempt import CaptureTiming
+from asd_monitor.audio.capture.child_process import (
+    CaptureChild,
+    ChildEndedError,
+    ChildStalledError,
+)
+from asd_monitor.audio.capture.child_protocol import CaptureRequest
 from asd_monitor.audio.capture.microphone import Microphone
+from asd_monitor.audio.capture.planar import PlanarBlock
 from asd_monitor.audio.capture.shared_device import ChannelSource, SharedDevice
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.devices.sound_server import SoundServer, SoundServerQueryError
+from asd_monitor.audio.source import Opened, Outage, Source, SourceEvent
+from asd_monitor.records import MicrophoneState
+from tests.doubles.event_collector import EventCollector
+from tests.doubles.waiting import TIMEOUT_S
 
-STUB = """
+PORTAUDIO_STUB = """
 import os, sys, time
 class PortAudioError(Exception): pass
 def query_devices():
@@ -32,11 +43,11 @@ class RawInputStream:
         return bytes(2 * frames * self.channels), False
 """
 SPEC = parse_device("name:stub")
-REQUEST = {"name": "stub", "wanted": [0], "rate_hz": None, "channels": None}
+REQUEST = CaptureRequest(name="stub")
 
 
 class Children:
-    """The capture children that are made."""
+    """The capture children that are started, and control of their start."""
 
     def __init__(self) -> None:
         self.pids: list[int] = []
@@ -49,13 +60,13 @@ class Children:
 
 
 @pytest.fixture
-async def children(tmp_path, monkeypatch):
-    (tmp_path / "sounddevice.py").write_text(STUB)
+async def children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Children]:
+    (tmp_path / "sounddevice.py").write_text(PORTAUDIO_STUB)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     children = Children()
     start = asyncio.create_subprocess_exec
 
-    async def start_noted(*arguments, **options):
+    async def start_noted(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
         children.starting.set()
         await children.may_start.wait()
         process = await start(*arguments, **options)
@@ -67,38 +78,39 @@ async def children(tmp_path, monkeypatch):
     assert children.running() == []
 
 
-def limited():
-    return asyncio.timeout(PATIENCE_S)
+def limited() -> asyncio.Timeout:
+    return asyncio.timeout(TIMEOUT_S)
 
 
-def by_itself() -> Microphone:
-    return Microphone(SPEC)
+def alone(timing: CaptureTiming | None = None) -> Microphone:
+    return Microphone(SPEC, timing=timing)
 
 
-def shared() -> ChannelSource:
-    return ChannelSource(SharedDevice(SPEC, lambda: Microphone(SPEC)), SPEC)
+def shared(timing: CaptureTiming | None = None) -> ChannelSource:
+    return ChannelSource(SharedDevice(SPEC, lambda: Microphone(SPEC, timing=timing)), SPEC)
 
 
-both = pytest.mark.parametrize("make", [by_itself, shared])
+Make = Callable[..., Source]
+alone_and_shared = pytest.mark.parametrize("make", [alone, shared])
 
 
-@both
-async def test_closed_while_its_child_is_started(children, make):
+@alone_and_shared
+async def test_close_while_the_child_is_started(children: Children, make: Make) -> None:
     children.may_start.clear()
-    ear = Ear(make())
+    collector = EventCollector(make())
     async with limited():
         await children.starting.wait()
-        closing = asyncio.create_task(ear.source.close())
+        closing = asyncio.create_task(collector.source.close())
         await asyncio.sleep(0)
         children.may_start.set()
         await closing
-        await ear.task
-    assert ear.events == []
+        await collector.task
+    assert collector.events == []
     assert len(children.pids) == 1
 
 
-@both
-async def test_closed_before_it_is_iterated(children, make):
+@alone_and_shared
+async def test_close_before_the_iteration(children: Children, make: Make) -> None:
     source = make()
     await source.close()
     await source.close()
@@ -106,182 +118,193 @@ async def test_closed_before_it_is_iterated(children, make):
     assert children.pids == []
 
 
-@both
-async def test_closed_while_it_delivers_and_again(children, make):
-    ear = Ear(make())
-    await ear.hears(3)
+@alone_and_shared
+async def test_close_during_delivery_and_again(children: Children, make: Make) -> None:
+    collector = EventCollector(make())
+    await collector.until_blocks(3)
     async with limited():
-        await asyncio.gather(ear.source.close(), ear.source.close())
-        heard = len(ear.events)
-        await ear.task
-        await ear.source.close()
-    assert len(ear.events) == heard
+        await asyncio.gather(collector.source.close(), collector.source.close())
+        events = len(collector.events)
+        await collector.task
+        await collector.source.close()
+    assert len(collector.events) == events
     assert len(children.pids) == 1
 
 
-@both
-async def test_closed_while_the_device_gives_no_answer(children, make, monkeypatch):
+@alone_and_shared
+async def test_close_while_the_device_hangs(
+    children: Children, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STUB_HANGS", "1")
-    ear = Ear(make())
-    async with asyncio.timeout(microphone.START_S / 2):
+    collector = EventCollector(make())
+    async with asyncio.timeout(CaptureTiming().start_s / 2):
         await children.starting.wait()
-        await ear.source.close()
-        await ear.task
-    assert ear.events == []
+        await collector.source.close()
+        await collector.task
+    assert collector.events == []
 
 
-@both
-async def test_closed_in_the_pause_between_two_openings(children, make, monkeypatch):
+@alone_and_shared
+async def test_close_in_the_pause_between_two_attempts(
+    children: Children, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("STUB_ABSENT", "1")
-    monkeypatch.setattr(microphone, "BACKOFF_S", (1000.0,))
-    ear = Ear(make())
-    await ear.until(lambda: ear.outages)
+    collector = EventCollector(make(CaptureTiming(pauses_s=(1000.0,))))
+    await collector.until(lambda: collector.outages)
     async with limited():
-        await ear.source.close()
-        await ear.task
-    assert len(ear.events) == 1
+        await collector.source.close()
+        await collector.task
+    assert len(collector.events) == 1
 
 
-async def test_closed_by_who_iterates_it_between_two_blocks(children):
-    source = by_itself()
-    events = []
-    async with limited(), contextlib.aclosing(source.events()) as told:
-        async for event in told:
-            events.append(event)
-            if len(events) == 3:
+async def test_close_by_the_consumer_between_two_blocks(children: Children) -> None:
+    source = alone()
+    received: list[SourceEvent] = []
+    async with limited(), contextlib.aclosing(source.events()) as events:
+        async for event in events:
+            received.append(event)
+            if len(received) == 3:
                 await source.close()
-    assert len(events) == 3
+    assert len(received) == 3
 
 
-async def test_closed_while_who_iterates_it_is_elsewhere(children):
-    source = by_itself()
-    async with limited(), contextlib.aclosing(source.events()) as told:
+async def test_close_while_the_consumer_does_not_iterate(children: Children) -> None:
+    source = alone()
+    async with limited(), contextlib.aclosing(source.events()) as events:
         for _ in range(3):
-            await anext(told)
+            await anext(events)
         closing = asyncio.create_task(source.close())
-        await asyncio.sleep(0)  # it waits for the end of the child's sound
-        assert [event async for event in told] == []
+        await asyncio.sleep(0)  # it waits for the end of the child's output
+        assert [event async for event in events] == []
         await closing
 
 
-async def test_a_child_held_by_the_kernel_holds_up_no_close(children, monkeypatch):
-    """As in an uninterruptible sleep: SIGKILL does nothing for a while."""
-    monkeypatch.setattr(microphone, "HELD_BY_KERNEL_S", 0.2)
-    monkeypatch.setattr(microphone, "STALL_S", 0.2)
+async def test_close_is_bounded_if_the_kernel_holds_the_child(
+    children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in an uninterruptible sleep, in which SIGKILL has no effect."""
     kill = asyncio.subprocess.Process.kill
     held: list[asyncio.subprocess.Process] = []
 
-    def leave_alone(process: asyncio.subprocess.Process) -> None:
+    def ignore_kill(process: asyncio.subprocess.Process) -> None:
         held.append(process)
 
-    monkeypatch.setattr(asyncio.subprocess.Process, "kill", leave_alone)
+    monkeypatch.setattr(asyncio.subprocess.Process, "kill", ignore_kill)
     monkeypatch.setenv("STUB_HANGS", "1")
-    monkeypatch.setattr(microphone, "START_S", 0.2)
-    ear = Ear(shared())
-    await ear.until(lambda: any("does not let go" in each.reason for each in ear.outages))
+    collector = EventCollector(shared(CaptureTiming(start_s=0.2, stall_s=0.2, release_s=0.2)))
+    await collector.until(
+        lambda: any("does not release" in outage.reason for outage in collector.outages)
+    )
     async with asyncio.timeout(5.0):
-        await ear.source.close()
-        await ear.task
+        await collector.source.close()
+        await collector.task
     kill(held[0])
     async with limited():
         await held[0].wait()
 
 
-async def test_ending_a_child_twice_after_the_first_limit_was_too_short(children, monkeypatch):
+async def test_child_can_be_ended_again_after_a_limit_that_was_too_short(
+    children: Children, monkeypatch: pytest.MonkeyPatch
+) -> None:
     child = await CaptureChild.start(REQUEST, {})
-    await child.frames(PATIENCE_S)
-    kill = asyncio.subprocess.Process.kill
-    monkeypatch.setattr(asyncio.subprocess.Process, "kill", lambda _: None)
-    assert not await child.end(0.05)
-    assert not await child.end(0.05)
-    monkeypatch.setattr(asyncio.subprocess.Process, "kill", kill)
-    assert await child.end(PATIENCE_S)
-    assert await child.end(PATIENCE_S)
+    await child.frames(TIMEOUT_S)
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio.subprocess.Process, "kill", lambda _: None)
+        assert not await child.end(0.05)
+        assert not await child.end(0.05)
+    assert await child.end(TIMEOUT_S)
+    assert await child.end(TIMEOUT_S)
 
 
-async def test_a_child_that_is_ended_gives_no_frames_any_more(children):
+async def test_ended_child_delivers_no_frames(children: Children) -> None:
     child = await CaptureChild.start(REQUEST, {})
-    await child.frames(PATIENCE_S)
-    waiting = asyncio.create_task(child.frames(PATIENCE_S))
-    ending = asyncio.create_task(child.end(PATIENCE_S))
+    await child.frames(TIMEOUT_S)
+    waiting = asyncio.create_task(child.frames(TIMEOUT_S))
+    ending = asyncio.create_task(child.end(TIMEOUT_S))
     await asyncio.sleep(0)
-    for frames in (waiting, child.frames(PATIENCE_S)):
+    for frames in (waiting, child.frames(TIMEOUT_S)):
         with pytest.raises(ChildEndedError, match="closed"):
             await frames
     assert await ending
 
 
-async def test_a_child_whose_stream_ends_and_which_goes_on_is_a_stall(children, monkeypatch):
+async def test_child_that_closes_its_output_and_runs_on_is_a_stall(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closing_stub = "import os, time\nos.close(1)\ntime.sleep(1000)\n"
+    (tmp_path / "sounddevice.py").write_text(closing_stub)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     child = await CaptureChild.start(REQUEST, {})
-    await child.frames(PATIENCE_S)
-
-    async def nothing(_: CaptureChild) -> bytes:
-        return b""
-
-    with monkeypatch.context() as patch:
-        patch.setattr(CaptureChild, "_take", nothing)
-        with pytest.raises(child_process.ChildStalledError):
-            await child.frames(0.05)
-    assert await child.end(PATIENCE_S)
+    with pytest.raises(ChildStalledError):
+        await child.frames(2.0)
+    assert await child.end(TIMEOUT_S)
 
 
 class Unending:
-    """A microphone with a defect: neither its iteration nor its release ends."""
+    """A `PlanarSource` with a defect: neither its iteration nor its release ends."""
 
     drift_ppm = 0.0
 
     def __init__(self) -> None:
         self.iterated = asyncio.Event()
 
-    def want(self, channels: object) -> bool:
+    def request_channels(self, channels: Collection[int]) -> bool:
         return False
 
-    async def planes(self) -> AsyncGenerator:
+    async def planar_events(self) -> AsyncGenerator[Opened | PlanarBlock | Outage]:
         self.iterated.set()
         await asyncio.Event().wait()
-        yield
+        yield Outage("never reached", MicrophoneState.FAULT)
 
     async def close(self) -> None:
         await asyncio.Event().wait()
 
 
-async def test_a_microphone_that_does_not_end_is_left_within_the_limit(monkeypatch, caplog):
-    monkeypatch.setattr(shared_device, "RELEASE_S", 0.05)
-    made: list[Unending] = []
-    device = SharedDevice(SPEC, lambda: made.append(Unending()) or made[-1])
+async def test_release_that_does_not_end_is_cancelled_at_its_limit(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    microphones: list[Unending] = []
+
+    def open_microphone() -> Unending:
+        microphones.append(Unending())
+        return microphones[-1]
+
+    device = SharedDevice(SPEC, open_microphone, release_limit_s=0.05)
     for number in (1, 2):  # the device can be opened again
-        ear = Ear(ChannelSource(device, SPEC))
+        collector = EventCollector(ChannelSource(device, SPEC))
         await asyncio.sleep(0)
         async with limited():
-            await made[-1].iterated.wait()
-            await ear.source.close()
-            await ear.task
-        assert len(made) == number
+            await microphones[-1].iterated.wait()
+            await collector.source.close()
+            await collector.task
+        assert len(microphones) == number
     assert "not released within" in caplog.text
 
 
-async def test_a_release_goes_on_where_who_waits_for_it_is_cancelled(children):
+async def test_release_continues_if_its_waiting_task_is_cancelled(children: Children) -> None:
     device = SharedDevice(SPEC, lambda: Microphone(SPEC))
-    ear = Ear(ChannelSource(device, SPEC))
-    await ear.hears(1)
-    closing = asyncio.create_task(ear.source.close())
+    collector = EventCollector(ChannelSource(device, SPEC))
+    await collector.until_blocks(1)
+    closing = asyncio.create_task(collector.source.close())
     await asyncio.sleep(0)
     closing.cancel()
-    ear.task.cancel()
-    await asyncio.wait((closing, ear.task))
-    again = Ear(ChannelSource(device, SPEC))
-    await again.hears(1)
+    collector.task.cancel()
+    await asyncio.wait((closing, collector.task))
+    again = EventCollector(ChannelSource(device, SPEC))
+    await again.until_blocks(1)
     assert len(children.running()) == 1
-    await again.end()
+    await again.close()
 
 
-async def test_one_that_is_closed_while_it_waits_for_the_device_opens_nothing(children):
+async def test_source_closed_while_it_waits_for_the_device_does_not_open_it(
+    children: Children,
+) -> None:
     device = SharedDevice(SPEC, lambda: Microphone(SPEC))
-    first, second = Ear(ChannelSource(device, SPEC)), ChannelSource(device, SPEC)
-    await first.hears(1)
+    first, second = EventCollector(ChannelSource(device, SPEC)), ChannelSource(device, SPEC)
+    await first.until_blocks(1)
     ending = asyncio.create_task(first.source.close())
     await asyncio.sleep(0)
-    waiting = Ear(second)
+    waiting = EventCollector(second)
     await asyncio.sleep(0)
     async with limited():
         await second.close()
@@ -292,16 +315,22 @@ async def test_one_that_is_closed_while_it_waits_for_the_device_opens_nothing(ch
     assert len(children.pids) == 1
 
 
-async def test_what_a_sound_server_is_asked_is_answered_when_it_is_closed(monkeypatch):
-    server = SoundServer()
-    monkeypatch.setattr(server, "_work", lambda: None)  # it never answers
-    monkeypatch.setattr("asd_monitor.audio.devices.sound_server.pulsectl", object())
-    asking = asyncio.create_task(server.feed_of(os.getpid()))
-    await asyncio.sleep(0)
-    server.close()
-    server.close()
-    async with asyncio.timeout(1.0):
-        with pytest.raises(SoundServerQueryError, match="closed"):
-            await asking
-        with pytest.raises(SoundServerQueryError, match="closed"):
-            await server.sources()
+async def test_pending_query_of_a_sound_server_fails_when_it_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pulsectl", reason="libpulse is not installed", exc_type=OSError)
+    with socket.socket(socket.AF_UNIX) as silent:  # accepts and does not answer
+        silent.bind(str(tmp_path / "native"))
+        silent.listen()
+        monkeypatch.setenv("PULSE_SERVER", f"unix:{tmp_path}/native")
+        server = SoundServer()
+        querying = asyncio.create_task(server.source_of_process(os.getpid()))
+        connection, _ = await asyncio.to_thread(silent.accept)
+        with connection:
+            server.close()
+            server.close()
+            async with asyncio.timeout(1.0):
+                with pytest.raises(SoundServerQueryError, match="closed"):
+                    await querying
+                with pytest.raises(SoundServerQueryError, match="closed"):
+                    await server.sources()

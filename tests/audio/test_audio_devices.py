@@ -37,19 +37,19 @@ NAMES = [
     ],
 )
 @pytest.mark.parametrize("channel", ["", "#0", "#7"])
-def test_a_device_string_is_given_back(text, channel):
+def test_device_string_is_formatted_as_parsed(text, channel):
     spec = parse_device(text + channel)
     assert str(spec) == text + channel
     assert spec.channel == (int(channel[1:]) if channel else None)
 
 
-def test_forms_that_mean_the_same_are_equal():
+def test_equivalent_forms_are_equal():
     assert parse_device("hw:CARD=1,DEV=0") == parse_device("hw:1,0") == parse_device("hw:01,0")
     assert parse_device("hw:Device,0") == parse_device("hw:CARD=Device,DEV=0")
     assert parse_device("usb-id:0D8C:0014") == parse_device("usb-id:0d8c:0014")
 
 
-def test_a_file_may_loop():
+def test_recording_may_loop():
     spec = parse_device("file:~/rec?loop#1")
     assert (spec.kind, spec.loop, spec.channel) == (DeviceKind.FILE, True, 1)
     assert spec.path.is_absolute()
@@ -67,37 +67,37 @@ def test_a_file_may_loop():
         ("plughw:1", "write hw:"),
         ("pulse", "did you mean pulse:"),
         ("defualt", "did you mean default"),
-        ("hw:", "nothing usable"),
+        ("hw:", "no valid name"),
         ("hw:1,2,3", "write hw:1"),
         ("card-id:a b", "letters"),
         ("usb-path:1.4", "1-1.4"),
         ("usb-id:d8c:14", "four hexadecimal"),
         ("file:?loop", "path"),
-        ("hw:1#256", "no channel 256"),
-        ("hw:1#", "after the # stands the channel"),
-        ("hw:1#x", "after the # stands the channel"),
-        ("hw:1#-1", "after the # stands the channel"),
-        ("hw:1#0#x", "after the # stands the channel"),
-        ("usb-path:1-1.4#left", "after the # stands the channel"),
-        ("usb-id:0d8c:0014#left", "after the # stands the channel"),
-        ("default#", "after the # stands the channel"),
+        ("hw:1#256", "channel 256 is out of range"),
+        ("hw:1#", "write the channel after #"),
+        ("hw:1#x", "write the channel after #"),
+        ("hw:1#-1", "write the channel after #"),
+        ("hw:1#0#x", "write the channel after #"),
+        ("usb-path:1-1.4#left", "write the channel after #"),
+        ("usb-id:0d8c:0014#left", "write the channel after #"),
+        ("default#", "write the channel after #"),
         ("default:1", "write one of|did you mean"),
-        ("pulse:a\nb", "nothing usable"),
+        ("pulse:a\nb", "no valid name"),
     ],
 )
-def test_what_is_malformed_is_refused_with_the_mend(text, remedy):
+def test_malformed_string_is_refused_with_the_remedy(text, remedy):
     with pytest.raises(UsageError, match=remedy):
         parse_device(text)
 
 
-def test_an_integer_from_yaml_is_refused():
+def test_integer_from_yaml_is_refused():
     with pytest.raises(UsageError, match="write hw:1"):
         parse_device(1)  # type: ignore[arg-type] # what YAML makes of `device: 1`
 
 
-def test_the_channel_is_chosen_once():
+def test_channel_is_selected_once():
     assert parse_device("hw:1").with_channel(3).channel == 3
-    with pytest.raises(UsageError, match="keep one"):
+    with pytest.raises(UsageError, match="remove one"):
         parse_device("hw:1#0").with_channel(0)
 
 
@@ -108,12 +108,12 @@ def test_card_1_is_not_card_10():
     assert match_hw(["USB (hw:10,0)"], 1, None) == []
 
 
-def test_a_card_with_two_pcms_needs_the_pcm():
+def test_card_with_two_pcms_needs_the_pcm():
     assert match_hw(NAMES, 2, None) == [2, 3]
     assert match_hw(NAMES, 2, 1) == [3]
 
 
-def test_names_match_letter_for_letter():
+def test_names_match_exactly():
     assert match_name(NAMES, "default") == [4]
     assert match_name(NAMES, "Default") == match_name(NAMES, "USB: Audio") == []
 

@@ -1,4 +1,4 @@
-"""Recordings as a source: order, gaps, pace, and what cannot be read."""
+"""Recordings as a source: order, gaps, pace, and files that cannot be read."""
 
 import asyncio
 import itertools
@@ -34,7 +34,7 @@ def blocks_of(events):
     return [event for event in events if isinstance(event, Block)]
 
 
-async def test_a_file_comes_whole_and_ends(tmp_path):
+async def test_recording_is_delivered_gapless_and_ends(tmp_path):
     write(tmp_path / "a.wav", 0.5, 2.5)
     source = open_source(parse_device(f"file:{tmp_path}/a.wav"), speed=0)
     events = await collect(source)
@@ -46,7 +46,7 @@ async def test_a_file_comes_whole_and_ends(tmp_path):
     assert source.gaps == source.lost_samples == source.restarts == 0
 
 
-async def test_files_of_a_folder_come_in_order_with_gaps_between(tmp_path):
+async def test_recordings_of_a_folder_are_delivered_in_order_with_gaps_between(tmp_path):
     for number in (10, 9, 1):
         write(tmp_path / f"{number}.wav", number / 100)
     source = FileSource(parse_device(f"file:{tmp_path}"), speed=0)
@@ -57,7 +57,7 @@ async def test_files_of_a_folder_come_in_order_with_gaps_between(tmp_path):
     assert source.lost_samples == 0
 
 
-async def test_a_loop_begins_anew_after_a_gap(tmp_path):
+async def test_loop_starts_again_after_a_gap(tmp_path):
     write(tmp_path / "a.wav", 0.5)
     source = FileSource(parse_device(f"file:{tmp_path}/a.wav?loop"), speed=0)
     blocks = []
@@ -69,7 +69,7 @@ async def test_a_loop_begins_anew_after_a_gap(tmp_path):
     assert [block.start for block in blocks] == [0, RATE + 1, 2 * RATE + 2]
 
 
-async def test_another_rate_is_resampled_to_the_first(tmp_path):
+async def test_recordings_are_resampled_to_the_rate_of_the_first(tmp_path):
     notices = []
     write(tmp_path / "1.wav", 0.5, rate_hz=RATE)
     write(tmp_path / "2.wav", 0.5, rate_hz=3 * RATE)
@@ -80,7 +80,7 @@ async def test_another_rate_is_resampled_to_the_first(tmp_path):
     assert any("resampled to the 8000 Hz" in text for text in notices)
 
 
-async def test_what_is_no_number_is_a_gap(tmp_path):
+async def test_samples_that_are_not_finite_are_a_gap(tmp_path):
     sound = np.zeros(RATE, np.float32)
     sound[100:200] = np.nan
     soundfile.write(tmp_path / "a.wav", sound, RATE, subtype="FLOAT")
@@ -88,10 +88,10 @@ async def test_what_is_no_number_is_a_gap(tmp_path):
     source = FileSource(parse_device(f"file:{tmp_path}/a.wav"), speed=0, notice=notices.append)
     assert [(b.start, b.end) for b in blocks_of(await collect(source))] == [(0, 100), (200, RATE)]
     assert source.gaps == 1
-    assert any("not numbers" in text for text in notices)
+    assert any("not finite" in text for text in notices)
 
 
-async def test_a_bad_file_among_good_ones_is_an_outage(tmp_path):
+async def test_unreadable_recording_is_an_outage_until_the_next(tmp_path):
     write(tmp_path / "1.wav", 0.1)
     (tmp_path / "2.wav").touch()
     write(tmp_path / "3.wav", 0.3)
@@ -102,7 +102,7 @@ async def test_a_bad_file_among_good_ones_is_an_outage(tmp_path):
     assert source.gaps == 1
 
 
-async def test_nothing_readable_at_all_is_refused(tmp_path):
+async def test_folder_without_a_readable_recording_is_refused(tmp_path):
     (tmp_path / "2.wav").touch()
     source = FileSource(parse_device(f"file:{tmp_path}"), speed=0)
     events = source.events()
@@ -111,9 +111,8 @@ async def test_nothing_readable_at_all_is_refused(tmp_path):
         await anext(events)
 
 
-async def test_an_absent_path_is_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr("asd_monitor.audio.files.file_source.RETRY_S", 0.01)
-    source = FileSource(parse_device(f"file:{tmp_path}/a.wav"), speed=0)
+async def test_absent_path_is_tried_again_until_it_exists(tmp_path):
+    source = FileSource(parse_device(f"file:{tmp_path}/a.wav"), speed=0, retry_s=0.01)
     events = source.events()
     first = await anext(events)
     assert isinstance(first, Outage)
@@ -126,13 +125,13 @@ async def test_an_absent_path_is_waited_for(tmp_path, monkeypatch):
 
 async def test_close_ends_the_wait_for_an_absent_path(tmp_path):
     source = FileSource(parse_device(f"file:{tmp_path}/a.wav"), speed=0)
-    listening = asyncio.create_task(collect(source))
+    collecting = asyncio.create_task(collect(source))
     await asyncio.sleep(0)
     await source.close()
-    assert len(await listening) <= 1
+    assert len(await collecting) <= 1
 
 
-async def test_it_keeps_its_own_clocks_pace(tmp_path):
+async def test_speed_2_delivers_at_twice_real_time(tmp_path):
     write(tmp_path / "a.wav", 0.5, 1.0)
     source = FileSource(parse_device(f"file:{tmp_path}/a.wav"), speed=2)
     began = time.monotonic()
@@ -142,25 +141,25 @@ async def test_it_keeps_its_own_clocks_pace(tmp_path):
     assert blocks[-1].end == RATE
 
 
-async def test_a_slow_consumer_loses_nothing(tmp_path):
+async def test_slow_consumer_loses_nothing(tmp_path):
     write(tmp_path / "a.wav", 0.5, 0.5)
     source = FileSource(parse_device(f"file:{tmp_path}/a.wav"), speed=100)
-    heard = 0
+    received = 0
     async for event in source.events():
         if isinstance(event, Block):
             await asyncio.sleep(0.02)
-            heard += len(event.samples)
-    assert heard == RATE // 2
+            received += len(event.samples)
+    assert received == RATE // 2
 
 
-def test_a_negative_speed_is_refused():
+def test_negative_speed_is_refused():
     for speed in (-1.0, float("nan")):
         with pytest.raises(UsageError, match="speed"):
             FileSource(parse_device("file:a"), speed=speed)
 
 
 @pytest.mark.parametrize("times", [1, 2])
-async def test_close_before_anything_was_read(tmp_path, times):
+async def test_close_before_the_iteration(tmp_path, times):
     write(tmp_path / "a.wav", 0.5)
     source = FileSource(parse_device(f"file:{tmp_path}/a.wav"))
     for _ in range(times):
@@ -168,27 +167,25 @@ async def test_close_before_anything_was_read(tmp_path, times):
     assert await collect(source) == []
 
 
-async def test_a_file_that_is_being_read_when_it_is_cancelled_is_closed_after_that(
-    tmp_path, monkeypatch
-):
+async def test_file_is_closed_after_the_read_in_progress_when_cancelled(tmp_path, monkeypatch):
     write(tmp_path / "a.wav", 0.5)
-    reading, go_on, closed = threading.Event(), threading.Event(), threading.Event()
-    wrong = []
+    reading, may_continue, closed = threading.Event(), threading.Event(), threading.Event()
+    closed_while_read = []
 
     def slow_blocks(_: RecordingReader) -> Iterator[Block]:
         reading.set()
-        assert go_on.wait(30.0)
-        wrong.append(closed.is_set())
+        assert may_continue.wait(30.0)
+        closed_while_read.append(closed.is_set())
         yield from ()
 
     monkeypatch.setattr(RecordingReader, "blocks", slow_blocks)
     monkeypatch.setattr(RecordingReader, "close", lambda _: closed.set())
     source = FileSource(parse_device(f"file:{tmp_path}/a.wav"))
-    listening = asyncio.create_task(collect(source))
+    collecting = asyncio.create_task(collect(source))
     assert await asyncio.to_thread(reading.wait, 30.0)
-    listening.cancel()
-    await asyncio.wait((listening,), timeout=5.0)
-    assert listening.cancelled()  # a folder that hangs holds up nobody
-    go_on.set()
+    collecting.cancel()
+    await asyncio.wait((collecting,), timeout=5.0)
+    assert collecting.cancelled()  # a folder that hangs does not delay the cancellation
+    may_continue.set()
     assert await asyncio.to_thread(closed.wait, 30.0)
-    assert wrong == [False]
+    assert closed_while_read == [False]

@@ -1,19 +1,22 @@
-"""The list of inputs: cards by lasting names, then the sound server's, then the rest."""
+"""Listing of inputs: cards by stable names, then the sound server's sources, then other names."""
 
 import asyncio
+from functools import partial
 
 import pytest
+
+from asd_monitor.audio.capture.child_process import query_portaudio_inputs
+from asd_monitor.audio.capture.child_protocol import PortAudioInput
+from asd_monitor.audio.devices.cards import Cards, Holder
+from asd_monitor.audio.devices.sound_server import ServerSource, SoundServer
+from asd_monitor.audio.inputs import list_inputs, merge_inputs
 from tests.doubles.card_tree import add_card
 
-from asd_monitor.audio.devices.cards import Cards, Holder
-from asd_monitor.audio.devices.inputs import PortAudioInput, list_inputs, merged
-from asd_monitor.audio.devices.sound_server import Feed, SoundServer
 
-
-def test_the_three_are_brought_together(tmp_path):
+def test_cards_sources_and_names_are_merged(tmp_path):
     add_card(tmp_path, 0, "PCH", name="HDA Intel PCH", inputs=(0, 2))
     add_card(tmp_path, 1, "Device", usb_id="0d8c:0014", usb_path="1-1.4", held_by=(4711, "arecord"))
-    found = [
+    listed = [
         PortAudioInput("HDA Intel PCH: ALC (hw:0,0)", 2, (44100, 48000)),
         PortAudioInput("virtual (hw:9,0)", 32, (16000,)),
         PortAudioInput("pulse", 32, ()),
@@ -21,10 +24,10 @@ def test_the_three_are_brought_together(tmp_path):
         PortAudioInput("default", 32, (48000,)),
     ]
     sources = [
-        Feed("alsa_input.usb", "USB PnP", 48000, 1),
-        Feed("alsa_output.pci.monitor", "Monitor of HDA", 48000, 2),
+        ServerSource("alsa_input.usb", "USB PnP", 48000, 1),
+        ServerSource("alsa_output.pci.monitor", "Monitor of HDA", 48000, 2),
     ]
-    inputs = merged(Cards(tmp_path).all(), found, sources)
+    inputs = merge_inputs(Cards(tmp_path).all(), listed, sources)
     assert [each.device for each in inputs] == [
         "card-id:PCH",
         "hw:CARD=PCH,DEV=2",
@@ -42,7 +45,7 @@ def test_the_three_are_brought_together(tmp_path):
 
 
 @pytest.mark.slow
-async def test_without_portaudio_the_cards_are_listed_all_the_same(tmp_path, monkeypatch):
+async def test_cards_are_listed_without_portaudio(tmp_path, monkeypatch):
     (tmp_path / "sounddevice.py").write_text('raise OSError("PortAudio library not found")\n')
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     add_card(tmp_path, 1, "Device", usb_id="0d8c:0014", usb_path="1-1.4")
@@ -52,16 +55,18 @@ async def test_without_portaudio_the_cards_are_listed_all_the_same(tmp_path, mon
 
 
 @pytest.mark.slow
-async def test_a_portaudio_that_hangs_or_aborts_harms_nobody(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("portaudio", "problem"),
+    [("import os; os.abort()\n", "failed"), ("import time; time.sleep(1000)\n", "does not answer")],
+    ids=["aborts", "hangs"],
+)
+async def test_portaudio_that_fails_is_reported(tmp_path, monkeypatch, portaudio, problem):
+    (tmp_path / "sounddevice.py").write_text(portaudio)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    (tmp_path / "sounddevice.py").write_text("import os; os.abort()\n")
-    listing = await list_inputs(Cards(tmp_path), SoundServer())
-    assert "PortAudio gave up" in listing.problems[0]
-    monkeypatch.setattr("asd_monitor.audio.devices.inputs.LIST_S", 1.0)
-    (tmp_path / "sounddevice.py").write_text("import time; time.sleep(1000)\n")
+    query = partial(query_portaudio_inputs, limit_s=5.0)
     async with asyncio.timeout(60):
-        listing = await list_inputs(Cards(tmp_path), SoundServer())
-    assert "does not answer" in listing.problems[0]
+        listing = await list_inputs(Cards(tmp_path), SoundServer(), query)
+    assert f"PortAudio {problem}" in listing.problems[0]
 
 
 @pytest.mark.slow

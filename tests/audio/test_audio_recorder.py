@@ -1,4 +1,4 @@
-"""What `record` leaves on disk."""
+"""Recordings and sidecars that the recorder writes."""
 
 import hashlib
 import json
@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import numpy as np
 import pytest
 
-from asd_monitor.audio.files.recorder import Origin, Recorder
+from asd_monitor.audio.files.recorder import Recorder, RecordingOrigin
 from asd_monitor.audio.files.recordings import read_recording
 from asd_monitor.errors import OperationError
 
 RATE = 8000
 BEGAN = datetime(2026, 3, 1, 12, 0, 0, 250000, UTC)
-ORIGIN = Origin("fan01", "hw:1", "USB: Audio (hw:1,0)", 0, 1, RATE, through_daemon=False)
+ORIGIN = RecordingOrigin("fan01", "hw:1", "USB: Audio (hw:1,0)", 0, 1, RATE, through_daemon=False)
 
 
 def noise(seconds: float = 1.0):
@@ -21,7 +21,7 @@ def noise(seconds: float = 1.0):
     return (samples / 32768).astype(np.float32)
 
 
-def test_samples_come_back_exactly_with_a_sidecar(tmp_path):
+def test_samples_are_written_exactly_with_a_sidecar(tmp_path):
     recorder = Recorder(tmp_path / "new" / "folder", ORIGIN)
     recorder.write(noise()[:3000], began=BEGAN, lost_before=7)
     recorder.write(noise()[3000:], began=BEGAN, lost_before=8)
@@ -39,7 +39,7 @@ def test_samples_come_back_exactly_with_a_sidecar(tmp_path):
     assert sidecar["levels"]["rms_dbfs"] == written.levels.rms_dbfs
 
 
-def test_each_stretch_is_a_file_and_none_is_overwritten(tmp_path):
+def test_each_segment_is_a_file_and_none_is_overwritten(tmp_path):
     recorder = Recorder(tmp_path, ORIGIN)
     for _ in range(3):
         recorder.write(noise(), began=BEGAN, lost_before=0)
@@ -52,12 +52,12 @@ def test_each_stretch_is_a_file_and_none_is_overwritten(tmp_path):
     ]
 
 
-def test_nothing_recorded_leaves_nothing(tmp_path):
+def test_no_samples_write_no_file(tmp_path):
     Recorder(tmp_path / "none", ORIGIN).finish(BEGAN)
     assert not (tmp_path / "none").exists()
 
 
-def test_a_folder_that_cannot_be_is_refused_with_the_mend(tmp_path):
+def test_folder_that_cannot_be_written_is_reported_with_the_remedy(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OperationError, match="--output"):
         Recorder(tmp_path / "file", ORIGIN).write(noise(), began=BEGAN, lost_before=0)

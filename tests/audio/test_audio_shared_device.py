@@ -1,307 +1,312 @@
-"""A device that several machines hear: each its own channel, and nobody another's trouble."""
+"""A device shared by several machines: each receives its channel, unaffected by the others."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.doubles.scripted_microphone import BLOCK, PATIENCE_S, RATE, Ear, ScriptedMicrophone, ramp
 
-from asd_monitor.audio import opening
 from asd_monitor.audio.capture.shared_device import QUEUE_EVENTS
-from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.audio.devices.device_strings import DeviceSpec, parse_device
 from asd_monitor.audio.files.file_source import FileSource
-from asd_monitor.audio.opening import Devices
+from asd_monitor.audio.opening import DevicePool
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.records import Block, MicrophoneState
+from tests.doubles.event_collector import EventCollector
+from tests.doubles.scripted_microphone import BLOCK, RATE_HZ, ScriptedMicrophone, ramp
+from tests.doubles.waiting import TIMEOUT_S
 
 
-class Hall:
-    """Devices of two channels, all scripted."""
+class Plant:
+    """A pool of scripted devices of two channels, and the consumers of its sources."""
 
     def __init__(self) -> None:
-        self.devices = Devices()
-        self.made: list[ScriptedMicrophone] = []
-        self.ears: list[Ear] = []
+        self.pool = DevicePool(open_microphone=self._open_microphone)
+        self.microphones: list[ScriptedMicrophone] = []
+        self.collectors: list[EventCollector] = []
         self.opened: list[str] = []
-        self.made_one = asyncio.Event()
+        self.has_opened = asyncio.Event()
 
-    def make(self, spec, **_) -> ScriptedMicrophone:
+    def _open_microphone(self, spec: DeviceSpec) -> ScriptedMicrophone:
         self.opened.append(str(spec))
-        self.made.append(ScriptedMicrophone())
-        self.made_one.set()
-        return self.made[-1]
+        self.microphones.append(ScriptedMicrophone())
+        self.has_opened.set()
+        return self.microphones[-1]
 
     @property
     def microphone(self) -> ScriptedMicrophone:
-        return self.made[-1]
+        return self.microphones[-1]
 
     def expect(self, *devices: str) -> None:
-        self.devices.expect(map(parse_device, devices))
+        self.pool.expect(map(parse_device, devices))
 
-    async def listen(self, *devices: str) -> list[Ear]:
-        ears = [Ear(self.devices.open(parse_device(device))) for device in devices]
-        self.ears += ears
-        await asyncio.sleep(0)  # each has joined
-        return ears
+    async def collect(self, *devices: str) -> list[EventCollector]:
+        collectors = [EventCollector(self.pool.open(parse_device(each))) for each in devices]
+        self.collectors += collectors
+        await asyncio.sleep(0)  # each is attached
+        return collectors
 
 
 @pytest.fixture
-async def hall(monkeypatch):
-    hall = Hall()
-    monkeypatch.setattr(opening, "Microphone", hall.make)
-    yield hall
-    for ear in hall.ears:
-        await ear.end()
+async def plant() -> AsyncIterator[Plant]:
+    plant = Plant()
+    yield plant
+    for collector in plant.collectors:
+        await collector.close()
 
 
-def expect_channel(blocks: list[Block], channel: int, start: int, end: int) -> None:
-    """These blocks are that channel of a scripted microphone, whole."""
+def assert_channel(blocks: list[Block], channel: int, start: int, end: int) -> None:
+    """These blocks are this channel of a scripted microphone, gapless."""
     assert blocks[0].start == start
-    heard = np.concatenate([block.samples for block in blocks])
-    np.testing.assert_array_equal(heard, ramp(channel, start, end))
+    samples = np.concatenate([block.samples for block in blocks])
+    np.testing.assert_array_equal(samples, ramp(channel, start, end))
 
 
-async def test_each_machine_hears_its_own_channel_at_the_same_sample_indices(hall):
-    hall.expect("hw:1", "hw:1#1")
-    fan, pump = await hall.listen("hw:1", "hw:1#1")
-    assert hall.opened == ["hw:1"]
-    assert hall.microphone.wanted[0] == {0, 1}  # wide at once, whoever comes first
-    hall.microphone.open()
-    hall.microphone.hear(5)
-    for ear in (fan, pump):
-        await ear.hears(5)
-        assert ear.events[0] == Opened(RATE, 2, "scripted")
-        assert [block.start for block in ear.blocks] == [k * BLOCK for k in range(5)]
-        assert ear.source.drift_ppm == 12.0
-        assert ear.source.lost_samples == ear.source.gaps == ear.source.restarts == 0
-    expect_channel(fan.blocks, 0, 0, 5 * BLOCK)
-    expect_channel(pump.blocks, 1, 0, 5 * BLOCK)
-    both = fan.blocks[0].samples, pump.blocks[0].samples
-    assert both[0].base is both[1].base is not None
+async def test_each_machine_receives_its_channel_at_the_same_sample_indices(plant: Plant) -> None:
+    plant.expect("hw:1", "hw:1#1")
+    fan, pump = await plant.collect("hw:1", "hw:1#1")
+    assert plant.opened == ["hw:1"]
+    assert plant.microphone.wanted[0] == {0, 1}  # whichever source is attached first
+    plant.microphone.open()
+    plant.microphone.play(5)
+    for each in (fan, pump):
+        await each.until_blocks(5)
+        assert each.events[0] == Opened(RATE_HZ, 2, "scripted")
+        assert [block.start for block in each.blocks] == [k * BLOCK for k in range(5)]
+        assert each.source.drift_ppm == 12.0
+        assert each.source.lost_samples == each.source.gaps == each.source.restarts == 0
+    assert_channel(fan.blocks, 0, 0, 5 * BLOCK)
+    assert_channel(pump.blocks, 1, 0, 5 * BLOCK)
+    first_of_each = fan.blocks[0].samples, pump.blocks[0].samples
+    assert first_of_each[0].base is first_of_each[1].base is not None
 
 
-async def test_two_machines_on_one_channel_hear_the_same(hall):
-    fan, copy = await hall.listen("hw:1", "hw:1#0")
-    hall.microphone.open()
-    hall.microphone.hear(2)
-    for ear in (fan, copy):
-        await ear.hears(2)
-        expect_channel(ear.blocks, 0, 0, 2 * BLOCK)
-    assert len(hall.made) == 1
+async def test_two_machines_on_one_channel_receive_the_same(plant: Plant) -> None:
+    fan, copy = await plant.collect("hw:1", "hw:1#0")
+    plant.microphone.open()
+    plant.microphone.play(2)
+    for each in (fan, copy):
+        await each.until_blocks(2)
+        assert_channel(each.blocks, 0, 0, 2 * BLOCK)
+    assert len(plant.microphones) == 1
 
 
-async def test_other_devices_are_opened_for_themselves(hall):
-    await hall.listen("hw:1", "hw:10", "pulse:fan", "pulse:fan#1")
-    assert hall.opened == ["hw:1", "hw:10", "pulse:fan"]
+async def test_each_device_is_opened_once(plant: Plant) -> None:
+    await plant.collect("hw:1", "hw:10", "pulse:fan", "pulse:fan#1")
+    assert plant.opened == ["hw:1", "hw:10", "pulse:fan"]
 
 
-def test_recordings_are_read_by_each_machine_for_itself(tmp_path):
-    devices = Devices()
+def test_recording_is_read_for_each_machine_separately(tmp_path: Path) -> None:
+    pool = DevicePool()
     spec = parse_device(f"file:{tmp_path}/a.wav#1")
-    devices.expect([spec])
-    one, other = devices.open(spec), devices.open(spec)
+    pool.expect([spec])
+    one, other = pool.open(spec), pool.open(spec)
     assert isinstance(one, FileSource)
     assert isinstance(other, FileSource)
     assert one is not other
 
 
-async def test_a_gap_of_the_device_is_one_of_every_machine(hall):
-    hall.expect("hw:1", "hw:1#1")
-    fan, pump = await hall.listen("hw:1", "hw:1#1")
-    hall.microphone.open()
-    hall.microphone.hear()
-    hall.microphone.hear(gap=700)
-    for ear in (fan, pump):
-        await ear.hears(2)
-        assert ear.blocks[1].start == BLOCK + 700
-        assert (ear.source.lost_samples, ear.source.gaps) == (700, 1)
+async def test_gap_of_the_device_is_a_gap_of_every_machine(plant: Plant) -> None:
+    plant.expect("hw:1", "hw:1#1")
+    fan, pump = await plant.collect("hw:1", "hw:1#1")
+    plant.microphone.open()
+    plant.microphone.play()
+    plant.microphone.play(gap=700)
+    for each in (fan, pump):
+        await each.until_blocks(2)
+        assert each.blocks[1].start == BLOCK + 700
+        assert (each.source.lost_samples, each.source.gaps) == (700, 1)
 
 
-async def test_an_outage_is_told_to_all_and_heals_for_all(hall):
-    hall.expect("hw:1", "hw:1#1")
-    fan, pump = await hall.listen("hw:1", "hw:1#1")
-    hall.microphone.open()
-    hall.microphone.hear()
-    hall.microphone.lose("unplugged")
-    hall.microphone.open()
-    hall.microphone.hear(gap=5 * RATE)
-    for ear in (fan, pump):
-        await ear.hears(2)
-        kinds = [type(event) for event in ear.events]
+async def test_outage_and_recovery_are_reported_to_all(plant: Plant) -> None:
+    plant.expect("hw:1", "hw:1#1")
+    fan, pump = await plant.collect("hw:1", "hw:1#1")
+    plant.microphone.open()
+    plant.microphone.play()
+    plant.microphone.interrupt("unplugged")
+    plant.microphone.open()
+    plant.microphone.play(gap=5 * RATE_HZ)
+    for each in (fan, pump):
+        await each.until_blocks(2)
+        kinds = [type(event) for event in each.events]
         assert kinds == [Opened, Block, Outage, Opened, Block]
-        assert ear.source.restarts == ear.source.gaps == 1
-        assert ear.source.lost_samples == 5 * RATE
+        assert each.source.restarts == each.source.gaps == 1
+        assert each.source.lost_samples == 5 * RATE_HZ
 
 
-async def test_a_channel_that_is_not_there_is_an_outage_of_that_machine_alone(hall):
-    hall.expect("hw:1", "hw:1#5")
-    fan, pump = await hall.listen("hw:1", "hw:1#5")
-    hall.microphone.open()
-    hall.microphone.hear(2)
-    await fan.hears(2)
+async def test_missing_channel_is_an_outage_of_its_machine_only(plant: Plant) -> None:
+    plant.expect("hw:1", "hw:1#5")
+    fan, pump = await plant.collect("hw:1", "hw:1#5")
+    plant.microphone.open()
+    plant.microphone.play(2)
+    await fan.until_blocks(2)
     assert not fan.outages
     assert pump.events == [
         Outage(
-            "hw:1#5: it has no channel 5: it has 2 channels: choose one from 0 to 1",
+            "hw:1#5: no channel 5: the device has 2 channels: choose one from 0 to 1",
             MicrophoneState.FAULT,
         )
     ]
     assert pump.source.lost_samples == pump.source.restarts == 0
 
 
-async def test_who_is_slow_loses_the_oldest_sound_and_alone(hall):
-    hall.expect("hw:1", "hw:1#1")
-    (fan,) = await hall.listen("hw:1")
-    slow = hall.devices.open(parse_device("hw:1#1"))
-    told = slow.events()
-    first = asyncio.ensure_future(anext(told))
+async def test_slow_consumer_loses_its_oldest_sound_only(plant: Plant) -> None:
+    plant.expect("hw:1", "hw:1#1")
+    (fan,) = await plant.collect("hw:1")
+    slow = plant.pool.open(parse_device("hw:1#1"))
+    events = slow.events()
+    opening = asyncio.ensure_future(anext(events))
     await asyncio.sleep(0)
-    hall.microphone.open()
-    await first
-    hall.microphone.hear()
-    heard = [await anext(told)]
-    hall.microphone.hear(QUEUE_EVENTS + 7)
-    await fan.hears(QUEUE_EVENTS + 8)
-    heard += [await anext(told) for _ in range(QUEUE_EVENTS)]
-    assert [block.start for block in heard[:2]] == [0, 8 * BLOCK]
-    assert heard[-1].end == hall.microphone.end
+    plant.microphone.open()
+    await opening
+    plant.microphone.play()
+    received = [await anext(events)]
+    plant.microphone.play(QUEUE_EVENTS + 7)
+    await fan.until_blocks(QUEUE_EVENTS + 8)
+    received += [await anext(events) for _ in range(QUEUE_EVENTS)]
+    blocks = [event for event in received if isinstance(event, Block)]
+    assert [block.start for block in blocks[:2]] == [0, 8 * BLOCK]
+    assert blocks[-1].end == plant.microphone.end
     assert (slow.lost_samples, slow.gaps) == (7 * BLOCK, 1)
     assert (fan.source.lost_samples, fan.source.gaps) == (0, 0)
-    await told.aclose()
+    await events.aclose()
 
 
-async def test_who_is_slow_is_still_told_that_it_was_opened(hall):
-    hall.expect("hw:1", "hw:1#1")
-    (fan,) = await hall.listen("hw:1")
-    slow = hall.devices.open(parse_device("hw:1#1"))
-    told = slow.events()
-    first = asyncio.ensure_future(anext(told))
+async def test_slow_consumer_still_receives_the_opening(plant: Plant) -> None:
+    plant.expect("hw:1", "hw:1#1")
+    (fan,) = await plant.collect("hw:1")
+    slow = plant.pool.open(parse_device("hw:1#1"))
+    events = slow.events()
+    first = asyncio.ensure_future(anext(events))
     await asyncio.sleep(0)
-    hall.microphone.lose("not plugged in")
+    plant.microphone.interrupt("not plugged in")
     assert await first == Outage("not plugged in", MicrophoneState.NO_DEVICE)
-    hall.microphone.open()
-    hall.microphone.hear(QUEUE_EVENTS + 1)
-    await fan.hears(QUEUE_EVENTS + 1)
-    assert await anext(told) == Opened(RATE, 2, "scripted")
-    assert (await anext(told)).start == BLOCK
+    plant.microphone.open()
+    plant.microphone.play(QUEUE_EVENTS + 1)
+    await fan.until_blocks(QUEUE_EVENTS + 1)
+    assert await anext(events) == Opened(RATE_HZ, 2, "scripted")
+    block = await anext(events)
+    assert isinstance(block, Block)
+    assert block.start == BLOCK
     assert slow.lost_samples == BLOCK
-    await told.aclose()
+    await events.aclose()
 
 
-async def test_a_burst_fills_no_queue(hall):
-    (fan,) = await hall.listen("hw:1")
-    hall.microphone.open()
-    hall.microphone.hear(2 * QUEUE_EVENTS)
-    await fan.hears(2 * QUEUE_EVENTS)
+async def test_burst_does_not_fill_the_queue_of_a_running_consumer(plant: Plant) -> None:
+    (fan,) = await plant.collect("hw:1")
+    plant.microphone.open()
+    plant.microphone.play(2 * QUEUE_EVENTS)
+    await fan.until_blocks(2 * QUEUE_EVENTS)
     assert fan.source.lost_samples == 0
 
 
-async def test_one_that_leaves_disturbs_nobody_and_the_last_one_releases_the_device(hall):
-    hall.expect("hw:1", "hw:1#1")
-    fan, pump = await hall.listen("hw:1", "hw:1#1")
-    hall.microphone.open()
-    hall.microphone.hear()
-    await pump.hears(1)
-    await fan.end()
-    assert not hall.microphone.closed.is_set()
-    hall.microphone.hear(2)
-    await pump.hears(3)
-    expect_channel(pump.blocks, 1, 0, 3 * BLOCK)
+async def test_device_is_released_by_its_last_source_only(plant: Plant) -> None:
+    plant.expect("hw:1", "hw:1#1")
+    fan, pump = await plant.collect("hw:1", "hw:1#1")
+    plant.microphone.open()
+    plant.microphone.play()
+    await pump.until_blocks(1)
+    await fan.close()
+    assert not plant.microphone.closed.is_set()
+    plant.microphone.play(2)
+    await pump.until_blocks(3)
+    assert_channel(pump.blocks, 1, 0, 3 * BLOCK)
     assert len(fan.blocks) == 1
-    await pump.end()
-    assert hall.microphone.closed.is_set()
+    await pump.close()
+    assert plant.microphone.closed.is_set()
     assert not pump.outages
 
 
-async def test_one_that_is_cancelled_leaves_too(hall):
-    (fan,) = await hall.listen("hw:1")
+async def test_cancelled_consumer_releases_the_device(plant: Plant) -> None:
+    (fan,) = await plant.collect("hw:1")
     fan.task.cancel()
-    await asyncio.wait((fan.task,), timeout=PATIENCE_S)
-    assert hall.microphone.closed.is_set()
+    await asyncio.wait((fan.task,), timeout=TIMEOUT_S)
+    assert plant.microphone.closed.is_set()
 
 
-async def test_a_late_one_hears_on_from_there(hall):
-    hall.expect("hw:1", "hw:1#1")
-    (fan,) = await hall.listen("hw:1")
-    hall.microphone.open()
-    hall.microphone.hear(3)
-    await fan.hears(3)
-    (pump,) = await hall.listen("hw:1#1")
-    hall.microphone.hear(2)
-    await pump.hears(2)
-    assert pump.events[0] == Opened(RATE, 2, "scripted")
-    expect_channel(pump.blocks, 1, 3 * BLOCK, 5 * BLOCK)
+async def test_later_source_starts_at_the_current_sample_index(plant: Plant) -> None:
+    plant.expect("hw:1", "hw:1#1")
+    (fan,) = await plant.collect("hw:1")
+    plant.microphone.open()
+    plant.microphone.play(3)
+    await fan.until_blocks(3)
+    (pump,) = await plant.collect("hw:1#1")
+    plant.microphone.play(2)
+    await pump.until_blocks(2)
+    assert pump.events[0] == Opened(RATE_HZ, 2, "scripted")
+    assert_channel(pump.blocks, 1, 3 * BLOCK, 5 * BLOCK)
     assert pump.source.lost_samples == pump.source.gaps == pump.source.restarts == 0
-    assert len(hall.made) == 1
+    assert len(plant.microphones) == 1
 
 
-async def test_a_late_one_is_told_of_an_outage_that_goes_on(hall):
-    (fan,) = await hall.listen("hw:1")
-    hall.microphone.lose("not plugged in")
+async def test_later_source_receives_the_outage_in_progress(plant: Plant) -> None:
+    (fan,) = await plant.collect("hw:1")
+    plant.microphone.interrupt("not plugged in")
     await fan.until(lambda: fan.outages)
-    (pump,) = await hall.listen("hw:1#1")
+    (pump,) = await plant.collect("hw:1#1")
     await pump.until(lambda: pump.events)
     assert pump.events == fan.events
 
 
-async def test_a_late_one_whose_channel_is_not_sent_waits_for_another_opening(hall):
-    (fan,) = await hall.listen("hw:1")
-    hall.microphone.open()
-    hall.microphone.hear()
-    await fan.hears(1)
-    (pump,) = await hall.listen("hw:1#1")
-    assert hall.microphone.wanted[-1] == {0, 1}
-    hall.microphone.hear()
-    await fan.hears(2)
+async def test_later_source_with_another_channel_starts_at_the_next_opening(plant: Plant) -> None:
+    (fan,) = await plant.collect("hw:1")
+    plant.microphone.open()
+    plant.microphone.play()
+    await fan.until_blocks(1)
+    (pump,) = await plant.collect("hw:1#1")
+    assert plant.microphone.wanted[-1] == {0, 1}
+    plant.microphone.play()
+    await fan.until_blocks(2)
     assert not pump.events
-    hall.microphone.lose("it is opened again")
-    hall.microphone.open()
-    hall.microphone.hear(gap=RATE)
-    await pump.hears(1)
-    await fan.hears(3)
-    expect_channel(pump.blocks, 1, 2 * BLOCK + RATE, 3 * BLOCK + RATE)
+    plant.microphone.interrupt("opened again")
+    plant.microphone.open()
+    plant.microphone.play(gap=RATE_HZ)
+    await pump.until_blocks(1)
+    await fan.until_blocks(3)
+    assert_channel(pump.blocks, 1, 2 * BLOCK + RATE_HZ, 3 * BLOCK + RATE_HZ)
     assert (pump.source.restarts, fan.source.restarts) == (0, 1)
-    assert (pump.source.lost_samples, fan.source.lost_samples) == (0, RATE)
+    assert (pump.source.lost_samples, fan.source.lost_samples) == (0, RATE_HZ)
 
 
-async def test_one_that_comes_while_the_device_is_released_waits_until_that_is_done(hall):
-    (fan,) = await hall.listen("hw:1")
-    first = hall.microphone
+async def test_source_attached_during_a_release_waits_for_its_end(plant: Plant) -> None:
+    (fan,) = await plant.collect("hw:1")
+    first = plant.microphone
     first.may_close.clear()
-    hall.made_one.clear()
-    ending = asyncio.create_task(fan.end())
+    plant.has_opened.clear()
+    closing = asyncio.create_task(fan.close())
     await asyncio.sleep(0)
-    (pump,) = await hall.listen("hw:1#1")
-    assert hall.made == [first]
+    (pump,) = await plant.collect("hw:1#1")
+    assert plant.microphones == [first]
     first.may_close.set()
-    await ending
-    await asyncio.wait_for(hall.made_one.wait(), PATIENCE_S)
+    await closing
+    await asyncio.wait_for(plant.has_opened.wait(), TIMEOUT_S)
     assert first.closed.is_set()
-    hall.microphone.open()
-    hall.microphone.hear()
-    await pump.hears(1)
-    expect_channel(pump.blocks, 1, 0, BLOCK)
+    plant.microphone.open()
+    plant.microphone.play()
+    await pump.until_blocks(1)
+    assert_channel(pump.blocks, 1, 0, BLOCK)
 
 
-async def test_a_channel_that_nobody_expects_any_more_is_left_out_of_the_next_opening(hall):
-    hall.expect("hw:1", "hw:1#1")
-    (fan,) = await hall.listen("hw:1")
-    hall.expect("hw:1")
-    await fan.end()
-    await hall.listen("hw:1")
-    assert [each.wanted[0] for each in hall.made] == [{0, 1}, {0}]
+async def test_channel_no_longer_expected_is_omitted_from_the_next_opening(plant: Plant) -> None:
+    plant.expect("hw:1", "hw:1#1")
+    (fan,) = await plant.collect("hw:1")
+    plant.expect("hw:1")
+    await fan.close()
+    await plant.collect("hw:1")
+    assert [each.wanted[0] for each in plant.microphones] == [{0, 1}, {0}]
 
 
-async def test_a_defect_breaks_every_machine_and_the_next_one_opens_anew(hall):
-    hall.expect("hw:1", "hw:1#1")
-    fan, pump = await hall.listen("hw:1", "hw:1#1")
-    hall.microphone.open()
-    hall.microphone.fail(ZeroDivisionError("a defect"))
-    for ear in (fan, pump):
+async def test_error_of_the_microphone_is_raised_in_every_source(plant: Plant) -> None:
+    plant.expect("hw:1", "hw:1#1")
+    fan, pump = await plant.collect("hw:1", "hw:1#1")
+    plant.microphone.open()
+    plant.microphone.fail(ZeroDivisionError("a defect"))
+    for each in (fan, pump):
         with pytest.raises(ZeroDivisionError, match="a defect"):
-            await asyncio.wait_for(ear.task, PATIENCE_S)
-    (again,) = await hall.listen("hw:1")
-    assert len(hall.made) == 2
-    hall.microphone.open()
-    hall.microphone.hear()
-    await again.hears(1)
+            await asyncio.wait_for(each.task, TIMEOUT_S)
+    (again,) = await plant.collect("hw:1")
+    assert len(plant.microphones) == 2
+    plant.microphone.open()
+    plant.microphone.play()
+    await again.until_blocks(1)

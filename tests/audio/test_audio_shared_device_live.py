@@ -3,24 +3,26 @@
 import asyncio
 import os
 import signal
+from collections.abc import AsyncIterator
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-from tests.doubles.capture_processes import capture_processes
-from tests.doubles.scripted_microphone import Ear
 
 from asd_monitor.audio.devices.device_strings import parse_device
-from asd_monitor.audio.opening import Devices
+from asd_monitor.audio.opening import DevicePool
 from asd_monitor.audio.source import Opened
 from asd_monitor.records import Block, MicrophoneState
+from tests.doubles.capture_processes import capture_processes
+from tests.doubles.event_collector import EventCollector
 
 RATE = 16000
 
 pytestmark = pytest.mark.slow
 
 
-def tones(*amplitudes: float) -> np.ndarray:
-    """(samples, channels): a tone of another amplitude on each."""
+def tones(*amplitudes: float) -> npt.NDArray[np.float64]:
+    """Return 1 s of 440 Hz, (samples, channels), with an amplitude for each channel."""
     tone = np.sin(2 * np.pi * 440 * np.arange(RATE) / RATE)
     return tone[:, np.newaxis] * amplitudes
 
@@ -29,131 +31,130 @@ def rms(block: Block) -> float:
     return float(np.sqrt(np.mean(np.square(block.samples))))
 
 
-class Hall:
-    def __init__(self) -> None:
-        self.devices = Devices()
-        self.ears: list[Ear] = []
+class Plant:
+    """A pool of devices and the consumers of its sources."""
 
-    def listen(self, *devices: str) -> list[Ear]:
-        ears = [Ear(self.devices.open(parse_device(device))) for device in devices]
-        self.ears += ears
-        return ears
+    def __init__(self) -> None:
+        self.pool = DevicePool()
+        self.collectors: list[EventCollector] = []
+
+    def collect(self, *devices: str) -> list[EventCollector]:
+        collectors = [EventCollector(self.pool.open(parse_device(each))) for each in devices]
+        self.collectors += collectors
+        return collectors
 
     def expect(self, *devices: str) -> None:
-        self.devices.expect(map(parse_device, devices))
+        self.pool.expect(map(parse_device, devices))
 
 
 @pytest.fixture
-async def hall():
-    hall = Hall()
-    yield hall
-    for ear in hall.ears:
-        await ear.end()
+async def plant() -> AsyncIterator[Plant]:
+    plant = Plant()
+    yield plant
+    for collector in plant.collectors:
+        await collector.close()
     assert capture_processes() == []
 
 
 @pytest.mark.parametrize("device", ["hw:1", "pulse:fan"])
-async def test_each_machine_hears_every_sample_of_its_own_channel(virtual_sound, hall, device):
+async def test_each_machine_receives_every_sample_of_its_channel(virtual_sound, plant, device):
     sound = virtual_sound({"fan": 1}, rate_hz=RATE, channels=2)
     noise = np.random.default_rng(5).integers(-20000, 20000, (2 * RATE, 2)).astype(np.int16)
-    hall.expect(device, f"{device}#1")
-    ears = hall.listen(device, f"{device}#1")
-    for ear in ears:
-        await ear.hears(3)
-        assert ear.events[0] == Opened(RATE, 2, ear.events[0].name)
+    plant.expect(device, f"{device}#1")
+    collectors = plant.collect(device, f"{device}#1")
+    for each in collectors:
+        await each.until_blocks(3)
+        assert each.events[0] == Opened(RATE, 2, each.events[0].name)
     assert len(capture_processes()) == 1
     sound["fan"].play(noise / 32768)
-    began = []
-    for channel, ear in enumerate(ears):
-        await ear.until(lambda ear=ear: ear.blocks[-1].end > 6 * RATE)
-        heard = np.concatenate([block.samples for block in ear.blocks])
-        first = np.flatnonzero(np.abs(heard) > 0.1)[0]
-        wanted = noise[:, channel] / 32768
-        start = next(k for k in range(max(0, first - 20), first + 1) if heard[k] == wanted[0])
-        np.testing.assert_array_equal(heard[start : start + 2 * RATE], wanted)
-        began.append(ear.blocks[0].start + start)
-        assert ear.source.lost_samples == ear.source.gaps == ear.source.restarts == 0
-    assert began[0] == began[1]
+    starts = []
+    for channel, each in enumerate(collectors):
+        await each.until(lambda each=each: each.blocks[-1].end > 6 * RATE)
+        captured = np.concatenate([block.samples for block in each.blocks])
+        first = np.flatnonzero(np.abs(captured) > 0.1)[0]
+        played = noise[:, channel] / 32768
+        start = next(k for k in range(max(0, first - 20), first + 1) if captured[k] == played[0])
+        np.testing.assert_array_equal(captured[start : start + 2 * RATE], played)
+        starts.append(each.blocks[0].start + start)
+        assert each.source.lost_samples == each.source.gaps == each.source.restarts == 0
+    assert starts[0] == starts[1]
 
 
-async def test_a_late_one_brings_its_channel_and_one_that_leaves_ends_nothing(virtual_sound, hall):
+async def test_device_is_opened_again_for_another_channel_and_not_for_fewer(virtual_sound, plant):
     sound = virtual_sound({"fan": 1}, rate_hz=RATE, channels=2)
     sound["fan"].play(tones(0.5, 0.1), loop=True)
-    (fan,) = hall.listen("hw:1")
-    await fan.hears(5)
-    (only,) = capture_processes()
-    (pump,) = hall.listen("hw:1#1")
-    await pump.hears(5)
-    (both,) = capture_processes()
-    assert both != only
-    before = len(fan.blocks)
-    await fan.hears(before + 3)
+    (fan,) = plant.collect("hw:1")
+    await fan.until_blocks(5)
+    (child_of_one,) = capture_processes()
+    (pump,) = plant.collect("hw:1#1")
+    await pump.until_blocks(5)
+    (child_of_both,) = capture_processes()
+    assert child_of_both != child_of_one
+    await fan.until_new_blocks(3)
     (outage,) = fan.outages
-    assert outage.reason == "hw:1: it is opened again, to hear channel 1 too"
+    assert outage.reason == "hw:1: opened again to add channel 1"
     assert (fan.source.restarts, fan.source.gaps) == (1, 1)
     assert 0 < fan.source.lost_samples < 20 * RATE
     assert (pump.source.restarts, pump.source.lost_samples) == (0, 0)
     assert pump.blocks[0].start > fan.blocks[4].end
 
-    await fan.end()
-    heard = len(pump.blocks)
-    await pump.hears(heard + 5)
-    assert capture_processes() == [both]
-    (again,) = hall.listen("hw:1")
-    await again.hears(5)
-    assert capture_processes() == [both]
+    await fan.close()
+    await pump.until_new_blocks(5)
+    assert capture_processes() == [child_of_both]
+    (again,) = plant.collect("hw:1")
+    await again.until_blocks(5)
+    assert capture_processes() == [child_of_both]
     assert again.source.lost_samples == 0
     assert rms(again.blocks[-1]) == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
     assert rms(pump.blocks[-1]) == pytest.approx(0.1 / np.sqrt(2), rel=0.1)
 
 
 @pytest.mark.parametrize("device", ["hw:1", "pulse:fan"])
-async def test_unplugging_is_seen_and_heals_for_both(virtual_sound, hall, device):
+async def test_unplugging_is_an_outage_and_recovers_for_both(virtual_sound, plant, device):
     sound = virtual_sound({"fan": 1, "spare": 2}, rate_hz=RATE, channels=2)
     sound["fan"].play(tones(0.5, 0.1), loop=True)
-    hall.expect(device, f"{device}#1")
-    ears = hall.listen(device, f"{device}#1")
-    for ear in ears:
-        await ear.hears(5)
+    plant.expect(device, f"{device}#1")
+    collectors = plant.collect(device, f"{device}#1")
+    for each in collectors:
+        await each.until_blocks(5)
     sound["fan"].unplug()
-    for ear in ears:
-        await ear.until(lambda ear=ear: ear.outages)
-        assert ear.outages[0].state is MicrophoneState.NO_DEVICE
-    before = [len(ear.blocks) for ear in ears]
+    for each in collectors:
+        await each.until(lambda each=each: each.outages)
+        assert each.outages[0].state is MicrophoneState.NO_DEVICE
+    before = [len(each.blocks) for each in collectors]
     sound["fan"].plug()
-    for ear, blocks in zip(ears, before, strict=True):
-        await ear.hears(blocks + 5)
-        assert ear.source.restarts == ear.source.gaps == 1
-        assert ear.source.lost_samples > 0
-    for ear, amplitude in zip(ears, (0.5, 0.1), strict=True):
-        assert rms(ear.blocks[-1]) == pytest.approx(amplitude / np.sqrt(2), rel=0.1)
+    for each, blocks in zip(collectors, before, strict=True):
+        await each.until_blocks(blocks + 5)
+        assert each.source.restarts == each.source.gaps == 1
+        assert each.source.lost_samples > 0
+    for each, amplitude in zip(collectors, (0.5, 0.1), strict=True):
+        assert rms(each.blocks[-1]) == pytest.approx(amplitude / np.sqrt(2), rel=0.1)
     assert len(capture_processes()) == 1
 
 
-async def test_a_channel_that_is_not_there_disturbs_nobody(virtual_sound, hall):
+async def test_missing_channel_does_not_affect_the_others(virtual_sound, plant):
     virtual_sound({"fan": 1}, rate_hz=RATE, channels=2)
-    hall.expect("hw:1", "hw:1#2")
-    fan, none = hall.listen("hw:1", "hw:1#2")
-    await fan.hears(10)
+    plant.expect("hw:1", "hw:1#2")
+    fan, none = plant.collect("hw:1", "hw:1#2")
+    await fan.until_blocks(10)
     (outage,) = none.outages
     assert outage.reason == (
-        "hw:1#2: it has no channel 2: it has 2 channels: choose one from 0 to 1"
+        "hw:1#2: no channel 2: the device has 2 channels: choose one from 0 to 1"
     )
     assert outage.state is MicrophoneState.FAULT
     assert not fan.outages
     assert not none.blocks
 
 
-async def test_a_killed_child_is_replaced_for_both(virtual_sound, hall):
+async def test_killed_child_is_replaced_for_both(virtual_sound, plant):
     virtual_sound({"fan": 1}, rate_hz=RATE, channels=2)
-    hall.expect("hw:1", "hw:1#1")
-    ears = hall.listen("hw:1", "hw:1#1")
-    for ear in ears:
-        await ear.hears(3)
+    plant.expect("hw:1", "hw:1#1")
+    collectors = plant.collect("hw:1", "hw:1#1")
+    for each in collectors:
+        await each.until_blocks(3)
     (child,) = capture_processes()
     os.kill(child, signal.SIGKILL)
-    for ear in ears:
-        await ear.until(lambda ear=ear: ear.source.restarts == 1)
-        assert "SIGKILL" in ear.outages[0].reason
-    async with asyncio.timeout(30):
-        await asyncio.gather(*(ear.hears(len(ear.blocks) + 3) for ear in ears))
+    for each in collectors:
+        await each.until(lambda each=each: each.source.restarts == 1)
+        assert "SIGKILL" in each.outages[0].reason
+    await asyncio.gather(*(each.until_new_blocks(3) for each in collectors))

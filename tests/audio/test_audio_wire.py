@@ -1,4 +1,4 @@
-"""The format between processes: any split of the bytes gives the same frames."""
+"""Format between processes: the frames do not depend on how the bytes are split."""
 
 import itertools
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from asd_monitor.audio.wire import (
     MAX_LINE_BYTES,
     Frame,
-    Parser,
+    StreamParser,
     WireError,
     decode_line,
     encode_frame,
@@ -33,26 +33,26 @@ FRAMES = st.lists(
 def test_any_split_gives_the_same_frames(frames, cuts):
     data = encode_line({"rate_hz": 16000}) + b"".join(map(encode_frame, frames))
     edges = [0, *sorted(min(cut, len(data)) for cut in cuts), len(data)]
-    parser = Parser()
-    got = []
+    parser = StreamParser()
+    parsed = []
     for first, past in itertools.pairwise(edges):
-        got += parser.feed(data[first:past])
-    assert got == frames
+        parsed += parser.feed(data[first:past])
+    assert parsed == frames
     assert parser.line == {"rate_hz": 16000}
 
 
-def test_byte_by_byte():
+def test_frames_are_parsed_byte_by_byte():
     frame = Frame(1, 2, 3, b"\x01\x00\xff\xff")
-    parser = Parser()
+    parser = StreamParser()
     data = encode_line({}) + encode_frame(frame) * 2
-    got = [each for byte in data for each in parser.feed(bytes([byte]))]
-    assert got == [frame, frame]
+    parsed = [each for byte in data for each in parser.feed(bytes([byte]))]
+    assert parsed == [frame, frame]
     assert frame.samples == 2
 
 
 @given(st.binary(max_size=200))
-def test_what_is_not_the_format_is_refused_or_waited_for(data):
-    parser = Parser()
+def test_other_data_are_refused_or_incomplete(data):
+    parser = StreamParser()
     try:
         parser.feed(b"{}\n" + data)
     except WireError:
@@ -61,17 +61,17 @@ def test_what_is_not_the_format_is_refused_or_waited_for(data):
 
 
 @pytest.mark.parametrize("line", [b"", b"[]", b"nope", b"\xff", b"1"])
-def test_a_line_is_a_json_object(line):
+def test_line_that_is_no_json_object_is_refused(line):
     with pytest.raises(WireError):
         decode_line(line)
 
 
-def test_an_endless_line_is_refused():
+def test_endless_line_is_refused():
     with pytest.raises(WireError):
-        Parser().feed(b"x" * (MAX_LINE_BYTES + 1))
+        StreamParser().feed(b"x" * (MAX_LINE_BYTES + 1))
 
 
-def test_an_absurd_length_is_refused_at_once():
+def test_excessive_length_is_refused_before_the_samples_arrive():
     huge = encode_frame(Frame(0, 0, 0, b""))[:8] + b"\xff\xff\xff\xff" + bytes(16)
     with pytest.raises(WireError):
-        Parser().feed(b"{}\n" + huge)
+        StreamParser().feed(b"{}\n" + huge)

@@ -1,4 +1,4 @@
-"""The capture processes that run, as the kernel shows them."""
+"""The running capture children of a process, as the kernel lists them in /proc."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ import re
 from pathlib import Path
 
 _PARENT = re.compile(r"^PPid:\s*(\d+)", re.MULTILINE)
+_COMMAND = b"\0asd_monitor.audio.capture.child\0capture\0"
 
 
 def capture_processes(parent: int | None = None) -> list[int]:
-    """Return those that this process (or another) has started and that hear something."""
-    found = []
+    """Return the process ids of the capture children of this process, or of ``parent``.
+
+    Children that list the inputs are omitted.
+    """
+    pids = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes()
-            started_by = _PARENT.search((folder / "status").read_text())
+            parent_line = _PARENT.search((folder / "status").read_text())
         except OSError:  # it has ended
             continue
-        ours = started_by and int(started_by[1]) == (parent or os.getpid())
-        if ours and b"asd_monitor.audio.capture.child" in command and b'"list"' not in command:
-            found.append(int(folder.name))
-    return found
+        if parent_line and int(parent_line[1]) == (parent or os.getpid()) and _COMMAND in command:
+            pids.append(int(folder.name))
+    return pids

@@ -1,4 +1,8 @@
-"""Small trees as the kernel shows them: /proc/asound and what belongs to it in /sys."""
+"""Sound cards in a folder that stands in for the root of a computer, for `Cards`.
+
+The files are those that the Linux kernel provides in /proc/asound and /sys, as far as `Cards` reads
+them.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,11 @@ def add_card(
     inputs: tuple[int, ...] = (0,),
     held_by: tuple[int, str] | None = None,
 ) -> None:
-    """Plug a card into a tree."""
+    """Add a card, as plugging it in does.
+
+    ``usb_path`` is the USB port (1-1.4), ``inputs`` are the numbers of the capture PCMs,
+    ``held_by`` is the process, (pid, command), that has them open.
+    """
     asound = root / "proc" / "asound"
     card = asound / f"card{number}"
     card.mkdir(parents=True)

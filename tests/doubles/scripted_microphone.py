@@ -1,49 +1,59 @@
-"""A device of several channels that a test drives, and an ear that keeps what a source tells."""
+"""A device of several channels whose openings, blocks and outages are given by the test."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Collection
 
 import numpy as np
+import numpy.typing as npt
 
 from asd_monitor.audio.capture.planar import PlanarBlock
-from asd_monitor.audio.source import Event, Opened, Outage, Source
-from asd_monitor.records import Block, MicrophoneState
+from asd_monitor.audio.source import Opened, Outage
+from asd_monitor.records import MicrophoneState
 
-RATE = 16_000
+RATE_HZ = 16_000
 BLOCK = 1600
-PATIENCE_S = 30.0
+"""Samples of a block."""
 
 
 class ScriptedMicrophone:
-    """In the place of a `Microphone`; see `ramp` for what is heard."""
+    """Stands in for `Microphone` behind a `SharedDevice`; implements `PlanarSource`.
+
+    As the real one, it sends the channels that were wanted when it was opened, and reports that it
+    must be opened again for others; the test then queues this outage and the opening.  Channel k
+    plays `ramp`, which identifies channel and sample index.
+    """
 
     def __init__(self, channels: int = 2) -> None:
         self.channels = channels
         self.drift_ppm = 12.0
         self.wanted: list[frozenset[int]] = []
+        """The argument of each call of `request_channels`."""
         self.closed = asyncio.Event()
         self.may_close = asyncio.Event()
+        """`close` waits for it, as for a child that the kernel holds; set at first."""
         self.may_close.set()
         self.end = 0
+        """Sample index after the newest queued sample."""
         self._sent: frozenset[int] | None = None
         self._events: asyncio.Queue[Opened | PlanarBlock | Outage | Exception | None]
         self._events = asyncio.Queue()
 
-    def want(self, channels: Collection[int]) -> bool:
+    def request_channels(self, channels: Collection[int]) -> bool:
         self.wanted.append(frozenset(channels))
-        return self._sent is not None and bool(self._had() - self._sent)
+        return self._sent is not None and bool(self._available() - self._sent)
 
-    def _had(self) -> frozenset[int]:
+    def _available(self) -> frozenset[int]:
         return self.wanted[-1] & frozenset(range(self.channels))
 
     def open(self) -> None:
-        self._sent = self._had()
-        self._events.put_nowait(Opened(RATE, self.channels, "scripted"))
+        """Queue an opening, with the channels that are wanted now."""
+        self._sent = self._available()
+        self._events.put_nowait(Opened(RATE_HZ, self.channels, "scripted"))
 
-    def hear(self, blocks: int = 1, *, gap: int = 0) -> None:
+    def play(self, blocks: int = 1, *, gap: int = 0) -> None:
+        """Queue blocks of the channels sent, after a gap in samples."""
         self.end += gap
         for _ in range(blocks):
             assert self._sent is not None
@@ -52,14 +62,16 @@ class ScriptedMicrophone:
             self._events.put_nowait(PlanarBlock(self.end, channels, np.array(rows)))
             self.end += BLOCK
 
-    def lose(self, reason: str, state: MicrophoneState = MicrophoneState.NO_DEVICE) -> None:
+    def interrupt(self, reason: str, state: MicrophoneState = MicrophoneState.NO_DEVICE) -> None:
+        """Queue an outage."""
         self._sent = None
         self._events.put_nowait(Outage(reason, state))
 
     def fail(self, error: Exception) -> None:
+        """Queue an exception that the iteration raises."""
         self._events.put_nowait(error)
 
-    async def planes(self) -> AsyncGenerator[Opened | PlanarBlock | Outage]:
+    async def planar_events(self) -> AsyncGenerator[Opened | PlanarBlock | Outage]:
         while (event := await self._events.get()) is not None:
             if isinstance(event, Exception):
                 raise event
@@ -71,48 +83,7 @@ class ScriptedMicrophone:
         self._events.put_nowait(None)
 
 
-def ramp(channel: int, start: int, end: int) -> np.ndarray:
-    """Samples that tell their channel and their index, and are not loud."""
-    return (np.float32(channel) + np.arange(start, end, dtype=np.float32) / 2**20) / 16
-
-
-class Ear:
-    """Listens to a source in a task of its own."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.events: list[Event] = []
-        self._changed = asyncio.Event()
-        self.task = asyncio.create_task(self._listen())
-
-    async def _listen(self) -> None:
-        try:
-            async with contextlib.aclosing(self.source.events()) as events:
-                async for event in events:
-                    self.events.append(event)
-                    self._changed.set()
-        finally:
-            self._changed.set()
-
-    async def until(self, holds: Callable[[], object]) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            while not holds():
-                self._changed.clear()
-                await self._changed.wait()
-
-    async def hears(self, blocks: int) -> None:
-        """Wait until it has heard this many blocks since it began."""
-        await self.until(lambda: len(self.blocks) >= blocks)
-
-    @property
-    def blocks(self) -> list[Block]:
-        return [event for event in self.events if isinstance(event, Block)]
-
-    @property
-    def outages(self) -> list[Outage]:
-        return [event for event in self.events if isinstance(event, Outage)]
-
-    async def end(self) -> None:
-        async with asyncio.timeout(PATIENCE_S):
-            await self.source.close()
-            await asyncio.wait((self.task,))
+def ramp(channel: int, start: int, end: int) -> npt.NDArray[np.float32]:
+    """Return samples, (end − start,) float32, that identify their channel and sample index."""
+    index = np.arange(start, end, dtype=np.float32)
+    return (np.float32(channel) + index / np.float32(2**20)) / np.float32(16)

@@ -1,19 +1,19 @@
-"""Virtual microphones: what PortAudio takes for sound cards, without sound hardware.
+"""Virtual microphones: inputs that PortAudio lists as sound cards, without sound hardware.
 
-A private PulseAudio holds one pipe source a microphone; a private ALSA configuration lets
-PortAudio see each as ``mic.NAME: Virtual (hw:CARD,0)``, besides ``default`` and ``pulse``.
-Nothing of the machine's own sound is read or changed.
+A private PulseAudio has one pipe source for each microphone.  A private ALSA configuration lets
+PortAudio list each as ``mic.NAME: Virtual (hw:CARD,0)``, besides ``default`` and ``pulse``.  The
+computer's own sound system is neither read nor changed.
 
     with VirtualSound({"fan": 1, "pump": 10}) as sound:
         sound["fan"].play(samples)              # float32 at sound.rate_hz
         daemon = subprocess.Popen([...], env=sound.environment)
         sound["fan"].unplug()
 
-As a fixture: ``virtual_sound({"fan": 1})`` makes them, puts `VirtualSound.variables` into the
-environment of the test and takes all away after it.
+The fixture ``virtual_sound({"fan": 1})`` starts them, sets `VirtualSound.variables` in the
+environment of the test, and removes both after it.
 
-A microphone that plays nothing gives faint noise of its own, since real ones do.  While
-nobody records, PulseAudio takes nothing out of the pipe and what is played goes unheard.
+A microphone that plays nothing delivers faint noise, as real ones do.  While no program records,
+PulseAudio does not read the pipe, and what is played is lost.
 """
 
 from __future__ import annotations
@@ -37,14 +37,15 @@ import numpy.typing as npt
 import pulsectl
 import pytest
 
+from asd_monitor.audio.pcm import encode_pcm
+
 STEP_S = 0.02
 PIPE_BYTES = 16384  # for each channel
 READY_S = 20.0
 NOISE_RMS = 1e-3
-NEEDED = ("pulseaudio",)
 
-# A PCM's name ends where its arguments begin, at the colon: so `mic.fan: Virtual (hw:1,0)`
-# is looked up as mic.fan with two arguments, which must be declared though none is used.
+# The name of a PCM ends at the colon, where its arguments begin: `mic.fan: Virtual (hw:1,0)` is
+# looked up as mic.fan with two arguments, which must be declared although none is used.
 _MIC_PCM = """
 mic.{name} {{
     @args [ REST MORE ]
@@ -56,24 +57,24 @@ mic.{name} {{
 }}
 pcm."mic.{name}: Virtual (hw:{card},0)" {{ type pulse }}
 """
-# PortAudio 19.6 aborts where no PCM is called default.
+# PortAudio 19.6 aborts if no PCM is called default.
 _PLAIN_PCM = 'pcm.{pcm} {{ type pulse server "{server}" }}\n'
 
 
 class VirtualMicrophone:
-    """One microphone; its methods change what the program under test meets."""
+    """One microphone; its methods do what happens to real ones."""
 
     def __init__(self, sound: VirtualSound, name: str, card: int) -> None:
         self.name = name
         self.card = card
-        self.delivered = 0  # samples PulseAudio took
-        self.unheard = 0  # samples that were due and found no taker
+        self.delivered = 0  # samples that PulseAudio has read
+        self.undelivered = 0  # samples that were due and that PulseAudio has not read
         self._sound = sound
         self._channels = sound.channels
         self._noise = np.random.default_rng(card)
         self._lock = threading.Lock()
         self._playing: Iterator[npt.NDArray[np.float32]] | None = None
-        self._rest = self._nothing()
+        self._rest = self._no_samples()
         self._paused_at: float | None = None
         self._muted = False
         self._module: int | None = None
@@ -87,9 +88,9 @@ class VirtualMicrophone:
         return f"mic.{self.name}: Virtual (hw:{self.card},0)"
 
     def play(self, samples: npt.ArrayLike, *, loop: bool = False) -> None:
-        """Let it hear these samples (full scale ±1, at the rate of all) from now on.
+        """Deliver these samples from now on: full scale ±1, at the rate of all microphones.
 
-        Their axes are (samples, channels), or they are mono, for all channels alike.
+        Shape (samples, channels), or (samples,) for the same on all channels.
         """
         sound = np.asarray(samples, np.float32)
         if sound.ndim == 1:
@@ -101,42 +102,47 @@ class VirtualMicrophone:
                 yield sound
 
         with self._lock:
-            self._playing, self._rest = pieces(), self._nothing()
+            self._playing, self._rest = pieces(), self._no_samples()
 
-    def _nothing(self) -> npt.NDArray[np.float32]:
+    def _no_samples(self) -> npt.NDArray[np.float32]:
         return np.zeros((0, self._channels), np.float32)
 
     @property
     def is_playing(self) -> bool:
-        """Whether something is still to be heard of what was played."""
+        """Whether samples of `play` remain to be delivered."""
         return self._playing is not None
 
     def mute(self, *, muted: bool = True) -> None:
-        """Give exact zeros, as a switched-off microphone does."""
+        """Deliver exact zeros, as a muted microphone does."""
         self._muted = muted
 
     def pause(self) -> None:
-        """Stall: the device is there, and gives nothing."""
+        """Stall: the device is present and delivers nothing."""
         with self._lock:
             self._paused_at = time.monotonic()
 
     def resume(self) -> None:
-        """Go on after `pause`; what was due meanwhile was never made."""
+        """Continue after `pause`; the samples of the pause do not exist."""
         with self._lock:
             if self._paused_at is not None:
                 self._began += time.monotonic() - self._paused_at
                 self._paused_at = None
 
     def unplug(self) -> None:
-        """Pull it out: whoever records from it gets an error."""
-        self._take_away(kill=True)
+        """Remove the microphone; programs that record from it get an error."""
+        with self._lock:
+            if self._module is not None:
+                self._sound.kill_streams(self.name)
+                self._unload(self._module)
 
-    def move_away(self) -> None:
-        """Pull it out as PulseAudio does it: whoever records hears another one, untold."""
-        self._take_away(kill=False)
+    def unplug_rerouted(self) -> None:
+        """Remove the microphone; PulseAudio moves the streams to another one without notice."""
+        with self._lock:
+            if self._module is not None:
+                self._unload(self._module)
 
     def plug(self) -> None:
-        """Put it (back) in."""
+        """Add the microphone (again)."""
         with self._lock:
             if self._module is not None:
                 return
@@ -149,40 +155,36 @@ class VirtualMicrophone:
             self._pipe = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
             fcntl.fcntl(self._pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES * self._channels)
 
+    def _unload(self, module: int) -> None:
+        os.close(self._pipe)
+        self._sound.unload(module)
+        self._module, self._pipe = None, -1
+
     def move_to(self, other: VirtualMicrophone) -> None:
-        """Let whoever records from this one hear another, as a person at a mixer may."""
-        self._sound.move(self.name, other.name)
+        """Move the streams to another microphone, as a user of a mixer program may."""
+        self._sound.move_streams(self.name, other.name)
 
-    def _take_away(self, *, kill: bool) -> None:
-        with self._lock:
-            if self._module is None:
-                return
-            if kill:
-                self._sound.kill_listeners(self.name)
-            os.close(self._pipe)
-            self._sound.unload(self._module)
-            self._module, self._pipe = None, -1
-
-    def give(self, now: float) -> None:
-        """Hand over what is due by now; the feeding thread calls this."""
+    def feed(self, now: float) -> None:
+        """Write the samples that are due by ``now`` to the pipe; called by the feeding thread."""
         with self._lock:
             if self._paused_at is not None:
                 return
             count = int((now - self._began) * self._sound.rate_hz) - self._due
             self._due += count
-            pcm = np.clip(np.rint(self._make(count) * 32768), -32768, 32767).astype("<i2")
-            taken = 0
+            pcm = encode_pcm(self._next(count))
+            delivered = 0
             if self._pipe >= 0:
                 try:
-                    taken = os.write(self._pipe, pcm.tobytes()) // (2 * self._channels)
+                    delivered = os.write(self._pipe, pcm) // (2 * self._channels)
                 except OSError as error:
                     if error.errno not in (errno.EAGAIN, errno.EPIPE):
                         raise
-            self.delivered += taken
-            self.unheard += count - taken
+            self.delivered += delivered
+            self.undelivered += count - delivered
 
-    def _make(self, count: int) -> npt.NDArray[np.float32]:
-        made = self._noise.normal(0, NOISE_RMS, (count, self._channels)).astype(np.float32)
+    def _next(self, count: int) -> npt.NDArray[np.float32]:
+        """Return the next samples, (count, channels)."""
+        samples = self._noise.normal(0, NOISE_RMS, (count, self._channels)).astype(np.float32)
         filled = 0
         while self._playing is not None and filled < count:
             if not len(self._rest):
@@ -191,14 +193,14 @@ class VirtualMicrophone:
                     self._playing = None
                     break
             part = self._rest[: count - filled]
-            made[filled : filled + len(part)] = part
+            samples[filled : filled + len(part)] = part
             self._rest = self._rest[len(part) :]
             filled += len(part)
-        return np.zeros_like(made) if self._muted else made
+        return np.zeros_like(samples) if self._muted else samples
 
 
 class VirtualSound(contextlib.AbstractContextManager["VirtualSound"]):
-    """All microphones and the sound server behind them; ``microphones``: name → card number."""
+    """All microphones and their sound server; ``microphones`` maps names to card numbers."""
 
     def __init__(
         self, microphones: Mapping[str, int], *, rate_hz: int = 16000, channels: int = 1
@@ -217,16 +219,17 @@ class VirtualSound(contextlib.AbstractContextManager["VirtualSound"]):
 
     @staticmethod
     def missing() -> str | None:
-        """Return what must be installed first, if anything."""
-        absent = [program for program in NEEDED if not shutil.which(program)]
-        return f"apt install {' '.join(absent)} libasound2-plugins" if absent else None
+        """Return the command that installs what is missing; None: nothing."""
+        if shutil.which("pulseaudio"):
+            return None
+        return "apt install pulseaudio libasound2-plugins"
 
     def __getitem__(self, name: str) -> VirtualMicrophone:
         return self._microphones[name]
 
     @property
     def variables(self) -> dict[str, str]:
-        """What a program's environment needs to see these microphones, and no others."""
+        """Environment variables by which a program finds these microphones and no others."""
         return {
             "ALSA_CONFIG_PATH": str(self.folder / "asound.conf"),
             "PULSE_SERVER": self.server,
@@ -236,7 +239,7 @@ class VirtualSound(contextlib.AbstractContextManager["VirtualSound"]):
 
     @property
     def environment(self) -> dict[str, str]:
-        """`variables` within the environment of this process."""
+        """The environment of this process with `variables`."""
         return {**os.environ, **self.variables}
 
     def __enter__(self) -> VirtualSound:
@@ -277,7 +280,7 @@ class VirtualSound(contextlib.AbstractContextManager["VirtualSound"]):
                     f"--load=module-native-protocol-unix socket={self.folder}/native "
                     "auth-anonymous=1",
                     f"--load=module-cli-protocol-unix socket={self.folder}/cli",
-                    "--load=module-cli exit_on_eof=1",  # it ends when the tests do
+                    "--load=module-cli exit_on_eof=1",  # ends with this process
                 ],
                 stdin=subprocess.PIPE,
                 stdout=log,
@@ -309,31 +312,31 @@ class VirtualSound(contextlib.AbstractContextManager["VirtualSound"]):
         while not self._stop.wait(STEP_S):
             now = time.monotonic()
             for microphone in self._microphones.values():
-                microphone.give(now)
+                microphone.feed(now)
 
     @property
     def control(self) -> pulsectl.Pulse:
-        """The connection by which the tests steer the server."""
+        """The connection that controls the server."""
         if self._control is None:
             raise RuntimeError("not started")
         return self._control
 
     def load(self, module: str, arguments: str) -> int:
-        """Load a module of PulseAudio; return its number."""
+        """Load a module of PulseAudio; return its index."""
         return int(self.control.module_load(module, arguments))
 
     def unload(self, module: int) -> None:
-        """Unload it."""
+        """Unload a module of PulseAudio."""
         self.control.module_unload(module)
 
-    def listeners(self, name: str) -> list[int]:
-        """Return the numbers of the streams that hear this microphone."""
+    def streams(self, name: str) -> list[int]:
+        """Return the indices of the streams that record from a microphone."""
         source = self.control.get_source_by_name(name).index
         return [each.index for each in self.control.source_output_list() if each.source == source]
 
-    def kill_listeners(self, name: str) -> None:
-        """End the streams that hear this microphone."""
-        for stream in self.listeners(name):
+    def kill_streams(self, name: str) -> None:
+        """End the streams that record from a microphone with an error."""
+        for stream in self.streams(name):
             with contextlib.closing(
                 pulsectl.connect_to_cli(f"{self.folder}/cli", as_file=False)
             ) as cli:
@@ -343,21 +346,21 @@ class VirtualSound(contextlib.AbstractContextManager["VirtualSound"]):
                 while cli.recv(4096):
                     pass
 
-    def move(self, name: str, other: str) -> None:
+    def move_streams(self, name: str, other: str) -> None:
         """Move the streams of one microphone to another."""
         target = self.control.get_source_by_name(other).index
-        for stream in self.listeners(name):
+        for stream in self.streams(name):
             self.control.source_output_move(stream, target)
 
 
 @pytest.fixture
 def virtual_sound(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., VirtualSound]]:
-    """Return a function that starts virtual microphones and shows them to this process."""
+    """Return a function that starts virtual microphones and sets the environment for them."""
     if missing := VirtualSound.missing():
-        pytest.skip(f"no virtual microphones here: {missing}")
+        pytest.skip(f"virtual microphones are not available: {missing}")
     with contextlib.ExitStack() as stack:
 
-        def make(
+        def start(
             microphones: Mapping[str, int], *, rate_hz: int = 16000, channels: int = 1
         ) -> VirtualSound:
             sound = stack.enter_context(
@@ -367,4 +370,4 @@ def virtual_sound(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Vir
                 monkeypatch.setenv(name, value)
             return sound
 
-        yield make
+        yield start

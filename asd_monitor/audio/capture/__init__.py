@@ -1,1 +1,1 @@
-"""From a sound device to blocks of samples: capture child, its parent, channels of a device."""
+"""Capture from a sound device: capture child, its parent process, channels of a shared device."""

@@ -1,17 +1,14 @@
-"""The capture child: ``python -m asd_monitor.audio.capture.child REQUEST``.
+"""Capture child: the process that opens one microphone and reads it.
 
-It opens one microphone, reads blocks of 100 ms and writes them to stdout
-(`asd_monitor.audio.wire`), until it is killed.  PortAudio may hang, spin or abort when a
-device goes, so it lives here, where that harms nobody.  It never tries twice: on any
-error it says why in the last line on stderr and exits.
+Run as ``python -m asd_monitor.audio.capture.child``; see `child_protocol` for its arguments and
+its output.  It reads blocks of 100 ms and writes them to standard output until it is killed.
 
-REQUEST is a JSON object: ``{"hw": [card, pcm or null]}`` or ``{"name": "…"}``, with
-``wanted``, the channels to hear, from 0, and ``rate_hz`` and ``channels`` (null: the
-device's own); or ``{"list": true}``: one line of JSON with all inputs, and nothing is
-opened for long.  Of the wanted channels those that the device has are sent, in rising order.
+PortAudio may hang, spin or abort when a device is unplugged.  It is therefore loaded in this
+process only, which the parent can kill.  The child does not retry: after any error it writes the
+reason to standard error and exits.
 
-Blocking reads need no callback, which `MemoryDenyWriteExecute=` would forbid; and no
-numpy keeps it small.
+Blocking reads need no callback, which systemd's ``MemoryDenyWriteExecute=`` would forbid.
+Without NumPy the process stays small.
 """
 
 from __future__ import annotations
@@ -19,62 +16,62 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
-import json
 import os
 import signal
 import sys
 import time
 from typing import Any, NoReturn
 
-from asd_monitor.audio.devices.portaudio_names import match_hw, match_name
-from asd_monitor.audio.devices.remedies import cannot_be_opened, no_channel, not_there
-from asd_monitor.audio.wire import (
+from asd_monitor.audio.capture.child_protocol import (
     EXIT_ABSENT,
     EXIT_FAULT,
-    OVERFLOW,
-    Frame,
-    choose_channels,
-    encode_header,
-    encode_line,
+    CaptureRequest,
+    PortAudioInput,
+    StreamFormat,
+    encode_inputs,
 )
+from asd_monitor.audio.devices.portaudio_names import match_hw, match_name
+from asd_monitor.audio.devices.remedies import cannot_be_opened, no_channel, not_found
+from asd_monitor.audio.wire import OVERFLOW, Frame, encode_header, select_channels
 
 try:
     import sounddevice
-except OSError:  # what it raises without the PortAudio library
+except OSError:  # raised where the PortAudio library is not installed
     sounddevice = None
 
 BLOCKS_PER_S = 10
 LATENCY_S = 0.5
 RATES_HZ = (48000, 44100, 16000, 96000, 192000, 32000, 8000)
 PIPE_BYTES = 1 << 20
-PLUGIN_CHANNELS = 32  # converting PCMs claim this many or more; hardware tells the truth
+PLUGIN_CHANNELS = 32  # PCMs that convert declare this many channels or more, hardware its own
 _PR_SET_PDEATHSIG = 1
 _INVALID_RATE = -9997
 
 
 def main() -> None:
-    """Do what the request in the first argument says; never return to a caller's mistake."""
-    request: dict[str, Any] = json.loads(sys.argv[1])
-    _die_with(request.get("parent"))
+    """Run the command in the arguments; does not return."""
+    command, *arguments = sys.argv[1:]
+    request = CaptureRequest.decode(arguments[0]) if command == "capture" else None
+    _end_with_parent(request.parent_pid if request else None)
     if sounddevice is None:
         _exit(EXIT_FAULT, "PortAudio is not installed: apt install libportaudio2")
     try:
-        if request.get("list"):
-            _write(encode_line({"inputs": [_described(each) for each in _inputs()]}))
-        else:
+        if request:
             _capture(request)
+        else:
+            _write(encode_inputs(_describe(each) for each in _query_inputs()))
     except BrokenPipeError:
         os._exit(0)
     except sounddevice.PortAudioError as error:
-        _exit(EXIT_FAULT, f"PortAudio: {_short(error)}")
+        _exit(EXIT_FAULT, f"PortAudio: {_message(error)}")
     _exit(0, "")
 
 
-def _short(error: sounddevice.PortAudioError) -> str:
-    """Return the last words, the device's own where there are any: `No such device`."""
+def _message(error: sounddevice.PortAudioError) -> str:
+    """Return the host API's message if there is one, such as `No such device`."""
     text = str(error.args[0]) if error.args else ""
-    from_device = error.args[2][2] if len(error.args) > 2 else ""
-    return from_device or text.rpartition(": ")[2]
+    from_host = error.args[2][2] if len(error.args) > 2 else ""
+    return from_host or text.rpartition(": ")[2]
 
 
 def _exit(status: int, reason: str) -> NoReturn:
@@ -84,17 +81,17 @@ def _exit(status: int, reason: str) -> NoReturn:
     os._exit(status)  # PortAudio's own exit handlers may hang
 
 
-def _die_with(parent: int | None) -> None:
+def _end_with_parent(parent_pid: int | None) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if parent is not None and os.getppid() != parent:
+    if parent_pid is not None and os.getppid() != parent_pid:  # it ended before
         os._exit(EXIT_FAULT)
 
 
-def _inputs() -> list[dict[str, Any]]:
+def _query_inputs() -> list[dict[str, Any]]:
     return [each for each in sounddevice.query_devices() if each["max_input_channels"] > 0]
 
 
-def _described(device: dict[str, Any]) -> dict[str, object]:
+def _describe(device: dict[str, Any]) -> PortAudioInput:
     rates = []
     for rate_hz in sorted(RATES_HZ):
         try:
@@ -104,44 +101,44 @@ def _described(device: dict[str, Any]) -> dict[str, object]:
         except sounddevice.PortAudioError:
             continue
         rates.append(rate_hz)
-    return {
-        "name": device["name"],
-        "channels": device["max_input_channels"],
-        "default_rate_hz": round(device["default_samplerate"]),
-        "rates_hz": rates,
-    }
+    return PortAudioInput(device["name"], device["max_input_channels"], tuple(rates))
 
 
-def _find(request: dict[str, Any]) -> dict[str, Any]:
-    inputs = _inputs()
+def _find(request: CaptureRequest) -> dict[str, Any]:
+    inputs = _query_inputs()
     names = [each["name"] for each in inputs]
-    if "hw" in request:
-        hits = match_hw(names, *request["hw"])
-    else:
-        hits = match_name(names, request["name"])
+    hits = match_hw(names, *request.hw) if request.hw else match_name(names, request.name or "")
     if len(hits) == 1:
         return inputs[hits[0]]
     if hits:
-        known = "; ".join(names[hit] for hit in hits)
-        _exit(EXIT_ABSENT, f"{len(hits)} of the inputs match: choose one by its name: {known}")
-    _exit(EXIT_ABSENT, not_there(names))
+        matching = "; ".join(names[hit] for hit in hits)
+        _exit(EXIT_ABSENT, f"{len(hits)} inputs match: choose one by its name: {matching}")
+    _exit(EXIT_ABSENT, not_found(names))
 
 
-def _open(device: dict[str, Any], request: dict[str, Any]) -> Any:
-    """Open the device as it is: all its channels, at the rate asked for or a good one."""
-    rate_hz, channels, wanted = request["rate_hz"], request["channels"], request["wanted"]
-    most = device["max_input_channels"]
+def _open(device: dict[str, Any], request: CaptureRequest) -> Any:
+    """Open all channels of the device, at the requested rate or the first that it offers."""
+    channels, wanted = request.channels, request.wanted
+    available = device["max_input_channels"]
     if channels is None:
-        # where a plugin converts, whoever reads the hello finds out how many there really are
-        channels = most if most < PLUGIN_CHANNELS else min(max(2, max(wanted) + 1), PLUGIN_CHANNELS)
-    if min(wanted) >= channels and most < PLUGIN_CHANNELS:
+        # behind a converting PCM the parent finds out the real number from the sound server
+        channels = (
+            available
+            if available < PLUGIN_CHANNELS
+            else min(max(2, max(wanted) + 1), PLUGIN_CHANNELS)
+        )
+    if min(wanted) >= channels and available < PLUGIN_CHANNELS:
         _exit(EXIT_FAULT, no_channel(wanted, channels))
     default_hz = round(device["default_samplerate"])
-    rates_hz = [rate_hz] if rate_hz else dict.fromkeys((*RATES_HZ[:3], default_hz, *RATES_HZ))
-    for rate in rates_hz:
+    rates_hz = (
+        [request.rate_hz]
+        if request.rate_hz
+        else dict.fromkeys((*RATES_HZ[:3], default_hz, *RATES_HZ))
+    )
+    for rate_hz in rates_hz:
         try:
             return sounddevice.RawInputStream(
-                samplerate=rate,
+                samplerate=rate_hz,
                 device=device["index"],
                 channels=channels,
                 dtype="int16",
@@ -149,32 +146,27 @@ def _open(device: dict[str, Any], request: dict[str, Any]) -> Any:
             )
         except sounddevice.PortAudioError as error:
             if error.args[1:2] != (_INVALID_RATE,):
-                _exit(EXIT_ABSENT, cannot_be_opened(_short(error), plugged="hw" in request))
-    offered = f"{rate_hz} Hz, which it had before" if rate_hz else "any usual rate"
-    _exit(EXIT_FAULT, f"it cannot be opened at {offered}: unplug it and plug it in again")
+                message = cannot_be_opened(_message(error), is_plugged=request.hw is not None)
+                _exit(EXIT_ABSENT, message)
+    tried = f"{request.rate_hz} Hz, its rate before" if request.rate_hz else "any common rate"
+    _exit(EXIT_FAULT, f"cannot be opened at {tried}: unplug it and plug it in again")
 
 
-def _capture(request: dict[str, Any]) -> None:
+def _capture(request: CaptureRequest) -> None:
     device = _find(request)
     stream = _open(device, request)
     rate_hz, channels = round(stream.samplerate), stream.channels
-    sent = [each for each in sorted(request["wanted"]) if each < channels]
-    with contextlib.suppress(OSError):  # over the user's limit: a smaller pipe does too
+    sent = tuple(each for each in sorted(request.wanted) if each < channels)
+    with contextlib.suppress(OSError):  # beyond the user's limit a smaller pipe remains
         fcntl.fcntl(1, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
-    hello = {
-        "rate_hz": rate_hz,
-        "channels": channels,
-        "most": min(device["max_input_channels"], PLUGIN_CHANNELS),
-        "sent": sent,
-        "name": device["name"],
-    }
-    _write(encode_line(hello))
+    max_channels = min(device["max_input_channels"], PLUGIN_CHANNELS)
+    _write(StreamFormat(rate_hz, channels, max_channels, sent, device["name"]).encode())
     stream.start()
     sequence = position = 0
     while True:
         data, overflowed = stream.read(rate_hz // BLOCKS_PER_S)
         time_ns = time.monotonic_ns()
-        pcm = choose_channels(bytes(data), channels, sent)
+        pcm = select_channels(bytes(data), channels, sent)
         frame = Frame(sequence, position, time_ns, pcm, OVERFLOW if overflowed else 0)
         _write(encode_header(frame) + pcm)
         sequence += 1

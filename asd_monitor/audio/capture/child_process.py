@@ -1,48 +1,66 @@
-"""One life of the capture process, from the parent's side."""
+"""The capture child from its parent's side: start, read, end; and its list of inputs."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from asd_monitor.audio.wire import EXIT_ABSENT, Frame, Parser, WireError
+from asd_monitor.audio.capture.child_protocol import (
+    EXIT_ABSENT,
+    CaptureRequest,
+    PortAudioInput,
+    StreamFormat,
+    decode_inputs,
+)
+from asd_monitor.audio.wire import Frame, StreamParser, WireError
 
+LIST_LIMIT_S = 20.0
+_KILL_LIMIT_S = 5.0
 _READ_BYTES = 1 << 16
-_LAST_WORDS_BYTES = 4096
-_SECOND_LOOK_S = 0.05
+_STDERR_BYTES = 4096
+_REREAD_LIMIT_S = 0.05
 
 
 class ChildStalledError(Exception):
-    """It lives and gives nothing."""
+    """The child runs and delivers nothing."""
 
 
 class ChildEndedError(Exception):
-    """It ended; its last line tells why."""
+    """The child ended; the message is its reason, one line."""
 
     def __init__(self, reason: str, *, absent: bool) -> None:
         super().__init__(reason)
         self.absent = absent
+        """Whether the device is absent or cannot be opened now."""
 
 
-@dataclass(frozen=True, slots=True)
-class Hello:
-    """How the device was opened."""
+class InputQueryError(Exception):
+    """PortAudio's inputs could not be listed; one line: what, remedy."""
 
-    rate_hz: int
-    channels: int  # opened
-    most: int  # channels that it could be opened with
-    sent: tuple[int, ...]  # the channels that come, from 0, rising
-    name: str  # PortAudio's
+
+async def _spawn(
+    *arguments: str, environment: Mapping[str, str] | None = None
+) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "asd_monitor.audio.capture.child",
+        *arguments,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "JACK_NO_START_SERVER": "1", **(environment or {})},
+        # a Ctrl-C in the terminal is handled by the parent
+        start_new_session=True,
+    )
 
 
 class CaptureChild:
-    """A running ``asd_monitor.audio.capture.child``; `end` it in any case.
+    """A running capture child; `end` must be called in any case.
 
     `end` may be called in any state, more than once, and while `frames` is awaited.
     """
@@ -52,133 +70,143 @@ class CaptureChild:
             raise ValueError("both streams must be pipes")
         self._process = process
         self._stdout = process.stdout
-        self._parser = Parser()
+        self._parser = StreamParser()
         self._reading = asyncio.Lock()  # a stream has one reader at a time
         self._is_ending = False
-        self._hello: Hello | None = None
-        self._last_words = asyncio.create_task(_tail(process.stderr), name="capture.stderr")
+        self._format: StreamFormat | None = None
+        self._reason = asyncio.create_task(_last_line(process.stderr), name="capture.stderr")
 
     @classmethod
-    async def start(
-        cls, request: Mapping[str, object], environment: Mapping[str, str]
-    ) -> CaptureChild:
-        """Start it with this request."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "asd_monitor.audio.capture.child",
-            json.dumps({**request, "parent": os.getpid()}),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env={**os.environ, "JACK_NO_START_SERVER": "1", **environment},
-            # a Ctrl-C in the terminal is the parent's to handle
-            start_new_session=True,
-        )
-        return cls(process)
+    async def start(cls, request: CaptureRequest, environment: Mapping[str, str]) -> CaptureChild:
+        """Start a child; ``environment`` is added to that of this process."""
+        argument = request._replace(parent_pid=os.getpid()).encode()
+        return cls(await _spawn("capture", argument, environment=environment))
 
     @property
     def pid(self) -> int:
-        """Its process id."""
+        """Process id."""
         return self._process.pid
 
     @property
-    def hello(self) -> Hello:
-        """What it said before the first frame; asked for only after one."""
-        if self._hello is None:
+    def format(self) -> StreamFormat:
+        """Format of the stream.
+
+        Raises:
+            RuntimeError: no frame was received yet.
+
+        """
+        if self._format is None:
             raise RuntimeError("no frame yet")
-        return self._hello
+        return self._format
 
     async def frames(self, limit_s: float) -> list[Frame]:
         """Return the next frames, at least one.
 
         Raises:
-            ChildStalledError: not a byte came for this long.
-            ChildEndedError: it ended, or `end` was called.
+            ChildStalledError: nothing was received for ``limit_s``.
+            ChildEndedError: the child ended, or `end` was called.
 
         """
         while True:
-            data = b"" if self._is_ending else await self._read(limit_s)
+            data = b"" if self._is_ending else await self._read_within(limit_s)
             if self._is_ending:
                 raise ChildEndedError("the capture was closed", absent=False)
             if not data:
                 raise await self._ended(limit_s)
             try:
                 frames = self._parser.feed(data)
+                if frames and self._format is None:
+                    self._format = StreamFormat.decode(self._parser.line or {})
             except WireError as error:
                 raise ChildEndedError(
-                    f"the capture process is confused: {error}", absent=False
+                    f"invalid output of the capture process: {error}", absent=False
                 ) from error
             if frames:
-                self._hello = self._hello or _hello(self._parser.line or {})
                 return frames
 
-    async def _read(self, limit_s: float) -> bytes:
+    async def _read_within(self, limit_s: float) -> bytes:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(limit_s):
-                return await self._take()
-        # When something blocked the loop, the time is over although bytes are waiting.
+                return await self._read()
+        # if the event loop was blocked, the time is over although data are waiting
         try:
-            async with asyncio.timeout(_SECOND_LOOK_S):
-                return await self._take()
+            async with asyncio.timeout(_REREAD_LIMIT_S):
+                return await self._read()
         except TimeoutError as error:
             raise ChildStalledError from error
 
-    async def _take(self) -> bytes:
+    async def _read(self) -> bytes:
         async with self._reading:
             return await self._stdout.read(_READ_BYTES)
 
-    async def _gone(self, limit_s: float) -> bool:
-        """Return whether the process is gone, and its pipes closed, within the limit."""
+    async def _has_ended(self, limit_s: float) -> bool:
+        """Return whether the process ends, and its pipes are closed, within the limit."""
         try:
             async with asyncio.timeout(limit_s):
                 await self._process.wait()
-                await asyncio.wait((self._last_words,))  # which a time-out must not cancel
+                await asyncio.wait((self._reason,))  # which a time-out must not cancel
         except TimeoutError:
             return False
         return True
 
     async def _ended(self, limit_s: float) -> ChildEndedError:
-        if not await self._gone(limit_s):
+        if not await self._has_ended(limit_s):
             raise ChildStalledError
-        status, words = self._process.returncode or 0, self._last_words.result()
+        status, reason = self._process.returncode or 0, self._reason.result()
         if status < 0:
             name = signal.Signals(-status).name
-            words = f"the capture process was ended by {name}" + (f": {words}" if words else "")
-        return ChildEndedError(words or f"exit status {status}", absent=status == EXIT_ABSENT)
+            reason = f"the capture process was ended by {name}" + (f": {reason}" if reason else "")
+        return ChildEndedError(reason or f"exit status {status}", absent=status == EXIT_ABSENT)
 
     async def end(self, limit_s: float) -> bool:
-        """Kill it; return whether it is gone within the limit (the kernel may hold it)."""
+        """Kill the child; return whether it ended within the limit (the kernel may hold it)."""
         self._is_ending = True
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
         try:
             async with asyncio.timeout(limit_s):
-                while await self._take():
-                    pass  # asyncio waits for the end of the pipes too
-                return await self._gone(limit_s)
+                while await self._read():
+                    pass  # asyncio's wait() needs the end of the pipes too
+                return await self._has_ended(limit_s)
         except TimeoutError:
             return False
 
 
-def _hello(line: dict[str, object]) -> Hello:
-    match line:
-        case {
-            "rate_hz": int(rate_hz),
-            "channels": int(channels),
-            "most": int(most),
-            "sent": [*sent],
-            "name": str(name),
-        }:
-            numbers = tuple(each for each in sent if isinstance(each, int))
-            if len(numbers) == len(sent):
-                return Hello(rate_hz, channels, most, numbers, name)
-    raise ChildEndedError(f"the capture process is confused: {line}", absent=False)
+async def query_portaudio_inputs(limit_s: float = LIST_LIMIT_S) -> list[PortAudioInput]:
+    """Return PortAudio's inputs, listed by a child.
+
+    Raises:
+        InputQueryError: no answer within ``limit_s``, or PortAudio failed.
+
+    """
+    process = await _spawn("list")
+    try:
+        async with asyncio.timeout(limit_s):
+            output, errors = await process.communicate()
+    except TimeoutError as error:
+        raise InputQueryError(
+            f"PortAudio does not answer within {limit_s:g} s, a device hangs: unplug it"
+        ) from error
+    finally:
+        if process.returncode is None:
+            process.kill()
+            with contextlib.suppress(TimeoutError):  # the kernel may hold it
+                async with asyncio.timeout(_KILL_LIMIT_S):
+                    await process.communicate()
+    if process.returncode or not output:
+        raise InputQueryError(
+            _last_line_of(errors) or f"PortAudio failed (exit status {process.returncode})"
+        )
+    return decode_inputs(output)
 
 
-async def _tail(stream: asyncio.StreamReader) -> str:
+async def _last_line(stream: asyncio.StreamReader) -> str:
     kept = b""
-    while data := await stream.read(_LAST_WORDS_BYTES):
-        kept = (kept + data)[-_LAST_WORDS_BYTES:]
-    lines = kept.decode(errors="replace").strip().splitlines()
+    while data := await stream.read(_STDERR_BYTES):
+        kept = (kept + data)[-_STDERR_BYTES:]
+    return _last_line_of(kept)
+
+
+def _last_line_of(output: bytes) -> str:
+    lines = output.decode(errors="replace").strip().splitlines()
     return lines[-1].strip() if lines else ""

@@ -1,4 +1,4 @@
-"""Several channels of one device, at the same moments: interleaved on the way, planar here."""
+"""Blocks of several channels of one device, in planar layout."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.audio.pcm import decode_pcm
 from asd_monitor.audio.wire import Frame
 from asd_monitor.records import Block
-
-_FULL_SCALE = np.float32(1 / 32768)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanarBlock:
-    """Consecutive samples of several channels of one stream, which share their indices."""
+    """Consecutive samples of several channels of one stream, at the same sample indices."""
 
     start: int
-    channels: tuple[int, ...]  # the device's number of the channel in each row, from 0
+    channels: tuple[int, ...]  # channel number of each row, from 0
     samples: npt.NDArray[np.float32]  # (channels, samples), full scale ±1, rows contiguous
 
     @property
@@ -27,15 +26,12 @@ class PlanarBlock:
         return self.start + len(self.samples[0])
 
     def channel(self, number: int) -> Block | None:
-        """Return one channel, which is not copied; None: it is not among them."""
+        """Return one channel as a view; None if the block does not contain it."""
         if number not in self.channels:
             return None
         return Block(self.start, self.samples[self.channels.index(number)])
 
 
-def take_apart(frame: Frame, start: int, channels: tuple[int, ...]) -> PlanarBlock:
-    """Return the channels of an interleaved frame, whose first samples have this index."""
-    interleaved = np.frombuffer(frame.pcm, "<i2").reshape(-1, len(channels))
-    samples = interleaved.T.astype(np.float32, order="C")
-    samples *= _FULL_SCALE
-    return PlanarBlock(start, channels, samples)
+def deinterleave(frame: Frame, start: int, channels: tuple[int, ...]) -> PlanarBlock:
+    """Return the channels of a frame; ``start`` is the sample index of its first samples."""
+    return PlanarBlock(start, channels, decode_pcm(frame.pcm, len(channels)))

@@ -1,4 +1,4 @@
-"""Keeps confirming that a sound server feeds a stream from the microphone it began with."""
+"""Verification that a sound server keeps routing a stream from the same source."""
 
 from __future__ import annotations
 
@@ -8,50 +8,56 @@ from collections import deque
 from collections.abc import Iterator
 
 from asd_monitor.audio.capture.planar import PlanarBlock
-from asd_monitor.audio.devices.sound_server import Feed, SoundServer, SoundServerQueryError
+from asd_monitor.audio.devices.sound_server import (
+    ServerSource,
+    SoundServer,
+    SoundServerQueryError,
+)
 
-ASK_EVERY_S = 1.0
+QUERY_INTERVAL_S = 1.0
 UNCONFIRMED_S = 5.0
 
 
-class FeedWatch:
-    """Holds each block back until an answer given after it confirms its source.
+class RoutingWatch:
+    """Delays each block until a later answer of the sound server confirms its source.
 
-    So nothing from another microphone is ever let through, for a delay of a second.
+    A block from another microphone is therefore never released; the delay is up to
+    `QUERY_INTERVAL_S` and the time of an answer.
     """
 
-    def __init__(self, server: SoundServer, pid: int, source: str) -> None:
-        self.moved_to: Feed | None = None
+    def __init__(self, server: SoundServer, pid: int, source_name: str) -> None:
+        self.moved_to: ServerSource | None = None
+        """The other source, once the stream was moved."""
         self._server = server
         self._pid = pid
-        self._source = source
+        self._source_name = source_name
         self._confirmed_ns = time.monotonic_ns()
         self._held: deque[tuple[PlanarBlock, int]] = deque()
 
     @property
     def is_unconfirmed(self) -> bool:
-        """Whether the server has given no answer for too long."""
+        """Whether the last confirmation is more than `UNCONFIRMED_S` old."""
         return time.monotonic_ns() - self._confirmed_ns > UNCONFIRMED_S * 1e9
 
     async def run(self) -> None:
-        """Ask until the stream has moved; cancel it to end it."""
+        """Query the sound server until the stream was moved, or until cancelled."""
         while self.moved_to is None:
             asked_ns = time.monotonic_ns()
             try:
-                feed = await self._server.feed_of(self._pid)
+                source = await self._server.source_of_process(self._pid)
             except SoundServerQueryError:
-                feed = None  # no answer confirms nothing, which shows before long
-            if feed is not None and feed.name == self._source:
+                source = None  # confirms nothing; `is_unconfirmed` if it persists
+            if source is not None and source.name == self._source_name:
                 self._confirmed_ns = asked_ns
-            elif feed is not None:
-                self.moved_to = feed
-            await asyncio.sleep(ASK_EVERY_S)
+            elif source is not None:
+                self.moved_to = source
+            await asyncio.sleep(QUERY_INTERVAL_S)
 
     def hold(self, block: PlanarBlock, time_ns: int) -> None:
-        """Take a block in, read from the device at this time."""
+        """Append a block that was read from the device at this monotonic time."""
         self._held.append((block, time_ns))
 
     def confirmed(self) -> Iterator[PlanarBlock]:
-        """Give out the blocks that are surely from the right source."""
+        """Yield the blocks whose source is confirmed, and remove them."""
         while self._held and self._held[0][1] <= self._confirmed_ns:
             yield self._held.popleft()[0]

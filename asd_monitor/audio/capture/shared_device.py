@@ -1,16 +1,16 @@
-"""One device heard by several machines, a channel each: opened once, given out to all.
+"""One device used by several machines, one channel each: opened once, distributed to all.
 
     device ── capture child ── Microphone ─┬─ ChannelSource, channel 0
                                            └─ ChannelSource, channel 1
 
-The device is opened when the first source is iterated, and released when the last one is
-closed.  A source that joins while the device is open hears on from there, at the sample
-index that the others have reached; where it wants a channel that is not being sent, the
-device is opened again, an outage for all of them.  One that leaves disturbs nobody; its
-channel is sent until the device is opened again.
+The device is opened when the first source is iterated, and released when the last one is closed.
+A source that attaches while the device is open starts at the sample index that the others have
+reached.  If its channel is not captured yet, the device is opened again, which is an outage for
+all.  A source that detaches does not affect the others; its channel is captured until the device
+is opened again.
 
-Each source has a queue of its own.  Who takes nothing out of it for long loses the oldest
-sound in it, and alone.
+Each source has a bounded queue of its own.  A slow consumer loses the oldest sound of its own
+queue only.
 """
 
 from __future__ import annotations
@@ -25,41 +25,48 @@ from typing import Protocol
 from asd_monitor.audio.capture.planar import PlanarBlock
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.devices.remedies import no_channel
-from asd_monitor.audio.source import Event, Opened, Outage
+from asd_monitor.audio.source import CountedSource, Opened, Outage, SourceEvent
 from asd_monitor.records import Block, MicrophoneState
 
 QUEUE_EVENTS = 300  # 30 s in blocks of 100 ms
-RELEASE_S = 15.0  # longer than a microphone takes whose child the kernel holds
-_CANCELLED_S = 1.0
+RELEASE_LIMIT_S = 15.0  # longer than a microphone needs whose child the kernel holds
+_CANCEL_LIMIT_S = 1.0
 _log = logging.getLogger(__name__)
 
 
 class PlanarSource(Protocol):
-    """What `Microphone` is to a `SharedDevice`; see there."""
+    """Interface of a `Microphone` for a `SharedDevice`; see there."""
 
     @property
     def drift_ppm(self) -> float:
-        """By how much the device's clock is faster than ours."""
+        """Deviation of the device's sample clock in ppm."""
 
-    def want(self, channels: Collection[int]) -> bool:
-        """Hear these channels; return whether the device is opened again for that."""
+    def request_channels(self, channels: Collection[int]) -> bool:
+        """Capture these channels; return whether the device is opened again for them."""
 
-    def planes(self) -> AsyncGenerator[Opened | PlanarBlock | Outage]:
-        """Iterate over the sound of the wanted channels and its outages."""
+    def planar_events(self) -> AsyncGenerator[Opened | PlanarBlock | Outage]:
+        """Iterate over openings, blocks of the requested channels and outages."""
 
     async def close(self) -> None:
-        """Let go of the device; `planes` then ends."""
+        """Release the device; `planar_events` then ends."""
 
 
 class SharedDevice:
-    """A device and the sources that hear it."""
+    """A device and the sources attached to it."""
 
-    def __init__(self, spec: DeviceSpec, open_microphone: Callable[[], PlanarSource]) -> None:
-        """`spec` chooses no channel."""
+    def __init__(
+        self,
+        spec: DeviceSpec,
+        open_microphone: Callable[[], PlanarSource],
+        *,
+        release_limit_s: float = RELEASE_LIMIT_S,
+    ) -> None:
+        """`spec` has no channel.  A release that takes longer than the limit is cancelled."""
         self.spec = spec
-        self.expected: frozenset[int] = frozenset()
-        """Channels that sources are about to want: an opening brings them too."""
+        self.expected_channels: frozenset[int] = frozenset()
+        """Channels of sources that will be attached; each opening includes them."""
         self._open_microphone = open_microphone
+        self._release_limit_s = release_limit_s
         self._sources: list[ChannelSource] = []
         self._microphone: PlanarSource | None = None
         self._capture: asyncio.Task[None] | None = None
@@ -68,31 +75,31 @@ class SharedDevice:
 
     @property
     def drift_ppm(self) -> float:
-        """By how much the device's clock is faster than ours."""
+        """Deviation of the device's sample clock in ppm; see `Source`."""
         return self._microphone.drift_ppm if self._microphone else 0.0
 
-    async def join(self, source: ChannelSource) -> None:
-        """Deliver to a source from now on, unless it is closed before the device is free."""
-        await self._released()
+    async def attach(self, source: ChannelSource) -> None:
+        """Deliver to a source from now on, unless it is closed before the device is released."""
+        await self._wait_released()
         if source.is_closed:
             return
         self._sources.append(source)
-        wanted = self.expected | {each.channel for each in self._sources}
+        wanted = self.expected_channels | {each.channel for each in self._sources}
         if self._capture is None or self._microphone is None:
             self._microphone = microphone = self._open_microphone()
-            microphone.want(wanted)
+            microphone.request_channels(wanted)
             self._latest = None
             self._capture = asyncio.create_task(
-                self._give_out(microphone), name=f"capture {self.spec}"
+                self._distribute(microphone), name=f"capture {self.spec}"
             )
-            self._capture.add_done_callback(self._note_end)
-        elif not self._microphone.want(wanted) and self._latest:
-            source.take(self._latest)
+            self._capture.add_done_callback(self._on_capture_end)
+        elif not self._microphone.request_channels(wanted) and self._latest:
+            source.deliver(self._latest)
 
-    async def leave(self, source: ChannelSource) -> None:
-        """Remove a source; after the last one the device is released, which is waited for.
+    async def detach(self, source: ChannelSource) -> None:
+        """Remove a source; after the last one, release the device and wait for that.
 
-        The release goes on when this is cancelled, and ends within `RELEASE_S` and a second.
+        The release continues if this is cancelled, and ends within the limit and a second.
         """
         if source in self._sources:
             self._sources.remove(source)
@@ -101,36 +108,36 @@ class SharedDevice:
                 self._releasing = asyncio.create_task(
                     self._release(self._microphone, capture), name=f"release {self.spec}"
                 )
-        await self._released()
+        await self._wait_released()
 
-    async def _released(self) -> None:
-        """Wait until no release is under way: a card can be opened only once."""
+    async def _wait_released(self) -> None:
+        """Wait until no release is in progress: a card can be opened only once."""
         while self._releasing is not None and not self._releasing.done():
             await asyncio.wait((self._releasing,))
 
     async def _release(self, microphone: PlanarSource, capture: asyncio.Task[None]) -> None:
         closing = asyncio.create_task(microphone.close(), name=f"close {self.spec}")
-        _, pending = await asyncio.wait((closing, capture), timeout=RELEASE_S)
+        _, pending = await asyncio.wait((closing, capture), timeout=self._release_limit_s)
         if pending:
-            _log.error("%s: it was not released within %g s: cancelled", self.spec, RELEASE_S)
+            _log.error("%s: not released within %g s: cancelled", self.spec, self._release_limit_s)
             for each in pending:
                 each.cancel()
-            await asyncio.wait(pending, timeout=_CANCELLED_S)
+            await asyncio.wait(pending, timeout=_CANCEL_LIMIT_S)
         for each in (closing, capture):
             if each.done() and not each.cancelled() and (error := each.exception()):
-                _log.error("%s: a defect while it was released", self.spec, exc_info=error)
+                _log.error("%s: unexpected error during its release", self.spec, exc_info=error)
 
-    async def _give_out(self, microphone: PlanarSource) -> None:
-        async with contextlib.aclosing(microphone.planes()) as planes:
-            async for event in planes:
+    async def _distribute(self, microphone: PlanarSource) -> None:
+        async with contextlib.aclosing(microphone.planar_events()) as events:
+            async for event in events:
                 if not isinstance(event, PlanarBlock):
                     self._latest = event
                 for source in self._sources:
-                    source.take(event)
-                await asyncio.sleep(0)  # a burst is taken as it comes, and fills no queue
+                    source.deliver(event)
+                await asyncio.sleep(0)  # consumers run between the events of a burst
 
-    def _note_end(self, capture: asyncio.Task[None]) -> None:
-        """Break all sources if the capture broke, which is a defect."""
+    def _on_capture_end(self, capture: asyncio.Task[None]) -> None:
+        """Raise in all sources if the capture ended by itself, which is a defect."""
         error = None if capture.cancelled() else capture.exception()
         if capture is self._capture:
             self._capture = None
@@ -139,33 +146,30 @@ class SharedDevice:
             self._sources.clear()
 
 
-class ChannelSource:
-    """One channel of a shared device, as a source of its own; see `Source`."""
+class ChannelSource(CountedSource):
+    """One channel of a shared device as a source; see `Source`."""
 
     def __init__(self, device: SharedDevice, spec: DeviceSpec) -> None:
-        """`spec` is that of the device with the channel."""
+        """`spec` is that of the device, with the channel."""
+        super().__init__()
         self.channel = spec.channel or 0
-        self.lost_samples = 0
-        self.gaps = 0
-        self.restarts = 0
         self._device = device
         self._spec = spec
-        self._queue: deque[Event] = deque()
-        self._overdue: Opened | Outage | None = None  # had to leave the queue untold
-        self._opened = False
-        self._end: int | None = None  # of the last block handed on
+        self._queue: deque[SourceEvent] = deque()
+        self._overdue: Opened | Outage | None = None  # removed from the full queue
+        self._has_opened = False
         self._error: BaseException | None = None
         self._closed = False
         self._changed = asyncio.Event()
 
     @property
-    def keeps_pace(self) -> bool:
-        """Whether it has a pace of its own: the device's."""
+    def is_paced(self) -> bool:
+        """Whether the source delivers at a rate of its own: True, the device's."""
         return True
 
     @property
     def drift_ppm(self) -> float:
-        """By how much the device's clock is faster than ours."""
+        """Deviation of the device's sample clock in ppm; see `Source`."""
         return self._device.drift_ppm
 
     @property
@@ -173,34 +177,34 @@ class ChannelSource:
         """Whether `close` was called."""
         return self._closed
 
-    async def events(self) -> AsyncGenerator[Event]:
-        """Iterate over the channel's sound and its outages, for ever; see `Source`."""
+    async def events(self) -> AsyncGenerator[SourceEvent]:
+        """Iterate over the channel's openings, blocks and outages, until `close`; see `Source`."""
         try:
-            await self._device.join(self)
+            await self._device.attach(self)
             while not self._closed:
                 self._changed.clear()
                 while event := self._next():
                     if isinstance(event, Block):
-                        self._count(event)
+                        self._count(event.start, event.end)
                     yield event
                 if self._error:
                     raise self._error
                 await self._changed.wait()
         finally:
-            await self._device.leave(self)
+            await self._device.detach(self)
 
     async def close(self) -> None:
-        """Leave the device; `events` then ends.
+        """Detach from the device; `events` then ends.
 
-        It may be called in any state and more than once.  After the last source of a device it
-        returns when the device is released; see `SharedDevice.leave` for the limit.
+        May be called in any state and more than once.  For the last source of a device it returns
+        when the device is released; see `SharedDevice.detach` for the limit.
         """
         self._closed = True
         self._changed.set()
-        await self._device.leave(self)
+        await self._device.detach(self)
 
-    def take(self, event: Opened | PlanarBlock | Outage) -> None:
-        """Take in what happened to the device; never waits."""
+    def deliver(self, event: Opened | PlanarBlock | Outage) -> None:
+        """Append an event of the device to the queue; never waits."""
         match event:
             case PlanarBlock():
                 block = event.channel(self.channel)
@@ -212,8 +216,8 @@ class ChannelSource:
                 reason = f"{self._spec}: {no_channel((self.channel,), event.channels)}"
                 self._queue.append(Outage(reason, MicrophoneState.FAULT))
             case Opened():
-                self.restarts += self._opened
-                self._opened = True
+                self.restarts += self._has_opened
+                self._has_opened = True
                 self._queue.append(event)
             case Outage():
                 self._queue.append(event)
@@ -224,20 +228,14 @@ class ChannelSource:
         self._changed.set()
 
     def fail(self, error: BaseException) -> None:
-        """End the iteration with this error."""
+        """Raise this error from `events`."""
         self._error = error
         self._changed.set()
 
-    def _next(self) -> Event | None:
+    def _next(self) -> SourceEvent | None:
         if self._closed:
             return None
         if self._overdue:
             event, self._overdue = self._overdue, None
             return event
         return self._queue.popleft() if self._queue else None
-
-    def _count(self, block: Block) -> None:
-        if self._end is not None and block.start > self._end:
-            self.gaps += 1
-            self.lost_samples += block.start - self._end
-        self._end = block.end

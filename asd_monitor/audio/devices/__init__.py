@@ -1,1 +1,1 @@
-"""Device strings, sound cards and sound servers: which inputs there are, and their names."""
+"""Device strings, sound cards and sound servers: which inputs exist, and their names."""

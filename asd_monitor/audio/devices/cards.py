@@ -1,4 +1,4 @@
-"""ALSA's sound cards, as the kernel shows them in /proc/asound and /sys: nothing is opened."""
+"""ALSA's sound cards as the kernel lists them in /proc/asound and /sys; no device is opened."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _RATES = re.compile(r"^\s*Rates: (.*)", re.MULTILINE)
 _CHANNELS = re.compile(r"^\s*Channels: (\d+)", re.MULTILINE)
 
 
-class NoCardError(Exception):
-    """No card is what was asked for, or more than one; one line tells."""
+class CardNotFoundError(Exception):
+    """Not exactly one card matches a device string; the message is one line with the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """The process that has a microphone open."""
+    """A process that has an input open."""
 
     pid: int
     command: str
@@ -39,7 +39,7 @@ class CapturePcm:
     """One input of a card."""
 
     number: int
-    state: str  # as the kernel says it, such as RUNNING; "closed" when nobody has it open
+    state: str  # as the kernel reports it, such as RUNNING; "closed" if no process has it open
     holder: Holder | None
 
 
@@ -54,17 +54,17 @@ class Card:
     usb_path: str | None  # 1-1.4
     serial: str | None
     pcms: tuple[CapturePcm, ...]
-    rates_hz: tuple[int, ...]  # as a USB device declares them; empty: not declared here
+    rates_hz: tuple[int, ...]  # as a USB device declares them; empty: not declared
     channels: tuple[int, ...]
 
     @property
     def identity(self) -> tuple[str, str | None, str | None]:
-        """What tells this card from another that took its number."""
+        """Id, USB id and serial number: distinguishes this card from another of the same number."""
         return self.id, self.usb_id, self.serial
 
 
 class Cards:
-    """Reads the cards below a root folder (that of the machine, unless a test brings one)."""
+    """The sound cards of a computer whose /proc, /sys and /dev are below ``root``."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         self._proc = root / "proc"
@@ -73,49 +73,44 @@ class Cards:
         self._devices = root / "dev" / "snd"
 
     @property
-    def readable(self) -> bool:
-        """Whether the kernel shows any sound system at all."""
-        return (self._asound / "cards").exists()
-
-    @property
-    def forbidden(self) -> bool:
-        """Whether there are sound devices that this user may not open."""
+    def access_denied(self) -> bool:
+        """Whether this user may open none of the inputs in /dev/snd."""
         devices = list(self._devices.glob("pcm*c"))
         return bool(devices) and not any(os.access(each, os.R_OK) for each in devices)
 
     def all(self) -> list[Card]:
-        """Return the cards that can record, by number."""
-        found = []
+        """Return the cards that can record, sorted by number."""
+        cards = []
         for line in _text(self._asound / "cards").splitlines():
             head = _CARD_LINE.match(line)
             if head and (card := self._card(int(head[1]), head[2], head[4].strip())).pcms:
-                found.append(card)
-        return sorted(found, key=lambda card: card.number)
+                cards.append(card)
+        return sorted(cards, key=lambda card: card.number)
 
     def find(self, spec: DeviceSpec) -> Card:
-        """Return the one card that a ``hw:``, ``card-id:``, ``usb-…:`` string means.
+        """Return the card that a ``hw:``, ``card-id:`` or ``usb-…:`` device string names.
 
         Raises:
-            NoCardError: none is, or several are.
+            CardNotFoundError: no card matches, or several do.
 
         """
         cards = self.all()
-        hits = [card for card in cards if _is(card, spec)]
+        hits = [card for card in cards if _matches(card, spec)]
         if len(hits) == 1:
             return hits[0]
         if hits:
-            ways = ", ".join(stable_name(card, cards) for card in hits)
-            raise NoCardError(f"{len(hits)} devices are {spec}: name one by its port: {ways}")
-        there = ", ".join(stable_name(card, cards) for card in cards)
+            names = ", ".join(stable_name(card, cards) for card in hits)
+            raise CardNotFoundError(f"{len(hits)} devices match {spec}: choose one of: {names}")
+        available = ", ".join(stable_name(card, cards) for card in cards)
         remedy = (
-            f"plug it in, or choose one that is there: {there}"
-            if there
+            f"plug it in, or choose an available device: {available}"
+            if available
             else "there are no sound cards"
         )
-        raise NoCardError(f"not plugged in: {remedy}")
+        raise CardNotFoundError(f"not plugged in: {remedy}")
 
     def holder(self, number: int, pcm: int | None) -> Holder | None:
-        """Return who has this input open."""
+        """Return the process that has this input open; ``pcm`` None: any input of the card."""
         for card in self.all():
             if card.number == number:
                 for each in card.pcms:
@@ -163,7 +158,10 @@ class Cards:
 
 
 def stable_name(card: Card, cards: list[Card]) -> str:
-    """Return the device string that will mean this card after a reboot or a replug."""
+    """Return a device string that names this card after a reboot or a replug, too.
+
+    ``cards`` are all cards: a serial number must be unique among them.
+    """
     if card.usb_id and card.serial and sum(each.serial == card.serial for each in cards) == 1:
         return f"usb-id:{card.usb_id}:{card.serial}"
     if card.usb_path:
@@ -171,7 +169,7 @@ def stable_name(card: Card, cards: list[Card]) -> str:
     return f"card-id:{card.id}"
 
 
-def _is(card: Card, spec: DeviceSpec) -> bool:
+def _matches(card: Card, spec: DeviceSpec) -> bool:
     match spec.kind:
         case DeviceKind.USB_PATH:
             return card.usb_path == spec.name
@@ -197,7 +195,7 @@ def _pcm_number(folder: Path) -> int:
 
 
 def _text(path: Path) -> str:
-    """Return what the file says; nothing where it went away, as cards do at any moment."""
+    """Return the content of a file; empty if it is gone, since a card may be unplugged any time."""
     try:
         return path.read_text(errors="replace")
     except OSError:

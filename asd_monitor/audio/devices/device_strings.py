@@ -1,16 +1,16 @@
-"""Device strings: which microphone, or which recording, a machine is heard through.
+"""Device strings: the microphone or the recording that delivers the sound of a machine.
 
     hw:1   hw:1,0   hw:CARD=Device,DEV=0     ALSA card (and PCM) by number or id
     card-id:NAME                             ALSA card by id
-    usb-path:1-1.4                           what is plugged into this USB port
-    usb-id:0d8c:0014[:SERIAL]                the one USB device with this id
-    pulse:SOURCE                             a source of PulseAudio or PipeWire
-    name:EXACT NAME                          PortAudio's name, letter for letter
+    usb-path:1-1.4                           USB device at this port
+    usb-id:0d8c:0014[:SERIAL]                USB device with this id, the only one
+    pulse:SOURCE                             source of PulseAudio or PipeWire
+    name:EXACT NAME                          PortAudio's device name
     default                                  the system's default
     file:PATH[?loop]                         a recording, or a folder of them in natural order
 
-``#2`` at the end chooses a channel, from 0.  Everything is matched exactly and must have
-one hit; never a part of a name, since ``hw:1`` is a part of ``hw:10``.
+``#2`` at the end selects a channel, from 0.  Names are matched exactly and must match one device;
+never a part of a name, since ``hw:1`` is a part of ``hw:10``.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from asd_monitor.audio.devices.remedies import SEE_DEVICES
 from asd_monitor.errors import UsageError
 
 _CHANNEL = re.compile(r"#(\d+)\Z")
@@ -34,15 +35,13 @@ _FORMS = (
     "hw:1, card-id:NAME, usb-path:1-1.4, usb-id:0d8c:0014, pulse:SOURCE, name:…, default, file:…"
 )
 _CHANNEL_REMEDY = (
-    "after the # stands the channel, a number from 0, such as hw:1#0; "
-    "leave the # out for the first one"
+    "write the channel after #, a number from 0, such as hw:1#0; omit # for the first channel"
 )
-_SEE = "`asd-monitor devices` lists what there is"
 MAX_CHANNEL = 255
 
 
 class DeviceKind(StrEnum):
-    """The word before the colon."""
+    """The word before the colon; `DEFAULT` stands alone."""
 
     HW = "hw"
     CARD_ID = "card-id"
@@ -56,14 +55,14 @@ class DeviceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class DeviceSpec:
-    """A device string, taken apart; ``str()`` gives it back in its plain form."""
+    """A parsed device string; ``str()`` returns its canonical form."""
 
     kind: DeviceKind
     name: str = ""  # card number or id, USB port, vid:pid, source, PortAudio's name, path
     pcm: int | None = None  # of an ALSA card
     serial: str | None = None  # of a USB device
-    loop: bool = False  # a file begins anew at its end
-    channel: int | None = None  # None: not said, the first
+    loop: bool = False  # of a recording: start again at its end
+    channel: int | None = None  # from 0; None: not given, the first
 
     def __str__(self) -> str:
         channel = "" if self.channel is None else f"#{self.channel}"
@@ -93,38 +92,38 @@ class DeviceSpec:
         return Path(self.name).expanduser()
 
     def with_channel(self, channel: int) -> DeviceSpec:
-        """Choose the channel by a setting of its own.
+        """Return the device with the channel of a separate setting.
 
         Raises:
-            UsageError: the string chooses one already, or the number is out of range.
+            UsageError: the string selects a channel already, or the number is out of range.
 
         """
         if self.channel is not None:
             raise UsageError(
-                f"device {str(self)!r} chooses channel {self.channel} and so does the setting "
-                f"`channel: {channel}`: keep one of them"
+                f"device {str(self)!r} selects channel {self.channel}, and so does the setting "
+                f"`channel: {channel}`: remove one of them"
             )
         return replace(self, channel=_checked_channel(channel, str(self)))
 
 
 def parse_device(text: str) -> DeviceSpec:
-    """Take a device string apart.
+    """Parse a device string; whether the device exists is not checked.
 
     Raises:
-        UsageError: it is malformed; whether the device exists is not asked here.
+        UsageError: the string is malformed.
 
     """
     if not isinstance(text, str) or re.fullmatch(r"\s*\d+\s*", text):
         raise UsageError(
-            f"device {text}: a bare number is refused, since numbers change with every boot: "
-            f"write hw:{str(text).strip()} for an ALSA card, or better a lasting name; {_SEE}"
+            f"device {text}: a number alone is refused, since card numbers change at every boot: "
+            f"write hw:{str(text).strip()} for an ALSA card, or better a stable name; {SEE_DEVICES}"
         )
     text = text.strip()
     body, channel = text, None
-    chosen = _CHANNEL.search(text)
-    if chosen:
-        body = text[: chosen.start()]
-        channel = _checked_channel(int(chosen[1]), text)
+    suffix = _CHANNEL.search(text)
+    if suffix:
+        body = text[: suffix.start()]
+        channel = _checked_channel(int(suffix[1]), text)
     if body == "default":
         return DeviceSpec(DeviceKind.DEFAULT, channel=channel)
     if body.startswith("default#"):
@@ -132,41 +131,42 @@ def parse_device(text: str) -> DeviceSpec:
     word, colon, rest = body.partition(":")
     if not colon or word not in set(DeviceKind) - {DeviceKind.DEFAULT}:
         raise UsageError(
-            f"device {text!r}: {_remedy_for_word(word, has_colon=bool(colon))}; {_SEE}"
+            f"device {text!r}: {_remedy_for_word(word, has_colon=bool(colon))}; {SEE_DEVICES}"
         )
     if not rest.strip() or "\0" in rest or "\n" in rest:
-        raise UsageError(f"device {text!r}: nothing usable stands after the colon; {_SEE}")
+        raise UsageError(f"device {text!r}: no valid name after the colon; {SEE_DEVICES}")
     spec = _parse_rest(DeviceKind(word), rest)
     if spec is None and "#" in body and word != DeviceKind.FILE:
         raise UsageError(f"device {text!r}: {_CHANNEL_REMEDY}")
     if spec is None:
-        raise UsageError(f"device {text!r}: {_REMEDIES[DeviceKind(word)]}; {_SEE}")
+        raise UsageError(f"device {text!r}: {_REMEDIES[DeviceKind(word)]}; {SEE_DEVICES}")
     return replace(spec, channel=channel)
 
 
 def _checked_channel(channel: int, text: str) -> int:
     if not 0 <= channel <= MAX_CHANNEL:
         raise UsageError(
-            f"device {text!r}: there is no channel {channel}: they count from 0 to {MAX_CHANNEL}"
+            f"device {text!r}: channel {channel} is out of range: write one from 0 to {MAX_CHANNEL}"
         )
     return channel
 
 
 def _remedy_for_word(word: str, *, has_colon: bool) -> str:
     if word in ("plughw", "dsnoop", "sysdefault"):
-        return f"{word}: would change the sound on its way: write hw:… and any rate will do"
-    near = difflib.get_close_matches(word, list(DeviceKind), n=1, cutoff=0.5)
-    if has_colon and near:
-        return f"unknown word {word!r} before the colon: did you mean {near[0]}:…?"
-    if near:
-        return f"not a device string: did you mean {near[0]}{'' if near[0] == 'default' else ':…'}?"
+        return f"{word}: converts the sound: write hw:…, any sample rate is accepted"
+    similar = difflib.get_close_matches(word, list(DeviceKind), n=1, cutoff=0.5)
+    if has_colon and similar:
+        return f"unknown word {word!r} before the colon: did you mean {similar[0]}:…?"
+    if similar:
+        rest = "" if similar[0] == DeviceKind.DEFAULT else ":…"
+        return f"not a device string: did you mean {similar[0]}{rest}?"
     return f"not a device string: write one of {_FORMS}"
 
 
 _REMEDIES = {
     DeviceKind.HW: "write hw:1, hw:1,0 or hw:CARD=Device,DEV=0",
-    DeviceKind.CARD_ID: "a card's id has only letters, digits, - and _",
-    DeviceKind.USB_PATH: "a USB port looks like 1-1.4",
+    DeviceKind.CARD_ID: "write a card's id, letters, digits, - and _ only",
+    DeviceKind.USB_PATH: "write a USB port such as 1-1.4",
     DeviceKind.USB_ID: "write the ids as four hexadecimal digits each: usb-id:0d8c:0014",
     DeviceKind.FILE: "write the path of a recording or folder after the colon",
 }
@@ -177,7 +177,9 @@ def _parse_rest(kind: DeviceKind, rest: str) -> DeviceSpec | None:
     match kind:
         case DeviceKind.HW:
             hit = _HW_NUMBER.match(rest) or _HW_NAMED.match(rest) or _HW_ID.match(rest)
-            spec = hit and DeviceSpec(kind, _plain(hit[1]), pcm=int(hit[2]) if hit[2] else None)
+            spec = hit and DeviceSpec(
+                kind, _without_leading_zeros(hit[1]), pcm=int(hit[2]) if hit[2] else None
+            )
         case DeviceKind.CARD_ID if not _CARD_ID.match(rest):
             spec = None
         case DeviceKind.USB_PATH if not _USB_PATH.match(rest):
@@ -191,5 +193,5 @@ def _parse_rest(kind: DeviceKind, rest: str) -> DeviceSpec | None:
     return spec
 
 
-def _plain(card: str) -> str:
+def _without_leading_zeros(card: str) -> str:
     return str(int(card)) if card.isdigit() else card

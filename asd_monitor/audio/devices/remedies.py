@@ -1,34 +1,35 @@
-"""Why a microphone cannot be heard, and the mend.  Imports nothing: the capture child uses it."""
+"""Messages on devices that deliver no sound, with the remedy; imports nothing of the package."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 
-SEE = "`asd-monitor devices` lists what there is"
+SEE_DEVICES = "`asd-monitor devices` lists the available devices"
+NO_PERMISSION = "no permission for /dev/snd: add this user to the group audio"
 
 
-def cannot_be_opened(why: str, *, plugged: bool) -> str:
-    """Return what to say of a device that is listed and cannot be opened.
+def cannot_be_opened(cause: str, *, is_plugged: bool) -> str:
+    """Return the message for a device that is listed and cannot be opened.
 
-    ``plugged``: it is a device of its own, rather than a name for whatever there is.
+    ``is_plugged``: the device string names a device rather than an alias such as ``default``.
     """
-    remedy = "unplug it and plug it in again" if plugged else "is a microphone plugged in?"
-    return f"it is there but cannot be opened: {remedy}; {SEE} ({why})"
+    remedy = "unplug it and plug it in again" if is_plugged else "is a microphone plugged in?"
+    return f"found but cannot be opened: {remedy}; {SEE_DEVICES} ({cause})"
 
 
 def no_channel(wanted: Collection[int], channels: int) -> str:
-    """Return what to say of a device with fewer channels than all that were asked for."""
+    """Return the message for a device that has none of the wanted channels."""
     missing = " or ".join(map(str, sorted(wanted)))
     if channels == 1:
-        return f"it has no channel {missing}: it has 1 channel: choose channel 0, or none"
+        return f"no channel {missing}: the device has 1 channel: choose channel 0, or omit it"
     return (
-        f"it has no channel {missing}: it has {channels} channels: choose one from 0 to "
+        f"no channel {missing}: the device has {channels} channels: choose one from 0 to "
         f"{channels - 1}"
     )
 
 
-def not_there(known: list[str]) -> str:
-    """Return what to say of a device that is none of those known."""
-    if not known:
-        return "it is not there, nor is any other: plug it in"
-    return f"it is not there: plug it in, or choose one that is: {'; '.join(known)}"
+def not_found(available: list[str]) -> str:
+    """Return the message for a device that is not among the available ones."""
+    if not available:
+        return "not found, and there is no other device: plug it in"
+    return f"not found: plug it in, or choose an available device: {'; '.join(available)}"

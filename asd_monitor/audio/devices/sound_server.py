@@ -1,8 +1,9 @@
-"""Asks PulseAudio (or PipeWire in its place) which microphone really feeds a program.
+"""Queries to PulseAudio, or PipeWire in its place: which source a process records from.
 
-A sound server moves a stream to another microphone when its own goes, tells nobody and
-does not move it back.  So it is asked.  It may be absent, and it may hang: the asking is
-done by a thread of its own and bounded in time; a thread that hangs holds up nobody.
+A sound server moves a stream to another microphone when its own is unplugged, without notice to
+the program, and does not move it back.  Its routing must therefore be queried.  The server may be
+absent or hang: queries run in a thread of their own with a time limit, and a thread that hangs
+blocks nothing else.
 """
 
 from __future__ import annotations
@@ -16,24 +17,24 @@ from typing import Any
 
 try:
     import pulsectl
-except OSError:  # what it raises without the libpulse library
+except OSError:  # raised where the libpulse library is not installed
     pulsectl = None
 
-ANSWER_S = 3.0
+ANSWER_LIMIT_S = 3.0
 _CLOSED = "the connection to the sound server was closed"
 
 
 class SoundServerQueryError(Exception):
-    """The sound server did not answer; one line tells why."""
+    """The sound server did not answer; the message is the cause, one line."""
 
 
 class NoSoundServerError(SoundServerQueryError):
-    """There is none to ask, or no library to ask it with."""
+    """There is no sound server, or no library to query it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Feed:
-    """A source of the sound server."""
+class ServerSource:
+    """A source of the sound server, in PulseAudio's sense: an input that streams record from."""
 
     name: str
     description: str
@@ -42,42 +43,42 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
+class _Query:
     pid: int | None  # None: all sources
-    answer: asyncio.Future[list[Feed]]
+    answer: asyncio.Future[list[ServerSource]]
     loop: asyncio.AbstractEventLoop
 
 
 class SoundServer:
-    """One connection to the user's (or the environment's) sound server, made when asked."""
+    """One connection to the user's (or the environment's) sound server, opened by a query."""
 
     def __init__(self) -> None:
-        self._questions: queue.SimpleQueue[_Question | None] = queue.SimpleQueue()
+        self._queries: queue.SimpleQueue[_Query | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
-        self._pending: set[asyncio.Future[list[Feed]]] = set()
+        self._pending: set[asyncio.Future[list[ServerSource]]] = set()
         self._closed = False
 
     @property
-    def is_askable(self) -> bool:
-        """Whether the library is there to ask one with."""
+    def has_library(self) -> bool:
+        """Whether the client library libpulse is installed."""
         return pulsectl is not None
 
-    async def feed_of(self, pid: int) -> Feed | None:
-        """Return the source that this process records from; None: it records from none.
+    async def source_of_process(self, pid: int) -> ServerSource | None:
+        """Return the source that a process records from; None if it records from none.
 
         Raises:
-            NoSoundServerError: there is none.
-            SoundServerQueryError: it gives no answer, or none in time.
+            NoSoundServerError: there is no sound server.
+            SoundServerQueryError: no answer within `ANSWER_LIMIT_S`, or the query failed.
 
         """
-        found = await self._ask(pid)
-        return found[0] if found else None
+        sources = await self._query(pid)
+        return sources[0] if sources else None
 
-    async def sources(self) -> list[Feed]:
-        """Return all sources; raises as `feed_of`."""
-        return await self._ask(None)
+    async def sources(self) -> list[ServerSource]:
+        """Return all sources; raises as `source_of_process`."""
+        return await self._query(None)
 
-    async def _ask(self, pid: int | None) -> list[Feed]:
+    async def _query(self, pid: int | None) -> list[ServerSource]:
         if self._closed:
             raise SoundServerQueryError(_CLOSED)
         if pulsectl is None:
@@ -86,54 +87,56 @@ class SoundServer:
             self._thread = threading.Thread(target=self._work, name="sound-server", daemon=True)
             self._thread.start()
         loop = asyncio.get_running_loop()
-        question = _Question(pid, loop.create_future(), loop)
-        self._questions.put(question)
-        self._pending.add(question.answer)
+        query = _Query(pid, loop.create_future(), loop)
+        self._queries.put(query)
+        self._pending.add(query.answer)
         try:
-            async with asyncio.timeout(ANSWER_S):
-                return await question.answer
+            async with asyncio.timeout(ANSWER_LIMIT_S):
+                return await query.answer
         except TimeoutError as error:
             raise SoundServerQueryError(
-                f"the sound server does not answer within {ANSWER_S:g} s"
+                f"the sound server does not answer within {ANSWER_LIMIT_S:g} s"
             ) from error
         finally:
-            self._pending.discard(question.answer)
+            self._pending.discard(query.answer)
 
     def close(self) -> None:
-        """Disconnect without waiting; what is being asked raises SoundServerQueryError at once."""
+        """Disconnect without waiting; pending queries raise SoundServerQueryError at once."""
         if self._closed:
             return
         self._closed = True
         for answer in self._pending:
-            _settle(answer, SoundServerQueryError(_CLOSED))
+            _set_answer(answer, SoundServerQueryError(_CLOSED))
         if self._thread is not None:
-            self._questions.put(None)
+            self._queries.put(None)
 
     def _work(self) -> None:
         connection: Any = None
-        while question := self._questions.get():
-            if question.answer.done():
+        while query := self._queries.get():
+            if query.answer.done():
                 continue
-            answer: list[Feed] | SoundServerQueryError
+            answer: list[ServerSource] | SoundServerQueryError
             try:
                 connection = connection or _connect()
-                answer = _look_up(connection, question.pid)
+                answer = _query_sources(connection, query.pid)
             except SoundServerQueryError as error:
                 answer = error
             except (pulsectl.PulseError, pulsectl.PulseDisconnected) as error:
                 answer = SoundServerQueryError(
-                    f"the sound server broke off: {error or 'disconnected'}"
+                    f"the connection to the sound server failed: {error or 'disconnected'}"
                 )
                 if connection is not None:
                     connection.close()
                 connection = None
-            with contextlib.suppress(RuntimeError):  # the loop closed, nobody waits any more
-                question.loop.call_soon_threadsafe(_settle, question.answer, answer)
+            with contextlib.suppress(RuntimeError):  # the event loop is closed
+                query.loop.call_soon_threadsafe(_set_answer, query.answer, answer)
         if connection is not None:
             connection.close()
 
 
-def _settle(future: asyncio.Future[list[Feed]], answer: list[Feed] | SoundServerQueryError) -> None:
+def _set_answer(
+    future: asyncio.Future[list[ServerSource]], answer: list[ServerSource] | SoundServerQueryError
+) -> None:
     if future.done():
         return
     if isinstance(answer, SoundServerQueryError):
@@ -152,8 +155,8 @@ def _connect() -> Any:
     return connection
 
 
-def _look_up(connection: Any, pid: int | None) -> list[Feed]:
-    sources = {each.index: _feed(each) for each in connection.source_list()}
+def _query_sources(connection: Any, pid: int | None) -> list[ServerSource]:
+    sources = {each.index: _source(each) for each in connection.source_list()}
     if pid is None:
         return list(sources.values())
     streams = [
@@ -162,10 +165,10 @@ def _look_up(connection: Any, pid: int | None) -> list[Feed]:
         if each.proplist.get("application.process.id") == str(pid)
     ]
     if any(each.source not in sources for each in streams):
-        raise SoundServerQueryError("the sound server is changing its sources just now")
+        raise SoundServerQueryError("the sound server changed its sources during the query")
     return [sources[each.source] for each in streams]
 
 
-def _feed(source: Any) -> Feed:
-    sample = source.sample_spec
-    return Feed(source.name, source.description or source.name, sample.rate, sample.channels)
+def _source(info: Any) -> ServerSource:
+    sample = info.sample_spec
+    return ServerSource(info.name, info.description or info.name, sample.rate, sample.channels)

@@ -1,1 +1,1 @@
-"""Recordings on disk: reading, writing, levels, and recordings as a source."""
+"""Recordings on disk: search, reading, writing, levels; and recordings as a source."""

@@ -1,4 +1,4 @@
-"""How loud a recording is, and what is wrong with it as a microphone's."""
+"""Level statistics of a recording, and its defects: clipping, dead input, low level."""
 
 from __future__ import annotations
 
@@ -11,45 +11,47 @@ from asd_monitor.records import Samples
 
 FLOOR_DBFS = -120.0
 FULL_SCALE = 32767 / 32768
+"""Largest amplitude of int16; a sample that reaches it is clipped."""
 DEAD_S = 2.0
+"""Shortest constant run of a dead input."""
 QUIET_DBFS = -66.0
 
 
 @dataclass(frozen=True, slots=True)
 class LevelSummary:
-    """Levels in dB relative to full scale (a square wave has 0 dB RMS)."""
+    """Levels in dBFS; a square wave of full scale has 0 dBFS RMS."""
 
     rms_dbfs: float
     peak_dbfs: float
     quietest_second_dbfs: float
     loudest_second_dbfs: float
-    offset: float  # mean; a healthy input has almost none
+    offset: float  # mean, full scale 1
     clipped_samples: int
-    longest_constant_s: float  # samples all alike, as a dead or muted input gives
+    longest_constant_s: float  # run of equal samples, as from a dead or muted input
 
     @property
     def is_clipping(self) -> bool:
-        """Whether anything reached full scale."""
+        """Whether a sample reached full scale."""
         return self.clipped_samples > 0
 
     @property
     def is_dead(self) -> bool:
-        """Whether it gave nothing but one value for a while."""
+        """Whether the input was constant for `DEAD_S`."""
         return self.longest_constant_s >= DEAD_S
 
     @property
     def is_quiet(self) -> bool:
-        """Whether it is so quiet that the microphone's own noise may hide the machine."""
+        """Whether the RMS level is so low that the microphone's noise may mask the machine."""
         return self.rms_dbfs < QUIET_DBFS
 
 
 def dbfs(amplitude: float) -> float:
-    """Return an amplitude (full scale 1) in dB, not below `FLOOR_DBFS`."""
+    """Return the level of an amplitude (full scale 1) in dBFS, at least `FLOOR_DBFS`."""
     return max(FLOOR_DBFS, 20 * math.log10(amplitude)) if amplitude > 0 else FLOOR_DBFS
 
 
-class Levels:
-    """Measures a stream of samples that come in pieces of any size."""
+class LevelAccumulator:
+    """Level statistics of a stream of samples, in chunks of any size."""
 
     def __init__(self, rate_hz: int) -> None:
         self.samples = 0
@@ -67,7 +69,7 @@ class Levels:
         self._longest_constant = 0
 
     def push(self, samples: Samples) -> None:
-        """Take note of these samples."""
+        """Add samples, (n,) float32."""
         if not len(samples):
             return
         self.samples += len(samples)
@@ -75,7 +77,7 @@ class Levels:
         self._peak = max(self._peak, float(magnitude.max()))
         self._clipped += int(np.count_nonzero(magnitude >= FULL_SCALE))
         self._sum += float(samples.sum(dtype=np.float64))
-        self._note_constant(samples)
+        self._update_constant(samples)
         squares = np.square(samples, dtype=np.float64)
         self._energy += float(squares.sum())
         while len(squares):
@@ -89,9 +91,9 @@ class Levels:
                 self._loudest = max(self._loudest, level)
                 self._second_energy, self._second_samples = 0.0, 0
 
-    def _note_constant(self, samples: Samples) -> None:
+    def _update_constant(self, samples: Samples) -> None:
         changes = np.flatnonzero(np.diff(samples, prepend=np.float32(self._last)) != 0)
-        if len(changes):  # the first sample ever differs from NaN
+        if len(changes):  # the first sample of the stream differs from NaN
             runs = np.diff(changes)
             longest = int(runs.max()) if len(runs) else 0
             self._longest_constant = max(
@@ -104,36 +106,36 @@ class Levels:
         self._last = float(samples[-1])
 
     def summary(self) -> LevelSummary:
-        """Return what has been measured so far."""
+        """Return the levels of the samples so far."""
         rms = math.sqrt(self._energy / self.samples) if self.samples else 0.0
-        whole = math.isfinite(self._quietest)
+        has_whole_second = math.isfinite(self._quietest)
         return LevelSummary(
             rms_dbfs=round(dbfs(rms), 1),
             peak_dbfs=round(dbfs(self._peak), 1),
-            quietest_second_dbfs=round(dbfs(self._quietest if whole else rms), 1),
-            loudest_second_dbfs=round(dbfs(self._loudest if whole else rms), 1),
+            quietest_second_dbfs=round(dbfs(self._quietest if has_whole_second else rms), 1),
+            loudest_second_dbfs=round(dbfs(self._loudest if has_whole_second else rms), 1),
             offset=round(self._sum / self.samples, 6) if self.samples else 0.0,
             clipped_samples=self._clipped,
             longest_constant_s=round(self._longest_constant / self._rate_hz, 3),
         )
 
 
-def warnings(summary: LevelSummary) -> list[str]:
-    """Return one line with the mend for each thing that spoils a recording."""
-    found = []
+def level_warnings(summary: LevelSummary) -> list[str]:
+    """Return one line with the remedy for each defect of a recording."""
+    warnings = []
     if summary.is_dead:
-        found.append(
-            f"all samples alike for {summary.longest_constant_s:.1f} s: the microphone is muted "
-            "or dead; look at its switch, its cable and `alsamixer`"
+        warnings.append(
+            f"constant signal for {summary.longest_constant_s:.1f} s: the microphone is muted or "
+            "dead: check its switch, its cable and `alsamixer`"
         )
     if summary.is_clipping:
-        found.append(
-            f"clipping: {summary.clipped_samples} samples at full scale; lower the gain "
+        warnings.append(
+            f"clipping: {summary.clipped_samples} samples at full scale: lower the gain "
             "(`alsamixer`) or move the microphone away"
         )
     if summary.is_quiet and not summary.is_dead:
-        found.append(
-            f"very quiet ({summary.rms_dbfs:.0f} dBFS): raise the gain (`alsamixer`) or move the "
-            "microphone nearer"
+        warnings.append(
+            f"low level ({summary.rms_dbfs:.0f} dBFS): raise the gain (`alsamixer`) or move the "
+            "microphone closer"
         )
-    return found
+    return warnings

@@ -1,4 +1,4 @@
-"""Writes what a source hears to disk: FLAC files without gaps, each with a JSON sidecar."""
+"""Recording of a source to disk: gapless FLAC files, each with a JSON sidecar."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import soundfile
 
 from asd_monitor import __version__
-from asd_monitor.audio.files.levels import Levels, LevelSummary, warnings
+from asd_monitor.audio.files.levels import LevelAccumulator, LevelSummary, level_warnings
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Samples
 
@@ -19,8 +19,8 @@ SCHEMA = "asd.recording/1"
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
-    """Where the sound comes from, for the sidecar."""
+class RecordingOrigin:
+    """Machine and device of a recording, as in its sidecar."""
 
     machine: str
     device: str
@@ -32,8 +32,8 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """One finished recording."""
+class WrittenRecording:
+    """A completed recording."""
 
     path: Path
     seconds: float
@@ -42,18 +42,18 @@ class Written:
 
 
 class Recorder:
-    """Writes one stretch of sound after another; a gap begins a new file.
+    """Writes gapless segments of sound, a file each.
 
-    The files of a machine are ``<machine>-<UTC time>.flac``.  What is written is safe
-    against a crash up to the last seconds; `finish` completes the file and its sidecar.
+    The files of a machine are ``<machine>-<UTC time>.flac``.  After a crash, a file is readable
+    except for its last seconds; `finish` completes the file and writes its sidecar.
 
     Raises (all methods):
-        OperationError: the folder or the disk refuses.
+        OperationError: the folder or a file cannot be written.
 
     """
 
-    def __init__(self, folder: Path, origin: Origin, *, subtype: str = "PCM_16") -> None:
-        self.written: list[Written] = []
+    def __init__(self, folder: Path, origin: RecordingOrigin, *, subtype: str = "PCM_16") -> None:
+        self.written: list[WrittenRecording] = []
         self._folder = folder
         self._origin = origin
         self._subtype = subtype
@@ -61,23 +61,26 @@ class Recorder:
         self._path = folder
         self._began: datetime
         self._lost_before = 0
-        self._levels = Levels(origin.rate_hz)
+        self._levels = LevelAccumulator(origin.rate_hz)
 
     def write(self, samples: Samples, *, began: datetime, lost_before: int) -> None:
-        """Append samples; ``began`` and what was lost before count where they begin a file."""
+        """Append samples, (n,) float32, to the current file; the first samples begin one.
+
+        ``began`` (UTC) and ``lost_before`` (lost samples so far) describe a file that begins.
+        """
         try:
             if self._file is None:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 self._began, self._lost_before = began, lost_before
                 self._path = self._free_path(began)
-                self._levels = Levels(self._origin.rate_hz)
+                self._levels = LevelAccumulator(self._origin.rate_hz)
                 self._file = soundfile.SoundFile(
                     self._path, "x", self._origin.rate_hz, 1, self._subtype, format="FLAC"
                 )
             self._file.write(samples)
         except (OSError, soundfile.LibsndfileError) as error:
             raise OperationError(
-                f"{self._folder}: cannot write there: {error}: choose another folder with --output"
+                f"{self._folder}: cannot be written: {error}: choose another folder with --output"
             ) from error
         self._levels.push(samples)
 
@@ -92,15 +95,15 @@ class Recorder:
 
     @property
     def levels(self) -> LevelSummary:
-        """Levels of the file that is being written."""
+        """Levels of the current file."""
         return self._levels.summary()
 
     def finish(self, ended: datetime) -> None:
-        """Complete the file, if one is being written."""
+        """Complete the current file, if there is one, and write its sidecar."""
         if self._file is None:
             return
         summary = self._levels.summary()
-        found = tuple(warnings(summary))
+        warnings = tuple(level_warnings(summary))
         seconds = self._levels.samples / self._origin.rate_hz
         try:
             self._file.close()
@@ -116,7 +119,7 @@ class Recorder:
                 "seconds": round(seconds, 3),
                 "lost_samples_before": self._lost_before,
                 "levels": asdict(summary),
-                "warnings": found,
+                "warnings": warnings,
                 "sha256": sha256,
                 "program": f"asd-monitor {__version__}",
             }
@@ -125,7 +128,7 @@ class Recorder:
             raise OperationError(
                 f"{self._path}: cannot be completed: {error}: free some space"
             ) from error
-        self.written.append(Written(self._path, seconds, summary, found))
+        self.written.append(WrittenRecording(self._path, seconds, summary, warnings))
 
 
 def _utc(time: datetime) -> str:

@@ -1,1 +1,1 @@
-"""The sound of a device that the daemon holds, for other programs on the same computer."""
+"""Sharing of the daemon's captured sound with other programs on the same computer."""

@@ -1,7 +1,7 @@
-"""Serves the sound of the devices that the daemon holds, so that `record` can hear it too.
+"""Server of the daemon's shared sound; see `asd_monitor.audio.sharing.protocol`.
 
-The protocol is that of `asd_monitor.audio.sharing.client`.  A listener hands each block
-over and goes on; a client that reads too slowly is cut off.
+A program such as `record` can so use a device that the daemon has open.  Sending never waits: a
+client that reads too slowly is disconnected.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from pathlib import Path
 import structlog
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec, parse_device
-from asd_monitor.audio.sharing.client import (
+from asd_monitor.audio.sharing.protocol import (
     SOCKET_NAME,
+    SharedStream,
     decode_request,
-    encode_answer,
     encode_block,
     encode_refusal,
+    encode_response,
 )
 from asd_monitor.audio.source import Opened
 from asd_monitor.audio.wire import MAX_LINE_BYTES, WireError
@@ -30,10 +31,10 @@ from asd_monitor.records import Block
 
 log = structlog.get_logger()
 
-_MOST_UNSENT_BYTES = 4 << 20
-_REQUEST_S = 5.0
-_MODE = 0o660
-_MOST_CLIENTS = 16
+_MAX_UNSENT_BYTES = 4 << 20
+_REQUEST_LIMIT_S = 5.0
+_SOCKET_MODE = 0o660
+_MAX_CLIENTS = 16
 
 
 @dataclass(eq=False)
@@ -43,95 +44,97 @@ class _Client:
 
 
 @dataclass(eq=False)
-class Outlet:
-    """One machine's sound, as it can be heard from outside."""
+class PublishedChannel:
+    """The sound of one machine, as clients receive it."""
 
     machine: str
     device: DeviceSpec
-    opened: Opened | None = None  # None: nothing is heard at the moment
+    opened: Opened | None = None  # None: the device delivers no sound at present
     on_dropped: Callable[[], None] = lambda: None
+    """Called after a client was disconnected because it read too slowly."""
     _clients: list[_Client] = field(default_factory=list)
 
-    def hand_over(self, block: Block, monotonic_s: float) -> None:
-        """Send a block to all who listen; never waits."""
+    def send_block(self, block: Block, monotonic_s: float) -> None:
+        """Send a block, read at this monotonic time in s, to all clients; never waits."""
         for client in tuple(self._clients):
             transport = client.writer.transport
             if transport.is_closing():
                 self._clients.remove(client)
-            elif transport.get_write_buffer_size() > _MOST_UNSENT_BYTES:
+            elif transport.get_write_buffer_size() > _MAX_UNSENT_BYTES:
                 self._clients.remove(client)
                 self.on_dropped()
-                log.warning("a program that hears along is too slow: cut off", machine=self.machine)
+                log.warning(
+                    "client of the shared sound disconnected: it reads too slowly",
+                    machine=self.machine,
+                )
                 transport.abort()
             else:
                 time_ns = int(monotonic_s * 1e9)
                 client.writer.write(encode_block(block, sequence=client.sequence, time_ns=time_ns))
                 client.sequence += 1
 
-    def add(self, writer: asyncio.StreamWriter, opened: Opened) -> None:
-        """Let one more hear; the answer goes out before any block."""
-        channel = self.device.channel or 0
-        answer = encode_answer(
-            opened, device=str(replace(self.device, channel=None)), channel=channel
-        )
-        writer.write(answer)
+    def add_client(self, writer: asyncio.StreamWriter, opened: Opened) -> None:
+        """Send the response to a client, and every later block."""
+        device = str(replace(self.device, channel=None))
+        stream = SharedStream(opened, device, self.device.channel or 0)
+        writer.write(encode_response(stream))
         self._clients.append(_Client(writer))
 
-    def remove(self, writer: asyncio.StreamWriter) -> None:
-        """Forget one who has left."""
+    def remove_client(self, writer: asyncio.StreamWriter) -> None:
+        """Send no further block to this client."""
         self._clients = [client for client in self._clients if client.writer is not writer]
 
     def close(self) -> None:
-        """Hang up on all."""
+        """Disconnect all clients."""
         for client in self._clients:
             client.writer.close()
         self._clients.clear()
 
 
-class SoundSharing:
-    """The socket `sound.sock` in the state folder."""
+class SharingServer:
+    """Server on the socket `sound.sock` in the state folder."""
 
     def __init__(self, state: Path) -> None:
         self.path = state / SOCKET_NAME
-        self._outlets: dict[str, Outlet] = {}
+        self._channels: dict[str, PublishedChannel] = {}
         self._server: asyncio.Server | None = None
         self._connections = 0
         self.dropped_clients = 0
-        """Programs that read too slowly and were cut off."""
+        """Number of clients disconnected because they read too slowly."""
 
-    def outlet(self, machine: str, device: DeviceSpec) -> Outlet:
-        """Return a new outlet for a machine; `withdraw` ends it."""
-        outlet = Outlet(machine, device, on_dropped=self._count_dropped)
-        self._outlets[machine] = outlet
-        return outlet
+    def publish(self, machine: str, device: DeviceSpec) -> PublishedChannel:
+        """Return a new channel for the sound of a machine; `withdraw` ends it."""
+        channel = PublishedChannel(machine, device, on_dropped=self._count_dropped)
+        self._channels[machine] = channel
+        return channel
 
-    def withdraw(self, outlet: Outlet) -> None:
-        """Hang up on those who hear this outlet."""
-        outlet.close()
-        if self._outlets.get(outlet.machine) is outlet:
-            del self._outlets[outlet.machine]
+    def withdraw(self, channel: PublishedChannel) -> None:
+        """Disconnect the clients of a channel and accept no others."""
+        channel.close()
+        if self._channels.get(channel.machine) is channel:
+            del self._channels[channel.machine]
 
     def _count_dropped(self) -> None:
         self.dropped_clients += 1
 
     async def start(self) -> None:
-        """Begin to serve; without a socket the daemon goes on and says so."""
+        """Start to serve; a socket that cannot be created is logged, and nothing is shared."""
         try:
-            sock = _bound(self.path)
+            sock = _bind(self.path)
             self._server = await asyncio.start_unix_server(
                 self._serve, sock=sock, limit=MAX_LINE_BYTES
             )
         except OSError as error:
             log.warning(
-                "other programs cannot hear along while the daemon holds a device",
+                "sound sharing is off: other programs cannot use a device that the daemon has open",
                 socket=str(self.path),
                 reason=str(error),
             )
 
     async def stop(self) -> None:
-        """Hang up on all and remove the socket."""
-        for outlet in tuple(self._outlets.values()):
-            self.withdraw(outlet)
+        """Disconnect all clients and remove the socket."""
+        for channel in tuple(self._channels.values()):
+            self.withdraw(channel)
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -141,69 +144,70 @@ class SoundSharing:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections += 1
         try:
-            outlet = await self._answer(reader, writer)
-            if outlet is not None:
+            channel = await self._respond(reader, writer)
+            if channel is not None:
                 try:
-                    while await reader.read(1 << 12):  # ends when the client leaves
+                    while await reader.read(1 << 12):  # ends when the client disconnects
                         pass
                 finally:
-                    outlet.remove(writer)
+                    channel.remove_client(writer)
         except (OSError, TimeoutError):
-            log.debug("a program that wanted to hear along has gone")
+            log.debug("client of the shared sound disconnected")
         finally:
             self._connections -= 1
             writer.close()
 
-    async def _answer(
+    async def _respond(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> Outlet | None:
+    ) -> PublishedChannel | None:
         try:
-            async with asyncio.timeout(_REQUEST_S):
+            async with asyncio.timeout(_REQUEST_LIMIT_S):
                 line = await reader.readuntil(b"\n")
-            outlet, opened = self._choose(line)
+            channel, opened = self._select(line)
         except (UsageError, WireError, asyncio.LimitOverrunError) as refusal:
             writer.write(encode_refusal(str(refusal)))
             await writer.drain()
             return None
         except asyncio.IncompleteReadError:
             return None
-        outlet.add(writer, opened)
-        return outlet
+        channel.add_client(writer, opened)
+        return channel
 
-    def _choose(self, line: bytes) -> tuple[Outlet, Opened]:
-        outlet = self._find(*decode_request(line))
-        if self._connections > _MOST_CLIENTS:
-            raise UsageError("too many programs hear along already: end one of them")
-        if outlet.opened is None:
-            raise UsageError(f"{outlet.device} is not heard at the moment: see the daemon's log")
-        return outlet, outlet.opened
+    def _select(self, line: bytes) -> tuple[PublishedChannel, Opened]:
+        channel = self._find(*decode_request(line))
+        if self._connections > _MAX_CLIENTS:
+            raise UsageError(
+                f"{_MAX_CLIENTS} programs receive the daemon's sound already: end one of them"
+            )
+        if channel.opened is None:
+            raise UsageError(f"{channel.device} delivers no sound at present: see the daemon's log")
+        return channel, channel.opened
 
-    def _find(self, device: str | None, machine: str | None) -> Outlet:
+    def _find(self, device: str | None, machine: str | None) -> PublishedChannel:
         if machine is not None:
-            if machine not in self._outlets:
-                raise UsageError(
-                    f"no machine {machine} here; there are: {', '.join(sorted(self._outlets))}"
-                )
-            return self._outlets[machine]
+            if machine not in self._channels:
+                machines = ", ".join(sorted(self._channels)) or "none"
+                raise UsageError(f"no machine {machine}; monitored: {machines}")
+            return self._channels[machine]
         wanted = parse_device(device or "")
-        for outlet in self._outlets.values():
-            if _same_channel(wanted, outlet.device):
-                return outlet
-        there_are = ", ".join(sorted(str(outlet.device) for outlet in self._outlets.values()))
-        raise UsageError(f"no machine here listens to {wanted}; there are: {there_are}")
+        for channel in self._channels.values():
+            if _is_same_channel(wanted, channel.device):
+                return channel
+        devices = ", ".join(sorted(str(each.device) for each in self._channels.values())) or "none"
+        raise UsageError(f"no machine uses the device {wanted}; in use: {devices}")
 
 
-def _same_channel(one: DeviceSpec, other: DeviceSpec) -> bool:
+def _is_same_channel(one: DeviceSpec, other: DeviceSpec) -> bool:
     return replace(one, channel=one.channel or 0) == replace(other, channel=other.channel or 0)
 
 
-def _bound(path: Path) -> socket.socket:
-    """Return a socket at `path` that only owner and group may use; raises OSError."""
-    path.unlink(missing_ok=True)  # the lock on the state folder tells that nobody else serves it
+def _bind(path: Path) -> socket.socket:
+    """Return a socket at `path` for owner and group only; raises OSError."""
+    path.unlink(missing_ok=True)  # the lock on the state folder excludes another server
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         sock.bind(str(path))
-        path.chmod(_MODE)  # nobody can connect before it listens
+        path.chmod(_SOCKET_MODE)  # before it listens, so nobody has connected yet
     except OSError:
         sock.close()
         raise

@@ -1,0 +1,217 @@
+"""One attempt to capture: the capture child from its start to the error that ends it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterator
+from dataclasses import dataclass
+
+from asd_monitor.audio.capture.child_process import (
+    CaptureChild,
+    ChildEndedError,
+    ChildStalledError,
+)
+from asd_monitor.audio.capture.child_protocol import StreamFormat
+from asd_monitor.audio.capture.device_resolver import DeviceUnavailableError
+from asd_monitor.audio.capture.input_identity import InputIdentity
+from asd_monitor.audio.capture.planar import PlanarBlock, deinterleave
+from asd_monitor.audio.capture.routing_watch import RoutingWatch
+from asd_monitor.audio.capture.sample_clock import SampleClock
+from asd_monitor.audio.devices.remedies import no_channel
+from asd_monitor.audio.source import Opened, Outage
+from asd_monitor.audio.wire import Frame
+from asd_monitor.records import MicrophoneState
+
+_FAULT = MicrophoneState.FAULT
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureTiming:
+    """Time limits and pauses of a capture, in s."""
+
+    start_s: float = 5.0  # from the start of the child to its first frame
+    stall_s: float = 3.0  # from one frame to the next
+    release_s: float = 10.0  # until a killed child is gone; the kernel may hold it
+    pauses_s: tuple[float, ...] = (0.5, 1.0, 2.0)  # between attempts that fail in a row
+
+
+class ReopenError(Exception):
+    """The device is to be opened again at once, with another request."""
+
+    def __init__(self, outage: Outage | None = None) -> None:
+        super().__init__()
+        self.outage = outage
+        """To be reported; None: nothing was delivered yet."""
+
+
+class CaptureAttempt:
+    """One run of the capture child; `events` is iterated once."""
+
+    def __init__(
+        self,
+        identity: InputIdentity,
+        wanted: frozenset[int],
+        timing: CaptureTiming,
+        start_clock: Callable[[int], SampleClock],
+    ) -> None:
+        """``start_clock`` is called with the rate in Hz when the device is open."""
+        self.wanted = wanted
+        """Channels to capture; the attempt ends if the device must be opened again for them."""
+        self.stuck_child: CaptureChild | None = None
+        """The child, if it could not be ended within the limit."""
+        self._identity = identity
+        self._spec = identity.spec
+        self._timing = timing
+        self._start_clock = start_clock
+        self._format: StreamFormat | None = None  # while the stream is open
+        self._child: CaptureChild | None = None
+        self._is_closed = False
+        self._is_started = asyncio.Event()  # no child is being started at present
+        self._is_started.set()
+
+    @property
+    def must_reopen(self) -> bool:
+        """Whether the device is open without a wanted channel that it has."""
+        return self._format is not None and bool(self._missing(self._format))
+
+    async def close(self) -> None:
+        """End the child; `events` then ends.  A child that is being started ends when it runs."""
+        self._is_closed = True
+        await self._is_started.wait()
+        if self._child:
+            await self._child.end(self._timing.release_s)
+
+    async def events(self) -> AsyncGenerator[Opened | PlanarBlock]:
+        """Iterate over the opening and the blocks; ends without error only after `close`.
+
+        Raises:
+            DeviceUnavailableError: the device cannot be opened, or delivers no sound any more.
+            ReopenError: the device is to be opened again.
+
+        """
+        card = self._identity.find_card()
+        request = self._identity.request(card, self.wanted)
+        self._is_started.clear()
+        try:
+            child = await CaptureChild.start(request, self._identity.environment)
+            self._child = child
+        finally:
+            self._is_started.set()
+        watching: asyncio.Task[None] | None = None
+        try:
+            if self._is_closed:
+                return
+            received = await self._first_frames(child)
+            source = await self._identity.verify(child.pid, card)
+            if source and self._identity.adopt_format(source, child.format, self.wanted):
+                raise ReopenError
+            if not child.format.sent_channels:
+                reason = no_channel(self.wanted, child.format.channels)
+                raise DeviceUnavailableError(self._spec, reason, _FAULT)
+            if self._missing(child.format):
+                raise ReopenError
+            self._format = child.format
+            self._identity.pin(card, source, child.format.rate_hz)
+            clock = self._start_clock(child.format.rate_hz)
+            name = child.format.name
+            yield Opened(
+                child.format.rate_hz,
+                child.format.channels,
+                f"{name}: {source.description}" if source else name,
+            )
+            watch = None
+            if source:
+                watch = self._identity.watch(child.pid, source)
+                watching = asyncio.create_task(watch.run(), name="microphone.watch")
+            placement = _Placement(clock, child.format.sent_channels)
+            async with contextlib.aclosing(
+                self._blocks(child, received, placement, watch)
+            ) as blocks:
+                async for block in blocks:
+                    yield block
+        finally:
+            if watching:
+                watching.cancel()
+            self._child = self._format = None
+            if not await child.end(self._timing.release_s):
+                self.stuck_child = child
+
+    def _missing(self, opened: StreamFormat) -> set[int]:
+        """Return the wanted channels that are not sent, and that the device has."""
+        available = (
+            opened.max_channels if self._identity.channels is None else self._identity.channels
+        )
+        return {each for each in self.wanted.difference(opened.sent_channels) if each < available}
+
+    async def _first_frames(self, child: CaptureChild) -> list[Frame]:
+        limit_s = self._timing.start_s
+        try:
+            return await child.frames(limit_s)
+        except ChildStalledError as error:
+            reason = f"no sound within {limit_s:g} s of opening: unplug it and plug it in again"
+            raise DeviceUnavailableError(self._spec, reason, _FAULT) from error
+        except ChildEndedError as error:
+            raise await self._identity.explain(error) from error
+
+    async def _blocks(
+        self,
+        child: CaptureChild,
+        received: list[Frame],
+        placement: _Placement,
+        watch: RoutingWatch | None,
+    ) -> AsyncGenerator[PlanarBlock]:
+        frames = received
+        while True:
+            for block, time_ns in placement.place(frames):
+                if watch:
+                    watch.hold(block, time_ns)
+                else:
+                    yield block
+            if watch:
+                if watch.moved_to:
+                    raise self._identity.mismatch(watch.moved_to)
+                if watch.is_unconfirmed:
+                    reason = (
+                        "the sound server does not confirm which microphone delivers the sound: "
+                        "restart the sound server"
+                    )
+                    raise DeviceUnavailableError(self._spec, reason, _FAULT)
+                for block in watch.confirmed():
+                    yield block
+            frames = await self._next_frames(child)
+            if missing := self._missing(child.format):
+                channels = " and ".join(map(str, sorted(missing)))
+                reason = f"{self._spec}: opened again to add channel {channels}"
+                raise ReopenError(Outage(reason, MicrophoneState.NO_DEVICE))
+
+    async def _next_frames(self, child: CaptureChild) -> list[Frame]:
+        limit_s = self._timing.stall_s
+        try:
+            return await child.frames(limit_s)
+        except ChildStalledError as error:
+            reason = f"no sound for {limit_s:g} s: if this persists, unplug it and plug it in again"
+            raise DeviceUnavailableError(self._spec, reason, _FAULT) from error
+        except ChildEndedError as error:
+            reason = f"the stream ended: if it was unplugged, plug it in again ({error})"
+            raise DeviceUnavailableError(self._spec, reason) from error
+
+
+class _Placement:
+    """Frames in the order received → blocks at the sample indices of the clock."""
+
+    def __init__(self, clock: SampleClock, channels: tuple[int, ...]) -> None:
+        self._clock = clock
+        self._channels = channels
+        self._held: deque[Frame] = deque()
+
+    def place(self, frames: list[Frame]) -> Iterator[tuple[PlanarBlock, int]]:
+        """Yield the blocks that the clock releases, and when each was read (monotonic, ns)."""
+        for frame in frames:
+            self._held.append(frame)
+            samples = frame.samples // len(self._channels)
+            for start in self._clock.push(samples, frame.time_ns):
+                placed = self._held.popleft()
+                if start is not None:
+                    yield deinterleave(placed, start, self._channels), placed.time_ns
