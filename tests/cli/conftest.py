@@ -1,31 +1,57 @@
-"""A machine that was trained, and its sounds."""
+"""A trained machine and recordings of it, shared by all tests of the command line."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.doubles.command_line import CommandLine
+from tests.doubles.command_line import CommandResult, run_command
 from tests.doubles.synthetic_sounds import machine_sound, write
 
 
 @pytest.fixture(scope="session")
 def normal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of two recordings of normal sound, of 35 s each.  Read only."""
     folder = tmp_path_factory.mktemp("normal")
     for n in range(2):
         write(folder / f"{n}.flac", machine_sound(35.0, seed=n))
     return folder
 
 
+@pytest.fixture(scope="session")
+def training(normal: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[CommandResult, Path]:
+    """The result of training fan01 v1 on `normal`, and the models folder."""
+    models = tmp_path_factory.mktemp("trained") / "models"
+    result = run_command("train", "--machine", "fan01", "--normal", normal, "--models", models)
+    assert result.code == 0, result.err
+    return result, models
+
+
 @pytest.fixture
-def trained(command_line: CommandLine, normal: Path, tmp_path: Path) -> Path:
-    """A models folder with fan01 v1."""
-    models = tmp_path / "models"
-    assert command_line("train", "-m", "fan01", "-n", normal, "--models", models).code == 0
+def trained(training: tuple[CommandResult, Path]) -> Path:
+    """A models folder with fan01 v1.  Read only: see `own_models`."""
+    return training[1]
+
+
+@pytest.fixture
+def own_models(trained: Path, tmp_path: Path) -> Path:
+    """A copy of `trained` that a test may change."""
+    return Path(shutil.copytree(trained, tmp_path / "own-models"))
+
+
+@pytest.fixture(scope="session")
+def trained_without_encoder(normal: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A models folder with another fan01 v1.  Read only."""
+    models = tmp_path_factory.mktemp("trained-without-encoder") / "models"
+    train = ("train", "-m", "fan01", "-n", normal, "--models", models)
+    result = run_command(*train, "--no-shipped-encoder")
+    assert result.code == 0, result.err
     return models
 
 
-@pytest.fixture
-def fault(tmp_path: Path) -> Path:
-    calm, wrong = machine_sound(25.0, seed=5), machine_sound(20.0, seed=6, fault=1.0)
-    return write(tmp_path / "fault.wav", np.concatenate([calm, wrong]))
+@pytest.fixture(scope="session")
+def fault(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording with 25 s of normal sound and 20 s of a fault.  Read only."""
+    healthy, faulty = machine_sound(25.0, seed=5), machine_sound(20.0, seed=6, fault=1.0)
+    return write(tmp_path_factory.mktemp("fault") / "fault.wav", np.concatenate([healthy, faulty]))

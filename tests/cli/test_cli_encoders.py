@@ -1,12 +1,13 @@
-"""Networks of the user's own: trained with, scored with, shown and taken along."""
+"""Networks of the user: training, scoring, showing and exporting."""
 
+import functools
 import json
 from pathlib import Path
 
 import pytest
 
 from asd_monitor.detector.views import VIEW_KINDS
-from asd_monitor.encoders import loading as encoder_module
+from asd_monitor.encoders import loading
 from tests.doubles.command_line import CommandLine
 from tests.doubles.synthetic_networks import (
     FAR,
@@ -35,21 +36,23 @@ def networks(tmp_path: Path) -> tuple[Path, Path]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_ships(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return where the shipped network would lie."""
-    monkeypatch.setattr(encoder_module, "_PACKAGE", tmp_path / "package")
-    (tmp_path / "package/models").mkdir(parents=True)
-    return tmp_path / "package/models"
+def shipped_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of the shipped encoder, which holds none."""
+    folder = tmp_path / "package/models"
+    shipped_encoder = functools.partial(loading.shipped_encoder, [folder])
+    monkeypatch.setattr(loading, "shipped_encoder", shipped_encoder)
+    folder.mkdir(parents=True)
+    return folder
 
 
-def test_from_training_to_scores(
+def test_networks_are_trained_scored_shown_and_exported(
     command_line: CommandLine, normal: Path, networks: tuple[Path, Path], tmp_path: Path
 ) -> None:
     models = ("-m", "fan01", "--models", tmp_path / "m")
-    called = command_line("train", "-n", normal, "--encoder", *networks, *models)
-    assert called.code == 0, called.err
-    assert "listens with the network toy too" in called.out
-    assert "listens with the network patchy too" in called.out
+    result = command_line("train", "-n", normal, "--encoder", *networks, *models)
+    assert result.code == 0, result.err
+    assert "Uses the network toy " in result.out
+    assert "Uses the network patchy " in result.out
     report = (tmp_path / "m/fan01/v1/report.html").read_text()
     assert "sounds that are new to the network patchy" in report
     fault = write(tmp_path / "fault.wav", machine_sound(20.0, seed=4, fault=1.0))
@@ -67,53 +70,53 @@ def test_from_training_to_scores(
     assert command_line("score", fault, *there, "--json").out.splitlines() == lines
 
 
-def test_the_shipped_one_listens_unless_left_out(
+def test_the_shipped_encoder_is_used_unless_excluded(
     command_line: CommandLine,
     normal: Path,
     networks: tuple[Path, Path],
-    nothing_ships: Path,
+    shipped_folder: Path,
     tmp_path: Path,
 ) -> None:
-    write_network(nothing_ships, maps_network(5), maps_card("encoder"))
+    write_network(shipped_folder, maps_network(5), maps_card("encoder"))
     train = ("train", "-m", "fan01", "--models", tmp_path / "m", "-n", normal, "--json")
     for options, expected in (
         ((), ["encoder"]),
         (("--no-shipped-encoder", "--encoder", networks[0]), ["toy"]),
     ):
-        called = command_line(*train, *options)
-        assert called.code == 0, called.err
-        assert json.loads(called.out)["encoders"] == expected
+        result = command_line(*train, *options)
+        assert result.code == 0, result.err
+        assert json.loads(result.out)["encoders"] == expected
 
 
 @pytest.mark.parametrize(
-    ("rate_hz", "reach", "told"),
+    ("rate_hz", "reach", "text"),
     [
-        (8_000, FAR["reach"], "it takes sound of 16000 Hz, and this is heard at 8000 Hz"),
+        (8_000, FAR["reach"], "it takes sound of 16000 Hz, and this sound has 8000 Hz"),
         (16_000, 300, "needs windows of"),
     ],
 )
-def test_a_network_that_cannot_look_is_left_out_and_told(
-    command_line: CommandLine, tmp_path: Path, rate_hz: int, reach: int, told: str
+def test_an_incompatible_network_is_omitted_with_a_warning(
+    command_line: CommandLine, tmp_path: Path, rate_hz: int, reach: int, text: str
 ) -> None:
     card = patch_card("patchy", reach=reach)
     network = write_network(tmp_path, patch_network(steps=reach), card)
     normal = write(tmp_path / "n.wav", machine_sound(62.0, rate_hz=rate_hz), rate_hz)
     train = ("train", "-m", "fan01", "-n", normal, "--models", tmp_path / "m")
-    called = command_line(*train, "--encoder", network)
-    assert called.code == 0, called.err
-    assert "warning: the network patchy is left out, the other views stay" in called.err
-    assert told in called.err
+    result = command_line(*train, "--encoder", network)
+    assert result.code == 0, result.err
+    assert "warning: the network patchy is left out, the other views stay" in result.err
+    assert text in result.err
     manifest = json.loads((tmp_path / "m/fan01/v1/manifest.json").read_text())
     assert {view["name"] for view in manifest["views"]} == STATISTICS
     assert manifest["encoders"] == []
 
 
 @pytest.mark.parametrize("check", [(), ("--check",)])
-def test_a_network_that_cannot_be_used_ends_training_before_it_begins(
+def test_an_unusable_network_is_refused_before_training(
     command_line: CommandLine, normal: Path, tmp_path: Path, check: tuple[str, ...]
 ) -> None:
     train = ("train", "-m", "fan01", "-n", normal, "--models", tmp_path / "m", *check)
-    for network, told in (
+    for network, text in (
         (tmp_path / "none.onnx", "none.onnx: no such file"),
         (write_network(tmp_path, b"x", maps_card("bad")), "bad.onnx: onnxruntime"),
         (
@@ -121,17 +124,17 @@ def test_a_network_that_cannot_be_used_ends_training_before_it_begins(
             "worse.yaml: licence: this is empty",
         ),
     ):
-        called = command_line(*train, "--encoder", network)
-        assert called.code == 2
-        assert told in called.message
-        assert called.err.strip() == called.message
+        result = command_line(*train, "--encoder", network)
+        assert result.code == 2
+        assert text in result.message
+        assert result.err.strip() == result.message
     assert not (tmp_path / "m").exists()
 
 
-def test_two_networks_of_one_name_are_refused(
+def test_two_networks_of_the_same_name_are_refused(
     command_line: CommandLine, normal: Path, networks: tuple[Path, Path], tmp_path: Path
 ) -> None:
     train = ("train", "-m", "fan01", "-n", normal, "--models", tmp_path / "m")
-    called = command_line(*train, "--encoder", networks[0], networks[0])
-    assert called.code == 2
-    assert "the name 'toy' is that of" in called.message
+    result = command_line(*train, "--encoder", networks[0], networks[0])
+    assert result.code == 2
+    assert "the name 'toy' is that of" in result.message

@@ -1,4 +1,4 @@
-"""The lists of commands."""
+"""Help texts."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tests.doubles.command_line import CommandLine
 
 
 @pytest.mark.parametrize("group", [(), ("models",), ("alarms",), ("config",)])
-def test_the_list_of_commands_is_not_cut(
+def test_the_list_of_commands_fits_80_columns(
     command_line: CommandLine, monkeypatch: pytest.MonkeyPatch, group: tuple[str, ...]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")

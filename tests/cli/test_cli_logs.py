@@ -42,7 +42,7 @@ def run(*arguments: str, stderr: Path, environment: dict[str, str] | None = None
     return stderr.read_text()
 
 
-def test_text_is_for_people(tmp_path):
+def test_the_default_format_is_text(tmp_path):
     lines = run(stderr=tmp_path / "log").splitlines()
     assert re.fullmatch(
         r"\d\d:\d\d:\d\d \[info\] +listening +machine=fan01 +rate_hz=16000", lines[0]
@@ -52,7 +52,7 @@ def test_text_is_for_people(tmp_path):
     assert not any("not shown" in line or "\x1b" in line for line in lines)
 
 
-def test_json_is_one_object_a_line(tmp_path):
+def test_json_is_one_object_per_line(tmp_path):
     first, second, third = map(json.loads, run("json", stderr=tmp_path / "log").splitlines())
     assert first["message"] == "listening"
     assert (first["level"], first["machine"], first["rate_hz"]) == ("info", "fan01", 16000)
@@ -70,5 +70,5 @@ def test_the_journal_gets_json_with_priorities(tmp_path):
 @pytest.mark.parametrize(
     "environment", [{"INVOCATION_ID": "1f", "SYSTEMD_EXEC_PID": "1"}, {"INVOCATION_ID": "1f"}]
 )
-def test_a_shell_inside_a_service_is_no_service(tmp_path, environment):
+def test_a_shell_started_by_a_service_logs_text(tmp_path, environment):
     assert not run(stderr=tmp_path / "log", environment=environment).startswith("{")

@@ -19,7 +19,7 @@ from asd_monitor.encoder_training.instance_pool import PoolFeed, TrainingSounds
 from asd_monitor.encoder_training.network import TAPS
 from asd_monitor.encoder_training.optimisation import PretrainingConfig
 from asd_monitor.encoders.loading import load_encoder
-from tests.doubles.command_line import Called, CommandLine, without_privileges
+from tests.doubles.command_line import CommandLine, CommandResult, without_privileges
 from tests.doubles.synthetic_pools import SMALL, SyntheticFeed, held_out_instances
 from tests.doubles.synthetic_sounds import machine_sound, write
 
@@ -59,18 +59,18 @@ def requested(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     return found
 
 
-def assert_refused(called: Called, code: int, *texts: str) -> None:
-    assert called.code == code, called.err
-    assert all(text in called.message for text in texts), called.err
-    assert not called.out
+def assert_refused(result: CommandResult, code: int, *texts: str) -> None:
+    assert result.code == code, result.err
+    assert all(text in result.message for text in texts), result.err
+    assert not result.out
 
 
 @pytest.mark.parametrize("supply", [(), ("--supply", "both"), ("--supply", "real")])
 def test_recordings_are_required_unless_the_source_is_synthetic(
     command_line: CommandLine, tmp_path: Path, supply: tuple[str, ...]
 ) -> None:
-    called = command_line("pretrain", "--output", tmp_path / "out", *supply)
-    assert_refused(called, 2, "name them with --sounds", "--supply made")
+    result = command_line("pretrain", "--output", tmp_path / "out", *supply)
+    assert_refused(result, 2, "name them with --sounds", "--supply made")
     assert not (tmp_path / "out").exists()
 
 
@@ -78,16 +78,16 @@ def test_missing_torch_is_reported_with_the_command_that_installs_it(
     command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    called = command_line("pretrain", "--output", tmp_path / "out", *MADE)
-    assert_refused(called, 1, "needs torch, which is not installed", "'.[train]'")
+    result = command_line("pretrain", "--output", tmp_path / "out", *MADE)
+    assert_refused(result, 1, "needs torch, which is not installed", "'.[train]'")
     assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_without_recordings_is_refused(command_line: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "sounds").mkdir()
     (tmp_path / "sounds/readme.txt").write_text("none here")
-    called = command_line("pretrain", "-o", tmp_path / "out", "--sounds", tmp_path / "sounds")
-    assert_refused(called, 2, str(tmp_path / "sounds"))
+    result = command_line("pretrain", "-o", tmp_path / "out", "--sounds", tmp_path / "sounds")
+    assert_refused(result, 2, str(tmp_path / "sounds"))
 
 
 def test_a_folder_of_silence_is_refused(
@@ -101,8 +101,8 @@ def test_a_folder_of_silence_is_refused(
 
     train_from(read_first, monkeypatch)
     write(tmp_path / "sounds/1.wav", np.zeros(16_000))
-    called = command_line("pretrain", "-o", tmp_path / "out", "--sounds", tmp_path / "sounds")
-    assert_refused(called, 2, "no sound to train on", "--sounds")
+    result = command_line("pretrain", "-o", tmp_path / "out", "--sounds", tmp_path / "sounds")
+    assert_refused(result, 2, "no sound to train on", "--sounds")
 
 
 def test_a_folder_that_cannot_be_written_is_refused_before_the_training(
@@ -112,11 +112,11 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_training(
     (open_folder / "shut").mkdir(mode=0o555)
     with without_privileges():
         for output in (open_folder / "shut", open_folder / "shut/below"):
-            called = command_line("pretrain", "-o", output, *MADE)
-            assert_refused(called, 1, str(open_folder / "shut"), "cannot be written", "--output")
+            result = command_line("pretrain", "-o", output, *MADE)
+            assert_refused(result, 1, str(open_folder / "shut"), "cannot be written", "--output")
     (open_folder / "file").write_text("")
-    called = command_line("pretrain", "-o", open_folder / "file", *MADE)
-    assert_refused(called, 1, str(open_folder / "file"), "cannot be written")
+    result = command_line("pretrain", "-o", open_folder / "file", *MADE)
+    assert_refused(result, 1, str(open_folder / "file"), "cannot be written")
     assert not found
 
 
@@ -124,9 +124,9 @@ def test_a_folder_that_cannot_be_written_is_refused_before_the_training(
 def test_too_few_steps_are_wrong_usage(
     command_line: CommandLine, tmp_path: Path, steps: str
 ) -> None:
-    called = command_line("pretrain", "-o", tmp_path, "--supply", "made", "--steps", steps)
-    assert called.code == 2
-    assert "--steps" in called.err
+    result = command_line("pretrain", "-o", tmp_path, "--supply", "made", "--steps", steps)
+    assert result.code == 2
+    assert "--steps" in result.err
 
 
 def test_options_become_the_settings_and_the_training_sounds(
@@ -181,11 +181,11 @@ def test_the_output_folder_holds_an_encoder_and_the_record_of_its_training(
 ) -> None:
     output = tmp_path / "new/out"
     noise = write(tmp_path / "hall.wav", machine_sound(0.3))
-    called = command_line("pretrain", "-o", output, *MADE, "--noise", noise)
-    assert called.code == 0, called.err
-    assert called.out.startswith(f"{output / 'encoder.onnx'}: ")
-    assert "after 20 steps" in called.out
-    assert re.search(r"step 20: loss .*held-out AUC maps1 0\.\d{3}, maps2 ", called.err)
+    result = command_line("pretrain", "-o", output, *MADE, "--noise", noise)
+    assert result.code == 0, result.err
+    assert result.out.startswith(f"{output / 'encoder.onnx'}: ")
+    assert "after 20 steps" in result.out
+    assert re.search(r"step 20: loss .*held-out AUC maps1 0\.\d{3}, maps2 ", result.err)
     names = {path.name for path in output.iterdir()}
     cards = {"encoder.onnx", "encoder.yaml", "maps.onnx", "maps.yaml"}
     assert names == {"checkpoint.pt", "training.json", *cards}
@@ -230,7 +230,7 @@ def test_a_full_disk_at_the_end_is_reported(
         raise OSError(28, "No space left on device", str(path))
 
     monkeypatch.setattr(checkpoints, "write_durably", full)
-    called = command_line("pretrain", "-o", tmp_path, *MADE)
+    result = command_line("pretrain", "-o", tmp_path, *MADE)
     assert_refused(
-        called, 1, "encoder.onnx: cannot be written (No space left on device)", "--output"
+        result, 1, "encoder.onnx: cannot be written (No space left on device)", "--output"
     )

@@ -1,4 +1,4 @@
-"""`record` and `devices` from the outside."""
+"""record and devices, as processes."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def record(tmp_path, device: str, *more: str) -> list[str]:
     ]
 
 
-def test_a_file_is_recorded_as_long_as_asked(tmp_path):
+def test_a_recording_has_the_requested_duration(tmp_path):
     sound = np.random.default_rng(1).normal(0, 0.1, 8000 * 5)
     soundfile.write(tmp_path / "a.wav", sound, 8000)
     code, out, err = run(*record(tmp_path, f"file:{tmp_path}/a.wav", "--minutes", "0.02"))
@@ -51,7 +51,7 @@ def test_a_file_is_recorded_as_long_as_asked(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "says"),
+    ("arguments", "code", "text"),
     [
         (("--device", "1"), 2, "write hw:1"),
         (("--device", "file:none.wav"), 2, "no such file"),
@@ -59,17 +59,17 @@ def test_a_file_is_recorded_as_long_as_asked(tmp_path):
         (("--minutes", "0"), 2, "such as 10"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(tmp_path, arguments, code, says):
+def test_wrong_usage_is_refused_in_one_line(tmp_path, arguments, code, text):
     usual = record(tmp_path, "file:none.wav", "--minutes", "1")
     got, out, err = run(*usual, *arguments)
     assert got == code
-    assert says in err
+    assert text in err
     assert "Traceback" not in err
     assert len(err.strip().splitlines()) == 1
     assert out == ""
 
 
-def test_files_that_cannot_be_recorded_from_are_malformed_input(tmp_path):
+def test_files_that_cannot_be_read_are_malformed_input(tmp_path):
     (tmp_path / "sound").mkdir()
     assert run(*record(tmp_path, f"file:{tmp_path}/sound", "--minutes", "1"))[0] == 2
     (tmp_path / "sound/0.wav").touch()
@@ -88,7 +88,7 @@ def test_files_that_cannot_be_recorded_from_are_malformed_input(tmp_path):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_whoever_ends_it_what_was_recorded_is_kept(tmp_path, number, code):
+def test_a_signal_ends_the_recording_and_keeps_it(tmp_path, number, code):
     soundfile.write(tmp_path / "a.wav", np.random.default_rng(1).normal(0, 0.1, 16000), 16000)
     device = f"file:{tmp_path}/a.wav?loop"
     with start(*record(tmp_path, device, "--minutes", "10")) as process:
@@ -100,7 +100,7 @@ def test_whoever_ends_it_what_was_recorded_is_kept(tmp_path, number, code):
         out, err = process.communicate(timeout=60)
     assert process.returncode == code
     assert "Traceback" not in err
-    paths = sorted((tmp_path / "out").glob("*.flac"))  # each round of the loop is a file
+    paths = sorted((tmp_path / "out").glob("*.flac"))  # one file per pass of the loop
     assert len(out.splitlines()) == len(paths) > 0
     for path in paths:
         assert str(path) in out
@@ -108,7 +108,7 @@ def test_whoever_ends_it_what_was_recorded_is_kept(tmp_path, number, code):
         assert len(read_recording(path).samples) == round(seconds * 16000) > 0
 
 
-def test_ctrl_c_keeps_what_was_recorded(tmp_path, virtual_sound):
+def test_ctrl_c_keeps_the_recording_of_a_device(tmp_path, virtual_sound):
     sound = virtual_sound({"fan": 1})
     sound["fan"].play(np.random.default_rng(1).normal(0, 0.1, 16000), loop=True)
     with start(*record(tmp_path, "hw:1", "--minutes", "10")) as process:
@@ -135,11 +135,11 @@ def test_devices_lists_and_prints_json(virtual_sound):
     assert "pulse:pump" in out
 
 
-def test_devices_without_portaudio_says_what_to_install(tmp_path):
+def test_devices_without_portaudio_names_the_package_to_install(tmp_path):
     (tmp_path / "sounddevice.py").write_text('raise OSError("PortAudio library not found")\n')
     nothing = {"PULSE_SERVER": "unix:/nonexistent", "PYTHONPATH": str(tmp_path)}
     code, out, err = run("devices", env={**os.environ, **nothing})
-    if code == 0:  # a computer whose kernel shows cards all the same
+    if code == 0:  # a computer with sound cards
         assert out
     assert "apt install libportaudio2" in err
     assert len(err.strip().splitlines()) == 1

@@ -1,4 +1,4 @@
-"""`asd-monitor run`: what is refused, before anything starts."""
+"""run: what is refused before the daemon starts."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ ONE = ["--device", "hw:1", "--machine", "fan01"]
 
 
 def refused(folder: Path, *arguments: str) -> str:
-    """Return what a wrong usage is told; it must be one message and code 2."""
+    """Return the message of a usage error; the exit code must be 2."""
     common = ["--models", str(folder / "models"), "--state", str(folder / "state")]
     result = CliRunner().invoke(app, ["run", *arguments, *common])
     if isinstance(result.exception, AsdMonitorError):
@@ -28,11 +28,11 @@ def refused(folder: Path, *arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "text"),
     [
-        ([], "say what to listen to"),
-        (["--device", "hw:1"], "say what to listen to"),
-        (["--machine", "fan01"], "say what to listen to"),
+        ([], "which machine? give --device"),
+        (["--device", "hw:1"], "which machine? give --device"),
+        (["--machine", "fan01"], "which machine? give --device"),
         (["--device", "hw:1", "--machine", "../etc"], "cannot be an id"),
         (["--device", "hw:1", "--machine", "box"], "'box'"),
         (["--device", "hw:1", "--machine", "fan/#"], "cannot be an id"),
@@ -58,24 +58,24 @@ def refused(folder: Path, *arguments: str) -> str:
         (["--config", "absent.yaml", "--broker", "h"], "--broker cannot be combined"),
     ],
 )
-def test_wrong_usage_is_refused_with_the_mend(tmp_path, arguments, told):
-    assert told in refused(tmp_path, *arguments)
+def test_wrong_usage_is_refused_with_the_remedy(tmp_path, arguments, text):
+    assert text in refused(tmp_path, *arguments)
     assert not (tmp_path / "state").exists()
 
 
-def test_every_error_of_a_configuration_is_told_at_its_place(tmp_path):
+def test_every_error_of_a_configuration_is_reported_with_its_place(tmp_path):
     config = tmp_path / "a.yaml"
     config.write_text("version: 1\nmqtt: {hots: x}\nmachines:\n  fan01: {device: plughw:1}\n")
-    told = refused(tmp_path, "--config", str(config))
-    assert f"{config}:2:8: " in told
-    assert f"{config}:4:19: " in told
+    message = refused(tmp_path, "--config", str(config))
+    assert f"{config}:2:8: " in message
+    assert f"{config}:4:19: " in message
 
 
 def test_cuda_is_refused_where_the_runtime_has_none(tmp_path):
     config = tmp_path / "a.yaml"
     config.write_text(f"version: 1\ninference: {{provider: cuda}}\n{FAN}")
-    told = refused(tmp_path, "--config", str(config))
-    assert f"{config}:2:23: inference.provider: 'cuda' is not possible here" in told
+    message = refused(tmp_path, "--config", str(config))
+    assert f"{config}:2:23: inference.provider: 'cuda' is not possible here" in message
     assert not (tmp_path / "state").exists()
 
 
@@ -83,7 +83,7 @@ def test_cuda_is_refused_where_the_runtime_has_none(tmp_path):
     ("written", "runtime"),
     [("{provider: cpu, threads: 3}", Runtime("cpu", 3)), ("", Runtime("cpu", 1))],
 )
-def test_networks_are_run_as_the_configuration_says(tmp_path, monkeypatch, written, runtime):
+def test_networks_run_by_the_configured_runtime(tmp_path, monkeypatch, written, runtime):
     seen = []
 
     def start(config, setting):
@@ -116,6 +116,6 @@ def test_networks_are_run_as_the_configuration_says(tmp_path, monkeypatch, writt
         ("2001:db8::5", "2001:db8::5", 1883),
     ],
 )
-def test_the_broker(text, host, port):
+def test_the_broker_option_accepts_hosts_and_addresses(text, host, port):
     broker = _broker(text)
     assert (broker.host, broker.port) == (host, port)

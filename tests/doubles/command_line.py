@@ -1,11 +1,12 @@
 """The command line, called in this process, with and without root's privileges."""
 
 import contextlib
+import io
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
@@ -31,39 +32,32 @@ class CommandResult:
         return self.err.strip().splitlines()[-1]
 
 
-class CommandLine:
-    """Calls `asd-monitor` in this process and captures its output."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-
-    def __call__(self, *arguments: object) -> CommandResult:
-        self._capsys.readouterr()
-        code = run_command(*arguments)
-        out, err = self._capsys.readouterr()
-        assert "Traceback" not in err
-        return CommandResult(code, out, err)
+CommandLine = Callable[..., CommandResult]
+"""Arguments of `asd-monitor` → its result."""
 
 
-def run_command(*arguments: object) -> int:
-    """Call `asd-monitor` in this process and return its exit code."""
+def run_command(*arguments: object) -> CommandResult:
+    """Call `asd-monitor` in this process and capture its output."""
     with (
         mock.patch.object(sys, "argv", ["asd-monitor", *map(str, arguments)]),
         mock.patch.dict(os.environ),  # the command sets the number of threads
+        contextlib.redirect_stdout(io.StringIO()) as out,
+        contextlib.redirect_stderr(io.StringIO()) as err,
         pytest.raises(SystemExit) as ended,
     ):
         main()
     code = ended.value.code
-    return code if isinstance(code, int) else int(bool(code))
+    assert "Traceback" not in err.getvalue()
+    return CommandResult(
+        code if isinstance(code, int) else int(bool(code)), out.getvalue(), err.getvalue()
+    )
 
 
 @pytest.fixture
-def command_line(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> CommandLine:
+def command_line(monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """The command line on a terminal of 200 columns."""
     monkeypatch.setenv("COLUMNS", "200")
-    return CommandLine(capsys)
+    return run_command
 
 
 @pytest.fixture
