@@ -1,5 +1,7 @@
 """Batched calls: one call if all succeed, and a failure affects its own item only."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from asd_monitor.batching import result_or_raise, run_batch
@@ -8,11 +10,11 @@ from asd_monitor.batching import result_or_raise, run_batch
 def test_all_items_are_processed_in_one_call() -> None:
     calls: list[list[int]] = []
 
-    def double(items: list[int]) -> list[int]:
+    def double(items: Sequence[int]) -> list[int]:
         calls.append(list(items))
         return [2 * item for item in items]
 
-    assert run_batch(double, [1, 2, 3]) == [2, 4, 6]  # type: ignore[arg-type] # lists only here
+    assert run_batch(double, [1, 2, 3]) == [2, 4, 6]
     assert calls == [[1, 2, 3]]
 
 

@@ -33,9 +33,12 @@ class _Timer:
     def __init__(self) -> None:
         self._since: int | None = None
 
+    def reset(self) -> None:
+        self._since = None
+
     def update(self, *, holds: bool, at: int) -> None:
         if not holds:
-            self._since = None
+            self.reset()
         elif self._since is None:
             self._since = at
 
@@ -53,12 +56,14 @@ class AlarmStateMachine:
         self._on_delay = round(rule.on_delay_s * rate_hz)
         self._off_delay = round(rule.off_delay_s * rate_hz)
         self._alarm = standing or Alarm(0, AlarmCondition.NORMAL, 0.0)
+        self._above_alarm, self._above_warning, self._below_warning = _Timer(), _Timer(), _Timer()
+        self._returned = False  # the off-delay was over at the newest score
+        self._peak = 0.0  # of the alarm score since it reached the alarm threshold
         self._warning = False
-        self._idle = False
         self._idle_time = _Timer()
+        self._idle = False
         self._newest = 0  # sample index of the newest window
         self._idle_samples = 0
-        self._restart_delays()
         self._state = self._current_state()
 
     @property
@@ -123,8 +128,10 @@ class AlarmStateMachine:
 
     def interrupt(self) -> None:
         """Restart the delays: the sound is not evaluated until the next score."""
-        self._restart_delays()
-        self._idle_time = _Timer()
+        for timer in (self._above_alarm, self._above_warning, self._below_warning, self._idle_time):
+            timer.reset()
+        self._returned = False
+        self._peak = 0.0
 
     def acknowledge(self, at: int, number: int, who: str, why: str) -> tuple[Transition, ...]:
         """Acknowledge the newest alarm; another number or a second time changes nothing.
@@ -137,11 +144,6 @@ class AlarmStateMachine:
         if changes and self._returned:
             changes += self._return_to_normal(at)
         return (*changes, *self._state_change(at))
-
-    def _restart_delays(self) -> None:
-        self._above_alarm, self._above_warning, self._below_warning = _Timer(), _Timer(), _Timer()
-        self._returned = False  # the off-delay was over at the newest score
-        self._peak = 0.0  # of the alarm score since it reached the alarm threshold
 
     def _return_to_normal(self, at: int) -> list[Transition]:
         latch = self.rule.latch

@@ -38,7 +38,7 @@ class OverlapsTraining(BackEnd):
         segment, start, end = (vectors[0][:, axis, None] for axis in range(3))
         theirs = machines[0].positions
         overlap = (segment == theirs[:, 0]) & (start < theirs[:, 2]) & (theirs[:, 1] < end)
-        return overlap.any(1).astype(np.float32)[None]
+        return np.asarray(overlap.any(1)[None], np.float32)
 
 
 POSITION = ViewKind("position", "position", OverlapsTraining, "overlap")

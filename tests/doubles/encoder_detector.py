@@ -1,6 +1,7 @@
 """A detector with the views of two small networks."""
 
 import functools
+from typing import Any
 
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
@@ -13,7 +14,7 @@ from tests.doubles.synthetic_networks import maps_card, maps_network, wave_card,
 from tests.doubles.synthetic_sounds import machine_sound
 
 FRONT_END = front_end_for(16_000)
-VIEWS = [
+VIEWS: list[dict[str, Any]] = [
     {"name": f"toy.{back_end}", "outputs": ["near"], "back_end": back_end}
     for back_end in ("mahalanobis", "neighbour", "residual", "largest")
 ]

@@ -142,7 +142,7 @@ def _arrays(change: Callable[[dict[str, np.ndarray]], object]) -> Callable[[Path
             arrays = dict(stored)
         change(arrays)
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)  # type: ignore[arg-type] # arrays by name
+        np.savez(buffer, **arrays)
         (folder / ARRAYS).write_bytes(buffer.getvalue())
         digest = hashlib.sha256(buffer.getvalue()).hexdigest()
         _edit(lambda m: m["files"].update({ARRAYS: digest}))(folder)
@@ -167,7 +167,7 @@ def _set_first(arrays: dict[str, np.ndarray], value: object) -> None:
     arrays[name] = np.full_like(arrays[name], value)
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "tampered": (_tamper, "hash differs"),
     "arrays missing": (lambda f: (f / ARRAYS).unlink(), f"{ARRAYS} is missing"),
     "report missing": (lambda f: (f / "report.html").unlink(), "report.html is missing"),

@@ -159,7 +159,7 @@ def _no_network(models: Path) -> None:
     _edit(lambda entry: entry.update(sha256=sha256))(models)
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda m: _paths(m)[0].unlink(), "is missing, the network toy"),
     "folder missing": (lambda m: shutil.rmtree(m / FOLDER), "is missing, the network toy"),
     "tampered": (_tamper, "its hash differs"),

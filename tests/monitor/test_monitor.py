@@ -432,7 +432,11 @@ def test_readings_do_not_depend_on_the_division_into_blocks(
         )
         return Monitor(scorer, RULE, RATE_HZ), scorer
 
-    parts_of = {"sound": lambda s: sound(s, seed % 1000), "dead": dead, "gap": float}
+    parts_of: dict[str, Callable[[float], Samples | float]] = {
+        "sound": lambda seconds: sound(seconds, seed % 1000),
+        "dead": dead,
+        "gap": float,
+    }
     whole: list[Block] = []
     for block in stream(*(parts_of[kind](seconds) for kind, seconds in parts)):
         if whole and whole[-1].end == block.start:
