@@ -40,7 +40,7 @@ def multiply_adds_per_s(network: bytes, card: Card) -> float:
     if fixed is not None:
         return multiply_adds(network, card, fixed) / (stride * step_s)
     # far enough in that every layer has begun, and whole strides from there on
-    steps = stride * (1 + max(output.reach for output in card.outputs) // stride)
+    steps = stride * (1 + max(output.receptive_field for output in card.outputs) // stride)
     more = multiply_adds(network, card, 2 * steps) - multiply_adds(network, card, steps)
     return more / (steps * step_s)
 

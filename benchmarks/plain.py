@@ -24,7 +24,7 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.dsp.frames import Matrix
 from asd_monitor.dsp.mel import mel_filters
 from asd_monitor.encoder_training import autoencoder, network
-from asd_monitor.encoders.steps import steps_of
+from asd_monitor.encoders.steps import step_stream
 from asd_monitor.features.windows import Window
 from asd_monitor.pipeline import WindowExtractor
 from asd_monitor.records import Block
@@ -46,7 +46,7 @@ def anew(batch: int, rounds: int) -> dict[str, object]:
     front_end = detector.front_end
     fresh_windows, fresh_steps = (
         WindowExtractor(front_end, RATE_HZ),
-        steps_of(detector.encoders[0].card.input),
+        step_stream(detector.encoders[0].card.input),
     )
     sound = synthetic_sound(front_end.window_s * WINDOWS, 3)
     pieces = np.split(sound[: WINDOWS * front_end.window], WINDOWS)
@@ -88,13 +88,13 @@ def _encoder(detector: Detector) -> Callable[[Matrix], list[dict[str, Matrix]]]:
     def vectors(steps: Matrix) -> list[dict[str, Matrix]]:
         with torch.inference_mode():
             maps = dict(zip(names, eager(torch.from_numpy(steps)), strict=True))
-            pooled = {
+            pooled_statistics = {
                 view.name: torch.cat(
                     [pools[pool](maps[name]) for name in view.outputs for pool in view.pool], 1
                 ).numpy()
                 for view in card.resolved_views
             }
-        return [{name: found[row] for name, found in pooled.items()} for row in range(len(steps))]
+        return [{name: found[row] for name, found in pooled_statistics.items()} for row in range(len(steps))]
 
     return vectors
 

@@ -30,7 +30,7 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.estimators import BACK_ENDS
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.loading import chosen_encoders
+from asd_monitor.encoders.loading import load_encoder, shipped_encoder
 from asd_monitor.errors import AsdMonitorError, UsageError
 from asd_monitor.evaluation.dcase_layouts import find_machines
 from asd_monitor.features import analysis as analysis_module
@@ -51,23 +51,23 @@ ENVELOPES = "envelopes of texture and rhythm"
 REST = "all else: gathering sound, fusing, telling"
 TIMED: tuple[tuple[object, str, str], ...] = (
     (MelSpectrogram, "__call__", SPECTRA),
-    (analysis_module, "log10", SPECTRA),
+    (analysis_module, "log10_power", SPECTRA),
     (Analysis, "_level", "level"),
     (Analysis, "_means", "spectrum"),
     (Analysis, "_change", "change"),
     (Analysis, "_envelopes", ENVELOPES),
-    (window_statistics, "spread", "spread"),
-    (window_statistics, "texture", "texture"),
+    (window_statistics, "log_deviation_of_means", "spread"),
+    (window_statistics, "envelope_moments", "texture"),
     (window_statistics.ModulationSpectrum, "__call__", "rhythm"),
     (FineSpectrum, "push", "tone"),
     (FineSpectrum, "vectors", "tone"),
-    (GaborFeatures, "ripples", "pattern"),
-    (GaborFeatures, "answers", "pattern"),
+    (GaborFeatures, "filter_frequency", "pattern"),
+    (GaborFeatures, "filter_time", "pattern"),
     (GaborFeatures, "vectors", "pattern"),
     (BatchedEncoder, "__call__", "encoder"),
 )
-SLID = {"peaks": "peaks", "answers": "pattern"}
-"""Views whose windows are put together by a function that others use too."""
+REDUCED = {"peaks": "peaks", "gabor moduli": "pattern"}
+"""Views by the names of sliding reductions, which several views use."""
 
 
 class Clock:
@@ -124,12 +124,10 @@ def main() -> int:
     parser.add_argument("--encoder", type=Path, metavar="FILE.onnx", help="with its card FILE.yaml")
     given = parser.parse_args()
     try:
-        encoders = chosen_encoders(
-            [given.encoder] if given.encoder else [], instead=given.encoder is not None
-        )
-        if not encoders:
+        encoder = load_encoder(given.encoder) if given.encoder else shipped_encoder()
+        if encoder is None:
             raise UsageError("no encoder ships with this version: name one with --encoder")
-        _report(encoders[0], given.machines, given.trees)
+        _report(encoder, given.machines, given.trees)
     except AsdMonitorError as error:
         sys.stderr.write(f"cost: {error}\n")
         return error.exit_code
@@ -170,7 +168,9 @@ def _listen(fitted: Sequence[Detector]) -> dict[str, float]:
     with ExitStack() as timing:
         for owner, function, name in TIMED:
             timing.enter_context(clock.on(owner, function, lambda *_, name=name: name))
-        timing.enter_context(clock.on(StreamState, "slide", lambda _, name, *__: SLID.get(name)))
+        timing.enter_context(
+            clock.on(StreamState, "reduce", lambda _, name, *__: REDUCED.get(name))
+        )
         for back_end in BACK_ENDS.values():
             timing.enter_context(
                 clock.on(

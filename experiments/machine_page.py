@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from asd_monitor.dsp.mel import mel_filters
+from asd_monitor.dsp.spectrogram import mel_spectrogram
 from asd_monitor.records import Samples
 from asd_monitor.reports.page import render as render_page
 from asd_monitor.reports.png import as_picture, data_url
@@ -143,9 +143,8 @@ def _levels(sound: Samples) -> Picture:
     """Return mel levels in dB, (HIGH, WIDE), the high bands on top."""
     frame, hop = 1024, round(SECONDS * RATE_HZ / WIDE)
     padded = np.pad(sound.astype(np.float64), frame // 2, mode="reflect")
-    frames = np.lib.stride_tricks.sliding_window_view(padded, frame)[::hop][:WIDE]
-    power = np.abs(np.fft.rfft(frames * np.hanning(frame), axis=1)) ** 2
-    return np.asarray(10.0 * np.log10(power @ mel_filters(RATE_HZ, frame, HIGH) + 1e-9).T[::-1])
+    mel = mel_spectrogram(padded, RATE_HZ, frame, hop, HIGH)[:WIDE]
+    return np.asarray(10.0 * np.log10(mel + 1e-9).T[::-1])
 
 
 def _drawn(row: tuple[Panel, ...]) -> list[Picture]:

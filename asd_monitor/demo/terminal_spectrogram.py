@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.dsp.spectrogram import power_spectrogram
 from asd_monitor.records import Samples
 
 Picture = npt.NDArray[np.float64]
@@ -22,9 +23,8 @@ def spectrogram(samples: Samples, rate_hz: int, bands: int, columns: int) -> Pic
     overall floor to that of each band, so that both the machine's spectral envelope and
     changes are visible.
     """
-    frames = len(samples) // _FFT_SIZE
-    windowed = samples[: frames * _FFT_SIZE].reshape(frames, _FFT_SIZE) * np.hanning(_FFT_SIZE)
-    power = np.abs(np.fft.rfft(windowed, axis=1)) ** 2  # (frames, bins)
+    power = power_spectrogram(samples.astype(np.float64), _FFT_SIZE, _FFT_SIZE)  # (frames, bins)
+    frames = len(power)
     edges_hz = np.geomspace(60.0, 0.47 * rate_hz, bands + 1)
     edges = np.unique(np.round(edges_hz * _FFT_SIZE / rate_hz).astype(int))
     band = np.add.reduceat(power, edges[:-1], axis=1)[:, : len(edges) - 1]

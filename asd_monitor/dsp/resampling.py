@@ -1,4 +1,4 @@
-"""Sample rate conversion of a stream, by soxr."""
+"""Sample rate conversion of a stream, with soxr."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from asd_monitor.records import Samples
 
 
 class Resampler:
-    """Changes the rate of samples that come in pieces of any size.
+    """Converts the rate of a stream that arrives in blocks of any size.
 
-    The output does not depend on the sizes and is aligned with the input: the first
-    sample out is at the time of the first sample in.  Its end lags by a few
-    milliseconds, until `flush`.  Equal rates pass unchanged.
+    The output does not depend on the sizes of the blocks and is aligned with the input: the first
+    sample out is at the time of the first sample in.  It lags the input by a few milliseconds
+    until `flush`.  Equal rates pass unchanged.
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
@@ -26,11 +26,11 @@ class Resampler:
         )
 
     def push(self, samples: Samples) -> Samples:
-        """Return what can be said after these samples, (n,) float32; n may be 0."""
+        """Return the output that these samples (m,) complete, (n,) float32; n may be 0."""
         return self._convert(samples, last=False)
 
     def flush(self) -> Samples:
-        """Return the rest of the stream; the next `push` begins another (after a gap)."""
+        """Return the remainder of the stream, (n,) float32; the next `push` starts a new one."""
         rest = self._convert(np.zeros(0, np.float32), last=True)
         if self._stream is not None:
             self._stream.clear()
@@ -39,5 +39,5 @@ class Resampler:
     def _convert(self, samples: Samples, *, last: bool) -> Samples:
         if self._stream is None:
             return samples
-        plain = np.ascontiguousarray(samples, np.float32)
-        return cast("Samples", self._stream.resample_chunk(plain, last=last))
+        block = np.ascontiguousarray(samples, np.float32)
+        return cast("Samples", self._stream.resample_chunk(block, last=last))

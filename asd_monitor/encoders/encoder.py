@@ -1,4 +1,4 @@
-"""A network and its card."""
+"""An encoder: a network in ONNX format and the card that describes it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.card import Card
-from asd_monitor.encoders.session import Layout, Network
+from asd_monitor.encoders.session import InputLayout, Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,55 +22,56 @@ class Encoder:
 
     @staticmethod
     def from_bytes(onnx: bytes, card: Card) -> Encoder:
-        """Make it of bytes that are trusted to fit the card; nothing is run yet."""
-        return Encoder(card, Network.of(onnx))
+        """Return an encoder of ONNX bytes; nothing is run or checked yet."""
+        return Encoder(card, Network.from_bytes(onnx))
 
     @override
     def __reduce__(self) -> tuple[Callable[[bytes, Card], Encoder], tuple[bytes, Card]]:
-        """Go to another process without the session."""
+        """Pickle without the session; the other process creates its own."""
         return Encoder.from_bytes, (self.network.onnx, self.card)
 
     @property
     def name(self) -> str:
-        """Name by the card."""
+        """Name in the card."""
         return self.card.name
 
     @property
     def sha256(self) -> str:
-        """Hash of the network's bytes."""
+        """SHA-256 of the ONNX bytes, hexadecimal."""
         return self.network.sha256
 
     @property
     def onnx(self) -> bytes:
-        """The network itself."""
+        """The network, as ONNX bytes."""
         return self.network.onnx
 
     @property
     def view_names(self) -> list[str]:
-        """Names of its vectors in a window's features."""
+        """Names of its vectors among the features of a window."""
         return [view.name for view in self.card.resolved_views]
 
-    def open(self) -> Layout:
-        """Make the session and see that the network takes what the card says.
+    def open(self) -> InputLayout:
+        """Create the session and return the layout of the network's input.
 
-        Raises EncoderError.
+        Raises EncoderError where the network does not match the card.
         """
         return self.network.layout(self.card)
 
     def incompatibility(self, front_end: FrontEnd) -> str | None:
-        """Return why it cannot look at windows of this front end; None: it can."""
-        taken = self.card.input
-        if taken.rate_hz != front_end.rate_hz:
-            return (
-                f"it takes sound of {taken.rate_hz} Hz, and this is heard at {front_end.rate_hz} Hz"
-            )
+        """Return why the encoder cannot be used with this front end; None where it can.
+
+        Rates must be equal, and every window must hold a whole frame of each output.
+        """
+        rate_hz, hop = self.card.input.rate_hz, self.card.input.hop
+        if rate_hz != front_end.rate_hz:
+            return f"it takes sound of {rate_hz} Hz, and this sound has {front_end.rate_hz} Hz"
         for output in self.card.outputs:
-            stride = output.stride * taken.hop
-            # a window begins anywhere between two frames, as far as their common measure allows
-            needed = self.card.span(output) + stride - gcd(stride, front_end.hop)
+            period = output.stride * hop
+            # a window can begin anywhere between two frames, in steps of the common divisor
+            needed = self.card.span(output) + period - gcd(period, front_end.hop)
             if needed > front_end.window:
                 return (
-                    f"its output {output.name!r} needs windows of {needed / taken.rate_hz:.3f} s, "
+                    f"its output {output.name!r} needs windows of {needed / rate_hz:.3f} s, "
                     f"and these have {front_end.window_s:.3f} s"
                 )
         return None

@@ -52,11 +52,11 @@ def parse_card(content: bytes, where: str) -> Card:
     if not content.strip():
         raise CardError(f"{where}: the file is empty: write the card, see docs/encoders.md")
     document = read_yaml(content)
-    if document.faults:
+    if document.errors:
         raise CardError(
             "\n".join(
-                f"{where}:{fault.place.line}:{fault.place.column}: {fault.told}"
-                for fault in sorted(set(document.faults))
+                f"{where}:{finding.place.line}:{finding.place.column}: {finding.message}"
+                for finding in sorted(set(document.errors))
             )
         )
     return card_from_values(document.value, where)

@@ -1,6 +1,6 @@
-"""ONNX Runtime: on what and with how many threads this process runs its networks.
+"""ONNX Runtime: the execution provider and the threads of this process.
 
-It is imported only when it is asked for, so that whoever has no network does not pay for it.
+It is imported on first use, so that a process without networks does not load it.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ Provider = Literal["cpu", "cuda"]
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 
-# both are for speed, and would make scores differ from those that training saw: TF32 keeps
-# 10 bits of a number, and the search tries algorithms anew for each number of streams
+# the defaults are faster, but scores would differ from those of training: TF32 has 10 bits of
+# precision, and the search selects other algorithms for other numbers of streams
 _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """How sessions are made."""
+    """How sessions are created."""
 
     provider: Provider = "cpu"
     threads: int = 1
-    """That share the work of one operator on the processor."""
+    """Threads on the processor for one operator."""
 
     @property
     def providers(self) -> list[Any]:
-        """As the runtime takes them, the first first: operators that one lacks go to the next."""
+        """Execution providers in order; operators that one lacks run on the next."""
         return [CPU] if self.provider == "cpu" else [(CUDA, _CUDA_OPTIONS), CPU]
 
 
 def import_onnxruntime() -> Any:
-    """Return the module; the first time it takes a third of a second."""
-    # since 1.29 it tells its makers of each session, over the network, unless it is told not to
+    """Return the module; the first call takes a third of a second."""
+    # since 1.29 it sends telemetry for each session unless this is set
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime  # noqa: PLC0415
 
@@ -45,9 +45,9 @@ def import_onnxruntime() -> Any:
 
 
 def check_provider(provider: str) -> None:
-    """See that the onnxruntime that is installed here has this provider.
+    """Check that the installed onnxruntime has this provider.
 
-    Whether there is a GPU that it can use shows only when a session is made.  Raises UsageError.
+    Whether a GPU can be used is found out when a session is created.  Raises UsageError.
     """
     if provider == "cpu":
         return

@@ -1,4 +1,4 @@
-"""A network in the form of ONNX: bytes, and a session that runs them when it is needed."""
+"""A network in ONNX format: its bytes, and the session that runs it, created on first use."""
 
 from __future__ import annotations
 
@@ -11,40 +11,40 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from asd_monitor.dsp.frames import Matrix
-from asd_monitor.encoders.card import Card, LogMel
+from asd_monitor.encoders.card import Card, LogMel, Output
 from asd_monitor.encoders.runtime import CUDA, Runtime, import_onnxruntime
 from asd_monitor.errors import UsageError
 
-MAX_NETWORK_BYTES = 512 * 2**20  # bytes
-MAX_PATCHES = 16  # run at once, so that memory stays bounded
+MAX_NETWORK_BYTES = 512 * 2**20
+MAX_PATCHES = 16  # in one call, so that memory is bounded
 
-# a key of ONNX's external tensors: field 1, eight bytes long
+# the key of external tensors in ONNX's protobuf: field 1, eight bytes long
 _EXTERNAL_DATA = b"\n\x08location"
 
 
 class EncoderError(UsageError):
-    """A network that cannot be used, or does not do what its card says."""
+    """A network cannot be used, or does not match its card."""
 
 
 class GpuError(EncoderError):
-    """The GPU cannot be used; nothing is said of the network."""
+    """The GPU cannot be used, whatever the network."""
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """How the network takes its steps."""
+class InputLayout:
+    """The input of a network."""
 
-    input: str
+    name: str
     rank: int
-    steps: int | None  # of its time axis where that is fixed: the network takes patches
-    batch: int | None  # None: any
+    steps: int | None  # length of the time axis where it is fixed: the network takes patches
+    batch: int | None  # size of the batch where it is fixed
 
 
 class Network:
-    """The bytes of a network; within a process one object, and one session, for equal bytes."""
+    """A network; within a process, equal bytes share one object and one session."""
 
     runtime: ClassVar[Runtime] = Runtime()
-    """How this process makes sessions; set it before the first one is made."""
+    """How this process creates sessions; set it before the first one is created."""
 
     def __init__(self, onnx: bytes, sha256: str) -> None:
         self.onnx = onnx
@@ -52,27 +52,26 @@ class Network:
         self._session: Any = None
 
     @staticmethod
-    def of(onnx: bytes) -> Network:
-        """Return the network of these bytes, made at most once for all who hold it."""
+    def from_bytes(onnx: bytes) -> Network:
+        """Return the network of these bytes, the same object while any is in use."""
         sha256 = hashlib.sha256(onnx).hexdigest()
-        found = _KNOWN.get(sha256)
-        if found is None:
-            found = _KNOWN[sha256] = Network(onnx, sha256)
-        return found
+        known = _NETWORKS.get(sha256)
+        if known is None:
+            known = _NETWORKS[sha256] = Network(onnx, sha256)
+        return known
 
     @property
     def session(self) -> Any:
-        """The runtime's session, as `runtime` says.  Raises EncoderError."""
+        """The session of ONNX Runtime.  Raises EncoderError where it cannot be created."""
         if self._session is None:
-            self._session = _session_of(self.onnx, self.runtime)
+            self._session = _create_session(self.onnx, self.runtime)
         return self._session
 
-    def layout(self, card: Card) -> Layout:
-        """Return how it takes what the card describes.
+    def layout(self, card: Card) -> InputLayout:
+        """Return the layout of the input.
 
-        Raises:
-            EncoderError: it is no network, or takes or gives something else.
-
+        Raises EncoderError where the bytes are no network, or where its inputs or outputs do not
+        match the card.
         """
         inputs = self.session.get_inputs()
         if len(inputs) != 1:
@@ -80,38 +79,39 @@ class Network:
                 f"{len(inputs)} inputs, {', '.join(i.name for i in inputs)}: export it with one"
             )
         [taken] = inputs
-        given = [output.name for output in self.session.get_outputs()]
+        names = [output.name for output in self.session.get_outputs()]
         for output in card.outputs:
-            if output.name not in given:
+            if output.name not in names:
                 raise EncoderError(
-                    f"no output {output.name!r}, it has {', '.join(given)}: write one of these "
+                    f"no output {output.name!r}, it has {', '.join(names)}: write one of these "
                     "under outputs, or export it with that"
                 )
         shape, bands = taken.shape, card.input.bands if isinstance(card.input, LogMel) else None
-        wanted = {2} if bands is None else {3, 4}
-        fits = taken.type == "tensor(float)" and len(shape) in wanted
-        fits = fits and (bands is None or shape[-1] == bands or not isinstance(shape[-1], int))
-        if not fits or (len(shape) == 4 and shape[1] not in {1, None}):
-            told = "(batch, samples)" if bands is None else f"(batch, steps, {bands})"
-            or_so = "" if bands is None else f" or (batch, 1, steps, {bands})"
+        ranks = {2} if bands is None else {3, 4}
+        matches = taken.type == "tensor(float)" and len(shape) in ranks
+        if bands is not None and matches and isinstance(shape[-1], int):
+            matches = shape[-1] == bands
+        if not matches or (len(shape) == 4 and shape[1] not in {1, None}):
+            expected = "(batch, samples)" if bands is None else f"(batch, steps, {bands})"
+            alternative = "" if bands is None else f" or (batch, 1, steps, {bands})"
             raise EncoderError(
-                f"the input {taken.name} is {taken.type} {shape}, while the card says float "
-                f"{told}{or_so}: export it so, or correct the card"
+                f"the input {taken.name} is {taken.type} {shape}, while the card requires float "
+                f"{expected}{alternative}: export it so, or correct the card"
             )
         steps = shape[-1] if bands is None else shape[-2]
-        layout = Layout(
+        layout = InputLayout(
             taken.name,
             len(shape),
             steps if isinstance(steps, int) else None,
             shape[0] if isinstance(shape[0], int) else None,
         )
-        _check_batch(layout, card)
+        _check_fixed_axes(layout, card)
         return layout
 
-    def run_each(self, layout: Layout, outputs: Sequence[str], steps: Matrix) -> list[Matrix]:
-        """Return the outputs, each (m, frames, channels), of the steps (m, steps, numbers) of m.
+    def run_each(self, layout: InputLayout, outputs: Sequence[str], steps: Matrix) -> list[Matrix]:
+        """Return the outputs, each (m, frames, channels), of the steps (m, steps, d) of m streams.
 
-        In one go, unless the network takes one at a time.  Raises EncoderError as `run`.
+        One call for all, or one for each batch where its size is fixed.  Raises EncoderError.
         """
         size = layout.batch or len(steps)
         parts = [
@@ -121,60 +121,71 @@ class Network:
         joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
         return [frames.reshape(len(steps), -1, frames.shape[1]) for frames in joined]
 
-    def run(self, layout: Layout, outputs: Sequence[str], steps: Matrix) -> list[Matrix]:
-        """Return the outputs (frames, channels) of a batch of steps (batch, steps, numbers).
+    def run(self, layout: InputLayout, outputs: Sequence[str], steps: Matrix) -> list[Matrix]:
+        """Return the outputs, each (batch · frames, channels), of a batch of steps (batch, n, d).
 
         Raises EncoderError where the runtime fails.
         """
         shape = (len(steps), 1, *steps.shape[1:]) if layout.rank == 4 else steps.shape
         if layout.rank == 2:
             shape = steps.shape[:2]
-        fed = np.ascontiguousarray(steps.reshape(shape), np.float32)
+        values = np.ascontiguousarray(steps.reshape(shape), np.float32)
         try:
-            found: list[Any] = self.session.run(list(outputs), {layout.input: fed})
+            arrays: list[Any] = self.session.run(list(outputs), {layout.name: values})
         except Exception as error:  # the runtime's errors have no common base
             raise EncoderError(
-                f"it cannot be run on {fed.shape} ({_first_line(error)}): correct reach in the "
+                f"it cannot be run on {values.shape} ({_first_line(error)}): correct reach in the "
                 "card, and export no outputs that the card does not name"
             ) from error
-        return [_frames_of(name, got) for name, got in zip(outputs, found, strict=True)]
+        return [_frames(name, array) for name, array in zip(outputs, arrays, strict=True)]
 
 
-_KNOWN: WeakValueDictionary[str, Network] = WeakValueDictionary()
+_NETWORKS: WeakValueDictionary[str, Network] = WeakValueDictionary()
 
 
-def _check_batch(layout: Layout, card: Card) -> None:
+def check_frame_count(output: Output, frames: int, steps: int) -> None:
+    """Raise EncoderError where an output has not the frames that its card gives for the steps."""
+    expected = (steps - output.receptive_field) // output.stride + 1
+    if frames != expected:
+        raise EncoderError(
+            f"the output {output.name!r} has {frames} frames for {steps} steps, while reach "
+            f"{output.receptive_field} and stride {output.stride} give {expected}: correct them "
+            "in the card"
+        )
+
+
+def _check_fixed_axes(layout: InputLayout, card: Card) -> None:
     if layout.batch not in {None, 1}:
         raise EncoderError(
-            f"it takes {layout.batch} pieces at once: export it with a batch of 1 or of any size"
+            f"it takes {layout.batch} patches at once: export it with a batch of 1 or of any size"
         )
     if layout.steps is None:
         return
     first = card.outputs[0]
     for output in card.outputs:
-        if output.reach != layout.steps:
+        if output.receptive_field != layout.steps:
             raise EncoderError(
-                f"the output {output.name!r} has reach {output.reach}, while the network takes "
-                f"{layout.steps} steps at once: write reach: {layout.steps} into the card"
+                f"the output {output.name!r} has reach {output.receptive_field}, while the network "
+                f"takes {layout.steps} steps at once: write reach: {layout.steps} into the card"
             )
         if output.stride != first.stride:
             raise EncoderError(
                 f"the outputs {first.name!r} and {output.name!r} have strides {first.stride} and "
-                f"{output.stride}: of a network that takes {layout.steps} steps at once all have "
-                "one stride: correct the card"
+                f"{output.stride}, while all outputs of a network that takes {layout.steps} steps "
+                "at once have one stride: correct the card"
             )
 
 
-def _frames_of(name: str, got: Any) -> Matrix:
-    if not isinstance(got, np.ndarray) or got.dtype != np.float32 or got.ndim not in {2, 3}:
-        shape = f"{got.dtype} {got.shape}" if isinstance(got, np.ndarray) else "no array"
+def _frames(name: str, array: Any) -> Matrix:
+    if not isinstance(array, np.ndarray) or array.dtype != np.float32 or array.ndim not in {2, 3}:
+        shape = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else "no array"
         raise EncoderError(
             f"the output {name!r} is {shape}: export it as float32 (batch, frames, channels)"
         )
-    return got.reshape(-1, got.shape[-1])
+    return array.reshape(-1, array.shape[-1])
 
 
-def _session_of(onnx: bytes, runtime: Runtime) -> Any:
+def _create_session(onnx: bytes, runtime: Runtime) -> Any:
     if _EXTERNAL_DATA in onnx:
         raise EncoderError(
             "its weights lie in another file: export it with all in one file "
@@ -184,36 +195,36 @@ def _session_of(onnx: bytes, runtime: Runtime) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = runtime.threads
     options.inter_op_num_threads = 1
-    # else they would keep the processor busy while they wait for the next call
+    # threads that spin between calls would occupy the processor
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-    options.enable_cpu_mem_arena = False  # it would keep the most that was ever needed
+    options.enable_cpu_mem_arena = False  # the arena never shrinks
     options.enable_mem_pattern = False
-    options.log_severity_level = 4  # its errors are raised, and told by us
+    options.log_severity_level = 4  # its errors are raised, and reported from there
     cuda = runtime.provider == "cuda"
     try:
         if cuda and hasattr(onnxruntime, "preload_dlls"):  # since 1.21
-            onnxruntime.preload_dlls()  # of CUDA and cuDNN, where they came as Python packages
+            onnxruntime.preload_dlls()  # CUDA and cuDNN, where they are Python packages
         session = onnxruntime.InferenceSession(
             onnx, options, providers=runtime.providers, enable_fallback=0
         )
     except Exception as error:  # the runtime's errors have no common base
         if cuda:
-            raise _no_gpu(onnxruntime.__version__, _first_line(error)) from error
+            raise _gpu_error(onnxruntime.__version__, _first_line(error)) from error
         raise EncoderError(
             f"onnxruntime {onnxruntime.__version__} cannot read it ({_first_line(error)}): export "
             "it again, with standard operators only"
         ) from error
-    if cuda and CUDA not in session.get_providers():  # it goes on without what it cannot load
-        raise _no_gpu(onnxruntime.__version__, "its CUDA provider cannot be loaded")
+    if cuda and CUDA not in session.get_providers():  # it continues without a missing provider
+        raise _gpu_error(onnxruntime.__version__, "its CUDA provider cannot be loaded")
     return session
 
 
-def _no_gpu(version: str, why: str) -> GpuError:
+def _gpu_error(version: str, reason: str) -> GpuError:
     return GpuError(
-        f"onnxruntime {version} cannot run it on the GPU ({why}): see that `nvidia-smi` shows the "
-        "GPU and that CUDA and cuDNN are there (docs/encoders.md), or write `provider: cpu` under "
-        "inference and restart"
+        f"onnxruntime {version} cannot run it on the GPU ({reason}): check that `nvidia-smi` shows "
+        "the GPU and that CUDA and cuDNN are installed (docs/encoders.md), or write `provider: "
+        "cpu` under inference and restart"
     )
 
 

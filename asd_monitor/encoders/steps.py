@@ -7,28 +7,28 @@ from abc import ABC, abstractmethod
 import numpy as np
 from typing_extensions import override
 
-from asd_monitor.dsp.frames import Matrix, PowerSpectra
-from asd_monitor.dsp.mel import Bands
+from asd_monitor.dsp.frames import Matrix, hann, split_frames
+from asd_monitor.dsp.mel import MelBands
 from asd_monitor.encoders.card import LogMel, Waveform
 from asd_monitor.records import Samples
 
 _DECIBELS = np.float32(10.0)
 
 
-class Steps(ABC):
-    """Step k covers ``frame`` samples from k · ``hop`` on, as the card says."""
+class StepStream(ABC):
+    """Computes the steps of a stream; step k spans ``frame`` samples from k · ``hop`` on."""
 
     @abstractmethod
     def push(self, samples: Samples) -> Matrix:
-        """Return the steps (n, numbers of one step) that these samples complete."""
+        """Return the steps (n, d) float32 that these samples (m,) float32 complete."""
 
 
-def steps_of(kind: LogMel | Waveform) -> Steps:
-    """Begin the steps of a stream."""
-    return LogMelSteps(kind) if isinstance(kind, LogMel) else WaveformSteps()
+def step_stream(card_input: LogMel | Waveform) -> StepStream:
+    """Return the steps that a card describes, at the beginning of a stream."""
+    return LogMelSteps(card_input) if isinstance(card_input, LogMel) else WaveformSteps()
 
 
-class WaveformSteps(Steps):
+class WaveformSteps(StepStream):
     """The samples themselves."""
 
     @override
@@ -36,31 +36,43 @@ class WaveformSteps(Steps):
         return np.asarray(samples, np.float32)[:, None]
 
 
-class LogMelSteps(Steps):
-    """Log-mel frames by the parameters of a card."""
+class LogMelSteps(StepStream):
+    """Log-mel frames with the parameters of a card; the formula is at `LogMel`."""
 
-    def __init__(self, kind: LogMel) -> None:
-        self._kind = kind
-        self._spectra = PowerSpectra(kind.frame, kind.hop, kind.fft)
-        self._bands = Bands(
-            kind.low_hz,
-            kind.high_hz,
-            kind.bands,
-            htk=kind.mel == "htk",
-            area=kind.area,
-            straight_in_mel=kind.slopes == "mel",
-        ).weights(kind.rate_hz, kind.fft)
+    def __init__(self, card_input: LogMel) -> None:
+        self._input = card_input
+        self._hann = hann(card_input.frame).astype(np.float32)
+        self._bands = mel_bands(card_input).weights(card_input.rate_hz, card_input.fft)
+        self._rest = np.zeros(0, np.float32)
 
     @override
     def push(self, samples: Samples) -> Matrix:
-        kind = self._kind
-        spectra = self._spectra.push(samples)
-        if kind.power == 1:
+        card_input = self._input
+        pending = np.concatenate([self._rest, samples])
+        frames = split_frames(pending, card_input.frame, card_input.hop)
+        self._rest = pending[len(frames) * card_input.hop :].copy()
+        if not len(frames):
+            return np.zeros((0, card_input.bands), np.float32)
+        transform = np.fft.rfft(frames * self._hann, card_input.fft)
+        spectra = transform.real**2 + transform.imag**2
+        if card_input.power == 1:
             spectra = np.sqrt(spectra)
         energies = np.maximum(
-            spectra @ self._bands + np.float32(kind.offset), np.float32(kind.floor)
+            spectra @ self._bands + np.float32(card_input.offset), np.float32(card_input.floor)
         )
-        logarithms = np.log(energies) if kind.log == "ln" else np.log10(energies)
-        if kind.log == "db":
+        logarithms = np.log(energies) if card_input.log == "ln" else np.log10(energies)
+        if card_input.log == "db":
             logarithms = logarithms * _DECIBELS
-        return np.asarray((logarithms - np.float32(kind.mean)) / np.float32(kind.scale))
+        return np.asarray((logarithms - np.float32(card_input.mean)) / np.float32(card_input.scale))
+
+
+def mel_bands(card_input: LogMel) -> MelBands:
+    """Return the filter bank that a card describes."""
+    return MelBands(
+        card_input.low_hz,
+        card_input.high_hz,
+        card_input.bands,
+        scale=card_input.mel,
+        unit_area=card_input.area,
+        slopes=card_input.slopes,
+    )

@@ -1,4 +1,8 @@
-"""A network run on a stream."""
+"""A network run on a stream of samples: its frames, pooled over windows.
+
+The network runs on new steps and the context that its receptive field needs.  Its frames are
+those of the whole stream, however the stream is cut into blocks.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,12 @@ from math import lcm
 
 import numpy as np
 
-from asd_monitor.dsp.frames import History, Matrix, Vector
+from asd_monitor.dsp.frames import Matrix, Vector
 from asd_monitor.encoders.card import Pool
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.session import MAX_PATCHES, EncoderError
-from asd_monitor.encoders.steps import steps_of
+from asd_monitor.encoders.frame_history import FrameHistory
+from asd_monitor.encoders.session import MAX_PATCHES, EncoderError, check_frame_count
+from asd_monitor.encoders.steps import step_stream
 from asd_monitor.records import Samples
 
 _POOLS: dict[Pool, Callable[[Matrix], Matrix]] = {
@@ -22,37 +27,37 @@ _POOLS: dict[Pool, Callable[[Matrix], Matrix]] = {
 
 
 class EncoderStream:
-    """The vectors of one gapless stream; after a gap, begin a new one."""
+    """The vectors of an encoder on one gapless stream; after a gap, begin another one."""
 
     def __init__(self, encoder: Encoder) -> None:
-        """Begin; raises EncoderError where the network does not take what the card says."""
+        """Begin.  Raises EncoderError where the network does not match its card."""
         card = encoder.card
         self._card, self._network = card, encoder.network
         self._layout = encoder.open()
-        self._steps = steps_of(card.input)
+        self._steps = step_stream(card.input)
         self._pending: list[Matrix] = []
-        self._first = 0  # index of the oldest step kept
+        self._first = 0  # number of the oldest step kept
         self._end = 0  # steps so far
-        self._made = dict.fromkeys((output.name for output in card.outputs), 0)
+        self._computed = dict.fromkeys((output.name for output in card.outputs), 0)
         self._frames = {
-            output.name: History(card.span(output), output.stride * card.input.hop)
+            output.name: FrameHistory(card.span(output), output.stride * card.input.hop)
             for output in card.outputs
         }
-        self._reach = max(output.reach for output in card.outputs)
+        self._receptive_field = max(output.receptive_field for output in card.outputs)
         self._stride = lcm(*(output.stride for output in card.outputs))
 
     def push(self, samples: Samples) -> None:
-        """Take the next samples (n,), at the card's rate; the network does not run yet."""
+        """Append samples (n,) float32, at the card's rate; the network does not run yet."""
         steps = self._steps.push(samples)
         if len(steps):
             self._pending.append(steps)
             self._end += len(steps)
 
     def between(self, start: int, end: int) -> dict[str, Vector]:
-        """Return each view's vector, of the frames that lie wholly within these samples.
+        """Return the vector (d,) of each view, of the frames wholly within these samples.
 
-        The outputs one after the other, each pooled in every way.  Raises EncoderError
-        where the network cannot be run.
+        A vector has the outputs of the view in turn, each pooled in every way of the view.
+        Raises EncoderError where the network cannot be run.
         """
         self._run()
         frames = {name: history.between(start, end) for name, history in self._frames.items()}
@@ -63,80 +68,73 @@ class EncoderStream:
             for view in self._card.resolved_views
         }
 
-    def forget(self, before: int) -> None:
-        """Drop the frames that begin before this sample."""
+    def discard(self, before: int) -> None:
+        """Discard the frames that begin before this sample."""
         for history in self._frames.values():
-            history.forget(before)
+            history.discard(before)
 
     def _run(self) -> None:
-        """Make the frames that the steps so far allow."""
-        new = {
-            output.name: (self._end - output.reach) // output.stride + 1 - self._made[output.name]
+        """Compute the frames that the steps so far complete."""
+        new = max(
+            (self._end - output.receptive_field) // output.stride + 1 - self._computed[output.name]
             for output in self._card.outputs
-        }
-        if max(new.values()) <= 0 or self._end < self._reach:
+        )
+        if new <= 0 or self._end < self._receptive_field:
             return
-        steps = self._take()
         if self._layout.steps is None:
-            self._run_on(steps)
+            self._run_sequence(self._joined())
         else:
-            self._run_patches(steps)
+            self._run_patches(self._joined())
         self._drop_steps()
 
-    def _run_on(self, steps: Matrix) -> None:
-        begin = self._begin()
-        outputs = self._card.outputs
-        found = self._network.run(
-            self._layout, list(self._made), steps[None, begin - self._first :]
+    def _run_sequence(self, steps: Matrix) -> None:
+        begin = self._context_start()
+        maps = self._network.run(
+            self._layout, list(self._computed), steps[None, begin - self._first :]
         )
-        for output, frames in zip(outputs, found, strict=True):
-            skipped = self._made[output.name] - begin // output.stride
-            expected = (self._end - begin - output.reach) // output.stride + 1
-            if len(frames) != expected:
-                raise EncoderError(
-                    f"the output {output.name!r} has {len(frames)} frames for "
-                    f"{self._end - begin} steps, while reach {output.reach} and stride "
-                    f"{output.stride} say {expected}: correct them in the card"
-                )
-            self._add(output.name, frames[skipped:])
+        for output, frames in zip(self._card.outputs, maps, strict=True):
+            check_frame_count(output, len(frames), self._end - begin)
+            self._add(output.name, frames[self._computed[output.name] - begin // output.stride :])
 
     def _run_patches(self, steps: Matrix) -> None:
-        reach, stride = self._reach, self._stride
-        made = next(iter(self._made.values()))
-        starts = range(made * stride - self._first, self._end - reach + 1 - self._first, stride)
-        patches = np.stack([steps[start : start + reach] for start in starts])
+        length, stride = self._receptive_field, self._stride
+        computed = next(iter(self._computed.values()))
+        starts = range(
+            computed * stride - self._first, self._end - length + 1 - self._first, stride
+        )
+        patches = np.stack([steps[start : start + length] for start in starts])
         size = self._layout.batch or MAX_PATCHES
         for begin in range(0, len(patches), size):
             batch = patches[begin : begin + size]
-            for name, frames in zip(
-                self._made, self._network.run(self._layout, list(self._made), batch), strict=True
-            ):
+            maps = self._network.run(self._layout, list(self._computed), batch)
+            for name, frames in zip(self._computed, maps, strict=True):
                 if len(frames) != len(batch):
                     raise EncoderError(
-                        f"the output {name!r} has {len(frames)} frames for {len(batch)} pieces of "
-                        f"{reach} steps, not one each: pool it in the network, or export that "
-                        "with a time axis of any length"
+                        f"the output {name!r} has {len(frames)} frames for {len(batch)} patches "
+                        f"of {length} steps, not one each: pool it in the network, or export the "
+                        "network with a time axis of any length"
                     )
                 self._add(name, frames)
 
     def _add(self, name: str, frames: Matrix) -> None:
         self._frames[name].push(frames)
-        self._made[name] += len(frames)
+        self._computed[name] += len(frames)
 
-    def _take(self) -> Matrix:
+    def _joined(self) -> Matrix:
         if len(self._pending) > 1:
             self._pending = [np.concatenate(self._pending)]
         return self._pending[0]
 
-    def _begin(self) -> int:
-        """Return the step from which on the network has to see: no frame is missed by it.
+    def _context_start(self) -> int:
+        """Return the step from which on the network runs, for the frames not computed yet.
 
-        It is one at which frames of every output begin, and leaves steps enough for each.
+        Frames of every output begin at this step, and a whole receptive field follows it.
         """
-        oldest = min(self._made[o.name] * o.stride for o in self._card.outputs)
-        return max(0, min(oldest, self._end - self._reach)) // self._stride * self._stride
+        oldest = min(self._computed[o.name] * o.stride for o in self._card.outputs)
+        limit = self._end - self._receptive_field
+        return max(0, min(oldest, limit)) // self._stride * self._stride
 
     def _drop_steps(self) -> None:
-        begin = self._begin()
-        self._pending = [self._take()[begin - self._first :].copy()]
+        begin = self._context_start()
+        self._pending = [self._joined()[begin - self._first :].copy()]
         self._first = begin

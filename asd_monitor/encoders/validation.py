@@ -1,4 +1,4 @@
-"""A network tried out: that it does what its card says, before anything is learned with it."""
+"""Validation of a network: that it does what its card says, before a model is fitted with it."""
 
 from __future__ import annotations
 
@@ -9,135 +9,127 @@ import numpy as np
 
 from asd_monitor.dsp.frames import Matrix
 from asd_monitor.encoders.card import Card, Output
-from asd_monitor.encoders.session import EncoderError, Layout, Network
-from asd_monitor.encoders.steps import steps_of
+from asd_monitor.encoders.session import EncoderError, InputLayout, Network, check_frame_count
+from asd_monitor.encoders.steps import step_stream
 
 TOLERANCE = 1e-3  # of the largest value of an output, or of 1
-NOISE = 0.1  # of full scale
-LONGEST_VECTOR = 4096  # of a view; back ends take minutes to fit to more, and much memory
+NOISE_RMS = 0.1  # full scale 1
+MAX_VECTOR_LENGTH = 4096  # of a view; fitting a back end to more takes minutes and much memory
 
 
-def try_network(network: Network, card: Card) -> None:
-    """Run it on noise and on silence, on pieces of several lengths and places.
+def validate_network(network: Network, card: Card) -> None:
+    """Run a network on noise and silence, in segments of several lengths and positions.
 
     Raises:
-        EncoderError: it cannot be run, its outputs are no finite numbers or of another count
-            than the card says, differ from run to run, depend on where a piece is cut, or
-            make a vector that is too long.
+        EncoderError: it cannot be run, its outputs are not finite or have another number of
+            frames than the card says, differ from run to run, depend on where the sound is cut,
+            or give a vector that is too long.
 
     """
     trial = _Trial(card, network, network.layout(card))
-    reach = max(output.reach for output in card.outputs)
+    receptive_field = max(output.receptive_field for output in card.outputs)
     stride = lcm(*(output.stride for output in card.outputs))
-    noise = _steps(card, reach + 5 * stride, silent=False)
+    noise = _steps(card, receptive_field + 5 * stride, NOISE_RMS)
     if trial.layout.steps is None:
-        _try_lengths(trial, noise, reach, stride)
+        _validate_sequences(trial, noise, receptive_field, stride)
     else:
-        _try_patches(trial, noise, reach, stride)
-    _check_vectors(card, trial.run(noise[None, :reach], "noise"))
+        _validate_patches(trial, noise, receptive_field, stride)
+    _check_vectors(card, trial.run(noise[None, :receptive_field], "noise"))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Trial:
     card: Card
     network: Network
-    layout: Layout
+    layout: InputLayout
 
-    def run(self, steps: Matrix, what: str) -> list[Matrix]:
-        """Return the outputs of a batch of steps (batch, steps, numbers)."""
+    def run(self, steps: Matrix, signal: str) -> list[Matrix]:
+        """Return the outputs of a batch of steps (batch, n, d)."""
         names = [output.name for output in self.card.outputs]
-        found = self.network.run(self.layout, names, steps)
-        for name, frames in zip(names, found, strict=True):
+        maps = self.network.run(self.layout, names, steps)
+        for name, frames in zip(names, maps, strict=True):
             if not np.isfinite(frames).all():
                 raise EncoderError(
-                    f"the output {name!r} of {what} is no finite number: correct the network, or "
+                    f"the output {name!r} of {signal} is no finite number: correct the network, or "
                     "floor and offset in its card"
                 )
-        return found
+        return maps
 
-    def compare(self, one: list[Matrix], other: list[Matrix], told: str) -> None:
-        """Refuse outputs that differ."""
-        for output, a, b in zip(self.card.outputs, one, other, strict=True):
-            _compare(output, a, b, told)
+    def compare(self, maps: list[Matrix], others: list[Matrix], problem: str) -> None:
+        """Raise EncoderError where outputs differ."""
+        for output, frames, other in zip(self.card.outputs, maps, others, strict=True):
+            _compare(output, frames, other, problem)
 
 
-def _try_lengths(trial: _Trial, noise: Matrix, reach: int, stride: int) -> None:
-    silence = np.resize(_steps(trial.card, 1, silent=True), noise.shape)
+def _validate_sequences(trial: _Trial, noise: Matrix, receptive_field: int, stride: int) -> None:
+    silence = np.resize(_steps(trial.card, 1, 0.0), noise.shape)
     trial.run(silence[None], "silence")
     whole = trial.run(noise[None], "noise")
-    trial.compare(whole, trial.run(noise[None], "noise"), _CHANGES)
-    shorter = reach + 2 * stride + min(1, stride - 1)
-    begun = trial.run(noise[None, :shorter], "noise")
+    trial.compare(whole, trial.run(noise[None], "noise"), _NOT_REPEATABLE)
+    length = receptive_field + 2 * stride + min(1, stride - 1)
+    shorter = trial.run(noise[None, :length], "noise")
     later = trial.run(noise[None, stride:], "noise")
-    for output, of_whole, of_begun, of_later in zip(
-        trial.card.outputs, whole, begun, later, strict=True
+    for output, of_whole, of_shorter, of_later in zip(
+        trial.card.outputs, whole, shorter, later, strict=True
     ):
-        for frames, steps in ((of_whole, len(noise)), (of_begun, shorter)):
-            _check_count(output, frames, steps)
+        for frames, steps in ((of_whole, len(noise)), (of_shorter, length)):
+            check_frame_count(output, len(frames), steps)
         skipped = stride // output.stride
-        _compare(output, of_whole[: len(of_begun)], of_begun, _CUTS)
-        _compare(output, of_whole[skipped:], of_later, _CUTS)
+        _compare(output, of_whole[: len(of_shorter)], of_shorter, _DEPENDS_ON_CUT)
+        _compare(output, of_whole[skipped:], of_later, _DEPENDS_ON_CUT)
 
 
-def _try_patches(trial: _Trial, noise: Matrix, reach: int, stride: int) -> None:
-    first, second = noise[None, :reach], noise[None, stride : stride + reach]
-    silence = np.resize(_steps(trial.card, 1, silent=True), first.shape)
+def _validate_patches(trial: _Trial, noise: Matrix, length: int, stride: int) -> None:
+    first, second = noise[None, :length], noise[None, stride : stride + length]
+    silence = np.resize(_steps(trial.card, 1, 0.0), first.shape)
     trial.run(silence, "silence")
     alone = trial.run(first, "noise")
-    _check_pooled(trial, alone, 1, f"one piece of {reach} steps")
-    trial.compare(alone, trial.run(first, "noise"), _CHANGES)
+    _check_pooled(trial, alone, 1, f"one patch of {length} steps")
+    trial.compare(alone, trial.run(first, "noise"), _NOT_REPEATABLE)
     if trial.layout.batch is None:
-        together = trial.run(np.concatenate([first, silence, second]), "noise")
-        _check_pooled(trial, together, 3, "three pieces")
-        trial.compare(alone, [frames[:1] for frames in together], _BATCH)
+        batch = trial.run(np.concatenate([first, silence, second]), "noise")
+        _check_pooled(trial, batch, 3, "three patches")
+        trial.compare(alone, [frames[:1] for frames in batch], _DEPENDS_ON_BATCH)
 
 
-def _check_pooled(trial: _Trial, found: list[Matrix], count: int, what: str) -> None:
-    for output, frames in zip(trial.card.outputs, found, strict=True):
+def _check_pooled(trial: _Trial, maps: list[Matrix], count: int, signal: str) -> None:
+    for output, frames in zip(trial.card.outputs, maps, strict=True):
         if len(frames) != count:
             raise EncoderError(
-                f"the output {output.name!r} has {len(frames)} frames for {what}: "
+                f"the output {output.name!r} has {len(frames)} frames for {signal}: "
                 "pool it in the network to (batch, channels)"
             )
 
 
-def _check_vectors(card: Card, found: list[Matrix]) -> None:
+def _check_vectors(card: Card, maps: list[Matrix]) -> None:
     names = [output.name for output in card.outputs]
-    channels = {name: frames.shape[1] for name, frames in zip(names, found, strict=True)}
+    channels = {name: frames.shape[1] for name, frames in zip(names, maps, strict=True)}
     for view in card.resolved_views:
         length = len(view.pool) * sum(channels[name] for name in view.outputs)
-        if length > LONGEST_VECTOR:
+        if length > MAX_VECTOR_LENGTH:
             raise EncoderError(
-                f"the view {view.name!r} has vectors of {length} numbers, at most {LONGEST_VECTOR} "
-                "can be learned: give it fewer outputs or pools, or pool them in the network"
+                f"the view {view.name!r} has vectors of {length} numbers, while a back end takes "
+                f"{MAX_VECTOR_LENGTH} at most: give it fewer outputs or pools, or pool them in the "
+                "network"
             )
 
 
-_CHANGES = "differs from run to run on the same sound: export the network in evaluation mode"
-_BATCH = "depends on what else is run at once: export the network with a batch of 1"
-_CUTS = (
-    "depends on where the sound is cut: export the network without padding along time and "
-    "without anything that looks at all of the time, or with a time axis of fixed length"
+_NOT_REPEATABLE = "differs from run to run on the same sound: export the network in evaluation mode"
+_DEPENDS_ON_BATCH = "depends on the rest of the batch: export the network with a batch of 1"
+_DEPENDS_ON_CUT = (
+    "depends on where the sound is cut: export the network without padding along time and without "
+    "operations over all of the time axis, or with a time axis of fixed length"
 )
 
 
-def _steps(card: Card, count: int, *, silent: bool) -> Matrix:
-    kind = card.input
-    size = (count - 1) * kind.hop + kind.frame
-    sound = np.random.default_rng(0).normal(0.0, 0.0 if silent else NOISE, size)
-    return steps_of(kind).push(sound.astype(np.float32))
+def _steps(card: Card, count: int, rms: float) -> Matrix:
+    """Return so many steps (count, d) of white noise."""
+    size = (count - 1) * card.input.hop + card.input.frame
+    sound = np.random.default_rng(0).normal(0.0, rms, size)
+    return step_stream(card.input).push(sound.astype(np.float32))
 
 
-def _check_count(output: Output, frames: Matrix, steps: int) -> None:
-    expected = (steps - output.reach) // output.stride + 1
-    if len(frames) != expected:
-        raise EncoderError(
-            f"the output {output.name!r} has {len(frames)} frames for {steps} steps, while reach "
-            f"{output.reach} and stride {output.stride} say {expected}: correct them in the card"
-        )
-
-
-def _compare(output: Output, one: Matrix, other: Matrix, told: str) -> None:
-    limit = TOLERANCE * max(1.0, float(np.abs(one).max(initial=0.0)))
-    if one.shape != other.shape or float(np.abs(one - other).max(initial=0.0)) > limit:
-        raise EncoderError(f"the output {output.name!r} {told}")
+def _compare(output: Output, frames: Matrix, other: Matrix, problem: str) -> None:
+    limit = TOLERANCE * max(1.0, float(np.abs(frames).max(initial=0.0)))
+    if frames.shape != other.shape or float(np.abs(frames - other).max(initial=0.0)) > limit:
+        raise EncoderError(f"the output {output.name!r} {problem}")

@@ -1,8 +1,8 @@
-"""A sliding window over rows, each of which is met once, whatever the overlap.
+"""Sums and maxima over sliding windows of rows, each row read once whatever the overlap.
 
-Rows are summed up hop by hop, and a window is some whole hops and the head of one more.
-There is no running sum from which the old is taken away, so nothing drifts in months, and
-what has no inverse, as a maximum, goes the same way.
+Rows are reduced hop by hop; a window is a number of whole hops and the head of one more.  There
+is no running sum from which old rows are subtracted: errors do not accumulate, and reductions
+without an inverse, such as the maximum, work in the same way.
 
 Axes: m streams, n rows of each, q windows, then numbers.
 """
@@ -17,22 +17,25 @@ import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
-Kept = npt.NDArray[Any]
-"""(m, hops that later windows begin with and the head of the next, numbers)."""
 
 
 class SlidingReduction:
-    """Windows of ``length`` rows every ``hop`` rows, put together by a sum or a maximum."""
+    """Windows of ``length`` rows every ``hop`` rows, reduced by a sum or a maximum.
 
-    def __init__(self, run_batch: np.ufunc, length: int, hop: int) -> None:
-        self._together = run_batch
-        self._reduce: Callable[..., Array] = run_batch.reduce
+    The state between calls is (m, hops, numbers): the reduced hops that later windows begin with,
+    and the head of the next hop.
+    """
+
+    def __init__(self, ufunc: np.ufunc, length: int, hop: int) -> None:
+        """Reduce with ``ufunc``, associative and commutative: `np.add` or `np.maximum`."""
+        self._combine = ufunc
+        self._reduce: Callable[..., Array] = ufunc.reduce
         self._hop = hop
         self.length = length
         self._whole, self._rest = divmod(length, hop)
 
-    def first(self, rows: Array) -> tuple[Array, Kept]:
-        """Return the first window (m, 1, d) of streams, of its ``length`` rows (m, length, d)."""
+    def first(self, rows: Array) -> tuple[Array, Array]:
+        """Return the first window (m, 1, d) and the state, of its rows (m, length, d)."""
         streams, _, numbers = rows.shape
         split = self._whole * self._hop
         hops = rows[:, :split].reshape(streams, self._whole, self._hop, numbers)
@@ -43,27 +46,28 @@ class SlidingReduction:
         window = self._reduce(parts_of_window, 1)[:, None]
         return window, parts_of_window[:, 1:] if self._whole else parts_of_window[:, :0]
 
-    def next(self, rows: Array, kept: Kept) -> tuple[Array, Kept]:
-        """Return the next q windows (m, q, d), of the q · ``hop`` rows (m, q · hop, d) after."""
+    def next(self, rows: Array, state: Array) -> tuple[Array, Array]:
+        """Return the next windows (m, q, d) and the state, of the next rows (m, q · hop, d)."""
         streams, count, numbers = rows.shape
         windows = count // self._hop
         hops = rows.reshape(streams, windows, self._hop, numbers)
         if not self._whole:
-            return self._reduce(hops[:, :, self._hop - self._rest :], 2), kept
+            return self._reduce(hops[:, :, self._hop - self._rest :], 2), state
         if not self._rest:
-            past = _joined([kept, self._reduce(hops, 2)])
+            past = _joined([state, self._reduce(hops, 2)])
             return self._spans(past, windows), past[:, windows:]
         heads = self._reduce(hops[:, :, self._hop - self._rest :], 2)
-        before = _joined([kept[:, -1:], heads[:, :-1]])
-        whole = self._together(before, self._reduce(hops[:, :, : self._hop - self._rest], 2))
-        past = _joined([kept[:, :-1], whole])
-        found = self._together(self._spans(past, windows), heads)
-        return found, _joined([past[:, windows:], heads[:, -1:]])
+        before = _joined([state[:, -1:], heads[:, :-1]])
+        whole = self._combine(before, self._reduce(hops[:, :, : self._hop - self._rest], 2))
+        past = _joined([state[:, :-1], whole])
+        reduced = self._combine(self._spans(past, windows), heads)
+        return reduced, _joined([past[:, windows:], heads[:, -1:]])
 
     def _spans(self, hops: Array, windows: int) -> Array:
+        """Return the reductions of every run of whole hops of a window, (m, windows, d)."""
         if windows == 1:
             return self._reduce(hops, 1)[:, None]
-        # twice as many hops each time, of which a window takes those that make up its number
+        # runs of 1, 2, 4 … hops; a window combines those of the binary digits of its length
         parts: list[Array] = []
         at, count, rest = 0, 1, self._whole
         while rest:
@@ -72,9 +76,9 @@ class SlidingReduction:
                 at += count
             rest >>= 1
             if rest:
-                hops = self._together(hops[:, :-count], hops[:, count:])
+                hops = self._combine(hops[:, :-count], hops[:, count:])
                 count *= 2
-        return reduce(self._together, parts)
+        return reduce(self._combine, parts)
 
 
 def _joined(parts: list[Array]) -> Array:

@@ -1,11 +1,11 @@
 """Gapless streams of samples → overlapping windows with their features.
 
-Every frame is computed once, whatever the overlap; a window's vectors are made from the
-frames that lie wholly within it.  How a stream is cut into pieces does not matter, nor
-which other streams are listened to in the same go.
+Every frame is computed once, whatever the overlap; the features of a window depend on the frames
+that lie wholly within it, not on how the stream is cut into blocks or which other streams are
+computed together with it.
 
-Nothing is computed before it completes a window: then the frames of many streams are made
-together (`asd_monitor.features.analysis`).
+Nothing is computed before a window is complete; then the frames of many streams are computed in
+one pass (`asd_monitor.features.analysis`).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from asd_monitor.batching import result_or_raise, run_batch
+from asd_monitor.dsp.fine_spectrum import fine_frames
 from asd_monitor.dsp.frames import Matrix, Vector
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.streaming import EncoderStream
 from asd_monitor.features.analysis import Analysis
 from asd_monitor.features.batched_encoder import uses_front_end_frames
-from asd_monitor.features.decimated_spectrum import FINE_HOPS
 from asd_monitor.features.stream_state import StateArrays
 from asd_monitor.records import Samples
 
-FRAMES_AT_ONCE = 256  # fit into a processor's second cache
+MAX_FRAMES_PER_PASS = 256  # they fit into the second-level cache of a processor
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,55 +39,55 @@ class Window:
     start: int
     end: int
     features: Mapping[str, Vector]
-    hops: int = 1  # since the window before that was made
+    hops: int = 1  # from the start of the previous window
 
     @property
     def rms_dbfs(self) -> float:
-        """Level of the window."""
+        """Level of the window, in dB relative to full scale."""
         return float(self.features["level"][0])
 
 
 class Phase(NamedTuple):
-    """How far a stream is; equal for those that can be listened to in one go."""
+    """What streams have in common that can be computed in one pass."""
 
     begins: bool
-    place: int  # among the frames of the fine spectrum
-    hops: int  # due
-    every: int  # so-manieth window is made
+    fine_offset: int  # of the next window among the hops of the fine spectrum, in frames
+    hops: int  # that are pending
+    stride: int
 
 
-class Slot(NamedTuple):
-    """What a stream carries on: its row of what streams that went together carry."""
+class StateRow(NamedTuple):
+    """The state of a stream: its row in the state of the streams of one pass."""
 
-    carried: StateArrays
+    arrays: StateArrays
     row: int
 
 
 class WindowStream:
-    """Makes the windows of one gapless stream; after a gap, begin a new one.
+    """Extracts the windows of one gapless stream; after a gap, begin another one.
 
-    Their features have the statistics by name, and each encoder's vectors by its views'.
+    Windows have the features of `asd_monitor.dsp.window_features` by name, and the vectors of the
+    encoders by the names of their views.
     """
 
     def __init__(self, front_end: FrontEnd, encoders: Sequence[Encoder] = ()) -> None:
-        """Begin; the encoders fit the front end (`Encoder.misfit`)."""
-        sharing = tuple(e for e in encoders if uses_front_end_frames(e, front_end))
-        self.analysis = _analysis(front_end, sharing)
-        self._others = [EncoderStream(e) for e in encoders if e not in sharing]
+        """Begin; the encoders are compatible with the front end (`Encoder.incompatibility`)."""
+        batched = tuple(e for e in encoders if uses_front_end_frames(e, front_end))
+        self.analysis = _shared_analysis(front_end, batched)
+        self._others = [EncoderStream(e) for e in encoders if e not in batched]
         self._window, self._hop = front_end.window, front_end.hop
         self._window_frames, self._hop_frames = front_end.window_frames, front_end.hop_frames
+        self._fine_hop_frames = fine_frames(front_end).hop // front_end.frame_hop
         self._overlap = front_end.frame - front_end.frame_hop  # of two frames, in samples
-        self._pending: list[Samples] = []
-        self._carried: Slot | None = None
-        self._made = 0  # windows so far, or passed over
-        self._every = 1
-        self.held = 0
-        """Samples that are in no window yet, but for those in which two frames overlap."""
-        self.wanted = self._window
-        """Samples that complete a window when they are held."""
+        self._blocks: list[Samples] = []
+        self._state: StateRow | None = None
+        self._completed = 0  # windows so far, returned or skipped
+        self._stride = 1
+        self._buffered = 0  # samples in no window yet, and those in which two frames overlap
+        self._needed = self._window  # buffered samples that complete a window
 
     def push(self, samples: Samples) -> list[Window]:
-        """Return the windows that these samples complete.
+        """Return the windows that these samples (n,) float32 complete.
 
         Raises EncoderError where a network cannot be run.
         """
@@ -95,167 +95,174 @@ class WindowStream:
         return result_or_raise(extract_pending([self])[0])
 
     def append(self, samples: Samples) -> None:
-        """Append samples; `extract_pending` makes the windows."""
+        """Buffer samples (n,) float32; `extract_pending` computes the windows."""
         if len(samples):
-            self._pending.append(samples)
-            self.held += len(samples)
+            self._blocks.append(samples)
+            self._buffered += len(samples)
             for other in self._others:
                 other.push(samples)
 
-    def set_stride(self, every: int) -> None:
-        """Make only every so-manieth window from now on; the frames are made all the same."""
-        self._every = every
-        if self._carried is not None:
-            self.wanted = every * self._hop + self._overlap
+    def set_stride(self, stride: int) -> None:
+        """Return only every ``stride``-th window from now on; all frames are still computed."""
+        self._stride = stride
+        if self._state is not None:
+            self._needed = stride * self._hop + self._overlap
 
     @property
-    def is_due(self) -> bool:
-        """Whether a window is complete."""
-        return self.held >= self.wanted
+    def has_pending(self) -> bool:
+        """Whether a window is complete and has not been extracted."""
+        return self._buffered >= self._needed
 
-    def due(self) -> int:
-        """Return how many hops can be gone on at once, at most as many as fit into memory."""
-        if self._carried is None:
-            return int(self.held >= self.wanted)
-        most = max(self._every, FRAMES_AT_ONCE // self._hop_frames)
-        hops = min(most, (self.held - self._overlap) // self._hop)
-        return hops // self._every * self._every
-
+    @property
     def phase(self) -> Phase:
-        """Return what streams share that can be taken together."""
-        place = self._made * self._hop_frames % FINE_HOPS[0]
-        return Phase(self._carried is None, place, self.due(), self._every)
-
-    def frames_due(self) -> int:
-        """Return how many frames these windows need."""
-        return self._window_frames if self._carried is None else self.due() * self._hop_frames
+        """What streams that can be computed in one pass have in common."""
+        offset = self._completed * self._hop_frames % self._fine_hop_frames
+        return Phase(self._state is None, offset, self._pending_hops, self._stride)
 
     @property
-    def start(self) -> int:
-        """Sample at which the next window begins, be it passed over or not."""
-        return self._made * self._hop
+    def _pending_hops(self) -> int:
+        """Hops of one pass: those that are complete, limited to what fits into the cache."""
+        if self._state is None:
+            return int(self.has_pending)
+        limit = max(self._stride, MAX_FRAMES_PER_PASS // self._hop_frames)
+        hops = min(limit, (self._buffered - self._overlap) // self._hop)
+        return hops // self._stride * self._stride
 
     @property
-    def carried(self) -> Slot | None:
-        """What goes on from the windows before; None where there are none."""
-        return self._carried
+    def pending_frames(self) -> int:
+        """Frames of the next pass."""
+        return self._window_frames if self._state is None else self._pending_hops * self._hop_frames
 
-    def taken(self) -> int:
-        """Return how many samples the windows that are due need."""
-        return self.wanted if self._carried is None else self.due() * self._hop + self._overlap
+    @property
+    def pending_samples(self) -> int:
+        """Samples of the next pass."""
+        if self._state is None:
+            return self._window
+        return self._pending_hops * self._hop + self._overlap
 
-    def give(self, sound: Samples) -> None:
-        """Write the samples that were taken (`taken`,) into an array; they are not used up."""
+    @property
+    def next_start(self) -> int:
+        """Sample at which the next window begins, skipped by the stride or not."""
+        return self._completed * self._hop
+
+    @property
+    def state(self) -> StateRow | None:
+        """The state after the previous windows; None before the first one."""
+        return self._state
+
+    def read_pending(self, out: Samples) -> None:
+        """Copy the samples of the next pass into ``out`` (pending_samples,); they stay buffered."""
         at = 0
-        for block in self._pending:
-            new = block[: len(sound) - at]
-            sound[at : at + len(new)] = new
+        for block in self._blocks:
+            new = block[: len(out) - at]
+            out[at : at + len(new)] = new
             at += len(new)
 
-    def accept(self, features: Mapping[str, Matrix], carried: Slot) -> list[Window]:
-        """Return the windows of these features, each (q, d), made of what was given."""
-        self._use_up(self.taken() - self._overlap)
-        hops = 1 if self._carried is None else self._every
-        self._carried = carried
-        self.set_stride(self._every)
+    def complete(self, features: Mapping[str, Matrix], state: StateRow) -> list[Window]:
+        """Return the windows of a pass, of their features (q, d), and take up its state.
+
+        Raises EncoderError where a network of its own cannot be run; the windows are then lost.
+        """
+        self._drop(self.pending_samples - self._overlap)
+        hops = 1 if self._state is None else self._stride
+        self._state = state
+        self.set_stride(self._stride)
         windows = []
         for number in range(len(features["level"])):
-            self._made += hops
-            start = (self._made - 1) * self._hop
+            self._completed += hops
+            start = (self._completed - 1) * self._hop
             end = start + self._window
-            vectors = {name: each[number] for name, each in features.items()}
+            vectors = {name: rows[number] for name, rows in features.items()}
             for other in self._others:
                 vectors |= other.between(start, end)
-                other.forget(start + self._hop)
+                other.discard(start + self._hop)
             windows.append(Window(start, end, vectors, hops))
         return windows
 
-    def _use_up(self, samples: int) -> None:
-        self.held -= samples
+    def _drop(self, samples: int) -> None:
+        self._buffered -= samples
         rest: list[Samples] = []
-        for block in self._pending:
+        for block in self._blocks:
             if len(block) > samples:
                 rest.append(block[samples:])
             samples = max(0, samples - len(block))
-        self._pending = rest
+        self._blocks = rest
 
 
 def extract_pending(streams: Sequence[WindowStream]) -> list[list[Window] | Exception]:
-    """Return the windows of each stream that the samples taken complete.
+    """Return the windows that the buffered samples of each stream complete.
 
-    Streams that are equally far are listened to in one go.  What one of them raises, such as
-    an EncoderError, comes in the place of its windows.
+    Streams of one front end at the same phase are computed in one pass.  An exception of one of
+    them, such as an EncoderError, is returned in place of its windows.
     """
-    made: list[list[Window]] = [[] for _ in streams]
+    extracted: list[list[Window]] = [[] for _ in streams]
     failed: dict[int, Exception] = {}
-    while waiting := [
-        n for n, each in enumerate(streams) if each.held >= each.wanted and n not in failed
-    ]:
-        alike: defaultdict[tuple[Analysis, Phase], list[int]] = defaultdict(list)
-        for number in waiting:
-            alike[streams[number].analysis, streams[number].phase()].append(number)
-        for numbers in alike.values():
-            size = max(1, FRAMES_AT_ONCE // streams[numbers[0]].frames_due())
+    while pending := [n for n, s in enumerate(streams) if s.has_pending and n not in failed]:
+        passes: defaultdict[tuple[Analysis, Phase], list[int]] = defaultdict(list)
+        for number in pending:
+            passes[streams[number].analysis, streams[number].phase].append(number)
+        for numbers in passes.values():
+            size = max(1, MAX_FRAMES_PER_PASS // streams[numbers[0]].pending_frames)
             for begin in range(0, len(numbers), size):
-                some = numbers[begin : begin + size]
-                found = run_batch(_advance, [streams[number] for number in some])
-                for number, windows in zip(some, found, strict=True):
+                batch = numbers[begin : begin + size]
+                results = run_batch(_run_pass, [streams[number] for number in batch])
+                for number, windows in zip(batch, results, strict=True):
                     if isinstance(windows, Exception):
                         failed[number] = windows
                     else:
-                        made[number] += windows
-    return [failed.get(number, windows) for number, windows in enumerate(made)]
+                        extracted[number] += windows
+    return [failed.get(number, windows) for number, windows in enumerate(extracted)]
 
 
-def _advance(streams: Sequence[WindowStream]) -> list[list[Window] | Exception]:
-    """Make the windows that are due of streams that are equally far.
+def _run_pass(streams: Sequence[WindowStream]) -> list[list[Window] | Exception]:
+    """Return the windows of one pass of streams of one analysis at the same phase.
 
-    What a stream's own networks raise comes in the place of its windows; where anything else
-    raises, all streams are as they were.
+    An exception of a stream's own encoders is returned in place of its windows.  Where anything
+    else raises, all streams are as before.
     """
-    analysis, phase = streams[0].analysis, streams[0].phase()
-    sound = np.empty((len(streams), streams[0].taken()), np.float32)
+    analysis, phase = streams[0].analysis, streams[0].phase
+    sound = np.empty((len(streams), streams[0].pending_samples), np.float32)
     for row, stream in enumerate(streams):
-        stream.give(sound[row])
-    slots = [stream.carried for stream in streams if stream.carried is not None]
-    if not slots:
-        features, carried = analysis.first(sound)
+        stream.read_pending(sound[row])
+    rows = [stream.state for stream in streams if stream.state is not None]
+    if not rows:
+        features, state = analysis.first(sound)
     else:
-        start = streams[0].start
-        features, carried = analysis.next(sound, _gathered(slots), start, phase.every)
+        start = streams[0].next_start
+        features, state = analysis.next(sound, _gathered(rows), start, phase.stride)
     outcomes: list[list[Window] | Exception] = []
     for row, stream in enumerate(streams):
-        own = {name: rows[row] for name, rows in features.items()}
+        own = {name: vectors[row] for name, vectors in features.items()}
         try:
-            outcomes.append(stream.accept(own, Slot(carried, row)))
-        except Exception as error:  # noqa: BLE001 - the others were made, and go on
+            outcomes.append(stream.complete(own, StateRow(state, row)))
+        except Exception as error:  # noqa: BLE001 - returned; the other streams are complete
             outcomes.append(error)
     return outcomes
 
 
-def _gathered(slots: Sequence[Slot]) -> StateArrays:
-    """Return what streams carry as one, a row each; at once where they went together before."""
-    first = slots[0].carried
-    together_before = all(
-        slot.carried is first and slot.row == row for row, slot in enumerate(slots)
-    )
-    if together_before and all(len(rows) == len(slots) for rows in first.values()):
+def _gathered(rows: Sequence[StateRow]) -> StateArrays:
+    """Return the states of streams as one, in their order; uncopied where they are one already."""
+    first = rows[0].arrays
+    unchanged = all(state.arrays is first and state.row == row for row, state in enumerate(rows))
+    if unchanged and all(len(array) == len(rows) for array in first.values()):
         return first
     return {
         # numpy's own `stack` takes several times as long
-        name: np.concatenate([slot.carried[name][slot.row] for slot in slots]).reshape(
-            len(slots), *rows.shape[1:]
+        name: np.concatenate([state.arrays[name][state.row] for state in rows]).reshape(
+            len(rows), *array.shape[1:]
         )
-        for name, rows in first.items()
+        for name, array in first.items()
     }
 
 
-_KNOWN: WeakValueDictionary[tuple[FrontEnd, tuple[Encoder, ...]], Analysis] = WeakValueDictionary()
+_ANALYSES: WeakValueDictionary[tuple[FrontEnd, tuple[Encoder, ...]], Analysis] = (
+    WeakValueDictionary()
+)
 
 
-def _analysis(front_end: FrontEnd, encoders: tuple[Encoder, ...]) -> Analysis:
-    """Return the one analysis of all streams that are listened to in the same way."""
-    found = _KNOWN.get((front_end, encoders))
-    if found is None:
-        found = _KNOWN[front_end, encoders] = Analysis(front_end, encoders)
-    return found
+def _shared_analysis(front_end: FrontEnd, encoders: tuple[Encoder, ...]) -> Analysis:
+    """Return the one analysis of all streams with this front end and these encoders."""
+    known = _ANALYSES.get((front_end, encoders))
+    if known is None:
+        known = _ANALYSES[front_end, encoders] = Analysis(front_end, encoders)
+    return known

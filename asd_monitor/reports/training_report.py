@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from asd_monitor.dsp.mel import hz_to_mel, mel_to_hz
+from asd_monitor.dsp.mel import mel_centres_hz
 from asd_monitor.model_training.confidence import CONFIDENCE
 from asd_monitor.model_training.findings import RECOMMENDED_S, SCORE_LEVELS
 from asd_monitor.model_training.held_out_trial import HeldOutTrial
@@ -165,12 +165,10 @@ def _spectrogram(result: TrainingResult, axis: RecordingTimeline) -> Markup:
     nearest = np.clip(np.searchsorted(times_s, column_times_s), 0, len(times_s) - 1)
     low, high = np.quantile(spectra, [0.02, 0.998])
     picture = as_picture(spectra[nearest].T[::-1], float(low), float(high))
-    highest_mel = float(hz_to_mel(reference.front_end.rate_hz / 2))
-    edges_hz = mel_to_hz(np.linspace(0.0, highest_mel, spectra.shape[1] + 2))
     return spectrogram(
         data_url(picture),
         seconds=axis.seconds,
-        bands_hz=edges_hz[1:-1],
+        bands_hz=mel_centres_hz(reference.front_end.rate_hz, spectra.shape[1]),
         boundaries=axis.boundaries_s,
     )
 

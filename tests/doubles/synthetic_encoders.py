@@ -1,4 +1,4 @@
-"""Small untrained encoders of the product's own kind; they need torch to be made."""
+"""Small untrained encoders with the architecture of the shipped one; they need torch."""
 
 from pathlib import Path
 
@@ -10,10 +10,10 @@ VIEWS = (CardView(name="encoder", outputs=("maps1",), pool=("mean",), back_end="
 
 
 def small_encoder(seed: int) -> Encoder:
-    """An untrained network of our kind, as small as it gets."""
+    """Return an untrained encoder with three layers and weights drawn from a seed."""
     import torch
 
-    from asd_monitor.encoder_training.export import encoder_of
+    from asd_monitor.encoder_training.export import export_encoder
     from asd_monitor.encoder_training.network import BANDS, Layer, Network
 
     layers = (Layer((6, 6), (4, 2), 4), Layer((3, 3), (1, 2), 6), Layer((3, 3), (2, 1), 8))
@@ -21,13 +21,13 @@ def small_encoder(seed: int) -> Encoder:
     network = Network(layers, (1, 2))
     for layer in network.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
-            layer.momentum = None  # what it sees next is all that it knows
+            layer.momentum = None  # its statistics are those of the next batch alone
     with torch.no_grad():
         network(torch.randn(8, 120, BANDS))
-    return encoder_of(network.eval(), VIEWS)
+    return export_encoder(network.eval(), VIEWS)
 
 
 def small_encoder_file(folder: Path, seed: int = 1) -> Path:
-    """Write one with its card and return its path."""
+    """Write an encoder with its card into a folder and return the path of the network."""
     encoder = small_encoder(seed)
     return write_network(folder, encoder.onnx, encoder.card.to_json())

@@ -1,4 +1,4 @@
-"""Small networks in the form of ONNX, made of a seed, and their cards."""
+"""Small ONNX networks with weights drawn from a seed, and their cards."""
 
 from pathlib import Path
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import yaml
 from onnx import TensorProto, helper, numpy_helper
 
-from asd_monitor.encoders.card import card_of
+from asd_monitor.encoders.card import card_from_values
 from asd_monitor.encoders.encoder import Encoder
 
 BANDS = 16
@@ -21,9 +21,9 @@ def _weights(name: str, seed: int, *shape: int) -> Any:
     return numpy_helper.from_array(values.astype(np.float32), name)
 
 
-def _model(nodes: list[Any], weights: list[Any], taken: Any, given: list[str]) -> bytes:
-    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in given]
-    graph = helper.make_graph(nodes, "made", [taken], outputs, weights)
+def _model(nodes: list[Any], weights: list[Any], taken: Any, names: list[str]) -> bytes:
+    outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
+    graph = helper.make_graph(nodes, "synthetic", [taken], outputs, weights)
     opset = [helper.make_opsetid("", 17)]
     return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
 
@@ -46,7 +46,10 @@ def maps_network(
     strides: tuple[int, int] = (STRIDE, DEEP_STRIDE),
     batch: Any = "batch",
 ) -> bytes:
-    """Two maps, `near` and `far`, of log-mel steps; with `padding` they depend on the cut."""
+    """Return a network with two outputs, `near` and `far`, of log-mel steps.
+
+    Two convolutions along time; with ``padding`` the outputs depend on where the sound is cut.
+    """
     shape = [batch, steps, bands] if rank == 3 else [1, 1, steps, bands]
     taken = helper.make_tensor_value_info("log_mel", TensorProto.FLOAT, shape)
     nodes = [helper.make_node("Unsqueeze", ["log_mel", "one"], ["image"])] if rank == 3 else []
@@ -74,7 +77,7 @@ def maps_network(
 
 
 def patch_network(seed: int = 0, *, steps: int = 24, bands: int = BANDS, batch: Any = 1) -> bytes:
-    """One vector a patch of log-mel steps, by its mean over time: of a fixed time axis."""
+    """Return a network with a time axis of fixed length: one vector per patch of log-mel steps."""
     taken = helper.make_tensor_value_info("patch", TensorProto.FLOAT, [batch, steps, bands])
     nodes = [
         helper.make_node("MatMul", ["patch", "w"], ["m"]),
@@ -85,7 +88,7 @@ def patch_network(seed: int = 0, *, steps: int = 24, bands: int = BANDS, batch: 
 
 
 def wave_network(seed: int = 0, *, reach: int = 400, stride: int = 160) -> bytes:
-    """One map of samples."""
+    """Return a network with one output, a convolution of the samples."""
     taken = helper.make_tensor_value_info("wave", TensorProto.FLOAT, [1, "samples"])
     nodes = [
         helper.make_node("Unsqueeze", ["wave", "one"], ["line"]),
@@ -120,7 +123,7 @@ FAR = {"name": "far", "reach": DEEP_REACH, "stride": DEEP_STRIDE}
 
 
 def maps_card(name: str = "toy", **changes: Any) -> dict[str, Any]:
-    """The card of `maps_network`."""
+    """Return the card of `maps_network`."""
     return {
         "name": name,
         "licence": "CC0-1.0",
@@ -130,13 +133,13 @@ def maps_card(name: str = "toy", **changes: Any) -> dict[str, Any]:
 
 
 def patch_card(name: str = "patchy", *, reach: int = 24, stride: int = 12) -> dict[str, Any]:
-    """The card of `patch_network`."""
+    """Return the card of `patch_network`."""
     outputs = [{"name": "embedding", "reach": reach, "stride": stride}]
     return {"name": name, "licence": "CC0-1.0", "input": dict(LOG_MEL), "outputs": outputs}
 
 
 def wave_card(name: str = "wavy") -> dict[str, Any]:
-    """The card of `wave_network`."""
+    """Return the card of `wave_network`."""
     return {
         "name": name,
         "licence": "CC0-1.0",
@@ -154,12 +157,12 @@ def write_network(folder: Path, network: bytes, card: dict[str, Any]) -> Path:
 
 
 def build_encoder(onnx: bytes, card: dict[str, Any]) -> Encoder:
-    """Return a network with its card, ready to run."""
-    return Encoder.from_bytes(onnx, card_of(card, "made"))
+    """Return an encoder of ONNX bytes and the values of a card."""
+    return Encoder.from_bytes(onnx, card_from_values(card, "card"))
 
 
 def front_end_encoder(*, batch: Any = "batch") -> Encoder:
-    """An encoder that looks at the front end's own frames of sound of 16 kHz."""
+    """Return an encoder whose steps are the front end's log-mel frames at 16 kHz."""
     frames = LOG_MEL | {
         "frame": 1024,
         "fft": 1024,

@@ -104,7 +104,7 @@ def test_each_problem_has_a_line_with_key_and_remedy(name: str) -> None:
     [
         (b"", "empty"),
         (b"name: [", "not valid YAML"),
-        (b"name: a\nname: b\n", "net.yaml:2:1: 'name' stands already in line 1"),
+        (b"name: a\nname: b\n", "net.yaml:2:1: 'name' is already set in line 1"),
         (b"\xff\xfe\x00", "not UTF-8"),
         (b"#" * (MAX_CARD_BYTES + 1), "larger than any card"),
     ],

@@ -1,4 +1,4 @@
-"""How sessions are made: on the processor or the GPU, with how many threads."""
+"""How sessions are created: on the processor or the GPU, and with how many threads."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ ONNX = ENCODERS["maps"].onnx
 
 
 class FakeOnnxruntime(SimpleNamespace):
-    """An onnxruntime that is built with CUDA, and notes how its sessions are made.
+    """An onnxruntime that is built with CUDA, and records how its sessions are created.
 
-    `loaded` are the providers that a session really gets.
+    ``loaded`` are the providers that a session then has; ``fault`` is what it fails with.
     """
 
     def __init__(self, loaded: tuple[str, ...] = (CUDA, CPU), fault: str | None = None) -> None:
@@ -62,21 +62,21 @@ def session() -> Any:
     return Network(ONNX, "another, so that no session of it is there").session
 
 
-def test_a_session_asks_for_the_gpu_first_and_the_processor_next(installed: Installed) -> None:
+def test_a_session_requests_the_gpu_first_and_the_processor_next(installed: Installed) -> None:
     fake = installed(FakeOnnxruntime(), Runtime("cuda", 3))
     assert session().get_providers() == [CUDA, CPU]
     preloaded, (onnx, options, given) = fake.calls
     assert preloaded == "preload"
     assert onnx == ONNX
-    (first, how), second = given["providers"]
+    (first, options_of_cuda), second = given["providers"]
     assert (first, second) == (CUDA, CPU)
-    assert how["use_tf32"] == "0"  # else scores would differ from those of training
+    assert options_of_cuda["use_tf32"] == "0"  # else scores would differ from those of training
     assert not given["enable_fallback"]
     assert (options.intra_op_num_threads, options.inter_op_num_threads) == (3, 1)
     assert fake.entries["session.intra_op.allow_spinning"] == "0"
 
 
-def test_a_session_on_the_processor_knows_nothing_of_cuda(installed: Installed) -> None:
+def test_a_session_on_the_processor_requests_no_gpu(installed: Installed) -> None:
     fake = installed(FakeOnnxruntime(loaded=(CPU,)), Runtime())
     session()
     [(_, options, given)] = fake.calls
@@ -84,29 +84,41 @@ def test_a_session_on_the_processor_knows_nothing_of_cuda(installed: Installed) 
     assert options.intra_op_num_threads == 1
 
 
-def test_a_runtime_that_leaves_the_gpu_out_is_not_believed(installed: Installed) -> None:
+def test_a_session_without_the_requested_gpu_is_refused(installed: Installed) -> None:
     installed(FakeOnnxruntime(loaded=(CPU,)), Runtime("cuda"))
     with pytest.raises(EncoderError, match=r"9\.9 cannot run it on the GPU \(its CUDA provider"):
         session()
 
 
-def test_what_the_gpu_does_not_do_is_told_with_the_mend(installed: Installed) -> None:
+def test_a_gpu_failure_is_reported_with_the_remedy(installed: Installed) -> None:
     installed(FakeOnnxruntime(fault="CUDA failure 100: no device\nat x.cc"), Runtime("cuda"))
     with pytest.raises(EncoderError) as refused:
         session()
-    assert "(CUDA failure 100: no device): see that `nvidia-smi` shows the GPU" in str(
+    assert "(CUDA failure 100: no device): check that `nvidia-smi` shows the GPU" in str(
         refused.value
     )
     assert "write `provider: cpu` under inference" in str(refused.value)
 
 
-def test_the_real_runtime_makes_no_secret_of_having_no_cuda(
+@pytest.mark.parametrize(
+    ("fault", "reason"), [("\n  bad graph\nat x.cc", "bad graph"), ("\n", "RuntimeError")]
+)
+def test_a_fault_of_the_runtime_is_reported_in_a_line(
+    installed: Installed, fault: str, reason: str
+) -> None:
+    installed(FakeOnnxruntime(fault=fault), Runtime())
+    with pytest.raises(EncoderError) as refused:
+        session()
+    assert f"9.9 cannot read it ({reason}): export it again" in str(refused.value)
+
+
+def test_the_installed_runtime_without_cuda_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     check_provider("cpu")
-    with pytest.raises(UsageError, match="is built without CUDA: install onnxruntime-gpu") as told:
+    with pytest.raises(UsageError, match="is built without CUDA: install onnxruntime-gpu") as error:
         check_provider("cuda")
-    assert told.value.exit_code == 2
+    assert error.value.exit_code == 2
     monkeypatch.setattr(Network, "runtime", Runtime("cuda"))
     with (
         pytest.warns(UserWarning, match="CUDAExecutionProvider"),
@@ -115,12 +127,12 @@ def test_the_real_runtime_makes_no_secret_of_having_no_cuda(
         session()
 
 
-def test_cuda_that_is_there_is_not_refused(installed: Installed) -> None:
+def test_a_runtime_with_cuda_is_accepted(installed: Installed) -> None:
     installed(FakeOnnxruntime(), Runtime())
     check_provider("cuda")
 
 
-def test_threads_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     fed = {"log_mel": np.random.default_rng(1).normal(size=(1, 60, BANDS)).astype(np.float32)}
     expected = session().run(None, fed)
     monkeypatch.setattr(Network, "runtime", Runtime(threads=2))

@@ -1,6 +1,7 @@
-"""Networks over a stream: each frame as if the whole recording had been run at once."""
+"""Networks on streams: frames are those of one run on the whole recording."""
 
 import functools
+from collections.abc import Sequence
 from math import gcd
 from typing import Any
 
@@ -8,12 +9,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from asd_monitor.dsp.front_end import FrontEnd, front_end_for
-from asd_monitor.dsp.mel import Bands, htk_to_hz, hz_to_htk
-from asd_monitor.encoders.card import card_of
+from asd_monitor.dsp.mel import MelBands
+from asd_monitor.encoders.card import card_from_values
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.steps import steps_of
+from asd_monitor.encoders.session import InputLayout, Network
+from asd_monitor.encoders.steps import step_stream
 from asd_monitor.encoders.streaming import EncoderStream
 from asd_monitor.features.windows import WindowStream
 from asd_monitor.records import Samples
@@ -28,38 +31,18 @@ from tests.doubles.synthetic_networks import (
 )
 from tests.doubles.synthetic_sounds import machine_sound
 
-HOP = 160  # samples from step to step of LOG_MEL
-
-
-# log-mel steps
-
-
-def test_htk_mels_at_hand_values() -> None:
-    # 1000 Hz are 1000 mel in HTK's scale, to three digits; 700 (e − 1) Hz are 1127
-    assert hz_to_htk([0, 1000, 700 * (np.e - 1)]) == pytest.approx([0, 1000, 1127], rel=1e-3)
-    assert htk_to_hz(hz_to_htk([60, 440, 7500])) == pytest.approx([60, 440, 7500])
-
-
-@pytest.mark.parametrize("straight_in_mel", [False, True])
-@pytest.mark.parametrize("area", [False, True])
-def test_bands_are_triangles_between_the_centres_beside(straight_in_mel: bool, area: bool) -> None:
-    bands = Bands(125.0, 7500.0, 8, htk=True, area=area, straight_in_mel=straight_in_mel)
-    weights = bands.weights(16_000, 512)
-    assert weights.shape == (257, 8)
-    edges_mel = np.linspace(float(hz_to_htk(125)), float(hz_to_htk(7500)), 10)
-    edges_hz = 700 * (np.exp(edges_mel / 1127) - 1)
-    bins_hz = np.arange(257) * 16_000 / 512
-    x, edges = (hz_to_htk(bins_hz), edges_mel) if straight_in_mel else (bins_hz, edges_hz)
-    for band in range(8):
-        height = 2 / (edges_hz[band + 2] - edges_hz[band]) if area else 1.0
-        expected = np.interp(x, edges[band : band + 3], [0, height, 0])
-        assert weights[:, band] == pytest.approx(expected, abs=1e-6)
+HOP = 160  # samples between the steps of LOG_MEL
 
 
 def _reference_steps(kind: Any, sound: Samples) -> np.ndarray:
-    """Log-mel frames by the letter of the card, in double precision, one by one."""
-    bands = Bands(
-        kind.low_hz, kind.high_hz, kind.bands, kind.mel == "htk", kind.area, kind.slopes == "mel"
+    """Log-mel frames by the formula of the card, in double precision, one by one."""
+    bands = MelBands(
+        kind.low_hz,
+        kind.high_hz,
+        kind.bands,
+        scale=kind.mel,
+        unit_area=kind.area,
+        slopes=kind.slopes,
     ).weights(kind.rate_hz, kind.fft)
     rows = []
     for start in range(0, len(sound) - kind.frame + 1, kind.hop):
@@ -80,39 +63,36 @@ def _reference_steps(kind: Any, sound: Samples) -> np.ndarray:
         {"log": "db", "power": 2, "mean": -20.0, "scale": 15.0, "slopes": "mel"},
     ],
 )
-def test_steps_are_what_the_card_says(changes: dict[str, Any]) -> None:
-    kind = card_of(maps_card(input=LOG_MEL | changes), "made").input
+def test_steps_are_those_of_the_card(changes: dict[str, Any]) -> None:
+    kind = card_from_values(maps_card(input=LOG_MEL | changes), "made").input
     sound = machine_sound(0.3)
-    steps = steps_of(kind)
+    steps = step_stream(kind)
     got = np.concatenate([steps.push(sound[:1000]), steps.push(sound[1000:])])
     assert got == pytest.approx(_reference_steps(kind, sound), abs=2e-3)
-
-
-# streams
 
 
 Frames = dict[str, np.ndarray]
 
 
 def _frames_of(encoder: Encoder, sound: Samples) -> Frames:
-    """Every frame of every output, the whole sound run at once, or each patch by itself."""
+    """Every frame of every output, from one run on the whole sound, or one for each patch."""
     card, layout = encoder.card, encoder.open()
-    steps = steps_of(card.input).push(sound)
+    steps = step_stream(card.input).push(sound)
     frames: Frames = {}
     for output in card.outputs:
         if layout.steps is None:
             [frames[output.name]] = encoder.network.run(layout, [output.name], steps[None])
         else:
-            count = (len(steps) - output.reach) // output.stride + 1
-            pieces = [steps[k * output.stride :][: output.reach] for k in range(count)]
+            count = (len(steps) - output.receptive_field) // output.stride + 1
+            patches = [steps[k * output.stride :][: output.receptive_field] for k in range(count)]
             frames[output.name] = np.concatenate(
-                [encoder.network.run(layout, [output.name], piece[None])[0] for piece in pieces]
+                [encoder.network.run(layout, [output.name], patch[None])[0] for patch in patches]
             )
     return frames
 
 
 def _vectors(encoder: Encoder, frames: Frames, start: int, end: int) -> Frames:
-    """The vectors of a window, its frames picked one by one."""
+    """The vectors of a window, its frames selected one by one."""
     card = encoder.card
     pools = {"mean": np.mean, "spread": np.std, "maximum": np.max}
     vectors = {}
@@ -140,7 +120,7 @@ def _known(name: str, seed: int) -> tuple[Samples, Frames]:
     hop=st.integers(300, 9000),
     seed=st.integers(0, 1),
 )
-def test_vectors_do_not_depend_on_how_the_stream_is_cut(
+def test_vectors_do_not_depend_on_the_blocks_of_the_stream(
     name: str, sizes: list[int], hop: int, seed: int
 ) -> None:
     encoder = ENCODERS[name]
@@ -159,11 +139,11 @@ def test_vectors_do_not_depend_on_how_the_stream_is_cut(
                 assert vector.dtype == np.float32
                 assert vector == pytest.approx(expected[view], abs=1e-4)
             start += hop
-            stream.forget(start)
+            stream.discard(start)
     assert start > 0
 
 
-def test_pools_stand_in_the_order_of_outputs_and_pools() -> None:
+def test_vectors_are_in_the_order_of_outputs_and_pools() -> None:
     stream = EncoderStream(ENCODERS["maps"])
     stream.push(machine_sound(1.0))
     vector = stream.between(0, 16_000)["pooled"]
@@ -175,34 +155,33 @@ def test_pools_stand_in_the_order_of_outputs_and_pools() -> None:
         assert not np.allclose(maximum, mean)
 
 
-class _Counting:
-    """A session that counts the steps that it is given."""
+class _CountingNetwork(Network):
+    """A network that counts the steps of its calls."""
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
+    def __init__(self, onnx: bytes, sha256: str) -> None:
+        super().__init__(onnx, sha256)
         self.steps = 0
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
+    @override
+    def run(
+        self, layout: InputLayout, outputs: Sequence[str], steps: np.ndarray
+    ) -> list[np.ndarray]:
+        self.steps += steps.shape[1]
+        return super().run(layout, outputs, steps)
 
-    def run(self, names: list[str], fed: dict[str, np.ndarray]) -> Any:
-        [given] = fed.values()
-        self.steps += given.shape[-2]
-        return self._session.run(names, fed)
 
-
-def test_the_network_runs_on_what_is_new_and_its_context_only() -> None:
+def test_a_network_runs_on_new_steps_and_their_context_only() -> None:
     encoder = build_encoder(maps_network(7), maps_card())
-    counting = encoder.network._session = _Counting(encoder.network.session)
-    windows = WindowStream(front_end_for(16_000), [encoder])
+    network = _CountingNetwork(encoder.onnx, encoder.sha256)
+    stream = WindowStream(front_end_for(16_000), [Encoder(encoder.card, network)])
     sound = machine_sound(10.0)
-    made = [w for piece in np.split(sound, 100) for w in windows.push(piece)]
-    assert len(made) == 16
+    windows = [window for block in np.split(sound, 100) for window in stream.push(block)]
+    assert len(windows) == 16
     per_window = front_end_for(16_000).hop / HOP
-    assert counting.steps < 200 + len(made) * (per_window + FAR["reach"] + FAR["stride"])
+    assert network.steps < 200 + len(windows) * (per_window + FAR["reach"] + FAR["stride"])
 
 
-def test_windows_carry_the_vectors_under_the_views_names() -> None:
+def test_windows_have_the_vectors_by_the_names_of_views() -> None:
     front_end = front_end_for(16_000)
     encoders = [ENCODERS["maps"], ENCODERS["waveform"]]
     sound = machine_sound(4.0)
@@ -217,38 +196,35 @@ def test_windows_carry_the_vectors_under_the_views_names() -> None:
         assert window.features["pooled"] == pytest.approx(expected, abs=1e-4)
 
 
-# what fits
-
-
 @given(
     reach=st.integers(1, 60),
     stride=st.integers(1, 60),
     window=st.integers(20, 80),
     hop=st.integers(1, 40),
 )
-def test_what_fits_has_a_frame_in_every_window(
+def test_a_compatible_encoder_has_a_frame_in_every_window(
     reach: int, stride: int, window: int, hop: int
 ) -> None:
     outputs = [{"name": "map", "reach": reach, "stride": stride}]
     card = wave_card() | {"outputs": outputs}
     front_end = FrontEnd(frame=window, frame_hop=1, window_frames=1, hop_frames=hop)
     assert (front_end.window, front_end.hop) == (window, hop)
-    fits = build_encoder(b"", card).incompatibility(front_end) is None
-    every = stride * hop // gcd(stride, hop)  # after so many samples it is all the same again
+    compatible = build_encoder(b"", card).incompatibility(front_end) is None
+    period = stride * hop // gcd(stride, hop)  # of the positions of windows among frames
     frames_in = [
         any(
             start <= begin and begin + reach <= start + window
             for begin in range(0, start + window, stride)
         )
-        for start in range(0, every, hop)
+        for start in range(0, period, hop)
     ]
-    assert fits == all(frames_in)
+    assert compatible == all(frames_in)
 
 
-def test_another_rate_or_too_short_a_window_is_told() -> None:
+def test_reasons_for_incompatibility() -> None:
     encoder = ENCODERS["maps"]
     assert encoder.incompatibility(front_end_for(16_000)) is None
-    assert "takes sound of 16000 Hz, and this is heard at 8000 Hz" in str(
+    assert "takes sound of 16000 Hz, and this sound has 8000 Hz" in str(
         encoder.incompatibility(front_end_for(8_000))
     )
     slow = build_encoder(maps_network(), maps_card(outputs=[{**FAR, "reach": 197}]))

@@ -1,4 +1,4 @@
-"""Networks from files: what is read, tried and refused, and which are chosen."""
+"""Networks from files: how they are read, validated and selected."""
 
 import pickle
 from pathlib import Path
@@ -8,10 +8,8 @@ import pytest
 
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.dsp.window_features import NAMES
-from asd_monitor.encoders import session as network_module
-from asd_monitor.encoders import loading as encoder_module
-from asd_monitor.encoders import validation
-from asd_monitor.encoders.loading import chosen_encoders, load_encoder, shipped_encoder
+from asd_monitor.encoders import loading
+from asd_monitor.encoders.loading import load_encoder, select_encoders, shipped_encoder
 from asd_monitor.encoders.session import EncoderError
 from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import WindowStream
@@ -21,7 +19,6 @@ from tests.doubles.synthetic_networks import (
     ENCODERS,
     FAR,
     NEAR,
-    POOLED,
     build_encoder,
     maps_card,
     maps_network,
@@ -41,12 +38,12 @@ def test_a_network_is_read_with_its_card(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_what_is_used_here_passes_the_trial(name: str, tmp_path: Path) -> None:
+def test_the_synthetic_networks_are_valid(name: str, tmp_path: Path) -> None:
     encoder = ENCODERS[name]
     load_encoder(write_network(tmp_path, encoder.onnx, encoder.card.to_json()))
 
 
-def test_equal_networks_share_a_session_and_leave_it_when_they_go_elsewhere() -> None:
+def test_equal_networks_share_a_session_and_are_pickled_without_it() -> None:
     one = build_encoder(maps_network(), maps_card("one"))
     other = build_encoder(maps_network(), maps_card("other"))
     assert one.network.session is other.network.session
@@ -80,7 +77,7 @@ def _changed(change: Any) -> bytes:
     return model.SerializeToString()
 
 
-def _randomly(graph: Any) -> None:
+def _random(graph: Any) -> None:
     from onnx import helper
 
     graph.node[-1].output[0] = "calm"
@@ -88,7 +85,7 @@ def _randomly(graph: Any) -> None:
     graph.node.append(helper.make_node("Add", ["calm", "noise"], ["far"]))
 
 
-def _infinitely(graph: Any) -> None:
+def _infinite(graph: Any) -> None:
     from onnx import helper
 
     graph.node[-1].output[0] = "calm"
@@ -96,7 +93,7 @@ def _infinitely(graph: Any) -> None:
     graph.node.append(helper.make_node("Div", ["calm", "zero"], ["far"]))
 
 
-def _twice(graph: Any) -> None:
+def _two_inputs(graph: Any) -> None:
     graph.input.add().CopyFrom(graph.input[0])
     graph.input[1].name = "other"
 
@@ -104,7 +101,7 @@ def _twice(graph: Any) -> None:
 PADDED = maps_card(outputs=[{**NEAR, "reach": 1}, {**FAR, "reach": 17}])
 REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "no network": (b"nothing", maps_card(), "cannot read it"),
-    "nothing at all": (b"", maps_card(), "cannot read it"),
+    "empty file": (b"", maps_card(), "cannot read it"),
     "weights elsewhere": (_external(), maps_card(), "external_data=False"),
     "other bands": (maps_network(bands=BANDS + 1), maps_card(), f"float (batch, steps, {BANDS})"),
     "waveform": (wave_network(), maps_card(outputs=[{**NEAR, "name": "map"}]), "is tensor(float)"),
@@ -115,25 +112,25 @@ REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "padding after": (maps_network(padding=(0, 12)), PADDED, "padding along time"),
     "of another length": (patch_network(), patch_card(reach=23), "write reach: 24"),
     "not pooled": (maps_network(steps=45), maps_card(outputs=[{**NEAR, "reach": 45}]), "pool it"),
-    "batch": (patch_network(batch=3), patch_card(), "takes 3 pieces at once"),
-    "by chance": (_changed(_randomly), maps_card(), "differs from run to run"),
-    "infinite": (_changed(_infinitely), maps_card(), "is no finite number"),
-    "two inputs": (_changed(_twice), maps_card(), "2 inputs, log_mel, other"),
+    "batch": (patch_network(batch=3), patch_card(), "takes 3 patches at once"),
+    "random": (_changed(_random), maps_card(), "differs from run to run"),
+    "infinite": (_changed(_infinite), maps_card(), "is no finite number"),
+    "two inputs": (_changed(_two_inputs), maps_card(), "2 inputs, log_mel, other"),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_does_not_do_as_its_card_says_is_refused(name: str, tmp_path: Path) -> None:
-    onnx, card, told = REFUSED[name]
+def test_networks_that_do_not_match_their_card_are_refused(name: str, tmp_path: Path) -> None:
+    onnx, card, message = REFUSED[name]
     path = write_network(tmp_path, onnx, card)
     with pytest.raises(EncoderError) as refused:
         load_encoder(path)
-    assert told in str(refused.value)
+    assert message in str(refused.value)
     assert str(refused.value).startswith(str(path))
     assert "\n" not in str(refused.value)
 
 
-def test_what_looks_at_all_of_the_time_is_refused(tmp_path: Path) -> None:
+def test_operations_over_the_whole_time_axis_are_refused(tmp_path: Path) -> None:
     def normalise(graph: Any) -> None:
         from onnx import helper
 
@@ -146,18 +143,19 @@ def test_what_looks_at_all_of_the_time_is_refused(tmp_path: Path) -> None:
         load_encoder(path)
 
 
-def test_a_vector_that_is_too_long_to_learn_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = write_network(tmp_path, maps_network(), maps_card(views=POOLED))
-    monkeypatch.setattr(validation, "LONGEST_VECTOR", 45)
-    load_encoder(path)
-    monkeypatch.setattr(validation, "LONGEST_VECTOR", 44)
-    with pytest.raises(EncoderError, match="'pooled' has vectors of 45 numbers, at most 44"):
-        load_encoder(path)
+def test_vectors_of_views_have_a_limit(tmp_path: Path) -> None:
+    # 15 channels, each pooled so often: 4095 and 4110 numbers
+    for pools, valid in ((273, True), (274, False)):
+        views = [{"name": "long", "outputs": ["far", "near"], "pool": ["mean"] * pools}]
+        path = write_network(tmp_path, maps_network(), maps_card(views=views))
+        if valid:
+            load_encoder(path)
+        else:
+            with pytest.raises(EncoderError, match=r"'long' has vectors of 4110 .* 4096 at most"):
+                load_encoder(path)
 
 
-def test_a_missing_file_or_card_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_or_card_is_reported(tmp_path: Path) -> None:
     with pytest.raises(EncoderError, match=r"toy\.onnx: no such file"):
         load_encoder(tmp_path / "toy.onnx")
     path = write_network(tmp_path, maps_network(), maps_card())
@@ -172,50 +170,44 @@ def test_a_file_that_is_too_large_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_network(tmp_path, maps_network(), maps_card())
-    monkeypatch.setattr(encoder_module, "MAX_NETWORK_BYTES", 100)
+    monkeypatch.setattr(loading, "MAX_NETWORK_BYTES", 100)
     with pytest.raises(EncoderError, match="larger than"):
         load_encoder(path)
 
 
-def test_no_permission_is_said(open_folder: Path) -> None:
+def test_a_file_without_permission_is_reported(open_folder: Path) -> None:
     path = write_network(open_folder, maps_network(), maps_card())
     path.chmod(0)
     with without_privileges(), pytest.raises(OperationError, match="let this user read it"):
         load_encoder(path)
 
 
-# choosing
-
-
-def test_the_shipped_one_is_looked_for_in_the_package_and_then_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(encoder_module, "_PACKAGE", tmp_path / "package")
-    assert shipped_encoder() is None
-    for number, folder in enumerate((tmp_path / "models", tmp_path / "package/models")):
+def test_the_shipped_encoder_is_the_first_found(tmp_path: Path) -> None:
+    folders = (tmp_path / "package/models", tmp_path / "models")
+    assert shipped_encoder(folders) is None
+    for number, folder in enumerate(reversed(folders)):
         folder.mkdir(parents=True)
         write_network(folder, maps_network(number), maps_card("encoder"))
-        shipped = shipped_encoder()
+        shipped = shipped_encoder(folders)
         assert shipped is not None
         assert shipped.onnx == maps_network(number)
+
+
+def test_the_shipped_encoder_is_selected_beside_others(tmp_path: Path) -> None:
+    shipped = build_encoder(maps_network(), maps_card("encoder"))
     other = write_network(tmp_path, maps_network(3), maps_card("other"))
-    assert [e.name for e in chosen_encoders([other], instead=False)] == ["encoder", "other"]
-    assert [e.name for e in chosen_encoders([other], instead=True)] == ["other"]
-    assert chosen_encoders([], instead=True) == ()
-    again = write_network(tmp_path, maps_network(4), maps_card("encoder"))
+    assert [e.name for e in select_encoders(shipped, [other])] == ["encoder", "other"]
+    assert [e.name for e in select_encoders(None, [other])] == ["other"]
+    assert select_encoders(None, []) == ()
+    same_name = write_network(tmp_path, maps_network(4), maps_card("encoder"))
     with pytest.raises(EncoderError, match="'encoder' is that of the network that ships"):
-        chosen_encoders([again], instead=False)
+        select_encoders(shipped, [same_name])
 
 
-def test_names_of_statistics_are_taken(tmp_path: Path) -> None:
+def test_names_of_features_are_taken(tmp_path: Path) -> None:
     windows = WindowStream(front_end_for(16_000)).push(machine_sound(2.0))
     assert set(NAMES) == windows[0].features.keys()
     views = [{"name": "level", "outputs": ["near"]}]
     path = write_network(tmp_path, maps_network(), maps_card(views=views))
-    with pytest.raises(EncoderError, match="'level' is that of a statistic"):
-        chosen_encoders([path], instead=True)
-
-
-def test_what_the_runtime_says_is_cut_to_a_line() -> None:
-    assert network_module._first_line(ValueError("\n a\nb")) == "a"
-    assert network_module._first_line(ValueError()) == "ValueError"
+    with pytest.raises(EncoderError, match="'level' is that of a feature"):
+        select_encoders(None, [path])

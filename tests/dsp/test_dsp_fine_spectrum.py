@@ -5,17 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asd_monitor.dsp.fine_spectrum import HIGH_HZ, LOW_HZ, decimate, fine_frames, low_pass
 from asd_monitor.dsp.front_end import FrontEnd, front_end_for
-from asd_monitor.features.decimated_spectrum import HIGH_HZ, LOW_HZ
-from asd_monitor.features.windows import WindowStream
+from asd_monitor.dsp.window_features import FEATURES, WindowSignal
 from tests.doubles.synthetic_sounds import machine_sound
 
 BIN_S = 0.512  # a frame of the fine spectrum
 
 
-def tone_of(sound: np.ndarray, front_end: FrontEnd) -> np.ndarray:
-    [window, *_] = WindowStream(front_end).push(sound.astype(np.float32))
-    return window.features["tone"]
+def tone(sound: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    samples = sound[: front_end.window].astype(np.float64)
+    return FEATURES["tone"](WindowSignal(samples, front_end))
 
 
 def lines_hz(front_end: FrontEnd) -> np.ndarray:
@@ -23,7 +23,7 @@ def lines_hz(front_end: FrontEnd) -> np.ndarray:
     return bins[(bins >= LOW_HZ) & (bins < HIGH_HZ)]
 
 
-def plain(sound: np.ndarray, front_end: FrontEnd, hops: int) -> np.ndarray:
+def full_rate_lines(sound: np.ndarray, front_end: FrontEnd, hops: int) -> np.ndarray:
     frame, hop = 8 * front_end.frame, hops * front_end.frame_hop
     window = sound[: front_end.window].astype(np.float64)
     starts = range(0, len(window) - frame + 1, hop)
@@ -39,29 +39,20 @@ def plain(sound: np.ndarray, front_end: FrontEnd, hops: int) -> np.ndarray:
 def test_lines_are_those_of_the_full_rate(rate_hz: int) -> None:
     front_end = front_end_for(rate_hz)
     sound = machine_sound(2.5, rate_hz=rate_hz)
-    expected = plain(sound, front_end, 8)
-    found = tone_of(sound, front_end)[: len(expected)]
-    # a frame is a hundredth shorter, for the low-pass has to see all of what it passes on
+    expected = full_rate_lines(sound, front_end, 8)
+    found = tone(sound, front_end)[: len(expected)]
+    # the window is a hundredth shorter, so that no output of the filter depends on earlier samples
     assert np.abs(found - expected).mean() < 0.05
     assert np.corrcoef(found, expected)[0, 1] > 0.999
 
 
-@pytest.mark.parametrize("rate_hz", range(4_000, 16_001, 50))
-def test_sound_of_every_rate_has_its_lines(rate_hz: int) -> None:
-    front_end = front_end_for(rate_hz)
-    t = np.arange(round(2.1 * rate_hz)) / rate_hz
-    found = tone_of(0.1 * np.sin(2 * np.pi * 200 * t), front_end)
-    lines = found[: len(lines_hz(front_end))]
-    assert lines_hz(front_end)[int(np.argmax(lines))] == pytest.approx(200, abs=1.1 / BIN_S)
-
-
 @settings(max_examples=25, deadline=None)
 @given(hz=st.floats(30, 490), rate_hz=st.sampled_from([16_000, 8_000, 4_000]))
-def test_a_line_under_noise_stands_out_where_it_is(hz: float, rate_hz: int) -> None:
+def test_a_line_under_noise_stands_out_at_its_frequency(hz: float, rate_hz: int) -> None:
     front_end = front_end_for(rate_hz)
     t = np.arange(round(2.5 * rate_hz)) / rate_hz
     noise = np.random.default_rng(1).standard_normal(len(t))
-    found = tone_of(0.05 * np.sin(2 * np.pi * hz * t) + 0.05 * noise, front_end)
+    found = tone(0.05 * np.sin(2 * np.pi * hz * t) + 0.05 * noise, front_end)
     lines = found[: len(lines_hz(front_end))]
     assert lines_hz(front_end)[int(np.argmax(lines))] == pytest.approx(hz, abs=1.1 / BIN_S)
     assert lines.max() > np.median(lines) + 1.5
@@ -69,21 +60,43 @@ def test_a_line_under_noise_stands_out_where_it_is(hz: float, rate_hz: int) -> N
 
 @settings(max_examples=25, deadline=None)
 @given(hz=st.floats(1_520, 7_900))
-def test_what_lies_above_does_not_fold_into_the_lines(hz: float) -> None:
+def test_frequencies_above_do_not_alias_into_the_lines(hz: float) -> None:
     front_end = front_end_for(16_000)
     t = np.arange(40_000) / 16_000
     quiet = 1e-6 * np.random.default_rng(1).standard_normal(len(t))
-    alone = tone_of(quiet, front_end)
-    beside = tone_of(quiet + 0.5 * np.sin(2 * np.pi * hz * t), front_end)
+    alone = tone(quiet, front_end)
+    with_tone = tone(quiet + 0.5 * np.sin(2 * np.pi * hz * t), front_end)
     count = len(lines_hz(front_end))
-    loud = tone_of(0.5 * np.sin(2 * np.pi * 250 * t), front_end)[:count].max()
-    assert beside[:count].max() < max(alone[:count].max(), loud - 7.5)
+    loud = tone(0.5 * np.sin(2 * np.pi * 250 * t), front_end)[:count].max()
+    assert with_tone[:count].max() < max(alone[:count].max(), loud - 7.5)
 
 
-def test_pairs_of_bands_above_are_means_of_their_energies() -> None:
+def test_bands_above_the_lines_are_added_up_in_pairs() -> None:
     front_end = front_end_for(16_000)
     t = np.arange(40_000) / 16_000
-    found = tone_of(0.1 * np.sin(2 * np.pi * 3_000 * t), front_end)
+    found = tone(0.1 * np.sin(2 * np.pi * 3_000 * t), front_end)
     pairs = found[len(lines_hz(front_end)) :]
     assert len(pairs) == 54
     assert pairs.max() > np.median(pairs) + 4
+
+
+@pytest.mark.parametrize("rate_hz", range(4_000, 16_001, 250))
+def test_the_low_pass_filter_is_flat_and_stops(rate_hz: int) -> None:
+    fine = fine_frames(front_end_for(rate_hz))
+    taps = low_pass(rate_hz, fine.factor)
+    at_hz = np.linspace(0.0, rate_hz / 2, 4001)
+    waves = np.exp(-2j * np.pi * at_hz[:, None] / rate_hz * np.arange(len(taps)))
+    gain = np.abs(waves @ taps) / fine.factor
+    assert gain[at_hz <= HIGH_HZ] == pytest.approx(1.0, abs=1e-3)
+    folded = at_hz >= rate_hz / fine.factor - HIGH_HZ
+    if fine.factor > 1:
+        assert gain[folded].max() < 10 ** (-75 / 20)
+
+
+def test_decimation_looks_back_only() -> None:
+    samples = np.random.default_rng(1).standard_normal(64)
+    taps = np.arange(1.0, 9.0)
+    found = decimate(samples, taps, 4)
+    padded = np.concatenate([np.zeros(7), samples])
+    expected = [padded[4 * k + 3 : 4 * k + 11] @ taps[::-1] for k in range(16)]
+    assert found == pytest.approx(expected)
