@@ -34,7 +34,7 @@ def list_alarms(
     state: StateDir,
     machine: OnlyMachine = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Cleared alarms too.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also cleared, acknowledged ones.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """List the alarms that are active or not acknowledged, the newest first."""

@@ -14,7 +14,7 @@ def command(
         typer.Option(
             "--output",
             "-o",
-            help="Folder of the results; new or empty.",
+            help="New or empty folder.",
             show_default="./asd-monitor-demo",
         ),
     ] = None,
