@@ -2,8 +2,8 @@
 
 The monitor is run in the scoring thread of all machines (`asd_monitor.daemon.scoring_thread`).
 Loading a model and writing to the journal take time and run in the machine's worker thread.
-Nothing is published here.  Without a model, a dead channel is still detected and a standing alarm
-can be acknowledged.
+Nothing is published here.  Without a model, a dead channel is still detected, and an active
+alarm can be acknowledged.
 """
 
 from __future__ import annotations

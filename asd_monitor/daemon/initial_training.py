@@ -5,27 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Protocol, TypeVar
 
 import structlog
 
 from asd_monitor.daemon.training_child import TrainingOutcome
 from asd_monitor.daemon.training_recording import TrainingRecording, min_piece_s
+from asd_monitor.daemon.worker_thread import WorkerThread
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Block
 
 log = structlog.get_logger()
 
-R = TypeVar("R")
 Train = Callable[[str, Path, Path], Coroutine[None, None, TrainingOutcome]]
 """(machine, its sound, models) → outcome: see `asd_monitor.daemon.training_child.train`."""
-
-
-class RunInWorker(Protocol):
-    """Runs blocking work in the machine's worker thread."""
-
-    async def __call__(self, work: Callable[..., R], *arguments: object) -> R:
-        """Return what ``work(*arguments)`` returns."""
 
 
 class InitialTraining:
@@ -38,7 +30,7 @@ class InitialTraining:
         folder: Where the sound is stored; not touched before the first `push`.
         models: Where the model is stored.
         train: Trains a model in a process of its own.
-        run_in_worker: Runs blocking work in the machine's worker thread.
+        worker: The machine's thread for blocking work.
 
     """
 
@@ -51,7 +43,7 @@ class InitialTraining:
         folder: Path,
         models: Path,
         train: Train,
-        run_in_worker: RunInWorker,
+        worker: WorkerThread,
     ) -> None:
         self.failure: str | None = None
         """Why there is no model, with the remedy; None: nothing has failed."""
@@ -61,7 +53,7 @@ class InitialTraining:
         self._folder = folder
         self._models = models
         self._train = train
-        self._run_in_worker = run_in_worker
+        self._worker = worker
         self._recording: TrainingRecording | None = None
         self._training: asyncio.Task[TrainingOutcome] | None = None
 
@@ -120,10 +112,10 @@ class InitialTraining:
             return False
         try:
             if not recording.begun:
-                await self._run_in_worker(recording.begin, rate_hz)
-            await self._run_in_worker(recording.push, block)
+                await self._worker.run(recording.begin, rate_hz)
+            await self._worker.run(recording.push, block)
             if recording.complete:
-                await self._run_in_worker(recording.flush)
+                await self._worker.run(recording.flush)
         except OperationError as error:
             self._fail(str(error))
             return False
@@ -133,7 +125,7 @@ class InitialTraining:
         """Interrupt the recording: the next block follows an outage."""
         if self._recording is not None and self._training is None:
             try:
-                await self._run_in_worker(self._recording.flush)
+                await self._worker.run(self._recording.flush)
             except OperationError as error:
                 self._fail(str(error))
 

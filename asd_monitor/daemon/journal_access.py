@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
+from asd_monitor.daemon.worker_thread import WorkerThread
 from asd_monitor.journal.journal_file import set_aside
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError
 from asd_monitor.journal.store import Journal
 
 log = structlog.get_logger()
-
-R = TypeVar("R")
 
 
 def open_journal(state: Path) -> Journal:
@@ -49,11 +46,11 @@ class JournalAccess:
     def __init__(self, journal: Journal, *, poll_s: float) -> None:
         self.journal = journal
         self._poll_s = poll_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="journal")
+        self._worker = WorkerThread("journal")
 
     async def machine_journal(self, machine: str) -> MachineJournal:
         """Return the journal of one machine, with its earlier alarms; raises JournalError."""
-        return await self._run(MachineJournal, self.journal, machine)
+        return await self._worker.run(MachineJournal, self.journal, machine)
 
     async def poll(self, on_change: Callable[[], None]) -> None:
         """Write what could not be written before, and call ``on_change`` after foreign writes.
@@ -64,7 +61,7 @@ class JournalAccess:
         while True:
             await asyncio.sleep(self._poll_s)
             try:
-                changed = await self._run(self._check)
+                changed = await self._worker.run(self._check)
                 new_fault = self.journal.fault
             except JournalError as error:
                 changed, new_fault = False, str(error)
@@ -76,13 +73,9 @@ class JournalAccess:
 
     def close(self) -> None:
         """Write what can be written, and close the journal; blocks."""
-        self._thread.shutdown(cancel_futures=True)
+        self._worker.close()
         self.journal.close()
 
     def _check(self) -> bool:
         self.journal.flush()
         return self.journal.changed()
-
-    async def _run(self, work: Callable[..., R], *arguments: object) -> R:
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, lambda: work(*arguments))

@@ -9,9 +9,6 @@ reads it, has the sound scored together with that of the other machines
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
 
 import structlog
 
@@ -25,6 +22,7 @@ from asd_monitor.daemon.initial_training import InitialTraining
 from asd_monitor.daemon.machine_publisher import MachinePublisher, StreamCounts
 from asd_monitor.daemon.session_context import SessionContext
 from asd_monitor.daemon.session_reporter import SessionReporter
+from asd_monitor.daemon.worker_thread import WorkerThread
 from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine_journal import MachineJournal
@@ -36,8 +34,6 @@ log = structlog.get_logger()
 
 _MAX_BLOCK_S = 5.0  # evaluated at once
 _WORKER_LIMIT_S = 5.0  # for the journal or a model at the end of a session
-
-R = TypeVar("R")
 
 
 class MonitorSession:
@@ -66,7 +62,7 @@ class MonitorSession:
         self._publisher = publisher
         self._sharing = context.sharing
         self._scoring = context.scoring
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"evaluate-{machine}")
+        self._worker = WorkerThread(f"evaluate-{machine}")
         self._log = log.bind(machine=machine)
         self._wake = asyncio.Event()
         device = parse_device(settings.device_text)
@@ -98,7 +94,7 @@ class MonitorSession:
                 folder=context.state / "learning" / machine,
                 models=context.models,
                 train=context.train,
-                run_in_worker=self._run_in_worker,
+                worker=self._worker,
             )
         self._reporter = SessionReporter(
             capture=self._capture_loop,
@@ -108,7 +104,7 @@ class MonitorSession:
             score_interval_s=settings.score_every_s,
             on_change_queued=self._wake.set,
         )
-        self._steps = 0  # of work, for `progress`
+        self._evaluated_blocks = 0
         self._rate_set = False
         self._reload_requested = True
         self._acknowledgements_requested = True
@@ -176,7 +172,8 @@ class MonitorSession:
             idle_reason = "the recording has ended"
         elif self._is_training:
             idle_reason = "training"
-        return WorkProgress(self._capture_loop.position + self._steps, idle_reason)
+        steps = self._evaluated_blocks + self._worker.completed
+        return WorkProgress(self._capture_loop.position + steps, idle_reason)
 
     @property
     def status(self) -> MachineStatus:
@@ -210,7 +207,7 @@ class MonitorSession:
                 await self._load_model()
             if self._acknowledgements_requested:
                 await self._apply_acknowledgements()
-            await self._reporter.write_changes(self._run_in_worker)
+            await self._reporter.write_changes(self._worker)
             if await self._evaluate_next(tasks):
                 continue
             self._publish_state()
@@ -228,7 +225,7 @@ class MonitorSession:
             return False  # the rest of a recording is evaluated with its new model
         if not self._rate_set:
             self._rate_set = True
-            await self._run_in_worker(self._evaluator.set_rate, self._capture_loop.rate_hz)
+            await self._worker.run(self._evaluator.set_rate, self._capture_loop.rate_hz)
             self._publish_state()
         block = self._next_block(ring)
         await self._process_outages(ring.end if block is None else block.start)
@@ -251,9 +248,9 @@ class MonitorSession:
     async def _evaluate_block(self, block: Block) -> None:
         evaluator = self._evaluator
         readings = await self._scoring.push(evaluator.monitor, block)
-        self._steps += 1
+        self._evaluated_blocks += 1
         if evaluator.writes_journal(readings, block.end):
-            recorded = await self._run_in_worker(evaluator.record, readings, block.end)
+            recorded = await self._worker.run(evaluator.record, readings, block.end)
         else:
             recorded = evaluator.record(readings, block.end)
         self._capture_loop.release(block.end)
@@ -274,14 +271,14 @@ class MonitorSession:
         outages = self._capture_loop.outages
         while outages and outages[0] <= until:
             outages.popleft()
-            await self._run_in_worker(self._evaluator.interrupt)
+            await self._worker.run(self._evaluator.interrupt)
             if self._initial_training is not None:
                 await self._initial_training.interrupt()
 
     async def _load_model(self) -> None:
         self._reload_requested = False
         evaluator, training = self._evaluator, self._initial_training
-        changed = await self._run_in_worker(evaluator.load_model)
+        changed = await self._worker.run(evaluator.load_model)
         if changed:
             self._log.info("model loaded", model=evaluator.model)
         elif evaluator.model_notice:
@@ -299,7 +296,7 @@ class MonitorSession:
     async def _apply_acknowledgements(self) -> None:
         self._acknowledgements_requested = False
         try:
-            events = await self._run_in_worker(
+            events = await self._worker.run(
                 self._evaluator.apply_acknowledgements, self._capture_loop.now()
             )
         except JournalError as error:
@@ -310,17 +307,7 @@ class MonitorSession:
 
     async def _end_worker(self) -> None:
         """Wait for the worker thread: the next session takes up the alarm that it writes."""
-        ended = self._worker.submit(lambda: None)
-        self._worker.shutdown(wait=False)
-        _, pending = await asyncio.wait((asyncio.wrap_future(ended),), timeout=_WORKER_LIMIT_S)
-        if pending:
+        if not await self._worker.finish(_WORKER_LIMIT_S):
             self._log.warning(
-                "the session ends before its journal or model is ready",
-                waited_s=_WORKER_LIMIT_S,
+                "the session ends before its journal or model is ready", waited_s=_WORKER_LIMIT_S
             )
-
-    async def _run_in_worker(self, work: Callable[..., R], *arguments: object) -> R:
-        loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._worker, lambda: work(*arguments))
-        self._steps += 1
-        return result

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from asd_monitor.audio.capture.shared_device import PlanarSource
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.source import Source
 from asd_monitor.config.settings import Config, Mqtt
@@ -75,7 +76,9 @@ class Dependencies:
     """Functions that reach outside the daemon; tests replace them."""
 
     open_source: Callable[[DeviceSpec], Source] | None = None
-    """Opens a device; None: the real devices and files."""
+    """Opens a device; None: the devices and files themselves, each device once."""
+    open_microphone: Callable[[DeviceSpec], PlanarSource] | None = None
+    """Opens a device with all its channels; None: a `Microphone`."""
     load_model: LoadModel = load_bundle
     estimate_capacity: EstimateCapacity = estimate_capacity
     connect: Connect = BrokerSession

@@ -55,7 +55,7 @@ class ScoringThread:
         self.busy_s = 0.0
         """Time that the thread has worked, in s."""
         self.stride = 1
-        """Every how many windows one is scored."""
+        """Every n-th window is scored."""
         self._gather_s = gather_s
         self._push_batch = push
         self._estimate = estimate

@@ -81,7 +81,8 @@ class Service:
         self._sharing = SharingServer(options.state)
         self._scoring = ScoringThread(estimate=options.dependencies.estimate_capacity)
         self._tasks = asyncio.TaskGroup()
-        devices = DevicePool(speed=options.speed)
+        dependencies = options.dependencies
+        devices = DevicePool(speed=options.speed, open_microphone=dependencies.open_microphone)
         self._registry = MachineRegistry(
             self._tasks,
             journal=self._journal,
@@ -91,10 +92,10 @@ class Service:
                 state=options.state,
                 sharing=self._sharing,
                 scoring=self._scoring,
-                open_source=options.dependencies.open_source or devices.open,
+                open_source=dependencies.open_source or devices.open,
                 train=partial(training_child.train, config=options.config_path),
                 throttle=RecordingThrottle(self._broker).wait,
-                load_model=options.dependencies.load_model,
+                load_model=dependencies.load_model,
             ),
             intervals=options.intervals,
             limits=options.limits,

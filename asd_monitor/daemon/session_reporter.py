@@ -18,8 +18,9 @@ import structlog
 from asd_monitor.alarm.state import AlarmCondition, TransitionKind
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.evaluator import Evaluator, RecordedReading
-from asd_monitor.daemon.initial_training import InitialTraining, RunInWorker
+from asd_monitor.daemon.initial_training import InitialTraining
 from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublisher
+from asd_monitor.daemon.worker_thread import WorkerThread
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.publish.messages import Score
 from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState
@@ -161,11 +162,11 @@ class SessionReporter:
             self._log_event(event)
             self._publish_event(event, score=score)
 
-    async def write_changes(self, run_in_worker: RunInWorker) -> None:
+    async def write_changes(self, worker: WorkerThread) -> None:
         """Write the queued changes to the journal and publish them."""
         while self._changes:
             change = self._changes.popleft()
-            event = await run_in_worker(
+            event = await worker.run(
                 self._evaluator.record_change,
                 change.kind,
                 change.before,

@@ -7,7 +7,6 @@ import signal
 import pytest
 import structlog
 
-from asd_monitor.audio import opening
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.errors import UsageError
 from tests.doubles.level_detector import StubBundle, make_config
@@ -51,25 +50,18 @@ async def test_invalid_configuration_leaves_the_old_one_in_use(daemon):
     assert not daemon.source("hw:1").closed
 
 
-@pytest.fixture
-def microphones(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ScriptedMicrophone]]:
-    """Return the microphones that the daemon opens, with the device of each."""
-    opened: list[tuple[str, ScriptedMicrophone]] = []
+async def test_machines_on_one_device_share_it_across_reloads(daemon):
+    microphones: list[tuple[str, ScriptedMicrophone]] = []
 
-    def open_microphone(spec: DeviceSpec, **_: object) -> ScriptedMicrophone:
-        opened.append((str(spec), ScriptedMicrophone(channels=3)))
-        return opened[-1][1]
+    def open_microphone(spec: DeviceSpec) -> ScriptedMicrophone:
+        microphones.append((str(spec), ScriptedMicrophone(channels=3)))
+        return microphones[-1][1]
 
-    monkeypatch.setattr(opening, "Microphone", open_microphone)
-    return opened
-
-
-async def test_machines_on_one_device_share_it_across_reloads(daemon, microphones):
     both: dict[str, dict[str, object]] = {
         "fan": {"device": "hw:1"},
         "pump": {"device": "hw:1", "channel": 1},
     }
-    daemon.start(make_config(**both), open_source=None)
+    daemon.start(make_config(**both), open_source=None, open_microphone=open_microphone)
     await until(lambda: microphones)
     ((device, microphone),) = microphones
     assert device == "hw:1"
