@@ -143,7 +143,7 @@ def _print_notices(reference: Reference) -> None:
 
 
 def _print_check(reference: Reference, *, sufficient: bool, as_json: bool) -> None:
-    from asd_monitor.model_training.reference import MIN_TRAINING_S
+    from asd_monitor.config.field_types import MIN_TRAINING_S
     from asd_monitor.wording import count
 
     if as_json:

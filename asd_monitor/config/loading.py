@@ -1,6 +1,6 @@
-"""A configuration file → `Config`, or every error in it at once.
+"""Loading of a configuration: from a file or from the options of `run`.
 
-Each error is a line `file:line:column: what: mend`.
+All errors of a file are reported together, each as a line `file:line:column: what: remedy`.
 """
 
 from __future__ import annotations
@@ -17,24 +17,25 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from asd_monitor.config.credentials import with_password_credential
-from asd_monitor.config.error_wording import dotted, example, suggestion, what
-from asd_monitor.config.notices import notices
+from asd_monitor.config.error_messages import describe, dotted, finding_of
+from asd_monitor.config.inheritance import with_absolute_paths, with_defaults
+from asd_monitor.config.notices import find_notices
 from asd_monitor.config.settings import Config, Machine, Mqtt
-from asd_monitor.config.yaml_places import find, written
-from asd_monitor.config.yaml_text import Document, Fault, Place, read_yaml
+from asd_monitor.config.yaml_places import find_place
+from asd_monitor.config.yaml_text import Document, Finding, Place, read_yaml
 from asd_monitor.config.yaml_text import Path as KeyPath
 from asd_monitor.errors import UsageError
 from asd_monitor.names import check_id
 
 DeviceCheck = Callable[[str], object]
-"""Raises `UsageError` on a malformed device string: `audio.devices.parse_device`."""
+"""Raises `UsageError` for a malformed device string: `audio.devices.parse_device`."""
 
 ProviderCheck = Callable[[str], object]
-"""Raises `UsageError` where this computer lacks it: `features.runtime.check_provider`."""
+"""Raises `UsageError` where this computer lacks it: `encoders.runtime.check_provider`."""
 
 
 class ConfigError(UsageError):
-    """The configuration is malformed; ``problems`` has one line per error."""
+    """The configuration is invalid; ``problems`` has one line for each error."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = tuple(problems)
@@ -45,11 +46,11 @@ class ConfigError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class ConfigFile:
-    """A configuration and what the user should know of it."""
+    """A configuration and the notices about it."""
 
     path: Path
     config: Config
-    notices: tuple[str, ...]  # lines like those of errors: nothing wrong, but not as expected
+    notices: tuple[str, ...]  # lines like those of errors
 
 
 def load_config(
@@ -58,7 +59,7 @@ def load_config(
     environ: Mapping[str, str] = os.environ,
     host: str | None = None,
 ) -> Config:
-    """Read the file.  Raises `ConfigError` with every error in it."""
+    """Return the configuration of a file.  Raises `ConfigError` with every error."""
     return read_config(path, check_device, environ, host).config
 
 
@@ -70,23 +71,23 @@ def read_config(
     *,
     check_provider: ProviderCheck | None = None,
 ) -> ConfigFile:
-    """Read the file and what is to be noticed in it.
+    """Return the configuration of a file and the notices about it.
 
-    ``host`` stands for the name of this computer, for a file without `box`.  Raises
+    ``host`` replaces the name of this computer, which is used for a file without `box`.  Raises
     `ConfigError` with every error.
     """
     document = read_yaml(_content(path))
-    config, faults = None, list(document.faults)
+    config, errors = None, list(document.errors)
     if document.value is not None:
         config, more = _validate(path, document, check_device, environ, host)
-        faults += more
+        errors += more
         if config is not None and check_provider is not None:
-            given = ("inference", "provider")
-            faults += _checked(document, given, config.inference.provider, check_provider)
-    if faults or config is None:
-        raise ConfigError([_line(path, fault) for fault in sorted(set(faults))])
-    found = sorted({*document.notices, *notices(document, config)})
-    return ConfigFile(path, config, tuple(_line(path, notice) for notice in found))
+            key = ("inference", "provider")
+            errors += _checked(document, key, config.inference.provider, check_provider)
+    if errors or config is None:
+        raise ConfigError([_line(path, error) for error in sorted(set(errors))])
+    notices = sorted({*document.notices, *find_notices(document, config)})
+    return ConfigFile(path, config, tuple(_line(path, notice) for notice in notices))
 
 
 def machine_from_options(
@@ -106,25 +107,24 @@ def machine_from_options(
     check_id(machine)
     if check_device is not None:
         check_device(device)
+    settings = {"device": device} if learn is None else {"device": device, "learn": learn}
     try:
         return Config(
             version=1,
             box=box or default_box(environ),
             mqtt=with_password_credential(mqtt or Mqtt(), environ),
-            machines={machine: Machine.model_validate({"device": device, "learn": learn})}
-            if learn is not None
-            else {machine: Machine(device=device)},
+            machines={machine: Machine.model_validate(settings)},
         )
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
-        raise UsageError(f"{dotted(details['loc'])}: {what(details)}") from error
+        raise UsageError(f"{dotted(details['loc'])}: {describe(details)}") from error
 
 
 def default_box(environ: Mapping[str, str] = os.environ, host: str | None = None) -> str:
     """Return the host name, under the template unit with the instance: `<host>.<instance>`.
 
-    The unit tells the instance in `ASD_MONITOR_INSTANCE`.  Raises `UsageError` where that
-    cannot be an id.
+    The unit passes the instance in `ASD_MONITOR_INSTANCE`.  Raises `UsageError` where that is not
+    a valid id.
     """
     host = platform.node() if host is None else host
     instance = environ.get("ASD_MONITOR_INSTANCE")
@@ -144,18 +144,18 @@ def as_yaml(config: Config) -> str:
 
 
 def _content(path: Path) -> bytes:
-    """Read the file whole; raises `ConfigError`."""
+    """Return the content of the file.  Raises `ConfigError`."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        told = "no such file: correct the path"
+        message = "no such file: correct the path"
     except IsADirectoryError:
-        told = "this is a folder: name the file in it"
+        message = "this is a folder: name a file in it"
     except PermissionError:
-        told = "no permission to read it: `sudo chmod a+r`, or run as a user who may"
+        message = "no permission to read it: `sudo chmod a+r`, or run as another user"
     except OSError as error:
-        told = f"cannot be read: {error.strerror or error}"
-    raise ConfigError([f"{path}: {told}"])
+        message = f"cannot be read: {error.strerror or error}"
+    raise ConfigError([f"{path}: {message}"])
 
 
 def _validate(
@@ -164,65 +164,31 @@ def _validate(
     check_device: DeviceCheck | None,
     environ: Mapping[str, str],
     host: str | None,
-) -> tuple[Config | None, list[Fault]]:
-    value, faults = document.value, []
+) -> tuple[Config | None, list[Finding]]:
+    value, errors = document.value, []
     if not isinstance(value, dict):
-        told = "the file must hold keys and values: begin with `version: 1`"
-        return None, [Fault(Place(1, 1), told)]
+        message = "the file must consist of keys with values: begin with `version: 1`"
+        return None, [Finding(Place(1, 1), message)]
     if value.get("version") is not None and value["version"] != 1:
-        told = f"version {value['version']!r} is not known: this release reads `version: 1`"
-        return None, [Fault(document.values[("version",)], told)]
-    merged = _with_files(_with_defaults(value), path.absolute().parent)
+        message = f"version {value['version']!r} is not known: this release reads `version: 1`"
+        return None, [Finding(document.values[("version",)], message)]
+    merged = with_absolute_paths(with_defaults(value), path.absolute().parent)
     if merged.get("box") is None:
         try:
             merged["box"] = default_box(environ, host)
         except UsageError as error:
-            faults.append(Fault(Place(1, 1), str(error)))
+            errors.append(Finding(Place(1, 1), str(error)))
             merged["box"] = "unnamed"
     config = None
     try:
-        config = Config.model_validate(merged)
-        config = _with_credential(config, environ)
+        config = _with_credential(Config.model_validate(merged), environ)
     except ValidationError as error:
-        faults += [_fault(document, details) for details in _own(document, error)]
+        errors += [finding_of(document, details) for details in _not_inherited(document, error)]
     except UsageError as error:
-        faults.append(Fault(find(document, ("mqtt",)), str(error)))
+        errors.append(Finding(find_place(document, ("mqtt",)), str(error)))
     if check_device is not None:
-        faults += _bad_devices(document, merged, check_device)
-    return config, faults
-
-
-def _with_defaults(value: dict[str, Any]) -> dict[str, Any]:
-    """Give each machine the keys of `defaults` that it does not set itself."""
-    value = _without_empty(value, "mqtt", "inference", "defaults")
-    defaults, machines = value.get("defaults", {}), value.get("machines")
-    if isinstance(defaults, dict):
-        defaults = _without_empty(defaults, "alarm", "evidence")
-        if isinstance(machines, dict):
-            machines = {
-                machine: _merge(defaults, _without_empty(own, "alarm", "evidence"))
-                if isinstance(own, dict)
-                else own
-                for machine, own in machines.items()
-            }
-            value["machines"] = machines
-        value["defaults"] = defaults
-    return value
-
-
-def _without_empty(section: dict[str, Any], *names: str) -> dict[str, Any]:
-    """Leave out what has all its keys commented out."""
-    return {k: v for k, v in section.items() if v is not None or k not in names}
-
-
-def _with_files(value: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """Complete relative paths of files with the folder of the configuration."""
-    if not isinstance(value.get("mqtt"), dict):
-        return value
-    mqtt = _with_paths(value["mqtt"], folder, "password_file")
-    if isinstance(mqtt.get("tls"), dict):
-        mqtt["tls"] = _with_paths(mqtt["tls"], folder, "ca", "cert", "key")
-    return {**value, "mqtt": mqtt}
+        errors += _device_errors(document, merged, check_device)
+    return config, errors
 
 
 def _with_credential(config: Config, environ: Mapping[str, str]) -> Config:
@@ -230,24 +196,9 @@ def _with_credential(config: Config, environ: Mapping[str, str]) -> Config:
     return config if mqtt is config.mqtt else config.model_copy(update={"mqtt": mqtt})
 
 
-def _with_paths(section: dict[str, Any], folder: Path, *names: str) -> dict[str, Any]:
-    return {
-        key: str(folder / value) if key in names and isinstance(value, str) else value
-        for key, value in section.items()
-    }
-
-
-def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    merged = {**under, **over}
-    for key in under.keys() & over.keys():
-        if isinstance(under[key], dict) and isinstance(over[key], dict):
-            merged[key] = _merge(under[key], over[key])
-    return merged
-
-
-def _bad_devices(
+def _device_errors(
     document: Document, merged: dict[str, Any], check_device: DeviceCheck
-) -> Iterator[Fault]:
+) -> Iterator[Finding]:
     machines = merged.get("machines")
     for machine, settings in machines.items() if isinstance(machines, dict) else ():
         device = settings.get("device") if isinstance(settings, dict) else None
@@ -257,39 +208,23 @@ def _bad_devices(
 
 def _checked(
     document: Document, path: KeyPath, value: str, check: Callable[[str], object]
-) -> Iterator[Fault]:
+) -> Iterator[Finding]:
     try:
         check(value)
     except UsageError as error:
-        yield Fault(find(document, path), f"{dotted(path)}: {error}")
+        yield Finding(find_place(document, path), f"{dotted(path)}: {error}")
 
 
-def _own(document: Document, error: ValidationError) -> Iterator[ErrorDetails]:
-    """Yield the errors, without those that a machine only inherits from `defaults`."""
+def _not_inherited(document: Document, error: ValidationError) -> Iterator[ErrorDetails]:
+    """Yield the errors, without those that a machine inherits from `defaults`."""
     found = error.errors(include_url=False)
     of_defaults = {(d["loc"][1:], d["msg"]) for d in found if d["loc"][:1] == ("defaults",)}
     for details in found:
-        loc = details["loc"]
-        inherited = loc[:1] == ("machines",) and loc not in document.values
-        if not (inherited and (loc[2:], details["msg"]) in of_defaults):
+        path = details["loc"]
+        inherited = path[:1] == ("machines",) and path not in document.values
+        if not (inherited and (path[2:], details["msg"]) in of_defaults):
             yield details
 
 
-def _fault(document: Document, details: ErrorDetails) -> Fault:
-    loc, kind = details["loc"], details["type"]
-    if loc and loc[-1] == "[key]":
-        return Fault(find(document, loc[:-1], of_key=True), f"{dotted(loc[:-2])}: {what(details)}")
-    if kind == "extra_forbidden":
-        place, path = find(document, loc, of_key=True), written(document, loc)
-        where = f"{dotted(path[:-1])}: " if path[:-1] else ""
-        return Fault(place, f"{where}unknown key {str(loc[-1])!r}: {suggestion(loc)}")
-    if kind == "missing":
-        place = find(document, loc[:-1])
-        where = f"{dotted(loc[:-1])}: " if loc[:-1] else ""
-        return Fault(place, f"{where}the key {str(loc[-1])!r} is missing: add `{example(loc)}`")
-    path = written(document, loc)
-    return Fault(find(document, loc), f"{dotted(path)}: {what(details, document.raw.get(path))}")
-
-
-def _line(path: Path, fault: Fault) -> str:
-    return f"{path}:{fault.place.line}:{fault.place.column}: {fault.told}"
+def _line(path: Path, finding: Finding) -> str:
+    return f"{path}:{finding.place.line}:{finding.place.column}: {finding.message}"

@@ -1,6 +1,6 @@
-"""Quantities as people write them: `1 per month`, `30m`, `2 GB`, and the ids of machines.
+"""Quantities as text: budgets `1 per month`, durations `30m`, sizes `2 GB`, host names.
 
-Every parser raises `UsageError` with what is wrong and the mend; none guesses.
+Every parser raises `UsageError` for text that is not in its form, with the remedy.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ _BUDGET = re.compile(rf"{_NUMBER} +(?:per|/) +(?:(\d{{1,4}}) +)?([a-z]+?)s?")
 _DURATION = re.compile(rf"{_NUMBER} *([a-z]+)")
 _SIZE_TEXT = re.compile(rf"{_NUMBER} *([A-Za-z]*)")
 
-_HOST_LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")  # letters of all scripts: IDNA writes them
-_LONGEST_HOST = 253
+_HOST_LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")  # letters of all scripts: IDNA
+_MAX_HOST_CHARS = 253
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """So many events are accepted in so many seconds."""
+    """An accepted rate: ``allowed`` events in ``period_s``."""
 
     allowed: float
     period_s: float
-    text: str = field(compare=False)  # as the user wrote it
+    text: str = field(compare=False)  # as in the configuration
 
     def __str__(self) -> str:
         return self.text
@@ -49,37 +49,35 @@ class Duration:
     """A span of time."""
 
     seconds: float
-    text: str = field(compare=False)  # as the user wrote it
+    text: str = field(compare=False)  # as in the configuration
 
     def __str__(self) -> str:
         return self.text
 
 
 def parse_budget(text: object) -> Budget:
-    """Read `1 per month`, `2 per week`, `1 per 2 years`.
+    """Return the budget of `1 per month`, `2 per week` or `1 per 2 years`.
 
-    Between one a minute and one in a hundred years: rarer than that the scores end, and
-    more often than that is no alarm.  Raises `UsageError`.
+    The range is that of the scores: one per 100 years to one per minute.  Raises `UsageError`.
     """
-    remedy = "write how many you accept in how long, such as `1 per month`"
+    remedy = "write a number per period, such as `1 per month`"
     match = _BUDGET.fullmatch(text.strip().lower()) if isinstance(text, str) else None
     if match is None or match[3] not in PERIOD_S:
         raise UsageError(f"{quoted(text)} is not a budget: {remedy} (hour, day, week, month, year)")
     allowed, period_s = float(match[1]), int(match[2] or 1) * PERIOD_S[match[3]]
     if allowed == 0 or period_s == 0:
         raise UsageError(
-            f"{quoted(text)}: a rule that never errs never alarms: {remedy} or `1 per year`"
+            f"{quoted(text)}: an alarm rule without false alarms raises no alarms: {remedy} or"
+            " `1 per year`"
         )
     budget = Budget(allowed, period_s, str(text).strip())
     if not 1 / (100 * PERIOD_S["year"]) <= budget.per_second <= 1 / 60:
-        raise UsageError(
-            f"{quoted(text)} lies outside `1 per minute` … `1 per 100 years`: {remedy}"
-        )
+        raise UsageError(f"{quoted(text)} is outside `1 per minute` … `1 per 100 years`: {remedy}")
     return budget
 
 
 def parse_duration(text: object) -> Duration:
-    """Read `90s`, `30m`, `2h`, `1d`.  Raises `UsageError`."""
+    """Return the duration of `90s`, `30m`, `2h` or `1d`.  Raises `UsageError`."""
     match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
     if match is None or match[2] not in _DURATION_S:
         raise UsageError(
@@ -89,7 +87,7 @@ def parse_duration(text: object) -> Duration:
 
 
 def parse_size(text: object) -> int:
-    """Read `2 GB`, `500 MB`, `1 GiB` or a number of bytes.  Raises `UsageError`."""
+    """Return the bytes of `2 GB`, `500 MB`, `1 GiB` or a number of bytes.  Raises `UsageError`."""
     if isinstance(text, int) and not isinstance(text, bool):
         text = str(text)
     match = _SIZE_TEXT.fullmatch(text.strip()) if isinstance(text, str) else None
@@ -101,7 +99,7 @@ def parse_size(text: object) -> int:
 
 
 def format_size(size: int) -> str:
-    """Write bytes in the largest decimal unit that divides them: `2 GB`."""
+    """Return bytes in the largest decimal unit that divides them: `2 GB`."""
     for unit in ("TB", "GB", "MB", "kB"):
         if size and size % _SIZE[unit] == 0:
             return f"{size // _SIZE[unit]} {unit}"
@@ -109,12 +107,12 @@ def format_size(size: int) -> str:
 
 
 def check_host(text: str) -> str:
-    """Return ``text`` if it can be the name or address of a computer; raises UsageError."""
+    """Return a host name or IP address unchanged.  Raises `UsageError`."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
         labels = text.removesuffix(".").split(".")
-        if len(text) > _LONGEST_HOST or not all(_HOST_LABEL.fullmatch(label) for label in labels):
+        if len(text) > _MAX_HOST_CHARS or not all(_HOST_LABEL.fullmatch(label) for label in labels):
             raise UsageError(
                 f"{quoted(text)} cannot be the name of a computer: write a host name or address, "
                 "such as plant-broker or 10.0.0.5, without spaces, '/' or 'mqtt://'"

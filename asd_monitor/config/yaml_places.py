@@ -1,4 +1,4 @@
-"""Where in the file a setting stands that pydantic speaks of."""
+"""Places in the file of the settings that pydantic names by their path."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from asd_monitor.config.yaml_text import Document, Place
 from asd_monitor.config.yaml_text import Path as KeyPath
 
 
-def find(document: Document, path: KeyPath, *, of_key: bool = False) -> Place:
-    """Return where a setting stands, or what holds it where it was not written."""
-    found = written(document, path)
+def find_place(document: Document, path: KeyPath, *, of_key: bool = False) -> Place:
+    """Return the place of a setting, or of the section that would contain it."""
+    found = written_path(document, path)
     place = document.place(found, of_key=of_key)
     while place is None and found:
         found = found[:-1]
@@ -16,8 +16,8 @@ def find(document: Document, path: KeyPath, *, of_key: bool = False) -> Place:
     return place or Place(1, 1)
 
 
-def written(document: Document, path: KeyPath) -> KeyPath:
-    """Return the path as written: what a machine does not say itself, `defaults` said."""
+def written_path(document: Document, path: KeyPath) -> KeyPath:
+    """Return the path in the file: a setting that a machine inherits is under `defaults`."""
     if path not in document.values and path[:1] == ("machines",) and len(path) > 2:
         default = ("defaults", *path[2:])
         if default in document.values:

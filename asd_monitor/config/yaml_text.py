@@ -1,7 +1,7 @@
-"""YAML → plain values, with the line and column of each.
+"""YAML text as plain values, with line and column of each.
 
-Every fault of the text is collected, not only the first.  Keys stay text (`on:` is the key
-'on'), and a key that stands twice is a fault.
+All errors of the text are collected, not only the first.  Keys are text (`on:` is the key 'on'),
+and a repeated key is an error.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 
 Path = tuple[str | int, ...]
-_MOST_NODES = 100_000
-_DEEPEST = 20
+_MAX_NODES = 100_000
+_MAX_DEPTH = 20
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,37 +26,37 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Fault:
-    """What is wrong at a place, and the mend."""
+class Finding:
+    """An error or a notice, with the remedy."""
 
     place: Place
-    told: str
+    message: str
 
 
 @dataclass(slots=True)
 class Document:
-    """What a text says and where."""
+    """The values of a text, their places and what is wrong with it."""
 
     value: Any = None
-    faults: list[Fault] = field(default_factory=list)
-    notices: list[Fault] = field(default_factory=list)
+    errors: list[Finding] = field(default_factory=list)
+    notices: list[Finding] = field(default_factory=list)
     keys: dict[Path, Place] = field(default_factory=dict)
     values: dict[Path, Place] = field(default_factory=dict)
-    raw: dict[Path, str] = field(default_factory=dict)  # scalars as written
+    raw: dict[Path, str] = field(default_factory=dict)  # scalars as in the text
 
     def place(self, path: Path, *, of_key: bool = False) -> Place | None:
-        """Return where the value (or its key) stands; None where the text has no such path."""
+        """Return the place of the value, or of its key; None where the text has no such path."""
         return (self.keys if of_key else self.values).get(path)
 
 
 def read_yaml(content: bytes) -> Document:
-    """Read one YAML document; `value` is None where it is not YAML at all."""
+    """Read one YAML document; `value` is None for text that is not YAML."""
     document = Document()
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         place = _place_in(content[: error.start].decode("utf-8", errors="replace"))
-        document.faults.append(Fault(place, "the text is not UTF-8: save the file as UTF-8"))
+        document.errors.append(Finding(place, "the text is not UTF-8: save the file as UTF-8"))
         return document
     loader = None
     try:
@@ -64,18 +64,18 @@ def read_yaml(content: bytes) -> Document:
         node = loader.get_single_node()
         if node is not None:
             document.value = _Reader(loader, document, text).read(node, (), 0)
-        if document.value is None and not document.faults:
-            told = "the file says nothing: begin with `version: 1`"
-            document.faults.append(Fault(Place(1, 1), told))
+        if document.value is None and not document.errors:
+            message = "the file is empty: begin with `version: 1`"
+            document.errors.append(Finding(Place(1, 1), message))
     except yaml.reader.ReaderError as error:
         place = _place_in(text[: error.position])
-        told = f"the character {chr(int(error.character))!r} cannot stand in YAML: remove it"
-        document.faults.append(Fault(place, told))
+        message = f"the character {chr(int(error.character))!r} is not allowed in YAML: remove it"
+        document.errors.append(Finding(place, message))
     except yaml.MarkedYAMLError as error:
-        document.faults.append(_syntax_fault(error))
+        document.errors.append(_syntax_error(error))
         document.value = None
     except RecursionError:
-        document.faults.append(Fault(Place(1, 1), _TOO_DEEP))
+        document.errors.append(Finding(Place(1, 1), _TOO_DEEP))
         document.value = None
     finally:
         if loader is not None:
@@ -83,11 +83,11 @@ def read_yaml(content: bytes) -> Document:
     return document
 
 
-_TOO_DEEP = "brackets within brackets without end: see `asd-monitor config schema`"
+_TOO_DEEP = "nested too deeply, or too many values: see `asd-monitor config schema`"
 
 
 class _Reader:
-    """Walks the nodes of one document."""
+    """Converts the nodes of one document."""
 
     def __init__(self, loader: yaml.SafeLoader, document: Document, text: str) -> None:
         self._loader = loader
@@ -98,7 +98,7 @@ class _Reader:
 
     def read(self, node: yaml.Node, path: Path, depth: int) -> Any:
         self._nodes += 1
-        if depth > _DEEPEST or self._nodes > _MOST_NODES:
+        if depth > _MAX_DEPTH or self._nodes > _MAX_NODES:
             raise RecursionError
         place = _place(node.start_mark)
         self._document.values[path] = place
@@ -107,14 +107,14 @@ class _Reader:
         if isinstance(node, yaml.SequenceNode):
             return [self.read(item, (*path, i), depth + 1) for i, item in enumerate(node.value)]
         if not isinstance(node, yaml.ScalarNode):
-            raise TypeError(f"YAML has no {type(node).__name__}")
+            raise TypeError(f"not a node of YAML: {type(node).__name__}")
         self._document.raw[path] = node.value
         self._notice_comment(node, path)
         try:
             return self._loader.construct_object(node)
         except (yaml.MarkedYAMLError, ValueError, OverflowError) as error:
-            told = f"{node.value!r} cannot be read ({_reason(error)}): write it in quotes"
-            self._document.faults.append(Fault(place, told))
+            message = f"{node.value!r} cannot be read ({_reason(error)}): write it in quotes"
+            self._document.errors.append(Finding(place, message))
             return node.value
 
     def _mapping(self, node: yaml.MappingNode, path: Path, depth: int) -> dict[str, Any]:
@@ -122,35 +122,37 @@ class _Reader:
         for key_node, value_node in node.value:
             place = _place(key_node.start_mark)
             if not isinstance(key_node, yaml.ScalarNode):
-                told = "a key must be a word: write `key: value`"
-                self._document.faults.append(Fault(place, told))
+                message = "a key must be plain text: write `key: value`"
+                self._document.errors.append(Finding(place, message))
                 continue
             key = key_node.value
             if key in values:
                 first = self._document.keys[(*path, key)]
-                told = f"{key!r} stands already in line {first.line}: keep one of the two"
-                self._document.faults.append(Fault(place, told))
+                message = f"{key!r} is already set in line {first.line}: remove one of the two"
+                self._document.errors.append(Finding(place, message))
                 continue
             if key == "<<":
-                told = "'<<' is not merged: put what machines share under `defaults:`"
-                self._document.faults.append(Fault(place, told))
+                message = "'<<' is not supported: put shared settings under `defaults:`"
+                self._document.errors.append(Finding(place, message))
                 continue
             if node.flow_style and ":" not in self._text[_end(key_node) : _end(value_node)]:
-                told = f"{key!r} has no value: write {key}: …, or put a value that holds a comma"
-                self._document.faults.append(Fault(place, f"{told} in quotes"))
+                message = f"{key!r} has no value: write {key}: …, or put a value with a comma"
+                self._document.errors.append(Finding(place, f"{message} in quotes"))
                 continue
             self._document.keys[(*path, key)] = place
             values[key] = self.read(value_node, (*path, key), depth + 1)
         return values
 
     def _notice_comment(self, node: yaml.ScalarNode, path: Path) -> None:
-        """`name:USB Mic #2` loses its channel to the comment sign, silently."""
+        """Notice a device such as `name:USB Mic #2`, whose channel is a comment to YAML."""
         end = node.end_mark
         if node.style is None and path[-1:] == ("device",) and end.line < len(self._lines):
             comment = re.match(r"\s+(#\d+)\s*$", self._lines[end.line][end.column :])
             if comment:
-                told = f"{comment[1]} after a space is a comment: if it is the channel, use quotes"
-                self._document.notices.append(Fault(_place(node.start_mark), told))
+                message = (
+                    f"{comment[1]} after a space is a comment: if it is the channel, use quotes"
+                )
+                self._document.notices.append(Finding(_place(node.start_mark), message))
 
 
 def _end(node: yaml.Node) -> int:
@@ -171,7 +173,7 @@ def _reason(error: Exception) -> str:
     return str(text or type(error).__name__)
 
 
-def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
+def _syntax_error(error: yaml.MarkedYAMLError) -> Finding:
     mark = error.problem_mark or error.context_mark
     place = _place(mark) if mark else Place(1, 1)
     problem = error.problem or error.context or "this is not YAML"
@@ -186,4 +188,4 @@ def _syntax_fault(error: yaml.MarkedYAMLError) -> Fault:
         remedy = "define it with & before, or write the value out"
     elif "expected ',' or" in problem:
         remedy = "close the bracket, and put commas between the keys"
-    return Fault(place, f"not valid YAML, {problem}: {remedy}")
+    return Finding(place, f"not valid YAML, {problem}: {remedy}")

@@ -1,6 +1,6 @@
 """Errors of SQLite as errors of the journal.
 
-They are told apart by SQLite's result codes (https://www.sqlite.org/rescode.html), not by their
+They are classified by SQLite's result codes (https://www.sqlite.org/rescode.html), not by their
 texts.  An unknown error is not taken for damage: a damaged journal is set aside.
 """
 

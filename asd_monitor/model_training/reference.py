@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.audio.files.recordings import BY_OPTION, RecordingReader
+from asd_monitor.config.field_types import MIN_TRAINING_S
 from asd_monitor.detector.fit import FittedDetector, fit_detector
 from asd_monitor.dsp.front_end import FrontEnd, front_end_for
 from asd_monitor.encoders.encoder import Encoder
@@ -29,8 +30,6 @@ from asd_monitor.model_training.training_progress import Progress, no_progress
 from asd_monitor.pipeline import WindowExtractor
 from asd_monitor.wording import length
 
-MIN_TRAINING_S = 60.0
-"""Least usable sound for `train`."""
 MAX_WINDOWS = 10_000
 """Training windows; beyond them time and memory grow, and the model hardly changes."""
 EXCERPT_S = 20.0

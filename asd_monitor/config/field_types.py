@@ -1,0 +1,83 @@
+"""Types of the settings that are written as text, and their validation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic_core import PydanticCustomError
+
+from asd_monitor.config.quantities import (
+    Budget,
+    Duration,
+    check_host,
+    format_size,
+    parse_budget,
+    parse_duration,
+    parse_size,
+)
+from asd_monitor.errors import UsageError
+from asd_monitor.names import ID_PATTERN, check_id, check_topic_prefix
+
+MIN_TRAINING_S = 60.0
+"""Shortest usable sound from which a model is trained, in s."""
+
+INVALID_VALUE = "invalid_value"
+"""Type of the errors of pydantic whose message is complete, remedy included."""
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def invalid_value(message: str) -> PydanticCustomError:
+    """Return an error of pydantic with a complete message."""
+    return PydanticCustomError(INVALID_VALUE, "{message}", {"message": message})
+
+
+def _validator(parse: Callable[[T], R]) -> Callable[[T], R]:
+    """Return ``parse`` with its `UsageError` as an error of pydantic."""
+
+    def validate(value: T) -> R:
+        try:
+            return parse(value)
+        except UsageError as error:
+            raise invalid_value(str(error)) from error
+
+    return validate
+
+
+def _parse_training_time(text: object) -> Duration:
+    duration = parse_duration(text)
+    if duration.seconds < MIN_TRAINING_S:
+        raise UsageError(f"{duration} is too short to train a model: write at least `60s`")
+    return duration
+
+
+BudgetText = Annotated[
+    Budget,
+    PlainValidator(_validator(parse_budget)),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["1 per month", "2 per week"]}),
+]
+TrainingTime = Annotated[
+    Duration,
+    PlainValidator(_validator(_parse_training_time)),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["30m", "2h"]}),
+]
+Size = Annotated[
+    int,
+    PlainValidator(_validator(parse_size)),
+    PlainSerializer(format_size, return_type=str),
+    WithJsonSchema({"type": ["string", "integer"], "examples": ["2 GB", "500 MB"]}),
+]
+Id = Annotated[
+    str,
+    AfterValidator(_validator(check_id)),
+    WithJsonSchema({"type": "string", "pattern": f"^{ID_PATTERN}$", "not": {"const": "box"}}),
+]
+Host = Annotated[str, Field(min_length=1), AfterValidator(_validator(check_host))]
+TopicPrefix = Annotated[str, AfterValidator(_validator(check_topic_prefix))]
+FilePath = Annotated[Path, Field(strict=False)]

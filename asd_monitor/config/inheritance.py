@@ -1,0 +1,53 @@
+"""Settings completed before they are validated: defaults of machines, paths of files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+
+def with_defaults(value: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings in which each machine has the keys of `defaults` that it does not set."""
+    value = _without_empty(value, "mqtt", "inference", "defaults")
+    defaults, machines = value.get("defaults", {}), value.get("machines")
+    if isinstance(defaults, dict):
+        defaults = _without_empty(defaults, "alarm", "evidence")
+        if isinstance(machines, dict):
+            value["machines"] = {
+                machine: _merge(defaults, _without_empty(own, "alarm", "evidence"))
+                if isinstance(own, dict)
+                else own
+                for machine, own in machines.items()
+            }
+        value["defaults"] = defaults
+    return value
+
+
+def with_absolute_paths(value: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Return the settings with relative paths of files completed by the configuration's folder."""
+    if not isinstance(value.get("mqtt"), dict):
+        return value
+    mqtt = _absolute(value["mqtt"], folder, "password_file")
+    if isinstance(mqtt.get("tls"), dict):
+        mqtt["tls"] = _absolute(mqtt["tls"], folder, "ca", "cert", "key")
+    return {**value, "mqtt": mqtt}
+
+
+def _without_empty(section: dict[str, Any], *names: str) -> dict[str, Any]:
+    """Leave out sections without a value, such as those with all keys commented out."""
+    return {k: v for k, v in section.items() if v is not None or k not in names}
+
+
+def _absolute(section: dict[str, Any], folder: Path, *names: str) -> dict[str, Any]:
+    return {
+        key: str(folder / value) if key in names and isinstance(value, str) else value
+        for key, value in section.items()
+    }
+
+
+def _merge(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = {**under, **over}
+    for key in under.keys() & over.keys():
+        if isinstance(under[key], dict) and isinstance(over[key], dict):
+            merged[key] = _merge(under[key], over[key])
+    return merged
