@@ -15,6 +15,7 @@ from asd_monitor.cli.options import Machine, StateDir
 
 if TYPE_CHECKING:
     from asd_monitor.audio.devices.device_strings import DeviceSpec
+    from asd_monitor.audio.files.levels import LevelDefect
     from asd_monitor.audio.files.recorder import Recorder
     from asd_monitor.audio.source import Opened, Source
     from asd_monitor.cli.level_meter import LevelMeter
@@ -81,7 +82,7 @@ class _Session:
         self._rate_hz = 0
         self._recorded = 0
         self._end: int | None = None  # sample index after the last block
-        self._warned: set[str] = set()
+        self._warned: set[LevelDefect] = set()
         self.ended_by: signal.Signals | None = None  # not SIGINT, which asyncio handles
 
     async def run(self, socket: Path) -> None:
@@ -190,26 +191,14 @@ class _Session:
 
     def _warn(self, meter: LevelMeter) -> None:
         """Print a warning at once, each once, when the recording becomes unusable."""
+        from asd_monitor.audio.files.levels import LevelDefect, level_defects
+
         if self._recorder is None:
             return
-        levels = self._recorder.levels
-        for name, applies, text in (
-            (
-                "clipping",
-                levels.is_clipping,
-                "clipping: lower the gain, or move the microphone away",
-            ),
-            (
-                "dead",
-                levels.is_dead,
-                "no signal (constant samples): is the microphone muted?",
-            ),
-            (
-                "quiet",
-                levels.is_quiet and self._recorded > 2 * self._rate_hz,
-                "very quiet: raise the gain, or move the microphone nearer",
-            ),
-        ):
-            if applies and name not in self._warned:
-                self._warned.add(name)
+        is_level_settled = self._recorded > 2 * self._rate_hz
+        for defect, text in level_defects(self._recorder.levels).items():
+            if defect is LevelDefect.QUIET and not is_level_settled:
+                continue
+            if defect not in self._warned:
+                self._warned.add(defect)
                 meter.print_line(text)

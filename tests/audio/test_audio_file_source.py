@@ -70,7 +70,7 @@ async def test_loop_starts_again_after_a_gap(tmp_path):
 
 
 async def test_recordings_are_resampled_to_the_rate_of_the_first(tmp_path):
-    notices = []
+    notices: list[str] = []
     write(tmp_path / "1.wav", 0.5, rate_hz=RATE)
     write(tmp_path / "2.wav", 0.5, rate_hz=3 * RATE)
     source = FileSource(parse_device(f"file:{tmp_path}"), speed=0, notice=notices.append)
@@ -84,7 +84,7 @@ async def test_samples_that_are_not_finite_are_a_gap(tmp_path):
     sound = np.zeros(RATE, np.float32)
     sound[100:200] = np.nan
     soundfile.write(tmp_path / "a.wav", sound, RATE, subtype="FLOAT")
-    notices = []
+    notices: list[str] = []
     source = FileSource(parse_device(f"file:{tmp_path}/a.wav"), speed=0, notice=notices.append)
     assert [(b.start, b.end) for b in blocks_of(await collect(source))] == [(0, 100), (200, RATE)]
     assert source.gaps == 1
@@ -106,7 +106,9 @@ async def test_folder_without_a_readable_recording_is_refused(tmp_path):
     (tmp_path / "2.wav").touch()
     source = FileSource(parse_device(f"file:{tmp_path}"), speed=0)
     events = source.events()
-    assert (await anext(events)).state is MicrophoneState.FAULT
+    outage = await anext(events)
+    assert isinstance(outage, Outage)
+    assert outage.state is MicrophoneState.FAULT
     with pytest.raises(UsageError, match="0 bytes"):
         await anext(events)
 

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from asd_monitor.audio.files.levels import (
     FLOOR_DBFS,
     LevelAccumulator,
+    LevelDefect,
     LevelSummary,
     dbfs,
-    level_warnings,
+    level_defects,
 )
 
 RATE = 1000
@@ -43,15 +44,15 @@ def test_levels_of_a_sine():
     assert summary.loudest_second_dbfs == pytest.approx(-9.0, abs=0.1)
     assert abs(summary.offset) < 1e-6
     assert not summary.is_clipping
-    assert level_warnings(summary) == []
+    assert level_defects(summary) == {}
 
 
 def test_digital_silence_is_dead_at_the_floor():
     summary = measure(np.zeros(3 * RATE))
     assert summary.rms_dbfs == FLOOR_DBFS
     assert summary.longest_constant_s == 3.0
-    assert len(level_warnings(summary)) == 1
-    assert "muted" in level_warnings(summary)[0]
+    (message,) = level_defects(summary).values()
+    assert "muted" in message
 
 
 def test_constant_value_is_dead():
@@ -60,8 +61,10 @@ def test_constant_value_is_dead():
 
 
 def test_clipping_and_low_level_are_reported():
-    assert "clipping: 2 samples" in level_warnings(measure([1.0, -1.0, 0.0]))[0]
-    assert "low level" in level_warnings(measure(np.tile([1e-5, 2e-5], RATE)))[0]
+    clipped = level_defects(measure([1.0, -1.0, 0.0]))
+    assert "clipping: 2 samples" in clipped[LevelDefect.CLIPPING]
+    quiet = level_defects(measure(np.tile([1e-5, 2e-5], RATE)))
+    assert "low level" in quiet[LevelDefect.QUIET]
 
 
 def test_no_samples():

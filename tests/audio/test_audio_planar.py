@@ -29,8 +29,8 @@ def test_selected_channels_are_deinterleaved_exactly(recording, start):
     assert (block.start, block.end) == (start, start + len(sound))
     for number in range(sound.shape[1]):
         one = block.channel(number)
-        if number not in selected:
-            assert one is None
+        assert (one is not None) == (number in selected)
+        if one is None:
             continue
         assert (one.start, one.end) == (block.start, block.end)
         assert one.samples.dtype == np.float32

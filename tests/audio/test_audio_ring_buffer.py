@@ -10,7 +10,19 @@ from asd_monitor.records import Block
 
 
 def block(start: int, count: int) -> Block:
+    """Return a block whose samples are their indices."""
     return Block(start, np.arange(start, start + count, dtype=np.float32))
+
+
+def read(buffer: RingBuffer, position: int, max_samples: int = 99) -> Block:
+    """Return the block read, which must exist."""
+    found = buffer.read(position, max_samples)
+    assert found is not None
+    return found
+
+
+def limits(found: Block) -> tuple[int, int]:
+    return found.start, found.end
 
 
 @given(
@@ -20,26 +32,26 @@ def block(start: int, count: int) -> Block:
 def test_samples_are_read_as_written(steps, most):
     """Steps of (gap, samples written, samples read)."""
     buffer = RingBuffer(20, 1)
-    index = position = written = read = 0
+    index = position = written_count = read_count = 0
     for gap, count, wanted in steps:
         index += gap
         buffer.write(block(index, count))
         index += count
-        written += count
+        written_count += count
         left = wanted
-        while left > 0 and (got := buffer.read(position, min(most, left))):
-            assert got.start >= position
-            assert 0 < len(got.samples) <= most
-            np.testing.assert_array_equal(got.samples, np.arange(got.start, got.end))
-            position = got.end
-            read += len(got.samples)
-            left -= len(got.samples)
+        while left > 0 and (found := buffer.read(position, min(most, left))):
+            assert found.start >= position
+            assert 0 < len(found.samples) <= most
+            np.testing.assert_array_equal(found.samples, np.arange(found.start, found.end))
+            position = found.end
+            read_count += len(found.samples)
+            left -= len(found.samples)
         assert 0 <= buffer.room(position) <= buffer.capacity
         assert buffer.end - buffer.start >= buffer.capacity - buffer.room(position)
-    while got := buffer.read(position, most):
-        position = got.end
-        read += len(got.samples)
-    assert read + buffer.overrun_samples == written
+    while found := buffer.read(position, most):
+        position = found.end
+        read_count += len(found.samples)
+    assert read_count + buffer.overrun_samples == written_count
 
 
 @given(st.lists(st.integers(1, 9), max_size=30))
@@ -48,7 +60,7 @@ def test_writer_that_checks_the_room_loses_nothing(counts):
     index = position = 0
     for count in counts:
         while buffer.room(position) < count:
-            position = buffer.read(position, 4).end
+            position = read(buffer, position, 4).end
         buffer.write(block(index, count))
         index += count
     assert buffer.overrun_samples == 0
@@ -58,8 +70,8 @@ def test_read_stops_at_a_gap_and_continues_after_it():
     buffer = RingBuffer(100, 1)
     buffer.write(block(0, 10))
     buffer.write(block(15, 10))
-    assert (buffer.read(5, 99).start, buffer.read(5, 99).end) == (5, 10)
-    assert (buffer.read(10, 99).start, buffer.read(10, 99).end) == (15, 25)
+    assert limits(read(buffer, 5)) == (5, 10)
+    assert limits(read(buffer, 10)) == (15, 25)
     assert buffer.read(25, 99) is None
 
 
@@ -67,16 +79,16 @@ def test_oldest_samples_are_overwritten():
     buffer = RingBuffer(10, 1)
     buffer.write(block(0, 25))
     assert (buffer.start, buffer.end) == (15, 25)
-    assert buffer.read(0, 99).start == 15
+    assert read(buffer, 0).start == 15
     assert buffer.overrun_samples == 15
 
 
 def test_read_returns_a_copy():
     buffer = RingBuffer(4, 1)
     buffer.write(block(0, 4))
-    got = buffer.read(0, 4)
+    found = read(buffer, 0)
     buffer.write(block(4, 4))
-    np.testing.assert_array_equal(got.samples, [0, 1, 2, 3])
+    np.testing.assert_array_equal(found.samples, [0, 1, 2, 3])
 
 
 def test_overlapping_block_is_refused():

@@ -79,9 +79,9 @@ def test_loss_after_a_burst_drops_the_frames_that_may_lie_on_either_side():
     starts = {frame: start for start, frame in placed}
     assert all(starts[k] == k * FRAME for k in range(50))
     assert all(starts[k] is None for k in range(50, 54))
-    first = next(k for k in range(50, 105) if starts[k] is not None)
+    first, start = next((k, at) for k in range(50, 105) if (at := starts[k]) is not None)
     assert first <= 56
-    assert starts[first] - 50 * FRAME == clock.lost_samples
+    assert start - 50 * FRAME == clock.lost_samples
     assert starts[104] == pytest.approx((14.0 - 0.1) * RATE, abs=TOLERANCE)
 
 

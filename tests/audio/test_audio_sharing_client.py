@@ -26,7 +26,7 @@ RESPONSE = encode_response(STREAM)
 
 
 def frame(start: int, count: int = 100) -> bytes:
-    samples = np.arange(count, dtype=np.float32) / 32768
+    samples = np.arange(count, dtype=np.float32) / np.float32(32768)
     return encode_block(Block(start, samples), sequence=0, time_ns=0)
 
 

@@ -121,7 +121,7 @@ async def test_client_that_does_not_read_is_disconnected(server):
             nonlocal start
             channel.send_block(block(start, 160_000), 1.0)
             start += 160_000
-            return server.dropped_clients == 1
+            return bool(server.dropped_clients == 1)
 
         await until(send)
 

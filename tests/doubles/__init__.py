@@ -4,9 +4,10 @@ A double keeps the contract of what it replaces and is handed in as an argument.
 used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
 
     bad_recordings         files that are no usable recordings, each with the message expected
-    capture_processes      finds the capture children of this process
-    card_tree              a made-up /proc/asound and /sys of sound cards
+    capture_processes      finds the running capture children of a process
+    card_tree              sound cards as files of /proc/asound and /sys
     command_line           calls `asd-monitor` in the test's process; drops privileges
+    event_collector        a consumer of a source that keeps all of its events
     fake_broker            a broker in the test's process that refuses, stalls or hangs up as told
     in_process_daemon      the daemon in the process of the test, on scripted sources
     level_detector         a detector of the level, and bundles in memory
@@ -14,7 +15,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     monitored_machine      one monitor session of the daemon
     mosquitto              a real mosquitto on a free port, and a subscriber
     run_process            `asd-monitor run` as a process of its own
-    scripted_microphone    a capture child that follows a script
+    scripted_microphone    a device of several channels whose events are given by the test
     scripted_source        a source of sound whose events are given by the test
     small_trees            small data sets in the layouts of DCASE
     synthetic_encoders     small untrained encoders of the shipped kind (needs torch)

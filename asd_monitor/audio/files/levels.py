@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 
@@ -120,22 +121,30 @@ class LevelAccumulator:
         )
 
 
-def level_warnings(summary: LevelSummary) -> list[str]:
-    """Return one line with the remedy for each defect of a recording."""
-    warnings = []
+class LevelDefect(StrEnum):
+    """A property of its level that makes a recording unusable."""
+
+    DEAD = "dead"
+    CLIPPING = "clipping"
+    QUIET = "quiet"
+
+
+def level_defects(summary: LevelSummary) -> dict[LevelDefect, str]:
+    """Return the defects of a recording, each with one line: what, remedy."""
+    defects = {}
     if summary.is_dead:
-        warnings.append(
+        defects[LevelDefect.DEAD] = (
             f"constant signal for {summary.longest_constant_s:.1f} s: the microphone is muted or "
             "dead: check its switch, its cable and `alsamixer`"
         )
     if summary.is_clipping:
-        warnings.append(
+        defects[LevelDefect.CLIPPING] = (
             f"clipping: {summary.clipped_samples} samples at full scale: lower the gain "
             "(`alsamixer`) or move the microphone away"
         )
     if summary.is_quiet and not summary.is_dead:
-        warnings.append(
+        defects[LevelDefect.QUIET] = (
             f"low level ({summary.rms_dbfs:.0f} dBFS): raise the gain (`alsamixer`) or move the "
             "microphone closer"
         )
-    return warnings
+    return defects

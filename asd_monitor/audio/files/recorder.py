@@ -11,7 +11,7 @@ from pathlib import Path
 import soundfile
 
 from asd_monitor import __version__
-from asd_monitor.audio.files.levels import LevelAccumulator, LevelSummary, level_warnings
+from asd_monitor.audio.files.levels import LevelAccumulator, LevelSummary, level_defects
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Samples
 
@@ -103,7 +103,7 @@ class Recorder:
         if self._file is None:
             return
         summary = self._levels.summary()
-        warnings = tuple(level_warnings(summary))
+        warnings = tuple(level_defects(summary).values())
         seconds = self._levels.samples / self._origin.rate_hz
         try:
             self._file.close()
