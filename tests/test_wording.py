@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.wording import quoted, rfc3339
+from asd_monitor.wording import clock, count, length, quoted, rate, rfc3339
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
 
@@ -30,3 +30,33 @@ def test_quoted_values_are_short() -> None:
     assert quoted("fan 01") == "'fan 01'"
     assert quoted(7) == "7"
     assert len(quoted("x" * 1000)) == 60
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [
+        (0.0, "less than 1 in 100 years"),
+        (1 / (365.25 * 86400 * 4), "1 in 4 years"),
+        (1 / (86400 * 31), "12 per year"),
+        (1.5 / 86400, "1.5 per day"),
+        (0.2, "12 per minute"),
+    ],
+)
+def test_rates_are_given_in_the_longest_period_with_one_event(per_second: float, text: str) -> None:
+    assert rate(per_second) == text
+
+
+@given(st.floats(1e-11, 10))
+def test_the_number_of_a_rate_is_readable(per_second: float) -> None:
+    number = float(next(word for word in rate(per_second).split() if word[0].isdigit()))
+    assert 1 <= number <= 600
+
+
+def test_clocks_lengths_and_counts() -> None:
+    assert clock(0.04) == "0:00.0"
+    assert clock(59.96) == "1:00.0"
+    assert clock(3723.4) == "1:02:03.4"
+    assert length(48) == "48 s"
+    assert length(1200) == "20 min"
+    assert length(5400) == "1.5 h"
+    assert (count(1, "file"), count(0, "alarm")) == ("1 file", "0 alarms")

@@ -48,19 +48,20 @@ def false_alarm_interval(
     hop_s: float,
     min_scale: float,
     rng: np.random.Generator,
+    draws: int = DRAWS,
 ) -> FalseAlarmInterval:
     """Return the confidence interval of the false-alarm rate at an alarm threshold.
 
     ``sustained`` (n,) are the out-of-fold fused scores sustained over the alarm span, in order
-    of time and ``hop_s`` apart, to which the detector's tail was fitted; the scale of each
-    drawn tail is at least ``min_scale``, as that of the detector.  Over its span the alarm score
-    hardly changes, so that each span counts as one trial.
+    of time and ``hop_s`` apart, to which the detector's tail was fitted; the scale of each of the
+    ``draws`` tails is at least ``min_scale``, as that of the detector.  Over its span the alarm
+    score hardly changes, so that each span counts as one trial.
     """
     scores = np.asarray(sustained, np.float64)
     reached = ParetoTail.fit(scores, min_scale).raw_score(threshold)
     blocks = np.array_split(scores, max(2, round(len(scores) * hop_s / BLOCK_S)))
     rates = []
-    for _ in range(DRAWS):
+    for _ in range(draws):
         drawn = rng.integers(len(blocks), size=len(blocks))
         tail = ParetoTail.fit(np.concatenate([blocks[block] for block in drawn]), min_scale)
         rates.append(10.0 ** -float(tail.score(reached)) / ALARM_SPAN_S)

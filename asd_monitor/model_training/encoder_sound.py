@@ -26,7 +26,10 @@ class GaplessResampler:
         self._expected: int | None = None
 
     def push(self, block: Block) -> None:
-        """Append the next block; a gap before it begins a new piece."""
+        """Append the next block; a gap before it begins a new piece.
+
+        As in `pipeline.WindowExtractor`, what the resampler still holds is lost at a gap.
+        """
         if block.start != self._expected:
             self._resampler = Resampler(self._resampler.from_hz, RATE_HZ)
             self._pieces.append([])
@@ -68,7 +71,7 @@ def read_parts(parts: Sequence[RecordingPart], channel: int | None) -> list[list
         resamplers = [GaplessResampler(part.file.rate_hz) for part in of_file]
         end = max(past for _, past in spans)
         with RecordingReader(path, channel) as reader:
-            for block in reader.blocks(first=min(first for first, _ in spans)):
+            for block in reader.blocks(from_sample=min(first for first, _ in spans)):
                 if block.start >= end:
                     break
                 for (first, past), resampler in zip(spans, resamplers, strict=True):

@@ -44,7 +44,7 @@ class RecordingPart:
         """
         first, past = self.span
         with RecordingReader(self.file.path, channel) as reader:
-            for block in reader.blocks(first=first):
+            for block in reader.blocks(from_sample=first):
                 if block.start >= past:
                     break
                 if block.end > first:

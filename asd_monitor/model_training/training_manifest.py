@@ -13,7 +13,7 @@ from asd_monitor.model_store.versions import next_version
 from asd_monitor.model_training.findings import SCORE_LEVELS
 from asd_monitor.model_training.held_out_trial import HeldOutTrial
 from asd_monitor.model_training.training_run import TrainingResult
-from asd_monitor.wording import DAY_S
+from asd_monitor.wording import DAY_S, rfc3339
 
 
 def save_model(
@@ -51,7 +51,7 @@ def manifest_entries(
     reference, interval = result.reference, result.interval
     adaptation = result.adaptation
     return {
-        "trained": _utc(now),
+        "trained": rfc3339(now),
         "training": {
             "seconds": round(reference.usable_s, 3),
             "windows": len(reference.windows),
@@ -62,7 +62,7 @@ def manifest_entries(
                     "sha256": file.sha256,
                     "seconds": round(file.seconds, 3),
                     "rate_hz": file.rate_hz,
-                    "modified": _utc(file.modified),
+                    "modified": rfc3339(file.modified),
                 }
                 for file in reference.files
             ],
@@ -95,7 +95,3 @@ def _held_out(trial: HeldOutTrial) -> dict[str, Any]:
         "warnings": trial.warnings,
         "share_above": {f"{score:g}": trial.share_above(score) for score in SCORE_LEVELS},
     }
-
-
-def _utc(moment: datetime) -> str:
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""Recordings that cannot be used, and what is said of each."""
+"""Unusable recordings, and the message that each gives."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ from tests.doubles.synthetic_sounds import machine_sound, write
 
 
 def bad_recordings(folder: Path) -> dict[str, str]:
-    """Make every kind of bad recording; return what each is to be told as."""
+    """Write every kind of unusable recording; return a part of the message for each name."""
     (folder / "empty folder").mkdir()
     (folder / "zero.wav").touch()
-    (folder / "text.wav").write_text("this is no sound, whatever its name says")
+    (folder / "text.wav").write_text("a text file with the name of a recording")
     write(folder / "zeros.wav", np.zeros(16_000 * 70))
     write(folder / "nan.wav", np.full(16_000 * 70, np.nan), subtype="FLOAT")
     write(folder / "short.wav", machine_sound(20.0))
