@@ -11,7 +11,7 @@ import numpy as np
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.dsp.front_end import FrontEnd
-from asd_monitor.encoders.loading import select_encoders, shipped_encoder
+from asd_monitor.encoders.encoder_loading import select_encoders, shipped_encoder
 from asd_monitor.pipeline import Pipeline, WindowExtractor, score_batch
 from asd_monitor.records import Block, Samples, WindowScore
 

@@ -30,7 +30,7 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.estimators import BACK_ENDS
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.loading import load_encoder, shipped_encoder
+from asd_monitor.encoders.encoder_loading import load_encoder, shipped_encoder
 from asd_monitor.errors import AsdMonitorError, UsageError
 from asd_monitor.evaluation.dcase_layouts import find_machines
 from asd_monitor.features import analysis as analysis_module

@@ -23,7 +23,7 @@ import typer
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.views import VIEW_KINDS, encoder_views
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.loading import load_encoder
+from asd_monitor.encoders.encoder_loading import load_encoder
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.evaluation.dcase_data_set import DcaseMachine
 from asd_monitor.evaluation.dcase_layouts import find_machines

@@ -23,7 +23,7 @@ from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.views import VIEW_KINDS
 from asd_monitor.encoders.card import BackEndName, CardView, Pool
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.loading import load_encoder
+from asd_monitor.encoders.encoder_loading import load_encoder
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.evaluation.dcase_layouts import find_machines
 from experiments.fitted_trees import Scored, fit, hear, mean_by_type, score

@@ -26,7 +26,7 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import FittedDetector
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.loading import select_encoders, shipped_encoder
+from asd_monitor.encoders.encoder_loading import select_encoders, shipped_encoder
 from asd_monitor.errors import AsdMonitorError, UsageError
 from asd_monitor.evaluation.dcase_data_set import DcaseMachine
 from asd_monitor.evaluation.dcase_layouts import find_machines

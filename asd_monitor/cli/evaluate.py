@@ -63,7 +63,7 @@ def command(
 ) -> None:
     """Evaluate detection on a data set in a layout of DCASE Task 2: one model per id or section."""
     from asd_monitor.cli.progress import shown_progress
-    from asd_monitor.encoders.loading import select_encoders, shipped_encoder
+    from asd_monitor.encoders.encoder_loading import select_encoders, shipped_encoder
     from asd_monitor.errors import OperationError, UsageError
     from asd_monitor.evaluation.baseline import require_baseline
     from asd_monitor.evaluation.dcase_layouts import find_data_set

@@ -74,7 +74,7 @@ def command(
 
     from asd_monitor.cli.machine_settings import machine_settings
     from asd_monitor.cli.progress import shown_progress
-    from asd_monitor.encoders.loading import select_encoders, shipped_encoder
+    from asd_monitor.encoders.encoder_loading import select_encoders, shipped_encoder
     from asd_monitor.errors import UsageError
     from asd_monitor.extras import TORCH_AND_EXPORT, require_extra
     from asd_monitor.model_training.recording_paths import expand_paths

@@ -51,7 +51,7 @@ def fine_frames(front_end: FrontEnd) -> FineFrames:
     fitting = [hop for hop in hops if frame + hop - front_end.frame_hop <= front_end.window]
     factor = decimation_factor(front_end)
     taps = low_pass(front_end.rate_hz, factor)
-    # the filter looks back: outputs that depend on samples before the frame are weighted zero
+    # outputs of the filter that depend on samples before the frame are weighted zero
     early = len(taps) // factor - (factor > 1)
     window = np.zeros(frame // factor)
     window[early:] = hann(frame // factor - early)
@@ -68,9 +68,9 @@ def fine_frames(front_end: FrontEnd) -> FineFrames:
 
 
 def decimation_factor(front_end: FrontEnd) -> int:
-    """Return the largest factor that leaves 2 kHz, divides the front end's hop and suits it.
+    """Return the largest factor that divides the front end's hop and leaves at least 2 kHz.
 
-    The low-pass filter looks back on no more than one hop.
+    The low-pass filter for it spans no more than one hop of earlier samples.
     """
     hop = front_end.frame_hop
     for factor in range(front_end.rate_hz // MIN_DECIMATED_RATE_HZ, 1, -1):

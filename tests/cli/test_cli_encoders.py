@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.detector.views import VIEW_KINDS
-from asd_monitor.encoders import loading
+from asd_monitor.encoders import encoder_loading
 from tests.doubles.command_line import CommandLine
 from tests.doubles.synthetic_networks import (
     FAR,
@@ -39,8 +39,8 @@ def networks(tmp_path: Path) -> tuple[Path, Path]:
 def shipped_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the folder of the shipped encoder, which holds none."""
     folder = tmp_path / "package/models"
-    shipped_encoder = functools.partial(loading.shipped_encoder, [folder])
-    monkeypatch.setattr(loading, "shipped_encoder", shipped_encoder)
+    shipped_encoder = functools.partial(encoder_loading.shipped_encoder, [folder])
+    monkeypatch.setattr(encoder_loading, "shipped_encoder", shipped_encoder)
     folder.mkdir(parents=True)
     return folder
 

@@ -18,7 +18,7 @@ from asd_monitor.encoder_training.export import export_encoder
 from asd_monitor.encoder_training.instance_pool import PoolFeed, TrainingSounds
 from asd_monitor.encoder_training.network import TAPS
 from asd_monitor.encoder_training.optimisation import PretrainingConfig
-from asd_monitor.encoders.loading import load_encoder
+from asd_monitor.encoders.encoder_loading import load_encoder
 from tests.doubles.command_line import CommandLine, CommandResult, without_privileges
 from tests.doubles.synthetic_pools import SMALL, SyntheticFeed, held_out_instances
 from tests.doubles.synthetic_sounds import machine_sound, write

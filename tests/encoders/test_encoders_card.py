@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from asd_monitor.encoders.card import MAX_CARD_BYTES, Card, CardError, card_from_values
-from asd_monitor.encoders.loading import parse_card
+from asd_monitor.encoders.encoder_loading import parse_card
 from tests.doubles.synthetic_networks import FAR, LOG_MEL, NEAR, maps_card, wave_card
 
 

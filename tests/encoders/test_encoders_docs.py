@@ -11,7 +11,7 @@ import pytest
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.encoders.card import card_from_values
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.loading import load_encoder, parse_card
+from asd_monitor.encoders.encoder_loading import load_encoder, parse_card
 from asd_monitor.encoders.streaming import EncoderStream
 
 TEXT = (Path(__file__).parents[2] / "docs/encoders.md").read_text()
@@ -78,7 +78,7 @@ def test_each_program_has_a_card() -> None:
 def test_the_cards_are_valid_and_compatible_with_the_default_window(name: str) -> None:
     card = parse_card(CARDS[name].encode(), name)
     assert Encoder.from_bytes(b"", card).incompatibility(front_end_for(16_000)) is None
-    if name == "mine":  # each key that the text says may be left out
+    if name == "mine":  # the keys that the text says can be omitted
         short = card.to_json()
         short["views"] = []
         for key in ("slopes", "offset", "mean", "scale"):

@@ -64,7 +64,7 @@ def _reference_steps(kind: Any, sound: Samples) -> np.ndarray:
     ],
 )
 def test_steps_are_those_of_the_card(changes: dict[str, Any]) -> None:
-    kind = card_from_values(maps_card(input=LOG_MEL | changes), "made").input
+    kind = card_from_values(maps_card(input=LOG_MEL | changes), "card").input
     sound = machine_sound(0.3)
     steps = step_stream(kind)
     got = np.concatenate([steps.push(sound[:1000]), steps.push(sound[1000:])])

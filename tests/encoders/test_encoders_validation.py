@@ -8,8 +8,8 @@ import pytest
 
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.dsp.window_features import NAMES
-from asd_monitor.encoders import loading
-from asd_monitor.encoders.loading import load_encoder, select_encoders, shipped_encoder
+from asd_monitor.encoders import encoder_loading
+from asd_monitor.encoders.encoder_loading import load_encoder, select_encoders, shipped_encoder
 from asd_monitor.encoders.session import EncoderError
 from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import WindowStream
@@ -170,7 +170,7 @@ def test_a_file_that_is_too_large_is_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_network(tmp_path, maps_network(), maps_card())
-    monkeypatch.setattr(loading, "MAX_NETWORK_BYTES", 100)
+    monkeypatch.setattr(encoder_loading, "MAX_NETWORK_BYTES", 100)
     with pytest.raises(EncoderError, match="larger than"):
         load_encoder(path)
 

@@ -24,7 +24,7 @@ from asd_monitor.encoder_training.export import import_network
 from asd_monitor.encoder_training.fine_tuning import FineTunedNetwork, fine_tune
 from asd_monitor.encoder_training.losses import SCALE
 from asd_monitor.encoder_training.network import BANDS, Network, pooled_statistics
-from asd_monitor.encoders.loading import load_encoder
+from asd_monitor.encoders.encoder_loading import load_encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation import dcase_layouts
 from asd_monitor.evaluation.dcase_layouts import find_machines

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asd_monitor.cli.evaluate import RulesOf
-from asd_monitor.encoders.loading import load_encoder
+from asd_monitor.encoders.encoder_loading import load_encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.clip_names import read_name
 from asd_monitor.evaluation.dcase_layouts import find_data_set
