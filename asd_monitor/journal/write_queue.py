@@ -49,11 +49,11 @@ class WriteQueue:
                 except REFUSALS as error:
                     refused.append((change, error))
         self._changes.clear()
-        for change, error in refused:
+        for change, reason in refused:
             self.dropped += len(change)
             log.error(
                 "the journal of alarms refused an entry, which is not stored",
-                reason=str(error),
+                reason=str(reason),
                 entry=str([values for _, values in change]),
                 hint="please report this",
             )

@@ -1,3 +1,5 @@
+"""Budgets, durations and sizes as text."""
+
 from __future__ import annotations
 
 import pytest
@@ -25,7 +27,7 @@ from asd_monitor.wording import PERIOD_S
         ("1 / day", 1, 86_400),
     ],
 )
-def test_budgets(text: str, allowed: float, period_s: float) -> None:
+def test_valid_budgets(text: str, allowed: float, period_s: float) -> None:
     budget = parse_budget(text)
     assert (budget.allowed, budget.period_s) == (allowed, period_s)
     assert str(budget) == text.strip()
@@ -37,13 +39,13 @@ def test_budgets(text: str, allowed: float, period_s: float) -> None:
      "0 per month", "1 per 0 days", "nan per day", "1e9 per day", "100 per minute",
      "1 per 999 years", "1 per month or so", "9" * 400 + " per year"],
 )  # fmt: skip
-def test_no_budgets(text: object) -> None:
+def test_invalid_budgets_are_refused(text: object) -> None:
     with pytest.raises(UsageError, match=r": .*such as `1 per month`"):
         parse_budget(text)
 
 
 @given(st.integers(1, 59), st.integers(1, 99), st.sampled_from(sorted(PERIOD_S)))
-def test_a_budget_reads_as_it_is_written(allowed: int, every: int, unit: str) -> None:
+def test_a_budget_reads_back(allowed: int, every: int, unit: str) -> None:
     assume(allowed / every <= PERIOD_S[unit] / 60)
     budget = parse_budget(f"{allowed} per {every} {unit}s")
     assert budget.per_second == pytest.approx(allowed / every / PERIOD_S[unit])
@@ -54,12 +56,12 @@ def test_a_budget_reads_as_it_is_written(allowed: int, every: int, unit: str) ->
     ("text", "seconds"),
     [("90s", 90), ("30m", 1800), ("30 min", 1800), ("2h", 7200), ("1.5d", 129600)],
 )
-def test_durations(text: str, seconds: float) -> None:
+def test_valid_durations(text: str, seconds: float) -> None:
     assert parse_duration(text).seconds == seconds
 
 
 @pytest.mark.parametrize("text", ["", "30", 30, "m", "-1m", "1 month", "30M", None])
-def test_no_durations(text: object) -> None:
+def test_invalid_durations_are_refused(text: object) -> None:
     with pytest.raises(UsageError, match="such as `30m`"):
         parse_duration(text)
 
@@ -75,16 +77,16 @@ def test_no_durations(text: object) -> None:
         ("7", 7),
     ],
 )
-def test_sizes(text: object, size: int) -> None:
+def test_valid_sizes(text: object, size: int) -> None:
     assert parse_size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GB", "2 gb", "-2 GB", "2 XB", True, 1.5, None])
-def test_no_sizes(text: object) -> None:
+def test_invalid_sizes_are_refused(text: object) -> None:
     with pytest.raises(UsageError, match="such as `2 GB`"):
         parse_size(text)
 
 
 @given(st.integers(0, 10**15))
-def test_a_size_reads_as_it_is_written(size: int) -> None:
+def test_a_size_reads_back(size: int) -> None:
     assert parse_size(format_size(size)) == size

@@ -226,7 +226,7 @@ class Subscriber:
     def payloads(self, topic: str) -> list[bytes]:
         """Return the payloads received on one topic so far, in order."""
         with self._changed:
-            return [m.payload for m in self.messages if m.topic == topic]
+            return [bytes(m.payload) for m in self.messages if m.topic == topic]
 
     def wait_for(
         self, topic: str, payload: bytes | None = None, *, times: int = 1

@@ -109,7 +109,9 @@ def test_use_after_close_is_not_damage(tmp_path: Path) -> None:
         (None, False),
     ],
 )
-def test_damage_is_recognised_by_the_result_code(tmp_path: Path, code: int | None, damaged: bool) -> None:
+def test_damage_is_recognised_by_the_result_code(
+    tmp_path: Path, code: int | None, damaged: bool
+) -> None:
     error = sqlite3.DatabaseError("disk is full, locked and malformed")
     if code is not None:
         error.sqlite_errorcode = code

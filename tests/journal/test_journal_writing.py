@@ -180,7 +180,10 @@ def test_written_entries_survive_sigkill(tmp_path: Path) -> None:
             written.append((alarm_id, event_id))
         writer.send_signal(signal.SIGKILL)
         # the last line may be incomplete
-        written += [tuple(line.split()) for line in writer.stdout if line.endswith("\n")]
+        for line in writer.stdout:
+            if line.endswith("\n"):
+                alarm_id, event_id = line.split()
+                written.append((alarm_id, event_id))
         writer.stdout.close()
         assert writer.wait(30) == -signal.SIGKILL
 

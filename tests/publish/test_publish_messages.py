@@ -178,9 +178,12 @@ def test_numbers_that_json_lacks_are_null(bad: float) -> None:
 
 
 def test_numpy_numbers_are_numbers() -> None:
-    score = dataclasses.replace(
-        a_score(), score=np.float32(0.5), sample=np.int64(7), views={"level": np.float64(1.5)}
-    )
+    numbers: dict[str, Any] = {
+        "score": np.float32(0.5),
+        "sample": np.int64(7),
+        "views": {"level": np.float64(1.5)},
+    }
+    score = dataclasses.replace(a_score(), **numbers)
     document = json.loads(score.payload())
     assert (document["score"], document["sample"], document["views"]) == (0.5, 7, {"level": 1.5})
 

@@ -1,0 +1,69 @@
+"""Reasons and remedies of failed connections and refused messages."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.reasoncodes import ReasonCode
+
+from asd_monitor.config.settings import Mqtt, Tls
+from asd_monitor.publish.broker_diagnostics import (
+    EndCause,
+    connect_failed,
+    connection_refused,
+    disconnected_by_broker,
+    publish_remedy,
+)
+
+BROKER = Mqtt(host="plant", port=8883, username="edge", tls=Tls())
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "remedy"),
+    [
+        (ConnectionRefusedError(), "no broker listens on plant:8883", "start the broker"),
+        (ConnectionResetError(), "during the TLS handshake", "mqtt.tls"),
+        (socket.gaierror(), "the host name plant cannot be resolved", "mqtt.host"),
+        (TimeoutError(), "plant:8883 does not answer", "firewall"),
+        (OSError(101, "Network is unreachable"), "Network is unreachable", "network"),
+    ],
+)
+def test_a_failed_connect(error: OSError, reason: str, remedy: str) -> None:
+    end = connect_failed(error, BROKER)
+    assert end.cause is EndCause.UNREACHABLE
+    assert reason in end.reason
+    assert remedy in end.remedy
+
+
+@pytest.mark.parametrize(
+    ("code", "cause", "remedy"),
+    [
+        (0x84, EndCause.UNSUPPORTED_VERSION, "MQTT 5 or 3.1.1"),
+        (0x85, EndCause.REFUSED, "asd-box7"),
+        (0x87, EndCause.REFUSED, "user edge"),
+        (0x88, EndCause.REFUSED, "overloaded or starting"),
+        (0x80, EndCause.REFUSED, "log"),
+    ],
+)
+def test_a_refused_connection(code: int, cause: EndCause, remedy: str) -> None:
+    reason_code = ReasonCode(PacketTypes.CONNACK, identifier=code)
+    end = connection_refused(reason_code, BROKER, "asd-box7")
+    assert end.cause is cause
+    assert remedy in end.remedy
+
+
+def test_a_disconnect_names_the_last_topic() -> None:
+    code = ReasonCode(PacketTypes.DISCONNECT, identifier=0x95)
+    end = disconnected_by_broker(code, "asd-box7", "asd/fan01/state")
+    assert end.cause is EndCause.LOST
+    assert "Packet too large (the last message was sent to asd/fan01/state)" in end.reason
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"), [(0x87, "allow user edge to write asd/x"), (0x97, "quota"), (0x80, "log")]
+)
+def test_a_refused_message(code: int, remedy: str) -> None:
+    reason_code = ReasonCode(PacketTypes.PUBACK, identifier=code)
+    assert remedy in publish_remedy(reason_code, "asd/x", BROKER)
