@@ -13,7 +13,7 @@ import numpy as np
 import soundfile
 import soxr
 
-from asd_monitor.encoder_training.sound_supply import is_held_out
+from asd_monitor.encoder_training.recorded_sounds import is_held_out
 from asd_monitor.records import Samples
 
 RATE_HZ = 16000

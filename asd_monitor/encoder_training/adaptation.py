@@ -1,78 +1,55 @@
-"""`train --adapt`: the encoder learns to tell this machine from others, and from itself spoilt.
+"""`train --adapt`: fine-tune the encoder to one machine, and keep it only if that helps.
 
-The machine's own sound shall sound alike, apart from that of other machines (the user's
-recordings of them, else made ones) and from itself with injected faults: outlier exposure, and
-the contrastive loss with pseudo-faults as negatives.
+The encoder is trained to map the machine's own sound to one region, apart from other machines
+(outlier exposure; the user's recordings of them, or synthetic machines) and from the machine
+with injected faults (pseudo-anomalies as negatives of the contrastive loss).
 
-Nobody knows beforehand whether that helps, so it is tried: the last fifth of the normals is
-held out, detectors are fitted to the rest with the frozen and with the adapted encoder, and
-both listen to what was held out, as it is and with faults of other kinds than those trained
-on.  The adapted one is kept only where it hears them clearly better and finds no more in the
-normals.
+The result is tested on the last fifth of the training recordings, which is held out of the
+fine-tuning: see `adaptation_trial`.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.dsp.front_end import FrontEnd
-from asd_monitor.encoder_training.adaptation_trial import (
-    TRAINED_FAULTS,
-    listen,
-    trial_pieces,
-    with_encoder,
+from asd_monitor.encoder_training.adaptation_clips import (
+    AdaptationBatches,
+    conditions_of,
+    files_of_other,
+    own_sound,
+    sound_of_other,
+    synthetic_others,
+    with_injected_faults,
 )
-from asd_monitor.encoder_training.export import encoder_of, network_of
-from asd_monitor.encoder_training.fine_tuning import FAULTY, Batch, Tuning, tune
-from asd_monitor.encoder_training.sound_supply import LogMel, SyntheticMachines, log_mel
+from asd_monitor.encoder_training.adaptation_trial import reencode_pieces, run_trial, trial_pieces
+from asd_monitor.encoder_training.export import export_encoder, import_network
+from asd_monitor.encoder_training.fine_tuning import FineTuningConfig, fine_tune
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.model_training.adaptation_result import Adaptation
-from asd_monitor.model_training.encoder_vectors import (
-    RATE_HZ,
-    part_of_segment,
-    read_parts,
-    replace_encoder,
-)
-from asd_monitor.model_training.held_out_trial import RecordingPart, hold_out
-from asd_monitor.model_training.reference import (
-    Progress,
-    Reference,
-    Segment,
-    SoundFile,
-    expand_paths,
-    inspect_recording,
-    no_progress,
-    require_duration,
-)
-from asd_monitor.records import Samples
-from asd_monitor.synthesis.injection import inject
-
-TRAINED_SEVERITY = (0.2, 1.0)
-MADE = 20  # machines, where the user has no others
-FAULTS, FAULT_S = 80, 4.0  # pieces with a fault to train on
-LONG_S = 60.0  # a recording of this length is a condition of its own; shorter ones are one
-SHORTEST_S = 0.5
-OTHER_S, OTHER_FILES = 120.0, 24  # heard of each other machine, at most
-MOST_OWN_S, TAKEN_S = 1200.0, 20.0  # of longer sound, pieces of the latter are trained on
-OWN_WINDOWS, FAULTS_A_BATCH, OTHERS_A_BATCH = 8, 6, 12
+from asd_monitor.model_training.encoder_sound import read_parts
+from asd_monitor.model_training.encoder_vectors import replace_encoder
+from asd_monitor.model_training.held_out_split import hold_out
+from asd_monitor.model_training.reference import Reference, require_duration
+from asd_monitor.model_training.training_progress import Progress, no_progress
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Sound:
-    """What shall sound alike."""
+@dataclass(frozen=True, slots=True)
+class AdaptationConfig:
+    """Settings of the adaptation."""
 
-    clips: tuple[LogMel, ...]
-    machine: int
+    fine_tuning: FineTuningConfig = field(default_factory=FineTuningConfig)
+    synthetic_others: int = 20  # machines, if the user gives none
+    faults: int = 80  # excerpts with an injected fault
 
 
-def adaptable(encoders: Iterable[Encoder]) -> Encoder:
-    """Return the first of the networks that can be trained further.
+def first_trainable(encoders: Iterable[Encoder]) -> Encoder:
+    """Return the first of the encoders that can be trained further.
 
     Raises:
         UsageError: there is none.
@@ -81,7 +58,7 @@ def adaptable(encoders: Iterable[Encoder]) -> Encoder:
     refusals = []
     for encoder in encoders:
         try:
-            network_of(encoder)
+            import_network(encoder)
         except UsageError as error:
             refusals.append(error)
         else:
@@ -98,164 +75,71 @@ def adapt(
     others: Sequence[str | Path] = (),
     channel: int | None = None,
     *,
-    tuning: Tuning | None = None,
+    config: AdaptationConfig | None = None,
     progress: Progress = no_progress,
 ) -> tuple[Reference, Adaptation]:
-    """Adapt the encoder to these normals and try it; return them as they are to be learned.
+    """Adapt the encoder to the machine of these recordings, and test it.
 
-    They have the adapted encoder's vectors where it is kept, and are the same as before where
-    it is not.  Each of ``others``, a file or a folder, is one other machine.  200 steps take
-    about a minute on one core.
+    200 gradient steps take about a minute on one core.
+
+    Args:
+        reference: the training recordings, with the encoder to adapt.
+        others: recordings of other machines; each file or folder is one machine.
+        channel: of the recordings.
+        config: the settings.
+        progress: called with each step of the calculation.
+
+    Returns:
+        The reference to fit the model to, and the result of the test.  The reference has the
+        adapted encoder if it is kept, else it is unchanged.
 
     Raises:
-        UsageError: less than 60 s of sound, no encoder to adapt, or other machines that are
-            this one or cannot be heard.
+        UsageError: less than 60 s of sound, no encoder to adapt, or recordings of other
+            machines that cannot be used or are of this machine.
         OperationError: no permission to read them.
 
     """
-    begun, tuning = time.monotonic(), tuning or Tuning()
+    began, config = time.monotonic(), config or AdaptationConfig()
+    seed = config.fine_tuning.seed
     require_duration(reference)
-    frozen = adaptable(reference.encoders)
-    machines = [_files_of(given, reference, channel) for given in others]
+    frozen = first_trainable(reference.encoders)
+    machines = [files_of_other(path, reference, channel) for path in others]
     split = hold_out(reference)
-    progress("listening to the machines", 0.0)
-    own = _heard(_learned_parts(split.kept, reference.front_end), channel)
-    rng = np.random.default_rng((tuning.seed, 7))
-    sounds = _conditions(own, 0)
-    strange = [
-        sound
+    progress("reading the machines", 0.0)
+    own = own_sound(split.kept, reference.front_end, channel)
+    rng = np.random.default_rng((seed, 7))
+    of_others = [
+        label
         for number, files in enumerate(machines, 1)
-        for sound in _conditions(_of_other(files, channel), number)
-    ] or _made(tuning.seed, progress)
-    network = network_of(frozen)
-    tune(
+        for label in conditions_of(sound_of_other(files, channel), number)
+    ] or synthetic_others(seed, config.synthetic_others, progress)
+    network = import_network(frozen)
+    fine_tune(
         network,
-        _Draw(sounds, _spoilt([piece for _, piece in own], rng), strange),
+        AdaptationBatches(
+            conditions_of(own, 0), with_injected_faults(own, config.faults, rng), of_others
+        ),
         len(machines) + 1 if len(machines) > 1 else 0,
-        tuning,
+        config.fine_tuning,
         progress=progress,
-        what="adapting the encoder",
+        step_name="adapting the encoder",
     )
-    encoder = encoder_of(
+    encoder = export_encoder(
         network, frozen.card.views, f"{frozen.name[:56]}-adapted", frozen.card.licence
     )
-    anew = replace_encoder(reference, frozen, encoder, channel)
-    progress("trying the encoder on what was held out", 0.0)
+    adapted = replace_encoder(reference, frozen, encoder, channel)
+    progress("testing the encoder on the held-out part", 0.0)
     held_out = [piece for pieces in read_parts(split.parts, channel) for piece in pieces]
-    pieces = trial_pieces(held_out, reference, tuning.seed)
-    before = listen(reference, pieces, encoder.view_names)
-    after = listen(anew, with_encoder(pieces, encoder, reference), encoder.view_names)
-    seconds = time.monotonic() - begun
-    found = Adaptation(encoder, before, after, len(machines), tuning.steps, tuning.seed, seconds)
-    return (anew if found.kept else reference), found
-
-
-def _files_of(given: str | Path, reference: Reference, channel: int | None) -> list[SoundFile]:
-    own = {file.sha256: file.path for file in reference.files}
-    found = [inspect_recording(path, channel) for path in expand_paths([given])]
-    for file in found:
-        if file.sha256 in own:
-            raise UsageError(
-                f"{file.path}: the same recording as {own[file.sha256]}, one of this machine: "
-                "name only recordings of other machines with --others"
-            )
-    if not any(file.rate_hz >= RATE_HZ and file.seconds >= SHORTEST_S for file in found):
-        raise UsageError(
-            f"{given}: no recording of {RATE_HZ} Hz or more that can be learned from: leave it out"
-        )
-    return found
-
-
-def _learned_parts(kept: Sequence[Segment], front_end: FrontEnd) -> list[RecordingPart]:
-    """Return what of the kept stretches is trained on: pieces taken evenly where it is long."""
-    parts = [part_of_segment(segment, front_end) for segment in kept]
-    pieces = [
-        RecordingPart(part.file, begin_s, min(part.to_s, begin_s + TAKEN_S))
-        for part in parts
-        for begin_s in np.arange(part.from_s, part.to_s, TAKEN_S).tolist()
-    ]
-    every = -(-len(pieces) // round(MOST_OWN_S / TAKEN_S))
-    return pieces[::every] if every > 1 else parts
-
-
-def _heard(parts: Sequence[RecordingPart], channel: int | None) -> list[tuple[SoundFile, Samples]]:
-    """Return the pieces of sound in the parts that are long enough, each with its file."""
-    sounds = read_parts(parts, channel)
-    return [
-        (part.file, piece)
-        for part, pieces in zip(parts, sounds, strict=True)
-        for piece in pieces
-        if len(piece) >= SHORTEST_S * RATE_HZ
-    ]
-
-
-def _of_other(files: Sequence[SoundFile], channel: int | None) -> list[tuple[SoundFile, Samples]]:
-    """Read the middle of each recording, two minutes in all."""
-    usable = [f for f in files if f.rate_hz >= RATE_HZ and f.seconds >= SHORTEST_S]
-    usable = usable[:: -(-len(usable) // OTHER_FILES)]
-    each_s = OTHER_S / len(usable)
-    parts = []
-    for file in usable:
-        begin_s = max(0.0, (file.seconds - each_s) / 2)
-        parts.append(RecordingPart(file, begin_s, min(file.seconds, begin_s + each_s)))
-    return _heard(parts, channel)
-
-
-def _conditions(heard: Sequence[tuple[SoundFile, Samples]], machine: int) -> list[_Sound]:
-    of_file: dict[Path | None, list[LogMel]] = {}
-    for file, piece in heard:
-        key = file.path if file.seconds >= LONG_S else None
-        of_file.setdefault(key, []).append(log_mel(piece))
-    return [_Sound(tuple(clips), machine) for clips in of_file.values()]
-
-
-def _made(seed: int, progress: Progress) -> list[_Sound]:
-    supply = SyntheticMachines(seed)
-    found = []
-    for number in range(MADE):
-        progress("making other machines", number / MADE)
-        found.append(_Sound(supply.instance(number).reference, number + 1))
-    return found
-
-
-def _spoilt(pieces: Sequence[Samples], rng: np.random.Generator) -> list[_Sound]:
-    """Return pieces of the machine's own sound with a fault, each a sound of its own."""
-    shares = np.array([len(piece) for piece in pieces], float)
-    found = []
-    for number in range(FAULTS):
-        piece = pieces[int(rng.choice(len(pieces), p=shares / shares.sum()))]
-        n = min(len(piece), round(FAULT_S * RATE_HZ))
-        start = int(rng.integers(len(piece) - n + 1))
-        kind = TRAINED_FAULTS[number % len(TRAINED_FAULTS)]
-        severity = float(rng.uniform(*TRAINED_SEVERITY))
-        spoilt = inject(piece[start : start + n], kind, severity, rng)
-        found.append(_Sound((log_mel(spoilt),), FAULTY))
-    return found
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Draw:
-    """Batches: the machine in a condition or some, itself spoilt, and others."""
-
-    own: Sequence[_Sound]
-    spoilt: Sequence[_Sound]
-    others: Sequence[_Sound]
-
-    def __call__(self, rng: np.random.Generator) -> Batch:
-        """Draw one."""
-        conditions = _some(self.own, 4, rng)
-        each = max(2, OWN_WINDOWS // len(conditions))
-        chosen = [(sound, each) for sound in conditions]
-        chosen += [(sound, 2) for sound in _some(self.spoilt, FAULTS_A_BATCH, rng)]
-        others = _some(self.others, OTHERS_A_BATCH, rng)
-        chosen += [(sound, 2 if len(others) > 4 else 4) for sound in others]
-        return Batch(
-            [s.clips[int(rng.integers(len(s.clips)))] for s, n in chosen for _ in range(n)],
-            [label for label, (_, n) in enumerate(chosen) for _ in range(n)],
-            [sound.machine for sound, n in chosen for _ in range(n)],
-        )
-
-
-def _some(sounds: Sequence[_Sound], most: int, rng: np.random.Generator) -> list[_Sound]:
-    chosen = rng.choice(len(sounds), min(most, len(sounds)), replace=False)
-    return [sounds[index] for index in chosen.tolist()]
+    pieces = trial_pieces(held_out, reference, seed)
+    before = run_trial(reference, pieces, encoder.view_names)
+    after = run_trial(adapted, reencode_pieces(pieces, encoder, reference), encoder.view_names)
+    result = Adaptation(
+        encoder,
+        before,
+        after,
+        len(machines),
+        config.fine_tuning.steps,
+        seed,
+        time.monotonic() - began,
+    )
+    return (adapted if result.kept else reference), result

@@ -1,15 +1,17 @@
-"""The baseline of DCASE 2020 Task 2: an autoencoder of five log-mel frames.
+"""The baseline of DCASE 2020 Task 2: an autoencoder of five adjacent log-mel frames.
 
     640 – 128 × 4 – 8 – 128 × 4 – 640, each but the last with batch normalisation and ReLU;
     Adam at 0.001, mean squared error, 100 epochs of batches of 512
 
-Source: https://github.com/y-kawagu/dcase2020_task2_baseline.  A clip's score is the mean
-squared error over its vectors.  As there, batch normalisation has the constants of Keras,
-weights begin as Glorot & Bengio (2010) draw them, and frames are centred.  Unlike there no
-tenth of the vectors is put aside for validation, which decides nothing, and the statistics
-of batch normalisation are taken anew from all vectors at the end.  Both that and more epochs
-where they have few batches are for small data: the challenge's own make 200,000 batches, three
-minutes of sound a thousand, after which the network has hardly begun to learn.
+Source: https://github.com/y-kawagu/dcase2020_task2_baseline.  The score of a clip is the mean
+squared error over its vectors.  As there, batch normalisation has the constants of Keras, the
+weights are initialised after Glorot and Bengio (2010), and frames are centred.
+
+It differs in two points, for small data sets.  The challenge's data make 200,000 batches; three
+minutes of sound make 1,000, which is too few.
+- There are more epochs where an epoch has few batches, and no tenth of the vectors is set aside
+  for validation, which has no influence there.
+- The statistics of batch normalisation are recomputed from all vectors at the end.
 """
 
 from __future__ import annotations
@@ -24,33 +26,32 @@ import torch
 from torch import nn
 
 from asd_monitor.audio.files.recordings import RecordingReader
-from asd_monitor.dsp.frames import PowerSpectra
+from asd_monitor.dsp.frames import Matrix
 from asd_monitor.dsp.mel import mel_filters
 from asd_monitor.dsp.resampling import Resampler
+from asd_monitor.dsp.spectrogram import power_spectrogram
 from asd_monitor.errors import AsdMonitorError, UsageError
-from asd_monitor.model_training.reference import Progress, no_progress
+from asd_monitor.model_training.training_progress import Progress, no_progress
 from asd_monitor.records import Samples
-
-Matrix = npt.NDArray[np.float32]
 
 FFT, HOP, MELS, FRAMES = 1024, 512, 128, 5
 WIDTH, DEPTH, BOTTLENECK = 128, 4, 8
 EPOCHS, BATCH, LEARNING_RATE = 100, 512, 1e-3
-LEAST_BATCHES = 3000  # else more epochs
+MIN_BATCHES = 3000  # else more epochs
 MOMENTUM, EPSILON = 0.01, 1e-3  # Keras's 0.99 and 0.001
 _FLOOR = 2.220446049250313e-16  # added to the power before its logarithm
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Autoencoder:
-    """A trained network, and how its clips are heard."""
+    """A trained network, and the rate and channel of its input."""
 
     network: nn.Module
     rate_hz: int
     channel: int
 
     def score(self, path: Path) -> float:
-        """Return the mean squared error over a clip's vectors, in dB².
+        """Return the score of a clip: the mean squared error over its vectors, in dB².
 
         Raises:
             UsageError: not a recording, or shorter than five frames.
@@ -75,12 +76,12 @@ def train_autoencoder(
     threads: int = 1,
     progress: Progress = no_progress,
 ) -> Autoencoder:
-    """Train on recordings of normal sound; those that cannot be read are passed over.
+    """Train on recordings of normal sound; those that cannot be read are left out.
 
-    ``epochs`` of None are 100, or as many as make 3000 batches.
+    Without ``epochs`` there are 100, or as many as make 3000 batches.
 
     Raises:
-        UsageError: none of them has five frames.
+        UsageError: no recording has five frames.
         OperationError: no permission.
 
     """
@@ -94,7 +95,7 @@ def train_autoencoder(
         ]
     )
     if epochs is None:
-        epochs = max(EPOCHS, -(-LEAST_BATCHES // -(-len(starts) // BATCH)))
+        epochs = max(EPOCHS, -(-MIN_BATCHES // -(-len(starts) // BATCH)))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -126,9 +127,9 @@ def _read(paths: Sequence[Path], channel: int) -> tuple[int, list[Matrix]]:
 
 
 def log_mel(path: Path, rate_hz: int, channel: int) -> Matrix:
-    """Return 10·log10 of the mel spectrogram (frames, 128), frames centred.
+    """Return 10·log10 of the mel spectrogram (T, 128) in dB, with centred frames.
 
-    Raises UsageError and OperationError, as the recording's reader.
+    Raises UsageError and OperationError, as `RecordingReader`.
     """
     with RecordingReader(path, channel) as reader:
         resampler = Resampler(reader.rate_hz, rate_hz)
@@ -136,13 +137,13 @@ def log_mel(path: Path, rate_hz: int, channel: int) -> Matrix:
     samples: Samples = np.concatenate([*pieces, resampler.flush()])
     if len(samples) <= FFT // 2:
         return np.zeros((0, MELS), np.float32)
-    spectra = PowerSpectra(FFT, HOP).push(np.pad(samples, FFT // 2, mode="reflect"))
-    mel = spectra.astype(np.float64) @ mel_filters(rate_hz, FFT, MELS)
+    centred = np.pad(samples, FFT // 2, mode="reflect")
+    mel = power_spectrogram(centred, FFT, HOP).astype(np.float64) @ mel_filters(rate_hz, FFT, MELS)
     return np.asarray(10.0 * np.log10(mel + _FLOOR), np.float32)
 
 
 def vectors(frames: Matrix, starts: npt.NDArray[np.int64]) -> Matrix:
-    """Return five frames from each start on, side by side (n, 640)."""
+    """Return the five frames from each start on, concatenated (n, 640)."""
     rows = starts[:, None] + np.arange(FRAMES)
     return np.ascontiguousarray(frames[rows].reshape(len(starts), FRAMES * MELS))
 
@@ -183,16 +184,18 @@ def _fit(
         for first in range(0, len(shuffled), BATCH):
             batch = shuffled[first : first + BATCH]
             if len(batch) < 2:
-                continue  # batch normalisation needs two
+                continue  # too few for batch normalisation
             inputs = torch.from_numpy(vectors(frames, batch))
             optimiser.zero_grad(set_to_none=True)
             nn.functional.mse_loss(network(inputs), inputs).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
-    _settle(network, frames, starts)
+    _recompute_batch_norm(network, frames, starts)
 
 
-def _settle(network: nn.Sequential, frames: Matrix, starts: npt.NDArray[np.int64]) -> None:
-    """Take the statistics of batch normalisation anew, as means over all batches."""
+def _recompute_batch_norm(
+    network: nn.Sequential, frames: Matrix, starts: npt.NDArray[np.int64]
+) -> None:
+    """Recompute the statistics of batch normalisation as means over all batches."""
     for layer in network:
         if isinstance(layer, nn.BatchNorm1d):
             layer.reset_running_stats()

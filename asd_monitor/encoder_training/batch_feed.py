@@ -1,167 +1,185 @@
-"""Feeds the training: chapters of instances, made by another process while the network learns.
+"""Shards of instances, rendered in another process while the network trains.
 
-Chapter ``c`` of a seed is always the same, and the pool of a step is the last few chapters up
-to that step's, however fast they are made.
+Shard ``c`` of a seed is always the same.  The pool of a step is the last shards up to the
+step's own, whatever the speed of rendering.
 """
 
 from __future__ import annotations
 
 import os
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
-from pathlib import Path
 from threading import Thread
 
-from asd_monitor.encoder_training.pool import Pool, Supply
-from asd_monitor.encoder_training.sound_supply import (
+from asd_monitor.encoder_training.instance_pool import InstancePool, SoundSource, TrainingSounds
+from asd_monitor.encoder_training.log_mel_frames import RATE_HZ, LogMel
+from asd_monitor.encoder_training.recorded_sounds import read_sounds
+from asd_monitor.encoder_training.sound_sources import (
+    CLIP_LENGTHS,
     Backgrounds,
+    ClipLengths,
     Instance,
-    LogMel,
-    RealSounds,
+    RecordedSounds,
     SyntheticMachines,
-    read_sounds,
 )
 from asd_monitor.errors import OperationError, UsageError
 
-CHAPTER = 96  # instances
-CHAPTER_BACKGROUNDS = 16
-KEPT = 10  # chapters
-FIRST = 3  # chapters to begin with
-STEPS_A_CHAPTER = 40
-AHEAD = 2  # chapters made before they are needed
-LONG_S = 4.0  # shorter noises are no background
+MIN_BACKGROUND_S = 4.0
+HELD_OUT_SEED = 1_000_003
+"""Added to the seed of what is held out, so that its synthetic machines differ from the others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Sources:
-    """Where sound comes from."""
+class Sharding:
+    """How the pool of a step is put together."""
 
-    seed: int
-    sounds: tuple[Path, ...]
-    noises: tuple[Path, ...]
-    supply: Supply
-    recorded_backgrounds: float  # the share of recorded ones
-    held_out: bool = False
+    instances: int = 96  # of a shard
+    backgrounds: int = 16  # of a shard
+    pool_shards: int = 10  # at most
+    first_shards: int = 3  # before the first step
+    steps_per_shard: int = 40
+    shards_ahead: int = 2  # rendered before they are needed
+
+    def shards_at(self, step: int) -> range:
+        """Return the numbers of the shards in the pool of a step."""
+        newest = step // self.steps_per_shard + self.first_shards - 1
+        return range(max(0, newest - self.pool_shards + 1), newest + 1)
+
+
+SHARDING = Sharding()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Chapter:
+class Shard:
     """A part of the pool."""
 
     instances: tuple[Instance, ...]
     backgrounds: tuple[LogMel, ...]
 
 
-class Maker:
-    """Makes chapters from sources."""
+class ShardBuilder:
+    """Renders the shards of a set of training sounds."""
 
-    def __init__(self, sources: Sources) -> None:
-        """Read the recordings.  Raises UsageError where there are none and some are needed.
+    def __init__(self, sounds: TrainingSounds, lengths: ClipLengths = CLIP_LENGTHS) -> None:
+        """Read the recordings.
 
-        Where none of a few is held out, what is held out are made machines alone.
+        Where none of the recordings is held out, the held-out instances are synthetic machines
+        alone.
+
+        Raises:
+            UsageError: there are no recordings and some are needed.
+
         """
-        sounds, names = read_sounds(sources.sounds, held_out=sources.held_out)
-        noises, noise_names = read_sounds(sources.noises, held_out=sources.held_out)
-        self._supply = sources.supply
-        # what is held out is made with another seed, so that its machines are others too
-        seed = sources.seed + 1_000_003 * sources.held_out
-        self._made = SyntheticMachines(seed)
-        self._real = (
+        recordings, names = read_sounds(sounds.recordings, held_out=sounds.held_out)
+        noise, noise_names = read_sounds(sounds.noise, held_out=sounds.held_out)
+        seed = sounds.seed + HELD_OUT_SEED * sounds.held_out
+        self._source = sounds.source
+        self._synthetic = SyntheticMachines(seed, lengths=lengths)
+        self._recorded = (
             None
-            if sources.supply is Supply.MADE or (sources.held_out and not sounds + noises)
-            else RealSounds(seed, sounds + noises, names + noise_names)
+            if sounds.source is SoundSource.SYNTHETIC
+            or (sounds.held_out and not recordings + noise)
+            else RecordedSounds(seed, recordings + noise, names + noise_names, lengths)
         )
-        long = [noise for noise in noises if len(noise) >= LONG_S * 16_000]
-        if sources.recorded_backgrounds >= 1.0 and not long:
+        long = [sound for sound in noise if len(sound) >= MIN_BACKGROUND_S * RATE_HZ]
+        if sounds.recorded_backgrounds >= 1.0 and not long:
             raise UsageError("no recorded background of 4 s or more: name some with --noise")
-        self._backgrounds = Backgrounds(seed, long, sources.recorded_backgrounds)
+        self._backgrounds = Backgrounds(seed, long, sounds.recorded_backgrounds, lengths)
 
     def instance(self, index: int) -> Instance:
-        """Return an instance of one supply or, where both are wanted, of each by turns."""
-        if self._real is None or (self._supply is Supply.BOTH and index % 2 == 0):
-            return self._made.instance(index)
-        return self._real.instance(index)
+        """Return an instance; of both sources, those of even index are synthetic machines."""
+        if self._recorded is None or (self._source is SoundSource.BOTH and index % 2 == 0):
+            return self._synthetic.instance(index)
+        return self._recorded.instance(index)
 
-    def chapter(self, number: int, instances: int, backgrounds: int) -> Chapter:
-        """Return a chapter."""
-        first, behind = number * instances, number * backgrounds
-        return Chapter(
-            tuple(self.instance(first + k) for k in range(instances)),
-            tuple(self._backgrounds.background(behind + k) for k in range(backgrounds)),
+    def shard(self, number: int, instances: int, backgrounds: int) -> Shard:
+        """Return shard ``number`` of so many instances and backgrounds."""
+        return Shard(
+            tuple(self.instance(number * instances + k) for k in range(instances)),
+            tuple(
+                self._backgrounds.background(number * backgrounds + k) for k in range(backgrounds)
+            ),
         )
 
 
-def held_out_pool(sources: Sources, instances: int, backgrounds: int) -> Pool:
-    """Return instances of recordings and of machines that are never trained on."""
-    chapter = Maker(sources).chapter(0, instances, backgrounds)
-    return Pool(chapter.instances, chapter.backgrounds)
+def held_out_pool(sounds: TrainingSounds, instances: int, backgrounds: int) -> InstancePool:
+    """Return so many instances and backgrounds as one pool, rendered in this process."""
+    shard = ShardBuilder(sounds).shard(0, instances, backgrounds)
+    return InstancePool(shard.instances, shard.backgrounds)
 
 
-class Feed:
-    """The pool of each step; close it to end the process that makes it."""
+class BatchFeed:
+    """The pool of each step, rendered by a child process; close it to end the process."""
 
     def __init__(
         self,
-        sources: Sources,
-        *,
-        chapter: int = CHAPTER,
-        steps_a_chapter: int = STEPS_A_CHAPTER,
+        sounds: TrainingSounds,
+        sharding: Sharding = SHARDING,
+        executor: Executor | None = None,
     ) -> None:
-        self._size, self._steps = chapter, steps_a_chapter
-        self._executor = ProcessPoolExecutor(1, get_context("spawn"), _begin, (sources,))
-        self._asked: dict[int, Future[Chapter]] = {}
+        """Render in ``executor``, which must have `start_rendering` run in its worker."""
+        self._sharding = sharding
+        self._executor = executor or ProcessPoolExecutor(
+            1, get_context("spawn"), start_rendering, (sounds,)
+        )
+        self._shards: dict[int, Future[Shard]] = {}
 
     def close(self) -> None:
-        """End the other process."""
+        """End the child process and wait for it."""
         self._executor.shutdown(wait=True, cancel_futures=True)
 
-    def pool_at(self, step: int) -> Pool:
-        """Return what may be drawn at a step; waits until it is made.
+    def pool_at(self, step: int) -> InstancePool:
+        """Return the pool of a step; blocks until it is rendered.
+
+        Steps must not decrease.
 
         Raises:
-            UsageError: no sound where some is needed.
-            OperationError: the other process ended.
+            UsageError: there are no recordings and some are needed.
+            OperationError: the child process ended.
 
         """
-        newest = step // self._steps + FIRST - 1
-        oldest = max(0, newest - KEPT + 1)
-        for number in range(oldest, newest + 1 + AHEAD):
-            if number not in self._asked:
-                self._asked[number] = self._executor.submit(_make, number, self._size)
-        for number in [number for number in self._asked if number < oldest]:
-            del self._asked[number]
+        sharding, numbers = self._sharding, self._sharding.shards_at(step)
+        for number in range(numbers.start, numbers.stop + sharding.shards_ahead):
+            if number not in self._shards:
+                self._shards[number] = self._executor.submit(
+                    render_shard, number, sharding.instances, sharding.backgrounds
+                )
+        for number in [number for number in self._shards if number < numbers.start]:
+            del self._shards[number]
         try:
-            chapters = [self._asked[number].result() for number in range(oldest, newest + 1)]
+            shards = [self._shards[number].result() for number in numbers]
         except BrokenProcessPool as error:
             raise OperationError(
                 "the process that makes sounds ended, perhaps for want of memory: start again "
                 "with the same options, and it goes on where it was"
             ) from error
-        return Pool(
-            [instance for chapter in chapters for instance in chapter.instances],
-            [background for chapter in chapters for background in chapter.backgrounds],
+        return InstancePool(
+            [instance for shard in shards for instance in shard.instances],
+            [background for shard in shards for background in shard.backgrounds],
         )
 
 
-_sources: list[Sources] = []  # of the process that makes chapters
-_maker: list[Maker] = []
+_sounds: list[TrainingSounds] = []  # of the child process
+_builder: list[ShardBuilder] = []
 
 
-def _begin(sources: Sources) -> None:
-    _sources.append(sources)
-    Thread(target=_end_with_parent, daemon=True).start()
+def start_rendering(sounds: TrainingSounds) -> None:
+    """Prepare a child process for `render_shard`, and let it end with its parent."""
+    _sounds.append(sounds)
+    Thread(target=_exit_with_parent, daemon=True).start()
 
 
-def _end_with_parent() -> None:
+def render_shard(number: int, instances: int, backgrounds: int) -> Shard:
+    """Return a shard, in a process prepared by `start_rendering`."""
+    if not _builder:  # not in start_rendering: its errors would not reach the caller
+        _builder.append(ShardBuilder(_sounds[0]))
+    return _builder[0].shard(number, instances, backgrounds)
+
+
+def _exit_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
-        parent.join()  # one that is killed tells nobody, and this process would wait for ever
+        parent.join()  # a parent that is killed does not shut its executor down
         os._exit(1)
-
-
-def _make(number: int, size: int) -> Chapter:
-    if not _maker:  # what it raises goes to who asks for a chapter
-        _maker.append(Maker(_sources[0]))
-    return _maker[0].chapter(number, size, CHAPTER_BACKGROUNDS)

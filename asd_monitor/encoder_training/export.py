@@ -1,4 +1,4 @@
-"""A trained network → ONNX with its card, checked against what torch computes; and back."""
+"""Conversion of a trained network to ONNX with a card, verified against torch, and back."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from typing_extensions import override
 
+from asd_monitor.dsp.spectrogram import LOG_FLOOR
+from asd_monitor.encoder_training.log_mel_frames import BANDS, FRAME, HOP, RATE_HZ
 from asd_monitor.encoder_training.network import (
-    PRE_MEAN,
-    PRE_SCALE,
+    INPUT_MEAN,
+    INPUT_SCALE,
     Layer,
     Network,
     ZeroSumConv,
 )
-from asd_monitor.encoder_training.sound_supply import BANDS, FRAME, HOP, RATE_HZ
 from asd_monitor.encoders.card import Card, CardView, LogMel, Output
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.session import EncoderError
 from asd_monitor.errors import OperationError, UsageError
-from asd_monitor.features.mel_spectrogram import LOG_FLOOR
 
 OPSET = 18
-TOLERANCE = 1e-3
+TOLERANCE = 1e-3  # of the maps
 INPUT = LogMel(
     kind="log_mel",
     rate_hz=RATE_HZ,
@@ -45,52 +45,56 @@ INPUT = LogMel(
     power=2,
     log="log10",
     floor=LOG_FLOOR,
-    mean=PRE_MEAN,
-    scale=PRE_SCALE,
+    mean=INPUT_MEAN,
+    scale=INPUT_SCALE,
 )
 
 
 class _Tapped(nn.Module):
-    """The network with the maps of some of its taps only."""
+    """A network that returns the maps of some of its taps."""
 
     def __init__(self, network: Network, taps: Sequence[int]) -> None:
         super().__init__()
         self.network = network
-        self._which = [network.taps.index(tap) for tap in taps]
+        self._indices = [network.taps.index(tap) for tap in taps]
 
     @override
     def forward(self, log_mel: Tensor) -> tuple[Tensor, ...]:
         maps = self.network(log_mel)
-        return tuple(maps[index] for index in self._which)
+        return tuple(maps[index] for index in self._indices)
 
 
-def encoder_of(
+def export_encoder(
     network: Network, views: Sequence[CardView], name: str = "encoder", licence: str = "Apache-2.0"
 ) -> Encoder:
-    """Return the network as it is used without torch, with the maps that the views want.
+    """Return the network as an encoder for ONNX Runtime, with the maps that the views use.
 
-    A view names its maps ``maps1``, ``maps2`` …, by the layer.
+    Views refer to the map of layer 1 as ``maps1``, and so on.
 
     Raises:
-        OperationError: what ONNX Runtime computes differs from what torch computes.
+        OperationError: ONNX Runtime computes other maps than torch.
 
     """
-    wanted = {output for view in views for output in view.outputs}
-    taps = [tap for tap in network.taps if map_name(tap) in wanted]
+    used = {output for view in views for output in view.outputs}
+    taps = [tap for tap in network.taps if map_name(tap) in used]
     card = Card(
         name=name,
         licence=licence,
         input=INPUT,
         outputs=tuple(
-            Output(name=map_name(tap), reach=network.reach(tap), stride=network.stride(tap))
+            Output(
+                name=map_name(tap),
+                reach=network.receptive_field(tap),
+                stride=network.stride(tap),
+            )
             for tap in taps
         ),
         views=tuple(views),
     )
-    folded = _folded(network)
+    folded = fold_batch_norm(network)
     exported = _onnx(_Tapped(folded, taps).eval(), [map_name(tap) for tap in taps])
     encoder = Encoder.from_bytes(exported, card)
-    if not _alike(encoder, _Tapped(network, taps).eval()):
+    if not computes_same_maps(encoder, _Tapped(network, taps).eval()):
         raise OperationError(
             "the exported network does not compute what the trained one does: "
             "install the versions of torch and onnx that constraints.txt names"
@@ -98,24 +102,24 @@ def encoder_of(
     return encoder
 
 
-def network_of(encoder: Encoder) -> Network:
-    """Return the network of an encoder that `encoder_of` made, to train it further.
+def import_network(encoder: Encoder) -> Network:
+    """Return the network of an encoder of `export_encoder`, to train it further.
 
-    Its normalisations stay part of its filters, which have biases instead; its layers end
-    with the deepest map that it gives.
+    Batch normalisation remains folded into the convolutions, which have biases.  The layers
+    after the deepest map that the encoder returns are missing.
 
     Raises:
-        UsageError: another network than ours.
+        UsageError: the encoder has another architecture or input.
 
     """
     try:
-        with torch.random.fork_rng(devices=[]):  # layers draw weights, which are thrown away
-            network = _rebuilt(encoder)
+        with torch.random.fork_rng(devices=[]):  # layers draw initial weights, which are replaced
+            network = _rebuild(encoder)
         taps = [tap for tap in network.taps if map_name(tap) in _outputs(encoder)]
-        ours = encoder.card.input == INPUT and _alike(encoder, _Tapped(network, taps))
-    except (KeyError, ValueError, RuntimeError, EncoderError):  # its layers are not like ours
-        ours = False
-    if not ours:
+        known = encoder.card.input == INPUT and computes_same_maps(encoder, _Tapped(network, taps))
+    except (KeyError, ValueError, RuntimeError, EncoderError):  # another architecture
+        known = False
+    if not known:
         raise UsageError(
             f"the network {encoder.name} is none that can be trained further: give one that "
             "`asd-monitor pretrain` made, or leave the training out"
@@ -127,7 +131,7 @@ def _outputs(encoder: Encoder) -> list[str]:
     return [output.name for output in encoder.card.outputs]
 
 
-def _rebuilt(encoder: Encoder) -> Network:
+def _rebuild(encoder: Encoder) -> Network:
     graph = onnx.load_from_string(encoder.onnx).graph
     weights = {each.name: torch.tensor(numpy_helper.to_array(each)) for each in graph.initializer}
     strides = {
@@ -138,23 +142,23 @@ def _rebuilt(encoder: Encoder) -> Network:
     layers: list[Layer] = []
     blocks: list[nn.Sequential] = []
     while (first := f"network.blocks.{len(layers)}.0.weight") in weights:
-        channels, _, high, wide = weights[first].shape
-        reach, stride = (high, wide), strides[first]
+        channels, _, frames, bands = weights[first].shape
+        kernel, stride = (frames, bands), strides[first]
         convolutions: list[nn.Conv2d] = []
         if not layers:
-            convolutions = [ZeroSumConv(1, channels, reach, stride)]
+            convolutions = [ZeroSumConv(1, channels, kernel, stride)]
         else:
-            deep = len(weights[f"network.blocks.{len(layers)}.1.weight"])
+            width = len(weights[f"network.blocks.{len(layers)}.1.weight"])
             convolutions = [
-                nn.Conv2d(channels, channels, reach, stride, groups=channels),
-                nn.Conv2d(channels, deep, 1),
+                nn.Conv2d(channels, channels, kernel, stride, groups=channels),
+                nn.Conv2d(channels, width, 1),
             ]
-            channels = deep
+            channels = width
         for number, convolution in enumerate(convolutions):
             name = f"network.blocks.{len(layers)}.{number}"
             convolution.weight = nn.Parameter(weights[f"{name}.weight"])
             convolution.bias = nn.Parameter(weights[f"{name}.bias"])
-        layers.append(Layer(reach, (stride[0], stride[1]), channels))
+        layers.append(Layer(kernel, (stride[0], stride[1]), channels))
         blocks.append(nn.Sequential(*convolutions, nn.ReLU()))
     taps = tuple(n for n in range(len(layers)) if map_name(n) in _outputs(encoder))
     network = Network(tuple(layers), taps)
@@ -163,12 +167,12 @@ def _rebuilt(encoder: Encoder) -> Network:
 
 
 def map_name(tap: int) -> str:
-    """Return what the map of a layer is called in a card."""
+    """Return the name of a layer's map in a card."""
     return f"maps{tap}"
 
 
-def _folded(network: Network) -> Network:
-    """Return a copy whose normalisations and sums to zero are part of its filters."""
+def fold_batch_norm(network: Network) -> Network:
+    """Return a copy with batch normalisation and zero sums folded into plain convolutions."""
     network = copy.deepcopy(network).cpu().eval()
     for block in network.blocks:
         assert isinstance(block, nn.Sequential)  # noqa: S101 - as Network builds them
@@ -176,11 +180,13 @@ def _folded(network: Network) -> Network:
         for layer in block:
             if isinstance(layer, ZeroSumConv):
                 weight = layer.zero_sum_weight().detach()
-                high, wide = weight.shape[2:]
-                down, along = layer.stride
-                plain = nn.Conv2d(1, len(weight), (high, wide), (down, along), bias=False)
+                frames, bands = weight.shape[2:]
+                in_time, in_frequency = layer.stride
+                plain = nn.Conv2d(
+                    1, len(weight), (frames, bands), (in_time, in_frequency), bias=False
+                )
                 plain.weight = nn.Parameter(weight)
-                plain.bias = layer.bias  # a network that was read back has one
+                plain.bias = layer.bias  # an imported network has one
                 layers.append(plain.eval())
             elif isinstance(layer, nn.BatchNorm2d):
                 before = layers.pop()
@@ -198,7 +204,7 @@ def _folded(network: Network) -> Network:
 def _onnx(network: nn.Module, outputs: list[str]) -> bytes:
     batch = torch.export.Dim("batch", min=1, max=10_000)
     time = torch.export.Dim("steps", min=16, max=10_000_000)
-    # they tell of each pass, and miss what they do not need
+    # they log each pass, and warn of optional packages that are missing
     for name in ("torch.onnx", "onnxscript", "onnx_ir"):
         logging.getLogger(name).setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -214,9 +220,9 @@ def _onnx(network: nn.Module, outputs: list[str]) -> bytes:
             verbose=False,
             external_data=False,
         )
-        assert program is not None  # noqa: S101 - as torch says of dynamo=True
+        assert program is not None  # noqa: S101 - so documented for dynamo=True
         model = program.model_proto
-    # where in this computer's folders each operation was written down is nobody's business
+    # the exporter stores paths of this computer in the metadata
     for part in (model, model.graph, *model.graph.node, *model.graph.initializer):
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
@@ -226,11 +232,11 @@ def _onnx(network: nn.Module, outputs: list[str]) -> bytes:
     return exported
 
 
-def _alike(encoder: Encoder, network: nn.Module) -> bool:
-    """Tell whether the encoder computes what torch computes.  Raises EncoderError."""
+def computes_same_maps(encoder: Encoder, network: nn.Module) -> bool:
+    """Return whether ONNX Runtime computes the maps that torch does.  Raises EncoderError."""
     layout, names = encoder.open(), _outputs(encoder)
-    for steps in (80, 333):
-        x = torch.randn(1, steps, BANDS, generator=torch.Generator().manual_seed(steps))
+    for frames in (80, 333):
+        x = torch.randn(1, frames, BANDS, generator=torch.Generator().manual_seed(frames))
         with torch.no_grad():
             expected = [maps[0].numpy() for maps in network.cpu()(x)]
         found = encoder.network.run(layout, names, x.numpy())

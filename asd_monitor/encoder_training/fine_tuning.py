@@ -1,10 +1,9 @@
-"""Trains an encoder further, on the sound of certain machines; what adapting and `ids` share.
+"""Fine-tuning of an encoder on given machines, for `adaptation` and `outlier_exposure`.
 
-What shall sound alike is told from all else by the contrastive loss, and where there are
-several machines these from each other by angles with a margin, at every tapped layer.  The
-augmentations are those of the first training, but weaker: few machines are to be learned here,
-and each in its own hall.  Heads begin anew, so that the network stands still until they have
-learned something.
+Two losses are added at every tapped layer: the contrastive loss of the pretraining and, if
+there are several machines, the angular margin loss that classifies them.  The augmentations are
+those of the pretraining, but weaker: the machines are few, and each stays in its own
+surroundings.  The heads are new and random; the network is frozen until they are trained.
 """
 
 from __future__ import annotations
@@ -17,20 +16,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asd_monitor.encoder_training.batches import Ways, heard, loudness_db
-from asd_monitor.encoder_training.losses import AngularMargin, contrastive
-from asd_monitor.encoder_training.network import EMBEDDING, Headed, Network
-from asd_monitor.encoder_training.optimisation import descend, slope
-from asd_monitor.encoder_training.sound_supply import Backgrounds, LogMel
-from asd_monitor.model_training.reference import Progress
+from asd_monitor.encoder_training.augmentation import AugmentationConfig
+from asd_monitor.encoder_training.augmented_windows import augmented_windows, clip_level_db
+from asd_monitor.encoder_training.log_mel_frames import LogMel
+from asd_monitor.encoder_training.losses import AngularMarginLoss, supervised_contrastive_loss
+from asd_monitor.encoder_training.network import EMBEDDING, Network, NetworkWithHeads
+from asd_monitor.encoder_training.optimisation import cosine_schedule, gradient_step
+from asd_monitor.encoder_training.sound_sources import Backgrounds, ClipLengths
+from asd_monitor.model_training.training_progress import Progress
 
-FAULTY = -1  # the machine of a sound with something wrong: none
-BACKGROUNDS = 8
+NO_MACHINE = -1
+"""In place of a machine's number, for clips with a fault: not classified."""
 
 
 @dataclass(frozen=True, slots=True)
-class Tuning(Ways):
-    """How far and how."""
+class FineTuningConfig(AugmentationConfig):
+    """Settings of the fine-tuning."""
 
     snr_db: tuple[float, float] = (6.0, 30.0)
     mixup: float = 0.1
@@ -38,72 +39,83 @@ class Tuning(Ways):
     stretch_time: float = 0.05
     steps: int = 200
     seed: int = 1
-    rate: float = 3e-4  # of the network
-    head_rate: float = 2e-3
-    heads_first: float = 0.2  # share of the steps in which the network stands still
-    margin: float = 1.0  # weight of telling the machines apart
+    learning_rate: float = 3e-4  # of the network
+    head_learning_rate: float = 2e-3
+    heads_only_share: float = 0.2  # share of the steps in which the network is frozen
+    margin_weight: float = 1.0  # of the angular margin loss
+    backgrounds: int = 8  # synthetic halls
+    background_s: float = 20.0  # of each
     threads: int = 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
-    """Clips to cut windows from; each label stands there an even number of times."""
+class LabelledClips:
+    """The clips of a batch; each label must occur an even number of times."""
 
     clips: Sequence[LogMel]
-    labels: Sequence[int]  # alike or not
-    machines: Sequence[int]  # from 0, or FAULTY
+    labels: Sequence[int]  # of the contrastive loss
+    machines: Sequence[int]  # class of the angular margin loss, from 0, or `NO_MACHINE`
 
 
-class Tuned(Headed):
-    """The network with its heads and, where machines are told apart, their centres at each."""
+class FineTunedNetwork(NetworkWithHeads):
+    """The network with heads and, for two machines or more, an angular margin loss at each."""
 
     def __init__(self, network: Network, machines: int) -> None:
         super().__init__(network)
-        margins = [AngularMargin(EMBEDDING, machines) for _ in self.heads]
+        margins = [AngularMarginLoss(EMBEDDING, machines) for _ in self.heads]
         self.margins = nn.ModuleList(margins if machines > 1 else [])
 
 
-def tune(
+def fine_tune(
     network: Network,
-    draw: Callable[[np.random.Generator], Batch],
+    draw: Callable[[np.random.Generator], LabelledClips],
     machines: int,
-    tuning: Tuning,
+    config: FineTuningConfig,
     *,
     progress: Progress,
-    what: str,
-) -> Tuned:
-    """Train a network further, in place, and return it with its heads, ready to be used.
+    step_name: str,
+) -> FineTunedNetwork:
+    """Train a network further, in place; return it with its heads, in evaluation mode.
 
-    What is drawn depends on the seed and the step alone.
+    Args:
+        network: the network.
+        draw: returns the clips of a batch; its result must depend on the generator alone.
+        machines: number of classes of the angular margin loss.
+        config: the settings.
+        progress: called before each gradient step.
+        step_name: what ``progress`` reports.
+
     """
-    halls = Backgrounds(tuning.seed, ())
-    backgrounds = [halls.background(number) for number in range(BACKGROUNDS)]
-    with one_of_its_own(tuning.seed, tuning.threads):
-        tuned = Tuned(network, machines)
-        still = round(tuning.heads_first * tuning.steps)
-        of_heads = [*tuned.heads.parameters(), *tuned.margins.parameters()]
+    halls = Backgrounds(config.seed, (), lengths=ClipLengths(background=config.background_s))
+    backgrounds = [halls.background(number) for number in range(config.backgrounds)]
+    with isolated_torch(config.seed, config.threads):
+        tuned = FineTunedNetwork(network, machines)
+        frozen_steps = round(config.heads_only_share * config.steps)
+        heads = [*tuned.heads.parameters(), *tuned.margins.parameters()]
         optimiser = torch.optim.AdamW(network.parameters(), weight_decay=0.0)
-        optimiser.add_param_group({"params": of_heads})
+        optimiser.add_param_group({"params": heads})
         tuned.train()
-        for step in range(tuning.steps):
-            progress(what, step / tuning.steps)
-            rng = np.random.default_rng((tuning.seed, 6, step))
+        for step in range(config.steps):
+            progress(step_name, step / config.steps)
+            rng = np.random.default_rng((config.seed, 6, step))
             generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-            share = slope(step, tuning.steps)
-            optimiser.param_groups[0]["lr"] = tuning.rate * share * (step >= still)
-            optimiser.param_groups[1]["lr"] = tuning.head_rate * share
+            share = cosine_schedule(step, config.steps)
+            trains = step >= frozen_steps
+            optimiser.param_groups[0]["lr"] = config.learning_rate * share * trains
+            optimiser.param_groups[1]["lr"] = config.head_learning_rate * share
             batch = draw(rng)
-            usual_db = [loudness_db(clip) for clip in batch.clips]
-            groups, order = heard(
-                batch.clips, usual_db, tuning, backgrounds, rng=rng, generator=generator
+            levels_db = [clip_level_db(clip) for clip in batch.clips]
+            groups, order = augmented_windows(
+                batch.clips, levels_db, config, backgrounds, rng=rng, generator=generator
             )
-            descend(optimiser, tuned, _loss(tuned, groups, order, batch, tuning.margin))
+            loss = _loss(tuned, groups, order, batch, config.margin_weight)
+            gradient_step(optimiser, tuned, loss)
     return tuned.eval()
 
 
 @contextmanager
-def one_of_its_own(seed: int, threads: int) -> Iterator[None]:
-    """Give torch so many threads and a seed, and leave it as it was found."""
+def isolated_torch(seed: int, threads: int) -> Iterator[None]:
+    """Set torch's threads and random state within the context, and restore both after it."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -115,15 +127,19 @@ def one_of_its_own(seed: int, threads: int) -> Iterator[None]:
 
 
 def _loss(
-    tuned: Tuned, groups: Sequence[Tensor], order: Sequence[int], batch: Batch, weight: float
+    tuned: FineTunedNetwork,
+    groups: Sequence[Tensor],
+    order: Sequence[int],
+    batch: LabelledClips,
+    margin_weight: float,
 ) -> Tensor:
     labels = torch.tensor([batch.labels[row] for row in order])
     machines = torch.tensor([batch.machines[row] for row in order])
     embeddings = tuned.embed(groups)
-    losses = [contrastive(each, labels) for each in embeddings]
-    well = machines != FAULTY
+    losses = [supervised_contrastive_loss(each, labels) for each in embeddings]
+    classified = machines != NO_MACHINE
     losses += [
-        weight * margin(each[well], machines[well])
+        margin_weight * margin(each[classified], machines[classified])
         for margin, each in zip(tuned.margins, embeddings, strict=False)
     ]
     return torch.stack(losses).sum() / len(embeddings)

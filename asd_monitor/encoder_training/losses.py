@@ -1,11 +1,10 @@
-"""What the encoder is trained by.
+"""Loss functions.
 
-- `contrastive`: supervised contrastive loss with in-batch negatives; Khosla et al., "Supervised
-  contrastive learning", arXiv 2004.11362, eq. 2.  With two windows a label it is that of COLA
-  and SimCLR but for the sum over both directions.
-- `AngularMargin`: classification by angles with a margin; Deng et al., "ArcFace", arXiv
-  1801.07698, eq. 3.  With other machines as classes it is outlier exposure: Koizumi et al. and
-  Primus et al., DCASE 2020.
+- `supervised_contrastive_loss`: Khosla et al., "Supervised contrastive learning", arXiv
+  2004.11362, eq. 2, with the negatives of the batch.
+- `AngularMarginLoss`: classification by angles with an additive margin; Deng et al., "ArcFace",
+  arXiv 1801.07698, eq. 3.  With machines as classes it is outlier exposure as in DCASE 2020
+  Task 2: Koizumi et al., arXiv 2006.05822.
 """
 
 from __future__ import annotations
@@ -16,42 +15,49 @@ from typing_extensions import override
 
 TEMPERATURE = 0.1
 MARGIN, SCALE = 0.3, 20.0
-FAR = -1e4  # a logit that counts for nothing
+_EXCLUDED = -1e4  # a logit whose exponential is zero
 
 
-def contrastive(embeddings: Tensor, labels: Tensor, temperature: float = TEMPERATURE) -> Tensor:
-    """Return the mean loss of windows that have another of the same label in the batch.
+def supervised_contrastive_loss(
+    embeddings: Tensor, labels: Tensor, temperature: float = TEMPERATURE
+) -> Tensor:
+    """Return the mean loss over the windows with a positive in the batch; 0 where there is none.
 
-    ``embeddings`` (B, D) of unit length, ``labels`` (B,) whole numbers.  Zero where no window
-    has a fellow.
+    ``embeddings`` (B, D) have unit length; ``labels`` (B,) are integers.  Windows of the same
+    label are positives.
     """
-    alone = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
-    fellows = (labels[:, None] == labels) & ~alone
-    logits = (embeddings @ embeddings.T / temperature).masked_fill(alone, FAR)
-    log_share = logits - logits.logsumexp(1, keepdim=True)
-    count = fellows.sum(1)
-    known = count > 0
-    if not known.any():
+    same = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    positives = (labels[:, None] == labels) & ~same
+    logits = (embeddings @ embeddings.T / temperature).masked_fill(same, _EXCLUDED)
+    log_probability = logits - logits.logsumexp(1, keepdim=True)
+    count = positives.sum(1)
+    has_positive = count > 0
+    if not has_positive.any():
         return embeddings.sum() * 0.0
-    return -((log_share * fellows).sum(1)[known] / count[known]).mean()
+    sums = (log_probability * positives).sum(1)
+    return -(sums[has_positive] / count[has_positive]).mean()
 
 
-class AngularMargin(nn.Module):
-    """Embeddings of unit length (B, D) and classes (B,) → loss; the centres are learned."""
+class AngularMarginLoss(nn.Module):
+    """Embeddings of unit length (B, D) and classes (B,) → loss; the class centres are trained."""
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(
+        self, width: int, classes: int, margin: float = MARGIN, scale: float = SCALE
+    ) -> None:
+        """Create centres for embeddings of this width; ``margin`` is in radians."""
         super().__init__()
+        self.margin, self.scale = margin, scale
         self.centres = nn.Parameter(torch.empty(classes, width))
         nn.init.xavier_uniform_(self.centres)
 
     def cosines(self, embeddings: Tensor) -> Tensor:
-        """Return the cosines to the centres (B, classes)."""
+        """Return the cosines of the angles to the class centres, (B, classes)."""
         return embeddings @ nn.functional.normalize(self.centres, dim=1).T
 
     @override
     def forward(self, embeddings: Tensor, labels: Tensor) -> Tensor:
         cosines = self.cosines(embeddings).clamp(-1 + 1e-6, 1 - 1e-6)
         own = nn.functional.one_hot(labels, cosines.shape[1]).bool()
-        with_margin = torch.cos(torch.acos(cosines) + MARGIN)
-        logits = SCALE * torch.where(own, with_margin, cosines)
+        with_margin = torch.cos(torch.acos(cosines) + self.margin)
+        logits = self.scale * torch.where(own, with_margin, cosines)
         return nn.functional.cross_entropy(logits, labels)

@@ -1,7 +1,7 @@
-"""How the encoder is trained: batches from a pool, the contrastive loss at every tapped layer.
+"""Batches and gradient steps of the pretraining.
 
-What is drawn depends on the seed and the step alone, so that an interrupted training that
-goes on gives what an uninterrupted one gives (on one kind of machine).
+Each batch is drawn from the seed and the number of its step alone: a training that was
+interrupted and resumed gives the same weights as one that was not, on the same hardware.
 """
 
 from __future__ import annotations
@@ -15,22 +15,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from asd_monitor.encoder_training.batches import Ways, heard, loudness_db
-from asd_monitor.encoder_training.losses import contrastive
-from asd_monitor.encoder_training.network import LAYERS, TAPS, Headed, Layer, Network
-from asd_monitor.encoder_training.pool import Pool
-from asd_monitor.encoder_training.sound_supply import LogMel
+from asd_monitor.encoder_training.augmentation import AugmentationConfig
+from asd_monitor.encoder_training.augmented_windows import augmented_windows, clip_level_db
+from asd_monitor.encoder_training.instance_pool import InstancePool
+from asd_monitor.encoder_training.log_mel_frames import LogMel, duration_s
+from asd_monitor.encoder_training.losses import supervised_contrastive_loss
+from asd_monitor.encoder_training.network import LAYERS, TAPS, Layer, Network, NetworkWithHeads
+
+MIN_LEARNING_RATE_SHARE = 0.02
+MAX_GRADIENT_NORM = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe(Ways):
-    """How the encoder is trained; every part can be switched off to see what it is worth."""
+class PretrainingConfig(AugmentationConfig):
+    """Settings of the pretraining."""
 
     seed: int = 1
-    instances: int = 24  # a batch
-    reference: int = 4  # windows of each while it is well
-    faults: int = 2  # faults of each; two windows a fault
-    rate: float = 2e-3
+    instances: int = 24  # of a batch
+    reference: int = 4  # windows of each instance without a fault
+    faults: int = 2  # faults of each instance, with two windows each
+    learning_rate: float = 2e-3
     weight_decay: float = 0.02
     taps: tuple[int, ...] = TAPS
     layers: tuple[Layer, ...] = LAYERS
@@ -39,6 +43,11 @@ class Recipe(Ways):
     def windows(self) -> int:
         """Windows of a batch."""
         return self.instances * (self.reference + 2 * self.faults)
+
+    @property
+    def batch_s(self) -> float:
+        """Mean duration of a batch, in s of sound."""
+        return self.windows * duration_s(sum(self.lengths) / len(self.lengths))
 
     def to_json(self) -> dict[str, Any]:
         """Return the settings under the keys of `checkpoint.pt` and `training.json`."""
@@ -53,93 +62,110 @@ class Recipe(Ways):
             "instances": self.instances,
             "normals": self.reference,
             "faults": self.faults,
-            "rate": self.rate,
+            "rate": self.learning_rate,
             "weight_decay": self.weight_decay,
             "taps": list(self.taps),
             "layers": [
-                {"reach": list(each.reach), "stride": list(each.stride), "channels": each.channels}
+                {"reach": list(each.kernel), "stride": list(each.stride), "channels": each.channels}
                 for each in self.layers
             ],
         }
 
 
-def beginning(recipe: Recipe) -> Headed:
-    """Return the network before its first step, with a head at each tapped layer."""
-    return Headed(Network(recipe.layers, recipe.taps))
+def untrained_network(config: PretrainingConfig) -> NetworkWithHeads:
+    """Return the network with a head at each tapped layer, initialised at random by torch."""
+    return NetworkWithHeads(Network(config.layers, config.taps))
 
 
-def batch_of(
-    pool: Pool, recipe: Recipe, rng: np.random.Generator, generator: torch.Generator
+def draw_batch(
+    pool: InstancePool,
+    config: PretrainingConfig,
+    rng: np.random.Generator,
+    generator: torch.Generator,
 ) -> tuple[list[Tensor], Tensor]:
-    """Draw a batch: groups of windows of one length (b, T, F), and all their labels (B,).
+    """Return a batch: two groups of windows (b, t, F), and the labels of all windows (B,).
 
-    A label is an instance while it is well, or one fault of it: the same machine with
-    something wrong is a negative like any other.
+    An instance without a fault is one label, and each of its faults another: the same sound
+    with a fault is a negative.
     """
-    chosen = rng.choice(len(pool.instances), recipe.instances, replace=False)
+    chosen = rng.choice(len(pool.instances), config.instances, replace=False)
     clips: list[LogMel] = []
     labels: list[int] = []
-    usual_db: list[float] = []
+    reference_levels_db: list[float] = []
     label = 0
     for index in chosen.tolist():
         instance = pool.instances[index]
-        picked: list[tuple[LogMel, int]] = [
+        drawn: list[tuple[LogMel, int]] = [
             (instance.reference[k % len(instance.reference)], label)
-            for k in range(recipe.reference)
+            for k in range(config.reference)
         ]
-        for fault in rng.permutation(len(instance.faults))[: recipe.faults].tolist():
+        for fault in rng.permutation(len(instance.faults))[: config.faults].tolist():
             label += 1
-            picked += [(instance.faults[fault], label)] * 2
+            drawn += [(instance.faults[fault], label)] * 2
         label += 1
-        clips += [clip for clip, _ in picked]
-        labels += [number for _, number in picked]
-        level = float(np.mean([loudness_db(normal) for normal in instance.reference]))
-        usual_db += [level] * len(picked)
-    groups, order = heard(clips, usual_db, recipe, pool.backgrounds, rng=rng, generator=generator)
+        clips += [clip for clip, _ in drawn]
+        labels += [number for _, number in drawn]
+        level_db = float(np.mean([clip_level_db(clip) for clip in instance.reference]))
+        reference_levels_db += [level_db] * len(drawn)
+    groups, order = augmented_windows(
+        clips, reference_levels_db, config, pool.backgrounds, rng=rng, generator=generator
+    )
     return groups, torch.tensor([labels[row] for row in order])
 
 
-def loss_of(trainee: Headed, groups: Sequence[Tensor], labels: Tensor) -> Tensor:
-    """Return the contrastive loss, the mean over the tapped layers."""
-    losses = [contrastive(each, labels.to(each.device)) for each in trainee.embed(groups)]
+def mean_contrastive_loss(
+    network: NetworkWithHeads, groups: Sequence[Tensor], labels: Tensor
+) -> Tensor:
+    """Return the supervised contrastive loss, averaged over the tapped layers."""
+    embeddings = network.embed(groups)
+    losses = [supervised_contrastive_loss(each, labels.to(each.device)) for each in embeddings]
     return torch.stack(losses).mean()
 
 
-def steps(
-    trainee: Headed,
-    recipe: Recipe,
-    pool_at: Callable[[int], Pool],
+def training_steps(
+    network: NetworkWithHeads,
+    config: PretrainingConfig,
+    pool_at: Callable[[int], InstancePool],
     total: int,
     *,
-    begun: int = 0,
+    first: int = 0,
     optimiser_state: dict[str, Any] | None = None,
 ) -> Iterator[tuple[int, float, torch.optim.Optimizer]]:
-    """Train from step ``begun`` to ``total``; yield each step's number and loss."""
+    """Train in place from step ``first`` to before ``total``; yield each step's number and loss.
+
+    AdamW; the learning rate rises linearly over the first twentieth of the steps and falls by
+    `cosine_schedule`.
+    """
     optimiser = torch.optim.AdamW(
-        trainee.parameters(), lr=recipe.rate, weight_decay=recipe.weight_decay
+        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
     )
     if optimiser_state is not None:
         optimiser.load_state_dict(optimiser_state)
     warm_up = max(1, total // 20)
-    for step in range(begun, total):
-        rng = np.random.default_rng((recipe.seed, 4, step))
+    for step in range(first, total):
+        rng = np.random.default_rng((config.seed, 4, step))
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        share = min(1.0, (step + 1) / warm_up) * cosine_schedule(step, total)
         for group in optimiser.param_groups:
-            group["lr"] = recipe.rate * min(1.0, (step + 1) / warm_up) * slope(step, total)
-        trainee.train()
-        loss = loss_of(trainee, *batch_of(pool_at(step), recipe, rng, generator))
-        descend(optimiser, trainee, loss)
+            group["lr"] = config.learning_rate * share
+        network.train()
+        loss = mean_contrastive_loss(network, *draw_batch(pool_at(step), config, rng, generator))
+        gradient_step(optimiser, network, loss)
         yield step, float(loss.detach()), optimiser
 
 
-def slope(step: int, total: int) -> float:
-    """Return the share of the full rate: half a cosine from 1 to 0.02."""
-    return 0.02 + 0.49 * (1 + math.cos(math.pi * step / total))
+def cosine_schedule(step: int, total: int) -> float:
+    """Return the share of the learning rate: half a cosine from 1 to 0.02.
+
+    Loshchilov and Hutter, "SGDR", arXiv 1608.03983, eq. 5, without restarts.
+    """
+    low = MIN_LEARNING_RATE_SHARE
+    return low + (1.0 - low) / 2 * (1 + math.cos(math.pi * step / total))
 
 
-def descend(optimiser: torch.optim.Optimizer, trained: nn.Module, loss: Tensor) -> None:
-    """Go one step down the gradient, which is clipped."""
+def gradient_step(optimiser: torch.optim.Optimizer, network: nn.Module, loss: Tensor) -> None:
+    """Update the weights by the gradient of the loss, whose norm is limited to 5."""
     optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
-    nn.utils.clip_grad_norm_(trained.parameters(), 5.0)
+    nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT_NORM)
     optimiser.step()

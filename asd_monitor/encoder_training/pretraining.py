@@ -1,7 +1,7 @@
-"""`pretrain`: from nothing to an encoder that can be shipped, or as far as it gets.
+"""`pretrain`: train the encoder from scratch, with checkpoints.
 
-A pool of instances is kept, and chapter by chapter its oldest part is replaced by new ones,
-which another process makes meanwhile (`feed`).
+The batches are drawn from a pool of instances.  Shard by shard its oldest part is replaced by
+new instances, which another process renders meanwhile (`batch_feed`).
 """
 
 from __future__ import annotations
@@ -11,190 +11,244 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from asd_monitor import __version__
-from asd_monitor.encoder_training.batch_feed import Feed, Sources, held_out_pool
+from asd_monitor.encoder_training.batch_feed import BatchFeed, held_out_pool
 from asd_monitor.encoder_training.checkpoints import (
-    keep_checkpoint,
     load_checkpoint,
+    save_checkpoint,
     write_encoder,
 )
-from asd_monitor.encoder_training.export import encoder_of, map_name
-from asd_monitor.encoder_training.held_out_faults import HeldOut
-from asd_monitor.encoder_training.network import Network
-from asd_monitor.encoder_training.optimisation import Recipe, beginning, steps
-from asd_monitor.encoder_training.pool import Supply
-from asd_monitor.encoder_training.sound_supply import HOP, RATE_HZ, duration_s
+from asd_monitor.encoder_training.export import export_encoder, map_name
+from asd_monitor.encoder_training.held_out_faults import HeldOutValidation
+from asd_monitor.encoder_training.instance_pool import (
+    InstancePool,
+    PoolFeed,
+    SoundSource,
+    TrainingSounds,
+)
+from asd_monitor.encoder_training.log_mel_frames import FRONT_END
+from asd_monitor.encoder_training.network import Network, NetworkWithHeads
+from asd_monitor.encoder_training.optimisation import (
+    PretrainingConfig,
+    training_steps,
+    untrained_network,
+)
 from asd_monitor.encoders.card import CardView
 from asd_monitor.encoders.encoder import Encoder
 
 HELD_OUT_INSTANCES, HELD_OUT_BACKGROUNDS = 64, 12
-TELL_EVERY, TRY_EVERY, KEEP_EVERY = 20, 200, 100  # steps
 
 SHIPPED_VIEWS = (
     CardView(name="encoder", outputs=("maps1",), pool=("spread",), back_end="residual"),
 )
 
+AucHistory = list[tuple[int, tuple[float, ...]]]
+"""Step, and the AUC on the held-out instances at each tapped layer."""
+
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """How far a training is."""
+class Intervals:
+    """Steps from one status, validation and checkpoint to the next."""
+
+    status: int = 20
+    validation: int = 200
+    checkpoint: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainingStatus:
+    """The progress of a pretraining."""
 
     step: int
     total: int
-    loss: float
-    sound_s_per_s: float  # seconds of sound learned from in a second
-    areas: tuple[float, ...]  # AUC on what is held out, at each tapped layer; empty until tried
-
-
-Tell = Callable[[Standing], None]
+    loss: float  # mean since the last checkpoint
+    sound_s_per_s: float  # seconds of sound trained on per second
+    auc: tuple[float, ...]  # at each tapped layer, of the last validation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Trained:
-    """A network and the way to it."""
+class PretrainedNetwork:
+    """A trained network and the record of its training."""
 
     network: Network
-    recipe: Recipe
-    total: int
+    config: PretrainingConfig
+    total: int  # steps
     seconds: float
-    tried: tuple[tuple[int, tuple[float, ...]], ...]  # AUC on what is held out, by step
+    auc_history: tuple[tuple[int, tuple[float, ...]], ...]
 
 
-def pretrain(sources: Sources, recipe: Recipe, total: int, folder: Path, tell: Tell) -> Trained:
-    """Train for so many steps, going on from the folder's checkpoint where there is one.
+def pretrain(
+    sounds: TrainingSounds,
+    config: PretrainingConfig,
+    total: int,
+    folder: Path,
+    on_status: Callable[[PretrainingStatus], None],
+    *,
+    feed: Callable[[TrainingSounds], PoolFeed] = BatchFeed,
+    held_out: InstancePool | None = None,
+    intervals: Intervals = Intervals(),
+    clock: Callable[[], float] = time.monotonic,
+) -> PretrainedNetwork:
+    """Train for ``total`` steps, resuming from the checkpoint in ``folder`` if there is one.
+
+    Args:
+        sounds: what to train on.
+        config: the settings.
+        total: number of gradient steps.
+        folder: of the checkpoint.
+        on_status: called every few steps.
+        feed: creates the source of the instances.
+        held_out: instances to validate on; by default those held out of ``sounds``.
+        intervals: of status, validation and checkpoint.
+        clock: monotonic time in s.
 
     Raises:
-        UsageError: no sound to train on, or a checkpoint of another training.
-        OperationError: the folder cannot be written, or the checkpoint not be read.
+        UsageError: there is no sound to train on, or the checkpoint has other settings.
+        OperationError: the folder cannot be written, or the checkpoint cannot be read.
 
     """
-    identity = _identity(sources, recipe, total)
+    identity = _identity(sounds, config, total)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    torch.manual_seed(recipe.seed)
-    trainee = beginning(recipe).to(device)
+    torch.manual_seed(config.seed)
+    network = untrained_network(config).to(device)
     state = load_checkpoint(folder, identity)
-    begun, seconds, tried, optimiser_state = 0, 0.0, [], None
+    first, seconds, history, optimiser_state = 0, 0.0, AucHistory(), None
     if state is not None:
-        trainee.load_state_dict(state["trainee"])
-        begun, seconds, optimiser_state = state["step"], state["seconds"], state["optimiser"]
-        tried = [(step, tuple(areas)) for step, areas in state["tried"]]
-    trial = HeldOut(
-        held_out_pool(_held_out(sources), HELD_OUT_INSTANCES, HELD_OUT_BACKGROUNDS), recipe.seed
-    )
-    if not tried:
-        tried.append((0, tuple(trial.areas(trainee.network))))
-    batch_s = recipe.windows * duration_s(_mean(recipe.lengths))
-    clock, losses = time.monotonic(), []
-    with closing(Feed(sources)) as feed:
-        for step, loss, optimiser in steps(
-            trainee, recipe, feed.pool_at, total, begun=begun, optimiser_state=optimiser_state
+        network.load_state_dict(state["trainee"])
+        first, seconds, optimiser_state = state["step"], state["seconds"], state["optimiser"]
+        history = [(step, tuple(auc)) for step, auc in state["tried"]]
+    if held_out is None:
+        held_out = held_out_pool(
+            _validation_sounds(sounds), HELD_OUT_INSTANCES, HELD_OUT_BACKGROUNDS
+        )
+    validation = HeldOutValidation(held_out, config.seed)
+    if not history:
+        history.append((0, tuple(validation.auc_by_layer(network.network))))
+    began, losses = clock(), list[float]()
+    with closing(feed(sounds)) as pools:
+        for step, loss, optimiser in training_steps(
+            network, config, pools.pool_at, total, first=first, optimiser_state=optimiser_state
         ):
             done = step + 1
             losses.append(loss)
-            now = time.monotonic()
-            if done % TRY_EVERY == 0 or done == total:
-                tried.append((done, tuple(trial.areas(trainee.network))))
-            if done % TELL_EVERY == 0 or done == total:
-                pace = batch_s * len(losses) / max(now - clock, 1e-9)
-                tell(Standing(done, total, _mean(losses), pace, tried[-1][1]))
-            if done % KEEP_EVERY == 0 or done == total:
-                seconds += time.monotonic() - clock
-                clock, losses = time.monotonic(), []
-                keep_checkpoint(
-                    folder,
-                    {
-                        "identity": identity,
-                        "step": done,
-                        "seconds": seconds,
-                        "trainee": trainee.state_dict(),
-                        "optimiser": optimiser.state_dict(),
-                        "tried": [[at, list(areas)] for at, areas in tried],
-                    },
+            elapsed = clock() - began
+            if done % intervals.validation == 0 or done == total:
+                history.append((done, tuple(validation.auc_by_layer(network.network))))
+            if done % intervals.status == 0 or done == total:
+                speed = config.batch_s * len(losses) / max(elapsed, 1e-9)
+                mean_loss = sum(losses) / len(losses)
+                on_status(PretrainingStatus(done, total, mean_loss, speed, history[-1][1]))
+            if done % intervals.checkpoint == 0 or done == total:
+                seconds += clock() - began
+                began, losses = clock(), []
+                state = _state(
+                    identity,
+                    step=done,
+                    seconds=seconds,
+                    network=network,
+                    optimiser=optimiser,
+                    history=history,
                 )
-    trainee.network.cpu().eval()
-    return Trained(trainee.network, recipe, total, seconds, tuple(tried))
+                save_checkpoint(folder, state)
+    network.network.cpu().eval()
+    return PretrainedNetwork(network.network, config, total, seconds, tuple(history))
 
 
-def write(folder: Path, trained: Trained, sources: Sources, command: str) -> Encoder:
-    """Write the encoder, its card and what is known of its training; return it.
+def write_results(
+    folder: Path, trained: PretrainedNetwork, sounds: TrainingSounds, command: str
+) -> Encoder:
+    """Write the encoder, its card and the record of its training; return the encoder.
 
-    Beside it lies the network with all maps that can be used, to choose views by.
+    `maps.onnx` beside it is the same network with all its maps, to compare views.
 
     Raises:
-        OperationError: the folder cannot be written, or the export went wrong.
+        OperationError: the folder cannot be written, or the export failed.
 
     """
-    encoder = encoder_of(trained.network, SHIPPED_VIEWS)
+    encoder = export_encoder(trained.network, SHIPPED_VIEWS)
     parameters = sum(p.numel() for p in trained.network.parameters())
-    facts = {
+    record = {
         "package": __version__,
         "command": command,
-        "recipe": trained.recipe.to_json(),
+        "recipe": trained.config.to_json(),
         "steps": trained.total,
         "seconds": round(trained.seconds),
         "machine": f"{os.cpu_count()} cores"
         + (f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""),
         "torch": torch.__version__,
         "parameters": parameters,
-        "multiply_adds_a_second": trained.network.multiply_adds(round(RATE_HZ / HOP)),
+        "multiply_adds_a_second": trained.network.multiply_adds(round(FRONT_END.frame_rate_hz)),
         "sha256": encoder.sha256,
-        "held_out_auc_by_layer": [[step, *map(_rounded, areas)] for step, areas in trained.tried],
-        "sounds": _contents(sources.sounds),
-        "noises": _contents(sources.noises),
+        "held_out_auc_by_layer": [
+            [step, *(round(auc, 4) for auc in by_layer)] for step, by_layer in trained.auc_history
+        ],
+        "sounds": _contents(sounds.recordings),
+        "noises": _contents(sounds.noise),
     }
-    every_map = CardView(name="maps", outputs=tuple(map_name(tap) for tap in trained.recipe.taps))
-    write_encoder(folder, encoder, facts, encoder_of(trained.network, (every_map,), "maps"))
+    every_map = CardView(name="maps", outputs=tuple(map_name(tap) for tap in trained.config.taps))
+    write_encoder(folder, encoder, record, export_encoder(trained.network, (every_map,), "maps"))
     return encoder
 
 
-def by_map(recipe: Recipe, areas: Sequence[float]) -> str:
-    """Tell the AUC at each of the network's maps."""
+def auc_by_map(config: PretrainingConfig, auc: Sequence[float]) -> str:
+    """Return the AUC at each of the network's maps as text."""
     return ", ".join(
-        f"{map_name(tap)} {area:.3f}" for tap, area in zip(recipe.taps, areas, strict=True)
+        f"{map_name(tap)} {each:.3f}" for tap, each in zip(config.taps, auc, strict=True)
     )
 
 
-def _held_out(sources: Sources) -> Sources:
-    """Return the same trial for every choice of supply and backgrounds, so that they compare."""
-    return Sources(
-        sources.seed,
-        sources.sounds,
-        sources.noises,
-        Supply.BOTH if sources.sounds else Supply.MADE,
-        0.5 if sources.noises else 0.0,
+def _validation_sounds(sounds: TrainingSounds) -> TrainingSounds:
+    """Return what to validate on; the same for all sources, so that their AUC is comparable."""
+    return replace(
+        sounds,
+        source=SoundSource.BOTH if sounds.recordings else SoundSource.SYNTHETIC,
+        recorded_backgrounds=0.5 if sounds.noise else 0.0,
         held_out=True,
     )
 
 
-def _identity(sources: Sources, recipe: Recipe, total: int) -> dict[str, Any]:
+def _identity(sounds: TrainingSounds, config: PretrainingConfig, total: int) -> dict[str, Any]:
+    """Return what must be equal for a training to be resumed."""
     return {
-        "recipe": recipe.to_json(),
+        "recipe": config.to_json(),
         "steps": total,
-        "supply": str(sources.supply),
-        "recorded_backgrounds": sources.recorded_backgrounds,
-        "seed": sources.seed,
-        "sounds": _contents(sources.sounds),
-        "noises": _contents(sources.noises),
+        "supply": str(sounds.source),
+        "recorded_backgrounds": sounds.recorded_backgrounds,
+        "seed": sounds.seed,
+        "sounds": _contents(sounds.recordings),
+        "noises": _contents(sounds.noise),
+    }
+
+
+def _state(
+    identity: dict[str, Any],
+    *,
+    step: int,
+    seconds: float,
+    network: NetworkWithHeads,
+    optimiser: torch.optim.Optimizer,
+    history: AucHistory,
+) -> dict[str, Any]:
+    """Return the content of a checkpoint; its keys are those of earlier versions."""
+    return {
+        "identity": identity,
+        "step": step,
+        "seconds": seconds,
+        "trainee": network.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "tried": [[at, list(auc)] for at, auc in history],
     }
 
 
 def _contents(paths: Sequence[Path]) -> dict[str, Any]:
-    """Return how many recordings there are, and a hash of what they hold."""
+    """Return the number of recordings and a hash of their contents."""
     digest = hashlib.sha256()
     for path in sorted(paths, key=lambda path: path.name):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     return {"files": len(paths), "sha256": digest.hexdigest()}
-
-
-def _mean(numbers: Sequence[float]) -> float:
-    return sum(numbers) / len(numbers)
-
-
-def _rounded(number: float) -> float:
-    return round(number, 4)

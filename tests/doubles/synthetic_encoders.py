@@ -1,5 +1,6 @@
 """Small untrained encoders with the architecture of the shipped one; they need torch."""
 
+from functools import cache
 from pathlib import Path
 
 from asd_monitor.encoders.card import CardView
@@ -9,6 +10,7 @@ from tests.doubles.synthetic_networks import write_network
 VIEWS = (CardView(name="encoder", outputs=("maps1",), pool=("mean",), back_end="residual"),)
 
 
+@cache
 def small_encoder(seed: int) -> Encoder:
     """Return an untrained encoder with three layers and weights drawn from a seed."""
     import torch

@@ -1,51 +1,59 @@
-"""Small pools of made machines to train an encoder on, made in this process."""
+"""Small pools of synthetic machines to train an encoder on, rendered in this process."""
 
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from asd_monitor.encoder_training.batch_feed import Maker, Sources
-from asd_monitor.encoder_training.pool import Pool, Supply
+from asd_monitor.encoder_training.batch_feed import ShardBuilder
+from asd_monitor.encoder_training.instance_pool import InstancePool, SoundSource, TrainingSounds
+from asd_monitor.encoder_training.sound_sources import ClipLengths
 
 if TYPE_CHECKING:
-    from asd_monitor.encoder_training.optimisation import Recipe
+    from asd_monitor.encoder_training.optimisation import PretrainingConfig
 
-INSTANCES = 9
-SMALL: dict[str, Any] = {"instances": 5, "reference": 2, "faults": 1, "lengths": (60, 80)}
-"""What a recipe may have that these pools are enough for."""
-
-
-def small_recipe(**changes: Any) -> "Recipe":
-    """Return such a recipe; needs torch."""
-    from asd_monitor.encoder_training.optimisation import Recipe
-
-    return Recipe(**(SMALL | changes))
+INSTANCES = 6
+LENGTHS = ClipLengths(reference=2.0, faulty=2.0, background=3.0)
+SMALL: dict[str, Any] = {"instances": 3, "reference": 2, "faults": 1, "lengths": (31, 40)}
+"""Settings for which these pools are large enough."""
 
 
-MADE = Sources(3, (), (), Supply.MADE, 0.0)
+def small_config(**changes: Any) -> "PretrainingConfig":
+    """Return these settings with changes; needs torch."""
+    from asd_monitor.encoder_training.optimisation import PretrainingConfig
+
+    return PretrainingConfig(**(SMALL | changes))
+
+
+SYNTHETIC = TrainingSounds(3, (), (), SoundSource.SYNTHETIC, 0.0)
 
 
 @cache
-def synthetic_pool() -> Pool:
-    """Nine machines in two halls."""
-    chapter = Maker(MADE).chapter(0, INSTANCES, 2)
-    return Pool(chapter.instances, chapter.backgrounds)
+def synthetic_pool() -> InstancePool:
+    """Six machines and two halls."""
+    shard = ShardBuilder(SYNTHETIC, LENGTHS).shard(0, INSTANCES, 2)
+    return InstancePool(shard.instances, shard.backgrounds)
 
 
-def pool_at(step: int) -> Pool:
+@cache
+def held_out_instances() -> InstancePool:
+    """The last two of the machines."""
+    return InstancePool(synthetic_pool().instances[-2:], synthetic_pool().backgrounds)
+
+
+def pool_at(step: int) -> InstancePool:
     """Other machines at every step."""
     whole = synthetic_pool()
     first = step % (INSTANCES - SMALL["instances"])
-    return Pool(whole.instances[first : first + SMALL["instances"]], whole.backgrounds)
+    return InstancePool(whole.instances[first : first + SMALL["instances"]], whole.backgrounds)
 
 
 @dataclass
-class MadeFeed:
-    """In the place of the feed."""
+class SyntheticFeed:
+    """A `PoolFeed` of these pools, without a process."""
 
-    sources: Sources
+    sounds: TrainingSounds
 
     def close(self) -> None: ...
 
-    def pool_at(self, step: int) -> Pool:
+    def pool_at(self, step: int) -> InstancePool:
         return pool_at(step)

@@ -1,28 +1,37 @@
-"""The pool of a step is a matter of the step, not of time."""
+"""Shards of instances: the pool of a step depends on the step alone."""
 
 import os
 import signal
-from collections.abc import Iterator
+from concurrent.futures import Executor, Future
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from asd_monitor.encoder_training import batch_feed as feed_module
-from asd_monitor.encoder_training.batch_feed import Feed, Maker, Sources, held_out_pool
-from asd_monitor.encoder_training.pool import Pool, Supply
+from asd_monitor.encoder_training.batch_feed import (
+    BatchFeed,
+    Shard,
+    ShardBuilder,
+    Sharding,
+    held_out_pool,
+)
+from asd_monitor.encoder_training.instance_pool import InstancePool, SoundSource, TrainingSounds
+from asd_monitor.encoder_training.sound_sources import ClipLengths
 from asd_monitor.errors import OperationError, UsageError
+from tests.doubles.synthetic_pools import SYNTHETIC
 from tests.doubles.synthetic_sounds import machine_sound, write
 
-MADE = Sources(3, (), (), Supply.MADE, 0.0)
+SHORT = ClipLengths(reference=1.0, faulty=1.0, background=1.0)
+SMALL = Sharding(instances=2, backgrounds=1, steps_per_shard=5)
 
 
-def names(pool: Pool) -> list[str]:
+def names(pool: InstancePool) -> list[str]:
     return [instance.name for instance in pool.instances]
 
 
-def same(one: Pool, other: Pool) -> bool:
+def same(one: InstancePool, other: InstancePool) -> bool:
     clips = [
         [*pool.backgrounds, *(clip for i in pool.instances for clip in (*i.reference, *i.faults))]
         for pool in (one, other)
@@ -32,105 +41,101 @@ def same(one: Pool, other: Pool) -> bool:
     )
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Chapters of names made in this process; return the numbers of those made."""
-    made: list[int] = []
+class NumberingExecutor(Executor):
+    """In place of the child process: shards of numbers, and a record of those rendered."""
 
-    class Now:
-        """An executor that is never late."""
+    def __init__(self) -> None:
+        self.rendered: list[int] = []
 
-        def __init__(self, *_: object) -> None: ...
-
-        def submit(self, make: object, number: int, size: int) -> object:
-            made.append(number)
-            return Made(number, size)
-
-        def shutdown(self, **_: object) -> None: ...
-
-    class Made:
-        def __init__(self, number: int, size: int) -> None:
-            self._number, self._size = number, size
-
-        def result(self) -> feed_module.Chapter:
-            first = self._number * self._size
-            return feed_module.Chapter(
-                tuple(range(first, first + self._size)),  # type: ignore[arg-type]
-                (f"b{self._number}",),  # type: ignore[arg-type]
-            )
-
-    monkeypatch.setattr(feed_module, "ProcessPoolExecutor", Now)
-    return made
+    def submit(self, _: Any, number: int, instances: int, backgrounds: int) -> Any:  # type: ignore[override]
+        self.rendered.append(number)
+        first = number * instances
+        shard = Shard(
+            tuple(range(first, first + instances)),  # type: ignore[arg-type]
+            tuple(f"b{number}" for _ in range(backgrounds)),  # type: ignore[misc]
+        )
+        done: Future[Shard] = Future()
+        done.set_result(shard)
+        return done
 
 
-def test_a_pool_is_the_last_chapters_up_to_the_steps_own(
-    quick: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(feed_module, "KEPT", 4)
-    with closing(Feed(MADE, chapter=2, steps_a_chapter=5)) as feed:
+def numbering_feed(sharding: Sharding) -> tuple[BatchFeed, list[int]]:
+    executor = NumberingExecutor()
+    return BatchFeed(SYNTHETIC, sharding, executor), executor.rendered
+
+
+def test_a_pool_is_the_last_shards_up_to_that_of_the_step() -> None:
+    sharding = Sharding(instances=2, backgrounds=1, pool_shards=4, steps_per_shard=5)
+    feed, rendered = numbering_feed(sharding)
+    with closing(feed):
         for step in range(60):
             pool = feed.pool_at(step)
-            newest = step // 5 + 2  # three chapters to begin with
+            newest = step // 5 + 2  # there are three shards at step 0
             oldest = max(0, newest - 3)
             assert list(pool.instances) == list(range(2 * oldest, 2 * newest + 2))
             assert list(pool.backgrounds) == [f"b{n}" for n in range(oldest, newest + 1)]
-    assert quick == sorted(set(quick))  # none is made twice
+    assert rendered == sorted(set(rendered)), "each shard is rendered once"
 
 
-@pytest.mark.parametrize("begun", [0, 1, 4, 5, 23, 60])
-def test_a_training_that_goes_on_finds_the_pool_of_the_step(quick: list[int], begun: int) -> None:
-    with closing(Feed(MADE, chapter=2, steps_a_chapter=5)) as feed:
-        through = [feed.pool_at(step) for step in range(70)]
-    quick.clear()
-    with closing(Feed(MADE, chapter=2, steps_a_chapter=5)) as feed:
-        for step in range(begun, 70):
-            pool = feed.pool_at(step)
-            assert list(pool.instances) == list(through[step].instances)
-            assert list(pool.backgrounds) == list(through[step].backgrounds)
-    assert min(quick) >= begun // 5 + 2 - 9  # what is out of the pool is not made again
+@pytest.mark.parametrize("first", [0, 1, 4, 5, 23, 60])
+def test_a_resumed_training_has_the_pools_of_an_uninterrupted_one(first: int) -> None:
+    uninterrupted, _ = numbering_feed(SMALL)
+    resumed, rendered = numbering_feed(SMALL)
+    with closing(uninterrupted), closing(resumed):
+        pools = [uninterrupted.pool_at(step) for step in range(70)]
+        for step in range(first, 70):
+            pool = resumed.pool_at(step)
+            assert list(pool.instances) == list(pools[step].instances)
+            assert list(pool.backgrounds) == list(pools[step].backgrounds)
+    assert min(rendered) >= first // 5 + 2 - 9, "shards that have left the pool are not rendered"
+
+
+ONE_SHARD = Sharding(instances=2, backgrounds=16, first_shards=1, steps_per_shard=1, shards_ahead=0)
 
 
 @pytest.fixture
-def cheap(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Sources:
-    """As little as a pool of the other process can be; a recorded background costs nothing."""
-    monkeypatch.setattr(feed_module, "FIRST", 1)
-    monkeypatch.setattr(feed_module, "AHEAD", 0)
-    return Sources(3, (), (write(tmp_path / "1.wav", machine_sound(4.1)),), Supply.MADE, 1.0)
+def recorded_background(tmp_path: Path) -> TrainingSounds:
+    """A recorded background is rendered faster than a hall."""
+    noise = (write(tmp_path / "1.wav", machine_sound(4.1)),)
+    return TrainingSounds(3, (), noise, SoundSource.SYNTHETIC, 1.0)
 
 
 @pytest.mark.slow
-def test_the_other_process_makes_what_this_one_would(cheap: Sources) -> None:
-    with closing(Feed(cheap, chapter=2, steps_a_chapter=1)) as feed:
+def test_the_child_process_renders_the_same_shards_as_this_one(
+    recorded_background: TrainingSounds,
+) -> None:
+    with closing(BatchFeed(recorded_background, ONE_SHARD)) as feed:
         first, second = feed.pool_at(0), feed.pool_at(1)
-    with closing(Feed(cheap, chapter=2, steps_a_chapter=1)) as feed:
+    with closing(BatchFeed(recorded_background, ONE_SHARD)) as feed:
         resumed = feed.pool_at(1)
     assert same(second, resumed)
     assert names(second)[:2] == names(first)
-    here = Maker(cheap).chapter(0, 2, feed_module.CHAPTER_BACKGROUNDS)
-    assert same(Pool(here.instances, here.backgrounds), first)
+    here = ShardBuilder(recorded_background).shard(0, 2, 16)
+    assert same(InstancePool(here.instances, here.backgrounds), first)
 
 
 @pytest.mark.slow
-def test_what_is_wrong_in_the_other_process_is_told_here(cheap: Sources, tmp_path: Path) -> None:
+def test_an_error_in_the_child_process_is_raised_here(tmp_path: Path) -> None:
     silent = write(tmp_path / "silent.wav", np.zeros(16_000))
+    sounds = TrainingSounds(1, (silent,), (), SoundSource.RECORDED, 0.0)
     with (
-        closing(Feed(Sources(1, (silent,), (), Supply.REAL, 0.0), chapter=2)) as feed,
+        closing(BatchFeed(sounds, ONE_SHARD)) as feed,
         pytest.raises(UsageError, match="no sound to train on"),
     ):
         feed.pool_at(0)
 
 
 @pytest.mark.slow
-def test_a_killed_process_is_told_of(cheap: Sources) -> None:
-    with closing(Feed(cheap, chapter=2, steps_a_chapter=1)) as feed:
+def test_a_killed_child_process_is_reported(recorded_background: TrainingSounds) -> None:
+    with closing(BatchFeed(recorded_background, ONE_SHARD)) as feed:
         feed.pool_at(0)
-        [child] = feed._executor._processes.values()
+        [child] = feed._executor._processes.values()  # type: ignore[attr-defined]
         os.kill(child.pid, signal.SIGKILL)
         with pytest.raises(OperationError, match="start again"):
             feed.pool_at(1)
 
 
-def sounds(folder: Path, *stems: str, seconds: float = 0.5) -> tuple[Path, ...]:
+def recordings(folder: Path, *stems: str, seconds: float = 0.5) -> tuple[Path, ...]:
     return tuple(
         write(folder / f"{stem}.wav", machine_sound(seconds, seed=k))
         for k, stem in enumerate(stems)
@@ -140,39 +145,45 @@ def sounds(folder: Path, *stems: str, seconds: float = 0.5) -> tuple[Path, ...]:
 NAMES = ("dog", "rain", "saw", "engine", "door", "clock", "bell", "train", "pump", "wind")
 
 
-def test_both_supplies_take_turns(tmp_path: Path) -> None:
-    maker = Maker(Sources(1, sounds(tmp_path, *NAMES), (), Supply.BOTH, 0.5))
-    assert [maker.instance(k).kind for k in range(4)] == ["made", "real", "made", "real"]
-    only = Maker(Sources(1, sounds(tmp_path, *NAMES), (), Supply.REAL, 0.5))
-    assert [only.instance(k).kind for k in range(2)] == ["real", "real"]
-    assert Maker(MADE).instance(1).kind == "made"
+def builder(
+    paths: tuple[Path, ...], source: SoundSource, *, held_out: bool = False
+) -> ShardBuilder:
+    return ShardBuilder(TrainingSounds(1, paths, (), source, 0.5, held_out=held_out), SHORT)
 
 
-def test_what_is_held_out_is_other_machines_and_other_recordings(tmp_path: Path) -> None:
-    paths = sounds(tmp_path, *NAMES)
-    parts = [Maker(Sources(1, paths, (), Supply.BOTH, 0.5, held_out=out)) for out in (False, True)]
-    real = [{maker.instance(k).name.split()[0] for k in range(1, 12, 2)} for maker in parts]
-    assert real[0]
-    assert real[1]
-    assert not real[0] & real[1]
-    trained, held = (maker.instance(0) for maker in parts)
-    assert not np.array_equal(trained.reference[0], held.reference[0])
+def test_both_sources_alternate(tmp_path: Path) -> None:
+    paths = recordings(tmp_path, *NAMES)
+    both = builder(paths, SoundSource.BOTH)
+    assert [both.instance(k).source for k in range(3)] == ["synthetic", "recorded", "synthetic"]
+    assert builder(paths, SoundSource.RECORDED).instance(0).source == "recorded"
+    assert builder(paths, SoundSource.SYNTHETIC).instance(1).source == "synthetic"
 
 
-def test_where_none_of_a_few_is_held_out_machines_are_made(tmp_path: Path) -> None:
-    """Recordings that are named by numbers alone stay together, on one side."""
-    sources = Sources(1, sounds(tmp_path, "1", "2", "3"), (), Supply.REAL, 0.0)
-    assert Maker(sources).instance(0).kind == "real"
-    held = Sources(1, sources.sounds, (), Supply.REAL, 0.0, held_out=True)
-    pool = held_out_pool(held, 2, 1)
-    assert [instance.kind for instance in pool.instances] == ["made", "made"]
+def test_held_out_instances_are_other_machines_and_other_recordings(tmp_path: Path) -> None:
+    paths = recordings(tmp_path, *NAMES)
+    parts = [builder(paths, SoundSource.BOTH, held_out=out) for out in (False, True)]
+    recorded = [{part.instance(k).name.split()[0] for k in range(1, 8, 2)} for part in parts]
+    assert recorded[0]
+    assert recorded[1]
+    assert not recorded[0] & recorded[1]
+    trained, held_out = (part.instance(0) for part in parts)
+    assert not np.array_equal(trained.reference[0], held_out.reference[0])
+
+
+def test_held_out_instances_are_synthetic_where_no_recording_is_held_out(tmp_path: Path) -> None:
+    """Recordings named by numbers alone have the same hash."""
+    paths = recordings(tmp_path, "1", "2", "3")
+    assert builder(paths, SoundSource.RECORDED).instance(0).source == "recorded"
+    sounds = TrainingSounds(1, paths, (), SoundSource.RECORDED, 0.0, held_out=True)
+    pool = held_out_pool(sounds, 1, 1)
+    assert [instance.source for instance in pool.instances] == ["synthetic"]
     assert len(pool.backgrounds) == 1
 
 
-def test_recorded_backgrounds_alone_need_long_ones(tmp_path: Path) -> None:
-    short = sounds(tmp_path, "1", seconds=3.9)
+def test_recorded_backgrounds_alone_need_recordings_of_4_s(tmp_path: Path) -> None:
+    short = recordings(tmp_path, "1", seconds=3.9)
     with pytest.raises(UsageError, match=r"no recorded background of 4 s .* --noise"):
-        Maker(Sources(1, (), short, Supply.MADE, 1.0))
-    long = sounds(tmp_path, "2", seconds=4.1)
-    chapter = Maker(Sources(1, (), short + long, Supply.MADE, 1.0)).chapter(0, 1, 1)
-    assert len(chapter.backgrounds) == 1
+        ShardBuilder(TrainingSounds(1, (), short, SoundSource.SYNTHETIC, 1.0))
+    long = recordings(tmp_path, "2", seconds=4.1)
+    sounds = TrainingSounds(1, (), short + long, SoundSource.SYNTHETIC, 1.0)
+    assert len(ShardBuilder(sounds, SHORT).shard(0, 1, 1).backgrounds) == 1

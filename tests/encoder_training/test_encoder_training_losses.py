@@ -1,4 +1,4 @@
-"""The losses are the published ones, by slow literal versions, and keep their promises."""
+"""The losses, compared with literal versions of the published equations."""
 
 import math
 
@@ -8,8 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.encoder_training import losses
-from asd_monitor.encoder_training.losses import AngularMargin, contrastive
+from asd_monitor.encoder_training.losses import (
+    SCALE,
+    AngularMarginLoss,
+    supervised_contrastive_loss,
+)
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -21,102 +24,101 @@ def embeddings(count: int, seed: int, width: int = 6) -> "torch.Tensor":
 
 
 def literal(z: "torch.Tensor", labels: list[int], temperature: float) -> float:
-    """Equation 2 of arXiv 2004.11362, a sum over i of those that have a fellow, as a mean."""
+    """Equation 2 of arXiv 2004.11362, averaged over the windows i that have a positive."""
     rows = [[float(value) for value in row] for row in z]
 
-    def alike(i: int, k: int) -> float:
+    def similarity(i: int, k: int) -> float:
         product = sum(a * b for a, b in zip(rows[i], rows[k], strict=True))
         return math.exp(product / temperature)
 
     terms = []
     for i, own in enumerate(labels):
         others = [k for k in range(len(labels)) if k != i]
-        fellows = [p for p in others if labels[p] == own]
-        if fellows:
-            whole = sum(alike(i, k) for k in others)
-            logs = [math.log(alike(i, p) / whole) for p in fellows]
-            terms.append(-sum(logs) / len(fellows))
+        positives = [p for p in others if labels[p] == own]
+        if positives:
+            whole = sum(similarity(i, k) for k in others)
+            logs = [math.log(similarity(i, p) / whole) for p in positives]
+            terms.append(-sum(logs) / len(positives))
     return sum(terms) / len(terms) if terms else 0.0
 
 
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=12), SEEDS, st.sampled_from([0.1, 0.5]))
-def test_contrastive_is_equation_2(labels: list[int], seed: int, temperature: float) -> None:
+def test_the_contrastive_loss_is_equation_2(
+    labels: list[int], seed: int, temperature: float
+) -> None:
     z = embeddings(len(labels), seed)
-    found = float(contrastive(z, torch.tensor(labels), temperature))
+    found = float(supervised_contrastive_loss(z, torch.tensor(labels), temperature))
     assert found == pytest.approx(literal(z, labels, temperature), rel=1e-4, abs=1e-4)
 
 
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=12), SEEDS)
-def test_the_order_of_the_batch_means_nothing(labels: list[int], seed: int) -> None:
+def test_the_order_of_the_batch_has_no_influence(labels: list[int], seed: int) -> None:
     z, known = embeddings(len(labels), seed), torch.tensor(labels)
     order = torch.from_numpy(np.random.default_rng(seed).permutation(len(labels)))
-    loss = float(contrastive(z, known))
-    assert float(contrastive(z[order], known[order])) == pytest.approx(loss, rel=1e-4, abs=1e-5)
+    loss = float(supervised_contrastive_loss(z, known))
+    assert float(supervised_contrastive_loss(z[order], known[order])) == pytest.approx(
+        loss, rel=1e-4, abs=1e-5
+    )
 
 
 @pytest.mark.parametrize("labels", [[5], [1, 2, 3]])
-def test_where_nobody_has_a_fellow_nothing_is_learned(labels: list[int]) -> None:
+def test_without_positives_loss_and_gradient_are_zero(labels: list[int]) -> None:
     z = embeddings(len(labels), 0).requires_grad_()
-    loss = contrastive(z, torch.tensor(labels))
+    loss = supervised_contrastive_loss(z, torch.tensor(labels))
     loss.backward()
     assert loss == 0
     assert z.grad is not None
     assert torch.equal(z.grad, torch.zeros_like(z))
 
 
-def test_one_without_a_fellow_is_a_negative_and_no_more() -> None:
+def test_a_window_without_a_positive_is_a_negative_only() -> None:
     z, labels = embeddings(3, 1), torch.tensor([0, 0, 1])
-    assert torch.isfinite(contrastive(z, labels))
-    assert contrastive(z, labels) > contrastive(z[:2], labels[:2])  # two alone: no choice, no loss
-    assert contrastive(z[:2], labels[:2]) == pytest.approx(0, abs=1e-6)
+    assert torch.isfinite(supervised_contrastive_loss(z, labels))
+    assert supervised_contrastive_loss(z, labels) > supervised_contrastive_loss(
+        z[:2], labels[:2]
+    )  # one positive and no negative
+    assert supervised_contrastive_loss(z[:2], labels[:2]) == pytest.approx(0, abs=1e-6)
 
 
 @given(SEEDS, st.floats(0.05, 0.95))
-def test_it_falls_when_fellows_come_together(seed: int, share: float) -> None:
-    """Two labels on two axes: the one pair half open, the other closed by a share."""
+def test_the_loss_falls_as_positives_approach(seed: int, share: float) -> None:
+    """Two labels, each a pair of vectors that include an angle about an axis."""
 
     def loss(half: float) -> float:
         z = torch.tensor(
             [[math.cos(a), math.sin(a), 0.0] for a in (half, -half)]
             + [[0.0, math.cos(a), math.sin(a)] for a in (math.pi + half, math.pi - half)]
         )
-        return float(contrastive(z, torch.tensor([0, 0, 1, 1])))
+        return float(supervised_contrastive_loss(z, torch.tensor([0, 0, 1, 1])))
 
     wide = 0.2 + 0.8 * float(np.random.default_rng(seed).uniform())
     assert loss(wide * share) < loss(wide)
 
 
-def angular(classes: int = 4, width: int = 6) -> AngularMargin:
+def angular(margin: float = 0.3) -> AngularMarginLoss:
     torch.manual_seed(3)
-    return AngularMargin(width, classes)
+    return AngularMarginLoss(6, 4, margin)
 
 
 @given(SEEDS)
-def test_without_a_margin_it_is_plain_softmax_of_cosines(seed: int) -> None:
-    layer, z = angular(), embeddings(7, seed)
+def test_without_a_margin_the_loss_is_softmax_of_cosines(seed: int) -> None:
+    layer, z = angular(margin=0.0), embeddings(7, seed)
     labels = torch.from_numpy(np.random.default_rng(seed).integers(4, size=7))
     centres = torch.nn.functional.normalize(layer.centres, dim=1)
-    expected = torch.nn.functional.cross_entropy(losses.SCALE * z @ centres.T, labels)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(losses, "MARGIN", 0.0)
-        found = layer(z, labels)
-    assert found.item() == pytest.approx(expected.item(), rel=1e-3, abs=1e-4)
+    expected = torch.nn.functional.cross_entropy(SCALE * z @ centres.T, labels)
+    assert layer(z, labels).item() == pytest.approx(expected.item(), rel=1e-3, abs=1e-4)
 
 
 @given(SEEDS)
-def test_the_margin_makes_it_harder(seed: int) -> None:
-    layer, z = angular().double(), embeddings(1, seed).double()
-    own = torch.tensor([int(layer.cosines(z).argmax())])
-    found: list[float] = []
-    for margin in (0.0, 0.2, 0.4):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(losses, "MARGIN", margin)
-            found.append(layer(z, own).item())
-    assert found[0] < found[1] < found[2]
+def test_a_margin_increases_the_loss(seed: int) -> None:
+    z = embeddings(1, seed).double()
+    own = torch.tensor([int(angular().double().cosines(z).argmax())])
+    losses = [angular(margin).double()(z, own).item() for margin in (0.0, 0.2, 0.4)]
+    assert losses[0] < losses[1] < losses[2]
 
 
-def test_a_vector_on_its_centre_has_a_slope() -> None:
-    """The arc cosine's own slope is infinite there."""
+def test_a_vector_at_its_centre_has_a_finite_gradient() -> None:
+    """The derivative of the arc cosine is infinite there."""
     layer = angular()
     z = torch.nn.functional.normalize(layer.centres.detach(), dim=1).requires_grad_()
     layer(z, torch.arange(4)).backward()

@@ -1,178 +1,206 @@
-"""Pretraining: going on where it was, and checkpoints that cannot be used."""
+"""Pretraining: status, resumption, and checkpoints that cannot be used."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from asd_monitor.encoder_training import pretraining as pretrain_module
 from asd_monitor.encoder_training.augmentation import HighBand
-from asd_monitor.encoder_training.batch_feed import Sources
-from asd_monitor.encoder_training.checkpoints import CHECKPOINT
+from asd_monitor.encoder_training.checkpoints import CHECKPOINT, load_checkpoint
+from asd_monitor.encoder_training.instance_pool import SoundSource, TrainingSounds
 from asd_monitor.encoder_training.network import Layer
-from asd_monitor.encoder_training.pool import Pool, Supply
 from asd_monitor.encoder_training.pretraining import (
-    Standing,
-    Trained,
+    Intervals,
+    PretrainedNetwork,
+    PretrainingStatus,
     pretrain,
 )
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.model_store import atomic_files
-from tests.doubles.synthetic_pools import MADE, MadeFeed, small_recipe, synthetic_pool
-
-
-@pytest.fixture(scope="module")
-def small() -> Iterator[None]:
-    """Checkpoints after steps 3 and 6, trials after 4 and 8."""
-    held_out = Pool(synthetic_pool().instances[-2:], synthetic_pool().backgrounds)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretrain_module, "Feed", MadeFeed)
-        patch.setattr(pretrain_module, "held_out_pool", lambda *_: held_out)
-        for name, value in (("KEEP_EVERY", 3), ("TRY_EVERY", 4), ("TELL_EVERY", 2)):
-            patch.setattr(pretrain_module, name, value)
-        yield
-
+from tests.doubles.synthetic_pools import (
+    SYNTHETIC,
+    SyntheticFeed,
+    held_out_instances,
+    small_config,
+)
 
 TOTAL = 8
+INTERVALS = Intervals(status=2, validation=4, checkpoint=3)
+OnStatus = Callable[[PretrainingStatus], None]
 
 
-def run(folder: Path, tell: Callable[[Standing], None] = lambda _: None, **changes: Any) -> Trained:
-    """Train; what is not of the sources is of the recipe."""
+def run(folder: Path, on_status: OnStatus = lambda _: None, **changes: Any) -> PretrainedNetwork:
+    """Train in small batches; changes are of the settings, but for some named here."""
     folder.mkdir(exist_ok=True)
     total = changes.pop("total", TOTAL)
-    sources = changes.pop("sources", MADE)
-    return pretrain(sources, small_recipe(**changes), total, folder, tell)
+    sounds = changes.pop("sounds", SYNTHETIC)
+    clock = {"clock": changes.pop("clock")} if "clock" in changes else {}
+    return pretrain(
+        sounds,
+        small_config(**{"lengths": (31,), "instances": 2, **changes}),
+        total,
+        folder,
+        on_status,
+        feed=SyntheticFeed,
+        held_out=held_out_instances(),
+        intervals=INTERVALS,
+        **clock,
+    )
 
 
-def stop_at(step: int) -> Callable[[Standing], None]:
-    def tell(standing: Standing) -> None:
-        if standing.step == step:
+def interrupt_at(step: int) -> OnStatus:
+    def on_status(status: PretrainingStatus) -> None:
+        if status.step == step:
             raise KeyboardInterrupt
 
-    return tell
+    return on_status
 
 
-def weights(trained: Trained) -> dict[str, "torch.Tensor"]:
+def weights(trained: PretrainedNetwork) -> dict[str, "torch.Tensor"]:
     return dict(trained.network.state_dict())
 
 
-def test_it_tells_how_far_it_is(small: None, tmp_path: Path) -> None:
-    told: list[Standing] = []
-    trained = run(tmp_path, told.append)
-    assert [(standing.step, standing.total) for standing in told] == [(k, 8) for k in (2, 4, 6, 8)]
-    assert all(standing.sound_s_per_s > 0 and standing.loss > 0 for standing in told)
-    assert [step for step, _ in trained.tried] == [0, 4, 8]
-    assert all(0 <= area <= 1 for _, areas in trained.tried for area in areas)
-    assert told[-1].areas == trained.tried[-1][1]
+def test_the_status_reports_step_loss_speed_and_auc(tmp_path: Path) -> None:
+    reported: list[PretrainingStatus] = []
+    trained = run(tmp_path, reported.append)
+    assert [(status.step, status.total) for status in reported] == [(k, 8) for k in (2, 4, 6, 8)]
+    assert all(status.sound_s_per_s > 0 and status.loss > 0 for status in reported)
+    assert [step for step, _ in trained.auc_history] == [0, 4, 8]
+    assert all(0 <= auc <= 1 for _, by_layer in trained.auc_history for auc in by_layer)
+    assert reported[-1].auc == trained.auc_history[-1][1]
     assert not trained.network.training
 
 
-def test_the_reported_speed_is_in_seconds_of_sound(
-    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_reported_speed_is_in_seconds_of_sound(tmp_path: Path) -> None:
     """By a clock that advances by one second at each reading."""
-    monkeypatch.setattr(pretrain_module.time, "monotonic", itertools.count().__next__)
-    told: list[Standing] = []
-    run(tmp_path, told.append, lengths=(50,), instances=3)
-    windows = 3 * (2 + 2 * 1)  # per step: two reference windows and two with a fault
-    assert told[0].sound_s_per_s == pytest.approx(2 * windows * 50 * 0.032 / 2)
+    reported: list[PretrainingStatus] = []
+    clock = map(float, itertools.count()).__next__
+    run(tmp_path, reported.append, lengths=(50,), instances=3, clock=clock)
+    windows = 3 * (2 + 2 * 1)  # of a step: two without a fault and two with one
+    assert reported[0].sound_s_per_s == pytest.approx(2 * windows * 50 * 0.032 / 2)
 
 
 @pytest.fixture(scope="module")
-def through(small: None, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """What comes out when nothing comes between."""
-    return run(tmp_path_factory.mktemp("through"))
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> PretrainedNetwork:
+    return run(tmp_path_factory.mktemp("uninterrupted"))
 
 
-@pytest.mark.parametrize("stopped", [2, 4, 8])
-def test_interrupted_and_started_again_gives_the_same_weights(
-    through: Trained, tmp_path: Path, stopped: int
+@pytest.mark.parametrize("interrupted", [2, 4, 8])
+def test_an_interrupted_training_resumes_to_the_same_weights(
+    uninterrupted: PretrainedNetwork, tmp_path: Path, interrupted: int
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "parts", stop_at(stopped))
-    told: list[Standing] = []
-    resumed = run(tmp_path / "parts", told.append)
-    assert told[0].step > 3 * (stopped > 3)  # it went on, and did not begin anew
-    assert weights(resumed).keys() == weights(through).keys()
-    for name, weight in weights(through).items():
+        run(tmp_path, interrupt_at(interrupted))
+    reported: list[PretrainingStatus] = []
+    resumed = run(tmp_path, reported.append)
+    assert reported[0].step > 3 * (interrupted > 3), "it resumes at the last checkpoint"
+    assert weights(resumed).keys() == weights(uninterrupted).keys()
+    for name, weight in weights(uninterrupted).items():
         assert torch.equal(weights(resumed)[name], weight), name
-    assert resumed.tried == through.tried
+    assert resumed.auc_history == uninterrupted.auc_history
 
 
-def test_what_is_done_is_not_done_again(small: None, tmp_path: Path) -> None:
-    first = run(tmp_path)
-    told: list[Standing] = []
-    again = run(tmp_path, told.append)
-    assert not told
+def test_a_finished_training_is_not_repeated(tmp_path: Path) -> None:
+    first = run(tmp_path, total=3)
+    reported: list[PretrainingStatus] = []
+    again = run(tmp_path, reported.append, total=3)
+    assert not reported
     assert all(torch.equal(weights(again)[name], w) for name, w in weights(first).items())
-    assert (again.tried, again.seconds) == (first.tried, first.seconds)
+    assert (again.auc_history, again.seconds) == (first.auc_history, first.seconds)
 
 
-def test_a_full_disk_is_told_of_and_leaves_the_last_checkpoint(
-    small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The checkpoint of a training that was interrupted after step 4."""
+    folder = tmp_path_factory.mktemp("saved")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, stop_at(4))
-    kept = (tmp_path / CHECKPOINT).read_bytes()
+        run(folder, interrupt_at(4))
+    return (folder / CHECKPOINT).read_bytes()
 
+
+@pytest.fixture
+def folder(saved: bytes, tmp_path: Path) -> Path:
+    """The folder of that training."""
+    (tmp_path / CHECKPOINT).write_bytes(saved)
+    return tmp_path
+
+
+def test_a_checkpoint_has_the_keys_of_earlier_versions(folder: Path) -> None:
+    state = torch.load(folder / CHECKPOINT, weights_only=True)
+    assert set(state) == {"identity", "step", "seconds", "trainee", "optimiser", "tried"}
+    assert set(state["identity"]) == {
+        "recipe",
+        "steps",
+        "supply",
+        "recorded_backgrounds",
+        "seed",
+        "sounds",
+        "noises",
+    }
+    assert state["identity"]["supply"] == "made"
+    assert {name.split(".")[0] for name in state["trainee"]} == {"network", "heads"}
+    assert "heads.0.normal.weight" in state["trainee"]
+    assert "network.blocks.1.2.weight" in state["trainee"]
+
+
+def test_a_full_disk_is_reported_and_leaves_the_last_checkpoint(
+    folder: Path, saved: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(path: Path, data: bytes) -> None:
         path.write_bytes(data[:100])
         raise OSError(28, "No space left on device", str(path))
 
-    with monkeypatch.context() as patch:
-        patch.setattr(atomic_files, "write_durably", full)
-        with pytest.raises(OperationError, match=r"cannot be written \(No space left.*--output"):
-            run(tmp_path)
-    assert (tmp_path / CHECKPOINT).read_bytes() == kept
-    assert [path.name for path in tmp_path.iterdir()] == [CHECKPOINT]
-    run(tmp_path)
+    monkeypatch.setattr(atomic_files, "write_durably", full)
+    with pytest.raises(OperationError, match=r"cannot be written \(No space left.*--output"):
+        run(folder)
+    assert (folder / CHECKPOINT).read_bytes() == saved
+    assert [path.name for path in folder.iterdir()] == [CHECKPOINT]
+
+
+def sounds(**changes: Any) -> TrainingSounds:
+    given = {"seed": 3, "recordings": (), "noise": (), "source": SoundSource.SYNTHETIC}
+    return TrainingSounds(**(given | {"recorded_backgrounds": 0.0} | changes))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("changes", "differing"),
     [
-        ({"layers": (Layer((6, 6), (4, 2), 8), Layer((3, 3), (1, 2), 16))}, "recipe"),
+        ({"layers": (Layer((6, 6), (4, 2), 8), Layer((3, 3), (1, 2), 16)), "taps": (1,)}, "recipe"),
         ({"seed": 7}, "recipe"),
         ({"high_band": HighBand.MIX}, "recipe"),
         ({"total": 9}, "steps"),
-        ({"sources": Sources(3, (Path(__file__),), (), Supply.MADE, 0.0)}, "sounds"),
-        ({"sources": Sources(3, (), (Path(__file__),), Supply.MADE, 0.0)}, "noises"),
-        ({"sources": Sources(4, (), (), Supply.MADE, 0.0)}, "seed"),
-        ({"sources": Sources(3, (), (), Supply.BOTH, 0.0)}, "supply"),
-        ({"sources": Sources(3, (), (), Supply.MADE, 0.4)}, "recorded_backgrounds"),
+        ({"sounds": sounds(recordings=(Path(__file__),))}, "sounds"),
+        ({"sounds": sounds(noise=(Path(__file__),))}, "noises"),
+        ({"sounds": sounds(seed=4)}, "seed"),
+        ({"sounds": sounds(source=SoundSource.BOTH)}, "supply"),
+        ({"sounds": sounds(recorded_backgrounds=0.4)}, "recorded_backgrounds"),
     ],
     ids=lambda value: value if isinstance(value, str) else next(iter(value)),
 )
 def test_the_checkpoint_of_another_training_is_refused(
-    small: None, tmp_path: Path, changes: dict[str, Any], differing: str
+    folder: Path, saved: bytes, changes: dict[str, Any], differing: str
 ) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, stop_at(4))
-    kept = (tmp_path / CHECKPOINT).read_bytes()
-    if "layers" in changes:
-        changes = changes | {"taps": (1,)}
     remedy = rf"another training \({differing} differ\): give the same options.*--output.*delete it"
     with pytest.raises(UsageError, match=remedy):
-        run(tmp_path, **changes)
-    assert (tmp_path / CHECKPOINT).read_bytes() == kept
+        run(folder, **changes)
+    assert (folder / CHECKPOINT).read_bytes() == saved
 
 
-def test_a_recording_that_was_changed_is_another_one(small: None, tmp_path: Path) -> None:
-    sound = tmp_path / "1.wav"
-    sound.write_bytes(b"before")
-    sources = Sources(3, (sound,), (), Supply.MADE, 0.0)
+def test_a_recording_whose_content_changed_is_another_one(tmp_path: Path) -> None:
+    recording = tmp_path / "1.wav"
+    recording.write_bytes(b"before")
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "out", stop_at(4), sources=sources)
-    sound.write_bytes(b"after")
+        run(tmp_path / "out", interrupt_at(4), sounds=sounds(recordings=(recording,)))
+    recording.write_bytes(b"after")
     with pytest.raises(UsageError, match=r"another training \(sounds differ\)"):
-        run(tmp_path / "out", sources=sources)
+        run(tmp_path / "out", sounds=sounds(recordings=(recording,)))
 
 
-class Running:
-    """What is called when it is unpickled."""
+class TouchesFile:
+    """Creates a file when it is unpickled by code that it names."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -181,17 +209,17 @@ class Running:
         return Path.touch, (self._path,)
 
 
-def damaged(path: Path, how: str) -> None:
+def damage(path: Path, how: str) -> None:
     content = path.read_bytes()
     match how:
-        case "cut":
+        case "truncated":
             path.write_bytes(content[: len(content) // 2])
         case "empty":
             path.write_bytes(b"")
         case "text":
             path.write_text("no checkpoint")
-        case "flipped":
-            middle = len(content) // 2  # among the weights
+        case "inverted bytes":
+            middle = len(content) // 2  # within the weights
             path.write_bytes(
                 content[:middle]
                 + bytes(255 - b for b in content[middle:])[:64]
@@ -199,31 +227,34 @@ def damaged(path: Path, how: str) -> None:
             )
         case "list":
             torch.save([1, 2], path)
-        case "other":
+        case "other keys":
             torch.save({"model": {}}, path)
-        case "strange":
+        case "identity of another type":
             torch.save({"identity": 3}, path)
         case "code":
-            torch.save({"identity": Running(path.with_name("it ran"))}, path)
+            torch.save({"identity": TouchesFile(path.with_name("executed"))}, path)
 
 
 @pytest.mark.parametrize(
-    "how", ["cut", "empty", "text", "flipped", "list", "other", "strange", "code"]
+    "how",
+    [
+        *("truncated", "empty", "text", "inverted bytes"),
+        *("list", "other keys", "identity of another type", "code"),
+    ],
 )
-def test_a_damaged_checkpoint_is_told_of_with_the_mend(
-    small: None, tmp_path: Path, how: str
-) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        run(tmp_path, stop_at(4))
-    damaged(tmp_path / CHECKPOINT, how)
+def test_a_damaged_checkpoint_is_reported_with_the_remedy(folder: Path, how: str) -> None:
+    damage(folder / CHECKPOINT, how)
     with pytest.raises(OperationError, match=r"checkpoint.pt: not a checkpoint.*delete it to beg"):
-        run(tmp_path)
-    assert not (tmp_path / "it ran").exists()
-    (tmp_path / CHECKPOINT).unlink()
-    assert run(tmp_path).total == TOTAL
+        load_checkpoint(folder, {})
+    assert not (folder / "executed").exists()
 
 
-def test_a_checkpoint_that_is_a_folder_cannot_be_read(small: None, tmp_path: Path) -> None:
+def test_a_deleted_checkpoint_begins_anew(folder: Path) -> None:
+    (folder / CHECKPOINT).unlink()
+    assert load_checkpoint(folder, {}) is None
+
+
+def test_a_checkpoint_that_is_a_folder_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / CHECKPOINT).mkdir()
     with pytest.raises(OperationError, match=r"checkpoint.pt: cannot be read .*--output"):
-        run(tmp_path)
+        load_checkpoint(tmp_path, {})

@@ -6,33 +6,31 @@ import json
 import pickle
 import subprocess
 import sys
-from datetime import UTC, datetime
-from itertools import pairwise
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
 
 from asd_monitor.audio.files.recordings import read_recording
-from asd_monitor.encoder_training import fine_tuning as tuning_module
-from asd_monitor.encoder_training import outlier_exposure as ids_module
-from asd_monitor.encoder_training.export import import_network
-from asd_monitor.encoder_training.fine_tuning import FineTunedNetwork, fine_tune
-from asd_monitor.encoder_training.losses import SCALE
-from asd_monitor.encoder_training.network import BANDS, Network, pooled_statistics
+from asd_monitor.encoder_training import outlier_exposure
+from asd_monitor.encoder_training.fine_tuning import (
+    FineTunedNetwork,
+    FineTuningConfig,
+    fine_tune,
+)
+from asd_monitor.encoder_training.network import Network
+from asd_monitor.encoder_training.outlier_exposure import IdBatches
 from asd_monitor.encoders.encoder_loading import load_encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation import dcase_layouts
 from asd_monitor.evaluation.dcase_layouts import find_machines
-from asd_monitor.evaluation.ids_regime import ID, IdScorer, IdsRegime
+from asd_monitor.evaluation.ids_regime import ID, IdsRegime
 from asd_monitor.evaluation.regimes import DetectorTrainer, TrainedMachine
 from asd_monitor.evaluation.results import FUSED
 from asd_monitor.model_training.encoder_vectors import encode_windows
-from asd_monitor.model_training.sound_files import SoundFile
 from asd_monitor.model_training.training_progress import no_progress
 from tests.doubles.command_line import CommandLine
 from tests.doubles.small_trees import small_tree
@@ -49,31 +47,33 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_tree(tmp_path_factory.mktemp("tree"), "2020", (0, 2))
 
 
+QUICK = FineTuningConfig(steps=3, learning_rate=1e-3, heads_only_share=0.1, backgrounds=1)
+
+
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tuning_module, "BACKGROUNDS", 1)
-    monkeypatch.setattr(ids_module, "FEWEST_STEPS", 3)
-    monkeypatch.setattr(ids_module, "STEPS_A_CLIP", 0.0)
+    train = partial(outlier_exposure.train_id_classifier, config=QUICK)
+    monkeypatch.setattr(outlier_exposure, "train_id_classifier", train)
 
 
 @pytest.fixture(scope="module")
 def prepared(
     tree: Path, encoder: Path
 ) -> tuple[list[dcase_layouts.DcaseMachine], DetectorTrainer, list[int]]:
-    """Return the machines, the learner, and how many steps of log-mel each id was trained on."""
+    """Return the machines, the trainer, and the number of frames of each id trained on."""
     machines = find_machines(tree)
-    learned: list[int] = []
+    frames: list[int] = []
 
-    def spy(network: Network, draw: Any, *args: Any, **named: Any) -> FineTunedNetwork:
-        learned.extend(sum(map(len, clips)) for clips in draw.clips)
+    def note(network: Network, draw: IdBatches, *args: Any, **named: Any) -> FineTunedNetwork:
+        frames.extend(sum(map(len, clips)) for clips in draw.clips)
         return fine_tune(network, draw, *args, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tuning_module, "BACKGROUNDS", 1)
-        patch.setattr(ids_module, "FEWEST_STEPS", 3)
-        patch.setattr(ids_module, "tune", spy)
-        learner = IdsRegime((load_encoder(encoder),)).prepare(machines, no_progress)
-    return machines, learner, learned
+        patch.setattr(outlier_exposure, "fine_tune", note)
+        train = partial(outlier_exposure.train_id_classifier, config=QUICK)
+        patch.setattr(outlier_exposure, "train_id_classifier", train)
+        trainer = IdsRegime((load_encoder(encoder),)).prepare(machines, no_progress)
+    return machines, trainer, frames
 
 
 @pytest.fixture(scope="module")
@@ -82,43 +82,6 @@ def learned(
 ) -> TrainedMachine:
     machines, learner, _ = prepared
     return learner(machines[0])
-
-
-def test_a_claim_is_the_softmax_that_was_trained(encoder: Path) -> None:
-    with torch.random.fork_rng():
-        tuned = FineTunedNetwork(import_network(load_encoder(encoder)), 5)
-        log_mel = torch.randn(6, 60, BANDS) - 4
-        tuned.train()
-        tuned.embed([log_mel])  # the head's normalisation has seen something
-    tuned.eval()
-    with torch.no_grad():
-        [embedding] = tuned.embed([log_mel])
-        [margin] = tuned.margins
-        expected = -torch.log_softmax(SCALE * margin.cosines(embedding), 1)[:, 3]
-        [maps] = tuned.network((log_mel + 4.0) / 1.5)
-    claims = IdScorer(load_encoder(encoder), ids_module._weights(tuned))
-    found = claims.score(pooled_statistics(maps).numpy(), 3)
-    np.testing.assert_allclose(found, expected.numpy(), rtol=1e-3, atol=1e-4)
-
-
-def _file(number: int, seconds: float) -> SoundFile:
-    return SoundFile(Path(f"{number}.wav"), str(number), 16_000, seconds, datetime.now(UTC))
-
-
-@given(st.lists(st.floats(1, 1e4), min_size=1, max_size=30))
-def test_a_fifth_is_held_out_and_everything_is_used_once(lengths: list[float]) -> None:
-    files = [_file(number, seconds) for number, seconds in enumerate(lengths)]
-    kept, out = ids_module._divided(files)
-    spans = sorted((int(p.file.path.stem), p.from_s, p.to_s) for p in [*kept, *out])
-    for number, seconds in enumerate(lengths):
-        of_file = [span[1:] for span in spans if span[0] == number]
-        assert of_file[0][0] == 0
-        assert of_file[-1][1] == seconds
-        assert all(a[1] == b[0] for a, b in pairwise(of_file))
-    assert kept
-    assert out
-    if len(files) > 5:
-        assert len(out) == len(files) // 5
 
 
 def test_held_out_clips_are_not_trained_on(
@@ -165,7 +128,9 @@ def test_what_was_learned_goes_to_other_processes_without_torch(
 def test_another_machine_is_not_taken_for_the_one_that_it_claims_to_be(
     tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ids_module, "FEWEST_STEPS", 40)
+    config = replace(QUICK, steps=40)
+    train = partial(outlier_exposure.train_id_classifier, config=config)
+    monkeypatch.setattr(outlier_exposure, "train_id_classifier", train)
     root = small_tree(tmp_path, "2023", (0,), ("fan", "pump"))
     machines = find_machines(root)
     for machine in machines[1:]:  # the other type is darker
