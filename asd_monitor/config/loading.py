@@ -18,8 +18,8 @@ from pydantic_core import ErrorDetails
 
 from asd_monitor.config.credentials import with_password_credential
 from asd_monitor.config.error_messages import describe, dotted, finding_of
+from asd_monitor.config.ineffective_settings import find_notices
 from asd_monitor.config.inheritance import with_absolute_paths, with_defaults
-from asd_monitor.config.notices import find_notices
 from asd_monitor.config.settings import Config, Machine, Mqtt
 from asd_monitor.config.yaml_places import find_place
 from asd_monitor.config.yaml_text import Document, Finding, Place, read_yaml
