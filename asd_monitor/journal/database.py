@@ -118,8 +118,9 @@ def _prepare(database: sqlite3.Connection, path: Path, access: Access, max_event
 
 
 def _check_tables(database: sqlite3.Connection, path: Path) -> None:
-    """Raise `DamagedJournalError` for an SQLite database with other tables than a journal."""
+    """Raise `DamagedJournalError` for an SQLite database that is not a journal."""
     rows = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
     tables = {name for (name,) in rows if not name.startswith("sqlite_")}
-    if tables != (_TABLES if database_format(database) == FORMAT else set()):
+    created = database_format(database) == FORMAT
+    if not (tables >= _TABLES if created else not tables):
         raise DamagedJournalError(f"{path}: not a journal of alarms: {DAMAGED}")
