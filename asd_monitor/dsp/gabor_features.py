@@ -95,4 +95,4 @@ def gabor_features(log_mel: Floats, frame_rate_hz: float) -> Floats:
         pairs[:, place_pairs(log_mel.shape[1])], bank.shape[1], axis=0
     )
     moduli = np.abs(np.einsum("fts,kpst->kfp", bank, patches, optimize=True))
-    return np.log(moduli.max(0) + MODULUS_FLOOR).ravel()
+    return np.asarray(np.log(moduli.max(0) + MODULUS_FLOOR)).ravel()

@@ -54,4 +54,4 @@ def modulation_spectrum(envelopes: Floats, frame_rate_hz: float) -> Floats:
     power = np.abs(np.fft.rfft((pairs - mean) * hann(frames)[:, None], axis=0)) ** 2
     in_bands = modulation_bands(frames, frame_rate_hz) @ power
     relative = in_bands / (frames * mean**2 + SQUARED_MEAN_FLOOR)
-    return np.log(relative + MODULATION_FLOOR).ravel()
+    return np.asarray(np.log(relative + MODULATION_FLOOR)).ravel()

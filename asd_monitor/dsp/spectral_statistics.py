@@ -26,12 +26,12 @@ def level_dbfs(samples: Floats) -> Floats:
 
 def mean_spectrum(log_mel: Floats) -> Floats:
     """Return the mean of each band over the window, (b,) of (t, b): the spectral envelope."""
-    return log_mel.mean(0)
+    return np.asarray(log_mel.mean(0))
 
 
 def peak_spectrum(log_mel: Floats) -> Floats:
     """Return the maximum of each band over the window, (b,) of (t, b)."""
-    return log_mel.max(0)
+    return np.asarray(np.max(log_mel, axis=0))
 
 
 def log_deviation(log_mel: Floats) -> Floats:
@@ -39,7 +39,7 @@ def log_deviation(log_mel: Floats) -> Floats:
 
     ``ln(σ + 1e-3)`` with the biased σ.
     """
-    return np.log(log_mel.std(0) + DEVIATION_FLOOR)
+    return np.asarray(np.log(log_mel.std(0) + DEVIATION_FLOOR))
 
 
 def spectral_flux(log_mel: Floats) -> Floats:
@@ -49,4 +49,4 @@ def spectral_flux(log_mel: Floats) -> Floats:
     "Construction and evaluation of a robust multifeature speech/music discriminator", ICASSP
     (1997), sec. 2, by band and in absolute values.
     """
-    return np.abs(np.diff(log_mel, axis=0)).mean(0)
+    return np.asarray(np.abs(np.diff(log_mel, axis=0)).mean(0))

@@ -187,7 +187,12 @@ def card_from_values(values: object, where: str) -> Card:
         problems = error.errors(include_url=False)
         # pydantic also reports a list as too short where its only item is wrong
         above = {each["loc"][:n] for each in problems for n in range(1, len(each["loc"]))}
-        parts = {"log_mel": LogMel, "waveform": Waveform, "outputs": Output, "views": CardView}
+        parts: dict[str, type[CardPart]] = {
+            "log_mel": LogMel,
+            "waveform": Waveform,
+            "outputs": Output,
+            "views": CardView,
+        }
         lines = [
             f"{where}: {describe_problem(each, parts, Card)}"
             for each in problems

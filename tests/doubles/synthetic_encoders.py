@@ -16,7 +16,8 @@ def small_encoder(seed: int) -> Encoder:
     import torch
 
     from asd_monitor.encoder_training.export import export_encoder
-    from asd_monitor.encoder_training.network import BANDS, Layer, Network
+    from asd_monitor.encoder_training.log_mel_frames import BANDS
+    from asd_monitor.encoder_training.network import Layer, Network
 
     layers = (Layer((6, 6), (4, 2), 4), Layer((3, 3), (1, 2), 6), Layer((3, 3), (2, 1), 8))
     torch.manual_seed(seed)

@@ -25,7 +25,8 @@ def _model(nodes: list[Any], weights: list[Any], taken: Any, names: list[str]) -
     outputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names]
     graph = helper.make_graph(nodes, "synthetic", [taken], outputs, weights)
     opset = [helper.make_opsetid("", 17)]
-    return helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
+    model = helper.make_model(graph, opset_imports=opset, ir_version=8)
+    return bytes(model.SerializeToString())
 
 
 def _as_frames(source: str, name: str) -> list[Any]:

@@ -32,7 +32,7 @@ def full_rate_lines(sound: np.ndarray, front_end: FrontEnd, hops: int) -> np.nda
         [np.abs(np.fft.rfft(window[k : k + frame] * hann)) ** 2 for k in starts], axis=0
     )
     at_hz = np.fft.rfftfreq(frame, 1 / front_end.rate_hz)
-    return np.log10(power[(at_hz >= LOW_HZ) & (at_hz < HIGH_HZ)] + 1e-10)
+    return np.asarray(np.log10(power[(at_hz >= LOW_HZ) & (at_hz < HIGH_HZ)] + 1e-10))
 
 
 @pytest.mark.parametrize("rate_hz", [16_000, 8_000, 6_000, 4_000, 11_025])

@@ -15,13 +15,19 @@ from asd_monitor.encoders.encoder_loading import load_encoder, parse_card
 from asd_monitor.encoders.streaming import EncoderStream
 
 TEXT = (Path(__file__).parents[2] / "docs/encoders.md").read_text()
+
+
+def _first(pattern: str, block: str) -> str:
+    return str(re.findall(pattern, block)[0])
+
+
 CARDS = {
-    re.search(r"name: (\w+)", block)[1]: block
+    _first(r"name: (\w+)", block): block
     for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.S)
     if "name: " in block  # the others are configuration
 }
 PROGRAMS = {
-    re.search(r'"(\w+)\.onnx"', block)[1]: block
+    _first(r'"(\w+)\.onnx"', block): block
     for block in re.findall(r"```python\n(.*?)```", TEXT, re.S)
 }
 

@@ -1,7 +1,7 @@
 """Networks on streams: frames are those of one run on the whole recording."""
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import gcd
 from typing import Any
 
@@ -21,6 +21,8 @@ from asd_monitor.encoders.streaming import EncoderStream
 from asd_monitor.features.windows import WindowStream
 from asd_monitor.records import Samples
 from tests.doubles.synthetic_networks import (
+    DEEP_REACH,
+    DEEP_STRIDE,
     ENCODERS,
     FAR,
     LOG_MEL,
@@ -50,8 +52,8 @@ def _reference_steps(kind: Any, sound: Samples) -> np.ndarray:
         padded = np.concatenate([frame, np.zeros(kind.fft - kind.frame)])
         mel = np.abs(np.fft.rfft(padded)) ** kind.power @ bands.astype(float)
         energy = np.maximum(mel + kind.offset, kind.floor)
-        logarithm = {"ln": np.log, "log10": np.log10, "db": lambda x: 10 * np.log10(x)}[kind.log]
-        rows.append((logarithm(energy) - kind.mean) / kind.scale)
+        scales = {"ln": np.log(energy), "log10": np.log10(energy), "db": 10 * np.log10(energy)}
+        rows.append((scales[kind.log] - kind.mean) / kind.scale)
     return np.array(rows)
 
 
@@ -94,7 +96,11 @@ def _frames_of(encoder: Encoder, sound: Samples) -> Frames:
 def _vectors(encoder: Encoder, frames: Frames, start: int, end: int) -> Frames:
     """The vectors of a window, its frames selected one by one."""
     card = encoder.card
-    pools = {"mean": np.mean, "spread": np.std, "maximum": np.max}
+    pools: dict[str, Callable[..., np.ndarray]] = {
+        "mean": np.mean,
+        "spread": np.std,
+        "maximum": np.max,
+    }
     vectors = {}
     for view in card.resolved_views:
         parts = []
@@ -178,7 +184,7 @@ def test_a_network_runs_on_new_steps_and_their_context_only() -> None:
     windows = [window for block in np.split(sound, 100) for window in stream.push(block)]
     assert len(windows) == 16
     per_window = front_end_for(16_000).hop / HOP
-    assert network.steps < 200 + len(windows) * (per_window + FAR["reach"] + FAR["stride"])
+    assert network.steps < 200 + len(windows) * (per_window + DEEP_REACH + DEEP_STRIDE)
 
 
 def test_windows_have_the_vectors_by_the_names_of_views() -> None:

@@ -66,7 +66,7 @@ def _external() -> bytes:
     tensor.ClearField("raw_data")
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="weights.bin")
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def _changed(change: Any) -> bytes:
@@ -74,7 +74,7 @@ def _changed(change: Any) -> bytes:
 
     model = load_from_string(maps_network())
     change(model.graph)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())
 
 
 def _random(graph: Any) -> None:
