@@ -113,7 +113,7 @@ def ack(
     from asd_monitor.journal.store import Journal
 
     if (alarm is None) == (machine is None):
-        raise UsageError("which alarm? give its ID, or --machine M for all alarms of a machine")
+        raise UsageError("give either the ID of an alarm, or --machine M for all of a machine")
     journal = Journal.existing(state)
     if journal is None:
         raise _no_alarms(state)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from asd_monitor.audio.files.recordings import RecordingReader, find_recordings
+from asd_monitor.audio.files.recording_search import find_recordings
+from asd_monitor.audio.files.recordings import RecordingReader
 from asd_monitor.errors import AsdMonitorError
 
 

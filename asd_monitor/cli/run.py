@@ -89,15 +89,21 @@ def _one_machine(
 
     if device is None or machine is None:
         raise UsageError(
-            "which machine? give --device D --machine M, or --config FILE; "
+            "no machine: give --device D and --machine M, or --config FILE; "
             "`asd-monitor devices` lists the input devices"
         )
     return machine_from_options(
-        device, machine, check_device=parse_device, learn=learn, mqtt=_broker(broker)
+        device, machine, check_device=parse_device, learn=learn, mqtt=parse_broker(broker)
     )
 
 
-def _broker(text: str | None) -> Mqtt:
+def parse_broker(text: str | None) -> Mqtt:
+    """Return the settings of the broker HOST, HOST:PORT or [IPV6]:PORT; None: the default.
+
+    Raises:
+        UsageError: the text is malformed.
+
+    """
     from asd_monitor.config.quantities import check_host
     from asd_monitor.config.settings import Mqtt
 

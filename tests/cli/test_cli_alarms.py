@@ -124,8 +124,8 @@ def test_all_alarms_of_a_machine_are_acknowledged(state: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("ack",), "which alarm? give its ID"),
-        (("ack", FAN, "--machine", "fan01"), "which alarm?"),
+        (("ack",), "give either the ID of an alarm"),
+        (("ack", FAN, "--machine", "fan01"), "give either the ID"),
         (("ack", "fan01"), "no alarm 'fan01' in"),
         (("show", FAN[:-2]), f"did you mean {FAN}"),
     ],

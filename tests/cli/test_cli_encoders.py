@@ -54,7 +54,7 @@ def test_networks_are_trained_scored_shown_and_exported(
     assert "Uses the network toy " in result.out
     assert "Uses the network patchy " in result.out
     report = (tmp_path / "m/fan01/v1/report.html").read_text()
-    assert "sounds that are new to the network patchy" in report
+    assert "deviation in the outputs of the network patchy" in report
     fault = write(tmp_path / "fault.wav", machine_sound(20.0, seed=4, fault=1.0))
     lines = command_line("score", fault, *models, "--json").out.splitlines()
     views = [json.loads(line)["views"] for line in lines]
@@ -104,7 +104,7 @@ def test_an_incompatible_network_is_omitted_with_a_warning(
     train = ("train", "-m", "fan01", "-n", normal, "--models", tmp_path / "m")
     result = command_line(*train, "--encoder", network)
     assert result.code == 0, result.err
-    assert "warning: the network patchy is left out, the other views stay" in result.err
+    assert "warning: the encoder patchy is left out, the other views stay" in result.err
     assert text in result.err
     manifest = json.loads((tmp_path / "m/fan01/v1/manifest.json").read_text())
     assert {view["name"] for view in manifest["views"]} == STATISTICS

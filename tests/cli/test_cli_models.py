@@ -85,7 +85,7 @@ def test_a_missing_folder_is_an_error_unless_it_is_the_default(
 ) -> None:
     result = command_line("models", "list", "--models", tmp_path / "absent")
     assert (result.code, result.out) == (1, "")
-    assert f"{tmp_path}/absent: No such file or directory" in result.message
+    assert f"{tmp_path}/absent: cannot be accessed (No such file or directory)" in result.message
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     result = command_line("models", "list")
     assert (result.code, result.out) == (0, "")

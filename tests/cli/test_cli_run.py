@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from asd_monitor.cli.app import app
-from asd_monitor.cli.run import _broker
+from asd_monitor.cli.run import parse_broker
 from asd_monitor.daemon import service
 from asd_monitor.encoders.runtime import Runtime
 from asd_monitor.encoders.session import Network
@@ -30,9 +30,9 @@ def refused(folder: Path, *arguments: str) -> str:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        ([], "which machine? give --device"),
-        (["--device", "hw:1"], "which machine? give --device"),
-        (["--machine", "fan01"], "which machine? give --device"),
+        ([], "no machine: give --device D and --machine M"),
+        (["--device", "hw:1"], "no machine: give --device D and --machine M"),
+        (["--machine", "fan01"], "no machine: give --device D and --machine M"),
         (["--device", "hw:1", "--machine", "../etc"], "cannot be an id"),
         (["--device", "hw:1", "--machine", "box"], "'box'"),
         (["--device", "hw:1", "--machine", "fan/#"], "cannot be an id"),
@@ -117,5 +117,5 @@ def test_networks_run_by_the_configured_runtime(tmp_path, monkeypatch, written, 
     ],
 )
 def test_the_broker_option_accepts_hosts_and_addresses(text, host, port):
-    broker = _broker(text)
+    broker = parse_broker(text)
     assert (broker.host, broker.port) == (host, port)

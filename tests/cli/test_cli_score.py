@@ -50,7 +50,7 @@ def test_unusable_recordings_are_reported_and_the_others_scored(
     assert result.code == 2
     assert len(result.out.splitlines()) == 1
     assert "a.wav: empty file" in result.err
-    assert "8000 Hz, while the model listens" in result.message
+    assert "8000 Hz, while the model needs sound of 16000 Hz" in result.message
 
 
 def test_lines_are_not_wrapped_in_a_pipe(
