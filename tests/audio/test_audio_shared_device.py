@@ -13,20 +13,20 @@ from asd_monitor.audio.files.file_source import FileSource
 from asd_monitor.audio.opening import DevicePool
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.records import Block, MicrophoneState
-from tests.doubles.event_collector import EventCollector
+from tests.doubles.event_collector import PoolCollectors
 from tests.doubles.scripted_microphone import BLOCK, RATE_HZ, ScriptedMicrophone, ramp
 from tests.doubles.waiting import TIMEOUT_S
 
 
-class Plant:
+class Plant(PoolCollectors):
     """A pool of scripted devices of two channels, and the consumers of its sources."""
 
     def __init__(self) -> None:
         self.pool = DevicePool(open_microphone=self._open_microphone)
         self.microphones: list[ScriptedMicrophone] = []
-        self.collectors: list[EventCollector] = []
         self.opened: list[str] = []
         self.has_opened = asyncio.Event()
+        super().__init__(self.pool)
 
     def _open_microphone(self, spec: DeviceSpec) -> ScriptedMicrophone:
         self.opened.append(str(spec))
@@ -38,22 +38,12 @@ class Plant:
     def microphone(self) -> ScriptedMicrophone:
         return self.microphones[-1]
 
-    def expect(self, *devices: str) -> None:
-        self.pool.expect(map(parse_device, devices))
-
-    async def collect(self, *devices: str) -> list[EventCollector]:
-        collectors = [EventCollector(self.pool.open(parse_device(each))) for each in devices]
-        self.collectors += collectors
-        await asyncio.sleep(0)  # each is attached
-        return collectors
-
 
 @pytest.fixture
 async def plant() -> AsyncIterator[Plant]:
     plant = Plant()
     yield plant
-    for collector in plant.collectors:
-        await collector.close()
+    await plant.close()
 
 
 def assert_channel(blocks: list[Block], channel: int, start: int, end: int) -> None:

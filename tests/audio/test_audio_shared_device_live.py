@@ -9,12 +9,11 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.opening import DevicePool
 from asd_monitor.audio.source import Opened
 from asd_monitor.records import Block, MicrophoneState
 from tests.doubles.capture_processes import capture_processes
-from tests.doubles.event_collector import EventCollector
+from tests.doubles.event_collector import PoolCollectors
 
 RATE = 16000
 
@@ -31,28 +30,11 @@ def rms(block: Block) -> float:
     return float(np.sqrt(np.mean(np.square(block.samples))))
 
 
-class Plant:
-    """A pool of devices and the consumers of its sources."""
-
-    def __init__(self) -> None:
-        self.pool = DevicePool()
-        self.collectors: list[EventCollector] = []
-
-    def collect(self, *devices: str) -> list[EventCollector]:
-        collectors = [EventCollector(self.pool.open(parse_device(each))) for each in devices]
-        self.collectors += collectors
-        return collectors
-
-    def expect(self, *devices: str) -> None:
-        self.pool.expect(map(parse_device, devices))
-
-
 @pytest.fixture
-async def plant() -> AsyncIterator[Plant]:
-    plant = Plant()
+async def plant() -> AsyncIterator[PoolCollectors]:
+    plant = PoolCollectors(DevicePool())
     yield plant
-    for collector in plant.collectors:
-        await collector.close()
+    await plant.close()
     assert capture_processes() == []
 
 
@@ -61,7 +43,7 @@ async def test_each_machine_receives_every_sample_of_its_channel(virtual_sound, 
     sound = virtual_sound({"fan": 1}, rate_hz=RATE, channels=2)
     noise = np.random.default_rng(5).integers(-20000, 20000, (2 * RATE, 2)).astype(np.int16)
     plant.expect(device, f"{device}#1")
-    collectors = plant.collect(device, f"{device}#1")
+    collectors = await plant.collect(device, f"{device}#1")
     for each in collectors:
         await each.until_blocks(3)
         assert each.events[0] == Opened(RATE, 2, each.events[0].name)
@@ -83,10 +65,10 @@ async def test_each_machine_receives_every_sample_of_its_channel(virtual_sound, 
 async def test_device_is_opened_again_for_another_channel_and_not_for_fewer(virtual_sound, plant):
     sound = virtual_sound({"fan": 1}, rate_hz=RATE, channels=2)
     sound["fan"].play(tones(0.5, 0.1), loop=True)
-    (fan,) = plant.collect("hw:1")
+    (fan,) = await plant.collect("hw:1")
     await fan.until_blocks(5)
     (child_of_one,) = capture_processes()
-    (pump,) = plant.collect("hw:1#1")
+    (pump,) = await plant.collect("hw:1#1")
     await pump.until_blocks(5)
     (child_of_both,) = capture_processes()
     assert child_of_both != child_of_one
@@ -101,7 +83,7 @@ async def test_device_is_opened_again_for_another_channel_and_not_for_fewer(virt
     await fan.close()
     await pump.until_new_blocks(5)
     assert capture_processes() == [child_of_both]
-    (again,) = plant.collect("hw:1")
+    (again,) = await plant.collect("hw:1")
     await again.until_blocks(5)
     assert capture_processes() == [child_of_both]
     assert again.source.lost_samples == 0
@@ -114,7 +96,7 @@ async def test_unplugging_is_an_outage_and_recovers_for_both(virtual_sound, plan
     sound = virtual_sound({"fan": 1, "spare": 2}, rate_hz=RATE, channels=2)
     sound["fan"].play(tones(0.5, 0.1), loop=True)
     plant.expect(device, f"{device}#1")
-    collectors = plant.collect(device, f"{device}#1")
+    collectors = await plant.collect(device, f"{device}#1")
     for each in collectors:
         await each.until_blocks(5)
     sound["fan"].unplug()
@@ -135,7 +117,7 @@ async def test_unplugging_is_an_outage_and_recovers_for_both(virtual_sound, plan
 async def test_missing_channel_does_not_affect_the_others(virtual_sound, plant):
     virtual_sound({"fan": 1}, rate_hz=RATE, channels=2)
     plant.expect("hw:1", "hw:1#2")
-    fan, none = plant.collect("hw:1", "hw:1#2")
+    fan, none = await plant.collect("hw:1", "hw:1#2")
     await fan.until_blocks(10)
     (outage,) = none.outages
     assert outage.reason == (
@@ -149,7 +131,7 @@ async def test_missing_channel_does_not_affect_the_others(virtual_sound, plant):
 async def test_killed_child_is_replaced_for_both(virtual_sound, plant):
     virtual_sound({"fan": 1}, rate_hz=RATE, channels=2)
     plant.expect("hw:1", "hw:1#1")
-    collectors = plant.collect("hw:1", "hw:1#1")
+    collectors = await plant.collect("hw:1", "hw:1#1")
     for each in collectors:
         await each.until_blocks(3)
     (child,) = capture_processes()

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 
+from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.audio.opening import DevicePool
 from asd_monitor.audio.source import Outage, Source, SourceEvent
 from asd_monitor.records import Block
 from tests.doubles.waiting import TIMEOUT_S
@@ -66,3 +68,27 @@ class EventCollector:
         async with asyncio.timeout(TIMEOUT_S):
             await self.source.close()
             await asyncio.wait((self.task,))
+
+
+class PoolCollectors:
+    """Collectors of the sources of a pool of devices, as the machines of the daemon use it."""
+
+    def __init__(self, pool: DevicePool) -> None:
+        self._pool = pool
+        self._collectors: list[EventCollector] = []
+
+    def expect(self, *devices: str) -> None:
+        """Declare the devices that will be opened."""
+        self._pool.expect(map(parse_device, devices))
+
+    async def collect(self, *devices: str) -> list[EventCollector]:
+        """Open the sources of these devices; return once each is attached to its device."""
+        collectors = [EventCollector(self._pool.open(parse_device(each))) for each in devices]
+        self._collectors += collectors
+        await asyncio.sleep(0)
+        return collectors
+
+    async def close(self) -> None:
+        """Close all sources."""
+        for collector in self._collectors:
+            await collector.close()

@@ -31,7 +31,7 @@ class FileSource:
 
     It delivers at ``speed`` times real time, or as fast as it is iterated at speed 0.  No sample is
     lost: a slow consumer delays the sound.  A recording whose sample rate differs from that of the
-    first one is resampled.  A path that does not exist is an outage and tried again for ever; a
+    first one is resampled.  A path that does not exist is an outage and tried again indefinitely; a
     file that cannot be read is an outage until the next file.
     """
 
