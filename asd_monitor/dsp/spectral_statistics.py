@@ -47,6 +47,6 @@ def spectral_flux(log_mel: Floats) -> Floats:
 
     ``F[b] = mean_t |X[t + 1, b] − X[t, b]|``: the spectral flux of E. Scheirer and M. Slaney,
     "Construction and evaluation of a robust multifeature speech/music discriminator", ICASSP
-    (1997), sec. 2, by band and in absolute values.
+    (1997), by band and in absolute values.
     """
     return np.asarray(np.abs(np.diff(log_mel, axis=0)).mean(0))
