@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from asd_monitor import __version__
 from asd_monitor.audio.sharing.server import SharingServer
-from asd_monitor.daemon.broker import Broker
+from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.journal.store import Journal

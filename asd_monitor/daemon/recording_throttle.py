@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from asd_monitor.daemon.broker import Broker
+from asd_monitor.daemon.broker_interface import Broker
 
 _FIRST_CONNECTION_S = 5.0
 _MAX_PENDING = 100  # messages
