@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,6 +17,9 @@ from asd_monitor.cli.options import (
     RequiredVersion,
     default_models_dir,
 )
+
+if TYPE_CHECKING:
+    from asd_monitor.detector.detector import Detector
 
 app = typer.Typer(
     name="models",
@@ -88,43 +91,64 @@ def show(
     if as_json:
         typer.echo(json.dumps(manifest, ensure_ascii=False))
         return
-    folder = models / machine / bundle.version
-    detector = bundle.detector
-    lines = [
+    report = models / machine / bundle.version / "report.html"
+    for name, text in [
         ("machine", machine),
         ("version", bundle.version),
-        ("trained", manifest.get("trained", "?")),
-        ("by", f"asd-monitor {manifest.get('package', '?')}"),
-        ("front end", f"{detector.rate_hz} Hz, windows of {detector.window_s:.3f} s every "
-                      f"{detector.hop_s:.3f} s"),
+        *_detector_facts(bundle.detector),
+        *_manifest_facts(manifest),
+        *([("report", str(report))] if report.exists() else []),
+    ]:
+        typer.echo(f"{name:<12}{text}")
+
+
+def _detector_facts(detector: Detector) -> list[tuple[str, str]]:
+    facts = [
+        (
+            "front end",
+            f"{detector.rate_hz} Hz, windows of {detector.window_s:.3f} s every "
+            f"{detector.hop_s:.3f} s",
+        ),
         ("views", ", ".join(view.kind.name for view in detector.views)),
-    ]  # fmt: skip
-    lines += [
+    ]
+    facts += [
         ("network", f"{encoder.name}  {encoder.card.licence}  sha256 {encoder.sha256[:12]}…")
         for encoder in detector.encoders
     ]
     if detector.idle_dbfs is not None:
-        lines.append(("idle", f"{detector.idle_dbfs[0]:.0f} to {detector.idle_dbfs[1]:.0f} dBFS"))
+        low, high = detector.idle_dbfs
+        facts.append(("idle", f"{low:.0f} to {high:.0f} dBFS"))
+    return facts
+
+
+def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    facts = [
+        ("trained", manifest.get("trained", "?")),
+        ("by", f"asd-monitor {manifest.get('package', '?')}"),
+    ]
     if "training" in manifest:
         training = manifest["training"]
-        lines.append(("data", f"{training['seconds']:.0f} s, {training['windows']} windows"))
-        lines += [
-            ("", f"{file['name']}  {file['seconds']:.0f} s  {file['modified'][:16]}  "
-                 f"sha256 {file['sha256'][:12]}…")
+        files = [
+            f"{file['name']}  {file['seconds']:.0f} s  {file['modified'][:16]}  "
+            f"sha256 {file['sha256'][:12]}…"
             for file in training["files"]
-        ]  # fmt: skip
+        ]
+        total = f"{training['seconds']:.0f} s, {training['windows']} windows"
+        facts += _rows("data", [total, *files])
     if "thresholds" in manifest:
         thresholds = manifest["thresholds"]
-        lines += [
-            ("alarm", f"at {thresholds['alarm']:.2f} ({thresholds['false_alarms']})"),
-            ("warning", f"at {thresholds['warning']:.2f} ({thresholds['warnings']})"),
-        ]
-    lines += [("warning" if not n else "", text) for n, text in enumerate(manifest["warnings"])] \
-        if manifest.get("warnings") else []  # fmt: skip
-    if (folder / "report.html").exists():
-        lines.append(("report", str(folder / "report.html")))
-    for name, text in lines:
-        typer.echo(f"{name:<11}{text}")
+        facts += _rows(
+            "thresholds",
+            [
+                f"alarm {thresholds['alarm']:.2f} ({thresholds['false_alarms']})",
+                f"warning {thresholds['warning']:.2f} ({thresholds['warnings']})",
+            ],
+        )
+    return facts + _rows("notices", manifest.get("warnings") or [])
+
+
+def _rows(name: str, texts: list[str]) -> list[tuple[str, str]]:
+    return [("" if number else name, text) for number, text in enumerate(texts)]
 
 
 @app.command()

@@ -4,31 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asd_monitor.encoder_training.pretraining_choices import HighBand, SoundSource
+
 if TYPE_CHECKING:
     from asd_monitor.encoder_training.pretraining import PretrainingStatus
-
-
-class HighBandRule(StrEnum):
-    """Augmentation of the band above a random frequency."""
-
-    OFF = "off"
-    MIX = "mix"
-    GAIN = "gain"
-    MEAN = "mean"
-
-
-class SupplyChoice(StrEnum):
-    """Sources of the training sounds: synthetic, recorded, or both."""
-
-    MADE = "made"
-    RECORDED = "real"
-    BOTH = "both"
 
 
 def command(
@@ -50,11 +34,11 @@ def command(
         int, typer.Option(min=1, help="Threads of torch.", show_default="cores − 1")
     ] = max(1, (os.cpu_count() or 2) - 1),
     supply: Annotated[
-        SupplyChoice, typer.Option(help="Synthetic machines, recordings (real), or both.")
-    ] = SupplyChoice.BOTH,
+        SoundSource, typer.Option(help="Synthetic machines, recordings (real), or both.")
+    ] = SoundSource.BOTH,
     high_band: Annotated[
-        HighBandRule, typer.Option(help="Augmentation of the high band.")
-    ] = HighBandRule.OFF,
+        HighBand, typer.Option(help="Augmentation of the high band.")
+    ] = HighBand.OFF,
     mixup: Annotated[
         bool, typer.Option("--mixup/--no-mixup", help="Mix-up of the log-mel spectra.")
     ] = True,
@@ -82,14 +66,13 @@ def command(
     import torch
 
     from asd_monitor.cli.progress import shown_progress
-    from asd_monitor.encoder_training.augmentation import HighBand
     from asd_monitor.encoder_training.checkpoints import prepare_folder
-    from asd_monitor.encoder_training.instance_pool import SoundSource, TrainingSounds
+    from asd_monitor.encoder_training.instance_pool import TrainingSounds
     from asd_monitor.encoder_training.optimisation import PretrainingConfig
     from asd_monitor.encoder_training.pretraining import auc_by_map, pretrain, write_results
     from asd_monitor.model_training.recording_paths import expand_paths
 
-    if supply is not SupplyChoice.MADE and not sounds:
+    if supply is not SoundSource.SYNTHETIC and not sounds:
         raise UsageError(
             f"--supply {supply} needs recordings: name them with --sounds, or train on synthetic "
             "machines only with --supply made"
@@ -98,7 +81,7 @@ def command(
     plain = PretrainingConfig(seed=seed)
     config = PretrainingConfig(
         seed=seed,
-        high_band=HighBand(high_band),
+        high_band=high_band,
         mixup=plain.mixup if mixup else 0.0,
         stretch_bands=plain.stretch_bands if stretch else 0.0,
         stretch_time=plain.stretch_time if stretch else 0.0,
@@ -109,7 +92,7 @@ def command(
         seed,
         tuple(expand_paths(sounds or [])),
         tuple(expand_paths(noise or [])),
-        SoundSource(supply),
+        supply,
         recorded_backgrounds if noise else 0.0,
     )
     prepare_folder(output)

@@ -108,8 +108,8 @@ def _write_training_recordings(scenario: Scenario, folder: Path, console: Consol
             path = folder / TRAINING / f"normal-{number + 1}.flac"
             soundfile.write(path, scenario.training_recording(number), RATE_HZ)
     console.print(
-        f"Synthetic machine: a {scenario.machine.family} in a factory hall.  Recordings of its "
-        f"normal sound: {TRAINING_RECORDINGS} of {TRAINING_RECORDING_S:g} s."
+        f"Synthetic {scenario.machine.family} in a factory hall: {TRAINING_RECORDINGS} training "
+        f"recordings of {TRAINING_RECORDING_S:g} s"
     )
 
 

@@ -63,7 +63,7 @@ def test_networks_are_trained_scored_shown_and_exported(
     backtest = command_line("backtest", fault, *models, "--json")
     assert json.loads(backtest.out)["alarms"]
     shown = command_line("models", "show", *models).out
-    assert "network    toy  CC0-1.0  sha256 " in shown
+    assert "network     toy  CC0-1.0  sha256 " in shown
     assert "toy, patchy" in shown
     assert command_line("models", "export", tmp_path / "there", *models).code == 0
     there = ("-m", "fan01", "--models", tmp_path / "there")
