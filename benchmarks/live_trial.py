@@ -32,8 +32,8 @@ from paho.mqtt.client import Client, MQTTMessage
 from paho.mqtt.enums import CallbackAPIVersion
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
-from doubles.mosquitto import free_port
-from doubles.virtual_microphone import VirtualSound
+from tests.doubles.mosquitto import free_port
+from tests.doubles.virtual_microphone import VirtualSound
 
 RATE_HZ = 16000
 PATIENCE_S = 60.0
@@ -50,7 +50,7 @@ class Trial:
     began: float = 0.0  # monotonic
     scores: int = 0
     lost_samples: int = 0
-    unheard: int = 0  # samples that the virtual microphone found no taker for
+    undelivered: int = 0  # samples that PulseAudio did not read
     highest: float = 0.0
     alarms: list[tuple[float, str]] = field(default_factory=list)
 
@@ -104,14 +104,14 @@ def _run(trials: list[Trial], folder: Path) -> int:
             for trial in trials:
                 samples, rate = soundfile.read(trial.play, dtype="float32")
                 samples = soxr.resample(samples, rate, RATE_HZ) if rate != RATE_HZ else samples
-                trial.began, trial.unheard = time.monotonic(), sound[trial.name].unheard
+                trial.began, trial.undelivered = time.monotonic(), sound[trial.name].undelivered
                 sound[trial.name].play(np.asarray(samples))
                 longest_s = max(longest_s, len(samples) / RATE_HZ)
             before = _cost(daemon.pid)
             _listen(messages, trials, until=time.monotonic() + longest_s)
             after = _cost(daemon.pid)
             for trial in trials:
-                trial.unheard = sound[trial.name].unheard - trial.unheard
+                trial.undelivered = sound[trial.name].undelivered - trial.undelivered
         finally:
             daemon.terminate()
             ended = daemon.wait(PATIENCE_S)
@@ -175,7 +175,7 @@ def _listen(messages: queue.Queue[Any], trials: list[Trial], until: float) -> No
 def _verdict(trial: Trial) -> bool:
     typer.echo(
         f"{trial.name}: {trial.scores} windows, {trial.lost_samples} samples lost "
-        f"({trial.unheard} by the virtual microphone), "
+        f"({trial.undelivered} by the virtual microphone), "
         f"highest alarm score {trial.highest:.2f}"
     )
     for at_s, identity in trial.alarms:
