@@ -18,24 +18,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from enum import StrEnum
 
 import torch
 from torch import Tensor
 
 from asd_monitor.encoder_training.log_mel_frames import frames_in
+from asd_monitor.encoder_training.pretraining_choices import HighBand
 
 _LN_10 = math.log(10.0)
 _MIN_POWER = 1e-12
-
-
-class HighBand(StrEnum):
-    """The rule of `high_band_augmentation` for the band above the boundary."""
-
-    OFF = "off"
-    MIX = "mix"  # the power of another clip's band is added, 0 to 12 dB below the clip's own
-    GAIN = "gain"  # the level is changed by up to ±10 dB
-    MEAN = "mean"  # the band is replaced by its mean over time
 
 
 @dataclass(frozen=True, slots=True)

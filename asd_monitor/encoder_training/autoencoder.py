@@ -95,7 +95,7 @@ def train_autoencoder(
         ]
     )
     if epochs is None:
-        epochs = max(EPOCHS, -(-MIN_BATCHES // -(-len(starts) // BATCH)))
+        epochs = default_epochs(len(starts))
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -106,6 +106,12 @@ def train_autoencoder(
     finally:
         torch.set_num_threads(before)
     return Autoencoder(network.eval(), rate_hz, channel)
+
+
+def default_epochs(vectors: int) -> int:
+    """Return 100, or the number of epochs that makes 3000 batches of this many vectors."""
+    batches = -(-vectors // BATCH)
+    return max(EPOCHS, -(-MIN_BATCHES // batches))
 
 
 def _read(paths: Sequence[Path], channel: int) -> tuple[int, list[Matrix]]:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from threading import Thread
 
-from asd_monitor.encoder_training.instance_pool import InstancePool, SoundSource, TrainingSounds
+from asd_monitor.encoder_training.instance_pool import InstancePool, TrainingSounds
 from asd_monitor.encoder_training.log_mel_frames import RATE_HZ, LogMel
+from asd_monitor.encoder_training.pretraining_choices import SoundSource
 from asd_monitor.encoder_training.recorded_sounds import read_sounds
 from asd_monitor.encoder_training.sound_sources import (
     CLIP_LENGTHS,

@@ -4,20 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from asd_monitor.encoder_training.log_mel_frames import LogMel
+from asd_monitor.encoder_training.pretraining_choices import SoundSource
 from asd_monitor.encoder_training.sound_sources import Instance
-
-
-class SoundSource(StrEnum):
-    """The sources of the instances."""
-
-    SYNTHETIC = "made"
-    RECORDED = "real"
-    BOTH = "both"
 
 
 @dataclass(frozen=True, slots=True)

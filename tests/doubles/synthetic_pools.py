@@ -5,7 +5,8 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from asd_monitor.encoder_training.batch_feed import ShardBuilder
-from asd_monitor.encoder_training.instance_pool import InstancePool, SoundSource, TrainingSounds
+from asd_monitor.encoder_training.instance_pool import InstancePool, TrainingSounds
+from asd_monitor.encoder_training.pretraining_choices import SoundSource
 from asd_monitor.encoder_training.sound_sources import ClipLengths
 
 if TYPE_CHECKING:

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from asd_monitor.encoder_training.augmentation import AugmentationConfig, HighBand
+from asd_monitor.encoder_training.augmentation import AugmentationConfig
 from asd_monitor.encoder_training.augmented_windows import (
     augmented_windows,
     clip_level_db,
     random_crops,
 )
 from asd_monitor.encoder_training.log_mel_frames import BANDS
+from asd_monitor.encoder_training.pretraining_choices import HighBand
 from tests.doubles.synthetic_pools import synthetic_pool
 
 LENGTHS = (31, 40)

@@ -17,7 +17,8 @@ from asd_monitor.encoder_training.batch_feed import (
     Sharding,
     held_out_pool,
 )
-from asd_monitor.encoder_training.instance_pool import InstancePool, SoundSource, TrainingSounds
+from asd_monitor.encoder_training.instance_pool import InstancePool, TrainingSounds
+from asd_monitor.encoder_training.pretraining_choices import SoundSource
 from asd_monitor.encoder_training.sound_sources import ClipLengths
 from asd_monitor.errors import OperationError, UsageError
 from tests.doubles.synthetic_pools import SYNTHETIC

@@ -19,7 +19,8 @@ from pathlib import Path
 def main():  # the child process imports this file without torch
     import torch
     from asd_monitor.encoder_training.batch_feed import BatchFeed, Sharding, held_out_pool
-    from asd_monitor.encoder_training.instance_pool import SoundSource, TrainingSounds
+    from asd_monitor.encoder_training.instance_pool import TrainingSounds
+    from asd_monitor.encoder_training.pretraining_choices import SoundSource
     from asd_monitor.encoder_training.optimisation import PretrainingConfig
     from asd_monitor.encoder_training.pretraining import Intervals, pretrain
 

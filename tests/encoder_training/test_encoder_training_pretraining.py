@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from asd_monitor.encoder_training.augmentation import HighBand
 from asd_monitor.encoder_training.checkpoints import CHECKPOINT, load_checkpoint
-from asd_monitor.encoder_training.instance_pool import SoundSource, TrainingSounds
+from asd_monitor.encoder_training.instance_pool import TrainingSounds
 from asd_monitor.encoder_training.network import Layer
 from asd_monitor.encoder_training.pretraining import (
     Intervals,
@@ -18,6 +17,7 @@ from asd_monitor.encoder_training.pretraining import (
     PretrainingStatus,
     pretrain,
 )
+from asd_monitor.encoder_training.pretraining_choices import HighBand, SoundSource
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.model_store import atomic_files
 from tests.doubles.synthetic_pools import (
