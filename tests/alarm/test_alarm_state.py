@@ -1,12 +1,10 @@
-"""The alarm state machine: delays, dead band, latch, and its invariants under any history."""
+"""The alarm state machine: on-delay, off-delay, dead band, latch, acknowledgement."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from asd_monitor.alarm.state import (
     ACTIVE,
@@ -335,98 +333,3 @@ def test_only_an_alarm_trigger_activates_and_only_an_operator_acknowledges() -> 
             assert trigger is Trigger.ALARM
         if before in UNACKNOWLEDGED and after not in UNACKNOWLEDGED:
             assert trigger is Trigger.ACKNOWLEDGE
-
-
-class AnyHistory(RuleBasedStateMachine):
-    """Scores, idle windows, gaps and acknowledgements in any order."""
-
-    alarm_rule = RULE
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.machine = AlarmStateMachine(self.alarm_rule, RATE_HZ)
-        self.at = 0
-        self.running = 0  # as `at`, without the idle pauses
-        self.excess_since: int | None = None
-        self.below_since: int | None = None
-        self.evaluated = False
-
-    def check(self, changes: tuple[Transition, ...]) -> None:
-        on, off = 3 * RATE_HZ, 10 * RATE_HZ
-        for change in changes:
-            if change.kind is not TransitionKind.ALARM:
-                continue
-            before, after = AlarmCondition(change.before), AlarmCondition(change.after)
-            assert after in {a for (b, _), a in TRANSITIONS.items() if b is before}
-            if after is AlarmCondition.UNACKNOWLEDGED:
-                assert self.excess_since is not None
-                assert self.evaluated
-                assert self.running - self.excess_since >= on
-            if after is AlarmCondition.LATCHED or (before in ACTIVE and after not in ACTIVE):
-                assert self.evaluated
-                assert self.below_since is not None
-                assert self.running - self.below_since >= off
-            if before in ACTIVE and after not in ACTIVE and self.alarm_rule.latch:
-                assert before is AlarmCondition.ACKNOWLEDGED
-
-    @rule(score=st.sampled_from([0.0, 3.9, 4.0, 5.9, 6.0, 12.0]), count=st.integers(1, 30))
-    def run(self, score: float, count: int) -> None:
-        for _ in range(count):
-            self.at += RATE_HZ // 2
-            self.running += RATE_HZ // 2
-            self.evaluated = True
-            since = self.running if self.excess_since is None else self.excess_since
-            self.excess_since = since if score >= 6.0 else None
-            since = self.running if self.below_since is None else self.below_since
-            self.below_since = since if score < 4.0 else None
-            self.check(self.machine.observe(self.at, score))
-
-    @rule(count=st.integers(1, 30))
-    def be_idle(self, count: int) -> None:
-        self.evaluated = False
-        for _ in range(count):
-            self.at += RATE_HZ // 2
-            self.check(self.machine.pause(self.at))
-
-    @rule()
-    def lose_sound(self) -> None:
-        self.excess_since = self.below_since = None
-        self.evaluated = False
-        self.machine.interrupt()
-
-    @precondition(lambda self: self.machine.alarm is not None)
-    @rule(back=st.integers(0, 2))
-    def acknowledge(self, back: int) -> None:
-        before = self.machine.alarm
-        assert before is not None
-        changes = self.machine.acknowledge(self.at, before.number - back, "ann", "seen")
-        self.check(changes)
-        after = self.machine.alarm
-        assert after is not None
-        if back:
-            assert changes == ()
-            assert after == before
-        else:
-            assert after.acknowledged
-
-    @rule()
-    def restart(self) -> None:
-        self.excess_since = self.below_since = None
-        self.evaluated = False
-        before = self.machine.alarm
-        self.machine = AlarmStateMachine(self.alarm_rule, RATE_HZ, before)
-        assert self.machine.alarm == before
-
-    @invariant()
-    def the_state_is_alarm_while_an_alarm_is_active(self) -> None:
-        alarm = self.machine.alarm
-        active = alarm is not None and alarm.active
-        assert (self.machine.state is MachineState.ALARM) == active
-
-
-class AnyHistoryUnlatched(AnyHistory):
-    alarm_rule = UNLATCHED
-
-
-TestAnyHistory = AnyHistory.TestCase
-TestAnyHistoryUnlatched = AnyHistoryUnlatched.TestCase

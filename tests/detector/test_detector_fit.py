@@ -22,6 +22,7 @@ from asd_monitor.features.windows import Window
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import WindowExtractor
 from asd_monitor.records import Block, Thresholds, WindowScore
+from tests.doubles.scripted_scorer import ListedScorer
 from tests.doubles.synthetic_sounds import machine_sound
 
 FRONT_END = front_end_for(16_000)
@@ -138,18 +139,6 @@ def test_segments_shorter_than_the_span_are_concatenated() -> None:
 def test_too_few_windows_for_a_span_give_the_fused_scores() -> None:
     fused = np.random.default_rng(0).uniform(0, 1, 25)
     assert sustained_scores(fused, spans_of(25), FRONT_END.hop_s).tolist() == fused.tolist()
-
-
-class ListedScorer:
-    """Returns each of the given windows when the stream has reached its end."""
-
-    def __init__(self, windows: Sequence[WindowScore]) -> None:
-        self._windows = list(windows)
-
-    def push(self, block: Block) -> list[WindowScore]:
-        reached = [window for window in self._windows if window.end <= block.end]
-        del self._windows[: len(reached)]
-        return reached
 
 
 def alarm_scores_of_a_monitor(
