@@ -7,6 +7,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     capture_processes      finds the running capture children of a process
     card_tree              sound cards as files of /proc/asound and /sys
     command_line           calls `asd-monitor` in the test's process; drops privileges
+    encoder_detector       a detector with the views of two small networks
     event_collector        a consumer of a source that keeps all of its events
     fake_broker            a broker in the test's process that refuses, stalls or hangs up as told
     in_process_daemon      the daemon in the process of the test, on scripted sources
@@ -16,6 +17,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     mosquitto              a real mosquitto on a free port, and a subscriber
     run_process            `asd-monitor run` as a process of its own
     scripted_microphone    a device of several channels whose events are given by the test
+    scripted_scorer        a monitor whose window scores are given by the test
     scripted_source        a source of sound whose events are given by the test
     small_trees            small data sets in the layouts of DCASE
     synthetic_encoders     small untrained encoders of the shipped kind (needs torch)
