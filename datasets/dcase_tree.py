@@ -1,29 +1,23 @@
-"""Writes clips in the layouts of DCASE Task 2, 2020 to 2026, and reads backgrounds.
-
-Used by the scripts, and by the tests of the evaluation.
-"""
+"""Folders of clips in the layouts of DCASE Task 2, 2020 to 2026."""
 
 from __future__ import annotations
 
+import argparse
 import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
 import soundfile
-import soxr
 
-from asd_monitor.encoder_training.recorded_sounds import is_held_out
 from asd_monitor.records import Samples
+from datasets.recordings import RATE_HZ
 
-RATE_HZ = 16000
-SUFFIXES = (".flac", ".wav", ".ogg")
 LAYOUTS = ("2020", "2021", "2022", "2023", "2024", "2025", "2026")
 HIDDEN = "noAttribute"
 
 
-class Tree:
-    """Clips in one of `LAYOUTS`, with the files beside them, and what is in each clip.
+class DcaseTree:
+    """Writes clips in one of `LAYOUTS` with their attributes, and `labels.csv`.
 
         2020     TYPE/{train,test}/{normal,anomaly}_id_XX_NNNNNNNN.flac
         2021     TYPE/{train,source_test,target_test}/
@@ -31,14 +25,14 @@ class Tree:
         2022 on  the same names in TYPE/{train,test}, and TYPE/attributes_XX.csv
         2025 on  TYPE/supplemental too
 
-    Attributes name a clip by its path (2022, 2023) or bare stem; where `condition` is empty
-    from 2024 on it is hidden, in 2025 and later with its columns.
+    Attributes name a clip by its path (2022, 2023) or by its stem.  From 2024 on an empty
+    `condition` is hidden, in 2025 and later with its columns.
     """
 
     def __init__(self, root: Path, layout: str = "2020") -> None:
         self.root, self.layout = root, layout
         self._labels: list[dict[str, object]] = []
-        self._numbers: dict[tuple[str, ...], int] = {}
+        self._counts: dict[tuple[str, ...], int] = {}
         self._attributes: dict[Path, list[tuple[str, str]]] = {}
 
     def add(
@@ -52,22 +46,20 @@ class Tree:
         condition: str = "",
         **labels: object,
     ) -> Path:
-        """Write a clip (n,) or (n, channels) of `train` or `test`; return where it lies.
+        """Write a clip (n,) or (n, channels) of `train` or `test`; return its path.
 
-        It is anomalous where it has a `fault`; domain and condition are told from 2021 on.
+        It is anomalous if it has a `fault`.  Layouts from 2021 on have domain and condition.
         """
         label = "anomaly" if labels.get("fault") else "normal"
         if self.layout == "2020":
-            at = self._next(machine, part, label, str(number))
-            path = self.root / machine / part / f"{label}_id_{number:02d}_{at:08d}.flac"
+            index = self._next_index(machine, part, label, str(number))
+            path = self.root / machine / part / f"{label}_id_{number:02d}_{index:08d}.flac"
         else:
-            at = self._next(machine, part, domain, label, str(number))
+            index = self._next_index(machine, part, domain, label, str(number))
             folder = f"{domain}_test" if (self.layout, part) == ("2021", "test") else part
-            hidden = HIDDEN if self.layout >= "2024" else ""
-            told = condition or hidden
-            stem = f"section_{number:02d}_{domain}_{part}_{label}_{at:04d}" + f"_{told}" * bool(
-                told
-            )
+            shown = condition or (HIDDEN if self.layout >= "2024" else "")
+            name = f"section_{number:02d}_{domain}_{part}_{label}_{index:04d}"
+            stem = f"{name}_{shown}" if shown else name
             path = self.root / machine / folder / f"{stem}.flac"
             if self.layout >= "2022":
                 table = self.root / machine / f"attributes_{number:02d}.csv"
@@ -75,26 +67,22 @@ class Tree:
                     (path.relative_to(self.root).as_posix(), condition)
                 )
             labels |= {"domain": domain, "condition": condition}
-        self._write(path, clip)
+        _write_clip(path, clip)
         self._labels.append({"file": path.relative_to(self.root).as_posix(), **labels})
         return path
 
-    def add_supplemental(self, machine: str, number: int, clip: Samples, what: str) -> None:
+    def add_supplemental(self, machine: str, number: int, clip: Samples, content: str) -> None:
         """Write a clip of the `machine` or the `noise` alone (2025 on)."""
-        at = self._next(machine, what, str(number))
-        name = f"section_{number:02d}_{what}_{at:04d}_{HIDDEN}.flac"
-        self._write(self.root / machine / "supplemental" / name, clip)
+        index = self._next_index(machine, content, str(number))
+        name = f"section_{number:02d}_{content}_{index:04d}_{HIDDEN}.flac"
+        _write_clip(self.root / machine / "supplemental" / name, clip)
 
-    def _next(self, *key: str) -> int:
-        at = self._numbers[key] = self._numbers.get(key, -1) + 1
-        return at
-
-    def _write(self, path: Path, clip: Samples) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, clip, RATE_HZ, subtype="PCM_16")
+    def _next_index(self, *key: str) -> int:
+        index = self._counts[key] = self._counts.get(key, -1) + 1
+        return index
 
     def close(self) -> int:
-        """Write `labels.csv` and the tables of attributes; return how many clips there are."""
+        """Write `labels.csv` and the tables of attributes; return the number of clips."""
         columns = list(dict.fromkeys(column for row in self._labels for column in row))
         with (self.root / "labels.csv").open("w", newline="") as handle:
             writer = csv.DictWriter(handle, columns)
@@ -103,6 +91,17 @@ class Tree:
         for path, rows in self._attributes.items():
             _write_attributes(path, rows, self.layout)
         return len(self._labels)
+
+
+def require_empty(parser: argparse.ArgumentParser, folder: Path) -> None:
+    """Exit with an error of the command line if the folder exists and is not empty."""
+    if folder.exists() and any(folder.iterdir()):
+        parser.error(f"{folder} is not empty: name another folder")
+
+
+def _write_clip(path: Path, clip: Samples) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, clip, RATE_HZ, subtype="PCM_16")
 
 
 def _write_attributes(path: Path, rows: Iterable[tuple[str, str]], layout: str) -> None:
@@ -117,33 +116,6 @@ def _write_attributes(path: Path, rows: Iterable[tuple[str, str]], layout: str) 
         writer.writerow(["file_name", *columns])
         for file, cells in split:
             name = file if layout in ("2022", "2023") else Path(file).stem
-            blank = [HIDDEN] if columns and not cells else []
-            row = [*cells, *blank]
+            hidden = [HIDDEN] if columns and not cells else []
+            row = [*cells, *hidden]
             writer.writerow([name, *row, *[""] * (len(columns) - len(row))])
-
-
-def recordings(folder: Path, *, held_out: bool = False) -> list[Path]:
-    """Return all recordings below a folder, in order, or those that no encoder is trained on."""
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
-    return [path for path in found if is_held_out(path)] if held_out else found
-
-
-def read(path: Path) -> Samples:
-    """Read the first channel at 16 kHz, float32."""
-    samples, rate_hz = soundfile.read(path, dtype="float32", always_2d=True)
-    mono = np.ascontiguousarray(samples[:, 0])
-    if rate_hz != RATE_HZ:
-        mono = soxr.resample(mono, rate_hz, RATE_HZ)
-    return np.asarray(mono, dtype=np.float32)
-
-
-def looped(sound: Samples, start: int, n: int, fade: int) -> Samples:
-    """Return `n` samples from `start` on, going round with an equal-power cross-fade at the seam.
-
-    `sound` must be longer than two fades.
-    """
-    fade = min(fade, len(sound) // 3)
-    ramp = np.sqrt(np.linspace(0.0, 1.0, fade, dtype=np.float32))
-    ring = sound[: len(sound) - fade].copy()
-    ring[:fade] = ring[:fade] * ramp + sound[len(sound) - fade :] * ramp[::-1]
-    return np.take(ring, np.arange(start, start + n), mode="wrap")

@@ -1,4 +1,4 @@
-"""The tree of machines that knock: its clips hold what its labels tell."""
+"""The data set of machines with impacts: its clips and labels."""
 
 import csv
 import subprocess
@@ -11,22 +11,24 @@ import soundfile
 
 RATE_HZ = 16_000
 ROOT = Path(__file__).parents[2]
+Pools = tuple[Path, Path]
+"""Folders of sounds and of noises."""
 
 
 @pytest.fixture(scope="module")
-def pools(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def pools(tmp_path_factory: pytest.TempPathFactory) -> Pools:
     rng = np.random.default_rng(7)
     sounds, noises = tmp_path_factory.mktemp("sounds"), tmp_path_factory.mktemp("noises")
     t = np.arange(RATE_HZ // 2) / RATE_HZ
-    for name, hz in (("knock", 700.0), ("ping", 2100.0), ("thud", 300.0)):
-        blow = 0.5 * np.sin(2 * np.pi * hz * t) * np.exp(-t / 0.05)
-        soundfile.write(sounds / f"{name}.flac", blow, RATE_HZ)
+    for name, hz in (("thump", 700.0), ("ping", 2100.0), ("thud", 300.0)):
+        impact = 0.5 * np.sin(2 * np.pi * hz * t) * np.exp(-t / 0.05)
+        soundfile.write(sounds / f"{name}.flac", impact, RATE_HZ)
     hall = 0.01 * rng.standard_normal(20 * RATE_HZ)
     soundfile.write(noises / "hall.flac", hall, RATE_HZ)
     return sounds, noises
 
 
-def make(pools: tuple[Path, Path], out: Path, *options: object) -> subprocess.CompletedProcess[str]:
+def write_tree(pools: Pools, out: Path, *options: object) -> subprocess.CompletedProcess[str]:
     command = [
         sys.executable,
         "-m",
@@ -49,8 +51,8 @@ def make(pools: tuple[Path, Path], out: Path, *options: object) -> subprocess.Co
     )
 
 
-def test_each_fault_is_there_and_told(pools, tmp_path):
-    done = make(pools, tmp_path / "tree")
+def test_each_fault_occurs_and_is_labelled(pools: Pools, tmp_path: Path) -> None:
+    done = write_tree(pools, tmp_path / "tree")
     assert done.returncode == 0, done.stderr
     with (tmp_path / "tree" / "labels.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -67,9 +69,9 @@ def test_each_fault_is_there_and_told(pools, tmp_path):
         assert 0.005 < float(np.sqrt(np.mean(clip**2))) < 0.5
 
 
-def test_the_same_seed_writes_the_same_tree(pools, tmp_path):
+def test_the_same_seed_writes_the_same_data_set(pools: Pools, tmp_path: Path) -> None:
     for name, seed in (("one", 3), ("same", 3), ("other", 4)):
-        assert make(pools, tmp_path / name, "--seed", seed).returncode == 0
+        assert write_tree(pools, tmp_path / name, "--seed", seed).returncode == 0
     one, same, other = (
         [path.read_bytes() for path in sorted((tmp_path / name).rglob("*.flac"))]
         for name in ("one", "same", "other")
@@ -78,7 +80,15 @@ def test_the_same_seed_writes_the_same_tree(pools, tmp_path):
     assert not set(one) & set(other)
 
 
-def test_a_pool_without_long_noises_is_told(pools, tmp_path):
-    done = make((pools[0], pools[0]), tmp_path / "tree")
+def test_a_folder_that_is_not_empty_is_refused(pools: Pools, tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "notes.txt").write_text("")
+    done = write_tree(pools, tmp_path / "tree")
+    assert done.returncode == 2
+    assert "tree is not empty: name another folder" in done.stderr
+
+
+def test_missing_long_noises_are_reported(pools: Pools, tmp_path: Path) -> None:
+    done = write_tree((pools[0], pools[0]), tmp_path / "tree")
     assert done.returncode == 1
     assert "some of 6 s or more" in done.stderr

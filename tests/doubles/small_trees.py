@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from datasets.dcase_tree import Tree
+from datasets.dcase_tree import DcaseTree
 from tests.doubles.synthetic_sounds import Sound, machine_sound
 
 TRAIN, TARGET_TRAIN, TEST = 4, 2, 2
@@ -22,7 +22,7 @@ def small_tree(
     Each section has 4 training clips of 5 s (from 2021 on 2 more, of the target domain), and 2
     test clips of 3 s of each class and domain.
     """
-    tree = Tree(root, layout)
+    tree = DcaseTree(root, layout)
     for kind in types:
         for section in sections:
             seed = 1000 * section + 100 * types.index(kind)

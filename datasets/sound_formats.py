@@ -1,14 +1,13 @@
-"""Recordings in Debian packages: SoundFonts, Doom archives, single files, each with its licence.
+"""Readers of the sounds in Debian packages: SoundFonts, Doom archives, OpenClonk groups, files.
 
-Every reader returns clips in a fixed order; a clip is decoded only when it is asked for.
-Sources: SoundFont Technical Specification 2.04, §4 to §7 and §7.10; SF3 as MuseScore writes it
-(one Ogg Vorbis stream a sample); the DMX sound format of Doom (Unofficial Doom Specs, §5.1);
-OpenClonk's src/c4group/C4Group.h; Debian's machine-readable copyright format 1.0.
+Every reader returns clips in a fixed order; a clip is decoded only on demand.  Sources:
+SoundFont Technical Specification 2.04, §4 to §7 and §7.10; SF3 as MuseScore writes it (one Ogg
+Vorbis stream per sample); the DMX sound format of Doom (Unofficial Doom Specs, §5.1);
+OpenClonk's src/c4group/C4Group.h.
 """
 
 from __future__ import annotations
 
-import fnmatch
 import io
 import re
 import struct
@@ -24,35 +23,28 @@ import soundfile
 Mono = npt.NDArray[np.float32]
 
 LOOPED_S = 2.0
-"""A sample whose loop allows it is played this long at least."""
-LEAST_LOOP_S = 0.1
-"""Shorter loops are single periods: repeating them gives a tone that no instrument makes."""
-FREE = frozenset(
-    (
-        *("mit", "expat", "isc", "zlib", "bsd-2", "bsd-2-clause", "bsd-3-clause", "apache-2.0"),
-        *("cc0", "cc0-1.0", "public-domain", "pd", "cc-by-3.0", "cc-by-4.0"),
-    )
-)
-"""Licences under which everybody may use, change and pass on, asking for no more than a name."""
+"""A sample with a usable loop is played for at least this long."""
+MIN_LOOP_S = 0.1
+"""Shorter loops are single periods; repeated, they are a tone of no instrument."""
+_SUFFIXES = (".flac", ".wav", ".ogg", ".aif", ".aiff", ".mp3")
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One recording of a package.
+    """A sound of a package."""
 
-    ``name``: unique in the package, fit for a file name; ``group``: of one instrument or series,
-    so near each other; ``decode``: → (mono samples, rate in Hz).
-    """
-
-    name: str
-    group: str
+    name: str  # unique in the package, usable as a file name
+    group: str  # instrument or series: sounds of a group are similar
     seconds: float
     licence: str
-    decode: Callable[[], tuple[Mono, int]]
+    decode: Callable[[], tuple[Mono, int]]  # → samples (n,), rate in Hz
 
 
-def soundfont(path: Path, licence: str) -> list[Clip]:
-    """Return the samples of an SF2 or SF3 file; of a stereo pair only the left one."""
+def read_soundfont(path: Path, licence: str) -> list[Clip]:
+    """Return the samples of an SF2 or SF3 file; of a stereo pair the left one.
+
+    Raises ValueError for another file.
+    """
     data = path.read_bytes()
     if data[:4] != b"RIFF" or data[8:12] != b"sfbk":
         raise ValueError(f"{path} is no SoundFont: it does not begin with RIFF … sfbk")
@@ -60,7 +52,7 @@ def soundfont(path: Path, licence: str) -> list[Clip]:
     pool = {tag: (at, size) for tag, at, size in _chunks(data, *lists[b"sdta"])}[b"smpl"][0]
     at, size = {tag: (at, size) for tag, at, size in _chunks(data, *lists[b"pdta"])}[b"shdr"]
     clips: dict[str, Clip] = {}
-    for record in range(at, at + size - 46, 46):  # the last one only ends the list
+    for record in range(at, at + size - 46, 46):  # the last one marks the end
         raw, start, end, on, off, rate, _, _, _, kind = struct.unpack_from(
             "<20sIIIIIBbHH", data, record
         )
@@ -73,18 +65,18 @@ def soundfont(path: Path, licence: str) -> list[Clip]:
         else:
             body = data[pool + 2 * start : pool + 2 * end]
             length, loop = end - start, (on - start, off - start)
-        # a loop over all of it only says that the blow is not to be looped
-        if loop[0] < 0.02 * rate or loop[1] > length or loop[1] - loop[0] < LEAST_LOOP_S * rate:
+        # a loop over the whole sample marks one that is not to be looped
+        if loop[0] < 0.02 * rate or loop[1] > length or loop[1] - loop[0] < MIN_LOOP_S * rate:
             loop = (0, 0)
         seconds = max(length / rate, LOOPED_S) if loop[1] else length / rate
         decode = _sample(body, rate, loop, compressed=bool(kind & 0x10))
         name = _unique(_plain(re.sub(r"\(L\)|[-_ ]L$", "", title)), clips)
-        clips[name] = Clip(name, instrument(title), seconds, licence, decode)
+        clips[name] = Clip(name, instrument_of(title), seconds, licence, decode)
     return [c for c in clips.values() if not (c.name[-1] == "r" and c.name[:-1] + "l" in clips)]
 
 
-def instrument(title: str) -> str:
-    """Return what a sample's title says of the instrument: pitch, loudness, side, number cut off.
+def instrument_of(title: str) -> str:
+    """Return the title of a sample without pitch, dynamics, channel and number.
 
     "Trombone Bb3(L)" and "trombone-c#4" are both ``trombone``.
     """
@@ -95,8 +87,11 @@ def instrument(title: str) -> str:
     return re.sub(r"(?<=[a-z]{3})(\d+|[A-G]#?\d)$", "", "-".join(words))
 
 
-def archive(path: Path, licence: str) -> list[Clip]:
-    """Return the sound lumps of a Doom archive (WAD), 8 bit PCM behind a header of 8 bytes."""
+def read_wad(path: Path, licence: str) -> list[Clip]:
+    """Return the sound lumps of a Doom archive (WAD): 8-bit PCM after a header of 8 bytes.
+
+    Raises ValueError for another file.
+    """
     data, clips = path.read_bytes(), dict[str, Clip]()
     if data[:4] not in (b"IWAD", b"PWAD"):
         raise ValueError(f"{path} is no WAD: it does not begin with IWAD or PWAD")
@@ -111,21 +106,24 @@ def archive(path: Path, licence: str) -> list[Clip]:
             continue
         body = data[at + 8 + 16 : at + 8 + length - 16]  # 16 bytes of padding at either end
         seconds = len(body) / rate
-        clips.setdefault(name, Clip(name, instrument(name), seconds, licence, _bytes(body, rate)))
+        clips.setdefault(
+            name, Clip(name, instrument_of(name), seconds, licence, _bytes(body, rate))
+        )
     return list(clips.values())
 
 
-def files(
+def read_sound_files(
     root: Path, folder: str, licence_of: Callable[[str], str | None], group: Callable[[str], str]
 ) -> list[Clip]:
-    """Return the sound files below a folder of an unpacked package that are free.
+    """Return the sound files below a folder of an unpacked package.
 
-    ``licence_of``: path below ``folder`` → licence, or None where it is not to be taken.
+    ``licence_of`` returns the licence of a path below ``folder``, or None to leave it out;
+    ``group`` the group of a clip's name.
     """
     clips: dict[str, Clip] = {}
     for path in sorted((root / folder).rglob("*")):
         inner = path.relative_to(root / folder).as_posix()
-        if path.suffix.lower() not in (".flac", ".wav", ".ogg", ".aif", ".aiff", ".mp3"):
+        if path.suffix.lower() not in _SUFFIXES:
             continue
         licence = licence_of(inner)
         if licence is None or path.is_symlink():
@@ -139,8 +137,11 @@ def files(
     return list(clips.values())
 
 
-def clonk(path: Path, licence: str) -> list[Clip]:
-    """Return the sounds of an OpenClonk group and the groups in it."""
+def read_clonk_group(path: Path, licence: str) -> list[Clip]:
+    """Return the sounds of an OpenClonk group and of the groups in it.
+
+    Raises ValueError for another file.
+    """
     data = path.read_bytes()
     if data[:2] != b"\x1e\x8c":
         raise ValueError(f"{path} is no OpenClonk group: it does not begin with 1e 8c")
@@ -149,7 +150,7 @@ def clonk(path: Path, licence: str) -> list[Clip]:
         if inner.endswith((".wav", ".ogg")):
             name = _unique(_plain(inner[:-4].replace(".ocg", "")), clips)
             seconds = float(soundfile.info(io.BytesIO(body)).duration)
-            clips[name] = Clip(name, instrument(name), seconds, licence, _file(body))
+            clips[name] = Clip(name, instrument_of(name), seconds, licence, _file(body))
     return list(clips.values())
 
 
@@ -165,54 +166,6 @@ def _group(data: bytes, prefix: str) -> Iterator[tuple[str, bytes]]:
             yield from _group(body, name + "/")
         else:
             yield name, body
-
-
-def licences(copyright_file: Path, source: Callable[[str], str]) -> Callable[[str], str | None]:
-    """Read a machine-readable copyright file; return: path → its free licence, or None.
-
-    ``source``: path → that in the source package.  The last paragraph that matches counts
-    (format 1.0, "Files"); of alternatives ("or") the first that is free.
-    """
-    stanzas: list[tuple[list[str], str]] = []
-    for block in re.split(r"\n\s*\n", copyright_file.read_text("utf-8", "replace")):
-        fields = dict(re.findall(r"(?m)^([A-Za-z-]+):((?:.*)(?:\n[ \t].*)*)", block))
-        if "Files" in fields and "License" in fields:
-            licence = (fields["License"].strip() or "none").splitlines()[0].strip()
-            lines = [line.strip() for line in fields["Files"].splitlines()]
-            # some write names with spaces plainly, though the format would have ? for them
-            stanzas.append(([*lines, *fields["Files"].split()], licence))
-
-    def licence_of(inner: str) -> str | None:
-        found = [licence for patterns, licence in stanzas if _any(source(inner), patterns)]
-        choice = found[-1].split(" or ") if found else []
-        return next((licence for licence in choice if licence.lower() in FREE), None)
-
-    return licence_of
-
-
-def spread(clips: list[Clip], cap_s: float) -> list[Clip]:
-    """Choose clips of ``cap_s`` seconds at most: from every group in turn, evenly over each."""
-    groups: dict[str, list[Clip]] = {}
-    for clip in sorted(clips, key=lambda clip: clip.name):
-        groups.setdefault(clip.group, []).append(clip)
-    turns = [
-        (turn, group, members[index])
-        for group, members in groups.items()
-        for turn, index in enumerate(_evenly(len(members)))
-    ]
-    chosen, total = [], 0.0
-    for _, _, clip in sorted(turns, key=lambda entry: entry[:2]):
-        if total + clip.seconds <= cap_s:
-            chosen.append(clip)
-            total += clip.seconds
-    return sorted(chosen, key=lambda clip: clip.name)
-
-
-def _evenly(n: int) -> list[int]:
-    """Return 0 … n−1 so ordered that every beginning is spread over all (van der Corput)."""
-    bits = max(1, (n - 1).bit_length())
-    turned = (int(f"{index:0{bits}b}"[::-1], 2) for index in range(2**bits))
-    return [index for index in turned if index < n]
 
 
 def _chunks(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
@@ -257,11 +210,9 @@ def _file(path: Path | bytes) -> Callable[[], tuple[Mono, int]]:
 
 
 def _mono(sound: npt.NDArray[np.float32]) -> Mono:
-    return sound if sound.ndim == 1 else sound[:, 0]  # a mean would comb what came at an angle
-
-
-def _any(path: str, patterns: list[str]) -> bool:
-    return any(fnmatch.fnmatchcase(path, pattern.removeprefix("./")) for pattern in patterns)
+    return (
+        sound if sound.ndim == 1 else sound[:, 0]
+    )  # the mean of two microphones would be a comb filter
 
 
 def _plain(title: str) -> str:
