@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,9 @@ from asd_monitor.model_training.encoder_vectors import encode_windows, replace_e
 from asd_monitor.model_training.recording_parts import RecordingPart
 from asd_monitor.model_training.reference import Reference
 from asd_monitor.model_training.training_progress import Progress
+
+if TYPE_CHECKING:
+    from asd_monitor.encoder_training.fine_tuning import FineTuningConfig
 
 Floats = npt.NDArray[np.float64]
 
@@ -82,6 +86,7 @@ class IdsRegime:
     """An encoder trained on all ids; with it, each machine from its own recordings."""
 
     encoders: tuple[Encoder, ...] = ()
+    tuning: FineTuningConfig | None = None  # None: that of `train_id_classifier`
 
     @property
     def name(self) -> RegimeName:
@@ -107,7 +112,7 @@ class IdsRegime:
 
         base = first_trainable(self.encoders)
         clips = [ClipsOfId(machine.name, machine.train, machine.channel) for machine in machines]
-        classifier = train_id_classifier(clips, base, progress=progress)
+        classifier = train_id_classifier(clips, base, config=self.tuning, progress=progress)
         encoders = tuple(classifier.encoder if each is base else each for each in self.encoders)
         shared = SharedTraining(
             IdScorer(classifier.id_encoder, classifier.weights),

@@ -39,7 +39,7 @@ def encode_windows(
         while begin + front_end.window <= min(first + piece, len(sound)):
             found.append(stream.between(begin, begin + front_end.window))
             begin += front_end.hop
-        stream.forget(begin)
+        stream.discard(begin)
     return found
 
 

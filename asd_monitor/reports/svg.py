@@ -25,10 +25,10 @@ def element(
         name.rstrip("_").replace("_", "-"): value if isinstance(value, str) else f"{value:.1f}"
         for name, value in attributes.items()
     }
-    made = Element(tag, named)
-    made.text = text
-    made.extend(children)
-    return made
+    created = Element(tag, named)
+    created.text = text
+    created.extend(children)
+    return created
 
 
 def polyline(points: Sequence[Pair], style: str, title: str | None = None) -> Element:

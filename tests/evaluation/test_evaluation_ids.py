@@ -1,4 +1,4 @@
-"""The regime `ids`: one encoder for all, a claim of each clip, and what is never trained on."""
+"""The regime `ids`: an encoder trained on all ids, and the score of a clip against its own id."""
 
 import csv
 import importlib.util
@@ -7,12 +7,12 @@ import pickle
 import subprocess
 import sys
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 
 from asd_monitor.audio.files.recordings import read_recording
 from asd_monitor.encoder_training import outlier_exposure
@@ -25,9 +25,10 @@ from asd_monitor.encoder_training.network import Network
 from asd_monitor.encoder_training.outlier_exposure import IdBatches
 from asd_monitor.encoders.encoder_loading import load_encoder
 from asd_monitor.errors import UsageError
-from asd_monitor.evaluation import dcase_layouts
+from asd_monitor.evaluation.dcase_data_set import DcaseMachine
 from asd_monitor.evaluation.dcase_layouts import find_machines
 from asd_monitor.evaluation.ids_regime import ID, IdsRegime
+from asd_monitor.evaluation.recording_scores import score_recording
 from asd_monitor.evaluation.regimes import DetectorTrainer, TrainedMachine
 from asd_monitor.evaluation.results import FUSED
 from asd_monitor.model_training.encoder_vectors import encode_windows
@@ -35,6 +36,8 @@ from asd_monitor.model_training.training_progress import no_progress
 from tests.doubles.command_line import CommandLine
 from tests.doubles.small_trees import small_tree
 from tests.doubles.synthetic_encoders import small_encoder_file
+
+QUICK = FineTuningConfig(steps=3, learning_rate=1e-3, heads_only_share=0.1, backgrounds=1)
 
 
 @pytest.fixture(scope="module")
@@ -47,76 +50,67 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return small_tree(tmp_path_factory.mktemp("tree"), "2020", (0, 2))
 
 
-QUICK = FineTuningConfig(steps=3, learning_rate=1e-3, heads_only_share=0.1, backgrounds=1)
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    train = partial(outlier_exposure.train_id_classifier, config=QUICK)
-    monkeypatch.setattr(outlier_exposure, "train_id_classifier", train)
+@pytest.fixture(scope="module")
+def machines(tree: Path) -> list[DcaseMachine]:
+    return find_machines(tree)
 
 
 @pytest.fixture(scope="module")
-def prepared(
-    tree: Path, encoder: Path
-) -> tuple[list[dcase_layouts.DcaseMachine], DetectorTrainer, list[int]]:
-    """Return the machines, the trainer, and the number of frames of each id trained on."""
-    machines = find_machines(tree)
+def prepared(machines: list[DcaseMachine], encoder: Path) -> tuple[DetectorTrainer, list[int]]:
+    """The trainer, and the number of log-mel frames of each id that it was trained on."""
     frames: list[int] = []
 
-    def note(network: Network, draw: IdBatches, *args: Any, **named: Any) -> FineTunedNetwork:
+    def record(network: Network, draw: IdBatches, *args: Any, **named: Any) -> FineTunedNetwork:
         frames.extend(sum(map(len, clips)) for clips in draw.clips)
         return fine_tune(network, draw, *args, **named)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(outlier_exposure, "fine_tune", note)
-        train = partial(outlier_exposure.train_id_classifier, config=QUICK)
-        patch.setattr(outlier_exposure, "train_id_classifier", train)
-        trainer = IdsRegime((load_encoder(encoder),)).prepare(machines, no_progress)
-    return machines, trainer, frames
+        patch.setattr(outlier_exposure, "fine_tune", record)
+        regime = IdsRegime((load_encoder(encoder),), tuning=QUICK)
+        trainer = regime.prepare(machines, no_progress)
+    return trainer, frames
 
 
 @pytest.fixture(scope="module")
-def learned(
-    prepared: tuple[list[dcase_layouts.DcaseMachine], DetectorTrainer, list[int]],
-) -> TrainedMachine:
-    machines, learner, _ = prepared
-    return learner(machines[0])
+def trainer(prepared: tuple[DetectorTrainer, list[int]]) -> DetectorTrainer:
+    return prepared[0]
 
 
-def test_held_out_clips_are_not_trained_on(
-    prepared: tuple[list[dcase_layouts.DcaseMachine], DetectorTrainer, list[int]],
+@pytest.fixture(scope="module")
+def trained(trainer: DetectorTrainer, machines: list[DcaseMachine]) -> TrainedMachine:
+    return trainer(machines[0])
+
+
+def test_held_out_clips_are_not_trained_on(prepared: tuple[DetectorTrainer, list[int]]) -> None:
+    assert prepared[1] == [3 * 155, 3 * 155], "three of the four clips of 5 s"
+
+
+def test_the_score_of_the_id_is_fused_as_one_more_view(
+    machines: list[DcaseMachine], trained: TrainedMachine
 ) -> None:
-    assert prepared[2] == [3 * 155, 3 * 155], "three of the four clips of 5 s"
-
-
-def test_the_claim_is_one_more_view(
-    prepared: tuple[list[dcase_layouts.DcaseMachine], DetectorTrainer, list[int]], learned: TrainedMachine
-) -> None:
-    clip = score_clip(learned, prepared[0][0].test[0].path, None)
-    assert learned.clip_scores is not None
-    scores = learned.clip_scores(clip)
+    clip = score_recording(trained.detector, machines[0].test[0].path)
+    assert trained.clip_scores is not None
+    scores = trained.clip_scores(clip)
     assert set(scores) == {ID, FUSED}
-    known: dict[str, Any] = learned.clip_scores.keywords  # type: ignore[attr-defined]
+    given: dict[str, Any] = trained.clip_scores.keywords  # type: ignore[attr-defined]
+    scorer, front_end = given["scorer"], given["front_end"]
     sound = read_recording(clip.path).samples
-    vectors = [each[ID] for each in encode_windows(sound, known["claims"].id_encoder, known["front_end"])]
-    claim = known["tail"].score(known["claims"].score(np.stack(vectors), known["claimed"]))
-    assert scores[ID] == pytest.approx(float(np.mean(claim)))
+    vectors = [window[ID] for window in encode_windows(sound, scorer.encoder, front_end)]
+    of_id = given["tail"].score(scorer.score(np.stack(vectors), given["own_id"]))
+    assert scores[ID] == pytest.approx(float(np.mean(of_id)))
     cubes = [
         [*(score**3 for score in window.views.values()), own**3]
-        for window, own in zip(clip.windows, claim.tolist(), strict=True)
+        for window, own in zip(clip.windows, of_id.tolist(), strict=True)
     ]
     assert len(cubes[0]) == 9 + 1 + 1
     assert scores[FUSED] == pytest.approx(float(np.mean(np.cbrt(np.mean(cubes, axis=1)))))
-    assert len(learned.training_scores) == 4, "one held-out clip is too few for a threshold"
-    assert learned.encoder_views == {"encoder"}
+    assert len(trained.training_scores) == 4, "one held-out clip is too few for a threshold"
+    assert trained.encoder_views == {"encoder"}
 
 
-def test_what_was_learned_goes_to_other_processes_without_torch(
-    prepared: tuple[list[dcase_layouts.DcaseMachine], DetectorTrainer, list[int]], tmp_path: Path
-) -> None:
-    path = tmp_path / "learner.pickle"
-    path.write_bytes(pickle.dumps(prepared[1]))
+def test_the_trainer_is_unpickled_without_torch(trainer: DetectorTrainer, tmp_path: Path) -> None:
+    path = tmp_path / "trainer.pickle"
+    path.write_bytes(pickle.dumps(trainer))
     code = (
         f"import pickle, sys; pickle.load(open({str(path)!r}, 'rb')); print('torch' in sys.modules)"
     )
@@ -125,56 +119,39 @@ def test_what_was_learned_goes_to_other_processes_without_torch(
 
 
 @pytest.mark.slow
-def test_another_machine_is_not_taken_for_the_one_that_it_claims_to_be(
-    tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_clip_of_another_machine_scores_high_against_this_id(
+    tmp_path: Path, encoder: Path
 ) -> None:
-    config = replace(QUICK, steps=40)
-    train = partial(outlier_exposure.train_id_classifier, config=config)
-    monkeypatch.setattr(outlier_exposure, "train_id_classifier", train)
     root = small_tree(tmp_path, "2023", (0,), ("fan", "pump"))
-    machines = find_machines(root)
-    for machine in machines[1:]:  # the other type is darker
-        for path in machine.train:
-            sound, rate_hz = _read(path)
-            _write(path, np.cumsum(sound) * 0.05, rate_hz)
-    learner = IdsRegime((load_encoder(encoder),)).prepare(machines, no_progress)
-    fan = learner(machines[0])
-    assert fan.clip_scores is not None
-    own = fan.clip_scores(score_clip(fan, machines[0].train[0], None))[ID]
-    other = fan.clip_scores(score_clip(fan, machines[1].train[0], None))[ID]
+    fan, pump = find_machines(root)
+    for path in pump.train:  # integrated: less high-frequency sound
+        sound, rate_hz = soundfile.read(path, dtype="float32")
+        dark = np.cumsum(sound) * 0.05
+        soundfile.write(path, dark - dark.mean(), rate_hz)
+    regime = IdsRegime((load_encoder(encoder),), tuning=replace(QUICK, steps=40))
+    trained = regime.prepare([fan, pump], no_progress)(fan)
+    assert trained.clip_scores is not None
+    own = trained.clip_scores(score_recording(trained.detector, fan.train[0]))[ID]
+    other = trained.clip_scores(score_recording(trained.detector, pump.train[0]))[ID]
     assert own < 2 < other
 
 
-def _read(path: Path) -> tuple[Any, int]:
-    import soundfile
-
-    sound, rate_hz = soundfile.read(path, dtype="float32")
-    return sound, rate_hz
-
-
-def _write(path: Path, sound: Any, rate_hz: int) -> None:
-    import soundfile
-
-    soundfile.write(path, sound - sound.mean(), rate_hz)
-
-
 @pytest.mark.slow
-def test_from_the_command_line_to_the_results(
+def test_both_regimes_from_the_command_line(
     command_line: CommandLine, tree: Path, encoder: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
     options = ("--no-shipped-encoder", "--encoder", encoder, "--jobs", 1, "--output", out)
     called = command_line("evaluate", tree, "--regime", "ids", *options)
     assert called.code == 0, called.err
-    told = json.loads((out / "results.json").read_text())
-    assert told["regime"] == "ids"
-    assert {"id", "encoder", "level"} <= set(told["views"])
-    assert set(told["machines"]["fan"]["ids"]) == {"id_00", "id_02"}
+    written = json.loads((out / "results.json").read_text())
+    assert written["regime"] == "ids"
+    assert {"id", "encoder", "level"} <= set(written["views"])
+    assert set(written["machines"]["fan"]["ids"]) == {"id_00", "id_02"}
     with (out / "anomaly_score_fan_id_00.csv").open(newline="") as file:
         scores = [float(row[1]) for row in csv.reader(file)]
     assert len(scores) == 4
     assert min(scores) > 0
-    assert "id" in (out / "report.html").read_text()
 
     called = command_line("evaluate", tree, "--adapt", *options)
     assert called.code == 0, called.err
@@ -182,19 +159,18 @@ def test_from_the_command_line_to_the_results(
     assert json.loads((out / "results.json").read_text())["regime"] == "single"
 
 
-def test_one_id_alone_cannot_be_told_from_others(tree: Path, encoder: Path) -> None:
-    alone = find_machines(tree)[:1]
+def test_a_single_id_is_refused(machines: list[DcaseMachine], encoder: Path) -> None:
     with pytest.raises(UsageError, match=r"fan id_00: --regime ids .* use --regime single"):
-        IdsRegime((load_encoder(encoder),)).prepare(alone, no_progress)
+        IdsRegime((load_encoder(encoder),)).prepare(machines[:1], no_progress)
 
 
-def test_refusals_come_before_anything_is_read(
-    command_line: CommandLine, tree: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+def test_missing_requirements_are_reported_before_anything_is_read(
+    command_line: CommandLine, tree: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bare = ("--no-shipped-encoder", "--jobs", 1)
     for options in (("--regime", "ids"), ("--adapt",)):
         called = command_line("evaluate", tree, *options, *bare)
-        assert (called.code, "no network to adapt" in called.message) == (2, True)
+        assert (called.code, "no network to adapt" in called.message) == (2, True), called.message
     called = command_line("evaluate", tree, "--regime", "ids", "--adapt", *bare)
     assert (called.code, "--regime single" in called.message) == (2, True)
 

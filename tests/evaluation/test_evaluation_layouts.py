@@ -1,4 +1,4 @@
-"""Every layout of the challenge is found as what it is, and what is wrong with one is said."""
+"""Layouts of the challenge: recognition of the year, labels from tables, error messages."""
 
 import csv
 import shutil
@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.doubles.small_trees import CONDITION, small_tree
-from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.clip_names import Domain, read_name
-from asd_monitor.evaluation.dcase_layouts import DataSet, find_data_set
-from asd_monitor.evaluation.dcase_rules import Rules
+from asd_monitor.evaluation.dcase_data_set import DataSet
+from asd_monitor.evaluation.dcase_layouts import find_data_set
 from asd_monitor.evaluation.dcase_tables import read_attributes
+from asd_monitor.evaluation.dcase_years import Rules
 from datasets.dcase_tree import LAYOUTS
+from tests.doubles.small_trees import CONDITION, small_tree
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +30,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def copied(trees: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
-    """Trees that may be spoilt."""
+    """Data sets that a test may change."""
     return {
         layout: shutil.copytree(trees[layout], tmp_path / layout)
         for layout in ("2020", "2021", "2022", "2025")
@@ -45,32 +46,32 @@ def test_the_year_is_recognised(trees: dict[str, Path], layout: str) -> None:
     names = ["fan id_00"] if layout == "2020" else sections or ["fan section_00"]
     assert [machine.name for machine in data.machines] == names
     for machine in data.machines:
-        assert len(machine.reference) == (4 if layout == "2020" else 6)
+        assert len(machine.training_clips) == (4 if layout == "2020" else 6)
         assert sum(clip.anomalous for clip in machine.test) == len(machine.test) / 2
         assert machine.channel == (0 if layout == "2026" else None)
         assert len(machine.supplemental) == (layout >= "2025")
         if layout != "2020":
             for domain, trained in zip(Domain, (4, 2), strict=True):
-                of_domain = [normal for normal in machine.reference if normal.domain is domain]
+                of_domain = [clip for clip in machine.training_clips if clip.domain is domain]
                 assert len(of_domain) == trained
                 assert sum(clip.domain is domain for clip in machine.test) == 4
 
 
 @pytest.mark.parametrize("layout", ["2021", "2022", "2023", "2026"])
-def test_conditions_are_known(trees: dict[str, Path], layout: str) -> None:
+def test_operating_conditions_are_read(trees: dict[str, Path], layout: str) -> None:
     [machine, *_] = find_data_set(trees[layout]).machines
-    for clip in (*machine.reference, *machine.test):
+    for clip in (*machine.training_clips, *machine.test):
         assert clip.domain is not None
         assert clip.condition == CONDITION[clip.domain]
 
 
-def test_hidden_conditions_are_empty(trees: dict[str, Path]) -> None:
+def test_hidden_operating_conditions_are_empty(trees: dict[str, Path]) -> None:
     for layout in ("2024", "2025"):
         [machine] = find_data_set(trees[layout]).machines
-        assert {clip.condition for clip in (*machine.reference, *machine.test)} == {""}
+        assert {clip.condition for clip in (*machine.training_clips, *machine.test)} == {""}
 
 
-def test_attributes_in_their_variants(tmp_path: Path) -> None:
+def test_variants_of_attribute_tables(tmp_path: Path) -> None:
     stem = "section_00_source_train_normal_0000"
     rows = {
         f"file_name,d1p,d1v\nfan/train/{stem}.wav,m-n,W\n": "m-n_W",
@@ -84,7 +85,7 @@ def test_attributes_in_their_variants(tmp_path: Path) -> None:
         (tmp_path / "attributes_00.csv").write_text(text, "utf-8")
         assert read_attributes(tmp_path / "attributes_00.csv") == {stem: condition}
     (tmp_path / "attributes_00.csv").write_text("file_name\nfan_1.wav\n", "utf-8")
-    with pytest.raises(UsageError, match=r"line 2: fan_1\.wav is no name of a clip"):
+    with pytest.raises(UsageError, match=r"line 2: fan_1\.wav is not the name of a clip"):
         read_attributes(tmp_path / "attributes_00.csv")
     (tmp_path / "attributes_00.csv").write_bytes(b"\xff\xfe\x00name")
     with pytest.raises(UsageError, match="not a CSV file"):
@@ -92,7 +93,7 @@ def test_attributes_in_their_variants(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "told"),
+    ("file", "attributes"),
     [
         ("normal_id_02_00000001.wav", ("id_02", False, None, "")),
         ("id_05_00000001.wav", ("id_05", None, None, "")),
@@ -106,39 +107,39 @@ def test_attributes_in_their_variants(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_names(file: str, told: tuple[object, ...]) -> None:
+def test_attributes_in_names(file: str, attributes: tuple[object, ...]) -> None:
     name = read_name(file)
     assert name is not None
-    assert (name.machine, name.anomalous, name.domain, name.condition) == told
+    assert (name.machine, name.anomalous, name.domain, name.condition) == attributes
     assert name.hides_condition is ("noAttribute" in file)
 
 
 @pytest.mark.parametrize("file", ["fan.wav", "section_00.wav", "id_00_1.mp3", "normal_00_1.wav"])
-def test_other_names(file: str) -> None:
+def test_names_of_other_schemes(file: str) -> None:
     assert read_name(file) is None
 
 
-# labels of evaluation data
+# Labels of evaluation data
 
 
-def _blind(root: Path, layout: str) -> dict[Path, str]:
-    """Rename the test clips as evaluation data are; return the full name of each."""
+def _without_labels(root: Path, layout: str) -> dict[Path, str]:
+    """Rename the test clips as in evaluation data; return the full name of each."""
     full = {}
     for at, path in enumerate(sorted(root.glob("fan/*test/*.flac"))):
         name = read_name(path.name)
         assert name is not None
         domain = f"{name.domain}_test_" if layout == "2021" else ""
-        blind = path.with_name(f"{name.machine}_{domain}{at:04d}.flac")
-        path.rename(blind)
-        full[blind] = path.name
+        renamed = path.with_name(f"{name.machine}_{domain}{at:04d}.flac")
+        path.rename(renamed)
+        full[renamed] = path.name
     return full
 
 
-def _truth(data: DataSet) -> set[tuple[str, bool, Domain | None]]:
+def _labels(data: DataSet) -> set[tuple[str, bool, Domain | None]]:
     return {(c.path.name, c.anomalous, c.domain) for m in data.machines for c in m.test}
 
 
-def _table(path: Path, rows: list[list[object]]) -> None:
+def _write_table(path: Path, rows: list[list[object]]) -> None:
     path.parent.mkdir(exist_ok=True)
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
@@ -147,38 +148,41 @@ def _table(path: Path, rows: list[list[object]]) -> None:
 @pytest.mark.parametrize("layout", ["2020", "2021", "2022"])
 def test_labels_come_from_tables(copied: dict[str, Path], layout: str, tmp_path: Path) -> None:
     root = copied[layout]
-    full = _blind(root, layout)
+    full = _without_labels(root, layout)
     expected = {
         (path.name, "anomaly" in name, read_name(name).domain)  # type: ignore[union-attr]
         for path, name in full.items()
     }
-    with pytest.raises(UsageError, match="has no label: give a table of them with --labels"):
+    with pytest.raises(UsageError, match="has no label: give a table of labels with --labels"):
         find_data_set(root)
     if layout == "2020":
         rows: list[list[object]] = [["fan"]]
         rows += [[p.name, name, int("anomaly" in name)] for p, name in full.items()]
-        _table(root / "eval_data_list.csv", rows)
-        assert _truth(find_data_set(root)) == expected
+        _write_table(root / "eval_data_list.csv", rows)
+        assert _labels(find_data_set(root)) == expected
         return
     for path, name in full.items():
-        told = read_name(name)
-        assert told is not None
-        of = f"ground_truth_fan_{told.machine}_test.csv"
-        for folder, value in (("data", told.anomalous), ("domain", told.domain == "target")):
+        attributes = read_name(name)
+        assert attributes is not None
+        of = f"ground_truth_fan_{attributes.machine}_test.csv"
+        for folder, value in (
+            ("data", attributes.anomalous),
+            ("domain", attributes.domain == "target"),
+        ):
             table = tmp_path / f"tables/ground_truth_{folder}/{of}"
             table.parent.mkdir(parents=True, exist_ok=True)
             with table.open("a") as file:
                 file.write(f"{path.name},{int(bool(value))}\n")
-    assert _truth(find_data_set(root, labels=tmp_path / "tables")) == expected
+    assert _labels(find_data_set(root, labels=tmp_path / "tables")) == expected
     shutil.rmtree(tmp_path / "tables")
     rows = [["file_name", "file_name_with_full_attributes"]]
     rows += [[f"fan/test/{p.name}", f"fan/test/{name}"] for p, name in full.items()]
-    _table(tmp_path / "tables/all.csv", rows)
-    assert _truth(find_data_set(root, labels=tmp_path / "tables")) == expected
+    _write_table(tmp_path / "tables/all.csv", rows)
+    assert _labels(find_data_set(root, labels=tmp_path / "tables")) == expected
 
 
 @pytest.mark.parametrize("form", ["list", "files", "paths"])
-def test_types_may_have_clips_of_one_name(tmp_path: Path, form: str) -> None:
+def test_labels_of_clips_with_the_same_name_in_two_types(tmp_path: Path, form: str) -> None:
     root, sound = tmp_path / "tree", machine_sound(3.0)
     rows: list[list[object]] = []
     for kind in ("fan", "pump"):
@@ -192,22 +196,22 @@ def test_types_may_have_clips_of_one_name(tmp_path: Path, form: str) -> None:
         elif form == "paths":
             rows += [[f"{kind}/test/{name}", label] for name, label in clips]
         else:
-            _table(tmp_path / f"tables/ground_truth_{kind}_section_00_test.csv", clips)
+            _write_table(tmp_path / f"tables/ground_truth_{kind}_section_00_test.csv", clips)
     if rows:
-        _table(tmp_path / "tables/labels.csv", rows)
+        _write_table(tmp_path / "tables/labels.csv", rows)
     machines = find_data_set(root, labels=tmp_path / "tables").machines
     assert [[clip.anomalous for clip in m.test] for m in machines] == [[True, False], [False, True]]
 
 
-def test_labels_that_are_none(copied: dict[str, Path], tmp_path: Path) -> None:
+def test_invalid_labels_are_refused(copied: dict[str, Path], tmp_path: Path) -> None:
     root = copied["2020"]
-    path, *_ = _blind(root, "2020")
+    path, *_ = _without_labels(root, "2020")
     table = tmp_path / "labels.csv"
     table.write_text(f"{path.name},broken\n")
-    with pytest.raises(UsageError, match=r"line 1: 'broken' is no label"):
+    with pytest.raises(UsageError, match=r"line 1: 'broken' is not a label"):
         find_data_set(root, labels=table)
     table.write_text("what,label\n")
-    with pytest.raises(UsageError, match="no label in it"):
+    with pytest.raises(UsageError, match="contains no label"):
         find_data_set(root, labels=table)
     with pytest.raises(UsageError, match="no such file"):
         find_data_set(root, labels=tmp_path / "absent")
@@ -216,19 +220,19 @@ def test_labels_that_are_none(copied: dict[str, Path], tmp_path: Path) -> None:
         find_data_set(root, labels=table)
 
 
-# what is wrong is said
+# Rules and error messages
 
 
-def test_rules_can_be_chosen(trees: dict[str, Path]) -> None:
+def test_the_rules_can_be_given(trees: dict[str, Path]) -> None:
     assert find_data_set(trees["2022"], Rules.Y2025).rules == "2025"
     assert find_data_set(trees["2022"], Rules.Y2021).rules == "2021"
     with pytest.raises(UsageError, match=r"rules of 2020 do not fit.*those of 2022"):
         find_data_set(trees["2022"], Rules.Y2020)
-    with pytest.raises(UsageError, match=r"rules of 2023 do not fit.*know no domains.*of 2020"):
+    with pytest.raises(UsageError, match=r"rules of 2023 do not fit.*have no domains.*of 2020"):
         find_data_set(trees["2020"], Rules.Y2023)
 
 
-def test_a_missing_domain_is_said(copied: dict[str, Path]) -> None:
+def test_a_missing_domain_is_named(copied: dict[str, Path]) -> None:
     root = copied["2022"]
     for path in root.glob("fan/test/section_01_target_test_normal*"):
         path.unlink()
@@ -240,7 +244,7 @@ def test_a_missing_domain_is_said(copied: dict[str, Path]) -> None:
         find_data_set(root)
 
 
-def test_anomalies_of_one_domain_do_but_in_2021(copied: dict[str, Path]) -> None:
+def test_anomalies_of_one_domain_suffice_except_in_2021(copied: dict[str, Path]) -> None:
     for path in copied["2022"].glob("fan/test/section_00_target_test_anomaly*"):
         path.unlink()
     assert len(find_data_set(copied["2022"]).machines) == 2
@@ -248,32 +252,32 @@ def test_anomalies_of_one_domain_do_but_in_2021(copied: dict[str, Path]) -> None
         find_data_set(copied["2022"], Rules.Y2021)
 
 
-def test_a_section_without_training_clips_is_said(copied: dict[str, Path]) -> None:
+def test_a_section_without_training_clips_is_named(copied: dict[str, Path]) -> None:
     for path in copied["2022"].glob("fan/train/section_01*"):
         path.unlink()
     with pytest.raises(UsageError, match="fan section_01 has no training clip"):
         find_data_set(copied["2022"])
 
 
-def test_one_class_alone_is_said(copied: dict[str, Path]) -> None:
+def test_a_missing_class_is_named(copied: dict[str, Path]) -> None:
     for path in copied["2025"].glob("fan/test/*anomaly*"):
         path.unlink()
     with pytest.raises(UsageError, match="fan section_00 has no anomalous test clip"):
         find_data_set(copied["2025"])
 
 
-def test_attributes_of_other_files_are_said(copied: dict[str, Path]) -> None:
+def test_attributes_of_absent_files_are_named(copied: dict[str, Path]) -> None:
     table = copied["2025"] / "fan/attributes_00.csv"
     rows = table.read_text()
     table.write_text(rows.replace("_0000", "_0777"))
     [notice] = find_data_set(copied["2025"]).notices
-    assert "are not there (the first: section_00_source_test_anomaly_0777" in notice
+    assert "do not exist (the first: section_00_source_test_anomaly_0777" in notice
     table.write_text(rows.replace("section_00", "section_07"))
-    with pytest.raises(UsageError, match=r"attributes_00.csv names no file that is there"):
+    with pytest.raises(UsageError, match=r"attributes_00.csv names no file that exists"):
         find_data_set(copied["2025"])
 
 
-def test_two_layouts_in_one_tree_are_said(copied: dict[str, Path]) -> None:
+def test_two_naming_schemes_in_one_data_set_are_refused(copied: dict[str, Path]) -> None:
     sound = machine_sound(3.0)
     write(copied["2022"] / "fan/train/normal_id_00_00000000.wav", sound)
     with pytest.raises(UsageError, match="some clips are named by ids and some by sections"):
@@ -282,7 +286,7 @@ def test_two_layouts_in_one_tree_are_said(copied: dict[str, Path]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_made_machines_come_in_every_layout(tmp_path: Path, layout: str) -> None:
+def test_synthetic_data_sets_have_every_layout(tmp_path: Path, layout: str) -> None:
     few = ["--train", "3", "--target", "1", "--normal", "2", "--anomaly", "2", "--clip-s", "2"]
     command = [
         "-m",
@@ -305,10 +309,10 @@ def test_made_machines_come_in_every_layout(tmp_path: Path, layout: str) -> None
     data = find_data_set(tmp_path / "made")
     assert data.rules == layout
     assert len(data.machines) == 2 * int(machines)
-    conditions = [{bool(n.condition) for n in machine.reference} for machine in data.machines]
+    conditions = [{bool(n.condition) for n in machine.training_clips} for machine in data.machines]
     if layout == "2020":
         assert conditions == [{False}] * 2
     elif layout < "2024":
         assert conditions == [{True}] * len(data.machines)
     else:
-        assert conditions == [{True}, {False}]  # every second type hides its own
+        assert conditions == [{True}, {False}]  # every second type hides its conditions

@@ -1,11 +1,10 @@
-"""A backtest does what the daemon would: the same pipeline, the same rule, the same gaps."""
+"""A backtest has the pipeline, the alarm rule and the gaps of the daemon."""
 
 import asyncio
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_sounds import machine_sound, write
 
 from asd_monitor.alarm.state import AlarmRule, TransitionKind
 from asd_monitor.audio.devices.device_strings import DeviceKind, DeviceSpec
@@ -18,15 +17,13 @@ from asd_monitor.model_training.reference import read_reference
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Block, Thresholds
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 
 @pytest.fixture(scope="module")
 def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
-    from asd_monitor.detector.fit import fit_detector
-
     path = write(tmp_path_factory.mktemp("n") / "a.wav", machine_sound(60.0))
-    reference = read_reference([path])
-    return fit_detector(reference.lists(), reference.front_end, 16_000).detector
+    return read_reference([path]).fit().detector
 
 
 def _rule(detector: Detector) -> AlarmRule:
@@ -38,17 +35,17 @@ def _run(path: Path, detector: Detector, rule: AlarmRule | None = None) -> Backt
     return asyncio.run(backtest(source, detector, rule or _rule(detector), path))
 
 
-CALM = machine_sound(25.0, seed=3)
-WRONG = machine_sound(20.0, seed=4, fault=1.0)
+NORMAL = machine_sound(25.0, seed=3)
+FAULTY = machine_sound(20.0, seed=4, fault=1.0)
 
 
-def test_an_alarm_rises_soon_after_the_fault(detector: Detector, tmp_path: Path) -> None:
-    sound = np.concatenate([CALM, WRONG, CALM])
+def test_an_alarm_is_raised_soon_after_the_fault(detector: Detector, tmp_path: Path) -> None:
+    sound = np.concatenate([NORMAL, FAULTY, NORMAL])
     result = _run(write(tmp_path / "a.wav", sound), detector)
     assert result.seconds == pytest.approx(70.0)
     [alarm] = result.alarms
     assert 25 < alarm.raised_s < 38
-    assert alarm.cleared_s is None  # latched: nobody acknowledges
+    assert alarm.cleared_s is None  # latched, and not acknowledged
     assert alarm.peak_score > 2.5
     assert result.time_to_alarm_s == alarm.raised_s
     assert result.alarms_per_day == pytest.approx(86_400 / 70)
@@ -60,8 +57,8 @@ def test_an_alarm_rises_soon_after_the_fault(detector: Detector, tmp_path: Path)
     assert sum(map(result.seconds_in, set(states))) == pytest.approx(70)
 
 
-def test_without_latch_it_clears(detector: Detector, tmp_path: Path) -> None:
-    path = write(tmp_path / "a.wav", np.concatenate([CALM, WRONG, CALM, WRONG]))
+def test_an_alarm_that_is_not_latched_clears(detector: Detector, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.concatenate([NORMAL, FAULTY, NORMAL, FAULTY]))
     rule = AlarmRule(Thresholds(2.0, 2.5), detector.hop_s, latch=False)
     one, other = _run(path, detector, rule).alarms
     assert one.cleared_s is not None
@@ -69,13 +66,13 @@ def test_without_latch_it_clears(detector: Detector, tmp_path: Path) -> None:
     assert (one.number, other.number) == (1, 2)
 
 
-def test_it_is_the_monitor_s_own_verdict(detector: Detector, tmp_path: Path) -> None:
-    path = write(tmp_path / "a.wav", np.concatenate([CALM, WRONG]))
-    sound = (np.concatenate([CALM, WRONG]) * 32768).round().clip(-32768, 32767) / 32768
+def test_states_are_those_of_the_monitor(detector: Detector, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", np.concatenate([NORMAL, FAULTY]))
+    sound = (np.concatenate([NORMAL, FAULTY]) * 32768).round().clip(-32768, 32767) / 32768
     monitor = Monitor(Pipeline(detector, 16_000), _rule(detector), 16_000)
     changes = [
         (change.sample / 16_000, change.after)
-        for start in range(0, len(sound), 7_001)  # another cutting than the file's
+        for start in range(0, len(sound), 7_001)  # other blocks than the file source's
         for reading in monitor.push(Block(start, sound[start : start + 7_001].astype(np.float32)))
         for change in reading.transitions
         if change.kind is TransitionKind.STATE
@@ -84,33 +81,33 @@ def test_it_is_the_monitor_s_own_verdict(detector: Detector, tmp_path: Path) -> 
     assert [(span.from_s, span.state) for span in result.states[1:]] == changes
 
 
-def test_a_folder_is_its_files_with_gaps_between(detector: Detector, tmp_path: Path) -> None:
-    piece = WRONG[: 16_000 * 6]
+def test_the_files_of_a_folder_are_separated_by_gaps(detector: Detector, tmp_path: Path) -> None:
+    piece = FAULTY[: 16_000 * 6]
     for n in range(4):
         write(tmp_path / f"short/{n}.wav", piece)
     write(tmp_path / "long/all.wav", np.tile(piece, 4))
     short, long = _run(tmp_path / "short", detector), _run(tmp_path / "long", detector)
     assert short.seconds == pytest.approx(24.0, abs=0.01)
     alone = score_recording(detector, tmp_path / "short/0.wav")
-    assert short.windows == 4 * len(alone.windows)  # none spans a boundary
+    assert short.windows == 4 * len(alone.windows)  # none spans two files
     assert long.windows > short.windows
     assert len(long.alarms) == 1
     assert not short.alarms or short.alarms[0].raised_s > long.alarms[0].raised_s
 
 
-def test_a_file_that_cannot_be_read_is_passed_over(detector: Detector, tmp_path: Path) -> None:
-    write(tmp_path / "1.wav", CALM)
+def test_an_unreadable_file_is_skipped(detector: Detector, tmp_path: Path) -> None:
+    write(tmp_path / "1.wav", NORMAL)
     (tmp_path / "2.wav").write_bytes(b"RIFF nothing")
-    write(tmp_path / "3.wav", CALM)
+    write(tmp_path / "3.wav", NORMAL)
     assert _run(tmp_path, detector).seconds == pytest.approx(50.0, abs=0.01)
 
 
-def test_dead_silence_is_a_fault_of_the_microphone(detector: Detector, tmp_path: Path) -> None:
-    sound = np.concatenate([CALM, np.zeros(16_000 * 5), CALM])
+def test_constant_samples_are_a_microphone_fault(detector: Detector, tmp_path: Path) -> None:
+    sound = np.concatenate([NORMAL, np.zeros(16_000 * 5), NORMAL])
     result = _run(write(tmp_path / "a.wav", sound), detector)
     assert [span.state for span in result.microphone] == ["ok", "fault", "ok"]
     assert result.microphone[1].from_s == pytest.approx(27.0, abs=0.1)
-    [(begin, end)] = result.deaf
+    [(begin, end)] = result.no_signal_spans
     assert result.evaluated_s == pytest.approx(result.seconds - (end - begin))
     states = {span.state for span in result.states}
     assert sum(map(result.seconds_in, states)) == pytest.approx(result.evaluated_s)
@@ -119,13 +116,13 @@ def test_dead_silence_is_a_fault_of_the_microphone(detector: Detector, tmp_path:
 
 def test_too_low_a_rate_is_refused(detector: Detector, tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", machine_sound(10.0, rate_hz=8_000), 8_000)
-    with pytest.raises(UsageError, match="8000 Hz, while the model listens to sound of 16000 Hz"):
+    with pytest.raises(UsageError, match="8000 Hz, while the model needs sound of 16000 Hz"):
         _run(path, detector)
-    with pytest.raises(UsageError, match="8000 Hz, while the model listens to sound of 16000 Hz"):
+    with pytest.raises(UsageError, match="8000 Hz, while the model needs sound of 16000 Hz"):
         score_recording(detector, path)
 
 
-def test_scores_are_the_pipeline_s(detector: Detector, tmp_path: Path) -> None:
+def test_scores_are_those_of_the_pipeline(detector: Detector, tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", machine_sound(8.0, rate_hz=48_000), 48_000, "FLOAT")
     recording = score_recording(detector, path)
     pipeline = Pipeline(detector, 48_000)
@@ -143,7 +140,7 @@ def test_scores_are_the_pipeline_s(detector: Detector, tmp_path: Path) -> None:
     assert recording.seconds == pytest.approx(8.0)
 
 
-def test_less_than_a_window_is_refused(detector: Detector, tmp_path: Path) -> None:
+def test_a_recording_shorter_than_a_window_is_refused(detector: Detector, tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", machine_sound(1.5))
     with pytest.raises(UsageError, match=r"as long as a window \(1\.98 s\)"):
         score_recording(detector, path)

@@ -1,4 +1,4 @@
-"""A data set in the layout of DCASE 2020, from its files to its figures."""
+"""A data set in the layout of DCASE 2020: clips, figures, means and files."""
 
 import csv
 import json
@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.doubles.synthetic_sounds import machine_sound, write
 from sklearn.metrics import roc_auc_score
 
 from asd_monitor.errors import OperationError, UsageError
@@ -14,6 +13,7 @@ from asd_monitor.evaluation.dcase_layouts import find_data_set, find_machines
 from asd_monitor.evaluation.results import FUSED, Results
 from asd_monitor.evaluation.runner import evaluate
 from asd_monitor.reports.evaluation_report import report_html
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 TYPES = {"fan": ("00", "02"), "pump": ("04",)}
 
@@ -53,30 +53,30 @@ def test_every_id_and_clip_is_found(tree: Path) -> None:
 
 
 def test_means_are_over_ids_and_then_types(results: Results) -> None:
-    told = results.to_json()
-    assert told["rules"] == "2020"
-    assert told["regime"] == "single"
-    assert {kind: set(entry["ids"]) for kind, entry in told["machines"].items()} == {
+    written = results.to_json()
+    assert written["rules"] == "2020"
+    assert written["regime"] == "single"
+    assert {kind: set(entry["ids"]) for kind, entry in written["machines"].items()} == {
         "fan": {"id_00", "id_02"},
         "pump": {"id_04"},
     }
     for measure in ("auc", "pauc"):
         by_type = []
-        for entry in told["machines"].values():
+        for entry in written["machines"].values():
             by_id = [values[measure] for values in entry["ids"].values()]
             assert entry[measure] == pytest.approx(np.mean(by_id))
             by_type.append(entry[measure])
-        assert told["mean"][measure] == pytest.approx(np.mean(by_type))
-    assert told["mean"]["auc"] > 0.9
-    assert told["machines"]["fan"]["ids"]["id_00"]["train_s"] == pytest.approx(18.0, abs=0.1)
+        assert written["mean"][measure] == pytest.approx(np.mean(by_type))
+    assert written["mean"]["auc"] > 0.9
+    assert written["machines"]["fan"]["ids"]["id_00"]["train_s"] == pytest.approx(18.0, abs=0.1)
     for result in results.machines:
         labels = [clip.anomalous for clip in result.machine.test]
-        for view in (FUSED, *told["views"]):
+        for view in (FUSED, *written["views"]):
             expected = roc_auc_score(labels, result.scores[view])
             assert result.figures(view).auc == pytest.approx(expected)
 
 
-def test_files_are_those_of_the_challenge(results: Results, tmp_path: Path) -> None:
+def test_result_files_are_those_of_the_challenge(results: Results, tmp_path: Path) -> None:
     results.write(tmp_path, report_html(results))
     assert {path.name for path in tmp_path.iterdir()} == {
         "results.json",
@@ -98,30 +98,30 @@ def test_files_are_those_of_the_challenge(results: Results, tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_side_by_side_gives_the_same(tree: Path, results: Results) -> None:
-    told: list[float] = []
-    parallel = evaluate(find_data_set(tree), jobs=2, progress=lambda _, share: told.append(share))
+def test_parallel_processes_give_the_same_results(tree: Path, results: Results) -> None:
+    shares: list[float] = []
+    parallel = evaluate(find_data_set(tree), jobs=2, progress=lambda _, share: shares.append(share))
     assert parallel.to_json() == results.to_json()
-    assert told == [0, 1 / 3, 2 / 3, 1]
+    assert shares == [0, 1 / 3, 2 / 3, 1]
 
 
 def _sound(path: Path, seconds: float = 4.0, seed: int = 0) -> Path:
     return write(path, machine_sound(seconds, seed=seed))
 
 
-def _whole(root: Path) -> None:
+def _write_complete(root: Path) -> None:
     for n in range(5):
         _sound(root / f"fan/train/normal_id_00_{n:08}.wav", seed=n)
     _sound(root / "fan/test/normal_id_00_00000009.wav")
     _sound(root / "fan/test/anomaly_id_00_00000000.wav", seed=1)
 
 
-def test_what_lacks_is_named(tmp_path: Path) -> None:
+def test_missing_clips_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such folder"):
         find_machines(tmp_path / "absent")
     with pytest.raises(UsageError, match=r"not a layout of DCASE.*TYPE/train"):
         find_machines(tmp_path)
-    _whole(tmp_path)
+    _write_complete(tmp_path)
     assert len(find_machines(tmp_path)) == 1
 
     (tmp_path / "fan/test/anomaly_id_00_00000000.wav").unlink()
@@ -135,14 +135,14 @@ def test_what_lacks_is_named(tmp_path: Path) -> None:
     (tmp_path / "fan/test/normal_id_02_00000000.wav").unlink()
 
     _sound(tmp_path / "fan/train/fan_1.wav")
-    with pytest.raises(UsageError, match=r"fan_1\.wav is not called as a training clip"):
+    with pytest.raises(UsageError, match=r"fan_1\.wav is not named as a training clip"):
         find_machines(tmp_path)
     (tmp_path / "fan/train/fan_1.wav").rename(tmp_path / "fan/test/fan_1.wav")
-    with pytest.raises(UsageError, match=r"fan_1\.wav is not called as a test clip"):
+    with pytest.raises(UsageError, match=r"fan_1\.wav is not named as a test clip"):
         find_machines(tmp_path)
 
 
-def test_no_sound_in_a_folder_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_recordings_is_named(tmp_path: Path) -> None:
     (tmp_path / "fan/train").mkdir(parents=True)
     _sound(tmp_path / "fan/test/normal_id_00_00000000.wav")
     _sound(tmp_path / "fan/test/anomaly_id_00_00000000.wav")
@@ -150,8 +150,8 @@ def test_no_sound_in_a_folder_is_said(tmp_path: Path) -> None:
         find_machines(tmp_path)
 
 
-def test_too_little_and_broken_sound_is_named(tmp_path: Path) -> None:
-    _whole(tmp_path)
+def test_too_little_or_unreadable_sound_is_named(tmp_path: Path) -> None:
+    _write_complete(tmp_path)
     for n in (3, 4):
         (tmp_path / f"fan/train/normal_id_00_{n:08}.wav").unlink()
     with pytest.raises(UsageError, match=r"fan id_00: 12 s of usable sound .* 3 s more"):
@@ -163,6 +163,6 @@ def test_too_little_and_broken_sound_is_named(tmp_path: Path) -> None:
         evaluate(find_data_set(tmp_path))
 
 
-def test_results_that_cannot_be_written_are_said(results: Results, tmp_path: Path) -> None:
+def test_an_output_folder_that_cannot_be_written_is_named(results: Results, tmp_path: Path) -> None:
     with pytest.raises(OperationError, match="--output"):
         results.write(tmp_path / "absent", "")
