@@ -10,7 +10,7 @@ import pytest
 
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.clip_names import Domain, read_name
-from asd_monitor.evaluation.dcase_data_set import DataSet
+from asd_monitor.evaluation.dcase_data_set import DataSet, DcaseMachine, LabelledClip, TrainingClip
 from asd_monitor.evaluation.dcase_layouts import find_data_set
 from asd_monitor.evaluation.dcase_tables import read_attributes
 from asd_monitor.evaluation.dcase_years import Rules
@@ -57,10 +57,14 @@ def test_the_year_is_recognised(trees: dict[str, Path], layout: str) -> None:
                 assert sum(clip.domain is domain for clip in machine.test) == 4
 
 
+def _clips(machine: DcaseMachine) -> list[TrainingClip | LabelledClip]:
+    return [*machine.training_clips, *machine.test]
+
+
 @pytest.mark.parametrize("layout", ["2021", "2022", "2023", "2026"])
 def test_operating_conditions_are_read(trees: dict[str, Path], layout: str) -> None:
     [machine, *_] = find_data_set(trees[layout]).machines
-    for clip in (*machine.training_clips, *machine.test):
+    for clip in _clips(machine):
         assert clip.domain is not None
         assert clip.condition == CONDITION[clip.domain]
 
@@ -68,7 +72,7 @@ def test_operating_conditions_are_read(trees: dict[str, Path], layout: str) -> N
 def test_hidden_operating_conditions_are_empty(trees: dict[str, Path]) -> None:
     for layout in ("2024", "2025"):
         [machine] = find_data_set(trees[layout]).machines
-        assert {clip.condition for clip in (*machine.training_clips, *machine.test)} == {""}
+        assert {clip.condition for clip in _clips(machine)} == {""}
 
 
 def test_variants_of_attribute_tables(tmp_path: Path) -> None:

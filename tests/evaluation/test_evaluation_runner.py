@@ -4,6 +4,7 @@ import csv
 import importlib.util
 import json
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -137,7 +138,7 @@ class UnreachableRegime:
 
     name = RegimeName.SINGLE
 
-    def prepare(self, machines: object, progress: object) -> None:
+    def prepare(self, machines: object, progress: object) -> NoReturn:
         raise AssertionError("training has begun")
 
 

@@ -18,7 +18,7 @@ def _scores(n: int, seed: int) -> tuple[np.ndarray, list[WindowPosition]]:
 
 
 def _fused(by_view: np.ndarray) -> np.ndarray:
-    return np.sqrt((by_view**2).mean(1))
+    return np.asarray(np.sqrt((by_view**2).mean(1)))
 
 
 def test_an_outlier_is_found_with_its_position_and_view() -> None:

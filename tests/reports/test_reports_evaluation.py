@@ -58,7 +58,8 @@ def test_the_gain_over_the_baseline_is_rated(results_2023: Results) -> None:
 
 
 def _played(address: str) -> tuple[np.ndarray, int]:
-    return soundfile.read(io.BytesIO(base64.b64decode(address.split(",")[1])))
+    samples, rate_hz = soundfile.read(io.BytesIO(base64.b64decode(address.split(",")[1])))
+    return samples, rate_hz
 
 
 def test_the_sound_in_the_page_is_the_clip_at_a_nominal_level(tmp_path: Path) -> None:
