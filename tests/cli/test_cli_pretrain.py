@@ -14,12 +14,13 @@ import torch
 
 from asd_monitor.encoder_training import checkpoints, optimisation, pretraining
 from asd_monitor.encoder_training.batch_feed import ShardBuilder
-from asd_monitor.encoder_training.export import export_encoder
 from asd_monitor.encoder_training.instance_pool import PoolFeed, TrainingSounds
 from asd_monitor.encoder_training.network import TAPS
 from asd_monitor.encoder_training.optimisation import PretrainingConfig
+from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.encoder_loading import load_encoder
 from tests.doubles.command_line import CommandLine, CommandResult, without_privileges
+from tests.doubles.synthetic_networks import maps_card, maps_network, write_network
 from tests.doubles.synthetic_pools import SMALL, SyntheticFeed, held_out_instances
 from tests.doubles.synthetic_sounds import machine_sound, write
 
@@ -157,27 +158,18 @@ def test_options_become_the_settings_and_the_training_sounds(
     assert (sounds.recordings, sounds.recorded_backgrounds) == ((), 0.0)
 
 
-@pytest.fixture(scope="module")
-def encoders() -> dict[str, Any]:
-    """Exported encoders by the weights of the network; an export takes seconds."""
-    return {}
-
-
 @pytest.fixture
-def _export_once(encoders: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    def once(network: Any, views: Any, name: str = "encoder") -> Any:
-        weights = [float(weight.double().sum()) for weight in network.state_dict().values()]
-        key = f"{name} {weights}"
-        if key not in encoders:
-            encoders[key] = export_encoder(network, views, name)
-        return encoders[key]
-
-    monkeypatch.setattr(pretraining, "export_encoder", once)
+def exported(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Encoder:
+    """The encoder that is exported instead of the trained network, whose export takes seconds."""
+    folder = tmp_path_factory.mktemp("exported")
+    path = write_network(folder, maps_network(), maps_card("encoder"))
+    encoder = load_encoder(path)
+    monkeypatch.setattr(pretraining, "export_encoder", lambda *_: encoder)
+    return encoder
 
 
-@pytest.mark.usefixtures("_export_once")
 def test_the_output_folder_holds_an_encoder_and_the_record_of_its_training(
-    command_line: CommandLine, tmp_path: Path
+    command_line: CommandLine, exported: Encoder, tmp_path: Path
 ) -> None:
     output = tmp_path / "new/out"
     noise = write(tmp_path / "hall.wav", machine_sound(0.3))
@@ -189,10 +181,8 @@ def test_the_output_folder_holds_an_encoder_and_the_record_of_its_training(
     names = {path.name for path in output.iterdir()}
     cards = {"encoder.onnx", "encoder.yaml", "maps.onnx", "maps.yaml"}
     assert names == {"checkpoint.pt", "training.json", *cards}
-    assert len(load_encoder(output / "maps.onnx").card.outputs) == len(TAPS)
-    encoder = load_encoder(output / "encoder.onnx")
     record = json.loads((output / "training.json").read_text())
-    assert record["sha256"] == encoder.sha256
+    assert record["sha256"] == load_encoder(output / "encoder.onnx").sha256 == exported.sha256
     assert record["command"].startswith(f"asd-monitor pretrain -o {output} --supply made")
     assert record["steps"] == 20
     assert [row[0] for row in record["held_out_auc_by_layer"]] == [0, 20]
@@ -203,7 +193,17 @@ def test_the_output_folder_holds_an_encoder_and_the_record_of_its_training(
     assert record["parameters"] > 5e3
 
 
-@pytest.mark.usefixtures("_export_once")
+@pytest.mark.slow
+def test_the_trained_network_is_exported_with_its_views_and_with_all_maps(
+    command_line: CommandLine, tmp_path: Path
+) -> None:
+    result = command_line("pretrain", "-o", tmp_path, *MADE)
+    assert result.code == 0, result.err
+    assert len(load_encoder(tmp_path / "maps.onnx").card.outputs) == len(TAPS)
+    assert load_encoder(tmp_path / "encoder.onnx").card.name == "encoder"
+
+
+@pytest.mark.usefixtures("exported")
 def test_a_second_call_resumes_and_other_options_are_refused(
     command_line: CommandLine, tmp_path: Path
 ) -> None:
@@ -222,7 +222,7 @@ def test_a_second_call_resumes_and_other_options_are_refused(
     assert (tmp_path / "encoder.onnx").read_bytes() == before
 
 
-@pytest.mark.usefixtures("_export_once")
+@pytest.mark.usefixtures("exported")
 def test_a_full_disk_at_the_end_is_reported(
     command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
