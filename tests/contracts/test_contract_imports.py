@@ -74,7 +74,7 @@ def test_only_encoder_training_imports_torch_and_only_the_capture_child_a_sound_
 
 
 def test_the_command_line_is_quick_to_start(tmp_path: Path) -> None:
-    heavy = {"numpy", "onnxruntime", "soundfile", "soxr", "paho", "amqtt", "sqlite3"}
+    heavy = {"numpy", "onnxruntime", "soundfile", "soxr", "paho", "amqtt", "sqlite3", "jinja2"}
     assert not asd_monitor("--version", cwd=tmp_path) & (heavy | FORBIDDEN)
 
 
