@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -121,7 +122,7 @@ def _detector_facts(detector: Detector) -> list[tuple[str, str]]:
     return facts
 
 
-def _manifest_facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+def _manifest_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("trained", manifest.get("trained", "?")),
         ("by", f"asd-monitor {manifest.get('package', '?')}"),

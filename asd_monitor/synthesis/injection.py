@@ -92,7 +92,8 @@ def _resonance(sound: Signal, severity: float, rate_hz: int, rng: np.random.Gene
 def _speed(sound: Signal, severity: float, _rate_hz: int, rng: np.random.Generator) -> Signal:
     factor = 1.0 + float(rng.choice([-1.0, 1.0])) * (0.01 + 0.04 * severity)
     at = np.arange(len(sound)) * factor % len(sound)
-    return np.interp(at, np.arange(len(sound)), sound, period=len(sound))
+    resampled: Signal = np.interp(at, np.arange(len(sound)), sound, period=len(sound))
+    return resampled
 
 
 def _dropout(sound: Signal, severity: float, rate_hz: int, rng: np.random.Generator) -> Signal:

@@ -113,7 +113,7 @@ def test_every_kind_of_fault_is_possible_in_some_family() -> None:
 
 @given(st.floats(0.3, 9.0), st.floats(0.0, 1.0))
 def test_order_positions_are_evenly_spaced_at_constant_speed(order: float, phase: float) -> None:
-    angle = np.arange(16000) * (20.0 / 16000)
+    angle = np.arange(16000, dtype=np.float64) * (20.0 / 16000)
     positions = order_positions(angle, order, phase)
     assert abs(len(positions) - 20.0 * order) <= 1.0
     np.testing.assert_allclose(np.diff(positions), 16000 / (20.0 * order), rtol=1e-6)
