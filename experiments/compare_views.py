@@ -1,12 +1,12 @@
-"""Compare what a network's maps hear, pooled and judged in every way a card can ask for.
+"""Compare the maps of a network as views, with every pooling and back end of a card.
 
     asd-monitor pretrain --sounds SOUNDS --noise NOISES --output DIR
     python -m experiments.compare_views DIR/maps.onnx TREE…
 
-Each map of the network, pooled by its mean, spread, maximum or all three, with each back end is a
-view.  Printed for each tree as AUC / pAUC, means over ids and then types: the view alone, and
-fused with the statistics.  The views of the card beside the network are not looked at.  Trees are
-such as made_tree, injected_tree and struck_tree write.
+A view is a map of the network, pooled by its mean, standard deviation, maximum or all three,
+with a back end.  Prints AUC / pAUC for each data set, averaged over ids and then types: of the
+view alone, and fused with the statistics.  The views of the network's card are ignored.  TREE is
+a data set as written by `datasets.synthetic_tree`, `injected_tree` or `impact_tree`.
 """
 
 from __future__ import annotations
@@ -17,16 +17,14 @@ from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
 
-import typer
-
-from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.views import VIEW_KINDS
 from asd_monitor.encoders.card import BackEndName, CardView, Pool
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.encoder_loading import load_encoder
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.evaluation.dcase_layouts import find_machines
-from experiments.fitted_trees import Scored, fit, hear, mean_by_type, score
+from experiments.fitted_machines import MachineScores, MachineWindows, mean_auc
+from experiments.markdown import table
 
 POOLS: tuple[tuple[Pool, ...], ...] = (
     ("mean",),
@@ -39,23 +37,25 @@ STATISTICS = list(range(len(VIEW_KINDS)))
 
 
 def main() -> int:
-    """Print a line a view, two columns a tree."""
+    """Print a line per view, with two columns per data set."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m experiments.compare_views",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("network", type=Path, metavar="FILE.onnx", help="with its card beside it")
+    parser.add_argument("network", type=Path, metavar="FILE.onnx", help="with its card FILE.yaml")
     parser.add_argument("tree", nargs="+", type=Path)
-    arguments = parser.parse_args()
+    options = parser.parse_args()
     try:
-        _compare(every_view(load_encoder(arguments.network)), arguments.tree)
+        sys.stdout.write(_compare(with_every_view(load_encoder(options.network)), options.tree))
     except AsdMonitorError as error:
         sys.stderr.write(f"compare_views: {error}\n")
         return error.exit_code
     return 0
 
 
-def every_view(encoder: Encoder) -> Encoder:
-    """Return the network with a card that asks for every view of each of its maps."""
+def with_every_view(encoder: Encoder) -> Encoder:
+    """Return the network with a card of every view of each of its maps."""
     views = tuple(
         CardView(
             name=f"{output.name}.{pools[0] if len(pools) == 1 else 'all'}.{back_end}",
@@ -68,34 +68,23 @@ def every_view(encoder: Encoder) -> Encoder:
     return Encoder.from_bytes(encoder.onnx, encoder.card.model_copy(update={"views": views}))
 
 
-def _compare(encoder: Encoder, trees: Sequence[Path]) -> None:
-    scored: list[list[Scored]] = []
+def _compare(encoder: Encoder, trees: Sequence[Path]) -> str:
+    scored: list[list[MachineScores]] = []
     for tree in trees:
         scored.append([])
         for machine in find_machines(tree):
-            heard = hear(machine, [encoder])
-            scored[-1].append(score(fit(heard).detector, machine, heard.clips))
+            windows = MachineWindows.read(machine, [encoder])
+            scored[-1].append(windows.score(windows.fit().detector))
             sys.stderr.write(f"{tree.name} {machine.name}\n")
-    _row("view", *(column for tree in trees for column in (tree.name, "with statistics")))
-    _row(*["---"] * (2 * len(trees) + 1))
-    _row("statistics", *(cell for each in scored for cell in (_mean(each, STATISTICS), "")))
-    for column, view in enumerate(encoder.card.views, len(VIEW_KINDS)):
-        cells = (
-            cell
-            for each in scored
-            for cell in (_mean(each, [column]), _mean(each, [*STATISTICS, column]))
-        )
-        _row(view.name, *cells)
-
-
-def _mean(machines: Sequence[Scored], views: Sequence[int]) -> str:
-    areas = [machine.areas(fuse, views) for machine in machines]
-    whole, partial = mean_by_type([machine.type for machine in machines], areas)
-    return f"{whole:.3f} / {partial:.3f}"
-
-
-def _row(*cells: str) -> None:
-    typer.echo(f"| {' | '.join(cells)} |")
+    rows = [["statistics"]]
+    for machines in scored:
+        rows[0] += [mean_auc(machines, STATISTICS), ""]
+    for number, view in enumerate(encoder.card.views, len(VIEW_KINDS)):
+        rows.append([view.name])
+        for machines in scored:
+            rows[-1] += [mean_auc(machines, [number]), mean_auc(machines, [*STATISTICS, number])]
+    head = [column for tree in trees for column in (tree.name, "with statistics")]
+    return table(["view", *head], rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How detection grows with the severity of a fault, and the severity from which it suffices."""
+"""Detection as a function of the severity of the fault."""
 
 from __future__ import annotations
 
@@ -7,57 +7,56 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import percentileofscore
 
 BIN = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """The faults of one range of severities."""
+class SeverityBin:
+    """The faults of a range of severities."""
 
-    low: float  # … low + BIN, without the latter
+    low: float  # the range ends before low + BIN
     severity: float  # mean
-    area: float  # mean
+    auc: float  # mean
     clips: int
 
 
-def beaten(score: float, reference: npt.ArrayLike) -> float:
-    """Return the share of the normals' scores (n,) below this one (ties count half).
+def rank_in(normal_scores: npt.ArrayLike, score: float) -> float:
+    """Return the share of normal scores (n,) below a score; equal ones count half.
 
-    Its mean over anomalous clips is their AUC against these normals.
+    The mean over anomalous clips is their AUC against these normal clips.
     """
-    scores = np.asarray(reference, np.float64)
-    return float(np.mean(scores < score) + np.mean(scores == score) / 2)
+    return float(percentileofscore(np.asarray(normal_scores), score, kind="mean")) / 100.0
 
 
-def severity_curve(severities: Sequence[float], areas: Sequence[float]) -> list[Step]:
-    """Return the mean area of each range of severities that holds a clip, from mild to gross."""
+def severity_curve(severities: Sequence[float], areas: Sequence[float]) -> list[SeverityBin]:
+    """Return the mean of the areas in each range of severities with a clip, in ascending order."""
     severity, area = np.asarray(severities, np.float64), np.asarray(areas, np.float64)
     # 0.3 / 0.1 is 2.9999999999999996
     number = np.floor(severity / BIN + 1e-9).astype(int)
     return [
-        Step(
-            float(which * BIN),
-            float(severity[number == which].mean()),
-            float(area[number == which].mean()),
-            int(np.count_nonzero(number == which)),
+        SeverityBin(
+            float(each * BIN),
+            float(severity[number == each].mean()),
+            float(area[number == each].mean()),
+            int(np.count_nonzero(number == each)),
         )
-        for which in np.unique(number)
+        for each in np.unique(number)
     ]
 
 
-def reached_at(curve: Sequence[Step], area: float) -> float | None:
-    """Return the severity from which on the curve stays at this area or above.
+def detected_from(curve: Sequence[SeverityBin], auc: float) -> float | None:
+    """Return the severity from which on the curve stays at this AUC or above.
 
-    Straight lines join the steps; None where the grossest faults lie below it.  Where all
-    lie above it, the severity of the mildest, which is an upper bound.
+    The curve is interpolated linearly.  None if the severest faults are below it; if all are
+    above it, the lowest severity, an upper bound.
     """
-    below = [at for at, step in enumerate(curve) if step.area < area]
+    below = [number for number, each in enumerate(curve) if each.auc < auc]
     if not below:
         return curve[0].severity if curve else None
     last = below[-1]
     if last == len(curve) - 1:
         return None
     low, high = curve[last], curve[last + 1]
-    share = (area - low.area) / (high.area - low.area)
-    return low.severity + share * (high.severity - low.severity)
+    return float(np.interp(auc, [low.auc, high.auc], [low.severity, high.severity]))

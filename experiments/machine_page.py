@@ -1,12 +1,13 @@
-"""Draw the made machines and their faults as spectrograms, for a reader to judge them by.
+"""Draw synthetic machines and their faults as spectrograms.
 
     python -m experiments.machine_page docs/method/synthetic-machines.png
     python -m experiments.machine_page machines.html --seed 3
 
-The first part has a machine of each family: as it is, then with two faults of graded severity.
-The second has one machine with each of the faults that can be injected into any recording, the
-third a machine in a hall.  All of a row is the same recording but for what its caption says, and
-drawn on the same scale.  The page (HTML) also plays each.  The same seed draws the same.
+The first part has a machine of each family: without a fault, then with two faults of increasing
+severity.  The second has one machine with each of the faults that can be injected into any
+recording; the third has a machine in a hall.  The panels of a row are the same recording but for
+what the captions state, and are drawn on the same scale.  An HTML page also plays each sound.
+The same seed gives the same output.
 """
 
 from __future__ import annotations
@@ -33,17 +34,18 @@ from asd_monitor.synthesis.hall import draw_hall, mix, render_hall
 from asd_monitor.synthesis.injection import INJECTED, inject
 from asd_monitor.synthesis.machine_spec import MachineSpec
 from asd_monitor.synthesis.rendering import render
+from experiments.bitmap_text import TEXT_HEIGHT, draw_text
 
 Picture = npt.NDArray[np.float64]
 """Brightness 0 … 1, (rows from the top, columns)."""
 
 RATE_HZ = 16_000
 SECONDS = 3.0
-WIDE, HIGH = 160, 88
+WIDTH, HEIGHT = 160, 88
 """Pixels of one spectrogram."""
-GREYS = 40
-"""Steps of brightness: more of them only make the file larger."""
-FAULTS = {  # of each family two; every kind once at least
+LEVELS = 40
+"""Steps of brightness; more of them make the file larger without visible effect."""
+FAULTS = {  # two of each family; every kind at least once
     "fan": ("imbalance", "blocked"),
     "pump": ("bearing", "leak"),
     "gearbox": ("gear_tooth", "rub"),
@@ -55,22 +57,12 @@ FAULTS = {  # of each family two; every kind once at least
 }
 GRADES = (0.3, 0.6, 1.0)
 NOMINAL_RMS = 0.05
-"""What a row's first sound is brought to, so that a quiet machine can be heard and seen."""
-
-LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789.-+:,%"
-SHAPES = bytes.fromhex(  # of each letter five columns, the lowest bit on top
-    "2054545478 7f48444438 3844444420 384444487f 3854545418 087e090102 0c5252523e "
-    "7f08040478 00447d4000 2040443d00 7f10284400 00417f4000 7c04180478 7c08040478 "
-    "3844444438 7c14141408 081414187c 7c08040408 4854545420 043f444020 3c4040207c "
-    "1c2040201c 3c4030403c 4428102844 0c5050503c 4464544c44 3e5149453e 00427f4000 "
-    "4261514946 2141454b31 1814127f10 2745454539 3c4a494930 0171090503 3649494936 "
-    "064949291e 0060600000 0808080808 08083e0808 0036360000 0050300000 2313086462 "
-)
+"""RMS of the first sound of each row."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One sound and what is said of it."""
+    """A sound and its caption."""
 
     caption: str
     sound: Samples
@@ -78,10 +70,10 @@ class Panel:
 
 @dataclass(frozen=True)
 class Part:
-    """A part of the page: rows of panels, each row on a scale of its own."""
+    """A part of the page: rows of panels, each with a scale of its own."""
 
     title: str
-    says: str
+    text: str
     rows: tuple[tuple[Panel, ...], ...]
 
 
@@ -97,8 +89,8 @@ def _families(seed: int) -> Part:
                 faulty = _recording(with_fault(spec, kind, grade), (seed, number, 1))
                 panels.append(Panel(f"{kind.replace('_', ' ')} {grade:g}", gain * faulty))
         rows.append(tuple(panels))
-    says = "a machine of each family, then with faults: 1 is gross, below 0.2 nobody hears one."
-    return Part("made machines and their faults", says, tuple(rows))
+    text = "a machine of each family, then with faults: 1 is gross, below 0.2 inaudible."
+    return Part("synthetic machines and their faults", text, tuple(rows))
 
 
 def _recording(spec: MachineSpec, seed: tuple[int, ...]) -> Samples:
@@ -115,8 +107,8 @@ def _injected(seed: int) -> Part:
             faulty = inject(clip, kind, grade, np.random.default_rng((seed, 102, number)))
             panels.append(Panel(f"{kind} {grade:g}", faulty))
     rows = [(panels[0], *panels[at : at + 6]) for at in range(1, len(panels), 6)]
-    says = "faults that can be injected into any recording, here into that of a pump."
-    return Part("injected faults", says, tuple(rows))
+    text = "faults that can be injected into any recording, here into that of a pump."
+    return Part("injected faults", text, tuple(rows))
 
 
 def _hall(seed: int) -> Part:
@@ -131,8 +123,8 @@ def _hall(seed: int) -> Part:
         for snr_db in (6, 0, -6)
     ]
     panels.append(Panel("the hall alone", (NOMINAL_RMS * hall).astype(np.float32)))
-    says = "what else is heard: air, other machines, clanks, at so many db of signal to noise."
-    return Part("in a hall", says, (tuple(panels),))
+    text = "with background sound: air, other machines, impacts, at a signal-to-noise ratio."
+    return Part("in a hall", text, (tuple(panels),))
 
 
 def _gain(sound: Samples) -> np.float32:
@@ -140,45 +132,33 @@ def _gain(sound: Samples) -> np.float32:
 
 
 def _levels(sound: Samples) -> Picture:
-    """Return mel levels in dB, (HIGH, WIDE), the high bands on top."""
-    frame, hop = 1024, round(SECONDS * RATE_HZ / WIDE)
+    """Return mel levels in dB, (HEIGHT, WIDTH), the high bands on top."""
+    frame, hop = 1024, round(SECONDS * RATE_HZ / WIDTH)
     padded = np.pad(sound.astype(np.float64), frame // 2, mode="reflect")
-    mel = mel_spectrogram(padded, RATE_HZ, frame, hop, HIGH)[:WIDE]
+    mel = mel_spectrogram(padded, RATE_HZ, frame, hop, HEIGHT)[:WIDTH]
     return np.asarray(10.0 * np.log10(mel + 1e-9).T[::-1])
 
 
-def _drawn(row: tuple[Panel, ...]) -> list[Picture]:
-    """Return the spectrograms of a row, on one scale."""
+def _spectrograms(row: tuple[Panel, ...]) -> list[Picture]:
+    """Return the spectrograms of a row, on a common scale."""
     levels = [_levels(panel.sound) for panel in row]
     low = float(np.percentile(levels[0], 3.0))
     high = max(float(np.percentile(level, 99.8)) for level in levels)
-    return [np.round(np.clip((x - low) / (high - low), 0.0, 1.0) * GREYS) / GREYS for x in levels]
-
-
-def _written(text: str, wide: int) -> Picture:
-    """Return a line of text, (11, wide), in letters of 5 × 7."""
-    line = np.zeros((11, wide))
-    for number, letter in enumerate(text.lower()[: wide // 6]):
-        if letter not in LETTERS:
-            continue
-        columns = np.frombuffer(SHAPES, np.uint8, 5, 5 * LETTERS.index(letter))
-        bits = np.unpackbits(columns[:, None], axis=1, bitorder="little").T  # (8, 5)
-        line[2:10, 6 * number : 6 * number + 5] = 0.92 * bits
-    return line
+    return [np.round(np.clip((x - low) / (high - low), 0.0, 1.0) * LEVELS) / LEVELS for x in levels]
 
 
 def _lines(parts: list[Part]) -> Iterator[Picture]:
-    """Return the picture in strips from the top, all of one width."""
+    """Yield the picture in strips of equal width, from the top."""
     columns = max(len(row) for part in parts for row in part.rows)
-    whole = columns * (WIDE + 4) + 4
+    whole = columns * (WIDTH + 4) + 4
     for part in parts:
         yield np.zeros((6, whole))
-        for text in (part.title, part.says):
-            yield np.hstack([np.zeros((11, 4)), _written(text, whole - 4)])
+        for text in (part.title, part.text):
+            yield np.hstack([np.zeros((TEXT_HEIGHT, 4)), draw_text(text, whole - 4)])
         for row in part.rows:
             cells = []
-            for panel, drawn in zip(row, _drawn(row), strict=True):
-                cell = np.vstack([_written(panel.caption, WIDE), drawn])
+            for panel, drawn in zip(row, _spectrograms(row), strict=True):
+                cell = np.vstack([draw_text(panel.caption, WIDTH), drawn])
                 cells.append(np.pad(cell, ((2, 2), (4, 0))))
             strip = np.hstack(cells)
             yield np.pad(strip, ((0, 0), (0, whole - strip.shape[1])))
@@ -212,9 +192,9 @@ class MachinePage:
 
 
 def _html(parts: list[Part], seed: int) -> str:
-    subtitle = f"{SECONDS:g} s each, 0 to 8 kHz in {HIGH} mel bands; seed {seed}"
+    subtitle = f"{SECONDS:g} s each, 0 to 8 kHz in {HEIGHT} mel bands; seed {seed}"
     shown = tuple(
-        PagePart(part.title.capitalize(), part.says.capitalize(), tuple(map(_page_row, part.rows)))
+        PagePart(part.title.capitalize(), part.text.capitalize(), tuple(map(_page_row, part.rows)))
         for part in parts
     )
     page = MachinePage("Synthetic machines", subtitle, shown)
@@ -223,7 +203,7 @@ def _html(parts: list[Part], seed: int) -> str:
 
 def _page_row(row: tuple[Panel, ...]) -> tuple[PagePanel, ...]:
     panels = []
-    for panel, drawn in zip(row, _drawn(row), strict=True):
+    for panel, drawn in zip(row, _spectrograms(row), strict=True):
         stream = io.BytesIO()
         soundfile.write(stream, panel.sound, RATE_HZ, format="FLAC", subtype="PCM_16")
         sound = base64.b64encode(stream.getvalue()).decode()
@@ -238,15 +218,17 @@ def _page_row(row: tuple[Panel, ...]) -> tuple[PagePanel, ...]:
 
 
 def main() -> int:
-    """Draw."""
+    """Draw the picture or write the page."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m experiments.machine_page",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("out", type=Path, help="a name that ends with .png or .html")
+    parser.add_argument("out", type=Path, help="a name ending in .png or .html")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     if options.out.suffix not in (".png", ".html"):
-        parser.error(f"{options.out} ends with neither .png nor .html")
+        parser.error(f"{options.out} must end in .png or .html")
     parts = [_families(options.seed), _injected(options.seed), _hall(options.seed)]
     try:
         if options.out.suffix == ".png":

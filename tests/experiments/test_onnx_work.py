@@ -1,8 +1,11 @@
-"""Work and size of a network, read off its graph as the scripts do."""
+"""Operations and size of a network, from the shapes of its graph."""
 
 from typing import Any
 
 import pytest
+
+from asd_monitor.encoders.card import Card, LogMel, Output
+from benchmarks.onnx_work import multiply_adds, multiply_adds_per_s, parameters
 from tests.doubles.synthetic_networks import (
     BANDS,
     CHANNELS,
@@ -13,9 +16,6 @@ from tests.doubles.synthetic_networks import (
     maps_network,
     patch_network,
 )
-
-from asd_monitor.encoders.card import Card, LogMel, Output
-from benchmarks.onnx_work import multiply_adds, multiply_adds_per_s, parameters
 
 NEAR, FAR = REACH * BANDS * CHANNELS, 2 * CHANNELS * CHANNELS * ((DEEP_REACH - REACH) // STRIDE + 1)
 STEP_S = 0.01
@@ -46,24 +46,24 @@ def near_and_far() -> Card:
 
 
 @pytest.mark.parametrize("rank", [3, 4])
-def test_every_convolution_counts_the_frames_that_it_makes(rank: int) -> None:
+def test_every_convolution_counts_the_frames_of_its_output(rank: int) -> None:
     near = (101 - REACH) // STRIDE + 1
     far = (101 - DEEP_REACH) // DEEP_STRIDE + 1
     counted = multiply_adds(maps_network(rank=rank), near_and_far(), 101)
     assert counted == near * NEAR + far * FAR
 
 
-def test_a_stream_has_no_edges() -> None:
+def test_the_edges_of_a_stream_are_not_counted() -> None:
     work = multiply_adds_per_s(maps_network(), near_and_far())
     assert work == pytest.approx((NEAR / STRIDE + FAR / DEEP_STRIDE) / STEP_S)
 
 
-def test_patches_that_overlap_are_each_computed_in_full() -> None:
+def test_overlapping_patches_are_each_counted_in_full() -> None:
     card = card_of(Output(name="embedding", reach=24, stride=6))
     work = multiply_adds_per_s(patch_network(steps=24), card)
     assert work == pytest.approx(24 * BANDS * CHANNELS / (6 * STEP_S))
 
 
-def test_only_what_was_learned_is_a_parameter() -> None:
+def test_parameters_are_the_trained_weights() -> None:
     assert parameters(maps_network()) == NEAR + FAR
     assert parameters(patch_network()) == BANDS * CHANNELS
