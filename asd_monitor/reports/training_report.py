@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
+from asd_monitor.alarm.score import ALARM_SPAN_S
 from asd_monitor.dsp.mel import mel_centres_hz
 from asd_monitor.model_training.confidence import CONFIDENCE
 from asd_monitor.model_training.findings import RECOMMENDED_S, SCORE_LEVELS
@@ -75,6 +76,7 @@ class TrainingPage:
     score_chart: Markup
     has_outliers: bool
     distribution: Markup
+    alarm_span_s: float
     score_shares: Sequence[ScoreShare]
     views: Sequence[ViewRow]
     views_of_held_out: bool
@@ -111,6 +113,7 @@ def training_page(result: TrainingResult, version: str, now: datetime) -> Traini
             high=float(scores.max()) + 1.0,
             label="score",
         ),
+        alarm_span_s=ALARM_SPAN_S,
         score_shares=_score_shares(trial, scores),
         views=_views(result),
         views_of_held_out=_has_windows(trial),
