@@ -22,6 +22,7 @@ from rich.live import Live
 from asd_monitor.demo.broker import EmbeddedBroker
 from asd_monitor.demo.files import (
     CONFIG,
+    DISPLAY,
     MACHINE,
     MODELS,
     MONITORED,
@@ -31,6 +32,7 @@ from asd_monitor.demo.files import (
     TRAIN_LOG,
     TRAINING,
 )
+from asd_monitor.demo.picture import save_picture
 from asd_monitor.demo.scenario import (
     FAULT_START_S,
     MONITORED_S,
@@ -56,6 +58,7 @@ _SCORE_TIMEOUT_S = 20.0  # without a new score, the daemon is stopped
 _PROCESS_STOP_TIMEOUT_S = 10.0
 _STATUS_INTERVAL_S = 10.0  # of sound
 _REFRESH_INTERVAL_S = 0.2
+_PICTURE_COLUMNS = 80
 _DESCRIPTIONS = {kind.name: kind.description for kind in VIEW_KINDS}
 
 
@@ -93,6 +96,9 @@ def run_demonstration(scenario: Scenario, folder: Path, console: Console) -> Non
             show(scenario, sound, console, _updates(daemon, subscriber, timeline, deadline))
             _drain(subscriber, timeline)
             exit_code = daemon.poll()
+    if timeline.scores:
+        screen = _screen(scenario, sound, columns=_PICTURE_COLUMNS, rows=8)
+        save_picture(screen.draw(timeline), folder / DISPLAY)
     print_summary(timeline, folder, console, time.monotonic() - began, _DESCRIPTIONS)
     failure = timeline.failure()
     if exit_code:
@@ -184,14 +190,7 @@ def _show_live(
     scenario: Scenario, sound: Samples, console: Console, updates: Iterator[Timeline]
 ) -> None:
     columns = min(120, max(30, console.width - MARGIN - 4))
-    rows = 5 if console.height < 30 else 8
-    picture = spectrogram(sound, RATE_HZ, bands=2 * (rows + 1), columns=columns)
-    fault = scenario.fault.replace("_", " ")
-    title = (
-        f"{MACHINE}, a synthetic {scenario.machine.family} · {fault} fault from "
-        f"{FAULT_START_S:g} s on"
-    )
-    screen = Screen(title, picture, _DESCRIPTIONS, rows)
+    screen = _screen(scenario, sound, columns, rows=5 if console.height < 30 else 8)
     drawn_s, timeline = 0.0, None
     with Live(console=console, auto_refresh=False) as live:
         for timeline in updates:
@@ -200,6 +199,16 @@ def _show_live(
                 live.update(screen.draw(timeline), refresh=True)
         if timeline is not None:
             live.update(screen.draw(timeline), refresh=True)
+
+
+def _screen(scenario: Scenario, sound: Samples, columns: int, rows: int) -> Screen:
+    picture = spectrogram(sound, RATE_HZ, bands=2 * (rows + 1), columns=columns)
+    fault = scenario.fault.replace("_", " ")
+    title = (
+        f"{MACHINE}, a synthetic {scenario.machine.family} · {fault} fault from "
+        f"{FAULT_START_S:g} s on"
+    )
+    return Screen(title, picture, _DESCRIPTIONS, rows)
 
 
 def _show_lines(

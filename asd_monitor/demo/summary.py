@@ -12,6 +12,7 @@ from rich.console import Console
 
 from asd_monitor.demo.files import (
     CONFIG,
+    DISPLAY,
     MACHINE,
     MODELS,
     MONITORED,
@@ -45,6 +46,7 @@ def print_summary(
         (TRAINING, "recordings that the model was trained on"),
         (str(report.relative_to(folder)), "report of the training; open it in a browser"),
         (MONITORED, f"monitored recording; the fault grows from {FAULT_START_S:g} s on"),
+        (DISPLAY, "picture of the scores and the alarm"),
         (CONFIG, "configuration of the daemon"),
         (MQTT_LOG, "all messages that the daemon published"),
         (RUN_LOG, "log of the daemon"),

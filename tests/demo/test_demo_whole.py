@@ -29,7 +29,7 @@ def test_the_alarm_is_raised_and_all_files_are_kept(tmp_path: Path) -> None:
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "ALARM at" in shown.stdout
     assert "alarms ack demo01-" in shown.stdout
-    for kept in ("normal/normal-1.flac", "growing-fault.flac", "asd-monitor.yaml", "run.log"):
+    for kept in ("normal/normal-1.flac", "growing-fault.flac", "display.svg", "run.log"):
         assert (folder / kept).stat().st_size > 0, kept
     assert list((folder / "models" / "demo01").glob("*/report.html"))
     lines = [json.loads(line) for line in (folder / "mqtt.jsonl").read_text().splitlines()]
