@@ -1,11 +1,11 @@
-"""Measure asd-monitor's speed against its floor, against others, and as a running daemon.
+"""Measure speed and memory: lower bound, scoring, other models, growth, and the running daemon.
 
-    python -m benchmarks --output DIR [--floor] [--scoring] [--peers] [--daemon] [--growth]
+    python -m benchmarks --output DIR [--floor] [--scoring] [--peers] [--growth] [--daemon]
 
-Without a section all are measured, for 40 to 60 minutes.  Prints tables in Markdown and writes
-DIR/bench.json, DIR/bench.md and DIR/growth.svg; sections that are not measured stay there as
-they were.  All but the daemon is measured on one core, in processor time.  What the columns
-mean stands in docs/bench.md.
+Without a section, all are measured, which takes 40 to 60 minutes.  Prints tables in Markdown and
+writes DIR/bench.json, DIR/bench.md and DIR/growth.svg; sections that are not measured keep their
+earlier results there.  All but the daemon are measured on one core, in processor time.
+docs/method/speed.md explains the columns.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import argparse
 import json
+import subprocess
 import sys
 import tempfile
 from dataclasses import asdict
@@ -31,8 +32,9 @@ from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.dsp.mel import mel_filters
 from asd_monitor.errors import AsdMonitorError
 from benchmarks import daemon, growth, peers, scoring
-from benchmarks.measure import child_json, host, number, table
-from benchmarks.plot import growth_svg
+from benchmarks.growth_plot import growth_svg
+from benchmarks.measure import child_json, host, host_text, number
+from experiments.markdown import table
 
 TITLES = {
     "floor": "Floor: spectrogram and mel product alone",
@@ -47,100 +49,121 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "asd-
 def main() -> int:
     """Measure the chosen sections."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     for section, title in TITLES.items():
         parser.add_argument(f"--{section}", action="store_true", help=title)
-    parser.add_argument("--short", action="store_true", help="a quick look, of fewer rounds")
+    parser.add_argument("--short", action="store_true", help="fewer rounds, for a quick check")
     parser.add_argument(
-        "--environment", type=Path, default=CACHE, help="of the peers, made when it is missing"
+        "--environment", type=Path, default=CACHE, help="of the peers; created if it is missing"
     )
-    parser.add_argument("--normals-s", type=float, default=60.0, help="that detectors have learned")
-    parser.add_argument("--soak-minutes", type=float, default=10.0, help="0: no soak")
-    given = parser.parse_args()
-    chosen = [section for section in TITLES if getattr(given, section)] or list(TITLES)
-    given.output.mkdir(parents=True, exist_ok=True)
+    parser.add_argument(
+        "--normals-s",
+        dest="training_s",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="seconds of sound that detectors are fitted to",
+    )
+    parser.add_argument(
+        "--soak-minutes", type=float, default=10.0, metavar="MIN", help="0: no soak"
+    )
+    options = parser.parse_args()
+    chosen = [section for section in TITLES if getattr(options, section)] or list(TITLES)
+    options.output.mkdir(parents=True, exist_ok=True)
     try:
-        _measure(chosen, given)
+        _Benchmark(options).run(chosen)
     except AsdMonitorError as error:
-        sys.stderr.write(f"bench: {error}\n")
+        sys.stderr.write(f"benchmarks: {error}\n")
         return error.exit_code
     return 0
 
 
-def _measure(chosen: list[str], given: argparse.Namespace) -> None:
-    kept = given.output / "bench.json"
-    found: dict[str, Any] = json.loads(kept.read_text()) if kept.exists() else {}
-    found["host"] = host()
-    sys.stdout.write(", ".join(f"{key} {value}" for key, value in found["host"].items()) + "\n")
-    floor: dict[str, float] = {}
-    cells: list[scoring.Cell] = []
-    part: dict[str, Any]
-    for section in chosen:
-        if section in {"floor", "scoring"} and not floor:  # all else is told in multiples of it
-            found["floor"], text, floor = _floor(given)
-            found["floor"]["text"] = text
-            _show("floor", text)
-        if section == "floor":
-            continue
-        sys.stderr.write(f"bench: {section}\n")
-        if section == "scoring":
-            cells, text = scoring.run(floor, reference_s=given.reference_s, short=given.short)
-            part = {"reference_s": given.reference_s, "cells": [asdict(cell) for cell in cells]}
-        elif section == "peers":
-            if not cells:
-                cells = scoring.measure(
-                    peers.OURS, reference_s=given.reference_s, short=given.short
+class _Benchmark:
+    """The sections, and what one of them needs of another."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._floor: dict[str, float] = {}
+        self._rates: list[scoring.ScoringRate] = []
+
+    def run(self, sections: list[str]) -> None:
+        """Measure sections, print their tables and write the files."""
+        output: Path = self._options.output
+        earlier = output / "bench.json"
+        found: dict[str, Any] = json.loads(earlier.read_text()) if earlier.exists() else {}
+        found["host"] = host()
+        sys.stdout.write(host_text() + "\n")
+        for section in sections:
+            if section in {"floor", "scoring"} and not self._floor:
+                part, text = self._measure_floor()
+                found["floor"] = {**part, "text": text}
+                _print("floor", text)
+            if section != "floor":
+                sys.stderr.write(f"benchmarks: {section}\n")
+                part, text = self._measure(section)
+                found[section] = {**part, "short": self._options.short, "text": text}
+                _print(section, text)
+            _write(output, found)
+
+    def _measure(self, section: str) -> tuple[dict[str, Any], str]:
+        options = self._options
+        training_s, short = options.training_s, options.short
+        match section:
+            case "scoring":
+                self._rates, text = scoring.run(self._floor, training_s=training_s, short=short)
+                return {"normals_s": training_s, "cells": [asdict(r) for r in self._rates]}, text
+            case "peers":
+                rates = self._rates or scoring.measure(
+                    peers.OWN_MACHINES, training_s=training_s, short=short
                 )
-            part, text = peers.run(given.environment, cells, short=given.short)
-        elif section == "growth":
-            part, text = growth.run(reference_s=given.reference_s, short=given.short)
-            (given.output / "growth.svg").write_text(growth_svg(part))
-        else:
-            part, text = daemon.run(soak_minutes=given.soak_minutes, short=given.short)
-        found[section] = {**part, "short": given.short, "text": text}
-        _show(section, text)
-        _write(given.output, found)
-    _write(given.output, found)
+                return peers.run(options.environment, rates, short=short)
+            case "growth":
+                part, text = growth.run(training_s=training_s, short=short)
+                (options.output / "growth.svg").write_text(growth_svg(part))
+                return part, text
+            case _:
+                return daemon.run(soak_minutes=options.soak_minutes, short=short)
+
+    def _measure_floor(self) -> tuple[dict[str, Any], str]:
+        """Measure every way of each library; the fastest is the unit of `scoring`."""
+        front_end = FrontEnd()
+        of_peers = peers.environment_python(self._options.environment)
+        rounds = "5" if self._options.short else "25"
+        libraries: dict[str, Any] = {}
+        with tempfile.TemporaryDirectory() as folder:
+            mel = Path(folder) / "mel.npy"
+            np.save(mel, mel_filters(front_end.rate_hz, front_end.frame, front_end.mel_bands))
+            for library in ("numpy", "torch", "scipy", "ducc0"):
+                python = sys.executable if library in {"numpy", "torch"} else of_peers
+                command = [python, "-m", "benchmarks.floor", library, mel, "--rounds", rounds]
+                try:
+                    libraries[library] = child_json(command)
+                except (OSError, RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
+                    libraries[library] = {"failed": str(error)}
+        rows, best = [], {}
+        for library, ways in libraries.items():
+            if "failed" in ways:
+                rows.append([library, f"not measured: {ways['failed']}"[:100], ""])
+                continue
+            dense = {way: rate for way, rate in ways.items() if way.startswith("dense")}
+            shown = dict.fromkeys((max(dense, key=dense.__getitem__), max(ways, key=ways.get)))
+            rows += [[library, way, number(ways[way])] for way in shown]
+            best[library] = max(ways.values())
+        self._floor = {"any": max(best.values()), "numpy": best["numpy"]}
+        fastest = max(best, key=best.__getitem__)
+        head = ["library", "fastest dense way, and fastest of all", "mic-s / CPU-s"]
+        text = table(head, rows) + (
+            f"\nThe floor is {fastest}'s {number(self._floor['any'])} microphone-seconds per "
+            f"CPU-second; with numpy alone it is {number(self._floor['numpy'])}.\n"
+        )
+        return {"ways": libraries, "floor": self._floor, "fastest": fastest}, text
 
 
-def _floor(given: argparse.Namespace) -> tuple[dict[str, Any], str, dict[str, float]]:
-    """Return the best way of each library, their table, and the fastest of all and of numpy."""
-    front_end = FrontEnd()
-    foreign = peers.environment_python(given.environment)
-    rounds = "5" if given.short else "25"
-    libraries: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        mel = Path(folder) / "mel.npy"
-        np.save(mel, mel_filters(front_end.rate_hz, front_end.frame, front_end.mel_bands))
-        for library in ("numpy", "torch", "scipy", "ducc0"):
-            python = sys.executable if library in {"numpy", "torch"} else foreign
-            script = peers.HERE / "bench_floor.py"
-            try:
-                libraries[library] = child_json([python, script, library, mel, "--rounds", rounds])
-            except (OSError, RuntimeError, ValueError) as error:
-                libraries[library] = {"failed": str(error)}
-    rows, best = [], {}
-    for library, ways in libraries.items():
-        if "failed" in ways:
-            rows.append([library, f"not measured: {ways['failed']}"[:100], ""])
-            continue
-        dense = {way: rate for way, rate in ways.items() if way.startswith("dense")}
-        told = dict.fromkeys((max(dense, key=dense.__getitem__), max(ways, key=ways.get)))
-        rows += [[library, way, number(ways[way])] for way in told]
-        best[library] = max(ways.values())
-    floor = {"any": max(best.values()), "numpy": best["numpy"]}
-    fastest = max(best, key=best.__getitem__)
-    text = table(["library", "fastest dense way, and fastest of all", "mic-s / CPU-s"], rows)
-    text += (
-        f"\nThe floor is {fastest}'s {number(floor['any'])} microphone-seconds a CPU-second; "
-        f"with numpy alone it is {number(floor['numpy'])}.\n"
-    )
-    return {"ways": libraries, "floor": floor, "fastest": fastest}, text, floor
-
-
-def _show(section: str, text: str) -> None:
+def _print(section: str, text: str) -> None:
     sys.stdout.write(f"\n## {TITLES[section]}\n\n{text}")
     sys.stdout.flush()
 
@@ -152,8 +175,7 @@ def _write(output: Path, found: dict[str, Any]) -> None:
         for section in TITLES
         if section in found
     ]
-    told = ", ".join(f"{key} {value}" for key, value in found["host"].items())
-    (output / "bench.md").write_text("\n".join([f"{told}\n", *parts]))
+    (output / "bench.md").write_text("\n".join([f"{host_text()}\n", *parts]))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How the cost grows: over machines, and over seconds of sound."""
+"""Processor time as a function of the number of machines and of the duration of sound."""
 
 from __future__ import annotations
 
@@ -7,47 +7,49 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.detectors import HOP_FRAMES, LIVE_S, Machines, detectors
-from benchmarks.measure import median_cpu_s, number, table
+from benchmarks.measure import median_cpu_s, number
+from benchmarks.simulated_fleet import (
+    HOP_FRAMES,
+    LIVE_BLOCK_S,
+    SimulatedFleet,
+    fitted_detectors,
+)
+from experiments.markdown import table
 
 MACHINES = (1, 2, 4, 8, 16, 32, 64)
-SECONDS = (10, 30, 60, 120, 300, 600)
+DURATIONS_S = (10, 30, 60, 120, 300, 600)
 EACH_S = 4.0  # of every machine
+BUDGET_S = 5.0
 
 
-def run(*, reference_s: float, short: bool) -> tuple[dict[str, Any], str]:
-    """Return processor seconds over machines and over seconds of sound, and their table."""
-    hop = HOP_FRAMES["75 %"]
+def run(*, training_s: float, short: bool) -> tuple[dict[str, Any], str]:
+    """Return processor time over machines and over seconds of sound, and their table."""
     rounds = 3 if short else 5
-    over_machines, over_seconds = [], []
-    for machines in MACHINES:
-        heard = Machines(detectors(machines, hop, reference_s))
-        spent_s = median_cpu_s(
-            partial(heard.hear, EACH_S, LIVE_S),
-            rounds=rounds,
-            budget_s=5.0,
-        )
-        over_machines.append((machines, spent_s))
-    for seconds in SECONDS[: 4 if short else None]:
-        heard = Machines(detectors(1, hop, reference_s))
-        spent_s = median_cpu_s(
-            partial(heard.hear, seconds, LIVE_S),
-            rounds=rounds,
-            budget_s=5.0,
-        )
-        over_seconds.append((seconds, spent_s))
+    over_machines = [
+        (machines, _cpu_s(machines, EACH_S, training_s, rounds)) for machines in MACHINES
+    ]
+    over_seconds = [
+        (seconds, _cpu_s(1, seconds, training_s, rounds))
+        for seconds in DURATIONS_S[: 4 if short else None]
+    ]
     found = {
-        "machines": {"points": over_machines, "slope": _slope(over_machines)},
-        "seconds": {"points": over_seconds, "slope": _slope(over_seconds)},
+        "machines": {"points": over_machines, "slope": _exponent(over_machines)},
+        "seconds": {"points": over_seconds, "slope": _exponent(over_seconds)},
     }
     rows = [[f"{n} machines, {EACH_S:g} s each", number(spent)] for n, spent in over_machines]
-    rows.append(["slope over machines", f"{_slope(over_machines):.3f}"])
+    rows.append(["slope over machines", f"{_exponent(over_machines):.3f}"])
     rows += [[f"1 machine, {n} s", number(spent)] for n, spent in over_seconds]
-    rows.append(["slope over seconds", f"{_slope(over_seconds):.3f}"])
+    rows.append(["slope over seconds", f"{_exponent(over_seconds):.3f}"])
     return found, table(["75 % overlap, blocks of 0.1 s", "CPU-s"], rows)
 
 
-def _slope(points: list[tuple[int, float]]) -> float:
-    """Return the exponent: 1 where twice as much costs twice as much."""
+def _cpu_s(machines: int, seconds: float, training_s: float, rounds: int) -> float:
+    fleet = SimulatedFleet(fitted_detectors(machines, HOP_FRAMES["75 %"], training_s))
+    work = partial(fleet.score, seconds, LIVE_BLOCK_S)
+    return median_cpu_s(work, rounds=rounds, budget_s=BUDGET_S)
+
+
+def _exponent(points: list[tuple[int, float]]) -> float:
+    """Return the exponent of the power law fitted to the points; 1 is proportional."""
     x, y = np.log([n for n, _ in points]), np.log([spent for _, spent in points])
     return float(np.polyfit(x, y, 1)[0])

@@ -1,4 +1,7 @@
-"""How the bench measures: processor time, medians, children that print one line of JSON."""
+"""Processor time, medians, and child processes that print a line of JSON.
+
+Only the standard library is imported, since the peers' environment has nothing of asd-monitor.
+"""
 
 from __future__ import annotations
 
@@ -14,48 +17,41 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-K = TypeVar("K")
+Key = TypeVar("Key")
 
-FEWEST_ROUNDS = 3
+MIN_ROUNDS = 3
 _CHILD_S = 600.0
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_TUNING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # of a box, not of what is measured
+_TUNING = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # of this computer, not of the product
 
 
 def plain_environment() -> dict[str, str]:
-    """Return the environment for a child: one thread, and nothing that tunes numpy."""
-    kept = {name: text for name, text in os.environ.items() if name not in _TUNING}
+    """Return the environment of a child: one thread, no tuning of numpy, and this repository."""
+    kept = {name: value for name, value in os.environ.items() if name not in _TUNING}
     root = str(Path(__file__).resolve().parent.parent)
     return {**kept, **dict.fromkeys(_ONE_THREAD, "1"), "PYTHONPATH": root}
 
 
 def median_cpu_s(work: Callable[[], object], *, rounds: int, budget_s: float = 20.0) -> float:
-    """Return the median processor time of one call, threads of this process included.
+    """Return the median processor time of a call, in all threads of this process.
 
-    The first call is a warm-up.  Three rounds are made at least, and no more of them once
-    they have taken the budget.
+    One call precedes as warm-up.  At least `MIN_ROUNDS` are made, and no further ones once they
+    have taken ``budget_s``.
     """
-    work()
-    spent: list[float] = []
-    while len(spent) < FEWEST_ROUNDS or (len(spent) < rounds and sum(spent) < budget_s):
-        began = time.process_time()
-        work()
-        spent.append(time.process_time() - began)
-    return statistics.median(spent)
+    return medians_cpu_s({"": work}, rounds=rounds, budget_s=budget_s)[""]
 
 
 def medians_cpu_s(
-    works: Mapping[K, Callable[[], object]], *, rounds: int, budget_s: float = 60.0
-) -> dict[K, float]:
-    """Return the median processor time of each, all done in turn in every round.
+    works: Mapping[Key, Callable[[], object]], *, rounds: int, budget_s: float = 60.0
+) -> dict[Key, float]:
+    """Return the median processor time of each of several calls, made in turn in every round.
 
-    What else the computer does then slows all of them, and no one alone.  Warm-up, threads and
-    budget are as in `median_cpu_s`.
+    Other load on the computer then affects all of them alike.  See `median_cpu_s`.
     """
-    spent: dict[K, list[float]] = {name: [] for name in works}
+    spent: dict[Key, list[float]] = {name: [] for name in works}
     total_s = 0.0
-    for done in range(-1, rounds):  # the warm-up first
-        if done >= FEWEST_ROUNDS and total_s > budget_s:
+    for done in range(-1, max(rounds, MIN_ROUNDS)):  # the first is the warm-up
+        if done >= MIN_ROUNDS and total_s > budget_s:
             break
         for name, work in works.items():
             began = time.process_time()
@@ -69,7 +65,11 @@ def medians_cpu_s(
 def child_json(command: Sequence[str | Path]) -> Any:
     """Run a child and return the JSON of its last line.
 
-    Raises RuntimeError with the last line of its errors where it fails.
+    Raises:
+        RuntimeError: it fails; the message is the last line of its stderr.
+        OSError, ValueError: it cannot be run, or prints no JSON.
+        subprocess.TimeoutExpired: it takes more than ten minutes.
+
     """
     ended = subprocess.run(
         [str(part) for part in command],
@@ -80,34 +80,28 @@ def child_json(command: Sequence[str | Path]) -> Any:
         check=False,
     )
     if ended.returncode or not ended.stdout.strip():
-        told = [line for line in ended.stderr.splitlines() if line.strip()]
-        raise RuntimeError(told[-1] if told else f"exit code {ended.returncode}")
+        errors = [line for line in ended.stderr.splitlines() if line.strip()]
+        raise RuntimeError(errors[-1] if errors else f"exit code {ended.returncode}")
     return json.loads(ended.stdout.splitlines()[-1])
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value below which this share lies; NaN where there are none."""
+    """Return the smallest value with at least this share of the values below it; NaN of none."""
     ordered = sorted(values)
     if not ordered:
         return float("nan")
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown; all columns but the first are numbers."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
 def number(value: float) -> str:
-    """Return a number with three digits that count."""
+    """Return a number with three significant digits as text."""
     if value >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if value < 1 else f"{value:.{1 if value >= 10 else 2}f}"
 
 
 def host() -> dict[str, str | int]:
-    """Return what the figures were measured on."""
+    """Return the computer and the versions that were measured on."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
@@ -118,8 +112,13 @@ def host() -> dict[str, str | int]:
         "cores": len(os.sched_getaffinity(0)),
         "python": platform.python_version(),
         "numpy": _version("numpy"),
-        "openblas": _kernel(),
+        "openblas": _openblas_kernel(),
     }
+
+
+def host_text() -> str:
+    """Return `host` as text."""
+    return ", ".join(f"{key} {value}" for key, value in host().items())
 
 
 def _version(package: str) -> str:
@@ -129,11 +128,11 @@ def _version(package: str) -> str:
         return "none"
 
 
-def _kernel() -> str:
-    """Return the kernel that numpy's linear algebra has chosen, where somebody can tell."""
+def _openblas_kernel() -> str:
+    """Return the kernel that numpy's linear algebra has chosen, if threadpoolctl is installed."""
     try:
-        import_module("numpy")  # loads the library that is asked about
-        threadpoolctl: Any = import_module("threadpoolctl")  # is there by chance
+        import_module("numpy")  # loads the library
+        threadpoolctl: Any = import_module("threadpoolctl")
     except ImportError:
         return "unknown"
     found = [pool.get("architecture", "") for pool in threadpoolctl.threadpool_info()]

@@ -1,4 +1,4 @@
-"""What a network in the form of ONNX computes, read off the shapes of its graph."""
+"""Operations and size of an ONNX network, from the shapes of its graph."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from asd_monitor.errors import UsageError
 
 
 def parameters(network: bytes) -> int:
-    """Return how many numbers it has learned: its constants of floating point."""
+    """Return the number of trained weights: the floating-point constants."""
     return sum(prod(shape) for shape in weight_shapes(network))
 
 
 def weight_shapes(network: bytes) -> list[tuple[int, ...]]:
-    """Return the shapes of its constants of floating point."""
+    """Return the shapes of the floating-point constants."""
     graph = onnx.load_model_from_string(network).graph
     tensors = [*graph.initializer]
     for node in graph.node:
@@ -29,36 +29,36 @@ def weight_shapes(network: bytes) -> list[tuple[int, ...]]:
 
 
 def multiply_adds_per_s(network: bytes, card: Card) -> float:
-    """Return the multiplications of its convolutions and matrix products a second of sound.
+    """Return the multiplications of convolutions and matrix products per second of sound.
 
-    Of a network whose time axis is free, those of a stream without its beginning; of one that
-    takes patches, all of each patch.  Raises UsageError as `multiply_adds`.
+    For a free time axis they are those of a stream without its begin; for patches, all of each
+    patch.  Raises UsageError as `multiply_adds`.
     """
     step_s = card.input.hop / card.input.rate_hz
     stride = lcm(*(output.stride for output in card.outputs))
     fixed = _fixed_steps(network, card)
     if fixed is not None:
         return multiply_adds(network, card, fixed) / (stride * step_s)
-    # far enough in that every layer has begun, and whole strides from there on
+    # beyond the receptive field of every layer, in whole strides
     steps = stride * (1 + max(output.receptive_field for output in card.outputs) // stride)
     more = multiply_adds(network, card, 2 * steps) - multiply_adds(network, card, steps)
     return more / (steps * step_s)
 
 
 def multiply_adds(network: bytes, card: Card, steps: int) -> int:
-    """Return the multiplications for so many steps at once.
+    """Return the multiplications for so many input steps.
 
     Raises:
         UsageError: a shape in the graph depends on more than the number of steps.
 
     """
     model = onnx.load_model_from_string(network)
-    [taken] = model.graph.input
-    shape = taken.type.tensor_type.shape.dim
+    [model_input] = model.graph.input
+    shape = model_input.type.tensor_type.shape.dim
     if not shape[0].HasField("dim_value"):
         shape[0].dim_value = 1
     shape[_time_axis(card, len(shape))].dim_value = steps
-    # what the exporter wrote down holds for any number of steps: here it is one
+    # the exporter's shapes are of any number of steps
     del model.graph.value_info[:]
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
@@ -73,21 +73,21 @@ def _work(node: Any, shapes: dict[str, tuple[int, ...]]) -> int:
     if node.op_type not in {"Conv", "MatMul", "Gemm"}:
         return 0
     names = (node.output[0], node.input[0], node.input[1])
-    made, left, right = (shapes.get(name, ()) for name in names)
-    if not made or not left or not right or 0 in (*made, *left, *right):
+    product, left, right = (shapes.get(name, ()) for name in names)
+    if not product or not left or not right or 0 in (*product, *left, *right):
         raise UsageError(
-            f"the shape of {node.output[0]} cannot be told from the graph: export the network "
-            "with no sizes that are computed, but for the number of steps"
+            f"the shape of {node.output[0]} cannot be inferred from the graph: export the network "
+            "without computed sizes other than the number of steps"
         )
     if node.op_type == "Conv":
-        return prod(made) * prod(right[1:])
+        return prod(product) * prod(right[1:])
     transposed = any(part.name == "transA" and part.i for part in node.attribute)
-    return prod(made) * left[0 if transposed else -1]
+    return prod(product) * left[0 if transposed else -1]
 
 
 def _fixed_steps(network: bytes, card: Card) -> int | None:
-    [taken] = onnx.load_model_from_string(network).graph.input
-    shape = taken.type.tensor_type.shape.dim
+    [model_input] = onnx.load_model_from_string(network).graph.input
+    shape = model_input.type.tensor_type.shape.dim
     axis = shape[_time_axis(card, len(shape))]
     return int(axis.dim_value) if axis.HasField("dim_value") else None
 

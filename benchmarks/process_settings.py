@@ -1,13 +1,14 @@
-"""Compare settings of the process, of malloc and of the interpreter in the running daemon.
+"""Compare settings of the process, of malloc and of the interpreter in running daemons.
 
     python -m benchmarks.process_settings [--machines N] [--seconds S] [--rounds R] ARM ARM …
 
-Each ARM is a daemon of its own on N recordings that play at their pace, with a mosquitto of its
-own.  All arms run side by side, so that what else the computer does hits all alike, and in every
-round they begin in another order.  Printed is one table: of each arm the median of the rounds,
-and the median, least and most of its ratio to the first arm.  `ships ships` tells the noise; the
-first of equal arms has some percent more memory, so compare that in both orders.
-What the arms are stands in ARMS, what was found in docs/realtime.md.
+Each ARM is a daemon with a broker of its own, on N recordings that play at their own pace.  All
+arms run at the same time, so that other load affects them alike, and each round starts them in
+another order.  Prints a table: of each arm the median over the rounds, and the median, minimum
+and maximum of its ratio to the first arm.  `ships ships` shows the spread of equal arms; the first
+of equal arms has some percent more memory, so compare memory in both orders.
+
+ARMS lists the settings; docs/method/process-settings.md reports the results.
 """
 
 from __future__ import annotations
@@ -25,58 +26,60 @@ from pathlib import Path
 
 import soundfile
 
-from benchmarks.broker import Broker
-from benchmarks.detectors import RATE_HZ, synthetic_sound
-from benchmarks.fleet import Daemon, Subscriber, train
-from benchmarks.measure import host, number, percentile, plain_environment, table
+from asd_monitor.errors import AsdMonitorError
+from benchmarks.measure import host, host_text, number, percentile, plain_environment
+from benchmarks.mosquitto import MosquittoProcess
+from benchmarks.recorded_fleet import RecordedFleet, ScoreRecorder, train_fleet
+from benchmarks.simulated_fleet import RATE_HZ, synthetic_sound
+from experiments.markdown import table
 
 ARMS: dict[str, dict[str, str]] = {
     "ships": {},
     "blas-2": {"OPENBLAS_NUM_THREADS": "2"},
-    "arenas-16": {"MALLOC_ARENA_MAX": "16"},  # what glibc takes by itself on two cores
+    "arenas-16": {"MALLOC_ARENA_MAX": "16"},  # glibc's default on two cores
     "arenas-2": {"MALLOC_ARENA_MAX": "2"},
     "arenas-1": {"MALLOC_ARENA_MAX": "1"},
-    "trim": {"MALLOC_TRIM_THRESHOLD_": str(1 << 17)},  # glibc's own, but fixed
+    "trim": {"MALLOC_TRIM_THRESHOLD_": str(1 << 17)},  # glibc's initial value, but fixed
     "never-trim": {"MALLOC_TRIM_THRESHOLD_": str(1 << 28), "MALLOC_TOP_PAD_": str(1 << 24)},
-    "gc-freeze": {"HYGIENE_SET": "freeze"},
-    "gc-rarely": {"HYGIENE_SET": "rarely"},
-    "gc-never": {"HYGIENE_SET": "never"},
-    "switch-1ms": {"HYGIENE_SET": "switch"},
-    "nice-5": {"HYGIENE_SET": "nice"},  # as Nice=-5 of a unit; root alone may
+    "gc-freeze": {"PROCESS_SETTING": "freeze"},
+    "gc-rarely": {"PROCESS_SETTING": "rarely"},
+    "gc-never": {"PROCESS_SETTING": "never"},
+    "switch-1ms": {"PROCESS_SETTING": "switch"},
+    "nice-5": {"PROCESS_SETTING": "nice"},  # as Nice=-5 of a unit; needs root
 }
-_INSIDE = Path(__file__).resolve().with_name("process_settings_child.py")
-_FOUND_S = 3.0  # a recording that appears is found within
-_OF_THE_BENCH = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")  # taken away
-_BUSY = "while True: pass"
+_CHILD = Path(__file__).resolve().with_name("process_settings_child.py")
+_FOUND_S = 3.0  # a new recording is found within this time
+_OF_THE_BENCHMARK = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_BUSY_LOOP = "while True: pass"
 
 
 class _Arm:
-    """One daemon, its broker, and who listens."""
+    """A daemon with its broker and a recorder of its scores."""
 
     def __init__(self, name: str, folder: Path, models: Path, machines: int) -> None:
         self._folder = folder
-        broker = Broker(folder)
+        broker = MosquittoProcess(folder)
         python_path = f"{folder}:{plain_environment()['PYTHONPATH']}"
-        environment = {"PYTHONPATH": python_path, "HYGIENE_FOLDER": str(folder)}
-        environment |= dict.fromkeys(_OF_THE_BENCH, "") | ARMS[name]
-        shutil.copy(_INSIDE, folder / "sitecustomize.py")
-        for left in ("now", "inside.json"):
-            (folder / left).unlink(missing_ok=True)
+        environment = {"PYTHONPATH": python_path, "PROCESS_SETTINGS_FOLDER": str(folder)}
+        environment |= dict.fromkeys(_OF_THE_BENCHMARK, "") | ARMS[name]
+        shutil.copy(_CHILD, folder / "sitecustomize.py")
+        for file in ("now", "collector.json"):
+            (folder / file).unlink(missing_ok=True)
         self._stack = contextlib.ExitStack()
         self._stack.enter_context(broker)
-        self._subscriber = self._stack.enter_context(Subscriber(broker.port))
+        self._recorder = self._stack.enter_context(ScoreRecorder(broker.port))
         self._daemon = self._stack.enter_context(
-            Daemon(folder, models, broker.port, machines, environment=environment)
+            RecordedFleet(folder, models, broker.port, machines, environment=environment)
         )
 
     def play(self, recording: Path) -> None:
-        """Let the settings act, then the recordings begin."""
+        """Let the setting take effect, then start the recordings."""
         (self._folder / "now").touch()
         time.sleep(0.5)
         self._daemon.play(recording)
 
     def begin(self) -> None:
-        """Count from here."""
+        """Begin to measure."""
         self._began_s = time.monotonic()
         self._cpu_s, self._faults = self._daemon.cpu_s(), self._daemon.minor_faults()
 
@@ -91,81 +94,94 @@ class _Arm:
             "faults / s": faults / wall_s,
             "threads": float(self._daemon.threads()),
         }
-        late_s = [one.latency_s for one in self._subscriber.heard()]
-        found |= {f"p{p}, ms": 1000 * percentile(late_s, p / 100) for p in (50, 99)}
-        return {**found, "most, ms": 1000 * max(late_s, default=float("nan"))}
+        latency_s = [score.latency_s for score in self._recorder.scores()]
+        found |= {f"p{p}, ms": 1000 * percentile(latency_s, p / 100) for p in (50, 99)}
+        return {**found, "maximum, ms": 1000 * max(latency_s, default=float("nan"))}
 
     def close(self) -> dict[str, float]:
-        """End it; return what the garbage collector did since `begin`."""
+        """End the daemon; return the figures of the garbage collector since `begin`."""
         self._stack.close()
-        inside = json.loads((self._folder / "inside.json").read_text())
-        pauses = [each for each in inside["pauses"] if each[0] >= self._began_s]
+        found = json.loads((self._folder / "collector.json").read_text())
+        pauses = [each for each in found["pauses"] if each[0] >= self._began_s]
         return {
             "GC, ms in all": sum(1000 * s for _, _, s in pauses),
             "GC, ms longest": max((1000 * s for _, _, s in pauses), default=0.0),
             "GC, full ones": float(sum(generation == 2 for _, generation, _ in pauses)),
-            "GC, ms a full one": 1000 * inside["full_s"],
-            "objects": float(inside["objects"] + inside["frozen"]),
+            "GC, ms per full one": 1000 * found["full_s"],
+            "objects": float(found["objects"] + found["frozen"]),
         }
 
 
 def main() -> int:
-    """Compare the arms that were named."""
+    """Compare the given arms."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.process_settings",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("arm", nargs="+", choices=ARMS, metavar="ARM", help=", ".join(ARMS))
     parser.add_argument("--machines", type=int, default=16, metavar="N")
     parser.add_argument("--seconds", type=float, default=45.0, metavar="S")
     parser.add_argument("--rounds", type=int, default=3, metavar="R")
-    parser.add_argument("--hog", action="store_true", help="beside a busy loop on every core")
-    given = parser.parse_args()
-    arms: list[str] = given.arm
-    rounds: list[list[dict[str, float]]] = []
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        models = train(folder)
-        recording = folder / "recording.wav"
-        soundfile.write(recording, synthetic_sound(given.seconds + 30.0, 5), RATE_HZ, "PCM_16")
-        for turn in range(given.rounds):
-            order = [(place + turn) % len(arms) for place in range(len(arms))]
-            rounds.append(_round(order, folder, models, recording, given))
-            sys.stderr.write(f"hygiene: round {turn + 1} of {given.rounds}: {rounds[-1]}\n")
-    told = ", ".join(f"{key} {value}" for key, value in host().items())
-    busy = ", beside a busy loop on every core" if given.hog else ""
+    parser.add_argument("--hog", action="store_true", help="with a busy loop on every core")
+    options = parser.parse_args()
+    try:
+        rounds = _run(options)
+    except AsdMonitorError as error:
+        sys.stderr.write(f"process_settings: {error}\n")
+        return error.exit_code
+    load = ", with a busy loop on every core" if options.hog else ""
     sys.stdout.write(
-        f"{told}; {given.machines} machines an arm, {given.seconds:g} s, "
-        f"{given.rounds} rounds{busy}\n\n{_table(arms, rounds)}"
+        f"{host_text()}; {options.machines} machines per arm, {options.seconds:g} s, "
+        f"{options.rounds} rounds{load}\n\n{_table(options.arm, rounds)}"
     )
     return 0
 
 
+def _run(options: argparse.Namespace) -> list[list[dict[str, float]]]:
+    """Return the figures of each round and arm."""
+    count = len(options.arm)
+    rounds: list[list[dict[str, float]]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        models = train_fleet(folder)
+        recording = folder / "recording.wav"
+        soundfile.write(recording, synthetic_sound(options.seconds + 30.0, 5), RATE_HZ, "PCM_16")
+        for turn in range(options.rounds):
+            order = [(place + turn) % count for place in range(count)]
+            rounds.append(_round(order, folder, models, recording, options))
+            sys.stderr.write(
+                f"process_settings: round {turn + 1} of {options.rounds}: {rounds[-1]}\n"
+            )
+    return rounds
+
+
 def _round(
-    order: list[int], folder: Path, models: Path, recording: Path, given: argparse.Namespace
+    order: list[int], folder: Path, models: Path, recording: Path, options: argparse.Namespace
 ) -> list[dict[str, float]]:
     arms: dict[int, _Arm] = {}
-    hogs: list[subprocess.Popen[bytes]] = []
+    loops: list[subprocess.Popen[bytes]] = []
     found: dict[int, dict[str, float]] = {}
     with contextlib.ExitStack() as stack:
         for place in order:
             own = folder / str(place)
             own.mkdir(exist_ok=True)
-            arms[place] = _Arm(given.arm[place], own, models, given.machines)
-        if given.hog:
+            arms[place] = _Arm(options.arm[place], own, models, options.machines)
+        if options.hog:
             cores = int(host()["cores"])
-            hogs = [subprocess.Popen([sys.executable, "-c", _BUSY]) for _ in range(cores)]
-            for hog in hogs:
-                stack.callback(hog.kill)
+            loops = [subprocess.Popen([sys.executable, "-c", _BUSY_LOOP]) for _ in range(cores)]
+            for loop in loops:
+                stack.callback(loop.kill)
         for place in order:
             arms[place].play(recording)
         time.sleep(_FOUND_S)
         for place in order:
             arms[place].begin()
-        time.sleep(given.seconds)
+        time.sleep(options.seconds)
         for place in order:
             found[place] = arms[place].end()
-    for hog in hogs:
-        hog.wait()
+    for loop in loops:
+        loop.wait()
     return [found[place] | arms[place].close() for place in sorted(order)]
 
 
@@ -176,8 +192,8 @@ def _table(arms: list[str], rounds: list[list[dict[str, float]]]) -> str:
             values = [each[place][figure] for each in rounds]
             first = [each[0][figure] for each in rounds]
             ratios = [v / f if f else float("nan") for v, f in zip(values, first, strict=True)]
-            told = [number(statistics.median(ratios)), f"{min(ratios):.2f} to {max(ratios):.2f}"]
-            cells = told if place else ["", ""]
+            spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
+            cells = [number(statistics.median(ratios)), spread] if place else ["", ""]
             rows.append([figure, arm, number(statistics.median(values)), *cells])
     return table(["figure", "arm", "median", "× first arm", "of the rounds"], rows)
 

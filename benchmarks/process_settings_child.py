@@ -1,7 +1,7 @@
-"""A ``sitecustomize`` for the daemon that `python -m benchmarks.process_settings` starts.
+"""A ``sitecustomize`` for the daemons that `benchmarks.process_settings` starts.
 
-HYGIENE_FOLDER is where the pauses of the garbage collector are written at the end, and where
-the file ``now`` tells that the daemon has started; HYGIENE_SET is what is then set.
+It applies the setting PROCESS_SETTING once a file ``now`` exists in PROCESS_SETTINGS_FOLDER, and
+writes the garbage collector's pauses there at the end, into ``collector.json``.
 """
 
 from __future__ import annotations
@@ -15,38 +15,38 @@ import threading
 import time
 from pathlib import Path
 
-_FOLDER = Path(os.environ.get("HYGIENE_FOLDER", "."))
-_LOOK_S = 0.1
-_pauses: list[tuple[float, int, float]] = []  # when it began (monotonic), generation, seconds
-_begun_s = 0.0
+_FOLDER = Path(os.environ.get("PROCESS_SETTINGS_FOLDER", "."))
+_POLL_S = 0.1
+_pauses: list[tuple[float, int, float]] = []  # begin (monotonic), generation, seconds
+_began_s = 0.0
 
 
 def _note(phase: str, info: dict[str, int]) -> None:
-    global _begun_s  # noqa: PLW0603 - the collector runs in one thread at a time
+    global _began_s  # noqa: PLW0603 - the collector runs in one thread at a time
     now_s = time.monotonic()
     if phase == "start":
-        _begun_s = now_s
+        _began_s = now_s
     else:
-        _pauses.append((_begun_s, info["generation"], now_s - _begun_s))
+        _pauses.append((_began_s, info["generation"], now_s - _began_s))
 
 
 def _write() -> None:
     gc.callbacks.remove(_note)
-    begun_s = time.monotonic()
+    began_s = time.monotonic()
     gc.collect()
-    told = {
+    found = {
         "pauses": _pauses,
-        "full_s": time.monotonic() - begun_s,
+        "full_s": time.monotonic() - began_s,
         "frozen": gc.get_freeze_count(),
         "objects": len(gc.get_objects()),
     }
-    (_FOLDER / "inside.json").write_text(json.dumps(told))
+    (_FOLDER / "collector.json").write_text(json.dumps(found))
 
 
-def _wait_and_set(wanted: str) -> None:
+def _apply_when_started(setting: str) -> None:
     while not (_FOLDER / "now").exists():
-        time.sleep(_LOOK_S)
-    match wanted:
+        time.sleep(_POLL_S)
+    match setting:
         case "freeze":
             gc.collect()
             gc.freeze()
@@ -58,12 +58,11 @@ def _wait_and_set(wanted: str) -> None:
             sys.setswitchinterval(0.001)
 
 
-if os.environ.get("HYGIENE_SET") == "nice":
+if os.environ.get("PROCESS_SETTING") == "nice":
     os.nice(-5)  # before there are threads, each of which has its own
-if "HYGIENE_FOLDER" in os.environ and "run" in sys.orig_argv:
+if "PROCESS_SETTINGS_FOLDER" in os.environ and "run" in sys.orig_argv:
     gc.callbacks.append(_note)
     atexit.register(_write)
-    waiting = threading.Thread(
-        target=_wait_and_set, args=(os.environ.get("HYGIENE_SET", ""),), daemon=True
-    )
-    waiting.start()
+    threading.Thread(
+        target=_apply_when_started, args=(os.environ.get("PROCESS_SETTING", ""),), daemon=True
+    ).start()

@@ -1,4 +1,4 @@
-"""How much sound is scored a processor second: machines × overlap × blocks × publishing."""
+"""Sound scored per processor second, by machines, overlap, block length and publishing."""
 
 from __future__ import annotations
 
@@ -13,17 +13,25 @@ from pathlib import Path
 import structlog
 
 from asd_monitor.errors import OperationError
-from benchmarks.broker import Broker, Publisher
-from benchmarks.detectors import HOP_FRAMES, LIVE_S, RECORDED_S, Machines, detectors
-from benchmarks.measure import medians_cpu_s, number, table
+from benchmarks.measure import medians_cpu_s, number
+from benchmarks.mosquitto import MosquittoProcess
+from benchmarks.score_publisher import ScorePublisher
+from benchmarks.simulated_fleet import (
+    HOP_FRAMES,
+    LIVE_BLOCK_S,
+    RECORDED_BLOCK_S,
+    SimulatedFleet,
+    fitted_detectors,
+)
+from experiments.markdown import table
 
 MACHINES = (1, 8, 64)
 ROUND_S = {1: 60.0, 8: 15.0, 64: 5.0}
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One figure: microphone-seconds scored a processor second."""
+class ScoringRate:
+    """Seconds of one microphone's sound scored per processor second."""
 
     machines: int
     overlap: str
@@ -33,73 +41,77 @@ class Cell:
 
 
 @contextmanager
-def publisher() -> Iterator[Publisher]:
-    """Connect to a broker that runs as long."""
+def running_publisher() -> Iterator[ScorePublisher]:
+    """Start a broker and connect to it for the duration of the context."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     with (
         tempfile.TemporaryDirectory() as folder,
-        Broker(Path(folder)) as broker,
-        Publisher(broker.port) as told,
+        MosquittoProcess(Path(folder)) as broker,
+        ScorePublisher(broker.port) as publisher,
     ):
-        yield told
+        yield publisher
 
 
 def measure(
-    machines: int, *, reference_s: float, short: bool, told: Publisher | None = None
-) -> list[Cell]:
-    """Measure every overlap and block, taking turns; with ``told`` published and not."""
+    machines: int, *, training_s: float, short: bool, publisher: ScorePublisher | None = None
+) -> list[ScoringRate]:
+    """Measure every overlap and block length in turn; with a publisher also published."""
     works = {}
     for overlap, hop_frames in HOP_FRAMES.items():
-        heard = Machines(detectors(machines, hop_frames, reference_s))
-        for block_s in (LIVE_S, RECORDED_S):
-            for to in (None,) if told is None else (None, told):
-                key = overlap, block_s, to is not None
+        fleet = SimulatedFleet(fitted_detectors(machines, hop_frames, training_s))
+        for block_s in (LIVE_BLOCK_S, RECORDED_BLOCK_S):
+            for through in (None,) if publisher is None else (None, publisher):
+                key = overlap, block_s, through is not None
                 seconds = _round_s(machines, block_s, short=short)
-                works[key] = partial(_hear, heard, seconds, block_s, to)
+                works[key] = partial(_score, fleet, seconds, block_s, through)
     spent_s = medians_cpu_s(works, rounds=3 if short else 9, budget_s=0.0 if short else 120.0)
-    if told is not None and told.dropped:
-        raise OperationError(f"{told.dropped} scores were not published")
+    if publisher is not None and publisher.dropped:
+        raise OperationError(f"{publisher.dropped} scores were not published")
     return [
-        Cell(machines, *key, machines * _round_s(machines, key[1], short=short) / spent)
+        ScoringRate(machines, *key, machines * _round_s(machines, key[1], short=short) / spent)
         for key, spent in spent_s.items()
     ]
 
 
-def _hear(heard: Machines, seconds: float, block_s: float, told: Publisher | None) -> None:
-    heard.hear(seconds, block_s, None if told is None else told.tell)
-    if told is not None:
-        told.drain()
+def _score(
+    fleet: SimulatedFleet, seconds: float, block_s: float, publisher: ScorePublisher | None
+) -> None:
+    fleet.score(seconds, block_s, None if publisher is None else publisher.publish)
+    if publisher is not None:
+        publisher.drain()
 
 
 def _round_s(machines: int, block_s: float, *, short: bool) -> float:
     """Return the seconds of sound of each machine in a round."""
-    if machines > 8 and block_s == LIVE_S:
-        return 2.0  # their windows end one after the other: any two seconds are alike
-    return min(ROUND_S[machines], RECORDED_S) if short else ROUND_S[machines]
+    if machines > 8 and block_s == LIVE_BLOCK_S:
+        return 2.0  # their windows end at different times: any two seconds are alike
+    return min(ROUND_S[machines], RECORDED_BLOCK_S) if short else ROUND_S[machines]
 
 
-def run(floor: dict[str, float], *, reference_s: float, short: bool) -> tuple[list[Cell], str]:
-    """Return all cells, and their tables."""
-    cells: list[Cell] = []
-    with publisher() as told:
+def run(
+    floor: dict[str, float], *, training_s: float, short: bool
+) -> tuple[list[ScoringRate], str]:
+    """Return all rates, and their tables."""
+    rates: list[ScoringRate] = []
+    with running_publisher() as publisher:
         for machines in MACHINES:
-            sys.stderr.write(f"bench: {machines} machines\n")
-            cells += measure(machines, reference_s=reference_s, short=short, told=told)
-    text = "".join(_table(cells, floor, published=published) for published in (False, True))
-    return cells, text
+            sys.stderr.write(f"benchmarks: {machines} machines\n")
+            rates += measure(machines, training_s=training_s, short=short, publisher=publisher)
+    text = "".join(_table(rates, floor, published=published) for published in (False, True))
+    return rates, text
 
 
-def _table(cells: list[Cell], floor: dict[str, float], *, published: bool) -> str:
-    found = {(c.machines, c.overlap, c.block_s): c.rate for c in cells if c.published == published}
+def _table(rates: list[ScoringRate], floor: dict[str, float], *, published: bool) -> str:
+    found = {(r.machines, r.overlap, r.block_s): r.rate for r in rates if r.published == published}
     rows = []
     for machines in MACHINES:
         for overlap in HOP_FRAMES:
             row = [f"{machines}", overlap]
-            for block_s in (LIVE_S, RECORDED_S):
+            for block_s in (LIVE_BLOCK_S, RECORDED_BLOCK_S):
                 rate = found[machines, overlap, block_s]
-                dearer = found[machines, "none", block_s] / rate
+                relative = found[machines, "none", block_s] / rate
                 row += [number(rate), f"{floor['any'] / rate:.1f}"]
-                row += [f"{floor['numpy'] / rate:.1f}", f"{dearer:.2f}"]
+                row += [f"{floor['numpy'] / rate:.1f}", f"{relative:.2f}"]
             rows.append(row)
     title = "Every score published" if published else "Scored only"
     head = ["machines", "overlap"]

@@ -1,11 +1,10 @@
-"""Measure what each view costs and, on data sets in the layout of DCASE 2020, what it hears.
+"""Measure the processor time of each view and, on data sets in DCASE's layouts, its AUC.
 
     python -m benchmarks.view_cost [--machines 64] [--encoder FILE.onnx] [TREE ...]
 
-Prints tables in Markdown.  Times are of processor, on one core, for a window, that is for
-0.512 s of sound of one machine; the median of several rounds in this process, in which so many
-machines are listened to in blocks of 0.1 s, as the daemon does.  What one reads there stands in
-docs/method/encoder.md.
+Prints tables in Markdown.  Times are processor time of one core per window, that is per 0.512 s of
+sound of one machine: the median of several rounds in this process, in which so many machines are
+scored in blocks of 0.1 s as in the daemon.  docs/method/encoder.md reports the results.
 """
 
 from __future__ import annotations
@@ -17,18 +16,17 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import argparse
 import sys
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.estimators import BACK_ENDS
 from asd_monitor.detector.fusion import fuse
+from asd_monitor.dsp.frames import Floats
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.encoder_loading import load_encoder, shipped_encoder
 from asd_monitor.errors import AsdMonitorError, UsageError
@@ -41,14 +39,17 @@ from asd_monitor.features.decimated_spectrum import FineSpectrum
 from asd_monitor.features.mel_spectrogram import MelSpectrogram
 from asd_monitor.features.separable_gabor import GaborFeatures
 from asd_monitor.features.stream_state import StreamState
-from benchmarks.detectors import Machines, detectors
+from benchmarks.cpu_profiler import CpuProfiler
 from benchmarks.onnx_work import multiply_adds_per_s, parameters
-from experiments.fitted_trees import fit, hear, mean_by_type, score
+from benchmarks.simulated_fleet import LIVE_BLOCK_S, SimulatedFleet, fitted_detectors
+from experiments.fitted_machines import MachineWindows, auc_text, mean_by_type
+from experiments.markdown import table
 
-ROUNDS, SOUND_S, REFERENCE_S, HOP_FRAMES = 5, 4.0, 120.0, 16
+ROUNDS, SOUND_S, TRAINING_S, HOP_FRAMES = 5, 4.0, 120.0, 16
 SPECTRA = "spectra, mel bands and their logarithms"
 ENVELOPES = "envelopes of texture and rhythm"
-REST = "all else: gathering sound, fusing, telling"
+REST = "all else: blocks, fusion, records"
+ALL = "all"
 TIMED: tuple[tuple[object, str, str], ...] = (
     (MelSpectrogram, "__call__", SPECTRA),
     (analysis_module, "log10_power", SPECTRA),
@@ -70,150 +71,108 @@ REDUCED = {"peaks": "peaks", "gabor moduli": "pattern"}
 """Views by the names of sliding reductions, which several views use."""
 
 
-class Clock:
-    """Adds up processor time under names; what is within another is its own alone."""
-
-    def __init__(self) -> None:
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        self._running: list[str] = []
-        self._since_s = 0.0
-
-    @contextmanager
-    def of(self, name: str) -> Iterator[None]:
-        """Time what is done within this context."""
-        self._note()
-        self._running.append(name)
-        try:
-            yield
-        finally:
-            self._note()
-            self._running.pop()
-
-    def _note(self) -> None:
-        now_s = time.thread_time()
-        if self._running:
-            self.seconds[self._running[-1]] += now_s - self._since_s
-        self._since_s = now_s
-
-    @contextmanager
-    def on(self, owner: object, function: str, name: Callable[..., str | None]) -> Iterator[None]:
-        """Time a function of a module or class within this context, under a name."""
-        plain = getattr(owner, function)
-
-        def timed(*arguments: Any) -> Any:
-            found = name(*arguments)
-            if found is None:
-                return plain(*arguments)
-            with self.of(found):
-                return plain(*arguments)
-
-        setattr(owner, function, timed)
-        try:
-            yield
-        finally:
-            setattr(owner, function, plain)
-
-
 def main() -> int:
     """Print the tables."""
     parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m benchmarks.view_cost",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("trees", nargs="*", type=Path, metavar="TREE")
     parser.add_argument("--machines", type=int, default=64)
     parser.add_argument("--encoder", type=Path, metavar="FILE.onnx", help="with its card FILE.yaml")
-    given = parser.parse_args()
+    options = parser.parse_args()
     try:
-        encoder = load_encoder(given.encoder) if given.encoder else shipped_encoder()
+        encoder = load_encoder(options.encoder) if options.encoder else shipped_encoder()
         if encoder is None:
             raise UsageError("no encoder ships with this version: name one with --encoder")
-        _report(encoder, given.machines, given.trees)
+        sys.stdout.write(_report(encoder, options.machines, options.trees))
     except AsdMonitorError as error:
-        sys.stderr.write(f"cost: {error}\n")
+        sys.stderr.write(f"view_cost: {error}\n")
         return error.exit_code
     return 0
 
 
-def _report(encoder: Encoder, machines: int, trees: Sequence[Path]) -> None:
-    _row("parameters of the encoder", f"{parameters(encoder.onnx):,}")
-    _row("---", "---")
-    adds = multiply_adds_per_s(encoder.onnx, encoder.card)
-    _row("multiply-adds a second of sound", f"{adds / 1e6:.2f} million")
-    _row("size as ONNX", f"{len(encoder.onnx) / 2**10:.0f} KiB")
-    sys.stdout.write("\n")
-    fitted = detectors(machines, HOP_FRAMES, REFERENCE_S)
-    _listen(fitted)  # warms up
-    rounds = [_listen(fitted) for _ in range(ROUNDS)]
-    cost = {name: float(np.median([one[name] for one in rounds])) for name in rounds[0]}
-    heard = _heard(trees, encoder)
-    views = [view.kind.name for view in fitted[0].views]
-    columns = ["AUC / pAUC alone", "all without it"] if heard else []
-    _row(f"{machines} machines", "features, µs", "back end, µs", "share", *columns)
-    _row("---", *["---:"] * (3 + len(columns)))
+def _report(encoder: Encoder, machines: int, trees: Sequence[Path]) -> str:
+    work = multiply_adds_per_s(encoder.onnx, encoder.card)
+    text = table(
+        ["parameters of the encoder", f"{parameters(encoder.onnx):,}"],
+        [
+            ["multiply-adds per second of sound", f"{work / 1e6:.2f} million"],
+            ["size as ONNX", f"{len(encoder.onnx) / 2**10:.0f} KiB"],
+        ],
+    )
+    detectors = fitted_detectors(machines, HOP_FRAMES, TRAINING_S)
+    _measure(detectors)  # warm-up
+    rounds = [_measure(detectors) for _ in range(ROUNDS)]
+    cost = {name: float(np.median([each[name] for each in rounds])) for name in rounds[0]}
+    areas = _auc_by_view(trees, encoder)
+    columns = ["AUC / pAUC alone", "all without it"] if areas else []
     total = sum(cost.values())
-    for name in views:
-        feature, back_end = cost.get(name, 0.0), cost.get(f"{name}: back end", 0.0)
-        share = f"{(feature + back_end) / total:.0%}"
-        _row(name, f"{feature:.1f}", f"{back_end:.1f}", share, *heard.get(name, []))
+    rows = []
+    for view in detectors[0].views:
+        name = view.kind.name
+        features, back_end = cost.get(name, 0.0), cost.get(f"{name}: back end", 0.0)
+        share = f"{(features + back_end) / total:.0%}"
+        rows.append([name, f"{features:.1f}", f"{back_end:.1f}", share, *areas.get(name, [])])
     for name in (SPECTRA, ENVELOPES, REST):
-        _row(name, f"{cost.get(name, 0.0):.1f}", "", f"{cost.get(name, 0.0) / total:.0%}")
-    _row("**a window**", f"**{total:.1f}**", "", "100%", *heard.get("all", []))
+        spent = cost.get(name, 0.0)
+        rows.append([name, f"{spent:.1f}", "", f"{spent / total:.0%}"])
+    rows.append(["**a window**", f"**{total:.1f}**", "", "100%", *areas.get(ALL, [])])
+    head = [f"{machines} machines", "features, µs", "back end, µs", "share", *columns]
+    return f"{text}\n{table(head, rows)}"
 
 
-def _listen(fitted: Sequence[Detector]) -> dict[str, float]:
-    """Return microseconds a window, by row of the table."""
-    clock = Clock()
-    machines = Machines(fitted)
-    of_back_end = {id(v.back_end): v.kind.name for d in fitted for v in d.views}
+def _measure(detectors: Sequence[Detector]) -> dict[str, float]:
+    """Return microseconds per window, by row of the table."""
+    profiler = CpuProfiler()
+    fleet = SimulatedFleet(detectors)
+    view_of = {id(v.back_end): v.kind.name for d in detectors for v in d.views}
     with ExitStack() as timing:
         for owner, function, name in TIMED:
-            timing.enter_context(clock.on(owner, function, lambda *_, name=name: name))
+            timing.enter_context(profiler.timing(owner, function, lambda *_, name=name: name))
         timing.enter_context(
-            clock.on(StreamState, "reduce", lambda _, name, *__: REDUCED.get(name))
+            profiler.timing(StreamState, "reduce", lambda _, name, *__: REDUCED.get(name))
         )
         for back_end in BACK_ENDS.values():
             timing.enter_context(
-                clock.on(
+                profiler.timing(
                     back_end,
                     "score_each",
-                    lambda many, _: f"{of_back_end[id(many[0])]}: back end",
+                    lambda machines, _: f"{view_of[id(machines[0])]}: back end",
                 )
             )
-        with clock.of(REST):
-            windows = machines.hear(SOUND_S, 0.1)
-    return {name: 1e6 * seconds / windows for name, seconds in clock.seconds.items()}
+        with profiler.section(REST):
+            windows = fleet.score(SOUND_S, LIVE_BLOCK_S)
+    return {name: 1e6 * seconds / windows for name, seconds in profiler.seconds.items()}
 
 
-def _heard(trees: Sequence[Path], encoder: Encoder) -> dict[str, list[str]]:
-    """Return the cells of each view, and of all, from what they hear on these trees."""
-    cells: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
+def _auc_by_view(trees: Sequence[Path], encoder: Encoder) -> dict[str, list[str]]:
+    """Return the AUC of each view alone and of all others, and of all, averaged over the trees."""
+    of_trees: defaultdict[str, list[Floats]] = defaultdict(list)
     for tree in trees:
         types: list[str] = []
         areas: defaultdict[str, list[tuple[float, ...]]] = defaultdict(list)
         for machine in find_machines(tree):
             sys.stderr.write(f"{tree.name} {machine.name}\n")
-            heard = hear(machine, [encoder])
-            detector = fit(heard).detector
-            scored = score(detector, machine, heard.clips)
-            names = [view.kind.name for view in detector.views]
-            every = list(range(len(names)))
+            windows = MachineWindows.read(machine, [encoder])
+            detector = windows.fit().detector
+            scores = windows.score(detector)
+            every = list(range(len(detector.views)))
             types.append(machine.type)
-            areas["all"].append(scored.areas(fuse, every))
-            for number, name in enumerate(names):
-                without = [other for other in every if other != number]
-                areas[name].append(scored.areas(fuse, [number]) + scored.areas(fuse, without))
+            areas[ALL].append(scores.auc(fuse, every))
+            for number, view in enumerate(detector.views):
+                others = [other for other in every if other != number]
+                both = scores.auc(fuse, [number]) + scores.auc(fuse, others)
+                areas[view.kind.name].append(both)
         for name, of_ids in areas.items():
-            cells[name].append(tuple(mean_by_type(types, of_ids).tolist()))
+            of_trees[name].append(mean_by_type(types, of_ids))
     found: dict[str, list[str]] = {}
-    for name, of_trees in cells.items():
-        mean = np.mean(of_trees, axis=0)
-        pairs = [f"{mean[k]:.3f} / {mean[k + 1]:.3f}" for k in range(0, len(mean), 2)]
-        found[name] = ["", f"**{pairs[0]}**"] if name == "all" else pairs
+    for name, means in of_trees.items():
+        mean = np.mean(means, axis=0)
+        texts = [auc_text(mean[k : k + 2]) for k in range(0, len(mean), 2)]
+        found[name] = ["", f"**{texts[0]}**"] if name == ALL else texts
     return found
-
-
-def _row(*cells: str) -> None:
-    sys.stdout.write(f"| {' | '.join(cells)} |\n")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import socket
 import subprocess
 import threading
 import uuid
@@ -17,24 +14,17 @@ import pytest
 from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 
-PATIENCE_S = 30.0
+from benchmarks.mosquitto import MosquittoProcess, find_program
+from benchmarks.mqtt_subscriber import MqttSubscriber
 
-# Debian installs it outside the path of ordinary users
-_SEARCH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+PATIENCE_S = 30.0
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name, path=_SEARCH)
+    found = find_program(name)
     if found is None:
         pytest.skip(f"{name} is not installed (apt install mosquitto openssl)")
     return found
-
-
-def free_port() -> int:
-    """Return a TCP port of loopback that nothing uses."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -94,23 +84,18 @@ class Mosquitto:
         client_certificates: bool = False,
         extra: str = "",
     ) -> None:
-        self.port = free_port()
-        self._program = _program("mosquitto")
+        _program("mosquitto")
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._log: list[str] = []
         self._changed = threading.Condition()
         lines = [
-            f"listener {self.port} 127.0.0.1",
             "allow_anonymous " + ("true" if users is None else "false"),
             "log_dest stderr",
             "log_type all",
             "persistence false",
         ]
-        if os.geteuid() == 0:
-            lines.append("user root")  # otherwise it drops to a user without access to these files
         if users is not None:
             lines.append(f"password_file {folder / 'users'}")
             self.set_users(users)
@@ -121,8 +106,8 @@ class Mosquitto:
             lines += [f"certfile {tls.broker_cert}", f"keyfile {tls.broker_key}"]
             lines += [f"cafile {tls.ca}"] if client_certificates else []
             lines += [f"require_certificate {str(client_certificates).lower()}"]
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text("\n".join([*lines, extra, ""]))
+        self._broker = MosquittoProcess(folder, [*lines, extra], log=subprocess.PIPE)
+        self.port = self._broker.port
 
     def set_users(self, users: dict[str, str]) -> None:
         """Write the password file, which is read at the next start."""
@@ -139,27 +124,19 @@ class Mosquitto:
 
     def start(self) -> Mosquitto:
         """Start it and wait until it accepts connections."""
-        assert self._process is None
+        assert not self._broker.runs
         seen = len(self._log)
-        self._process = subprocess.Popen(
-            [self._program, "-c", self._config], stderr=subprocess.PIPE, text=True
-        )
-        self._reader = threading.Thread(target=self._read, args=(self._process,), daemon=True)
+        process = self._broker.start()
+        self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._reader.start()
         self.wait_for_log(" running", after=seen)
         return self
 
     def stop(self) -> None:
         """End it by SIGTERM; without effect where it does not run."""
-        if self._process is None:
-            return
-        process, self._process = self._process, None
-        process.terminate()
-        process.wait(PATIENCE_S)
-        assert self._reader is not None
-        self._reader.join(PATIENCE_S)
-        assert process.stderr is not None
-        process.stderr.close()
+        self._broker.stop()
+        if self._reader is not None:
+            self._reader.join(PATIENCE_S)
 
     @property
     def log(self) -> list[str]:
@@ -177,13 +154,14 @@ class Mosquitto:
 
     def _read(self, process: subprocess.Popen[str]) -> None:
         assert process.stderr is not None
-        for line in process.stderr:
-            with self._changed:
-                self._log.append(line.rstrip())
-                self._changed.notify_all()
+        with process.stderr as lines:
+            for line in lines:
+                with self._changed:
+                    self._log.append(line.rstrip())
+                    self._changed.notify_all()
 
 
-class Subscriber:
+class Subscriber(MqttSubscriber):
     """Records the messages on a topic filter of a broker on loopback; use it with ``with``."""
 
     def __init__(
@@ -198,27 +176,13 @@ class Subscriber:
     ) -> None:
         self.messages: list[MQTTMessage] = []
         self._changed = threading.Condition()
-        self._subscribed = threading.Event()
-        self._client = Client(CallbackAPIVersion.VERSION2, protocol=protocol)
-        self._client.username_pw_set(username, password)
+        client = Client(CallbackAPIVersion.VERSION2, protocol=protocol)
+        client.username_pw_set(username, password)
         if tls is not None:
-            self._client.tls_set(str(tls.ca), str(tls.client_cert), str(tls.client_key))
-        self._client.on_connect = lambda client, *_: client.subscribe(topics, qos=1)
-        self._client.on_subscribe = lambda *_: self._subscribed.set()
-        self._client.on_message = self._on_message
-        self._port = port
+            client.tls_set(str(tls.ca), str(tls.client_cert), str(tls.client_key))
+        super().__init__(port, topics, self._record, client)
 
-    def __enter__(self) -> Subscriber:
-        self._client.connect("localhost", self._port)
-        self._client.loop_start()
-        assert self._subscribed.wait(PATIENCE_S), "the subscription was not acknowledged"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
-
-    def _on_message(self, _client: Client, _userdata: Any, message: MQTTMessage) -> None:
+    def _record(self, message: MQTTMessage) -> None:
         with self._changed:
             self.messages.append(message)
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""The growth of the cost as a picture: two plots with logarithmic axes, in SVG."""
+"""The growth of processor time as an SVG of two plots with logarithmic axes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _STYLE = (
 
 
 def growth_svg(growth: dict[str, Any]) -> str:
-    """Return the picture of what the section on growth has found."""
+    """Return the plots of the figures of `growth.run`."""
     width = (WIDTH - 2 * LEFT - GAP + 40) // 2
     panels = [
-        _panel(growth["machines"], LEFT, width, "machines, 4 s of each"),
-        _panel(growth["seconds"], LEFT + width + GAP, width, "seconds of sound, one machine"),
+        _plot(growth["machines"], LEFT, width, "machines, 4 s of each"),
+        _plot(growth["seconds"], LEFT + width + GAP, width, "seconds of sound, one machine"),
     ]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
@@ -30,7 +30,7 @@ def growth_svg(growth: dict[str, Any]) -> str:
     )
 
 
-def _panel(found: dict[str, Any], left: int, width: int, label: str) -> str:
+def _plot(found: dict[str, Any], left: int, width: int, label: str) -> str:
     points: Sequence[tuple[float, float]] = found["points"]
     slope: float = found["slope"]
     xs, ys = [math.log10(x) for x, _ in points], [math.log10(y) for _, y in points]
@@ -51,10 +51,10 @@ def _panel(found: dict[str, Any], left: int, width: int, label: str) -> str:
         parts.append(
             f'<text x="{left - 6}" y="{y + 4:.1f}" text-anchor="end">{10.0**decade:g}</text>'
         )
-    for given, log_x in zip(points, xs, strict=True):
+    for point, log_x in zip(points, xs, strict=True):
         x, _ = at(log_x, low_y)
         parts.append(
-            f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{given[0]:g}</text>'
+            f'<text x="{x:.1f}" y="{bottom + 18}" text-anchor="middle">{point[0]:g}</text>'
         )
     parts.append(
         f'<text x="{left + width}" y="{HEIGHT - 8}" text-anchor="end">{escape(label)}</text>'

@@ -1,0 +1,122 @@
+"""The real daemon on recordings that play at their own pace, and the latency of its scores.
+
+A ``file:`` device delivers block k when its last sample is due: (k + 1) · 0.1 s after its begin.
+The daemon's clock of a recording assigns to sample 0 the time at which block 0 was delivered, so
+the ``time`` of a message with sample index e is that time plus e / rate.  The last sample of the
+window, e − 1, is in block k = (e − 1) // 1600, which was delivered at that time plus k · 0.1 s:
+
+    delivered = time − e / rate + k · 0.1 s,    latency = received − delivered
+
+The latency includes the wait for the event loop, scoring, sending and receiving.  Recordings are
+put in place after the daemon is ready, so that its start does not delay a first block: the clock
+would count that delay as part of the time base, and latencies would seem shorter.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import soundfile
+from paho.mqtt.client import MQTTMessage
+
+from asd_monitor.audio.files.file_source import BLOCK_S
+from benchmarks.daemon_process import DaemonProcess, train
+from benchmarks.mqtt_subscriber import MqttSubscriber
+from benchmarks.score_publisher import machine_name
+from benchmarks.simulated_fleet import RATE_HZ, synthetic_sound
+
+MAX_MACHINES = 64
+TRAINING_S = 120.0
+_BLOCK = round(BLOCK_S * RATE_HZ)
+
+
+def train_fleet(folder: Path) -> Path:
+    """Train one model, copy it for all machines, and return the folder of the models."""
+    recording, models = folder / "normal.wav", folder / "models"
+    soundfile.write(recording, synthetic_sound(TRAINING_S, 11), RATE_HZ)
+    first = machine_name(0)
+    train(first, recording, models)
+    for number in range(1, MAX_MACHINES):  # a model does not contain the machine's name
+        shutil.copytree(models / first, models / machine_name(number))
+    return models
+
+
+class RecordedFleet(DaemonProcess):
+    """The daemon on so many machines, each with a `file:` device."""
+
+    def __init__(
+        self,
+        folder: Path,
+        models: Path,
+        port: int,
+        machines: int,
+        *,
+        options: Sequence[str] = (),
+        query: str = "",
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """Configure machines of a broker on ``port``; ``query`` follows the path of each device."""
+        self._recordings = [folder / f"{machine_name(number)}.wav" for number in range(machines)]
+        for recording in self._recordings:
+            recording.unlink(missing_ok=True)
+        devices = {
+            machine_name(number): {"device": f"file:{recording}{query}"}
+            for number, recording in enumerate(self._recordings)
+        }
+        mqtt = {"host": "127.0.0.1", "port": port}
+        config = {"version": 1, "box": "bench", "mqtt": mqtt, "machines": devices}
+        super().__init__(folder, config, models, options=options, environment=environment)
+
+    def play(self, recording: Path) -> None:
+        """Put the recording in place of each device; the daemon finds it within two seconds."""
+        for path in self._recordings:
+            os.link(recording, path)
+
+
+@dataclass(frozen=True, slots=True)
+class ReceivedScore:
+    """A score message with its latency."""
+
+    received_s: float  # Unix time
+    machine: str
+    seq: int
+    lost_samples: int
+    latency_s: float
+
+    @staticmethod
+    def of(received_s: float, message: Mapping[str, Any]) -> ReceivedScore:
+        """Return the latency of a message from a recording that does not loop."""
+        end = message["sample"]
+        block = (end - 1) // _BLOCK
+        time_s = datetime.fromisoformat(message["time"]).timestamp()
+        delivered_s = time_s - end / RATE_HZ + block * BLOCK_S
+        return ReceivedScore(
+            received_s,
+            message["machine"],
+            message["seq"],
+            message["lost_samples"],
+            received_s - delivered_s,
+        )
+
+
+class ScoreRecorder(MqttSubscriber):
+    """Records the score messages of all machines; use it with ``with``."""
+
+    def __init__(self, port: int) -> None:
+        self._messages: list[tuple[float, bytes]] = []
+        super().__init__(port, "asd/+/score", self._record)
+
+    def _record(self, message: MQTTMessage) -> None:
+        self._messages.append((time.time(), bytes(message.payload)))
+
+    def scores(self) -> list[ReceivedScore]:
+        """Return the scores received so far, of recordings that do not loop."""
+        return [ReceivedScore.of(at, json.loads(payload)) for at, payload in list(self._messages)]
