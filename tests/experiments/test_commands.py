@@ -1,0 +1,45 @@
+"""The help of every command of the development packages."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = [
+    *("benchmarks", "benchmarks.floor", "benchmarks.live_trial", "benchmarks.process_settings"),
+    *("benchmarks.pypi_peers", "benchmarks.torch_peers", "benchmarks.view_cost"),
+    *("datasets.impact_tree", "datasets.injected_tree", "datasets.sounds"),
+    "datasets.synthetic_tree",
+    *("experiments.ablations", "experiments.compare_fusions", "experiments.compare_views"),
+    *("experiments.encoder_report", "experiments.machine_page", "experiments.mutations"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", COMMANDS)
+def test_help_shows_the_command_as_it_is_called(module: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--help"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "HOME": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"usage: python -m {module} ")
+    assert f"    python -m {module} " in done.stdout
+    assert not list(tmp_path.iterdir()), "nothing is installed or written"
+
+
+def test_all_commands_are_tested() -> None:
+    """Every module with a main function."""
+    modules = {
+        ".".join((package, path.stem) if path.stem != "__main__" else (package,))
+        for package in ("benchmarks", "datasets", "experiments")
+        for path in (ROOT / package).glob("*.py")
+        if "def main()" in path.read_text()
+    }
+    assert modules == set(COMMANDS)
