@@ -123,15 +123,14 @@ def test_too_low_a_rate_is_refused(detector: Detector, tmp_path: Path) -> None:
 
 
 def test_scores_are_those_of_the_pipeline(detector: Detector, tmp_path: Path) -> None:
-    path = write(tmp_path / "a.wav", machine_sound(8.0, rate_hz=48_000), 48_000, "FLOAT")
+    sound = machine_sound(8.0, rate_hz=48_000)
+    path = write(tmp_path / "a.wav", sound, 48_000, "FLOAT")
     recording = score_recording(detector, path)
     pipeline = Pipeline(detector, 48_000)
     live = [
         window
         for start in range(0, 8 * 48_000, 4_800)
-        for window in pipeline.push(
-            Block(start, machine_sound(8.0, rate_hz=48_000)[start : start + 4_800])
-        )
+        for window in pipeline.push(Block(start, sound[start : start + 4_800]))
     ]
     scored = recording.windows[: len(live)]
     assert [w.fused for w in scored] == pytest.approx([w.fused for w in live], abs=1e-4)
