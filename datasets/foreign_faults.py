@@ -31,13 +31,13 @@ class _Clip(NamedTuple):
 
     @property
     def seconds(self) -> Signal:
-        return np.arange(len(self.sound)) / self.rate_hz
+        return np.asarray(np.arange(len(self.sound)) / self.rate_hz)
 
     def add(self, signal: Signal, level_db: float) -> Signal:
         """Return the sound with a signal added at a level relative to its RMS."""
         rms = float(np.sqrt(np.mean(self.sound**2))) + 1e-9
-        gain = rms * 10 ** (level_db / 20) / (np.sqrt(np.mean(signal**2)) + 1e-12)
-        return self.sound + np.asarray(signal * gain)
+        gain = rms * 10 ** (level_db / 20) / (float(np.sqrt(np.mean(signal**2))) + 1e-12)
+        return np.asarray(self.sound + signal * gain)
 
     def log_uniform(self, low: float, high: float) -> float:
         return float(np.exp(self.rng.uniform(np.log(low), np.log(high))))

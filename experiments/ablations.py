@@ -59,7 +59,7 @@ def main() -> int:
     runs = [(name, seed) for seed in options.seeds for name in options.only]
     try:
         with ThreadPoolExecutor(options.jobs) as pool:
-            found = list(pool.map(lambda run: _run(*run, options), runs))
+            found = list(pool.map(lambda run: _run(run[0], run[1], options), runs))
     except subprocess.CalledProcessError as error:
         sys.stderr.write(f"ablations: {' '.join(error.cmd)} failed: see the log in its folder\n")
         return 1

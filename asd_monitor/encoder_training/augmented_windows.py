@@ -13,7 +13,6 @@ from torch import Tensor
 
 from asd_monitor.encoder_training.augmentation import (
     AugmentationConfig,
-    HighBand,
     add_background,
     high_band_augmentation,
     log_mixup_exp,
@@ -22,6 +21,7 @@ from asd_monitor.encoder_training.augmentation import (
     uniform,
 )
 from asd_monitor.encoder_training.log_mel_frames import LogMel
+from asd_monitor.encoder_training.pretraining_choices import HighBand
 
 
 def augmented_windows(

@@ -29,7 +29,6 @@ from asd_monitor.encoder_training.held_out_faults import HeldOutValidation
 from asd_monitor.encoder_training.instance_pool import (
     InstancePool,
     PoolFeed,
-    SoundSource,
     TrainingSounds,
 )
 from asd_monitor.encoder_training.log_mel_frames import FRONT_END
@@ -39,6 +38,7 @@ from asd_monitor.encoder_training.optimisation import (
     training_steps,
     untrained_network,
 )
+from asd_monitor.encoder_training.pretraining_choices import SoundSource
 from asd_monitor.encoders.card import CardView
 from asd_monitor.encoders.encoder import Encoder
 

@@ -23,13 +23,13 @@ _Precision = TypeVar("_Precision", np.float32, np.float64)
 
 def at_unit_rms(sound: Signal) -> Signal:
     """Return the sound scaled to an RMS of 1."""
-    return sound / (float(np.sqrt(np.mean(sound**2))) + 1e-9)
+    return np.asarray(sound / (float(np.sqrt(np.mean(sound**2))) + 1e-9))
 
 
 def at_other_speed(sound: Samples, factor: float) -> Signal:
     """Return the sound played faster by a factor, by linear interpolation."""
     positions = np.arange(0.0, len(sound) - 1, factor)
-    return np.interp(positions, np.arange(len(sound)), sound)
+    return np.asarray(np.interp(positions, np.arange(len(sound)), sound), np.float64)
 
 
 def loop(

@@ -10,6 +10,7 @@ from asd_monitor.encoder_training.pretraining_choices import SoundSource
 from asd_monitor.encoder_training.sound_sources import ClipLengths
 
 if TYPE_CHECKING:
+    from asd_monitor.encoder_training.network import Layer
     from asd_monitor.encoder_training.optimisation import PretrainingConfig
 
 INSTANCES = 6
@@ -23,6 +24,13 @@ def small_config(**changes: Any) -> "PretrainingConfig":
     from asd_monitor.encoder_training.optimisation import PretrainingConfig
 
     return PretrainingConfig(**(SMALL | changes))
+
+
+def small_layers() -> "tuple[Layer, ...]":
+    """Return the layers of a network of a third of the channels; needs torch."""
+    from asd_monitor.encoder_training.network import LAYERS, Layer
+
+    return tuple(Layer(each.kernel, each.stride, each.channels // 3) for each in LAYERS)
 
 
 SYNTHETIC = TrainingSounds(3, (), (), SoundSource.SYNTHETIC, 0.0)

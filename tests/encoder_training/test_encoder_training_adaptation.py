@@ -24,6 +24,7 @@ from asd_monitor.encoder_training.adaptation_clips import (
 from asd_monitor.encoder_training.adaptation_trial import TESTED_FAULTS, TRAINED_FAULTS
 from asd_monitor.encoder_training.fine_tuning import NO_MACHINE, FineTuningConfig
 from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.encoder_loading import shipped_encoder
 from asd_monitor.model_store.bundle import load_bundle
 from asd_monitor.model_training import adaptation_result
 from asd_monitor.model_training.adaptation_result import (
@@ -36,7 +37,6 @@ from asd_monitor.model_training.encoder_vectors import replace_encoder
 from asd_monitor.model_training.held_out_split import hold_out
 from asd_monitor.model_training.reference import Reference, read_reference
 from tests.doubles.command_line import CommandLine
-from tests.doubles.synthetic_encoders import small_encoder
 from tests.doubles.synthetic_networks import maps_card, maps_network, write_network
 from tests.doubles.synthetic_sounds import machine_sound, write
 
@@ -45,7 +45,10 @@ QUICK = AdaptationConfig(FineTuningConfig(steps=3, backgrounds=1), synthetic_oth
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return small_encoder(1)
+    """The shipped one, which need not be exported."""
+    encoder = shipped_encoder()
+    assert encoder is not None
+    return encoder
 
 
 @pytest.fixture(scope="module")

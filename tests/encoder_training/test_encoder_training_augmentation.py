@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asd_monitor.dsp.frames import Floats
 from asd_monitor.encoder_training.augmentation import (
-    HighBand,
     add_background,
     high_band_augmentation,
     log_mixup_exp,
@@ -17,6 +17,7 @@ from asd_monitor.encoder_training.augmentation import (
     random_resize_crop,
     uniform,
 )
+from asd_monitor.encoder_training.pretraining_choices import HighBand
 
 SEEDS = st.integers(0, 2**32 - 1)
 BANDS = 64
@@ -35,10 +36,11 @@ def generator(seed: int) -> "torch.Generator":
     return torch.Generator().manual_seed(seed)
 
 
-def power(log_mel: "torch.Tensor") -> "np.ndarray":
-    return np.power(10.0, log_mel.double().numpy())
+def power(log_mel: "torch.Tensor") -> Floats:
+    return np.asarray(10.0 ** log_mel.double().numpy())
 
 
+@settings(max_examples=40)
 @given(SEEDS, st.lists(st.floats(-40.0, 40.0), min_size=3, max_size=3))
 def test_log_mixup_exp_adds_powers(seed: int, gains: list[float]) -> None:
     x, z = random_log_mel(seed), random_log_mel(seed + 1)
@@ -47,6 +49,7 @@ def test_log_mixup_exp_adds_powers(seed: int, gains: list[float]) -> None:
     np.testing.assert_allclose(mixed, power(x) + raised, rtol=1e-4)
 
 
+@settings(max_examples=40)
 @given(SEEDS, st.floats(-30.0, 30.0))
 def test_log_mixup_exp_commutes_with_a_common_gain(seed: int, common_db: float) -> None:
     x, z, gain = random_log_mel(seed), random_log_mel(seed + 1), torch.tensor([-10.0, 0.0, 7.0])
@@ -62,6 +65,7 @@ def test_log_mixup_exp_with_negligible_power_has_no_effect() -> None:
     assert torch.allclose(mixed, x, atol=1e-6)
 
 
+@settings(max_examples=40)
 @given(st.floats(-8.0, 3.0))
 def test_mean_power_is_in_decibels(level: float) -> None:
     x = torch.full((1, 4, 5), level)
@@ -71,6 +75,7 @@ def test_mean_power_is_in_decibels(level: float) -> None:
     assert mean_power_db(half).item() == pytest.approx(10 * level - 10 * math.log10(2), abs=1e-3)
 
 
+@settings(max_examples=40)
 @given(
     SEEDS,
     st.lists(st.floats(-15.0, 25.0), min_size=3, max_size=3),
@@ -88,6 +93,7 @@ def test_a_background_is_added_at_the_snr_below_the_reference_level(
     assert 10 * np.log10(added) == pytest.approx(expected, abs=1e-3)
 
 
+@settings(max_examples=40)
 @given(SEEDS)
 def test_a_background_does_not_depend_on_the_level_of_the_clip(seed: int) -> None:
     x, z = random_log_mel(seed).double(), random_log_mel(seed + 1).double()
@@ -97,6 +103,7 @@ def test_a_background_does_not_depend_on_the_level_of_the_clip(seed: int) -> Non
     np.testing.assert_allclose(to_quiet, to_loud, rtol=1e-6)
 
 
+@settings(max_examples=40)
 @given(SEEDS, st.floats(-20.0, 20.0), st.floats(-40.0, 40.0))
 def test_a_background_does_not_depend_on_its_recording_level(
     seed: int, common_db: float, own_db: float
@@ -108,6 +115,7 @@ def test_a_background_does_not_depend_on_its_recording_level(
     assert torch.allclose(raised, plain + common_db / 10, atol=1e-4)
 
 
+@settings(max_examples=40)
 @given(SEEDS, st.integers(1, 30), st.integers(0, 20))
 def test_resize_crop_without_stretch_is_a_crop(seed: int, steps: int, spare: int) -> None:
     """From any position, interpolated between two frames."""
@@ -124,12 +132,14 @@ def test_resize_crop_without_stretch_is_a_crop(seed: int, steps: int, spare: int
         assert torch.allclose(clip, (1 - part) * early + part * late, atol=1e-4)
 
 
+@settings(max_examples=40)
 @given(SEEDS, st.integers(2, 30))
 def test_resize_crop_of_the_whole_clip_without_stretch_is_the_clip(seed: int, steps: int) -> None:
     x = random_log_mel(seed, steps=steps)
     assert torch.equal(random_resize_crop(x, steps, generator(seed), 0.0, 0.0), x)
 
 
+@settings(max_examples=40)
 @given(SEEDS, st.floats(0.0, 0.4), st.floats(0.0, 0.4), st.floats(-10.0, 3.0))
 def test_resize_crop_preserves_a_constant(seed: int, bands: float, time: float, at: float) -> None:
     x = torch.full((2, 30, BANDS), at)
@@ -137,6 +147,7 @@ def test_resize_crop_preserves_a_constant(seed: int, bands: float, time: float, 
     assert torch.allclose(cut, torch.full((2, 20, BANDS), at), atol=1e-5)
 
 
+@settings(max_examples=40)
 @given(SEEDS, st.floats(0.0, 0.4))
 def test_resize_crop_repeats_the_outermost_bands(seed: int, bands: float) -> None:
     """Of bands that increase by one, none is beyond the last and none decreases."""
@@ -147,6 +158,7 @@ def test_resize_crop_repeats_the_outermost_bands(seed: int, bands: float) -> Non
     assert float(found.diff(dim=2).min()) >= -1e-4
 
 
+@settings(max_examples=40)
 @given(SEEDS, st.floats(0.0, 0.1), st.integers(8, BANDS - 9))
 def test_resize_crop_shifts_a_tone_within_the_limit(seed: int, bands: float, tone: int) -> None:
     """By half the width from the shift, and at most the whole width from the stretch."""
@@ -171,6 +183,7 @@ def test_resize_crop_shifts_and_stretches_in_both_directions() -> None:
     assert 1.2 < float(speed.max()) <= 1.3
 
 
+@settings(max_examples=40)
 @given(SEEDS, st.sampled_from(CHANGES))
 def test_high_band_augmentation_never_changes_the_lowest_third(seed: int, rule: HighBand) -> None:
     x = random_log_mel(seed)
@@ -209,12 +222,14 @@ def changed_bands(x: "torch.Tensor", rule: HighBand, seed: int) -> list["torch.T
     return parts
 
 
+@settings(max_examples=40)
 @given(SEEDS)
 def test_high_band_mean_is_constant_over_time(seed: int) -> None:
     for before, after in changed_bands(random_log_mel(seed), HighBand.MEAN, seed):
         assert torch.allclose(after, before.mean(0).expand_as(after), atol=1e-5)
 
 
+@settings(max_examples=40)
 @given(SEEDS)
 def test_high_band_gain_adds_a_constant(seed: int) -> None:
     for before, after in changed_bands(random_log_mel(seed), HighBand.GAIN, seed):
@@ -224,6 +239,7 @@ def test_high_band_gain_adds_a_constant(seed: int) -> None:
             assert float(added.abs().max()) <= 1.0 + 1e-5
 
 
+@settings(max_examples=40)
 @given(SEEDS)
 def test_high_band_mix_adds_at_most_the_power_of_the_clip(seed: int) -> None:
     x, z = random_log_mel(seed), random_log_mel(seed + 1)
@@ -233,6 +249,7 @@ def test_high_band_mix_adds_at_most_the_power_of_the_clip(seed: int) -> None:
     assert bool((added <= power(x).mean((1, 2)) * (1 + 1e-4)).all())
 
 
+@settings(max_examples=40)
 @given(SEEDS, st.floats(-9.0, 9.0), st.floats(0.0, 5.0))
 def test_uniform_numbers_are_within_their_limits(seed: int, low: float, width: float) -> None:
     found = uniform((50,), low, low + width, generator(seed))

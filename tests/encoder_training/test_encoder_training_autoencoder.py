@@ -27,6 +27,7 @@ def normal_clips(tmp_path: Path) -> list[Path]:
 
 def test_the_network_is_the_published_one(normal_clips: list[Path]) -> None:
     network = train_autoencoder(normal_clips, epochs=1).network
+    assert isinstance(network, torch.nn.Sequential)
     assert sum(parameter.numel() for parameter in network.parameters()) == 267_928
     widths = [layer.out_features for layer in network if isinstance(layer, torch.nn.Linear)]
     assert widths == [128] * 4 + [8] + [128] * 4 + [640]

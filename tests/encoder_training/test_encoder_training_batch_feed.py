@@ -60,6 +60,11 @@ class NumberingExecutor(Executor):
         return done
 
 
+def numbers(pool: InstancePool) -> list[Any]:
+    """Return the numbers in place of the instances."""
+    return list(pool.instances)
+
+
 def numbering_feed(sharding: Sharding) -> tuple[BatchFeed, list[int]]:
     executor = NumberingExecutor()
     return BatchFeed(SYNTHETIC, sharding, executor), executor.rendered
@@ -73,8 +78,10 @@ def test_a_pool_is_the_last_shards_up_to_that_of_the_step() -> None:
             pool = feed.pool_at(step)
             newest = step // 5 + 2  # there are three shards at step 0
             oldest = max(0, newest - 3)
-            assert list(pool.instances) == list(range(2 * oldest, 2 * newest + 2))
-            assert list(pool.backgrounds) == [f"b{n}" for n in range(oldest, newest + 1)]
+            assert numbers(pool) == list(range(2 * oldest, 2 * newest + 2))
+            assert [str(each) for each in pool.backgrounds] == [
+                f"b{n}" for n in range(oldest, newest + 1)
+            ]
     assert rendered == sorted(set(rendered)), "each shard is rendered once"
 
 

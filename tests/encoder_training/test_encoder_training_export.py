@@ -13,12 +13,12 @@ from asd_monitor.encoder_training.export import (
     fold_batch_norm,
     import_network,
 )
-from asd_monitor.encoder_training.log_mel_frames import log_mel
-from asd_monitor.encoder_training.network import BANDS, Network, normalise, pooled_statistics
+from asd_monitor.encoder_training.log_mel_frames import BANDS, log_mel
+from asd_monitor.encoder_training.network import Network, normalise, pooled_statistics
 from asd_monitor.encoder_training.pretraining import SHIPPED_VIEWS
 from asd_monitor.encoders.card import CardView
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.encoder_loading import load_encoder
+from asd_monitor.encoders.encoder_loading import load_encoder, shipped_encoder
 from asd_monitor.encoders.streaming import EncoderStream
 from asd_monitor.errors import OperationError, UsageError
 from tests.doubles.synthetic_networks import maps_card, maps_network, write_network
@@ -49,6 +49,7 @@ def exported(network: Network) -> Encoder:
     return export_encoder(network, VIEWS, "two", "CC0-1.0")
 
 
+@pytest.mark.slow
 def test_a_stream_has_the_pooled_maps_of_the_trained_network(
     exported: Encoder, network: Network
 ) -> None:
@@ -68,11 +69,13 @@ def test_a_stream_has_the_pooled_maps_of_the_trained_network(
     assert found["far"] == pytest.approx(far.numpy(), abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_file_has_no_paths_of_this_computer(exported: Encoder) -> None:
     assert str(Path(torch.__file__).parent).encode() not in exported.onnx
     assert b"network.py" not in exported.onnx
 
 
+@pytest.mark.slow
 def test_outputs_are_the_maps_that_the_views_use(exported: Encoder, network: Network) -> None:
     outputs = {o.name: (o.receptive_field, o.stride) for o in exported.card.outputs}
     assert outputs == {
@@ -100,6 +103,7 @@ def test_a_folded_network_has_the_same_maps_and_no_batch_normalisation(network: 
             assert torch.allclose(one, other, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_an_exported_encoder_can_be_loaded(
     exported: Encoder, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -111,6 +115,7 @@ def test_an_exported_encoder_can_be_loaded(
     assert loaded.sha256 == exported.sha256
 
 
+@pytest.mark.slow
 def test_maps_of_another_network_differ(network: Network, exported: Encoder) -> None:
     """So that an export that went wrong is refused."""
     assert computes_same_maps(exported, network)
@@ -132,6 +137,7 @@ def test_an_export_with_other_maps_is_refused() -> None:
         export_encoder(CopiedWrongly().eval(), VIEWS)
 
 
+@pytest.mark.slow
 def test_an_imported_network_has_the_same_maps(exported: Encoder, network: Network) -> None:
     state = torch.get_rng_state()
     back = import_network(exported)
@@ -144,6 +150,21 @@ def test_an_imported_network_has_the_same_maps(exported: Encoder, network: Netwo
         for tap, found in zip(back.taps, back(x), strict=True):
             assert torch.allclose(found, maps[tap], atol=1e-4)
             assert torch.allclose(back(x + 3)[back.taps.index(tap)], found, atol=1e-4)
+
+
+def test_the_shipped_network_can_be_imported() -> None:
+    encoder = shipped_encoder()
+    assert encoder is not None
+    network = import_network(encoder)
+    assert network.taps == (1,)
+    assert len(network.layers) == 2, "the layer after the deepest map is not exported"
+    x = torch.randn(1, 200, BANDS, generator=torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        [maps] = network(x)
+        [of_louder] = network(x + 3.0)
+    [found] = encoder.network.run(encoder.open(), ["maps1"], x.numpy())
+    np.testing.assert_allclose(found, maps[0].numpy(), atol=1e-3)
+    np.testing.assert_allclose(of_louder[0].numpy(), maps[0].numpy(), atol=1e-3)
 
 
 @pytest.mark.slow
@@ -168,12 +189,14 @@ def test_an_encoder_of_another_architecture_is_refused(
         import_network(load_encoder(path))
 
 
-def test_an_encoder_with_another_input_is_refused(exported: Encoder) -> None:
-    card = exported.card.model_copy(
-        update={"input": exported.card.input.model_copy(update={"mean": -3.0})}
+def test_an_encoder_with_another_input_is_refused() -> None:
+    encoder = shipped_encoder()
+    assert encoder is not None
+    card = encoder.card.model_copy(
+        update={"input": encoder.card.input.model_copy(update={"mean": -3.0})}
     )
     with pytest.raises(UsageError, match="trained further"):
-        import_network(Encoder.from_bytes(exported.onnx, card))
+        import_network(Encoder.from_bytes(encoder.onnx, card))
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import torch
 from asd_monitor.encoder_training.export import import_network
 from asd_monitor.encoder_training.fine_tuning import FineTuningConfig, LabelledClips, fine_tune
 from asd_monitor.encoders.encoder import Encoder
-from tests.doubles.synthetic_encoders import small_encoder
+from asd_monitor.encoders.encoder_loading import shipped_encoder
 
 SMALL: dict[str, Any] = {"steps": 4, "backgrounds": 1, "background_s": 2.0, "lengths": (31, 40)}
 QUICK = FineTuningConfig(**SMALL)
@@ -17,7 +17,10 @@ QUICK = FineTuningConfig(**SMALL)
 
 @pytest.fixture(scope="module")
 def encoder() -> Encoder:
-    return small_encoder(1)
+    """The shipped one, which need not be exported."""
+    encoder = shipped_encoder()
+    assert encoder is not None
+    return encoder
 
 
 def draw(rng: np.random.Generator) -> LabelledClips:

@@ -55,7 +55,7 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
 
     def start(name: str) -> subprocess.Popen[str]:
         (tmp_path / name).mkdir(exist_ok=True)
-        command = [sys.executable, program, noise, tmp_path / name]
+        command = [sys.executable, str(program), str(noise), str(tmp_path / name)]
         return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env)
 
     with start("resumed") as killed:

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.encoder_training.losses import (
@@ -42,6 +42,7 @@ def literal(z: "torch.Tensor", labels: list[int], temperature: float) -> float:
     return sum(terms) / len(terms) if terms else 0.0
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=12), SEEDS, st.sampled_from([0.1, 0.5]))
 def test_the_contrastive_loss_is_equation_2(
     labels: list[int], seed: int, temperature: float
@@ -51,6 +52,7 @@ def test_the_contrastive_loss_is_equation_2(
     assert found == pytest.approx(literal(z, labels, temperature), rel=1e-4, abs=1e-4)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 3), min_size=2, max_size=12), SEEDS)
 def test_the_order_of_the_batch_has_no_influence(labels: list[int], seed: int) -> None:
     z, known = embeddings(len(labels), seed), torch.tensor(labels)
@@ -80,6 +82,7 @@ def test_a_window_without_a_positive_is_a_negative_only() -> None:
     assert supervised_contrastive_loss(z[:2], labels[:2]) == pytest.approx(0, abs=1e-6)
 
 
+@settings(max_examples=30)
 @given(SEEDS, st.floats(0.05, 0.95))
 def test_the_loss_falls_as_positives_approach(seed: int, share: float) -> None:
     """Two labels, each a pair of vectors that include an angle about an axis."""
@@ -100,6 +103,7 @@ def angular(margin: float = 0.3) -> AngularMarginLoss:
     return AngularMarginLoss(6, 4, margin)
 
 
+@settings(max_examples=30)
 @given(SEEDS)
 def test_without_a_margin_the_loss_is_softmax_of_cosines(seed: int) -> None:
     layer, z = angular(margin=0.0), embeddings(7, seed)
@@ -109,6 +113,7 @@ def test_without_a_margin_the_loss_is_softmax_of_cosines(seed: int) -> None:
     assert layer(z, labels).item() == pytest.approx(expected.item(), rel=1e-3, abs=1e-4)
 
 
+@settings(max_examples=30)
 @given(SEEDS)
 def test_a_margin_increases_the_loss(seed: int) -> None:
     z = embeddings(1, seed).double()

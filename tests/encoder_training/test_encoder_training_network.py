@@ -8,8 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asd_monitor.encoder_training.log_mel_frames import BANDS
 from asd_monitor.encoder_training.network import (
-    BANDS,
     EMBEDDING,
     FREQUENCY_GROUPS,
     LAYERS,

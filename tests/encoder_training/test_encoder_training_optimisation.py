@@ -19,7 +19,7 @@ from asd_monitor.encoder_training.optimisation import (
     untrained_network,
 )
 from asd_monitor.encoder_training.sound_sources import Instance
-from tests.doubles.synthetic_pools import SMALL, pool_at, small_config, synthetic_pool
+from tests.doubles.synthetic_pools import SMALL, pool_at, small_config, small_layers, synthetic_pool
 
 Batch = tuple[list["torch.Tensor"], "torch.Tensor"]
 
@@ -29,7 +29,7 @@ def batch(seed: int, **changes: Any) -> Batch:
     return draw_batch(synthetic_pool(), small_config(**changes), rng, generator)
 
 
-@settings(max_examples=20)
+@settings(max_examples=12)
 @given(st.integers(0, 999), st.integers(2, 4), st.integers(0, 2))
 def test_an_instance_without_a_fault_is_a_label_and_so_is_each_fault(
     seed: int, reference: int, faults: int
@@ -111,7 +111,9 @@ def test_training_lowers_the_loss_and_changes_every_weight() -> None:
 
 
 def test_the_learning_rate_rises_and_then_falls_to_the_end() -> None:
-    config = small_config(learning_rate=1.0, lengths=(16,), instances=2, faults=0)
+    config = small_config(
+        learning_rate=1.0, lengths=(16,), instances=2, faults=0, layers=small_layers()
+    )
     network = untrained(config)
     rates = [
         optimiser.param_groups[0]["lr"]

@@ -25,6 +25,7 @@ from tests.doubles.synthetic_pools import (
     SyntheticFeed,
     held_out_instances,
     small_config,
+    small_layers,
 )
 
 TOTAL = 8
@@ -40,7 +41,7 @@ def run(folder: Path, on_status: OnStatus = lambda _: None, **changes: Any) -> P
     clock = {"clock": changes.pop("clock")} if "clock" in changes else {}
     return pretrain(
         sounds,
-        small_config(**{"lengths": (31,), "instances": 2, **changes}),
+        small_config(**{"lengths": (31,), "instances": 2, "layers": small_layers(), **changes}),
         total,
         folder,
         on_status,

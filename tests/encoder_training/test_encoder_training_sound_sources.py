@@ -34,7 +34,7 @@ from asd_monitor.records import Samples
 from asd_monitor.synthesis.families import FAMILIES
 from tests.doubles.synthetic_sounds import machine_sound
 
-LENGTHS = ClipLengths(reference=1.5, faulty=1.2, background=3.0)
+LENGTHS = ClipLengths(reference=0.8, faulty=0.6, background=2.0)
 CLICK_S = 0.2
 
 
@@ -106,7 +106,8 @@ def test_clips_of_an_instance_have_their_lengths_and_are_not_silent(
             assert clip.dtype == np.float16
             assert np.isfinite(clip).all()
             assert clip.astype(np.float32).std() > 0.1
-    assert not np.array_equal(*found.reference[:2])
+    first, second = found.reference
+    assert not np.array_equal(first, second)
 
 
 def test_machines_are_of_the_given_families() -> None:
@@ -116,10 +117,10 @@ def test_machines_are_of_the_given_families() -> None:
     assert families == set(wanted)
 
 
-@pytest.mark.parametrize("sound", [click(), machine_sound(30.0)], ids=["click", "half a minute"])
+@pytest.mark.parametrize("sound", [click(), machine_sound(15.0)], ids=["click", "long"])
 def test_a_recording_of_any_length_suffices(sound: Samples) -> None:
     sounds = RecordedSounds(0, [sound], ["one.wav"], LENGTHS)
-    for index in range(6):
+    for index in range(4):
         found = sounds.instance(index)
         assert found.name == f"one.wav {index}"
         for clip in (*found.reference, *found.faults):
@@ -145,7 +146,7 @@ def test_an_impact_recurs_at_most_every_1_6_s() -> None:
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_looped_tone_has_no_click(dtype: type) -> None:
-    tone = np.sin(2 * np.pi * 50.0 * np.arange(16_123) / 16_000).astype(dtype)
+    tone: np.ndarray = np.sin(2 * np.pi * 50.0 * np.arange(16_123) / 16_000).astype(dtype)
     looped = loop(tone, 50_000, start=3000)
     assert looped.dtype == dtype
     assert looped.shape == (50_000,)

@@ -21,7 +21,7 @@ def test_every_family_and_every_kind_of_fault_is_drawn() -> None:
 
 def test_the_spectrograms_of_a_row_have_a_common_scale() -> None:
     quiet, loud = (
-        machine_page.Panel("x", gain * np.random.default_rng(1).standard_normal(48000))
+        machine_page.Panel("x", gain * np.random.default_rng(1).standard_normal(48000, np.float32))
         for gain in (0.01, 0.1)
     )
     first, second = machine_page._spectrograms((quiet, loud))
