@@ -2,8 +2,8 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -12,12 +12,13 @@ from asd_monitor.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = ("README.md", "deploy/README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/encoders.md")
-PROGRAM = typer.main.get_command(app)
+PROGRAM: Any = typer.main.get_command(app)  # a click group; typer has a click of its own
 
 
-def command_of(words: list[str]) -> tuple[click.Command, list[str]] | None:
+def command_of(words: list[str]) -> tuple[Any, list[str]] | None:
     """Return the command that `words` begin with, and its name as a list; None: none."""
-    found, names = PROGRAM, []
+    found = PROGRAM
+    names: list[str] = []
     for word in words:
         if not hasattr(found, "commands"):
             break
@@ -27,7 +28,7 @@ def command_of(words: list[str]) -> tuple[click.Command, list[str]] | None:
     return found, names
 
 
-def leaves(command: click.Command, names: tuple[str, ...] = ()) -> set[str]:
+def leaves(command: Any, names: tuple[str, ...] = ()) -> set[str]:
     children = getattr(command, "commands", None)
     if children is None:
         return {" ".join(names)}
