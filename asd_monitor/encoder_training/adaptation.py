@@ -64,7 +64,7 @@ def first_trainable(encoders: Iterable[Encoder]) -> Encoder:
         else:
             return encoder
     raise UsageError(
-        "there is no network to adapt: name one with --encoder, or leave out --adapt"
+        "there is no encoder to adapt: name one with --encoder, or leave out --adapt"
         if not refusals
         else str(refusals[0])
     )

@@ -90,7 +90,7 @@ def files_of_other(path: str | Path, reference: Reference, channel: int | None) 
     usable = [file for file in found if file.rate_hz >= RATE_HZ and file.seconds >= MIN_CLIP_S]
     if not usable:
         raise UsageError(
-            f"{path}: no recording of {RATE_HZ} Hz or more that can be learned from: leave it out"
+            f"{path}: no recording of {RATE_HZ} Hz or more that can be used: leave it out"
         )
     return usable
 

@@ -54,7 +54,7 @@ def trial_pieces(held_out: Sequence[Samples], reference: Reference, seed: int) -
     normal = [sound[at : at + n] for sound in held_out for at in range(0, len(sound) - n + 1, n)]
     if not normal:
         raise UsageError(
-            "the last fifth of the recordings is in pieces too short to try the encoder on: "
+            "the last fifth of the recordings has gaps, and its pieces are too short for a test: "
             "record longer ones, or leave out --adapt"
         )
     normal = normal[:: -(-len(normal) // MAX_PIECES)]
@@ -98,7 +98,7 @@ def run_trial(
     except ValueError as error:
         raise UsageError(
             f"the machine runs in too little of these recordings to adapt to it ({error}): "
-            "record more of it while it works, or leave out --adapt"
+            "record more of it while it runs, or leave out --adapt"
         ) from error
     scored = [detector.score(piece.windows) for piece in pieces]
     anomalous = [piece.anomalous for piece in pieces]

@@ -153,8 +153,8 @@ class BatchFeed:
             shards = [self._shards[number].result() for number in numbers]
         except BrokenProcessPool as error:
             raise OperationError(
-                "the process that makes sounds ended, perhaps for want of memory: start again "
-                "with the same options, and it goes on where it was"
+                "the process that renders sounds ended, perhaps for lack of memory: start again "
+                "with the same options to resume"
             ) from error
         return InstancePool(
             [instance for shard in shards for instance in shard.instances],

@@ -112,5 +112,5 @@ def write_encoder(
 
 def _write_errors(folder: Path) -> AbstractContextManager[None]:
     return os_errors_reported(
-        folder, "cannot be written", "choose another folder with --output, or free some space"
+        folder, "cannot be written", "choose another folder with --output"
     )

@@ -96,7 +96,7 @@ def export_encoder(
     encoder = Encoder.from_bytes(exported, card)
     if not computes_same_maps(encoder, _Tapped(network, taps).eval()):
         raise OperationError(
-            "the exported network does not compute what the trained one does: "
+            "the exported network computes other maps than the trained one: "
             "install the versions of torch and onnx that constraints.txt names"
         )
     return encoder
@@ -121,8 +121,8 @@ def import_network(encoder: Encoder) -> Network:
         known = False
     if not known:
         raise UsageError(
-            f"the network {encoder.name} is none that can be trained further: give one that "
-            "`asd-monitor pretrain` made, or leave the training out"
+            f"the encoder {encoder.name} cannot be trained further: use one of "
+            "`asd-monitor pretrain`, or leave the training out"
         )
     return network.eval()
 

@@ -1,7 +1,7 @@
 """Training of one encoder on all ids of a data set as a classifier of ids: outlier exposure.
 
 The other machines stand in for anomalies: a clip is anomalous if it is not classified as the id
-that it is said to be.  Koizumi et al., "Description and discussion on DCASE2020 Challenge
+that it is labelled with.  Koizumi et al., "Description and discussion on DCASE2020 Challenge
 Task 2", arXiv 2006.05822, describe such systems.  Here the contrastive loss with the ids as
 labels and the angular margin loss are added; how arXiv 2509.15570 combines its losses is not
 known to us.
@@ -94,7 +94,7 @@ def train_id_classifier(
     """
     if len(ids) < 2:
         raise UsageError(
-            f"{len(ids)} id: telling ids apart takes two or more; use the regime single"
+            f"{len(ids)} id: classifying ids needs two or more: use the regime single"
         )
     network = import_network(encoder)
     clips: list[list[LogMel]] = []
@@ -182,7 +182,7 @@ def _log_mels(parts: Sequence[RecordingPart], ids: ClipsOfId) -> list[LogMel]:
         [pieces] = read_parts([part], ids.channel)
         found += [log_mel(p) for p in pieces if len(p) >= 0.8 * MIN_CLIP_S * RATE_HZ]
     if not found:
-        raise UsageError(f"{ids.name}: no gapless sound to learn from: leave this id out")
+        raise UsageError(f"{ids.name}: no gapless sound to train on: leave this id out")
     return found
 
 

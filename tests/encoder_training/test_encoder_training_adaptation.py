@@ -281,11 +281,11 @@ def test_what_cannot_be_adapted_is_refused(
     assert "copy.flac: the same recording as" in message
 
     message = refusal(command_line, "-n", recording, "--adapt", *places)
-    assert "no network to adapt" in message
+    assert "no encoder to adapt" in message
 
     foreign = write_network(tmp_path, maps_network(), maps_card("toy"))
     message = refusal(command_line, "-n", recording, "--adapt", "--encoder", foreign, *places)
-    assert "toy is none that can be trained further" in message
+    assert "toy cannot be trained further" in message
 
     short = write(tmp_path / "short.wav", machine_sound(40.0))
     assert "too little" in refusal(command_line, "-n", short, "--adapt", *ours)

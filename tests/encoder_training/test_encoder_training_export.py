@@ -133,7 +133,7 @@ class CopiedWrongly(Network):
 @pytest.mark.slow
 def test_an_export_with_other_maps_is_refused() -> None:
     torch.manual_seed(5)
-    with pytest.raises(OperationError, match=r"does not compute .* constraints\.txt"):
+    with pytest.raises(OperationError, match=r"computes other maps .* constraints\.txt"):
         export_encoder(CopiedWrongly().eval(), VIEWS)
 
 
@@ -185,7 +185,7 @@ def test_an_encoder_of_another_architecture_is_refused(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     path = write_network(tmp_path_factory.mktemp("net"), maps_network(), maps_card("toy"))
-    with pytest.raises(UsageError, match=r"network toy .* `asd-monitor pretrain` made"):
+    with pytest.raises(UsageError, match=r"encoder toy .* `asd-monitor pretrain`"):
         import_network(load_encoder(path))
 
 

@@ -170,7 +170,7 @@ def test_missing_requirements_are_reported_before_anything_is_read(
     bare = ("--no-shipped-encoder", "--jobs", 1)
     for options in (("--regime", "ids"), ("--adapt",)):
         called = command_line("evaluate", tree, *options, *bare)
-        assert (called.code, "no network to adapt" in called.message) == (2, True), called.message
+        assert (called.code, "no encoder to adapt" in called.message) == (2, True), called.message
     called = command_line("evaluate", tree, "--regime", "ids", "--adapt", *bare)
     assert (called.code, "--regime single" in called.message) == (2, True)
 
