@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from asd_monitor.errors import OperationError
+
+_PARTIAL_SUFFIX = ".partial"
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -68,17 +71,27 @@ def read_limited(path: Path, max_bytes: int) -> bytes:
 def os_errors_reported(path: Path, failure: str, remedy: str) -> Iterator[None]:
     """Raise an OSError as an OperationError: ``PATH: FAILURE (REASON): REMEDY``.
 
-    The path is the one that the OSError names, else ``path``.
+    The path is the one that the OSError names, else ``path``; of an unfinished file it is the
+    folder.  ``remedy`` is for a lack of permission; a wrong path and a full disk have their own.
     """
     try:
         yield
     except OSError as error:
-        where = error.filename or path
+        where = Path(error.filename or path)
+        if where.suffix == _PARTIAL_SUFFIX:
+            where = where.parent
+        match error.errno:
+            case errno.ENOENT:
+                remedy = "correct the path"
+            case errno.ENOTDIR | errno.EEXIST:
+                remedy = f"part of this path is a file where a folder is needed: {remedy}"
+            case errno.ENOSPC | errno.EDQUOT:
+                remedy = f"free some space, or {remedy}"
         raise OperationError(f"{where}: {failure} ({error.strerror or error}): {remedy}") from error
 
 
 def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name.lstrip('.')}.{os.getpid()}.partial")
+    return path.with_name(f".{path.name.lstrip('.')}.{os.getpid()}{_PARTIAL_SUFFIX}")
 
 
 def _sync_folder(folder: Path) -> None:

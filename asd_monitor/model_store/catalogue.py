@@ -20,6 +20,7 @@ from asd_monitor.model_store.versions import (
     current_version,
     machines_with_models,
     next_version,
+    no_current,
     set_current,
     versions,
 )
@@ -105,6 +106,8 @@ def rollback(models: Path, machine: str) -> Bundle:
     """
     with _access_reported(models / machine):
         known = versions(models, machine)
+    if not known:
+        raise no_current(models, machine)
     current = _current(models, machine)
     # if `current` is damaged or names a missing version, the newest version is a candidate
     older = known[: known.index(current)] if current in known else known
@@ -115,7 +118,7 @@ def rollback(models: Path, machine: str) -> Bundle:
             continue
     raise OperationError(
         f"{machine}: there is no usable version before {current or 'the current one'} in {models}: "
-        f"list the versions with `asd-monitor models list --machine {machine}`"
+        f"list the versions with `asd-monitor models list --machine {machine} --models {models}`"
     )
 
 

@@ -62,6 +62,10 @@ def current_version(models: Path, machine: str) -> str | None:
         return None
     except PermissionError as error:
         raise no_permission(error) from error
+    except NotADirectoryError as error:
+        raise BundleError(
+            f"{models / machine} is not a folder: correct the path of the models folder"
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BundleError(
             f"{path} cannot be read ({error}): {promote_remedy(models, machine)}"
@@ -87,7 +91,7 @@ def no_current(models: Path, machine: str) -> BundleError:
         )
     return BundleError(
         f"no model of {machine} in {models}: record its normal sound, then "
-        f"`asd-monitor train --machine {machine} --normal PATH`"
+        f"`asd-monitor train --machine {machine} --models {models} --normal PATH`"
     )
 
 

@@ -36,7 +36,7 @@ def save_model(
     with os_errors_reported(
         models / result.machine,
         "the model cannot be written",
-        "choose a folder of your own with --models, or free some space",
+        "choose a folder of your own with --models",
     ):
         version = next_version(models, result.machine)
         documents = {"report.html": render(result, version, now)}

@@ -1,11 +1,14 @@
 """The catalogue: versions listed, rolled back and copied with their networks."""
 
+import errno
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
 from asd_monitor.errors import OperationError
+from asd_monitor.model_store.atomic_files import os_errors_reported
 from asd_monitor.model_store.bundle import load_bundle, save_bundle
 from asd_monitor.model_store.catalogue import export, list_versions, rollback
 from asd_monitor.model_store.encoder_files import FOLDER, encoder_path
@@ -85,3 +88,32 @@ def test_export_under_a_name_that_is_taken_gets_the_next_number(
 def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(OperationError, match=r"nowhere: cannot be accessed \(No such file"):
         list_versions(tmp_path / "nowhere")
+
+
+def test_a_rollback_without_a_model_recommends_training_into_the_same_folder(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(OperationError, match=f"asd-monitor train .*--models {tmp_path}"):
+        rollback(tmp_path, "fan01")
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [
+        (errno.ENOENT, "correct the path"),
+        (errno.ENOTDIR, "a file where a folder is needed: grant access"),
+        (errno.ENOSPC, "free some space, or grant access"),
+        (errno.EACCES, "grant access"),
+    ],
+)
+def test_the_remedy_fits_the_error_of_the_file_system(
+    number: int, remedy: str, tmp_path: Path
+) -> None:
+    with (
+        pytest.raises(OperationError) as caught,
+        os_errors_reported(tmp_path, "cannot be written", "grant access"),
+    ):
+        raise OSError(number, os.strerror(number), str(tmp_path / ".current.17.partial"))
+    message = str(caught.value)
+    assert message.startswith(f"{tmp_path}: cannot be written ({os.strerror(number)}): ")
+    assert message.endswith(remedy)

@@ -80,7 +80,8 @@ class Recorder:
             self._file.write(samples)
         except (OSError, soundfile.LibsndfileError) as error:
             raise OperationError(
-                f"{self._folder}: cannot be written: {error}: choose another folder with --output"
+                f"{self._folder}: cannot be written ({_reason(error)}): choose another folder with "
+                "--output"
             ) from error
         self._levels.push(samples)
 
@@ -126,9 +127,13 @@ class Recorder:
             self._path.with_suffix(".json").write_text(json.dumps(sidecar, indent=2) + "\n")
         except (OSError, soundfile.LibsndfileError) as error:
             raise OperationError(
-                f"{self._path}: cannot be completed: {error}: free some space"
+                f"{self._path}: cannot be completed ({_reason(error)}): free some space"
             ) from error
         self.written.append(WrittenRecording(self._path, seconds, summary, warnings))
+
+
+def _reason(error: OSError | soundfile.LibsndfileError) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _utc(time: datetime) -> str:
