@@ -89,7 +89,7 @@ def test_holder_of_an_input(root):
 
 def test_computer_without_cards(tmp_path):
     assert Cards(tmp_path).all() == []
-    with pytest.raises(CardNotFoundError, match="no sound cards"):
+    with pytest.raises(CardNotFoundError, match="no sound card with an input: connect"):
         find(tmp_path, "card-id:Device")
 
 

@@ -24,7 +24,7 @@ async def test_source_without_a_sound_server_is_reported_as_such(no_server):
     outage = (await of_pulse.explain(ChildEndedError("No such device", absent=True))).outage
     of_pulse.close()
     assert outage.state is MicrophoneState.NO_DEVICE
-    assert "is PulseAudio or PipeWire running" in outage.reason
+    assert "start PulseAudio or PipeWire" in outage.reason
 
 
 async def test_input_without_a_sound_server_needs_no_verification(no_server):

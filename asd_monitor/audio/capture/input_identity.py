@@ -133,7 +133,7 @@ class InputIdentity:
         try:
             names = [source.name for source in await self._server.sources()]
         except SoundServerQueryError as failure:
-            reason = f"{failure}: is PulseAudio or PipeWire running for this user? ({error})"
+            reason = f"{failure}: start PulseAudio or PipeWire for this user ({error})"
             return DeviceUnavailableError(self.spec, reason)
         if self.spec.name in names:
             return self._resolver.explain(error)

@@ -105,7 +105,7 @@ class Cards:
         remedy = (
             f"plug it in, or choose an available device: {available}"
             if available
-            else "there are no sound cards"
+            else "this computer has no sound card with an input: connect the microphone"
         )
         raise CardNotFoundError(f"not plugged in: {remedy}")
 

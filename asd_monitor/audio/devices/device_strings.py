@@ -134,7 +134,10 @@ def parse_device(text: str) -> DeviceSpec:
             f"device {text!r}: {_remedy_for_word(word, has_colon=bool(colon))}; {SEE_DEVICES}"
         )
     if not rest.strip() or "\0" in rest or "\n" in rest:
-        raise UsageError(f"device {text!r}: no valid name after the colon; {SEE_DEVICES}")
+        raise UsageError(
+            f"device {text!r}: no valid name after the colon: "
+            f"{_REMEDIES.get(DeviceKind(word), f'write one of {_FORMS}')}; {SEE_DEVICES}"
+        )
     spec = _parse_rest(DeviceKind(word), rest)
     if spec is None and "#" in body and word != DeviceKind.FILE:
         raise UsageError(f"device {text!r}: {_CHANNEL_REMEDY}")
@@ -154,6 +157,8 @@ def _checked_channel(channel: int, text: str) -> int:
 def _remedy_for_word(word: str, *, has_colon: bool) -> str:
     if word in ("plughw", "dsnoop", "sysdefault"):
         return f"{word}: converts the sound: write hw:…, any sample rate is accepted"
+    if not has_colon and ("/" in word or word.lower().endswith((".wav", ".flac"))):
+        return f"not a device string: write file:{word} for a recording or a folder"
     similar = difflib.get_close_matches(word, list(DeviceKind), n=1, cutoff=0.5)
     if has_colon and similar:
         return f"unknown word {word!r} before the colon: did you mean {similar[0]}:…?"

@@ -13,7 +13,7 @@ def cannot_be_opened(cause: str, *, is_plugged: bool) -> str:
 
     ``is_plugged``: the device string names a device rather than an alias such as ``default``.
     """
-    remedy = "unplug it and plug it in again" if is_plugged else "is a microphone plugged in?"
+    remedy = "unplug it and plug it in again" if is_plugged else "connect a microphone"
     return f"found but cannot be opened: {remedy}; {SEE_DEVICES} ({cause})"
 
 
@@ -31,5 +31,5 @@ def no_channel(wanted: Collection[int], channels: int) -> str:
 def not_found(available: list[str]) -> str:
     """Return the message for a device that is not among the available ones."""
     if not available:
-        return "not found, and there is no other device: plug it in"
+        return "not found, and this computer has no other input device: connect the microphone"
     return f"not found: plug it in, or choose an available device: {'; '.join(available)}"
