@@ -19,6 +19,7 @@ from asd_monitor.config.yaml_places import find_place, written_path
 from asd_monitor.config.yaml_text import Document, Finding
 from asd_monitor.config.yaml_text import Path as KeyPath
 
+_GROUPS = ("model_type", "dict_type", "mapping_type")
 _EXPECTED = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -26,9 +27,7 @@ _EXPECTED = {
     "finite_number": "a finite number",
     "bool_type": "true or false",
     "path_type": "the path of a file",
-    "model_type": "keys with values",
-    "dict_type": "keys with values",
-    "mapping_type": "keys with values",
+    **dict.fromkeys(_GROUPS, "keys with values"),
 }
 _LIMITS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 _SECTIONS: tuple[KeyPath, ...] = (
@@ -77,7 +76,13 @@ def describe(details: ErrorDetails, raw: str | None = None) -> str:
         return f'{raw} is not text to YAML: put it in quotes, "{raw}"'
     expected = limits.get("expected") if kind == "literal_error" else _EXPECTED.get(kind)
     if expected:
-        return f"{shown} is not {expected}: write {expected}, {such_as}"
+        if value is None:
+            wrong = "the value is missing"
+        elif kind in _GROUPS:
+            wrong = f"{shown} instead of {expected}"
+        else:
+            wrong = f"{shown} is not {expected}"
+        return f"{wrong}: write {expected}, {such_as}"
     for limit, words in _LIMITS.items():
         if limit in limits:
             return f"{shown} is out of range: write {words} {limits[limit]:g}, {such_as}"
@@ -108,8 +113,10 @@ def example(path: KeyPath) -> str:
     key = str(path[-1]) if path else "version"
     if path[:1] == ("machines",) and len(path) <= 2:
         return f'{key}: {{device: "hw:1"}}' if len(path) == 2 else "machines: {fan01: {…}}"
-    if field is None or model is not None:
-        return f"{key}: {{…: …}}"
+    if field is None:
+        return f"{key}: …"
+    if model is not None:
+        return f"{key}: {{{example((*path, next(iter(model.model_fields))))}}}"
     value = field.examples[0] if field.examples else field.default
     if value is None:
         return f"{key}: …"

@@ -62,4 +62,10 @@ def _unreadable_files(mqtt: Mqtt) -> Iterator[tuple[KeyPath, str]]:
         try:
             file.open("rb").close()
         except OSError as error:
-            yield ("mqtt", *path), f"{file}: {error.strerror}: no connection to the broker without"
+            yield (
+                ("mqtt", *path),
+                (
+                    f"{file}: cannot be read ({error.strerror}): `run` needs it to "
+                    "connect to the broker"
+                ),
+            )

@@ -152,7 +152,7 @@ def _content(path: Path) -> bytes:
     except IsADirectoryError:
         message = "this is a folder: name a file in it"
     except PermissionError:
-        message = "no permission to read it: `sudo chmod a+r`, or run as another user"
+        message = f"no permission to read it: `sudo chmod a+r {path}`, or run as another user"
     except OSError as error:
         message = f"cannot be read: {error.strerror or error}"
     raise ConfigError([f"{path}: {message}"])

@@ -67,8 +67,7 @@ def parse_budget(text: object) -> Budget:
     allowed, period_s = float(match[1]), int(match[2] or 1) * PERIOD_S[match[3]]
     if allowed == 0 or period_s == 0:
         raise UsageError(
-            f"{quoted(text)}: an alarm rule without false alarms raises no alarms: {remedy} or"
-            " `1 per year`"
+            f"{quoted(text)}: no threshold excludes every false alarm: {remedy} or `1 per year`"
         )
     budget = Budget(allowed, period_s, str(text).strip())
     if not 1 / (100 * PERIOD_S["year"]) <= budget.per_second <= 1 / 60:

@@ -47,7 +47,7 @@ extra: 1
         "10:18: machines.pump.alarm: unknown key 'false_alarm': did you mean 'false_alarms'?",
         "10:51: machines.pump.hop_s: a hop of 9 s leaves gaps between windows of 4 s: write",
         "11:3: 'pump' is already set in line 10: remove one of the two",
-        "12:9: machines.empty: nothing is not keys with values: write",
+        "12:9: machines.empty: the value is missing: write keys with values",
         "13:18: machines.late.device: device 'usb-pth:1-1': ",
         "14:1: unknown key 'extra': the keys here are version, box, mqtt, inference, defaults,",
     ]
@@ -116,7 +116,10 @@ def test_an_expansion_of_aliases_is_refused(file: Path) -> None:
         ("mqtt: {prefix: /a}", "cannot be a topic prefix"),
         ("mqtt: {prefix: a//b}", "cannot be a topic prefix"),
         ("mqtt: {prefix: $SYS}", "cannot be a topic prefix"),
-        ("mqtt: {tls: true}", "true is not keys with values"),
+        (
+            "mqtt: {tls: true}",
+            "true instead of keys with values: write keys with values, such as `tls: {ca: ",
+        ),
         ("mqtt: {commands: 1}", "1 is not true or false"),
         (
             "inference: {provider: gpu}",

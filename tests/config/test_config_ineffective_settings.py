@@ -19,9 +19,13 @@ def test_missing_files_are_noticed(file: Path) -> None:
     )
     password, cert, key = notices(file, text)
     folder = file.parent
-    assert password.startswith(f"5:3: mqtt.password_file: {folder}/absent.txt: No such file")
-    assert cert.startswith(f"8:5: mqtt.tls.cert: {folder}: Is a directory")
-    assert key.startswith(f"9:5: mqtt.tls.key: {folder}/none/key.pem: No such file")
+    places = ("5:3: mqtt.password_file", "8:5: mqtt.tls.cert", "9:5: mqtt.tls.key")
+    files = (f"{folder}/absent.txt", str(folder), f"{folder}/none/key.pem")
+    causes = ("No such file", "Is a directory", "No such file")
+    for notice, place, path, cause in zip(
+        (password, cert, key), places, files, causes, strict=True
+    ):
+        assert notice.startswith(f"{place}: {path}: cannot be read ({cause}")
 
 
 def test_an_unreadable_password_file_is_noticed(open_folder: Path) -> None:
