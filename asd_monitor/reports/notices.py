@@ -46,7 +46,10 @@ def finding_text(finding: Finding) -> str:
                 "the machine, make alarms more reliable"
             )
         case NothingHeldOut():
-            text = "too little sound to hold any out: the model was not tried on new sound"
+            text = (
+                "too little sound to hold a part out: the model was not tested on sound that it "
+                "was not trained on; record more"
+            )
         case HeldOutAlarms(alarms, seconds):
             text = (
                 f"{count(alarms, 'alarm')} in the {seconds:.0f} s held out: the machine sounds "
@@ -65,9 +68,8 @@ def finding_text(finding: Finding) -> str:
             )
         case UnsupportedBudget(interval):
             text = (
-                f"these recordings are too short to support a budget of {interval.budget}: false "
-                f"alarms may come between {rate(interval.low_hz)} and {rate(interval.high_hz)}; "
-                "longer recordings narrow the interval"
+                f"these recordings are too short to support a budget of {interval.budget}: "
+                f"{interval_text(interval)}; longer recordings narrow the interval"
             )
         case UnusualSound(outliers):
             listed = "; ".join(outlier_text(outlier) for outlier in outliers[:_OUTLIERS_LISTED])
@@ -98,9 +100,8 @@ def adaptation_text(adaptation: Adaptation) -> str:
 def interval_text(interval: FalseAlarmInterval) -> str:
     """Return the confidence interval of the false-alarm rate."""
     low, high = rate(interval.low_hz), rate(interval.high_hz)
-    if low == high:
-        return f"by these recordings, {low}"
-    return f"by these recordings, between {low} and {high} ({CONFIDENCE:.0%} interval)"
+    span = low if low == high else f"between {low} and {high}"
+    return f"false-alarm rate by these recordings {span} ({CONFIDENCE:.0%} confidence interval)"
 
 
 def outlier_text(outlier: Outlier) -> str:

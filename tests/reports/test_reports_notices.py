@@ -31,7 +31,7 @@ INTERVAL = FalseAlarmInterval(MONTH, 5.0, 1 / (50 * DAY_S), 3 / DAY_S)
     ("finding", "parts"),
     [
         (ShortReference(90.2), ["90 s is little", "ten minutes"]),
-        (NothingHeldOut(), ["too little sound to hold any out"]),
+        (NothingHeldOut(), ["too little sound to hold a part out"]),
         (HeldOutAlarms(2, 40.0), ["2 alarms in the 40 s held out", "record more of it"]),
         (HeldOutExcess(2.0, 0.081, 0.01), ["8.1 % of the held-out", "above 2", "where 1 % are"]),
         (UnreachableThreshold(MONTH, 16.24), ["1 per month", "16.2", "no alarm at all"]),
@@ -52,10 +52,15 @@ def test_at_most_five_outliers_are_listed() -> None:
 
 
 def test_the_interval_is_given_with_its_confidence() -> None:
-    text = "by these recordings, between 7.3 per year and 3 per day (90% interval)"
+    text = (
+        "false-alarm rate by these recordings between 7.3 per year and 3 per day "
+        "(90% confidence interval)"
+    )
     assert interval_text(INTERVAL) == text
     same = FalseAlarmInterval(MONTH, 5.0, 0.0, 1e-12)
-    assert interval_text(same) == "by these recordings, less than 1 in 100 years"
+    assert interval_text(same) == (
+        "false-alarm rate by these recordings less than 1 in 100 years (90% confidence interval)"
+    )
 
 
 def test_notices_on_many_files_are_merged() -> None:
