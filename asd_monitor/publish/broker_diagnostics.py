@@ -21,6 +21,7 @@ PACKET_TOO_LARGE = ReasonCode(PacketTypes.DISCONNECT, identifier=0x95)
 _KEEP_ALIVE_TIMEOUT = 0x8D
 _FIRST_FAILURE = 0x80  # 0x10, no matching subscribers, is a success
 _PUBLISH_RIGHTS = {0x87, 0x95, 0x97, 0x99, 0x9A, 0x9B}
+_ADDRESS = "mqtt.host and mqtt.port (--broker)"
 _TLS_REMEDY = (
     "check that this port speaks TLS (usually 8883; without TLS set mqtt.tls: null) "
     "and whether the broker requires a client certificate (mqtt.tls.cert, mqtt.tls.key)"
@@ -71,16 +72,16 @@ def connect_failed(error: OSError, settings: Mqtt) -> ConnectionEnd:
             remedy = _TLS_REMEDY
         case ConnectionRefusedError():
             reason = f"connection refused: no broker listens on {where}"
-            remedy = "start the broker, or correct mqtt.host and mqtt.port"
+            remedy = f"start the broker, or correct {_ADDRESS}"
         case socket.gaierror():
             reason = f"the host name {settings.host} cannot be resolved"
-            remedy = "correct mqtt.host, or the name resolution of this computer"
+            remedy = f"correct {_ADDRESS}, or the name resolution of this computer"
         case TimeoutError():
             reason = f"{where} does not answer"
-            remedy = "check network and firewall, mqtt.host and mqtt.port"
+            remedy = f"check network and firewall, and {_ADDRESS}"
         case _:
             reason = f"{where} cannot be reached: {error.strerror or error}"
-            remedy = "check network, mqtt.host and mqtt.port"
+            remedy = f"check the network, and {_ADDRESS}"
     return ConnectionEnd(EndCause.UNREACHABLE, reason, remedy)
 
 
