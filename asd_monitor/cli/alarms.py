@@ -52,9 +52,9 @@ def list_alarms(
         typer.echo(f"{state}: no daemon has written alarms here yet", err=True)
         return
     if not records:
-        which = "alarms" if every else "alarms that are active or not acknowledged"
         of = "" if machine is None else f" of {machine}"
-        typer.echo(f"{state}: no {which}{of}", err=True)
+        which = "" if every else " that is active or not acknowledged"
+        typer.echo(f"{state}: no alarm{of}{which}", err=True)
         return
     _print_table(records)
 
@@ -102,11 +102,20 @@ def ack(
     ] = None,
     machine: Annotated[
         str | None,
-        typer.Option("--machine", "-m", help="All alarms of this machine.", show_default=False),
+        typer.Option(
+            "--machine",
+            "-m",
+            metavar="ID",
+            help="All alarms of this machine.",
+            show_default=False,
+        ),
     ] = None,
-    why: Annotated[str | None, typer.Option(help="Cause found, or work done.")] = None,
+    why: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Cause found, or work done.")
+    ] = None,
     who: Annotated[
-        str | None, typer.Option(help="Name of the person.", show_default="the user's name")
+        str | None,
+        typer.Option(metavar="NAME", help="Name of the person.", show_default="the user's name"),
     ] = None,
 ) -> None:
     """Acknowledge an alarm, or all alarms of a machine; latched alarms can then clear."""

@@ -18,22 +18,37 @@ if TYPE_CHECKING:
 def command(
     path: Annotated[
         Path,
-        typer.Argument(help="Recording, or folder of recordings.", show_default=False),
+        typer.Argument(
+            metavar="PATH",
+            help="Recording, or folder of recordings.",
+            show_default=False,
+            readable=False,
+        ),
     ],
     *,
     machine: Machine,
     models: ModelsDir,
     config: Annotated[
         Path | None,
-        typer.Option("--config", help="Configuration file with this machine's alarm settings."),
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Configuration file with this machine's alarm settings.",
+            readable=False,
+        ),
     ] = None,
     version: ModelVersion = None,
     false_alarms: Annotated[
         str | None,
-        typer.Option(help="Accepted rate of false alarms.", show_default="1 per month"),
+        typer.Option(
+            metavar="RATE", help="Accepted rate of false alarms.", show_default="1 per month"
+        ),
     ] = None,
     warnings: Annotated[
-        str | None, typer.Option(help="Accepted rate of false warnings.", show_default="1 per day")
+        str | None,
+        typer.Option(
+            metavar="RATE", help="Accepted rate of false warnings.", show_default="1 per day"
+        ),
     ] = None,
     channel: Channel = None,
     latch: Annotated[
@@ -148,7 +163,8 @@ def _print(machine: str, settings: AlarmSettings, result: Backtest) -> None:
         console.print(table)
         if settings.latch:
             console.print(
-                "Alarms are latched, as none is acknowledged; --no-latch counts each anew.",
+                "A latched alarm stays active, since a backtest has no acknowledgement; with "
+                "--no-latch alarms clear, and each new one is counted.",
                 highlight=False,
             )
     elif result.alarms_per_day is not None:

@@ -20,7 +20,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Configuration file (YAML).")]
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="Configuration file (YAML).", readable=False)
+]
 
 
 @app.command(short_help="Check a file: report every error, with place and remedy.")

@@ -14,18 +14,24 @@ def command(
         typer.Option(
             "--output",
             "-o",
+            metavar="DIR",
             help="New or empty folder.",
             show_default="./asd-monitor-demo",
         ),
     ] = None,
     family: Annotated[
         str,
-        typer.Option(help="Machine: fan, pump, gearbox, slider, valve, compressor …"),
+        typer.Option(
+            metavar="NAME", help="Machine: fan, pump, gearbox, slider, valve, compressor …"
+        ),
     ] = "fan",
     fault: Annotated[
-        str, typer.Option(help="Simulated fault: bearing, leak, loose, squeal, rub …")
+        str,
+        typer.Option(metavar="NAME", help="Simulated fault: bearing, leak, loose, squeal, rub …"),
     ] = "bearing",
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the machine and its sound.")] = 1,
+    seed: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Seed of the machine and its sound.")
+    ] = 1,
 ) -> None:
     """Demonstrate training, monitoring and an alarm on a synthetic machine, in about a minute."""
     from rich.console import Console

@@ -21,11 +21,18 @@ if TYPE_CHECKING:
 def command(
     folder: Annotated[
         Path,
-        typer.Argument(help="Folder with TYPE/train, TYPE/test …", show_default=False),
+        typer.Argument(
+            metavar="FOLDER",
+            help="Folder with TYPE/train, TYPE/test …",
+            show_default=False,
+            readable=False,
+        ),
     ],
     output: Annotated[
         Path,
-        typer.Option("--output", "-o", help="Folder of results, report and CSV files."),
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder of results, report and CSV files."
+        ),
     ] = Path("evaluation"),
     *,
     rules: Annotated[
@@ -42,13 +49,17 @@ def command(
     labels: Annotated[
         Path | None,
         typer.Option(
+            metavar="PATH",
             help="CSV file or folder of them: labels of clips that have none in the name.",
             show_default="CSV files beside the types",
         ),
     ] = None,
     channel: Channel = None,
     jobs: Annotated[
-        int, typer.Option(min=1, help="Machines in parallel.", show_default="number of cores")
+        int,
+        typer.Option(
+            metavar="N", min=1, help="Machines in parallel.", show_default="number of cores"
+        ),
     ] = os.cpu_count() or 1,
     baseline: Annotated[
         bool,

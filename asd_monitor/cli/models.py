@@ -158,7 +158,7 @@ def promote(machine: Machine, version: RequiredVersion, models: ModelsDir) -> No
     from asd_monitor.model_store.catalogue import promote as make_current
 
     make_current(models, machine, version)
-    typer.echo(f"{machine} uses {version}; a running daemon loads it on SIGHUP.")
+    typer.echo(f"{machine} uses {version}; a running daemon loads it on reload (SIGHUP).")
 
 
 @app.command()
@@ -167,12 +167,17 @@ def rollback(machine: Machine, models: ModelsDir) -> None:
     from asd_monitor.model_store.catalogue import rollback as go_back
 
     bundle = go_back(models, machine)
-    typer.echo(f"{machine} uses {bundle.version}; a running daemon loads it on SIGHUP.")
+    typer.echo(f"{machine} uses {bundle.version}; a running daemon loads it on reload (SIGHUP).")
 
 
 @app.command(short_help="Copy a version into another models folder and use it there.")
 def export(
-    folder: Annotated[Path, typer.Argument(help="The other models folder.", show_default=False)],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FOLDER", help="The other models folder.", show_default=False, readable=False
+        ),
+    ],
     machine: Machine,
     models: ModelsDir,
     version: ModelVersion = None,

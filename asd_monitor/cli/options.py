@@ -43,6 +43,7 @@ ModelsDir = Annotated[
     Path,
     typer.Option(
         "--models",
+        metavar="DIR",
         envvar="ASD_MONITOR_MODELS",
         help="Folder of the models.",
         default_factory=default_models_dir,
@@ -54,6 +55,7 @@ StateDir = Annotated[
     Path,
     typer.Option(
         "--state",
+        metavar="DIR",
         envvar="ASD_MONITOR_STATE",
         help="State folder of the daemon.",
         default_factory=default_state_dir,
@@ -66,6 +68,7 @@ Machine = Annotated[
     typer.Option(
         "--machine",
         "-m",
+        metavar="ID",
         callback=_check_machine,
         help="Id of the machine, such as fan01.",
         show_default=False,
@@ -74,13 +77,19 @@ Machine = Annotated[
 OnlyMachine = Annotated[
     str | None,
     typer.Option(
-        "--machine", "-m", callback=_check_machine, help="Only this machine.", show_default="all"
+        "--machine",
+        "-m",
+        metavar="ID",
+        callback=_check_machine,
+        help="Only this machine.",
+        show_default="all",
     ),
 ]
 ModelVersion = Annotated[
     str | None,
     typer.Option(
         "--version",
+        metavar="VERSION",
         callback=_check_version,
         help="Version of the model, such as v2.",
         show_default="the version in use",
@@ -90,6 +99,7 @@ RequiredVersion = Annotated[
     str,
     typer.Option(
         "--version",
+        metavar="VERSION",
         callback=_check_version,
         help="Version of the model, such as v2.",
         show_default=False,
@@ -97,7 +107,13 @@ RequiredVersion = Annotated[
 ]
 Channel = Annotated[
     int | None,
-    typer.Option("--channel", min=0, help="Channel of the recordings, from 0.", show_default="0"),
+    typer.Option(
+        "--channel",
+        metavar="N",
+        min=0,
+        help="Channel of the recordings, from 0.",
+        show_default="0",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 EncoderFiles = Annotated[

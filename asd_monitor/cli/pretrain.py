@@ -18,20 +18,25 @@ if TYPE_CHECKING:
 def command(
     *,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder of the results and checkpoints.")
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Folder of the results and checkpoints."
+        ),
     ],
     sounds: Annotated[
         list[Path] | None,
-        typer.Option("--sounds", help="Recordings: files, folders."),
+        typer.Option("--sounds", metavar="PATH…", help="Recordings: files, folders."),
     ] = None,
     noise: Annotated[
         list[Path] | None,
-        typer.Option("--noise", help="Background noise: files, folders."),
+        typer.Option("--noise", metavar="PATH…", help="Background noise: files, folders."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=20, help="Number of training batches.")] = 4000,
-    seed: Annotated[int, typer.Option(help="Seed of all random numbers.")] = 1,
+    steps: Annotated[
+        int, typer.Option(metavar="N", min=20, help="Number of training batches.")
+    ] = 4000,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of all random numbers.")] = 1,
     threads: Annotated[
-        int, typer.Option(min=1, help="Threads of torch.", show_default="cores − 1")
+        int, typer.Option(metavar="N", min=1, help="Threads of torch.", show_default="cores − 1")
     ] = max(1, (os.cpu_count() or 2) - 1),
     supply: Annotated[
         SoundSource, typer.Option(help="Synthetic machines, recordings (real), or both.")
@@ -51,7 +56,13 @@ def command(
         typer.Option("--faults/--no-faults", help="Faulty sound as negatives."),
     ] = True,
     recorded_backgrounds: Annotated[
-        float, typer.Option(min=0.0, max=1.0, help="Share of the backgrounds taken from --noise.")
+        float,
+        typer.Option(
+            metavar="SHARE",
+            min=0.0,
+            max=1.0,
+            help="Share of the backgrounds taken from --noise.",
+        ),
     ] = 0.5,
 ) -> None:
     """Train the encoder of the package from scratch, on synthetic machines and recordings.

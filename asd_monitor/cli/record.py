@@ -29,19 +29,31 @@ def command(
         typer.Option(
             "--device",
             "-d",
+            metavar="DEVICE",
             help="Input device; `asd-monitor devices` lists them.",
             show_default=False,
         ),
     ],
     machine: Machine,
     minutes: Annotated[
-        float, typer.Option("--minutes", help="Duration of the recording.", show_default=False)
+        float,
+        typer.Option(
+            "--minutes",
+            metavar="MINUTES",
+            help="Duration of the recording in minutes, such as 30.",
+            show_default=False,
+        ),
     ],
     state: StateDir,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="Folder of the recordings.", show_default="recordings/MACHINE"
+            "--output",
+            "-o",
+            metavar="DIR",
+            help="Folder of the recordings.",
+            show_default="recordings/MACHINE",
+            readable=False,
         ),
     ] = None,
 ) -> None:

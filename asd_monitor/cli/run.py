@@ -18,17 +18,32 @@ if TYPE_CHECKING:
 Device = Annotated[
     str | None,
     typer.Option(
-        "--device", "-d", help="Input device; `asd-monitor devices` lists them.", show_default=False
+        "--device",
+        "-d",
+        metavar="DEVICE",
+        help="Input device; `asd-monitor devices` lists them.",
+        show_default=False,
     ),
 ]
 OneMachine = Annotated[
     str | None,
-    typer.Option("--machine", "-m", help="Id of the machine, such as fan01.", show_default=False),
+    typer.Option(
+        "--machine",
+        "-m",
+        metavar="ID",
+        help="Id of the machine, such as fan01.",
+        show_default=False,
+    ),
 ]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
-        "--config", "-c", help="Configuration file: monitor its machines.", show_default=False
+        "--config",
+        "-c",
+        metavar="FILE",
+        help="Configuration file: monitor its machines.",
+        show_default=False,
+        readable=False,  # the command reports an unreadable file with the remedy
     ),
 ]
 Broker = Annotated[
@@ -47,7 +62,9 @@ Learn = Annotated[
 ]
 Speed = Annotated[
     float,
-    typer.Option(help="Speed of `file:` devices; 2: twice real time, 0: unlimited."),
+    typer.Option(
+        metavar="FACTOR", help="Speed of `file:` devices; 2: twice real time, 0: unlimited."
+    ),
 ]
 
 

@@ -28,7 +28,10 @@ class Per(StrEnum):
 
 def command(
     paths: Annotated[
-        list[str], typer.Argument(help="Recordings: files, folders, patterns.", show_default=False)
+        list[str],
+        typer.Argument(
+            metavar="PATH", help="Recordings: files, folders, patterns.", show_default=False
+        ),
     ],
     *,
     machine: Machine,

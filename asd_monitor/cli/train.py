@@ -28,6 +28,7 @@ NormalPaths = Annotated[
     typer.Option(
         "--normal",
         "-n",
+        metavar="PATH…",
         help="Recordings of normal sound: one or several files, folders, patterns.",
         show_default=False,
     ),
@@ -36,6 +37,7 @@ OtherPaths = Annotated[
     list[str] | None,
     typer.Option(
         "--others",
+        metavar="PATH…",
         help="Recordings of other machines for --adapt; one file or folder per machine.",
         show_default="synthetic machines",
     ),
@@ -43,7 +45,10 @@ OtherPaths = Annotated[
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
-        "--config", help="Configuration file with window, hop and budgets of this machine."
+        "--config",
+        metavar="FILE",
+        help="Configuration file with window, hop and budgets of this machine.",
+        readable=False,
     ),
 ]
 

@@ -18,7 +18,8 @@ from asd_monitor.config.settings import (
     Mqtt,
     Tls,
 )
-from asd_monitor.errors import UsageError
+from asd_monitor.errors import AsdMonitorError, UsageError
+from tests.doubles.command_line import without_privileges
 
 VALID = "version: 1\nbox: b\nmqtt: {commands: true}\nmachines: {fan01: {device: 'hw:1'}}\n"
 CUDA = "version: 1\nbox: b\ninference: {provider: cuda}\nmachines: {fan01: {device: 'hw:1'}}\n"
@@ -83,3 +84,13 @@ def test_the_schema_has_every_setting_and_the_required_keys() -> None:
         assert known["additionalProperties"] is False
     assert sections["Machine"]["required"] == ["device"]
     assert sections["AlarmSettings"]["properties"]["false_alarms"]["default"] == "1 per month"
+
+
+def test_a_file_without_read_permission_is_refused_with_the_remedy(open_folder: Path) -> None:
+    file = open_folder / "edge.yaml"
+    file.write_text(VALID)
+    file.chmod(0o600)
+    with without_privileges():
+        result = CliRunner().invoke(app, ["check", str(file)])
+    assert isinstance(result.exception, AsdMonitorError)
+    assert "no permission to read it" in str(result.exception)
