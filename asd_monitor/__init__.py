@@ -1,3 +1,3 @@
-"""asd-monitor: listens to machines and tells when one sounds wrong."""
+"""asd-monitor: monitors machines by their sound and raises alarms over MQTT."""
 
 __version__ = "0.1.0"
