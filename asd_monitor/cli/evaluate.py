@@ -25,7 +25,6 @@ def command(
             metavar="FOLDER",
             help="Folder with TYPE/train, TYPE/test …",
             show_default=False,
-            readable=False,
         ),
     ],
     output: Annotated[
