@@ -51,8 +51,8 @@ def shown_commands(text: str) -> list[list[str]]:
 def test_the_readme_names_every_command(command: str) -> None:
     text = (ROOT / "README.md").read_text()
     group, _, verb = command.partition(" ")
-    told = re.search(rf"`(?:asd-monitor )?{group}\b[^`]*`", text) is not None
-    assert told, f"README.md does not tell of asd-monitor {command}"
+    named = re.search(rf"`(?:asd-monitor )?{group}\b[^`]*`", text) is not None
+    assert named, f"README.md does not name asd-monitor {command}"
     if verb:
         assert re.search(rf"{group} [^\n]*\b{verb}\b", text), f"README.md: {group} without {verb}"
 
