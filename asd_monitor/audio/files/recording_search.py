@@ -26,7 +26,8 @@ def not_found(path: Path) -> RecordingNotFoundError:
 def no_permission(path: Path) -> OperationError:
     """Return the error for a file or folder that this user may not read."""
     return OperationError(
-        f"{path}: no permission to read it: grant it to this user (chmod o+r, o+x on its folders)"
+        f"{path}: no permission to read it: allow this user to (chmod -R o+rX on it, o+x on the "
+        "folders above it)"
     )
 
 
