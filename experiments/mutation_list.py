@@ -15,4 +15,118 @@ class Mutation(NamedTuple):
     area: str  # folder or file below tests/ whose fast tests must fail
 
 
-MUTATIONS: tuple[Mutation, ...] = ()
+MUTATIONS: tuple[Mutation, ...] = (
+    Mutation(
+        "calibration-folds",  # windows that overlap the held-out fold are not left out
+        "asd_monitor/detector/fit.py",
+        "np.flatnonzero(~spans.overlapping(held_out))",
+        "np.flatnonzero(~held_out)",
+        "detector",
+    ),
+    Mutation(
+        "sustained-score-partial-span",  # medians of spans that are not full count
+        "asd_monitor/detector/fit.py",
+        "if alarm_score.full:",
+        "if median >= 0.0:",
+        "detector",
+    ),
+    Mutation(
+        "alarm-score-upper-median",  # half of the span suffices
+        "asd_monitor/alarm/score.py",
+        "[max_outliers(self._size)]",
+        "[self._size // 2]",
+        "alarm",
+    ),
+    Mutation(
+        "alarm-state-dead-band",  # returns to normal below the alarm threshold
+        "asd_monitor/alarm/state_machine.py",
+        "conclusive and score < thresholds.warning",
+        "conclusive and score < thresholds.alarm",
+        "alarm",
+    ),
+    Mutation(
+        "alarm-state-acknowledgement",  # an acknowledgement ends the off-delay
+        "asd_monitor/alarm/state_machine.py",
+        "if changes and self._returned:",
+        "if changes:",
+        "alarm",
+    ),
+    Mutation(
+        "backoff-reset",  # every attempt ends the row of failures
+        "asd_monitor/backoff.py",
+        "if worked_s >= self.reset_after_s:",
+        "if worked_s >= 0.0:",
+        "test_backoff.py",
+    ),
+    Mutation(
+        "backoff-minimum",  # full jitter goes down to zero
+        "asd_monitor/backoff.py",
+        "return max(self.minimum_s, self.jitter() * step_s)",
+        "return self.jitter() * step_s",
+        "test_backoff.py",
+    ),
+    Mutation(
+        "journal-order-of-alarms",  # the oldest alarm is taken for the newest
+        "asd_monitor/journal/store.py",
+        "ORDER BY rowid DESC",
+        "ORDER BY rowid",
+        "journal",
+    ),
+    Mutation(
+        "journal-order-of-changes",  # the newest unwritten changes are dropped, not the oldest
+        "asd_monitor/journal/write_queue.py",
+        "self._changes.popleft()",
+        "self._changes.pop()",
+        "journal",
+    ),
+    Mutation(
+        "backlog-order-after-reconnect",  # unacknowledged messages are sent in reverse
+        "asd_monitor/publish/outbox.py",
+        "for m in reversed(once)",
+        "for m in once",
+        "publish",
+    ),
+    Mutation(
+        "backlog-overflow",  # a full queue drops the newest message
+        "asd_monitor/publish/outbox.py",
+        "return self._queue.popleft() if len(self._queue) > self.max_queued else None",
+        "return self._queue.pop() if len(self._queue) > self.max_queued else None",
+        "publish",
+    ),
+    Mutation(
+        "sample-clock-loss",  # a loss that is counted stays in the deficit
+        "asd_monitor/audio/capture/sample_clock.py",
+        "        self._received += loss\n",
+        "",
+        "audio/test_audio_sample_clock.py",
+    ),
+    Mutation(
+        "sample-clock-drift",  # a slow device clock is taken for losses
+        "asd_monitor/audio/capture/sample_clock.py",
+        "self._floor = min(deficit, self._floor + drift)",
+        "self._floor = min(deficit, self._floor)",
+        "audio/test_audio_sample_clock.py",
+    ),
+    Mutation(
+        "stream-gap-windows",  # windows span gaps
+        "asd_monitor/pipeline.py",
+        "if start != self._expected:",
+        "if self._expected is None:",
+        "pipeline",
+    ),
+    Mutation(
+        "stream-gap-delays",  # the delays of the alarm run on through a gap
+        "asd_monitor/monitor.py",
+        "        if self._end is not None and block.start > self._end:\n"
+        "            self._alarm_logic.interrupt()\n",
+        "",
+        "monitor",
+    ),
+    Mutation(
+        "frame-period",  # durations of encoder training in frames of 10 ms
+        "asd_monitor/encoder_training/log_mel_frames.py",
+        "return frames * FRONT_END.frame_period_s",
+        "return frames / 100",
+        "encoder_training/test_encoder_training_sound_sources.py",
+    ),
+)

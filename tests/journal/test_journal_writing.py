@@ -90,6 +90,18 @@ def test_unwritten_entries_are_bounded_and_dropped_ones_counted(tmp_path: Path) 
         assert (journal.unwritten, journal.dropped) == (0, 5)
 
 
+def test_the_newest_unwritten_changes_are_kept(tmp_path: Path) -> None:
+    disk = Disk()
+    with Journal(tmp_path, max_unwritten=6, connect=disk.connect) as journal:
+        fan = MachineJournal(journal, "fan01")
+        disk.make_read_only()
+        for number in range(1, 6):  # two statements each
+            fan.record(raised(number, float(number)), NOW, "v1")
+        disk.make_writable()
+        assert journal.flush()
+        assert [alarm.peak_score for alarm in journal.alarms("fan01")] == [5.0, 4.0, 3.0]
+
+
 def test_an_acknowledgement_that_cannot_be_written_is_applied_once(tmp_path: Path) -> None:
     disk = Disk()
     with Journal(tmp_path, connect=disk.connect) as journal:

@@ -116,6 +116,14 @@ TestOutbox = OutboxMachine.TestCase
 TestOutbox.settings = settings(max_examples=40)
 
 
+def test_a_full_queue_drops_its_oldest_message() -> None:
+    outbox = Outbox(max_queued=2)
+    messages = [Outgoing("event", str(number).encode(), 1, False) for number in range(4)]
+    assert [outbox.put(message) for message in messages] == [None, None, *messages[:2]]
+    outbox.connected("first")
+    assert [outbox.take(10), outbox.take(10)] == messages[2:]
+
+
 def test_after_a_connect_availability_is_sent_first_then_states_then_events() -> None:
     outbox = Outbox()
     outbox.put(Outgoing("event", b"", 1, retain=False))
