@@ -159,6 +159,11 @@ class _Session:
                         self._write(block, meter)
                         if self._recorded >= self._total_s * self._rate_hz:
                             return
+        if self._spec.is_file:
+            meter.print_line(
+                f"{self._spec.path}: ended after {self._recorded / max(1, self._rate_hz):.0f} s "
+                f"of the {self._total_s:.0f} s requested"
+            )
         if self._through_daemon:
             raise OperationError(
                 "the daemon ended; the recording until then is kept: record the rest"

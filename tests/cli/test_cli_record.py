@@ -50,6 +50,14 @@ def test_a_recording_has_the_requested_duration(tmp_path):
     assert json.loads(path.with_suffix(".json").read_text())["seconds"] == 1.2
 
 
+def test_a_recording_shorter_than_requested_is_reported(tmp_path):
+    sound = np.random.default_rng(1).normal(0, 0.1, 8000 * 3)
+    soundfile.write(tmp_path / "a.wav", sound, 8000)
+    code, _, err = run(*record(tmp_path, f"file:{tmp_path}/a.wav", "--minutes", "0.1"))
+    assert code == 0, err
+    assert f"{tmp_path}/a.wav: ended after 3 s of the 6 s requested" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
