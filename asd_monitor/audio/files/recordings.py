@@ -19,6 +19,7 @@ from asd_monitor.audio.files.wav_header import declared_frames
 from asd_monitor.dsp.resampling import Resampler
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.records import Block, Samples
+from asd_monitor.wording import count
 
 BY_DEVICE, BY_OPTION = "`#1` at the end of the device", "`--channel 1`"
 READ_S = 1.0
@@ -73,8 +74,8 @@ class RecordingReader:
     def _check_header(self, *, is_selected: bool) -> None:
         if self.channel >= self.channels:
             raise UsageError(
-                f"{self.path}: no channel {self.channel}: the recording has {self.channels}, "
-                "counted from 0"
+                f"{self.path}: no channel {self.channel}: the recording has "
+                f"{count(self.channels, 'channel')}, numbered from 0: choose another"
             )
         if self.frames == 0:
             raise UsageError(
