@@ -59,12 +59,20 @@ class SupervisedSession:
         self._waiting = False  # for the next attempt
 
     async def run(self) -> None:
-        """Monitor until the recording ends, or without end."""
+        """Monitor until the recording ends, or without end.
+
+        A cancellation ends it, also if the end of the session fails.
+        """
         while True:
             begun_s = time.monotonic()
+            # a task of its own: in Python 3.11 a task group may leave a cancellation counted
+            session = asyncio.create_task(self._run_session(), name=f"session {self.machine}")
             try:
-                await self._run_session()
-            except Exception as error:  # noqa: BLE001 - a defect must not end other machines
+                await session
+            except Exception as error:  # a defect must not end other machines
+                if self._is_cancelled:
+                    self._log_defect(error)
+                    raise asyncio.CancelledError from error
                 delay_s = self._backoff.delay_s(time.monotonic() - begun_s)
                 self.restarts += 1
                 self._report_defect(error, delay_s)
@@ -111,6 +119,12 @@ class SupervisedSession:
         return self.session.status if self.session else self._publisher.status()
 
     @property
+    def _is_cancelled(self) -> bool:
+        """Whether the task that runs was cancelled, also if an exception replaced that."""
+        task = asyncio.current_task()
+        return task is not None and task.cancelling() > 0
+
+    @property
     def _has_ended(self) -> bool:
         return self.task is not None and self.task.done()
 
@@ -129,6 +143,16 @@ class SupervisedSession:
             )
 
     def _report_defect(self, error: Exception, delay_s: float) -> None:
+        text = self._log_defect(error, next_attempt_s=delay_s)
+        condition = replace(
+            self._publisher.condition,
+            microphone=MicrophoneState.FAULT,
+            reason=f"a defect in asd-monitor ({text}); monitoring restarts in {delay_s:g} s",
+        )
+        self._publisher.publish_state(condition, utc(time.time()))
+
+    def _log_defect(self, error: Exception, **facts: float) -> str:
+        """Log a defect, each only once; return it as text."""
         cause: BaseException = error
         while isinstance(cause, BaseExceptionGroup):
             cause = cause.exceptions[0]
@@ -138,12 +162,7 @@ class SupervisedSession:
             log.error(
                 "a defect in asd-monitor: the monitoring of this machine failed; please report it",
                 machine=self.machine,
-                next_attempt_s=delay_s,
                 exc_info=cause,
+                **facts,
             )
-        condition = replace(
-            self._publisher.condition,
-            microphone=MicrophoneState.FAULT,
-            reason=f"a defect in asd-monitor ({text}); monitoring restarts in {delay_s:g} s",
-        )
-        self._publisher.publish_state(condition, utc(time.time()))
+        return text

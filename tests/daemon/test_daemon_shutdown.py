@@ -50,6 +50,35 @@ class UnendingSource(ScriptedSource):
             yield event
 
 
+class FailingSource(ScriptedSource):
+    """A source with a defect in its release."""
+
+    async def close(self) -> None:
+        raise ZeroDivisionError("close")
+
+
+async def test_defect_at_the_end_of_a_machine_does_not_restart_it(daemon):
+    opened: list[ScriptedSource] = []
+
+    def open_source(spec: DeviceSpec) -> ScriptedSource:
+        opened.append(ScriptedSource() if opened else FailingSource())
+        opened[-1].open().play(3)
+        return opened[-1]
+
+    with structlog.testing.capture_logs() as logs:
+        daemon.start(make_config(**FAN_AND_PUMP), open_source=open_source)
+        await daemon.until_state("fan", "normal")
+        daemon.file = make_config(pump=FAN_AND_PUMP["pump"])
+        daemon.service.request_reload()
+        await until(lambda: "fan" not in daemon.service.config.machines, "the end of the reload")
+        daemon.service.stop()
+        await daemon.finish()
+    assert len(opened) == 2
+    assert daemon.broker.state("fan")["reason"] == "removed from the configuration"
+    (defect,) = [entry for entry in logs if "defect" in entry["event"]]
+    assert (defect["machine"], str(defect["exc_info"])) == ("fan", "close")
+
+
 @pytest.mark.parametrize("kind", [UnreleasedSource, UnendingSource])
 async def test_machine_that_does_not_end_delays_neither_a_reload_nor_the_stop(
     daemon: InProcessDaemon, kind: type[ScriptedSource]
