@@ -44,11 +44,11 @@ class SharedOutbox:
     def put(self, message: Outgoing) -> bool:
         """Add a message; return False where it is the first to overflow the queue.
 
-        After `close` it is dropped.
+        After `close` it is dropped, which is no overflow.
         """
         with self._lock:
             dropped = message if self.closed else self._outbox.put(message)
-            overflow = dropped is not None and dropped.qos > 0
+            overflow = dropped is not None and dropped.qos > 0 and not self.closed
             first = overflow and not self._overflowing
             if dropped is not None:
                 self._overflowing |= overflow

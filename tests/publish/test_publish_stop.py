@@ -10,7 +10,9 @@ from tests.doubles.fake_broker import CONNACK_5, DISCONNECT, PUBLISH, ClientConn
 from tests.doubles.mosquitto import Mosquitto, Subscriber
 
 
-def test_pending_messages_are_published_before_offline(mosquitto: Mosquitto, make_session) -> None:
+def test_pending_messages_are_published_before_offline(
+    mosquitto: Mosquitto, make_session, logs
+) -> None:
     with Subscriber(mosquitto.port) as subscriber:
         session = make_session(mosquitto.port)
         wait(session, lambda s: s.connected)
@@ -32,6 +34,7 @@ def test_pending_messages_are_published_before_offline(mosquitto: Mosquitto, mak
         assert (message.payload, message.retain) == (b"offline", True)
     session.publish(EVENT, b"too late", qos=1, retain=False)
     assert session.counters.dropped == 1
+    assert not [entry for entry in logs if "the queue is full" in entry["event"]]
 
 
 def test_a_stop_directly_after_the_start_still_publishes(
