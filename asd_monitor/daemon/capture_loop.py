@@ -36,9 +36,9 @@ class CaptureLoop:
         device, source: What is captured.
         published_channel: Receives each block for other programs.
         clocks: System clocks.
-        throttle: Awaited after each block of a recording.
+        throttle: Awaited before each block of a recording is written.
         on_change: Called when `microphone` or `reason` may have changed.
-        on_event: Called after each event of the source.
+        on_event: Called after each event of the source, and at its end.
 
     """
 

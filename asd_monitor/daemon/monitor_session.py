@@ -306,7 +306,7 @@ class MonitorSession:
         self._publish_state()
 
     async def _end_worker(self) -> None:
-        """Wait for the worker thread: the next session takes up the alarm that it writes."""
+        """Wait for the worker thread: the next session restores the alarm that it writes."""
         if not await self._worker.finish(_WORKER_LIMIT_S):
             self._log.warning(
                 "the session ends before its journal or model is ready", waited_s=_WORKER_LIMIT_S

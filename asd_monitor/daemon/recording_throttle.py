@@ -29,6 +29,6 @@ class RecordingThrottle:
             self._first = False
             connected = partial(broker.wait_for, lambda s: s.connected, _FIRST_CONNECTION_S)
             await asyncio.to_thread(connected)
-        # the broker's thread has no event for this, and a recording is in no hurry
+        # the session's thread has no event for this, and a recording may be delayed
         while broker.connected and broker.pending > _MAX_PENDING:  # noqa: ASYNC110
             await asyncio.sleep(_POLL_S)

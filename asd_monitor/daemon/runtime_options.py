@@ -43,7 +43,10 @@ class Intervals:
 
 @dataclass(frozen=True, slots=True)
 class ShutdownLimits:
-    """Time limits at the end, in s; their sum is below `TimeoutStopSec` of the service unit."""
+    """Time limits at the end, in s.
+
+    After a request to stop, their sum is below `TimeoutStopSec` of the service unit.
+    """
 
     removal_s: float = 20.0
     """For a machine; a device that the kernel holds takes 15 s."""

@@ -53,7 +53,7 @@ class SystemdNotifier:
         address = self._address
         if address.startswith("@"):
             address = "\0" + address[1:]
-        # monitoring goes on without a service manager; a missed message makes it restart us
+        # monitoring goes on without a service manager; systemd restarts a silent service
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
                 sock.settimeout(0)

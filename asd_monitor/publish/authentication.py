@@ -53,7 +53,7 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
 
 
 def _no_passphrase() -> str:
-    # without a callback OpenSSL asks on the terminal and blocks; an empty passphrase makes it fail
+    # without a callback OpenSSL prompts on the terminal and blocks; an empty passphrase fails
     return ""
 
 
