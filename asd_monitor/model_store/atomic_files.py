@@ -82,7 +82,7 @@ def os_errors_reported(path: Path, failure: str, remedy: str) -> Iterator[None]:
             where = where.parent
         match error.errno:
             case errno.ENOENT:
-                remedy = "correct the path"
+                remedy = f"correct the path, or {remedy}"
             case errno.ENOTDIR | errno.EEXIST:
                 remedy = f"part of this path is a file where a folder is needed: {remedy}"
             case errno.ENOSPC | errno.EDQUOT:

@@ -100,7 +100,7 @@ def test_a_rollback_without_a_model_recommends_training_into_the_same_folder(
 @pytest.mark.parametrize(
     ("number", "remedy"),
     [
-        (errno.ENOENT, "correct the path"),
+        (errno.ENOENT, "correct the path, or grant access"),
         (errno.ENOTDIR, "a file where a folder is needed: grant access"),
         (errno.ENOSPC, "free some space, or grant access"),
         (errno.EACCES, "grant access"),
