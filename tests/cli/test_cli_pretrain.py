@@ -168,6 +168,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     return encoder
 
 
+@pytest.mark.slow
 def test_the_output_folder_holds_an_encoder_and_the_record_of_its_training(
     command_line: CommandLine, exported: Encoder, tmp_path: Path
 ) -> None:

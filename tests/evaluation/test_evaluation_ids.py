@@ -81,10 +81,12 @@ def trained(trainer: DetectorTrainer, machines: list[DcaseMachine]) -> TrainedMa
     return trainer(machines[0])
 
 
+@pytest.mark.slow  # an encoder is trained
 def test_held_out_clips_are_not_trained_on(prepared: tuple[DetectorTrainer, list[int]]) -> None:
     assert prepared[1] == [3 * 155, 3 * 155], "three of the four clips of 5 s"
 
 
+@pytest.mark.slow  # an encoder is trained
 def test_the_score_of_the_id_is_fused_as_one_more_view(
     machines: list[DcaseMachine], trained: TrainedMachine
 ) -> None:
@@ -108,6 +110,7 @@ def test_the_score_of_the_id_is_fused_as_one_more_view(
     assert trained.encoder_views == {"encoder"}
 
 
+@pytest.mark.slow  # an encoder is trained
 def test_the_trainer_is_unpickled_without_torch(trainer: DetectorTrainer, tmp_path: Path) -> None:
     path = tmp_path / "trainer.pickle"
     path.write_bytes(pickle.dumps(trainer))

@@ -37,6 +37,7 @@ def tree(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_a_mutation_is_caught_by_a_failing_test_or_survives(tree: Path) -> None:
     caught, survived = run_mutations(tree, [CAUGHT, SURVIVES])
     assert caught.caught_by == "tests/area/test_limits.py::test_limit"
@@ -62,12 +63,14 @@ def test_a_missing_file_is_refused(tree: Path) -> None:
         locate(tree, CAUGHT._replace(file="absent.py"))
 
 
+@pytest.mark.slow
 def test_tests_that_fail_without_mutations_are_refused(tree: Path) -> None:
     (tree / "limits.py").write_text(SOURCE.replace("10)", "9)"))
     with pytest.raises(OperationError, match=r"tests/area fails without mutations"):
         run_mutations(tree, [SURVIVES])
 
 
+@pytest.mark.slow
 def test_an_area_without_tests_is_refused(tree: Path) -> None:
     with pytest.raises(OperationError, match="pytest tests/empty"):
         first_failure(tree, "empty")

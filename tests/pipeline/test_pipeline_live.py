@@ -52,9 +52,7 @@ async def test_scores_from_microphone_file_device_and_score_command_are_equal(
     live_rate_hz, live = await _capture("hw:1")
     assert live_rate_hz == rate_hz
     samples = np.concatenate([block.samples for block in live])
-    assert live[-1].end - live[0].start == len(samples), (
-        "samples were lost: too much load"
-    )
+    assert live[-1].end - live[0].start == len(samples), "samples were lost: too much load"
     recording = write(tmp_path / "captured.flac", samples, rate_hz)
 
     pipeline = Pipeline(detector, rate_hz)
