@@ -204,6 +204,7 @@ def test_the_trained_network_is_exported_with_its_views_and_with_all_maps(
     assert load_encoder(tmp_path / "encoder.onnx").card.name == "encoder"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("exported")
 def test_a_second_call_resumes_and_other_options_are_refused(
     command_line: CommandLine, tmp_path: Path
@@ -223,6 +224,7 @@ def test_a_second_call_resumes_and_other_options_are_refused(
     assert (tmp_path / "encoder.onnx").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("exported")
 def test_a_full_disk_at_the_end_is_reported(
     command_line: CommandLine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -162,6 +162,7 @@ def test_both_regimes_from_the_command_line(
     assert json.loads((out / "results.json").read_text())["regime"] == "single"
 
 
+@pytest.mark.slow  # an encoder is made
 def test_a_single_id_is_refused(machines: list[DcaseMachine], encoder: Path) -> None:
     with pytest.raises(UsageError, match=r"fan id_00: --regime ids .* use --regime single"):
         IdsRegime((load_encoder(encoder),)).prepare(machines[:1], no_progress)
