@@ -148,9 +148,9 @@ async def test_every_step_runs_although_others_fail(daemon, monkeypatch):
         await daemon.finish()
     assert daemon.broker.state("fan")["state"] == "stopped"
     assert daemon.broker.state("pump")["state"] == "stopped"
-    assert [entry["step"] for entry in logs if "step" in entry] == [
-        "remove fan",
-        "remove pump",
+    steps = [entry["step"] for entry in logs if "step" in entry]
+    assert set(steps[:2]) == {"remove fan", "remove pump"}  # concurrently
+    assert steps[2:] == [
         "stop sharing sound",
         "stop scoring",
         "disconnect from the broker",
