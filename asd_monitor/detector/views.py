@@ -67,9 +67,7 @@ VIEW_KINDS = (
     ViewKind("texture", "texture", LocalDensityKNN, "changed roughness or sparseness"),
     ViewKind("rhythm", "rhythm", Mahalanobis, "changed modulation or impact rate"),
     ViewKind("pattern", "pattern", PCAReconstructionError, "new local spectro-temporal patterns"),
-    ViewKind(
-        "change", "change", TopKRobustZ, "bands that fluctuate more or less over time"
-    ),
+    ViewKind("change", "change", TopKRobustZ, "bands that fluctuate more or less over time"),
     ViewKind("peaks", "peaks", Mahalanobis, "changed maximum spectrum, as by an impact"),
     ViewKind("spread", "spread", Mahalanobis, "bands that vary more or less within the window"),
 )

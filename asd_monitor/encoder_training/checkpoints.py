@@ -111,6 +111,4 @@ def write_encoder(
 
 
 def _write_errors(folder: Path) -> AbstractContextManager[None]:
-    return os_errors_reported(
-        folder, "cannot be written", "choose another folder with --output"
-    )
+    return os_errors_reported(folder, "cannot be written", "choose another folder with --output")

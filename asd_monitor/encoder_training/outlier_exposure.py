@@ -93,9 +93,7 @@ def train_id_classifier(
 
     """
     if len(ids) < 2:
-        raise UsageError(
-            f"{len(ids)} id: classifying ids needs two or more: use the regime single"
-        )
+        raise UsageError(f"{len(ids)} id: classifying ids needs two or more: use the regime single")
     network = import_network(encoder)
     clips: list[list[LogMel]] = []
     held_out: list[tuple[RecordingPart, ...]] = []

@@ -1,4 +1,4 @@
-"""Validation of a network: that it does what its card says, before a model is fitted with it."""
+"""Validation of a network: it must compute what its card declares before a model is fitted."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def validate_network(network: Network, card: Card) -> None:
 
     Raises:
         EncoderError: it cannot be run, its outputs are not finite or have another number of
-            frames than the card says, differ from run to run, depend on where the sound is cut,
+            frames than the card declares, differ from run to run, depend on where the sound is cut,
             or give a vector that is too long.
 
     """

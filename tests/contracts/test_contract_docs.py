@@ -1,4 +1,4 @@
-"""The documents and the program say the same."""
+"""The documents and the program agree."""
 
 import re
 from pathlib import Path
@@ -105,3 +105,10 @@ def test_the_service_is_installed_from_the_clone() -> None:
     [target] = re.findall(r"ln -s (\S+) /usr/local/bin/", text)
     unit = (ROOT / "deploy/asd-monitor@.service").read_text()
     assert f"ExecStart={target} run" in unit
+
+
+def test_every_test_double_is_documented() -> None:
+    text = (ROOT / "tests/doubles/__init__.py").read_text()
+    documented = set(re.findall(r"^ {4}(\w+) {2,}", text, re.MULTILINE))
+    doubles = {path.stem for path in (ROOT / "tests/doubles").glob("*.py")} - {"__init__"}
+    assert documented == doubles

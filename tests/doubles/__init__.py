@@ -4,13 +4,17 @@ A double keeps the contract of what it replaces and is handed in as an argument.
 used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
 
     bad_recordings         files that are no usable recordings, each with the message expected
+    broker_sessions        topics and waits for the session with the broker
     capture_processes      finds the running capture children of a process
     card_tree              sound cards as files of /proc/asound and /sys
     command_line           calls `asd-monitor` in the test's process; drops privileges
+    config_files           configuration files, and what loading reports of them
     encoder_detector       a detector with the views of two small networks
     event_collector        a consumer of a source that keeps all of its events
-    fake_broker            a broker in the test's process that refuses, stalls or hangs up as told
+    fake_broker            a broker in the test's process that refuses, stalls or hangs up on request
+    html_checks            checks of an HTML page that both reports have to pass
     in_process_daemon      the daemon in the process of the test, on scripted sources
+    journalled_machine     one machine with its monitor and its journal, without a daemon
     level_detector         a detector of the level, and bundles in memory
     memory_broker          a session with the broker that keeps all messages
     monitored_machine      one monitor session of the daemon
@@ -24,6 +28,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     synthetic_networks     small ONNX networks with cards
     synthetic_pools        training pools of the encoder, made in memory
     synthetic_sounds       sounds of a synthetic machine, with or without a fault
+    trained_fan            training recordings of a fan and the result of its training
     unit_sandbox           the restrictions of the systemd unit, applied to a process
     virtual_microphone     a real PortAudio microphone: PulseAudio without hardware
     waiting                waits for a condition that has no event

@@ -84,7 +84,7 @@ def test_each_program_has_a_card() -> None:
 def test_the_cards_are_valid_and_compatible_with_the_default_window(name: str) -> None:
     card = parse_card(CARDS[name].encode(), name)
     assert Encoder.from_bytes(b"", card).incompatibility(front_end_for(16_000)) is None
-    if name == "mine":  # the keys that the text says can be omitted
+    if name == "mine":  # the keys that can be omitted according to the text
         short = card.to_json()
         short["views"] = []
         for key in ("slopes", "offset", "mean", "scale"):
