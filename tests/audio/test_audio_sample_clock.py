@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.audio.capture.sample_clock import TOLERANCE_S, SampleClock
@@ -86,6 +86,8 @@ def test_loss_after_a_burst_drops_the_frames_that_may_lie_on_either_side():
 
 
 @given(st.floats(-450, 450))
+@example(-450.0)
+@example(450.0)
 @settings(max_examples=10, deadline=None)
 def test_drift_is_measured_and_is_not_a_loss(ppm):
     clock = SampleClock(RATE)
