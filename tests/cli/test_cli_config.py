@@ -89,7 +89,7 @@ def test_the_schema_has_every_setting_and_the_required_keys() -> None:
 def test_a_file_without_read_permission_is_refused_with_the_remedy(open_folder: Path) -> None:
     file = open_folder / "edge.yaml"
     file.write_text(VALID)
-    file.chmod(0o600)
+    file.chmod(0)
     with without_privileges():
         result = CliRunner().invoke(app, ["check", str(file)])
     assert isinstance(result.exception, AsdMonitorError)

@@ -98,7 +98,7 @@ def test_an_unreadable_folder_is_reported_in_one_line(
 ) -> None:
     command_line("models", "list", "--models", open_folder)
     closed = open_folder / "closed"
-    closed.mkdir(mode=0o700)
+    closed.mkdir(mode=0)
     with without_privileges():
         result = command_line("models", "list", "--models", closed)
     assert (result.code, result.out) == (1, "")

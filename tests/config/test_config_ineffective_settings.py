@@ -30,10 +30,11 @@ def test_missing_files_are_noticed(file: Path) -> None:
 
 def test_an_unreadable_password_file_is_noticed(open_folder: Path) -> None:
     secret = open_folder / "password"
-    secret.touch(mode=0o600)
+    secret.touch()
     text = "version: 1\nmqtt: {username: u, password_file: password}\n"
     text += "machines: {fan01: {device: 'hw:1'}}\n"
     assert notices(open_folder / "edge.yaml", text) == []
+    secret.chmod(0)
     with without_privileges():
         file = read_config(open_folder / "edge.yaml", parse_device, {}, host=HOST)
     [notice] = file.notices

@@ -66,7 +66,16 @@ def open_folder() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     yield folder
+    _make_deletable(folder)
     shutil.rmtree(folder)
+
+
+def _make_deletable(folder: Path) -> None:
+    """Let an ordinary user delete a folder, whatever a test has closed in it."""
+    folder.chmod(0o700)
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            _make_deletable(path)
 
 
 @contextlib.contextmanager

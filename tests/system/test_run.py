@@ -234,7 +234,7 @@ try:
     main()
 finally:
     libraries = {"torch", "sounddevice", "amqtt"}
-    ours = {"model_training", "encoder_training", "evaluation.runner", "evaluation.replay"}
+    ours = {"model_training", "encoder_training.network", "evaluation.runner"}
     unneeded = libraries | {f"asd_monitor.{name}" for name in ours}
     assert not unneeded & set(sys.modules), unneeded & set(sys.modules)
 """)
