@@ -179,6 +179,7 @@ async def test_close_while_the_consumer_does_not_iterate(children: Children) -> 
         await closing
 
 
+@pytest.mark.slow
 async def test_close_is_bounded_if_the_kernel_holds_the_child(
     children: Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -228,6 +229,7 @@ async def test_ended_child_delivers_no_frames(children: Children) -> None:
     assert await ending
 
 
+@pytest.mark.slow
 async def test_child_that_closes_its_output_and_runs_on_is_a_stall(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def shipped_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_networks_are_trained_scored_shown_and_exported(
     command_line: CommandLine, normal: Path, networks: tuple[Path, Path], tmp_path: Path
 ) -> None:

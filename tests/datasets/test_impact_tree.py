@@ -69,6 +69,7 @@ def test_each_fault_occurs_and_is_labelled(pools: Pools, tmp_path: Path) -> None
         assert 0.005 < float(np.sqrt(np.mean(clip**2))) < 0.5
 
 
+@pytest.mark.slow
 def test_the_same_seed_writes_the_same_data_set(pools: Pools, tmp_path: Path) -> None:
     for name, seed in (("one", 3), ("same", 3), ("other", 4)):
         assert write_tree(pools, tmp_path / name, "--seed", seed).returncode == 0

@@ -86,6 +86,7 @@ def test_severity_rises_from_0_to_1_between_start_and_full() -> None:
     assert severity_at(MONITORED_S) == 1.0
 
 
+@pytest.mark.slow
 def test_a_scenario_is_determined_by_its_seed() -> None:
     first, again, other = (draw_scenario("fan", "bearing", seed) for seed in (1, 1, 2))
     assert first == again

@@ -25,6 +25,7 @@ def normal_clips(tmp_path: Path) -> list[Path]:
     return [write(tmp_path / f"{n}.wav", machine_sound(3.0, seed=n)) for n in range(3)]
 
 
+@pytest.mark.slow
 def test_the_network_is_the_published_one(normal_clips: list[Path]) -> None:
     network = train_autoencoder(normal_clips, epochs=1).network
     assert isinstance(network, torch.nn.Sequential)

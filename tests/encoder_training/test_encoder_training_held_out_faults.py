@@ -102,6 +102,7 @@ def test_each_tapped_layer_has_its_own_auc(validation: HeldOutValidation) -> Non
     assert found[1] == 0.5
 
 
+@pytest.mark.slow
 def test_a_pool_and_a_seed_give_the_same_auc() -> None:
     torch.manual_seed(0)
     network = Network().eval()

@@ -101,6 +101,7 @@ def untrained(config: PretrainingConfig) -> NetworkWithHeads:
     return untrained_network(config)
 
 
+@pytest.mark.slow
 def test_training_lowers_the_loss_and_changes_every_weight() -> None:
     config = small_config(lengths=(31,), seed=2)
     network = untrained(config)
