@@ -51,12 +51,12 @@ class DeadChannelDetector:
             dies = start + self._limit
             if not self._dead and end >= dies:
                 if dies > begin:
-                    yield Block(begin, block.samples[begin - block.start : dies - block.start])
+                    yield block.part(begin, dies)
                 self._dead = True
                 seconds = f"{DEAD_CHANNEL_S:g} s"
                 yield self._transition(dies, f"every sample has the same value for {seconds}")
         if not self._dead:
-            yield Block(begin, block.samples[begin - block.start :])
+            yield block.part(begin, block.end)
 
     def _skip_runs(self, block: Block) -> bool:
         """Return whether no constant run in the block can make the channel dead.

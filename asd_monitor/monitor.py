@@ -19,7 +19,7 @@ from asd_monitor.alarm.state import Alarm, AlarmRule, Transition
 from asd_monitor.batching import result_or_raise
 from asd_monitor.dead_channel import DeadChannelDetector
 from asd_monitor.pipeline import Pipeline, score_pending
-from asd_monitor.records import Block, MachineState, MicrophoneState, WindowScore
+from asd_monitor.records import Block, MachineState, MicrophoneState, Stream, WindowScore
 
 
 class Scorer(Protocol):
@@ -51,12 +51,12 @@ class Monitor:
     def __init__(
         self, scorer: Scorer, rule: AlarmRule, rate_hz: int, standing: Alarm | None = None
     ) -> None:
-        """Begin a stream.
+        """Begin with the stream of the first block.
 
         Args:
             scorer: computes the window scores.
             rule: the alarm rule.
-            rate_hz: sampling rate of the blocks.
+            rate_hz: sampling rate of the stream.
             standing: `alarm` of an earlier monitor of this machine.
 
         """
@@ -64,9 +64,11 @@ class Monitor:
         self.stride = 1
         """Every n-th window is scored."""
         self._requested_stride = 1
+        self._rate_hz = rate_hz
         self._alarm_logic = AlarmLogic(rule, rate_hz, standing)
         self._channel = DeadChannelDetector(rate_hz)
         self._dead = False  # at the newest reading
+        self._stream: Stream | None = None
         self._end: int | None = None  # of the newest block
 
     @property
@@ -99,7 +101,8 @@ class Monitor:
         """Process the next block of the stream and return the readings in order.
 
         Raises:
-            ValueError: the block begins before the end of the previous one.
+            ValueError: the block begins before the end of the previous one, is of another stream,
+                or has another rate.
 
         """
         return self.process(self.split(block))
@@ -110,6 +113,10 @@ class Monitor:
         Every part must be passed to `evaluate` in order, with the scores of the windows that it
         completes.  Raises as `push`.
         """
+        if self._stream is None and block.rate_hz == self._rate_hz:
+            self._stream = block.stream
+        if block.stream is not self._stream:
+            raise ValueError(f"a block of another stream, at {block.rate_hz} Hz")
         if self._end is not None and block.start < self._end:
             raise ValueError(f"block at {block.start} overlaps the one that ended at {self._end}")
         if self._end is not None and block.start > self._end:

@@ -16,29 +16,30 @@ from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.dsp.resampling import Resampler
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window, WindowStream, extract_pending
-from asd_monitor.records import Block, WindowScore
+from asd_monitor.records import Block, Stream, WindowScore
 
 
 class WindowExtractor:
     """Blocks at the capture rate → windows with their features.
 
-    The sample indices of the windows are those of the blocks.
+    The sample indices of the windows are those of the blocks.  Between blocks of two streams no
+    window spans, as at a gap.
     """
 
-    def __init__(self, front_end: FrontEnd, rate_hz: int, encoders: Sequence[Encoder] = ()) -> None:
-        """Begin a stream with the sampling rate ``rate_hz``."""
+    def __init__(self, front_end: FrontEnd, encoders: Sequence[Encoder] = ()) -> None:
         self._front_end = front_end
-        self._rate_hz = rate_hz
         self._encoders = tuple(encoders)
-        self._expected: int | None = None
         self._stride = 1
-        self._begin(0)
+        self._source: Stream | None = None  # of the blocks
+        self._expected: int | None = None  # sample index of the next block
+        self._start = 0
+        self._resampler: Resampler | None = None
+        self.stream = self._new_stream()
 
-    def _begin(self, start: int) -> None:
-        self._start = start
-        self._resampler = Resampler(self._rate_hz, self._front_end.rate_hz)
-        self.stream = WindowStream(self._front_end, self._encoders)
-        self.stream.set_stride(self._stride)
+    def _new_stream(self) -> WindowStream:
+        stream = WindowStream(self._front_end, self._encoders)
+        stream.set_stride(self._stride)
+        return stream
 
     def set_stride(self, stride: int) -> int:
         """Compute every n-th window from now on; return n, ``stride`` limited to `max_stride`."""
@@ -56,23 +57,27 @@ class WindowExtractor:
 
         After a gap `stream` is replaced: extract the windows of the previous blocks before.
         """
-        start, samples = block.start, block.samples
-        if start != self._expected:
-            self._begin(start)
-        self._expected = start + len(samples)
-        self.stream.append(self._resampler.push(samples))
+        resampler = self._resampler
+        joins = block.stream is self._source and block.start == self._expected
+        if resampler is None or not joins:
+            self._source, self._start = block.stream, block.start
+            self._resampler = resampler = Resampler(block.rate_hz, self._front_end.rate_hz)
+            self.stream = self._new_stream()
+        self._expected = block.end
+        self.stream.append(resampler.push(block.samples))
 
     def flush(self) -> list[Window]:
         """End the stream and return the windows completed by the resampler's last samples."""
         self._expected = None
-        self.stream.append(self._resampler.flush())
+        if self._resampler is not None:
+            self.stream.append(self._resampler.flush())
         return self.at_capture_rate(result_or_raise(extract_pending([self.stream])[0]))
 
     def at_capture_rate(self, windows: list[Window]) -> list[Window]:
         """Return windows of `stream` with sample indices at the capture rate."""
-        if not windows:
+        if not windows or self._source is None:
             return windows
-        ratio = self._rate_hz / self._front_end.rate_hz
+        ratio = self._source.rate_hz / self._front_end.rate_hz
         return [
             Window(
                 self._start + round(window.start * ratio),
@@ -106,10 +111,9 @@ def max_stride(front_end: FrontEnd) -> int:
 class Pipeline:
     """The signal path of one machine: blocks → window scores."""
 
-    def __init__(self, detector: Detector, rate_hz: int) -> None:
-        """Begin a stream with the sampling rate ``rate_hz``."""
+    def __init__(self, detector: Detector) -> None:
         self.detector = detector
-        self.windows = WindowExtractor(detector.front_end, rate_hz, detector.encoders)
+        self.windows = WindowExtractor(detector.front_end, detector.encoders)
 
     def push(self, block: Block) -> list[WindowScore]:
         """Return the scores of the windows that this block completes."""

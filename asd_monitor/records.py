@@ -20,19 +20,40 @@ Samples = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Stream:
+    """Identity of a stream of sound: sample indices of two streams are never compared.
+
+    Two streams are equal only if they are the same object.
+    """
+
+    rate_hz: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Block:
     """Consecutive samples of one stream.
 
     A block whose ``start`` lies beyond the end of the previous one follows a gap.
     """
 
+    stream: Stream
     start: int  # sample index of the first sample
     samples: Samples
+
+    @property
+    def rate_hz(self) -> int:
+        """Sample rate of the stream."""
+        return self.stream.rate_hz
 
     @property
     def end(self) -> int:
         """Sample index one past the last sample."""
         return self.start + len(self.samples)
+
+    def part(self, first: int, past: int) -> Block:
+        """Return the samples from index ``first`` to before ``past``, limited to the block."""
+        low, high = max(first, self.start), min(past, self.end)
+        return Block(self.stream, low, self.samples[low - self.start : high - self.start])
 
 
 class MachineState(StrEnum):

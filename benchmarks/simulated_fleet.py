@@ -14,7 +14,7 @@ from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.encoder_loading import shipped_encoder
 from asd_monitor.pipeline import Pipeline, WindowExtractor, score_batch
-from asd_monitor.records import Block, Samples, WindowScore
+from asd_monitor.records import Block, Samples, Stream, WindowScore
 
 RATE_HZ = 16_000
 WINDOW_FRAMES = 61
@@ -58,8 +58,8 @@ def _fit(hop_frames: int, training_s: float) -> tuple[Detector, ...]:
     encoders = shipped_encoders()
     detectors = []
     for seed in range(_FITTED):
-        extractor = WindowExtractor(front_end, RATE_HZ, encoders)
-        windows = extractor.push(Block(0, synthetic_sound(training_s, 100 + seed)))
+        extractor = WindowExtractor(front_end, encoders)
+        windows = extractor.push(Block(Stream(RATE_HZ), 0, synthetic_sound(training_s, 100 + seed)))
         detectors.append(fit_detector([windows], front_end, RATE_HZ, encoders).detector)
     return tuple(detectors)
 
@@ -81,11 +81,12 @@ class _Stream:
     """The sound of one machine, from some position of the synthetic sound on, repeated."""
 
     def __init__(self, first: int) -> None:
+        self._stream = Stream(RATE_HZ)
         self._sound, self._first, self._next = _long_sound(), first, 0
 
     def take(self, samples: int) -> Block:
         begin = (self._first + self._next) % (len(self._sound) - samples)
-        block = Block(self._next, self._sound[begin : begin + samples])
+        block = Block(self._stream, self._next, self._sound[begin : begin + samples])
         self._next += samples
         return block
 
@@ -97,7 +98,7 @@ class SimulatedFleet:
         self._machines = []
         hop = WINDOW_FRAMES * detectors[0].front_end.frame_hop
         for number, detector in enumerate(detectors):
-            pipeline, stream = Pipeline(detector, RATE_HZ), _Stream(number * 4321)
+            pipeline, stream = Pipeline(detector), _Stream(number * 4321)
             begin = 2 * hop + number * hop // len(detectors)
             score_batch([(pipeline, stream.take(begin))])
             self._machines.append((pipeline, stream))

@@ -25,7 +25,7 @@ from asd_monitor.features.windows import Window
 from asd_monitor.metrics import auc, partial_auc
 from asd_monitor.model_training.reference import Reference, Segment, read_reference
 from asd_monitor.pipeline import WindowExtractor
-from asd_monitor.records import Block
+from asd_monitor.records import Block, Stream
 from asd_monitor.synthesis.filtering import db_to_amplitude
 
 FusionRule = Callable[[Floats], Floats]
@@ -107,9 +107,9 @@ def clip_windows(
 
 def _windows(path: Path, reference: Reference, gain_db: float) -> Windows:
     recording = read_recording(path)
-    extractor = WindowExtractor(reference.front_end, recording.rate_hz, reference.encoders)
+    extractor = WindowExtractor(reference.front_end, reference.encoders)
     samples = recording.samples * np.float32(db_to_amplitude(gain_db))
-    return extractor.push(Block(0, samples)) + extractor.flush()
+    return extractor.push(Block(Stream(recording.rate_hz), 0, samples)) + extractor.flush()
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asd_monitor.records import Block
+from asd_monitor.records import Block, Stream
 
 
 @dataclass(slots=True)
@@ -25,8 +25,9 @@ class RingBuffer:
     Gaps take no space.  A writer that must not lose samples checks `room` first.
     """
 
-    def __init__(self, seconds: float, rate_hz: int) -> None:
-        self.capacity = max(1, round(seconds * rate_hz))
+    def __init__(self, seconds: float, stream: Stream) -> None:
+        self.stream = stream
+        self.capacity = max(1, round(seconds * stream.rate_hz))
         """Number of samples that the buffer holds."""
         self.overrun_samples = 0
         """Number of samples that were overwritten before they were read."""
@@ -49,9 +50,11 @@ class RingBuffer:
         """Append a block, which may start after `end` (a gap).
 
         Raises:
-            ValueError: the block starts before `end`.
+            ValueError: the block is of another stream, or starts before `end`.
 
         """
+        if block.stream is not self.stream:
+            raise ValueError("a block of another stream: its sample indices are not comparable")
         if block.start < self.end:
             raise ValueError(
                 f"block at {block.start} overlaps the buffer, which ends at {self.end}"
@@ -96,7 +99,7 @@ class RingBuffer:
                 first = self._store[at : at + count]
                 rest = self._store[: count - len(first)]
                 self._read_to = max(self._read_to, start + count)
-                return Block(start, np.concatenate((first, rest)))
+                return Block(self.stream, start, np.concatenate((first, rest)))
         return None
 
     def room(self, position: int) -> int:

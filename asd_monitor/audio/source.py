@@ -6,16 +6,21 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
-from asd_monitor.records import Block, MicrophoneState
+from asd_monitor.records import Block, MicrophoneState, Stream
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     """The stream was opened, for the first time or again after an outage; blocks follow."""
 
-    rate_hz: int  # constant for all openings of one source
+    stream: Stream  # the same for all openings of one source
     channels: int  # of the device or file; the source delivers one of them
     name: str  # of the device or file, for display
+
+    @property
+    def rate_hz(self) -> int:
+        """Sample rate of the stream."""
+        return self.stream.rate_hz
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +39,11 @@ class Source(Protocol):
 
     `events` is iterated once, by one task.  The first event is `Opened` or `Outage`.
 
-    Each block starts at or after the end of the previous one.  A later start is a gap: lost
-    samples, an outage (its length by the monotonic clock), or the boundary of two files.  The
-    first block may start beyond 0, where the device was already open for other sources; this is
-    not a gap.  A microphone's iteration does not end by itself; that of a recording ends with its
-    last file.
+    All blocks are of one `Stream`.  Each starts at or after the end of the previous one.  A later
+    start is a gap: lost samples, an outage (its length by the monotonic clock), or the boundary of
+    two files.  The first block may start beyond 0, where the device was already open for other
+    sources; this is not a gap.  A microphone's iteration does not end by itself; that of a
+    recording ends with its last file.
 
     The counters start at the first `Opened`.
     """

@@ -17,7 +17,7 @@ from asd_monitor.encoders.runtime import Runtime
 from asd_monitor.encoders.session import Network
 from asd_monitor.features.windows import WindowStream, extract_pending
 from asd_monitor.pipeline import Pipeline, score_batch
-from asd_monitor.records import Block, Samples
+from asd_monitor.records import Block, Samples, Stream
 
 USABLE_CPU_SHARE = 0.8
 """Share of one core that monitoring may use; one interpreter uses one core."""
@@ -84,16 +84,18 @@ def _window_s(detectors: Sequence[Detector], hops: int, cpu_clock_s: Callable[[]
     """Return the time to score one further window of each detector, in s: median over hops."""
     # work on a GPU or in other threads is not in the processor time of this thread
     clock_s = cpu_clock_s if Network.runtime == Runtime() else time.monotonic
-    pipelines = [Pipeline(detector, detector.rate_hz) for detector in detectors]
+    pipelines = [Pipeline(detector) for detector in detectors]
+    sources = [Stream(detector.rate_hz) for detector in detectors]
     noise = _noise(max(d.front_end.window + hops * d.front_end.hop for d in detectors))
     begins = [each.front_end.window for each in detectors]
-    score_batch([(p, Block(0, noise[:begin])) for p, begin in zip(pipelines, begins, strict=True)])
+    first = [Block(source, 0, noise[:begin]) for source, begin in zip(sources, begins, strict=True)]
+    score_batch(list(zip(pipelines, first, strict=True)))
     spent_s: list[float] = []
     for _ in range(hops):
         ends = [begin + each.front_end.hop for begin, each in zip(begins, detectors, strict=True)]
         work = [
-            (pipeline, Block(begin, noise[begin:end]))
-            for pipeline, begin, end in zip(pipelines, begins, ends, strict=True)
+            (pipeline, Block(source, begin, noise[begin:end]))
+            for pipeline, source, begin, end in zip(pipelines, sources, begins, ends, strict=True)
         ]
         before_s = clock_s()
         score_batch(work)

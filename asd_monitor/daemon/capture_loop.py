@@ -186,9 +186,9 @@ class CaptureLoop:
         self._published_channel.opened = opened
         if self.ring is None:
             self._rate_hz = opened.rate_hz
-            self.ring = RingBuffer(RING_S, opened.rate_hz)
-        elif opened.rate_hz != self._rate_hz:
-            raise ValueError(f"{self.device} reopened at another rate: {opened.rate_hz} Hz")
+            self.ring = RingBuffer(RING_S, opened.stream)
+        elif opened.stream is not self.ring.stream:
+            raise ValueError(f"{self.device} was opened again as another stream")
         self._log.info(
             "capture started", device=opened.name, rate_hz=opened.rate_hz, channels=opened.channels
         )

@@ -238,9 +238,7 @@ class Evaluator:
                     f"microphone delivers {rate_hz} Hz: use the microphone that it was trained "
                     "with, or train a new model"
                 )
-        scorer = (
-            _NoScorer() if detector is None or self.no_model_reason else Pipeline(detector, rate_hz)
-        )
+        scorer = _NoScorer() if detector is None or self.no_model_reason else Pipeline(detector)
         self._monitor = Monitor(
             scorer,
             alarm_rule(settings.alarm.criteria, detector or _NoAlarmScale(settings.hop_s)),

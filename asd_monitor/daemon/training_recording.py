@@ -15,7 +15,7 @@ import soundfile
 import structlog
 
 from asd_monitor.errors import OperationError
-from asd_monitor.records import Block, Samples
+from asd_monitor.records import Block, Samples, Stream
 
 log = structlog.get_logger()
 
@@ -53,6 +53,7 @@ class TrainingRecording:
         self._number = 0  # of the newest file
         self._pending: list[Samples] = []
         self._pending_samples = 0
+        self._stream: Stream | None = None
         self._end: int | None = None  # sample index after the newest block
 
     @property
@@ -110,9 +111,9 @@ class TrainingRecording:
         rate_hz = self._rate_hz
         if rate_hz is None or self.complete:
             return
-        if self._end is not None and block.start != self._end:
+        if block.stream is not self._stream or block.start != self._end:
             self.flush()
-        self._end = block.end
+        self._stream, self._end = block.stream, block.end
         self._pending.append(block.samples)
         self._pending_samples += len(block.samples)
         missing = self.target_s * rate_hz - self._usable

@@ -76,7 +76,7 @@ def score_recording(
     with RecordingReader(path, channel, other=other_channel) as reader:
         rate_hz = reader.rate_hz
         check_rate(detector, rate_hz, path)
-        pipeline = Pipeline(detector, rate_hz)
+        pipeline = Pipeline(detector)
         constant_runs = ConstantRunRemover(round(DEAD_CHANNEL_S * rate_hz))
         for block in reader.blocks():
             windows += pipeline.push(block)

@@ -124,7 +124,7 @@ async def backtest(
                 if monitor is None:
                     rate_hz = event.rate_hz
                     check_rate(detector, rate_hz, path)
-                    monitor = Monitor(Pipeline(detector, rate_hz), rule, rate_hz)
+                    monitor = Monitor(Pipeline(detector), rule, rate_hz)
             case Block() if monitor is not None:
                 for reading in monitor.push(event):
                     log.add(reading)

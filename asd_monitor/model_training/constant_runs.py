@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from asd_monitor.records import Block, Samples
+from asd_monitor.records import Block, Samples, Stream
 
 
 class ConstantRunRemover:
@@ -15,7 +15,8 @@ class ConstantRunRemover:
     def __init__(self, min_run: int) -> None:
         self._min_run = min_run
         self._held: Samples = np.zeros(0, np.float32)  # the constant run at the end of the stream
-        self._end: int | None = None
+        self._stream: Stream | None = None
+        self._end: int | None = None  # sample index after the newest block
         self.removed = 0
         """Samples removed so far."""
 
@@ -29,24 +30,25 @@ class ConstantRunRemover:
         """Return what is certain not to be constant; blocks join where nothing was removed."""
         if not len(block.samples):
             return []
-        kept = [] if block.start == self._end else self.flush()
-        self._end = block.end
-        return kept + self._process(np.concatenate([self._held, block.samples]))
+        joins = block.stream is self._stream and block.start == self._end
+        kept = [] if joins else self.flush()
+        self._stream, self._end = block.stream, block.end
+        samples = np.concatenate([self._held, block.samples])
+        return kept + self._process(Block(block.stream, block.end - len(samples), samples))
 
     def flush(self) -> list[Block]:
         """Return the constant run at the end if it is short; the stream ends here."""
         kept = []
-        if self._end is not None and len(self._held):
+        if self._stream is not None and self._end is not None and len(self._held):
             if len(self._held) >= self._min_run:
                 self.removed += len(self._held)
             else:
-                kept.append(Block(self._end - len(self._held), self._held))
+                kept.append(Block(self._stream, self._end - len(self._held), self._held))
         self._held = np.zeros(0, np.float32)
         return kept
 
-    def _process(self, samples: Samples) -> list[Block]:
-        assert self._end is not None  # noqa: S101 - push() sets it
-        origin = self._end - len(samples)
+    def _process(self, block: Block) -> list[Block]:
+        origin, samples = block.start, block.samples
         edges = np.flatnonzero(samples[1:] != samples[:-1]) + 1
         starts = np.concatenate(([0], edges))
         last = int(starts[-1])
@@ -56,10 +58,10 @@ class ConstantRunRemover:
             first, past = int(starts[run]), int(starts[run + 1])
             self.removed += past - first
             if first > begin:
-                kept.append(Block(origin + begin, samples[begin:first]))
+                kept.append(block.part(origin + begin, origin + first))
             begin = past
         if last > begin:
-            kept.append(Block(origin + begin, samples[begin:last]))
+            kept.append(block.part(origin + begin, origin + last))
         # of a run that is long enough already, min_run samples suffice: this bounds memory
         excess = max(0, len(samples) - last - self._min_run)
         self.removed += excess

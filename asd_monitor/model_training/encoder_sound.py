@@ -11,7 +11,7 @@ import numpy as np
 from asd_monitor.audio.files.recordings import RecordingReader
 from asd_monitor.dsp.front_end import MAX_RATE_HZ
 from asd_monitor.dsp.resampling import Resampler
-from asd_monitor.model_training.recording_parts import RecordingPart, block_within
+from asd_monitor.model_training.recording_parts import RecordingPart
 from asd_monitor.records import Block, Samples
 
 RATE_HZ = MAX_RATE_HZ
@@ -76,6 +76,6 @@ def read_parts(parts: Sequence[RecordingPart], channel: int | None) -> list[list
                     break
                 for (first, past), resampler in zip(spans, resamplers, strict=True):
                     if max(first, block.start) < min(past, block.end):
-                        resampler.push(block_within(block, first, past))
+                        resampler.push(block.part(first, past))
         found += [resampler.flush() for resampler in resamplers]
     return found

@@ -27,5 +27,5 @@ class ExcerptSelection:
                 number, within = divmod(start + self.offset, self.length)
                 end = min(block.end, start + self.length - within)
                 if number % self.stride == 0:
-                    yield Block(start, block.samples[start - block.start : end - block.start])
+                    yield block.part(start, end)
                 start = end

@@ -70,7 +70,7 @@ def run_trial(
     transitions: list[Transition] = []
     for number, part in enumerate(parts):
         progress("scoring the held-out part", number / len(parts))
-        monitor = Monitor(Pipeline(detector, part.file.rate_hz), rule, part.file.rate_hz)
+        monitor = Monitor(Pipeline(detector), rule, part.file.rate_hz)
         readings = [reading for block in part.blocks(channel) for reading in monitor.push(block)]
         scored = [(r.window, r.alarm_score) for r in readings if r.window is not None]
         windows.append(tuple(window for window, _ in scored))

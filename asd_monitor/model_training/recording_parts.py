@@ -48,10 +48,4 @@ class RecordingPart:
                 if block.start >= past:
                     break
                 if block.end > first:
-                    yield block_within(block, first, past)
-
-
-def block_within(block: Block, first: int, past: int) -> Block:
-    """Return the samples of a block from ``first`` to before ``past``."""
-    low, high = max(first, block.start), min(past, block.end)
-    return Block(low, block.samples[low - block.start : high - block.start])
+                    yield block.part(first, past)

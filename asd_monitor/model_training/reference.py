@@ -190,7 +190,7 @@ class _Extraction:
         self.notices: list[str] = []
         self._file, self._front_end = file, front_end
         self._channel, self._other_channel = channel, other_channel
-        self._extractor = WindowExtractor(front_end, file.rate_hz, encoders)
+        self._extractor = WindowExtractor(front_end, encoders)
         self._windows: list[Window] = []
         self._segments: list[Segment] = []
 

@@ -17,6 +17,7 @@ from asd_monitor.audio.opening import open_source
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.errors import UsageError
 from asd_monitor.records import Block, MicrophoneState
+from tests.doubles.blocks import described
 
 RATE = 8000
 
@@ -38,7 +39,7 @@ async def test_recording_is_delivered_gapless_and_ends(tmp_path):
     write(tmp_path / "a.wav", 0.5, 2.5)
     source = open_source(parse_device(f"file:{tmp_path}/a.wav"), speed=0)
     events = await collect(source)
-    assert events[0] == Opened(RATE, 1, str(tmp_path / "a.wav"))
+    assert described(events[0]) == (RATE, 1, str(tmp_path / "a.wav"))
     blocks = blocks_of(events)
     assert blocks[0].start == 0
     assert [b.start for b in blocks[1:]] == [b.end for b in blocks[:-1]]

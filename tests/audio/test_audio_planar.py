@@ -7,6 +7,9 @@ from hypothesis import strategies as st
 from asd_monitor.audio.capture.planar import deinterleave
 from asd_monitor.audio.pcm import decode_pcm, encode_pcm
 from asd_monitor.audio.wire import Frame, select_channels
+from tests.doubles.blocks import stream_at
+
+STREAM = stream_at(16_000)
 
 
 @st.composite
@@ -28,7 +31,7 @@ def test_selected_channels_are_deinterleaved_exactly(recording, start):
     block = deinterleave(Frame(0, 0, 0, pcm), start, selected)
     assert (block.start, block.end) == (start, start + len(sound))
     for number in range(sound.shape[1]):
-        one = block.channel(number)
+        one = block.channel(number, STREAM)
         assert (one is not None) == (number in selected)
         if one is None:
             continue
@@ -47,7 +50,7 @@ def test_pcm_is_encoded_as_decoded(recording):
 def test_channel_is_a_contiguous_view():
     sound = np.arange(12, dtype="<i2").reshape(4, 3)
     block = deinterleave(Frame(0, 0, 0, sound.tobytes()), 0, (0, 1, 4))
-    one = block.channel(4)
+    one = block.channel(4, STREAM)
     assert one is not None
     assert np.shares_memory(one.samples, block.samples)
     assert one.samples.flags.c_contiguous

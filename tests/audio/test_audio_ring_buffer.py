@@ -6,12 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.audio.ring_buffer import RingBuffer
-from asd_monitor.records import Block
+from asd_monitor.records import Block, Stream
+from tests.doubles.blocks import block_at, stream_at
+
+RATE_HZ = 1
+STREAM = stream_at(RATE_HZ)
 
 
 def block(start: int, count: int) -> Block:
     """Return a block whose samples are their indices."""
-    return Block(start, np.arange(start, start + count, dtype=np.float32))
+    return block_at(start, np.arange(start, start + count, dtype=np.float32), RATE_HZ)
 
 
 def read(buffer: RingBuffer, position: int, max_samples: int = 99) -> Block:
@@ -31,7 +35,7 @@ def limits(found: Block) -> tuple[int, int]:
 )
 def test_samples_are_read_as_written(steps, most):
     """Steps of (gap, samples written, samples read)."""
-    buffer = RingBuffer(20, 1)
+    buffer = RingBuffer(20, STREAM)
     index = position = written_count = read_count = 0
     for gap, count, wanted in steps:
         index += gap
@@ -56,7 +60,7 @@ def test_samples_are_read_as_written(steps, most):
 
 @given(st.lists(st.integers(1, 9), max_size=30))
 def test_writer_that_checks_the_room_loses_nothing(counts):
-    buffer = RingBuffer(10, 1)
+    buffer = RingBuffer(10, STREAM)
     index = position = 0
     for count in counts:
         while buffer.room(position) < count:
@@ -67,7 +71,7 @@ def test_writer_that_checks_the_room_loses_nothing(counts):
 
 
 def test_read_stops_at_a_gap_and_continues_after_it():
-    buffer = RingBuffer(100, 1)
+    buffer = RingBuffer(100, STREAM)
     buffer.write(block(0, 10))
     buffer.write(block(15, 10))
     assert limits(read(buffer, 5)) == (5, 10)
@@ -76,7 +80,7 @@ def test_read_stops_at_a_gap_and_continues_after_it():
 
 
 def test_oldest_samples_are_overwritten():
-    buffer = RingBuffer(10, 1)
+    buffer = RingBuffer(10, STREAM)
     buffer.write(block(0, 25))
     assert (buffer.start, buffer.end) == (15, 25)
     assert read(buffer, 0).start == 15
@@ -84,7 +88,7 @@ def test_oldest_samples_are_overwritten():
 
 
 def test_read_returns_a_copy():
-    buffer = RingBuffer(4, 1)
+    buffer = RingBuffer(4, STREAM)
     buffer.write(block(0, 4))
     found = read(buffer, 0)
     buffer.write(block(4, 4))
@@ -92,7 +96,14 @@ def test_read_returns_a_copy():
 
 
 def test_overlapping_block_is_refused():
-    buffer = RingBuffer(4, 1)
+    buffer = RingBuffer(4, STREAM)
     buffer.write(block(4, 2))
     with pytest.raises(ValueError, match="overlaps"):
         buffer.write(block(5, 2))
+
+
+def test_a_block_of_another_stream_is_refused():
+    buffer = RingBuffer(4, STREAM)
+    with pytest.raises(ValueError, match="another stream"):
+        buffer.write(Block(Stream(RATE_HZ), 0, np.zeros(1, np.float32)))
+    assert buffer.end == 0

@@ -13,6 +13,7 @@ from asd_monitor.audio.files.file_source import FileSource
 from asd_monitor.audio.opening import DevicePool
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.records import Block, MicrophoneState
+from tests.doubles.blocks import described
 from tests.doubles.event_collector import PoolCollectors
 from tests.doubles.scripted_microphone import BLOCK, RATE_HZ, ScriptedMicrophone, ramp
 from tests.doubles.waiting import TIMEOUT_S
@@ -62,7 +63,7 @@ async def test_each_machine_receives_its_channel_at_the_same_sample_indices(plan
     plant.microphone.play(5)
     for each in (fan, pump):
         await each.until_blocks(5)
-        assert each.events[0] == Opened(RATE_HZ, 2, "scripted")
+        assert described(each.events[0]) == (RATE_HZ, 2, "scripted")
         assert [block.start for block in each.blocks] == [k * BLOCK for k in range(5)]
         assert each.source.drift_ppm == 12.0
         assert each.source.lost_samples == each.source.gaps == each.source.restarts == 0
@@ -175,7 +176,7 @@ async def test_slow_consumer_still_receives_the_opening(plant: Plant) -> None:
     plant.microphone.open()
     plant.microphone.play(QUEUE_EVENTS + 1)
     await fan.until_blocks(QUEUE_EVENTS + 1)
-    assert await anext(events) == Opened(RATE_HZ, 2, "scripted")
+    assert described(await anext(events)) == (RATE_HZ, 2, "scripted")
     block = await anext(events)
     assert isinstance(block, Block)
     assert block.start == BLOCK
@@ -224,7 +225,7 @@ async def test_later_source_starts_at_the_current_sample_index(plant: Plant) -> 
     (pump,) = await plant.collect("hw:1#1")
     plant.microphone.play(2)
     await pump.until_blocks(2)
-    assert pump.events[0] == Opened(RATE_HZ, 2, "scripted")
+    assert described(pump.events[0]) == (RATE_HZ, 2, "scripted")
     assert_channel(pump.blocks, 1, 3 * BLOCK, 5 * BLOCK)
     assert pump.source.lost_samples == pump.source.gaps == pump.source.restarts == 0
     assert len(plant.microphones) == 1

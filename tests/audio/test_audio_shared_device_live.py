@@ -10,8 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from asd_monitor.audio.opening import DevicePool
-from asd_monitor.audio.source import Opened
 from asd_monitor.records import Block, MicrophoneState
+from tests.doubles.blocks import described
 from tests.doubles.capture_processes import capture_processes
 from tests.doubles.event_collector import PoolCollectors
 
@@ -46,7 +46,7 @@ async def test_each_machine_receives_every_sample_of_its_channel(virtual_sound, 
     collectors = await plant.collect(device, f"{device}#1")
     for each in collectors:
         await each.until_blocks(3)
-        assert each.events[0] == Opened(RATE, 2, each.events[0].name)
+        assert described(each.events[0]) == (RATE, 2, each.events[0].name)
     assert len(capture_processes()) == 1
     sound["fan"].play(noise / 32768)
     starts = []

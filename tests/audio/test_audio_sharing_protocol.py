@@ -19,21 +19,23 @@ from asd_monitor.audio.sharing.protocol import (
 )
 from asd_monitor.audio.source import Opened
 from asd_monitor.audio.wire import StreamParser, WireError, decode_line
-from asd_monitor.records import Block
+from tests.doubles.blocks import block_at, described, stream_at
 
 
 @given(st_numpy.arrays(np.int16, st.integers(0, 50)), st.integers(0, 2**60))
 def test_int16_block_is_decoded_exactly(pcm, start):
-    block = Block(start, pcm.astype(np.float32) / 32768)
+    block = block_at(start, pcm.astype(np.float32) / 32768)
     (frame,) = StreamParser().feed(b"{}\n" + encode_block(block, sequence=1, time_ns=2))
-    assert decode_block(frame).start == start
-    np.testing.assert_array_equal(decode_block(frame).samples, block.samples)
+    assert decode_block(frame, block.stream).start == start
+    np.testing.assert_array_equal(decode_block(frame, block.stream).samples, block.samples)
 
 
 def test_samples_beyond_full_scale_are_clipped():
-    block = Block(0, np.array([2.0, -2.0], np.float32))
+    block = block_at(0, np.array([2.0, -2.0], np.float32))
     (frame,) = StreamParser().feed(b"{}\n" + encode_block(block, sequence=0, time_ns=0))
-    np.testing.assert_array_equal(decode_block(frame).samples * 32768, [32767, -32768])
+    np.testing.assert_array_equal(
+        decode_block(frame, block.stream).samples * 32768, [32767, -32768]
+    )
 
 
 def test_request_names_a_device_or_a_machine():
@@ -52,8 +54,10 @@ def test_malformed_request_is_refused(line):
 
 
 def test_response_is_decoded_as_encoded():
-    stream = SharedStream(Opened(16000, 2, "USB: Audio (hw:1,0)"), "hw:1", 1)
-    assert decode_response(decode_line(encode_response(stream))) == stream
+    stream = SharedStream(Opened(stream_at(16000), 2, "USB: Audio (hw:1,0)"), "hw:1", 1)
+    decoded = decode_response(decode_line(encode_response(stream)))
+    assert described(decoded.opened) == described(stream.opened)
+    assert (decoded.device, decoded.channel) == ("hw:1", 1)
     with pytest.raises(SharingRefusedError, match="no such machine"):
         decode_response(decode_line(encode_refusal("no such machine")))
 

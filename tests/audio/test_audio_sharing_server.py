@@ -15,6 +15,7 @@ from asd_monitor.audio.sharing.server import PublishedChannel, SharingServer
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Block
+from tests.doubles.blocks import block_at, described, stream_at
 from tests.doubles.waiting import until
 
 RATE = 16_000
@@ -23,7 +24,7 @@ RATE = 16_000
 def block(start: int, count: int = 1600) -> Block:
     rng = np.random.default_rng(start)
     samples = rng.integers(-(2**15), 2**15, count) / 2**15
-    return Block(start, samples.astype(np.float32))
+    return block_at(start, samples.astype(np.float32))
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def publish(
     server: SharingServer, machine: str = "fan", device: str = "hw:1", *, opened: bool = True
 ) -> PublishedChannel:
     channel = server.publish(machine, parse_device(device))
-    channel.opened = Opened(RATE, 2, "USB microphone") if opened else None
+    channel.opened = Opened(stream_at(RATE), 2, "USB microphone") if opened else None
     return channel
 
 
@@ -53,7 +54,7 @@ async def test_blocks_are_received_exactly_with_their_gaps(server):
     channel = publish(server)
     source = await connected(server, device="hw:1")
     events = source.events()
-    assert await anext(events) == Opened(RATE, 2, "USB microphone")
+    assert described(await anext(events)) == (RATE, 2, "USB microphone")
     assert (source.stream.device, source.stream.channel) == ("hw:1", 0)
     for start in (32_000, 33_600, 64_000):
         channel.send_block(block(start), 1.0)

@@ -16,6 +16,7 @@ from asd_monitor.features.windows import Window, WindowStream, extract_pending
 from asd_monitor.monitor import Monitor, Reading, push_batch
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Block, Thresholds, WindowScore
+from tests.doubles.blocks import block_at
 from tests.doubles.level_detector import LevelDetector
 from tests.doubles.synthetic_sounds import machine_sound
 
@@ -25,12 +26,12 @@ LONG_S = 5.0  # not reached: a complete batch does not wait
 
 
 def monitor() -> Monitor:
-    return Monitor(Pipeline(LevelDetector(), RATE_HZ), RULE, RATE_HZ)
+    return Monitor(Pipeline(LevelDetector()), RULE, RATE_HZ)
 
 
 def blocks(seconds: float, seed: int = 0) -> list[Block]:
     sound = machine_sound(seconds, seed=seed)
-    return [Block(k, sound[k : k + 1600]) for k in range(0, len(sound), 1600)]
+    return [block_at(k, sound[k : k + 1600]) for k in range(0, len(sound), 1600)]
 
 
 class CountedPush:
@@ -116,7 +117,7 @@ async def test_stride_skips_windows(scoring: ScoringThread) -> None:
 
 def test_failure_of_an_analysis_affects_its_machine_only() -> None:
     sound = machine_sound(3.0)
-    first, second = Block(0, sound[:1600]), Block(1600, sound[1600:])
+    first, second = block_at(0, sound[:1600]), block_at(1600, sound[1600:])
     monitors = [monitor() for _ in range(3)]
     push_batch(monitors, [first] * 3)
     failing = monitors[1].scorer

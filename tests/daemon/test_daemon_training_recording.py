@@ -11,13 +11,16 @@ from hypothesis import strategies as st
 from asd_monitor.daemon.training_recording import TrainingRecording, min_piece_s
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Block
+from tests.doubles.blocks import block_at
 
 RATE_HZ = 8000
 
 
 def noise(start: int, seconds: float) -> Block:
     rng = np.random.default_rng(start)
-    return Block(start, rng.uniform(-0.5, 0.5, round(seconds * RATE_HZ)).astype(np.float32))
+    return block_at(
+        start, rng.uniform(-0.5, 0.5, round(seconds * RATE_HZ)).astype(np.float32), RATE_HZ
+    )
 
 
 def durations_s(folder: Path) -> list[float]:
@@ -34,7 +37,7 @@ def test_sound_is_stored_bit_exact_in_files_of_a_minute(tmp_path):
     recording = begun(tmp_path, 150)
     sound = np.round(np.random.default_rng(0).uniform(-1, 1, 160 * RATE_HZ) * 32767) / 32768
     for first in range(0, len(sound), RATE_HZ):
-        recording.push(Block(first, sound[first : first + RATE_HZ].astype(np.float32)))
+        recording.push(block_at(first, sound[first : first + RATE_HZ].astype(np.float32), RATE_HZ))
     assert recording.complete
     assert durations_s(tmp_path) == [60, 60, 30]
     stored = np.concatenate([soundfile.read(p)[0] for p in sorted(tmp_path.glob("*.flac"))])
@@ -112,7 +115,7 @@ def test_recording_is_complete_as_soon_as_there_is_enough_usable_sound(
         end = position + max(1, round(seconds * SLOW_RATE_HZ))
         while position < end and not recording.complete:
             size = min(count, end - position)
-            recording.push(Block(position, np.full(size, 0.1, np.float32)))
+            recording.push(block_at(position, np.full(size, 0.1, np.float32), SLOW_RATE_HZ))
             position += size
 
     for seconds, then in pieces:

@@ -21,7 +21,8 @@ from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import WindowExtractor
-from asd_monitor.records import Block, Thresholds, WindowScore
+from asd_monitor.records import Thresholds, WindowScore
+from tests.doubles.blocks import block_at
 from tests.doubles.scripted_scorer import ListedScorer
 from tests.doubles.synthetic_sounds import machine_sound
 
@@ -31,7 +32,7 @@ MONTH_S = 30 * 86400.0
 
 
 def windows_of(sound: np.ndarray) -> list[Window]:
-    return WindowExtractor(FRONT_END, 16_000).push(Block(0, sound))
+    return WindowExtractor(FRONT_END).push(block_at(0, sound))
 
 
 def fit(*sounds: np.ndarray) -> FittedDetector:
@@ -171,7 +172,7 @@ def alarm_scores_of_a_monitor(
                 )
             )
         length = segment[-1].end
-        blocks.append(Block(offset, rng.uniform(-0.1, 0.1, length).astype(np.float32)))
+        blocks.append(block_at(offset, rng.uniform(-0.1, 0.1, length).astype(np.float32)))
         offset += length + rate_hz
     rule = AlarmRule(Thresholds(warning=4.0, alarm=6.0), FRONT_END.hop_s)
     monitor = Monitor(ListedScorer(windows), rule, rate_hz)

@@ -12,14 +12,14 @@ from asd_monitor.detector.idle import MARGIN_ABOVE_DB, MARGIN_BELOW_DB, VALLEY_S
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
 from asd_monitor.pipeline import WindowExtractor
-from asd_monitor.records import Block
+from tests.doubles.blocks import block_at
 from tests.doubles.synthetic_sounds import machine_sound
 
 FRONT_END = front_end_for(16_000)
 
 
 def windows_of(sound: np.ndarray) -> list[Window]:
-    return WindowExtractor(FRONT_END, 16_000).push(Block(0, sound))
+    return WindowExtractor(FRONT_END).push(block_at(0, sound))
 
 
 def levels_of(rng: np.random.Generator, *parts: tuple[float, float, int]) -> np.ndarray:

@@ -4,6 +4,7 @@ A double keeps the contract of what it replaces and is handed in as an argument.
 used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
 
     bad_recordings         files that are no usable recordings, each with the message expected
+    blocks                 blocks of one stream for each sampling rate
     broker_sessions        topics and waits for the session with the broker
     capture_processes      finds the running capture children of a process
     card_tree              sound cards as files of /proc/asound and /sys

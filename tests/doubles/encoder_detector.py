@@ -9,7 +9,7 @@ from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.encoders.card import card_from_values
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.pipeline import WindowExtractor
-from asd_monitor.records import Block
+from tests.doubles.blocks import block_at
 from tests.doubles.synthetic_networks import maps_card, maps_network, wave_card, wave_network
 from tests.doubles.synthetic_sounds import machine_sound
 
@@ -33,7 +33,7 @@ def toy_encoders() -> tuple[Encoder, ...]:
 def encoder_detector() -> Detector:
     """Return a detector fitted to synthetic sound with these encoders."""
     encoders = toy_encoders()
-    windows = WindowExtractor(FRONT_END, 16_000, encoders).push(Block(0, machine_sound(30.0)))
+    windows = WindowExtractor(FRONT_END, encoders).push(block_at(0, machine_sound(30.0)))
     return fit_detector([windows], FRONT_END, 16_000, encoders).detector
 
 

@@ -12,6 +12,7 @@ from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 from asd_monitor.monitor import Monitor
 from asd_monitor.records import Block, Thresholds, WindowScore
+from tests.doubles.blocks import block_at
 
 NOW = datetime(2026, 11, 23, 4, 45, 0, 512000, UTC)
 LATER = NOW + timedelta(hours=1)
@@ -74,7 +75,7 @@ class JournalledMachine:
         self._scorer.score = score
         count = round(seconds * _RATE_HZ)
         noise = np.random.default_rng(self._end).uniform(-1, 1, count)
-        for reading in self.monitor.push(Block(self._end, noise.astype(np.float32))):
+        for reading in self.monitor.push(block_at(self._end, noise.astype(np.float32), _RATE_HZ)):
             for transition in reading.transitions:
                 self.machine.record(transition, self.now, "v1")
         self._end += count

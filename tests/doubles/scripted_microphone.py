@@ -11,6 +11,7 @@ import numpy.typing as npt
 from asd_monitor.audio.capture.planar import PlanarBlock
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.records import MicrophoneState
+from tests.doubles.blocks import stream_at
 
 RATE_HZ = 16_000
 BLOCK = 1600
@@ -50,7 +51,7 @@ class ScriptedMicrophone:
     def open(self) -> None:
         """Queue an opening, with the channels that are wanted now."""
         self._sent = self._available()
-        self._events.put_nowait(Opened(RATE_HZ, self.channels, "scripted"))
+        self._events.put_nowait(Opened(stream_at(RATE_HZ), self.channels, "scripted"))
 
     def play(self, blocks: int = 1, *, gap: int = 0) -> None:
         """Queue blocks of the channels sent, after a gap in samples."""

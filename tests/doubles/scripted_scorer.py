@@ -11,6 +11,7 @@ from asd_monitor.alarm.score import ALARM_SPAN_S
 from asd_monitor.alarm.state import Alarm, AlarmRule, TransitionKind
 from asd_monitor.monitor import Monitor, Reading
 from asd_monitor.records import Block, Samples, Thresholds, WindowScore
+from tests.doubles.blocks import block_at
 
 RATE_HZ = 100
 RULE = AlarmRule(Thresholds(warning=4.0, alarm=6.0), hop_s=0.5, on_delay_s=3.0, off_delay_s=10.0)
@@ -96,7 +97,7 @@ def stream(*parts: Samples | float, start: int = 0) -> list[Block]:
         if isinstance(part, float):
             start += round(part * RATE_HZ)
         else:
-            blocks.append(Block(start, part))
+            blocks.append(block_at(start, part, RATE_HZ))
             start += len(part)
     return blocks
 

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 import numpy as np
 
 from asd_monitor.audio.source import Opened, Outage
-from asd_monitor.records import Block, MicrophoneState
+from asd_monitor.records import Block, MicrophoneState, Stream
 
 RATE_HZ = 16_000
 
@@ -17,7 +17,7 @@ class ScriptedSource:
     """Delivers what the test has queued; behaves as a microphone until `finish` is called."""
 
     def __init__(self, rate_hz: int = RATE_HZ) -> None:
-        self.rate_hz = rate_hz
+        self.stream = Stream(rate_hz)
         self.lost_samples = self.gaps = self.restarts = 0
         self.drift_ppm = 0.0
         self.is_paced = True
@@ -28,23 +28,23 @@ class ScriptedSource:
 
     def open(self) -> ScriptedSource:
         """Queue the opening of the device."""
-        self._events.put_nowait(Opened(self.rate_hz, 1, "scripted"))
+        self._events.put_nowait(Opened(self.stream, 1, "scripted"))
         return self
 
     def play(self, seconds: float, level: float = 0.1, *, gap: int = 0) -> None:
         """Queue white noise of this RMS in blocks of 0.1 s, after a gap in samples."""
         self.end += gap
-        count = round(seconds * self.rate_hz)
+        count = round(seconds * self.stream.rate_hz)
         noise = np.random.default_rng(self.end).standard_normal(count) * level
-        for first in range(0, count, self.rate_hz // 10):
-            part = noise[first : first + self.rate_hz // 10].astype(np.float32)
-            self._events.put_nowait(Block(self.end, part))
+        for first in range(0, count, self.stream.rate_hz // 10):
+            part = noise[first : first + self.stream.rate_hz // 10].astype(np.float32)
+            self._events.put_nowait(Block(self.stream, self.end, part))
             self.end += len(part)
 
     def play_constant(self, seconds: float, value: float = 0.0) -> None:
         """Queue one block of a constant value, as a muted microphone delivers it."""
-        count = round(seconds * self.rate_hz)
-        self._events.put_nowait(Block(self.end, np.full(count, value, np.float32)))
+        count = round(seconds * self.stream.rate_hz)
+        self._events.put_nowait(Block(self.stream, self.end, np.full(count, value, np.float32)))
         self.end += count
 
     def interrupt(self, reason: str, state: MicrophoneState = MicrophoneState.NO_DEVICE) -> None:

@@ -16,7 +16,8 @@ from asd_monitor.evaluation.replay import Backtest, backtest
 from asd_monitor.model_training.reference import read_reference
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline
-from asd_monitor.records import Block, Thresholds
+from asd_monitor.records import Thresholds
+from tests.doubles.blocks import block_at
 from tests.doubles.synthetic_sounds import machine_sound, write
 
 
@@ -69,11 +70,13 @@ def test_an_alarm_that_is_not_latched_clears(detector: Detector, tmp_path: Path)
 def test_states_are_those_of_the_monitor(detector: Detector, tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", np.concatenate([NORMAL, FAULTY]))
     sound = (np.concatenate([NORMAL, FAULTY]) * 32768).round().clip(-32768, 32767) / 32768
-    monitor = Monitor(Pipeline(detector, 16_000), _rule(detector), 16_000)
+    monitor = Monitor(Pipeline(detector), _rule(detector), 16_000)
     changes = [
         (change.sample / 16_000, change.after)
         for start in range(0, len(sound), 7_001)  # other blocks than the file source's
-        for reading in monitor.push(Block(start, sound[start : start + 7_001].astype(np.float32)))
+        for reading in monitor.push(
+            block_at(start, sound[start : start + 7_001].astype(np.float32))
+        )
         for change in reading.transitions
         if change.kind is TransitionKind.STATE
     ]
@@ -126,11 +129,11 @@ def test_scores_are_those_of_the_pipeline(detector: Detector, tmp_path: Path) ->
     sound = machine_sound(8.0, rate_hz=48_000)
     path = write(tmp_path / "a.wav", sound, 48_000, "FLOAT")
     recording = score_recording(detector, path)
-    pipeline = Pipeline(detector, 48_000)
+    pipeline = Pipeline(detector)
     live = [
         window
         for start in range(0, 8 * 48_000, 4_800)
-        for window in pipeline.push(Block(start, sound[start : start + 4_800]))
+        for window in pipeline.push(block_at(start, sound[start : start + 4_800], 48_000))
     ]
     scored = recording.windows[: len(live)]
     assert [w.fused for w in scored] == pytest.approx([w.fused for w in live], abs=1e-4)

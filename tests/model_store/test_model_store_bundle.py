@@ -30,14 +30,14 @@ from asd_monitor.model_store.versions import (
     versions,
 )
 from asd_monitor.pipeline import WindowExtractor
-from asd_monitor.records import Block
+from tests.doubles.blocks import block_at
 from tests.doubles.command_line import without_privileges
 from tests.doubles.synthetic_sounds import machine_sound
 
 
 @functools.cache
 def _windows() -> list[Window]:
-    return WindowExtractor(front_end_for(16_000), 16_000).push(Block(0, machine_sound(30.0)))
+    return WindowExtractor(front_end_for(16_000)).push(block_at(0, machine_sound(30.0)))
 
 
 @functools.cache

@@ -25,7 +25,7 @@ from asd_monitor.model_store.versions import (
     versions,
 )
 from asd_monitor.pipeline import Pipeline
-from asd_monitor.records import Block
+from tests.doubles.blocks import block_at
 from tests.doubles.command_line import without_privileges
 from tests.doubles.encoder_detector import VIEWS, encoder_detector, plain_detector, toy_encoders
 from tests.doubles.synthetic_networks import wave_card
@@ -58,10 +58,8 @@ def test_the_views_of_a_card_follow_those_of_the_statistics() -> None:
 
 
 def test_a_fault_raises_the_scores_of_encoder_views() -> None:
-    normal = Pipeline(encoder_detector(), 16_000).push(Block(0, machine_sound(10.0, seed=8)))
-    faulty = Pipeline(encoder_detector(), 16_000).push(
-        Block(0, machine_sound(10.0, seed=8, fault=1.0))
-    )
+    normal = Pipeline(encoder_detector()).push(block_at(0, machine_sound(10.0, seed=8)))
+    faulty = Pipeline(encoder_detector()).push(block_at(0, machine_sound(10.0, seed=8, fault=1.0)))
     for name in (*(view["name"] for view in VIEWS), "wavy"):
         before, after = ([w.views[name] for w in scores] for scores in (normal, faulty))
         assert np.median(after) > np.median(before) + 1, name
@@ -73,8 +71,8 @@ def test_a_loaded_bundle_gives_the_scores_of_the_saved_detector(models: Path) ->
         (e.card, e.onnx) for e in toy_encoders()
     ]
     assert [v.kind for v in detector.views] == [v.kind for v in encoder_detector().views]
-    sound = Block(0, machine_sound(6.0, seed=9))
-    before, after = (Pipeline(d, 16_000).push(sound) for d in (encoder_detector(), detector))
+    sound = block_at(0, machine_sound(6.0, seed=9))
+    before, after = (Pipeline(d).push(sound) for d in (encoder_detector(), detector))
     assert [w.fused for w in after] == pytest.approx([w.fused for w in before], abs=1e-4)
 
 

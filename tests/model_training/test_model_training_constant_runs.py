@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.model_training.constant_runs import ConstantRunRemover
-from asd_monitor.records import Block
+from tests.doubles.blocks import block_at
 
 
 @st.composite
@@ -27,7 +27,9 @@ def test_constant_runs_are_removed_for_any_division_into_blocks(
 ) -> None:
     samples, cuts, min_run = stream
     edges = [0, *cuts, len(samples)]
-    blocks = [Block(100 + min(a, len(samples)), samples[a:b]) for a, b in itertools.pairwise(edges)]
+    blocks = [
+        block_at(100 + min(a, len(samples)), samples[a:b]) for a, b in itertools.pairwise(edges)
+    ]
     remover = ConstantRunRemover(min_run)
     kept = [
         (b.start + i, float(v)) for b in remover.remove(blocks) for i, v in enumerate(b.samples)
@@ -45,5 +47,5 @@ def test_constant_runs_are_removed_for_any_division_into_blocks(
 def test_a_constant_run_ends_at_a_gap() -> None:
     ones = np.ones(6, np.float32)
     remover = ConstantRunRemover(10)
-    kept = list(remover.remove([Block(0, ones), Block(100, ones)]))
+    kept = list(remover.remove([block_at(0, ones), block_at(100, ones)]))
     assert [(b.start, len(b.samples)) for b in kept] == [(0, 6), (100, 6)]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition, TransitionKind
 from asd_monitor.monitor import Monitor
-from asd_monitor.records import Block, MachineState, Samples
+from asd_monitor.records import Block, MachineState, Samples, Stream
+from tests.doubles.blocks import block_at
 from tests.doubles.scripted_scorer import (
     HOP,
     RAISED_S,
@@ -85,9 +86,9 @@ def test_an_interrupted_capture_empties_the_span_of_the_alarm_score() -> None:
     """Also where the sample index continues without a gap."""
     subject = monitor_of(lambda end: 9.0)
     before, after = sound(20), sound(8)
-    assert subject.push(Block(0, before))[-1].alarm_score == 9.0
+    assert subject.push(block_at(0, before, RATE_HZ))[-1].alarm_score == 9.0
     subject.interrupt()
-    readings = subject.push(Block(len(before), after))
+    readings = subject.push(block_at(len(before), after, RATE_HZ))
     assert [reading.alarm_score for reading in readings[: SPAN // 2]] == [0.0] * (SPAN // 2)
     assert readings[SPAN // 2].alarm_score == 9.0
 
@@ -106,9 +107,9 @@ def test_an_acknowledgement_clears_a_latched_alarm() -> None:
 
 def test_overlapping_blocks_are_refused() -> None:
     subject = monitor_of(lambda end: 0.5)
-    subject.push(Block(100, sound(1)))
+    subject.push(block_at(100, sound(1), RATE_HZ))
     with pytest.raises(ValueError, match="overlaps"):
-        subject.push(Block(150, sound(1)))
+        subject.push(block_at(150, sound(1), RATE_HZ))
 
 
 PARTS = st.lists(
@@ -155,7 +156,7 @@ def test_readings_do_not_depend_on_the_division_into_blocks(
         if whole and whole[-1].end == block.start:
             before = whole.pop()
             joined = np.concatenate([before.samples, block.samples])
-            whole.append(Block(before.start, joined))
+            whole.append(block_at(before.start, joined, RATE_HZ))
         else:
             whole.append(block)
     pieces, turn = [], 0
@@ -163,7 +164,7 @@ def test_readings_do_not_depend_on_the_division_into_blocks(
         at = 0
         while at < len(block.samples):
             size = cuts[turn % len(cuts)]
-            pieces.append(Block(block.start + at, block.samples[at : at + size]))
+            pieces.append(block_at(block.start + at, block.samples[at : at + size], RATE_HZ))
             at, turn = at + size, turn + 1
 
     subject, scorer = new()
@@ -171,3 +172,15 @@ def test_readings_do_not_depend_on_the_division_into_blocks(
     assert play(cut_subject, pieces) == play(subject, whole)
     assert cut_scorer.samples == scorer.samples
     assert cut_subject.microphone_fault == subject.microphone_fault
+
+
+def test_a_block_of_another_stream_is_refused() -> None:
+    subject = monitor_of(lambda end: 0.0)
+    subject.push(block_at(0, sound(1), RATE_HZ))
+    with pytest.raises(ValueError, match="another stream"):
+        subject.push(Block(Stream(RATE_HZ), RATE_HZ, sound(1)))
+
+
+def test_a_stream_of_another_rate_is_refused() -> None:
+    with pytest.raises(ValueError, match="another stream"):
+        monitor_of(lambda end: 0.0).push(block_at(0, sound(1), 2 * RATE_HZ))

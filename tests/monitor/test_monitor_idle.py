@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from asd_monitor.alarm.score import ALARM_SPAN_S
 from asd_monitor.alarm.state import Alarm, AlarmCondition, TransitionKind
 from asd_monitor.monitor import Monitor, Reading
-from asd_monitor.records import Block, Samples
+from asd_monitor.records import Samples
+from tests.doubles.blocks import block_at
 from tests.doubles.scripted_scorer import (
     HOP,
     RAISED_S,
@@ -119,7 +120,7 @@ def play_history(history: Sequence[GivenWindow]) -> list[Reading]:
         begin = end + each.lost * HOP
         end = begin + each.hops * HOP
         windows.append(scored_window(end, each.score, idle=each.idle, hops=each.hops))
-        blocks.append(Block(begin, sound((end - begin) / RATE_HZ)))
+        blocks.append(block_at(begin, sound((end - begin) / RATE_HZ), RATE_HZ))
     return play(Monitor(ListedScorer(windows), RULE, RATE_HZ), blocks)
 
 

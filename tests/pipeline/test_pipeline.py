@@ -13,14 +13,15 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.pipeline import Pipeline, WindowExtractor, max_stride
-from asd_monitor.records import Block, WindowScore
+from asd_monitor.records import Block, Stream, WindowScore
+from tests.doubles.blocks import block_at
 from tests.doubles.synthetic_sounds import machine_sound
 
 
 @functools.cache
 def _detector() -> Detector:
     front_end = front_end_for(16_000)
-    windows = WindowExtractor(front_end, 16_000).push(Block(0, machine_sound(40.0)))
+    windows = WindowExtractor(front_end).push(block_at(0, machine_sound(40.0)))
     return fit_detector([windows], front_end, 16_000).detector
 
 
@@ -29,14 +30,14 @@ def _sound(rate_hz: int) -> np.ndarray:
     return machine_sound(9.0, rate_hz=rate_hz, seed=7, fault=0.2)
 
 
-def _scores(rate_hz: int, blocks: list[Block]) -> list[WindowScore]:
-    pipeline = Pipeline(_detector(), rate_hz)
+def _scores(blocks: list[Block]) -> list[WindowScore]:
+    pipeline = Pipeline(_detector())
     return [score for block in blocks for score in pipeline.push(block)] + pipeline.flush()
 
 
 @functools.cache
 def _whole(rate_hz: int) -> list[WindowScore]:
-    return _scores(rate_hz, [Block(0, _sound(rate_hz))])
+    return _scores([block_at(0, _sound(rate_hz), rate_hz)])
 
 
 @settings(max_examples=25)
@@ -48,8 +49,8 @@ def test_scores_do_not_depend_on_the_division_into_blocks(rate_hz: int, sizes: l
     sound = _sound(rate_hz)
     edges = [0, *np.cumsum(sizes).tolist(), len(sound)]
     edges = sorted({min(edge, len(sound)) for edge in edges})
-    blocks = [Block(a, sound[a:b]) for a, b in itertools.pairwise(edges)]
-    cut, whole = _scores(rate_hz, blocks), _whole(rate_hz)
+    blocks = [block_at(a, sound[a:b], rate_hz) for a, b in itertools.pairwise(edges)]
+    cut, whole = _scores(blocks), _whole(rate_hz)
     assert [(s.start, s.end) for s in cut] == [(s.start, s.end) for s in whole]
     assert [s.fused for s in cut] == pytest.approx([s.fused for s in whole], abs=1e-4)
     for one, other in zip(cut, whole, strict=True):
@@ -58,11 +59,9 @@ def test_scores_do_not_depend_on_the_division_into_blocks(rate_hz: int, sizes: l
 
 def test_scores_of_very_short_blocks_are_the_same() -> None:
     sound = _sound(44_100)[: 44_100 * 3]
-    blocks = [Block(a, sound[a : a + 37]) for a in range(0, len(sound), 37)]
-    whole = _scores(44_100, [Block(0, sound)])
-    assert [s.fused for s in _scores(44_100, blocks)] == pytest.approx(
-        [s.fused for s in whole], abs=1e-4
-    )
+    blocks = [block_at(a, sound[a : a + 37], 44_100) for a in range(0, len(sound), 37)]
+    whole = _scores([block_at(0, sound, 44_100)])
+    assert [s.fused for s in _scores(blocks)] == pytest.approx([s.fused for s in whole], abs=1e-4)
 
 
 @settings(max_examples=25)
@@ -76,25 +75,25 @@ def test_no_window_spans_a_gap(rate_hz: int, gaps: list[tuple[int, int]], first:
     blocks, used, lost = [], 0, 0
     for length, gap in [*gaps, (len(sound), 0)]:
         piece = sound[used : used + length]
-        blocks.append(Block(first + used + lost, piece))
+        blocks.append(block_at(first + used + lost, piece, rate_hz))
         used, lost = used + len(piece), lost + gap
     segments = [(b.start, b.end) for b in blocks if len(b.samples)]
     # sample indices are rounded to the capture rate
-    for score in _scores(rate_hz, blocks):
+    for score in _scores(blocks):
         assert any(a <= score.start and score.end <= b + 2 for a, b in segments)
 
 
 def test_scores_after_a_gap_do_not_depend_on_the_sound_before_it() -> None:
     sound = _sound(16_000)
-    later = _scores(16_000, [Block(0, sound[:40_000]), Block(1_000_003, sound)])
-    alone = _scores(16_000, [Block(1_000_003, sound)])
+    later = _scores([block_at(0, sound[:40_000]), block_at(1_000_003, sound)])
+    alone = _scores([block_at(1_000_003, sound)])
     after = [s for s in later if s.start >= 1_000_003]
     assert [(s.start, s.end, s.fused) for s in after] == [(s.start, s.end, s.fused) for s in alone]
 
 
 def test_a_fault_scores_higher_than_normal_sound() -> None:
-    normal = Pipeline(_detector(), 16_000).push(Block(0, machine_sound(10.0, seed=3)))
-    faulty = Pipeline(_detector(), 16_000).push(Block(0, machine_sound(10.0, seed=3, fault=1.0)))
+    normal = Pipeline(_detector()).push(block_at(0, machine_sound(10.0, seed=3)))
+    faulty = Pipeline(_detector()).push(block_at(0, machine_sound(10.0, seed=3, fault=1.0)))
     assert min(s.score for s in faulty) > max(s.score for s in normal)
 
 
@@ -113,3 +112,12 @@ def test_the_largest_stride_scores_all_sound_and_raises_no_alarm_on_an_impact(
         if stride > 1:
             assert highest == 0.0
             assert starts[1] <= front_end.window, "windows overlap or adjoin"
+
+
+def test_no_window_spans_two_streams() -> None:
+    pipeline, sound = Pipeline(_detector()), _sound(16_000)
+    half = len(sound) // 2
+    first = pipeline.push(block_at(0, sound[:half]))
+    second = pipeline.push(Block(Stream(16_000), half, sound[half:]))
+    assert first
+    assert min(score.start for score in second) == half

@@ -15,6 +15,7 @@ from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.evaluation.recording_scores import score_recording
 from asd_monitor.pipeline import Pipeline, WindowExtractor
 from asd_monitor.records import Block
+from tests.doubles.blocks import block_at
 from tests.doubles.synthetic_sounds import machine_sound, write
 
 CAPTURED_S = 8.0
@@ -44,7 +45,7 @@ async def test_scores_from_microphone_file_device_and_score_command_are_equal(
     virtual_sound, tmp_path: Path, rate_hz: int
 ):
     front_end = front_end_for(16_000)
-    reference = WindowExtractor(front_end, 16_000).push(Block(0, machine_sound(40.0)))
+    reference = WindowExtractor(front_end).push(block_at(0, machine_sound(40.0)))
     detector = fit_detector([reference], front_end, 16_000).detector
     microphone = virtual_sound({"fan": 1}, rate_hz=rate_hz)["fan"]
     microphone.play(machine_sound(3.0, rate_hz=rate_hz, seed=3, fault=0.1), loop=True)
@@ -55,12 +56,12 @@ async def test_scores_from_microphone_file_device_and_score_command_are_equal(
     assert live[-1].end - live[0].start == len(samples), "samples were lost: too much load"
     recording = write(tmp_path / "captured.flac", samples, rate_hz)
 
-    pipeline = Pipeline(detector, rate_hz)
+    pipeline = Pipeline(detector)
     by_microphone = [score for block in live for score in pipeline.push(block)]
     by_microphone += pipeline.flush()
 
     _, played = await _capture(f"file:{recording}")
-    ring, pipeline, position = RingBuffer(10.0, rate_hz), Pipeline(detector, rate_hz), 0
+    ring, pipeline, position = RingBuffer(10.0, played[0].stream), Pipeline(detector), 0
     for block in played:
         ring.write(block)
     by_file = []

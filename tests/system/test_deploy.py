@@ -123,13 +123,13 @@ import sys
 import numpy, onnxruntime, soundfile, soxr, sqlite3, ssl, sounddevice, pulsectl
 from pathlib import Path
 from asd_monitor.daemon.training_recording import TrainingRecording
-from asd_monitor.records import Block
+from asd_monitor.records import Block, Stream
 numpy.fft.rfft(numpy.ones(1024)); numpy.ones((300, 300)) @ numpy.ones((300, 300))
 soxr.resample(numpy.ones(4800, numpy.float32), 48000, 16000)
 onnxruntime.SessionOptions(); ssl.create_default_context()
 recording = TrainingRecording(Path(sys.argv[1]), 2)
 recording.begin(16000)
-recording.push(Block(0, numpy.zeros(32000, numpy.float32)))
+recording.push(Block(Stream(16000), 0, numpy.zeros(32000, numpy.float32)))
 assert soundfile.read(Path(sys.argv[1]) / "000001.flac")[0].shape == (32000,)
 """
     run_sandboxed([sys.executable, "-c", code, str(tmp_path)])

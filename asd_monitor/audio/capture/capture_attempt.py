@@ -22,7 +22,7 @@ from asd_monitor.audio.capture.sample_clock import SampleClock
 from asd_monitor.audio.devices.remedies import no_channel
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.audio.wire import Frame
-from asd_monitor.records import MicrophoneState
+from asd_monitor.records import MicrophoneState, Stream
 
 _FAULT = MicrophoneState.FAULT
 
@@ -54,9 +54,12 @@ class CaptureAttempt:
         identity: InputIdentity,
         wanted: frozenset[int],
         timing: CaptureTiming,
-        start_clock: Callable[[int], SampleClock],
+        start_clock: Callable[[int], tuple[Stream, SampleClock]],
     ) -> None:
-        """``start_clock`` is called with the rate in Hz when the device is open."""
+        """``start_clock`` is called with the rate in Hz when the device is open.
+
+        It returns the stream, the same one for each rate, and its clock.
+        """
         self.wanted = wanted
         """Channels to capture; the attempt ends if the device must be opened again for them."""
         self.stuck_child: CaptureChild | None = None
@@ -114,10 +117,10 @@ class CaptureAttempt:
                 raise ReopenError
             self._format = child.format
             self._identity.pin(card, source, child.format.rate_hz)
-            clock = self._start_clock(child.format.rate_hz)
+            stream, clock = self._start_clock(child.format.rate_hz)
             name = child.format.name
             yield Opened(
-                child.format.rate_hz,
+                stream,
                 child.format.channels,
                 f"{name}: {source.description}" if source else name,
             )

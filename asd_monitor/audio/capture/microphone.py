@@ -22,7 +22,7 @@ from asd_monitor.audio.devices.cards import Cards
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.source import CountedSource, Opened, Outage, SourceEvent
 from asd_monitor.backoff import Backoff
-from asd_monitor.records import MicrophoneState
+from asd_monitor.records import MicrophoneState, Stream
 
 _log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class Microphone(CountedSource):
         self._closed = asyncio.Event()
         self._attempt: CaptureAttempt | None = None
         self._clock: SampleClock | None = None  # since the first opening
+        self._stream: Stream | None = None
 
     @property
     def is_paced(self) -> bool:
@@ -94,7 +95,9 @@ class Microphone(CountedSource):
             async for event in events:
                 if not isinstance(event, PlanarBlock):
                     yield event
-                elif block := event.channel(self._spec.channel or 0):
+                elif self._stream and (
+                    block := event.channel(self._spec.channel or 0, self._stream)
+                ):
                     yield block
 
     async def planar_events(self) -> AsyncGenerator[Opened | PlanarBlock | Outage]:
@@ -151,13 +154,13 @@ class Microphone(CountedSource):
                 stuck = None
             await self._pause(backoff.delay_s())
 
-    def _start_clock(self, rate_hz: int) -> SampleClock:
-        if self._clock:
+    def _start_clock(self, rate_hz: int) -> tuple[Stream, SampleClock]:
+        if self._stream is None or self._clock is None:
+            self._stream, self._clock = Stream(rate_hz), SampleClock(rate_hz)
+        else:
             self._clock.restart()
             self.restarts += 1
-        else:
-            self._clock = SampleClock(rate_hz)
-        return self._clock
+        return self._stream, self._clock
 
     def _not_released(self, child: CaptureChild) -> Outage:
         return Outage(

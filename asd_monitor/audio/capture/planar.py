@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from asd_monitor.audio.pcm import decode_pcm
 from asd_monitor.audio.wire import Frame
-from asd_monitor.records import Block
+from asd_monitor.records import Block, Stream
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,11 +25,11 @@ class PlanarBlock:
         """Sample index one past the last sample."""
         return self.start + len(self.samples[0])
 
-    def channel(self, number: int) -> Block | None:
-        """Return one channel as a view; None if the block does not contain it."""
+    def channel(self, number: int, stream: Stream) -> Block | None:
+        """Return one channel as a view, of its ``stream``; None if it is not contained."""
         if number not in self.channels:
             return None
-        return Block(self.start, self.samples[self.channels.index(number)])
+        return Block(stream, self.start, self.samples[self.channels.index(number)])
 
 
 def deinterleave(frame: Frame, start: int, channels: tuple[int, ...]) -> PlanarBlock:

@@ -20,13 +20,14 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncGenerator, Callable, Collection
+from dataclasses import replace
 from typing import Protocol
 
 from asd_monitor.audio.capture.planar import PlanarBlock
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.devices.remedies import no_channel
 from asd_monitor.audio.source import CountedSource, Opened, Outage, SourceEvent
-from asd_monitor.records import Block, MicrophoneState
+from asd_monitor.records import Block, MicrophoneState, Stream
 
 QUEUE_EVENTS = 300  # 30 s in blocks of 100 ms
 RELEASE_LIMIT_S = 15.0  # longer than a microphone needs whose child the kernel holds
@@ -157,7 +158,7 @@ class ChannelSource(CountedSource):
         self._spec = spec
         self._queue: deque[SourceEvent] = deque()
         self._overdue: Opened | Outage | None = None  # removed from the full queue
-        self._has_opened = False
+        self._stream: Stream | None = None  # since the first opening
         self._error: BaseException | None = None
         self._closed = False
         self._changed = asyncio.Event()
@@ -207,7 +208,7 @@ class ChannelSource(CountedSource):
         """Append an event of the device to the queue; never waits."""
         match event:
             case PlanarBlock():
-                block = event.channel(self.channel)
+                block = event.channel(self.channel, self._stream) if self._stream else None
                 if block is None:
                     return
                 self._end = block.start if self._end is None else self._end
@@ -216,9 +217,11 @@ class ChannelSource(CountedSource):
                 reason = f"{self._spec}: {no_channel((self.channel,), event.channels)}"
                 self._queue.append(Outage(reason, MicrophoneState.FAULT))
             case Opened():
-                self.restarts += self._has_opened
-                self._has_opened = True
-                self._queue.append(event)
+                if self._stream is None:
+                    self._stream = Stream(event.rate_hz)
+                else:
+                    self.restarts += 1
+                self._queue.append(replace(event, stream=self._stream))
             case Outage():
                 self._queue.append(event)
         if len(self._queue) > QUEUE_EVENTS:

@@ -17,7 +17,7 @@ from asd_monitor.audio.files.recording_search import RecordingNotFoundError, fin
 from asd_monitor.audio.files.recordings import BY_DEVICE, RecordingReader
 from asd_monitor.audio.source import Opened, Outage, SourceEvent
 from asd_monitor.errors import OperationError, UsageError
-from asd_monitor.records import Block, MicrophoneState
+from asd_monitor.records import Block, MicrophoneState, Stream
 
 BLOCK_S = 0.1
 RETRY_S = 2.0
@@ -62,7 +62,7 @@ class FileSource:
         self._other = other
         self._retry_s = retry_s
         self._closed = asyncio.Event()
-        self._rate_hz = 0
+        self._stream: Stream | None = None
         self._next = 0  # index of the next sample
         self._has_delivered = False
         self._is_out = False
@@ -133,55 +133,55 @@ class FileSource:
         open_reader = partial(RecordingReader, path, self._spec.channel, other=self._other)
         reader = await self._in_thread(open_reader)
         try:
-            self._rate_hz = self._rate_hz or reader.rate_hz
-            self._notice_new(reader)
+            self._stream = stream = self._stream or Stream(reader.rate_hz)
+            self._notice_new(reader, stream)
             if self._is_out or not self._has_delivered:
                 self.restarts += self._has_delivered
                 self._is_out = False
-                yield Opened(self._rate_hz, reader.channels, str(self._spec.path))
+                yield Opened(stream, reader.channels, str(self._spec.path))
             base = self._next + (_BOUNDARY_SAMPLES if self._has_delivered else 0)
-            blocks = reader.blocks_at(self._rate_hz)
+            blocks = reader.blocks_at(stream.rate_hz)
             while block := await self._in_thread(_next, blocks):
-                for piece in self._pieces(Block(base + block.start, block.samples)):
-                    await self._pace(len(piece.samples))
+                for piece in self._pieces(Block(stream, base + block.start, block.samples)):
+                    await self._pace(len(piece.samples) / stream.rate_hz)
                     if self._closed.is_set():
                         return
                     self.gaps += self._has_delivered and piece.start > self._next
                     self._has_delivered = True
                     self._next = piece.end
                     yield piece
-            self._notice_new(reader)
+            self._notice_new(reader, stream)
         finally:
             self._reading.submit(reader.close)  # after the read in progress
 
-    def _notice_new(self, reader: RecordingReader) -> None:
+    def _notice_new(self, reader: RecordingReader, stream: Stream) -> None:
         """Pass on each kind of notice once, not for each of a thousand files."""
         for text in reader.notices:
             kind = text.removeprefix(f"{reader.path}: ")
             if kind not in self._noticed:
                 self._noticed.add(kind)
                 self._notice(text)
-        if reader.rate_hz != self._rate_hz and "rate" not in self._noticed:
+        if reader.rate_hz != stream.rate_hz and "rate" not in self._noticed:
             self._noticed.add("rate")
             self._notice(
-                f"{reader.path}: {reader.rate_hz} Hz, resampled to the {self._rate_hz} Hz "
+                f"{reader.path}: {reader.rate_hz} Hz, resampled to the {stream.rate_hz} Hz "
                 "of the first file"
             )
 
     def _pieces(self, block: Block) -> Iterator[Block]:
         size = len(block.samples)
         if self._speed:
-            size = max(1, round(BLOCK_S * self._rate_hz * max(1.0, self._speed / 10)))
+            size = max(1, round(BLOCK_S * block.rate_hz * max(1.0, self._speed / 10)))
         for first in range(0, len(block.samples), size or 1):
-            yield Block(block.start + first, block.samples[first : first + size])
+            yield block.part(block.start + first, block.start + first + size)
 
-    async def _pace(self, samples: int) -> None:
+    async def _pace(self, seconds: float) -> None:
         if not self._speed:
             return
         now = time.monotonic()
         if self._due is None or now - self._due > 1.0:  # a longer delay is not made up for
             self._due = now
-        self._due += samples / self._rate_hz / self._speed
+        self._due += seconds / self._speed
         await self._sleep(self._due - now)
 
     async def _sleep(self, seconds: float) -> None:

@@ -18,7 +18,7 @@ from asd_monitor.audio.files.recording_search import no_permission, not_found
 from asd_monitor.audio.files.wav_header import declared_frames
 from asd_monitor.dsp.resampling import Resampler
 from asd_monitor.errors import OperationError, UsageError
-from asd_monitor.records import Block, Samples
+from asd_monitor.records import Block, Samples, Stream
 from asd_monitor.wording import count
 
 BY_DEVICE, BY_OPTION = "`#1` at the end of the device", "`--channel 1`"
@@ -61,6 +61,7 @@ class RecordingReader:
         self._is_truncated = False
         self._file = _open(path)
         self.rate_hz: int = self._file.samplerate
+        self.stream = Stream(self.rate_hz)
         self.channels: int = self._file.channels
         self.channel = channel or 0
         self.frames: int = self._file.frames
@@ -122,7 +123,7 @@ class RecordingReader:
                 break
             samples: Samples = np.ascontiguousarray(frames[:, self.channel])
             for first, past in _finite_runs(samples):
-                yield Block(start + first, samples[first:past])
+                yield Block(self.stream, start + first, samples[first:past])
                 omitted -= past - first
             omitted += len(samples)
             start += len(samples)
@@ -133,23 +134,23 @@ class RecordingReader:
             self._notice(f"truncated: {start / self.rate_hz:.1f} s are present and used")
 
     def blocks_at(self, rate_hz: int) -> Iterator[Block]:
-        """Iterate over the recording at another sample rate; gaps remain gaps."""
+        """Iterate over the recording at another sample rate, as one stream; gaps remain gaps."""
         if self.rate_hz == rate_hz:
             yield from self.blocks()
             return
-        resampler = Resampler(self.rate_hz, rate_hz)
+        resampler, stream = Resampler(self.rate_hz, rate_hz), Stream(rate_hz)
         expected = position = 0
         for block in self.blocks():
             if block.start != expected:
                 rest = resampler.flush()
-                yield Block(position, rest)
+                yield Block(stream, position, rest)
                 position += len(rest) + _GAP_SAMPLES
                 position = max(position, round(block.start * rate_hz / self.rate_hz))
             expected = block.end
             samples = resampler.push(block.samples)
-            yield Block(position, samples)
+            yield Block(stream, position, samples)
             position += len(samples)
-        yield Block(position, resampler.flush())
+        yield Block(stream, position, resampler.flush())
 
     def _seek(self, sample: int) -> int:
         """Move to a sample, or to the start where that is not exact; return the position."""

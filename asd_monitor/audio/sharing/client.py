@@ -69,7 +69,7 @@ class SharedSource(CountedSource):
                     silent = False
                     self.restarts += 1
                     yield self.stream.opened
-                block = decode_block(frame)
+                block = decode_block(frame, self.stream.opened.stream)
                 self._count(block.start, block.end)
                 yield block
             frames = []

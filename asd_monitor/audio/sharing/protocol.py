@@ -22,7 +22,7 @@ from asd_monitor.audio.pcm import decode_pcm, encode_pcm
 from asd_monitor.audio.source import Opened
 from asd_monitor.audio.wire import Frame, WireError, decode_line, encode_frame, encode_line
 from asd_monitor.errors import OperationError
-from asd_monitor.records import Block
+from asd_monitor.records import Block, Stream
 
 SOCKET_NAME = "sound.sock"
 
@@ -97,7 +97,9 @@ def decode_response(response: dict[str, object]) -> SharedStream:
     if "error" in response:
         raise SharingRefusedError(f"the daemon does not share its sound: {response['error']}")
     opened = Opened(
-        _count_of(response, "rate_hz"), _count_of(response, "channels"), str(response.get("name"))
+        Stream(_count_of(response, "rate_hz")),
+        _count_of(response, "channels"),
+        str(response.get("name")),
     )
     return SharedStream(opened, str(response.get("device")), _count_of(response, "channel"))
 
@@ -107,9 +109,9 @@ def encode_block(block: Block, *, sequence: int, time_ns: int) -> bytes:
     return encode_frame(Frame(sequence, block.start, time_ns, encode_pcm(block.samples)))
 
 
-def decode_block(frame: Frame) -> Block:
+def decode_block(frame: Frame, stream: Stream) -> Block:
     """Return the block of a frame."""
-    return Block(frame.position, decode_pcm(frame.pcm, 1)[0])
+    return Block(stream, frame.position, decode_pcm(frame.pcm, 1)[0])
 
 
 def _count_of(response: dict[str, object], key: str) -> int:
