@@ -13,7 +13,8 @@ COMMANDS = [
     *("datasets.impact_tree", "datasets.injected_tree", "datasets.sounds"),
     "datasets.synthetic_tree",
     *("experiments.ablations", "experiments.compare_fusions", "experiments.compare_views"),
-    *("experiments.encoder_report", "experiments.machine_page", "experiments.mutations"),
+    *("experiments.encoder_report", "experiments.fuzz", "experiments.machine_page"),
+    "experiments.mutations",
 ]
 
 
@@ -37,9 +38,9 @@ def test_help_shows_the_command_as_it_is_called(module: str, tmp_path: Path) -> 
 def test_all_commands_are_tested() -> None:
     """Every module with a main function."""
     modules = {
-        ".".join((package, path.stem) if path.stem != "__main__" else (package,))
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__main__")
         for package in ("benchmarks", "datasets", "experiments")
-        for path in (ROOT / package).glob("*.py")
+        for path in (ROOT / package).rglob("*.py")
         if "def main()" in path.read_text()
     }
     assert modules == set(COMMANDS)
