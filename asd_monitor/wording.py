@@ -60,10 +60,26 @@ def rfc3339(time: datetime) -> str:
     return f"{text}Z"
 
 
+def printable(text: object) -> str:
+    r"""Return text in one line: control characters and undecodable bytes as ``\\x1b``, ``\\udcff``.
+
+    File names can contain both.
+    """
+    return "".join(each if each.isprintable() else _escaped(each) for each in str(text))
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
 def quoted(value: object) -> str:
     """Return a value as an error message shows it: text in quotes, 60 characters at most."""
-    text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 60 else text[:57] + "…" + text[-2:]
+    return shortened(repr(value) if isinstance(value, str) else str(value))
+
+
+def shortened(text: str, max_chars: int = 60) -> str:
+    """Return a text, or the beginning and the end of one that is longer than ``max_chars``."""
+    return text if len(text) <= max_chars else text[: max_chars - 3] + "…" + text[-2:]
 
 
 def _short(number: float) -> str:

@@ -18,6 +18,7 @@ from asd_monitor.config.settings import Config, Machine, Section
 from asd_monitor.config.yaml_places import find_place, written_path
 from asd_monitor.config.yaml_text import Document, Finding
 from asd_monitor.config.yaml_text import Path as KeyPath
+from asd_monitor.wording import quoted, shortened
 
 _GROUPS = ("model_type", "dict_type", "mapping_type")
 _EXPECTED = {
@@ -42,7 +43,7 @@ _SECTIONS: tuple[KeyPath, ...] = (
 def dotted(path: KeyPath) -> str:
     """Return a path of keys as text: `machines.fan01.alarm`."""
     parts = (str(part) for part in path)
-    return ".".join(part if re.fullmatch(r"[\w-]+", part) else repr(part) for part in parts)
+    return ".".join(part if re.fullmatch(r"[\w-]{1,64}", part) else quoted(part) for part in parts)
 
 
 def finding_of(document: Document, details: ErrorDetails) -> Finding:
@@ -54,7 +55,7 @@ def finding_of(document: Document, details: ErrorDetails) -> Finding:
     if kind == "extra_forbidden":
         place, written = find_place(document, path, of_key=True), written_path(document, path)
         section = f"{dotted(written[:-1])}: " if written[:-1] else ""
-        return Finding(place, f"{section}unknown key {str(path[-1])!r}: {suggest_key(path)}")
+        return Finding(place, f"{section}unknown key {quoted(str(path[-1]))}: {suggest_key(path)}")
     if kind == "missing":
         section = f"{dotted(path[:-1])}: " if path[:-1] else ""
         message = f"{section}the key {str(path[-1])!r} is missing: add `{example(path)}`"
@@ -70,10 +71,10 @@ def describe(details: ErrorDetails, raw: str | None = None) -> str:
     if kind == INVALID_VALUE:
         return str(details["msg"])
     value = details["input"]
-    shown = repr(value) if isinstance(value, str) else raw or _describe_value(value)
+    shown = quoted(value) if isinstance(value, str) else shortened(raw or _describe_value(value))
     such_as = f"such as `{example(details['loc'])}`"
     if kind in {"string_type", "path_type"} and raw:
-        return f'{raw} is not text to YAML: put it in quotes, "{raw}"'
+        return f'{shown} is not text to YAML: put it in quotes, "{shown}"'
     expected = limits.get("expected") if kind == "literal_error" else _EXPECTED.get(kind)
     if expected:
         if value is None:

@@ -5,16 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from asd_monitor.config.settings import AlarmSettings, EvidenceSettings, MachineDefaults
+
 
 def with_defaults(value: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings in which each machine has the keys of `defaults` that it does not set."""
+    """Return the settings in which each machine has the keys of `defaults` that it does not set.
+
+    Unknown keys of `defaults` are errors there and are not repeated in the machines.
+    """
     value = _without_empty(value, "mqtt", "inference", "defaults")
     defaults, machines = value.get("defaults", {}), value.get("machines")
     if isinstance(defaults, dict):
         defaults = _without_empty(defaults, "alarm", "evidence")
         if isinstance(machines, dict):
+            inherited = _known(defaults)
             value["machines"] = {
-                machine: _merge(defaults, _without_empty(own, "alarm", "evidence"))
+                machine: _merge(inherited, _without_empty(own, "alarm", "evidence"))
                 if isinstance(own, dict)
                 else own
                 for machine, own in machines.items()
@@ -36,6 +42,15 @@ def with_absolute_paths(value: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _without_empty(section: dict[str, Any], *names: str) -> dict[str, Any]:
     """Leave out sections without a value, such as those with all keys commented out."""
     return {k: v for k, v in section.items() if v is not None or k not in names}
+
+
+def _known(defaults: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of `defaults` that a machine has too."""
+    known = {key: defaults[key] for key in MachineDefaults.model_fields if key in defaults}
+    for name, section in (("alarm", AlarmSettings), ("evidence", EvidenceSettings)):
+        if isinstance(known.get(name), dict):
+            known[name] = {k: v for k, v in known[name].items() if k in section.model_fields}
+    return known
 
 
 def _absolute(section: dict[str, Any], folder: Path, *names: str) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import platform
+import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,16 @@ from asd_monitor.config.credentials import with_password_credential
 from asd_monitor.config.error_messages import describe, dotted, finding_of
 from asd_monitor.config.ineffective_settings import find_notices
 from asd_monitor.config.inheritance import with_absolute_paths, with_defaults
-from asd_monitor.config.settings import Config, Machine, Mqtt
-from asd_monitor.config.yaml_places import find_place
+from asd_monitor.config.settings import MAX_MACHINES, Config, Machine, Mqtt, device_text
+from asd_monitor.config.yaml_places import find_place, written_path
 from asd_monitor.config.yaml_text import Document, Finding, Place, read_yaml
 from asd_monitor.config.yaml_text import Path as KeyPath
 from asd_monitor.errors import UsageError
 from asd_monitor.names import check_id
+from asd_monitor.wording import quoted
+
+_MAX_FILE_BYTES = 500_000
+_MAX_ERRORS = 500
 
 DeviceCheck = Callable[[str], object]
 """Raises `UsageError` for a malformed device string: `audio.devices.parse_device`."""
@@ -85,7 +91,7 @@ def read_config(
             key = ("inference", "provider")
             errors += _checked(document, key, config.inference.provider, check_provider)
     if errors or config is None:
-        raise ConfigError([_line(path, error) for error in sorted(set(errors))])
+        raise ConfigError(_error_lines(path, errors))
     notices = sorted({*document.notices, *find_notices(document, config)})
     return ConfigFile(path, config, tuple(_line(path, notice) for notice in notices))
 
@@ -146,16 +152,56 @@ def as_yaml(config: Config) -> str:
 def _content(path: Path) -> bytes:
     """Return the content of the file.  Raises `ConfigError`."""
     try:
-        return path.read_bytes()
+        message, content = _read_regular_file(path)
     except FileNotFoundError:
         message = "no such file: correct the path"
-    except IsADirectoryError:
-        message = "this is a folder: name a file in it"
     except PermissionError:
-        message = f"no permission to read it: `sudo chmod a+r {path}`, or run as another user"
+        closed = _closed_folder(path)
+        message = (
+            f"no permission for the folder {closed}: move the file to another, such as "
+            "/etc/asd-monitor, or run as another user"
+            if closed
+            else f"no permission to read it: `sudo chmod a+r {path}`, or run as another user"
+        )
     except OSError as error:
-        message = f"cannot be read: {error.strerror or error}"
-    raise ConfigError([f"{path}: {message}"])
+        message = f"cannot be read ({error.strerror or error}): correct the path"
+    if message:
+        raise ConfigError([f"{path}: {message}"])
+    return content
+
+
+def _read_regular_file(path: Path) -> tuple[str, bytes]:
+    """Return what is wrong with the file, or its content.  Raises OSError."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO is not waited for
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            return "this is a folder: name a file in it", b""
+        if not stat.S_ISREG(mode):
+            return "this is not a regular file: copy its content to a file, and name that", b""
+        content = os.read(handle, _MAX_FILE_BYTES + 1)
+    finally:
+        os.close(handle)
+    if len(content) > _MAX_FILE_BYTES:
+        return f"larger than {_MAX_FILE_BYTES // 1000} kB: name a configuration file", b""
+    return "", content
+
+
+def _closed_folder(path: Path) -> Path | None:
+    """Return the first folder of the path that this user may not enter."""
+    for folder in reversed(path.absolute().parents):
+        if not os.access(folder, os.X_OK, effective_ids=True):
+            return folder
+    return None
+
+
+def _error_lines(path: Path, errors: list[Finding]) -> list[str]:
+    ordered = sorted(set(errors))
+    lines = [_line(path, error) for error in ordered[:_MAX_ERRORS]]
+    if len(ordered) > _MAX_ERRORS:
+        message = "more errors follow: correct these first"
+        lines.append(_line(path, Finding(ordered[_MAX_ERRORS].place, message)))
+    return lines
 
 
 def _validate(
@@ -169,9 +215,17 @@ def _validate(
     if not isinstance(value, dict):
         message = "the file must consist of keys with values: begin with `version: 1`"
         return None, [Finding(Place(1, 1), message)]
-    if value.get("version") is not None and value["version"] != 1:
-        message = f"version {value['version']!r} is not known: this release reads `version: 1`"
-        return None, [Finding(document.values[("version",)], message)]
+    version, machines = value.get("version"), value.get("machines")
+    if version is not None and version != 1:
+        message = f"version {quoted(version)} is not known: this release reads `version: 1`"
+        errors.append(Finding(document.values[("version",)], message))
+        value = {**value, "version": 1}
+    if isinstance(machines, dict) and len(machines) > MAX_MACHINES:
+        message = (
+            f"machines: {len(machines)} are too many for one box: write at most {MAX_MACHINES}, "
+            "and the others in the configurations of other boxes"
+        )
+        return None, [*errors, Finding(document.values[("machines",)], message)]
     merged = with_absolute_paths(with_defaults(value), path.absolute().parent)
     if merged.get("box") is None:
         try:
@@ -183,7 +237,8 @@ def _validate(
     try:
         config = _with_credential(Config.model_validate(merged), environ)
     except ValidationError as error:
-        errors += [finding_of(document, details) for details in _not_inherited(document, error)]
+        found = islice(_not_reported(document, error), _MAX_ERRORS + 1)
+        errors += [finding_of(document, details) for details in found]
     except UsageError as error:
         errors.append(Finding(find_place(document, ("mqtt",)), str(error)))
     if check_device is not None:
@@ -203,7 +258,8 @@ def _device_errors(
     for machine, settings in machines.items() if isinstance(machines, dict) else ():
         device = settings.get("device") if isinstance(settings, dict) else None
         if isinstance(device, str) and device:
-            yield from _checked(document, ("machines", machine, "device"), device, check_device)
+            text = device_text(device, settings.get("channel"))
+            yield from _checked(document, ("machines", machine, "device"), text, check_device)
 
 
 def _checked(
@@ -215,12 +271,17 @@ def _checked(
         yield Finding(find_place(document, path), f"{dotted(path)}: {error}")
 
 
-def _not_inherited(document: Document, error: ValidationError) -> Iterator[ErrorDetails]:
-    """Yield the errors, without those that a machine inherits from `defaults`."""
+def _not_reported(document: Document, error: ValidationError) -> Iterator[ErrorDetails]:
+    """Yield the errors, without those that a machine inherits from `defaults`.
+
+    A value that could not be read has its error already.
+    """
     found = error.errors(include_url=False)
     of_defaults = {(d["loc"][1:], d["msg"]) for d in found if d["loc"][:1] == ("defaults",)}
     for details in found:
         path = details["loc"]
+        if written_path(document, path) in document.unreadable:
+            continue
         inherited = path[:1] == ("machines",) and path not in document.values
         if not (inherited and (path[2:], details["msg"]) in of_defaults):
             yield details

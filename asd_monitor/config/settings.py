@@ -26,6 +26,12 @@ from asd_monitor.config.field_types import (
 from asd_monitor.config.quantities import Budget, Duration, parse_budget
 from asd_monitor.records import AlarmCriteria
 
+MAX_MACHINES = 1000
+"""Most machines of one box."""
+
+_MAX_CHANNEL = 255
+_WITH_CHANNEL = re.compile(r"#\d+$")
+
 
 class Section(BaseModel):
     """A section of the file: frozen, without unknown keys."""
@@ -190,7 +196,7 @@ class Machine(MachineDefaults):
     channel: int | None = Field(
         None,
         ge=0,
-        le=255,
+        le=_MAX_CHANNEL,
         examples=[0],
         description="Channel of the device, from 0; or `#1` in `device`.",
     )
@@ -199,7 +205,7 @@ class Machine(MachineDefaults):
     @classmethod
     def _one_channel(cls, channel: int | None, others: ValidationInfo) -> int | None:
         device = others.data.get("device", "")
-        if channel is not None and re.search(r"#\d+$", device):
+        if channel is not None and _WITH_CHANNEL.search(device):
             raise invalid_value(
                 f"the device {device!r} has a channel already: remove one of the two"
             )
@@ -208,7 +214,14 @@ class Machine(MachineDefaults):
     @property
     def device_text(self) -> str:
         """The device string with its channel: `hw:1#2`."""
-        return self.device if self.channel is None else f"{self.device}#{self.channel}"
+        return device_text(self.device, self.channel)
+
+
+def device_text(device: str, channel: object) -> str:
+    """Return the device string with its channel; unchanged where that is not a valid one."""
+    if type(channel) is not int or not 0 <= channel <= _MAX_CHANNEL or _WITH_CHANNEL.search(device):
+        return device
+    return f"{device}#{channel}"
 
 
 class Config(Section):

@@ -9,7 +9,8 @@ import pytest
 
 from asd_monitor.config.loading import ConfigError, load_config, read_config
 from asd_monitor.errors import UsageError
-from tests.doubles.config_files import SMALLEST, errors
+from tests.doubles.command_line import without_privileges
+from tests.doubles.config_files import SMALLEST, errors, limited_memory
 
 
 def test_all_errors_are_reported_with_their_places(file: Path) -> None:
@@ -81,15 +82,34 @@ extra: 1
         ("box: *a\n", "1:6: not valid YAML, found undefined alias 'a': define"),
         ("? {a: 1}\n: 2\n", "1:1: the key 'machines' is missing"),
         ("<<: {a: 1}\n" + SMALLEST, "1:1: '<<' is not supported: put shared settings"),
-        ("box: !!python/object:os.system {}\n" + SMALLEST, "1:6: box: a group of keys is not text"),
+        ("box: !!python/object:os.system {}\n" + SMALLEST, "1:6: the tag 'tag:yaml.org,2002:py"),
+        ("mqtt: !!set {host}\n" + SMALLEST, "1:7: the tag 'tag:yaml.org,2002:set' is not known"),
+        ("box: !x a\n" + SMALLEST, "1:6: 'a' cannot be read (could not determine a constructor"),
         ("box: !!int x\n" + SMALLEST, "1:6: 'x' cannot be read ("),
         (b"version: 1\nbox: caf\xe9\n", "2:9: the text is not UTF-8: save the file as UTF-8"),
         (
             b"version: 1\nbox: \x07\n",
             "2:6: the character '\\x07' is not allowed in YAML: remove it",
         ),
-        ("[" * 1200, "1:1: nested too deeply"),
-        ("a: &a [*a]\n", "1:1: nested too deeply"),
+        ("[" * 1200, "1:21: nested too deeply"),
+        ("a: &a [*a]\n", "1:4: nested too deeply"),
+        ('box: "\\UFFFFFFFF"\n', r"1:7: \UFFFFFFFF is not a character: write at most \U0010FFFF"),
+        ('box: "\\U00110000"\n', r"1:7: \U00110000 is not a character"),
+        ("%YAML " + "9" * 5000 + ".1\n---\na: 1\n", "1:7: not valid YAML (Exceeds the limit"),
+        ('box: "\\uD800"\n' + SMALLEST, r"1:6: '\ud800' contains \ud800, which is not a printable"),
+        (
+            'mqtt: {username: u, password_file: "a\\0b"}\n' + SMALLEST,
+            r"1:36: 'a\x00b' contains \x00, which is not a printable character: remove it",
+        ),
+        ('"\\0": 1\n' + SMALLEST, r"1:1: '\x00' contains \x00"),
+        ("version: 0x" + "f" * 100_000 + "\n" + "machines: {a: {device: default}}", "1:10: '0xff"),
+        ("mqtt: {port: " + "9" * 100_000 + "}\n" + SMALLEST, "1:14: '9999"),
+        ("defaults: {hop_s: " + "9" * 400 + "}\n" + SMALLEST, "1:19: '9999"),
+        ("defaults: {hop_s: 1" + ":1" * 2000 + ".5}\n" + SMALLEST, "1:19: '1:1:1"),
+        ("mqtt: {" + "k" * 5000 + ": 1}\n" + SMALLEST, "1:5008: not valid YAML, expected ','"),
+        ("? " + "k" * 5000 + "\n: 1\n" + SMALLEST, "1:3: 'kkk"),
+        ("box: 2026-13-45\n" + SMALLEST, "1:6: '2026-13-45' cannot be read (month must be"),
+        (SMALLEST.encode("utf-16"), "1:1: the text is not UTF-8"),
     ],
 )
 def test_text_that_is_not_a_configuration(file: Path, text: str | bytes, message: str) -> None:
@@ -99,7 +119,45 @@ def test_text_that_is_not_a_configuration(file: Path, text: str | bytes, message
 def test_an_expansion_of_aliases_is_refused(file: Path) -> None:
     lines = ["a: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"b{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
-    assert errors(file, "\n".join(lines))[0].startswith("1:1: nested too deeply")
+    assert errors(file, "\n".join(lines))[0].startswith("1:9: nested too deeply")
+
+
+def test_a_version_that_is_not_known_hides_no_other_error(file: Path) -> None:
+    version, key = errors(file, "version: 2\nprt: 1\nmachines: {fan01: {device: 'hw:1'}}\n")
+    assert version.startswith("1:10: version 2 is not known")
+    assert key.startswith("2:1: unknown key 'prt'")
+
+
+def test_a_value_that_cannot_be_read_has_one_error(file: Path) -> None:
+    (line,) = errors(file, "mqtt: {port: !!int x}\n" + SMALLEST)
+    assert line.startswith("1:14: 'x' cannot be read (")
+
+
+def test_the_channel_is_checked_together_with_its_device(file: Path) -> None:
+    (line,) = errors(file, "version: 1\nmachines: {fan01: {device: 'hw:1 ', channel: 0}}\n")
+    assert line.startswith("2:28: machines.fan01.device: device 'hw:1 #0'")
+
+
+def test_each_line_of_a_file_with_large_values_is_short(file: Path) -> None:
+    text = f"version: {'9' * 19}\nbox: {'x' * 4000}\n? {'k' * 4000}\n: 1\n? {'m' * 70}\n: [1]\n"
+    found = errors(file, f"{text}mqtt: {{port: 0x{'f' * 3000}, username: {'9' * 15}, tls: 1}}\n")
+    assert len(found) == 8
+    assert max(map(len, found)) < 300
+
+
+@pytest.mark.timeout(60)
+def test_many_keys_of_many_machines_are_read_within_bounds(file: Path) -> None:
+    keys = "".join(f"  k{n}: 1\n" for n in range(3000))
+    machines = "".join(f"  m{n}: {{}}\n" for n in range(1000))
+    text = f"version: 1\ndefaults:\n{keys}machines:\n{machines}"
+    with limited_memory(200_000_000):
+        found = errors(file, text)
+    assert found[0].startswith("3:3: defaults: unknown key 'k0'")
+    assert found[-1].endswith("more errors follow: correct these first")
+    too_many = f"version: 1\nmachines:\n{machines}  x: {{device: default}}\n"
+    assert (
+        "machines: 1001 are too many for one box: write at most 1000" in errors(file, too_many)[0]
+    )
 
 
 @pytest.mark.parametrize(
@@ -173,16 +231,37 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         load_config(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="this is a folder: name a file in it"):
         load_config(tmp_path)
+    with pytest.raises(ConfigError, match=r"cannot be read \(Not a directory\): correct the path"):
+        load_config(Path(__file__) / "edge.yaml")
 
 
-def test_a_file_without_read_permission(file: Path) -> None:
+def test_only_a_regular_file_of_limited_size_is_read(file: Path) -> None:
+    os.mkfifo(file)
+    for path in (file, Path("/dev/zero")):
+        with pytest.raises(ConfigError, match="this is not a regular file: copy its content"):
+            load_config(path)
+    file.unlink()
+    file.write_bytes(b"#" * 500_001)
+    with pytest.raises(ConfigError, match="larger than 500 kB: name a configuration file"):
+        load_config(file)
+
+
+def test_a_file_without_read_permission(open_folder: Path) -> None:
+    file = open_folder / "edge.yaml"
     file.write_text(SMALLEST)
     file.chmod(0)
-    user = os.geteuid()
-    if user == 0:  # root may read every file
-        os.seteuid(65534)
-    try:
-        with pytest.raises(ConfigError, match="no permission to read it"):
-            load_config(file)
-    finally:
-        os.seteuid(user)
+    with (
+        without_privileges(),
+        pytest.raises(ConfigError, match=rf"no permission to read it: `sudo chmod a\+r {file}`"),
+    ):
+        load_config(file)
+
+
+def test_a_file_in_a_folder_without_permission(open_folder: Path) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir(mode=0)
+    with (
+        without_privileges(),
+        pytest.raises(ConfigError, match=f"no permission for the folder {closed}: move the file"),
+    ):
+        load_config(closed / "edge.yaml")

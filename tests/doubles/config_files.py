@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import resource
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,18 @@ from asd_monitor.config.settings import Config
 
 SMALLEST = "version: 1\nmachines: {fan01: {device: 'hw:1'}}\n"
 HOST = "edge-07"
+
+
+@contextlib.contextmanager
+def limited_memory(extra_bytes: int) -> Iterator[None]:
+    """Run the block with so much address space beside what this process has."""
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize() + extra_bytes, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
 def load(file: Path, text: str | bytes, **environ: str) -> Config:
