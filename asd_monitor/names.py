@@ -6,7 +6,9 @@ text that could leave the folder, add a topic level or act as a topic filter (MQ
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Collection
 
 from asd_monitor.errors import UsageError
 from asd_monitor.wording import quoted
@@ -15,6 +17,7 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 """Regular expression of an id, to be matched in full.  The id ``box`` is reserved."""
 
 MAX_PREFIX_CHARS = 200
+_MAX_SUGGESTIONS = 10
 _ID = re.compile(ID_PATTERN)
 _PREFIX_LEVEL = re.compile(r"[^/+#$\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
@@ -31,6 +34,24 @@ def check_id(text: str) -> str:
             "and '-', the first a letter or digit"
         )
     return text
+
+
+def unknown_machine(machine: str, known: Collection[str], where: object) -> UsageError:
+    """Return the error that ``where`` (a file, a folder) has no such machine, with a suggestion."""
+    return UsageError(f"{where}: there is no machine {machine}: {suggest_machine(machine, known)}")
+
+
+def suggest_machine(machine: str, known: Collection[str]) -> str:
+    """Return which of the known machines was probably meant, or which ones there are."""
+    by_lower = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(machine.lower(), by_lower, n=1)
+    if close:
+        return f"did you mean {by_lower[close[0]]}?"
+    if not known:
+        return "there are no machines yet"
+    shown = sorted(known)[:_MAX_SUGGESTIONS]
+    more = ", …" if len(known) > len(shown) else ""
+    return f"choose one of {', '.join(shown)}{more}"
 
 
 def check_topic_prefix(text: str) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.errors import UsageError
-from asd_monitor.names import check_id, check_topic_prefix
+from asd_monitor.names import check_id, check_topic_prefix, unknown_machine
 
 
 @pytest.mark.parametrize("text", ["fan01", "a", "0", "A.b_c-d", "x" * 64])
@@ -51,3 +51,19 @@ def test_valid_prefixes(prefix: str) -> None:
 def test_invalid_prefixes_are_refused(prefix: str) -> None:
     with pytest.raises(UsageError, match=r"cannot be a topic prefix: .+"):
         check_topic_prefix(prefix)
+
+
+@pytest.mark.parametrize(
+    ("known", "remedy"),
+    [
+        (["fan01", "pump02"], "did you mean fan01?"),
+        (["Fan-1"], "did you mean Fan-1?"),
+        (["pump02", "mill"], "choose one of mill, pump02"),
+        ([f"x{n:02}" for n in range(20)], "choose one of x00, x01, x02, x03, x04, x05, x06, x07, "),
+        ([], "there are no machines yet"),
+    ],
+)
+def test_an_unknown_machine_is_refused_with_a_suggestion(known: list[str], remedy: str) -> None:
+    error = unknown_machine("fan1", known, "models")
+    assert str(error).startswith(f"models: there is no machine fan1: {remedy}")
+    assert len(str(error)) < 120

@@ -8,7 +8,7 @@ from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.config.loading import load_config
 from asd_monitor.config.quantities import parse_budget
 from asd_monitor.config.settings import AlarmSettings, MachineDefaults
-from asd_monitor.errors import UsageError
+from asd_monitor.names import unknown_machine
 
 
 def machine_settings(machine: str, config: Path | None) -> MachineDefaults:
@@ -22,10 +22,7 @@ def machine_settings(machine: str, config: Path | None) -> MachineDefaults:
         return MachineDefaults()
     machines = load_config(config, parse_device).machines
     if machine not in machines:
-        raise UsageError(
-            f"{config}: there is no machine {machine}: add it, or choose from "
-            f"{', '.join(sorted(machines))}"
-        )
+        raise unknown_machine(machine, machines, config)
     return machines[machine]
 
 

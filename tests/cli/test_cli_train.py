@@ -86,7 +86,7 @@ def test_settings_are_read_from_a_configuration_file(
     result = command_line(*arguments, "-m", "fan02")
     assert (
         result.code,
-        "there is no machine fan02: add it, or choose from fan01" in result.message,
+        "there is no machine fan02: did you mean fan01?" in result.message,
     ) == (2, True)
 
 
