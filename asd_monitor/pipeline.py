@@ -13,7 +13,8 @@ from asd_monitor.alarm.score import max_outliers, span_windows
 from asd_monitor.batching import result_or_raise, run_batch
 from asd_monitor.detector.detector import Detector, score_windows
 from asd_monitor.dsp.front_end import FrontEnd
-from asd_monitor.dsp.resampling import Resampler
+from asd_monitor.dsp.signal_conditioning import SignalConditioner
+from asd_monitor.dsp.usable_samples import usable_parts
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window, WindowStream, extract_pending
 from asd_monitor.records import Block, Stream, WindowScore
@@ -33,7 +34,7 @@ class WindowExtractor:
         self._source: Stream | None = None  # of the blocks
         self._expected: int | None = None  # sample index of the next block
         self._start = 0
-        self._resampler: Resampler | None = None
+        self._conditioner: SignalConditioner | None = None
         self.stream = self._new_stream()
 
     def _new_stream(self) -> WindowStream:
@@ -48,30 +49,38 @@ class WindowExtractor:
         return self._stride
 
     def push(self, block: Block) -> list[Window]:
-        """Append a block and return the windows that it completes."""
-        self.append(block)
+        """Append a block and return the windows that it completes; unusable samples are a gap."""
+        windows: list[Window] = []
+        for part in usable_parts(block):
+            self.append(part)
+            windows += self._extract()
+        return windows
+
+    def _extract(self) -> list[Window]:
         return self.at_capture_rate(result_or_raise(extract_pending([self.stream])[0]))
 
     def append(self, block: Block) -> None:
-        """Append a block; the windows that it completes are pending in `stream`.
+        """Append a block of usable samples; the windows that it completes are pending in `stream`.
 
         After a gap `stream` is replaced: extract the windows of the previous blocks before.
         """
-        resampler = self._resampler
+        conditioner = self._conditioner
         joins = block.stream is self._source and block.start == self._expected
-        if resampler is None or not joins:
+        if conditioner is None or not joins:
             self._source, self._start = block.stream, block.start
-            self._resampler = resampler = Resampler(block.rate_hz, self._front_end.rate_hz)
+            conditioner = SignalConditioner(block.rate_hz, self._front_end.rate_hz)
+            self._conditioner = conditioner
             self.stream = self._new_stream()
         self._expected = block.end
-        self.stream.append(resampler.push(block.samples))
+        self.stream.append(conditioner.push(block.samples))
 
     def flush(self) -> list[Window]:
         """End the stream and return the windows completed by the resampler's last samples."""
         self._expected = None
-        if self._resampler is not None:
-            self.stream.append(self._resampler.flush())
-        return self.at_capture_rate(result_or_raise(extract_pending([self.stream])[0]))
+        if self._conditioner is not None:
+            self.stream.append(self._conditioner.flush())
+            self._conditioner = None
+        return self._extract()
 
     def at_capture_rate(self, windows: list[Window]) -> list[Window]:
         """Return windows of `stream` with sample indices at the capture rate."""
@@ -116,9 +125,12 @@ class Pipeline:
         self.windows = WindowExtractor(detector.front_end, detector.encoders)
 
     def push(self, block: Block) -> list[WindowScore]:
-        """Return the scores of the windows that this block completes."""
-        self.windows.append(block)
-        return result_or_raise(score_pending([self])[0])
+        """Return the scores of the windows that this block completes; unusable samples are a gap."""
+        scores: list[WindowScore] = []
+        for part in usable_parts(block):
+            self.windows.append(part)
+            scores += result_or_raise(score_pending([self])[0])
+        return scores
 
     def flush(self) -> list[WindowScore]:
         """End the stream and return the scores of its last windows."""
@@ -129,7 +141,8 @@ def score_batch(work: Sequence[tuple[Pipeline, Block]]) -> list[list[WindowScore
     """Return the scores of the windows that the next block of each pipeline completes.
 
     Features and views of all are computed in shared calls, which costs less than one pipeline
-    after the other.  Each pipeline occurs once.  Raises what one of them raises.
+    after the other.  Each pipeline occurs once, and the samples are usable (`usable_parts`).
+    Raises what one of them raises.
     """
     for pipeline, block in work:
         pipeline.windows.append(block)

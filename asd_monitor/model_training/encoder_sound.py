@@ -1,4 +1,4 @@
-"""Recordings → gapless sound at the sampling rate of the encoders, 16 kHz."""
+"""Recordings → gapless sound without DC at the sampling rate of the encoders, 16 kHz."""
 
 from __future__ import annotations
 
@@ -10,36 +10,37 @@ import numpy as np
 
 from asd_monitor.audio.files.recordings import RecordingReader
 from asd_monitor.dsp.front_end import MAX_RATE_HZ
-from asd_monitor.dsp.resampling import Resampler
+from asd_monitor.dsp.signal_conditioning import SignalConditioner
 from asd_monitor.model_training.recording_parts import RecordingPart
 from asd_monitor.records import Block, Samples
 
 RATE_HZ = MAX_RATE_HZ
 
 
-class GaplessResampler:
-    """Joins the blocks of a stream to gapless pieces at the encoders' rate."""
+class GaplessSound:
+    """Joins the blocks of a stream to gapless pieces without DC at the encoders' rate."""
 
     def __init__(self, from_hz: int) -> None:
-        self._resampler = Resampler(from_hz, RATE_HZ)
+        self._from_hz = from_hz
+        self._conditioner = SignalConditioner(from_hz, RATE_HZ)
         self._pieces: list[list[Samples]] = []
         self._expected: int | None = None
 
     def push(self, block: Block) -> None:
         """Append the next block; a gap before it begins a new piece.
 
-        As in `pipeline.WindowExtractor`, what the resampler still holds is lost at a gap.
+        As in `pipeline.WindowExtractor`, what the conditioner still holds is lost at a gap.
         """
         if block.start != self._expected:
-            self._resampler = Resampler(self._resampler.from_hz, RATE_HZ)
+            self._conditioner = SignalConditioner(self._from_hz, RATE_HZ)
             self._pieces.append([])
-        self._pieces[-1].append(self._resampler.push(block.samples))
+        self._pieces[-1].append(self._conditioner.push(block.samples))
         self._expected = block.end
 
     def flush(self) -> list[Samples]:
         """End the stream and return its pieces, each (n,) float32."""
         if self._pieces:
-            self._pieces[-1].append(self._resampler.flush())
+            self._pieces[-1].append(self._conditioner.flush())
         return [np.concatenate(piece) for piece in self._pieces]
 
 
@@ -49,10 +50,10 @@ def read_gapless(path: Path, channel: int | None = None) -> list[Samples]:
     Raises UsageError and OperationError, as `RecordingReader`.
     """
     with RecordingReader(path, channel) as reader:
-        resampler = GaplessResampler(reader.rate_hz)
+        sound = GaplessSound(reader.rate_hz)
         for block in reader.blocks():
-            resampler.push(block)
-    return resampler.flush()
+            sound.push(block)
+    return sound.flush()
 
 
 def read_parts(parts: Sequence[RecordingPart], channel: int | None) -> list[list[Samples]]:
@@ -68,14 +69,14 @@ def read_parts(parts: Sequence[RecordingPart], channel: int | None) -> list[list
     for path, group in groupby(parts, lambda part: part.file.path):
         of_file = list(group)
         spans = [part.span for part in of_file]
-        resamplers = [GaplessResampler(part.file.rate_hz) for part in of_file]
+        sounds = [GaplessSound(part.file.rate_hz) for part in of_file]
         end = max(past for _, past in spans)
         with RecordingReader(path, channel) as reader:
             for block in reader.blocks(from_sample=min(first for first, _ in spans)):
                 if block.start >= end:
                     break
-                for (first, past), resampler in zip(spans, resamplers, strict=True):
+                for (first, past), sound in zip(spans, sounds, strict=True):
                     if max(first, block.start) < min(past, block.end):
-                        resampler.push(block.part(first, past))
-        found += [resampler.flush() for resampler in resamplers]
+                        sound.push(block.part(first, past))
+        found += [sound.flush() for sound in sounds]
     return found

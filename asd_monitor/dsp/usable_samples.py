@@ -1,0 +1,34 @@
+"""Samples that no converter delivers: not a number, infinite, or beyond any scale.
+
+Files of floating-point samples contain them, as after a transmission error.  They are treated as
+lost samples: as a gap.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asd_monitor.records import Block, Samples
+
+MAX_AMPLITUDE = 1e10
+"""Largest usable amplitude, full scale 1: above the counts of 32-bit integers in files that are not
+scaled, and so low that no feature overflows in single precision."""
+
+
+def usable_runs(samples: Samples) -> list[tuple[int, int]]:
+    """Return (first, past) of each run of usable samples of (n,) float32."""
+    if not len(samples):
+        return []
+    if samples.max() <= MAX_AMPLITUDE and samples.min() >= -MAX_AMPLITUDE:
+        return [(0, len(samples))]
+    usable = np.concatenate(([False], np.abs(samples) <= MAX_AMPLITUDE, [False]))
+    edges = np.flatnonzero(usable[1:] != usable[:-1])
+    return [(int(first), int(past)) for first, past in edges.reshape(-1, 2)]
+
+
+def usable_parts(block: Block) -> list[Block]:
+    """Return the block without its unusable samples: parts with gaps between them."""
+    runs = usable_runs(block.samples)
+    if runs == [(0, len(block.samples))]:
+        return [block]
+    return [block.part(block.start + first, block.start + past) for first, past in runs]
