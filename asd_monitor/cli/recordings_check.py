@@ -32,7 +32,7 @@ def check_recordings(path: Path, channel: int | None) -> CheckedRecordings:
     for recording in recordings:
         try:
             with RecordingReader(recording, channel) as reader:
-                seconds += reader.frames / reader.rate_hz
+                seconds += reader.length_s()
         except AsdMonitorError as error:
             errors.append(error)
     if len(errors) == len(recordings):

@@ -77,7 +77,7 @@ def _read_headers(
     for path in paths:
         try:
             with RecordingReader(path, channel) as reader:
-                found[path] = reader.rate_hz, reader.frames / reader.rate_hz
+                found[path] = reader.rate_hz, reader.length_s()
         except UsageError as error:
             problems.append(str(error))
     return found

@@ -7,13 +7,20 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from asd_monitor.audio.files.recording_search import (
+    FoundRecordings,
     RecordingNotFoundError,
-    find_recordings,
     natural_order,
+    search_recordings,
 )
+from asd_monitor.wording import printable
 
 
 def expand_paths(paths: Iterable[str | Path]) -> list[Path]:
+    """Return the paths that `expand_and_search` finds."""
+    return list(expand_and_search(paths).paths)
+
+
+def expand_and_search(paths: Iterable[str | Path]) -> FoundRecordings:
     """Return the recordings that files, folders and patterns such as ``*.wav`` name, each once.
 
     Raises:
@@ -22,16 +29,21 @@ def expand_paths(paths: Iterable[str | Path]) -> list[Path]:
 
     """
     found: dict[Path, None] = {}
+    notices: dict[str, None] = {}
     for text in paths:
         path = Path(text).expanduser()
         matches = [path]
         if glob.has_magic(str(path)) and not path.exists():
             matches = sorted(_matches(path), key=natural_order)
             if not matches:
-                raise RecordingNotFoundError(f"{path}: no file matches: correct the pattern")
+                raise RecordingNotFoundError(
+                    f"{printable(path)}: no file matches: correct the pattern"
+                )
         for match in matches:
-            found.update(dict.fromkeys(find_recordings(match)))
-    return list(found)
+            searched = search_recordings(match)
+            found.update(dict.fromkeys(searched.paths))
+            notices.update(dict.fromkeys(searched.notices))
+    return FoundRecordings(tuple(found), tuple(notices))
 
 
 def _matches(pattern: Path) -> Iterator[Path]:

@@ -34,7 +34,7 @@ def inspect_recording(path: Path, channel: int | None = None) -> SoundFile:
 
     """
     with RecordingReader(path, channel) as reader:
-        seconds, rate_hz = reader.frames / reader.rate_hz, reader.rate_hz
+        seconds, rate_hz = reader.length_s(), reader.rate_hz
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)

@@ -182,7 +182,8 @@ async def test_file_is_closed_after_the_read_in_progress_when_cancelled(tmp_path
         yield from ()
 
     monkeypatch.setattr(RecordingReader, "blocks", slow_blocks)
-    monkeypatch.setattr(RecordingReader, "close", lambda _: closed.set())
+    close = RecordingReader.close
+    monkeypatch.setattr(RecordingReader, "close", lambda each: (close(each), closed.set()))
     source = FileSource(parse_device(f"file:{tmp_path}/a.wav"))
     collecting = asyncio.create_task(collect(source))
     assert await asyncio.to_thread(reading.wait, 30.0)
