@@ -117,8 +117,8 @@ class _Search:
                 if (status.st_dev, status.st_ino) in seen:
                     continue
                 seen.add((status.st_dev, status.st_ino))
-                entries = sorted(os.scandir(folder), key=lambda each: each.name)
-                due += self._add(entries)
+                with os.scandir(folder) as entries:
+                    due += self._add(sorted(entries, key=lambda each: each.name))
             except OSError as error:
                 self._failures.append(
                     f"{printable(folder)}: folder left out ({error.strerror}): allow this user to "

@@ -144,8 +144,8 @@ class RecordingReader:
         """Iterate over the recording in blocks of at most ``max_samples``.
 
         Samples that are no sound (`MAX_AMPLITUDE`, `MIN_RUN_S`) are omitted: the blocks around
-        them do not join.  Blocks before the one with sample ``from_sample`` are skipped where the format can
-        seek exactly; lossy formats cannot, and begin at sample 0.
+        them do not join.  Blocks before the one with sample ``from_sample`` are skipped where the
+        format can seek exactly; lossy formats cannot, and begin at sample 0.
         """
         size = min(max_samples or self._block_samples, self._block_samples)
         start = self._seek(from_sample // size * size)
