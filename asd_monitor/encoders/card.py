@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from math import lcm
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -25,6 +26,9 @@ from asd_monitor.errors import UsageError
 from asd_monitor.names import ID_PATTERN
 
 MAX_CARD_BYTES = 64 * 2**10
+MAX_OUTPUT_S = 10  # no window is longer
+MAX_SPECTRUM_VALUES = 2**24  # of the frames of the trial: 64 MiB
+MAX_FILTER_VALUES = 2**22
 
 
 class CardError(UsageError):
@@ -74,10 +78,10 @@ class LogMel(CardPart):
     slopes: Literal["hz", "mel"] = "hz"  # the axis along which triangles have straight sides
     power: Literal[1, 2]  # of the magnitude
     log: Literal["log10", "ln", "db"]  # db: 10 · log10
-    floor: float = Field(0.0, ge=0)
-    offset: float = Field(0.0, ge=0)
-    mean: float = 0.0
-    scale: float = Field(1.0, gt=0)
+    floor: float = Field(0.0, ge=0, le=1e6)
+    offset: float = Field(0.0, ge=0, le=1e6)
+    mean: float = Field(0.0, ge=-1e6, le=1e6)
+    scale: float = Field(1.0, ge=1e-6, le=1e6)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -89,7 +93,12 @@ class LogMel(CardPart):
                 f"{self.rate_hz} Hz: low_hz lies below high_hz, and that at {self.rate_hz / 2:g} "
                 "or below"
             )
-        if not self.floor and not self.offset:
+        if self.bands * self.fft > MAX_FILTER_VALUES:
+            raise _problem(
+                f"{self.bands} bands of an fft of {self.fft} are more than a computer for "
+                f"monitoring can compute: write bands times fft at most {MAX_FILTER_VALUES}"
+            )
+        if not self.floor + self.offset > 1e-30:
             raise _problem(
                 "silence has no logarithm: write floor or offset, such as floor: 1.0e-10"
             )
@@ -119,7 +128,7 @@ class Output(CardPart):
     Frame k depends on the steps from ``k · stride`` to ``k · stride + receptive_field − 1``.
     """
 
-    name: str = Field(min_length=1)
+    name: str = Field(min_length=1, max_length=200)
     receptive_field: int = Field(ge=1, le=10**7, alias="reach")  # steps; `reach` in the card
     stride: int = Field(ge=1, le=10**7)  # steps
 
@@ -128,8 +137,8 @@ class CardView(CardPart):
     """A view: some of the outputs, each pooled over the frames of a window to one vector."""
 
     name: Name
-    outputs: tuple[str, ...] = Field(min_length=1, strict=False)
-    pool: tuple[Pool, ...] = Field(("mean", "maximum"), min_length=1, strict=False)
+    outputs: tuple[str, ...] = Field(min_length=1, max_length=64, strict=False)
+    pool: tuple[Pool, ...] = Field(("mean", "maximum"), min_length=1, max_length=1024, strict=False)
     back_end: BackEndName = "neighbour"
 
 
@@ -137,10 +146,10 @@ class Card(CardPart):
     """The input and outputs of a network, and the views of a detector on them."""
 
     name: Name
-    licence: str = Field(min_length=1)
+    licence: str = Field(min_length=1, max_length=1000)
     input: Annotated[LogMel | Waveform, Field(discriminator="kind")]
-    outputs: tuple[Output, ...] = Field(min_length=1, strict=False)
-    views: tuple[CardView, ...] = Field((), strict=False)
+    outputs: tuple[Output, ...] = Field(min_length=1, max_length=64, strict=False)
+    views: tuple[CardView, ...] = Field((), max_length=64, strict=False)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -150,6 +159,7 @@ class Card(CardPart):
                 raise _problem(
                     f"the {what} {sorted(repeated)[0]!r} is there twice: keep one of the two"
                 )
+        self._check_durations()
         for view in self.views:
             for name in view.outputs:
                 if name not in outputs:
@@ -158,6 +168,33 @@ class Card(CardPart):
                         f"{', '.join(outputs)}: write one of these"
                     )
         return self
+
+    def _check_durations(self) -> None:
+        """Check that outputs fit into a window, and their trial into memory."""
+        rate_hz, hop = self.input.rate_hz, self.input.hop
+        for output in self.outputs:
+            for what, samples in (
+                ("reach", self.span(output)),
+                ("stride", output.stride * hop),
+            ):
+                if samples > MAX_OUTPUT_S * rate_hz:
+                    raise _problem(
+                        f"the output {output.name!r} has a {what} of {samples / rate_hz:g} s, and "
+                        f"no window is longer than {MAX_OUTPUT_S} s: give it a shorter one"
+                    )
+        stride = lcm(*(output.stride for output in self.outputs))
+        if stride * hop > MAX_OUTPUT_S * rate_hz:
+            raise _problem(
+                f"the strides of the outputs coincide every {stride * hop / rate_hz:g} s only: "
+                "give the outputs strides of which one divides the other"
+            )
+        steps = max(output.receptive_field for output in self.outputs) + 5 * stride
+        if isinstance(self.input, LogMel) and steps * self.input.fft > MAX_SPECTRUM_VALUES:
+            raise _problem(
+                f"{steps} frames with an fft of {self.input.fft}, as its trial has, are more than "
+                "a computer for monitoring can compute: give outputs with a shorter reach or "
+                "stride, or a longer hop"
+            )
 
     @property
     def resolved_views(self) -> tuple[CardView, ...]:

@@ -24,6 +24,8 @@ _TYPES = {
     "model_attributes_type": "keys with values",
 }
 _OTHERS = {
+    "too_long": "this list has more items than any network needs: write fewer",
+    "string_too_long": "this text is too long: write a shorter one",
     "too_short": "this is empty: write something",
     "string_too_short": "this is empty: write something",
     "union_tag_invalid": "the kind of input is unknown: write kind: log_mel or kind: waveform",
@@ -55,7 +57,7 @@ def describe_problem(
 
 def _text(details: ErrorDetails) -> str:
     kind, context, value = details["type"], details.get("ctx", {}), details["input"]
-    shown = repr(value) if isinstance(value, str | int | float | None) else "this"
+    shown = _shown(value)
     if kind == CARD_PROBLEM:
         return str(details["msg"])
     if kind == "missing":
@@ -68,6 +70,16 @@ def _text(details: ErrorDetails) -> str:
         limit = min(limits)
         return f"{shown} is out of range: write {_LIMITS[limit]} {context[limit]:g}"
     return _OTHERS.get(kind, f"{details['msg']}: see docs/encoders.md")
+
+
+def _shown(value: object) -> str:
+    """Return a value as text of limited length."""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return "this number"  # Python refuses to write thousands of digits
+    if not isinstance(value, str | int | float | None):
+        return "this"
+    shown = repr(value)
+    return shown if len(shown) <= 80 else f"{shown[:77]}…"
 
 
 def _suggestion(key: str, model: type[BaseModel]) -> str:

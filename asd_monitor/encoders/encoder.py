@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.card import Card
+from asd_monitor.encoders.runtime import Runtime
 from asd_monitor.encoders.session import InputLayout, Network
 
 
@@ -21,13 +22,17 @@ class Encoder:
     network: Network
 
     @staticmethod
-    def from_bytes(onnx: bytes, card: Card) -> Encoder:
+    def from_bytes(
+        onnx: bytes,
+        card: Card,
+        runtime: Runtime = Runtime(),  # noqa: B008 - frozen
+    ) -> Encoder:
         """Return an encoder of ONNX bytes; nothing is run or checked yet."""
-        return Encoder(card, Network.from_bytes(onnx))
+        return Encoder(card, Network.from_bytes(onnx, runtime))
 
     @override
     def __reduce__(self) -> tuple[Callable[[bytes, Card], Encoder], tuple[bytes, Card]]:
-        """Pickle without the session; the other process creates its own."""
+        """Pickle without the session; the other process creates its own, on the processor."""
         return Encoder.from_bytes, (self.network.onnx, self.card)
 
     @property

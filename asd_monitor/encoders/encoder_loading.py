@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from asd_monitor.config.yaml_text import read_yaml
 from asd_monitor.dsp.window_features import NAMES
 from asd_monitor.encoders.card import MAX_CARD_BYTES, Card, CardError, card_from_values
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.session import MAX_NETWORK_BYTES, EncoderError
+from asd_monitor.encoders.network_trial import try_network
+from asd_monitor.encoders.runtime import Runtime
+from asd_monitor.encoders.session import MAX_NETWORK_BYTES, EncoderError, Network
 from asd_monitor.encoders.validation import validate_network
 from asd_monitor.errors import OperationError
+from asd_monitor.limited_reading import read_limited
+
+ValidateNetwork = Callable[[bytes, Card], None]
+"""(network, card); raises EncoderError."""
 
 SHIPPED_FILE = "encoder.onnx"
 SHIPPED_NAME = "the network that ships with asd-monitor"
@@ -21,8 +27,13 @@ SHIPPED_FOLDERS = (_PACKAGE / "models", _PACKAGE.parent / "models")
 """Where it is searched for, in this order: in an installation, and in a checkout."""
 
 
-def load_encoder(path: Path) -> Encoder:
+def load_encoder(path: Path, validate: ValidateNetwork = try_network) -> Encoder:
     """Read a network and the card beside it, and validate the network.
+
+    Args:
+        path: the network.
+        validate: validates the network; by default in a child process, with limits of memory and
+            time, since its origin is unknown.
 
     Raises:
         EncoderError: not a network, or one that does not match its card.
@@ -34,12 +45,16 @@ def load_encoder(path: Path) -> Encoder:
     card_path = path.with_suffix(".yaml")
     remedy = "describe the network there, see docs/encoders.md"
     card = parse_card(_read(card_path, MAX_CARD_BYTES, remedy), str(card_path))
-    encoder = Encoder.from_bytes(onnx, card)
     try:
-        validate_network(encoder.network, card)
+        validate(onnx, card)
     except EncoderError as error:
         raise EncoderError(f"{path}: {error}") from error
-    return encoder
+    return Encoder.from_bytes(onnx, card)
+
+
+def validate_here(onnx: bytes, card: Card) -> None:
+    """Validate a network of known origin in this process; raises EncoderError."""
+    validate_network(Network.from_bytes(onnx, Runtime()), card)
 
 
 def parse_card(content: bytes, where: str) -> Card:
@@ -64,8 +79,7 @@ def parse_card(content: bytes, where: str) -> Card:
 
 def _read(path: Path, limit: int, remedy: str) -> bytes:
     try:
-        with path.open("rb") as file:
-            content = file.read(limit + 1)
+        return read_limited(path, limit)
     except FileNotFoundError as error:
         raise EncoderError(f"{path}: no such file: {remedy}") from error
     except IsADirectoryError as error:
@@ -74,9 +88,8 @@ def _read(path: Path, limit: int, remedy: str) -> bytes:
         raise OperationError(
             f"{path}: cannot be read ({error.strerror or error}): let this user read it"
         ) from error
-    if len(content) > limit:
-        raise EncoderError(f"{path}: larger than {limit / 2**20:g} MiB: {remedy}")
-    return content
+    except ValueError as error:
+        raise EncoderError(f"{path.parent}: {error}: {remedy}") from error
 
 
 def shipped_encoder(folders: Iterable[Path] = SHIPPED_FOLDERS) -> Encoder | None:
@@ -86,7 +99,7 @@ def shipped_encoder(folders: Iterable[Path] = SHIPPED_FOLDERS) -> Encoder | None
     """
     for folder in folders:
         if (folder / SHIPPED_FILE).exists():
-            return load_encoder(folder / SHIPPED_FILE)
+            return load_encoder(folder / SHIPPED_FILE, validate_here)
     return None
 
 

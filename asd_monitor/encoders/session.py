@@ -5,21 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
 
 from asd_monitor.dsp.frames import Matrix
 from asd_monitor.encoders.card import Card, LogMel, Output
+from asd_monitor.encoders.onnx_graph import GraphError, check_graph
 from asd_monitor.encoders.runtime import CUDA, Runtime, import_onnxruntime
 from asd_monitor.errors import UsageError
 
 MAX_NETWORK_BYTES = 512 * 2**20
 MAX_PATCHES = 16  # in one call, so that memory is bounded
-
-# the key of external tensors in ONNX's protobuf: field 1, eight bytes long
-_EXTERNAL_DATA = b"\n\x08location"
 
 
 class EncoderError(UsageError):
@@ -41,28 +39,35 @@ class InputLayout:
 
 
 class Network:
-    """A network; within a process, equal bytes share one object and one session."""
+    """A network; within a process, equal bytes with one runtime share an object and a session.
 
-    runtime: ClassVar[Runtime] = Runtime()
-    """How this process creates sessions; set it before the first one is created."""
+    ``runtime`` is how the session is created.
+    """
 
-    def __init__(self, onnx: bytes, sha256: str) -> None:
+    def __init__(self, onnx: bytes, sha256: str, runtime: Runtime) -> None:
         self.onnx = onnx
         self.sha256 = sha256
+        self.runtime = runtime
         self._session: Any = None
 
     @staticmethod
-    def from_bytes(onnx: bytes) -> Network:
-        """Return the network of these bytes, the same object while any is in use."""
+    def from_bytes(onnx: bytes, runtime: Runtime) -> Network:
+        """Return the network of these bytes, the same object while any is in use.
+
+        Not for concurrent calls.
+        """
         sha256 = hashlib.sha256(onnx).hexdigest()
-        known = _NETWORKS.get(sha256)
+        known = _NETWORKS.get((sha256, runtime))
         if known is None:
-            known = _NETWORKS[sha256] = Network(onnx, sha256)
+            known = _NETWORKS[sha256, runtime] = Network(onnx, sha256, runtime)
         return known
 
     @property
     def session(self) -> Any:
-        """The session of ONNX Runtime.  Raises EncoderError where it cannot be created."""
+        """The session of ONNX Runtime, created by the first call, which is not concurrent.
+
+        Raises EncoderError where it cannot be created.
+        """
         if self._session is None:
             self._session = _create_session(self.onnx, self.runtime)
         return self._session
@@ -140,7 +145,7 @@ class Network:
         return [_frames(name, array) for name, array in zip(outputs, arrays, strict=True)]
 
 
-_NETWORKS: WeakValueDictionary[str, Network] = WeakValueDictionary()
+_NETWORKS: WeakValueDictionary[tuple[str, Runtime], Network] = WeakValueDictionary()
 
 
 def check_frame_count(output: Output, frames: int, steps: int) -> None:
@@ -186,11 +191,10 @@ def _frames(name: str, array: Any) -> Matrix:
 
 
 def _create_session(onnx: bytes, runtime: Runtime) -> Any:
-    if _EXTERNAL_DATA in onnx:
-        raise EncoderError(
-            "its weights lie in another file: export it with all in one file "
-            "(torch.onnx.export: external_data=False)"
-        )
+    try:
+        check_graph(onnx)
+    except GraphError as error:
+        raise EncoderError(str(error)) from error
     onnxruntime = import_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = runtime.threads

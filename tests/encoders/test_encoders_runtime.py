@@ -45,26 +45,25 @@ class FakeOnnxruntime(SimpleNamespace):
         return SimpleNamespace(get_providers=lambda: list(self.loaded))
 
 
-Installed = Callable[[FakeOnnxruntime, Runtime], FakeOnnxruntime]
+Installed = Callable[[FakeOnnxruntime], FakeOnnxruntime]
 
 
 @pytest.fixture
 def installed(monkeypatch: pytest.MonkeyPatch) -> Installed:
-    def install(fake: FakeOnnxruntime, runtime: Runtime) -> FakeOnnxruntime:
+    def install(fake: FakeOnnxruntime) -> FakeOnnxruntime:
         monkeypatch.setitem(sys.modules, "onnxruntime", fake)
-        monkeypatch.setattr(Network, "runtime", runtime)
         return fake
 
     return install
 
 
-def session() -> Any:
-    return Network(ONNX, "another, so that no session of it is there").session
+def session(runtime: Runtime) -> Any:
+    return Network(ONNX, "another, so that no session of it is there", runtime).session
 
 
 def test_a_session_requests_the_gpu_first_and_the_processor_next(installed: Installed) -> None:
-    fake = installed(FakeOnnxruntime(), Runtime("cuda", 3))
-    assert session().get_providers() == [CUDA, CPU]
+    fake = installed(FakeOnnxruntime())
+    assert session(Runtime("cuda", 3)).get_providers() == [CUDA, CPU]
     preloaded, (onnx, options, given) = fake.calls
     assert preloaded == "preload"
     assert onnx == ONNX
@@ -77,23 +76,23 @@ def test_a_session_requests_the_gpu_first_and_the_processor_next(installed: Inst
 
 
 def test_a_session_on_the_processor_requests_no_gpu(installed: Installed) -> None:
-    fake = installed(FakeOnnxruntime(loaded=(CPU,)), Runtime())
-    session()
+    fake = installed(FakeOnnxruntime(loaded=(CPU,)))
+    session(Runtime())
     [(_, options, given)] = fake.calls
     assert given["providers"] == [CPU]
     assert options.intra_op_num_threads == 1
 
 
 def test_a_session_without_the_requested_gpu_is_refused(installed: Installed) -> None:
-    installed(FakeOnnxruntime(loaded=(CPU,)), Runtime("cuda"))
+    installed(FakeOnnxruntime(loaded=(CPU,)))
     with pytest.raises(EncoderError, match=r"9\.9 cannot run it on the GPU \(its CUDA provider"):
-        session()
+        session(Runtime("cuda"))
 
 
 def test_a_gpu_failure_is_reported_with_the_remedy(installed: Installed) -> None:
-    installed(FakeOnnxruntime(fault="CUDA failure 100: no device\nat x.cc"), Runtime("cuda"))
+    installed(FakeOnnxruntime(fault="CUDA failure 100: no device\nat x.cc"))
     with pytest.raises(EncoderError) as refused:
-        session()
+        session(Runtime("cuda"))
     assert "(CUDA failure 100: no device): check that `nvidia-smi` shows the GPU" in str(
         refused.value
     )
@@ -106,37 +105,33 @@ def test_a_gpu_failure_is_reported_with_the_remedy(installed: Installed) -> None
 def test_a_fault_of_the_runtime_is_reported_in_a_line(
     installed: Installed, fault: str, reason: str
 ) -> None:
-    installed(FakeOnnxruntime(fault=fault), Runtime())
+    installed(FakeOnnxruntime(fault=fault))
     with pytest.raises(EncoderError) as refused:
-        session()
+        session(Runtime())
     assert f"9.9 cannot read it ({reason}): export it again" in str(refused.value)
 
 
-def test_the_installed_runtime_without_cuda_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_the_installed_runtime_without_cuda_is_refused() -> None:
     check_provider("cpu")
     with pytest.raises(UsageError, match="is built without CUDA: install onnxruntime-gpu") as error:
         check_provider("cuda")
     assert error.value.exit_code == 2
-    monkeypatch.setattr(Network, "runtime", Runtime("cuda"))
     with (
         pytest.warns(UserWarning, match="CUDAExecutionProvider"),
         pytest.raises(EncoderError, match="cannot run it on the GPU"),
     ):
-        session()
+        session(Runtime("cuda"))
 
 
 def test_a_runtime_with_cuda_is_accepted(installed: Installed) -> None:
-    installed(FakeOnnxruntime(), Runtime())
+    installed(FakeOnnxruntime())
     check_provider("cuda")
 
 
-def test_results_do_not_depend_on_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_do_not_depend_on_threads() -> None:
     fed = {"log_mel": np.random.default_rng(1).normal(size=(1, 60, BANDS)).astype(np.float32)}
-    expected = session().run(None, fed)
-    monkeypatch.setattr(Network, "runtime", Runtime(threads=2))
-    several = session()
+    expected = session(Runtime()).run(None, fed)
+    several = session(Runtime(threads=2))
     assert several.get_session_options().intra_op_num_threads == 2
     for one, other in zip(expected, several.run(None, fed), strict=True):
         assert one == pytest.approx(other, abs=1e-5)

@@ -15,6 +15,7 @@ from asd_monitor.dsp.front_end import FrontEnd, front_end_for
 from asd_monitor.dsp.mel import MelBands
 from asd_monitor.encoders.card import card_from_values
 from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.runtime import Runtime
 from asd_monitor.encoders.session import InputLayout, Network
 from asd_monitor.encoders.steps import step_stream
 from asd_monitor.encoders.streaming import EncoderStream
@@ -165,7 +166,7 @@ class _CountingNetwork(Network):
     """A network that counts the steps of its calls."""
 
     def __init__(self, onnx: bytes, sha256: str) -> None:
-        super().__init__(onnx, sha256)
+        super().__init__(onnx, sha256, Runtime())
         self.steps = 0
 
     @override

@@ -9,7 +9,12 @@ import pytest
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.dsp.window_features import NAMES
 from asd_monitor.encoders import encoder_loading
-from asd_monitor.encoders.encoder_loading import load_encoder, select_encoders, shipped_encoder
+from asd_monitor.encoders.encoder_loading import (
+    load_encoder,
+    select_encoders,
+    shipped_encoder,
+    validate_here,
+)
 from asd_monitor.encoders.session import EncoderError
 from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import WindowStream
@@ -40,7 +45,7 @@ def test_a_network_is_read_with_its_card(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ENCODERS)
 def test_the_synthetic_networks_are_valid(name: str, tmp_path: Path) -> None:
     encoder = ENCODERS[name]
-    load_encoder(write_network(tmp_path, encoder.onnx, encoder.card.to_json()))
+    load_encoder(write_network(tmp_path, encoder.onnx, encoder.card.to_json()), validate_here)
 
 
 def test_equal_networks_share_a_session_and_are_pickled_without_it() -> None:
@@ -78,11 +83,12 @@ def _changed(change: Any) -> bytes:
 
 
 def _random(graph: Any) -> None:
-    from onnx import helper
+    from onnx import TensorProto, helper
 
     graph.node[-1].output[0] = "calm"
-    graph.node.append(helper.make_node("RandomNormalLike", ["calm"], ["noise"]))
-    graph.node.append(helper.make_node("Add", ["calm", "noise"], ["far"]))
+    yes = helper.make_tensor("yes", TensorProto.BOOL, [], [True])
+    graph.initializer.append(yes)
+    graph.node.append(helper.make_node("Dropout", ["calm", "", "yes"], ["far"]))
 
 
 def _infinite(graph: Any) -> None:
@@ -100,8 +106,8 @@ def _two_inputs(graph: Any) -> None:
 
 PADDED = maps_card(outputs=[{**NEAR, "reach": 1}, {**FAR, "reach": 17}])
 REFUSED: dict[str, tuple[bytes, dict[str, Any], str]] = {
-    "no network": (b"nothing", maps_card(), "cannot read it"),
-    "empty file": (b"", maps_card(), "cannot read it"),
+    "no network": (b"nothing", maps_card(), "cannot be read as a network"),
+    "empty file": (b"", maps_card(), "cannot be read as a network"),
     "weights elsewhere": (_external(), maps_card(), "external_data=False"),
     "other bands": (maps_network(bands=BANDS + 1), maps_card(), f"float (batch, steps, {BANDS})"),
     "waveform": (wave_network(), maps_card(outputs=[{**NEAR, "name": "map"}]), "is tensor(float)"),
@@ -124,7 +130,7 @@ def test_networks_that_do_not_match_their_card_are_refused(name: str, tmp_path: 
     onnx, card, message = REFUSED[name]
     path = write_network(tmp_path, onnx, card)
     with pytest.raises(EncoderError) as refused:
-        load_encoder(path)
+        load_encoder(path, validate_here)
     assert message in str(refused.value)
     assert str(refused.value).startswith(str(path))
     assert "\n" not in str(refused.value)
@@ -140,7 +146,7 @@ def test_operations_over_the_whole_time_axis_are_refused(tmp_path: Path) -> None
 
     path = write_network(tmp_path, _changed(normalise), maps_card())
     with pytest.raises(EncoderError, match="'far' depends on where the sound is cut"):
-        load_encoder(path)
+        load_encoder(path, validate_here)
 
 
 def test_vectors_of_views_have_a_limit(tmp_path: Path) -> None:
@@ -149,10 +155,10 @@ def test_vectors_of_views_have_a_limit(tmp_path: Path) -> None:
         views = [{"name": "long", "outputs": ["far", "near"], "pool": ["mean"] * pools}]
         path = write_network(tmp_path, maps_network(), maps_card(views=views))
         if valid:
-            load_encoder(path)
+            load_encoder(path, validate_here)
         else:
             with pytest.raises(EncoderError, match=r"'long' has vectors of 4110 .* 4096 at most"):
-                load_encoder(path)
+                load_encoder(path, validate_here)
 
 
 def test_a_missing_file_or_card_is_reported(tmp_path: Path) -> None:
