@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -150,10 +151,10 @@ def _run(
 
     from asd_monitor.audio.devices.device_strings import parse_device
     from asd_monitor.config.loading import read_config
-    from asd_monitor.daemon.runtime_options import RuntimeOptions
+    from asd_monitor.daemon.runtime_options import Dependencies, RuntimeOptions
     from asd_monitor.daemon.service import Service
     from asd_monitor.encoders.runtime import Runtime, check_provider
-    from asd_monitor.encoders.session import Network
+    from asd_monitor.model_store.bundle import load_bundle
 
     def read() -> Config:
         if config is None:
@@ -164,7 +165,7 @@ def _run(
         return file.config
 
     first = settings or read()
-    Network.runtime = Runtime(first.inference.provider, first.inference.threads)
+    runtime = Runtime(first.inference.provider, first.inference.threads)
 
     async def run() -> bool:
         options = RuntimeOptions(
@@ -173,6 +174,7 @@ def _run(
             speed=speed,
             reload=read if config else None,
             config_path=config,
+            dependencies=Dependencies(load_model=partial(load_bundle, runtime=runtime)),
         )
         service = Service(first, options)
         await service.run()

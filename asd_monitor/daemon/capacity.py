@@ -14,7 +14,6 @@ import numpy as np
 from asd_monitor.detector.detector import Detector
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.runtime import Runtime
-from asd_monitor.encoders.session import Network
 from asd_monitor.features.windows import WindowStream, extract_pending
 from asd_monitor.pipeline import Pipeline, score_batch
 from asd_monitor.records import Block, Samples, Stream
@@ -83,7 +82,8 @@ def _plain_window_s(clock_s: Callable[[], float]) -> float:
 def _window_s(detectors: Sequence[Detector], hops: int, cpu_clock_s: Callable[[], float]) -> float:
     """Return the time to score one further window of each detector, in s: median over hops."""
     # work on a GPU or in other threads is not in the processor time of this thread
-    clock_s = cpu_clock_s if Network.runtime == Runtime() else time.monotonic
+    runtimes = {encoder.network.runtime for each in detectors for encoder in each.encoders}
+    clock_s = cpu_clock_s if runtimes <= {Runtime()} else time.monotonic
     pipelines = [Pipeline(detector) for detector in detectors]
     sources = [Stream(detector.rate_hz) for detector in detectors]
     noise = _noise(max(d.front_end.window + hops * d.front_end.hop for d in detectors))

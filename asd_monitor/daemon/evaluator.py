@@ -158,7 +158,7 @@ class Evaluator:
                 )
             return False
         self.model_notice, self.untrained = None, False
-        if self.bundle is not None and bundle.version == self.bundle.version:
+        if self.bundle is not None and bundle.sha256 == self.bundle.sha256:
             return False
         self.bundle = bundle
         self._log_differences(bundle)
@@ -216,7 +216,8 @@ class Evaluator:
         if not self._is_peak_due(at) or alarm is None or record is None:
             return False
         self._peak_written_at = at
-        if alarm.peak_score < record.peak_score + _PEAK_STEP:
+        written = record.peak_score
+        if written is not None and alarm.peak_score < written + _PEAK_STEP:
             return False
         self._journal.update_peak(alarm)
         return True

@@ -29,6 +29,8 @@ class BackEnd(ABC):
 
     kind: ClassVar[str]
     """Name in manifests and cards."""
+    shapes: ClassVar[Mapping[str, tuple[str | int, ...]]]
+    """Shape of each array: d coordinates of a vector, k any number of columns."""
 
     @classmethod
     @abstractmethod
@@ -64,9 +66,24 @@ class BackEnd(ABC):
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     @classmethod
-    def restore(cls, arrays: Mapping[str, Vectors]) -> Self:
-        """Return the back end with these arrays; raises KeyError if one is missing."""
-        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+    def restore(cls, arrays: Mapping[str, Vectors], coordinates: int) -> Self:
+        """Return the back end with these arrays, for vectors of so many coordinates.
+
+        Raises ValueError where an array is missing, unknown or of another shape.
+        """
+        names = [field.name for field in fields(cls)]
+        if arrays.keys() != set(names):
+            raise ValueError(f"the arrays {sorted(arrays)} in place of {sorted(names)}")
+        sizes = {"d": coordinates, "d + 2": coordinates + 2}
+        for name in names:
+            found, expected = arrays[name].shape, cls.shapes[name]
+            matches = len(found) == len(expected) and all(
+                size == sizes.get(str(axis), size if axis == "k" else axis) and size > 0
+                for size, axis in zip(found, expected, strict=True)
+            )
+            if not matches:
+                raise ValueError(f"the array {name} of shape {found}, which does not fit")
+        return cls(**arrays)
 
     @classmethod
     def in_single_precision(cls, *arrays: Floats) -> Self:

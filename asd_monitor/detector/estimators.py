@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -46,6 +47,7 @@ class Mahalanobis(BackEnd):
     """
 
     kind = "mahalanobis"
+    shapes = MappingProxyType({"mean": ("d",), "whitening": ("d", "d")})
     mean: Vectors
     whitening: Vectors  # (d, d): (x − mean) @ whitening has the identity as covariance
 
@@ -75,6 +77,7 @@ class LocalDensityKNN(BackEnd):
     """
 
     kind = "neighbour"
+    shapes = MappingProxyType({"centre": ("d",), "scale": ("d",), "bank": ("d + 2", "k")})
     centre: Vectors
     scale: Vectors
     bank: Vectors
@@ -123,6 +126,7 @@ class PCAReconstructionError(BackEnd):
     """
 
     kind = "residual"
+    shapes = MappingProxyType({"centre": ("d",), "scale": ("d",), "components": ("d", "k")})
     centre: Vectors
     scale: Vectors
     components: Vectors  # (d, k), orthonormal columns
@@ -158,6 +162,7 @@ class TopKRobustZ(BackEnd):
     """
 
     kind = "largest"
+    shapes = MappingProxyType({"centre": ("d",), "scale": ("d",)})
     centre: Vectors
     scale: Vectors
 
@@ -193,6 +198,7 @@ class KernelDensity(BackEnd):
     """
 
     kind = "density"
+    shapes = MappingProxyType({"points": (QUANTILES,), "highest": (1,)})
     points: Vectors  # (QUANTILES,): quantiles of the training values
     highest: Vectors  # (1,): largest log density at these points
 

@@ -1,12 +1,13 @@
-"""Reading files of limited size, and writing that survives a power failure."""
+"""Writing that survives a power failure, and of which only one at a time is in progress."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from asd_monitor.errors import OperationError
@@ -52,19 +53,31 @@ def create_folder_durably(folder: Path, files: Mapping[str, bytes]) -> None:
     _sync_folder(folder.parent)
 
 
-def read_limited(path: Path, max_bytes: int) -> bytes:
-    """Return the content of a file.
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Let one process at a time write to a folder, which is created where it is missing.
 
-    Raises:
-        ValueError: it is larger than ``max_bytes``; no more than that is read.
-        OSError: it cannot be read.
-
+    What writings that were interrupted have left there is removed.  The lock ends with the
+    process, however it ends.  Raises OSError.
     """
-    with path.open("rb") as file:
-        data = file.read(max_bytes + 1)
-    if len(data) > max_bytes:
-        raise ValueError(f"{path.name} is larger than {max_bytes / 2**20:g} MiB")
-    return data
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        _remove_partial(folder)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _remove_partial(folder: Path) -> None:
+    """Remove unfinished files and folders; those of this user, as far as it is possible."""
+    for path in folder.glob(f".*{_PARTIAL_SUFFIX}"):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 @contextmanager

@@ -10,7 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from asd_monitor.errors import OperationError
-from asd_monitor.model_store.atomic_files import create_folder_durably, os_errors_reported
+from asd_monitor.model_store.atomic_files import (
+    create_folder_durably,
+    os_errors_reported,
+    writing_to,
+)
 from asd_monitor.model_store.bundle import Bundle, load_bundle
 from asd_monitor.model_store.encoder_files import store_encoders
 from asd_monitor.model_store.manifest import manifest_bytes
@@ -78,9 +82,10 @@ def _entry(models: Path, machine: str, version: str, *, current: bool) -> Versio
 
 def _current(models: Path, machine: str) -> str | None:
     try:
-        return current_version(models, machine)
+        current = current_version(models, machine)
     except BundleError:
         return None  # `current` is damaged: no version is in use
+    return None if current is None else current.name
 
 
 def promote(models: Path, machine: str, version: str) -> Bundle:
@@ -92,8 +97,8 @@ def promote(models: Path, machine: str, version: str) -> Bundle:
     """
     _require_version(models, machine, version)
     bundle = load_bundle(models, machine, version)
-    with _access_reported(models / machine):
-        set_current(models, machine, version)
+    with _access_reported(models / machine), writing_to(models / machine):
+        set_current(models, machine, version, bundle.sha256)
     return bundle
 
 
@@ -137,19 +142,19 @@ def export(models: Path, machine: str, version: str | None, into: Path) -> str:
     bundle = load_bundle(models, machine, version)
     source, home = models / machine / bundle.version, into / machine
     with _access_reported(home):
-        home.mkdir(parents=True, exist_ok=True)
         store_encoders(into, bundle.detector.encoders)
-        name = bundle.version
-        if (home / name).exists():
-            if _same(source, home / name):
-                set_current(into, machine, name)
-                return name
-            name = next_version(into, machine)
-        files = {file: (source / file).read_bytes() for file in bundle.manifest["files"]}
-        manifest = manifest_bytes(dict(bundle.manifest) | {"version": name})
-        create_folder_durably(home / name, files | {MANIFEST: manifest})
-        load_bundle(into, machine, name)
-        set_current(into, machine, name)
+        with writing_to(home):
+            name = bundle.version
+            if (home / name).exists():
+                if _same(source, home / name):
+                    set_current(into, machine, name, bundle.sha256)
+                    return name
+                name = next_version(into, machine)
+            files = {file: (source / file).read_bytes() for file in bundle.manifest["files"]}
+            content, sha256 = manifest_bytes(dict(bundle.manifest) | {"version": name})
+            create_folder_durably(home / name, files | {MANIFEST: content})
+            load_bundle(into, machine, name)
+            set_current(into, machine, name, sha256)
     return name
 
 

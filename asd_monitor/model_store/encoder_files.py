@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from asd_monitor.encoders.card import CardError, card_from_values
 from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.runtime import Runtime
 from asd_monitor.encoders.session import MAX_NETWORK_BYTES, EncoderError, GpuError
-from asd_monitor.model_store.atomic_files import read_limited, replace_durably
+from asd_monitor.limited_reading import read_limited
+from asd_monitor.model_store.atomic_files import replace_durably, writing_to
 
 FOLDER = ".encoders"  # cannot be the id of a machine
+
+_opening = threading.Lock()
+"""Held while a session is created: machines that are loaded at the same time share networks."""
 
 
 class StoredEncoderError(Exception):
@@ -29,31 +35,31 @@ def encoder_path(models: Path, sha256: str) -> Path:
     return models / FOLDER / f"{sha256}.onnx"
 
 
-def store_encoders(models: Path, encoders: Iterable[Encoder]) -> list[dict[str, Any]]:
+def store_encoders(models: Path, encoders: Sequence[Encoder]) -> list[dict[str, Any]]:
     """Store networks that are not stored yet; return their entries for a manifest.
 
     Raises:
         OSError: the folder cannot be written.
 
     """
-    return [
-        {"name": e.name, "sha256": _store(models, e), "card": e.card.to_json()} for e in encoders
-    ]
+    if encoders:
+        with writing_to(models / FOLDER):
+            for encoder in encoders:
+                _store(models, encoder)
+    return [{"name": e.name, "sha256": e.sha256, "card": e.card.to_json()} for e in encoders]
 
 
-def _store(models: Path, encoder: Encoder) -> str:
+def _store(models: Path, encoder: Encoder) -> None:
     path = encoder_path(models, encoder.sha256)
     try:
         stored = hashlib.sha256(_read(path)).hexdigest() == encoder.sha256
     except (FileNotFoundError, StoredEncoderError):
         stored = False
     if not stored:  # a damaged file is replaced
-        path.parent.mkdir(parents=True, exist_ok=True)
         replace_durably(path, encoder.onnx)
-    return encoder.sha256
 
 
-def load_stored_encoder(models: Path, entry: Mapping[str, Any]) -> Encoder:
+def load_stored_encoder(models: Path, entry: Mapping[str, Any], runtime: Runtime) -> Encoder:
     """Return the encoder that an entry of a manifest refers to, with its session open.
 
     Raises:
@@ -74,11 +80,12 @@ def load_stored_encoder(models: Path, entry: Mapping[str, Any]) -> Encoder:
         raise ValueError(str(error).splitlines()[0]) from error
     except FileNotFoundError as error:
         raise StoredEncoderError(f"{path} is missing, the network {entry['name']}") from error
-    encoder = Encoder.from_bytes(onnx, card)
-    if encoder.sha256 != sha256:
+    if hashlib.sha256(onnx).hexdigest() != sha256:
         raise StoredEncoderError(f"{path} was changed: its hash differs from its name")
     try:
-        encoder.open()
+        with _opening:
+            encoder = Encoder.from_bytes(onnx, card, runtime)
+            encoder.open()
     except GpuError:
         raise
     except EncoderError as error:

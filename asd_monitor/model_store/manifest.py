@@ -1,34 +1,42 @@
 """The contents of a bundle: a detector as ``manifest.json`` and ``views.npz``.
 
 The manifest holds the format version, the front end, the views and calibrations, references to the
-encoders, the facts of the training, and the SHA-256 of every other file.  The arrays of the back
-ends are in ``views.npz`` as ``<view>.<array>``.
+encoders, the facts of the training, and the SHA-256 of every other file.  Its last line is the
+SHA-256 of all that stands before, so a manifest that was changed by hand or by a disk is refused.
+The arrays of the back ends are in ``views.npz`` as ``<view>.<array>``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-import numpy as np
-import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from asd_monitor import __version__
-from asd_monitor.detector.calibration import ParetoTail
+from asd_monitor.detector.calibration import KNOT_COUNT, ParetoTail
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.views import VIEW_KINDS, View, encoder_views
-from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.dsp.front_end import MAX_RATE_HZ, MIN_RATE_HZ, FrontEnd
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.model_store.atomic_files import read_limited
-from asd_monitor.model_store.versions import MANIFEST, BundleError
+from asd_monitor.features.windows import Window
+from asd_monitor.limited_reading import read_limited
+from asd_monitor.model_store.array_file import array_file_bytes, read_array_file
+from asd_monitor.model_store.versions import MANIFEST, BundleError, train_remedy
 
-FORMAT = 4  # versions up to 3 were fitted to other features
+FORMAT = 5  # 4: without a hash of the manifest; up to 3: fitted to other features
 ARRAYS = "views.npz"
 MAX_FILE_BYTES = 256 * 2**20  # far above the size of any file of a bundle
+MAX_MANIFEST_BYTES = 16 * 2**20  # that of ten thousand training recordings has 2 MiB
+
+_MAX_WINDOW_VALUES = 2**22  # samples of all frames of a window; 10 s of the default ones: 2**18.3
+_SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n}\n')
+_SEAL_BYTES = 82
 
 
 def manifest_of(
@@ -70,69 +78,136 @@ def manifest_of(
     }
 
 
-def manifest_bytes(manifest: Mapping[str, Any]) -> bytes:
-    """Return the content of ``manifest.json``; raises ValueError on NaN and infinity."""
-    return (json.dumps(manifest, indent=1, allow_nan=False) + "\n").encode()
+def manifest_bytes(manifest: Mapping[str, Any]) -> tuple[bytes, str]:
+    """Return the content of ``manifest.json`` and its SHA-256, with which it ends.
+
+    Raises ValueError on NaN and infinity.
+    """
+    body = json.dumps(manifest, indent=1, allow_nan=False).removesuffix("\n}").encode()
+    sha256 = hashlib.sha256(body).hexdigest()
+    return body + f',\n "sha256": "{sha256}"\n}}\n'.encode(), sha256
 
 
 def array_bytes(detector: Detector) -> bytes:
     """Return the content of ``views.npz``."""
-    buffer = io.BytesIO()
-    arrays = {
-        f"{view.kind.name}.{name}": array
-        for view in detector.views
-        for name, array in view.back_end.arrays().items()
-    }
-    np.savez(buffer, allow_pickle=False, **arrays)
-    return buffer.getvalue()
+    return array_file_bytes(
+        {
+            f"{view.kind.name}.{name}": array
+            for view in detector.views
+            for name, array in view.back_end.arrays().items()
+        }
+    )
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest of a bundle after the hashes of all its files were verified.
+@dataclass(frozen=True, slots=True, eq=False)
+class VerifiedFiles:
+    """The content of a bundle after the hashes of all its files were verified."""
+
+    manifest: Mapping[str, Any]
+    sha256: str  # of the manifest, and with it of every other file
+    arrays: bytes
+
+
+def read_files(models: Path, machine: str, version: str) -> VerifiedFiles:
+    """Return the content of a bundle.
 
     Raises:
-        BundleError: another format.
+        BundleError: another format, or the bundle of another machine or version.
         ValueError: it is malformed, or a file differs from the one that was written.
         OSError: a file is missing or cannot be read.
 
     """
-    content = read_limited(folder / MANIFEST, MAX_FILE_BYTES)
+    folder = models / machine / version
+    content = read_limited(folder / MANIFEST, MAX_MANIFEST_BYTES)
+    seal = _SEAL.fullmatch(content[-_SEAL_BYTES:])
+    sealed = seal is not None and _sha256(content[:-_SEAL_BYTES]) == seal[1].decode()
+    if seal is not None and not sealed:
+        raise ValueError(f"{MANIFEST} was changed after it was written: its hash differs")
     manifest = json.loads(content, parse_constant=_refuse_constant)
-    if not isinstance(manifest, dict) or not isinstance(manifest.get("files"), dict):
+    if not isinstance(manifest, dict):
         raise ValueError(f"{MANIFEST} is malformed")  # noqa: TRY004 - one class for any damage
-    found = manifest.get("format")
-    if found != FORMAT:
-        newer = isinstance(found, int) and found > FORMAT
-        remedy = "upgrade asd-monitor, or train again" if newer else "train again"
-        raise BundleError(
-            f"{folder}: format {found}, written by asd-monitor {manifest.get('package', '?')}, "
-            f"but asd-monitor {__version__} reads format {FORMAT}: {remedy}"
-        )
+    if manifest.get("format") != FORMAT:
+        raise _other_format(models, machine, version, manifest)
+    if seal is None:
+        raise ValueError(f"{MANIFEST} was changed after it was written: its hash is missing")
+    sha256 = manifest.pop("sha256")
+    _check_manifest(manifest)
+    _check_place(manifest, models, machine, version)
+    arrays = None
     for name, expected in manifest["files"].items():
-        if Path(name).name != name:
-            raise ValueError(f"{MANIFEST} names a file outside the folder: {name}")
         content = read_limited(folder / name, MAX_FILE_BYTES)
-        if hashlib.sha256(content).hexdigest() != expected:
+        if _sha256(content) != expected:
             raise ValueError(f"{name} was changed: its hash differs from that in {MANIFEST}")
-    return manifest
+        if name == ARRAYS:
+            arrays = content
+    if arrays is None:
+        raise ValueError(f"{MANIFEST} does not list {ARRAYS}")
+    return VerifiedFiles(manifest, sha256, arrays)
+
+
+def _other_format(
+    models: Path, machine: str, version: str, manifest: Mapping[str, Any]
+) -> BundleError:
+    found = manifest.get("format")
+    newer = isinstance(found, int) and found > FORMAT
+    remedy = train_remedy(models, machine)
+    return BundleError(
+        f"{models / machine / version}: format {str(found)[:20]}, written by asd-monitor "
+        f"{str(manifest.get('package', '?'))[:40]}, but asd-monitor {__version__} reads format "
+        f"{FORMAT}: {f'upgrade asd-monitor, or {remedy}' if newer else remedy}"
+    )
+
+
+def _check_place(manifest: Mapping[str, Any], models: Path, machine: str, version: str) -> None:
+    """Check that the bundle lies where it was written; raises BundleError."""
+    folder, owner = models / machine / version, manifest["machine"]
+    if owner != machine:
+        raise BundleError(
+            f"{folder} is a model of {owner}, and a model is valid only for the machine it was "
+            f"trained on: {train_remedy(models, machine)}"
+        )
+    if manifest["version"] != version:
+        raise BundleError(
+            f"{folder} is version {manifest['version']} of {machine} under another name: rename "
+            f"the folder to {manifest['version']}, or remove it"
+        )
+
+
+def read_front_end(manifest: Mapping[str, Any], encoders: Sequence[Encoder]) -> FrontEnd:
+    """Return the front end of a checked manifest; raises ValueError where it cannot be used."""
+    front_end = FrontEnd(**manifest["front_end"])
+    window_values = front_end.frame * front_end.window_frames
+    if not (
+        MIN_RATE_HZ <= front_end.rate_hz <= MAX_RATE_HZ
+        and front_end.frame_hop <= front_end.frame <= front_end.rate_hz
+        and front_end.mel_bands <= front_end.frame
+        and window_values <= _MAX_WINDOW_VALUES
+        and front_end.hop <= front_end.window
+    ):
+        raise ValueError(f"{MANIFEST}: the front end is invalid")
+    for encoder in encoders:
+        if reason := encoder.incompatibility(front_end):
+            raise ValueError(f"{MANIFEST}: the network {encoder.name} cannot be used: {reason}")
+    return front_end
 
 
 def read_detector(
-    folder: Path, manifest: Mapping[str, Any], encoders: Sequence[Encoder]
+    files: VerifiedFiles, front_end: FrontEnd, encoders: Sequence[Encoder], window: Window
 ) -> Detector:
     """Return the detector of a bundle.
 
     Args:
-        folder: folder of the bundle.
-        manifest: its verified manifest.
+        files: content of the bundle.
+        front_end: its front end (`read_front_end`).
         encoders: the encoders that the manifest refers to, in order.
+        window: any window of this front end and these encoders, for the sizes of the features.
 
     Raises:
-        KeyError, TypeError, ValueError, BadZipFile: the content is invalid.
-        OSError: a file cannot be read.
+        KeyError, ValueError: the content is invalid.
 
     """
-    arrays = _read_arrays(folder, manifest)
+    manifest = files.manifest
+    arrays = read_array_file(files.arrays, ARRAYS)
     kinds = {kind.name: kind for kind in VIEW_KINDS}
     for encoder in encoders:
         kinds |= {kind.name: kind for kind in encoder_views(encoder.card)}
@@ -141,19 +216,18 @@ def read_detector(
         kind = kinds[entry["name"]]
         if kind.back_end.kind != entry["back_end"]:
             raise ValueError(f"the view {kind.name} was fitted by another version of asd-monitor")
-        prefix = f"{kind.name}."
         own = {
-            name.removeprefix(prefix): array.astype(np.float32)
-            for name, array in arrays.items()
-            if name.startswith(prefix)
+            field: arrays.pop(name)
+            for field in kind.back_end.shapes
+            if (name := f"{kind.name}.{field}") in arrays
         }
-        views.append(View(kind, kind.back_end.restore(own), ParetoTail.from_json(entry["tail"])))
-    front_end = FrontEnd(**manifest["front_end"])
-    if not all(isinstance(n, int) and n > 0 for n in front_end.to_json().values()):
-        raise ValueError(f"{MANIFEST}: the front end is invalid")
-    for encoder in encoders:
-        if reason := encoder.incompatibility(front_end):
-            raise ValueError(f"{MANIFEST}: the network {encoder.name} cannot be used: {reason}")
+        try:
+            back_end = kind.back_end.restore(own, len(window.features[kind.feature]))
+        except ValueError as error:
+            raise ValueError(f"{ARRAYS}: the view {kind.name} has {error}") from error
+        views.append(View(kind, back_end, ParetoTail.from_json(entry["tail"])))
+    if arrays:
+        raise ValueError(f"{ARRAYS} contains {min(arrays)[:80]!r}, which belongs to no view")
     idle = manifest["idle_dbfs"]
     return Detector(
         front_end,
@@ -165,17 +239,88 @@ def read_detector(
     )
 
 
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{MANIFEST} contains {name}")
 
 
-def _read_arrays(folder: Path, manifest: Mapping[str, Any]) -> dict[str, npt.NDArray[np.generic]]:
-    if ARRAYS not in manifest["files"]:
-        raise ValueError(f"{MANIFEST} does not list {ARRAYS}")
-    content = io.BytesIO(read_limited(folder / ARRAYS, MAX_FILE_BYTES))
-    with np.load(content, allow_pickle=False) as stored:
-        arrays = dict(stored)
-    for name, array in arrays.items():
-        if array.dtype.kind not in "fiu" or not np.isfinite(array).all():
-            raise ValueError(f"{ARRAYS}: {name} contains values that are not finite numbers")
-    return arrays
+class _Part(BaseModel):
+    """A part of a manifest; keys of further facts are allowed."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+_Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+_FileName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
+_Short = Annotated[str, StringConstraints(max_length=1000)]
+_Size = Annotated[int, Field(ge=1, le=2**20)]
+
+
+class _Tail(_Part):
+    knots: Annotated[list[float], Field(min_length=KNOT_COUNT, max_length=KNOT_COUNT)]
+    shape: float = Field(ge=0, le=10)
+    scale: float = Field(gt=0)
+
+
+class _ViewEntry(_Part):
+    name: _Short
+    back_end: _Short
+    tail: _Tail
+
+
+class _EncoderEntry(_Part):
+    name: _Short
+    sha256: _Digest
+    card: dict[str, Any]
+
+
+class _Recording(_Part):
+    name: str
+    sha256: str
+    seconds: float
+    modified: str
+
+
+class _Training(_Part):
+    seconds: float
+    windows: int
+    files: list[_Recording]
+
+
+class _Thresholds(_Part):
+    false_alarms: str
+    alarm: float
+    warnings: str
+    warning: float
+
+
+class _Manifest(_Part):
+    """What the manifest of a detector must have, and of the facts what commands show."""
+
+    package: _Short
+    machine: _Short
+    version: _Short
+    front_end: dict[str, _Size]
+    idle_dbfs: Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    encoders: Annotated[list[_EncoderEntry], Field(max_length=64)]
+    views: Annotated[list[_ViewEntry], Field(min_length=1, max_length=256)]
+    tail: _Tail
+    lasting: _Tail
+    files: Annotated[dict[_FileName, _Digest], Field(max_length=64)]
+    trained: str | None = None
+    training: _Training | None = None
+    thresholds: _Thresholds | None = None
+    warnings: list[str] = []
+
+
+def _check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Check types, sizes and bounds; raises ValueError with the first problem."""
+    try:
+        _Manifest.model_validate(manifest)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{MANIFEST}: {key[:100]}: {first['msg']}") from error

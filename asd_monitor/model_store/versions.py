@@ -1,18 +1,26 @@
 """The versions of the machines' models: their names, and which one is in use.
 
-Version n of a machine is the folder ``models/<machine>/v<n>/``; the file
-``models/<machine>/current`` contains the name of the version in use.
+Version n of a machine is the folder ``models/<machine>/v<n>/``.  The file
+``models/<machine>/current`` contains one line, the name of the version in use and the SHA-256 of
+its manifest, so that a changed digit does not select another version.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.errors import OperationError
+from asd_monitor.limited_reading import read_limited
 from asd_monitor.model_store.atomic_files import replace_durably
 
 MANIFEST = "manifest.json"
 CURRENT = "current"
+
+_VERSION = re.compile("v[0-9]{1,18}")
+_CURRENT = re.compile(rb"(v[0-9]{1,18})(?: ([0-9a-f]{64}))?\n?")
+_MAX_CURRENT_BYTES = 4096
 
 
 class BundleError(OperationError):
@@ -23,11 +31,20 @@ class BundleError(OperationError):
         self.reason = reason
 
 
+@dataclass(frozen=True, slots=True)
+class CurrentVersion:
+    """The version in use."""
+
+    name: str
+    sha256: str | None
+    """SHA-256 of its manifest; None where the file names no more than the version."""
+
+
 def versions(models: Path, machine: str) -> list[str]:
     """Return the names of the complete versions, oldest first."""
     home = models / machine
     names = [path.parent.name for path in home.glob(f"v*/{MANIFEST}")]
-    return sorted((name for name in names if name[1:].isdecimal()), key=version_number)
+    return sorted(filter(_VERSION.fullmatch, names), key=version_number)
 
 
 def version_number(version: str) -> int:
@@ -48,8 +65,8 @@ def machines_with_models(models: Path) -> list[str]:
     return sorted(path.name for path in models.iterdir() if versions(models, path.name))
 
 
-def current_version(models: Path, machine: str) -> str | None:
-    """Return the name of the version in use, or None if there is none.
+def current_version(models: Path, machine: str) -> CurrentVersion | None:
+    """Return the version in use, or None if there is none.
 
     Raises:
         BundleError: the file that names it is malformed or cannot be read.
@@ -57,7 +74,7 @@ def current_version(models: Path, machine: str) -> str | None:
     """
     path = models / machine / CURRENT
     try:
-        name = path.read_text("utf-8").strip()
+        content = read_limited(path, _MAX_CURRENT_BYTES)
     except FileNotFoundError:
         return None
     except PermissionError as error:
@@ -66,20 +83,23 @@ def current_version(models: Path, machine: str) -> str | None:
         raise BundleError(
             f"{models / machine} is not a folder: correct the path of the models folder"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise BundleError(
             f"{path} cannot be read ({error}): {promote_remedy(models, machine)}"
         ) from error
-    if not (name.startswith("v") and name[1:].isdecimal()):
+    found = _CURRENT.fullmatch(content)
+    if found is None:
         raise BundleError(
-            f"{path} does not contain the name of a version: {promote_remedy(models, machine)}"
+            f"{path} does not contain the name of a version and the hash of its manifest: "
+            f"{promote_remedy(models, machine)}"
         )
-    return name
+    name, sha256 = found.groups()
+    return CurrentVersion(name.decode(), sha256.decode() if sha256 else None)
 
 
-def set_current(models: Path, machine: str, version: str) -> None:
-    """Put a version into use, atomically.  Raises OSError."""
-    replace_durably(models / machine / CURRENT, f"{version}\n".encode())
+def set_current(models: Path, machine: str, version: str, sha256: str) -> None:
+    """Put a version into use, atomically; ``sha256`` is that of its manifest.  Raises OSError."""
+    replace_durably(models / machine / CURRENT, f"{version} {sha256}\n".encode())
 
 
 def no_current(models: Path, machine: str) -> BundleError:

@@ -9,7 +9,6 @@ from asd_monitor.cli.app import app
 from asd_monitor.cli.run import parse_broker
 from asd_monitor.daemon import service
 from asd_monitor.encoders.runtime import Runtime
-from asd_monitor.encoders.session import Network
 from asd_monitor.errors import AsdMonitorError, UsageError
 
 FAN = "machines: {fan01: {device: 'hw:1'}}\n"
@@ -86,11 +85,10 @@ def test_cuda_is_refused_where_the_runtime_has_none(tmp_path):
 def test_networks_run_by_the_configured_runtime(tmp_path, monkeypatch, written, runtime):
     seen = []
 
-    def start(config, setting):
-        seen.append(Network.runtime)
+    def start(config, options):
+        seen.append(options.dependencies.load_model.keywords["runtime"])
         raise UsageError("enough")
 
-    monkeypatch.setattr(Network, "runtime", Runtime(threads=7))
     monkeypatch.setattr(service, "Service", start)
     config = tmp_path / "a.yaml"
     config.write_text(f"version: 1\nbox: b\ninference: {written}\n{FAN}")

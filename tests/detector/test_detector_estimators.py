@@ -48,10 +48,22 @@ def test_a_back_end_restored_from_its_arrays_gives_the_same_scores(kind: str) ->
     d = coordinates(kind)
     reference, probes = vectors_of(d=d), vectors_of(20, d, seed=9) * 2
     fitted = BACK_ENDS[kind].fit(reference, spans_of(len(reference)))
-    restored = BACK_ENDS[kind].restore(fitted.arrays())
+    restored = BACK_ENDS[kind].restore(fitted.arrays(), d)
     assert np.array_equal(restored.score(probes), fitted.score(probes))
-    with pytest.raises(KeyError):
-        BACK_ENDS[kind].restore({})
+
+
+@pytest.mark.parametrize("kind", BACK_ENDS)
+def test_arrays_of_another_shape_are_refused(kind: str) -> None:
+    d = coordinates(kind)
+    arrays = BACK_ENDS[kind].fit(vectors_of(d=d), spans_of(80)).arrays()
+    for name, array in arrays.items():
+        for other in (array[:-1], array[None], np.zeros((*array.shape[:-1], 0), np.float32)):
+            with pytest.raises(ValueError, match=f"the array {name} of shape"):
+                BACK_ENDS[kind].restore(arrays | {name: other}, d)
+        with pytest.raises(ValueError, match="in place of"):
+            BACK_ENDS[kind].restore({key: arrays[key] for key in arrays.keys() - {name}}, d)
+    with pytest.raises(ValueError, match="in place of"):
+        BACK_ENDS[kind].restore(arrays | {"other": np.zeros(1, np.float32)}, d)
 
 
 @pytest.mark.parametrize("kind", BACK_ENDS)

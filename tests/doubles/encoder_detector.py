@@ -38,6 +38,7 @@ def encoder_detector() -> Detector:
 
 
 def plain_detector() -> Detector:
-    """Return a detector without views and encoders."""
+    """Return a detector without encoders."""
     fitted = encoder_detector()
-    return Detector(FRONT_END, (), fitted.calibration, fitted.sustained_calibration, None)
+    views = tuple(view for view in fitted.views if view.kind.encoder is None)
+    return Detector(FRONT_END, views, fitted.calibration, fitted.sustained_calibration, None)

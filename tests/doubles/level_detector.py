@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 
@@ -78,6 +79,7 @@ class StubBundle:
 
     version: str = "v1"
     detector: Any = field(default_factory=LevelDetector)
+    sha256: str = field(default_factory=lambda: uuid4().hex)
 
 
 class StubModels:

@@ -7,7 +7,10 @@ import json
 import os
 import pickle
 import shutil
+import tracemalloc
+import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
+from asd_monitor.model_store.atomic_files import writing_to
 from asd_monitor.model_store.bundle import load_bundle, save_bundle
 from asd_monitor.model_store.manifest import ARRAYS, FORMAT
 from asd_monitor.model_store.versions import (
@@ -31,6 +35,7 @@ from asd_monitor.model_store.versions import (
 )
 from asd_monitor.pipeline import WindowExtractor
 from tests.doubles.blocks import block_at
+from tests.doubles.bundle_files import edit_manifest, write_arrays, write_manifest_text
 from tests.doubles.command_line import without_privileges
 from tests.doubles.synthetic_sounds import machine_sound
 
@@ -49,6 +54,11 @@ def _detector() -> Detector:
 def models(tmp_path: Path) -> Path:
     save_bundle(tmp_path, "fan01", _detector(), {"trained": "today"}, {"report.html": "<p>"})
     return tmp_path
+
+
+def _current(models: Path) -> str | None:
+    current = current_version(models, "fan01")
+    return None if current is None else current.name
 
 
 def test_a_loaded_bundle_gives_the_scores_of_the_saved_detector(models: Path) -> None:
@@ -75,9 +85,9 @@ def test_a_new_version_leaves_the_older_ones_unchanged(models: Path) -> None:
     before = {p: p.read_bytes() for p in (models / "fan01/v1").iterdir()}
     assert save_bundle(models, "fan01", _detector(), {}, {}) == "v2"
     assert versions(models, "fan01") == ["v1", "v2"]
-    assert current_version(models, "fan01") == "v2"
+    assert _current(models) == "v2"
     assert {p: p.read_bytes() for p in (models / "fan01/v1").iterdir()} == before
-    set_current(models, "fan01", "v1")
+    set_current(models, "fan01", "v1", load_bundle(models, "fan01", "v1").sha256)
     assert load_bundle(models, "fan01").version == "v1"
     assert load_bundle(models, "fan01", "v2").version == "v2"
     assert machines_with_models(models) == ["fan01"]
@@ -125,27 +135,37 @@ def test_a_version_appears_atomically(models: Path, monkeypatch: pytest.MonkeyPa
     assert sorted(p.name for p in (models / "fan01").iterdir()) == ["current", "v1"]
 
 
-def _edit(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
-    def damage(folder: Path) -> None:
-        manifest = json.loads((folder / MANIFEST).read_text())
-        change(manifest)
-        (folder / MANIFEST).write_text(json.dumps(manifest))
-
-    return damage
+def _edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    return lambda folder: edit_manifest(folder, change)
 
 
 def _arrays(change: Callable[[dict[str, np.ndarray]], object]) -> Callable[[Path], None]:
-    """Change the arrays and their hash in the manifest, as an attacker would."""
+    """Change the arrays and the hashes."""
 
     def damage(folder: Path) -> None:
         with np.load(folder / ARRAYS) as stored:
             arrays = dict(stored)
         change(arrays)
+        write_arrays(folder, _npz(arrays))
+
+    return damage
+
+
+def _npz(arrays: dict[str, np.ndarray], *, compressed: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(buffer, allow_pickle=True, **arrays)
+    return buffer.getvalue()
+
+
+def _declared(header: bytes) -> Callable[[Path], None]:
+    """Store an array file whose first array has this header and no numbers."""
+
+    def damage(folder: Path) -> None:
+        content = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
         buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
-        (folder / ARRAYS).write_bytes(buffer.getvalue())
-        digest = hashlib.sha256(buffer.getvalue()).hexdigest()
-        _edit(lambda m: m["files"].update({ARRAYS: digest}))(folder)
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("level.points.npy", content)
+        write_arrays(folder, buffer.getvalue())
 
     return damage
 
@@ -156,15 +176,34 @@ def _tamper(folder: Path) -> None:
     (folder / ARRAYS).write_bytes(bytes(data))
 
 
-def _pickle(folder: Path) -> None:
-    (folder / ARRAYS).write_bytes(pickle.dumps({"level.points": [1.0]}))
-    digest = hashlib.sha256((folder / ARRAYS).read_bytes()).hexdigest()
-    _edit(lambda m: m["files"].update({ARRAYS: digest}))(folder)
+def _damage_method(folder: Path) -> None:
+    """Declare a method of compression that does not exist."""
+    data = bytearray((folder / ARRAYS).read_bytes())
+    directory = data.index(b"PK\x01\x02")
+    data[directory + 10] = 77
+    write_arrays(folder, bytes(data))
+
+
+def _nest(folder: Path) -> None:
+    write_manifest_text(folder, '{"format": 5, "x": ' + "[" * 100_000 + "]" * 100_000 + "}")
 
 
 def _set_first(arrays: dict[str, np.ndarray], value: object) -> None:
     name = next(iter(arrays))
     arrays[name] = np.full_like(arrays[name], value)
+
+
+def _set_type(arrays: dict[str, np.ndarray], dtype: type) -> None:
+    arrays.update({name: array.astype(dtype) for name, array in arrays.items()})
+
+
+def _shorten(arrays: dict[str, np.ndarray]) -> None:
+    arrays["spectrum.mean"] = arrays["spectrum.mean"][:1]
+
+
+def _divide_by_zero(arrays: dict[str, np.ndarray]) -> None:
+    for name in ("texture.centre", "texture.scale"):
+        arrays[name] = np.zeros_like(arrays[name])
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
@@ -174,21 +213,49 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "manifest missing": (lambda f: (f / MANIFEST).unlink(), f"{MANIFEST} is missing"),
     "truncated manifest": (lambda f: (f / MANIFEST).write_text('{"format"'), "damaged"),
     "manifest is a list": (lambda f: (f / MANIFEST).write_text("[]"), "damaged"),
+    "nested manifest": (_nest, "damaged (RecursionError"),
     "another format": (_edit(lambda m: m.update(format=FORMAT + 1)), f"format {FORMAT + 1}"),
     "no format": (_edit(lambda m: m.pop("format")), "format None"),
     "unknown view": (_edit(lambda m: m["views"][0].update(name="other")), "other"),
+    "no views": (_edit(lambda m: m.update(views=[])), "views"),
     "another back end": (_edit(lambda m: m["views"][0].update(back_end="x")), "another version"),
+    "a view twice": (_edit(lambda m: m["views"].append(m["views"][0])), "level"),
     "NaN in the tail": (_edit(lambda m: m["tail"].update(scale=float("nan"))), "NaN"),
-    "text in the front end": (_edit(lambda m: m["front_end"].update(hop_frames="x")), "front end"),
-    "no hop": (_edit(lambda m: m["front_end"].update(hop_frames=0)), "front end"),
-    "a file outside the folder": (_edit(lambda m: m["files"].update({"../x": ""})), "outside"),
+    "a number that overflows": (_edit(lambda m: m["tail"].update(scale=10**400)), "tail.scale"),
+    "few knots": (_edit(lambda m: m["tail"]["knots"].pop()), "tail.knots"),
+    "text in the front end": (_edit(lambda m: m["front_end"].update(hop_frames="x")), "front_end"),
+    "no hop": (_edit(lambda m: m["front_end"].update(hop_frames=0)), "front_end"),
+    "a window of hours": (_edit(lambda m: m["front_end"].update(window_frames=10**6)), "front end"),
+    "a huge frame": (_edit(lambda m: m["front_end"].update(frame=10**6)), "front end"),
+    "other bands": (_edit(lambda m: m["front_end"].update(mel_bands=64)), "does not fit"),
+    "another parameter": (_edit(lambda m: m["front_end"].update(gain=1)), "gain"),
+    "a file outside the folder": (_edit(lambda m: m["files"].update({"../x": ""})), "files"),
     "arrays not listed": (_edit(lambda m: m["files"].pop(ARRAYS)), "does not list"),
+    "a training without files": (_edit(lambda m: m.update(training={})), "training.seconds"),
     "NaN in an array": (_arrays(lambda a: _set_first(a, np.nan)), "not finite numbers"),
-    "an array missing": (_arrays(dict.popitem), "damaged"),
-    "pickle": (_pickle, "damaged"),
+    "an array missing": (_arrays(dict.popitem), "in place of"),
+    "a further array": (_arrays(lambda a: a.update(x=np.zeros(3, np.float32))), "no view"),
+    "an array of doubles": (_arrays(lambda a: _set_type(a, np.float64)), "float32"),
+    "an array of another shape": (_arrays(_shorten), "does not fit"),
+    "scores that are not finite": (_arrays(_divide_by_zero), "not finite"),
+    "pickle": (lambda f: write_arrays(f, pickle.dumps({"level.points": [1.0]})), "array file"),
     "objects in the arrays": (
         _arrays(lambda a: a.update(bad=np.array([{}], dtype=object))),
         "damaged",
+    ),
+    "arrays compressed": (
+        lambda f: write_arrays(f, _npz({"x": np.zeros(2**26, np.float32)}, compressed=True)),
+        "compressed",
+    ),
+    "an unknown method": (_damage_method, "compressed"),
+    "terabytes declared": (
+        _declared(b"{'descr': '<f4', 'fortran_order': False, 'shape': (999999999, 999999999), }\n"),
+        "has not the size",
+    ),
+    "code in a header": (_declared(b"{'descr': __import__('os'), 'shape': (1,), }\n"), "float32"),
+    "many arrays": (
+        lambda f: write_arrays(f, _npz({str(n): np.zeros(1, np.float32) for n in range(3000)})),
+        "more arrays than",
     ),
 }
 
@@ -212,7 +279,7 @@ def test_a_machine_without_model_is_refused_with_the_train_command(
         load_bundle(tmp_path, "fan01")
 
 
-@pytest.mark.parametrize("text", [b"../v1\n", b"\xff\xfe", b"", b"v\n"])
+@pytest.mark.parametrize("text", [b"../v1\n", b"\xff\xfe", b"", b"v\n", b"v1\n", b"v1 x\n"])
 def test_a_malformed_current_is_refused(models: Path, text: bytes) -> None:
     (models / "fan01/current").write_bytes(text)
     with pytest.raises(BundleError, match="current"):
@@ -244,7 +311,8 @@ def test_the_remedy_for_damage_is_a_rollback_if_there_is_an_older_version(
     (models / "fan01/v1/views.npz").unlink()
     with pytest.raises(BundleError, match="train again with"):
         load_bundle(models, "fan01")
-    shutil.copytree(models / "fan01/v1", models / "fan01/v2")
+    save_bundle(models, "fan01", _detector(), {}, {})
+    (models / "fan01/v2/views.npz").unlink()
     with pytest.raises(BundleError, match="rollback"):
         load_bundle(models, "fan01", "v2")
 
@@ -252,7 +320,7 @@ def test_the_remedy_for_damage_is_a_rollback_if_there_is_an_older_version(
 def test_an_endless_file_is_refused(models: Path) -> None:
     (models / "fan01/v1" / ARRAYS).unlink()
     (models / "fan01/v1" / ARRAYS).symlink_to("/dev/zero")
-    with pytest.raises(BundleError, match="larger than 256 MiB"):
+    with pytest.raises(BundleError, match="not a regular file"):
         load_bundle(models, "fan01")
 
 
@@ -261,3 +329,105 @@ def test_a_missing_permission_is_reported(open_folder: Path) -> None:
     (open_folder / "fan01/v1" / ARRAYS).chmod(0)
     with without_privileges(), pytest.raises(BundleError, match="no permission"):
         load_bundle(open_folder, "fan01")
+
+
+@pytest.mark.parametrize("name", [MANIFEST, ARRAYS, "report.html"])
+def test_a_fifo_in_place_of_a_file_is_refused(models: Path, name: str) -> None:
+    (models / "fan01/v1" / name).unlink()
+    os.mkfifo(models / "fan01/v1" / name)
+    with pytest.raises(BundleError, match="not a regular file"):
+        load_bundle(models, "fan01")
+
+
+def test_a_file_is_read_with_the_memory_of_its_size(models: Path) -> None:
+    tracemalloc.start()
+    try:
+        load_bundle(models, "fan01")
+        assert tracemalloc.get_traced_memory()[1] < 50 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_a_manifest_edited_by_hand_is_refused(models: Path, place: float) -> None:
+    path = models / "fan01/v1" / MANIFEST
+    text = path.read_text()
+    digits = [n for n, char in enumerate(text) if char.isdigit()]
+    at = digits[int(place * len(digits))]
+    path.write_text(f"{text[:at]}{(int(text[at]) + 1) % 10}{text[at + 1 :]}")
+    with pytest.raises(BundleError, match=f"{MANIFEST} was changed after it was written"):
+        load_bundle(models, "fan01")
+
+
+def test_a_manifest_without_its_hash_is_refused(models: Path) -> None:
+    path = models / "fan01/v1" / MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest["sha256"]
+    path.write_text(json.dumps(manifest, indent=1))
+    with pytest.raises(BundleError, match=f"{MANIFEST} was changed .* hash is missing"):
+        load_bundle(models, "fan01")
+
+
+def test_a_bundle_of_the_format_before_is_refused_with_the_command_that_replaces_it(
+    models: Path,
+) -> None:
+    path = models / "fan01/v1" / MANIFEST
+    manifest = json.loads(path.read_text())
+    del manifest["sha256"]
+    path.write_text(json.dumps(manifest | {"format": FORMAT - 1}, indent=1))
+    (models / "fan01/current").write_text("v1\n")
+    command = f"asd-monitor train --machine fan01 --models {models} --normal PATH"
+    with pytest.raises(BundleError, match=f"format {FORMAT - 1}, .*{command}"):
+        load_bundle(models, "fan01")
+
+
+def test_a_current_that_names_another_version_than_was_chosen_is_refused(models: Path) -> None:
+    save_bundle(models, "fan01", _detector(), {"trained": "later"}, {})
+    path = models / "fan01/current"
+    path.write_text(path.read_text().replace("v2", "v1"))
+    with pytest.raises(BundleError, match=r"unknown which version is in use.*models promote"):
+        load_bundle(models, "fan01")
+
+
+def test_a_bundle_copied_to_another_machine_is_refused(models: Path) -> None:
+    shutil.copytree(models / "fan01", models / "pump02")
+    with pytest.raises(BundleError, match=r"is a model of fan01.*train --machine pump02"):
+        load_bundle(models, "pump02")
+
+
+def test_a_bundle_under_the_name_of_another_version_is_refused(models: Path) -> None:
+    shutil.copytree(models / "fan01/v1", models / "fan01/v2")
+    with pytest.raises(BundleError, match="is version v1 of fan01 under another name"):
+        load_bundle(models, "fan01", "v2")
+
+
+def test_models_of_one_name_differ_by_their_hash(models: Path) -> None:
+    before = load_bundle(models, "fan01").sha256
+    assert load_bundle(models, "fan01").sha256 == before
+    shutil.rmtree(models / "fan01")
+    assert save_bundle(models, "fan01", _detector(), {"trained": "tomorrow"}, {}) == "v1"
+    assert load_bundle(models, "fan01").sha256 != before
+
+
+def test_leftovers_of_interrupted_trainings_are_removed_by_the_next_one(models: Path) -> None:
+    home = models / "fan01"
+    (home / ".v2.12345.partial").mkdir()
+    (home / ".v2.12345.partial/views.npz").touch()
+    (home / ".current.12345.partial").touch()
+    save_bundle(models, "fan01", _detector(), {}, {})
+    assert {path.name for path in home.iterdir()} == {"current", "v1", "v2"}
+
+
+def test_simultaneous_trainings_wait_for_each_other(models: Path) -> None:
+    """What another process is writing is not removed, and no name is taken twice."""
+    with writing_to(models / "fan01"):
+        unfinished = models / "fan01/.v2.12345.partial"
+        unfinished.mkdir()
+        pool = ThreadPoolExecutor()
+        saved = [pool.submit(save_bundle, models, "fan01", _detector(), {}, {}) for _ in range(2)]
+        with pytest.raises(TimeoutError):
+            saved[0].result(timeout=0.2)
+        assert unfinished.is_dir()
+        unfinished.rename(models / "fan01/v2")
+        (models / "fan01/v2" / MANIFEST).touch()
+    assert {each.result() for each in saved} == {"v3", "v4"}

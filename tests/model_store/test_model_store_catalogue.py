@@ -12,7 +12,12 @@ from asd_monitor.model_store.atomic_files import os_errors_reported
 from asd_monitor.model_store.bundle import load_bundle, save_bundle
 from asd_monitor.model_store.catalogue import export, list_versions, rollback
 from asd_monitor.model_store.encoder_files import FOLDER, encoder_path
-from asd_monitor.model_store.versions import MANIFEST, current_version, versions
+from asd_monitor.model_store.versions import (
+    MANIFEST,
+    CurrentVersion,
+    current_version,
+    versions,
+)
 from tests.doubles.encoder_detector import encoder_detector, plain_detector, toy_encoders
 
 
@@ -56,8 +61,9 @@ def test_rollback_selects_a_version_whose_networks_are_valid(models: Path) -> No
     damage_network(models)
     problems = [entry.problem for entry in list_versions(models, "fan01")]
     assert [problem is None for problem in problems] == [False, True, False, False]
-    assert rollback(models, "fan01").version == "v2"
-    assert current_version(models, "fan01") == "v2"
+    rolled_back = rollback(models, "fan01")
+    assert rolled_back.version == "v2"
+    assert current_version(models, "fan01") == CurrentVersion("v2", rolled_back.sha256)
 
 
 def test_export_whose_writing_fails_leaves_the_folder_without_a_version(
@@ -80,8 +86,8 @@ def test_export_under_a_name_that_is_taken_gets_the_next_number(
     into = tmp_path / "elsewhere"
     save_bundle(into, "fan01", plain_detector(), {}, {})
     assert export(models, "fan01", "v1", into) == "v2"
-    assert current_version(into, "fan01") == "v2"
-    assert len(load_bundle(into, "fan01").detector.encoders) == 2
+    exported = load_bundle(into, "fan01")
+    assert (exported.version, len(exported.detector.encoders)) == ("v2", 2)
     assert (into / "fan01/v1" / MANIFEST).exists()
 
 

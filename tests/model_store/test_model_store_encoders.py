@@ -1,12 +1,13 @@
 """Networks as views of a detector, and their storage beside the bundles."""
 
 import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +15,20 @@ import numpy as np
 import pytest
 
 from asd_monitor.detector.views import VIEW_KINDS, encoder_views
+from asd_monitor.encoders import session
 from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.runtime import Runtime
 from asd_monitor.encoders.session import GpuError
-from asd_monitor.model_store.bundle import load_bundle, save_bundle
+from asd_monitor.model_store.bundle import Bundle, load_bundle, save_bundle
 from asd_monitor.model_store.encoder_files import FOLDER, encoder_path
 from asd_monitor.model_store.versions import (
-    MANIFEST,
     BundleError,
     machines_with_models,
     versions,
 )
 from asd_monitor.pipeline import Pipeline
 from tests.doubles.blocks import block_at
+from tests.doubles.bundle_files import edit_manifest
 from tests.doubles.command_line import without_privileges
 from tests.doubles.encoder_detector import VIEWS, encoder_detector, plain_detector, toy_encoders
 from tests.doubles.synthetic_networks import wave_card
@@ -133,14 +136,8 @@ def test_a_network_whose_writing_fails_leaves_no_file(
     load_bundle(tmp_path, "fan01")
 
 
-def _edit(change: Callable[[dict[str, Any]], None]) -> Callable[[Path], None]:
-    def damage(models: Path) -> None:
-        path = models / "fan01/v1" / MANIFEST
-        manifest = json.loads(path.read_text())
-        change(manifest["encoders"][0])
-        path.write_text(json.dumps(manifest))
-
-    return damage
+def _edit(change: Callable[[dict[str, Any]], object]) -> Callable[[Path], None]:
+    return lambda models: edit_manifest(models / "fan01/v1", lambda m: change(m["encoders"][0]))
 
 
 def _tamper(models: Path) -> None:
@@ -165,10 +162,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda m: _paths(m)[0].write_bytes(_paths(m)[1].read_bytes()),
         "its hash differs",
     ),
-    "no network": (_no_network, "cannot read it"),
+    "no network": (_no_network, "cannot be read as a network"),
     "a path instead of a hash": (
         _edit(lambda entry: entry.update(sha256="../../etc/passwd")),
-        "is not the SHA-256",
+        "encoders.0.sha256",
     ),
     "a hash that is not text": (_edit(lambda entry: entry.update(sha256=1)), "damaged"),
     "no card": (_edit(lambda entry: entry.pop("card")), "damaged"),
@@ -249,3 +246,31 @@ def test_onnxruntime_sends_no_telemetry(models: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", code, models], env=environment | {"HOME": str(home)}, check=True
     )
     assert list(home.iterdir()) == []
+
+
+def test_simultaneous_loads_share_one_session(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = []
+    create = session._create_session
+
+    def count(*arguments: Any) -> Any:
+        created.append(arguments)
+        return create(*arguments)
+
+    monkeypatch.setattr(session, "_create_session", count)
+    runtime = Runtime(threads=2)  # no other test has sessions of it
+    machines = [f"m{number}" for number in range(16)]
+    for machine in machines:
+        save_bundle(models, machine, encoder_detector(), {}, {})
+    together = threading.Barrier(len(machines))
+
+    def load(machine: str) -> Bundle:
+        together.wait()
+        return load_bundle(models, machine, runtime=runtime)
+
+    with ThreadPoolExecutor(len(machines)) as pool:
+        bundles = list(pool.map(load, machines))
+    assert len(created) == 2  # of two networks
+    for number in range(2):
+        assert len({id(each.detector.encoders[number].network) for each in bundles}) == 1
