@@ -18,6 +18,7 @@ from asd_monitor.alarm.logic import AlarmLogic
 from asd_monitor.alarm.state import Alarm, AlarmRule, Transition
 from asd_monitor.batching import result_or_raise
 from asd_monitor.dead_channel import DeadChannelDetector
+from asd_monitor.dsp.usable_samples import usable_parts
 from asd_monitor.pipeline import Pipeline, score_pending
 from asd_monitor.records import Block, MachineState, MicrophoneState, Stream, WindowScore
 
@@ -70,6 +71,7 @@ class Monitor:
         self._dead = False  # at the newest reading
         self._stream: Stream | None = None
         self._end: int | None = None  # of the newest block
+        self._evaluated: int | None = None  # end of the newest part with sound
 
     @property
     def state(self) -> MachineState:
@@ -110,7 +112,8 @@ class Monitor:
     def split(self, block: Block) -> list[Block | Transition]:
         """Return the parts of the next block: sound to be scored and microphone transitions.
 
-        Every part must be passed to `evaluate` in order, with the scores of the windows that it
+        Unusable samples (`asd_monitor.dsp.usable_samples`) are a gap between two parts.  Every
+        part must be passed to `evaluate` in order, with the scores of the windows that it
         completes.  Raises as `push`.
         """
         if self._stream is None and block.rate_hz == self._rate_hz:
@@ -119,10 +122,8 @@ class Monitor:
             raise ValueError(f"a block of another stream, at {block.rate_hz} Hz")
         if self._end is not None and block.start < self._end:
             raise ValueError(f"block at {block.start} overlaps the one that ended at {self._end}")
-        if self._end is not None and block.start > self._end:
-            self._alarm_logic.interrupt()
         self._end = block.end
-        return list(self._channel.split(block))
+        return [part for usable in usable_parts(block) for part in self._channel.split(usable)]
 
     def process(self, parts: Sequence[Block | Transition]) -> list[Reading]:
         """Score and evaluate the parts of a block."""
@@ -138,6 +139,9 @@ class Monitor:
             self._dead = part.after == MicrophoneState.FAULT
             self.interrupt()
             return [self._reading(part.sample, None, 0.0, (part,))]
+        if self._evaluated is not None and part.start > self._evaluated:
+            self._alarm_logic.interrupt()
+        self._evaluated = part.end
         readings = []
         for window in scores:
             alarm_score, transitions = self._alarm_logic.push(window)

@@ -125,7 +125,7 @@ class Pipeline:
         self.windows = WindowExtractor(detector.front_end, detector.encoders)
 
     def push(self, block: Block) -> list[WindowScore]:
-        """Return the scores of the windows that this block completes; unusable samples are a gap."""
+        """Return the scores of the windows that it completes; unusable samples are a gap."""
         scores: list[WindowScore] = []
         for part in usable_parts(block):
             self.windows.append(part)

@@ -13,8 +13,8 @@ COMMANDS = [
     *("datasets.impact_tree", "datasets.injected_tree", "datasets.sounds"),
     "datasets.synthetic_tree",
     *("experiments.ablations", "experiments.compare_fusions", "experiments.compare_views"),
-    *("experiments.encoder_report", "experiments.fuzz", "experiments.machine_page"),
-    "experiments.mutations",
+    *("experiments.dc_offset", "experiments.encoder_report", "experiments.fuzz"),
+    *("experiments.machine_page", "experiments.mutations"),
 ]
 
 
