@@ -2,10 +2,13 @@
 
 import hashlib
 import json
+import os
+import time
 from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+import soundfile
 
 from asd_monitor.audio.files.recorder import Recorder, RecordingOrigin
 from asd_monitor.audio.files.recordings import read_recording
@@ -52,6 +55,39 @@ def test_each_segment_is_a_file_and_none_is_overwritten(tmp_path):
     ]
 
 
+def test_the_files_are_complete_at_every_moment(tmp_path):
+    """What a process that is killed would leave, after each block."""
+    recorder = Recorder(tmp_path, ORIGIN)
+    sound = noise(6.0)
+    for end in range(RATE // 10, len(sound) + 1, RATE // 10):
+        recorder.write(sound[end - RATE // 10 : end], began=BEGAN, lost_before=0)
+        if end < 2 * RATE:
+            continue
+        [path] = tmp_path.glob("*.flac")
+        recording = read_recording(path)
+        assert recording.notices == (f"{path}: 8000 Hz: contains nothing above 4000 Hz",)
+        assert end - RATE < len(recording.samples) <= end
+        np.testing.assert_array_equal(recording.samples, sound[: len(recording.samples)])
+        sidecar = json.loads(path.with_suffix(".json").read_text())
+        assert end - 2 * RATE < sidecar["samples"] <= len(recording.samples)
+        assert (sidecar["complete"], sidecar["sha256"]) == (False, None)
+        assert {each.suffix for each in tmp_path.iterdir()} == {".flac", ".json"}
+    recorder.finish(BEGAN)
+    np.testing.assert_array_equal(read_recording(path).samples, sound)
+    assert json.loads(path.with_suffix(".json").read_text())["complete"] is True
+    assert soundfile.info(path).frames == len(sound)
+
+
+def test_what_a_killed_process_left_unpublished_is_removed(tmp_path):
+    for name, age_s in (("fan01-1.flac.part", 100), ("fan01-2.flac.part", 0), ("p-1.part", 100)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (time.time() - age_s, time.time() - age_s))
+    recorder = Recorder(tmp_path, ORIGIN)
+    recorder.write(noise(), began=BEGAN, lost_before=0)
+    recorder.finish(BEGAN)
+    assert {each.name for each in tmp_path.glob("*.part")} == {"fan01-2.flac.part", "p-1.part"}
+
+
 def test_no_samples_write_no_file(tmp_path):
     Recorder(tmp_path / "none", ORIGIN).finish(BEGAN)
     assert not (tmp_path / "none").exists()
@@ -59,5 +95,5 @@ def test_no_samples_write_no_file(tmp_path):
 
 def test_folder_that_cannot_be_written_is_reported_with_the_remedy(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(OperationError, match="--output"):
+    with pytest.raises(OperationError, match="is a file: choose a folder with --output"):
         Recorder(tmp_path / "file", ORIGIN).write(noise(), began=BEGAN, lost_before=0)

@@ -116,6 +116,25 @@ def test_a_signal_ends_the_recording_and_keeps_it(tmp_path, number, code):
         assert len(read_recording(path).samples) == round(seconds * 16000) > 0
 
 
+def test_a_killed_recording_is_complete_with_its_sidecar(tmp_path):
+    sound = np.random.default_rng(1).normal(0, 0.1, 16000 * 60)
+    soundfile.write(tmp_path / "a.wav", sound, 16000)
+    with start(*record(tmp_path, f"file:{tmp_path}/a.wav", "--minutes", "1")) as process:
+        deadline = time.monotonic() + 60
+        while not list((tmp_path / "out").glob("*.flac")) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(2.5)
+        process.kill()
+    [path] = (tmp_path / "out").glob("*.flac")
+    recording = read_recording(path)
+    assert recording.notices == ()
+    assert len(recording.samples) > 2 * 16000
+    np.testing.assert_allclose(recording.samples, sound[: len(recording.samples)], atol=1e-4)
+    sidecar = json.loads(path.with_suffix(".json").read_text())
+    assert 0 <= len(recording.samples) - sidecar["samples"] <= 2 * 16000
+    assert {each.suffix for each in (tmp_path / "out").iterdir()} == {".flac", ".json"}
+
+
 def test_ctrl_c_keeps_the_recording_of_a_device(tmp_path, virtual_sound):
     sound = virtual_sound({"fan": 1})
     sound["fan"].play(np.random.default_rng(1).normal(0, 0.1, 16000), loop=True)
