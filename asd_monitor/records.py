@@ -57,7 +57,10 @@ class Block:
 
 
 class MachineState(StrEnum):
-    """State of a machine (``state`` on MQTT)."""
+    """State of a machine (``state`` on MQTT).
+
+    It is `UNAVAILABLE` while the microphone delivers no sound, whatever it was before.
+    """
 
     NO_MODEL = "no_model"
     LEARNING = "learning"
@@ -65,6 +68,7 @@ class MachineState(StrEnum):
     NORMAL = "normal"
     WARNING = "warning"
     ALARM = "alarm"
+    UNAVAILABLE = "unavailable"
     STOPPED = "stopped"
 
 
@@ -85,9 +89,9 @@ _EVALUATED = frozenset(
 )
 
 
-def is_evaluated(state: MachineState, microphone: MicrophoneState) -> bool:
+def is_evaluated(state: MachineState) -> bool:
     """Return whether a machine's sound is evaluated; if not, alarms are not raised or cleared."""
-    return state in _EVALUATED and microphone not in NO_SIGNAL
+    return state in _EVALUATED
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,11 +154,11 @@ def _print(machine: str, settings: AlarmSettings, result: Backtest) -> None:
         highlight=False,
     )
     if result.alarms:
-        table = Table("alarm", "raised at", "cleared at", "peak score", title=None)
+        table = Table("alarm", "raised at", "cleared at", "peak alarm score", title=None)
         for alarm in result.alarms:
             cleared = "active" if alarm.cleared_s is None else clock(alarm.cleared_s)
             table.add_row(
-                str(alarm.number), clock(alarm.raised_s), cleared, f"{alarm.peak_score:.2f}"
+                str(alarm.number), clock(alarm.raised_s), cleared, f"{alarm.peak_alarm_score:.2f}"
             )
         console.print(table)
         if settings.latch:

@@ -58,7 +58,7 @@ class BoxStatus:
             },
             restarted={
                 "microphones": counts.restarts,
-                "listeners": self._registry.restarts,
+                "sessions": self._registry.restarts,
                 "broker": counters.reconnects,
             },
             scoring=self._load_monitor.message,

@@ -56,9 +56,9 @@ class LoadMonitor:
         """The load, the stride and the capacity, for the status of the box."""
         return messages.Scoring(
             busy=round(self._load.busy, 3),
-            behind_s=round(self._load.backlog_s, 2),
-            every=self._scoring.stride,
-            carries=self._capacity,
+            backlog_s=round(self._load.backlog_s, 2),
+            stride=self._scoring.stride,
+            capacity=self._capacity,
         )
 
     async def measure_capacity(self) -> None:

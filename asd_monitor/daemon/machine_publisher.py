@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
+from asd_monitor.alarm.score import ALARM_SPAN_S
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.alarm_records import Event as JournalEvent
 from asd_monitor.publish import messages
 from asd_monitor.publish.topics import Topics
-from asd_monitor.records import MachineState, MicrophoneState, is_evaluated
+from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState, is_evaluated
 
 
 class Publisher(Protocol):
@@ -23,12 +24,22 @@ class Publisher(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class MachineCondition:
-    """State of a machine and its microphone, as the state message reports it."""
+    """State of a machine and its microphone, as the state message reports it.
+
+    While the microphone delivers no sound the state is `unavailable`, unless it is `stopped`.
+    """
 
     state: MachineState
     microphone: MicrophoneState
     reason: str | None = None
     model: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.microphone in NO_SIGNAL and self.state is not MachineState.STOPPED:
+            object.__setattr__(self, "state", MachineState.UNAVAILABLE)
+
+
+_CAUSING_VIEWS = 3  # of an alarm that are published
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +79,15 @@ class MachinePublisher:
     ) -> None:
         self.machine = machine
         self.condition = MachineCondition(
-            MachineState.NO_MODEL, MicrophoneState.NO_DEVICE, "starting"
+            MachineState.UNAVAILABLE, MicrophoneState.NO_DEVICE, "starting"
         )
         self._topics = topics
         self._publisher = publisher
         self._clock_synced = clock_synced
         self._since: datetime | None = None
-        self._newest_score: float | None = None
+        self._newest: messages.Score | None = None  # window, while the sound is evaluated
+        self._last_evaluated: messages.LastEvaluated | None = None
+        self._causes: dict[str, Mapping[str, float]] = {}  # views of the newest alarm, by its id
         self._seq = 0
         self._pending: messages.Score | None = None  # largest score not yet published
         self._published_sample: int | None = None  # of the stream
@@ -89,7 +102,7 @@ class MachinePublisher:
     def end_stream(self) -> None:
         """Publish the pending score and keep the counters; the sample index is void from here."""
         self.flush_score()
-        self._newest_score = None
+        self._newest = None
         self._published_sample = None
         self._ended_streams = self.counts
         self._stream_counts = StreamCounts
@@ -112,7 +125,7 @@ class MachinePublisher:
             gaps=counts.gaps,
             restarts=counts.restarts,
             drift_ppm=drift_ppm,
-            passed_over=counts.skipped_windows,
+            skipped_windows=counts.skipped_windows,
         )
 
     def publish_state(self, condition: MachineCondition, now: datetime) -> bool:
@@ -135,8 +148,11 @@ class MachinePublisher:
             state=self.condition.state,
             microphone=self.condition.microphone,
             since=self._since or now,
-            score=self._newest_score,
+            last_evaluated=self._last_evaluated,
+            score=self._newest.score if self._newest else None,
+            alarm_score=self._newest.alarm_score if self._newest else None,
             model=self.condition.model,
+            provisional=False,
             box=self._topics.box,
             clock_synced=self._clock_synced(),
             reason=self.condition.reason,
@@ -144,8 +160,8 @@ class MachinePublisher:
         self._send(self._topics.state(self.machine), state, qos=1, retain=True)
 
     def _clear_stale_score(self) -> None:
-        if not is_evaluated(self.condition.state, self.condition.microphone):
-            self._newest_score = None
+        if not is_evaluated(self.condition.state):
+            self._newest = None
 
     def next_seq(self) -> int:
         """Return the sequence number of the next window, from 1."""
@@ -158,7 +174,8 @@ class MachinePublisher:
         The message carries the window of the largest score since the last message, with the
         largest alarm score.  The first window of a stream is published at once.
         """
-        self._newest_score = score.score
+        self._newest = score
+        self._last_evaluated = messages.LastEvaluated(score.state, score.time)
         newest, pending = score.sample, self._pending
         if pending is not None:
             alarm_score = max(pending.alarm_score or 0.0, score.alarm_score or 0.0)
@@ -175,6 +192,11 @@ class MachinePublisher:
             self._send(self._topics.score(self.machine), self._pending, qos=0, retain=False)
             self._pending = None
 
+    def note_cause(self, alarm_id: str, views: Mapping[str, float]) -> None:
+        """Note the scores of the views in the window that raised an alarm."""
+        highest = sorted(views, key=views.__getitem__, reverse=True)[:_CAUSING_VIEWS]
+        self._causes = {alarm_id: {name: views[name] for name in highest}}
+
     def publish_alarm(self, alarm: AlarmRecord | None) -> None:
         """Publish the alarm condition; None: the machine has never had an alarm."""
         message = messages.no_alarm(self.machine, self.condition.model)
@@ -184,31 +206,38 @@ class MachinePublisher:
                 id=alarm.id,
                 active=alarm.active,
                 acknowledged=alarm.acknowledged,
-                shelved=False,
+                shelved_until=None,
+                suppressed=False,
+                out_of_service=False,
                 latched=alarm.latched,
+                provisional=False,
                 severity=alarm.severity,
                 raised=alarm.raised,
                 cleared=alarm.cleared,
                 acknowledged_at=alarm.acknowledged_at,
-                peak_score=alarm.peak_score,
+                peak_alarm_score=alarm.peak_score,
+                time_scale_s=ALARM_SPAN_S,
+                reason=alarm.reason,
+                views=self._causes.get(alarm.id, {}),
                 evidence=alarm.evidence,
                 model=alarm.model,
             )
         self._send(self._topics.alarm(self.machine), message, qos=1, retain=True)
 
-    def publish_event(self, event: JournalEvent, *, score: float | None = None) -> None:
-        """Publish a transition; ``score`` is the alarm score that caused it, where one did."""
+    def publish_event(self, event: JournalEvent, *, alarm_score: float | None = None) -> None:
+        """Publish a transition, with the alarm score that caused it, where one did."""
         message = messages.Event(
             machine=self.machine,
             id=event.id,
+            seq=None,  # one that starts again with the daemon would be misleading
             time=event.time,
             alarm_id=event.alarm_id,
             from_=event.before,
             to=event.after,
             who=event.who,
             why=event.why,
+            alarm_score=alarm_score,
             historical=False,
-            score=score,
         )
         self._send(self._topics.event(self.machine), message, qos=1, retain=False)
 

@@ -1,8 +1,9 @@
 """Reports of one monitor session: messages, log entries and journal entries of the daemon.
 
 The monitor reports transitions of the machine's state and alarm.  Two kinds of transitions are
-observed here instead: those of the microphone, and those to and from the states without a model.
-They are queued when the state is published and written to the journal by the evaluation task.
+observed here instead: those of the microphone, and those to and from the states in which nothing is
+evaluated.  They are queued when the state is published and written to the journal by the
+evaluation task.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublis
 from asd_monitor.daemon.worker_thread import WorkerThread
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.publish.messages import Score
-from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState
+from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState, is_evaluated
 
 log = structlog.get_logger()
 
+_LOGGED_WHERE_THEY_OCCUR = frozenset({*NO_SIGNAL, MachineState.UNAVAILABLE})  # changes to and from
 _DEAD_CHANNEL = "the microphone delivers a constant value: it is muted or broken"
-_WITHOUT_MODEL = frozenset({MachineState.NO_MODEL, MachineState.LEARNING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +81,13 @@ class SessionReporter:
 
     def publish_state(self) -> bool:
         """Publish the state if it has changed; return whether it has."""
-        condition, now = self._condition(self._evaluator.state), self._capture.now()
+        return self._publish_condition(self._condition(self._evaluator.state), self._capture.now())
+
+    def _publish_condition(self, condition: MachineCondition, now: datetime) -> bool:
         self._observe_microphone(condition, now)
         before, state = self._publisher.condition.state, condition.state
-        if self._state_published and before != state and {before, state} & _WITHOUT_MODEL:
-            why = condition.reason or f"model {condition.model} is in use"
+        if self._state_published and before != state and not self._is_of_monitor(before, state):
+            why = condition.reason or self._why_evaluated(before)
             self._queue(_Change(TransitionKind.STATE, before, state, why, now))
         self._state_published = True
         return self._publisher.publish_state(condition, now)
@@ -130,7 +133,10 @@ class SessionReporter:
         """Publish a reading: its events, its score and the state."""
         reading = recorded.reading
         window = reading.window
-        self.publish_events(recorded.events, score=reading.alarm_score if window else None)
+        for event in recorded.events:
+            if window and event.alarm_id and event.after == AlarmCondition.UNACKNOWLEDGED:
+                self._publisher.note_cause(event.alarm_id, window.views)
+        self.publish_events(recorded.events, alarm_score=reading.alarm_score if window else None)
         if window is not None:
             self.skipped_windows += window.hops - 1
             rate_hz = self._capture.rate_hz
@@ -152,15 +158,15 @@ class SessionReporter:
             )
             interval_samples = round(self._score_interval_s * rate_hz)
             self._publisher.publish_score(score, interval_samples=interval_samples)
-        self._publisher.publish_state(
+        self._publish_condition(
             self._condition(reading.state), self._capture.time_of(reading.sample)
         )
 
-    def publish_events(self, events: Iterable[Event], *, score: float | None = None) -> None:
-        """Log and publish events; ``score`` is the alarm score that caused them."""
+    def publish_events(self, events: Iterable[Event], *, alarm_score: float | None = None) -> None:
+        """Log and publish events, with the alarm score that caused them."""
         for event in events:
             self._log_event(event)
-            self._publish_event(event, score=score)
+            self._publish_event(event, alarm_score=alarm_score)
 
     async def write_changes(self, worker: WorkerThread) -> None:
         """Write the queued changes to the journal and publish them."""
@@ -174,7 +180,7 @@ class SessionReporter:
                 change.why,
                 change.time,
             )
-            if not {event.before, event.after} & NO_SIGNAL:  # logged by the capture
+            if not {event.before, event.after} & _LOGGED_WHERE_THEY_OCCUR:
                 self._log_event(event)
             self._publish_event(event)
 
@@ -201,12 +207,22 @@ class SessionReporter:
             **{key: value for key, value in facts.items() if value is not None},
         )
 
-    def _publish_event(self, event: Event, *, score: float | None = None) -> None:
+    def _publish_event(self, event: Event, *, alarm_score: float | None = None) -> None:
         newest = self._evaluator.alarm
         # the acknowledgement of an older alarm does not change the published condition
         if event.alarm is not None and newest is not None and event.alarm.id == newest.id:
             self._publisher.publish_alarm(event.alarm)
-        self._publisher.publish_event(event, score=score)
+        self._publisher.publish_event(event, alarm_score=alarm_score)
+
+    @staticmethod
+    def _is_of_monitor(before: MachineState, after: MachineState) -> bool:
+        """Return whether the monitor reports a change of state."""
+        return is_evaluated(before) and is_evaluated(after)
+
+    def _why_evaluated(self, before: MachineState) -> str:
+        if before is MachineState.UNAVAILABLE:
+            return "the microphone delivers sound"
+        return f"model {self._evaluator.model} is in use"
 
     def _condition(self, state: MachineState) -> MachineCondition:
         evaluator, training = self._evaluator, self._initial_training

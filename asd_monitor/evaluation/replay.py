@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from asd_monitor.alarm.score import ALARM_SPAN_S
 from asd_monitor.alarm.state import Alarm, AlarmRule, TransitionKind
 from asd_monitor.audio.source import Opened, Source
 from asd_monitor.detector.detector import Detector
 from asd_monitor.evaluation.recording_scores import check_rate
 from asd_monitor.monitor import Monitor, Reading
 from asd_monitor.pipeline import Pipeline
-from asd_monitor.records import Block, MachineState, MicrophoneState
+from asd_monitor.records import NO_SIGNAL, Block, MachineState, MicrophoneState
 from asd_monitor.wording import DAY_S
 
 
@@ -24,7 +25,7 @@ class RaisedAlarm:
     number: int
     raised_s: float
     cleared_s: float | None
-    peak_score: float
+    peak_alarm_score: float
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of the result."""
@@ -33,7 +34,8 @@ class RaisedAlarm:
             "severity": "alarm",
             "raised_s": round(self.raised_s, 3),
             "cleared_s": None if self.cleared_s is None else round(self.cleared_s, 3),
-            "peak_score": round(self.peak_score, 4),
+            "peak_alarm_score": round(self.peak_alarm_score, 4),
+            "time_scale_s": ALARM_SPAN_S,
         }
 
 
@@ -155,6 +157,10 @@ class _Log:
                 self._alarms[change.alarm.number] = change.alarm
             if change.kind in self._changes:
                 self._changes[change.kind].append((change.sample, change.after))
+            if change.kind is TransitionKind.MICROPHONE:
+                unavailable = change.after in NO_SIGNAL
+                state = MachineState.UNAVAILABLE if unavailable else reading.state
+                self._changes[TransitionKind.STATE].append((change.sample, state))
         if reading.alarm is not None:
             self._alarms[reading.alarm.number] = reading.alarm
 

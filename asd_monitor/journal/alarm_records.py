@@ -24,6 +24,8 @@ class AlarmRecord:
     peak_score: float
     model: str | None
     evidence: str | None = None
+    reason: str | None = field(default=None, compare=False)
+    """Why it was raised; not in its row of the journal but in that of its event."""
 
     @property
     def active(self) -> bool:

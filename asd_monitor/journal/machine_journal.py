@@ -6,7 +6,14 @@ import secrets
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from asd_monitor.alarm.state import TRANSITIONS, Alarm, Transition, TransitionKind, Trigger
+from asd_monitor.alarm.state import (
+    TRANSITIONS,
+    Alarm,
+    AlarmCondition,
+    Transition,
+    TransitionKind,
+    Trigger,
+)
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import alarm_entry, event_entry
 from asd_monitor.journal.store import Journal
@@ -25,7 +32,7 @@ class MachineJournal:
         self._machine = machine
         records = journal.alarms(machine)
         self._ids = {record.id for record in records}
-        self._newest = records[0] if records else None
+        self._newest = self._with_reason(records[0]) if records else None
         self._number = 1 if records else 0  # of the newest, in the count of the monitor
         self._applied: set[str] = set()  # alarms whose acknowledgement is applied
 
@@ -45,6 +52,8 @@ class MachineJournal:
         alarm, entries = None, []
         if transition.alarm is not None:
             alarm = self._updated_record(transition.alarm, time, model)
+            if transition.after == AlarmCondition.UNACKNOWLEDGED:
+                alarm = replace(alarm, reason=transition.why)
             if transition.who is not None:
                 alarm = replace(
                     alarm,
@@ -171,6 +180,15 @@ class MachineJournal:
             cleared=time if cleared else record.cleared,
             peak_score=max(record.peak_score, alarm.peak_score),
         )
+
+    def _with_reason(self, record: AlarmRecord) -> AlarmRecord:
+        """Return an alarm of an earlier run with the reason of the event that raised it."""
+        raised = [
+            event.why
+            for event in self._journal.events(record.id)
+            if event.after == AlarmCondition.UNACKNOWLEDGED
+        ]
+        return replace(record, reason=raised[-1]) if raised else record
 
     def _new_id(self, time: datetime) -> str:
         base = f"{self._machine}-{time.astimezone(UTC):%Y%m%dT%H%M%SZ}"

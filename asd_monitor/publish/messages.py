@@ -1,8 +1,9 @@
 """The payloads published by MQTT: one frozen dataclass for each kind.
 
 A payload is one JSON object.  ``schema`` is its kind and version: adding keys is compatible,
-removing or changing a key raises the version.  Times are RFC 3339 in UTC with milliseconds.  A
-number that JSON does not have (NaN, infinity) is sent as null.
+removing or changing a key raises the version.  Times are RFC 3339 in UTC with milliseconds.
+Numbers have three decimals at most: scores are logarithms of probabilities, of which more digits
+say nothing.  A number that JSON does not have (NaN, infinity) is sent as null.
 
 The payload of the availability is the plain text ``online`` or ``offline``.
 """
@@ -15,7 +16,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from numbers import Integral, Real
 from typing import Annotated, Any, ClassVar
 
@@ -26,6 +27,9 @@ from asd_monitor.wording import rfc3339
 
 ONLINE = b"online"
 OFFLINE = b"offline"
+DECIMALS = 3  # of all numbers that are no counts
+_LEVEL_DECIMALS = 2  # of a level in dB
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class _Payload:
@@ -43,9 +47,7 @@ class _Payload:
         # `from` is a keyword of Python, hence the field `from_`
         keys = {f.name.rstrip("_"): getattr(self, f.name) for f in fields}
         document = {"schema": self.SCHEMA, **keys, **self._derived()}
-        return json.dumps(
-            _plain(document), ensure_ascii=False, allow_nan=False, separators=(",", ":")
-        ).encode()
+        return _ENCODER.encode(_plain(document)).encode()
 
     def _derived(self) -> dict[str, object]:
         return {}
@@ -72,23 +74,54 @@ class Score(_Payload):
     lost_samples: int  # since the daemon's start
     model: str | None
 
+    def payload(self) -> bytes:
+        """Return the message as one JSON object in UTF-8; raises as for the other messages.
+
+        Each machine has one for each window, so the text is formed without the detour over a
+        dictionary.
+        """
+        views = ",".join([f"{_text(name)}:{_decimal(view)}" for name, view in self.views.items()])
+        thresholds = self.thresholds
+        return (
+            f'{{"schema":"{self.SCHEMA}","machine":{_text(self.machine)},'
+            f'"time":"{rfc3339(self.time)}","sample":{int(self.sample)},"seq":{int(self.seq)},'
+            f'"window_s":{_decimal(self.window_s)},"score":{_decimal(self.score)},'
+            f'"alarm_score":{_decimal(self.alarm_score)},"views":{{{views}}},'
+            f'"thresholds":{{"warning":{_decimal(thresholds.warning)},'
+            f'"alarm":{_decimal(thresholds.alarm)}}},'
+            f'"state":"{self.state}","microphone":"{self.microphone}",'
+            f'"rms_dbfs":{_decimal(self.rms_dbfs, _LEVEL_DECIMALS)},'
+            f'"lost_samples":{int(self.lost_samples)},"model":{_text(self.model)}}}'
+        ).encode()
+
+
+@dataclass(frozen=True, slots=True)
+class LastEvaluated:
+    """The state of a machine when its sound was last evaluated."""
+
+    state: MachineState
+    time: datetime  # of the end of the newest window
+
 
 @dataclass(frozen=True, slots=True)
 class State(_Payload):
     """The state of a machine (``<machine>/state``, retained).
 
-    The key ``evaluated`` is derived from state and microphone and so is not a field.
+    The key ``evaluated`` is derived from the state and so is not a field.
     """
 
-    SCHEMA: ClassVar[str] = "asd.state/1"
+    SCHEMA: ClassVar[str] = "asd.state/2"
 
     machine: str
     time: datetime
     state: MachineState
     microphone: MicrophoneState
     since: datetime  # when this state began
+    last_evaluated: LastEvaluated | None  # None: not since the daemon's start
     score: float | None  # of the newest window
+    alarm_score: float | None  # of the newest window
     model: str | None
+    provisional: bool  # whether the model cannot support the accepted rate of false alarms yet
     box: str
     clock_synced: bool | None  # None: unknown
     reason: str | None  # one line, where the state needs an explanation
@@ -96,7 +129,7 @@ class State(_Payload):
     @property
     def evaluated(self) -> bool:
         """Whether the machine's sound is evaluated."""
-        return is_evaluated(self.state, self.microphone)
+        return is_evaluated(self.state)
 
     def _derived(self) -> dict[str, object]:
         return {"evaluated": self.evaluated}
@@ -109,19 +142,25 @@ class Alarm(_Payload):
     Before the first alarm ``id`` is None: see `no_alarm`.
     """
 
-    SCHEMA: ClassVar[str] = "asd.alarm/1"
+    SCHEMA: ClassVar[str] = "asd.alarm/2"
 
     machine: str
     id: str | None
     active: bool
     acknowledged: bool
-    shelved: bool
+    shelved_until: datetime | None
+    suppressed: bool
+    out_of_service: bool
     latched: bool
+    provisional: bool
     severity: str | None
     raised: datetime | None
     cleared: datetime | None
     acknowledged_at: datetime | None
-    peak_score: float | None
+    peak_alarm_score: float | None
+    time_scale_s: float | None  # of the alarm score that raised it
+    reason: str | None  # one sentence
+    views: Mapping[str, float]  # highest scores of views in the window that raised it
     evidence: str | None
     model: str | None
 
@@ -133,13 +172,19 @@ def no_alarm(machine: str, model: str | None) -> Alarm:
         id=None,
         active=False,
         acknowledged=False,
-        shelved=False,
+        shelved_until=None,
+        suppressed=False,
+        out_of_service=False,
         latched=False,
+        provisional=False,
         severity=None,
         raised=None,
         cleared=None,
         acknowledged_at=None,
-        peak_score=None,
+        peak_alarm_score=None,
+        time_scale_s=None,
+        reason=None,
+        views={},
         evidence=None,
         model=model,
     )
@@ -149,18 +194,19 @@ def no_alarm(machine: str, model: str | None) -> Alarm:
 class Event(_Payload):
     """One transition (``<machine>/event``)."""
 
-    SCHEMA: ClassVar[str] = "asd.event/1"
+    SCHEMA: ClassVar[str] = "asd.event/2"
 
     machine: str
     id: str  # unique: a message received twice has the same
+    seq: int | None  # number of the machine's event; None: events are not numbered yet
     time: datetime
     alarm_id: str | None
     from_: Annotated[str, pydantic.Field(alias="from")]
     to: str
     who: str | None
     why: str | None
+    alarm_score: float | None  # that caused it, where one did
     historical: bool  # published late, for example after a lost connection
-    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +220,7 @@ class MachineStatus:
     gaps: int
     restarts: int  # of the microphone
     drift_ppm: float | None = None
-    passed_over: int = 0  # windows skipped under load; their frames were analysed
+    skipped_windows: int = 0  # under load; their frames were analysed
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,16 +228,16 @@ class Scoring:
     """The load of scoring."""
 
     busy: float  # share of one processor core used in the last second
-    behind_s: float  # unscored sound, of the machine furthest behind
-    every: int  # every n-th window is scored
-    carries: int | None  # such machines that the box can monitor, as measured
+    backlog_s: float  # unscored sound, of the machine with the most
+    stride: int  # every n-th window is scored
+    capacity: int | None  # such machines that the box can monitor, as measured
 
 
 @dataclass(frozen=True, slots=True)
 class Status(_Payload):
     """The status of the box (``box/<box>/status``, retained)."""
 
-    SCHEMA: ClassVar[str] = "asd.status/1"
+    SCHEMA: ClassVar[str] = "asd.status/2"
 
     box: str
     time: datetime
@@ -248,4 +294,15 @@ def _number(value: Real) -> int | float | None:
     if isinstance(value, Integral):  # those of numpy are registered as such
         return int(value)
     number = float(value)
-    return number if math.isfinite(number) else None
+    return round(number, DECIMALS) if math.isfinite(number) else None
+
+
+def _decimal(value: float | None, decimals: int = DECIMALS) -> str:
+    """Return a number as JSON."""
+    return f"{value:.{decimals}f}" if value is not None and math.isfinite(value) else "null"
+
+
+@lru_cache(maxsize=4096)
+def _text(value: str | None) -> str:
+    """Return a name as JSON; the names of a daemon are few."""
+    return _ENCODER.encode(value)

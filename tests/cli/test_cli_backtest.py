@@ -25,7 +25,14 @@ def test_backtest_reports_alarms_and_states(
     assert document["seconds"] == pytest.approx(45.0)
     assert document["budget"] == "1 per month"
     [alarm] = document["alarms"]
-    assert {"id", "severity", "raised_s", "cleared_s", "peak_score"} <= alarm.keys()
+    assert {
+        "id",
+        "severity",
+        "raised_s",
+        "cleared_s",
+        "peak_alarm_score",
+        "time_scale_s",
+    } <= alarm.keys()
     assert alarm["severity"] == "alarm"
     assert 25 < alarm["raised_s"] < 40
     assert alarm["cleared_s"] is None
@@ -104,5 +111,5 @@ def test_backtest_raises_the_alarms_of_run(
         command_line("backtest", folder, "-m", "fan01", "--models", trained, "--json").out
     )
     assert len(ran) == len(tested["alarms"]) == 1
-    assert ran[0]["peak_score"] == pytest.approx(tested["alarms"][0]["peak_score"], abs=1e-3)
+    assert ran[0]["peak_score"] == pytest.approx(tested["alarms"][0]["peak_alarm_score"], abs=1e-3)
     assert ran[0]["active"] is True

@@ -58,7 +58,7 @@ async def test_capacity_is_logged_and_published(boxes: list[Box]) -> None:
         await box.monitor.measure_capacity()
     (entry,) = logs
     assert (entry["machines"], entry["capacity"]) == (3, 210)
-    assert (box.monitor.message.carries, box.monitor.message.every) == (210, 1)
+    assert (box.monitor.message.capacity, box.monitor.message.stride) == (210, 1)
 
 
 @pytest.mark.parametrize(("machines", "stride"), [(4, 2), (5, 3), (60, 3)])
@@ -69,7 +69,7 @@ async def test_windows_are_skipped_from_the_start_with_too_many_machines(
     boxes.append(box := Box(machines, capacity=2))
     with structlog.testing.capture_logs() as logs:
         await box.monitor.measure_capacity()
-    assert box.scoring.stride == box.monitor.message.every == stride
+    assert box.scoring.stride == box.monitor.message.stride == stride
     warnings = [entry for entry in logs if entry["log_level"] == "warning"]
     assert warnings[0]["machines"] == machines
     assert all(entry["hint"] for entry in warnings)
@@ -78,13 +78,13 @@ async def test_windows_are_skipped_from_the_start_with_too_many_machines(
 async def test_capacity_is_unknown_where_a_network_fails(boxes: list[Box]) -> None:
     boxes.append(box := Box(machines=1, capacity=EncoderError("it cannot be run")))
     await box.monitor.measure_capacity()
-    assert box.monitor.message.carries is None
+    assert box.monitor.message.capacity is None
 
 
 async def test_capacity_is_unknown_without_a_model(boxes: list[Box]) -> None:
     boxes.append(box := Box(machines=0, capacity=1))
     await box.monitor.measure_capacity()
-    assert box.monitor.message.carries is None
+    assert box.monitor.message.capacity is None
 
 
 async def test_backlog_raises_the_stride_and_is_logged(boxes: list[Box]) -> None:
@@ -97,5 +97,5 @@ async def test_backlog_raises_the_stride_and_is_logged(boxes: list[Box]) -> None
     assert entry["log_level"] == "warning"
     assert entry["scored"] == "1 of 2"
     assert entry["backlog_s"] == box.backlog_s
-    assert box.monitor.message.behind_s == box.backlog_s
+    assert box.monitor.message.backlog_s == box.backlog_s
     running.cancel()

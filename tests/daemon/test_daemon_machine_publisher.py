@@ -1,5 +1,6 @@
 """Messages about one machine."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -29,13 +30,54 @@ def test_state_is_published_exactly_when_it_changes():
     states = broker.messages("fan/state")
     assert [(m["state"], m["microphone"], m["evaluated"]) for m in states] == [
         ("normal", "ok", True),
-        ("normal", "no_device", False),
+        ("unavailable", "no_device", False),
         ("normal", "ok", True),
         ("alarm", "ok", True),
     ]
     assert [m["time"][14:16] for m in states] == ["00", "02", "04", "05"]
-    assert [m["since"][14:16] for m in states] == ["00", "00", "00", "05"]
+    assert [m["since"][14:16] for m in states] == ["00", "02", "04", "05"]
     assert states[1]["reason"] == "unplugged"
+
+
+@pytest.mark.parametrize("microphone", [MicrophoneState.FAULT, MicrophoneState.NO_DEVICE])
+@pytest.mark.parametrize("state", MachineState)
+def test_state_is_unavailable_while_the_microphone_delivers_no_sound(state, microphone):
+    publisher, broker = make()
+    publisher.publish_state(MachineCondition(state, microphone), T0)
+    (message,) = broker.messages("fan/state")
+    assert message["state"] == ("stopped" if state == "stopped" else "unavailable")
+    assert message["evaluated"] is False
+    assert publisher.status().state == message["state"]
+
+
+@pytest.mark.parametrize("microphone", [MicrophoneState.OK, MicrophoneState.DEGRADED])
+@pytest.mark.parametrize("state", MachineState)
+def test_state_is_published_as_it_is_while_the_microphone_delivers_sound(state, microphone):
+    publisher, broker = make()
+    publisher.publish_state(MachineCondition(state, microphone), T0)
+    assert broker.messages("fan/state")[0]["state"] == state
+
+
+def test_the_last_evaluated_state_is_kept_while_the_sound_is_not_evaluated():
+    publisher, broker = make()
+    publisher.publish_state(NORMAL, T0)
+    later = T0 + timedelta(seconds=7)
+    scored = dataclasses.replace(window(0, 3.0), state=MachineState.WARNING, time=later)
+    publisher.publish_score(scored, interval_samples=0)
+    publisher.publish_state(MachineCondition(MachineState.WARNING, MicrophoneState.OK), later)
+    for minute in (1, 2):
+        publisher.publish_state(NO_SIGNAL, T0 + timedelta(minutes=minute))
+    publisher.repeat_state(T0 + timedelta(minutes=3))
+    first, warning, *unavailable = broker.messages("fan/state")
+    assert first["last_evaluated"] is None
+    assert (warning["score"], warning["alarm_score"]) == (3.0, 1.5)
+    assert len(unavailable) == 2
+    for message in unavailable:
+        assert message["last_evaluated"] == {
+            "state": "warning",
+            "time": "2026-01-01T00:00:07.000Z",
+        }
+        assert message["score"] is message["alarm_score"] is None
 
 
 def test_first_state_is_published_even_if_it_is_the_initial_one():
@@ -80,7 +122,7 @@ def test_state_has_no_score_while_the_sound_is_not_evaluated():
 
 
 @given(
-    scores=st.lists(st.floats(0, 12), min_size=1, max_size=60),
+    scores=st.lists(st.integers(0, 6000).map(lambda x: x / 500), min_size=1, max_size=60),
     interval=st.integers(0, 50),
 )
 def test_score_interval_keeps_the_largest_score(scores, interval):
@@ -136,7 +178,7 @@ def test_status_has_the_sum_of_the_counters_of_all_streams():
 
     def published() -> tuple[int, ...]:
         status = publisher.status()
-        return status.lost_samples, status.gaps, status.restarts, status.passed_over
+        return status.lost_samples, status.gaps, status.restarts, status.skipped_windows
 
     assert published() == (0, 0, 0, 0)
     publisher.begin_stream(lambda: counts["first"])

@@ -108,7 +108,7 @@ async def test_daemon_runs_on_without_a_model_or_a_device(daemon):
     daemon.start(make_config(**FAN_AND_PUMP))
     await daemon.until_state("fan", "no_model")
     daemon.source("hw:1").interrupt("hw:1: unplugged")
-    await daemon.until_state("fan", "no_model", "no_device")
+    await daemon.until_state("fan", "unavailable", "no_device")
     await daemon.until_state("pump", "normal")
 
 
@@ -155,7 +155,7 @@ async def test_counters_survive_restarts_of_a_session(daemon):
         status = await daemon.box_status()
         machine = status["machines"].get("fan", {})
         counts = {key: machine.get(key) for key in ("lost_samples", "gaps", "restarts")}
-        restarted = {key: status["restarted"][key] for key in ("microphones", "listeners")}
+        restarted = {key: status["restarted"][key] for key in ("microphones", "sessions")}
         return counts, restarted | {"samples": status["dropped"]["samples"]}
 
     def count(source: ScriptedSource, lost: int) -> None:
@@ -176,7 +176,7 @@ async def test_counters_survive_restarts_of_a_session(daemon):
         }
         assert new_totals == {
             "microphones": restarts + 1,
-            "listeners": failures,
+            "sessions": failures,
             "samples": totals["samples"] + lost,
         }
     await daemon.until_state("fan", "normal")
@@ -188,7 +188,7 @@ async def test_counters_survive_restarts_of_a_session(daemon):
     daemon.file = make_config(pump={"device": "hw:2"})
     daemon.service.request_reload()
     await daemon.until_state("pump", "normal")
-    assert (await published())[1] == {"microphones": 4, "listeners": 2, "samples": 1111}
+    assert (await published())[1] == {"microphones": 4, "sessions": 2, "samples": 1111}
     daemon.file = make_config(fan={"device": "hw:1"}, pump={"device": "hw:2"})
     daemon.service.request_reload()
     await daemon.until_state("fan", "normal")
@@ -304,11 +304,11 @@ async def test_windows_are_skipped_with_more_machines_than_the_capacity(daemon):
     daemon.start(make_config(**FAN_AND_PUMP), estimate_capacity=lambda _: 1)
     await until(lambda: "skipped" in str(daemon.broker.state("fan").get("reason")))
     status = daemon.broker.retained["asd/box/testbox/status"]
-    assert (status["scoring"]["carries"], status["scoring"]["every"]) == (1, 2)
+    assert (status["scoring"]["capacity"], status["scoring"]["stride"]) == (1, 2)
     assert daemon.broker.state("fan")["evaluated"]
     for device in ("hw:1", "hw:2"):
         daemon.source(device).play(10)
     for machine in ("fan", "pump"):
         await until(partial(is_scored_to, daemon, machine, 12 * RATE_HZ))
     status = await daemon.box_status()
-    assert all(each["passed_over"] > 0 for each in status["machines"].values())
+    assert all(each["skipped_windows"] > 0 for each in status["machines"].values())

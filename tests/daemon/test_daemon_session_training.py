@@ -19,7 +19,7 @@ async def test_sound_is_recorded_then_a_model_trained_and_used(make):
     assert state["evaluated"] is False
     await until(lambda: machine.state["reason"] == "recorded 30 of 60 s")
     machine.source.play_constant(10)  # a muted microphone delivers no training sound
-    await machine.until_state("learning", "fault")
+    await machine.until_state("unavailable", "fault")
     machine.source.play(35)
     await until(lambda: machine.trained)
     await until(lambda: machine.state["reason"] == "training")

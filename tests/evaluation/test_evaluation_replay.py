@@ -47,7 +47,7 @@ def test_an_alarm_is_raised_soon_after_the_fault(detector: Detector, tmp_path: P
     [alarm] = result.alarms
     assert 25 < alarm.raised_s < 38
     assert alarm.cleared_s is None  # latched, and not acknowledged
-    assert alarm.peak_score > 2.5
+    assert alarm.peak_alarm_score > 2.5
     assert result.time_to_alarm_s == alarm.raised_s
     assert result.alarms_per_day == pytest.approx(86_400 / 70)
     states = [span.state for span in result.states]
@@ -115,6 +115,9 @@ def test_constant_samples_are_a_microphone_fault(detector: Detector, tmp_path: P
     states = {span.state for span in result.states}
     assert sum(map(result.seconds_in, states)) == pytest.approx(result.evaluated_s)
     assert not result.alarms
+    assert [span.state for span in result.states] == ["normal", "unavailable", "normal"]
+    assert [span.from_s for span in result.states] == [span.from_s for span in result.microphone]
+    assert result.seconds_in("unavailable") == 0
 
 
 def test_too_low_a_rate_is_refused(detector: Detector, tmp_path: Path) -> None:
