@@ -119,7 +119,10 @@ def test_an_unusable_network_is_refused_before_training(
     train = ("train", "-m", "fan01", "-n", normal, "--models", tmp_path / "m", *check)
     for network, text in (
         (tmp_path / "none.onnx", "none.onnx: no such file"),
-        (write_network(tmp_path, b"x", maps_card("bad")), "bad.onnx: onnxruntime"),
+        (
+            write_network(tmp_path, b"x", maps_card("bad")),
+            "bad.onnx: it cannot be read as a network",
+        ),
         (
             write_network(tmp_path, maps_network(), maps_card("worse", licence="")),
             "worse.yaml: licence: this is empty",

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asd_monitor.model_store.manifest import FORMAT
 from asd_monitor.model_store.versions import MANIFEST
+from tests.doubles.bundle_files import read_manifest, write_manifest
 from tests.doubles.command_line import CommandLine
 from tests.doubles.synthetic_sounds import machine_sound, write
 
@@ -96,12 +96,13 @@ def test_missing_models_and_versions_are_errors(
 def test_a_damaged_model_is_an_error_with_the_remedy(
     command_line: CommandLine, command: str, own_models: Path, fault: Path
 ) -> None:
-    manifest = own_models / "fan01/v1" / MANIFEST
+    folder = own_models / "fan01/v1"
+    manifest = read_manifest(folder)
     for damage, text in (
-        (manifest.read_text().replace(f'"format": {FORMAT}', '"format": 99'), "format 99"),
-        ("{", "damaged"),
+        (lambda: write_manifest(folder, manifest | {"format": 99}), "format 99"),
+        (lambda: (folder / MANIFEST).write_text("{"), "damaged"),
     ):
-        manifest.write_text(damage)
+        damage()
         result = command_line(command, fault, "-m", "fan01", "--models", own_models)
         assert result.code == 1
         assert text in result.message
