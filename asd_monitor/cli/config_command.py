@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.cli.options import AsJson
+from asd_monitor.cli.options import AsJson, default_models_dir
 
 if TYPE_CHECKING:
-    from asd_monitor.config.loading import ConfigFile, ProviderCheck
+    from collections.abc import Iterator
+
+    from asd_monitor.config.loading import Notice
+    from asd_monitor.config.settings import Config
 
 app = typer.Typer(
     name="config",
@@ -23,17 +26,40 @@ app = typer.Typer(
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="Configuration file (YAML).", readable=False)
 ]
+Models = Annotated[
+    Path | None,
+    typer.Option(
+        "--models",
+        metavar="DIR",
+        envvar="ASD_MONITOR_MODELS",
+        help="Folder of the models.",
+        show_default="that of the service for a file in /etc/asd-monitor, else the user's",
+        readable=False,
+    ),
+]
+
+_SERVICE_FILES = Path("/etc/asd-monitor")  # of asd-monitor@NAME, with its state in the second
+_SERVICE_STATE = Path("/var/lib/asd-monitor")
 
 
 @app.command(short_help="Check a file: report every error, with place and remedy.")
-def check(file: File, *, as_json: AsJson = False) -> None:
-    """Check a file: report every error with place and remedy, and settings without effect."""
+def check(file: File, *, models: Models = None, as_json: AsJson = False) -> None:
+    """Check a file as `run` does: report every error with place and remedy.
+
+    Notices report settings without effect, and what is missing now: broker, devices, recordings,
+    models.
+    """
+    from asd_monitor.cli.configuration import read_for_run
     from asd_monitor.config.loading import ConfigError
-    from asd_monitor.encoders.runtime import check_provider
     from asd_monitor.wording import count
 
+    def find_more(config: Config) -> Iterator[Notice]:
+        from asd_monitor.cli.this_computer import find_missing
+
+        return find_missing(config, models or models_of(file))
+
     try:
-        read = _read(file, check_provider=check_provider)
+        read = read_for_run(file, find_more)
     except ConfigError as error:
         if not as_json:
             raise
@@ -53,9 +79,10 @@ def check(file: File, *, as_json: AsJson = False) -> None:
 @app.command()
 def show(file: File, *, as_json: AsJson = False) -> None:
     """Print every setting in effect, defaults included."""
-    from asd_monitor.config.loading import as_yaml
+    from asd_monitor.audio.devices.device_strings import parse_device
+    from asd_monitor.config.loading import as_yaml, load_config
 
-    config = _read(file).config
+    config = load_config(file, parse_device)
     text = json.dumps(config.as_written(), indent=2) if as_json else as_yaml(config).rstrip()
     typer.echo(text)
 
@@ -68,8 +95,9 @@ def schema() -> None:
     typer.echo(json.dumps(file_schema(), indent=2))
 
 
-def _read(file: Path, *, check_provider: ProviderCheck | None = None) -> ConfigFile:
-    from asd_monitor.audio.devices.device_strings import parse_device
-    from asd_monitor.config.loading import read_config
-
-    return read_config(file, check_device=parse_device, check_provider=check_provider)
+def models_of(file: Path) -> Path:
+    """Return the models folder of the service that reads the file, else that of the user."""
+    folder = file.absolute()
+    if folder.parent == _SERVICE_FILES:
+        return _SERVICE_STATE / folder.stem / "models"
+    return default_models_dir()

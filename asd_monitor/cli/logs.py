@@ -58,7 +58,8 @@ def configure_logs(log_format: LogFormat | None = None, *, verbose: bool = False
             structlog.processors.JSONRenderer(ensure_ascii=False),
         ]
     else:
-        shared.append(structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False))
+        if not journal:  # which writes the time before each line
+            shared.append(structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False))
         last.append(
             structlog.dev.ConsoleRenderer(
                 colors=sys.stderr.isatty(),
@@ -104,4 +105,6 @@ def _is_service(environment: Mapping[str, str]) -> bool:
 
 class _JournalFormatter(structlog.stdlib.ProcessorFormatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"<{_PRIORITIES.get(record.levelname.lower(), 6)}>{super().format(record)}"
+        priority = f"<{_PRIORITIES.get(record.levelname.lower(), 6)}>"
+        # the journal takes each line of a traceback for an entry of its own
+        return "\n".join(f"{priority}{line}" for line in super().format(record).splitlines())

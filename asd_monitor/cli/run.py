@@ -149,17 +149,16 @@ def _run(
 
     import structlog
 
-    from asd_monitor.audio.devices.device_strings import parse_device
-    from asd_monitor.config.loading import read_config
+    from asd_monitor.cli.configuration import read_for_run
     from asd_monitor.daemon.runtime_options import Dependencies, RuntimeOptions
     from asd_monitor.daemon.service import Service
-    from asd_monitor.encoders.runtime import Runtime, check_provider
+    from asd_monitor.encoders.runtime import Runtime
     from asd_monitor.model_store.bundle import load_bundle
 
     def read() -> Config:
         if config is None:
             raise UsageError("started without --config: there is no file to reload")
-        file = read_config(config, parse_device, check_provider=check_provider)
+        file = read_for_run(config)
         for notice in file.notices:
             structlog.get_logger().warning("configuration", notice=notice)
         return file.config

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 
 from asd_monitor.config.error_messages import dotted
-from asd_monitor.config.settings import Config, Mqtt, Tls
+from asd_monitor.config.settings import Config
 from asd_monitor.config.yaml_places import find_place, written_path
 from asd_monitor.config.yaml_text import Document, Finding
 from asd_monitor.config.yaml_text import Path as KeyPath
 
 
+def notice_at(document: Document, path: KeyPath, message: str) -> Finding:
+    """Return a notice about the setting at ``path``, with its place."""
+    return Finding(find_place(document, path, of_key=True), f"{dotted(path)}: {message}")
+
+
 def find_notices(document: Document, config: Config) -> Iterator[Finding]:
     """Yield the notices; one may be repeated."""
-
-    def notice(path: KeyPath, message: str) -> Finding:
-        return Finding(find_place(document, path, of_key=True), f"{dotted(path)}: {message}")
-
-    if config.mqtt.commands:
-        yield notice(("mqtt", "commands"), "commands over MQTT are not available yet: no effect")
+    notice = partial(notice_at, document)
+    if ("mqtt", "commands") in document.keys:
+        message = "commands over MQTT are not available yet: remove it, it has no effect"
+        yield notice(("mqtt", "commands"), message)
     if config.mqtt.tls is not None and config.mqtt.port == 1883:
         yield notice(("mqtt", "tls"), "TLS on port 1883: most brokers use port 8883 for TLS")
-    for path, message in _unreadable_files(config.mqtt):
-        yield notice(path, message)
     for path in document.keys:
         if path[-1] == "evidence" and path[0] in {"defaults", "machines"} and len(path) < 4:
-            yield notice(path, "evidence of alarms is not stored yet: no effect")
+            message = "evidence of alarms is not stored yet: remove it, it has no effect"
+            yield notice(path, message)
     devices: dict[str, str] = {}
     for machine, settings in config.machines.items():
         device = settings.device_text.removesuffix("#0")
@@ -45,27 +48,3 @@ def find_notices(document: Document, config: Config) -> Iterator[Finding]:
             places = [("machines", machine, "alarm", key) for key in ("warnings", "false_alarms")]
             paths = [written_path(document, path) for path in places]
             yield notice(next((p for p in paths if p in document.keys), places[0]), message)
-
-
-def _unreadable_files(mqtt: Mqtt) -> Iterator[tuple[KeyPath, str]]:
-    """Yield the files that this user cannot read; the service may run as another user."""
-    tls = mqtt.tls or Tls()
-    files = {
-        ("password_file",): mqtt.password_file,
-        ("tls", "ca"): tls.ca,
-        ("tls", "cert"): tls.cert,
-        ("tls", "key"): tls.key,
-    }
-    for path, file in files.items():
-        if file is None:
-            continue
-        try:
-            file.open("rb").close()
-        except OSError as error:
-            yield (
-                ("mqtt", *path),
-                (
-                    f"{file}: cannot be read ({error.strerror}): `run` needs it to "
-                    "connect to the broker"
-                ),
-            )

@@ -8,11 +8,11 @@ from __future__ import annotations
 import os
 import platform
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
@@ -20,7 +20,7 @@ from pydantic_core import ErrorDetails
 
 from asd_monitor.config.credentials import with_password_credential
 from asd_monitor.config.error_messages import describe, dotted, finding_of
-from asd_monitor.config.ineffective_settings import find_notices
+from asd_monitor.config.ineffective_settings import find_notices, notice_at
 from asd_monitor.config.inheritance import with_absolute_paths, with_defaults
 from asd_monitor.config.settings import MAX_MACHINES, Config, Machine, Mqtt, device_text
 from asd_monitor.config.yaml_places import find_place, written_path
@@ -30,14 +30,20 @@ from asd_monitor.errors import UsageError
 from asd_monitor.names import check_id
 from asd_monitor.wording import quoted
 
+T = TypeVar("T")
+
 _MAX_FILE_BYTES = 500_000
 _MAX_ERRORS = 500
 
 DeviceCheck = Callable[[str], object]
 """Raises `UsageError` for a malformed device string: `audio.devices.parse_device`."""
 
-ProviderCheck = Callable[[str], object]
-"""Raises `UsageError` where this computer lacks it: `encoders.runtime.check_provider`."""
+Checks = Mapping[KeyPath, Callable[[Config], object]]
+"""Checks of settings against this computer; each raises `UsageError`, which is an error at the key.
+"""
+
+Notice = tuple[KeyPath, str]
+"""The path of a setting, and a notice about it."""
 
 
 class ConfigError(UsageError):
@@ -75,24 +81,27 @@ def read_config(
     environ: Mapping[str, str] = os.environ,
     host: str | None = None,
     *,
-    check_provider: ProviderCheck | None = None,
+    checks: Checks | None = None,
+    find_more: Callable[[Config], Iterable[Notice]] = lambda _: (),
 ) -> ConfigFile:
     """Return the configuration of a file and the notices about it.
 
-    ``host`` replaces the name of this computer, which is used for a file without `box`.  Raises
-    `ConfigError` with every error.
+    ``host`` replaces the name of this computer, which is used for a file without `box`.  The
+    ``checks`` are made for a file without other errors, and ``find_more`` returns further notices.
+    Raises `ConfigError` with every error.
     """
     document = read_yaml(_content(path))
     config, errors = None, list(document.errors)
     if document.value is not None:
         config, more = _validate(path, document, check_device, environ, host)
         errors += more
-        if config is not None and check_provider is not None:
-            key = ("inference", "provider")
-            errors += _checked(document, key, config.inference.provider, check_provider)
+        if config is not None:
+            for key, check in (checks or {}).items():
+                errors += _checked(document, key, config, check)
     if errors or config is None:
         raise ConfigError(_error_lines(path, errors))
-    notices = sorted({*document.notices, *find_notices(document, config)})
+    here = (notice_at(document, key, message) for key, message in find_more(config))
+    notices = sorted({*document.notices, *find_notices(document, config), *here})
     return ConfigFile(path, config, tuple(_line(path, notice) for notice in notices))
 
 
@@ -263,7 +272,7 @@ def _device_errors(
 
 
 def _checked(
-    document: Document, path: KeyPath, value: str, check: Callable[[str], object]
+    document: Document, path: KeyPath, value: T, check: Callable[[T], object]
 ) -> Iterator[Finding]:
     try:
         check(value)

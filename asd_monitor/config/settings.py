@@ -84,7 +84,12 @@ class Mqtt(Section):
     tls: Tls | None = Field(
         None, examples=[{}], description="`{}` for TLS with the system's certificates."
     )
-    commands: bool = Field(default=False, description="Accept commands over MQTT.")
+    commands: bool = Field(
+        default=False,
+        exclude=True,
+        description="No effect: commands over MQTT are not available yet.",
+        json_schema_extra={"deprecated": True},
+    )
 
     @property
     def address(self) -> str:
@@ -140,7 +145,7 @@ class AlarmSettings(Section):
 
 
 class EvidenceSettings(Section):
-    """Sound stored with an alarm."""
+    """Sound stored with an alarm: not available yet.  Accepted, since earlier versions did."""
 
     keep_before_s: float = Field(10.0, ge=0, le=600, description="Sound from before the alarm.")
     keep_after_s: float = Field(10.0, ge=0, le=600, description="Sound from after the alarm.")
@@ -160,7 +165,12 @@ class MachineDefaults(Section):
         description="Time between window starts.",
     )
     alarm: AlarmSettings = AlarmSettings()
-    evidence: EvidenceSettings = EvidenceSettings()
+    evidence: EvidenceSettings = Field(
+        EvidenceSettings(),
+        exclude=True,
+        description="No effect: evidence of alarms is not stored yet.",
+        json_schema_extra={"deprecated": True},
+    )
     score_every_s: float = Field(
         0.0,
         ge=0,
@@ -235,7 +245,7 @@ class Config(Section):
     machines: Mapping[Id, Machine] = Field(min_length=1, examples=[{"fan01": {"device": "hw:1"}}])
 
     def as_written(self) -> dict[str, Any]:
-        """Return every setting in the form of the file."""
+        """Return every setting that has an effect, in the form of the file."""
         return self.model_dump(mode="json")
 
 

@@ -9,8 +9,20 @@ from __future__ import annotations
 import ssl
 from pathlib import Path
 
-from asd_monitor.config.settings import Tls
+from asd_monitor.config.settings import Mqtt, Tls
 from asd_monitor.errors import UsageError
+
+
+def check_password(settings: Mqtt) -> None:
+    """Check that the password can be read, where there is one.  Raises `UsageError`."""
+    if settings.password_file is not None:
+        read_password(settings.password_file)
+
+
+def check_certificates(settings: Mqtt) -> None:
+    """Check that the certificates can be used, where there are some.  Raises `UsageError`."""
+    if settings.tls is not None:
+        tls_context(settings.tls)
 
 
 def read_password(path: Path) -> str:

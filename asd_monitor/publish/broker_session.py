@@ -23,7 +23,7 @@ from paho.mqtt.enums import MQTTProtocolVersion
 from asd_monitor.backoff import Backoff, doubling
 from asd_monitor.config.settings import Mqtt
 from asd_monitor.errors import UsageError
-from asd_monitor.publish.authentication import read_password, tls_context
+from asd_monitor.publish.authentication import check_certificates, check_password
 from asd_monitor.publish.broker_connection import Connection
 from asd_monitor.publish.broker_diagnostics import (
     PACKET_TOO_LARGE,
@@ -67,10 +67,8 @@ class BrokerSession:
         """Raise `UsageError` for settings that cannot work (ids, prefix, files)."""
         self.topics = Topics(settings.prefix, box)
         self.settings = settings
-        if settings.password_file is not None:
-            read_password(settings.password_file)
-        if settings.tls is not None:
-            tls_context(settings.tls)
+        check_password(settings)
+        check_certificates(settings)
         self._client_id = f"asd-{box}"
         self._will = Outgoing(self.topics.availability, OFFLINE, qos=1, retain=True)
         self._on_connect = on_connect

@@ -2,10 +2,12 @@
 
 import pytest
 
-from asd_monitor.audio.capture.child_process import ChildEndedError
+from asd_monitor.audio.capture.child_process import CaptureChild, ChildEndedError
+from asd_monitor.audio.capture.child_protocol import CaptureRequest
 from asd_monitor.audio.capture.input_identity import InputIdentity
 from asd_monitor.audio.devices.cards import Cards
 from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.audio.devices.sound_server import ServerSource, SoundServer
 from asd_monitor.records import MicrophoneState
 
 
@@ -39,3 +41,20 @@ def test_request_repeats_the_format_of_the_first_opening(no_server):
     of_card.pin(None, None, 44100)
     request = of_card.request(None, {1, 0})
     assert (request.hw, request.wanted, request.rate_hz) == ((1, None), (0, 1), 44100)
+
+
+async def test_a_source_that_alsa_does_not_reach_names_the_plugin(no_server, monkeypatch):
+    child = await CaptureChild.start(CaptureRequest(name="pulse"), {})  # not offered by ALSA
+    with pytest.raises(ChildEndedError) as ended:
+        await child.frames(10.0)
+    await child.end(1.0)
+    of_pulse = identity(no_server, "pulse:fan")
+
+    async def sources(_: SoundServer) -> list[ServerSource]:
+        return [ServerSource("fan", "Fan", 48000, 1)]
+
+    monkeypatch.setattr(SoundServer, "sources", sources)
+    reason = (await of_pulse.explain(ended.value)).outage.reason
+    of_pulse.close()
+    assert "`apt install libasound2-plugins`" in reason
+    assert "plug it in" not in reason

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
+import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from asd_monitor.cli.config_command import app
+from asd_monitor.cli.app import app as asd_monitor
+from asd_monitor.cli.config_command import app, models_of
+from asd_monitor.cli.options import default_models_dir
+from asd_monitor.config.loading import ConfigError
 from asd_monitor.config.settings import (
     AlarmSettings,
     Config,
@@ -18,10 +23,12 @@ from asd_monitor.config.settings import (
     Mqtt,
     Tls,
 )
-from asd_monitor.errors import AsdMonitorError, UsageError
+from asd_monitor.daemon import service
+from asd_monitor.errors import AsdMonitorError, OperationError, UsageError
 from tests.doubles.command_line import without_privileges
 
 VALID = "version: 1\nbox: b\nmqtt: {commands: true}\nmachines: {fan01: {device: 'hw:1'}}\n"
+FAN = "machines: {fan01: {device: 'hw:1'}}\n"
 CUDA = "version: 1\nbox: b\ninference: {provider: cuda}\nmachines: {fan01: {device: 'hw:1'}}\n"
 INVALID = "version: 1\nbox: b\nmachines: {fan01: {device: 'hv:1', x: 1}}\n"
 
@@ -33,12 +40,109 @@ def run(tmp_path: Path, text: str, *arguments: str) -> Result:
     return CliRunner().invoke(app, [name, str(file), *options])
 
 
+def notices(output: str) -> list[str]:
+    """Return the notices of `check`, each without the name of the file."""
+    lines = [line for line in output.splitlines() if line.startswith("notice: ")]
+    return [line.partition("edge.yaml:")[2] for line in lines]
+
+
 def test_a_valid_file_is_checked_with_its_notices(tmp_path: Path) -> None:
     result = run(tmp_path, VALID, "check")
     assert result.exit_code == 0
-    notice, summary = result.stdout.splitlines()
-    assert "edge.yaml:3:8: mqtt.commands: commands over MQTT are not available yet" in notice
+    *found, summary = result.stdout.splitlines()
+    assert any("edge.yaml:3:8: mqtt.commands: commands over MQTT are not" in each for each in found)
     assert summary.endswith("edge.yaml: valid, 1 machine")
+
+
+def test_what_is_missing_now_is_noticed_with_the_remedy(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    absent = tmp_path / "absent.wav"
+    text = (
+        f"version: 1\nbox: b\nmqtt: {{host: 127.0.0.1, port: {port}}}\nmachines:\n"
+        f"  fan01: {{device: 'file:{absent}'}}\n  fan02: {{device: 'card-id:None', learn: 30m}}\n"
+    )
+    models = tmp_path / "models"
+    result = run(tmp_path, text, "check", "--models", str(models))
+    assert result.exit_code == 0
+    broker, no_model, recording, device = notices(result.stdout)
+    assert broker.startswith("3:8: mqtt.host: the broker cannot be reached now: connection refused")
+    assert "start the broker, or correct mqtt.host and mqtt.port" in broker
+    assert no_model.startswith("5:3: machines.fan01: its state will be no_model: no model of fan01")
+    assert f"`asd-monitor train --machine fan01 --models {models} --normal PATH`" in no_model
+    assert recording.startswith("5:11: machines.fan01.device: not present now: ")
+    assert str(absent) in recording
+    assert device.startswith("6:11: machines.fan02.device: not present now: not plugged in: ")
+
+
+def test_nothing_is_noticed_where_all_is_there(tmp_path: Path, fault: Path, trained: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        text = (
+            f"version: 1\nbox: b\nmqtt: {{host: 127.0.0.1, port: {port}}}\n"
+            f"machines: {{fan01: {{device: 'file:{fault}', learn: 30m}}}}\n"
+        )
+        result = run(tmp_path, text, "check", "--models", str(trained))
+    (learn,) = notices(result.stdout)
+    assert learn.startswith(
+        f"4:{learn.split(':')[1]}: machines.fan01.learn: no effect, since there"
+    )
+
+
+@pytest.mark.parametrize("kind", [None, socket.SOCK_STREAM])
+def test_an_unknown_host_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: int | None
+) -> None:
+    def unknown(*_: object) -> None:
+        raise socket.gaierror if kind else UnicodeError
+
+    monkeypatch.setattr(socket, "create_connection", unknown)
+    found = notices(run(tmp_path, VALID, "check").stdout)
+    (broker,) = (notice for notice in found if "mqtt.host" in notice)
+    assert "the broker cannot be reached now: the host name localhost cannot" in broker
+
+
+def test_the_models_of_the_service_are_those_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STATE_DIRECTORY", raising=False)
+    expected = Path("/var/lib/asd-monitor/hall/models")
+    assert models_of(Path("/etc/asd-monitor/hall.yaml")) == expected
+    assert models_of(Path("/home/x/hall.yaml")) == default_models_dir()
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("mqtt: {username: u, password_file: absent}", "1:36: mqtt.password_file: MQTT password"),
+        ("mqtt: {username: u, password_file: .}", "Is a directory"),
+        ("mqtt: {username: u, password_file: empty}", "is empty; put the password on its first"),
+        ("mqtt: {tls: {ca: absent.pem}}", "1:13: mqtt.tls: MQTT certificate authority"),
+        ("mqtt: {tls: {ca: empty}}", "1:13: mqtt.tls: MQTT certificate authority"),
+        ("mqtt: {tls: {cert: absent.pem}}", "1:13: mqtt.tls: MQTT client certificate"),
+        (f"mqtt: {{prefix: {'a' * 300}}}", "1:16: mqtt.prefix: "),
+        ("inference: {provider: cuda}", "1:23: inference.provider: "),
+        ('box: "\\UFFFFFFFF"', "1:7: "),
+        ("", ""),
+    ],
+)
+def test_what_check_accepts_is_what_run_accepts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, setting: str, message: str
+) -> None:
+    def started(*_: object) -> None:
+        raise OperationError("the daemon was started")
+
+    monkeypatch.setattr(service, "Service", started)
+    (tmp_path / "empty").touch()
+    file = tmp_path / "edge.yaml"
+    file.write_text(f"{setting}\nversion: 1\n{FAN}" + ("" if "box" in setting else "box: b\n"))
+    ran = CliRunner().invoke(asd_monitor, ["run", "--config", str(file)]).exception
+    checked = CliRunner().invoke(app, ["check", str(file)])
+    if setting:
+        assert isinstance(ran, ConfigError)
+        assert str(ran) == str(checked.exception)
+        assert message in str(ran)
+    else:
+        assert isinstance(ran, OperationError)
+        assert checked.exit_code == 0
 
 
 def test_every_error_of_an_invalid_file_is_reported_with_its_place(tmp_path: Path) -> None:
@@ -49,7 +153,8 @@ def test_every_error_of_an_invalid_file_is_reported_with_its_place(tmp_path: Pat
 
 def test_the_result_as_json(tmp_path: Path) -> None:
     valid = json.loads(run(tmp_path, VALID, "check", "--json").stdout)
-    assert (valid["ok"], len(valid["notices"]), valid["machines"]) == (True, 1, ["fan01"])
+    assert (valid["ok"], valid["machines"]) == (True, ["fan01"])
+    assert any("mqtt.commands" in notice for notice in valid["notices"])
     result = run(tmp_path, INVALID, "check", "--json")
     assert result.exit_code == 2
     assert len(json.loads(result.stdout)["errors"]) == 2

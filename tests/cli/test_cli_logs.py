@@ -67,6 +67,14 @@ def test_the_journal_gets_json_with_priorities(tmp_path):
     assert json.loads(lines[0][3:])["message"] == "listening"
 
 
+def test_text_in_the_journal_has_priorities_and_no_time_of_its_own(tmp_path):
+    lines = run("text", stderr=tmp_path / "log", environment={"JOURNAL_STREAM": ""}).splitlines()
+    assert re.fullmatch(r"<6>\[info\] +listening +machine=fan01 +rate_hz=16000", lines[0])
+    assert "from paho" in lines[1]
+    assert lines[-1] == "<3>KeyError: 'gone'"  # the end of a traceback
+    assert {line[:3] for line in lines[2:]} == {"<3>"}
+
+
 @pytest.mark.parametrize(
     "environment", [{"INVOCATION_ID": "1f", "SYSTEMD_EXEC_PID": "1"}, {"INVOCATION_ID": "1f"}]
 )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.config.loading import ConfigError, load_config, read_config
+from asd_monitor.config.settings import Config
 from asd_monitor.errors import UsageError
 from tests.doubles.command_line import without_privileges
 from tests.doubles.config_files import SMALLEST, errors, limited_memory
@@ -210,14 +211,14 @@ def test_each_invalid_value_has_a_remedy(file: Path, setting: str, message: str)
     assert message in line
 
 
-def test_an_unavailable_provider_is_reported_with_its_place(file: Path) -> None:
-    def lacking(provider: str) -> None:
-        raise UsageError(f"no {provider} here")
+def test_what_this_computer_lacks_is_an_error_at_the_setting(file: Path) -> None:
+    def lacking(config: Config) -> None:
+        raise UsageError(f"no {config.inference.provider} here")
 
     file.write_text("version: 1\ninference: {provider: cuda}\nmachines: {fan01: {device: x}}\n")
     assert read_config(file).config.inference.provider == "cuda"
     with pytest.raises(ConfigError, match=r"edge.yaml:2:23: inference.provider: no cuda here$"):
-        read_config(file, check_provider=lacking)
+        read_config(file, checks={("inference", "provider"): lacking})
 
 
 def test_an_error_in_the_defaults_is_reported_once(file: Path) -> None:

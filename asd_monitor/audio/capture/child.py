@@ -31,11 +31,13 @@ from asd_monitor.audio.capture.child_protocol import (
     encode_inputs,
 )
 from asd_monitor.audio.devices.portaudio_names import match_hw, match_name
-from asd_monitor.audio.devices.remedies import cannot_be_opened, no_channel, not_found
+from asd_monitor.audio.devices.remedies import cannot_be_opened, no_channel, pcm_not_found
+from asd_monitor.audio.devices.shared_libraries import found_by_loader
 from asd_monitor.audio.wire import OVERFLOW, Frame, encode_header, select_channels
 
 try:
-    import sounddevice
+    with found_by_loader({"portaudio": "libportaudio.so.2"}):
+        import sounddevice
 except OSError:  # raised where the PortAudio library is not installed
     sounddevice = None
 
@@ -113,7 +115,7 @@ def _find(request: CaptureRequest) -> dict[str, Any]:
     if hits:
         matching = "; ".join(names[hit] for hit in hits)
         _exit(EXIT_ABSENT, f"{len(hits)} inputs match: choose one by its name: {matching}")
-    _exit(EXIT_ABSENT, not_found(names))
+    _exit(EXIT_ABSENT, pcm_not_found(request.name, names))
 
 
 def _open(device: dict[str, Any], request: CaptureRequest) -> Any:

@@ -135,8 +135,8 @@ class InputIdentity:
         except SoundServerQueryError as failure:
             reason = f"{failure}: start PulseAudio or PipeWire for this user ({error})"
             return DeviceUnavailableError(self.spec, reason)
-        if self.spec.name in names:
-            return self._resolver.explain(error)
+        if self.spec.name in names:  # the server has it, so no card and no permission is missing
+            return DeviceUnavailableError(self.spec, str(error))
         others = [f"pulse:{name}" for name in names if not name.endswith(".monitor")]
         return DeviceUnavailableError(self.spec, not_found(others))
 

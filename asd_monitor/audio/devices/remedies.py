@@ -28,6 +28,16 @@ def no_channel(wanted: Collection[int], channels: int) -> str:
     )
 
 
+def pcm_not_found(name: str | None, available: list[str]) -> str:
+    """Return the message for an input that ALSA does not offer; ``name`` None: a card's."""
+    if name == "pulse":  # the PCM through which a sound server's sources are recorded
+        return (
+            "ALSA does not reach the sound server: install its plugin with `apt install "
+            "libasound2-plugins`, and check that PulseAudio or PipeWire runs for this user"
+        )
+    return not_found(available)
+
+
 def not_found(available: list[str]) -> str:
     """Return the message for a device that is not among the available ones."""
     if not available:

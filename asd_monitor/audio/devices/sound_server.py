@@ -15,8 +15,11 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from asd_monitor.audio.devices.shared_libraries import found_by_loader
+
 try:
-    import pulsectl
+    with found_by_loader({"libpulse": "libpulse.so.0"}):
+        import pulsectl
 except OSError:  # raised where the libpulse library is not installed
     pulsectl = None
 
