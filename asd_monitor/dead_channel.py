@@ -11,9 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from asd_monitor.alarm.state import Transition, TransitionKind
+from asd_monitor.dsp.sample_faults import DEAD_CHANNEL_S
 from asd_monitor.records import Block, MicrophoneState
-
-DEAD_CHANNEL_S = 2.0
 
 
 class DeadChannelDetector:

@@ -18,7 +18,7 @@ from asd_monitor.alarm.logic import AlarmLogic
 from asd_monitor.alarm.state import Alarm, AlarmRule, Transition
 from asd_monitor.batching import result_or_raise
 from asd_monitor.dead_channel import DeadChannelDetector
-from asd_monitor.dsp.usable_samples import usable_parts
+from asd_monitor.dsp.sample_faults import usable_parts
 from asd_monitor.pipeline import Pipeline, score_pending
 from asd_monitor.records import Block, MachineState, MicrophoneState, Stream, WindowScore
 
@@ -112,7 +112,7 @@ class Monitor:
     def split(self, block: Block) -> list[Block | Transition]:
         """Return the parts of the next block: sound to be scored and microphone transitions.
 
-        Unusable samples (`asd_monitor.dsp.usable_samples`) are a gap between two parts.  Every
+        Unusable samples (`asd_monitor.dsp.sample_faults`) are a gap between two parts.  Every
         part must be passed to `evaluate` in order, with the scores of the windows that it
         completes.  Raises as `push`.
         """

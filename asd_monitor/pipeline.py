@@ -13,8 +13,8 @@ from asd_monitor.alarm.score import max_outliers, span_windows
 from asd_monitor.batching import result_or_raise, run_batch
 from asd_monitor.detector.detector import Detector, score_windows
 from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.dsp.sample_faults import usable_parts
 from asd_monitor.dsp.signal_conditioning import SignalConditioner
-from asd_monitor.dsp.usable_samples import usable_parts
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window, WindowStream, extract_pending
 from asd_monitor.records import Block, Stream, WindowScore

@@ -1,4 +1,8 @@
-"""The level meter of `record` on stderr: a bar on a terminal, otherwise a line every 10 s."""
+"""The level meter of `record` on stderr: a bar on a terminal, otherwise a line every 10 s.
+
+It shows the level of the sound, without DC and its drift.  Clipping, and the colour that warns of
+it, depend on the samples as captured.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from asd_monitor.audio.files.levels import FULL_SCALE, dbfs
+from asd_monitor.audio.files.levels import dbfs
+from asd_monitor.dsp.dc_removal import DCRemover
+from asd_monitor.dsp.sample_faults import CLIPPING_LEVEL
 from asd_monitor.records import Samples
 
 _BAR_CELLS = 40
@@ -30,6 +36,7 @@ class LevelMeter:
             if self._console.is_terminal
             else None
         )
+        self._dc_remover: DCRemover | None = None
         self._peak = 0.0
         self._next_line_s = 0.0
 
@@ -51,13 +58,18 @@ class LevelMeter:
         """Print a line above the meter."""
         self._console.print(Text(text), soft_wrap=True)
 
-    def show(self, samples: Samples, recorded_s: float) -> None:
-        """Show the level of a block (n,), full scale ±1."""
-        peak = float(np.abs(samples).max(initial=0.0))
-        rms_dbfs = dbfs(float(np.sqrt(np.mean(np.square(samples)))) if len(samples) else 0.0)
+    def show(self, samples: Samples, rate_hz: int, recorded_s: float) -> None:
+        """Show the level of a block (n,), full scale ±1; nothing in the first half second."""
+        self._dc_remover = self._dc_remover or DCRemover(rate_hz)
+        sound = self._dc_remover.push(samples)
+        if not len(sound):
+            return
+        rms_dbfs = dbfs(float(np.sqrt(np.mean(np.square(sound)))))
+        peak = float(np.abs(sound).max())
         self._peak = max(self._peak, peak)
         if self._live:
-            self._live.update(self._bar(rms_dbfs, peak, recorded_s))
+            captured_peak = float(np.abs(samples).max())
+            self._live.update(self._bar(rms_dbfs, peak, captured_peak, recorded_s))
         elif recorded_s >= self._next_line_s:
             self._next_line_s = recorded_s + _LINE_EVERY_S
             self.print_line(
@@ -65,18 +77,18 @@ class LevelMeter:
                 f"peak {dbfs(self._peak):.0f} dBFS"
             )
 
-    def _bar(self, rms_dbfs: float, peak: float, recorded_s: float) -> Text:
+    def _bar(self, rms_dbfs: float, peak: float, captured_peak: float, recorded_s: float) -> Text:
         def cells(level_dbfs: float) -> int:
             share = (level_dbfs - _MIN_DBFS) / -_MIN_DBFS
             return round(_BAR_CELLS * min(1.0, max(0.0, share)))
 
         rms, now = cells(rms_dbfs), cells(dbfs(peak))
-        colour = "red" if dbfs(peak) > _NEAR_CLIPPING_DBFS else "green"
+        colour = "red" if dbfs(captured_peak) > _NEAR_CLIPPING_DBFS else "green"
         bar = Text()
         bar.append("█" * rms, colour)
         bar.append("─" * max(0, now - rms), colour)
         bar.append("·" * (_BAR_CELLS - max(rms, now)), "dim")
         bar.append(f" {rms_dbfs:4.0f} dBFS  peak {dbfs(self._peak):4.0f}")
-        bar.append("  CLIPPING" if peak >= FULL_SCALE else "          ", "bold red")
+        bar.append("  CLIPPING" if captured_peak >= CLIPPING_LEVEL else "          ", "bold red")
         bar.append(f" {recorded_s:.0f} of {self._total_s:.0f} s")
         return bar

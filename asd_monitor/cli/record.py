@@ -203,7 +203,7 @@ class _Session:
         )
         self._end = block.end
         self._recorded += len(samples)
-        meter.show(samples, self._recorded / self._rate_hz)
+        meter.show(samples, self._rate_hz, self._recorded / self._rate_hz)
         self._warn(meter)
 
     def _warn(self, meter: LevelMeter) -> None:

@@ -1,7 +1,9 @@
-"""Samples that no converter delivers: not a number, infinite, or beyond any scale.
+"""Faults of a converter or a file that single samples show, before any processing.
 
-Files of floating-point samples contain them, as after a transmission error.  They are treated as
-lost samples: as a gap.
+- unusable: not a number, infinite, or beyond any scale.  Files of floating-point samples contain
+  such values, as after a transmission error; they are treated as lost samples, as a gap.
+- clipped: at full scale.
+- constant: equal for seconds, as from a muted or broken input; a microphone has noise of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +12,10 @@ import numpy as np
 
 from asd_monitor.records import Block, Samples
 
+CLIPPING_LEVEL = 0.9995
+"""Absolute sample value from which a sample counts as clipped; full scale is 1."""
+DEAD_CHANNEL_S = 2.0
+"""Shortest run of equal samples of a dead channel."""
 MAX_AMPLITUDE = 1e10
 """Largest usable amplitude, full scale 1: above the counts of 32-bit integers in files that are not
 scaled, and so low that no feature overflows in single precision."""

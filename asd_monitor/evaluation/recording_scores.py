@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.audio.files.recordings import BY_OPTION, RecordingReader
-from asd_monitor.dead_channel import DEAD_CHANNEL_S
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fusion import fuse
+from asd_monitor.dsp.sample_faults import DEAD_CHANNEL_S
 from asd_monitor.errors import UsageError
 from asd_monitor.model_training.constant_runs import ConstantRunRemover
 from asd_monitor.pipeline import Pipeline

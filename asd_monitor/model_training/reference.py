@@ -20,6 +20,7 @@ from asd_monitor.audio.files.recordings import BY_OPTION, RecordingReader
 from asd_monitor.config.field_types import MIN_TRAINING_S
 from asd_monitor.detector.fit import FittedDetector, fit_detector
 from asd_monitor.dsp.front_end import FrontEnd, front_end_for
+from asd_monitor.dsp.sample_faults import CLIPPING_LEVEL
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.features.windows import Window
@@ -34,8 +35,8 @@ MAX_WINDOWS = 10_000
 """Training windows; beyond them time and memory grow, and the model hardly changes."""
 EXCERPT_S = 20.0
 MIN_CONSTANT_RUN_S = 0.5
-CLIPPING_LEVEL = 0.9995
-"""Absolute sample value from which a sample counts as clipped; full scale is 1."""
+"""Shorter than `DEAD_CHANNEL_S`: a drop-out must not be learned as normal sound, while a fault of
+the microphone is reported only where it lasts, and until then its sound is scored."""
 MAX_CLIPPED_SHARE = 1e-4
 """Share of a file's samples; more clipped ones are reported."""
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from asd_monitor.dsp.usable_samples import MAX_AMPLITUDE, usable_parts, usable_runs
+from asd_monitor.dsp.sample_faults import MAX_AMPLITUDE, usable_parts, usable_runs
 from tests.doubles.blocks import block_at
 
 UNUSABLE = [np.nan, np.inf, -np.inf, 3e38, -3e38, 1.1 * MAX_AMPLITUDE]

@@ -1,20 +1,23 @@
-"""Level statistics of a recording, and its defects: clipping, dead input, low level."""
+"""Level statistics of a recording, and its defects: clipping, dead input, low level.
+
+Levels are those of the sound, without DC and its drift (`asd_monitor.dsp.dc_removal`).  Clipping
+and constant runs are faults of the converter, and are found in its samples.
+"""
 
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
 
+from asd_monitor.dsp.dc_removal import DCRemover
+from asd_monitor.dsp.sample_faults import CLIPPING_LEVEL, DEAD_CHANNEL_S
 from asd_monitor.records import Samples
 
 FLOOR_DBFS = -120.0
-FULL_SCALE = 32767 / 32768
-"""Largest amplitude of int16; a sample that reaches it is clipped."""
-DEAD_S = 2.0
-"""Shortest constant run of a dead input."""
 QUIET_DBFS = -66.0
 
 
@@ -27,7 +30,7 @@ class LevelSummary:
     quietest_second_dbfs: float
     loudest_second_dbfs: float
     offset: float  # mean, full scale 1
-    clipped_samples: int
+    clipped_samples: int  # of the converter
     longest_constant_s: float  # run of equal samples, as from a dead or muted input
 
     @property
@@ -37,8 +40,8 @@ class LevelSummary:
 
     @property
     def is_dead(self) -> bool:
-        """Whether the input was constant for `DEAD_S`."""
-        return self.longest_constant_s >= DEAD_S
+        """Whether the input was constant for `DEAD_CHANNEL_S`."""
+        return self.longest_constant_s >= DEAD_CHANNEL_S
 
     @property
     def is_quiet(self) -> bool:
@@ -57,10 +60,12 @@ class LevelAccumulator:
     def __init__(self, rate_hz: int) -> None:
         self.samples = 0
         self._rate_hz = rate_hz
-        self._energy = 0.0
-        self._sum = 0.0
-        self._peak = 0.0
+        self._dc_remover = DCRemover(rate_hz)
+        self._sum = 0.0  # of the samples as captured
         self._clipped = 0
+        self._measured = 0  # samples without DC so far
+        self._energy = 0.0
+        self._peak = 0.0
         self._second_energy = 0.0
         self._second_samples = 0
         self._quietest = math.inf
@@ -74,12 +79,16 @@ class LevelAccumulator:
         if not len(samples):
             return
         self.samples += len(samples)
-        magnitude = np.abs(samples)
-        self._peak = max(self._peak, float(magnitude.max()))
-        self._clipped += int(np.count_nonzero(magnitude >= FULL_SCALE))
+        self._clipped += int(np.count_nonzero(np.abs(samples) >= CLIPPING_LEVEL))
         self._sum += float(samples.sum(dtype=np.float64))
         self._update_constant(samples)
-        squares = np.square(samples, dtype=np.float64)
+        self._measure(self._dc_remover.push(samples))
+
+    def _measure(self, sound: Samples) -> None:
+        """Update the levels with sound without DC, (n,)."""
+        self._measured += len(sound)
+        self._peak = max(self._peak, float(np.abs(sound).max(initial=0.0)))
+        squares = np.square(sound, dtype=np.float64)
         self._energy += float(squares.sum())
         while len(squares):
             part = squares[: self._rate_hz - self._second_samples]
@@ -108,6 +117,10 @@ class LevelAccumulator:
 
     def summary(self) -> LevelSummary:
         """Return the levels of the samples so far."""
+        if self._measured < self.samples:  # the start is held back by the removal of DC
+            ended = deepcopy(self)
+            ended._measure(ended._dc_remover.flush())
+            return ended.summary()
         rms = math.sqrt(self._energy / self.samples) if self.samples else 0.0
         has_whole_second = math.isfinite(self._quietest)
         return LevelSummary(
