@@ -13,7 +13,8 @@ import soundfile
 
 from asd_monitor.audio.files.decoder import MAX_RATE_HZ
 from asd_monitor.audio.files.recording_search import search_recordings
-from asd_monitor.audio.files.recordings import MAX_AMPLITUDE, RecordingReader
+from asd_monitor.audio.files.recordings import RecordingReader
+from asd_monitor.dsp.sample_faults import MAX_AMPLITUDE
 from asd_monitor.errors import OperationError, UsageError
 from tests.doubles.unfinished_flac import unfinished_flac
 
@@ -166,7 +167,7 @@ def test_blocks_of_many_channels_are_bounded_in_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38, -1e30, 10 * MAX_AMPLITUDE])
-def test_sample_that_is_no_sound_is_a_gap(tmp_path: Path, value: float) -> None:
+def test_unusable_sample_is_a_gap(tmp_path: Path, value: float) -> None:
     sound = noise(2.0)
     sound[RATE] = value
     soundfile.write(tmp_path / "a.wav", sound, RATE, "FLOAT")

@@ -1,7 +1,7 @@
 """Reader of recordings, for monitoring, training and scoring.
 
-The format of a file is detected from its content, not its name.  One channel is read.  Samples that
-are no sound become a gap; a truncated file delivers what it contains.  Each such finding is a
+The format of a file is detected from its content, not its name.  One channel is read.  Unusable
+samples become a gap; a truncated file delivers what it contains.  Each such finding is a
 notice: a line for the user that names the file.
 """
 
@@ -16,20 +16,15 @@ import numpy as np
 
 from asd_monitor.audio.files.decoder import MAX_RATE_HZ, Decoder
 from asd_monitor.dsp.resampling import Resampler
+from asd_monitor.dsp.sample_faults import MAX_AMPLITUDE, usable_runs
 from asd_monitor.errors import UsageError
 from asd_monitor.records import Block, Samples, Stream
 from asd_monitor.wording import count, length, printable
 
 BY_DEVICE, BY_OPTION = "`#1` at the end of the device", "`--channel 1`"
 READ_S = 1.0
-MAX_AMPLITUDE = 1e6
-"""Largest magnitude of a sample that is taken for sound, full scale 1; NaN is none either.
-
-Sound in units of its own, such as pascal, volts or counts of 16 bit, stays below it; the values of
-a damaged file do not, and their powers would exceed the range of float32.
-"""
 MIN_RUN_S = 0.05
-"""Sound between samples that are none, if shorter, is omitted with them: it holds no frame."""
+"""Sound between unusable samples, if shorter, is omitted with them: it holds no frame."""
 _LOW_RATE_HZ = 16000
 _LONG_S = 600.0
 _MAX_BLOCK_VALUES = 1 << 20  # 4 MB: a header may declare 1024 channels
@@ -143,9 +138,9 @@ class RecordingReader:
     def blocks(self, max_samples: int | None = None, *, from_sample: int = 0) -> Iterator[Block]:
         """Iterate over the recording in blocks of at most ``max_samples``.
 
-        Samples that are no sound (`MAX_AMPLITUDE`, `MIN_RUN_S`) are omitted: the blocks around
-        them do not join.  Blocks before the one with sample ``from_sample`` are skipped where the
-        format can seek exactly; lossy formats cannot, and begin at sample 0.
+        Unusable samples (`dsp.sample_faults`) are omitted: the blocks around them do not join.
+        Blocks before the one with sample ``from_sample`` are skipped where the format can seek
+        exactly; lossy formats cannot, and begin at sample 0.
         """
         size = min(max_samples or self._block_samples, self._block_samples)
         start = self._seek(from_sample // size * size)
@@ -153,7 +148,7 @@ class RecordingReader:
         while True:
             frames, failure = self._decoder.read(size)
             samples: Samples = np.ascontiguousarray(frames[:, self.channel])
-            for first, past in _usable_runs(samples, round(MIN_RUN_S * self.rate_hz)):
+            for first, past in _long_runs(samples, round(MIN_RUN_S * self.rate_hz)):
                 yield Block(self.stream, start + first, samples[first:past])
                 omitted -= past - first
             omitted += len(samples)
@@ -163,8 +158,8 @@ class RecordingReader:
         if omitted:
             number = "1 sample is" if omitted == 1 else f"{omitted} samples are"
             self._notice(
-                f"{number} not finite (NaN or infinite) or above {MAX_AMPLITUDE:.0e} of full "
-                "scale: omitted, a gap"
+                f"{number} not finite (NaN or infinite) or absurdly large (above "
+                f"{MAX_AMPLITUDE:.0e}): omitted, a gap"
             )
         self._notice_end(start, failure)
 
@@ -286,18 +281,14 @@ def _count(path: Path, block: int) -> int:
                 return total
 
 
-def _usable_runs(samples: Samples, min_run: int) -> list[tuple[int, int]]:
-    """Return (first, past) of each run of samples that are sound.
+def _long_runs(samples: Samples, min_run: int) -> list[tuple[int, int]]:
+    """Return (first, past) of each run of usable samples.
 
     Runs shorter than ``min_run`` between others are omitted; the first and the last may be parts
     of longer ones.
     """
-    usable = np.abs(samples) <= MAX_AMPLITUDE  # False for NaN
-    if usable.all():
-        return [(0, len(samples))] if len(samples) else []
-    edges = np.flatnonzero(np.diff(np.concatenate(([False], usable, [False])).astype(np.int8)))
     return [
-        (int(first), int(past))
-        for first, past in edges.reshape(-1, 2)
+        (first, past)
+        for first, past in usable_runs(samples)
         if past - first >= min_run or first == 0 or past == len(samples)
     ]
