@@ -44,13 +44,16 @@ class AlarmLogic:
         """Process the next window; return the alarm score and the transitions in order.
 
         The alarm score is 0 for an idle window, which changes neither the span nor the delays.
-        Windows lost before this one count as missing, also around an idle pause.
+        Windows lost before this one count as missing, also around an idle pause.  A new run begins
+        with an empty span.
         """
         hops = round((window.end - self._newest_end) / self._hop)
         self._score.push_missing(max(0, hops - window.hops))
         self._newest_end = window.end
         if window.idle:
             return 0.0, self._machine.pause(window.end)
+        if self._machine.begins_run(window.end):
+            self._score.reset()
         score = self._score.push(window.sustained, window.hops)
         return score, self._machine.observe(window.end, score, conclusive=self._score.full)
 

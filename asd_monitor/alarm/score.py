@@ -16,7 +16,8 @@ of the span.  Windows without a score (before the start, lost in a gap) count as
 the first windows, which may all contain the same impact, cannot raise an alarm.  `full` is
 false as long as the span contains such windows; a low alarm score is conclusive only if it is
 true.  Idle windows are skipped and not part of the span: a machine that runs for a few seconds
-at a time has an alarm score as well.
+at a time has an alarm score as well.  A new run after a long pause begins with an empty span
+(`asd_monitor.alarm.state_machine`).
 """
 
 from __future__ import annotations

@@ -8,6 +8,10 @@ While the sound is not evaluated (gap, capture interrupted, dead channel) and wh
 idle an alarm is neither raised nor cleared.  A gap restarts both delays.  An idle pause suspends
 them: delays count running time, since a machine with a short duty cycle never runs for a whole
 delay at a stretch.
+
+After `LONGEST_PAUSE_S` without running sound a new run begins: the sound before says nothing about
+the machine as it is now.  A warning ends then, the delays restart and the span of the alarm score
+is emptied; an alarm stays as it is.
 """
 
 from __future__ import annotations
@@ -25,6 +29,13 @@ from asd_monitor.alarm.state import (
     Trigger,
 )
 from asd_monitor.records import MachineState
+
+LONGEST_PAUSE_S = 3600.0
+"""Longest pause within a duty cycle.
+
+A machine that runs for less than the span of the alarm score at a time needs the runs of before;
+a warning of the evening must not be shown for a machine that was repaired at night.
+"""
 
 
 class _Timer:
@@ -55,6 +66,7 @@ class AlarmStateMachine:
         self.rule = rule
         self._on_delay = round(rule.on_delay_s * rate_hz)
         self._off_delay = round(rule.off_delay_s * rate_hz)
+        self._longest_pause = round(LONGEST_PAUSE_S * rate_hz)
         self._alarm = standing or Alarm(0, AlarmCondition.NORMAL, 0.0)
         self._above_alarm, self._above_warning, self._below_warning = _Timer(), _Timer(), _Timer()
         self._returned = False  # the off-delay was over at the newest score
@@ -63,6 +75,7 @@ class AlarmStateMachine:
         self._idle_time = _Timer()
         self._idle = False
         self._newest = 0  # sample index of the newest window
+        self._run_end: int | None = None  # sample index of the newest running window
         self._idle_samples = 0
         self._state = self._current_state()
 
@@ -76,6 +89,10 @@ class AlarmStateMachine:
         """State of the machine; `alarm` as long as an alarm is active."""
         return self._state
 
+    def begins_run(self, at: int) -> bool:
+        """Return whether a running window at this sample index begins a new run."""
+        return self._run_end is not None and at - self._run_end > self._longest_pause
+
     def observe(self, at: int, score: float, *, conclusive: bool = True) -> tuple[Transition, ...]:
         """Process the alarm score of a running machine.
 
@@ -86,6 +103,9 @@ class AlarmStateMachine:
                 to normal; the off-delay does not start then.
 
         """
+        if self.begins_run(at):
+            self._forget_run()
+        self._run_end = at
         self._idle = False
         self._idle_time.update(holds=False, at=at)
         self._newest = at
@@ -132,6 +152,10 @@ class AlarmStateMachine:
             timer.reset()
         self._returned = False
         self._peak = 0.0
+
+    def _forget_run(self) -> None:
+        self._warning = False
+        self.interrupt()
 
     def acknowledge(self, at: int, number: int, who: str, why: str) -> tuple[Transition, ...]:
         """Acknowledge the newest alarm; another number or a second time changes nothing.

@@ -268,6 +268,46 @@ def test_an_idle_pause_suspends_the_delays_of_a_warning() -> None:
     assert path(player.play(1.0, 0.5), TransitionKind.STATE) == ["warning→normal"]
 
 
+def test_a_warning_does_not_outlive_a_night_of_idle() -> None:
+    player = Player()
+    player.play(5.0, 5)
+    assert player.machine.state == "warning"
+    assert path(player.pause(8 * 3600), TransitionKind.STATE) == ["warning→idle"]
+    assert path(player.play(1.0, 30), TransitionKind.STATE) == ["idle→normal"]
+
+
+def test_a_warning_does_not_outlive_a_night_without_sound() -> None:
+    player = Player()
+    player.play(5.0, 5)
+    player.machine.interrupt()
+    player.at += 8 * 3600 * RATE_HZ
+    assert path(player.play(1.0, 0.5), TransitionKind.STATE) == ["warning→normal"]
+
+
+def test_a_warning_goes_on_after_a_pause_of_a_duty_cycle() -> None:
+    player = Player()
+    player.play(5.0, 5)
+    player.pause(3500)
+    assert path(player.play(5.0, 0.5), TransitionKind.STATE) == ["idle→warning"]
+
+
+def test_an_alarm_outlives_a_night_of_idle() -> None:
+    player = Player(UNLATCHED)
+    player.play(7.0, 5)
+    assert player.pause(8 * 3600) == []
+    assert player.machine.state is MachineState.ALARM
+    assert path(player.play(1.0, 9)) == []
+    assert path(player.play(1.0, 2)) == ["unacknowledged→returned"]
+
+
+def test_delays_before_a_night_of_idle_do_not_count_after_it() -> None:
+    player = Player()
+    player.play(7.0, 3)  # the on-delay is nearly over
+    player.pause(8 * 3600)
+    assert path(player.play(7.0, 3)) == []
+    assert path(player.play(7.0, 0.5)) == ["normal→unacknowledged"]
+
+
 def test_a_gap_within_an_idle_pause_restarts_the_delays() -> None:
     player = Player()
     for _ in range(20):

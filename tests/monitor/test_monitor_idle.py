@@ -105,6 +105,20 @@ def test_windows_lost_at_an_idle_pause_are_missing_from_the_alarm_score(
     assert alarm_score_after(0.0) == 9.0
 
 
+@pytest.mark.parametrize(("pause_s", "after_it"), [(3000, 9.0), (3900, 0.0)])
+def test_the_alarm_score_of_a_new_run_has_no_windows_of_the_run_before(
+    pause_s: int, after_it: float
+) -> None:
+    run_s = 20
+    idle = range(run_s * RATE_HZ + 1, (run_s + pause_s) * RATE_HZ + 1)
+    subject = monitor_of(
+        lambda end: 9.0 if end <= run_s * RATE_HZ else 0.5, lambda end: end in idle
+    )
+    readings = play(subject, stream(sound(run_s + pause_s + 20)))
+    first = next(r for r in readings if r.sample >= idle.stop)
+    assert first.alarm_score == after_it
+
+
 class GivenWindow(NamedTuple):
     """One window of a history."""
 
