@@ -48,6 +48,7 @@ PRIOR_SHAPE, PRIOR_EXCESSES = 0.1, 30.0
 MAX_SHAPE = 0.5
 _MIN_SHAPE = 1e-9  # numerically an exponential tail, γ → 0
 _MIN_STEP = 1e-200  # between knots that coincide
+_MIN_SPREAD, _MIN_RELATIVE_SPREAD = 1e-9, 1e-5  # of equal scores, which are rounded to float32
 _LOG10_E = 1.0 / np.log(10.0)
 
 
@@ -81,7 +82,9 @@ class ParetoTail:
     def fit_scale(cls, scores: npt.ArrayLike, shape: float, min_scale: float = 0.0) -> Self:
         """Fit the scale for a given shape γ; the other arguments are those of `fit`."""
         knots, excesses = _body_and_excesses(scores)
-        spread = max(float(np.ptp(np.asarray(scores, np.float64))), 1e-9)
+        values = np.asarray(scores, np.float64)
+        largest = float(np.abs(values).max())
+        spread = max(float(np.ptp(values)), _MIN_SPREAD, _MIN_RELATIVE_SPREAD * largest)
         # E[excess] = σ / (1 − γ)
         scale = float(excesses.mean()) * (1.0 - shape) if len(excesses) > 1 else spread / 3
         return cls(tuple(knots.tolist()), shape, max(scale, 1e-3 * spread, min_scale))
@@ -92,7 +95,10 @@ class ParetoTail:
         return np.asarray(stack.score(np.asarray(raw, np.float64)[..., None])[..., 0])
 
     def raw_score(self, score: float) -> float:
-        """Return the raw score that has this calibrated score, the inverse of `score`; ≥ 1."""
+        """Return the raw score that has this calibrated score, the inverse of `score` above 1.
+
+        That of 1 and below is the threshold of the tail.
+        """
         log_ratio = max(0.0, score - 1.0) * np.log(10.0)  # ln(P(X ≥ u) / P(X ≥ u + y))
         shape = max(self.shape, _MIN_SHAPE)
         excess = np.expm1(shape * log_ratio) / shape
@@ -153,8 +159,9 @@ class ParetoTailStack:
 
     def score(self, raw: Floats) -> Floats:
         """Return −log10 P(X ≥ raw) for raw scores (…, v), float64, 0 … MAX_SCORE."""
-        # the share of each step that lies below; 0 or 1 where knots coincide
-        below = (raw[..., None] - self.knots + _MIN_STEP) / self.steps
+        # The share of each step that lies below.  Equal training scores make knots coincide: 0 at
+        # their value, which P(X ≥ raw) includes, and 1 above it.
+        below = (raw[..., None] - self.knots) / self.steps
         np.maximum(below, 0.0, out=below)
         np.minimum(below, 1.0, out=below)
         survival = np.add.reduce(below, -1)

@@ -45,12 +45,30 @@ def test_scores_do_not_saturate_below_the_maximum(reference: list[float]) -> Non
 @given(score_lists)
 def test_the_tail_joins_the_body_without_a_step(reference: list[float]) -> None:
     tail = ParetoTail.fit(reference)
-    edge = tail.knots[-1]
-    near = tail.score([edge, edge + 1e-6 * tail.scale])
-    assert near == pytest.approx([-np.log10(TAIL_PROBABILITY)] * 2, abs=1e-3)
+    above = float(tail.score(tail.knots[-1] + 1e-6 * tail.scale))
+    assert above == pytest.approx(-np.log10(TAIL_PROBABILITY), abs=1e-3)
 
 
-@given(score_lists, st.floats(1.0, MAX_SCORE - 0.1))
+@given(st.lists(st.integers(0, 3), min_size=10, max_size=200))
+def test_the_probability_of_a_tie_includes_all_equal_scores(reference: list[int]) -> None:
+    tail = ParetoTail.fit(reference)
+    for value in {*reference} - {max(reference)}:
+        survival = 10.0 ** -float(tail.score(value))
+        # the body has 18 steps, and lies between two training scores
+        resolution = 0.05 + 1 / len(reference)
+        assert survival == pytest.approx(np.mean(np.array(reference) >= value), abs=resolution)
+    assert float(tail.score(min(reference))) == 0
+
+
+@pytest.mark.parametrize("value", [0.0, 1.5, 1e6])
+def test_equal_training_scores_are_certain_and_rounding_is_no_deviation(value: float) -> None:
+    tail = ParetoTail.fit(np.full(100, value))
+    assert float(tail.score(value)) == 0
+    assert float(tail.score(np.nextafter(np.float32(value), np.float32(np.inf)))) < 1.1
+    assert float(tail.score(value + 1e-3 * max(value, 1.0))) > 3
+
+
+@given(score_lists, st.floats(1.001, MAX_SCORE - 0.1))
 def test_raw_score_is_the_inverse_of_score(reference: list[float], score: float) -> None:
     tail = ParetoTail.fit(reference)
     assert float(tail.score(tail.raw_score(score))) == pytest.approx(score, rel=1e-6, abs=1e-4)
