@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import json
 import os
-import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,10 +13,12 @@ import typer
 
 from asd_monitor.cli.options import AsJson, OnlyMachine, StateDir
 from asd_monitor.errors import UsageError
-from asd_monitor.wording import rfc3339
+from asd_monitor.names import check_id
+from asd_monitor.wording import printable, quoted, rfc3339
 
 if TYPE_CHECKING:
     from asd_monitor.journal.alarm_records import AlarmRecord, Event
+    from asd_monitor.journal.commands import JournalContent
 
 app = typer.Typer(
     name="alarms",
@@ -38,38 +39,43 @@ def list_alarms(
     as_json: AsJson = False,
 ) -> None:
     """List the alarms that are active or not acknowledged, the newest first."""
-    from asd_monitor.journal.store import Journal
+    from asd_monitor.journal.commands import read_journal
 
-    journal = Journal.existing(state)
+    journal = read_journal(state)
     records: list[AlarmRecord] = []
     if journal is not None:
-        with journal:
-            records = [a for a in journal.alarms(machine) if every or not a.closed]
+        if machine is not None:
+            journal.check_machine(machine)
+        records = [
+            record
+            for record in journal.alarms
+            if machine in (None, record.machine) and (every or not record.closed)
+        ]
     if as_json:
         typer.echo(json.dumps([_as_json(record) for record in records], indent=2))
-        return
-    if journal is None:
+    elif journal is None:
         typer.echo(f"{state}: no daemon has written alarms here yet", err=True)
-        return
-    if not records:
+    elif records:
+        _print_table(records)
+    else:
         of = "" if machine is None else f" of {machine}"
         which = "" if every else " that is active or not acknowledged"
         typer.echo(f"{state}: no alarm{of}{which}", err=True)
-        return
-    _print_table(records)
+    if journal is not None:
+        _print_warnings(journal)
 
 
 @app.command()
 def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
     """Show one alarm and its events."""
-    from asd_monitor.journal.store import Journal
+    from asd_monitor.journal.commands import read_journal
 
-    journal = Journal.existing(state)
+    journal = read_journal(state)
     if journal is None:
         raise _no_alarms(state)
-    with journal:
-        record = journal.alarm(alarm)
-        events = journal.events(alarm)
+    record = journal.alarm(alarm)
+    events = journal.events(alarm)
+    _print_warnings(journal)
     if as_json:
         document = _as_json(record) | {"events": [_event_as_json(event) for event in events]}
         typer.echo(json.dumps(document, indent=2))
@@ -82,16 +88,16 @@ def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
         ("acknowledged", _time(record.acknowledged_at)),
         ("by", record.who),
         ("reason", record.why),
-        ("peak score", f"{record.peak_score:.2f}"),
+        ("peak alarm score", None if record.peak_score is None else f"{record.peak_score:.2f}"),
         ("model", record.model),
     ]
     for name, value in facts:
         if value:
-            typer.echo(f"  {name:<13}{value}")
+            typer.echo(f"  {name:<18}{printable(value)}")
     for event in events:
         who = f", by {event.who}" if event.who else ""
         line = f"{_time(event.time)}  {event.before} → {event.after}{who}: {event.why}"
-        typer.echo(textwrap.indent(line, "  "))
+        typer.echo(f"  {printable(line)}")
 
 
 @app.command(short_help="Acknowledge an alarm, or all alarms of a machine.")
@@ -119,33 +125,51 @@ def ack(
     ] = None,
 ) -> None:
     """Acknowledge an alarm, or all alarms of a machine; latched alarms can then clear."""
-    from asd_monitor.journal.store import Journal
+    from asd_monitor.journal.commands import acknowledge_alarm, read_journal
 
     if (alarm is None) == (machine is None):
         raise UsageError("give either the ID of an alarm, or --machine M for all of a machine")
-    journal = Journal.existing(state)
+    name = who or _user()
+    for text in (why, name):
+        _check_text(text)
+    if machine is not None:
+        check_id(machine)
+    journal = read_journal(state)
     if journal is None:
         raise _no_alarms(state)
-    with journal:
-        if alarm is not None:
-            wanted = [journal.alarm(alarm)]
-        else:
-            wanted = [a for a in journal.alarms(machine) if not a.acknowledged]
-        if not wanted:
-            typer.echo(f"{state}: {machine} has no alarm to acknowledge", err=True)
-        for record in wanted:
-            if record.acknowledged:
-                by = f"{record.who}, {_time(record.acknowledged_at)}"
-                typer.echo(f"{record.id}: already acknowledged by {by}", err=True)
-                continue
-            updated = journal.acknowledge(record.id, who or _user(), why, datetime.now(UTC))
-            typer.echo(f"{updated.id}: acknowledged by {updated.who}")
+    if alarm is not None:
+        wanted = [journal.alarm(alarm)]
+    else:
+        journal.check_machine(machine or "")
+        wanted = [a for a in journal.alarms if a.machine == machine and not a.acknowledged]
+    if not wanted:
+        typer.echo(f"{state}: {machine} has no alarm to acknowledge", err=True)
+    for record in wanted:
+        if record.acknowledged:
+            by = f"{record.who}, {_time(record.acknowledged_at)}"
+            typer.echo(printable(f"{record.id}: already acknowledged by {by}"), err=True)
+            continue
+        updated = acknowledge_alarm(state, record.id, name, why, datetime.now(UTC))
+        typer.echo(printable(f"{updated.id}: acknowledged by {updated.who}"))
 
 
 def _no_alarms(state: Path) -> UsageError:
     return UsageError(
         f"{state}: no daemon has written alarms here yet: name its state folder with --state"
     )
+
+
+def _check_text(text: str | None) -> None:
+    """Raise `UsageError` for bytes of the command line that are not UTF-8."""
+    try:
+        (text or "").encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"{quoted(text)}: this is not valid text: write it in UTF-8") from error
+
+
+def _print_warnings(journal: JournalContent) -> None:
+    for text in filter(None, (journal.damage, *journal.notices)):
+        typer.echo(f"asd-monitor: {text}", err=True)
 
 
 def _user() -> str:
@@ -177,7 +201,7 @@ def _as_json(record: AlarmRecord) -> dict[str, Any]:
         "machine": record.machine,
         "active": record.active,
         "acknowledged": record.acknowledged,
-        "shelved": False,
+        "shelved_until": None,
         "latched": record.latched,
         "severity": record.severity,
         "raised": _time(record.raised),
@@ -185,7 +209,7 @@ def _as_json(record: AlarmRecord) -> dict[str, Any]:
         "acknowledged_at": _time(record.acknowledged_at),
         "who": record.who,
         "why": record.why,
-        "peak_score": record.peak_score,
+        "peak_alarm_score": record.peak_score,
         "evidence": record.evidence,
         "model": record.model,
     }
@@ -205,13 +229,13 @@ def _event_as_json(event: Event) -> dict[str, Any]:
 def _print_table(records: list[AlarmRecord]) -> None:
     from asd_monitor.cli.console import plain_table, result_console
 
-    table = plain_table("id", "raised (UTC)", "state", "peak score", "acknowledged by")
+    table = plain_table("id", "raised (UTC)", "state", "peak alarm score", "acknowledged by")
     for record in records:
         table.add_row(
             record.id,
             f"{record.raised:%Y-%m-%d %H:%M:%S}",
             _state(record),
-            f"{record.peak_score:.1f}",
-            record.who or "",
+            "" if record.peak_score is None else f"{record.peak_score:.1f}",
+            printable(record.who or ""),
         )
     result_console().print(table)

@@ -9,29 +9,28 @@ from pathlib import Path
 import structlog
 
 from asd_monitor.daemon.worker_thread import WorkerThread
-from asd_monitor.journal.journal_file import set_aside
 from asd_monitor.journal.machine_journal import MachineJournal
-from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError
+from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 
 log = structlog.get_logger()
 
+_LOGGED_ALARMS = 100
+
 
 def open_journal(state: Path) -> Journal:
-    """Open the journal of a state folder; a damaged one is renamed and a new one begun.
+    """Open the journal of a state folder.
 
-    Monitoring without earlier alarms is better than none.  Raises JournalError.
+    Monitoring without a journal is better than none: where it cannot be opened, alarms are kept in
+    memory, and `JournalAccess.poll` tries again.
     """
-    try:
-        return Journal(state)
-    except DamagedJournalError as error:
-        damage = str(error)
-    log.error(
-        "the journal of alarms is damaged: a new one begins without earlier alarms",
-        reason=damage,
-        kept_as=str(set_aside(state)),
-    )
-    return Journal(state)
+    journal = Journal(state)
+    if journal.fault is not None:
+        log.error(
+            "the journal of alarms cannot be opened: alarms are kept in memory until it can",
+            reason=journal.fault,
+        )
+    return journal
 
 
 class JournalAccess:
@@ -49,33 +48,45 @@ class JournalAccess:
         self._worker = WorkerThread("journal")
 
     async def machine_journal(self, machine: str) -> MachineJournal:
-        """Return the journal of one machine, with its earlier alarms; raises JournalError."""
+        """Return the journal of one machine, with its earlier alarms."""
         return await self._worker.run(MachineJournal, self.journal, machine)
 
     async def poll(self, on_change: Callable[[], None]) -> None:
         """Write what could not be written before, and call ``on_change`` after foreign writes.
 
-        A fault of the journal is logged once.  It runs until cancelled.
+        Begin and end of a fault of the journal are logged once.  It runs until cancelled.
         """
-        fault: str | None = None
+        fault = self.journal.fault
         while True:
             await asyncio.sleep(self._poll_s)
             try:
-                changed = await self._worker.run(self._check)
+                changed = await self._worker.run(self.journal.maintain)
                 new_fault = self.journal.fault
             except JournalError as error:
                 changed, new_fault = False, str(error)
             if new_fault not in (None, fault):
-                log.error("the journal of alarms cannot be written", reason=new_fault)
+                log.error(
+                    "the journal of alarms cannot be written: alarms are kept in memory until it"
+                    " can",
+                    reason=new_fault,
+                )
+            elif new_fault is None and fault is not None:
+                log.info("the journal of alarms is written again")
             fault = new_fault
             if changed:
                 on_change()
 
     def close(self) -> None:
-        """Write what can be written, and close the journal; blocks."""
+        """Write what can be written, close the journal, and log what is not in it; blocks."""
         self._worker.close()
         self.journal.close()
-
-    def _check(self) -> bool:
-        self.journal.flush()
-        return self.journal.changed()
+        missing = self.journal.missing
+        if self.journal.unwritten or self.journal.dropped:
+            log.error(
+                "the journal of alarms is incomplete: these were not written and are lost",
+                alarms=len(missing.alarms),
+                events=missing.events,
+                dropped=self.journal.dropped,
+                alarm_ids=list(missing.alarms[:_LOGGED_ALARMS]),
+                reason=self.journal.fault,
+            )

@@ -2,43 +2,83 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
 
+import structlog
+
 from asd_monitor.errors import OperationError
+from asd_monitor.private_files import create_private_folder
+
+log = structlog.get_logger()
 
 _NAME = "daemon.lock"
+_WRONG_PATH = frozenset({errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG})
+_HELD = frozenset({errno.EWOULDBLOCK, errno.EACCES})
 
 
 class StateLock:
-    """An advisory lock on a state folder.
+    """Advisory locks on a state folder and on a file in it.
 
-    It is held until `release`, or until the process ends in any way.
+    They are held until `release`, or until the process ends in any way.  The lock on the folder
+    serves where the file cannot be created, on a disk that is full or read-only.
     """
 
     def __init__(self, state: Path) -> None:
         """Create the folder if it is missing, and lock it.
 
-        Raises OperationError if another daemon holds the lock or the folder cannot be used.
+        A folder that cannot be written is logged, and locked as far as that is possible: a daemon
+        that monitors without it is better than none.
+
+        Raises OperationError if another daemon holds a lock, or the path cannot be a folder.
         """
+        self._handles: list[int] = []
+        problem: OSError | None = None
         try:
-            state.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(state / _NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            create_private_folder(state)
+            self._lock(os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), state)
+            self._lock(_open_file(state / _NAME), state)
         except OSError as error:
+            problem = error
+        if problem is not None and problem.errno in _WRONG_PATH:
+            self.release()
             raise OperationError(
-                f"{state}: the state folder cannot be used ({error.strerror}): choose another "
+                f"{state}: the state folder cannot be used ({problem.strerror}): choose another "
                 "with --state"
-            ) from error
+            ) from problem
+        if problem is not None:
+            log.error(
+                "the state folder cannot be written: nothing is kept over a restart",
+                folder=str(state),
+                reason=problem.strerror or str(problem),
+                hint="make it writable for this user, free space, or choose another with --state",
+            )
+
+    def release(self) -> None:
+        """Release the locks."""
+        for handle in self._handles:
+            os.close(handle)
+        self._handles.clear()
+
+    def _lock(self, handle: int, state: Path) -> None:
+        self._handles.append(handle)
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            os.close(self._file)
+            if error.errno not in _HELD:  # a file system without locks
+                return
+            self.release()
             raise OperationError(
                 f"{state}: another daemon uses this state folder: stop it, or choose another "
                 "folder with --state"
             ) from error
 
-    def release(self) -> None:
-        """Release the lock."""
-        os.close(self._file)
+
+def _open_file(path: Path) -> int:
+    """Open the lock file; it is created where it is missing.  Raises OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -21,7 +21,7 @@ class AlarmRecord:
     acknowledged_at: datetime | None
     who: str | None  # acknowledged it
     why: str | None  # what was found or done
-    peak_score: float
+    peak_score: float | None  # highest alarm score; None: not known
     model: str | None
     evidence: str | None = None
     reason: str | None = field(default=None, compare=False)

@@ -1,4 +1,4 @@
-"""The SQLite database of the journal: opening, format, transactions.
+"""The SQLite database of the journal: opening, migration, repair, transactions.
 
 Every transaction is on the disk when it ends (WAL, synchronous FULL), so that a process may be
 killed at any time.
@@ -6,60 +6,89 @@ killed at any time.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from pathlib import Path
 
-from asd_monitor.journal.alarm_tables import TABLES
-from asd_monitor.journal.sqlite_errors import (
-    DAMAGED,
-    REFUSALS,
-    DamagedJournalError,
-    JournalError,
-    translated,
+import structlog
+
+from asd_monitor.journal.alarm_tables import FORMAT, database_format
+from asd_monitor.journal.file_image import (
+    PAGE_BYTES,
+    decoded,
+    new_database,
+    open_image,
+    read_files,
+    structural_problem,
+    wal_problem,
 )
+from asd_monitor.journal.journal_file import create_journal, finish_replacement, replace_journal
+from asd_monitor.journal.recovery import Recovery, copy_rows, set_damaged_rows_aside
+from asd_monitor.journal.sqlite_errors import REFUSALS, JournalError, translated
+from asd_monitor.private_files import create_private_folder
 
-FORMAT = 1
-_TABLES = {"alarms", "events"}
+log = structlog.get_logger()
+
+Connect = Callable[..., sqlite3.Connection]
+"""Opens a database, as `sqlite3.connect` does."""
+
 _BUSY_TIMEOUT_S = 5.0
+_WAL_PAGES = 32  # beyond, the write-ahead log is copied to the database and begins again
+_WAL_BYTES = 256 << 10  # what it keeps on the disk after an exceptional transaction
+_MAX_BYTES = 1 << 30
+_SHARE_OF_DISK = 2  # the database takes one part in so many of its file system
 
 
-class Access(Enum):
-    """How the file is opened: the value is the mode of SQLite's URI."""
+def open_database(path: Path, *, max_events: int, connect: Connect) -> sqlite3.Connection:
+    """Open the journal for the daemon, as a sound one.
 
-    CREATE = "rwc"
-    WRITE = "rw"
-    READ = "ro&immutable=1"
-
-
-def open_database(
-    path: Path, access: Access, *, max_events: int, connect: Callable[..., sqlite3.Connection]
-) -> sqlite3.Connection:
-    """Open the file; with `Access.CREATE` create what is missing and delete the oldest events.
+    A missing one is created.  One of an earlier format is migrated and kept as
+    ``alarms.db.format-1-N``.  Of a damaged one the intact rows go on in a new one, and it is kept
+    as ``alarms.db.damaged-N``.  Single damaged rows are moved to the table `damaged_rows`.  The
+    oldest transitions beyond ``max_events`` are deleted.
 
     The connection is in autocommit mode.  Raises `JournalError`.
     """
     with translated(path):
-        database = connect(
-            f"{path.absolute().as_uri()}?mode={access.value}",
-            uri=True,
-            timeout=_BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
-        )
+        create_private_folder(path.parent)
+        finish_replacement(path)
+        if not os.path.lexists(path) and wal_problem(path) is None:
+            create_journal(path, new_database().serialize())
+        problem = _problem_of_files(path)
+        if problem is None:
+            problem = _migrate_or_examine(path, connect)
+        if problem is not None:
+            _repair(path, problem)
+        database = connect_to(path, connect)
         try:
-            _prepare(database, path, access, max_events)
+            _prepare(database, path, max_events)
         except BaseException:
             database.close()
             raise
     return database
 
 
-def database_format(database: sqlite3.Connection) -> int:
-    """Return the version of the format; 0: the tables were never created."""
-    return int(database.execute("PRAGMA user_version").fetchone()[0])
+def connect_to(path: Path, connect: Connect = sqlite3.connect) -> sqlite3.Connection:
+    """Open an existing database in autocommit mode; text that is not UTF-8 gets surrogates."""
+    database = connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=_BUSY_TIMEOUT_S,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    database.text_factory = decoded
+    database.execute("PRAGMA wal_autocheckpoint = 0")  # only the daemon changes the file itself
+    return database
+
+
+def page_limit(path: Path) -> int:
+    """Return how many pages the database may have: a share of its file system."""
+    disk = os.statvfs(path.parent)
+    share = disk.f_blocks * disk.f_frsize // _SHARE_OF_DISK
+    return max(1, min(_MAX_BYTES, share) // PAGE_BYTES)
 
 
 @contextmanager
@@ -88,39 +117,90 @@ def savepoint(database: sqlite3.Connection) -> Iterator[None]:
     database.execute("RELEASE part")
 
 
-def _prepare(database: sqlite3.Connection, path: Path, access: Access, max_events: int) -> None:
-    database.row_factory = sqlite3.Row
-    found = database_format(database)
-    if found not in {0, FORMAT}:
-        raise JournalError(
-            f"{path}: format {found} is not known to this version: use the"
-            " asd-monitor that wrote it"
-        )
-    if access is Access.CREATE:
-        database.execute("PRAGMA journal_mode = WAL")
-    database.execute("PRAGMA synchronous = FULL")
-    if access is Access.CREATE:
-        with transaction(database):
-            _check_tables(database, path)
-            if database_format(database) == 0:
-                for statement in TABLES.split(";"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {FORMAT}")
-            database.execute(
-                "DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?",
-                (max_events,),
+def delete_oldest_events(database: sqlite3.Connection, *, keep: int) -> int:
+    """Delete the oldest transitions but for so many; return how many were deleted."""
+    deleted = database.execute(
+        "DELETE FROM events WHERE number <= (SELECT max(number) FROM events) - ?", (keep,)
+    )
+    return deleted.rowcount
+
+
+def _problem_of_files(path: Path) -> str | None:
+    """Return what is wrong with the files before SQLite opens them; None: nothing.
+
+    SQLite would ignore a damaged end of the write-ahead log, and delete the log of an empty file.
+    """
+    if path.is_symlink() and not path.exists():
+        raise JournalError(f"{path}: a link to a file that does not exist: correct the link")
+    if not path.exists():
+        return "the write-ahead log is there without its database"
+    if not path.is_file():
+        return "this is not a file"
+    if path.stat().st_size == 0:
+        return "the file has 0 bytes"
+    return wal_problem(path)
+
+
+def _migrate_or_examine(path: Path, connect: Connect) -> str | None:
+    """Migrate a journal of an earlier format; return what is wrong with it, None: nothing."""
+    database = connect_to(path, connect)
+    try:
+        problem = structural_problem(database)
+        if problem is None and (found := database_format(database)) != FORMAT:
+            with transaction(database):  # no acknowledgement is written meanwhile
+                migrated = new_database()
+                copy_rows(database, migrated)
+                kept = replace_journal(path, migrated.serialize(), reason=f"format-{found}")
+            log.info(
+                "the journal of alarms has been migrated to the present format",
+                file=str(path),
+                format=FORMAT,
+                kept_as=str(kept),
             )
-        (result,) = database.execute("PRAGMA quick_check(1)").fetchone()
-        if result != "ok":
-            raise DamagedJournalError(f"{path}: {result}: {DAMAGED}")
-    else:
-        _check_tables(database, path)
+    finally:
+        database.close()
+    return problem
 
 
-def _check_tables(database: sqlite3.Connection, path: Path) -> None:
-    """Raise `DamagedJournalError` for an SQLite database that is not a journal."""
-    rows = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-    tables = {name for (name,) in rows if not name.startswith("sqlite_")}
-    created = database_format(database) == FORMAT
-    if not (tables >= _TABLES if created else not tables):
-        raise DamagedJournalError(f"{path}: not a journal of alarms: {DAMAGED}")
+def _repair(path: Path, problem: str) -> None:
+    """Set a damaged journal aside and begin a new one with its intact rows."""
+    try:
+        image = open_image(read_files(path))
+    except (ValueError, IsADirectoryError):
+        image = None
+    repaired, recovery = new_database(), Recovery()
+    if image is not None:
+        recovery = copy_rows(image.database, repaired)
+    kept = replace_journal(path, repaired.serialize(), reason="damaged")
+    (alarms,) = repaired.execute("SELECT count(*) FROM alarms").fetchone()
+    (events,) = repaired.execute("SELECT count(*) FROM events").fetchone()
+    log.error(
+        "the journal of alarms is damaged: a new one begins with the rows that are intact",
+        file=str(path),
+        reason=problem,
+        alarms=alarms,
+        events=events,
+        damaged_rows=recovery.damaged,
+        rebuilt_alarms=list(recovery.rebuilt),
+        kept_as=str(kept),
+        hint="compare with the messages of the broker and the log: alarms may be missing",
+    )
+
+
+def _prepare(database: sqlite3.Connection, path: Path, max_events: int) -> None:
+    database.execute("PRAGMA journal_mode = WAL")
+    database.execute("PRAGMA synchronous = FULL")
+    database.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+    database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+    database.execute(f"PRAGMA max_page_count = {page_limit(path)}")
+    with transaction(database):
+        recovery = set_damaged_rows_aside(database)
+        delete_oldest_events(database, keep=max_events)
+    if recovery.damaged:
+        log.error(
+            "rows of the journal of alarms are damaged and were moved to the table damaged_rows",
+            file=str(path),
+            damaged_rows=recovery.damaged,
+            rebuilt_alarms=list(recovery.rebuilt),
+            hint="compare with the messages of the broker and the log: alarms may be missing",
+        )

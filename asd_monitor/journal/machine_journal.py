@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import re
 import secrets
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from asd_monitor.alarm.state import (
     TRANSITIONS,
@@ -15,9 +17,12 @@ from asd_monitor.alarm.state import (
     Trigger,
 )
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
-from asd_monitor.journal.alarm_tables import alarm_entry, event_entry
+from asd_monitor.journal.alarm_tables import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.store import Journal
 from asd_monitor.monitor import Monitor
+
+_ID_TIME = re.compile(r"(\d{8}T\d{6}Z)(?:\.\d+)?")
+_ID_TIME_FORMAT = "%Y%m%dT%H%M%SZ"
 
 
 class MachineJournal:
@@ -25,6 +30,9 @@ class MachineJournal:
 
     Writing does not raise: entries that cannot be written are kept for later, and `Journal.fault`
     is set.  It waits for the disk, so that an event loop calls it in a thread.
+
+    Alarms are ordered by their ids, also where the clock is set back, and none is cleared or
+    acknowledged before it was raised.
     """
 
     def __init__(self, journal: Journal, machine: str) -> None:
@@ -35,6 +43,7 @@ class MachineJournal:
         self._newest = self._with_reason(records[0]) if records else None
         self._number = 1 if records else 0  # of the newest, in the count of the monitor
         self._applied: set[str] = set()  # alarms whose acknowledgement is applied
+        journal.register(machine)
 
     @property
     def newest(self) -> AlarmRecord | None:
@@ -45,13 +54,15 @@ class MachineJournal:
         """Return the newest alarm for a new `Monitor`; None where the machine had none."""
         if self._newest is None:
             return None
-        return Alarm(self._number, self._newest.condition, self._newest.peak_score)
+        return Alarm(self._number, self._newest.condition, self._newest.peak_score or 0.0)
 
     def record(self, transition: Transition, time: datetime, model: str | None) -> Event:
         """Write a transition, with the alarm that it changed, at its wall-clock time."""
-        alarm, entries = None, []
+        alarm: AlarmRecord | None = None
+        entries: list[Entry] = []
         if transition.alarm is not None:
             alarm = self._updated_record(transition.alarm, time, model)
+            time = max(time, alarm.raised)  # the clock may have been set back meanwhile
             if transition.after == AlarmCondition.UNACKNOWLEDGED:
                 alarm = replace(alarm, reason=transition.why)
             if transition.who is not None:
@@ -62,7 +73,7 @@ class MachineJournal:
                     why=alarm.why or transition.why,
                 )
             self._newest, self._number = alarm, transition.alarm.number
-            entries.append(alarm_entry(alarm, applied=transition.who is not None))
+            entries.append(AlarmEntry(alarm, applied=transition.who is not None))
         event = self._event(
             time,
             transition.kind,
@@ -71,7 +82,7 @@ class MachineJournal:
             why=transition.why,
             alarm=alarm,
         )
-        self._journal.write([*entries, event_entry(event)])
+        self._journal.write([*entries, EventEntry(event)])
         return event
 
     def update_peak(self, alarm: Alarm | None) -> None:
@@ -79,9 +90,10 @@ class MachineJournal:
         newest = self._newest
         if newest is None or alarm is None or alarm.number != self._number:
             return
-        if alarm.peak_score > newest.peak_score:
-            self._newest = replace(newest, peak_score=alarm.peak_score)
-            self._journal.write([alarm_entry(self._newest, applied=False)])
+        peak = _larger(newest.peak_score, alarm.peak_score)
+        if peak != newest.peak_score:
+            self._newest = replace(newest, peak_score=peak)
+            self._journal.write([AlarmEntry(self._newest, applied=False)])
 
     def apply_acknowledgements(
         self, monitor: Monitor | None, now: datetime, model: str | None
@@ -124,14 +136,14 @@ class MachineJournal:
         if self._newest is not None and acknowledged.id == self._newest.id:
             self._newest = acknowledged
         event = self._event(
-            now,
+            max(now, record.raised),
             TransitionKind.ALARM,
             (record.condition, after),
             who=who,
             why=why,
             alarm=acknowledged,
         )
-        self._journal.write([alarm_entry(acknowledged, applied=True), event_entry(event)])
+        self._journal.write([AlarmEntry(acknowledged, applied=True), EventEntry(event)])
         return event
 
     def _event(
@@ -170,15 +182,15 @@ class MachineJournal:
                 acknowledged_at=None,
                 who=None,
                 why=None,
-                peak_score=alarm.peak_score,
+                peak_score=None,
                 model=model,
             )
         cleared = record.active and not alarm.active
         return replace(
             record,
             condition=alarm.condition,
-            cleared=time if cleared else record.cleared,
-            peak_score=max(record.peak_score, alarm.peak_score),
+            cleared=max(time, record.raised) if cleared else record.cleared,
+            peak_score=_larger(record.peak_score, alarm.peak_score),
         )
 
     def _with_reason(self, record: AlarmRecord) -> AlarmRecord:
@@ -191,13 +203,25 @@ class MachineJournal:
         return replace(record, reason=raised[-1]) if raised else record
 
     def _new_id(self, time: datetime) -> str:
-        base = f"{self._machine}-{time.astimezone(UTC):%Y%m%dT%H%M%SZ}"
-        new, copies = base, 1
-        while new in self._ids:
-            copies += 1
-            new = f"{base}.{copies}"
-        self._ids.add(new)
-        return new
+        """Return an id that comes after those of all earlier alarms in alphabetical order.
+
+        Its time is that of the alarm, or one second after that of the last id where the clock was
+        set back.
+        """
+        second = time.astimezone(UTC).replace(microsecond=0)
+        highest = self._journal.highest_id(self._machine) or ""
+        found = _ID_TIME.fullmatch(highest.removeprefix(f"{self._machine}-"))
+        if found is not None:
+            last = datetime.strptime(f"{found[1]}+0000", f"{_ID_TIME_FORMAT}%z")
+            second = max(second, last + timedelta(seconds=1))
+        return f"{self._machine}-{second:{_ID_TIME_FORMAT}}"
+
+
+def _larger(one: float | None, other: float) -> float | None:
+    """Return the larger of two alarm scores; None is not known, and what is not finite neither."""
+    if not math.isfinite(other):
+        return one
+    return other if one is None else max(one, other)
 
 
 def _event_id(time: datetime) -> str:

@@ -6,6 +6,7 @@ texts.  An unknown error is not taken for damage: a damaged journal is set aside
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,15 @@ _REMEDIES = {
     sqlite3.SQLITE_FULL: "free space on the disk of {folder}",
     sqlite3.SQLITE_IOERR: "check the disk of {folder} and its free space",
 }
+_OS_REMEDIES = {
+    errno.ENOSPC: _REMEDIES[sqlite3.SQLITE_FULL],
+    errno.EDQUOT: _REMEDIES[sqlite3.SQLITE_FULL],
+    errno.EACCES: _WRITABLE,
+    errno.EPERM: _WRITABLE,
+    errno.EROFS: "mount the disk of {folder} for writing, or choose another folder with --state",
+    errno.EIO: _REMEDIES[sqlite3.SQLITE_IOERR],
+}
+_OS_REMEDY = "correct this, or choose another folder with --state"
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _UNKNOWN = "try again; restart the daemon if it lasts, and report it"
 
@@ -50,9 +60,25 @@ class DamagedJournalError(JournalError):
     """The file is not an intact journal."""
 
 
+class LaterFormatError(JournalError):
+    """The journal was written by a later version."""
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Return whether the error says that the file is damaged."""
+    code = getattr(error, "sqlite_errorcode", None)  # absent where the error is Python's
+    return code is not None and code & 0xFF in _DAMAGE
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Return whether the error says that there is no space."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF == sqlite3.SQLITE_FULL
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Raise `JournalError` in place of an error of SQLite, with the remedy.
+    """Raise `JournalError` in place of an error of SQLite or the system, with the remedy.
 
     Raises `UsageError` for text that cannot be stored.
     """
@@ -60,14 +86,23 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         raise _journal_error(error, path) from error
-    except UnicodeEncodeError as error:
-        raise UsageError(f"{error.object!r}: this is not valid text: write it in UTF-8") from error
+    except LaterFormatError as error:
+        raise LaterFormatError(f"{path}: {error}") from error
+    except OSError as error:
+        where = Path(error.filename or path)
+        remedy = _OS_REMEDIES.get(error.errno or 0, _OS_REMEDY).format(folder=path.parent)
+        raise JournalError(f"{where}: {error.strerror or error}: {remedy}") from error
+    except ValueError as error:
+        if isinstance(error, UnicodeEncodeError):
+            text = f"{error.object!r}: this is not valid text: write it in UTF-8"
+            raise UsageError(text) from error
+        raise DamagedJournalError(f"{path}: {error}: {DAMAGED}") from error
 
 
 def _journal_error(error: sqlite3.Error, path: Path) -> JournalError:
-    code = getattr(error, "sqlite_errorcode", None)  # absent where the error is Python's
+    code = getattr(error, "sqlite_errorcode", None)
     primary = None if code is None else code & 0xFF  # the low byte of an extended code
-    if primary in _DAMAGE:
+    if is_damage(error):
         return DamagedJournalError(f"{path}: {error}: {DAMAGED}")
     remedy = _UNKNOWN if primary is None else _REMEDIES.get(primary, _UNKNOWN)
     return JournalError(f"{path}: {error}: {remedy.format(folder=path.parent)}")

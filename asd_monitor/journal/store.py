@@ -1,101 +1,109 @@
 """The alarms of a state folder and their transitions: `alarms.db`, SQLite.
 
     daemon    MachineJournal(Journal(state_dir), "fan01").record(…)   every transition
-    commands  Journal.existing(state_dir).acknowledge(…)              who acknowledged, when
-    daemon    Journal.changed() → MachineJournal.apply_acknowledgements(…)
+    commands  `asd_monitor.journal.commands`                          lists, acknowledges
+    daemon    Journal.maintain() → MachineJournal.apply_acknowledgements(…)
 
 Only the daemon changes the condition of an alarm; a command writes the acknowledgement, and the
 daemon applies it, where none is running the next one.
 
-A full disk does not silence an alarm: entries are kept in memory until they can be written, and
-`fault` is the reason why they are not.
+No fault of the disk silences an alarm, or ends the daemon: entries are kept in memory until they
+can be written, `fault` is the reason why they are not, and every alarm that is not closed stays in
+memory.  A file that was removed, replaced or damaged while the daemon runs is made anew from that.
 """
 
 from __future__ import annotations
 
-import difflib
+import os
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
-from asd_monitor.errors import UsageError
+import structlog
+
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
-from asd_monitor.journal.alarm_tables import Entry, read_alarm, read_event
-from asd_monitor.journal.database import Access, database_format, open_database, transaction
-from asd_monitor.journal.journal_file import FILE_NAME, find_journal, needs_write_access
-from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, translated
+from asd_monitor.journal.alarm_tables import (
+    AlarmEntry,
+    Entry,
+    EventEntry,
+    MachineEntry,
+    acknowledge,
+    as_alarm,
+    as_event,
+    rows_of,
+)
+from asd_monitor.journal.database import (
+    Connect,
+    delete_oldest_events,
+    open_database,
+    page_limit,
+    transaction,
+)
+from asd_monitor.journal.file_image import new_database, open_image, read_files
+from asd_monitor.journal.journal_file import FILE_NAME, log_identity, set_log_aside
+from asd_monitor.journal.recovery import copy_rows
+from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, is_full, translated
+from asd_monitor.journal.standing_alarms import StandingAlarms
 from asd_monitor.journal.write_queue import WriteQueue
-from asd_monitor.wording import rfc3339
+
+log = structlog.get_logger()
 
 MAX_EVENTS = 100_000  # the oldest beyond are deleted when a daemon opens the journal
 MAX_UNWRITTEN = 10_000
+_ROOM_SHARE = 10  # of the transitions, one part in so many is deleted where the journal is full
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """What is not in the journal."""
+
+    alarms: tuple[str, ...]
+    """Ids of the alarms that are new or have changed."""
+    events: int
+    """Number of transitions."""
 
 
 class Journal:
-    """The journal of one state folder; safe for several threads and processes."""
+    """The journal of one state folder, for the daemon; safe for several threads.
+
+    Args:
+        state_dir: Created where it is missing.
+        max_events: Number of the newest transitions that are kept.
+        max_unwritten: Entries kept in memory while they cannot be written.
+        connect: Opens the database.
+
+    """
 
     def __init__(
         self,
         state_dir: Path,
-        access: Access = Access.CREATE,
         *,
         max_events: int = MAX_EVENTS,
         max_unwritten: int = MAX_UNWRITTEN,
-        connect: Callable[..., sqlite3.Connection] = sqlite3.connect,
+        connect: Connect = sqlite3.connect,
     ) -> None:
-        """Open the journal.  Raises `JournalError`.
-
-        Args:
-            state_dir: created where it is missing, with `Access.CREATE`.
-            access: how to open the file.
-            max_events: number of the newest transitions that are kept.
-            max_unwritten: statements kept in memory while they cannot be written.
-            connect: opens the database.
-
-        """
+        """Open the journal, or begin in memory: then `fault` is set."""
         self.path = state_dir / FILE_NAME
         self.fault: str | None = None
         """Why entries are not written; None: all are written."""
-        if access is Access.CREATE:
-            try:
-                state_dir.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise JournalError(
-                    f"{state_dir}: the state folder cannot be created ({error.strerror}):"
-                    " choose another with --state"
-                ) from error
+        self._max_events = max_events
+        self._connect = connect
         self._lock = threading.RLock()
         self._queue = WriteQueue(max_entries=max_unwritten)
-        self._database = open_database(self.path, access, max_events=max_events, connect=connect)
-        self._version = self._data_version()
-
-    @classmethod
-    def existing(cls, state_dir: Path) -> Journal | None:
-        """Open the journal for a command; None where the folder has none yet.
-
-        A user who may read the file but not write it can list alarms and not acknowledge them.
-
-        Raises `JournalError`, also where the folder does not exist or cannot be read.
-        """
-        path = find_journal(state_dir)
-        if path is None:
-            return None
-        try:
-            journal = cls(state_dir, Access.WRITE)
-        except DamagedJournalError:
-            raise
-        except JournalError:
-            if needs_write_access(path):
-                raise
-            journal = cls(state_dir, Access.READ)
-        if database_format(journal._database) == 0:
-            journal.close()
-            return None
-        return journal
+        self._standing = StandingAlarms()
+        self._database: sqlite3.Connection | None = None  # None: in memory
+        self._history: sqlite3.Connection | None = None  # what an abandoned file contained
+        self._file: os.stat_result | None = None  # of the database after the last change
+        self._log: int | None = None  # the write-ahead log, as `log_identity`
+        self._version: int | None = None  # None: acknowledgements are to be looked for
+        self._closed = False
+        if not self._open():
+            self._read_without_opening()
 
     def __enter__(self) -> Self:
         return self
@@ -111,62 +119,71 @@ class Journal:
     def close(self) -> None:
         """Try to write the unwritten entries, and close."""
         with self._lock:
+            if self._database is None and not self._closed:
+                self._open()
             self.flush()
-            self._database.close()
+            self._closed = True
+            if self._database is not None:
+                self._database.close()
+
+    def newest(self, machine: str) -> AlarmRecord | None:
+        """Return the newest alarm of a machine; None where it had none.  From memory."""
+        with self._lock:
+            return self._standing.newest(machine)
+
+    def highest_id(self, machine: str) -> str | None:
+        """Return the last id of the machine's alarms in alphabetical order.  From memory."""
+        with self._lock:
+            return self._standing.highest_ids.get(machine)
 
     def alarms(self, machine: str | None = None) -> list[AlarmRecord]:
-        """Return the alarms, of one machine where it is given, the newest first."""
-        rows = self._read(
-            "SELECT * FROM alarms WHERE coalesce(machine = ?, true) ORDER BY rowid DESC",
-            (machine,),
-        )
-        return [read_alarm(row) for row in rows]
+        """Return the alarms, of one machine where it is given, the newest first.
 
-    def alarm(self, alarm_id: str) -> AlarmRecord:
-        """Return one alarm.  Raises `UsageError` for an unknown id."""
-        rows = self._read("SELECT * FROM alarms WHERE id = ?", (alarm_id,))
-        if rows:
-            return read_alarm(rows[0])
-        ids = [row["id"] for row in self._read("SELECT id FROM alarms")]
-        close = difflib.get_close_matches(alarm_id, ids, n=1)
-        remedy = f"did you mean {close[0]}?" if close else "see `asd-monitor alarms list --all`"
-        raise UsageError(f"no alarm {alarm_id!r} in {self.path.parent}: {remedy}")
-
-    def unapplied_acknowledgements(self, machine: str) -> list[AlarmRecord]:
-        """Return the acknowledged alarms that no daemon has processed, the oldest first."""
-        rows = self._read(
-            "SELECT * FROM alarms WHERE machine = ? AND acknowledged_at IS NOT NULL"
-            " AND NOT taken_up ORDER BY rowid",
-            (machine,),
-        )
-        return [read_alarm(row) for row in rows]
+        While the journal is in memory, closed alarms are missing.  Raises `JournalError`.
+        """
+        with self._lock, translated(self.path):
+            if self._database is None:
+                records = self._standing.records()
+            else:
+                rows = rows_of(self._database, "alarms", "ORDER BY number DESC")
+                records = [entry.record for row in rows if (entry := as_alarm(row)) is not None]
+        return [record for record in records if machine in (None, record.machine)]
 
     def events(self, alarm_id: str) -> list[Event]:
-        """Return the transitions of an alarm, the oldest first."""
-        rows = self._read("SELECT * FROM events WHERE alarm_id = ? ORDER BY number", (alarm_id,))
-        return [read_event(row) for row in rows]
+        """Return the written transitions of an alarm, the oldest first.  Raises `JournalError`."""
+        with self._lock, translated(self.path):
+            if self._database is None:
+                return []
+            clause = "WHERE alarm_id = ? ORDER BY number"
+            rows = rows_of(self._database, "events", clause, (alarm_id,))
+            return [event for row in rows if (event := as_event(row)) is not None]
 
-    def acknowledge(self, alarm_id: str, who: str, why: str | None, now: datetime) -> AlarmRecord:
-        """Acknowledge an alarm; an earlier acknowledgement stays.
+    def unapplied_acknowledgements(self, machine: str) -> list[AlarmRecord]:
+        """Return the acknowledged alarms that no daemon has processed, the oldest first.
 
-        A running daemon applies it by itself.  Raises `UsageError` for an unknown id and
-        `JournalError` where the journal cannot be written.
+        Raises `JournalError`; the next `maintain` then reports a change once more.
         """
-        with self._lock, translated(self.path), transaction(self._database):
-            self._database.execute(
-                "UPDATE alarms SET acknowledged_at = ?, who = ?, why = ?"
-                " WHERE id = ? AND acknowledged_at IS NULL",
-                (rfc3339(now), who, why, alarm_id),
-            )
-        return self.alarm(alarm_id)
+        clause = "WHERE machine = ? AND acknowledged_at IS NOT NULL AND NOT applied ORDER BY number"
+        with self._lock:
+            if self._database is None:
+                return []
+            version, self._version = self._version, None
+            with translated(self.path):
+                rows = list(rows_of(self._database, "alarms", clause, (machine,)))
+            self._version = version
+        return [entry.record for row in rows if (entry := as_alarm(row)) is not None]
 
-    def changed(self) -> bool:
-        """Return whether another process has written since the last call; without disk access.
+    def acknowledge(self, alarm_id: str, who: str, why: str | None, now: datetime) -> None:
+        """Acknowledge an alarm, as a command does in a process of its own.
 
-        Raises `JournalError`.
+        Raises `JournalError` where the journal cannot be written.
         """
-        version, self._version = self._version, self._data_version()
-        return version != self._version
+        with self._lock, translated(self.path):
+            if self._database is None:
+                raise JournalError(self.fault or "the journal is closed")
+            with transaction(self._database):
+                acknowledge(self._database, alarm_id, who, why, now)
+            self._note_file()
 
     @property
     def unwritten(self) -> int:
@@ -174,34 +191,189 @@ class Journal:
         return len(self._queue)
 
     @property
+    def missing(self) -> Unwritten:
+        """The unwritten entries by kind."""
+        with self._lock:
+            entries = list(self._queue)
+        alarms = dict.fromkeys(e.record.id for e in entries if isinstance(e, AlarmEntry))
+        return Unwritten(tuple(alarms), sum(isinstance(e, EventEntry) for e in entries))
+
+    @property
     def dropped(self) -> int:
         """Number of entries given up: refused by SQLite, or too many while none can be written."""
         return self._queue.dropped
+
+    def maintain(self) -> bool:
+        """Write what could not be written, and open the file again where that is necessary.
+
+        Returns whether there may be new acknowledgements: another process has written since the
+        last call, or the last attempt to read them has failed.  Raises `JournalError`.
+        """
+        with self._lock:
+            if self._database is not None and (problem := self._problem_of_file()) is not None:
+                self._abandon_file(problem)
+            if self._database is None:
+                self._open()
+            self.flush()
+            if self._database is None:
+                return False
+            with translated(self.path):
+                version: int
+                (version,) = self._database.execute("PRAGMA data_version").fetchone()
+            changed, self._version = version != self._version, version
+            return changed
 
     def flush(self) -> bool:
         """Try to write the unwritten entries; return whether all are written."""
         with self._lock:
             if not self._queue:
-                return True
+                if self._database is not None:
+                    self.fault = None
+                return self._database is not None
+            if self._database is not None and (problem := self._problem_of_file()) is not None:
+                self._abandon_file(problem)
+            if self._database is None:
+                self._queue.trim()
+                return False
             try:
                 with translated(self.path):
-                    self._queue.write(self._database)
+                    self._write_queue(self._database)
+            except DamagedJournalError as error:
+                self._abandon_file(str(error))
+                self._queue.trim()
+                return False
             except JournalError as error:
                 self.fault = str(error)
                 self._queue.trim()
                 return False
+            finally:
+                self._note_file()
             self.fault = None
             return True
 
     def write(self, change: Sequence[Entry]) -> bool:
-        """Add the statements of one change and try to write; return whether all are written."""
+        """Add the entries of one change and try to write; return whether all are written."""
         with self._lock:
+            for entry in change:
+                if isinstance(entry, AlarmEntry):
+                    self._standing.note(entry)
             self._queue.append(change)
             return self.flush()
 
-    def _data_version(self) -> int:
-        return int(self._read("PRAGMA data_version")[0][0])
+    def register(self, machine: str) -> None:
+        """Note that a machine is monitored."""
+        with self._lock:
+            if machine not in self._standing.machines:
+                self._standing.machines.add(machine)
+                self.write([MachineEntry(machine)])
 
-    def _read(self, query: str, values: tuple[Any, ...] = ()) -> list[sqlite3.Row]:
-        with self._lock, translated(self.path):
-            return self._database.execute(query, values).fetchall()
+    def _open(self) -> bool:
+        """Open the file, and write to it what is in memory; return whether that succeeded."""
+        try:
+            database = open_database(self.path, max_events=self._max_events, connect=self._connect)
+        except JournalError as error:
+            self.fault = str(error)
+            return False
+        try:
+            with translated(self.path):
+                with transaction(database):
+                    if self._history is not None:
+                        copy_rows(self._history, database)
+                    for entry in self._standing.entries():
+                        entry.write(database)
+                self._standing.read(database)
+        except JournalError as error:
+            database.close()
+            self.fault = str(error)
+            return False
+        self._database, self._history, self._version, self.fault = database, None, None, None
+        self._file = None
+        self._note_file()
+        return True
+
+    def _read_without_opening(self) -> None:
+        """Note the alarms of a file that cannot be opened, as far as it can be read."""
+        try:
+            image = open_image(read_files(self.path))
+        except (OSError, ValueError, JournalError):
+            return
+        if image is not None:
+            self._standing.read(image.database)
+
+    def _problem_of_file(self) -> str | None:
+        """Return how the file was changed by others than SQLite; None: it was not."""
+        if self._closed:
+            return None
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            return "the file was removed"
+        except OSError as error:
+            return str(error)
+        known = self._file
+        if known is None or (found.st_dev, found.st_ino) != (known.st_dev, known.st_ino):
+            return "the file was replaced by another"
+        if (found.st_size, found.st_mtime_ns) != (known.st_size, known.st_mtime_ns):
+            return "the file was overwritten"
+        return None
+
+    def _abandon_file(self, problem: str) -> None:
+        """Go on in memory after the file was removed, replaced or damaged; keep its content."""
+        self.fault = problem
+        log.error(
+            "the journal of alarms was changed by another program or is damaged: it is made anew",
+            file=str(self.path),
+            reason=problem,
+            hint="leave the file to the daemon; the alarms that it knows are kept",
+        )
+        if self._database is None:
+            return
+        history = new_database()
+        try:
+            copy_rows(self._database, history)  # a removed file can still be read
+            self._history = history
+        except sqlite3.Error:
+            history.close()
+        self._database.close()
+        self._database = None
+        if self._log is not None and self._log == log_identity(self.path):
+            try:
+                set_log_aside(self.path, "abandoned")  # it must not be applied to another file
+            except OSError:
+                log.exception("the write-ahead log of the journal cannot be renamed")
+
+    def _note_file(self) -> None:
+        """Note the file as it is after a change by this process."""
+        try:
+            found = self.path.stat()
+        except OSError:
+            return
+        if self._file is None or found.st_ino == self._file.st_ino:
+            self._file, self._log = found, log_identity(self.path)
+
+    def _write_queue(self, database: sqlite3.Connection) -> None:
+        try:
+            self._queue.write(database)
+        except sqlite3.Error as error:
+            if not is_full(error) or not self._make_room(database):
+                raise
+            self._queue.write(database)
+
+    def _make_room(self, database: sqlite3.Connection) -> bool:
+        """Shorten a full journal; return whether another attempt to write may succeed.
+
+        Where other files fill the disk, the transitions stay.
+        """
+        try:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            (pages,) = database.execute("PRAGMA page_count").fetchone()
+            if pages < page_limit(self.path):
+                return True
+            (events,) = database.execute("SELECT count(*) FROM events").fetchone()
+            keep = events - max(1, events // _ROOM_SHARE)
+            with transaction(database):
+                deleted = delete_oldest_events(database, keep=keep)
+        except (sqlite3.Error, OSError):
+            return False
+        log.warning("the oldest transitions were deleted: the journal is full", events=deleted)
+        return deleted > 0

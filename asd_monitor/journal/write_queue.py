@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 
 import structlog
 
@@ -16,18 +17,22 @@ log = structlog.get_logger()
 
 
 class WriteQueue:
-    """Changes in order, each of one or several statements written together or not at all."""
+    """Changes in order, each of one or several entries written together or not at all."""
 
     def __init__(self, *, max_entries: int) -> None:
-        """Keep at most ``max_entries`` statements after `trim`."""
+        """Keep at most ``max_entries`` entries after `trim`."""
         self.dropped = 0
-        """Statements given up: refused by SQLite, or dropped by `trim`."""
+        """Entries given up: refused by SQLite, or dropped by `trim`."""
         self._max_entries = max_entries
         self._changes: deque[tuple[Entry, ...]] = deque()
 
     def __len__(self) -> int:
-        """Return the number of statements."""
+        """Return the number of entries."""
         return sum(map(len, self._changes))
+
+    def __iter__(self) -> Iterator[Entry]:
+        """Return the entries, the oldest first."""
+        return chain.from_iterable(self._changes)
 
     def append(self, change: Sequence[Entry]) -> None:
         """Add a change."""
@@ -44,8 +49,8 @@ class WriteQueue:
             for change in self._changes:
                 try:
                     with savepoint(database):
-                        for statement, values in change:
-                            database.execute(statement, values)
+                        for entry in change:
+                            entry.write(database)
                 except REFUSALS as error:
                     refused.append((change, error))
         self._changes.clear()
@@ -54,12 +59,12 @@ class WriteQueue:
             log.error(
                 "the journal of alarms refused an entry, which is not stored",
                 reason=str(reason),
-                entry=str([values for _, values in change]),
+                entry=str(change),
                 hint="please report this",
             )
 
     def trim(self) -> None:
-        """Drop the oldest changes where there are more statements than allowed."""
+        """Drop the oldest changes where there are more entries than allowed."""
         surplus = len(self) - self._max_entries
         while surplus > 0:
             size = len(self._changes.popleft())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -54,7 +55,7 @@ def test_alarms_are_listed_with_the_newest_first(state: Path) -> None:
         "id",
         "raised (UTC)",
         "state",
-        "peak score",
+        "peak alarm score",
         "acknowledged by",
     ]
     assert rows[0].split() == [PUMP, "2026-11-23", "04:45:00", "ACTIVE", "8.2"]
@@ -70,7 +71,7 @@ def test_the_list_as_json(state: Path) -> None:
         "machine": "fan01",
         "active": True,
         "acknowledged": False,
-        "shelved": False,
+        "shelved_until": None,
         "latched": False,
         "severity": "alarm",
         "raised": "2026-11-23T04:45:00.512Z",
@@ -78,7 +79,7 @@ def test_the_list_as_json(state: Path) -> None:
         "acknowledged_at": None,
         "who": None,
         "why": None,
-        "peak_score": 8.25,
+        "peak_alarm_score": 8.25,
         "evidence": None,
         "model": "20261122T101500Z",
     }
@@ -105,7 +106,7 @@ def test_an_alarm_is_acknowledged_once(state: Path, monkeypatch: pytest.MonkeyPa
     result = run(state, "ack", FAN, "--why", "bearing greased")
     assert result.stdout == f"{FAN}: acknowledged by ann\n"
     with Journal(state) as journal:
-        alarm = journal.alarm(FAN)
+        (alarm,) = journal.alarms("fan01")
     assert (alarm.who, alarm.why) == ("ann", "bearing greased")
     again = run(state, "ack", FAN, "--who", "bob")
     assert again.exit_code == 0
@@ -194,7 +195,92 @@ def test_alarms_of_a_running_daemon_are_listed_without_write_permission(
             NOW,
             "v1",
         )
+        for file in open_folder.iterdir():
+            file.chmod(0o644)
         with without_privileges():
             listed = command_line("alarms", "list", "--state", open_folder)
     assert (listed.code, listed.err) == (0, "")
     assert FAN in listed.out
+
+
+@pytest.mark.parametrize("command", ["list", "ack"])
+def test_an_unknown_machine_is_refused_with_a_suggestion(
+    command_line: CommandLine, state: Path, command: str
+) -> None:
+    called = command_line("alarms", command, "--machine", "fan1", "--state", state)
+    assert (called.code, called.out) == (2, "")
+    assert "there is no machine fan1: did you mean fan01?" in called.message
+
+
+def test_a_machine_without_alarms_is_known(command_line: CommandLine, state: Path) -> None:
+    with Journal(state) as journal:
+        MachineJournal(journal, "mill")
+    called = command_line("alarms", "list", "--machine", "mill", "--state", state)
+    assert (called.code, called.out) == (0, "")
+    assert "no alarm of mill" in called.message
+
+
+@pytest.mark.parametrize("option", ["--why", "--who", "--machine"])
+def test_bytes_that_are_not_text_are_refused(
+    command_line: CommandLine, state: Path, option: str
+) -> None:
+    alarm = () if option == "--machine" else (FAN,)
+    called = command_line("alarms", "ack", *alarm, option, "\udcff", "--state", state)
+    assert (called.code, called.out) == (2, "")
+    assert "\\udcff" in called.message
+
+
+def test_control_characters_of_an_acknowledgement_are_shown_escaped(
+    command_line: CommandLine, state: Path
+) -> None:
+    command_line("alarms", "ack", FAN, "--who", "an\x1b[31mn", "--why", "a\nb", "--state", state)
+    for command in (("list",), ("show", FAN)):
+        shown = command_line("alarms", *command, "--state", state).out
+        assert "an\\x1b[31mn" in shown
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file has 0 bytes, its alarms are lost: restart the daemon"),
+        (b"no database" * 1000, "not a journal of alarms: restart the daemon"),
+        (None, "this is not a file: restart the daemon"),
+    ],
+)
+def test_what_is_no_journal_is_an_error(
+    command_line: CommandLine, tmp_path: Path, content: bytes | None, message: str
+) -> None:
+    if content is None:
+        (tmp_path / "alarms.db").mkdir()
+    else:
+        (tmp_path / "alarms.db").write_bytes(content)
+    for arguments in (("list", "--json"), ("show", FAN), ("ack", FAN)):
+        called = command_line("alarms", *arguments, "--state", tmp_path)
+        assert (called.code, called.out) == (1, "")
+        assert message in called.message
+        assert len(called.err.splitlines()) == 1
+
+
+def test_a_locked_journal_is_listed(command_line: CommandLine, state: Path) -> None:
+    other = sqlite3.connect(state / "alarms.db", isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    listed = command_line("alarms", "list", "--state", state)
+    other.close()
+    assert (listed.code, listed.err) == (0, "")
+    assert FAN in listed.out
+
+
+def test_intact_alarms_of_a_damaged_journal_are_listed_with_a_warning(
+    command_line: CommandLine, state: Path
+) -> None:
+    path = state / "alarms.db"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(FAN.encode() + b"fan01alarm", FAN.encode() + b"fan00alarm"))
+    assert path.read_bytes() != content
+    listed = command_line("alarms", "list", "--json", "--state", state)
+    assert listed.code == 0
+    assert [alarm["id"] for alarm in json.loads(listed.out)] == [PUMP]
+    assert "alarms may be missing here (1 row cannot be read): restart the daemon" in listed.err
+    refused = command_line("alarms", "ack", PUMP, "--state", state)
+    assert refused.code == 1
+    assert "restart the daemon" in refused.message

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition, AlarmRule, Transition, TransitionKind
+from asd_monitor.journal.commands import acknowledge_alarm
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 from asd_monitor.monitor import Monitor
@@ -83,7 +84,7 @@ class JournalledMachine:
 
     def poll(self) -> list[str]:
         """Apply acknowledgements where another process has written; return the transitions."""
-        return self.apply() if self.journal.changed() else []
+        return self.apply() if self.journal.maintain() else []
 
     def apply(self) -> list[str]:
         """Apply acknowledgements; return the transitions of alarms as text."""
@@ -93,7 +94,4 @@ class JournalledMachine:
 
 def acknowledge(state_dir: Path, alarm_id: str = FAN_ALARM) -> None:
     """Acknowledge an alarm as the command `alarms ack` does."""
-    journal = Journal.existing(state_dir)
-    assert journal is not None
-    with journal:
-        journal.acknowledge(alarm_id, "ann", "greased", LATER)
+    acknowledge_alarm(state_dir, alarm_id, "ann", "greased", LATER)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
 import pytest
 
 from asd_monitor.errors import UsageError
+from asd_monitor.journal.commands import acknowledge_alarm, read_journal
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
@@ -16,25 +18,27 @@ from tests.doubles.command_line import without_privileges
 from tests.doubles.journalled_machine import FAN_ALARM, LATER, NOW, RAISED, RETURNED, acknowledge
 
 
-def test_the_first_acknowledgement_stays(journal: Journal) -> None:
+def test_the_first_acknowledgement_stays(tmp_path: Path, journal: Journal) -> None:
     MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
-    first = journal.acknowledge(FAN_ALARM, "ann", None, NOW)
-    assert journal.acknowledge(FAN_ALARM, "bob", "me too", LATER) == first
+    first = acknowledge_alarm(tmp_path, FAN_ALARM, "ann", None, NOW)
+    assert first.who == "ann"
+    assert acknowledge_alarm(tmp_path, FAN_ALARM, "bob", "me too", LATER) == first
+    assert journal.alarms() == [first]
 
 
-def test_an_unknown_alarm_id_is_refused_with_a_suggestion(journal: Journal) -> None:
+def test_an_unknown_alarm_id_is_refused_with_a_suggestion(tmp_path: Path, journal: Journal) -> None:
     MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
     with pytest.raises(UsageError, match=f"did you mean {FAN_ALARM}"):
-        journal.acknowledge(FAN_ALARM[:-3], "ann", None, NOW)
+        acknowledge_alarm(tmp_path, FAN_ALARM[:-3], "ann", None, NOW)
     with pytest.raises(UsageError, match="see `asd-monitor alarms list --all`"):
-        journal.alarm("x")
+        acknowledge_alarm(tmp_path, "x", "ann", None, NOW)
 
 
-def test_text_that_is_not_valid_is_refused(journal: Journal) -> None:
+def test_text_that_is_not_valid_is_refused(tmp_path: Path, journal: Journal) -> None:
     MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
     with pytest.raises(UsageError, match="not valid text"):
-        journal.acknowledge(FAN_ALARM, "\udcff", None, NOW)
-    assert not journal.alarm(FAN_ALARM).acknowledged
+        acknowledge_alarm(tmp_path, FAN_ALARM, "\udcff", None, NOW)
+    assert not journal.alarms()[0].acknowledged
 
 
 def test_the_oldest_events_are_deleted_when_the_daemon_opens_the_journal(tmp_path: Path) -> None:
@@ -48,45 +52,75 @@ def test_the_oldest_events_are_deleted_when_the_daemon_opens_the_journal(tmp_pat
 
 
 def test_a_command_creates_nothing_in_a_state_folder(tmp_path: Path) -> None:
-    assert Journal.existing(tmp_path) is None
+    assert read_journal(tmp_path) is None
     with pytest.raises(JournalError, match="none: no such folder: name the daemon's"):
-        Journal.existing(tmp_path / "none")
+        read_journal(tmp_path / "none")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_empty_file_is_not_a_journal_yet(tmp_path: Path) -> None:
-    (tmp_path / FILE_NAME).touch()
-    assert Journal.existing(tmp_path) is None
+def test_reading_changes_nothing(tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    copy.mkdir()
     with Journal(tmp_path) as journal:
-        assert journal.alarms() == []
+        MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
+        for name in (FILE_NAME, f"{FILE_NAME}-wal"):  # as after a kill
+            (copy / name).write_bytes((tmp_path / name).read_bytes())
+    before = {file.name: file.read_bytes() for file in copy.iterdir()}
+    content = read_journal(copy)
+    assert content is not None
+    assert [alarm.id for alarm in content.alarms] == [FAN_ALARM]
+    assert {file.name: file.read_bytes() for file in copy.iterdir()} == before
 
 
-def test_a_journal_of_a_later_version_is_refused(tmp_path: Path) -> None:
+def test_a_journal_of_a_later_version_is_left_as_it_is(tmp_path: Path) -> None:
+    Journal(tmp_path).close()
     with sqlite3.connect(tmp_path / FILE_NAME) as later:
+        later.execute("CREATE TABLE more (number INTEGER PRIMARY KEY)")
         later.execute("PRAGMA user_version = 99")
     later.close()
-    with pytest.raises(JournalError, match="format 99 is not known to this version: use the"):
-        Journal(tmp_path)
+    before = (tmp_path / FILE_NAME).read_bytes()
+    message = "format 99 is not known to this version: use the"
+    with pytest.raises(JournalError, match=message):
+        read_journal(tmp_path)
+    with Journal(tmp_path) as journal:
+        assert message in (journal.fault or "")
+    assert (tmp_path / FILE_NAME).read_bytes() == before
+
+
+def test_a_journal_is_readable_for_its_owner_only(tmp_path: Path) -> None:
+    state = tmp_path / "asd" / "hall"
+    umask = os.umask(0)
+    try:
+        with Journal(state) as journal:
+            MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
+            modes = {path.name: path.stat().st_mode & 0o777 for path in state.iterdir()}
+    finally:
+        os.umask(umask)
+    assert modes == {f"{FILE_NAME}{suffix}": 0o600 for suffix in ("", "-wal", "-shm")}
+    assert {path.stat().st_mode & 0o777 for path in (state, state.parent)} == {0o700}
+
+
+def test_a_link_to_a_missing_disk_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / FILE_NAME).symlink_to(tmp_path / "disk" / "alarms.db")
+    message = "a link to a file that does not exist"
+    with pytest.raises(JournalError, match=message):
+        read_journal(tmp_path)
+    with Journal(tmp_path) as journal:
+        assert message in (journal.fault or "")
+    assert (tmp_path / FILE_NAME).is_symlink()
 
 
 def test_a_state_folder_that_cannot_be_created(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    message = r"the state folder cannot be created .*: choose another"
-    with pytest.raises(JournalError, match=message):
-        Journal(tmp_path / "file" / "state")
-
-
-def test_a_state_folder_without_write_permission(open_folder: Path) -> None:
-    open_folder.chmod(0o555)
-    message = r"unable to open database file: make .* writable for this user, or use sudo"
-    with without_privileges(), pytest.raises(JournalError, match=message):
-        Journal(open_folder)
+    with Journal(tmp_path / "file" / "state") as journal:
+        assert "choose another folder with --state" in (journal.fault or "")
 
 
 def test_an_acknowledgement_without_write_permission(open_folder: Path) -> None:
     with Journal(open_folder) as journal:
         MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
-        (open_folder / FILE_NAME).chmod(0o444)
+        for file in open_folder.iterdir():
+            file.chmod(0o444)
         open_folder.chmod(0o555)
         message = r"alarms.db: .*: make .* writable for this user, or use sudo"
         with without_privileges(), pytest.raises(JournalError, match=message):
@@ -95,21 +129,97 @@ def test_an_acknowledgement_without_write_permission(open_folder: Path) -> None:
 
 def test_a_journal_without_read_permission(open_folder: Path) -> None:
     Journal(open_folder).close()
-    open_folder.chmod(0)
+    open_folder.chmod(0o755)
     with (
         without_privileges(),
-        pytest.raises(JournalError, match="no permission to read it: use sudo"),
+        pytest.raises(JournalError, match=r"alarms.db: no permission to read it: use sudo"),
     ):
-        Journal.existing(open_folder)
+        read_journal(open_folder)
 
 
-def test_a_locked_journal(tmp_path: Path) -> None:
+def test_a_locked_journal_is_read_and_later_written(tmp_path: Path) -> None:
     def connect(*arguments: object, **options: object) -> sqlite3.Connection:
         return sqlite3.connect(*arguments, **options | {"timeout": 0.0})  # type: ignore[call-overload,no-any-return]
 
-    Journal(tmp_path).close()
+    with Journal(tmp_path) as journal:
+        MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
     other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
-    with pytest.raises(JournalError, match="another process holds it, try again"):
-        Journal(tmp_path, connect=connect)
-    other.close()
+    with Journal(tmp_path, connect=connect) as journal:
+        assert "another process holds it, try again" in (journal.fault or "")
+        assert journal.newest("fan01") is not None
+        MachineJournal(journal, "fan02").record(RAISED, NOW, "v1")
+        content = read_journal(tmp_path)
+        assert content is not None
+        assert [alarm.machine for alarm in content.alarms] == ["fan01"]
+        other.close()
+        journal.maintain()
+        assert (journal.fault, journal.unwritten) == (None, 0)
+        assert [alarm.machine for alarm in journal.alarms()] == ["fan02", "fan01"]
+
+
+FORMAT_1 = """
+CREATE TABLE alarms (id TEXT PRIMARY KEY, machine TEXT NOT NULL, severity TEXT NOT NULL,
+    condition TEXT NOT NULL, raised TEXT NOT NULL, cleared TEXT, acknowledged_at TEXT, who TEXT,
+    why TEXT, peak_score REAL NOT NULL, model TEXT, evidence TEXT,
+    taken_up INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX alarms_of_machine ON alarms (machine, raised);
+CREATE TABLE events (number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, machine TEXT NOT NULL,
+    time TEXT NOT NULL, kind TEXT NOT NULL, "from" TEXT NOT NULL, "to" TEXT NOT NULL, who TEXT,
+    why TEXT NOT NULL, alarm_id TEXT);
+CREATE INDEX events_of_alarm ON events (alarm_id);
+INSERT INTO alarms VALUES
+    ('fan01-20261120T010000Z', 'fan01', 'alarm', 'normal', '2026-11-20T01:00:00.000Z',
+     '2026-11-20T02:00:00.000Z', '2026-11-20T01:30:00.000Z', 'bob', 'belt', 8.5, 'v1', NULL, 1),
+    ('fan01-20261123T044500Z', 'fan01', 'alarm', 'unacknowledged', '2026-11-23T04:45:00.512Z',
+     NULL, NULL, NULL, NULL, 7.0, 'v1', NULL, 0);
+INSERT INTO events VALUES
+    (7, 'e7', 'fan01', '2026-11-23T04:45:00.512Z', 'alarm', 'normal', 'unacknowledged', NULL,
+     'a test', 'fan01-20261123T044500Z'),
+    (8, 'e8', 'pump02', '2026-11-23T04:46:00.000Z', 'state', 'normal', 'idle', NULL, 'off', NULL);
+PRAGMA user_version = 1;
+"""
+
+
+@pytest.fixture
+def format_1(tmp_path: Path) -> Path:
+    """A state folder with the journal of an earlier version."""
+    database = sqlite3.connect(tmp_path / FILE_NAME)
+    database.executescript(f"PRAGMA journal_mode = WAL; {FORMAT_1}")
+    database.close()
+    return tmp_path
+
+
+def test_a_journal_of_the_earlier_format_is_read_and_acknowledged(format_1: Path) -> None:
+    content = read_journal(format_1)
+    assert content is not None
+    assert [(a.id, a.peak_score) for a in content.alarms] == [
+        (FAN_ALARM, 7.0),
+        ("fan01-20261120T010000Z", 8.5),
+    ]
+    assert content.damage is None
+    assert content.machines == ["fan01", "pump02"]
+    assert len(content.events(FAN_ALARM)) == 1
+    acknowledge(format_1)
+    database = sqlite3.connect(format_1 / FILE_NAME)
+    row = database.execute(
+        "SELECT who, why, taken_up FROM alarms WHERE id = ?", (FAN_ALARM,)
+    ).fetchone()
+    database.close()
+    assert row == ("ann", "greased", 0)
+
+
+def test_a_journal_of_the_earlier_format_is_migrated(format_1: Path) -> None:
+    acknowledge(format_1)
+    before = read_journal(format_1)
+    assert before is not None
+    with Journal(format_1) as journal:
+        assert journal.alarms() == before.alarms
+        assert journal.events(FAN_ALARM) == before.events(FAN_ALARM)
+        assert [alarm.id for alarm in journal.unapplied_acknowledgements("fan01")] == [FAN_ALARM]
+        after = read_journal(format_1)
+    assert after is not None
+    assert after.machines == before.machines
+    database = sqlite3.connect(format_1 / f"{FILE_NAME}.format-1-1")
+    assert database.execute("SELECT count(*) FROM alarms").fetchone() == (2,)
+    database.close()

@@ -1,0 +1,160 @@
+"""The journal as commands see it, whether a daemon runs or not.
+
+Reading takes no lock and writes nothing: it works in a folder that is read-only or full, and while
+another process has locked the journal.  An acknowledgement is written by SQLite.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+import sqlite3
+from datetime import datetime
+from pathlib import Path
+
+from asd_monitor.errors import UsageError
+from asd_monitor.journal.alarm_records import AlarmRecord, Event
+from asd_monitor.journal.alarm_tables import (
+    acknowledge,
+    as_alarm,
+    as_event,
+    as_machine,
+    readable_rows,
+)
+from asd_monitor.journal.database import connect_to, transaction
+from asd_monitor.journal.file_image import OpenedImage, open_image, read_files
+from asd_monitor.journal.journal_file import find_journal
+from asd_monitor.journal.sqlite_errors import DAMAGED, DamagedJournalError, JournalError, translated
+from asd_monitor.names import unknown_machine
+from asd_monitor.wording import count, quoted
+
+_ATTEMPTS = 3  # where a daemon replaces the file at the same moment
+_IN_MEMORY = "a daemon keeps new alarms in memory and publishes them, and they are missing here"
+_LITTLE_SPACE_BYTES = 64 << 10  # a transaction of the journal may need it
+
+
+class JournalContent:
+    """The content of a journal at one moment.
+
+    Args:
+        path: Of its file.
+        image: The journal in memory.
+
+    """
+
+    def __init__(self, path: Path, image: OpenedImage) -> None:
+        self.path = path
+        self._database = image.database
+        rows = list(readable_rows(self._database, "alarms"))
+        entries = [entry for row in rows if (entry := as_alarm(row)) is not None]
+        self.alarms = [entry.record for entry in reversed(entries)]
+        """The newest first."""
+        machines = [as_machine(row) for row in readable_rows(self._database, "machines")]
+        known = {machine for machine in machines if machine is not None}
+        self.machines = sorted(known | {alarm.machine for alarm in self.alarms})
+        """Ids of the machines that are or were monitored."""
+        lost = len(rows) - len(entries) + machines.count(None)
+        damage = image.damage or (f"{count(lost, 'row')} cannot be read" if lost else None)
+        self.damage = self._describe(damage)
+        """What is wrong with the journal, and the remedy; None: nothing was found."""
+
+    def alarm(self, alarm_id: str) -> AlarmRecord:
+        """Return one alarm.  Raises `UsageError` for an unknown id."""
+        for record in self.alarms:
+            if record.id == alarm_id:
+                return record
+        close = difflib.get_close_matches(alarm_id, [alarm.id for alarm in self.alarms], n=1)
+        remedy = f"did you mean {close[0]}?" if close else "see `asd-monitor alarms list --all`"
+        raise UsageError(f"no alarm {quoted(alarm_id)} in {self.path.parent}: {remedy}")
+
+    def events(self, alarm_id: str) -> list[Event]:
+        """Return the transitions of an alarm, the oldest first; damaged rows set `damage`."""
+        rows = list(readable_rows(self._database, "events"))
+        events = [event for row in rows if (event := as_event(row)) is not None]
+        if len(events) < len(rows) and self.damage is None:
+            damaged = count(len(rows) - len(events), "transition")
+            self.damage = self._describe(f"{damaged} cannot be read")
+        return [event for event in events if event.alarm_id == alarm_id]
+
+    def check_machine(self, machine: str) -> None:
+        """Raise `UsageError` for a machine that was never monitored with this state folder."""
+        if machine not in self.machines:
+            raise unknown_machine(machine, self.machines, self.path.parent)
+
+    @property
+    def notices(self) -> list[str]:
+        """Why alarms may be missing although the journal is intact, one sentence each."""
+        folder, notices = self.path.parent, []
+        disk = os.statvfs(folder)
+        if disk.f_flag & os.ST_RDONLY:
+            notices.append(f"{folder}: the disk is read-only: {_IN_MEMORY}")
+        elif disk.f_bavail * disk.f_frsize < _LITTLE_SPACE_BYTES:
+            notices.append(f"{folder}: the disk is full: {_IN_MEMORY}: free space")
+        with contextlib.suppress(sqlite3.Error):  # an earlier format has no such table
+            rows = self._database.execute("SELECT count(*) FROM damaged_rows").fetchone()[0]
+            if rows:
+                notices.append(
+                    f"{self.path}: {count(rows, 'damaged row')} set aside by the daemon, in the"
+                    " table damaged_rows: alarms may be missing or incomplete"
+                )
+        return notices
+
+    def _describe(self, damage: str | None) -> str | None:
+        if damage is None:
+            return None
+        return f"{self.path}: damaged, alarms may be missing here ({damage}): {DAMAGED}"
+
+
+def read_journal(state_dir: Path) -> JournalContent | None:
+    """Read the journal of a state folder; None where it has none yet.
+
+    Raises `JournalError` where the folder does not exist, or nothing of the journal can be read.
+    """
+    path = find_journal(state_dir)
+    if path is None:
+        return None
+    with translated(path):
+        files = read_files(path)
+        image = open_image(files)
+    if image is not None:
+        return JournalContent(path, image)
+    if not files.database:
+        raise DamagedJournalError(f"{path}: the file has 0 bytes, its alarms are lost: {DAMAGED}")
+    raise DamagedJournalError(f"{path}: not a journal of alarms: {DAMAGED}")
+
+
+def acknowledge_alarm(
+    state_dir: Path, alarm_id: str, who: str, why: str | None, now: datetime
+) -> AlarmRecord:
+    """Acknowledge an alarm; an earlier acknowledgement stays.  Returns the alarm.
+
+    A running daemon applies it by itself, else the next one.  Raises `UsageError` for an unknown
+    id, and `JournalError` where the journal is damaged or cannot be written.
+    """
+    for _ in range(_ATTEMPTS):
+        content = read_journal(state_dir)
+        if content is None:
+            raise UsageError(
+                f"{state_dir}: no daemon has written alarms here yet: name its state folder with"
+                " --state"
+            )
+        record = content.alarm(alarm_id)
+        if record.acknowledged:
+            return record
+        if content.damage is not None:  # SQLite would continue the damaged part
+            raise DamagedJournalError(content.damage)
+        _write_acknowledgement(content.path, alarm_id, who, why, now)
+    raise JournalError(f"{state_dir}: a daemon replaces the journal at this moment: try again")
+
+
+def _write_acknowledgement(
+    path: Path, alarm_id: str, who: str, why: str | None, now: datetime
+) -> None:
+    with translated(path):
+        database = connect_to(path)
+        try:
+            with transaction(database):
+                acknowledge(database, alarm_id, who, why, now)
+        finally:
+            database.close()

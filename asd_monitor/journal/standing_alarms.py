@@ -1,0 +1,70 @@
+"""The alarms that must not get lost with the journal's file, in memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
+
+from asd_monitor.journal.alarm_records import AlarmRecord
+from asd_monitor.journal.alarm_tables import (
+    AlarmEntry,
+    MachineEntry,
+    as_alarm,
+    as_machine,
+    readable_rows,
+)
+
+
+class StandingAlarms:
+    """The newest alarm of each machine, and every alarm that is not closed."""
+
+    def __init__(self) -> None:
+        self.machines: set[str] = set()
+        """Ids of the machines in the journal."""
+        self.highest_ids: dict[str, str] = {}
+        """The last id of each machine's alarms in alphabetical order."""
+        self._entries: dict[str, AlarmEntry] = {}  # by id, in the order in which they were raised
+        self._newest: dict[str, str] = {}  # machine → id
+
+    def newest(self, machine: str) -> AlarmRecord | None:
+        """Return the newest alarm of a machine; None where it had none."""
+        id_ = self._newest.get(machine)
+        return None if id_ is None else self._entries[id_].record
+
+    def records(self) -> list[AlarmRecord]:
+        """Return the alarms, the newest first."""
+        return [entry.record for entry in reversed(self._entries.values())]
+
+    def entries(self) -> Iterable[MachineEntry | AlarmEntry]:
+        """Return what a journal must contain, in the order in which it is written."""
+        yield from (MachineEntry(machine) for machine in sorted(self.machines))
+        yield from self._entries.values()
+
+    def note(self, entry: AlarmEntry) -> None:
+        """Note an alarm that is written."""
+        record, machine = entry.record, entry.record.machine
+        self.highest_ids[machine] = max(record.id, self.highest_ids.get(machine, ""))
+        earlier = self._entries.get(record.id)
+        if earlier is not None:
+            entry = replace(entry, applied=entry.applied or earlier.applied)
+        elif (superseded := self.newest(machine)) is not None and superseded.closed:
+            del self._entries[superseded.id]
+        self._entries[record.id] = entry
+        if earlier is None:
+            self._newest[machine] = record.id
+        elif record.closed and self._newest.get(machine) != record.id:
+            del self._entries[record.id]
+
+    def read(self, database: sqlite3.Connection) -> None:
+        """Note what a journal contains and is not known here.  Raises sqlite3.Error."""
+        known = self._entries
+        self._entries, newest, self._newest = {}, self._newest, {}
+        for row in readable_rows(database, "alarms"):
+            if (entry := as_alarm(row)) is not None:
+                self.note(known.pop(entry.record.id, entry))
+        for entry in known.values():
+            self.note(entry)
+        self._newest |= {name: id_ for name, id_ in newest.items() if id_ in self._entries}
+        found = map(as_machine, readable_rows(database, "machines"))
+        self.machines |= {machine for machine in found if machine is not None}
