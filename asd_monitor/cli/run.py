@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -96,6 +97,7 @@ def command(
             )
         settings = None
     configure_logs(log_format, verbose=verbose)
+    os.umask(0o077)  # recorded sound and alarms are readable for this user only
     _run(settings, config, models, state, speed)
 
 

@@ -41,6 +41,7 @@ class BoxStatus:
 
     def _message(self) -> Status:
         counters, counts = self._broker.counters, self._registry.counts
+        fault = self._journal.fault
         return Status(
             box=self._broker.topics.box,
             time=datetime.now(UTC),
@@ -62,4 +63,5 @@ class BoxStatus:
                 "broker": counters.reconnects,
             },
             scoring=self._load_monitor.message,
+            reason=None if fault is None else f"alarms are kept in memory only: {fault}",
         )

@@ -300,6 +300,7 @@ class MonitorSession:
                 self._evaluator.apply_acknowledgements, self._capture_loop.now()
             )
         except JournalError as error:
+            self._acknowledgements_requested = True
             self._log.error("acknowledgements cannot be read", reason=str(error))
             return
         self._reporter.publish_events(events)

@@ -15,6 +15,7 @@ import soundfile
 import structlog
 
 from asd_monitor.errors import OperationError
+from asd_monitor.private_files import create_private_file, create_private_folder
 from asd_monitor.records import Block, Samples, Stream
 
 log = structlog.get_logger()
@@ -87,7 +88,7 @@ class TrainingRecording:
         self._rate_hz = rate_hz
         self._stored = self._number = 0
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            create_private_folder(self.folder)
             for partial in self.folder.glob("*.part"):
                 partial.unlink()
             for path in sorted(self.folder.glob("*.flac")):
@@ -131,6 +132,7 @@ class TrainingRecording:
         path = self.folder / f"{self._number + 1:06}.flac"
         partial = path.with_suffix(".part")
         try:
+            create_private_file(partial)
             # by name: an open file would need a callback in writable and executable memory,
             # which the service unit forbids
             soundfile.write(partial, np.concatenate(pending), rate_hz, "PCM_16", format="FLAC")

@@ -241,7 +241,7 @@ def readable_rows(database: sqlite3.Connection, table: str) -> Iterator[Row]:
         for row in rows_of(database, table, "ORDER BY number"):
             newest = row[0]
             yield row
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):  # of a message that quotes damaged text
         pass
     else:
         return
@@ -250,7 +250,7 @@ def readable_rows(database: sqlite3.Connection, table: str) -> Iterator[Row]:
             if row[0] == newest:
                 return
             yield row
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
         return
 
 

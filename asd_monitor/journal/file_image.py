@@ -125,6 +125,8 @@ def structural_problem(database: sqlite3.Connection) -> str | None:
         if result != "ok":
             return str(result)
         schema = _schema(database)
+    except UnicodeDecodeError:  # the message of SQLite quotes a damaged name
+        return "its schema is malformed"
     except sqlite3.Error as error:
         if is_damage(error):
             return str(error)

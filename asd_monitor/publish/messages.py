@@ -248,6 +248,7 @@ class Status(_Payload):
     dropped: Mapping[str, int]  # counts of lost data, by kind
     restarted: Mapping[str, int]  # counts of restarts, by kind
     scoring: Scoring | None = None
+    reason: str | None = None  # one line, where the box needs attention
 
 
 Message = Score | State | Alarm | Event | Status
