@@ -33,6 +33,11 @@ def length(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 600 else f"{seconds:.0f} s"
 
 
+def short_duration(seconds: float) -> str:
+    """Return ``48 s`` or ``59.9 s``: never more than there is, as against a least duration."""
+    return f"{math.floor(seconds * 10) / 10:g} s"
+
+
 def count(number: int, noun: str) -> str:
     """Return ``1 alarm`` or ``2 alarms``."""
     return f"{number} {noun}" + ("" if number == 1 else "s")

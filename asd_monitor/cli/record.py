@@ -36,11 +36,11 @@ def command(
     ],
     machine: Machine,
     minutes: Annotated[
-        float,
+        str,
         typer.Option(
             "--minutes",
             metavar="MINUTES",
-            help="Duration of the recording in minutes, such as 30.",
+            help="Duration of the recording: minutes, such as 30, or with a unit, such as 90s.",
             show_default=False,
         ),
     ],
@@ -64,14 +64,12 @@ def command(
     from asd_monitor.audio.devices.device_strings import parse_device
     from asd_monitor.audio.sharing.protocol import SOCKET_NAME
     from asd_monitor.cli.recordings_check import check_recordings
-    from asd_monitor.errors import UsageError
 
     spec = parse_device(device)
-    if not 0 < minutes < float("inf"):
-        raise UsageError(f"--minutes {minutes:g}: write a number above 0, such as 10")
+    total_s = _duration_s(minutes)
     if spec.is_file:
         check_recordings(spec.path, spec.channel)
-    session = _Session(spec, machine, minutes * 60, output or Path("recordings") / machine)
+    session = _Session(spec, machine, total_s, output or Path("recordings") / machine)
     try:
         asyncio.run(session.run(state / SOCKET_NAME))
     except asyncio.CancelledError as error:
@@ -80,6 +78,31 @@ def command(
         raise typer.Exit(128 + session.ended_by) from error
     finally:
         session.report()
+
+
+def _duration_s(text: str) -> float:
+    """Return the duration of ``30`` (minutes), ``30m`` or ``90s``.
+
+    Raises:
+        UsageError: it is neither, or not above 0.
+
+    """
+    from asd_monitor.config.quantities import parse_duration
+    from asd_monitor.errors import UsageError
+    from asd_monitor.wording import quoted
+
+    try:
+        seconds = 60 * float(text)
+    except ValueError:
+        try:
+            seconds = parse_duration(text).seconds
+        except UsageError as error:
+            raise UsageError(
+                f"--minutes {quoted(text)}: write minutes or a duration, such as 10, 90s or 2h"
+            ) from error
+    if not 0 < seconds < float("inf"):
+        raise UsageError(f"--minutes {text}: write a number above 0, such as 10")
+    return seconds
 
 
 class _Session:
@@ -120,11 +143,24 @@ class _Session:
             task.cancel()
 
     def report(self) -> None:
-        """Print the files written, and their warnings."""
-        for each in self._recorder.written if self._recorder else ():
-            typer.echo(f"{each.path}  {each.seconds:.1f} s  {each.levels.rms_dbfs:.1f} dBFS")
+        """Print the files written, their warnings, and whether they suffice for a training."""
+        from asd_monitor.config.field_types import MIN_TRAINING_S
+        from asd_monitor.model_training.findings import RECOMMENDED_S, ShortReference
+        from asd_monitor.model_training.reference import too_short
+        from asd_monitor.reports.notices import finding_text
+        from asd_monitor.wording import printable
+
+        written = self._recorder.written if self._recorder else []
+        for each in written:
+            path = printable(each.path)
+            typer.echo(f"{path}  {each.seconds:.1f} s  {each.levels.rms_dbfs:.1f} dBFS")
             for warning in each.warnings:
-                typer.echo(f"{each.path}: {warning}", err=True)
+                typer.echo(f"{path}: {warning}", err=True)
+        total_s = sum(each.seconds for each in written)
+        if written and total_s < MIN_TRAINING_S:
+            typer.echo(f"for a training, {too_short(total_s, MIN_TRAINING_S)}", err=True)
+        elif written and total_s < RECOMMENDED_S:
+            typer.echo(f"for a training, {finding_text(ShortReference(total_s))}", err=True)
 
     async def _open(self, socket: Path, meter: LevelMeter) -> Source:
         from asd_monitor.audio.opening import open_source

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
@@ -11,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asd_monitor.cli.json_lines import print_json
 from asd_monitor.cli.options import AsJson, Channel, Machine, ModelsDir, ModelVersion
+from asd_monitor.wording import printable
 
 if TYPE_CHECKING:
     from asd_monitor.evaluation.recording_scores import ScoredRecording
@@ -51,12 +52,15 @@ def command(
     from asd_monitor.errors import AsdMonitorError, UsageError
     from asd_monitor.evaluation.recording_scores import score_recording
     from asd_monitor.model_store.bundle import load_bundle
-    from asd_monitor.model_training.recording_paths import expand_paths
+    from asd_monitor.model_training.recording_paths import expand_and_search
 
     if as_csv and as_json:
         raise UsageError("--csv and --json exclude each other: choose one of them")
     detector = load_bundle(models, machine, version).detector
-    recordings = expand_paths(paths)
+    found = expand_and_search(paths)
+    for notice in found.notices:
+        typer.echo(f"notice: {notice}", err=True)
+    recordings = found.paths
     errors: list[AsdMonitorError] = []
 
     def scored() -> Iterator[ScoredRecording]:
@@ -75,7 +79,7 @@ def command(
     rows = (row for recording in scored() for row in _rows(recording, per))
     if as_json:
         for row in rows:
-            sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+            print_json(row)
     elif as_csv:
         _print_csv(rows)
     else:
@@ -118,13 +122,14 @@ def _print_csv(rows: Iterable[Row]) -> None:
         if writer is None:
             writer = csv.DictWriter(sys.stdout, list(flat), lineterminator="\n")
             writer.writeheader()
-        writer.writerow(flat)
+        writer.writerow(flat | {"file": printable(flat["file"])})
 
 
 def _print_table(rows: list[Row], per: Per) -> None:
     if not rows:
         return
     from rich.table import Table
+    from rich.text import Text
 
     from asd_monitor.cli.console import result_console
     from asd_monitor.wording import clock
@@ -134,7 +139,7 @@ def _print_table(rows: list[Row], per: Per) -> None:
         table.add_column("highest views")
         for row in rows:
             table.add_row(
-                row["file"],
+                Text(printable(row["file"])),
                 clock(row["seconds"]),
                 f"{row['score']:.2f}",
                 f"{row['highest']:.2f}",
@@ -146,7 +151,7 @@ def _print_table(rows: list[Row], per: Per) -> None:
         table.add_column("highest views")
         for row in rows:
             table.add_row(
-                row["file"],
+                Text(printable(row["file"])),
                 clock(row["start_s"]),
                 f"{row['score']:.2f}",
                 f"{row['fused']:.3f}",

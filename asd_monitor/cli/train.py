@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asd_monitor.cli.json_lines import print_json
 from asd_monitor.cli.options import (
     AsJson,
     Channel,
@@ -74,7 +74,12 @@ def command(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train a model of a machine's normal sound: a new version, which is put into use."""
+    """Train a model of a machine's normal sound: a new version, which is put into use.
+
+    Record the machine in every operating condition, and off if it is ever off: without pauses in
+    the recordings, switching it off raises an alarm.
+    """
+    from dataclasses import replace
     from datetime import UTC, datetime
 
     from asd_monitor.cli.machine_settings import machine_settings
@@ -82,9 +87,9 @@ def command(
     from asd_monitor.encoders.encoder_loading import select_encoders, shipped_encoder
     from asd_monitor.errors import UsageError
     from asd_monitor.extras import TORCH_AND_EXPORT, require_extra
-    from asd_monitor.model_training.recording_paths import expand_paths
+    from asd_monitor.model_training.recording_paths import expand_and_search
     from asd_monitor.model_training.reference import read_reference, require_duration
-    from asd_monitor.model_training.training_manifest import save_model
+    from asd_monitor.model_training.training_manifest import check_writable, save_model
     from asd_monitor.model_training.training_run import train_model
 
     if others and not adapt:
@@ -92,17 +97,21 @@ def command(
     if adapt:
         require_extra("--adapt", TORCH_AND_EXPORT, "omit --adapt")
     settings = machine_settings(machine, config)
+    if not check:
+        check_writable(models, machine)
     shipped = None if no_shipped_encoder else shipped_encoder()
     encoders = select_encoders(shipped, encoder or ())
+    found = expand_and_search(normal)
     with shown_progress() as progress:
         reference = read_reference(
-            expand_paths(normal),
+            found.paths,
             window_s=settings.window_s,
             hop_s=settings.hop_s,
             channel=channel,
             encoders=() if check else encoders,
             progress=progress,
         )
+        reference = replace(reference, notices=(*found.notices, *reference.notices))
         try:
             require_duration(reference)
         except UsageError:
@@ -147,10 +156,19 @@ def _print_notices(reference: Reference) -> None:
         typer.echo(f"notice: {notice}", err=True)
 
 
+def _warnings(reference: Reference) -> list[str]:
+    """Return the findings of a training that the recordings alone show."""
+    from asd_monitor.model_training.findings import assess_reference
+    from asd_monitor.reports.notices import finding_text
+
+    return [finding_text(finding) for finding in assess_reference(reference)]
+
+
 def _print_check(reference: Reference, *, sufficient: bool, as_json: bool) -> None:
     from asd_monitor.config.field_types import MIN_TRAINING_S
-    from asd_monitor.wording import count
+    from asd_monitor.wording import count, short_duration
 
+    warnings = _warnings(reference)
     if as_json:
         document = {
             "sufficient": sufficient,
@@ -158,12 +176,16 @@ def _print_check(reference: Reference, *, sufficient: bool, as_json: bool) -> No
             "needed_s": MIN_TRAINING_S,
             "files": len(reference.files),
             "notices": list(reference.notices),
+            "warnings": warnings,
         }
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
         return
     _print_notices(reference)
+    for warning in warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    but = f", with {count(len(warnings), 'warning')}" if warnings else ""
     typer.echo(
-        f"The recordings suffice: {reference.usable_s:.0f} s of usable sound in "
+        f"The recordings suffice{but}: {short_duration(reference.usable_s)} of usable sound in "
         f"{count(len(reference.files), 'file')}."
     )
 
@@ -188,7 +210,7 @@ def _print_result(trained: TrainingResult, version: str, folder: Path, *, as_jso
             },
             **{key: manifest[key] for key in ("adaptation",) if key in manifest},
         }
-        typer.echo(json.dumps(document, ensure_ascii=False))
+        print_json(document)
         return
     for warning in training_notices(trained):
         typer.echo(f"warning: {warning}", err=True)

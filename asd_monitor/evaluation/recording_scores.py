@@ -16,6 +16,7 @@ from asd_monitor.errors import UsageError
 from asd_monitor.model_training.constant_runs import ConstantRunRemover
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import WindowScore
+from asd_monitor.wording import printable
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,13 +88,14 @@ def score_recording(
         notices = list(reader.notices)
     if constant_runs.removed:
         notices.append(
-            f"{path}: {constant_runs.removed / rate_hz:.1f} s of dead silence (samples that do "
-            "not change): scores there are meaningless; `run` would report a microphone fault"
+            f"{printable(path)}: {constant_runs.removed / rate_hz:.1f} s of dead silence (samples "
+            "that do not change): scores there are meaningless; `run` would report a microphone "
+            "fault"
         )
     if not windows:
         raise UsageError(
-            f"{path}: no gapless part of it is as long as a window ({detector.window_s:.2f} s): "
-            "give a longer recording"
+            f"{printable(path)}: no gapless part of it is as long as a window "
+            f"({detector.window_s:.2f} s): give a longer recording"
         )
     return ScoredRecording(path, rate_hz, end / rate_hz, tuple(windows), tuple(notices))
 
@@ -107,6 +109,7 @@ def check_rate(detector: Detector, rate_hz: int, path: Path) -> None:
     """
     if rate_hz < detector.rate_hz:
         raise UsageError(
-            f"{path}: {rate_hz} Hz, while the model needs sound of {detector.rate_hz} Hz: "
-            "record at that rate or more, or train with recordings of this rate"
+            f"{printable(path)}: {rate_hz} Hz, while the model needs sound of "
+            f"{detector.rate_hz} Hz: record at that rate or more, or train with recordings of this "
+            "rate"
         )

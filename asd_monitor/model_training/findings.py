@@ -8,13 +8,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from asd_monitor.audio.files.levels import LevelDefect, level_defects
 from asd_monitor.config.quantities import Budget
 from asd_monitor.detector.calibration import MAX_SCORE
+from asd_monitor.detector.idle import idle_region
 from asd_monitor.model_training.adaptation_result import Adaptation
 from asd_monitor.model_training.confidence import FalseAlarmInterval
 from asd_monitor.model_training.held_out_trial import HeldOutTrial
 from asd_monitor.model_training.outliers import Outlier
 from asd_monitor.model_training.reference import Reference
+from asd_monitor.model_training.sound_change import SoundChange, find_sound_change
+from asd_monitor.model_training.sound_files import SoundFile
 
 RECOMMENDED_S = 600.0
 """Less usable sound is a finding."""
@@ -37,6 +41,26 @@ class ShortReference:
     """Less usable sound than `RECOMMENDED_S`."""
 
     usable_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LevelFinding:
+    """A recording whose level makes it unsuitable."""
+
+    file: SoundFile
+    defect: str  # what it is, and the remedy: see `level_defects`
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedSound:
+    """A part of the recordings in which the machine sounds different from the rest."""
+
+    change: SoundChange
+
+
+@dataclass(frozen=True, slots=True)
+class NoPause:
+    """The recordings do not show how the machine sounds when it is off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +110,9 @@ class UnusualSound:
 Finding = (
     EncoderNotAdapted
     | ShortReference
+    | LevelFinding
+    | ChangedSound
+    | NoPause
     | NothingHeldOut
     | HeldOutAlarms
     | HeldOutExcess
@@ -93,6 +120,32 @@ Finding = (
     | UnsupportedBudget
     | UnusualSound
 )
+
+
+def assess_reference(reference: Reference) -> tuple[Finding, ...]:
+    """Return the findings on the recordings alone, before a detector is fitted to them."""
+    return tuple(_reference_findings(reference))
+
+
+def _reference_findings(reference: Reference) -> Iterator[Finding]:
+    if reference.usable_s < RECOMMENDED_S:
+        yield ShortReference(reference.usable_s)
+    yield from _level_findings(reference)
+    change = find_sound_change(reference)
+    if change is not None:
+        yield ChangedSound(change)
+    levels = [window.rms_dbfs for window in reference.windows]
+    if levels and idle_region(levels) is None:
+        yield NoPause()
+
+
+def _level_findings(reference: Reference) -> Iterator[Finding]:
+    has_louder = any(not each.summary.is_quiet for each in reference.levels)
+    for each in reference.levels:
+        for defect, text in level_defects(each.summary).items():
+            # beside louder recordings, a quiet one is a pause of the machine
+            if defect is not LevelDefect.QUIET or not has_louder:
+                yield LevelFinding(each.file, text)
 
 
 def assess(
@@ -115,8 +168,7 @@ def _findings(
 ) -> Iterator[Finding]:
     if adaptation is not None and not adaptation.kept:
         yield EncoderNotAdapted(adaptation)
-    if reference.usable_s < RECOMMENDED_S:
-        yield ShortReference(reference.usable_s)
+    yield from _reference_findings(reference)
     if trial is None:
         yield NothingHeldOut()
     else:

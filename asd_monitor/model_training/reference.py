@@ -14,22 +14,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
+from asd_monitor.audio.files.levels import LevelAccumulator, LevelSummary
 from asd_monitor.audio.files.recordings import BY_OPTION, RecordingReader
 from asd_monitor.config.field_types import MIN_TRAINING_S
 from asd_monitor.detector.fit import FittedDetector, fit_detector
 from asd_monitor.dsp.front_end import FrontEnd, front_end_for
-from asd_monitor.dsp.sample_faults import CLIPPING_LEVEL
 from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.errors import UsageError
+from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.features.windows import Window
 from asd_monitor.model_training.constant_runs import ConstantRunRemover
 from asd_monitor.model_training.excerpts import ExcerptSelection
 from asd_monitor.model_training.sound_files import SoundFile, survey_recordings
 from asd_monitor.model_training.training_progress import Progress, no_progress
 from asd_monitor.pipeline import WindowExtractor
-from asd_monitor.wording import length
+from asd_monitor.wording import length, printable, short_duration
 
 MAX_WINDOWS = 10_000
 """Training windows; beyond them time and memory grow, and the model hardly changes."""
@@ -37,8 +35,6 @@ EXCERPT_S = 20.0
 MIN_CONSTANT_RUN_S = 0.5
 """Shorter than `DEAD_CHANNEL_S`: a drop-out must not be learned as normal sound, while a fault of
 the microphone is reported only where it lasts, and until then its sound is scored."""
-MAX_CLIPPED_SHARE = 1e-4
-"""Share of a file's samples; more clipped ones are reported."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +44,14 @@ class Segment:
     file: SoundFile
     windows: tuple[Window, ...]
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class FileLevels:
+    """The levels of what is used of a recording."""
+
+    file: SoundFile
+    summary: LevelSummary
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,6 +64,8 @@ class Reference:
     excerpt_stride: int  # every n-th excerpt was used; 1: all sound
     notices: tuple[str, ...]
     encoders: tuple[Encoder, ...] = ()  # whose embeddings are among the windows' features
+    levels: tuple[FileLevels, ...] = ()  # of each file
+    silent_s: float = 0.0  # of samples that do not change, left out
 
     @property
     def usable_s(self) -> float:
@@ -130,16 +136,31 @@ def read_reference(
             "are used"
         )
     segments: list[Segment] = []
-    done_s = 0.0
+    levels: list[FileLevels] = []
+    silent_s = done_s = 0.0
     for file in files:
         extraction = _Extraction(file, front_end, usable, channel, other_channel)
         excerpts = ExcerptSelection(
             round(excerpt_s * file.rate_hz), stride, round(done_s * file.rate_hz)
         )
-        segments += extraction.run(excerpts, partial(_report_share, progress, done_s, total_s))
+        try:
+            segments += extraction.run(excerpts, partial(_report_share, progress, done_s, total_s))
+            levels.append(FileLevels(file, extraction.levels.summary()))
+        except (UsageError, OperationError) as error:  # since it was surveyed
+            notices.append(f"left out: {error}")
         notices += extraction.notices
+        silent_s += extraction.silent_s
         done_s += file.seconds
-    return Reference(front_end, tuple(segments), tuple(files), stride, tuple(notices), usable)
+    return Reference(
+        front_end,
+        tuple(segments),
+        tuple(files),
+        stride,
+        tuple(notices),
+        usable,
+        tuple(levels),
+        silent_s,
+    )
 
 
 def _report_share(progress: Progress, done_s: float, total_s: float, file_s: float) -> None:
@@ -165,15 +186,22 @@ def require_duration(reference: Reference, min_s: float = MIN_TRAINING_S) -> Non
         UsageError: less than ``min_s``.
 
     """
-    if reference.usable_s < min_s:
-        raise UsageError(too_short(reference.usable_s, min_s))
+    if reference.usable_s >= min_s:
+        return
+    if reference.silent_s > reference.usable_s:
+        raise UsageError(
+            f"{short_duration(reference.usable_s)} of usable sound beside "
+            f"{short_duration(reference.silent_s)} of dead silence (samples that do not change): "
+            "the microphone is muted or not connected: check it before recording again"
+        )
+    raise UsageError(too_short(reference.usable_s, min_s))
 
 
 def too_short(usable_s: float, min_s: float) -> str:
     """Return the message on less usable sound than is needed."""
     return (
-        f"{usable_s:.0f} s of usable sound are too little, at least {min_s:.0f} s are needed: "
-        f"record {math.ceil(min_s - usable_s)} s more of the machine's normal sound"
+        f"{short_duration(usable_s)} of usable sound are too little, at least {min_s:.0f} s "
+        f"are needed: record {math.ceil(min_s - usable_s)} s more of the machine's normal sound"
     )
 
 
@@ -189,6 +217,8 @@ class _Extraction:
         other_channel: str | None,
     ) -> None:
         self.notices: list[str] = []
+        self.levels = LevelAccumulator(file.rate_hz)
+        self.silent_s = 0.0
         self._file, self._front_end = file, front_end
         self._channel, self._other_channel = channel, other_channel
         self._extractor = WindowExtractor(front_end, encoders)
@@ -199,7 +229,7 @@ class _Extraction:
         """Read the file once; ``report`` is called with the seconds read."""
         file = self._file
         remover = ConstantRunRemover(round(MIN_CONSTANT_RUN_S * file.rate_hz))
-        begin = end = clipped = total = 0
+        begin = end = total = 0
         with RecordingReader(file.path, self._channel, other=self._other_channel) as reader:
             for block in remover.remove(excerpts.select(reader.blocks())):
                 if block.start != end:
@@ -207,17 +237,13 @@ class _Extraction:
                     begin = block.start
                 end = block.end
                 total += len(block.samples)
-                clipped += int(np.count_nonzero(np.abs(block.samples) >= CLIPPING_LEVEL))
+                self.levels.push(block.samples)
                 self._windows += self._extractor.push(block)
                 report(end / file.rate_hz)
             self._end_segment(begin, end)
             self.notices += reader.notices
-        self._note_left_out(remover.removed, total)
-        if clipped > MAX_CLIPPED_SHARE * total:
-            self.notices.append(
-                f"{file.path}: clipped in {100 * clipped / total:.2g} % of its samples: "
-                "lower the gain and record it again"
-            )
+        self.silent_s = remover.removed / file.rate_hz
+        self._note_left_out(total)
         return self._segments
 
     def _end_segment(self, begin: int, end: int) -> None:
@@ -228,18 +254,18 @@ class _Extraction:
             self._segments.append(Segment(self._file, placed, (end - begin) / rate_hz))
             self._windows = []
 
-    def _note_left_out(self, constant: int, total: int) -> None:
-        """Note the ``constant`` of the file's samples, and the segments without a window."""
+    def _note_left_out(self, total: int) -> None:
+        """Note the silence, and the segments without a window, of ``total`` other samples."""
         file, front_end = self._file, self._front_end
-        if constant:
+        if self.silent_s:
             self.notices.append(
-                f"{file.path}: {constant / file.rate_hz:.1f} s of dead silence "
+                f"{printable(file.path)}: {self.silent_s:.1f} s of dead silence "
                 "(samples that do not change) left out"
             )
         short_s = total / file.rate_hz - sum(segment.seconds for segment in self._segments)
         if short_s > (front_end.window_s if self._segments else 0):
             self.notices.append(
-                f"{file.path}: {short_s:.1f} s in pieces shorter than a window "
+                f"{printable(file.path)}: {short_s:.1f} s in pieces shorter than a window "
                 f"({front_end.window_s:.2f} s) left out"
             )
 

@@ -10,19 +10,25 @@ from pathlib import Path
 
 from asd_monitor.audio.files.recordings import RecordingReader
 from asd_monitor.dsp.front_end import MIN_RATE_HZ
-from asd_monitor.errors import AsdMonitorError, UsageError
+from asd_monitor.errors import AsdMonitorError, OperationError, UsageError
 from asd_monitor.model_training.training_progress import Progress, no_progress
+from asd_monitor.wording import printable
 
 
 @dataclass(frozen=True, slots=True)
 class SoundFile:
     """One readable recording."""
 
-    path: Path
+    path: Path  # may contain any bytes: see `name`
     sha256: str  # of the file's bytes, hexadecimal
     rate_hz: int
     seconds: float
     modified: datetime  # UTC
+
+    @property
+    def name(self) -> str:
+        """File name in printable characters."""
+        return printable(self.path.name)
 
 
 def inspect_recording(path: Path, channel: int | None = None) -> SoundFile:
@@ -35,10 +41,23 @@ def inspect_recording(path: Path, channel: int | None = None) -> SoundFile:
     """
     with RecordingReader(path, channel) as reader:
         seconds, rate_hz = reader.length_s(), reader.rate_hz
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    modified = datetime.fromtimestamp(path.stat().st_mtime, UTC)
-    return SoundFile(path, digest, rate_hz, seconds, modified)
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        modified_s = path.stat().st_mtime
+    except OSError as error:
+        raise OperationError(
+            f"{printable(path)}: cannot be read: {error.strerror}: check the disk"
+        ) from error
+    return SoundFile(path, digest, rate_hz, seconds, _as_time(modified_s))
+
+
+def _as_time(modified_s: float) -> datetime:
+    """Return a time of a file system; one that no calendar contains is the start of 1970."""
+    try:
+        return datetime.fromtimestamp(modified_s, UTC)
+    except (ValueError, OverflowError, OSError):
+        return datetime.fromtimestamp(0, UTC)
 
 
 def survey_recordings(
@@ -63,7 +82,8 @@ def survey_recordings(
             refusals.append(error)
             continue
         if file.sha256 in path_of_hash:
-            notices.append(f"{path}: same content as {path_of_hash[file.sha256]}: used once")
+            first = printable(path_of_hash[file.sha256])
+            notices.append(f"{printable(path)}: same content as {first}: used once")
             continue
         path_of_hash[file.sha256] = path
         files.append(file)
@@ -77,7 +97,7 @@ def _inspect_usable(path: Path, channel: int | None) -> SoundFile:
     file = inspect_recording(path, channel)
     if file.rate_hz < MIN_RATE_HZ:
         raise UsageError(
-            f"{path}: {file.rate_hz} Hz is too low for machine sound: "
+            f"{printable(path)}: {file.rate_hz} Hz is too low for machine sound: "
             f"record at {MIN_RATE_HZ} Hz or more"
         )
     return file

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +17,29 @@ from asd_monitor.model_training.findings import SCORE_LEVELS
 from asd_monitor.model_training.held_out_trial import HeldOutTrial
 from asd_monitor.model_training.training_run import TrainingResult
 from asd_monitor.wording import DAY_S, rfc3339
+
+
+def check_writable(models: Path, machine: str) -> None:
+    """Check before a training that its model can be written; nothing is created.
+
+    Raises:
+        OperationError: the models folder cannot be written.
+
+    """
+    folder = models / machine
+    with _errors_reported(folder):
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
+def _errors_reported(folder: Path) -> AbstractContextManager[None]:
+    return os_errors_reported(
+        folder, "the model cannot be written", "choose a folder of your own with --models"
+    )
 
 
 def save_model(
@@ -33,11 +59,7 @@ def save_model(
         OperationError: the models folder cannot be written.
 
     """
-    with os_errors_reported(
-        models / result.machine,
-        "the model cannot be written",
-        "choose a folder of your own with --models",
-    ):
+    with _errors_reported(models / result.machine):
         version = next_version(models, result.machine)
         documents = {"report.html": render(result, version, now)}
         entries = manifest_entries(result, now, warnings)
@@ -58,7 +80,7 @@ def manifest_entries(
             "one_piece_in": reference.excerpt_stride,
             "files": [
                 {
-                    "name": file.path.name,
+                    "name": file.name,
                     "sha256": file.sha256,
                     "seconds": round(file.seconds, 3),
                     "rate_hz": file.rate_hz,
@@ -85,7 +107,7 @@ def _held_out(trial: HeldOutTrial) -> dict[str, Any]:
         "seconds": round(trial.seconds, 3),
         "parts": [
             {
-                "name": part.file.path.name,
+                "name": part.file.name,
                 "from_s": round(part.from_s, 3),
                 "to_s": round(part.to_s, 3),
             }

@@ -9,10 +9,13 @@ from asd_monitor.detector.calibration import MAX_SCORE
 from asd_monitor.model_training.adaptation_result import MIN_AUC_GAIN, SCORE_LEVELS, Adaptation
 from asd_monitor.model_training.confidence import CONFIDENCE, FalseAlarmInterval
 from asd_monitor.model_training.findings import (
+    ChangedSound,
     EncoderNotAdapted,
     Finding,
     HeldOutAlarms,
     HeldOutExcess,
+    LevelFinding,
+    NoPause,
     NothingHeldOut,
     ShortReference,
     UnreachableThreshold,
@@ -20,7 +23,8 @@ from asd_monitor.model_training.findings import (
     UnusualSound,
 )
 from asd_monitor.model_training.outliers import Outlier
-from asd_monitor.wording import clock, count, rate
+from asd_monitor.model_training.sound_change import SoundChange
+from asd_monitor.wording import clock, count, printable, rate, short_duration
 
 if TYPE_CHECKING:
     from asd_monitor.evaluation.results import Results
@@ -42,8 +46,17 @@ def finding_text(finding: Finding) -> str:
             text = adaptation_text(adaptation)
         case ShortReference(usable_s):
             text = (
-                f"{usable_s:.0f} s is little: ten minutes or more, in all operating conditions of "
-                "the machine, make alarms more reliable"
+                f"{short_duration(usable_s)} is little: ten minutes or more, in all operating "
+                "conditions of the machine, make alarms more reliable"
+            )
+        case LevelFinding(file, defect):
+            text = f"{printable(file.path)}: {defect}"
+        case ChangedSound(change):
+            text = _change_text(change)
+        case NoPause():
+            text = (
+                "the recordings contain no pause of the machine: switching it off will raise an "
+                "alarm; if it is ever off, record it off as well (a tenth of the duration)"
             )
         case NothingHeldOut():
             text = (
@@ -81,6 +94,19 @@ def finding_text(finding: Finding) -> str:
     return text
 
 
+def _change_text(change: SoundChange) -> str:
+    """Return where the recordings change, and what that means."""
+    same = change.file is change.to_file
+    first = f"{change.file.name} at {clock(change.from_s)}"
+    last = clock(change.to_s) if same else f"{change.to_file.name} at {clock(change.to_s)}"
+    return (
+        f"the machine sounds different from {first} to {last} ({100 * change.share:.0f} % of the "
+        f"recordings, {change.change_db:+.0f} dB in the bands that differ most): if that is a "
+        "fault or another sound, leave that part out; if it is a condition of its own, record "
+        "each condition as often as it occurs"
+    )
+
+
 def adaptation_text(adaptation: Adaptation) -> str:
     """Return the figures of both encoders, and which one is used."""
     frozen, adapted = adaptation.frozen, adaptation.adapted
@@ -107,7 +133,7 @@ def interval_text(interval: FalseAlarmInterval) -> str:
 def outlier_text(outlier: Outlier) -> str:
     """Return where in the recordings an outlier is."""
     span = f"{clock(outlier.start_s)} to {clock(outlier.end_s)}"
-    return f"{outlier.file.path.name}, {span} (by its {outlier.view})"
+    return f"{outlier.file.name}, {span} (by its {outlier.view})"
 
 
 def evaluation_notices(results: Results) -> list[str]:

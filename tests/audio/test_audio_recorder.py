@@ -88,6 +88,14 @@ def test_what_a_killed_process_left_unpublished_is_removed(tmp_path):
     assert {each.name for each in tmp_path.glob("*.part")} == {"fan01-2.flac.part", "p-1.part"}
 
 
+def test_a_folder_of_any_name_is_written(tmp_path):
+    folder = tmp_path / os.fsdecode(b"latin \xe4")
+    recorder = Recorder(folder, ORIGIN)
+    recorder.write(noise(2.0), began=BEGAN, lost_before=0)
+    recorder.finish(BEGAN)
+    assert len(list(folder.iterdir())) == 2
+
+
 def test_no_samples_write_no_file(tmp_path):
     Recorder(tmp_path / "none", ORIGIN).finish(BEGAN)
     assert not (tmp_path / "none").exists()

@@ -30,7 +30,7 @@ INTERVAL = FalseAlarmInterval(MONTH, 5.0, 1 / (50 * DAY_S), 3 / DAY_S)
 @pytest.mark.parametrize(
     ("finding", "parts"),
     [
-        (ShortReference(90.2), ["90 s is little", "ten minutes"]),
+        (ShortReference(90.2), ["90.2 s is little", "ten minutes"]),
         (NothingHeldOut(), ["too little sound to hold a part out"]),
         (HeldOutAlarms(2, 40.0), ["2 alarms in the 40 s held out", "record more of it"]),
         (HeldOutExcess(2.0, 0.081, 0.01), ["8.1 % of the held-out", "above 2", "where 1 % are"]),

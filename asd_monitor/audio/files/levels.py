@@ -19,6 +19,8 @@ from asd_monitor.records import Samples
 
 FLOOR_DBFS = -120.0
 QUIET_DBFS = -66.0
+MAX_CLIPPED_SHARE = 1e-4
+"""Share of a recording's samples; more clipped ones distort it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,13 @@ class LevelSummary:
     loudest_second_dbfs: float
     offset: float  # mean, full scale 1
     clipped_samples: int  # of the converter
+    clipped_share: float  # of all samples
     longest_constant_s: float  # run of equal samples, as from a dead or muted input
 
     @property
     def is_clipping(self) -> bool:
-        """Whether a sample reached full scale."""
-        return self.clipped_samples > 0
+        """Whether more than single samples, as of a normalised recording, reached full scale."""
+        return self.clipped_share > MAX_CLIPPED_SHARE
 
     @property
     def is_dead(self) -> bool:
@@ -130,6 +133,7 @@ class LevelAccumulator:
             loudest_second_dbfs=round(dbfs(self._loudest if has_whole_second else rms), 1),
             offset=round(self._sum / self.samples, 6) if self.samples else 0.0,
             clipped_samples=self._clipped,
+            clipped_share=self._clipped / self.samples if self.samples else 0.0,
             longest_constant_s=round(self._longest_constant / self._rate_hz, 3),
         )
 
@@ -152,12 +156,13 @@ def level_defects(summary: LevelSummary) -> dict[LevelDefect, str]:
         )
     if summary.is_clipping:
         defects[LevelDefect.CLIPPING] = (
-            f"clipping: {summary.clipped_samples} samples at full scale: lower the gain "
-            "(`alsamixer`) or move the microphone away"
+            f"clipping: {summary.clipped_samples} samples "
+            f"({100 * summary.clipped_share:.2g} %) at full scale: lower the gain (`alsamixer`) or "
+            "move the microphone away, and record it again"
         )
     if summary.is_quiet and not summary.is_dead:
         defects[LevelDefect.QUIET] = (
             f"low level ({summary.rms_dbfs:.0f} dBFS): raise the gain (`alsamixer`) or move the "
-            "microphone closer"
+            "microphone closer, and record it again"
         )
     return defects

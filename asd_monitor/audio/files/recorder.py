@@ -106,7 +106,12 @@ class Recorder:
         self._is_published, self._updated = False, 0
         self._levels = LevelAccumulator(self._origin.rate_hz)
         return soundfile.SoundFile(
-            _partial(self._path), "x", self._origin.rate_hz, 1, self._subtype, format="FLAC"
+            os.fsencode(_partial(self._path)),
+            "x",
+            self._origin.rate_hz,
+            1,
+            self._subtype,
+            format="FLAC",
         )
 
     @property
