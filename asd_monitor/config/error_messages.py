@@ -71,7 +71,9 @@ def describe(details: ErrorDetails, raw: str | None = None) -> str:
     if kind == INVALID_VALUE:
         return str(details["msg"])
     value = details["input"]
-    shown = quoted(value) if isinstance(value, str) else shortened(raw or _describe_value(value))
+    # the text of a value that is not text may have several lines: `!!binary |`
+    unquoted = " ".join((raw or _describe_value(value)).split())
+    shown = quoted(value) if isinstance(value, str) else shortened(unquoted)
     such_as = f"such as `{example(details['loc'])}`"
     if kind in {"string_type", "path_type"} and raw:
         return f'{shown} is not text to YAML: put it in quotes, "{shown}"'
