@@ -18,7 +18,6 @@ from asd_monitor.wording import printable, quoted, rfc3339
 
 if TYPE_CHECKING:
     from asd_monitor.journal.alarm_records import AlarmRecord, Event
-    from asd_monitor.journal.commands import JournalContent
 
 app = typer.Typer(
     name="alarms",
@@ -39,7 +38,7 @@ def list_alarms(
     as_json: AsJson = False,
 ) -> None:
     """List the alarms that are active or not acknowledged, the newest first."""
-    from asd_monitor.journal.commands import read_journal
+    from asd_monitor.journal.commands import disk_notices, read_journal
 
     journal = read_journal(state)
     records: list[AlarmRecord] = []
@@ -61,8 +60,7 @@ def list_alarms(
         of = "" if machine is None else f" of {machine}"
         which = "" if every else " that is active or not acknowledged"
         typer.echo(f"{state}: no alarm{of}{which}", err=True)
-    if journal is not None:
-        _print_warnings(journal)
+    _print_warnings(disk_notices(state) if journal is None else journal.warnings)
 
 
 @app.command()
@@ -75,7 +73,7 @@ def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
         raise _no_alarms(state)
     record = journal.alarm(alarm)
     events = journal.events(alarm)
-    _print_warnings(journal)
+    _print_warnings(journal.warnings)
     if as_json:
         document = _as_json(record) | {"events": [_event_as_json(event) for event in events]}
         typer.echo(json.dumps(document, indent=2))
@@ -167,8 +165,8 @@ def _check_text(text: str | None) -> None:
         raise UsageError(f"{quoted(text)}: this is not valid text: write it in UTF-8") from error
 
 
-def _print_warnings(journal: JournalContent) -> None:
-    for text in filter(None, (journal.damage, *journal.notices)):
+def _print_warnings(warnings: list[str]) -> None:
+    for text in warnings:
         typer.echo(f"asd-monitor: {text}", err=True)
 
 

@@ -83,14 +83,10 @@ class JournalContent:
             raise unknown_machine(machine, self.machines, self.path.parent)
 
     @property
-    def notices(self) -> list[str]:
-        """Why alarms may be missing although the journal is intact, one sentence each."""
-        folder, notices = self.path.parent, []
-        disk = os.statvfs(folder)
-        if disk.f_flag & os.ST_RDONLY:
-            notices.append(f"{folder}: the disk is read-only: {_IN_MEMORY}")
-        elif disk.f_bavail * disk.f_frsize < _LITTLE_SPACE_BYTES:
-            notices.append(f"{folder}: the disk is full: {_IN_MEMORY}: free space")
+    def warnings(self) -> list[str]:
+        """Why alarms may be missing, one sentence each."""
+        notices = [] if self.damage is None else [self.damage]
+        notices += disk_notices(self.path.parent)
         with contextlib.suppress(sqlite3.Error):  # an earlier format has no such table
             rows = self._database.execute("SELECT count(*) FROM damaged_rows").fetchone()[0]
             if rows:
@@ -104,6 +100,19 @@ class JournalContent:
         if damage is None:
             return None
         return f"{self.path}: damaged, alarms may be missing here ({damage}): {DAMAGED}"
+
+
+def disk_notices(folder: Path) -> list[str]:
+    """Return why a daemon cannot write to a state folder now, one sentence each.
+
+    Raises OSError.
+    """
+    disk = os.statvfs(folder)
+    if disk.f_flag & os.ST_RDONLY:
+        return [f"{folder}: the disk is read-only: {_IN_MEMORY}"]
+    if disk.f_bavail * disk.f_frsize < _LITTLE_SPACE_BYTES:
+        return [f"{folder}: the disk is full: {_IN_MEMORY}: free space"]
+    return []
 
 
 def read_journal(state_dir: Path) -> JournalContent | None:

@@ -7,6 +7,7 @@ texts.  An unknown error is not taken for damage: a damaged journal is set aside
 from __future__ import annotations
 
 import errno
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +28,7 @@ REFUSALS = (
 """Raised by a statement whose values SQLite does not accept; repeating it does not help."""
 
 _WRITABLE = "make {folder} writable for this user, or use sudo"
+_READ_ONLY = "mount the disk of {folder} for writing, or choose another folder with --state"
 _BUSY = "another process holds it, try again"
 _REMEDIES = {
     sqlite3.SQLITE_CANTOPEN: _WRITABLE,
@@ -44,7 +46,7 @@ _OS_REMEDIES = {
     errno.EDQUOT: _REMEDIES[sqlite3.SQLITE_FULL],
     errno.EACCES: _WRITABLE,
     errno.EPERM: _WRITABLE,
-    errno.EROFS: "mount the disk of {folder} for writing, or choose another folder with --state",
+    errno.EROFS: _READ_ONLY,
     errno.EIO: _REMEDIES[sqlite3.SQLITE_IOERR],
 }
 _OS_REMEDY = "correct this, or choose another folder with --state"
@@ -105,4 +107,13 @@ def _journal_error(error: sqlite3.Error, path: Path) -> JournalError:
     if is_damage(error):
         return DamagedJournalError(f"{path}: {error}: {DAMAGED}")
     remedy = _UNKNOWN if primary is None else _REMEDIES.get(primary, _UNKNOWN)
+    if remedy is _WRITABLE and _is_read_only(path.parent):
+        remedy = _READ_ONLY
     return JournalError(f"{path}: {error}: {remedy.format(folder=path.parent)}")
+
+
+def _is_read_only(folder: Path) -> bool:
+    try:
+        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False

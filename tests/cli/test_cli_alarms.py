@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -284,3 +286,26 @@ def test_intact_alarms_of_a_damaged_journal_are_listed_with_a_warning(
     refused = command_line("alarms", "ack", PUMP, "--state", state)
     assert refused.code == 1
     assert "restart the daemon" in refused.message
+
+
+@pytest.mark.parametrize(
+    ("disk", "message"),
+    [
+        (SimpleNamespace(f_flag=os.ST_RDONLY, f_bavail=9999, f_frsize=4096), "read-only"),
+        (SimpleNamespace(f_flag=0, f_bavail=1, f_frsize=4096), "full"),
+    ],
+)
+def test_a_disk_that_cannot_be_written_is_named(
+    command_line: CommandLine,
+    state: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    disk: SimpleNamespace,
+    message: str,
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: disk)
+    (state / "empty").mkdir()
+    for folder, listed in ((state, FAN), (state / "empty", "")):
+        called = command_line("alarms", "list", "--state", folder)
+        assert called.code == 0
+        assert listed in called.out
+        assert f"the disk is {message}: a daemon keeps new alarms in memory" in called.message

@@ -116,7 +116,7 @@ def test_a_flipped_bit_in_a_row_does_not_change_an_alarm(state: Path) -> None:
     repaired = read_journal(state)
     assert repaired is not None
     assert repaired.damage is None
-    assert f"{ACTIVE_ALARMS} damaged rows set aside" in repaired.notices[0]
+    assert f"{ACTIVE_ALARMS} damaged rows set aside" in repaired.warnings[0]
 
 
 def test_the_alarm_of_a_damaged_row_is_rebuilt_in_its_place(state: Path) -> None:

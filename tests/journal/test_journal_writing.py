@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from structlog.testing import capture_logs
@@ -80,6 +81,36 @@ def test_an_alarm_on_a_full_disk_is_active_and_written_later(tmp_path: Path) -> 
         assert journal.fault is None
         assert journal.unwritten == 0
         assert journal.alarms() == [fan.machine.newest]
+
+
+class SmallDisk(NamedTuple):
+    """A file system of 400 kB, as `os.statvfs` describes it."""
+
+    f_blocks: int = 100
+    f_frsize: int = 4096
+    f_bavail: int = 50
+    f_flag: int = 0
+
+
+def test_a_journal_on_a_small_disk_is_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SmallDisk())
+    with Journal(tmp_path) as journal, capture_logs() as logs:
+        fan = MachineJournal(journal, "fan01")
+        first = fan.record(raised(1, 7.0), NOW, "v1")
+        largest = 0
+        for number in range(300):
+            why = f"{number} " + "x" * 1000
+            fan.record(Transition(1, TransitionKind.STATE, "a", "b", why), NOW, None)
+            largest = max(largest, sum(file.stat().st_size for file in tmp_path.iterdir()))
+        assert (journal.fault, journal.unwritten, journal.dropped) == (None, 0, 0)
+        last = fan.record(raised(2, 7.0), NOW, "v1")
+        assert {alarm.id for alarm in journal.alarms()} == {first.alarm_id, last.alarm_id}
+        assert journal.events(str(last.alarm_id))
+        assert not journal.events(str(first.alarm_id))
+    assert largest < 400 << 10
+    assert {entry["log_level"] for entry in logs} == {"warning"}
 
 
 def test_unwritten_entries_are_bounded_and_dropped_ones_counted(tmp_path: Path) -> None:
