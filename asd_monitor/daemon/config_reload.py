@@ -18,6 +18,8 @@ from asd_monitor.errors import UsageError
 
 log = structlog.get_logger()
 
+_NOT_USED = "the new configuration is not used, the present one stays in use"
+
 
 class ConfigReload:
     """The configuration in use, and its replacement.
@@ -86,7 +88,10 @@ class ConfigReload:
             return await asyncio.to_thread(self._read)
         except UsageError as error:
             reason = str(error)
-        log.error("the new configuration is not used, the present one stays in use", reason=reason)
+        except Exception:  # whatever reading raises, the machines go on
+            log.exception(_NOT_USED, reason="a defect of asd-monitor", hint="please report it")
+            return self.config
+        log.error(_NOT_USED, reason=reason)
         return self.config
 
 

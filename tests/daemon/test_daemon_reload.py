@@ -37,13 +37,21 @@ async def test_sighup_applies_changes_and_leaves_other_machines_running(daemon):
     assert daemon.source("hw:3").closed
 
 
-async def test_invalid_configuration_leaves_the_old_one_in_use(daemon):
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (UsageError("a.yaml:3:1: unknown key"), "a.yaml:3:1: unknown key"),
+        (OverflowError("too large"), "a defect of asd-monitor"),
+        (RecursionError("too deep"), "a defect of asd-monitor"),
+    ],
+)
+async def test_configuration_that_cannot_be_read_leaves_the_old_one_in_use(daemon, error, reason):
     with structlog.testing.capture_logs() as logs:
         daemon.start(make_config(fan={"device": "hw:1"}))
         await daemon.until_state("fan", "normal")
-        daemon.file = UsageError("a.yaml:3:1: unknown key")
+        daemon.file = error
         daemon.service.request_reload()
-        await until(lambda: any(entry.get("reason") == "a.yaml:3:1: unknown key" for entry in logs))
+        await until(lambda: any(entry.get("reason") == reason for entry in logs))
     daemon.source("hw:1").play(3)
     await until(lambda: daemon.source("hw:1").delivered)
     assert daemon.broker.state("fan")["state"] == "normal"
