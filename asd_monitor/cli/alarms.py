@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asd_monitor.cli.command_group import CommandGroup
 from asd_monitor.cli.options import AsJson, OnlyMachine, StateDir
 from asd_monitor.errors import UsageError
 from asd_monitor.names import check_id
@@ -19,12 +20,7 @@ from asd_monitor.wording import printable, quoted, rfc3339
 if TYPE_CHECKING:
     from asd_monitor.journal.alarm_records import AlarmRecord, Event
 
-app = typer.Typer(
-    name="alarms",
-    help="List and acknowledge alarms, also while the daemon runs.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = CommandGroup("alarms", "List and acknowledge alarms, also while the daemon runs.")
 
 AlarmId = Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm.")]
 

@@ -6,6 +6,7 @@ Each command is a module of its own and imports what it needs when it is called,
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import Annotated
@@ -27,16 +28,11 @@ from asd_monitor.cli import (
     score,
     train,
 )
+from asd_monitor.cli.command_group import CommandGroup
 from asd_monitor.cli.many_values import ManyValues
 from asd_monitor.errors import AsdMonitorError
 
-app = typer.Typer(
-    name="asd-monitor",
-    help="Monitors machines by their sound and raises alarms over MQTT.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+app = CommandGroup("asd-monitor", "Monitors machines by their sound and raises alarms over MQTT.")
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the signature that typer calls
@@ -89,6 +85,9 @@ def main() -> None:
     # The matrices are small: with several threads OpenBLAS spends its time on synchronisation,
     # ten times as much on a busy computer.  Read at numpy's import, also by child processes.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    for stream in (sys.stdout, sys.stderr):  # names of files need not be text in this encoding
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except AsdMonitorError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from asd_monitor.cli.command_group import CommandGroup
 from asd_monitor.cli.options import AsJson, default_models_dir
 
 if TYPE_CHECKING:
@@ -16,12 +17,7 @@ if TYPE_CHECKING:
     from asd_monitor.config.loading import Notice
     from asd_monitor.config.settings import Config
 
-app = typer.Typer(
-    name="config",
-    help="Check and show a configuration file.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = CommandGroup("config", "Check and show a configuration file.")
 
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="Configuration file (YAML).", readable=False)

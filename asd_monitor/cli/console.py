@@ -9,8 +9,11 @@ _PIPE_COLUMNS = 1000
 
 
 def result_console() -> Console:
-    """Return a console on stdout that wraps lines on a terminal only, not in a pipe or file."""
-    console = Console()
+    """Return a console on stdout that prints text verbatim: no markup, no emoji codes.
+
+    It wraps lines on a terminal only, not in a pipe or file.
+    """
+    console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_COLUMNS
     return console

@@ -144,8 +144,7 @@ def _print(results: Results) -> None:
 
     names = (FUSED, *results.baselines, *results.views)
     what = "Official score" if results.rules.has_domains else "AUC"
-    console.print(f"[italic]{what} of the fused score, of baselines and of each view alone[/]")
-    table = Table("score")
+    table = Table("score", title=f"{what} of the fused score, of baselines and of each view alone")
     width = sum(len(f" {name:>5} |") for name in ("a long view", *results.types, *columns))
     types = results.types if width < console.width else ()
     if not types:

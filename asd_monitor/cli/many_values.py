@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from typer.core import TyperCommand
+from asd_monitor.cli.command_group import PlainCommand
 
 
-class ManyValues(TyperCommand):
+class ManyValues(PlainCommand):
     """A command in which ``--normal A B`` means ``--normal A --normal B``.
 
     That holds for every repeatable option: its values end at the next option.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asd_monitor.cli.command_group import CommandGroup
 from asd_monitor.cli.options import (
     AsJson,
     Machine,
@@ -22,12 +23,7 @@ from asd_monitor.cli.options import (
 if TYPE_CHECKING:
     from asd_monitor.detector.detector import Detector
 
-app = typer.Typer(
-    name="models",
-    help="List, show and choose versions of models.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-)
+app = CommandGroup("models", "List, show and choose versions of models.")
 
 
 @app.command("list", short_help="List and verify the versions of models.")

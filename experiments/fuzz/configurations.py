@@ -151,12 +151,12 @@ def _group_shared(rng: np.random.Generator, value: Any) -> None:
 
 
 def _many_machines(rng: np.random.Generator, value: Any) -> None:
-    number = int(rng.choice([10, 10, 100, 100, 999, 1001, 3000]))
+    number = int(rng.choice([10] * 20 + [100] * 10 + [999, 1001, 3000]))
     value["machines"] = {f"m{n}": {"device": f"hw:{n}"} for n in range(number)}
 
 
 def _many_keys(rng: np.random.Generator, value: Any) -> None:
-    number = int(rng.choice([10, 10, 10, 100, 1000, 8000]))
+    number = int(rng.choice([10] * 20 + [100] * 10 + [1000, 8000]))
     _some_group(rng, value).update({f"k{n}": n for n in range(number)})
 
 
@@ -225,7 +225,7 @@ def _other_indentation(rng: np.random.Generator, data: bytes) -> bytes:
 def _long_line(rng: np.random.Generator, data: bytes) -> bytes:
     piece = [b"x", b"[", b"{a: ", b"- ", b"? ", b"'", b"#", b"\\", b"&a ", b"!a "]
     place = _place(rng, data)
-    size = int(rng.choice([2000, 100_000, 450_000]))
+    size = int(rng.choice([2000] * 20 + [20_000] * 4 + [450_000]))
     return data[:place] + (piece[rng.integers(len(piece))] * size)[:size] + data[place:]
 
 

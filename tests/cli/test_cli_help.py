@@ -1,7 +1,12 @@
 """Help texts."""
 
-import pytest
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
+import typer
+
+from asd_monitor.cli.app import app
 from tests.doubles.command_line import CommandLine
 
 
@@ -14,3 +19,19 @@ def test_the_list_of_commands_fits_80_columns(
     assert "..." not in commands
     assert "…" not in commands
     assert max(map(len, commands.splitlines())) <= 80
+
+
+def commands(group: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*names, name))
+        else:
+            yield (*names, name)
+
+
+@pytest.mark.parametrize("command", list(commands(typer.main.get_command(app))), ids=" ".join)
+def test_arguments_are_listed_by_name(command_line: CommandLine, command: tuple[str, ...]) -> None:
+    result = command_line(*command, "--help")
+    assert result.code == 0
+    arguments = result.out.partition("Arguments:")[2].partition("Options:")[0]
+    assert "<" not in arguments

@@ -1,0 +1,44 @@
+"""Groups of commands, with help in plain text: the arguments by name, without their types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import typer
+from typer.core import TyperCommand
+
+
+class PlainCommand(TyperCommand):
+    """A command whose help lists arguments as ``FILE`` instead of ``FILE <path>``."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the sections of the arguments and of the options."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            if record := parameter.get_help_record(ctx):
+                is_argument = parameter.param_type_name == "argument"
+                name = record[0].partition(" <")[0] if is_argument else record[0]
+                sections["Arguments" if is_argument else "Options"].append((name, record[1]))
+        for heading, records in sections.items():
+            if records:
+                with formatter.section(heading):
+                    formatter.write_dl(records)
+
+
+class CommandGroup(typer.Typer):
+    """A group of commands; without a command it shows its help."""
+
+    def __init__(self, name: str, description: str) -> None:
+        """Take the description that is printed above the list of commands."""
+        super().__init__(
+            name=name,
+            help=description,
+            no_args_is_help=True,
+            pretty_exceptions_enable=False,
+            rich_markup_mode=None,
+        )
+
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Any], Any]:
+        """Return a decorator that adds a command; see `typer.Typer.command`."""
+        return super().command(name, **{"cls": PlainCommand, **options})
