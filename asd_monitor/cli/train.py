@@ -192,7 +192,7 @@ def _print_check(reference: Reference, *, sufficient: bool, as_json: bool) -> No
 
 def _print_result(trained: TrainingResult, version: str, folder: Path, *, as_json: bool) -> None:
     from asd_monitor.reports.notices import adaptation_text, interval_text, training_notices
-    from asd_monitor.wording import count
+    from asd_monitor.wording import count, printable
 
     if as_json:
         from asd_monitor.model_store.bundle import load_bundle
@@ -237,4 +237,4 @@ def _print_result(trained: TrainingResult, version: str, folder: Path, *, as_jso
         f"Alarm threshold {trained.thresholds.alarm:.2f} for {trained.settings.false_alarms}: "
         f"{interval_text(trained.interval)}."
     )
-    typer.echo(f"Report: {folder / 'report.html'}")
+    typer.echo(f"Report: {printable(folder / 'report.html')}")

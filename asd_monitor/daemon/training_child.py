@@ -19,7 +19,8 @@ _TRAINING_LIMIT_S = 3600.0
 _TERMINATE_S = 10.0  # after SIGTERM
 _KILL_S = 5.0  # after SIGKILL, which a process in uninterruptible I/O does not follow
 _NICENESS = 10
-_STDERR_TAIL_BYTES = 4000
+_STDERR_TAIL_BYTES = 1 << 16
+_WARNING = "warning: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ async def train(
     program: tuple[str, ...] = (sys.executable, "-m", "asd_monitor"),
 ) -> TrainingOutcome:
     """Train a model in a child process; a cancellation ends the process.
+
+    The findings of the training are logged as warnings.
 
     Args:
         machine: Id of the machine.
@@ -66,30 +69,33 @@ async def train(
         os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
     try:
         async with asyncio.timeout(_TRAINING_LIMIT_S):
-            last_line = await _last_line(process)
+            lines = await _error_output(process)
             code = await process.wait()
     except TimeoutError:
         return TrainingOutcome(f"training did not end within {_TRAINING_LIMIT_S / 60:g} minutes")
     finally:
         if process.returncode is None:
             await end_process(process)
+    for line in lines:
+        if line.startswith(_WARNING):
+            log.warning("training", machine=machine, finding=line.removeprefix(_WARNING))
     if code == 0:
         return TrainingOutcome(None)
     if code < 0:
         return TrainingOutcome(f"training was killed by {signal.Signals(-code).name}")
-    reason = last_line.removeprefix("asd-monitor: ")
+    reason = lines[-1].removeprefix("asd-monitor: ") if lines else ""
     return TrainingOutcome(reason or f"training ended with code {code}")
 
 
-async def _last_line(process: asyncio.subprocess.Process) -> str:
-    """Read the error output to its end; return its last line, which has the reason."""
+async def _error_output(process: asyncio.subprocess.Process) -> list[str]:
+    """Read the error output to its end; return its last lines, the last of all with the reason."""
     if process.stderr is None:
-        return ""
+        return []
     tail = b""
     while data := await process.stderr.read(1 << 16):
         tail = (tail + data)[-_STDERR_TAIL_BYTES:]
     lines = tail.decode("utf-8", "replace").replace("\r", "\n").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return [line.strip() for line in lines if line.strip()]
 
 
 class ChildProcess(Protocol):

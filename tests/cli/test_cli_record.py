@@ -58,6 +58,15 @@ def test_a_recording_shorter_than_requested_is_reported(tmp_path):
     assert f"{tmp_path}/a.wav: ended after 3 s of the 6 s requested" in err
 
 
+def test_a_duration_may_have_a_unit_and_too_little_is_reported(tmp_path):
+    sound = np.random.default_rng(1).normal(0, 0.1, 8000 * 5)
+    soundfile.write(tmp_path / "a.wav", sound, 8000)
+    code, out, err = run(*record(tmp_path, f"file:{tmp_path}/a.wav", "--minutes", "2s"))
+    assert code == 0, err
+    assert "  2.0 s  " in out
+    assert "for a training, 2 s of usable sound are too little" in err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
@@ -65,6 +74,7 @@ def test_a_recording_shorter_than_requested_is_reported(tmp_path):
         (("--device", "file:none.wav"), 2, "no such file"),
         (("--machine", "../x"), 2, "../x"),
         (("--minutes", "0"), 2, "such as 10"),
+        (("--minutes", "30x"), 2, "such as 10, 90s or 2h"),
     ],
 )
 def test_wrong_usage_is_refused_in_one_line(tmp_path, arguments, code, text):

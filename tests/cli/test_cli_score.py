@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asd_monitor.cli.json_lines import json_text
 from asd_monitor.model_store.versions import MANIFEST
 from tests.doubles.bundle_files import read_manifest, write_manifest
 from tests.doubles.command_line import CommandLine
@@ -51,6 +52,26 @@ def test_unusable_recordings_are_reported_and_the_others_scored(
     assert len(result.out.splitlines()) == 1
     assert "a.wav: empty file" in result.err
     assert "8000 Hz, while the model needs sound of 16000 Hz" in result.message
+
+
+def test_an_absurd_sample_gives_no_number_that_json_does_not_know(
+    command_line: CommandLine, trained_without_encoder: Path, tmp_path: Path
+) -> None:
+    sound = machine_sound(20.0)
+    sound[16_000 * 10] = 3e38
+    path = write(tmp_path / "a.wav", sound, subtype="FLOAT")
+    arguments = (path, "-m", "fan01", "--models", trained_without_encoder, "--json")
+    for command in ("score", "backtest"):
+        result = command_line(command, *arguments)
+        assert result.code == 0, result.err
+        assert "1 sample is not finite" in result.err
+        for line in result.out.splitlines():
+            json.loads(line, parse_constant=pytest.fail)
+
+
+def test_json_has_no_number_that_json_does_not_know() -> None:
+    value = {"a": [float("nan"), (1.0, float("-inf"))], "b": "\udce4"}
+    assert json_text(value) == '{"a": [null, [1.0, null]], "b": "\\udce4"}'
 
 
 def test_lines_are_not_wrapped_in_a_pipe(

@@ -1,6 +1,7 @@
 """train: a version from recordings, and errors of recordings."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -66,6 +67,58 @@ def test_check_trains_nothing(command_line: CommandLine, normal: Path, tmp_path:
     assert (document["usable_s"], document["needed_s"]) == (35.0, 60.0)
     assert "record 25 s more" in result.message
     assert not (tmp_path / "m").exists()
+
+
+def test_check_warns_of_what_training_warns_of(
+    command_line: CommandLine, training: tuple[CommandResult, Path], normal: Path
+) -> None:
+    def warnings(text: str) -> set[str]:
+        return {line for line in text.splitlines() if line.startswith("warning: ")}
+
+    result = command_line("train", "--check", "-m", "fan01", "-n", normal)
+    assert result.out.startswith("The recordings suffice, with 2 warnings: 70 s")
+    assert warnings(result.err) < warnings(training[0].err)
+    assert "70 s is little" in result.err
+    assert "switching it off will raise an alarm" in result.err
+    document = command_line("train", "--check", "-m", "fan01", "-n", normal, "--json").out
+    assert len(json.loads(document)["warnings"]) == 2
+
+
+def test_a_models_folder_is_checked_before_the_recordings_are_read(
+    command_line: CommandLine, normal: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    result = command_line("train", "-m", "f", "-n", normal, "--models", tmp_path / "file")
+    assert result.code == 1
+    assert "file where a folder is needed" in result.message
+    assert len(result.err.splitlines()) == 1
+
+
+def test_names_of_any_kind_stop_no_training(
+    command_line: CommandLine, normal: Path, tmp_path: Path
+) -> None:
+    names = (b"fan [normal].flac", b"[link=x]latin \xe4\n.flac")
+    for name, path in zip(names, sorted(normal.iterdir()), strict=True):
+        shutil.copy(path, tmp_path / os.fsdecode(name))
+    (tmp_path / "other.bin").touch()
+    train = ("train", "-m", "f", "-n", tmp_path, "--models", tmp_path / "m")
+    result = command_line(*train, "--no-shipped-encoder")
+    assert result.code == 0, result.err
+    assert "1 file left out, by the suffix no recording (.bin)" in result.err
+    report = next((tmp_path / "m").rglob("report.html")).read_text("utf-8")
+    assert "fan [normal].flac" in report
+    assert r"[link=x]latin \udce4\n.flac" in report
+    score = ("score", tmp_path, "-m", "f", "--models", tmp_path / "m", "--per", "file")
+    table = command_line(*score).out
+    assert "fan [normal].flac" in table
+    assert r"[link=x]latin \udce4\n.flac" in table
+    assert table.encode("utf-8")
+    lines = command_line(*score, "--json").out
+    assert lines.encode("utf-8")
+    assert {Path(json.loads(line)["file"]).name for line in lines.splitlines()} == {
+        os.fsdecode(name) for name in names
+    }
+    assert command_line(*score, "--csv").out.encode("utf-8").count(b"\n") == 3
 
 
 def test_settings_are_read_from_a_configuration_file(

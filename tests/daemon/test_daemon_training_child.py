@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from structlog.testing import capture_logs
 
 from asd_monitor.daemon.training_child import end_process, train
 from tests.doubles.waiting import until
@@ -46,6 +47,14 @@ async def test_failure_has_its_reason(tmp_path, text, failure):
         "m", Path("S"), Path("M"), program=program(tmp_path, f"import sys\n{text}")
     )
     assert outcome.failure == failure
+
+
+async def test_findings_of_the_training_are_logged(tmp_path):
+    text = "import sys; print('fitting …', 'warning: 70 s is little', sep='\\n', file=sys.stderr)"
+    with capture_logs() as logs:
+        outcome = await train("fan01", Path("S"), Path("M"), program=program(tmp_path, text))
+    assert outcome.failure is None
+    assert [(each["machine"], each["finding"]) for each in logs] == [("fan01", "70 s is little")]
 
 
 async def test_program_that_cannot_be_started_is_a_failure(tmp_path):
