@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -34,6 +33,7 @@ def list_versions(
     as_json: AsJson = False,
 ) -> None:
     """List and verify the versions of models; exit code 1 when one is damaged."""
+    from asd_monitor.cli.json_lines import print_json
     from asd_monitor.model_store import catalogue
 
     # the default folder need not exist before the first training; a folder that is named must
@@ -42,7 +42,7 @@ def list_versions(
         [entry.to_json() for entry in catalogue.list_versions(models, machine)] if exists else []
     )
     if as_json:
-        typer.echo(json.dumps(found, ensure_ascii=False))
+        print_json(found)
     elif found:
         _show_versions(found)
     damaged = [row for row in found if row["problem"] is not None]
@@ -59,7 +59,7 @@ def _show_versions(found: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
     from asd_monitor.cli.console import result_console
-    from asd_monitor.wording import count
+    from asd_monitor.wording import count, printable
 
     table = Table("machine", "version", "in use", "trained (UTC)", "training data", "state")
     for row in found:
@@ -67,7 +67,7 @@ def _show_versions(found: list[dict[str, Any]]) -> None:
             row["machine"],
             row["version"],
             "yes" if row["current"] else "",
-            (row["trained"] or "?")[:16].replace("T", " "),
+            printable((row["trained"] or "?")[:16].replace("T", " ")),
             "?"
             if row["seconds"] is None
             else f"{row['seconds']:.0f} s, {count(row['files'], 'file')}",
@@ -81,12 +81,14 @@ def show(
     machine: Machine, models: ModelsDir, version: ModelVersion = None, *, as_json: AsJson = False
 ) -> None:
     """Show a version: its views, training data and thresholds."""
+    from asd_monitor.cli.json_lines import print_json
     from asd_monitor.model_store.bundle import load_bundle
+    from asd_monitor.wording import printable
 
     bundle = load_bundle(models, machine, version)
     manifest = bundle.manifest
     if as_json:
-        typer.echo(json.dumps(manifest, ensure_ascii=False))
+        print_json(manifest)
         return
     report = models / machine / bundle.version / "report.html"
     for name, text in [
@@ -96,7 +98,7 @@ def show(
         *_manifest_facts(manifest),
         *([("report", str(report))] if report.exists() else []),
     ]:
-        typer.echo(f"{name:<12}{text}")
+        typer.echo(f"{name:<12}{printable(text)}")
 
 
 def _detector_facts(detector: Detector) -> list[tuple[str, str]]:

@@ -7,7 +7,7 @@ network that gets another spectrogram still returns numbers, only worse ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import lcm
 from typing import Annotated, Any, Literal, Self
 
@@ -26,6 +26,7 @@ from asd_monitor.errors import UsageError
 from asd_monitor.names import ID_PATTERN
 
 MAX_CARD_BYTES = 64 * 2**10
+MAX_PROBLEMS = 20  # that are reported
 MAX_OUTPUT_S = 10  # no window is longer
 MAX_SPECTRUM_VALUES = 2**24  # of the frames of the trial: 64 MiB
 MAX_FILTER_VALUES = 2**22
@@ -235,4 +236,10 @@ def card_from_values(values: object, where: str) -> Card:
             for each in problems
             if each["loc"] not in above
         ]
-        raise CardError("\n".join(dict.fromkeys(lines))) from error
+        raise CardError(joined_problems(list(dict.fromkeys(lines)))) from error
+
+
+def joined_problems(lines: Sequence[str]) -> str:
+    """Return the problems of a card as the text of an error; of many, the first."""
+    more = len(lines) - MAX_PROBLEMS
+    return "\n".join([*lines[:MAX_PROBLEMS], *([f"and {more} more problems"] if more > 0 else [])])

@@ -7,7 +7,13 @@ from pathlib import Path
 
 from asd_monitor.config.yaml_text import read_yaml
 from asd_monitor.dsp.window_features import NAMES
-from asd_monitor.encoders.card import MAX_CARD_BYTES, Card, CardError, card_from_values
+from asd_monitor.encoders.card import (
+    MAX_CARD_BYTES,
+    Card,
+    CardError,
+    card_from_values,
+    joined_problems,
+)
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.network_trial import try_network
 from asd_monitor.encoders.runtime import Runtime
@@ -69,9 +75,11 @@ def parse_card(content: bytes, where: str) -> Card:
     document = read_yaml(content)
     if document.errors:
         raise CardError(
-            "\n".join(
-                f"{where}:{finding.place.line}:{finding.place.column}: {finding.message}"
-                for finding in sorted(set(document.errors))
+            joined_problems(
+                [
+                    f"{where}:{finding.place.line}:{finding.place.column}: {finding.message}"
+                    for finding in sorted(set(document.errors))
+                ]
             )
         )
     return card_from_values(document.value, where)
@@ -103,14 +111,16 @@ def shipped_encoder(folders: Iterable[Path] = SHIPPED_FOLDERS) -> Encoder | None
     return None
 
 
-def select_encoders(shipped: Encoder | None, paths: Iterable[Path]) -> tuple[Encoder, ...]:
+def select_encoders(
+    shipped: Encoder | None, paths: Iterable[Path], validate: ValidateNetwork = try_network
+) -> tuple[Encoder, ...]:
     """Return the encoders of a model: the shipped one, where one is given, and those of files.
 
     Raises the exceptions of `load_encoder`, and EncoderError where a name of an encoder or view
     is taken twice or is that of a feature.
     """
     found = [] if shipped is None else [(shipped, SHIPPED_NAME)]
-    found += [(load_encoder(path), str(path)) for path in paths]
+    found += [(load_encoder(path, validate), str(path)) for path in paths]
     taken = dict.fromkeys(NAMES, "a feature")
     for encoder, where in found:
         for name in dict.fromkeys([encoder.name, *encoder.view_names]):

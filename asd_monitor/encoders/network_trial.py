@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 from asd_monitor.encoders.card import Card
+from asd_monitor.encoders.onnx_graph import GraphError, check_graph
 from asd_monitor.encoders.session import EncoderError
 
-MEMORY_BYTES, MEMORY_PER_BYTE = 256 * 2**20, 6
+MEMORY_BYTES, MEMORY_PER_BYTE = 192 * 2**20, 6
 """Memory that the trial may take, and for each byte of the network."""
 
-PROCESSOR_S, PROCESSOR_S_PER_MIB = 8, 0.5
+PROCESSOR_S, PROCESSOR_S_PER_MIB = 5, 0.5
 """Processor time that the trial may take, and for each MiB of the network."""
 
 _PATIENCE = 10.0
@@ -26,6 +27,10 @@ def try_network(onnx: bytes, card: Card) -> None:
     Raises EncoderError where the network is invalid, or takes more memory or time than its size
     justifies.
     """
+    try:
+        check_graph(onnx)  # without the start of a process
+    except GraphError as error:
+        raise EncoderError(str(error)) from error
     memory_bytes = MEMORY_BYTES + MEMORY_PER_BYTE * len(onnx)
     processor_s = round(PROCESSOR_S + PROCESSOR_S_PER_MIB * len(onnx) / 2**20)
     card_json = json.dumps(card.to_json()).encode()

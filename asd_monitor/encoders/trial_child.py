@@ -8,9 +8,11 @@ runtime for any amount of memory or time, or end it.
 from __future__ import annotations
 
 import json
+import math
 import re
 import resource
 import sys
+import time
 from pathlib import Path
 
 from asd_monitor.encoders.card import card_from_values
@@ -47,13 +49,13 @@ def _problem(card_bytes: int) -> str | None:
 
 
 def _set_limits(memory_bytes: int, processor_s: int) -> None:
-    """Limit the data of this process to so much more than it has now."""
+    """Limit the data and the processor time of this process to so much more than it has now."""
     status = Path("/proc/self/status").read_text()
     found = re.search(r"^VmData:\s*(\d+) kB", status, re.MULTILINE)
     used = 1024 * int(found[1]) if found else 0
     for limit, wanted in (
         (resource.RLIMIT_DATA, used + memory_bytes),
-        (resource.RLIMIT_CPU, processor_s),
+        (resource.RLIMIT_CPU, math.ceil(time.process_time()) + processor_s),
         (resource.RLIMIT_CORE, 0),
     ):
         hard = resource.getrlimit(limit)[1]

@@ -194,5 +194,6 @@ def _no_version(models: Path, machine: str, version: str) -> BundleError:
     if not available:
         return no_current(models, machine)
     return BundleError(
-        f"{models}: {machine} has no version {version}: it has {', '.join(available)}"
+        f"{models}: {machine} has no version {version}, it has {', '.join(available)}: "
+        f"{promote_remedy(models, machine)}"
     )

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from experiments.fuzz.bundles import DamagedArrays, DamagedCards, DamagedManifests
 from experiments.fuzz.configurations import DamagedConfigurations
 from experiments.fuzz.frame import Target
+from experiments.fuzz.networks import StrangeNetworks
 from experiments.fuzz.recordings import DamagedRecordings
 
-TARGETS: tuple[Target, ...] = (DamagedConfigurations(), DamagedRecordings())
+TARGETS: tuple[Target, ...] = (
+    DamagedConfigurations(),
+    DamagedRecordings(),
+    DamagedCards(),
+    DamagedManifests(),
+    DamagedArrays(),
+    StrangeNetworks(),
+)

@@ -191,7 +191,7 @@ def _of_gigabytes(model: ModelProto) -> None:
 
 @pytest.mark.slow
 def test_the_trial_of_a_network_of_gigabytes_ends_with_the_limit() -> None:
-    with pytest.raises(EncoderError, match=r"takes more than 256 MiB of memory: give outputs"):
+    with pytest.raises(EncoderError, match=r"takes more than 192 MiB of memory: give outputs"):
         try_network(_changed(_of_gigabytes), CARD)
 
 

@@ -36,7 +36,8 @@ from tests.doubles.synthetic_sounds import machine_sound
 
 
 def test_a_network_is_read_with_its_card(tmp_path: Path) -> None:
-    encoder = load_encoder(write_network(tmp_path, maps_network(), maps_card()))
+    path = write_network(tmp_path, maps_network(), maps_card())
+    encoder = load_encoder(path, validate_here)
     assert (encoder.name, encoder.view_names) == ("toy", ["toy"])
     assert encoder.onnx == maps_network()
     assert encoder.sha256 == ENCODERS["maps"].sha256
@@ -202,12 +203,15 @@ def test_the_shipped_encoder_is_the_first_found(tmp_path: Path) -> None:
 def test_the_shipped_encoder_is_selected_beside_others(tmp_path: Path) -> None:
     shipped = build_encoder(maps_network(), maps_card("encoder"))
     other = write_network(tmp_path, maps_network(3), maps_card("other"))
-    assert [e.name for e in select_encoders(shipped, [other])] == ["encoder", "other"]
-    assert [e.name for e in select_encoders(None, [other])] == ["other"]
+    assert [e.name for e in select_encoders(shipped, [other], validate_here)] == [
+        "encoder",
+        "other",
+    ]
+    assert [e.name for e in select_encoders(None, [other], validate_here)] == ["other"]
     assert select_encoders(None, []) == ()
     same_name = write_network(tmp_path, maps_network(4), maps_card("encoder"))
     with pytest.raises(EncoderError, match="'encoder' is that of the network that ships"):
-        select_encoders(shipped, [same_name])
+        select_encoders(shipped, [same_name], validate_here)
 
 
 def test_names_of_features_are_taken(tmp_path: Path) -> None:
@@ -216,4 +220,4 @@ def test_names_of_features_are_taken(tmp_path: Path) -> None:
     views = [{"name": "level", "outputs": ["near"]}]
     path = write_network(tmp_path, maps_network(), maps_card(views=views))
     with pytest.raises(EncoderError, match="'level' is that of a feature"):
-        select_encoders(None, [path])
+        select_encoders(None, [path], validate_here)

@@ -79,5 +79,6 @@ def test_a_case_depends_on_seed_and_number_only(target, tmp_path: Path) -> None:
     for copy in ("a", "b"):
         (tmp_path / copy).mkdir()
         target.write_case(np.random.default_rng([3, 4]), tmp_path / copy)
-        contents.append({path.name: path.read_bytes() for path in (tmp_path / copy).iterdir()})
+        files = [path for path in (tmp_path / copy).rglob("*") if path.is_file()]
+        contents.append({path.name: path.read_bytes() for path in files})
     assert contents[0] == contents[1] != {}

@@ -244,7 +244,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         "damaged",
     ),
     "arrays compressed": (
-        lambda f: write_arrays(f, _npz({"x": np.zeros(2**26, np.float32)}, compressed=True)),
+        lambda f: write_arrays(f, _npz({"x": np.zeros(2**20, np.float32)}, compressed=True)),
         "compressed",
     ),
     "an unknown method": (_damage_method, "compressed"),
@@ -290,10 +290,14 @@ def test_a_current_that_names_a_missing_version_is_refused(models: Path) -> None
     shutil.rmtree(models / "fan01/v1")
     with pytest.raises(BundleError, match=r"no model of fan01 .* train"):
         load_bundle(models, "fan01")
+    save_bundle(models, "fan01", _detector(), {}, {})
+    (models / "fan01/current").write_text(f"v9 {'0' * 64}\n")
+    with pytest.raises(BundleError, match=r"no version v9, it has v1: .*models promote"):
+        load_bundle(models, "fan01")
 
 
 def test_a_missing_version_is_refused_with_the_available_ones(models: Path) -> None:
-    with pytest.raises(BundleError, match="no version v99: it has v1"):
+    with pytest.raises(BundleError, match="no version v99, it has v1: choose a version"):
         load_bundle(models, "fan01", "v99")
 
 
