@@ -43,15 +43,20 @@ def unknown_machine(machine: str, known: Collection[str], where: object) -> Usag
 
 def suggest_machine(machine: str, known: Collection[str]) -> str:
     """Return which of the known machines was probably meant, or which ones there are."""
-    by_lower = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(machine.lower(), by_lower, n=1)
-    if close:
-        return f"did you mean {by_lower[close[0]]}?"
+    if similar := similar_machine(machine, known):
+        return f"did you mean {similar}?"
     if not known:
         return "there are no machines yet"
     shown = sorted(known)[:_MAX_SUGGESTIONS]
     more = ", …" if len(known) > len(shown) else ""
     return f"choose one of {', '.join(shown)}{more}"
+
+
+def similar_machine(machine: str, known: Collection[str]) -> str | None:
+    """Return the known machine whose id is most similar, None where none is."""
+    by_lower = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(machine.lower(), by_lower, n=1)
+    return by_lower[close[0]] if close else None
 
 
 def check_topic_prefix(text: str) -> str:

@@ -68,6 +68,7 @@ def command(
     from asd_monitor.audio.devices.device_strings import DeviceKind, DeviceSpec
     from asd_monitor.audio.files.file_source import FileSource
     from asd_monitor.audio.files.recordings import BY_OPTION
+    from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.cli.machine_settings import machine_settings, with_options
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.cli.recordings_check import check_recordings
@@ -80,6 +81,7 @@ def command(
         warnings=warnings,
         latch=latch,
     )
+    check_machine(models, machine)
     detector = load_bundle(models, machine, version).detector
     rule = alarm_rule(settings.criteria, detector)
     recordings = check_recordings(path, channel)

@@ -34,8 +34,11 @@ def list_versions(
 ) -> None:
     """List and verify the versions of models; exit code 1 when one is damaged."""
     from asd_monitor.cli.json_lines import print_json
+    from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.model_store import catalogue
 
+    if machine is not None:
+        check_machine(models, machine)
     # the default folder need not exist before the first training; a folder that is named must
     exists = models != default_models_dir() or models.exists()
     found = (
@@ -82,9 +85,11 @@ def show(
 ) -> None:
     """Show a version: its views, training data and thresholds."""
     from asd_monitor.cli.json_lines import print_json
+    from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.model_store.bundle import load_bundle
     from asd_monitor.wording import printable
 
+    check_machine(models, machine)
     bundle = load_bundle(models, machine, version)
     manifest = bundle.manifest
     if as_json:
@@ -153,8 +158,10 @@ def _rows(name: str, texts: list[str]) -> list[tuple[str, str]]:
 @app.command()
 def promote(machine: Machine, version: RequiredVersion, models: ModelsDir) -> None:
     """Put a version into use."""
+    from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.model_store.catalogue import promote as make_current
 
+    check_machine(models, machine)
     make_current(models, machine, version)
     typer.echo(f"{machine} uses {version}; a running daemon loads it on reload (SIGHUP).")
 
@@ -162,8 +169,10 @@ def promote(machine: Machine, version: RequiredVersion, models: ModelsDir) -> No
 @app.command()
 def rollback(machine: Machine, models: ModelsDir) -> None:
     """Put the version before the present one into use."""
+    from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.model_store.catalogue import rollback as go_back
 
+    check_machine(models, machine)
     bundle = go_back(models, machine)
     typer.echo(f"{machine} uses {bundle.version}; a running daemon loads it on reload (SIGHUP).")
 
@@ -181,7 +190,9 @@ def export(
     version: ModelVersion = None,
 ) -> None:
     """Copy a version into another models folder and put it into use there."""
+    from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.model_store.catalogue import export as copy_into
 
+    check_machine(models, machine)
     name = copy_into(models, machine, version, folder)
     typer.echo(f"{machine} {name}: copied to {folder / machine / name} and in use there.")

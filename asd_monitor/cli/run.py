@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -97,6 +98,10 @@ def command(
             )
         settings = None
     configure_logs(log_format, verbose=verbose)
+    if settings is not None and machine is not None:
+        from asd_monitor.cli.known_machine import log_notices
+
+        log_notices(models, machine, learn=learn is not None)
     os.umask(0o077)  # recorded sound and alarms are readable for this user only
     _run(settings, config, models, state, speed)
 
@@ -135,7 +140,7 @@ def parse_broker(text: str | None) -> Mqtt:
         port = rest.removeprefix(":") if rest else port
     elif text.count(":") == 1:
         host, _, port = text.partition(":")
-    if not host or not port.isdecimal() or not 1 <= int(port) <= 65535:
+    if not host or not re.fullmatch(r"\d{1,5}", port) or not 1 <= int(port) <= 65535:
         raise UsageError(f"--broker {text}: write HOST or HOST:PORT, such as plant-broker:1883")
     try:
         check_host(host)

@@ -48,6 +48,7 @@ def command(
     A score is −log10 of the probability that normal sound scores as high: one normal window in
     a thousand has a score of 3 or more.
     """
+    from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.errors import AsdMonitorError, UsageError
     from asd_monitor.evaluation.recording_scores import score_recording
@@ -56,6 +57,7 @@ def command(
 
     if as_csv and as_json:
         raise UsageError("--csv and --json exclude each other: choose one of them")
+    check_machine(models, machine)
     detector = load_bundle(models, machine, version).detector
     found = expand_and_search(paths)
     for notice in found.notices:

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from asd_monitor.audio.devices.remedies import SEE_DEVICES
 from asd_monitor.errors import UsageError
+from asd_monitor.wording import quoted, shortened
 
 _CHANNEL = re.compile(r"#(\d+)\Z")
 _HW_NUMBER = re.compile(r"(\d+)(?:,(\d+))?\Z")
@@ -38,6 +39,7 @@ _CHANNEL_REMEDY = (
     "write the channel after #, a number from 0, such as hw:1#0; omit # for the first channel"
 )
 MAX_CHANNEL = 255
+_MAX_CHARS = 4096
 
 
 class DeviceKind(StrEnum):
@@ -114,10 +116,13 @@ def parse_device(text: str) -> DeviceSpec:
 
     """
     if not isinstance(text, str) or re.fullmatch(r"\s*\d+\s*", text):
+        number = shortened(str(text).strip())
         raise UsageError(
-            f"device {text}: a number alone is refused, since card numbers change at every boot: "
-            f"write hw:{str(text).strip()} for an ALSA card, or better a stable name; {SEE_DEVICES}"
+            f"device {number}: a number alone is refused, since card numbers change at every boot: "
+            f"write hw:{number} for an ALSA card, or better a stable name; {SEE_DEVICES}"
         )
+    if len(text) > _MAX_CHARS:
+        raise UsageError(f"device {quoted(text)}: too long: write one of {_FORMS}")
     text = text.strip()
     body, channel = text, None
     suffix = _CHANNEL.search(text)
@@ -127,29 +132,30 @@ def parse_device(text: str) -> DeviceSpec:
     if body == "default":
         return DeviceSpec(DeviceKind.DEFAULT, channel=channel)
     if body.startswith("default#"):
-        raise UsageError(f"device {text!r}: {_CHANNEL_REMEDY}")
+        raise UsageError(f"device {quoted(text)}: {_CHANNEL_REMEDY}")
     word, colon, rest = body.partition(":")
     if not colon or word not in set(DeviceKind) - {DeviceKind.DEFAULT}:
         raise UsageError(
-            f"device {text!r}: {_remedy_for_word(word, has_colon=bool(colon))}; {SEE_DEVICES}"
+            f"device {quoted(text)}: {_remedy_for_word(word, has_colon=bool(colon))}; {SEE_DEVICES}"
         )
     if not rest.strip() or "\0" in rest or "\n" in rest:
         raise UsageError(
-            f"device {text!r}: no valid name after the colon: "
+            f"device {quoted(text)}: no valid name after the colon: "
             f"{_REMEDIES.get(DeviceKind(word), f'write one of {_FORMS}')}; {SEE_DEVICES}"
         )
     spec = _parse_rest(DeviceKind(word), rest)
     if spec is None and "#" in body and word != DeviceKind.FILE:
-        raise UsageError(f"device {text!r}: {_CHANNEL_REMEDY}")
+        raise UsageError(f"device {quoted(text)}: {_CHANNEL_REMEDY}")
     if spec is None:
-        raise UsageError(f"device {text!r}: {_REMEDIES[DeviceKind(word)]}; {SEE_DEVICES}")
+        raise UsageError(f"device {quoted(text)}: {_REMEDIES[DeviceKind(word)]}; {SEE_DEVICES}")
     return replace(spec, channel=channel)
 
 
 def _checked_channel(channel: int, text: str) -> int:
     if not 0 <= channel <= MAX_CHANNEL:
         raise UsageError(
-            f"device {text!r}: channel {channel} is out of range: write one from 0 to {MAX_CHANNEL}"
+            f"device {quoted(text)}: channel {channel} is out of range: write one from 0 to "
+            f"{MAX_CHANNEL}"
         )
     return channel
 
@@ -158,10 +164,10 @@ def _remedy_for_word(word: str, *, has_colon: bool) -> str:
     if word in ("plughw", "dsnoop", "sysdefault"):
         return f"{word}: converts the sound: write hw:…, any sample rate is accepted"
     if not has_colon and ("/" in word or word.lower().endswith((".wav", ".flac"))):
-        return f"not a device string: write file:{word} for a recording or a folder"
+        return f"not a device string: write file:{shortened(word)} for a recording or a folder"
     similar = difflib.get_close_matches(word, list(DeviceKind), n=1, cutoff=0.5)
     if has_colon and similar:
-        return f"unknown word {word!r} before the colon: did you mean {similar[0]}:…?"
+        return f"unknown word {quoted(word)} before the colon: did you mean {similar[0]}:…?"
     if similar:
         rest = "" if similar[0] == DeviceKind.DEFAULT else ":…"
         return f"not a device string: did you mean {similar[0]}{rest}?"
