@@ -1,5 +1,7 @@
 """The estimate of how many machines a box can monitor."""
 
+from dataclasses import replace
+
 import pytest
 
 from asd_monitor.daemon.capacity import (
@@ -10,6 +12,9 @@ from asd_monitor.daemon.capacity import (
 )
 from asd_monitor.detector.detector import Detector
 from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.runtime import Runtime
+from tests.doubles.encoder_detector import plain_detector, toy_encoders
 from tests.doubles.level_detector import LevelDetector
 
 HOP_S = FrontEnd().hop_s
@@ -53,3 +58,25 @@ def test_capacity_is_at_least_one_machine(detector: Detector) -> None:
 
 def test_capacity_of_this_box_is_measured(detector: Detector) -> None:
     assert estimate_capacity([detector]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("runtime", "uses_processor_time"), [(Runtime(), True), (Runtime(threads=2), False)]
+)
+def test_work_outside_of_the_thread_is_measured_by_the_wall_clock(
+    runtime: Runtime, uses_processor_time: bool
+) -> None:
+    """The processor time of this thread does not contain it."""
+    detector = replace(
+        plain_detector(),
+        encoders=tuple(Encoder.from_bytes(e.onnx, e.card, runtime) for e in toy_encoders()),
+    )
+    read = []
+
+    def clock() -> float:
+        read.append(0.0)
+        return 10.0 * len(read)
+
+    estimate_capacity([detector], cpu_clock_s=clock)
+    statistics_alone = 2 * 7  # readings for the overhead, which runs no network
+    assert (len(read) > statistics_alone) == uses_processor_time

@@ -274,3 +274,20 @@ def test_simultaneous_loads_share_one_session(
     assert len(created) == 2  # of two networks
     for number in range(2):
         assert len({id(each.detector.encoders[number].network) for each in bundles}) == 1
+
+
+def test_leftovers_of_interrupted_writes_are_removed_by_the_next_one(models: Path) -> None:
+    leftover = models / FOLDER / f".{toy_encoders()[0].sha256}.onnx.12345.partial"
+    leftover.touch()
+    save_bundle(models, "fan01", encoder_detector(), {}, {})
+    assert not leftover.exists()
+
+
+@pytest.mark.slow
+def test_a_model_is_loaded_in_an_address_space_of_700_mb(models: Path) -> None:
+    code = (
+        "import pathlib, resource, sys; from asd_monitor.model_store.bundle import load_bundle;"
+        "resource.setrlimit(resource.RLIMIT_AS, (700 * 2**20,) * 2);"
+        "load_bundle(pathlib.Path(sys.argv[1]), 'fan01')"
+    )
+    subprocess.run([sys.executable, "-c", code, models], check=True)
