@@ -22,14 +22,14 @@ def check_machine(models: Path, machine: str) -> None:
         raise unknown_machine(machine, known, models)
 
 
-def log_notices(models: Path, machine: str, *, learn: bool) -> None:
+def log_notices(models: Path, state: Path, machine: str, *, learn: bool) -> None:
     """Log what the user of `run --machine M [--learn TIME]` may not expect of the models."""
     log = structlog.get_logger().bind(machine=machine, models=str(models))
     if learn and _has_model(models, machine):
         log.warning(
             "--learn has no effect, since the machine has a model",
             hint="after a change of the machine, train a new version with `asd-monitor train`, or "
-            f"move {models / machine} away to learn again",
+            f"move {models / machine} and {state / 'learning' / machine} away to learn again",
         )
     elif not learn and (similar := similar_machine(machine, _other_machines(models, machine))):
         log.warning(

@@ -101,7 +101,7 @@ def command(
     if settings is not None and machine is not None:
         from asd_monitor.cli.known_machine import log_notices
 
-        log_notices(models, machine, learn=learn is not None)
+        log_notices(models, state, machine, learn=learn is not None)
     os.umask(0o077)  # recorded sound and alarms are readable for this user only
     _run(settings, config, models, state, speed)
 

@@ -10,6 +10,8 @@ from structlog.testing import capture_logs
 from asd_monitor.cli.known_machine import log_notices
 from tests.doubles.command_line import CommandLine
 
+STATE = Path("/nonexistent/state")
+
 
 @pytest.mark.parametrize(
     "command",
@@ -40,10 +42,10 @@ def test_a_new_machine_is_told_to_train(command_line: CommandLine, trained: Path
 
 def test_run_warns_where_another_machine_was_probably_meant(trained: Path) -> None:
     with capture_logs() as logs:
-        log_notices(trained, "fan1", learn=False)
-        log_notices(trained, "fan1", learn=True)  # a new machine
-        log_notices(trained, "pump", learn=False)
-        log_notices(trained, "fan01", learn=False)
+        log_notices(trained, STATE, "fan1", learn=False)
+        log_notices(trained, STATE, "fan1", learn=True)  # a new machine
+        log_notices(trained, STATE, "pump", learn=False)
+        log_notices(trained, STATE, "fan01", learn=False)
     (entry,) = logs
     assert (entry["machine"], entry["similar"]) == ("fan1", "fan01")
     assert entry["hint"] == "was `--machine fan01` meant?"
@@ -51,7 +53,8 @@ def test_run_warns_where_another_machine_was_probably_meant(trained: Path) -> No
 
 def test_run_reports_that_learn_has_no_effect(trained: Path) -> None:
     with capture_logs() as logs:
-        log_notices(trained, "fan01", learn=True)
+        log_notices(trained, STATE, "fan01", learn=True)
     (entry,) = logs
     assert entry["event"].startswith("--learn has no effect")
-    assert f"move {trained}/fan01 away to learn again" in entry["hint"]
+    # the sound of the earlier learning would be used again
+    assert f"move {trained}/fan01 and {STATE}/learning/fan01 away to learn" in entry["hint"]
