@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import selectors
 import socket
-import ssl
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,13 +25,14 @@ from asd_monitor.config.settings import Mqtt
 from asd_monitor.publish import broker_diagnostics
 from asd_monitor.publish.authentication import read_password, tls_context
 from asd_monitor.publish.broker_diagnostics import ConnectionEnd, EndCause
+from asd_monitor.publish.checked_socket import MAX_PACKET_BYTES, CheckedSocket
 from asd_monitor.publish.outbox import Outgoing
 
 _CONNECT_TIMEOUT_S = 5.0
 _RECEIVE_MAXIMUM = 20  # QoS 1 messages in flight, where the broker does not require fewer
 _PACKET_OVERHEAD_BYTES = 10  # fixed header, lengths, packet identifier, empty properties
 _WAITS_PER_KEEP_ALIVE = 30
-_UNSPECIFIED_ERROR = ReasonCode(PacketTypes.DISCONNECT, identifier=0x80)
+_UNSPECIFIED_ERROR = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,24 @@ class Acknowledgement:
     """The broker's PUBACK to a message; for QoS 0: the message was written to the network."""
 
     packet_id: int
-    code: ReasonCode
+    code: int  # reason code
+
+
+class _CheckedClient(Client):
+    """paho's client, with a check of what is received."""
+
+    def __init__(self, client_id: str, version: MQTTProtocolVersion) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=version,
+            reconnect_on_failure=False,
+        )
+        self.checked: CheckedSocket | None = None
+
+    def _create_socket(self) -> CheckedSocket:  # the only place where paho's socket can be wrapped
+        self.checked = CheckedSocket(super()._create_socket())
+        return self.checked
 
 
 class Connection:
@@ -65,12 +82,7 @@ class Connection:
         self._client_id = client_id
         self._keep_alive_s = keep_alive_s
         self._last_topic: str | None = None
-        client = Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=client_id,
-            protocol=version,
-            reconnect_on_failure=False,
-        )
+        client = _CheckedClient(client_id, version)
         client.connect_timeout = _CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(0)  # the outbox limits the messages in flight
         if settings.username is not None:
@@ -85,6 +97,11 @@ class Connection:
         # with this callback set, paho leaves all writing to `flush`
         client.on_socket_register_write = _ignore
         self._client = client
+        self._limits: Properties | None = None
+        if version == MQTTProtocolVersion.MQTTv5:
+            self._limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+            self._limits.MaximumPacketSize = MAX_PACKET_BYTES
+            self._limits.ReceiveMaximum = 1  # nothing is to be received
 
     def open(
         self, wakeup: socket.socket, clock: Callable[[], float], timeout_s: float
@@ -94,7 +111,10 @@ class Connection:
         self._client.connect_timeout = min(_CONNECT_TIMEOUT_S, max(0.1, timeout_s))
         try:
             self._client.connect(
-                self._settings.host, self._settings.port, keepalive=self._keep_alive_s
+                self._settings.host,
+                self._settings.port,
+                keepalive=self._keep_alive_s,
+                properties=self._limits,
             )
         except OSError as error:
             self.end = broker_diagnostics.connect_failed(error, self._settings)
@@ -138,11 +158,10 @@ class Connection:
         """Wait for the network, for ``wakeup`` or for the timeout; process what was received."""
         sock = self._client.socket()
         if sock is None:
-            self.end = self.end or broker_diagnostics.connection_lost(_UNSPECIFIED_ERROR)
+            self.end = self.end or self._lost(_UNSPECIFIED_ERROR)
             return
-        # bytes that TLS has already decrypted do not make the socket readable
-        decrypted = isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
-        wait_s = 0.0 if decrypted else min(self._keep_alive_s / _WAITS_PER_KEEP_ALIVE, timeout_s)
+        received = isinstance(sock, CheckedSocket) and sock.has_received_bytes
+        wait_s = 0.0 if received else min(self._keep_alive_s / _WAITS_PER_KEEP_ALIVE, timeout_s)
         write = selectors.EVENT_WRITE if self.has_unwritten_bytes else 0
         with selectors.PollSelector() as selector:
             selector.register(sock, selectors.EVENT_READ | write)
@@ -150,7 +169,7 @@ class Connection:
             ready = {key.fileobj: mask for key, mask in selector.select(wait_s)}
         if wakeup in ready:
             wakeup.recv(4096)
-        if ready.get(sock, 0) & selectors.EVENT_READ or decrypted:
+        if ready.get(sock, 0) & selectors.EVENT_READ or received:
             self._client.loop_read()
         if ready.get(sock, 0) & selectors.EVENT_WRITE:
             self.flush()
@@ -181,7 +200,7 @@ class Connection:
         code: ReasonCode,
         properties: Properties | None,
     ) -> None:
-        if broker_diagnostics.is_failure(code):
+        if code.is_failure:
             self.end = broker_diagnostics.connection_refused(code, self._settings, self._client_id)
             return
         self.accepted = True
@@ -200,16 +219,23 @@ class Connection:
     ) -> None:
         if self.end is not None:
             return
-        if flags.is_disconnect_packet_from_server:
+        checked = self._client.checked
+        if checked is not None and checked.violation is not None:
+            self.end = broker_diagnostics.protocol_violation(checked.violation)
+        elif flags.is_disconnect_packet_from_server:
+            received = None if checked is None else checked.disconnect_code
             self.end = broker_diagnostics.disconnected_by_broker(
-                code, self._client_id, self._last_topic
+                code.value if received is None else received, self._client_id, self._last_topic
             )
         elif not self.accepted:
             self.end = broker_diagnostics.no_connack(
                 self._settings, "closed the connection without an answer"
             )
         else:
-            self.end = broker_diagnostics.connection_lost(code)
+            self.end = self._lost(code.value)
+
+    def _lost(self, code: int) -> ConnectionEnd:
+        return broker_diagnostics.connection_lost(code, self._last_topic)
 
     def _on_publish(
         self,
@@ -219,7 +245,10 @@ class Connection:
         code: ReasonCode,
         _properties: Properties,
     ) -> None:
-        self.acknowledgements.append(Acknowledgement(packet_id, code))
+        refusals = {} if self._client.checked is None else self._client.checked.refusals
+        self.acknowledgements.append(
+            Acknowledgement(packet_id, refusals.pop(packet_id, code.value))
+        )
 
 
 def _ignore(_client: Client, _userdata: Any, _sock: Any) -> None:

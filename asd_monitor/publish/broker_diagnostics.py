@@ -17,9 +17,11 @@ from paho.mqtt.reasoncodes import ReasonCode
 from asd_monitor.config.settings import Mqtt
 
 SESSION_TAKEN_OVER = 0x8E
-PACKET_TOO_LARGE = ReasonCode(PacketTypes.DISCONNECT, identifier=0x95)
+PACKET_TOO_LARGE = 0x95
 _KEEP_ALIVE_TIMEOUT = 0x8D
 _FIRST_FAILURE = 0x80  # 0x10, no matching subscribers, is a success
+_NOT_BY_A_MESSAGE = frozenset({0x00, 0x89, 0x8B, 0x8D, 0x8E, 0x98, 0x9C, 0x9D, 0x9F, 0xA0})
+_PACKETS_WITH_CODES = (PacketTypes.DISCONNECT, PacketTypes.PUBACK, PacketTypes.CONNACK)
 _PUBLISH_RIGHTS = {0x87, 0x95, 0x97, 0x99, 0x9A, 0x9B}
 _ADDRESS = "mqtt.host and mqtt.port (--broker)"
 _TLS_REMEDY = (
@@ -37,6 +39,7 @@ class EndCause(Enum):
     UNSUPPORTED_VERSION = auto()  # the broker does not support this version of MQTT
     REFUSED = auto()  # CONNACK with a failure
     LOST = auto()
+    CLOSED_BY_BROKER = auto()  # without a reason, or with one that a message may be the cause of
     TAKEN_OVER = auto()
     CLOSED = auto()  # by this session
 
@@ -50,9 +53,19 @@ class ConnectionEnd:
     remedy: str
 
 
-def is_failure(code: ReasonCode) -> bool:
+def is_failure(code: int) -> bool:
     """Return whether a reason code is a failure."""
-    return code.value >= _FIRST_FAILURE
+    return code >= _FIRST_FAILURE
+
+
+def reason_text(code: int) -> str:
+    """Return the name that MQTT 5 gives a reason code, in whatever packet it came."""
+    for packet in _PACKETS_WITH_CODES:
+        try:
+            return str(ReasonCode(packet, identifier=code))
+        except (KeyError, ValueError):
+            continue
+    return f"reason code 0x{code:02X}"
 
 
 def connect_failed(error: OSError, settings: Mqtt) -> ConnectionEnd:
@@ -114,6 +127,8 @@ def connection_refused(code: ReasonCode, settings: Mqtt, client_id: str) -> Conn
             remedy = f"the broker has banned this client ({client}): lift the ban there"
         case 0x88 | 0x89 | 0x97 | 0x9F:
             remedy = "the broker is overloaded or starting: check it if this lasts"
+        case 0x95:
+            remedy = "raise the broker's limit of message size: it refuses the will message"
         case 0x9A | 0x9B:
             remedy = "configure the broker to support retained messages and QoS 1"
         case 0x9C | 0x9D:
@@ -123,11 +138,9 @@ def connection_refused(code: ReasonCode, settings: Mqtt, client_id: str) -> Conn
     return ConnectionEnd(cause, str(code), remedy)
 
 
-def disconnected_by_broker(
-    code: ReasonCode, client_id: str, last_topic: str | None
-) -> ConnectionEnd:
+def disconnected_by_broker(code: int, client_id: str, last_topic: str | None) -> ConnectionEnd:
     """Describe a DISCONNECT sent by the broker; ``last_topic`` is that of the last message sent."""
-    if code.value == SESSION_TAKEN_OVER:
+    if code == SESSION_TAKEN_OVER:
         return ConnectionEnd(
             EndCause.TAKEN_OVER,
             f"another client has connected with the client id {client_id} of this session",
@@ -136,29 +149,56 @@ def disconnected_by_broker(
     after = "" if last_topic is None else f" (the last message was sent to {last_topic})"
     remedy = (
         "configure the broker to let this client publish to its topics"
-        if code.value in _PUBLISH_RIGHTS
+        if code in _PUBLISH_RIGHTS
         else _RECONNECTS
     )
-    return ConnectionEnd(EndCause.LOST, f"the broker disconnected: {code}{after}", remedy)
+    cause = EndCause.LOST if code in _NOT_BY_A_MESSAGE else EndCause.CLOSED_BY_BROKER
+    return ConnectionEnd(cause, f"the broker disconnected: {reason_text(code)}{after}", remedy)
 
 
-def connection_lost(code: ReasonCode) -> ConnectionEnd:
+def connection_lost(code: int, last_topic: str | None) -> ConnectionEnd:
     """Describe a connection that ended without a DISCONNECT of the broker."""
-    timeout = code.value == _KEEP_ALIVE_TIMEOUT  # reported by paho, not by the broker
-    reason = "no response within the keep alive time" if timeout else "the connection was closed"
-    return ConnectionEnd(EndCause.LOST, reason, _RECONNECTS)
+    if code == _KEEP_ALIVE_TIMEOUT:  # reported by paho, not by the broker
+        reason = "no response within the keep alive time"
+        return ConnectionEnd(EndCause.LOST, reason, _RECONNECTS)
+    after = "" if last_topic is None else f" (the last message was sent to {last_topic})"
+    return ConnectionEnd(
+        EndCause.CLOSED_BY_BROKER, f"the connection was closed{after}", _RECONNECTS
+    )
 
 
-def publish_remedy(code: ReasonCode, topic: str, settings: Mqtt) -> str:
+def protocol_violation(what: str) -> ConnectionEnd:
+    """Describe a connection that this session closes since the broker violates the protocol."""
+    return ConnectionEnd(
+        EndCause.LOST,
+        what,
+        "check that the broker neither subscribes clients by itself nor keeps sessions of this "
+        "client id",
+    )
+
+
+def not_acknowledged(topic: str, limit_s: float) -> ConnectionEnd:
+    """Describe a connection on which a message was not acknowledged in time."""
+    return ConnectionEnd(
+        EndCause.LOST,
+        f"no acknowledgement of a message on {topic} within {limit_s:g} s",
+        "check the broker's load and its log",
+    )
+
+
+def publish_remedy(code: int, topic: str, settings: Mqtt) -> str:
     """Return the remedy for a message that the broker refused."""
     user = "anonymous clients" if settings.username is None else f"user {settings.username}"
-    match code.value:
+    match code:
         case 0x87:
             return f"allow {user} to write {topic} in the broker's access rules"
         case 0x97:
             return f"raise the broker's quota for {user}"
         case 0x95:
-            return "raise the broker's maximum packet size"
+            return (
+                "raise the broker's limit of message size (mosquitto: message_size_limit, "
+                "max_packet_size)"
+            )
         case 0x90:
             return "the broker does not accept this topic: change mqtt.prefix"
         case _:

@@ -30,17 +30,20 @@ from asd_monitor.publish.broker_diagnostics import (
     ConnectionEnd,
     EndCause,
     is_failure,
+    not_acknowledged,
 )
 from asd_monitor.publish.messages import OFFLINE, ONLINE
 from asd_monitor.publish.outbox import Outgoing
 from asd_monitor.publish.session_log import SessionLog
 from asd_monitor.publish.shared_outbox import Counters, SharedOutbox
+from asd_monitor.publish.suspect_topics import Closing
 from asd_monitor.publish.topics import Topics, check_topic
 
 log = structlog.get_logger()
 
 _CONNACK_TIMEOUT_S = 10.0
 _KEEP_ALIVE_S = 30
+_ACKNOWLEDGEMENT_LIMIT_S = 30.0
 _MAX_PAYLOAD_BYTES = 1_000_000
 _DRAIN_SHARE = 0.6  # of the time to stop is for pending messages, the rest for ``offline``
 
@@ -62,6 +65,7 @@ class BrokerSession:
         versions: Sequence[MQTTProtocolVersion] = (MQTTv5, MQTTv311),
         max_queued: int = 1000,
         keep_alive_s: int = _KEEP_ALIVE_S,
+        acknowledgement_limit_s: float = _ACKNOWLEDGEMENT_LIMIT_S,
         connection_type: type[Connection] = Connection,
     ) -> None:
         """Raise `UsageError` for settings that cannot work (ids, prefix, files)."""
@@ -78,16 +82,20 @@ class BrokerSession:
         self._clock = clock
         self._versions = versions
         self._keep_alive_s = keep_alive_s
+        self._acknowledgement_limit_s = acknowledgement_limit_s
         self._connection_type = connection_type
-        self._outbox = SharedOutbox(max_queued=max_queued)
+        self._outbox = SharedOutbox(max_queued=max_queued, clock=clock)
         self._stopping = threading.Event()
         self._deadline = self._drain_deadline = float("inf")  # of the stop
         self._log = SessionLog(settings, self._client_id, stable_s=self._backoff.reset_after_s)
         self._connected_s: float | None = None  # duration of the last connection
+        self._closing = Closing()  # of the last connection
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
     def start(self) -> None:
-        """Start to connect; return at once."""
+        """Start to connect; return at once.  After `stop` it has no effect."""
+        if self.closed:
+            return
         self._put(replace(self._will, payload=ONLINE))
         self._thread.start()
 
@@ -164,12 +172,12 @@ class BrokerSession:
         try:
             while True:
                 last_attempt = self._stopping.is_set()
-                self._connected_s = None
+                self._connected_s, self._closing = None, Closing()
                 end = self._attempt()
                 if last_attempt or end.cause is EndCause.CLOSED:
                     break
                 delay_s = self._delay_s(end)
-                self._log.connection_ended(end, self._connected_s, delay_s)
+                self._log.connection_ended(end, self._connected_s, delay_s, self._closing)
                 self._stopping.wait(delay_s)
                 if self._stopping.is_set() and end.cause is EndCause.TAKEN_OVER:
                     break  # the other client keeps the session
@@ -217,7 +225,10 @@ class BrokerSession:
                 return self._serve(connection)
             finally:
                 self._connected_s = self._clock() - since
-                self._outbox.close_connection()
+                by_broker = (
+                    connection.end is not None and connection.end.cause is EndCause.CLOSED_BY_BROKER
+                )
+                self._closing = self._outbox.close_connection(by_broker=by_broker)
         finally:
             connection.close()
 
@@ -242,12 +253,30 @@ class BrokerSession:
             self._process_acknowledgements(connection)
             if sent or connection.end is not None:
                 continue
-            left_s = self._deadline - self._clock()
+            now_s = self._clock()
+            left_s = self._deadline - now_s
             if closing and (left_s <= 0 or self._outbox.unacknowledged == 0):
                 return connection.disconnect(self._outbox.wakeup, self._clock, self._deadline)
+            oldest = self._outbox.oldest_unacknowledged
+            if oldest is not None:
+                overdue_s = oldest.sent_s + self._acknowledgement_limit_s
+                if now_s >= overdue_s:
+                    return self._end_unacknowledged(oldest.message.topic)
+                left_s = min(left_s, overdue_s - now_s)
+            left_s = min(left_s, self._outbox.next_due_s - now_s)
             connection.wait(self._outbox.wakeup, max(0.0, left_s))
             self._process_acknowledgements(connection)
         return connection.end
+
+    def _end_unacknowledged(self, topic: str) -> ConnectionEnd:
+        """Return the end of a connection on which a message is not acknowledged.
+
+        A topic of which the broker acknowledges no message, while it acknowledges others, is left
+        out: the next connection would end the same way.
+        """
+        if self._outbox.refuse_ignored() is not None:
+            self._log.messages_ignored(topic, self._acknowledgement_limit_s)
+        return not_acknowledged(topic, self._acknowledgement_limit_s)
 
     def _is_drained(self) -> bool:
         """Return whether the session is stopping and waits for no more pending messages."""

@@ -5,12 +5,24 @@ What happens to a message while there is no connection depends on its kind:
 * retained: the newest of each topic is kept and sent after every connect
 * QoS 1, not retained: queued; a full queue drops its oldest message
 * QoS 0, not retained: dropped
+
+A message that the broker refuses is kept and sent again after a pause where it is retained, and
+dropped otherwise.  Messages on topics that are left out (`asd_monitor.publish.suspect_topics`) are
+refused before they are sent.
+
+Times are in s of one monotonic clock.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
+
+from asd_monitor.backoff import doubling
+from asd_monitor.publish.suspect_topics import Closing, SuspectTopics
+
+_REFUSED_PAUSES_S = doubling(5.0, 60.0)  # before a refused retained message is sent again
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,28 +35,58 @@ class Outgoing:
     retain: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message that is not acknowledged yet."""
+
+    message: Outgoing
+    number: int  # in the order of sending
+    sent_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """What the end of a connection has changed."""
+
+    dropped: int
+    refused: int  # messages on a topic that is left out from now on
+    closing: Closing
+
+
 @dataclass(slots=True)
 class Outbox:
     """Messages not yet sent and messages not yet acknowledged; bounded."""
 
     max_queued: int = 1000  # QoS 1, not retained
     max_live: int = 200  # QoS 0, where the network is slower than the messages come
+    _topics: SuspectTopics = field(default_factory=SuspectTopics)
     _retained: dict[str, Outgoing] = field(default_factory=dict)  # newest, by topic
     _due: dict[str, None] = field(default_factory=dict)  # retained topics to be sent, in order
+    _refused: dict[str, int] = field(default_factory=dict)  # how often in a row, by retained topic
+    _refused_until_s: dict[str, float] = field(default_factory=dict)  # when they are due again
     _queue: deque[Outgoing] = field(default_factory=deque)
     _live: deque[Outgoing] = field(default_factory=deque)
-    _in_flight: dict[int, Outgoing] = field(default_factory=dict)  # by packet identifier
+    _in_flight: dict[int, Sent] = field(default_factory=dict)  # by packet identifier
     _online: bool = False
 
+    def is_left_out(self, topic: str) -> bool:
+        """Return whether messages on this topic are refused for now, without being sent."""
+        return self._topics.is_left_out(topic)
+
     def put(self, message: Outgoing) -> Outgoing | None:
-        """Add a message; return the message that was dropped for it, None where none was."""
+        """Add a message; return the message that was dropped for it, None where none was.
+
+        On a topic that is left out a retained message is kept for later, and another is dropped.
+        """
+        left_out = self.is_left_out(message.topic)
         if message.retain:
             self._retained[message.topic] = message
-            self._due[message.topic] = None
+            if not left_out:
+                self._due[message.topic] = None
             return None
+        if left_out or (message.qos == 0 and not self._online):
+            return message
         if message.qos == 0:
-            if not self._online:
-                return message
             self._live.append(message)
             return self._live.popleft() if len(self._live) > self.max_live else None
         self._queue.append(message)
@@ -53,56 +95,110 @@ class Outbox:
     def connected(self, first: str) -> None:
         """Make all retained messages due again, that of the topic ``first`` before the others."""
         self._online = True
-        self._due = {first: None} if first in self._retained else {}
-        self._due.update(dict.fromkeys(self._retained))
+        self._refused_until_s.clear()
+        self._due = {
+            topic: None
+            for topic in dict.fromkeys((first, *self._retained))
+            if topic in self._retained and not self.is_left_out(topic)
+        }
 
-    def disconnected(self) -> int:
-        """Queue the unacknowledged messages again; return how many messages were dropped."""
+    def disconnected(self, now_s: float, *, by_broker: bool) -> Ended:
+        """Queue the unacknowledged messages again; return what was dropped and refused."""
         self._online = False
-        once = [m for m in self._in_flight.values() if not m.retain]
+        once = [sent.message for sent in self._in_flight.values() if not sent.message.retain]
         dropped = len(self._live) + sum(m.qos == 0 for m in once)
         self._queue.extendleft(m for m in reversed(once) if m.qos > 0)
         self._in_flight.clear()
         self._live.clear()
+        closing = self._topics.close(now_s, by_broker=by_broker)
+        refused = self._drop_left_out()
         while len(self._queue) > self.max_queued:
             self._queue.popleft()
             dropped += 1
-        return dropped
+        return Ended(dropped, refused, closing)
 
-    def take(self, receive_maximum: int) -> Outgoing | None:
+    def take(self, receive_maximum: int, now_s: float) -> Outgoing | None:
         """Return the next message to send, None where there is none to send now.
 
-        At most ``receive_maximum`` QoS 1 messages are in flight (MQTT 5, section 3.3.4).  `sent`
-        must be called with the message before the next `take`.
+        At most ``receive_maximum`` QoS 1 messages are in flight (MQTT 5, section 3.3.4).  A message
+        on a suspect topic is sent alone.  `sent` must be called with the message before the next
+        `take`.
         """
-        if self.unacknowledged < receive_maximum:
-            if self._due:
-                topic = next(iter(self._due))
-                del self._due[topic]
-                return self._retained[topic]
-            if self._queue:
-                return self._queue.popleft()
-        return self._live.popleft() if self._live else None
+        self._make_due(now_s)
+        message = self._next(receive_maximum)
+        if self._topics.sending_alone or (message is not None and not self._may_send(message)):
+            return self._take_barrier(receive_maximum, now_s)
+        if message is None:
+            return None
+        if message.retain:
+            return self.take_retained(message.topic)
+        return self._queue.popleft() if message.qos else self._live.popleft()
 
     def take_retained(self, topic: str) -> Outgoing | None:
         """Return the message due on this topic, however many messages are in flight."""
         if topic not in self._due:
             return None
         del self._due[topic]
+        self._refused_until_s.pop(topic, None)
         return self._retained[topic]
 
-    def sent(self, packet_id: int, message: Outgoing) -> None:
+    def sent(self, packet_id: int, message: Outgoing, now_s: float) -> None:
         """Note a message as in flight under its packet identifier."""
-        self._in_flight[packet_id] = message
+        number = self._topics.sent(message.topic)
+        self._in_flight[packet_id] = Sent(message, number, now_s)
 
-    def acknowledged(self, packet_id: int) -> Outgoing | None:
-        """Remove and return an acknowledged message (QoS 0: one written to the network)."""
-        return self._in_flight.pop(packet_id, None)
+    def acknowledged(self, packet_id: int, now_s: float, *, refused: bool) -> Outgoing | None:
+        """Remove and return an acknowledged message (QoS 0: one written to the network).
+
+        A refused retained message is due again after a pause.
+        """
+        sent = self._in_flight.pop(packet_id, None)
+        if sent is None:
+            return None
+        if sent.message.qos == 0:
+            return sent.message
+        topic = sent.message.topic
+        self._topics.confirm(sent.number)
+        if not refused:
+            self._refused.pop(topic, None)
+        elif sent.message.retain and topic not in self._due:
+            times = self._refused[topic] = self._refused.get(topic, 0) + 1
+            pause_s = _REFUSED_PAUSES_S[min(times, len(_REFUSED_PAUSES_S)) - 1]
+            self._refused_until_s[topic] = now_s + pause_s
+        return sent.message
+
+    @property
+    def oldest_unacknowledged(self) -> Sent | None:
+        """The QoS 1 message that has been in flight for longest."""
+        return next((sent for sent in self._in_flight.values() if sent.message.qos > 0), None)
+
+    def refuse_ignored(self, now_s: float) -> Outgoing | None:
+        """Leave out the topic of the oldest message in flight if later ones were acknowledged.
+
+        Return the message; None where the broker has acknowledged none that was sent later.
+        """
+        oldest = self.oldest_unacknowledged
+        if oldest is None or self._topics.newest_confirmed < oldest.number:
+            return None
+        self._topics.leave_out(oldest.message.topic, now_s)
+        self._in_flight = {
+            key: sent
+            for key, sent in self._in_flight.items()
+            if sent.message.topic != oldest.message.topic
+        }
+        return oldest.message
+
+    @property
+    def next_due_s(self) -> float:
+        """When the next refused message is due; infinity where there is none."""
+        times = self._refused_until_s.values()
+        left_out_s = self._topics.next_try_s
+        return min((*times, math.inf if left_out_s is None else left_out_s))
 
     @property
     def unacknowledged(self) -> int:
         """QoS 1 messages in flight."""
-        return sum(m.qos > 0 for m in self._in_flight.values())
+        return sum(sent.message.qos > 0 for sent in self._in_flight.values())
 
     @property
     def queued(self) -> int:
@@ -113,3 +209,50 @@ class Outbox:
     def pending(self) -> int:
         """Messages not sent, and messages not acknowledged."""
         return len(self._due) + len(self._queue) + len(self._live) + len(self._in_flight)
+
+    def _next(self, receive_maximum: int) -> Outgoing | None:
+        """Return the next message; retained ones on suspect topics after the others."""
+        if self.unacknowledged < receive_maximum:
+            if self._due:
+                topic = next((t for t in self._due if not self._topics.is_suspect(t)), None)
+                return self._retained[topic or min(self._due, key=self._topics.attempts)]
+            if self._queue:
+                return self._queue[0]
+        return self._live[0] if self._live else None
+
+    def _may_send(self, message: Outgoing) -> bool:
+        return self._topics.quiet or not self._topics.is_suspect(message.topic)
+
+    def _take_barrier(self, receive_maximum: int, now_s: float) -> Outgoing | None:
+        """Return a message whose acknowledgement confirms all before it; None: wait for one."""
+        if self.unacknowledged:
+            return None
+        accepted = (
+            topic
+            for topic in self._retained
+            if not self._topics.is_suspect(topic) and not self.is_left_out(topic)
+        )
+        topic = next(accepted, None)
+        if topic is None:
+            self._topics.confirm_all()
+            return self.take(receive_maximum, now_s)
+        self._due.pop(topic, None)
+        return self._retained[topic]
+
+    def _make_due(self, now_s: float) -> None:
+        if not self._refused_until_s and self._topics.next_try_s is None:
+            return
+        over = [topic for topic, until_s in self._refused_until_s.items() if until_s <= now_s]
+        for topic in over:
+            del self._refused_until_s[topic]
+        for topic in (*over, *self._topics.try_again(now_s)):
+            if topic in self._retained:
+                self._due.setdefault(topic)
+
+    def _drop_left_out(self) -> int:
+        """Drop the queued messages on topics that are left out; return how many."""
+        kept = [message for message in self._queue if not self.is_left_out(message.topic)]
+        dropped = len(self._queue) - len(kept)
+        self._queue = deque(kept)
+        self._due = {topic: None for topic in self._due if not self.is_left_out(topic)}
+        return dropped

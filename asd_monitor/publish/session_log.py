@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import logging
+
 import structlog
 from paho.mqtt.client import MQTTv5
 from paho.mqtt.enums import MQTTProtocolVersion
-from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_monitor.config.settings import Mqtt
-from asd_monitor.publish.broker_diagnostics import ConnectionEnd, EndCause, publish_remedy
+from asd_monitor.publish.broker_diagnostics import (
+    ConnectionEnd,
+    EndCause,
+    publish_remedy,
+    reason_text,
+)
+from asd_monitor.publish.suspect_topics import Closing
 
 log = structlog.get_logger()
 
 _SHORT_CONNECTIONS_TO_REPORT = 3
+_NAMED_TOPICS = 3
+_NOT_AUTHORIZED = 0x87
 
 
 class SessionLog:
     """Logs connections, their ends and refused messages.
 
     A reason why no connection is established is an error once after each connection, a refused
-    topic once until it is accepted again.  Used by the session's thread alone.
+    topic once until it is accepted again, and short connections are reported until they are
+    recognised as a row of them.  Used by the session's thread alone.
     """
 
     def __init__(self, settings: Mqtt, client_id: str, *, stable_s: float) -> None:
@@ -41,7 +51,11 @@ class SessionLog:
         )
 
     def connection_ended(
-        self, end: ConnectionEnd, connected_s: float | None, retry_s: float
+        self,
+        end: ConnectionEnd,
+        connected_s: float | None,
+        retry_s: float,
+        closing: Closing,
     ) -> None:
         """Log the end of a connection after ``connected_s``; None: none was established."""
         facts = {
@@ -54,15 +68,31 @@ class SessionLog:
         if end.cause is EndCause.TAKEN_OVER:
             log.error("MQTT session taken over by another client", **facts)
         elif connected_s is not None:
-            log.warning("connection to the broker lost", **facts)
-            self._count_short_connections(connected_s)
+            if connected_s >= self._stable_s:
+                self._short_connections = 0
+            many = self._short_connections >= _SHORT_CONNECTIONS_TO_REPORT
+            log.log(
+                logging.DEBUG if many else logging.WARNING, "connection to the broker lost", **facts
+            )
+            self._explain_short_connection(connected_s, closing)
         elif end.reason not in self._reported_reasons:
             self._reported_reasons.add(end.reason)
             log.error("no connection to the broker; retrying", **facts)
         else:
             log.debug("still no connection to the broker", **facts)
 
-    def message_refused(self, topic: str, code: ReasonCode) -> None:
+    def messages_ignored(self, topic: str, limit_s: float) -> None:
+        """Log a topic of which the broker acknowledges no message."""
+        self._refused_topics.add(topic)
+        log.error(
+            "the broker acknowledges no message on this topic; other topics are not affected",
+            broker=self._settings.address,
+            topic=topic,
+            waited_s=f"{limit_s:g}",
+            hint=publish_remedy(_NOT_AUTHORIZED, topic, self._settings),
+        )
+
+    def message_refused(self, topic: str, code: int) -> None:
         """Log a message that the broker refused."""
         if topic in self._refused_topics:
             return
@@ -71,7 +101,7 @@ class SessionLog:
             "the broker refused a message; other topics are not affected",
             broker=self._settings.address,
             topic=topic,
-            reason=str(code),
+            reason=reason_text(code),
             hint=publish_remedy(code, topic, self._settings),
         )
 
@@ -81,12 +111,47 @@ class SessionLog:
             self._refused_topics.discard(topic)
             log.info("the broker accepts messages on this topic again", topic=topic)
 
-    def _count_short_connections(self, connected_s: float) -> None:
+    def _explain_short_connection(self, connected_s: float, closing: Closing) -> None:
+        """Log the cause of short connections, once it is known.
+
+        A message that is the cause ends each connection in the same place; a client with the same
+        id ends them wherever they are.
+        """
+        if closing.cause is not None:
+            self._short_connections = 0
+            if closing.left_out_s is not None:
+                self._log_left_out(closing.cause, closing.left_out_s)
+            return
         self._short_connections = self._short_connections + 1 if connected_s < self._stable_s else 0
         if self._short_connections == _SHORT_CONNECTIONS_TO_REPORT:
             log.error(
                 "the broker repeatedly closes the connection shortly after it was established",
                 broker=self._settings.address,
-                hint="check whether another daemon has the same box id "
-                f"(client id {self._client_id}), and the broker's log",
+                hint=self._hint_for_short_connections(closing),
             )
+
+    def _hint_for_short_connections(self, closing: Closing) -> str:
+        if closing.unconfirmed and not closing.confirmed:
+            return (
+                f"it closes before it accepts any message, such as those on "
+                f"{', '.join(closing.unconfirmed[:_NAMED_TOPICS])}: check the broker's access "
+                "rules and limits, and its log"
+            )
+        return (
+            "the messages are accepted: check whether another daemon has the same box id "
+            f"(client id {self._client_id}), and the broker's log"
+        )
+
+    def _log_left_out(self, topic: str, left_out_s: float) -> None:
+        if topic in self._refused_topics:
+            return
+        self._refused_topics.add(topic)
+        log.error(
+            "the broker closes the connection at each message on this topic; it is left out, "
+            "other topics are not affected",
+            broker=self._settings.address,
+            topic=topic,
+            next_try_s=f"{left_out_s:g}",
+            hint=f"{publish_remedy(_NOT_AUTHORIZED, topic, self._settings)}, raise its limit of "
+            "message size, or see its log",
+        )

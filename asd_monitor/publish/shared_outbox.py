@@ -8,7 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from asd_monitor.publish.broker_connection import Connection
-from asd_monitor.publish.outbox import Outbox, Outgoing
+from asd_monitor.publish.outbox import Outbox, Outgoing, Sent
+from asd_monitor.publish.suspect_topics import Closing
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class Counters:
     """Counts since the start of the session."""
 
     published: int = 0  # QoS 1: acknowledged by the broker; QoS 0: written to the network
-    refused: int = 0  # by the broker
+    refused: int = 0  # by the broker, or on a topic that is left out since it does not accept it
     dropped: int = 0  # QoS 0 without a connection; QoS 1 where the queue was full
     connects: int = 0
     reconnects: int = 0
@@ -28,8 +29,9 @@ class SharedOutbox:
     ``wakeup`` becomes readable when there is something new for that thread.
     """
 
-    def __init__(self, *, max_queued: int) -> None:
+    def __init__(self, *, max_queued: int, clock: Callable[[], float]) -> None:
         """Keep at most ``max_queued`` QoS 1 messages while there is no connection."""
+        self._clock = clock
         self.counters = Counters()
         self.connected = False
         self.closed = False
@@ -47,6 +49,10 @@ class SharedOutbox:
         After `close` it is dropped, which is no overflow.
         """
         with self._lock:
+            if not self.closed and self._outbox.is_left_out(message.topic):
+                self._outbox.put(message)
+                self._count(refused=1)
+                return True
             dropped = message if self.closed else self._outbox.put(message)
             overflow = dropped is not None and dropped.qos > 0 and not self.closed
             first = overflow and not self._overflowing
@@ -74,11 +80,13 @@ class SharedOutbox:
             self._outbox.connected(first)
             self._count(connects=1)
 
-    def close_connection(self) -> None:
-        """Queue the unacknowledged messages again."""
+    def close_connection(self, *, by_broker: bool) -> Closing:
+        """Queue the unacknowledged messages again; return what is known of the cause."""
         with self._lock:
             self.connected = False
-            self._count(dropped=self._outbox.disconnected())
+            ended = self._outbox.disconnected(self._clock(), by_broker=by_broker)
+            self._count(dropped=ended.dropped, refused=ended.refused)
+            return ended.closing
 
     def send_next(
         self, connection: Connection, *, only: str | None = None
@@ -91,7 +99,7 @@ class SharedOutbox:
         """
         with self._lock:
             message = (
-                self._outbox.take(connection.receive_maximum)
+                self._outbox.take(connection.receive_maximum, self._clock())
                 if only is None
                 else self._outbox.take_retained(only)
             )
@@ -99,7 +107,7 @@ class SharedOutbox:
                 return None
             fits = connection.fits(message)
             if fits:
-                self._outbox.sent(connection.send(message), message)
+                self._outbox.sent(connection.send(message), message, self._clock())
             else:
                 self._count(refused=1)
             return message, fits
@@ -107,10 +115,33 @@ class SharedOutbox:
     def acknowledge(self, packet_id: int, *, refused: bool) -> Outgoing | None:
         """Remove and return an acknowledged message; None: there is none of that identifier."""
         with self._lock:
-            message = self._outbox.acknowledged(packet_id)
+            message = self._outbox.acknowledged(packet_id, self._clock(), refused=refused)
             if message is not None:
                 self._count(refused=int(refused), published=int(not refused))
             return message
+
+    def refuse_ignored(self) -> Outgoing | None:
+        """Leave out the topic of the oldest message if the broker has acknowledged later ones.
+
+        Return the message, which counts as refused; None where it has not.
+        """
+        with self._lock:
+            message = self._outbox.refuse_ignored(self._clock())
+            if message is not None:
+                self._count(refused=1)
+            return message
+
+    @property
+    def oldest_unacknowledged(self) -> Sent | None:
+        """The QoS 1 message that has been in flight for longest."""
+        with self._lock:
+            return self._outbox.oldest_unacknowledged
+
+    @property
+    def next_due_s(self) -> float:
+        """When the next refused message is to be sent again; infinity where there is none."""
+        with self._lock:
+            return self._outbox.next_due_s
 
     def close(self) -> int:
         """Accept no more messages; return how many queued ones are lost."""

@@ -27,6 +27,8 @@ class ClientConnection:
     sock: socket.socket
     level: int
     will: bool
+    connect: bytes = b""
+    """The body of its CONNECT."""
     publishes: list[tuple[str, int | None]] = field(default_factory=list)
     """Topic and packet identifier of each PUBLISH received."""
 
@@ -129,6 +131,7 @@ class FakeBroker:
                 packet = client.read()
                 if packet is None:
                     return
+                client.connect = packet[1]
                 client.level, client.will = packet[1][6], bool(packet[1][7] & 0x04)
                 with self._changed:
                     self.clients.append(client)

@@ -12,9 +12,11 @@ from asd_monitor.config.settings import Mqtt, Tls
 from asd_monitor.publish.broker_diagnostics import (
     EndCause,
     connect_failed,
+    connection_lost,
     connection_refused,
     disconnected_by_broker,
     publish_remedy,
+    reason_text,
 )
 
 BROKER = Mqtt(host="plant", port=8883, username="edge", tls=Tls())
@@ -44,6 +46,7 @@ def test_a_failed_connect(error: OSError, reason: str, remedy: str) -> None:
         (0x85, EndCause.REFUSED, "asd-box7"),
         (0x87, EndCause.REFUSED, "user edge"),
         (0x88, EndCause.REFUSED, "overloaded or starting"),
+        (0x95, EndCause.REFUSED, "limit of message size"),
         (0x80, EndCause.REFUSED, "log"),
     ],
 )
@@ -55,15 +58,45 @@ def test_a_refused_connection(code: int, cause: EndCause, remedy: str) -> None:
 
 
 def test_a_disconnect_names_the_last_topic() -> None:
-    code = ReasonCode(PacketTypes.DISCONNECT, identifier=0x95)
-    end = disconnected_by_broker(code, "asd-box7", "asd/fan01/state")
-    assert end.cause is EndCause.LOST
+    end = disconnected_by_broker(0x95, "asd-box7", "asd/fan01/state")
+    assert end.cause is EndCause.CLOSED_BY_BROKER
     assert "Packet too large (the last message was sent to asd/fan01/state)" in end.reason
 
 
+@pytest.mark.parametrize("code", [0x00, 0x89, 0x8B, 0x8D, 0x98])
+def test_a_disconnect_that_has_nothing_to_do_with_a_message(code: int) -> None:
+    end = disconnected_by_broker(code, "asd-box7", "asd/fan01/state")
+    assert end.cause is EndCause.LOST
+
+
+def test_a_closed_connection_names_the_last_topic() -> None:
+    end = connection_lost(0x80, "asd/fan01/state")
+    assert end.cause is EndCause.CLOSED_BY_BROKER
+    assert end.reason == "the connection was closed (the last message was sent to asd/fan01/state)"
+    assert connection_lost(0x8D, "asd/fan01/state").cause is EndCause.LOST
+
+
 @pytest.mark.parametrize(
-    ("code", "remedy"), [(0x87, "allow user edge to write asd/x"), (0x97, "quota"), (0x80, "log")]
+    ("code", "text"),
+    [
+        (0x87, "Not authorized"),
+        (0x95, "Packet too large"),
+        (0x91, "Packet identifier in use"),
+        (0xC3, "reason code 0xC3"),
+    ],
+)
+def test_every_reason_code_has_a_text(code: int, text: str) -> None:
+    assert reason_text(code) == text
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (0x87, "allow user edge to write asd/x"),
+        (0x97, "quota"),
+        (0x80, "log"),
+        (0x95, "message_size_limit"),
+    ],
 )
 def test_a_refused_message(code: int, remedy: str) -> None:
-    reason_code = ReasonCode(PacketTypes.PUBACK, identifier=code)
-    assert remedy in publish_remedy(reason_code, "asd/x", BROKER)
+    assert remedy in publish_remedy(code, "asd/x", BROKER)

@@ -38,7 +38,7 @@ KEYS = {
     "provisional severity raised cleared acknowledged_at peak_alarm_score time_scale_s reason "
     "views evidence model",
     Event: "schema machine id seq time alarm_id from to who why alarm_score historical",
-    Status: "schema box time version uptime_s machines load dropped restarted scoring",
+    Status: "schema box time version uptime_s machines load dropped restarted scoring reason",
 }
 SCHEMAS = {
     Score: "asd.score/1",
@@ -160,6 +160,7 @@ statuses = st.builds(
     load=st.lists(numbers, min_size=3, max_size=3),
     dropped=st.dictionaries(names, counts, max_size=3),
     restarted=st.dictionaries(names, counts, max_size=3),
+    reason=maybe(texts),
     scoring=maybe(
         st.builds(Scoring, busy=numbers, backlog_s=numbers, stride=counts, capacity=maybe(counts))
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -13,19 +14,23 @@ MAX_QUEUED, MAX_LIVE, RECEIVE_MAXIMUM = 5, 3, 2
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    """Connections that begin and end at any time; every message is acknowledged or counted."""
+    """Connections that begin and end at any time; every message is acknowledged or counted.
+
+    The broker processes messages in order, as it has to.  It may close the connection at any time.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.outbox = Outbox(max_queued=MAX_QUEUED, max_live=MAX_LIVE)
         self.online = False
+        self.now_s = 0.0
         self.number = 0
         self.put = {0: 0, 1: 0}  # not retained, by QoS
         self.acknowledged = {0: 0, 1: 0}
         self.dropped = 0
+        self.refused = 0
         self.latest: dict[str, bytes] = {}
         self.broker: dict[str, bytes] = {}  # retained there
-        self.refused: set[str] = set()  # retained topics, until the next connect
         self.in_flight: dict[int, Outgoing] = {}
         self.order: dict[str, int] = {}  # newest acknowledged, by topic
 
@@ -33,13 +38,18 @@ class OutboxMachine(RuleBasedStateMachine):
     def publish(self, topic: str, qos: int, retain: bool) -> None:
         self.number += 1
         payload = str(self.number).encode()
-        message = Outgoing(topic, payload, qos, retain)
+        message = Outgoing(topic, payload, 1 if retain else qos, retain)
+        left_out = self.outbox.is_left_out(topic)
         dropped = self.outbox.put(message)
         if retain:
             self.latest[topic] = payload
             assert dropped is None
             return
         self.put[qos] += 1
+        if left_out:
+            assert dropped is message
+            self.refused += 1
+            return
         self.dropped += dropped is not None
         if dropped is not None:
             assert dropped.qos == qos, "a message of the other QoS was dropped"
@@ -51,40 +61,44 @@ class OutboxMachine(RuleBasedStateMachine):
         self.online = True
         if without_retained:
             self.broker.clear()
-        self.refused.clear()
         self.outbox.connected("first")
 
     @precondition(lambda self: self.online)
-    @rule()
-    def disconnect(self) -> None:
+    @rule(by_broker=st.booleans())
+    def disconnect(self, by_broker: bool) -> None:
         self.online = False
         self.in_flight.clear()
-        self.dropped += self.outbox.disconnected()
+        ended = self.outbox.disconnected(self.now_s, by_broker=by_broker)
+        self.dropped += ended.dropped
+        self.refused += ended.refused
+
+    @rule(seconds=st.sampled_from([0.1, 5.0, 60.0, 700.0]))
+    def wait(self, seconds: float) -> None:
+        self.now_s += seconds
 
     @precondition(lambda self: self.online)
     @rule()
     def send(self) -> None:
         before = self.outbox.unacknowledged
-        message = self.outbox.take(RECEIVE_MAXIMUM)
+        message = self.outbox.take(RECEIVE_MAXIMUM, self.now_s)
         if message is None:
             return
-        assert message.qos == 0 or message.retain or before < RECEIVE_MAXIMUM
+        assert message.qos == 0 or before < RECEIVE_MAXIMUM
+        assert not self.outbox.is_left_out(message.topic)
         self.number += 1
         self.in_flight[self.number] = message
-        self.outbox.sent(self.number, message)
+        self.outbox.sent(self.number, message, self.now_s)
 
     @precondition(lambda self: self.in_flight)
     @rule(refused=st.booleans())
     def acknowledge(self, refused: bool) -> None:
         number, message = next(iter(self.in_flight.items()))
         del self.in_flight[number]
-        assert self.outbox.acknowledged(number) == message
-        assert self.outbox.acknowledged(number) is None
+        refused = refused and message.qos > 0
+        assert self.outbox.acknowledged(number, self.now_s, refused=refused) == message
+        assert self.outbox.acknowledged(number, self.now_s, refused=refused) is None
         if message.retain:
-            if refused:
-                self.refused.add(message.topic)
-            else:
-                self.refused.discard(message.topic)
+            if not refused:
                 self.broker[message.topic] = message.payload
             return
         self.acknowledged[message.qos] += 1
@@ -94,16 +108,19 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule()
     def send_everything(self) -> None:
+        """A broker that accepts all messages has all of them in the end, refused ones too."""
         if not self.online:
             self.connect(without_retained=True)
-        for _ in range(100):
+        self.now_s += 7 * 3600
+        for _ in range(200):
             self.send()
             if self.in_flight:
                 self.acknowledge(refused=False)
         assert self.outbox.pending == 0
-        for topic in set(self.latest) - self.refused:
-            assert self.broker[topic] == self.latest[topic], "the broker lacks the newest message"
-        assert sum(self.put.values()) == sum(self.acknowledged.values()) + self.dropped
+        assert self.broker == self.latest, "the broker lacks the newest message"
+        assert sum(self.put.values()) == (
+            sum(self.acknowledged.values()) + self.dropped + self.refused
+        )
 
     @invariant()
     def sizes_are_bounded(self) -> None:
@@ -121,7 +138,7 @@ def test_a_full_queue_drops_its_oldest_message() -> None:
     messages = [Outgoing("event", str(number).encode(), 1, False) for number in range(4)]
     assert [outbox.put(message) for message in messages] == [None, None, *messages[:2]]
     outbox.connected("first")
-    assert [outbox.take(10), outbox.take(10)] == messages[2:]
+    assert [outbox.take(10, 0.0), outbox.take(10, 0.0)] == messages[2:]
 
 
 def test_after_a_connect_availability_is_sent_first_then_states_then_events() -> None:
@@ -130,7 +147,7 @@ def test_after_a_connect_availability_is_sent_first_then_states_then_events() ->
     for topic in ("state", "first"):
         outbox.put(Outgoing(topic, b"", 1, retain=True))
     outbox.connected("first")
-    taken = [message.topic for message in iter(lambda: outbox.take(20), None)]
+    taken = [message.topic for message in iter(lambda: outbox.take(20, 0.0), None)]
     assert taken == ["first", "state", "event"]
 
 
@@ -139,12 +156,170 @@ def test_offline_is_sent_beyond_the_receive_maximum() -> None:
     outbox.connected("first")
     for number in range(3):
         outbox.put(Outgoing("event", b"", 1, retain=False))
-        message = outbox.take(1)
+        message = outbox.take(1, 0.0)
         if message:
-            outbox.sent(number, message)
+            outbox.sent(number, message, 0.0)
     outbox.put(Outgoing("first", b"offline", 1, retain=True))
-    assert outbox.take(1) is None
+    assert outbox.take(1, 0.0) is None
     offline = outbox.take_retained("first")
     assert offline is not None
     assert offline.payload == b"offline"
     assert outbox.take_retained("first") is None
+
+
+def test_a_refused_retained_message_is_sent_again_after_growing_pauses() -> None:
+    outbox = Outbox()
+    outbox.put(Outgoing("alarm", b"active", 1, retain=True))
+    outbox.connected("first")
+    now_s, sent_s = 0.0, []
+    while now_s < 200.0:
+        message = outbox.take(20, now_s)
+        if message is not None:
+            sent_s.append(now_s)
+            outbox.sent(1, message, now_s)
+            outbox.acknowledged(1, now_s, refused=True)
+        now_s = min(outbox.next_due_s, 200.0)
+    assert sent_s == [0, 5, 15, 35, 75, 135, 195]
+
+
+def test_a_newer_message_on_a_refused_topic_is_sent_at_once_and_replaces_the_older() -> None:
+    outbox = Outbox()
+    outbox.put(Outgoing("alarm", b"active", 1, retain=True))
+    outbox.connected("first")
+    message = outbox.take(20, 0.0)
+    assert message is not None
+    outbox.sent(1, message, 0.0)
+    outbox.acknowledged(1, 0.0, refused=True)
+    newer = Outgoing("alarm", b"cleared", 1, retain=True)
+    outbox.put(newer)
+    assert outbox.take(20, 1.0) == newer
+    outbox.sent(2, newer, 1.0)
+    outbox.acknowledged(2, 1.0, refused=False)
+    assert outbox.take(20, 100.0) is None
+
+
+class ClosingBroker:
+    """A broker that closes the connection at each message on some topics."""
+
+    def __init__(self, outbox: Outbox, refused: set[str]) -> None:
+        self.outbox = outbox
+        self.refused = refused
+        self.accepted: list[str] = []
+        self.connections = 0
+        self.left_out: list[str] = []
+        self.now_s = 0.0
+        self._packet_id = 0
+
+    def connect(self) -> bool:
+        """Serve one connection; return whether it lasted until everything was sent."""
+        self.connections += 1
+        self.outbox.connected("first")
+        in_flight: list[tuple[int, Outgoing]] = []
+        closed = False
+        while True:
+            message = self.outbox.take(3, self.now_s)
+            if message is not None:
+                self._packet_id += 1
+                self.outbox.sent(self._packet_id, message, self.now_s)
+                in_flight.append((self._packet_id, message))
+                if message.qos == 0:  # written to the network
+                    self.outbox.acknowledged(self._packet_id, self.now_s, refused=False)
+                continue
+            if not in_flight:
+                break
+            packet_id, message = in_flight.pop(0)
+            if message.topic in self.refused:
+                closed = True
+                break
+            self.accepted.append(message.topic)
+            self.outbox.acknowledged(packet_id, self.now_s, refused=False)
+        ended = self.outbox.disconnected(self.now_s, by_broker=closed)
+        if ended.closing.left_out_s is not None:
+            assert ended.closing.cause is not None
+            self.left_out.append(ended.closing.cause)
+        return not closed
+
+
+@pytest.mark.parametrize("refused", [*TOPICS, "event", "score"])
+def test_a_topic_at_which_the_broker_closes_is_left_out_and_all_others_are_sent(
+    refused: str,
+) -> None:
+    outbox = Outbox()
+    broker = ClosingBroker(outbox, {refused})
+    for topic in TOPICS:
+        outbox.put(Outgoing(topic, b"", 1, retain=True))
+    outbox.put(Outgoing("event", b"", 1, retain=False))
+    while broker.connections < 20:
+        outbox._online = True  # QoS 0 is accepted while there is a connection
+        outbox.put(Outgoing("score", b"", 0, retain=False))
+        if broker.connect():
+            break
+    assert broker.left_out == [refused]
+    assert set(broker.accepted) >= {*TOPICS, "event"} - {refused}
+    assert broker.connections <= 5
+
+
+def test_a_topic_that_is_left_out_is_tried_again_after_the_pause() -> None:
+    outbox = Outbox()
+    broker = ClosingBroker(outbox, {"a"})
+    for topic in TOPICS:
+        outbox.put(Outgoing(topic, b"", 1, retain=True))
+    while not broker.connect():
+        pass
+    connections = broker.connections
+    broker.now_s = outbox.next_due_s
+    assert broker.now_s == 600.0
+    assert not broker.connect()
+    assert broker.connect()
+    assert broker.connections == connections + 2, "left out again at the first closing"
+    broker.now_s = outbox.next_due_s
+    assert broker.now_s == 600.0 + 1200.0
+    broker.refused.clear()
+    assert broker.connect()
+    assert broker.accepted[-1] == "a"
+    assert not outbox.is_left_out("a")
+
+
+def test_a_broker_that_refuses_everything_has_no_topic_left_out() -> None:
+    outbox = Outbox()
+    broker = ClosingBroker(outbox, {*TOPICS, "event"})
+    for topic in TOPICS:
+        outbox.put(Outgoing(topic, b"", 1, retain=True))
+    outbox.put(Outgoing("event", b"", 1, retain=False))
+    for _ in range(30):
+        assert not broker.connect()
+    assert not broker.left_out
+    broker.refused.clear()
+    assert broker.connect()
+    assert set(broker.accepted) == {*TOPICS, "event"}
+
+
+def test_a_connection_that_ends_by_itself_has_no_topic_left_out() -> None:
+    """A takeover by another client, a restart of the broker: everything sent is confirmed."""
+    outbox = Outbox()
+    broker = ClosingBroker(outbox, set())
+    for topic in TOPICS:
+        outbox.put(Outgoing(topic, b"", 1, retain=True))
+    for _ in range(30):
+        assert broker.connect()
+        assert outbox.disconnected(broker.now_s, by_broker=True).closing.unconfirmed == ()
+    assert not broker.left_out
+
+
+def test_a_message_that_is_never_acknowledged_is_left_out_only_if_later_ones_are() -> None:
+    outbox = Outbox()
+    messages = [Outgoing(topic, b"", 1, retain=True) for topic in ("first", "a", "b")]
+    for message in messages:
+        outbox.put(message)
+    outbox.connected("first")
+    for number in range(3):
+        taken = outbox.take(20, 0.0)
+        assert taken is not None
+        outbox.sent(number, taken, 0.0)
+    assert outbox.refuse_ignored(30.0) is None
+    outbox.acknowledged(0, 0.0, refused=False)
+    assert outbox.refuse_ignored(30.0) is None
+    outbox.acknowledged(2, 0.0, refused=False)
+    assert outbox.refuse_ignored(30.0) == messages[1]
+    assert outbox.is_left_out("a")
+    assert outbox.unacknowledged == 0

@@ -257,3 +257,117 @@ def test_a_broker_that_stops_responding_is_disconnected(
         release.set()
     warning = next(e for e in logs if e["log_level"] == "warning")
     assert warning["reason"] == "no response within the keep alive time"
+
+
+@pytest.mark.parametrize("qos", [0, 1, 2])
+def test_a_message_that_was_not_requested_ends_the_connection(make_session, logs, qos) -> None:
+    length = bytes([0xFF, 0xFF, 0xFF, 0x7F])  # of 256 MB
+    sent: list[int] = []
+
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        if len(broker.clients) > 1:
+            client.serve()
+            return
+        client.sock.sendall(bytes([0x30 | qos << 1]) + length + b"\x00\x05a/b/c")
+        try:
+            while True:
+                sent.append(client.sock.send(bytes(65_536)))
+        except OSError:
+            broker_noticed.set()
+
+    broker_noticed = threading.Event()
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port)
+        session.publish(EVENT, b"x", qos=1, retain=False)
+        wait(session, lambda s: s.counters.published == 2)
+        assert broker_noticed.wait(PATIENCE_S)
+        session.stop()
+    assert sum(sent) < 20_000_000, "more than the buffers of the network was received"
+    (warning,) = [e for e in logs if e["log_level"] == "warning"]
+    assert "a message on 'a/b/c', and this client has subscribed to none" in warning["reason"]
+    assert "client id" in warning["hint"]
+
+
+def test_the_limits_of_what_is_received_are_announced(make_session) -> None:
+    with FakeBroker(lambda client: client.sock.sendall(CONNACK_5)) as broker:
+        make_session(broker.port)
+        broker.wait_until(lambda: bool(broker.clients))
+    properties = broker.clients[0].connect[11:]
+    assert bytes([0x27]) + (65_536).to_bytes(4) in properties  # Maximum Packet Size
+    assert bytes([0x21]) + (1).to_bytes(2) in properties  # Receive Maximum
+
+
+@pytest.mark.parametrize("code", [0x95, 0x93, 0xC3])
+def test_any_reason_code_refuses_one_message_only(make_session, logs, code) -> None:
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        while (packet := client.read()) is not None:
+            if packet[0] >> 4 != PUBLISH:
+                continue
+            packet_id = client.record_publish(*packet)
+            assert packet_id is not None
+            if client.publishes[-1][0] == EVENT:
+                reason = b"\x1f\x00\x04full"
+                body = packet_id.to_bytes(2) + bytes([code, len(reason)]) + reason
+                client.sock.sendall(bytes([0x40, len(body)]) + body)
+            else:
+                client.acknowledge(packet_id)
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port)
+        for _ in range(3):
+            session.publish(EVENT, b"x", qos=1, retain=False)
+        session.publish("asd/pump02/event", b"x", qos=1, retain=False)
+        wait(session, lambda s: s.counters.published == 2 and s.counters.refused == 3)
+        session.stop()
+    assert session.counters.connects == 1
+    (error,) = errors(logs)
+    assert error["topic"] == EVENT
+    assert error["reason"] in {"Packet too large", "Receive maximum exceeded", "reason code 0xC3"}
+
+
+def test_a_broker_that_acknowledges_nothing_is_disconnected(make_session, logs) -> None:
+    """It answers pings, so that the connection alone shows no fault."""
+
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        if len(broker.clients) > 3:
+            client.serve()
+            return
+        while client.read() is not None:
+            pass
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port, options={"acknowledgement_limit_s": 0.2})
+        session.publish(EVENT, b"x", qos=1, retain=False)
+        wait(session, lambda s: s.counters.published == 2)
+        session.stop()
+    assert session.counters.refused == 0
+    assert session.counters.connects == 4
+    reasons = {e["reason"] for e in logs if e["event"] == "connection to the broker lost"}
+    assert reasons == {f"no acknowledgement of a message on {AVAILABILITY} within 0.2 s"}
+
+
+def test_a_topic_of_which_no_message_is_acknowledged_is_left_out(make_session, logs) -> None:
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        while (packet := client.read()) is not None:
+            if packet[0] >> 4 != PUBLISH:
+                continue
+            packet_id = client.record_publish(*packet)
+            if client.publishes[-1][0] != EVENT and packet_id is not None:
+                client.acknowledge(packet_id)
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port, options={"acknowledgement_limit_s": 0.2})
+        session.publish(EVENT, b"x", qos=1, retain=False)
+        session.publish("asd/pump02/event", b"x", qos=1, retain=False)
+        wait(session, lambda s: s.counters.refused == 1 and s.connected and s.pending == 0)
+        session.publish(EVENT, b"x", qos=1, retain=False)
+        session.stop()
+    assert session.counters.refused == 2
+    assert session.counters.connects == 2
+    (error,) = errors(logs)
+    assert error["topic"] == EVENT
+    assert error["event"].startswith("the broker acknowledges no message on this topic")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from paho.mqtt.client import MQTTv5, MQTTv311
 from asd_monitor.config.settings import Mqtt
 from asd_monitor.errors import UsageError
 from asd_monitor.publish.broker_session import BrokerSession
-from tests.doubles.broker_sessions import EVENT, STATE, errors, wait
+from tests.doubles.broker_sessions import AVAILABILITY, EVENT, SCORE, STATE, errors, wait
+from tests.doubles.fake_broker import CONNACK_5, PUBLISH, ClientConnection, FakeBroker
 from tests.doubles.mosquitto import Mosquitto, Subscriber
 
 MakeMosquitto = Callable[..., Mosquitto]
@@ -86,6 +88,9 @@ def test_two_sessions_with_one_client_id_are_logged_as_an_error(
         assert entry["log_level"] == "error"
         assert "asd-edge" in str(entry)
         assert "box" in entry["hint"]
+    assert not [e for e in logs if "left out" in e["event"]], "a topic is taken for the cause"
+    for session in sessions:
+        assert session.counters.refused == 0
 
 
 @pytest.mark.parametrize(
@@ -99,3 +104,96 @@ def test_two_sessions_with_one_client_id_are_logged_as_an_error(
 def test_settings_that_cannot_work_raise(box, settings, message) -> None:
     with pytest.raises(UsageError, match=message):
         BrokerSession(Mqtt(**settings), box)
+
+
+@pytest.mark.parametrize("version", [MQTTv311, MQTTv5])
+def test_a_message_above_the_size_limit_does_not_affect_the_others(
+    make_mosquitto: MakeMosquitto, make_session, logs, version
+) -> None:
+    """mosquitto answers with a reason code that MQTT 5 does not have for it, in 3.1.1 with none."""
+    broker = make_mosquitto(extra="message_size_limit 500").start()
+    with Subscriber(broker.port) as subscriber:
+        session = make_session(broker.port, options={"versions": (version,)})
+        status = "asd/box/edge/status"
+        session.publish(status, bytes(1000), qos=1, retain=True)
+        session.publish(STATE, b"normal", qos=1, retain=True)
+        session.publish(SCORE, bytes(1000), qos=0, retain=False)
+        session.publish(EVENT, b"raised", qos=1, retain=False)
+        subscriber.wait_for(EVENT, b"raised")
+        subscriber.wait_for(STATE, b"normal")
+        wait(session, lambda s: s.pending == 0)
+    assert session.counters.connects == 1
+    if version == MQTTv5:
+        assert session.counters.refused == 1
+        (error,) = errors(logs)
+        assert (error["topic"], error["reason"]) == (status, "Packet too large")
+        assert "message_size_limit" in error["hint"]
+
+
+@pytest.mark.parametrize("big", ["asd/box/edge/status", EVENT, SCORE])
+def test_a_topic_at_which_the_broker_closes_the_connection_is_left_out(
+    make_mosquitto: MakeMosquitto, make_session, logs, big
+) -> None:
+    """MQTT 3.1.1 has no other refusal; mosquitto closes at packets above its limit."""
+    broker = make_mosquitto(extra="max_packet_size 500").start()
+    session = make_session(broker.port, options={"versions": (MQTTv311,)})
+    session.publish(STATE, b"normal", qos=1, retain=True)
+    if big != EVENT:
+        session.publish(EVENT, b"raised", qos=1, retain=False)
+    if big != SCORE:
+        session.publish(big, bytes(1000), qos=1, retain=big != EVENT)
+    else:
+        for _ in range(3):  # QoS 0 is not repeated
+            wait(session, lambda s: s.connected and s.pending == 0)
+            connects = session.counters.connects
+            session.publish(SCORE, bytes(1000), qos=0, retain=False)
+            wait(session, lambda s: s.counters.connects > connects)  # noqa: B023 - runs here
+    wait(session, lambda s: s.connected and s.pending == 0 and s.counters.connects > 3)
+    refused = session.counters.refused
+    session.publish(big, bytes(1000), qos=0 if big == SCORE else 1, retain=False)
+    assert session.counters.refused == refused + 1
+    with Subscriber(broker.port) as subscriber:
+        subscriber.wait_for(STATE, b"normal")
+        subscriber.wait_for(AVAILABILITY, b"online")
+        session.publish("asd/pump02/event", b"still there", qos=1, retain=False)
+        subscriber.wait_for("asd/pump02/event", b"still there")
+    assert session.counters.connects == 4
+    (error,) = errors(logs)
+    assert error["topic"] == big
+    assert "left out" in error["event"]
+    assert "box id" not in str(logs)
+
+
+def test_a_message_refused_for_a_while_is_sent_again(make_session, logs) -> None:
+    """The alarm is refused with "quota exceeded" as it is raised, and accepted later."""
+    alarm = "asd/fan01/alarm"
+    refusals: list[str] = []
+
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        while (packet := client.read()) is not None:
+            if packet[0] >> 4 != PUBLISH:
+                continue
+            packet_id = client.record_publish(*packet)
+            topic = client.publishes[-1][0]
+            assert packet_id is not None
+            if topic in {alarm, EVENT} and len(refusals) < 2:
+                refusals.append(topic)
+                client.sock.sendall(bytes([0x40, 3]) + packet_id.to_bytes(2) + b"\x97")
+            else:
+                client.acknowledge(packet_id)
+
+    started_s, fast = time.monotonic(), 100
+    clock = lambda: started_s + fast * (time.monotonic() - started_s)  # noqa: E731
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port, options={"clock": clock})
+        session.publish(alarm, b"active", qos=1, retain=True)
+        session.publish(EVENT, b"raised", qos=1, retain=False)
+        wait(session, lambda s: s.counters.published == 2 and s.pending == 0)
+        session.stop()
+    assert sorted(refusals) == [alarm, EVENT]
+    assert [topic for topic, _ in broker.clients[0].publishes].count(alarm) == 2
+    assert session.counters.refused == 2
+    assert {error["topic"] for error in errors(logs)} == {alarm, EVENT}
+    accepted = [e for e in logs if e["event"].startswith("the broker accepts messages")]
+    assert [entry["topic"] for entry in accepted] == [alarm]

@@ -67,6 +67,15 @@ def test_a_session_may_be_stopped_twice_and_without_a_start(make_session) -> Non
     assert session.closed
 
 
+def test_a_session_that_was_stopped_does_not_start(mosquitto: Mosquitto, make_session) -> None:
+    session = make_session(mosquitto.port, start=False)
+    session.stop()
+    session.start()
+    session.publish(EVENT, b"x", qos=1, retain=False)
+    assert not session.connected
+    assert session.counters.connects == 0
+
+
 def test_offline_is_sent_where_the_broker_acknowledges_nothing(make_session, logs) -> None:
     disconnects: list[int] = []
 
