@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asd_monitor.errors import OperationError
+from asd_monitor.limited_reading import read_limited
 from asd_monitor.model_store.atomic_files import (
     create_folder_durably,
     os_errors_reported,
@@ -17,7 +18,11 @@ from asd_monitor.model_store.atomic_files import (
 )
 from asd_monitor.model_store.bundle import Bundle, load_bundle
 from asd_monitor.model_store.encoder_files import store_encoders
-from asd_monitor.model_store.manifest import manifest_bytes
+from asd_monitor.model_store.manifest import (
+    MAX_FILE_BYTES,
+    MAX_MANIFEST_BYTES,
+    manifest_bytes,
+)
 from asd_monitor.model_store.versions import (
     MANIFEST,
     BundleError,
@@ -150,7 +155,10 @@ def export(models: Path, machine: str, version: str | None, into: Path) -> str:
                     set_current(into, machine, name, bundle.sha256)
                     return name
                 name = next_version(into, machine)
-            files = {file: (source / file).read_bytes() for file in bundle.manifest["files"]}
+            files = {
+                file: read_limited(source / file, MAX_FILE_BYTES)
+                for file in bundle.manifest["files"]
+            }
             content, sha256 = manifest_bytes(dict(bundle.manifest) | {"version": name})
             create_folder_durably(home / name, files | {MANIFEST: content})
             load_bundle(into, machine, name)
@@ -160,8 +168,9 @@ def export(models: Path, machine: str, version: str | None, into: Path) -> str:
 
 def _same(one: Path, other: Path) -> bool:
     try:
-        return (one / MANIFEST).read_bytes() == (other / MANIFEST).read_bytes()
-    except FileNotFoundError:
+        contents = [read_limited(each / MANIFEST, MAX_MANIFEST_BYTES) for each in (one, other)]
+        return contents[0] == contents[1]
+    except (FileNotFoundError, ValueError):
         return False
 
 
