@@ -7,6 +7,7 @@ bytes does not.
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import io
 import json
@@ -104,6 +105,7 @@ def bundle_folder() -> Path:
     sound = rng.normal(0, 0.05, 30 * front_end.rate_hz).astype(np.float32)
     detector = fit_detector([stream.push(sound)], front_end, front_end.rate_hz, [encoder]).detector
     models = Path(tempfile.mkdtemp(prefix="fuzz-bundle-"))
+    atexit.register(shutil.rmtree, models)
     save_bundle(models, MACHINE, detector, _TRAINING, {"report.html": "<p>report</p>"})
     return models
 
