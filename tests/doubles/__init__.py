@@ -31,6 +31,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     synthetic_pools        training pools of the encoder, made in memory
     synthetic_sounds       sounds of a synthetic machine, with or without a fault
     trained_fan            training recordings of a fan and the result of its training
+    unfinished_flac        FLAC as a recording program leaves it that was killed
     unit_sandbox           the restrictions of the systemd unit, applied to a process
     virtual_microphone     a real PortAudio microphone: PulseAudio without hardware
     waiting                waits for a condition that has no event
