@@ -110,17 +110,52 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "stream-gap-windows",  # windows span gaps
         "asd_monitor/pipeline.py",
-        "if start != self._expected:",
-        "if self._expected is None:",
+        "joins = block.stream is self._source and block.start == self._expected",
+        "joins = block.stream is self._source",
         "pipeline",
     ),
     Mutation(
         "stream-gap-delays",  # the delays of the alarm run on through a gap
         "asd_monitor/monitor.py",
-        "        if self._end is not None and block.start > self._end:\n"
+        "        if self._evaluated is not None and part.start > self._evaluated:\n"
         "            self._alarm_logic.interrupt()\n",
         "",
         "monitor",
+    ),
+    Mutation(
+        "dc-offset",  # an offset is not removed before the resampler
+        "asd_monitor/dsp/signal_conditioning.py",
+        "self._resampler.push(self._dc_remover.push(samples))",
+        "self._resampler.push(samples)",
+        "pipeline",
+    ),
+    Mutation(
+        "dc-steady-state",  # the filter begins with a transient of the drift
+        "asd_monitor/dsp/dc_removal.py",
+        "self._filter.steady_state(offset - float(self._offset), slope)",
+        "(0.0, 0.0)",
+        "dsp/test_dsp_dc_removal.py",
+    ),
+    Mutation(
+        "unusable-samples",  # NaN reaches the features
+        "asd_monitor/monitor.py",
+        "for usable in usable_parts(block) for part in self._channel.split(usable)",
+        "for part in self._channel.split(block)",
+        "pipeline",
+    ),
+    Mutation(
+        "calibration-ties",  # the probability of a tie excludes the equal scores
+        "asd_monitor/detector/calibration.py",
+        "below = (raw[..., None] - self.knots) / self.steps",
+        "below = (raw[..., None] - self.knots + _MIN_STEP) / self.steps",
+        "detector",
+    ),
+    Mutation(
+        "recorded-level-offset",  # an offset is shown as level
+        "asd_monitor/audio/files/levels.py",
+        "self._measure(self._dc_remover.push(samples))",
+        "self._dc_remover.push(samples)\n        self._measure(samples)",
+        "audio/test_audio_levels.py",
     ),
     Mutation(
         "frame-period",  # durations of encoder training in frames of 10 ms
