@@ -29,6 +29,11 @@ def run_batch(
     return [outcome for item in items for outcome in run_batch(work, [item])]
 
 
+def each_alone(work: Callable[[T], R], items: Sequence[T]) -> list[R | Exception]:
+    """Return the result of each item, or the exception that it raises."""
+    return [outcome for item in items for outcome in run_batch(lambda one: [work(one[0])], [item])]
+
+
 def result_or_raise(outcome: R | Exception) -> R:
     """Return an outcome of `run_batch`, or raise it if it is an exception."""
     if isinstance(outcome, Exception):

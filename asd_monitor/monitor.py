@@ -10,26 +10,44 @@ While the channel is dead nothing is scored, as in a gap.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from asd_monitor.alarm.logic import AlarmLogic
 from asd_monitor.alarm.state import Alarm, AlarmRule, Transition
-from asd_monitor.batching import result_or_raise
+from asd_monitor.batching import each_alone, result_or_raise
 from asd_monitor.dead_channel import DeadChannelDetector
 from asd_monitor.dsp.sample_faults import usable_parts
-from asd_monitor.pipeline import Pipeline, score_pending
 from asd_monitor.records import Block, MachineState, MicrophoneState, Stream, WindowScore
+
+Scores = list[WindowScore]
 
 
 class Scorer(Protocol):
     """Computes window scores from sound, as a pipeline does."""
 
-    def push(self, block: Block) -> list[WindowScore]:
-        """Return the scores of the windows that the next block completes, in order.
+    @property
+    def missing_samples(self) -> int:
+        """Samples of the stream that the next window needs at least; 0 if that is unknown."""
+
+    @property
+    def max_stride(self) -> int:
+        """Largest stride with which all sound is scored."""
+
+    def append(self, block: Block, stride: int = 1) -> None:
+        """Append a block; from now on every ``stride``-th window is scored, up to `max_stride`.
 
         No window spans a gap.
+        """
+
+    @property
+    def score_pending(self) -> Callable[[Sequence[Any]], Sequence[Scores | Exception]]:
+        """A function of scorers of this kind: the windows that their blocks complete.
+
+        It returns for each scorer its scores in order, or the exception that it raises.  It is
+        the same function for all scorers that it can process together.
         """
 
 
@@ -62,9 +80,6 @@ class Monitor:
 
         """
         self.scorer = scorer
-        self.stride = 1
-        """Every n-th window is scored."""
-        self._requested_stride = 1
         self._rate_hz = rate_hz
         self._alarm_logic = AlarmLogic(rule, rate_hz, standing)
         self._channel = DeadChannelDetector(rate_hz)
@@ -93,21 +108,22 @@ class Monitor:
         """The alarm rule."""
         return self._alarm_logic.rule
 
-    def set_stride(self, stride: int) -> None:
-        """Score every n-th window from now on, with n up to `pipeline.max_stride`."""
-        if stride != self._requested_stride and isinstance(self.scorer, Pipeline):
-            self._requested_stride = stride
-            self.stride = self.scorer.windows.set_stride(stride)
+    @property
+    def missing_samples(self) -> int:
+        """Samples that the next reading needs at least; 0 if that is unknown."""
+        return 0 if self._dead else self.scorer.missing_samples
 
-    def push(self, block: Block) -> list[Reading]:
+    def push(self, block: Block, stride: int = 1) -> list[Reading]:
         """Process the next block of the stream and return the readings in order.
+
+        Every ``stride``-th window is scored.
 
         Raises:
             ValueError: the block begins before the end of the previous one, is of another stream,
                 or has another rate.
 
         """
-        return self.process(self.split(block))
+        return self.process(self.split(block), stride)
 
     def split(self, block: Block) -> list[Block | Transition]:
         """Return the parts of the next block: sound to be scored and microphone transitions.
@@ -125,11 +141,14 @@ class Monitor:
         self._end = block.end
         return [part for usable in usable_parts(block) for part in self._channel.split(usable)]
 
-    def process(self, parts: Sequence[Block | Transition]) -> list[Reading]:
+    def process(self, parts: Sequence[Block | Transition], stride: int = 1) -> list[Reading]:
         """Score and evaluate the parts of a block."""
         readings: list[Reading] = []
         for part in parts:
-            scores = [] if isinstance(part, Transition) else self.scorer.push(part)
+            scores: Scores = []
+            if not isinstance(part, Transition):
+                self.scorer.append(part, stride)
+                scores = result_or_raise(self.scorer.score_pending([self.scorer])[0])
             readings += self.evaluate(part, scores)
         return readings
 
@@ -175,32 +194,44 @@ class Monitor:
 
 
 def push_batch(
-    monitors: Sequence[Monitor], blocks: Sequence[Block]
+    monitors: Sequence[Monitor], blocks: Sequence[Block], stride: int = 1
 ) -> list[list[Reading] | Exception]:
     """Return the readings of the next block of each monitor; each monitor occurs once.
 
     The sound of all is scored in shared calls (`asd_monitor.pipeline.score_pending`), which costs
-    less than one monitor after the other.  An exception takes the place of the readings of the
-    monitor that raises it.
+    less than one monitor after the other.  Every ``stride``-th window is scored.  An exception
+    takes the place of the readings of the monitor that raises it.
     """
-    outcomes: list[list[Reading] | Exception] = []
-    pending: list[tuple[int, Pipeline, Block]] = []
-    for number, (monitor, block) in enumerate(zip(monitors, blocks, strict=True)):
-        try:
-            parts = monitor.split(block)
-            scorer = monitor.scorer
-            if len(parts) == 1 and isinstance(scorer, Pipeline) and isinstance(parts[0], Block):
-                scorer.windows.append(parts[0])
-                pending.append((number, scorer, parts[0]))
-                outcomes.append([])
-            else:  # a transition of the microphone, which is rare
-                outcomes.append(monitor.process(parts))
-        except Exception as error:  # noqa: BLE001 - the outcome of this monitor only
-            outcomes.append(error)
-    scored = score_pending([pipeline for _, pipeline, _ in pending])
-    for (number, _, part), scores in zip(pending, scored, strict=True):
-        try:
-            outcomes[number] = monitors[number].evaluate(part, result_or_raise(scores))
-        except Exception as error:  # noqa: BLE001 - the outcome of this monitor only
-            outcomes[number] = error
+    work = list(zip(monitors, blocks, strict=True))
+    appended = each_alone(lambda item: _append(*item, stride), work)
+    together: defaultdict[Any, list[int]] = defaultdict(list)
+    for number, outcome in enumerate(appended):
+        if isinstance(outcome, Block):
+            together[monitors[number].scorer.score_pending].append(number)
+    outcomes = [[] if isinstance(outcome, Block) else outcome for outcome in appended]
+    for score_pending, numbers in together.items():
+        scored = score_pending([monitors[number].scorer for number in numbers])
+        evaluated = each_alone(
+            lambda item: _evaluate(monitors[item[0]], appended[item[0]], item[1]),
+            list(zip(numbers, scored, strict=True)),
+        )
+        for number, readings in zip(numbers, evaluated, strict=True):
+            outcomes[number] = readings
     return outcomes
+
+
+def _append(monitor: Monitor, block: Block, stride: int) -> Block | list[Reading]:
+    """Append a block to the scorer and return it; return the readings where it has parts."""
+    parts = monitor.split(block)
+    if len(parts) == 1 and isinstance(parts[0], Block):
+        monitor.scorer.append(parts[0], stride)
+        return parts[0]
+    return monitor.process(parts, stride)  # a transition of the microphone, which is rare
+
+
+def _evaluate(
+    monitor: Monitor, part: Block | list[Reading] | Exception, scores: Scores | Exception
+) -> list[Reading]:
+    if not isinstance(part, Block):
+        raise TypeError(f"not sound: {part!r}")
+    return monitor.evaluate(part, result_or_raise(scores))

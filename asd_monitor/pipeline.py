@@ -7,7 +7,8 @@ window spans it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 
 from asd_monitor.alarm.score import max_outliers, span_windows
 from asd_monitor.batching import result_or_raise, run_batch
@@ -30,23 +31,19 @@ class WindowExtractor:
     def __init__(self, front_end: FrontEnd, encoders: Sequence[Encoder] = ()) -> None:
         self._front_end = front_end
         self._encoders = tuple(encoders)
-        self._stride = 1
         self._source: Stream | None = None  # of the blocks
         self._expected: int | None = None  # sample index of the next block
         self._start = 0
         self._conditioner: SignalConditioner | None = None
-        self.stream = self._new_stream()
+        self.max_stride = max_stride(front_end)
+        """Largest stride that `append` uses."""
+        self.stream = WindowStream(front_end, self._encoders)
 
-    def _new_stream(self) -> WindowStream:
-        stream = WindowStream(self._front_end, self._encoders)
-        stream.set_stride(self._stride)
-        return stream
-
-    def set_stride(self, stride: int) -> int:
-        """Compute every n-th window from now on; return n, ``stride`` limited to `max_stride`."""
-        self._stride = min(stride, max_stride(self._front_end))
-        self.stream.set_stride(self._stride)
-        return self._stride
+    @property
+    def missing_samples(self) -> int:
+        """Samples at the rate of the blocks that the next window needs at least."""
+        rate_hz = self._source.rate_hz if self._source else self._front_end.rate_hz
+        return int(self.stream.missing_samples * rate_hz / self._front_end.rate_hz)
 
     def push(self, block: Block) -> list[Window]:
         """Append a block and return the windows that it completes; unusable samples are a gap."""
@@ -59,8 +56,10 @@ class WindowExtractor:
     def _extract(self) -> list[Window]:
         return self.at_capture_rate(result_or_raise(extract_pending([self.stream])[0]))
 
-    def append(self, block: Block) -> None:
+    def append(self, block: Block, stride: int = 1) -> None:
         """Append a block of usable samples; the windows that it completes are pending in `stream`.
+
+        From now on every ``stride``-th window is computed, up to `max_stride`.
 
         After a gap `stream` is replaced: extract the windows of the previous blocks before.
         """
@@ -70,8 +69,9 @@ class WindowExtractor:
             self._source, self._start = block.stream, block.start
             conditioner = SignalConditioner(block.rate_hz, self._front_end.rate_hz)
             self._conditioner = conditioner
-            self.stream = self._new_stream()
+            self.stream = WindowStream(self._front_end, self._encoders)
         self._expected = block.end
+        self.stream.set_stride(min(stride, self.max_stride))
         self.stream.append(conditioner.push(block.samples))
 
     def flush(self) -> list[Window]:
@@ -98,6 +98,7 @@ class WindowExtractor:
         ]
 
 
+@cache
 def max_stride(front_end: FrontEnd) -> int:
     """Return the largest stride with which all sound is scored and an impact raises no alarm.
 
@@ -123,6 +124,25 @@ class Pipeline:
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
         self.windows = WindowExtractor(detector.front_end, detector.encoders)
+
+    @property
+    def missing_samples(self) -> int:
+        """Samples of the stream that the next window needs at least."""
+        return self.windows.missing_samples
+
+    @property
+    def max_stride(self) -> int:
+        """Largest stride with which all sound is scored."""
+        return self.windows.max_stride
+
+    def append(self, block: Block, stride: int = 1) -> None:
+        """Append a block for `score_pending`; every ``stride``-th window is scored from now on."""
+        self.windows.append(block, stride)
+
+    @property
+    def score_pending(self) -> Callable[[Sequence[Pipeline]], list[list[WindowScore] | Exception]]:
+        """The function that scores the appended blocks of many pipelines."""
+        return score_pending
 
     def push(self, block: Block) -> list[WindowScore]:
         """Return the scores of the windows that it completes; unusable samples are a gap."""

@@ -23,8 +23,8 @@ PATIENCE_S = 120.0
 CLI = (sys.executable, "-m", "asd_monitor")
 
 
-def train(machine: str, recording: Path, models: Path) -> None:
-    """Train a model with the command line.
+def train(machine: str, recording: Path, models: Path, tree: Path | None = None) -> None:
+    """Train a model with the command line, of the checkout ``tree`` or this one.
 
     Raises:
         OperationError: the command fails.
@@ -35,11 +35,17 @@ def train(machine: str, recording: Path, models: Path) -> None:
         [*command, "--models", str(models)],
         capture_output=True,
         text=True,
-        env=plain_environment(),
+        env=_environment_of(tree),
+        cwd=models.parent,
         check=False,
     )
     if ended.returncode:
         raise OperationError(f"training {machine} failed: {ended.stderr.strip()}")
+
+
+def _environment_of(tree: Path | None) -> dict[str, str]:
+    environment = plain_environment()
+    return environment if tree is None else {**environment, "PYTHONPATH": str(tree)}
 
 
 class DaemonProcess:
@@ -89,7 +95,9 @@ class DaemonProcess:
             environment["NOTIFY_SOCKET"] = str(address)
             with (self._folder / "daemon.log").open("wb") as log:
                 began = time.monotonic()
-                self._process = subprocess.Popen(self._command, env=environment, stderr=log)
+                self._process = subprocess.Popen(
+                    self._command, env=environment, stderr=log, cwd=self._folder
+                )
             try:
                 while not manager.recv(65536).startswith(b"READY=1"):
                     pass

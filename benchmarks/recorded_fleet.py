@@ -1,15 +1,9 @@
 """The real daemon on recordings that play at their own pace, and the latency of its scores.
 
-A ``file:`` device delivers block k when its last sample is due: (k + 1) · 0.1 s after its begin.
-The daemon's clock of a recording assigns to sample 0 the time at which block 0 was delivered, so
-the ``time`` of a message with sample index e is that time plus e / rate.  The last sample of the
-window, e − 1, is in block k = (e − 1) // 1600, which was delivered at that time plus k · 0.1 s:
-
-    delivered = time − e / rate + k · 0.1 s,    latency = received − delivered
-
-The latency includes the wait for the event loop, scoring, sending and receiving.  Recordings are
-put in place after the daemon is ready, so that its start does not delay a first block: the clock
-would count that delay as part of the time base, and latencies would seem shorter.
+A ``file:`` device at its own pace captures sample n at n / rate after it was opened, and delivers a
+block when its last sample is captured.  The ``time`` of a message is that of the end of the window,
+so the latency is counted from the capture of the window's last sample.  It includes the wait for
+the end of the block, scoring, sending and receiving.
 """
 
 from __future__ import annotations
@@ -27,7 +21,7 @@ from typing import Any
 import soundfile
 from paho.mqtt.client import MQTTMessage
 
-from asd_monitor.audio.files.file_source import BLOCK_S
+from asd_monitor.model_store.bundle import load_bundle, save_bundle
 from benchmarks.daemon_process import DaemonProcess, train
 from benchmarks.mqtt_subscriber import MqttSubscriber
 from benchmarks.score_publisher import machine_name
@@ -35,17 +29,25 @@ from benchmarks.simulated_fleet import RATE_HZ, synthetic_sound
 
 MAX_MACHINES = 64
 TRAINING_S = 120.0
-_BLOCK = round(BLOCK_S * RATE_HZ)
 
 
-def train_fleet(folder: Path) -> Path:
-    """Train one model, copy it for all machines, and return the folder of the models."""
+def train_fleet(folder: Path, tree: Path | None = None) -> Path:
+    """Train one model, copy it for all machines, and return the folder of the models.
+
+    ``tree`` is an earlier checkout, whose program trains.
+    """
     recording, models = folder / "normal.wav", folder / "models"
     soundfile.write(recording, synthetic_sound(TRAINING_S, 11), RATE_HZ)
     first = machine_name(0)
-    train(first, recording, models)
-    for number in range(1, MAX_MACHINES):  # a model does not contain the machine's name
-        shutil.copytree(models / first, models / machine_name(number))
+    train(first, recording, models, tree)
+    others = [machine_name(number) for number in range(1, MAX_MACHINES)]
+    if tree is not None:  # earlier models are valid for every machine
+        for other in others:
+            shutil.copytree(models / first, models / other)
+        return models
+    detector = load_bundle(models, first).detector
+    for other in others:
+        save_bundle(models, other, detector, {}, {})
     return models
 
 
@@ -94,16 +96,13 @@ class ReceivedScore:
     @staticmethod
     def of(received_s: float, message: Mapping[str, Any]) -> ReceivedScore:
         """Return the latency of a message from a recording that does not loop."""
-        end = message["sample"]
-        block = (end - 1) // _BLOCK
         time_s = datetime.fromisoformat(message["time"]).timestamp()
-        delivered_s = time_s - end / RATE_HZ + block * BLOCK_S
         return ReceivedScore(
             received_s,
             message["machine"],
             message["seq"],
             message["lost_samples"],
-            received_s - delivered_s,
+            received_s - time_s,
         )
 
 

@@ -31,7 +31,7 @@ from asd_monitor.encoder_training.network import LAYERS, Network
 from asd_monitor.encoders.steps import step_stream
 from asd_monitor.features.windows import Window
 from asd_monitor.pipeline import WindowExtractor
-from asd_monitor.records import Block
+from asd_monitor.records import Block, Stream
 from benchmarks.measure import median_cpu_s
 from benchmarks.simulated_fleet import HOP_FRAMES, RATE_HZ, fitted_detectors, synthetic_sound
 
@@ -54,7 +54,7 @@ def each_window_anew(batch: int, rounds: int) -> dict[str, object]:
     [detector] = fitted_detectors(1, HOP_FRAMES["75 %"], SOUND_S)
     encode = _torch_encoder(detector)
     front_end = detector.front_end
-    extractor = WindowExtractor(front_end, RATE_HZ)
+    extractor = WindowExtractor(front_end)
     steps_of = step_stream(detector.encoders[0].card.input)
     sound = synthetic_sound(front_end.window_s * WINDOWS, 3)
     pieces = np.split(sound[: WINDOWS * front_end.window], WINDOWS)
@@ -68,7 +68,7 @@ def each_window_anew(batch: int, rounds: int) -> dict[str, object]:
             windows: list[Window] = []
             steps = []
             for piece, (own_extractor, own_steps) in zip(some, fresh, strict=True):
-                windows += own_extractor.push(Block(0, piece))
+                windows += own_extractor.push(Block(Stream(RATE_HZ), 0, piece))
                 steps.append(own_steps.push(piece))
             embeddings = encode(np.stack(steps))
             detector.score([_with_features(w, e) for w, e in zip(windows, embeddings, strict=True)])

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Protocol
 
+from asd_monitor.audio.stream import StreamLifetime
 from asd_monitor.records import Block, MicrophoneState, Stream
+
+BLOCK_S = 0.1
+"""Length of a block where the receiver asks for no other, in s."""
+MAX_BLOCK_S = 0.512
+"""Longest block that is asked for, in s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,34 +36,41 @@ class Outage:
     state: MicrophoneState
 
 
-SourceEvent = Opened | Block | Outage
+class Receiver(Protocol):
+    """Takes the sound of one source.
+
+    All methods but `room` return at once.  The first call is `opened` or `interrupted`; `write`
+    is called between `opened` and the next `interrupted` only.
+    """
+
+    def opened(self, opened: Opened) -> None:
+        """Take note of the opening; blocks follow."""
+
+    def write(self, block: Block) -> None:
+        """Take a block, which may start after the end of the previous one (a gap)."""
+
+    def interrupted(self, outage: Outage) -> None:
+        """Take note of an outage, or of another reason of it."""
+
+    async def room(self, samples: int) -> None:
+        """Wait until a block of so many samples can be written without a loss.
+
+        Awaited by recordings only: a device does not wait.
+        """
 
 
 class Source(Protocol):
     """A stream of mono sound in which every missing sample is accounted for.
 
-    `events` is iterated once, by one task.  The first event is `Opened` or `Outage`.
-
     All blocks are of one `Stream`.  Each starts at or after the end of the previous one.  A later
     start is a gap: lost samples, an outage (its length by the monotonic clock), or the boundary of
     two files.  The first block may start beyond 0, where the device was already open for other
-    sources; this is not a gap.  A microphone's iteration does not end by itself; that of a
-    recording ends with its last file.
-
-    The counters start at the first `Opened`.
+    sources; this is not a gap.
     """
 
     @property
-    def lost_samples(self) -> int:
-        """Number of samples missing from the stream, outages included."""
-
-    @property
-    def gaps(self) -> int:
-        """Number of gaps between consecutive blocks."""
-
-    @property
-    def restarts(self) -> int:
-        """Number of times that the stream was opened again."""
+    def stream(self) -> StreamLifetime:
+        """State and counters of the stream."""
 
     @property
     def drift_ppm(self) -> float:
@@ -71,8 +83,10 @@ class Source(Protocol):
     def is_paced(self) -> bool:
         """Whether the source delivers at a rate of its own rather than on demand."""
 
-    def events(self) -> AsyncGenerator[SourceEvent]:
-        """Iterate over openings, blocks and outages.
+    async def run(self, receiver: Receiver) -> None:
+        """Deliver to the receiver until `close`; a recording ends after its last file.
+
+        It is called once.  A cancellation releases the device as `close` does.
 
         Raises:
             UsageError: the source will never deliver (no file is readable).
@@ -80,25 +94,8 @@ class Source(Protocol):
         """
 
     async def close(self) -> None:
-        """Release the device; `events` then ends.
+        """Release the device; `run` then ends and delivers nothing more.
 
-        May be called in any state (never iterated, opening, delivering, in an outage, closed) and
-        more than once.  Returns within a time limit that each source documents.
+        May be called in any state (never run, opening, delivering, interrupted, closed) and more
+        than once.  Returns within a time limit that each source documents.
         """
-
-
-class CountedSource:
-    """Base of the sources that count gaps and lost samples from their blocks; see `Source`."""
-
-    def __init__(self) -> None:
-        self.lost_samples = 0
-        self.gaps = 0
-        self.restarts = 0
-        self._end: int | None = None  # sample index one past the last counted block
-
-    def _count(self, start: int, end: int) -> None:
-        """Count the gap, if any, before the block from ``start`` to ``end``."""
-        if self._end is not None and start > self._end:
-            self.gaps += 1
-            self.lost_samples += start - self._end
-        self._end = end

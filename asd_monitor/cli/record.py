@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,12 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.cli.options import Machine, StateDir
+from asd_monitor.errors import OperationError
 
 if TYPE_CHECKING:
     from asd_monitor.audio.devices.device_strings import DeviceSpec
     from asd_monitor.audio.files.levels import LevelDefect
     from asd_monitor.audio.files.recorder import Recorder
-    from asd_monitor.audio.source import Opened, Source
+    from asd_monitor.audio.source import Opened, Outage, Source
     from asd_monitor.cli.level_meter import LevelMeter
     from asd_monitor.records import Block
 
@@ -113,6 +113,9 @@ class _Session:
         self._folder = folder
         self._recorder: Recorder | None = None
         self._source: Source
+        self._meter: LevelMeter | None = None
+        self._finished = asyncio.Event()
+        self._failure: OperationError | None = None
         self._through_daemon = False
         self._rate_hz = 0
         self._recorded = 0
@@ -179,22 +182,20 @@ class _Session:
         return open_source(self._spec, notice=meter.print_line)
 
     async def _capture(self, meter: LevelMeter) -> None:
-        from asd_monitor.audio.source import Opened, Outage
-        from asd_monitor.errors import OperationError
-
-        async with contextlib.aclosing(self._source.events()) as events:
-            async for event in events:
-                match event:
-                    case Outage():
-                        if self._recorder is None and not self._spec.is_file:
-                            raise OperationError(event.reason)
-                        meter.print_line(f"capture interrupted: {event.reason}")
-                    case Opened():
-                        self._begin(event)
-                    case block:
-                        self._write(block, meter)
-                        if self._recorded >= self._total_s * self._rate_hz:
-                            return
+        self._meter = meter
+        running = asyncio.create_task(self._source.run(self), name="capture")
+        finished = asyncio.create_task(self._finished.wait(), name="finished")
+        try:
+            await asyncio.wait((running, finished), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            finished.cancel()
+            await self._source.close()
+            await asyncio.wait((running,))
+        running.result()
+        if self._failure is not None:
+            raise self._failure
+        if self._finished.is_set():
+            return
         if self._spec.is_file:
             meter.print_line(
                 f"{self._spec.path}: ended after {self._recorded / max(1, self._rate_hz):.0f} s "
@@ -205,7 +206,19 @@ class _Session:
                 "the daemon ended; the recording until then is kept: record the rest"
             )
 
-    def _begin(self, opened: Opened) -> None:
+    def interrupted(self, outage: Outage) -> None:
+        """End the recording where nothing was captured yet; note the outage otherwise."""
+        if self._recorder is None and not self._spec.is_file:
+            self._failure = OperationError(outage.reason)
+            self._finished.set()
+        elif self._meter is not None:
+            self._meter.print_line(f"capture interrupted: {outage.reason}")
+
+    async def room(self, samples: int) -> None:
+        """Return at once: each block is recorded when it is written."""
+
+    def opened(self, opened: Opened) -> None:
+        """Begin the recording with the format of the first opening."""
         from asd_monitor.audio.files.recorder import Recorder, RecordingOrigin
 
         self._rate_hz = opened.rate_hz
@@ -223,8 +236,10 @@ class _Session:
             subtype="PCM_24" if self._spec.is_file else "PCM_16",
         )
 
-    def _write(self, block: Block, meter: LevelMeter) -> None:
-        if self._recorder is None:
+    def write(self, block: Block) -> None:
+        """Record a block, up to the duration requested."""
+        meter = self._meter
+        if self._recorder is None or meter is None or self._finished.is_set():
             return
         now = datetime.now(UTC)
         if self._end is not None and block.start > self._end:
@@ -235,12 +250,14 @@ class _Session:
         self._recorder.write(
             samples,
             began=now - timedelta(seconds=len(block.samples) / self._rate_hz),
-            lost_before=self._source.lost_samples,
+            lost_before=self._source.stream.lost_samples,
         )
         self._end = block.end
         self._recorded += len(samples)
         meter.show(samples, self._rate_hz, self._recorded / self._rate_hz)
         self._warn(meter)
+        if self._recorded >= self._total_s * self._rate_hz:
+            self._finished.set()
 
     def _warn(self, meter: LevelMeter) -> None:
         """Print a warning at once, each once, when the recording becomes unusable."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -21,24 +20,24 @@ from asd_monitor.records import Block, MicrophoneState
 
 log = structlog.get_logger()
 
-RING_S = 30.0
 _DEGRADED_LOSS = 1e-3  # lost fraction of the samples between two checks; more is `degraded`
 
 
 class CaptureLoop:
-    """Writes the blocks of a source into a ring buffer, independent of their evaluation.
+    """Receives the blocks of a source into a ring buffer, independent of their evaluation.
 
-    If the evaluation is too slow, the oldest samples of a microphone are overwritten and counted;
-    a recording waits instead.
+    The ring is the only buffer between capture and evaluation.  If the evaluation is too slow, the
+    oldest samples of a microphone are overwritten and counted; a recording waits instead.
 
     Args:
         machine: Id of the machine, for the log.
         device, source: What is captured.
         published_channel: Receives each block for other programs.
         clocks: System clocks.
+        ring_s: Length of the ring buffer, in s.
         throttle: Awaited before each block of a recording is written.
         on_change: Called when `microphone` or `reason` may have changed.
-        on_event: Called after each event of the source, and at its end.
+        on_due: Called when `is_due` has become true.
 
     """
 
@@ -50,9 +49,10 @@ class CaptureLoop:
         published_channel: PublishedChannel,
         *,
         clocks: Clocks,
+        ring_s: float,
         throttle: Callable[[], Awaitable[None]],
         on_change: Callable[[], object],
-        on_event: Callable[[], None],
+        on_due: Callable[[], None],
     ) -> None:
         self.device = device
         self.outage: Outage | None = Outage(f"opening {device}", MicrophoneState.NO_DEVICE)
@@ -70,13 +70,14 @@ class CaptureLoop:
         self._source = source
         self._published_channel = published_channel
         self._clocks = clocks
+        self._ring_s = ring_s
         self._throttle = throttle
         self._on_change = on_change
-        self._on_event = on_event
+        self._on_due = on_due
         self._log = log.bind(machine=machine)
-        self._rate_hz: int | None = None
         self._clock: StreamClock | None = None
         self._position = 0
+        self._due_at = 1  # sample index from which on the sound is due
         self._released = asyncio.Event()
         self._checked_lost = 0
         self._checked_end = 0
@@ -85,42 +86,47 @@ class CaptureLoop:
     async def run(self) -> None:
         """Capture until the source ends."""
         try:
-            async with contextlib.aclosing(self._source.events()) as events:
-                async for event in events:
-                    match event:
-                        case Block():
-                            await self._write(event)
-                        case Opened():
-                            self._open(event)
-                        case Outage():
-                            self._begin_outage(event)
-                    self._on_event()
+            await self._source.run(self)
         except UsageError as refusal:
             self.refusal = refusal
-            self._begin_outage(Outage(str(refusal), MicrophoneState.FAULT))
+            self.interrupted(Outage(str(refusal), MicrophoneState.FAULT))
         self.ended = True
         self._published_channel.opened = None
-        self._on_event()
+        self._on_due()
 
     async def close(self) -> None:
-        """Release the device."""
+        """Release the device.
+
+        May be called in any state and more than once; the source bounds its time.
+        """
         await self._source.close()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether sound can be evaluated: a window may be complete, or the sound has ended."""
+        if self.ring is None or self.ring.end <= self._position:
+            return bool(self.outages)
+        return self.ring.end >= self._due_at or bool(self.outages) or self.ended
 
     @property
     def rate_hz(self) -> int:
         """Sample rate; raises ValueError before the device was open for the first time."""
-        if self._rate_hz is None:
+        if self.ring is None:
             raise ValueError(f"{self.device} is not open yet")
-        return self._rate_hz
+        return self.ring.stream.rate_hz
 
     @property
     def position(self) -> int:
         """Sample index up to which the sound is evaluated."""
         return self._position
 
-    def release(self, position: int) -> None:
-        """Mark the sound before this sample index as evaluated; it may be overwritten."""
+    def release(self, position: int, missing: int) -> None:
+        """Mark the sound before this sample index as evaluated; it may be overwritten.
+
+        The next evaluation is due when ``missing`` further samples have been captured.
+        """
         self._position = position
+        self._due_at = position + max(1, missing)
         self._released.set()
 
     @property
@@ -137,25 +143,25 @@ class CaptureLoop:
 
     @property
     def backlog_s(self) -> float:
-        """Captured sound that is not evaluated yet, in s; 0 for a recording read at full speed."""
+        """How long ago the next evaluation was due, in s; 0 for a recording at full speed."""
         if self.ring is None or not self._source.is_paced:
             return 0.0
-        return (self.ring.capacity - self.ring.room(self._position)) / self.rate_hz
+        return max(0, self.ring.end - self._due_at) / self.rate_hz
 
     @property
     def lost_samples(self) -> int:
         """Samples that were not captured, or overwritten before they were evaluated."""
-        return self._source.lost_samples + (self.ring.overrun_samples if self.ring else 0)
+        return self._source.stream.lost_samples + (self.ring.overrun_samples if self.ring else 0)
 
     @property
     def gaps(self) -> int:
         """Discontinuities of the sample index."""
-        return self._source.gaps
+        return self._source.stream.gaps
 
     @property
     def restarts(self) -> int:
         """How often the device was opened again."""
-        return self._source.restarts
+        return self._source.stream.restarts
 
     @property
     def drift_ppm(self) -> float:
@@ -182,30 +188,24 @@ class CaptureLoop:
             return self.time_of(self._position)
         return utc(self._clocks.wall_s())
 
-    def _open(self, opened: Opened) -> None:
+    def opened(self, opened: Opened) -> None:
+        """Take note of an opening of the source."""
         self._published_channel.opened = opened
         if self.ring is None:
-            self._rate_hz = opened.rate_hz
-            self.ring = RingBuffer(RING_S, opened.stream)
-        elif opened.stream is not self.ring.stream:
-            raise ValueError(f"{self.device} was opened again as another stream")
+            self.ring = RingBuffer(self._ring_s, opened.stream)
+            if self.device.is_file:  # its first sample is captured now
+                self._update_clock(0, opened.rate_hz)
         self._log.info(
             "capture started", device=opened.name, rate_hz=opened.rate_hz, channels=opened.channels
         )
 
-    async def _write(self, block: Block) -> None:
+    def write(self, block: Block) -> None:
+        """Take a block of the source."""
         ring = self.ring
         if ring is None:
             raise ValueError(f"{self.device} delivered sound before it was open")
-        if self.device.is_file:
-            await self._wait_for_room(ring, len(block.samples))
         ring.write(block)
-        monotonic_s = self._clocks.monotonic_s()
-        if self._clock is None:
-            self._clock = StreamClock(self.rate_hz, recording=self.device.is_file)
-        # the present is the first sample of a recording's block, the last of a microphone's
-        index = block.start if self.device.is_file else block.end
-        self._clock.update(index, monotonic_s=monotonic_s, wall_s=self._clocks.wall_s())
+        monotonic_s = self._update_clock(block.end, block.rate_hz)
         self._published_channel.send_block(block, monotonic_s)
         if self.outage is not None:
             self.outage, self.has_reported = None, True
@@ -213,17 +213,33 @@ class CaptureLoop:
             # the samples lost in the outage are reported by it, not as `degraded`
             self._checked_lost, self._checked_end = self.lost_samples, block.start
             self._on_change()
+        if ring.end >= self._due_at:
+            self._on_due()
 
-    async def _wait_for_room(self, ring: RingBuffer, samples: int) -> None:
-        while ring.room(self._position) < min(samples, ring.capacity):
+    async def room(self, samples: int) -> None:
+        """Wait until a recording's block can be written without a loss."""
+        ring = self.ring
+        while ring is not None and ring.room(self._position) < min(samples, ring.capacity):
+            self._due_at = 0  # the ring is shorter than what is missing
+            self._on_due()
             self._released.clear()
             await self._released.wait()
         await self._throttle()
 
-    def _begin_outage(self, outage: Outage) -> None:
+    def interrupted(self, outage: Outage) -> None:
+        """Take note of an outage of the source."""
         if self.outage is None or self.outage.reason != outage.reason:
             self._log.warning("no signal", reason=outage.reason, microphone=outage.state)
         self.outage, self.has_reported = outage, True
         self.outages.append(self.ring.end if self.ring else 0)
         self._published_channel.opened = None
         self._on_change()
+        self._on_due()
+
+    def _update_clock(self, sample: int, rate_hz: int) -> float:
+        """Note that the samples before this index are captured; return the time, in s."""
+        monotonic_s = self._clocks.monotonic_s()
+        if self._clock is None:
+            self._clock = StreamClock(rate_hz, recording=self.device.is_file)
+        self._clock.update(sample, monotonic_s=monotonic_s, wall_s=self._clocks.wall_s())
+        return monotonic_s

@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 import structlog
 
-from asd_monitor.audio.devices.device_strings import DeviceSpec, parse_device
-from asd_monitor.audio.opening import DevicePool
+from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.audio.opening import DevicePool, ExpectedSource
 from asd_monitor.config.settings import Config
+from asd_monitor.daemon.block_length import block_length_s
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.errors import UsageError
 
@@ -48,7 +49,7 @@ class ConfigReload:
 
     async def start_machines(self) -> None:
         """Begin to monitor the machines of the configuration.  Raises JournalError."""
-        self._devices.expect(_devices_of(self.config))
+        self._devices.expect(_expected_sources(self.config))
         for machine, settings in self.config.machines.items():
             await self._registry.add(machine, settings)
 
@@ -63,7 +64,7 @@ class ConfigReload:
                 "changes of `box`, `mqtt` and `inference` need a restart; all others are applied",
                 hint="restart the daemon",
             )
-        self._devices.expect(_devices_of(config))
+        self._devices.expect(_expected_sources(config))
         old, new = dict(self.config.machines), dict(config.machines)
         for machine in old:
             if machine not in new:
@@ -95,8 +96,11 @@ class ConfigReload:
         return self.config
 
 
-def _devices_of(config: Config) -> list[DeviceSpec]:
-    return [parse_device(each.device_text) for each in config.machines.values()]
+def _expected_sources(config: Config) -> list[ExpectedSource]:
+    return [
+        ExpectedSource(parse_device(each.device_text), block_length_s(each.window_s, each.hop_s))
+        for each in config.machines.values()
+    ]
 
 
 def _restart_settings(config: Config) -> tuple[object, ...]:

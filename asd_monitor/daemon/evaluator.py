@@ -59,8 +59,20 @@ class RecordedBlock:
 class _NoScorer:
     """The scorer of a machine without a model."""
 
-    def push(self, block: Block) -> list[WindowScore]:  # noqa: ARG002 - the shape of a scorer
-        return []
+    missing_samples = 0
+    max_stride = 1
+
+    def append(self, block: Block, stride: int = 1) -> None:
+        """Ignore the block."""
+
+    @property
+    def score_pending(self) -> Callable[[Sequence[_NoScorer]], list[list[WindowScore]]]:
+        """The function that returns no scores."""
+        return _no_scores
+
+
+def _no_scores(scorers: Sequence[_NoScorer]) -> list[list[WindowScore]]:
+    return [[] for _ in scorers]
 
 
 @dataclass(frozen=True, slots=True)

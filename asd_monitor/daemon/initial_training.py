@@ -10,9 +10,9 @@ import structlog
 
 from asd_monitor.daemon.training_child import TrainingOutcome
 from asd_monitor.daemon.training_recording import TrainingRecording, min_piece_s
-from asd_monitor.daemon.worker_thread import WorkerThread
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Block
+from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import structlog
 
-from asd_monitor.daemon.worker_thread import WorkerThread
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
+from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
@@ -76,10 +76,17 @@ class JournalAccess:
             if changed:
                 on_change()
 
-    def close(self) -> None:
-        """Write what can be written, close the journal, and log what is not in it; blocks."""
+    async def close(self) -> None:
+        """Write what can be written, close the journal, and log what is not in it.
+
+        It waits for the work in progress; the caller bounds its time.  May be called in any state
+        and more than once.
+        """
+        if self._worker.is_finished:
+            return
+        closing = self._worker.submit(self.journal.close)
         self._worker.close()
-        self.journal.close()
+        await closing
         missing = self.journal.missing
         if self.journal.unwritten or self.journal.dropped:
             log.error(

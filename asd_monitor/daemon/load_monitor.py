@@ -80,11 +80,12 @@ class LoadMonitor:
                 hint="distribute them over more boxes, or train with a larger hop_s",
             )
             needed = -(-len(detectors) // self._capacity)
-            self._set_stride(min(_largest_stride(self._front_ends()), needed))
+            stride = max(self._scoring.stride, needed)
+            self._set_stride(min(_largest_stride(self._front_ends()), stride))
 
     async def run(self) -> None:
         """Measure and adjust until cancelled."""
-        shedder = LoadShedder(1, thresholds=self._thresholds)
+        shedder = LoadShedder(thresholds=self._thresholds)
         before_s, busy_before_s = time.monotonic(), self._scoring.busy_s
         while True:
             await asyncio.sleep(self._interval_s)
@@ -94,10 +95,10 @@ class LoadMonitor:
                 backlog_s=max((each.backlog_s for each in self._sessions()), default=0.0),
             )
             before_s, busy_before_s = now_s, busy_s
-            shedder.max_stride = _largest_stride(self._front_ends())
-            shedder.stride = self._scoring.stride
-            if shedder.update(self._load, now_s):
-                self._set_stride(shedder.stride)
+            largest = _largest_stride(self._front_ends())
+            self._set_stride(
+                shedder.next_stride(self._scoring.stride, self._load, now_s, max_stride=largest)
+            )
 
     def _front_ends(self) -> list[FrontEnd]:
         return [each.detector.front_end for each in self._sessions() if each.detector]

@@ -44,51 +44,47 @@ DEFAULT_THRESHOLDS = SheddingThresholds()
 
 
 class LoadShedder:
-    """Chooses the stride, from 1 to ``max_stride``."""
+    """Chooses the next stride from the present one and the load."""
 
-    def __init__(
-        self,
-        max_stride: int,
-        stride: int = 1,
-        *,
-        thresholds: SheddingThresholds = DEFAULT_THRESHOLDS,
-    ) -> None:
-        self.max_stride = max(1, max_stride)
-        self.stride = min(max(1, stride), self.max_stride)
+    def __init__(self, *, thresholds: SheddingThresholds = DEFAULT_THRESHOLDS) -> None:
         self._thresholds = thresholds
         self._changed_s = -math.inf
         self._overload_since_s: float | None = None
         self._calm_since_s: float | None = None
 
-    def update(self, load: Load, now_s: float) -> bool:
-        """Evaluate a measurement of the load; return whether `stride` has changed."""
+    def next_stride(self, stride: int, load: Load, now_s: float, *, max_stride: int) -> int:
+        """Evaluate a measurement of the load; return the stride from now on.
+
+        It is ``stride``, one more, or one less, limited to 1 … ``max_stride``.
+        """
+        if stride > max(1, max_stride):  # the machine that permitted it was removed
+            return max(1, max_stride)
         if load.backlog_s > self._thresholds.max_backlog_s:
-            return self._update_overload(load, now_s)
+            return self._on_overload(stride, load, now_s, max_stride)
         self._overload_since_s = None
-        load_at_smaller_stride = load.busy * self.stride / max(1, self.stride - 1)
-        if self.stride == 1 or load_at_smaller_stride > self._thresholds.busy_share:
+        load_at_smaller_stride = load.busy * stride / max(1, stride - 1)
+        if stride == 1 or load_at_smaller_stride > self._thresholds.busy_share:
             self._calm_since_s = None
         elif self._calm_since_s is None:
             self._calm_since_s = now_s
         elif now_s - self._calm_since_s >= self._thresholds.recovery_delay_s:
-            self._change(self.stride - 1, now_s)
-            return True
-        return False
+            return self._changed(stride - 1, now_s)
+        return stride
 
-    def _update_overload(self, load: Load, now_s: float) -> bool:
+    def _on_overload(self, stride: int, load: Load, now_s: float, max_stride: int) -> int:
         limits = self._thresholds
         self._calm_since_s = None
         if load.busy < limits.busy_share:  # scoring is not what the sound waits for
             self._overload_since_s = None
-            return False
+            return stride
         if self._overload_since_s is None:
             self._overload_since_s = now_s
         lasts = now_s - self._overload_since_s >= limits.overload_delay_s
         settled = now_s - self._changed_s >= limits.settling_s
-        if lasts and settled and self.stride < self.max_stride:
-            self._change(self.stride + 1, now_s)
-            return True
-        return False
+        if lasts and settled and stride < max_stride:
+            return self._changed(stride + 1, now_s)
+        return stride
 
-    def _change(self, stride: int, now_s: float) -> None:
-        self.stride, self._changed_s, self._calm_since_s = stride, now_s, None
+    def _changed(self, stride: int, now_s: float) -> int:
+        self._changed_s, self._calm_since_s = now_s, None
+        return stride

@@ -62,6 +62,10 @@ class StreamCounts:
         )
 
 
+class StreamToken:
+    """Identity of a stream for a `MachinePublisher`."""
+
+
 class MachinePublisher:
     """Publishes everything about one machine since the start of the daemon.
 
@@ -92,25 +96,40 @@ class MachinePublisher:
         self._pending: messages.Score | None = None  # largest score not yet published
         self._published_sample: int | None = None  # of the stream
         self._ended_streams = StreamCounts()
-        self._stream_counts: Callable[[], StreamCounts] = StreamCounts
+        self._streams: dict[StreamToken, Callable[[], StreamCounts]] = {}
+        self._stream: StreamToken | None = None  # the newest, whose scores are published
 
-    def begin_stream(self, counts: Callable[[], StreamCounts]) -> None:
-        """Begin a stream; ``counts`` returns its counters so far."""
-        self.end_stream()
-        self._stream_counts = counts
+    def begin_stream(self, counts: Callable[[], StreamCounts]) -> StreamToken:
+        """Begin a stream; ``counts`` returns its counters so far.
 
-    def end_stream(self) -> None:
-        """Publish the pending score and keep the counters; the sample index is void from here."""
+        The token identifies the stream.  Scores of an earlier one are not published any more; its
+        counters count until it is ended.
+        """
+        self._void_scores()
+        self._stream = token = StreamToken()
+        self._streams[token] = counts
+        return token
+
+    def end_stream(self, stream: StreamToken) -> None:
+        """Keep the counters of a stream; possible more than once.
+
+        For the newest stream, the pending score is published first.
+        """
+        counts = self._streams.pop(stream, StreamCounts)
+        self._ended_streams += counts()
+        if stream is self._stream:
+            self._void_scores()
+            self._stream = None
+
+    def _void_scores(self) -> None:
         self.flush_score()
         self._newest = None
         self._published_sample = None
-        self._ended_streams = self.counts
-        self._stream_counts = StreamCounts
 
     @property
     def counts(self) -> StreamCounts:
         """Counters over all streams since the start of the daemon."""
-        return self._ended_streams + self._stream_counts()
+        return sum((counts() for counts in self._streams.values()), self._ended_streams)
 
     def status(
         self, *, model: str | None = None, drift_ppm: float | None = None
@@ -168,12 +187,17 @@ class MachinePublisher:
         self._seq += 1
         return self._seq
 
-    def publish_score(self, score: messages.Score, *, interval_samples: int) -> None:
+    def publish_score(
+        self, score: messages.Score, *, interval_samples: int, stream: StreamToken | None = None
+    ) -> None:
         """Publish a window's score, at most once per interval.
 
         The message carries the window of the largest score since the last message, with the
-        largest alarm score.  The first window of a stream is published at once.
+        largest alarm score.  The first window of a stream is published at once; a score of another
+        stream than the newest is not published.
         """
+        if stream is not self._stream:
+            return
         self._newest = score
         self._last_evaluated = messages.LastEvaluated(score.state, score.time)
         newest, pending = score.sample, self._pending

@@ -1,9 +1,10 @@
 """Monitoring of one machine: source → ring buffer → evaluation → messages and journal.
 
-Two tasks: ``capture`` fills the ring buffer (`asd_monitor.daemon.capture_loop`); ``evaluate``
-reads it, has the sound scored together with that of the other machines
+Three tasks: ``capture`` fills the ring buffer (`asd_monitor.daemon.capture_loop`); ``evaluate``
+reads it once for each window, has the sound scored together with that of the other machines
 (`asd_monitor.daemon.scoring_thread`), writes transitions to the journal
-(`asd_monitor.daemon.evaluator`) and publishes the result (`asd_monitor.daemon.session_reporter`).
+(`asd_monitor.daemon.evaluator`) and publishes the result (`asd_monitor.daemon.session_reporter`);
+``report`` publishes the state of the microphone when it changes, also while a block is evaluated.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from asd_monitor.daemon.initial_training import InitialTraining
 from asd_monitor.daemon.machine_publisher import MachinePublisher, StreamCounts
 from asd_monitor.daemon.session_context import SessionContext
 from asd_monitor.daemon.session_reporter import SessionReporter
-from asd_monitor.daemon.worker_thread import WorkerThread
 from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.publish.messages import MachineStatus
 from asd_monitor.records import Block
+from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
@@ -65,6 +66,7 @@ class MonitorSession:
         self._worker = WorkerThread(f"evaluate-{machine}")
         self._log = log.bind(machine=machine)
         self._wake = asyncio.Event()
+        self._changed = asyncio.Event()
         device = parse_device(settings.device_text)
         self._published_channel = context.sharing.publish(machine, device)
         self._capture_loop = CaptureLoop(
@@ -73,9 +75,10 @@ class MonitorSession:
             context.open_source(device),
             self._published_channel,
             clocks=context.clocks,
+            ring_s=context.ring_s,
             throttle=context.throttle,
-            on_change=self._publish_state,
-            on_event=self._wake.set,
+            on_change=self._changed.set,
+            on_due=self._wake.set,
         )
         self._evaluator = Evaluator(
             machine,
@@ -96,11 +99,14 @@ class MonitorSession:
                 train=context.train,
                 worker=self._worker,
             )
+        self._stream = publisher.begin_stream(self._counts)
         self._reporter = SessionReporter(
             capture=self._capture_loop,
             evaluator=self._evaluator,
+            scoring=self._scoring,
             initial_training=self._initial_training,
             publisher=publisher,
+            stream=self._stream,
             score_interval_s=settings.score_every_s,
             on_change_queued=self._wake.set,
         )
@@ -108,14 +114,15 @@ class MonitorSession:
         self._rate_set = False
         self._reload_requested = True
         self._acknowledgements_requested = True
-        publisher.begin_stream(self._counts)
 
     async def run(self) -> None:
         """Monitor; what is raised here is a defect, handled by the supervision."""
         self._scoring.machine_count += 1
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._evaluate(tasks), name=f"evaluate {self.machine}")
+                report = tasks.create_task(self._report(), name=f"report {self.machine}")
+                evaluate = tasks.create_task(self._evaluate(tasks), name=f"evaluate {self.machine}")
+                evaluate.add_done_callback(lambda _: report.cancel())
                 tasks.create_task(self._capture_loop.run(), name=f"capture {self.machine}")
         finally:
             self._scoring.machine_count -= 1
@@ -123,7 +130,7 @@ class MonitorSession:
             try:
                 await self._capture_loop.close()
             finally:
-                self._publisher.end_stream()
+                self._publisher.end_stream(self._stream)
                 await self._end_worker()
 
     def reload_model(self) -> None:
@@ -198,6 +205,13 @@ class MonitorSession:
         """Publish the state if it has changed and it is known whether there is a model."""
         return self.loaded.is_set() and self._reporter.publish_state()
 
+    async def _report(self) -> None:
+        """Publish the state of the microphone when it changes, until cancelled."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            self._publish_state()
+
     async def _evaluate(self, tasks: asyncio.TaskGroup) -> None:
         while True:
             self._wake.clear()
@@ -219,7 +233,7 @@ class MonitorSession:
     async def _evaluate_next(self, tasks: asyncio.TaskGroup) -> bool:
         """Evaluate the next block in the ring buffer; return whether there was one."""
         ring = self._capture_loop.ring
-        if ring is None:
+        if ring is None or not self._capture_loop.is_due:
             return False
         if self._is_training and self._capture_loop.device.is_file:
             return False  # the rest of a recording is evaluated with its new model
@@ -245,6 +259,20 @@ class MonitorSession:
             samples = max(1, min(samples, outages[0] - position))
         return ring.read(position, samples)
 
+    @property
+    def _missing_samples(self) -> int:
+        """Samples after which the next evaluation is due."""
+        training = self._initial_training
+        if training is not None and training.active:
+            return 0
+        longest = round(_MAX_BLOCK_S * self._capture_loop.rate_hz)
+        return min(longest, self._evaluator.monitor.missing_samples)
+
+    @property
+    def is_sound_due(self) -> bool:
+        """Whether sound is being evaluated or can be."""
+        return self._capture_loop.is_due
+
     async def _evaluate_block(self, block: Block) -> None:
         evaluator = self._evaluator
         readings = await self._scoring.push(evaluator.monitor, block)
@@ -253,7 +281,7 @@ class MonitorSession:
             recorded = await self._worker.run(evaluator.record, readings, block.end)
         else:
             recorded = evaluator.record(readings, block.end)
-        self._capture_loop.release(block.end)
+        self._capture_loop.release(block.end, self._missing_samples)
         for reading in recorded.readings:
             self._reporter.publish_reading(reading)
         if recorded.peak_rose:

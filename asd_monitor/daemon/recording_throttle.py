@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 
 from asd_monitor.daemon.broker_interface import Broker
+from asd_monitor.worker_thread import WorkerThread
 
 _FIRST_CONNECTION_S = 5.0
 _MAX_PENDING = 100  # messages
-_POLL_S = 0.01
+_WAIT_S = 1.0  # in the thread at once
 
 
 class RecordingThrottle:
@@ -18,17 +18,31 @@ class RecordingThrottle:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._first = True
+        self._waiting: asyncio.Future[bool] | None = None  # shared by all recordings
+        self._thread = WorkerThread("throttle")
 
     async def wait(self) -> None:
         """Wait while too many messages are pending, and at first for a connection.
 
         Without a connection, recordings are read at full speed after the first few seconds.
         """
-        broker = self._broker
         if self._first:
             self._first = False
-            connected = partial(broker.wait_for, lambda s: s.connected, _FIRST_CONNECTION_S)
-            await asyncio.to_thread(connected)
-        # the session's thread has no event for this, and a recording may be delayed
-        while broker.connected and broker.pending > _MAX_PENDING:  # noqa: ASYNC110
-            await asyncio.sleep(_POLL_S)
+            await self._thread.run(
+                self._broker.wait_for, lambda broker: broker.connected, _FIRST_CONNECTION_S
+            )
+        while self._is_too_much(self._broker):
+            if self._waiting is None or self._waiting.done():
+                self._waiting = self._thread.submit(self._wait_for_delivery)
+            await asyncio.wait((self._waiting,))
+
+    def close(self) -> None:
+        """End the thread, without waiting.  May be called in any state and more than once."""
+        self._thread.close()
+
+    def _wait_for_delivery(self) -> bool:
+        return self._broker.wait_for(lambda broker: not self._is_too_much(broker), _WAIT_S)
+
+    @staticmethod
+    def _is_too_much(broker: Broker) -> bool:
+        return broker.connected and broker.pending > _MAX_PENDING

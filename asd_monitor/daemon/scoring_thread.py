@@ -8,21 +8,22 @@ the load, the larger the batches, and the lower the cost per machine.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from asd_monitor.daemon.capacity import estimate_capacity
 from asd_monitor.detector.detector import Detector
 from asd_monitor.monitor import Monitor, Reading, push_batch
 from asd_monitor.records import Block
+from asd_monitor.worker_thread import WorkerThread
 
-GATHER_S = 0.02
+GATHER_S = 0.05
 """How long a batch waits for further machines, in s: latency added for the shared cost."""
 
-PushBatch = Callable[[Sequence[Monitor], Sequence[Block]], list[list[Reading] | Exception]]
+Outcomes = list[list[Reading] | Exception]
+PushBatch = Callable[[Sequence[Monitor], Sequence[Block], int], Outcomes]
 EstimateCapacity = Callable[[Sequence[Detector]], int]
 
 
@@ -38,7 +39,7 @@ class ScoringThread:
 
     Args:
         gather_s: How long a batch waits for further machines, in s.
-        push: Evaluates one block of each monitor.
+        push: Evaluates one block of each monitor with a stride.
         estimate: Estimates the capacity of this box for detectors.
 
     """
@@ -55,73 +56,73 @@ class ScoringThread:
         self.busy_s = 0.0
         """Time that the thread has worked, in s."""
         self.stride = 1
-        """Every n-th window is scored."""
+        """Every n-th window is scored, as far as a machine's `Scorer.max_stride` permits."""
         self._gather_s = gather_s
         self._push_batch = push
         self._estimate = estimate
         self._waiting: list[_Request] = []
-        self._changed = asyncio.Event()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="score")
-        self._task: asyncio.Task[None] | None = None
+        self._gathering: asyncio.TimerHandle | None = None
+        self._is_scoring = False
+        self._thread = WorkerThread("score")
 
-    async def push(self, monitor: Monitor, block: Block) -> list[Reading]:
-        """Return the readings of a monitor's next block; one block of a monitor at a time.
+    def push(self, monitor: Monitor, block: Block) -> asyncio.Future[list[Reading]]:
+        """Return the future readings of a monitor's next block; one block of it at a time.
 
-        Raises what the monitor raises.
+        The future raises what the monitor raises.
         """
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name="score")
-        request = _Request(monitor, block, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        request = _Request(monitor, block, loop.create_future())
         self._waiting.append(request)
-        self._changed.set()
-        return await request.readings
+        if not self._is_scoring:
+            if len(self._waiting) >= self.machine_count:
+                self._score_waiting()
+            elif self._gathering is None:
+                self._gathering = loop.call_later(self._gather_s, self._score_waiting)
+        return request.readings
 
     async def capacity(self, detectors: Sequence[Detector]) -> int:
         """Estimate in the thread how many machines with such detectors can be monitored."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._estimate, detectors)
+        return await self._thread.run(self._estimate, detectors)
 
     async def close(self) -> None:
-        """End the thread after the batch in progress."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-        self._thread.shutdown(wait=False)
+        """End the thread after the batch in progress, without waiting; cancel what waits.
 
-    async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            while not self._waiting:
-                self._changed.clear()
-                await self._changed.wait()
-            await self._gather()
-            batch, self._waiting = self._waiting, []
-            outcomes: Sequence[list[Reading] | Exception]
-            try:
-                outcomes = await loop.run_in_executor(self._thread, self._score, batch)
-            except Exception as error:  # noqa: BLE001 - a defect, raised for each request
-                outcomes = [error] * len(batch)
-            for request, outcome in zip(batch, outcomes, strict=True):
-                if request.readings.done():  # its machine was removed meanwhile
-                    continue
-                if isinstance(outcome, Exception):
-                    request.readings.set_exception(outcome)
-                else:
-                    request.readings.set_result(outcome)
+        May be called in any state and more than once.
+        """
+        self._thread.close()
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        waiting, self._waiting = self._waiting, []
+        for request in waiting:
+            request.readings.cancel()
 
-    def _score(self, batch: Sequence[_Request]) -> list[list[Reading] | Exception]:
+    def _score_waiting(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        batch, self._waiting = self._waiting, []
+        self._is_scoring = True
+        scored = self._thread.submit(partial(self._score, batch))
+        scored.add_done_callback(partial(self._deliver, batch))
+
+    def _deliver(self, batch: Sequence[_Request], scored: asyncio.Future[Outcomes]) -> None:
+        self._is_scoring = False
+        defect = None if scored.cancelled() else scored.exception()
+        for number, request in enumerate(batch):
+            if request.readings.done():  # its machine was removed meanwhile
+                continue
+            outcome = defect if defect is not None else scored.result()[number]
+            if isinstance(outcome, BaseException):
+                request.readings.set_exception(outcome)
+            else:
+                request.readings.set_result(outcome)
+        if self._waiting:  # what has gathered during this batch
+            self._score_waiting()
+
+    def _score(self, batch: Sequence[_Request]) -> Outcomes:
         begun_s = time.monotonic()
-        for request in batch:
-            request.monitor.set_stride(self.stride)
-        outcomes = self._push_batch(
-            [request.monitor for request in batch], [request.block for request in batch]
-        )
+        monitors = [request.monitor for request in batch]
+        outcomes = self._push_batch(monitors, [request.block for request in batch], self.stride)
         self.busy_s += time.monotonic() - begun_s
         return outcomes
-
-    async def _gather(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._gather_s):
-                while len(self._waiting) < self.machine_count:
-                    self._changed.clear()
-                    await self._changed.wait()

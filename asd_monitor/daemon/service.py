@@ -41,11 +41,12 @@ from asd_monitor.daemon.recording_throttle import RecordingThrottle
 from asd_monitor.daemon.runtime_options import RuntimeOptions
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.session_context import SessionContext
-from asd_monitor.daemon.shutdown import Step, in_daemon_thread, run_step
+from asd_monitor.daemon.shutdown import Step, run_step
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.daemon.systemd import SystemdNotifier
 from asd_monitor.daemon.watchdog import feed_watchdog
 from asd_monitor.errors import AsdMonitorError
+from asd_monitor.worker_thread import in_daemon_thread
 
 log = structlog.get_logger()
 
@@ -96,6 +97,7 @@ class Service:
                 train=partial(training_child.train, config=options.config_path),
                 throttle=RecordingThrottle(self._broker).wait,
                 load_model=dependencies.load_model,
+                ring_s=options.intervals.ring_s,
             ),
             intervals=options.intervals,
             limits=options.limits,
@@ -191,14 +193,13 @@ class Service:
         limits = self._options.limits
         stopped = self._stop_requested.is_set()
         delivery_s = limits.stop_delivery_s if stopped else limits.end_delivery_s
-        disconnect = partial(in_daemon_thread, partial(self._broker.stop, delivery_s))
-        close_journal = partial(in_daemon_thread, self._journal.close)
-        release = partial(in_daemon_thread, self._lock.release)
+        disconnect = partial(in_daemon_thread, partial(self._broker.stop, delivery_s), "disconnect")
+        release = partial(in_daemon_thread, self._lock.release, "release state")
         for step in (
             Step("stop sharing sound", limits.step_s, self._sharing.stop),
             Step("stop scoring", limits.step_s, self._scoring.close),
             Step("disconnect from the broker", delivery_s + limits.margin_s, disconnect),
-            Step("close the journal", limits.journal_s, close_journal),
+            Step("close the journal", limits.journal_s, self._journal.close),
             Step("release the state folder", limits.step_s, release),
         ):
             await run_step(step, cancel_s=limits.cancel_s)

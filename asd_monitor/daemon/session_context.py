@@ -30,3 +30,5 @@ class SessionContext:
     """Delays a recording while messages wait for the broker."""
     load_model: LoadModel = load_bundle
     clocks: Clocks = field(default_factory=Clocks)
+    ring_s: float = 30.0
+    """Sound of each machine that is kept, in s."""

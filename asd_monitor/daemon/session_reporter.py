@@ -20,11 +20,12 @@ from asd_monitor.alarm.state import AlarmCondition, TransitionKind
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.evaluator import Evaluator, RecordedReading
 from asd_monitor.daemon.initial_training import InitialTraining
-from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublisher
-from asd_monitor.daemon.worker_thread import WorkerThread
+from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublisher, StreamToken
+from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.publish.messages import Score
 from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState, is_evaluated
+from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
@@ -47,9 +48,10 @@ class SessionReporter:
     """Publishes the condition of a machine, its scores and its events.
 
     Args:
-        capture, evaluator, initial_training: The parts of the session, whose condition is
+        capture, evaluator, scoring, initial_training: The parts of the session, whose condition is
             reported.
         publisher: Publishes the messages of the machine.
+        stream: Identifies the session for the publisher.
         score_interval_s: Shortest interval between two score messages, in s of sound.
         on_change_queued: Called when `write_changes` has something to write.
 
@@ -60,8 +62,10 @@ class SessionReporter:
         *,
         capture: CaptureLoop,
         evaluator: Evaluator,
+        scoring: ScoringThread,
         initial_training: InitialTraining | None,
         publisher: MachinePublisher,
+        stream: StreamToken,
         score_interval_s: float,
         on_change_queued: Callable[[], None],
     ) -> None:
@@ -69,8 +73,10 @@ class SessionReporter:
         """Windows that load shedding has skipped."""
         self._capture = capture
         self._evaluator = evaluator
+        self._scoring = scoring
         self._initial_training = initial_training
         self._publisher = publisher
+        self._stream = stream
         self._score_interval_s = score_interval_s
         self._on_change_queued = on_change_queued
         self._log = log.bind(machine=publisher.machine)
@@ -157,7 +163,9 @@ class SessionReporter:
                 model=self._evaluator.model,
             )
             interval_samples = round(self._score_interval_s * rate_hz)
-            self._publisher.publish_score(score, interval_samples=interval_samples)
+            self._publisher.publish_score(
+                score, interval_samples=interval_samples, stream=self._stream
+            )
         self._publish_condition(
             self._condition(reading.state), self._capture.time_of(reading.sample)
         )
@@ -231,7 +239,7 @@ class SessionReporter:
             reasons = [_DEAD_CHANNEL]
         if evaluator.no_model_reason is None:
             reasons.append(evaluator.model_notice)
-            stride = evaluator.monitor.stride
+            stride = min(self._scoring.stride, evaluator.monitor.scorer.max_stride)
             if stride > 1:
                 reasons.append(
                     f"the box is too slow for all its machines: {stride - 1} of {stride} windows "

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 
@@ -56,32 +54,6 @@ async def run_until_cancelled(
     finally:
         if not task.done():
             await _cancel_twice(task, limit_s, cancel_s)
-
-
-async def in_daemon_thread(work: Callable[[], None]) -> None:
-    """Run blocking work in a daemon thread, which does not delay the end of the process."""
-    loop = asyncio.get_running_loop()
-    ended: asyncio.Future[None] = loop.create_future()
-
-    def settle(error: Exception | None) -> None:
-        if ended.done():
-            return
-        if error is None:
-            ended.set_result(None)
-        else:
-            ended.set_exception(error)
-
-    def run() -> None:
-        error: Exception | None = None
-        try:
-            work()
-        except Exception as raised:  # noqa: BLE001 - raised again where it is awaited
-            error = raised
-        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
-            loop.call_soon_threadsafe(settle, error)
-
-    threading.Thread(target=run, name="shutdown", daemon=True).start()
-    await ended
 
 
 async def _cancel_twice(task: asyncio.Task[None], limit_s: float, cancel_s: float) -> None:

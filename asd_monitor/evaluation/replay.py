@@ -9,7 +9,7 @@ from typing import Any
 
 from asd_monitor.alarm.score import ALARM_SPAN_S
 from asd_monitor.alarm.state import Alarm, AlarmRule, TransitionKind
-from asd_monitor.audio.source import Opened, Source
+from asd_monitor.audio.source import Opened, Outage, Source
 from asd_monitor.detector.detector import Detector
 from asd_monitor.evaluation.recording_scores import check_rate
 from asd_monitor.monitor import Monitor, Reading
@@ -117,24 +117,43 @@ async def backtest(
         UsageError: the rate of the recordings is lower than the detector's.
 
     """
-    monitor: Monitor | None = None
-    log = _Log()
-    rate_hz = end = 0
-    async for event in source.events():
-        match event:
-            case Opened():
-                if monitor is None:
-                    rate_hz = event.rate_hz
-                    check_rate(detector, rate_hz, path)
-                    monitor = Monitor(Pipeline(detector), rule, rate_hz)
-            case Block() if monitor is not None:
-                for reading in monitor.push(event):
-                    log.add(reading)
-                end = event.end
-                report(end / rate_hz)
-            case _ if monitor is not None:
-                monitor.interrupt()
-    return log.close(end, max(rate_hz, 1))
+    replay = _Replay(detector, rule, path, report)
+    await source.run(replay)
+    return replay.log.close(replay.end, max(replay.rate_hz, 1))
+
+
+class _Replay:
+    """Takes the sound of the recordings and monitors it."""
+
+    def __init__(
+        self, detector: Detector, rule: AlarmRule, path: Path, report: Callable[[float], None]
+    ) -> None:
+        self.log = _Log()
+        self.rate_hz = self.end = 0
+        self._detector, self._rule = detector, rule
+        self._path, self._report = path, report
+        self._monitor: Monitor | None = None
+
+    def opened(self, opened: Opened) -> None:
+        if self._monitor is None:
+            self.rate_hz = opened.rate_hz
+            check_rate(self._detector, opened.rate_hz, self._path)
+            self._monitor = Monitor(Pipeline(self._detector), self._rule, opened.rate_hz)
+
+    def write(self, block: Block) -> None:
+        if self._monitor is None:
+            raise ValueError("sound before the opening")
+        for reading in self._monitor.push(block):
+            self.log.add(reading)
+        self.end = block.end
+        self._report(self.end / self.rate_hz)
+
+    def interrupted(self, outage: Outage) -> None:  # noqa: ARG002 - the reason has been printed
+        if self._monitor is not None:
+            self._monitor.interrupt()
+
+    async def room(self, samples: int) -> None:
+        """Return at once: each block is processed when it is written."""
 
 
 class _Log:

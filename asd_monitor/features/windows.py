@@ -114,6 +114,11 @@ class WindowStream:
         return self._buffered >= self._needed
 
     @property
+    def missing_samples(self) -> int:
+        """Samples that complete the next window, or the next one that is returned."""
+        return max(0, self._needed - self._buffered)
+
+    @property
     def phase(self) -> Phase:
         """What streams that can be computed in one pass have in common."""
         offset = self._completed * self._hop_frames % self._fine_hop_frames

@@ -1,10 +1,9 @@
 """`close` in every state of a capture, with the real capture child and a stub for PortAudio."""
 
 import asyncio
-import contextlib
 import os
 import socket
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,11 @@ from asd_monitor.audio.capture.child_process import (
 )
 from asd_monitor.audio.capture.child_protocol import CaptureRequest
 from asd_monitor.audio.capture.microphone import Microphone
-from asd_monitor.audio.capture.planar import PlanarBlock
+from asd_monitor.audio.capture.planar import PlanarReceiver
 from asd_monitor.audio.capture.shared_device import ChannelSource, SharedDevice
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.devices.sound_server import SoundServer, SoundServerQueryError
-from asd_monitor.audio.source import Opened, Outage, Source, SourceEvent
-from asd_monitor.records import MicrophoneState
-from tests.doubles.event_collector import EventCollector
+from tests.doubles.event_collector import EventCollector, all_events
 from tests.doubles.waiting import TIMEOUT_S
 
 PORTAUDIO_STUB = """
@@ -82,22 +79,13 @@ def limited() -> asyncio.Timeout:
     return asyncio.timeout(TIMEOUT_S)
 
 
-def alone(timing: CaptureTiming | None = None) -> Microphone:
-    return Microphone(SPEC, timing=timing)
-
-
 def shared(timing: CaptureTiming | None = None) -> ChannelSource:
     return ChannelSource(SharedDevice(SPEC, lambda: Microphone(SPEC, timing=timing)), SPEC)
 
 
-Make = Callable[..., Source]
-alone_and_shared = pytest.mark.parametrize("make", [alone, shared])
-
-
-@alone_and_shared
-async def test_close_while_the_child_is_started(children: Children, make: Make) -> None:
+async def test_close_while_the_child_is_started(children: Children) -> None:
     children.may_start.clear()
-    collector = EventCollector(make())
+    collector = EventCollector(shared())
     async with limited():
         await children.starting.wait()
         closing = asyncio.create_task(collector.source.close())
@@ -109,18 +97,16 @@ async def test_close_while_the_child_is_started(children: Children, make: Make) 
     assert len(children.pids) == 1
 
 
-@alone_and_shared
-async def test_close_before_the_iteration(children: Children, make: Make) -> None:
-    source = make()
+async def test_close_before_the_iteration(children: Children) -> None:
+    source = shared()
     await source.close()
     await source.close()
-    assert [event async for event in source.events()] == []
+    assert await all_events(source) == []
     assert children.pids == []
 
 
-@alone_and_shared
-async def test_close_during_delivery_and_again(children: Children, make: Make) -> None:
-    collector = EventCollector(make())
+async def test_close_during_delivery_and_again(children: Children) -> None:
+    collector = EventCollector(shared())
     await collector.until_blocks(3)
     async with limited():
         await asyncio.gather(collector.source.close(), collector.source.close())
@@ -131,12 +117,11 @@ async def test_close_during_delivery_and_again(children: Children, make: Make) -
     assert len(children.pids) == 1
 
 
-@alone_and_shared
 async def test_close_while_the_device_hangs(
-    children: Children, make: Make, monkeypatch: pytest.MonkeyPatch
+    children: Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STUB_HANGS", "1")
-    collector = EventCollector(make())
+    collector = EventCollector(shared())
     async with asyncio.timeout(CaptureTiming().start_s / 2):
         await children.starting.wait()
         await collector.source.close()
@@ -144,12 +129,11 @@ async def test_close_while_the_device_hangs(
     assert collector.events == []
 
 
-@alone_and_shared
 async def test_close_in_the_pause_between_two_attempts(
-    children: Children, make: Make, monkeypatch: pytest.MonkeyPatch
+    children: Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("STUB_ABSENT", "1")
-    collector = EventCollector(make(CaptureTiming(pauses_s=(1000.0,))))
+    collector = EventCollector(shared(CaptureTiming(pauses_s=(1000.0,))))
     await collector.until(lambda: collector.outages)
     async with limited():
         await collector.source.close()
@@ -157,26 +141,19 @@ async def test_close_in_the_pause_between_two_attempts(
     assert len(collector.events) == 1
 
 
-async def test_close_by_the_consumer_between_two_blocks(children: Children) -> None:
-    source = alone()
-    received: list[SourceEvent] = []
-    async with limited(), contextlib.aclosing(source.events()) as events:
-        async for event in events:
-            received.append(event)
-            if len(received) == 3:
-                await source.close()
-    assert len(received) == 3
+async def test_close_by_the_receiver_between_two_blocks(children: Children) -> None:
+    collector = EventCollector(shared())
+    closing: list[asyncio.Task[None]] = []
 
+    def close_after_three(_: object) -> None:
+        if len(collector.events) == 3:
+            closing.append(asyncio.create_task(collector.source.close()))
 
-async def test_close_while_the_consumer_does_not_iterate(children: Children) -> None:
-    source = alone()
-    async with limited(), contextlib.aclosing(source.events()) as events:
-        for _ in range(3):
-            await anext(events)
-        closing = asyncio.create_task(source.close())
-        await asyncio.sleep(0)  # it waits for the end of the child's output
-        assert [event async for event in events] == []
-        await closing
+    collector.on_event = close_after_three
+    async with limited():
+        await collector.task
+        await closing[0]
+    assert 3 <= len(collector.events) <= 4
 
 
 @pytest.mark.slow
@@ -250,13 +227,12 @@ class Unending:
     def __init__(self) -> None:
         self.iterated = asyncio.Event()
 
-    def request_channels(self, channels: Collection[int]) -> bool:
+    def request(self, channels: Collection[int], block_s: float) -> bool:
         return False
 
-    async def planar_events(self) -> AsyncGenerator[Opened | PlanarBlock | Outage]:
+    async def run(self, receiver: PlanarReceiver) -> None:
         self.iterated.set()
         await asyncio.Event().wait()
-        yield Outage("never reached", MicrophoneState.FAULT)
 
     async def close(self) -> None:
         await asyncio.Event().wait()

@@ -21,6 +21,7 @@ import pytest
 from asd_monitor.audio.capture.child_process import CaptureChild
 from asd_monitor.audio.capture.child_protocol import CaptureRequest
 from asd_monitor.audio.capture.microphone import Microphone
+from asd_monitor.audio.capture.shared_device import ChannelSource, SharedDevice
 from asd_monitor.audio.devices.cards import Cards
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.source import Opened, Outage
@@ -40,9 +41,14 @@ def is_outage(state: MicrophoneState) -> Callable[[object], bool]:
     return lambda event: isinstance(event, Outage) and event.state is state
 
 
+def source_of(device: str, cards: Cards | None = None) -> ChannelSource:
+    spec = parse_device(device)
+    return ChannelSource(SharedDevice(spec, lambda: Microphone(spec, cards=cards)), spec)
+
+
 @contextlib.asynccontextmanager
 async def capture(device: str, cards: Cards | None = None) -> AsyncIterator[EventCollector]:
-    collector = EventCollector(Microphone(parse_device(device), cards=cards))
+    collector = EventCollector(source_of(device, cards))
     try:
         yield collector
     finally:
@@ -80,7 +86,7 @@ async def test_captures_every_sample_exactly(virtual_sound):
     first = np.flatnonzero(np.abs(captured) > 0.1)[0]
     start = next(k for k in range(max(0, first - 20), first + 1) if captured[k] == noise[0] / 32768)
     np.testing.assert_array_equal(captured[start : start + 2 * RATE], noise / 32768)
-    assert fan.source.lost_samples == fan.source.gaps == 0
+    assert fan.source.stream.lost_samples == fan.source.stream.gaps == 0
 
 
 async def test_card_1_and_card_10_are_distinct(virtual_sound):
@@ -103,8 +109,8 @@ async def test_stall_is_an_outage_and_recovers(virtual_sound):
         assert "no sound for 3 s" in await outage_of(fan, MicrophoneState.FAULT)
         sound["fan"].resume()
         await fan.until_new_blocks()
-        assert fan.source.restarts == fan.source.gaps == 1
-        assert fan.source.lost_samples > 3 * RATE
+        assert fan.source.stream.restarts == fan.source.stream.gaps == 1
+        assert fan.source.stream.lost_samples > 3 * RATE
         assert not pump.outages
 
 
@@ -123,12 +129,12 @@ async def test_unplugging_is_an_outage_and_recovers(virtual_sound, device):
         assert isinstance(opened, Opened)
         assert opened.rate_hz == RATE
         await fan.until_new_blocks()
-        assert fan.source.restarts == 1
+        assert fan.source.stream.restarts == 1
         jumps = sum(
             after.start - block.end
             for block, after in zip(fan.blocks, fan.blocks[1:], strict=False)
         )
-        assert jumps == fan.source.lost_samples > 0
+        assert jumps == fan.source.stream.lost_samples > 0
         assert fan.blocks[-1].end > before
         assert all(rms(block) > 0.2 for block in fan.blocks[3:])  # never the pump
 
@@ -165,7 +171,7 @@ async def test_absent_device_is_opened_when_plugged_in(virtual_sound):
         sound["fan"].plug()
         await fan.until_new_blocks()
         assert fan.blocks[0].start == 0
-        assert fan.source.restarts == 0
+        assert fan.source.stream.restarts == 0
 
 
 async def test_absent_card_is_reported_with_the_available_inputs(virtual_sound):
@@ -330,13 +336,13 @@ def test_child_ends_with_its_parent(virtual_sound):
     parent = (
         "import asyncio\n"
         "from asd_monitor.audio.devices.device_strings import parse_device\n"
-        "from asd_monitor.audio.capture.microphone import Microphone\n"
+        "from asd_monitor.audio.opening import open_source\n"
+        "from tests.doubles.event_collector import EventCollector\n"
         "async def main():\n"
-        "    microphone = Microphone(parse_device('hw:1'))\n"
-        "    async for event in microphone.events():\n"
-        "        if hasattr(event, 'samples'):\n"
-        "            print('captured', flush=True)\n"
-        "            await asyncio.sleep(1000)\n"
+        "    collector = EventCollector(open_source(parse_device('hw:1')))\n"
+        "    await collector.until_blocks(1)\n"
+        "    print('captured', flush=True)\n"
+        "    await asyncio.sleep(1000)\n"
         "asyncio.run(main())\n"
     )
     with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE) as process:

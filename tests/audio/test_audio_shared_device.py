@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asd_monitor.audio.capture.shared_device import QUEUE_EVENTS
 from asd_monitor.audio.devices.device_strings import DeviceSpec, parse_device
 from asd_monitor.audio.files.file_source import FileSource
-from asd_monitor.audio.opening import DevicePool
+from asd_monitor.audio.opening import DevicePool, ExpectedSource
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.records import Block, MicrophoneState
 from tests.doubles.blocks import described
@@ -66,7 +65,12 @@ async def test_each_machine_receives_its_channel_at_the_same_sample_indices(plan
         assert described(each.events[0]) == (RATE_HZ, 2, "scripted")
         assert [block.start for block in each.blocks] == [k * BLOCK for k in range(5)]
         assert each.source.drift_ppm == 12.0
-        assert each.source.lost_samples == each.source.gaps == each.source.restarts == 0
+        assert (
+            each.source.stream.lost_samples
+            == each.source.stream.gaps
+            == each.source.stream.restarts
+            == 0
+        )
     assert_channel(fan.blocks, 0, 0, 5 * BLOCK)
     assert_channel(pump.blocks, 1, 0, 5 * BLOCK)
     first_of_each = fan.blocks[0].samples, pump.blocks[0].samples
@@ -91,7 +95,7 @@ async def test_each_device_is_opened_once(plant: Plant) -> None:
 def test_recording_is_read_for_each_machine_separately(tmp_path: Path) -> None:
     pool = DevicePool()
     spec = parse_device(f"file:{tmp_path}/a.wav#1")
-    pool.expect([spec])
+    pool.expect([ExpectedSource(spec)])
     one, other = pool.open(spec), pool.open(spec)
     assert isinstance(one, FileSource)
     assert isinstance(other, FileSource)
@@ -107,7 +111,7 @@ async def test_gap_of_the_device_is_a_gap_of_every_machine(plant: Plant) -> None
     for each in (fan, pump):
         await each.until_blocks(2)
         assert each.blocks[1].start == BLOCK + 700
-        assert (each.source.lost_samples, each.source.gaps) == (700, 1)
+        assert (each.source.stream.lost_samples, each.source.stream.gaps) == (700, 1)
 
 
 async def test_outage_and_recovery_are_reported_to_all(plant: Plant) -> None:
@@ -122,8 +126,8 @@ async def test_outage_and_recovery_are_reported_to_all(plant: Plant) -> None:
         await each.until_blocks(2)
         kinds = [type(event) for event in each.events]
         assert kinds == [Opened, Block, Outage, Opened, Block]
-        assert each.source.restarts == each.source.gaps == 1
-        assert each.source.lost_samples == 5 * RATE_HZ
+        assert each.source.stream.restarts == each.source.stream.gaps == 1
+        assert each.source.stream.lost_samples == 5 * RATE_HZ
 
 
 async def test_missing_channel_is_an_outage_of_its_machine_only(plant: Plant) -> None:
@@ -139,57 +143,7 @@ async def test_missing_channel_is_an_outage_of_its_machine_only(plant: Plant) ->
             MicrophoneState.FAULT,
         )
     ]
-    assert pump.source.lost_samples == pump.source.restarts == 0
-
-
-async def test_slow_consumer_loses_its_oldest_sound_only(plant: Plant) -> None:
-    plant.expect("hw:1", "hw:1#1")
-    (fan,) = await plant.collect("hw:1")
-    slow = plant.pool.open(parse_device("hw:1#1"))
-    events = slow.events()
-    opening = asyncio.ensure_future(anext(events))
-    await asyncio.sleep(0)
-    plant.microphone.open()
-    await opening
-    plant.microphone.play()
-    received = [await anext(events)]
-    plant.microphone.play(QUEUE_EVENTS + 7)
-    await fan.until_blocks(QUEUE_EVENTS + 8)
-    received += [await anext(events) for _ in range(QUEUE_EVENTS)]
-    blocks = [event for event in received if isinstance(event, Block)]
-    assert [block.start for block in blocks[:2]] == [0, 8 * BLOCK]
-    assert blocks[-1].end == plant.microphone.end
-    assert (slow.lost_samples, slow.gaps) == (7 * BLOCK, 1)
-    assert (fan.source.lost_samples, fan.source.gaps) == (0, 0)
-    await events.aclose()
-
-
-async def test_slow_consumer_still_receives_the_opening(plant: Plant) -> None:
-    plant.expect("hw:1", "hw:1#1")
-    (fan,) = await plant.collect("hw:1")
-    slow = plant.pool.open(parse_device("hw:1#1"))
-    events = slow.events()
-    first = asyncio.ensure_future(anext(events))
-    await asyncio.sleep(0)
-    plant.microphone.interrupt("not plugged in")
-    assert await first == Outage("not plugged in", MicrophoneState.NO_DEVICE)
-    plant.microphone.open()
-    plant.microphone.play(QUEUE_EVENTS + 1)
-    await fan.until_blocks(QUEUE_EVENTS + 1)
-    assert described(await anext(events)) == (RATE_HZ, 2, "scripted")
-    block = await anext(events)
-    assert isinstance(block, Block)
-    assert block.start == BLOCK
-    assert slow.lost_samples == BLOCK
-    await events.aclose()
-
-
-async def test_burst_does_not_fill_the_queue_of_a_running_consumer(plant: Plant) -> None:
-    (fan,) = await plant.collect("hw:1")
-    plant.microphone.open()
-    plant.microphone.play(2 * QUEUE_EVENTS)
-    await fan.until_blocks(2 * QUEUE_EVENTS)
-    assert fan.source.lost_samples == 0
+    assert pump.source.stream.lost_samples == pump.source.stream.restarts == 0
 
 
 async def test_device_is_released_by_its_last_source_only(plant: Plant) -> None:
@@ -227,7 +181,12 @@ async def test_later_source_starts_at_the_current_sample_index(plant: Plant) -> 
     await pump.until_blocks(2)
     assert described(pump.events[0]) == (RATE_HZ, 2, "scripted")
     assert_channel(pump.blocks, 1, 3 * BLOCK, 5 * BLOCK)
-    assert pump.source.lost_samples == pump.source.gaps == pump.source.restarts == 0
+    assert (
+        pump.source.stream.lost_samples
+        == pump.source.stream.gaps
+        == pump.source.stream.restarts
+        == 0
+    )
     assert len(plant.microphones) == 1
 
 
@@ -256,8 +215,8 @@ async def test_later_source_with_another_channel_starts_at_the_next_opening(plan
     await pump.until_blocks(1)
     await fan.until_blocks(3)
     assert_channel(pump.blocks, 1, 2 * BLOCK + RATE_HZ, 3 * BLOCK + RATE_HZ)
-    assert (pump.source.restarts, fan.source.restarts) == (0, 1)
-    assert (pump.source.lost_samples, fan.source.lost_samples) == (0, RATE_HZ)
+    assert (pump.source.stream.restarts, fan.source.stream.restarts) == (0, 1)
+    assert (pump.source.stream.lost_samples, fan.source.stream.lost_samples) == (0, RATE_HZ)
 
 
 async def test_source_attached_during_a_release_waits_for_its_end(plant: Plant) -> None:
@@ -301,3 +260,10 @@ async def test_error_of_the_microphone_is_raised_in_every_source(plant: Plant) -
     plant.microphone.open()
     plant.microphone.play()
     await again.until_blocks(1)
+
+
+async def test_blocks_are_as_long_as_the_shortest_that_a_machine_asks_for(plant: Plant) -> None:
+    fan, pump = parse_device("hw:1"), parse_device("hw:1#1")
+    plant.pool.expect([ExpectedSource(fan, 0.5), ExpectedSource(pump, 0.25)])
+    await plant.collect("hw:1")
+    assert plant.microphone.block_s[0] == 0.25

@@ -58,7 +58,12 @@ async def test_each_machine_receives_every_sample_of_its_channel(virtual_sound, 
         start = next(k for k in range(max(0, first - 20), first + 1) if captured[k] == played[0])
         np.testing.assert_array_equal(captured[start : start + 2 * RATE], played)
         starts.append(each.blocks[0].start + start)
-        assert each.source.lost_samples == each.source.gaps == each.source.restarts == 0
+        assert (
+            each.source.stream.lost_samples
+            == each.source.stream.gaps
+            == each.source.stream.restarts
+            == 0
+        )
     assert starts[0] == starts[1]
 
 
@@ -75,9 +80,9 @@ async def test_device_is_opened_again_for_another_channel_and_not_for_fewer(virt
     await fan.until_new_blocks(3)
     (outage,) = fan.outages
     assert outage.reason == "hw:1: opened again to add channel 1"
-    assert (fan.source.restarts, fan.source.gaps) == (1, 1)
-    assert 0 < fan.source.lost_samples < 20 * RATE
-    assert (pump.source.restarts, pump.source.lost_samples) == (0, 0)
+    assert (fan.source.stream.restarts, fan.source.stream.gaps) == (1, 1)
+    assert 0 < fan.source.stream.lost_samples < 20 * RATE
+    assert (pump.source.stream.restarts, pump.source.stream.lost_samples) == (0, 0)
     assert pump.blocks[0].start > fan.blocks[4].end
 
     await fan.close()
@@ -86,7 +91,7 @@ async def test_device_is_opened_again_for_another_channel_and_not_for_fewer(virt
     (again,) = await plant.collect("hw:1")
     await again.until_blocks(5)
     assert capture_processes() == [child_of_both]
-    assert again.source.lost_samples == 0
+    assert again.source.stream.lost_samples == 0
     assert rms(again.blocks[-1]) == pytest.approx(0.5 / np.sqrt(2), rel=0.1)
     assert rms(pump.blocks[-1]) == pytest.approx(0.1 / np.sqrt(2), rel=0.1)
 
@@ -107,8 +112,8 @@ async def test_unplugging_is_an_outage_and_recovers_for_both(virtual_sound, plan
     sound["fan"].plug()
     for each, blocks in zip(collectors, before, strict=True):
         await each.until_blocks(blocks + 5)
-        assert each.source.restarts == each.source.gaps == 1
-        assert each.source.lost_samples > 0
+        assert each.source.stream.restarts == each.source.stream.gaps == 1
+        assert each.source.stream.lost_samples > 0
     for each, amplitude in zip(collectors, (0.5, 0.1), strict=True):
         assert rms(each.blocks[-1]) == pytest.approx(amplitude / np.sqrt(2), rel=0.1)
     assert len(capture_processes()) == 1
@@ -137,6 +142,6 @@ async def test_killed_child_is_replaced_for_both(virtual_sound, plant):
     (child,) = capture_processes()
     os.kill(child, signal.SIGKILL)
     for each in collectors:
-        await each.until(lambda each=each: each.source.restarts == 1)
+        await each.until(lambda each=each: each.source.stream.restarts == 1)
         assert "SIGKILL" in each.outages[0].reason
     await asyncio.gather(*(each.until_new_blocks(3) for each in collectors))

@@ -21,6 +21,7 @@ from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Block
 from tests.doubles.blocks import block_at, described, stream_at
+from tests.doubles.event_collector import EventCollector, all_events
 
 STREAM = SharedStream(Opened(stream_at(16000), 2, "USB: Audio (hw:1,0)"), "hw:1", 1)
 RESPONSE = encode_response(STREAM)
@@ -73,40 +74,46 @@ async def test_blocks_and_their_gaps_are_received(tmp_path):
     split = frame(1500)[:10], frame(1500)[10:]
     async with serve(path, RESPONSE, frame(1000), frame(1100), *split):
         source = await connected(path)
-        events = [event async for event in source.events()]
+        events = await all_events(source)
         await source.close()
     assert described(events[0]) == described(STREAM.opened)
     blocks = [event for event in events if isinstance(event, Block)]
     assert [block.start for block in blocks] == [1000, 1100, 1500]
     assert isinstance(events[-1], Outage)
-    assert (source.gaps, source.lost_samples) == (1, 300)
-    assert (source.stream.device, source.stream.channel) == ("hw:1", 1)
+    assert (source.stream.gaps, source.stream.lost_samples) == (1, 300)
+    assert (source.shared.device, source.shared.channel) == ("hw:1", 1)
 
 
 async def test_silence_is_an_outage(tmp_path):
     path = tmp_path / "sound.sock"
     async with serve(path, RESPONSE, frame(0), disconnect=False):
         source = await connected(path, silence_limit_s=0.05)
-        events = source.events()
-        kinds = [type(await anext(events)) for _ in range(3)]
-        assert kinds == [Opened, Block, Outage]
-        await source.close()
-        assert [event async for event in events] == []
+        collector = EventCollector(source)
+        await collector.until(lambda: collector.outages)
+        await collector.close()
+    assert [type(event) for event in collector.events] == [Opened, Block, Outage]
 
 
-async def test_close_ends_the_iteration_before_blocks_already_received(tmp_path):
+async def test_close_ends_the_delivery_before_blocks_already_received(tmp_path):
     path = tmp_path / "sound.sock"
     frames = [frame(100 * k) for k in range(9)]
     async with serve(path, RESPONSE, *frames, disconnect=False):
         source = await connected(path)
-        events = source.events()
-        assert [type(await anext(events)) for _ in range(2)] == [Opened, Block]
+        collector = EventCollector(source)
+        closing: list[asyncio.Task[None]] = []
+
+        def close(event: object) -> None:
+            if isinstance(event, Block):
+                source.stream.close(0.0)
+                closing.append(asyncio.create_task(source.close()))
+
+        collector.on_event = close
+        await collector.task
         await source.close()
-        await source.close()
-        assert [event async for event in events] == []
-        never_iterated = await connected(path)
-        await never_iterated.close()
-        assert [type(event) async for event in never_iterated.events()] == []
+        assert [type(event) for event in collector.events] == [Opened, Block]
+        never_run = await connected(path)
+        await never_run.close()
+        assert await all_events(never_run) == []
 
 
 async def test_absent_daemon_is_none(tmp_path):
@@ -144,10 +151,6 @@ async def test_invalid_frame_is_an_outage_and_ends_the_source(tmp_path):
     async with serve(path, RESPONSE, is_connected, b"x" * 100):
         source = await connected(path)
         is_connected.set()
-        events = source.events()
-        await anext(events)
-        outage = await anext(events)
-        assert isinstance(outage, Outage)
-        assert "connection to the daemon failed" in outage.reason
-        assert [event async for event in events] == []
-        await source.close()
+        events = await all_events(source)
+    assert isinstance(events[-1], Outage)
+    assert "connection to the daemon failed" in events[-1].reason

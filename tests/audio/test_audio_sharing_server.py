@@ -12,10 +12,11 @@ import pytest
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.sharing.client import SharedSource, connect
 from asd_monitor.audio.sharing.server import PublishedChannel, SharingServer
-from asd_monitor.audio.source import Opened, Outage
+from asd_monitor.audio.source import Opened
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Block
 from tests.doubles.blocks import block_at, described, stream_at
+from tests.doubles.event_collector import EventCollector
 from tests.doubles.waiting import until
 
 RATE = 16_000
@@ -53,19 +54,20 @@ async def connected(server: SharingServer, **request: str) -> SharedSource:
 async def test_blocks_are_received_exactly_with_their_gaps(server):
     channel = publish(server)
     source = await connected(server, device="hw:1")
-    events = source.events()
-    assert described(await anext(events)) == (RATE, 2, "USB microphone")
-    assert (source.stream.device, source.stream.channel) == ("hw:1", 0)
+    collector = EventCollector(source)
+    await collector.until(lambda: collector.events)
+    assert described(collector.events[0]) == (RATE, 2, "USB microphone")
+    assert (source.shared.device, source.shared.channel) == ("hw:1", 0)
     for start in (32_000, 33_600, 64_000):
         channel.send_block(block(start), 1.0)
-        received = await anext(events)
-        assert isinstance(received, Block)
+    await collector.until_blocks(3)
+    for start, received in zip((32_000, 33_600, 64_000), collector.blocks, strict=True):
         assert received.start == start
         np.testing.assert_array_equal(received.samples, block(start).samples)
-    assert (source.gaps, source.lost_samples) == (1, 64_000 - 35_200)
+    assert (source.stream.gaps, source.stream.lost_samples) == (1, 64_000 - 35_200)
     server.withdraw(channel)
-    assert isinstance(await anext(events), Outage)
-    await source.close()
+    await collector.until(lambda: collector.outages)
+    await collector.close()
 
 
 @pytest.mark.parametrize(
@@ -76,7 +78,7 @@ async def test_channel_is_selected_by_device_or_machine(server, request_, channe
     publish(server, "left", "hw:1#0")
     publish(server, "right", "hw:1#1")
     source = await connected(server, **request_)
-    assert source.stream.channel == channel
+    assert source.shared.channel == channel
     await source.close()
 
 
@@ -104,11 +106,11 @@ async def test_malformed_requests_do_not_affect_other_clients(server):
         writer.write(line)
         writer.close()
     source = await connected(server, machine="fan")
-    events = source.events()
-    await anext(events)
+    collector = EventCollector(source)
+    await collector.until(lambda: collector.events)
     channel.send_block(block(0), 1.0)
-    assert isinstance(await anext(events), Block)
-    await source.close()
+    await collector.until_blocks(1)
+    await collector.close()
 
 
 async def test_client_that_does_not_read_is_disconnected(server):

@@ -10,8 +10,23 @@ OVERLOAD = Load(busy=1.0, backlog_s=THRESHOLDS.max_backlog_s + 0.1)
 CALM = Load(busy=0.1, backlog_s=0.0)
 
 
+class Shedding:
+    """A load shedder and the stride that it has chosen."""
+
+    def __init__(self, max_stride: int, stride: int = 1) -> None:
+        self.stride = stride
+        self._max_stride = max_stride
+        self._shedder = LoadShedder()
+
+    def update(self, load: Load, now_s: float) -> bool:
+        """Evaluate a measurement; return whether the stride has changed."""
+        before = self.stride
+        self.stride = self._shedder.next_stride(before, load, now_s, max_stride=self._max_stride)
+        return self.stride != before
+
+
 def test_stride_rises_step_by_step_up_to_its_maximum() -> None:
-    shedder = LoadShedder(max_stride=3)
+    shedder = Shedding(max_stride=3)
     delay_s, settling_s = THRESHOLDS.overload_delay_s, THRESHOLDS.settling_s
     assert not shedder.update(OVERLOAD, 0.0), "the overload has just begun"
     assert not shedder.update(OVERLOAD, delay_s - 0.1)
@@ -26,19 +41,19 @@ def test_stride_rises_step_by_step_up_to_its_maximum() -> None:
 
 def test_backlog_that_does_not_wait_for_scoring_is_no_overload() -> None:
     """Skipping windows does not help where a model is loading or a disk is slow."""
-    shedder = LoadShedder(max_stride=3)
+    shedder = Shedding(max_stride=3)
     for second in range(30):
         assert not shedder.update(Load(busy=0.02, backlog_s=4.0), float(second))
 
 
 def test_short_overloads_do_not_add_up() -> None:
-    shedder = LoadShedder(max_stride=3)
+    shedder = Shedding(max_stride=3)
     for second in range(20):
         assert not shedder.update(CALM if second % 2 else OVERLOAD, float(second))
 
 
 def test_stride_falls_after_a_long_calm_period() -> None:
-    shedder = LoadShedder(max_stride=3, stride=2)
+    shedder = Shedding(max_stride=3, stride=2)
     recovery_s = THRESHOLDS.recovery_delay_s
     for second in range(int(recovery_s)):
         assert not shedder.update(CALM, float(second))
@@ -48,14 +63,14 @@ def test_stride_falls_after_a_long_calm_period() -> None:
 
 
 def test_stride_does_not_fall_where_the_smaller_one_would_overload() -> None:
-    shedder = LoadShedder(max_stride=3, stride=2)
+    shedder = Shedding(max_stride=3, stride=2)
     busy = Load(busy=0.51 * THRESHOLDS.busy_share, backlog_s=0.0)  # twice as much is too much
     for second in range(3 * int(THRESHOLDS.recovery_delay_s)):
         assert not shedder.update(busy, float(second))
 
 
 def test_overload_restarts_the_calm_period() -> None:
-    shedder = LoadShedder(max_stride=2, stride=2)
+    shedder = Shedding(max_stride=2, stride=2)
     recovery_s = THRESHOLDS.recovery_delay_s
     for second in range(int(recovery_s)):
         shedder.update(CALM, float(second))
@@ -72,7 +87,7 @@ def test_overload_restarts_the_calm_period() -> None:
 def test_stride_stays_in_its_bounds_and_changes_by_one(
     loads: list[tuple[float, float, float]], max_stride: int, initial: int
 ) -> None:
-    shedder, now_s = LoadShedder(max_stride, initial), 0.0
+    shedder, now_s = Shedding(max_stride, min(max(1, initial), max_stride)), 0.0
     for busy, backlog_s, after_s in loads:
         now_s += after_s
         before = shedder.stride

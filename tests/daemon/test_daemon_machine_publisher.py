@@ -144,22 +144,22 @@ def test_score_interval_keeps_the_largest_score(scores, interval):
 @pytest.mark.parametrize("first_sample", [10, 1_000_000, 1_000_050])
 def test_first_window_of_a_stream_is_published_at_once(first_sample):
     publisher, broker = make()
-    publisher.begin_stream(StreamCounts)
-    publisher.publish_score(window(1_000_000, 1.0), interval_samples=100)
-    publisher.begin_stream(StreamCounts)
-    publisher.publish_score(window(first_sample, 2.0), interval_samples=100)
+    first = publisher.begin_stream(StreamCounts)
+    publisher.publish_score(window(1_000_000, 1.0), interval_samples=100, stream=first)
+    second = publisher.begin_stream(StreamCounts)
+    publisher.publish_score(window(first_sample, 2.0), interval_samples=100, stream=second)
     assert [m["sample"] for m in broker.messages("fan/score")] == [1_000_000, first_sample]
 
 
 def test_pending_score_is_published_at_the_end_of_its_stream():
     publisher, broker = make()
-    publisher.begin_stream(StreamCounts)
+    first = publisher.begin_stream(StreamCounts)
     for sample, score in ((1000, 1.0), (1010, 7.0), (1020, 3.0)):
-        publisher.publish_score(window(sample, score), interval_samples=100)
-    publisher.end_stream()
+        publisher.publish_score(window(sample, score), interval_samples=100, stream=first)
+    publisher.end_stream(first)
     assert [m["score"] for m in broker.messages("fan/score")] == [1.0, 7.0]
-    publisher.begin_stream(StreamCounts)
-    publisher.publish_score(window(10, 2.0), interval_samples=100)
+    second = publisher.begin_stream(StreamCounts)
+    publisher.publish_score(window(10, 2.0), interval_samples=100, stream=second)
     assert [m["score"] for m in broker.messages("fan/score")] == [1.0, 7.0, 2.0]
 
 
@@ -181,9 +181,9 @@ def test_status_has_the_sum_of_the_counters_of_all_streams():
         return status.lost_samples, status.gaps, status.restarts, status.skipped_windows
 
     assert published() == (0, 0, 0, 0)
-    publisher.begin_stream(lambda: counts["first"])
+    first = publisher.begin_stream(lambda: counts["first"])
     assert published() == (100, 2, 1, 5)
-    publisher.end_stream()
+    publisher.end_stream(first)
     assert published() == (100, 2, 1, 5)
     publisher.begin_stream(lambda: counts["second"])
     assert published() == (100, 2, 1, 5)
@@ -191,3 +191,22 @@ def test_status_has_the_sum_of_the_counters_of_all_streams():
     assert published() == (110, 3, 1, 6)
     publisher.begin_stream(StreamCounts)
     assert published() == (110, 3, 1, 6)
+
+
+def test_an_abandoned_stream_neither_freezes_nor_doubles_the_counters_of_the_next():
+    publisher, broker = make()
+    counts = {"abandoned": StreamCounts(100, 2, 1, 5), "next": StreamCounts(1, 0, 0, 0)}
+    abandoned = publisher.begin_stream(lambda: counts["abandoned"])
+    following = publisher.begin_stream(lambda: counts["next"])
+    publisher.publish_score(window(10, 2.0), interval_samples=100, stream=following)
+    publisher.publish_score(window(999_999, 9.0), interval_samples=0, stream=abandoned)
+    assert [m["sample"] for m in broker.messages("fan/score")] == [10]
+    counts["abandoned"] = StreamCounts(110, 2, 1, 5)
+    assert publisher.counts == StreamCounts(111, 2, 1, 5)
+    for _ in range(2):
+        publisher.end_stream(abandoned)
+        assert publisher.counts == StreamCounts(111, 2, 1, 5)
+    publisher.publish_score(window(200, 3.0), interval_samples=100, stream=following)
+    assert [m["sample"] for m in broker.messages("fan/score")] == [10, 200]
+    counts["next"] = StreamCounts(5, 1, 0, 0)
+    assert publisher.counts == StreamCounts(115, 3, 1, 5)

@@ -41,10 +41,10 @@ class CountedPush:
         self.sizes: list[int] = []
 
     def __call__(
-        self, monitors: Sequence[Monitor], blocks: Sequence[Block]
+        self, monitors: Sequence[Monitor], blocks: Sequence[Block], stride: int
     ) -> list[list[Reading] | Exception]:
         self.sizes.append(len(monitors))
-        return push_batch(monitors, blocks)
+        return push_batch(monitors, blocks, stride)
 
 
 @pytest.fixture
@@ -97,8 +97,7 @@ async def test_failure_of_a_monitor_is_raised_for_its_machine_alone(
 
 async def test_removed_machine_does_not_affect_the_others(scoring: ScoringThread) -> None:
     scoring.machine_count = 2
-    one = asyncio.create_task(scoring.push(monitor(), blocks(0.2)[0]))
-    await asyncio.sleep(0)
+    one = scoring.push(monitor(), blocks(0.2)[0])
     one.cancel()
     assert await scoring.push(monitor(), blocks(0.2)[0]) == []
 
@@ -164,7 +163,7 @@ async def test_score_that_is_not_a_number_fails_its_machine_only(
     scoring.machine_count = 2
     window = WindowScore(0, 1600, 0.0, 0.0, 0.0, {}, -20.0, idle=False)
     bad = replace(window, sustained=float("nan"))
-    monkeypatch.setattr("asd_monitor.monitor.score_pending", lambda _: [[window], [bad]])
+    monkeypatch.setattr("asd_monitor.pipeline.score_pending", lambda _: [[window], [bad]])
     block = blocks(0.2)[0]
     found = await asyncio.gather(
         scoring.push(monitor(), block), scoring.push(monitor(), block), return_exceptions=True

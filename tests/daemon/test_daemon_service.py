@@ -159,7 +159,8 @@ async def test_counters_survive_restarts_of_a_session(daemon):
         return counts, restarted | {"samples": status["dropped"]["samples"]}
 
     def count(source: ScriptedSource, lost: int) -> None:
-        source.lost_samples, source.gaps, source.restarts = lost, 2, 1
+        stream = source.stream
+        stream.lost_samples, stream.gaps, stream.restarts = lost, 2, 1
 
     count(daemon.source("hw:1"), 1000)
     for how, lost, failures in (("broken", 100, 1), ("reconfigured", 10, 1), ("broken", 1, 2)):

@@ -5,7 +5,6 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 
 import pytest
@@ -13,13 +12,12 @@ import structlog
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.sharing.server import SharingServer
-from asd_monitor.audio.source import Opened, Outage
+from asd_monitor.audio.source import Receiver
 from asd_monitor.daemon.monitor_session import MonitorSession
 from asd_monitor.daemon.runtime_options import ShutdownLimits
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.journal.store import Journal
-from asd_monitor.records import Block
 from tests.doubles.in_process_daemon import InProcessDaemon
 from tests.doubles.level_detector import make_config
 from tests.doubles.scripted_source import ScriptedSource
@@ -37,17 +35,14 @@ class UnreleasedSource(ScriptedSource):
 
 
 class UnendingSource(ScriptedSource):
-    """A source with a defect: its iteration continues after a cancellation, until `may_end`."""
+    """A source with a defect: it continues after a cancellation, until `may_end`."""
 
     may_end = False
 
-    async def events(self) -> AsyncGenerator[Opened | Block | Outage]:
+    async def run(self, receiver: Receiver) -> None:
         while not self.may_end:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(0.02)
-        nothing: tuple[Opened, ...] = ()
-        for event in nothing:
-            yield event
 
 
 class FailingSource(ScriptedSource):

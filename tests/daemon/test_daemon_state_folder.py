@@ -102,14 +102,14 @@ async def test_a_failed_reading_of_acknowledgements_is_repeated(
     await until(lambda: machine.broker.alarm("fan")["acknowledged"])
 
 
-def test_what_is_not_written_at_the_end_is_logged_with_numbers(tmp_path: Path) -> None:
+async def test_what_is_not_written_at_the_end_is_logged_with_numbers(tmp_path: Path) -> None:
     unmount(tmp_path)
     access = JournalAccess(open_journal(tmp_path), poll_s=1.0)
     fan = MachineJournal(access.journal, "fan01")
     event = fan.record(RAISED, NOW, "v1")
     fan.record(state_transition(), NOW, "v1")
     with capture_logs() as logs:
-        access.close()
+        await access.close()
     (entry,) = logs
     assert entry["log_level"] == "error"
     assert (entry["alarms"], entry["events"]) == (1, 2)
@@ -117,11 +117,11 @@ def test_what_is_not_written_at_the_end_is_logged_with_numbers(tmp_path: Path) -
     assert "a link to a file that does not exist" in entry["reason"]
 
 
-def test_the_end_of_a_written_journal_is_quiet(tmp_path: Path) -> None:
+async def test_the_end_of_a_written_journal_is_quiet(tmp_path: Path) -> None:
     access = JournalAccess(open_journal(tmp_path), poll_s=1.0)
     MachineJournal(access.journal, "fan01").record(RAISED, NOW, "v1")
     with capture_logs() as logs:
-        access.close()
+        await access.close()
     assert logs == []
 
 

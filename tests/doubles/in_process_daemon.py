@@ -74,6 +74,7 @@ class InProcessDaemon:
     def open_source(self, spec: DeviceSpec) -> ScriptedSource:
         """Return a new source; a microphone is open and has 3 s of sound to deliver."""
         source = ScriptedSource()
+        source.is_microphone = not spec.is_file
         if not spec.is_file:
             source.open().play(3)
         self.sources.setdefault(str(spec), []).append(source)

@@ -14,6 +14,7 @@ from asd_monitor.journal.store import Journal
 from asd_monitor.monitor import Monitor
 from asd_monitor.records import Block, Thresholds, WindowScore
 from tests.doubles.blocks import block_at
+from tests.doubles.single_scorer import SingleScorer
 
 NOW = datetime(2026, 11, 23, 4, 45, 0, 512000, UTC)
 LATER = NOW + timedelta(hours=1)
@@ -45,10 +46,11 @@ def state_transition() -> Transition:
     return Transition(1, TransitionKind.STATE, "normal", "idle", "off")
 
 
-class ConstantScorer:
+class ConstantScorer(SingleScorer):
     """Gives each window of half a second the same score."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.score = 0.0
 
     def push(self, block: Block) -> list[WindowScore]:

@@ -43,6 +43,7 @@ class MonitoredMachine:
     def start(self, source: ScriptedSource | None = None) -> MonitorSession:
         """Begin a session, with this source or the one at hand."""
         self.source = source or self.source
+        self.source.is_microphone = not self.settings.device_text.startswith("file:")
         self.scoring = ScoringThread()
         context = SessionContext(
             models=self._folder / "models",
@@ -97,7 +98,7 @@ class MonitoredMachine:
     async def until_evaluated(self) -> None:
         """Wait until all sound that was played has been evaluated."""
         await until(lambda: self.source.delivered)
-        await until(lambda: self.session.progress.count >= self.source.end)
+        await until(lambda: not self.session.is_sound_due)
 
     async def _train(self, machine: str, sound: Path, models: Path) -> TrainingOutcome:
         self.trained.append((machine, sound, models))

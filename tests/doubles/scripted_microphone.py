@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection
+from collections.abc import Collection
 
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.audio.capture.planar import PlanarBlock
+from asd_monitor.audio.capture.planar import PlanarBlock, PlanarReceiver
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.records import MicrophoneState
 from tests.doubles.blocks import stream_at
@@ -30,7 +30,9 @@ class ScriptedMicrophone:
         self.channels = channels
         self.drift_ppm = 12.0
         self.wanted: list[frozenset[int]] = []
-        """The argument of each call of `request_channels`."""
+        """The channels of each call of `request`."""
+        self.block_s: list[float] = []
+        """The length of blocks of each call of `request`."""
         self.closed = asyncio.Event()
         self.may_close = asyncio.Event()
         """`close` waits for it, as for a child that the kernel holds; set at first."""
@@ -41,8 +43,9 @@ class ScriptedMicrophone:
         self._events: asyncio.Queue[Opened | PlanarBlock | Outage | Exception | None]
         self._events = asyncio.Queue()
 
-    def request_channels(self, channels: Collection[int]) -> bool:
+    def request(self, channels: Collection[int], block_s: float) -> bool:
         self.wanted.append(frozenset(channels))
+        self.block_s.append(block_s)
         return self._sent is not None and bool(self._available() - self._sent)
 
     def _available(self) -> frozenset[int]:
@@ -72,11 +75,18 @@ class ScriptedMicrophone:
         """Queue an exception that the iteration raises."""
         self._events.put_nowait(error)
 
-    async def planar_events(self) -> AsyncGenerator[Opened | PlanarBlock | Outage]:
+    async def run(self, receiver: PlanarReceiver) -> None:
         while (event := await self._events.get()) is not None:
-            if isinstance(event, Exception):
-                raise event
-            yield event
+            match event:
+                case Exception():
+                    raise event
+                case Opened():
+                    receiver.opened(event)
+                case PlanarBlock():
+                    receiver.write(event)
+                case Outage():
+                    receiver.interrupted(event)
+            await asyncio.sleep(0)  # as a device, whose blocks do not come in one call
 
     async def close(self) -> None:
         await self.may_close.wait()

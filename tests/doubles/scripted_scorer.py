@@ -12,6 +12,7 @@ from asd_monitor.alarm.state import Alarm, AlarmRule, TransitionKind
 from asd_monitor.monitor import Monitor, Reading
 from asd_monitor.records import Block, Samples, Thresholds, WindowScore
 from tests.doubles.blocks import block_at
+from tests.doubles.single_scorer import SingleScorer
 
 RATE_HZ = 100
 RULE = AlarmRule(Thresholds(warning=4.0, alarm=6.0), hop_s=0.5, on_delay_s=3.0, off_delay_s=10.0)
@@ -20,7 +21,7 @@ SPAN = round(ALARM_SPAN_S / RULE.hop_s)  # windows that the alarm score spans
 RAISED_S = SPAN // 2 * RULE.hop_s + RULE.on_delay_s  # from the first window of a fault
 
 
-class ScriptedScorer:
+class ScriptedScorer(SingleScorer):
     """A window every half second, scored by the sample index of its end; none spans a gap.
 
     With ``stride`` n every n-th window of a gapless segment is scored.
@@ -29,6 +30,7 @@ class ScriptedScorer:
     def __init__(
         self, score: Callable[[int], float], idle: Callable[[int], bool], stride: int = 1
     ) -> None:
+        super().__init__()
         self._score, self._idle, self._stride = score, idle, stride
         self._begin = self._end = 0
         self._next = WINDOW
@@ -47,10 +49,11 @@ class ScriptedScorer:
         return windows
 
 
-class ListedScorer:
+class ListedScorer(SingleScorer):
     """Returns each of the given windows when the stream has reached its end."""
 
     def __init__(self, windows: Sequence[WindowScore]) -> None:
+        super().__init__()
         self._windows = deque(windows)
 
     def push(self, block: Block) -> list[WindowScore]:

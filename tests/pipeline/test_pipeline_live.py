@@ -1,6 +1,5 @@
 """The same sound has the same scores from a microphone, as a `file:` device and by `score`."""
 
-import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,13 @@ import pytest
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.opening import open_source
 from asd_monitor.audio.ring_buffer import RingBuffer
-from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.evaluation.recording_scores import score_recording
 from asd_monitor.pipeline import Pipeline, WindowExtractor
 from asd_monitor.records import Block
 from tests.doubles.blocks import block_at
+from tests.doubles.event_collector import EventCollector
 from tests.doubles.synthetic_sounds import machine_sound, write
 
 CAPTURED_S = 8.0
@@ -23,20 +22,16 @@ CAPTURED_S = 8.0
 
 async def _capture(device: str) -> tuple[int, list[Block]]:
     """Return the rate and the first eight seconds of blocks from a device."""
-    blocks: list[Block] = []
-    rate_hz = 0
-    async with contextlib.aclosing(open_source(parse_device(device), speed=0).events()) as events:
-        async for event in events:
-            match event:
-                case Opened():
-                    rate_hz = event.rate_hz
-                case Block():
-                    blocks.append(event)
-                    if blocks[-1].end - blocks[0].start >= CAPTURED_S * rate_hz:
-                        break
-                case Outage():
-                    assert not blocks, event
-    return rate_hz, blocks
+    collector = EventCollector(open_source(parse_device(device), speed=0))
+
+    def is_complete() -> bool:
+        blocks = collector.blocks
+        captured_s = (blocks[-1].end - blocks[0].start) / blocks[0].rate_hz if blocks else 0.0
+        return captured_s >= CAPTURED_S or collector.task.done()
+
+    await collector.until(is_complete)
+    await collector.close()
+    return collector.blocks[0].rate_hz, collector.blocks
 
 
 @pytest.mark.slow

@@ -91,11 +91,10 @@ def test_a_step_of_the_offset_changes_only_the_windows_around_it(rate_hz: int) -
 
 def _readings(sound: Samples, stride: int = 1) -> list[Reading]:
     monitor = Monitor(Pipeline(_detector()), alarm_rule(CRITERIA, _detector()), 16_000)
-    monitor.set_stride(stride)
     return [
         reading
         for start in range(0, len(sound), 8192)
-        for reading in monitor.push(block_at(start, sound[start : start + 8192]))
+        for reading in monitor.push(block_at(start, sound[start : start + 8192]), stride)
     ]
 
 

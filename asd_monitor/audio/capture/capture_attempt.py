@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from asd_monitor.audio.capture.child_process import (
@@ -16,12 +15,13 @@ from asd_monitor.audio.capture.child_process import (
 from asd_monitor.audio.capture.child_protocol import StreamFormat
 from asd_monitor.audio.capture.device_resolver import DeviceUnavailableError
 from asd_monitor.audio.capture.input_identity import InputIdentity
-from asd_monitor.audio.capture.planar import PlanarBlock, deinterleave
+from asd_monitor.audio.capture.planar import PlanarBlock, PlanarReceiver, deinterleave
 from asd_monitor.audio.capture.routing_watch import RoutingWatch
 from asd_monitor.audio.capture.sample_clock import SampleClock
 from asd_monitor.audio.devices.remedies import no_channel
-from asd_monitor.audio.source import Opened, Outage
+from asd_monitor.audio.source import BLOCK_S, Opened, Outage
 from asd_monitor.audio.wire import Frame
+from asd_monitor.backoff import doubling
 from asd_monitor.records import MicrophoneState, Stream
 
 _FAULT = MicrophoneState.FAULT
@@ -34,20 +34,36 @@ class CaptureTiming:
     start_s: float = 5.0  # from the start of the child to its first frame
     stall_s: float = 3.0  # from one frame to the next
     release_s: float = 10.0  # until a killed child is gone; the kernel may hold it
-    pauses_s: tuple[float, ...] = (0.5, 1.0, 2.0)  # between attempts that fail in a row
+    pauses_s: tuple[float, ...] = (0.5, 1.0, 2.0)  # while the device cannot be opened
+    unstable_pauses_s: tuple[float, ...] = doubling(0.5, 60.0)  # after attempts that opened it
+    stable_s: float = 60.0  # an attempt that delivered this long begins the pauses anew
+    probation_s: float = 5.0  # an unstable device must deliver this long before it counts as open
 
 
-class ReopenError(Exception):
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The attempt was closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reopen:
     """The device is to be opened again at once, with another request."""
 
-    def __init__(self, outage: Outage | None = None) -> None:
-        super().__init__()
-        self.outage = outage
-        """To be reported; None: nothing was delivered yet."""
+    outage: Outage | None = None  # to be reported; None: nothing was delivered yet
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The device cannot be opened, or delivers no sound any more."""
+
+    outage: Outage
+
+
+AttemptOutcome = Closed | Reopen | Unavailable
 
 
 class CaptureAttempt:
-    """One run of the capture child; `events` is iterated once."""
+    """One run of the capture child; `run` is called once."""
 
     def __init__(
         self,
@@ -55,10 +71,13 @@ class CaptureAttempt:
         wanted: frozenset[int],
         timing: CaptureTiming,
         start_clock: Callable[[int], tuple[Stream, SampleClock]],
+        *,
+        block_s: float = BLOCK_S,
     ) -> None:
         """``start_clock`` is called with the rate in Hz when the device is open.
 
-        It returns the stream, the same one for each rate, and its clock.
+        It returns the stream, the same one for each rate, and its clock.  ``block_s`` is the
+        length of a block, in s.
         """
         self.wanted = wanted
         """Channels to capture; the attempt ends if the device must be opened again for them."""
@@ -68,6 +87,7 @@ class CaptureAttempt:
         self._spec = identity.spec
         self._timing = timing
         self._start_clock = start_clock
+        self._block_s = block_s
         self._format: StreamFormat | None = None  # while the stream is open
         self._child: CaptureChild | None = None
         self._is_closed = False
@@ -80,22 +100,30 @@ class CaptureAttempt:
         return self._format is not None and bool(self._missing(self._format))
 
     async def close(self) -> None:
-        """End the child; `events` then ends.  A child that is being started ends when it runs."""
+        """End the child; `run` then returns.  A child that is being started ends when it runs.
+
+        May be called in any state and more than once.  Returns within `CaptureTiming.release_s`
+        of the start of the child.
+        """
         self._is_closed = True
         await self._is_started.wait()
         if self._child:
             await self._child.end(self._timing.release_s)
 
-    async def events(self) -> AsyncGenerator[Opened | PlanarBlock]:
-        """Iterate over the opening and the blocks; ends without error only after `close`.
+    async def run(self, receiver: PlanarReceiver) -> AttemptOutcome:
+        """Capture until the stream ends; return why it has ended.
 
-        Raises:
-            DeviceUnavailableError: the device cannot be opened, or delivers no sound any more.
-            ReopenError: the device is to be opened again.
-
+        Errors of the receiver are raised.
         """
+        try:
+            outcome = await self._run(receiver)
+        except DeviceUnavailableError as unavailable:
+            outcome = Unavailable(unavailable.outage)
+        return Closed() if self._is_closed else outcome
+
+    async def _run(self, receiver: PlanarReceiver) -> AttemptOutcome:
         card = self._identity.find_card()
-        request = self._identity.request(card, self.wanted)
+        request = self._identity.request(card, self.wanted)._replace(block_s=self._block_s)
         self._is_started.clear()
         try:
             child = await CaptureChild.start(request, self._identity.environment)
@@ -105,35 +133,33 @@ class CaptureAttempt:
         watching: asyncio.Task[None] | None = None
         try:
             if self._is_closed:
-                return
+                return Closed()
             received = await self._first_frames(child)
             source = await self._identity.verify(child.pid, card)
             if source and self._identity.adopt_format(source, child.format, self.wanted):
-                raise ReopenError
+                return Reopen()
             if not child.format.sent_channels:
                 reason = no_channel(self.wanted, child.format.channels)
-                raise DeviceUnavailableError(self._spec, reason, _FAULT)
+                return Unavailable(Outage(f"{self._spec}: {reason}", _FAULT))
             if self._missing(child.format):
-                raise ReopenError
+                return Reopen()
             self._format = child.format
             self._identity.pin(card, source, child.format.rate_hz)
             stream, clock = self._start_clock(child.format.rate_hz)
             name = child.format.name
-            yield Opened(
-                stream,
-                child.format.channels,
-                f"{name}: {source.description}" if source else name,
+            receiver.opened(
+                Opened(
+                    stream,
+                    child.format.channels,
+                    f"{name}: {source.description}" if source else name,
+                )
             )
             watch = None
             if source:
                 watch = self._identity.watch(child.pid, source)
                 watching = asyncio.create_task(watch.run(), name="microphone.watch")
             placement = _Placement(clock, child.format.sent_channels)
-            async with contextlib.aclosing(
-                self._blocks(child, received, placement, watch)
-            ) as blocks:
-                async for block in blocks:
-                    yield block
+            return await self._deliver(receiver, child, received, placement, watch)
         finally:
             if watching:
                 watching.cancel()
@@ -158,20 +184,21 @@ class CaptureAttempt:
         except ChildEndedError as error:
             raise await self._identity.explain(error) from error
 
-    async def _blocks(
+    async def _deliver(
         self,
+        receiver: PlanarReceiver,
         child: CaptureChild,
         received: list[Frame],
         placement: _Placement,
         watch: RoutingWatch | None,
-    ) -> AsyncGenerator[PlanarBlock]:
+    ) -> AttemptOutcome:
         frames = received
-        while True:
+        while not self._is_closed:
             for block, time_ns in placement.place(frames):
                 if watch:
                     watch.hold(block, time_ns)
                 else:
-                    yield block
+                    receiver.write(block)
             if watch:
                 if watch.moved_to:
                     raise self._identity.mismatch(watch.moved_to)
@@ -182,12 +209,13 @@ class CaptureAttempt:
                     )
                     raise DeviceUnavailableError(self._spec, reason, _FAULT)
                 for block in watch.confirmed():
-                    yield block
+                    receiver.write(block)
             frames = await self._next_frames(child)
             if missing := self._missing(child.format):
                 channels = " and ".join(map(str, sorted(missing)))
                 reason = f"{self._spec}: opened again to add channel {channels}"
-                raise ReopenError(Outage(reason, MicrophoneState.NO_DEVICE))
+                return Reopen(Outage(reason, MicrophoneState.NO_DEVICE))
+        return Closed()
 
     async def _next_frames(self, child: CaptureChild) -> list[Frame]:
         limit_s = self._timing.stall_s

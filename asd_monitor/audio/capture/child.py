@@ -1,7 +1,7 @@
 """Capture child: the process that opens one microphone and reads it.
 
 Run as ``python -m asd_monitor.audio.capture.child``; see `child_protocol` for its arguments and
-its output.  It reads blocks of 100 ms and writes them to standard output until it is killed.
+its output.  It reads blocks and writes them to standard output until it is killed.
 
 PortAudio may hang, spin or abort when a device is unplugged.  It is therefore loaded in this
 process only, which the parent can kill.  The child does not retry: after any error it writes the
@@ -33,7 +33,7 @@ from asd_monitor.audio.capture.child_protocol import (
 from asd_monitor.audio.devices.portaudio_names import match_hw, match_name
 from asd_monitor.audio.devices.remedies import cannot_be_opened, no_channel, pcm_not_found
 from asd_monitor.audio.devices.shared_libraries import found_by_loader
-from asd_monitor.audio.wire import OVERFLOW, Frame, encode_header, select_channels
+from asd_monitor.audio.wire import MAX_SAMPLES, OVERFLOW, Frame, encode_header, select_channels
 
 try:
     with found_by_loader({"portaudio": "libportaudio.so.2"}):
@@ -41,7 +41,6 @@ try:
 except OSError:  # raised where the PortAudio library is not installed
     sounddevice = None
 
-BLOCKS_PER_S = 10
 LATENCY_S = 0.5
 RATES_HZ = (48000, 44100, 16000, 96000, 192000, 32000, 8000)
 PIPE_BYTES = 1 << 20
@@ -164,15 +163,17 @@ def _capture(request: CaptureRequest) -> None:
     max_channels = min(device["max_input_channels"], PLUGIN_CHANNELS)
     _write(StreamFormat(rate_hz, channels, max_channels, sent, device["name"]).encode())
     stream.start()
+    block_s = min(request.block_s, MAX_SAMPLES / 2 / (rate_hz * channels))
     sequence = position = 0
     while True:
-        data, overflowed = stream.read(rate_hz // BLOCKS_PER_S)
+        end = round((sequence + 1) * block_s * rate_hz)
+        data, overflowed = stream.read(end - position)
         time_ns = time.monotonic_ns()
         pcm = select_channels(bytes(data), channels, sent)
         frame = Frame(sequence, position, time_ns, pcm, OVERFLOW if overflowed else 0)
         _write(encode_header(frame) + pcm)
         sequence += 1
-        position += rate_hz // BLOCKS_PER_S
+        position = end
 
 
 def _write(data: bytes) -> None:

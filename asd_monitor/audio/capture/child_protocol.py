@@ -33,6 +33,7 @@ class CaptureRequest(NamedTuple):
     wanted: tuple[int, ...] = (0,)  # channels from 0, ascending, at least one
     rate_hz: int | None = None  # None: a rate that the device offers
     channels: int | None = None  # to open; None: the device's own number
+    block_s: float = 0.1  # length of a block
     parent_pid: int | None = None  # the child ends with this process
 
     def encode(self) -> str:

@@ -3,33 +3,31 @@
     device ── capture child ── Microphone ─┬─ ChannelSource, channel 0
                                            └─ ChannelSource, channel 1
 
-The device is opened when the first source is iterated, and released when the last one is closed.
-A source that attaches while the device is open starts at the sample index that the others have
+The device is opened when the first source is run, and released when the last one is closed.  A
+source that attaches while the device is open starts at the sample index that the others have
 reached.  If its channel is not captured yet, the device is opened again, which is an outage for
 all.  A source that detaches does not affect the others; its channel is captured until the device
 is opened again.
 
-Each source has a bounded queue of its own.  A slow consumer loses the oldest sound of its own
-queue only.
+A block goes from the device to the receiver of each source within one call; nothing is queued.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Collection
+import time
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Protocol
 
-from asd_monitor.audio.capture.planar import PlanarBlock
+from asd_monitor.audio.capture.planar import PlanarBlock, PlanarReceiver
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.devices.remedies import no_channel
-from asd_monitor.audio.source import CountedSource, Opened, Outage, SourceEvent
-from asd_monitor.records import Block, MicrophoneState, Stream
+from asd_monitor.audio.source import BLOCK_S, Opened, Outage, Receiver
+from asd_monitor.audio.stream import StreamLifetime, StreamState
+from asd_monitor.records import MicrophoneState
 
-QUEUE_EVENTS = 300  # 30 s in blocks of 100 ms
 RELEASE_LIMIT_S = 15.0  # longer than a microphone needs whose child the kernel holds
 _CANCEL_LIMIT_S = 1.0
 _log = logging.getLogger(__name__)
@@ -42,18 +40,21 @@ class PlanarSource(Protocol):
     def drift_ppm(self) -> float:
         """Deviation of the device's sample clock in ppm."""
 
-    def request_channels(self, channels: Collection[int]) -> bool:
-        """Capture these channels; return whether the device is opened again for them."""
+    def request(self, channels: Collection[int], block_s: float) -> bool:
+        """Capture these channels in blocks of this length; return whether it is opened again."""
 
-    def planar_events(self) -> AsyncGenerator[Opened | PlanarBlock | Outage]:
-        """Iterate over openings, blocks of the requested channels and outages."""
+    async def run(self, receiver: PlanarReceiver) -> None:
+        """Deliver openings, blocks of the requested channels and outages, until `close`."""
 
     async def close(self) -> None:
-        """Release the device; `planar_events` then ends."""
+        """Release the device; `run` then ends."""
 
 
 class SharedDevice:
-    """A device and the sources attached to it."""
+    """A device and the sources attached to it.
+
+    It owns the task that captures, which ends with the last source; see `detach` for the limit.
+    """
 
     def __init__(
         self,
@@ -66,6 +67,8 @@ class SharedDevice:
         self.spec = spec
         self.expected_channels: frozenset[int] = frozenset()
         """Channels of sources that will be attached; each opening includes them."""
+        self.block_s = BLOCK_S
+        """Length of the blocks from the next opening on, in s."""
         self._open_microphone = open_microphone
         self._release_limit_s = release_limit_s
         self._sources: list[ChannelSource] = []
@@ -82,20 +85,22 @@ class SharedDevice:
     async def attach(self, source: ChannelSource) -> None:
         """Deliver to a source from now on, unless it is closed before the device is released."""
         await self._wait_released()
-        if source.is_closed:
+        if source.stream.is_ending:
             return
         self._sources.append(source)
         wanted = self.expected_channels | {each.channel for each in self._sources}
         if self._capture is None or self._microphone is None:
             self._microphone = microphone = self._open_microphone()
-            microphone.request_channels(wanted)
+            microphone.request(wanted, self.block_s)
             self._latest = None
-            self._capture = asyncio.create_task(
-                self._distribute(microphone), name=f"capture {self.spec}"
-            )
+            self._capture = asyncio.create_task(microphone.run(self), name=f"capture {self.spec}")
             self._capture.add_done_callback(self._on_capture_end)
-        elif not self._microphone.request_channels(wanted) and self._latest:
-            source.deliver(self._latest)
+        elif not self._microphone.request(wanted, self.block_s):
+            match self._latest:
+                case Opened() as opened:
+                    source.device_opened(opened)
+                case Outage() as outage:
+                    source.device_interrupted(outage)
 
     async def detach(self, source: ChannelSource) -> None:
         """Remove a source; after the last one, release the device and wait for that.
@@ -110,6 +115,23 @@ class SharedDevice:
                     self._release(self._microphone, capture), name=f"release {self.spec}"
                 )
         await self._wait_released()
+
+    def opened(self, opened: Opened) -> None:
+        """Pass an opening to every source."""
+        self._latest = opened
+        for source in self._sources:
+            source.device_opened(opened)
+
+    def write(self, block: PlanarBlock) -> None:
+        """Pass its channel of a block to every source."""
+        for source in self._sources:
+            source.write(block)
+
+    def interrupted(self, outage: Outage) -> None:
+        """Pass an outage to every source."""
+        self._latest = outage
+        for source in self._sources:
+            source.device_interrupted(outage)
 
     async def _wait_released(self) -> None:
         """Wait until no release is in progress: a card can be opened only once."""
@@ -128,15 +150,6 @@ class SharedDevice:
             if each.done() and not each.cancelled() and (error := each.exception()):
                 _log.error("%s: unexpected error during its release", self.spec, exc_info=error)
 
-    async def _distribute(self, microphone: PlanarSource) -> None:
-        async with contextlib.aclosing(microphone.planar_events()) as events:
-            async for event in events:
-                if not isinstance(event, PlanarBlock):
-                    self._latest = event
-                for source in self._sources:
-                    source.deliver(event)
-                await asyncio.sleep(0)  # consumers run between the events of a burst
-
     def _on_capture_end(self, capture: asyncio.Task[None]) -> None:
         """Raise in all sources if the capture ended by itself, which is a defect."""
         error = None if capture.cancelled() else capture.exception()
@@ -147,21 +160,18 @@ class SharedDevice:
             self._sources.clear()
 
 
-class ChannelSource(CountedSource):
+class ChannelSource:
     """One channel of a shared device as a source; see `Source`."""
 
     def __init__(self, device: SharedDevice, spec: DeviceSpec) -> None:
         """`spec` is that of the device, with the channel."""
-        super().__init__()
         self.channel = spec.channel or 0
+        self.stream = StreamLifetime()
         self._device = device
         self._spec = spec
-        self._queue: deque[SourceEvent] = deque()
-        self._overdue: Opened | Outage | None = None  # removed from the full queue
-        self._stream: Stream | None = None  # since the first opening
+        self._receiver: Receiver | None = None
         self._error: BaseException | None = None
-        self._closed = False
-        self._changed = asyncio.Event()
+        self._ended = asyncio.Event()
 
     @property
     def is_paced(self) -> bool:
@@ -173,72 +183,57 @@ class ChannelSource(CountedSource):
         """Deviation of the device's sample clock in ppm; see `Source`."""
         return self._device.drift_ppm
 
-    @property
-    def is_closed(self) -> bool:
-        """Whether `close` was called."""
-        return self._closed
-
-    async def events(self) -> AsyncGenerator[SourceEvent]:
-        """Iterate over the channel's openings, blocks and outages, until `close`; see `Source`."""
+    async def run(self, receiver: Receiver) -> None:
+        """Deliver the channel until `close`; see `Source`."""
+        self._receiver = receiver
         try:
             await self._device.attach(self)
-            while not self._closed:
-                self._changed.clear()
-                while event := self._next():
-                    if isinstance(event, Block):
-                        self._count(event.start, event.end)
-                    yield event
-                if self._error:
-                    raise self._error
-                await self._changed.wait()
+            if not self.stream.is_ending:
+                await self._ended.wait()
+            if self._error is not None:
+                raise self._error
         finally:
             await self._device.detach(self)
+            self.stream.release(time.monotonic())
 
     async def close(self) -> None:
-        """Detach from the device; `events` then ends.
+        """Detach from the device; `run` then ends.
 
         May be called in any state and more than once.  For the last source of a device it returns
         when the device is released; see `SharedDevice.detach` for the limit.
         """
-        self._closed = True
-        self._changed.set()
+        self.stream.close(time.monotonic())
+        self._ended.set()
         await self._device.detach(self)
 
-    def deliver(self, event: Opened | PlanarBlock | Outage) -> None:
-        """Append an event of the device to the queue; never waits."""
-        match event:
-            case PlanarBlock():
-                block = event.channel(self.channel, self._stream) if self._stream else None
-                if block is None:
-                    return
-                self._end = block.start if self._end is None else self._end
-                self._queue.append(block)
-            case Opened() if self.channel >= event.channels:
-                reason = f"{self._spec}: {no_channel((self.channel,), event.channels)}"
-                self._queue.append(Outage(reason, MicrophoneState.FAULT))
-            case Opened():
-                if self._stream is None:
-                    self._stream = Stream(event.rate_hz)
-                else:
-                    self.restarts += 1
-                self._queue.append(replace(event, stream=self._stream))
-            case Outage():
-                self._queue.append(event)
-        if len(self._queue) > QUEUE_EVENTS:
-            oldest = self._queue.popleft()
-            if not isinstance(oldest, Block):
-                self._overdue = oldest
-        self._changed.set()
+    def device_opened(self, opened: Opened) -> None:
+        """Take note of an opening of the device, which may lack this channel."""
+        if self._receiver is None or self.stream.is_ending:
+            return
+        if self.channel >= opened.channels:
+            reason = f"{self._spec}: {no_channel((self.channel,), opened.channels)}"
+            self.device_interrupted(Outage(reason, MicrophoneState.FAULT))
+            return
+        stream = self.stream.open(opened.rate_hz, time.monotonic())
+        self._receiver.opened(replace(opened, stream=stream))
+
+    def write(self, block: PlanarBlock) -> None:
+        """Pass on this channel of a block of the device."""
+        stream, receiver = self.stream, self._receiver
+        if stream.state is not StreamState.DELIVERING or not stream.identity or receiver is None:
+            return
+        own = block.channel(self.channel, stream.identity)
+        if own is not None:
+            stream.count(own.start, own.end)
+            receiver.write(own)
+
+    def device_interrupted(self, outage: Outage) -> None:
+        """Take note of an outage of the device."""
+        if self._receiver is not None and not self.stream.is_ending:
+            self.stream.interrupt(time.monotonic())
+            self._receiver.interrupted(outage)
 
     def fail(self, error: BaseException) -> None:
-        """Raise this error from `events`."""
+        """Raise this error from `run`."""
         self._error = error
-        self._changed.set()
-
-    def _next(self) -> SourceEvent | None:
-        if self._closed:
-            return None
-        if self._overdue:
-            event, self._overdue = self._overdue, None
-            return event
-        return self._queue.popleft() if self._queue else None
+        self._ended.set()

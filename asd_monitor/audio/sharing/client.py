@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Iterable
+import time
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from asd_monitor.audio.sharing.protocol import (
@@ -13,7 +15,8 @@ from asd_monitor.audio.sharing.protocol import (
     decode_response,
     encode_request,
 )
-from asd_monitor.audio.source import CountedSource, Outage, SourceEvent
+from asd_monitor.audio.source import Outage, Receiver
+from asd_monitor.audio.stream import StreamLifetime, StreamState
 from asd_monitor.audio.wire import Frame, StreamParser, WireError
 from asd_monitor.errors import OperationError
 from asd_monitor.records import MicrophoneState
@@ -23,7 +26,7 @@ SILENCE_LIMIT_S = 5.0
 _READ_BYTES = 1 << 16
 
 
-class SharedSource(CountedSource):
+class SharedSource:
     """Source of the sound that the daemon shares; ends when the daemon ends.
 
     Created by `connect`.
@@ -43,8 +46,8 @@ class SharedSource(CountedSource):
 
         No frame for ``silence_limit_s`` is an outage.
         """
-        super().__init__()
-        self.stream = stream
+        self.stream = StreamLifetime()
+        self.shared = stream
         self.drift_ppm = 0.0
         self.is_paced = True
         self._reader = reader
@@ -52,50 +55,66 @@ class SharedSource(CountedSource):
         self._parser = parser
         self._received = list(received)
         self._silence_limit_s = silence_limit_s
-        self._closed = False
 
-    async def events(self) -> AsyncGenerator[SourceEvent]:
-        """Iterate over openings, blocks and outages; see `Source`."""
-        if self._closed:
-            return
-        yield self.stream.opened
-        silent = False
-        frames = self._received
-        while not self._closed:
-            for frame in frames:
-                if self._closed:
-                    return
-                if silent:
-                    silent = False
-                    self.restarts += 1
-                    yield self.stream.opened
-                block = decode_block(frame, self.stream.opened.stream)
-                self._count(block.start, block.end)
-                yield block
-            frames = []
-            try:
-                async with asyncio.timeout(None if silent else self._silence_limit_s):
-                    data = await self._reader.read(_READ_BYTES)
-                if self._closed:
-                    return
-                if not data:
-                    yield Outage(
-                        "the daemon that shares its sound has ended", MicrophoneState.FAULT
-                    )
-                    return
-                frames = self._parser.feed(data)
-            except TimeoutError:
-                silent = True
-                yield Outage("the daemon's microphone delivers no sound", MicrophoneState.FAULT)
-            except (WireError, ConnectionError) as error:
-                yield Outage(f"the connection to the daemon failed: {error}", MicrophoneState.FAULT)
-                return
+    async def run(self, receiver: Receiver) -> None:
+        """Deliver until `close`, or until the daemon ends; see `Source`."""
+        try:
+            await self._deliver(receiver)
+        finally:
+            self._writer.close()
+            self.stream.release(time.monotonic())
 
     async def close(self) -> None:
-        """Disconnect without waiting; `events` then ends.  May be called more than once."""
-        self._closed = True
-        self._writer.close()
-        self._reader.feed_eof()
+        """Disconnect without waiting; `run` then ends.
+
+        May be called in any state and more than once.
+        """
+        if not self.stream.is_ending:
+            self.stream.close(time.monotonic())
+            self._writer.close()
+            self._reader.feed_eof()
+
+    async def _deliver(self, receiver: Receiver) -> None:
+        if self.stream.is_ending:
+            return
+        self._open(receiver)
+        frames = self._received
+        while True:
+            for frame in frames:
+                if self.stream.state is StreamState.INTERRUPTED:
+                    self._open(receiver)
+                if self.stream.identity is None or self.stream.is_ending:
+                    return
+                block = decode_block(frame, self.stream.identity)
+                self.stream.count(block.start, block.end)
+                receiver.write(block)
+            is_silent = self.stream.state is StreamState.INTERRUPTED
+            frames, outage = [], None
+            try:
+                async with asyncio.timeout(None if is_silent else self._silence_limit_s):
+                    data = await self._reader.read(_READ_BYTES)
+                if not data:
+                    outage = "the daemon that shares its sound has ended"
+                frames = self._parser.feed(data)
+            except TimeoutError:
+                self._interrupt(receiver, "the daemon's microphone delivers no sound")
+            except (WireError, ConnectionError) as error:
+                outage = f"the connection to the daemon failed: {error}"
+            if self.stream.is_ending:
+                return
+            if outage is not None:
+                self._interrupt(receiver, outage)
+                return
+
+    def _open(self, receiver: Receiver) -> None:
+        opened = self.shared.opened
+        stream = self.stream.open(opened.rate_hz, time.monotonic())
+        receiver.opened(replace(opened, stream=stream))
+
+    def _interrupt(self, receiver: Receiver, reason: str) -> None:
+        if not self.stream.is_ending:
+            self.stream.interrupt(time.monotonic())
+            receiver.interrupted(Outage(reason, MicrophoneState.FAULT))
 
 
 async def connect(
