@@ -1,6 +1,6 @@
 """Measure speed and memory: lower bound, scoring, other models, growth, and the running daemon.
 
-    python -m benchmarks --output DIR [--floor] [--scoring] [--peers] [--growth] [--daemon]
+    python -m benchmarks [--output DIR] [--SECTION …]
 
 Without a section, all are measured, which takes 40 to 60 minutes.  Prints tables in Markdown and
 writes DIR/bench.json, DIR/bench.md and DIR/growth.svg; sections that are not measured keep their
@@ -31,7 +31,7 @@ import numpy as np
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.dsp.mel import mel_filters
 from asd_monitor.errors import AsdMonitorError
-from benchmarks import daemon, growth, peers, scoring
+from benchmarks import comparison, daemon, growth, peers, scoring
 from benchmarks.growth_plot import growth_svg
 from benchmarks.measure import child_json, host, host_text, number
 from experiments.markdown import table
@@ -39,6 +39,7 @@ from experiments.markdown import table
 TITLES = {
     "floor": "Floor: spectrogram and mel product alone",
     "scoring": "Scoring",
+    "comparison": "Comparison with an earlier checkout and the autoencoder",
     "peers": "Peers",
     "growth": "Growth",
     "daemon": "Daemon",
@@ -53,7 +54,9 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--output", type=Path, default=CACHE / "results", metavar="DIR", help="default: %(default)s"
+    )
     for section, title in TITLES.items():
         parser.add_argument(f"--{section}", action="store_true", help=title)
     parser.add_argument("--short", action="store_true", help="fewer rounds, for a quick check")
@@ -70,6 +73,12 @@ def main() -> int:
     )
     parser.add_argument(
         "--soak-minutes", type=float, default=10.0, metavar="MIN", help="0: no soak"
+    )
+    parser.add_argument(
+        "--before",
+        type=Path,
+        metavar="CHECKOUT",
+        help="an earlier checkout that --comparison takes turns with",
     )
     options = parser.parse_args()
     chosen = [section for section in TITLES if getattr(options, section)] or list(TITLES)
@@ -116,6 +125,8 @@ class _Benchmark:
             case "scoring":
                 self._rates, text = scoring.run(self._floor, training_s=training_s, short=short)
                 return {"normals_s": training_s, "cells": [asdict(r) for r in self._rates]}, text
+            case "comparison":
+                return comparison.run(options.before, short=short)
             case "peers":
                 rates = self._rates or scoring.measure(
                     peers.OWN_MACHINES, training_s=training_s, short=short

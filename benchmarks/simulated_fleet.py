@@ -68,7 +68,7 @@ def _copy(detector: Detector) -> Detector:
     views = []
     for view in detector.views:
         arrays = {name: array.copy() for name, array in view.back_end.arrays().items()}
-        views.append(replace(view, back_end=view.back_end.restore(arrays)))
+        views.append(replace(view, back_end=type(view.back_end)(**arrays)))
     return replace(detector, views=tuple(views))
 
 
