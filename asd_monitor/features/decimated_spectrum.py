@@ -1,8 +1,8 @@
 """The fine spectrum of many streams at once, each sample decimated once.
 
 Definition: `asd_monitor.dsp.fine_spectrum`.  Filtering and decimation are one product of blocks
-of samples with a matrix; a block and the one before it hold all samples that the low-pass filter
-needs.
+of samples with a matrix.  A block and the one before it hold all samples that the low-pass filter
+needs: the product gives what a block adds to the next one, and to itself.
 
 Axes: m streams, q windows, then samples, bins or lines.
 """
@@ -28,7 +28,7 @@ class FineSpectrum:
         self._front_end = front_end
         self._fine = fine_frames(front_end)
         self._block = _block_length(front_end, self._fine)
-        self._before, self._within = _decimation_matrices(self._fine, self._block)
+        self._weights = _decimation_weights(self._fine, self._block)
         self._window = self._fine.window.astype(np.float32)
 
     @property
@@ -70,15 +70,20 @@ class FineSpectrum:
 
     def _decimated(self, sound: Samples, state: StreamState) -> Matrix:
         """Return the decimated samples that are in no frame yet, (m, decimated samples)."""
-        streams, block = len(sound), self._block
-        before = state.previous("tone sound")
-        if before is None:
-            before = np.zeros((streams, block), np.float32)
-        joined = np.concatenate([before, sound], axis=1)
-        decimated = joined[:, :-block].reshape(-1, block) @ self._before
-        decimated += joined[:, block:].reshape(-1, block) @ self._within
-        state.updated["tone sound"] = joined[:, -block:]
-        return _after(state.previous("tone decimated"), decimated.reshape(streams, -1))
+        products = sound.reshape(len(sound), -1, self._block) @ self._weights
+        streams, blocks, size = products.shape[0], products.shape[1], products.shape[2] // 2
+        to_next, to_itself = products[..., :size], products[..., size:]
+        kept = state.previous("tone decimated")
+        count = 0 if kept is None else kept.shape[1]
+        decimated = np.empty((streams, count + blocks * size), np.float32)
+        new = decimated[:, count:].reshape(streams, blocks, size)  # a view
+        np.add(to_next[:, :-1], to_itself[:, 1:], out=new[:, 1:])
+        new[:, 0] = to_itself[:, 0]
+        if kept is not None:
+            decimated[:, :count] = kept
+            new[:, 0] += state.previous("tone before")
+        state.updated["tone before"] = to_next[:, -1].copy()
+        return decimated
 
     def vectors(self, lines: Matrix, mel: Floats) -> Matrix:
         """Return the vectors (m, q, lines + pairs).
@@ -102,13 +107,13 @@ def _block_length(front_end: FrontEnd, fine: FineFrames) -> int:
     return next(fitting, hop)
 
 
-def _decimation_matrices(fine: FineFrames, block: int) -> tuple[Matrix, Matrix]:
-    """Return the weights (block, block // factor) of the block before and of the block itself."""
+def _decimation_weights(fine: FineFrames, block: int) -> Matrix:
+    """Return the weights (block, 2 · block // factor) of a block: for the next, and for itself."""
     weights = np.zeros((2 * block, block // fine.factor), np.float32)
     for column in range(block // fine.factor):
         end = block + (column + 1) * fine.factor
         weights[end - len(fine.taps) : end, column] = fine.taps
-    return weights[:block].copy(), weights[block:].copy()
+    return np.concatenate([weights[:block], weights[block:]], axis=1)
 
 
 def _after(before: Matrix | None, rows: Matrix) -> Matrix:
