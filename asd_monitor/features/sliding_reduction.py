@@ -56,12 +56,21 @@ class SlidingReduction:
         if not self._rest:
             past = _joined([state, self._reduce(hops, 2)])
             return self._spans(past, windows), past[:, windows:]
-        heads = self._reduce(hops[:, :, self._hop - self._rest :], 2)
-        before = _joined([state[:, -1:], heads[:, :-1]])
-        whole = self._combine(before, self._reduce(hops[:, :, : self._hop - self._rest], 2))
-        past = _joined([state[:, :-1], whole])
-        reduced = self._combine(self._spans(past, windows), heads)
-        return reduced, _joined([past[:, windows:], heads[:, -1:]])
+        # the hops that later windows begin with, the completed ones, the head of the next one
+        past = np.empty((streams, self._whole + windows, numbers), rows.dtype)
+        split, begun = self._hop - self._rest, self._whole - 1
+        past[:, :begun] = state[:, :-1]
+        completed = past[:, begun:-1]
+        self._reduce(hops[:, :, :split], 2, out=completed)
+        self._combine(completed[:, 0], state[:, -1], out=completed[:, 0])
+        if windows == 1:
+            self._reduce(rows[:, split:], 1, out=past[:, -1])
+            return self._reduce(past, 1)[:, None], past[:, 1:]
+        heads = self._reduce(hops[:, :, split:], 2)
+        self._combine(completed[:, 1:], heads[:, :-1], out=completed[:, 1:])
+        past[:, -1] = heads[:, -1]
+        reduced = self._combine(self._spans(past[:, :-1], windows), heads)
+        return reduced, past[:, windows:].copy()
 
     def _spans(self, hops: Array, windows: int) -> Array:
         """Return the reductions of every run of whole hops of a window, (m, windows, d)."""
