@@ -93,7 +93,8 @@ class BackEnd(ABC):
 
 def stack_rows(arrays: Sequence[Vectors]) -> Vectors:
     """Return m arrays (d,) as one (m, 1, d)."""
-    return np.concatenate(arrays).reshape(len(arrays), 1, -1)
+    joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    return joined.reshape(len(arrays), 1, -1)
 
 
 def products(vectors: Vectors, weights: Sequence[Vectors]) -> Vectors:
@@ -101,13 +102,18 @@ def products(vectors: Vectors, weights: Sequence[Vectors]) -> Vectors:
 
     Rows of machines with fewer columns are padded with zeros.
     """
-    result = np.zeros((*vectors.shape[:2], max(each.shape[1] for each in weights)), np.float32)
-    for row, each in enumerate(weights):
-        np.matmul(vectors[row], each, out=result[row, :, : each.shape[1]])
+    # `dot` takes a microsecond less than `@`, of the five of a product
+    own = [rows.dot(each) for rows, each in zip(vectors, weights, strict=True)]
+    if all(each.shape == own[0].shape for each in own):
+        return np.concatenate(own).reshape(*vectors.shape[:2], -1)
+    result = np.zeros((*vectors.shape[:2], max(each.shape[1] for each in own)), np.float32)
+    for row, each in zip(result, own, strict=True):
+        row[:, : each.shape[1]] = each
     return result
 
 
 def root_mean_square(vectors: Vectors) -> Vectors:
     """Return the root mean square (m, q) over the coordinates of vectors (m, q, d)."""
-    squares = np.einsum("mqd,mqd->mq", vectors, vectors)
-    return np.asarray(np.sqrt(squares / np.float32(vectors.shape[2])))
+    means = np.vecdot(vectors, vectors)
+    means /= np.float32(vectors.shape[2])
+    return np.asarray(np.sqrt(means, out=means))

@@ -128,55 +128,47 @@ class ParetoTail:
 class ParetoTailStack:
     """The distributions of v scores, evaluated in one call; leading axes can be machines."""
 
-    knots: Floats  # (…, v, KNOT_COUNT − 1): all but the last
-    steps: Floats  # (…, v, KNOT_COUNT − 1): to the next knot, at least _MIN_STEP
-    threshold: Floats  # (…, v): the last knot u, where the tail begins
-    shape: Floats  # (…, v), at least _MIN_SHAPE
-    scale: Floats  # (…, v)
+    parameters: Floats
+    """(…, v, 2 · (KNOT_COUNT − 1) + 3), one array so that machines are stacked in one call: all
+    knots but the last; the steps to the next knot, at least _MIN_STEP; the last knot u, where the
+    tail begins; the shape γ, at least _MIN_SHAPE; and γ / σ."""
 
     @staticmethod
     def of(tails: Sequence[ParetoTail]) -> ParetoTailStack:
         """Stack distributions that have the same number of knots."""
         knots = np.array([tail.knots for tail in tails], np.float64).reshape(len(tails), -1)
-        return ParetoTailStack(
-            knots[:, :-1],
-            np.maximum(np.diff(knots, axis=1), _MIN_STEP),
-            knots[:, -1],
-            np.array([max(tail.shape, _MIN_SHAPE) for tail in tails]),
-            np.array([tail.scale for tail in tails]),
-        )
+        steps = np.maximum(np.diff(knots, axis=1), _MIN_STEP)
+        shape = np.array([max(tail.shape, _MIN_SHAPE) for tail in tails])
+        rate = shape / np.array([tail.scale for tail in tails])
+        return ParetoTailStack(np.column_stack([knots[:, :-1], steps, knots[:, -1], shape, rate]))
 
     @staticmethod
     def of_machines(machines: Sequence[ParetoTailStack]) -> ParetoTailStack:
         """Stack the distributions of m machines; the axes are (m, 1, v)."""
-        return ParetoTailStack(
-            _stack([each.knots for each in machines]),
-            _stack([each.steps for each in machines]),
-            _stack([each.threshold for each in machines]),
-            _stack([each.shape for each in machines]),
-            _stack([each.scale for each in machines]),
-        )
+        joined = np.concatenate([each.parameters for each in machines])
+        return ParetoTailStack(joined.reshape(len(machines), 1, *machines[0].parameters.shape))
 
     def score(self, raw: Floats) -> Floats:
         """Return −log10 P(X ≥ raw) for raw scores (…, v), float64, 0 … MAX_SCORE."""
+        parameters = self.parameters
+        count = parameters.shape[-1] // 2 - 1
+        threshold, shape, rate = (parameters[..., number] for number in (-3, -2, -1))
         # The share of each step that lies below.  Equal training scores make knots coincide: 0 at
         # their value, which P(X ≥ raw) includes, and 1 above it.
-        below = (raw[..., None] - self.knots) / self.steps
+        below = raw[..., None] - parameters[..., :count]
+        below /= parameters[..., count : 2 * count]
         np.maximum(below, 0.0, out=below)
         np.minimum(below, 1.0, out=below)
         survival = np.add.reduce(below, -1)
-        survival *= (TAIL_PROBABILITY - 1.0) / self.steps.shape[-1]
+        survival *= (TAIL_PROBABILITY - 1.0) / count
         survival += 1.0
-        excess = np.maximum(raw - self.threshold, 0.0) * (self.shape / self.scale)
-        score = np.log1p(excess) / self.shape
-        score -= np.log(survival)
+        excess = np.maximum(raw - threshold, 0.0)
+        excess *= rate
+        score = np.log1p(excess, out=excess)
+        score /= shape
+        score -= np.log(survival, out=survival)
         score *= _LOG10_E
         return np.minimum(MAX_SCORE, score, out=score)
-
-
-def _stack(arrays: Sequence[Floats]) -> Floats:
-    joined = arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-    return joined.reshape(len(arrays), 1, *arrays[0].shape)
 
 
 def _body_and_excesses(scores: npt.ArrayLike) -> tuple[Floats, Floats]:

@@ -111,8 +111,9 @@ class LocalDensityKNN(BackEnd):
         z[..., size + 1] = 1.0
         nearest = np.empty(vectors.shape[:2], np.float32)
         for row, one in enumerate(machines):
-            np.minimum.reduce(z[row] @ one.bank, 1, out=nearest[row])
-        return np.sqrt(np.maximum(nearest, np.float32(0.0)))
+            np.minimum.reduce(z[row].dot(one.bank), 1, out=nearest[row])
+        np.maximum(nearest, np.float32(0.0), out=nearest)
+        return np.sqrt(nearest, out=nearest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,8 +148,11 @@ class PCAReconstructionError(BackEnd):
         z = vectors - stack_rows([one.centre for one in machines])
         z /= stack_rows([one.scale for one in machines])
         projected = products(z, [one.components for one in machines])
-        error = np.einsum("mqd,mqd->mq", z, z) - np.einsum("mqk,mqk->mq", projected, projected)
-        return np.asarray(np.sqrt(np.maximum(error, np.float32(0.0)) / np.float32(z.shape[2])))
+        error = np.einsum("mqd,mqd->mq", z, z)
+        error -= np.einsum("mqk,mqk->mq", projected, projected)
+        np.maximum(error, np.float32(0.0), out=error)
+        error /= np.float32(z.shape[2])
+        return np.asarray(np.sqrt(error, out=error))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -238,7 +242,11 @@ def distances(a: Floats, b: Floats) -> Floats:
 
 def _log_density(numbers: Vectors, points: Vectors) -> Vectors:
     """Return the log density (…,) at numbers (…, 1) for equally weighted points (…, p)."""
-    deviation = (numbers - points) * np.float32(1.0 / BANDWIDTH)
-    exponents = deviation * deviation * np.float32(-0.5)
-    highest = exponents.max(-1, keepdims=True)
-    return np.asarray(highest[..., 0] + np.log(np.exp(exponents - highest).mean(-1)))
+    exponents = numbers - points
+    exponents *= np.float32(1.0 / BANDWIDTH)
+    np.square(exponents, out=exponents)
+    exponents *= np.float32(-0.5)
+    highest = np.maximum.reduce(exponents, -1)
+    exponents -= highest[..., None]
+    sums = np.add.reduce(np.exp(exponents, out=exponents), -1)
+    return np.asarray(highest + np.log(sums / np.float32(points.shape[-1])))
