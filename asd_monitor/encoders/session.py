@@ -123,8 +123,8 @@ class Network:
             self.run(layout, outputs, steps[begin : begin + size])
             for begin in range(0, len(steps), size)
         ]
-        joined = [np.concatenate(each) for each in zip(*parts, strict=True)]
-        return [frames.reshape(len(steps), -1, frames.shape[1]) for frames in joined]
+        whole = parts[0] if len(parts) == 1 else map(np.concatenate, zip(*parts, strict=True))
+        return [frames.reshape(len(steps), -1, frames.shape[1]) for frames in whole]
 
     def run(self, layout: InputLayout, outputs: Sequence[str], steps: Matrix) -> list[Matrix]:
         """Return the outputs, each (batch · frames, channels), of a batch of steps (batch, n, d).

@@ -12,7 +12,7 @@ import numpy as np
 from asd_monitor.dsp.frames import Matrix
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.dsp.spectrogram import LOG_FLOOR
-from asd_monitor.encoders.card import LogMel, Pool
+from asd_monitor.encoders.card import Card, LogMel, Pool
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.session import check_frame_count
 from asd_monitor.features.sliding_reduction import SlidingReduction
@@ -61,6 +61,8 @@ class BatchedEncoder:
         self._mean = np.float32(encoder.card.input.mean)
         self._scale = np.float32(1.0 / encoder.card.input.scale)
         self._receptive_field = max(output.receptive_field for output in self._card.outputs)
+        self._names = [output.name for output in self._card.outputs]
+        self._pools = {name: _pools(self._card, name) for name in self._names}
         length, hop = front_end.window_frames, front_end.hop_frames
         self._reductions = {
             output.name: (
@@ -76,19 +78,17 @@ class BatchedEncoder:
         Raises EncoderError where the network cannot be run.
         """
         card = self._card
-        steps = state.extend(
-            f"{card.name} steps", (log_mel - self._mean) * self._scale, self._receptive_field - 1
-        )
-        maps = self._network.run_each(self._layout, [output.name for output in card.outputs], steps)
+        new_steps = log_mel - self._mean
+        new_steps *= self._scale
+        steps = state.extend(f"{card.name} steps", new_steps, self._receptive_field - 1)
+        maps = self._network.run_each(self._layout, self._names, steps)
         pooled: dict[tuple[str, Pool], Matrix] = {}
         for output, frames in zip(card.outputs, maps, strict=True):
             check_frame_count(output, frames.shape[1], steps.shape[1])
             new = frames[:, max(0, frames.shape[1] - log_mel.shape[1]) :]
             pooled |= self._pooled(output.name, new, state)
         return {
-            view.name: np.concatenate(
-                [pooled[name, pool] for name in view.outputs for pool in view.pool], axis=2
-            )
+            view.name: _joined([pooled[name, pool] for name in view.outputs for pool in view.pool])
             for view in card.resolved_views
         }
 
@@ -96,8 +96,7 @@ class BatchedEncoder:
         self, name: str, frames: Matrix, state: StreamState
     ) -> dict[tuple[str, Pool], Matrix]:
         """Return the pools (m, q, c) of an output that views use, of its new frames (m, n, c)."""
-        views = [view for view in self._card.resolved_views if name in view.outputs]
-        used = {pool for view in views for pool in view.pool}
+        used = self._pools[name]
         sums, maxima = self._reductions[name]
         pooled: dict[tuple[str, Pool], Matrix] = {}
         key = f"{self._card.name} {name}"
@@ -114,3 +113,13 @@ class BatchedEncoder:
             pooled[name, "mean"] = mean.astype(np.float32)
             pooled[name, "spread"] = np.sqrt(variance).astype(np.float32)
         return pooled
+
+
+def _pools(card: Card, output: str) -> set[Pool]:
+    """Return the pools of an output that views use."""
+    views = [view for view in card.resolved_views if output in view.outputs]
+    return {pool for view in views for pool in view.pool}
+
+
+def _joined(vectors: list[Matrix]) -> Matrix:
+    return vectors[0] if len(vectors) == 1 else np.concatenate(vectors, axis=2)
