@@ -149,7 +149,7 @@ def test_metadata_behind_the_sound_is_no_sound(tmp_path: Path) -> None:
     assert read(tmp_path / "a.wav") == (2.0, [])
 
 
-@pytest.mark.parametrize("rate_hz", [0, MAX_RATE_HZ + 1, 2**31 - 1])
+@pytest.mark.parametrize("rate_hz", [0, 1, MAX_RATE_HZ + 1, 2**31 - 1])
 def test_absurd_rate_is_refused_before_memory_is_allocated(tmp_path: Path, rate_hz: int) -> None:
     data = bytearray(encoded(1.0))
     data[24:28] = struct.pack("<I", rate_hz)

@@ -22,8 +22,8 @@ from asd_monitor.audio.files.recording_search import no_permission, not_found
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.wording import printable
 
-MAX_RATE_HZ = 1_000_000
-"""A header that declares more is damaged."""
+MIN_RATE_HZ, MAX_RATE_HZ = 1000, 1_000_000
+"""A header that declares less or more is not that of a recording of sound."""
 _LOSSY = {"MPEG_LAYER_I", "MPEG_LAYER_II", "MPEG_LAYER_III", "VORBIS", "OPUS"}
 _SAMPLE_BYTES = {
     "PCM_S8": 1,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.audio.files.decoder import MAX_RATE_HZ, Decoder
+from asd_monitor.audio.files.decoder import MAX_RATE_HZ, MIN_RATE_HZ, Decoder
 from asd_monitor.dsp.resampling import Resampler
 from asd_monitor.dsp.sample_faults import MAX_AMPLITUDE, usable_runs
 from asd_monitor.errors import UsageError
@@ -80,7 +80,7 @@ class RecordingReader:
 
     def _check_header(self, *, is_selected: bool) -> None:
         decoder = self._decoder
-        if not 0 < self.rate_hz <= MAX_RATE_HZ:
+        if not MIN_RATE_HZ <= self.rate_hz <= MAX_RATE_HZ:
             raise UsageError(
                 f"{printable(self.path)}: {self.rate_hz} Hz is no sample rate of sound: the header "
                 "is damaged: record it again"
