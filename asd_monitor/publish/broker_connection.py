@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import selectors
 import socket
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
@@ -25,7 +23,7 @@ from asd_monitor.config.settings import Mqtt
 from asd_monitor.publish import broker_diagnostics
 from asd_monitor.publish.authentication import read_password, tls_context
 from asd_monitor.publish.broker_diagnostics import ConnectionEnd, EndCause
-from asd_monitor.publish.checked_socket import MAX_PACKET_BYTES, CheckedSocket
+from asd_monitor.publish.checked_socket import MAX_PACKET_BYTES, Acknowledgement, CheckedSocket
 from asd_monitor.publish.outbox import Outgoing
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -33,14 +31,6 @@ _RECEIVE_MAXIMUM = 20  # QoS 1 messages in flight, where the broker does not req
 _PACKET_OVERHEAD_BYTES = 10  # fixed header, lengths, packet identifier, empty properties
 _WAITS_PER_KEEP_ALIVE = 30
 _UNSPECIFIED_ERROR = 0x80
-
-
-@dataclass(frozen=True, slots=True)
-class Acknowledgement:
-    """The broker's PUBACK to a message; for QoS 0: the message was written to the network."""
-
-    packet_id: int
-    code: int  # reason code
 
 
 class _CheckedClient(Client):
@@ -74,7 +64,7 @@ class Connection:
     ) -> None:
         """Raise `UsageError` where a password or certificate file cannot be used."""
         self.end: ConnectionEnd | None = None
-        self.acknowledgements: deque[Acknowledgement] = deque()
+        self._unwritten: list[int] = []  # packet identifiers of QoS 0
         self.receive_maximum = _RECEIVE_MAXIMUM
         self.accepted = False
         self._max_packet_bytes: int | None = None
@@ -93,7 +83,6 @@ class Connection:
         client.will_set(will.topic, will.payload, qos=will.qos, retain=will.retain)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_publish = self._on_publish
         # with this callback set, paho leaves all writing to `flush`
         client.on_socket_register_write = _ignore
         self._client = client
@@ -146,13 +135,31 @@ class Connection:
     def send(self, message: Outgoing) -> int:
         """Encode a message, to be written by `flush`; return its packet identifier."""
         self._last_topic = message.topic
-        return self._client.publish(
+        packet_id = self._client.publish(
             message.topic, message.payload, qos=message.qos, retain=message.retain
         ).mid
+        if message.qos == 0:
+            self._unwritten.append(packet_id)
+        return packet_id
 
     def flush(self) -> None:
         """Write as much as the network accepts now."""
         self._client.loop_write()
+
+    def take_acknowledgements(self) -> list[Acknowledgement]:
+        """Return the acknowledgements since the last call.
+
+        paho's callback is not used: for each message of QoS 0 it builds a set of properties, which
+        takes a fifth of the time of sending it.
+        """
+        written: list[Acknowledgement] = []
+        if self._unwritten and not self.has_unwritten_bytes and self.end is None:
+            written = [Acknowledgement(packet_id) for packet_id in self._unwritten]
+            self._unwritten.clear()
+        if self._client.checked is not None:
+            written += self._client.checked.acknowledgements
+            self._client.checked.acknowledgements.clear()
+        return written
 
     def wait(self, wakeup: socket.socket, timeout_s: float) -> None:
         """Wait for the network, for ``wakeup`` or for the timeout; process what was received."""
@@ -236,19 +243,6 @@ class Connection:
 
     def _lost(self, code: int) -> ConnectionEnd:
         return broker_diagnostics.connection_lost(code, self._last_topic)
-
-    def _on_publish(
-        self,
-        _client: Client,
-        _userdata: Any,
-        packet_id: int,
-        code: ReasonCode,
-        _properties: Properties,
-    ) -> None:
-        refusals = {} if self._client.checked is None else self._client.checked.refusals
-        self.acknowledgements.append(
-            Acknowledgement(packet_id, refusals.pop(packet_id, code.value))
-        )
 
 
 def _ignore(_client: Client, _userdata: Any, _sock: Any) -> None:

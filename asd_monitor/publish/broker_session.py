@@ -301,8 +301,7 @@ class BrokerSession:
         return True
 
     def _process_acknowledgements(self, connection: Connection) -> None:
-        while connection.acknowledgements:
-            acknowledgement = connection.acknowledgements.popleft()
+        for acknowledgement in connection.take_acknowledgements():
             refused = is_failure(acknowledgement.code)
             message = self._outbox.acknowledge(acknowledgement.packet_id, refused=refused)
             if message is None:

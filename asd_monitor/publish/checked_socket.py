@@ -5,12 +5,15 @@ PINGRESP and DISCONNECT.  paho collects a packet of any length in memory, keeps 
 and ends the connection at a reason code that MQTT 5 does not list for the packet (mosquitto answers
 a payload above its ``message_size_limit`` with PUBACK 0x95).  Here any other packet, and any packet
 above `MAX_PACKET_BYTES`, is a violation: from then on the socket reports its end.  Reason codes
-that paho does not accept are replaced, and kept in `refusals` and `disconnect_code`.
+that paho does not accept are replaced; `acknowledgements` and `disconnect_code` have those that
+were received.
 """
 
 from __future__ import annotations
 
 import ssl
+from collections import deque
+from dataclasses import dataclass
 from typing import Protocol
 
 from paho.mqtt.packettypes import PacketTypes
@@ -36,16 +39,24 @@ class ByteStream(Protocol):
     def setblocking(self, flag: bool) -> None: ...  # noqa: D102, FBT001
 
 
+@dataclass(frozen=True, slots=True)
+class Acknowledgement:
+    """The broker's PUBACK to a message; for QoS 0: the message was written to the network."""
+
+    packet_id: int
+    code: int = 0  # reason code
+
+
 class CheckedSocket:
     """Passes checked packets on; bounded memory whatever the broker sends."""
 
     def __init__(self, sock: ByteStream) -> None:
         self.violation: str | None = None
         """What the broker sent that it may not; the connection has to end."""
-        self.refusals: dict[int, int] = {}
-        """Reason codes of PUBACKs that paho does not accept, by packet identifier."""
+        self.acknowledgements: deque[Acknowledgement] = deque()
+        """The PUBACKs received."""
         self.disconnect_code: int | None = None
-        """Reason code of a DISCONNECT that paho does not accept."""
+        """Reason code of a DISCONNECT received."""
         self._sock = sock
         self._incomplete = bytearray()  # the begin of a packet
         self._checked = bytearray()  # whole packets that paho has not read
@@ -131,24 +142,21 @@ def _acceptable(sock: CheckedSocket, packet: bytes, begin: int) -> bytes:
     Reason codes and properties exist in MQTT 5 only: packets of MQTT 3.1.1 are too short for them.
     """
     kind, body = packet[0] >> 4, packet[begin:]
-    if kind == PacketTypes.PUBACK and len(body) > 2:
-        code = body[2]
-        if not _is_known(kind, code):
-            sock.refusals[int.from_bytes(body[:2])] = code
-            code = _UNSPECIFIED_ERROR
-        return bytes([packet[0], 3, body[0], body[1], code])
+    if kind == PacketTypes.PUBACK and len(body) >= 2:
+        code = body[2] if len(body) > 2 else 0
+        sock.acknowledgements.append(Acknowledgement(int.from_bytes(body[:2]), code))
+        if len(body) > 2:
+            return bytes([packet[0], 3, body[0], body[1], _known(kind, code)])
     if kind == PacketTypes.DISCONNECT and body:
-        code = body[0]
-        if not _is_known(kind, code):
-            sock.disconnect_code = code
-            code = _UNSPECIFIED_ERROR
-        return bytes([packet[0], 1, code])
+        sock.disconnect_code = body[0]
+        return bytes([packet[0], 1, _known(kind, body[0])])
     return packet
 
 
-def _is_known(kind: int, code: int) -> bool:
+def _known(kind: int, code: int) -> int:
+    """Return a reason code that MQTT 5 lists for this packet: the one received, or 0x80."""
     try:
         ReasonCode(kind, identifier=code)
     except (KeyError, ValueError):
-        return False
-    return True
+        return _UNSPECIFIED_ERROR
+    return code

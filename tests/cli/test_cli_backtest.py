@@ -111,5 +111,7 @@ def test_backtest_raises_the_alarms_of_run(
         command_line("backtest", folder, "-m", "fan01", "--models", trained, "--json").out
     )
     assert len(ran) == len(tested["alarms"]) == 1
-    assert ran[0]["peak_score"] == pytest.approx(tested["alarms"][0]["peak_alarm_score"], abs=1e-3)
+    assert ran[0]["peak_alarm_score"] == pytest.approx(
+        tested["alarms"][0]["peak_alarm_score"], abs=1e-3
+    )
     assert ran[0]["active"] is True

@@ -50,6 +50,16 @@ async def test_alarm_stays_latched_until_it_is_acknowledged(make):
     await machine.until_state("alarm")
     alarm = machine.broker.alarm("fan")
     assert (alarm["active"], alarm["acknowledged"], alarm["latched"]) == (True, False, False)
+    assert alarm["reason"].startswith("alarm score at least 5.00 for")
+    assert (alarm["time_scale_s"], alarm["severity"]) == (10.0, "alarm")
+    assert alarm["peak_alarm_score"] >= 5.0
+    assert alarm["views"]
+    assert min(alarm["views"].values()) > 1
+    assert (alarm["shelved_until"], alarm["suppressed"], alarm["out_of_service"]) == (
+        None,
+        False,
+        False,
+    )
     machine.source.play(25, NORMAL_LEVEL)
     await until(lambda: machine.broker.alarm("fan")["latched"])
     assert machine.state["state"] == "alarm"
@@ -129,8 +139,9 @@ async def test_restart_takes_up_the_active_alarm(make):
     state = await machine.until_state("alarm")
     assert state["evaluated"]
     await until(lambda: machine.broker.alarm("fan").get("latched"))
-    assert machine.broker.alarm("fan")["id"] == first["id"]
-    assert machine.broker.alarm("fan")["raised"] == first["raised"]
+    for key in ("id", "raised", "reason"):
+        assert machine.broker.alarm("fan")[key] == first[key]
+    assert machine.broker.alarm("fan")["reason"].startswith("alarm score at least 5.00 for")
 
 
 async def test_acknowledgement_between_two_runs_is_applied(make):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.publish.checked_socket import MAX_PACKET_BYTES, CheckedSocket
+from asd_monitor.publish.checked_socket import MAX_PACKET_BYTES, Acknowledgement, CheckedSocket
 
 CONNACK, PINGRESP = bytes([0x20, 3, 0, 0, 0]), bytes([0xD0, 0])
 PUBACK = bytes([0x40, 2, 0, 7])
@@ -72,7 +72,7 @@ def test_expected_packets_pass_unchanged_however_they_are_cut(
 def test_an_unlisted_reason_code_of_a_puback_is_replaced_and_kept(code: int) -> None:
     sock = CheckedSocket(ReceivedPieces([bytes([0x40, 3, 1, 4, code])]))
     assert read_all(sock) == (bytes([0x40, 3, 1, 4, 0x80]), False)
-    assert sock.refusals == {0x0104: code}
+    assert list(sock.acknowledgements) == [Acknowledgement(0x0104, code)]
 
 
 @pytest.mark.parametrize("code", [0x00, 0x10, 0x87, 0x97])
@@ -81,7 +81,7 @@ def test_a_listed_reason_code_passes_without_its_properties(code: int) -> None:
     packet = bytes([0x40, 4 + len(text), 1, 4, code, len(text)]) + text
     sock = CheckedSocket(ReceivedPieces([packet]))
     assert read_all(sock) == (bytes([0x40, 3, 1, 4, code]), False)
-    assert sock.refusals == {}
+    assert list(sock.acknowledgements) == [Acknowledgement(0x0104, code)]
 
 
 def test_an_unlisted_reason_code_of_a_disconnect_is_replaced_and_kept() -> None:
