@@ -116,7 +116,8 @@ def _best_interval(blocks: Floats) -> tuple[int, int, Floats]:
             explained = np.square(within) * (1 / (end - begin) + 1 / outside)
             unexplained = 1 - explained / total
             score = float(np.quantile(unexplained, BAND_SHARE))
-            # of an interval and the rest at the start, the later one is what has changed
-            if score < best[0] or (score == best[0] and begin > 0):
+            if score < best[0]:
                 best = (score, begin, end, unexplained)
-    return best[1:]
+    _, begin, end, unexplained = best
+    # an interval at the start and the rest are one step: the later part is what has changed
+    return (end, number, unexplained) if begin == 0 else (begin, end, unexplained)
