@@ -12,7 +12,8 @@ COMMANDS = [
     *("benchmarks.pypi_peers", "benchmarks.torch_peers", "benchmarks.view_cost"),
     *("datasets.impact_tree", "datasets.injected_tree", "datasets.sounds"),
     "datasets.synthetic_tree",
-    *("experiments.ablations", "experiments.compare_fusions", "experiments.compare_views"),
+    *("experiments.ablations", "experiments.bit_flips.bundle", "experiments.bit_flips.journal"),
+    *("experiments.compare_fusions", "experiments.compare_views"),
     *("experiments.dc_offset", "experiments.encoder_report", "experiments.fuzz"),
     *("experiments.machine_page", "experiments.mutations"),
 ]
