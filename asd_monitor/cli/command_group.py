@@ -8,9 +8,23 @@ from typing import Any
 import typer
 from typer.core import TyperCommand
 
+from asd_monitor.errors import UsageError
+from asd_monitor.wording import quoted
+
 
 class PlainCommand(TyperCommand):
     """A command whose help lists arguments as ``FILE`` instead of ``FILE <path>``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments.  Raises `UsageError` for one too many."""
+        ctx.allow_extra_args = True
+        if (extra := super().parse_args(ctx, args)) and not ctx.resilient_parsing:
+            raise UsageError(
+                f"unexpected argument {quoted(' '.join(extra))}: write each "
+                "value after its option, such as --config FILE, and one with spaces in quotes; "
+                f"see `{ctx.command_path} --help`"
+            )
+        return []
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the sections of the arguments and of the options."""

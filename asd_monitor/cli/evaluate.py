@@ -25,6 +25,7 @@ def command(
             metavar="FOLDER",
             help="Folder with TYPE/train, TYPE/test …",
             show_default=False,
+            readable=False,  # the command reports an unreadable folder in one line
         ),
     ],
     output: Annotated[

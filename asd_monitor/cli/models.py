@@ -55,7 +55,8 @@ def list_versions(
         raise typer.Exit(1)
     if not found and not as_json:
         of = f" of {machine}" if machine else ""
-        typer.echo(f"{models}: no model{of}: train one with `asd-monitor train`", err=True)
+        there = "" if models == default_models_dir() else f" --models {models}"
+        typer.echo(f"{models}: no model{of}: train one with `asd-monitor train{there}`", err=True)
 
 
 def _show_versions(found: list[dict[str, Any]]) -> None:

@@ -163,5 +163,7 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
 
 
 def _keys_of(path: KeyPath) -> list[str]:
+    """Return the keys of a section that have an effect."""
     model, _ = _field(path)
-    return list(model.model_fields) if model is not None else []
+    fields = {} if model is None else model.model_fields
+    return [name for name, field in fields.items() if not field.exclude]

@@ -132,7 +132,7 @@ def machine_from_options(
         )
     except ValidationError as error:
         details = error.errors(include_url=False)[0]
-        raise UsageError(f"{dotted(details['loc'])}: {describe(details)}") from error
+        raise UsageError(f"--{dotted(details['loc'])}: {describe(details)}") from error
 
 
 def default_box(environ: Mapping[str, str] = os.environ, host: str | None = None) -> str:

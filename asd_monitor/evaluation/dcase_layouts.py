@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from asd_monitor.audio.files.recording_search import RecordingNotFoundError
+from asd_monitor.audio.files.recording_search import RecordingNotFoundError, no_permission
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase_data_set import DataSet, DcaseMachine
 from asd_monitor.evaluation.dcase_scan import TEST_FOLDERS, TRAIN_FOLDER, DataSetScan
@@ -49,6 +49,15 @@ def find_data_set(
         OperationError: no permission.
 
     """
+    try:
+        return _find_data_set(root, rules, labels, channel)
+    except PermissionError as error:
+        raise no_permission(Path(error.filename or root)) from error
+
+
+def _find_data_set(
+    root: Path, rules: Rules | None, labels: Path | None, channel: int | None
+) -> DataSet:
     if not root.is_dir():
         what = "a folder is needed" if root.exists() else "no such folder"
         raise RecordingNotFoundError(f"{root}: {what}: name a folder that contains {LAYOUT}")

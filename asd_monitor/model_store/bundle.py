@@ -148,7 +148,8 @@ def load_bundle(
     except GpuError as error:  # not a fault of the bundle: its message has the remedy
         raise BundleError(f"{folder}: {error}") from error
     except StoredEncoderError as error:
-        raise BundleError(f"{folder}: {error}: {train_remedy(models, machine)}") from error
+        remedy = f"{error.alternative}{train_remedy(models, machine)}"
+        raise BundleError(f"{folder}: {error}: {remedy}") from error
     except FileNotFoundError as error:
         name = Path(error.filename).name
         raise BundleError(f"{folder}: {name} is missing: {remedy}") from error

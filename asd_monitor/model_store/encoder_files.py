@@ -29,6 +29,11 @@ _opening = threading.Lock()
 class StoredEncoderError(Exception):
     """A stored network is missing or invalid; the message names the file."""
 
+    def __init__(self, message: str, alternative: str = "") -> None:
+        super().__init__(message)
+        self.alternative = alternative
+        """What may be done instead of a new training, as the beginning of the remedy."""
+
 
 def encoder_path(models: Path, sha256: str) -> Path:
     """Return the path of a stored network."""
@@ -79,7 +84,11 @@ def load_stored_encoder(models: Path, entry: Mapping[str, Any], runtime: Runtime
     except CardError as error:
         raise ValueError(str(error).splitlines()[0]) from error
     except FileNotFoundError as error:
-        raise StoredEncoderError(f"{path} is missing, the network {entry['name']}") from error
+        raise StoredEncoderError(
+            f"{path} is missing, the network {entry['name']}",
+            f"copy the hidden folder {FOLDER} of the models folder that this model comes from too, "
+            "as `asd-monitor models export` does, or ",
+        ) from error
     if hashlib.sha256(onnx).hexdigest() != sha256:
         raise StoredEncoderError(f"{path} was changed: its hash differs from its name")
     try:

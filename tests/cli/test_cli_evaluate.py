@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from tests.doubles.command_line import CommandLine
+from tests.doubles.command_line import CommandLine, without_privileges
 from tests.doubles.synthetic_sounds import machine_sound, write
 
 
@@ -31,3 +31,17 @@ def test_evaluate_prints_and_writes_the_results(command_line: CommandLine, tmp_p
     assert (result.code, "--output" in result.message) == (1, True)
     assert command_line("evaluate", tmp_path / "absent").code == 2
     assert command_line("evaluate", tmp_path / "d", "--rules", "1999").code == 2
+
+
+def test_a_folder_without_permission_is_reported(
+    command_line: CommandLine, open_folder: Path
+) -> None:
+    clip = write(open_folder / "d/fan/train/normal_id_00_00000000.wav", machine_sound(1.0))
+    for closed in (open_folder / "d", clip.parents[1]):
+        closed.chmod(0)
+        with without_privileges():
+            result = command_line("evaluate", open_folder / "d")
+        assert result.code == 1
+        assert f"{closed}" in result.message
+        assert "no permission to read it" in result.message
+        closed.chmod(0o755)

@@ -35,3 +35,21 @@ def test_arguments_are_listed_by_name(command_line: CommandLine, command: tuple[
     assert result.code == 0
     arguments = result.out.partition("Arguments:")[2].partition("Options:")[0]
     assert "<" not in arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "extra"),
+    [
+        (("run", "hall.yaml"), "'hall.yaml'"),
+        (("run", "--device", "name:USB", "Mic", "--machine", "fan01"), "'Mic'"),
+        (("backtest", "a.wav", "-m", "fan01", "--false-alarms", "1", "per", "week"), "'per week'"),
+        (("devices", "hw:1"), "'hw:1'"),
+    ],
+)
+def test_an_argument_too_many_tells_how_values_are_given(
+    command_line: CommandLine, arguments: tuple[str, ...], extra: str
+) -> None:
+    result = command_line(*arguments)
+    assert result.code == 2
+    assert f"unexpected argument {extra}: write each value after its option" in result.message
+    assert "--help`" in result.message

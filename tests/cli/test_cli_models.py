@@ -90,6 +90,10 @@ def test_a_missing_folder_is_an_error_unless_it_is_the_default(
     result = command_line("models", "list")
     assert (result.code, result.out) == (0, "")
     assert "train one with `asd-monitor train`" in result.err
+    named = tmp_path / "named"
+    named.mkdir()
+    result = command_line("models", "list", "--models", named)
+    assert f"train one with `asd-monitor train --models {named}`" in result.err
     assert command_line("models", "list", "--models", tmp_path, "--json").out == "[]\n"
 
 

@@ -156,6 +156,7 @@ def _no_network(models: Path) -> None:
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda m: _paths(m)[0].unlink(), "is missing, the network toy"),
+    "not copied": (lambda m: shutil.rmtree(m / FOLDER), "copy the hidden folder .encoders of"),
     "folder missing": (lambda m: shutil.rmtree(m / FOLDER), "is missing, the network toy"),
     "tampered": (_tamper, "its hash differs"),
     "another network": (

@@ -163,6 +163,8 @@ def _checked_channel(channel: int, text: str) -> int:
 def _remedy_for_word(word: str, *, has_colon: bool) -> str:
     if word in ("plughw", "dsnoop", "sysdefault"):
         return f"{word}: converts the sound: write hw:…, any sample rate is accepted"
+    if word.startswith("/dev/"):
+        return "not a device string: write hw:1 for card 1, or better a stable name"
     if not has_colon and ("/" in word or word.lower().endswith((".wav", ".flac"))):
         return f"not a device string: write file:{shortened(word)} for a recording or a folder"
     similar = difflib.get_close_matches(word, list(DeviceKind), n=1, cutoff=0.5)
