@@ -19,7 +19,7 @@ from asd_monitor.monitor import Monitor, Reading, push_batch
 from asd_monitor.records import Block
 from asd_monitor.worker_thread import WorkerThread
 
-GATHER_S = 0.05
+GATHER_S = 0.1
 """How long a batch waits for further machines, in s: latency added for the shared cost."""
 
 Outcomes = list[list[Reading] | Exception]
@@ -32,6 +32,7 @@ class _Request:
     monitor: Monitor
     block: Block
     readings: asyncio.Future[list[Reading]]
+    at_s: float  # when it was made, in s of the event loop
 
 
 class ScoringThread:
@@ -71,13 +72,9 @@ class ScoringThread:
         The future raises what the monitor raises.
         """
         loop = asyncio.get_running_loop()
-        request = _Request(monitor, block, loop.create_future())
+        request = _Request(monitor, block, loop.create_future(), loop.time())
         self._waiting.append(request)
-        if not self._is_scoring:
-            if len(self._waiting) >= self.machine_count:
-                self._score_waiting()
-            elif self._gathering is None:
-                self._gathering = loop.call_later(self._gather_s, self._score_waiting)
+        self._gather()
         return request.readings
 
     async def capacity(self, detectors: Sequence[Detector]) -> int:
@@ -96,6 +93,17 @@ class ScoringThread:
         waiting, self._waiting = self._waiting, []
         for request in waiting:
             request.readings.cancel()
+
+    def _gather(self) -> None:
+        """Score what waits, at once if it is complete or has waited long enough."""
+        if self._is_scoring or not self._waiting:
+            return
+        if len(self._waiting) >= self.machine_count:
+            self._score_waiting()
+        elif self._gathering is None:
+            loop = asyncio.get_running_loop()
+            due_s = self._waiting[0].at_s + self._gather_s
+            self._gathering = loop.call_at(due_s, self._score_waiting)
 
     def _score_waiting(self) -> None:
         if self._gathering is not None:
@@ -117,8 +125,7 @@ class ScoringThread:
                 request.readings.set_exception(outcome)
             else:
                 request.readings.set_result(outcome)
-        if self._waiting:  # what has gathered during this batch
-            self._score_waiting()
+        self._gather()
 
     def _score(self, batch: Sequence[_Request]) -> Outcomes:
         begun_s = time.monotonic()

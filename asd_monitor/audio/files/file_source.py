@@ -26,7 +26,7 @@ RETRY_S = 2.0
 R = TypeVar("R")
 _log = logging.getLogger(__name__)
 _BOUNDARY_SAMPLES = 1  # least gap between two files
-_AHEAD_S = 2.0  # read at once
+_AHEAD_S = 1.0  # read at once
 _LATE_S = 1.0  # a longer delay is not made up for
 
 
