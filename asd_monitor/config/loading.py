@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -27,12 +26,13 @@ from asd_monitor.config.yaml_places import find_place, written_path
 from asd_monitor.config.yaml_text import Document, Finding, Place, read_yaml
 from asd_monitor.config.yaml_text import Path as KeyPath
 from asd_monitor.errors import UsageError
+from asd_monitor.limited_reading import read_limited
 from asd_monitor.names import check_id
 from asd_monitor.wording import quoted
 
 T = TypeVar("T")
 
-_MAX_FILE_BYTES = 500_000
+_MAX_FILE_BYTES = 1 << 19
 _MAX_ERRORS = 500
 
 DeviceCheck = Callable[[str], object]
@@ -161,7 +161,11 @@ def as_yaml(config: Config) -> str:
 def _content(path: Path) -> bytes:
     """Return the content of the file.  Raises `ConfigError`."""
     try:
-        message, content = _read_regular_file(path)
+        return read_limited(path, _MAX_FILE_BYTES)
+    except ValueError as error:
+        message = f"{error}: name a configuration file"
+    except IsADirectoryError:
+        message = "this is a folder: name a file in it"
     except FileNotFoundError:
         message = "no such file: correct the path"
     except PermissionError:
@@ -174,26 +178,7 @@ def _content(path: Path) -> bytes:
         )
     except OSError as error:
         message = f"cannot be read ({error.strerror or error}): correct the path"
-    if message:
-        raise ConfigError([f"{path}: {message}"])
-    return content
-
-
-def _read_regular_file(path: Path) -> tuple[str, bytes]:
-    """Return what is wrong with the file, or its content.  Raises OSError."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO is not waited for
-    try:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISDIR(mode):
-            return "this is a folder: name a file in it", b""
-        if not stat.S_ISREG(mode):
-            return "this is not a regular file: copy its content to a file, and name that", b""
-        content = os.read(handle, _MAX_FILE_BYTES + 1)
-    finally:
-        os.close(handle)
-    if len(content) > _MAX_FILE_BYTES:
-        return f"larger than {_MAX_FILE_BYTES // 1000} kB: name a configuration file", b""
-    return "", content
+    raise ConfigError([f"{path}: {message}"])
 
 
 def _closed_folder(path: Path) -> Path | None:

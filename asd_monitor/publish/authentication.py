@@ -11,6 +11,10 @@ from pathlib import Path
 
 from asd_monitor.config.settings import Mqtt, Tls
 from asd_monitor.errors import UsageError
+from asd_monitor.limited_reading import read_limited
+
+_MAX_PASSWORD_BYTES = 65_535  # MQTT 5, section 3.1.3.6
+_MAX_PEM_BYTES = 10_000_000
 
 
 def check_password(settings: Mqtt) -> None:
@@ -28,8 +32,8 @@ def check_certificates(settings: Mqtt) -> None:
 def read_password(path: Path) -> str:
     """Return the first line of a password file.  Raises `UsageError` where it has none."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_limited(path, _MAX_PASSWORD_BYTES).decode().splitlines()
+    except (OSError, ValueError) as error:
         raise UsageError(
             f"MQTT password file {path}: cannot be read ({_why(error)}); "
             "name a readable text file in mqtt.password_file"
@@ -45,16 +49,20 @@ def tls_context(tls: Tls) -> ssl.SSLContext:
     Raises `UsageError` naming the file that cannot be used.
     """
     try:
+        if tls.ca is not None:
+            read_limited(tls.ca, _MAX_PEM_BYTES)
         context = ssl.create_default_context(cafile=tls.ca)
-    except OSError as error:  # ssl.SSLError is one
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise UsageError(
             f"MQTT certificate authority {tls.ca}: cannot be used ({_why(error)}); "
             "name a PEM file in mqtt.tls.ca"
         ) from error
     if tls.cert is not None:
         try:
+            for file in (tls.cert, tls.key or tls.cert):
+                read_limited(file, _MAX_PEM_BYTES)
             context.load_cert_chain(tls.cert, tls.key, password=_no_passphrase)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             pair = f"{tls.cert}" if tls.key is None else f"{tls.cert} with key {tls.key}"
             raise UsageError(
                 f"MQTT client certificate {pair}: cannot be used ({_why(error)}); "
@@ -74,4 +82,4 @@ def _why(error: Exception) -> str:
         return (error.reason or "not PEM").lower().replace("_", " ")
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return "not UTF-8 text"
+    return "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else str(error)

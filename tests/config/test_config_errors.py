@@ -239,11 +239,11 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_only_a_regular_file_of_limited_size_is_read(file: Path) -> None:
     os.mkfifo(file)
     for path in (file, Path("/dev/zero")):
-        with pytest.raises(ConfigError, match="this is not a regular file: copy its content"):
+        with pytest.raises(ConfigError, match="is not a regular file: name a configuration"):
             load_config(path)
     file.unlink()
-    file.write_bytes(b"#" * 500_001)
-    with pytest.raises(ConfigError, match="larger than 500 kB: name a configuration file"):
+    file.write_bytes(b"#" * 600_000)
+    with pytest.raises(ConfigError, match=r"is larger than 0.5 MiB: name a configuration file"):
         load_config(file)
 
 

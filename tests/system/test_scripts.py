@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SCRIPTS = ("check", "demo", "test")
+SCRIPTS = sorted(path.name for path in (ROOT / "scripts").iterdir() if os.access(path, os.X_OK))
 
 
 def run(script: str, *arguments: str, venv: Path) -> subprocess.CompletedProcess[str]:
@@ -41,6 +41,14 @@ def test_wrong_usage_of_test_names_the_help_and_installs_nothing(
     assert finished.returncode == 1
     assert arguments[0] in finished.stderr
     assert "scripts/test --help" in finished.stderr
+    assert not venv.exists()
+
+
+def test_wrong_usage_of_check_installs_nothing(tmp_path: Path) -> None:
+    venv = tmp_path / "venv"
+    finished = run("check", "--fxi", venv=venv)
+    assert finished.returncode == 1
+    assert "unknown argument --fxi: takes --fix or nothing" in finished.stderr
     assert not venv.exists()
 
 
