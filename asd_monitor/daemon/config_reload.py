@@ -12,10 +12,11 @@ import structlog
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.opening import DevicePool, ExpectedSource
-from asd_monitor.config.settings import Config
+from asd_monitor.config.settings import Config, Machine
 from asd_monitor.daemon.block_length import block_length_s
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.errors import UsageError
+from asd_monitor.journal.sqlite_errors import JournalError
 
 log = structlog.get_logger()
 
@@ -48,10 +49,10 @@ class ConfigReload:
         self._devices = devices
 
     async def start_machines(self) -> None:
-        """Begin to monitor the machines of the configuration.  Raises JournalError."""
+        """Begin to monitor the machines of the configuration."""
         self._devices.expect(_expected_sources(self.config))
         for machine, settings in self.config.machines.items():
-            await self._registry.add(machine, settings)
+            await self._add(machine, settings)
 
     async def reload(self) -> None:
         """Read the configuration again and apply the changes of machines.
@@ -78,9 +79,25 @@ class ConfigReload:
                 continue
             if supervised is not None:
                 await self._registry.remove(machine, "its configuration has changed")
-            await self._registry.add(machine, settings)
-            log.info("machine added", machine=machine)
+            if await self._add(machine, settings):
+                log.info("machine added", machine=machine)
         self.config = config
+
+    async def _add(self, machine: str, settings: Machine) -> bool:
+        """Begin to monitor a machine; a journal that cannot be read affects this machine only."""
+        try:
+            await self._registry.add(machine, settings)
+        except JournalError as error:
+            reason = str(error)
+        else:
+            return True
+        log.error(
+            "machine not monitored: its alarms cannot be read",
+            machine=machine,
+            reason=reason,
+            hint="correct that, then reload (SIGHUP)",
+        )
+        return False
 
     async def _read_again(self) -> Config:
         if self._read is None:

@@ -66,11 +66,12 @@ class LoadMonitor:
         detectors = [each.detector for each in self._sessions() if each.detector]
         if not detectors:
             return
-        try:
-            self._capacity = await self._scoring.capacity(detectors)
-        except Exception as error:  # noqa: BLE001 - the machine itself reports what fails there
+        estimate = self._scoring.capacity(detectors)
+        await asyncio.wait((estimate,))
+        if (error := estimate.exception()) is not None:  # which the machine itself reports
             log.warning("capacity not measured", reason=f"{type(error).__name__}: {error}")
             return
+        self._capacity = estimate.result()
         log.info("capacity measured", machines=len(detectors), capacity=self._capacity)
         if len(detectors) > self._capacity:
             log.warning(

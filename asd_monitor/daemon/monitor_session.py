@@ -15,6 +15,7 @@ import structlog
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.ring_buffer import RingBuffer
+from asd_monitor.backoff import Backoff, doubling
 from asd_monitor.config.settings import Machine
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.evaluator import Evaluator
@@ -112,6 +113,8 @@ class MonitorSession:
         )
         self._evaluated_blocks = 0
         self._rate_set = False
+        self._journal_backoff = Backoff(doubling(1.0, 60.0))
+        self._logged_journal_error: str | None = None
         self._reload_requested = True
         self._acknowledgements_requested = True
 
@@ -328,9 +331,15 @@ class MonitorSession:
                 self._evaluator.apply_acknowledgements, self._capture_loop.now()
             )
         except JournalError as error:
-            self._acknowledgements_requested = True
-            self._log.error("acknowledgements cannot be read", reason=str(error))
+            # not cleared: the wish remains, and is tried again after a pause
+            retry_s = self._journal_backoff.delay_s()
+            asyncio.get_running_loop().call_later(retry_s, self.check_acknowledgements)
+            if str(error) != self._logged_journal_error:
+                self._logged_journal_error = str(error)
+                self._log.error("acknowledgements cannot be read", reason=str(error))
             return
+        self._journal_backoff.reset()
+        self._logged_journal_error = None
         self._reporter.publish_events(events)
         self._publish_state()
 

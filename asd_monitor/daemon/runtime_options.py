@@ -61,7 +61,8 @@ class ShutdownLimits:
     stop_delivery_s: float = 5.0
     """For pending messages after a stop."""
     end_delivery_s: float = 30.0
-    """For pending messages after the end of all recordings."""
+    """For pending messages after the end of all recordings, unless a stop is requested; not part of
+    the sum."""
     journal_s: float = 12.0
     """For the journal; another process may lock it for 5 s, twice."""
 

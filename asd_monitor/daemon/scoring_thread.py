@@ -77,9 +77,9 @@ class ScoringThread:
         self._gather()
         return request.readings
 
-    async def capacity(self, detectors: Sequence[Detector]) -> int:
+    def capacity(self, detectors: Sequence[Detector]) -> asyncio.Future[int]:
         """Estimate in the thread how many machines with such detectors can be monitored."""
-        return await self._thread.run(self._estimate, detectors)
+        return self._thread.submit(partial(self._estimate, detectors))
 
     async def close(self) -> None:
         """End the thread after the batch in progress, without waiting; cancel what waits.

@@ -46,7 +46,7 @@ from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.daemon.systemd import SystemdNotifier
 from asd_monitor.daemon.watchdog import feed_watchdog
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.worker_thread import in_daemon_thread
+from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
 
 log = structlog.get_logger()
 
@@ -149,11 +149,9 @@ class Service:
         except BaseExceptionGroup as group:
             raise _user_error(group) from group
         finally:
-            try:
-                await self._close()
-            finally:  # a signal during the shutdown must not end the process halfway
-                for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                    loop.remove_signal_handler(number)
+            # the handlers remain until the event loop is closed: a signal during the shutdown must
+            # not end the process halfway
+            await self._close()
         if self._registry.failures and not self._stop_requested.is_set():
             raise self._registry.failures[0]
 
@@ -191,8 +189,8 @@ class Service:
 
     async def _close(self) -> None:
         limits = self._options.limits
-        stopped = self._stop_requested.is_set()
-        delivery_s = limits.stop_delivery_s if stopped else limits.end_delivery_s
+        await self._deliver_until_stopped()
+        delivery_s = limits.stop_delivery_s
         disconnect = partial(in_daemon_thread, partial(self._broker.stop, delivery_s), "disconnect")
         release = partial(in_daemon_thread, self._lock.release, "release state")
         for step in (
@@ -203,6 +201,18 @@ class Service:
             Step("release the state folder", limits.step_s, release),
         ):
             await run_step(step, cancel_s=limits.cancel_s)
+
+    async def _deliver_until_stopped(self) -> None:
+        """Give the messages of recordings that have ended time, unless a stop is requested."""
+        limit_s = self._options.limits.end_delivery_s
+        delivering = WorkerThread("deliver")
+        delivered = delivering.submit(
+            lambda: self._broker.wait_for(lambda broker: broker.pending == 0, limit_s)
+        )
+        delivering.close()
+        stop = asyncio.create_task(self._stop_requested.wait(), name="stop")
+        await asyncio.wait((delivered, stop), return_when=asyncio.FIRST_COMPLETED)
+        stop.cancel()
 
     async def _report_ready(self) -> None:
         with contextlib.suppress(TimeoutError):

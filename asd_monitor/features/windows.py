@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
-from asd_monitor.batching import result_or_raise, run_batch
+from asd_monitor.batching import each_alone, result_or_raise, run_batch
 from asd_monitor.dsp.fine_spectrum import fine_frames
 from asd_monitor.dsp.frames import Matrix, Vector
 from asd_monitor.dsp.front_end import FrontEnd
@@ -235,14 +235,12 @@ def _run_pass(streams: Sequence[WindowStream]) -> list[list[Window] | Exception]
     else:
         start = streams[0].next_start
         features, state = analysis.next(sound, _gathered(rows), start, phase.stride)
-    outcomes: list[list[Window] | Exception] = []
-    for row, stream in enumerate(streams):
+
+    def complete(row: int) -> list[Window]:
         own = {name: vectors[row] for name, vectors in features.items()}
-        try:
-            outcomes.append(stream.complete(own, StateRow(state, row)))
-        except Exception as error:  # noqa: BLE001 - returned; the other streams are complete
-            outcomes.append(error)
-    return outcomes
+        return streams[row].complete(own, StateRow(state, row))
+
+    return each_alone(complete, range(len(streams)))
 
 
 def _gathered(rows: Sequence[StateRow]) -> StateArrays:

@@ -182,7 +182,12 @@ async def test_file_is_closed_after_the_read_in_progress_when_cancelled(tmp_path
 
     monkeypatch.setattr(RecordingReader, "blocks", slow_blocks)
     close = RecordingReader.close
-    monkeypatch.setattr(RecordingReader, "close", lambda each: (close(each), closed.set()))
+
+    def close_noted(reader: RecordingReader) -> None:
+        close(reader)
+        closed.set()
+
+    monkeypatch.setattr(RecordingReader, "close", close_noted)
     source = FileSource(parse_device(f"file:{tmp_path}/a.wav"))
     collecting = asyncio.create_task(all_events(source))
     assert await asyncio.to_thread(reading.wait, 30.0)

@@ -15,6 +15,8 @@ import structlog
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.replay import backtest
+from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.records import MicrophoneState
 from tests.doubles.level_detector import LevelDetector, StubBundle
 from tests.doubles.monitored_machine import MonitoredMachine
@@ -470,3 +472,23 @@ async def test_recording_without_a_model_ends_with_that_reason(make):
     assert machine.state["reason"] == (
         "the recording has ended without a model: no model of fan: train one"
     )
+
+
+async def test_acknowledgement_is_applied_after_the_journal_was_locked_once(make, monkeypatch):
+    machine = make()
+    machine.start()
+    machine.source.open().play(25, ALARM_LEVEL)
+    await machine.until_state("alarm")
+    apply, failures = MachineJournal.apply_acknowledgements, [JournalError("locked")]
+
+    def fail_once(*arguments: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return apply(*arguments)
+
+    monkeypatch.setattr(MachineJournal, "apply_acknowledgements", fail_once)
+    alarm = machine.broker.alarm("fan")["id"]
+    machine.journal.acknowledge(alarm, "ann", "bearing", datetime.now(UTC))
+    machine.session.check_acknowledgements()
+    await until(lambda: not failures)
+    await until(lambda: machine.broker.alarm("fan")["acknowledged"])  # without another request

@@ -8,7 +8,10 @@ import pytest
 import structlog
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec
+from asd_monitor.daemon.journal_access import JournalAccess
 from asd_monitor.errors import UsageError
+from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.sqlite_errors import JournalError
 from tests.doubles.level_detector import StubBundle, make_config
 from tests.doubles.scripted_microphone import ScriptedMicrophone
 from tests.doubles.waiting import until
@@ -147,3 +150,28 @@ async def test_stop_or_reload_while_a_capture_child_starts(
         daemon.service.stop()
     await daemon.finish()
     assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def test_journal_error_of_a_new_machine_does_not_affect_the_others(daemon, monkeypatch):
+    machine_journal = JournalAccess.machine_journal
+    broken = ["pump"]
+
+    async def fail_for_pump(access: JournalAccess, machine: str) -> MachineJournal:
+        if machine in broken:
+            raise JournalError("the journal is locked")
+        return await machine_journal(access, machine)
+
+    monkeypatch.setattr(JournalAccess, "machine_journal", fail_for_pump)
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await daemon.until_state("fan", "normal")
+    with structlog.testing.capture_logs() as logs:
+        daemon.file = make_config(fan={"device": "hw:1"}, pump={"device": "hw:2"})
+        daemon.service.request_reload()
+        await until(lambda: any(e.get("reason") == "the journal is locked" for e in logs))
+    daemon.source("hw:1").play(3)
+    await until(lambda: daemon.source("hw:1").delivered)
+    assert daemon.broker.state("fan")["state"] == "normal"
+    broken.clear()
+    daemon.service.request_reload()
+    await daemon.until_state("pump", "normal")
+    assert len(daemon.sources["hw:1"]) == 1

@@ -3,9 +3,11 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import structlog
@@ -21,7 +23,7 @@ from asd_monitor.journal.store import Journal
 from tests.doubles.in_process_daemon import InProcessDaemon
 from tests.doubles.level_detector import make_config
 from tests.doubles.scripted_source import ScriptedSource
-from tests.doubles.waiting import until
+from tests.doubles.waiting import TIMEOUT_S, until
 
 FAN_AND_PUMP = {"fan": {"device": "hw:1"}, "pump": {"device": "hw:2"}}
 SHORT_LIMITS = ShutdownLimits(removal_s=0.05, cancel_s=0.05)
@@ -190,3 +192,59 @@ async def test_signal_during_the_shutdown_does_not_end_the_process(daemon, monke
     await daemon.finish()
     assert handled == [True]
     assert daemon.broker.stopped
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+async def test_signal_during_the_shutdown_has_no_effect(
+    daemon: InProcessDaemon, number: signal.Signals
+) -> None:
+    gate = threading.Event()
+    stop = daemon.broker.stop
+
+    def stop_late(timeout_s: float) -> None:
+        assert gate.wait(TIMEOUT_S)
+        stop(timeout_s)
+
+    daemon.broker.stop = stop_late  # type: ignore[method-assign]
+    daemon.start(make_config(**FAN_AND_PUMP))
+    await daemon.until_state("fan", "normal")
+    daemon.service.stop()
+    await until(lambda: daemon.broker.state("fan")["state"] == "stopped")
+    signal.raise_signal(number)
+    await asyncio.sleep(0.01)
+    gate.set()
+    await daemon.finish()
+    signal.raise_signal(number)  # until the event loop is closed
+    assert daemon.broker.stopped
+
+
+async def test_stop_ends_the_delivery_after_the_end_of_all_recordings(
+    daemon: InProcessDaemon,
+) -> None:
+    gate = threading.Event()
+
+    def wait_for(condition: object, timeout_s: float) -> bool:
+        return timeout_s < ShutdownLimits().end_delivery_s or gate.wait(timeout_s)
+
+    daemon.broker.wait_for = wait_for  # type: ignore[method-assign]
+    daemon.start(make_config(fan={"device": "file:/a.wav"}))
+    await until(lambda: daemon.sources)
+    daemon.source("file:/a.wav").open().play(3)
+    daemon.source("file:/a.wav").finish()
+    await daemon.until_state("fan", "stopped")
+    assert daemon.task is not None
+    await asyncio.wait((daemon.task,), timeout=0.1)
+    assert not daemon.task.done()
+    daemon.service.stop()
+    async with asyncio.timeout(5.0):
+        await asyncio.wait((daemon.task,))
+    gate.set()
+
+
+def test_the_limits_of_a_stop_are_below_that_of_the_service_unit() -> None:
+    limits = ShutdownLimits()
+    removal_s = limits.removal_s + limits.margin_s + limits.cancel_s
+    steps_s = 3 * limits.step_s + limits.stop_delivery_s + limits.margin_s + limits.journal_s
+    unit = (Path(__file__).parents[2] / "deploy" / "asd-monitor@.service").read_text()
+    (allowed_s,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
+    assert removal_s + steps_s + 5 * limits.cancel_s < float(allowed_s)
