@@ -158,6 +158,48 @@ MUTATIONS: tuple[Mutation, ...] = (
         "audio/test_audio_levels.py",
     ),
     Mutation(
+        "alarm-new-run",  # a warning outlives a night of idle
+        "asd_monitor/alarm/state_machine.py",
+        "        if self.begins_run(at):\n            self._forget_run()\n",
+        "",
+        "alarm",
+    ),
+    Mutation(
+        "state-unavailable",  # the last state goes on while the microphone delivers no sound
+        "asd_monitor/daemon/machine_publisher.py",
+        "if self.microphone in NO_SIGNAL and self.state is not MachineState.STOPPED:",
+        "if self.microphone in ():",
+        "daemon/test_daemon_machine_publisher.py",
+    ),
+    Mutation(
+        "refused-retained",  # a refused retained message is forgotten
+        "asd_monitor/publish/outbox.py",
+        "self._refused_until_s[topic] = now_s + pause_s",
+        "pass",
+        "publish/test_publish_outbox.py",
+    ),
+    Mutation(
+        "left-out-topic",  # the first message in question is taken for the cause
+        "asd_monitor/publish/suspect_topics.py",
+        "if cause not in self._ends:",
+        "if self._ends.setdefault(cause, 0) < 0:",
+        "publish/test_publish_outbox.py",
+    ),
+    Mutation(
+        "unlisted-reason-code",  # paho ends the connection at PUBACK 0x95
+        "asd_monitor/publish/checked_socket.py",
+        "        return _UNSPECIFIED_ERROR\n",
+        "        return code\n",
+        "publish/test_publish_checked_socket.py",
+    ),
+    Mutation(
+        "unrequested-message",  # a message of any size is received
+        "asd_monitor/publish/checked_socket.py",
+        "if kind not in _PERMITTED:",
+        "if kind == 0:",
+        "publish/test_publish_checked_socket.py",
+    ),
+    Mutation(
         "frame-period",  # durations of encoder training in frames of 10 ms
         "asd_monitor/encoder_training/log_mel_frames.py",
         "return frames * FRONT_END.frame_period_s",

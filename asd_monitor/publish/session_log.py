@@ -28,8 +28,8 @@ class SessionLog:
     """Logs connections, their ends and refused messages.
 
     A reason why no connection is established is an error once after each connection, a refused
-    topic once until it is accepted again, and short connections are reported until they are
-    recognised as a row of them.  Used by the session's thread alone.
+    topic once until it is accepted again, the end of short connections in a row once for each
+    reason.  Used by the session's thread alone.
     """
 
     def __init__(self, settings: Mqtt, client_id: str, *, stable_s: float) -> None:
@@ -38,6 +38,7 @@ class SessionLog:
         self._client_id = client_id
         self._stable_s = stable_s
         self._reported_reasons: set[str] = set()  # since the last connection
+        self._reported_ends: set[str] = set()  # of short connections in a row
         self._refused_topics: set[str] = set()
         self._short_connections = 0  # in a row
 
@@ -68,18 +69,27 @@ class SessionLog:
         if end.cause is EndCause.TAKEN_OVER:
             log.error("MQTT session taken over by another client", **facts)
         elif connected_s is not None:
-            if connected_s >= self._stable_s:
-                self._short_connections = 0
-            many = self._short_connections >= _SHORT_CONNECTIONS_TO_REPORT
-            log.log(
-                logging.DEBUG if many else logging.WARNING, "connection to the broker lost", **facts
-            )
-            self._explain_short_connection(connected_s, closing)
+            self._connection_lost(end, connected_s, closing, facts)
         elif end.reason not in self._reported_reasons:
             self._reported_reasons.add(end.reason)
             log.error("no connection to the broker; retrying", **facts)
         else:
             log.debug("still no connection to the broker", **facts)
+
+    def _connection_lost(
+        self, end: ConnectionEnd, connected_s: float, closing: Closing, facts: dict[str, str]
+    ) -> None:
+        if connected_s >= self._stable_s:
+            self._short_connections = 0
+            self._reported_ends.clear()
+        known = self._short_connections >= _SHORT_CONNECTIONS_TO_REPORT
+        known |= end.reason in self._reported_ends
+        self._reported_ends.add(end.reason)
+        log.log(
+            logging.DEBUG if known else logging.WARNING, "connection to the broker lost", **facts
+        )
+        if end.cause is EndCause.CLOSED_BY_BROKER:
+            self._explain_short_connection(connected_s, closing)
 
     def messages_ignored(self, topic: str, limit_s: float) -> None:
         """Log a topic of which the broker acknowledges no message."""

@@ -266,7 +266,7 @@ def test_a_message_that_was_not_requested_ends_the_connection(make_session, logs
 
     def behave(client: ClientConnection) -> None:
         client.sock.sendall(CONNACK_5)
-        if len(broker.clients) > 1:
+        if len(broker.clients) > 5:
             client.serve()
             return
         client.sock.sendall(bytes([0x30 | qos << 1]) + length + b"\x00\x05a/b/c")
@@ -283,7 +283,8 @@ def test_a_message_that_was_not_requested_ends_the_connection(make_session, logs
         wait(session, lambda s: s.counters.published == 2)
         assert broker_noticed.wait(PATIENCE_S)
         session.stop()
-    assert sum(sent) < 20_000_000, "more than the buffers of the network was received"
+    assert sum(sent) < 100_000_000, "more than the buffers of the network was received"
+    assert not errors(logs), "taken for another client of the same id"
     (warning,) = [e for e in logs if e["log_level"] == "warning"]
     assert "a message on 'a/b/c', and this client has subscribed to none" in warning["reason"]
     assert "client id" in warning["hint"]

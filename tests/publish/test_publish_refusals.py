@@ -98,12 +98,19 @@ def test_two_sessions_with_one_client_id_are_logged_as_an_error(
     [
         ("a/b", {}, "'a/b' cannot be an id"),
         ("edge", {"password_file": "/nowhere/at/all", "username": "u"}, "/nowhere"),
-        ("edge", {"password_file": "/dev/null", "username": "u"}, "empty"),
+        ("edge", {"password_file": "/dev/zero", "username": "u"}, "not a regular file"),
     ],
 )
 def test_settings_that_cannot_work_raise(box, settings, message) -> None:
     with pytest.raises(UsageError, match=message):
         BrokerSession(Mqtt(**settings), box)
+
+
+def test_an_empty_password_file_raises(tmp_path: Path) -> None:
+    empty = tmp_path / "password"
+    empty.touch()
+    with pytest.raises(UsageError, match="is empty"):
+        BrokerSession(Mqtt(username="u", password_file=empty), "edge")
 
 
 @pytest.mark.parametrize("version", [MQTTv311, MQTTv5])
