@@ -128,11 +128,10 @@ def _detector_facts(detector: Detector) -> list[tuple[str, str]]:
 
 def _manifest_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [
-        ("trained", manifest.get("trained", "?")),
+        ("trained", manifest.get("trained") or "?"),
         ("by", f"asd-monitor {manifest.get('package', '?')}"),
     ]
-    if "training" in manifest:
-        training = manifest["training"]
+    if training := manifest.get("training"):
         files = [
             f"{file['name']}  {file['seconds']:.0f} s  {file['modified'][:16]}  "
             f"sha256 {file['sha256'][:12]}…"
@@ -140,8 +139,7 @@ def _manifest_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         ]
         total = f"{training['seconds']:.0f} s, {training['windows']} windows"
         facts += _rows("data", [total, *files])
-    if "thresholds" in manifest:
-        thresholds = manifest["thresholds"]
+    if thresholds := manifest.get("thresholds"):
         facts += _rows(
             "thresholds",
             [

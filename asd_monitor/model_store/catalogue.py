@@ -47,7 +47,7 @@ class VersionEntry:
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry for ``models list --json``."""
-        training = self.manifest.get("training", {})
+        training = self.manifest.get("training") or {}
         return {
             "machine": self.machine,
             "version": self.version,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.doubles.bundle_files import edit_manifest
 from tests.doubles.command_line import CommandLine, without_privileges
 
 
@@ -108,3 +109,30 @@ def test_an_unreadable_folder_is_reported_in_one_line(
     assert (result.code, result.out) == (1, "")
     assert str(closed) in result.err
     assert len(result.err.splitlines()) == 1
+
+
+def test_a_version_without_facts_of_its_training_is_listed_and_shown(
+    command_line: CommandLine, own_models: Path
+) -> None:
+    facts: dict[str, object] = {
+        "trained": None,
+        "training": None,
+        "thresholds": None,
+        "warnings": [],
+    }
+    edit_manifest(own_models / "fan01/v1", lambda manifest: manifest.update(facts))
+    for command in ("list", "show"):
+        for form in ((), ("--json",)):
+            result = command_line("models", command, "-m", "fan01", "--models", own_models, *form)
+            assert result.code == 0, result.err
+
+
+def test_names_that_are_no_text_are_shown_as_escapes(
+    command_line: CommandLine, own_models: Path
+) -> None:
+    warnings = {"warnings": ["a\udcff.wav is short"]}
+    edit_manifest(own_models / "fan01/v1", lambda manifest: manifest.update(warnings))
+    result = command_line("models", "show", "-m", "fan01", "--models", own_models)
+    assert "a\\udcff.wav is short" in result.out
+    shown = command_line("models", "show", "-m", "fan01", "--models", own_models, "--json")
+    assert json.loads(shown.out)["warnings"] == warnings["warnings"]
