@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,12 @@ def demo(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def words(picture: Path) -> list[str]:
+    """Return the lines of text in a picture of the display, without numbers."""
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", picture.read_text("utf-8"))
+    return [re.sub(r"[\d.:]+", "", text).strip() for text in texts if re.search("[a-z]{2}", text)]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_alarm_is_raised_and_all_files_are_kept(tmp_path: Path) -> None:
@@ -31,6 +38,8 @@ def test_the_alarm_is_raised_and_all_files_are_kept(tmp_path: Path) -> None:
     assert "alarms ack demo01-" in shown.stdout
     for kept in ("normal/normal-1.flac", "growing-fault.flac", "display.svg", "run.log"):
         assert (folder / kept).stat().st_size > 0, kept
+    picture = Path(__file__).parents[2] / "docs" / "demo.svg"
+    assert words(folder / "display.svg") == words(picture), f"copy display.svg to {picture}"
     assert list((folder / "models" / "demo01").glob("*/report.html"))
     lines = [json.loads(line) for line in (folder / "mqtt.jsonl").read_text().splitlines()]
     topics = {line["topic"] for line in lines}
