@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import tempfile
 import zipfile
@@ -303,7 +304,7 @@ def _check_lines(text: str, most: int = 100) -> None:
 
 def _directory_bytes(rng: np.random.Generator, content: bytes) -> bytes:
     """Change bytes of the archive's directory, or of the header of an array."""
-    places = [n for n in range(len(content)) if content[n : n + 2] in {b"PK", b"\x93N"}]
+    places = [found.start() for found in re.finditer(b"PK|\x93N", content)]
     changed = bytearray(content)
     for _ in range(rng.integers(1, 5)):
         place = places[rng.integers(len(places))] + int(rng.integers(120))
