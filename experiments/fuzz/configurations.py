@@ -23,6 +23,7 @@ from asd_monitor.config.loading import ConfigError, as_yaml, read_config
 _EXAMPLE = Path(__file__).parents[2] / "deploy" / "example.yaml"
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # ten times as fast where it is built
 _MAX_LINE_CHARS = 2000
+_MAX_PRINTED_MACHINES = 100  # printing takes longer than reading, which is what is limited
 
 _TOKENS = (
     *('"\\UFFFFFFFF"', '"\\U00110000"', '"\\uD800"', '"\\0"', "\0", "\ufeff", "\x85", "\u2028"),
@@ -84,10 +85,11 @@ class DamagedConfigurations:
             _check_line(file, notice)
         for machine in read.config.machines.values():
             parse_device(machine.device_text)
-        (folder / "shown.yaml").write_text(as_yaml(read.config), "utf-8")
-        shown = read_config(folder / "shown.yaml", parse_device).config
-        if shown.as_written() != read.config.as_written():
-            raise AssertionError("the printed configuration is another one")
+        if len(read.config.machines) <= _MAX_PRINTED_MACHINES:
+            (folder / "shown.yaml").write_text(as_yaml(read.config), "utf-8")
+            shown = read_config(folder / "shown.yaml", parse_device).config
+            if shown.as_written() != read.config.as_written():
+                raise AssertionError("the printed configuration is another one")
         return "read"
 
 
