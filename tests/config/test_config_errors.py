@@ -120,7 +120,9 @@ def test_text_that_is_not_a_configuration(file: Path, text: str | bytes, message
 def test_an_expansion_of_aliases_is_refused(file: Path) -> None:
     lines = ["a: &a0 [x, x, x, x, x, x, x, x, x]"]
     lines += [f"b{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9)]
-    assert errors(file, "\n".join(lines))[0].startswith("1:9: nested too deeply")
+    (line,) = errors(file, "\n".join(lines))
+    assert line.startswith("1:")  # where the values are that the last alias repeats
+    assert "nested too deeply, or too many values" in line
 
 
 def test_a_version_that_is_not_known_hides_no_other_error(file: Path) -> None:
