@@ -78,7 +78,7 @@ def main() -> int:
         "--before",
         type=Path,
         metavar="CHECKOUT",
-        help="an earlier checkout that --comparison takes turns with",
+        help="an earlier checkout that --comparison and --daemon take turns with",
     )
     options = parser.parse_args()
     chosen = [section for section in TITLES if getattr(options, section)] or list(TITLES)
@@ -137,7 +137,9 @@ class _Benchmark:
                 (options.output / "growth.svg").write_text(growth_svg(part))
                 return part, text
             case _:
-                return daemon.run(soak_minutes=options.soak_minutes, short=short)
+                return daemon.run(
+                    soak_minutes=options.soak_minutes, short=short, before=options.before
+                )
 
     def _measure_floor(self) -> tuple[dict[str, Any], str]:
         """Measure every way of each library; the fastest is the unit of `scoring`."""

@@ -13,6 +13,7 @@ import numpy as np
 import soundfile
 
 from asd_monitor.dsp.front_end import FrontEnd
+from benchmarks import daemon_comparison
 from benchmarks.measure import number, percentile
 from benchmarks.mosquitto import MosquittoProcess
 from benchmarks.recorded_fleet import ReceivedScore, RecordedFleet, ScoreRecorder, train_fleet
@@ -27,8 +28,19 @@ _INTERVAL_S = 5.0  # of the measurements of memory
 _RING_S = 30.0  # of sound that the daemon keeps; then its memory is at its maximum
 
 
-def run(*, soak_minutes: float, short: bool) -> tuple[dict[str, Any], str]:
-    """Measure everything; return the figures and their tables."""
+def run(
+    *, soak_minutes: float, short: bool, before: Path | None = None
+) -> tuple[dict[str, Any], str]:
+    """Measure everything; return the figures and their tables.
+
+    ``before`` is an earlier checkout that is compared.
+    """
+    compared, text = daemon_comparison.run(
+        before,
+        machines=daemon_comparison.MACHINES,
+        rounds=1 if short else 3,
+        seconds=15.0 if short else 40.0,
+    )
     with tempfile.TemporaryDirectory() as name, MosquittoProcess(Path(name)) as broker:
         folder = Path(name)
         bench = _DaemonBenchmark(folder, train_fleet(folder), broker.port)
@@ -39,7 +51,8 @@ def run(*, soak_minutes: float, short: bool) -> tuple[dict[str, Any], str]:
         if soak_minutes > 0:
             found["soak"] = bench.soak(60.0 * soak_minutes)
         found["flatness"] = bench.memory_growth(60.0 if short else 180.0)
-    return found, _tables(found)
+    found["comparison"] = compared
+    return found, f"{text}\n{_tables(found)}"
 
 
 class _DaemonBenchmark:

@@ -19,7 +19,7 @@ from asd_monitor.monitor import Monitor, Reading, push_batch
 from asd_monitor.records import Block
 from asd_monitor.worker_thread import WorkerThread
 
-GATHER_S = 0.1
+GATHER_S = 0.05
 """How long a batch waits for further machines, in s: latency added for the shared cost."""
 
 Outcomes = list[list[Reading] | Exception]
