@@ -68,8 +68,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "journal-order-of-alarms",  # the oldest alarm is taken for the newest
         "asd_monitor/journal/store.py",
-        "ORDER BY rowid DESC",
-        "ORDER BY rowid",
+        '"alarms", "ORDER BY number DESC"',
+        '"alarms", "ORDER BY number"',
         "journal",
     ),
     Mutation(
@@ -179,7 +179,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "publish/test_publish_outbox.py",
     ),
     Mutation(
-        "left-out-topic",  # the first message in question is taken for the cause
+        "left-out-topic",  # only the first of the messages in question is sent alone
         "asd_monitor/publish/suspect_topics.py",
         "if cause not in self._ends:",
         "if self._ends.setdefault(cause, 0) < 0:",

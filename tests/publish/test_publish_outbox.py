@@ -259,6 +259,23 @@ def test_a_topic_at_which_the_broker_closes_is_left_out_and_all_others_are_sent(
     assert broker.connections <= 5
 
 
+def test_messages_before_that_at_which_the_broker_closes_are_not_left_out() -> None:
+    """Messages of QoS 0 are not acknowledged: those of other topics are in question as well."""
+    outbox = Outbox()
+    broker = ClosingBroker(outbox, {"fan/score"})
+    for topic in TOPICS:
+        outbox.put(Outgoing(topic, b"", 1, retain=True))
+    while broker.connections < 20:
+        outbox._online = True  # QoS 0 is accepted while there is a connection
+        for machine in ("pump", "mill", "fan"):
+            outbox.put(Outgoing(f"{machine}/score", b"", 0, retain=False))
+        if broker.connect():
+            break
+    assert broker.left_out == ["fan/score"]
+    assert set(broker.accepted) == {*TOPICS, "pump/score", "mill/score"}
+    assert broker.connections == 4, "one for the suspects, two for the cause, and the last"
+
+
 def test_a_topic_that_is_left_out_is_tried_again_after_the_pause() -> None:
     outbox = Outbox()
     broker = ClosingBroker(outbox, {"a"})
