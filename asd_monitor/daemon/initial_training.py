@@ -12,6 +12,7 @@ from asd_monitor.daemon.training_child import TrainingOutcome
 from asd_monitor.daemon.training_recording import TrainingRecording, min_piece_s
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Block
+from asd_monitor.wording import short_duration
 from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
@@ -82,8 +83,8 @@ class InitialTraining:
         """Why there is no model when the sound has ended, with the remedy."""
         recorded_s = self._recording.recorded_s if self._recording else 0.0
         return (
-            f"{recorded_s:.0f} s of usable sound were recorded and {self._target_s:g} s are "
-            "needed: use a longer recording, or a shorter duration for learning (60s at least)"
+            f"{short_duration(recorded_s)} of usable sound were recorded and {self._target_s:g} s "
+            "are needed: use a longer recording, or a shorter duration for learning (60s at least)"
         )
 
     def start(self) -> None:

@@ -11,8 +11,8 @@
 
 SIGTERM and SIGINT stop the daemon, SIGHUP reloads configuration and models.
 
-The machines on one device share a task that captures.  It belongs to the device, which ends it with the
-last of them within a limit: `asd_monitor.audio.capture.shared_device`.
+The machines on one device share a task that captures.  It belongs to the device, which ends it
+with the last of them within a limit: `asd_monitor.audio.capture.shared_device`.
 
 A fault of one machine does not affect the others: a missing model, a missing device and even a
 defect are published, and another attempt follows.

@@ -14,7 +14,8 @@ import numpy as np
 import soundfile
 import structlog
 
-from asd_monitor.errors import OperationError
+from asd_monitor.audio.files.recordings import RecordingReader
+from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.private_files import create_private_file, create_private_folder
 from asd_monitor.records import Block, Samples, Stream
 
@@ -135,7 +136,8 @@ class TrainingRecording:
             create_private_file(partial)
             # by name: an open file would need a callback in writable and executable memory,
             # which the service unit forbids
-            soundfile.write(partial, np.concatenate(pending), rate_hz, "PCM_16", format="FLAC")
+            sound = np.concatenate(pending)
+            soundfile.write(os.fsencode(partial), sound, rate_hz, "PCM_16", format="FLAC")
             with partial.open("rb") as file:
                 os.fsync(file.fileno())
             partial.replace(path)
@@ -151,11 +153,16 @@ class TrainingRecording:
 
 
 def _samples_in(path: Path, rate_hz: int) -> int | None:
-    """Return the number of samples in a file; None if it is damaged or of another rate."""
+    """Return the number of samples in a file; None if it is damaged or of another rate.
+
+    Raises:
+        OperationError: no permission.
+
+    """
+    if not path.stem.isdecimal():
+        return None
     try:
-        info = soundfile.info(path)
-    except soundfile.SoundFileError:
+        with RecordingReader(path) as reader:
+            return round(reader.length_s() * rate_hz) if reader.rate_hz == rate_hz else None
+    except UsageError:
         return None
-    if info.samplerate != rate_hz or not path.stem.isdecimal():
-        return None
-    return int(info.frames)

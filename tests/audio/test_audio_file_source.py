@@ -15,6 +15,7 @@ import soundfile
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.files.file_source import FileSource
+from asd_monitor.audio.files.recording_search import FoundRecordings
 from asd_monitor.audio.files.recordings import RecordingReader
 from asd_monitor.audio.opening import open_source
 from asd_monitor.audio.source import Opened, Outage
@@ -77,6 +78,17 @@ async def test_recordings_are_resampled_to_the_rate_of_the_first(tmp_path):
     assert sum(isinstance(event, Opened) for event in events) == 1
     assert sum(len(block.samples) for block in blocks_of(events)) == pytest.approx(2 * RATE, abs=2)
     assert any("resampled to the 8000 Hz" in text for text in notices)
+
+
+async def test_files_that_are_left_out_are_reported_once(tmp_path):
+    write(tmp_path / "1.wav", 0.1)
+    (tmp_path / "notes.txt").write_text("x")
+    notices: list[str] = []
+    source = FileSource(parse_device(f"file:{tmp_path}?loop"), speed=0, notice=notices.append)
+    collector = EventCollector(source)
+    await collector.until_blocks(3)
+    await collector.close()
+    assert sum("1 file left out" in text for text in notices) == 1
 
 
 async def test_samples_that_are_not_finite_are_a_gap(tmp_path):
@@ -213,12 +225,12 @@ async def test_blocks_have_the_length_asked_for(tmp_path, seconds):
 async def test_access_that_hangs_delays_neither_close_nor_cancellation(tmp_path, monkeypatch, how):
     begun, may_continue = threading.Event(), threading.Event()
 
-    def hang(path: Path) -> list[Path]:
+    def hang(path: Path) -> FoundRecordings:
         begun.set()
         may_continue.wait(30.0)
-        return [path]
+        return FoundRecordings((path,), ())
 
-    monkeypatch.setattr("asd_monitor.audio.files.file_source.find_recordings", hang)
+    monkeypatch.setattr("asd_monitor.audio.files.file_source.search_recordings", hang)
     source = FileSource(parse_device(f"file:{tmp_path}/a.wav"))
     collector = EventCollector(source)
     await asyncio.to_thread(begun.wait, 30.0)
@@ -241,7 +253,7 @@ from asd_monitor.audio.files import file_source
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.files.file_source import FileSource
 from tests.doubles.event_collector import EventCollector
-file_source.find_recordings = lambda _: time.sleep(1000)
+file_source.search_recordings = lambda _: time.sleep(1000)
 async def main():
     collector = EventCollector(FileSource(parse_device(f"file:{sys.argv[1]}/a.wav")))
     await asyncio.sleep(0.2)

@@ -1,5 +1,6 @@
 """Recording of the sound for a machine's first model."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -83,7 +84,7 @@ def test_short_rest_after_whole_minutes_is_stored_with_them(tmp_path):
     assert durations_s(tmp_path) == [61]
 
 
-SLOW_RATE_HZ = 50  # hours of sound are small
+SLOW_RATE_HZ = 1000  # so that hours of sound are small
 
 
 @settings(max_examples=40, deadline=None)
@@ -155,3 +156,11 @@ def test_folder_that_cannot_be_written_is_an_error_with_its_remedy(tmp_path):
     (tmp_path / "learning").write_text("a file in its place")
     with pytest.raises(OperationError, match=r"cannot be written.*free some space"):
         recording.push(noise(0, 10))
+
+
+def test_folder_name_may_contain_any_bytes(tmp_path):
+    folder = tmp_path / os.fsdecode(b"state-\xff")
+    first = begun(folder, 100)
+    for second in range(61):
+        first.push(noise(second * RATE_HZ, 1))
+    assert begun(folder, 100).recorded_s == 60

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec
-from asd_monitor.audio.files.recording_search import RecordingNotFoundError, find_recordings
+from asd_monitor.audio.files.recording_search import RecordingNotFoundError, search_recordings
 from asd_monitor.audio.files.recordings import BY_DEVICE, READ_S, RecordingReader
 from asd_monitor.audio.source import BLOCK_S, Opened, Outage, Receiver
 from asd_monitor.audio.stream import StreamLifetime, StreamState
@@ -102,21 +102,24 @@ class FileSource:
     async def _repeat(self, receiver: Receiver) -> None:
         while not self.stream.is_ending:
             try:
-                paths = await self._in_thread(partial(find_recordings, self._spec.path))
+                found = await self._in_thread(partial(search_recordings, self._spec.path))
             except (RecordingNotFoundError, OperationError) as error:
                 if self.stream.state is not StreamState.INTERRUPTED:
                     self._interrupt(receiver, str(error), MicrophoneState.NO_DEVICE)
                 await self._sleep(self._retry_s)
                 continue
+            if found is None:
+                return
+            self._pass_on(found.notices)
             refusals = []
-            for path in paths or ():
+            for path in found.paths:
                 refusal = await self._play(path, receiver)
                 if self.stream.is_ending:
                     return
                 if refusal is not None:
                     refusals.append(refusal)
                     self._interrupt(receiver, refusal, MicrophoneState.FAULT)
-            if paths and len(refusals) == len(paths):
+            if len(refusals) == len(found.paths):
                 raise UsageError(refusals[0])
             if not self._spec.loop:
                 return
@@ -180,18 +183,21 @@ class FileSource:
         self._next = block.end
 
     def _notice_new(self, reader: RecordingReader, stream: Stream) -> None:
-        """Pass on each kind of notice once, not for each of a thousand files."""
-        for text in reader.notices:
-            kind = text.removeprefix(f"{reader.path}: ")
-            if kind not in self._noticed:
-                self._noticed.add(kind)
-                self._notice(text)
+        self._pass_on(reader.notices, f"{reader.path}: ")
         if reader.rate_hz != stream.rate_hz and "rate" not in self._noticed:
             self._noticed.add("rate")
             self._notice(
                 f"{reader.path}: {reader.rate_hz} Hz, resampled to the {stream.rate_hz} Hz "
                 "of the first file"
             )
+
+    def _pass_on(self, notices: Iterable[str], file: str = "") -> None:
+        """Pass on each kind of notice once, not for each of a thousand files."""
+        for text in notices:
+            kind = text.removeprefix(file)
+            if kind not in self._noticed:
+                self._noticed.add(kind)
+                self._notice(text)
 
     async def _pace(self, seconds: float) -> None:
         if not self._speed:
