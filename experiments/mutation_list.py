@@ -146,8 +146,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "calibration-ties",  # the probability of a tie excludes the equal scores
         "asd_monitor/detector/calibration.py",
-        "below = (raw[..., None] - self.knots) / self.steps",
-        "below = (raw[..., None] - self.knots + _MIN_STEP) / self.steps",
+        "below = raw[..., None] - parameters[..., :count]",
+        "below = raw[..., None] - parameters[..., :count] + _MIN_STEP",
         "detector",
     ),
     Mutation(
