@@ -1,6 +1,8 @@
 """A trained machine and recordings of it, shared by all tests of the command line."""
 
+import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +10,15 @@ import pytest
 
 from tests.doubles.command_line import CommandResult, run_command
 from tests.doubles.synthetic_sounds import machine_sound, write
+
+
+@pytest.fixture(autouse=True)
+def _umask_restored() -> Iterator[None]:
+    """Restore the umask, which `run` sets for the process that these tests share."""
+    before = os.umask(0o022)
+    os.umask(before)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")
