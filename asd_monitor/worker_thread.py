@@ -87,8 +87,15 @@ class WorkerThread:
         self._work.put(work)
 
     def _run(self) -> None:
-        while (work := self._work.get()) is not None:
+        while self._do_next():
+            pass
+
+    def _do_next(self) -> bool:
+        """Do the next work; a name of `_run` would keep it, and its result, until the next."""
+        work = self._work.get()
+        if work is not None:
             work()
+        return work is not None
 
 
 async def in_daemon_thread(work: Callable[[], None], name: str) -> None:

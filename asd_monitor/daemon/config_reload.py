@@ -5,7 +5,6 @@ Machines whose configuration has not changed go on without a gap and load their 
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 
 import structlog
@@ -17,6 +16,7 @@ from asd_monitor.daemon.block_length import block_length_s
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.sqlite_errors import JournalError
+from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
@@ -102,13 +102,16 @@ class ConfigReload:
     async def _read_again(self) -> Config:
         if self._read is None:
             return self.config
+        reading = WorkerThread("read configuration")
         try:
-            return await asyncio.to_thread(self._read)
+            return await reading.run(self._read)
         except UsageError as error:
             reason = str(error)
         except Exception:  # whatever reading raises, the machines go on
             log.exception(_NOT_USED, reason="a defect of asd-monitor", hint="please report it")
             return self.config
+        finally:
+            reading.close()
         log.error(_NOT_USED, reason=reason)
         return self.config
 

@@ -81,6 +81,7 @@ class Service:
         self._journal = JournalAccess(journal, poll_s=options.intervals.journal_poll_s)
         self._sharing = SharingServer(options.state)
         self._scoring = ScoringThread(estimate=options.dependencies.estimate_capacity)
+        self._throttle = RecordingThrottle(self._broker)
         self._tasks = asyncio.TaskGroup()
         dependencies = options.dependencies
         devices = DevicePool(speed=options.speed, open_microphone=dependencies.open_microphone)
@@ -95,7 +96,7 @@ class Service:
                 scoring=self._scoring,
                 open_source=dependencies.open_source or devices.open,
                 train=partial(training_child.train, config=options.config_path),
-                throttle=RecordingThrottle(self._broker).wait,
+                throttle=self._throttle.wait,
                 load_model=dependencies.load_model,
                 ring_s=options.intervals.ring_s,
             ),
@@ -189,6 +190,7 @@ class Service:
 
     async def _close(self) -> None:
         limits = self._options.limits
+        self._throttle.close()
         await self._deliver_until_stopped()
         delivery_s = limits.stop_delivery_s
         disconnect = partial(in_daemon_thread, partial(self._broker.stop, delivery_s), "disconnect")
