@@ -46,7 +46,7 @@ def autoencoder_work() -> Callable[[], object]:
     return autoencoder_round()
 
 
-def main() -> int:
+def run() -> int:
     """Answer the lines of stdin."""
     warm: set[str] = set()
     for line in sys.stdin:
@@ -68,4 +68,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run())

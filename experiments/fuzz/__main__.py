@@ -55,7 +55,7 @@ def _print(summary: Summary) -> None:
     for outcome, number in summary.outcomes.most_common():
         _line(f"{number:8d}  {outcome}")
     _line(
-        f"slowest {summary.slowest_s:.2f} s, largest {summary.largest_mb:.0f} MB, "
+        f"slowest {summary.slowest_s:.2f} s, largest growth {summary.largest_mb:.0f} MB, "
         f"{len(summary.failures)} failed"
     )
 

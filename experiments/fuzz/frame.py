@@ -2,8 +2,8 @@
 
 Every case runs in a fork of this process, after `Target.prepare` has loaded what all cases need:
 a crash, a leak or an endless loop of one case does not touch the next, and a case costs
-milliseconds.  The kernel keeps the limits: the address space of a case grows by `Limits.memory_mb`
-at most, and SIGALRM kills it after `Limits.seconds`.
+milliseconds.  The kernel keeps the limits: the address space of a case grows by
+`Limits.address_space_mb` at most, and SIGALRM kills it after `Limits.seconds`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from typing import NoReturn, Protocol
 import numpy as np
 
 _MB = 1 << 20
+_ADDRESS_SPACE, _RESIDENT = 0, 1  # columns of statm(5)
 _MAX_REPORT_BYTES = 1 << 15  # fits into the buffer of a pipe
 
 
@@ -50,7 +51,8 @@ class Limits:
     """Bounds of one case."""
 
     seconds: float = 10.0
-    memory_mb: int = 300  # of the resident set, and of the growth of the address space
+    resident_mb: int = 200  # growth of the resident set; with that of the process, below 300
+    address_space_mb: int = 300  # growth
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Result:
     outcome: str  # a word of the target, or one of `FAILURES`
     detail: str  # traceback or limit of a failure
     seconds: float
-    peak_mb: float  # resident set
+    peak_mb: float  # largest growth of the resident set
 
     @property
     def failed(self) -> bool:
@@ -132,7 +134,7 @@ def _keep(result: Result, target: Target, folder: Path, output: Path) -> None:
 def _run_case(target: Target, number: int, seed: int, folder: Path, limits: Limits) -> Result:
     description = target.write_case(np.random.default_rng([seed, number]), folder)
     reading, writing = os.pipe()
-    began = time.monotonic()
+    began, before_mb = time.monotonic(), _memory_mb(_RESIDENT)
     child = os.fork()
     if child == 0:
         _run_child(target, folder, limits, writing)
@@ -141,14 +143,14 @@ def _run_case(target: Target, number: int, seed: int, folder: Path, limits: Limi
     seconds = time.monotonic() - began
     with open(reading, "rb") as pipe:  # noqa: PTH123 - a descriptor
         outcome, _, detail = pipe.read().decode("utf-8", "replace").partition("\n")
-    peak_mb = usage.ru_maxrss / 1024
+    peak_mb = max(0.0, usage.ru_maxrss / 1024 - before_mb)
     if os.WIFSIGNALED(status):
         number_of_signal = os.WTERMSIG(status)
         outcome = "too slow" if number_of_signal == signal.SIGALRM else "killed"
         detail = signal.Signals(number_of_signal).name
     elif seconds > limits.seconds:
         outcome, detail = "too slow", f"{seconds:.1f} s"
-    elif outcome != "traceback" and peak_mb > limits.memory_mb:
+    elif outcome != "traceback" and peak_mb > limits.resident_mb:
         outcome, detail = "too much memory", f"{peak_mb:.0f} MB"
     return Result(number, description, outcome or "killed", detail, seconds, peak_mb)
 
@@ -163,7 +165,7 @@ def _run_child(target: Target, folder: Path, limits: Limits, writing: int) -> No
         os.dup2(nothing, 2)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         signal.setitimer(signal.ITIMER_REAL, limits.seconds)
-        most = _address_space() + limits.memory_mb * _MB
+        most = int(_memory_mb(_ADDRESS_SPACE) + limits.address_space_mb) * _MB
         resource.setrlimit(resource.RLIMIT_AS, (most, most))
         text = target.run_case(folder)
     except BaseException:  # noqa: BLE001 - whatever leaves the code under test is the finding
@@ -172,6 +174,7 @@ def _run_child(target: Target, folder: Path, limits: Limits, writing: int) -> No
     os._exit(0)
 
 
-def _address_space() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
-    return pages * resource.getpagesize()
+def _memory_mb(column: int) -> float:
+    """Return a column of this process's ``/proc/self/statm``, in MB."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[column])
+    return pages * resource.getpagesize() / _MB

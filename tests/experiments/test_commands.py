@@ -8,8 +8,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
-    *("benchmarks", "benchmarks.floor", "benchmarks.live_trial", "benchmarks.process_settings"),
-    *("benchmarks.pypi_peers", "benchmarks.torch_peers", "benchmarks.view_cost"),
+    *("benchmarks", "benchmarks.daemon_comparison", "benchmarks.floor", "benchmarks.live_trial"),
+    *("benchmarks.process_settings", "benchmarks.pypi_peers", "benchmarks.torch_peers"),
+    "benchmarks.view_cost",
     *("datasets.impact_tree", "datasets.injected_tree", "datasets.sounds"),
     "datasets.synthetic_tree",
     *("experiments.ablations", "experiments.bit_flips.bundle", "experiments.bit_flips.journal"),

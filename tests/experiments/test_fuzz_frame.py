@@ -55,7 +55,7 @@ class Behaviour:
 def test_a_failure_is_recognised_and_its_input_kept(
     behaviour: str, outcome: str, detail: str, tmp_path: Path
 ) -> None:
-    limits = Limits(seconds=0.5, memory_mb=300)
+    limits = Limits(seconds=0.5, address_space_mb=300)
     summary = run_cases(Behaviour(behaviour), [7], seed=1, limits=limits, output=tmp_path)
     assert dict(summary.outcomes) == {outcome: 1}
     kept = tmp_path / "behaviour" / "000007"

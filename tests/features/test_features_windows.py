@@ -14,6 +14,7 @@ from asd_monitor.dsp.front_end import MIN_WINDOW_S, FrontEnd, front_end_for
 from asd_monitor.dsp.spectrogram import log_mel_spectrogram
 from asd_monitor.dsp.window_features import FEATURES, NAMES, WindowSignal
 from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.runtime import Runtime
 from asd_monitor.encoders.session import InputLayout, Network
 from asd_monitor.features.analysis import Analysis
 from asd_monitor.features.windows import Window, WindowStream, extract_pending
@@ -128,7 +129,7 @@ class CountingNetwork(Network):
     """A network that records the batch size of each call."""
 
     def __init__(self, onnx: bytes, sha256: str) -> None:
-        super().__init__(onnx, sha256)
+        super().__init__(onnx, sha256, Runtime())
         self.batches: list[int] = []
 
     @override
