@@ -45,7 +45,7 @@ class RawInputStream:
 TIMING = CaptureTiming(
     pauses_s=(0.05,), unstable_pauses_s=(0.05,), stable_s=0.0, release_s=2.0, probation_s=0.0
 )
-DEVICES = {
+DEVICES: dict[str, dict[str, object]] = {
     "fan": {"device": "name:left"},
     "pump": {"device": "name:left", "channel": 1},
     "mill": {"device": "name:right"},

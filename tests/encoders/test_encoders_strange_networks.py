@@ -72,7 +72,9 @@ def _claimed(dims: list[int], raw: bytes = b"") -> Callable[[ModelProto], None]:
 
 
 def _text(model: ModelProto) -> None:
-    model.graph.initializer.append(helper.make_tensor("k", TensorProto.STRING, [1], [b"x"]))
+    model.graph.initializer.append(
+        TensorProto(dims=[1], data_type=TensorProto.STRING, name="k", string_data=[b"x"])
+    )
 
 
 def _sparse(model: ModelProto) -> None:
@@ -150,8 +152,10 @@ def test_constants_of_all_types_and_encodings_are_accepted() -> None:
             model.graph.initializer.append(
                 numpy_helper.from_array(np.zeros((2, 3), kind), f"raw{number}")
             )
-        for kind in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT32, TensorProto.UINT64):
-            model.graph.initializer.append(helper.make_tensor(f"typed{kind}", kind, [3], [1, 2, 3]))
+        for typed in (TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.INT32, TensorProto.UINT64):
+            model.graph.initializer.append(
+                helper.make_tensor(f"typed{typed}", typed, [3], [1, 2, 3])
+            )
         model.graph.initializer.append(helper.make_tensor("empty", TensorProto.INT64, [0], []))
 
     check_graph(_changed(change))
