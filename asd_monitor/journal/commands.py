@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import shlex
 import sqlite3
 from datetime import datetime
 from pathlib import Path
@@ -64,9 +65,16 @@ class JournalContent:
         for record in self.alarms:
             if record.id == alarm_id:
                 return record
+        state = self.path.parent
+        listing = f"asd-monitor alarms list --state {shlex.quote(str(state))}"
         close = difflib.get_close_matches(alarm_id, [alarm.id for alarm in self.alarms], n=1)
-        remedy = f"did you mean {close[0]}?" if close else "see `asd-monitor alarms list --all`"
-        raise UsageError(f"no alarm {quoted(alarm_id)} in {self.path.parent}: {remedy}")
+        if alarm_id in self.machines:
+            remedy = f"it is a machine: see its alarms by `{listing} --machine {alarm_id}`"
+        elif close:
+            remedy = f"did you mean {close[0]}?"
+        else:
+            remedy = f"see `{listing} --all`"
+        raise UsageError(f"no alarm {quoted(alarm_id)} in {state}: {remedy}")
 
     def events(self, alarm_id: str) -> list[Event]:
         """Return the transitions of an alarm, the oldest first; damaged rows set `damage`."""

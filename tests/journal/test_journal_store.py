@@ -30,8 +30,10 @@ def test_an_unknown_alarm_id_is_refused_with_a_suggestion(tmp_path: Path, journa
     MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
     with pytest.raises(UsageError, match=f"did you mean {FAN_ALARM}"):
         acknowledge_alarm(tmp_path, FAN_ALARM[:-3], "ann", None, NOW)
-    with pytest.raises(UsageError, match="see `asd-monitor alarms list --all`"):
+    with pytest.raises(UsageError, match=r"see `asd-monitor alarms list --state \S+ --all`"):
         acknowledge_alarm(tmp_path, "x", "ann", None, NOW)
+    with pytest.raises(UsageError, match=r"it is a machine: see its alarms .* --machine fan01`"):
+        acknowledge_alarm(tmp_path, "fan01", "ann", None, NOW)
 
 
 def test_text_that_is_not_valid_is_refused(tmp_path: Path, journal: Journal) -> None:
