@@ -20,6 +20,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     level_detector         a detector of the level, and bundles in memory
     memory_broker          a session with the broker that keeps all messages
     monitored_machine      one monitor session of the daemon
+    model_copies           a trained model for further machines, without training anew
     mosquitto              a real mosquitto on a free port, and a subscriber
     run_process            `asd-monitor run` as a process of its own
     scripted_microphone    a device of several channels whose events are given by the test

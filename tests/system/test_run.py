@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.doubles import unit_sandbox
+from tests.doubles.model_copies import copy_model
 from tests.doubles.mosquitto import Mosquitto, Subscriber
 from tests.doubles.run_process import (
     RATE_HZ,
@@ -126,11 +127,10 @@ def test_events_of_a_recording_are_those_of_backtest(start, messages, trained):
 
 
 def test_faults_of_one_machine_do_not_affect_the_others(messages, trained, tmp_path, mosquitto):
-    # models copied by hand need the networks that they share
-    shutil.copytree(trained / "models" / ".encoders", tmp_path / "models" / ".encoders")
-    broken = shutil.copytree(trained / "models" / "fan01", tmp_path / "models" / "broken01")
+    models = tmp_path / "models"
+    broken = copy_model(trained / "models", "fan01", "broken01", models)
     (broken / "v1" / "manifest.json").write_text("{}")
-    shutil.copytree(trained / "models" / "fan01", tmp_path / "models" / "fan01")
+    shutil.copytree(trained / "models" / "fan01", models / "fan01")
     config = tmp_path / "hall.yaml"
     config.write_text(f"""
 version: 1
@@ -158,7 +158,7 @@ machines:
         assert run.process.poll() is None
 
         # a model and a device that arrive while it runs
-        shutil.copytree(trained / "models" / "fan01", tmp_path / "models" / "new01")
+        copy_model(models, "fan01", "new01")
         (tmp_path / "not-there-yet.wav").write_bytes(b"")
         write_sound(tmp_path / "new.wav", 5, seed=9).rename(tmp_path / "not-there-yet.wav")
         run.process.send_signal(signal.SIGHUP)
@@ -186,7 +186,7 @@ def test_machine_without_a_model_is_trained_and_monitored(start, messages, train
     run = start(f"file:{tmp_path}/long.flac", *common, machine="pump02")
     assert run.end() == 0, run.log
     states = [m["state"] for m in messages.all("pump02/state")]
-    assert states[0] == "learning"
+    assert states[:2] == ["unavailable", "learning"]
     assert states[-2:] == ["alarm", "stopped"]
     reasons = [m["reason"] for m in messages.all("pump02/state") if m["state"] == "learning"]
     assert reasons[-1] == "training"

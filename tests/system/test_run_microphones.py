@@ -13,6 +13,7 @@ import soundfile
 
 from tests.doubles import unit_sandbox
 from tests.doubles.capture_processes import capture_processes
+from tests.doubles.model_copies import copy_model
 from tests.doubles.mosquitto import Subscriber
 from tests.doubles.run_process import RATE_HZ, BrokerMessages, RunProcess, asd_monitor, write_sound
 
@@ -28,7 +29,7 @@ def hall(tmp_path, virtual_sound, mosquitto):
     models = tmp_path / "models"
     normal = write_sound(tmp_path / "normal.flac", 90, seed=1)
     asd_monitor("train", "--machine", "fan01", "--normal", normal, "--models", models)
-    shutil.copytree(models / "fan01", models / "pump02")
+    copy_model(models, "fan01", "pump02")
     config = tmp_path / "hall.yaml"
     config.write_text(f"""
 version: 1
@@ -101,7 +102,7 @@ def test_two_machines_on_the_two_channels_of_one_device(tmp_path, virtual_sound,
     models = tmp_path / "models"
     normal = write_sound(tmp_path / "normal.flac", 90, seed=1)
     asd_monitor("train", "--machine", "fan01", "--normal", normal, "--models", models)
-    shutil.copytree(models / "fan01", models / "pump02")
+    copy_model(models, "fan01", "pump02")
     config = tmp_path / "hall.yaml"
     one = f"""
 version: 1
