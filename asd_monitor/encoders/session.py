@@ -18,6 +18,8 @@ from asd_monitor.errors import UsageError
 
 MAX_NETWORK_BYTES = 512 * 2**20
 MAX_PATCHES = 16  # in one call, so that memory is bounded
+MAX_STEPS = 256
+"""Steps of several streams in one call: more take no less time each, and more memory."""
 
 
 class EncoderError(UsageError):
@@ -116,9 +118,10 @@ class Network:
     def run_each(self, layout: InputLayout, outputs: Sequence[str], steps: Matrix) -> list[Matrix]:
         """Return the outputs, each (m, frames, channels), of the steps (m, steps, d) of m streams.
 
-        One call for all, or one for each batch where its size is fixed.  Raises EncoderError.
+        One call for streams of MAX_STEPS together, or one for each batch where its size is fixed.
+        Raises EncoderError.
         """
-        size = layout.batch or len(steps)
+        size = layout.batch or max(1, MAX_STEPS // steps.shape[1])
         parts = [
             self.run(layout, outputs, steps[begin : begin + size])
             for begin in range(0, len(steps), size)

@@ -19,6 +19,8 @@ from asd_monitor.features.strided_windows import strided_windows
 from asd_monitor.records import Samples
 
 BANDS_PER_GROUP = 32
+FRAMES_AT_ONCE = 64
+"""Frames whose spectra are computed in one call: they fit into the second-level cache."""
 _LOG10 = np.float32(1.0 / np.log(10.0))
 
 
@@ -26,17 +28,17 @@ class BandedProduct:
     """Product with weights (bins, bands) that are zero far from the centre of each band."""
 
     def __init__(self, weights: Matrix) -> None:
-        self._bands = weights.shape[1]
+        self.bands = weights.shape[1]
         self._groups: list[tuple[slice, slice, Matrix]] = []
-        for low in range(0, self._bands, BANDS_PER_GROUP):
-            bands = slice(low, min(low + BANDS_PER_GROUP, self._bands))
+        for low in range(0, self.bands, BANDS_PER_GROUP):
+            bands = slice(low, min(low + BANDS_PER_GROUP, self.bands))
             used = np.flatnonzero(weights[:, bands].any(1))
             bins = slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, 1)
             self._groups.append((bands, bins, np.ascontiguousarray(weights[bins, bands])))
 
     def __call__(self, power: Matrix) -> Matrix:
         """Return the power in bands (frames, bands) of spectra (frames, bins)."""
-        product = np.empty((len(power), self._bands), np.float32)
+        product = np.empty((len(power), self.bands), np.float32)
         for bands, bins, weights in self._groups:
             np.matmul(power[:, bins], weights, out=product[:, bands])
         return product
@@ -61,11 +63,22 @@ class MelSpectrogram:
 
         ``sound`` (m, samples) ends with the n-th frame.
         """
-        frames = strided_windows(sound, self._frame, self._hop) * self._hann
-        spectra = np.fft.rfft(frames.reshape(-1, self._frame))
-        power = np.square(spectra.real) + np.square(spectra.imag)
-        mel = self._mel(power).reshape(*frames.shape[:2], -1)
+        frames = strided_windows(sound, self._frame, self._hop)
+        streams, count = frames.shape[:2]
+        mel = np.empty((streams, count, self._mel.bands), np.float32)
+        rows = max(1, FRAMES_AT_ONCE // count)
+        for row in range(0, streams, rows):
+            for begin in range(0, count, FRAMES_AT_ONCE):
+                some = slice(row, row + rows), slice(begin, begin + FRAMES_AT_ONCE)
+                mel[some] = self._in_bands(frames[some])
         return mel[..., : self._bands], mel[..., self._bands :]
+
+    def _in_bands(self, frames: Matrix) -> Matrix:
+        """Return the power in the bands of both banks, (m, n, b + e), of frames (m, n, samples)."""
+        spectra = np.fft.rfft(frames * self._hann)
+        power = np.square(spectra.real)
+        power += np.square(spectra.imag)
+        return self._mel(power.reshape(-1, power.shape[2])).reshape(*power.shape[:2], -1)
 
 
 def log10_power(power: Matrix) -> Matrix:

@@ -29,7 +29,8 @@ from asd_monitor.features.batched_encoder import uses_front_end_frames
 from asd_monitor.features.stream_state import StateArrays
 from asd_monitor.records import Samples
 
-MAX_FRAMES_PER_PASS = 256  # they fit into the second-level cache of a processor
+MAX_FRAMES_PER_PASS = 512  # of all streams together
+MAX_FRAMES_OF_STREAM = 256  # in one pass
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,10 +127,10 @@ class WindowStream:
 
     @property
     def _pending_hops(self) -> int:
-        """Hops of one pass: those that are complete, limited to what fits into the cache."""
+        """Hops of one pass: those that are complete, limited to MAX_FRAMES_OF_STREAM."""
         if self._state is None:
             return int(self.has_pending)
-        limit = max(self._stride, MAX_FRAMES_PER_PASS // self._hop_frames)
+        limit = max(self._stride, MAX_FRAMES_OF_STREAM // self._hop_frames)
         hops = min(limit, (self._buffered - self._overlap) // self._hop)
         return hops // self._stride * self._stride
 
