@@ -8,6 +8,7 @@ of limited size and with hashes; the networks that it refers to are stored once 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,9 @@ from asd_monitor.model_store.versions import (
     versions,
 )
 
+_TRIAL = threading.Lock()
+"""Noise is scored by one load at a time: the machines of a daemon load at once, and the process
+would keep the memory that all of them need together."""
 _NOISE_RMS = 0.01  # full scale 1
 _MAX_REASON = 300  # characters of what an exception says
 
@@ -136,7 +140,7 @@ def load_bundle(
         encoders = [
             load_stored_encoder(models, entry, runtime) for entry in files.manifest["encoders"]
         ]
-        with np.errstate(all="ignore"):
+        with _TRIAL, np.errstate(all="ignore"):
             front_end = read_front_end(files.manifest, encoders)
             windows = _windows_of_noise(front_end, encoders)
             detector = read_detector(files, front_end, encoders, windows[0])

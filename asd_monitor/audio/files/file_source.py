@@ -155,7 +155,7 @@ class FileSource:
             raise RuntimeError("a stream that delivers has an identity")
         self._notice_new(reader, identity)
         base = self._next + (_BOUNDARY_SAMPLES if self._has_delivered else 0)
-        blocks = _cut(reader.blocks_at(identity.rate_hz), self._block_s)
+        blocks = _cut(reader.blocks_at(identity.rate_hz, self._block_s), self._block_s)
         at_once = max(1, round(_AHEAD_S / self._block_s))
         while True:
             try:

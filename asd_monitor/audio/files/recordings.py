@@ -204,14 +204,18 @@ class RecordingReader:
             return end + unread / decoder.bytes_per_frame
         return end * (1 + unread / max(1, decoder.read_bytes))
 
-    def blocks_at(self, rate_hz: int) -> Iterator[Block]:
-        """Iterate over the recording at another sample rate, as one stream; gaps remain gaps."""
+    def blocks_at(self, rate_hz: int, block_s: float = READ_S) -> Iterator[Block]:
+        """Iterate over the recording at another sample rate, as one stream; gaps remain gaps.
+
+        ``block_s`` of it, or what the memory for one block permits, is read at once.
+        """
+        size = max(1, round(block_s * self.rate_hz))
         if self.rate_hz == rate_hz:
-            yield from self.blocks()
+            yield from self.blocks(size)
             return
         resampler, stream = Resampler(self.rate_hz, rate_hz), Stream(rate_hz)
         expected = position = 0
-        for block in self.blocks():
+        for block in self.blocks(size):
             if block.start != expected:
                 rest = resampler.flush()
                 yield Block(stream, position, rest)
