@@ -186,7 +186,7 @@ async def test_file_is_closed_after_the_read_in_progress_when_cancelled(tmp_path
     reading, may_continue, closed = threading.Event(), threading.Event(), threading.Event()
     closed_while_read = []
 
-    def slow_blocks(_: RecordingReader, max_samples: int) -> Iterator[Block]:  # noqa: ARG001
+    def slow_blocks(_: RecordingReader, max_samples: int) -> Iterator[Block]:
         reading.set()
         assert may_continue.wait(30.0)
         closed_while_read.append(closed.is_set())
