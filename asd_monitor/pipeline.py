@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import cache
 
+import numpy as np
+
 from asd_monitor.alarm.score import max_outliers, span_windows
 from asd_monitor.batching import result_or_raise, run_batch
 from asd_monitor.detector.detector import Detector, score_windows
@@ -18,14 +20,15 @@ from asd_monitor.dsp.sample_faults import usable_parts
 from asd_monitor.dsp.signal_conditioning import SignalConditioner
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window, WindowStream, extract_pending
-from asd_monitor.records import Block, Stream, WindowScore
+from asd_monitor.records import Block, Samples, Stream, WindowScore
 
 
 class WindowExtractor:
     """Blocks at the capture rate → windows with their features.
 
     The sample indices of the windows are those of the blocks.  Between blocks of two streams no
-    window spans, as at a gap.
+    window spans, as at a gap.  Blocks are held until they can complete a window: conditioning
+    them at once costs less than one after the other.
     """
 
     def __init__(self, front_end: FrontEnd, encoders: Sequence[Encoder] = ()) -> None:
@@ -35,6 +38,8 @@ class WindowExtractor:
         self._expected: int | None = None  # sample index of the next block
         self._start = 0
         self._conditioner: SignalConditioner | None = None
+        self._held: list[Samples] = []  # not conditioned yet
+        self._held_samples = 0
         self.max_stride = max_stride(front_end)
         """Largest stride that `append` uses."""
         self.stream = WindowStream(front_end, self._encoders)
@@ -43,7 +48,8 @@ class WindowExtractor:
     def missing_samples(self) -> int:
         """Samples at the rate of the blocks that the next window needs at least."""
         rate_hz = self._source.rate_hz if self._source else self._front_end.rate_hz
-        return int(self.stream.missing_samples * rate_hz / self._front_end.rate_hz)
+        missing = int(self.stream.missing_samples * rate_hz / self._front_end.rate_hz)
+        return max(0, missing - self._held_samples)
 
     def push(self, block: Block) -> list[Window]:
         """Append a block and return the windows that it completes; unusable samples are a gap."""
@@ -69,15 +75,26 @@ class WindowExtractor:
             self._source, self._start = block.stream, block.start
             conditioner = SignalConditioner(block.rate_hz, self._front_end.rate_hz)
             self._conditioner = conditioner
+            self._held, self._held_samples = [], 0
             self.stream = WindowStream(self._front_end, self._encoders)
         self._expected = block.end
         self.stream.set_stride(min(stride, self.max_stride))
-        self.stream.append(conditioner.push(block.samples))
+        self._held.append(block.samples)
+        self._held_samples += len(block.samples)
+        if not self.missing_samples:
+            self._condition(conditioner)
+
+    def _condition(self, conditioner: SignalConditioner) -> None:
+        held = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+        self._held, self._held_samples = [], 0
+        self.stream.append(conditioner.push(held))
 
     def flush(self) -> list[Window]:
         """End the stream and return the windows completed by the resampler's last samples."""
         self._expected = None
         if self._conditioner is not None:
+            if self._held:
+                self._condition(self._conditioner)
             self.stream.append(self._conditioner.flush())
             self._conditioner = None
         return self._extract()

@@ -12,6 +12,7 @@ from asd_monitor.alarm.score import AlarmScore
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.dsp.front_end import front_end_for
+from asd_monitor.dsp.signal_conditioning import SignalConditioner
 from asd_monitor.pipeline import Pipeline, WindowExtractor, max_stride
 from asd_monitor.records import Block, Stream, WindowScore
 from tests.doubles.blocks import block_at
@@ -121,3 +122,26 @@ def test_no_window_spans_two_streams() -> None:
     second = pipeline.push(Block(Stream(16_000), half, sound[half:]))
     assert first
     assert min(score.start for score in second) == half
+
+
+def test_sound_is_conditioned_once_for_each_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    push = SignalConditioner.push
+
+    def counting(self: SignalConditioner, samples: np.ndarray) -> np.ndarray:
+        lengths.append(len(samples))
+        return push(self, samples)
+
+    monkeypatch.setattr(SignalConditioner, "push", counting)
+    front_end = front_end_for(16_000)
+    extractor = WindowExtractor(front_end)
+    stream, sound = Stream(16_000), _sound(16_000)
+    windows = [
+        window
+        for start in range(0, len(sound) - 100, 100)
+        for window in extractor.push(Block(stream, start, sound[start : start + 100]))
+    ]
+    assert len(lengths) == len(windows)
+    assert lengths[0] >= front_end.window
+    assert all(abs(length - front_end.hop) <= 100 for length in lengths[1:])
+    assert extractor.missing_samples == windows[-1].end + front_end.hop - (len(sound) - 100)
