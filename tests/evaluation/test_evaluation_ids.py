@@ -15,6 +15,7 @@ import pytest
 import soundfile
 
 from asd_monitor.audio.files.recordings import read_recording
+from asd_monitor.dsp.signal_conditioning import SignalConditioner
 from asd_monitor.encoder_training import outlier_exposure
 from asd_monitor.encoder_training.fine_tuning import (
     FineTunedNetwork,
@@ -96,7 +97,9 @@ def test_the_score_of_the_id_is_fused_as_one_more_view(
     assert set(scores) == {ID, FUSED}
     given: dict[str, Any] = trained.clip_scores.keywords  # type: ignore[attr-defined]
     scorer, front_end = given["scorer"], given["front_end"]
-    sound = read_recording(clip.path).samples
+    recording = read_recording(clip.path)
+    conditioner = SignalConditioner(recording.rate_hz, front_end.rate_hz)
+    sound = np.concatenate([conditioner.push(recording.samples), conditioner.flush()])
     vectors = [window[ID] for window in encode_windows(sound, scorer.encoder, front_end)]
     of_id = given["tail"].score(scorer.score(np.stack(vectors), given["own_id"]))
     assert scores[ID] == pytest.approx(float(np.mean(of_id)))
