@@ -80,7 +80,11 @@ def connect_to(path: Path, connect: Connect = sqlite3.connect) -> sqlite3.Connec
         check_same_thread=False,
     )
     database.text_factory = decoded
-    database.execute("PRAGMA wal_autocheckpoint = 0")  # only the daemon changes the file itself
+    try:
+        database.execute("PRAGMA wal_autocheckpoint = 0")  # only the daemon changes the file itself
+    except sqlite3.Error:
+        database.close()
+        raise
     return database
 
 

@@ -264,7 +264,7 @@ def _with_new_first_page(content: bytes) -> bytes:
 
 def new_database() -> sqlite3.Connection:
     """Return a new, empty journal in memory, in autocommit mode."""
-    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    database = _MemoryDatabase.open()
     database.text_factory = decoded
     create_tables(database)
     return database
@@ -275,8 +275,22 @@ def decoded(text: bytes) -> str:
     return text.decode("utf-8", "surrogateescape")
 
 
+class _MemoryDatabase(sqlite3.Connection):
+    """A database in memory, which is closed with its last reference: nothing of it is on a disk."""
+
+    @staticmethod
+    def open() -> sqlite3.Connection:
+        """Return an empty database in autocommit mode."""
+        return sqlite3.connect(
+            ":memory:", isolation_level=None, check_same_thread=False, factory=_MemoryDatabase
+        )
+
+    def __del__(self) -> None:
+        self.close()
+
+
 def _connect(content: bytes) -> sqlite3.Connection:
-    database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    database = _MemoryDatabase.open()
     database.text_factory = decoded
     if content:
         database.deserialize(content[:18] + b"\1\1" + content[20:])  # not in WAL mode

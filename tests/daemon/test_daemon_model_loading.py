@@ -1,6 +1,6 @@
 """Which model a machine uses after a reload: bundles on disk, real and damaged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,11 +23,12 @@ def models(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def evaluator(models: Path, tmp_path: Path) -> Evaluator:
-    journal = MachineJournal(Journal(tmp_path / "state"), "fan")
-    loading = Evaluator("fan", MachineDefaults(), models, journal, lambda _: datetime.now(UTC))
-    assert loading.load_model()
-    return loading
+def evaluator(models: Path, tmp_path: Path) -> Iterator[Evaluator]:
+    with Journal(tmp_path / "state") as opened:
+        journal = MachineJournal(opened, "fan")
+        loading = Evaluator("fan", MachineDefaults(), models, journal, lambda _: datetime.now(UTC))
+        assert loading.load_model()
+        yield loading
 
 
 def test_a_model_trained_again_under_the_same_name_is_loaded(
