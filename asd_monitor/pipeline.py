@@ -12,7 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from asd_monitor.alarm.score import max_outliers, span_windows
+from asd_monitor.alarm.span_median import max_outliers, span_windows
 from asd_monitor.batching import result_or_raise, run_batch
 from asd_monitor.detector.detector import Detector, score_windows
 from asd_monitor.dsp.front_end import FrontEnd

@@ -117,15 +117,14 @@ class AlarmCriteria:
 class WindowScore:
     """The scores of one window; high is anomalous.
 
-    ``score``, ``sustained`` and ``views`` are −log10 of a probability in normal sound of the
-    machine, 0 … 12.
+    ``score`` and ``views`` are −log10 of a probability in normal sound of the machine, 0 … 12.
     """
 
     start: int  # sample index of the first sample
     end: int  # one past the last sample
     score: float  # −log10 P(a normal window has at least this fused score)
     fused: float  # scores of the views combined, before calibration
-    sustained: float  # −log10 P(normal sound keeps at least this fused score for the alarm span)
+    evidence: float  # fused score standardised: location 0, spread 1 in normal training sound
     views: Mapping[str, float]
     rms_dbfs: float
     idle: bool  # the level lies in the idle region

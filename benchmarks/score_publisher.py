@@ -62,7 +62,7 @@ class ScorePublisher:
             seq=self.published,
             window_s=(score.end - score.start) / MAX_RATE_HZ,
             score=score.score,
-            alarm_score=score.sustained,
+            alarm_score=score.score,
             views=score.views,
             thresholds=Thresholds(3.0, 5.0),
             state=MachineState.NORMAL,

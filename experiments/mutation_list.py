@@ -32,7 +32,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "alarm-score-upper-median",  # half of the span suffices
-        "asd_monitor/alarm/score.py",
+        "asd_monitor/alarm/span_median.py",
         "[max_outliers(self._size)]",
         "[self._size // 2]",
         "alarm",

@@ -6,9 +6,10 @@ alarm score, the delays, and the newest alarm.
 
 from __future__ import annotations
 
-from asd_monitor.alarm.score import AlarmScore
+from asd_monitor.alarm.span_median import SpanMedian
 from asd_monitor.alarm.state import Alarm, AlarmRule, Transition
 from asd_monitor.alarm.state_machine import AlarmStateMachine
+from asd_monitor.alarm.time_scales import scale_score
 from asd_monitor.records import MachineState, WindowScore
 
 
@@ -25,7 +26,7 @@ class AlarmLogic:
 
         """
         self.rule = rule
-        self._score = AlarmScore(rule.hop_s)
+        self._span = SpanMedian(rule.hop_s)
         self._machine = AlarmStateMachine(rule, rate_hz, standing)
         self._hop = rule.hop_s * rate_hz
         self._newest_end = 0  # of the windows, idle or running
@@ -48,14 +49,19 @@ class AlarmLogic:
         with an empty span.
         """
         hops = round((window.end - self._newest_end) / self._hop)
-        self._score.push_missing(max(0, hops - window.hops))
+        self._span.push_missing(max(0, hops - window.hops))
         self._newest_end = window.end
         if window.idle:
             return 0.0, self._machine.pause(window.end)
         if self._machine.begins_run(window.end):
-            self._score.reset()
-        score = self._score.push(window.sustained, window.hops)
-        return score, self._machine.observe(window.end, score, conclusive=self._score.full)
+            self._span.reset()
+        score = self._alarm_score(self._span.push(window.evidence, window.hops))
+        return score, self._machine.observe(window.end, score, conclusive=self._span.full)
+
+    def _alarm_score(self, evidence: float) -> float:
+        rule = self.rule
+        score = scale_score(rule.tails[0], evidence) if rule.tails else 0.0
+        return max(score, rule.thresholds.alarm) if evidence >= rule.effect_bound else score
 
     def interrupt(self) -> None:
         """Process a gap in the sound: the delays restart with the next window."""
@@ -63,7 +69,7 @@ class AlarmLogic:
 
     def reset(self) -> None:
         """Process an interrupted capture: the delays restart and the span is emptied."""
-        self._score.reset()
+        self._span.reset()
         self._machine.interrupt()
 
     def acknowledge(self, at: int, number: int, who: str, why: str) -> tuple[Transition, ...]:

@@ -22,9 +22,11 @@ Time is the sample index of the newest sample that enters a score.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
+from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.records import Thresholds
 
 
@@ -84,6 +86,10 @@ class AlarmRule:
 
     thresholds: Thresholds  # of the alarm score
     hop_s: float  # from window to window
+    window_s: float = 1.984  # length of a window
+    tails: tuple[ScaleTail, ...] = ()  # of the time scales in use, the shortest first
+    effect_bound: float = math.inf
+    """Evidence of the shortest time scale at which the alarm score is at least the threshold."""
     on_delay_s: float = 3.0
     off_delay_s: float = 10.0
     latch: bool = True

@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from asd_monitor.alarm.budget import alarm_rule
+from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.state import Transition, TransitionKind
 from asd_monitor.config.settings import MachineDefaults
 from asd_monitor.dsp.front_end import front_end_for
@@ -76,13 +77,13 @@ def _no_scores(scorers: Sequence[_NoScorer]) -> list[list[WindowScore]]:
 
 
 @dataclass(frozen=True, slots=True)
-class _NoAlarmScale:
-    """The alarm scale of a machine without a model: no score reaches a threshold."""
+class _NoEvidence:
+    """The evidence of a machine without a model: it has no alarm score."""
 
+    window_s: float
     hop_s: float
-
-    def alarm_threshold(self, alarms_per_s: float) -> float:  # noqa: ARG002 - the shape of a scale
-        return math.inf
+    tails: tuple[ScaleTail, ...] = ()
+    effect_bound: float = math.inf
 
 
 class Evaluator:
@@ -124,7 +125,7 @@ class Evaluator:
         self._load = load
         self._rate_hz: int | None = None
         self._peak_written_at = 0  # sample index
-        rule = alarm_rule(settings.alarm.criteria, _NoAlarmScale(settings.hop_s))
+        rule = alarm_rule(settings.alarm.criteria, _NoEvidence(settings.window_s, settings.hop_s))
         self._monitor = Monitor(_NoScorer(), rule, _DEFAULT_RATE_HZ, journal.restored_alarm())
 
     @property
@@ -254,7 +255,9 @@ class Evaluator:
         scorer = _NoScorer() if detector is None or self.no_model_reason else Pipeline(detector)
         self._monitor = Monitor(
             scorer,
-            alarm_rule(settings.alarm.criteria, detector or _NoAlarmScale(settings.hop_s)),
+            alarm_rule(
+                settings.alarm.criteria, detector or _NoEvidence(settings.window_s, settings.hop_s)
+            ),
             rate_hz,
             standing,
         )

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from asd_monitor.alarm.score import ALARM_SPAN_S
+from asd_monitor.alarm.span_median import ALARM_SPAN_S
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.alarm_records import Event as JournalEvent
 from asd_monitor.publish import messages

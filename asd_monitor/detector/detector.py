@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from math import log10
 
 import numpy as np
 
-from asd_monitor.alarm.score import ALARM_SPAN_S
+from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.detector.back_end import Floats, Vectors
 from asd_monitor.detector.calibration import ParetoTail, ParetoTailStack
+from asd_monitor.detector.evidence import EvidenceCalibration
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.views import View
 from asd_monitor.dsp.front_end import FrontEnd
@@ -27,13 +27,13 @@ class Detector:
     front_end: FrontEnd
     views: tuple[View, ...]
     calibration: ParetoTail  # of the fused score of a window
-    sustained_calibration: ParetoTail  # of a fused score that is sustained for the alarm span
+    evidence_calibration: EvidenceCalibration  # of what the alarm score is made of
     idle_dbfs: tuple[float, float] | None  # levels at which the machine is off
     encoders: tuple[Encoder, ...] = ()
     signature: str = field(init=False)
     """Front end and views; detectors with the same signature can be evaluated in one call."""
     view_calibrations: ParetoTailStack = field(init=False)
-    fused_calibrations: ParetoTailStack = field(init=False)  # of a window; sustained
+    fused_calibrations: ParetoTailStack = field(init=False)
 
     def __post_init__(self) -> None:
         kinds = [f"{v.kind.name}={v.back_end.kind}({v.kind.feature})" for v in self.views]
@@ -43,11 +43,7 @@ class Detector:
         object.__setattr__(
             self, "view_calibrations", ParetoTailStack.of(tails or [self.calibration])
         )
-        object.__setattr__(
-            self,
-            "fused_calibrations",
-            ParetoTailStack.of([self.calibration, self.sustained_calibration]),
-        )
+        object.__setattr__(self, "fused_calibrations", ParetoTailStack.of([self.calibration]))
 
     @property
     def window_s(self) -> float:
@@ -68,12 +64,15 @@ class Detector:
         """Return the score of each window; high is anomalous."""
         return score_windows([self], [windows])[0]
 
-    def alarm_threshold(self, alarms_per_s: float) -> float:
-        """Return the alarm score that normal sound exceeds at this rate.
+    @property
+    def tails(self) -> tuple[ScaleTail, ...]:
+        """Distribution of the evidence of normal sound at each time scale, the shortest first."""
+        return self.evidence_calibration.tails
 
-        The alarm score changes little over its span, so that each span counts as one trial.
-        """
-        return max(1.0, -log10(alarms_per_s * ALARM_SPAN_S))
+    @property
+    def effect_bound(self) -> float:
+        """Evidence of ten seconds that is an alarm whatever the tails say; inf: none."""
+        return self.evidence_calibration.effect_bound
 
     def is_idle(self, rms_dbfs: float) -> bool:
         """Return whether the machine is off at this level."""
@@ -127,7 +126,8 @@ def _window_scores(
     fused: Floats,
     calibrated: Floats,
 ) -> list[WindowScore]:
-    """Return the scores of q windows from arrays (q, v), (q,) and (q, 2)."""
+    """Return the scores of q windows from arrays (q, v), (q,) and (q, 1)."""
+    evidence = detector.evidence_calibration.evidence(fused)
     names = [view.kind.name for view in detector.views]
     return [
         WindowScore(
@@ -135,14 +135,19 @@ def _window_scores(
             end=window.end,
             score=score,
             fused=fused_score,
-            sustained=sustained,
+            evidence=window_evidence,
             views=dict(zip(names, views, strict=True)),
             rms_dbfs=window.rms_dbfs,
             idle=detector.is_idle(window.rms_dbfs),
             hops=window.hops,
         )
-        for window, views, fused_score, (score, sustained) in zip(
-            windows, by_view.tolist(), fused.tolist(), calibrated.tolist(), strict=True
+        for window, views, fused_score, (score,), window_evidence in zip(
+            windows,
+            by_view.tolist(),
+            fused.tolist(),
+            calibrated.tolist(),
+            evidence.tolist(),
+            strict=True,
         )
     ]
 

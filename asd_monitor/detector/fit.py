@@ -17,10 +17,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.alarm.score import AlarmScore
 from asd_monitor.detector.back_end import Floats
 from asd_monitor.detector.calibration import ParetoTail
 from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.evidence import fit_evidence, span_medians
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.idle import idle_region
 from asd_monitor.detector.spans import Spans
@@ -32,9 +32,6 @@ from asd_monitor.features.windows import Window
 FOLDS = 5
 BLOCK_S = 10.0
 MIN_WINDOWS = 12
-MIN_SUSTAINED_SCALE = 0.05
-"""Lower limit of the scale of the sustained scores' tail, in units of the fused score: minutes of
-training recordings do not contain the variation from day to day."""
 
 Segment = Sequence[Window]
 """The windows of one gapless segment of sound, in order."""
@@ -48,7 +45,7 @@ class FittedDetector:
     running: tuple[Segment, ...]  # the training segments without idle windows
     by_view: Floats  # (n, v), calibrated
     fused: Floats  # (n,)
-    sustained: Floats  # (k,): medians of the fused scores over the alarm span
+    medians: Floats  # (k,): medians of their evidence over ten seconds
 
 
 def fit_detector(
@@ -88,16 +85,17 @@ def fit_detector(
         held_out.append(views[-1].calibration.score(raw))
     by_view = np.stack(held_out, axis=1)
     fused = fuse(by_view)
-    sustained = sustained_scores(fused, spans, front_end.hop_s)
+    evidence = fit_evidence(fused, spans, front_end.hop_s)
     detector = Detector(
         front_end,
         tuple(views),
         ParetoTail.fit(fused),
-        ParetoTail.fit(sustained, MIN_SUSTAINED_SCALE),
+        evidence,
         idle_dbfs,
         tuple(encoders),
     )
-    return FittedDetector(detector, tuple(running), by_view, fused, sustained)
+    medians = span_medians(evidence.evidence(fused), spans, front_end.hop_s)
+    return FittedDetector(detector, tuple(running), by_view, fused, medians)
 
 
 def without_idle(
@@ -149,35 +147,3 @@ def held_out_scores(
         kept = np.flatnonzero(~spans.overlapping(held_out))
         raw[held_out] = kind.fit(vectors[kept], spans.take(kept)).score(vectors[held_out])
     return raw
-
-
-def sustained_scores(fused: Floats, spans: Spans, hop_s: float) -> Floats:
-    """Return the medians (k,) of the fused scores over the alarm span, k ≤ n.
-
-    They are computed as by the alarm rule on the same sound: idle windows are skipped within a
-    segment, each segment starts with an empty span, and only full spans count.  If the segments
-    are too short for MIN_WINDOWS of them, they are concatenated; if that is too short as well,
-    the fused scores are returned.
-
-    Fused scores are used, not calibrated ones: a single impact in the training recordings
-    affects the tail of single windows but hardly the medians.
-
-    Args:
-        fused: out-of-fold fused scores of the n training windows, (n,).
-        spans: positions of these windows.
-        hop_s: seconds from window to window.
-
-    """
-    segment_starts = np.diff(spans.segment, prepend=spans.segment[:1]) != 0
-    for restarts in (segment_starts, np.zeros(len(fused))):
-        alarm_score = AlarmScore(hop_s)
-        medians = []
-        for score, restart in zip(fused.tolist(), restarts, strict=True):
-            if restart:
-                alarm_score.reset()
-            median = alarm_score.push(score)
-            if alarm_score.full:
-                medians.append(median)
-        if len(medians) >= MIN_WINDOWS:
-            return np.array(medians)
-    return fused

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asd_monitor.alarm.score import ALARM_SPAN_S
+from asd_monitor.alarm.span_median import ALARM_SPAN_S
 from asd_monitor.alarm.state import Alarm, AlarmRule, TransitionKind
 from asd_monitor.audio.source import Opened, Outage, Source
 from asd_monitor.detector.detector import Detector

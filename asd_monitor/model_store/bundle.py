@@ -184,7 +184,7 @@ def _windows_of_noise(front_end: FrontEnd, encoders: Sequence[Encoder]) -> list[
 
 def _score_noise(detector: Detector, windows: Sequence[Window]) -> None:
     for scored in detector.score(windows):
-        numbers = [scored.score, scored.fused, scored.sustained, *scored.views.values()]
+        numbers = [scored.score, scored.fused, scored.evidence, *scored.views.values()]
         if not np.isfinite(numbers).all():
             raise ValueError("its scores of noise are not finite numbers")
 

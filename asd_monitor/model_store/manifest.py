@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 from asd_monitor import __version__
 from asd_monitor.detector.calibration import KNOT_COUNT, ParetoTail
 from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.evidence import EvidenceCalibration
 from asd_monitor.detector.views import VIEW_KINDS, View, encoder_views
 from asd_monitor.dsp.front_end import MAX_RATE_HZ, MIN_RATE_HZ, FrontEnd
 from asd_monitor.encoders.encoder import Encoder
@@ -29,7 +30,7 @@ from asd_monitor.limited_reading import read_limited
 from asd_monitor.model_store.array_file import array_file_bytes, read_array_file
 from asd_monitor.model_store.versions import MANIFEST, BundleError, train_remedy
 
-FORMAT = 5  # 4: without a hash of the manifest; up to 3: fitted to other features
+FORMAT = 6  # 5: without tails of time scales; 4: without a hash; up to 3: of other features
 ARRAYS = "views.npz"
 MAX_FILE_BYTES = 256 * 2**20  # far above the size of any file of a bundle
 MAX_MANIFEST_BYTES = 16 * 2**20  # that of ten thousand training recordings has 2 MiB
@@ -72,7 +73,7 @@ def manifest_of(
             for v in detector.views
         ],
         "tail": detector.calibration.to_json(),
-        "lasting": detector.sustained_calibration.to_json(),
+        "evidence": detector.evidence_calibration.to_json(),
         **facts,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
     }
@@ -233,7 +234,7 @@ def read_detector(
         front_end,
         tuple(views),
         ParetoTail.from_json(manifest["tail"]),
-        ParetoTail.from_json(manifest["lasting"]),
+        EvidenceCalibration.from_json(manifest["evidence"]),
         None if idle is None else (float(idle[0]), float(idle[1])),
         tuple(encoders),
     )
@@ -263,6 +264,20 @@ class _Tail(_Part):
     knots: Annotated[list[float], Field(min_length=KNOT_COUNT, max_length=KNOT_COUNT)]
     shape: float = Field(ge=0, le=10)
     scale: float = Field(gt=0)
+
+
+class _ScaleTail(_Part):
+    seconds: float = Field(gt=0)
+    location: float
+    scale: float = Field(gt=0)
+    dof: float = Field(gt=0)
+
+
+class _Evidence(_Part):
+    location: float
+    spread: float = Field(gt=0)
+    tails: Annotated[list[_ScaleTail], Field(max_length=16)]
+    effect_bound: float | None
 
 
 class _ViewEntry(_Part):
@@ -308,7 +323,7 @@ class _Manifest(_Part):
     encoders: Annotated[list[_EncoderEntry], Field(max_length=64)]
     views: Annotated[list[_ViewEntry], Field(min_length=1, max_length=256)]
     tail: _Tail
-    lasting: _Tail
+    evidence: _Evidence
     files: Annotated[dict[_FileName, _Digest], Field(max_length=64)]
     trained: str | None = None
     training: _Training | None = None

@@ -14,7 +14,7 @@ import numpy as np
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import MIN_SUSTAINED_SCALE, MIN_WINDOWS, FittedDetector
+from asd_monitor.detector.fit import MIN_WINDOWS, FittedDetector
 from asd_monitor.errors import UsageError
 from asd_monitor.model_training.adaptation_result import Adaptation
 from asd_monitor.model_training.confidence import FalseAlarmInterval, false_alarm_interval
@@ -75,11 +75,10 @@ def train_model(
     rule = alarm_rule(settings.criteria, fitted.detector)
     progress("checking", 0.0)
     interval = false_alarm_interval(
-        fitted.sustained,
+        fitted.medians,
         budget=settings.false_alarms,
         threshold=rule.thresholds.alarm,
         hop_s=fitted.detector.hop_s,
-        min_scale=MIN_SUSTAINED_SCALE,
         rng=np.random.default_rng(SEED),
     )
     outliers = _outliers(fitted, reference)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from asd_monitor.alarm.score import ALARM_SPAN_S
+from asd_monitor.alarm.span_median import ALARM_SPAN_S
 from asd_monitor.dsp.mel import mel_centres_hz
 from asd_monitor.model_training.confidence import CONFIDENCE
 from asd_monitor.model_training.findings import RECOMMENDED_S, SCORE_LEVELS

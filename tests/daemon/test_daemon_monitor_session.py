@@ -52,7 +52,7 @@ async def test_alarm_stays_latched_until_it_is_acknowledged(make):
     await machine.until_state("alarm")
     alarm = machine.broker.alarm("fan")
     assert (alarm["active"], alarm["acknowledged"], alarm["latched"]) == (True, False, False)
-    assert alarm["reason"].startswith("alarm score at least 5.00 for")
+    assert alarm["reason"].startswith("alarm score at least 5.42 for")
     assert (alarm["time_scale_s"], alarm["severity"]) == (10.0, "alarm")
     assert alarm["peak_alarm_score"] >= 5.0
     assert alarm["views"]
@@ -143,7 +143,7 @@ async def test_restart_takes_up_the_active_alarm(make):
     await until(lambda: machine.broker.alarm("fan").get("latched"))
     for key in ("id", "raised", "reason"):
         assert machine.broker.alarm("fan")[key] == first[key]
-    assert machine.broker.alarm("fan")["reason"].startswith("alarm score at least 5.00 for")
+    assert machine.broker.alarm("fan")["reason"].startswith("alarm score at least 5.42 for")
 
 
 async def test_acknowledgement_between_two_runs_is_applied(make):

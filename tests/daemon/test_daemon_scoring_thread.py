@@ -17,11 +17,12 @@ from asd_monitor.monitor import Monitor, Reading, push_batch
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Block, Thresholds, WindowScore
 from tests.doubles.blocks import block_at
+from tests.doubles.direct_tail import DirectTail
 from tests.doubles.level_detector import LevelDetector
 from tests.doubles.synthetic_sounds import machine_sound
 
 RATE_HZ = 16_000
-RULE = AlarmRule(Thresholds(3.0, 5.0), hop_s=0.512, on_delay_s=3.0, off_delay_s=10.0)
+RULE = AlarmRule(Thresholds(3.0, 5.0), hop_s=0.512, tails=(DirectTail(),))
 LONG_S = 5.0  # not reached: a complete batch does not wait
 
 
@@ -162,7 +163,7 @@ async def test_score_that_is_not_a_number_fails_its_machine_only(
 ) -> None:
     scoring.machine_count = 2
     window = WindowScore(0, 1600, 0.0, 0.0, 0.0, {}, -20.0, idle=False)
-    bad = replace(window, sustained=float("nan"))
+    bad = replace(window, evidence=float("nan"))
     monkeypatch.setattr("asd_monitor.pipeline.score_pending", lambda _: [[window], [bad]])
     block = blocks(0.2)[0]
     found = await asyncio.gather(

@@ -1,19 +1,17 @@
-"""Fitting: normal sound scores low, faults score high, sustained scores as the alarm forms them."""
+"""Fitting: normal sound scores low, faults score high, medians as the alarm forms them."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from asd_monitor.alarm.score import ALARM_SPAN_S, span_windows
+from asd_monitor.alarm.budget import threshold_for
+from asd_monitor.alarm.span_median import span_windows
 from asd_monitor.alarm.state import AlarmRule
+from asd_monitor.alarm.time_scales import scale_score
 from asd_monitor.detector.calibration import MAX_SCORE
-from asd_monitor.detector.fit import (
-    MIN_WINDOWS,
-    FittedDetector,
-    fit_detector,
-    sustained_scores,
-)
+from asd_monitor.detector.evidence import span_medians
+from asd_monitor.detector.fit import MIN_WINDOWS, FittedDetector, fit_detector
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.spans import Spans
 from asd_monitor.detector.views import VIEW_KINDS
@@ -23,6 +21,7 @@ from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import WindowExtractor
 from asd_monitor.records import Thresholds, WindowScore
 from tests.doubles.blocks import block_at
+from tests.doubles.direct_tail import DirectTail
 from tests.doubles.scripted_scorer import ListedScorer
 from tests.doubles.synthetic_sounds import machine_sound
 
@@ -76,36 +75,29 @@ def test_a_single_block_of_time_is_refused() -> None:
         fit_detector([one_block], FRONT_END, 16_000)
 
 
-def test_a_lower_alarm_rate_needs_a_higher_score() -> None:
-    detector = fit(machine_sound(40.0)).detector
-    rates = [1 / 3600, 1 / 86400, 1 / MONTH_S]
-    thresholds = [detector.alarm_threshold(rate) for rate in rates]
-    assert thresholds == sorted(thresholds)
-    assert len(set(thresholds)) == 3
-    spans = [rate * ALARM_SPAN_S for rate in rates]  # one trial each
-    assert thresholds == pytest.approx(-np.log10(spans))
-
-
-def test_sustained_scores_are_calibrated_by_the_medians_of_the_training_windows() -> None:
+def test_evidence_is_the_standardised_fused_score() -> None:
     fitted = fit(machine_sound(60.0))
-    tail = fitted.detector.sustained_calibration
-    assert np.mean(tail.score(fitted.sustained) >= 1) == pytest.approx(0.1, abs=0.03)
-    assert np.ptp(fitted.sustained) < np.ptp(fitted.fused), "a median varies less than one window"
+    calibration = fitted.detector.evidence_calibration
+    evidence = calibration.evidence(fitted.fused)
+    assert np.median(evidence) == pytest.approx(0.0)
+    assert np.subtract(*np.quantile(evidence, [0.75, 0.25])) == pytest.approx(1.349)
+    assert np.ptp(fitted.medians) < np.ptp(evidence), "a median varies less than one window"
     scores = fitted.detector.score(windows_of(machine_sound(20.0, seed=2, fault=0.5)))
     fused = np.array([window.fused for window in scores])
-    assert [window.sustained for window in scores] == pytest.approx(tail.score(fused))
+    assert [window.evidence for window in scores] == pytest.approx(calibration.evidence(fused))
 
 
 def test_an_impact_in_the_training_recordings_does_not_make_the_alarm_insensitive() -> None:
-    """It broadens the tail of single windows, not that of sustained scores."""
+    """It broadens the tail of single windows, not that of the medians over ten seconds."""
     reference = machine_sound(120.0)
     with_impact = reference.copy()
     with_impact[50 * 16_000 : 51 * 16_000] *= 8.0
     faulty = windows_of(machine_sound(20.0, seed=2, fault=0.5))
     for sound in (reference, with_impact):
         detector = fit(sound).detector
-        scores = [window.sustained for window in detector.score(faulty)]
-        assert np.median(scores) >= detector.alarm_threshold(1 / MONTH_S)
+        evidence = [window.evidence for window in detector.score(faulty)]
+        score = scale_score(detector.tails[0], float(np.median(evidence)))
+        assert score >= threshold_for(1 / MONTH_S)
 
 
 def spans_of(*counts: int) -> Spans:
@@ -121,25 +113,25 @@ def lower_medians(scores: np.ndarray) -> list[float]:
     ]
 
 
-def test_sustained_scores_do_not_pool_windows_of_different_segments() -> None:
+def test_medians_do_not_pool_windows_of_different_segments() -> None:
     """The second segment is anomalous throughout, so that a pooled median would differ."""
     counts = (40, 3, 30)
     fused = np.random.default_rng(0).uniform(0, 1, sum(counts))
     fused[43:] += 5.0
-    found = sustained_scores(fused, spans_of(*counts), FRONT_END.hop_s)
+    found = span_medians(fused, spans_of(*counts), FRONT_END.hop_s)
     assert found.tolist() == lower_medians(fused[:40]) + lower_medians(fused[43:])
 
 
 def test_segments_shorter_than_the_span_are_concatenated() -> None:
     counts = (15, 15, 15)
     fused = np.random.default_rng(0).uniform(0, 1, sum(counts))
-    found = sustained_scores(fused, spans_of(*counts), FRONT_END.hop_s)
+    found = span_medians(fused, spans_of(*counts), FRONT_END.hop_s)
     assert found.tolist() == lower_medians(fused)
 
 
 def test_too_few_windows_for_a_span_give_the_fused_scores() -> None:
     fused = np.random.default_rng(0).uniform(0, 1, 25)
-    assert sustained_scores(fused, spans_of(25), FRONT_END.hop_s).tolist() == fused.tolist()
+    assert span_medians(fused, spans_of(25), FRONT_END.hop_s).tolist() == fused.tolist()
 
 
 def alarm_scores_of_a_monitor(
@@ -165,7 +157,7 @@ def alarm_scores_of_a_monitor(
                     end=offset + window.end,
                     score=0.0,
                     fused=0.0,
-                    sustained=0.0 if idle else next(scores),
+                    evidence=0.0 if idle else next(scores),
                     views={},
                     rms_dbfs=window.rms_dbfs,
                     idle=idle,
@@ -174,7 +166,7 @@ def alarm_scores_of_a_monitor(
         length = segment[-1].end
         blocks.append(block_at(offset, rng.uniform(-0.1, 0.1, length).astype(np.float32)))
         offset += length + rate_hz
-    rule = AlarmRule(Thresholds(warning=4.0, alarm=6.0), FRONT_END.hop_s)
+    rule = AlarmRule(Thresholds(4.0, 6.0), FRONT_END.hop_s, tails=(DirectTail(),))
     monitor = Monitor(ListedScorer(windows), rule, rate_hz)
     readings = [reading for block in blocks for reading in monitor.push(block)]
     alarm_scores = [
@@ -186,7 +178,7 @@ def alarm_scores_of_a_monitor(
 
 
 @pytest.mark.parametrize("on_s", [6, 25])
-def test_sustained_scores_are_the_alarm_scores_of_a_monitor(on_s: int) -> None:
+def test_the_medians_of_the_training_are_those_of_a_monitor(on_s: int) -> None:
     """Idle windows are skipped within a segment, and each segment begins with an empty span."""
     segments = []
     for seed in (1, 2):
@@ -197,5 +189,6 @@ def test_sustained_scores_are_the_alarm_scores_of_a_monitor(on_s: int) -> None:
     fitted = fit_detector(segments, FRONT_END, FRONT_END.rate_hz)
     alarm_scores, idle = alarm_scores_of_a_monitor(segments, fitted)
     assert idle > 10
-    assert len(fitted.sustained) == len(fitted.fused) - 2 * (SPAN - 1)
-    assert fitted.sustained.tolist() == alarm_scores
+    medians = span_medians(fitted.fused, Spans.of(fitted.running), FRONT_END.hop_s)
+    assert len(medians) == len(fitted.fused) - 2 * (SPAN - 1)
+    assert medians.tolist() == pytest.approx(alarm_scores)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from asd_monitor.detector.calibration import ParetoTail
 from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.evidence import EvidenceCalibration
 from asd_monitor.detector.fit import fit_detector, without_idle
 from asd_monitor.detector.idle import MARGIN_ABOVE_DB, MARGIN_BELOW_DB, VALLEY_SHARE, idle_region
 from asd_monitor.dsp.front_end import front_end_for
@@ -71,5 +72,6 @@ def test_a_detector_is_fitted_to_the_running_windows_and_marks_the_others_idle()
 
 def test_a_detector_without_idle_region_marks_no_window_idle() -> None:
     tail = ParetoTail((0.0, 1.0), 0.1, 1.0)
-    detector = Detector(FRONT_END, (), tail, tail, None)
+    evidence = EvidenceCalibration(0.0, 1.0, ())
+    detector = Detector(FRONT_END, (), tail, evidence, None)
     assert not detector.is_idle(-120.0)

@@ -41,4 +41,4 @@ def plain_detector() -> Detector:
     """Return a detector without encoders."""
     fitted = encoder_detector()
     views = tuple(view for view in fitted.views if view.kind.encoder is None)
-    return Detector(FRONT_END, views, fitted.calibration, fitted.sustained_calibration, None)
+    return Detector(FRONT_END, views, fitted.calibration, fitted.evidence_calibration, None)

@@ -14,6 +14,7 @@ from asd_monitor.journal.store import Journal
 from asd_monitor.monitor import Monitor
 from asd_monitor.records import Block, Thresholds, WindowScore
 from tests.doubles.blocks import block_at
+from tests.doubles.direct_tail import DirectTail
 from tests.doubles.single_scorer import SingleScorer
 
 NOW = datetime(2026, 11, 23, 4, 45, 0, 512000, UTC)
@@ -67,7 +68,7 @@ class JournalledMachine:
     def __init__(self, journal: Journal, *, latch: bool = True) -> None:
         self.journal = journal
         self.machine = MachineJournal(journal, "fan01")
-        rule = AlarmRule(Thresholds(4.0, 6.0), hop_s=0.5, latch=latch)
+        rule = AlarmRule(Thresholds(4.0, 6.0), hop_s=0.5, tails=(DirectTail(),), latch=latch)
         self._scorer = ConstantScorer()
         self.monitor = Monitor(self._scorer, rule, _RATE_HZ, self.machine.restored_alarm())
         self._end = 0

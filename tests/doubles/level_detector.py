@@ -19,9 +19,11 @@ from asd_monitor.config.settings import Config, Machine
 from asd_monitor.detector.back_end import BackEnd
 from asd_monitor.detector.calibration import KNOT_COUNT, ParetoTail
 from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.evidence import EvidenceCalibration
 from asd_monitor.detector.views import View, ViewKind
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.model_store.versions import BundleError
+from tests.doubles.direct_tail import DirectTail
 from tests.doubles.waiting import TIMEOUT_S
 
 
@@ -54,13 +56,16 @@ class LevelBackEnd(BackEnd):
         return (vectors[:, :, 0] > -10).astype(np.float32)
 
 
+_DIRECT = EvidenceCalibration(0.0, 1.0, (DirectTail(),))
+
+
 class LevelDetector(Detector):
     """Scores 9 for windows above −10 dBFS, 0 below; idle below −60 dBFS."""
 
     def __init__(self, gate: threading.Event | None = None) -> None:
         kind = ViewKind("level", "level", LevelBackEnd, "level_threshold")
         view = View(kind, LevelBackEnd(gate), step_at(0.5))
-        super().__init__(FrontEnd(), (view,), step_at(4.5), step_at(4.5), (-300.0, -60.0))
+        super().__init__(FrontEnd(), (view,), step_at(4.5), _DIRECT, (-300.0, -60.0))
 
     @property
     def entered(self) -> threading.Event:
@@ -68,9 +73,6 @@ class LevelDetector(Detector):
         back_end = self.views[0].back_end
         assert isinstance(back_end, LevelBackEnd)
         return back_end.entered
-
-    def alarm_threshold(self, alarms_per_s: float) -> float:
-        return 5.0 if alarms_per_s < 1e-6 else 3.0
 
 
 @dataclass(eq=False)

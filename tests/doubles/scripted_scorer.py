@@ -7,15 +7,23 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from asd_monitor.alarm.score import ALARM_SPAN_S
+from asd_monitor.alarm.span_median import ALARM_SPAN_S
 from asd_monitor.alarm.state import Alarm, AlarmRule, TransitionKind
 from asd_monitor.monitor import Monitor, Reading
 from asd_monitor.records import Block, Samples, Thresholds, WindowScore
 from tests.doubles.blocks import block_at
+from tests.doubles.direct_tail import DirectTail
 from tests.doubles.single_scorer import SingleScorer
 
 RATE_HZ = 100
-RULE = AlarmRule(Thresholds(warning=4.0, alarm=6.0), hop_s=0.5, on_delay_s=3.0, off_delay_s=10.0)
+RULE = AlarmRule(
+    Thresholds(warning=4.0, alarm=6.0),
+    hop_s=0.5,
+    window_s=2.0,
+    tails=(DirectTail(),),
+    on_delay_s=3.0,
+    off_delay_s=10.0,
+)
 WINDOW, HOP = 200, 50
 SPAN = round(ALARM_SPAN_S / RULE.hop_s)  # windows that the alarm score spans
 RAISED_S = SPAN // 2 * RULE.hop_s + RULE.on_delay_s  # from the first window of a fault
@@ -64,7 +72,7 @@ class ListedScorer(SingleScorer):
 
 
 def scored_window(end: int, score: float, *, idle: bool = False, hops: int = 1) -> WindowScore:
-    """Return a window that ends at this sample index and has this sustained score."""
+    """Return a window that ends at this sample index and has this evidence."""
     return WindowScore(end - WINDOW, end, 0.0, 0.0, score, {}, -30.0, idle=idle, hops=hops)
 
 

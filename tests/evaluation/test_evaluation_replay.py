@@ -1,6 +1,7 @@
 """A backtest has the pipeline, the alarm rule and the gaps of the daemon."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
 
 
 def _rule(detector: Detector) -> AlarmRule:
-    return AlarmRule(Thresholds(warning=2.0, alarm=2.5), detector.hop_s)
+    return AlarmRule(Thresholds(2.0, 2.5), detector.hop_s, tails=detector.tails)
 
 
 def _run(path: Path, detector: Detector, rule: AlarmRule | None = None) -> Backtest:
@@ -60,7 +61,7 @@ def test_an_alarm_is_raised_soon_after_the_fault(detector: Detector, tmp_path: P
 
 def test_an_alarm_that_is_not_latched_clears(detector: Detector, tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", np.concatenate([NORMAL, FAULTY, NORMAL, FAULTY]))
-    rule = AlarmRule(Thresholds(2.0, 2.5), detector.hop_s, latch=False)
+    rule = replace(_rule(detector), latch=False)
     one, other = _run(path, detector, rule).alarms
     assert one.cleared_s is not None
     assert 45 < one.cleared_s < 70 < other.raised_s

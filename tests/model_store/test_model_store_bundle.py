@@ -67,7 +67,7 @@ def test_a_loaded_bundle_gives_the_scores_of_the_saved_detector(models: Path) ->
     assert bundle.manifest["trained"] == "today"
     assert bundle.detector.front_end == _detector().front_end
     assert bundle.detector.calibration == _detector().calibration
-    assert bundle.detector.sustained_calibration == _detector().sustained_calibration
+    assert bundle.detector.evidence_calibration == _detector().evidence_calibration
     before, after = _detector().score(_windows()), bundle.detector.score(_windows())
     assert [w.fused for w in after] == pytest.approx([w.fused for w in before], abs=1e-4)
     assert (models / "fan01/v1/report.html").read_text() == "<p>"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.alarm.score import ALARM_SPAN_S
+from asd_monitor.alarm.span_median import ALARM_SPAN_S
 from asd_monitor.alarm.state import Alarm, AlarmCondition, TransitionKind
 from asd_monitor.monitor import Monitor, Reading
 from asd_monitor.records import Samples

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.alarm.score import AlarmScore
+from asd_monitor.alarm.span_median import SpanMedian
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.dsp.front_end import front_end_for
@@ -105,7 +105,7 @@ def test_the_largest_stride_scores_all_sound_and_raises_no_alarm_on_an_impact(
 ) -> None:
     front_end = front_end_for(16_000, window_s, min(hop_s, window_s))
     for stride in range(1, max_stride(front_end) + 1):
-        score = AlarmScore(front_end.hop_s)
+        score = SpanMedian(front_end.hop_s)
         starts = np.arange(400) * stride * front_end.hop
         impact = 150 * front_end.hop
         covered = (starts <= impact) & (impact < starts + front_end.window)
