@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.detector.calibration import ParetoTail
+from asd_monitor.detector.calibration import FusedCalibration
 from asd_monitor.detector.fit import FittedDetector
 from asd_monitor.detector.fusion import fuse
+from asd_monitor.detector.prior import FUSED_PRIOR
 from asd_monitor.dsp.frames import Floats
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
@@ -127,7 +128,10 @@ def _mean_normal_scores(
     """Return the mean score of normal clips, (groups,), each group calibrated by itself."""
     means = []
     for views in groups.values():
-        tail = ParetoTail.fit(fuse(fitted.by_view[:, views]))
+        blocks = fitted.blocks
+        tail = FusedCalibration.fit(
+            fuse(fitted.by_view[:, views]), FUSED_PRIOR, hours=blocks.hours, blocks=len(blocks)
+        )
         clips = [
             float(tail.score(fuse(clip[:, views])).mean())
             for clip, anomalous in zip(scores.clips, scores.anomalous, strict=True)

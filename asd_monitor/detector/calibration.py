@@ -1,108 +1,49 @@
-"""Calibration: raw scores → −log10 of their probability in normal sound.
+"""Calibration: distances → deviations, and fused scores → −log10 of their probability.
 
-The distribution of the held-out training scores is modelled piecewise: an empirical body and,
-above its 90 % quantile u, a generalised Pareto tail (peaks over threshold; J. Pickands,
-"Statistical inference using extreme order statistics", Annals of Statistics 3 (1975); for
-streams A. Siffer et al., "Anomaly detection in streams with extreme value theory", KDD 2017)::
+A distance of a view is positive and skewed, and where a machine drifts away from what minutes of
+recordings contain it is tens of times as large.  So its logarithm is used: the **deviation** of a
+window is the robust z-score of the log distance.  It keeps its order and its meaning far outside
+the range of the training recordings, with six blocks of sound as with six hours.
 
-    P(X ≥ u + y) = P(X ≥ u) · (1 + γ y / σ)^(−1/γ),    y ≥ 0, γ ≥ 0, σ > 0
-
-So the score does not saturate at the highest training score.
-
-The shape γ is estimated by the method of moments (J. R. M. Hosking & J. R. Wallis, "Parameter
-and quantile estimation for the generalized Pareto distribution", Technometrics 29 (1987))::
-
-    γ = ½ (1 − m² / s²),    σ = m (1 − γ),    m, s²: mean and variance of the excesses y
-
-and, since few excesses do not determine it, shrunk towards a slightly heavy tail.  Negative
-shapes are excluded: such a tail has a finite end point, and a score just above the highest
-training score would have probability 0.
-
-The calibrations of views have a given shape and only their scale is fitted.  The scores of
-the views are fused, so that they must be comparable.  Where the sound drifts away from what
-minutes of training recordings contain, raw scores of tens of scales are common; a light
-tail would map them all to the maximum and lose their order.
+The probability of a fused score is that of the predictive distribution of the next value, a located
+and scaled Student t (A. Gelman et al., Bayesian Data Analysis, 3rd ed., section 3.2).  Its variance
+is that of the held-out training windows plus that between hours, which one session of recording
+cannot show and which is known beforehand (`asd_monitor.detector.prior`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-Floats = npt.NDArray[np.float64]
+from asd_monitor.detector.back_end import Floats
+from asd_monitor.detector.prior import HourPrior
 
 MAX_SCORE = 12.0
 """Scores are limited to this −log10 p; no extrapolation is meaningful beyond it."""
 
-TAIL_PROBABILITY = 0.1
-"""P(X ≥ u): the share of the training scores that the tail is fitted to."""
+MIN_DISTANCE = 1e-9
+MIN_SPREAD = 0.02
+"""Lower limit of the spread of a log distance: a constant sound has none."""
 
-KNOT_COUNT = 19
-PRIOR_SHAPE, PRIOR_EXCESSES = 0.1, 30.0
-"""The prior of the shape γ, and its weight as a number of excesses."""
-
-MAX_SHAPE = 0.5
-_MIN_SHAPE = 1e-9  # numerically an exponential tail, γ → 0
-_MIN_STEP = 1e-200  # between knots that coincide
-_MIN_SPREAD, _MIN_RELATIVE_SPREAD = 1e-9, 1e-5  # of equal scores, which are rounded to float32
+_UPPER = ((0.9, 1.2816), (0.98, 2.0537))  # quantiles of a normal variable
+_FEW = 20
 _LOG10_E = 1.0 / np.log(10.0)
 
 
 @dataclass(frozen=True, slots=True)
-class ParetoTail:
-    """Distribution of normal scores: empirical body with a generalised Pareto tail."""
+class _Parameters:
+    """Finite parameters, of which all but the first are positive."""
 
-    knots: tuple[float, ...]
-    """Scores whose survival probabilities are evenly spaced from 1 to TAIL_PROBABILITY."""
-    shape: float  # γ ≥ 0
-    scale: float  # σ > 0, in units of the raw score
-
-    @classmethod
-    def fit(cls, scores: npt.ArrayLike, min_scale: float = 0.0) -> Self:
-        """Fit shape and scale.
-
-        Args:
-            scores: held-out raw scores of training windows, (n,), n ≥ 10.
-            min_scale: lower limit of the scale σ, in units of the raw score.
-
-        """
-        excesses, shape = _body_and_excesses(scores)[1], PRIOR_SHAPE
-        if len(excesses) > 1:
-            mean, variance = float(excesses.mean()), float(excesses.var(ddof=1))
-            by_moments = 0.5 * (1.0 - mean**2 / max(variance, 1e-300))
-            weight = len(excesses) / (len(excesses) + PRIOR_EXCESSES)
-            shape = weight * by_moments + (1.0 - weight) * PRIOR_SHAPE
-        return cls.fit_scale(scores, min(MAX_SHAPE, max(0.0, shape)), min_scale)
-
-    @classmethod
-    def fit_scale(cls, scores: npt.ArrayLike, shape: float, min_scale: float = 0.0) -> Self:
-        """Fit the scale for a given shape γ; the other arguments are those of `fit`."""
-        knots, excesses = _body_and_excesses(scores)
-        values = np.asarray(scores, np.float64)
-        largest = float(np.abs(values).max())
-        spread = max(float(np.ptp(values)), _MIN_SPREAD, _MIN_RELATIVE_SPREAD * largest)
-        # E[excess] = σ / (1 − γ)
-        scale = float(excesses.mean()) * (1.0 - shape) if len(excesses) > 1 else spread / 3
-        return cls(tuple(knots.tolist()), shape, max(scale, 1e-3 * spread, min_scale))
-
-    def score(self, raw: npt.ArrayLike) -> Floats:
-        """Return −log10 P(X ≥ raw) for raw scores of any shape, float64, 0 … MAX_SCORE."""
-        stack = ParetoTailStack.of([self])
-        return np.asarray(stack.score(np.asarray(raw, np.float64)[..., None])[..., 0])
-
-    def raw_score(self, score: float) -> float:
-        """Return the raw score that has this calibrated score, the inverse of `score` above 1.
-
-        That of 1 and below is the threshold of the tail.
-        """
-        log_ratio = max(0.0, score - 1.0) * np.log(10.0)  # ln(P(X ≥ u) / P(X ≥ u + y))
-        shape = max(self.shape, _MIN_SHAPE)
-        excess = np.expm1(shape * log_ratio) / shape
-        return float(self.knots[-1] + self.scale * excess)
+    def __post_init__(self) -> None:
+        """Raise ValueError for parameters that are out of range."""
+        first, *others = (float(getattr(self, field.name)) for field in fields(self))
+        if not np.isfinite([first, *others]).all() or min(others) <= 0:
+            raise ValueError("invalid parameters of a calibration")
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameters for a manifest."""
@@ -110,69 +51,149 @@ class ParetoTail:
 
     @classmethod
     def from_json(cls, parameters: dict[str, Any]) -> Self:
-        """Return the distribution with these parameters.
+        """Return the calibration with these parameters.
 
         Raises:
             KeyError, ValueError: a parameter is missing or out of range.
 
         """
-        knots = tuple(float(knot) for knot in parameters["knots"])
-        shape, scale = float(parameters["shape"]), float(parameters["scale"])
-        ordered = len(knots) > 1 and list(knots) == sorted(knots)
-        if not (ordered and shape >= 0 and scale > 0 and np.isfinite([*knots, shape, scale]).all()):
-            raise ValueError("invalid parameters of a Pareto tail")
-        return cls(knots, shape, scale)
+        return cls(*(float(parameters[field.name]) for field in fields(cls)))
+
+
+@dataclass(frozen=True, slots=True)
+class ViewCalibration(_Parameters):
+    """Distances of a view → deviations."""
+
+    centre: float  # median of the log distances of held-out windows
+    unit: float  # of a deviation, in log distance
+
+    @classmethod
+    def fit(cls, distances: npt.ArrayLike, shift: HourPrior) -> Self:
+        """Fit the calibration of a view.
+
+        Args:
+            distances: held-out distances of training windows, (n,).
+            shift: the variation of the log distance between hours.
+
+        """
+        logs = np.log(np.maximum(np.asarray(distances, np.float64), MIN_DISTANCE))
+        spread = max(MIN_SPREAD, upper_spread(logs))
+        return cls(float(np.median(logs)), float(np.hypot(spread, shift.in_unit)))
+
+    def deviation(self, distances: npt.ArrayLike) -> Floats:
+        """Return the deviations (…,) of distances (…,), float64."""
+        stack = ViewCalibrationStack.of([self])
+        return stack.deviations(np.asarray(distances, np.float64)[..., None])[..., 0]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class ParetoTailStack:
-    """The distributions of v scores, evaluated in one call; leading axes can be machines."""
+class ViewCalibrationStack:
+    """The calibrations of v views, evaluated in one call; leading axes can be machines."""
 
     parameters: Floats
-    """(…, v, 2 · (KNOT_COUNT − 1) + 3), one array so that machines are stacked in one call: all
-    knots but the last; the steps to the next knot, at least _MIN_STEP; the last knot u, where the
-    tail begins; the shape γ, at least _MIN_SHAPE; and γ / σ."""
+    """(…, v, 2): the centre, and the inverse of the unit."""
 
     @staticmethod
-    def of(tails: Sequence[ParetoTail]) -> ParetoTailStack:
-        """Stack distributions that have the same number of knots."""
-        knots = np.array([tail.knots for tail in tails], np.float64).reshape(len(tails), -1)
-        steps = np.maximum(np.diff(knots, axis=1), _MIN_STEP)
-        shape = np.array([max(tail.shape, _MIN_SHAPE) for tail in tails])
-        rate = shape / np.array([tail.scale for tail in tails])
-        return ParetoTailStack(np.column_stack([knots[:, :-1], steps, knots[:, -1], shape, rate]))
+    def of(views: Sequence[ViewCalibration]) -> ViewCalibrationStack:
+        """Stack calibrations."""
+        rows = [(each.centre, 1.0 / each.unit) for each in views]
+        return ViewCalibrationStack(np.array(rows, np.float64).reshape(len(rows), 2))
 
     @staticmethod
-    def of_machines(machines: Sequence[ParetoTailStack]) -> ParetoTailStack:
-        """Stack the distributions of m machines; the axes are (m, 1, v)."""
+    def of_machines(machines: Sequence[ViewCalibrationStack]) -> ViewCalibrationStack:
+        """Stack the calibrations of m machines; the axes are (m, 1, v)."""
         joined = np.concatenate([each.parameters for each in machines])
-        return ParetoTailStack(joined.reshape(len(machines), 1, *machines[0].parameters.shape))
+        return ViewCalibrationStack(joined.reshape(len(machines), 1, *machines[0].parameters.shape))
 
-    def score(self, raw: Floats) -> Floats:
-        """Return −log10 P(X ≥ raw) for raw scores (…, v), float64, 0 … MAX_SCORE."""
-        parameters = self.parameters
-        count = parameters.shape[-1] // 2 - 1
-        threshold, shape, rate = (parameters[..., number] for number in (-3, -2, -1))
-        # The share of each step that lies below.  Equal training scores make knots coincide: 0 at
-        # their value, which P(X ≥ raw) includes, and 1 above it.
-        below = raw[..., None] - parameters[..., :count]
-        below /= parameters[..., count : 2 * count]
-        np.maximum(below, 0.0, out=below)
-        np.minimum(below, 1.0, out=below)
-        survival = np.add.reduce(below, -1)
-        survival *= (TAIL_PROBABILITY - 1.0) / count
-        survival += 1.0
-        excess = np.maximum(raw - threshold, 0.0)
-        excess *= rate
-        score = np.log1p(excess, out=excess)
-        score /= shape
-        score -= np.log(survival, out=survival)
-        score *= _LOG10_E
-        return np.minimum(MAX_SCORE, score, out=score)
+    def deviations(self, distances: Floats) -> Floats:
+        """Return the deviations (…, v) of distances (…, v), float64."""
+        above = np.log(np.maximum(distances, MIN_DISTANCE))
+        above -= self.parameters[..., 0]
+        above *= self.parameters[..., 1]
+        return np.asarray(above)
 
 
-def _body_and_excesses(scores: npt.ArrayLike) -> tuple[Floats, Floats]:
-    """Return the knots of the empirical body, and the excesses over the last one."""
-    values = np.asarray(scores, np.float64)
-    knots = np.quantile(values, np.linspace(0.0, 1.0 - TAIL_PROBABILITY, KNOT_COUNT))
-    return knots, values[values > knots[-1]] - knots[-1]
+@dataclass(frozen=True, slots=True)
+class FusedCalibration(_Parameters):
+    """Predictive distribution of the fused score of a normal window."""
+
+    location: float
+    scale: float
+    dof: float
+
+    @classmethod
+    def fit(cls, fused: npt.ArrayLike, shift: HourPrior, *, hours: int, blocks: int) -> Self:
+        """Fit the distribution to held-out fused scores.
+
+        Args:
+            fused: held-out fused scores of training windows, (n,).
+            shift: the variation of the fused score between hours.
+            hours: hours that the training windows are from.
+            blocks: independent blocks of time that they are from.
+
+        """
+        values = np.asarray(fused, np.float64)
+        spread = max(MIN_SPREAD, upper_spread(values))
+        return cls(float(np.median(values)), *shift.predictive(spread, hours=hours, blocks=blocks))
+
+    def score(self, fused: npt.ArrayLike) -> Floats:
+        """Return −log10 P(normal sound has at least this fused score), (…,), 0 … MAX_SCORE."""
+        return student_score((np.asarray(fused) - self.location) / self.scale, self.dof)
+
+
+def upper_spread(values: Floats) -> float:
+    """Return the standard deviation (n,) of a normal variable with the same upper quantiles.
+
+    That of the values themselves where they are few.
+    """
+    if len(values) < _FEW:
+        return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    median = float(np.median(values))
+    return max((float(np.quantile(values, share)) - median) / sigmas for share, sigmas in _UPPER)
+
+
+def student_score(t: npt.ArrayLike, dof: npt.ArrayLike) -> Floats:
+    """Return −log10 P(T ≥ t) of Student's t with these degrees of freedom, 0 … MAX_SCORE.
+
+    By the normal approximation of D. L. Wallace, "Bounds on normal approximations to Student's and
+    the chi-square distributions", Annals of Mathematical Statistics 30 (1959), and the rational
+    approximation of log erfc in W. H. Press et al., Numerical Recipes, section 6.2, whose relative
+    error is 1.2e-7 however small the probability is.
+    """
+    t, dof = np.asarray(t, np.float64), np.asarray(dof, np.float64)
+    x = (
+        np.sqrt(dof * np.log1p(t * t / dof))
+        * ((8.0 * dof + 1.0) / (8.0 * dof + 3.0))
+        / np.sqrt(2.0)
+    )
+    log_erfc = _log_erfc(x)
+    upper = np.log(2.0) - log_erfc
+    with np.errstate(divide="ignore"):  # t = 0 has two equal sides
+        lower = np.log(2.0) - np.log(2.0 - np.exp(log_erfc))
+    score = np.where(t >= 0, upper, lower)
+    score *= _LOG10_E
+    return np.minimum(MAX_SCORE, np.maximum(score, 0.0, out=score), out=score)
+
+
+_ERFC = (
+    -1.26551223,
+    1.00002368,
+    0.37409196,
+    0.09678418,
+    -0.18628806,
+    0.27886807,
+    -1.13520398,
+    1.48851587,
+    -0.82215223,
+    0.17087277,
+)
+
+
+def _log_erfc(x: Floats) -> Floats:
+    """Return ln erfc(x) for x ≥ 0."""
+    t = 1.0 / (1.0 + 0.5 * x)
+    polynomial = np.full_like(t, _ERFC[-1])
+    for coefficient in _ERFC[-2::-1]:
+        polynomial *= t
+        polynomial += coefficient
+    return np.asarray(np.log(t) - x * x + polynomial)

@@ -10,7 +10,7 @@ import numpy as np
 
 from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.detector.back_end import Floats, Vectors
-from asd_monitor.detector.calibration import ParetoTail, ParetoTailStack
+from asd_monitor.detector.calibration import FusedCalibration, ViewCalibrationStack, student_score
 from asd_monitor.detector.evidence import EvidenceCalibration
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.views import View
@@ -19,6 +19,9 @@ from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window
 from asd_monitor.records import WindowScore
 
+SPECTRUM = "spectrum"
+"""Feature by which operating modes differ."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Detector:
@@ -26,24 +29,19 @@ class Detector:
 
     front_end: FrontEnd
     views: tuple[View, ...]
-    calibration: ParetoTail  # of the fused score of a window
+    calibration: FusedCalibration  # of the fused score of a window
     evidence_calibration: EvidenceCalibration  # of what the alarm score is made of
     idle_dbfs: tuple[float, float] | None  # levels at which the machine is off
     encoders: tuple[Encoder, ...] = ()
     signature: str = field(init=False)
     """Front end and views; detectors with the same signature can be evaluated in one call."""
-    view_calibrations: ParetoTailStack = field(init=False)
-    fused_calibrations: ParetoTailStack = field(init=False)
+    view_calibrations: ViewCalibrationStack = field(init=False)
 
     def __post_init__(self) -> None:
         kinds = [f"{v.kind.name}={v.back_end.kind}({v.kind.feature})" for v in self.views]
         object.__setattr__(self, "signature", " ".join([str(self.front_end), *kinds]))
-        tails = [view.calibration for view in self.views]
-        # a stack cannot be empty
-        object.__setattr__(
-            self, "view_calibrations", ParetoTailStack.of(tails or [self.calibration])
-        )
-        object.__setattr__(self, "fused_calibrations", ParetoTailStack.of([self.calibration]))
+        calibrations = ViewCalibrationStack.of([view.calibration for view in self.views])
+        object.__setattr__(self, "view_calibrations", calibrations)
 
     @property
     def window_s(self) -> float:
@@ -108,13 +106,16 @@ def _score_group(
         back_ends = [one.views[number].back_end for one in detectors]
         vectors = _vectors(windows, view.kind.feature)
         raw[:, :, number] = type(view.back_end).score_each(back_ends, vectors)
-    by_view = ParetoTailStack.of_machines([one.view_calibrations for one in detectors]).score(raw)
+    stack = ViewCalibrationStack.of_machines([one.view_calibrations for one in detectors])
+    by_view = stack.deviations(raw)
     fused = fuse(by_view)
-    calibrated = ParetoTailStack.of_machines([one.fused_calibrations for one in detectors]).score(
-        fused[..., None]
-    )
+    calibrations = [one.calibration for one in detectors]
+    location, scale, dof = np.array([(c.location, c.scale, c.dof) for c in calibrations]).T[
+        ..., None
+    ]
+    scores = student_score((fused - location) / scale, dof)
     return [
-        _window_scores(detector, own, by_view[row], fused[row], calibrated[row])
+        _window_scores(detector, own, by_view[row], fused[row], scores[row])
         for row, (detector, own) in enumerate(zip(detectors, windows, strict=True))
     ]
 
@@ -124,10 +125,11 @@ def _window_scores(
     windows: Sequence[Window],
     by_view: Floats,
     fused: Floats,
-    calibrated: Floats,
+    scores: Floats,
 ) -> list[WindowScore]:
-    """Return the scores of q windows from arrays (q, v), (q,) and (q, 1)."""
-    evidence = detector.evidence_calibration.evidence(fused)
+    """Return the scores of q windows from arrays (q, v), (q,) and (q,)."""
+    spectra = [window.features[SPECTRUM] for window in windows]
+    evidence = detector.evidence_calibration.evidence(fused, spectra)
     names = [view.kind.name for view in detector.views]
     return [
         WindowScore(
@@ -141,11 +143,11 @@ def _window_scores(
             idle=detector.is_idle(window.rms_dbfs),
             hops=window.hops,
         )
-        for window, views, fused_score, (score,), window_evidence in zip(
+        for window, views, fused_score, score, window_evidence in zip(
             windows,
             by_view.tolist(),
             fused.tolist(),
-            calibrated.tolist(),
+            scores.tolist(),
             evidence.tolist(),
             strict=True,
         )

@@ -1,9 +1,11 @@
 """Evidence: the fused score of a window, standardised, and its distribution at each time scale.
 
-The location and the spread are the median and the interquartile range of the out-of-fold fused
-scores of the training windows.  The tail of ten seconds is fitted to the medians that the alarm
-score is made of; the variance of a mean over a longer time falls with the number of its blocks down
-to that between days, which is a prior: minutes of training recordings do not contain it.
+The evidence of a window is its fused score relative to the location of its operating mode, in units
+of a deviation (`asd_monitor.detector.calibration`), so that it compares across machines.  Its mean
+over a time scale varies with the hours and days that the training sound is from; the tail of each
+scale is fitted to its own non-overlapping blocks.  A scale with fewer than `MIN_BLOCKS` of them takes
+the variance of the next shorter one: a longer mean varies less, if anything.  What no training sound
+shows, the variation between hours and days, is a prior (`asd_monitor.detector.prior`).
 """
 
 from __future__ import annotations
@@ -16,51 +18,91 @@ from typing import Any, Self
 import numpy as np
 
 from asd_monitor.alarm.scale_tail import ScaleTail
-from asd_monitor.alarm.span_median import ALARM_SPAN_S, SpanMedian
 from asd_monitor.alarm.time_scales import TIME_SCALES
-from asd_monitor.detector.back_end import Floats
-from asd_monitor.detector.spans import Spans
+from asd_monitor.detector.back_end import Floats, Vectors
+from asd_monitor.detector.calibration import MIN_SPREAD, upper_spread
+from asd_monitor.detector.modes import Numbers, OperatingModes, find_modes
+from asd_monitor.detector.prior import FUSED_PRIOR
 
-MIN_SPREAD = 0.02  # of the fused score
-PRIOR_SCALE = 0.5
-"""Standard deviation of the evidence between days."""
-MIN_DOF = 8.0
-_IQR_OF_NORMAL = 1.349
-_MIN_MEDIANS = 12
+MIN_BLOCKS = 5
+EFFECT_BOUND = 8.0
+"""Evidence sustained for ten seconds that is an alarm whatever the tails say.
+
+docs/method/alarms.md shows what other bounds cost in false alarms and detect in faults."""
+_POOLED_BLOCKS = 10.0  # weight of all modes together in the location and spread of one
+_MAX_RATIO = 3.0  # of a mode's spread to that of all
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
+class Blocks:
+    """The ten-second blocks of the training windows; n windows, b blocks."""
+
+    number: Numbers  # (n,): block of each window, 0 … b − 1
+    begins_s: Floats  # (b,): time of each
+    hours: int  # that they are from
+    days: int
+
+    def __len__(self) -> int:
+        """Return the number of blocks."""
+        return len(self.begins_s)
+
+    def medians(self, values: Floats) -> Floats:
+        """Return the lower median (b,) of the windows' values (n,) in each block."""
+        order = np.lexsort((values, self.number))
+        counts = np.bincount(self.number, minlength=len(self))
+        return np.asarray(values[order][np.cumsum(counts) - counts + (counts - 1) // 2])
+
+    def means(self, values: Floats) -> Floats:
+        """Return the mean (b,) of the windows' values (n,) in each block."""
+        counts = np.bincount(self.number, minlength=len(self))
+        return np.asarray(np.bincount(self.number, values, len(self)) / counts)
+
+    def means_over(self, seconds: float, means: Floats) -> Floats:
+        """Return the means of the blocks' means (b,) in each non-overlapping time of this length."""
+        _, number = np.unique(np.floor(self.begins_s / seconds), return_inverse=True)
+        return np.asarray(np.bincount(number, means) / np.bincount(number))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class EvidenceCalibration:
-    """Location and spread of the fused score, and the tails of the evidence in normal sound."""
+    """Fused scores → evidence, and the tails of the evidence in normal sound."""
 
-    location: float
-    spread: float  # > 0
+    modes: OperatingModes
+    locations: Floats  # (k,): of the fused score in each mode
+    ratios: Floats  # (k,): of its spread there to that in all modes
     tails: tuple[ScaleTail, ...]  # of each time scale, the shortest first
-    effect_bound: float = math.inf
-    """Evidence of ten seconds that is an alarm whatever the tails say."""
+    effect_bound: float = EFFECT_BOUND
 
     def __post_init__(self) -> None:
         """Raise ValueError for parameters that are out of range."""
-        if not (math.isfinite(self.location) and 0 < self.spread < math.inf):
+        count = len(self.modes)
+        if self.locations.shape != (count,) or self.ratios.shape != (count,):
+            raise ValueError("the operating modes and their calibrations do not match")
+        if not np.isfinite([self.locations, self.ratios]).all() or self.ratios.min() <= 0:
             raise ValueError("invalid location or spread of the evidence")
+        if math.isnan(self.effect_bound) or self.effect_bound <= 0:
+            raise ValueError("invalid bound of the effect")
 
-    def evidence(self, fused: Floats) -> Floats:
-        """Return the evidence (n,) of fused scores (n,)."""
-        return np.asarray((fused - self.location) / self.spread)
+    def evidence(self, fused: Floats, spectra: Sequence[Vectors] | Vectors) -> Floats:
+        """Return the evidence (n,) of fused scores (n,) of windows with these spectra (n, d)."""
+        if len(self.modes) == 1:
+            return np.asarray((fused - self.locations[0]) / self.ratios[0])
+        mode = self.modes.of(np.asarray(spectra))
+        return np.asarray((fused - self.locations[mode]) / self.ratios[mode])
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameters for a manifest."""
-        bound = self.effect_bound if math.isfinite(self.effect_bound) else None
         return {
-            "location": self.location,
-            "spread": self.spread,
+            "modes": self.modes.to_json(),
+            "locations": self.locations.tolist(),
+            "ratios": self.ratios.tolist(),
             "tails": [asdict(tail) for tail in self.tails],
-            "effect_bound": bound,
+            "effect_bound": self.effect_bound,
         }
 
     @classmethod
-    def from_json(cls, parameters: dict[str, Any]) -> Self:
-        """Return the calibration with these parameters.
+    def from_json(cls, parameters: dict[str, Any], bands: int) -> Self:
+        """Return the calibration with these parameters, of windows with so many mel bands.
 
         Raises:
             KeyError, TypeError, ValueError: a parameter is missing or out of range.
@@ -69,78 +111,51 @@ class EvidenceCalibration:
         tails = tuple(ScaleTail(**tail) for tail in parameters["tails"])
         if [tail.seconds for tail in tails] != [scale.seconds for scale in TIME_SCALES]:
             raise ValueError("the time scales are not those of this version")
-        bound = parameters["effect_bound"]
         return cls(
-            float(parameters["location"]),
-            float(parameters["spread"]),
+            OperatingModes.from_json(parameters["modes"], bands),
+            np.array(parameters["locations"], np.float64),
+            np.array(parameters["ratios"], np.float64),
             tails,
-            math.inf if bound is None else float(bound),
+            float(parameters["effect_bound"]),
         )
 
 
-def fit_evidence(fused: Floats, spans: Spans, hop_s: float) -> EvidenceCalibration:
+def fit_evidence(fused: Floats, spectra: Vectors, blocks: Blocks) -> EvidenceCalibration:
     """Fit the calibration to out-of-fold scores.
 
     Args:
         fused: out-of-fold fused scores of the n training windows, (n,).
-        spans: positions of these windows.
-        hop_s: seconds from window to window.
+        spectra: their spectra, (n, d).
+        blocks: their blocks.
 
     """
-    low, location, high = np.quantile(fused, [0.25, 0.5, 0.75]).tolist()
-    spread = max(MIN_SPREAD, (high - low) / _IQR_OF_NORMAL)
-    return EvidenceCalibration(
-        location, spread, fit_tails(span_medians((fused - location) / spread, spans, hop_s), hop_s)
-    )
+    modes = find_modes(spectra)
+    mode = modes.of(spectra)
+    pooled = float(np.median(fused)), max(MIN_SPREAD, upper_spread(fused))
+    locations, ratios = [], []
+    for number in range(len(modes)):
+        own = fused[mode == number]
+        count = len(np.unique(blocks.number[mode == number]))
+        weight = count / (count + _POOLED_BLOCKS) if len(modes) > 1 else 1.0
+        spread = max(MIN_SPREAD, upper_spread(own))
+        locations.append(weight * float(np.median(own)) + (1 - weight) * pooled[0])
+        ratio = (spread / pooled[1]) ** weight
+        ratios.append(min(_MAX_RATIO, max(1.0, ratio)))
+    calibration = EvidenceCalibration(modes, np.array(locations), np.array(ratios), ())
+    tails = fit_tails(calibration.evidence(fused, spectra), blocks)
+    return EvidenceCalibration(modes, calibration.locations, calibration.ratios, tails)
 
 
-def fit_tails(medians: Floats, hop_s: float) -> tuple[ScaleTail, ...]:
-    """Return the tail of each time scale from the medians (k,) of the evidence over ten seconds."""
-    low, location, high = np.quantile(medians, [0.25, 0.5, 0.75]).tolist()
-    spread = (high - low) / _IQR_OF_NORMAL
-    dof = max(MIN_DOF, len(medians) * hop_s / ALARM_SPAN_S - 1.0)
-    return tuple(
-        ScaleTail(
-            scale.seconds,
-            location,
-            math.hypot(spread / math.sqrt(scale.seconds / ALARM_SPAN_S), PRIOR_SCALE),
-            dof,
-        )
-        for scale in TIME_SCALES
-    )
-
-
-def span_medians(scores: Floats, spans: Spans, hop_s: float) -> Floats:
-    """Return the medians (k,) of the scores (n,) over ten seconds.
-
-    They are computed as by the alarm rule on the same sound: idle windows are skipped within a
-    segment, each segment starts with an empty span, and only full spans count.  If the segments
-    are too short for twelve of them, they are concatenated; if that is too short as well, the
-    scores are returned.
-
-    Args:
-        scores: fused scores or evidence of the n training windows, (n,).
-        spans: positions of these windows.
-        hop_s: seconds from window to window.
-
-    """
-    segment_starts = np.diff(spans.segment, prepend=spans.segment[:1]) != 0
-    for restarts in (segment_starts, np.zeros(len(scores))):
-        medians = _running_medians(scores.tolist(), restarts.tolist(), hop_s)
-        if len(medians) >= _MIN_MEDIANS:
-            return np.array(medians)
-    return scores
-
-
-def _running_medians(
-    scores: Sequence[float], restarts: Sequence[float], hop_s: float
-) -> list[float]:
-    span = SpanMedian(hop_s)
-    medians = []
-    for score, restart in zip(scores, restarts, strict=True):
-        if restart:
-            span.reset()
-        median = span.push(score)
-        if span.full:
-            medians.append(median)
-    return medians
+def fit_tails(evidence: Floats, blocks: Blocks) -> tuple[ScaleTail, ...]:
+    """Return the tail of each time scale from the evidence (n,) of the training windows."""
+    means = blocks.means(evidence)
+    tails: list[ScaleTail] = []
+    spread, count = MIN_SPREAD, 1
+    for scale in TIME_SCALES:
+        shortest = scale is TIME_SCALES[0]
+        values = blocks.medians(evidence) if shortest else blocks.means_over(scale.seconds, means)
+        if shortest or len(values) >= MIN_BLOCKS:
+            spread, count = max(MIN_SPREAD, upper_spread(values)), len(values)
+        deviation, dof = FUSED_PRIOR.predictive(spread, hours=blocks.hours, blocks=count)
+        tails.append(ScaleTail(scale.seconds, float(np.median(values)), deviation, dof))
+    return tuple(tails)

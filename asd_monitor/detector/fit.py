@@ -7,6 +7,9 @@ out, since the windows next to them contain the same samples (blocked cross-vali
 D. R. Roberts et al., "Cross-validation strategies for data with temporal, spatial,
 hierarchical, or phylogenetic structure", Ecography 40 (2017)).  The back ends of the final
 detector are fitted to all training windows.
+
+The linear trend within one session of recording is removed before the out-of-fold scores are computed
+(`asd_monitor.detector.trend`).  Sound of several days is held out day by day.
 """
 
 from __future__ import annotations
@@ -17,13 +20,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.detector.back_end import Floats
-from asd_monitor.detector.calibration import ParetoTail
-from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.evidence import fit_evidence, span_medians
+from asd_monitor.detector.back_end import Floats, Vectors
+from asd_monitor.detector.calibration import FusedCalibration, ViewCalibration
+from asd_monitor.detector.detector import SPECTRUM, Detector
+from asd_monitor.detector.evidence import Blocks, fit_evidence
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.idle import idle_region
+from asd_monitor.detector.prior import FUSED_PRIOR, view_prior
 from asd_monitor.detector.spans import Spans
+from asd_monitor.detector.trend import without_trend
 from asd_monitor.detector.views import VIEW_KINDS, View, ViewKind, encoder_views, vectors_of
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
@@ -32,6 +37,11 @@ from asd_monitor.features.windows import Window
 FOLDS = 5
 BLOCK_S = 10.0
 MIN_WINDOWS = 12
+HOUR_S, DAY_S = 3600.0, 86400.0
+MIN_DAYS_HELD_OUT = 3
+MAX_DAY_FOLDS = 7
+MIN_DAY_SHARE = 0.25
+"""Share of the mean number of blocks that a day needs to count."""
 
 Segment = Sequence[Window]
 """The windows of one gapless segment of sound, in order."""
@@ -43,9 +53,10 @@ class FittedDetector:
 
     detector: Detector
     running: tuple[Segment, ...]  # the training segments without idle windows
-    by_view: Floats  # (n, v), calibrated
+    by_view: Floats  # (n, v), deviations
     fused: Floats  # (n,)
-    medians: Floats  # (k,): medians of their evidence over ten seconds
+    evidence: Floats  # (n,)
+    blocks: Blocks
 
 
 def fit_detector(
@@ -53,6 +64,7 @@ def fit_detector(
     front_end: FrontEnd,
     rate_hz: int,
     encoders: Sequence[Encoder] = (),
+    begins_s: Sequence[float] | None = None,
 ) -> FittedDetector:
     """Fit a detector to training windows.
 
@@ -62,6 +74,7 @@ def fit_detector(
         rate_hz: sampling rate of the windows' sample indices.
         encoders: the encoders that the windows were computed with; their views are added to
             those of the window statistics.
+        begins_s: time of each segment, in any order; None: one session of recording.
 
     Raises:
         ValueError: the machine runs in fewer than MIN_WINDOWS windows, or only in one block.
@@ -74,28 +87,38 @@ def fit_detector(
     if len(windows) < MIN_WINDOWS:
         raise ValueError(f"the machine runs in {len(windows)} windows: {MIN_WINDOWS} are needed")
     spans = Spans.of(running)
-    folds = assign_folds(running, rate_hz)
-    if folds.max() == 0:
+    blocks = find_blocks(running, rate_hz, begins_s)
+    if len(blocks) < 2:
         raise ValueError(f"the machine runs in less than {2 * BLOCK_S:g} s of one recording")
+    folds = assign_folds(blocks)
     views, held_out = [], []
     for kind in (*VIEW_KINDS, *(kind for e in encoders for kind in encoder_views(e.card))):
-        raw = held_out_scores(kind, windows, spans, folds)
-        back_end = kind.fit(vectors_of(windows, kind.feature), spans)
-        views.append(View(kind, back_end, kind.calibrate(raw)))
-        held_out.append(views[-1].calibration.score(raw))
+        vectors = vectors_of(windows, kind.feature)
+        steady = without_trend(vectors) if blocks.days == 1 else vectors
+        raw = held_out_scores(kind, steady, spans, folds)
+        calibration = ViewCalibration.fit(raw, view_prior(kind.name))
+        views.append(View(kind, kind.fit(vectors, spans), calibration))
+        held_out.append(calibration.deviation(raw))
     by_view = np.stack(held_out, axis=1)
     fused = fuse(by_view)
-    evidence = fit_evidence(fused, spans, front_end.hop_s)
+    spectra = vectors_of(windows, SPECTRUM)
+    evidence = fit_evidence(fused, spectra, blocks)
     detector = Detector(
         front_end,
         tuple(views),
-        ParetoTail.fit(fused),
+        FusedCalibration.fit(fused, FUSED_PRIOR, hours=blocks.hours, blocks=len(blocks)),
         evidence,
         idle_dbfs,
         tuple(encoders),
     )
-    medians = span_medians(evidence.evidence(fused), spans, front_end.hop_s)
-    return FittedDetector(detector, tuple(running), by_view, fused, medians)
+    return FittedDetector(
+        detector,
+        tuple(running),
+        by_view,
+        fused,
+        evidence.evidence(fused, spectra),
+        blocks,
+    )
 
 
 def without_idle(
@@ -110,24 +133,68 @@ def without_idle(
     ]
 
 
-def assign_folds(segments: Sequence[Segment], rate_hz: int) -> npt.NDArray[np.int64]:
-    """Return the fold of each window, (n,): consecutive blocks of BLOCK_S in order."""
-    blocks: list[int] = []
-    block = 0
-    for segment in segments:
-        block_start = segment[0].start if segment else 0
+def find_blocks(
+    segments: Sequence[Segment], rate_hz: int, begins_s: Sequence[float] | None = None
+) -> Blocks:
+    """Return the blocks of BLOCK_S of the windows, in order.
+
+    Args:
+        segments: the running windows of each segment.
+        rate_hz: sampling rate of their sample indices.
+        begins_s: time of each segment; None: the segments follow each other.
+
+    """
+    numbers: list[int] = []
+    times: list[float] = []
+    for index, segment in enumerate(segments):
+        if not segment:
+            continue
+        first = block_start = segment[0].start
+        after_s = times[-1] + BLOCK_S if times else 0.0
+        begin_s = after_s if begins_s is None else begins_s[index]
+        times.append(begin_s)
         for window in segment:
             if window.start - block_start >= BLOCK_S * rate_hz:
-                block, block_start = block + 1, window.start
-            blocks.append(block)
-        block += 1
-    numbers = np.unique(np.array(blocks), return_inverse=True)[1]
-    count = int(numbers.max()) + 1
-    return np.asarray(numbers * min(FOLDS, count) // count)
+                block_start = window.start
+                times.append(begin_s + (block_start - first) / rate_hz)
+            numbers.append(len(times) - 1)
+    return Blocks(
+        np.array(numbers, np.intp), np.array(times), count_hours(times), count_days(times)
+    )
+
+
+def count_hours(times_s: Sequence[float]) -> int:
+    """Return of how many hours blocks of sound at these times are, 1 at least."""
+    return max(
+        1, len(np.unique(np.floor((np.array(times_s) - min(times_s, default=0.0)) / HOUR_S)))
+    )
+
+
+def count_days(times_s: Sequence[float]) -> int:
+    """Return of how many days blocks of sound at these times are, 1 at least.
+
+    Days are counted from the first block; a day with few blocks does not count.
+    """
+    if not times_s:
+        return 1
+    day = np.floor((np.array(times_s) - min(times_s)) / DAY_S).astype(int)
+    counts = np.bincount(day)
+    counts = counts[counts > 0]
+    return max(1, int(np.count_nonzero(counts >= MIN_DAY_SHARE * counts.mean())))
+
+
+def assign_folds(blocks: Blocks) -> npt.NDArray[np.int64]:
+    """Return the fold of each window, (n,): consecutive blocks, or days where there are several."""
+    if blocks.days >= MIN_DAYS_HELD_OUT:
+        day = np.floor((blocks.begins_s - blocks.begins_s.min()) / DAY_S).astype(np.int64)
+        numbers = np.unique(day, return_inverse=True)[1]
+        return np.asarray((numbers % MAX_DAY_FOLDS)[blocks.number])
+    count = len(blocks)
+    return np.asarray(blocks.number * min(FOLDS, count) // count)
 
 
 def held_out_scores(
-    kind: ViewKind, windows: Sequence[Window], spans: Spans, folds: npt.NDArray[np.int64]
+    kind: ViewKind, vectors: Vectors, spans: Spans, folds: npt.NDArray[np.int64]
 ) -> Floats:
     """Return the out-of-fold raw scores (n,) of a view.
 
@@ -135,12 +202,11 @@ def held_out_scores(
 
     Args:
         kind: the view.
-        windows: n training windows.
-        spans: their positions.
+        vectors: the training vectors, (n, d).
+        spans: the positions of their windows.
         folds: the fold of each, (n,), at least two.
 
     """
-    vectors = vectors_of(windows, kind.feature)
     raw = np.zeros(len(vectors))
     for fold in np.unique(folds):
         held_out = folds == fold

@@ -1,4 +1,4 @@
-"""Fusion of the views' scores to one."""
+"""Fusion of the views' deviations to one score."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import numpy as np
 from asd_monitor.detector.back_end import Floats
 
 
-def fuse(scores: Floats) -> Floats:
-    """Return the cubic mean (…,) of the calibrated scores of the views (…, v).
+def fuse(deviations: Floats) -> Floats:
+    """Return the root mean square (…,) of the positive deviations of the views (…, v).
 
-    The power mean of order 3 weights the high scores more than an arithmetic mean, in which
-    a fault that only one view responds to would be averaged out, and less than the maximum,
-    which a single outlying view would determine.
+    A deviation below 0 is an ordinary one and counts as 0.  Squares weight the high deviations more
+    than an arithmetic mean, in which a fault that only one view responds to would be averaged out,
+    and less than the maximum, which a single outlying view would determine.
     """
-    cubes = scores * scores * scores
-    return np.asarray(np.cbrt(np.add.reduce(cubes, -1) / cubes.shape[-1]))
+    positive = np.maximum(deviations, 0.0)
+    return np.asarray(np.sqrt(np.vecdot(positive, positive) / positive.shape[-1]))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_monitor.detector.back_end import BackEnd, Floats, Vectors
-from asd_monitor.detector.calibration import ParetoTail
+from asd_monitor.detector.calibration import ViewCalibration
 from asd_monitor.detector.estimators import (
     BACK_ENDS,
     KernelDensity,
@@ -25,12 +25,6 @@ from asd_monitor.detector.spans import Spans
 from asd_monitor.encoders.card import Card
 from asd_monitor.features.windows import Window
 
-TAIL_SHAPE = 0.4
-"""Shape γ of the views' tails: heavy, since minutes of training recordings contain little of the
-variation from day to day."""
-
-MIN_LEVEL_SCALE_DB = 0.5
-
 
 @dataclass(frozen=True, slots=True)
 class ViewKind:
@@ -40,27 +34,16 @@ class ViewKind:
     feature: str  # key in `Window.features`
     back_end: type[BackEnd]
     description: str  # of the deviations that it responds to, for reports
-    min_scale: float = 0.0  # of the tail, in units of the raw score
-    tail_shape: float = TAIL_SHAPE
     encoder: str | None = None  # name of the encoder; None: a window statistic
 
     def fit(self, reference: Vectors, spans: Spans) -> BackEnd:
         """Return the back end fitted to the training vectors (n, d) at these positions."""
         return self.back_end.fit(reference, spans)
 
-    def calibrate(self, held_out: Floats) -> ParetoTail:
-        """Return the distribution of held-out raw scores (n,) of training windows."""
-        return ParetoTail.fit_scale(held_out, self.tail_shape, self.min_scale)
-
 
 VIEW_KINDS = (
     ViewKind(
-        "level",
-        "level",
-        KernelDensity,
-        "level above or below that of the training recordings",
-        min_scale=MIN_LEVEL_SCALE_DB,
-        tail_shape=0.0,  # the lower limit of the scale is sufficient caution in decibels
+        "level", "level", KernelDensity, "level above or below that of the training recordings"
     ),
     ViewKind("spectrum", "spectrum", Mahalanobis, "changed spectral envelope"),
     ViewKind("tone", "tone", PCAReconstructionError, "new, missing or shifted tonal component"),
@@ -93,11 +76,12 @@ class View:
 
     kind: ViewKind
     back_end: BackEnd
-    calibration: ParetoTail
+    calibration: ViewCalibration
 
     def score(self, windows: Sequence[Window]) -> Floats:
-        """Return the calibrated scores (n,) of n windows, 0 … 12."""
-        return self.calibration.score(self.back_end.score(vectors_of(windows, self.kind.feature)))
+        """Return the deviations (n,) of n windows."""
+        distances = self.back_end.score(vectors_of(windows, self.kind.feature))
+        return self.calibration.deviation(distances)
 
 
 def vectors_of(windows: Sequence[Window], feature: str) -> Vectors:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.detector.calibration import ParetoTail
+from asd_monitor.detector.calibration import ViewCalibration
 from asd_monitor.detector.fit import FittedDetector
 from asd_monitor.detector.fusion import fuse
-from asd_monitor.detector.views import TAIL_SHAPE, vectors_of
+from asd_monitor.detector.prior import view_prior
+from asd_monitor.detector.views import vectors_of
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
@@ -47,8 +48,9 @@ Floats = npt.NDArray[np.float64]
 
 ID = "id"
 """Name of the score, and of the view of the encoder that classifies ids."""
-MIN_SCALE = 0.5
-"""Of the tail, in nats: training sound of which the encoder is certain does not show its spread."""
+MIN_DISTANCE = 0.5
+"""Added to a distance, in nats: of training sound that the encoder is certain of, the logarithm of
+the distance varies by many orders of magnitude without a meaning."""
 MIN_CLIPS = 5
 """Held-out clips that suffice for a threshold."""
 
@@ -149,8 +151,10 @@ def train_with_ids(
     windows = [window for segment in fitted.running for window in segment]
     raw = scorer.score(vectors_of(windows, ID), own_id)
     held_out = _within(reference, fitted, shared.held_out[machine.name])
-    tail = ParetoTail.fit_scale(raw[held_out] if held_out.any() else raw, TAIL_SHAPE, MIN_SCALE)
-    fused = fuse(np.column_stack([fitted.by_view, tail.score(raw)]))
+    own = raw[held_out] if held_out.any() else raw
+    calibration = ViewCalibration.fit(own + MIN_DISTANCE, view_prior(ID))
+    deviations = calibration.deviation(raw + MIN_DISTANCE)
+    fused = fuse(np.column_stack([fitted.by_view, deviations]))
     training_scores = mean_by_clip(reference, fitted, fused, held_out)
     if len(training_scores) < MIN_CLIPS:
         training_scores = mean_by_clip(reference, fitted, fused)
@@ -164,7 +168,7 @@ def train_with_ids(
             scores_with_id,
             scorer=scorer,
             own_id=own_id,
-            tail=tail,
+            calibration=calibration,
             front_end=reference.front_end,
             channel=machine.channel,
         ),
@@ -189,7 +193,7 @@ def scores_with_id(
     *,
     scorer: IdScorer,
     own_id: int,
-    tail: ParetoTail,
+    calibration: ViewCalibration,
     front_end: FrontEnd,
     channel: int | None,
 ) -> dict[str, float]:
@@ -199,7 +203,8 @@ def scores_with_id(
         for piece in read_gapless(clip.path, channel)
         for window in encode_windows(piece, scorer.encoder, front_end)
     ]
-    id_scores = tail.score(scorer.score(np.stack(vectors), own_id))
+    distances = scorer.score(np.stack(vectors), own_id)
+    id_scores = calibration.deviation(distances + MIN_DISTANCE)
     by_view = np.array([list(window.views.values()) for window in clip.windows])
     fused = fuse(np.column_stack([by_view, id_scores]))
     return {ID: float(id_scores.mean()), FUSED: float(fused.mean())}

@@ -19,9 +19,10 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from asd_monitor import __version__
-from asd_monitor.detector.calibration import KNOT_COUNT, ParetoTail
+from asd_monitor.detector.calibration import FusedCalibration, ViewCalibration
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.evidence import EvidenceCalibration
+from asd_monitor.detector.modes import MAX_MODES
 from asd_monitor.detector.views import VIEW_KINDS, View, encoder_views
 from asd_monitor.dsp.front_end import MAX_RATE_HZ, MIN_RATE_HZ, FrontEnd
 from asd_monitor.encoders.encoder import Encoder
@@ -69,10 +70,14 @@ def manifest_of(
         "idle_dbfs": detector.idle_dbfs,
         "encoders": encoders,
         "views": [
-            {"name": v.kind.name, "back_end": v.back_end.kind, "tail": v.calibration.to_json()}
+            {
+                "name": v.kind.name,
+                "back_end": v.back_end.kind,
+                "calibration": v.calibration.to_json(),
+            }
             for v in detector.views
         ],
-        "tail": detector.calibration.to_json(),
+        "calibration": detector.calibration.to_json(),
         "evidence": detector.evidence_calibration.to_json(),
         **facts,
         "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
@@ -226,15 +231,15 @@ def read_detector(
             back_end = kind.back_end.restore(own, len(window.features[kind.feature]))
         except ValueError as error:
             raise ValueError(f"{ARRAYS}: the view {kind.name} has {error}") from error
-        views.append(View(kind, back_end, ParetoTail.from_json(entry["tail"])))
+        views.append(View(kind, back_end, ViewCalibration.from_json(entry["calibration"])))
     if arrays:
         raise ValueError(f"{ARRAYS} contains {min(arrays)[:80]!r}, which belongs to no view")
     idle = manifest["idle_dbfs"]
     return Detector(
         front_end,
         tuple(views),
-        ParetoTail.from_json(manifest["tail"]),
-        EvidenceCalibration.from_json(manifest["evidence"]),
+        FusedCalibration.from_json(manifest["calibration"]),
+        EvidenceCalibration.from_json(manifest["evidence"], front_end.mel_bands),
         None if idle is None else (float(idle[0]), float(idle[1])),
         tuple(encoders),
     )
@@ -257,13 +262,19 @@ class _Part(BaseModel):
 _Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
 _FileName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
 _Short = Annotated[str, StringConstraints(max_length=1000)]
+_Spectrum = Annotated[list[float], Field(min_length=1, max_length=4096)]
 _Size = Annotated[int, Field(ge=1, le=2**20)]
 
 
-class _Tail(_Part):
-    knots: Annotated[list[float], Field(min_length=KNOT_COUNT, max_length=KNOT_COUNT)]
-    shape: float = Field(ge=0, le=10)
+class _ViewCalibration(_Part):
+    centre: float
+    unit: float = Field(gt=0)
+
+
+class _FusedCalibration(_Part):
+    location: float
     scale: float = Field(gt=0)
+    dof: float = Field(gt=0)
 
 
 class _ScaleTail(_Part):
@@ -274,16 +285,17 @@ class _ScaleTail(_Part):
 
 
 class _Evidence(_Part):
-    location: float
-    spread: float = Field(gt=0)
+    modes: Annotated[list[_Spectrum], Field(max_length=MAX_MODES)]
+    locations: Annotated[list[float], Field(min_length=1, max_length=MAX_MODES)]
+    ratios: Annotated[list[float], Field(min_length=1, max_length=MAX_MODES)]
     tails: Annotated[list[_ScaleTail], Field(max_length=16)]
-    effect_bound: float | None
+    effect_bound: float = Field(gt=0)
 
 
 class _ViewEntry(_Part):
     name: _Short
     back_end: _Short
-    tail: _Tail
+    calibration: _ViewCalibration
 
 
 class _EncoderEntry(_Part):
@@ -322,7 +334,7 @@ class _Manifest(_Part):
     idle_dbfs: Annotated[list[float], Field(min_length=2, max_length=2)] | None
     encoders: Annotated[list[_EncoderEntry], Field(max_length=64)]
     views: Annotated[list[_ViewEntry], Field(min_length=1, max_length=256)]
-    tail: _Tail
+    calibration: _FusedCalibration
     evidence: _Evidence
     files: Annotated[dict[_FileName, _Digest], Field(max_length=64)]
     trained: str | None = None

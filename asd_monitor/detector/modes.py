@@ -1,0 +1,97 @@
+"""Operating modes that the training recordings show: at rest and under load, at two speeds.
+
+Modes are clusters of the windows' spectra: along the direction in which the spectra vary most, an
+almost empty valley separates them.  Each part is searched for further modes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_monitor.detector.back_end import Floats, Vectors
+
+MAX_MODES = 4
+MIN_WINDOWS = 40
+MIN_SHARE = 0.1  # of the windows of the part that is divided
+VALLEY_DB = 3.0
+"""Least width of the valley, in dB as the root mean square over all bands."""
+VALLEY_SHARE = 0.03  # largest share of the windows in it
+
+Numbers = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OperatingModes:
+    """The mean spectra of the modes; a window belongs to the nearest."""
+
+    centres: Vectors  # (k, d), k ≥ 1, log10 of power
+
+    def of(self, spectra: Vectors) -> Numbers:
+        """Return the number of the mode of each spectrum (n, d), (n,)."""
+        if len(self.centres) == 1:
+            return np.zeros(len(spectra), np.intp)
+        distances = np.square(spectra[:, None, :] - self.centres).sum(-1)
+        return np.asarray(distances.argmin(-1))
+
+    def to_json(self) -> list[list[float]]:
+        """Return the mean spectra for a manifest; none where there is one mode."""
+        return np.round(self.centres.astype(np.float64), 4).tolist() if len(self) > 1 else []
+
+    @classmethod
+    def from_json(cls, centres: Any, bands: int) -> Self:
+        """Return the modes with these mean spectra.
+
+        Raises:
+            ValueError: they are not up to MAX_MODES spectra of finite numbers.
+
+        """
+        if not centres:
+            return cls(np.zeros((1, bands), np.float32))
+        array = np.array(centres, np.float32)
+        if array.ndim != 2 or not 2 <= len(array) <= MAX_MODES or array.shape[1] != bands:
+            raise ValueError("the operating modes are not spectra of the front end")
+        if not np.isfinite(array).all():
+            raise ValueError("the operating modes are not finite")
+        return cls(array)
+
+    def __len__(self) -> int:
+        """Return the number of modes."""
+        return len(self.centres)
+
+
+def find_modes(spectra: Vectors) -> OperatingModes:
+    """Return the modes of training spectra (n, d), log10 of power; without a valley there is one."""
+    parts: list[Numbers] = [np.arange(len(spectra))]
+    done: list[Numbers] = []
+    while parts:
+        part = parts.pop()
+        divided = _divide(spectra[part]) if len(parts) + len(done) + 2 <= MAX_MODES else None
+        if divided is None:
+            done.append(part)
+        else:
+            parts += [part[~divided], part[divided]]
+    ordered = sorted(done, key=lambda part: float(spectra[part].mean()))
+    return OperatingModes(np.stack([spectra[part].mean(0) for part in ordered]).astype(np.float32))
+
+
+def _divide(spectra: Vectors) -> npt.NDArray[np.bool_] | None:
+    """Return which of the spectra (n, d) lie above the widest valley, None without one."""
+    n = len(spectra)
+    least = max(MIN_WINDOWS, int(np.ceil(MIN_SHARE * n)))
+    if n < 2 * least:
+        return None
+    centred = spectra.astype(np.float64) - spectra.mean(0)
+    _, vectors = np.linalg.eigh(centred.T @ centred)
+    along: Floats = centred @ vectors[:, -1] * (10.0 / np.sqrt(spectra.shape[1]))
+    values = np.sort(along)
+    inside = max(1, int(VALLEY_SHARE * n))  # windows that the valley may contain
+    lower = values[least - 1 : n - least - inside + 1]
+    widths = values[least - 1 + inside : n - least + 1] - lower
+    if len(widths) == 0 or widths.max() < VALLEY_DB:
+        return None
+    at = least - 1 + int(widths.argmax())
+    return np.asarray(along > (values[at] + values[at + inside]) / 2)

@@ -1,0 +1,1 @@
+"""Measurements of alarms: false alarms over simulated months, faults that grow, runs to failure."""
