@@ -14,7 +14,7 @@ from dataclasses import dataclass
 PRIOR_DOF = 20.0
 """Weight of the variances here, as a number of independent observations."""
 
-DECAY = 0.42
+DECAY = 0.45
 """A standard deviation falls with this power of the hours: to a quarter after a day, to a ninth
 after a week."""
 
@@ -72,7 +72,7 @@ SHIFT_BY_VIEW = {
     "encoder": 0.36,
 }
 SHIFT_OF_OTHER_VIEW = 0.36  # of a network of the user's
-FUSED_SHIFT = 4.5
+FUSED_SHIFT = 5.0
 
 
 def view_prior(name: str) -> HourPrior:
