@@ -25,7 +25,7 @@ from asd_monitor.detector.modes import Numbers, OperatingModes, find_modes
 from asd_monitor.detector.prior import FUSED_PRIOR
 
 MIN_BLOCKS = 5
-EFFECT_BOUND = 8.0
+EFFECT_BOUND = 7.0
 """Evidence sustained for ten seconds that is an alarm whatever the tails say.
 
 docs/method/alarms.md shows what other bounds cost in false alarms and detect in faults."""

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 PRIOR_DOF = 20.0
 """Weight of the variances here, as a number of independent observations."""
 
-DECAY = 0.45
-"""A standard deviation falls with this power of the hours: to a quarter after a day, to a ninth
+DECAY = 0.4
+"""A standard deviation falls with this power of the hours: to two sevenths after a day, to an eighth
 after a week."""
 
 UNIT_SHARE = 0.05

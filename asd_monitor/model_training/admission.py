@@ -28,7 +28,7 @@ CLOSE = 4.0
 RETURN_RATIO = 0.6
 """Sound has returned where it is closer to the anchors than the novel block by this factor: a change
 that grows past `CLOSE` does not return because it fluctuates."""
-RETURN_SHARE = 0.05
+RETURN_SHARE = 0.02
 """Least share of the later blocks that must be known sound again…"""
 RETURN_S = 3 * 86400.0
 """…within this time."""
