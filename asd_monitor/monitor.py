@@ -11,11 +11,13 @@ While the channel is dead nothing is scored, as in a gap.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from asd_monitor.alarm.logic import AlarmLogic
+from asd_monitor.alarm.alarm_score import ScoreLevel
+from asd_monitor.alarm.block_means import BlockMean
+from asd_monitor.alarm.logic import AlarmLogic, EvaluatedWindow
 from asd_monitor.alarm.state import Alarm, AlarmRule, Transition
 from asd_monitor.batching import each_alone, result_or_raise
 from asd_monitor.dead_channel import DeadChannelDetector
@@ -57,7 +59,8 @@ class Reading:
 
     sample: int  # sample index one past the newest sample that it depends on
     window: WindowScore | None  # None: a transition of the microphone
-    alarm_score: float  # 0 for an idle window and without a window
+    alarm_score: float  # 0 for an idle window, one at the start of a run, and without a window
+    time_scale_s: float | None  # of the alarm score; None where that is 0 for such a reason
     state: MachineState
     microphone_fault: bool  # the channel is dead, and `state` is the last known one
     alarm: Alarm | None  # the newest alarm
@@ -68,7 +71,12 @@ class Monitor:
     """The monitor of one machine."""
 
     def __init__(
-        self, scorer: Scorer, rule: AlarmRule, rate_hz: int, standing: Alarm | None = None
+        self,
+        scorer: Scorer,
+        rule: AlarmRule,
+        rate_hz: int,
+        standing: Alarm | None = None,
+        history: Iterable[BlockMean] = (),
     ) -> None:
         """Begin with the stream of the first block.
 
@@ -77,11 +85,13 @@ class Monitor:
             rule: the alarm rule.
             rate_hz: sampling rate of the stream.
             standing: `alarm` of an earlier monitor of this machine.
+            history: `block_means` of an earlier monitor with the same model, with sample indices
+                of this stream, which may be negative.
 
         """
         self.scorer = scorer
         self._rate_hz = rate_hz
-        self._alarm_logic = AlarmLogic(rule, rate_hz, standing)
+        self._alarm_logic = AlarmLogic(rule, rate_hz, standing, history)
         self._channel = DeadChannelDetector(rate_hz)
         self._dead = False  # at the newest reading
         self._stream: Stream | None = None
@@ -97,6 +107,16 @@ class Monitor:
     def alarm(self) -> Alarm | None:
         """The newest alarm; the next monitor of the machine takes it as ``standing``."""
         return self._alarm_logic.alarm
+
+    @property
+    def block_means(self) -> list[BlockMean]:
+        """Means of the evidence in blocks of ten seconds, the oldest first, at most a day."""
+        return self._alarm_logic.block_means
+
+    @property
+    def levels(self) -> Sequence[ScoreLevel]:
+        """The level of the evidence at each of the longer time scales."""
+        return self._alarm_logic.levels
 
     @property
     def microphone_fault(self) -> bool:
@@ -157,15 +177,13 @@ class Monitor:
         if isinstance(part, Transition):
             self._dead = part.after == MicrophoneState.FAULT
             self.interrupt()
-            return [self._reading(part.sample, None, 0.0, (part,))]
+            return [self._reading(part.sample, None, EvaluatedWindow(0.0, None, (part,)))]
         if self._evaluated is not None and part.start > self._evaluated:
             self._alarm_logic.interrupt()
         self._evaluated = part.end
-        readings = []
-        for window in scores:
-            alarm_score, transitions = self._alarm_logic.push(window)
-            readings.append(self._reading(window.end, window, alarm_score, transitions))
-        return readings
+        return [
+            self._reading(window.end, window, self._alarm_logic.push(window)) for window in scores
+        ]
 
     def interrupt(self) -> None:
         """Process an interrupted capture: delays restart, the span of the alarm score is empty."""
@@ -179,17 +197,17 @@ class Monitor:
         self,
         sample: int,
         window: WindowScore | None,
-        alarm_score: float,
-        transitions: tuple[Transition, ...],
+        evaluated: EvaluatedWindow,
     ) -> Reading:
         return Reading(
             sample=sample,
             window=window,
-            alarm_score=alarm_score,
+            alarm_score=evaluated.alarm_score,
+            time_scale_s=evaluated.time_scale_s,
             state=self.state,
             microphone_fault=self._dead,
             alarm=self.alarm,
-            transitions=transitions,
+            transitions=evaluated.transitions,
         )
 
 

@@ -33,6 +33,14 @@ def length(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds >= 600 else f"{seconds:.0f} s"
 
 
+def named_period(seconds: float) -> str:
+    """Return ``10 s``, ``10 min``, ``1 h`` or ``1 day``: a time scale in its largest whole unit."""
+    for unit, unit_s in (("day", DAY_S), ("h", 3600.0), ("min", 60.0)):
+        if seconds >= unit_s and seconds % unit_s == 0:
+            return f"{seconds / unit_s:.0f} {unit}"
+    return f"{seconds:g} s"
+
+
 def short_duration(seconds: float) -> str:
     """Return ``48 s`` or ``59.9 s``: never more than there is, as against a least duration."""
     return f"{math.floor(seconds * 10) / 10:g} s"

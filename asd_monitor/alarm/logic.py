@@ -1,35 +1,62 @@
 """The alarm logic of one machine: window scores → alarm score and transitions.
 
-All that an alarm depends on besides the next window is held here: the scores in the span of the
-alarm score, the delays, and the newest alarm.
+All that an alarm depends on besides the next window is held here: the evidence at each time scale,
+the delays, and the newest alarm.
+
+An impact beside an idle machine lifts every window that covers it above the idle region, as a run
+of a few windows between idle ones.  They would fill the span of the alarm score impact by impact,
+although the machine never ran.  So the first windows after idle ones are held back as long as one
+impact, not longer than a hop, can explain them all: if the run goes on they are processed, with
+the sample indices of their own ends, and otherwise they are part of the pause.
 """
 
 from __future__ import annotations
 
-from asd_monitor.alarm.span_median import SpanMedian
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from asd_monitor.alarm.alarm_score import AlarmScore, ScoreAtScale, ScoreLevel
+from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.state import Alarm, AlarmRule, Transition
 from asd_monitor.alarm.state_machine import AlarmStateMachine
-from asd_monitor.alarm.time_scales import scale_score
 from asd_monitor.records import MachineState, WindowScore
+
+
+class EvaluatedWindow(NamedTuple):
+    """What a window has led to."""
+
+    alarm_score: float  # 0 for an idle window and one that is held back
+    time_scale_s: float | None  # of the alarm score; None for such a window
+    transitions: tuple[Transition, ...]  # in order
 
 
 class AlarmLogic:
     """Alarm score and state machine of one machine."""
 
-    def __init__(self, rule: AlarmRule, rate_hz: int, standing: Alarm | None = None) -> None:
+    def __init__(
+        self,
+        rule: AlarmRule,
+        rate_hz: int,
+        standing: Alarm | None = None,
+        history: Iterable[BlockMean] = (),
+    ) -> None:
         """Begin with an empty span.
 
         Args:
             rule: the alarm rule.
             rate_hz: sampling rate of the windows' sample indices.
             standing: the newest alarm of an earlier alarm logic of this machine.
+            history: the block means of an earlier one with the same model, the oldest first.
 
         """
         self.rule = rule
-        self._span = SpanMedian(rule.hop_s)
+        self._score = AlarmScore(rule, rate_hz, history)
         self._machine = AlarmStateMachine(rule, rate_hz, standing)
         self._hop = rule.hop_s * rate_hz
+        self._impact = (rule.window_s + rule.hop_s) * rate_hz
         self._newest_end = 0  # of the windows, idle or running
+        self._after_idle = False  # the machine was idle, and no run has been recognised since
+        self._held: list[WindowScore] = []
 
     @property
     def alarm(self) -> Alarm | None:
@@ -41,36 +68,66 @@ class AlarmLogic:
         """State of the machine at the newest window."""
         return self._machine.state
 
-    def push(self, window: WindowScore) -> tuple[float, tuple[Transition, ...]]:
-        """Process the next window; return the alarm score and the transitions in order.
+    @property
+    def block_means(self) -> list[BlockMean]:
+        """The block means of the evidence, the oldest first."""
+        return self._score.blocks
 
-        The alarm score is 0 for an idle window, which changes neither the span nor the delays.
-        Windows lost before this one count as missing, also around an idle pause.  A new run begins
-        with an empty span.
+    @property
+    def levels(self) -> Sequence[ScoreLevel]:
+        """The level of the evidence at each of the longer time scales."""
+        return self._score.levels(self._newest_end)
+
+    def push(self, window: WindowScore) -> EvaluatedWindow:
+        """Process the next window.
+
+        The alarm score is 0 for an idle window, which changes neither the evidence nor the delays,
+        and for the first windows after idle ones.  Windows lost before this one count as missing,
+        also around an idle pause.  A new run begins with an empty span.
         """
         hops = round((window.end - self._newest_end) / self._hop)
-        self._span.push_missing(max(0, hops - window.hops))
+        missing = max(0, hops - window.hops)
+        if missing:
+            self._held.clear()
+            self._score.push_missing(missing, round(window.end - window.hops * self._hop))
         self._newest_end = window.end
         if window.idle:
-            return 0.0, self._machine.pause(window.end)
-        if self._machine.begins_run(window.end):
-            self._span.reset()
-        score = self._alarm_score(self._span.push(window.evidence, window.hops))
-        return score, self._machine.observe(window.end, score, conclusive=self._span.full)
+            self._held.clear()
+            self._after_idle = True
+            return EvaluatedWindow(0.0, None, self._machine.pause(window.end))
+        if not self._after_idle:
+            return self._evaluate([window])
+        self._held.append(window)
+        if window.end - self._held[0].end < self._impact:
+            return EvaluatedWindow(0.0, None, ())
+        run, self._held, self._after_idle = self._held, [], False
+        return self._evaluate(run)
 
-    def _alarm_score(self, evidence: float) -> float:
-        rule = self.rule
-        score = scale_score(rule.tails[0], evidence) if rule.tails else 0.0
-        return max(score, rule.thresholds.alarm) if evidence >= rule.effect_bound else score
+    def _evaluate(self, run: Sequence[WindowScore]) -> EvaluatedWindow:
+        """Process running windows and return what the last has led to, with all transitions."""
+        transitions: list[Transition] = []
+        newest = ScoreAtScale(0.0, 0.0)
+        for window in run:
+            if self._machine.begins_run(window.end):
+                self._score.interrupt()
+            newest = self._score.push(window.evidence, window.end, window.hops)
+            transitions += self._machine.observe(
+                window.end,
+                newest.score,
+                time_scale_s=newest.time_scale_s,
+                conclusive=self._score.full,
+            )
+        return EvaluatedWindow(newest.score, newest.time_scale_s, tuple(transitions))
 
     def interrupt(self) -> None:
         """Process a gap in the sound: the delays restart with the next window."""
+        self._held.clear()
         self._machine.interrupt()
 
     def reset(self) -> None:
         """Process an interrupted capture: the delays restart and the span is emptied."""
-        self._span.reset()
-        self._machine.interrupt()
+        self._score.interrupt()
+        self.interrupt()
 
     def acknowledge(self, at: int, number: int, who: str, why: str) -> tuple[Transition, ...]:
         """Acknowledge the newest alarm; another number or a second time changes nothing."""

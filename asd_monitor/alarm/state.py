@@ -106,6 +106,7 @@ class Alarm:
     number: int
     condition: AlarmCondition
     peak_score: float  # highest alarm score, including that of the on-delay
+    time_scale_s: float | None = None  # of the alarm score that raised it; None: not known
     raised: int | None = None
     cleared: int | None = None
 

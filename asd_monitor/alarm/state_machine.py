@@ -28,7 +28,9 @@ from asd_monitor.alarm.state import (
     TransitionKind,
     Trigger,
 )
+from asd_monitor.alarm.time_scales import STEP_S
 from asd_monitor.records import MachineState
+from asd_monitor.wording import named_period
 
 LONGEST_PAUSE_S = 3600.0
 """Longest pause within a duty cycle.
@@ -93,12 +95,20 @@ class AlarmStateMachine:
         """Return whether a running window at this sample index begins a new run."""
         return self._run_end is not None and at - self._run_end > self._longest_pause
 
-    def observe(self, at: int, score: float, *, conclusive: bool = True) -> tuple[Transition, ...]:
+    def observe(
+        self,
+        at: int,
+        score: float,
+        *,
+        time_scale_s: float | None = None,
+        conclusive: bool = True,
+    ) -> tuple[Transition, ...]:
         """Process the alarm score of a running machine.
 
         Args:
             at: sample index one past the newest sample of the score.
             score: alarm score.
+            time_scale_s: its time scale.
             conclusive: false if the score spans too little sound for a low one to prove a return
                 to normal; the off-delay does not start then.
 
@@ -126,7 +136,9 @@ class AlarmStateMachine:
         self._peak = max(self._peak, score) if above_alarm else 0.0
         if self._above_alarm.reached(self._on_delay, at=running):
             why = f"alarm score at least {thresholds.alarm:.2f} for {self.rule.on_delay_s:g} s"
-            changes += self._fire(Trigger.ALARM, at, why)
+            if time_scale_s is not None and time_scale_s > STEP_S:
+                why += f", in the mean over {named_period(time_scale_s)}"
+            changes += self._fire(Trigger.ALARM, at, why, time_scale_s=time_scale_s)
         elif self._returned:
             changes += self._return_to_normal(at)
         if self._alarm.active:
@@ -178,14 +190,19 @@ class AlarmStateMachine:
         return self._fire(trigger, at, why)
 
     def _fire(
-        self, trigger: Trigger, at: int, why: str, who: str | None = None
+        self,
+        trigger: Trigger,
+        at: int,
+        why: str,
+        who: str | None = None,
+        time_scale_s: float | None = None,
     ) -> list[Transition]:
         before = self._alarm
         after = TRANSITIONS.get((before.condition, trigger))
         if after is None:
             return []
         if after in ACTIVE and not before.active:
-            self._alarm = Alarm(before.number + 1, after, self._peak, raised=at)
+            self._alarm = Alarm(before.number + 1, after, self._peak, time_scale_s, raised=at)
         else:
             cleared = at if before.active and after not in ACTIVE else before.cleared
             self._alarm = replace(before, condition=after, cleared=cleared)

@@ -15,7 +15,7 @@ from asd_monitor.cli.command_group import CommandGroup
 from asd_monitor.cli.options import AsJson, OnlyMachine, StateDir
 from asd_monitor.errors import UsageError
 from asd_monitor.names import check_id
-from asd_monitor.wording import printable, quoted, rfc3339
+from asd_monitor.wording import named_period, printable, quoted, rfc3339
 
 if TYPE_CHECKING:
     from asd_monitor.journal.alarm_records import AlarmRecord, Event
@@ -83,6 +83,7 @@ def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
         ("by", record.who),
         ("reason", record.why),
         ("peak alarm score", None if record.peak_score is None else f"{record.peak_score:.2f}"),
+        ("time scale", None if record.time_scale_s is None else named_period(record.time_scale_s)),
         ("model", record.model),
     ]
     for name, value in facts:
@@ -204,6 +205,7 @@ def _as_json(record: AlarmRecord) -> dict[str, Any]:
         "who": record.who,
         "why": record.why,
         "peak_alarm_score": record.peak_score,
+        "time_scale_s": record.time_scale_s,
         "evidence": record.evidence,
         "model": record.model,
     }
@@ -223,13 +225,16 @@ def _event_as_json(event: Event) -> dict[str, Any]:
 def _print_table(records: list[AlarmRecord]) -> None:
     from asd_monitor.cli.console import plain_table, result_console
 
-    table = plain_table("id", "raised (UTC)", "state", "peak alarm score", "acknowledged by")
+    table = plain_table(
+        "id", "raised (UTC)", "state", "peak alarm score", "time scale", "acknowledged by"
+    )
     for record in records:
         table.add_row(
             record.id,
             f"{record.raised:%Y-%m-%d %H:%M:%S}",
             _state(record),
             "" if record.peak_score is None else f"{record.peak_score:.1f}",
+            "" if record.time_scale_s is None else named_period(record.time_scale_s),
             printable(record.who or ""),
         )
     result_console().print(table)

@@ -144,7 +144,7 @@ def _print(machine: str, settings: AlarmSettings, result: Backtest) -> None:
     from rich.table import Table
 
     from asd_monitor.cli.console import result_console
-    from asd_monitor.wording import clock, count
+    from asd_monitor.wording import clock, count, named_period
 
     console = result_console()
     number = len(result.alarms)
@@ -156,11 +156,17 @@ def _print(machine: str, settings: AlarmSettings, result: Backtest) -> None:
         highlight=False,
     )
     if result.alarms:
-        table = Table("alarm", "raised at", "cleared at", "peak alarm score", title=None)
+        table = Table(
+            "alarm", "raised at", "cleared at", "peak alarm score", "time scale", title=None
+        )
         for alarm in result.alarms:
             cleared = "active" if alarm.cleared_s is None else clock(alarm.cleared_s)
             table.add_row(
-                str(alarm.number), clock(alarm.raised_s), cleared, f"{alarm.peak_alarm_score:.2f}"
+                str(alarm.number),
+                clock(alarm.raised_s),
+                cleared,
+                f"{alarm.peak_alarm_score:.2f}",
+                "" if alarm.time_scale_s is None else named_period(alarm.time_scale_s),
             )
         console.print(table)
         if settings.latch:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,10 +18,14 @@ from pathlib import Path
 
 import structlog
 
+from asd_monitor.alarm.alarm_score import ScoreLevel
+from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.state import Transition, TransitionKind
+from asd_monitor.alarm.time_scales import STEP_S
 from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.daemon.evidence_history import EvidenceHistory
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_journal import MachineJournal
@@ -36,6 +41,7 @@ LoadModel = Callable[[Path, str], Bundle]
 """(models, machine) → the current bundle; raises BundleError."""
 
 _PEAK_INTERVAL_S = 10.0  # of sound, between two writes of an active alarm's peak
+_SAVE_INTERVAL_S = 600.0  # between two writes of the evidence
 _PEAK_STEP = 0.1  # smallest rise of the peak that is written
 _DEFAULT_RATE_HZ = 16_000  # before the capture rate is known; has no effect without scores
 
@@ -96,6 +102,8 @@ class Evaluator:
         journal: Its journal, with the alarms of earlier runs.
         time_of: Returns the wall-clock time of a sample index.
         load: Loads the current model.
+        history: The evidence of earlier runs.
+        monotonic_s: Reads the monotonic clock, in s.
 
     """
 
@@ -108,6 +116,8 @@ class Evaluator:
         time_of: Callable[[int], datetime],
         *,
         load: LoadModel = load_bundle,
+        history: EvidenceHistory | None = None,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.bundle: Bundle | None = None
         """The model in use."""
@@ -123,6 +133,12 @@ class Evaluator:
         self._journal = journal
         self._time_of = time_of
         self._load = load
+        self.levels: Sequence[ScoreLevel] = ()
+        """The level of the evidence at each of the longer time scales."""
+        self._levels_due = 0  # sample index
+        self._history = history
+        self._monotonic_s = monotonic_s
+        self._saved_s = monotonic_s()
         self._rate_hz: int | None = None
         self._peak_written_at = 0  # sample index
         rule = alarm_rule(settings.alarm.criteria, _NoEvidence(settings.window_s, settings.hop_s))
@@ -194,6 +210,9 @@ class Evaluator:
 
     def record(self, readings: Sequence[Reading], end: int) -> RecordedBlock:
         """Write the transitions of a block's readings; ``end`` is the end of the block."""
+        if end >= self._levels_due:
+            self.levels = self._monitor.levels
+            self._levels_due = end + round(STEP_S * (self._rate_hz or 0))
         recorded = []
         for reading in readings:
             events = [self._record_transition(change) for change in reading.transitions]
@@ -203,6 +222,32 @@ class Evaluator:
     def writes_journal(self, readings: Sequence[Reading], end: int) -> bool:
         """Return whether `record` would write to the journal."""
         return any(reading.transitions for reading in readings) or self._is_peak_due(end)
+
+    @property
+    def is_save_due(self) -> bool:
+        """Whether the evidence was not saved for a while."""
+        return self._history is not None and self._monotonic_s() >= self._saved_s + _SAVE_INTERVAL_S
+
+    def save_evidence(self) -> None:
+        """Save the evidence of the longer time scales, so that the next run takes it up."""
+        self._saved_s = self._monotonic_s()
+        blocks = self._monitor.block_means
+        if self._history is None or self._rate_hz is None or self.bundle is None or not blocks:
+            return
+        self._history.save(
+            self.bundle.sha256,
+            blocks,
+            sample_0_s=self._time_of(0).timestamp(),
+            rate_hz=self._rate_hz,
+        )
+
+    def _saved_evidence(self) -> list[BlockMean]:
+        """Return the evidence of an earlier run, where the stream and the model are known."""
+        if self._history is None or self._rate_hz is None or self.bundle is None:
+            return []
+        return self._history.load(
+            self.bundle.sha256, sample_0_s=self._time_of(0).timestamp(), rate_hz=self._rate_hz
+        )
 
     def interrupt(self) -> None:
         """Interrupt the evaluation: the next block follows an outage."""
@@ -253,14 +298,10 @@ class Evaluator:
                     "with, or train a new model"
                 )
         scorer = _NoScorer() if detector is None or self.no_model_reason else Pipeline(detector)
-        self._monitor = Monitor(
-            scorer,
-            alarm_rule(
-                settings.alarm.criteria, detector or _NoEvidence(settings.window_s, settings.hop_s)
-            ),
-            rate_hz,
-            standing,
-        )
+        evidence = detector or _NoEvidence(settings.window_s, settings.hop_s)
+        rule = alarm_rule(settings.alarm.criteria, evidence)
+        self._monitor = Monitor(scorer, rule, rate_hz, standing, self._saved_evidence())
+        self.levels, self._levels_due = (), 0
 
     def _log_differences(self, bundle: Bundle) -> None:
         detector, settings = bundle.detector, self._settings

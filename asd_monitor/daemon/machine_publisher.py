@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from asd_monitor.alarm.span_median import ALARM_SPAN_S
+from asd_monitor.alarm.alarm_score import ScoreLevel
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.alarm_records import Event as JournalEvent
 from asd_monitor.publish import messages
@@ -132,7 +132,11 @@ class MachinePublisher:
         return sum((counts() for counts in self._streams.values()), self._ended_streams)
 
     def status(
-        self, *, model: str | None = None, drift_ppm: float | None = None
+        self,
+        *,
+        model: str | None = None,
+        drift_ppm: float | None = None,
+        levels: Sequence[ScoreLevel] = (),
     ) -> messages.MachineStatus:
         """Return the machine's entry in the status of the box."""
         counts = self.counts
@@ -145,6 +149,10 @@ class MachinePublisher:
             restarts=counts.restarts,
             drift_ppm=drift_ppm,
             skipped_windows=counts.skipped_windows,
+            score_levels=[
+                messages.ScoreLevel(each.time_scale_s, each.mean, each.warning, each.alarm)
+                for each in levels
+            ],
         )
 
     def publish_state(self, condition: MachineCondition, now: datetime) -> bool:
@@ -240,7 +248,7 @@ class MachinePublisher:
                 cleared=alarm.cleared,
                 acknowledged_at=alarm.acknowledged_at,
                 peak_alarm_score=alarm.peak_score,
-                time_scale_s=ALARM_SPAN_S,
+                time_scale_s=alarm.time_scale_s,
                 reason=alarm.reason,
                 views=self._causes.get(alarm.id, {}),
                 evidence=alarm.evidence,
@@ -248,7 +256,13 @@ class MachinePublisher:
             )
         self._send(self._topics.alarm(self.machine), message, qos=1, retain=True)
 
-    def publish_event(self, event: JournalEvent, *, alarm_score: float | None = None) -> None:
+    def publish_event(
+        self,
+        event: JournalEvent,
+        *,
+        alarm_score: float | None = None,
+        time_scale_s: float | None = None,
+    ) -> None:
         """Publish a transition, with the alarm score that caused it, where one did."""
         message = messages.Event(
             machine=self.machine,
@@ -261,6 +275,7 @@ class MachinePublisher:
             who=event.who,
             why=event.why,
             alarm_score=alarm_score,
+            time_scale_s=time_scale_s,
             historical=False,
         )
         self._send(self._topics.event(self.machine), message, qos=1, retain=False)

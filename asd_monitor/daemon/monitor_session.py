@@ -19,6 +19,7 @@ from asd_monitor.backoff import Backoff, doubling
 from asd_monitor.config.settings import Machine
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.evaluator import Evaluator
+from asd_monitor.daemon.evidence_history import EvidenceHistory
 from asd_monitor.daemon.hang_detection import WorkProgress
 from asd_monitor.daemon.initial_training import InitialTraining
 from asd_monitor.daemon.machine_publisher import MachinePublisher, StreamCounts
@@ -28,6 +29,7 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
+from asd_monitor.monitor import Reading
 from asd_monitor.publish.messages import MachineStatus
 from asd_monitor.records import Block
 from asd_monitor.worker_thread import WorkerThread
@@ -88,6 +90,8 @@ class MonitorSession:
             journal,
             self._capture_loop.time_of,
             load=context.load_model,
+            history=EvidenceHistory(context.state, machine),
+            monotonic_s=context.clocks.monotonic_s,
         )
         self._initial_training: InitialTraining | None = None
         if settings.learn is not None:
@@ -112,6 +116,7 @@ class MonitorSession:
             on_change_queued=self._wake.set,
         )
         self._evaluated_blocks = 0
+        self._being_scored: asyncio.Future[list[Reading]] | None = None
         self._rate_set = False
         self._journal_backoff = Backoff(doubling(1.0, 60.0))
         self._logged_journal_error: str | None = None
@@ -134,6 +139,7 @@ class MonitorSession:
                 await self._capture_loop.close()
             finally:
                 self._publisher.end_stream(self._stream)
+                await self._save_evidence()
                 await self._end_worker()
 
     def reload_model(self) -> None:
@@ -189,7 +195,9 @@ class MonitorSession:
     def status(self) -> MachineStatus:
         """The machine's entry in the status of the box."""
         return self._publisher.status(
-            model=self._evaluator.model, drift_ppm=self._capture_loop.drift_ppm
+            model=self._evaluator.model,
+            drift_ppm=self._capture_loop.drift_ppm,
+            levels=self._evaluator.levels,
         )
 
     @property
@@ -278,7 +286,8 @@ class MonitorSession:
 
     async def _evaluate_block(self, block: Block) -> None:
         evaluator = self._evaluator
-        readings = await self._scoring.push(evaluator.monitor, block)
+        self._being_scored = self._scoring.push(evaluator.monitor, block)
+        readings = await asyncio.shield(self._being_scored)
         self._evaluated_blocks += 1
         if evaluator.writes_journal(readings, block.end):
             recorded = await self._worker.run(evaluator.record, readings, block.end)
@@ -289,6 +298,8 @@ class MonitorSession:
             self._reporter.publish_reading(reading)
         if recorded.peak_rose:
             self._reporter.publish_alarm()
+        if evaluator.is_save_due:
+            await self._worker.run(evaluator.save_evidence)
 
     async def _record_training_sound(self, tasks: asyncio.TaskGroup, block: Block) -> None:
         training = self._initial_training
@@ -342,6 +353,15 @@ class MonitorSession:
         self._logged_journal_error = None
         self._reporter.publish_events(events)
         self._publish_state()
+
+    async def _save_evidence(self) -> None:
+        """Save the evidence after the block that is being scored, which changes it."""
+        scored = self._being_scored
+        if scored is not None and not scored.done():
+            await asyncio.wait((scored,), timeout=_WORKER_LIMIT_S)
+        if scored is None or not scored.done() or scored.cancelled() or scored.exception():
+            return
+        self._worker.post(self._evaluator.save_evidence)
 
     async def _end_worker(self) -> None:
         """Wait for the worker thread: the next session restores the alarm that it writes."""

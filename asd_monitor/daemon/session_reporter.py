@@ -23,6 +23,7 @@ from asd_monitor.daemon.initial_training import InitialTraining
 from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublisher, StreamToken
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.journal.alarm_records import Event
+from asd_monitor.monitor import Reading
 from asd_monitor.publish.messages import Score
 from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState, is_evaluated
 from asd_monitor.worker_thread import WorkerThread
@@ -142,7 +143,7 @@ class SessionReporter:
         for event in recorded.events:
             if window and event.alarm_id and event.after == AlarmCondition.UNACKNOWLEDGED:
                 self._publisher.note_cause(event.alarm_id, window.views)
-        self.publish_events(recorded.events, alarm_score=reading.alarm_score if window else None)
+        self.publish_events(recorded.events, reading if window else None)
         if window is not None:
             self.skipped_windows += window.hops - 1
             rate_hz = self._capture.rate_hz
@@ -170,11 +171,11 @@ class SessionReporter:
             self._condition(reading.state), self._capture.time_of(reading.sample)
         )
 
-    def publish_events(self, events: Iterable[Event], *, alarm_score: float | None = None) -> None:
-        """Log and publish events, with the alarm score that caused them."""
+    def publish_events(self, events: Iterable[Event], cause: Reading | None = None) -> None:
+        """Log and publish events, with the alarm score of the reading that caused them."""
         for event in events:
             self._log_event(event)
-            self._publish_event(event, alarm_score=alarm_score)
+            self._publish_event(event, cause)
 
     async def write_changes(self, worker: WorkerThread) -> None:
         """Write the queued changes to the journal and publish them."""
@@ -215,12 +216,16 @@ class SessionReporter:
             **{key: value for key, value in facts.items() if value is not None},
         )
 
-    def _publish_event(self, event: Event, *, alarm_score: float | None = None) -> None:
+    def _publish_event(self, event: Event, cause: Reading | None = None) -> None:
         newest = self._evaluator.alarm
         # the acknowledgement of an older alarm does not change the published condition
         if event.alarm is not None and newest is not None and event.alarm.id == newest.id:
             self._publisher.publish_alarm(event.alarm)
-        self._publisher.publish_event(event, alarm_score=alarm_score)
+        self._publisher.publish_event(
+            event,
+            alarm_score=cause.alarm_score if cause else None,
+            time_scale_s=cause.time_scale_s if cause else None,
+        )
 
     @staticmethod
     def _is_of_monitor(before: MachineState, after: MachineState) -> bool:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asd_monitor.alarm.span_median import ALARM_SPAN_S
 from asd_monitor.alarm.state import Alarm, AlarmRule, TransitionKind
 from asd_monitor.audio.source import Opened, Outage, Source
 from asd_monitor.detector.detector import Detector
@@ -26,6 +25,7 @@ class RaisedAlarm:
     raised_s: float
     cleared_s: float | None
     peak_alarm_score: float
+    time_scale_s: float | None  # of the alarm score that raised it
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of the result."""
@@ -35,7 +35,7 @@ class RaisedAlarm:
             "raised_s": round(self.raised_s, 3),
             "cleared_s": None if self.cleared_s is None else round(self.cleared_s, 3),
             "peak_alarm_score": round(self.peak_alarm_score, 4),
-            "time_scale_s": ALARM_SPAN_S,
+            "time_scale_s": self.time_scale_s,
         }
 
 
@@ -190,6 +190,7 @@ class _Log:
                 (alarm.raised or 0) / rate_hz,
                 None if alarm.cleared is None else alarm.cleared / rate_hz,
                 alarm.peak_score,
+                alarm.time_scale_s,
             )
             for _, alarm in sorted(self._alarms.items())
         )

@@ -24,6 +24,7 @@ class AlarmRecord:
     peak_score: float | None  # highest alarm score; None: not known
     model: str | None
     evidence: str | None = None
+    time_scale_s: float | None = None  # of the alarm score that raised it; None: not known
     reason: str | None = field(default=None, compare=False)
     """Why it was raised; not in its row of the journal but in that of its event."""
 

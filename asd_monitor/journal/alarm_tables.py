@@ -18,11 +18,11 @@ from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.checksums import Value, is_intact, row_checksum
 from asd_monitor.wording import rfc3339
 
-FORMAT = 2
-EARLIER_FORMATS = frozenset({1})  # read and migrated
+FORMAT = 3
 EARLIER_TABLES = frozenset({"alarms", "events"})  # of format 1
+_TIME_SCALE = "    time_scale_s REAL,  -- NULL: not known\n"  # a column since format 3
 
-TABLES = """
+TABLES = f"""
 CREATE TABLE machines (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
@@ -43,7 +43,7 @@ CREATE TABLE alarms (
     model TEXT,
     evidence TEXT,
     applied INTEGER NOT NULL,  -- whether the daemon has applied the acknowledgement
-    checksum TEXT NOT NULL
+{_TIME_SCALE}    checksum TEXT NOT NULL
 );
 CREATE TABLE events (
     number INTEGER PRIMARY KEY,  -- in the order in which they were written
@@ -73,6 +73,9 @@ CREATE INDEX events_of_alarm ON events (alarm_id);
 
 `asd_monitor.journal.file_image` repairs that page by a new one."""
 
+TABLES_2 = TABLES.replace(_TIME_SCALE, "")
+"""Those of format 2, on the same pages."""
+
 ROW_TABLES = ("machines", "alarms", "events")
 """The tables whose rows have a checksum."""
 
@@ -81,10 +84,13 @@ _FORMAT_1 = {
     "SELECT rowid AS number, machine FROM alarms UNION ALL SELECT number, machine FROM events)"
     " GROUP BY machine",
     "alarms": "SELECT rowid AS number, id, machine, severity, condition, raised, cleared,"
-    " acknowledged_at, who, why, peak_score, model, evidence, taken_up FROM alarms",
+    " acknowledged_at, who, why, peak_score, model, evidence, taken_up, NULL AS time_scale_s"
+    " FROM alarms",
     "events": 'SELECT number, id, machine, time, kind, "from", "to", who, why, alarm_id'
     " FROM events",
 }
+
+_COLUMNS_2 = 15  # of `alarms` in format 2
 
 Row = tuple[Value, ...]
 
@@ -166,11 +172,13 @@ class MachineEntry:
 Entry = AlarmEntry | EventEntry | MachineEntry
 
 
-def create_tables(database: sqlite3.Connection) -> None:
-    """Create the tables in an empty database."""
-    for statement in TABLES.split(";\n"):
+def create_tables(
+    database: sqlite3.Connection, tables: str = TABLES, version: int = FORMAT
+) -> None:
+    """Create the tables, of the present or an earlier format, in an empty database."""
+    for statement in tables.split(";\n"):
         database.execute(statement)
-    database.execute(f"PRAGMA user_version = {FORMAT}")
+    database.execute(f"PRAGMA user_version = {version}")
 
 
 def alarm_row(number: int, entry: AlarmEntry) -> Row:
@@ -191,6 +199,7 @@ def alarm_row(number: int, entry: AlarmEntry) -> Row:
         record.model,
         record.evidence,
         int(entry.applied),
+        record.time_scale_s,
     )
 
 
@@ -259,7 +268,7 @@ def rows_of(
 ) -> Iterator[Row]:
     """Return the rows of a table in the present or an earlier format, with their checksums.
 
-    ``clause`` follows FROM.  A row of an earlier format has no checksum; it gets one here.  Raises
+    ``clause`` follows FROM.  A row of format 1 has no checksum; it gets one here.  Raises
     sqlite3.Error where a page cannot be read.
     """
     if database_format(database) == 1:
@@ -267,7 +276,20 @@ def rows_of(
             yield (*row, row_checksum(table, tuple(row)))
     else:
         for row in database.execute(f"SELECT * FROM {table} {clause}", values):  # noqa: S608
-            yield tuple(row)
+            yield _present_alarm_row(tuple(row)) if table == "alarms" else tuple(row)
+
+
+def _present_alarm_row(row: Row) -> Row:
+    """Return a row of an alarm in the present format; one that is not intact as it is.
+
+    SQLite reads a row of format 2 in a table of the present one, as after the repair of the first
+    page, with a last column that is NULL.
+    """
+    of_format_2 = row[:-1] if row[-1] is None else row
+    if len(of_format_2) != _COLUMNS_2 or not is_intact("alarms", of_format_2):
+        return row
+    values = (*of_format_2[:-1], None)
+    return (*values, row_checksum("alarms", values))
 
 
 def as_alarm(row: Row) -> AlarmEntry | None:
@@ -276,7 +298,7 @@ def as_alarm(row: Row) -> AlarmEntry | None:
         return None
     try:
         _, id_, machine, severity, condition, raised, cleared, acknowledged_at, *rest = row
-        who, why, peak, model, evidence, applied, _ = rest
+        who, why, peak, model, evidence, applied, time_scale_s, _ = rest
         record = AlarmRecord(
             id=_text(id_),
             machine=_text(machine),
@@ -290,6 +312,7 @@ def as_alarm(row: Row) -> AlarmEntry | None:
             peak_score=_score(peak),
             model=_optional_text(model),
             evidence=_optional_text(evidence),
+            time_scale_s=_score(time_scale_s),
         )
     except (TypeError, ValueError):
         return None
@@ -347,7 +370,9 @@ def acknowledge(
             (time, who, why, alarm_id),
         )
     else:
-        replace_row(database, "alarms", (*row[:7], time, who, why, *row[10:13], 0))
+        values = (*row[:7], time, who, why, *row[10:13], 0, row[14])
+        of_format_2 = database_format(database) == 2
+        replace_row(database, "alarms", values[:-1] if of_format_2 else values)
     return True
 
 

@@ -45,7 +45,7 @@ def open_database(path: Path, *, max_events: int, connect: Connect) -> sqlite3.C
     """Open the journal for the daemon, as a sound one.
 
     A missing one is created.  One of an earlier format is migrated and kept as
-    ``alarms.db.format-1-N``.  Of a damaged one the intact rows go on in a new one, and it is kept
+    ``alarms.db.format-F-N``.  Of a damaged one the intact rows go on in a new one, and it is kept
     as ``alarms.db.damaged-N``.  Single damaged rows are moved to the table `damaged_rows`.  The
     oldest transitions beyond ``max_events`` are deleted.
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.journal.alarm_tables import (
-    EARLIER_FORMATS,
     EARLIER_TABLES,
     FORMAT,
     READERS,
     ROW_TABLES,
+    TABLES_2,
     create_tables,
     database_format,
     readable_rows,
@@ -131,16 +131,16 @@ def structural_problem(database: sqlite3.Connection) -> str | None:
         if is_damage(error):
             return str(error)
         raise
-    if found in EARLIER_FORMATS:
-        names = {row[1] for row in schema}
-        return None if names >= set(EARLIER_TABLES) else "not a journal of alarms"
-    if schema != _schema(new_database()):
-        if found > FORMAT:
-            raise LaterFormatError(
-                f"format {found} is not known to this version: use the asd-monitor that wrote it"
-            )
-        return "not a journal of alarms"
-    return None if found == FORMAT else f"it claims to have the format {found}"
+    for version, known in ((FORMAT, new_database()), (2, _database_of_format_2())):
+        if schema == _schema(known):
+            return None if found == version else f"it claims to have the format {found}"
+    if found > FORMAT:
+        raise LaterFormatError(
+            f"format {found} is not known to this version: use the asd-monitor that wrote it"
+        )
+    if found == 1 and {row[1] for row in schema} >= EARLIER_TABLES:
+        return None
+    return "not a journal of alarms"
 
 
 def wal_problem(path: Path) -> str | None:
@@ -267,6 +267,12 @@ def new_database() -> sqlite3.Connection:
     database = _MemoryDatabase.open()
     database.text_factory = decoded
     create_tables(database)
+    return database
+
+
+def _database_of_format_2() -> sqlite3.Connection:
+    database = _MemoryDatabase.open()
+    create_tables(database, TABLES_2, 2)
     return database
 
 

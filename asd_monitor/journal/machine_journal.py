@@ -54,7 +54,8 @@ class MachineJournal:
         """Return the newest alarm for a new `Monitor`; None where the machine had none."""
         if self._newest is None:
             return None
-        return Alarm(self._number, self._newest.condition, self._newest.peak_score or 0.0)
+        newest = self._newest
+        return Alarm(self._number, newest.condition, newest.peak_score or 0.0, newest.time_scale_s)
 
     def record(self, transition: Transition, time: datetime, model: str | None) -> Event:
         """Write a transition, with the alarm that it changed, at its wall-clock time."""
@@ -184,6 +185,7 @@ class MachineJournal:
                 why=None,
                 peak_score=None,
                 model=model,
+                time_scale_s=alarm.time_scale_s,
             )
         cleared = record.active and not alarm.active
         return replace(

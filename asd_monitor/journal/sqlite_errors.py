@@ -51,6 +51,7 @@ _OS_REMEDIES = {
 }
 _OS_REMEDY = "correct this, or choose another folder with --state"
 _DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_UNSUPPORTED = "unsupported file format"  # a damaged header; its code is that of any error
 _UNKNOWN = "try again; restart the daemon if it lasts, and report it"
 
 
@@ -69,7 +70,9 @@ class LaterFormatError(JournalError):
 def is_damage(error: sqlite3.Error) -> bool:
     """Return whether the error says that the file is damaged."""
     code = getattr(error, "sqlite_errorcode", None)  # absent where the error is Python's
-    return code is not None and code & 0xFF in _DAMAGE
+    if code is None:
+        return False
+    return code & 0xFF in _DAMAGE or str(error) == _UNSUPPORTED
 
 
 def is_full(error: sqlite3.Error) -> bool:

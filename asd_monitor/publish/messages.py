@@ -14,7 +14,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache, lru_cache
 from numbers import Integral, Real
@@ -206,7 +206,18 @@ class Event(_Payload):
     who: str | None
     why: str | None
     alarm_score: float | None  # that caused it, where one did
+    time_scale_s: float | None  # of this alarm score
     historical: bool  # published late, for example after a lost connection
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreLevel:
+    """The level of a machine's scores over one time scale, in spreads of normal sound."""
+
+    time_scale_s: float
+    mean: float | None  # of the evidence; None: too little sound yet
+    warning: float  # the mean at which the alarm score reaches the threshold
+    alarm: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +232,8 @@ class MachineStatus:
     restarts: int  # of the microphone
     drift_ppm: float | None = None
     skipped_windows: int = 0  # under load; their frames were analysed
+    score_levels: Sequence[ScoreLevel] = field(default_factory=list)
+    """Over the longer time scales."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ async def test_normal_sound_is_scored_without_an_alarm(make):
     scores = machine.broker.messages("fan/score")
     assert [m["seq"] for m in scores] == list(range(1, len(scores) + 1))
     assert len(scores) == 36  # windows of 1.984 s every 0.512 s
-    assert scores[0]["thresholds"] == {"warning": 3.0, "alarm": 5.0}
+    assert scores[0]["thresholds"] == {"warning": 3.937, "alarm": 5.42}
     assert scores[0]["window_s"] == pytest.approx(1.984)
     assert machine.broker.alarm("fan")["active"] is False
     assert machine.broker.transitions("fan") == []

@@ -15,6 +15,8 @@ from uuid import uuid4
 
 import numpy as np
 
+from asd_monitor.alarm.scale_tail import ScaleTail
+from asd_monitor.alarm.time_scales import TIME_SCALES
 from asd_monitor.config.settings import Config, Machine
 from asd_monitor.detector.back_end import BackEnd
 from asd_monitor.detector.calibration import KNOT_COUNT, ParetoTail
@@ -56,7 +58,8 @@ class LevelBackEnd(BackEnd):
         return (vectors[:, :, 0] > -10).astype(np.float32)
 
 
-_DIRECT = EvidenceCalibration(0.0, 1.0, (DirectTail(),))
+_NEVER = tuple(ScaleTail(scale.seconds, 50.0, 10.0, 30.0) for scale in TIME_SCALES[1:])
+_DIRECT = EvidenceCalibration(0.0, 1.0, (DirectTail(), *_NEVER))
 
 
 class LevelDetector(Detector):

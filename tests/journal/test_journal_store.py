@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from asd_monitor.alarm.state import Alarm, AlarmCondition
 from asd_monitor.errors import UsageError
+from asd_monitor.journal.alarm_tables import ROW_TABLES, TABLES_2, create_tables
+from asd_monitor.journal.checksums import row_checksum
 from asd_monitor.journal.commands import acknowledge_alarm, read_journal
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from tests.doubles.command_line import without_privileges
-from tests.doubles.journalled_machine import FAN_ALARM, LATER, NOW, RAISED, RETURNED, acknowledge
+from tests.doubles.journalled_machine import (
+    FAN_ALARM,
+    LATER,
+    NOW,
+    RAISED,
+    RETURNED,
+    acknowledge,
+    state_transition,
+)
 
 
 def test_the_first_acknowledgement_stays(tmp_path: Path, journal: Journal) -> None:
@@ -225,3 +237,106 @@ def test_a_journal_of_the_earlier_format_is_migrated(format_1: Path) -> None:
     database = sqlite3.connect(format_1 / f"{FILE_NAME}.format-1-1")
     assert database.execute("SELECT count(*) FROM alarms").fetchone() == (2,)
     database.close()
+
+
+@pytest.fixture
+def format_2(tmp_path: Path) -> Path:
+    """A state folder with the journal of the version before the time scales."""
+    with Journal(tmp_path) as journal:
+        MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
+        MachineJournal(journal, "pump02").record(state_transition(), NOW, "v1")
+    present = sqlite3.connect(tmp_path / FILE_NAME)
+    tables = {
+        table: list(present.execute(f"SELECT * FROM {table}"))  # noqa: S608
+        for table in ROW_TABLES
+    }
+    present.close()
+    (tmp_path / FILE_NAME).unlink()
+    earlier = sqlite3.connect(tmp_path / FILE_NAME)
+    earlier.execute("PRAGMA journal_mode = WAL")
+    create_tables(earlier, TABLES_2, 2)
+    for table, rows in tables.items():
+        for row in rows:
+            values = row[:-2] if table == "alarms" else row[:-1]
+            marks = ", ".join("?" * (len(values) + 1))
+            statement = f"INSERT INTO {table} VALUES ({marks})"  # noqa: S608
+            earlier.execute(statement, (*values, row_checksum(table, values)))
+    earlier.commit()
+    earlier.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    earlier.close()
+    return tmp_path
+
+
+def test_a_journal_of_format_2_is_read_and_acknowledged(format_2: Path) -> None:
+    content = read_journal(format_2)
+    assert content is not None
+    assert content.damage is None
+    assert content.machines == ["fan01", "pump02"]
+    [alarm] = content.alarms
+    assert (alarm.id, alarm.peak_score, alarm.time_scale_s) == (FAN_ALARM, 7.0, None)
+    acknowledge(format_2)
+    acknowledged = read_journal(format_2)
+    assert acknowledged is not None
+    assert (acknowledged.alarms[0].who, acknowledged.damage) == ("ann", None)
+    assert acknowledged.warnings == content.warnings
+
+
+def test_a_journal_of_format_2_is_migrated(format_2: Path) -> None:
+    acknowledge(format_2)
+    before = read_journal(format_2)
+    assert before is not None
+    with Journal(format_2) as journal:
+        assert journal.fault is None
+        assert journal.alarms() == before.alarms
+        assert journal.events(FAN_ALARM) == before.events(FAN_ALARM)
+        assert [alarm.id for alarm in journal.unapplied_acknowledgements("fan01")] == [FAN_ALARM]
+    after = read_journal(format_2)
+    assert after is not None
+    assert (after.machines, after.warnings) == (before.machines, [])
+    assert (format_2 / f"{FILE_NAME}.format-2-1").exists()
+
+
+def test_a_journal_of_format_2_with_a_damaged_first_page_is_repaired(format_2: Path) -> None:
+    file = format_2 / FILE_NAME
+    content = bytearray(file.read_bytes())
+    content[100:1000] = b"\xff" * 900
+    file.write_bytes(content)
+    with Journal(format_2) as journal:
+        assert [alarm.id for alarm in journal.alarms()] == [FAN_ALARM]
+    assert (format_2 / f"{FILE_NAME}.damaged-1").exists()
+
+
+@pytest.mark.parametrize("claimed", [0, 1, 2, 7])
+def test_a_journal_with_another_format_in_its_header_is_repaired(
+    tmp_path: Path, claimed: int
+) -> None:
+    with Journal(tmp_path) as journal:
+        MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
+    database = sqlite3.connect(tmp_path / FILE_NAME)
+    database.execute(f"PRAGMA user_version = {claimed}")
+    database.close()
+    with Journal(tmp_path) as journal:
+        assert journal.fault is None
+        assert [alarm.id for alarm in journal.alarms()] == [FAN_ALARM]
+
+
+def test_a_journal_with_a_damaged_schema_format_is_repaired(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
+    file = tmp_path / FILE_NAME
+    content = bytearray(file.read_bytes())
+    content[47] ^= 2  # "Database Header", offset 44 of the file format
+    file.write_bytes(content)
+    with Journal(tmp_path) as journal:
+        assert [alarm.id for alarm in journal.alarms()] == [FAN_ALARM]
+
+
+def test_an_alarm_keeps_its_time_scale(tmp_path: Path) -> None:
+    alarm = Alarm(1, AlarmCondition.UNACKNOWLEDGED, 7.0, time_scale_s=3600.0)
+    raised = replace(RAISED, alarm=alarm)
+    with Journal(tmp_path) as journal:
+        MachineJournal(journal, "fan01").record(raised, NOW, "v1")
+    with Journal(tmp_path) as journal:
+        restored = MachineJournal(journal, "fan01").restored_alarm()
+    assert restored is not None
+    assert restored.time_scale_s == 3600.0

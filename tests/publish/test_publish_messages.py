@@ -21,6 +21,7 @@ from asd_monitor.publish.messages import (
     MachineStatus,
     Message,
     Score,
+    ScoreLevel,
     Scoring,
     State,
     Status,
@@ -37,7 +38,8 @@ KEYS = {
     Alarm: "schema machine id active acknowledged shelved_until suppressed out_of_service latched "
     "provisional severity raised cleared acknowledged_at peak_alarm_score time_scale_s reason "
     "views evidence model",
-    Event: "schema machine id seq time alarm_id from to who why alarm_score historical",
+    Event: "schema machine id seq time alarm_id from to who why alarm_score time_scale_s "
+    "historical",
     Status: "schema box time version uptime_s machines load dropped restarted scoring reason",
 }
 SCHEMAS = {
@@ -134,7 +136,11 @@ events = st.builds(
     who=maybe(texts),
     why=maybe(texts),
     alarm_score=maybe(numbers),
+    time_scale_s=maybe(numbers),
     historical=st.booleans(),
+)
+levels = st.builds(
+    ScoreLevel, time_scale_s=numbers, mean=maybe(numbers), warning=numbers, alarm=numbers
 )
 statuses = st.builds(
     Status,
@@ -154,6 +160,7 @@ statuses = st.builds(
             restarts=counts,
             drift_ppm=maybe(numbers),
             skipped_windows=counts,
+            score_levels=st.lists(levels, max_size=4),
         ),
         max_size=3,
     ),

@@ -1,0 +1,159 @@
+"""The evidence of the longer time scales over restarts of the daemon."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import structlog
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from asd_monitor.alarm.block_means import BlockMean
+from asd_monitor.alarm.running_means import MAX_BLOCKS, RESOLUTION
+from asd_monitor.daemon.evidence_history import FOLDER, EvidenceHistory
+from tests.doubles.level_detector import StubBundle
+from tests.doubles.monitored_machine import MonitoredMachine
+
+RATE_HZ = 16_000
+NOW_S = 1.8e9
+MODEL = "0f" * 32
+
+
+def history(folder: Path) -> EvidenceHistory:
+    return EvidenceHistory(folder, "fan")
+
+
+def blocks(count: int, first: int = 0) -> list[BlockMean]:
+    return [BlockMean(first + n * 10 * RATE_HZ, (n % 7 - 3) * RESOLUTION) for n in range(count)]
+
+
+def save(folder: Path, saved: list[BlockMean], sample_0_s: float = NOW_S) -> None:
+    history(folder).save(MODEL, saved, sample_0_s=sample_0_s, rate_hz=RATE_HZ)
+
+
+def load(
+    folder: Path, sample_0_s: float, model: str = MODEL, rate_hz: int = RATE_HZ
+) -> list[BlockMean]:
+    return history(folder).load(model, sample_0_s=sample_0_s, rate_hz=rate_hz)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(-(2**31), 2**31)), max_size=20),
+    st.integers(10, 10**6),
+)
+def test_a_restart_ages_the_blocks_by_the_time_between(
+    tmp_path: Path, values: list[tuple[int, int]], away_s: int
+) -> None:
+    saved, begin = [], 0
+    for pause_ms, units in values:
+        begin += pause_ms * (RATE_HZ // 1000)
+        saved.append(BlockMean(begin, units * RESOLUTION))
+    save(tmp_path, saved)
+    later_s = begin / RATE_HZ + away_s
+    found = load(tmp_path, NOW_S + later_s, rate_hz=8000)
+    assert [each.mean for each in found] == [each.mean for each in saved]
+    assert [each.begin for each in found] == pytest.approx(
+        [each.begin / 2 - later_s * 8000 for each in saved], abs=8
+    )
+
+
+def test_a_day_of_blocks_is_small_and_private(tmp_path: Path) -> None:
+    save(tmp_path, blocks(MAX_BLOCKS))
+    [file] = (tmp_path / FOLDER).iterdir()
+    assert file.stat().st_size < 100_000
+    assert file.stat().st_mode & 0o077 == 0
+    assert len(load(tmp_path, NOW_S + 86_500)) == MAX_BLOCKS
+
+
+def test_nothing_is_loaded_before_anything_was_saved(tmp_path: Path) -> None:
+    assert load(tmp_path, NOW_S) == []
+
+
+def test_another_model_begins_anew(tmp_path: Path) -> None:
+    save(tmp_path, blocks(10))
+    assert load(tmp_path, NOW_S + 200, model="ab" * 32) == []
+
+
+def test_after_the_clock_was_set_back_the_newest_block_has_just_ended(tmp_path: Path) -> None:
+    save(tmp_path, blocks(10))
+    found = load(tmp_path, NOW_S - 86_400 * 365)
+    assert found[-1].begin == -10 * RATE_HZ
+    assert found[0].begin == -100 * RATE_HZ
+
+
+def flip(content: bytes) -> bytes:
+    return content[:200] + bytes([content[200] ^ 1]) + content[201:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [flip, lambda content: content[:-20], lambda content: b"", lambda content: b"{}" * 10_000],
+)
+def test_a_damaged_file_is_ignored_with_a_log_line(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    save(tmp_path, blocks(300))
+    file = tmp_path / FOLDER / "fan"
+    file.write_bytes(damage(file.read_bytes()))
+    with structlog.testing.capture_logs() as logs:
+        assert load(tmp_path, NOW_S + 4000) == []
+    assert [line["log_level"] for line in logs] == ["warning"]
+
+
+def test_a_file_that_cannot_be_written_is_logged(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).write_text("in the way")
+    with structlog.testing.capture_logs() as logs:
+        save(tmp_path, blocks(10))
+    assert [line["log_level"] for line in logs] == ["warning"]
+
+
+async def test_the_evidence_survives_a_restart(
+    make: Callable[..., MonitoredMachine], tmp_path: Path
+) -> None:
+    machine = make()
+    machine.models.bundles["fan"] = StubBundle(sha256=MODEL)
+    machine.start()
+    machine.source.open()
+    await machine.play(60, 0.05)
+    before = machine.session.status.score_levels
+    assert [level.time_scale_s for level in before] == [30.0, 600.0, 3600.0, 86400.0]
+    assert before[0].mean is not None
+    assert before[0].warning < before[0].alarm
+    await machine.stop()
+    assert (tmp_path / FOLDER / "fan").exists()
+
+    machine.start(type(machine.source)())
+    machine.source.open()
+    await machine.play(5, 0.05)
+    assert machine.session.status.score_levels[0].mean == before[0].mean
+
+
+async def test_the_evidence_of_another_model_is_not_taken_up(
+    make: Callable[..., MonitoredMachine],
+) -> None:
+    machine = make()
+    machine.start()
+    machine.source.open()
+    await machine.play(60, 0.05)
+    await machine.stop()
+    machine.models.bundles["fan"] = StubBundle()
+    machine.start(type(machine.source)())
+    machine.source.open()
+    await machine.play(5, 0.05)
+    assert machine.session.status.score_levels[0].mean is None
+
+
+async def test_the_status_of_the_box_has_the_level_of_the_scores(
+    make: Callable[..., MonitoredMachine],
+) -> None:
+    machine = make()
+    machine.start()
+    machine.source.open()
+    await machine.play(40, 0.05)
+    levels = json.loads(json.dumps([level.mean for level in machine.session.status.score_levels]))
+    assert levels[0] == pytest.approx(0.0, abs=1e-3)
+    assert levels[1:] == [None, None, None]
