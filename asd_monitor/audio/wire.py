@@ -9,7 +9,8 @@ samples:
     count      u32      samples in this frame, of all channels together
     position   u64      sample index of the first sample of each channel: samples received so far
                         (capture child), or the absolute sample index (sound sharing)
-    time_ns    u64      CLOCK_MONOTONIC after the last sample was read, in ns
+    time_ns    u64      CLOCK_MONOTONIC in ns when the last sample was captured, or shortly after
+                        (capture child), or when the block was read (sound sharing)
     samples    count × int16, little endian, channels interleaved
 
 Used between the capture child and its parent, and between the daemon and the clients of its

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from asd_monitor.dsp.frames import Matrix, hann, split_frames
 from asd_monitor.dsp.mel import MelBands
+from asd_monitor.dsp.short_time_transform import ShortTimeTransform
 from asd_monitor.encoders.card import LogMel, Waveform
 from asd_monitor.records import Samples
 
@@ -41,7 +42,7 @@ class LogMelSteps(StepStream):
 
     def __init__(self, card_input: LogMel) -> None:
         self._input = card_input
-        self._hann = hann(card_input.frame).astype(np.float32)
+        self._transform = ShortTimeTransform(hann(card_input.frame), card_input.fft)
         self._bands = mel_bands(card_input).weights(card_input.rate_hz, card_input.fft)
         self._rest = np.zeros(0, np.float32)
 
@@ -53,12 +54,12 @@ class LogMelSteps(StepStream):
         self._rest = pending[len(frames) * card_input.hop :].copy()
         if not len(frames):
             return np.zeros((0, card_input.bands), np.float32)
-        transform = np.fft.rfft(frames * self._hann, card_input.fft)
-        spectra = transform.real**2 + transform.imag**2
+        spectra = self._transform(frames)
+        powers = spectra.real**2 + spectra.imag**2
         if card_input.power == 1:
-            spectra = np.sqrt(spectra)
+            powers = np.sqrt(powers)
         energies = np.maximum(
-            spectra @ self._bands + np.float32(card_input.offset), np.float32(card_input.floor)
+            powers @ self._bands + np.float32(card_input.offset), np.float32(card_input.floor)
         )
         logarithms = np.log(energies) if card_input.log == "ln" else np.log10(energies)
         if card_input.log == "db":

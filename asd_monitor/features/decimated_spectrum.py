@@ -14,6 +14,7 @@ import numpy as np
 from asd_monitor.dsp.fine_spectrum import FineFrames, fine_frames
 from asd_monitor.dsp.frames import Floats, Matrix
 from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.dsp.short_time_transform import ShortTimeTransform
 from asd_monitor.dsp.spectrogram import LOG_FLOOR
 from asd_monitor.features.mel_spectrogram import log10_power
 from asd_monitor.features.stream_state import StreamState
@@ -29,7 +30,7 @@ class FineSpectrum:
         self._fine = fine_frames(front_end)
         self._block = _block_length(front_end, self._fine)
         self._weights = _decimation_weights(self._fine, self._block)
-        self._window = self._fine.window.astype(np.float32)
+        self._transform = ShortTimeTransform(self._fine.window)
 
     @property
     def first_band(self) -> int:
@@ -46,7 +47,7 @@ class FineSpectrum:
         fine, hop, window = self._fine, self._front_end.hop, self._front_end.window
         decimated = self._decimated(sound, state)
         frames = strided_windows(decimated, fine.frame // fine.factor, fine.hop // fine.factor)
-        spectra = np.fft.rfft(frames * self._window)[:, :, fine.lines]
+        spectra = self._transform(frames)[:, :, fine.lines]
         power = np.square(spectra.real) + np.square(spectra.imag)
         kept = state.previous("tone power")
         power = _after(kept, power)

@@ -14,6 +14,7 @@ import numpy as np
 from asd_monitor.dsp.frames import Matrix, hann
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.dsp.mel import mel_filters
+from asd_monitor.dsp.short_time_transform import ShortTimeTransform
 from asd_monitor.dsp.spectrogram import LOG_FLOOR
 from asd_monitor.features.strided_windows import strided_windows
 from asd_monitor.records import Samples
@@ -50,7 +51,7 @@ class MelSpectrogram:
     def __init__(self, front_end: FrontEnd, envelope_bands: int) -> None:
         """Use the front end's bands, and a second bank of ``envelope_bands`` bands."""
         self._frame, self._hop = front_end.frame, front_end.frame_hop
-        self._hann = hann(front_end.frame).astype(np.float32)
+        self._transform = ShortTimeTransform(hann(front_end.frame))
         self._bands = front_end.mel_bands
         banks = [
             mel_filters(front_end.rate_hz, front_end.frame, bands)
@@ -75,7 +76,7 @@ class MelSpectrogram:
 
     def _in_bands(self, frames: Matrix) -> Matrix:
         """Return the power in the bands of both banks, (m, n, b + e), of frames (m, n, samples)."""
-        spectra = np.fft.rfft(frames * self._hann)
+        spectra = self._transform(frames)
         power = np.square(spectra.real)
         power += np.square(spectra.imag)
         return self._mel(power.reshape(-1, power.shape[2])).reshape(*power.shape[:2], -1)

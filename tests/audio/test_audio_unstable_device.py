@@ -26,6 +26,7 @@ class RawInputStream:
         self.samplerate, self.channels = samplerate, channels
         self.left = int((FOLDER / "blocks").read_text())
         with (FOLDER / "openings").open("a") as file: file.write("x")
+    read_available = 0
     def start(self): pass
     def read(self, frames):
         self.left -= 1

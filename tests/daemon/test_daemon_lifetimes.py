@@ -35,6 +35,7 @@ class RawInputStream:
     def __init__(self, samplerate, device, channels, dtype, latency):
         self.samplerate, self.channels = samplerate, channels
         self.name = ("left", "right")[device]
+    read_available = 0
     def start(self): pass
     def read(self, frames):
         time.sleep(frames / self.samplerate)

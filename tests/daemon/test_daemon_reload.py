@@ -113,6 +113,7 @@ def query_devices():
 class RawInputStream:
     def __init__(self, samplerate, device, channels, dtype, latency):
         self.samplerate, self.channels = samplerate, channels
+    read_available = 0
     def start(self): pass
     def read(self, frames):
         time.sleep(frames / self.samplerate)

@@ -177,7 +177,7 @@ def test_no_window_is_lost_when_a_failed_pass_is_repeated() -> None:
 def test_nothing_is_computed_before_a_window_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
     front_end = front_end_for(16_000)
     stream = WindowStream(front_end)
-    monkeypatch.setattr(np.fft, "rfft", lambda *_: pytest.fail("a transform"))
+    monkeypatch.setattr(np.fft, "rfft", lambda *_, **__: pytest.fail("a transform"))
     for _ in range(19):
         assert stream.push(np.zeros(1600, np.float32)) == []
 

@@ -45,6 +45,16 @@ machines:
     return sound, config
 
 
+def assert_recorded(folder: Path, seconds: float) -> None:
+    """Assert the total duration of a recording, of which each further file reports a loss."""
+    recorded = sorted(folder.glob("*.flac"))
+    assert sum(soundfile.info(each).duration for each in recorded) == pytest.approx(seconds)
+    sidecars = [json.loads(each.with_suffix(".json").read_text()) for each in recorded]
+    lost = [sidecar["lost_samples_before"] for sidecar in sidecars]
+    assert lost[0] == 0
+    assert lost == sorted(set(lost)), "a new file without a loss"
+
+
 def test_alarm_on_one_microphone_of_two(hall, tmp_path, mosquitto):
     sound, config = hall
     fault, _ = soundfile.read(write_sound(tmp_path / "fault.wav", 120, seed=3, fault_from_s=0.0))
@@ -60,8 +70,7 @@ def test_alarm_on_one_microphone_of_two(hall, tmp_path, mosquitto):
             "record", "--device", "hw:10", "--machine", "pump02", "--minutes", 0.05,
             "--output", tmp_path / "recorded", "--state", tmp_path / "state",
         )  # fmt: skip
-        (recorded,) = (tmp_path / "recorded").glob("*.flac")
-        assert soundfile.info(recorded).duration == pytest.approx(3, abs=0.2)
+        assert_recorded(tmp_path / "recorded", 3.0)
 
         sound["fan"].play(fault, loop=True)
         began = datetime.fromisoformat(messages.all("fan01/score")[-1]["time"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -194,9 +195,10 @@ class CaptureAttempt:
     ) -> AttemptOutcome:
         frames = received
         while not self._is_closed:
-            for block, time_ns in placement.place(frames):
+            received_ns = time.monotonic_ns()
+            for block in placement.place(frames):
                 if watch:
-                    watch.hold(block, time_ns)
+                    watch.hold(block, received_ns)
                 else:
                     receiver.write(block)
             if watch:
@@ -237,12 +239,12 @@ class _Placement:
         self._channels = channels
         self._held: deque[Frame] = deque()
 
-    def place(self, frames: list[Frame]) -> Iterator[tuple[PlanarBlock, int]]:
-        """Yield the blocks that the clock releases, and when each was read (monotonic, ns)."""
+    def place(self, frames: list[Frame]) -> Iterator[PlanarBlock]:
+        """Yield the blocks that the clock releases."""
         for frame in frames:
             self._held.append(frame)
             samples = frame.samples // len(self._channels)
             for start in self._clock.push(samples, frame.time_ns):
                 placed = self._held.popleft()
                 if start is not None:
-                    yield deinterleave(placed, start, self._channels), placed.time_ns
+                    yield deinterleave(placed, start, self._channels)

@@ -47,6 +47,7 @@ PIPE_BYTES = 1 << 20
 PLUGIN_CHANNELS = 32  # PCMs that convert declare this many channels or more, hardware its own
 _PR_SET_PDEATHSIG = 1
 _INVALID_RATE = -9997
+_INPUT_OVERFLOWED = -9981
 
 
 def main() -> None:
@@ -168,12 +169,26 @@ def _capture(request: CaptureRequest) -> None:
     while True:
         end = round((sequence + 1) * block_s * rate_hz)
         data, overflowed = stream.read(end - position)
-        time_ns = time.monotonic_ns()
+        time_ns = time.monotonic_ns() - round(_waiting(stream) / rate_hz * 1e9)
         pcm = select_channels(bytes(data), channels, sent)
         frame = Frame(sequence, position, time_ns, pcm, OVERFLOW if overflowed else 0)
         _write(encode_header(frame) + pcm)
         sequence += 1
         position = end
+
+
+def _waiting(stream: Any) -> int:
+    """Return the samples of each channel that were captured and not read yet.
+
+    They show how late the reading was: on a busy computer it may be late for seconds on end, which
+    the parent would take for a loss.
+    """
+    try:
+        return int(stream.read_available)
+    except sounddevice.PortAudioError as error:
+        if error.args[1:2] != (_INPUT_OVERFLOWED,):
+            raise
+        return 0  # the buffer was emptied; the next read reports it
 
 
 def _write(data: bytes) -> None:

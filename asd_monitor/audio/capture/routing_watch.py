@@ -54,7 +54,7 @@ class RoutingWatch:
             await asyncio.sleep(QUERY_INTERVAL_S)
 
     def hold(self, block: PlanarBlock, time_ns: int) -> None:
-        """Append a block that was read from the device at this monotonic time."""
+        """Append a block that the capture child had read before this monotonic time."""
         self._held.append((block, time_ns))
 
     def confirmed(self) -> Iterator[PlanarBlock]:

@@ -1,10 +1,12 @@
 """Absolute sample index of each received frame, and the number of lost samples.
 
 Theory of operation.  A device with a correct clock has produced ``rate × time`` samples.  The
-*deficit* of a frame is this number less the samples received when the frame was read.  A late
-frame raises the deficit temporarily, lost samples raise it permanently.  The lower envelope of the
-deficit, its *floor*, is therefore tracked, as fast as two clocks may drift apart (±500 ppm).  A
-frame whose deficit lies above the floor by more than a tolerance is *suspect* and held:
+*deficit* of a frame is this number less the samples received, at the time when its last sample was
+captured: when it was read, less the duration of the samples that then waited in the device's
+buffer.  Other delays, such as those of a sound server, raise the deficit temporarily, lost samples
+raise it permanently.  The lower envelope of the deficit, its *floor*, is therefore tracked, as fast
+as two clocks may drift apart (±500 ppm).  A frame whose deficit lies above the floor by more than a
+tolerance is *suspect* and held:
 
 - A later frame returns to the floor: all held frames were only late, and are released.
 - The deficit stops falling and stays above the floor for the grace time, in which a pause between
@@ -79,7 +81,7 @@ class SampleClock:
         self._begin()
 
     def push(self, count: int, time_ns: int) -> list[int | None]:
-        """Add a frame of ``count`` samples, read at this monotonic time in ns.
+        """Add a frame of ``count`` samples, the last captured at this monotonic time in ns.
 
         Returns one entry for each released frame, oldest first: the absolute index of its first
         sample, or None for a frame to be dropped.  Empty: the frame is held.
