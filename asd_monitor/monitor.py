@@ -167,6 +167,10 @@ class Monitor:
             readings.append(self._reading(window.end, window, alarm_score, transitions))
         return readings
 
+    def replace_rule(self, rule: AlarmRule) -> None:
+        """Decide by another rule of the same hop from the next window on."""
+        self._alarm_logic.replace_rule(rule)
+
     def interrupt(self) -> None:
         """Process an interrupted capture: delays restart, the span of the alarm score is empty."""
         self._alarm_logic.reset()

@@ -57,6 +57,11 @@ class AlarmLogic:
         score = self._score.push(window.sustained, window.hops)
         return score, self._machine.observe(window.end, score, conclusive=self._score.full)
 
+    def replace_rule(self, rule: AlarmRule) -> None:
+        """Decide by another rule of the same hop; alarm, delays and span are kept."""
+        self.rule = rule
+        self._machine.replace_rule(rule)
+
     def interrupt(self) -> None:
         """Process a gap in the sound: the delays restart with the next window."""
         self._machine.interrupt()

@@ -10,9 +10,10 @@ from asd_monitor.config.settings import (
     CommissioningSettings,
     EvidenceSettings,
     MachineDefaults,
+    Section,
 )
 
-_SECTIONS = {
+_SECTIONS: dict[str, type[Section]] = {
     "alarm": AlarmSettings,
     "evidence": EvidenceSettings,
     "commissioning": CommissioningSettings,
