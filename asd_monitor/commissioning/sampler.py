@@ -27,9 +27,9 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.features.windows import Window
 from asd_monitor.monitor import Reading
 from asd_monitor.records import MachineState, WindowScore
+from asd_monitor.wording import DAY_S
 
 HOUR_S = 3600.0
-DAY_S = 24 * HOUR_S
 
 MAX_BLOCKS_PER_HOUR = 150
 """Of evaluated sound; 16 kB each with the shipped encoder."""

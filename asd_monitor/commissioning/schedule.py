@@ -12,8 +12,10 @@ import math
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 
-from asd_monitor.commissioning.sampler import DAY_S, HOUR_S
 from asd_monitor.config.quantities import TimeOfDay
+from asd_monitor.wording import DAY_S
+
+HOUR_S = 3600.0
 
 KEPT_AFTER_S = 30 * DAY_S
 """How long blocks are stored after the commissioning, without being learned from."""

@@ -23,7 +23,7 @@ _NAME = "%Y%m%dT%H%M%SZ"
 
 
 def sound_hours(folder: Path) -> set[int]:
-    """Return the hours of the day (UTC) of which there is a piece.  Raises OSError."""
+    """Return the hours of the day (UTC) of which there is a piece."""
     return {hour_of_day(_time_s(path)) for path in _pieces(folder)}
 
 
@@ -59,9 +59,19 @@ def write_sound(folder: Path, time_s: float, sound: Samples, rate_hz: int) -> Pa
 
 
 def delete_sound(folder: Path) -> None:
-    """Delete all pieces.  Raises OSError."""
-    for path in _pieces(folder):
-        path.unlink()
+    """Delete all pieces.
+
+    Raises:
+        CommissioningStoreError: they cannot be deleted.
+
+    """
+    try:
+        for path in _pieces(folder):
+            path.unlink()
+    except OSError as error:
+        raise CommissioningStoreError(
+            f"{folder}: the sound of commissioning cannot be deleted ({error}): delete it"
+        ) from error
 
 
 def _delete_oldest(folder: Path) -> None:

@@ -132,7 +132,11 @@ class MachinePublisher:
         return sum((counts() for counts in self._streams.values()), self._ended_streams)
 
     def status(
-        self, *, model: str | None = None, drift_ppm: float | None = None
+        self,
+        *,
+        model: str | None = None,
+        drift_ppm: float | None = None,
+        commissioning: messages.CommissioningStatus | None = None,
     ) -> messages.MachineStatus:
         """Return the machine's entry in the status of the box."""
         counts = self.counts
@@ -145,6 +149,7 @@ class MachinePublisher:
             restarts=counts.restarts,
             drift_ppm=drift_ppm,
             skipped_windows=counts.skipped_windows,
+            commissioning=commissioning,
         )
 
     def publish_state(self, condition: MachineCondition, now: datetime) -> bool:

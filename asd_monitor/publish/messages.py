@@ -210,6 +210,18 @@ class Event(_Payload):
 
 
 @dataclass(frozen=True, slots=True)
+class CommissioningStatus:
+    """The first days of a model, in which it is extended from live sound."""
+
+    day: int  # from 1
+    days: float
+    blocks: int  # of live sound that are stored
+    next_refit: datetime | None  # None: the model is extended no more
+    last_refit: datetime | None
+    result: str | None  # of the last refit, in a few words
+
+
+@dataclass(frozen=True, slots=True)
 class MachineStatus:
     """The entry of one machine in the status of the box."""
 
@@ -221,6 +233,7 @@ class MachineStatus:
     restarts: int  # of the microphone
     drift_ppm: float | None = None
     skipped_windows: int = 0  # under load; their frames were analysed
+    commissioning: CommissioningStatus | None = None  # None: not in its first days
 
 
 @dataclass(frozen=True, slots=True)
