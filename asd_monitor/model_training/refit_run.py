@@ -74,7 +74,9 @@ def refit_machine(
         notes.append(f"a person has returned from {returned} to {bundle.version}")
     facts = _facts(bundle, result, settings, now) | {"reason": reason, "refit_notes": notes}
     with os_errors_reported(
-        models / machine, "the model cannot be written", "choose a folder of your own with --models"
+        models / machine,
+        "the model cannot be written",
+        f"make {models / machine} writable for the user that runs this",
     ):
         version, in_use = save_refit(
             models,

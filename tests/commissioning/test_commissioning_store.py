@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from asd_monitor.commissioning.blocks import BlockSummary, Layout, LiveBlock, Stratum
+from asd_monitor.commissioning.sampler import MAX_BLOCKS_PER_HOUR
 from asd_monitor.commissioning.schedule import Progress, RefitNote
 from asd_monitor.commissioning.sound_pieces import (
     MAX_SOUND_BYTES,
@@ -227,3 +228,29 @@ def test_strata_count_conditions(store: CommissioningStore) -> None:
     quiet = Stratum.of(BEGUN_S, -30.0, alarm_active=False)
     assert store.strata()[quiet] == 2
     assert store.strata().total() == 3
+
+
+@pytest.mark.parametrize("days_before", [0, 20])
+def test_an_hour_writes_no_more_than_its_limit(tmp_path: Path, days_before: int) -> None:
+    """Also where each new block replaces one: as many blocks as the sampler keeps at most."""
+    size = 1635
+    layout = Layout([("all", size)])
+    store = CommissioningStore(tmp_path / "fan01")
+    store.begin(PROGRESS)
+    for first in range(0, 30 * days_before):
+        store.write(PROGRESS, [block(3600.0 * first, -30.0, size)], key="k", layout=layout)
+    before = _written_bytes()
+    for part in range(12):
+        start = 3600.0 * 30 * days_before + 300 * part
+        blocks = [block(start + 20 * n, -30.0, size) for n in range(MAX_BLOCKS_PER_HOUR // 12)]
+        own = [summary(start + 10 * n) for n in range(30)]
+        store.write(PROGRESS, blocks, own, model="v1", key="k", layout=layout)
+    noise = np.random.default_rng(0).uniform(-1, 1, 160_000).astype(np.float32)
+    write_sound(store.folder / "sound", BEGUN_S, noise, 16_000)
+    assert _written_bytes() - before < 5e6
+
+
+def _written_bytes() -> int:
+    """Return the bytes that this process has passed to write calls."""
+    lines = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(lines["wchar"])
