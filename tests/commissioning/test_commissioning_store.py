@@ -237,7 +237,7 @@ def test_an_hour_writes_no_more_than_its_limit(tmp_path: Path, days_before: int)
     layout = Layout([("all", size)])
     store = CommissioningStore(tmp_path / "fan01")
     store.begin(PROGRESS)
-    for first in range(0, 30 * days_before):
+    for first in range(30 * days_before):
         store.write(PROGRESS, [block(3600.0 * first, -30.0, size)], key="k", layout=layout)
     before = _written_bytes()
     for part in range(12):
