@@ -185,6 +185,10 @@ class Monitor:
             self._reading(window.end, window, self._alarm_logic.push(window)) for window in scores
         ]
 
+    def replace_rule(self, rule: AlarmRule) -> None:
+        """Decide by another rule of the same hop from the next window on."""
+        self._alarm_logic.replace_rule(rule)
+
     def interrupt(self) -> None:
         """Process an interrupted capture: delays restart, the span of the alarm score is empty."""
         self._alarm_logic.reset()

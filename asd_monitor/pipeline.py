@@ -141,6 +141,22 @@ class Pipeline:
     def __init__(self, detector: Detector) -> None:
         self.detector = detector
         self.windows = WindowExtractor(detector.front_end, detector.encoders)
+        self.tap: Callable[[Sequence[Window]], object] | None = None
+        """Receives the windows that have been scored, before their scores are returned.
+
+        Their features are shared with other pipelines: what is kept of them is copied.
+        """
+
+    def exchange(self, detector: Detector) -> bool:
+        """Score by another detector from the next window on; return whether that is possible.
+
+        It is where front end and encoders are the same: no window is lost then.
+        """
+        old = self.detector
+        possible = (old.front_end, old.encoders) == (detector.front_end, detector.encoders)
+        if possible:
+            self.detector = detector
+        return possible
 
     @property
     def missing_samples(self) -> int:
@@ -171,7 +187,15 @@ class Pipeline:
 
     def flush(self) -> list[WindowScore]:
         """End the stream and return the scores of its last windows."""
-        return self.detector.score(self.windows.flush())
+        windows = self.windows.flush()
+        scores = self.detector.score(windows)
+        self.pass_on(windows)
+        return scores
+
+    def pass_on(self, windows: Sequence[Window]) -> None:
+        """Pass windows that have been scored to the tap."""
+        if self.tap is not None and windows:
+            self.tap(windows)
 
 
 def score_batch(work: Sequence[tuple[Pipeline, Block]]) -> list[list[WindowScore]]:
@@ -193,7 +217,7 @@ def score_pending(pipelines: Sequence[Pipeline]) -> list[list[WindowScore] | Exc
     """
     outcomes: list[list[WindowScore] | Exception] = [[] for _ in pipelines]
     pending = [number for number, each in enumerate(pipelines) if each.windows.stream.has_pending]
-    extracted: list[tuple[int, Detector, list[Window]]] = []
+    extracted: list[tuple[int, Pipeline, list[Window]]] = []
     streams = [pipelines[number].windows.stream for number in pending]
     for number, windows in zip(pending, extract_pending(streams), strict=True):
         if isinstance(windows, Exception):
@@ -201,13 +225,17 @@ def score_pending(pipelines: Sequence[Pipeline]) -> list[list[WindowScore] | Exc
         else:
             pipeline = pipelines[number]
             own = pipeline.windows.at_capture_rate(windows)
-            extracted.append((number, pipeline.detector, own))
+            extracted.append((number, pipeline, own))
     if extracted:
-        for (number, *_), scores in zip(extracted, run_batch(_score, extracted), strict=True):
+        for (number, pipeline, own), scores in zip(
+            extracted, run_batch(_score, extracted), strict=True
+        ):
             outcomes[number] = scores
+            if not isinstance(scores, Exception):
+                pipeline.pass_on(own)
     return outcomes
 
 
-def _score(extracted: Sequence[tuple[int, Detector, list[Window]]]) -> list[list[WindowScore]]:
-    detectors = [detector for _, detector, _ in extracted]
+def _score(extracted: Sequence[tuple[int, Pipeline, list[Window]]]) -> list[list[WindowScore]]:
+    detectors = [pipeline.detector for _, pipeline, _ in extracted]
     return score_windows(detectors, [windows for *_, windows in extracted])

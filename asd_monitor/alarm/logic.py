@@ -119,6 +119,11 @@ class AlarmLogic:
             )
         return EvaluatedWindow(newest.score, newest.time_scale_s, tuple(transitions))
 
+    def replace_rule(self, rule: AlarmRule) -> None:
+        """Decide by another rule of the same hop; alarm, delays and span are kept."""
+        self.rule = rule
+        self._machine.replace_rule(rule)
+
     def interrupt(self) -> None:
         """Process a gap in the sound: the delays restart with the next window."""
         self._held.clear()

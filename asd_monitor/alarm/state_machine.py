@@ -65,9 +65,8 @@ class AlarmStateMachine:
 
     def __init__(self, rule: AlarmRule, rate_hz: int, standing: Alarm | None = None) -> None:
         """Begin with ``standing``, the newest alarm of an earlier state machine, if any."""
-        self.rule = rule
-        self._on_delay = round(rule.on_delay_s * rate_hz)
-        self._off_delay = round(rule.off_delay_s * rate_hz)
+        self._rate_hz = rate_hz
+        self.replace_rule(rule)
         self._longest_pause = round(LONGEST_PAUSE_S * rate_hz)
         self._alarm = standing or Alarm(0, AlarmCondition.NORMAL, 0.0)
         self._above_alarm, self._above_warning, self._below_warning = _Timer(), _Timer(), _Timer()
@@ -90,6 +89,12 @@ class AlarmStateMachine:
     def state(self) -> MachineState:
         """State of the machine; `alarm` as long as an alarm is active."""
         return self._state
+
+    def replace_rule(self, rule: AlarmRule) -> None:
+        """Decide by another rule from the next score on."""
+        self.rule = rule
+        self._on_delay = round(rule.on_delay_s * self._rate_hz)
+        self._off_delay = round(rule.off_delay_s * self._rate_hz)
 
     def begins_run(self, at: int) -> bool:
         """Return whether a running window at this sample index begins a new run."""

@@ -16,6 +16,7 @@ from asd_monitor.cli.options import (
     ModelVersion,
     OnlyMachine,
     RequiredVersion,
+    StateDir,
     default_models_dir,
 )
 
@@ -65,7 +66,9 @@ def _show_versions(found: list[dict[str, Any]]) -> None:
     from asd_monitor.cli.console import result_console
     from asd_monitor.wording import count, printable
 
-    table = Table("machine", "version", "in use", "trained (UTC)", "training data", "state")
+    table = Table(
+        "machine", "version", "in use", "trained (UTC)", "training data", "reason", "moved", "state"
+    )
     for row in found:
         table.add_row(
             row["machine"],
@@ -75,9 +78,17 @@ def _show_versions(found: list[dict[str, Any]]) -> None:
             "?"
             if row["seconds"] is None
             else f"{row['seconds']:.0f} s, {count(row['files'], 'file')}",
-            "ok" if row["problem"] is None else "damaged",
+            printable(row["reason"] or "?"),
+            "" if row["moved"] is None else f"{row['moved']:.2f}",
+            _version_state(row),
         )
     result_console().print(table)
+
+
+def _version_state(row: dict[str, Any]) -> str:
+    if row["problem"] is not None:
+        return "damaged"
+    return "candidate" if row["candidate"] and not row["current"] else "ok"
 
 
 @app.command()
@@ -130,7 +141,11 @@ def _manifest_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
     facts = [
         ("trained", manifest.get("trained") or "?"),
         ("by", f"asd-monitor {manifest.get('package', '?')}"),
+        ("reason", manifest.get("reason") or "?"),
     ]
+    if (moved := manifest.get("moved")) is not None:
+        candidate = ", a candidate: a person decides on its use" if manifest["candidate"] else ""
+        facts.append(("moved", f"{moved:.2f} from the first model{candidate}"))
     if training := manifest.get("training"):
         files = [
             f"{file['name']}  {file['seconds']:.0f} s  {file['modified'][:16]}  "
@@ -174,6 +189,57 @@ def rollback(machine: Machine, models: ModelsDir) -> None:
     check_machine(models, machine)
     bundle = go_back(models, machine)
     typer.echo(f"{machine} uses {bundle.version}; a running daemon loads it on reload (SIGHUP).")
+
+
+@app.command(short_help="Extend the model in use from live sound.")
+def refit(
+    machine: Machine,
+    models: ModelsDir,
+    state: StateDir,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            metavar="FILE",
+            help="Configuration file with budgets and commissioning of this machine.",
+            readable=False,
+        ),
+    ] = None,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Extend the model in use from the live sound of its commissioning: a new version.
+
+    It is put into use unless it moved so far from the first model that a person must decide.  The
+    daemon does the same by itself in the first days.
+    """
+    from dataclasses import asdict
+    from datetime import UTC, datetime
+
+    from asd_monitor.cli.json_lines import print_json
+    from asd_monitor.cli.known_machine import check_machine
+    from asd_monitor.cli.machine_settings import machine_settings
+    from asd_monitor.model_store.versions import promote_command
+    from asd_monitor.model_training.refit_run import refit_machine
+    from asd_monitor.wording import count
+
+    check_machine(models, machine)
+    settings = machine_settings(machine, config)
+    outcome = refit_machine(models, state, machine, settings, datetime.now(UTC))
+    if as_json:
+        print_json(asdict(outcome))
+        return
+    for note in outcome.notes:
+        typer.echo(f"notice: {note}", err=True)
+    typer.echo(
+        f"{machine} {outcome.version}: {outcome.reason}, {outcome.admitted} of "
+        f"{count(outcome.blocks, 'block')} learned from, moved by {outcome.moved:.2f}."
+    )
+    if outcome.in_use:
+        typer.echo(f"{machine} uses {outcome.version}; a running daemon loads it on reload.")
+    else:
+        command = promote_command(models, machine, outcome.version)
+        typer.echo(f"It is a candidate and not in use: put it into use with `{command}`.")
 
 
 @app.command(short_help="Copy a version into another models folder and use it there.")

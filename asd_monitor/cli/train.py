@@ -136,6 +136,7 @@ def command(
                 datetime.now(UTC),
                 warnings=training_notices(trained),
                 render=report_html,
+                commissioning_days=settings.commissioning.days,
             )
     if check:
         _print_check(reference, sufficient=True, as_json=as_json)

@@ -12,11 +12,13 @@ from pydantic_core import PydanticCustomError
 from asd_monitor.config.quantities import (
     Budget,
     Duration,
+    TimeOfDay,
     check_host,
     format_size,
     parse_budget,
     parse_duration,
     parse_size,
+    parse_time_of_day,
 )
 from asd_monitor.errors import UsageError
 from asd_monitor.names import ID_PATTERN, check_id, check_topic_prefix
@@ -66,6 +68,12 @@ TrainingTime = Annotated[
     PlainValidator(_validator(_parse_training_time)),
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "examples": ["30m", "2h"]}),
+]
+LocalTime = Annotated[
+    TimeOfDay,
+    PlainValidator(_validator(parse_time_of_day)),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["03:00", "22:30"]}),
 ]
 Size = Annotated[
     int,

@@ -11,6 +11,8 @@ from asd_monitor.config.yaml_places import find_place, written_path
 from asd_monitor.config.yaml_text import Document, Finding
 from asd_monitor.config.yaml_text import Path as KeyPath
 
+_OF_ALARM_EVIDENCE = {"keep_before_s", "keep_after_s", "max_bytes", "max_age_days"}
+
 
 def notice_at(document: Document, path: KeyPath, message: str) -> Finding:
     """Return a notice about the setting at ``path``, with its place."""
@@ -26,7 +28,7 @@ def find_notices(document: Document, config: Config) -> Iterator[Finding]:
     if config.mqtt.tls is not None and config.mqtt.port == 1883:
         yield notice(("mqtt", "tls"), "TLS on port 1883: most brokers use port 8883 for TLS")
     for path in document.keys:
-        if path[-1] == "evidence" and path[0] in {"defaults", "machines"} and len(path) < 4:
+        if len(path) > 2 and path[-2] == "evidence" and path[-1] in _OF_ALARM_EVIDENCE:
             message = "evidence of alarms is not stored yet: remove it, it has no effect"
             yield notice(path, message)
     devices: dict[str, str] = {}

@@ -5,7 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from asd_monitor.config.settings import AlarmSettings, EvidenceSettings, MachineDefaults
+from asd_monitor.config.settings import (
+    AlarmSettings,
+    CommissioningSettings,
+    EvidenceSettings,
+    MachineDefaults,
+    Section,
+)
+
+_SECTIONS: dict[str, type[Section]] = {
+    "alarm": AlarmSettings,
+    "evidence": EvidenceSettings,
+    "commissioning": CommissioningSettings,
+}
+"""Sections of a machine."""
 
 
 def with_defaults(value: dict[str, Any]) -> dict[str, Any]:
@@ -16,11 +29,11 @@ def with_defaults(value: dict[str, Any]) -> dict[str, Any]:
     value = _without_empty(value, "mqtt", "inference", "defaults")
     defaults, machines = value.get("defaults", {}), value.get("machines")
     if isinstance(defaults, dict):
-        defaults = _without_empty(defaults, "alarm", "evidence")
+        defaults = _without_empty(defaults, *_SECTIONS)
         if isinstance(machines, dict):
             inherited = _known(defaults)
             value["machines"] = {
-                machine: _merge(inherited, _without_empty(own, "alarm", "evidence"))
+                machine: _merge(inherited, _without_empty(own, *_SECTIONS))
                 if isinstance(own, dict)
                 else own
                 for machine, own in machines.items()
@@ -47,7 +60,7 @@ def _without_empty(section: dict[str, Any], *names: str) -> dict[str, Any]:
 def _known(defaults: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of `defaults` that a machine has too."""
     known = {key: defaults[key] for key in MachineDefaults.model_fields if key in defaults}
-    for name, section in (("alarm", AlarmSettings), ("evidence", EvidenceSettings)):
+    for name, section in _SECTIONS.items():
         if isinstance(known.get(name), dict):
             known[name] = {k: v for k, v in known[name].items() if k in section.model_fields}
     return known

@@ -1,4 +1,4 @@
-"""Quantities as text: budgets `1 per month`, durations `30m`, sizes `2 GB`, host names.
+"""Quantities as text: budgets `1 per month`, durations `30m`, times `03:00`, sizes, host names.
 
 Every parser raises `UsageError` for text that is not in its form, with the remedy.
 """
@@ -21,6 +21,7 @@ _SIZE |= {f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", star
 _NUMBER = r"(\d{1,15}(?:\.\d{1,15})?)"
 _BUDGET = re.compile(rf"{_NUMBER} +(?:per|/) +(?:(\d{{1,4}}) +)?([a-z]+?)s?")
 _DURATION = re.compile(rf"{_NUMBER} *([a-z]+)")
+_TIME_OF_DAY = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _SIZE_TEXT = re.compile(rf"{_NUMBER} *([A-Za-z]*)")
 
 _HOST_LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")  # letters of all scripts: IDNA
@@ -53,6 +54,30 @@ class Duration:
 
     def __str__(self) -> str:
         return self.text
+
+
+@dataclass(frozen=True, slots=True)
+class TimeOfDay:
+    """A local time of day."""
+
+    hour: int
+    minute: int
+
+    def __str__(self) -> str:
+        return f"{self.hour:02}:{self.minute:02}"
+
+
+def parse_time_of_day(text: object) -> TimeOfDay:
+    """Return the time of day `03:00` … `23:59`.  Raises `UsageError`.
+
+    YAML reads `13:00` without quotes as the number 780.
+    """
+    match = _TIME_OF_DAY.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        raise UsageError(
+            f'{quoted(text)} is not a time of day: write hours and minutes in quotes, "03:00"'
+        )
+    return TimeOfDay(int(match[1]), int(match[2]))
 
 
 def parse_budget(text: object) -> Budget:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
 from pydantic.json_schema import GenerateJsonSchema
 
 from asd_monitor.config.field_types import (
@@ -18,18 +18,27 @@ from asd_monitor.config.field_types import (
     FilePath,
     Host,
     Id,
+    LocalTime,
     Size,
     TopicPrefix,
     TrainingTime,
     invalid_value,
 )
-from asd_monitor.config.quantities import Budget, Duration, parse_budget
+from asd_monitor.config.quantities import (
+    Budget,
+    Duration,
+    TimeOfDay,
+    parse_budget,
+    parse_time_of_day,
+)
 from asd_monitor.records import AlarmCriteria
 
 MAX_MACHINES = 1000
 """Most machines of one box."""
 
 _MAX_CHANNEL = 255
+_NO_ALARM_SOUND = "No effect: evidence of alarms is not stored yet."
+_DEPRECATED: dict[str, JsonValue] = {"deprecated": True}
 _WITH_CHANNEL = re.compile(r"#\d+$")
 
 
@@ -145,12 +154,45 @@ class AlarmSettings(Section):
 
 
 class EvidenceSettings(Section):
-    """Sound stored with an alarm: not available yet.  Accepted, since earlier versions did."""
+    """Stored sound.
 
-    keep_before_s: float = Field(10.0, ge=0, le=600, description="Sound from before the alarm.")
-    keep_after_s: float = Field(10.0, ge=0, le=600, description="Sound from after the alarm.")
-    max_bytes: Size = Field(2_000_000_000, description="Maximum size of all evidence.")
-    max_age_days: float = Field(30.0, gt=0, le=36500, description="Maximum age of evidence.")
+    That of alarms is not available yet: its keys are accepted, since earlier versions did.
+    """
+
+    sound: Literal["full", "none"] = Field(
+        "full", description="`none`: no sound is stored, also not during commissioning."
+    )
+    keep_before_s: float = Field(
+        10.0, ge=0, le=600, description=_NO_ALARM_SOUND, exclude=True, json_schema_extra=_DEPRECATED
+    )
+    keep_after_s: float = Field(
+        10.0, ge=0, le=600, description=_NO_ALARM_SOUND, exclude=True, json_schema_extra=_DEPRECATED
+    )
+    max_bytes: Size = Field(
+        2_000_000_000,
+        description=_NO_ALARM_SOUND,
+        exclude=True,
+        json_schema_extra=_DEPRECATED,
+    )
+    max_age_days: float = Field(
+        30.0,
+        gt=0,
+        le=36500,
+        description=_NO_ALARM_SOUND,
+        exclude=True,
+        json_schema_extra=_DEPRECATED,
+    )
+
+
+class CommissioningSettings(Section):
+    """The first days of a new model, in which it is extended from live sound."""
+
+    days: float = Field(
+        7.0, ge=0, le=60, description="Days in which a new model is extended; 0: it is not."
+    )
+    refit_at: LocalTime = Field(
+        parse_time_of_day("03:00"), description="Local time of the daily refit."
+    )
 
 
 class MachineDefaults(Section):
@@ -165,12 +207,8 @@ class MachineDefaults(Section):
         description="Time between window starts.",
     )
     alarm: AlarmSettings = AlarmSettings()
-    evidence: EvidenceSettings = Field(
-        EvidenceSettings(),
-        exclude=True,
-        description="No effect: evidence of alarms is not stored yet.",
-        json_schema_extra={"deprecated": True},
-    )
+    evidence: EvidenceSettings = EvidenceSettings()
+    commissioning: CommissioningSettings = CommissioningSettings()
     score_every_s: float = Field(
         0.0,
         ge=0,
@@ -251,7 +289,9 @@ class Config(Section):
 
 class _FileSchema(GenerateJsonSchema):
     def encode_default(self, dft: object) -> object:
-        return str(dft) if isinstance(dft, Budget | Duration) else super().encode_default(dft)
+        if isinstance(dft, Budget | Duration | TimeOfDay):
+            return str(dft)
+        return super().encode_default(dft)
 
 
 def file_schema() -> dict[str, Any]:

@@ -149,6 +149,11 @@ class CaptureLoop:
         return max(0, self.ring.end - self._due_at) / self.rate_hz
 
     @property
+    def is_paced(self) -> bool:
+        """Whether the sound arrives at a speed of its own; not so for a recording at full speed."""
+        return self._source.is_paced
+
+    @property
     def lost_samples(self) -> int:
         """Samples that were not captured, or overwritten before they were evaluated."""
         return self._source.stream.lost_samples + (self.ring.overrun_samples if self.ring else 0)

@@ -26,12 +26,14 @@ from asd_monitor.alarm.state import Transition, TransitionKind
 from asd_monitor.alarm.time_scales import STEP_S
 from asd_monitor.config.settings import MachineDefaults
 from asd_monitor.daemon.evidence_history import EvidenceHistory
+from asd_monitor.detector.detector import Detector
 from asd_monitor.dsp.front_end import front_end_for
+from asd_monitor.features.windows import Window
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.model_store.bundle import Bundle, load_bundle
 from asd_monitor.model_store.versions import BundleError, versions
-from asd_monitor.monitor import Monitor, Reading
+from asd_monitor.monitor import Monitor, Reading, Scorer
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Block, MachineState, WindowScore
 
@@ -127,6 +129,8 @@ class Evaluator:
         """Why the newest model is not the one in use."""
         self.untrained = False
         """Whether the machine has never had a model."""
+        self.tap: Callable[[Sequence[Window]], object] | None = None
+        """Receives the windows that are scored, in the scoring thread (`Pipeline.tap`)."""
         self._machine = machine
         self._settings = settings
         self._models = models
@@ -189,9 +193,22 @@ class Evaluator:
         self.model_notice, self.untrained = None, False
         if self.bundle is not None and bundle.sha256 == self.bundle.sha256:
             return False
-        self.bundle = bundle
+        before, self.bundle = self.bundle, bundle
         self._log_differences(bundle)
-        self._replace_monitor()
+        is_refit = before is not None and bundle.first == before.first
+        if not (is_refit and self._exchange_detector(bundle.detector)):
+            self._replace_monitor()
+        return True
+
+    def _exchange_detector(self, detector: Detector) -> bool:
+        """Score by a refitted detector without a gap; return whether that is possible.
+
+        The alarm, its delays and its span are kept.
+        """
+        scorer = self._monitor.scorer
+        if not isinstance(scorer, Pipeline) or not scorer.exchange(detector):
+            return False
+        self._monitor.replace_rule(alarm_rule(self._settings.alarm.criteria, detector))
         return True
 
     def _is_untrained(self) -> bool:
@@ -297,11 +314,18 @@ class Evaluator:
                     f"microphone delivers {rate_hz} Hz: use the microphone that it was trained "
                     "with, or train a new model"
                 )
-        scorer = _NoScorer() if detector is None or self.no_model_reason else Pipeline(detector)
+        scorer: Scorer = _NoScorer()
+        if detector is not None and self.no_model_reason is None:
+            scorer = Pipeline(detector)
+            scorer.tap = self._tap_windows
         evidence = detector or _NoEvidence(settings.window_s, settings.hop_s)
         rule = alarm_rule(settings.alarm.criteria, evidence)
         self._monitor = Monitor(scorer, rule, rate_hz, standing, self._saved_evidence())
         self.levels, self._levels_due = (), 0
+
+    def _tap_windows(self, windows: Sequence[Window]) -> None:
+        if self.tap is not None:
+            self.tap(windows)
 
     def _log_differences(self, bundle: Bundle) -> None:
         detector, settings = bundle.detector, self._settings

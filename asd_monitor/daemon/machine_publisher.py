@@ -137,6 +137,7 @@ class MachinePublisher:
         model: str | None = None,
         drift_ppm: float | None = None,
         levels: Sequence[ScoreLevel] = (),
+        commissioning: messages.CommissioningStatus | None = None,
     ) -> messages.MachineStatus:
         """Return the machine's entry in the status of the box."""
         counts = self.counts
@@ -153,6 +154,7 @@ class MachinePublisher:
                 messages.ScoreLevel(each.time_scale_s, each.mean, each.warning, each.alarm)
                 for each in levels
             ],
+            commissioning=commissioning,
         )
 
     def publish_state(self, condition: MachineCondition, now: datetime) -> bool:

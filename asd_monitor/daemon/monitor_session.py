@@ -18,6 +18,7 @@ from asd_monitor.audio.ring_buffer import RingBuffer
 from asd_monitor.backoff import Backoff, doubling
 from asd_monitor.config.settings import Machine
 from asd_monitor.daemon.capture_loop import CaptureLoop
+from asd_monitor.daemon.commissioning import Commissioning
 from asd_monitor.daemon.evaluator import Evaluator
 from asd_monitor.daemon.evidence_history import EvidenceHistory
 from asd_monitor.daemon.hang_detection import WorkProgress
@@ -104,6 +105,17 @@ class MonitorSession:
                 train=context.train,
                 worker=self._worker,
             )
+        self._commissioning = Commissioning(
+            machine,
+            settings,
+            models=context.models,
+            state=context.state,
+            box=context.refits,
+            now=self._capture_loop.now,
+            read_sound=self._read_sound,
+            on_new_model=self.reload_model,
+            on_refit_ended=self._wake.set,
+        )
         self._stream = publisher.begin_stream(self._counts)
         self._reporter = SessionReporter(
             capture=self._capture_loop,
@@ -131,6 +143,7 @@ class MonitorSession:
                 report = tasks.create_task(self._report(), name=f"report {self.machine}")
                 evaluate = tasks.create_task(self._evaluate(tasks), name=f"evaluate {self.machine}")
                 evaluate.add_done_callback(lambda _: report.cancel())
+                evaluate.add_done_callback(lambda _: self._commissioning.end())
                 tasks.create_task(self._capture_loop.run(), name=f"capture {self.machine}")
         finally:
             self._scoring.machine_count -= 1
@@ -140,6 +153,7 @@ class MonitorSession:
             finally:
                 self._publisher.end_stream(self._stream)
                 await self._save_evidence()
+                await self._commissioning.finish(_WORKER_LIMIT_S)
                 await self._end_worker()
 
     def reload_model(self) -> None:
@@ -188,6 +202,8 @@ class MonitorSession:
             idle_reason = "the recording has ended"
         elif self._is_training:
             idle_reason = "training"
+        elif self._waits_for_refit:
+            idle_reason = "refit"
         steps = self._evaluated_blocks + self._worker.completed
         return WorkProgress(self._capture_loop.position + steps, idle_reason)
 
@@ -198,11 +214,17 @@ class MonitorSession:
             model=self._evaluator.model,
             drift_ppm=self._capture_loop.drift_ppm,
             levels=self._evaluator.levels,
+            commissioning=self._commissioning.status,
         )
 
     @property
     def _is_training(self) -> bool:
         return self._initial_training is not None and self._initial_training.training
+
+    @property
+    def _waits_for_refit(self) -> bool:
+        """Whether a recording at full speed waits, so that its scores do not depend on chance."""
+        return self._commissioning.refitting and not self._capture_loop.is_paced
 
     def _counts(self) -> StreamCounts:
         return StreamCounts(
@@ -236,7 +258,8 @@ class MonitorSession:
             if await self._evaluate_next(tasks):
                 continue
             self._publish_state()
-            if self._capture_loop.ended and not self._is_training and not self._wake.is_set():
+            working = self._is_training or self._waits_for_refit or self._wake.is_set()
+            if self._capture_loop.ended and not working:
                 self._reporter.publish_ended()
                 return
             await self._wake.wait()
@@ -248,9 +271,12 @@ class MonitorSession:
             return False
         if self._is_training and self._capture_loop.device.is_file:
             return False  # the rest of a recording is evaluated with its new model
+        if self._waits_for_refit:
+            return False
         if not self._rate_set:
             self._rate_set = True
             await self._worker.run(self._evaluator.set_rate, self._capture_loop.rate_hz)
+            self._commission()
             self._publish_state()
         block = self._next_block(ring)
         await self._process_outages(ring.end if block is None else block.start)
@@ -258,6 +284,7 @@ class MonitorSession:
             return False
         was_dead = self._evaluator.dead_channel
         await self._evaluate_block(block)
+        self._commissioning.check_refit(tasks)
         await self._record_training_sound(tasks, block)
         if was_dead != self._evaluator.dead_channel:
             self._publish_state()
@@ -286,8 +313,11 @@ class MonitorSession:
 
     async def _evaluate_block(self, block: Block) -> None:
         evaluator = self._evaluator
+        self._commissioning.begin_push()
+        evaluator.tap = self._commissioning.tap
         self._being_scored = self._scoring.push(evaluator.monitor, block)
         readings = await asyncio.shield(self._being_scored)
+        self._commissioning.push(readings, self._capture_loop.time_of)
         self._evaluated_blocks += 1
         if evaluator.writes_journal(readings, block.end):
             recorded = await self._worker.run(evaluator.record, readings, block.end)
@@ -322,6 +352,7 @@ class MonitorSession:
         evaluator, training = self._evaluator, self._initial_training
         changed = await self._worker.run(evaluator.load_model)
         if changed:
+            self._commission()
             self._log.info("model loaded", model=evaluator.model)
         elif evaluator.model_notice:
             self._log.error("model not loaded", reason=evaluator.model_notice)
@@ -334,6 +365,16 @@ class MonitorSession:
         self.loaded.set()
         self._publish_state()
         self._reporter.publish_alarm()
+
+    def _commission(self) -> None:
+        """Extend the model in use from live sound, once the rate of its sound is known."""
+        if self._rate_set:
+            bundle = None if self._evaluator.no_model_reason else self._evaluator.bundle
+            self._commissioning.take_model(bundle, self._capture_loop.rate_hz)
+
+    def _read_sound(self, start: int, end: int) -> Block | None:
+        ring = self._capture_loop.ring
+        return None if ring is None else ring.read(start, end - start)
 
     async def _apply_acknowledgements(self) -> None:
         self._acknowledgements_requested = False

@@ -14,6 +14,7 @@ from asd_monitor.audio.source import Source
 from asd_monitor.config.settings import Config, Mqtt
 from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.capacity import estimate_capacity
+from asd_monitor.daemon.commissioning import Refit
 from asd_monitor.daemon.evaluator import LoadModel
 from asd_monitor.daemon.scoring_thread import EstimateCapacity
 from asd_monitor.model_store.bundle import load_bundle
@@ -86,6 +87,8 @@ class Dependencies:
     open_microphone: Callable[[DeviceSpec], PlanarSource] | None = None
     """Opens a device with all its channels; None: a `Microphone`."""
     load_model: LoadModel = load_bundle
+    refit: Refit | None = None
+    """Refits a model; None: in a child process."""
     estimate_capacity: EstimateCapacity = estimate_capacity
     connect: Connect = BrokerSession
 

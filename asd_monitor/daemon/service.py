@@ -31,8 +31,9 @@ import structlog
 from asd_monitor.audio.opening import DevicePool
 from asd_monitor.audio.sharing.server import SharingServer
 from asd_monitor.config.settings import Config
-from asd_monitor.daemon import training_child
+from asd_monitor.daemon import refit_child, training_child
 from asd_monitor.daemon.box_status import BoxStatus
+from asd_monitor.daemon.commissioning import BoxRefits
 from asd_monitor.daemon.config_reload import ConfigReload
 from asd_monitor.daemon.journal_access import JournalAccess, open_journal
 from asd_monitor.daemon.load_monitor import LoadMonitor
@@ -84,6 +85,8 @@ class Service:
         self._throttle = RecordingThrottle(self._broker)
         self._tasks = asyncio.TaskGroup()
         dependencies = options.dependencies
+        refit = dependencies.refit or partial(refit_child.refit, config=options.config_path)
+        self._refits = BoxRefits(refit)
         devices = DevicePool(speed=options.speed, open_microphone=dependencies.open_microphone)
         self._registry = MachineRegistry(
             self._tasks,
@@ -97,6 +100,7 @@ class Service:
                 open_source=dependencies.open_source or devices.open,
                 train=partial(training_child.train, config=options.config_path),
                 throttle=self._throttle.wait,
+                refits=self._refits,
                 load_model=dependencies.load_model,
                 ring_s=options.intervals.ring_s,
             ),
@@ -198,11 +202,15 @@ class Service:
         for step in (
             Step("stop sharing sound", limits.step_s, self._sharing.stop),
             Step("stop scoring", limits.step_s, self._scoring.close),
+            Step("store live sound", limits.step_s, self._close_refits),
             Step("disconnect from the broker", delivery_s + limits.margin_s, disconnect),
             Step("close the journal", limits.journal_s, self._journal.close),
             Step("release the state folder", limits.step_s, release),
         ):
             await run_step(step, cancel_s=limits.cancel_s)
+
+    async def _close_refits(self) -> None:
+        await self._refits.storing.finish(self._options.limits.step_s)
 
     async def _deliver_until_stopped(self) -> None:
         """Give the messages of recordings that have ended time, unless a stop is requested."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.sharing.server import SharingServer
 from asd_monitor.audio.source import Source
+from asd_monitor.daemon.commissioning import BoxRefits
 from asd_monitor.daemon.evaluator import LoadModel
 from asd_monitor.daemon.initial_training import Train
 from asd_monitor.daemon.scoring_thread import ScoringThread
@@ -28,6 +29,8 @@ class SessionContext:
     train: Train
     throttle: Callable[[], Awaitable[None]]
     """Delays a recording while messages wait for the broker."""
+    refits: BoxRefits
+    """Storing and refits of the commissionings."""
     load_model: LoadModel = load_bundle
     clocks: Clocks = field(default_factory=Clocks)
     ring_s: float = 30.0

@@ -1,12 +1,14 @@
-"""Training in a process of its own: `asd-monitor train`, started by the daemon."""
+"""Training in a process of its own, started by the daemon: `asd-monitor train`, and others."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +21,7 @@ _TRAINING_LIMIT_S = 3600.0
 _TERMINATE_S = 10.0  # after SIGTERM
 _KILL_S = 5.0  # after SIGKILL, which a process in uninterruptible I/O does not follow
 _NICENESS = 10
-_STDERR_TAIL_BYTES = 1 << 16
+_TAIL_BYTES = 1 << 16
 _WARNING = "warning: "
 
 
@@ -53,49 +55,80 @@ async def train(
     """
     options = ["--machine", machine, "--normal", str(sound), "--models", str(models)]
     options += ["--config", str(config)] if config else []
+    ended = await run_child([*program, "train", *options], "training", limit_s=_TRAINING_LIMIT_S)
+    for line in ended.error_lines:
+        if line.startswith(_WARNING):
+            log.warning("training", machine=machine, finding=line.removeprefix(_WARNING))
+    return TrainingOutcome(ended.failure)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedChild:
+    """A child process that has ended."""
+
+    failure: str | None
+    """Why it failed; None: it did not."""
+    output: bytes = b""
+    error_lines: tuple[str, ...] = ()
+
+
+async def run_child(
+    command: Sequence[str], work: str, *, limit_s: float, data_bytes: int | None = None
+) -> EndedChild:
+    """Run a command of asd-monitor with low priority; a cancellation ends the process.
+
+    Args:
+        command: The command line.
+        work: What it does, for messages.
+        limit_s: The process is ended after this time, in s.
+        data_bytes: Limit of its private memory (RLIMIT_DATA); None: none.
+
+    """
     try:
         process = await asyncio.create_subprocess_exec(
-            *program,
-            "train",
-            *options,
+            *command,
             stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,  # Ctrl-C is sent to the daemon, which ends the training
+            start_new_session=True,  # Ctrl-C is sent to the daemon, which ends the child
         )
     except OSError as error:
-        return TrainingOutcome(f"training could not be started: {error}")
+        return EndedChild(f"{work} could not be started: {error}")
     with contextlib.suppress(OSError):  # a lower priority is forbidden in some containers
         os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
+    if data_bytes is not None:
+        with contextlib.suppress(OSError):  # it has ended already
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (data_bytes, data_bytes))
     try:
-        async with asyncio.timeout(_TRAINING_LIMIT_S):
-            lines = await _error_output(process)
+        async with asyncio.timeout(limit_s):
+            output, errors = await asyncio.gather(_tail(process.stdout), _tail(process.stderr))
             code = await process.wait()
     except TimeoutError:
-        return TrainingOutcome(f"training did not end within {_TRAINING_LIMIT_S / 60:g} minutes")
+        return EndedChild(f"{work} did not end within {limit_s / 60:g} minutes")
     finally:
         if process.returncode is None:
             await end_process(process)
-    for line in lines:
-        if line.startswith(_WARNING):
-            log.warning("training", machine=machine, finding=line.removeprefix(_WARNING))
+    text = errors.decode("utf-8", "replace").replace("\r", "\n")
+    lines = tuple(line.strip() for line in text.split("\n") if line.strip())
+    return EndedChild(_failure(work, code, lines), output, lines)
+
+
+def _failure(work: str, code: int, lines: Sequence[str]) -> str | None:
+    """Return why a child failed: the last line has the reason."""
     if code == 0:
-        return TrainingOutcome(None)
+        return None
     if code < 0:
-        return TrainingOutcome(f"training was killed by {signal.Signals(-code).name}")
+        return f"{work} was killed by {signal.Signals(-code).name}"
     reason = lines[-1].removeprefix("asd-monitor: ") if lines else ""
-    return TrainingOutcome(reason or f"training ended with code {code}")
+    return reason or f"{work} ended with code {code}"
 
 
-async def _error_output(process: asyncio.subprocess.Process) -> list[str]:
-    """Read the error output to its end; return its last lines, the last of all with the reason."""
-    if process.stderr is None:
-        return []
+async def _tail(stream: asyncio.StreamReader | None) -> bytes:
+    """Read a stream to its end; return the last part."""
     tail = b""
-    while data := await process.stderr.read(1 << 16):
-        tail = (tail + data)[-_STDERR_TAIL_BYTES:]
-    lines = tail.decode("utf-8", "replace").replace("\r", "\n").split("\n")
-    return [line.strip() for line in lines if line.strip()]
+    while stream is not None and (data := await stream.read(1 << 16)):
+        tail = (tail + data)[-_TAIL_BYTES:]
+    return tail
 
 
 class ChildProcess(Protocol):

@@ -34,8 +34,13 @@ def replace_durably(path: Path, data: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def create_folder_durably(folder: Path, files: Mapping[str, bytes]) -> None:
+def create_folder_durably(
+    folder: Path, files: Mapping[str, bytes], links: Mapping[str, Path] | None = None
+) -> None:
     """Create a folder with these files atomically and durably.
+
+    ``links`` are existing files that are never changed: they are linked, which takes no space, or
+    copied where the file system has no links.
 
     Raises:
         OSError: it exists and is not empty, or cannot be written.
@@ -46,6 +51,13 @@ def create_folder_durably(folder: Path, files: Mapping[str, bytes]) -> None:
         partial.mkdir()
         for name, data in files.items():
             write_durably(partial / name, data)
+        for name, path in (links or {}).items():
+            try:
+                (partial / name).hardlink_to(path)
+            except (FileNotFoundError, NotADirectoryError):
+                raise
+            except OSError:
+                write_durably(partial / name, path.read_bytes())
         _sync_folder(partial)
         partial.rename(folder)
     finally:

@@ -8,10 +8,12 @@ of limited size and with hashes; the networks that it refers to are stored once 
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.runtime import Runtime
 from asd_monitor.encoders.session import GpuError
 from asd_monitor.features.windows import Window, WindowStream
+from asd_monitor.limited_reading import read_limited, sha256_limited
 from asd_monitor.model_store.atomic_files import create_folder_durably, writing_to
 from asd_monitor.model_store.encoder_files import (
     StoredEncoderError,
@@ -30,13 +33,17 @@ from asd_monitor.model_store.encoder_files import (
 )
 from asd_monitor.model_store.manifest import (
     ARRAYS,
+    MAX_FILE_BYTES,
+    REFERENCE,
     array_bytes,
+    check_hash,
     manifest_bytes,
     manifest_of,
     read_detector,
     read_files,
     read_front_end,
 )
+from asd_monitor.model_store.reference_file import StoredReference
 from asd_monitor.model_store.versions import (
     MANIFEST,
     BundleError,
@@ -58,6 +65,14 @@ _NOISE_RMS = 0.01  # full scale 1
 _MAX_REASON = 300  # characters of what an exception says
 
 
+@dataclass(frozen=True, slots=True)
+class FirstModel:
+    """The trained model from which refits begin."""
+
+    version: str
+    sha256: str  # of its manifest
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Bundle:
     """One trained version of the model of one machine."""
@@ -69,6 +84,20 @@ class Bundle:
     manifest: Mapping[str, Any]
     detector: Detector
 
+    @property
+    def first(self) -> FirstModel:
+        """The model that was trained, of which this one is a refit; itself where it is none."""
+        first = (self.manifest.get("commissioning") or {}).get("first")
+        if first is None:
+            return FirstModel(self.version, self.sha256)
+        return FirstModel(first["version"], first["sha256"])
+
+    @property
+    def commissioning_days(self) -> float:
+        """For how many days the model is to be extended, as configured at its training."""
+        days = (self.manifest.get("commissioning") or {}).get("days", 0.0)
+        return float(days)
+
 
 def save_bundle(
     models: Path,
@@ -76,6 +105,8 @@ def save_bundle(
     detector: Detector,
     facts: Mapping[str, Any],
     documents: Mapping[str, str],
+    *,
+    reference: StoredReference | None = None,
 ) -> str:
     """Write a new version and put it into use.
 
@@ -85,6 +116,7 @@ def save_bundle(
         detector: the fitted detector.
         facts: further keys of the manifest, such as training set and thresholds.
         documents: further files by name, such as ``report.html``.
+        reference: training windows, from which the model can be extended later.
 
     Returns:
         The name of the version.
@@ -96,15 +128,101 @@ def save_bundle(
     encoders = store_encoders(models, detector.encoders)
     files = {ARRAYS: array_bytes(detector)}
     files |= {name: text.encode() for name, text in documents.items()}
-    home = models / machine
-    with writing_to(home):
-        version = next_version(models, machine)
-        content, sha256 = manifest_bytes(
-            manifest_of(machine, version, detector, encoders=encoders, facts=facts, files=files)
+    if reference is not None:
+        files[REFERENCE] = reference.content()
+    with writing_to(models / machine):
+        version, sha256 = _write(
+            models, machine, detector, encoders=encoders, facts=facts, files=files
         )
-        create_folder_durably(home / version, files | {MANIFEST: content})
         set_current(models, machine, version, sha256)
     return version
+
+
+def save_refit(
+    models: Path,
+    replaced: Bundle,
+    detector: Detector,
+    facts: Mapping[str, Any],
+    *,
+    candidate: bool,
+) -> tuple[str, bool]:
+    """Write a version with the training windows of another, and put it into use in its place.
+
+    Args:
+        models: the models folder.
+        replaced: the version that was in use.
+        detector: the refitted detector.
+        facts: further keys of the manifest.
+        candidate: it is kept for a person to decide, and not put into use.
+
+    Returns:
+        The name of the version, and whether it was put into use: it is not where another version
+        has been put into use meanwhile.
+
+    Raises:
+        OSError: the folder cannot be written.
+
+    """
+    machine = replaced.machine
+    encoders = store_encoders(models, detector.encoders)
+    with writing_to(models / machine):
+        current = current_version(models, machine)
+        in_use = not candidate and current is not None and current.sha256 == replaced.sha256
+        version, sha256 = _write(
+            models,
+            machine,
+            detector,
+            encoders=encoders,
+            facts={**facts, "candidate": not in_use},
+            files={ARRAYS: array_bytes(detector)},
+            links={REFERENCE: models / machine / replaced.version / REFERENCE},
+        )
+        if in_use:
+            set_current(models, machine, version, sha256)
+    return version, in_use
+
+
+def _write(
+    models: Path,
+    machine: str,
+    detector: Detector,
+    *,
+    encoders: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    files: Mapping[str, bytes],
+    links: Mapping[str, Path] = MappingProxyType({}),
+) -> tuple[str, str]:
+    """Write the next version; return its name and the SHA-256 of its manifest."""
+    version = next_version(models, machine)
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    hashes |= {name: sha256_limited(path, MAX_FILE_BYTES) for name, path in links.items()}
+    content, sha256 = manifest_bytes(
+        manifest_of(machine, version, detector, encoders=encoders, facts=facts, files=hashes)
+    )
+    create_folder_durably(models / machine / version, {**files, MANIFEST: content}, links)
+    return version, sha256
+
+
+def load_reference(models: Path, bundle: Bundle) -> StoredReference:
+    """Return the training windows that a version holds.
+
+    Raises:
+        BundleError: it holds none, or they are damaged.
+
+    """
+    machine, folder = bundle.machine, models / bundle.machine / bundle.version
+    if REFERENCE not in bundle.manifest["files"]:
+        raise BundleError(
+            f"{folder} holds no training windows, from which it could be extended: "
+            f"{train_remedy(models, machine)}"
+        )
+    try:
+        content = read_limited(folder / REFERENCE, MAX_FILE_BYTES)
+        check_hash(REFERENCE, hashlib.sha256(content).hexdigest(), bundle.manifest)
+        return StoredReference.from_content(content)
+    except (OSError, ValueError, KeyError) as error:
+        remedy = damage_remedy(models, machine, bundle.version)
+        raise BundleError(f"{folder} is damaged ({_reason(error)}): {remedy}") from error
 
 
 def load_bundle(

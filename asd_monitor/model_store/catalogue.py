@@ -55,6 +55,9 @@ class VersionEntry:
             "trained": self.manifest.get("trained"),
             "seconds": training.get("seconds"),
             "files": len(training["files"]) if "files" in training else None,
+            "reason": self.manifest.get("reason"),
+            "moved": self.manifest.get("moved"),
+            "candidate": self.manifest.get("candidate", False),
             "problem": self.problem,
         }
 
@@ -108,7 +111,7 @@ def promote(models: Path, machine: str, version: str) -> Bundle:
 
 
 def rollback(models: Path, machine: str) -> Bundle:
-    """Put the newest usable version before the one in use into use.
+    """Put the newest usable version before the one in use into use, no candidate.
 
     Raises:
         OperationError: there is none, or the folder cannot be written.
@@ -123,7 +126,8 @@ def rollback(models: Path, machine: str) -> Bundle:
     older = known[: known.index(current)] if current in known else known
     for version in reversed(older):
         try:
-            return promote(models, machine, version)
+            if not load_bundle(models, machine, version).manifest.get("candidate"):
+                return promote(models, machine, version)
         except BundleError:
             continue
     raise OperationError(

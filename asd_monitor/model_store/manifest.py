@@ -3,7 +3,9 @@
 The manifest holds the format version, the front end, the views and calibrations, references to the
 encoders, the facts of the training, and the SHA-256 of every other file.  Its last line is the
 SHA-256 of all that stands before, so a manifest that was changed by hand or by a disk is refused.
-The arrays of the back ends are in ``views.npz`` as ``<view>.<array>``.
+The arrays of the back ends are in ``views.npz`` as ``<view>.<array>``.  ``reference.npz`` holds
+training windows for a later refit (`asd_monitor.model_store.reference_file`); where the model is
+only used, its hash is verified and no more.
 """
 
 from __future__ import annotations
@@ -27,12 +29,13 @@ from asd_monitor.detector.views import VIEW_KINDS, View, encoder_views
 from asd_monitor.dsp.front_end import MAX_RATE_HZ, MIN_RATE_HZ, FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window
-from asd_monitor.limited_reading import read_limited
+from asd_monitor.limited_reading import read_limited, sha256_limited
 from asd_monitor.model_store.array_file import array_file_bytes, read_array_file
 from asd_monitor.model_store.versions import MANIFEST, BundleError, train_remedy
 
-FORMAT = 6  # 5: without tails of time scales; 4: without a hash; up to 3: of other features
+FORMAT = 6  # 5: without tails and training windows; 4: without a hash; up to 3: other features
 ARRAYS = "views.npz"
+REFERENCE = "reference.npz"
 MAX_FILE_BYTES = 256 * 2**20  # far above the size of any file of a bundle
 MAX_MANIFEST_BYTES = 16 * 2**20  # that of ten thousand training recordings has 2 MiB
 
@@ -48,7 +51,7 @@ def manifest_of(
     *,
     encoders: Sequence[Mapping[str, Any]],
     facts: Mapping[str, Any],
-    files: Mapping[str, bytes],
+    files: Mapping[str, str],
 ) -> dict[str, Any]:
     """Return the manifest of a bundle.
 
@@ -58,7 +61,7 @@ def manifest_of(
         detector: the fitted detector.
         encoders: the references to its encoders (`encoder_files.store_encoders`).
         facts: further keys, such as training set and thresholds.
-        files: contents of the other files of the bundle, by name.
+        files: SHA-256 of the other files of the bundle, by name.
 
     """
     return {
@@ -80,7 +83,7 @@ def manifest_of(
         "calibration": detector.calibration.to_json(),
         "evidence": detector.evidence_calibration.to_json(),
         **facts,
-        "files": {name: hashlib.sha256(data).hexdigest() for name, data in files.items()},
+        "files": files,
     }
 
 
@@ -140,15 +143,22 @@ def read_files(models: Path, machine: str, version: str) -> VerifiedFiles:
     _check_manifest(manifest)
     _check_place(manifest, models, machine, version)
     arrays = None
-    for name, expected in manifest["files"].items():
-        content = read_limited(folder / name, MAX_FILE_BYTES)
-        if _sha256(content) != expected:
-            raise ValueError(f"{name} was changed: its hash differs from that in {MANIFEST}")
+    for name in manifest["files"]:
         if name == ARRAYS:
-            arrays = content
+            arrays = read_limited(folder / name, MAX_FILE_BYTES)
+            found = _sha256(arrays)
+        else:
+            found = sha256_limited(folder / name, MAX_FILE_BYTES)
+        check_hash(name, found, manifest)
     if arrays is None:
         raise ValueError(f"{MANIFEST} does not list {ARRAYS}")
     return VerifiedFiles(manifest, sha256, arrays)
+
+
+def check_hash(name: str, found: str, manifest: Mapping[str, Any]) -> None:
+    """Check the hash of a file of a bundle; raises ValueError."""
+    if manifest["files"][name] != found:
+        raise ValueError(f"{name} was changed: its hash differs from that in {MANIFEST}")
 
 
 def _other_format(
@@ -324,6 +334,16 @@ class _Thresholds(_Part):
     warning: float
 
 
+class _FirstModel(_Part):
+    version: _Short
+    sha256: _Digest
+
+
+class _Commissioning(_Part):
+    days: float = Field(ge=0)
+    first: _FirstModel | None = None
+
+
 class _Manifest(_Part):
     """What the manifest of a detector must have, and of the facts what commands show."""
 
@@ -341,6 +361,10 @@ class _Manifest(_Part):
     training: _Training | None = None
     thresholds: _Thresholds | None = None
     warnings: list[str] = []
+    reason: _Short | None = None
+    candidate: bool = False
+    moved: float | None = None
+    commissioning: _Commissioning | None = None
 
 
 def _check_manifest(manifest: Mapping[str, Any]) -> None:

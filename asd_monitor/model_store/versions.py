@@ -123,10 +123,12 @@ def no_permission(error: PermissionError) -> BundleError:
 def promote_remedy(models: Path, machine: str) -> str:
     """Return the remedy for a machine of which no version is in use."""
     newest = versions(models, machine)[-1:] or ["VERSION"]
-    return (
-        f"choose a version with `asd-monitor models promote --machine {machine} --version "
-        f"{newest[0]} --models {models}`"
-    )
+    return f"choose a version with `{promote_command(models, machine, newest[0])}`"
+
+
+def promote_command(models: Path, machine: str, version: str) -> str:
+    """Return the command that puts a version into use."""
+    return f"asd-monitor models promote --machine {machine} --version {version} --models {models}"
 
 
 def train_remedy(models: Path, machine: str) -> str:

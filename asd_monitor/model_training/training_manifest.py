@@ -15,6 +15,7 @@ from asd_monitor.model_store.bundle import save_bundle
 from asd_monitor.model_store.versions import next_version
 from asd_monitor.model_training.findings import SCORE_LEVELS
 from asd_monitor.model_training.held_out_trial import HeldOutTrial
+from asd_monitor.model_training.reference_selection import stored_reference
 from asd_monitor.model_training.training_run import TrainingResult
 from asd_monitor.wording import DAY_S, rfc3339
 
@@ -49,11 +50,13 @@ def save_model(
     *,
     warnings: Sequence[str],
     render: Callable[[TrainingResult, str, datetime], str],
+    commissioning_days: float = 0.0,
 ) -> str:
     """Write the model with its report, make it the current version and return its name.
 
     ``warnings`` are the notices and findings as text, for the manifest; ``render`` returns the
-    report of a version as HTML.
+    report of a version as HTML.  For ``commissioning_days`` the model is to be extended from live
+    sound.
 
     Raises:
         OperationError: the models folder cannot be written.
@@ -63,7 +66,15 @@ def save_model(
         version = next_version(models, result.machine)
         documents = {"report.html": render(result, version, now)}
         entries = manifest_entries(result, now, warnings)
-        return save_bundle(models, result.machine, result.detector, entries, documents)
+        entries |= {"reason": "training", "commissioning": {"days": commissioning_days}}
+        return save_bundle(
+            models,
+            result.machine,
+            result.detector,
+            entries,
+            documents,
+            reference=stored_reference(result.reference),
+        )
 
 
 def manifest_entries(

@@ -221,6 +221,18 @@ class ScoreLevel:
 
 
 @dataclass(frozen=True, slots=True)
+class CommissioningStatus:
+    """The first days of a model, in which it is extended from live sound."""
+
+    day: int  # from 1
+    days: float
+    blocks: int  # of live sound that are stored
+    next_refit: datetime | None  # None: the model is extended no more
+    last_refit: datetime | None
+    result: str | None  # of the last refit, in a few words
+
+
+@dataclass(frozen=True, slots=True)
 class MachineStatus:
     """The entry of one machine in the status of the box."""
 
@@ -234,6 +246,7 @@ class MachineStatus:
     skipped_windows: int = 0  # under load; their frames were analysed
     score_levels: Sequence[ScoreLevel] = field(default_factory=list)
     """Over the longer time scales."""
+    commissioning: CommissioningStatus | None = None  # None: not in its first days
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ machines:
         "2:8: mqtt.tls: TLS on port 1883",
         "2:17: mqtt.commands: commands over MQTT are not available yet",
         "4:11: defaults.alarm.false_alarms: fewer warnings than false alarms",
-        "5:3: defaults.evidence: evidence of alarms is not stored yet",
+        "5:14: defaults.evidence.max_age_days: evidence of alarms is not stored yet",
         "8:10: machines.pump.device: the same device and channel as fan01",
         "10:13: #2 after a space is a comment: if it is the channel, use quotes",
     ]
@@ -40,5 +40,5 @@ def test_settings_without_effect_are_not_shown_as_settings_in_effect(file: Path)
     text = "mqtt: {commands: true}\ndefaults: {evidence: {max_bytes: 1 GB}}\n"
     shown = load(file, text + SMALLEST).as_written()
     assert "commands" not in shown["mqtt"]
-    assert "evidence" not in shown["defaults"]
-    assert "evidence" not in shown["machines"]["fan01"]
+    assert shown["defaults"]["evidence"] == {"sound": "full"}
+    assert shown["machines"]["fan01"]["evidence"] == {"sound": "full"}

@@ -24,6 +24,7 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.evidence import EvidenceCalibration
 from asd_monitor.detector.views import View, ViewKind
 from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.model_store.bundle import FirstModel
 from asd_monitor.model_store.versions import BundleError
 from tests.doubles.direct_tail import DirectTail
 from tests.doubles.waiting import TIMEOUT_S
@@ -85,6 +86,12 @@ class StubBundle:
     version: str = "v1"
     detector: Any = field(default_factory=LevelDetector)
     sha256: str = field(default_factory=lambda: uuid4().hex)
+    commissioning_days: float = 0.0
+    refit_of: FirstModel | None = None
+
+    @property
+    def first(self) -> FirstModel:
+        return self.refit_of or FirstModel(self.version, self.sha256)
 
 
 class StubModels:

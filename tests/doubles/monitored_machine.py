@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from asd_monitor.audio.sharing.server import SharingServer
+from asd_monitor.daemon.commissioning import BoxRefits
 from asd_monitor.daemon.machine_publisher import MachinePublisher
 from asd_monitor.daemon.monitor_session import MonitorSession
+from asd_monitor.daemon.refit_child import RefitOutcome
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.session_context import SessionContext
 from asd_monitor.daemon.training_child import TrainingOutcome
@@ -19,6 +22,10 @@ from tests.doubles.level_detector import StubModels, make_config
 from tests.doubles.memory_broker import MemoryBroker
 from tests.doubles.scripted_source import ScriptedSource
 from tests.doubles.waiting import until
+
+
+async def _failed_refit(machine: str) -> RefitOutcome:
+    return RefitOutcome(f"no refit of {machine} is expected")
 
 
 class MonitoredMachine:
@@ -33,6 +40,10 @@ class MonitoredMachine:
         self.journal = Journal(folder)
         self.trained: list[tuple[str, Path, Path]] = []
         """(machine, sound, models) of each training."""
+        self.refits: list[tuple[str, Path, Path]] = []
+        """(machine, models, state) of each refit."""
+        self.refit: Callable[[str], Awaitable[RefitOutcome]] = _failed_refit
+        """What stands in for the child process of a refit."""
         self.training_ends = asyncio.Event()
         self.training_failure: str | None = None
         self.models = models
@@ -53,6 +64,7 @@ class MonitoredMachine:
             open_source=lambda _: self.source,
             train=self._train,
             throttle=self._throttle,
+            refits=BoxRefits(self._refit),
             load_model=self.models.load,
         )
         publisher = MachinePublisher(
@@ -104,6 +116,10 @@ class MonitoredMachine:
         self.trained.append((machine, sound, models))
         await self.training_ends.wait()
         return TrainingOutcome(self.training_failure)
+
+    async def _refit(self, machine: str, models: Path, state: Path) -> RefitOutcome:
+        self.refits.append((machine, models, state))
+        return await self.refit(machine)
 
     async def _throttle(self) -> None:
         await asyncio.sleep(0)

@@ -1,0 +1,270 @@
+"""Which blocks of live sound are kept: spread over time and operating conditions.
+
+Pure: time is that of the windows, and the choice depends on the seed and the sound only.  Sound is
+divided into blocks of `BLOCK_S`.  One block of every stretch is kept, at a random place in it; the
+stretches grow longer with the age of the commissioning.  A block of a rare operating condition is
+kept beyond that, so that a pump that runs for minutes a day is not missed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+
+import numpy as np
+
+from asd_monitor.commissioning.blocks import (
+    BLOCK_S,
+    BlockSummary,
+    Floats,
+    HalfFloats,
+    Layout,
+    LiveBlock,
+    Stratum,
+)
+from asd_monitor.detector.detector import Detector
+from asd_monitor.features.windows import Window
+from asd_monitor.monitor import Reading
+from asd_monitor.records import MachineState, WindowScore
+from asd_monitor.wording import DAY_S
+
+HOUR_S = 3600.0
+
+MAX_BLOCKS_PER_HOUR = 150
+"""Of evaluated sound; 16 kB each with the shipped encoder."""
+RARE_BLOCKS = 3
+"""An operating condition with fewer blocks is rare."""
+
+_STRETCHES = ((HOUR_S, 30.0), (DAY_S, 300.0), (7 * DAY_S, 600.0))  # up to this age: length, in s
+_LAST_STRETCH_S = 1200.0
+
+
+def stretch_s(age_s: float) -> float:
+    """Return the length of the stretches of which one block each is kept, in s."""
+    return next((length for until, length in _STRETCHES if age_s < until), _LAST_STRETCH_S)
+
+
+def evidence_of(score: WindowScore) -> float:
+    """Return the scalar of a window that the time scales of the alarm average."""
+    return score.fused
+
+
+class BlockSampler:
+    """Divides the windows of one machine into blocks, and keeps some.
+
+    Args:
+        detector: the detector in use.
+        model: version of the model in use.
+        rate_hz: sampling rate of the windows' sample indices.
+        seed: of the random places within the stretches.
+        age_s: sound that was evaluated in the commissioning before, in s.
+        kept: how many blocks of each operating condition are kept already.
+
+    """
+
+    def __init__(
+        self,
+        detector: Detector,
+        model: str,
+        rate_hz: int,
+        *,
+        seed: str,
+        age_s: float = 0.0,
+        kept: Mapping[Stratum, int] | None = None,
+    ) -> None:
+        self.age_s = age_s
+        """Sound that was evaluated in the commissioning, idle or not, in s."""
+        self._model = model
+        self._rate_hz = rate_hz
+        self._hop_s = detector.hop_s
+        self._max_hop = round(detector.hop_s * rate_hz) * 1.5  # between windows without a gap
+        self._seed = seed
+        self._kept = Counter(kept or {})
+        length = stretch_s(age_s)
+        self._due_s = self._place(length, int(age_s // length) + (1 if age_s > 0 else 0))
+        self._hour = -1
+        self._kept_this_hour = 0
+        self._layout: Layout | None = None
+        self._block: _OpenBlock | None = None
+        self._blocks: list[LiveBlock] = []
+        self.newest_samples: tuple[int, int] | None = None
+        """First sample index, and one past the last, of the newest block that was kept."""
+        self._summaries: list[BlockSummary] = []
+
+    @property
+    def layout(self) -> Layout | None:
+        """The layout of the vectors; None before the first window."""
+        return self._layout
+
+    def push(
+        self,
+        windows: Sequence[Window],
+        readings: Sequence[Reading],
+        time_of: Callable[[int], float],
+    ) -> None:
+        """Process windows with the readings of the same windows, in order.
+
+        ``time_of`` returns the Unix time of a sample index, in s.
+        """
+        for window, reading in zip(windows, readings, strict=True):
+            if reading.window is not None:
+                self._push(window, reading, reading.window, time_of)
+
+    def _push(
+        self, window: Window, reading: Reading, score: WindowScore, time_of: Callable[[int], float]
+    ) -> None:
+        block = self._block
+        if block is not None:
+            gap = window.start - block.newest_start > self._max_hop * window.hops
+            if gap or window.start - block.start >= BLOCK_S * self._rate_hz:
+                self._close(block)
+                block = None
+        if block is None:
+            if self._layout is None:
+                self._layout = Layout.of(window.features)
+            time_s = time_of(window.start)
+            block = self._block = _OpenBlock(window.start, time_s, self.age_s)
+            block.wanted = not _is_idle(reading, score) and self._wants(
+                reading, time_s, score.rms_dbfs
+            )
+        block.push(window, reading, score, self._layout)
+        self.age_s += window.hops * self._hop_s
+
+    def take(self) -> tuple[list[LiveBlock], list[BlockSummary]]:
+        """Return the blocks that were kept since the last call, and the summaries of all."""
+        blocks, self._blocks = self._blocks, []
+        summaries, self._summaries = self._summaries, []
+        return blocks, summaries
+
+    def end(self) -> None:
+        """End the block that is open: the sound or the model ends here."""
+        if self._block is not None:
+            self._close(self._block)
+            self._block = None
+
+    @property
+    def pending(self) -> int:
+        """Blocks that are kept and were not taken yet."""
+        return len(self._blocks)
+
+    @property
+    def newest(self) -> LiveBlock | None:
+        """The newest block that is kept and was not taken yet."""
+        return self._blocks[-1] if self._blocks else None
+
+    def _place(self, length_s: float, number: int) -> float:
+        """Return the age at which a block is due: a random place in the stretch of this number."""
+        place = Random(f"{self._seed} {length_s:g} {number}").random()  # noqa: S311
+        return (number + place) * length_s
+
+    def _place_next(self) -> None:
+        length = stretch_s(self.age_s)
+        number = max(int(self._due_s // length) + 1, int(self.age_s // length))
+        self._due_s = self._place(length, number)
+
+    def _wants(self, reading: Reading, time_s: float, level_dbfs: float) -> bool:
+        hour = int(self.age_s // HOUR_S)
+        if hour != self._hour:
+            self._hour, self._kept_this_hour = hour, 0
+        if self._kept_this_hour >= MAX_BLOCKS_PER_HOUR:
+            return False
+        if self.age_s >= self._due_s:
+            return True
+        stratum = Stratum.of(time_s, level_dbfs, alarm_active=_alarm_active(reading))
+        return self._kept[stratum] < RARE_BLOCKS
+
+    def _close(self, block: _OpenBlock) -> None:
+        enough = block.hops * self._hop_s >= BLOCK_S / 2
+        keeps = block.wanted and enough and not block.idle_hops and bool(block.vectors)
+        if keeps:
+            live = block.live_block(self._model, self._rate_hz)
+            self._blocks.append(live)
+            self.newest_samples = block.start, block.end
+            self._kept[live.stratum] += 1
+            self._kept_this_hour += 1
+            if self.age_s >= self._due_s:
+                self._place_next()
+        if enough and block.hops > block.idle_hops:
+            self._summaries.append(block.summary(BLOCK_S / self._hop_s, kept=keeps))
+
+
+class _OpenBlock:
+    """A block that is not complete yet."""
+
+    def __init__(self, start: int, time_s: float, age_s: float) -> None:
+        self.start, self.time_s, self.age_s = start, time_s, age_s
+        self.end = start  # of the newest window
+        self.newest_start = start
+        self.wanted = False
+        self.hops = self.idle_hops = 0
+        self.vectors: list[HalfFloats] = []
+        self._starts: list[int] = []
+        self._kept_levels: list[float] = []
+        self._kept_end = start
+        self._fused: list[float] = []
+        self._evidence: list[float] = []
+        self._levels: list[float] = []
+        self._newest: Reading | None = None
+
+    def push(
+        self, window: Window, reading: Reading, score: WindowScore, layout: Layout | None
+    ) -> None:
+        self.newest_start, self.end, self._newest = window.start, window.end, reading
+        self.hops += window.hops
+        if _is_idle(reading, score):
+            self.idle_hops += window.hops
+            self.wanted, self.vectors = False, []
+            return
+        self._fused.append(score.fused)
+        self._evidence.append(evidence_of(score))
+        self._levels.append(score.rms_dbfs)
+        if self.wanted and layout is not None and window.start >= self._kept_end:
+            self._kept_end = window.end
+            self.vectors.append(layout.pack(window.features))
+            self._starts.append(window.start)
+            self._kept_levels.append(score.rms_dbfs)
+
+    def live_block(self, model: str, rate_hz: int) -> LiveBlock:
+        if self._newest is None:
+            raise ValueError("a block without a window")
+        starts = (np.array(self._starts) - self.start) / rate_hz
+        return LiveBlock(
+            time_s=self.time_s,
+            age_s=self.age_s,
+            model=model,
+            state=self._newest.state,
+            alarm_active=_alarm_active(self._newest),
+            level_dbfs=float(np.median(self._levels)),
+            fused=_floats(self._fused),
+            evidence=_floats(self._evidence),
+            levels_dbfs=_floats(self._levels),
+            starts_s=starts.astype(np.float32),
+            kept_levels_dbfs=_floats(self._kept_levels),
+            vectors=np.stack(self.vectors),
+        )
+
+    def summary(self, full_hops: float, *, kept: bool) -> BlockSummary:
+        if self._newest is None:
+            raise ValueError("a block without a window")
+        return BlockSummary(
+            time_s=self.time_s,
+            evidence=float(np.mean(self._evidence)),
+            fused=float(np.mean(self._fused)),
+            level_dbfs=float(np.mean(self._levels)),
+            running=min(1.0, (self.hops - self.idle_hops) / full_hops),
+            alarm_active=_alarm_active(self._newest),
+            kept=kept,
+        )
+
+
+def _is_idle(reading: Reading, score: WindowScore) -> bool:
+    return score.idle or reading.state is MachineState.IDLE
+
+
+def _alarm_active(reading: Reading) -> bool:
+    return reading.alarm is not None and reading.alarm.active
+
+
+def _floats(values: Sequence[float]) -> Floats:
+    return np.array(values, np.float32)

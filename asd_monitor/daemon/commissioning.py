@@ -1,0 +1,408 @@
+"""Commissioning of one machine: live blocks are sampled and stored, and its model is refitted.
+
+The windows of the machine are sampled in the event loop, without work on the disk.  Every few
+minutes they are written in the thread that all machines share for this, so that a slow disk delays
+no alarm.  A refit runs in a child process, one at a time on a box.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import structlog
+
+from asd_monitor.commissioning.blocks import Stratum, feature_key, hour_of_day
+from asd_monitor.commissioning.sampler import BlockSampler
+from asd_monitor.commissioning.schedule import (
+    Progress,
+    RefitNote,
+    after_refit,
+    day_of,
+    is_due,
+    next_refit_s,
+    with_clock_set_back,
+)
+from asd_monitor.commissioning.sound_pieces import delete_sound, sound_hours, write_sound
+from asd_monitor.commissioning.store import CommissioningStore, CommissioningStoreError
+from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.daemon.machine_publisher import utc
+from asd_monitor.daemon.refit_child import RefitOutcome
+from asd_monitor.features.windows import Window
+from asd_monitor.model_store.bundle import Bundle
+from asd_monitor.model_store.versions import promote_command
+from asd_monitor.monitor import Reading
+from asd_monitor.publish.messages import CommissioningStatus
+from asd_monitor.records import Block
+from asd_monitor.worker_thread import WorkerThread
+
+log = structlog.get_logger()
+
+Refit = Callable[[str, Path, Path], Coroutine[None, None, RefitOutcome]]
+"""(machine, models, state) → outcome: see `asd_monitor.daemon.refit_child.refit`."""
+
+WRITE_EVERY_S = 300.0  # of evaluated sound
+MAX_PENDING_BLOCKS = 12
+_CHECK_EVERY_S = 10.0  # of evaluated sound, whether a refit is due
+
+
+@dataclass(slots=True)
+class BoxRefits:
+    """What the commissionings of a box share."""
+
+    refit: Refit
+    storing: WorkerThread = field(default_factory=lambda: WorkerThread("commissioning"))
+    """The thread that reads and writes live blocks."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held during a refit."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What an earlier run has left."""
+
+    progress: Progress
+    strata: dict[Stratum, int]
+    sound_hours: frozenset[int]
+
+
+class Commissioning:
+    """Inactive until `take_model` has found a model that is to be extended.
+
+    Args:
+        machine: Id of the machine.
+        settings: Its configuration.
+        models: The folder of models.
+        state: The state folder.
+        box: What the machines of the box share.
+        now: Returns the time; of a recording, that of its position.
+        read_sound: Returns the sound from one sample index to another, if it is still there.
+        on_new_model: Called when a refit has put a version into use.
+        on_refit_ended: Called when `refitting` has become false.
+
+    """
+
+    def __init__(
+        self,
+        machine: str,
+        settings: MachineDefaults,
+        *,
+        models: Path,
+        state: Path,
+        box: BoxRefits,
+        now: Callable[[], datetime],
+        read_sound: Callable[[int, int], Block | None],
+        on_new_model: Callable[[], None],
+        on_refit_ended: Callable[[], None],
+    ) -> None:
+        self.refitting = False
+        """Whether a refit runs or waits for its turn."""
+        self._machine = machine
+        self._settings = settings.commissioning
+        self._keeps_sound = settings.evidence.sound == "full"
+        self._models = models
+        self._state = state
+        self._box = box
+        self._now = now
+        self._read_sound = read_sound
+        self._on_new_model = on_new_model
+        self._on_refit_ended = on_refit_ended
+        self._store = CommissioningStore(state / "commissioning" / machine)
+        self._log = log.bind(machine=machine)
+        self._windows: list[Window] = []
+        self._bundle: Bundle | None = None
+        self._sampler: BlockSampler | None = None
+        self._progress: Progress | None = None
+        self._strata: dict[Stratum, int] = {}
+        self._sound_hours: set[int] = set()
+        self._written_s = self._checked_s = 0.0  # age at the newest write and check
+        self._writing: asyncio.Future[dict[Stratum, int]] | None = None
+        self._loading: asyncio.Future[_Stored] | None = None
+        self._refit_task: asyncio.Task[None] | None = None
+        self._logged_error: str | None = None
+
+    @property
+    def tap(self) -> Callable[[Sequence[Window]], object] | None:
+        """Receives the windows of the machine while they are scored; None: none are needed."""
+        return None if self._sampler is None else self._windows.extend
+
+    @property
+    def status(self) -> CommissioningStatus | None:
+        """The entry in the status of the box; None: there is no commissioning."""
+        progress, days = self._current_progress, self._settings.days
+        if progress is None or not progress.stores(days):
+            return None
+        next_s = next_refit_s(
+            progress, days, self._settings.refit_at, self._now().timestamp(), None
+        )
+        last = progress.last
+        return CommissioningStatus(
+            day=day_of(progress, days),
+            days=days,
+            blocks=sum(self._strata.values()),
+            next_refit=None if next_s is None else utc(next_s),
+            last_refit=None if last is None else utc(last.time_s),
+            result=None if last is None else last.result,
+        )
+
+    def take_model(self, bundle: Bundle | None, rate_hz: int) -> None:
+        """Go on with the model in use; the state of an earlier run is read in the background."""
+        self._end_sampler()
+        self._bundle = bundle
+        if bundle is None or not (bundle.commissioning_days and self._settings.days):
+            self._progress = None
+            return
+        if self._progress is not None and self._progress.model_sha256 == bundle.first.sha256:
+            self._begin_sampler(bundle, rate_hz)
+            return
+        self._progress = None
+        if self._box.storing.is_finished:
+            return
+        begin = partial(
+            _begin, self._store, bundle, self._now().timestamp(), keeps_sound=self._keeps_sound
+        )
+        self._loading = self._box.storing.submit(begin)
+        self._loading.add_done_callback(partial(self._take_stored, bundle, rate_hz))
+
+    def begin_push(self) -> None:
+        """Forget the windows of the push before."""
+        self._windows.clear()
+
+    def push(self, readings: Sequence[Reading], time_of: Callable[[int], datetime]) -> None:
+        """Sample the windows that the tap has received, with their readings."""
+        sampler = self._sampler
+        if sampler is None or not self._windows:
+            return
+        scored = [reading for reading in readings if reading.window is not None]
+        windows, self._windows[:] = list(self._windows), []
+        if len(scored) != len(windows):  # the pipeline was replaced
+            return
+        before = sampler.pending
+        sampler.push(windows, scored, lambda sample: time_of(sample).timestamp())
+        if sampler.pending > before:
+            self._keep_sound(sampler)
+        if (
+            sampler.age_s - self._written_s >= WRITE_EVERY_S
+            or sampler.pending >= MAX_PENDING_BLOCKS
+        ):
+            self._write()
+
+    def check_refit(self, tasks: asyncio.TaskGroup) -> None:
+        """Begin a refit if one is due."""
+        progress, sampler = self._current_progress, self._sampler
+        if progress is None or sampler is None or self.refitting:
+            return
+        if abs(sampler.age_s - self._checked_s) < _CHECK_EVERY_S:
+            return
+        self._checked_s = sampler.age_s
+        now_s = self._now().timestamp()
+        self._progress = progress = with_clock_set_back(progress, now_s)
+        if is_due(progress, self._settings.days, self._settings.refit_at, now_s):
+            self.refitting = True
+            self._refit_task = tasks.create_task(self._refit(), name=f"refit {self._machine}")
+
+    def end(self) -> None:
+        """End the refit, and write what is pending in the background."""
+        if self._refit_task is not None:
+            self._refit_task.cancel()
+        self._end_sampler()
+
+    async def finish(self, limit_s: float) -> None:
+        """Wait until what was pending is on the disk, for so many s at most."""
+        if self._writing is not None:
+            await asyncio.wait((self._writing,), timeout=limit_s)
+
+    @property
+    def _current_progress(self) -> Progress | None:
+        if self._progress is None or self._sampler is None:
+            return self._progress
+        return replace(self._progress, age_s=self._sampler.age_s)
+
+    def _take_stored(self, bundle: Bundle, rate_hz: int, loading: asyncio.Future[_Stored]) -> None:
+        if loading is not self._loading or loading.cancelled():
+            return
+        self._loading = None
+        error = loading.exception()
+        if error is not None:
+            self._report(error)
+            return
+        stored = loading.result()
+        self._progress = stored.progress
+        self._strata, self._sound_hours = stored.strata, set(stored.sound_hours)
+        self._begin_sampler(bundle, rate_hz)
+        if stored.progress.stores(self._settings.days) and not stored.progress.frozen:
+            self._log.info(
+                "commissioning: the model is extended from live sound",
+                model=bundle.version,
+                day=day_of(stored.progress, self._settings.days),
+                days=self._settings.days,
+                blocks=sum(self._strata.values()),
+                folder=str(self._store.folder),
+            )
+
+    def _begin_sampler(self, bundle: Bundle, rate_hz: int) -> None:
+        progress = self._progress
+        if progress is None or not progress.stores(self._settings.days):
+            return
+        self._written_s = self._checked_s = progress.age_s
+        self._sampler = BlockSampler(
+            bundle.detector,
+            bundle.version,
+            rate_hz,
+            seed=f"{self._machine} {progress.model_sha256}",
+            age_s=progress.age_s,
+            kept=self._strata,
+        )
+
+    def _end_sampler(self) -> None:
+        if self._sampler is not None:
+            self._sampler.end()
+            self._write()
+        self._sampler = None
+        self._loading = None
+        self._windows.clear()
+
+    def _write(self) -> None:
+        """Write what is pending, in the background."""
+        sampler, bundle, progress = self._sampler, self._bundle, self._current_progress
+        if sampler is None or bundle is None or progress is None:
+            return
+        self._progress, self._written_s = progress, sampler.age_s
+        blocks, summaries = sampler.take()
+        write = partial(
+            _write,
+            self._store,
+            partial(
+                self._store.write,
+                progress,
+                blocks,
+                summaries,
+                model=bundle.version,
+                key=feature_key(bundle.detector),
+                layout=sampler.layout,
+            ),
+        )
+        self._submit(write)
+        if not progress.stores(self._settings.days):
+            self._sampler = None
+
+    def _submit(self, write: Callable[[], dict[Stratum, int]]) -> None:
+        if self._box.storing.is_finished:
+            return
+        self._writing = self._box.storing.submit(write)
+        self._writing.add_done_callback(self._note_write)
+
+    def _note_write(self, writing: asyncio.Future[dict[Stratum, int]]) -> None:
+        if writing.cancelled():
+            return
+        error = writing.exception()
+        if error is not None:
+            self._report(error)
+            return
+        self._logged_error = None
+        self._strata = writing.result()
+
+    def _report(self, error: BaseException) -> None:
+        """Log that live sound cannot be stored; what is no such error is a defect."""
+        if not isinstance(error, CommissioningStoreError):
+            raise error
+        if str(error) != self._logged_error:
+            self._logged_error = str(error)
+            self._log.error("live sound of commissioning is not stored", reason=str(error))
+
+    def _keep_sound(self, sampler: BlockSampler) -> None:
+        """Keep the sound of a block that was just kept, where its hour of the day has none."""
+        block, samples = sampler.newest, sampler.newest_samples
+        if not self._keeps_sound or block is None or samples is None:
+            return
+        hour = hour_of_day(block.time_s)
+        if hour in self._sound_hours or self._box.storing.is_finished:
+            return
+        sound = self._read_sound(*samples)
+        if sound is None or sound.start != samples[0]:
+            return
+        self._sound_hours.add(hour)
+        folder, rate_hz = self._store.folder / "sound", sound.rate_hz
+        writing = self._box.storing.submit(
+            partial(write_sound, folder, block.time_s, sound.samples, rate_hz)
+        )
+        writing.add_done_callback(self._note_sound)
+
+    def _note_sound(self, writing: asyncio.Future[Path]) -> None:
+        if not writing.cancelled() and (error := writing.exception()) is not None:
+            self._report(error)
+
+    async def _refit(self) -> None:
+        """Refit the model when it is this machine's turn, and note the outcome."""
+        try:
+            async with self._box.turn:
+                self._write()
+                if self._writing is not None:
+                    await asyncio.wait((self._writing,))
+                begun = self._current_progress
+                self._log.info("refit started", blocks=sum(self._strata.values()))
+                outcome = await self._box.refit(self._machine, self._models, self._state)
+        finally:
+            self.refitting = False
+            self._on_refit_ended()
+        if begun is None or self._progress is None:
+            return
+        if begun.model_sha256 != self._progress.model_sha256:  # trained anew meanwhile
+            return
+        note = self._note(outcome)
+        done = after_refit(begun, self._settings.days, note)
+        self._progress = replace(done, age_s=self._progress.age_s)
+        self._write()
+        if outcome.in_use:
+            self._on_new_model()
+
+    def _note(self, outcome: RefitOutcome) -> RefitNote:
+        """Log the outcome of a refit, and return it for the store."""
+        facts = {"model": outcome.version, "reason": outcome.reason, "moved": outcome.moved}
+        if outcome.failure is not None:
+            self._log.error("refit failed: the model in use stays", reason=outcome.failure)
+            result = f"failed: {outcome.failure}"
+        elif outcome.in_use:
+            self._log.info("refit: a new version is in use", notes=list(outcome.notes), **facts)
+            result = f"{outcome.version} in use"
+        else:
+            command = promote_command(self._models, self._machine, outcome.version or "VERSION")
+            self._log.warning(
+                "refit: the new version is a candidate and not in use",
+                notes=list(outcome.notes),
+                hint=f"compare the sound with that of the training; to use it: `{command}`, then "
+                "reload (SIGHUP)",
+                **facts,
+            )
+            result = f"{outcome.version} is a candidate"
+        return RefitNote(
+            time_s=self._now().timestamp(),
+            result=result,
+            version=outcome.version,
+            moved=outcome.moved,
+            in_use=outcome.in_use,
+        )
+
+
+def _begin(
+    store: CommissioningStore, bundle: Bundle, now_s: float, *, keeps_sound: bool
+) -> _Stored:
+    """Return what is stored of the commissioning of a model; begin it where there is nothing."""
+    progress = store.progress()
+    sound = store.folder / "sound"
+    if progress is None or progress.model_sha256 != bundle.first.sha256:
+        progress = Progress(bundle.first.sha256, bundle.first.version, begun_s=now_s)
+        store.begin(progress)
+        delete_sound(sound)
+    if not keeps_sound:
+        delete_sound(sound)
+    return _Stored(progress, dict(store.strata()), frozenset(sound_hours(sound)))
+
+
+def _write(store: CommissioningStore, write: Callable[[], None]) -> dict[Stratum, int]:
+    write()
+    return dict(store.strata())

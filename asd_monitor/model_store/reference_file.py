@@ -1,0 +1,90 @@
+"""The training windows in a bundle: ``reference.npz``, from which a refit extends the model.
+
+Vectors are in float16, levels in float32.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from asd_monitor.features.windows import Window
+from asd_monitor.model_store.array_file import array_file_bytes, read_mixed_array_file
+
+LEVEL = "level"
+
+_FEATURE = "feature."
+_NAME = "reference.npz"
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredReference:
+    """n training windows in order of segment and time."""
+
+    features: Mapping[str, npt.NDArray[np.float16]]  # (n, d) by name, without the level
+    levels_dbfs: npt.NDArray[np.float32]  # (n,)
+    starts: Integers  # (n,) first sample, at the front end's rate, in the recording
+    ends: Integers  # (n,) one past the last sample
+    segments: Integers  # (n,) number of the gapless segment
+    fractions: npt.NDArray[np.float32]  # (n,) of the recordings that lie before, 0 … 1
+
+    def __len__(self) -> int:
+        """Return the number of windows."""
+        return len(self.starts)
+
+    def pieces(self) -> list[list[Window]]:
+        """Return the windows of each piece without a gap, with features in float32."""
+        pieces: list[list[Window]] = []
+        for number in range(len(self)):
+            if not number or self._follows_gap(number):
+                pieces.append([])
+            pieces[-1].append(self._window(number))
+        return pieces
+
+    def _follows_gap(self, number: int) -> bool:
+        length = int(self.ends[number] - self.starts[number])
+        gap = int(self.starts[number] - self.ends[number - 1])
+        return bool(self.segments[number] != self.segments[number - 1]) or gap > length // 2
+
+    def _window(self, number: int) -> Window:
+        vectors = {name: rows[number].astype(np.float32) for name, rows in self.features.items()}
+        vectors[LEVEL] = self.levels_dbfs[number : number + 1].astype(np.float32)
+        return Window(int(self.starts[number]), int(self.ends[number]), vectors)
+
+    def content(self) -> bytes:
+        """Return the content of the file."""
+        return array_file_bytes(
+            {
+                **{f"{_FEATURE}{name}": rows for name, rows in self.features.items()},
+                "level": self.levels_dbfs,
+                "start": self.starts,
+                "end": self.ends,
+                "segment": self.segments,
+                "fraction": self.fractions,
+            }
+        )
+
+    @staticmethod
+    def from_content(content: bytes) -> StoredReference:
+        """Return the windows in the content of a file.  Raises ValueError, KeyError."""
+        arrays = read_mixed_array_file(content, _NAME)
+        levels = arrays.pop("level").astype(np.float32)
+        starts, ends, segments = (
+            arrays.pop(name).astype(np.int64) for name in ("start", "end", "segment")
+        )
+        fractions = arrays.pop("fraction").astype(np.float32)
+        features = {
+            name.removeprefix(_FEATURE): rows.astype(np.float16, copy=False)
+            for name, rows in arrays.items()
+        }
+        one_each = (levels, starts, ends, segments, fractions)
+        if any(each.shape != (len(starts),) for each in one_each) or any(
+            rows.ndim != 2 or len(rows) != len(starts) for rows in features.values()
+        ):
+            raise ValueError(f"{_NAME}: its arrays have different lengths")
+        return StoredReference(features, levels, starts, ends, segments, fractions)

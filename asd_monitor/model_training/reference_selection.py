@@ -1,0 +1,76 @@
+"""The training windows that a bundle keeps for a refit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from asd_monitor.features.windows import Window
+from asd_monitor.model_store.reference_file import LEVEL, StoredReference
+from asd_monitor.model_training.reference import Reference
+
+MAX_STORED_WINDOWS = 1500
+"""Five megabytes with the shipped encoder."""
+BLOCK_S = 10.0
+
+
+def stored_reference(
+    reference: Reference, max_windows: int = MAX_STORED_WINDOWS
+) -> StoredReference:
+    """Return all training windows, or the most distinct ones that the limit permits.
+
+    Beyond the limit windows that overlap are left out first, as far as needed; beyond the limit
+    still, blocks of `BLOCK_S` are kept that are spread evenly over the recordings.
+    """
+    front_end = reference.front_end
+    apart = math.ceil(front_end.window_s / front_end.hop_s)  # windows that do not overlap
+    total = len(reference.windows)
+    stride = min(apart, max(1, -(-total // max_windows)))
+    block_samples = round(BLOCK_S * front_end.rate_hz)
+    chosen: list[tuple[int, float, Window]] = []  # segment, samples of sound before, window
+    before = 0.0
+    for number, segment in enumerate(reference.segments):
+        first = segment.windows[0].start if segment.windows else 0
+        chosen += [
+            (number, before + window.start - first, window) for window in segment.windows[::stride]
+        ]
+        before += segment.seconds * front_end.rate_hz
+    chosen = _spread(chosen, block_samples, max_windows)
+    return _stored(chosen, max(before, 1.0))
+
+
+def _spread(
+    chosen: Sequence[tuple[int, float, Window]], block_samples: int, max_windows: int
+) -> list[tuple[int, float, Window]]:
+    """Return whole blocks, evenly spread, with at most ``max_windows``."""
+    if len(chosen) <= max_windows:
+        return list(chosen)
+    blocks: dict[tuple[int, int], list[tuple[int, float, Window]]] = {}
+    for segment, at, window in chosen:
+        blocks.setdefault((segment, int(at // block_samples)), []).append((segment, at, window))
+    found = list(blocks.values())
+    longest = max(len(block) for block in found)
+    count = max(1, max_windows // longest)
+    indices = np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int)
+    return [item for index in dict.fromkeys(indices.tolist()) for item in found[index]]
+
+
+def _stored(chosen: Sequence[tuple[int, float, Window]], total_samples: float) -> StoredReference:
+    limit = np.float32(np.finfo(np.float16).max)
+    windows = [window for *_, window in chosen]
+    names = sorted(windows[0].features.keys() - {LEVEL}) if windows else []
+    return StoredReference(
+        features={
+            name: np.clip(
+                np.stack([window.features[name] for window in windows]), -limit, limit
+            ).astype(np.float16)
+            for name in names
+        },
+        levels_dbfs=np.array([window.rms_dbfs for window in windows], np.float32),
+        starts=np.array([window.start for window in windows], np.int64),
+        ends=np.array([window.end for window in windows], np.int64),
+        segments=np.array([segment for segment, *_ in chosen], np.int64),
+        fractions=np.array([at / total_samples for _, at, _ in chosen], np.float32),
+    )

@@ -1,0 +1,151 @@
+"""One refit of a machine's model: bundle and stored live blocks → a new version."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from asd_monitor.commissioning.blocks import feature_key
+from asd_monitor.commissioning.schedule import day_of
+from asd_monitor.commissioning.store import CommissioningStore
+from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.errors import OperationError
+from asd_monitor.model_store.atomic_files import os_errors_reported
+from asd_monitor.model_store.bundle import Bundle, load_bundle, load_reference, save_refit
+from asd_monitor.model_store.versions import BundleError, train_remedy, version_number, versions
+from asd_monitor.model_training.refit import FirstModelReference, RefitResult, refit
+from asd_monitor.wording import DAY_S, count, rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class RefitOutcome:
+    """A refit and the version that it gave."""
+
+    machine: str
+    version: str
+    in_use: bool
+    reason: str
+    moved: float
+    blocks: int
+    admitted: int
+    notes: tuple[str, ...]
+
+
+def refit_machine(
+    models: Path, state: Path, machine: str, settings: MachineDefaults, now: datetime
+) -> RefitOutcome:
+    """Refit the model in use to the stored live blocks, and put the result into use.
+
+    It is kept as a candidate where it moved too far, where a person has returned to an older
+    version, or where another version was put into use meanwhile.
+
+    Raises:
+        OperationError: there is no model, no live block, or the folder cannot be written.
+
+    """
+    bundle = load_bundle(models, machine)
+    first = _first_model(models, bundle)
+    reference = load_reference(models, bundle)
+    store = CommissioningStore(state / "commissioning" / machine)
+    progress, days = store.progress(), settings.commissioning.days
+    found = store.layout()
+    blocks = store.blocks(until_age_s=days * DAY_S)
+    is_of_model = progress is not None and progress.model_sha256 == bundle.first.sha256
+    if progress is None or not is_of_model or found is None or not blocks:
+        raise OperationError(
+            f"{store.folder} holds no live sound that {machine} {bundle.version} could be extended "
+            "from: monitor the machine for an hour with `commissioning: {days: 7}`"
+        )
+    key, layout = found
+    if key != feature_key(first.detector):
+        raise OperationError(
+            f"{store.folder} holds live sound of another front end or other networks than those of "
+            f"{machine} {bundle.version}: it is replaced while the machine is monitored"
+        )
+    result = refit(FirstModelReference(first.detector, reference), blocks, layout, settings.alarm)
+    reason = (
+        f"commissioning: day {day_of(progress, days)} of {days:g}, {count(len(blocks), 'block')}"
+    )
+    returned = _newer_in_use_before(models, bundle)
+    notes = list(result.notes)
+    if returned is not None:
+        notes.append(f"a person has returned from {returned} to {bundle.version}")
+    facts = _facts(bundle, result, settings, now) | {"reason": reason, "refit_notes": notes}
+    with os_errors_reported(
+        models / machine,
+        "the model cannot be written",
+        f"make {models / machine} writable for the user that runs this",
+    ):
+        version, in_use = save_refit(
+            models,
+            bundle,
+            result.detector,
+            facts,
+            candidate=result.candidate or returned is not None,
+        )
+    return RefitOutcome(
+        machine=machine,
+        version=version,
+        in_use=in_use,
+        reason=reason,
+        moved=result.moved,
+        blocks=result.blocks,
+        admitted=result.admitted,
+        notes=tuple(notes),
+    )
+
+
+def _first_model(models: Path, bundle: Bundle) -> Bundle:
+    """Return the trained model that a version is a refit of."""
+    machine, first = bundle.machine, bundle.first
+    if first.sha256 == bundle.sha256:
+        return bundle
+    found = load_bundle(models, machine, first.version)
+    if found.sha256 != first.sha256:
+        raise BundleError(
+            f"{models / machine}: {bundle.version} is a refit of another {first.version} than the "
+            f"one that is here: {train_remedy(models, machine)}"
+        )
+    return found
+
+
+def _newer_in_use_before(models: Path, bundle: Bundle) -> str | None:
+    """Return a newer refit of the same model that is no candidate: a person has left it."""
+    own = version_number(bundle.version)
+    for version in reversed(versions(models, bundle.machine)):
+        if version_number(version) <= own:
+            return None
+        try:
+            newer = load_bundle(models, bundle.machine, version)
+        except BundleError:
+            continue
+        if newer.first == bundle.first and not newer.manifest.get("candidate"):
+            return version
+    return None
+
+
+def _facts(
+    bundle: Bundle, result: RefitResult, settings: MachineDefaults, now: datetime
+) -> dict[str, Any]:
+    """Return what the manifest contains beside the detector, its reason and its notes."""
+    first, days = bundle.first, settings.commissioning.days
+    kept = {key: bundle.manifest[key] for key in ("training", "warnings") if key in bundle.manifest}
+    return {
+        **kept,
+        "trained": rfc3339(now),
+        "thresholds": {
+            "false_alarms": str(settings.alarm.false_alarms),
+            "alarm": result.thresholds.alarm,
+            "warnings": str(settings.alarm.warnings),
+            "warning": result.thresholds.warning,
+        },
+        "moved": result.moved,
+        "commissioning": {
+            "days": days,
+            "first": {"version": first.version, "sha256": first.sha256},
+            "blocks": result.blocks,
+            "admitted": result.admitted,
+        },
+    }

@@ -1,0 +1,209 @@
+"""models refit, list, promote and rollback with versions of a commissioning."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asd_monitor.alarm.budget import alarm_rule
+from asd_monitor.commissioning.blocks import feature_key
+from asd_monitor.commissioning.sampler import BlockSampler
+from asd_monitor.commissioning.schedule import Progress
+from asd_monitor.commissioning.store import CommissioningStore
+from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.daemon.refit_child import refit as refit_in_child
+from asd_monitor.features.windows import Window
+from asd_monitor.model_store.bundle import load_bundle
+from asd_monitor.model_store.versions import MANIFEST, current_version
+from asd_monitor.model_training import refit as refit_module
+from asd_monitor.monitor import Monitor
+from asd_monitor.pipeline import Pipeline
+from tests.doubles.blocks import block_at
+from tests.doubles.bundle_files import edit_manifest, read_manifest
+from tests.doubles.command_line import CommandLine
+from tests.doubles.synthetic_sounds import machine_sound
+
+
+@pytest.fixture
+def state(own_models: Path, tmp_path: Path) -> Path:
+    """A state folder with live blocks of fan01 v1."""
+    bundle = load_bundle(own_models, "fan01")
+    sampler = BlockSampler(bundle.detector, "v1", 16_000, seed="fan01")
+    pipeline = Pipeline(bundle.detector)
+    windows: list[Window] = []
+    pipeline.tap = windows.extend
+    monitor = Monitor(pipeline, alarm_rule(AlarmSettings().criteria, bundle.detector), 16_000)
+    readings = monitor.push(block_at(0, machine_sound(150.0, seed=9)))
+    sampler.push(windows, readings, lambda sample: 1.7e9 + sample / 16_000)
+    blocks, summaries = sampler.take()
+    store = CommissioningStore(tmp_path / "state/commissioning/fan01")
+    progress = Progress(bundle.sha256, "v1", 1.7e9, 2.5 * 86_400)
+    store.begin(progress)
+    key = feature_key(bundle.detector)
+    store.write(progress, blocks, summaries, model="v1", key=key, layout=sampler.layout)
+    return tmp_path / "state"
+
+
+def rows(command_line: CommandLine, models: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(
+        command_line("models", "list", "--models", models, "--json").out
+    )
+    return found
+
+
+def current(models: Path) -> str:
+    found = current_version(models, "fan01")
+    assert found is not None
+    return found.name
+
+
+def test_a_refit_is_a_new_version_in_use_with_its_reason(
+    command_line: CommandLine, own_models: Path, state: Path
+) -> None:
+    folders = ("--models", own_models, "--state", state)
+    result = command_line("models", "refit", "-m", "fan01", *folders, "--json")
+    assert result.code == 0, result.err
+    outcome = json.loads(result.out)
+    assert (outcome["version"], outcome["in_use"]) == ("v2", True)
+    assert outcome["reason"] == f"commissioning: day 3 of 7, {outcome['blocks']} blocks"
+    assert current(own_models) == "v2"
+    first, second = rows(command_line, own_models)
+    assert (first["reason"], first["moved"], first["candidate"]) == ("training", None, False)
+    assert (second["reason"], second["moved"], second["candidate"]) == (
+        outcome["reason"],
+        outcome["moved"],
+        False,
+    )
+    table = command_line("models", "list", "--models", own_models).out
+    assert "day 3 of 7" in table
+    shown = command_line("models", "show", "-m", "fan01", "--models", own_models).out
+    assert "from the first model" in shown
+    manifest = load_bundle(own_models, "fan01").manifest
+    v1 = load_bundle(own_models, "fan01", "v1")
+    assert manifest["commissioning"]["first"] == {"version": "v1", "sha256": v1.sha256}
+    assert manifest["training"] == v1.manifest["training"]
+    reference = own_models / "fan01/v1/reference.npz"
+    assert reference.samefile(own_models / "fan01/v2/reference.npz")
+
+    result = command_line("models", "refit", "-m", "fan01", *folders)  # a refit of the refit
+    assert result.code == 0, result.err
+    assert "fan01 uses v3" in result.out
+    assert load_bundle(own_models, "fan01").first.version == "v1"
+
+
+def test_a_refit_that_moved_far_is_a_candidate_that_a_person_promotes(
+    command_line: CommandLine, own_models: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refit_module, "MAX_MOVED", -1.0)
+    folders = ("--models", own_models, "--state", state)
+    result = command_line("models", "refit", "-m", "fan01", *folders)
+    assert result.code == 0, result.err
+    assert "promote --machine fan01 --version v2" in result.out
+    assert "a person must decide" in result.err
+    assert current(own_models) == "v1"
+    assert rows(command_line, own_models)[1]["candidate"]
+    assert "candidate" in command_line("models", "list", "--models", own_models).out
+    promote = ("models", "promote", "-m", "fan01", "--version", "v2", "--models", own_models)
+    assert command_line(*promote).code == 0
+    assert current(own_models) == "v2"
+
+
+def test_rollback_passes_over_candidates_and_holds_back_the_refits_after_it(
+    command_line: CommandLine, own_models: Path, state: Path
+) -> None:
+    folders = ("--models", own_models, "--state", state)
+    for _ in range(2):
+        assert command_line("models", "refit", "-m", "fan01", *folders).code == 0
+    edit_manifest(own_models / "fan01/v2", lambda manifest: manifest.update(candidate=True))
+    promote = ("models", "promote", "-m", "fan01", "--version", "v3", "--models", own_models)
+    assert command_line(*promote).code == 0
+    assert command_line("models", "rollback", "-m", "fan01", "--models", own_models).code == 0
+    assert current(own_models) == "v1"
+    result = command_line("models", "refit", "-m", "fan01", *folders)
+    assert "a person has returned from v3 to v1" in result.err
+    assert current(own_models) == "v1"
+
+
+def test_without_live_sound_a_refit_is_refused_with_the_remedy(
+    command_line: CommandLine, own_models: Path, tmp_path: Path
+) -> None:
+    folders = ("--models", own_models, "--state", tmp_path / "empty")
+    result = command_line("models", "refit", "-m", "fan01", *folders)
+    assert result.code == 1
+    assert "monitor the machine for an hour" in result.message
+
+
+def test_live_sound_of_another_model_is_not_learned_from(
+    command_line: CommandLine, own_models: Path, state: Path
+) -> None:
+    edit_manifest(own_models / "fan01/v1", lambda manifest: manifest.update(trained="again"))
+    folders = ("--models", own_models, "--state", state)
+    result = command_line("models", "refit", "-m", "fan01", *folders)
+    assert result.code == 1
+    assert "holds no live sound" in result.message
+
+
+def test_a_bundle_with_a_damaged_reference_is_refused(own_models: Path) -> None:
+    path = own_models / "fan01/v1/reference.npz"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(Exception, match=r"reference\.npz was changed"):
+        load_bundle(own_models, "fan01")
+
+
+def test_training_begins_a_commissioning_unless_it_is_configured_otherwise(
+    command_line: CommandLine, normal: Path, own_models: Path, tmp_path: Path
+) -> None:
+    assert load_bundle(own_models, "fan01").commissioning_days == 7
+    config = tmp_path / "config.yaml"
+    config.write_text("version: 1\nmachines: {fan01: {device: 'hw:1', commissioning: {days: 0}}}\n")
+    train = ("train", "-m", "fan01", "-n", normal, "--models", own_models, "--config", config)
+    assert command_line(*train, "--no-shipped-encoder").code == 0
+    assert load_bundle(own_models, "fan01").commissioning_days == 0
+
+
+async def test_the_child_refits_a_real_model_within_its_memory(
+    own_models: Path, state: Path
+) -> None:
+    outcome = await refit_in_child("fan01", own_models, state)
+    assert outcome.failure is None
+    assert (outcome.version, outcome.in_use) == ("v2", True)
+    assert outcome.moved is not None
+    assert outcome.reason.startswith("commissioning: day 3 of 7")
+    assert json.loads((own_models / "fan01/v2" / MANIFEST).read_text())["reason"] == outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("text", "failure"),
+    [
+        ("print('asd-monitor: no live sound', file=sys.stderr); sys.exit(1)", "no live sound"),
+        ("print('{}')", "the refit gave no result"),
+        ("x = bytearray(1 << 30)", "MemoryError"),
+    ],
+)
+async def test_a_failed_child_has_its_reason(tmp_path: Path, text: str, failure: str) -> None:
+    script = tmp_path / "program.py"
+    script.write_text(f"import sys, time\ntime.sleep(0.3)\n{text}")
+    outcome = await refit_in_child(
+        "fan01", Path("M"), Path("S"), program=(sys.executable, str(script))
+    )
+    assert outcome.failure is not None
+    assert failure in outcome.failure
+    assert outcome.version is None
+
+
+def test_the_manifest_of_a_refit_has_what_other_commands_read(
+    command_line: CommandLine, own_models: Path, state: Path, tmp_path: Path
+) -> None:
+    folders = ("--models", own_models, "--state", state)
+    assert command_line("models", "refit", "-m", "fan01", *folders).code == 0
+    into = tmp_path / "other"
+    export = ("models", "export", into, "-m", "fan01", "--models", own_models)
+    assert command_line(*export).code == 0
+    assert read_manifest(into / "fan01/v2")["reason"].startswith("commissioning")
+    assert (into / "fan01/v2/reference.npz").exists()

@@ -1,0 +1,256 @@
+"""The store of live blocks: bounded, private, safe against a kill and against damage."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from asd_monitor.commissioning.blocks import BlockSummary, Layout, LiveBlock, Stratum
+from asd_monitor.commissioning.sampler import MAX_BLOCKS_PER_HOUR
+from asd_monitor.commissioning.schedule import Progress, RefitNote
+from asd_monitor.commissioning.sound_pieces import (
+    MAX_SOUND_BYTES,
+    delete_sound,
+    sound_hours,
+    write_sound,
+)
+from asd_monitor.commissioning.store import DATABASE, CommissioningStore, CommissioningStoreError
+from asd_monitor.records import MachineState
+from tests.doubles.command_line import without_privileges
+
+LAYOUT = Layout([("spectrum", 128), ("tone", 299)])
+BEGUN_S = 1.7e9
+PROGRESS = Progress("a" * 64, "v1", BEGUN_S)
+
+
+def block(time_s: float, level_dbfs: float = -30.0, size: int = LAYOUT.size) -> LiveBlock:
+    rng = np.random.default_rng(int(time_s))
+    return LiveBlock(
+        time_s=BEGUN_S + time_s,
+        age_s=time_s,
+        model="v1",
+        state=MachineState.NORMAL,
+        alarm_active=False,
+        level_dbfs=level_dbfs,
+        fused=rng.random(20, np.float32),
+        evidence=rng.random(20, np.float32),
+        levels_dbfs=rng.random(20, np.float32),
+        starts_s=np.arange(5, dtype=np.float32) * 2,
+        kept_levels_dbfs=np.full(5, level_dbfs, np.float32),
+        vectors=rng.random((5, size)).astype(np.float16),
+    )
+
+
+def summary(time_s: float) -> BlockSummary:
+    return BlockSummary(BEGUN_S + time_s, 1.5, 2.5, -30.25, 0.75, alarm_active=True, kept=False)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CommissioningStore:
+    store = CommissioningStore(tmp_path / "fan01")
+    store.begin(PROGRESS)
+    return store
+
+
+def test_what_was_written_is_read_again(store: CommissioningStore) -> None:
+    note = RefitNote(BEGUN_S + 3600, "v2 in use", "v2", moved=0.25, in_use=True)
+    progress = Progress("a" * 64, "v1", BEGUN_S, 7200.0, refits=1, day_done=False, last=note)
+    written = [block(20.0), block(40.0, -12.0)]
+    store.write(
+        progress, written, [summary(0), summary(10)], model="v1", key="16 kHz", layout=LAYOUT
+    )
+    again = CommissioningStore(store.folder)
+    assert again.progress() == progress
+    assert again.layout() == ("16 kHz", LAYOUT)
+    for before, after in zip(written, again.blocks(), strict=True):
+        assert (after.time_s, after.age_s, after.state) == (before.time_s, before.age_s, "normal")
+        assert after.level_dbfs == before.level_dbfs
+        for name in ("fused", "evidence", "levels_dbfs", "starts_s", "kept_levels_dbfs", "vectors"):
+            assert np.array_equal(getattr(after, name), getattr(before, name)), name
+    assert [b.age_s for b in again.blocks(until_age_s=30.0)] == [20.0]
+    assert [s.summary for s in again.summaries()] == [summary(0), summary(10)]
+    assert again.strata() == {b.stratum: 1 for b in written}
+
+
+def test_files_are_private(store: CommissioningStore) -> None:
+    store.write(PROGRESS, [block(0)], key="k", layout=LAYOUT)
+    write_sound(store.folder / "sound", BEGUN_S, np.zeros(1600, np.float32), 16_000)
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in store.folder.rglob("*.*")}
+    assert modes == {0o600}
+    assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
+
+
+def test_the_most_redundant_blocks_are_dropped_beyond_the_limit(tmp_path: Path) -> None:
+    size = 1635  # of the shipped encoder and the window statistics
+    layout = Layout([("all", size)])
+    limited = CommissioningStore(tmp_path / "fan01", max_block_bytes=1_000_000)
+    limited.begin(PROGRESS)
+    for first in range(0, 200, 10):  # a busy hour, and one block of each later one
+        blocks = [block(20.0 * number, -30.0, size) for number in range(first, first + 10)]
+        limited.write(PROGRESS, blocks, key="k", layout=layout)
+    rare = [block(3600.0 * hour, -30.0, size) for hour in range(2, 12)]
+    limited.write(PROGRESS, rare, key="k", layout=layout)
+    kept = limited.blocks()
+    assert 50 <= len(kept) <= 60
+    assert {each.time_s for each in rare} <= {each.time_s for each in kept}
+    assert (limited.folder / DATABASE).stat().st_size < 1_400_000
+
+
+def test_a_month_of_blocks_and_summaries_takes_no_more_than_the_limit(tmp_path: Path) -> None:
+    size = 1635
+    layout = Layout([("all", size)])
+    month = CommissioningStore(tmp_path / "fan01")
+    month.begin(PROGRESS)
+    for day in range(37):
+        start = day * 86_400.0
+        blocks = [block(start + 2400.0 * n, -30.0 - n % 5, size) for n in range(36)]
+        month.write(PROGRESS, blocks, key="k", layout=layout)
+        for part in range(24):
+            own = [summary(start + 3600 * part + 10 * n) for n in range(360)]
+            month.write(PROGRESS, (), own, model="v1")
+    folder_bytes = sum(path.stat().st_size for path in month.folder.rglob("*"))
+    assert folder_bytes + MAX_SOUND_BYTES < 20e6
+    assert len(month.summaries()) == 37 * 8640
+    assert 400 <= len(month.blocks()) <= 600
+
+
+def test_blocks_of_other_features_are_replaced(store: CommissioningStore) -> None:
+    store.write(PROGRESS, [block(0)], key="k", layout=LAYOUT)
+    other = Layout([("spectrum", 128)])
+    store.write(PROGRESS, [block(20, size=128)], key="k", layout=other)
+    assert [each.age_s for each in store.blocks()] == [20.0]
+    store.write(PROGRESS, [block(40, size=128)], key="l", layout=other)
+    assert [each.age_s for each in store.blocks()] == [40.0]
+
+
+def test_a_new_model_begins_with_an_empty_store(store: CommissioningStore) -> None:
+    store.write(PROGRESS, [block(0)], [summary(0)], key="k", layout=LAYOUT)
+    other = Progress("b" * 64, "v7", BEGUN_S)
+    store.begin(other)
+    assert (store.progress(), store.blocks(), store.summaries()) == (other, [], [])
+
+
+def test_a_damaged_block_is_left_out(store: CommissioningStore) -> None:
+    store.write(PROGRESS, [block(0), block(20)], key="k", layout=LAYOUT)
+    database = sqlite3.connect(store.folder / DATABASE)
+    (content,) = database.execute("SELECT content FROM blocks WHERE number = 1").fetchone()
+    changed = content[:100] + bytes([content[100] ^ 1]) + content[101:]
+    database.execute("UPDATE blocks SET content = ? WHERE number = 1", (changed,))
+    database.commit()
+    database.close()
+    assert [each.age_s for each in store.blocks()] == [20.0]
+
+
+def test_a_damaged_database_is_set_aside_and_a_new_one_begins(store: CommissioningStore) -> None:
+    store.write(PROGRESS, [block(0)], key="k", layout=LAYOUT)
+    (store.folder / DATABASE).write_bytes(b"x" * 20_000)
+    assert store.progress() is None
+    assert store.blocks() == []
+    store.begin(PROGRESS)
+    store.write(PROGRESS, [block(20)], key="k", layout=LAYOUT)
+    assert [each.age_s for each in store.blocks()] == [20.0]
+    assert (store.folder / "blocks.damaged").exists()
+
+
+def test_a_folder_without_permission_is_reported_with_the_remedy(open_folder: Path) -> None:
+    closed = open_folder / "closed"
+    closed.mkdir(0o500)
+    with without_privileges(), pytest.raises(CommissioningStoreError, match="--state"):
+        CommissioningStore(closed / "fan01").begin(PROGRESS)
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+from tests.commissioning.test_commissioning_store import *
+store = CommissioningStore(Path(sys.argv[1]))
+for number in range(int(sys.argv[2]), 10**9):
+    progress = Progress("a" * 64, "v1", BEGUN_S, float(number))
+    blocks = [block(20.0 * number + 5 * each) for each in range(3)]
+    store.write(progress, blocks, [summary(number)], model="v1", key="k", layout=LAYOUT)
+    print(number, flush=True)
+"""
+
+
+def test_a_killed_writer_leaves_a_complete_store(store: CommissioningStore) -> None:
+    """What was reported as written is there, and each write is there as a whole."""
+    first = 0
+    for kill_s in (0.0, 0.013, 0.031):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(store.folder), str(first)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert writer.stdout is not None
+        for _ in range(8):
+            reported = int(writer.stdout.readline())
+        time.sleep(kill_s)  # into the middle of a write
+        os.kill(writer.pid, signal.SIGKILL)
+        reported = max([reported, *map(int, writer.stdout.read().split())])
+        writer.wait()
+        writer.stdout.close()
+        progress = store.progress()
+        assert progress is not None
+        assert progress.age_s >= reported
+        newest = [b for b in store.blocks() if b.age_s >= 20.0 * progress.age_s]
+        assert len(newest) == 3
+        summaries = store.summaries()
+        assert summaries[-1].summary.time_s == BEGUN_S + progress.age_s
+        with sqlite3.connect(store.folder / DATABASE) as database:
+            assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        database.close()
+        first = int(progress.age_s) + 1
+
+
+def test_the_oldest_sound_is_deleted_beyond_the_limit(tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).uniform(-1, 1, 480_000).astype(np.float32)
+    paths = [write_sound(tmp_path / "sound", BEGUN_S + 3600 * n, noise, 48_000) for n in range(6)]
+    left = sorted((tmp_path / "sound").iterdir())
+    assert left == paths[-len(left) :]
+    assert 1 < len(left) < 6
+    assert sum(path.stat().st_size for path in left) <= MAX_SOUND_BYTES
+    assert len(sound_hours(tmp_path / "sound")) == len(left)
+    delete_sound(tmp_path / "sound")
+    assert sound_hours(tmp_path / "sound") == set()
+
+
+def test_strata_count_conditions(store: CommissioningStore) -> None:
+    store.write(PROGRESS, [block(0), block(20), block(40, -3.0)], key="k", layout=LAYOUT)
+    quiet = Stratum.of(BEGUN_S, -30.0, alarm_active=False)
+    assert store.strata()[quiet] == 2
+    assert store.strata().total() == 3
+
+
+@pytest.mark.parametrize("days_before", [0, 20])
+def test_an_hour_writes_no_more_than_its_limit(tmp_path: Path, days_before: int) -> None:
+    """Also where each new block replaces one: as many blocks as the sampler keeps at most."""
+    size = 1635
+    layout = Layout([("all", size)])
+    store = CommissioningStore(tmp_path / "fan01")
+    store.begin(PROGRESS)
+    for first in range(30 * days_before):
+        store.write(PROGRESS, [block(3600.0 * first, -30.0, size)], key="k", layout=layout)
+    before = _written_bytes()
+    for part in range(12):
+        start = 3600.0 * 30 * days_before + 300 * part
+        blocks = [block(start + 20 * n, -30.0, size) for n in range(MAX_BLOCKS_PER_HOUR // 12)]
+        own = [summary(start + 10 * n) for n in range(30)]
+        store.write(PROGRESS, blocks, own, model="v1", key="k", layout=layout)
+    noise = np.random.default_rng(0).uniform(-1, 1, 160_000).astype(np.float32)
+    write_sound(store.folder / "sound", BEGUN_S, noise, 16_000)
+    assert _written_bytes() - before < 5e6
+
+
+def _written_bytes() -> int:
+    """Return the bytes that this process has passed to write calls."""
+    lines = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(lines["wchar"])

@@ -1,0 +1,162 @@
+"""The refit: which live blocks are learned from, and what becomes of the model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from asd_monitor.alarm.budget import alarm_rule
+from asd_monitor.commissioning.blocks import Layout, LiveBlock
+from asd_monitor.commissioning.sampler import BlockSampler
+from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.errors import OperationError
+from asd_monitor.features.windows import Window
+from asd_monitor.model_training.reference import Reference, read_reference
+from asd_monitor.model_training.reference_selection import stored_reference
+from asd_monitor.model_training.refit import FirstModelReference, admit, movement, refit
+from asd_monitor.model_training.training_run import TrainingResult
+from asd_monitor.monitor import Monitor
+from asd_monitor.pipeline import Pipeline
+from asd_monitor.records import MachineState
+from tests.doubles.blocks import block_at
+from tests.doubles.synthetic_sounds import Sound, machine_sound, write
+
+BEGUN_S = 1.7e9
+
+
+def live_blocks(result: TrainingResult, sound: Sound, *, apart_s: float = 20.0) -> list[LiveBlock]:
+    """Return the blocks that are kept of a sound, as if so far apart in time."""
+    detector = result.detector
+    sampler = BlockSampler(detector, "v1", 16_000, seed="fan01")
+    pipeline = Pipeline(detector)
+    windows: list[Window] = []
+    pipeline.tap = windows.extend
+    monitor = Monitor(pipeline, alarm_rule(AlarmSettings().criteria, detector), 16_000)
+    readings = monitor.push(block_at(0, sound))
+    sampler.push(windows, readings, lambda sample: BEGUN_S + sample / 16_000 * apart_s / 10)
+    return sampler.take()[0]
+
+
+def layout_of(result: TrainingResult) -> Layout:
+    return Layout.of(result.reference.windows[0].features)
+
+
+@pytest.fixture(scope="module")
+def first(fan_result: TrainingResult) -> FirstModelReference:
+    return FirstModelReference(fan_result.detector, stored_reference(fan_result.reference))
+
+
+def stub(time_s: float, level_dbfs: float = -30.0, *, alarm: bool = False) -> LiveBlock:
+    empty = np.zeros(0, np.float32)
+    return LiveBlock(
+        BEGUN_S + time_s, time_s, "v1", MachineState.NORMAL, alarm, level_dbfs,
+        empty, empty, empty, empty, empty, np.zeros((0, 0), np.float16),
+    )  # fmt: skip
+
+
+def admitted(scores: list[float], hours: list[float], **changes: bool) -> list[bool]:
+    blocks = [stub(3600 * hour, **changes) for hour in hours]
+    return list(admit(blocks, np.array(scores), 3.94))
+
+
+def test_blocks_below_the_warning_threshold_are_learned_from():
+    assert admitted([0.5, 3.9, 1.0], [0, 1, 2]) == [True, True, True]
+
+
+def test_what_stays_or_grows_is_not_learned_from():
+    assert admitted([0.5, *[6.0] * 20], list(range(21))) == [True] + [False] * 20
+    grows = list(np.linspace(0, 12, 20))
+    assert admitted(grows, list(range(20))) == [score < 3.94 for score in grows]
+
+
+def test_what_recurs_and_returns_is_learned_from():
+    scores = [6.0 if hour % 8 == 0 else 0.5 for hour in range(24)]
+    assert admitted(scores, list(range(24))) == [True] * 24
+    assert sum(admitted(scores[:16], list(range(16)))) == 14  # two occasions are too few
+
+
+def test_sound_with_an_active_alarm_is_never_learned_from():
+    assert admitted([0.5, 0.5], [0, 1], alarm=True) == [False, False]
+
+
+def test_a_refit_scores_the_live_sound_as_normal_and_a_fault_still_as_anomalous(
+    first: FirstModelReference, fan_result: TrainingResult
+):
+    louder = machine_sound(200.0, seed=5, gain=0.115)  # 1.2 dB, beyond what was recorded
+    blocks = live_blocks(fan_result, louder)
+    assert len(blocks) >= 5
+    result = refit(first, blocks, layout_of(fan_result), AlarmSettings())
+    assert result.blocks == len(blocks)
+    assert result.admitted >= 1
+    assert result.moved >= 0
+    assert not result.candidate
+
+    def median_score(detector, sound: Sound) -> float:
+        return float(np.median([w.score for w in Pipeline(detector).push(block_at(0, sound))]))
+
+    again = machine_sound(60.0, seed=6, gain=0.115)
+    assert median_score(result.detector, again) <= median_score(first.detector, again)
+    fault = machine_sound(60.0, seed=7, gain=0.115, fault=1.0)
+    assert median_score(result.detector, fault) > median_score(result.detector, again) + 1.5
+
+
+def test_a_refit_without_live_blocks_scores_as_the_first_model(
+    first: FirstModelReference, fan_result: TrainingResult
+):
+    """float16 in the bundle changes no score by more than a few hundredths."""
+    result = refit(first, [], layout_of(fan_result), AlarmSettings())
+    assert result.moved == 0
+    sound = machine_sound(60.0, seed=9)
+    before, after = (
+        np.array([w.score for w in Pipeline(detector).push(block_at(0, sound))])
+        for detector in (first.detector, result.detector)
+    )
+    assert np.abs(before - after).max() < 0.1
+
+
+def test_movement_is_how_far_the_median_score_of_learned_sound_fell(
+    fan_result: TrainingResult,
+):
+    detector = fan_result.detector
+    assert movement(detector, detector, fan_result.reference.windows) == 0
+    assert movement(detector, detector, []) == 0
+
+
+def test_too_little_sound_is_an_error_with_the_remedy(fan_result: TrainingResult):
+    stored = stored_reference(fan_result.reference, max_windows=5)
+    with pytest.raises(OperationError, match="the model in use stays"):
+        refit(FirstModelReference(fan_result.detector, stored), [], layout_of(fan_result),
+              AlarmSettings())  # fmt: skip
+
+
+def test_all_training_windows_are_stored_where_the_limit_permits(fan_reference: Reference):
+    stored = stored_reference(fan_reference)
+    windows = fan_reference.windows
+    assert len(stored) == len(windows)
+    pieces = stored.pieces()
+    assert [len(piece) for piece in pieces] == [len(s.windows) for s in fan_reference.segments]
+    for before, after in zip(windows, (w for piece in pieces for w in piece), strict=True):
+        assert (after.start, after.end) == (before.start, before.end)
+        assert after.features.keys() == before.features.keys()
+        assert after.rms_dbfs == before.rms_dbfs
+        for name, vector in before.features.items():
+            assert after.features[name] == pytest.approx(vector, rel=1e-3, abs=1e-3), name
+    assert stored.fractions.min() == 0
+    assert 0.9 < stored.fractions.max() < 1
+
+
+@pytest.mark.parametrize("limit", [100, 40, 20])
+def test_beyond_the_limit_stored_windows_are_spread_evenly(tmp_path, limit):
+    paths = [write(tmp_path / f"{n}.wav", machine_sound(60.0, seed=n)) for n in range(2)]
+    reference = read_reference(paths)
+    stored = stored_reference(reference, max_windows=limit)
+    assert 0.6 * limit <= len(stored) <= limit
+    assert set(stored.segments) == {0, 1}
+    assert np.all(np.diff(stored.fractions) > 0)
+    assert stored.fractions.min() < 0.1
+    assert stored.fractions.max() > 0.85
+    overlapping = (np.diff(stored.starts) < 31_744) & (np.diff(stored.segments) == 0)
+    assert overlapping.any() == (limit == 100)
+    restored = type(stored).from_content(stored.content())
+    assert np.array_equal(restored.starts, stored.starts)
+    assert [len(p) for p in restored.pieces()] == [len(p) for p in stored.pieces()]
