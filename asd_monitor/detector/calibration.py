@@ -2,8 +2,10 @@
 
 A distance of a view is positive and skewed, and where a machine drifts away from what minutes of
 recordings contain it is tens of times as large.  So its logarithm is used: the **deviation** of a
-window is the robust z-score of the log distance.  It keeps its order and its meaning far outside
-the range of the training recordings, with six blocks of sound as with six hours.
+window is the robust z-score of the log distance (P. J. Rousseeuw & C. Croux, "Alternatives to the
+median absolute deviation", Journal of the American Statistical Association 88 (1993)), with the
+spread of its upper half.  It is 0 at the median of the held-out training windows, unbounded, and
+keeps its order and its meaning far outside their range, with six blocks of sound as with six hours.
 
 The probability of a fused score is that of the predictive distribution of the next value, a located
 and scaled Student t (A. Gelman et al., Bayesian Data Analysis, 3rd ed., section 3.2).  Its variance
@@ -13,6 +15,7 @@ cannot show and which is known beforehand (`asd_monitor.detector.prior`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
@@ -26,18 +29,24 @@ from asd_monitor.detector.prior import HourPrior
 MAX_SCORE = 12.0
 """Scores are limited to this −log10 p; no extrapolation is meaningful beyond it."""
 
-MIN_DISTANCE = 1e-9
-MIN_SPREAD = 0.02
-"""Lower limit of the spread of a log distance: a constant sound has none."""
+MIN_DISTANCE, MAX_DISTANCE = 0.01, 1e30
+"""Limits of a distance.  Smaller ones, of a constant sound, are rounding errors: distances of the
+level are in dB, those of the other views about 1 in training sound.  Larger ones overflowed."""
 
-_UPPER = ((0.9, 1.2816), (0.98, 2.0537))  # quantiles of a normal variable
-_FEW = 20
-_LOG10_E = 1.0 / np.log(10.0)
+MIN_SPREAD = 0.02
+"""Lower limit of the spread of a log distance or a fused score: a constant sound has none."""
+
+_UPPER_QUANTILES = ((0.9, 1.2816), (0.98, 2.0537))
+"""Shares of the values, and the quantiles of a standard normal variable there."""
+_FEW = 20  # values, of which such quantiles would be the largest alone
+_LN_2 = math.log(2.0)
+_LOG10_E = 1.0 / math.log(10.0)
+_SQRT_HALF = math.sqrt(0.5)
 
 
 @dataclass(frozen=True, slots=True)
 class _Parameters:
-    """Finite parameters, of which all but the first are positive."""
+    """Base of calibrations: finite parameters, of which all but the first are positive."""
 
     def __post_init__(self) -> None:
         """Raise ValueError for parameters that are out of range."""
@@ -68,17 +77,20 @@ class ViewCalibration(_Parameters):
     unit: float  # of a deviation, in log distance
 
     @classmethod
-    def fit(cls, distances: npt.ArrayLike, shift: HourPrior) -> Self:
+    def fit(cls, distances: npt.ArrayLike, prior: HourPrior) -> Self:
         """Fit the calibration of a view.
 
         Args:
             distances: held-out distances of training windows, (n,).
-            shift: the variation of the log distance between hours.
+            prior: the variation of the log distance between hours.
+
+        Raises:
+            ValueError: a distance is not a number.
 
         """
-        logs = np.log(np.maximum(np.asarray(distances, np.float64), MIN_DISTANCE))
+        logs = _log_distances(np.asarray(distances, np.float64))
         spread = max(MIN_SPREAD, upper_spread(logs))
-        return cls(float(np.median(logs)), float(np.hypot(spread, shift.in_unit)))
+        return cls(float(np.median(logs)), math.hypot(spread, prior.in_unit))
 
     def deviation(self, distances: npt.ArrayLike) -> Floats:
         """Return the deviations (…,) of distances (…,), float64."""
@@ -107,10 +119,10 @@ class ViewCalibrationStack:
 
     def deviations(self, distances: Floats) -> Floats:
         """Return the deviations (…, v) of distances (…, v), float64."""
-        above = np.log(np.maximum(distances, MIN_DISTANCE))
+        above = _log_distances(distances)
         above -= self.parameters[..., 0]
         above *= self.parameters[..., 1]
-        return np.asarray(above)
+        return above
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,57 +134,65 @@ class FusedCalibration(_Parameters):
     dof: float
 
     @classmethod
-    def fit(cls, fused: npt.ArrayLike, shift: HourPrior, *, hours: int, blocks: int) -> Self:
+    def fit(cls, fused: npt.ArrayLike, prior: HourPrior, *, hours: int, blocks: int) -> Self:
         """Fit the distribution to held-out fused scores.
 
         Args:
             fused: held-out fused scores of training windows, (n,).
-            shift: the variation of the fused score between hours.
+            prior: the variation of the fused score between hours.
             hours: hours that the training windows are from.
             blocks: independent blocks of time that they are from.
 
         """
         values = np.asarray(fused, np.float64)
         spread = max(MIN_SPREAD, upper_spread(values))
-        return cls(float(np.median(values)), *shift.predictive(spread, hours=hours, blocks=blocks))
+        return cls(float(np.median(values)), *prior.predictive(spread, hours=hours, blocks=blocks))
 
     def score(self, fused: npt.ArrayLike) -> Floats:
         """Return −log10 P(normal sound has at least this fused score), (…,), 0 … MAX_SCORE."""
-        return student_score((np.asarray(fused) - self.location) / self.scale, self.dof)
+        above = np.asarray(fused, np.float64) - self.location
+        return student_score(above / self.scale, self.dof)
 
 
 def upper_spread(values: Floats) -> float:
-    """Return the standard deviation (n,) of a normal variable with the same upper quantiles.
+    """Return the spread of the values (n,) above their median.
 
-    That of the values themselves where they are few.
+    It is the standard deviation of a normal variable with the same median and the same upper
+    quantiles, the larger of two; where the values are few, their standard deviation.
     """
     if len(values) < _FEW:
         return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
     median = float(np.median(values))
-    return max((float(np.quantile(values, share)) - median) / sigmas for share, sigmas in _UPPER)
+    return max(
+        (float(np.quantile(values, share)) - median) / sigmas for share, sigmas in _UPPER_QUANTILES
+    )
 
 
 def student_score(t: npt.ArrayLike, dof: npt.ArrayLike) -> Floats:
     """Return −log10 P(T ≥ t) of Student's t with these degrees of freedom, 0 … MAX_SCORE.
 
-    By the normal approximation of D. L. Wallace, "Bounds on normal approximations to Student's and
-    the chi-square distributions", Annals of Mathematical Statistics 30 (1959), and the rational
-    approximation of log erfc in W. H. Press et al., Numerical Recipes, section 6.2, whose relative
+    By the normal approximation of `asd_monitor.alarm.scale_tail`, where its error is given, and
+    erfc in the approximation of W. H. Press et al., Numerical Recipes, section 6.2, whose relative
     error is 1.2e-7 however small the probability is.
+
+    Args:
+        t: values, (…,), finite.
+        dof: degrees of freedom, > 0, of a shape that can be broadcast.
+
     """
     t, dof = np.asarray(t, np.float64), np.asarray(dof, np.float64)
-    x = (
-        np.sqrt(dof * np.log1p(t * t / dof))
-        * ((8.0 * dof + 1.0) / (8.0 * dof + 3.0))
-        / np.sqrt(2.0)
-    )
-    log_erfc = _log_erfc(x)
-    upper = np.log(2.0) - log_erfc
-    with np.errstate(divide="ignore"):  # t = 0 has two equal sides
-        lower = np.log(2.0) - np.log(2.0 - np.exp(log_erfc))
-    score = np.where(t >= 0, upper, lower)
+    w = np.sqrt(dof * np.log1p(t * t / dof)) * ((8.0 * dof + 1.0) / (8.0 * dof + 3.0))
+    log_erfc = _log_erfc(w * _SQRT_HALF)
+    # P = erfc(w / √2) / 2 above t = 0, 1 − that below it
+    score = _LN_2 - np.where(t >= 0, log_erfc, np.log(2.0 - np.exp(log_erfc)))
     score *= _LOG10_E
     return np.minimum(MAX_SCORE, np.maximum(score, 0.0, out=score), out=score)
+
+
+def _log_distances(distances: Floats) -> Floats:
+    logs = np.maximum(distances, MIN_DISTANCE)
+    np.minimum(logs, MAX_DISTANCE, out=logs)
+    return np.log(logs, out=logs)
 
 
 _ERFC = (
@@ -187,6 +207,7 @@ _ERFC = (
     -0.82215223,
     0.17087277,
 )
+"""Coefficients of the polynomial in `_log_erfc`, the constant one first."""
 
 
 def _log_erfc(x: Floats) -> Floats:

@@ -1,18 +1,19 @@
 """Evidence: the fused score of a window, standardised, and its distribution at each time scale.
 
 The evidence of a window is its fused score relative to the location of its operating mode, in units
-of a deviation (`asd_monitor.detector.calibration`), so that it compares across machines.  Its mean
-over a time scale varies with the hours and days that the training sound is from; the tail of each
-scale is fitted to its own non-overlapping blocks.  A scale with fewer than `MIN_BLOCKS` of them takes
-the variance of the next shorter one: a longer mean varies less, if anything.  What no training sound
-shows, the variation between hours and days, is a prior (`asd_monitor.detector.prior`).
+of a deviation (`asd_monitor.detector.calibration`), so that it compares across machines.
+
+The tail of each time scale is fitted to its own non-overlapping times in the training sound.  A
+scale with fewer than `MIN_BLOCKS` of them takes the variance of the next shorter one: a longer mean
+varies less, if anything.  What one session of recording cannot show, the variation between hours
+and days, is a prior (`asd_monitor.detector.prior`).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -25,12 +26,14 @@ from asd_monitor.detector.modes import Numbers, OperatingModes, find_modes
 from asd_monitor.detector.prior import FUSED_PRIOR
 
 MIN_BLOCKS = 5
+MIN_FILL = 0.5
+"""Least number of blocks in a time, as a share of the fullest one's."""
 EFFECT_BOUND = 7.0
 """Evidence sustained for ten seconds that is an alarm whatever the tails say.
 
 docs/method/alarms.md shows what other bounds cost in false alarms and detect in faults."""
 _POOLED_BLOCKS = 10.0  # weight of all modes together in the location and spread of one
-_MAX_RATIO = 3.0  # of a mode's spread to that of all
+_MAX_RATIO = 3.0  # of a mode's spread to that of all modes
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +41,7 @@ class Blocks:
     """The ten-second blocks of the training windows; n windows, b blocks."""
 
     number: Numbers  # (n,): block of each window, 0 … b − 1
-    begins_s: Floats  # (b,): time of each
+    begins_s: Floats  # (b,): time of the first window of each
     hours: int  # that they are from
     days: int
 
@@ -58,9 +61,14 @@ class Blocks:
         return np.asarray(np.bincount(self.number, values, len(self)) / counts)
 
     def means_over(self, seconds: float, means: Floats) -> Floats:
-        """Return the means of the blocks' means (b,) in each non-overlapping time of this length."""
-        _, number = np.unique(np.floor(self.begins_s / seconds), return_inverse=True)
-        return np.asarray(np.bincount(number, means) / np.bincount(number))
+        """Return the means of the blocks' means (b,) over non-overlapping times of this length.
+
+        Times are counted from the first block; those with few blocks are omitted.
+        """
+        times = np.floor((self.begins_s - self.begins_s.min()) / seconds)
+        _, number = np.unique(times, return_inverse=True)
+        counts = np.bincount(number)
+        return np.asarray((np.bincount(number, means) / counts)[counts >= MIN_FILL * counts.max()])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +77,7 @@ class EvidenceCalibration:
 
     modes: OperatingModes
     locations: Floats  # (k,): of the fused score in each mode
-    ratios: Floats  # (k,): of its spread there to that in all modes
+    ratios: Floats  # (k,): of its spread there to that in all modes, at least 1
     tails: tuple[ScaleTail, ...]  # of each time scale, the shortest first
     effect_bound: float = EFFECT_BOUND
 
@@ -131,23 +139,25 @@ def fit_evidence(fused: Floats, spectra: Vectors, blocks: Blocks) -> EvidenceCal
     """
     modes = find_modes(spectra)
     mode = modes.of(spectra)
-    pooled = float(np.median(fused)), max(MIN_SPREAD, upper_spread(fused))
+    location, spread = float(np.median(fused)), max(MIN_SPREAD, upper_spread(fused))
     locations, ratios = [], []
     for number in range(len(modes)):
-        own = fused[mode == number]
-        count = len(np.unique(blocks.number[mode == number]))
+        is_own = mode == number
+        own, count = fused[is_own], len(np.unique(blocks.number[is_own]))
         weight = count / (count + _POOLED_BLOCKS) if len(modes) > 1 else 1.0
-        spread = max(MIN_SPREAD, upper_spread(own))
-        locations.append(weight * float(np.median(own)) + (1 - weight) * pooled[0])
-        ratio = (spread / pooled[1]) ** weight
+        locations.append(weight * float(np.median(own)) + (1.0 - weight) * location)
+        ratio = (max(MIN_SPREAD, upper_spread(own)) / spread) ** weight
         ratios.append(min(_MAX_RATIO, max(1.0, ratio)))
     calibration = EvidenceCalibration(modes, np.array(locations), np.array(ratios), ())
-    tails = fit_tails(calibration.evidence(fused, spectra), blocks)
-    return EvidenceCalibration(modes, calibration.locations, calibration.ratios, tails)
+    return replace(calibration, tails=fit_tails(calibration.evidence(fused, spectra), blocks))
 
 
 def fit_tails(evidence: Floats, blocks: Blocks) -> tuple[ScaleTail, ...]:
-    """Return the tail of each time scale from the evidence (n,) of the training windows."""
+    """Return the tail of each time scale from the evidence (n,) of the training windows.
+
+    The shortest scale is that of the blocks' medians, as the alarm rule forms them; the others are
+    means.
+    """
     means = blocks.means(evidence)
     tails: list[ScaleTail] = []
     spread, count = MIN_SPREAD, 1

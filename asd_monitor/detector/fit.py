@@ -8,8 +8,9 @@ D. R. Roberts et al., "Cross-validation strategies for data with temporal, spati
 hierarchical, or phylogenetic structure", Ecography 40 (2017)).  The back ends of the final
 detector are fitted to all training windows.
 
-The linear trend within one session of recording is removed before the out-of-fold scores are computed
-(`asd_monitor.detector.trend`).  Sound of several days is held out day by day.
+The linear trend within one session of recording is removed before the out-of-fold scores are
+computed (`asd_monitor.detector.trend`).  Sound of several days is held out day by day, and its
+trend is kept: it is part of how days differ.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from asd_monitor.features.windows import Window
 FOLDS = 5
 BLOCK_S = 10.0
 MIN_WINDOWS = 12
+MIN_KEPT_WINDOWS = 4
+"""Windows outside a fold that a back end can be fitted to."""
 HOUR_S, DAY_S = 3600.0, 86400.0
 MIN_DAYS_HELD_OUT = 3
 MAX_DAY_FOLDS = 7
@@ -77,7 +80,7 @@ def fit_detector(
         begins_s: time of each segment, in any order; None: one session of recording.
 
     Raises:
-        ValueError: the machine runs in fewer than MIN_WINDOWS windows, or only in one block.
+        ValueError: the machine runs in fewer than MIN_WINDOWS windows, or almost only in one block.
 
     """
     windows = [window for segment in segments for window in segment]
@@ -88,13 +91,14 @@ def fit_detector(
         raise ValueError(f"the machine runs in {len(windows)} windows: {MIN_WINDOWS} are needed")
     spans = Spans.of(running)
     blocks = find_blocks(running, rate_hz, begins_s)
-    if len(blocks) < 2:
-        raise ValueError(f"the machine runs in less than {2 * BLOCK_S:g} s of one recording")
     folds = assign_folds(blocks)
+    if fewest_kept(spans, folds) < MIN_KEPT_WINDOWS:
+        raise ValueError(f"the machine runs in less than {2 * BLOCK_S:g} s of one recording")
+    times_s = window_times(blocks, spans, rate_hz)
     views, held_out = [], []
     for kind in (*VIEW_KINDS, *(kind for e in encoders for kind in encoder_views(e.card))):
         vectors = vectors_of(windows, kind.feature)
-        steady = without_trend(vectors) if blocks.days == 1 else vectors
+        steady = without_trend(vectors, times_s) if blocks.days == 1 else vectors
         raw = held_out_scores(kind, steady, spans, folds)
         calibration = ViewCalibration.fit(raw, view_prior(kind.name))
         views.append(View(kind, kind.fit(vectors, spans), calibration))
@@ -161,6 +165,19 @@ def find_blocks(
     return Blocks(
         np.array(numbers, np.intp), np.array(times), count_hours(times), count_days(times)
     )
+
+
+def window_times(blocks: Blocks, spans: Spans, rate_hz: int) -> Floats:
+    """Return the time in s of each window (n,), on the clock of the blocks."""
+    first = np.flatnonzero(np.diff(blocks.number, prepend=-1))  # window of each block
+    within = spans.start - spans.start[first][blocks.number]
+    return np.asarray(blocks.begins_s[blocks.number] + within / rate_hz)
+
+
+def fewest_kept(spans: Spans, folds: npt.NDArray[np.int64]) -> int:
+    """Return how many windows overlap no window of a fold, the fewest of all folds."""
+    held_out = (spans.overlapping(folds == fold) for fold in np.unique(folds))
+    return min(int(np.count_nonzero(~each)) for each in held_out)
 
 
 def count_hours(times_s: Sequence[float]) -> int:

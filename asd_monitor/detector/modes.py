@@ -1,11 +1,12 @@
-"""Operating modes that the training recordings show: at rest and under load, at two speeds.
+"""Operating modes in the training recordings, such as at rest and under load, or two speeds.
 
-Modes are clusters of the windows' spectra: along the direction in which the spectra vary most, an
-almost empty valley separates them.  Each part is searched for further modes.
+Modes are clusters of the windows' spectra: along their first principal component an almost empty
+valley separates them.  Each part is searched for further modes.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,11 +16,12 @@ import numpy.typing as npt
 from asd_monitor.detector.back_end import Floats, Vectors
 
 MAX_MODES = 4
-MIN_WINDOWS = 40
-MIN_SHARE = 0.1  # of the windows of the part that is divided
+MIN_WINDOWS = 40  # on each side of the valley
+MIN_SHARE = 0.1  # of the windows of the part that is divided, on each side
 VALLEY_DB = 3.0
 """Least width of the valley, in dB as the root mean square over all bands."""
-VALLEY_SHARE = 0.03  # largest share of the windows in it
+VALLEY_SHARE = 0.03  # largest share of the windows in the valley
+DECIMALS = 4  # of a mean spectrum, in a manifest as well
 
 Numbers = npt.NDArray[np.intp]
 
@@ -39,7 +41,8 @@ class OperatingModes:
 
     def to_json(self) -> list[list[float]]:
         """Return the mean spectra for a manifest; none where there is one mode."""
-        return np.round(self.centres.astype(np.float64), 4).tolist() if len(self) > 1 else []
+        centres = self.centres.astype(np.float64).round(DECIMALS)
+        return centres.tolist() if len(self) > 1 else []
 
     @classmethod
     def from_json(cls, centres: Any, bands: int) -> Self:
@@ -64,7 +67,10 @@ class OperatingModes:
 
 
 def find_modes(spectra: Vectors) -> OperatingModes:
-    """Return the modes of training spectra (n, d), log10 of power; without a valley there is one."""
+    """Return the modes of training spectra (n, d), log10 of power, the quietest first.
+
+    Each is the nearest to at least one of the spectra; without a valley there is one.
+    """
     parts: list[Numbers] = [np.arange(len(spectra))]
     done: list[Numbers] = []
     while parts:
@@ -75,23 +81,26 @@ def find_modes(spectra: Vectors) -> OperatingModes:
         else:
             parts += [part[~divided], part[divided]]
     ordered = sorted(done, key=lambda part: float(spectra[part].mean()))
-    return OperatingModes(np.stack([spectra[part].mean(0) for part in ordered]).astype(np.float32))
+    means = np.stack([spectra[part].mean(0, np.float64) for part in ordered])
+    modes = OperatingModes(means.round(DECIMALS).astype(np.float32))
+    return OperatingModes(modes.centres[np.unique(modes.of(spectra))])
 
 
 def _divide(spectra: Vectors) -> npt.NDArray[np.bool_] | None:
     """Return which of the spectra (n, d) lie above the widest valley, None without one."""
     n = len(spectra)
-    least = max(MIN_WINDOWS, int(np.ceil(MIN_SHARE * n)))
+    least = max(MIN_WINDOWS, math.ceil(MIN_SHARE * n))
     if n < 2 * least:
         return None
-    centred = spectra.astype(np.float64) - spectra.mean(0)
+    centred = spectra - spectra.mean(0, np.float64)
     _, vectors = np.linalg.eigh(centred.T @ centred)
-    along: Floats = centred @ vectors[:, -1] * (10.0 / np.sqrt(spectra.shape[1]))
-    values = np.sort(along)
-    inside = max(1, int(VALLEY_SHARE * n))  # windows that the valley may contain
-    lower = values[least - 1 : n - least - inside + 1]
-    widths = values[least - 1 + inside : n - least + 1] - lower
+    along_db: Floats = centred @ vectors[:, -1] * (10.0 / math.sqrt(spectra.shape[1]))
+    values = np.sort(along_db)
+    step = max(1, int(VALLEY_SHARE * n))  # from the last window below it to the first above it
+    below = values[least - 1 : n - least - step + 1]
+    above = values[least - 1 + step : n - least + 1]
+    widths = above - below
     if len(widths) == 0 or widths.max() < VALLEY_DB:
         return None
-    at = least - 1 + int(widths.argmax())
-    return np.asarray(along > (values[at] + values[at + inside]) / 2)
+    widest = int(widths.argmax())
+    return np.asarray(along_db > (below[widest] + above[widest]) / 2)

@@ -9,6 +9,7 @@ bring is then among the training windows.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 PRIOR_DOF = 20.0
@@ -38,7 +39,7 @@ class HourPrior:
 
     def after(self, hours: int) -> float:
         """Return what is left of it when the training sound is from so many hours."""
-        return self.shift * float(max(1, hours)) ** -DECAY
+        return self.shift * math.pow(max(1, hours), -DECAY)
 
     def predictive(self, spread: float, *, hours: int, blocks: int) -> tuple[float, float]:
         """Return scale and degrees of freedom of the predictive distribution.
@@ -52,11 +53,11 @@ class HourPrior:
             blocks: independent blocks of time that it is from.
 
         """
-        within, between = spread**2, self.after(hours) ** 2
-        total = within + between
-        dof = total**2 / (within**2 / max(1, blocks - 1) + between**2 / PRIOR_DOF)
-        # the location is estimated as well
-        return (total * (1.0 + 1.0 / max(1, blocks))) ** 0.5, dof
+        # the location is estimated from the blocks as well; the shift includes its own error
+        within = spread**2 * (1.0 + 1.0 / max(1, blocks))
+        between = self.after(hours) ** 2
+        dof = (within + between) ** 2 / (within**2 / max(1, blocks - 1) + between**2 / PRIOR_DOF)
+        return math.sqrt(within + between), dof
 
 
 SHIFT_BY_VIEW = {
