@@ -27,7 +27,7 @@ from asd_monitor.detector.prior import FUSED_PRIOR
 
 MIN_BLOCKS = 5
 MIN_FILL = 0.5
-"""Least number of blocks in a time, as a share of the fullest one's."""
+"""Least number of blocks in a time, as a share of the median one's."""
 EFFECT_BOUND = 7.0
 """Evidence sustained for ten seconds that is an alarm whatever the tails say.
 
@@ -68,7 +68,9 @@ class Blocks:
         times = np.floor((self.begins_s - self.begins_s.min()) / seconds)
         _, number = np.unique(times, return_inverse=True)
         counts = np.bincount(number)
-        return np.asarray((np.bincount(number, means) / counts)[counts >= MIN_FILL * counts.max()])
+        return np.asarray(
+            (np.bincount(number, means) / counts)[counts >= MIN_FILL * np.median(counts)]
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,13 +130,16 @@ class EvidenceCalibration:
         )
 
 
-def fit_evidence(fused: Floats, spectra: Vectors, blocks: Blocks) -> EvidenceCalibration:
+def fit_evidence(
+    fused: Floats, spectra: Vectors, blocks: Blocks, censored: int = 0
+) -> EvidenceCalibration:
     """Fit the calibration to out-of-fold scores.
 
     Args:
         fused: out-of-fold fused scores of the n training windows, (n,).
         spectra: their spectra, (n, d).
         blocks: their blocks.
+        censored: further blocks, of which only is known that they are unusual.
 
     """
     modes = find_modes(spectra)
@@ -149,14 +154,16 @@ def fit_evidence(fused: Floats, spectra: Vectors, blocks: Blocks) -> EvidenceCal
         ratio = (max(MIN_SPREAD, upper_spread(own)) / spread) ** weight
         ratios.append(min(_MAX_RATIO, max(1.0, ratio)))
     calibration = EvidenceCalibration(modes, np.array(locations), np.array(ratios), ())
-    return replace(calibration, tails=fit_tails(calibration.evidence(fused, spectra), blocks))
+    return replace(
+        calibration, tails=fit_tails(calibration.evidence(fused, spectra), blocks, censored)
+    )
 
 
-def fit_tails(evidence: Floats, blocks: Blocks) -> tuple[ScaleTail, ...]:
+def fit_tails(evidence: Floats, blocks: Blocks, censored: int = 0) -> tuple[ScaleTail, ...]:
     """Return the tail of each time scale from the evidence (n,) of the training windows.
 
     The shortest scale is that of the blocks' medians, as the alarm rule forms them; the others are
-    means.
+    means.  Censored blocks count as the highest of the others.
     """
     means = blocks.means(evidence)
     tails: list[ScaleTail] = []
@@ -165,7 +172,9 @@ def fit_tails(evidence: Floats, blocks: Blocks) -> tuple[ScaleTail, ...]:
         shortest = scale is TIME_SCALES[0]
         values = blocks.medians(evidence) if shortest else blocks.means_over(scale.seconds, means)
         if shortest or len(values) >= MIN_BLOCKS:
-            spread, count = max(MIN_SPREAD, upper_spread(values)), len(values)
+            left_out = round(censored * len(values) / len(blocks))
+            with_censored = np.append(values, np.full(left_out, values.max()))
+            spread, count = max(MIN_SPREAD, upper_spread(with_censored)), len(values)
         deviation, dof = FUSED_PRIOR.predictive(spread, hours=blocks.hours, blocks=count)
         tails.append(ScaleTail(scale.seconds, float(np.median(values)), deviation, dof))
     return tuple(tails)

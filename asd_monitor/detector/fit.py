@@ -68,6 +68,7 @@ def fit_detector(
     rate_hz: int,
     encoders: Sequence[Encoder] = (),
     begins_s: Sequence[float] | None = None,
+    censored: int = 0,
 ) -> FittedDetector:
     """Fit a detector to training windows.
 
@@ -77,7 +78,9 @@ def fit_detector(
         rate_hz: sampling rate of the windows' sample indices.
         encoders: the encoders that the windows were computed with; their views are added to
             those of the window statistics.
-        begins_s: time of each segment, in any order; None: one session of recording.
+        begins_s: time of each segment, in any order; None: one session of recording, from which its
+            trend is removed.
+        censored: blocks of the machine's sound that were left out since they were unusual.
 
     Raises:
         ValueError: the machine runs in fewer than MIN_WINDOWS windows, or almost only in one block.
@@ -98,7 +101,7 @@ def fit_detector(
     views, held_out = [], []
     for kind in (*VIEW_KINDS, *(kind for e in encoders for kind in encoder_views(e.card))):
         vectors = vectors_of(windows, kind.feature)
-        steady = without_trend(vectors, times_s) if blocks.days == 1 else vectors
+        steady = without_trend(vectors, times_s) if begins_s is None else vectors
         raw = held_out_scores(kind, steady, spans, folds)
         calibration = ViewCalibration.fit(raw, view_prior(kind.name))
         views.append(View(kind, kind.fit(vectors, spans), calibration))
@@ -106,7 +109,7 @@ def fit_detector(
     by_view = np.stack(held_out, axis=1)
     fused = fuse(by_view)
     spectra = vectors_of(windows, SPECTRUM)
-    evidence = fit_evidence(fused, spectra, blocks)
+    evidence = fit_evidence(fused, spectra, blocks, censored)
     detector = Detector(
         front_end,
         tuple(views),

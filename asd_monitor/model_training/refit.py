@@ -1,37 +1,35 @@
 """Refit during commissioning: the training windows and live blocks → an extended detector.
 
-The selection of live blocks is `admit`; everything else only carries it out.
+`asd_monitor.model_training.admission` selects the live blocks.  Those that are left out remain in the
+fit of the tails, as blocks of at least the highest evidence, so that leaving them out does not make
+the tails lighter.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.commissioning.blocks import Layout, LiveBlock
 from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import FittedDetector, fit_detector
+from asd_monitor.detector.fit import FittedDetector, find_blocks, fit_detector
 from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import Window
 from asd_monitor.model_store.reference_file import StoredReference
+from asd_monitor.model_training.admission import BlockVectors, admit, block_deviations
 from asd_monitor.records import Thresholds
 from asd_monitor.wording import count
 
 MAX_MOVED = 3.0
 """A model that moved further, in decades of probability, is a candidate."""
-MIN_RETURNS = 3
-"""Separate occasions on which sound beyond the warning threshold must occur to be learned."""
-RETURN_APART_S = 3600.0
-
-_LEVEL_BAND_DB = 3.0
-
-Mask = npt.NDArray[np.bool_]
-Floats = npt.NDArray[np.float64]
+_SESSION_BEFORE_S = 3600.0
+"""The training recordings count as an hour of their own, before the first live block."""
+_MIN_SPREAD_SHARE = 1e-3  # of the median coordinate's, for one that does not vary
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +62,7 @@ def refit(
     blocks: Sequence[LiveBlock],
     layout: Layout,
     settings: AlarmSettings,
+    learned_until_s: float = math.inf,
 ) -> RefitResult:
     """Fit a detector to the training windows and to the live blocks that are admitted.
 
@@ -72,6 +71,8 @@ def refit(
         blocks: live blocks in order of time, with the features of its front end.
         layout: the layout of their vectors.
         settings: the budgets.
+        learned_until_s: age of the commissioning from which on blocks are not learned from; they
+            show which earlier sound has been followed by known sound.
 
     Raises:
         OperationError: the machine runs in too little of the sound.
@@ -80,26 +81,37 @@ def refit(
     detector = first.detector
     front_end = detector.front_end
     live = [block.windows(layout, front_end.rate_hz, front_end.window) for block in blocks]
-    scores = [_typical_score(detector, windows) for windows in live]
-    warning = alarm_rule(settings.criteria, detector).thresholds.warning
-    admitted = admit(blocks, np.array(scores), warning)
-    pieces = first.reference.pieces()
-    pieces += [windows for windows, kept in zip(live, admitted, strict=True) if kept]
+    training = first.reference.pieces()
+    of_training = _windows_of_blocks(training, front_end.rate_hz)
+    between = block_deviations(_block_vectors(of_training, live), len(of_training))
+    admission = admit(between, np.array([block.time_s for block in blocks]))
+    in_time = np.array([block.age_s <= learned_until_s for block in blocks], bool)
+    alarm = np.array([block.alarm_active for block in blocks], bool)
+    learned_from = np.flatnonzero(admission.learned & in_time & ~alarm).tolist()
+    left_out = int(np.count_nonzero(in_time)) - len(learned_from)
+    pieces = training + [live[number] for number in learned_from]
+    before_s = blocks[0].time_s if blocks else 0.0
+    begins_s = [before_s - _SESSION_BEFORE_S] * len(training)
+    begins_s += [blocks[number].time_s for number in learned_from]
     try:
         fitted: FittedDetector = fit_detector(
-            pieces, front_end, front_end.rate_hz, detector.encoders
+            pieces,
+            front_end,
+            front_end.rate_hz,
+            detector.encoders,
+            begins_s,
+            censored=left_out,
         )
     except ValueError as error:
         raise OperationError(
             f"the refit failed: {error}: the model in use stays, and the next refit has more sound"
         ) from error
-    learned = [
-        window for windows, kept in zip(live, admitted, strict=True) if kept for window in windows
-    ]
+    learned = [window for number in learned_from for window in live[number]]
     moved = movement(detector, fitted.detector, learned)
-    left_out = len(blocks) - int(admitted.sum())
     notes = (
-        [f"{count(left_out, 'block')} beyond the warning threshold left out"] if left_out else []
+        [f"{count(left_out, 'block')} left out: sound that has not been followed by known sound"]
+        if left_out
+        else []
     )
     if moved > MAX_MOVED:
         notes.append(f"moved by {moved:.1f}, more than {MAX_MOVED:g}: a person must decide")
@@ -108,45 +120,32 @@ def refit(
         thresholds=alarm_rule(settings.criteria, fitted.detector).thresholds,
         moved=moved,
         candidate=moved > MAX_MOVED,
-        blocks=len(blocks),
-        admitted=int(admitted.sum()),
+        blocks=int(np.count_nonzero(in_time)),
+        admitted=len(learned_from),
         notes=tuple(notes),
     )
 
 
-def admit(blocks: Sequence[LiveBlock], scores: Floats, warning: float) -> Mask:
-    """Return which blocks (n,) are learned from.
-
-    Those below the warning threshold are, and those beyond it that recur: on `MIN_RETURNS`
-    occasions at least, `RETURN_APART_S` apart, at a similar level, with sound below the threshold
-    in between.  What stays or grows is one occasion.  No block with an active alarm is learned.
-
-    Args:
-        blocks: n live blocks in order of time.
-        scores: their typical score by the first model, (n,).
-        warning: the warning threshold.
-
-    """
-    alarm = np.array([block.alarm_active for block in blocks], bool)
-    below: Mask = (scores < warning) & ~alarm
-    admitted: Mask = below.copy()
-    occasions: dict[int, list[list[int]]] = {}
-    for number in np.flatnonzero(~below & ~alarm).tolist():
-        band = int(blocks[number].level_dbfs // _LEVEL_BAND_DB)
-        found = occasions.setdefault(band, [])
-        if not found or _apart(blocks, below, found[-1][-1], number):
-            found.append([])
-        found[-1].append(number)
-    for found in occasions.values():
-        if len(found) >= MIN_RETURNS:
-            admitted[[number for occasion in found for number in occasion]] = True
-    return admitted
+def _windows_of_blocks(pieces: Sequence[Sequence[Window]], rate_hz: int) -> list[Sequence[Window]]:
+    """Return the windows of each ten-second block of the training recordings."""
+    windows = [window for piece in pieces for window in piece]
+    number = find_blocks(pieces, rate_hz).number
+    return [[windows[k] for k in np.flatnonzero(number == each)] for each in np.unique(number)]
 
 
-def _apart(blocks: Sequence[LiveBlock], below: Mask, before: int, after: int) -> bool:
-    """Return whether normal sound, and some time, lie between two blocks."""
-    distant = blocks[after].time_s - blocks[before].time_s >= RETURN_APART_S
-    return distant and bool(below[before:after].any())
+def _block_vectors(
+    training: Sequence[Sequence[Window]], live: Sequence[Sequence[Window]]
+) -> list[BlockVectors]:
+    """Return the means of the blocks' vectors by feature; their spread is that of training."""
+    found = []
+    for name in training[0][0].features:
+        of_training = [np.stack([window.features[name] for window in block]) for block in training]
+        means = [vectors.mean(0) for vectors in of_training]
+        means += [np.mean([window.features[name] for window in block], axis=0) for block in live]
+        spreads = np.sqrt(np.mean([vectors.var(0) for vectors in of_training], axis=0))
+        least = _MIN_SPREAD_SHARE * float(np.median(spreads)) + 1e-6
+        found.append(BlockVectors(np.stack(means), np.maximum(spreads, least)))
+    return found
 
 
 def movement(first: Detector, refitted: Detector, windows: Sequence[Window]) -> float:

@@ -51,7 +51,7 @@ def refit_machine(
     store = CommissioningStore(state / "commissioning" / machine)
     progress, days = store.progress(), settings.commissioning.days
     found = store.layout()
-    blocks = store.blocks(until_age_s=days * DAY_S)
+    blocks = store.blocks()
     is_of_model = progress is not None and progress.model_sha256 == bundle.first.sha256
     if progress is None or not is_of_model or found is None or not blocks:
         raise OperationError(
@@ -64,9 +64,15 @@ def refit_machine(
             f"{store.folder} holds live sound of another front end or other networks than those of "
             f"{machine} {bundle.version}: it is replaced while the machine is monitored"
         )
-    result = refit(FirstModelReference(first.detector, reference), blocks, layout, settings.alarm)
+    result = refit(
+        FirstModelReference(first.detector, reference),
+        blocks,
+        layout,
+        settings.alarm,
+        learned_until_s=days * DAY_S,
+    )
     reason = (
-        f"commissioning: day {day_of(progress, days)} of {days:g}, {count(len(blocks), 'block')}"
+        f"commissioning: day {day_of(progress, days)} of {days:g}, {count(result.blocks, 'block')}"
     )
     returned = _newer_in_use_before(models, bundle)
     notes = list(result.notes)
