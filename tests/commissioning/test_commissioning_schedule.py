@@ -112,7 +112,9 @@ def test_refits_are_made_at_the_local_time_in_summer_and_winter():
 )
 def test_the_next_refit_is_due_when_it_is_announced(age_s, since_s, day_done, has_refit, now_s):
     last = RefitNote(now_s - since_s, "", "v2") if has_refit else None
-    progress = replace(_progress(age_s), day_done=day_done and has_refit, last=last)
+    day_done = day_done and has_refit
+    needed_s = DAY_S if day_done else HOUR_S if has_refit else 0.0  # before such a refit
+    progress = replace(_progress(needed_s + age_s), day_done=day_done, last=last)
     next_s = next_refit_s(progress, 7, AT_THREE, now_s, UTC)
     if next_s is None:
         assert not is_due(progress, 7, AT_THREE, now_s, UTC)
