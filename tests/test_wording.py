@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.wording import clock, count, length, quoted, rate, rfc3339
+from asd_monitor.wording import clock, count, length, named_period, quoted, rate, rfc3339
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
 
@@ -60,3 +60,11 @@ def test_clocks_lengths_and_counts() -> None:
     assert length(1200) == "20 min"
     assert length(5400) == "1.5 h"
     assert (count(1, "file"), count(0, "alarm")) == ("1 file", "0 alarms")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(10.0, "10 s"), (30.0, "30 s"), (600.0, "10 min"), (3600.0, "1 h"), (86400.0, "1 day")],
+)
+def test_a_time_scale_is_named_in_its_largest_whole_unit(seconds: float, text: str) -> None:
+    assert named_period(seconds) == text

@@ -50,6 +50,7 @@ class AlarmLogic:
 
         """
         self.rule = rule
+        self._rate_hz = rate_hz
         self._score = AlarmScore(rule, rate_hz, history)
         self._machine = AlarmStateMachine(rule, rate_hz, standing)
         self._hop = rule.hop_s * rate_hz
@@ -120,8 +121,12 @@ class AlarmLogic:
         return EvaluatedWindow(newest.score, newest.time_scale_s, tuple(transitions))
 
     def replace_rule(self, rule: AlarmRule) -> None:
-        """Decide by another rule of the same hop; alarm, delays and span are kept."""
+        """Decide by the rule of another model of the same hop; alarm and delays are kept.
+
+        The evidence begins anew, since that of the two models does not compare.
+        """
         self.rule = rule
+        self._score = AlarmScore(rule, self._rate_hz)
         self._machine.replace_rule(rule)
 
     def interrupt(self) -> None:

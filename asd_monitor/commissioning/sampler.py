@@ -47,7 +47,7 @@ def stretch_s(age_s: float) -> float:
 
 def evidence_of(score: WindowScore) -> float:
     """Return the scalar of a window that the time scales of the alarm average."""
-    return score.fused
+    return score.evidence
 
 
 class BlockSampler:

@@ -39,6 +39,7 @@ class MachineCondition:
             object.__setattr__(self, "state", MachineState.UNAVAILABLE)
 
 
+_TREND_SCALE_S = 3600.0  # shortest time scale whose level is published
 _CAUSING_VIEWS = 3  # of an alarm that are published
 
 
@@ -153,6 +154,7 @@ class MachinePublisher:
             score_levels=[
                 messages.ScoreLevel(each.time_scale_s, each.mean, each.warning, each.alarm)
                 for each in levels
+                if each.time_scale_s >= _TREND_SCALE_S
             ],
             commissioning=commissioning,
         )

@@ -245,7 +245,7 @@ class MachineStatus:
     drift_ppm: float | None = None
     skipped_windows: int = 0  # under load; their frames were analysed
     score_levels: Sequence[ScoreLevel] = field(default_factory=list)
-    """Over the longer time scales."""
+    """Over an hour and a day of running time."""
     commissioning: CommissioningStatus | None = None  # None: not in its first days
 
 

@@ -29,7 +29,7 @@ PUMP = "pump02-20261123T044500Z"
 def state(tmp_path: Path) -> Path:
     with Journal(tmp_path) as journal:
         for machine in ("fan01", "pump02"):
-            alarm = Alarm(1, AlarmCondition.UNACKNOWLEDGED, 8.25)
+            alarm = Alarm(1, AlarmCondition.UNACKNOWLEDGED, 8.25, 3600.0)
             MachineJournal(journal, machine).record(
                 Transition(
                     100,
@@ -58,9 +58,10 @@ def test_alarms_are_listed_with_the_newest_first(state: Path) -> None:
         "raised (UTC)",
         "state",
         "peak alarm score",
+        "time scale",
         "acknowledged by",
     ]
-    assert rows[0].split() == [PUMP, "2026-11-23", "04:45:00", "ACTIVE", "8.2"]
+    assert rows[0].split() == [PUMP, "2026-11-23", "04:45:00", "ACTIVE", "8.2", "1", "h"]
     assert FAN in rows[1]
     assert PUMP not in run(state, "list", "--machine", "fan01").stdout
 
@@ -82,6 +83,7 @@ def test_the_list_as_json(state: Path) -> None:
         "who": None,
         "why": None,
         "peak_alarm_score": 8.25,
+        "time_scale_s": 3600.0,
         "evidence": None,
         "model": "20261122T101500Z",
     }
@@ -99,6 +101,7 @@ def test_an_alarm_is_shown_with_its_events(state: Path) -> None:
     shown = run(state, "show", FAN).stdout
     assert shown.startswith(f"{FAN}: ACTIVE\n")
     assert "2026-11-23T04:45:00.512Z  normal → unacknowledged: alarm score at least" in shown
+    assert re.search(r"time scale +1 h\n", shown)
     document = json.loads(run(state, "show", FAN, "--json").stdout)
     assert document["events"][0]["to"] == "unacknowledged"
 
@@ -191,7 +194,7 @@ def test_alarms_of_a_running_daemon_are_listed_without_write_permission(
 ) -> None:
     command_line("alarms", "list", "--state", open_folder)
     with Journal(open_folder) as journal:
-        alarm = Alarm(1, AlarmCondition.UNACKNOWLEDGED, 8.25)
+        alarm = Alarm(1, AlarmCondition.UNACKNOWLEDGED, 8.25, 3600.0)
         MachineJournal(journal, "fan01").record(
             Transition(1, TransitionKind.ALARM, "normal", alarm.condition, "why", alarm=alarm),
             NOW,

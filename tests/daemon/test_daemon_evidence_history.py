@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from asd_monitor.alarm.running_means import MAX_BLOCKS, RESOLUTION
 from asd_monitor.daemon.evidence_history import FOLDER, EvidenceHistory
 from tests.doubles.level_detector import StubBundle
 from tests.doubles.monitored_machine import MonitoredMachine
+from tests.doubles.scripted_source import ScriptedSource
 
 RATE_HZ = 16_000
 NOW_S = 1.8e9
@@ -116,44 +117,40 @@ async def test_the_evidence_survives_a_restart(
 ) -> None:
     machine = make()
     machine.models.bundles["fan"] = StubBundle(sha256=MODEL)
-    machine.start()
-    machine.source.open()
-    await machine.play(60, 0.05)
-    before = machine.session.status.score_levels
-    assert [level.time_scale_s for level in before] == [30.0, 600.0, 3600.0, 86400.0]
-    assert before[0].mean is not None
-    assert before[0].warning < before[0].alarm
-    await machine.stop()
-    assert (tmp_path / FOLDER / "fan").exists()
-
-    machine.start(type(machine.source)())
-    machine.source.open()
-    await machine.play(5, 0.05)
-    assert machine.session.status.score_levels[0].mean == before[0].mean
+    counts = []
+    for _ in range(2):
+        machine.start(ScriptedSource())
+        machine.source.open()
+        await machine.play(45, 0.05)
+        await machine.stop()
+        counts.append(len(load(tmp_path, time.time())))
+    assert counts == [4, 8]
 
 
 async def test_the_evidence_of_another_model_is_not_taken_up(
-    make: Callable[..., MonitoredMachine],
+    make: Callable[..., MonitoredMachine], tmp_path: Path
 ) -> None:
     machine = make()
-    machine.start()
-    machine.source.open()
-    await machine.play(60, 0.05)
-    await machine.stop()
-    machine.models.bundles["fan"] = StubBundle()
-    machine.start(type(machine.source)())
-    machine.source.open()
-    await machine.play(5, 0.05)
-    assert machine.session.status.score_levels[0].mean is None
+    for model in ("ab" * 32, MODEL):
+        machine.models.bundles["fan"] = StubBundle(sha256=model)
+        machine.start(ScriptedSource())
+        machine.source.open()
+        await machine.play(45, 0.05)
+        await machine.stop()
+    assert len(load(tmp_path, time.time())) == 4
 
 
-async def test_the_status_of_the_box_has_the_level_of_the_scores(
-    make: Callable[..., MonitoredMachine],
+async def test_the_status_of_the_box_has_the_level_of_an_hour_and_a_day(
+    make: Callable[..., MonitoredMachine], tmp_path: Path
 ) -> None:
     machine = make()
+    machine.models.bundles["fan"] = StubBundle(sha256=MODEL)
+    hour = [BlockMean(n * 10 * RATE_HZ, 0.25) for n in range(360)]
+    save(tmp_path, hour, time.time() - 3600)
     machine.start()
     machine.source.open()
-    await machine.play(40, 0.05)
-    levels = json.loads(json.dumps([level.mean for level in machine.session.status.score_levels]))
-    assert levels[0] == pytest.approx(0.0, abs=1e-3)
-    assert levels[1:] == [None, None, None]
+    await machine.play(10, 0.05)
+    an_hour, a_day = machine.session.status.score_levels
+    assert (an_hour.time_scale_s, an_hour.mean) == (3600.0, 0.25)
+    assert an_hour.warning < an_hour.alarm
+    assert (a_day.time_scale_s, a_day.mean) == (86400.0, None)

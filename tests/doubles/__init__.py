@@ -11,6 +11,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     card_tree              sound cards as files of /proc/asound and /sys
     command_line           calls `asd-monitor` in the test's process; drops privileges
     config_files           configuration files, and what loading reports of them
+    direct_tail            a tail with which the alarm score is the evidence
     encoder_detector       a detector with the views of two small networks
     event_collector        a consumer of a source that keeps all of its events
     fake_broker            a broker in the test's process that refuses, stalls or hangs up
