@@ -15,7 +15,7 @@ Spectra = npt.NDArray[np.complex64]
 
 
 class ShortTimeTransform:
-    """Real Fourier transform of windowed frames; a frame's spectrum is the same in any batch."""
+    """Real Fourier transform of windowed frames."""
 
     def __init__(self, window: Floats, size: int | None = None) -> None:
         """Use a window (frame,), and a transform of ``size`` samples: the frame and zeros."""

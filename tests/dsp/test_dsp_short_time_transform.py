@@ -35,4 +35,6 @@ def test_spectrum_of_a_frame_is_the_same_in_any_batch() -> None:
     transform = ShortTimeTransform(hann(1024))
     together = transform(FRAMES.reshape(2, 30, 1024)[:, ::2])
     for row, column in np.ndindex(2, 15):
-        assert np.array_equal(transform(FRAMES[30 * row + 2 * column]), together[row, column])
+        alone = transform(FRAMES[30 * row + 2 * column])
+        # several frames may be transformed by other instructions than one
+        assert np.abs(together[row, column] - alone).max() <= 1e-6 * np.abs(alone).max()

@@ -1,5 +1,6 @@
 """The same sound has the same scores from a microphone, as a `file:` device and by `score`."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -20,14 +21,14 @@ from tests.doubles.synthetic_sounds import machine_sound, write
 CAPTURED_S = 8.0
 
 
-async def _capture(device: str) -> tuple[int, list[Block]]:
-    """Return the rate and the first eight seconds of blocks from a device."""
+async def _capture(device: str, seconds: float = math.inf) -> tuple[int, list[Block]]:
+    """Return the rate and the blocks of a device: at least so many seconds, or until it ends."""
     collector = EventCollector(open_source(parse_device(device), speed=0))
 
     def is_complete() -> bool:
         blocks = collector.blocks
         captured_s = (blocks[-1].end - blocks[0].start) / blocks[0].rate_hz if blocks else 0.0
-        return captured_s >= CAPTURED_S or collector.task.done()
+        return captured_s >= seconds or collector.task.done()
 
     await collector.until(is_complete)
     await collector.close()
@@ -45,7 +46,7 @@ async def test_scores_from_microphone_file_device_and_score_command_are_equal(
     microphone = virtual_sound({"fan": 1}, rate_hz=rate_hz)["fan"]
     microphone.play(machine_sound(3.0, rate_hz=rate_hz, seed=3, fault=0.1), loop=True)
 
-    live_rate_hz, live = await _capture("hw:1")
+    live_rate_hz, live = await _capture("hw:1", CAPTURED_S)
     assert live_rate_hz == rate_hz
     samples = np.concatenate([block.samples for block in live])
     assert live[-1].end - live[0].start == len(samples), "samples were lost: too much load"
