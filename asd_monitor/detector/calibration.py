@@ -184,7 +184,7 @@ def student_score(t: npt.ArrayLike, dof: npt.ArrayLike) -> Floats:
     w = np.sqrt(dof * np.log1p(t * t / dof)) * ((8.0 * dof + 1.0) / (8.0 * dof + 3.0))
     log_erfc = _log_erfc(w * _SQRT_HALF)
     # P = erfc(w / √2) / 2 above t = 0, 1 − that below it
-    score = _LN_2 - np.where(t >= 0, log_erfc, np.log(2.0 - np.exp(log_erfc)))
+    score = np.asarray(_LN_2 - np.where(t >= 0, log_erfc, np.log(2.0 - np.exp(log_erfc))))
     score *= _LOG10_E
     return np.minimum(MAX_SCORE, np.maximum(score, 0.0, out=score), out=score)
 

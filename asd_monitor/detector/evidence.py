@@ -144,19 +144,17 @@ def fit_evidence(
     """
     modes = find_modes(spectra)
     mode = modes.of(spectra)
-    location, spread = float(np.median(fused)), max(MIN_SPREAD, upper_spread(fused))
-    locations, ratios = [], []
-    for number in range(len(modes)):
-        is_own = mode == number
-        own, count = fused[is_own], len(np.unique(blocks.number[is_own]))
-        weight = count / (count + _POOLED_BLOCKS) if len(modes) > 1 else 1.0
-        locations.append(weight * float(np.median(own)) + (1.0 - weight) * location)
-        ratio = (max(MIN_SPREAD, upper_spread(own)) / spread) ** weight
-        ratios.append(min(_MAX_RATIO, max(1.0, ratio)))
-    calibration = EvidenceCalibration(modes, np.array(locations), np.array(ratios), ())
-    return replace(
-        calibration, tails=fit_tails(calibration.evidence(fused, spectra), blocks, censored)
-    )
+    own = [mode == number for number in range(len(modes))]  # the windows of each mode
+    counts = np.array([len(np.unique(blocks.number[each])) for each in own])
+    weights = counts / (counts + _POOLED_BLOCKS) if len(modes) > 1 else np.ones(1)
+    medians = np.array([np.median(fused[each]) for each in own])
+    locations = weights * medians + (1.0 - weights) * np.median(fused)
+    above = fused - medians[mode]
+    spreads = np.array([max(MIN_SPREAD, upper_spread(above[each])) for each in own])
+    ratios = (spreads / max(MIN_SPREAD, upper_spread(above))) ** weights
+    calibration = EvidenceCalibration(modes, locations, np.clip(ratios, 1.0, _MAX_RATIO), ())
+    evidence = calibration.evidence(fused, spectra)
+    return replace(calibration, tails=fit_tails(evidence, blocks, censored))
 
 
 def fit_tails(evidence: Floats, blocks: Blocks, censored: int = 0) -> tuple[ScaleTail, ...]:

@@ -97,10 +97,9 @@ def _divide(spectra: Vectors) -> npt.NDArray[np.bool_] | None:
     along_db: Floats = centred @ vectors[:, -1] * (10.0 / math.sqrt(spectra.shape[1]))
     values = np.sort(along_db)
     step = max(1, int(VALLEY_SHARE * n))  # from the last window below it to the first above it
-    below = values[least - 1 : n - least - step + 1]
-    above = values[least - 1 + step : n - least + 1]
-    widths = above - below
-    if len(widths) == 0 or widths.max() < VALLEY_DB:
+    last_below = np.arange(least - 1, n - least)
+    below, above = values[last_below], values[np.minimum(last_below + step, n - least)]
+    widest = int((above - below).argmax())
+    if above[widest] - below[widest] < VALLEY_DB:
         return None
-    widest = int(widths.argmax())
     return np.asarray(along_db > (below[widest] + above[widest]) / 2)

@@ -12,7 +12,21 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from asd_monitor.detector.back_end import BackEnd, Vectors
-from asd_monitor.detector.fit import BLOCK_S, FOLDS, assign_folds, held_out_scores
+from asd_monitor.detector.evidence import Blocks
+from asd_monitor.detector.fit import (
+    BLOCK_S,
+    DAY_S,
+    FOLDS,
+    HOUR_S,
+    MAX_DAY_FOLDS,
+    assign_folds,
+    count_days,
+    count_hours,
+    fewest_kept,
+    find_blocks,
+    held_out_scores,
+    window_times,
+)
 from asd_monitor.detector.spans import Spans
 from asd_monitor.detector.views import ViewKind
 from asd_monitor.features.windows import Window
@@ -55,6 +69,10 @@ def windows_at(starts: Sequence[int], segment: int = 0) -> list[Window]:
     ]
 
 
+def folds_of(placed: Sequence[Sequence[Window]]) -> np.ndarray:
+    return assign_folds(find_blocks(placed, RATE_HZ))
+
+
 segments = st.lists(
     st.lists(st.integers(0, 4000), max_size=60, unique=True).map(sorted), min_size=1, max_size=8
 ).filter(any)
@@ -62,7 +80,7 @@ segments = st.lists(
 
 @given(segments)
 def test_folds_are_consecutive_blocks_of_time(starts: list[list[int]]) -> None:
-    folds = assign_folds([windows_at(each) for each in starts], RATE_HZ)
+    folds = folds_of([windows_at(each) for each in starts])
     assert len(folds) == sum(map(len, starts))
     assert set(np.diff(folds)) <= {0, 1}
     assert folds[0] == 0
@@ -71,7 +89,7 @@ def test_folds_are_consecutive_blocks_of_time(starts: list[list[int]]) -> None:
 
 def test_a_long_recording_is_divided_into_blocks_of_time() -> None:
     windows = windows_at(list(range(0, 6000, 50)))
-    folds = assign_folds([windows], RATE_HZ)
+    folds = folds_of([windows])
     changes = [windows[i].start / RATE_HZ for i in np.flatnonzero(np.diff(folds)) + 1]
     assert len(changes) == FOLDS - 1
     assert all(change % BLOCK_S == 0 for change in changes)
@@ -82,15 +100,15 @@ def test_a_long_recording_is_divided_into_blocks_of_time() -> None:
 def test_no_window_is_scored_by_a_fit_to_windows_that_overlap_it(starts: list[list[int]]) -> None:
     placed = [windows_at(each, segment) for segment, each in enumerate(starts)]
     windows = [window for segment in placed for window in segment]
-    folds = assign_folds(placed, RATE_HZ)
-    scores = held_out_scores(POSITION, windows, Spans.of(placed), folds)
+    vectors = np.stack([window.features["position"] for window in windows])
+    scores = held_out_scores(POSITION, vectors, Spans.of(placed), folds_of(placed))
     assert scores.tolist() == [0.0] * len(windows)
 
 
 def test_windows_in_one_fold_overlap_windows_of_the_next() -> None:
     """The condition of the test above is not met by the folds alone."""
     placed = [windows_at(list(range(0, 6000, 50)))]
-    spans, folds = Spans.of(placed), assign_folds(placed, RATE_HZ)
+    spans, folds = Spans.of(placed), folds_of(placed)
     first_of_next = np.flatnonzero(np.diff(folds)) + 1
     assert (spans.start[first_of_next] < spans.end[first_of_next - 1]).all()
 
@@ -128,3 +146,54 @@ def test_positions_can_be_selected(indices: list[int]) -> None:
     spans = Spans.of([windows_at([0, 50]), windows_at([10])]).take(np.array(indices, np.int64))
     assert spans.start.tolist() == [[0, 50, 10][index] for index in indices]
     assert spans.segment.tolist() == [[0, 0, 1][index] for index in indices]
+
+
+@given(segments)
+def test_blocks_are_ten_seconds_long_and_do_not_span_segments(starts: list[list[int]]) -> None:
+    placed = [windows_at(each, segment) for segment, each in enumerate(starts)]
+    blocks, spans = find_blocks(placed, RATE_HZ), Spans.of(placed)
+    assert set(blocks.number) == set(range(len(blocks)))
+    for block in range(len(blocks)):
+        own = blocks.number == block
+        assert np.ptp(spans.start[own]) < BLOCK_S * RATE_HZ
+        assert len(set(spans.segment[own])) == 1
+    assert (np.diff(blocks.begins_s) > BLOCK_S - 1e-6).all(), "segments follow each other"
+
+
+def test_the_times_of_blocks_and_windows_are_those_of_their_segments() -> None:
+    """The second segment is the earlier one; the first has a pause of 15 s."""
+    placed = [windows_at([100, 600, 1150, 2700]), [], windows_at([700, 1700])]
+    blocks = find_blocks(placed, RATE_HZ, begins_s=[5000.0, 0.0, 1000.0])
+    assert blocks.number.tolist() == [0, 0, 1, 2, 3, 4]
+    assert blocks.begins_s.tolist() == [5000.0, 5010.5, 5026.0, 1000.0, 1010.0]
+    times_s = window_times(blocks, Spans.of(placed), RATE_HZ)
+    assert times_s.tolist() == [5000.0, 5005.0, 5010.5, 5026.0, 1000.0, 1010.0]
+
+
+def test_hours_and_days_with_sound_are_counted() -> None:
+    assert count_hours([]) == count_days([]) == 1
+    assert count_hours([7000.0, 7000.0 + HOUR_S - 1]) == 1
+    assert count_hours([7000.0 + 5 * HOUR_S, 7000.0]) == 2
+    three_days = [day * DAY_S + 600.0 * number for day in range(3) for number in range(20)]
+    assert count_days(three_days) == 3
+    assert count_days([*three_days, 3 * DAY_S]) == 3, "a day with one block does not count"
+    assert count_hours(three_days) == 3 * 4
+
+
+@pytest.mark.parametrize(("days", "folds"), [(2, FOLDS), (3, 3), (7, 7), (30, MAX_DAY_FOLDS)])
+def test_sound_of_several_days_is_held_out_day_by_day(days: int, folds: int) -> None:
+    begins_s = np.concatenate([day * DAY_S + np.arange(10) * HOUR_S for day in range(days)])
+    number = np.repeat(np.arange(len(begins_s)), 3)
+    blocks = Blocks(number, begins_s, count_hours(begins_s.tolist()), count_days(begins_s.tolist()))
+    found = assign_folds(blocks)
+    assert len(set(found)) == folds
+    if folds != FOLDS:
+        day = (begins_s // DAY_S)[number]
+        assert all(len(set(found[day == each])) == 1 for each in range(days))
+
+
+def test_the_windows_outside_each_fold_are_counted() -> None:
+    placed = [windows_at(list(range(0, 1000, 50))), windows_at([0, 100, 200], 1)]
+    assert fewest_kept(Spans.of(placed), folds_of(placed)) == 3
+    overlapping = [windows_at(list(range(0, 1100, 50)))]  # a second block of two windows
+    assert fewest_kept(Spans.of(overlapping), folds_of(overlapping)) == 0

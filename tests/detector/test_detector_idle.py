@@ -5,9 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.detector.calibration import ParetoTail
-from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.evidence import EvidenceCalibration
 from asd_monitor.detector.fit import fit_detector, without_idle
 from asd_monitor.detector.idle import MARGIN_ABOVE_DB, MARGIN_BELOW_DB, VALLEY_SHARE, idle_region
 from asd_monitor.dsp.front_end import front_end_for
@@ -71,7 +68,6 @@ def test_a_detector_is_fitted_to_the_running_windows_and_marks_the_others_idle()
 
 
 def test_a_detector_without_idle_region_marks_no_window_idle() -> None:
-    tail = ParetoTail((0.0, 1.0), 0.1, 1.0)
-    evidence = EvidenceCalibration(0.0, 1.0, ())
-    detector = Detector(FRONT_END, (), tail, evidence, None)
+    detector = fit_detector([windows_of(machine_sound(30.0))], FRONT_END, 16_000).detector
+    assert detector.idle_dbfs is None
     assert not detector.is_idle(-120.0)

@@ -6,6 +6,7 @@ pipeline and know the score of any sound from its level.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,9 +20,10 @@ from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.time_scales import TIME_SCALES
 from asd_monitor.config.settings import Config, Machine
 from asd_monitor.detector.back_end import BackEnd
-from asd_monitor.detector.calibration import KNOT_COUNT, ParetoTail
+from asd_monitor.detector.calibration import MIN_DISTANCE, FusedCalibration, ViewCalibration
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.evidence import EvidenceCalibration
+from asd_monitor.detector.modes import OperatingModes
 from asd_monitor.detector.views import View, ViewKind
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.model_store.bundle import FirstModel
@@ -29,15 +31,13 @@ from asd_monitor.model_store.versions import BundleError
 from tests.doubles.direct_tail import DirectTail
 from tests.doubles.waiting import TIMEOUT_S
 
-
-def step_at(raw: float) -> ParetoTail:
-    """Return a calibration to 9 for twice this raw score, and to 0 below it."""
-    return ParetoTail((raw,) * KNOT_COUNT, 0.0, raw / (8 * np.log(10)))
+ALARMING = 9.0
+"""Deviation, fused score, evidence and score of a window above −10 dBFS."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LevelBackEnd(BackEnd):
-    """Raw score 1 for levels above −10 dBFS, 0 below.
+    """Distance 1 for levels above −10 dBFS, 0 below.
 
     With a ``gate``, scoring blocks until the test sets it; ``entered`` is set before.
     """
@@ -60,16 +60,24 @@ class LevelBackEnd(BackEnd):
 
 
 _NEVER = tuple(ScaleTail(scale.seconds, 50.0, 10.0, 30.0) for scale in TIME_SCALES[1:])
-_DIRECT = EvidenceCalibration(0.0, 1.0, (DirectTail(), *_NEVER))
+_OF_DISTANCE = ViewCalibration(math.log(MIN_DISTANCE), -math.log(MIN_DISTANCE) / ALARMING)
+_ALMOST_NORMAL, _SIX_SIGMA = 1e9, 5.9978
+"""Degrees of freedom, and the standard deviations at which −log10 p is 9."""
+_OF_FUSED = FusedCalibration(ALARMING / 2, ALARMING / 2 / _SIX_SIGMA, _ALMOST_NORMAL)
+_ONE_MODE = OperatingModes(np.zeros((1, 1), np.float32))
+_DIRECT = EvidenceCalibration(_ONE_MODE, np.zeros(1), np.ones(1), (DirectTail(), *_NEVER), math.inf)
 
 
 class LevelDetector(Detector):
-    """Scores 9 for windows above −10 dBFS, 0 below; idle below −60 dBFS."""
+    """Scores 9 for windows above −10 dBFS, 0 below; idle below −60 dBFS.
+
+    The evidence is the score.
+    """
 
     def __init__(self, gate: threading.Event | None = None) -> None:
         kind = ViewKind("level", "level", LevelBackEnd, "level_threshold")
-        view = View(kind, LevelBackEnd(gate), step_at(0.5))
-        super().__init__(FrontEnd(), (view,), step_at(4.5), _DIRECT, (-300.0, -60.0))
+        view = View(kind, LevelBackEnd(gate), _OF_DISTANCE)
+        super().__init__(FrontEnd(), (view,), _OF_FUSED, _DIRECT, (-300.0, -60.0))
 
     @property
     def entered(self) -> threading.Event:
