@@ -145,6 +145,11 @@ def test_the_mean_of_normal_evidence_is_hardly_limited_and_that_of_a_fault_not_a
     assert limited_mean([40.0] * SIZE, SIZE) == 40.0
 
 
+def test_an_impact_in_half_a_block_is_limited() -> None:
+    """Six of ten hops, as where every third window is scored and the first half is lost."""
+    assert limited_mean([0.0] * 4 + [1e4] * 6, SIZE) == pytest.approx(1.8)
+
+
 @dataclass
 class Player:
     """An alarm score, and the windows that it was given."""
