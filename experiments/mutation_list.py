@@ -24,10 +24,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         "detector",
     ),
     Mutation(
-        "sustained-score-partial-span",  # medians of spans that are not full count
-        "asd_monitor/detector/fit.py",
-        "if alarm_score.full:",
-        "if median >= 0.0:",
+        "medians-partial-span",  # medians of spans that are not full count
+        "asd_monitor/detector/evidence.py",
+        "if span.full:",
+        "if median > -math.inf:",
         "detector",
     ),
     Mutation(

@@ -3,6 +3,10 @@
 It is the highest of the alarm scores of the time scales (`asd_monitor.alarm.time_scales`): of the
 median of the last ten seconds, and of the means of the longer scales that are usable.  Evidence of
 ten seconds that reaches the bound of the effect's size raises it to the threshold of the alarm.
+
+The longer scales are for changes that ten seconds do not show.  Their blocks are limited to the
+evidence that is an alarm at ten seconds: a minute of very loud noise would raise the mean of an
+hour otherwise, and its alarm would stay active for an hour.
 """
 
 from __future__ import annotations
@@ -56,8 +60,11 @@ class AlarmScore:
         self._means = RunningMeans(
             [tail.seconds for tail in self._longer], self._division.size * rule.hop_s, rate_hz
         )
-        for block in history:
-            self._means.append(block)
+        self._limit = rule.effect_bound
+        if self._shortest is not None:
+            alarm = evidence_at(self._shortest, rule.thresholds.alarm)
+            self._limit = min(self._limit, alarm)
+        self._append(history)
         thresholds = rule.thresholds
         self._levels = [
             ScoreLevel(
@@ -96,8 +103,7 @@ class AlarmScore:
 
         """
         median = self._span.push(evidence, hops)
-        for block in self._division.push(evidence, end, hops):
-            self._means.append(block)
+        self._append(self._division.push(evidence, end, hops))
         scores = [ScoreAtScale(self._score_of_span(median), STEP_S)]
         for tail, mean in zip(self._longer, self._means.means(end), strict=True):
             if mean is not None:
@@ -107,8 +113,7 @@ class AlarmScore:
     def push_missing(self, windows: int, end: int) -> None:
         """Add windows without a score, the last of which ends at ``end``."""
         self._span.push_missing(windows)
-        for block in self._division.push_missing(windows, end):
-            self._means.append(block)
+        self._append(self._division.push_missing(windows, end))
 
     def interrupt(self) -> None:
         """Empty the last ten seconds; the means over the longer scales are kept."""
@@ -119,6 +124,10 @@ class AlarmScore:
         """Return the level at each of the longer time scales at this sample index."""
         means = self._means.means(now)
         return [replace(level, mean=mean) for level, mean in zip(self._levels, means, strict=True)]
+
+    def _append(self, blocks: Iterable[BlockMean]) -> None:
+        for block in blocks:
+            self._means.append(BlockMean(block.begin, min(block.mean, self._limit)))
 
     def _score_of_span(self, median: float) -> float:
         rule = self._rule

@@ -145,6 +145,11 @@ def test_the_mean_of_normal_evidence_is_hardly_limited_and_that_of_a_fault_not_a
     assert limited_mean([40.0] * SIZE, SIZE) == 40.0
 
 
+def test_an_impact_in_half_a_block_is_limited() -> None:
+    """Six of ten hops, as where every third window is scored and the first half is lost."""
+    assert limited_mean([0.0] * 4 + [1e4] * 6, SIZE) == pytest.approx(1.8)
+
+
 @dataclass
 class Player:
     """An alarm score, and the windows that it was given."""
@@ -194,12 +199,20 @@ def test_a_weak_persistent_change_is_found_by_a_longer_scale() -> None:
 
 def test_the_alarm_score_names_its_time_scale() -> None:
     score = AlarmScore(RULE, RATE_HZ)
-    readings = [score.push(20.0, (number + 1) * HOP) for number in range(2 * SIZE)]
+    readings = [score.push(2.0, (number + 1) * HOP) for number in range(2 * SIZE)]
     assert {reading.time_scale_s for reading in readings[: 2 * SIZE]} == {10.0}
     levels = {level.time_scale_s: level for level in score.levels(2 * BLOCK)}
-    assert levels[30.0].mean == 20.0
+    assert levels[30.0].mean == 2.0
     assert levels[600.0].mean is None
-    assert 0.0 < levels[30.0].warning < levels[30.0].alarm < 20.0
+    assert 0.0 < levels[30.0].warning < levels[30.0].alarm
+
+
+@pytest.mark.parametrize("loud", [20.0, 1e6])
+def test_a_minute_of_loud_noise_does_not_hold_an_alarm(loud: float) -> None:
+    player = Player(AlarmScore(RULE, RATE_HZ))
+    player.push([0.0] * 720 * SIZE)
+    assert player.push([loud] * 6 * SIZE)[-1] >= RULE.thresholds.alarm
+    assert player.push([0.0] * 6 * SIZE)[-1] < RULE.thresholds.warning
 
 
 @pytest.mark.parametrize(("evidence", "score"), [(7.0, 5.42), (6.9, 0.0)])

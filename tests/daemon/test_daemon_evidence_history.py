@@ -105,6 +105,15 @@ def test_a_damaged_file_is_ignored_with_a_log_line(
     assert [line["log_level"] for line in logs] == ["warning"]
 
 
+def test_the_hash_of_another_file_is_refused(tmp_path: Path) -> None:
+    save(tmp_path, blocks(300))
+    file = tmp_path / FOLDER / "fan"
+    earlier = file.read_bytes()
+    save(tmp_path, blocks(301))
+    file.write_bytes(earlier[:65] + file.read_bytes()[65:])
+    assert load(tmp_path, NOW_S + 4000) == []
+
+
 def test_a_file_that_cannot_be_written_is_logged(tmp_path: Path) -> None:
     (tmp_path / FOLDER).write_text("in the way")
     with structlog.testing.capture_logs() as logs:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asd_monitor.alarm.logic import AlarmLogic
 from asd_monitor.alarm.span_median import ALARM_SPAN_S
 from asd_monitor.alarm.state import Alarm, AlarmCondition, TransitionKind
 from asd_monitor.monitor import Monitor, Reading
@@ -261,3 +262,11 @@ def test_an_impact_in_a_pause_does_not_extend_the_delays() -> None:
     found, expected = play(impacts, blocks), play(silent, blocks)
     assert changes(found, TransitionKind.ALARM) == changes(expected, TransitionKind.ALARM)
     assert alarm_changes(found) == ["acknowledged→normal"]
+
+
+def test_windows_on_both_sides_of_lost_ones_are_not_one_run() -> None:
+    """Two impacts beside an idle machine, with a gap between them."""
+    logic = AlarmLogic(RULE, RATE_HZ)
+    ends = [*range(200, 1000, HOP), *range(3000, 3000 + 5 * HOP, HOP)]
+    found = [logic.push(scored_window(end, 9.0, idle=end < 850)) for end in ends]
+    assert {each.time_scale_s for each in found} == {None}

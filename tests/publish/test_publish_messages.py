@@ -139,7 +139,7 @@ events = st.builds(
     time_scale_s=maybe(numbers),
     historical=st.booleans(),
 )
-levels = st.builds(
+score_levels = st.builds(
     ScoreLevel, time_scale_s=numbers, mean=maybe(numbers), warning=numbers, alarm=numbers
 )
 statuses = st.builds(
@@ -160,7 +160,7 @@ statuses = st.builds(
             restarts=counts,
             drift_ppm=maybe(numbers),
             skipped_windows=counts,
-            score_levels=st.lists(levels, max_size=4),
+            score_levels=st.lists(score_levels, max_size=4),
         ),
         max_size=3,
     ),
