@@ -40,4 +40,5 @@ def alarm_rule(criteria: AlarmCriteria, scale: AlarmScale) -> AlarmRule:
         on_delay_s=criteria.on_delay_s,
         off_delay_s=criteria.off_delay_s,
         latch=criteria.latch,
+        when_quiet=criteria.when_quiet,
     )

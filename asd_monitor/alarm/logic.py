@@ -29,6 +29,7 @@ class AlarmLogic:
         self._machine = AlarmStateMachine(rule, rate_hz, standing)
         self._hop = rule.hop_s * rate_hz
         self._newest_end = 0  # of the windows, idle or running
+        self._suspended = False  # since the newest window
 
     @property
     def alarm(self) -> Alarm | None:
@@ -40,18 +41,30 @@ class AlarmLogic:
         """State of the machine at the newest window."""
         return self._machine.state
 
+    @property
+    def quiet(self) -> bool:
+        """Whether the sound has been far quieter than ever in training for the on-delay."""
+        return self._machine.quiet
+
     def push(self, window: WindowScore) -> tuple[float, tuple[Transition, ...]]:
         """Process the next window; return the alarm score and the transitions in order.
 
         The alarm score is 0 for an idle window, which changes neither the span nor the delays.
+        That of a window far quieter than ever in training follows from the rule; it is not part of
+        the span.
         Windows lost before this one count as missing, also around an idle pause.  A new run begins
         with an empty span.
         """
         hops = round((window.end - self._newest_end) / self._hop)
+        if self._suspended:  # the first window begins where the evaluation begins again
+            hops = window.hops + round((window.start - self._newest_end) / self._hop)
+            self._suspended = False
         self._score.push_missing(max(0, hops - window.hops))
         self._newest_end = window.end
         if window.idle:
             return 0.0, self._machine.pause(window.end)
+        if window.quiet:
+            return self._machine.observe_quiet(window.end)
         if self._machine.begins_run(window.end):
             self._score.reset()
         score = self._score.push(window.sustained, window.hops)
@@ -61,6 +74,14 @@ class AlarmLogic:
         """Decide by another rule of the same hop; alarm, delays and span are kept."""
         self.rule = rule
         self._machine.replace_rule(rule)
+
+    def suspend(self, at: int) -> None:
+        """Process sound up to this sample index that is not evaluated: the machine is off.
+
+        It changes neither the span nor the delays, like an idle window, and not the state.
+        """
+        self._newest_end, self._suspended = at, True
+        self._machine.suspend(at)
 
     def interrupt(self) -> None:
         """Process a gap in the sound: the delays restart with the next window."""

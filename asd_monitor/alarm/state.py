@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
-from asd_monitor.records import Thresholds
+from asd_monitor.records import Thresholds, WhenQuiet
 
 
 class AlarmCondition(StrEnum):
@@ -87,6 +87,7 @@ class AlarmRule:
     on_delay_s: float = 3.0
     off_delay_s: float = 10.0
     latch: bool = True
+    when_quiet: WhenQuiet = WhenQuiet.WARN
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,7 +32,7 @@ from asd_monitor.config.quantities import (
     parse_budget,
     parse_time_of_day,
 )
-from asd_monitor.records import AlarmCriteria
+from asd_monitor.records import AlarmCriteria, WhenQuiet
 
 MAX_MACHINES = 1000
 """Most machines of one box."""
@@ -220,6 +221,17 @@ class MachineDefaults(Section):
         examples=["30m"],
         description="Sound from which a machine without a model is trained first.",
     )
+
+    when_quiet: Literal["warn", "idle", "alarm"] = Field(
+        "warn",
+        description="Sound far quieter than ever in training: `warn`; `idle`: the machine may be"
+        " off; `alarm`: it must run.",
+    )
+
+    @property
+    def alarm_criteria(self) -> AlarmCriteria:
+        """When an alarm is to be raised, as the alarm rule takes it."""
+        return replace(self.alarm.criteria, when_quiet=WhenQuiet(self.when_quiet))
 
     @field_validator("hop_s")
     @classmethod

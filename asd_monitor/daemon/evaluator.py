@@ -128,7 +128,7 @@ class Evaluator:
         self._load = load
         self._rate_hz: int | None = None
         self._peak_written_at = 0  # sample index
-        rule = alarm_rule(settings.alarm.criteria, _NoAlarmScale(settings.hop_s))
+        rule = alarm_rule(settings.alarm_criteria, _NoAlarmScale(settings.hop_s))
         self._monitor = Monitor(_NoScorer(), rule, _DEFAULT_RATE_HZ, journal.restored_alarm())
 
     @property
@@ -191,7 +191,7 @@ class Evaluator:
         scorer = self._monitor.scorer
         if not isinstance(scorer, Pipeline) or not scorer.exchange(detector):
             return False
-        self._monitor.replace_rule(alarm_rule(self._settings.alarm.criteria, detector))
+        self._monitor.replace_rule(alarm_rule(self._settings.alarm_criteria, detector))
         return True
 
     def _is_untrained(self) -> bool:
@@ -274,7 +274,7 @@ class Evaluator:
             scorer.tap = self._tap_windows
         self._monitor = Monitor(
             scorer,
-            alarm_rule(settings.alarm.criteria, detector or _NoAlarmScale(settings.hop_s)),
+            alarm_rule(settings.alarm_criteria, detector or _NoAlarmScale(settings.hop_s)),
             rate_hz,
             standing,
         )
