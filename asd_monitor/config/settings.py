@@ -19,8 +19,11 @@ from asd_monitor.config.field_types import (
     FilePath,
     Host,
     Id,
+    JsonPathText,
     LocalTime,
     Size,
+    StaleTime,
+    TopicName,
     TopicPrefix,
     TrainingTime,
     invalid_value,
@@ -30,6 +33,7 @@ from asd_monitor.config.quantities import (
     Duration,
     TimeOfDay,
     parse_budget,
+    parse_duration,
     parse_time_of_day,
 )
 from asd_monitor.records import AlarmCriteria, WhenQuiet
@@ -196,6 +200,26 @@ class CommissioningSettings(Section):
     )
 
 
+class RunningSettings(Section):
+    """A message by which the plant's controls report whether the machine runs."""
+
+    topic: TopicName = Field(
+        description="Topic whose newest message says whether the machine runs.",
+        examples=["plc/fan01"],
+    )
+    json_path: JsonPathText | None = Field(
+        None,
+        examples=["$.run"],
+        description="Place of the value in a JSON message; without it the message is the value:"
+        " true, false, 1, 0, on or off.",
+    )
+    stale_after: StaleTime = Field(
+        parse_duration("5m"),
+        description="Age from which the newest message does not count any more: the machine is"
+        " then taken to be running.",
+    )
+
+
 class MachineDefaults(Section):
     """Settings of a machine that have a default for all machines."""
 
@@ -226,6 +250,13 @@ class MachineDefaults(Section):
         "warn",
         description="Sound far quieter than ever in training: `warn`; `idle`: the machine may be"
         " off; `alarm`: it must run.",
+    )
+
+    running: RunningSettings | None = Field(
+        None,
+        examples=[{"topic": "plc/fan01", "json_path": "$.run"}],
+        description="MQTT message that says whether the machine runs; while it does not, alarms"
+        " are suppressed.",
     )
 
     @property
