@@ -16,10 +16,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from asd_monitor.config.json_path import JsonPath
+from asd_monitor.publish.inbox import MAX_PAYLOAD_BYTES
 from asd_monitor.wording import shortened
-
-MAX_PAYLOAD_BYTES = 16_384
-"""Longest message that is read; longer ones are dropped by the session with the broker."""
 
 MISSING_AFTER_S = 30.0
 """Time after which it is reported that no message has been received yet; less where messages are

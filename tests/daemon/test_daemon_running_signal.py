@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from asd_monitor.config.json_path import parse_json_path
 from asd_monitor.daemon.running_signal import (
-    MAX_PAYLOAD_BYTES,
     MISSING_AFTER_S,
     RunningSignal,
     SignalMessage,
@@ -19,6 +18,7 @@ from asd_monitor.daemon.running_signal import (
     SignalReading,
     read_value,
 )
+from asd_monitor.publish.inbox import MAX_PAYLOAD_BYTES
 
 STALE_S = 300.0
 RUNS, OFF = SignalReading(running=True), SignalReading(running=False)
