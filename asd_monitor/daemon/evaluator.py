@@ -137,6 +137,11 @@ class Evaluator:
         return MachineState.NO_MODEL if self.no_model_reason else self._monitor.state
 
     @property
+    def quiet(self) -> bool:
+        """Whether the sound has been far quieter than ever in training for the on-delay."""
+        return self._monitor.quiet
+
+    @property
     def dead_channel(self) -> bool:
         """Whether the microphone delivers a constant value."""
         return self._monitor.microphone_fault

@@ -27,16 +27,26 @@ class MachineCondition:
     """State of a machine and its microphone, as the state message reports it.
 
     While the microphone delivers no sound the state is `unavailable`, unless it is `stopped`.
+    Otherwise it is `idle` while the running signal says that the machine is off (``suppressed``),
+    where sound would be evaluated.
     """
 
     state: MachineState
     microphone: MicrophoneState
     reason: str | None = None
     model: str | None = None
+    suppressed: bool = False  # alarms are neither raised nor cleared: the machine is off
 
     def __post_init__(self) -> None:
         if self.microphone in NO_SIGNAL and self.state is not MachineState.STOPPED:
             object.__setattr__(self, "state", MachineState.UNAVAILABLE)
+        elif self.suppressed and is_evaluated(self.state):
+            object.__setattr__(self, "state", MachineState.IDLE)
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the machine's sound is evaluated."""
+        return is_evaluated(self.state) and not self.suppressed
 
 
 _CAUSING_VIEWS = 3  # of an alarm that are published
@@ -137,6 +147,7 @@ class MachinePublisher:
         model: str | None = None,
         drift_ppm: float | None = None,
         commissioning: messages.CommissioningStatus | None = None,
+        running: messages.RunningStatus | None = None,
     ) -> messages.MachineStatus:
         """Return the machine's entry in the status of the box."""
         counts = self.counts
@@ -150,6 +161,7 @@ class MachinePublisher:
             drift_ppm=drift_ppm,
             skipped_windows=counts.skipped_windows,
             commissioning=commissioning,
+            running=running,
         )
 
     def publish_state(self, condition: MachineCondition, now: datetime) -> bool:
@@ -171,6 +183,7 @@ class MachinePublisher:
             time=now,
             state=self.condition.state,
             microphone=self.condition.microphone,
+            evaluated=self.condition.evaluated,
             since=self._since or now,
             last_evaluated=self._last_evaluated,
             score=self._newest.score if self._newest else None,
@@ -184,7 +197,7 @@ class MachinePublisher:
         self._send(self._topics.state(self.machine), state, qos=1, retain=True)
 
     def _clear_stale_score(self) -> None:
-        if not is_evaluated(self.condition.state):
+        if not self.condition.evaluated:
             self._newest = None
 
     def next_seq(self) -> int:
@@ -228,7 +241,10 @@ class MachinePublisher:
 
     def publish_alarm(self, alarm: AlarmRecord | None) -> None:
         """Publish the alarm condition; None: the machine has never had an alarm."""
-        message = messages.no_alarm(self.machine, self.condition.model)
+        suppressed = self.condition.suppressed
+        message = replace(
+            messages.no_alarm(self.machine, self.condition.model), suppressed=suppressed
+        )
         if alarm is not None:
             message = messages.Alarm(
                 machine=self.machine,
@@ -236,7 +252,7 @@ class MachinePublisher:
                 active=alarm.active,
                 acknowledged=alarm.acknowledged,
                 shelved_until=None,
-                suppressed=False,
+                suppressed=suppressed,
                 out_of_service=False,
                 latched=alarm.latched,
                 provisional=False,

@@ -58,10 +58,20 @@ class LevelBackEnd(BackEnd):
 class LevelDetector(Detector):
     """Scores 9 for windows above −10 dBFS, 0 below; idle below −60 dBFS."""
 
-    def __init__(self, gate: threading.Event | None = None) -> None:
+    def __init__(
+        self, gate: threading.Event | None = None, quietest_dbfs: float | None = None
+    ) -> None:
         kind = ViewKind("level", "level", LevelBackEnd, "level_threshold")
         view = View(kind, LevelBackEnd(gate), step_at(0.5))
-        super().__init__(FrontEnd(), (view,), step_at(4.5), step_at(4.5), (-300.0, -60.0))
+        idle_dbfs = (-300.0, -60.0)
+        super().__init__(
+            FrontEnd(),
+            (view,),
+            step_at(4.5),
+            step_at(4.5),
+            idle_dbfs,
+            quietest_dbfs=quietest_dbfs,
+        )
 
     @property
     def entered(self) -> threading.Event:
