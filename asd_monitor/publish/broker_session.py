@@ -363,10 +363,7 @@ class BrokerSession:
                 continue
             if self._subscriptions.count(received.topic, received.cost, now_s):
                 self._log.too_many_messages(received.topic)
-            try:
-                self._receive(received)
-            except Exception:  # a defect of the receiver must not end the connection
-                log.exception("a message could not be processed", topic=received.topic)
+            self._receive(received)
 
     def _close(self) -> None:
         lost = self._outbox.close()

@@ -373,25 +373,6 @@ def test_a_session_stops_with_subscriptions_and_an_invalid_topic_is_refused(
     assert session.closed
 
 
-def test_a_defect_of_the_receiver_does_not_end_the_connection(
-    mosquitto: Mosquitto, make_session, collector: Collector, logs
-) -> None:
-    def fail_first(received: Received) -> None:
-        collector(received)
-        if received.payload == b"1":
-            raise KeyError("a defect")
-
-    session = make_session(mosquitto.port)
-    session.subscribe([TOPIC], fail_first)
-    mosquitto.wait_for_log("Sending SUBACK to asd-edge")
-    publish(mosquitto.port, (TOPIC, b"1", False))
-    collector.wait_for(b"1")
-    publish(mosquitto.port, (TOPIC, b"2", False))
-    collector.wait_for(b"2")
-    assert session.counters.connects == 1
-    assert "a message could not be processed" in [entry["event"] for entry in logs]
-
-
 def test_a_refused_subscription_is_logged_once_with_its_remedy(
     make_session, collector: Collector, logs
 ) -> None:
