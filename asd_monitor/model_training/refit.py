@@ -6,7 +6,7 @@ The selection of live blocks is `admit`; everything else only carries it out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +96,12 @@ def refit(
     learned = [
         window for windows, kept in zip(live, admitted, strict=True) if kept for window in windows
     ]
-    moved = movement(detector, fitted.detector, learned)
+    # the bundle may hold fewer windows than the model was trained on
+    quietest = [each.quietest_dbfs for each in (detector, fitted.detector)]
+    extended = replace(
+        fitted.detector, quietest_dbfs=min(level for level in quietest if level is not None)
+    )
+    moved = movement(detector, extended, learned)
     left_out = len(blocks) - int(admitted.sum())
     notes = (
         [f"{count(left_out, 'block')} beyond the warning threshold left out"] if left_out else []
@@ -104,8 +109,8 @@ def refit(
     if moved > MAX_MOVED:
         notes.append(f"moved by {moved:.1f}, more than {MAX_MOVED:g}: a person must decide")
     return RefitResult(
-        detector=fitted.detector,
-        thresholds=alarm_rule(settings.criteria, fitted.detector).thresholds,
+        detector=extended,
+        thresholds=alarm_rule(settings.criteria, extended).thresholds,
         moved=moved,
         candidate=moved > MAX_MOVED,
         blocks=len(blocks),

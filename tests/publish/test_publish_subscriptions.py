@@ -333,13 +333,14 @@ def test_a_subscription_survives_a_restart_of_the_broker(
 ) -> None:
     session = make_session(mosquitto.port)
     session.subscribe([TOPIC], collector)
+    mosquitto.wait_for_log("Sending SUBACK to asd-edge")
     publish(mosquitto.port, (TOPIC, b"off", False))
-    collector.wait(bool)
+    collector.wait_for(b"off")
     mosquitto.stop()
     wait(session, lambda s: not s.connected)
     mosquitto.start()
     wait(session, lambda s: s.counters.reconnects == 1)
-    mosquitto.wait_for_log("Received SUBSCRIBE from asd-edge", times=2)
+    mosquitto.wait_for_log("Sending SUBACK to asd-edge", times=2)
     publish(mosquitto.port, (TOPIC, b"on", False))
     collector.wait_for(b"on")
 
