@@ -5,7 +5,8 @@
 Pure: time is the sample index, and the division of a stream into blocks does not affect the
 readings.  The monitors of several machines are evaluated together by `push_batch`.
 
-While the channel is dead nothing is scored, as in a gap.
+While the channel is dead nothing is scored, as in a gap.  While the machine is off by a signal from
+outside (`Monitor.running`) nothing is scored either, as in an idle pause.
 """
 
 from __future__ import annotations
@@ -65,6 +66,7 @@ class Reading:
     microphone_fault: bool  # the channel is dead, and `state` is the last known one
     alarm: Alarm | None  # the newest alarm
     transitions: tuple[Transition, ...]
+    quiet: bool = False  # the sound has been far quieter than ever in training for the on-delay
 
 
 class Monitor:
@@ -90,6 +92,9 @@ class Monitor:
 
         """
         self.scorer = scorer
+        self.running = True
+        """Whether the next blocks are scored: false while the machine is off by another source than
+        its sound.  It is set between two blocks."""
         self._rate_hz = rate_hz
         self._alarm_logic = AlarmLogic(rule, rate_hz, standing, history)
         self._channel = DeadChannelDetector(rate_hz)
@@ -119,6 +124,11 @@ class Monitor:
         return self._alarm_logic.levels
 
     @property
+    def quiet(self) -> bool:
+        """Whether the sound has been far quieter than ever in training for the on-delay."""
+        return self._alarm_logic.quiet
+
+    @property
     def microphone_fault(self) -> bool:
         """Whether the channel is dead."""
         return self._dead
@@ -131,7 +141,7 @@ class Monitor:
     @property
     def missing_samples(self) -> int:
         """Samples that the next reading needs at least; 0 if that is unknown."""
-        return 0 if self._dead else self.scorer.missing_samples
+        return 0 if self._dead or not self.running else self.scorer.missing_samples
 
     def push(self, block: Block, stride: int = 1) -> list[Reading]:
         """Process the next block of the stream and return the readings in order.
@@ -166,7 +176,7 @@ class Monitor:
         readings: list[Reading] = []
         for part in parts:
             scores: Scores = []
-            if not isinstance(part, Transition):
+            if self.running and not isinstance(part, Transition):
                 self.scorer.append(part, stride)
                 scores = result_or_raise(self.scorer.score_pending([self.scorer])[0])
             readings += self.evaluate(part, scores)
@@ -181,6 +191,9 @@ class Monitor:
         if self._evaluated is not None and part.start > self._evaluated:
             self._alarm_logic.interrupt()
         self._evaluated = part.end
+        if not self.running:
+            self._alarm_logic.suspend(part.end)
+            return []
         return [
             self._reading(window.end, window, self._alarm_logic.push(window)) for window in scores
         ]
@@ -212,6 +225,7 @@ class Monitor:
             microphone_fault=self._dead,
             alarm=self.alarm,
             transitions=evaluated.transitions,
+            quiet=self.quiet,
         )
 
 
@@ -245,10 +259,10 @@ def push_batch(
 def _append(monitor: Monitor, block: Block, stride: int) -> Block | list[Reading]:
     """Append a block to the scorer and return it; return the readings where it has parts."""
     parts = monitor.split(block)
-    if len(parts) == 1 and isinstance(parts[0], Block):
+    if monitor.running and len(parts) == 1 and isinstance(parts[0], Block):
         monitor.scorer.append(parts[0], stride)
         return parts[0]
-    return monitor.process(parts, stride)  # a transition of the microphone, which is rare
+    return monitor.process(parts, stride)  # a transition of the microphone, or nothing is scored
 
 
 def _evaluate(

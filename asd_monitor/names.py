@@ -17,8 +17,10 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 """Regular expression of an id, to be matched in full.  The id ``box`` is reserved."""
 
 MAX_PREFIX_CHARS = 200
+MAX_TOPIC_CHARS = 500
 _MAX_SUGGESTIONS = 10
 _ID = re.compile(ID_PATTERN)
+_TOPIC = re.compile(r"[^+#\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _PREFIX_LEVEL = re.compile(r"[^/+#$\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
@@ -57,6 +59,17 @@ def similar_machine(machine: str, known: Collection[str]) -> str | None:
     by_lower = {each.lower(): each for each in known}
     close = difflib.get_close_matches(machine.lower(), by_lower, n=1)
     return by_lower[close[0]] if close else None
+
+
+def check_topic_name(text: str) -> str:
+    """Return the name of one topic unchanged (MQTT 5, section 4.7).  Raises `UsageError`."""
+    if len(text) > MAX_TOPIC_CHARS or not _TOPIC.fullmatch(text):
+        raise UsageError(
+            f"{quoted(text)} cannot be a topic: use 1 to {MAX_TOPIC_CHARS} characters, without "
+            "control characters and without '+' and '#' (one topic, not a filter), such as "
+            "'plc/fan01'"
+        )
+    return text
 
 
 def check_topic_prefix(text: str) -> str:

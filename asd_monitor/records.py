@@ -102,6 +102,14 @@ class Thresholds:
     alarm: float
 
 
+class WhenQuiet(StrEnum):
+    """What sound that is far quieter than ever in training means for a machine."""
+
+    WARN = "warn"  # a warning: it is unknown whether the machine may be off
+    IDLE = "idle"  # the machine is off, as it may be
+    ALARM = "alarm"  # an alarm: the machine has to run
+
+
 @dataclass(frozen=True, slots=True)
 class AlarmCriteria:
     """When an alarm is to be raised, as configured."""
@@ -111,6 +119,7 @@ class AlarmCriteria:
     on_delay_s: float = 3.0
     off_delay_s: float = 10.0
     latch: bool = True
+    when_quiet: WhenQuiet = WhenQuiet.WARN
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,3 +138,4 @@ class WindowScore:
     rms_dbfs: float
     idle: bool  # the level lies in the idle region
     hops: int = 1  # since the previous window; more than 1 if windows are skipped under load
+    quiet: bool = False  # the level lies far below that of any training window

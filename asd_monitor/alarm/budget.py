@@ -65,4 +65,5 @@ def alarm_rule(criteria: AlarmCriteria, scale: EvidenceScale) -> AlarmRule:
         on_delay_s=criteria.on_delay_s,
         off_delay_s=criteria.off_delay_s,
         latch=criteria.latch,
+        when_quiet=criteria.when_quiet,
     )

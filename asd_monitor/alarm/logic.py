@@ -58,6 +58,7 @@ class AlarmLogic:
         self._newest_end = 0  # of the windows, idle or running
         self._after_idle = False  # the machine was idle, and no run has been recognised since
         self._held: list[WindowScore] = []
+        self._suspended = False  # since the newest window
 
     @property
     def alarm(self) -> Alarm | None:
@@ -68,6 +69,11 @@ class AlarmLogic:
     def state(self) -> MachineState:
         """State of the machine at the newest window."""
         return self._machine.state
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the sound has been far quieter than ever in training for the on-delay."""
+        return self._machine.quiet
 
     @property
     def block_means(self) -> list[BlockMean]:
@@ -83,19 +89,27 @@ class AlarmLogic:
         """Process the next window.
 
         The alarm score is 0 for an idle window, which changes neither the evidence nor the delays,
-        and for the first windows after idle ones.  Windows lost before this one count as missing,
+        and for the first windows after idle ones.  That of a window far quieter than ever in
+        training follows from the rule; it is no evidence.  Windows lost before this one count as missing,
         also around an idle pause.  A new run begins with an empty span.
         """
         hops = round((window.end - self._newest_end) / self._hop)
+        if self._suspended:  # the first window begins where the evaluation begins again
+            hops = window.hops + round((window.start - self._newest_end) / self._hop)
+            self._suspended = False
         missing = max(0, hops - window.hops)
         if missing:
             self._held.clear()
             self._score.push_missing(missing, round(window.end - window.hops * self._hop))
         self._newest_end = window.end
-        if window.idle:
+        if window.idle or window.quiet:
             self._held.clear()
             self._after_idle = True
+        if window.idle:
             return EvaluatedWindow(0.0, None, self._machine.pause(window.end))
+        if window.quiet:
+            score, transitions = self._machine.observe_quiet(window.end)
+            return EvaluatedWindow(score, None, transitions)
         if not self._after_idle:
             return self._evaluate([window])
         self._held.append(window)
@@ -128,6 +142,14 @@ class AlarmLogic:
         self.rule = rule
         self._score = AlarmScore(rule, self._rate_hz)
         self._machine.replace_rule(rule)
+
+    def suspend(self, at: int) -> None:
+        """Process sound up to this sample index that is not evaluated: the machine is off.
+
+        It changes neither the span nor the delays, like an idle window, and not the state.
+        """
+        self._newest_end, self._suspended = at, True
+        self._machine.suspend(at)
 
     def interrupt(self) -> None:
         """Process a gap in the sound: the delays restart with the next window."""

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum, auto
 
 from asd_monitor.alarm.scale_tail import ScaleTail
-from asd_monitor.records import Thresholds
+from asd_monitor.records import Thresholds, WhenQuiet
 
 
 class AlarmCondition(StrEnum):
@@ -93,6 +93,7 @@ class AlarmRule:
     on_delay_s: float = 3.0
     off_delay_s: float = 10.0
     latch: bool = True
+    when_quiet: WhenQuiet = WhenQuiet.WARN
 
 
 @dataclass(frozen=True, slots=True)

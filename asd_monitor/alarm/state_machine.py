@@ -9,6 +9,13 @@ idle an alarm is neither raised nor cleared.  A gap restarts both delays.  An id
 them: delays count running time, since a machine with a short duty cycle never runs for a whole
 delay at a stretch.
 
+Sound that is far quieter than ever in training is no running sound either.  By the rule it is an
+idle pause, a warning, or an alarm; its own scores count for none of them, since they are high
+whatever the cause.  An alarm does not clear by it.
+
+While a signal from outside says that the machine is off, nothing is evaluated: `suspend` suspends
+the delays as an idle pause does, and leaves the state as it is.
+
 After `LONGEST_PAUSE_S` without running sound a new run begins: the sound before says nothing about
 the machine as it is now.  A warning ends then, the delays restart and the span of the alarm score
 is emptied; an alarm stays as it is.
@@ -29,8 +36,10 @@ from asd_monitor.alarm.state import (
     Trigger,
 )
 from asd_monitor.alarm.time_scales import STEP_S
-from asd_monitor.records import MachineState
+from asd_monitor.records import MachineState, WhenQuiet
 from asd_monitor.wording import named_period
+
+_QUIET = "the sound is far quieter than ever in training"
 
 LONGEST_PAUSE_S = 3600.0
 """Longest pause within a duty cycle.
@@ -73,7 +82,7 @@ class AlarmStateMachine:
         self._returned = False  # the off-delay was over at the newest score
         self._peak = 0.0  # of the alarm score since it reached the alarm threshold
         self._warning = False
-        self._idle_time = _Timer()
+        self._idle_time, self._quiet_time = _Timer(), _Timer()
         self._idle = False
         self._newest = 0  # sample index of the newest window
         self._run_end: int | None = None  # sample index of the newest running window
@@ -95,6 +104,11 @@ class AlarmStateMachine:
         self.rule = rule
         self._on_delay = round(rule.on_delay_s * self._rate_hz)
         self._off_delay = round(rule.off_delay_s * self._rate_hz)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the sound has been far quieter than ever in training for the on-delay."""
+        return self._quiet_time.reached(self._on_delay, at=self._newest)
 
     def begins_run(self, at: int) -> bool:
         """Return whether a running window at this sample index begins a new run."""
@@ -121,14 +135,65 @@ class AlarmStateMachine:
         if self.begins_run(at):
             self._forget_run()
         self._run_end = at
+        self._quiet_time.update(holds=False, at=at)
+        thresholds = self.rule.thresholds
+        why = f"alarm score at least {thresholds.alarm:.2f} for {self.rule.on_delay_s:g} s"
+        if time_scale_s is not None and time_scale_s > STEP_S:
+            why += f", in the mean over {named_period(time_scale_s)}"
+        return self._judge(
+            at,
+            score,
+            above_alarm=score >= thresholds.alarm,
+            above_warning=score >= thresholds.warning,
+            below_warning=conclusive and score < thresholds.warning,
+            why=why,
+            time_scale_s=time_scale_s,
+        )
+
+    def observe_quiet(self, at: int) -> tuple[float, tuple[Transition, ...]]:
+        """Process a window that is far quieter than ever in training.
+
+        Args:
+            at: sample index one past the newest sample.
+
+        Returns:
+            The alarm score that the rule gives it (0: it is an idle pause), and the transitions.
+
+        """
+        self._quiet_time.update(holds=True, at=at)
+        must_run = self.rule.when_quiet is WhenQuiet.ALARM
+        if self.rule.when_quiet is WhenQuiet.IDLE:
+            return 0.0, self._pause(at)
+        score = self.rule.thresholds.alarm if must_run else self.rule.thresholds.warning
+        changes = self._judge(
+            at,
+            score,
+            above_alarm=must_run,
+            above_warning=True,
+            below_warning=False,
+            why=f"{_QUIET}, and the machine has to run",
+        )
+        return score, changes
+
+    def _judge(
+        self,
+        at: int,
+        score: float,
+        *,
+        above_alarm: bool,
+        above_warning: bool,
+        below_warning: bool,
+        why: str,
+        time_scale_s: float | None = None,
+    ) -> tuple[Transition, ...]:
+        """Advance the delays; ``why`` is the reason for an alarm that is raised now."""
         self._idle = False
         self._idle_time.update(holds=False, at=at)
         self._newest = at
         running = at - self._idle_samples
-        thresholds = self.rule.thresholds
-        self._above_alarm.update(holds=score >= thresholds.alarm, at=running)
-        self._above_warning.update(holds=score >= thresholds.warning, at=running)
-        self._below_warning.update(holds=conclusive and score < thresholds.warning, at=running)
+        self._above_alarm.update(holds=above_alarm, at=running)
+        self._above_warning.update(holds=above_warning, at=running)
+        self._below_warning.update(holds=below_warning, at=running)
 
         self._returned = self._below_warning.reached(self._off_delay, at=running)
         if self._above_warning.reached(self._on_delay, at=running):
@@ -137,12 +202,8 @@ class AlarmStateMachine:
             self._warning = False
 
         changes: list[Transition] = []
-        above_alarm = score >= thresholds.alarm
         self._peak = max(self._peak, score) if above_alarm else 0.0
         if self._above_alarm.reached(self._on_delay, at=running):
-            why = f"alarm score at least {thresholds.alarm:.2f} for {self.rule.on_delay_s:g} s"
-            if time_scale_s is not None and time_scale_s > STEP_S:
-                why += f", in the mean over {named_period(time_scale_s)}"
             changes += self._fire(Trigger.ALARM, at, why, time_scale_s=time_scale_s)
         elif self._returned:
             changes += self._return_to_normal(at)
@@ -156,16 +217,35 @@ class AlarmStateMachine:
 
         The state becomes `idle` after the on-delay, so that it does not chatter.
         """
-        self._idle_samples += at - self._newest
-        self._newest = at
-        self._returned = False  # an acknowledgement does not clear before the machine runs again
+        self._quiet_time.update(holds=False, at=at)
+        return self._pause(at)
+
+    def suspend(self, at: int) -> None:
+        """Process sound that is not evaluated since the machine is off; the state is kept."""
+        self._suspend_delays(at)
+        self._idle_time.reset()
+        self._quiet_time.reset()
+
+    def _pause(self, at: int) -> tuple[Transition, ...]:
+        self._suspend_delays(at)
         self._idle_time.update(holds=True, at=at)
         self._idle = self._idle or self._idle_time.reached(self._on_delay, at=at)
         return self._state_change(at)
 
+    def _suspend_delays(self, at: int) -> None:
+        self._idle_samples += at - self._newest
+        self._newest = at
+        self._returned = False  # an acknowledgement does not clear before the machine runs again
+
     def interrupt(self) -> None:
         """Restart the delays: the sound is not evaluated until the next score."""
-        for timer in (self._above_alarm, self._above_warning, self._below_warning, self._idle_time):
+        for timer in (
+            self._above_alarm,
+            self._above_warning,
+            self._below_warning,
+            self._idle_time,
+            self._quiet_time,
+        ):
             timer.reset()
         self._returned = False
         self._peak = 0.0
@@ -229,10 +309,13 @@ class AlarmStateMachine:
         if before is after:
             return ()
         self._state = after
+        off_s, warning = self.rule.on_delay_s, self.rule.thresholds.warning
         why = {
             MachineState.ALARM: "an alarm is active",
-            MachineState.IDLE: f"the machine is off for {self.rule.on_delay_s:g} s",
-            MachineState.WARNING: f"alarm score at least {self.rule.thresholds.warning:.2f}",
+            MachineState.IDLE: f"{_QUIET}: taken to be off"
+            if self.quiet
+            else f"the machine is off for {off_s:g} s",
+            MachineState.WARNING: _QUIET if self.quiet else f"alarm score at least {warning:.2f}",
             MachineState.NORMAL: "the sound is normal",
         }[after]
         return (Transition(at, TransitionKind.STATE, before, after, why),)

@@ -75,15 +75,14 @@ def command(
     from asd_monitor.evaluation.replay import backtest
     from asd_monitor.model_store.bundle import load_bundle
 
+    configured = machine_settings(machine, config)
     settings = with_options(
-        machine_settings(machine, config).alarm,
-        false_alarms=false_alarms,
-        warnings=warnings,
-        latch=latch,
+        configured.alarm, false_alarms=false_alarms, warnings=warnings, latch=latch
     )
+    criteria = configured.model_copy(update={"alarm": settings}).alarm_criteria
     check_machine(models, machine)
     detector = load_bundle(models, machine, version).detector
-    rule = alarm_rule(settings.criteria, detector)
+    rule = alarm_rule(criteria, detector)
     recordings = check_recordings(path, channel)
     for error in recordings.errors:
         typer.echo(f"notice: skipped: {error}", err=True)

@@ -112,6 +112,7 @@ def _rows(recording: ScoredRecording, per: Per) -> Iterator[Row]:
             "fused": window.fused,
             "rms_dbfs": window.rms_dbfs,
             "idle": window.idle,
+            "quiet": window.quiet,
             "views": dict(window.views),
         }
 
@@ -157,10 +158,14 @@ def _print_table(rows: list[Row], per: Per) -> None:
                 clock(row["start_s"]),
                 f"{row['score']:.2f}",
                 f"{row['fused']:.3f}",
-                f"{row['rms_dbfs']:.1f}" + (" idle" if row["idle"] else ""),
+                f"{row['rms_dbfs']:.1f}" + _level_word(row),
                 _highest_views(row["views"]),
             )
     result_console().print(table)
+
+
+def _level_word(row: Row) -> str:
+    return " idle" if row["idle"] else " quiet" if row["quiet"] else ""
 
 
 def _right(name: str) -> Any:

@@ -259,7 +259,8 @@ class _OpenBlock:
 
 
 def _is_idle(reading: Reading, score: WindowScore) -> bool:
-    return score.idle or reading.state is MachineState.IDLE
+    """Return whether the machine is off or may be: the user says what silence means."""
+    return score.idle or score.quiet or reading.state is MachineState.IDLE
 
 
 def _alarm_active(reading: Reading) -> bool:

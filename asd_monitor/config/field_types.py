@@ -9,6 +9,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from asd_monitor.config.json_path import JsonPath, parse_json_path
 from asd_monitor.config.quantities import (
     Budget,
     Duration,
@@ -21,10 +22,17 @@ from asd_monitor.config.quantities import (
     parse_time_of_day,
 )
 from asd_monitor.errors import UsageError
-from asd_monitor.names import ID_PATTERN, check_id, check_topic_prefix
+from asd_monitor.names import ID_PATTERN, check_id, check_topic_name, check_topic_prefix
+from asd_monitor.wording import DAY_S
 
 MIN_TRAINING_S = 60.0
 """Shortest usable sound from which a model is trained, in s."""
+
+MIN_STALE_S = 10.0
+"""Shortest time after which a signal is stale, in s: a topic with too many messages is read this
+often."""
+
+_MAX_STALE_S = 366 * DAY_S
 
 INVALID_VALUE = "invalid_value"
 """Type of the errors of pydantic whose message is complete, remedy included."""
@@ -57,6 +65,13 @@ def _parse_training_time(text: object) -> Duration:
     return duration
 
 
+def _parse_stale_time(text: object) -> Duration:
+    duration = parse_duration(text)
+    if not MIN_STALE_S <= duration.seconds <= _MAX_STALE_S:
+        raise UsageError(f"{duration} is outside `10s` … `366d`: write such as `5m`")
+    return duration
+
+
 BudgetText = Annotated[
     Budget,
     PlainValidator(_validator(parse_budget)),
@@ -75,6 +90,19 @@ LocalTime = Annotated[
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "examples": ["03:00", "22:30"]}),
 ]
+StaleTime = Annotated[
+    Duration,
+    PlainValidator(_validator(_parse_stale_time)),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["5m", "1h"]}),
+]
+JsonPathText = Annotated[
+    JsonPath,
+    PlainValidator(_validator(parse_json_path)),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["$.run", "$.drives[0].run"]}),
+]
+TopicName = Annotated[str, Field(min_length=1), AfterValidator(_validator(check_topic_name))]
 Size = Annotated[
     int,
     PlainValidator(_validator(parse_size)),

@@ -10,6 +10,7 @@ from asd_monitor.config.settings import (
     CommissioningSettings,
     EvidenceSettings,
     MachineDefaults,
+    RunningSettings,
     Section,
 )
 
@@ -19,6 +20,8 @@ _SECTIONS: dict[str, type[Section]] = {
     "commissioning": CommissioningSettings,
 }
 """Sections of a machine."""
+_OPTIONAL_SECTIONS: dict[str, type[Section]] = {"running": RunningSettings}
+"""Sections that a machine can remove by `null`."""
 
 
 def with_defaults(value: dict[str, Any]) -> dict[str, Any]:
@@ -60,7 +63,7 @@ def _without_empty(section: dict[str, Any], *names: str) -> dict[str, Any]:
 def _known(defaults: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of `defaults` that a machine has too."""
     known = {key: defaults[key] for key in MachineDefaults.model_fields if key in defaults}
-    for name, section in _SECTIONS.items():
+    for name, section in (_SECTIONS | _OPTIONAL_SECTIONS).items():
         if isinstance(known.get(name), dict):
             known[name] = {k: v for k, v in known[name].items() if k in section.model_fields}
     return known

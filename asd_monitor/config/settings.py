@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +19,11 @@ from asd_monitor.config.field_types import (
     FilePath,
     Host,
     Id,
+    JsonPathText,
     LocalTime,
     Size,
+    StaleTime,
+    TopicName,
     TopicPrefix,
     TrainingTime,
     invalid_value,
@@ -29,9 +33,10 @@ from asd_monitor.config.quantities import (
     Duration,
     TimeOfDay,
     parse_budget,
+    parse_duration,
     parse_time_of_day,
 )
-from asd_monitor.records import AlarmCriteria
+from asd_monitor.records import AlarmCriteria, WhenQuiet
 
 MAX_MACHINES = 1000
 """Most machines of one box."""
@@ -195,6 +200,26 @@ class CommissioningSettings(Section):
     )
 
 
+class RunningSettings(Section):
+    """A message by which the plant's controls report whether the machine runs."""
+
+    topic: TopicName = Field(
+        description="Topic whose newest message says whether the machine runs.",
+        examples=["plc/fan01"],
+    )
+    json_path: JsonPathText | None = Field(
+        None,
+        examples=["$.run"],
+        description="Place of the value in a JSON message; without it the message is the value:"
+        " true, false, 1, 0, on or off.",
+    )
+    stale_after: StaleTime = Field(
+        parse_duration("5m"),
+        description="Age from which the newest message does not count any more: the machine is"
+        " then taken to be running.",
+    )
+
+
 class MachineDefaults(Section):
     """Settings of a machine that have a default for all machines."""
 
@@ -220,6 +245,24 @@ class MachineDefaults(Section):
         examples=["30m"],
         description="Sound from which a machine without a model is trained first.",
     )
+
+    when_quiet: Literal["warn", "idle", "alarm"] = Field(
+        "warn",
+        description="Sound far quieter than ever in training: `warn`; `idle`: the machine may be"
+        " off; `alarm`: it must run.",
+    )
+
+    running: RunningSettings | None = Field(
+        None,
+        examples=[{"topic": "plc/fan01", "json_path": "$.run"}],
+        description="MQTT message that says whether the machine runs; while it does not, alarms"
+        " are suppressed.",
+    )
+
+    @property
+    def alarm_criteria(self) -> AlarmCriteria:
+        """When an alarm is to be raised, as the alarm rule takes it."""
+        return replace(self.alarm.criteria, when_quiet=WhenQuiet(self.when_quiet))
 
     @field_validator("hop_s")
     @classmethod

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
+from asd_monitor.publish.inbox import Received
 from asd_monitor.publish.shared_outbox import Counters
 from asd_monitor.publish.topics import Topics
 
@@ -31,6 +32,9 @@ class Broker(Protocol):
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Queue a message; return at once."""
+
+    def subscribe(self, topics: Collection[str], receive: Callable[[Received], None]) -> None:
+        """Read these topics and no other; ``receive`` is called in any thread."""
 
     def wait_for(self, condition: Callable[[Any], bool], timeout_s: float) -> bool:
         """Block until a condition of the session holds; return False at the timeout."""

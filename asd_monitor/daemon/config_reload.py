@@ -11,9 +11,10 @@ import structlog
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.opening import DevicePool, ExpectedSource
-from asd_monitor.config.settings import Config, Machine
+from asd_monitor.config.settings import Config, Machine, RunningSettings
 from asd_monitor.daemon.block_length import block_length_s
 from asd_monitor.daemon.machine_registry import MachineRegistry
+from asd_monitor.daemon.running_input import RunningInputs
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.worker_thread import WorkerThread
@@ -32,6 +33,7 @@ class ConfigReload:
             reload loads models only.
         registry: The machines.
         devices: The devices that machines share.
+        running: The signals that say whether machines run.
 
     """
 
@@ -41,16 +43,19 @@ class ConfigReload:
         read: Callable[[], Config] | None,
         registry: MachineRegistry,
         devices: DevicePool,
+        running: RunningInputs,
     ) -> None:
         self.config = config
         """The configuration in use."""
         self._read = read
         self._registry = registry
         self._devices = devices
+        self._running = running
 
     async def start_machines(self) -> None:
         """Begin to monitor the machines of the configuration."""
         self._devices.expect(_expected_sources(self.config))
+        self._running.configure(_running_settings(self.config))
         for machine, settings in self.config.machines.items():
             await self._add(machine, settings)
 
@@ -66,6 +71,7 @@ class ConfigReload:
                 hint="restart the daemon",
             )
         self._devices.expect(_expected_sources(config))
+        self._running.configure(_running_settings(config))
         old, new = dict(self.config.machines), dict(config.machines)
         for machine in old:
             if machine not in new:
@@ -121,6 +127,10 @@ def _expected_sources(config: Config) -> list[ExpectedSource]:
         ExpectedSource(parse_device(each.device_text), block_length_s(each.window_s, each.hop_s))
         for each in config.machines.values()
     ]
+
+
+def _running_settings(config: Config) -> dict[str, RunningSettings | None]:
+    return {machine: settings.running for machine, settings in config.machines.items()}
 
 
 def _restart_settings(config: Config) -> tuple[object, ...]:

@@ -145,13 +145,18 @@ class Evaluator:
         self._saved_s = monotonic_s()
         self._rate_hz: int | None = None
         self._peak_written_at = 0  # sample index
-        rule = alarm_rule(settings.alarm.criteria, _NoEvidence(settings.window_s, settings.hop_s))
+        rule = alarm_rule(settings.alarm_criteria, _NoEvidence(settings.window_s, settings.hop_s))
         self._monitor = Monitor(_NoScorer(), rule, _DEFAULT_RATE_HZ, journal.restored_alarm())
 
     @property
     def state(self) -> MachineState:
         """State of the machine."""
         return MachineState.NO_MODEL if self.no_model_reason else self._monitor.state
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the sound has been far quieter than ever in training for the on-delay."""
+        return self._monitor.quiet
 
     @property
     def dead_channel(self) -> bool:
@@ -208,7 +213,7 @@ class Evaluator:
         scorer = self._monitor.scorer
         if not isinstance(scorer, Pipeline) or not scorer.exchange(detector):
             return False
-        self._monitor.replace_rule(alarm_rule(self._settings.alarm.criteria, detector))
+        self._monitor.replace_rule(alarm_rule(self._settings.alarm_criteria, detector))
         return True
 
     def _is_untrained(self) -> bool:
@@ -319,7 +324,7 @@ class Evaluator:
             scorer = Pipeline(detector)
             scorer.tap = self._tap_windows
         evidence = detector or _NoEvidence(settings.window_s, settings.hop_s)
-        rule = alarm_rule(settings.alarm.criteria, evidence)
+        rule = alarm_rule(settings.alarm_criteria, evidence)
         self._monitor = Monitor(scorer, rule, rate_hz, standing, self._saved_evidence())
         self.levels, self._levels_due = (), 0
 

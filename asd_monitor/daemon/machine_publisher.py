@@ -27,16 +27,26 @@ class MachineCondition:
     """State of a machine and its microphone, as the state message reports it.
 
     While the microphone delivers no sound the state is `unavailable`, unless it is `stopped`.
+    Otherwise it is `idle` while the running signal says that the machine is off (``suppressed``),
+    where sound would be evaluated.
     """
 
     state: MachineState
     microphone: MicrophoneState
     reason: str | None = None
     model: str | None = None
+    suppressed: bool = False  # alarms are neither raised nor cleared: the machine is off
 
     def __post_init__(self) -> None:
         if self.microphone in NO_SIGNAL and self.state is not MachineState.STOPPED:
             object.__setattr__(self, "state", MachineState.UNAVAILABLE)
+        elif self.suppressed and is_evaluated(self.state):
+            object.__setattr__(self, "state", MachineState.IDLE)
+
+    @property
+    def evaluated(self) -> bool:
+        """Whether the machine's sound is evaluated."""
+        return is_evaluated(self.state) and not self.suppressed
 
 
 _TREND_SCALE_S = 3600.0  # shortest time scale whose level is published
@@ -139,6 +149,7 @@ class MachinePublisher:
         drift_ppm: float | None = None,
         levels: Sequence[ScoreLevel] = (),
         commissioning: messages.CommissioningStatus | None = None,
+        running: messages.RunningStatus | None = None,
     ) -> messages.MachineStatus:
         """Return the machine's entry in the status of the box."""
         counts = self.counts
@@ -157,6 +168,7 @@ class MachinePublisher:
                 if each.time_scale_s >= _TREND_SCALE_S
             ],
             commissioning=commissioning,
+            running=running,
         )
 
     def publish_state(self, condition: MachineCondition, now: datetime) -> bool:
@@ -178,6 +190,7 @@ class MachinePublisher:
             time=now,
             state=self.condition.state,
             microphone=self.condition.microphone,
+            evaluated=self.condition.evaluated,
             since=self._since or now,
             last_evaluated=self._last_evaluated,
             score=self._newest.score if self._newest else None,
@@ -191,7 +204,7 @@ class MachinePublisher:
         self._send(self._topics.state(self.machine), state, qos=1, retain=True)
 
     def _clear_stale_score(self) -> None:
-        if not is_evaluated(self.condition.state):
+        if not self.condition.evaluated:
             self._newest = None
 
     def next_seq(self) -> int:
@@ -235,7 +248,10 @@ class MachinePublisher:
 
     def publish_alarm(self, alarm: AlarmRecord | None) -> None:
         """Publish the alarm condition; None: the machine has never had an alarm."""
-        message = messages.no_alarm(self.machine, self.condition.model)
+        suppressed = self.condition.suppressed
+        message = replace(
+            messages.no_alarm(self.machine, self.condition.model), suppressed=suppressed
+        )
         if alarm is not None:
             message = messages.Alarm(
                 machine=self.machine,
@@ -243,7 +259,7 @@ class MachinePublisher:
                 active=alarm.active,
                 acknowledged=alarm.acknowledged,
                 shelved_until=None,
-                suppressed=False,
+                suppressed=suppressed,
                 out_of_service=False,
                 latched=alarm.latched,
                 provisional=False,

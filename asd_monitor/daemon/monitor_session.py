@@ -94,6 +94,7 @@ class MonitorSession:
             history=EvidenceHistory(context.state, machine),
             monotonic_s=context.clocks.monotonic_s,
         )
+        self._running = context.running_input(machine)
         self._initial_training: InitialTraining | None = None
         if settings.learn is not None:
             self._initial_training = InitialTraining(
@@ -122,6 +123,7 @@ class MonitorSession:
             evaluator=self._evaluator,
             scoring=self._scoring,
             initial_training=self._initial_training,
+            running=self._running,
             publisher=publisher,
             stream=self._stream,
             score_interval_s=settings.score_every_s,
@@ -215,6 +217,7 @@ class MonitorSession:
             drift_ppm=self._capture_loop.drift_ppm,
             levels=self._evaluator.levels,
             commissioning=self._commissioning.status,
+            running=None if self._running is None else self._running.status,
         )
 
     @property
@@ -236,6 +239,8 @@ class MonitorSession:
 
     def _publish_state(self) -> bool:
         """Publish the state if it has changed and it is known whether there is a model."""
+        if self._running is not None:
+            self._running.sample()
         return self.loaded.is_set() and self._reporter.publish_state()
 
     async def _report(self) -> None:
@@ -313,6 +318,11 @@ class MonitorSession:
 
     async def _evaluate_block(self, block: Block) -> None:
         evaluator = self._evaluator
+        if self._running is not None:
+            running = self._running.sample().running
+            has_changed, evaluator.monitor.running = running != evaluator.monitor.running, running
+            if has_changed:
+                self._publish_state()
         self._commissioning.begin_push()
         evaluator.tap = self._commissioning.tap
         self._being_scored = self._scoring.push(evaluator.monitor, block)
@@ -335,6 +345,8 @@ class MonitorSession:
         training = self._initial_training
         if training is None or not training.active or self._evaluator.dead_channel:
             return
+        if not self._evaluator.monitor.running:
+            return  # normal sound is that of a machine that runs
         if await training.push(block, self._capture_loop.rate_hz):
             training.train(tasks, self._wake.set)
         self._publish_state()

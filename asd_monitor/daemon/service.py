@@ -39,6 +39,7 @@ from asd_monitor.daemon.journal_access import JournalAccess, open_journal
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.recording_throttle import RecordingThrottle
+from asd_monitor.daemon.running_input import RunningInputs
 from asd_monitor.daemon.runtime_options import RuntimeOptions
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.session_context import SessionContext
@@ -88,6 +89,7 @@ class Service:
         refit = dependencies.refit or partial(refit_child.refit, config=options.config_path)
         self._refits = BoxRefits(refit)
         devices = DevicePool(speed=options.speed, open_microphone=dependencies.open_microphone)
+        running = RunningInputs(self._broker, time.monotonic)
         self._registry = MachineRegistry(
             self._tasks,
             journal=self._journal,
@@ -102,13 +104,14 @@ class Service:
                 throttle=self._throttle.wait,
                 refits=self._refits,
                 load_model=dependencies.load_model,
+                running_input=running.of,
                 ring_s=options.intervals.ring_s,
             ),
             intervals=options.intervals,
             limits=options.limits,
         )
         self._load_monitor = LoadMonitor(self._scoring, self._registry.active_sessions)
-        self._config_reload = ConfigReload(config, options.reload, self._registry, devices)
+        self._config_reload = ConfigReload(config, options.reload, self._registry, devices, running)
         self._box_status = BoxStatus(
             broker=self._broker,
             journal=journal,

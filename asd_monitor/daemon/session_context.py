@@ -12,9 +12,14 @@ from asd_monitor.audio.source import Source
 from asd_monitor.daemon.commissioning import BoxRefits
 from asd_monitor.daemon.evaluator import LoadModel
 from asd_monitor.daemon.initial_training import Train
+from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.stream_clock import Clocks
 from asd_monitor.model_store.bundle import load_bundle
+
+
+def _no_signal(_machine: str) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +37,8 @@ class SessionContext:
     refits: BoxRefits
     """Storing and refits of the commissionings."""
     load_model: LoadModel = load_bundle
+    running_input: Callable[[str], RunningInput | None] = _no_signal
+    """Returns the signal that says whether a machine runs."""
     clocks: Clocks = field(default_factory=Clocks)
     ring_s: float = 30.0
     """Sound of each machine that is kept, in s."""

@@ -21,17 +21,23 @@ from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.evaluator import Evaluator, RecordedReading
 from asd_monitor.daemon.initial_training import InitialTraining
 from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublisher, StreamToken
+from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.monitor import Reading
 from asd_monitor.publish.messages import Score
-from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState, is_evaluated
+from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState, WhenQuiet
 from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
 _LOGGED_WHERE_THEY_OCCUR = frozenset({*NO_SIGNAL, MachineState.UNAVAILABLE})  # changes to and from
 _DEAD_CHANNEL = "the microphone delivers a constant value: it is muted or broken"
+_QUIET = {
+    WhenQuiet.WARN: "far quieter than ever in training: check whether the machine runs",
+    WhenQuiet.IDLE: "far quieter than ever in training: taken to be off",
+    WhenQuiet.ALARM: "far quieter than ever in training, and the machine has to run",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +55,8 @@ class SessionReporter:
     """Publishes the condition of a machine, its scores and its events.
 
     Args:
-        capture, evaluator, scoring, initial_training: The parts of the session, whose condition is
-            reported.
+        capture, evaluator, scoring, initial_training, running: The parts of the session, whose
+            condition is reported.
         publisher: Publishes the messages of the machine.
         stream: Identifies the session for the publisher.
         score_interval_s: Shortest interval between two score messages, in s of sound.
@@ -65,6 +71,7 @@ class SessionReporter:
         evaluator: Evaluator,
         scoring: ScoringThread,
         initial_training: InitialTraining | None,
+        running: RunningInput | None,
         publisher: MachinePublisher,
         stream: StreamToken,
         score_interval_s: float,
@@ -76,6 +83,7 @@ class SessionReporter:
         self._evaluator = evaluator
         self._scoring = scoring
         self._initial_training = initial_training
+        self._running = running
         self._publisher = publisher
         self._stream = stream
         self._score_interval_s = score_interval_s
@@ -88,16 +96,23 @@ class SessionReporter:
 
     def publish_state(self) -> bool:
         """Publish the state if it has changed; return whether it has."""
-        return self._publish_condition(self._condition(self._evaluator.state), self._capture.now())
+        evaluator = self._evaluator
+        condition = self._condition(evaluator.state, quiet=evaluator.quiet)
+        return self._publish_condition(condition, self._capture.now())
 
     def _publish_condition(self, condition: MachineCondition, now: datetime) -> bool:
         self._observe_microphone(condition, now)
-        before, state = self._publisher.condition.state, condition.state
-        if self._state_published and before != state and not self._is_of_monitor(before, state):
+        before = self._publisher.condition
+        # the monitor reports changes between two states in which the sound is evaluated
+        is_of_monitor = before.evaluated and condition.evaluated
+        if self._state_published and before.state != condition.state and not is_of_monitor:
             why = condition.reason or self._why_evaluated(before)
-            self._queue(_Change(TransitionKind.STATE, before, state, why, now))
+            self._queue(_Change(TransitionKind.STATE, before.state, condition.state, why, now))
         self._state_published = True
-        return self._publisher.publish_state(condition, now)
+        has_changed = self._publisher.publish_state(condition, now)
+        if before.suppressed != condition.suppressed:
+            self.publish_alarm()
+        return has_changed
 
     def repeat_state(self) -> None:
         """Publish the state, changed or not."""
@@ -167,9 +182,8 @@ class SessionReporter:
             self._publisher.publish_score(
                 score, interval_samples=interval_samples, stream=self._stream
             )
-        self._publish_condition(
-            self._condition(reading.state), self._capture.time_of(reading.sample)
-        )
+        condition = self._condition(reading.state, quiet=reading.quiet)
+        self._publish_condition(condition, self._capture.time_of(reading.sample))
 
     def publish_events(self, events: Iterable[Event], cause: Reading | None = None) -> None:
         """Log and publish events, with the alarm score of the reading that caused them."""
@@ -227,23 +241,21 @@ class SessionReporter:
             time_scale_s=cause.time_scale_s if cause else None,
         )
 
-    @staticmethod
-    def _is_of_monitor(before: MachineState, after: MachineState) -> bool:
-        """Return whether the monitor reports a change of state."""
-        return is_evaluated(before) and is_evaluated(after)
-
-    def _why_evaluated(self, before: MachineState) -> str:
-        if before is MachineState.UNAVAILABLE:
+    def _why_evaluated(self, before: MachineCondition) -> str:
+        if before.state is MachineState.UNAVAILABLE:
             return "the microphone delivers sound"
+        if before.suppressed and self._running is not None:
+            return f"running by the message on {self._running.settings.topic}"
         return f"model {self._evaluator.model} is in use"
 
-    def _condition(self, state: MachineState) -> MachineCondition:
+    def _condition(self, state: MachineState, *, quiet: bool) -> MachineCondition:
         evaluator, training = self._evaluator, self._initial_training
         reasons = [self._capture.reason]
         if evaluator.dead_channel and self._capture.outage is None:
             reasons = [_DEAD_CHANNEL]
         if evaluator.no_model_reason is None:
             reasons.append(evaluator.model_notice)
+            reasons.append(_QUIET[evaluator.monitor.rule.when_quiet] if quiet else None)
             stride = min(self._scoring.stride, evaluator.monitor.scorer.max_stride)
             if stride > 1:
                 reasons.append(
@@ -256,8 +268,16 @@ class SessionReporter:
         else:
             state = MachineState.NO_MODEL
             reasons.append((training.failure if training else None) or evaluator.no_model_reason)
+        running = self._running
+        reasons.append(None if running is None else running.reason)
         reason = "; ".join(reason for reason in reasons if reason)
-        return MachineCondition(state, self._microphone(), reason or None, evaluator.model)
+        return MachineCondition(
+            state,
+            self._microphone(),
+            reason or None,
+            evaluator.model,
+            suppressed=running is not None and not running.reading.running,
+        )
 
     def _microphone(self) -> MicrophoneState:
         if self._capture.outage is None and self._evaluator.dead_channel:

@@ -13,6 +13,7 @@ from asd_monitor.detector.back_end import Floats, Vectors
 from asd_monitor.detector.calibration import FusedCalibration, ViewCalibrationStack, student_score
 from asd_monitor.detector.evidence import EvidenceCalibration
 from asd_monitor.detector.fusion import fuse
+from asd_monitor.detector.idle import MARGIN_BELOW_DB
 from asd_monitor.detector.views import View
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
@@ -33,6 +34,7 @@ class Detector:
     evidence_calibration: EvidenceCalibration  # of what the alarm score is made of
     idle_dbfs: tuple[float, float] | None  # levels at which the machine is off
     encoders: tuple[Encoder, ...] = ()
+    quietest_dbfs: float | None = None  # level of the quietest training window; None: not known
     signature: str = field(init=False)
     """Front end and views; detectors with the same signature can be evaluated in one call."""
     view_calibrations: ViewCalibrationStack = field(init=False)
@@ -58,6 +60,11 @@ class Detector:
         """Sampling rate of the front end in Hz."""
         return self.front_end.rate_hz
 
+    @property
+    def quiet_limit_dbfs(self) -> float | None:
+        """Level in dBFS below which sound is far quieter than ever in training; None: not known."""
+        return None if self.quietest_dbfs is None else self.quietest_dbfs - MARGIN_BELOW_DB
+
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Return the score of each window; high is anomalous."""
         return score_windows([self], [windows])[0]
@@ -75,6 +82,11 @@ class Detector:
     def is_idle(self, rms_dbfs: float) -> bool:
         """Return whether the machine is off at this level."""
         return self.idle_dbfs is not None and self.idle_dbfs[0] <= rms_dbfs <= self.idle_dbfs[1]
+
+    def is_quiet(self, rms_dbfs: float) -> bool:
+        """Return whether this level lies far below that of any training window."""
+        limit_dbfs = self.quiet_limit_dbfs
+        return limit_dbfs is not None and rms_dbfs < limit_dbfs
 
 
 def score_windows(
@@ -142,6 +154,7 @@ def _window_scores(
             rms_dbfs=window.rms_dbfs,
             idle=detector.is_idle(window.rms_dbfs),
             hops=window.hops,
+            quiet=detector.is_quiet(window.rms_dbfs),
         )
         for window, views, fused_score, score, window_evidence in zip(
             windows,

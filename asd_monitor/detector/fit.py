@@ -87,7 +87,8 @@ def fit_detector(
 
     """
     windows = [window for segment in segments for window in segment]
-    idle_dbfs = idle_region([window.rms_dbfs for window in windows]) if windows else None
+    levels_dbfs = [window.rms_dbfs for window in windows]
+    idle_dbfs = idle_region(levels_dbfs) if windows else None
     running = without_idle(segments, idle_dbfs)
     windows = [window for segment in running for window in segment]
     if len(windows) < MIN_WINDOWS:
@@ -117,6 +118,7 @@ def fit_detector(
         evidence,
         idle_dbfs,
         tuple(encoders),
+        quietest_dbfs=min(levels_dbfs),
     )
     return FittedDetector(
         detector,

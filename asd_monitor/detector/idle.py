@@ -1,8 +1,11 @@
-"""Levels at which the machine is off, where the training recordings contain them.
+"""Levels at which the machine is off, and levels far below those of the training recordings.
 
 The machine is taken to be off in the lowest cluster of levels if an almost empty valley
 separates it from the rest.  Without such a valley no level counts as off, so that a machine
 that becomes quieter is scored.
+
+Below all levels of training, at the same distance for both, lies what the recordings say nothing
+about: there the user decides whether the machine may be off (`asd_monitor.records.WhenQuiet`).
 """
 
 from __future__ import annotations
@@ -16,6 +19,10 @@ OFF_SHARE = 0.05  # least share of the windows below it
 RUNNING_SHARE = 0.2  # least share of the windows above it
 MARGIN_ABOVE_DB = 2.0  # from the loudest off window to the upper limit
 MARGIN_BELOW_DB = 10.0  # from the quietest to the lower limit: nights are quieter than days
+"""Sound this far below the quietest training window is far quieter than ever in training.
+
+It has a tenth of the power: more than operating points and days differ by, and less than most
+machines differ from their hall."""
 
 
 def idle_region(levels_dbfs: npt.ArrayLike) -> tuple[float, float] | None:

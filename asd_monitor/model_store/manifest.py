@@ -71,6 +71,7 @@ def manifest_of(
         "version": version,
         "front_end": detector.front_end.to_json(),
         "idle_dbfs": detector.idle_dbfs,
+        "quietest_dbfs": detector.quietest_dbfs,
         "encoders": encoders,
         "views": [
             {
@@ -252,6 +253,7 @@ def read_detector(
         EvidenceCalibration.from_json(manifest["evidence"], front_end.mel_bands),
         None if idle is None else (float(idle[0]), float(idle[1])),
         tuple(encoders),
+        quietest_dbfs=manifest.get("quietest_dbfs"),
     )
 
 
@@ -352,6 +354,7 @@ class _Manifest(_Part):
     version: _Short
     front_end: dict[str, _Size]
     idle_dbfs: Annotated[list[float], Field(min_length=2, max_length=2)] | None
+    quietest_dbfs: float | None = None  # bundles before this key do not know it
     encoders: Annotated[list[_EncoderEntry], Field(max_length=64)]
     views: Annotated[list[_ViewEntry], Field(min_length=1, max_length=256)]
     calibration: _FusedCalibration

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -107,7 +107,12 @@ def refit(
             f"the refit failed: {error}: the model in use stays, and the next refit has more sound"
         ) from error
     learned = [window for number in learned_from for window in live[number]]
-    moved = movement(detector, fitted.detector, learned)
+    # the bundle may hold fewer windows than the model was trained on
+    quietest = [each.quietest_dbfs for each in (detector, fitted.detector)]
+    extended = replace(
+        fitted.detector, quietest_dbfs=min(level for level in quietest if level is not None)
+    )
+    moved = movement(detector, extended, learned)
     notes = (
         [f"{count(left_out, 'block')} left out: sound that has not been followed by known sound"]
         if left_out
@@ -116,8 +121,8 @@ def refit(
     if moved > MAX_MOVED:
         notes.append(f"moved by {moved:.1f}, more than {MAX_MOVED:g}: a person must decide")
     return RefitResult(
-        detector=fitted.detector,
-        thresholds=alarm_rule(settings.criteria, fitted.detector).thresholds,
+        detector=extended,
+        thresholds=alarm_rule(settings.criteria, extended).thresholds,
         moved=moved,
         candidate=moved > MAX_MOVED,
         blocks=int(np.count_nonzero(in_time)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import selectors
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
@@ -24,6 +25,7 @@ from asd_monitor.publish import broker_diagnostics
 from asd_monitor.publish.authentication import read_password, tls_context
 from asd_monitor.publish.broker_diagnostics import ConnectionEnd, EndCause
 from asd_monitor.publish.checked_socket import MAX_PACKET_BYTES, Acknowledgement, CheckedSocket
+from asd_monitor.publish.inbox import Received
 from asd_monitor.publish.outbox import Outgoing
 
 _CONNECT_TIMEOUT_S = 5.0
@@ -46,8 +48,19 @@ class _CheckedClient(Client):
         self.checked: CheckedSocket | None = None
 
     def _create_socket(self) -> CheckedSocket:  # the only place where paho's socket can be wrapped
-        self.checked = CheckedSocket(super()._create_socket())
+        self.checked = CheckedSocket(
+            super()._create_socket(), properties=self.protocol == MQTTProtocolVersion.MQTTv5
+        )
         return self.checked
+
+
+@dataclass(frozen=True, slots=True)
+class TopicAnswer:
+    """The broker's answer to a request for a topic."""
+
+    topic: str
+    subscribes: bool  # false: the end of a subscription was requested
+    code: int  # reason code
 
 
 class Connection:
@@ -65,6 +78,7 @@ class Connection:
         """Raise `UsageError` where a password or certificate file cannot be used."""
         self.end: ConnectionEnd | None = None
         self._unwritten: list[int] = []  # packet identifiers of QoS 0
+        self._requests: dict[int, tuple[str, bool]] = {}  # topic, whether it is subscribed; by id
         self.receive_maximum = _RECEIVE_MAXIMUM
         self.accepted = False
         self._max_packet_bytes: int | None = None
@@ -90,7 +104,7 @@ class Connection:
         if version == MQTTProtocolVersion.MQTTv5:
             self._limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             self._limits.MaximumPacketSize = MAX_PACKET_BYTES
-            self._limits.ReceiveMaximum = 1  # nothing is to be received
+            self._limits.ReceiveMaximum = 1  # nothing with a QoS above 0 is to be received
 
     def open(
         self, wakeup: socket.socket, clock: Callable[[], float], timeout_s: float
@@ -141,6 +155,41 @@ class Connection:
         if message.qos == 0:
             self._unwritten.append(packet_id)
         return packet_id
+
+    def subscribe(self, topic: str) -> None:
+        """Request the messages on a topic, to be written by `flush`."""
+        if self._client.checked is not None:
+            self._client.checked.inbox.topics.add(topic)
+            _, packet_id = self._client.subscribe(topic, qos=0)
+            self._request(packet_id, topic, subscribes=True)
+
+    def unsubscribe(self, topic: str) -> None:
+        """End the messages on a topic, to be written by `flush`."""
+        _, packet_id = self._client.unsubscribe(topic)
+        self._request(packet_id, topic, subscribes=False)
+
+    def _request(self, packet_id: int | None, topic: str, *, subscribes: bool) -> None:
+        if packet_id is not None and self._client.checked is not None:
+            self._requests[packet_id] = topic, subscribes
+            self._client.checked.requests.add(packet_id)
+
+    def take_received(self) -> list[Received]:
+        """Return the newest message of each topic since the last call."""
+        return [] if self._client.checked is None else self._client.checked.inbox.take()
+
+    def take_answers(self) -> list[TopicAnswer]:
+        """Return the answers to `subscribe` and `unsubscribe` since the last call."""
+        checked = self._client.checked
+        if checked is None or not checked.answers:
+            return []
+        answers = []
+        for answer in checked.answers:
+            topic, subscribes = self._requests.pop(answer.packet_id)
+            if not subscribes:
+                checked.inbox.topics.discard(topic)
+            answers.append(TopicAnswer(topic, subscribes, answer.code))
+        checked.answers.clear()
+        return answers
 
     def flush(self) -> None:
         """Write as much as the network accepts now."""

@@ -186,6 +186,29 @@ def not_acknowledged(topic: str, limit_s: float) -> ConnectionEnd:
     )
 
 
+def not_answered(topic: str, limit_s: float) -> ConnectionEnd:
+    """Describe a connection on which the end of a subscription was not confirmed in time."""
+    return ConnectionEnd(
+        EndCause.LOST,
+        f"no answer to the end of the subscription to {topic} within {limit_s:g} s",
+        "check the broker's load and its log",
+    )
+
+
+def subscribe_remedy(code: int, topic: str, settings: Mqtt) -> str:
+    """Return the remedy for a subscription that the broker refused."""
+    user = "anonymous clients" if settings.username is None else f"user {settings.username}"
+    match code:
+        case 0x80 | 0x87:  # MQTT 3.1.1 has no other code than the first
+            return f"allow {user} to read {topic} in the broker's access rules"
+        case 0x97:
+            return f"raise the broker's quota for {user}"
+        case 0x8F:
+            return "the broker does not accept this topic: correct `running: {topic: …}`"
+        case _:
+            return _SEE_LOG
+
+
 def publish_remedy(code: int, topic: str, settings: Mqtt) -> str:
     """Return the remedy for a message that the broker refused."""
     user = "anonymous clients" if settings.username is None else f"user {settings.username}"

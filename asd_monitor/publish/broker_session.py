@@ -1,4 +1,4 @@
-"""The session with the broker, through which every message is published.
+"""The session with the broker, through which every message is published and received.
 
 A thread of its own owns the connection.  Other threads put messages into the outbox and never
 wait.  The thread reconnects without limit: MQTT 5 first, then 3.1.1 where the broker does not
@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from random import random
 
@@ -31,11 +31,14 @@ from asd_monitor.publish.broker_diagnostics import (
     EndCause,
     is_failure,
     not_acknowledged,
+    not_answered,
 )
+from asd_monitor.publish.inbox import Received
 from asd_monitor.publish.messages import OFFLINE, ONLINE
 from asd_monitor.publish.outbox import Outgoing
 from asd_monitor.publish.session_log import SessionLog
 from asd_monitor.publish.shared_outbox import Counters, SharedOutbox
+from asd_monitor.publish.subscriptions import ANSWER_LIMIT_S, Subscriptions
 from asd_monitor.publish.suspect_topics import Closing
 from asd_monitor.publish.topics import Topics, check_topic
 
@@ -85,6 +88,8 @@ class BrokerSession:
         self._acknowledgement_limit_s = acknowledgement_limit_s
         self._connection_type = connection_type
         self._outbox = SharedOutbox(max_queued=max_queued, clock=clock)
+        self._subscriptions = Subscriptions()
+        self._receive: Callable[[Received], None] = _ignore
         self._stopping = threading.Event()
         self._deadline = self._drain_deadline = float("inf")  # of the stop
         self._log = SessionLog(settings, self._client_id, stable_s=self._backoff.reset_after_s)
@@ -114,6 +119,22 @@ class BrokerSession:
                 f"at most {_MAX_PAYLOAD_BYTES}"
             )
         self._put(Outgoing(topic, payload, qos, retain))
+
+    def subscribe(self, topics: Collection[str], receive: Callable[[Received], None]) -> None:
+        """Read these topics and no other, from now on and after every connect.
+
+        ``receive`` is called in the session's thread with the newest message of a topic; messages
+        that arrive together with a newer one are left out.  A topic with too many messages is read
+        every few seconds (`asd_monitor.publish.subscriptions`).
+
+        Raises ValueError for an invalid topic.
+        """
+        for topic in topics:
+            check_topic(topic)
+        self._receive = receive
+        self._subscriptions.wanted = frozenset(topics)
+        if not self.closed:
+            self._outbox.wake()
 
     @property
     def connected(self) -> bool:
@@ -233,6 +254,7 @@ class BrokerSession:
             connection.close()
 
     def _note_connected(self, version: MQTTProtocolVersion) -> None:
+        self._subscriptions.connected()
         self._outbox.open_connection(first=self.topics.availability)
         self._log.connected(version)
         if self._on_connect is None:
@@ -249,11 +271,14 @@ class BrokerSession:
             if not closing and self._is_drained():
                 closing = True
                 self._put(self._will)
+            self._change_subscriptions(connection)
             sent = self._send_next(connection, closing=closing)
             self._process_acknowledgements(connection)
             if sent or connection.end is not None:
                 continue
             now_s = self._clock()
+            if (unanswered := self._subscriptions.overdue(now_s)) is not None:
+                return not_answered(unanswered, ANSWER_LIMIT_S)
             left_s = self._deadline - now_s
             if closing and (left_s <= 0 or self._outbox.unacknowledged == 0):
                 return connection.disconnect(self._outbox.wakeup, self._clock, self._deadline)
@@ -263,9 +288,11 @@ class BrokerSession:
                 if now_s >= overdue_s:
                     return self._end_unacknowledged(oldest.message.topic)
                 left_s = min(left_s, overdue_s - now_s)
-            left_s = min(left_s, self._outbox.next_due_s - now_s)
+            due_s = min(self._outbox.next_due_s, self._subscriptions.next_due_s)
+            left_s = min(left_s, due_s - now_s)
             connection.wait(self._outbox.wakeup, max(0.0, left_s))
             self._process_acknowledgements(connection)
+            self._process_received(connection)
         return connection.end
 
     def _end_unacknowledged(self, topic: str) -> ConnectionEnd:
@@ -311,9 +338,40 @@ class BrokerSession:
             else:
                 self._log.message_accepted(message.topic)
 
+    def _change_subscriptions(self, connection: Connection) -> None:
+        changes = self._subscriptions.changes(self._clock())
+        for topic, subscribes in changes:
+            if subscribes:
+                connection.subscribe(topic)
+            else:
+                connection.unsubscribe(topic)
+        if changes:
+            connection.flush()
+
+    def _process_received(self, connection: Connection) -> None:
+        now_s = self._clock()
+        for answer in connection.take_answers():
+            if not answer.subscribes:
+                self._subscriptions.given_up(answer.topic)
+            elif is_failure(answer.code):
+                self._subscriptions.refused(answer.topic, now_s)
+                self._log.subscription_refused(answer.topic, answer.code)
+            else:
+                self._log.subscription_accepted(answer.topic)
+        for received in connection.take_received():
+            if not self._subscriptions.is_read(received.topic, now_s):
+                continue
+            if self._subscriptions.count(received.topic, received.cost, now_s):
+                self._log.too_many_messages(received.topic)
+            self._receive(received)
+
     def _close(self) -> None:
         lost = self._outbox.close()
         if lost:
             log.warning(
                 "stopped with unpublished messages", broker=self.settings.address, lost=lost
             )
+
+
+def _ignore(_received: Received) -> None:
+    pass

@@ -1,12 +1,13 @@
 """A socket whose packets are checked before paho decodes them.
 
-The daemon subscribes to nothing, so a broker has only four packets to send: CONNACK, PUBACK,
-PINGRESP and DISCONNECT.  paho collects a packet of any length in memory, keeps messages of QoS 2,
-and ends the connection at a reason code that MQTT 5 does not list for the packet (mosquitto answers
-a payload above its ``message_size_limit`` with PUBACK 0x95).  Here any other packet, and any packet
-above `MAX_PACKET_BYTES`, is a violation: from then on the socket reports its end.  Reason codes
-that paho does not accept are replaced; `acknowledgements` and `disconnect_code` have those that
-were received.
+A broker has only a few packets to send: CONNACK, PUBACK, PINGRESP and DISCONNECT, and, where topics
+are subscribed, answers to that and messages on them, which are not passed on
+(`asd_monitor.publish.inbox`).  paho collects a packet of any length in memory, keeps messages of
+QoS 2, and ends the connection at a reason code that MQTT 5 does not list for the packet (mosquitto
+answers a payload above its ``message_size_limit`` with PUBACK 0x95).  Here any other packet is a
+violation, and any packet above `MAX_PACKET_BYTES` that is no message on a subscribed topic: from
+then on the socket reports its end.  Reason codes that paho does not accept are replaced;
+`acknowledgements` and `disconnect_code` have those that were received.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from typing import Protocol
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
+from asd_monitor.publish.inbox import MALFORMED, MAX_TOPIC_BYTES, Inbox
+
 MAX_PACKET_BYTES = 65_536
 _RECEIVED_AT_ONCE = 4096
 _UNSPECIFIED_ERROR = 0x80
 _MAX_LENGTH_BYTES = 4  # of the field with the remaining length
 _SHOWN_TOPIC_BYTES = 200
+_ANSWERS = frozenset({PacketTypes.SUBACK, PacketTypes.UNSUBACK})
 _PERMITTED = frozenset(
     {PacketTypes.CONNACK, PacketTypes.PUBACK, PacketTypes.PINGRESP, PacketTypes.DISCONNECT}
 )
@@ -47,19 +51,40 @@ class Acknowledgement:
     code: int = 0  # reason code
 
 
-class CheckedSocket:
-    """Passes checked packets on; bounded memory whatever the broker sends."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The broker's SUBACK or UNSUBACK to the request for one topic."""
 
-    def __init__(self, sock: ByteStream) -> None:
+    packet_id: int
+    code: int  # reason code
+
+
+class CheckedSocket:
+    """Passes checked packets on; bounded memory whatever the broker sends.
+
+    Args:
+        sock: The connected socket.
+        properties: Whether packets have properties, as those of MQTT 5.
+
+    """
+
+    def __init__(self, sock: ByteStream, *, properties: bool = True) -> None:
         self.violation: str | None = None
         """What the broker sent that it may not; the connection has to end."""
         self.acknowledgements: deque[Acknowledgement] = deque()
         """The PUBACKs received."""
+        self.inbox = Inbox(properties=properties)
+        """The messages received on subscribed topics."""
+        self.requests: set[int] = set()
+        """Packet identifiers of the requests for topics that were not answered yet."""
+        self.answers: deque[Answer] = deque()
+        """The answers to them."""
         self.disconnect_code: int | None = None
         """Reason code of a DISCONNECT received."""
         self._sock = sock
         self._incomplete = bytearray()  # the begin of a packet
         self._checked = bytearray()  # whole packets that paho has not read
+        self._skipped_bytes = 0  # of an oversized message, still to come
 
     @property
     def has_received_bytes(self) -> bool:
@@ -70,14 +95,15 @@ class CheckedSocket:
     def recv(self, buffer_size: int) -> bytes:
         """Return bytes of checked packets; none after the end or a violation.
 
-        Raises what the socket raises, `BlockingIOError` where no packet is complete.
+        Raises what the socket raises, `BlockingIOError` where no packet is complete or only
+        messages were received.
         """
         while not self._checked:
             received = b"" if self.violation else self._sock.recv(_RECEIVED_AT_ONCE)
             if not received:
                 return b""
-            self._incomplete += received
-            self._check()
+            if self._check(received) and not self._checked:
+                raise BlockingIOError  # so that messages without end do not keep the caller
         data = bytes(self._checked[:buffer_size])
         del self._checked[:buffer_size]
         return data
@@ -98,26 +124,75 @@ class CheckedSocket:
         """Set whether the socket blocks."""
         self._sock.setblocking(flag)
 
-    def _check(self) -> None:
+    def _check(self, received: bytes) -> bool:
+        """Check the packets that are complete now; return whether messages were among them."""
+        skipped = min(self._skipped_bytes, len(received))
+        self._skipped_bytes -= skipped
+        self._incomplete += received[skipped:]
+        has_messages = skipped > 0
         while self._incomplete and self.violation is None:
             kind = self._incomplete[0] >> 4
-            if kind not in _PERMITTED:
+            if kind == PacketTypes.PUBLISH and self.inbox.topics:
+                if not self._take_message():
+                    break
+                has_messages = True
+                continue
+            if kind not in (_PERMITTED | _ANSWERS if self.requests else _PERMITTED):
                 self.violation = self._unrequested(kind)
-                return
+                break
             body, end = self._body_position()
             if body is None or self.violation or len(self._incomplete) < end:
-                return
-            self._checked += _acceptable(self, bytes(self._incomplete[:end]), body)
+                break
+            packet = bytes(self._incomplete[:end])
             del self._incomplete[:end]
+            if kind in _ANSWERS:
+                self._take_answer(packet[body:])
+            else:
+                self._checked += _acceptable(self, packet, body)
+        return has_messages
 
-    def _body_position(self) -> tuple[int | None, int]:
+    def _take_message(self) -> bool:
+        """Move the message that comes next to the inbox; return whether enough was received."""
+        body, end = self._body_position(limited=False)
+        if body is None or self.violation:
+            return False
+        head = self._incomplete[0]
+        is_oversized, is_whole = end > MAX_PACKET_BYTES, len(self._incomplete) >= end
+        try:
+            # without a copy of the content while that is incomplete
+            beginning = bytes(self._incomplete[body : min(end, body + 2 + MAX_TOPIC_BYTES)])
+            topic = self.inbox.topic_of(head, beginning)
+            if topic is None or not (is_whole or is_oversized):
+                self.violation = MALFORMED if is_whole else None
+                return False
+            if is_oversized:
+                self.inbox.put_oversized(topic, end - body)
+            else:
+                self.inbox.put(topic, head, bytes(self._incomplete[body:end]))
+        except ValueError as error:
+            self.violation = str(error)
+            return False
+        self._skipped_bytes = max(0, end - len(self._incomplete))
+        del self._incomplete[:end]
+        return True
+
+    def _take_answer(self, body: bytes) -> None:
+        packet_id = int.from_bytes(body[:2])
+        if len(body) < 2 or packet_id not in self.requests:
+            self.violation = "the broker answered a request that this client did not make"
+            return
+        self.requests.discard(packet_id)
+        # one topic in a request: its code is the last byte; the UNSUBACK of MQTT 3.1.1 has none
+        self.answers.append(Answer(packet_id, body[-1] if len(body) > 2 else 0))
+
+    def _body_position(self, *, limited: bool = True) -> tuple[int | None, int]:
         """Return begin and end of the packet's body; None while its length is incomplete."""
         length = 0
         for index, byte in enumerate(self._incomplete[1 : 1 + _MAX_LENGTH_BYTES]):
             length |= (byte & 0x7F) << (7 * index)
             if byte < 0x80:
                 body = index + 2
-                if body + length > MAX_PACKET_BYTES:
+                if limited and body + length > MAX_PACKET_BYTES:
                     self.violation = f"the broker sent a packet of {body + length} bytes"
                 return body, body + length
         if len(self._incomplete) > _MAX_LENGTH_BYTES:

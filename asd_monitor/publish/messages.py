@@ -22,7 +22,7 @@ from typing import Annotated, Any, ClassVar
 
 import pydantic
 
-from asd_monitor.records import MachineState, MicrophoneState, Thresholds, is_evaluated
+from asd_monitor.records import MachineState, MicrophoneState, Thresholds
 from asd_monitor.wording import rfc3339
 
 ONLINE = b"online"
@@ -46,11 +46,7 @@ class _Payload:
         fields = dataclasses.fields(self)  # type: ignore[arg-type]  # subclasses are dataclasses
         # `from` is a keyword of Python, hence the field `from_`
         keys = {f.name.rstrip("_"): getattr(self, f.name) for f in fields}
-        document = {"schema": self.SCHEMA, **keys, **self._derived()}
-        return _ENCODER.encode(_plain(document)).encode()
-
-    def _derived(self) -> dict[str, object]:
-        return {}
+        return _ENCODER.encode(_plain({"schema": self.SCHEMA, **keys})).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +101,7 @@ class LastEvaluated:
 
 @dataclass(frozen=True, slots=True)
 class State(_Payload):
-    """The state of a machine (``<machine>/state``, retained).
-
-    The key ``evaluated`` is derived from the state and so is not a field.
-    """
+    """The state of a machine (``<machine>/state``, retained)."""
 
     SCHEMA: ClassVar[str] = "asd.state/2"
 
@@ -116,6 +109,7 @@ class State(_Payload):
     time: datetime
     state: MachineState
     microphone: MicrophoneState
+    evaluated: bool  # whether the machine's sound is evaluated
     since: datetime  # when this state began
     last_evaluated: LastEvaluated | None  # None: not since the daemon's start
     score: float | None  # of the newest window
@@ -125,14 +119,6 @@ class State(_Payload):
     box: str
     clock_synced: bool | None  # None: unknown
     reason: str | None  # one line, where the state needs an explanation
-
-    @property
-    def evaluated(self) -> bool:
-        """Whether the machine's sound is evaluated."""
-        return is_evaluated(self.state)
-
-    def _derived(self) -> dict[str, object]:
-        return {"evaluated": self.evaluated}
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,6 +219,17 @@ class CommissioningStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class RunningStatus:
+    """The signal that says whether a machine runs."""
+
+    running: bool
+    problem: str | None  # missing, malformed or stale: the machine is taken to be running
+    age_s: float | None  # of the newest message; None: none was received
+    malformed: int  # messages without a value
+    dropped: int  # messages that were too large
+
+
+@dataclass(frozen=True, slots=True)
 class MachineStatus:
     """The entry of one machine in the status of the box."""
 
@@ -247,6 +244,7 @@ class MachineStatus:
     score_levels: Sequence[ScoreLevel] = field(default_factory=list)
     """Over an hour and a day of running time."""
     commissioning: CommissioningStatus | None = None  # None: not in its first days
+    running: RunningStatus | None = None  # None: none is configured
 
 
 @dataclass(frozen=True, slots=True)

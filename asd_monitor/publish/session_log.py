@@ -14,7 +14,9 @@ from asd_monitor.publish.broker_diagnostics import (
     EndCause,
     publish_remedy,
     reason_text,
+    subscribe_remedy,
 )
+from asd_monitor.publish.subscriptions import PAUSE_S, RATE_HZ
 from asd_monitor.publish.suspect_topics import Closing
 
 log = structlog.get_logger()
@@ -40,6 +42,7 @@ class SessionLog:
         self._reported_reasons: set[str] = set()  # since the last connection
         self._reported_ends: set[str] = set()  # of short connections in a row
         self._refused_topics: set[str] = set()
+        self._refused_subscriptions: set[str] = set()
         self._short_connections = 0  # in a row
 
     def connected(self, version: MQTTProtocolVersion) -> None:
@@ -120,6 +123,36 @@ class SessionLog:
         if topic in self._refused_topics:
             self._refused_topics.discard(topic)
             log.info("the broker accepts messages on this topic again", topic=topic)
+
+    def subscription_refused(self, topic: str, code: int) -> None:
+        """Log a topic that the broker does not let this client read."""
+        if topic in self._refused_subscriptions:
+            return
+        self._refused_subscriptions.add(topic)
+        log.error(
+            "the broker refused a subscription; other topics are not affected",
+            broker=self._settings.address,
+            topic=topic,
+            reason=reason_text(code),
+            hint=subscribe_remedy(code, topic, self._settings),
+        )
+
+    def subscription_accepted(self, topic: str) -> None:
+        """Log a topic that this client may read again."""
+        if topic in self._refused_subscriptions:
+            self._refused_subscriptions.discard(topic)
+            log.info("the broker accepts the subscription again", topic=topic)
+
+    def too_many_messages(self, topic: str) -> None:
+        """Log a topic on which more messages arrive than are read."""
+        log.warning(
+            "too many messages on a topic: only one every few seconds is read",
+            topic=topic,
+            limit_hz=f"{RATE_HZ:g}",
+            read_every_s=f"{PAUSE_S:g}",
+            hint="publish at most once a second, or at changes only; check what else publishes to "
+            "this topic",
+        )
 
     def _explain_short_connection(self, connected_s: float, closing: Closing) -> None:
         """Log the cause of short connections, once it is known.

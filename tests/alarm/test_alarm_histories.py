@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -14,7 +16,7 @@ from asd_monitor.alarm.state import (
     TransitionKind,
 )
 from asd_monitor.alarm.state_machine import AlarmStateMachine
-from asd_monitor.records import MachineState, Thresholds
+from asd_monitor.records import MachineState, Thresholds, WhenQuiet
 
 RATE_HZ = 100
 THRESHOLDS = Thresholds(warning=4.0, alarm=6.0)
@@ -23,7 +25,7 @@ UNLATCHED = AlarmRule(THRESHOLDS, hop_s=0.5, on_delay_s=3.0, off_delay_s=10.0, l
 
 
 class AnyHistory(RuleBasedStateMachine):
-    """Scores, idle windows, gaps and acknowledgements in any order."""
+    """Scores, idle and quiet windows, suspensions, gaps and acknowledgements in any order."""
 
     alarm_rule = LATCHED
 
@@ -73,6 +75,32 @@ class AnyHistory(RuleBasedStateMachine):
             self.at += RATE_HZ // 2
             self.check(self.machine.pause(self.at))
 
+    @rule(count=st.integers(1, 30))
+    def be_suspended(self, count: int) -> None:
+        self.evaluated = False
+        state = self.machine.state
+        for _ in range(count):
+            self.at += RATE_HZ // 2
+            self.machine.suspend(self.at)
+        assert self.machine.state is state
+
+    @rule(count=st.integers(1, 30))
+    def be_quiet(self, count: int) -> None:
+        if self.alarm_rule.when_quiet is WhenQuiet.IDLE:
+            self.evaluated = False
+            for _ in range(count):
+                self.at += RATE_HZ // 2
+                self.check(self.machine.observe_quiet(self.at)[1])
+            return
+        must_run = self.alarm_rule.when_quiet is WhenQuiet.ALARM
+        self.evaluated, self.below_since = must_run, None
+        for _ in range(count):
+            self.at += RATE_HZ // 2
+            self.running += RATE_HZ // 2
+            since = self.running if self.excess_since is None else self.excess_since
+            self.excess_since = since if must_run else None
+            self.check(self.machine.observe_quiet(self.at)[1])
+
     @rule()
     def lose_sound(self) -> None:
         self.excess_since = self.below_since = None
@@ -110,8 +138,13 @@ class AnyHistory(RuleBasedStateMachine):
 
 
 class AnyHistoryUnlatched(AnyHistory):
-    alarm_rule = UNLATCHED
+    alarm_rule = replace(UNLATCHED, when_quiet=WhenQuiet.ALARM)
+
+
+class AnyHistoryIdle(AnyHistory):
+    alarm_rule = replace(LATCHED, when_quiet=WhenQuiet.IDLE)
 
 
 TestAnyHistory = AnyHistory.TestCase
 TestAnyHistoryUnlatched = AnyHistoryUnlatched.TestCase
+TestAnyHistoryIdle = AnyHistoryIdle.TestCase

@@ -40,6 +40,7 @@ def play(
     first: int = 0,
     level: Any = lambda at_s: -30.0,
     idle: Any = lambda at_s: False,
+    quiet: bool = False,
     alarm: Any = None,
     stride: int = 1,
 ) -> int:
@@ -53,7 +54,7 @@ def play(
         }
         window = Window(start, start + LENGTH, features, stride)
         score = WindowScore(
-            start, start + LENGTH, 1.0, 2.0, 0.5, {}, level(at_s), idle(at_s), stride
+            start, start + LENGTH, 1.0, 2.0, 0.5, {}, level(at_s), idle(at_s), stride, quiet
         )
         state = MachineState.IDLE if idle(at_s) else MachineState.NORMAL
         reading = Reading(start + LENGTH, score, 0.5, state, False, alarm, ())
@@ -118,6 +119,12 @@ def test_idle_sound_is_not_kept_but_counts_as_time():
     play(target, 600, idle=lambda at_s: True)
     assert target.take() == ([], [])
     assert target.age_s == pytest.approx(600, abs=1)
+
+
+def test_sound_far_quieter_than_in_training_is_not_kept():
+    target = sampler()
+    play(target, 600, quiet=True)
+    assert target.take() == ([], [])
 
 
 def test_a_block_with_a_pause_in_it_is_not_kept_and_its_running_part_is_summed_up():

@@ -69,6 +69,7 @@ def test_without_a_score_the_failure_names_the_daemon_s_reason() -> None:
         time=BEGAN,
         state=MachineState.NO_MODEL,
         microphone=MicrophoneState.OK,
+        evaluated=False,
         since=BEGAN,
         last_evaluated=None,
         score=None,

@@ -74,10 +74,15 @@ class LevelDetector(Detector):
     The evidence is the score.
     """
 
-    def __init__(self, gate: threading.Event | None = None) -> None:
+    def __init__(
+        self, gate: threading.Event | None = None, quietest_dbfs: float | None = None
+    ) -> None:
         kind = ViewKind("level", "level", LevelBackEnd, "level_threshold")
         view = View(kind, LevelBackEnd(gate), _OF_DISTANCE)
-        super().__init__(FrontEnd(), (view,), _OF_FUSED, _DIRECT, (-300.0, -60.0))
+        idle_dbfs = (-300.0, -60.0)
+        super().__init__(
+            FrontEnd(), (view,), _OF_FUSED, _DIRECT, idle_dbfs, quietest_dbfs=quietest_dbfs
+        )
 
     @property
     def entered(self) -> threading.Event:

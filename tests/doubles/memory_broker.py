@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Collection
 from typing import Any
 
+from asd_monitor.publish.inbox import Received
 from asd_monitor.publish.shared_outbox import Counters
 from asd_monitor.publish.topics import Topics
 
@@ -20,6 +22,7 @@ class MemoryBroker:
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.retained: dict[str, dict[str, Any]] = {}
         self.stopped = False
+        self.topics_read: frozenset[str] = frozenset()
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         message = json.loads(payload)
@@ -32,6 +35,15 @@ class MemoryBroker:
 
     def stop(self, timeout_s: float) -> None:
         self.stopped = True
+
+    def subscribe(self, topics: Collection[str], receive: Callable[[Received], None]) -> None:
+        self.topics_read = frozenset(topics)
+        self._receive = receive
+
+    def receive(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
+        """Deliver a message to the daemon where it reads the topic."""
+        if topic in self.topics_read:
+            self._receive(Received(topic, payload, retained))
 
     def wait_for(self, condition: Any, timeout_s: float) -> bool:
         return bool(condition(self))

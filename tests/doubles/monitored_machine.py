@@ -13,6 +13,7 @@ from asd_monitor.daemon.commissioning import BoxRefits
 from asd_monitor.daemon.machine_publisher import MachinePublisher
 from asd_monitor.daemon.monitor_session import MonitorSession
 from asd_monitor.daemon.refit_child import RefitOutcome
+from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.session_context import SessionContext
 from asd_monitor.daemon.training_child import TrainingOutcome
@@ -47,6 +48,7 @@ class MonitoredMachine:
         self.training_ends = asyncio.Event()
         self.training_failure: str | None = None
         self.models = models
+        self.running_input: Callable[[str], RunningInput | None] = lambda _: None
         self.settings = make_config(fan=keys).machines["fan"]
         self._folder = folder
         self._tasks: list[asyncio.Task[None]] = []
@@ -66,6 +68,7 @@ class MonitoredMachine:
             throttle=self._throttle,
             refits=BoxRefits(self._refit),
             load_model=self.models.load,
+            running_input=self.running_input,
         )
         publisher = MachinePublisher(
             "fan", self.broker.topics, self.broker, clock_synced=lambda: True

@@ -212,6 +212,12 @@ class Subscriber(MqttSubscriber):
             assert done, f"{topic} {payload!r} not received {times} times in: {seen}"
         return found
 
+    def publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False) -> None:
+        """Publish a message; with QoS 1 wait until the broker has it."""
+        sent = self._client.publish(topic, payload, qos=qos, retain=retain)
+        if qos:
+            sent.wait_for_publish(PATIENCE_S)
+
     def catch_up(self) -> None:
         """Wait until all messages that the broker has accepted so far are received."""
         marker = uuid.uuid4().hex

@@ -17,7 +17,7 @@ from asd_monitor.evaluation.replay import Backtest, backtest
 from asd_monitor.model_training.reference import read_reference
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline
-from asd_monitor.records import Thresholds
+from asd_monitor.records import Thresholds, WhenQuiet
 from tests.doubles.blocks import block_at
 from tests.doubles.synthetic_sounds import machine_sound, write
 
@@ -150,3 +150,26 @@ def test_a_recording_shorter_than_a_window_is_refused(detector: Detector, tmp_pa
     path = write(tmp_path / "a.wav", machine_sound(1.5))
     with pytest.raises(UsageError, match=r"as long as a window \(1\.98 s\)"):
         score_recording(detector, path)
+
+
+@pytest.mark.parametrize(
+    ("when_quiet", "state"),
+    [(WhenQuiet.WARN, "warning"), (WhenQuiet.IDLE, "idle"), (WhenQuiet.ALARM, "alarm")],
+)
+def test_a_machine_that_is_switched_off(
+    detector: Detector, tmp_path: Path, when_quiet: WhenQuiet, state: str
+) -> None:
+    """The training recordings contain no silence: only the rule says what it means."""
+    rng = np.random.default_rng(7)
+    hall = (0.05 * np.std(NORMAL) * rng.standard_normal(len(NORMAL) * 4)).astype(np.float32)
+    path = write(tmp_path / "a.wav", np.concatenate([NORMAL, hall, NORMAL]))
+    rule = AlarmRule(Thresholds(3.94, 5.42), detector.hop_s, when_quiet=when_quiet)
+    result = _run(path, detector, rule)
+    assert detector.idle_dbfs is None
+    assert len(result.alarms) == (when_quiet is WhenQuiet.ALARM)
+    assert state in [span.state for span in result.states]
+    assert result.seconds_in(state) > 90
+    if when_quiet is not WhenQuiet.ALARM:  # without the rule
+        scores = [s.score for s in score_recording(detector, path).windows if s.quiet]
+        assert np.median(scores) > 5.42
+        assert result.states[-1].state == "normal"

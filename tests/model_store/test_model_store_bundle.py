@@ -19,6 +19,7 @@ import pytest
 
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
+from asd_monitor.detector.idle import MARGIN_BELOW_DB
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
 from asd_monitor.model_store.atomic_files import writing_to
@@ -71,6 +72,20 @@ def test_a_loaded_bundle_gives_the_scores_of_the_saved_detector(models: Path) ->
     before, after = _detector().score(_windows()), bundle.detector.score(_windows())
     assert [w.fused for w in after] == pytest.approx([w.fused for w in before], abs=1e-4)
     assert (models / "fan01/v1/report.html").read_text() == "<p>"
+
+
+def test_the_quietest_training_level_is_kept_and_older_bundles_do_not_know_it(
+    models: Path,
+) -> None:
+    quietest = min(window.rms_dbfs for window in _windows())
+    detector = load_bundle(models, "fan01").detector
+    assert detector.quietest_dbfs == quietest
+    assert detector.is_quiet(quietest - MARGIN_BELOW_DB - 0.1)
+    assert not detector.is_quiet(quietest - MARGIN_BELOW_DB)
+    edit_manifest(models / "fan01/v1", lambda manifest: manifest.pop("quietest_dbfs"))
+    detector = load_bundle(models, "fan01").detector
+    assert detector.quietest_dbfs is None
+    assert not detector.is_quiet(-300.0)
 
 
 def test_the_manifest_has_the_hash_of_every_other_file(models: Path) -> None:

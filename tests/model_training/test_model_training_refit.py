@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,17 @@ def test_a_refit_without_live_blocks_scores_as_the_first_model(
         for detector in (first.detector, result.detector)
     )
     assert np.abs(before - after).max() < 0.1
+
+
+def test_a_level_that_only_left_out_training_windows_had_is_kept(fan_result: TrainingResult):
+    lowest = min(window.rms_dbfs for window in fan_result.reference.windows)
+    reference = stored_reference(fan_result.reference)
+    for quietest, expected in ((lowest - 5.0, lowest - 5.0), (None, lowest)):
+        first = replace(fan_result.detector, quietest_dbfs=quietest)
+        result = refit(
+            FirstModelReference(first, reference), [], layout_of(fan_result), AlarmSettings()
+        )
+        assert result.detector.quietest_dbfs == expected
 
 
 def test_movement_is_how_far_the_median_score_of_learned_sound_fell(

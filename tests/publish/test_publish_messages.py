@@ -92,6 +92,7 @@ state_messages = st.builds(
     time=times,
     state=states,
     microphone=microphones,
+    evaluated=st.booleans(),
     since=times,
     last_evaluated=maybe(st.builds(LastEvaluated, state=states, time=times)),
     score=maybe(numbers),
@@ -258,28 +259,6 @@ def test_the_alarm_condition_before_the_first_alarm() -> None:
     document = json.loads(no_alarm("fan01", "v1").payload())
     assert document["id"] is None
     assert (document["active"], document["acknowledged"], document["latched"]) == (False,) * 3
-
-
-@pytest.mark.parametrize("state", MachineState)
-def test_evaluated_follows_from_the_state(state) -> None:
-    time = datetime.now(UTC)
-    message = State(
-        machine="fan01",
-        time=time,
-        state=state,
-        microphone=MicrophoneState.OK,
-        since=time,
-        last_evaluated=LastEvaluated(MachineState.NORMAL, time),
-        score=None,
-        alarm_score=None,
-        model=None,
-        provisional=False,
-        box="edge",
-        clock_synced=None,
-        reason=None,
-    )
-    expected = state in {"idle", "normal", "warning", "alarm"}
-    assert json.loads(message.payload())["evaluated"] is expected
 
 
 def test_numbers_have_three_decimals_and_levels_two() -> None:
