@@ -109,8 +109,13 @@ class SessionReporter:
             return
         self._stopped = True
         self._publisher.flush_score()
+        evaluator = self._evaluator
         condition = MachineCondition(
-            MachineState.STOPPED, self._microphone(), reason, self._evaluator.model
+            MachineState.STOPPED,
+            self._microphone(),
+            reason,
+            evaluator.model,
+            evaluator.provisional,
         )
         self._publisher.publish_state(condition, self._capture.now())
 
@@ -257,7 +262,9 @@ class SessionReporter:
             state = MachineState.NO_MODEL
             reasons.append((training.failure if training else None) or evaluator.no_model_reason)
         reason = "; ".join(reason for reason in reasons if reason)
-        return MachineCondition(state, self._microphone(), reason or None, evaluator.model)
+        return MachineCondition(
+            state, self._microphone(), reason or None, evaluator.model, evaluator.provisional
+        )
 
     def _microphone(self) -> MicrophoneState:
         if self._capture.outage is None and self._evaluator.dead_channel:

@@ -82,6 +82,7 @@ class EvidenceCalibration:
     ratios: Floats  # (k,): of its spread there to that in all modes, at least 1
     tails: tuple[ScaleTail, ...]  # of each time scale, the shortest first
     effect_bound: float = EFFECT_BOUND
+    hours: int = 1  # different hours that the training sound is from
 
     def __post_init__(self) -> None:
         """Raise ValueError for parameters that are out of range."""
@@ -92,6 +93,8 @@ class EvidenceCalibration:
             raise ValueError("invalid location or spread of the evidence")
         if math.isnan(self.effect_bound) or self.effect_bound <= 0:
             raise ValueError("invalid bound of the effect")
+        if self.hours < 1:
+            raise ValueError("the training sound is from no hour")
 
     def evidence(self, fused: Floats, spectra: Sequence[Vectors] | Vectors) -> Floats:
         """Return the evidence (n,) of fused scores (n,) of windows with these spectra (n, d)."""
@@ -108,6 +111,7 @@ class EvidenceCalibration:
             "ratios": self.ratios.tolist(),
             "tails": [asdict(tail) for tail in self.tails],
             "effect_bound": self.effect_bound,
+            "hours": self.hours,
         }
 
     @classmethod
@@ -127,6 +131,7 @@ class EvidenceCalibration:
             np.array(parameters["ratios"], np.float64),
             tails,
             float(parameters["effect_bound"]),
+            int(parameters["hours"]),
         )
 
 
@@ -155,7 +160,9 @@ def fit_evidence(
         ratios.append(min(_MAX_RATIO, max(1.0, ratio)))
     calibration = EvidenceCalibration(modes, np.array(locations), np.array(ratios), ())
     return replace(
-        calibration, tails=fit_tails(calibration.evidence(fused, spectra), blocks, censored)
+        calibration,
+        tails=fit_tails(calibration.evidence(fused, spectra), blocks, censored),
+        hours=blocks.hours,
     )
 
 

@@ -45,7 +45,7 @@ class SoundChange:
 
 def find_sound_change(reference: Reference) -> SoundChange | None:
     """Return the lasting change of the running machine's spectrum; None: there is none."""
-    placed = _running(reference)
+    placed = running_windows(reference)
     size = max(_BLOCK_WINDOWS, -(-len(placed) // _MAX_BLOCKS))
     number = len(placed) // size
     if number < 2 * _MIN_BLOCKS:
@@ -78,7 +78,7 @@ def find_sound_change(reference: Reference) -> SoundChange | None:
     )
 
 
-def _running(reference: Reference) -> Sequence[tuple[SoundFile, Window]]:
+def running_windows(reference: Reference) -> Sequence[tuple[SoundFile, Window]]:
     """Return the windows in which the machine runs, each with its file."""
     placed = [(each.file, window) for each in reference.segments for window in each.windows]
     idle = idle_region([window.rms_dbfs for _, window in placed]) if placed else None
