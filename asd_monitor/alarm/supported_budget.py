@@ -83,5 +83,5 @@ def provisional_text(budget: EffectiveBudget, configured: str) -> str:
     return (
         f"provisional: training sound from {hours} supports a budget of {budget.false_alarms}; the "
         f"full budget of {configured} is expected to hold after {needed} of commissioning, or "
-        f"with recordings from {budget.needed_hours} different hours"
+        f"with recordings by `asd-monitor record` in {budget.needed_hours} different hours"
     )

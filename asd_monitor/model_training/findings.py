@@ -130,10 +130,9 @@ def _reference_findings(reference: Reference) -> Iterator[Finding]:
     if reference.usable_s < RECOMMENDED_S:
         yield ShortReference(reference.usable_s)
     yield from _level_findings(reference)
-    change = find_sound_change(reference)
-    if change is not None:
+    change, trend = find_sound_change(reference), find_level_trend(reference)
+    if change is not None and not (trend is not None and trend.contains(change)):
         yield ChangedSound(change)
-    trend = find_level_trend(reference)
     if trend is not None:
         yield DriftingLevel(trend)
     levels = [window.rms_dbfs for window in reference.windows]
