@@ -7,6 +7,7 @@ from typing import Protocol
 
 from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.state import AlarmRule
+from asd_monitor.alarm.supported_budget import effective_budget
 from asd_monitor.alarm.time_scales import STEP_S
 from asd_monitor.records import AlarmCriteria, Thresholds
 
@@ -32,6 +33,10 @@ class EvidenceScale(Protocol):
     def effect_bound(self) -> float:
         """Evidence of ten seconds that is an alarm whatever the tails say; inf: none."""
 
+    @property
+    def hours(self) -> float:
+        """Different hours that the training sound is from; inf: no budget is too strict."""
+
 
 def threshold_for(rate_hz: float) -> float:
     """Return the alarm score that normal sound exceeds at this rate in events per second.
@@ -55,9 +60,13 @@ def thresholds_for(false_alarms_hz: float, warnings_hz: float) -> Thresholds:
 
 
 def alarm_rule(criteria: AlarmCriteria, scale: EvidenceScale) -> AlarmRule:
-    """Return the alarm rule of a machine for the criteria of the user."""
+    """Return the alarm rule of a machine for the criteria of the user.
+
+    The thresholds are those of the effective budget (`asd_monitor.alarm.supported_budget`).
+    """
+    budget = effective_budget(criteria, scale.hours)
     return AlarmRule(
-        thresholds=thresholds_for(criteria.false_alarms_hz, criteria.warnings_hz),
+        thresholds=thresholds_for(budget.false_alarms_hz, budget.warnings_hz),
         hop_s=scale.hop_s,
         window_s=scale.window_s,
         tails=scale.tails,

@@ -90,8 +90,8 @@ class AlarmLogic:
 
         The alarm score is 0 for an idle window, which changes neither the evidence nor the delays,
         and for the first windows after idle ones.  That of a window far quieter than ever in
-        training follows from the rule; it is no evidence.  Windows lost before this one count as missing,
-        also around an idle pause.  A new run begins with an empty span.
+        training follows from the rule; it is no evidence.  Windows lost before this one count as
+        missing, also around an idle pause.  A new run begins with an empty span.
         """
         hops = round((window.end - self._newest_end) / self._hop)
         if self._suspended:  # the first window begins where the evaluation begins again

@@ -65,6 +65,7 @@ def command(
     import asyncio
 
     from asd_monitor.alarm.budget import alarm_rule
+    from asd_monitor.alarm.supported_budget import effective_budget, provisional_text
     from asd_monitor.audio.devices.device_strings import DeviceKind, DeviceSpec
     from asd_monitor.audio.files.file_source import FileSource
     from asd_monitor.audio.files.recordings import BY_OPTION
@@ -83,6 +84,8 @@ def command(
     check_machine(models, machine)
     detector = load_bundle(models, machine, version).detector
     rule = alarm_rule(criteria, detector)
+    budget = effective_budget(criteria, detector.hours)
+    effective = budget.false_alarms if budget.provisional else str(settings.false_alarms)
     recordings = check_recordings(path, channel)
     for error in recordings.errors:
         typer.echo(f"notice: skipped: {error}", err=True)
@@ -110,9 +113,14 @@ def command(
             "warning": rule.thresholds.warning,
             "alarm": rule.thresholds.alarm,
         }
+        document["effective_budget"] = effective
+        document["provisional"] = budget.provisional
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
-        _print(machine, settings, result)
+        if budget.provisional:
+            text = provisional_text(budget, str(settings.false_alarms))
+            typer.echo(f"notice: {text}", err=True)
+        _print(machine, settings, result, effective)
 
 
 def _as_json(machine: str, settings: AlarmSettings, result: Backtest) -> dict[str, object]:
@@ -139,7 +147,7 @@ def _as_json(machine: str, settings: AlarmSettings, result: Backtest) -> dict[st
     }
 
 
-def _print(machine: str, settings: AlarmSettings, result: Backtest) -> None:
+def _print(machine: str, settings: AlarmSettings, result: Backtest, effective: str) -> None:
     from rich.table import Table
 
     from asd_monitor.cli.console import result_console
@@ -148,10 +156,12 @@ def _print(machine: str, settings: AlarmSettings, result: Backtest) -> None:
     console = result_console()
     number = len(result.alarms)
     alarms = count(number, "alarm") if number else "no alarm"
+    configured = str(settings.false_alarms)
+    provisional = f", provisional (configured: {configured})" if effective != configured else ""
     evaluated = f"{clock(result.evaluated_s)} evaluated of " if result.no_signal_spans else ""
     console.print(
         f"{machine}: {alarms} in {evaluated}{clock(result.seconds)} of sound, "
-        f"budget {settings.false_alarms}; highest alarm score {result.highest:.2f}",
+        f"budget {effective}{provisional}; highest alarm score {result.highest:.2f}",
         highlight=False,
     )
     if result.alarms:

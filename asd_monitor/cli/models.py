@@ -112,7 +112,7 @@ def show(
         ("machine", machine),
         ("version", bundle.version),
         *_detector_facts(bundle.detector),
-        *_manifest_facts(manifest),
+        *_manifest_facts(manifest, bundle.detector.hours),
         *([("report", str(report))] if report.exists() else []),
     ]:
         typer.echo(f"{name:<12}{printable(text)}")
@@ -139,7 +139,7 @@ def _detector_facts(detector: Detector) -> list[tuple[str, str]]:
     return facts
 
 
-def _manifest_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _manifest_facts(manifest: Mapping[str, Any], hours: int) -> list[tuple[str, str]]:
     facts = [
         ("trained", manifest.get("trained") or "?"),
         ("by", f"asd-monitor {manifest.get('package', '?')}"),
@@ -157,14 +157,36 @@ def _manifest_facts(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
         total = f"{training['seconds']:.0f} s, {training['windows']} windows"
         facts += _rows("data", [total, *files])
     if thresholds := manifest.get("thresholds"):
-        facts += _rows(
+        facts += _threshold_facts(thresholds, hours)
+    return facts + _rows("notices", manifest.get("warnings") or [])
+
+
+def _threshold_facts(thresholds: Mapping[str, Any], hours: int) -> list[tuple[str, str]]:
+    """Return the thresholds with the budgets that they are for, and the configured budget."""
+    from asd_monitor.alarm.supported_budget import effective_budget, provisional_text
+    from asd_monitor.config.quantities import parse_budget
+    from asd_monitor.records import AlarmCriteria
+    from asd_monitor.wording import count
+
+    false_alarms, warnings = thresholds["false_alarms"], thresholds["warnings"]
+    criteria = AlarmCriteria(
+        parse_budget(false_alarms).per_second, parse_budget(warnings).per_second
+    )
+    budget = effective_budget(criteria, hours)
+    state = f"{false_alarms}, supported by training sound from {count(hours, 'different hour')}"
+    if budget.provisional:
+        state = provisional_text(budget, false_alarms)
+        false_alarms, warnings = budget.false_alarms, budget.warnings
+    return [
+        *_rows(
             "thresholds",
             [
-                f"alarm {thresholds['alarm']:.2f} ({thresholds['false_alarms']})",
-                f"warning {thresholds['warning']:.2f} ({thresholds['warnings']})",
+                f"alarm {thresholds['alarm']:.2f} ({false_alarms})",
+                f"warning {thresholds['warning']:.2f} ({warnings})",
             ],
-        )
-    return facts + _rows("notices", manifest.get("warnings") or [])
+        ),
+        ("budget", state),
+    ]
 
 
 def _rows(name: str, texts: list[str]) -> list[tuple[str, str]]:

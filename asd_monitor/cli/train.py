@@ -192,7 +192,12 @@ def _print_check(reference: Reference, *, sufficient: bool, as_json: bool) -> No
 
 
 def _print_result(trained: TrainingResult, version: str, folder: Path, *, as_json: bool) -> None:
-    from asd_monitor.reports.notices import adaptation_text, interval_text, training_notices
+    from asd_monitor.reports.notices import (
+        adaptation_text,
+        detection_text,
+        modes_text,
+        training_notices,
+    )
     from asd_monitor.wording import count, printable
 
     if as_json:
@@ -207,7 +212,15 @@ def _print_result(trained: TrainingResult, version: str, folder: Path, *, as_jso
             "encoders": [encoder.name for encoder in trained.detector.encoders],
             **{
                 key: manifest[key]
-                for key in ("trained", "training", "thresholds", "held_out", "warnings")
+                for key in (
+                    "trained",
+                    "training",
+                    "thresholds",
+                    "modes",
+                    "held_out",
+                    "sensitivity",
+                    "warnings",
+                )
             },
             **{key: manifest[key] for key in ("adaptation",) if key in manifest},
         }
@@ -234,8 +247,18 @@ def _print_result(trained: TrainingResult, version: str, folder: Path, *, as_jso
     if trained.detector.idle_dbfs is not None:
         low, high = trained.detector.idle_dbfs
         typer.echo(f"Idle (machine off) between {low:.0f} and {high:.0f} dBFS.")
-    typer.echo(
-        f"Alarm threshold {trained.thresholds.alarm:.2f} for {trained.settings.false_alarms}: "
-        f"{interval_text(trained.interval)}."
-    )
+    if len(trained.modes) > 1:
+        text = modes_text(trained.modes)
+        typer.echo(f"{text[0].upper()}{text[1:]}.")
+    budget = trained.budget
+    kept = f"{trained.settings.false_alarms}"
+    if budget.provisional:
+        kept = f"{budget.false_alarms}, provisional (configured: {kept})"
+    typer.echo(f"Alarm threshold {trained.thresholds.alarm:.2f} for {kept}.")
+    if trained.sensitivity.not_measured is not None:
+        typer.echo(f"Sensitivity not measured: {trained.sensitivity.not_measured}.")
+    else:
+        typer.echo("Would be detected, after:")
+        for detection in trained.sensitivity.detections:
+            typer.echo(f"  {detection_text(detection)}")
     typer.echo(f"Report: {printable(folder / 'report.html')}")

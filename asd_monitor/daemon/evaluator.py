@@ -23,6 +23,7 @@ from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.state import Transition, TransitionKind
+from asd_monitor.alarm.supported_budget import effective_budget, provisional_text
 from asd_monitor.alarm.time_scales import STEP_S
 from asd_monitor.config.settings import MachineDefaults
 from asd_monitor.daemon.evidence_history import EvidenceHistory
@@ -92,6 +93,7 @@ class _NoEvidence:
     hop_s: float
     tails: tuple[ScaleTail, ...] = ()
     effect_bound: float = math.inf
+    hours: float = math.inf
 
 
 class Evaluator:
@@ -167,6 +169,17 @@ class Evaluator:
     def model(self) -> str | None:
         """Version of the model in use."""
         return self.bundle.version if self.bundle else None
+
+    @property
+    def provisional(self) -> str | None:
+        """Which budget the model supports instead of the configured one; None: the configured."""
+        if self.bundle is None:
+            return None
+        settings = self._settings.alarm
+        budget = effective_budget(settings.criteria, self.bundle.detector.hours)
+        if not budget.provisional:
+            return None
+        return provisional_text(budget, str(settings.false_alarms))
 
     @property
     def monitor(self) -> Monitor:

@@ -35,6 +35,7 @@ class MachineCondition:
     microphone: MicrophoneState
     reason: str | None = None
     model: str | None = None
+    provisional: str | None = None  # the budget that the model supports; None: the configured one
     suppressed: bool = False  # alarms are neither raised nor cleared: the machine is off
 
     def __post_init__(self) -> None:
@@ -47,6 +48,12 @@ class MachineCondition:
     def evaluated(self) -> bool:
         """Whether the machine's sound is evaluated."""
         return is_evaluated(self.state) and not self.suppressed
+
+    @property
+    def explanation(self) -> str | None:
+        """The reason, and while the sound is evaluated, which budget the model supports."""
+        provisional = self.provisional if is_evaluated(self.state) else None
+        return "; ".join(text for text in (self.reason, provisional) if text) or None
 
 
 _TREND_SCALE_S = 3600.0  # shortest time scale whose level is published
@@ -103,6 +110,7 @@ class MachinePublisher:
         self._newest: messages.Score | None = None  # window, while the sound is evaluated
         self._last_evaluated: messages.LastEvaluated | None = None
         self._causes: dict[str, Mapping[str, float]] = {}  # views of the newest alarm, by its id
+        self._provisional: dict[str | None, bool] = {}  # by model
         self._seq = 0
         self._pending: messages.Score | None = None  # largest score not yet published
         self._published_sample: int | None = None  # of the stream
@@ -177,6 +185,7 @@ class MachinePublisher:
         if self._since is None or condition.state != before.state:
             self._since = now
         self.condition = condition
+        self._provisional[condition.model] = condition.provisional is not None
         self._clear_stale_score()
         if changed:
             self.repeat_state(now)
@@ -196,10 +205,10 @@ class MachinePublisher:
             score=self._newest.score if self._newest else None,
             alarm_score=self._newest.alarm_score if self._newest else None,
             model=self.condition.model,
-            provisional=False,
+            provisional=self.condition.provisional is not None,
             box=self._topics.box,
             clock_synced=self._clock_synced(),
-            reason=self.condition.reason,
+            reason=self.condition.explanation,
         )
         self._send(self._topics.state(self.machine), state, qos=1, retain=True)
 
@@ -247,10 +256,16 @@ class MachinePublisher:
         self._causes = {alarm_id: {name: views[name] for name in highest}}
 
     def publish_alarm(self, alarm: AlarmRecord | None) -> None:
-        """Publish the alarm condition; None: the machine has never had an alarm."""
+        """Publish the alarm condition; None: the machine has never had an alarm.
+
+        It is provisional where the model that raised it is; for the model of an earlier run, that
+        is not known, where the model in use is.
+        """
+        provisional = self.condition.provisional is not None
         suppressed = self.condition.suppressed
         message = replace(
-            messages.no_alarm(self.machine, self.condition.model), suppressed=suppressed
+            messages.no_alarm(self.machine, self.condition.model, provisional=provisional),
+            suppressed=suppressed,
         )
         if alarm is not None:
             message = messages.Alarm(
@@ -262,7 +277,7 @@ class MachinePublisher:
                 suppressed=suppressed,
                 out_of_service=False,
                 latched=alarm.latched,
-                provisional=False,
+                provisional=self._provisional.get(alarm.model, provisional),
                 severity=alarm.severity,
                 raised=alarm.raised,
                 cleared=alarm.cleared,

@@ -365,7 +365,13 @@ class MonitorSession:
         changed = await self._worker.run(evaluator.load_model)
         if changed:
             self._commission()
-            self._log.info("model loaded", model=evaluator.model)
+            provisional = evaluator.provisional
+            self._log.info(
+                "model loaded",
+                model=evaluator.model,
+                provisional=provisional is not None,
+                **({} if provisional is None else {"budget": provisional}),
+            )
         elif evaluator.model_notice:
             self._log.error("model not loaded", reason=evaluator.model_notice)
         if training is not None and evaluator.untrained:

@@ -124,8 +124,13 @@ class SessionReporter:
             return
         self._stopped = True
         self._publisher.flush_score()
+        evaluator = self._evaluator
         condition = MachineCondition(
-            MachineState.STOPPED, self._microphone(), reason, self._evaluator.model
+            MachineState.STOPPED,
+            self._microphone(),
+            reason,
+            evaluator.model,
+            evaluator.provisional,
         )
         self._publisher.publish_state(condition, self._capture.now())
 
@@ -276,6 +281,7 @@ class SessionReporter:
             self._microphone(),
             reason or None,
             evaluator.model,
+            evaluator.provisional,
             suppressed=running is not None and not running.reading.running,
         )
 

@@ -79,6 +79,11 @@ class Detector:
         """Evidence of ten seconds that is an alarm whatever the tails say; inf: none."""
         return self.evidence_calibration.effect_bound
 
+    @property
+    def hours(self) -> int:
+        """Different hours that the training sound is from."""
+        return self.evidence_calibration.hours
+
     def is_idle(self, rms_dbfs: float) -> bool:
         """Return whether the machine is off at this level."""
         return self.idle_dbfs is not None and self.idle_dbfs[0] <= rms_dbfs <= self.idle_dbfs[1]

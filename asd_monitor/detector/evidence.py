@@ -82,6 +82,7 @@ class EvidenceCalibration:
     ratios: Floats  # (k,): of its spread there to that in all modes, at least 1
     tails: tuple[ScaleTail, ...]  # of each time scale, the shortest first
     effect_bound: float = EFFECT_BOUND
+    hours: int = 1  # different hours that the training sound is from
 
     def __post_init__(self) -> None:
         """Raise ValueError for parameters that are out of range."""
@@ -92,6 +93,8 @@ class EvidenceCalibration:
             raise ValueError("invalid location or spread of the evidence")
         if math.isnan(self.effect_bound) or self.effect_bound <= 0:
             raise ValueError("invalid bound of the effect")
+        if self.hours < 1:
+            raise ValueError("the training sound is from no hour")
 
     def evidence(self, fused: Floats, spectra: Sequence[Vectors] | Vectors) -> Floats:
         """Return the evidence (n,) of fused scores (n,) of windows with these spectra (n, d)."""
@@ -108,6 +111,7 @@ class EvidenceCalibration:
             "ratios": self.ratios.tolist(),
             "tails": [asdict(tail) for tail in self.tails],
             "effect_bound": self.effect_bound,
+            "hours": self.hours,
         }
 
     @classmethod
@@ -127,6 +131,7 @@ class EvidenceCalibration:
             np.array(parameters["ratios"], np.float64),
             tails,
             float(parameters["effect_bound"]),
+            int(parameters["hours"]),
         )
 
 
@@ -154,7 +159,7 @@ def fit_evidence(
     ratios = (spreads / max(MIN_SPREAD, upper_spread(above))) ** weights
     calibration = EvidenceCalibration(modes, locations, np.clip(ratios, 1.0, _MAX_RATIO), ())
     evidence = calibration.evidence(fused, spectra)
-    return replace(calibration, tails=fit_tails(evidence, blocks, censored))
+    return replace(calibration, tails=fit_tails(evidence, blocks, censored), hours=blocks.hours)
 
 
 def fit_tails(evidence: Floats, blocks: Blocks, censored: int = 0) -> tuple[ScaleTail, ...]:

@@ -67,6 +67,7 @@ def fit_detector(
     front_end: FrontEnd,
     rate_hz: int,
     encoders: Sequence[Encoder] = (),
+    *,
     begins_s: Sequence[float] | None = None,
     censored: int = 0,
 ) -> FittedDetector:

@@ -16,8 +16,8 @@ PRIOR_DOF = 20.0
 """Weight of the variances here, as a number of independent observations."""
 
 DECAY = 0.4
-"""A standard deviation falls with this power of the hours: to two sevenths after a day, to an eighth
-after a week."""
+"""A standard deviation falls with this power of the hours: to two sevenths after a day, to an
+eighth after a week."""
 
 UNIT_SHARE = 0.05
 """Share of the shift between hours that the unit of a view's deviation contains.

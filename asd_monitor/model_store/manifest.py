@@ -302,6 +302,7 @@ class _Evidence(_Part):
     ratios: Annotated[list[float], Field(min_length=1, max_length=MAX_MODES)]
     tails: Annotated[list[_ScaleTail], Field(max_length=16)]
     effect_bound: float = Field(gt=0)
+    hours: int = Field(ge=1, le=10**6)
 
 
 class _ViewEntry(_Part):

@@ -1,9 +1,9 @@
 """Which blocks of live sound a model is extended by in its first days.
 
-A condition is learned when it *returns to what was known before it*: a neighbour's machine, another
-load, the night.  What stays, or grows, is not: it may be a fault.  Blocks are taken in order of time.
-A block that is close to an anchor is known.  One that is not is novel; it is admitted, and becomes an
-anchor, if known sound has returned since.  Only sound that had to return is an anchor, so that a
+A condition is learned if the sound that was known before it returns: a neighbour's machine, another
+load, the night.  What stays, or grows, is not: it may be a fault.  Blocks are taken in order of
+time.  A block that is close to an anchor is known.  One that is not is novel; it is admitted, and
+becomes an anchor, if known sound has returned since.  Known blocks do not become anchors, so that a
 change that grows by small steps is not followed.
 
 Where sound of the same time of day was known before a novel block, it must return at that time of
@@ -26,8 +26,8 @@ from asd_monitor.detector.fusion import fuse
 CLOSE = 4.0
 """Deviation, by all views together, up to which a block resembles another."""
 RETURN_RATIO = 0.6
-"""Sound has returned where it is closer to the anchors than the novel block by this factor: a change
-that grows past `CLOSE` does not return because it fluctuates."""
+"""Sound has returned where it is closer to the anchors than the novel block by this factor: a
+change that grows past `CLOSE` does not return because it fluctuates."""
 RETURN_SHARE = 0.02
 """Least share of the later blocks that must be known sound again…"""
 RETURN_S = 3 * 86400.0
@@ -52,9 +52,9 @@ class BlockVectors:
 def block_deviations(views: Sequence[BlockVectors], training: int) -> Floats:
     """Return how far each block lies from each other one, (b, b), by all views together.
 
-    A view's distance is the root mean square of the differences of the mean vectors, in units of the
-    spread within blocks.  Its deviation is the robust z-score of the log distance among those of each
-    training block to its nearest; the first ``training`` blocks are those of training.
+    A view's distance is the root mean square of the differences of the mean vectors, in units of
+    the spread within blocks.  Its deviation is the robust z-score of the log distance among those
+    of each training block to its nearest; the first ``training`` blocks are those of training.
     """
     deviations = []
     for view in views:

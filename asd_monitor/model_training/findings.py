@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from asd_monitor.alarm.supported_budget import EffectiveBudget
 from asd_monitor.audio.files.levels import LevelDefect, level_defects
-from asd_monitor.config.quantities import Budget
-from asd_monitor.detector.calibration import MAX_SCORE
 from asd_monitor.detector.idle import idle_region
 from asd_monitor.model_training.adaptation_result import Adaptation
-from asd_monitor.model_training.confidence import FalseAlarmInterval
 from asd_monitor.model_training.held_out_trial import HeldOutTrial
+from asd_monitor.model_training.level_trend import LevelTrend, find_level_trend
 from asd_monitor.model_training.outliers import Outlier
 from asd_monitor.model_training.reference import Reference
 from asd_monitor.model_training.sound_change import SoundChange, find_sound_change
@@ -59,6 +58,13 @@ class ChangedSound:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftingLevel:
+    """The level of the machine rises or falls throughout the recordings."""
+
+    trend: LevelTrend
+
+
+@dataclass(frozen=True, slots=True)
 class NoPause:
     """The recordings do not show how the machine sounds when it is off."""
 
@@ -86,18 +92,11 @@ class HeldOutExcess:
 
 
 @dataclass(frozen=True, slots=True)
-class UnreachableThreshold:
-    """The budget asks for an alarm threshold at or above the highest possible score."""
+class ProvisionalBudget:
+    """The training sound does not support the configured budget."""
 
-    budget: Budget
-    threshold: float
-
-
-@dataclass(frozen=True, slots=True)
-class UnsupportedBudget:
-    """The recordings are too short to support the false-alarm budget."""
-
-    interval: FalseAlarmInterval
+    budget: EffectiveBudget
+    configured: str  # ``1 per month``
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +111,12 @@ Finding = (
     | ShortReference
     | LevelFinding
     | ChangedSound
+    | DriftingLevel
     | NoPause
     | NothingHeldOut
     | HeldOutAlarms
     | HeldOutExcess
-    | UnreachableThreshold
-    | UnsupportedBudget
+    | ProvisionalBudget
     | UnusualSound
 )
 
@@ -131,9 +130,11 @@ def _reference_findings(reference: Reference) -> Iterator[Finding]:
     if reference.usable_s < RECOMMENDED_S:
         yield ShortReference(reference.usable_s)
     yield from _level_findings(reference)
-    change = find_sound_change(reference)
-    if change is not None:
+    change, trend = find_sound_change(reference), find_level_trend(reference)
+    if change is not None and not (trend is not None and trend.contains(change)):
         yield ChangedSound(change)
+    if trend is not None:
+        yield DriftingLevel(trend)
     levels = [window.rms_dbfs for window in reference.windows]
     if levels and idle_region(levels) is None:
         yield NoPause()
@@ -151,18 +152,18 @@ def _level_findings(reference: Reference) -> Iterator[Finding]:
 def assess(
     reference: Reference,
     trial: HeldOutTrial | None,
-    interval: FalseAlarmInterval,
+    provisional: ProvisionalBudget | None,
     outliers: Sequence[Outlier],
     adaptation: Adaptation | None,
 ) -> tuple[Finding, ...]:
     """Return the findings of a training."""
-    return tuple(_findings(reference, trial, interval, outliers, adaptation))
+    return tuple(_findings(reference, trial, provisional, outliers, adaptation))
 
 
 def _findings(
     reference: Reference,
     trial: HeldOutTrial | None,
-    interval: FalseAlarmInterval,
+    provisional: ProvisionalBudget | None,
     outliers: Sequence[Outlier],
     adaptation: Adaptation | None,
 ) -> Iterator[Finding]:
@@ -173,10 +174,8 @@ def _findings(
         yield NothingHeldOut()
     else:
         yield from _held_out_findings(trial)
-    if interval.threshold >= MAX_SCORE:
-        yield UnreachableThreshold(interval.budget, interval.threshold)
-    elif not interval.supports_budget:
-        yield UnsupportedBudget(interval)
+    if provisional is not None:
+        yield provisional
     if outliers:
         yield UnusualSound(tuple(outliers))
 

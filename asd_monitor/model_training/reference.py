@@ -88,12 +88,21 @@ class Reference:
         Raises ValueError where the machine runs in too few windows, see `fit_detector`.
         """
         chosen = self.segments if segments is None else segments
+        begins = [begin_s for each in chosen if (begin_s := self.begin_s(each)) is not None]
         return fit_detector(
             [segment.windows for segment in chosen],
             self.front_end,
             self.front_end.rate_hz,
             self.encoders,
+            begins if len(begins) == len(chosen) else None,
         )
+
+    def begin_s(self, segment: Segment) -> float | None:
+        """Return the Unix time at which a segment begins; None: it is not known."""
+        began = segment.file.began
+        if began is None:
+            return None
+        return began.timestamp() + segment.windows[0].start / self.front_end.rate_hz
 
 
 def read_reference(

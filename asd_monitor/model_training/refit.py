@@ -1,8 +1,8 @@
 """Refit during commissioning: the training windows and live blocks → an extended detector.
 
-`asd_monitor.model_training.admission` selects the live blocks.  Those that are left out remain in the
-fit of the tails, as blocks of at least the highest evidence, so that leaving them out does not make
-the tails lighter.
+`asd_monitor.model_training.admission` selects the live blocks.  Those that are left out remain in
+the fit of the tails, as blocks of at least the highest evidence, so that leaving them out does not
+make the tails lighter.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def refit(
             front_end,
             front_end.rate_hz,
             detector.encoders,
-            begins_s,
+            begins_s=begins_s,
             censored=left_out,
         )
     except ValueError as error:

@@ -31,6 +31,9 @@ _MAX_BLOCKS = 60
 _MIN_BLOCKS = 4  # of either part
 
 
+PlacedWindow = tuple[SoundFile, Window]
+
+
 @dataclass(frozen=True, slots=True)
 class SoundChange:
     """An interval in which the machine sounds different from the rest."""
@@ -45,7 +48,7 @@ class SoundChange:
 
 def find_sound_change(reference: Reference) -> SoundChange | None:
     """Return the lasting change of the running machine's spectrum; None: there is none."""
-    placed = _running(reference)
+    placed = running_windows(reference)
     size = max(_BLOCK_WINDOWS, -(-len(placed) // _MAX_BLOCKS))
     number = len(placed) // size
     if number < 2 * _MIN_BLOCKS:
@@ -78,7 +81,7 @@ def find_sound_change(reference: Reference) -> SoundChange | None:
     )
 
 
-def _running(reference: Reference) -> Sequence[tuple[SoundFile, Window]]:
+def running_windows(reference: Reference) -> Sequence[PlacedWindow]:
     """Return the windows in which the machine runs, each with its file."""
     placed = [(each.file, window) for each in reference.segments for window in each.windows]
     idle = idle_region([window.rms_dbfs for _, window in placed]) if placed else None

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from asd_monitor.audio.files.recorder import SCHEMA
 from asd_monitor.audio.files.recordings import RecordingReader
 from asd_monitor.dsp.front_end import MIN_RATE_HZ
 from asd_monitor.errors import AsdMonitorError, OperationError, UsageError
+from asd_monitor.limited_reading import read_limited
 from asd_monitor.model_training.training_progress import Progress, no_progress
 from asd_monitor.wording import printable
+
+_MAX_SIDECAR_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class SoundFile:
     rate_hz: int
     seconds: float
     modified: datetime  # UTC
+    began: datetime | None = None  # UTC; None: not known, there is no sidecar of `record`
 
     @property
     def name(self) -> str:
@@ -49,7 +55,19 @@ def inspect_recording(path: Path, channel: int | None = None) -> SoundFile:
         raise OperationError(
             f"{printable(path)}: cannot be read: {error.strerror}: check the disk"
         ) from error
-    return SoundFile(path, digest, rate_hz, seconds, _as_time(modified_s))
+    return SoundFile(path, digest, rate_hz, seconds, _as_time(modified_s), _began(path, digest))
+
+
+def _began(path: Path, sha256: str) -> datetime | None:
+    """Return when a recording began by its sidecar; None without one that belongs to it."""
+    try:
+        sidecar = json.loads(read_limited(path.with_suffix(".json"), _MAX_SIDECAR_BYTES))
+        if sidecar["schema"] != SCHEMA or sidecar["sha256"] not in {None, sha256}:
+            return None
+        began = datetime.fromisoformat(sidecar["began"])
+        return None if began.tzinfo is None else began.astimezone(UTC)
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
 
 
 def _as_time(modified_s: float) -> datetime:

@@ -10,14 +10,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from asd_monitor.alarm.budget import alarm_rule
+from asd_monitor.alarm.supported_budget import effective_budget
+from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.detector.detector import Detector
 from asd_monitor.model_store.atomic_files import os_errors_reported
 from asd_monitor.model_store.bundle import save_bundle
 from asd_monitor.model_store.versions import next_version
 from asd_monitor.model_training.findings import SCORE_LEVELS
 from asd_monitor.model_training.held_out_trial import HeldOutTrial
 from asd_monitor.model_training.reference_selection import stored_reference
+from asd_monitor.model_training.sensitivity import FAULT_S, Sensitivity
 from asd_monitor.model_training.training_run import TrainingResult
-from asd_monitor.wording import DAY_S, rfc3339
+from asd_monitor.wording import rfc3339
 
 
 def check_writable(models: Path, machine: str) -> None:
@@ -81,7 +86,7 @@ def manifest_entries(
     result: TrainingResult, now: datetime, warnings: Sequence[str]
 ) -> dict[str, Any]:
     """Return what the manifest contains beside the detector itself."""
-    reference, interval = result.reference, result.interval
+    reference = result.reference
     adaptation = result.adaptation
     return {
         "trained": rfc3339(now),
@@ -100,16 +105,47 @@ def manifest_entries(
                 for file in reference.files
             ],
         },
-        "thresholds": {
-            "false_alarms": str(result.settings.false_alarms),
-            "alarm": result.thresholds.alarm,
-            "warnings": str(result.settings.warnings),
-            "warning": result.thresholds.warning,
-            "false_alarms_per_day": [interval.low_hz * DAY_S, interval.high_hz * DAY_S],
-        },
+        "thresholds": threshold_facts(result.settings, result.detector),
+        "modes": [
+            {"level_dbfs": round(mode.level_dbfs, 2), "share": round(mode.share, 4)}
+            for mode in result.modes
+        ],
+        "sensitivity": _sensitivity(result.sensitivity),
         "held_out": None if result.trial is None else _held_out(result.trial),
         **({} if adaptation is None else {"adaptation": adaptation.to_json()}),
         "warnings": list(warnings),
+    }
+
+
+def threshold_facts(settings: AlarmSettings, detector: Detector) -> dict[str, Any]:
+    """Return the entry of the manifest with the budgets of a model and its thresholds."""
+    thresholds = alarm_rule(settings.criteria, detector).thresholds
+    budget = effective_budget(settings.criteria, detector.hours)
+    return {
+        "false_alarms": str(settings.false_alarms),
+        "alarm": thresholds.alarm,
+        "warnings": str(settings.warnings),
+        "warning": thresholds.warning,
+        "provisional": budget.provisional,
+        "effective_false_alarms": budget.false_alarms,
+        "effective_warnings": budget.warnings,
+        "hours": detector.hours,
+        "needed_hours": budget.needed_hours,
+    }
+
+
+def _sensitivity(sensitivity: Sensitivity) -> dict[str, Any]:
+    return {
+        "within_s": FAULT_S,
+        "not_measured": sensitivity.not_measured,
+        "faults": [
+            {
+                "kind": each.kind,
+                "severity_db": each.severity_db,
+                "detected_after_s": each.detected_after_s,
+            }
+            for each in sensitivity.detections
+        ],
     }
 
 

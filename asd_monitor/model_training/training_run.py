@@ -9,24 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from asd_monitor.alarm.budget import alarm_rule
+from asd_monitor.alarm.supported_budget import EffectiveBudget, effective_budget
 from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import MIN_WINDOWS, FittedDetector
 from asd_monitor.errors import UsageError
 from asd_monitor.model_training.adaptation_result import Adaptation
-from asd_monitor.model_training.confidence import FalseAlarmInterval, false_alarm_interval
-from asd_monitor.model_training.findings import Finding, assess
+from asd_monitor.model_training.findings import Finding, ProvisionalBudget, assess
 from asd_monitor.model_training.held_out_split import HeldOutSplit, hold_out
 from asd_monitor.model_training.held_out_trial import HeldOutTrial, run_trial
+from asd_monitor.model_training.operating_modes import OperatingMode, operating_modes
 from asd_monitor.model_training.outliers import Outlier, WindowPosition, find_outliers
 from asd_monitor.model_training.reference import Reference
+from asd_monitor.model_training.sensitivity import Sensitivity, measure_sensitivity
 from asd_monitor.model_training.training_progress import Progress, no_progress
 from asd_monitor.records import Thresholds
-
-SEED = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,10 +36,12 @@ class TrainingResult:
     fitted: FittedDetector
     settings: AlarmSettings
     thresholds: Thresholds
-    interval: FalseAlarmInterval
+    budget: EffectiveBudget
+    modes: tuple[OperatingMode, ...]
     outliers: tuple[Outlier, ...]
     split: HeldOutSplit
     trial: HeldOutTrial | None  # None: too little sound to hold any out
+    sensitivity: Sensitivity
     findings: tuple[Finding, ...]
     adaptation: Adaptation | None = None  # None: not requested
 
@@ -69,18 +69,15 @@ def train_model(
 
     """
     split = hold_out(reference)
-    trial = _run_trial(reference, split, settings, channel, progress)
+    trial, sensitivity = _try_held_out(reference, split, settings, channel, progress)
     progress("fitting", 0.0)
     fitted = _fit(reference)
-    rule = alarm_rule(settings.criteria, fitted.detector)
+    detector = fitted.detector
+    budget = effective_budget(settings.criteria, detector.hours)
+    provisional = None
+    if budget.provisional:
+        provisional = ProvisionalBudget(budget, str(settings.false_alarms))
     progress("checking", 0.0)
-    interval = false_alarm_interval(
-        fitted.medians,
-        budget=settings.false_alarms,
-        threshold=rule.thresholds.alarm,
-        hop_s=fitted.detector.hop_s,
-        rng=np.random.default_rng(SEED),
-    )
     outliers = _outliers(fitted, reference)
     progress("checking", 1.0)
     return TrainingResult(
@@ -88,32 +85,37 @@ def train_model(
         reference=reference,
         fitted=fitted,
         settings=settings,
-        thresholds=rule.thresholds,
-        interval=interval,
+        thresholds=alarm_rule(settings.criteria, detector).thresholds,
+        budget=budget,
+        modes=operating_modes(fitted),
         outliers=tuple(outliers),
         split=split,
         trial=trial,
-        findings=assess(reference, trial, interval, outliers, adaptation),
+        sensitivity=sensitivity,
+        findings=assess(reference, trial, provisional, outliers, adaptation),
         adaptation=adaptation,
     )
 
 
-def _run_trial(
+def _try_held_out(
     reference: Reference,
     split: HeldOutSplit,
     settings: AlarmSettings,
     channel: int | None,
     progress: Progress,
-) -> HeldOutTrial | None:
+) -> tuple[HeldOutTrial | None, Sensitivity]:
+    """Score the held-out part by a detector fitted without it, as it is and with added faults."""
+    nothing = None, Sensitivity(not_measured="too little sound to hold a part out")
     if sum(len(segment.windows) for segment in split.kept) < 2 * MIN_WINDOWS:
-        return None
+        return nothing
     progress("fitting without the held-out part", 0.0)
     try:
         detector = reference.fit(split.kept).detector
     except ValueError:  # the machine is idle in most of the rest
-        return None
+        return nothing
     rule = alarm_rule(settings.criteria, detector)
-    return run_trial(detector, rule, split.parts, channel, progress)
+    trial = run_trial(detector, rule, split.parts, channel, progress)
+    return trial, measure_sensitivity(detector, rule, trial, channel, progress)
 
 
 def _fit(reference: Reference) -> FittedDetector:

@@ -138,7 +138,7 @@ class Alarm(_Payload):
     suppressed: bool
     out_of_service: bool
     latched: bool
-    provisional: bool
+    provisional: bool  # whether the model was, see `State`
     severity: str | None
     raised: datetime | None
     cleared: datetime | None
@@ -151,7 +151,7 @@ class Alarm(_Payload):
     model: str | None
 
 
-def no_alarm(machine: str, model: str | None) -> Alarm:
+def no_alarm(machine: str, model: str | None, *, provisional: bool = False) -> Alarm:
     """Return the alarm condition of a machine before its first alarm."""
     return Alarm(
         machine=machine,
@@ -162,7 +162,7 @@ def no_alarm(machine: str, model: str | None) -> Alarm:
         suppressed=False,
         out_of_service=False,
         latched=False,
-        provisional=False,
+        provisional=provisional,
         severity=None,
         raised=None,
         cleared=None,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from asd_monitor.detector.calibration import MAX_SCORE
+from asd_monitor.alarm.supported_budget import provisional_text
 from asd_monitor.model_training.adaptation_result import MIN_AUC_GAIN, SCORE_LEVELS, Adaptation
-from asd_monitor.model_training.confidence import CONFIDENCE, FalseAlarmInterval
 from asd_monitor.model_training.findings import (
     ChangedSound,
+    DriftingLevel,
     EncoderNotAdapted,
     Finding,
     HeldOutAlarms,
@@ -17,14 +17,17 @@ from asd_monitor.model_training.findings import (
     LevelFinding,
     NoPause,
     NothingHeldOut,
+    ProvisionalBudget,
     ShortReference,
-    UnreachableThreshold,
-    UnsupportedBudget,
     UnusualSound,
 )
+from asd_monitor.model_training.level_trend import LevelTrend
+from asd_monitor.model_training.operating_modes import OperatingMode
 from asd_monitor.model_training.outliers import Outlier
+from asd_monitor.model_training.sensitivity import FAULT_S, FaultDetection
 from asd_monitor.model_training.sound_change import SoundChange
-from asd_monitor.wording import clock, count, printable, rate, short_duration
+from asd_monitor.synthesis.added_faults import FaultKind
+from asd_monitor.wording import clock, count, printable, short_duration
 
 if TYPE_CHECKING:
     from asd_monitor.evaluation.results import Results
@@ -53,6 +56,8 @@ def finding_text(finding: Finding) -> str:
             text = f"{printable(file.path)}: {defect}"
         case ChangedSound(change):
             text = _change_text(change)
+        case DriftingLevel(trend):
+            text = _trend_text(trend)
         case NoPause():
             text = (
                 "the recordings contain no pause of the machine: switching it off will raise an "
@@ -73,17 +78,8 @@ def finding_text(finding: Finding) -> str:
                 f"{100 * share:.1f} % of the held-out windows score above {score:g}, where "
                 f"{100 * expected:g} % are expected: the recordings do not cover all normal sound"
             )
-        case UnreachableThreshold(budget, threshold):
-            text = (
-                f"a budget of {budget} needs an alarm score of {threshold:.1f}, and scores end "
-                f"at {MAX_SCORE:g}: there will be no alarm at all; accept more false alarms, or "
-                "record more"
-            )
-        case UnsupportedBudget(interval):
-            text = (
-                f"these recordings are too short to support a budget of {interval.budget}: "
-                f"{interval_text(interval)}; longer recordings narrow the interval"
-            )
+        case ProvisionalBudget(budget, configured):
+            text = provisional_text(budget, configured)
         case UnusualSound(outliers):
             listed = "; ".join(outlier_text(outlier) for outlier in outliers[:_OUTLIERS_LISTED])
             more = len(outliers) - _OUTLIERS_LISTED
@@ -92,6 +88,19 @@ def finding_text(finding: Finding) -> str:
                 f"is not normal): {listed}" + (f"; and {more} more" if more > 0 else "")
             )
     return text
+
+
+def _trend_text(trend: LevelTrend) -> str:
+    """Return how the level drifts, and the remedy."""
+    direction = "rose" if trend.change_db > 0 else "fell"
+    begin = f"{trend.file.name} at {clock(trend.from_s)}"
+    end = clock(trend.to_s)
+    if trend.to_file is not trend.file:
+        end = f"{trend.to_file.name} at {end}"
+    return (
+        f"the level {direction} by {abs(trend.change_db):.0f} dB during training (from {begin} to "
+        f"{end}): record again after run-in, or let commissioning do it"
+    )
 
 
 def _change_text(change: SoundChange) -> str:
@@ -123,11 +132,23 @@ def adaptation_text(adaptation: Adaptation) -> str:
     )
 
 
-def interval_text(interval: FalseAlarmInterval) -> str:
-    """Return the confidence interval of the false-alarm rate."""
-    low, high = rate(interval.low_hz), rate(interval.high_hz)
-    span = low if low == high else f"between {low} and {high}"
-    return f"false-alarm rate by these recordings {span} ({CONFIDENCE:.0%} confidence interval)"
+def detection_text(detection: FaultDetection) -> str:
+    """Return a fault, and how fast it would be detected: ``an added tone 6 dB above …: 9 s``."""
+    match detection.kind:
+        case FaultKind.TONE:
+            fault = f"an added tone {detection.severity_db:g} dB above its third-octave band"
+        case FaultKind.IMPACTS:
+            fault = f"bearing impacts at {f'{detection.severity_db:g}'.replace('-', '−')} dB"
+    delay_s = detection.detected_after_s
+    return f"{fault}: " + (f"not within {FAULT_S:g} s" if delay_s is None else f"{delay_s:.0f} s")
+
+
+def modes_text(modes: Sequence[OperatingMode]) -> str:
+    """Return the number of the operating modes, and level and share of each."""
+    each = "; ".join(
+        f"{mode.level_dbfs:.0f} dBFS in {100 * mode.share:.0f} % of the sound" for mode in modes
+    )
+    return f"{count(len(modes), 'operating mode')}: {each}"
 
 
 def outlier_text(outlier: Outlier) -> str:

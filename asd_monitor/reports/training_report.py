@@ -11,13 +11,15 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from asd_monitor.alarm.span_median import ALARM_SPAN_S
+from asd_monitor.detector.prior import FUSED_PRIOR
 from asd_monitor.dsp.mel import mel_centres_hz
-from asd_monitor.model_training.confidence import CONFIDENCE
 from asd_monitor.model_training.findings import RECOMMENDED_S, SCORE_LEVELS
 from asd_monitor.model_training.held_out_trial import HeldOutTrial
+from asd_monitor.model_training.operating_modes import OperatingMode
+from asd_monitor.model_training.sensitivity import DRAWS
 from asd_monitor.model_training.sound_files import SoundFile
 from asd_monitor.model_training.training_run import TrainingResult
-from asd_monitor.reports.notices import outlier_text, training_notices
+from asd_monitor.reports.notices import detection_text, outlier_text, training_notices
 from asd_monitor.reports.page import KeyFigure, Meter, render
 from asd_monitor.reports.png import as_picture, data_url
 from asd_monitor.reports.recording_timeline import RecordingTimeline
@@ -30,7 +32,7 @@ from asd_monitor.reports.training_charts import (
     spectrogram,
     timeline,
 )
-from asd_monitor.wording import count, length, rate
+from asd_monitor.wording import count, length
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,6 +64,18 @@ class ViewRow:
     high: float  # 95th percentile
 
 
+@dataclass(frozen=True, slots=True)
+class BudgetRow:
+    """The budgets, and what the thresholds rest on."""
+
+    configured: str
+    effective: str
+    provisional: bool
+    hours: int  # that the training sound is from
+    needed_hours: int  # for the configured budget
+    shift: float  # deviations by which the sound is expected to shift between hours
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class TrainingPage:
     """What the template ``training_report.html`` shows."""
@@ -80,6 +94,11 @@ class TrainingPage:
     score_shares: Sequence[ScoreShare]
     views: Sequence[ViewRow]
     views_of_held_out: bool
+    modes: Sequence[OperatingMode]
+    budget: BudgetRow
+    detections: Sequence[str]
+    not_measured: str | None  # why there are no detections
+    faults_drawn: int  # of each kind and severity
     trial: HeldOutTrial | None
     files: Sequence[SoundFile]
     files_not_shown: int
@@ -117,9 +136,27 @@ def training_page(result: TrainingResult, version: str, now: datetime) -> Traini
         score_shares=_score_shares(trial, scores),
         views=_views(result),
         views_of_held_out=_has_windows(trial),
+        modes=result.modes,
+        budget=_budget_row(result),
+        detections=[detection_text(each) for each in result.sensitivity.detections],
+        not_measured=result.sensitivity.not_measured,
+        faults_drawn=DRAWS,
         trial=trial,
         files=files[:_MAX_FILES],
         files_not_shown=max(0, len(files) - _MAX_FILES),
+    )
+
+
+def _budget_row(result: TrainingResult) -> BudgetRow:
+    budget, hours = result.budget, result.detector.hours
+    configured = str(result.settings.false_alarms)
+    return BudgetRow(
+        configured,
+        budget.false_alarms if budget.provisional else configured,
+        provisional=budget.provisional,
+        hours=hours,
+        needed_hours=budget.needed_hours,
+        shift=FUSED_PRIOR.after(hours),
     )
 
 
@@ -128,8 +165,7 @@ def _has_windows(trial: HeldOutTrial | None) -> bool:
 
 
 def _key_figures(result: TrainingResult) -> list[KeyFigure]:
-    reference, trial, interval = result.reference, result.trial, result.interval
-    low, high = rate(interval.low_hz), rate(interval.high_hz)
+    reference, trial, budget = result.reference, result.trial, result.budget
     entries = [
         KeyFigure(
             length(reference.usable_s),
@@ -138,14 +174,16 @@ def _key_figures(result: TrainingResult) -> list[KeyFigure]:
         ),
         KeyFigure(
             f"{result.thresholds.alarm:.2f}",
-            f"alarm threshold for {result.settings.false_alarms}; "
+            f"alarm threshold for {budget.false_alarms}; "
             f"warning threshold {result.thresholds.warning:.2f}",
         ),
         KeyFigure(
-            high if low == high else f"at most {high}",
-            "false alarms at that threshold, by these recordings "
-            f"({100 * CONFIDENCE:.0f} % confidence interval)",
-            "good" if interval.supports_budget else "fair",
+            budget.false_alarms,
+            f"false alarms at that threshold, provisional: {result.settings.false_alarms} needs "
+            f"sound from {budget.needed_hours} different hours"
+            if budget.provisional
+            else "false alarms at that threshold, as configured",
+            "fair" if budget.provisional else "good",
         ),
     ]
     if trial is not None:
