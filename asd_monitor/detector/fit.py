@@ -41,6 +41,8 @@ MIN_WINDOWS = 12
 MIN_KEPT_WINDOWS = 4
 """Windows outside a fold that a back end can be fitted to."""
 HOUR_S, DAY_S = 3600.0, 86400.0
+SESSION_S = 4 * HOUR_S
+"""Sound within this time is one session of recording, from which the trend is removed."""
 MIN_DAYS_HELD_OUT = 3
 MAX_DAY_FOLDS = 7
 MIN_DAY_SHARE = 0.25
@@ -79,8 +81,7 @@ def fit_detector(
         rate_hz: sampling rate of the windows' sample indices.
         encoders: the encoders that the windows were computed with; their views are added to
             those of the window statistics.
-        begins_s: time of each segment, in any order; None: one session of recording, from which its
-            trend is removed.
+        begins_s: time of each segment, in any order; None: they follow each other.
         censored: blocks of the machine's sound that were left out since they were unusual.
 
     Raises:
@@ -103,7 +104,7 @@ def fit_detector(
     views, held_out = [], []
     for kind in (*VIEW_KINDS, *(kind for e in encoders for kind in encoder_views(e.card))):
         vectors = vectors_of(windows, kind.feature)
-        steady = without_trend(vectors, times_s) if begins_s is None else vectors
+        steady = without_trend(vectors, times_s) if np.ptp(times_s) <= SESSION_S else vectors
         raw = held_out_scores(kind, steady, spans, folds)
         calibration = ViewCalibration.fit(raw, view_prior(kind.name))
         views.append(View(kind, kind.fit(vectors, spans), calibration))

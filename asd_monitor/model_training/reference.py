@@ -94,7 +94,7 @@ class Reference:
             self.front_end,
             self.front_end.rate_hz,
             self.encoders,
-            begins if len(begins) == len(chosen) else None,
+            begins_s=begins if len(begins) == len(chosen) else None,
         )
 
     def begin_s(self, segment: Segment) -> float | None:
