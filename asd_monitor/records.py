@@ -126,13 +126,14 @@ class AlarmCriteria:
 class WindowScore:
     """The scores of one window; high is anomalous.
 
-    ``score`` and ``views`` are −log10 of a probability in normal sound of the machine, 0 … 12.
+    ``views`` are deviations: robust z-scores of each view's log distance from the training sound,
+    0 for the median training window, not limited (`asd_monitor.detector.calibration`).
     """
 
     start: int  # sample index of the first sample
     end: int  # one past the last sample
-    score: float  # −log10 P(a normal window has at least this fused score)
-    fused: float  # scores of the views combined, before calibration
+    score: float  # −log10 P(a normal window has at least this fused score), 0 … 12
+    fused: float  # root mean square of the positive deviations
     evidence: float  # fused score standardised: location 0, spread 1 in normal training sound
     views: Mapping[str, float]
     rms_dbfs: float

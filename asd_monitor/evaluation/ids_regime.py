@@ -1,8 +1,8 @@
 """The regime `ids`: one encoder learns to classify all ids; a clip is scored against its own id.
 
 For each window, −log softmax of the clip's own id is calibrated by clips of that id that the
-encoder was not trained on: the score ``id``.  The fused score of a window is the cubic mean of
-that and the calibrated scores of the detector's views; a clip's score is the mean of its windows.
+encoder was not trained on: the score ``id``.  The fused score of a window is that of the detector's
+views with ``id`` as one more; a clip's score is the mean of its windows.
 """
 
 from __future__ import annotations
@@ -149,12 +149,10 @@ def train_with_ids(
 
     reference, fitted = fit_machine(machine, encoders, with_id_vectors)
     windows = [window for segment in fitted.running for window in segment]
-    raw = scorer.score(vectors_of(windows, ID), own_id)
+    raw = scorer.score(vectors_of(windows, ID), own_id) + MIN_DISTANCE
     held_out = _within(reference, fitted, shared.held_out[machine.name])
-    own = raw[held_out] if held_out.any() else raw
-    calibration = ViewCalibration.fit(own + MIN_DISTANCE, view_prior(ID))
-    deviations = calibration.deviation(raw + MIN_DISTANCE)
-    fused = fuse(np.column_stack([fitted.by_view, deviations]))
+    calibration = ViewCalibration.fit(raw[held_out] if held_out.any() else raw, view_prior(ID))
+    fused = fuse(np.column_stack([fitted.by_view, calibration.deviation(raw)]))
     training_scores = mean_by_clip(reference, fitted, fused, held_out)
     if len(training_scores) < MIN_CLIPS:
         training_scores = mean_by_clip(reference, fitted, fused)

@@ -26,10 +26,10 @@ PER_BLOCK = 20
 BLOCK_S = 10.0
 
 
-def blocks_of(count: int, *, hours: int = 1, gap_s: float = 0.0) -> Blocks:
-    """Return consecutive blocks of ten seconds, or with gaps between them."""
+def blocks_of(count: int, *, hours: int = 1) -> Blocks:
+    """Return consecutive blocks of ten seconds."""
     number = np.repeat(np.arange(count), PER_BLOCK)
-    return Blocks(number, np.arange(count) * (BLOCK_S + gap_s), hours, 1)
+    return Blocks(number, BLOCK_S * np.arange(count, dtype=np.float64), hours, 1)
 
 
 def spectra_of(levels: Floats) -> Vectors:

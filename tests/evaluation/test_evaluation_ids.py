@@ -28,7 +28,7 @@ from asd_monitor.encoders.encoder_loading import load_encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.dcase_data_set import DcaseMachine
 from asd_monitor.evaluation.dcase_layouts import find_machines
-from asd_monitor.evaluation.ids_regime import ID, IdsRegime
+from asd_monitor.evaluation.ids_regime import ID, MIN_DISTANCE, IdsRegime
 from asd_monitor.evaluation.recording_scores import score_recording
 from asd_monitor.evaluation.regimes import DetectorTrainer, TrainedMachine
 from asd_monitor.evaluation.results import FUSED
@@ -101,14 +101,15 @@ def test_the_score_of_the_id_is_fused_as_one_more_view(
     conditioner = SignalConditioner(recording.rate_hz, front_end.rate_hz)
     sound = np.concatenate([conditioner.push(recording.samples), conditioner.flush()])
     vectors = [window[ID] for window in encode_windows(sound, scorer.encoder, front_end)]
-    of_id = given["tail"].score(scorer.score(np.stack(vectors), given["own_id"]))
+    distances = scorer.score(np.stack(vectors), given["own_id"])
+    of_id = given["calibration"].deviation(distances + MIN_DISTANCE)
     assert scores[ID] == pytest.approx(float(np.mean(of_id)))
-    cubes = [
-        [*(score**3 for score in window.views.values()), own**3]
+    squares = [
+        [max(0.0, deviation) ** 2 for deviation in (*window.views.values(), own)]
         for window, own in zip(clip.windows, of_id.tolist(), strict=True)
     ]
-    assert len(cubes[0]) == 9 + 1 + 1
-    assert scores[FUSED] == pytest.approx(float(np.mean(np.cbrt(np.mean(cubes, axis=1)))))
+    assert len(squares[0]) == 9 + 1 + 1
+    assert scores[FUSED] == pytest.approx(float(np.mean(np.sqrt(np.mean(squares, axis=1)))))
     assert len(trained.training_scores) == 4, "one held-out clip is too few for a threshold"
     assert trained.encoder_views == {"encoder"}
 

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import io
 import json
+import math
 import os
 import pickle
 import shutil
@@ -68,9 +69,14 @@ def test_a_loaded_bundle_gives_the_scores_of_the_saved_detector(models: Path) ->
     assert bundle.manifest["trained"] == "today"
     assert bundle.detector.front_end == _detector().front_end
     assert bundle.detector.calibration == _detector().calibration
-    assert bundle.detector.evidence_calibration == _detector().evidence_calibration
+    stored, loaded = (
+        each.evidence_calibration.to_json() for each in (_detector(), bundle.detector)
+    )
+    assert loaded == stored
     before, after = _detector().score(_windows()), bundle.detector.score(_windows())
     assert [w.fused for w in after] == pytest.approx([w.fused for w in before], abs=1e-4)
+    assert [w.evidence for w in after] == pytest.approx([w.evidence for w in before], abs=1e-4)
+    assert [w.score for w in after] == pytest.approx([w.score for w in before], abs=1e-4)
     assert (models / "fan01/v1/report.html").read_text() == "<p>"
 
 
@@ -230,14 +236,46 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "manifest is a list": (lambda f: (f / MANIFEST).write_text("[]"), "damaged"),
     "nested manifest": (_nest, "damaged (RecursionError"),
     "another format": (_edit(lambda m: m.update(format=FORMAT + 1)), f"format {FORMAT + 1}"),
+    "an older format": (_edit(lambda m: m.update(format=5)), "format 5, written by"),
     "no format": (_edit(lambda m: m.pop("format")), "format None"),
     "unknown view": (_edit(lambda m: m["views"][0].update(name="other")), "other"),
     "no views": (_edit(lambda m: m.update(views=[])), "views"),
     "another back end": (_edit(lambda m: m["views"][0].update(back_end="x")), "another version"),
     "a view twice": (_edit(lambda m: m["views"].append(m["views"][0])), "level"),
-    "NaN in the tail": (_edit(lambda m: m["tail"].update(scale=float("nan"))), "NaN"),
-    "a number that overflows": (_edit(lambda m: m["tail"].update(scale=10**400)), "tail.scale"),
-    "few knots": (_edit(lambda m: m["tail"]["knots"].pop()), "tail.knots"),
+    "NaN in a calibration": (_edit(lambda m: m["calibration"].update(scale=math.nan)), "NaN"),
+    "a number that overflows": (
+        _edit(lambda m: m["calibration"].update(scale=10**400)),
+        "calibration.scale",
+    ),
+    "no degrees of freedom": (
+        _edit(lambda m: m["calibration"].update(dof=0.0)),
+        "calibration.dof",
+    ),
+    "a unit of 0": (
+        _edit(lambda m: m["views"][2]["calibration"].update(unit=0.0)),
+        "views.2.calibration.unit",
+    ),
+    "a view without centre": (
+        _edit(lambda m: m["views"][2]["calibration"].pop("centre")),
+        "views.2.calibration.centre",
+    ),
+    "a time scale missing": (_edit(lambda m: m["evidence"]["tails"].pop()), "time scales"),
+    "a narrow tail": (
+        _edit(lambda m: m["evidence"]["tails"][1].update(scale=-1.0)),
+        "evidence.tails.1.scale",
+    ),
+    "modes of other bands": (
+        _edit(lambda m: m["evidence"].update(modes=[[0.0], [1.0]])),
+        "modes",
+    ),
+    "modes without calibration": (
+        _edit(lambda m: m["evidence"].update(modes=[[0.0] * 128, [1.0] * 128])),
+        "modes",
+    ),
+    "no bound of the effect": (
+        _edit(lambda m: m["evidence"].update(effect_bound=0.0)),
+        "evidence.effect_bound",
+    ),
     "text in the front end": (_edit(lambda m: m["front_end"].update(hop_frames="x")), "front_end"),
     "no hop": (_edit(lambda m: m["front_end"].update(hop_frames=0)), "front_end"),
     "a window of hours": (_edit(lambda m: m["front_end"].update(window_frames=10**6)), "front end"),
