@@ -11,6 +11,9 @@ detector are fitted to all training windows.
 The linear trend within one session of recording is removed before the out-of-fold scores are
 computed (`asd_monitor.detector.trend`).  Sound of several days is held out day by day, and its
 trend is kept: it is part of how days differ.
+
+Single events (`asd_monitor.detector.events`) are left out of the back ends and the calibrations of
+the views.  They remain in the distributions of the fused score and of the evidence.
 """
 
 from __future__ import annotations
@@ -24,11 +27,12 @@ import numpy.typing as npt
 from asd_monitor.detector.back_end import Floats, Vectors
 from asd_monitor.detector.calibration import FusedCalibration, ViewCalibration
 from asd_monitor.detector.detector import SPECTRUM, Detector
+from asd_monitor.detector.events import find_events
 from asd_monitor.detector.evidence import Blocks, fit_evidence
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.idle import idle_region
 from asd_monitor.detector.prior import FUSED_PRIOR, view_prior
-from asd_monitor.detector.spans import Spans
+from asd_monitor.detector.spans import Mask, Spans
 from asd_monitor.detector.trend import without_trend
 from asd_monitor.detector.views import VIEW_KINDS, View, ViewKind, encoder_views, vectors_of
 from asd_monitor.dsp.front_end import FrontEnd
@@ -50,6 +54,21 @@ MIN_DAY_SHARE = 0.25
 
 Segment = Sequence[Window]
 """The windows of one gapless segment of sound, in order."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingWindows:
+    """The n running windows that the views are fitted to."""
+
+    windows: Sequence[Window]
+    spans: Spans
+    folds: npt.NDArray[np.int64]  # (n,)
+    times_s: Floats  # (n,)
+
+    def steady_vectors(self, vectors: Vectors) -> Vectors:
+        """Return their vectors (n, d), of one session without its trend."""
+        is_session = np.ptp(self.times_s) <= SESSION_S
+        return without_trend(vectors, self.times_s) if is_session else vectors
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,22 +119,18 @@ def fit_detector(
     folds = assign_folds(blocks)
     if fewest_kept(spans, folds) < MIN_KEPT_WINDOWS:
         raise ValueError(f"the machine runs in less than {2 * BLOCK_S:g} s of one recording")
-    times_s = window_times(blocks, spans, rate_hz)
-    views, held_out = [], []
-    for kind in (*VIEW_KINDS, *(kind for e in encoders for kind in encoder_views(e.card))):
-        vectors = vectors_of(windows, kind.feature)
-        steady = without_trend(vectors, times_s) if np.ptp(times_s) <= SESSION_S else vectors
-        raw = held_out_scores(kind, steady, spans, folds)
-        calibration = ViewCalibration.fit(raw, view_prior(kind.name))
-        views.append(View(kind, kind.fit(vectors, spans), calibration))
-        held_out.append(calibration.deviation(raw))
-    by_view = np.stack(held_out, axis=1)
+    kinds = (*VIEW_KINDS, *(kind for e in encoders for kind in encoder_views(e.card)))
+    training = TrainingWindows(windows, spans, folds, window_times(blocks, spans, rate_hz))
+    views, by_view = fit_views(kinds, training, np.ones(len(windows), bool))
+    events = find_events(fuse(by_view), spans)
+    if events.any():
+        views, by_view = fit_views(kinds, training, ~events)
     fused = fuse(by_view)
     spectra = vectors_of(windows, SPECTRUM)
     evidence = fit_evidence(fused, spectra, blocks, censored)
     detector = Detector(
         front_end,
-        tuple(views),
+        views,
         FusedCalibration.fit(fused, FUSED_PRIOR, hours=blocks.hours, blocks=len(blocks)),
         evidence,
         idle_dbfs,
@@ -130,6 +145,33 @@ def fit_detector(
         evidence.evidence(fused, spectra),
         blocks,
     )
+
+
+def fit_views(
+    kinds: Sequence[ViewKind], training: TrainingWindows, usual: Mask
+) -> tuple[tuple[View, ...], Floats]:
+    """Fit views to training windows.
+
+    Args:
+        kinds: the v views.
+        training: the n training windows.
+        usual: which of them (n,) the back ends and the calibrations are fitted to.
+
+    Returns:
+        The views, and the out-of-fold deviations (n, v) of all windows.
+
+    """
+    reference = np.flatnonzero(usual)
+    views, by_view = [], []
+    for kind in kinds:
+        vectors = vectors_of(training.windows, kind.feature)
+        steady = training.steady_vectors(vectors)
+        raw = held_out_scores(kind, steady, training.spans, training.folds, usual)
+        calibration = ViewCalibration.fit(raw[usual], view_prior(kind.name))
+        back_end = kind.fit(vectors[reference], training.spans.take(reference))
+        views.append(View(kind, back_end, calibration))
+        by_view.append(calibration.deviation(raw))
+    return tuple(views), np.stack(by_view, axis=1)
 
 
 def without_idle(
@@ -218,22 +260,23 @@ def assign_folds(blocks: Blocks) -> npt.NDArray[np.int64]:
 
 
 def held_out_scores(
-    kind: ViewKind, vectors: Vectors, spans: Spans, folds: npt.NDArray[np.int64]
+    kind: ViewKind, vectors: Vectors, spans: Spans, folds: npt.NDArray[np.int64], usual: Mask
 ) -> Floats:
-    """Return the out-of-fold raw scores (n,) of a view.
+    """Return the out-of-fold distances (n,) of a view.
 
-    Each fold is scored by a back end fitted to the windows that do not overlap it.
+    Each fold is scored by a back end fitted to the usual windows that do not overlap it.
 
     Args:
         kind: the view.
         vectors: the training vectors, (n, d).
         spans: the positions of their windows.
         folds: the fold of each, (n,), at least two.
+        usual: which of them (n,) a back end is fitted to.
 
     """
     raw = np.zeros(len(vectors))
     for fold in np.unique(folds):
         held_out = folds == fold
-        kept = np.flatnonzero(~spans.overlapping(held_out))
+        kept = np.flatnonzero(usual & ~spans.overlapping(held_out))
         raw[held_out] = kind.fit(vectors[kept], spans.take(kept)).score(vectors[held_out])
     return raw

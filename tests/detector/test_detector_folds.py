@@ -101,7 +101,8 @@ def test_no_window_is_scored_by_a_fit_to_windows_that_overlap_it(starts: list[li
     placed = [windows_at(each, segment) for segment, each in enumerate(starts)]
     windows = [window for segment in placed for window in segment]
     vectors = np.stack([window.features["position"] for window in windows])
-    scores = held_out_scores(POSITION, vectors, Spans.of(placed), folds_of(placed))
+    usual = np.full(len(windows), True)
+    scores = held_out_scores(POSITION, vectors, Spans.of(placed), folds_of(placed), usual)
     assert scores.tolist() == [0.0] * len(windows)
 
 
