@@ -24,11 +24,25 @@ MUTATIONS: tuple[Mutation, ...] = (
         "detector",
     ),
     Mutation(
-        "medians-partial-span",  # medians of spans that are not full count
+        "evidence-upper-median",  # of blocks with an even number of windows
         "asd_monitor/detector/evidence.py",
-        "if span.full:",
-        "if median > -math.inf:",
+        "(counts - 1) // 2",
+        "counts // 2",
         "detector",
+    ),
+    Mutation(
+        "budget-at-worst",  # minutes of sound support five hours only
+        "asd_monitor/alarm/supported_budget.py",
+        "supported = min(LOOSEST_HZ, ",
+        "supported = (",
+        "alarm",
+    ),
+    Mutation(
+        "trend-of-a-step",  # a step is a trend as well
+        "asd_monitor/model_training/level_trend.py",
+        "max(MIN_EXPLAINED, _explained_by_step(blocks))",
+        "MIN_EXPLAINED",
+        "model_training",
     ),
     Mutation(
         "alarm-score-upper-median",  # half of the span suffices
@@ -144,10 +158,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         "pipeline",
     ),
     Mutation(
-        "calibration-ties",  # the probability of a tie excludes the equal scores
+        "calibration-upper-spread",  # the smaller of the spreads of two quantiles
         "asd_monitor/detector/calibration.py",
-        "below = raw[..., None] - parameters[..., :count]",
-        "below = raw[..., None] - parameters[..., :count] + _MIN_STEP",
+        "return max(\n        (float(np.quantile(values, share))",
+        "return min(\n        (float(np.quantile(values, share))",
         "detector",
     ),
     Mutation(
