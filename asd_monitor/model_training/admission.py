@@ -34,7 +34,9 @@ RETURN_S = 3 * 86400.0
 """…within this time."""
 SETTLE_S = 3600.0
 """Sound within this time of a novel block may be the same event and is not a return."""
-TIME_OF_DAY_S = 2.5 * 3600.0
+SHARE_OF_BEFORE = 0.4
+"""Least share of known sound at a time of day, in terms of the highest of a day before."""
+TIME_OF_DAY_S = 1.5 * 3600.0
 """Blocks within this time of each other on two days are of the same time of day."""
 DAY_S = 86400.0
 
@@ -55,7 +57,13 @@ def block_deviations(views: Sequence[BlockVectors], training: int) -> Floats:
     A view's distance is the root mean square of the differences of the mean vectors, in units of
     the spread within blocks.  Its deviation is the robust z-score of the log distance among those
     of each training block to its nearest; the first ``training`` blocks are those of training.
+
+    Raises:
+        ValueError: there are fewer than two training blocks.
+
     """
+    if training < 2:
+        raise ValueError(f"the training sound has {training} blocks of ten seconds")
     deviations = []
     for view in views:
         scaled = view.means.astype(np.float64) / view.spreads
@@ -94,9 +102,9 @@ def admit(between: Floats, times_s: Floats, close: float = CLOSE) -> Admission:
         close: deviation up to which a block resembles another.
 
     """
-    n = len(times_s)
-    live = between[-n:, -n:]
-    to_anchor = between[-n:, :-n].min(1)  # of each live block, to the nearest anchor
+    n, training = len(times_s), len(between) - len(times_s)
+    live = between[training:, training:]
+    to_anchor = between[training:, :training].min(1)  # of each live block, to the nearest anchor
     known, admitted = np.zeros(n, bool), np.zeros(n, bool)
     for number in range(n):
         if to_anchor[number] <= close:
@@ -110,8 +118,17 @@ def admit(between: Floats, times_s: Floats, close: float = CLOSE) -> Admission:
 def _returned(number: int, is_known: Mask, times_s: Floats) -> bool:
     """Return whether known sound has returned since a novel block."""
     since = times_s - times_s[number]
-    of_day = np.abs((since + DAY_S / 2) % DAY_S - DAY_S / 2) <= TIME_OF_DAY_S
     later = (since > SETTLE_S) & (since <= RETURN_S)
-    if (is_known & of_day & (since < -DAY_S / 2)).any():
+    least = RETURN_SHARE
+    of_day = np.abs((since + DAY_S / 2) % DAY_S - DAY_S / 2) <= TIME_OF_DAY_S
+    earlier = of_day & (since < -DAY_S / 2)
+    if is_known[earlier].any():
         later &= of_day & (since > DAY_S / 2)
-    return bool(later.any()) and float(is_known[later].mean()) >= RETURN_SHARE
+        least = max(least, SHARE_OF_BEFORE * _highest_share(is_known[earlier], since[earlier]))
+    return bool(later.any()) and float(is_known[later].mean()) >= least
+
+
+def _highest_share(is_known: Mask, times_s: Floats) -> float:
+    """Return the highest share of known sound in one of the days."""
+    day = np.round(times_s / DAY_S)
+    return max(float(is_known[day == each].mean()) for each in np.unique(day))

@@ -83,11 +83,13 @@ def refit(
     live = [block.windows(layout, front_end.rate_hz, front_end.window) for block in blocks]
     training = first.reference.pieces()
     of_training = _windows_of_blocks(training, front_end.rate_hz)
-    between = block_deviations(_block_vectors(of_training, live), len(of_training))
+    try:
+        between = block_deviations(_block_vectors(of_training, live), len(of_training))
+    except ValueError as error:
+        raise _failed(error) from error
     admission = admit(between, np.array([block.time_s for block in blocks]))
     in_time = np.array([block.age_s <= learned_until_s for block in blocks], bool)
-    alarm = np.array([block.alarm_active for block in blocks], bool)
-    learned_from = np.flatnonzero(admission.learned & in_time & ~alarm).tolist()
+    learned_from = np.flatnonzero(admission.learned & in_time).tolist()
     left_out = int(np.count_nonzero(in_time)) - len(learned_from)
     pieces = training + [live[number] for number in learned_from]
     before_s = blocks[0].time_s if blocks else 0.0
@@ -103,9 +105,7 @@ def refit(
             censored=left_out,
         )
     except ValueError as error:
-        raise OperationError(
-            f"the refit failed: {error}: the model in use stays, and the next refit has more sound"
-        ) from error
+        raise _failed(error) from error
     learned = [window for number in learned_from for window in live[number]]
     # the bundle may hold fewer windows than the model was trained on
     quietest = [each.quietest_dbfs for each in (detector, fitted.detector)]
@@ -128,6 +128,12 @@ def refit(
         blocks=int(np.count_nonzero(in_time)),
         admitted=len(learned_from),
         notes=tuple(notes),
+    )
+
+
+def _failed(error: ValueError) -> OperationError:
+    return OperationError(
+        f"the refit failed: {error}: the model in use stays, and the next refit has more sound"
     )
 
 

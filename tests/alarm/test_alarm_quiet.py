@@ -31,9 +31,9 @@ class Machine:
         for _ in range(round(seconds * RATE_HZ / HOP)):
             self.end += HOP
             window = replace(scored_window(self.end, score), quiet=quiet)
-            alarm_score, new = self.logic.push(window)
-            self.scores.append(alarm_score)
-            changes += new
+            evaluated = self.logic.push(window)
+            self.scores.append(evaluated.alarm_score)
+            changes += evaluated.transitions
         return changes
 
     def be_quiet(self, seconds: float) -> list[Transition]:
@@ -71,7 +71,7 @@ def test_idle_is_an_idle_pause() -> None:
     assert states(changes) == ["normal→idle"]
     assert "far quieter than ever in training" in changes[0].why
     assert set(machine.scores) == {0.0}
-    assert states(machine.play(0.5, NORMAL)) == ["idle→normal"]
+    assert states(machine.play(3.5, NORMAL)) == ["idle→normal"]
 
 
 def test_alarm_is_an_alarm_with_its_whole_life() -> None:

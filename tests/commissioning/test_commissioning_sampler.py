@@ -57,7 +57,7 @@ def play(
             start, start + LENGTH, 1.0, 2.0, 0.5, {}, level(at_s), idle(at_s), stride, quiet
         )
         state = MachineState.IDLE if idle(at_s) else MachineState.NORMAL
-        reading = Reading(start + LENGTH, score, 0.5, state, False, alarm, ())
+        reading = Reading(start + LENGTH, score, 0.5, 10.0, state, False, alarm, ())
         target.push([window], [reading], lambda sample: BEGUN_S + sample / RATE_HZ)
         start += HOP * stride
     return start
