@@ -19,15 +19,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "calibration-folds",  # windows that overlap the held-out fold are not left out
         "asd_monitor/detector/fit.py",
-        "np.flatnonzero(~spans.overlapping(held_out))",
-        "np.flatnonzero(~held_out)",
+        "np.flatnonzero(usual & ~spans.overlapping(held_out))",
+        "np.flatnonzero(usual & ~held_out)",
         "detector",
     ),
     Mutation(
-        "medians-partial-span",  # medians of spans that are not full count
+        "evidence-few-blocks",  # a variance is estimated from one or two blocks
         "asd_monitor/detector/evidence.py",
-        "if span.full:",
-        "if median > -math.inf:",
+        "if shortest or len(values) >= MIN_BLOCKS:",
+        "if shortest or len(values) >= 1:",
         "detector",
     ),
     Mutation(
@@ -144,10 +144,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         "pipeline",
     ),
     Mutation(
-        "calibration-ties",  # the probability of a tie excludes the equal scores
+        "calibration-rounding",  # rounding errors of a constant sound are deviations
         "asd_monitor/detector/calibration.py",
-        "below = raw[..., None] - parameters[..., :count]",
-        "below = raw[..., None] - parameters[..., :count] + _MIN_STEP",
+        "logs = np.maximum(distances, MIN_DISTANCE)",
+        "logs = np.maximum(distances, 1e-9)",
         "detector",
     ),
     Mutation(
@@ -195,7 +195,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "unrequested-message",  # a message of any size is received
         "asd_monitor/publish/checked_socket.py",
-        "if kind not in _PERMITTED:",
+        "if kind not in (_PERMITTED | _ANSWERS if self.requests else _PERMITTED):",
         "if kind == 0:",
         "publish/test_publish_checked_socket.py",
     ),

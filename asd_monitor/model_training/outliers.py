@@ -36,7 +36,7 @@ class Outlier:
     start_s: float
     end_s: float
     excess: float  # above the limit, in units of the tail's scale
-    view: str  # with the highest score
+    view: str  # with the highest deviation
 
 
 def find_outliers(
@@ -47,7 +47,7 @@ def find_outliers(
 ) -> list[Outlier]:
     """Return the outliers among out-of-fold fused scores (n,), the greatest excess first.
 
-    ``by_view`` (n, views) are the calibrated scores of the views, called ``names``.
+    ``by_view`` (n, views) are the deviations of the views, called ``names``.
     """
     fused, by_view = np.asarray(fused, np.float64), np.asarray(by_view, np.float64)
     low, high = TAIL_QUANTILES
