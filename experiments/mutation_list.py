@@ -158,10 +158,10 @@ MUTATIONS: tuple[Mutation, ...] = (
         "pipeline",
     ),
     Mutation(
-        "calibration-upper-spread",  # the smaller of the spreads of two quantiles
+        "calibration-below-median",  # a fused score below the median has the score of one above
         "asd_monitor/detector/calibration.py",
-        "return max(\n        (float(np.quantile(values, share))",
-        "return min(\n        (float(np.quantile(values, share))",
+        "np.log(2.0 - np.exp(log_erfc)))",
+        "log_erfc)",
         "detector",
     ),
     Mutation(

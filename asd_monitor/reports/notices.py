@@ -152,7 +152,6 @@ def modes_text(modes: Sequence[OperatingMode]) -> str:
     each = "; ".join(
         f"{_signed(mode.level_dbfs, '.0f')} dBFS in {100 * mode.share:.0f} % of the sound"
         for mode in modes
-        for mode in modes
     )
     return f"{count(len(modes), 'operating mode')}: {each}"
 

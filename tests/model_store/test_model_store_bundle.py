@@ -68,7 +68,8 @@ def test_a_loaded_bundle_gives_the_scores_of_the_saved_detector(models: Path) ->
     assert bundle.manifest["trained"] == "today"
     assert bundle.detector.front_end == _detector().front_end
     assert bundle.detector.calibration == _detector().calibration
-    assert bundle.detector.evidence_calibration == _detector().evidence_calibration
+    evidence = bundle.detector.evidence_calibration
+    assert evidence.to_json() == _detector().evidence_calibration.to_json()
     before, after = _detector().score(_windows()), bundle.detector.score(_windows())
     assert [w.fused for w in after] == pytest.approx([w.fused for w in before], abs=1e-4)
     assert (models / "fan01/v1/report.html").read_text() == "<p>"
@@ -235,9 +236,16 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "no views": (_edit(lambda m: m.update(views=[])), "views"),
     "another back end": (_edit(lambda m: m["views"][0].update(back_end="x")), "another version"),
     "a view twice": (_edit(lambda m: m["views"].append(m["views"][0])), "level"),
-    "NaN in the tail": (_edit(lambda m: m["tail"].update(scale=float("nan"))), "NaN"),
-    "a number that overflows": (_edit(lambda m: m["tail"].update(scale=10**400)), "tail.scale"),
-    "few knots": (_edit(lambda m: m["tail"]["knots"].pop()), "tail.knots"),
+    "NaN in a tail": (
+        _edit(lambda m: m["evidence"]["tails"][0].update(scale=float("nan"))),
+        "NaN",
+    ),
+    "a number that overflows": (
+        _edit(lambda m: m["evidence"]["tails"][0].update(scale=10**400)),
+        "evidence.tails.0.scale",
+    ),
+    "few tails": (_edit(lambda m: m["evidence"]["tails"].pop()), "time scales"),
+    "no hour": (_edit(lambda m: m["evidence"].update(hours=0)), "evidence.hours"),
     "text in the front end": (_edit(lambda m: m["front_end"].update(hop_frames="x")), "front_end"),
     "no hop": (_edit(lambda m: m["front_end"].update(hop_frames=0)), "front_end"),
     "a window of hours": (_edit(lambda m: m["front_end"].update(window_frames=10**6)), "front end"),
