@@ -31,6 +31,27 @@ MUTATIONS: tuple[Mutation, ...] = (
         "detector",
     ),
     Mutation(
+        "evidence-upper-median",  # of blocks with an even number of windows
+        "asd_monitor/detector/evidence.py",
+        "(counts - 1) // 2",
+        "counts // 2",
+        "detector",
+    ),
+    Mutation(
+        "budget-at-worst",  # minutes of sound support five hours only
+        "asd_monitor/alarm/supported_budget.py",
+        "supported = min(LOOSEST_HZ, ",
+        "supported = (",
+        "alarm",
+    ),
+    Mutation(
+        "trend-of-a-step",  # a step is a trend as well
+        "asd_monitor/model_training/level_trend.py",
+        "max(MIN_EXPLAINED, _explained_by_step(blocks))",
+        "MIN_EXPLAINED",
+        "model_training",
+    ),
+    Mutation(
         "alarm-score-upper-median",  # half of the span suffices
         "asd_monitor/alarm/span_median.py",
         "[max_outliers(self._size)]",
@@ -148,6 +169,13 @@ MUTATIONS: tuple[Mutation, ...] = (
         "asd_monitor/detector/calibration.py",
         "logs = np.maximum(distances, MIN_DISTANCE)",
         "logs = np.maximum(distances, 1e-9)",
+        "detector",
+    ),
+    Mutation(
+        "calibration-below-median",  # a fused score below the median has the score of one above
+        "asd_monitor/detector/calibration.py",
+        "np.log(2.0 - np.exp(log_erfc)))",
+        "log_erfc)",
         "detector",
     ),
     Mutation(

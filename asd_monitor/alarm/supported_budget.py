@@ -23,6 +23,8 @@ A tail is extrapolated to a probability five times smaller than that of one of t
 further.  Seven days, 168 h, support `1 per month`."""
 LOOSEST_HZ = 1.0 / DAY_S
 """A budget as loose as this is supported by any training sound."""
+PROVISIONAL = "provisional: "
+"""Begin of the text about the budget of a provisional model."""
 _HOURS_IN_WORDS = 48  # more are given as days
 
 
@@ -81,7 +83,7 @@ def provisional_text(budget: EffectiveBudget, configured: str) -> str:
     if budget.needed_hours > _HOURS_IN_WORDS:
         needed = count(math.ceil(budget.needed_hours * HOUR_S / DAY_S), "day")
     return (
-        f"provisional: training sound from {hours} supports a budget of {budget.false_alarms}; the "
+        f"{PROVISIONAL}training sound from {hours} supports a budget of {budget.false_alarms}; the "
         f"full budget of {configured} is expected to hold after {needed} of commissioning, or "
         f"with recordings by `asd-monitor record` in {budget.needed_hours} different hours"
     )

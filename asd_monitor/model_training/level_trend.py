@@ -31,7 +31,10 @@ _END_SHARE = 0.1  # of a recording
 
 @dataclass(frozen=True, slots=True)
 class LevelTrend:
-    """The change of the running level during one session by its linear trend."""
+    """The change of the running level during one session by its linear trend.
+
+    It is that from the beginning of the first block to the end of the last.
+    """
 
     file: SoundFile
     from_s: float  # in the file
@@ -73,7 +76,8 @@ def _trend(placed: Sequence[PlacedWindow], front_end: FrontEnd) -> LevelTrend | 
         return None
     levels = np.array([window.rms_dbfs for _, window in placed[: number * size]])
     blocks = levels.reshape(number, size).mean(axis=1)
-    change_db, explained = trend_of(blocks)
+    between_centres_db, explained = trend_of(blocks)
+    change_db = between_centres_db * number / (number - 1)
     if abs(change_db) < MIN_CHANGE_DB or explained < max(MIN_EXPLAINED, _explained_by_step(blocks)):
         return None
     (file, first), (to_file, last) = placed[0], placed[number * size - 1]

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from asd_monitor.alarm.supported_budget import PROVISIONAL
 from asd_monitor.commissioning.blocks import feature_key
 from asd_monitor.commissioning.schedule import day_of
 from asd_monitor.commissioning.store import CommissioningStore
@@ -16,6 +17,7 @@ from asd_monitor.model_store.atomic_files import os_errors_reported
 from asd_monitor.model_store.bundle import Bundle, load_bundle, load_reference, save_refit
 from asd_monitor.model_store.versions import BundleError, train_remedy, version_number, versions
 from asd_monitor.model_training.refit import FirstModelReference, RefitResult, refit
+from asd_monitor.model_training.training_manifest import threshold_facts
 from asd_monitor.wording import DAY_S, count, rfc3339
 
 
@@ -138,15 +140,12 @@ def _facts(
     """Return what the manifest contains beside the detector, its reason and its notes."""
     first, days = bundle.first, settings.commissioning.days
     kept = {key: bundle.manifest[key] for key in ("training", "warnings") if key in bundle.manifest}
+    if "warnings" in kept:  # what the training sound alone supports is no longer true
+        kept["warnings"] = [each for each in kept["warnings"] if not each.startswith(PROVISIONAL)]
     return {
         **kept,
         "trained": rfc3339(now),
-        "thresholds": {
-            "false_alarms": str(settings.alarm.false_alarms),
-            "alarm": result.thresholds.alarm,
-            "warnings": str(settings.alarm.warnings),
-            "warning": result.thresholds.warning,
-        },
+        "thresholds": threshold_facts(settings.alarm, result.detector),
         "moved": result.moved,
         "commissioning": {
             "days": days,

@@ -138,15 +138,20 @@ def detection_text(detection: FaultDetection) -> str:
         case FaultKind.TONE:
             fault = f"an added tone {detection.severity_db:g} dB above its third-octave band"
         case FaultKind.IMPACTS:
-            fault = f"bearing impacts at {f'{detection.severity_db:g}'.replace('-', '−')} dB"
+            fault = f"bearing impacts at {_signed(detection.severity_db, 'g')} dB"
     delay_s = detection.detected_after_s
     return f"{fault}: " + (f"not within {FAULT_S:g} s" if delay_s is None else f"{delay_s:.0f} s")
+
+
+def _signed(value: float, form: str) -> str:
+    return format(value, form).replace("-", "−")
 
 
 def modes_text(modes: Sequence[OperatingMode]) -> str:
     """Return the number of the operating modes, and level and share of each."""
     each = "; ".join(
-        f"{mode.level_dbfs:.0f} dBFS in {100 * mode.share:.0f} % of the sound" for mode in modes
+        f"{_signed(mode.level_dbfs, '.0f')} dBFS in {100 * mode.share:.0f} % of the sound"
+        for mode in modes
     )
     return f"{count(len(modes), 'operating mode')}: {each}"
 

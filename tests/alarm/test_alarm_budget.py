@@ -23,6 +23,7 @@ class Evidence:
     hop_s: float = 0.5
     tails: tuple[ScaleTail, ...] = field(default=(ScaleTail(10.0, 0.1, 0.5, 9.0),))
     effect_bound: float = 7.0
+    hours: float = 1000
 
 
 @given(RATES_HZ, RATES_HZ)
@@ -54,3 +55,11 @@ def test_the_rule_has_the_tails_the_delays_and_the_latch() -> None:
     assert (rule.window_s, rule.hop_s) == (evidence.window_s, evidence.hop_s)
     assert (rule.tails, rule.effect_bound) == (evidence.tails, evidence.effect_bound)
     assert rule.thresholds.warning < rule.thresholds.alarm
+
+
+def test_the_thresholds_are_those_of_the_budget_that_the_training_sound_supports() -> None:
+    month, day = parse_budget("1 per month").per_second, parse_budget("1 per day").per_second
+    criteria = AlarmCriteria(month, day)
+    provisional = alarm_rule(criteria, Evidence(hours=1)).thresholds
+    assert provisional == thresholds_for(day, day**2 / month)
+    assert alarm_rule(criteria, Evidence(hours=168)).thresholds == thresholds_for(month, day)

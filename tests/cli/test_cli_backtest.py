@@ -48,13 +48,32 @@ def test_the_alarm_threshold_follows_the_budget(
 ) -> None:
     arguments = ("backtest", fault, "-m", "fan01", "--models", trained, "--json")
     thresholds = []
-    for budget in ("1 per hour", "1 per month", "1 per 10 years"):
+    for budget in ("1 per hour", "2 per day", "1 per day"):
         document = json.loads(command_line(*arguments, "--false-alarms", budget).out)
-        assert document["budget"] == budget
+        assert (document["budget"], document["effective_budget"]) == (budget, budget)
+        assert document["provisional"] is False
         thresholds.append(document["thresholds"]["alarm"])
     assert thresholds == sorted(set(thresholds))
     result = command_line(*arguments, "--false-alarms", "seldom")
     assert (result.code, "not a budget" in result.message) == (2, True)
+
+
+def test_a_provisional_model_has_the_thresholds_of_the_budget_that_it_supports(
+    command_line: CommandLine, trained: Path, fault: Path
+) -> None:
+    arguments = ("backtest", fault, "-m", "fan01", "--models", trained)
+    documents = [
+        json.loads(command_line(*arguments, "--false-alarms", budget, "--json").out)
+        for budget in ("1 per day", "1 per month", "1 per 10 years")
+    ]
+    assert [document["thresholds"]["alarm"] for document in documents] == [
+        documents[0]["thresholds"]["alarm"]
+    ] * 3
+    assert [document["provisional"] for document in documents] == [False, True, True]
+    assert documents[1]["effective_budget"] == "1 per day"
+    result = command_line(*arguments)
+    assert "budget 1 per day, provisional (configured: 1 per month)" in " ".join(result.out.split())
+    assert "full budget of 1 per month is expected to hold after 7 days" in result.err
 
 
 def test_unreadable_recordings_are_refused(

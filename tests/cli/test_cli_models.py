@@ -38,6 +38,8 @@ def test_versions_are_listed_shown_promoted_and_rolled_back(
     shown = command_line("models", "show", "-m", "fan01", *models).out
     assert "v2" in shown
     assert "0.flac" in shown
+    assert "(1 per day)" in shown
+    assert "provisional: training sound from within one hour" in shown
     assert "fan01" in command_line("models", "list", *models).out
     (own_models / "fan01/v2/views.npz").unlink()
     result = command_line("models", "list", *models, "--json")

@@ -20,7 +20,12 @@ def test_train_writes_a_version_and_names_its_report(
     result, _ = training
     assert "fan01 v1: trained on 70 s of normal sound (2 files)" in result.out
     assert "Held-out 14 s: no alarm" in result.out
-    assert "1 per month" in result.out
+    assert "for 1 per day, provisional (configured: 1 per month)" in result.out
+    assert "warning: provisional: training sound from within one hour" in result.err
+    lines = result.out.splitlines()
+    first = lines.index("Would be detected, after:") + 1
+    assert lines[first].startswith("  an added tone 3 dB above its third-octave band: ")
+    assert lines[first + 7].startswith("  bearing impacts at −4 dB: ")
     report = Path(result.out.split("Report: ")[1].strip())
     assert report.read_text().startswith("<!doctype html>")
     assert "70 s is little" in result.err
@@ -37,6 +42,20 @@ def test_a_second_training_writes_the_next_version(
     assert document["version"] == "v2"
     assert document["training"]["files"][0]["name"] == "0.flac"
     assert document["held_out"]["alarms"] == 0
+    assert document["thresholds"]["provisional"] is True
+    assert document["thresholds"]["effective_false_alarms"] == "1 per day"
+    assert [mode["share"] for mode in document["modes"]] == [1.0]
+    faults = document["sensitivity"]["faults"]
+    assert [(each["kind"], each["severity_db"]) for each in faults] == [
+        ("tone", 3.0),
+        ("tone", 6.0),
+        ("tone", 10.0),
+        ("tone", 15.0),
+        ("impacts", -18.0),
+        ("impacts", -14.0),
+        ("impacts", -9.0),
+        ("impacts", -4.0),
+    ]
 
 
 @pytest.mark.parametrize("spelled", [["-n=A", "B"], ["-n", "A", "-n", "B"], ["--normal", "A", "B"]])

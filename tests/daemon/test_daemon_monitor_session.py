@@ -44,6 +44,34 @@ async def test_normal_sound_is_scored_without_an_alarm(make):
     assert machine.broker.transitions("fan") == []
 
 
+async def test_provisional_model_has_relaxed_thresholds_and_says_so(make):
+    machine = make()
+    machine.models.bundles["fan"] = StubBundle(detector=LevelDetector(hours=1))
+    with structlog.testing.capture_logs() as logs:
+        machine.start()
+        machine.source.open().play(5, NORMAL_LEVEL)
+        state = await machine.until_state("normal")
+    assert state["provisional"] is True
+    assert "full budget of 1 per month is expected to hold after 7 days" in state["reason"]
+    [loaded] = [entry for entry in logs if entry["event"] == "model loaded"]
+    assert loaded["provisional"] is True
+    assert loaded["budget"] == state["reason"]
+    machine.source.play(20, ALARM_LEVEL)
+    await machine.until_state("alarm")
+    assert machine.broker.alarm("fan")["provisional"] is True
+    assert machine.broker.messages("fan/score")[0]["thresholds"] == {
+        "warning": 2.453,
+        "alarm": 3.937,
+    }
+    # an alarm keeps what the model that raised it was
+    machine.models.bundles["fan"] = StubBundle("v2")
+    machine.session.reload_model()
+    await until(lambda: machine.state["model"] == "v2")
+    assert machine.state["provisional"] is False
+    assert machine.state["reason"] is None
+    assert machine.broker.alarm("fan")["provisional"] is True
+
+
 async def test_alarm_stays_latched_until_it_is_acknowledged(make):
     machine = make(alarm={"off_delay_s": 2})
     machine.start()

@@ -59,29 +59,42 @@ class LevelBackEnd(BackEnd):
         return (vectors[:, :, 0] > -10).astype(np.float32)
 
 
-_NEVER = tuple(ScaleTail(scale.seconds, 50.0, 10.0, 30.0) for scale in TIME_SCALES[1:])
 _OF_DISTANCE = ViewCalibration(math.log(MIN_DISTANCE), -math.log(MIN_DISTANCE) / ALARMING)
 _ALMOST_NORMAL, _SIX_SIGMA = 1e9, 5.9978
 """Degrees of freedom, and the standard deviations at which −log10 p is 9."""
 _OF_FUSED = FusedCalibration(ALARMING / 2, ALARMING / 2 / _SIX_SIGMA, _ALMOST_NORMAL)
 _ONE_MODE = OperatingModes(np.zeros((1, 1), np.float32))
-_DIRECT = EvidenceCalibration(_ONE_MODE, np.zeros(1), np.ones(1), (DirectTail(), *_NEVER), math.inf)
+_NEVER = tuple(ScaleTail(scale.seconds, 50.0, 10.0, 30.0) for scale in TIME_SCALES[1:])
+
+
+def direct_evidence(hours: int) -> EvidenceCalibration:
+    """Return the calibration by which the evidence is the score, of sound from these hours."""
+    tails = (DirectTail(), *_NEVER)
+    return EvidenceCalibration(_ONE_MODE, np.zeros(1), np.ones(1), tails, math.inf, hours)
 
 
 class LevelDetector(Detector):
     """Scores 9 for windows above −10 dBFS, 0 below; idle below −60 dBFS.
 
-    The evidence is the score.
+    The evidence is the score.  The hours of the training sound support every budget of the tests.
     """
 
     def __init__(
-        self, gate: threading.Event | None = None, quietest_dbfs: float | None = None
+        self,
+        gate: threading.Event | None = None,
+        quietest_dbfs: float | None = None,
+        *,
+        hours: int = 1000,
     ) -> None:
         kind = ViewKind("level", "level", LevelBackEnd, "level_threshold")
         view = View(kind, LevelBackEnd(gate), _OF_DISTANCE)
-        idle_dbfs = (-300.0, -60.0)
         super().__init__(
-            FrontEnd(), (view,), _OF_FUSED, _DIRECT, idle_dbfs, quietest_dbfs=quietest_dbfs
+            FrontEnd(),
+            (view,),
+            _OF_FUSED,
+            direct_evidence(hours),
+            (-300.0, -60.0),
+            quietest_dbfs=quietest_dbfs,
         )
 
     @property

@@ -1,12 +1,15 @@
 """Checks of the recordings alone, which `record`, `train --check`, `train` and `--learn` share."""
 
+import json
 import os
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from asd_monitor.audio.files.recorder import SCHEMA
 from asd_monitor.errors import OperationError
 from asd_monitor.model_training.findings import (
     ChangedSound,
@@ -117,3 +120,36 @@ def test_a_models_folder_is_checked_without_creating_it(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OperationError, match=r"a file where a folder is needed.*--models"):
         check_writable(tmp_path / "file", "fan01")
+
+
+def test_the_time_of_a_recording_is_that_of_its_sidecar(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", machine_sound(2.0))
+    assert inspect_recording(path).began is None
+    sidecar = {"schema": SCHEMA, "sha256": None, "began": "2026-03-01T10:00:00+01:00"}
+    path.with_suffix(".json").write_text(json.dumps(sidecar))
+    assert inspect_recording(path).began == datetime(2026, 3, 1, 9, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff{}",
+        b"[1]",
+        b"7",
+        b'{"schema": "asd.recording/1"}',
+        b'{"schema": "other/1", "sha256": null, "began": "2026-03-01T10:00:00Z"}',
+        b'{"schema": "asd.recording/1", "sha256": "0f", "began": "2026-03-01T10:00:00Z"}',
+        b'{"schema": "asd.recording/1", "sha256": [], "began": "2026-03-01T10:00:00Z"}',
+        b'{"schema": "asd.recording/1", "sha256": null, "began": "2026-03-01T10:00:00"}',
+        b'{"schema": "asd.recording/1", "sha256": null, "began": "0001-01-01T00:00:00+14:00"}',
+        b'{"schema": "asd.recording/1", "sha256": null, "began": 7}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_sidecar_that_does_not_belong_to_the_recording_has_no_effect(
+    tmp_path: Path, content: bytes
+) -> None:
+    path = write(tmp_path / "a.wav", machine_sound(2.0))
+    path.with_suffix(".json").write_bytes(content)
+    assert inspect_recording(path).began is None

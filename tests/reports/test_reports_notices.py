@@ -5,26 +5,29 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.config.quantities import parse_budget
-from asd_monitor.model_training.confidence import FalseAlarmInterval
+from asd_monitor.alarm.supported_budget import effective_budget
 from asd_monitor.model_training.findings import (
+    DriftingLevel,
     Finding,
     HeldOutAlarms,
     HeldOutExcess,
     NothingHeldOut,
+    ProvisionalBudget,
     ShortReference,
-    UnreachableThreshold,
-    UnsupportedBudget,
     UnusualSound,
 )
+from asd_monitor.model_training.level_trend import LevelTrend
+from asd_monitor.model_training.operating_modes import OperatingMode
 from asd_monitor.model_training.outliers import Outlier
+from asd_monitor.model_training.sensitivity import FaultDetection
 from asd_monitor.model_training.sound_files import SoundFile
-from asd_monitor.reports.notices import finding_text, interval_text, merge_notices
+from asd_monitor.records import AlarmCriteria
+from asd_monitor.reports.notices import detection_text, finding_text, merge_notices, modes_text
+from asd_monitor.synthesis.added_faults import FaultKind
+from asd_monitor.wording import PERIOD_S
 
-MONTH = parse_budget("1 per month")
-DAY_S = 86_400
 FILE = SoundFile(Path("/rec/a.wav"), "", 16_000, 400.0, datetime(2026, 1, 1, tzinfo=UTC))
-INTERVAL = FalseAlarmInterval(MONTH, 5.0, 1 / (50 * DAY_S), 3 / DAY_S)
+BUDGET = effective_budget(AlarmCriteria(1 / PERIOD_S["month"], 1 / PERIOD_S["day"]), 1)
 
 
 @pytest.mark.parametrize(
@@ -34,8 +37,15 @@ INTERVAL = FalseAlarmInterval(MONTH, 5.0, 1 / (50 * DAY_S), 3 / DAY_S)
         (NothingHeldOut(), ["too little sound to hold a part out"]),
         (HeldOutAlarms(2, 40.0), ["2 alarms in the 40 s held out", "record more of it"]),
         (HeldOutExcess(2.0, 0.081, 0.01), ["8.1 % of the held-out", "above 2", "where 1 % are"]),
-        (UnreachableThreshold(MONTH, 16.24), ["1 per month", "16.2", "no alarm at all"]),
-        (UnsupportedBudget(INTERVAL), ["1 per month", "between 7.3 per year and 3 per day"]),
+        (
+            ProvisionalBudget(BUDGET, "1 per month"),
+            ["provisional", "a budget of 1 per day", "1 per month", "7 days of commissioning"],
+        ),
+        (
+            DriftingLevel(LevelTrend(FILE, 0.0, FILE, 390.0, -4.9)),
+            ["level fell by 5 dB during training (from a.wav at 0:00.0 to 6:30.0)", "run-in"],
+        ),
+        (DriftingLevel(LevelTrend(FILE, 0.0, FILE, 390.0, 2.2)), ["level rose by 2 dB"]),
     ],
 )
 def test_a_finding_states_its_figures(finding: Finding, parts: list[str]) -> None:
@@ -51,15 +61,28 @@ def test_at_most_five_outliers_are_listed() -> None:
     assert text.endswith("3:27.5 (by its rhythm); and 2 more")
 
 
-def test_the_interval_is_given_with_its_confidence() -> None:
-    text = (
-        "false-alarm rate by these recordings between 7.3 per year and 3 per day "
-        "(90% confidence interval)"
-    )
-    assert interval_text(INTERVAL) == text
-    same = FalseAlarmInterval(MONTH, 5.0, 0.0, 1e-12)
-    assert interval_text(same) == (
-        "false-alarm rate by these recordings less than 1 in 100 years (90% confidence interval)"
+@pytest.mark.parametrize(
+    ("detection", "text"),
+    [
+        (
+            FaultDetection(FaultKind.TONE, 6.0, 9.2),
+            "an added tone 6 dB above its third-octave band: 9 s",
+        ),
+        (FaultDetection(FaultKind.IMPACTS, -9.0, 20.0), "bearing impacts at −9 dB: 20 s"),
+        (
+            FaultDetection(FaultKind.IMPACTS, -18.0, None),
+            "bearing impacts at −18 dB: not within 60 s",
+        ),
+    ],
+)
+def test_a_detection_is_one_line(detection: FaultDetection, text: str) -> None:
+    assert detection_text(detection) == text
+
+
+def test_operating_modes_are_listed_with_level_and_share() -> None:
+    modes = [OperatingMode(-32.4, 0.6), OperatingMode(-25.0, 0.4)]
+    assert modes_text(modes) == (
+        "2 operating modes: −32 dBFS in 60 % of the sound; −25 dBFS in 40 % of the sound"
     )
 
 

@@ -3,6 +3,8 @@
 import html
 from dataclasses import replace
 
+from asd_monitor.detector.prior import FUSED_PRIOR
+from asd_monitor.model_training.operating_modes import OperatingMode
 from asd_monitor.model_training.training_run import TrainingResult
 from asd_monitor.reports.training_report import report_html, training_page
 from tests.doubles.html_checks import assert_self_contained
@@ -44,6 +46,30 @@ def test_without_a_held_out_part_the_page_says_so(short_result: TrainingResult) 
     assert_self_contained(page)
     assert "there is too little sound to hold any out" in page
     assert "all recordings, out of fold" in page
+
+
+def test_the_page_states_budget_prior_and_sensitivity(fan_result: TrainingResult) -> None:
+    page = " ".join(report_html(fan_result, "v1", TRAINED).split())
+    assert "The model is provisional: its thresholds are those of a budget of 1 per day." in page
+    assert "Sound from 147 different hours supports the configured budget of 1 per month" in page
+    shift = FUSED_PRIOR.after(1)
+    assert f"expected to shift by {shift:.1f} deviations" in page
+    assert "an added tone 15 dB above its third-octave band: " in page
+
+
+def test_a_page_without_measured_sensitivity_says_why(short_result: TrainingResult) -> None:
+    page = report_html(short_result, "v1", TRAINED)
+    assert "sensitivity was not measured: too little sound to hold a part out" in page
+
+
+def test_operating_modes_are_a_table(fan_result: TrainingResult) -> None:
+    modes = (OperatingMode(-40.2, 0.25), OperatingMode(-30.0, 0.75))
+    page = report_html(replace(fan_result, modes=modes[:1]), "v1", TRAINED)
+    assert "Operating modes" not in page
+    page = report_html(replace(fan_result, modes=modes), "v1", TRAINED)
+    assert "shows 2 operating modes" in page
+    assert "-40 dBFS" in page
+    assert "75 %" in page
 
 
 def test_long_lists_of_recordings_are_shortened(fan_result: TrainingResult) -> None:
