@@ -1,4 +1,7 @@
-"""Outliers among the training windows: reported for a person to check, never removed.
+"""Outliers among the training windows: reported for a person to check.
+
+One or two short events are left out of the views (`asd_monitor.detector.events`), and remain in the
+tails; all others are learned from.
 
 Out-of-fold scores are compared with an exponential tail through two of their quantiles, because
 a tail fitted to all of them would include the outliers and make them look likely.

@@ -84,7 +84,7 @@ def finding_text(finding: Finding) -> str:
             listed = "; ".join(outlier_text(outlier) for outlier in outliers[:_OUTLIERS_LISTED])
             more = len(outliers) - _OUTLIERS_LISTED
             text = (
-                "unusual sound in the recordings (it was used; check it, and leave it out if it "
+                "unusual sound in the recordings (check it, and leave it out if it "
                 f"is not normal): {listed}" + (f"; and {more} more" if more > 0 else "")
             )
     return text
