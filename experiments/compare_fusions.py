@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from asd_monitor.detector.back_end import Floats
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.views import VIEW_KINDS, encoder_views
 from asd_monitor.encoders.encoder import Encoder
@@ -31,14 +32,22 @@ from experiments.markdown import table
 
 
 def _mean_of_highest(count: int) -> FusionRule:
-    return lambda scores: np.asarray(np.sort(scores, axis=1)[:, -count:].mean(1))
+    return lambda deviations: np.asarray(np.sort(deviations, axis=1)[:, -count:].mean(1))
+
+
+def _cubic_mean(deviations: Floats) -> Floats:
+    return np.asarray(np.cbrt(np.mean(np.maximum(deviations, 0.0) ** 3, axis=1)))
+
+
+def _mean_of_higher_half(deviations: Floats) -> Floats:
+    return _mean_of_highest((deviations.shape[1] + 1) // 2)(deviations)
 
 
 RULES: dict[str, FusionRule] = {
-    "cubic mean (shipped)": fuse,
-    "root mean square": lambda scores: np.asarray(np.sqrt(np.mean(scores**2, axis=1))),
-    "mean": lambda scores: np.asarray(scores.mean(1)),
-    "mean of the higher half": lambda scores: _mean_of_highest((scores.shape[1] + 1) // 2)(scores),
+    "root mean square (shipped)": fuse,
+    "cubic mean": _cubic_mean,
+    "mean": lambda deviations: np.asarray(np.maximum(deviations, 0.0).mean(1)),
+    "mean of the higher half": _mean_of_higher_half,
     "mean of the two highest": _mean_of_highest(2),
     "maximum": _mean_of_highest(1),
 }

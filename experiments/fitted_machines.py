@@ -29,7 +29,7 @@ from asd_monitor.records import Block, Stream
 from asd_monitor.synthesis.filtering import db_to_amplitude
 
 FusionRule = Callable[[Floats], Floats]
-"""View scores (windows, views) → fused scores (windows,)."""
+"""Deviations (windows, views) → fused scores (windows,)."""
 
 Windows = Sequence[Window]
 

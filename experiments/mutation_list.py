@@ -19,8 +19,15 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "calibration-folds",  # windows that overlap the held-out fold are not left out
         "asd_monitor/detector/fit.py",
-        "np.flatnonzero(~spans.overlapping(held_out))",
-        "np.flatnonzero(~held_out)",
+        "np.flatnonzero(usual & ~spans.overlapping(held_out))",
+        "np.flatnonzero(usual & ~held_out)",
+        "detector",
+    ),
+    Mutation(
+        "evidence-few-blocks",  # a variance is estimated from one or two blocks
+        "asd_monitor/detector/evidence.py",
+        "if shortest or len(values) >= MIN_BLOCKS:",
+        "if shortest or len(values) >= 1:",
         "detector",
     ),
     Mutation(
@@ -158,10 +165,17 @@ MUTATIONS: tuple[Mutation, ...] = (
         "pipeline",
     ),
     Mutation(
-        "calibration-upper-spread",  # the smaller of the spreads of two quantiles
+        "calibration-rounding",  # rounding errors of a constant sound are deviations
         "asd_monitor/detector/calibration.py",
-        "return max(\n        (float(np.quantile(values, share))",
-        "return min(\n        (float(np.quantile(values, share))",
+        "logs = np.maximum(distances, MIN_DISTANCE)",
+        "logs = np.maximum(distances, 1e-9)",
+        "detector",
+    ),
+    Mutation(
+        "calibration-below-median",  # a fused score below the median has the score of one above
+        "asd_monitor/detector/calibration.py",
+        "np.log(2.0 - np.exp(log_erfc)))",
+        "log_erfc)",
         "detector",
     ),
     Mutation(
@@ -209,7 +223,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "unrequested-message",  # a message of any size is received
         "asd_monitor/publish/checked_socket.py",
-        "if kind not in _PERMITTED:",
+        "if kind not in (_PERMITTED | _ANSWERS if self.requests else _PERMITTED):",
         "if kind == 0:",
         "publish/test_publish_checked_socket.py",
     ),

@@ -45,8 +45,10 @@ def command(
 ) -> None:
     """Score recordings by a machine's model.
 
-    A score is −log10 of the probability that normal sound scores as high: one normal window in
-    a thousand has a score of 3 or more.
+    A score is −log10 of the probability that normal sound, of any hour, scores as high: one normal
+    window in a thousand has a score of 3 or more. Beside it are the deviations of the views: 0 is
+    usual, and at 3 the distance from the training sound is three times the usual spread above the
+    usual distance. The fused score combines them.
     """
     from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.cli.progress import shown_progress
@@ -176,4 +178,4 @@ def _right(name: str) -> Any:
 
 def _highest_views(views: dict[str, float]) -> str:
     highest = sorted(views.items(), key=lambda item: -item[1])[:2]
-    return ", ".join(f"{name} {score:.1f}" for name, score in highest)
+    return ", ".join(f"{name} {deviation:.1f}" for name, deviation in highest)

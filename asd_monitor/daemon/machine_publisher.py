@@ -251,7 +251,7 @@ class MachinePublisher:
             self._pending = None
 
     def note_cause(self, alarm_id: str, views: Mapping[str, float]) -> None:
-        """Note the scores of the views in the window that raised an alarm."""
+        """Note the deviations of the views in the window that raised an alarm."""
         highest = sorted(views, key=views.__getitem__, reverse=True)[:_CAUSING_VIEWS]
         self._causes = {alarm_id: {name: views[name] for name in highest}}
 

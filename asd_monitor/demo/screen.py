@@ -142,7 +142,7 @@ def status_line(timeline: Timeline) -> str:
 
 
 def highest_view(score: Score, descriptions: Mapping[str, str]) -> tuple[str, str]:
-    """Return the view with the highest score, and the deviation that it responds to."""
+    """Return the view with the highest deviation, and what it responds to."""
     views = {name: value for name, value in score.views.items() if value is not None}
     if not views:
         return "", ""

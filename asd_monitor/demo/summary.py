@@ -80,7 +80,7 @@ def _print_alarm(
         highlight=False,
         soft_wrap=True,
     )
-    console.print(f"View with the highest score: {name} ({description}).", highlight=False)
+    console.print(f"View with the highest deviation: {name} ({description}).", highlight=False)
     console.print("The alarm is active until it is acknowledged (`alarms ack`, below).")
 
 

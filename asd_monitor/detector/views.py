@@ -1,7 +1,7 @@
-"""Views: a feature of the window, a back end, and the calibration of its raw scores.
+"""Views: a feature of the window, a back end, and the calibration of its distances.
 
 The features are the window statistics and the pooled outputs of encoders.  Each view is
-calibrated by its own held-out scores of the training windows.
+calibrated by its own held-out distances of the training windows.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ViewKind:
     name: str
     feature: str  # key in `Window.features`
     back_end: type[BackEnd]
-    description: str  # of the deviations that it responds to, for reports
+    description: str  # of the changes that it responds to, for reports
     encoder: str | None = None  # name of the encoder; None: a window statistic
 
     def fit(self, reference: Vectors, spans: Spans) -> BackEnd:

@@ -16,7 +16,7 @@ from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import UsageError
 from asd_monitor.features.windows import Window, WindowStream
 from asd_monitor.metrics import auc
-from asd_monitor.model_training.adaptation_result import SCORE_LEVELS, TrialScores
+from asd_monitor.model_training.adaptation_result import EVIDENCE_LEVELS, TrialScores
 from asd_monitor.model_training.encoder_sound import RATE_HZ
 from asd_monitor.model_training.encoder_vectors import encode_windows, with_vectors
 from asd_monitor.model_training.held_out_split import hold_out
@@ -104,7 +104,7 @@ def run_trial(
     anomalous = [piece.anomalous for piece in pieces]
     normal = np.array(
         [
-            window.score
+            window.evidence
             for piece, windows in zip(pieces, scored, strict=True)
             if not piece.anomalous
             for window in windows
@@ -116,5 +116,5 @@ def run_trial(
             name: auc(anomalous, [np.mean([w.views[name] for w in windows]) for windows in scored])
             for name in views
         },
-        tuple(float(np.mean(normal >= level)) for level in SCORE_LEVELS),
+        tuple(float(np.mean(normal >= level)) for level in EVIDENCE_LEVELS),
     )

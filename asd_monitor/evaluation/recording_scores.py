@@ -41,7 +41,7 @@ class ScoredRecording:
 
     @property
     def views(self) -> dict[str, float]:
-        """Mean of the windows' scores of each view."""
+        """Mean of the windows' deviations in each view."""
         names = self.windows[0].views if self.windows else ()
         return {
             name: float(np.mean([window.views[name] for window in self.windows])) for name in names
@@ -50,10 +50,10 @@ class ScoredRecording:
     def fused_without(self, left_out: Collection[str]) -> float:
         """Return the fused score of the other views: the mean over the windows."""
         kept = [
-            [score for name, score in window.views.items() if name not in left_out]
+            [deviation for name, deviation in window.views.items() if name not in left_out]
             for window in self.windows
         ]
-        return float(np.mean([fuse(np.array([scores]))[0] for scores in kept]))
+        return float(np.mean([fuse(np.array([deviations]))[0] for deviations in kept]))
 
 
 def score_recording(

@@ -10,8 +10,8 @@ from asd_monitor.encoders.encoder import Encoder
 MIN_AUC_GAIN = 0.01
 """Least gain in AUC of the fused score for which the adapted encoder is kept."""
 MAX_SHARE_INCREASE = 0.005
-"""Largest increase of the share of held-out normal windows above a score: one or two windows."""
-SCORE_LEVELS = (1.0, 2.0)
+"""Largest increase of the share of held-out normal windows above a level: one or two windows."""
+EVIDENCE_LEVELS = (2.0, 4.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class TrialScores:
 
     auc: float  # of the fused score: pieces with injected faults against the same without
     auc_of_views: dict[str, float]  # of each view of the encoder
-    above: tuple[float, ...]  # share of the normal windows at or above each of `SCORE_LEVELS`
+    above: tuple[float, ...]  # share of the normal windows with at least each of `EVIDENCE_LEVELS`
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry of the manifest."""
@@ -28,8 +28,8 @@ class TrialScores:
             "auc": round(self.auc, 4),
             "views": {name: round(area, 4) for name, area in self.auc_of_views.items()},
             "share_above": {
-                f"{score:g}": round(share, 4)
-                for score, share in zip(SCORE_LEVELS, self.above, strict=True)
+                f"{level:g}": round(share, 4)
+                for level, share in zip(EVIDENCE_LEVELS, self.above, strict=True)
             },
         }
 

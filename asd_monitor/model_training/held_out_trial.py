@@ -42,7 +42,7 @@ class HeldOutTrial:
         return float(np.mean(np.asarray(scores) >= score)) if scores else 0.0
 
     def view_quantiles(self, shares: Sequence[float]) -> Mapping[str, list[float]]:
-        """Return these quantiles of each view's scores, by view."""
+        """Return these quantiles of each view's deviations, by view."""
         running = self.running
         if not running:
             return {}

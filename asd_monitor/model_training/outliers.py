@@ -1,4 +1,7 @@
-"""Outliers among the training windows: reported for a person to check, never removed.
+"""Outliers among the training windows: reported for a person to check.
+
+One or two short events are left out of the views (`asd_monitor.detector.events`), and remain in the
+tails; all others are learned from.
 
 Out-of-fold scores are compared with an exponential tail through two of their quantiles, because
 a tail fitted to all of them would include the outliers and make them look likely.
@@ -36,7 +39,7 @@ class Outlier:
     start_s: float
     end_s: float
     excess: float  # above the limit, in units of the tail's scale
-    view: str  # with the highest score
+    view: str  # with the highest deviation
 
 
 def find_outliers(
@@ -47,7 +50,7 @@ def find_outliers(
 ) -> list[Outlier]:
     """Return the outliers among out-of-fold fused scores (n,), the greatest excess first.
 
-    ``by_view`` (n, views) are the calibrated scores of the views, called ``names``.
+    ``by_view`` (n, views) are the deviations of the views, called ``names``.
     """
     fused, by_view = np.asarray(fused, np.float64), np.asarray(by_view, np.float64)
     low, high = TAIL_QUANTILES

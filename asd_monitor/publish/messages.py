@@ -146,7 +146,7 @@ class Alarm(_Payload):
     peak_alarm_score: float | None
     time_scale_s: float | None  # of the alarm score that raised it
     reason: str | None  # one sentence
-    views: Mapping[str, float]  # highest scores of views in the window that raised it
+    views: Mapping[str, float]  # highest deviations of views in the window that raised it
     evidence: str | None
     model: str | None
 

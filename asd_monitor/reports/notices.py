@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from asd_monitor.alarm.supported_budget import provisional_text
-from asd_monitor.model_training.adaptation_result import MIN_AUC_GAIN, SCORE_LEVELS, Adaptation
+from asd_monitor.model_training.adaptation_result import EVIDENCE_LEVELS, MIN_AUC_GAIN, Adaptation
 from asd_monitor.model_training.findings import (
     ChangedSound,
     DriftingLevel,
@@ -84,7 +84,7 @@ def finding_text(finding: Finding) -> str:
             listed = "; ".join(outlier_text(outlier) for outlier in outliers[:_OUTLIERS_LISTED])
             more = len(outliers) - _OUTLIERS_LISTED
             text = (
-                "unusual sound in the recordings (it was used; check it, and leave it out if it "
+                "unusual sound in the recordings (check it, and leave it out if it "
                 f"is not normal): {listed}" + (f"; and {more} more" if more > 0 else "")
             )
     return text
@@ -122,13 +122,13 @@ def adaptation_text(adaptation: Adaptation) -> str:
     figures = (
         f"AUC {adapted.auc:.3f} after {frozen.auc:.3f} on injected faults, "
         f"{100 * adapted.above[0]:.1f} % after {100 * frozen.above[0]:.1f} % of the normal "
-        f"windows above {SCORE_LEVELS[0]:g}, on the part held out"
+        f"windows with evidence above {EVIDENCE_LEVELS[0]:g}, on the part held out"
     )
     if adaptation.kept:
         return f"the encoder was adapted to this machine ({figures})"
     return (
         "the encoder was not adapted, the frozen one is kept: adapting did not improve it "
-        f"clearly ({figures}; required: {MIN_AUC_GAIN:g} and no more high scores on normal sound)"
+        f"clearly ({figures}; required: {MIN_AUC_GAIN:g} and no more high evidence in normal sound)"
     )
 
 

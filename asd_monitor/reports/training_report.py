@@ -11,6 +11,7 @@ import numpy.typing as npt
 from markupsafe import Markup
 
 from asd_monitor.alarm.span_median import ALARM_SPAN_S
+from asd_monitor.detector.evidence import EFFECT_BOUND
 from asd_monitor.detector.prior import FUSED_PRIOR
 from asd_monitor.dsp.mel import mel_centres_hz
 from asd_monitor.model_training.findings import RECOMMENDED_S, SCORE_LEVELS
@@ -39,7 +40,7 @@ Floats = npt.NDArray[np.float64]
 _MAX_COLUMNS = 1200  # of the spectrogram
 _MAX_FILES = 200
 _VIEW_QUANTILES = (0.5, 0.95)
-_METER_SCORE = 4.0  # at the end of a view's bar
+_METER_DEVIATION = 4.0  # at the end of a view's bar
 _MAX_THRESHOLD_SHOWN = 12.0
 
 
@@ -55,7 +56,7 @@ class ScoreShare:
 
 @dataclass(frozen=True, slots=True)
 class ViewRow:
-    """The scores of one view."""
+    """The deviations of one view."""
 
     name: str
     description: str
@@ -112,7 +113,8 @@ def report_html(result: TrainingResult, version: str, now: datetime) -> str:
 def training_page(result: TrainingResult, version: str, now: datetime) -> TrainingPage:
     """Return the view model of the report."""
     axis = RecordingTimeline.of(result.reference)
-    scores = result.detector.calibration.score(result.fitted.fused)
+    calibration, fused = result.detector.calibration, result.fitted.fused
+    scores = calibration.score(fused)
     marks = _outlier_marks(result, axis, scores)
     trial = result.trial
     files = result.reference.files
@@ -127,10 +129,10 @@ def training_page(result: TrainingResult, version: str, now: datetime) -> Traini
         score_chart=_score_chart(result, axis, scores, marks),
         has_outliers=bool(marks),
         distribution=histogram(
-            scores,
-            expected=lambda score: 10.0**-score,
-            high=float(scores.max()) + 1.0,
-            label="score",
+            fused,
+            expected=lambda score: 10.0 ** -float(calibration.score(score)),
+            high=max(EFFECT_BOUND, float(fused.max()) + 1.0),
+            label="fused score",
         ),
         alarm_span_s=ALARM_SPAN_S,
         score_shares=_score_shares(trial, scores),
@@ -321,6 +323,6 @@ def _views(result: TrainingResult) -> list[ViewRow]:
     rows = []
     for view in views:
         median, high = quantiles[view.kind.name]
-        meter = Meter.of(median, mark=high, full=_METER_SCORE)
+        meter = Meter.of(median, mark=high, full=_METER_DEVIATION)
         rows.append(ViewRow(view.kind.name, view.kind.description, meter, median, high))
     return rows

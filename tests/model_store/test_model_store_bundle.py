@@ -69,10 +69,8 @@ def test_a_loaded_bundle_gives_the_scores_of_the_saved_detector(models: Path) ->
     assert bundle.manifest["trained"] == "today"
     assert bundle.detector.front_end == _detector().front_end
     assert bundle.detector.calibration == _detector().calibration
-    stored, loaded = (
-        each.evidence_calibration.to_json() for each in (_detector(), bundle.detector)
-    )
-    assert loaded == stored
+    evidence = bundle.detector.evidence_calibration
+    assert evidence.to_json() == _detector().evidence_calibration.to_json()
     before, after = _detector().score(_windows()), bundle.detector.score(_windows())
     assert [w.fused for w in after] == pytest.approx([w.fused for w in before], abs=1e-4)
     assert [w.evidence for w in after] == pytest.approx([w.evidence for w in before], abs=1e-4)
@@ -276,6 +274,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
         _edit(lambda m: m["evidence"].update(effect_bound=0.0)),
         "evidence.effect_bound",
     ),
+    "no hour": (_edit(lambda m: m["evidence"].update(hours=0)), "evidence.hours"),
     "text in the front end": (_edit(lambda m: m["front_end"].update(hop_frames="x")), "front_end"),
     "no hop": (_edit(lambda m: m["front_end"].update(hop_frames=0)), "front_end"),
     "a window of hours": (_edit(lambda m: m["front_end"].update(window_frames=10**6)), "front end"),

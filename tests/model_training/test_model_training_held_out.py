@@ -55,7 +55,12 @@ def test_a_trial_counts_every_alarm(tmp_path: Path) -> None:
     normal, faulty = machine_sound(25.0, seed=8), machine_sound(15.0, seed=9, fault=1.0)
     path = write(tmp_path / "trial.wav", np.concatenate([normal, faulty, normal, faulty]))
     file = inspect_recording(path)
-    rule = AlarmRule(Thresholds(2.5, 3.0), detector.hop_s, effect_bound=detector.effect_bound)
+    rule = AlarmRule(
+        Thresholds(2.5, 3.0),
+        detector.hop_s,
+        tails=detector.tails,
+        effect_bound=detector.effect_bound,
+    )
     trial = run_trial(detector, rule, [RecordingPart(file, 0.0, 80.0)])
     assert trial.alarms == 2  # not latched
     assert trial.seconds == 80.0
