@@ -140,6 +140,8 @@ def _detector_facts(detector: Detector) -> list[tuple[str, str]]:
 
 
 def _manifest_facts(manifest: Mapping[str, Any], hours: int) -> list[tuple[str, str]]:
+    from asd_monitor.alarm.supported_budget import PROVISIONAL
+
     facts = [
         ("trained", manifest.get("trained") or "?"),
         ("by", f"asd-monitor {manifest.get('package', '?')}"),
@@ -158,7 +160,9 @@ def _manifest_facts(manifest: Mapping[str, Any], hours: int) -> list[tuple[str, 
         facts += _rows("data", [total, *files])
     if thresholds := manifest.get("thresholds"):
         facts += _threshold_facts(thresholds, hours)
-    return facts + _rows("notices", manifest.get("warnings") or [])
+    notices = manifest.get("warnings") or []
+    # the budget is stated above, as it is now
+    return facts + _rows("notices", [each for each in notices if not each.startswith(PROVISIONAL)])
 
 
 def _threshold_facts(thresholds: Mapping[str, Any], hours: int) -> list[tuple[str, str]]:

@@ -142,7 +142,9 @@ def _sensitivity(sensitivity: Sensitivity) -> dict[str, Any]:
             {
                 "kind": each.kind,
                 "severity_db": each.severity_db,
-                "detected_after_s": each.detected_after_s,
+                "detected_after_s": None
+                if each.detected_after_s is None
+                else round(each.detected_after_s, 3),
             }
             for each in sensitivity.detections
         ],
