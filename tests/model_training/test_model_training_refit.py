@@ -19,7 +19,6 @@ from asd_monitor.model_training.refit import FirstModelReference, movement, refi
 from asd_monitor.model_training.training_run import TrainingResult
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline
-from asd_monitor.records import MachineState
 from tests.doubles.blocks import block_at
 from tests.doubles.synthetic_sounds import Sound, machine_sound, write
 
