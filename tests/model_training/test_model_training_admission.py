@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -23,6 +24,10 @@ FAR = 3 * CLOSE
 
 Place = Callable[[float], float]
 """Hour since the start → where the sound of a block lies, in deviations from the training sound."""
+
+
+def f32(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    return values.astype(np.float32)
 
 
 def admission(place: Place, days: float, step_h: float = 1.0) -> Admission:
@@ -104,7 +109,8 @@ def test_no_live_block_is_no_admission():
 @given(st.lists(st.floats(0, 50), min_size=1, max_size=40))
 def test_known_and_admitted_are_disjoint_and_close_blocks_are_known(places: list[float]):
     at = np.concatenate([np.zeros(TRAINING), places])
-    found = admit(np.abs(at[:, None] - at), np.arange(len(places)) * HOUR_S)
+    times_s = np.arange(0.0, len(places)) * HOUR_S
+    found = admit(np.abs(at[:, None] - at), times_s)
     assert not (found.known & found.admitted).any()
     assert found.known[np.array(places) <= CLOSE].all()
 
@@ -115,7 +121,7 @@ def test_deviations_are_small_within_a_condition_and_large_between_two():
     training = rng.normal(0.0, 0.3, (20, 40)) * spread
     like = rng.normal(0.0, 0.3, (5, 40)) * spread
     other = rng.normal(0.0, 0.3, (5, 40)) * spread + 3 * spread
-    views = [BlockVectors(np.concatenate([training, like, other]).astype(np.float32), spread)]
+    views = [BlockVectors(np.concatenate([training, like, other]).astype(np.float32), f32(spread))]
     between = block_deviations(views * 3, 20)
     assert np.array_equal(between, between.T)
     assert np.median(between[20:25, :20].min(1)) < 1.5

@@ -23,7 +23,7 @@ def rendered(family: str, seconds: float = 90.0) -> Sound:
     rng = np.random.default_rng(3)
     sound = render(draw_machine(family, rng), seconds, rng)
     noise = 0.2 * np.sqrt(np.mean(sound**2)) * rng.standard_normal(len(sound))
-    return (sound + noise).astype(np.float32)
+    return np.asarray(sound + noise, np.float32)
 
 
 def with_gain(sound: Sound, gain_db: np.ndarray) -> Sound:
