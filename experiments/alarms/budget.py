@@ -3,8 +3,8 @@
     python -m experiments.alarms.budget CACHE --output FOLDER [--before CHECKOUT] [--set …]
         [--machines N] [--first NUMBER] [--seed N] [--draws N]
 
-`experiments.alarms.windows` and `experiments.alarms.life` wrote CACHE.  182 days follow the
-commissioning.  They are resampled from the later days by the schedule of the hall: of each
+`experiments.alarms.windows` and `experiments.alarms.life` wrote CACHE.  Half a year follows the
+commissioning.  It is resampled from the later days by the schedule of the hall: of each
 simulated day the states by the hour and the gains are those of a day of the same kind, one of the
 nearest in the season.  An hour has its segment, or as many as ``--draws`` says of that day in the
 same state.  Each alarm is acknowledged one hour after it rose, then counted anew.
@@ -45,6 +45,8 @@ from experiments.alarms.results import share_text, write_results
 from experiments.alarms.segments import DAY_S
 from experiments.alarms.simulated_months import (
     HALF_YEAR_S,
+    MONTH_S,
+    PERIODS_S,
     WEEK_DAYS,
     AlarmCount,
     count_of_segments,
@@ -52,7 +54,7 @@ from experiments.alarms.simulated_months import (
     half_year,
     planned,
 )
-from experiments.alarms.version_before import MONTH_S, PERIODS_S, score_before
+from experiments.alarms.version_before import score_before
 from experiments.markdown import table
 
 MAX_FIRST_WEEK = 12

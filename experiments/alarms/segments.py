@@ -7,7 +7,7 @@ commissioning data.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -67,6 +67,13 @@ class Segments:
         return Segments(
             self.day[at], self.hour[at], self.state[at], self.starts, self.window, features
         )
+
+    def with_sound(self, numbers: Integers, other: Segments) -> Segments:
+        """Return the segments with the windows of others (k,) in those with these numbers (k,)."""
+        features = {name: rows.copy() for name, rows in self.features.items()}
+        for name, rows in features.items():
+            rows[numbers] = other.features[name]
+        return replace(self, features=features)
 
     def windows(self, number: int, step: int = 1) -> list[Window]:
         """Return every ``step``-th window of a segment."""

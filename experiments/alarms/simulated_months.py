@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asd_monitor.wording import PERIOD_S
 from experiments.alarms.alarm_counting import (
     Evidence,
     Mask,
@@ -19,10 +20,12 @@ from experiments.alarms.machine_files import COMMISSIONING, LATER
 from experiments.alarms.schedules import plan_hours
 from experiments.alarms.segments import DAY_S, Floats, Integers, Segments
 
+PERIODS_S = {name: float(PERIOD_S[name]) for name in ("month", "week", "day")}
+MONTH_S = PERIODS_S["month"]
 WEEK_DAYS = 7
 FIRST_DAY = 9
-DAYS = 182
-HALF_YEAR_S = DAYS * DAY_S
+DAYS = 183
+HALF_YEAR_S = 182.625 * DAY_S
 
 
 @dataclass(frozen=True, slots=True, eq=False)

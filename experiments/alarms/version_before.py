@@ -14,10 +14,9 @@ import numpy as np
 from asd_monitor.errors import OperationError
 from experiments.alarms.alarm_counting import Mask, sustained_peaks
 from experiments.alarms.machine_files import COMMISSIONING, LATER, TRAINING, MachineFiles
-from experiments.alarms.segments import DAY_S, Floats
+from experiments.alarms.segments import Floats
+from experiments.alarms.simulated_months import PERIODS_S
 
-MONTH_S, WEEK_S = 30 * DAY_S, 7 * DAY_S
-PERIODS_S = {"month": MONTH_S, "week": WEEK_S, "day": DAY_S}
 _CHILD = Path(__file__).with_name("before_child.py")
 
 
