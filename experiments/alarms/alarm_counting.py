@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from asd_monitor.alarm.block_means import IMPACT_LIMIT
 from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.span_median import max_outliers, span_windows
 from asd_monitor.alarm.time_scales import STEP_S, TIME_SCALES, evidence_at
@@ -22,7 +23,6 @@ HOP_S = 0.512
 ON_DELAY_WINDOWS = 6  # 3 s
 ACKNOWLEDGED_AFTER = STEPS_PER_HOUR
 """Steps after which an alarm is acknowledged, and what lasts is counted as another one."""
-IMPACT_LIMIT = 3.0
 EXTRAPOLATION = 5.0
 """Hours of sound support one false alarm in this multiple of them."""
 
@@ -118,6 +118,7 @@ def exceedances(
     found = np.zeros(each.shape, np.bool_)
     found[_peak_steps(count, draws), 0] = True
     found[:, 0] &= evidence.peaks[steps.ravel()] >= each[:, 0]
+    series = np.minimum(series, each[:, 0])  # as in the product's alarm score
     now = np.arange(1, steps.size + 1)
     begin = np.zeros(steps.size, np.int64)
     if restarts is not None:

@@ -1,20 +1,19 @@
-"""Refits of a model in its first days, as the product makes them."""
+"""Refits of a model in its first days, as `asd_monitor.model_training.refit` makes them.
+
+The blocks are longer and fewer here: one segment an hour.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
-from asd_monitor.detector.back_end import Vectors
 from asd_monitor.detector.fit import BLOCK_S, FittedDetector, fit_detector
-from asd_monitor.dsp.front_end import FrontEnd, front_end_for
-from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.encoder_loading import shipped_encoder
 from asd_monitor.model_training.admission import Admission, BlockVectors, admit, block_deviations
+from experiments.alarms.feature_extraction import FRONT_END, encoders
 from experiments.alarms.plant_sound import RATE_HZ
 from experiments.alarms.segments import DAY_S, HOUR_S, Floats, Segments
 
@@ -22,9 +21,8 @@ COMMISSIONING_DAYS = 7.0
 REFIT_AT_H = 3.0
 STEP = 4
 """Every fourth window is kept; they do not overlap."""
-_SPREAD_FLOOR = 1e-3  # of the median over the dimensions
-
-FRONT_END: FrontEnd = front_end_for(RATE_HZ)
+_SESSION_BEFORE_S = 3600.0
+_MIN_SPREAD_SHARE = 1e-3  # of the median coordinate's
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,13 +32,6 @@ class Refit:
     fitted: FittedDetector
     admission: Admission  # of the n live segments
     learned: npt.NDArray[np.bool_]  # (n,)
-
-
-@cache
-def encoders() -> tuple[Encoder, ...]:
-    """Return the shipped encoder, if there is one."""
-    shipped = shipped_encoder()
-    return () if shipped is None else (shipped,)
 
 
 def first_model(training: Segments) -> FittedDetector:
@@ -57,14 +48,18 @@ def refitted(training: Segments, live: Segments) -> Refit:
             evidence of what returned, and are not learned.
 
     """
-    begin_s = float(training.times_s[0])
-    times_s = live.times_s
+    begin_s, times_s = float(training.times_s[0]), live.times_s
     admission = admit(deviations(training, live), times_s)
-    learned = admission.learned & (times_s < begin_s + COMMISSIONING_DAYS * DAY_S)
+    in_time = times_s < begin_s + COMMISSIONING_DAYS * DAY_S
+    learned = admission.learned & in_time
     numbers = np.flatnonzero(learned)
     pieces = [training.windows(0, STEP), *(live.windows(int(number), STEP) for number in numbers)]
-    begins_s = [begin_s - _length_s(training), *times_s[numbers]]
-    fitted = fit_detector(pieces, FRONT_END, RATE_HZ, encoders(), begins_s)
+    begins_s = [float(times_s[0]) - _SESSION_BEFORE_S, *times_s[numbers]]
+    left_out = int(np.count_nonzero(in_time)) - len(numbers)
+    blocks = round(live.starts[-1] / RATE_HZ / BLOCK_S)  # of a segment
+    fitted = fit_detector(
+        pieces, FRONT_END, RATE_HZ, encoders(), begins_s, censored=left_out * blocks
+    )
     return Refit(fitted, admission, learned)
 
 
@@ -80,15 +75,11 @@ def deviations(training: Segments, live: Segments) -> Floats:
         vectors = rows[0].astype(np.float32)
         means = np.stack([vectors[block == number][::STEP].mean(0) for number in range(count)])
         variances = [vectors[block == number].var(0) for number in range(count)]
-        spreads: Vectors = np.sqrt(np.mean(variances, axis=0))
-        spreads += _SPREAD_FLOOR * np.median(spreads) + 1e-6
+        spreads = np.sqrt(np.mean(variances, axis=0))
+        spreads = np.maximum(spreads, _MIN_SPREAD_SHARE * float(np.median(spreads)) + 1e-6)
         live_means = live.features[name][:, ::STEP].astype(np.float32).mean(1)
         views.append(BlockVectors(np.concatenate([means, live_means]), spreads))
     return block_deviations(views, count)
-
-
-def _length_s(segment: Segments) -> float:
-    return float(segment.starts[-1] + segment.window) / RATE_HZ
 
 
 def refit_times_s(begin_s: float) -> Sequence[float]:

@@ -22,20 +22,16 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.dsp.front_end import front_end_for
-from asd_monitor.encoders.encoder import Encoder
-from asd_monitor.encoders.encoder_loading import shipped_encoder
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.features.windows import Window
-from asd_monitor.pipeline import WindowExtractor
-from asd_monitor.records import Block, Samples, Stream
+from asd_monitor.records import Samples
 from asd_monitor.synthesis.filtering import db_to_amplitude
 from experiments.alarms.added_faults import LADDER_DB, AddedFault, FaultKind, draw_fault, fault_name
+from experiments.alarms.feature_extraction import windows_of
 from experiments.alarms.hall_schedule import Epoch, HallDay, plan_days
 from experiments.alarms.machine_files import (
     COMMISSIONING,
@@ -46,7 +42,7 @@ from experiments.alarms.machine_files import (
     in_processes,
     machines_of,
 )
-from experiments.alarms.plant_sound import RATE_HZ, Plant, excerpt, make_plant, outside_recordings
+from experiments.alarms.plant_sound import Plant, excerpt, make_plant, outside_recordings
 from experiments.alarms.segments import Segments
 
 SEGMENT_S = 20.0
@@ -59,21 +55,6 @@ FAULT_HOURS = (1.0, 5.0, 9.0, 13.0, 17.0, 21.0)
 MAX_DISTINCT_S = 3 * 3600.0
 _TRAINING_EPOCHS = (14, 40)  # half hours of the first day in which training can begin
 _FAULT_S = 60.0
-
-FRONT_END = front_end_for(RATE_HZ)
-
-
-@cache
-def encoders() -> tuple[Encoder, ...]:
-    """Return the shipped encoder, if there is one."""
-    shipped = shipped_encoder()
-    return () if shipped is None else (shipped,)
-
-
-def windows_of(sound: Samples) -> list[Window]:
-    """Return the windows of a segment of sound (n,)."""
-    extractor = WindowExtractor(FRONT_END, encoders())
-    return extractor.push(Block(Stream(RATE_HZ), 0, sound)) + extractor.flush()
 
 
 def render_machine(noise: Sequence[Path], machine: MachineFiles) -> str:
