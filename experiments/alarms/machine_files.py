@@ -51,8 +51,13 @@ class MachineFiles:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that `machines_of` reads."""
+    """Add the folder of windows, and the arguments that name machines."""
     parser.add_argument("cache", type=Path, help="folder of windows and life histories")
+    add_machine_arguments(parser)
+
+
+def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name machines."""
     parser.add_argument(
         "--set", choices=[each.name.lower() for each in HallSet], default="choice", dest="hall_set"
     )
@@ -64,7 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def machines_of(options: argparse.Namespace) -> list[MachineFiles]:
     """Return the machines that the arguments name."""
     hall_set = HallSet[options.hall_set.upper()]
-    folder: Path = options.cache / f"{options.hall_set}-{options.seed}"
+    cache: Path = getattr(options, "cache", Path())
+    folder = cache / f"{options.hall_set}-{options.seed}"
     return [
         MachineFiles(folder / f"{number:02d}", hall_set, number, options.seed)
         for number in range(options.first, options.first + options.machines)
