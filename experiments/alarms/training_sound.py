@@ -74,7 +74,7 @@ def cases(normal: Samples, slow: Samples, fault: Samples, machine_rms: float) ->
     knock[at : at + len(decay)] += machine_rms * db_to_amplitude(KNOCK_DB) * decay * noise
     turns = (np.arange(n) // round(TURN_S * RATE_HZ)) % 2 == 0
     faulty = np.arange(n) >= round((1.0 - FAULTY_SHARE) * n)
-    found = {
+    found: dict[str, Signal | Samples] = {
         "as it is": normal,
         f"level falls by {DRIFT_DB:g} dB": normal * drift,
         "a knock": knock,
