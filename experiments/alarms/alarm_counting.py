@@ -13,18 +13,19 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.alarm.block_means import IMPACT_LIMIT
+from asd_monitor.alarm.budget import threshold_for
 from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.span_median import max_outliers, span_windows
+from asd_monitor.alarm.supported_budget import effective_budget
 from asd_monitor.alarm.time_scales import STEP_S, TIME_SCALES, evidence_at
-from experiments.alarms.segments import DAY_S, HOUR_S, Floats, Integers
+from asd_monitor.records import AlarmCriteria
+from experiments.alarms.segments import HOUR_S, Floats, Integers
 
 STEPS_PER_HOUR = round(HOUR_S / STEP_S)
 HOP_S = 0.512
 ON_DELAY_WINDOWS = 6  # 3 s
 ACKNOWLEDGED_AFTER = STEPS_PER_HOUR
 """Steps after which an alarm is acknowledged, and what lasts is counted as another one."""
-EXTRAPOLATION = 5.0
-"""Hours of sound support one false alarm in this multiple of them."""
 
 Mask = npt.NDArray[np.bool_]
 
@@ -81,14 +82,20 @@ class Evidence:
         )
 
 
-def supported_period_s(configured_s: float, hours: int) -> float:
-    """Return the time between false alarms that sound from so many hours supports."""
-    return min(configured_s, max(DAY_S, EXTRAPOLATION * HOUR_S * hours))
+def limits_of(
+    tails: Sequence[ScaleTail], hours: int, effect_bound: float, period_s: float
+) -> Floats:
+    """Return the evidence of each time scale that is an alarm, (scales,).
 
+    Args:
+        tails: of the time scales.
+        hours: that the sound of the model is from; they may support less than the budget.
+        effect_bound: evidence of ten seconds that is an alarm.
+        period_s: configured time between false alarms.
 
-def limits_of(tails: Sequence[ScaleTail], period_s: float, effect_bound: float) -> Floats:
-    """Return the evidence of each time scale that is an alarm by one false alarm in this time."""
-    threshold = max(1.0, -np.log10(STEP_S / period_s))
+    """
+    criteria = AlarmCriteria(1.0 / period_s, 1.0 / period_s)
+    threshold = threshold_for(effective_budget(criteria, hours).false_alarms_hz)
     limits = np.array([evidence_at(tail, threshold) for tail in tails])
     limits[0] = min(limits[0], effect_bound)
     return limits

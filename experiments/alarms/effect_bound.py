@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.alarms.added_faults import SEVERITIES_DB, FaultKind
+from asd_monitor.synthesis.added_faults import SEVERITIES_DB, FaultKind
 from experiments.alarms.chart import Axis, Line, line_chart
 from experiments.alarms.detection_methods import ModelMethod, delay_h
 from experiments.alarms.growing_faults import GrowingFault, course_of

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from experiments.alarms.added_faults import LADDER_DB, SEVERITIES_DB, FaultKind, fault_name
+from asd_monitor.synthesis.added_faults import SEVERITIES_DB, FaultKind
+from experiments.alarms.fault_ladder import LADDER_DB, fault_name
 from experiments.alarms.machine_files import LATER
 from experiments.alarms.schedules import plan_hours, replacements
 from experiments.alarms.segments import Integers, Segments

@@ -58,7 +58,12 @@ def refitted(training: Segments, live: Segments) -> Refit:
     left_out = int(np.count_nonzero(in_time)) - len(numbers)
     blocks = round(live.starts[-1] / RATE_HZ / BLOCK_S)  # of a segment
     fitted = fit_detector(
-        pieces, FRONT_END, RATE_HZ, encoders(), begins_s, censored=left_out * blocks
+        pieces,
+        FRONT_END,
+        RATE_HZ,
+        encoders(),
+        begins_s=begins_s,
+        censored=left_out * blocks,
     )
     return Refit(fitted, admission, learned)
 

@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.errors import AsdMonitorError
-from experiments.alarms.added_faults import FaultKind
+from asd_monitor.synthesis.added_faults import FaultKind
 from experiments.alarms.chart import Axis, Line, line_chart
 from experiments.alarms.detection_methods import (
     ALONE,

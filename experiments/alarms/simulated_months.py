@@ -13,7 +13,6 @@ from experiments.alarms.alarm_counting import (
     count_alarms,
     exceedances,
     limits_of,
-    supported_period_s,
 )
 from experiments.alarms.life_history import LifeHistory, LifeModel
 from experiments.alarms.machine_files import COMMISSIONING, LATER
@@ -53,7 +52,7 @@ def model_limits(model: LifeModel, period_s: float, effect_bound: float | None =
     """
     facts = model.facts
     bound = facts.effect_bound if effect_bound is None else effect_bound
-    return limits_of(facts.tails, supported_period_s(period_s, facts.hours), bound)
+    return limits_of(facts.tails, facts.hours, bound, period_s)
 
 
 def first_week(

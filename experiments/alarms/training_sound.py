@@ -23,10 +23,11 @@ import numpy as np
 
 from asd_monitor.errors import AsdMonitorError, OperationError
 from asd_monitor.records import Samples
+from asd_monitor.synthesis.added_faults import FaultKind, draw_fault
 from asd_monitor.synthesis.filtering import Signal, db_to_amplitude
 from asd_monitor.synthesis.machine_spec import OperatingCondition
 from asd_monitor.synthesis.rendering import render
-from experiments.alarms.added_faults import FaultKind, draw_fault, fault_name
+from experiments.alarms.fault_ladder import fault_name
 from experiments.alarms.hall_schedule import Epoch, plan_days
 from experiments.alarms.machine_files import (
     MachineFiles,

@@ -29,8 +29,9 @@ import numpy as np
 
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.records import Samples
+from asd_monitor.synthesis.added_faults import AddedFault, FaultKind, draw_fault
 from asd_monitor.synthesis.filtering import db_to_amplitude
-from experiments.alarms.added_faults import LADDER_DB, AddedFault, FaultKind, draw_fault, fault_name
+from experiments.alarms.fault_ladder import LADDER_DB, fault_name
 from experiments.alarms.feature_extraction import windows_of
 from experiments.alarms.hall_schedule import Epoch, HallDay, plan_days
 from experiments.alarms.machine_files import (
