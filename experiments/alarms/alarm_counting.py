@@ -23,7 +23,7 @@ from experiments.alarms.segments import HOUR_S, Floats, Integers
 
 STEPS_PER_HOUR = round(HOUR_S / STEP_S)
 HOP_S = 0.512
-ON_DELAY_WINDOWS = 6  # 3 s
+ON_DELAY_WINDOWS = 7  # from the first to the one 3 s later
 ACKNOWLEDGED_AFTER = STEPS_PER_HOUR
 """Steps after which an alarm is acknowledged, and what lasts is counted as another one."""
 

@@ -35,7 +35,7 @@ _TRAINING = "_train"
 
 
 @dataclass(frozen=True, slots=True)
-class TestedRecording:
+class RecordingResult:
     """The alarms on one recording; times in seconds from its start."""
 
     name: str
@@ -53,7 +53,7 @@ class TestedRecording:
         return self.alarms_s[0] if self.alarms_s else None
 
 
-def test_all(folder: Path) -> Iterator[TestedRecording]:
+def results_of(folder: Path) -> Iterator[RecordingResult]:
     """Train and test each labelled recording.  Raises UsageError and OperationError."""
     labels: dict[str, dict[str, Any]] = json.loads((folder / "labels.json").read_text())
     for name, label in labels.items():
@@ -74,7 +74,7 @@ def _fault(label: Mapping[str, Any]) -> dict[str, float]:
 
 def _run_to_failure(
     name: str, recording: Recording, trained: list[float], label: Mapping[str, Any], kind: str
-) -> TestedRecording:
+) -> RecordingResult:
     begin, end = trained
     rate_hz = recording.rate_hz
     training = recording.samples[round(begin * rate_hz) : round(end * rate_hz)]
@@ -85,12 +85,12 @@ def _run_to_failure(
 
 def _test(
     name: str, training: Recording, recording: Recording, from_s: float, limits: dict[str, float]
-) -> TestedRecording:
+) -> RecordingResult:
     with tempfile.TemporaryDirectory() as folder:
         machine = train(Path(folder), "machine", training.samples, training.rate_hz)
         tested = recording.samples[round(from_s * recording.rate_hz) :]
         found = backtest(machine, tested, recording.rate_hz)
-    return TestedRecording(
+    return RecordingResult(
         name,
         len(training.samples) / training.rate_hz,
         from_s,
@@ -102,7 +102,7 @@ def _test(
     )
 
 
-def verdict(tested: TestedRecording) -> str:
+def verdict(tested: RecordingResult) -> str:
     """Return how the first alarm lies to what is labelled."""
     first = tested.first_s
     if not tested.limits_s:
@@ -118,7 +118,7 @@ def verdict(tested: TestedRecording) -> str:
     return f"before {before[0]}" if before else "after the failure"
 
 
-def tables_of(found: list[TestedRecording]) -> str:
+def tables_of(found: list[RecordingResult]) -> str:
     """Return the table of all recordings."""
     rows = [
         [
@@ -147,7 +147,7 @@ def main() -> int:
     parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
     options = parser.parse_args()
     try:
-        found = list(test_all(options.folder))
+        found = list(results_of(options.folder))
     except AsdMonitorError as error:
         sys.stderr.write(f"recordings: {error}\n")
         return error.exit_code
