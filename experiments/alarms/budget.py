@@ -66,7 +66,7 @@ BUDGET_TARGET, FIRST_WEEK_TARGET = 0.9, 0.8
 class MachineAlarms:
     """The alarms of one machine."""
 
-    family: str
+    name: str  # number and family
     distinct_s: float
     hours: int  # that its commissioned model is from
     learned: float
@@ -101,7 +101,7 @@ def measure(before: Path | None, draws: int, machine: MachineFiles) -> Measured:
         own = commissioning.take(np.flatnonzero(commissioning.times_s >= life.begin_s))
         last = life.commissioned
         by_prior[prior] = MachineAlarms(
-            facts["family"],
+            f"{machine.number} {facts['family']}",
             facts["distinct_s"],
             last.facts.hours,
             last.facts.learned,
@@ -153,7 +153,7 @@ def tables_of(measured: Sequence[Measured], priors: Sequence[float]) -> str:
     text += "\nMachines:\n\n"
     head = ["machine", "distinct sound, h", "learned", "days 1 to 7", *PERIODS_S]
     head += [f"{name}, before" for name in PERIODS_S] if with_before else []
-    text += table(head, [_machine_row(number, each) for number, each in enumerate(measured)])
+    text += table(head, [_machine_row(each) for each in measured])
     return text
 
 
@@ -202,13 +202,13 @@ def _rate_row(rate: Rate) -> list[str]:
     ]
 
 
-def _machine_row(number: int, each: Measured) -> list[str]:
+def _machine_row(each: Measured) -> list[str]:
     own = each.by_prior[1.0]
     week = str(own.first_week.total)
     if each.before_week is not None:
         week += f" (before {each.before_week})"
     return [
-        f"{number} {own.family}",
+        own.name,
         f"{own.distinct_s / 3600:.1f}",
         f"{own.learned:.0%}",
         week,
