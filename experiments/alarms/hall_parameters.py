@@ -1,8 +1,8 @@
 """Parameters of simulated halls, in two disjoint sets: one to choose by, one to report on.
 
-Each parameter's range is cut into four cells; the halls of the set `CHOICE` draw from the first and
-third, those of `REPORT` from the second and fourth.  So both sets cover the range, and no hall of one
-has a parameter of the other.
+Each parameter's range is cut into four cells; the halls of the set `CHOICE` draw from the first
+and third, those of `REPORT` from the second and fourth.  So both sets cover the range, and no hall
+of one has a parameter of the other.
 """
 
 from __future__ import annotations

@@ -28,6 +28,12 @@ class HallState:
     in_shift: bool
     door_open: bool
 
+    @property
+    def code(self) -> int:
+        """A number that differs from that of each other state; its lowest bit is `in_shift`."""
+        bits = (self.in_shift, self.light_load, self.door_open, *self.neighbours)
+        return sum(bit << place for place, bit in enumerate(bits))
+
 
 @dataclass(frozen=True, slots=True)
 class DayGains:
@@ -71,7 +77,7 @@ def plan_days(
 
 
 def _plan_day(hall: HallParameters, day: int, rng: np.random.Generator) -> HallDay:
-    hours = np.arange(EPOCHS_PER_DAY) * EPOCH_H
+    hours = np.asarray(np.arange(EPOCHS_PER_DAY) * EPOCH_H, np.float64)
     in_shift = _in_shift(hall, day, hours)
     running = [_runs(neighbour, in_shift, hours, rng) for neighbour in hall.neighbours]
     doors = _doors(hall, in_shift, rng)

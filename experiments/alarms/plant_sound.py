@@ -1,8 +1,10 @@
 """The sound of a simulated machine in its hall.
 
-Each source is rendered once, as a stem of a few minutes; the sound of an epoch is the sum of excerpts
-from the stems at random positions, with the gains of the epoch.  All levels are relative to the
-machine's nominal level.
+Each source is rendered once, as a stem of a few minutes; the sound of an epoch is the sum of
+excerpts from the stems at random positions, with the gains of the epoch.  All levels are relative
+to the machine's nominal level.
+
+What is outside a door belongs to the hall: two recordings, of which each take has other parts.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.audio.files.recordings import read_recording
+from asd_monitor.errors import UsageError
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.families import FAMILIES, draw_machine
 from asd_monitor.synthesis.filtering import Signal, db_to_amplitude, zero_phase_filter
@@ -27,6 +30,9 @@ RATE_HZ = 16_000
 STEM_S = 240.0
 PIECE_S = 60.0  # rendered at once: each with its own speed, phases and gain
 _TILT_POINTS = 1025
+MIN_OUTSIDE_S = 20.0
+"""A shorter recording is not used as sound from outside: its half would be repeated in an epoch."""
+_OUTSIDE_RECORDINGS = 2
 _BACKGROUND_FAMILIES = ("fan", "pump", "gearbox", "conveyor", "compressor", "motor")
 _FULL_LOAD = OperatingCondition(1.0, 1.0)
 _LIGHT_LOAD = OperatingCondition(0.93, 0.75)
@@ -42,12 +48,13 @@ class Plant:
     machine: Mapping[bool, Samples]  # by light load
     neighbours: tuple[Samples, ...]
     background: Samples
-    outside: Samples
+    outside: tuple[Samples, ...]  # of each recording, not repeated
 
     @property
     def distinct_s(self) -> float:
         """Seconds of rendered or recorded sound."""
-        stems = [*self.machine.values(), *self.neighbours, self.background, self.outside]
+        machine = {id(stem): stem for stem in self.machine.values()}
+        stems = [*machine.values(), *self.neighbours, self.background, *self.outside]
         return sum(len(stem) for stem in stems) / RATE_HZ
 
     def sound(self, epoch: Epoch, seconds: float, rng: np.random.Generator) -> Samples:
@@ -67,7 +74,8 @@ class Plant:
             if runs:
                 others += excerpt(stem, n, rng) * db_to_amplitude(neighbour.level_db + gain_db)
         if state.door_open:
-            others += excerpt(self.outside, n, rng) * db_to_amplitude(hall.outside_db)
+            outside = self.outside[int(rng.integers(len(self.outside)))]
+            others += excerpt(outside, n, rng) * db_to_amplitude(hall.outside_db)
         return np.clip(own + self.machine_rms * others, -1.0, 1.0).astype(np.float32)
 
 
@@ -83,13 +91,14 @@ def make_plant(
     """Draw the plant with this number and render its stems.
 
     Takes of one plant are other recordings of the same sources.  ``noise`` are recordings of
-    outside sound.
+    outside sound, of `MIN_OUTSIDE_S` at least (`outside_recordings`).
     """
     rng = np.random.default_rng((seed, hall_set, number))
     spec = draw_machine(FAMILIES[number % len(FAMILIES)], rng)
     hall = draw_hall_parameters(hall_set, rng)
     others = [_neighbour_spec(rng) for _ in hall.neighbours]
     sources = replace(draw_hall(rng), machines=())
+    outside = rng.choice(len(noise), min(_OUTSIDE_RECORDINGS, len(noise)), replace=False)
     rng = np.random.default_rng((seed, hall_set, number, take))
     full = _rendered(replace(spec, conditions=(_FULL_LOAD,)), seconds, rng)
     light = full
@@ -102,7 +111,7 @@ def make_plant(
         machine={False: full, True: light},
         neighbours=tuple(_unit(_rendered(other, seconds, rng)) for other in others),
         background=_unit(render_hall(sources, seconds, rng, RATE_HZ)),
-        outside=_unit(_outside(noise[int(rng.integers(len(noise)))], seconds)),
+        outside=tuple(_unit(_half(noise[int(number)], take % 2)) for number in outside),
     )
 
 
@@ -119,11 +128,35 @@ def _rendered(spec: MachineSpec, seconds: float, rng: np.random.Generator) -> Sa
     return np.concatenate([render(spec, seconds / pieces, rng, RATE_HZ) for _ in range(pieces)])
 
 
-def _outside(path: Path, seconds: float) -> Samples:
+def outside_recordings(folder: Path, hall_set: HallSet) -> tuple[Path, ...]:
+    """Return the recordings of a folder that are long enough: of each set of halls every other one.
+
+    Raises:
+        UsageError: there are fewer than two for each set.
+
+    """
+    paths = (path for path in sorted(folder.iterdir()) if path.suffix in (".flac", ".ogg", ".wav"))
+    long_enough = [path for path in paths if _seconds(path) >= MIN_OUTSIDE_S]
+    if len(long_enough) < len(HallSet) * _OUTSIDE_RECORDINGS:
+        raise UsageError(
+            f"{folder}: {len(long_enough)} recordings of {MIN_OUTSIDE_S:g} s or more: "
+            f"{len(HallSet) * _OUTSIDE_RECORDINGS} are needed"
+        )
+    return tuple(long_enough[hall_set :: len(HallSet)])
+
+
+def _seconds(path: Path) -> float:
+    recording = read_recording(path)
+    return len(recording.samples) / recording.rate_hz
+
+
+def _half(path: Path, half: int) -> Samples:
+    """Return the first or the second half of a recording."""
     recording = read_recording(path)
     if recording.rate_hz != RATE_HZ:
-        raise ValueError(f"{path}: {recording.rate_hz} Hz: {RATE_HZ} Hz is needed")
-    return np.resize(recording.samples, round(seconds * RATE_HZ)).astype(np.float32)
+        raise UsageError(f"{path}: {recording.rate_hz} Hz: {RATE_HZ} Hz is needed")
+    middle = len(recording.samples) // 2
+    return recording.samples[:middle] if half == 0 else recording.samples[middle:]
 
 
 def _unit(sound: Samples) -> Samples:
