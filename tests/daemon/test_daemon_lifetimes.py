@@ -35,10 +35,16 @@ class RawInputStream:
     def __init__(self, samplerate, device, channels, dtype, latency):
         self.samplerate, self.channels = samplerate, channels
         self.name = ("left", "right")[device]
-    read_available = 0
-    def start(self): pass
+        self.position = 0
+    def start(self): self.began_s = time.monotonic()
+    @property
+    def read_available(self):
+        captured = int((time.monotonic() - self.began_s) * self.samplerate)
+        return max(0, captured - self.position)
     def read(self, frames):
-        time.sleep(frames / self.samplerate)
+        self.position += frames
+        due_s = self.began_s + self.position / self.samplerate
+        time.sleep(max(0.0, due_s - time.monotonic()))
         if not (FOLDER / self.name).exists(): raise PortAudioError("unplugged", -9999)
         noise = random.randbytes(2 * frames * self.channels)
         return bytes(array.array("h", (value >> 5 for value in array.array("h", noise)))), False

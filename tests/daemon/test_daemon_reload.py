@@ -76,7 +76,8 @@ async def test_machines_on_one_device_share_it_across_reloads(daemon):
     await until(lambda: microphones)
     ((device, microphone),) = microphones
     assert device == "hw:1"
-    assert microphone.wanted[0] == {0, 1}
+    await until(lambda: len(microphone.wanted) == 2, "both machines on the device")
+    assert microphone.wanted == [{0, 1}, {0, 1}]
     microphone.open()
     microphone.play(30)
     await daemon.until_state("fan", "normal")
@@ -103,6 +104,35 @@ async def test_machines_on_one_device_share_it_across_reloads(daemon):
     daemon.service.stop()
     await daemon.finish()
     assert microphone.closed.is_set()
+
+
+async def test_machine_that_starts_later_on_an_open_device_is_evaluated(daemon, monkeypatch):
+    microphone = ScriptedMicrophone()
+    machine_journal = JournalAccess.machine_journal
+    may_start = asyncio.Event()
+
+    async def delay_pump(access: JournalAccess, machine: str) -> MachineJournal:
+        if machine == "pump":
+            await may_start.wait()
+        return await machine_journal(access, machine)
+
+    monkeypatch.setattr(JournalAccess, "machine_journal", delay_pump)
+    config = make_config(fan={"device": "hw:1"}, pump={"device": "hw:1", "channel": 1})
+    daemon.start(config, open_source=None, open_microphone=lambda _: microphone)
+    await until(lambda: microphone.wanted)
+    assert microphone.wanted == [{0, 1}]
+    microphone.open()
+    microphone.play(30)
+    await daemon.until_state("fan", "normal")
+
+    may_start.set()
+    await until(lambda: len(microphone.wanted) == 2, "both machines on the device")
+    microphone.play(30)
+    await daemon.until_state("pump", "normal")
+    assert microphone.wanted == [{0, 1}, {0, 1}]
+    machines = (await daemon.box_status())["machines"]
+    assert {name: each["restarts"] for name, each in machines.items()} == {"fan": 0, "pump": 0}
+    assert {name: each["lost_samples"] for name, each in machines.items()} == {"fan": 0, "pump": 0}
 
 
 STUB_PORTAUDIO = """
