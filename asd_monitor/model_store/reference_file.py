@@ -32,10 +32,19 @@ class StoredReference:
     ends: Integers  # (n,) one past the last sample
     segments: Integers  # (n,) number of the gapless segment
     fractions: npt.NDArray[np.float32]  # (n,) of the recordings that lie before, 0 … 1
+    times_s: npt.NDArray[np.float32]  # (n,) of the start, after that of the first
 
     def __len__(self) -> int:
         """Return the number of windows."""
         return len(self.starts)
+
+    def piece_times_s(self) -> list[float]:
+        """Return the time of each piece (`pieces`), after the start of the first."""
+        return [
+            float(self.times_s[number])
+            for number in range(len(self))
+            if not number or self._follows_gap(number)
+        ]
 
     def pieces(self) -> list[list[Window]]:
         """Return the windows of each piece without a gap, with features in float32."""
@@ -66,6 +75,7 @@ class StoredReference:
                 "end": self.ends,
                 "segment": self.segments,
                 "fraction": self.fractions,
+                "time": self.times_s,
             }
         )
 
@@ -78,13 +88,16 @@ class StoredReference:
             arrays.pop(name).astype(np.int64) for name in ("start", "end", "segment")
         )
         fractions = arrays.pop("fraction").astype(np.float32)
+        times_s = arrays.pop("time").astype(np.float32)
         features = {
             name.removeprefix(_FEATURE): rows.astype(np.float16, copy=False)
             for name, rows in arrays.items()
         }
-        one_each = (levels, starts, ends, segments, fractions)
+        one_each = (levels, starts, ends, segments, fractions, times_s)
         if any(each.shape != (len(starts),) for each in one_each) or any(
             rows.ndim != 2 or len(rows) != len(starts) for rows in features.values()
         ):
             raise ValueError(f"{_NAME}: its arrays have different lengths")
-        return StoredReference(features, levels, starts, ends, segments, fractions)
+        if not np.isfinite(times_s).all():
+            raise ValueError(f"{_NAME}: its times are not finite")
+        return StoredReference(features, levels, starts, ends, segments, fractions, times_s)

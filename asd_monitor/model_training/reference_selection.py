@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from asd_monitor.detector.back_end import Floats
 from asd_monitor.features.windows import Window
 from asd_monitor.model_store.reference_file import LEVEL, StoredReference
 from asd_monitor.model_training.reference import Reference
@@ -38,7 +39,7 @@ def stored_reference(
         ]
         before += segment.seconds * front_end.rate_hz
     chosen = _spread(chosen, block_samples, max_windows)
-    return _stored(chosen, max(before, 1.0))
+    return _stored(chosen, max(before, 1.0), _times_s(reference, chosen))
 
 
 def _spread(
@@ -57,7 +58,24 @@ def _spread(
     return [item for index in dict.fromkeys(indices.tolist()) for item in found[index]]
 
 
-def _stored(chosen: Sequence[tuple[int, float, Window]], total_samples: float) -> StoredReference:
+def _times_s(reference: Reference, chosen: Sequence[tuple[int, float, Window]]) -> Floats:
+    """Return the time of each window; recordings of unknown time follow each other."""
+    rate_hz = reference.front_end.rate_hz
+    begins = [reference.begin_s(segment) for segment in reference.segments]
+    times = []
+    for number, at, window in chosen:
+        begin = begins[number]
+        first = reference.segments[number].windows[0].start
+        known = (
+            None if None in begins or begin is None else begin + (window.start - first) / rate_hz
+        )
+        times.append(at / rate_hz if known is None else known)
+    return np.array(times) - min(times, default=0.0)
+
+
+def _stored(
+    chosen: Sequence[tuple[int, float, Window]], total_samples: float, times_s: Floats
+) -> StoredReference:
     limit = np.float32(np.finfo(np.float16).max)
     windows = [window for *_, window in chosen]
     names = sorted(windows[0].features.keys() - {LEVEL}) if windows else []
@@ -73,4 +91,5 @@ def _stored(chosen: Sequence[tuple[int, float, Window]], total_samples: float) -
         ends=np.array([window.end for window in windows], np.int64),
         segments=np.array([segment for segment, *_ in chosen], np.int64),
         fractions=np.array([at / total_samples for _, at, _ in chosen], np.float32),
+        times_s=times_s.astype(np.float32),
     )

@@ -27,8 +27,8 @@ from asd_monitor.wording import count
 
 MAX_MOVED = 3.0
 """A model that moved further, in decades of probability, is a candidate."""
-_SESSION_BEFORE_S = 3600.0
-"""The training recordings count as an hour of their own, before the first live block."""
+_BEFORE_S = 3600.0
+"""Time from the last training recording to the first live block: it does not count for more."""
 _MIN_SPREAD_SHARE = 1e-3  # of the median coordinate's, for one that does not vary
 
 
@@ -92,8 +92,9 @@ def refit(
     learned_from = np.flatnonzero(admission.learned & in_time).tolist()
     left_out = int(np.count_nonzero(in_time)) - len(learned_from)
     pieces = training + [live[number] for number in learned_from]
-    before_s = blocks[0].time_s if blocks else 0.0
-    begins_s = [before_s - _SESSION_BEFORE_S] * len(training)
+    times_s = first.reference.piece_times_s()
+    before_s = (blocks[0].time_s if blocks else 0.0) - max(times_s, default=0.0) - _BEFORE_S
+    begins_s = [before_s + time_s for time_s in times_s]
     begins_s += [blocks[number].time_s for number in learned_from]
     try:
         fitted: FittedDetector = fit_detector(

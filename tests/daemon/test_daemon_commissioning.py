@@ -186,7 +186,9 @@ async def test_no_window_is_lost_and_the_alarm_is_kept_when_a_refit_is_put_into_
     assert {after - before for before, after in itertools.pairwise(samples)} == {8192}
     assert len(scores) == (35 * 16_000 - 31_744) // 8192 + 1
     assert {m["model"] for m in scores} == {"v1", "v2"}
-    assert scores[-1]["alarm_score"] == scores[-20]["alarm_score"]  # the span was kept
+    # the evidence of the two models does not compare: the span fills anew, and the alarm stays
+    assert scores[-1]["alarm_score"] == scores[-22]["alarm_score"]
+    assert min(m["alarm_score"] for m in scores[-20:]) == 0
     assert machine.broker.alarm("fan")["id"] == alarm["id"]
 
 

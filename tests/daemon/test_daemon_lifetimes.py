@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -87,7 +88,8 @@ class Plant:
                 path.unlink() if path.exists() else path.touch()
             case 4:
                 for pid in capture_processes():
-                    os.kill(pid, signal.SIGKILL)
+                    with suppress(ProcessLookupError):  # it has just ended
+                        os.kill(pid, signal.SIGKILL)
             case _:
                 self.reload()
         await asyncio.sleep(self._random.choice((0.0, 0.01, 0.1, 0.5)))

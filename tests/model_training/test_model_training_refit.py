@@ -139,3 +139,11 @@ def test_beyond_the_limit_stored_windows_are_spread_evenly(tmp_path, limit):
     restored = type(stored).from_content(stored.content())
     assert np.array_equal(restored.starts, stored.starts)
     assert [len(p) for p in restored.pieces()] == [len(p) for p in stored.pieces()]
+
+
+def test_the_hours_of_the_training_recordings_count_in_a_refit(fan_result: TrainingResult):
+    stored = stored_reference(fan_result.reference)
+    hourly = replace(stored, times_s=(3600.0 * stored.segments).astype(np.float32))
+    first = FirstModelReference(fan_result.detector, hourly)
+    result = refit(first, [], layout_of(fan_result), AlarmSettings())
+    assert result.detector.hours == len(set(stored.segments)) > 1
