@@ -37,8 +37,8 @@ class TimeScale:
 
 
 TIME_SCALES = (
-    TimeScale(10.0, 0.4),
-    TimeScale(30.0, 0.2),
+    TimeScale(10.0, 0.2),
+    TimeScale(30.0, 0.4),
     TimeScale(600.0, 0.2),
     TimeScale(3600.0, 0.1),
     TimeScale(86400.0, 0.1),

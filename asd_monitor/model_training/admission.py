@@ -34,9 +34,9 @@ RETURN_S = 3 * 86400.0
 """…within this time."""
 SETTLE_S = 3600.0
 """Sound within this time of a novel block may be the same event and is not a return."""
-SHARE_OF_BEFORE = 0.4
+SHARE_OF_BEFORE = 0.1
 """Least share of known sound at a time of day, in terms of the highest of a day before."""
-TIME_OF_DAY_S = 1.5 * 3600.0
+TIME_OF_DAY_S = 0.75 * 3600.0
 """Blocks within this time of each other on two days are of the same time of day."""
 DAY_S = 86400.0
 
