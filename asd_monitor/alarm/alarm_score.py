@@ -2,7 +2,9 @@
 
 It is the highest of the alarm scores of the time scales (`asd_monitor.alarm.time_scales`): of the
 median of the last ten seconds, and of the means of the longer scales that are usable.  Evidence of
-ten seconds that reaches the bound of the effect's size raises it to the threshold of the alarm.
+ten seconds that reaches the bound of the effect's size raises it to the threshold of the alarm,
+whatever the tails say, and lesser evidence to the square of its share of the bound: the score of a
+model of minutes, whose tails are wide, shows a change before it is an alarm.
 
 The longer scales are for changes that ten seconds do not show.  Their blocks are limited to the
 evidence that is an alarm at ten seconds: a minute of very loud noise would raise the mean of an
@@ -132,7 +134,8 @@ class AlarmScore:
     def _score_of_span(self, median: float) -> float:
         rule = self._rule
         score = 0.0 if self._shortest is None else scale_score(self._shortest, median)
-        return max(score, rule.thresholds.alarm) if median >= rule.effect_bound else score
+        share = min(1.0, max(0.0, median) / rule.effect_bound)
+        return max(score, rule.thresholds.alarm * share * share)
 
     def _score_of_mean(self, tail: ScaleTail, mean: float) -> float:
         known = self._known.get(tail.seconds)

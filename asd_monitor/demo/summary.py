@@ -74,8 +74,8 @@ def _print_alarm(
     name, description = highest_view(newest, descriptions)
     console.print(
         f"ALARM at {alarm_at_s:.0f} s of sound, {alarm_at_s - FAULT_START_S:.0f} s after the "
-        f"start of the fault: the alarm score exceeded {newest.thresholds.alarm:.1f}, which is "
-        f"expected by chance once per month, and reached {timeline.max_alarm_score:.1f}.",
+        f"start of the fault: the alarm score reached the threshold of "
+        f"{newest.thresholds.alarm:.1f}.",
         style="bold red",
         highlight=False,
         soft_wrap=True,

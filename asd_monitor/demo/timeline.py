@@ -88,8 +88,8 @@ class Timeline:
             return
         texts = {
             MachineState.NORMAL: "normal: sounds as in training",
-            MachineState.WARNING: "warning: expected by chance once per day",
-            MachineState.ALARM: "ALARM: expected by chance once per month",
+            MachineState.WARNING: "warning: unlike the training sound",
+            MachineState.ALARM: "ALARM: far from the training sound",
             MachineState.NO_MODEL: self.reason or "no model",
         }
         self.changes.append(StateChange(self.at_s, state, texts.get(state, str(state))))

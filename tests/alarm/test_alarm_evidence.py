@@ -216,14 +216,16 @@ def test_a_minute_of_loud_noise_does_not_hold_an_alarm(loud: float) -> None:
     assert player.push([0.0] * 6 * SIZE)[-1] < RULE.thresholds.warning
 
 
-@pytest.mark.parametrize(("evidence", "score"), [(7.0, 5.42), (6.9, 0.0)])
-def test_the_bound_of_the_effect_raises_the_alarm_score_to_the_threshold(
+@pytest.mark.parametrize(
+    ("evidence", "score"), [(700.0, 5.42), (7.0, 5.42), (3.5, 5.42 / 4), (-1.0, 0.0)]
+)
+def test_evidence_up_to_the_bound_of_the_effect_raises_the_alarm_score_to_the_threshold(
     evidence: float, score: float
 ) -> None:
-    wide = ScaleTail(10.0, 10.0, 1.0, 5.0)
+    wide = ScaleTail(10.0, 1000.0, 1.0, 5.0)
     rule = AlarmRule(RULE.thresholds, HOP_S, 2.0, (wide,), effect_bound=7.0)
     player = Player(AlarmScore(rule, RATE_HZ))
-    assert player.push([evidence] * SIZE)[-1] == score
+    assert player.push([evidence] * SIZE)[-1] == pytest.approx(score)
 
 
 def test_the_bound_does_not_lower_the_alarm_score() -> None:
