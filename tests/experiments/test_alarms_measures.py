@@ -77,7 +77,7 @@ def test_normal_evidence_has_the_promised_rates() -> None:
     assert first.low <= first.observed <= first.high
     assert first.stretches == 9600
     assert first.observed == pytest.approx(first.promised, rel=0.5)
-    assert promised(STEP_S, 2.0) == pytest.approx(0.004)
+    assert promised(STEP_S, 2.0) == pytest.approx(0.01 * TIME_SCALES[0].share)
 
 
 def test_a_limit_is_the_lowest_with_the_same_total() -> None:
