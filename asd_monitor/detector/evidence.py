@@ -31,7 +31,8 @@ MIN_FILL = 0.5
 EFFECT_BOUND = 7.0
 """Evidence sustained for ten seconds that is an alarm whatever the tails say.
 
-docs/method/alarms.md shows what other bounds cost in false alarms and detect in faults."""
+Set by what bounds cost in false alarms of a first week and detect in faults of simulated machines;
+`python -m experiments.alarms.effect_bound` prints that curve."""
 _POOLED_BLOCKS = 10.0  # weight of all modes together in the location and spread of one
 _MAX_RATIO = 3.0  # of a mode's spread to that of all modes
 

@@ -1,9 +1,10 @@
 """What is known beforehand of how a machine's sound varies between hours and days.
 
 One session of recording cannot show it: neighbouring machines, doors, load, weather, the day's
-temperature.  The standard deviations here were estimated on simulated machines in simulated halls
-(`python -m experiments.alarms.priors`); docs/method/alarms.md shows what half and twice of them
-change.  They fall with the number of hours that the training sound is from, since what an hour can
+temperature.  The standard deviations here were set by simulated machines in a few simulated halls;
+`python -m experiments.alarms.priors` estimates them for more of them, and `experiments.alarms.life`
+takes half or twice of them.
+They fall with the number of hours that the training sound is from, since what an hour can
 bring is then among the training windows.
 """
 
