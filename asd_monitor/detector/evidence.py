@@ -179,6 +179,8 @@ def fit_tails(evidence: Floats, blocks: Blocks, censored: int = 0) -> tuple[Scal
             left_out = round(censored * len(values) / len(blocks))
             with_censored = np.append(values, np.full(left_out, values.max()))
             spread, count = max(MIN_SPREAD, upper_spread(with_censored)), len(values)
-        deviation, dof = FUSED_PRIOR.predictive(spread, hours=blocks.hours, blocks=count)
+        deviation, dof = FUSED_PRIOR.predictive(
+            spread, hours=blocks.hours, days=blocks.days, blocks=count
+        )
         tails.append(ScaleTail(scale.seconds, float(np.median(values)), deviation, dof))
     return tuple(tails)

@@ -131,7 +131,9 @@ def fit_detector(
     detector = Detector(
         front_end,
         views,
-        FusedCalibration.fit(fused, FUSED_PRIOR, hours=blocks.hours, blocks=len(blocks)),
+        FusedCalibration.fit(
+            fused, FUSED_PRIOR, hours=blocks.hours, days=blocks.days, blocks=len(blocks)
+        ),
         evidence,
         idle_dbfs,
         tuple(encoders),

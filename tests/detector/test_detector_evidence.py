@@ -26,10 +26,10 @@ PER_BLOCK = 20
 BLOCK_S = 10.0
 
 
-def blocks_of(count: int, *, hours: int = 1) -> Blocks:
+def blocks_of(count: int, *, hours: int = 1, days: int = 1) -> Blocks:
     """Return consecutive blocks of ten seconds."""
     number = np.repeat(np.arange(count), PER_BLOCK)
-    return Blocks(number, BLOCK_S * np.arange(count, dtype=np.float64), hours, 1)
+    return Blocks(number, BLOCK_S * np.arange(count, dtype=np.float64), hours, days)
 
 
 def spectra_of(levels: Floats) -> Vectors:
@@ -79,7 +79,7 @@ def test_every_time_scale_has_a_tail_and_longer_ones_are_not_wider_than_the_bloc
     evidence = np.random.default_rng(count).normal(size=count * PER_BLOCK)
     tails = fit_tails(evidence, blocks_of(count, hours=hours))
     assert [tail.seconds for tail in tails] == [scale.seconds for scale in TIME_SCALES]
-    assert all(tail.scale >= FUSED_PRIOR.after(hours) for tail in tails)
+    assert all(tail.scale >= FUSED_PRIOR.after(hours, 1) for tail in tails)
     assert tails[-1].scale <= 1.2 * math.hypot(1.0, tails[0].scale)
 
 
@@ -91,7 +91,7 @@ def test_scales_with_few_blocks_have_the_variance_of_the_next_shorter_one() -> N
         assert (tail.scale, tail.dof) == (half_minute.scale, half_minute.dof)
     spread = upper_spread(blocks_of(60).means_over(30.0, blocks_of(60).means(evidence)))
     assert (half_minute.scale, half_minute.dof) == FUSED_PRIOR.predictive(
-        spread, hours=1, blocks=20
+        spread, hours=1, days=1, blocks=20
     )
 
 
@@ -115,9 +115,9 @@ def test_the_tails_follow_the_number_of_blocks_and_the_prior() -> None:
     steady = evidence * 1e-8
     first_hour = fit_tails(steady, blocks_of(2000))[0]
     assert first_hour.dof == pytest.approx(PRIOR_DOF, rel=0.01)
-    assert first_hour.scale == pytest.approx(FUSED_PRIOR.shift, rel=0.01)
-    first_week = fit_tails(steady, blocks_of(2000, hours=168))[0]
-    assert first_week.scale == pytest.approx(FUSED_PRIOR.after(168), rel=0.01)
+    assert first_hour.scale == pytest.approx(FUSED_PRIOR.after(1, 1), rel=0.01)
+    first_week = fit_tails(steady, blocks_of(2000, hours=168, days=7))[0]
+    assert first_week.scale == pytest.approx(FUSED_PRIOR.after(168, 7), rel=0.01)
 
 
 def test_blocks_have_lower_medians_and_means() -> None:
@@ -146,7 +146,7 @@ def test_fewer_than_five_blocks_of_a_scale_are_few() -> None:
 def test_constant_evidence_has_tails_of_the_prior(value: float) -> None:
     for tail in fit_tails(np.full(6 * PER_BLOCK, value), blocks_of(6)):
         assert tail.location == value
-        assert tail.scale == pytest.approx(FUSED_PRIOR.shift, rel=1e-3)
+        assert tail.scale == pytest.approx(FUSED_PRIOR.after(1, 1), rel=1e-3)
 
 
 def test_parameters_are_restored_from_json() -> None:

@@ -63,7 +63,7 @@ def test_the_calibrations_are_those_of_the_out_of_fold_scores() -> None:
     assert fuse(fitted.by_view) == pytest.approx(fitted.fused)
     blocks = fitted.blocks
     assert fitted.detector.calibration == FusedCalibration.fit(
-        fitted.fused, FUSED_PRIOR, hours=blocks.hours, blocks=len(blocks)
+        fitted.fused, FUSED_PRIOR, hours=blocks.hours, days=1, blocks=len(blocks)
     )
 
 
