@@ -204,7 +204,7 @@ def _damage_method(folder: Path) -> None:
 
 
 def _nest(folder: Path) -> None:
-    write_manifest_text(folder, '{"format": 6, "x": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    write_manifest_text(folder, '{"format": 7, "x": ' + "[" * 100_000 + "]" * 100_000 + "}")
 
 
 def _set_first(arrays: dict[str, np.ndarray], value: object) -> None:
