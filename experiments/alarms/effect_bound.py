@@ -37,7 +37,7 @@ from experiments.alarms.results import write_results
 from experiments.alarms.simulated_months import FIRST_DAY, MONTH_S, first_week, model_limits
 from experiments.markdown import table
 
-BOUNDS = (5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0, 12.0, 14.0, 17.0, 20.0, math.inf)
+BOUNDS = (2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 9.0, 12.0, 17.0, math.inf)
 MAX_FIRST_WEEK = 12
 OBSERVED_H = 24
 RUNS = 3
