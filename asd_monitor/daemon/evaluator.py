@@ -23,7 +23,11 @@ from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.state import Transition, TransitionKind
-from asd_monitor.alarm.supported_budget import effective_budget, provisional_text
+from asd_monitor.alarm.supported_budget import (
+    EffectiveBudget,
+    effective_budget,
+    provisional_text,
+)
 from asd_monitor.alarm.time_scales import STEP_S
 from asd_monitor.config.settings import MachineDefaults
 from asd_monitor.daemon.evidence_history import EvidenceHistory
@@ -171,15 +175,20 @@ class Evaluator:
         return self.bundle.version if self.bundle else None
 
     @property
-    def provisional(self) -> str | None:
-        """Which budget the model supports instead of the configured one; None: the configured."""
+    def provisional(self) -> EffectiveBudget | None:
+        """The budget of a provisional model; None: the model supports the configured one."""
         if self.bundle is None:
             return None
-        settings = self._settings.alarm
-        budget = effective_budget(settings.criteria, self.bundle.detector.hours)
-        if not budget.provisional:
+        budget = effective_budget(self._settings.alarm.criteria, self.bundle.detector.hours)
+        return budget if budget.provisional else None
+
+    @property
+    def budget_text(self) -> str | None:
+        """The `provisional_text` of a provisional model; None: see `provisional`."""
+        budget = self.provisional
+        if budget is None:
             return None
-        return provisional_text(budget, str(settings.false_alarms))
+        return provisional_text(budget, str(self._settings.alarm.false_alarms))
 
     @property
     def monitor(self) -> Monitor:

@@ -52,13 +52,16 @@ async def test_provisional_model_has_relaxed_thresholds_and_says_so(make):
         machine.source.open().play(5, NORMAL_LEVEL)
         state = await machine.until_state("normal")
     assert state["provisional"] is True
-    assert "full budget of 1 per month is expected to hold after 7 days" in state["reason"]
+    assert state["reason"] == "provisional budget of 1 per day"
     [loaded] = [entry for entry in logs if entry["event"] == "model loaded"]
     assert loaded["provisional"] is True
-    assert loaded["budget"] == state["reason"]
+    assert "full budget of 1 per month is expected to hold after 7 days" in loaded["budget"]
     machine.source.play(20, ALARM_LEVEL)
     await machine.until_state("alarm")
-    assert machine.broker.alarm("fan")["provisional"] is True
+    assert machine.state["reason"] == "provisional budget of 1 per day"
+    alarm = machine.broker.alarm("fan")
+    assert alarm["provisional"] is True
+    assert alarm["reason"] == "alarm score at least 3.94 for 3 s"
     assert machine.broker.messages("fan/score")[0]["thresholds"] == {
         "warning": 2.453,
         "alarm": 3.937,
