@@ -130,7 +130,11 @@ def _mean_normal_scores(
     for views in groups.values():
         blocks = fitted.blocks
         tail = FusedCalibration.fit(
-            fuse(fitted.by_view[:, views]), FUSED_PRIOR, hours=blocks.hours, blocks=len(blocks)
+            fuse(fitted.by_view[:, views]),
+            FUSED_PRIOR,
+            hours=blocks.hours,
+            days=blocks.days,
+            blocks=len(blocks),
         )
         clips = [
             float(tail.score(fuse(clip[:, views])).mean())

@@ -134,19 +134,23 @@ class FusedCalibration(_Parameters):
     dof: float
 
     @classmethod
-    def fit(cls, fused: npt.ArrayLike, prior: HourPrior, *, hours: int, blocks: int) -> Self:
+    def fit(
+        cls, fused: npt.ArrayLike, prior: HourPrior, *, hours: int, days: int, blocks: int
+    ) -> Self:
         """Fit the distribution to held-out fused scores.
 
         Args:
             fused: held-out fused scores of training windows, (n,).
             prior: the variation of the fused score between hours.
             hours: hours that the training windows are from.
+            days: days that they are from.
             blocks: independent blocks of time that they are from.
 
         """
         values = np.asarray(fused, np.float64)
         spread = max(MIN_SPREAD, upper_spread(values))
-        return cls(float(np.median(values)), *prior.predictive(spread, hours=hours, blocks=blocks))
+        scale, dof = prior.predictive(spread, hours=hours, days=days, blocks=blocks)
+        return cls(float(np.median(values)), scale, dof)
 
     def score(self, fused: npt.ArrayLike) -> Floats:
         """Return −log10 P(normal sound has at least this fused score), (…,), 0 … MAX_SCORE."""

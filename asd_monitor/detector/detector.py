@@ -146,7 +146,8 @@ def _window_scores(
 ) -> list[WindowScore]:
     """Return the scores of q windows from arrays (q, v), (q,) and (q,)."""
     spectra = [window.features[SPECTRUM] for window in windows]
-    evidence = detector.evidence_calibration.evidence(fused, spectra)
+    levels_dbfs = np.array([window.rms_dbfs for window in windows])
+    evidence = detector.evidence_calibration.evidence(fused, spectra, levels_dbfs)
     names = [view.kind.name for view in detector.views]
     return [
         WindowScore(

@@ -1,7 +1,9 @@
 """Evidence: the fused score of a window, standardised, and its distribution at each time scale.
 
 The evidence of a window is its fused score relative to the location of its operating mode, in units
-of a deviation (`asd_monitor.detector.calibration`), so that it compares across machines.
+of a deviation (`asd_monitor.detector.calibration`), so that it compares across machines.  Where the
+machine is louder than ever in training (`asd_monitor.detector.loudness`), it is at least a share of
+the bound of the effect: the fourth power of the rise relative to that which is an alarm.
 
 The tail of each time scale is fitted to its own non-overlapping times in the training sound.  A
 scale with fewer than `MIN_BLOCKS` of them takes the variance of the next shorter one: a longer mean
@@ -22,17 +24,19 @@ from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.time_scales import TIME_SCALES
 from asd_monitor.detector.back_end import Floats, Vectors
 from asd_monitor.detector.calibration import MIN_SPREAD, upper_spread
+from asd_monitor.detector.loudness import TrainingLevels, rise
 from asd_monitor.detector.modes import Numbers, OperatingModes, find_modes
 from asd_monitor.detector.prior import FUSED_PRIOR
 
 MIN_BLOCKS = 5
 MIN_FILL = 0.5
 """Least number of blocks in a time, as a share of the median one's."""
-EFFECT_BOUND = 7.0
+EFFECT_BOUND = 4.5
 """Evidence sustained for ten seconds that is an alarm whatever the tails say.
 
 Set by what bounds cost in false alarms of a first week and detect in faults of simulated machines;
 `python -m experiments.alarms.effect_bound` prints that curve."""
+_STEEPNESS = 4  # so that ordinary windows louder than the loudest block hardly count
 _POOLED_BLOCKS = 10.0  # weight of all modes together in the location and spread of one
 _MAX_RATIO = 3.0  # of a mode's spread to that of all modes
 
@@ -81,6 +85,7 @@ class EvidenceCalibration:
     modes: OperatingModes
     locations: Floats  # (k,): of the fused score in each mode
     ratios: Floats  # (k,): of its spread there to that in all modes, at least 1
+    loudest_dbfs: Floats  # (k,): the highest level sustained in each mode
     tails: tuple[ScaleTail, ...]  # of each time scale, the shortest first
     effect_bound: float = EFFECT_BOUND
     hours: int = 1  # different hours that the training sound is from
@@ -88,8 +93,11 @@ class EvidenceCalibration:
     def __post_init__(self) -> None:
         """Raise ValueError for parameters that are out of range."""
         count = len(self.modes)
-        if self.locations.shape != (count,) or self.ratios.shape != (count,):
+        calibrations = (self.locations, self.ratios, self.loudest_dbfs)
+        if any(each.shape != (count,) for each in calibrations):
             raise ValueError("the operating modes and their calibrations do not match")
+        if np.isnan(self.loudest_dbfs).any():
+            raise ValueError("invalid level")
         if not np.isfinite([self.locations, self.ratios]).all() or self.ratios.min() <= 0:
             raise ValueError("invalid location or spread of the evidence")
         if math.isnan(self.effect_bound) or self.effect_bound <= 0:
@@ -97,12 +105,25 @@ class EvidenceCalibration:
         if self.hours < 1:
             raise ValueError("the training sound is from no hour")
 
-    def evidence(self, fused: Floats, spectra: Sequence[Vectors] | Vectors) -> Floats:
-        """Return the evidence (n,) of fused scores (n,) of windows with these spectra (n, d)."""
-        if len(self.modes) == 1:
-            return np.asarray((fused - self.locations[0]) / self.ratios[0])
-        mode = self.modes.of(np.asarray(spectra))
-        return np.asarray((fused - self.locations[mode]) / self.ratios[mode])
+    def evidence(
+        self, fused: Floats, spectra: Sequence[Vectors] | Vectors, levels_dbfs: Floats
+    ) -> Floats:
+        """Return the evidence (n,) of windows.
+
+        Args:
+            fused: their fused scores, (n,).
+            spectra: their spectra, (n, d).
+            levels_dbfs: their levels, (n,).
+
+        """
+        mode: Numbers | int = 0
+        if len(self.modes) > 1:
+            mode = self.modes.of(np.asarray(spectra))
+        standardised = (fused - self.locations[mode]) / self.ratios[mode]
+        louder = rise(levels_dbfs, self.loudest_dbfs[mode])
+        return np.where(
+            louder > 0, np.maximum(standardised, EFFECT_BOUND * louder**_STEEPNESS), standardised
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameters for a manifest."""
@@ -110,6 +131,7 @@ class EvidenceCalibration:
             "modes": self.modes.to_json(),
             "locations": self.locations.tolist(),
             "ratios": self.ratios.tolist(),
+            "loudest_dbfs": self.loudest_dbfs.tolist(),
             "tails": [asdict(tail) for tail in self.tails],
             "effect_bound": self.effect_bound,
             "hours": self.hours,
@@ -130,6 +152,7 @@ class EvidenceCalibration:
             OperatingModes.from_json(parameters["modes"], bands),
             np.array(parameters["locations"], np.float64),
             np.array(parameters["ratios"], np.float64),
+            np.array(parameters["loudest_dbfs"], np.float64),
             tails,
             float(parameters["effect_bound"]),
             int(parameters["hours"]),
@@ -137,13 +160,14 @@ class EvidenceCalibration:
 
 
 def fit_evidence(
-    fused: Floats, spectra: Vectors, blocks: Blocks, censored: int = 0
+    fused: Floats, spectra: Vectors, levels: TrainingLevels, blocks: Blocks, censored: int = 0
 ) -> EvidenceCalibration:
     """Fit the calibration to out-of-fold scores.
 
     Args:
         fused: out-of-fold fused scores of the n training windows, (n,).
         spectra: their spectra, (n, d).
+        levels: their levels.
         blocks: their blocks.
         censored: further blocks, of which only is known that they are unusual.
 
@@ -158,8 +182,10 @@ def fit_evidence(
     above = fused - medians[mode]
     spreads = np.array([max(MIN_SPREAD, upper_spread(above[each])) for each in own])
     ratios = (spreads / max(MIN_SPREAD, upper_spread(above))) ** weights
-    calibration = EvidenceCalibration(modes, locations, np.clip(ratios, 1.0, _MAX_RATIO), ())
-    evidence = calibration.evidence(fused, spectra)
+    loudest = np.array([levels.loudest(np.flatnonzero(each), blocks.number) for each in own])
+    ratios = np.clip(ratios, 1.0, _MAX_RATIO)
+    calibration = EvidenceCalibration(modes, locations, ratios, loudest, ())
+    evidence = calibration.evidence(fused, spectra, levels.measured)
     return replace(calibration, tails=fit_tails(evidence, blocks, censored), hours=blocks.hours)
 
 
@@ -179,6 +205,8 @@ def fit_tails(evidence: Floats, blocks: Blocks, censored: int = 0) -> tuple[Scal
             left_out = round(censored * len(values) / len(blocks))
             with_censored = np.append(values, np.full(left_out, values.max()))
             spread, count = max(MIN_SPREAD, upper_spread(with_censored)), len(values)
-        deviation, dof = FUSED_PRIOR.predictive(spread, hours=blocks.hours, blocks=count)
+        deviation, dof = FUSED_PRIOR.predictive(
+            spread, hours=blocks.hours, days=blocks.days, blocks=count
+        )
         tails.append(ScaleTail(scale.seconds, float(np.median(values)), deviation, dof))
     return tuple(tails)

@@ -31,6 +31,7 @@ from asd_monitor.detector.events import find_events
 from asd_monitor.detector.evidence import Blocks, fit_evidence
 from asd_monitor.detector.fusion import fuse
 from asd_monitor.detector.idle import idle_region
+from asd_monitor.detector.loudness import TrainingLevels
 from asd_monitor.detector.prior import FUSED_PRIOR, view_prior
 from asd_monitor.detector.spans import Mask, Spans
 from asd_monitor.detector.trend import without_trend
@@ -69,6 +70,12 @@ class TrainingWindows:
         """Return their vectors (n, d), of one session without its trend."""
         is_session = np.ptp(self.times_s) <= SESSION_S
         return without_trend(vectors, self.times_s) if is_session else vectors
+
+    def levels(self) -> TrainingLevels:
+        """Return their levels."""
+        levels = np.array([[window.rms_dbfs] for window in self.windows], np.float32)
+        steady = self.steady_vectors(levels)
+        return TrainingLevels(levels[:, 0].astype(np.float64), steady[:, 0].astype(np.float64))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,11 +134,14 @@ def fit_detector(
         views, by_view = fit_views(kinds, training, ~events)
     fused = fuse(by_view)
     spectra = vectors_of(windows, SPECTRUM)
-    evidence = fit_evidence(fused, spectra, blocks, censored)
+    levels = training.levels()
+    evidence = fit_evidence(fused, spectra, levels, blocks, censored)
     detector = Detector(
         front_end,
         views,
-        FusedCalibration.fit(fused, FUSED_PRIOR, hours=blocks.hours, blocks=len(blocks)),
+        FusedCalibration.fit(
+            fused, FUSED_PRIOR, hours=blocks.hours, days=blocks.days, blocks=len(blocks)
+        ),
         evidence,
         idle_dbfs,
         tuple(encoders),
@@ -142,7 +152,7 @@ def fit_detector(
         tuple(running),
         by_view,
         fused,
-        evidence.evidence(fused, spectra),
+        evidence.evidence(fused, spectra, levels.measured),
         blocks,
     )
 

@@ -33,7 +33,8 @@ from asd_monitor.limited_reading import read_limited, sha256_limited
 from asd_monitor.model_store.array_file import array_file_bytes, read_array_file
 from asd_monitor.model_store.versions import MANIFEST, BundleError, train_remedy
 
-FORMAT = 6  # 5: without tails and training windows; 4: without a hash; up to 3: other features
+FORMAT = 7
+"""6 has no loudest levels, 5 no tails and training windows, 4 no hash, up to 3 other features."""
 ARRAYS = "views.npz"
 REFERENCE = "reference.npz"
 MAX_FILE_BYTES = 256 * 2**20  # far above the size of any file of a bundle
@@ -300,6 +301,7 @@ class _Evidence(_Part):
     modes: Annotated[list[_Spectrum], Field(max_length=MAX_MODES)]
     locations: Annotated[list[float], Field(min_length=1, max_length=MAX_MODES)]
     ratios: Annotated[list[float], Field(min_length=1, max_length=MAX_MODES)]
+    loudest_dbfs: Annotated[list[float], Field(min_length=1, max_length=MAX_MODES)]
     tails: Annotated[list[_ScaleTail], Field(max_length=16)]
     effect_bound: float = Field(gt=0)
     hours: int = Field(ge=1, le=10**6)

@@ -146,7 +146,7 @@ def _budget_row(result: TrainingResult) -> BudgetRow:
         provisional=budget.provisional,
         hours=hours,
         needed_hours=budget.needed_hours,
-        shift=FUSED_PRIOR.after(hours),
+        shift=FUSED_PRIOR.after(hours, result.fitted.blocks.days),
     )
 
 

@@ -48,7 +48,7 @@ def _overflow(folder: Path) -> None:
 
 
 def _recursion(folder: Path) -> None:
-    write_manifest_text(folder, '{"format": 6, "x": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    write_manifest_text(folder, '{"format": 7, "x": ' + "[" * 100_000 + "]" * 100_000 + "}")
 
 
 def _no_archive(folder: Path) -> None:

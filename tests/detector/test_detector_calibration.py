@@ -131,7 +131,7 @@ def test_scores_are_the_probabilities_of_the_predictive_distribution(blocks: int
     prior, spread, found = HourPrior(4.0), 0.5, []
     for _ in range(1000):
         of_training = np.repeat(rng.normal(0.0, spread, blocks), WINDOWS_PER_BLOCK)
-        calibration = FusedCalibration.fit(of_training, prior, hours=1, blocks=blocks)
+        calibration = FusedCalibration.fit(of_training, prior, hours=1, days=1, blocks=blocks)
         shift = 4.0 * np.sqrt(PRIOR_DOF / rng.chisquare(PRIOR_DOF))
         found += calibration.score(rng.normal(0.0, np.hypot(shift, spread), 20)).tolist()
     for decades in (1.0, 2.0):
@@ -170,7 +170,7 @@ def test_scores_increase_from_0_to_12(dof: float) -> None:
 
 def test_parameters_are_restored_from_json_and_invalid_ones_refused() -> None:
     view = ViewCalibration.fit(training_distances(6), PRIOR)
-    fused = FusedCalibration.fit(training_distances(6), PRIOR, hours=1, blocks=6)
+    fused = FusedCalibration.fit(training_distances(6), PRIOR, hours=1, days=1, blocks=6)
     assert ViewCalibration.from_json(view.to_json()) == view
     assert FusedCalibration.from_json(fused.to_json()) == fused
     for broken in ({"unit": 0.0}, {"unit": -1.0}, {"unit": math.inf}, {"centre": math.nan}):

@@ -18,6 +18,7 @@ from asd_monitor.detector.evidence import (
     fit_evidence,
     fit_tails,
 )
+from asd_monitor.detector.loudness import RISE_BOUND_DB, TrainingLevels
 from asd_monitor.detector.modes import OperatingModes
 from asd_monitor.detector.prior import FUSED_PRIOR, PRIOR_DOF
 
@@ -26,10 +27,10 @@ PER_BLOCK = 20
 BLOCK_S = 10.0
 
 
-def blocks_of(count: int, *, hours: int = 1) -> Blocks:
+def blocks_of(count: int, *, hours: int = 1, days: int = 1) -> Blocks:
     """Return consecutive blocks of ten seconds."""
     number = np.repeat(np.arange(count), PER_BLOCK)
-    return Blocks(number, BLOCK_S * np.arange(count, dtype=np.float64), hours, 1)
+    return Blocks(number, BLOCK_S * np.arange(count, dtype=np.float64), hours, days)
 
 
 def spectra_of(levels: Floats) -> Vectors:
@@ -37,11 +38,21 @@ def spectra_of(levels: Floats) -> Vectors:
     return np.repeat(levels[:, None] / 10.0, BANDS, 1).astype(np.float32)
 
 
+def levels_of(spectra: Vectors) -> TrainingLevels:
+    """Return the levels of flat spectra."""
+    measured = 10.0 * spectra[:, 0].astype(np.float64)
+    return TrainingLevels(measured, measured)
+
+
 def one_mode(**parameters: object) -> dict[str, object]:
     """Return the parameters of an evidence calibration of one mode."""
     tails = fit_tails(np.zeros(6 * PER_BLOCK), blocks_of(6))
     calibration = EvidenceCalibration(
-        OperatingModes(np.zeros((1, BANDS), np.float32)), np.zeros(1), np.ones(1), tails
+        OperatingModes(np.zeros((1, BANDS), np.float32)),
+        np.zeros(1),
+        np.ones(1),
+        np.full(1, -30.0),
+        tails,
     )
     return calibration.to_json() | parameters
 
@@ -54,22 +65,43 @@ def test_the_evidence_is_0_at_the_usual_fused_score_of_each_mode() -> None:
     spread = np.where(is_loud, 2.0, 0.3)
     fused = np.where(is_loud, 3.0, 1.0) + spread * rng.normal(size=len(is_loud))
     spectra = spectra_of(np.where(is_loud, -40.0, -55.0) + rng.normal(0, 0.3, len(is_loud)))
-    calibration = fit_evidence(fused, spectra, blocks)
+    calibration = fit_evidence(fused, spectra, levels_of(spectra), blocks)
     assert len(calibration.modes) == 2
-    evidence = calibration.evidence(fused, spectra)
+    evidence = calibration.evidence(fused, spectra, levels_of(spectra).measured)
     for mode in (is_loud, ~is_loud):
         assert np.median(evidence[mode]) == pytest.approx(0.0, abs=0.1)
     assert upper_spread(evidence[is_loud]) < upper_spread(fused[is_loud])
-    assert upper_spread(evidence[~is_loud]) == pytest.approx(upper_spread(fused[~is_loud]))
+    assert upper_spread(evidence[~is_loud]) == pytest.approx(
+        upper_spread(fused[~is_loud]), rel=0.05
+    )
 
 
 def test_the_evidence_of_one_mode_is_the_fused_score_above_its_median() -> None:
     fused = np.random.default_rng(1).exponential(size=60 * PER_BLOCK)
     spectra = spectra_of(np.full(len(fused), -40.0))
-    calibration = fit_evidence(fused, spectra, blocks_of(60))
+    calibration = fit_evidence(fused, spectra, levels_of(spectra), blocks_of(60))
     assert len(calibration.modes) == 1
-    assert calibration.evidence(fused, spectra) == pytest.approx(fused - np.median(fused))
+    assert calibration.evidence(fused, spectra, levels_of(spectra).measured) == pytest.approx(
+        fused - np.median(fused)
+    )
     assert calibration.effect_bound == EFFECT_BOUND
+
+
+def test_sound_louder_than_ever_in_training_reaches_the_bound_of_the_effect() -> None:
+    """Whatever the views say of it."""
+    rng = np.random.default_rng(1)
+    spectra = spectra_of(rng.normal(-45.0, 0.3, 60 * PER_BLOCK))
+    calibration = fit_evidence(
+        rng.exponential(size=len(spectra)), spectra, levels_of(spectra), blocks_of(60)
+    )
+    [loudest] = calibration.loudest_dbfs
+    assert -45.0 < loudest < -44.5
+    usual = np.full(5, calibration.locations[0])
+    rises = loudest + RISE_BOUND_DB * np.array([-9.0, 0.0, 0.5, 1.0, 7.0])
+    found = calibration.evidence(usual, spectra[:5], rises)
+    assert found.tolist() == pytest.approx([0, 0, EFFECT_BOUND / 16, EFFECT_BOUND, EFFECT_BOUND])
+    unlike = usual + 100.0
+    assert calibration.evidence(unlike, spectra[:5], rises).tolist() == pytest.approx([100.0] * 5)
 
 
 @given(st.integers(1, 2000), st.integers(1, 300))
@@ -79,7 +111,7 @@ def test_every_time_scale_has_a_tail_and_longer_ones_are_not_wider_than_the_bloc
     evidence = np.random.default_rng(count).normal(size=count * PER_BLOCK)
     tails = fit_tails(evidence, blocks_of(count, hours=hours))
     assert [tail.seconds for tail in tails] == [scale.seconds for scale in TIME_SCALES]
-    assert all(tail.scale >= FUSED_PRIOR.after(hours) for tail in tails)
+    assert all(tail.scale >= FUSED_PRIOR.after(hours, 1) for tail in tails)
     assert tails[-1].scale <= 1.2 * math.hypot(1.0, tails[0].scale)
 
 
@@ -91,7 +123,7 @@ def test_scales_with_few_blocks_have_the_variance_of_the_next_shorter_one() -> N
         assert (tail.scale, tail.dof) == (half_minute.scale, half_minute.dof)
     spread = upper_spread(blocks_of(60).means_over(30.0, blocks_of(60).means(evidence)))
     assert (half_minute.scale, half_minute.dof) == FUSED_PRIOR.predictive(
-        spread, hours=1, blocks=20
+        spread, hours=1, days=1, blocks=20
     )
 
 
@@ -115,9 +147,9 @@ def test_the_tails_follow_the_number_of_blocks_and_the_prior() -> None:
     steady = evidence * 1e-8
     first_hour = fit_tails(steady, blocks_of(2000))[0]
     assert first_hour.dof == pytest.approx(PRIOR_DOF, rel=0.01)
-    assert first_hour.scale == pytest.approx(FUSED_PRIOR.shift, rel=0.01)
-    first_week = fit_tails(steady, blocks_of(2000, hours=168))[0]
-    assert first_week.scale == pytest.approx(FUSED_PRIOR.after(168), rel=0.01)
+    assert first_hour.scale == pytest.approx(FUSED_PRIOR.after(1, 1), rel=0.01)
+    first_week = fit_tails(steady, blocks_of(2000, hours=168, days=7))[0]
+    assert first_week.scale == pytest.approx(FUSED_PRIOR.after(168, 7), rel=0.01)
 
 
 def test_blocks_have_lower_medians_and_means() -> None:
@@ -146,19 +178,19 @@ def test_fewer_than_five_blocks_of_a_scale_are_few() -> None:
 def test_constant_evidence_has_tails_of_the_prior(value: float) -> None:
     for tail in fit_tails(np.full(6 * PER_BLOCK, value), blocks_of(6)):
         assert tail.location == value
-        assert tail.scale == pytest.approx(FUSED_PRIOR.shift, rel=1e-3)
+        assert tail.scale == pytest.approx(FUSED_PRIOR.after(1, 1), rel=1e-3)
 
 
 def test_parameters_are_restored_from_json() -> None:
     rng = np.random.default_rng(6)
     spectra = spectra_of(np.repeat([-40.0, -60.0], 60 * PER_BLOCK))
     fused = rng.exponential(size=len(spectra))
-    calibration = fit_evidence(fused, spectra, blocks_of(120))
+    calibration = fit_evidence(fused, spectra, levels_of(spectra), blocks_of(120))
     restored = EvidenceCalibration.from_json(calibration.to_json(), BANDS)
     assert restored.tails == calibration.tails
     assert restored.effect_bound == calibration.effect_bound
-    found = restored.evidence(fused, spectra)
-    assert np.array_equal(found, calibration.evidence(fused, spectra))
+    found = restored.evidence(fused, spectra, levels_of(spectra).measured)
+    assert np.array_equal(found, calibration.evidence(fused, spectra, levels_of(spectra).measured))
 
 
 @pytest.mark.parametrize(
@@ -167,6 +199,8 @@ def test_parameters_are_restored_from_json() -> None:
         {"locations": [math.nan]},
         {"locations": [0.0, 1.0]},
         {"ratios": [0.0]},
+        {"loudest_dbfs": [math.nan]},
+        {"loudest_dbfs": [-30.0, -20.0]},
         {"ratios": [math.inf]},
         {"effect_bound": 0.0},
         {"effect_bound": math.nan},
@@ -176,5 +210,5 @@ def test_parameters_are_restored_from_json() -> None:
 )
 def test_invalid_parameters_are_refused(broken: dict[str, object]) -> None:
     assert EvidenceCalibration.from_json(one_mode(), BANDS)
-    with pytest.raises(ValueError, match=r"evidence|modes|scales|effect"):
+    with pytest.raises(ValueError, match=r"evidence|level|modes|scales|effect"):
         EvidenceCalibration.from_json(one_mode(**broken), BANDS)

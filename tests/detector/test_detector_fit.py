@@ -63,13 +63,13 @@ def test_the_calibrations_are_those_of_the_out_of_fold_scores() -> None:
     assert fuse(fitted.by_view) == pytest.approx(fitted.fused)
     blocks = fitted.blocks
     assert fitted.detector.calibration == FusedCalibration.fit(
-        fitted.fused, FUSED_PRIOR, hours=blocks.hours, blocks=len(blocks)
+        fitted.fused, FUSED_PRIOR, hours=blocks.hours, days=1, blocks=len(blocks)
     )
 
 
 def test_the_evidence_of_training_windows_has_the_median_0() -> None:
     fitted = fit(machine_sound(60.0))
-    assert np.median(fitted.evidence) == pytest.approx(0.0, abs=1e-6)
+    assert np.median(fitted.evidence) == pytest.approx(0.0, abs=0.01)
     assert np.ptp(fitted.blocks.medians(fitted.evidence)) < np.ptp(fitted.evidence)
 
 

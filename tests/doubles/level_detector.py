@@ -70,7 +70,10 @@ _NEVER = tuple(ScaleTail(scale.seconds, 50.0, 10.0, 30.0) for scale in TIME_SCAL
 def direct_evidence(hours: int) -> EvidenceCalibration:
     """Return the calibration by which the evidence is the score, of sound from these hours."""
     tails = (DirectTail(), *_NEVER)
-    return EvidenceCalibration(_ONE_MODE, np.zeros(1), np.ones(1), tails, math.inf, hours)
+    never_loud = np.full(1, math.inf)
+    return EvidenceCalibration(
+        _ONE_MODE, np.zeros(1), np.ones(1), never_loud, tails, math.inf, hours
+    )
 
 
 class LevelDetector(Detector):

@@ -108,7 +108,7 @@ def test_a_prior_is_scaled_until_the_end_of_the_context() -> None:
     level, fused = SHIFT_BY_VIEW["level"], FUSED_PRIOR.shift
     with scaled_prior(0.5):
         assert SHIFT_BY_VIEW["level"] == level / 2
-        assert FUSED_PRIOR.after(1) == fused / 2
+        assert FUSED_PRIOR.after(1, 7) == fused / 2
     assert SHIFT_BY_VIEW["level"] == level
     assert FUSED_PRIOR.shift == fused
 

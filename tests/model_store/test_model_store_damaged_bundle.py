@@ -70,7 +70,9 @@ def _damage_method(folder: Path) -> None:
 
 
 def _nest(folder: Path) -> None:
-    write_manifest_text(folder, '{"format": 6, "x": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    write_manifest_text(
+        folder, f'{{"format": {FORMAT}, "x": ' + "[" * 100_000 + "]" * 100_000 + "}"
+    )
 
 
 def _set_first(arrays: dict[str, np.ndarray], value: object) -> None:

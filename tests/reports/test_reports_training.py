@@ -52,7 +52,7 @@ def test_the_page_states_budget_prior_and_sensitivity(fan_result: TrainingResult
     page = " ".join(report_html(fan_result, "v1", TRAINED).split())
     assert "The model is provisional: its thresholds are those of a budget of 1 per day." in page
     assert "Sound from 147 different hours supports the configured budget of 1 per month" in page
-    shift = FUSED_PRIOR.after(1)
+    shift = FUSED_PRIOR.after(1, 1)
     assert f"expected to shift by {shift:.1f} deviations" in page
     assert "an added tone 15 dB above its third-octave band: " in page
 

@@ -1,0 +1,53 @@
+"""The loudest that each operating mode of a machine is in its training sound.
+
+A fault that makes a machine twice as loud must be found by a model of minutes as well, as a plain
+limit of the level would.  The views cannot show that: the logarithm of a distance tells apart what
+is small, and rises little from 3 dB to 12 dB.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from asd_monitor.detector.back_end import Floats
+from asd_monitor.detector.modes import Numbers
+
+RISE_BOUND_DB = 3.0
+"""A machine this much louder than its loudest ten seconds in training is an alarm: twice the power.
+
+Chosen on simulated halls, of which none was as loud over half a year."""
+_MIN_FILL = 0.5  # of a block, as a share of the fullest
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingLevels:
+    """Levels of the n training windows in dBFS."""
+
+    measured: Floats  # (n,)
+    steady: Floats  # (n,), without the trend of one session
+
+    def loudest(self, own: Numbers, block: Numbers) -> float:
+        """Return the highest level in dBFS that some of the windows sustain for a block.
+
+        It is that without the trend, or what the trend has led to at the end.
+
+        Args:
+            own: the numbers of the windows.
+            block: the block of each of the n windows, ascending.
+
+        """
+        numbers, counts = np.unique(block[own], return_counts=True)
+        filled = numbers[counts >= _MIN_FILL * counts.max()]
+        highest = max(_lower_median(self.steady[own[block[own] == each]]) for each in filled)
+        return max(highest, _lower_median(self.measured[own[block[own] == filled[-1]]]))
+
+
+def rise(levels_dbfs: Floats, loudest_dbfs: Floats) -> Floats:
+    """Return how far levels lie above the loudest ones, as a share of `RISE_BOUND_DB`, 0 … 1."""
+    return np.asarray(np.clip((levels_dbfs - loudest_dbfs) / RISE_BOUND_DB, 0.0, 1.0))
+
+
+def _lower_median(values: Floats) -> float:
+    return float(np.sort(values)[(len(values) - 1) // 2])

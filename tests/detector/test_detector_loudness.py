@@ -1,0 +1,51 @@
+"""The loudest level of an operating mode in training."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asd_monitor.detector.loudness import TrainingLevels
+
+PER_BLOCK = 20
+
+
+def loudest_of(*blocks: list[float], trend: float = 0.0) -> float:
+    """Return the loudest level of blocks whose windows have these levels, and a trend in dB."""
+    steady = np.concatenate([np.array(block) for block in blocks])
+    number = np.repeat(np.arange(len(blocks)), [len(block) for block in blocks])
+    drift = np.linspace(-trend / 2, trend / 2, len(steady))
+    levels = TrainingLevels(steady + drift, steady)
+    return levels.loudest(np.arange(len(steady)), number)
+
+
+def test_it_is_that_of_the_loudest_block() -> None:
+    assert loudest_of([-40.0] * 20, [-35.0] * 20, [-38.0] * 20) == -35.0
+
+
+@given(st.integers(1, 9), st.floats(0, 60))
+def test_impacts_do_not_raise_it(count: int, by_db: float) -> None:
+    with_impacts = [-40.0 + by_db] * count + [-40.0] * (PER_BLOCK - count)
+    assert loudest_of([-40.0] * PER_BLOCK, with_impacts) == -40.0
+
+
+def test_a_block_of_few_windows_does_not_count() -> None:
+    assert loudest_of([-40.0] * 20, [-20.0] * 9, [-40.0] * 20) == -40.0
+    assert loudest_of([-40.0] * 20, [-20.0] * 10, [-40.0] * 20) == -20.0
+
+
+def test_sound_that_became_quieter_is_not_measured_by_its_beginning() -> None:
+    blocks = [[-40.0] * PER_BLOCK] * 6
+    assert loudest_of(*blocks, trend=-6.0) == -40.0
+
+
+def test_sound_that_became_louder_stays_as_loud_as_at_its_end() -> None:
+    blocks = [[-40.0] * PER_BLOCK] * 6
+    assert loudest_of(*blocks, trend=6.0) == pytest.approx(-37.5, abs=0.1)
+
+
+def test_windows_of_other_modes_are_left_out() -> None:
+    steady = np.repeat([-40.0, -20.0, -41.0], PER_BLOCK)
+    levels = TrainingLevels(steady, steady)
+    number = np.repeat(np.arange(3), PER_BLOCK)
+    assert levels.loudest(np.flatnonzero(steady < -30), number) == -40.0
