@@ -135,6 +135,8 @@ class Evaluator:
         """Why the newest model is not the one in use."""
         self.untrained = False
         """Whether the machine has never had a model."""
+        self.provisional: EffectiveBudget | None = None
+        """The budget of a provisional model; None: the model supports the configured one."""
         self.tap: Callable[[Sequence[Window]], object] | None = None
         """Receives the windows that are scored, in the scoring thread (`Pipeline.tap`)."""
         self._machine = machine
@@ -175,14 +177,6 @@ class Evaluator:
         return self.bundle.version if self.bundle else None
 
     @property
-    def provisional(self) -> EffectiveBudget | None:
-        """The budget of a provisional model; None: the model supports the configured one."""
-        if self.bundle is None:
-            return None
-        budget = effective_budget(self._settings.alarm.criteria, self.bundle.detector.hours)
-        return budget if budget.provisional else None
-
-    @property
     def budget_text(self) -> str | None:
         """The `provisional_text` of a provisional model; None: see `provisional`."""
         budget = self.provisional
@@ -221,6 +215,8 @@ class Evaluator:
         if self.bundle is not None and bundle.sha256 == self.bundle.sha256:
             return False
         before, self.bundle = self.bundle, bundle
+        budget = effective_budget(self._settings.alarm.criteria, bundle.detector.hours)
+        self.provisional = budget if budget.provisional else None
         self._log_differences(bundle)
         is_refit = before is not None and bundle.first == before.first
         if not (is_refit and self._exchange_detector(bundle.detector)):
