@@ -239,7 +239,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "asd_monitor/model_store/manifest.py",
         "if seal is not None and not sealed:",
         "if seal is None and not sealed:",
-        "model_store/test_model_store_bundle.py",
+        "model_store/test_model_store_refused_bundle.py",
     ),
     Mutation(
         "model-identity",  # a model trained again under the same name is not loaded

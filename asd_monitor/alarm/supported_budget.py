@@ -73,6 +73,11 @@ def _needed_hours(false_alarms_hz: float) -> int:
     return math.ceil(round(1.0 / (MAX_EXTRAPOLATION * HOUR_S * false_alarms_hz), 6))
 
 
+def provisional_note(budget: EffectiveBudget) -> str:
+    """Return in a few words which budget a provisional model has."""
+    return f"provisional budget of {budget.false_alarms}"
+
+
 def provisional_text(budget: EffectiveBudget, configured: str) -> str:
     """Return what a provisional model supports, and from when the full budget is expected to hold.
 

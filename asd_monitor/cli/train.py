@@ -242,7 +242,8 @@ def _print_result(trained: TrainingResult, version: str, folder: Path, *, as_jso
         alarms = count(trial.alarms, "alarm") if trial.alarms else "no alarm"
         typer.echo(
             f"Held-out {trial.seconds:.0f} s: {alarms}; "
-            f"{100 * trial.share_above(2.0):.1f} % of the windows score above 2 (1 % expected)."
+            f"{100 * trial.share_above_usual:.1f} % of the windows have higher evidence than "
+            "usual (1 % expected)."
         )
     if trained.detector.idle_dbfs is not None:
         low, high = trained.detector.idle_dbfs

@@ -23,7 +23,11 @@ from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.state import Transition, TransitionKind
-from asd_monitor.alarm.supported_budget import effective_budget, provisional_text
+from asd_monitor.alarm.supported_budget import (
+    EffectiveBudget,
+    effective_budget,
+    provisional_text,
+)
 from asd_monitor.alarm.time_scales import STEP_S
 from asd_monitor.config.settings import MachineDefaults
 from asd_monitor.daemon.evidence_history import EvidenceHistory
@@ -131,6 +135,8 @@ class Evaluator:
         """Why the newest model is not the one in use."""
         self.untrained = False
         """Whether the machine has never had a model."""
+        self.provisional: EffectiveBudget | None = None
+        """The budget of a provisional model; None: the model supports the configured one."""
         self.tap: Callable[[Sequence[Window]], object] | None = None
         """Receives the windows that are scored, in the scoring thread (`Pipeline.tap`)."""
         self._machine = machine
@@ -171,15 +177,12 @@ class Evaluator:
         return self.bundle.version if self.bundle else None
 
     @property
-    def provisional(self) -> str | None:
-        """Which budget the model supports instead of the configured one; None: the configured."""
-        if self.bundle is None:
+    def budget_text(self) -> str | None:
+        """The `provisional_text` of a provisional model; None: see `provisional`."""
+        budget = self.provisional
+        if budget is None:
             return None
-        settings = self._settings.alarm
-        budget = effective_budget(settings.criteria, self.bundle.detector.hours)
-        if not budget.provisional:
-            return None
-        return provisional_text(budget, str(settings.false_alarms))
+        return provisional_text(budget, str(self._settings.alarm.false_alarms))
 
     @property
     def monitor(self) -> Monitor:
@@ -212,6 +215,8 @@ class Evaluator:
         if self.bundle is not None and bundle.sha256 == self.bundle.sha256:
             return False
         before, self.bundle = self.bundle, bundle
+        budget = effective_budget(self._settings.alarm.criteria, bundle.detector.hours)
+        self.provisional = budget if budget.provisional else None
         self._log_differences(bundle)
         is_refit = before is not None and bundle.first == before.first
         if not (is_refit and self._exchange_detector(bundle.detector)):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from asd_monitor.alarm.alarm_score import ScoreLevel
+from asd_monitor.alarm.supported_budget import EffectiveBudget, provisional_note
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.alarm_records import Event as JournalEvent
 from asd_monitor.publish import messages
@@ -35,7 +36,7 @@ class MachineCondition:
     microphone: MicrophoneState
     reason: str | None = None
     model: str | None = None
-    provisional: str | None = None  # the budget that the model supports; None: the configured one
+    provisional: EffectiveBudget | None = None  # None: the model supports the configured one
     suppressed: bool = False  # alarms are neither raised nor cleared: the machine is off
 
     def __post_init__(self) -> None:
@@ -51,9 +52,11 @@ class MachineCondition:
 
     @property
     def explanation(self) -> str | None:
-        """The reason, and while the sound is evaluated, which budget the model supports."""
-        provisional = self.provisional if is_evaluated(self.state) else None
-        return "; ".join(text for text in (self.reason, provisional) if text) or None
+        """The reason, and while the sound is evaluated, the budget of a provisional model."""
+        note = None
+        if self.provisional is not None and is_evaluated(self.state):
+            note = provisional_note(self.provisional)
+        return "; ".join(text for text in (self.reason, note) if text) or None
 
 
 _TREND_SCALE_S = 3600.0  # shortest time scale whose level is published

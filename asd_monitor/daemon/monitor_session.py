@@ -365,12 +365,12 @@ class MonitorSession:
         changed = await self._worker.run(evaluator.load_model)
         if changed:
             self._commission()
-            provisional = evaluator.provisional
+            budget = evaluator.budget_text
             self._log.info(
                 "model loaded",
                 model=evaluator.model,
-                provisional=provisional is not None,
-                **({} if provisional is None else {"budget": provisional}),
+                provisional=budget is not None,
+                **({} if budget is None else {"budget": budget}),
             )
         elif evaluator.model_notice:
             self._log.error("model not loaded", reason=evaluator.model_notice)

@@ -15,14 +15,9 @@ from datetime import datetime
 from pathlib import Path
 
 from asd_monitor.errors import UsageError
+from asd_monitor.journal.alarm_entries import acknowledge, as_alarm, as_event, as_machine
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
-from asd_monitor.journal.alarm_tables import (
-    acknowledge,
-    as_alarm,
-    as_event,
-    as_machine,
-    readable_rows,
-)
+from asd_monitor.journal.alarm_tables import readable_rows
 from asd_monitor.journal.database import connect_to, transaction
 from asd_monitor.journal.file_image import OpenedImage, open_image, read_files
 from asd_monitor.journal.journal_file import find_journal

@@ -17,10 +17,10 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from asd_monitor.journal.alarm_entries import READERS
 from asd_monitor.journal.alarm_tables import (
     EARLIER_TABLES,
     FORMAT,
-    READERS,
     ROW_TABLES,
     TABLES_2,
     create_tables,

@@ -16,8 +16,8 @@ from asd_monitor.alarm.state import (
     TransitionKind,
     Trigger,
 )
+from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
-from asd_monitor.journal.alarm_tables import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.store import Journal
 from asd_monitor.monitor import Monitor
 

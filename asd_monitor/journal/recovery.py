@@ -6,16 +6,13 @@ import sqlite3
 from dataclasses import dataclass
 
 from asd_monitor.alarm.state import ACTIVE, AlarmCondition
+from asd_monitor.journal.alarm_entries import READERS, AlarmEntry, alarm_row, as_event
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import (
-    READERS,
     ROW_TABLES,
-    AlarmEntry,
     Row,
     add_damaged_row,
     add_row,
-    alarm_row,
-    as_event,
     readable_rows,
     replace_row,
     rows_of,

@@ -6,14 +6,9 @@ import sqlite3
 from collections.abc import Iterable
 from dataclasses import replace
 
+from asd_monitor.journal.alarm_entries import AlarmEntry, MachineEntry, as_alarm, as_machine
 from asd_monitor.journal.alarm_records import AlarmRecord
-from asd_monitor.journal.alarm_tables import (
-    AlarmEntry,
-    MachineEntry,
-    as_alarm,
-    as_machine,
-    readable_rows,
-)
+from asd_monitor.journal.alarm_tables import readable_rows
 
 
 class StandingAlarms:

@@ -26,8 +26,7 @@ from typing import Self
 
 import structlog
 
-from asd_monitor.journal.alarm_records import AlarmRecord, Event
-from asd_monitor.journal.alarm_tables import (
+from asd_monitor.journal.alarm_entries import (
     AlarmEntry,
     Entry,
     EventEntry,
@@ -35,8 +34,9 @@ from asd_monitor.journal.alarm_tables import (
     acknowledge,
     as_alarm,
     as_event,
-    rows_of,
 )
+from asd_monitor.journal.alarm_records import AlarmRecord, Event
+from asd_monitor.journal.alarm_tables import rows_of
 from asd_monitor.journal.database import (
     Connect,
     delete_oldest_events,

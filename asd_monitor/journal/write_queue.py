@@ -9,7 +9,7 @@ from itertools import chain
 
 import structlog
 
-from asd_monitor.journal.alarm_tables import Entry
+from asd_monitor.journal.alarm_entries import Entry
 from asd_monitor.journal.database import savepoint, transaction
 from asd_monitor.journal.sqlite_errors import REFUSALS
 

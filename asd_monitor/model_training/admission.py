@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,7 @@ SHARE_OF_BEFORE = 0.1
 TIME_OF_DAY_S = 0.75 * 3600.0
 """Blocks within this time of each other on two days are of the same time of day."""
 DAY_S = 86400.0
+_MIN_SPREAD_SHARE = 1e-3  # of the median coordinate's, for one that does not vary
 
 Mask = npt.NDArray[np.bool_]
 
@@ -49,6 +51,13 @@ class BlockVectors:
 
     means: Vectors  # (b, d)
     spreads: Vectors  # (d,): standard deviation within blocks
+
+    @classmethod
+    def of(cls, means: Vectors, variances: Sequence[Vectors]) -> Self:
+        """Return the means (b, d), with the spread of the variances (d,) within blocks."""
+        spreads = np.sqrt(np.mean(variances, axis=0))
+        least = _MIN_SPREAD_SHARE * float(np.median(spreads)) + 1e-6
+        return cls(means, np.maximum(spreads, least))
 
 
 def block_deviations(views: Sequence[BlockVectors], training: int) -> Floats:

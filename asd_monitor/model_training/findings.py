@@ -12,7 +12,7 @@ from asd_monitor.alarm.supported_budget import EffectiveBudget
 from asd_monitor.audio.files.levels import LevelDefect, level_defects
 from asd_monitor.detector.idle import idle_region
 from asd_monitor.model_training.adaptation_result import Adaptation
-from asd_monitor.model_training.held_out_trial import HeldOutTrial
+from asd_monitor.model_training.held_out_trial import USUAL_SHARE, HeldOutTrial
 from asd_monitor.model_training.level_trend import LevelTrend, find_level_trend
 from asd_monitor.model_training.outliers import Outlier
 from asd_monitor.model_training.reference import Reference
@@ -21,9 +21,8 @@ from asd_monitor.model_training.sound_files import SoundFile
 
 RECOMMENDED_S = 600.0
 """Less usable sound is a finding."""
-SCORE_LEVELS = (1.0, 2.0, 3.0)
 MAX_SHARE_RATIO = 5.0
-"""More held-out windows above a score, in multiples of the expected share, are a finding…"""
+"""More held-out windows above the usual evidence, by this factor, are a finding…"""
 MIN_WINDOWS_ABOVE = 10
 """…if they are at least this many."""
 
@@ -84,9 +83,8 @@ class HeldOutAlarms:
 
 @dataclass(frozen=True, slots=True)
 class HeldOutExcess:
-    """Far more held-out windows above a score than expected."""
+    """Far more held-out windows above the usual evidence than expected, without an alarm."""
 
-    score: float
     share: float
     expected: float
 
@@ -183,9 +181,8 @@ def _findings(
 def _held_out_findings(trial: HeldOutTrial) -> Iterator[Finding]:
     if trial.alarms:
         yield HeldOutAlarms(trial.alarms, trial.seconds)
-    for score in SCORE_LEVELS:
-        share, expected = trial.share_above(score), 10.0**-score
-        excessive = share > MAX_SHARE_RATIO * expected
-        if excessive and share * len(trial.running) >= MIN_WINDOWS_ABOVE:
-            yield HeldOutExcess(score, share, expected)
-            return
+        return
+    share, expected = trial.share_above_usual, 1.0 - USUAL_SHARE
+    excessive = share > MAX_SHARE_RATIO * expected
+    if excessive and share * len(trial.running) >= MIN_WINDOWS_ABOVE:
+        yield HeldOutExcess(share, expected)

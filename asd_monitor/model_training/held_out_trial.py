@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from asd_monitor.alarm.state import AlarmRule, Transition, TransitionKind
-from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.fit import FittedDetector
 from asd_monitor.model_training.recording_parts import RecordingPart
 from asd_monitor.model_training.training_progress import Progress, no_progress
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import MachineState, WindowScore
+
+USUAL_SHARE = 0.99
+"""Share of the training windows whose out-of-fold evidence is usual; that of the rest is higher."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -25,6 +28,7 @@ class HeldOutTrial:
     alarm_scores: tuple[tuple[float, ...], ...]  # of each part, one for each window
     alarms: int
     warnings: int
+    usual_evidence: float  # that `USUAL_SHARE` of the windows of the fit do not exceed
 
     @property
     def seconds(self) -> float:
@@ -36,10 +40,11 @@ class HeldOutTrial:
         """The windows in which the machine runs."""
         return [window for part in self.windows for window in part if not window.idle]
 
-    def share_above(self, score: float) -> float:
-        """Return the share of the running windows whose score is at least this."""
-        scores = [window.score for window in self.running]
-        return float(np.mean(np.asarray(scores) >= score)) if scores else 0.0
+    @property
+    def share_above_usual(self) -> float:
+        """The share of the running windows whose evidence is higher than usual."""
+        evidence = [window.evidence for window in self.running]
+        return float(np.mean(np.asarray(evidence) > self.usual_evidence)) if evidence else 0.0
 
     def view_quantiles(self, shares: Sequence[float]) -> Mapping[str, list[float]]:
         """Return these quantiles of each view's deviations, by view."""
@@ -53,7 +58,7 @@ class HeldOutTrial:
 
 
 def run_trial(
-    detector: Detector,
+    fitted: FittedDetector,
     rule: AlarmRule,
     parts: Sequence[RecordingPart],
     channel: int | None = None,
@@ -70,7 +75,7 @@ def run_trial(
     transitions: list[Transition] = []
     for number, part in enumerate(parts):
         progress("scoring the held-out part", number / len(parts))
-        monitor = Monitor(Pipeline(detector), rule, part.file.rate_hz)
+        monitor = Monitor(Pipeline(fitted.detector), rule, part.file.rate_hz)
         readings = [reading for block in part.blocks(channel) for reading in monitor.push(block)]
         scored = [(r.window, r.alarm_score) for r in readings if r.window is not None]
         windows.append(tuple(window for window, _ in scored))
@@ -81,4 +86,11 @@ def run_trial(
     warnings = sum(
         c.after == MachineState.WARNING and c.before != MachineState.ALARM for c in changes
     )
-    return HeldOutTrial(tuple(parts), tuple(windows), tuple(alarm_scores), alarms, warnings)
+    return HeldOutTrial(
+        tuple(parts),
+        tuple(windows),
+        tuple(alarm_scores),
+        alarms,
+        warnings,
+        usual_evidence=float(np.quantile(fitted.evidence, USUAL_SHARE)),
+    )

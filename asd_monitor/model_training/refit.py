@@ -1,9 +1,4 @@
-"""Refit during commissioning: the training windows and live blocks → an extended detector.
-
-`asd_monitor.model_training.admission` selects the live blocks.  Those that are left out remain in
-the fit of the tails, as blocks of at least the highest evidence, so that leaving them out does not
-make the tails lighter.
-"""
+"""Refit during commissioning: the bundle's training windows and live blocks → a new detector."""
 
 from __future__ import annotations
 
@@ -17,19 +12,17 @@ from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.commissioning.blocks import Layout, LiveBlock
 from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.fit import FittedDetector, find_blocks, fit_detector
+from asd_monitor.detector.fit import find_blocks
 from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import Window
 from asd_monitor.model_store.reference_file import StoredReference
-from asd_monitor.model_training.admission import BlockVectors, admit, block_deviations
+from asd_monitor.model_training.admission import BlockVectors, block_deviations
+from asd_monitor.model_training.extension import LiveSound, TrainingSound, extend
 from asd_monitor.records import Thresholds
 from asd_monitor.wording import count
 
 MAX_MOVED = 3.0
 """A model that moved further, in decades of probability, is a candidate."""
-_BEFORE_S = 3600.0
-"""Time from the last training recording to the first live block: it does not count for more."""
-_MIN_SPREAD_SHARE = 1e-3  # of the median coordinate's, for one that does not vary
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,39 +73,28 @@ def refit(
     """
     detector = first.detector
     front_end = detector.front_end
-    live = [block.windows(layout, front_end.rate_hz, front_end.window) for block in blocks]
-    training = first.reference.pieces()
-    of_training = _windows_of_blocks(training, front_end.rate_hz)
+    live = LiveSound(
+        [block.windows(layout, front_end.rate_hz, front_end.window) for block in blocks],
+        np.array([block.time_s for block in blocks]),
+        np.array([block.age_s <= learned_until_s for block in blocks], bool),
+    )
+    training = TrainingSound(first.reference.pieces(), first.reference.piece_times_s())
+    of_training = _windows_of_blocks(training.pieces, front_end.rate_hz)
     try:
-        between = block_deviations(_block_vectors(of_training, live), len(of_training))
+        between = block_deviations(_block_vectors(of_training, live.pieces), len(of_training))
+        extension = extend(training, live, between, front_end, detector.encoders)
     except ValueError as error:
-        raise _failed(error) from error
-    admission = admit(between, np.array([block.time_s for block in blocks]))
-    in_time = np.array([block.age_s <= learned_until_s for block in blocks], bool)
-    learned_from = np.flatnonzero(admission.learned & in_time).tolist()
-    left_out = int(np.count_nonzero(in_time)) - len(learned_from)
-    pieces = training + [live[number] for number in learned_from]
-    times_s = first.reference.piece_times_s()
-    before_s = (blocks[0].time_s if blocks else 0.0) - max(times_s, default=0.0) - _BEFORE_S
-    begins_s = [before_s + time_s for time_s in times_s]
-    begins_s += [blocks[number].time_s for number in learned_from]
-    try:
-        fitted: FittedDetector = fit_detector(
-            pieces,
-            front_end,
-            front_end.rate_hz,
-            detector.encoders,
-            begins_s=begins_s,
-            censored=left_out,
-        )
-    except ValueError as error:
-        raise _failed(error) from error
-    learned = [window for number in learned_from for window in live[number]]
+        raise OperationError(
+            f"the refit failed: {error}: the model in use stays, and the next refit has more sound"
+        ) from error
+    fitted, left_out = extension.fitted, extension.left_out
     # the bundle may hold fewer windows than the model was trained on
     quietest = [each.quietest_dbfs for each in (detector, fitted.detector)]
     extended = replace(
         fitted.detector, quietest_dbfs=min(level for level in quietest if level is not None)
     )
+    numbers = np.flatnonzero(extension.learned).tolist()
+    learned = [window for number in numbers for window in live.pieces[number]]
     moved = movement(detector, extended, learned)
     notes = (
         [f"{count(left_out, 'block')} left out: sound that has not been followed by known sound"]
@@ -126,15 +108,9 @@ def refit(
         thresholds=alarm_rule(settings.criteria, extended).thresholds,
         moved=moved,
         candidate=moved > MAX_MOVED,
-        blocks=int(np.count_nonzero(in_time)),
-        admitted=len(learned_from),
+        blocks=int(np.count_nonzero(live.may_be_learned)),
+        admitted=len(numbers),
         notes=tuple(notes),
-    )
-
-
-def _failed(error: ValueError) -> OperationError:
-    return OperationError(
-        f"the refit failed: {error}: the model in use stays, and the next refit has more sound"
     )
 
 
@@ -154,9 +130,8 @@ def _block_vectors(
         of_training = [np.stack([window.features[name] for window in block]) for block in training]
         means = [vectors.mean(0) for vectors in of_training]
         means += [np.mean([window.features[name] for window in block], axis=0) for block in live]
-        spreads = np.sqrt(np.mean([vectors.var(0) for vectors in of_training], axis=0))
-        least = _MIN_SPREAD_SHARE * float(np.median(spreads)) + 1e-6
-        found.append(BlockVectors(np.stack(means), np.maximum(spreads, least)))
+        variances = [vectors.var(0) for vectors in of_training]
+        found.append(BlockVectors.of(np.stack(means), variances))
     return found
 
 
@@ -172,7 +147,3 @@ def movement(first: Detector, refitted: Detector, windows: Sequence[Window]) -> 
         for detector in (first, refitted)
     )
     return max(0.0, float(np.median(before - after)))
-
-
-def _typical_score(detector: Detector, windows: Sequence[Window]) -> float:
-    return float(np.median([window.score for window in detector.score(windows)]))

@@ -17,7 +17,6 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.model_store.atomic_files import os_errors_reported
 from asd_monitor.model_store.bundle import save_bundle
 from asd_monitor.model_store.versions import next_version
-from asd_monitor.model_training.findings import SCORE_LEVELS
 from asd_monitor.model_training.held_out_trial import HeldOutTrial
 from asd_monitor.model_training.reference_selection import stored_reference
 from asd_monitor.model_training.sensitivity import FAULT_S, Sensitivity
@@ -164,5 +163,6 @@ def _held_out(trial: HeldOutTrial) -> dict[str, Any]:
         ],
         "alarms": trial.alarms,
         "warnings": trial.warnings,
-        "share_above": {f"{score:g}": trial.share_above(score) for score in SCORE_LEVELS},
+        "usual_evidence": round(trial.usual_evidence, 4),
+        "share_above_usual": round(trial.share_above_usual, 4),
     }

@@ -110,12 +110,12 @@ def _try_held_out(
         return nothing
     progress("fitting without the held-out part", 0.0)
     try:
-        detector = reference.fit(split.kept).detector
+        fitted = reference.fit(split.kept)
     except ValueError:  # the machine is idle in most of the rest
         return nothing
-    rule = alarm_rule(settings.criteria, detector)
-    trial = run_trial(detector, rule, split.parts, channel, progress)
-    return trial, measure_sensitivity(detector, rule, trial, channel, progress)
+    rule = alarm_rule(settings.criteria, fitted.detector)
+    trial = run_trial(fitted, rule, split.parts, channel, progress)
+    return trial, measure_sensitivity(fitted.detector, rule, trial, channel, progress)
 
 
 def _fit(reference: Reference) -> FittedDetector:

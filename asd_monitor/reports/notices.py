@@ -73,10 +73,11 @@ def finding_text(finding: Finding) -> str:
                 f"{count(alarms, 'alarm')} in the {seconds:.0f} s held out: the machine sounds "
                 "different there; if that is normal too, record more of it"
             )
-        case HeldOutExcess(score, share, expected):
+        case HeldOutExcess(share, expected):
             text = (
-                f"{100 * share:.1f} % of the held-out windows score above {score:g}, where "
-                f"{100 * expected:g} % are expected: the recordings do not cover all normal sound"
+                f"{100 * share:.0f} % of the held-out windows have higher evidence than usual, "
+                f"where {100 * expected:.0f} % are expected: the machine sounds different there; "
+                "if that is normal too, record more of it"
             )
         case ProvisionalBudget(budget, configured):
             text = provisional_text(budget, configured)

@@ -14,7 +14,7 @@ from asd_monitor.alarm.span_median import ALARM_SPAN_S
 from asd_monitor.detector.evidence import EFFECT_BOUND
 from asd_monitor.detector.prior import FUSED_PRIOR
 from asd_monitor.dsp.mel import mel_centres_hz
-from asd_monitor.model_training.findings import RECOMMENDED_S, SCORE_LEVELS
+from asd_monitor.model_training.findings import RECOMMENDED_S
 from asd_monitor.model_training.held_out_trial import HeldOutTrial
 from asd_monitor.model_training.operating_modes import OperatingMode
 from asd_monitor.model_training.sensitivity import DRAWS
@@ -42,16 +42,6 @@ _MAX_FILES = 200
 _VIEW_QUANTILES = (0.5, 0.95)
 _METER_DEVIATION = 4.0  # at the end of a view's bar
 _MAX_THRESHOLD_SHOWN = 12.0
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreShare:
-    """The share of windows at or above a score."""
-
-    score: float
-    expected_percent: float
-    training_percent: float
-    held_out_percent: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +82,6 @@ class TrainingPage:
     has_outliers: bool
     distribution: Markup
     alarm_span_s: float
-    score_shares: Sequence[ScoreShare]
     views: Sequence[ViewRow]
     views_of_held_out: bool
     modes: Sequence[OperatingMode]
@@ -135,7 +124,6 @@ def training_page(result: TrainingResult, version: str, now: datetime) -> Traini
             label="fused score",
         ),
         alarm_span_s=ALARM_SPAN_S,
-        score_shares=_score_shares(trial, scores),
         views=_views(result),
         views_of_held_out=_has_windows(trial),
         modes=result.modes,
@@ -297,20 +285,6 @@ def _outlier_marks(result: TrainingResult, axis: RecordingTimeline, scores: Floa
         if near.any():
             marks.append(Mark(centre_s, float(scores[near].max()), outlier_text(outlier)))
     return marks
-
-
-def _score_shares(trial: HeldOutTrial | None, scores: Floats) -> list[ScoreShare]:
-    if trial is None:
-        return []
-    return [
-        ScoreShare(
-            level,
-            100 * 10.0**-level,
-            100 * float(np.mean(scores >= level)),
-            100 * trial.share_above(level),
-        )
-        for level in SCORE_LEVELS
-    ]
 
 
 def _views(result: TrainingResult) -> list[ViewRow]:

@@ -18,7 +18,6 @@ bootstrapped over the machines.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -29,8 +28,8 @@ import numpy as np
 from scipy.stats import poisson
 
 from asd_monitor.alarm.time_scales import TIME_SCALES
-from asd_monitor.errors import AsdMonitorError
 from experiments.alarms.chart import Axis, Line, line_chart
+from experiments.alarms.command_line import add_output, errors_reported, parser_of
 from experiments.alarms.life import life_of, life_path
 from experiments.alarms.machine_files import (
     COMMISSIONING,
@@ -247,22 +246,15 @@ def _ascending(counts: Sequence[int]) -> list[tuple[float, float]]:
 
 def main() -> int:
     """Count the alarms of the machines that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.alarms.budget",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("budget", __doc__)
     add_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    add_output(parser)
     parser.add_argument("--before", type=Path, metavar="CHECKOUT")
     parser.add_argument("--draws", type=int, default=1, metavar="N")
     options = parser.parse_args()
     machines = machines_of(options)
-    try:
+    with errors_reported("budget"):
         measured = list(in_processes(partial(measure, options.before, options.draws), machines))
-    except AsdMonitorError as error:
-        sys.stderr.write(f"budget: {error}\n")
-        return error.exit_code
     priors = [prior for prior in PRIORS if all(prior in each.by_prior for each in measured)]
     figures = {
         "set": options.hall_set,

@@ -12,17 +12,16 @@ fault is found where it begins after the commissioning.  The budget is `1 per mo
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from asd_monitor.detector.fit import FittedDetector
 from experiments.alarms.alarm_counting import Evidence, Mask, exceedances
+from experiments.alarms.command_line import add_output, parser_of
 from experiments.alarms.detection_methods import ModelMethod, delay_h
 from experiments.alarms.growing_faults import (
     GROWTHS_H,
@@ -208,13 +207,9 @@ def _row(name: str, cases: Sequence[Case]) -> list[str]:
 
 def main() -> int:
     """Simulate the faults of the machines that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.alarms.early_faults",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("early_faults", __doc__)
     add_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    add_output(parser)
     parser.add_argument("--cases", type=int, default=6, metavar="N")
     options = parser.parse_args()
     machines = machines_of(options)

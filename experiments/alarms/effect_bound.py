@@ -11,17 +11,16 @@ time without a fault: what is found there are false alarms.
 
 from __future__ import annotations
 
-import argparse
 import math
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from asd_monitor.synthesis.added_faults import SEVERITIES_DB, FaultKind
 from experiments.alarms.chart import Axis, Line, line_chart
+from experiments.alarms.command_line import add_output, parser_of
 from experiments.alarms.detection_methods import ModelMethod, delay_h
 from experiments.alarms.growing_faults import GrowingFault, course_of
 from experiments.alarms.life import life_of
@@ -142,13 +141,9 @@ def chart_of(machines: Sequence[MachineAtBounds]) -> str:
 
 def main() -> int:
     """Measure the machines that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.alarms.effect_bound",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("effect_bound", __doc__)
     add_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    add_output(parser)
     options = parser.parse_args()
     measured = list(in_processes(measure, machines_of(options)))
     figures = {

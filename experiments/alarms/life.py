@@ -13,7 +13,6 @@ prior of the variation between hours; its histories have files of their own.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Iterable
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.detector.fit import FittedDetector
+from experiments.alarms.command_line import parser_of
 from experiments.alarms.life_history import LifeHistory, LifeModel, ModelFacts, Scores, score
 from experiments.alarms.machine_files import (
     COMMISSIONING,
@@ -112,11 +112,7 @@ def _later_scores(fitted: FittedDetector, time_s: float, segments: Segments) -> 
 
 def main() -> int:
     """Follow the machines that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.alarms.life",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("life", __doc__)
     add_arguments(parser)
     parser.add_argument("--prior", type=float, default=1.0, metavar="FACTOR")
     options = parser.parse_args()

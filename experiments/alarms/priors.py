@@ -13,16 +13,15 @@ hours with which it falls:  `SHIFT_BY_VIEW`, `FUSED_SHIFT` and `DECAY` of
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from asd_monitor.detector.prior import DECAY, FUSED_SHIFT, SHIFT_BY_VIEW
 from experiments.alarms.chart import Axis, Line, line_chart
+from experiments.alarms.command_line import add_output, parser_of
 from experiments.alarms.life import life_of
 from experiments.alarms.machine_files import (
     LATER,
@@ -115,13 +114,9 @@ def chart_of(names: Sequence[str], shifts: Floats, hours: Floats) -> str:
 
 def main() -> int:
     """Measure the machines that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.alarms.priors",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("priors", __doc__)
     add_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    add_output(parser)
     options = parser.parse_args()
     machines = list(in_processes(measure, machines_of(options)))
     shifts = mean_square_shifts(machines)

@@ -12,7 +12,6 @@ tested by a model trained on X_train.flac, where its name is X_…; a fault begi
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import tempfile
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from asd_monitor.audio.files.recordings import Recording, read_recording
-from asd_monitor.errors import AsdMonitorError
+from experiments.alarms.command_line import add_output, errors_reported, parser_of
 from experiments.alarms.product_commands import backtest, train
 from experiments.alarms.results import write_results
 from experiments.markdown import table
@@ -138,19 +137,12 @@ def tables_of(found: list[RecordingResult]) -> str:
 
 def main() -> int:
     """Test the recordings of the folder that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.alarms.recordings",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("recordings", __doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    add_output(parser)
     options = parser.parse_args()
-    try:
+    with errors_reported("recordings"):
         found = list(results_of(options.folder))
-    except AsdMonitorError as error:
-        sys.stderr.write(f"recordings: {error}\n")
-        return error.exit_code
     figures = {"recordings": [asdict(each) for each in found]}
     write_results(options.output, "recordings", figures, tables_of(found), {})
     return 0

@@ -1,4 +1,4 @@
-"""Refits of a model in its first days, as `asd_monitor.model_training.refit` makes them.
+"""Refits of a model in its first days, by `asd_monitor.model_training.extension`.
 
 The blocks are longer and fewer here: one segment an hour.
 """
@@ -6,13 +6,12 @@ The blocks are longer and fewer here: one segment an hour.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from asd_monitor.detector.fit import BLOCK_S, FittedDetector, fit_detector
-from asd_monitor.model_training.admission import Admission, BlockVectors, admit, block_deviations
+from asd_monitor.model_training.admission import BlockVectors, block_deviations
+from asd_monitor.model_training.extension import Extension, LiveSound, TrainingSound, extend
 from experiments.alarms.feature_extraction import FRONT_END, encoders
 from experiments.alarms.plant_sound import RATE_HZ
 from experiments.alarms.segments import DAY_S, HOUR_S, Floats, Segments
@@ -21,17 +20,6 @@ COMMISSIONING_DAYS = 7.0
 REFIT_AT_H = 3.0
 STEP = 4
 """Every fourth window is kept; they do not overlap."""
-_SESSION_BEFORE_S = 3600.0
-_MIN_SPREAD_SHARE = 1e-3  # of the median coordinate's
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Refit:
-    """An extended model."""
-
-    fitted: FittedDetector
-    admission: Admission  # of the n live segments
-    learned: npt.NDArray[np.bool_]  # (n,)
 
 
 def first_model(training: Segments) -> FittedDetector:
@@ -39,7 +27,7 @@ def first_model(training: Segments) -> FittedDetector:
     return fit_detector([training.windows(0)], FRONT_END, RATE_HZ, encoders())
 
 
-def refitted(training: Segments, live: Segments) -> Refit:
+def refitted(training: Segments, live: Segments) -> Extension:
     """Return the model of the training sound and the live segments that are admitted.
 
     Args:
@@ -48,24 +36,14 @@ def refitted(training: Segments, live: Segments) -> Refit:
             evidence of what returned, and are not learned.
 
     """
-    begin_s, times_s = float(training.times_s[0]), live.times_s
-    admission = admit(deviations(training, live), times_s)
-    in_time = times_s < begin_s + COMMISSIONING_DAYS * DAY_S
-    learned = admission.learned & in_time
-    numbers = np.flatnonzero(learned)
-    pieces = [training.windows(0, STEP), *(live.windows(int(number), STEP) for number in numbers)]
-    begins_s = [float(times_s[0]) - _SESSION_BEFORE_S, *times_s[numbers]]
-    left_out = int(np.count_nonzero(in_time)) - len(numbers)
-    blocks = round(live.starts[-1] / RATE_HZ / BLOCK_S)  # of a segment
-    fitted = fit_detector(
-        pieces,
-        FRONT_END,
-        RATE_HZ,
-        encoders(),
-        begins_s=begins_s,
-        censored=left_out * blocks,
+    sound = LiveSound(
+        [live.windows(number, STEP) for number in range(len(live.times_s))],
+        live.times_s,
+        live.times_s < float(training.times_s[0]) + COMMISSIONING_DAYS * DAY_S,
+        blocks=round(live.starts[-1] / RATE_HZ / BLOCK_S),
     )
-    return Refit(fitted, admission, learned)
+    first = TrainingSound([training.windows(0, STEP)], [0.0])
+    return extend(first, sound, deviations(training, live), FRONT_END, encoders())
 
 
 def deviations(training: Segments, live: Segments) -> Floats:
@@ -80,10 +58,8 @@ def deviations(training: Segments, live: Segments) -> Floats:
         vectors = rows[0].astype(np.float32)
         means = np.stack([vectors[block == number][::STEP].mean(0) for number in range(count)])
         variances = [vectors[block == number].var(0) for number in range(count)]
-        spreads = np.sqrt(np.mean(variances, axis=0))
-        spreads = np.maximum(spreads, _MIN_SPREAD_SHARE * float(np.median(spreads)) + 1e-6)
         live_means = live.features[name][:, ::STEP].astype(np.float32).mean(1)
-        views.append(BlockVectors(np.concatenate([means, live_means]), spreads))
+        views.append(BlockVectors.of(np.concatenate([means, live_means]), variances))
     return block_deviations(views, count)
 
 

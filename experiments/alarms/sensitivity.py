@@ -16,7 +16,6 @@ and the on-delay, and the fused score is that of the commissioned model.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.errors import AsdMonitorError
 from asd_monitor.synthesis.added_faults import FaultKind
 from experiments.alarms.chart import Axis, Line, line_chart
+from experiments.alarms.command_line import add_output, errors_reported, parser_of
 from experiments.alarms.detection_methods import (
     ALONE,
     BEFORE,
@@ -249,24 +248,17 @@ def charts_of(runs: Sequence[Run]) -> dict[str, str]:
 
 def main() -> int:
     """Simulate the faults of the machines that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.alarms.sensitivity",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("sensitivity", __doc__)
     add_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
+    add_output(parser)
     parser.add_argument("--before", type=Path, metavar="CHECKOUT")
     parser.add_argument("--runs", type=int, default=2, metavar="N")
     options = parser.parse_args()
     machines = machines_of(options)
-    try:
+    with errors_reported("sensitivity"):
         limits = limits_for(list(in_processes(healthy, machines)))
         work = partial(runs_of, limits, options.before, options.runs)
         runs = [run for own in in_processes(work, machines) for run in own]
-    except AsdMonitorError as error:
-        sys.stderr.write(f"sensitivity: {error}\n")
-        return error.exit_code
     figures = {
         "set": options.hall_set,
         "seed": options.seed,

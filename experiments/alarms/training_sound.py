@@ -11,7 +11,6 @@ the budget `1 per month`, three minutes of normal sound, of an added tone and of
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -21,12 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.errors import AsdMonitorError, OperationError
+from asd_monitor.errors import OperationError
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.added_faults import FaultKind, draw_fault
 from asd_monitor.synthesis.filtering import Signal, db_to_amplitude
 from asd_monitor.synthesis.machine_spec import OperatingCondition
 from asd_monitor.synthesis.rendering import render
+from experiments.alarms.command_line import add_noise, add_output, errors_reported, parser_of
 from experiments.alarms.fault_ladder import fault_name
 from experiments.alarms.hall_schedule import Epoch, plan_days
 from experiments.alarms.machine_files import (
@@ -167,23 +167,16 @@ def _tested(trained: Trained, name: str) -> str:
 
 def main() -> int:
     """Train and test the machines that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.alarms.training_sound",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("training_sound", __doc__)
     add_machine_arguments(parser)
-    parser.add_argument("--output", type=Path, required=True, metavar="FOLDER")
-    parser.add_argument("--noise", type=Path, required=True, metavar="FOLDER")
+    add_output(parser)
+    add_noise(parser)
     options = parser.parse_args()
     machines = machines_of(options)
-    try:
+    with errors_reported("training_sound"):
         noise = list(outside_recordings(options.noise, machines[0].hall_set))
         work = partial(measure, noise)
         found = [each for own in in_processes(work, machines) for each in own]
-    except AsdMonitorError as error:
-        sys.stderr.write(f"training_sound: {error}\n")
-        return error.exit_code
     figures = {
         "set": options.hall_set,
         "seed": options.seed,

@@ -16,7 +16,6 @@ distinct sound are rendered for a machine; the seconds are printed and noted.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -27,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.errors import AsdMonitorError
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.added_faults import AddedFault, FaultKind, draw_fault
 from asd_monitor.synthesis.filtering import db_to_amplitude
+from experiments.alarms.command_line import add_noise, errors_reported, parser_of
 from experiments.alarms.fault_ladder import LADDER_DB, fault_name
 from experiments.alarms.feature_extraction import windows_of
 from experiments.alarms.hall_schedule import Epoch, HallDay, plan_days
@@ -164,23 +163,16 @@ def _with_fault(sound: Samples, fault: AddedFault, severity_db: float, epoch: Ep
 
 def main() -> int:
     """Render the machines that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.alarms.windows",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("windows", __doc__)
     add_arguments(parser)
-    parser.add_argument("--noise", type=Path, required=True, metavar="FOLDER")
+    add_noise(parser)
     options = parser.parse_args()
     machines = machines_of(options)
-    try:
+    with errors_reported("windows"):
         noise = outside_recordings(options.noise, machines[0].hall_set)
         for line in in_processes(partial(render_machine, noise), machines):
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
-    except AsdMonitorError as error:
-        sys.stderr.write(f"windows: {error}\n")
-        return error.exit_code
     return 0
 
 

@@ -6,6 +6,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     bad_recordings         files that are no usable recordings, each with the message expected
     blocks                 blocks of one stream for each sampling rate
     broker_sessions        topics and waits for the session with the broker
+    bundled_detector       a detector of synthetic sound, and its training windows, for bundles
     bundle_files           bundles changed by somebody who writes the hashes anew
     capture_processes      finds the running capture children of a process
     card_tree              sound cards as files of /proc/asound and /sys

@@ -19,7 +19,8 @@ def machine_sound(
 ) -> Sound:
     """Return harmonics of 50 Hz and low-pass noise, modulated at 4 Hz; float32 (n,).
 
-    `fault` is the amplitude of a tone at 2.7 kHz, or at 0.3 of a low rate, modulated at 13 Hz.
+    The noise reaches to half the rate: at another rate it has another level in each band.  `fault`
+    is the amplitude of a tone at 2.7 kHz, or at 0.3 of a low rate, modulated at 13 Hz.
     """
     rng = np.random.default_rng(seed)
     t = np.arange(round(seconds * rate_hz)) / rate_hz

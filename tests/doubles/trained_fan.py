@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 import pytest
+from soxr import resample
 
 from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.model_training.reference import Reference, read_reference
@@ -24,7 +25,9 @@ def fan_reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
     return read_reference(
         [
             write(folder / "<one> & two.wav", first),
-            write(folder / "three.wav", machine_sound(40.0, seed=2, rate_hz=48_000), 48_000),
+            write(
+                folder / "three.wav", resample(machine_sound(40.0, seed=2), 16_000, 48_000), 48_000
+            ),
         ]
     )
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from asd_monitor.journal import alarm_tables
+from asd_monitor.journal import alarm_entries
 from experiments.bit_flips.journal import Case, make_case, try_case, write_journals
 
 
@@ -26,7 +26,7 @@ def test_a_change_that_is_not_noticed_is_a_failure(journals, monkeypatch):
     files, alarms = journals[0]
     (name,) = files
     position = files[name].index(b"alarmunacknowledged2026-11-23T04:45:00")
-    monkeypatch.setattr(alarm_tables, "is_intact", lambda table, row: True)
+    monkeypatch.setattr(alarm_entries, "is_intact", lambda table, row: True)
     outcome, failure = try_case(Case(files, alarms, name, 8 * (position + 28)))
     assert outcome == "silently different in the list"
     assert failure is not None

@@ -5,8 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.alarm.state import AlarmRule
 from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.model_training.findings import HeldOutAlarms, HeldOutExcess, assess
 from asd_monitor.model_training.held_out_split import HELD_OUT_SHARE, hold_out
 from asd_monitor.model_training.held_out_trial import run_trial
 from asd_monitor.model_training.recording_parts import RecordingPart
@@ -51,7 +53,8 @@ def test_sound_between_held_out_excerpts_is_scored_too(tmp_path: Path) -> None:
 
 def test_a_trial_counts_every_alarm(tmp_path: Path) -> None:
     reference = read_reference([write(tmp_path / "normal.wav", machine_sound(40.0, seed=4))])
-    detector = reference.fit().detector
+    fitted = reference.fit()
+    detector = fitted.detector
     normal, faulty = machine_sound(25.0, seed=8), machine_sound(15.0, seed=9, fault=1.0)
     path = write(tmp_path / "trial.wav", np.concatenate([normal, faulty, normal, faulty]))
     file = inspect_recording(path)
@@ -61,11 +64,27 @@ def test_a_trial_counts_every_alarm(tmp_path: Path) -> None:
         tails=detector.tails,
         effect_bound=detector.effect_bound,
     )
-    trial = run_trial(detector, rule, [RecordingPart(file, 0.0, 80.0)])
+    trial = run_trial(fitted, rule, [RecordingPart(file, 0.0, 80.0)])
     assert trial.alarms == 2  # not latched
     assert trial.seconds == 80.0
     [scores], [windows] = trial.alarm_scores, trial.windows
     assert len(scores) == len(windows) > 140
-    assert trial.share_above(1.0) == pytest.approx(0.4, abs=0.1)
-    assert run_trial(detector, rule, [RecordingPart(file, 0.0, 20.0)]).alarms == 0
-    assert run_trial(detector, rule, [RecordingPart(file, 20.0, 42.0)]).alarms == 1
+    assert trial.share_above_usual == pytest.approx(0.4, abs=0.1)
+    assert run_trial(fitted, rule, [RecordingPart(file, 0.0, 20.0)]).alarms == 0
+    assert run_trial(fitted, rule, [RecordingPart(file, 20.0, 42.0)]).alarms == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"), [(0.0, None), (0.15, HeldOutExcess), (1.0, HeldOutAlarms)]
+)
+def test_a_held_out_part_that_sounds_different_is_a_finding(
+    tmp_path: Path, fault: float, expected: type | None
+) -> None:
+    sound = np.concatenate([machine_sound(96.0, seed=1), machine_sound(24.0, seed=2, fault=fault)])
+    reference = read_reference([write(tmp_path / "a.wav", sound)])
+    split = hold_out(reference)
+    fitted = reference.fit(split.kept)
+    rule = alarm_rule(AlarmSettings().criteria, fitted.detector)
+    trial = run_trial(fitted, rule, split.parts)
+    found = {type(each) for each in assess(reference, trial, None, [], None)}
+    assert found & {HeldOutAlarms, HeldOutExcess} == ({expected} if expected else set())

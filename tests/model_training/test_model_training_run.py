@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 
 from asd_monitor.audio.files.recorder import SCHEMA
 from asd_monitor.config.settings import AlarmSettings
@@ -44,7 +45,8 @@ def test_the_result_contains_budget_modes_outliers_and_findings(
     assert fan_result.budget.false_alarms == "1 per day"
     assert fan_result.thresholds.alarm == pytest.approx(3.94, abs=0.005)
     assert len(fan_result.sensitivity.detections) == 8
-    assert sum(mode.share for mode in fan_result.modes) == pytest.approx(1.0)
+    [mode] = fan_result.modes
+    assert mode.share == pytest.approx(1.0)
     [impact] = [o for o in fan_result.outliers if o.file.path.name.startswith("<one>")]
     assert IMPACT_S[0] - 3 < impact.start_s < IMPACT_S[0]
     assert IMPACT_S[1] - 1 < impact.end_s < IMPACT_S[1] + 3
@@ -107,6 +109,18 @@ def test_operating_modes_are_found_with_level_and_share(tmp_path: Path) -> None:
     quiet, loud = operating_modes(reference.fit())
     assert [quiet.share, loud.share] == pytest.approx([0.6, 0.4], abs=0.04)
     assert loud.level_dbfs - quiet.level_dbfs == pytest.approx(6.0, abs=0.5)
+
+
+@pytest.mark.parametrize("rate_hz", [22_050, 48_000])
+def test_recordings_of_two_sample_rates_are_one_operating_mode(
+    tmp_path: Path, rate_hz: int
+) -> None:
+    recorded, again = machine_sound(60.0, seed=1), machine_sound(60.0, seed=2)
+    paths = [
+        write(tmp_path / "a.wav", recorded),
+        write(tmp_path / "b.wav", soxr.resample(again, 16_000, rate_hz), rate_hz),
+    ]
+    assert len(operating_modes(read_reference(paths).fit())) == 1
 
 
 def test_recordings_count_the_hours_in_which_they_were_made(tmp_path: Path) -> None:

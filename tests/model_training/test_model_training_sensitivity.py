@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from asd_monitor.alarm.state import AlarmRule
-from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.fit import FittedDetector
 from asd_monitor.model_training.held_out_trial import HeldOutTrial, run_trial
 from asd_monitor.model_training.recording_parts import RecordingPart
 from asd_monitor.model_training.reference import read_reference
@@ -27,13 +27,14 @@ RATE_HZ = 16_000
 
 
 @pytest.fixture(scope="module")
-def detector(tmp_path_factory: pytest.TempPathFactory) -> Detector:
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> FittedDetector:
     path = write(tmp_path_factory.mktemp("fit") / "a.wav", machine_sound(60.0, seed=1))
-    return read_reference([path]).fit().detector
+    return read_reference([path]).fit()
 
 
 @pytest.fixture(scope="module")
-def rule(detector: Detector) -> AlarmRule:
+def rule(fitted: FittedDetector) -> AlarmRule:
+    detector = fitted.detector
     thresholds = Thresholds(2.5, 3.9)
     return AlarmRule(
         thresholds,
@@ -44,20 +45,20 @@ def rule(detector: Detector) -> AlarmRule:
 
 
 def trial_on(
-    folder: Path, sound: Sound, detector: Detector, rule: AlarmRule, rate_hz: int = RATE_HZ
+    folder: Path, sound: Sound, fitted: FittedDetector, rule: AlarmRule, rate_hz: int = RATE_HZ
 ) -> HeldOutTrial:
     path = write(folder / "held_out.wav", sound, rate_hz)
     return run_trial(
-        detector, rule, [RecordingPart(inspect_recording(path), 0.0, len(sound) / rate_hz)]
+        fitted, rule, [RecordingPart(inspect_recording(path), 0.0, len(sound) / rate_hz)]
     )
 
 
 @pytest.fixture(scope="module")
 def sensitivity(
-    detector: Detector, rule: AlarmRule, tmp_path_factory: pytest.TempPathFactory
+    fitted: FittedDetector, rule: AlarmRule, tmp_path_factory: pytest.TempPathFactory
 ) -> Sensitivity:
-    trial = trial_on(tmp_path_factory.mktemp("held"), machine_sound(14.0, seed=2), detector, rule)
-    return measure_sensitivity(detector, rule, trial)
+    trial = trial_on(tmp_path_factory.mktemp("held"), machine_sound(14.0, seed=2), fitted, rule)
+    return measure_sensitivity(fitted.detector, rule, trial)
 
 
 def test_every_kind_and_severity_has_a_result(sensitivity: Sensitivity) -> None:
@@ -80,44 +81,46 @@ def test_stronger_faults_are_detected_sooner(sensitivity: Sensitivity, kind: Fau
 
 
 def test_the_same_sound_gives_the_same_result(
-    detector: Detector, rule: AlarmRule, sensitivity: Sensitivity, tmp_path: Path
+    fitted: FittedDetector, rule: AlarmRule, sensitivity: Sensitivity, tmp_path: Path
 ) -> None:
-    trial = trial_on(tmp_path, machine_sound(14.0, seed=2), detector, rule)
-    assert measure_sensitivity(detector, rule, trial) == sensitivity
+    trial = trial_on(tmp_path, machine_sound(14.0, seed=2), fitted, rule)
+    assert measure_sensitivity(fitted.detector, rule, trial) == sensitivity
 
 
-def test_a_bound_that_nothing_reaches_detects_nothing(detector: Detector, tmp_path: Path) -> None:
-    rule = AlarmRule(Thresholds(11.0, 12.5), detector.hop_s, tails=detector.tails)
-    trial = trial_on(tmp_path, machine_sound(14.0, seed=2), detector, rule)
-    found = measure_sensitivity(detector, rule, trial)
+def test_a_bound_that_nothing_reaches_detects_nothing(
+    fitted: FittedDetector, tmp_path: Path
+) -> None:
+    rule = AlarmRule(Thresholds(11.0, 12.5), fitted.detector.hop_s, tails=fitted.detector.tails)
+    trial = trial_on(tmp_path, machine_sound(14.0, seed=2), fitted, rule)
+    found = measure_sensitivity(fitted.detector, rule, trial)
     assert [each.detected_after_s for each in found.detections] == [None] * 8
 
 
 def test_held_out_sound_with_an_alarm_of_its_own_is_not_measured(
-    detector: Detector, rule: AlarmRule, tmp_path: Path
+    fitted: FittedDetector, rule: AlarmRule, tmp_path: Path
 ) -> None:
-    trial = trial_on(tmp_path, machine_sound(14.0, seed=2, fault=1.0), detector, rule)
-    found = measure_sensitivity(detector, rule, trial)
+    trial = trial_on(tmp_path, machine_sound(14.0, seed=2, fault=1.0), fitted, rule)
+    found = measure_sensitivity(fitted.detector, rule, trial)
     assert found == Sensitivity(not_measured="the held-out sound raises an alarm without a fault")
 
 
 def test_too_little_running_sound_is_not_measured(
-    detector: Detector, rule: AlarmRule, tmp_path: Path
+    fitted: FittedDetector, rule: AlarmRule, tmp_path: Path
 ) -> None:
-    trial = trial_on(tmp_path, machine_sound(8.0, seed=2), detector, rule)
-    found = measure_sensitivity(detector, rule, trial)
+    trial = trial_on(tmp_path, machine_sound(8.0, seed=2), fitted, rule)
+    found = measure_sensitivity(fitted.detector, rule, trial)
     assert found == Sensitivity(not_measured="less than 10 s of running sound held out")
 
 
 def test_held_out_sound_of_another_rate_is_measured(
-    detector: Detector, rule: AlarmRule, tmp_path: Path
+    fitted: FittedDetector, rule: AlarmRule, tmp_path: Path
 ) -> None:
     sound = machine_sound(40.0, seed=2, rate_hz=48_000)
     part = RecordingPart(inspect_recording(write(tmp_path / "a.wav", sound, 48_000)), 5.0, 40.0)
     assert len(_read(part, None, RATE_HZ)) == pytest.approx(35 * RATE_HZ, abs=2)
     quiet = AlarmRule(rule.thresholds, rule.hop_s)  # no tails: no alarm without a bound
-    trial = run_trial(detector, quiet, [part])
-    assert measure_sensitivity(detector, quiet, trial).not_measured is None
+    trial = run_trial(fitted, quiet, [part])
+    assert measure_sensitivity(fitted.detector, quiet, trial).not_measured is None
 
 
 @pytest.mark.parametrize("seconds", [10.0, 37.3, 100.0])
