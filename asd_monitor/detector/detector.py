@@ -126,13 +126,27 @@ def _score_group(
     stack = ViewCalibrationStack.of_machines([one.view_calibrations for one in detectors])
     by_view = stack.deviations(raw)
     fused = fuse(by_view)
+    evidence = np.empty_like(fused)
+    for row, (detector, own) in enumerate(zip(detectors, windows, strict=True)):
+        own_calibration = detector.evidence_calibration
+        mode = own_calibration.mode_of([window.features[SPECTRUM] for window in own])
+        levels_dbfs = np.array([window.rms_dbfs for window in own])
+        fused[row] = own_calibration.raised(fused[row], mode, levels_dbfs)
+        evidence[row] = own_calibration.evidence(fused[row], mode)
     calibrations = [one.calibration for one in detectors]
     location, scale, dof = np.array([(c.location, c.scale, c.dof) for c in calibrations]).T[
         ..., None
     ]
     scores = student_score((fused - location) / scale, dof)
     return [
-        _window_scores(detector, own, by_view[row], fused[row], scores[row])
+        _window_scores(
+            detector,
+            own,
+            by_view[row],
+            fused=fused[row],
+            scores=scores[row],
+            evidence=evidence[row],
+        )
         for row, (detector, own) in enumerate(zip(detectors, windows, strict=True))
     ]
 
@@ -141,13 +155,12 @@ def _window_scores(
     detector: Detector,
     windows: Sequence[Window],
     by_view: Floats,
+    *,
     fused: Floats,
     scores: Floats,
+    evidence: Floats,
 ) -> list[WindowScore]:
-    """Return the scores of q windows from arrays (q, v), (q,) and (q,)."""
-    spectra = [window.features[SPECTRUM] for window in windows]
-    levels_dbfs = np.array([window.rms_dbfs for window in windows])
-    evidence = detector.evidence_calibration.evidence(fused, spectra, levels_dbfs)
+    """Return the scores of q windows from arrays (q, v), and (q,) each."""
     names = [view.kind.name for view in detector.views]
     return [
         WindowScore(

@@ -2,8 +2,9 @@
 
 The evidence of a window is its fused score relative to the location of its operating mode, in units
 of a deviation (`asd_monitor.detector.calibration`), so that it compares across machines.  Where the
-machine is louder than ever in training (`asd_monitor.detector.loudness`), it is at least a share of
-the bound of the effect: the fourth power of the rise relative to that which is an alarm.
+machine is louder than ever in training (`asd_monitor.detector.loudness`), the fused score is at
+least a share of that at the bound of the effect: the fourth power of the rise relative to that
+which is an alarm.
 
 The tail of each time scale is fitted to its own non-overlapping times in the training sound.  A
 scale with fewer than `MIN_BLOCKS` of them takes the variance of the next shorter one: a longer mean
@@ -28,6 +29,8 @@ from asd_monitor.detector.loudness import TrainingLevels, rise
 from asd_monitor.detector.modes import Numbers, OperatingModes, find_modes
 from asd_monitor.detector.prior import FUSED_PRIOR
 
+Mode = Numbers | int
+"""Number of the operating mode of each window (n,), or of all."""
 MIN_BLOCKS = 5
 MIN_FILL = 0.5
 """Least number of blocks in a time, as a share of the median one's."""
@@ -105,25 +108,26 @@ class EvidenceCalibration:
         if self.hours < 1:
             raise ValueError("the training sound is from no hour")
 
-    def evidence(
-        self, fused: Floats, spectra: Sequence[Vectors] | Vectors, levels_dbfs: Floats
-    ) -> Floats:
-        """Return the evidence (n,) of windows.
+    def raised(self, fused: Floats, mode: Mode, levels_dbfs: Floats) -> Floats:
+        """Return the fused scores (n,) of windows, raised where these are louder than ever.
 
         Args:
-            fused: their fused scores, (n,).
-            spectra: their spectra, (n, d).
+            fused: fused scores of their views, (n,).
+            mode: their operating modes, as `mode_of` returns them.
             levels_dbfs: their levels, (n,).
 
         """
-        mode: Numbers | int = 0
-        if len(self.modes) > 1:
-            mode = self.modes.of(np.asarray(spectra))
-        standardised = (fused - self.locations[mode]) / self.ratios[mode]
         louder = rise(levels_dbfs, self.loudest_dbfs[mode])
-        return np.where(
-            louder > 0, np.maximum(standardised, EFFECT_BOUND * louder**_STEEPNESS), standardised
-        )
+        at_bound = self.locations[mode] + self.ratios[mode] * EFFECT_BOUND
+        return np.asarray(np.maximum(fused, at_bound * louder**_STEEPNESS))
+
+    def evidence(self, fused: Floats, mode: Mode) -> Floats:
+        """Return the evidence (n,) of fused scores (n,) of windows in these operating modes."""
+        return np.asarray((fused - self.locations[mode]) / self.ratios[mode])
+
+    def mode_of(self, spectra: Sequence[Vectors] | Vectors) -> Mode:
+        """Return the operating modes of windows with these spectra (n, d): (n,), or one for all."""
+        return self.modes.of(np.asarray(spectra)) if len(self.modes) > 1 else 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the parameters for a manifest."""
@@ -165,7 +169,7 @@ def fit_evidence(
     """Fit the calibration to out-of-fold scores.
 
     Args:
-        fused: out-of-fold fused scores of the n training windows, (n,).
+        fused: out-of-fold fused scores of the views of the n training windows, (n,).
         spectra: their spectra, (n, d).
         levels: their levels.
         blocks: their blocks.
@@ -185,7 +189,7 @@ def fit_evidence(
     loudest = np.array([levels.loudest(np.flatnonzero(each), blocks.number) for each in own])
     ratios = np.clip(ratios, 1.0, _MAX_RATIO)
     calibration = EvidenceCalibration(modes, locations, ratios, loudest, ())
-    evidence = calibration.evidence(fused, spectra, levels.measured)
+    evidence = calibration.evidence(calibration.raised(fused, mode, levels.steady), mode)
     return replace(calibration, tails=fit_tails(evidence, blocks, censored), hours=blocks.hours)
 
 

@@ -136,6 +136,8 @@ def fit_detector(
     spectra = vectors_of(windows, SPECTRUM)
     levels = training.levels()
     evidence = fit_evidence(fused, spectra, levels, blocks, censored)
+    mode = evidence.mode_of(spectra)
+    fused = evidence.raised(fused, mode, levels.steady)
     detector = Detector(
         front_end,
         views,
@@ -152,7 +154,7 @@ def fit_detector(
         tuple(running),
         by_view,
         fused,
-        evidence.evidence(fused, spectra, levels.measured),
+        evidence.evidence(fused, mode),
         blocks,
     )
 

@@ -60,7 +60,9 @@ def test_the_calibrations_are_those_of_the_out_of_fold_scores() -> None:
     fitted = fit(machine_sound(60.0))
     assert fitted.by_view.shape == (len(fitted.fused), len(VIEW_KINDS))
     assert np.median(fitted.by_view, axis=0) == pytest.approx(0.0, abs=1e-6)
-    assert fuse(fitted.by_view) == pytest.approx(fitted.fused)
+    of_views = fuse(fitted.by_view)
+    assert np.all(fitted.fused >= of_views), "windows louder than the loudest block are raised"
+    assert np.median(fitted.fused) == pytest.approx(np.median(of_views), abs=0.02)
     blocks = fitted.blocks
     assert fitted.detector.calibration == FusedCalibration.fit(
         fitted.fused, FUSED_PRIOR, hours=blocks.hours, days=1, blocks=len(blocks)
