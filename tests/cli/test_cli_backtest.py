@@ -11,6 +11,7 @@ import pytest
 
 from tests.doubles.bad_recordings import bad_recordings
 from tests.doubles.command_line import CommandLine
+from tests.doubles.mosquitto import Mosquitto
 from tests.doubles.synthetic_sounds import machine_sound, write
 
 
@@ -112,9 +113,9 @@ def test_sound_without_a_signal_is_reported_as_not_evaluated(
 
 @pytest.mark.slow
 def test_backtest_raises_the_alarms_of_run(
-    command_line: CommandLine, trained: Path, fault: Path, tmp_path: Path
+    command_line: CommandLine, trained: Path, fault: Path, mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
-    """A folder of two files, at full speed, without a broker."""
+    """A folder of two files, at full speed."""
     folder = tmp_path / "sound"
     folder.mkdir()
     shutil.copy(fault, folder / "1.wav")
@@ -122,7 +123,8 @@ def test_backtest_raises_the_alarms_of_run(
     state = tmp_path / "state"
     subprocess.run(
         [sys.executable, "-m", "asd_monitor", "run", "--device", f"file:{folder}", "--speed", "0",
-         "--machine", "fan01", "--models", trained, "--state", state, "--broker", "localhost:1"],
+         "--machine", "fan01", "--models", trained, "--state", state,
+         "--broker", f"localhost:{mosquitto.port}"],
         check=True, capture_output=True, timeout=90,
     )  # fmt: skip
     ran = json.loads(command_line("alarms", "list", "--state", state, "--json").out)

@@ -113,10 +113,8 @@ def test_a_month_of_blocks_and_summaries_takes_no_more_than_the_limit(tmp_path: 
     for day in range(37):
         start = day * 86_400.0
         blocks = [block(start + 2400.0 * n, -30.0 - n % 5, size) for n in range(36)]
-        month.write(PROGRESS, blocks, key="k", layout=layout)
-        for part in range(24):
-            own = [summary(start + 3600 * part + 10 * n) for n in range(360)]
-            month.write(PROGRESS, (), own, model="v1")
+        own = [summary(start + 10 * n) for n in range(8640)]
+        month.write(PROGRESS, blocks, own, model="v1", key="k", layout=layout)
     folder_bytes = sum(path.stat().st_size for path in month.folder.rglob("*"))
     assert folder_bytes + MAX_SOUND_BYTES < 20e6
     assert len(month.summaries()) == 37 * 8640
@@ -237,8 +235,9 @@ def test_an_hour_writes_no_more_than_its_limit(tmp_path: Path, days_before: int)
     layout = Layout([("all", size)])
     store = CommissioningStore(tmp_path / "fan01")
     store.begin(PROGRESS)
-    for first in range(30 * days_before):
-        store.write(PROGRESS, [block(3600.0 * first, -30.0, size)], key="k", layout=layout)
+    for day in range(days_before):
+        blocks = [block(3600.0 * (30 * day + n), -30.0, size) for n in range(30)]
+        store.write(PROGRESS, blocks, key="k", layout=layout)
     before = _written_bytes()
     for part in range(12):
         start = 3600.0 * 30 * days_before + 300 * part

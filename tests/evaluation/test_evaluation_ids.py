@@ -145,8 +145,13 @@ def test_a_clip_of_another_machine_scores_high_against_this_id(
 
 @pytest.mark.slow
 def test_both_regimes_from_the_command_line(
-    command_line: CommandLine, tree: Path, encoder: Path, tmp_path: Path
+    command_line: CommandLine,
+    tree: Path,
+    encoder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(outlier_exposure, "default_steps", lambda _: 30)  # of 300
     out = tmp_path / "out"
     options = ("--no-shipped-encoder", "--encoder", encoder, "--jobs", 1, "--output", out)
     called = command_line("evaluate", tree, "--regime", "ids", *options)

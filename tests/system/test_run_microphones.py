@@ -23,12 +23,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 @pytest.fixture
-def hall(tmp_path, virtual_sound, mosquitto):
+def hall(tmp_path, virtual_sound, mosquitto, trained):
     """Return two microphones that play normal sound, and the configuration of their machines."""
     sound = virtual_sound({"fan": 1, "pump": 10}, rate_hz=RATE_HZ)
-    models = tmp_path / "models"
-    normal = write_sound(tmp_path / "normal.flac", 90, seed=1)
-    asd_monitor("train", "--machine", "fan01", "--normal", normal, "--models", models)
+    models = Path(shutil.copytree(trained / "models", tmp_path / "models"))
     copy_model(models, "fan01", "pump02")
     config = tmp_path / "hall.yaml"
     config.write_text(f"""
@@ -106,11 +104,11 @@ def test_alarm_on_one_microphone_of_two(hall, tmp_path, mosquitto):
         assert "Traceback" not in run.log
 
 
-def test_two_machines_on_the_two_channels_of_one_device(tmp_path, virtual_sound, mosquitto):
+def test_two_machines_on_the_two_channels_of_one_device(
+    tmp_path, virtual_sound, mosquitto, trained
+):
     sound = virtual_sound({"hall": 1}, rate_hz=RATE_HZ, channels=2)
-    models = tmp_path / "models"
-    normal = write_sound(tmp_path / "normal.flac", 90, seed=1)
-    asd_monitor("train", "--machine", "fan01", "--normal", normal, "--models", models)
+    models = Path(shutil.copytree(trained / "models", tmp_path / "models"))
     copy_model(models, "fan01", "pump02")
     config = tmp_path / "hall.yaml"
     one = f"""

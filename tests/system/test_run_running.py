@@ -14,23 +14,12 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.mosquitto import Mosquitto, Subscriber
-from tests.doubles.run_process import BrokerMessages, RunProcess, asd_monitor, write_sound
+from tests.doubles.run_process import BrokerMessages, RunProcess
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 TOPIC = "plc/fan01"
 FLOODED_WINDOWS, HOP_S = 40, 0.512
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a recording and a trained model of fan01."""
-    folder = tmp_path_factory.mktemp("trained")
-    write_sound(folder / "normal.flac", 90, seed=1)
-    write_sound(folder / "calm.flac", 40, seed=2)
-    models = ("--models", folder / "models")
-    asd_monitor("train", "--machine", "fan01", "--normal", folder / "normal.flac", *models)
-    return folder
 
 
 @pytest.fixture
