@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from statistics import fmean, median
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from asd_monitor.commissioning.blocks import (
     BLOCK_S,
     BlockSummary,
     Floats,
-    HalfFloats,
     Layout,
     LiveBlock,
     Stratum,
@@ -198,7 +198,7 @@ class _OpenBlock:
         self.newest_start = start
         self.wanted = False
         self.hops = self.idle_hops = 0
-        self.vectors: list[HalfFloats] = []
+        self.vectors: list[Floats] = []
         self._starts: list[int] = []
         self._kept_levels: list[float] = []
         self._kept_end = start
@@ -221,7 +221,7 @@ class _OpenBlock:
         self._levels.append(score.rms_dbfs)
         if self.wanted and layout is not None and window.start >= self._kept_end:
             self._kept_end = window.end
-            self.vectors.append(layout.pack(window.features))
+            self.vectors.append(layout.join(window.features))
             self._starts.append(window.start)
             self._kept_levels.append(score.rms_dbfs)
 
@@ -235,13 +235,13 @@ class _OpenBlock:
             model=model,
             state=self._newest.state,
             alarm_active=_alarm_active(self._newest),
-            level_dbfs=float(np.median(self._levels)),
+            level_dbfs=float(median(self._levels)),
             fused=_floats(self._fused),
             evidence=_floats(self._evidence),
             levels_dbfs=_floats(self._levels),
             starts_s=starts.astype(np.float32),
             kept_levels_dbfs=_floats(self._kept_levels),
-            vectors=np.stack(self.vectors),
+            vectors=Layout.pack(self.vectors),
         )
 
     def summary(self, full_hops: float, *, kept: bool) -> BlockSummary:
@@ -249,9 +249,9 @@ class _OpenBlock:
             raise ValueError("a block without a window")
         return BlockSummary(
             time_s=self.time_s,
-            evidence=float(np.mean(self._evidence)),
-            fused=float(np.mean(self._fused)),
-            level_dbfs=float(np.mean(self._levels)),
+            evidence=fmean(self._evidence),
+            fused=fmean(self._fused),
+            level_dbfs=fmean(self._levels),
             running=min(1.0, (self.hops - self.idle_hops) / full_hops),
             alarm_active=_alarm_active(self._newest),
             kept=kept,

@@ -131,6 +131,8 @@ class Evaluator:
         """Why the newest model is not the one in use."""
         self.untrained = False
         """Whether the machine has never had a model."""
+        self.provisional: str | None = None
+        """Which budget the model supports instead of the configured one; None: the configured."""
         self.tap: Callable[[Sequence[Window]], object] | None = None
         """Receives the windows that are scored, in the scoring thread (`Pipeline.tap`)."""
         self._machine = machine
@@ -171,17 +173,6 @@ class Evaluator:
         return self.bundle.version if self.bundle else None
 
     @property
-    def provisional(self) -> str | None:
-        """Which budget the model supports instead of the configured one; None: the configured."""
-        if self.bundle is None:
-            return None
-        settings = self._settings.alarm
-        budget = effective_budget(settings.criteria, self.bundle.detector.hours)
-        if not budget.provisional:
-            return None
-        return provisional_text(budget, str(settings.false_alarms))
-
-    @property
     def monitor(self) -> Monitor:
         """The monitor in use; each change of model or rate replaces it."""
         return self._monitor
@@ -212,11 +203,19 @@ class Evaluator:
         if self.bundle is not None and bundle.sha256 == self.bundle.sha256:
             return False
         before, self.bundle = self.bundle, bundle
+        self.provisional = self._provisional_text(bundle.detector)
         self._log_differences(bundle)
         is_refit = before is not None and bundle.first == before.first
         if not (is_refit and self._exchange_detector(bundle.detector)):
             self._replace_monitor()
         return True
+
+    def _provisional_text(self, detector: Detector) -> str | None:
+        settings = self._settings.alarm
+        budget = effective_budget(settings.criteria, detector.hours)
+        if not budget.provisional:
+            return None
+        return provisional_text(budget, str(settings.false_alarms))
 
     def _exchange_detector(self, detector: Detector) -> bool:
         """Score by a refitted detector without a gap; return whether that is possible.
