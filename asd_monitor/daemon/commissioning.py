@@ -385,7 +385,12 @@ class Commissioning:
             self._log.error("refit failed: the model in use stays", reason=outcome.failure)
             result = f"failed: {outcome.failure}"
         elif outcome.in_use:
-            self._log.info("refit: a new version is in use", notes=list(outcome.notes), **facts)
+            self._log.info(
+                "refit: a new version is in use",
+                notes=list(outcome.notes),
+                deleted=list(outcome.deleted),
+                **facts,
+            )
             result = f"{outcome.version} in use"
         else:
             command = promote_command(self._models, self._machine, outcome.version or "VERSION")
