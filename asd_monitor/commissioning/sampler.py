@@ -125,9 +125,11 @@ class BlockSampler:
                 self._layout = Layout.of(window.features)
             time_s = time_of(window.start)
             block = self._block = _OpenBlock(window.start, time_s, self.age_s)
-            block.wanted = not _is_idle(reading, score) and self._wants(
-                reading, time_s, score.rms_dbfs
-            )
+            if not _is_idle(reading, score) and self._has_room():
+                block.due = self.age_s >= self._due_s
+                block.wanted = block.due or self._is_rare(
+                    Stratum.of(time_s, score.rms_dbfs, alarm_active=_alarm_active(reading))
+                )
         block.push(window, reading, score, self._layout)
         self.age_s += window.hops * self._hop_s
 
@@ -163,22 +165,25 @@ class BlockSampler:
         number = max(int(self._due_s // length) + 1, int(self.age_s // length))
         self._due_s = self._place(length, number)
 
-    def _wants(self, reading: Reading, time_s: float, level_dbfs: float) -> bool:
+    def _has_room(self) -> bool:
+        """Return whether another block may be kept in this hour."""
         hour = int(self.age_s // HOUR_S)
         if hour != self._hour:
             self._hour, self._kept_this_hour = hour, 0
-        if self._kept_this_hour >= MAX_BLOCKS_PER_HOUR:
-            return False
-        if self.age_s >= self._due_s:
-            return True
-        stratum = Stratum.of(time_s, level_dbfs, alarm_active=_alarm_active(reading))
+        return self._kept_this_hour < MAX_BLOCKS_PER_HOUR
+
+    def _is_rare(self, stratum: Stratum) -> bool:
         return self._kept[stratum] < RARE_BLOCKS
 
     def _close(self, block: _OpenBlock) -> None:
         enough = block.hops * self._hop_s >= BLOCK_S / 2
-        keeps = block.wanted and enough and not block.idle_hops and bool(block.vectors)
-        if keeps:
+        live = None
+        if block.wanted and enough and not block.idle_hops and block.vectors:
             live = block.live_block(self._model, self._rate_hz)
+            # its first window may have had a level that is rare, and the block has not
+            if not (block.due or self._is_rare(live.stratum)):
+                live = None
+        if live is not None:
             self._blocks.append(live)
             self.newest_samples = block.start, block.end
             self._kept[live.stratum] += 1
@@ -186,7 +191,7 @@ class BlockSampler:
             if self.age_s >= self._due_s:
                 self._place_next()
         if enough and block.hops > block.idle_hops:
-            self._summaries.append(block.summary(BLOCK_S / self._hop_s, kept=keeps))
+            self._summaries.append(block.summary(BLOCK_S / self._hop_s, kept=live is not None))
 
 
 class _OpenBlock:
@@ -196,7 +201,8 @@ class _OpenBlock:
         self.start, self.time_s, self.age_s = start, time_s, age_s
         self.end = start  # of the newest window
         self.newest_start = start
-        self.wanted = False
+        self.due = False  # by its turn, whatever its operating condition
+        self.wanted = False  # whether its vectors are collected
         self.hops = self.idle_hops = 0
         self.vectors: list[Floats] = []
         self._starts: list[int] = []
