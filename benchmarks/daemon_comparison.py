@@ -178,13 +178,13 @@ def run(
             with ThreadPoolExecutor(len(places) if together else 1) as threads:
                 runs = [list(threads.map(one, places)) for _ in range(rounds)]
             found["cells"] += [
-                _cell(variant.name, count, [each[number] for each in runs], runs)
+                cell(variant.name, count, [each[number] for each in runs], runs)
                 for number, variant in enumerate(variants)
             ]
     return found, _table(found["cells"])
 
 
-def _cell(
+def cell(
     name: str, machines: int, own: Sequence[Run], rounds: Sequence[Sequence[Run]]
 ) -> dict[str, Any]:
     """Return the figures of the runs of a variant; ``rounds`` are the runs of all, by round."""

@@ -29,7 +29,7 @@ from benchmarks.simulated_fleet import RATE_HZ, synthetic_sound
 
 MAX_MACHINES = 64
 TRAINING_S = 120.0
-_COPY = Path(__file__).resolve().with_name("model_copies_child.py")
+COPY_MODELS = Path(__file__).resolve().with_name("model_copies_child.py")
 
 
 def train_fleet(folder: Path, tree: Path | None = None) -> Path:
@@ -45,7 +45,7 @@ def train_fleet(folder: Path, tree: Path | None = None) -> Path:
     soundfile.write(recording, synthetic_sound(TRAINING_S, 11), RATE_HZ)
     first, *others = map(machine_name, range(MAX_MACHINES))
     train(first, recording, models, tree)
-    run_program([sys.executable, "-P", str(_COPY), str(models), first, *others], folder, tree)
+    run_program([sys.executable, "-P", str(COPY_MODELS), str(models), first, *others], folder, tree)
     return models
 
 
