@@ -31,16 +31,21 @@ def train(machine: str, recording: Path, models: Path, tree: Path | None = None)
 
     """
     command = [*CLI, "train", "--machine", machine, "--normal", str(recording)]
+    run_program([*command, "--models", str(models)], models.parent, tree)
+
+
+def run_program(command: Sequence[str], folder: Path, tree: Path | None = None) -> None:
+    """Run a program of the checkout ``tree`` or this one, in a folder, and wait for its end.
+
+    Raises:
+        OperationError: it fails.
+
+    """
     ended = subprocess.run(
-        [*command, "--models", str(models)],
-        capture_output=True,
-        text=True,
-        env=_environment_of(tree),
-        cwd=models.parent,
-        check=False,
+        command, capture_output=True, text=True, env=_environment_of(tree), cwd=folder, check=False
     )
     if ended.returncode:
-        raise OperationError(f"training {machine} failed: {ended.stderr.strip()}")
+        raise OperationError(f"{' '.join(command)} failed: {ended.stderr.strip()}")
 
 
 def _environment_of(tree: Path | None) -> dict[str, str]:

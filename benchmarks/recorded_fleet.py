@@ -10,44 +10,42 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import soundfile
 from paho.mqtt.client import MQTTMessage
 
-from asd_monitor.model_store.bundle import load_bundle, save_bundle
-from benchmarks.daemon_process import DaemonProcess, train
+from benchmarks.daemon_process import DaemonProcess, run_program, train
 from benchmarks.mqtt_subscriber import MqttSubscriber
 from benchmarks.score_publisher import machine_name
 from benchmarks.simulated_fleet import RATE_HZ, synthetic_sound
 
 MAX_MACHINES = 64
 TRAINING_S = 120.0
+COPY_MODELS = Path(__file__).resolve().with_name("model_copies_child.py")
 
 
 def train_fleet(folder: Path, tree: Path | None = None) -> Path:
     """Train one model, copy it for all machines, and return the folder of the models.
 
-    ``tree`` is an earlier checkout, whose program trains.
+    ``tree`` is an earlier checkout, whose program trains and copies.
+
+    Raises:
+        OperationError: one of them fails.
+
     """
     recording, models = folder / "normal.wav", folder / "models"
     soundfile.write(recording, synthetic_sound(TRAINING_S, 11), RATE_HZ)
-    first = machine_name(0)
+    first, *others = map(machine_name, range(MAX_MACHINES))
     train(first, recording, models, tree)
-    others = [machine_name(number) for number in range(1, MAX_MACHINES)]
-    if tree is not None:  # earlier models are valid for every machine
-        for other in others:
-            shutil.copytree(models / first, models / other)
-        return models
-    detector = load_bundle(models, first).detector
-    for other in others:
-        save_bundle(models, other, detector, {}, {})
+    run_program([sys.executable, "-P", str(COPY_MODELS), str(models), first, *others], folder, tree)
     return models
 
 
@@ -63,9 +61,13 @@ class RecordedFleet(DaemonProcess):
         *,
         options: Sequence[str] = (),
         query: str = "",
+        defaults: Mapping[str, Any] = MappingProxyType({}),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """Configure machines of a broker on ``port``; ``query`` follows the path of each device."""
+        """Configure machines of a broker on ``port``; ``query`` follows the path of each device.
+
+        ``defaults`` are settings of all machines.
+        """
         self._recordings = [folder / f"{machine_name(number)}.wav" for number in range(machines)]
         for recording in self._recordings:
             recording.unlink(missing_ok=True)
@@ -75,6 +77,8 @@ class RecordedFleet(DaemonProcess):
         }
         mqtt = {"host": "127.0.0.1", "port": port}
         config = {"version": 1, "box": "bench", "mqtt": mqtt, "machines": devices}
+        if defaults:
+            config["defaults"] = dict(defaults)
         super().__init__(folder, config, models, options=options, environment=environment)
 
     def play(self, recording: Path) -> None:

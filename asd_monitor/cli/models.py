@@ -265,6 +265,8 @@ def refit(
     )
     if outcome.in_use:
         typer.echo(f"{machine} uses {outcome.version}; a running daemon loads it on reload.")
+        if outcome.deleted:
+            typer.echo(f"Deleted, since newer refits supersede them: {', '.join(outcome.deleted)}.")
     else:
         command = promote_command(models, machine, outcome.version)
         typer.echo(f"It is a candidate and not in use: put it into use with `{command}`.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ LEVEL = "level"
 """The feature that is the level, in dB; it is kept in float32, the others in float16."""
 
 _BAND_DB = 3.0
+_HALF_MAX = np.float32(np.finfo(np.float16).max)
 _HOUR_S = 3600.0
 
 Floats = npt.NDArray[np.float32]
@@ -38,11 +39,16 @@ class Layout(tuple[tuple[str, int], ...]):
         """Values of a vector."""
         return sum(size for _, size in self)
 
-    def pack(self, features: Mapping[str, npt.NDArray[np.float32]]) -> HalfFloats:
-        """Return the features of a window as one vector (size,), float16."""
-        limit = np.float32(np.finfo(np.float16).max)
-        joined = np.concatenate([features[name] for name, _ in self])
-        packed: HalfFloats = np.clip(joined, -limit, limit).astype(np.float16)
+    def join(self, features: Mapping[str, npt.NDArray[np.float32]]) -> Floats:
+        """Return the features of a window as one vector (size,), float32; a copy."""
+        joined: Floats = np.concatenate([features[name] for name, _ in self])
+        return joined
+
+    @staticmethod
+    def pack(vectors: Sequence[Floats]) -> HalfFloats:
+        """Return m vectors (size,) as (m, size), float16, limited to its range."""
+        stacked = np.stack(vectors)
+        packed: HalfFloats = np.clip(stacked, -_HALF_MAX, _HALF_MAX, out=stacked).astype(np.float16)
         return packed
 
     def unpack(self, vector: HalfFloats, level_dbfs: float) -> dict[str, Floats]:

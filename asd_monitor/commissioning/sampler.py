@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
+from statistics import fmean, median
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from asd_monitor.commissioning.blocks import (
     BLOCK_S,
     BlockSummary,
     Floats,
-    HalfFloats,
     Layout,
     LiveBlock,
     Stratum,
@@ -125,9 +125,11 @@ class BlockSampler:
                 self._layout = Layout.of(window.features)
             time_s = time_of(window.start)
             block = self._block = _OpenBlock(window.start, time_s, self.age_s)
-            block.wanted = not _is_idle(reading, score) and self._wants(
-                reading, time_s, score.rms_dbfs
-            )
+            if not _is_idle(reading, score) and self._has_room():
+                block.due = self.age_s >= self._due_s
+                block.wanted = block.due or self._is_rare(
+                    Stratum.of(time_s, score.rms_dbfs, alarm_active=_alarm_active(reading))
+                )
         block.push(window, reading, score, self._layout)
         self.age_s += window.hops * self._hop_s
 
@@ -163,22 +165,25 @@ class BlockSampler:
         number = max(int(self._due_s // length) + 1, int(self.age_s // length))
         self._due_s = self._place(length, number)
 
-    def _wants(self, reading: Reading, time_s: float, level_dbfs: float) -> bool:
+    def _has_room(self) -> bool:
+        """Return whether another block may be kept in this hour."""
         hour = int(self.age_s // HOUR_S)
         if hour != self._hour:
             self._hour, self._kept_this_hour = hour, 0
-        if self._kept_this_hour >= MAX_BLOCKS_PER_HOUR:
-            return False
-        if self.age_s >= self._due_s:
-            return True
-        stratum = Stratum.of(time_s, level_dbfs, alarm_active=_alarm_active(reading))
+        return self._kept_this_hour < MAX_BLOCKS_PER_HOUR
+
+    def _is_rare(self, stratum: Stratum) -> bool:
         return self._kept[stratum] < RARE_BLOCKS
 
     def _close(self, block: _OpenBlock) -> None:
         enough = block.hops * self._hop_s >= BLOCK_S / 2
-        keeps = block.wanted and enough and not block.idle_hops and bool(block.vectors)
-        if keeps:
+        live = None
+        if block.wanted and enough and not block.idle_hops and block.vectors:
             live = block.live_block(self._model, self._rate_hz)
+            # its first window may have had a level that is rare, and the block has not
+            if not (block.due or self._is_rare(live.stratum)):
+                live = None
+        if live is not None:
             self._blocks.append(live)
             self.newest_samples = block.start, block.end
             self._kept[live.stratum] += 1
@@ -186,7 +191,7 @@ class BlockSampler:
             if self.age_s >= self._due_s:
                 self._place_next()
         if enough and block.hops > block.idle_hops:
-            self._summaries.append(block.summary(BLOCK_S / self._hop_s, kept=keeps))
+            self._summaries.append(block.summary(BLOCK_S / self._hop_s, kept=live is not None))
 
 
 class _OpenBlock:
@@ -196,9 +201,10 @@ class _OpenBlock:
         self.start, self.time_s, self.age_s = start, time_s, age_s
         self.end = start  # of the newest window
         self.newest_start = start
-        self.wanted = False
+        self.due = False  # by its turn, whatever its operating condition
+        self.wanted = False  # whether its vectors are collected
         self.hops = self.idle_hops = 0
-        self.vectors: list[HalfFloats] = []
+        self.vectors: list[Floats] = []
         self._starts: list[int] = []
         self._kept_levels: list[float] = []
         self._kept_end = start
@@ -221,7 +227,7 @@ class _OpenBlock:
         self._levels.append(score.rms_dbfs)
         if self.wanted and layout is not None and window.start >= self._kept_end:
             self._kept_end = window.end
-            self.vectors.append(layout.pack(window.features))
+            self.vectors.append(layout.join(window.features))
             self._starts.append(window.start)
             self._kept_levels.append(score.rms_dbfs)
 
@@ -235,13 +241,13 @@ class _OpenBlock:
             model=model,
             state=self._newest.state,
             alarm_active=_alarm_active(self._newest),
-            level_dbfs=float(np.median(self._levels)),
+            level_dbfs=float(median(self._levels)),
             fused=_floats(self._fused),
             evidence=_floats(self._evidence),
             levels_dbfs=_floats(self._levels),
             starts_s=starts.astype(np.float32),
             kept_levels_dbfs=_floats(self._kept_levels),
-            vectors=np.stack(self.vectors),
+            vectors=Layout.pack(self.vectors),
         )
 
     def summary(self, full_hops: float, *, kept: bool) -> BlockSummary:
@@ -249,9 +255,9 @@ class _OpenBlock:
             raise ValueError("a block without a window")
         return BlockSummary(
             time_s=self.time_s,
-            evidence=float(np.mean(self._evidence)),
-            fused=float(np.mean(self._fused)),
-            level_dbfs=float(np.mean(self._levels)),
+            evidence=fmean(self._evidence),
+            fused=fmean(self._fused),
+            level_dbfs=fmean(self._levels),
             running=min(1.0, (self.hops - self.idle_hops) / full_hops),
             alarm_active=_alarm_active(self._newest),
             kept=kept,

@@ -2,7 +2,9 @@
 
 The windows of the machine are sampled in the event loop, without work on the disk.  Every few
 minutes they are written in the thread that all machines share for this, so that a slow disk delays
-no alarm.  A refit runs in a child process, one at a time on a box.
+no alarm.  Machines that begin together write, and keep their first sound, at different times: the
+load is even, and the sound of few machines is in memory at once.  A refit runs in a child process,
+one at a time on a box.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import structlog
 
@@ -48,6 +51,8 @@ Refit = Callable[[str, Path, Path], Coroutine[None, None, RefitOutcome]]
 WRITE_EVERY_S = 300.0  # of evaluated sound
 MAX_PENDING_BLOCKS = 12
 _CHECK_EVERY_S = 10.0  # of evaluated sound, whether a refit is due
+_FIRST_SOUND_WITHIN_S = 900.0  # of evaluated sound, in which the machines of a box keep sound first
+_SOUND_EVERY_S = 3600.0  # of evaluated sound, at least
 
 
 @dataclass(slots=True)
@@ -120,6 +125,8 @@ class Commissioning:
         self._strata: dict[Stratum, int] = {}
         self._sound_hours: set[int] = set()
         self._written_s = self._checked_s = 0.0  # age at the newest write and check
+        self._sound_due_s = 0.0  # age from which sound is kept
+        self._phase = Random(machine).random()  # noqa: S311 - machines of a box take turns
         self._writing: asyncio.Future[dict[Stratum, int]] | None = None
         self._loading: asyncio.Future[_Stored] | None = None
         self._refit_task: asyncio.Task[None] | None = None
@@ -193,12 +200,15 @@ class Commissioning:
 
     def check_refit(self, tasks: asyncio.TaskGroup) -> None:
         """Begin a refit if one is due."""
-        progress, sampler = self._current_progress, self._sampler
-        if progress is None or sampler is None or self.refitting:
+        sampler = self._sampler
+        if sampler is None or self.refitting:
             return
         if abs(sampler.age_s - self._checked_s) < _CHECK_EVERY_S:
             return
         self._checked_s = sampler.age_s
+        progress = self._current_progress
+        if progress is None:
+            return
         now_s = self._now().timestamp()
         self._progress = progress = with_clock_set_back(progress, now_s)
         if is_due(progress, self._settings.days, self._settings.refit_at, now_s):
@@ -233,6 +243,7 @@ class Commissioning:
         stored = loading.result()
         self._progress = stored.progress
         self._strata, self._sound_hours = stored.strata, set(stored.sound_hours)
+        self._sound_due_s = self._phase * _FIRST_SOUND_WITHIN_S
         self._begin_sampler(bundle, rate_hz)
         if stored.progress.stores(self._settings.days) and not stored.progress.frozen:
             self._log.info(
@@ -248,7 +259,8 @@ class Commissioning:
         progress = self._progress
         if progress is None or not progress.stores(self._settings.days):
             return
-        self._written_s = self._checked_s = progress.age_s
+        self._checked_s = progress.age_s
+        self._written_s = progress.age_s - self._phase * WRITE_EVERY_S
         self._sampler = BlockSampler(
             bundle.detector,
             bundle.version,
@@ -315,17 +327,23 @@ class Commissioning:
             self._log.error("live sound of commissioning is not stored", reason=str(error))
 
     def _keep_sound(self, sampler: BlockSampler) -> None:
-        """Keep the sound of a block that was just kept, where its hour of the day has none."""
+        """Keep the sound of a block that was just kept, where its hour of the day has none.
+
+        At most one block an hour, so that machines stay at different times.
+        """
         block, samples = sampler.newest, sampler.newest_samples
         if not self._keeps_sound or block is None or samples is None:
             return
         hour = hour_of_day(block.time_s)
-        if hour in self._sound_hours or self._box.storing.is_finished:
+        if block.age_s < self._sound_due_s or hour in self._sound_hours:
+            return
+        if self._box.storing.is_finished:
             return
         sound = self._read_sound(*samples)
         if sound is None or sound.start != samples[0]:
             return
         self._sound_hours.add(hour)
+        self._sound_due_s = block.age_s + _SOUND_EVERY_S
         folder, rate_hz = self._store.folder / "sound", sound.rate_hz
         writing = self._box.storing.submit(
             partial(write_sound, folder, block.time_s, sound.samples, rate_hz)
@@ -367,7 +385,12 @@ class Commissioning:
             self._log.error("refit failed: the model in use stays", reason=outcome.failure)
             result = f"failed: {outcome.failure}"
         elif outcome.in_use:
-            self._log.info("refit: a new version is in use", notes=list(outcome.notes), **facts)
+            self._log.info(
+                "refit: a new version is in use",
+                notes=list(outcome.notes),
+                deleted=list(outcome.deleted),
+                **facts,
+            )
             result = f"{outcome.version} in use"
         else:
             command = promote_command(self._models, self._machine, outcome.version or "VERSION")

@@ -25,6 +25,8 @@ class RefitOutcome:
     moved: float | None = None
     reason: str = ""
     notes: tuple[str, ...] = ()
+    deleted: tuple[str, ...] = ()
+    """Older refits that were deleted."""
 
 
 async def refit(
@@ -60,6 +62,7 @@ async def refit(
             moved=float(found["moved"]),
             reason=str(found["reason"]),
             notes=tuple(map(str, found["notes"])),
+            deleted=tuple(map(str, found["deleted"])),
         )
     except (ValueError, KeyError, TypeError) as error:
         return RefitOutcome(f"the refit gave no result ({type(error).__name__}: {error})")

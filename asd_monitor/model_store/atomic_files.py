@@ -65,6 +65,17 @@ def create_folder_durably(
     _sync_folder(folder.parent)
 
 
+def hide_for_removal(folder: Path) -> Path:
+    """Rename a folder, so that it is complete or absent; return its name, to be removed.
+
+    What an interrupted removal leaves is removed by the next `writing_to`.  Raises OSError.
+    """
+    hidden = _partial(folder)
+    folder.rename(hidden)
+    _sync_folder(folder.parent)
+    return hidden
+
+
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
     """Let one process at a time write to a folder, which is created where it is missing.

@@ -106,6 +106,7 @@ def promote(models: Path, machine: str, version: str) -> Bundle:
     _require_version(models, machine, version)
     bundle = load_bundle(models, machine, version)
     with _access_reported(models / machine), writing_to(models / machine):
+        _require_version(models, machine, version)  # a refit may have deleted it meanwhile
         set_current(models, machine, version, bundle.sha256)
     return bundle
 

@@ -15,6 +15,7 @@ from asd_monitor.config.settings import MachineDefaults
 from asd_monitor.errors import OperationError
 from asd_monitor.model_store.atomic_files import os_errors_reported
 from asd_monitor.model_store.bundle import Bundle, load_bundle, load_reference, save_refit
+from asd_monitor.model_store.superseded import delete_superseded
 from asd_monitor.model_store.versions import BundleError, train_remedy, version_number, versions
 from asd_monitor.model_training.refit import FirstModelReference, RefitResult, refit
 from asd_monitor.model_training.training_manifest import threshold_facts
@@ -33,6 +34,8 @@ class RefitOutcome:
     blocks: int
     admitted: int
     notes: tuple[str, ...]
+    deleted: tuple[str, ...] = ()
+    """Older refits that it has superseded."""
 
 
 def refit_machine(
@@ -41,7 +44,8 @@ def refit_machine(
     """Refit the model in use to the stored live blocks, and put the result into use.
 
     It is kept as a candidate where it moved too far, where a person has returned to an older
-    version, or where another version was put into use meanwhile.
+    version, or where another version was put into use meanwhile.  Where it is in use, older refits
+    are deleted (`asd_monitor.model_store.superseded`).
 
     Raises:
         OperationError: there is no model, no live block, or the folder cannot be written.
@@ -93,6 +97,12 @@ def refit_machine(
             facts,
             candidate=result.candidate or returned is not None,
         )
+    deleted: list[str] = []
+    if in_use:
+        try:
+            deleted = delete_superseded(models, bundle, version)
+        except OSError as error:  # the refit is in use in spite of it
+            notes.append(f"{error.filename}: older versions cannot be deleted ({error.strerror})")
     return RefitOutcome(
         machine=machine,
         version=version,
@@ -102,6 +112,7 @@ def refit_machine(
         blocks=result.blocks,
         admitted=result.admitted,
         notes=tuple(notes),
+        deleted=tuple(deleted),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,49 @@ def test_rollback_passes_over_candidates_and_holds_back_the_refits_after_it(
     result = command_line("models", "refit", "-m", "fan01", *folders)
     assert "a person has returned from v3 to v1" in result.err
     assert current(own_models) == "v1"
+
+
+def test_a_refit_in_use_deletes_those_before_the_one_that_it_replaces(
+    command_line: CommandLine, own_models: Path, state: Path
+) -> None:
+    refit = ("models", "refit", "-m", "fan01", "--models", own_models, "--state", state)
+    for _ in range(2):
+        assert command_line(*refit).code == 0
+    assert [row["version"] for row in rows(command_line, own_models)] == ["v1", "v2", "v3"]
+    outcome = json.loads(command_line(*refit, "--json").out)
+    assert (outcome["version"], outcome["deleted"]) == ("v4", ["v2"])
+    assert [row["version"] for row in rows(command_line, own_models)] == ["v1", "v3", "v4"]
+    assert "v3" in command_line(*refit).out
+    assert [row["version"] for row in rows(command_line, own_models)] == ["v1", "v4", "v5"]
+    assert command_line("models", "rollback", "-m", "fan01", "--models", own_models).code == 0
+    assert current(own_models) == "v4"
+    command_line(*refit)  # a candidate, since a person has returned to v4
+    assert [row["version"] for row in rows(command_line, own_models)] == ["v1", "v4", "v5", "v6"]
+
+
+def test_candidates_and_versions_of_other_trainings_are_not_deleted(
+    command_line: CommandLine, own_models: Path, state: Path
+) -> None:
+    refit = ("models", "refit", "-m", "fan01", "--models", own_models, "--state", state)
+    for _ in range(4):
+        assert command_line(*refit).code == 0
+    other = {"version": "v1", "sha256": "0" * 64}
+    home = own_models / "fan01"
+    shutil.copytree(home / "v4", home / "v2")
+    shutil.copytree(home / "v4", home / "v3")
+    edit_manifest(home / "v2", lambda manifest: manifest.update(candidate=True, version="v2"))
+    edit_manifest(
+        home / "v3",
+        lambda manifest: (
+            manifest.update(version="v3"),
+            manifest["commissioning"].update(first=other),
+        ),
+    )
+    promote = ("models", "promote", "-m", "fan01", "--version", "v5", "--models", own_models)
+    assert command_line(*promote).code == 0
+    assert json.loads(command_line(*refit, "--json").out)["deleted"] == ["v4"]
+    found = [row["version"] for row in rows(command_line, own_models)]
+    assert found == ["v1", "v2", "v3", "v5", "v6"]
 
 
 def test_without_live_sound_a_refit_is_refused_with_the_remedy(

@@ -114,6 +114,14 @@ def test_a_rare_operating_condition_is_kept_beyond_the_turn():
     assert len(levels) <= 3 * RARE_BLOCKS
 
 
+def test_a_first_window_of_a_rare_level_does_not_make_its_block_rare():
+    target = sampler()
+    after = play(target, 3600)
+    kept(target)
+    play(target, 3600, first=after, level=lambda at_s: -27.5 if at_s % 9 < 1 else -30.5)
+    assert len(kept(target)) <= 12 + 2 * RARE_BLOCKS
+
+
 def test_idle_sound_is_not_kept_but_counts_as_time():
     target = sampler()
     play(target, 600, idle=lambda at_s: True)

@@ -6,8 +6,10 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
@@ -42,6 +44,16 @@ def store_of(folder: Path) -> CommissioningStore:
     return CommissioningStore(folder / "commissioning" / "fan")
 
 
+def stored_age_s(folder: Path, machine: str) -> float:
+    progress = CommissioningStore(folder / "commissioning" / machine).progress()
+    assert progress is not None
+    return progress.age_s
+
+
+def pieces(folder: Path, machine: str) -> list[Path]:
+    return list((folder / "commissioning" / machine / "sound").glob("*.flac"))
+
+
 def first_model(machine: MonitoredMachine) -> StubBundle:
     return machine.models.bundles["fan"]
 
@@ -67,7 +79,7 @@ def refitted(machine: MonitoredMachine, version: str = "v2") -> RefitOutcome:
     return RefitOutcome(None, version, in_use=True, moved=0.25, reason="commissioning: day 1 of 7")
 
 
-async def test_live_blocks_and_a_little_sound_are_stored(make, tmp_path):
+async def test_live_blocks_are_stored(make, tmp_path):
     machine = make()
     machine.start(ScriptedSource().open())
     machine.source.play(3, NORMAL_LEVEL)
@@ -83,7 +95,43 @@ async def test_live_blocks_and_a_little_sound_are_stored(make, tmp_path):
     assert progress is not None
     assert 100 < progress.age_s < 125
     assert progress.model_sha256 == first_model(machine).sha256
-    assert len(list((store.folder / "sound").glob("*.flac"))) >= 1
+
+
+async def test_a_little_sound_is_stored(make, tmp_path):
+    machine = make()
+    begin_at(tmp_path, first_model(machine), 900.0)
+    machine.start(ScriptedSource().open())
+    machine.source.play(3, NORMAL_LEVEL)
+    await begun(machine)
+    await machine.play(120, NORMAL_LEVEL)
+    await machine.stop()
+    assert len(pieces(tmp_path, "fan")) == 1
+
+
+async def test_machines_that_begin_together_write_and_keep_sound_at_different_times(
+    daemon, tmp_path
+):
+    machines = ("fan", "pump", "mill")
+    for name in machines:
+        daemon.models.bundles[name].commissioning_days = 7.0
+    daemon.start(make_config(**{m: {"device": f"hw:{n}"} for n, m in enumerate(machines)}))
+    for name in machines:
+        await daemon.until_state(name, "normal")
+    sessions = daemon.service._registry.machines
+    await until(lambda: all(each.status.commissioning for each in sessions.values()))
+
+    def is_evaluated(until_s: float) -> bool:
+        newest = [daemon.broker.messages(f"{name}/score")[-1:] for name in machines]
+        return all(each and each[0]["sample"] > until_s * 16_000 for each in newest)
+
+    for played_s in range(3, 310, 10):
+        await until(partial(is_evaluated, played_s - 3))
+        for number in range(len(machines)):
+            daemon.source(f"hw:{number}").play(10, NORMAL_LEVEL)
+    await until(lambda: all(stored_age_s(tmp_path, name) for name in machines))
+    ages_s = sorted(stored_age_s(tmp_path, name) for name in machines)
+    assert np.diff(ages_s).min() > 60
+    assert {bool(pieces(tmp_path, name)) for name in machines} == {False, True}
 
 
 async def test_no_sound_is_stored_where_none_is_wanted(make, tmp_path):
