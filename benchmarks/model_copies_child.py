@@ -16,7 +16,7 @@ from typing import Any
 from asd_monitor.model_store import bundle
 
 
-def main() -> None:
+def copy_models() -> None:
     """Copy the model in use of the first machine."""
     models, machine, *others = sys.argv[1:]
     source = bundle.load_bundle(Path(models), machine)
@@ -33,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    copy_models()
