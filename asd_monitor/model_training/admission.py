@@ -2,9 +2,10 @@
 
 A condition is learned if the sound that was known before it returns: a neighbour's machine, another
 load, the night.  What stays, or grows, is not: it may be a fault.  Blocks are taken in order of
-time.  A block that is close to an anchor is known.  One that is not is novel; it is admitted, and
-becomes an anchor, if known sound has returned since.  Known blocks do not become anchors, so that a
-change that grows by small steps is not followed.
+time.  A block that is close to an anchor is known, and so is one that the first model finds
+ordinary: ten minutes of training sound lie closer together than any two hours of a machine.  One
+that is not is novel; it is admitted, and becomes an anchor, if known sound has returned since.
+Known blocks do not become anchors, so that a change that grows by small steps is not followed.
 
 Where sound of the same time of day was known before a novel block, it must return at that time of
 day: a fault that is audible in the quiet of the night alone must not be admitted because the days
@@ -93,7 +94,7 @@ def block_deviations(views: Sequence[BlockVectors], training: int) -> Floats:
 class Admission:
     """What became of n live blocks."""
 
-    known: Mask  # (n,): close to an anchor
+    known: Mask  # (n,): close to an anchor, or ordinary
     admitted: Mask  # (n,): novel, but known sound has returned since
 
     @property
@@ -102,18 +103,20 @@ class Admission:
         return self.known | self.admitted
 
 
-def admit(between: Floats, times_s: Floats, close: float = CLOSE) -> Admission:
+def admit(between: Floats, times_s: Floats, ordinary: Mask, close: float = CLOSE) -> Admission:
     """Return which live blocks a model is extended by.
 
     Args:
         between: deviations of all blocks from each other, (b, b); the training blocks first.
         times_s: local time of the n live blocks, which are the last, in order, (n,).
+        ordinary: which of them the first model finds ordinary, (n,).
         close: deviation up to which a block resembles another.
 
     """
     n, training = len(times_s), len(between) - len(times_s)
     live = between[training:, training:]
     to_anchor = between[training:, :training].min(1)  # of each live block, to the nearest anchor
+    to_anchor[ordinary] = 0.0
     known, admitted = np.zeros(n, bool), np.zeros(n, bool)
     for number in range(n):
         if to_anchor[number] <= close:

@@ -13,12 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_monitor.detector.back_end import Floats
+from asd_monitor.detector.detector import Detector
+from asd_monitor.detector.evidence import EFFECT_BOUND
 from asd_monitor.detector.fit import FittedDetector, fit_detector
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window
 from asd_monitor.model_training.admission import Admission, Mask, admit
 
+ORDINARY_EVIDENCE = EFFECT_BOUND / 3
+"""Up to this median evidence of its windows a piece is ordinary."""
 _BEFORE_S = 3600.0
 """Time from the last training recording to the first live piece: it does not count for more."""
 
@@ -37,8 +41,15 @@ class LiveSound:
 
     pieces: Sequence[Sequence[Window]]
     times_s: Floats  # (n,)
+    ordinary: Mask  # (n,): see `ordinary_pieces`
     may_be_learned: Mask  # (n,): the others show what has returned
     blocks: int = 1  # ten-second blocks of each piece
+
+
+def ordinary_pieces(first: Detector, pieces: Sequence[Sequence[Window]]) -> Mask:
+    """Return which live pieces (n,) the model that was trained finds ordinary."""
+    found = [np.median([each.evidence for each in first.score(piece)]) for piece in pieces]
+    return np.array(found, np.float64) <= ORDINARY_EVIDENCE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +82,7 @@ def extend(
         ValueError: the machine runs in too few windows, see `fit_detector`.
 
     """
-    admission = admit(between, live.times_s)
+    admission = admit(between, live.times_s, live.ordinary)
     learned = admission.learned & live.may_be_learned
     left_out = int(np.count_nonzero(live.may_be_learned & ~learned))
     numbers = np.flatnonzero(learned).tolist()

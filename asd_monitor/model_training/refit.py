@@ -17,10 +17,18 @@ from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import Window
 from asd_monitor.model_store.reference_file import StoredReference
 from asd_monitor.model_training.admission import BlockVectors, block_deviations
-from asd_monitor.model_training.extension import LiveSound, TrainingSound, extend
+from asd_monitor.model_training.extension import (
+    LiveSound,
+    TrainingSound,
+    extend,
+    ordinary_pieces,
+)
 from asd_monitor.records import Thresholds
 from asd_monitor.wording import count
 
+MANY_LEFT_OUT, MIN_LEARNED_SHARE = 100, 0.1
+"""Where so many blocks are left out and few are learned, the training recordings are not of the
+machine as it runs now, or it has had a fault since."""
 MAX_MOVED = 3.0
 """A model that moved further, in decades of probability, is a candidate."""
 
@@ -73,9 +81,11 @@ def refit(
     """
     detector = first.detector
     front_end = detector.front_end
+    pieces = [block.windows(layout, front_end.rate_hz, front_end.window) for block in blocks]
     live = LiveSound(
-        [block.windows(layout, front_end.rate_hz, front_end.window) for block in blocks],
+        pieces,
         np.array([block.time_s for block in blocks]),
+        ordinary_pieces(detector, pieces),
         np.array([block.age_s <= learned_until_s for block in blocks], bool),
     )
     training = TrainingSound(first.reference.pieces(), first.reference.piece_times_s())
@@ -101,6 +111,11 @@ def refit(
         if left_out
         else []
     )
+    if left_out >= MANY_LEFT_OUT and len(numbers) < MIN_LEARNED_SHARE * left_out:
+        notes.append(
+            "hardly any of the live sound resembles the training recordings: if the machine is in "
+            "order, record it as it runs now and train again"
+        )
     if moved > MAX_MOVED:
         notes.append(f"moved by {moved:.1f}, more than {MAX_MOVED:g}: a person must decide")
     return RefitResult(

@@ -159,13 +159,14 @@ def _models_in_use(
     times_s = sound.live.times_s
     fits_s = np.array([begin_s, *refit_times_s(begin_s)])
     in_use = np.searchsorted(fits_s, times_s, side="right") - 1
+    first = first_model(training)
     for number in np.unique(in_use[sound.onset :]).tolist():
         hours = np.flatnonzero(in_use == number)
         if number == 0:
-            yield first_model(training), hours, 0.0
+            yield first, hours, 0.0
             continue
         so_far = np.flatnonzero(times_s < fits_s[number])
-        refit = refitted(training, sound.live.take(so_far))
+        refit = refitted(first.detector, training, sound.live.take(so_far))
         faulty = sound.faulty[so_far]
         learned = float(refit.learned[faulty].mean()) if faulty.any() else 0.0
         yield refit.fitted, hours, learned

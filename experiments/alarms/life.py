@@ -68,11 +68,12 @@ def follow(prior: float, machine: MachineFiles) -> str:
     names = [LATER, *machine.faults]
     sound = _Sound(live, {name: machine.segments(name) for name in names})
     with scaled_prior(prior):
-        models = [_model(first_model(training), begin_s, 1.0, sound, names)]
+        first = first_model(training)
+        models = [_model(first, begin_s, 1.0, sound, names)]
         times_s = refit_times_s(begin_s)
         for number, time_s in enumerate(times_s):
             so_far = live.take(np.flatnonzero(live.times_s < time_s))
-            refit = refitted(training, so_far)
+            refit = refitted(first.detector, training, so_far)
             within = so_far.times_s < begin_s + 7 * DAY_S
             share = float(refit.admission.learned[within].mean())
             last = number == len(times_s) - 1

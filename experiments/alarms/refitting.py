@@ -9,9 +9,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import BLOCK_S, FittedDetector, fit_detector
 from asd_monitor.model_training.admission import BlockVectors, block_deviations
-from asd_monitor.model_training.extension import Extension, LiveSound, TrainingSound, extend
+from asd_monitor.model_training.extension import (
+    Extension,
+    LiveSound,
+    TrainingSound,
+    extend,
+    ordinary_pieces,
+)
 from experiments.alarms.feature_extraction import FRONT_END, encoders
 from experiments.alarms.plant_sound import RATE_HZ
 from experiments.alarms.segments import DAY_S, HOUR_S, Floats, Segments
@@ -27,23 +34,26 @@ def first_model(training: Segments) -> FittedDetector:
     return fit_detector([training.windows(0)], FRONT_END, RATE_HZ, encoders())
 
 
-def refitted(training: Segments, live: Segments) -> Extension:
+def refitted(first: Detector, training: Segments, live: Segments) -> Extension:
     """Return the model of the training sound and the live segments that are admitted.
 
     Args:
+        first: the model of the training sound alone.
         training: the training sound, one segment.
         live: the live segments so far, in order.  Those after the days of commissioning are
             evidence of what returned, and are not learned.
 
     """
+    pieces = [live.windows(number, STEP) for number in range(len(live.times_s))]
     sound = LiveSound(
-        [live.windows(number, STEP) for number in range(len(live.times_s))],
+        pieces,
         live.times_s,
+        ordinary_pieces(first, pieces),
         live.times_s < float(training.times_s[0]) + COMMISSIONING_DAYS * DAY_S,
         blocks=round(live.starts[-1] / RATE_HZ / BLOCK_S),
     )
-    first = TrainingSound([training.windows(0, STEP)], [0.0])
-    return extend(first, sound, deviations(training, live), FRONT_END, encoders())
+    trained = TrainingSound([training.windows(0, STEP)], [0.0])
+    return extend(trained, sound, deviations(training, live), FRONT_END, encoders())
 
 
 def deviations(training: Segments, live: Segments) -> Floats:

@@ -34,7 +34,8 @@ def admission(place: Place, days: float, step_h: float = 1.0) -> Admission:
     """Return what becomes of hourly blocks that lie on a line, the training blocks at 0."""
     hours = np.arange(0.0, 24 * days, step_h)
     places = np.concatenate([np.zeros(TRAINING), [place(hour) for hour in hours]])
-    return admit(np.abs(places[:, None] - places), hours * HOUR_S)
+    unlike = np.zeros(len(hours), bool)
+    return admit(np.abs(places[:, None] - places), hours * HOUR_S, unlike)
 
 
 def at_night(hour: float) -> bool:
@@ -100,8 +101,20 @@ def test_a_fault_that_the_days_mask_is_not_learned():
     assert found.learned[48:][~night[48:]].all()
 
 
+def test_blocks_that_the_first_model_finds_ordinary_are_known_and_confirm_the_others() -> None:
+    """Ten minutes of training sound lie closer together than any two hours of the machine."""
+    hours = np.arange(0.0, 72.0)
+    loaded = hours % 24 >= 12
+    places = np.concatenate([np.zeros(TRAINING), np.where(loaded, 3 * FAR, FAR)])
+    between = np.abs(places[:, None] - places)
+    assert not admit(between, hours * HOUR_S, np.zeros(len(hours), bool)).learned.any()
+    found = admit(between, hours * HOUR_S, ~loaded)
+    assert found.known[~loaded].all()
+    assert found.learned[loaded & (hours < 48)].all()
+
+
 def test_no_live_block_is_no_admission():
-    found = admit(np.zeros((TRAINING, TRAINING)), np.zeros(0))
+    found = admit(np.zeros((TRAINING, TRAINING)), np.zeros(0), np.zeros(0, bool))
     assert found.learned.shape == (0,)
 
 
@@ -110,7 +123,7 @@ def test_no_live_block_is_no_admission():
 def test_known_and_admitted_are_disjoint_and_close_blocks_are_known(places: list[float]):
     at = np.concatenate([np.zeros(TRAINING), places])
     times_s = np.arange(0.0, len(places)) * HOUR_S
-    found = admit(np.abs(at[:, None] - at), times_s)
+    found = admit(np.abs(at[:, None] - at), times_s, np.zeros(len(places), bool))
     assert not (found.known & found.admitted).any()
     assert found.known[np.array(places) <= CLOSE].all()
 

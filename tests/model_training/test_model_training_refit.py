@@ -68,6 +68,19 @@ def test_a_refit_scores_the_live_sound_as_normal_and_a_fault_still_as_anomalous(
     assert median_score(result.detector, fault) > median_score(result.detector, again) + 1.2
 
 
+def test_training_recordings_unlike_the_machine_as_it_runs_are_reported(
+    first: FirstModelReference, fan_result: TrainingResult
+) -> None:
+    [*blocks, _] = live_blocks(fan_result, machine_sound(40.0, seed=8, gain=0.4, fault=1.0))
+    many = [
+        replace(block, time_s=BEGUN_S + 600.0 * number, age_s=600.0 * number)
+        for number, block in enumerate(blocks * 120)
+    ]
+    result = refit(first, many, layout_of(fan_result), AlarmSettings())
+    assert result.admitted == 0
+    assert any("record it as it runs now and train again" in note for note in result.notes)
+
+
 def test_a_refit_without_live_blocks_scores_as_the_first_model(
     first: FirstModelReference, fan_result: TrainingResult
 ):
