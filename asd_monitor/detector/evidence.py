@@ -34,7 +34,7 @@ Mode = Numbers | int
 MIN_BLOCKS = 5
 MIN_FILL = 0.5
 """Least number of blocks in a time, as a share of the median one's."""
-EFFECT_BOUND = 4.5
+EFFECT_BOUND = 7.0
 """Evidence sustained for ten seconds that is an alarm whatever the tails say.
 
 Set by what bounds cost in false alarms of a first week and detect in faults of simulated machines;

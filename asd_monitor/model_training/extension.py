@@ -14,14 +14,13 @@ import numpy as np
 
 from asd_monitor.detector.back_end import Floats
 from asd_monitor.detector.detector import Detector
-from asd_monitor.detector.evidence import EFFECT_BOUND
 from asd_monitor.detector.fit import FittedDetector, fit_detector
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window
 from asd_monitor.model_training.admission import Admission, Mask, admit
 
-ORDINARY_EVIDENCE = EFFECT_BOUND / 3
+ORDINARY_EVIDENCE = 1.5
 """Up to this median evidence of its windows a piece is ordinary."""
 _BEFORE_S = 3600.0
 """Time from the last training recording to the first live piece: it does not count for more."""
