@@ -107,7 +107,7 @@ def chart_of(names: Sequence[str], shifts: Floats, hours: Floats) -> str:
         "Shift between hours, relative to a model of ten minutes",
         Axis(0.0, decades[-1], (0, 1, 2), "hours of training sound", lambda at: f"{10**at:g}"),
         Axis(0.0, 1.2, (0, 0.25, 0.5, 0.75, 1), "relative shift"),
-        [*lines, Line(f"hours to the power of −{DECAY:g}", law)],
+        [*lines, Line(f"hours^−{DECAY:g}", law)],
         None,
     )
 
