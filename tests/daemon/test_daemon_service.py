@@ -303,12 +303,18 @@ def is_scored_to(daemon: InProcessDaemon, machine: str, sample: int) -> bool:
 
 async def test_windows_are_skipped_with_more_machines_than_the_capacity(daemon):
     daemon.start(make_config(**FAN_AND_PUMP), estimate_capacity=lambda _: 1)
+    await until(lambda: "asd/box/testbox/status" in daemon.broker.retained)
+    async with asyncio.timeout(TIMEOUT_S):
+        while (await daemon.box_status())["scoring"]["stride"] < 2:
+            continue
+    for device in ("hw:1", "hw:2"):
+        daemon.source(device).play(1)  # the state follows the sound
     await until(lambda: "skipped" in str(daemon.broker.state("fan").get("reason")))
     status = daemon.broker.retained["asd/box/testbox/status"]
     assert (status["scoring"]["capacity"], status["scoring"]["stride"]) == (1, 2)
     assert daemon.broker.state("fan")["evaluated"]
     for device in ("hw:1", "hw:2"):
-        daemon.source(device).play(10)
+        daemon.source(device).play(9)
     for machine in ("fan", "pump"):
         await until(partial(is_scored_to, daemon, machine, 12 * RATE_HZ))
     status = await daemon.box_status()
