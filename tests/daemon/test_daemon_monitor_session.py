@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import threading
 from datetime import datetime
 from pathlib import Path
 
@@ -118,13 +117,8 @@ async def test_rate_below_that_of_the_model_is_no_model(make):
 
 
 async def test_event_loop_runs_while_a_window_is_scored(make):
-    gate = threading.Event()
     machine = make()
-    detector = LevelDetector(gate=gate)
-    machine.models.bundles["fan"] = StubBundle(detector=detector)
-    machine.start()
-    machine.source.open().play(5)
-    await until(detector.entered.is_set)
+    gate = await machine.start_held()
     machine.source.play(5)
     await until(lambda: machine.source.delivered)
     machine.source.interrupt("unplugged")

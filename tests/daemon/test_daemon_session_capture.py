@@ -1,7 +1,6 @@
 """Outages, a dead channel and recordings in one monitor session with a scripted source."""
 
 import asyncio
-import threading
 from datetime import datetime
 from functools import partial
 
@@ -10,7 +9,6 @@ import structlog
 
 from asd_monitor.errors import UsageError
 from asd_monitor.records import MicrophoneState
-from tests.doubles.level_detector import LevelDetector, StubBundle
 from tests.doubles.monitored_machine import MonitoredMachine
 from tests.doubles.waiting import TIMEOUT_S, until
 
@@ -106,13 +104,8 @@ async def test_dead_channel_is_a_fault_until_the_signal_returns(make):
 
 
 async def test_slow_evaluation_loses_the_oldest_samples_and_is_degraded(make):
-    gate = threading.Event()
     machine = make()
-    detector = LevelDetector(gate=gate)
-    machine.models.bundles["fan"] = StubBundle(detector=detector)
-    machine.start()
-    machine.source.open().play(5)
-    await until(detector.entered.is_set)
+    gate = await machine.start_held()
     machine.source.play(60)
     await until(lambda: machine.source.delivered)
     gate.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from asd_monitor.daemon.session_context import SessionContext
 from asd_monitor.daemon.training_child import TrainingOutcome
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
-from tests.doubles.level_detector import StubModels, make_config
+from tests.doubles.level_detector import LevelDetector, StubBundle, StubModels, make_config
 from tests.doubles.memory_broker import MemoryBroker
 from tests.doubles.scripted_source import ScriptedSource
 from tests.doubles.waiting import until
@@ -78,6 +79,16 @@ class MonitoredMachine:
         self.task = asyncio.create_task(self.session.run())
         self._tasks.append(self.task)
         return self.session
+
+    async def start_held(self) -> threading.Event:
+        """Begin a session whose first evaluation waits; return the event that lets it go on."""
+        gate = threading.Event()
+        detector = LevelDetector(gate=gate)
+        self.models.bundles["fan"] = StubBundle(detector=detector)
+        self.start()
+        self.source.open().play(5)
+        await until(detector.entered.is_set)
+        return gate
 
     async def stop(self) -> None:
         """Cancel all sessions."""
