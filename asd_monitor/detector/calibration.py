@@ -158,17 +158,27 @@ class FusedCalibration(_Parameters):
         return student_score(above / self.scale, self.dof)
 
 
-def upper_spread(values: Floats) -> float:
+def upper_spread(values: Floats, higher: int = 0) -> float:
     """Return the spread of the values (n,) above their median.
 
     It is the standard deviation of a normal variable with the same median and the same upper
     quantiles, the larger of two; where the values are few, their standard deviation.
+
+    Args:
+        values: n values.
+        higher: number of further values, of which only is known that they are not lower than the
+            highest of these.  They widen the spread; the median and the mean are without them.
+
     """
-    if len(values) < _FEW:
-        return float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+    if not len(values):
+        return 0.0
+    known = np.append(values, np.full(higher, values.max()))
+    if len(known) < _FEW:
+        squares = float(np.square(known - values.mean()).sum())
+        return math.sqrt(squares / (len(known) - 1)) if len(known) > 1 else 0.0
     median = float(np.median(values))
     return max(
-        (float(np.quantile(values, share)) - median) / sigmas for share, sigmas in _UPPER_QUANTILES
+        (float(np.quantile(known, share)) - median) / sigmas for share, sigmas in _UPPER_QUANTILES
     )
 
 

@@ -46,12 +46,17 @@ _MAX_RATIO = 3.0  # of a mode's spread to that of all modes
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blocks:
-    """The ten-second blocks of the training windows; n windows, b blocks."""
+    """The ten-second blocks of the training windows; n windows, b blocks.
+
+    Blocks that were left out since they were unusual have no windows here.  Their hours and days
+    count: what these can bring is known, though it was not learned.
+    """
 
     number: Numbers  # (n,): block of each window, 0 … b − 1
     begins_s: Floats  # (b,): time of the first window of each
-    hours: int  # that they are from
+    hours: int  # that they and those left out are from
     days: int
+    left_out: int = 0  # number of those left out
 
     def __len__(self) -> int:
         """Return the number of blocks."""
@@ -164,7 +169,7 @@ class EvidenceCalibration:
 
 
 def fit_evidence(
-    fused: Floats, spectra: Vectors, levels: TrainingLevels, blocks: Blocks, censored: int = 0
+    fused: Floats, spectra: Vectors, levels: TrainingLevels, blocks: Blocks
 ) -> EvidenceCalibration:
     """Fit the calibration to out-of-fold scores.
 
@@ -173,7 +178,6 @@ def fit_evidence(
         spectra: their spectra, (n, d).
         levels: their levels.
         blocks: their blocks.
-        censored: further blocks, of which only is known that they are unusual.
 
     """
     modes = find_modes(spectra)
@@ -190,14 +194,15 @@ def fit_evidence(
     ratios = np.clip(ratios, 1.0, _MAX_RATIO)
     calibration = EvidenceCalibration(modes, locations, ratios, loudest, ())
     evidence = calibration.evidence(calibration.raised(fused, mode, levels.steady), mode)
-    return replace(calibration, tails=fit_tails(evidence, blocks, censored), hours=blocks.hours)
+    return replace(calibration, tails=fit_tails(evidence, blocks), hours=blocks.hours)
 
 
-def fit_tails(evidence: Floats, blocks: Blocks, censored: int = 0) -> tuple[ScaleTail, ...]:
+def fit_tails(evidence: Floats, blocks: Blocks) -> tuple[ScaleTail, ...]:
     """Return the tail of each time scale from the evidence (n,) of the training windows.
 
     The shortest scale is that of the blocks' medians, as the alarm rule forms them; the others are
-    means.  Censored blocks count as the highest of the others.
+    means.  Of the blocks that were left out only is known that they are unusual: they count as the
+    highest of the others (censored).
     """
     means = blocks.means(evidence)
     tails: list[ScaleTail] = []
@@ -206,9 +211,8 @@ def fit_tails(evidence: Floats, blocks: Blocks, censored: int = 0) -> tuple[Scal
         shortest = scale is TIME_SCALES[0]
         values = blocks.medians(evidence) if shortest else blocks.means_over(scale.seconds, means)
         if shortest or len(values) >= MIN_BLOCKS:
-            left_out = round(censored * len(values) / len(blocks))
-            with_censored = np.append(values, np.full(left_out, values.max()))
-            spread, count = max(MIN_SPREAD, upper_spread(with_censored)), len(values)
+            left_out = round(blocks.left_out * len(values) / len(blocks))
+            spread, count = max(MIN_SPREAD, upper_spread(values, left_out)), len(values)
         deviation, dof = FUSED_PRIOR.predictive(
             spread, hours=blocks.hours, days=blocks.days, blocks=count
         )

@@ -97,7 +97,7 @@ def fit_detector(
     encoders: Sequence[Encoder] = (),
     *,
     begins_s: Sequence[float] | None = None,
-    censored: int = 0,
+    left_out_s: Sequence[float] = (),
 ) -> FittedDetector:
     """Fit a detector to training windows.
 
@@ -108,7 +108,8 @@ def fit_detector(
         encoders: the encoders that the windows were computed with; their views are added to
             those of the window statistics.
         begins_s: time of each segment, in any order; None: they follow each other.
-        censored: blocks of the machine's sound that were left out since they were unusual.
+        left_out_s: times of blocks of the machine's sound that were left out since they were
+            unusual.
 
     Raises:
         ValueError: the machine runs in fewer than MIN_WINDOWS windows, or almost only in one block.
@@ -122,7 +123,7 @@ def fit_detector(
     if len(windows) < MIN_WINDOWS:
         raise ValueError(f"the machine runs in {len(windows)} windows: {MIN_WINDOWS} are needed")
     spans = Spans.of(running)
-    blocks = find_blocks(running, rate_hz, begins_s)
+    blocks = find_blocks(running, rate_hz, begins_s, left_out_s)
     folds = assign_folds(blocks)
     if fewest_kept(spans, folds) < MIN_KEPT_WINDOWS:
         raise ValueError(f"the machine runs in less than {2 * BLOCK_S:g} s of one recording")
@@ -135,7 +136,7 @@ def fit_detector(
     fused = fuse(by_view)
     spectra = vectors_of(windows, SPECTRUM)
     levels = training.levels()
-    evidence = fit_evidence(fused, spectra, levels, blocks, censored)
+    evidence = fit_evidence(fused, spectra, levels, blocks)
     mode = evidence.mode_of(spectra)
     fused = evidence.raised(fused, mode, levels.steady)
     detector = Detector(
@@ -199,7 +200,10 @@ def without_idle(
 
 
 def find_blocks(
-    segments: Sequence[Segment], rate_hz: int, begins_s: Sequence[float] | None = None
+    segments: Sequence[Segment],
+    rate_hz: int,
+    begins_s: Sequence[float] | None = None,
+    left_out_s: Sequence[float] = (),
 ) -> Blocks:
     """Return the blocks of BLOCK_S of the windows, in order.
 
@@ -207,6 +211,7 @@ def find_blocks(
         segments: the running windows of each segment.
         rate_hz: sampling rate of their sample indices.
         begins_s: time of each segment; None: the segments follow each other.
+        left_out_s: times of blocks that were left out.
 
     """
     numbers: list[int] = []
@@ -223,8 +228,13 @@ def find_blocks(
                 block_start = window.start
                 times.append(begin_s + (block_start - first) / rate_hz)
             numbers.append(len(times) - 1)
+    known_s = [*times, *left_out_s]
     return Blocks(
-        np.array(numbers, np.intp), np.array(times), count_hours(times), count_days(times)
+        np.array(numbers, np.intp),
+        np.array(times),
+        count_hours(known_s),
+        count_days(known_s),
+        len(left_out_s),
     )
 
 
@@ -263,7 +273,7 @@ def count_days(times_s: Sequence[float]) -> int:
 
 def assign_folds(blocks: Blocks) -> npt.NDArray[np.int64]:
     """Return the fold of each window, (n,): consecutive blocks, or days where there are several."""
-    if blocks.days >= MIN_DAYS_HELD_OUT:
+    if count_days(blocks.begins_s.tolist()) >= MIN_DAYS_HELD_OUT:
         day = np.floor((blocks.begins_s - blocks.begins_s.min()) / DAY_S).astype(np.int64)
         numbers = np.unique(day, return_inverse=True)[1]
         return np.asarray((numbers % MAX_DAY_FOLDS)[blocks.number])

@@ -2,7 +2,8 @@
 
 `asd_monitor.model_training.admission` selects the live pieces.  Those that are left out remain in
 the fit of the tails, as blocks of at least the highest evidence, so that leaving them out does not
-make the tails lighter.
+make the tails lighter; and their hours count as heard, so that a fault that begins during the
+commissioning does not leave the tails as wide as they were when it began.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ def extend(
     """
     admission = admit(between, live.times_s, live.ordinary)
     learned = admission.learned & live.may_be_learned
-    left_out = int(np.count_nonzero(live.may_be_learned & ~learned))
+    left_out = live.times_s[live.may_be_learned & ~learned]
     numbers = np.flatnonzero(learned).tolist()
     first_s = float(live.times_s[0]) if len(live.times_s) else 0.0
     before_s = first_s - max(training.times_s, default=0.0) - _BEFORE_S
@@ -94,6 +95,6 @@ def extend(
         front_end.rate_hz,
         encoders,
         begins_s=begins_s + [float(live.times_s[number]) for number in numbers],
-        censored=left_out * live.blocks,
+        left_out_s=np.repeat(left_out, live.blocks).tolist(),
     )
-    return Extension(fitted, admission, learned, left_out)
+    return Extension(fitted, admission, learned, len(left_out))

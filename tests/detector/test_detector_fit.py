@@ -1,5 +1,7 @@
 """Fitting: normal sound scores low, faults score high, and a drift does not hide them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -23,9 +25,15 @@ def windows_of(sound: np.ndarray) -> list[Window]:
     return WindowExtractor(FRONT_END).push(block_at(0, sound))
 
 
-def fit(*sounds: np.ndarray, begins_s: list[float] | None = None) -> FittedDetector:
+def fit(
+    *sounds: np.ndarray, begins_s: list[float] | None = None, left_out_s: Sequence[float] = ()
+) -> FittedDetector:
     return fit_detector(
-        [windows_of(sound) for sound in sounds], FRONT_END, 16_000, begins_s=begins_s
+        [windows_of(sound) for sound in sounds],
+        FRONT_END,
+        16_000,
+        begins_s=begins_s,
+        left_out_s=left_out_s,
     )
 
 
@@ -112,6 +120,21 @@ def test_more_hours_of_training_sound_narrow_the_tails() -> None:
     assert over_hours.calibration.scale < 0.6 * at_once.calibration.scale
     for wide, narrow in zip(at_once.tails, over_hours.tails, strict=True):
         assert narrow.scale < 0.6 * wide.scale
+
+
+def test_sound_that_was_left_out_counts_as_heard_and_as_unusual() -> None:
+    sounds = [machine_sound(40.0, seed=seed) for seed in range(5)]
+    begins_s = [3600.0 * hour for hour in range(5)]
+    alone = fit(*sounds, begins_s=begins_s).detector
+    heard_s = [3600.0 * hour for hour in range(5, 48)]
+    fitted = fit(*sounds, begins_s=begins_s, left_out_s=heard_s)
+    assert (fitted.blocks.hours, fitted.blocks.days, fitted.blocks.left_out) == (48, 2, 43)
+    assert fitted.detector.hours == 48
+    for before, after in zip(alone.tails, fitted.detector.tails, strict=True):
+        assert after.scale < before.scale  # the prior of 48 hours instead of 5
+    at_once = fit(*sounds, begins_s=begins_s, left_out_s=[0.0] * 43).detector
+    for before, after in zip(alone.tails, at_once.tails, strict=True):
+        assert after.scale > before.scale  # as many hours, and more unusual blocks
 
 
 def test_too_little_sound_is_refused() -> None:
