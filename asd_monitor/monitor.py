@@ -1,12 +1,14 @@
-"""The monitor of one machine: blocks of sound → readings, alarms, dead channel.
+"""The monitor of one machine: blocks of sound → readings, alarms, condition of the microphone.
 
-    Monitor = dead channel + scorer (blocks → window scores) + alarm logic
+    Monitor = dead channel + scorer (blocks → window scores) + microphone + alarm logic
 
 Pure: time is the sample index, and the division of a stream into blocks does not affect the
 readings.  The monitors of several machines are evaluated together by `push_batch`.
 
-While the channel is dead nothing is scored, as in a gap.  While the machine is off by a signal from
-outside (`Monitor.running`) nothing is scored either, as in an idle pause.
+While the channel is dead nothing is scored, as in a gap.  In another fault of the microphone its
+sound is scored, so that the end of the fault is found, but the scores are not evaluated.  While the
+machine is off by a signal from outside (`Monitor.running`) nothing is scored either, as in an idle
+pause.
 """
 
 from __future__ import annotations
@@ -19,13 +21,22 @@ from typing import Any, Protocol
 from asd_monitor.alarm.alarm_score import ScoreLevel
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.logic import AlarmLogic, EvaluatedWindow
-from asd_monitor.alarm.state import Alarm, AlarmRule, Transition
+from asd_monitor.alarm.state import Alarm, AlarmRule, Transition, TransitionKind
 from asd_monitor.batching import each_alone, result_or_raise
 from asd_monitor.dead_channel import DeadChannelDetector
 from asd_monitor.dsp.sample_faults import usable_parts
+from asd_monitor.microphone.baseline import MicrophoneBaseline
+from asd_monitor.microphone.findings import MicrophoneCondition
+from asd_monitor.microphone.recent_spectra import SPAN_S
+from asd_monitor.microphone.recognition import MicrophoneRecognition
 from asd_monitor.records import Block, MachineState, MicrophoneState, Stream, WindowScore
 
 Scores = list[WindowScore]
+
+DEAD_CHANNEL = MicrophoneCondition(
+    MicrophoneState.FAULT, "the microphone delivers a constant value: it is muted or broken"
+)
+RECOVERED = "the microphone captures as in training"
 
 
 class Scorer(Protocol):
@@ -63,7 +74,7 @@ class Reading:
     alarm_score: float  # 0 for an idle window, one at the start of a run, and without a window
     time_scale_s: float | None  # of the alarm score; None where that is 0 for such a reason
     state: MachineState
-    microphone_fault: bool  # the channel is dead, and `state` is the last known one
+    microphone: MicrophoneState  # in a fault `state` is the last known one
     alarm: Alarm | None  # the newest alarm
     transitions: tuple[Transition, ...]
     quiet: bool = False  # the sound has been far quieter than ever in training for the on-delay
@@ -79,6 +90,8 @@ class Monitor:
         rate_hz: int,
         standing: Alarm | None = None,
         history: Iterable[BlockMean] = (),
+        *,
+        baseline: MicrophoneBaseline | None = None,
     ) -> None:
         """Begin with the stream of the first block.
 
@@ -89,6 +102,8 @@ class Monitor:
             standing: `alarm` of an earlier monitor of this machine.
             history: `block_means` of an earlier monitor with the same model, with sample indices
                 of this stream, which may be negative.
+            baseline: what the microphone has captured in training; without one only a dead channel
+                is recognised.
 
         """
         self.scorer = scorer
@@ -99,6 +114,8 @@ class Monitor:
         self._alarm_logic = AlarmLogic(rule, rate_hz, standing, history)
         self._channel = DeadChannelDetector(rate_hz)
         self._dead = False  # at the newest reading
+        self._recognition = None if baseline is None else MicrophoneRecognition(baseline, rate_hz)
+        self._microphone = MicrophoneCondition()
         self._stream: Stream | None = None
         self._end: int | None = None  # of the newest block
         self._evaluated: int | None = None  # end of the newest part with sound
@@ -129,9 +146,9 @@ class Monitor:
         return self._alarm_logic.quiet
 
     @property
-    def microphone_fault(self) -> bool:
-        """Whether the channel is dead."""
-        return self._dead
+    def microphone(self) -> MicrophoneCondition:
+        """Condition of the microphone by its sound."""
+        return self._microphone
 
     @property
     def rule(self) -> AlarmRule:
@@ -169,7 +186,12 @@ class Monitor:
         if self._end is not None and block.start < self._end:
             raise ValueError(f"block at {block.start} overlaps the one that ended at {self._end}")
         self._end = block.end
-        return [part for usable in usable_parts(block) for part in self._channel.split(usable)]
+        parts: list[Block | Transition] = []
+        for usable in usable_parts(block):
+            if self._recognition is not None:
+                self._recognition.push_samples(usable)
+            parts += self._channel.split(usable)
+        return parts
 
     def process(self, parts: Sequence[Block | Transition], stride: int = 1) -> list[Reading]:
         """Score and evaluate the parts of a block."""
@@ -185,26 +207,78 @@ class Monitor:
     def evaluate(self, part: Block | Transition, scores: Sequence[WindowScore]) -> list[Reading]:
         """Return the readings of a part of a block from the scores of its windows."""
         if isinstance(part, Transition):
-            self._dead = part.after == MicrophoneState.FAULT
-            self.interrupt()
-            return [self._reading(part.sample, None, EvaluatedWindow(0.0, None, (part,)))]
+            return self._evaluate_channel(part)
         if self._evaluated is not None and part.start > self._evaluated:
             self._alarm_logic.interrupt()
+            if self._recognition is not None:
+                self._recognition.gap()
         self._evaluated = part.end
         if not self.running:
             self._alarm_logic.suspend(part.end)
             return []
-        return [
-            self._reading(window.end, window, self._alarm_logic.push(window)) for window in scores
-        ]
+        return [reading for window in scores for reading in self._evaluate_window(window)]
+
+    def _evaluate_channel(self, change: Transition) -> list[Reading]:
+        """Process the begin or the end of a dead channel."""
+        self._dead = change.after == MicrophoneState.FAULT
+        self._alarm_logic.reset()
+        if self._recognition is not None:
+            self._recognition.gap()
+        changes = self._change_microphone(change.sample, change.why)
+        if not changes:  # it had another fault
+            return []
+        return [self._reading(change.sample, None, EvaluatedWindow(0.0, None, changes))]
+
+    def _evaluate_window(self, window: WindowScore) -> list[Reading]:
+        recognition, spectra = self._recognition, window.spectra
+        if recognition is None or spectra is None:
+            return [self._reading(window.end, window, self._alarm_logic.push(window))]
+        recognition.push_window(spectra.bands, spectra.lines, window.end)
+        since = recognition.suspected_since
+        was_fault = self._microphone.is_fault
+        changes = self._change_microphone(window.end)
+        if self._microphone.is_fault:
+            if not was_fault:
+                begin = window.end if since is None else since
+                self._alarm_logic.discard_since(begin - round(SPAN_S * self._rate_hz))
+            if not changes:
+                return []
+            return [self._reading(window.end, None, EvaluatedWindow(0.0, None, changes))]
+        evaluated = self._alarm_logic.push(window, suspected=since is not None)
+        evaluated = evaluated._replace(transitions=(*changes, *evaluated.transitions))
+        return [self._reading(window.end, window, evaluated)]
+
+    def _change_microphone(self, sample: int, why: str | None = None) -> tuple[Transition, ...]:
+        """Take up the condition of the microphone; return the transition where it has changed."""
+        before, after = self._microphone, MicrophoneCondition()
+        if self._dead:
+            after = DEAD_CHANNEL
+        elif self._recognition is not None:
+            after = self._recognition.condition
+        self._microphone = after
+        if after.state is before.state:
+            return ()
+        why = why or after.reason or RECOVERED
+        return (Transition(sample, TransitionKind.MICROPHONE, before.state, after.state, why),)
 
     def replace_rule(self, rule: AlarmRule) -> None:
         """Decide by another rule of the same hop from the next window on."""
         self._alarm_logic.replace_rule(rule)
 
+    def replace_baseline(self, baseline: MicrophoneBaseline | None) -> None:
+        """Judge the microphone by another baseline of the same front end from now on."""
+        if baseline is None:
+            self._recognition = None
+        elif self._recognition is None:
+            self._recognition = MicrophoneRecognition(baseline, self._rate_hz)
+        else:
+            self._recognition.replace_baseline(baseline)
+
     def interrupt(self) -> None:
         """Process an interrupted capture: delays restart, the span of the alarm score is empty."""
         self._alarm_logic.reset()
+        if self._recognition is not None:
+            self._recognition.interrupt()
 
     def acknowledge(self, number: int, who: str, why: str) -> tuple[Transition, ...]:
         """Acknowledge the newest alarm; another number or a second time changes nothing."""
@@ -222,7 +296,7 @@ class Monitor:
             alarm_score=evaluated.alarm_score,
             time_scale_s=evaluated.time_scale_s,
             state=self.state,
-            microphone_fault=self._dead,
+            microphone=self._microphone.state,
             alarm=self.alarm,
             transitions=evaluated.transitions,
             quiet=self.quiet,

@@ -9,7 +9,7 @@ stream began, lost samples included.  Wall-clock times are derived from it, by t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
@@ -122,6 +122,14 @@ class AlarmCriteria:
     when_quiet: WhenQuiet = WhenQuiet.WARN
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WindowSpectra:
+    """The spectra of one window, log10 of power."""
+
+    bands: npt.NDArray[np.float32]  # (b,): mean log-mel spectrum
+    lines: npt.NDArray[np.float32]  # (l,): lines of the fine spectrum up to 500 Hz
+
+
 @dataclass(frozen=True, slots=True)
 class WindowScore:
     """The scores of one window; high is anomalous.
@@ -140,3 +148,5 @@ class WindowScore:
     idle: bool  # the level lies in the idle region
     hops: int = 1  # since the previous window; more than 1 if windows are skipped under load
     quiet: bool = False  # the level lies far below that of any training window
+    spectra: WindowSpectra | None = field(default=None, compare=False, repr=False)
+    """What the microphone is judged by; None: the model has no baseline of it."""

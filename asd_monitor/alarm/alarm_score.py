@@ -59,9 +59,8 @@ class AlarmScore:
         self._shortest = next((tail for tail in rule.tails if tail.seconds == STEP_S), None)
         self._span = SpanMedian(rule.hop_s)
         self._division = BlockDivision(rule.hop_s, rate_hz)
-        self._means = RunningMeans(
-            [tail.seconds for tail in self._longer], self._division.size * rule.hop_s, rate_hz
-        )
+        self._rate_hz = rate_hz
+        self._means = self._no_means()
         self._limit = rule.effect_bound
         if self._shortest is not None:
             alarm = evidence_at(self._shortest, rule.thresholds.alarm)
@@ -122,10 +121,22 @@ class AlarmScore:
         self._span.reset()
         self._division.reset()
 
+    def discard_since(self, sample: int) -> None:
+        """Empty the last ten seconds, and forget the blocks that end after this sample index."""
+        self.interrupt()
+        length = round(self._division.size * self._rule.hop_s * self._rate_hz)
+        kept = [block for block in self._means.blocks if block.begin + length <= sample]
+        self._means = self._no_means()
+        self._append(kept)
+
     def levels(self, now: int) -> Sequence[ScoreLevel]:
         """Return the level at each of the longer time scales at this sample index."""
         means = self._means.means(now)
         return [replace(level, mean=mean) for level, mean in zip(self._levels, means, strict=True)]
+
+    def _no_means(self) -> RunningMeans:
+        scales_s = [tail.seconds for tail in self._longer]
+        return RunningMeans(scales_s, self._division.size * self._rule.hop_s, self._rate_hz)
 
     def _append(self, blocks: Iterable[BlockMean]) -> None:
         for block in blocks:

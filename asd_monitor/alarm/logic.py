@@ -85,8 +85,8 @@ class AlarmLogic:
         """The level of the evidence at each of the longer time scales."""
         return self._score.levels(self._newest_end)
 
-    def push(self, window: WindowScore) -> EvaluatedWindow:
-        """Process the next window.
+    def push(self, window: WindowScore, *, suspected: bool = False) -> EvaluatedWindow:
+        """Process the next window; a suspected fault of the microphone delays an alarm.
 
         The alarm score is 0 for an idle window, which changes neither the evidence nor the delays,
         and for the first windows after idle ones.  That of a window far quieter than ever in
@@ -106,19 +106,19 @@ class AlarmLogic:
             self._held.clear()
             self._after_idle = True
         if window.idle:
-            return EvaluatedWindow(0.0, None, self._machine.pause(window.end))
+            return EvaluatedWindow(0.0, None, self._machine.pause(window.end, suspected=suspected))
         if window.quiet:
-            score, transitions = self._machine.observe_quiet(window.end)
+            score, transitions = self._machine.observe_quiet(window.end, suspected=suspected)
             return EvaluatedWindow(score, None, transitions)
         if not self._after_idle:
-            return self._evaluate([window])
+            return self._evaluate([window], suspected=suspected)
         self._held.append(window)
         if window.end - self._held[0].end < self._impact:
             return EvaluatedWindow(0.0, None, ())
         run, self._held, self._after_idle = self._held, [], False
-        return self._evaluate(run)
+        return self._evaluate(run, suspected=suspected)
 
-    def _evaluate(self, run: Sequence[WindowScore]) -> EvaluatedWindow:
+    def _evaluate(self, run: Sequence[WindowScore], *, suspected: bool) -> EvaluatedWindow:
         """Process running windows and return what the last has led to, with all transitions."""
         transitions: list[Transition] = []
         newest = ScoreAtScale(0.0, 0.0)
@@ -131,6 +131,7 @@ class AlarmLogic:
                 newest.score,
                 time_scale_s=newest.time_scale_s,
                 conclusive=self._score.full,
+                suspected=suspected,
             )
         return EvaluatedWindow(newest.score, newest.time_scale_s, tuple(transitions))
 
@@ -160,6 +161,15 @@ class AlarmLogic:
         """Process an interrupted capture: the delays restart and the span is emptied."""
         self._score.interrupt()
         self.interrupt()
+        self._machine.discard_held()
+
+    def discard_since(self, sample: int) -> None:
+        """Process a fault of the microphone that was suspected since this sample index.
+
+        What the sound has led to since then is forgotten, except for an alarm that was raised.
+        """
+        self.reset()
+        self._score.discard_since(sample)
 
     def acknowledge(self, at: int, number: int, who: str, why: str) -> tuple[Transition, ...]:
         """Acknowledge the newest alarm; another number or a second time changes nothing."""

@@ -16,6 +16,11 @@ whatever the cause.  An alarm does not clear by it.
 While a signal from outside says that the machine is off, nothing is evaluated: `suspend` suspends
 the delays as an idle pause does, and leaves the state as it is.
 
+While a fault of the microphone is suspected, an alarm that is due is held for up to `MAX_HOLD_S`.
+It is raised when the suspicion is over or the time is up, also where the sound has returned to
+normal meanwhile: a suspicion delays an alarm and never suppresses one.  Only a fault of the
+microphone that is recognised meanwhile, or an interrupted capture, discards it.
+
 After `LONGEST_PAUSE_S` without running sound a new run begins: the sound before says nothing about
 the machine as it is now.  A warning ends then, the delays restart and the span of the alarm score
 is emptied; an alarm stays as it is.
@@ -23,7 +28,7 @@ is emptied; an alarm stays as it is.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from asd_monitor.alarm.state import (
     ACTIVE,
@@ -47,6 +52,21 @@ LONGEST_PAUSE_S = 3600.0
 A machine that runs for less than the span of the alarm score at a time needs the runs of before;
 a warning of the evening must not be shown for a machine that was repaired at night.
 """
+
+
+MAX_HOLD_S = 30.0
+"""Longest time for which a suspicion of the microphone delays an alarm."""
+_HOLD_RESERVE_S = 5.0  # it ends with a window: one of many, or the first after an impact in a pause
+
+
+@dataclass(frozen=True, slots=True)
+class _HeldAlarm:
+    """An alarm that is due while a fault of the microphone is suspected."""
+
+    since: int  # sample index
+    why: str
+    time_scale_s: float | None
+    peak: float
 
 
 class _Timer:
@@ -76,6 +96,8 @@ class AlarmStateMachine:
         """Begin with ``standing``, the newest alarm of an earlier state machine, if any."""
         self._rate_hz = rate_hz
         self.replace_rule(rule)
+        self._longest_hold = round((MAX_HOLD_S - _HOLD_RESERVE_S) * rate_hz)
+        self._held: _HeldAlarm | None = None
         self._longest_pause = round(LONGEST_PAUSE_S * rate_hz)
         self._alarm = standing or Alarm(0, AlarmCondition.NORMAL, 0.0)
         self._above_alarm, self._above_warning, self._below_warning = _Timer(), _Timer(), _Timer()
@@ -121,6 +143,7 @@ class AlarmStateMachine:
         *,
         time_scale_s: float | None = None,
         conclusive: bool = True,
+        suspected: bool = False,
     ) -> tuple[Transition, ...]:
         """Process the alarm score of a running machine.
 
@@ -130,6 +153,7 @@ class AlarmStateMachine:
             time_scale_s: its time scale.
             conclusive: false if the score spans too little sound for a low one to prove a return
                 to normal; the off-delay does not start then.
+            suspected: whether a fault of the microphone is suspected.
 
         """
         if self.begins_run(at):
@@ -148,13 +172,17 @@ class AlarmStateMachine:
             below_warning=conclusive and score < thresholds.warning,
             why=why,
             time_scale_s=time_scale_s,
+            suspected=suspected,
         )
 
-    def observe_quiet(self, at: int) -> tuple[float, tuple[Transition, ...]]:
+    def observe_quiet(
+        self, at: int, *, suspected: bool = False
+    ) -> tuple[float, tuple[Transition, ...]]:
         """Process a window that is far quieter than ever in training.
 
         Args:
             at: sample index one past the newest sample.
+            suspected: whether a fault of the microphone is suspected.
 
         Returns:
             The alarm score that the rule gives it (0: it is an idle pause), and the transitions.
@@ -163,7 +191,7 @@ class AlarmStateMachine:
         self._quiet_time.update(holds=True, at=at)
         must_run = self.rule.when_quiet is WhenQuiet.ALARM
         if self.rule.when_quiet is WhenQuiet.IDLE:
-            return 0.0, self._pause(at)
+            return 0.0, self._pause(at, suspected=suspected)
         score = self.rule.thresholds.alarm if must_run else self.rule.thresholds.warning
         changes = self._judge(
             at,
@@ -172,6 +200,7 @@ class AlarmStateMachine:
             above_warning=True,
             below_warning=False,
             why=f"{_QUIET}, and the machine has to run",
+            suspected=suspected,
         )
         return score, changes
 
@@ -184,6 +213,7 @@ class AlarmStateMachine:
         above_warning: bool,
         below_warning: bool,
         why: str,
+        suspected: bool,
         time_scale_s: float | None = None,
     ) -> tuple[Transition, ...]:
         """Advance the delays; ``why`` is the reason for an alarm that is raised now."""
@@ -203,7 +233,12 @@ class AlarmStateMachine:
 
         changes: list[Transition] = []
         self._peak = max(self._peak, score) if above_alarm else 0.0
-        if self._above_alarm.reached(self._on_delay, at=running):
+        is_due = self._above_alarm.reached(self._on_delay, at=running)
+        if is_due and suspected and self._held is None and self._can_fire:
+            self._held = _HeldAlarm(at, why, time_scale_s, self._peak)
+        if self._held is not None:
+            changes += self._release(at, suspected=suspected)
+        elif is_due:
             changes += self._fire(Trigger.ALARM, at, why, time_scale_s=time_scale_s)
         elif self._returned:
             changes += self._return_to_normal(at)
@@ -212,13 +247,13 @@ class AlarmStateMachine:
             self._alarm = replace(self._alarm, peak_score=peak)
         return (*changes, *self._state_change(at))
 
-    def pause(self, at: int) -> tuple[Transition, ...]:
+    def pause(self, at: int, *, suspected: bool = False) -> tuple[Transition, ...]:
         """Process a window in which the machine is off; the delays are suspended.
 
         The state becomes `idle` after the on-delay, so that it does not chatter.
         """
         self._quiet_time.update(holds=False, at=at)
-        return self._pause(at)
+        return self._pause(at, suspected=suspected)
 
     def suspend(self, at: int) -> None:
         """Process sound that is not evaluated since the machine is off; the state is kept."""
@@ -226,11 +261,12 @@ class AlarmStateMachine:
         self._idle_time.reset()
         self._quiet_time.reset()
 
-    def _pause(self, at: int) -> tuple[Transition, ...]:
+    def _pause(self, at: int, *, suspected: bool) -> tuple[Transition, ...]:
         self._suspend_delays(at)
         self._idle_time.update(holds=True, at=at)
         self._idle = self._idle or self._idle_time.reached(self._on_delay, at=at)
-        return self._state_change(at)
+        released = [] if self._held is None else self._release(at, suspected=suspected)
+        return (*released, *self._state_change(at))
 
     def _suspend_delays(self, at: int) -> None:
         self._idle_samples += at - self._newest
@@ -249,6 +285,23 @@ class AlarmStateMachine:
             timer.reset()
         self._returned = False
         self._peak = 0.0
+
+    def discard_held(self) -> None:
+        """Discard an alarm that a suspicion has delayed: it was of the microphone."""
+        self._held = None
+
+    @property
+    def _can_fire(self) -> bool:
+        return (self._alarm.condition, Trigger.ALARM) in TRANSITIONS
+
+    def _release(self, at: int, *, suspected: bool) -> list[Transition]:
+        """Raise the alarm that was held, unless the suspicion lasts and the time is not up."""
+        held = self._held
+        if held is None or (suspected and at - held.since < self._longest_hold):
+            return []
+        self._held = None
+        self._peak = max(self._peak, held.peak)
+        return self._fire(Trigger.ALARM, at, held.why, time_scale_s=held.time_scale_s)
 
     def _forget_run(self) -> None:
         self._warning = False

@@ -189,14 +189,13 @@ def _print(machine: str, settings: AlarmSettings, result: Backtest, effective: s
     if result.no_signal_spans:
         missing = clock(result.seconds - result.evaluated_s)
         console.print(
-            f"{missing} of {clock(result.seconds)} were not evaluated: no signal (constant "
-            "samples), as of a microphone that is muted or unplugged.",
+            f"{missing} of {clock(result.seconds)} were not evaluated: a fault of the microphone.",
             highlight=False,
         )
     for begin, end in result.no_signal_spans:
         until = "the end" if end == result.seconds else clock(end)
         console.print(
-            f"No signal from {clock(begin)} to {until}.",
+            f"No usable signal from {clock(begin)} to {until}.",
             highlight=False,
         )
     states = Table("state", f"share of {clock(result.evaluated_s)} evaluated")

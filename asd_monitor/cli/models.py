@@ -136,7 +136,17 @@ def _detector_facts(detector: Detector) -> list[tuple[str, str]]:
         facts.append(("idle", f"{low:.0f} to {high:.0f} dBFS"))
     if detector.quiet_limit_dbfs is not None:
         facts.append(("quiet", f"below {detector.quiet_limit_dbfs:.0f} dBFS (`when_quiet`)"))
+    facts.append(("microphone", _microphone_fact(detector)))
     return facts
+
+
+def _microphone_fact(detector: Detector) -> str:
+    if detector.microphone is None:
+        return "not judged by its spectrum: train again for that"
+    from asd_monitor.wording import count
+
+    modes = count(len(detector.microphone.typical), "operating mode")
+    return f"judged by the spectra of {modes}"
 
 
 def _manifest_facts(manifest: Mapping[str, Any], hours: int) -> list[tuple[str, str]]:

@@ -36,6 +36,7 @@ from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.microphone.findings import MicrophoneCondition
 from asd_monitor.model_store.bundle import Bundle, load_bundle
 from asd_monitor.model_store.versions import BundleError, versions
 from asd_monitor.monitor import Monitor, Reading, Scorer
@@ -167,9 +168,9 @@ class Evaluator:
         return self._monitor.quiet
 
     @property
-    def dead_channel(self) -> bool:
-        """Whether the microphone delivers a constant value."""
-        return self._monitor.microphone_fault
+    def microphone(self) -> MicrophoneCondition:
+        """Condition of the microphone by its sound."""
+        return self._monitor.microphone
 
     @property
     def model(self) -> str | None:
@@ -232,6 +233,7 @@ class Evaluator:
         if not isinstance(scorer, Pipeline) or not scorer.exchange(detector):
             return False
         self._monitor.replace_rule(alarm_rule(self._settings.alarm_criteria, detector))
+        self._monitor.replace_baseline(detector.microphone)
         return True
 
     def _is_untrained(self) -> bool:
@@ -343,7 +345,10 @@ class Evaluator:
             scorer.tap = self._tap_windows
         evidence = detector or _NoEvidence(settings.window_s, settings.hop_s)
         rule = alarm_rule(settings.alarm_criteria, evidence)
-        self._monitor = Monitor(scorer, rule, rate_hz, standing, self._saved_evidence())
+        baseline = detector.microphone if isinstance(scorer, Pipeline) and detector else None
+        self._monitor = Monitor(
+            scorer, rule, rate_hz, standing, self._saved_evidence(), baseline=baseline
+        )
         self.levels, self._levels_due = (), 0
 
     def _tap_windows(self, windows: Sequence[Window]) -> None:

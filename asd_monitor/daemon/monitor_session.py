@@ -287,11 +287,11 @@ class MonitorSession:
         await self._process_outages(ring.end if block is None else block.start)
         if block is None:
             return False
-        was_dead = self._evaluator.dead_channel
+        microphone = self._evaluator.microphone
         await self._evaluate_block(block)
         self._commissioning.check_refit(tasks)
         await self._record_training_sound(tasks, block)
-        if was_dead != self._evaluator.dead_channel:
+        if microphone != self._evaluator.microphone:
             self._publish_state()
         return True
 
@@ -343,7 +343,7 @@ class MonitorSession:
 
     async def _record_training_sound(self, tasks: asyncio.TaskGroup, block: Block) -> None:
         training = self._initial_training
-        if training is None or not training.active or self._evaluator.dead_channel:
+        if training is None or not training.active or self._evaluator.microphone.is_fault:
             return
         if not self._evaluator.monitor.running:
             return  # normal sound is that of a machine that runs

@@ -32,7 +32,6 @@ from asd_monitor.worker_thread import WorkerThread
 log = structlog.get_logger()
 
 _LOGGED_WHERE_THEY_OCCUR = frozenset({*NO_SIGNAL, MachineState.UNAVAILABLE})  # changes to and from
-_DEAD_CHANNEL = "the microphone delivers a constant value: it is muted or broken"
 _QUIET = {
     WhenQuiet.WARN: "far quieter than ever in training: check whether the machine runs",
     WhenQuiet.IDLE: "far quieter than ever in training: taken to be off",
@@ -143,8 +142,8 @@ class SessionReporter:
             return
         if training is not None and training.active:
             why = training.shortfall
-            if evaluator.dead_channel:
-                why = f"{_DEAD_CHANNEL}; {why}"
+            if evaluator.microphone.is_fault:
+                why = f"{evaluator.microphone.reason}; {why}"
         else:
             why = (training.failure if training else None) or evaluator.no_model_reason
         self._log.error(
@@ -256,8 +255,8 @@ class SessionReporter:
     def _condition(self, state: MachineState, *, quiet: bool) -> MachineCondition:
         evaluator, training = self._evaluator, self._initial_training
         reasons = [self._capture.reason]
-        if evaluator.dead_channel and self._capture.outage is None:
-            reasons = [_DEAD_CHANNEL]
+        if self._capture.outage is None:
+            reasons.append(evaluator.microphone.reason)
         if evaluator.no_model_reason is None:
             reasons.append(evaluator.model_notice)
             reasons.append(_QUIET[evaluator.monitor.rule.when_quiet] if quiet else None)
@@ -286,6 +285,7 @@ class SessionReporter:
         )
 
     def _microphone(self) -> MicrophoneState:
-        if self._capture.outage is None and self._evaluator.dead_channel:
-            return MicrophoneState.FAULT
-        return self._capture.microphone
+        by_capture, by_sound = self._capture.microphone, self._evaluator.microphone.state
+        if self._capture.outage is not None or by_sound is MicrophoneState.OK:
+            return by_capture
+        return by_sound

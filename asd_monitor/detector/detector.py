@@ -18,10 +18,13 @@ from asd_monitor.detector.views import View
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window
-from asd_monitor.records import WindowScore
+from asd_monitor.microphone.baseline import MicrophoneBaseline
+from asd_monitor.records import WindowScore, WindowSpectra
 
 SPECTRUM = "spectrum"
 """Feature by which operating modes differ."""
+LINES = "tone"
+"""Feature that begins with the lines of the fine spectrum."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +38,7 @@ class Detector:
     idle_dbfs: tuple[float, float] | None  # levels at which the machine is off
     encoders: tuple[Encoder, ...] = ()
     quietest_dbfs: float | None = None  # level of the quietest training window; None: not known
+    microphone: MicrophoneBaseline | None = None  # None: the microphone is not judged by spectra
     signature: str = field(init=False)
     """Front end and views; detectors with the same signature can be evaluated in one call."""
     view_calibrations: ViewCalibrationStack = field(init=False)
@@ -174,6 +178,7 @@ def _window_scores(
             idle=detector.is_idle(window.rms_dbfs),
             hops=window.hops,
             quiet=detector.is_quiet(window.rms_dbfs),
+            spectra=_spectra(detector.microphone, window),
         )
         for window, views, fused_score, score, window_evidence in zip(
             windows,
@@ -184,6 +189,13 @@ def _window_scores(
             strict=True,
         )
     ]
+
+
+def _spectra(baseline: MicrophoneBaseline | None, window: Window) -> WindowSpectra | None:
+    if baseline is None:
+        return None
+    lines = window.features[LINES][: baseline.lines.shape[1]]
+    return WindowSpectra(window.features[SPECTRUM], lines)
 
 
 def _vectors(windows: Sequence[Sequence[Window]], feature: str) -> Vectors:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +77,7 @@ def score_recording(
     with RecordingReader(path, channel, other=other_channel) as reader:
         rate_hz = reader.rate_hz
         check_rate(detector, rate_hz, path)
-        pipeline = Pipeline(detector)
+        pipeline = Pipeline(replace(detector, microphone=None))  # scores are kept, spectra are not
         constant_runs = ConstantRunRemover(round(DEAD_CHANNEL_S * rate_hz))
         for block in reader.blocks():
             windows += pipeline.push(block)

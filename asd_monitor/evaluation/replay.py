@@ -65,7 +65,7 @@ class Backtest:
         return tuple(
             (span.from_s, end)
             for span, end in zip(self.microphone, ends, strict=True)
-            if span.state != MicrophoneState.OK
+            if span.state in NO_SIGNAL
         )
 
     @property
@@ -138,7 +138,12 @@ class _Replay:
         if self._monitor is None:
             self.rate_hz = opened.rate_hz
             check_rate(self._detector, opened.rate_hz, self._path)
-            self._monitor = Monitor(Pipeline(self._detector), self._rule, opened.rate_hz)
+            self._monitor = Monitor(
+                Pipeline(self._detector),
+                self._rule,
+                opened.rate_hz,
+                baseline=self._detector.microphone,
+            )
 
     def write(self, block: Block) -> None:
         if self._monitor is None:

@@ -34,11 +34,13 @@ from asd_monitor.model_store.encoder_files import (
 from asd_monitor.model_store.manifest import (
     ARRAYS,
     MAX_FILE_BYTES,
+    MICROPHONE,
     REFERENCE,
     array_bytes,
     check_hash,
     manifest_bytes,
     manifest_of,
+    microphone_bytes,
     read_detector,
     read_files,
     read_front_end,
@@ -126,7 +128,7 @@ def save_bundle(
 
     """
     encoders = store_encoders(models, detector.encoders)
-    files = {ARRAYS: array_bytes(detector)}
+    files = _detector_files(detector)
     files |= {name: text.encode() for name, text in documents.items()}
     if reference is not None:
         files[REFERENCE] = reference.content()
@@ -174,12 +176,19 @@ def save_refit(
             detector,
             encoders=encoders,
             facts={**facts, "candidate": not in_use},
-            files={ARRAYS: array_bytes(detector)},
+            files=_detector_files(detector),
             links={REFERENCE: models / machine / replaced.version / REFERENCE},
         )
         if in_use:
             set_current(models, machine, version, sha256)
     return version, in_use
+
+
+def _detector_files(detector: Detector) -> dict[str, bytes]:
+    files = {ARRAYS: array_bytes(detector)}
+    if detector.microphone is not None:
+        files[MICROPHONE] = microphone_bytes(detector.microphone)
+    return files
 
 
 def _write(

@@ -5,7 +5,8 @@ encoders, the facts of the training, and the SHA-256 of every other file.  Its l
 SHA-256 of all that stands before, so a manifest that was changed by hand or by a disk is refused.
 The arrays of the back ends are in ``views.npz`` as ``<view>.<array>``.  ``reference.npz`` holds
 training windows for a later refit (`asd_monitor.model_store.reference_file`); where the model is
-only used, its hash is verified and no more.
+only used, its hash is verified and no more.  ``microphone.npz`` holds what the microphone has
+captured in training; earlier bundles have none, and the microphone is not judged by it then.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ from asd_monitor.dsp.front_end import MAX_RATE_HZ, MIN_RATE_HZ, FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window
 from asd_monitor.limited_reading import read_limited, sha256_limited
+from asd_monitor.microphone.baseline import MAX_MODES as MAX_MICROPHONE_MODES
+from asd_monitor.microphone.baseline import MicrophoneBaseline
+from asd_monitor.microphone.sample_counter import SampleFaults
 from asd_monitor.model_store.array_file import array_file_bytes, read_array_file
 from asd_monitor.model_store.versions import MANIFEST, BundleError, train_remedy
 
@@ -37,6 +41,7 @@ FORMAT = 7
 """6 has no loudest levels, 5 no tails and training windows, 4 no hash, up to 3 other features."""
 ARRAYS = "views.npz"
 REFERENCE = "reference.npz"
+MICROPHONE = "microphone.npz"
 MAX_FILE_BYTES = 256 * 2**20  # far above the size of any file of a bundle
 MAX_MANIFEST_BYTES = 16 * 2**20  # that of ten thousand training recordings has 2 MiB
 
@@ -84,8 +89,22 @@ def manifest_of(
         ],
         "calibration": detector.calibration.to_json(),
         "evidence": detector.evidence_calibration.to_json(),
+        **_microphone_entry(detector.microphone),
         **facts,
         "files": files,
+    }
+
+
+def _microphone_entry(baseline: MicrophoneBaseline | None) -> dict[str, Any]:
+    if baseline is None:
+        return {}
+    counts = baseline.samples
+    return {
+        "microphone": {
+            "modes": len(baseline.typical),
+            "constant_runs": counts.constant_runs,
+            "clipped_share": counts.clipped_share,
+        }
     }
 
 
@@ -110,6 +129,11 @@ def array_bytes(detector: Detector) -> bytes:
     )
 
 
+def microphone_bytes(baseline: MicrophoneBaseline) -> bytes:
+    """Return the content of ``microphone.npz``."""
+    return array_file_bytes(baseline.arrays())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VerifiedFiles:
     """The content of a bundle after the hashes of all its files were verified."""
@@ -117,6 +141,7 @@ class VerifiedFiles:
     manifest: Mapping[str, Any]
     sha256: str  # of the manifest, and with it of every other file
     arrays: bytes
+    microphone: bytes | None = None  # None: the bundle has no baseline of the microphone
 
 
 def read_files(models: Path, machine: str, version: str) -> VerifiedFiles:
@@ -144,17 +169,17 @@ def read_files(models: Path, machine: str, version: str) -> VerifiedFiles:
     sha256 = manifest.pop("sha256")
     _check_manifest(manifest)
     _check_place(manifest, models, machine, version)
-    arrays = None
+    contents: dict[str, bytes] = {}
     for name in manifest["files"]:
-        if name == ARRAYS:
-            arrays = read_limited(folder / name, MAX_FILE_BYTES)
-            found = _sha256(arrays)
+        if name in (ARRAYS, MICROPHONE):
+            contents[name] = read_limited(folder / name, MAX_FILE_BYTES)
+            found = _sha256(contents[name])
         else:
             found = sha256_limited(folder / name, MAX_FILE_BYTES)
         check_hash(name, found, manifest)
-    if arrays is None:
+    if ARRAYS not in contents:
         raise ValueError(f"{MANIFEST} does not list {ARRAYS}")
-    return VerifiedFiles(manifest, sha256, arrays)
+    return VerifiedFiles(manifest, sha256, contents[ARRAYS], contents.get(MICROPHONE))
 
 
 def check_hash(name: str, found: str, manifest: Mapping[str, Any]) -> None:
@@ -255,7 +280,21 @@ def read_detector(
         None if idle is None else (float(idle[0]), float(idle[1])),
         tuple(encoders),
         quietest_dbfs=manifest.get("quietest_dbfs"),
+        microphone=_read_microphone(files, front_end),
     )
+
+
+def _read_microphone(files: VerifiedFiles, front_end: FrontEnd) -> MicrophoneBaseline | None:
+    entry, content = files.manifest.get("microphone"), files.microphone
+    if entry is None and content is None:
+        return None
+    if entry is None or content is None:
+        raise ValueError(f"{MANIFEST} and {MICROPHONE} do not belong together")
+    counts = SampleFaults(entry["constant_runs"], entry["clipped_share"])
+    try:
+        return MicrophoneBaseline.restore(read_array_file(content, MICROPHONE), front_end, counts)
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{MICROPHONE} is invalid: {error}") from error
 
 
 def _sha256(content: bytes) -> str:
@@ -305,6 +344,12 @@ class _Evidence(_Part):
     tails: Annotated[list[_ScaleTail], Field(max_length=16)]
     effect_bound: float = Field(gt=0)
     hours: int = Field(ge=1, le=10**6)
+
+
+class _Microphone(_Part):
+    modes: int = Field(ge=1, le=MAX_MICROPHONE_MODES)
+    constant_runs: int = Field(ge=0, le=10**6)
+    clipped_share: float = Field(ge=0, le=1)
 
 
 class _ViewEntry(_Part):
@@ -362,6 +407,7 @@ class _Manifest(_Part):
     views: Annotated[list[_ViewEntry], Field(min_length=1, max_length=256)]
     calibration: _FusedCalibration
     evidence: _Evidence
+    microphone: _Microphone | None = None  # bundles before this key do not judge it
     files: Annotated[dict[_FileName, _Digest], Field(max_length=64)]
     trained: str | None = None
     training: _Training | None = None

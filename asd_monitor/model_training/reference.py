@@ -22,6 +22,7 @@ from asd_monitor.dsp.front_end import FrontEnd, front_end_for
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.features.windows import Window
+from asd_monitor.microphone.sample_counter import NO_SAMPLE_FAULTS, SampleFaultCounter, SampleFaults
 from asd_monitor.model_training.constant_runs import ConstantRunRemover
 from asd_monitor.model_training.excerpts import ExcerptSelection
 from asd_monitor.model_training.sound_files import SoundFile, survey_recordings
@@ -66,6 +67,7 @@ class Reference:
     encoders: tuple[Encoder, ...] = ()  # whose embeddings are among the windows' features
     levels: tuple[FileLevels, ...] = ()  # of each file
     silent_s: float = 0.0  # of samples that do not change, left out
+    sample_faults: SampleFaults = NO_SAMPLE_FAULTS  # highest counts
 
     @property
     def usable_s(self) -> float:
@@ -147,6 +149,7 @@ def read_reference(
     segments: list[Segment] = []
     levels: list[FileLevels] = []
     silent_s = done_s = 0.0
+    sample_faults = NO_SAMPLE_FAULTS
     for file in files:
         extraction = _Extraction(file, front_end, usable, channel, other_channel)
         excerpts = ExcerptSelection(
@@ -159,6 +162,7 @@ def read_reference(
             notices.append(f"left out: {error}")
         notices += extraction.notices
         silent_s += extraction.silent_s
+        sample_faults = sample_faults.highest(extraction.sample_faults)
         done_s += file.seconds
     return Reference(
         front_end,
@@ -169,6 +173,7 @@ def read_reference(
         usable,
         tuple(levels),
         silent_s,
+        sample_faults,
     )
 
 
@@ -228,6 +233,8 @@ class _Extraction:
         self.notices: list[str] = []
         self.levels = LevelAccumulator(file.rate_hz)
         self.silent_s = 0.0
+        self.sample_faults: SampleFaults = NO_SAMPLE_FAULTS
+        self._counter = SampleFaultCounter(file.rate_hz)
         self._file, self._front_end = file, front_end
         self._channel, self._other_channel = channel, other_channel
         self._extractor = WindowExtractor(front_end, encoders)
@@ -247,6 +254,8 @@ class _Extraction:
                 end = block.end
                 total += len(block.samples)
                 self.levels.push(block.samples)
+                self._counter.push(block)
+                self.sample_faults = self.sample_faults.highest(self._counter.before(block.end))
                 self._windows += self._extractor.push(block)
                 report(end / file.rate_hz)
             self._end_segment(begin, end)

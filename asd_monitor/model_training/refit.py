@@ -15,6 +15,7 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import find_blocks
 from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import Window
+from asd_monitor.microphone.baseline import MicrophoneBaseline
 from asd_monitor.model_store.reference_file import StoredReference
 from asd_monitor.model_training.admission import BlockVectors, block_deviations
 from asd_monitor.model_training.extension import (
@@ -23,6 +24,7 @@ from asd_monitor.model_training.extension import (
     extend,
     ordinary_pieces,
 )
+from asd_monitor.model_training.microphone_baseline import piece_of
 from asd_monitor.records import Thresholds
 from asd_monitor.wording import count
 
@@ -98,12 +100,14 @@ def refit(
             f"the refit failed: {error}: the model in use stays, and the next refit has more sound"
         ) from error
     fitted, left_out = extension.fitted, extension.left_out
+    numbers = np.flatnonzero(extension.learned).tolist()
     # the bundle may hold fewer windows than the model was trained on
     quietest = [each.quietest_dbfs for each in (detector, fitted.detector)]
     extended = replace(
-        fitted.detector, quietest_dbfs=min(level for level in quietest if level is not None)
+        fitted.detector,
+        quietest_dbfs=min(level for level in quietest if level is not None),
+        microphone=_extended_baseline(detector, [live.pieces[number] for number in numbers]),
     )
-    numbers = np.flatnonzero(extension.learned).tolist()
     learned = [window for number in numbers for window in live.pieces[number]]
     moved = movement(detector, extended, learned)
     notes = (
@@ -127,6 +131,15 @@ def refit(
         admitted=len(numbers),
         notes=tuple(notes),
     )
+
+
+def _extended_baseline(
+    first: Detector, learned: Sequence[Sequence[Window]]
+) -> MicrophoneBaseline | None:
+    """Return what the microphone has captured in training and in the live pieces learned from."""
+    if first.microphone is None:
+        return None
+    return first.microphone.extended([piece_of(first, piece) for piece in learned if piece])
 
 
 def _windows_of_blocks(pieces: Sequence[Sequence[Window]], rate_hz: int) -> list[Sequence[Window]]:

@@ -7,7 +7,7 @@ saved is fitted to everything.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.alarm.supported_budget import EffectiveBudget, effective_budget
@@ -19,6 +19,7 @@ from asd_monitor.model_training.adaptation_result import Adaptation
 from asd_monitor.model_training.findings import Finding, ProvisionalBudget, assess
 from asd_monitor.model_training.held_out_split import HeldOutSplit, hold_out
 from asd_monitor.model_training.held_out_trial import HeldOutTrial, run_trial
+from asd_monitor.model_training.microphone_baseline import microphone_baseline
 from asd_monitor.model_training.operating_modes import OperatingMode, operating_modes
 from asd_monitor.model_training.outliers import Outlier, WindowPosition, find_outliers
 from asd_monitor.model_training.reference import Reference
@@ -71,7 +72,7 @@ def train_model(
     split = hold_out(reference)
     trial, sensitivity = _try_held_out(reference, split, settings, channel, progress)
     progress("fitting", 0.0)
-    fitted = _fit(reference)
+    fitted = _with_microphone(_fit(reference), reference)
     detector = fitted.detector
     budget = effective_budget(settings.criteria, detector.hours)
     provisional = None
@@ -126,6 +127,13 @@ def _fit(reference: Reference) -> FittedDetector:
             f"the machine runs in too little of these recordings ({error}): "
             "record at least 60 s of it while it works"
         ) from error
+
+
+def _with_microphone(fitted: FittedDetector, reference: Reference) -> FittedDetector:
+    baseline = microphone_baseline(
+        fitted.detector, reference.windows_by_segment, reference.sample_faults
+    )
+    return replace(fitted, detector=replace(fitted.detector, microphone=baseline))
 
 
 def _outliers(fitted: FittedDetector, reference: Reference) -> Sequence[Outlier]:

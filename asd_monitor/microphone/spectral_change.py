@@ -1,0 +1,201 @@
+"""Changes of the captured spectrum that a microphone explains.
+
+All compare the order statistics of ten seconds with the ranges of the training sound, in dB:
+
+    covered    bands from an edge up to the highest are lower than ever in any operating mode, and
+               those below the edge are as in training: a cover, a dirty membrane, another direction
+    level      every band has changed by about the same: a changed gain
+    hum        harmonics of the mains are far higher than ever, and the sound above them is lower
+               than ever: a broken shield.  Hum alone is none: motors hum.
+    response   a smooth change from before an interruption of the capture to after it, both up and
+               down: another microphone
+
+A machine can lose its high frequencies as well.  Down to `CERTAIN_DB` that was not found in
+simulated machines and halls (docs/method/microphone.md); what is less is uncertain.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from asd_monitor.dsp.fine_spectrum import fine_frames
+from asd_monitor.dsp.frames import Floats
+from asd_monitor.dsp.mel import mel_centres_hz
+from asd_monitor.microphone.baseline import MicrophoneBaseline
+from asd_monitor.microphone.findings import Finding, FindingKind
+from asd_monitor.microphone.recent_spectra import SpectralStatistics, Spectrum
+
+EDGES_HZ = (700.0, 1000.0, 1400.0, 2000.0, 2800.0, 4000.0, 5000.0)
+"""Frequencies above which a cover attenuates; between them lies half an octave."""
+BEYOND_EDGE = 1.3
+"""Above the edge by this factor a cover attenuates fully, below 1 / `BELOW_EDGE` not at all."""
+BELOW_EDGE = 1.4
+LOW_RANGE_DB = 2.0
+"""Median distance from the range of training up to which the bands below an edge are unchanged."""
+ATTENUATED_SHARE = 0.75
+"""Share of the bands above an edge that are attenuated by what is stated."""
+UNCERTAIN_DB, CERTAIN_DB = 5.5, 10.0
+"""Attenuation, below the lowest of training, from which on a cover is suspected, and certain."""
+
+LEVEL_DB = 10.5
+"""Change of level at all frequencies that is reported: above that of a machine twice as loud."""
+FLATNESS_DB = 7.0
+"""Up to this difference between the tenth and the ninetieth percentile it is at all frequencies."""
+
+MAINS_HZ = (50.0, 60.0)
+HUM_DB, HARMONICS = 10.0, 3
+"""So many harmonics of the mains are so far above the highest of training, and the lines beside."""
+HUM_LOSS_DB = 6.0
+"""Attenuation above `_HUM_LOSS_EDGE_HZ` that shows a broken shield together with hum."""
+_HUM_LOSS_EDGE_HZ = 1000.0
+_BESIDE = 12  # lines of 2 Hz on both sides of a harmonic: half of the distance to the next
+
+RESPONSE_DB = 3.5
+"""Range of the smooth change, without its extremes, that is another frequency response."""
+ROUGHNESS_DB = 2.5
+"""Root mean square up to which the rest of the change is none of the sound itself."""
+_SMOOTHING = 17  # bands: more than half an octave at high frequencies
+_EXTREMES = 0.03  # share of the bands on each side that may be extreme
+_MIN_BANDS = 6  # on each side of an edge
+
+
+class SpectralComparison:
+    """Compares the spectra of ten seconds with a baseline."""
+
+    def __init__(self, baseline: MicrophoneBaseline) -> None:
+        front_end = baseline.front_end
+        self._baseline = baseline
+        self._hz = mel_centres_hz(front_end.rate_hz, front_end.mel_bands)
+        edges = [(hz, *self._split(hz)) for hz in EDGES_HZ]
+        self._edges = [
+            (hz, below, above)
+            for hz, below, above in edges
+            if below >= _MIN_BANDS and front_end.mel_bands - above >= _MIN_BANDS
+        ]
+        fine = fine_frames(front_end)
+        lines_hz = np.arange(fine.lines.start, fine.lines.stop) * front_end.rate_hz / fine.frame
+        self._harmonics = {hz: _harmonics(hz, lines_hz) for hz in MAINS_HZ}
+
+    def _split(self, hz: float) -> tuple[int, int]:
+        """Return how many bands lie below an edge, and the first one above it."""
+        below, above = np.searchsorted(self._hz, (hz / BELOW_EDGE, hz * BEYOND_EDGE))
+        return int(below), int(above)
+
+    def covered(self, recent: SpectralStatistics) -> Finding | None:
+        """Return whether high frequencies are lower than ever, and low ones are not."""
+        loss = self._baseline.quietest - recent.lower_quartile  # (k, b)
+        if not self._edges or not (loss[:, self._edges[-1][2] :] >= UNCERTAIN_DB).any():
+            return None
+        outside = np.maximum(
+            self._baseline.lowest - recent.median, recent.median - self._baseline.highest
+        )
+        best_db, best_hz = 0.0, 0.0
+        for hz, below, above in self._edges:
+            unchanged = _lower(outside[:, :below], 0.5) <= LOW_RANGE_DB
+            if not unchanged.any():
+                continue
+            # of the modes that the low frequencies are of, the one that the loss is least from
+            attenuation = float(
+                _lower(loss[unchanged, above:], 1.0 - ATTENUATED_SHARE).min(initial=np.inf)
+            )
+            if attenuation > best_db:
+                best_db, best_hz = attenuation, hz
+        if best_db < UNCERTAIN_DB:
+            return None
+        certain = best_db >= CERTAIN_DB
+        found = (
+            f"sound above {best_hz / 1000:.1f} kHz is {best_db:.0f} dB lower than ever in training"
+        )
+        question = (
+            "covered or moved?" if certain else "covered or moved, or has the machine changed?"
+        )
+        return Finding(FindingKind.COVERED, certain, f"{question} {found}: look at the microphone")
+
+    def level(self, recent: SpectralStatistics) -> Finding | None:
+        """Return whether every band has changed by about the same, in relation to every mode."""
+        change = recent.median - self._baseline.typical
+        means = change.mean(1)
+        if np.abs(means).min() < LEVEL_DB - FLATNESS_DB:
+            return None
+        medians = np.median(change, axis=1)
+        ordered = np.sort(change, axis=1)
+        last = ordered.shape[1] - 1
+        flatness = ordered[:, (9 * last) // 10] - ordered[:, last // 10]
+        best = int(flatness.argmin())
+        if np.abs(medians).min() < LEVEL_DB or flatness[best] > FLATNESS_DB:
+            return None
+        return Finding(
+            FindingKind.LEVEL,
+            certain=False,
+            text=f"level changed by {medians[best]:+.0f} dB at all frequencies: check the gain of "
+            "the microphone",
+        )
+
+    def may_hum(self, recent: SpectralStatistics) -> bool:
+        """Return whether the sound above the mains' harmonics is lower than ever."""
+        return self._loss_above_hum(recent) >= HUM_LOSS_DB
+
+    def hum(self, recent: SpectralStatistics, lines: Spectrum) -> Finding | None:
+        """Return whether hum has taken the place of the sound; ``lines`` (l,) are medians in dB."""
+        loss_db = self._loss_above_hum(recent)
+        if loss_db < HUM_LOSS_DB:
+            return None
+        for hz, harmonics in self._harmonics.items():
+            rise = []
+            for line in harmonics:
+                near = slice(max(0, line - 1), line + 2)
+                peak = lines[near].max()
+                beside = np.median(lines[max(0, line - _BESIDE) : line + _BESIDE + 1])
+                rise.append(min(peak - self._baseline.lines[0, near].max(), peak - beside))
+            higher = [each for each in rise if each >= HUM_DB]
+            if len(higher) >= HARMONICS:
+                return Finding(
+                    FindingKind.HUM,
+                    certain=True,
+                    text=f"hum of the mains ({hz:.0f} Hz and harmonics) is up to {max(higher):.0f} "
+                    f"dB higher than ever in training, and the sound above 1 kHz {loss_db:.0f} dB "
+                    "lower: check cable and plug of the microphone",
+                )
+        return None
+
+    def response(self, recent: SpectralStatistics, before: Spectrum) -> Finding | None:
+        """Return whether the change since ``before`` (b,), medians in dB, is a smooth response."""
+        change = recent.median - before
+        change = change - np.median(change)
+        smooth = _smoothed(change)
+        ordered = np.sort(smooth)
+        extreme = int(_EXTREMES * len(ordered))
+        low, high = float(ordered[extreme]), float(ordered[-1 - extreme])
+        roughness = float(np.sqrt(np.mean((change - smooth) ** 2)))
+        if high - low < RESPONSE_DB or roughness > ROUGHNESS_DB:
+            return None
+        return Finding(
+            FindingKind.RESPONSE,
+            certain=False,
+            text=f"another microphone, or moved? since the capture was interrupted the spectrum "
+            f"differs by {low:+.0f} to {high:+.0f} dB: check which microphone is connected",
+        )
+
+    def _loss_above_hum(self, recent: SpectralStatistics) -> float:
+        above = self._split(_HUM_LOSS_EDGE_HZ)[1]
+        loss = (self._baseline.quietest - recent.lower_quartile)[:, above:]
+        if not loss.shape[1]:
+            return 0.0
+        return float(_lower(loss, 1.0 - ATTENUATED_SHARE).min())
+
+
+def _lower(values: Spectrum, share: float) -> Spectrum:
+    """Return the value (k,) below which this share of each row of (k, b) lies."""
+    at = int(share * (values.shape[1] - 1))
+    return np.asarray(np.partition(values, at, axis=1)[:, at])
+
+
+def _smoothed(change: Spectrum) -> Floats:
+    padded = np.pad(change, _SMOOTHING // 2, mode="edge")
+    return np.convolve(padded, np.full(_SMOOTHING, 1.0 / _SMOOTHING), "valid")
+
+
+def _harmonics(mains_hz: float, lines_hz: Floats) -> list[int]:
+    """Return the lines that are nearest to the harmonics of the mains."""
+    numbers = np.arange(1, int(lines_hz[-1] // mains_hz) + 1) * mains_hz
+    return [int(np.abs(lines_hz - hz).argmin()) for hz in numbers if hz >= lines_hz[0]]
