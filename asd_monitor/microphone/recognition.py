@@ -122,11 +122,12 @@ class MicrophoneRecognition:
                 text="dropouts: runs of equal samples, which the training sound does not have: "
                 "check cable, USB port and driver of the microphone",
             )
-        if found.clipped_share > max(MIN_CLIPPED_SHARE, CLIPPED_FACTOR * trained.clipped_share):
+        limit = max(MIN_CLIPPED_SHARE, CLIPPED_FACTOR * trained.clipped_share)
+        if found.clipped_share > limit:
             return Finding(
                 FindingKind.CLIPPING,
                 certain=False,
-                text=f"clipping: {100 * found.clipped_share:.1g} % of the samples at full scale: "
+                text=f"clipping: more than {100 * limit:.2g} % of the samples are at full scale: "
                 "lower the gain (`alsamixer`)",
             )
         return None

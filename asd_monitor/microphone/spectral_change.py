@@ -10,8 +10,8 @@ All compare the order statistics of ten seconds with the ranges of the training 
     response   a smooth change from before an interruption of the capture to after it, both up and
                down: another microphone
 
-A machine can lose its high frequencies as well.  Down to `CERTAIN_DB` that was not found in
-simulated machines and halls (docs/method/microphone.md); what is less is uncertain.
+A machine can lose its high frequencies as well.  A cover is certain where the attenuation is large
+and smooth; how that tells them apart in simulated halls is in docs/method/microphone.md.
 """
 
 from __future__ import annotations
@@ -36,6 +36,10 @@ ATTENUATED_SHARE = 0.75
 """Share of the bands above an edge that are attenuated by what is stated."""
 UNCERTAIN_DB, CERTAIN_DB = 5.5, 10.0
 """Attenuation, below the lowest of training, from which on a cover is suspected, and certain."""
+SMOOTH_DB = 1.2
+"""Roughness up to which the attenuation is that of a cover: it keeps what the sound is made of.
+
+A machine that falls silent at high frequencies leaves other sound there, of another form."""
 
 LEVEL_DB = 10.5
 """Change of level at all frequencies that is reported: above that of a machine twice as loud."""
@@ -89,27 +93,28 @@ class SpectralComparison:
         outside = np.maximum(
             self._baseline.lowest - recent.median, recent.median - self._baseline.highest
         )
-        best_db, best_hz = 0.0, 0.0
-        for hz, below, above in self._edges:
-            unchanged = _lower(outside[:, :below], 0.5) <= LOW_RANGE_DB
-            if not unchanged.any():
+        change = recent.median - self._baseline.typical
+        best_db, best_hz, certain = 0.0, 0.0, False
+        for hz, below, above in reversed(self._edges):
+            modes = np.flatnonzero(_at_share(outside[:, :below], 0.5) <= LOW_RANGE_DB)
+            if not len(modes):
                 continue
-            # of the modes that the low frequencies are of, the one that the loss is least from
-            attenuation = float(
-                _lower(loss[unchanged, above:], 1.0 - ATTENUATED_SHARE).min(initial=np.inf)
-            )
+            # of the modes that the low frequencies are of, the one with the least attenuation
+            by_mode = _at_share(loss[modes, above:], 1.0 - ATTENUATED_SHARE)
+            mode, attenuation = modes[by_mode.argmin()], float(by_mode.min())
+            if attenuation >= CERTAIN_DB:  # in the end it is that of the lowest such edge
+                certain = _roughness(change[mode, above:]) <= SMOOTH_DB
             if attenuation > best_db:
                 best_db, best_hz = attenuation, hz
         if best_db < UNCERTAIN_DB:
             return None
-        certain = best_db >= CERTAIN_DB
-        found = (
-            f"sound above {best_hz / 1000:.1f} kHz is {best_db:.0f} dB lower than ever in training"
+        question = "covered or moved?" if certain else "covered, moved, or a changed machine?"
+        return Finding(
+            FindingKind.COVERED,
+            certain,
+            f"{question} sound above {best_hz / 1000:g} kHz is {best_db:.0f} dB lower than ever in "
+            "training: look at the microphone",
         )
-        question = (
-            "covered or moved?" if certain else "covered or moved, or has the machine changed?"
-        )
-        return Finding(FindingKind.COVERED, certain, f"{question} {found}: look at the microphone")
 
     def level(self, recent: SpectralStatistics) -> Finding | None:
         """Return whether every band has changed by about the same, in relation to every mode."""
@@ -181,13 +186,18 @@ class SpectralComparison:
         loss = (self._baseline.quietest - recent.lower_quartile)[:, above:]
         if not loss.shape[1]:
             return 0.0
-        return float(_lower(loss, 1.0 - ATTENUATED_SHARE).min())
+        return float(_at_share(loss, 1.0 - ATTENUATED_SHARE).min())
 
 
-def _lower(values: Spectrum, share: float) -> Spectrum:
+def _at_share(values: Spectrum, share: float) -> Spectrum:
     """Return the value (k,) below which this share of each row of (k, b) lies."""
     at = int(share * (values.shape[1] - 1))
     return np.asarray(np.partition(values, at, axis=1)[:, at])
+
+
+def _roughness(change: Spectrum) -> float:
+    """Return the root mean square of what adjacent bands (b,) differ by, as of white noise."""
+    return float(np.sqrt(np.mean(np.diff(change) ** 2) / 2.0))
 
 
 def _smoothed(change: Spectrum) -> Floats:

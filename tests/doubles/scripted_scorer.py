@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from asd_monitor.alarm.span_median import ALARM_SPAN_S
 from asd_monitor.alarm.state import Alarm, AlarmRule, TransitionKind
 from asd_monitor.monitor import Monitor, Reading
-from asd_monitor.records import Block, Samples, Thresholds, WindowScore
+from asd_monitor.records import Block, Samples, Thresholds, WindowScore, WindowSpectra
 from tests.doubles.blocks import block_at
 from tests.doubles.direct_tail import DirectTail
 from tests.doubles.single_scorer import SingleScorer
@@ -36,10 +37,15 @@ class ScriptedScorer(SingleScorer):
     """
 
     def __init__(
-        self, score: Callable[[int], float], idle: Callable[[int], bool], stride: int = 1
+        self,
+        score: Callable[[int], float],
+        idle: Callable[[int], bool],
+        stride: int = 1,
+        spectra: Callable[[int], WindowSpectra] | None = None,
     ) -> None:
         super().__init__()
         self._score, self._idle, self._stride = score, idle, stride
+        self._spectra = spectra
         self._begin = self._end = 0
         self._next = WINDOW
         self.samples: list[int] = []
@@ -53,7 +59,9 @@ class ScriptedScorer(SingleScorer):
         while self._next <= self._end:
             end, self._next = self._next, self._next + HOP * self._stride
             hops = self._stride if end > self._begin + WINDOW else 1
-            windows.append(scored_window(end, self._score(end), idle=self._idle(end), hops=hops))
+            window = scored_window(end, self._score(end), idle=self._idle(end), hops=hops)
+            spectra = None if self._spectra is None else self._spectra(end)
+            windows.append(replace(window, spectra=spectra))
         return windows
 
 

@@ -1,0 +1,1 @@
+"""Faults of microphones, and faults of machines that must not be taken for them."""

@@ -1,0 +1,214 @@
+"""From samples and spectra to the condition of the microphone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from asd_monitor.dsp.frames import Floats
+from asd_monitor.microphone.findings import MicrophoneCondition
+from asd_monitor.microphone.recognition import CLEAR_S, CONFIRM_S, MicrophoneRecognition
+from asd_monitor.microphone.sample_counter import SampleFaults
+from asd_monitor.records import Block, MicrophoneState, Samples, Stream
+from tests.doubles.microphone_spectra import (
+    FRONT_END,
+    SHAPE_DB,
+    above,
+    baseline,
+    baseline_of,
+    piece_of,
+    quiet_lines,
+    spectra_of,
+)
+
+RATE_HZ = FRONT_END.rate_hz
+HOP, WINDOW = FRONT_END.hop, FRONT_END.window
+COVERED = SHAPE_DB + above(2000.0, -20.0)
+SLIGHTLY = SHAPE_DB + above(2000.0, -9.0)
+LOUDER = SHAPE_DB + 12.0
+OTHER = SHAPE_DB + 6.0 * np.cos(np.arange(len(SHAPE_DB)) / 20.0)
+
+
+class Capture:
+    """Feeds a recognition with windows, one every hop."""
+
+    def __init__(self, samples: SampleFaults | None = None) -> None:
+        known = baseline() if samples is None else baseline_of([piece_of(SHAPE_DB)], samples)
+        self.subject = MicrophoneRecognition(known, RATE_HZ)
+        self.end = 0
+        self._stream = Stream(RATE_HZ)
+
+    def play(self, mean_db: Floats, seconds: float) -> list[tuple[float, MicrophoneCondition]]:
+        """Push windows of this mean; return the changes of the condition, in s from now."""
+        begin, found, before = self.end, [], self.subject.condition
+        for number in range(round(seconds * RATE_HZ / HOP)):
+            self.end += HOP
+            spectrum = spectra_of(mean_db, 1, seed=self.end + number)[0]
+            self.subject.push_window(spectrum, quiet_lines(number, 1)[0], self.end)
+            if self.subject.condition != before:
+                before = self.subject.condition
+                found.append(((self.end - begin) / RATE_HZ, before))
+        return found
+
+    def hear(self, samples: Samples) -> None:
+        """Push samples, and the windows of training sound that they complete."""
+        start = self.end
+        self.subject.push_samples(Block(self._stream, start, samples))
+        self.play(SHAPE_DB, len(samples) / RATE_HZ)
+
+
+def test_training_sound_is_ok() -> None:
+    capture = Capture()
+    assert capture.play(SHAPE_DB, 120.0) == []
+    assert capture.subject.suspected_since is None
+
+
+def test_a_cover_is_suspected_then_a_fault_then_over() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    capture.play(COVERED, 4.5)
+    assert capture.subject.suspected_since is not None
+    assert capture.subject.condition == MicrophoneCondition()
+    ((at, condition),) = capture.play(COVERED, 30.0)
+    assert condition.is_fault
+    assert condition.reason is not None
+    assert "covered or moved?" in condition.reason
+    assert at + 4.5 < 10.0
+    ((at, condition),) = capture.play(SHAPE_DB, 60.0)
+    assert condition == MicrophoneCondition()
+    assert CLEAR_S < at < 10.0 + CLEAR_S
+    assert capture.subject.suspected_since is None
+
+
+def test_a_short_cover_is_not_reported() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    assert capture.play(COVERED, 2.0) + capture.play(SHAPE_DB, 60.0) == []
+
+
+def test_what_is_uncertain_is_degraded_and_stays_a_suspicion() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    ((at, condition),) = capture.play(SLIGHTLY, 40.0)
+    assert condition.state is MicrophoneState.DEGRADED
+    assert CONFIRM_S < at < 15.0
+    assert capture.subject.suspected_since is not None
+
+
+def test_what_becomes_certain_becomes_a_fault() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    capture.play(SLIGHTLY, 30.0)
+    assert [each.is_fault for _, each in capture.play(COVERED, 30.0)] == [True]
+
+
+def test_a_gain_is_degraded_and_no_suspicion() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    ((_, condition),) = capture.play(LOUDER, 40.0)
+    assert condition.state is MicrophoneState.DEGRADED
+    assert condition.reason is not None
+    assert condition.reason.startswith("level changed by +12 dB at all frequencies")
+    assert capture.subject.suspected_since is None
+
+
+def test_a_gap_keeps_the_condition_until_it_is_known_anew() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    capture.play(COVERED, 30.0)
+    capture.subject.gap()
+    assert capture.play(SHAPE_DB, 4.0) == []
+    assert [each.is_fault for _, each in capture.play(SHAPE_DB, 30.0)] == [False]
+
+
+def test_another_microphone_after_an_interruption_is_reported_until_the_first_returns() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    capture.subject.interrupt()
+    ((_, condition),) = capture.play(OTHER, 30.0)
+    assert condition.state is MicrophoneState.DEGRADED
+    assert condition.reason is not None
+    assert condition.reason.startswith("another microphone, or moved?")
+    capture.subject.interrupt()
+    ((_, condition),) = capture.play(SHAPE_DB, 30.0)
+    assert condition == MicrophoneCondition()
+
+
+def test_the_same_response_without_an_interruption_is_not_reported() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    assert capture.play(OTHER, 30.0) == []
+
+
+def test_the_same_microphone_after_an_interruption_is_forgotten() -> None:
+    """What changes much later is not compared with the sound before it."""
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    capture.subject.interrupt()
+    assert capture.play(SHAPE_DB, 30.0) + capture.play(OTHER, 30.0) == []
+
+
+def noise(seconds: float, seed: int = 0) -> Samples:
+    sound = np.random.default_rng(seed).uniform(-0.5, 0.5, round(seconds * RATE_HZ))
+    return sound.astype(np.float32)
+
+
+def dropouts(seconds: float, per_s: float) -> Samples:
+    sound = noise(seconds)
+    for begin in range(1000, len(sound), round(RATE_HZ / per_s)):
+        sound[begin : begin + 160] = 0.0
+    return sound
+
+
+def test_dropouts_are_a_fault_at_once_and_over_when_they_stop() -> None:
+    capture = Capture()
+    capture.hear(dropouts(2.0, 2.0))
+    assert capture.subject.condition.is_fault
+    capture.hear(noise(4.0))
+    assert capture.subject.condition.is_fault
+    capture.hear(noise(12.0))
+    assert capture.subject.condition == MicrophoneCondition()
+
+
+def test_a_single_dropout_is_degraded() -> None:
+    capture = Capture()
+    capture.hear(dropouts(2.0, 0.1))
+    assert capture.subject.condition.state is MicrophoneState.DEGRADED
+    assert capture.subject.suspected_since is not None
+
+
+def test_runs_of_equal_samples_as_in_training_are_ok() -> None:
+    capture = Capture(SampleFaults(constant_runs=10))
+    capture.hear(dropouts(5.0, 3.0))
+    assert capture.subject.condition == MicrophoneCondition()
+
+
+@pytest.mark.parametrize(("trained", "reported"), [(0.0, True), (0.02, False)])
+def test_clipping_beyond_that_of_training_is_degraded(trained: float, reported: bool) -> None:
+    capture = Capture(SampleFaults(clipped_share=trained))
+    sound = noise(5.0)
+    sound[::50] = 1.0
+    capture.hear(sound)
+    condition = capture.subject.condition
+    assert (condition.state is MicrophoneState.DEGRADED) is reported
+    if reported:
+        assert condition.reason is not None
+        assert condition.reason.startswith("clipping: more than 0.1 % of the samples")
+    assert capture.subject.suspected_since is None
+
+
+def test_a_fault_is_stated_before_what_is_uncertain() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    capture.play(LOUDER, 40.0)
+    capture.subject.push_samples(Block(capture._stream, capture.end, dropouts(2.0, 2.0)))
+    capture.play(LOUDER, 2.0)
+    assert capture.subject.condition.is_fault
+
+
+def test_another_baseline_applies_from_the_next_window_on() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    capture.play(COVERED, 30.0)
+    capture.subject.replace_baseline(baseline().extended([piece_of(COVERED)]))
+    assert capture.play(COVERED, 30.0)[-1][1] == MicrophoneCondition()

@@ -1,0 +1,115 @@
+"""Runs of equal samples and clipped samples of the last seconds."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asd_monitor.microphone.sample_counter import (
+    MIN_RUN_S,
+    SPAN_S,
+    SampleFaultCounter,
+    SampleFaults,
+)
+from asd_monitor.records import Block, Samples, Stream
+
+RATE_HZ = 16_000
+RUN = round(MIN_RUN_S * RATE_HZ)
+SPAN = round(SPAN_S * RATE_HZ)
+SHORT = 3000
+
+
+def noise(samples: int, seed: int = 0) -> Samples:
+    return np.random.default_rng(seed).uniform(-0.5, 0.5, samples).astype(np.float32)
+
+
+def counted(sound: Samples, cuts: list[int] | None = None) -> SampleFaults:
+    """Return the counts at the end of a sound that is pushed in blocks of these lengths."""
+    counter, stream = SampleFaultCounter(RATE_HZ), Stream(RATE_HZ)
+    at = turn = 0
+    while at < len(sound):
+        size = len(sound) if cuts is None else cuts[turn % len(cuts)]
+        counter.push(Block(stream, at, sound[at : at + size]))
+        at, turn = at + size, turn + 1
+    return counter.before(len(sound))
+
+
+def with_runs(sound: Samples, *runs: tuple[int, int]) -> Samples:
+    """Return the sound with the sample repeated at each (begin, length)."""
+    changed = sound.copy()
+    for begin, length in runs:
+        changed[begin : begin + length] = changed[begin]
+    return changed
+
+
+def test_noise_has_no_faults() -> None:
+    assert counted(noise(SPAN)) == SampleFaults()
+
+
+def test_runs_of_equal_samples_are_counted_at_any_value() -> None:
+    sound = with_runs(noise(SPAN), (1000, RUN), (9000, 5 * RUN), (30_000, 20 * RUN))
+    assert counted(sound).constant_runs == 3
+
+
+def test_a_run_that_is_too_short_does_not_count() -> None:
+    assert counted(with_runs(noise(SPAN), (1000, RUN - 1))).constant_runs == 0
+
+
+def test_a_run_counts_as_soon_as_it_is_long_enough() -> None:
+    sound = with_runs(noise(SPAN), (SPAN - RUN, RUN))
+    assert counted(sound).constant_runs == 1
+    assert counted(sound[:-1]).constant_runs == 0
+
+
+def test_runs_before_the_span_are_forgotten() -> None:
+    sound = with_runs(noise(2 * SPAN), (1000, RUN), (SPAN + 1000, RUN))
+    assert counted(sound).constant_runs == 1
+
+
+def test_counts_are_of_the_samples_before_an_index() -> None:
+    counter, stream = SampleFaultCounter(RATE_HZ), Stream(RATE_HZ)
+    counter.push(Block(stream, 0, with_runs(noise(SPAN), (1000, RUN), (40_000, RUN))))
+    assert [counter.before(at).constant_runs for at in (999, 20_000, SPAN)] == [0, 1, 2]
+
+
+def test_a_gap_ends_a_run() -> None:
+    counter, stream = SampleFaultCounter(RATE_HZ), Stream(RATE_HZ)
+    half = np.zeros(RUN // 2 + 1, np.float32)
+    counter.push(Block(stream, 0, half))
+    counter.push(Block(stream, 10_000, half))
+    assert counter.before(20_000).constant_runs == 0
+
+
+@pytest.mark.parametrize("value", [1.0, -1.0])
+def test_the_share_of_clipped_samples(value: float) -> None:
+    sound = noise(SPAN)
+    sound[::1000] = value
+    assert counted(sound).clipped_share == pytest.approx(1e-3)
+
+
+def test_the_higher_number_of_each_is_the_highest() -> None:
+    assert SampleFaults(3, 0.1).highest(SampleFaults(1, 0.2)) == SampleFaults(3, 0.2)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.lists(st.tuples(st.integers(0, SHORT - 1), st.integers(1, 4 * RUN)), max_size=8),
+    st.lists(st.integers(5, 3 * RUN), min_size=1, max_size=12),
+    st.integers(0, 100),
+)
+def test_counts_do_not_depend_on_the_division_into_blocks(
+    runs: list[tuple[int, int]], cuts: list[int], seed: int
+) -> None:
+    sound = with_runs(noise(SHORT, seed), *runs)
+    sound[seed :: 777 + seed] = 1.0
+    assert counted(sound, cuts) == counted(sound)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.integers(1, 3 * RUN), min_size=1, max_size=40), st.integers(0, 100))
+def test_every_long_enough_run_is_counted_once(lengths: list[int], seed: int) -> None:
+    values = np.random.default_rng(seed).permutation(len(lengths)).astype(np.float32)
+    sound = np.repeat(values / (2 * len(lengths)), lengths)
+    assert counted(sound, [RUN - 3, 7, 40]).constant_runs == sum(each >= RUN for each in lengths)

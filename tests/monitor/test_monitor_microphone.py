@@ -1,0 +1,231 @@
+"""Faults of the microphone in the monitor: what is evaluated, held and forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from asd_monitor.alarm.scale_tail import ScaleTail
+from asd_monitor.alarm.state import Alarm, AlarmCondition, AlarmRule, TransitionKind
+from asd_monitor.dsp.frames import Floats
+from asd_monitor.monitor import DEAD_CHANNEL, Monitor, Reading
+from asd_monitor.records import Block, MicrophoneState, Samples, WindowSpectra
+from tests.doubles.blocks import block_at
+from tests.doubles.microphone_spectra import (
+    SHAPE_DB,
+    above,
+    baseline,
+    quiet_lines,
+    spectra_of,
+)
+from tests.doubles.scripted_scorer import (
+    RATE_HZ,
+    RULE,
+    ScriptedScorer,
+    changes,
+    dead,
+    never,
+    play,
+    sound,
+    stream,
+)
+
+COVERED = SHAPE_DB + above(2000.0, -20.0)
+SLIGHTLY = SHAPE_DB + above(2000.0, -9.0)
+LOUDER = SHAPE_DB + 12.0
+HIGH, LOW = 9.0, 0.5
+
+
+def monitor(
+    mean_db: Callable[[int], Floats],
+    score: Callable[[int], float],
+    standing: Alarm | None = None,
+    rule: AlarmRule = RULE,
+) -> Monitor:
+    """Return a monitor whose windows have spectra of this mean at the sample index of the end."""
+
+    def spectra(end: int) -> WindowSpectra:
+        return WindowSpectra(spectra_of(mean_db(end), 1, end)[0], quiet_lines(end, 1)[0])
+
+    scorer = ScriptedScorer(score, never, spectra=spectra)
+    return Monitor(scorer, rule, RATE_HZ, standing, baseline=baseline())
+
+
+def between(begin_s: float, end_s: float, inside: Floats) -> Callable[[int], Floats]:
+    """Return the mean spectrum by the end of a window: another one between two times."""
+    return lambda end: inside if begin_s * RATE_HZ < end <= end_s * RATE_HZ else SHAPE_DB
+
+
+def high_between(begin_s: float, end_s: float) -> Callable[[int], float]:
+    return lambda end: HIGH if begin_s * RATE_HZ < end <= end_s * RATE_HZ else LOW
+
+
+def microphone(readings: list[Reading]) -> list[str]:
+    return [change for _, change in changes(readings, TransitionKind.MICROPHONE)]
+
+
+def test_a_cover_is_a_fault_and_raises_no_alarm() -> None:
+    subject = monitor(between(40, 100, COVERED), high_between(40, 110))
+    readings = play(subject, stream(sound(200)))
+    ((fault_s, fault), (ok_s, ok)) = changes(readings, TransitionKind.MICROPHONE)
+    assert (fault, ok) == ("ok→fault", "fault→ok")
+    assert 40 < fault_s < 60
+    assert 100 < ok_s < 125
+    assert changes(readings, TransitionKind.ALARM) == []
+
+
+def test_the_same_scores_raise_an_alarm_without_a_fault_of_the_microphone() -> None:
+    subject = monitor(lambda end: SHAPE_DB, high_between(40, 110))
+    readings = play(subject, stream(sound(200)))
+    ((raised_s, _),) = changes(readings, TransitionKind.ALARM)[:1]
+    assert raised_s < 55
+
+
+def test_nothing_is_evaluated_in_a_fault() -> None:
+    subject = monitor(between(40, 100, COVERED), lambda end: LOW)
+    readings = play(subject, stream(sound(200)))
+    fault_s, ok_s = (at for at, _ in changes(readings, TransitionKind.MICROPHONE))
+    inside = [each for each in readings if fault_s <= each.sample / RATE_HZ < ok_s]
+    assert [each.window for each in inside] == [None]
+    assert inside[0].microphone is MicrophoneState.FAULT
+    assert readings[-1].microphone is MicrophoneState.OK
+
+
+def test_a_standing_alarm_is_not_cleared_in_a_fault() -> None:
+    standing = Alarm(1, AlarmCondition.ACKNOWLEDGED, 7.0)
+    subject = monitor(lambda end: COVERED, lambda end: LOW, standing)
+    readings = play(subject, stream(sound(300)))
+    assert microphone(readings) == ["ok→fault"]
+    assert changes(readings, TransitionKind.ALARM) == []
+
+
+def test_what_the_fault_has_led_to_is_forgotten() -> None:
+    rule = replace(RULE, tails=(*RULE.tails, ScaleTail(600.0, 50.0, 10.0, 30.0)))
+    subject = monitor(between(40, 100, COVERED), high_between(40, 100), rule=rule)
+    play(subject, stream(sound(58)))
+    assert subject.microphone.is_fault
+    assert all(block.mean < 1.0 for block in subject.block_means)
+    assert len(subject.block_means) >= 3
+
+
+def test_an_uncertain_fault_delays_the_alarm() -> None:
+    prompt = monitor(lambda end: SHAPE_DB, high_between(40, 200))
+    subject = monitor(between(40, 200, SLIGHTLY), high_between(40, 200))
+    due_s, held_s = (
+        changes(play(each, stream(sound(200))), TransitionKind.ALARM)[0][0]
+        for each in (prompt, subject)
+    )
+    assert 15.0 < held_s - due_s <= 30.0
+    assert subject.microphone.state is MicrophoneState.DEGRADED
+
+
+def test_a_gain_is_reported_and_delays_nothing() -> None:
+    prompt = monitor(lambda end: SHAPE_DB, high_between(40, 200))
+    subject = monitor(between(40, 200, LOUDER), high_between(40, 200))
+    due, found = (play(each, stream(sound(200))) for each in (prompt, subject))
+    assert changes(found, TransitionKind.ALARM) == changes(due, TransitionKind.ALARM)
+    assert microphone(found) == ["ok→degraded"]
+    assert subject.microphone.reason is not None
+    assert "level changed by +12 dB" in subject.microphone.reason
+
+
+def test_a_transition_states_what_to_do() -> None:
+    subject = monitor(between(40, 100, COVERED), lambda end: LOW)
+    found = [
+        each.why
+        for reading in play(subject, stream(sound(200)))
+        for each in reading.transitions
+        if each.kind is TransitionKind.MICROPHONE
+    ]
+    assert found[0].endswith("dB lower than ever in training: look at the microphone")
+    assert found[1] == "the microphone captures as in training"
+
+
+def test_a_channel_that_dies_in_another_fault_is_one_fault() -> None:
+    subject = monitor(between(40, 300, COVERED), lambda end: LOW)
+    readings = play(subject, stream(sound(70), dead(10), sound(20, seed=1)))
+    assert microphone(readings) == ["ok→fault"]
+    assert subject.microphone.reason != DEAD_CHANNEL.reason
+
+
+def test_a_dead_channel_is_stated_first() -> None:
+    subject = monitor(between(40, 300, LOUDER), lambda end: LOW)
+    readings = play(subject, stream(sound(80), dead(10)))
+    assert microphone(readings) == ["ok→degraded", "degraded→fault"]
+    assert subject.microphone == DEAD_CHANNEL
+    assert microphone(play(subject, [block_at(9000, sound(5), RATE_HZ)])) == ["fault→degraded"]
+
+
+def test_an_interrupted_capture_discards_a_held_alarm() -> None:
+    subject = monitor(between(40, 60, SLIGHTLY), high_between(40, 55))
+    held = play(subject, stream(sound(55)))
+    subject.interrupt()
+    after = play(subject, stream(sound(60, seed=1), start=5600))
+    assert changes(held + after, TransitionKind.ALARM) == []
+
+
+def test_without_a_baseline_the_spectra_are_not_judged() -> None:
+    subject = monitor(lambda end: COVERED, lambda end: LOW)
+    subject.replace_baseline(None)
+    assert microphone(play(subject, stream(sound(100)))) == []
+    subject.replace_baseline(baseline())
+    assert microphone(play(subject, stream(sound(100), start=10_000))) == ["ok→fault"]
+
+
+MEANS = {"ordinary": SHAPE_DB, "covered": COVERED, "slightly": SLIGHTLY, "louder": LOUDER}
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([*MEANS, "dead", "gap"]), st.integers(1, 40), st.booleans()),
+        min_size=1,
+        max_size=5,
+    ),
+    st.lists(st.integers(20, 900), min_size=1, max_size=8),
+)
+def test_the_division_into_blocks_makes_no_difference(
+    parts: list[tuple[str, int, bool]], cuts: list[int]
+) -> None:
+    whole: list[Block] = []
+    marks: list[tuple[int, Floats, float]] = []
+    at = 0
+    for kind, seconds, high in parts:
+        if kind != "gap":
+            samples: Samples = dead(seconds) if kind == "dead" else sound(seconds, at)
+            joined = whole and whole[-1].end == at
+            before = whole.pop().samples if joined else np.zeros(0, np.float32)
+            whole.append(block_at(at - len(before), np.concatenate([before, samples]), RATE_HZ))
+        at += seconds * RATE_HZ
+        marks.append((at, MEANS.get(kind, SHAPE_DB), HIGH if high else LOW))
+
+    def at_end(end: int) -> tuple[Floats, float]:
+        return next((mean, score) for past, mean, score in marks if end <= past)
+
+    pieces, turn = [], 0
+    for block in whole:
+        begin = block.start
+        while begin < block.end:
+            size = cuts[turn % len(cuts)]
+            pieces.append(block.part(begin, begin + size))
+            begin, turn = begin + size, turn + 1
+    one, other = (monitor(lambda end: at_end(end)[0], lambda end: at_end(end)[1]) for _ in range(2))
+    assert play(one, pieces) == play(other, whole)
+    assert one.microphone == other.microphone
+
+
+def test_dropouts_are_a_fault_and_raise_no_alarm() -> None:
+    subject = monitor(lambda end: SHAPE_DB, high_between(40, 100))
+    whole = sound(160)
+    for begin in range(40 * RATE_HZ, 100 * RATE_HZ, RATE_HZ // 2):
+        whole[begin : begin + 33] = 0.05
+    readings = play(subject, stream(whole))
+    assert microphone(readings) == ["ok→degraded", "degraded→fault", "fault→ok"]
+    _, (fault_s, _), (ok_s, _) = changes(readings, TransitionKind.MICROPHONE)
+    assert fault_s - 40 < 5
+    assert 100 < ok_s < 115
+    assert changes(readings, TransitionKind.ALARM) == []
