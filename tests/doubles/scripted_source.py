@@ -8,7 +8,7 @@ import numpy as np
 
 from asd_monitor.audio.source import Opened, Outage, Receiver
 from asd_monitor.audio.stream import StreamLifetime
-from asd_monitor.records import Block, MicrophoneState, Stream
+from asd_monitor.records import Block, MicrophoneState, Samples, Stream
 
 RATE_HZ = 16_000
 
@@ -39,8 +39,12 @@ class ScriptedSource:
         self.end += gap
         count = round(seconds * self.rate_hz)
         noise = np.random.default_rng(self.end).standard_normal(count) * level
-        for first in range(0, count, self.rate_hz // 10):
-            part = noise[first : first + self.rate_hz // 10].astype(np.float32)
+        self.play_samples(noise.astype(np.float32))
+
+    def play_samples(self, sound: Samples) -> None:
+        """Queue a sound in blocks of 0.1 s."""
+        for first in range(0, len(sound), self.rate_hz // 10):
+            part = sound[first : first + self.rate_hz // 10]
             self._events.put_nowait(Block(self.identity, self.end, part))
             self.end += len(part)
 
