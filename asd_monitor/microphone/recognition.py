@@ -9,6 +9,7 @@ Time is the sample index; the division of the stream into blocks makes no differ
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from asd_monitor.microphone.baseline import MicrophoneBaseline
@@ -17,6 +18,7 @@ from asd_monitor.microphone.recent_spectra import (
     RecentSpectra,
     SpectralStatistics,
     Spectrum,
+    ring_size,
 )
 from asd_monitor.microphone.sample_counter import SampleFaultCounter
 from asd_monitor.microphone.spectral_change import SpectralComparison
@@ -46,6 +48,7 @@ class MicrophoneRecognition:
         window = front_end.hop_s, front_end.window_s, rate_hz
         self._bands = RecentSpectra(front_end.mel_bands, *window)
         self._lines = RecentSpectra(baseline.lines.shape[1], *window)
+        self._unusual: deque[bool] = deque(maxlen=ring_size(front_end.hop_s))  # of the windows
         self._windows = 0  # since the spectra were compared
         self._before: Spectrum | None = None  # before the capture was interrupted
         self._of_samples = _Persistence(0, round(CLEAR_S * rate_hz))
@@ -89,17 +92,25 @@ class MicrophoneRecognition:
         self._of_samples.update(end, self._sample_finding(end))
         self._bands.push(spectrum, end)
         self._lines.push(lines, end)
+        self._unusual.append(not self._comparison.is_usual(spectrum))
         self._windows += 1
         if self._windows >= COMPARE_EVERY:
             self._windows = 0
-            rows = self._bands.rows()
-            if rows is not None:
-                self._of_spectra.update(end, self._spectral_finding(SpectralStatistics.of(rows)))
+            self._compare(end)
+
+    def _compare(self, end: int) -> None:
+        is_known = self._before is None and self._of_spectra.newest is None
+        if is_known and 4 * sum(self._unusual) < len(self._unusual):
+            return
+        rows = self._bands.rows()
+        if rows is not None:
+            self._of_spectra.update(end, self._spectral_finding(SpectralStatistics.of(rows)))
 
     def gap(self) -> None:
         """Process a gap in the sound: the ten seconds begin anew, the condition stays."""
         self._bands.clear()
         self._lines.clear()
+        self._unusual.clear()
 
     def interrupt(self) -> None:
         """Process an interrupted capture: the microphone may be another one after it."""

@@ -75,6 +75,8 @@ class SampleFaultCounter:
         Clipped samples are counted in whole half seconds.
         """
         self._forget(sample - self._span)
+        if not self._runs and not self._clipped:
+            return NO_SAMPLE_FAULTS
         runs = sum(at <= sample for at in self._runs)
         clipped = sum(
             number for place, number in self._clipped if (place + 1) * self._bin <= sample
@@ -100,7 +102,7 @@ class SampleFaultCounter:
         continues = self._value is not None and samples[0] == self._value
         # two samples half a run apart are equal wherever a run is long enough
         sparse = samples[:: self._min_run // 2]
-        if not (continues or (sparse[1:] == sparse[:-1]).any()):
+        if not (continues or np.count_nonzero(sparse[1:] == sparse[:-1])):
             self._value, self._run = samples[-1], _trailing(samples)
             return
         edges = np.flatnonzero(samples[1:] != samples[:-1]) + 1

@@ -23,10 +23,11 @@ from asd_monitor.dsp.frames import Floats
 from asd_monitor.dsp.mel import mel_centres_hz
 from asd_monitor.microphone.baseline import MicrophoneBaseline
 from asd_monitor.microphone.findings import Finding, FindingKind
-from asd_monitor.microphone.recent_spectra import SpectralStatistics, Spectrum
+from asd_monitor.microphone.recent_spectra import DB, SpectralStatistics, Spectrum
 
-EDGES_HZ = (700.0, 1000.0, 1400.0, 2000.0, 2800.0, 4000.0, 5000.0)
-"""Frequencies above which a cover attenuates; between them lies half an octave."""
+EDGES_HZ = (700.0, 1000.0, 1400.0, 2000.0, 2800.0, 4000.0)
+"""Frequencies above which a cover attenuates; between them lies half an octave.  Above the last one
+the highest bands alone fall below their range where a neighbouring machine stops."""
 BEYOND_EDGE = 1.3
 """Above the edge by this factor a cover attenuates fully, below 1 / `BELOW_EDGE` not at all."""
 BELOW_EDGE = 1.4
@@ -76,6 +77,9 @@ class SpectralComparison:
             for hz, below, above in edges
             if below >= _MIN_BANDS and front_end.mel_bands - above >= _MIN_BANDS
         ]
+        self._top = self._edges[-1][2] if self._edges else front_end.mel_bands
+        self._low = (baseline.quietest[:, self._top :].max(0) - UNCERTAIN_DB) / DB
+        self._means = (baseline.typical.mean(1) / DB).tolist()
         fine = fine_frames(front_end)
         lines_hz = np.arange(fine.lines.start, fine.lines.stop) * front_end.rate_hz / fine.frame
         self._harmonics = {hz: _harmonics(hz, lines_hz) for hz in MAINS_HZ}
@@ -85,10 +89,21 @@ class SpectralComparison:
         below, above = np.searchsorted(self._hz, (hz / BELOW_EDGE, hz * BEYOND_EDGE))
         return int(below), int(above)
 
+    def is_usual(self, spectrum: Spectrum) -> bool:
+        """Return whether a window's spectrum (b,), log10 of power, can be of none of the changes.
+
+        Where few windows of ten seconds are unusual the costly comparisons find nothing.  A change
+        of the response is not looked at.
+        """
+        mean = float(np.add.reduce(spectrum)) / len(spectrum)
+        if all(abs(mean - known) >= (LEVEL_DB - FLATNESS_DB) / DB for known in self._means):
+            return False
+        return not np.count_nonzero(spectrum[self._top :] <= self._low)
+
     def covered(self, recent: SpectralStatistics) -> Finding | None:
         """Return whether high frequencies are lower than ever, and low ones are not."""
         loss = self._baseline.quietest - recent.lower_quartile  # (k, b)
-        if not self._edges or not (loss[:, self._edges[-1][2] :] >= UNCERTAIN_DB).any():
+        if not self._edges or not (loss[:, self._top :] >= UNCERTAIN_DB).any():
             return None
         outside = np.maximum(
             self._baseline.lowest - recent.median, recent.median - self._baseline.highest

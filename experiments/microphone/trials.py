@@ -175,13 +175,14 @@ def table_of(trials: Sequence[Trial], *, of_microphone: bool) -> str:
     rows = []
     names = dict.fromkeys(each.change for each in trials if each.of_microphone is of_microphone)
     for name in names:
-        own = [each for each in trials if each.change == name and not each.before]
+        own = [each for each in trials if each.change == name]
         seen = [each.seen_s for each in own if each.seen_s is not None]
         within = [at for at in seen if at <= SEEN_WITHIN_S]
         rows.append(
             [
                 name,
                 str(len(own)),
+                str(sum(each.before for each in own)),
                 str(sum(each.fault_s is not None for each in own)),
                 str(sum(each.fault_s is None and each.degraded_s is not None for each in own)),
                 f"{np.median(within):.1f} s" if within else "",
@@ -195,6 +196,7 @@ def table_of(trials: Sequence[Trial], *, of_microphone: bool) -> str:
     head = [
         "change",
         "trials",
+        "before",
         "fault",
         "degraded",
         "median",
