@@ -181,7 +181,10 @@ class _Log:
                 self._alarms[change.alarm.number] = change.alarm
             if change.kind in self._changes:
                 self._changes[change.kind].append((change.sample, change.after))
-            if change.kind is TransitionKind.MICROPHONE and {change.before, change.after} & NO_SIGNAL:
+            if (
+                change.kind is TransitionKind.MICROPHONE
+                and {change.before, change.after} & NO_SIGNAL
+            ):
                 unavailable = change.after in NO_SIGNAL
                 state = MachineState.UNAVAILABLE if unavailable else reading.state
                 self._changes[TransitionKind.STATE].append((change.sample, state))

@@ -100,7 +100,7 @@ class MicrophoneRecognition:
 
     def _compare(self, end: int) -> None:
         is_known = self._before is None and self._of_spectra.newest is None
-        if is_known and 4 * sum(self._unusual) < len(self._unusual):
+        if is_known and not any(self._unusual):
             return
         rows = self._bands.rows()
         if rows is not None:

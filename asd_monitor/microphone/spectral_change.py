@@ -92,8 +92,8 @@ class SpectralComparison:
     def is_usual(self, spectrum: Spectrum) -> bool:
         """Return whether a window's spectrum (b,), log10 of power, can be of none of the changes.
 
-        Where few windows of ten seconds are unusual the costly comparisons find nothing.  A change
-        of the response is not looked at.
+        Where all windows of ten seconds are, the costly comparisons find nothing.  A change of the
+        response is not looked at.
         """
         mean = float(np.add.reduce(spectrum)) / len(spectrum)
         if all(abs(mean - known) >= (LEVEL_DB - FLATNESS_DB) / DB for known in self._means):

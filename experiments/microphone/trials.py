@@ -213,7 +213,9 @@ def _longest_delay(trials: Iterable[Trial]) -> str:
     delays = [
         each.alarm_s - each.alarm_without_s
         for each in trials
-        if each.alarm_s is not None and each.alarm_without_s is not None
+        if each.alarm_s is not None
+        and each.alarm_without_s is not None
+        and each.alarm_without_s > 0
     ]
     return f"{max(delays):.1f} s" if delays else ""
 

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -138,3 +139,19 @@ def test_names_that_are_no_text_are_shown_as_escapes(
     assert "a\\udcff.wav is short" in result.out
     shown = command_line("models", "show", "-m", "fan01", "--models", own_models, "--json")
     assert json.loads(shown.out)["warnings"] == warnings["warnings"]
+
+
+def test_a_version_without_a_baseline_of_the_microphone_is_shown_as_such(
+    command_line: CommandLine, own_models: Path
+) -> None:
+    folder = own_models / "fan01/v1"
+    shown = command_line("models", "show", "-m", "fan01", "--models", own_models).out
+    assert "microphone  judged by the spectra of 1 operating mode" in shown
+
+    def remove(manifest: dict[str, Any]) -> None:
+        del manifest["microphone"]
+        del manifest["files"]["microphone.npz"]
+
+    edit_manifest(folder, remove)
+    shown = command_line("models", "show", "-m", "fan01", "--models", own_models).out
+    assert "microphone  not judged by its spectrum: train again for that" in shown

@@ -14,9 +14,11 @@ from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import UsageError
 from asd_monitor.evaluation.recording_scores import score_recording
 from asd_monitor.evaluation.replay import Backtest, backtest
+from asd_monitor.microphone.sample_counter import NO_SAMPLE_FAULTS
+from asd_monitor.model_training.microphone_baseline import microphone_baseline
 from asd_monitor.model_training.reference import read_reference
 from asd_monitor.monitor import Monitor
-from asd_monitor.pipeline import Pipeline
+from asd_monitor.pipeline import Pipeline, WindowExtractor
 from asd_monitor.records import Thresholds, WhenQuiet
 from tests.doubles.blocks import block_at
 from tests.doubles.synthetic_sounds import machine_sound, write
@@ -124,6 +126,16 @@ def test_constant_samples_are_a_microphone_fault(detector: Detector, tmp_path: P
     assert [span.state for span in result.states] == ["normal", "unavailable", "normal"]
     assert [span.from_s for span in result.states] == [span.from_s for span in result.microphone]
     assert result.seconds_in("unavailable") == 0
+
+
+def test_a_gain_is_degraded_and_evaluated(detector: Detector, tmp_path: Path) -> None:
+    windows = WindowExtractor(detector.front_end).push(block_at(0, NORMAL))
+    baseline = microphone_baseline(detector, [windows], NO_SAMPLE_FAULTS)
+    louder = np.concatenate([NORMAL, NORMAL * np.float32(0.25)])
+    result = _run(write(tmp_path / "a.wav", louder), replace(detector, microphone=baseline))
+    assert [span.state for span in result.microphone] == ["ok", "degraded"]
+    assert result.no_signal_spans == ()
+    assert result.evaluated_s == result.seconds
 
 
 def test_too_low_a_rate_is_refused(detector: Detector, tmp_path: Path) -> None:

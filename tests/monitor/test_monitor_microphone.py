@@ -179,7 +179,7 @@ def test_without_a_baseline_the_spectra_are_not_judged() -> None:
 MEANS = {"ordinary": SHAPE_DB, "covered": COVERED, "slightly": SLIGHTLY, "louder": LOUDER}
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=12)
 @given(
     st.lists(
         st.tuples(st.sampled_from([*MEANS, "dead", "gap"]), st.integers(1, 40), st.booleans()),
