@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.alarm.budget import alarm_rule
-from asd_monitor.alarm.state import AlarmCondition, TransitionKind
+from asd_monitor.alarm.state import AlarmCondition, Transition, TransitionKind
 from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
@@ -49,7 +49,7 @@ TRAINING_S, STEM_S = 180.0, 120.0
 TRAINING_DAY, TRAINING_EPOCH = 0, 20  # 10:00
 TEST_DAY, TEST_EPOCHS = 1, (12, 20, 30, 40)
 SEEN_WITHIN_S = 30.0
-_BLOCK_S = 1.0
+_BLOCK_S = 5.0  # BEFORE_S is a multiple of it
 FRONT_END = front_end_for(RATE_HZ)
 
 
@@ -110,9 +110,8 @@ def trials_of(noise: Sequence[Path], machine: MachineFiles) -> list[Trial]:
 
 
 def _trial(number: int, detector: Detector, change: Change) -> Trial:
-    readings = play(detector, change)
-    without = play(replace(detector, microphone=None), change)
-    states = [(at, to, why) for at, kind, to, why in readings if kind is TransitionKind.MICROPHONE]
+    found, without = play(detector, change)
+    states = [(at, to, why) for at, kind, to, why in found if kind is TransitionKind.MICROPHONE]
     after = [each for each in states if each[0] > 0]
     first = {
         state: min((at for at, to, _ in after if to == state), default=None)
@@ -126,39 +125,51 @@ def _trial(number: int, detector: Detector, change: Change) -> Trial:
         fault_s=first[MicrophoneState.FAULT],
         degraded_s=first[MicrophoneState.DEGRADED],
         reason=reported[0] if reported else None,
-        alarm_s=_first_alarm(readings),
+        alarm_s=_first_alarm(found),
         alarm_without_s=_first_alarm(without),
         before=len(after) < len(states),
     )
 
 
 Changes = list[tuple[float, TransitionKind, str, str]]
+"""Transitions: seconds after the change, kind, new value and reason."""
 
 
-def play(detector: Detector, change: Change) -> Changes:
-    """Return the transitions: seconds after the change, kind, new value and reason."""
+def play(detector: Detector, change: Change) -> tuple[Changes, Changes]:
+    """Return the transitions with the baseline of the microphone, and those without it.
+
+    Both monitors evaluate the same scores.
+    """
     rule = alarm_rule(AlarmSettings().criteria, detector)
-    monitor = Monitor(Pipeline(detector), rule, RATE_HZ, baseline=detector.microphone)
+    pipeline = Pipeline(detector)
+    monitors = [
+        Monitor(pipeline, rule, RATE_HZ, baseline=baseline)
+        for baseline in (detector.microphone, None)
+    ]
     at, stream = round(BEFORE_S * RATE_HZ), Stream(RATE_HZ)
     gap = round(GAP_S * RATE_HZ) if change.interrupted else 0
-    found = _pushed(monitor, stream, change.sound[:at], 0)
-    if gap:
-        monitor.interrupt()
-    found += _pushed(monitor, stream, change.sound[at:], at + gap)
-    return [
-        ((each.sample - at - gap) / RATE_HZ, each.kind, str(each.after), each.why)
-        for reading in found
-        for each in reading.transitions
-    ]
-
-
-def _pushed(monitor: Monitor, stream: Stream, sound: Samples, start: int) -> list[Reading]:
     size = round(_BLOCK_S * RATE_HZ)
-    return [
-        reading
-        for begin in range(0, len(sound), size)
-        for reading in monitor.push(Block(stream, start + begin, sound[begin : begin + size]))
-    ]
+    found: tuple[list[Reading], list[Reading]] = ([], [])
+    for begin in range(0, len(change.sound), size):
+        if begin == at and gap:
+            for monitor in monitors:
+                monitor.interrupt()
+        start = begin + gap if begin >= at else begin
+        block = Block(stream, start, change.sound[begin : begin + size])
+        parts, same = (monitor.split(block) for monitor in monitors)
+        for part, other in zip(parts, same, strict=True):
+            scores = [] if isinstance(part, Transition) else pipeline.push(part)
+            found[0].extend(monitors[0].evaluate(part, scores))
+            found[1].extend(monitors[1].evaluate(other, scores))
+    with_it, without = (
+        [
+            ((each.sample - at - gap) / RATE_HZ, each.kind, str(each.after), each.why)
+            for reading in readings
+            for each in reading.transitions
+        ]
+        for readings in found
+    )
+    return with_it, without
 
 
 def _first_alarm(changes: Changes) -> float | None:
