@@ -163,9 +163,9 @@ class ChangedPlant:
             self._captured(self._joined(self._own + quiet, quiet)),
             of_microphone=False,
         )
-        for kind in sorted(set(FOREIGN) - _LIKE_A_MICROPHONE):
-            own = inject_foreign(self._own, kind, 0.7, rng, RATE_HZ)
-            yield self._machine_change(f"foreign {kind}", own)
+        for foreign in sorted(set(FOREIGN) - _LIKE_A_MICROPHONE):
+            own = inject_foreign(self._own, foreign, 0.7, rng, RATE_HZ)
+            yield self._machine_change(f"foreign {foreign}", own)
 
     def _faulty(self) -> Iterator[tuple[str, Samples]]:
         spec = replace(self._plant.spec, conditions=(OperatingCondition(1.0, 1.0),))
@@ -175,8 +175,8 @@ class ChangedPlant:
 
     def _machine(self, stem: Samples) -> Samples:
         own = stem[: self._n] if len(stem) == self._n else excerpt(stem, self._n, self._rng)
-        own = tilted(own.astype(np.float64), self._epoch.gains.tilt_db)
-        return (own * db_to_amplitude(self._epoch.machine_db)).astype(np.float32)
+        sound = tilted(own.astype(np.float64), self._epoch.gains.tilt_db)
+        return (sound * db_to_amplitude(self._epoch.machine_db)).astype(np.float32)
 
     def _machine_change(self, name: str, own: Samples, hall: Samples | None = None) -> Change:
         after = own + (self._hall if hall is None else hall)
@@ -194,7 +194,8 @@ class ChangedPlant:
                 * np.float32(db_to_amplitude(noise_db)),
             ]
         )
-        return Change(name, _limited(captured), of_microphone=True, interrupted=interrupted)
+        sound = captured.astype(np.float32)
+        return Change(name, _limited(sound), of_microphone=True, interrupted=interrupted)
 
     def _joined(self, before: Samples, after: Samples) -> Samples:
         return np.concatenate([before[: self._at], after[self._at :]])
