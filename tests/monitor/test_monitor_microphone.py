@@ -105,11 +105,11 @@ def test_a_standing_alarm_is_not_cleared_in_a_fault() -> None:
 
 def test_what_the_fault_has_led_to_is_forgotten() -> None:
     rule = replace(RULE, tails=(*RULE.tails, ScaleTail(600.0, 50.0, 10.0, 30.0)))
-    subject = monitor(between(40, 100, COVERED), high_between(40, 100), rule=rule)
-    play(subject, stream(sound(58)))
+    subject = monitor(between(33, 100, COVERED), high_between(33, 100), rule=rule)
+    play(subject, stream(sound(50)))
     assert subject.microphone.is_fault
     assert all(block.mean < 1.0 for block in subject.block_means)
-    assert len(subject.block_means) >= 3
+    assert len(subject.block_means) >= 2
 
 
 def test_an_uncertain_fault_delays_the_alarm() -> None:
