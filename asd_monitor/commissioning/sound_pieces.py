@@ -13,7 +13,7 @@ from pathlib import Path
 import soundfile
 
 from asd_monitor.commissioning.blocks import hour_of_day
-from asd_monitor.commissioning.store import CommissioningStoreError
+from asd_monitor.commissioning.store_errors import CommissioningStoreError
 from asd_monitor.private_files import create_private_file, create_private_folder
 from asd_monitor.records import Samples
 

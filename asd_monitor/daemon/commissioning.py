@@ -31,7 +31,8 @@ from asd_monitor.commissioning.schedule import (
     with_clock_set_back,
 )
 from asd_monitor.commissioning.sound_pieces import delete_sound, sound_hours, write_sound
-from asd_monitor.commissioning.store import CommissioningStore, CommissioningStoreError
+from asd_monitor.commissioning.store import CommissioningStore
+from asd_monitor.commissioning.store_errors import CommissioningStoreError
 from asd_monitor.config.settings import MachineDefaults
 from asd_monitor.daemon.machine_publisher import utc
 from asd_monitor.daemon.refit_child import RefitOutcome

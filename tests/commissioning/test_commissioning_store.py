@@ -23,7 +23,8 @@ from asd_monitor.commissioning.sound_pieces import (
     sound_hours,
     write_sound,
 )
-from asd_monitor.commissioning.store import DATABASE, CommissioningStore, CommissioningStoreError
+from asd_monitor.commissioning.store import DATABASE, CommissioningStore
+from asd_monitor.commissioning.store_errors import CommissioningStoreError
 from asd_monitor.records import MachineState
 from tests.doubles.command_line import without_privileges
 
