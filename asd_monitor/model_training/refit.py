@@ -99,10 +99,8 @@ def refit(
         ) from error
     fitted, left_out = extension.fitted, extension.left_out
     # the bundle may hold fewer windows than the model was trained on
-    quietest = [each.quietest_dbfs for each in (detector, fitted.detector)]
-    extended = replace(
-        fitted.detector, quietest_dbfs=min(level for level in quietest if level is not None)
-    )
+    quietest_dbfs = min(detector.quietest_dbfs, fitted.detector.quietest_dbfs)
+    extended = replace(fitted.detector, quietest_dbfs=quietest_dbfs)
     numbers = np.flatnonzero(extension.learned).tolist()
     learned = [window for number in numbers for window in live.pieces[number]]
     moved = movement(detector, extended, learned)
