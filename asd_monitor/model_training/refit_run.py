@@ -16,7 +16,13 @@ from asd_monitor.errors import OperationError
 from asd_monitor.model_store.atomic_files import os_errors_reported
 from asd_monitor.model_store.bundle import Bundle, load_bundle, load_reference, save_refit
 from asd_monitor.model_store.superseded import delete_superseded
-from asd_monitor.model_store.versions import BundleError, train_remedy, version_number, versions
+from asd_monitor.model_store.versions import (
+    BundleError,
+    promote_command,
+    train_remedy,
+    version_number,
+    versions,
+)
 from asd_monitor.model_training.refit import FirstModelReference, RefitResult, refit
 from asd_monitor.model_training.training_manifest import threshold_facts
 from asd_monitor.wording import DAY_S, count, rfc3339
@@ -58,11 +64,12 @@ def refit_machine(
     progress, days = store.progress(), settings.commissioning.days
     found = store.layout()
     blocks = store.blocks()
-    is_of_model = progress is not None and progress.model_sha256 == bundle.first.sha256
-    if progress is None or not is_of_model or found is None or not blocks:
+    if progress is None or progress.model_sha256 != bundle.first.sha256:
+        raise OperationError(_no_live_sound(bundle, store.folder))
+    if found is None or not blocks:
         raise OperationError(
-            f"{store.folder} holds no live sound that {machine} {bundle.version} could be extended "
-            "from: monitor the machine for an hour with `commissioning: {days: 7}`"
+            f"{store.folder} holds no live sound of {machine} running, since it has been off: "
+            "refit again when it has run for an hour"
         )
     key, layout = found
     if key != feature_key(first.detector):
@@ -97,6 +104,8 @@ def refit_machine(
             facts,
             candidate=result.candidate or returned is not None,
         )
+    if not in_use and not result.candidate and returned is None:
+        notes.append(f"another version than {bundle.version} has been put into use meanwhile")
     deleted: list[str] = []
     if in_use:
         try:
@@ -116,11 +125,31 @@ def refit_machine(
     )
 
 
+def _no_live_sound(bundle: Bundle, folder: Path) -> str:
+    """Return that there is no live sound of a model, with the remedy."""
+    machine, version = bundle.machine, bundle.version
+    remedy = "monitor the machine for an hour with `commissioning: {days: 7}`"
+    if not bundle.commissioning_days:
+        remedy = (
+            "train again with `commissioning: {days: 7}`, which this version was not, and monitor "
+            "the machine for an hour"
+        )
+    return f"{folder} holds no live sound that {machine} {version} could be extended from: {remedy}"
+
+
 def _first_model(models: Path, bundle: Bundle) -> Bundle:
     """Return the trained model that a version is a refit of."""
     machine, first = bundle.machine, bundle.first
     if first.sha256 == bundle.sha256:
         return bundle
+    if first.version not in versions(models, machine):
+        raise BundleError(
+            f"{models / machine}: {bundle.version} is a refit of {first.version}, which is not "
+            f"here: copy it with `asd-monitor models export {models} --machine {machine} --version "
+            f"{first.version}` from where it was trained and return to {bundle.version} with "
+            f"`{promote_command(models, machine, bundle.version)}`, or "
+            f"{train_remedy(models, machine)}"
+        )
     found = load_bundle(models, machine, first.version)
     if found.sha256 != first.sha256:
         raise BundleError(
