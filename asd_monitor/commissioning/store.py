@@ -86,6 +86,8 @@ class CommissioningStore:
     ) -> None:
         """Store blocks and summaries, and drop the most redundant blocks beyond the limit.
 
+        Where the database was deleted, as the remedy of an error says, a new one begins.
+
         Args:
             progress: how far the commissioning has come.
             blocks: the blocks that are stored.
@@ -95,6 +97,7 @@ class CommissioningStore:
             layout: the layout of the vectors.
 
         """
+        create_database(self._path)
         with open_database(self._path) as database, transaction(database):
             write_progress(database, progress)
             if blocks and layout is not None:

@@ -24,6 +24,9 @@ from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
+RETRY_S = 300.0
+"""Pause before what could not be read is read again."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredCommissioning:
@@ -57,6 +60,7 @@ class BlockStorage:
         self._keeps_sound = keeps_sound
         self._log = log.bind(machine=machine)
         self._loading: asyncio.Future[StoredCommissioning] | None = None
+        self._retry: asyncio.TimerHandle | None = None
         self._writing: asyncio.Future[Mapping[Stratum, int]] | None = None
         self._logged_error: str | None = None
 
@@ -70,17 +74,23 @@ class BlockStorage:
     ) -> None:
         """Read the commissioning of a model, or begin it; ``take`` receives it in the event loop.
 
-        It does not where another call or `cancel_load` comes first.
+        It does not where another call or `cancel_load` comes first.  Where it cannot be read, that
+        is tried again every `RETRY_S`.
         """
+        self.cancel_load()
         if self._thread.is_finished:
             return
         begin = partial(_begin, self._store, bundle, now_s, keeps_sound=self._keeps_sound)
         self._loading = self._thread.submit(begin)
-        self._loading.add_done_callback(partial(self._take_loaded, take))
+        retry = partial(self.load, bundle, now_s, take)
+        self._loading.add_done_callback(partial(self._take_loaded, take, retry))
 
     def cancel_load(self) -> None:
         """Drop what is being read."""
         self._loading = None
+        if self._retry is not None:
+            self._retry.cancel()
+            self._retry = None
 
     def write(
         self,
@@ -101,6 +111,13 @@ class BlockStorage:
         self._writing = self._thread.submit(partial(_write, self._store, write))
         self._writing.add_done_callback(self._note_write)
 
+    def delete_unwanted_sound(self) -> None:
+        """Begin to delete the sound of an earlier run, where none is kept."""
+        if self._keeps_sound or self._thread.is_finished:
+            return
+        delete = partial(delete_sound, _sound(self._store))
+        self._thread.submit(delete).add_done_callback(self._note_sound)
+
     def write_sound(self, time_s: float, sound: Block) -> None:
         """Begin to write the sound of a block that starts at a Unix time, in s."""
         if self._thread.is_finished:
@@ -116,6 +133,7 @@ class BlockStorage:
     def _take_loaded(
         self,
         take: Callable[[StoredCommissioning], None],
+        retry: Callable[[], None],
         loading: asyncio.Future[StoredCommissioning],
     ) -> None:
         if loading is not self._loading or loading.cancelled():
@@ -124,7 +142,9 @@ class BlockStorage:
         error = loading.exception()
         if error is not None:
             self._report(error)
+            self._retry = asyncio.get_running_loop().call_later(RETRY_S, retry)
             return
+        self._logged_error = None
         stored = loading.result()
         self.strata = stored.strata
         take(stored)
@@ -139,7 +159,7 @@ class BlockStorage:
         self._logged_error = None
         self.strata = writing.result()
 
-    def _note_sound(self, writing: asyncio.Future[Path]) -> None:
+    def _note_sound(self, writing: asyncio.Future[Path] | asyncio.Future[None]) -> None:
         if not writing.cancelled() and (error := writing.exception()) is not None:
             self._report(error)
 

@@ -135,6 +135,7 @@ class Commissioning:
         self._bundle = bundle
         if bundle is None or not (bundle.commissioning_days and self._settings.days):
             self._progress = None
+            self._storage.delete_unwanted_sound()
             return
         if self._progress is not None and self._progress.model_sha256 == bundle.first.sha256:
             self._begin_sampler(bundle, rate_hz)
