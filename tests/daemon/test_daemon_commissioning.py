@@ -138,10 +138,11 @@ async def test_machines_that_begin_together_write_and_keep_sound_at_different_ti
 
 async def test_no_sound_is_stored_where_none_is_wanted(make, tmp_path):
     machine = make(evidence={"sound": "none"})
+    begin_at(tmp_path, first_model(machine), 900.0)  # sound is due at once
     machine.start(ScriptedSource().open())
     machine.source.play(3, NORMAL_LEVEL)
     await begun(machine)
-    await machine.play(60, NORMAL_LEVEL)
+    await machine.play(120, NORMAL_LEVEL)
     await machine.stop()
     assert store_of(tmp_path).blocks()
     assert not list(tmp_path.rglob("*.flac"))

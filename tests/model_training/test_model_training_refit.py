@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.commissioning.blocks import Layout, LiveBlock
 from asd_monitor.commissioning.sampler import BlockSampler
 from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import Window
 from asd_monitor.model_training.reference import Reference, read_reference
@@ -19,6 +21,7 @@ from asd_monitor.model_training.refit import FirstModelReference, movement, refi
 from asd_monitor.model_training.training_run import TrainingResult
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline
+from asd_monitor.records import WindowScore
 from tests.doubles.blocks import block_at
 from tests.doubles.synthetic_sounds import Sound, machine_sound, write
 
@@ -106,12 +109,29 @@ def test_a_level_that_only_left_out_training_windows_had_is_kept(fan_result: Tra
         assert result.detector.quietest_dbfs == expected
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [((1.0, 5.0, 9.0), (0.5, 1.0, 9.0), 0.5), ((1.0, 2.0, 3.0), (2.0, 3.0, 4.0), 0.0)],
+)
 def test_movement_is_how_far_the_median_score_of_learned_sound_fell(
     fan_result: TrainingResult,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[float, ...],
+    after: tuple[float, ...],
+    moved: float,
 ):
-    detector = fan_result.detector
-    assert movement(detector, detector, fan_result.reference.windows) == 0
-    assert movement(detector, detector, []) == 0
+    windows = fan_result.reference.windows[:3]
+    first, refitted = fan_result.detector, replace(fan_result.detector)
+
+    def scored(detector: Detector, of: Sequence[Window]) -> list[WindowScore]:
+        scores = score(detector, of)
+        levels = before if detector is first else after
+        return [replace(each, score=level) for each, level in zip(scores, levels, strict=True)]
+
+    score = Detector.score
+    monkeypatch.setattr(Detector, "score", scored)
+    assert movement(first, refitted, windows) == moved
+    assert movement(first, refitted, []) == 0
 
 
 def test_too_little_sound_is_an_error_with_the_remedy(fan_result: TrainingResult):
