@@ -81,7 +81,6 @@ def refit_machine(
         FirstModelReference(first.detector, reference),
         blocks,
         layout,
-        settings.alarm,
         learned_until_s=days * DAY_S,
     )
     reason = (
