@@ -27,6 +27,9 @@ from asd_monitor.model_training.refit import FirstModelReference, RefitResult, r
 from asd_monitor.model_training.training_manifest import threshold_facts
 from asd_monitor.wording import DAY_S, count, rfc3339
 
+MIN_HOURS_SHARE = 0.5
+"""Least number of hours that a refit is from, in terms of those of the version in use."""
+
 
 @dataclass(frozen=True, slots=True)
 class RefitOutcome:
@@ -49,7 +52,8 @@ def refit_machine(
 ) -> RefitOutcome:
     """Refit the model in use to the stored live blocks, and put the result into use.
 
-    It is kept as a candidate where it moved too far, where a person has returned to an older
+    It is kept as a candidate where it moved too far, where it is from far fewer hours than the
+    version in use, whose live sound was lost, where a person has returned to an older
     version, or where another version was put into use meanwhile.  Where it is in use, older refits
     are deleted (`asd_monitor.model_store.superseded`).
 
@@ -90,6 +94,14 @@ def refit_machine(
     notes = list(result.notes)
     if returned is not None:
         notes.append(f"a person has returned from {returned} to {bundle.version}")
+    hours, hours_in_use = result.detector.hours, bundle.detector.hours
+    has_fewer_hours = hours < MIN_HOURS_SHARE * hours_in_use
+    if has_fewer_hours:
+        notes.append(
+            f"it is from {count(hours, 'hour')} of sound and {bundle.version} from {hours_in_use}, "
+            "of which not all is stored any more"
+        )
+    is_candidate = result.candidate or returned is not None or has_fewer_hours
     facts = _facts(bundle, result, settings, now) | {"reason": reason, "refit_notes": notes}
     with os_errors_reported(
         models / machine,
@@ -101,9 +113,9 @@ def refit_machine(
             bundle,
             result.detector,
             facts,
-            candidate=result.candidate or returned is not None,
+            candidate=is_candidate,
         )
-    if not in_use and not result.candidate and returned is None:
+    if not in_use and not is_candidate:
         notes.append(f"another version than {bundle.version} has been put into use meanwhile")
     deleted: list[str] = []
     if in_use:

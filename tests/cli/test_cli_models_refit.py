@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,37 @@ def test_a_version_that_is_put_into_use_during_a_refit_stays_in_use_and_is_named
     result = command_line("models", "refit", "-m", "fan01", *folders)
     assert "another version than v2 has been put into use meanwhile" in result.err
     assert current(own_models) == "v1"
+
+
+def test_a_refit_of_a_commissioning_whose_live_sound_was_lost_does_not_replace_it(
+    command_line: CommandLine, own_models: Path, state: Path
+) -> None:
+    folders = ("--models", own_models, "--state", state)
+    store = CommissioningStore(state / "commissioning/fan01")
+    progress, blocks, found = store.progress(), store.blocks(), store.layout()
+    assert progress is not None
+    assert found is not None
+    key, layout = found
+
+    def store_anew(apart_s: float) -> None:
+        store.begin(progress)
+        live = [
+            replace(block, time_s=1.7e9 + apart_s * number) for number, block in enumerate(blocks)
+        ]
+        store.write(progress, live, key=key, layout=layout)
+
+    store_anew(3600.0)
+    assert command_line("models", "refit", "-m", "fan01", *folders).code == 0
+    hours = load_bundle(own_models, "fan01").detector.hours
+    assert hours >= len(blocks) > 3
+    store_anew(60.0)
+    result = command_line("models", "refit", "-m", "fan01", *folders)
+    assert f"hours of sound and v2 from {hours}" in result.err
+    assert "put it into use with `asd-monitor models promote" in result.out
+    assert current(own_models) == "v2"
+    store_anew(3600.0)
+    assert command_line("models", "refit", "-m", "fan01", *folders).code == 0
+    assert current(own_models) == "v4"
 
 
 def test_an_exported_refit_is_refitted_with_the_first_model_that_the_remedy_copies(
