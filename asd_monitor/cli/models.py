@@ -134,8 +134,7 @@ def _detector_facts(detector: Detector) -> list[tuple[str, str]]:
     if detector.idle_dbfs is not None:
         low, high = detector.idle_dbfs
         facts.append(("idle", f"{low:.0f} to {high:.0f} dBFS"))
-    if detector.quiet_limit_dbfs is not None:
-        facts.append(("quiet", f"below {detector.quiet_limit_dbfs:.0f} dBFS (`when_quiet`)"))
+    facts.append(("quiet", f"below {detector.quiet_limit_dbfs:.0f} dBFS (`when_quiet`)"))
     return facts
 
 

@@ -1,19 +1,22 @@
 """A little sound of commissioning, to listen to: ``commissioning/<machine>/sound/*.flac``.
 
-A piece is named by the time of its start in UTC.  The oldest are deleted beyond `MAX_SOUND_BYTES`.
+A piece is named by the time of its start in UTC.  Beyond `MAX_SOUND_BYTES`, which a few pieces of
+48 kHz reach, those are deleted that are nearest in time to others.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import soundfile
 
 from asd_monitor.commissioning.blocks import hour_of_day
-from asd_monitor.commissioning.store import CommissioningStoreError
+from asd_monitor.commissioning.store_errors import CommissioningStoreError
 from asd_monitor.private_files import create_private_file, create_private_folder
 from asd_monitor.records import Samples
 
@@ -28,7 +31,10 @@ def sound_hours(folder: Path) -> set[int]:
 
 
 def write_sound(folder: Path, time_s: float, sound: Samples, rate_hz: int) -> Path:
-    """Write a piece (n,) that begins at a Unix time, in s, and delete the oldest beyond the limit.
+    """Write a piece (n,) that begins at a Unix time, in s, and delete what is beyond the limit.
+
+    Returns:
+        The file, which is deleted at once where pieces close to it are stored.
 
     Raises:
         CommissioningStoreError: it cannot be written.
@@ -47,7 +53,7 @@ def write_sound(folder: Path, time_s: float, sound: Samples, rate_hz: int) -> Pa
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-        _delete_oldest(folder)
+        _delete_redundant(folder)
     except (OSError, soundfile.SoundFileError) as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -74,14 +80,23 @@ def delete_sound(folder: Path) -> None:
         ) from error
 
 
-def _delete_oldest(folder: Path) -> None:
+def _delete_redundant(folder: Path) -> None:
+    """Delete pieces beyond the limit; one is left however long it is."""
     pieces = _pieces(folder)
     total = sum(path.stat().st_size for path in pieces)
-    for path in pieces[:-1]:
-        if total <= MAX_SOUND_BYTES:
-            return
+    while total > MAX_SOUND_BYTES and len(pieces) > 1:
+        path = pieces.pop(_most_redundant(pieces))
         total -= path.stat().st_size
         path.unlink()
+
+
+def _most_redundant(pieces: Sequence[Path]) -> int:
+    """Return the index of the later one of the two pieces that are nearest in time.
+
+    Of equal distances the first counts, so that the pieces that are left are evenly spread.
+    """
+    apart_s = [_time_s(later) - _time_s(earlier) for earlier, later in pairwise(pieces)]
+    return 1 + apart_s.index(min(apart_s))
 
 
 def _pieces(folder: Path) -> list[Path]:

@@ -165,7 +165,9 @@ class EvidenceSettings(Section):
     """
 
     sound: Literal["full", "none"] = Field(
-        "full", description="`none`: no sound is stored, also not during commissioning."
+        "full",
+        description="`none`: no sound is stored, also not during commissioning, except that which"
+        " `learn` trains on.",
     )
     keep_before_s: float = Field(
         10.0, ge=0, le=600, description=_NO_ALARM_SOUND, exclude=True, json_schema_extra=_DEPRECATED

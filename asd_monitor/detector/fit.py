@@ -147,8 +147,8 @@ def fit_detector(
         ),
         evidence,
         idle_dbfs,
+        min(levels_dbfs),
         tuple(encoders),
-        quietest_dbfs=min(levels_dbfs),
     )
     return FittedDetector(
         detector,

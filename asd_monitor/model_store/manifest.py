@@ -253,8 +253,8 @@ def read_detector(
         FusedCalibration.from_json(manifest["calibration"]),
         EvidenceCalibration.from_json(manifest["evidence"], front_end.mel_bands),
         None if idle is None else (float(idle[0]), float(idle[1])),
+        float(manifest["quietest_dbfs"]),
         tuple(encoders),
-        quietest_dbfs=manifest.get("quietest_dbfs"),
     )
 
 
@@ -357,7 +357,7 @@ class _Manifest(_Part):
     version: _Short
     front_end: dict[str, _Size]
     idle_dbfs: Annotated[list[float], Field(min_length=2, max_length=2)] | None
-    quietest_dbfs: float | None = None  # bundles before this key do not know it
+    quietest_dbfs: float
     encoders: Annotated[list[_EncoderEntry], Field(max_length=64)]
     views: Annotated[list[_ViewEntry], Field(min_length=1, max_length=256)]
     calibration: _FusedCalibration

@@ -16,10 +16,19 @@ from asd_monitor.errors import OperationError
 from asd_monitor.model_store.atomic_files import os_errors_reported
 from asd_monitor.model_store.bundle import Bundle, load_bundle, load_reference, save_refit
 from asd_monitor.model_store.superseded import delete_superseded
-from asd_monitor.model_store.versions import BundleError, train_remedy, version_number, versions
+from asd_monitor.model_store.versions import (
+    BundleError,
+    promote_command,
+    train_remedy,
+    version_number,
+    versions,
+)
 from asd_monitor.model_training.refit import FirstModelReference, RefitResult, refit
 from asd_monitor.model_training.training_manifest import threshold_facts
 from asd_monitor.wording import DAY_S, count, rfc3339
+
+MIN_HOURS_SHARE = 0.5
+"""Least number of hours that a refit is from, in terms of those of the version in use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +52,8 @@ def refit_machine(
 ) -> RefitOutcome:
     """Refit the model in use to the stored live blocks, and put the result into use.
 
-    It is kept as a candidate where it moved too far, where a person has returned to an older
+    It is kept as a candidate where it moved too far, where it is from far fewer hours than the
+    version in use, whose live sound was lost, where a person has returned to an older
     version, or where another version was put into use meanwhile.  Where it is in use, older refits
     are deleted (`asd_monitor.model_store.superseded`).
 
@@ -58,11 +68,12 @@ def refit_machine(
     progress, days = store.progress(), settings.commissioning.days
     found = store.layout()
     blocks = store.blocks()
-    is_of_model = progress is not None and progress.model_sha256 == bundle.first.sha256
-    if progress is None or not is_of_model or found is None or not blocks:
+    if progress is None or progress.model_sha256 != bundle.first.sha256:
+        raise OperationError(_no_live_sound(bundle, store.folder))
+    if found is None or not blocks:
         raise OperationError(
-            f"{store.folder} holds no live sound that {machine} {bundle.version} could be extended "
-            "from: monitor the machine for an hour with `commissioning: {days: 7}`"
+            f"{store.folder} holds no live sound of {machine} running, since it has been off: "
+            "refit again when it has run for an hour"
         )
     key, layout = found
     if key != feature_key(first.detector):
@@ -74,7 +85,6 @@ def refit_machine(
         FirstModelReference(first.detector, reference),
         blocks,
         layout,
-        settings.alarm,
         learned_until_s=days * DAY_S,
     )
     reason = (
@@ -84,6 +94,14 @@ def refit_machine(
     notes = list(result.notes)
     if returned is not None:
         notes.append(f"a person has returned from {returned} to {bundle.version}")
+    hours, hours_in_use = result.detector.hours, bundle.detector.hours
+    has_fewer_hours = hours < MIN_HOURS_SHARE * hours_in_use
+    if has_fewer_hours:
+        notes.append(
+            f"it is from {count(hours, 'hour')} of sound and {bundle.version} from {hours_in_use}, "
+            "of which not all is stored any more"
+        )
+    is_candidate = result.candidate or returned is not None or has_fewer_hours
     facts = _facts(bundle, result, settings, now) | {"reason": reason, "refit_notes": notes}
     with os_errors_reported(
         models / machine,
@@ -95,8 +113,10 @@ def refit_machine(
             bundle,
             result.detector,
             facts,
-            candidate=result.candidate or returned is not None,
+            candidate=is_candidate,
         )
+    if not in_use and not is_candidate:
+        notes.append(f"another version than {bundle.version} has been put into use meanwhile")
     deleted: list[str] = []
     if in_use:
         try:
@@ -116,11 +136,31 @@ def refit_machine(
     )
 
 
+def _no_live_sound(bundle: Bundle, folder: Path) -> str:
+    """Return that there is no live sound of a model, with the remedy."""
+    machine, version = bundle.machine, bundle.version
+    remedy = "monitor the machine for an hour with `commissioning: {days: 7}`"
+    if not bundle.commissioning_days:
+        remedy = (
+            "train again with `commissioning: {days: 7}`, which this version was not, and monitor "
+            "the machine for an hour"
+        )
+    return f"{folder} holds no live sound that {machine} {version} could be extended from: {remedy}"
+
+
 def _first_model(models: Path, bundle: Bundle) -> Bundle:
     """Return the trained model that a version is a refit of."""
     machine, first = bundle.machine, bundle.first
     if first.sha256 == bundle.sha256:
         return bundle
+    if first.version not in versions(models, machine):
+        raise BundleError(
+            f"{models / machine}: {bundle.version} is a refit of {first.version}, which is not "
+            f"here: copy it with `asd-monitor models export {models} --machine {machine} --version "
+            f"{first.version}` from where it was trained and return to {bundle.version} with "
+            f"`{promote_command(models, machine, bundle.version)}`, or "
+            f"{train_remedy(models, machine)}"
+        )
     found = load_bundle(models, machine, first.version)
     if found.sha256 != first.sha256:
         raise BundleError(

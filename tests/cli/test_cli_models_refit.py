@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,11 @@ from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.daemon.refit_child import refit as refit_in_child
 from asd_monitor.features.windows import Window
 from asd_monitor.model_store.bundle import load_bundle
+from asd_monitor.model_store.catalogue import promote
 from asd_monitor.model_store.versions import MANIFEST, current_version
 from asd_monitor.model_training import refit as refit_module
+from asd_monitor.model_training import refit_run
+from asd_monitor.model_training.refit import RefitResult
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline
 from tests.doubles.blocks import block_at
@@ -179,6 +184,97 @@ def test_without_live_sound_a_refit_is_refused_with_the_remedy(
     result = command_line("models", "refit", "-m", "fan01", *folders)
     assert result.code == 1
     assert "monitor the machine for an hour" in result.message
+
+
+def test_a_machine_that_has_been_off_is_no_lack_of_commissioning(
+    command_line: CommandLine, own_models: Path, state: Path
+) -> None:
+    store = CommissioningStore(state / "commissioning/fan01")
+    progress = store.progress()
+    assert progress is not None
+    store.begin(progress)
+    result = command_line("models", "refit", "-m", "fan01", "--models", own_models,
+                          "--state", state)  # fmt: skip
+    assert result.code == 1
+    assert "since it has been off: refit again when it has run" in result.message
+
+
+def test_a_model_without_commissioning_is_to_be_trained_again(
+    command_line: CommandLine, own_models: Path, tmp_path: Path
+) -> None:
+    edit_manifest(
+        own_models / "fan01/v1", lambda manifest: manifest["commissioning"].update(days=0)
+    )
+    result = command_line("models", "refit", "-m", "fan01", "--models", own_models,
+                          "--state", tmp_path)  # fmt: skip
+    assert result.code == 1
+    assert "train again with `commissioning: {days: 7}`" in result.message
+
+
+def test_a_version_that_is_put_into_use_during_a_refit_stays_in_use_and_is_named(
+    command_line: CommandLine, own_models: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = ("--models", own_models, "--state", state)
+    assert command_line("models", "refit", "-m", "fan01", *folders).code == 0
+
+    def refit_while_a_person_promotes(*arguments: Any, **options: Any) -> RefitResult:
+        promote(own_models, "fan01", "v1")
+        return refit_module.refit(*arguments, **options)
+
+    monkeypatch.setattr(refit_run, "refit", refit_while_a_person_promotes)
+    result = command_line("models", "refit", "-m", "fan01", *folders)
+    assert "another version than v2 has been put into use meanwhile" in result.err
+    assert current(own_models) == "v1"
+
+
+def test_a_refit_of_a_commissioning_whose_live_sound_was_lost_does_not_replace_it(
+    command_line: CommandLine, own_models: Path, state: Path
+) -> None:
+    folders = ("--models", own_models, "--state", state)
+    store = CommissioningStore(state / "commissioning/fan01")
+    progress, blocks, found = store.progress(), store.blocks(), store.layout()
+    assert progress is not None
+    assert found is not None
+    key, layout = found
+
+    def store_anew(apart_s: float) -> None:
+        store.begin(progress)
+        live = [
+            replace(block, time_s=1.7e9 + apart_s * number) for number, block in enumerate(blocks)
+        ]
+        store.write(progress, live, key=key, layout=layout)
+
+    store_anew(3600.0)
+    assert command_line("models", "refit", "-m", "fan01", *folders).code == 0
+    hours = load_bundle(own_models, "fan01").detector.hours
+    assert hours >= len(blocks) > 3
+    store_anew(60.0)
+    result = command_line("models", "refit", "-m", "fan01", *folders)
+    assert f"hours of sound and v2 from {hours}" in result.err
+    assert "put it into use with `asd-monitor models promote" in result.out
+    assert current(own_models) == "v2"
+    store_anew(3600.0)
+    assert command_line("models", "refit", "-m", "fan01", *folders).code == 0
+    assert current(own_models) == "v4"
+
+
+def test_an_exported_refit_is_refitted_with_the_first_model_that_the_remedy_copies(
+    command_line: CommandLine, own_models: Path, state: Path, tmp_path: Path
+) -> None:
+    assert command_line("models", "refit", "-m", "fan01", "--models", own_models,
+                        "--state", state).code == 0  # fmt: skip
+    into = tmp_path / "other"
+    export = ("models", "export", into, "--machine", "fan01", "--models", own_models)
+    assert command_line(*export).code == 0
+    refit = ("models", "refit", "-m", "fan01", "--models", into, "--state", state)
+    result = command_line(*refit)
+    assert result.code == 1
+    copy, back, _ = re.findall("`asd-monitor ([^`]+)`", result.message)
+    assert command_line(*copy.split(), "--models", own_models).code == 0
+    assert command_line(*back.split()).code == 0
+    assert current(into) == "v2"
+    assert command_line(*refit).code == 0
+    assert current(into) == "v3"
 
 
 def test_live_sound_of_another_model_is_not_learned_from(

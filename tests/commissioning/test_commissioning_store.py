@@ -23,7 +23,8 @@ from asd_monitor.commissioning.sound_pieces import (
     sound_hours,
     write_sound,
 )
-from asd_monitor.commissioning.store import DATABASE, CommissioningStore, CommissioningStoreError
+from asd_monitor.commissioning.store import DATABASE, CommissioningStore
+from asd_monitor.commissioning.store_errors import CommissioningStoreError
 from asd_monitor.records import MachineState
 from tests.doubles.command_line import without_privileges
 
@@ -209,16 +210,35 @@ def test_a_killed_writer_leaves_a_complete_store(store: CommissioningStore) -> N
         first = int(progress.age_s) + 1
 
 
-def test_the_oldest_sound_is_deleted_beyond_the_limit(tmp_path: Path) -> None:
+def test_a_database_that_is_deleted_as_the_remedy_says_begins_anew(
+    store: CommissioningStore,
+) -> None:
+    path = store.folder / DATABASE
+    content = bytearray(path.read_bytes())
+    content[18] = 3  # of the header: a journal mode that does not exist makes it read-only
+    path.write_bytes(content)
+    with pytest.raises(CommissioningStoreError, match=f"delete {DATABASE}"):
+        store.write(PROGRESS)
+    path.unlink()
+    store.write(PROGRESS, [block(20)], key="k", layout=LAYOUT)
+    assert (store.progress(), len(store.blocks())) == (PROGRESS, 1)
+
+
+def test_sound_beyond_the_limit_is_deleted_and_the_rest_is_spread_over_the_day(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "sound"
     noise = np.random.default_rng(0).uniform(-1, 1, 480_000).astype(np.float32)
-    paths = [write_sound(tmp_path / "sound", BEGUN_S + 3600 * n, noise, 48_000) for n in range(6)]
-    left = sorted((tmp_path / "sound").iterdir())
-    assert left == paths[-len(left) :]
+    paths = [write_sound(folder, BEGUN_S + 3600 * n, noise, 48_000) for n in range(24)]
+    left = sorted(folder.iterdir())
+    hours = [paths.index(path) for path in left]
     assert 1 < len(left) < 6
     assert sum(path.stat().st_size for path in left) <= MAX_SOUND_BYTES
-    assert len(sound_hours(tmp_path / "sound")) == len(left)
-    delete_sound(tmp_path / "sound")
-    assert sound_hours(tmp_path / "sound") == set()
+    assert hours[0] == 0
+    assert max(np.diff([*hours, 24])) <= 8
+    assert len(sound_hours(folder)) == len(left)
+    delete_sound(folder)
+    assert sound_hours(folder) == set()
 
 
 def test_strata_count_conditions(store: CommissioningStore) -> None:

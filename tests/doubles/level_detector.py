@@ -79,13 +79,14 @@ def direct_evidence(hours: int) -> EvidenceCalibration:
 class LevelDetector(Detector):
     """Scores 9 for windows above −10 dBFS, 0 below; idle below −60 dBFS.
 
-    The evidence is the score.  The hours of the training sound support every budget of the tests.
+    The evidence is the score.  No sound is far quieter than in training, unless ``quietest_dbfs``
+    says so.  The hours of the training sound support every budget of the tests.
     """
 
     def __init__(
         self,
         gate: threading.Event | None = None,
-        quietest_dbfs: float | None = None,
+        quietest_dbfs: float = -math.inf,
         *,
         hours: int = 1000,
     ) -> None:
@@ -97,7 +98,7 @@ class LevelDetector(Detector):
             _OF_FUSED,
             direct_evidence(hours),
             (-300.0, -60.0),
-            quietest_dbfs=quietest_dbfs,
+            quietest_dbfs,
         )
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.commissioning.blocks import Layout, LiveBlock
 from asd_monitor.commissioning.sampler import BlockSampler
 from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import Window
 from asd_monitor.model_training.reference import Reference, read_reference
@@ -19,6 +21,7 @@ from asd_monitor.model_training.refit import FirstModelReference, movement, refi
 from asd_monitor.model_training.training_run import TrainingResult
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline
+from asd_monitor.records import WindowScore
 from tests.doubles.blocks import block_at
 from tests.doubles.synthetic_sounds import Sound, machine_sound, write
 
@@ -53,7 +56,7 @@ def test_a_refit_scores_the_live_sound_as_normal_and_a_fault_still_as_anomalous(
     normal, louder = machine_sound(70.0, seed=4), machine_sound(70.0, seed=5, gain=0.115)  # 1.2 dB
     blocks = live_blocks(fan_result, np.concatenate([normal, louder, normal]), apart_s=1800.0)
     assert len(blocks) >= 5
-    result = refit(first, blocks, layout_of(fan_result), AlarmSettings())
+    result = refit(first, blocks, layout_of(fan_result))
     assert result.blocks == len(blocks)
     assert result.admitted == len(blocks)
     assert result.moved >= 0
@@ -76,7 +79,7 @@ def test_training_recordings_unlike_the_machine_as_it_runs_are_reported(
         replace(block, time_s=BEGUN_S + 600.0 * number, age_s=600.0 * number)
         for number, block in enumerate(blocks * 120)
     ]
-    result = refit(first, many, layout_of(fan_result), AlarmSettings())
+    result = refit(first, many, layout_of(fan_result))
     assert result.admitted == 0
     assert any("record it as it runs now and train again" in note for note in result.notes)
 
@@ -85,7 +88,7 @@ def test_a_refit_without_live_blocks_scores_as_the_first_model(
     first: FirstModelReference, fan_result: TrainingResult
 ):
     """float16 in the bundle changes no score by more than a few hundredths."""
-    result = refit(first, [], layout_of(fan_result), AlarmSettings())
+    result = refit(first, [], layout_of(fan_result))
     assert result.moved == 0
     sound = machine_sound(60.0, seed=9)
     before, after = (
@@ -98,27 +101,41 @@ def test_a_refit_without_live_blocks_scores_as_the_first_model(
 def test_a_level_that_only_left_out_training_windows_had_is_kept(fan_result: TrainingResult):
     lowest = min(window.rms_dbfs for window in fan_result.reference.windows)
     reference = stored_reference(fan_result.reference)
-    for quietest, expected in ((lowest - 5.0, lowest - 5.0), (None, lowest)):
+    for quietest, expected in ((lowest - 5.0, lowest - 5.0), (lowest + 5.0, lowest)):
         first = replace(fan_result.detector, quietest_dbfs=quietest)
-        result = refit(
-            FirstModelReference(first, reference), [], layout_of(fan_result), AlarmSettings()
-        )
+        result = refit(FirstModelReference(first, reference), [], layout_of(fan_result))
         assert result.detector.quietest_dbfs == expected
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [((1.0, 5.0, 9.0), (0.5, 1.0, 9.0), 0.5), ((1.0, 2.0, 3.0), (2.0, 3.0, 4.0), 0.0)],
+)
 def test_movement_is_how_far_the_median_score_of_learned_sound_fell(
     fan_result: TrainingResult,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[float, ...],
+    after: tuple[float, ...],
+    moved: float,
 ):
-    detector = fan_result.detector
-    assert movement(detector, detector, fan_result.reference.windows) == 0
-    assert movement(detector, detector, []) == 0
+    windows = fan_result.reference.windows[:3]
+    first, refitted = fan_result.detector, replace(fan_result.detector)
+
+    def scored(detector: Detector, of: Sequence[Window]) -> list[WindowScore]:
+        scores = score(detector, of)
+        levels = before if detector is first else after
+        return [replace(each, score=level) for each, level in zip(scores, levels, strict=True)]
+
+    score = Detector.score
+    monkeypatch.setattr(Detector, "score", scored)
+    assert movement(first, refitted, windows) == moved
+    assert movement(first, refitted, []) == 0
 
 
 def test_too_little_sound_is_an_error_with_the_remedy(fan_result: TrainingResult):
     stored = stored_reference(fan_result.reference, max_windows=5)
     with pytest.raises(OperationError, match="the model in use stays"):
-        refit(FirstModelReference(fan_result.detector, stored), [], layout_of(fan_result),
-              AlarmSettings())  # fmt: skip
+        refit(FirstModelReference(fan_result.detector, stored), [], layout_of(fan_result))
 
 
 def test_all_training_windows_are_stored_where_the_limit_permits(fan_reference: Reference):
@@ -158,5 +175,5 @@ def test_the_hours_of_the_training_recordings_count_in_a_refit(fan_result: Train
     stored = stored_reference(fan_result.reference)
     hourly = replace(stored, times_s=(3600.0 * stored.segments).astype(np.float32))
     first = FirstModelReference(fan_result.detector, hourly)
-    result = refit(first, [], layout_of(fan_result), AlarmSettings())
+    result = refit(first, [], layout_of(fan_result))
     assert result.detector.hours == len(set(stored.segments)) > 1
