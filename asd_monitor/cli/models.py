@@ -233,12 +233,13 @@ def refit(
         ),
     ] = None,
     *,
+    automatic: Annotated[bool, typer.Option("--automatic", hidden=True)] = False,
     as_json: AsJson = False,
 ) -> None:
     """Extend the model in use from the live sound of its commissioning: a new version.
 
     It is put into use unless it moved so far from the first model that a person must decide.  The
-    daemon does the same by itself in the first days.
+    daemon does the same by itself in the first days; of what it makes, older versions are deleted.
     """
     from dataclasses import asdict
     from datetime import UTC, datetime
@@ -252,7 +253,9 @@ def refit(
 
     check_machine(models, machine)
     settings = machine_settings(machine, config)
-    outcome = refit_machine(models, state, machine, settings, datetime.now(UTC))
+    outcome = refit_machine(
+        models, state, machine, settings, datetime.now(UTC), automatic=automatic
+    )
     if as_json:
         print_json(asdict(outcome))
         return

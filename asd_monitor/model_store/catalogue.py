@@ -23,6 +23,7 @@ from asd_monitor.model_store.manifest import (
     MAX_MANIFEST_BYTES,
     manifest_bytes,
 )
+from asd_monitor.model_store.promoted import promote_version
 from asd_monitor.model_store.versions import (
     MANIFEST,
     BundleError,
@@ -30,7 +31,6 @@ from asd_monitor.model_store.versions import (
     machines_with_models,
     next_version,
     no_current,
-    set_current,
     versions,
 )
 
@@ -107,7 +107,7 @@ def promote(models: Path, machine: str, version: str) -> Bundle:
     bundle = load_bundle(models, machine, version)
     with _access_reported(models / machine), writing_to(models / machine):
         _require_version(models, machine, version)  # a refit may have deleted it meanwhile
-        set_current(models, machine, version, bundle.sha256)
+        promote_version(models, machine, version, bundle.sha256)
     return bundle
 
 
@@ -157,7 +157,7 @@ def export(models: Path, machine: str, version: str | None, into: Path) -> str:
             name = bundle.version
             if (home / name).exists():
                 if _same(source, home / name):
-                    set_current(into, machine, name, bundle.sha256)
+                    promote_version(into, machine, name, bundle.sha256)
                     return name
                 name = next_version(into, machine)
             files = {
@@ -167,7 +167,7 @@ def export(models: Path, machine: str, version: str | None, into: Path) -> str:
             content, sha256 = manifest_bytes(dict(bundle.manifest) | {"version": name})
             create_folder_durably(home / name, files | {MANIFEST: content})
             load_bundle(into, machine, name)
-            set_current(into, machine, name, sha256)
+            promote_version(into, machine, name, sha256)
     return name
 
 

@@ -347,6 +347,7 @@ class _FirstModel(_Part):
 class _Commissioning(_Part):
     days: float = Field(ge=0)
     first: _FirstModel | None = None
+    automatic: bool = False  # whether the daemon has made the version
 
 
 class _Manifest(_Part):

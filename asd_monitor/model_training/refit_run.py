@@ -48,14 +48,28 @@ class RefitOutcome:
 
 
 def refit_machine(
-    models: Path, state: Path, machine: str, settings: MachineDefaults, now: datetime
+    models: Path,
+    state: Path,
+    machine: str,
+    settings: MachineDefaults,
+    now: datetime,
+    *,
+    automatic: bool,
 ) -> RefitOutcome:
     """Refit the model in use to the stored live blocks, and put the result into use.
 
     It is kept as a candidate where it moved too far, where it is from far fewer hours than the
     version in use, whose live sound was lost, where a person has returned to an older
     version, or where another version was put into use meanwhile.  Where it is in use, older refits
-    are deleted (`asd_monitor.model_store.superseded`).
+    of the daemon are deleted (`asd_monitor.model_store.superseded`).
+
+    Args:
+        models: the models folder.
+        state: the state folder, with the live blocks.
+        machine: id of the machine.
+        settings: its configuration.
+        now: the time of the refit.
+        automatic: whether the daemon refits by itself, and no person.
 
     Raises:
         OperationError: there is no model, no live block, or the folder cannot be written.
@@ -102,7 +116,8 @@ def refit_machine(
             "of which not all is stored any more"
         )
     is_candidate = result.candidate or returned is not None or has_fewer_hours
-    facts = _facts(bundle, result, settings, now) | {"reason": reason, "refit_notes": notes}
+    facts = _facts(bundle, result, settings, now, automatic=automatic)
+    facts |= {"reason": reason, "refit_notes": notes}
     with os_errors_reported(
         models / machine,
         "the model cannot be written",
@@ -123,6 +138,8 @@ def refit_machine(
             deleted = delete_superseded(models, bundle, version)
         except OSError as error:  # the refit is in use in spite of it
             notes.append(f"{error.filename}: older versions cannot be deleted ({error.strerror})")
+        except BundleError as error:
+            notes.append(f"older versions are not deleted: {error}")
     return RefitOutcome(
         machine=machine,
         version=version,
@@ -186,7 +203,12 @@ def _newer_in_use_before(models: Path, bundle: Bundle) -> str | None:
 
 
 def _facts(
-    bundle: Bundle, result: RefitResult, settings: MachineDefaults, now: datetime
+    bundle: Bundle,
+    result: RefitResult,
+    settings: MachineDefaults,
+    now: datetime,
+    *,
+    automatic: bool,
 ) -> dict[str, Any]:
     """Return what the manifest contains beside the detector, its reason and its notes."""
     first, days = bundle.first, settings.commissioning.days
@@ -203,5 +225,6 @@ def _facts(
             "first": {"version": first.version, "sha256": first.sha256},
             "blocks": result.blocks,
             "admitted": result.admitted,
+            "automatic": automatic,
         },
     }

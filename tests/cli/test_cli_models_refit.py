@@ -22,7 +22,7 @@ from asd_monitor.daemon.refit_child import refit as refit_in_child
 from asd_monitor.features.windows import Window
 from asd_monitor.model_store.bundle import load_bundle
 from asd_monitor.model_store.catalogue import promote
-from asd_monitor.model_store.versions import MANIFEST, current_version
+from asd_monitor.model_store.versions import MANIFEST, current_version, set_current
 from asd_monitor.model_training import refit as refit_module
 from asd_monitor.model_training import refit_run
 from asd_monitor.model_training.refit import RefitResult
@@ -59,6 +59,10 @@ def rows(command_line: CommandLine, models: Path) -> list[dict[str, Any]]:
         command_line("models", "list", "--models", models, "--json").out
     )
     return found
+
+
+def versions_of(command_line: CommandLine, models: Path) -> list[str]:
+    return [row["version"] for row in rows(command_line, models)]
 
 
 def current(models: Path) -> str:
@@ -134,28 +138,79 @@ def test_rollback_passes_over_candidates_and_holds_back_the_refits_after_it(
     assert current(own_models) == "v1"
 
 
+def automatic_refit(models: Path, state: Path) -> tuple[object, ...]:
+    """Return the command line by which the daemon refits."""
+    return "models", "refit", "-m", "fan01", "--models", models, "--state", state, "--automatic"
+
+
 def test_a_refit_in_use_deletes_those_before_the_one_that_it_replaces(
     command_line: CommandLine, own_models: Path, state: Path
 ) -> None:
-    refit = ("models", "refit", "-m", "fan01", "--models", own_models, "--state", state)
+    refit = automatic_refit(own_models, state)
     for _ in range(2):
         assert command_line(*refit).code == 0
-    assert [row["version"] for row in rows(command_line, own_models)] == ["v1", "v2", "v3"]
+    assert versions_of(command_line, own_models) == ["v1", "v2", "v3"]
     outcome = json.loads(command_line(*refit, "--json").out)
     assert (outcome["version"], outcome["deleted"]) == ("v4", ["v2"])
-    assert [row["version"] for row in rows(command_line, own_models)] == ["v1", "v3", "v4"]
+    assert versions_of(command_line, own_models) == ["v1", "v3", "v4"]
     assert "v3" in command_line(*refit).out
-    assert [row["version"] for row in rows(command_line, own_models)] == ["v1", "v4", "v5"]
+    assert versions_of(command_line, own_models) == ["v1", "v4", "v5"]
     assert command_line("models", "rollback", "-m", "fan01", "--models", own_models).code == 0
     assert current(own_models) == "v4"
     command_line(*refit)  # a candidate, since a person has returned to v4
-    assert [row["version"] for row in rows(command_line, own_models)] == ["v1", "v4", "v5", "v6"]
+    assert versions_of(command_line, own_models) == ["v1", "v4", "v5", "v6"]
+
+
+def test_a_refit_that_a_person_has_started_is_not_deleted(
+    command_line: CommandLine, own_models: Path, state: Path
+) -> None:
+    refit = automatic_refit(own_models, state)
+    assert command_line(*refit[:-1]).code == 0
+    for _ in range(2):
+        assert command_line(*refit).code == 0
+    assert json.loads(command_line(*refit, "--json").out)["deleted"] == ["v3"]
+    assert versions_of(command_line, own_models) == ["v1", "v2", "v4", "v5"]
+    result = command_line(*refit[:-1])  # what the daemon has made is deleted by this one too
+    assert "Deleted, since newer refits supersede them: v4." in result.out
+    assert versions_of(command_line, own_models) == ["v1", "v2", "v5", "v6"]
+
+
+@pytest.mark.parametrize(
+    "choice", [("promote", "--version", "v2"), ("rollback",)], ids=["promoted", "rolled back"]
+)
+def test_a_version_that_a_person_has_put_into_use_is_not_deleted(
+    command_line: CommandLine, own_models: Path, state: Path, choice: tuple[str, ...]
+) -> None:
+    refit = automatic_refit(own_models, state)
+    models = ("-m", "fan01", "--models", own_models)
+    for _ in range(2):
+        assert command_line(*refit).code == 0
+    assert command_line("models", choice[0], *models, *choice[1:]).code == 0
+    assert current(own_models) == "v2"
+    assert command_line(*refit).code == 0  # a candidate, since a person has left v3
+    assert command_line("models", "promote", *models, "--version", "v4").code == 0
+    assert json.loads(command_line(*refit, "--json").out)["deleted"] == ["v3"]
+    assert versions_of(command_line, own_models) == ["v1", "v2", "v4", "v5"]
+
+
+def test_no_version_is_deleted_where_the_list_of_promoted_ones_is_damaged(
+    command_line: CommandLine, own_models: Path, state: Path
+) -> None:
+    refit = automatic_refit(own_models, state)
+    for _ in range(2):
+        assert command_line(*refit).code == 0
+    (own_models / "fan01/promoted").write_text("v2 x")
+    outcome = json.loads(command_line(*refit, "--json").out)
+    assert (outcome["in_use"], outcome["deleted"]) == (True, [])
+    assert "older versions are not deleted" in outcome["notes"][-1]
+    assert "promote again what is to be kept" in outcome["notes"][-1]
+    assert versions_of(command_line, own_models) == ["v1", "v2", "v3", "v4"]
 
 
 def test_candidates_and_versions_of_other_trainings_are_not_deleted(
     command_line: CommandLine, own_models: Path, state: Path
 ) -> None:
-    refit = ("models", "refit", "-m", "fan01", "--models", own_models, "--state", state)
+    refit = automatic_refit(own_models, state)
     for _ in range(4):
         assert command_line(*refit).code == 0
     other = {"version": "v1", "sha256": "0" * 64}
@@ -170,10 +225,9 @@ def test_candidates_and_versions_of_other_trainings_are_not_deleted(
             manifest["commissioning"].update(first=other),
         ),
     )
-    promote = ("models", "promote", "-m", "fan01", "--version", "v5", "--models", own_models)
-    assert command_line(*promote).code == 0
+    set_current(own_models, "fan01", "v5", load_bundle(own_models, "fan01", "v5").sha256)
     assert json.loads(command_line(*refit, "--json").out)["deleted"] == ["v4"]
-    found = [row["version"] for row in rows(command_line, own_models)]
+    found = versions_of(command_line, own_models)
     assert found == ["v1", "v2", "v3", "v5", "v6"]
 
 
@@ -315,7 +369,9 @@ async def test_the_child_refits_a_real_model_within_its_memory(
     assert (outcome.version, outcome.in_use) == ("v2", True)
     assert outcome.moved is not None
     assert outcome.reason.startswith("commissioning: day 3 of 7")
-    assert json.loads((own_models / "fan01/v2" / MANIFEST).read_text())["reason"] == outcome.reason
+    manifest = json.loads((own_models / "fan01/v2" / MANIFEST).read_text())
+    assert manifest["reason"] == outcome.reason
+    assert manifest["commissioning"]["automatic"] is True
 
 
 @pytest.mark.parametrize(
