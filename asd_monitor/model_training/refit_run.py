@@ -100,6 +100,7 @@ def refit_machine(
         blocks,
         layout,
         learned_until_s=days * DAY_S,
+        over=progress.age_s >= days * DAY_S,
     )
     reason = (
         f"commissioning: day {day_of(progress, days)} of {days:g}, {count(result.blocks, 'block')}"
