@@ -99,6 +99,7 @@ def show(
     from asd_monitor.cli.json_lines import print_json
     from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.model_store.bundle import load_bundle
+    from asd_monitor.model_store.catalogue import version_in_use
     from asd_monitor.wording import printable
 
     check_machine(models, machine)
@@ -107,12 +108,13 @@ def show(
     if as_json:
         print_json(manifest)
         return
+    in_use = bundle.version == version_in_use(models, machine)
     report = models / machine / bundle.version / "report.html"
     for name, text in [
         ("machine", machine),
         ("version", bundle.version),
         *_detector_facts(bundle.detector),
-        *_manifest_facts(manifest, bundle.detector.hours),
+        *_manifest_facts(manifest, bundle.detector.hours, in_use=in_use),
         *([("report", str(report))] if report.exists() else []),
     ]:
         typer.echo(f"{name:<12}{printable(text)}")
@@ -138,7 +140,9 @@ def _detector_facts(detector: Detector) -> list[tuple[str, str]]:
     return facts
 
 
-def _manifest_facts(manifest: Mapping[str, Any], hours: int) -> list[tuple[str, str]]:
+def _manifest_facts(
+    manifest: Mapping[str, Any], hours: int, *, in_use: bool
+) -> list[tuple[str, str]]:
     from asd_monitor.alarm.supported_budget import PROVISIONAL
 
     facts = [
@@ -147,7 +151,10 @@ def _manifest_facts(manifest: Mapping[str, Any], hours: int) -> list[tuple[str, 
         ("reason", manifest.get("reason") or "?"),
     ]
     if (moved := manifest.get("moved")) is not None:
-        candidate = ", a candidate: a person decides on its use" if manifest["candidate"] else ""
+        candidate = ", a candidate" if manifest["candidate"] else ""
+        if candidate:
+            decision = "put into use by a person" if in_use else "a person decides on its use"
+            candidate = f"{candidate}: {decision}"
         facts.append(("moved", f"{moved:.2f} from the first model{candidate}"))
     if training := manifest.get("training"):
         files = [

@@ -117,9 +117,46 @@ def test_a_refit_that_moved_far_is_a_candidate_that_a_person_promotes(
     assert current(own_models) == "v1"
     assert rows(command_line, own_models)[1]["candidate"]
     assert "candidate" in command_line("models", "list", "--models", own_models).out
+    show = ("models", "show", "-m", "fan01", "--version", "v2", "--models", own_models)
+    assert "a candidate: a person decides on its use" in command_line(*show).out
     promote = ("models", "promote", "-m", "fan01", "--version", "v2", "--models", own_models)
     assert command_line(*promote).code == 0
     assert current(own_models) == "v2"
+    assert "a candidate: put into use by a person" in command_line(*show).out
+
+
+def test_rollback_returns_to_a_candidate_that_a_person_has_put_into_use_and_not_left(
+    command_line: CommandLine, own_models: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = ("-m", "fan01", "--models", own_models)
+    refit = ("models", "refit", *models, "--state", state)
+    with monkeypatch.context() as moved_far:
+        moved_far.setattr(refit_module, "MAX_MOVED", -1.0)
+        assert command_line(*refit).code == 0
+    assert command_line("models", "promote", *models, "--version", "v2").code == 0
+    assert command_line(*refit).code == 0
+    assert current(own_models) == "v3"
+    for version in ("v2", "v1"):
+        assert command_line("models", "rollback", *models).code == 0
+        assert current(own_models) == version
+    assert command_line("models", "promote", *models, "--version", "v3").code == 0
+    assert command_line("models", "rollback", *models).code == 0
+    assert current(own_models) == "v1"  # v2 has been left for it
+
+
+def test_a_refit_does_not_replace_the_version_for_which_a_person_has_left_a_candidate(
+    command_line: CommandLine, own_models: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = ("-m", "fan01", "--models", own_models)
+    refit = ("models", "refit", *models, "--state", state)
+    with monkeypatch.context() as moved_far:
+        moved_far.setattr(refit_module, "MAX_MOVED", -1.0)
+        assert command_line(*refit).code == 0
+    assert command_line("models", "promote", *models, "--version", "v2").code == 0
+    assert command_line("models", "rollback", *models).code == 0
+    result = command_line(*refit)
+    assert "a person has returned from v2 to v1" in result.err
+    assert current(own_models) == "v1"
 
 
 def test_rollback_passes_over_candidates_and_holds_back_the_refits_after_it(
