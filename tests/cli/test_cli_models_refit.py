@@ -416,7 +416,11 @@ async def test_the_child_refits_a_real_model_within_its_memory(
     [
         ("print('asd-monitor: no live sound', file=sys.stderr); sys.exit(1)", "no live sound"),
         ("print('{}')", "the refit gave no result"),
-        ("x = bytearray(1 << 30)", "MemoryError"),
+        (
+            "x = bytearray(1 << 30)",
+            "the refit needs more memory than the 300 MiB that it may use (MemoryError): run "
+            "`asd-monitor models refit --machine fan01 --models M --state S`",
+        ),
     ],
 )
 async def test_a_failed_child_has_its_reason(tmp_path: Path, text: str, failure: str) -> None:

@@ -14,10 +14,8 @@ Without NumPy the process stays small.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
-import signal
 import sys
 import time
 from typing import Any, NoReturn
@@ -34,6 +32,7 @@ from asd_monitor.audio.devices.portaudio_names import match_hw, match_name
 from asd_monitor.audio.devices.remedies import cannot_be_opened, no_channel, pcm_not_found
 from asd_monitor.audio.devices.shared_libraries import found_by_loader
 from asd_monitor.audio.wire import MAX_SAMPLES, OVERFLOW, Frame, encode_header, select_channels
+from asd_monitor.parent_process import end_with_parent
 
 try:
     with found_by_loader({"portaudio": "libportaudio.so.2"}):
@@ -45,16 +44,16 @@ LATENCY_S = 0.5
 RATES_HZ = (48000, 44100, 16000, 96000, 192000, 32000, 8000)
 PIPE_BYTES = 1 << 20
 PLUGIN_CHANNELS = 32  # PCMs that convert declare this many channels or more, hardware its own
-_PR_SET_PDEATHSIG = 1
 _INVALID_RATE = -9997
 _INPUT_OVERFLOWED = -9981
 
 
 def main() -> None:
     """Run the command in the arguments; does not return."""
-    command, *arguments = sys.argv[1:]
-    request = CaptureRequest.decode(arguments[0]) if command == "capture" else None
-    _end_with_parent(request.parent_pid if request else None)
+    command, argument = sys.argv[1:]
+    request = CaptureRequest.decode(argument) if command == "capture" else None
+    parent_pid = request.parent_pid if request else int(argument)
+    end_with_parent(os.getppid() if parent_pid is None else parent_pid)
     if sounddevice is None:
         _exit(EXIT_FAULT, "PortAudio is not installed: apt install libportaudio2")
     try:
@@ -81,12 +80,6 @@ def _exit(status: int, reason: str) -> NoReturn:
         sys.stderr.write(" ".join(reason.split()) + "\n")
         sys.stderr.flush()
     os._exit(status)  # PortAudio's own exit handlers may hang
-
-
-def _end_with_parent(parent_pid: int | None) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if parent_pid is not None and os.getppid() != parent_pid:  # it ended before
-        os._exit(EXIT_FAULT)
 
 
 def _query_inputs() -> list[dict[str, Any]]:

@@ -179,7 +179,7 @@ async def query_portaudio_inputs(limit_s: float = LIST_LIMIT_S) -> list[PortAudi
         InputQueryError: no answer within ``limit_s``, or PortAudio failed.
 
     """
-    process = await _spawn("list")
+    process = await _spawn("list", str(os.getpid()))
     try:
         async with asyncio.timeout(limit_s):
             output, errors = await process.communicate()
