@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from asd_monitor.commissioning.blocks import BlockSummary, Layout, LiveBlock, Stratum
+from asd_monitor.commissioning.blocks import Layout, LiveBlock, Stratum
 from asd_monitor.commissioning.schedule import Progress
 from asd_monitor.commissioning.sound_pieces import delete_sound, sound_hours, write_sound
 from asd_monitor.commissioning.store import CommissioningStore
@@ -96,18 +96,14 @@ class BlockStorage:
         self,
         progress: Progress,
         blocks: Sequence[LiveBlock],
-        summaries: Sequence[BlockSummary],
         *,
-        model: str,
         key: str,
         layout: Layout | None,
     ) -> None:
         """Begin to write; arguments as for `CommissioningStore.write`."""
         if self._thread.is_finished:
             return
-        write = partial(
-            self._store.write, progress, blocks, summaries, model=model, key=key, layout=layout
-        )
+        write = partial(self._store.write, progress, blocks, key=key, layout=layout)
         self._writing = self._thread.submit(partial(_write, self._store, write))
         self._writing.add_done_callback(self._note_write)
 

@@ -224,7 +224,6 @@ class Commissioning:
         self._written_s = progress.age_s - self._phase * _WRITE_EVERY_S
         self._sampler = BlockSampler(
             bundle.detector,
-            bundle.version,
             rate_hz,
             seed=f"{self._machine} {progress.model_sha256}",
             age_s=progress.age_s,
@@ -245,12 +244,9 @@ class Commissioning:
         if sampler is None or bundle is None or progress is None:
             return
         self._progress, self._written_s = progress, sampler.age_s
-        blocks, summaries = sampler.take()
         self._storage.write(
             progress,
-            blocks,
-            summaries,
-            model=bundle.version,
+            sampler.take(),
             key=feature_key(bundle.detector),
             layout=sampler.layout,
         )

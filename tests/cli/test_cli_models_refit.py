@@ -38,19 +38,18 @@ from tests.doubles.synthetic_sounds import machine_sound
 def state(own_models: Path, tmp_path: Path) -> Path:
     """A state folder with live blocks of fan01 v1."""
     bundle = load_bundle(own_models, "fan01")
-    sampler = BlockSampler(bundle.detector, "v1", 16_000, seed="fan01")
+    sampler = BlockSampler(bundle.detector, 16_000, seed="fan01")
     pipeline = Pipeline(bundle.detector)
     windows: list[Window] = []
     pipeline.tap = windows.extend
     monitor = Monitor(pipeline, alarm_rule(AlarmSettings().criteria, bundle.detector), 16_000)
     readings = monitor.push(block_at(0, machine_sound(150.0, seed=9)))
     sampler.push(windows, readings, lambda sample: 1.7e9 + sample / 16_000)
-    blocks, summaries = sampler.take()
     store = CommissioningStore(tmp_path / "state/commissioning/fan01")
     progress = Progress(bundle.sha256, "v1", 1.7e9, 2.5 * 86_400)
     store.begin(progress)
     key = feature_key(bundle.detector)
-    store.write(progress, blocks, summaries, model="v1", key=key, layout=sampler.layout)
+    store.write(progress, sampler.take(), key=key, layout=sampler.layout)
     return tmp_path / "state"
 
 

@@ -6,7 +6,6 @@ import numpy as np
 
 from asd_monitor.commissioning.blocks import LiveBlock
 from asd_monitor.commissioning.sound_schedule import SoundSchedule
-from asd_monitor.records import MachineState
 
 NOTHING = np.zeros(0, np.float32)
 MIDNIGHT_S = 1_699_920_000.0
@@ -17,15 +16,10 @@ def block(age_s: float) -> LiveBlock:
     return LiveBlock(
         time_s=MIDNIGHT_S + age_s,
         age_s=age_s,
-        model="v1",
-        state=MachineState.NORMAL,
         alarm_active=False,
         level_dbfs=-30.0,
-        fused=NOTHING,
-        evidence=NOTHING,
-        levels_dbfs=NOTHING,
         starts_s=NOTHING,
-        kept_levels_dbfs=NOTHING,
+        levels_dbfs=NOTHING,
         vectors=np.zeros((0, 4), np.float16),
     )
 
