@@ -206,7 +206,8 @@ class Commissioning:
         if self._keeps_sound:
             self._sound = SoundSchedule(stored.sound_hours, self._phase)
         self._begin_sampler(bundle, rate_hz)
-        if stored.progress.stores(self._settings.days) and not stored.progress.frozen:
+        days = self._settings.days
+        if stored.progress.stores(days) and not stored.progress.is_frozen(days):
             self._log.info(
                 "commissioning: the model is extended from live sound",
                 model=bundle.version,
