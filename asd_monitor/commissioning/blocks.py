@@ -15,7 +15,8 @@ BLOCK_S = 10.0
 LEVEL = "level"
 """The feature that is the level, in dB; it is kept in float32, the others in float16."""
 
-_BAND_DB = 3.0
+BAND_DB = 3
+"""Width of a band of level."""
 _HALF_MAX = np.float32(np.finfo(np.float16).max)
 _HOUR_S = 3600.0
 
@@ -77,12 +78,28 @@ class Stratum:
     @staticmethod
     def of(time_s: float, level_dbfs: float, *, alarm_active: bool) -> Stratum:
         """Return the stratum at a Unix time, in s."""
-        return Stratum(hour_of_day(time_s), int(level_dbfs // _BAND_DB), alarm_active)
+        return Stratum(int(time_s // _HOUR_S) % 24, int(level_dbfs // BAND_DB), alarm_active)
+
+    @property
+    def mode(self) -> OperatingMode:
+        """Its operating mode, whatever the hour of the day."""
+        return OperatingMode(self.band, self.alarm_active)
 
 
-def hour_of_day(time_s: float) -> int:
-    """Return the hour of the day (UTC) of a Unix time, in s."""
-    return int(time_s // _HOUR_S) % 24
+@dataclass(frozen=True, slots=True, order=True)
+class OperatingMode:
+    """An operating mode: band of level, alarm active or not."""
+
+    band: int
+    alarm_active: bool
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SoundPiece:
+    """Ten seconds of stored sound."""
+
+    time_s: float  # Unix time of its start
+    mode: OperatingMode
 
 
 @dataclass(frozen=True, slots=True, eq=False)

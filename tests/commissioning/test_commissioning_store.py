@@ -15,13 +15,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asd_monitor.commissioning.blocks import Layout, LiveBlock, Stratum
+from asd_monitor.commissioning.blocks import (
+    Layout,
+    LiveBlock,
+    OperatingMode,
+    SoundPiece,
+    Stratum,
+)
 from asd_monitor.commissioning.sampler import MAX_BLOCKS_PER_HOUR
 from asd_monitor.commissioning.schedule import Progress, RefitNote
 from asd_monitor.commissioning.sound_pieces import (
     MAX_SOUND_BYTES,
     delete_sound,
-    sound_hours,
+    stored_sound,
     write_sound,
 )
 from asd_monitor.commissioning.store import DATABASE, CommissioningStore
@@ -44,6 +50,10 @@ def block(time_s: float, level_dbfs: float = -30.0, size: int = LAYOUT.size) -> 
         levels_dbfs=level_dbfs + rng.random(5, np.float32),
         vectors=rng.random((5, size)).astype(np.float16),
     )
+
+
+def piece(time_s: float, band: int = -10, *, alarm_active: bool = False) -> SoundPiece:
+    return SoundPiece(BEGUN_S + time_s, OperatingMode(band, alarm_active))
 
 
 @pytest.fixture
@@ -75,7 +85,7 @@ def test_what_was_written_is_read_again(store: CommissioningStore) -> None:
 
 def test_files_are_private(store: CommissioningStore) -> None:
     store.write(PROGRESS, [block(0)], key="k", layout=LAYOUT)
-    write_sound(store.folder / "sound", BEGUN_S, np.zeros(1600, np.float32), 16_000)
+    write_sound(store.folder / "sound", piece(0), np.zeros(1600, np.float32), 16_000)
     modes = {stat.S_IMODE(path.stat().st_mode) for path in store.folder.rglob("*.*")}
     assert modes == {0o600}
     assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
@@ -258,16 +268,36 @@ def test_sound_beyond_the_limit_is_deleted_and_the_rest_is_spread_over_the_day(
 ) -> None:
     folder = tmp_path / "sound"
     noise = np.random.default_rng(0).uniform(-1, 1, 480_000).astype(np.float32)
-    paths = [write_sound(folder, BEGUN_S + 3600 * n, noise, 48_000) for n in range(24)]
-    left = sorted(folder.iterdir())
-    hours = [paths.index(path) for path in left]
+    for hour in range(24):
+        reported = write_sound(folder, piece(3600 * hour), noise, 48_000)
+    left = stored_sound(folder)
+    assert left == reported
+    hours = [(each.time_s - BEGUN_S) / 3600 for each in left]
     assert 1 < len(left) < 6
-    assert sum(path.stat().st_size for path in left) <= MAX_SOUND_BYTES
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= MAX_SOUND_BYTES
     assert hours[0] == 0
-    assert max(np.diff([*hours, 24])) <= 8
-    assert len(sound_hours(folder)) == len(left)
+    assert max(np.diff([*hours, 24])) <= 12
     delete_sound(folder)
-    assert sound_hours(folder) == set()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("alarm_active", [False, True])
+@pytest.mark.parametrize("band", [-34, -1, 0, 2])
+def test_the_time_and_the_operating_mode_of_sound_are_in_its_name(
+    tmp_path: Path, band: int, *, alarm_active: bool
+) -> None:
+    written = piece(20.0, band, alarm_active=alarm_active)
+    assert write_sound(tmp_path, written, np.zeros(1600, np.float32), 16_000) == [written]
+    assert stored_sound(tmp_path) == [written]
+
+
+def test_files_that_are_no_pieces_are_left_alone(tmp_path: Path) -> None:
+    names = ["notes.flac", "20231399T000000Z_-30dBFS.flac", "20231114T221320Z_-30dBFS.txt"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert stored_sound(tmp_path) == []
+    delete_sound(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
 
 
 def test_strata_count_conditions(store: CommissioningStore) -> None:
@@ -293,7 +323,7 @@ def test_an_hour_writes_no_more_than_its_limit(tmp_path: Path, days_before: int)
         blocks = [block(start + 20 * n, -30.0, size) for n in range(MAX_BLOCKS_PER_HOUR // 12)]
         store.write(PROGRESS, blocks, key="k", layout=layout)
     noise = np.random.default_rng(0).uniform(-1, 1, 160_000).astype(np.float32)
-    write_sound(store.folder / "sound", BEGUN_S, noise, 16_000)
+    write_sound(store.folder / "sound", piece(0), noise, 16_000)
     assert _written_bytes() - before < 5e6
 
 
