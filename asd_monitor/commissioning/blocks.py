@@ -81,14 +81,14 @@ class Stratum:
         return Stratum(int(time_s // _HOUR_S) % 24, int(level_dbfs // BAND_DB), alarm_active)
 
     @property
-    def mode(self) -> OperatingMode:
+    def mode(self) -> SoundMode:
         """Its operating mode, whatever the hour of the day."""
-        return OperatingMode(self.band, self.alarm_active)
+        return SoundMode(self.band, self.alarm_active)
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class OperatingMode:
-    """An operating mode: band of level, alarm active or not."""
+class SoundMode:
+    """An operating mode as far as the level shows it: band of level, alarm active or not."""
 
     band: int
     alarm_active: bool
@@ -99,7 +99,7 @@ class SoundPiece:
     """Ten seconds of stored sound."""
 
     time_s: float  # Unix time of its start
-    mode: OperatingMode
+    mode: SoundMode
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import soundfile
 
-from asd_monitor.commissioning.blocks import BAND_DB, OperatingMode, SoundPiece
+from asd_monitor.commissioning.blocks import BAND_DB, SoundMode, SoundPiece
 from asd_monitor.commissioning.sound_schedule import most_redundant_piece
 from asd_monitor.commissioning.store_errors import CommissioningStoreError
 from asd_monitor.private_files import create_private_file, create_private_folder
@@ -110,4 +110,4 @@ def _piece(name: str) -> SoundPiece | None:
         time_s = datetime.strptime(time, _TIME).replace(tzinfo=UTC).timestamp()
     except ValueError:
         return None
-    return SoundPiece(time_s, OperatingMode(int(level_dbfs) // BAND_DB, bool(alarm)))
+    return SoundPiece(time_s, SoundMode(int(level_dbfs) // BAND_DB, bool(alarm)))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import inf
 
-from asd_monitor.commissioning.blocks import LiveBlock, OperatingMode, SoundPiece
+from asd_monitor.commissioning.blocks import LiveBlock, SoundMode, SoundPiece
 
 _FIRST_WITHIN_S = 900.0  # of evaluated sound, in which the machines of a box keep sound first
 _EVERY_S = 7200.0  # at least
@@ -60,7 +60,7 @@ def most_redundant_piece(pieces: Sequence[SoundPiece]) -> int:
     return min(candidates, key=apart_s.__getitem__)
 
 
-def _is_rare(mode: OperatingMode, stored: Sequence[SoundPiece]) -> bool:
+def _is_rare(mode: SoundMode, stored: Sequence[SoundPiece]) -> bool:
     """Return whether a mode has fewer pieces than the others have on average."""
     modes = [piece.mode for piece in stored]
     return modes.count(mode) * len({*modes, mode}) < len(modes)

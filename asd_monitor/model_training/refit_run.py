@@ -117,7 +117,7 @@ def refit_machine(
             "of which not all is stored any more"
         )
     is_candidate = result.candidate or returned is not None or has_fewer_hours
-    facts = _facts(bundle, result, settings, now, automatic=automatic)
+    facts = _facts(bundle, result, settings, now, progress.age_s, automatic=automatic)
     facts |= {"reason": reason, "refit_notes": notes}
     with os_errors_reported(
         models / machine,
@@ -214,6 +214,7 @@ def _facts(
     result: RefitResult,
     settings: MachineDefaults,
     now: datetime,
+    age_s: float,
     *,
     automatic: bool,
 ) -> dict[str, Any]:
@@ -229,6 +230,7 @@ def _facts(
         "moved": result.moved,
         "commissioning": {
             "days": days,
+            "age_s": age_s,
             "first": {"version": first.version, "sha256": first.sha256},
             "blocks": result.blocks,
             "admitted": result.admitted,

@@ -91,6 +91,8 @@ def test_a_refit_is_a_new_version_in_use_with_its_reason(
     assert "day 3 of 7" in table
     shown = command_line("models", "show", "-m", "fan01", "--models", own_models).out
     assert "from the first model" in shown
+    assert "needs sound of the running machine from 147 different hours: record in 147" in shown
+    assert "days of commissioning, as it has run in about 0.8 hours a day" in shown
     manifest = load_bundle(own_models, "fan01").manifest
     v1 = load_bundle(own_models, "fan01", "v1")
     assert manifest["commissioning"]["first"] == {"version": "v1", "sha256": v1.sha256}

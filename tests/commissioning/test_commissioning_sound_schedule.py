@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.commissioning.blocks import LiveBlock, OperatingMode, SoundPiece
+from asd_monitor.commissioning.blocks import LiveBlock, SoundMode, SoundPiece
 from asd_monitor.commissioning.sound_schedule import SoundSchedule, most_redundant_piece
 
 NOTHING = np.zeros(0, np.float32)
@@ -125,7 +125,7 @@ def test_machines_of_other_phases_keep_sound_at_other_times() -> None:
     )
 )
 def test_the_piece_that_is_deleted_is_of_a_mode_with_the_most(rows) -> None:
-    pieces = sorted(SoundPiece(time_s, OperatingMode(band, alarm)) for time_s, band, alarm in rows)
+    pieces = sorted(SoundPiece(time_s, SoundMode(band, alarm)) for time_s, band, alarm in rows)
     number = most_redundant_piece(pieces)
     counts = Counter(piece.mode for piece in pieces)
     most = {mode for mode, count in counts.items() if count == max(counts.values())}

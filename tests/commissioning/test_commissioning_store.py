@@ -18,7 +18,7 @@ import pytest
 from asd_monitor.commissioning.blocks import (
     Layout,
     LiveBlock,
-    OperatingMode,
+    SoundMode,
     SoundPiece,
     Stratum,
 )
@@ -53,7 +53,7 @@ def block(time_s: float, level_dbfs: float = -30.0, size: int = LAYOUT.size) -> 
 
 
 def piece(time_s: float, band: int = -10, *, alarm_active: bool = False) -> SoundPiece:
-    return SoundPiece(BEGUN_S + time_s, OperatingMode(band, alarm_active))
+    return SoundPiece(BEGUN_S + time_s, SoundMode(band, alarm_active))
 
 
 @pytest.fixture

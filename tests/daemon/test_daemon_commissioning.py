@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
-from asd_monitor.commissioning.blocks import OperatingMode, SoundPiece
+from asd_monitor.commissioning.blocks import SoundMode, SoundPiece
 from asd_monitor.commissioning.schedule import Progress, RefitNote
 from asd_monitor.commissioning.sound_pieces import write_sound
 from asd_monitor.commissioning.store import CommissioningStore
@@ -355,9 +355,7 @@ async def test_live_sound_is_stored_from_when_the_folder_can_be_written_on(
 
 async def test_sound_that_is_not_wanted_is_deleted_also_without_commissioning(make, tmp_path):
     folder = tmp_path / "commissioning" / "fan" / "sound"
-    write_sound(
-        folder, SoundPiece(1.7e9, OperatingMode(-9, False)), np.zeros(1600, np.float32), 16_000
-    )
+    write_sound(folder, SoundPiece(1.7e9, SoundMode(-9, False)), np.zeros(1600, np.float32), 16_000)
     machine = make(commissioning={"days": 0}, evidence={"sound": "none"})
     machine.start(ScriptedSource().open())
     machine.source.play(10, NORMAL_LEVEL)
