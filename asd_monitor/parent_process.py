@@ -23,7 +23,7 @@ def with_parent(command: Sequence[str]) -> list[str]:
     return [sys.executable, "-m", "asd_monitor.parent_process", str(os.getpid()), *command]
 
 
-def end_with_parent(parent_pid: int) -> None:
+def _end_with_parent(parent_pid: int) -> None:
     """Let this process be killed when its parent ends; end it at once if that has happened."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:
@@ -33,7 +33,7 @@ def end_with_parent(parent_pid: int) -> None:
 def main() -> None:
     """Run the command in the arguments in place of this program."""
     parent_pid, *command = sys.argv[1:]
-    end_with_parent(int(parent_pid))
+    _end_with_parent(int(parent_pid))
     try:
         os.execvp(command[0], command)  # noqa: S606 - of the daemon
     except OSError as error:

@@ -1,10 +1,7 @@
 """Training in a process of its own."""
 
 import asyncio
-import contextlib
 import os
-import select
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +12,7 @@ from structlog.testing import capture_logs
 
 from asd_monitor.daemon.training_child import end_process, run_child, train
 from asd_monitor.parent_process import with_parent
+from tests.doubles.killed_parent import endless, ends_with
 from tests.doubles.waiting import until
 
 BY_HAND = (
@@ -96,29 +94,10 @@ asyncio.run(run_child(sys.argv[1:], ["models", "refit"], "the refit", limit_s=60
 
 async def test_a_command_ends_with_a_daemon_that_is_killed(tmp_path):
     ready = tmp_path / "pid"
-    text = (
-        "import os, pathlib, time\n"
-        f"ready = pathlib.Path({str(ready)!r})\n"
-        "ready.with_suffix('.part').write_text(str(os.getpid()))\n"
-        "ready.with_suffix('.part').rename(ready)\n"
-        "time.sleep(600)"
-    )
     daemon = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", _DAEMON, *program(tmp_path, text)
+        sys.executable, "-c", _DAEMON, *program(tmp_path, endless(ready))
     )
-    try:
-        await until(ready.exists)
-        child = os.pidfd_open(int(ready.read_text()))
-    finally:
-        daemon.kill()
-        await daemon.wait()
-    try:
-        ended, _, _ = await asyncio.to_thread(select.select, [child], [], [], 20.0)
-        assert ended == [child]
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(child, signal.SIGKILL)
-        os.close(child)
+    assert await ends_with(daemon, ready)
 
 
 def test_a_command_does_not_begin_where_the_daemon_has_ended_before(tmp_path):

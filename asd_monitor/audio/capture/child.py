@@ -1,7 +1,8 @@
 """Capture child: the process that opens one microphone and reads it.
 
 Run as ``python -m asd_monitor.audio.capture.child``; see `child_protocol` for its arguments and
-its output.  It reads blocks and writes them to standard output until it is killed.
+its output.  It reads blocks and writes them to standard output until it is killed.  It is started
+by `asd_monitor.parent_process`, since PortAudio may also hang while it is loaded.
 
 PortAudio may hang, spin or abort when a device is unplugged.  It is therefore loaded in this
 process only, which the parent can kill.  The child does not retry: after any error it writes the
@@ -32,7 +33,6 @@ from asd_monitor.audio.devices.portaudio_names import match_hw, match_name
 from asd_monitor.audio.devices.remedies import cannot_be_opened, no_channel, pcm_not_found
 from asd_monitor.audio.devices.shared_libraries import found_by_loader
 from asd_monitor.audio.wire import MAX_SAMPLES, OVERFLOW, Frame, encode_header, select_channels
-from asd_monitor.parent_process import end_with_parent
 
 try:
     with found_by_loader({"portaudio": "libportaudio.so.2"}):
@@ -50,10 +50,8 @@ _INPUT_OVERFLOWED = -9981
 
 def main() -> None:
     """Run the command in the arguments; does not return."""
-    command, argument = sys.argv[1:]
-    request = CaptureRequest.decode(argument) if command == "capture" else None
-    parent_pid = request.parent_pid if request else int(argument)
-    end_with_parent(os.getppid() if parent_pid is None else parent_pid)
+    command, *arguments = sys.argv[1:]
+    request = CaptureRequest.decode(arguments[0]) if command == "capture" else None
     if sounddevice is None:
         _exit(EXIT_FAULT, "PortAudio is not installed: apt install libportaudio2")
     try:
