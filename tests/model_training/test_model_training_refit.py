@@ -32,14 +32,14 @@ BEGUN_S = 1.7e9
 def live_blocks(result: TrainingResult, sound: Sound, *, apart_s: float = 20.0) -> list[LiveBlock]:
     """Return the blocks that are kept of a sound, as if so far apart in time."""
     detector = result.detector
-    sampler = BlockSampler(detector, "v1", 16_000, seed="fan01")
+    sampler = BlockSampler(detector, 16_000, seed="fan01")
     pipeline = Pipeline(detector)
     windows: list[Window] = []
     pipeline.tap = windows.extend
     monitor = Monitor(pipeline, alarm_rule(AlarmSettings().criteria, detector), 16_000)
     readings = monitor.push(block_at(0, sound))
     sampler.push(windows, readings, lambda sample: BEGUN_S + sample / 16_000 * apart_s / 10)
-    return sampler.take()[0]
+    return sampler.take()
 
 
 def layout_of(result: TrainingResult) -> Layout:
