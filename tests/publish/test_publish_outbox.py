@@ -206,8 +206,9 @@ def test_one_event_of_each_topic_is_in_flight() -> None:
         assert message is not None
         assert message.topic == topic
         outbox.sent(number, message, 0.0)
+    outbox.events.put(event("fan"))
     assert outbox.take(20, 0.0) is None
-    assert outbox.pending == 5
+    assert outbox.pending == 6
     outbox.acknowledged(0, 0.0, Answer.ACCEPTED)
     message = outbox.take(20, 0.0)
     assert message is not None
@@ -226,6 +227,7 @@ def test_an_event_is_rendered_when_it_is_sent() -> None:
         sent.append(message.payload)
         outbox.sent(number, message, 0.0)
         outbox.disconnected(0.0, by_broker=False)
+        assert outbox.pending == 1
     assert sent == [b"first time", b"second time"]
 
 
