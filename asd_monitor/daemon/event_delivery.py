@@ -51,6 +51,7 @@ class EventDelivery:
 
     def start(self) -> None:
         """Begin to deliver; what waits from earlier runs is delivered first."""
+        self._wake.set()
         self._thread.start()
 
     def wake(self) -> None:

@@ -130,6 +130,8 @@ class MachineRegistry:
         )
         supervised.task = self._tasks.create_task(bounded, name=f"monitor {machine}")
         supervised.task.add_done_callback(lambda task: self._note_end(machine, task))
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._intervals.starting_s, supervised.report_starting)
 
     async def remove(self, machine: str, reason: str) -> None:
         """End the monitoring of a machine, within its limit, and publish that it has stopped."""
