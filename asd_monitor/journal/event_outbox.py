@@ -100,6 +100,8 @@ class EventOutbox:
     def __init__(self, clock: RunningClock, *, max_bytes: int, max_age_s: float) -> None:
         self.figures = OutboxFigures()
         """Of the file, after the last transaction."""
+        self.damaged = 0
+        """Rows that were found damaged when they were taken."""
         self.due: set[str] = set()
         """Machines of which there may be events that were not taken."""
         self._clock = clock
@@ -200,6 +202,7 @@ class EventOutbox:
         self._taken_seq[machine] = seq if isinstance(seq, int) else 0
         found = as_waiting(row)
         if found is None:
+            self.damaged += 1
             set_row_aside(database, "outbox", row)
             self.count(database)
             log.error(
