@@ -41,7 +41,8 @@ KEYS = {
     "views evidence model",
     Event: "schema machine id seq time alarm_id from to who why alarm_score time_scale_s "
     "historical",
-    Status: "schema box time version uptime_s machines load dropped restarted scoring outbox reason",
+    Status: "schema box time version uptime_s machines load dropped restarted scoring outbox "
+    "reason",
 }
 SCHEMAS = {
     Score: "asd.score/1",
