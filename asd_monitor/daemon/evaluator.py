@@ -3,12 +3,11 @@
 The monitor is run in the scoring thread of all machines (`asd_monitor.daemon.scoring_thread`).
 Loading a model and writing to the journal take time and run in the machine's worker thread.
 Nothing is published here.  Without a model, a dead channel is still detected, and an active
-alarm can be acknowledged.
+alarm can be acknowledged (`asd_monitor.daemon.no_model`).
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +20,6 @@ import structlog
 from asd_monitor.alarm.alarm_score import ScoreLevel
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.budget import alarm_rule
-from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.state import Transition, TransitionKind
 from asd_monitor.alarm.supported_budget import (
     EffectiveBudget,
@@ -31,6 +29,7 @@ from asd_monitor.alarm.supported_budget import (
 from asd_monitor.alarm.time_scales import STEP_S
 from asd_monitor.config.settings import MachineDefaults
 from asd_monitor.daemon.evidence_history import EvidenceHistory
+from asd_monitor.daemon.no_model import NoEvidence, NoScorer
 from asd_monitor.detector.detector import Detector
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
@@ -40,7 +39,7 @@ from asd_monitor.model_store.bundle import Bundle, load_bundle
 from asd_monitor.model_store.versions import BundleError, versions
 from asd_monitor.monitor import Monitor, Reading, Scorer
 from asd_monitor.pipeline import Pipeline
-from asd_monitor.records import Block, MachineState, WindowScore
+from asd_monitor.records import MachineState
 
 log = structlog.get_logger()
 
@@ -68,36 +67,6 @@ class RecordedBlock:
     readings: tuple[RecordedReading, ...]
     peak_rose: bool
     """Whether a larger peak of the active alarm was written."""
-
-
-class _NoScorer:
-    """The scorer of a machine without a model."""
-
-    missing_samples = 0
-    max_stride = 1
-
-    def append(self, block: Block, stride: int = 1) -> None:
-        """Ignore the block."""
-
-    @property
-    def score_pending(self) -> Callable[[Sequence[_NoScorer]], list[list[WindowScore]]]:
-        """The function that returns no scores."""
-        return _no_scores
-
-
-def _no_scores(scorers: Sequence[_NoScorer]) -> list[list[WindowScore]]:
-    return [[] for _ in scorers]
-
-
-@dataclass(frozen=True, slots=True)
-class _NoEvidence:
-    """The evidence of a machine without a model: it has no alarm score."""
-
-    window_s: float
-    hop_s: float
-    tails: tuple[ScaleTail, ...] = ()
-    effect_bound: float = math.inf
-    hours: float = math.inf
 
 
 class Evaluator:
@@ -153,8 +122,8 @@ class Evaluator:
         self._saved_s = monotonic_s()
         self._rate_hz: int | None = None
         self._peak_written_at = 0  # sample index
-        rule = alarm_rule(settings.alarm_criteria, _NoEvidence(settings.window_s, settings.hop_s))
-        self._monitor = Monitor(_NoScorer(), rule, _DEFAULT_RATE_HZ, journal.restored_alarm())
+        rule = alarm_rule(settings.alarm_criteria, NoEvidence(settings.window_s, settings.hop_s))
+        self._monitor = Monitor(NoScorer(), rule, _DEFAULT_RATE_HZ, journal.restored_alarm())
 
     @property
     def state(self) -> MachineState:
@@ -179,10 +148,11 @@ class Evaluator:
     @property
     def budget_text(self) -> str | None:
         """The `provisional_text` of a provisional model; None: see `provisional`."""
-        budget = self.provisional
-        if budget is None:
+        budget, bundle, settings = self.provisional, self.bundle, self._settings
+        if budget is None or bundle is None:
             return None
-        return provisional_text(budget, str(self._settings.alarm.false_alarms))
+        commissioning = bundle.commissioning(settings.commissioning.days)
+        return provisional_text(budget, str(settings.alarm.false_alarms), commissioning)
 
     @property
     def monitor(self) -> Monitor:
@@ -345,11 +315,11 @@ class Evaluator:
                     f"microphone delivers {rate_hz} Hz: use the microphone that it was trained "
                     "with, or train a new model"
                 )
-        scorer: Scorer = _NoScorer()
+        scorer: Scorer = NoScorer()
         if detector is not None and self.no_model_reason is None:
             scorer = Pipeline(detector)
             scorer.tap = self._tap_windows
-        evidence = detector or _NoEvidence(settings.window_s, settings.hop_s)
+        evidence = detector or NoEvidence(settings.window_s, settings.hop_s)
         rule = alarm_rule(settings.alarm_criteria, evidence)
         self._monitor = Monitor(scorer, rule, rate_hz, standing, self._saved_evidence())
         self.levels, self._levels_due = (), 0

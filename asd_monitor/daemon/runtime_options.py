@@ -12,9 +12,9 @@ from asd_monitor.audio.capture.shared_device import PlanarSource
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.source import Source
 from asd_monitor.config.settings import Config, Mqtt
+from asd_monitor.daemon.box_refits import Refit
 from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.capacity import estimate_capacity
-from asd_monitor.daemon.commissioning import Refit
 from asd_monitor.daemon.evaluator import LoadModel
 from asd_monitor.daemon.scoring_thread import EstimateCapacity
 from asd_monitor.model_store.bundle import load_bundle

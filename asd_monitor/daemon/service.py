@@ -32,8 +32,8 @@ from asd_monitor.audio.opening import DevicePool
 from asd_monitor.audio.sharing.server import SharingServer
 from asd_monitor.config.settings import Config
 from asd_monitor.daemon import refit_child, training_child
+from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.box_status import BoxStatus
-from asd_monitor.daemon.commissioning import BoxRefits
 from asd_monitor.daemon.config_reload import ConfigReload
 from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.journal_access import JournalAccess, open_journal

@@ -9,7 +9,7 @@ from pathlib import Path
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.sharing.server import SharingServer
 from asd_monitor.audio.source import Source
-from asd_monitor.daemon.commissioning import BoxRefits
+from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.evaluator import LoadModel
 from asd_monitor.daemon.initial_training import Train
 from asd_monitor.daemon.running_input import RunningInput

@@ -16,21 +16,19 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from typing import Any
 
 from asd_monitor import __version__
 from asd_monitor.detector.calibration import FusedCalibration, ViewCalibration
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.evidence import EvidenceCalibration
-from asd_monitor.detector.modes import MAX_MODES
 from asd_monitor.detector.views import VIEW_KINDS, View, encoder_views
 from asd_monitor.dsp.front_end import MAX_RATE_HZ, MIN_RATE_HZ, FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window
 from asd_monitor.limited_reading import read_limited, sha256_limited
 from asd_monitor.model_store.array_file import array_file_bytes, read_array_file
+from asd_monitor.model_store.manifest_schema import check_manifest
 from asd_monitor.model_store.versions import MANIFEST, BundleError, train_remedy
 
 FORMAT = 7
@@ -142,7 +140,7 @@ def read_files(models: Path, machine: str, version: str) -> VerifiedFiles:
     if seal is None:
         raise ValueError(f"{MANIFEST} was changed after it was written: its hash is missing")
     sha256 = manifest.pop("sha256")
-    _check_manifest(manifest)
+    check_manifest(manifest)
     _check_place(manifest, models, machine, version)
     arrays = None
     for name in manifest["files"]:
@@ -253,8 +251,8 @@ def read_detector(
         FusedCalibration.from_json(manifest["calibration"]),
         EvidenceCalibration.from_json(manifest["evidence"], front_end.mel_bands),
         None if idle is None else (float(idle[0]), float(idle[1])),
+        float(manifest["quietest_dbfs"]),
         tuple(encoders),
-        quietest_dbfs=manifest.get("quietest_dbfs"),
     )
 
 
@@ -264,120 +262,3 @@ def _sha256(content: bytes) -> str:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{MANIFEST} contains {name}")
-
-
-class _Part(BaseModel):
-    """A part of a manifest; keys of further facts are allowed."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-_Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-_FileName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
-_Short = Annotated[str, StringConstraints(max_length=1000)]
-_Spectrum = Annotated[list[float], Field(min_length=1, max_length=4096)]
-_Size = Annotated[int, Field(ge=1, le=2**20)]
-
-
-class _ViewCalibration(_Part):
-    centre: float
-    unit: float = Field(gt=0)
-
-
-class _FusedCalibration(_Part):
-    location: float
-    scale: float = Field(gt=0)
-    dof: float = Field(gt=0)
-
-
-class _ScaleTail(_Part):
-    seconds: float = Field(gt=0)
-    location: float
-    scale: float = Field(gt=0)
-    dof: float = Field(gt=0)
-
-
-class _Evidence(_Part):
-    modes: Annotated[list[_Spectrum], Field(max_length=MAX_MODES)]
-    locations: Annotated[list[float], Field(min_length=1, max_length=MAX_MODES)]
-    ratios: Annotated[list[float], Field(min_length=1, max_length=MAX_MODES)]
-    loudest_dbfs: Annotated[list[float], Field(min_length=1, max_length=MAX_MODES)]
-    tails: Annotated[list[_ScaleTail], Field(max_length=16)]
-    effect_bound: float = Field(gt=0)
-    hours: int = Field(ge=1, le=10**6)
-
-
-class _ViewEntry(_Part):
-    name: _Short
-    back_end: _Short
-    calibration: _ViewCalibration
-
-
-class _EncoderEntry(_Part):
-    name: _Short
-    sha256: _Digest
-    card: dict[str, Any]
-
-
-class _Recording(_Part):
-    name: str
-    sha256: str
-    seconds: float
-    modified: str
-
-
-class _Training(_Part):
-    seconds: float
-    windows: int
-    files: list[_Recording]
-
-
-class _Thresholds(_Part):
-    false_alarms: str
-    alarm: float
-    warnings: str
-    warning: float
-
-
-class _FirstModel(_Part):
-    version: _Short
-    sha256: _Digest
-
-
-class _Commissioning(_Part):
-    days: float = Field(ge=0)
-    first: _FirstModel | None = None
-
-
-class _Manifest(_Part):
-    """What the manifest of a detector must have, and of the facts what commands show."""
-
-    package: _Short
-    machine: _Short
-    version: _Short
-    front_end: dict[str, _Size]
-    idle_dbfs: Annotated[list[float], Field(min_length=2, max_length=2)] | None
-    quietest_dbfs: float | None = None  # bundles before this key do not know it
-    encoders: Annotated[list[_EncoderEntry], Field(max_length=64)]
-    views: Annotated[list[_ViewEntry], Field(min_length=1, max_length=256)]
-    calibration: _FusedCalibration
-    evidence: _Evidence
-    files: Annotated[dict[_FileName, _Digest], Field(max_length=64)]
-    trained: str | None = None
-    training: _Training | None = None
-    thresholds: _Thresholds | None = None
-    warnings: list[str] = []
-    reason: _Short | None = None
-    candidate: bool = False
-    moved: float | None = None
-    commissioning: _Commissioning | None = None
-
-
-def _check_manifest(manifest: Mapping[str, Any]) -> None:
-    """Check types, sizes and bounds; raises ValueError with the first problem."""
-    try:
-        _Manifest.model_validate(manifest)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{MANIFEST}: {key[:100]}: {first['msg']}") from error

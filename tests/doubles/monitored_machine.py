@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from asd_monitor.audio.sharing.server import SharingServer
-from asd_monitor.daemon.commissioning import BoxRefits
+from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.machine_publisher import MachinePublisher
 from asd_monitor.daemon.monitor_session import MonitorSession
