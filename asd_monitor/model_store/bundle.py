@@ -38,7 +38,6 @@ from asd_monitor.model_store.manifest import (
     REFERENCE,
     array_bytes,
     check_hash,
-    manifest_bytes,
     manifest_of,
     read_detector,
     read_files,
@@ -58,6 +57,7 @@ from asd_monitor.model_store.versions import (
     train_remedy,
     versions,
 )
+from asd_monitor.sealed_json import sealed_json
 
 _TRIAL = threading.Lock()
 """Noise is scored by one load at a time: the machines of a daemon load at once, and the process
@@ -203,7 +203,7 @@ def _write(
     version = next_version(models, machine)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     hashes |= {name: sha256_limited(path, MAX_FILE_BYTES) for name, path in links.items()}
-    content, sha256 = manifest_bytes(
+    content, sha256 = sealed_json(
         manifest_of(machine, version, detector, encoders=encoders, facts=facts, files=hashes)
     )
     create_folder_durably(models / machine / version, {**files, MANIFEST: content}, links)
