@@ -63,8 +63,9 @@ def restore_backup(
             f"{state}: the state folder cannot be, or be in, the models folder: correct --state or "
             "--models"
         )
-    parts = [(state, {"state": Path(), "models": models.relative_to(state)})]
-    if state not in models.parents:
+    if state in models.parents:
+        parts = [(state, {"state": Path(), "models": models.relative_to(state)})]
+    else:
         parts = [(models, {"models": Path()}), (state, {"state": Path()})]
     config, in_config = folders.config, contents.of_root("config")
     restored: list[Restored] = []

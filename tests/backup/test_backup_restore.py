@@ -180,7 +180,7 @@ def test_a_full_disk_leaves_nothing_half_written(
         raise full
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OperationError, match="No space left on device.*free some space"):
+    with pytest.raises(OperationError, match=r"No space left on device.*free some space"):
         write_backup(target / "x.tar", own.folders, box="edge", now=NOW)
     assert list(target.iterdir()) == []
 
@@ -236,11 +236,8 @@ def test_a_file_system_without_exchange_is_restored_by_renaming(
 
 
 def test_a_folder_without_permission_is_reported(written: Path, open_folder: Path) -> None:
-    open_folder.chmod(0o555)
-    archive = written.read_bytes()
-    (closed := open_folder / "x").parent.chmod(0o755)
+    closed = open_folder / "x"
     closed.mkdir(mode=0o755)
-    del archive
     with written.open("rb") as file:
         contents = read_archive(file)
         with without_privileges(), pytest.raises(OperationError, match="Permission denied"):
@@ -269,7 +266,7 @@ def killed_at(step):
     count = 0
     def hook(event, arguments):
         nonlocal count
-        if event.split(".")[0] in {"os", "open", "shutil"}:
+        if event.split(".")[0] in {"os", "open", "shutil", "ctypes"}:
             count += 1
             if count == step:
                 os._exit(137)
@@ -293,7 +290,7 @@ while True:
         str(path.relative_to(folder)): path.read_bytes().hex()[:64] + str(path.stat().st_size)
         for path in sorted(folder.rglob("*")) if path.is_file()
     }]), flush=True)
-    if code == 0:
+    if code != 137:
         break
     step += 1
 """
@@ -318,10 +315,9 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new_folder(
         (tmp_path / "s" / name).write_text("new!")
     (small.state / "z").write_text("new")
     write_backup(tmp_path / "small.tar", small.folders, box="edge", now=NOW)
-    program = [sys.executable, "-c", DRIVER, tmp_path / "small.tar", tmp_path / "work"]
-    done = subprocess.run(
-        [*program, str(Path.cwd()), origin], capture_output=True, text=True, check=True
-    )
+    arguments = (tmp_path / "small.tar", tmp_path / "work", Path.cwd(), origin)
+    program = [sys.executable, "-c", DRIVER, *map(str, arguments)]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
     steps = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(steps) > 30
     seen = set()
@@ -368,6 +364,7 @@ def test_a_backup_does_not_change_the_journal(own: FilledBox, tmp_path: Path) ->
         for file in own.state.glob(f"{FILE_NAME}*"):
             if not file.name.endswith("-shm"):
                 shutil.copy(file, killed)
+    (killed / f"{FILE_NAME}-shm").unlink(missing_ok=True)
     before = {p.name: p.read_bytes() for p in killed.glob(f"{FILE_NAME}*")}
     assert before[f"{FILE_NAME}-wal"]
     write_backup(tmp_path / "x.tar", BoxFolders(own.models, killed), box="edge", now=NOW)
