@@ -25,17 +25,17 @@ def sealed_json(document: Mapping[str, Any]) -> tuple[bytes, str]:
     return body + f',\n "sha256": "{sha256}"\n}}\n'.encode(), sha256
 
 
-def has_seal(content: bytes) -> bool:
-    """Return whether the content ends with its hash.
+def seal_of(content: bytes) -> str | None:
+    """Return the hash with which the content ends; None where it ends with none.
 
-    Raises ValueError where it ends with another hash.
+    Raises ValueError where it is not that of the content.
     """
     seal = _SEAL.fullmatch(content[-_SEAL_BYTES:])
     if seal is None:
-        return False
+        return None
     if hashlib.sha256(content[:-_SEAL_BYTES]).hexdigest().encode() != seal[1]:
         raise ValueError("was changed after it was written: its hash differs")
-    return True
+    return seal[1].decode()
 
 
 def parsed_json(content: bytes) -> dict[str, Any]:

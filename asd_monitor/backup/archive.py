@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from asd_monitor import __version__
 from asd_monitor.names import ID_PATTERN
-from asd_monitor.sealed_json import has_seal, parsed_json, sealed_json
+from asd_monitor.sealed_json import parsed_json, seal_of, sealed_json
 
 FORMAT = 1
 ROOTS = ("models", "state", "config")
@@ -297,7 +297,7 @@ def _verified(content: bytes, found: Sequence[Member]) -> Contents:
     if len([member for member in found if member.root == "config"]) > 1:
         raise ArchiveError("it has more than one configuration")
     try:
-        sealed = has_seal(content)
+        seal = seal_of(content)
         document: dict[str, Any] = parsed_json(content)
         manifest = _Manifest.model_validate(document)
     except ValidationError as error:
@@ -306,7 +306,7 @@ def _verified(content: bytes, found: Sequence[Member]) -> Contents:
         raise ArchiveError(f"its manifest is invalid: {key[:100]}: {first['msg']}") from error
     except (ValueError, RecursionError) as error:
         raise ArchiveError(f"its manifest {error}") from error
-    if not sealed:
+    if seal is None:
         raise ArchiveError("its manifest has no hash")
     if [(e.name, e.bytes, e.sha256) for e in manifest.members] != [
         (m.name, m.size, m.sha256) for m in found

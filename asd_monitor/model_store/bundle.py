@@ -84,6 +84,10 @@ class Bundle:
     """SHA-256 of the manifest, and with it of all files: it tells one model from another."""
     manifest: Mapping[str, Any]
     detector: Detector
+    damage: str | None = None
+    """What is damaged in the models folder, although this model can be used; None: nothing."""
+    is_current: bool = True
+    """Whether it is the version that was asked for; else it takes the place of a damaged one."""
 
     @property
     def first(self) -> FirstModel:
@@ -262,9 +266,10 @@ def load_bundle(
         raise _no_version(models, machine, version)
     try:
         files = read_files(models, machine, version)
-        encoders = [
+        stored = [
             load_stored_encoder(models, entry, runtime) for entry in files.manifest["encoders"]
         ]
+        encoders = [each.encoder for each in stored]
         with _TRIAL, np.errstate(all="ignore"):
             front_end = read_front_end(files.manifest, encoders)
             windows = _windows_of_noise(front_end, encoders)
@@ -293,7 +298,8 @@ def load_bundle(
             f"{models / machine}: the hash in `current` is not that of {version}, so it is unknown "
             f"which version is in use: {promote_remedy(models, machine)}"
         )
-    return Bundle(machine, version, files.sha256, files.manifest, detector)
+    damage = next((each.damage for each in stored if each.damage), None)
+    return Bundle(machine, version, files.sha256, files.manifest, detector, damage)
 
 
 def _windows_of_noise(front_end: FrontEnd, encoders: Sequence[Encoder]) -> list[Window]:

@@ -28,7 +28,7 @@ from asd_monitor.limited_reading import read_limited, sha256_limited
 from asd_monitor.model_store.array_file import array_file_bytes, read_array_file
 from asd_monitor.model_store.manifest_schema import check_manifest
 from asd_monitor.model_store.versions import MANIFEST, BundleError, train_remedy
-from asd_monitor.sealed_json import has_seal, parsed_json
+from asd_monitor.sealed_json import parsed_json, seal_of
 
 FORMAT = 7
 """6 has no loudest levels, 5 no tails and training windows, 4 no hash, up to 3 other features."""
@@ -116,13 +116,13 @@ def read_files(models: Path, machine: str, version: str) -> VerifiedFiles:
     folder = models / machine / version
     content = read_limited(folder / MANIFEST, MAX_MANIFEST_BYTES)
     try:
-        sealed = has_seal(content)
+        seal = seal_of(content)
         manifest = parsed_json(content)
     except ValueError as error:
         raise ValueError(f"{MANIFEST} {error}") from error
     if manifest.get("format") != FORMAT:
         raise _other_format(models, machine, version, manifest)
-    if not sealed:
+    if seal is None:
         raise ValueError(f"{MANIFEST} was changed after it was written: its hash is missing")
     sha256 = manifest.pop("sha256")
     check_manifest(manifest)
