@@ -11,14 +11,13 @@ import numpy as np
 
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.backup.sources import BoxFolders
-from asd_monitor.commissioning.blocks import BlockSummary, Layout, LiveBlock
+from asd_monitor.commissioning.blocks import Layout, LiveBlock
 from asd_monitor.commissioning.schedule import Progress
 from asd_monitor.commissioning.store import CommissioningStore
 from asd_monitor.daemon.evidence_history import EvidenceHistory
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import save_bundle
-from asd_monitor.records import MachineState
 from tests.doubles.bundled_detector import bundle_detector
 from tests.doubles.journalled_machine import LATER, NOW, RAISED, acknowledge
 
@@ -55,7 +54,7 @@ def fill_box(folder: Path, *, models_in_state: bool = False) -> FilledBox:
         MachineJournal(journal, "fan01").apply_acknowledgements(None, LATER, "v1")
     store = CommissioningStore(state / "commissioning" / "fan01")
     store.begin(PROGRESS)
-    store.write(PROGRESS, [live_block()], [summary()], model="v1", key="16 kHz", layout=LAYOUT)
+    store.write(PROGRESS, [live_block()], key="16 kHz", layout=LAYOUT)
     sound = store.folder / "sound" / "20261123T044500Z.flac"
     sound.parent.mkdir()
     sound.write_bytes(b"fLaC" + bytes(700))
@@ -84,21 +83,12 @@ def live_block() -> LiveBlock:
     return LiveBlock(
         time_s=1.7e9,
         age_s=20.0,
-        model="v1",
-        state=MachineState.NORMAL,
         alarm_active=False,
         level_dbfs=-30.0,
-        fused=rng.random(20, np.float32),
-        evidence=rng.random(20, np.float32),
-        levels_dbfs=rng.random(20, np.float32),
         starts_s=np.arange(5, dtype=np.float32),
-        kept_levels_dbfs=np.full(5, -30, np.float32),
+        levels_dbfs=np.full(5, -30, np.float32),
         vectors=rng.random((5, LAYOUT.size)).astype(np.float16),
     )
-
-
-def summary() -> BlockSummary:
-    return BlockSummary(1.7e9, 1.5, 2.5, -30.25, 0.75, alarm_active=True, kept=False)
 
 
 def contents_of(folder: Path) -> dict[str, object]:
