@@ -203,6 +203,32 @@ def test_a_full_disk_changes_nothing_at_a_restore(
     assert everything(own) == before
 
 
+def test_an_archive_that_changes_meanwhile_is_refused(
+    own: FilledBox, written: Path, tmp_path: Path
+) -> None:
+    before = everything(own)
+    archive = Path(shutil.copy(written, tmp_path / "x.tar"))
+    with archive.open("r+b") as file:
+        contents = read_archive(file)
+        (member,) = [each for each in contents.members if each.path == FILE_NAME]
+        file.seek(member.offset + 50)
+        file.write(b"\xff")
+        file.flush()
+        with pytest.raises(OperationError, match=r"alarms.db: the archive was changed"):
+            restore_backup(file, contents, own.folders, stamp=STAMP)
+    assert everything(own) == before
+
+
+def test_a_mount_point_is_refused_with_the_remedy(
+    own: FilledBox, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = everything(own)
+    monkeypatch.setattr(Path, "is_mount", lambda path: path == own.state)
+    with pytest.raises(OperationError, match=r"mount point.*--models and --state"):
+        restore(written, own.folders)
+    assert everything(own) == before
+
+
 def test_an_exchange_that_fails_is_undone(
     own: FilledBox, written: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
