@@ -120,6 +120,9 @@ def _connect(path: Path) -> sqlite3.Connection:
     except sqlite3.Error:
         database.close()
         raise
+    except UnicodeDecodeError as error:  # of SQLite's message, which quotes the tables
+        database.close()
+        raise DamagedTablesError("the definition of its tables is damaged") from error
     return database
 
 
