@@ -96,9 +96,9 @@ def test_a_start_with_a_damaged_model_uses_the_last_good_one(
         )
         assert evaluator.load_model()
         assert (evaluator.model, evaluator.no_model_reason) == (used, None)
-        assert evaluator.model_notice is not None
-        assert evaluator.model_notice.startswith(f"{used} is used in place of the model in use: ")
-        assert "asd-monitor models" in evaluator.model_notice
+        notice = evaluator.model_notice or ""
+        assert notice.startswith(f"{used} is used in place of the model in use: ")
+        assert "asd-monitor models" in notice
         before = evaluator.bundle
         assert not evaluator.load_model()  # a reload that finds the same damage
         assert evaluator.bundle is before
