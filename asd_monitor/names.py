@@ -62,12 +62,15 @@ def similar_machine(machine: str, known: Collection[str]) -> str | None:
 
 
 def check_topic_name(text: str) -> str:
-    """Return the name of one topic unchanged (MQTT 5, section 4.7).  Raises `UsageError`."""
-    if len(text) > MAX_TOPIC_CHARS or not _TOPIC.fullmatch(text):
+    """Return the name of one topic unchanged (MQTT 5, section 4.7).  Raises `UsageError`.
+
+    That of a shared subscription (section 4.8.2) is none: its messages come on another topic.
+    """
+    if len(text) > MAX_TOPIC_CHARS or not _TOPIC.fullmatch(text) or text.startswith("$share/"):
         raise UsageError(
             f"{quoted(text)} cannot be a topic: use 1 to {MAX_TOPIC_CHARS} characters, without "
-            "control characters and without '+' and '#' (one topic, not a filter), such as "
-            "'plc/fan01'"
+            "control characters, without '+' and '#' and without '$share/' at the begin (one "
+            "topic, not a filter), such as 'plc/fan01'"
         )
     return text
 

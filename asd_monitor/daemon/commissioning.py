@@ -1,17 +1,17 @@
 """Commissioning of one machine: live blocks are sampled and stored, and its model is refitted.
 
 The windows of the machine are sampled in the event loop, without work on the disk.  Every few
-minutes they are written in the thread that all machines share for this, so that a slow disk delays
-no alarm.  Machines that begin together write, and keep their first sound, at different times: the
-load is even, and the sound of few machines is in memory at once.  A refit runs in a child process,
-one at a time on a box.
+minutes they are written in the thread that all machines share for this
+(`asd_monitor.daemon.block_storage`), so that a slow disk delays no alarm.  Machines that begin
+together write, and keep their first sound, at different times: the load is even, and the sound of
+few machines is in memory at once.  A refit runs in a child process, one at a time on a box.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -19,60 +19,33 @@ from random import Random
 
 import structlog
 
-from asd_monitor.commissioning.blocks import Stratum, feature_key, hour_of_day
+from asd_monitor.commissioning.blocks import SoundPiece, feature_key
 from asd_monitor.commissioning.sampler import BlockSampler
 from asd_monitor.commissioning.schedule import (
     Progress,
-    RefitNote,
     after_refit,
     day_of,
     is_due,
     next_refit_s,
     with_clock_set_back,
 )
-from asd_monitor.commissioning.sound_pieces import delete_sound, sound_hours, write_sound
-from asd_monitor.commissioning.store import CommissioningStore, CommissioningStoreError
+from asd_monitor.commissioning.sound_schedule import SoundSchedule
 from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.daemon.block_storage import BlockStorage, StoredCommissioning
+from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.machine_publisher import utc
-from asd_monitor.daemon.refit_child import RefitOutcome
+from asd_monitor.daemon.refit_outcome import log_outcome, note_of
 from asd_monitor.features.windows import Window
 from asd_monitor.model_store.bundle import Bundle
-from asd_monitor.model_store.versions import promote_command
 from asd_monitor.monitor import Reading
 from asd_monitor.publish.messages import CommissioningStatus
 from asd_monitor.records import Block
-from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
-Refit = Callable[[str, Path, Path], Coroutine[None, None, RefitOutcome]]
-"""(machine, models, state) → outcome: see `asd_monitor.daemon.refit_child.refit`."""
-
-WRITE_EVERY_S = 300.0  # of evaluated sound
-MAX_PENDING_BLOCKS = 12
+_WRITE_EVERY_S = 300.0  # of evaluated sound
+_MAX_PENDING_BLOCKS = 12
 _CHECK_EVERY_S = 10.0  # of evaluated sound, whether a refit is due
-_FIRST_SOUND_WITHIN_S = 900.0  # of evaluated sound, in which the machines of a box keep sound first
-_SOUND_EVERY_S = 3600.0  # of evaluated sound, at least
-
-
-@dataclass(slots=True)
-class BoxRefits:
-    """What the commissionings of a box share."""
-
-    refit: Refit
-    storing: WorkerThread = field(default_factory=lambda: WorkerThread("commissioning"))
-    """The thread that reads and writes live blocks."""
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held during a refit."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """What an earlier run has left."""
-
-    progress: Progress
-    strata: dict[Stratum, int]
-    sound_hours: frozenset[int]
 
 
 class Commissioning:
@@ -109,6 +82,12 @@ class Commissioning:
         self._machine = machine
         self._settings = settings.commissioning
         self._keeps_sound = settings.evidence.sound == "full"
+        self._storage = BlockStorage(
+            machine,
+            state / "commissioning" / machine,
+            box.storing,
+            keeps_sound=self._keeps_sound,
+        )
         self._models = models
         self._state = state
         self._box = box
@@ -116,21 +95,15 @@ class Commissioning:
         self._read_sound = read_sound
         self._on_new_model = on_new_model
         self._on_refit_ended = on_refit_ended
-        self._store = CommissioningStore(state / "commissioning" / machine)
         self._log = log.bind(machine=machine)
         self._windows: list[Window] = []
         self._bundle: Bundle | None = None
         self._sampler: BlockSampler | None = None
         self._progress: Progress | None = None
-        self._strata: dict[Stratum, int] = {}
-        self._sound_hours: set[int] = set()
+        self._sound: SoundSchedule | None = None  # None: no sound is kept
         self._written_s = self._checked_s = 0.0  # age at the newest write and check
-        self._sound_due_s = 0.0  # age from which sound is kept
         self._phase = Random(machine).random()  # noqa: S311 - machines of a box take turns
-        self._writing: asyncio.Future[dict[Stratum, int]] | None = None
-        self._loading: asyncio.Future[_Stored] | None = None
         self._refit_task: asyncio.Task[None] | None = None
-        self._logged_error: str | None = None
 
     @property
     def tap(self) -> Callable[[Sequence[Window]], object] | None:
@@ -150,7 +123,7 @@ class Commissioning:
         return CommissioningStatus(
             day=day_of(progress, days),
             days=days,
-            blocks=sum(self._strata.values()),
+            blocks=self._storage.block_count,
             next_refit=None if next_s is None else utc(next_s),
             last_refit=None if last is None else utc(last.time_s),
             result=None if last is None else last.result,
@@ -162,18 +135,15 @@ class Commissioning:
         self._bundle = bundle
         if bundle is None or not (bundle.commissioning_days and self._settings.days):
             self._progress = None
+            self._storage.delete_unwanted_sound()
             return
         if self._progress is not None and self._progress.model_sha256 == bundle.first.sha256:
             self._begin_sampler(bundle, rate_hz)
             return
         self._progress = None
-        if self._box.storing.is_finished:
-            return
-        begin = partial(
-            _begin, self._store, bundle, self._now().timestamp(), keeps_sound=self._keeps_sound
+        self._storage.load(
+            bundle, self._now().timestamp(), partial(self._take_stored, bundle, rate_hz)
         )
-        self._loading = self._box.storing.submit(begin)
-        self._loading.add_done_callback(partial(self._take_stored, bundle, rate_hz))
 
     def begin_push(self) -> None:
         """Forget the windows of the push before."""
@@ -193,8 +163,8 @@ class Commissioning:
         if sampler.pending > before:
             self._keep_sound(sampler)
         if (
-            sampler.age_s - self._written_s >= WRITE_EVERY_S
-            or sampler.pending >= MAX_PENDING_BLOCKS
+            sampler.age_s - self._written_s >= _WRITE_EVERY_S
+            or sampler.pending >= _MAX_PENDING_BLOCKS
         ):
             self._write()
 
@@ -223,8 +193,7 @@ class Commissioning:
 
     async def finish(self, limit_s: float) -> None:
         """Wait until what was pending is on the disk, for so many s at most."""
-        if self._writing is not None:
-            await asyncio.wait((self._writing,), timeout=limit_s)
+        await self._storage.written(limit_s)
 
     @property
     def _current_progress(self) -> Progress | None:
@@ -232,27 +201,20 @@ class Commissioning:
             return self._progress
         return replace(self._progress, age_s=self._sampler.age_s)
 
-    def _take_stored(self, bundle: Bundle, rate_hz: int, loading: asyncio.Future[_Stored]) -> None:
-        if loading is not self._loading or loading.cancelled():
-            return
-        self._loading = None
-        error = loading.exception()
-        if error is not None:
-            self._report(error)
-            return
-        stored = loading.result()
+    def _take_stored(self, bundle: Bundle, rate_hz: int, stored: StoredCommissioning) -> None:
         self._progress = stored.progress
-        self._strata, self._sound_hours = stored.strata, set(stored.sound_hours)
-        self._sound_due_s = self._phase * _FIRST_SOUND_WITHIN_S
+        if self._keeps_sound:
+            self._sound = SoundSchedule(self._phase)
         self._begin_sampler(bundle, rate_hz)
-        if stored.progress.stores(self._settings.days) and not stored.progress.frozen:
+        days = self._settings.days
+        if stored.progress.stores(days) and not stored.progress.is_frozen(days):
             self._log.info(
                 "commissioning: the model is extended from live sound",
                 model=bundle.version,
                 day=day_of(stored.progress, self._settings.days),
                 days=self._settings.days,
-                blocks=sum(self._strata.values()),
-                folder=str(self._store.folder),
+                blocks=self._storage.block_count,
+                folder=str(self._storage.folder),
             )
 
     def _begin_sampler(self, bundle: Bundle, rate_hz: int) -> None:
@@ -260,14 +222,13 @@ class Commissioning:
         if progress is None or not progress.stores(self._settings.days):
             return
         self._checked_s = progress.age_s
-        self._written_s = progress.age_s - self._phase * WRITE_EVERY_S
+        self._written_s = progress.age_s - self._phase * _WRITE_EVERY_S
         self._sampler = BlockSampler(
             bundle.detector,
-            bundle.version,
             rate_hz,
             seed=f"{self._machine} {progress.model_sha256}",
             age_s=progress.age_s,
-            kept=self._strata,
+            kept=self._storage.strata,
         )
 
     def _end_sampler(self) -> None:
@@ -275,7 +236,7 @@ class Commissioning:
             self._sampler.end()
             self._write()
         self._sampler = None
-        self._loading = None
+        self._storage.cancel_load()
         self._windows.clear()
 
     def _write(self) -> None:
@@ -284,85 +245,36 @@ class Commissioning:
         if sampler is None or bundle is None or progress is None:
             return
         self._progress, self._written_s = progress, sampler.age_s
-        blocks, summaries = sampler.take()
-        write = partial(
-            _write,
-            self._store,
-            partial(
-                self._store.write,
-                progress,
-                blocks,
-                summaries,
-                model=bundle.version,
-                key=feature_key(bundle.detector),
-                layout=sampler.layout,
-            ),
+        self._storage.write(
+            progress,
+            sampler.take(),
+            key=feature_key(bundle.detector),
+            layout=sampler.layout,
         )
-        self._submit(write)
         if not progress.stores(self._settings.days):
             self._sampler = None
 
-    def _submit(self, write: Callable[[], dict[Stratum, int]]) -> None:
-        if self._box.storing.is_finished:
-            return
-        self._writing = self._box.storing.submit(write)
-        self._writing.add_done_callback(self._note_write)
-
-    def _note_write(self, writing: asyncio.Future[dict[Stratum, int]]) -> None:
-        if writing.cancelled():
-            return
-        error = writing.exception()
-        if error is not None:
-            self._report(error)
-            return
-        self._logged_error = None
-        self._strata = writing.result()
-
-    def _report(self, error: BaseException) -> None:
-        """Log that live sound cannot be stored; what is no such error is a defect."""
-        if not isinstance(error, CommissioningStoreError):
-            raise error
-        if str(error) != self._logged_error:
-            self._logged_error = str(error)
-            self._log.error("live sound of commissioning is not stored", reason=str(error))
-
     def _keep_sound(self, sampler: BlockSampler) -> None:
-        """Keep the sound of a block that was just kept, where its hour of the day has none.
-
-        At most one block an hour, so that machines stay at different times.
-        """
-        block, samples = sampler.newest, sampler.newest_samples
-        if not self._keeps_sound or block is None or samples is None:
+        """Keep the sound of a block that was just kept, where that is due."""
+        block, samples, schedule = sampler.newest, sampler.newest_samples, self._sound
+        if schedule is None or block is None or samples is None:
             return
-        hour = hour_of_day(block.time_s)
-        if block.age_s < self._sound_due_s or hour in self._sound_hours:
-            return
-        if self._box.storing.is_finished:
+        if not schedule.is_due(block, self._storage.sound):
             return
         sound = self._read_sound(*samples)
         if sound is None or sound.start != samples[0]:
             return
-        self._sound_hours.add(hour)
-        self._sound_due_s = block.age_s + _SOUND_EVERY_S
-        folder, rate_hz = self._store.folder / "sound", sound.rate_hz
-        writing = self._box.storing.submit(
-            partial(write_sound, folder, block.time_s, sound.samples, rate_hz)
-        )
-        writing.add_done_callback(self._note_sound)
-
-    def _note_sound(self, writing: asyncio.Future[Path]) -> None:
-        if not writing.cancelled() and (error := writing.exception()) is not None:
-            self._report(error)
+        schedule.note_tried(block)
+        self._storage.write_sound(SoundPiece(block.time_s, block.stratum.mode), sound)
 
     async def _refit(self) -> None:
         """Refit the model when it is this machine's turn, and note the outcome."""
         try:
             async with self._box.turn:
                 self._write()
-                if self._writing is not None:
-                    await asyncio.wait((self._writing,))
+                await self._storage.written()
                 begun = self._current_progress
-                self._log.info("refit started", blocks=sum(self._strata.values()))
+                self._log.info("refit started", blocks=self._storage.block_count)
                 outcome = await self._box.refit(self._machine, self._models, self._state)
         finally:
             self.refitting = False
@@ -371,61 +283,10 @@ class Commissioning:
             return
         if begun.model_sha256 != self._progress.model_sha256:  # trained anew meanwhile
             return
-        note = self._note(outcome)
+        log_outcome(outcome, self._machine, self._models)
+        note = note_of(outcome, self._now().timestamp())
         done = after_refit(begun, self._settings.days, note)
         self._progress = replace(done, age_s=self._progress.age_s)
         self._write()
         if outcome.in_use:
             self._on_new_model()
-
-    def _note(self, outcome: RefitOutcome) -> RefitNote:
-        """Log the outcome of a refit, and return it for the store."""
-        facts = {"model": outcome.version, "reason": outcome.reason, "moved": outcome.moved}
-        if outcome.failure is not None:
-            self._log.error("refit failed: the model in use stays", reason=outcome.failure)
-            result = f"failed: {outcome.failure}"
-        elif outcome.in_use:
-            self._log.info(
-                "refit: a new version is in use",
-                notes=list(outcome.notes),
-                deleted=list(outcome.deleted),
-                **facts,
-            )
-            result = f"{outcome.version} in use"
-        else:
-            command = promote_command(self._models, self._machine, outcome.version or "VERSION")
-            self._log.warning(
-                "refit: the new version is a candidate and not in use",
-                notes=list(outcome.notes),
-                hint=f"compare the sound with that of the training; to use it: `{command}`, then "
-                "reload (SIGHUP)",
-                **facts,
-            )
-            result = f"{outcome.version} is a candidate"
-        return RefitNote(
-            time_s=self._now().timestamp(),
-            result=result,
-            version=outcome.version,
-            moved=outcome.moved,
-            in_use=outcome.in_use,
-        )
-
-
-def _begin(
-    store: CommissioningStore, bundle: Bundle, now_s: float, *, keeps_sound: bool
-) -> _Stored:
-    """Return what is stored of the commissioning of a model; begin it where there is nothing."""
-    progress = store.progress()
-    sound = store.folder / "sound"
-    if progress is None or progress.model_sha256 != bundle.first.sha256:
-        progress = Progress(bundle.first.sha256, bundle.first.version, begun_s=now_s)
-        store.begin(progress)
-        delete_sound(sound)
-    if not keeps_sound:
-        delete_sound(sound)
-    return _Stored(progress, dict(store.strata()), frozenset(sound_hours(sound)))
-
-
-def _write(store: CommissioningStore, write: Callable[[], None]) -> dict[Stratum, int]:
-    write()
-    return dict(store.strata())

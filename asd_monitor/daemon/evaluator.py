@@ -3,12 +3,11 @@
 The monitor is run in the scoring thread of all machines (`asd_monitor.daemon.scoring_thread`).
 Loading a model and writing to the journal take time and run in the machine's worker thread.
 Nothing is published here.  Without a model, a dead channel is still detected, and an active
-alarm can be acknowledged.
+alarm can be acknowledged (`asd_monitor.daemon.no_model`).
 """
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -21,7 +20,6 @@ import structlog
 from asd_monitor.alarm.alarm_score import ScoreLevel
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.budget import alarm_rule
-from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.state import Transition, TransitionKind
 from asd_monitor.alarm.supported_budget import (
     EffectiveBudget,
@@ -31,22 +29,24 @@ from asd_monitor.alarm.supported_budget import (
 from asd_monitor.alarm.time_scales import STEP_S
 from asd_monitor.config.settings import MachineDefaults
 from asd_monitor.daemon.evidence_history import EvidenceHistory
+from asd_monitor.daemon.no_model import NoEvidence, NoScorer
 from asd_monitor.detector.detector import Detector
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.microphone.findings import MicrophoneCondition
-from asd_monitor.model_store.bundle import Bundle, load_bundle
+from asd_monitor.model_store.bundle import Bundle
+from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.model_store.versions import BundleError, versions
 from asd_monitor.monitor import Monitor, Reading, Scorer
 from asd_monitor.pipeline import Pipeline
-from asd_monitor.records import Block, MachineState, WindowScore
+from asd_monitor.records import MachineState
 
 log = structlog.get_logger()
 
 LoadModel = Callable[[Path, str], Bundle]
-"""(models, machine) → the current bundle; raises BundleError."""
+"""(models, machine) → the bundle in use, or in its place the last good one; raises BundleError."""
 
 _PEAK_INTERVAL_S = 10.0  # of sound, between two writes of an active alarm's peak
 _SAVE_INTERVAL_S = 600.0  # between two writes of the evidence
@@ -69,36 +69,6 @@ class RecordedBlock:
     readings: tuple[RecordedReading, ...]
     peak_rose: bool
     """Whether a larger peak of the active alarm was written."""
-
-
-class _NoScorer:
-    """The scorer of a machine without a model."""
-
-    missing_samples = 0
-    max_stride = 1
-
-    def append(self, block: Block, stride: int = 1) -> None:
-        """Ignore the block."""
-
-    @property
-    def score_pending(self) -> Callable[[Sequence[_NoScorer]], list[list[WindowScore]]]:
-        """The function that returns no scores."""
-        return _no_scores
-
-
-def _no_scores(scorers: Sequence[_NoScorer]) -> list[list[WindowScore]]:
-    return [[] for _ in scorers]
-
-
-@dataclass(frozen=True, slots=True)
-class _NoEvidence:
-    """The evidence of a machine without a model: it has no alarm score."""
-
-    window_s: float
-    hop_s: float
-    tails: tuple[ScaleTail, ...] = ()
-    effect_bound: float = math.inf
-    hours: float = math.inf
 
 
 class Evaluator:
@@ -124,7 +94,7 @@ class Evaluator:
         journal: MachineJournal,
         time_of: Callable[[int], datetime],
         *,
-        load: LoadModel = load_bundle,
+        load: LoadModel = load_usable_bundle,
         history: EvidenceHistory | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -133,7 +103,7 @@ class Evaluator:
         self.no_model_reason: str | None = "the model is being loaded"
         """Why the sound is not scored; None: it is."""
         self.model_notice: str | None = None
-        """Why the newest model is not the one in use."""
+        """Why the newest model is not the one in use, or what is damaged in the models folder."""
         self.untrained = False
         """Whether the machine has never had a model."""
         self.provisional: EffectiveBudget | None = None
@@ -154,8 +124,8 @@ class Evaluator:
         self._saved_s = monotonic_s()
         self._rate_hz: int | None = None
         self._peak_written_at = 0  # sample index
-        rule = alarm_rule(settings.alarm_criteria, _NoEvidence(settings.window_s, settings.hop_s))
-        self._monitor = Monitor(_NoScorer(), rule, _DEFAULT_RATE_HZ, journal.restored_alarm())
+        rule = alarm_rule(settings.alarm_criteria, NoEvidence(settings.window_s, settings.hop_s))
+        self._monitor = Monitor(NoScorer(), rule, _DEFAULT_RATE_HZ, journal.restored_alarm())
 
     @property
     def state(self) -> MachineState:
@@ -180,10 +150,11 @@ class Evaluator:
     @property
     def budget_text(self) -> str | None:
         """The `provisional_text` of a provisional model; None: see `provisional`."""
-        budget = self.provisional
-        if budget is None:
+        budget, bundle, settings = self.provisional, self.bundle, self._settings
+        if budget is None or bundle is None:
             return None
-        return provisional_text(budget, str(self._settings.alarm.false_alarms))
+        commissioning = bundle.commissioning(settings.commissioning.days)
+        return provisional_text(budget, str(settings.alarm.false_alarms), commissioning)
 
     @property
     def monitor(self) -> Monitor:
@@ -208,11 +179,13 @@ class Evaluator:
             if self.bundle is None:
                 self.no_model_reason = error.reason
             else:
-                self.model_notice = (
-                    f"the new model is not used, {self.model} remains in use: {error.reason}"
-                )
+                self._keep_model(error.reason)
             return False
-        self.model_notice, self.untrained = None, False
+        self.untrained = False
+        if self.bundle is not None and not bundle.is_current:
+            self._keep_model(bundle.damage or "")
+            return False
+        self.model_notice = bundle.damage
         if self.bundle is not None and bundle.sha256 == self.bundle.sha256:
             return False
         before, self.bundle = self.bundle, bundle
@@ -223,6 +196,9 @@ class Evaluator:
         if not (is_refit and self._exchange_detector(bundle.detector)):
             self._replace_monitor()
         return True
+
+    def _keep_model(self, reason: str) -> None:
+        self.model_notice = f"the new model is not used, {self.model} remains in use: {reason}"
 
     def _exchange_detector(self, detector: Detector) -> bool:
         """Score by a refitted detector without a gap; return whether that is possible.
@@ -257,7 +233,7 @@ class Evaluator:
             self._levels_due = end + round(STEP_S * (self._rate_hz or 0))
         recorded = []
         for reading in readings:
-            events = [self._record_transition(change) for change in reading.transitions]
+            events = [self._record_transition(change, reading) for change in reading.transitions]
             recorded.append(RecordedReading(reading, tuple(events)))
         return RecordedBlock(tuple(recorded), peak_rose=self._record_peak(end))
 
@@ -322,8 +298,16 @@ class Evaluator:
         self._journal.update_peak(alarm)
         return True
 
-    def _record_transition(self, change: Transition) -> Event:
-        return self._journal.record(change, self._time_of(change.sample), self.model)
+    def _record_transition(self, change: Transition, reading: Reading) -> Event:
+        """Write a transition with the alarm score of the window that has caused it."""
+        scored = reading.window is not None
+        return self._journal.record(
+            change,
+            self._time_of(change.sample),
+            self.model,
+            alarm_score=reading.alarm_score if scored else None,
+            time_scale_s=reading.time_scale_s if scored else None,
+        )
 
     def _replace_monitor(self) -> None:
         """Build the monitor for the present model and rate; the alarm is kept."""
@@ -339,11 +323,11 @@ class Evaluator:
                     f"microphone delivers {rate_hz} Hz: use the microphone that it was trained "
                     "with, or train a new model"
                 )
-        scorer: Scorer = _NoScorer()
+        scorer: Scorer = NoScorer()
         if detector is not None and self.no_model_reason is None:
             scorer = Pipeline(detector)
             scorer.tap = self._tap_windows
-        evidence = detector or _NoEvidence(settings.window_s, settings.hop_s)
+        evidence = detector or NoEvidence(settings.window_s, settings.hop_s)
         rule = alarm_rule(settings.alarm_criteria, evidence)
         baseline = detector.microphone if isinstance(scorer, Pipeline) and detector else None
         self._monitor = Monitor(

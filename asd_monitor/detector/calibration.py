@@ -167,18 +167,21 @@ def upper_spread(values: Floats, higher: int = 0) -> float:
     Args:
         values: n values.
         higher: number of further values, of which only is known that they are not lower than the
-            highest of these.  They widen the spread; the median and the mean are without them.
+            highest of these.  They count in the highest quantile alone, or as one value where
+            the values are few: they never narrow the spread, however many they are.
 
     """
     if not len(values):
         return 0.0
     known = np.append(values, np.full(higher, values.max()))
-    if len(known) < _FEW:
-        squares = float(np.square(known - values.mean()).sum())
-        return math.sqrt(squares / (len(known) - 1)) if len(known) > 1 else 0.0
+    if len(values) < _FEW:
+        few = (values, known[: len(values) + 1])
+        return max(float(np.std(each, ddof=1)) if len(each) > 1 else 0.0 for each in few)
     median = float(np.median(values))
+    (share, sigmas), (highest, most_sigmas) = _UPPER_QUANTILES
     return max(
-        (float(np.quantile(known, share)) - median) / sigmas for share, sigmas in _UPPER_QUANTILES
+        (float(np.quantile(values, share)) - median) / sigmas,
+        (float(np.quantile(known, highest)) - median) / most_sigmas,
     )
 
 

@@ -36,8 +36,8 @@ class Detector:
     calibration: FusedCalibration  # of the fused score of a window
     evidence_calibration: EvidenceCalibration  # of what the alarm score is made of
     idle_dbfs: tuple[float, float] | None  # levels at which the machine is off
+    quietest_dbfs: float  # level of the quietest training window
     encoders: tuple[Encoder, ...] = ()
-    quietest_dbfs: float | None = None  # level of the quietest training window; None: not known
     microphone: MicrophoneBaseline | None = None  # None: the microphone is not judged by spectra
     signature: str = field(init=False)
     """Front end and views; detectors with the same signature can be evaluated in one call."""
@@ -65,9 +65,9 @@ class Detector:
         return self.front_end.rate_hz
 
     @property
-    def quiet_limit_dbfs(self) -> float | None:
-        """Level in dBFS below which sound is far quieter than ever in training; None: not known."""
-        return None if self.quietest_dbfs is None else self.quietest_dbfs - MARGIN_BELOW_DB
+    def quiet_limit_dbfs(self) -> float:
+        """Level in dBFS below which sound is far quieter than ever in training."""
+        return self.quietest_dbfs - MARGIN_BELOW_DB
 
     def score(self, windows: Sequence[Window]) -> list[WindowScore]:
         """Return the score of each window; high is anomalous."""
@@ -94,8 +94,7 @@ class Detector:
 
     def is_quiet(self, rms_dbfs: float) -> bool:
         """Return whether this level lies far below that of any training window."""
-        limit_dbfs = self.quiet_limit_dbfs
-        return limit_dbfs is not None and rms_dbfs < limit_dbfs
+        return rms_dbfs < self.quiet_limit_dbfs
 
 
 def score_windows(

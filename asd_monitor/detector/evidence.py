@@ -2,9 +2,9 @@
 
 The evidence of a window is its fused score relative to the location of its operating mode, in units
 of a deviation (`asd_monitor.detector.calibration`), so that it compares across machines.  Where the
-machine is louder than ever in training (`asd_monitor.detector.loudness`), the fused score is at
-least a share of that at the bound of the effect: the fourth power of the rise relative to that
-which is an alarm.
+machine is louder than training leads to expect (`asd_monitor.detector.loudness`), the fused score
+is at least a share of that at the bound of the effect: the fourth power of the rise relative to
+that which is an alarm.
 
 The tail of each time scale is fitted to its own non-overlapping times in the training sound.  A
 scale with fewer than `MIN_BLOCKS` of them takes the variance of the next shorter one: a longer mean
@@ -39,7 +39,7 @@ EFFECT_BOUND = 7.0
 
 Set by what bounds cost in false alarms of a first week and detect in faults of simulated machines;
 `python -m experiments.alarms.effect_bound` prints that curve."""
-_STEEPNESS = 4  # so that ordinary windows louder than the loudest block hardly count
+_STEEPNESS = 4  # so that ordinary windows louder than expected hardly count
 _POOLED_BLOCKS = 10.0  # weight of all modes together in the location and spread of one
 _MAX_RATIO = 3.0  # of a mode's spread to that of all modes
 
@@ -48,13 +48,13 @@ _MAX_RATIO = 3.0  # of a mode's spread to that of all modes
 class Blocks:
     """The ten-second blocks of the training windows; n windows, b blocks.
 
-    Blocks that were left out since they were unusual have no windows here.  Their hours and days
-    count: what these can bring is known, though it was not learned.
+    Blocks that were left out since they were unusual have no windows here.  Where that is final
+    their hours and days count: what these can bring is known, though it was not learned.
     """
 
     number: Numbers  # (n,): block of each window, 0 … b − 1
     begins_s: Floats  # (b,): time of the first window of each
-    hours: int  # that they and those left out are from
+    hours: int  # that they, and those finally left out, are from
     days: int
     left_out: int = 0  # number of those left out
 
@@ -93,7 +93,7 @@ class EvidenceCalibration:
     modes: OperatingModes
     locations: Floats  # (k,): of the fused score in each mode
     ratios: Floats  # (k,): of its spread there to that in all modes, at least 1
-    loudest_dbfs: Floats  # (k,): the highest level sustained in each mode
+    loudest_dbfs: Floats  # (k,): the highest level that each mode is expected to sustain
     tails: tuple[ScaleTail, ...]  # of each time scale, the shortest first
     effect_bound: float = EFFECT_BOUND
     hours: int = 1  # different hours that the training sound is from
@@ -114,7 +114,7 @@ class EvidenceCalibration:
             raise ValueError("the training sound is from no hour")
 
     def raised(self, fused: Floats, mode: Mode, levels_dbfs: Floats) -> Floats:
-        """Return the fused scores (n,) of windows, raised where these are louder than ever.
+        """Return the fused scores (n,) of windows, raised where these are louder than expected.
 
         Args:
             fused: fused scores of their views, (n,).

@@ -1,4 +1,4 @@
-"""The loudest that each operating mode of a machine is in its training sound.
+"""The loudest that each operating mode of a machine is expected to be.
 
 A fault that makes a machine twice as loud must be found by a model of minutes as well, as a plain
 limit of the level would.  The views cannot show that: the logarithm of a distance tells apart what
@@ -15,7 +15,7 @@ from asd_monitor.detector.back_end import Floats
 from asd_monitor.detector.modes import Numbers
 
 RISE_BOUND_DB = 3.0
-"""A machine this much louder than its loudest ten seconds in training is an alarm: twice the power.
+"""A machine this much louder than is expected is an alarm: twice the power.
 
 In simulated halls it costs no false alarm: `experiments.alarms.budget`, ten seconds alone."""
 _MIN_FILL = 0.5  # of a block, as a share of the fullest
@@ -29,9 +29,11 @@ class TrainingLevels:
     steady: Floats  # (n,), without the trend of one session
 
     def loudest(self, own: Numbers, block: Numbers) -> float:
-        """Return the highest level in dBFS that some of the windows sustain for a block.
+        """Return the highest level in dBFS that is expected to be sustained for a block.
 
-        It is that without the trend, or what the trend has led to at the end.
+        It lies as far above the loudest block of these windows as that above the median one: where
+        the level varies, the loudest of a few blocks is not the loudest that there is.  The trend
+        is left out, but for what it has led to at the end.
 
         Args:
             own: the numbers of the windows.
@@ -40,8 +42,9 @@ class TrainingLevels:
         """
         numbers, counts = np.unique(block[own], return_counts=True)
         filled = numbers[counts >= _MIN_FILL * counts.max()]
-        highest = max(_lower_median(self.steady[own[block[own] == each]]) for each in filled)
-        return max(highest, _lower_median(self.measured[own[block[own] == filled[-1]]]))
+        levels = [_lower_median(self.steady[own[block[own] == each]]) for each in filled]
+        expected = 2.0 * max(levels) - float(np.median(levels))
+        return max(expected, _lower_median(self.measured[own[block[own] == filled[-1]]]))
 
 
 def rise(levels_dbfs: Floats, loudest_dbfs: Floats) -> Floats:

@@ -12,30 +12,26 @@ captured in training; earlier bundles have none, and the microphone is not judge
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from typing import Any
 
 from asd_monitor import __version__
 from asd_monitor.detector.calibration import FusedCalibration, ViewCalibration
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.evidence import EvidenceCalibration
-from asd_monitor.detector.modes import MAX_MODES
 from asd_monitor.detector.views import VIEW_KINDS, View, encoder_views
 from asd_monitor.dsp.front_end import MAX_RATE_HZ, MIN_RATE_HZ, FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window
 from asd_monitor.limited_reading import read_limited, sha256_limited
-from asd_monitor.microphone.baseline import MAX_MODES as MAX_MICROPHONE_MODES
 from asd_monitor.microphone.baseline import MicrophoneBaseline
 from asd_monitor.microphone.sample_counter import SampleFaults
 from asd_monitor.model_store.array_file import array_file_bytes, read_array_file
+from asd_monitor.model_store.manifest_schema import check_manifest
 from asd_monitor.model_store.versions import MANIFEST, BundleError, train_remedy
+from asd_monitor.sealed_json import parsed_json, seal_of
 
 FORMAT = 7
 """6 has no loudest levels, 5 no tails and training windows, 4 no hash, up to 3 other features."""
@@ -46,8 +42,6 @@ MAX_FILE_BYTES = 256 * 2**20  # far above the size of any file of a bundle
 MAX_MANIFEST_BYTES = 16 * 2**20  # that of ten thousand training recordings has 2 MiB
 
 _MAX_WINDOW_VALUES = 2**22  # samples of all frames of a window; 10 s of the default ones: 2**18.3
-_SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n}\n')
-_SEAL_BYTES = 82
 
 
 def manifest_of(
@@ -108,16 +102,6 @@ def _microphone_entry(baseline: MicrophoneBaseline | None) -> dict[str, Any]:
     }
 
 
-def manifest_bytes(manifest: Mapping[str, Any]) -> tuple[bytes, str]:
-    """Return the content of ``manifest.json`` and its SHA-256, with which it ends.
-
-    Raises ValueError on NaN and infinity.
-    """
-    body = json.dumps(manifest, indent=1, allow_nan=False).removesuffix("\n}").encode()
-    sha256 = hashlib.sha256(body).hexdigest()
-    return body + f',\n "sha256": "{sha256}"\n}}\n'.encode(), sha256
-
-
 def array_bytes(detector: Detector) -> bytes:
     """Return the content of ``views.npz``."""
     return array_file_bytes(
@@ -155,19 +139,17 @@ def read_files(models: Path, machine: str, version: str) -> VerifiedFiles:
     """
     folder = models / machine / version
     content = read_limited(folder / MANIFEST, MAX_MANIFEST_BYTES)
-    seal = _SEAL.fullmatch(content[-_SEAL_BYTES:])
-    sealed = seal is not None and _sha256(content[:-_SEAL_BYTES]) == seal[1].decode()
-    if seal is not None and not sealed:
-        raise ValueError(f"{MANIFEST} was changed after it was written: its hash differs")
-    manifest = json.loads(content, parse_constant=_refuse_constant)
-    if not isinstance(manifest, dict):
-        raise ValueError(f"{MANIFEST} is malformed")  # noqa: TRY004 - one class for any damage
+    try:
+        seal = seal_of(content)
+        manifest = parsed_json(content)
+    except ValueError as error:
+        raise ValueError(f"{MANIFEST} {error}") from error
     if manifest.get("format") != FORMAT:
         raise _other_format(models, machine, version, manifest)
     if seal is None:
         raise ValueError(f"{MANIFEST} was changed after it was written: its hash is missing")
     sha256 = manifest.pop("sha256")
-    _check_manifest(manifest)
+    check_manifest(manifest)
     _check_place(manifest, models, machine, version)
     contents: dict[str, bytes] = {}
     for name in manifest["files"]:
@@ -278,8 +260,8 @@ def read_detector(
         FusedCalibration.from_json(manifest["calibration"]),
         EvidenceCalibration.from_json(manifest["evidence"], front_end.mel_bands),
         None if idle is None else (float(idle[0]), float(idle[1])),
+        float(manifest["quietest_dbfs"]),
         tuple(encoders),
-        quietest_dbfs=manifest.get("quietest_dbfs"),
         microphone=_read_microphone(files, front_end),
     )
 
@@ -299,131 +281,3 @@ def _read_microphone(files: VerifiedFiles, front_end: FrontEnd) -> MicrophoneBas
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{MANIFEST} contains {name}")
-
-
-class _Part(BaseModel):
-    """A part of a manifest; keys of further facts are allowed."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-_Digest = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-_FileName = Annotated[str, StringConstraints(pattern="^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$")]
-_Short = Annotated[str, StringConstraints(max_length=1000)]
-_Spectrum = Annotated[list[float], Field(min_length=1, max_length=4096)]
-_Size = Annotated[int, Field(ge=1, le=2**20)]
-
-
-class _ViewCalibration(_Part):
-    centre: float
-    unit: float = Field(gt=0)
-
-
-class _FusedCalibration(_Part):
-    location: float
-    scale: float = Field(gt=0)
-    dof: float = Field(gt=0)
-
-
-class _ScaleTail(_Part):
-    seconds: float = Field(gt=0)
-    location: float
-    scale: float = Field(gt=0)
-    dof: float = Field(gt=0)
-
-
-class _Evidence(_Part):
-    modes: Annotated[list[_Spectrum], Field(max_length=MAX_MODES)]
-    locations: Annotated[list[float], Field(min_length=1, max_length=MAX_MODES)]
-    ratios: Annotated[list[float], Field(min_length=1, max_length=MAX_MODES)]
-    loudest_dbfs: Annotated[list[float], Field(min_length=1, max_length=MAX_MODES)]
-    tails: Annotated[list[_ScaleTail], Field(max_length=16)]
-    effect_bound: float = Field(gt=0)
-    hours: int = Field(ge=1, le=10**6)
-
-
-class _Microphone(_Part):
-    modes: int = Field(ge=1, le=MAX_MICROPHONE_MODES)
-    constant_runs: int = Field(ge=0, le=10**6)
-    clipped_share: float = Field(ge=0, le=1)
-
-
-class _ViewEntry(_Part):
-    name: _Short
-    back_end: _Short
-    calibration: _ViewCalibration
-
-
-class _EncoderEntry(_Part):
-    name: _Short
-    sha256: _Digest
-    card: dict[str, Any]
-
-
-class _Recording(_Part):
-    name: str
-    sha256: str
-    seconds: float
-    modified: str
-
-
-class _Training(_Part):
-    seconds: float
-    windows: int
-    files: list[_Recording]
-
-
-class _Thresholds(_Part):
-    false_alarms: str
-    alarm: float
-    warnings: str
-    warning: float
-
-
-class _FirstModel(_Part):
-    version: _Short
-    sha256: _Digest
-
-
-class _Commissioning(_Part):
-    days: float = Field(ge=0)
-    first: _FirstModel | None = None
-
-
-class _Manifest(_Part):
-    """What the manifest of a detector must have, and of the facts what commands show."""
-
-    package: _Short
-    machine: _Short
-    version: _Short
-    front_end: dict[str, _Size]
-    idle_dbfs: Annotated[list[float], Field(min_length=2, max_length=2)] | None
-    quietest_dbfs: float | None = None  # bundles before this key do not know it
-    encoders: Annotated[list[_EncoderEntry], Field(max_length=64)]
-    views: Annotated[list[_ViewEntry], Field(min_length=1, max_length=256)]
-    calibration: _FusedCalibration
-    evidence: _Evidence
-    microphone: _Microphone | None = None  # bundles before this key do not judge it
-    files: Annotated[dict[_FileName, _Digest], Field(max_length=64)]
-    trained: str | None = None
-    training: _Training | None = None
-    thresholds: _Thresholds | None = None
-    warnings: list[str] = []
-    reason: _Short | None = None
-    candidate: bool = False
-    moved: float | None = None
-    commissioning: _Commissioning | None = None
-
-
-def _check_manifest(manifest: Mapping[str, Any]) -> None:
-    """Check types, sizes and bounds; raises ValueError with the first problem."""
-    try:
-        _Manifest.model_validate(manifest)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{MANIFEST}: {key[:100]}: {first['msg']}") from error

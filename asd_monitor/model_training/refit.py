@@ -8,9 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.commissioning.blocks import Layout, LiveBlock
-from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import find_blocks
 from asd_monitor.errors import OperationError
@@ -25,7 +23,6 @@ from asd_monitor.model_training.extension import (
     ordinary_pieces,
 )
 from asd_monitor.model_training.microphone_baseline import piece_of
-from asd_monitor.records import Thresholds
 from asd_monitor.wording import count
 
 MANY_LEFT_OUT, MIN_LEARNED_SHARE = 100, 0.1
@@ -48,7 +45,6 @@ class RefitResult:
     """A refitted detector and what is known of it."""
 
     detector: Detector
-    thresholds: Thresholds
     moved: float
     """How far it moved from the first model: see `movement`."""
     candidate: bool
@@ -64,8 +60,9 @@ def refit(
     first: FirstModelReference,
     blocks: Sequence[LiveBlock],
     layout: Layout,
-    settings: AlarmSettings,
     learned_until_s: float = math.inf,
+    *,
+    over: bool = True,
 ) -> RefitResult:
     """Fit a detector to the training windows and to the live blocks that are admitted.
 
@@ -73,9 +70,9 @@ def refit(
         first: the model that was trained.
         blocks: live blocks in order of time, with the features of its front end.
         layout: the layout of their vectors.
-        settings: the budgets.
         learned_until_s: age of the commissioning from which on blocks are not learned from; they
             show which earlier sound has been followed by known sound.
+        over: whether this is the last refit: what it leaves out stays left out.
 
     Raises:
         OperationError: the machine runs in too little of the sound.
@@ -89,6 +86,7 @@ def refit(
         np.array([block.time_s for block in blocks]),
         ordinary_pieces(detector, pieces),
         np.array([block.age_s <= learned_until_s for block in blocks], bool),
+        over,
     )
     training = TrainingSound(first.reference.pieces(), first.reference.piece_times_s())
     of_training = _windows_of_blocks(training.pieces, front_end.rate_hz)
@@ -102,10 +100,10 @@ def refit(
     fitted, left_out = extension.fitted, extension.left_out
     numbers = np.flatnonzero(extension.learned).tolist()
     # the bundle may hold fewer windows than the model was trained on
-    quietest = [each.quietest_dbfs for each in (detector, fitted.detector)]
+    quietest_dbfs = min(detector.quietest_dbfs, fitted.detector.quietest_dbfs)
     extended = replace(
         fitted.detector,
-        quietest_dbfs=min(level for level in quietest if level is not None),
+        quietest_dbfs=quietest_dbfs,
         microphone=_extended_baseline(detector, [live.pieces[number] for number in numbers]),
     )
     learned = [window for number in numbers for window in live.pieces[number]]
@@ -124,7 +122,6 @@ def refit(
         notes.append(f"moved by {moved:.1f}, more than {MAX_MOVED:g}: a person must decide")
     return RefitResult(
         detector=extended,
-        thresholds=alarm_rule(settings.criteria, extended).thresholds,
         moved=moved,
         candidate=moved > MAX_MOVED,
         blocks=int(np.count_nonzero(live.may_be_learned)),

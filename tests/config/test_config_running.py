@@ -100,6 +100,10 @@ def test_the_schema_has_both() -> None:
         ("running: {topic: ''}", "6:22: machines.fan01.running.topic: this is empty"),
         ("running: {topic: 'plc/#'}", "6:22: machines.fan01.running.topic: 'plc/#' cannot be a"),
         ("running: {topic: plc/+/run}", "6:22: machines.fan01.running.topic: 'plc/+/run' cannot"),
+        (
+            "running: {topic: $share/a/plc/fan01}",
+            "6:22: machines.fan01.running.topic: '$share/a/plc/fan01' cannot be a topic",
+        ),
         ("running: {topic: a, stale_after: 5}", "6:38: machines.fan01.running.stale_after: 5 is n"),
         ("running: {topic: a, stale_after: 9s}", "6:38: machines.fan01.running.stale_after: 9s is"),
         ("running: {topic: a, stale_after: 367d}", "6:38: machines.fan01.running.stale_after: 367"),

@@ -121,6 +121,17 @@ def test_the_spread_is_that_above_the_median() -> None:
     assert upper_spread(values) == pytest.approx(1.0, abs=0.05)
     low_half_wider = np.where(values < 0, 10 * values, values)
     assert upper_spread(low_half_wider) == pytest.approx(1.0, abs=0.05)
+
+
+@given(st.lists(st.floats(-50, 50), min_size=2, max_size=60), st.integers(1, 500))
+def test_further_values_that_are_higher_never_narrow_the_spread(
+    values: list[float], higher: int
+) -> None:
+    array = np.array(values)
+    alone, spread = upper_spread(array), upper_spread(array, higher)
+    assert alone - 1e-9 <= spread
+    if len(values) >= 20:
+        assert spread <= max(alone, (array.max() - np.median(array)) / 2.05) + 1e-9
     assert upper_spread(np.array([3.0])) == 0
 
 

@@ -1,6 +1,7 @@
 """Evidence: relative to the operating mode, with a tail for each time scale."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -141,6 +142,19 @@ def test_a_scale_is_fitted_to_its_own_blocks_where_there_are_enough() -> None:
     assert scales[:4] == sorted(scales[:4], reverse=True)
     assert scales[2] < 0.5 * scales[0]
     assert (long[4].scale, long[4].dof) == (long[3].scale, long[3].dof)
+
+
+def test_blocks_that_were_left_out_do_not_make_the_tails_lighter() -> None:
+    evidence = np.random.default_rng(5).exponential(size=300 * PER_BLOCK) * 10
+    blocks = blocks_of(300)
+    alone = fit_tails(evidence, blocks)
+    for left_out in (10, 400):
+        for before, after in zip(
+            alone, fit_tails(evidence, replace(blocks, left_out=left_out)), strict=True
+        ):
+            assert after.scale >= before.scale
+            assert after.scale < 3 * before.scale, "however many they are"
+    assert fit_tails(evidence, replace(blocks, left_out=10))[0].scale > alone[0].scale
 
 
 def test_the_tails_follow_the_number_of_blocks_and_the_prior() -> None:

@@ -1,6 +1,7 @@
 """A detector with the views of two small networks."""
 
 import functools
+from dataclasses import replace
 from typing import Any
 
 from asd_monitor.detector.detector import Detector
@@ -41,4 +42,4 @@ def plain_detector() -> Detector:
     """Return a detector without encoders."""
     fitted = encoder_detector()
     views = tuple(view for view in fitted.views if view.kind.encoder is None)
-    return Detector(FRONT_END, views, fitted.calibration, fitted.evidence_calibration, None)
+    return replace(fitted, views=views, idle_dbfs=None, encoders=())

@@ -17,6 +17,7 @@ from uuid import uuid4
 import numpy as np
 
 from asd_monitor.alarm.scale_tail import ScaleTail
+from asd_monitor.alarm.supported_budget import CommissioningExtent
 from asd_monitor.alarm.time_scales import TIME_SCALES
 from asd_monitor.config.settings import Config, Machine
 from asd_monitor.detector.back_end import BackEnd
@@ -79,13 +80,14 @@ def direct_evidence(hours: int) -> EvidenceCalibration:
 class LevelDetector(Detector):
     """Scores 9 for windows above −10 dBFS, 0 below; idle below −60 dBFS.
 
-    The evidence is the score.  The hours of the training sound support every budget of the tests.
+    The evidence is the score.  No sound is far quieter than in training, unless ``quietest_dbfs``
+    says so.  The hours of the training sound support every budget of the tests.
     """
 
     def __init__(
         self,
         gate: threading.Event | None = None,
-        quietest_dbfs: float | None = None,
+        quietest_dbfs: float = -math.inf,
         *,
         hours: int = 1000,
     ) -> None:
@@ -97,7 +99,7 @@ class LevelDetector(Detector):
             _OF_FUSED,
             direct_evidence(hours),
             (-300.0, -60.0),
-            quietest_dbfs=quietest_dbfs,
+            quietest_dbfs,
         )
 
     @property
@@ -117,10 +119,15 @@ class StubBundle:
     sha256: str = field(default_factory=lambda: uuid4().hex)
     commissioning_days: float = 0.0
     refit_of: FirstModel | None = None
+    damage: str | None = None
+    is_current: bool = True
 
     @property
     def first(self) -> FirstModel:
         return self.refit_of or FirstModel(self.version, self.sha256)
+
+    def commissioning(self, days: float) -> CommissioningExtent:
+        return CommissioningExtent(days if self.commissioning_days else 0.0)
 
 
 class StubModels:

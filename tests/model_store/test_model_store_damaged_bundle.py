@@ -105,6 +105,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
     "an older format": (_edit(lambda m: m.update(format=5)), "format 5, written by"),
     "no format": (_edit(lambda m: m.pop("format")), "format None"),
     "unknown view": (_edit(lambda m: m["views"][0].update(name="other")), "other"),
+    "no quietest level": (_edit(lambda m: m.pop("quietest_dbfs")), "quietest_dbfs: Field required"),
     "no views": (_edit(lambda m: m.update(views=[])), "views"),
     "another back end": (_edit(lambda m: m["views"][0].update(back_end="x")), "another version"),
     "a view twice": (_edit(lambda m: m["views"].append(m["views"][0])), "level"),

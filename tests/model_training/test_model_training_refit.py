@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,14 +12,17 @@ from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.commissioning.blocks import Layout, LiveBlock
 from asd_monitor.commissioning.sampler import BlockSampler
 from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import Window
+from asd_monitor.model_training.admission import RETURN_S
 from asd_monitor.model_training.reference import Reference, read_reference
 from asd_monitor.model_training.reference_selection import stored_reference
 from asd_monitor.model_training.refit import FirstModelReference, movement, refit
 from asd_monitor.model_training.training_run import TrainingResult
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline
+from asd_monitor.records import WindowScore
 from tests.doubles.blocks import block_at
 from tests.doubles.synthetic_sounds import Sound, machine_sound, write
 
@@ -28,14 +32,14 @@ BEGUN_S = 1.7e9
 def live_blocks(result: TrainingResult, sound: Sound, *, apart_s: float = 20.0) -> list[LiveBlock]:
     """Return the blocks that are kept of a sound, as if so far apart in time."""
     detector = result.detector
-    sampler = BlockSampler(detector, "v1", 16_000, seed="fan01")
+    sampler = BlockSampler(detector, 16_000, seed="fan01")
     pipeline = Pipeline(detector)
     windows: list[Window] = []
     pipeline.tap = windows.extend
     monitor = Monitor(pipeline, alarm_rule(AlarmSettings().criteria, detector), 16_000)
     readings = monitor.push(block_at(0, sound))
     sampler.push(windows, readings, lambda sample: BEGUN_S + sample / 16_000 * apart_s / 10)
-    return sampler.take()[0]
+    return sampler.take()
 
 
 def layout_of(result: TrainingResult) -> Layout:
@@ -53,7 +57,7 @@ def test_a_refit_scores_the_live_sound_as_normal_and_a_fault_still_as_anomalous(
     normal, louder = machine_sound(70.0, seed=4), machine_sound(70.0, seed=5, gain=0.115)  # 1.2 dB
     blocks = live_blocks(fan_result, np.concatenate([normal, louder, normal]), apart_s=1800.0)
     assert len(blocks) >= 5
-    result = refit(first, blocks, layout_of(fan_result), AlarmSettings())
+    result = refit(first, blocks, layout_of(fan_result))
     assert result.blocks == len(blocks)
     assert result.admitted == len(blocks)
     assert result.moved >= 0
@@ -76,16 +80,43 @@ def test_training_recordings_unlike_the_machine_as_it_runs_are_reported(
         replace(block, time_s=BEGUN_S + 600.0 * number, age_s=600.0 * number)
         for number, block in enumerate(blocks * 120)
     ]
-    result = refit(first, many, layout_of(fan_result), AlarmSettings())
+    result = refit(first, many, layout_of(fan_result))
     assert result.admitted == 0
     assert any("record it as it runs now and train again" in note for note in result.notes)
+
+
+def test_the_hours_of_what_is_left_out_count_as_heard_once_it_stays_left_out(
+    first: FirstModelReference, fan_result: TrainingResult
+) -> None:
+    """A fault that begins after ten hours and stays."""
+    normal = live_blocks(fan_result, machine_sound(40.0, seed=8))[0]
+    faulty = live_blocks(fan_result, machine_sound(40.0, seed=8, fault=1.0))[0]
+    days, onset_h = 5, 10
+    blocks = [
+        replace(
+            normal if hour < onset_h else faulty,
+            time_s=BEGUN_S + 3600.0 * hour,
+            age_s=3600.0 * hour,
+        )
+        for hour in range(24 * days)
+    ]
+    undecided, final = (
+        refit(first, blocks, layout_of(fan_result), over=over) for over in (False, True)
+    )
+    assert undecided.admitted == final.admitted == onset_h
+    of_training = 1
+    assert final.detector.hours == 24 * days + of_training
+    still_open_h = RETURN_S / 3600.0 + 1
+    assert undecided.detector.hours == 24 * days + of_training - still_open_h
+    for wide, narrow in zip(undecided.detector.tails, final.detector.tails, strict=True):
+        assert narrow.scale < wide.scale
 
 
 def test_a_refit_without_live_blocks_scores_as_the_first_model(
     first: FirstModelReference, fan_result: TrainingResult
 ):
     """float16 in the bundle changes no score by more than a few hundredths."""
-    result = refit(first, [], layout_of(fan_result), AlarmSettings())
+    result = refit(first, [], layout_of(fan_result))
     assert result.moved == 0
     sound = machine_sound(60.0, seed=9)
     before, after = (
@@ -98,27 +129,41 @@ def test_a_refit_without_live_blocks_scores_as_the_first_model(
 def test_a_level_that_only_left_out_training_windows_had_is_kept(fan_result: TrainingResult):
     lowest = min(window.rms_dbfs for window in fan_result.reference.windows)
     reference = stored_reference(fan_result.reference)
-    for quietest, expected in ((lowest - 5.0, lowest - 5.0), (None, lowest)):
+    for quietest, expected in ((lowest - 5.0, lowest - 5.0), (lowest + 5.0, lowest)):
         first = replace(fan_result.detector, quietest_dbfs=quietest)
-        result = refit(
-            FirstModelReference(first, reference), [], layout_of(fan_result), AlarmSettings()
-        )
+        result = refit(FirstModelReference(first, reference), [], layout_of(fan_result))
         assert result.detector.quietest_dbfs == expected
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "moved"),
+    [((1.0, 5.0, 9.0), (0.5, 1.0, 9.0), 0.5), ((1.0, 2.0, 3.0), (2.0, 3.0, 4.0), 0.0)],
+)
 def test_movement_is_how_far_the_median_score_of_learned_sound_fell(
     fan_result: TrainingResult,
+    monkeypatch: pytest.MonkeyPatch,
+    before: tuple[float, ...],
+    after: tuple[float, ...],
+    moved: float,
 ):
-    detector = fan_result.detector
-    assert movement(detector, detector, fan_result.reference.windows) == 0
-    assert movement(detector, detector, []) == 0
+    windows = fan_result.reference.windows[:3]
+    first, refitted = fan_result.detector, replace(fan_result.detector)
+
+    def scored(detector: Detector, of: Sequence[Window]) -> list[WindowScore]:
+        scores = score(detector, of)
+        levels = before if detector is first else after
+        return [replace(each, score=level) for each, level in zip(scores, levels, strict=True)]
+
+    score = Detector.score
+    monkeypatch.setattr(Detector, "score", scored)
+    assert movement(first, refitted, windows) == moved
+    assert movement(first, refitted, []) == 0
 
 
 def test_too_little_sound_is_an_error_with_the_remedy(fan_result: TrainingResult):
     stored = stored_reference(fan_result.reference, max_windows=5)
     with pytest.raises(OperationError, match="the model in use stays"):
-        refit(FirstModelReference(fan_result.detector, stored), [], layout_of(fan_result),
-              AlarmSettings())  # fmt: skip
+        refit(FirstModelReference(fan_result.detector, stored), [], layout_of(fan_result))
 
 
 def test_all_training_windows_are_stored_where_the_limit_permits(fan_reference: Reference):
@@ -158,5 +203,5 @@ def test_the_hours_of_the_training_recordings_count_in_a_refit(fan_result: Train
     stored = stored_reference(fan_result.reference)
     hourly = replace(stored, times_s=(3600.0 * stored.segments).astype(np.float32))
     first = FirstModelReference(fan_result.detector, hourly)
-    result = refit(first, [], layout_of(fan_result), AlarmSettings())
+    result = refit(first, [], layout_of(fan_result))
     assert result.detector.hours == len(set(stored.segments)) > 1

@@ -1,0 +1,278 @@
+"""Evaluation of one machine's sound: ring buffer → scores → journal and messages.
+
+Each step reads the ring buffer once, has the sound scored together with that of the other machines
+(`asd_monitor.daemon.scoring_thread`), writes transitions to the journal
+(`asd_monitor.daemon.evaluator`) and publishes the result (`asd_monitor.daemon.session_reporter`).
+The same sound is recorded for a first model, or sampled for the commissioning of the present one.
+What takes time runs in the machine's worker thread.  Between two steps the model is loaded again
+and acknowledgements are applied, where that was requested.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from asd_monitor.audio.ring_buffer import RingBuffer
+from asd_monitor.backoff import Backoff, doubling
+from asd_monitor.daemon.capture_loop import CaptureLoop
+from asd_monitor.daemon.commissioning import Commissioning
+from asd_monitor.daemon.evaluator import Evaluator
+from asd_monitor.daemon.initial_training import InitialTraining
+from asd_monitor.daemon.running_input import RunningInput
+from asd_monitor.daemon.scoring_thread import ScoringThread
+from asd_monitor.daemon.session_reporter import SessionReporter
+from asd_monitor.journal.sqlite_errors import JournalError
+from asd_monitor.monitor import Reading
+from asd_monitor.records import Block
+from asd_monitor.worker_thread import WorkerThread
+
+log = structlog.get_logger()
+
+_MAX_BLOCK_S = 5.0  # evaluated at once
+
+
+class EvaluationLoop:
+    """Evaluates the sound of one machine until its recording ends, or without end.
+
+    Args:
+        machine: Id of the machine.
+        capture: Fills the ring buffer.
+        evaluator: Has the model, the monitor and the journal of the machine.
+        commissioning: Samples the windows that are scored.
+        initial_training: Records sound for a first model; None: no model is trained here.
+        running: The signal that says whether the machine runs; None: there is none.
+        reporter: Publishes the results.
+        scoring: Scores the sound of all machines.
+        worker: The machine's thread for blocking work.
+        wake: Set when there may be something to do.
+
+    """
+
+    def __init__(
+        self,
+        machine: str,
+        *,
+        capture: CaptureLoop,
+        evaluator: Evaluator,
+        commissioning: Commissioning,
+        initial_training: InitialTraining | None,
+        running: RunningInput | None,
+        reporter: SessionReporter,
+        scoring: ScoringThread,
+        worker: WorkerThread,
+        wake: asyncio.Event,
+    ) -> None:
+        self.loaded = asyncio.Event()
+        """Set when the model has been loaded, or loading it has failed."""
+        self.evaluated_blocks = 0
+        self._capture = capture
+        self._evaluator = evaluator
+        self._commissioning = commissioning
+        self._initial_training = initial_training
+        self._running = running
+        self._reporter = reporter
+        self._scoring = scoring
+        self._worker = worker
+        self._wake = wake
+        self._log = log.bind(machine=machine)
+        self._being_scored: asyncio.Future[list[Reading]] | None = None
+        self._rate_set = False
+        self._journal_backoff = Backoff(doubling(1.0, 60.0))
+        self._logged_journal_error: str | None = None
+        self._reload_requested = True
+        self._acknowledgements_requested = True
+
+    def reload_model(self) -> None:
+        """Load the current model again, without a gap in the sound."""
+        self._reload_requested = True
+        self._wake.set()
+
+    def check_acknowledgements(self) -> None:
+        """Apply the acknowledgements that were written to the journal."""
+        self._acknowledgements_requested = True
+        self._wake.set()
+
+    @property
+    def is_training(self) -> bool:
+        """Whether the first model is being trained."""
+        return self._initial_training is not None and self._initial_training.training
+
+    @property
+    def waits_for_refit(self) -> bool:
+        """Whether a recording at full speed waits, so that its scores do not depend on chance."""
+        return self._commissioning.refitting and not self._capture.is_paced
+
+    def publish_state(self) -> bool:
+        """Publish the state if it has changed and it is known whether there is a model."""
+        if self._running is not None:
+            self._running.sample()
+        return self.loaded.is_set() and self._reporter.publish_state()
+
+    async def run(self, tasks: asyncio.TaskGroup) -> None:
+        """Evaluate; trainings and refits run in the task group."""
+        while True:
+            self._wake.clear()
+            if self._initial_training is not None and self._initial_training.take_result():
+                self._reload_requested = True
+            if self._reload_requested:
+                await self._load_model()
+            if self._acknowledgements_requested:
+                await self._apply_acknowledgements()
+            await self._reporter.write_changes(self._worker)
+            if await self._evaluate_next(tasks):
+                continue
+            self.publish_state()
+            working = self.is_training or self.waits_for_refit or self._wake.is_set()
+            if self._capture.ended and not working:
+                self._reporter.publish_ended()
+                return
+            await self._wake.wait()
+
+    async def save_evidence(self, limit_s: float) -> None:
+        """Save the evidence after the block that is being scored, which changes it.
+
+        Nothing is saved where that block takes longer than the limit, in s.
+        """
+        scored = self._being_scored
+        if scored is not None and not scored.done():
+            await asyncio.wait((scored,), timeout=limit_s)
+        if scored is None or not scored.done() or scored.cancelled() or scored.exception():
+            return
+        self._worker.post(self._evaluator.save_evidence)
+
+    async def _evaluate_next(self, tasks: asyncio.TaskGroup) -> bool:
+        """Evaluate the next block in the ring buffer; return whether there was one."""
+        ring = self._capture.ring
+        if ring is None or not self._capture.is_due:
+            return False
+        if self.is_training and self._capture.device.is_file:
+            return False  # the rest of a recording is evaluated with its new model
+        if self.waits_for_refit:
+            return False
+        if not self._rate_set:
+            self._rate_set = True
+            await self._worker.run(self._evaluator.set_rate, self._capture.rate_hz)
+            self._commission()
+            self.publish_state()
+        block = self._next_block(ring)
+        await self._process_outages(ring.end if block is None else block.start)
+        if block is None:
+            return False
+        microphone = self._evaluator.microphone
+        await self._evaluate_block(block)
+        self._commissioning.check_refit(tasks)
+        await self._record_training_sound(tasks, block)
+        if microphone != self._evaluator.microphone:
+            self.publish_state()
+        return True
+
+    def _next_block(self, ring: RingBuffer) -> Block | None:
+        position, outages = self._capture.position, self._capture.outages
+        samples = round(_MAX_BLOCK_S * self._capture.rate_hz)
+        if outages:  # a block does not span an outage
+            samples = max(1, min(samples, outages[0] - position))
+        return ring.read(position, samples)
+
+    @property
+    def _missing_samples(self) -> int:
+        """Samples after which the next evaluation is due."""
+        training = self._initial_training
+        if training is not None and training.active:
+            return 0
+        longest = round(_MAX_BLOCK_S * self._capture.rate_hz)
+        return min(longest, self._evaluator.monitor.missing_samples)
+
+    async def _evaluate_block(self, block: Block) -> None:
+        evaluator = self._evaluator
+        if self._running is not None:
+            running = self._running.sample().running
+            has_changed, evaluator.monitor.running = running != evaluator.monitor.running, running
+            if has_changed:
+                self.publish_state()
+        self._commissioning.begin_push()
+        evaluator.tap = self._commissioning.tap
+        self._being_scored = self._scoring.push(evaluator.monitor, block)
+        readings = await asyncio.shield(self._being_scored)
+        self._commissioning.push(readings, self._capture.time_of)
+        self.evaluated_blocks += 1
+        if evaluator.writes_journal(readings, block.end):
+            recorded = await self._worker.run(evaluator.record, readings, block.end)
+        else:
+            recorded = evaluator.record(readings, block.end)
+        self._capture.release(block.end, self._missing_samples)
+        for reading in recorded.readings:
+            self._reporter.publish_reading(reading)
+        if recorded.peak_rose:
+            self._reporter.publish_alarm()
+        if evaluator.is_save_due:
+            await self._worker.run(evaluator.save_evidence)
+
+    async def _record_training_sound(self, tasks: asyncio.TaskGroup, block: Block) -> None:
+        training = self._initial_training
+        if training is None or not training.active or self._evaluator.microphone.is_fault:
+            return
+        if not self._evaluator.monitor.running:
+            return  # normal sound is that of a machine that runs
+        if await training.push(block, self._capture.rate_hz):
+            training.train(tasks, self._wake.set)
+        self.publish_state()
+
+    async def _process_outages(self, until: int) -> None:
+        outages = self._capture.outages
+        while outages and outages[0] <= until:
+            outages.popleft()
+            await self._worker.run(self._evaluator.interrupt)
+            if self._initial_training is not None:
+                await self._initial_training.interrupt()
+
+    async def _load_model(self) -> None:
+        self._reload_requested = False
+        evaluator, training = self._evaluator, self._initial_training
+        changed = await self._worker.run(evaluator.load_model)
+        if changed:
+            self._commission()
+            budget = evaluator.budget_text
+            self._log.info(
+                "model loaded",
+                model=evaluator.model,
+                provisional=budget is not None,
+                **({} if budget is None else {"budget": budget}),
+            )
+        if evaluator.model_notice:
+            self._log.error("a model is damaged or not loaded", reason=evaluator.model_notice)
+        if training is not None and evaluator.untrained:
+            training.start()
+        elif training is not None and not training.training:
+            training.stop()
+        if evaluator.no_model_reason and not (training is not None and training.active):
+            self._log.warning("no model", reason=evaluator.no_model_reason)
+        self.loaded.set()
+        self.publish_state()
+        self._reporter.publish_alarm()
+
+    def _commission(self) -> None:
+        """Extend the model in use from live sound, once the rate of its sound is known."""
+        if self._rate_set:
+            bundle = None if self._evaluator.no_model_reason else self._evaluator.bundle
+            self._commissioning.take_model(bundle, self._capture.rate_hz)
+
+    async def _apply_acknowledgements(self) -> None:
+        self._acknowledgements_requested = False
+        try:
+            events = await self._worker.run(
+                self._evaluator.apply_acknowledgements, self._capture.now()
+            )
+        except JournalError as error:
+            # not cleared: the wish remains, and is tried again after a pause
+            retry_s = self._journal_backoff.delay_s()
+            asyncio.get_running_loop().call_later(retry_s, self.check_acknowledgements)
+            if str(error) != self._logged_journal_error:
+                self._logged_journal_error = str(error)
+                self._log.error("acknowledgements cannot be read", reason=str(error))
+            return
+        self._journal_backoff.reset()
+        self._logged_journal_error = None
+        self._reporter.publish_events(events)
+        self.publish_state()
