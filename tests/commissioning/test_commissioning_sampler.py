@@ -20,7 +20,7 @@ from asd_monitor.commissioning.sampler import (
 )
 from asd_monitor.features.windows import Window
 from asd_monitor.monitor import Reading
-from asd_monitor.records import MachineState, WindowScore
+from asd_monitor.records import MachineState, MicrophoneState, WindowScore
 from tests.doubles.level_detector import LevelDetector
 
 RATE_HZ = 16_000
@@ -57,7 +57,7 @@ def play(
             start, start + LENGTH, 1.0, 2.0, 0.5, {}, level(at_s), idle(at_s), stride, quiet
         )
         state = MachineState.IDLE if idle(at_s) else MachineState.NORMAL
-        reading = Reading(start + LENGTH, score, 0.5, 10.0, state, False, alarm, ())
+        reading = Reading(start + LENGTH, score, 0.5, 10.0, state, MicrophoneState.OK, alarm, ())
         target.push([window], [reading], lambda sample: BEGUN_S + sample / RATE_HZ)
         start += HOP * stride
     return start

@@ -111,5 +111,5 @@ def test_counts_do_not_depend_on_the_division_into_blocks(
 @given(st.lists(st.integers(1, 3 * RUN), min_size=1, max_size=40), st.integers(0, 100))
 def test_every_long_enough_run_is_counted_once(lengths: list[int], seed: int) -> None:
     values = np.random.default_rng(seed).permutation(len(lengths)).astype(np.float32)
-    sound = np.repeat(values / (2 * len(lengths)), lengths)
+    sound = np.repeat(values / np.float32(2 * len(lengths)), lengths)
     assert counted(sound, [RUN - 3, 7, 40]).constant_runs == sum(each >= RUN for each in lengths)

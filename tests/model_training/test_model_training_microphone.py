@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.microphone.baseline import line_count
 from asd_monitor.model_training.reference import read_reference
 from asd_monitor.model_training.reference_selection import stored_reference
@@ -47,7 +46,7 @@ def test_a_refit_extends_the_baseline_of_the_first_model(fan_result: TrainingRes
     first = FirstModelReference(fan_result.detector, stored_reference(fan_result.reference))
     normal, louder = machine_sound(70.0, seed=4), machine_sound(70.0, seed=5, gain=0.115)
     blocks = live_blocks(fan_result, np.concatenate([normal, louder, normal]), apart_s=1800.0)
-    found = refit(first, blocks, layout_of(fan_result), AlarmSettings()).detector.microphone
+    found = refit(first, blocks, layout_of(fan_result)).detector.microphone
     before = fan_result.detector.microphone
     assert found is not None
     assert before is not None
@@ -62,5 +61,5 @@ def test_the_refit_of_a_model_without_a_baseline_has_none(fan_result: TrainingRe
     detector = replace(fan_result.detector, microphone=None)
     first = FirstModelReference(detector, stored_reference(fan_result.reference))
     blocks = live_blocks(fan_result, machine_sound(40.0, seed=4), apart_s=1800.0)
-    result = refit(first, blocks, layout_of(fan_result), AlarmSettings())
+    result = refit(first, blocks, layout_of(fan_result))
     assert result.detector.microphone is None
