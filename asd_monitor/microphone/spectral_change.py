@@ -31,12 +31,16 @@ the highest bands alone fall below their range where a neighbouring machine stop
 BEYOND_EDGE = 1.3
 """Above the edge by this factor a cover attenuates fully, below 1 / `BELOW_EDGE` not at all."""
 BELOW_EDGE = 1.4
-LOW_RANGE_DB = 2.0
-"""Median distance from the range of training up to which the bands below an edge are unchanged."""
+LOW_RANGE_DB = 6.0
+"""Median distance from the range of training up to which the bands below an edge are of a mode.
+
+Halls differ by as much from those of a short training.  What the low frequencies differ by is
+subtracted from the attenuation above the edge, since the high ones may differ by as much."""
 ATTENUATED_SHARE = 0.75
 """Share of the bands above an edge that are attenuated by what is stated."""
 UNCERTAIN_DB, CERTAIN_DB = 5.5, 10.0
-"""Attenuation, below the lowest of training, from which on a cover is suspected, and certain."""
+"""Attenuation, below the lowest of training and beyond what the low frequencies differ by, from
+which on a cover is suspected, and certain."""
 SMOOTH_DB = 1.2
 """Roughness up to which the attenuation is that of a cover: it keeps what the sound is made of.
 
@@ -109,26 +113,29 @@ class SpectralComparison:
             self._baseline.lowest - recent.median, recent.median - self._baseline.highest
         )
         change = recent.median - self._baseline.typical
-        best_db, best_hz, certain = 0.0, 0.0, False
+        best_db, best_hz, lower_db, certain = 0.0, 0.0, 0.0, False
         for hz, below, above in reversed(self._edges):
-            modes = np.flatnonzero(_at_share(outside[:, :below], 0.5) <= LOW_RANGE_DB)
+            distance = np.maximum(_at_share(outside[:, :below], 0.5), 0.0)
+            modes = np.flatnonzero(distance <= LOW_RANGE_DB)
             if not len(modes):
                 continue
             # of the modes that the low frequencies are of, the one with the least attenuation
-            by_mode = _at_share(loss[modes, above:], 1.0 - ATTENUATED_SHARE)
-            mode, attenuation = modes[by_mode.argmin()], float(by_mode.min())
+            lower = _at_share(loss[modes, above:], 1.0 - ATTENUATED_SHARE)
+            by_mode = lower - distance[modes]
+            least = int(by_mode.argmin())
+            attenuation = float(by_mode[least])
             if attenuation >= CERTAIN_DB:  # in the end it is that of the lowest such edge
-                certain = _roughness(change[mode, above:]) <= SMOOTH_DB
+                certain = _roughness(change[modes[least], above:]) <= SMOOTH_DB
             if attenuation > best_db:
-                best_db, best_hz = attenuation, hz
+                best_db, best_hz, lower_db = attenuation, hz, float(lower[least])
         if best_db < UNCERTAIN_DB:
             return None
         question = "covered or moved?" if certain else "covered, moved, or a changed machine?"
         return Finding(
             FindingKind.COVERED,
             certain,
-            f"{question} sound above {best_hz / 1000:g} kHz is {best_db:.0f} dB lower than ever in "
-            "training: look at the microphone",
+            f"{question} sound above {best_hz / 1000:g} kHz is {lower_db:.0f} dB lower than ever "
+            "in training: look at the microphone",
         )
 
     def level(self, recent: SpectralStatistics) -> Finding | None:

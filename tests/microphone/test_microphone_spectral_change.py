@@ -56,6 +56,15 @@ def test_a_cover_is_certain(edge_hz: float) -> None:
     assert "lower than ever in training: look at the microphone" in found.text
 
 
+@pytest.mark.parametrize("low_db", [-5.0, -3.0, 3.0, 5.0])
+def test_a_cover_is_certain_in_a_hall_of_other_low_frequencies(low_db: float) -> None:
+    hall = low_db - above(1000.0, low_db)
+    found = comparison().covered(statistics_of(SHAPE_DB + hall + above(2000.0, -20.0)))
+    assert found is not None
+    assert found.certain
+    assert "kHz is 20 dB lower" in found.text
+
+
 def test_a_slight_cover_is_uncertain() -> None:
     found = comparison().covered(statistics_of(SHAPE_DB + above(2000.0, -9.0)))
     assert found is not None
@@ -88,11 +97,24 @@ def test_a_loss_of_another_form_is_uncertain() -> None:
         np.zeros(BANDS),
         above(2000.0, 15.0),
         np.full(BANDS, -15.0),
+        -5.0 + above(2000.0, -5.0),
+        4.0 - above(1000.0, 4.0) + above(2000.0, -9.0),
+        9.0 - above(1000.0, 9.0) + above(2000.0, -20.0),
         np.where(np.arange(BANDS) == 100, 25.0, 0.0),
         above(2000.0, -3.0),
         above(300.0, -20.0) + above(2000.0, 20.0),
     ],
-    ids=["none", "hiss", "quieter", "tone", "night", "a gap in the middle"],
+    ids=[
+        "none",
+        "hiss",
+        "quieter",
+        "darker",
+        "tilted",
+        "other",
+        "tone",
+        "night",
+        "a gap in the middle",
+    ],
 )
 def test_what_is_no_cover(change: Floats) -> None:
     assert comparison().covered(statistics_of(SHAPE_DB + change)) is None
