@@ -38,7 +38,7 @@ Halls differ by as much from those of a short training.  What the low frequencie
 subtracted from the attenuation above the edge, since the high ones may differ by as much."""
 ATTENUATED_SHARE = 0.75
 """Share of the bands above an edge that are attenuated by what is stated."""
-UNCERTAIN_DB, CERTAIN_DB = 5.5, 10.0
+UNCERTAIN_DB, CERTAIN_DB = 5.5, 12.0
 """Attenuation, below the lowest of training and beyond what the low frequencies differ by, from
 which on a cover is suspected, and certain."""
 SMOOTH_DB = 1.2

@@ -23,6 +23,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     killed_parent          a process whose parent is killed
     level_detector         a detector of the level, and bundles in memory
     memory_broker          a session with the broker that keeps all messages
+    microphone_spectra     spectra of a microphone, and the baseline that is fitted to them
     monitored_machine      one monitor session of the daemon
     model_copies           a trained model for further machines, without training anew
     mosquitto              a real mosquitto on a free port, and a subscriber
