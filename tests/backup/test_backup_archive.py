@@ -90,6 +90,7 @@ def test_an_archive_is_a_plain_tar_file(written: Path) -> None:
     assert names[0] == "asd-monitor-backup"
     assert names[-1] == "manifest.json"
     assert "models/fan01/current" in names
+    assert "models/fan01/v1/microphone.npz" in names
 
 
 def test_every_flipped_bit_of_a_small_archive_is_noticed() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import save_bundle
 from tests.doubles.bundled_detector import bundle_detector
+from tests.doubles.microphone_spectra import SHAPE_DB, baseline_of, piece_of
 from tests.doubles.journalled_machine import LATER, NOW, RAISED, acknowledge
 
 LAYOUT = Layout([("spectrum", 8)])
@@ -46,7 +47,8 @@ def fill_box(folder: Path, *, models_in_state: bool = False) -> FilledBox:
     """Write a box with two models, an acknowledged alarm, and commissioning under way."""
     state = folder / "state"
     models = state / "models" if models_in_state else folder / "models"
-    save_bundle(models, "fan01", bundle_detector(), {"trained": "first"}, {"report.html": "<p>"})
+    detector = replace(bundle_detector(), microphone=baseline_of([piece_of(SHAPE_DB)]))
+    save_bundle(models, "fan01", detector, {"trained": "first"}, {"report.html": "<p>"})
     save_bundle(models, "fan01", bundle_detector(), {"trained": "second"}, {})
     add_alarm(state, "fan01")
     acknowledge(state)

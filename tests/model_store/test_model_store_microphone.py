@@ -12,6 +12,7 @@ import pytest
 from asd_monitor.microphone.sample_counter import SampleFaults
 from asd_monitor.model_store.array_file import array_file_bytes
 from asd_monitor.model_store.bundle import load_bundle, save_bundle
+from asd_monitor.model_store.catalogue import export
 from asd_monitor.model_store.manifest import MICROPHONE
 from asd_monitor.model_store.versions import BundleError
 from tests.doubles.bundle_files import edit_manifest
@@ -48,6 +49,14 @@ def test_a_loaded_bundle_has_the_baseline_that_was_saved(judging: Path) -> None:
     for name, array in BASELINE.arrays().items():
         assert np.array_equal(loaded.arrays()[name], array)
     assert bundle.manifest["microphone"]["modes"] == 2
+
+
+def test_an_exported_version_has_the_baseline(judging: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    export(judging, "fan01", None, other)
+    exported = load_bundle(other, "fan01").detector.microphone
+    assert exported is not None
+    assert np.array_equal(exported.quietest, BASELINE.quietest)
 
 
 def test_a_bundle_without_a_baseline_has_no_judgement(models: Path) -> None:
