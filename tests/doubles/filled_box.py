@@ -19,8 +19,8 @@ from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import save_bundle
 from tests.doubles.bundled_detector import bundle_detector
-from tests.doubles.microphone_spectra import SHAPE_DB, baseline_of, piece_of
 from tests.doubles.journalled_machine import LATER, NOW, RAISED, acknowledge
+from tests.doubles.microphone_spectra import SHAPE_DB, baseline_of, piece_of
 
 LAYOUT = Layout([("spectrum", 8)])
 PROGRESS = Progress("a" * 64, "v1", 1.7e9, 7200.0, refits=1)
