@@ -100,8 +100,8 @@ def test_sound_without_a_signal_is_reported_as_not_evaluated(
     result = command_line("backtest", zeros, *arguments)
     assert result.code == 0
     assert "no alarm in 0:02.0 evaluated of 1:10.0" in result.out
-    assert "1:08.0 of 1:10.0 were not evaluated: no signal" in result.out
-    assert "No signal from 0:02.0 to the end" in result.out
+    assert "1:08.0 of 1:10.0 were not evaluated: a fault of the microphone" in result.out
+    assert "No usable signal from 0:02.0 to the end" in result.out
     assert "share of 0:02.0 evaluated" in result.out
     document = json.loads(command_line("backtest", zeros, *arguments, "--json").out)
     assert document["evaluated_s"] == 2.0
