@@ -167,8 +167,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "unusable-samples",  # NaN reaches the features
         "asd_monitor/monitor.py",
-        "for usable in usable_parts(block) for part in self._channel.split(usable)",
-        "for part in self._channel.split(block)",
+        "for usable in usable_parts(block):",
+        "for usable in (block,):",
         "pipeline",
     ),
     Mutation(
