@@ -224,7 +224,7 @@ class Evaluator:
             self._levels_due = end + round(STEP_S * (self._rate_hz or 0))
         recorded = []
         for reading in readings:
-            events = [self._record_transition(change) for change in reading.transitions]
+            events = [self._record_transition(change, reading) for change in reading.transitions]
             recorded.append(RecordedReading(reading, tuple(events)))
         return RecordedBlock(tuple(recorded), peak_rose=self._record_peak(end))
 
@@ -289,8 +289,16 @@ class Evaluator:
         self._journal.update_peak(alarm)
         return True
 
-    def _record_transition(self, change: Transition) -> Event:
-        return self._journal.record(change, self._time_of(change.sample), self.model)
+    def _record_transition(self, change: Transition, reading: Reading) -> Event:
+        """Write a transition with the alarm score of the window that has caused it."""
+        scored = reading.window is not None
+        return self._journal.record(
+            change,
+            self._time_of(change.sample),
+            self.model,
+            alarm_score=reading.alarm_score if scored else None,
+            time_scale_s=reading.time_scale_s if scored else None,
+        )
 
     def _replace_monitor(self) -> None:
         """Build the monitor for the present model and rate; the alarm is kept."""

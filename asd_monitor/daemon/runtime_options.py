@@ -36,6 +36,8 @@ class Intervals:
     within 3 s."""
     ready_timeout_s: float = 60.0
     """The daemon is ready after this time even if models are still being loaded."""
+    starting_s: float = 3.0
+    """The state of a machine whose model is still being loaded is published after this time."""
     ring_s: float = 30.0
     """Sound of each machine that is kept, evaluated or not."""
     restart_delays_s: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 60.0)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,6 +89,7 @@ class Mosquitto:
         _program("mosquitto")
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._log: list[str] = []
         self._changed = threading.Condition()
@@ -126,7 +129,7 @@ class Mosquitto:
         """Start it and wait until it accepts connections."""
         assert not self._broker.runs
         seen = len(self._log)
-        process = self._broker.start()
+        self._process = process = self._broker.start()
         self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._reader.start()
         self.wait_for_log(" running", after=seen)
@@ -137,6 +140,16 @@ class Mosquitto:
         self._broker.stop()
         if self._reader is not None:
             self._reader.join(PATIENCE_S)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it do nothing meanwhile: it accepts bytes, and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     @property
     def log(self) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from asd_monitor.config.settings import Mqtt, Tls
 from asd_monitor.errors import UsageError
 from asd_monitor.publish.broker_session import BrokerSession
-from tests.doubles.broker_sessions import AVAILABILITY, EVENT, SCORE, errors, wait
+from tests.doubles.broker_sessions import AVAILABILITY, SCORE, errors, put_event, wait
 from tests.doubles.mosquitto import Certificates, Mosquitto, Subscriber, make_certificates
 
 MakeMosquitto = Callable[..., Mosquitto]
@@ -30,7 +30,7 @@ def test_a_trusted_broker(make_mosquitto: MakeMosquitto, make_session, pem) -> N
         session = make_session(broker.port, tls=Tls(ca=pem.ca))
         subscriber.wait_for(AVAILABILITY, b"online")
         for number in range(200):
-            session.publish(EVENT, b"x" * 3000, qos=1, retain=False)
+            put_event(session, b"x" * 3000)
             session.publish(SCORE, str(number).encode(), qos=0, retain=False)
         wait(session, lambda s: s.counters.published == 401)
         session.stop()
