@@ -21,11 +21,15 @@ from pathlib import Path
 from types import FrameType
 
 from asd_monitor.errors import AsdMonitorError
-from experiments.chaos import kills
+from experiments.chaos import brokers, kills, packets
 from experiments.chaos.product import ROOT, prepare
 from experiments.chaos.scenario import Findings, Place, Scenario, report
 
-SCENARIOS: tuple[Scenario, ...] = (*kills.SCENARIOS,)
+SCENARIOS: tuple[Scenario, ...] = (
+    *kills.SCENARIOS,
+    *packets.SCENARIOS,
+    *brokers.SCENARIOS,
+)
 
 
 def main() -> int:
@@ -83,9 +87,7 @@ def run(
             findings = Findings(number, problems=[f"the experiment ended: {error}"])
         results.append((scenario, findings))
         spent_s = time.monotonic() - began_s
-        sys.stderr.write(
-            f"{scenario.name}: {spent_s:.0f} s, {len(findings.problems)} problems\n"
-        )
+        sys.stderr.write(f"{scenario.name}: {spent_s:.0f} s, {len(findings.problems)} problems\n")
     sys.stdout.write(report(results))
     return 1 if any(findings.problems for _, findings in results) else 0
 

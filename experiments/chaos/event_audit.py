@@ -37,8 +37,11 @@ class EventAudit:
         self._newest = content
 
     def missing(self, messages: Iterable[Mapping[str, Any]]) -> list[JournalEvent]:
-        """Return the events of the journal that are not among the acknowledged messages."""
-        acknowledged = {message["id"] for message in messages}
+        """Return the events of the journal that are not among the acknowledged messages.
+
+        Those that the journal reports as set aside are not missing.
+        """
+        acknowledged = {message["id"] for message in messages} | self._newest.set_aside
         return [event for id_, event in self.events.items() if id_ not in acknowledged]
 
     def other_ids(self, messages: Sequence[Mapping[str, Any]]) -> int:
@@ -68,14 +71,17 @@ class EventAudit:
     def check(self, messages: Sequence[Mapping[str, Any]]) -> list[str]:
         """Return what must not happen: order, numbers, acknowledgements, unknown events."""
         problems = list(self.problems)
-        unknown = [m["id"] for m in messages if m["id"] not in self.events]
+        unknown = [message["id"] for message in messages if message["id"] not in self.events]
         if unknown:
-            problems.append(f"{len(unknown)} events published that are in no journal: {unknown[:3]}")
+            shown = unknown[:_SHOWN]
+            problems.append(f"{len(unknown)} events published that are in no journal: {shown}")
         if twice := self._alarms_twice():
             problems.append(f"alarms under two ids: {twice[:_SHOWN]}")
-        for alarm in self._newest.alarms:
-            if alarm.id in self.acknowledged_alarms and not alarm.acknowledged:
-                problems.append(f"the acknowledgement of {alarm.id} is lost")
+        problems += [
+            f"the acknowledgement of {alarm.id} is lost"
+            for alarm in self._newest.alarms
+            if alarm.id in self.acknowledged_alarms and not alarm.acknowledged
+        ]
         return problems + _order_problems(messages)
 
 
@@ -85,7 +91,10 @@ def equal_ids(messages: Iterable[Mapping[str, Any]]) -> int:
 
 
 def _order_problems(messages: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return where first deliveries are not in the order of their numbers, without a hole."""
+    """Return where first deliveries are not in the order of their numbers.
+
+    What is lost is counted elsewhere.
+    """
     problems = []
     newest: dict[str, int] = defaultdict(int)
     seen: set[str] = set()
@@ -94,7 +103,7 @@ def _order_problems(messages: Sequence[Mapping[str, Any]]) -> list[str]:
         if message["id"] in seen or seq is None:
             continue
         seen.add(message["id"])
-        if seq != newest[machine] + 1:
+        if seq <= newest[machine]:
             problems.append(f"{machine}: seq {seq} follows {newest[machine]}")
         newest[machine] = seq
     return problems[:_SHOWN]

@@ -49,6 +49,8 @@ class JournalContent:
 
     events: tuple[JournalEvent, ...] = ()
     alarms: tuple[JournalAlarm, ...] = ()
+    set_aside: frozenset[str] = frozenset()
+    """Ids of the events that a broker does not accept."""
 
     def newest_alarm(self, machine: str) -> JournalAlarm | None:
         """Return the newest alarm of a machine."""
@@ -88,7 +90,13 @@ def _read(database: sqlite3.Connection) -> JournalContent:
         for row in database.execute("SELECT * FROM events ORDER BY number")
     ]
     alarms = [
-        JournalAlarm(row["id"], row["machine"], row["condition"], row["acknowledged_at"] is not None)
-        for row in database.execute("SELECT * FROM alarms ORDER BY number")
+        JournalAlarm(*row[:3], acknowledged=row["acknowledged_at"] is not None)
+        for row in database.execute(
+            "SELECT id, machine, condition, acknowledged_at FROM alarms ORDER BY number"
+        )
     ]
-    return JournalContent(tuple(events), tuple(alarms))
+    set_aside = set()
+    if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchone():
+        rows = database.execute("SELECT id FROM outbox WHERE refusal IS NOT NULL")
+        set_aside = {row["id"] for row in rows}
+    return JournalContent(tuple(events), tuple(alarms), frozenset(set_aside))

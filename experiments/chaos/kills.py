@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import random
 import signal
-import threading
 import time
 from dataclasses import dataclass, field
 
 from experiments.chaos.box import RETAINED_LIMIT_S, Box
 from experiments.chaos.file_watch import FileWatch
-from experiments.chaos.journal_reading import JournalContent
+from experiments.chaos.journal_reading import JournalContent, read_content
 from experiments.chaos.process import ChaosProcess
 from experiments.chaos.scenario import Findings, Place
 
@@ -48,9 +47,6 @@ class DaemonKilled:
             for number in range(times):
                 chance = place.chance(self.name, number)
                 content = self._once(box, content, chance, findings)
-            self._check_next(box, content, findings)
-            if self.broker_killed and not box.broker.runs:
-                box.start_broker()
             box.finish(findings)
         return findings
 
@@ -62,7 +58,7 @@ class DaemonKilled:
         if early:
             run.wait(chance.uniform(0.0, _START_S))
         else:
-            self._follow(box, run, content, chance, findings)
+            self._follow(box, run, content, findings)
         acknowledgement = box.acknowledge() if chance.random() < 0.5 else None
         if not early:
             self._await_moment(box, chance)
@@ -87,7 +83,6 @@ class DaemonKilled:
         box: Box,
         run: ChaosProcess,
         content: JournalContent,
-        chance: random.Random,
         findings: Findings,
     ) -> None:
         """Wait until the run has connected, and check what it publishes first."""
@@ -111,9 +106,6 @@ class DaemonKilled:
             time.sleep(chance.choice((0.0, chance.uniform(0.0, _AFTER_WRITE_S))))
         else:
             time.sleep(chance.uniform(0.0, _PAUSE_S))
-
-    def _check_next(self, box: Box, content: JournalContent, findings: Findings) -> None:
-        """Check what the last kill has left, by a run that is not killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,26 +188,18 @@ class LongOutage:
             )
         return findings
 
-    def _let_pass(
-        self, box: Box, hours: int, chance: random.Random, findings: Findings
-    ) -> None:
+    def _let_pass(self, box: Box, hours: int, chance: random.Random, findings: Findings) -> None:
         """Run the daemon as fast as it goes until the journal has so many alarms more."""
         wanted = len(box.read_journal().alarms) + hours * self._cycles_per_hour
         run = box.start(speed=0.0)
         with FileWatch(box.state) as watch:
-            while run.runs and len(_content(box).alarms) < wanted:
+            while run.runs and len(read_content(box.state).alarms) < wanted:
                 for _ in range(50):
                     watch.wait("alarms.db", _WRITE_S)
         findings.require(run.runs, f"the daemon has ended: {run.log[-300:]}")
-        threading.Event().wait(chance.uniform(0.0, 0.2))
+        run.wait(chance.uniform(0.0, 0.2))
         run.kill()
         box.read_journal()
-
-
-def _content(box: Box) -> JournalContent:
-    from experiments.chaos.journal_reading import read_content  # noqa: PLC0415
-
-    return read_content(box.state)
 
 
 def _is_event(topic: str) -> bool:

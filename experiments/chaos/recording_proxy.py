@@ -22,6 +22,7 @@ _FIRST_FAILURE = 0x80
 _CONNECT_S = 5.0
 _POLL_S = 0.2  # threads of a stalled connection look for its end
 _MAX_MESSAGES = 200_000
+_MAX_PACKET_BYTES = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,17 @@ class PacketReader:
 
     def __init__(self) -> None:
         self._rest = bytearray()
+        self._lost = False  # after a packet that is too large to be kept
 
     def packets(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield first byte and body of each packet that is complete now."""
-        self._rest += data
+        """Yield first byte and body of each packet that is complete now.
+
+        After a packet above `_MAX_PACKET_BYTES` there is none.
+        """
+        self._rest += b"" if self._lost else data
+        if len(self._rest) > _MAX_PACKET_BYTES:
+            self._lost = True
+            self._rest.clear()
         while (end := self._end()) is not None:
             begin, stop = end
             packet = bytes(self._rest[:stop])
@@ -137,6 +145,7 @@ class RecordingProxy:
         """Close all connections."""
         with self._changed:
             found = list(self._open)
+            self._open.clear()
         for connection in found:
             _shut(connection.client)
             _shut(connection.broker)
@@ -226,11 +235,12 @@ class RecordingProxy:
             while data := source.recv(65536):
                 while self._stalled.is_set() and not self._closed and connection in self._open:
                     threading.Event().wait(_POLL_S)
-                for head, body in reader.packets(data):
-                    note(connection, head, body)
+                with contextlib.suppress(IndexError, UnicodeDecodeError):  # malformed packets
+                    for head, body in reader.packets(data):
+                        note(connection, head, body)
                 target.sendall(data)
-        except (OSError, IndexError, UnicodeDecodeError):
-            pass  # the connection was closed, or its packets are malformed
+        except OSError:
+            pass  # the connection was closed
         _shut(source)
         _shut(target)
 
