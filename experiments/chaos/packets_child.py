@@ -55,25 +55,21 @@ def well_formed(chance: random.Random, packet_id: int) -> bytes:
     number = chance.choice((packet_id, packet_id, 0, 0xFFFF, chance.randrange(65536)))
     code = chance.choice(_CODES)
     properties = chance.choice((b"\0", bytes([len(_REASON)]) + _REASON, b""))
-    match chance.randrange(8):
-        case 0:
-            limits = chance.choice((b"\0", bytes([len(_PROPERTIES)]) + _PROPERTIES))
-            return packet(0x20, bytes([chance.randrange(2), chance.choice((0, code))]) + limits)
-        case 1 | 2:
-            return packet(0x40, number.to_bytes(2) + bytes([code]) + properties)
-        case 3:
-            return packet(0x90, number.to_bytes(2) + properties + bytes([chance.choice((0, code))]))
-        case 4:
-            topic = chance.choice((_TOPIC, _TOPIC, b"a" * 50, "ü\0".encode()))
-            head = 0x30 | chance.choice((0, 0, 1, 2, 4, 8))
-            payload = chance.choice((b"1", b"", b'{"run": true}', b"x" * 3000))
-            return packet(head, len(topic).to_bytes(2) + topic + b"\0" + payload)
-        case 5:
-            return packet(0xE0, bytes([code]) + properties)
-        case 6:
-            return packet(0xD0, b"")
-        case _:
-            return packet(chance.choice((0x50, 0x62, 0x70, 0xB0, 0xF0)), number.to_bytes(2) + b"\0")
+    limits = chance.choice((b"\0", bytes([len(_PROPERTIES)]) + _PROPERTIES))
+    topic = chance.choice((_TOPIC, _TOPIC, b"a" * 50, "ü\0".encode()))
+    payload = chance.choice((b"1", b"", b'{"run": true}', b"x" * 3000))
+    flags = chance.choice((0, 0, 1, 2, 4, 8))
+    kinds = (
+        (0x20, bytes([chance.randrange(2), chance.choice((0, code))]) + limits),
+        (0x40, number.to_bytes(2) + bytes([code]) + properties),
+        (0x40, number.to_bytes(2)),
+        (0x90, number.to_bytes(2) + properties + bytes([chance.choice((0, code))])),
+        (0x30 | flags, len(topic).to_bytes(2) + topic + b"\0" + payload),
+        (0xE0, bytes([code]) + properties),
+        (0xD0, b""),
+        (chance.choice((0x50, 0x62, 0x70, 0xB0, 0xF0)), number.to_bytes(2) + b"\0"),
+    )
+    return packet(*chance.choice(kinds))
 
 
 def mutated(chance: random.Random, packet_id: int) -> bytes:
