@@ -21,14 +21,26 @@ from pathlib import Path
 from types import FrameType
 
 from asd_monitor.errors import AsdMonitorError
-from experiments.chaos import brokers, kills, packets
+from experiments.chaos import (
+    brokers,
+    disks,
+    kills,
+    long_run,
+    microphones,
+    packets,
+    starvation,
+)
 from experiments.chaos.product import ROOT, prepare
 from experiments.chaos.scenario import Findings, Place, Scenario, report
 
 SCENARIOS: tuple[Scenario, ...] = (
     *kills.SCENARIOS,
+    *microphones.SCENARIOS,
     *packets.SCENARIOS,
     *brokers.SCENARIOS,
+    *disks.SCENARIOS,
+    *starvation.SCENARIOS,
+    *long_run.SCENARIOS,
 )
 
 
@@ -75,21 +87,28 @@ def run(
     folder = output.resolve() / version
     product = prepare(tree, folder / "product")
     results: list[tuple[Scenario, Findings]] = []
-    for scenario in scenarios:
-        place = Place(product, folder / scenario.name, seed)
-        shutil.rmtree(place.folder, ignore_errors=True)
-        place.folder.mkdir(parents=True)
-        began_s = time.monotonic()
-        number = scenario.times if times is None else min(times, scenario.times)
-        try:
-            findings = scenario.run(place, number)
-        except (AsdMonitorError, OSError) as error:
-            findings = Findings(number, problems=[f"the experiment ended: {error}"])
-        results.append((scenario, findings))
-        spent_s = time.monotonic() - began_s
-        sys.stderr.write(f"{scenario.name}: {spent_s:.0f} s, {len(findings.problems)} problems\n")
-    sys.stdout.write(report(results))
+    try:
+        for scenario in scenarios:
+            number = scenario.times if times is None else min(times, scenario.times)
+            place = Place(product, folder / scenario.name, seed)
+            results.append((scenario, _inject(scenario, place, number)))
+    finally:  # also what was done before an interruption
+        sys.stdout.write(report(results))
     return 1 if any(findings.problems for _, findings in results) else 0
+
+
+def _inject(scenario: Scenario, place: Place, times: int) -> Findings:
+    shutil.rmtree(place.folder, ignore_errors=True)
+    place.folder.mkdir(parents=True)
+    began_s = time.monotonic()
+    try:
+        findings = scenario.run(place, times)
+    except (AsdMonitorError, OSError) as error:
+        findings = Findings(times, problems=[f"the experiment ended: {error}"])
+    sys.stderr.write(f"{scenario.name}: {time.monotonic() - began_s:.0f} s\n")
+    sys.stderr.writelines(f"    {line}\n" for line in findings.problems)
+    sys.stderr.flush()
+    return findings
 
 
 def _listing(scenarios: Sequence[Scenario]) -> str:

@@ -136,6 +136,7 @@ def _full_at_stop(box: Box, disk: SmallDisk, findings: Findings) -> None:
 
 def _small(box: Box, disk: SmallDisk, findings: Findings) -> None:
     """Let the journal reach its bound, several times over."""
+    disk.free()
     run = box.start()
     box.wait_alarm(run.started_s)
     deadline = time.monotonic() + 60.0

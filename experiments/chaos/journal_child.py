@@ -146,20 +146,19 @@ def try_case(files: Files, expected: State, reports: Reports) -> str:
 
 
 def _open(state: Path) -> State:
+    """Open and write; return what was found.  Raises `CaseError`."""
     try:
         with Journal(state) as journal:
-            if journal.fault is not None:
-                raise CaseError(f"not opened: {journal.fault}")
+            fault = journal.fault
             found = content(journal)
             MachineJournal(journal, "mill").record(
                 Transition(1, TransitionKind.STATE, "normal", "warning", "test"), _BEGIN, "v1"
             )
-            if journal.fault is not None:
-                raise CaseError(f"not written: {journal.fault}")
-    except CaseError:
-        raise
+            fault = fault or journal.fault
     except Exception as error:
         raise CaseError(f"raised {type(error).__name__}: {error}") from error
+    if fault is not None:
+        raise CaseError(f"not opened or not written: {fault}")
     return found
 
 

@@ -1,0 +1,155 @@
+"""The capture child of a virtual microphone is killed or stopped, and the microphone unplugged."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import soundfile
+
+from asd_monitor.errors import OperationError
+from experiments.chaos.box import Box, until
+from experiments.chaos.process import ChaosProcess
+from experiments.chaos.product import MACHINES, RATE_HZ
+from experiments.chaos.scenario import Findings, Place, SampleLoss
+from tests.doubles.capture_processes import capture_processes
+from tests.doubles.virtual_microphone import VirtualSound
+
+_CARD = 1
+_SEEN_LIMIT_S = 15.0
+_RECOVERY_LIMIT_S = 60.0
+_TOLERANCE_S = 0.75  # the buffers of PulseAudio, PortAudio and the pipe, at each time
+_STOPPED_S = 10.0
+_SETTLED_S = 3.0
+
+Inject = Callable[[ChaosProcess, VirtualSound], None]
+
+
+def _microphone_pid(run: ChaosProcess) -> int:
+    found = capture_processes(run.pid)
+    return found[0] if found else 0
+
+
+def _kill_child(run: ChaosProcess, _sound: VirtualSound) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(_microphone_pid(run), signal.SIGKILL)
+
+
+def _stop_child(run: ChaosProcess, _sound: VirtualSound) -> None:
+    pid = _microphone_pid(run)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGSTOP)
+    run.wait(_STOPPED_S)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+def _stop_daemon(run: ChaosProcess, _sound: VirtualSound) -> None:
+    run.send(signal.SIGSTOP)
+    time.sleep(_STOPPED_S)  # the fault itself
+    run.send(signal.SIGCONT)
+
+
+def _unplug(run: ChaosProcess, sound: VirtualSound) -> None:
+    sound["fan"].unplug()
+    run.wait(3.0)
+    sound["fan"].plug()
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureFault:
+    """A fault of the capture of one microphone; the alarm of its machine must rise afterwards."""
+
+    name: str
+    fault: str
+    inject: Inject
+    reported: bool = True
+    times: int = 20
+    seconds_each: float = 15.0
+
+    def run(self, place: Place, times: int) -> Findings:
+        """Inject the fault so many times into one daemon."""
+        findings = Findings(times)
+        if missing := VirtualSound.missing():
+            findings.notes.append(f"not injected: {missing}")
+            return findings
+        calm, _ = soundfile.read(place.product.calm)
+        cycle, _ = soundfile.read(place.product.cycle)
+        machine = MACHINES[0]
+        with VirtualSound({"fan": _CARD}, rate_hz=RATE_HZ) as sound:
+            sound["fan"].play(calm, loop=True)
+            devices = {machine: f"name:{sound['fan'].device}"}
+            with Box(place.product, place.folder, devices=devices) as box:
+                box.start_broker()
+                run = box.start(speed=1.0, environment=sound.variables)
+                if box.wait_evaluated(run.started_s) is None:
+                    findings.problems.append(f"no sound is evaluated: {run.log[-300:]}")
+                    return findings
+                run.wait(_SETTLED_S)
+                lost = _lost(box), sound["fan"].undelivered
+                for _ in range(times):
+                    self._once(box, run, sound, findings)
+                counted = _lost(box) - lost[0]
+                true = sound["fan"].undelivered - lost[1]
+                findings.loss = SampleLoss(counted, true, round(times * _TOLERANCE_S * RATE_HZ))
+                findings.require(findings.loss.is_right, f"lost: counted {counted}, true {true}")
+                sound["fan"].play(cycle, loop=True)
+                raised = box.wait_alarm(time.monotonic())
+                findings.require(raised, "no alarm rises after the faults")
+                findings.require("Traceback" not in run.log, f"traceback in {run.log_path}")
+                run.send(signal.SIGTERM)
+                findings.require(run.wait() == 0, "the daemon does not stop")
+                findings.require(not capture_processes(run.pid), "a capture child is left")
+                box.read_journal()
+                box.measure_events(findings)
+        return findings
+
+    def _once(self, box: Box, run: ChaosProcess, sound: VirtualSound, findings: Findings) -> None:
+        began_s, known = time.monotonic(), run.log.count("microphone")
+        self.inject(run, sound)
+        ended_s = time.monotonic()
+        if self.reported:
+            try:
+                seen_s = until(lambda: run.log.count("microphone") > known, _SEEN_LIMIT_S)
+                findings.seen_s.append(seen_s - began_s)
+            except OperationError:
+                findings.problems.append(f"not reported within {_SEEN_LIMIT_S:g} s")
+        samples = _sample(box)
+        back_s = box.proxy.wait_until(lambda: _sample(box) > samples, _RECOVERY_LIMIT_S)
+        findings.recovered_s.append(float("inf") if back_s is None else back_s - ended_s)
+        findings.require(back_s, "no sound is evaluated afterwards")
+        run.wait(_SETTLED_S)
+
+
+def _score(box: Box) -> dict[str, Any]:
+    return box.proxy.scores.get(box.topic(MACHINES[0], "score"), (0.0, {}))[1]
+
+
+def _sample(box: Box) -> int:
+    return int(_score(box).get("sample", 0))
+
+
+def _lost(box: Box) -> int:
+    return int(_score(box).get("lost_samples", 0))
+
+
+SCENARIOS = (
+    CaptureFault("capture-killed", "SIGKILL of the capture child", _kill_child),
+    CaptureFault(
+        "capture-stopped", "capture child stopped for 10 s", _stop_child, times=5, seconds_each=25.0
+    ),
+    CaptureFault(
+        "daemon-stopped",
+        "daemon stopped for 10 s",
+        _stop_daemon,
+        reported=False,
+        times=5,
+        seconds_each=25.0,
+    ),
+    CaptureFault("unplugged", "microphone unplugged for 3 s", _unplug, times=10),
+)
