@@ -12,7 +12,8 @@ between the two an event is published once more, with the same id.
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter, deque
+import threading
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -100,12 +101,15 @@ class EventOutbox:
     def __init__(self, clock: RunningClock, *, max_bytes: int, max_age_s: float) -> None:
         self.figures = OutboxFigures()
         """Of the file, after the last transaction."""
+        self.damaged = 0
+        """Rows that were found damaged when they were taken."""
         self.due: set[str] = set()
         """Machines of which there may be events that were not taken."""
         self._clock = clock
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
-        self._settled: deque[_Settled] = deque()  # not written yet
+        self._settling = threading.Lock()  # of what follows; never held while the disk is used
+        self._settled: list[_Settled] = []  # not written yet
         self._newest_number = 0  # of the rows that are counted in the figures
         self._taken_seq: dict[str, int] = {}  # of the newest event taken from the file, by machine
         self._taken_unwritten: set[str] = set()  # ids
@@ -128,7 +132,8 @@ class EventOutbox:
 
         May be called in any thread, and does not wait.
         """
-        self._settled.append(_Settled(waiting, refusal))
+        with self._settling:
+            self._settled.append(_Settled(waiting, refusal))
 
     @property
     def unwritten_settlements(self) -> int:
@@ -200,6 +205,7 @@ class EventOutbox:
         self._taken_seq[machine] = seq if isinstance(seq, int) else 0
         found = as_waiting(row)
         if found is None:
+            self.damaged += 1
             set_row_aside(database, "outbox", row)
             self.count(database)
             log.error(
@@ -228,7 +234,7 @@ class EventOutbox:
                 "SELECT machine, max(seq) FROM outbox WHERE number > ? GROUP BY machine", (since,)
             )
         )
-        settled, set_aside = tuple(self._settled), 0
+        settled, set_aside = self._unwritten_settled(), 0
         for each in settled:
             removed_bytes = self._write_settled(database, each)
             if removed_bytes is not None:
@@ -257,9 +263,9 @@ class EventOutbox:
         """Count what a transaction has changed."""
         self.figures = change.figures
         self._newest_number = change.newest_number
-        for each in change.settled:
-            self._settled.popleft()
-            self._taken_unwritten.discard(each.waiting.event.id)
+        with self._settling:
+            del self._settled[: len(change.settled)]
+        self._taken_unwritten -= {each.waiting.event.id for each in change.settled}
         self._note_dropped(change.dropped, "the outbox is full, or they are too old")
 
     def _note_dropped(self, dropped: Mapping[str, int], reason: str) -> None:
@@ -286,22 +292,30 @@ class EventOutbox:
 
         Those that were taken are published nevertheless.
         """
-        settled = {each.waiting.event.id for each in self._settled}
+        settled = {each.waiting.event.id for each in self._unwritten_settled()}
         published = settled | self._taken_unwritten
         self._count_dropped(
             Counter(str(each.event.kind) for each in dropped if each.event.id not in published)
         )
         unwritten = {entry.event.id for entry in kept}
         self._taken_unwritten &= unwritten
-        for _ in range(len(self._settled)):  # others may append meanwhile
-            each = self._settled.popleft()
-            if each.waiting.event.seq is not None or each.waiting.event.id in unwritten:
-                self._settled.append(each)
+        with self._settling:
+            self._settled = [
+                each
+                for each in self._settled
+                if each.waiting.event.seq is not None or each.waiting.event.id in unwritten
+            ]
 
     def unsettled(self, unwritten: Iterable[EventEntry]) -> list[EventEntry]:
         """Return those of the unwritten events that no broker has acknowledged."""
-        settled = {each.waiting.event.id for each in self._settled if each.refusal is None}
+        settled = {
+            each.waiting.event.id for each in self._unwritten_settled() if each.refusal is None
+        }
         return [entry for entry in unwritten if entry.event.id not in settled]
+
+    def _unwritten_settled(self) -> tuple[_Settled, ...]:
+        with self._settling:
+            return tuple(self._settled)
 
     def _write_settled(self, database: sqlite3.Connection, settled: _Settled) -> int | None:
         """Delete the row of an event or note the refusal; return its bytes, None: it has none."""

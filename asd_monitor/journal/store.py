@@ -247,7 +247,11 @@ class Journal:
         Raises `JournalError`.
         """
         with self._lock, translated(self.path):
-            return self._outbox.take(self._database, self._unwritten_events, machine, limit)
+            damaged = self._outbox.damaged
+            taken = self._outbox.take(self._database, self._unwritten_events, machine, limit)
+            if self._outbox.damaged > damaged:  # their rows were moved
+                self._note_file()
+            return taken
 
     def settle(self, waiting: WaitingEvent, refusal: str | None) -> None:
         """Note that an event was acknowledged, or why the broker does not accept it.
