@@ -20,7 +20,7 @@ from typing import Any
 from experiments.chaos.box import Box, until
 from experiments.chaos.journal_reading import read_content
 from experiments.chaos.process import ChaosProcess
-from experiments.chaos.scenario import Findings, Place
+from experiments.chaos.scenario import Findings, Place, Scenario
 from tests.doubles.fake_broker import (
     CONNACK_5,
     CONNACK_311,
@@ -409,7 +409,7 @@ _REFUSALS = {
     0x99: "payload format invalid",
 }
 
-SCENARIOS = (
+SCENARIOS: tuple[Scenario, ...] = (
     _broken("silent", "accepts and never answers", _silent),
     _broken("late", "answers CONNECT after 12 s", _late_connack),
     _broken("closes-at-publish", "closes at each message", _closes_at_publish),

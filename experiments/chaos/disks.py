@@ -15,7 +15,7 @@ from asd_monitor.errors import OperationError
 from experiments.chaos.box import Box, until
 from experiments.chaos.journal_reading import read_content
 from experiments.chaos.process import ChaosProcess
-from experiments.chaos.scenario import Findings, Place
+from experiments.chaos.scenario import Findings, Place, Scenario
 from experiments.chaos.small_disk import SmallDisk
 
 _CHILD = Path(__file__).with_name("journal_child.py")
@@ -264,7 +264,7 @@ class JournalDamaged:
         return findings
 
 
-SCENARIOS = (
+SCENARIOS: tuple[Scenario, ...] = (
     DiskFault("disk-full-at-start", "disk full at the start", _full_at_start),
     DiskFault("disk-full", "disk full while running", _full_while_running),
     DiskFault("disk-full-at-stop", "disk full at a stop", _full_at_stop),

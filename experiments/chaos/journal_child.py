@@ -14,7 +14,7 @@ import random
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ class Reports:
     def __init__(self) -> None:
         self.texts: list[str] = []
 
-    def __call__(self, _logger: object, method: str, entry: dict[str, Any]) -> Any:
+    def __call__(self, _logger: object, method: str, entry: MutableMapping[str, Any]) -> Any:
         """Keep a line; write nothing."""
         if method in ("warning", "error", "critical", "exception"):
             self.texts.append(str(entry.get("event")))

@@ -90,10 +90,8 @@ def _read(database: sqlite3.Connection) -> JournalContent:
         for row in database.execute("SELECT * FROM events ORDER BY number")
     ]
     alarms = [
-        JournalAlarm(*row[:3], acknowledged=row["acknowledged_at"] is not None)
-        for row in database.execute(
-            "SELECT id, machine, condition, acknowledged_at FROM alarms ORDER BY number"
-        )
+        JournalAlarm(row["id"], row["machine"], row["condition"], bool(row["acknowledged_at"]))
+        for row in database.execute("SELECT * FROM alarms ORDER BY number")
     ]
     set_aside = set()
     if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchone():

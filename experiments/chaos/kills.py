@@ -11,7 +11,7 @@ from experiments.chaos.box import RETAINED_LIMIT_S, Box
 from experiments.chaos.file_watch import FileWatch
 from experiments.chaos.journal_reading import JournalContent, read_content
 from experiments.chaos.process import ChaosProcess
-from experiments.chaos.scenario import Findings, Place
+from experiments.chaos.scenario import Findings, Place, Scenario
 
 _START_SHARE = 0.2  # of the kills that come before the daemon is ready
 _START_S = 3.0
@@ -206,7 +206,7 @@ def _is_event(topic: str) -> bool:
     return topic.endswith("/event")
 
 
-SCENARIOS = (
+SCENARIOS: tuple[Scenario, ...] = (
     DaemonKilled("sigkill", "SIGKILL of the daemon", signal.SIGKILL, 200),
     DaemonKilled(
         "sigkill-at-writes",

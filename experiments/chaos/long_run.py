@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.chaos.box import BOX, FAST, Box
 from experiments.chaos.process import ChaosProcess
-from experiments.chaos.scenario import Findings, Place
+from experiments.chaos.scenario import Findings, Place, Scenario
 
 _BETWEEN_S = 10.0  # of real time between two faults, about
 _SAMPLE_S = 1.0
@@ -144,4 +144,4 @@ def _explain(box: Box, causes: _Causes, findings: Findings) -> None:
     findings.require(not restarted["sessions"], "sessions restarted without cause")
 
 
-SCENARIOS = (HoursOfSound(),)
+SCENARIOS: tuple[Scenario, ...] = (HoursOfSound(),)

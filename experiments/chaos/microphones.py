@@ -16,7 +16,7 @@ from asd_monitor.errors import OperationError
 from experiments.chaos.box import Box, until
 from experiments.chaos.process import ChaosProcess
 from experiments.chaos.product import MACHINES, RATE_HZ
-from experiments.chaos.scenario import Findings, Place, SampleLoss
+from experiments.chaos.scenario import Findings, Place, SampleLoss, Scenario
 from tests.doubles.capture_processes import capture_processes
 from tests.doubles.virtual_microphone import VirtualSound
 
@@ -138,7 +138,7 @@ def _lost(box: Box) -> int:
     return int(_score(box).get("lost_samples", 0))
 
 
-SCENARIOS = (
+SCENARIOS: tuple[Scenario, ...] = (
     CaptureFault("capture-killed", "SIGKILL of the capture child", _kill_child),
     CaptureFault(
         "capture-stopped", "capture child stopped for 10 s", _stop_child, times=5, seconds_each=25.0

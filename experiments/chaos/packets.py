@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from experiments.chaos.scenario import Findings, Place
+from experiments.chaos.scenario import Findings, Place, Scenario
 
 _CHILD = Path(__file__).with_name("packets_child.py")
 _HANG_S = 10.0
@@ -69,4 +69,4 @@ class MutatedPackets:
             findings.notes.append(f"{number} times unexpected: {' | '.join(last)}")
 
 
-SCENARIOS = (MutatedPackets(),)
+SCENARIOS: tuple[Scenario, ...] = (MutatedPackets(),)

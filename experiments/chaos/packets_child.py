@@ -18,7 +18,7 @@ import threading
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -216,7 +216,7 @@ def run(count: int, seed: int) -> dict[str, Any]:
     def hook(arguments: threading.ExceptHookArgs) -> None:
         raised.append("".join(traceback.format_exception(arguments.exc_value))[-2000:])
 
-    def record(_logger: object, method: str, entry: dict[str, Any]) -> Any:
+    def record(_logger: object, method: str, entry: MutableMapping[str, Any]) -> Any:
         if method == "exception" or entry.get("exc_info"):
             unexpected[traceback.format_exc()[-1500:]] += 1
         raise structlog.DropEvent

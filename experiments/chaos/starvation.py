@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from experiments.chaos.box import Box
 from experiments.chaos.process import ChaosProcess
 from experiments.chaos.product import processors
-from experiments.chaos.scenario import Findings, Place
+from experiments.chaos.scenario import Findings, Place, Scenario
 from tests.doubles.mosquitto import Subscriber
 
 _RUN_S = 40.0
@@ -277,7 +277,7 @@ def _stop_and_audit(box: Box, run: ChaosProcess, findings: Findings) -> None:
     box.finish(findings)
 
 
-SCENARIOS = (
+SCENARIOS: tuple[Scenario, ...] = (
     BusyLoops(),
     LittleMemory(),
     MemoryControlGroup(),
