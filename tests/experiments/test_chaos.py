@@ -146,11 +146,11 @@ def test_a_loss_without_a_report_is_a_failure(monkeypatch):
         found = original(journal)
         return dict(list(found.items())[1:])
 
-    files, expected = journal_child.make_files()
+    specimens = journal_child.make_specimens()
     monkeypatch.setattr(journal_child, "content", without_one)
     reports = journal_child.Reports()
     with pytest.raises(journal_child.CaseError, match="silently lost"):
-        journal_child.try_case(files[0], expected, reports)
+        journal_child.try_case(specimens.variants[0], specimens, reports, cut_log=False)
 
 
 def test_help_names_the_duration(capsys, monkeypatch):
