@@ -22,6 +22,7 @@ MACHINES = ("fan01", "pump02")
 CYCLE_S = 30.0
 """Period of `Product.cycle`: an alarm rises in each and, unless it is latched, clears."""
 _FAULT_S = (6.0, 12.0)
+_NO_FAULT_S = (0.0, 0.0)
 _COMMAND_S = 120.0
 
 
@@ -89,10 +90,14 @@ def prepare(tree: Path, folder: Path) -> Product:
     """
     product = Product(tree, folder)
     folder.mkdir(parents=True, exist_ok=True)
-    soundfile.write(product.calm, machine_sound(60.0, seed=2), RATE_HZ)
-    soundfile.write(product.cycle, machine_sound(CYCLE_S, seed=3, fault_s=_FAULT_S), RATE_HZ)
     normal = folder / "normal.flac"
-    soundfile.write(normal, machine_sound(90.0, seed=1), RATE_HZ)
+    for path, seconds, seed, fault_s in (
+        (product.calm, 60.0, 2, _NO_FAULT_S),
+        (product.cycle, CYCLE_S, 3, _FAULT_S),
+        (normal, 90.0, 1, _NO_FAULT_S),
+    ):
+        if not path.exists():
+            soundfile.write(path, machine_sound(seconds, seed=seed, fault_s=fault_s), RATE_HZ)
     for machine in MACHINES:
         if (product.models / machine / "current").exists():
             continue
@@ -105,7 +110,7 @@ def prepare(tree: Path, folder: Path) -> Product:
 
 
 def machine_sound(
-    seconds: float, *, seed: int, fault_s: tuple[float, float] = (0.0, 0.0)
+    seconds: float, *, seed: int, fault_s: tuple[float, float] = _NO_FAULT_S
 ) -> npt.NDArray[np.float32]:
     """Return the hum of a machine in noise, with an intermittent tone between two times.
 

@@ -27,8 +27,8 @@ _DAY_S = 86_400
 _SUMMER_TIME_END = "2026-10-25 02:59:30"  # in _ZONE
 _ZONE = "Europe/Berlin"
 _FAKETIME = (
-    "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1",
-    "/usr/lib/aarch64-linux-gnu/faketime/libfaketime.so.1",
+    "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+    "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
 )
 _FAKETIME_VARIABLE = "CHAOS_FAKETIME"
 
