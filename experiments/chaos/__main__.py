@@ -54,16 +54,16 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("output", type=Path, nargs="?", help="folder of models and logs")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="faults, or begins of names")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="a fault, or the begin of names")
     parser.add_argument("--times", type=int, help="how often each is injected")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="the program under test")
     parser.add_argument("--list", action="store_true", help="show the faults")
     arguments = parser.parse_args()
-    names = tuple(arguments.only or ("",))
-    scenarios = [each for each in SCENARIOS if each.name.startswith(names)]
-    if not scenarios:
-        parser.error(f"no fault {', '.join(names)}: see --list")
+    try:
+        scenarios = select(arguments.only)
+    except ValueError as error:
+        parser.error(str(error))
     if arguments.list:
         sys.stdout.write(_listing(scenarios))
         return 0
@@ -77,6 +77,25 @@ def main() -> int:
         times=arguments.times,
         seed=arguments.seed,
     )
+
+
+def select(names: Sequence[str] | None) -> list[Scenario]:
+    """Return the faults of these names; a name that is none selects all that begin with it.
+
+    Raises:
+        ValueError: None begins with a name.
+
+    """
+    if names is None:
+        return list(SCENARIOS)
+    known = {each.name for each in SCENARIOS}
+    selected: set[str] = set()
+    for name in names:
+        found = {name} & known or {each for each in known if each.startswith(name)}
+        if not found:
+            raise ValueError(f"no fault {name}: see --list")
+        selected |= found
+    return [each for each in SCENARIOS if each.name in selected]
 
 
 def run(

@@ -153,6 +153,23 @@ def test_a_loss_without_a_report_is_a_failure(monkeypatch):
         journal_child.try_case(specimens.variants[0], specimens, reports, cut_log=False)
 
 
+@pytest.mark.parametrize(
+    ("names", "selected"),
+    [
+        (["sigkill"], ["sigkill"]),
+        (["sigk"], ["sigkill", "sigkill-at-writes"]),
+        (["packets", "sigterm"], ["sigterm", "packets"]),
+    ],
+)
+def test_a_name_selects_one_fault_and_a_begin_several(names, selected):
+    assert [each.name for each in command.select(names)] == selected
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match="no fault nothing"):
+        command.select(["nothing"])
+
+
 def test_help_names_the_duration(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["chaos", "--list"])
     assert command.main() == 0
