@@ -1,8 +1,8 @@
 """The SQLite database of live blocks: opening, damage, transactions.
 
 It is in the mode with a rollback journal: what is written is complete or absent after a kill or a
-power failure.  A database that is damaged is set aside, and a new one begins: the blocks can be
-sampled anew.
+power failure.  A database that is damaged is deleted, and a new one begins: the blocks can be
+sampled anew, and a copy that nothing reads would take their space again.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ from pathlib import Path
 
 import structlog
 
-from asd_monitor.commissioning.block_tables import TABLES
-from asd_monitor.commissioning.store_errors import is_damage, translated
+from asd_monitor.commissioning.block_tables import FORMAT, TABLES
+from asd_monitor.commissioning.store_errors import translated
 from asd_monitor.private_files import create_private_file, create_private_folder
+from asd_monitor.sqlite_damage import is_damage
 
 log = structlog.get_logger()
 
 _PAGE_BYTES = 4096
-_MAX_BYTES = 15_500_000  # of the database
+_MAX_BYTES = 12_000_000  # of the database
 _BUSY_TIMEOUT_S = 5.0
+_DROP = "".join(f"DROP TABLE IF EXISTS {name};" for name in ("facts", "blocks", "summaries"))
 
 
 def create_database(path: Path) -> None:
@@ -37,7 +39,7 @@ def create_database(path: Path) -> None:
 def open_database(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the database, in autocommit mode, and close it; its file exists.
 
-    A damaged one is set aside, also where the damage is found later.  Raises
+    A damaged one is deleted, also where the damage is found later.  Raises
     CommissioningStoreError.
     """
     with translated(path):
@@ -46,14 +48,14 @@ def open_database(path: Path) -> Iterator[sqlite3.Connection]:
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
-            _set_aside(path, error)
+            _delete(path, error)
             database = _connect(path)
         try:
             yield database
         except sqlite3.DatabaseError as error:
             if is_damage(error):
                 database.close()
-                _set_aside(path, error)
+                _delete(path, error)
             raise
         finally:
             database.close()
@@ -83,9 +85,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         database.execute("PRAGMA cache_size = -256")
         database.execute("PRAGMA synchronous = EXTRA")
-        if database.execute("PRAGMA user_version").fetchone() == (0,):
+        (found,) = database.execute("PRAGMA user_version").fetchone()
+        if found < FORMAT:  # of a new file, or of a version before the first release
             database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-            database.executescript(f"BEGIN IMMEDIATE; {TABLES} COMMIT;")
+            database.executescript(f"BEGIN IMMEDIATE; {_DROP} {TABLES} COMMIT;")
+        database.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # a damaged header raises
         database.execute(f"PRAGMA max_page_count = {_MAX_BYTES // _PAGE_BYTES}")
     except sqlite3.Error:
         database.close()
@@ -93,15 +97,13 @@ def _connect(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _set_aside(path: Path, error: sqlite3.Error) -> None:
-    """Rename a damaged database; only the newest damaged one is kept."""
-    kept_as = path.with_suffix(".damaged")
-    path.replace(kept_as)
+def _delete(path: Path, error: sqlite3.Error) -> None:
+    """Delete a damaged database."""
+    path.unlink()
     path.with_name(f"{path.name}-journal").unlink(missing_ok=True)
     create_private_file(path)
     log.error(
         "the stored blocks of commissioning are damaged: new ones are collected",
         file=str(path),
         reason=str(error),
-        kept_as=str(kept_as),
     )

@@ -148,10 +148,11 @@ class Evaluator:
     @property
     def budget_text(self) -> str | None:
         """The `provisional_text` of a provisional model; None: see `provisional`."""
-        budget = self.provisional
-        if budget is None:
+        budget, bundle, settings = self.provisional, self.bundle, self._settings
+        if budget is None or bundle is None:
             return None
-        return provisional_text(budget, str(self._settings.alarm.false_alarms))
+        commissioning = bundle.commissioning(settings.commissioning.days)
+        return provisional_text(budget, str(settings.alarm.false_alarms), commissioning)
 
     @property
     def monitor(self) -> Monitor:

@@ -29,8 +29,9 @@ from asd_monitor.journal.alarm_tables import (
     readable_rows,
 )
 from asd_monitor.journal.checksums import is_intact
-from asd_monitor.journal.sqlite_errors import LaterFormatError, is_damage
+from asd_monitor.journal.sqlite_errors import LaterFormatError
 from asd_monitor.limited_reading import read_limited
+from asd_monitor.sqlite_damage import is_damage
 
 PAGE_BYTES = 4096
 """Of every journal; the default of SQLite."""

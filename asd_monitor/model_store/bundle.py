@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from asd_monitor.alarm.supported_budget import CommissioningExtent
 from asd_monitor.detector.detector import Detector
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
@@ -97,6 +98,12 @@ class Bundle:
         """For how many days the model is to be extended, as configured at its training."""
         days = (self.manifest.get("commissioning") or {}).get("days", 0.0)
         return float(days)
+
+    def commissioning(self, days: float) -> CommissioningExtent:
+        """Return for how long the model is extended, of so many days as configured, and was."""
+        if not self.commissioning_days:
+            return CommissioningExtent()
+        return CommissioningExtent(days, float(self.manifest["commissioning"].get("age_s", 0.0)))
 
 
 def save_bundle(

@@ -55,7 +55,7 @@ class Delivery:
 
     def stop(self) -> None:
         """Stop as the daemon does."""
-        self.session.stop(5.0)
+        self.session.stop(PATIENCE_S)
         self.events.close()
         self.journal.close()
 

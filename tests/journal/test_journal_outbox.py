@@ -214,8 +214,8 @@ def test_an_event_that_is_not_accepted_is_kept_with_the_reason_and_not_taken_aga
     assert kept == [(1, "Packet too large")]
 
 
-def test_events_that_are_set_aside_are_bounded(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
+def test_events_that_are_set_aside_are_bounded(tmp_path: Path, disk: Disk) -> None:
+    with Journal(tmp_path, connect=disk.connect) as journal:
         record(journal, events=MAX_SET_ASIDE + 5)
         for each in take_all(journal):
             journal.settle(each, "too large")

@@ -10,7 +10,11 @@ import pytest
 from asd_monitor.errors import OperationError
 from asd_monitor.model_store.bundle import load_bundle, save_bundle
 from asd_monitor.model_store.catalogue import export, promote, rollback
-from asd_monitor.model_store.promoted import PROMOTED, promoted_manifests
+from asd_monitor.model_store.promoted import (
+    PROMOTED,
+    approved_manifests,
+    promoted_manifests,
+)
 from tests.doubles.bundled_detector import bundle_detector
 
 
@@ -30,6 +34,17 @@ def test_each_version_that_was_promoted_is_listed_once(models: Path) -> None:
     listed = (models / "fan01" / PROMOTED).read_text().splitlines()
     assert listed == [f"{version} {sha256(models, version)}" for version in ("v1", "v2")]
     assert promoted_manifests(models, "fan01") == {sha256(models, v) for v in ("v1", "v2")}
+
+
+def test_a_version_that_was_left_for_an_older_one_is_not_approved_until_it_is_promoted_again(
+    models: Path,
+) -> None:
+    save_bundle(models, "fan01", bundle_detector(), {}, {})
+    promote(models, "fan01", "v2")
+    promote(models, "fan01", "v1")
+    assert approved_manifests(models, "fan01") == {sha256(models, "v1")}
+    promote(models, "fan01", "v2")
+    assert approved_manifests(models, "fan01") == {sha256(models, v) for v in ("v1", "v2")}
 
 
 def test_an_exported_version_is_listed_where_it_was_put_into_use(
