@@ -291,11 +291,15 @@ class BrokenBroker:
 
 
 def _misbehave(
-    run: ChaosProcess, findings: Findings, *, reported: bool, seconds: float = MISBEHAVES_S
+    run: ChaosProcess,
+    findings: Findings,
+    *,
+    reported: bool,
+    seconds: float = MISBEHAVES_S,
+    known: int = 0,
 ) -> None:
-    """Wait until the daemon reports the fault, and for the rest of the time."""
+    """Wait until the daemon reports more than the known lines, and for the rest of the time."""
     began_s = time.monotonic()
-    known = len(_REPORTED.findall(run.log)) if not reported else 0
     if reported:
         try:
             seen_s = until(lambda: len(_REPORTED.findall(run.log)) > known, _SEEN_LIMIT_S)
@@ -347,8 +351,9 @@ class HalfOpen:
                 box.start_broker()
                 run = box.start()
                 box.wait_alarm(run.started_s)
+                known = len(_REPORTED.findall(run.log))
                 box.proxy.stall()
-                _misbehave(run, findings, reported=True)
+                _misbehave(run, findings, reported=True, known=known)
                 box.proxy.cut()
                 box.proxy.go_on()
                 _measure_recovery(box, run, findings)

@@ -17,7 +17,7 @@ HEAD = (
     "times",
     "seen within",
     "recovered within",
-    "samples lost (counted = true)",
+    "samples lost (counted, true)",
     "events never acknowledged",
     "duplicates, equal id",
     "duplicates, another id",
@@ -79,7 +79,7 @@ class Findings:
         """Return the row of the table."""
         loss = NOT_MEASURED
         if self.loss is not None:
-            relation = "=" if self.loss.is_right else "≠"
+            relation = "≈" if self.loss.is_right else "≠"
             loss = f"{self.loss.counted} {relation} {self.loss.true}"
         counts = (self.unacknowledged, self.equal_id, self.other_id)
         return (
