@@ -257,7 +257,7 @@ def _check_order(box: Box, findings: Findings) -> None:
 
 
 def _monitor_or_report(box: Box, run: ChaosProcess, findings: Findings) -> None:
-    """Require alarms, or where no sound is evaluated the reason in the log."""
+    """Require alarms, or that the state of each machine has the reason why there are none."""
     raised_s = box.wait_alarm(run.started_s, _RUN_S)
     if raised_s is not None:
         findings.recovered_s.append(raised_s - run.started_s)
@@ -266,7 +266,15 @@ def _monitor_or_report(box: Box, run: ChaosProcess, findings: Findings) -> None:
         findings.notes.append(f"at most {run.peak_mb():.0f} MB")
         _stop_and_audit(box, run, findings)
         return
-    findings.problems.append(f"no alarm rises: {run.log.strip()[-300:]}")
+    findings.require(run.runs, f"the daemon has ended: {run.log[-300:]}")
+    for machine in box.machines:
+        state = box.proxy.newest(box.topic(machine, "state"))
+        reason = None if state is None else state.document["reason"]
+        if reason is None or state is None or state.document["evaluated"]:
+            findings.problems.append(f"{machine} is not monitored, without a reason")
+        else:
+            findings.seen_s.append(state.at_s - run.started_s)
+            findings.notes.append(f"{machine} is not monitored: {reason}")
 
 
 def _stop_and_audit(box: Box, run: ChaosProcess, findings: Findings) -> None:
