@@ -42,7 +42,7 @@ _SEEN_LIMIT_S = 60.0
 _LEFT_OUT_S = 45.0  # longer than the session waits for an acknowledgement
 _PATIENCE_S = 120.0
 _SUBSCRIBE = 8
-_REPORTED = re.compile(r"^\S+ \[(?:warning|error)\] .*broker", re.MULTILINE)
+_REPORTED = re.compile(r"^\S+ \[(?:warning|error)\] .* broker=localhost", re.MULTILINE)
 _LARGE_BYTES = 256 << 20
 
 Behaviour = Callable[[ClientConnection], None]

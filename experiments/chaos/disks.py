@@ -24,7 +24,9 @@ _SMALL_BYTES = 400 << 10
 _SEEN_LIMIT_S = 30.0
 _RECOVERY_LIMIT_S = 30.0
 _NUMBERS = re.compile(r"\b\d+\b")
-_JOURNAL_LINE = re.compile(r"^\S+ \[(?:warning|error)\] .*(?:journal|disk|kept in memory)", re.M)
+_JOURNAL_LINE = re.compile(
+    r"^\S+ \[(?:warning|error)\] (?!configuration).*(?:journal|disk|kept in memory)", re.M
+)
 _PATIENCE_S = 3600.0
 
 

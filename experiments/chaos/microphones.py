@@ -24,41 +24,37 @@ _CARD = 1
 _SEEN_LIMIT_S = 15.0
 _RECOVERY_LIMIT_S = 60.0
 _TOLERANCE_S = 1.5  # of the arrival of two scores
-_STOPPED_S = 10.0
 _SETTLED_S = 3.0
 
-Inject = Callable[[ChaosProcess, VirtualSound], None]
+Action = Callable[[ChaosProcess, VirtualSound], None]
 
 
-def _microphone_pid(run: ChaosProcess) -> int:
-    found = capture_processes(run.pid)
-    return found[0] if found else 0
+def _signal_child(number: signal.Signals) -> Action:
+    def act(run: ChaosProcess, _sound: VirtualSound) -> None:
+        for pid in capture_processes(run.pid):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    return act
 
 
-def _kill_child(run: ChaosProcess, _sound: VirtualSound) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(_microphone_pid(run), signal.SIGKILL)
+def _signal_daemon(number: signal.Signals) -> Action:
+    def act(run: ChaosProcess, _sound: VirtualSound) -> None:
+        run.send(number)
+
+    return act
 
 
-def _stop_child(run: ChaosProcess, _sound: VirtualSound) -> None:
-    pid = _microphone_pid(run)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGSTOP)
-    run.wait(_STOPPED_S)
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGCONT)
-
-
-def _stop_daemon(run: ChaosProcess, _sound: VirtualSound) -> None:
-    run.send(signal.SIGSTOP)
-    time.sleep(_STOPPED_S)  # the fault itself
-    run.send(signal.SIGCONT)
-
-
-def _unplug(run: ChaosProcess, sound: VirtualSound) -> None:
+def _unplug(_run: ChaosProcess, sound: VirtualSound) -> None:
     sound["fan"].unplug()
-    run.wait(3.0)
+
+
+def _plug(_run: ChaosProcess, sound: VirtualSound) -> None:
     sound["fan"].plug()
+
+
+def _nothing(_run: ChaosProcess, _sound: VirtualSound) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +63,9 @@ class CaptureFault:
 
     name: str
     fault: str
-    inject: Inject
+    begin: Action
+    end: Action = _nothing
+    lasts_s: float = 0.0
     reported: bool = True
     times: int = 20
     seconds_each: float = 15.0
@@ -113,15 +111,16 @@ class CaptureFault:
 
     def _once(self, box: Box, run: ChaosProcess, sound: VirtualSound, findings: Findings) -> None:
         began_s, known = time.monotonic(), run.log.count("microphone")
-        self.inject(run, sound)
-        ended_s = time.monotonic()
-        if self.reported:
-            try:
+        self.begin(run, sound)
+        try:
+            if self.reported:
                 seen_s = until(lambda: run.log.count("microphone") > known, _SEEN_LIMIT_S)
                 findings.seen_s.append(seen_s - began_s)
-            except OperationError:
-                findings.problems.append(f"not reported within {_SEEN_LIMIT_S:g} s")
-        samples = _sample(box)
+        except OperationError:
+            findings.problems.append(f"not reported within {_SEEN_LIMIT_S:g} s")
+        run.wait(max(0.0, began_s + self.lasts_s - time.monotonic()))
+        self.end(run, sound)
+        ended_s, samples = time.monotonic(), _sample(box)
         back_s = box.proxy.wait_until(lambda: _sample(box) > samples, _RECOVERY_LIMIT_S)
         findings.recovered_s.append(float("inf") if back_s is None else back_s - ended_s)
         findings.require(back_s, "no sound is evaluated afterwards")
@@ -150,17 +149,27 @@ def _sample(box: Box) -> int:
 
 
 SCENARIOS: tuple[Scenario, ...] = (
-    CaptureFault("capture-killed", "SIGKILL of the capture child", _kill_child),
+    CaptureFault("capture-killed", "SIGKILL of the capture child", _signal_child(signal.SIGKILL)),
     CaptureFault(
-        "capture-stopped", "capture child stopped for 10 s", _stop_child, times=5, seconds_each=25.0
+        "capture-stopped",
+        "capture child stopped for 10 s",
+        _signal_child(signal.SIGSTOP),
+        _signal_child(signal.SIGCONT),
+        lasts_s=10.0,
+        times=5,
+        seconds_each=25.0,
     ),
     CaptureFault(
         "daemon-stopped",
         "daemon stopped for 10 s",
-        _stop_daemon,
+        _signal_daemon(signal.SIGSTOP),
+        _signal_daemon(signal.SIGCONT),
+        lasts_s=10.0,
         reported=False,
         times=5,
         seconds_each=25.0,
     ),
-    CaptureFault("unplugged", "microphone unplugged for 3 s", _unplug, times=10),
+    CaptureFault(
+        "unplugged", "microphone unplugged for 3 s", _unplug, _plug, lasts_s=3.0, times=10
+    ),
 )
