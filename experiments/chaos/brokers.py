@@ -7,6 +7,7 @@ event has to arrive.
 from __future__ import annotations
 
 import re
+import signal
 import ssl
 import subprocess
 import threading
@@ -330,7 +331,8 @@ def _measure_recovery(box: Box, run: ChaosProcess, findings: Findings) -> None:
     if left_out:
         findings.notes.append(f"{len(left_out)} events set aside in the journal, and reported")
     findings.require("Traceback" not in run.log, f"traceback in {run.log_path}")
-    run.kill()
+    run.send(signal.SIGTERM)
+    findings.require(run.wait() == 0, "the daemon does not stop")
     box.finish(findings)
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks.mosquitto import find_program
 from experiments.chaos import __main__ as command
 from experiments.chaos.packets import MutatedPackets
 from experiments.chaos.product import ROOT, Product, prepare
 from experiments.chaos.scenario import Place
-from tests.doubles.mosquitto import find_program
 
 pytestmark = [
     pytest.mark.slow,

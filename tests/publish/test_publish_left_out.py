@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from asd_monitor.publish import suspect_topics
+from asd_monitor.publish.broker_session import BrokerSession
 from tests.doubles.broker_sessions import EVENT, STATE, errors, put_event, wait
 from tests.doubles.fake_broker import CONNACK_5, PINGREQ, PUBLISH, ClientConnection, FakeBroker
 
@@ -49,7 +50,7 @@ def leave_out_events(session, logs) -> None:
 
 @pytest.mark.parametrize("closes", [False, True])
 def test_an_event_is_published_after_the_restart_of_a_broker_that_did_not_accept_it(
-    make_session: Callable, logs, closes
+    make_session: Callable[..., BrokerSession], logs, closes
 ) -> None:
     behave = EventIgnoringBroker(closes=closes)
     with FakeBroker(behave) as broker:
@@ -65,7 +66,7 @@ def test_an_event_is_published_after_the_restart_of_a_broker_that_did_not_accept
 
 
 def test_a_topic_that_is_ignored_again_is_left_out_again(
-    make_session: Callable, logs, monkeypatch
+    make_session: Callable[..., BrokerSession], logs, monkeypatch
 ) -> None:
     """The state is published meanwhile, and the connection stays."""
     monkeypatch.setattr(suspect_topics, "_PAUSES_S", (0.5, 600.0))
