@@ -27,7 +27,8 @@ _NUMBERS = re.compile(r"\b\d+\b")
 _JOURNAL_LINE = re.compile(
     r"^\S+ \[(?:warning|error)\] (?!configuration).*(?:journal|disk|kept in memory)", re.M
 )
-_PATIENCE_S = 3600.0
+_PATIENCE = 20.0  # times the usual duration
+_LEAST_PATIENCE_S = 60.0
 
 
 def _log_count(run: ChaosProcess) -> int:
@@ -237,16 +238,17 @@ class JournalDamaged:
     fault: str
     times: int
     mode: str
-    seconds_each: float = 0.06
+    seconds_each: float = 0.03
 
     def run(self, place: Place, times: int) -> Findings:
         """Damage copies of a journal in a process of its own."""
         findings = Findings(times)
+        patience_s = _LEAST_PATIENCE_S + _PATIENCE * times * self.seconds_each
         child = place.product.run_child(_CHILD, (self.mode, times, place.seed))
         try:
-            output, _ = child.communicate(timeout=_PATIENCE_S)
+            output, _ = child.communicate(timeout=patience_s)
         except subprocess.TimeoutExpired:
-            findings.problems.append(f"not done after {_PATIENCE_S:g} s")
+            findings.problems.append(f"not done after {patience_s:g} s")
             return findings
         finally:
             child.kill()

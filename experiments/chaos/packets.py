@@ -14,7 +14,8 @@ from experiments.chaos.scenario import Findings, Place, Scenario
 _CHILD = Path(__file__).with_name("packets_child.py")
 _HANG_S = 10.0
 _GROWTH_MB = 200.0
-_PATIENCE_S = 3600.0
+_PATIENCE = 20.0  # times the usual duration
+_LEAST_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +30,12 @@ class MutatedPackets:
     def run(self, place: Place, times: int) -> Findings:
         """Send so many packets to a session with the broker in a process of its own."""
         findings = Findings(times)
+        patience_s = _LEAST_PATIENCE_S + _PATIENCE * times * self.seconds_each
         child = place.product.run_child(_CHILD, (times, place.seed))
         try:
-            output, _ = child.communicate(timeout=_PATIENCE_S)
+            output, _ = child.communicate(timeout=patience_s)
         except subprocess.TimeoutExpired:
-            findings.problems.append(f"not done after {_PATIENCE_S:g} s")
+            findings.problems.append(f"not done after {patience_s:g} s")
             return findings
         finally:
             child.kill()
