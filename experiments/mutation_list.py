@@ -243,10 +243,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "manifest-hash",  # a changed bit of a manifest is not noticed
-        "asd_monitor/model_store/manifest.py",
-        "if seal is not None and not sealed:",
-        "if seal is None and not sealed:",
-        "model_store/test_model_store_refused_bundle.py",
+        "asd_monitor/sealed_json.py",
+        "if hashlib.sha256(content[:-_SEAL_BYTES]).hexdigest().encode() != seal[1]:",
+        "if not seal[1]:",
+        "model_store/test_model_store_damaged_bundle.py",
     ),
     Mutation(
         "model-identity",  # a model trained again under the same name is not loaded

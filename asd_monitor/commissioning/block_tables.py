@@ -1,7 +1,8 @@
 """The tables of the stored live blocks: definition, and their rows as values.
 
-A row of `blocks` holds one block, with the CRC-32 of its content.  The table `facts` holds the
-progress of the commissioning, and the features of which all vectors are.
+A row of `blocks` holds one block.  The table `facts` holds the progress of the commissioning, and
+the features of which all vectors are.  Each row has the checksums of
+`asd_monitor.commissioning.row_checksums`.
 """
 
 from __future__ import annotations
@@ -17,15 +18,19 @@ import numpy as np
 
 from asd_monitor.commissioning.blocks import Layout, LiveBlock, Stratum
 from asd_monitor.commissioning.redundancy import BlockEntry
+from asd_monitor.commissioning.row_checksums import CHECKED, is_row_intact, row_checksum
 from asd_monitor.commissioning.schedule import Progress, RefitNote
+from asd_monitor.commissioning.store_errors import DamagedTablesError
 
-FORMAT = 2
+FORMAT = 3
 TABLES = f"""
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE facts (
+    name TEXT PRIMARY KEY, value TEXT NOT NULL, row_crc INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE blocks (
     number INTEGER PRIMARY KEY, time REAL NOT NULL, age REAL NOT NULL, hour INTEGER NOT NULL,
     band INTEGER NOT NULL, alarm INTEGER NOT NULL, level REAL NOT NULL, windows INTEGER NOT NULL,
-    crc INTEGER NOT NULL, content BLOB NOT NULL
+    crc INTEGER NOT NULL, content BLOB NOT NULL, row_crc INTEGER NOT NULL
 );
 PRAGMA user_version = {FORMAT};
 """
@@ -69,12 +74,22 @@ def make_uniform(database: sqlite3.Connection, key: str, layout: Layout) -> None
 
 
 def read_entries(database: sqlite3.Connection) -> list[BlockEntry]:
-    """Return number, time and stratum of every block."""
-    rows = database.execute("SELECT number, time, hour, band, alarm FROM blocks")
+    """Return number, time and stratum of every block whose row is intact."""
+    rows = database.execute(
+        f"SELECT number, {CHECKED['blocks']}, row_crc FROM blocks"  # noqa: S608 - constants
+    )
     return [
-        BlockEntry(number, time_s, Stratum(hour, band, bool(alarm)))
-        for number, time_s, hour, band, alarm in rows
+        BlockEntry(number, values[0], Stratum(values[2], values[3], bool(values[4])))
+        for number, *values, row_crc in rows
+        if row_checksum(values) == row_crc
     ]
+
+
+def delete_damaged_blocks(database: sqlite3.Connection) -> None:
+    """Delete the blocks whose rows are damaged; a damaged content is found where it is read."""
+    intact = {entry.number for entry in read_entries(database)}
+    numbers = {number for (number,) in database.execute("SELECT number FROM blocks")}
+    delete_blocks(database, numbers - intact)
 
 
 def stored_bytes(database: sqlite3.Connection) -> int:
@@ -95,47 +110,56 @@ def insert_block(database: sqlite3.Connection, block: LiveBlock) -> None:
         for array in (block.starts_s, block.levels_dbfs, block.vectors)
     )
     stratum = block.stratum
+    values = (
+        float(block.time_s),
+        float(block.age_s),
+        stratum.hour,
+        stratum.band,
+        int(stratum.alarm_active),
+        float(block.level_dbfs),
+        len(block.vectors),
+        zlib.crc32(content),
+    )
     database.execute(
-        "INSERT INTO blocks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            block.time_s,
-            block.age_s,
-            stratum.hour,
-            stratum.band,
-            int(stratum.alarm_active),
-            block.level_dbfs,
-            len(block.vectors),
-            zlib.crc32(content),
-            content,
-        ),
+        f"INSERT INTO blocks ({CHECKED['blocks']}, row_crc, content) "  # noqa: S608 - constants
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*values, row_checksum(values), content),
     )
 
 
 def read_blocks(database: sqlite3.Connection) -> list[LiveBlock | None]:
-    """Return the blocks in order of time; one whose content is damaged is None."""
+    """Return the blocks in order of time; a damaged one is None."""
     found = read_layout(database)
     if found is None:
         return []
     size = found[1].size
     rows = database.execute(
-        "SELECT time, age, alarm, level, windows, crc, content FROM blocks ORDER BY time"
+        f"SELECT {CHECKED['blocks']}, row_crc, content "  # noqa: S608 - constants
+        "FROM blocks ORDER BY time"
     )
     return [_block(row, size) for row in rows]
 
 
 def _fact(database: sqlite3.Connection, name: str) -> str | None:
-    row = database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-    return None if row is None else str(row[0])
+    """Return a fact; None: there is none.  Raises DamagedTablesError where one is damaged."""
+    rows = database.execute("SELECT name, value, row_crc FROM facts").fetchall()
+    if any(row_checksum(row[:2]) != row[2] for row in rows):
+        raise DamagedTablesError("a fact is damaged")
+    return next((str(value) for found, value, _ in rows if found == name), None)
 
 
 def _set_fact(database: sqlite3.Connection, name: str, value: str) -> None:
-    database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+    checksum = row_checksum((name, value))
+    database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (name, value, checksum))
 
 
 def _block(row: tuple[Any, ...], size: int) -> LiveBlock | None:
-    time_s, age_s, alarm, level, windows, crc, content = row
+    *values, row_crc, content = row
+    if not is_row_intact(values, row_crc, content):
+        return None
+    time_s, age_s, _, _, alarm, level, windows, _ = values
     scalars = 2 * windows
-    if zlib.crc32(content) != crc or len(content) != 4 * scalars + 2 * windows * size:
+    if len(content) != 4 * scalars + 2 * windows * size:
         return None
     starts, levels = np.frombuffer(content, "<f4", scalars).astype(np.float32).reshape(2, windows)
     vectors = np.frombuffer(content, "<f2", offset=4 * scalars).reshape(windows, size)

@@ -15,7 +15,8 @@ from pathlib import Path
 import structlog
 
 from asd_monitor.commissioning.block_tables import FORMAT, TABLES
-from asd_monitor.commissioning.store_errors import translated
+from asd_monitor.commissioning.row_checksums import check_tables, decoded
+from asd_monitor.commissioning.store_errors import DamagedTablesError, translated
 from asd_monitor.private_files import create_private_file, create_private_folder
 from asd_monitor.sqlite_damage import is_damage
 
@@ -24,6 +25,8 @@ log = structlog.get_logger()
 _PAGE_BYTES = 4096
 _MAX_BYTES = 12_000_000  # of the database
 _BUSY_TIMEOUT_S = 5.0
+_VERSIONS = slice(18, 20)  # for writing and reading: The SQLite Database File Format, 1.3.3
+_ROLLBACK_JOURNAL = b"\x01\x01"
 _DROP = "".join(f"DROP TABLE IF EXISTS {name};" for name in ("facts", "blocks", "summaries"))
 
 
@@ -46,14 +49,14 @@ def open_database(path: Path) -> Iterator[sqlite3.Connection]:
         try:
             database = _connect(path)
         except sqlite3.DatabaseError as error:
-            if not is_damage(error):
+            if not _is_damage(error):
                 raise
             _delete(path, error)
             database = _connect(path)
         try:
             yield database
         except sqlite3.DatabaseError as error:
-            if is_damage(error):
+            if _is_damage(error):
                 database.close()
                 _delete(path, error)
             raise
@@ -74,7 +77,28 @@ def transaction(database: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+def _is_damage(error: sqlite3.Error) -> bool:
+    """Return whether an error is that the file is damaged, or no database.
+
+    The statements are always the same, so one that SQLite cannot execute means other tables or a
+    header that it does not support.
+    """
+    return is_damage(error) or getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
+
+
+def _check_header(path: Path) -> None:
+    """Check the versions in the header: SQLite takes a file of an unknown one to be read-only.
+
+    Raises DamagedTablesError.
+    """
+    with path.open("rb") as file:
+        header = file.read(_VERSIONS.stop)
+    if header and header[_VERSIONS] != _ROLLBACK_JOURNAL:
+        raise DamagedTablesError("its header is damaged")
+
+
 def _connect(path: Path) -> sqlite3.Connection:
+    _check_header(path)
     database = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
@@ -83,6 +107,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         check_same_thread=False,
     )
     try:
+        database.text_factory = decoded
         database.execute("PRAGMA cache_size = -256")
         database.execute("PRAGMA synchronous = EXTRA")
         (found,) = database.execute("PRAGMA user_version").fetchone()
@@ -90,10 +115,14 @@ def _connect(path: Path) -> sqlite3.Connection:
             database.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
             database.executescript(f"BEGIN IMMEDIATE; {_DROP} {TABLES} COMMIT;")
         database.execute("SELECT count(*) FROM sqlite_schema").fetchone()  # a damaged header raises
+        check_tables(database, TABLES)
         database.execute(f"PRAGMA max_page_count = {_MAX_BYTES // _PAGE_BYTES}")
     except sqlite3.Error:
         database.close()
         raise
+    except UnicodeDecodeError as error:  # of SQLite's message, which quotes the tables
+        database.close()
+        raise DamagedTablesError("the definition of its tables is damaged") from error
     return database
 
 

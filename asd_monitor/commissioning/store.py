@@ -16,6 +16,7 @@ import structlog
 from asd_monitor.commissioning.block_tables import (
     clear,
     delete_blocks,
+    delete_damaged_blocks,
     insert_block,
     make_uniform,
     read_blocks,
@@ -93,6 +94,7 @@ class CommissioningStore:
                 make_uniform(database, key, layout)
                 for block in blocks:
                     insert_block(database, block)
+                delete_damaged_blocks(database)
                 self._drop_redundant(database)
 
     def strata(self) -> Counter[Stratum]:

@@ -14,6 +14,12 @@ class CommissioningStoreError(OperationError):
     """The stored blocks, or the sound beside them, cannot be read or written."""
 
 
+class DamagedTablesError(sqlite3.DatabaseError):
+    """The database is not as it was written, although SQLite reads it."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Raise errors of the database at a path as CommissioningStoreError."""

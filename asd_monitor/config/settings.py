@@ -71,7 +71,8 @@ class Tls(Section):
     key: FilePath | None = Field(
         None,
         examples=["/etc/asd-monitor/key.pem"],
-        description="Key (PEM) of the client certificate.",
+        description="Key (PEM) of the client certificate; the systemd credential `mqtt_tls_key`"
+        " takes its place.",
     )
 
     @field_validator("key")

@@ -35,7 +35,8 @@ from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_journal import MachineJournal
-from asd_monitor.model_store.bundle import Bundle, load_bundle
+from asd_monitor.model_store.bundle import Bundle
+from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.model_store.versions import BundleError, versions
 from asd_monitor.monitor import Monitor, Reading, Scorer
 from asd_monitor.pipeline import Pipeline
@@ -44,7 +45,7 @@ from asd_monitor.records import MachineState
 log = structlog.get_logger()
 
 LoadModel = Callable[[Path, str], Bundle]
-"""(models, machine) → the current bundle; raises BundleError."""
+"""(models, machine) → the bundle in use, or in its place the last good one; raises BundleError."""
 
 _PEAK_INTERVAL_S = 10.0  # of sound, between two writes of an active alarm's peak
 _SAVE_INTERVAL_S = 600.0  # between two writes of the evidence
@@ -92,7 +93,7 @@ class Evaluator:
         journal: MachineJournal,
         time_of: Callable[[int], datetime],
         *,
-        load: LoadModel = load_bundle,
+        load: LoadModel = load_usable_bundle,
         history: EvidenceHistory | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -101,7 +102,7 @@ class Evaluator:
         self.no_model_reason: str | None = "the model is being loaded"
         """Why the sound is not scored; None: it is."""
         self.model_notice: str | None = None
-        """Why the newest model is not the one in use."""
+        """Why the newest model is not the one in use, or what is damaged in the models folder."""
         self.untrained = False
         """Whether the machine has never had a model."""
         self.provisional: EffectiveBudget | None = None
@@ -177,11 +178,13 @@ class Evaluator:
             if self.bundle is None:
                 self.no_model_reason = error.reason
             else:
-                self.model_notice = (
-                    f"the new model is not used, {self.model} remains in use: {error.reason}"
-                )
+                self._keep_model(error.reason)
             return False
-        self.model_notice, self.untrained = None, False
+        self.untrained = False
+        if self.bundle is not None and not bundle.is_current:
+            self._keep_model(bundle.damage or "")
+            return False
+        self.model_notice = bundle.damage
         if self.bundle is not None and bundle.sha256 == self.bundle.sha256:
             return False
         before, self.bundle = self.bundle, bundle
@@ -192,6 +195,9 @@ class Evaluator:
         if not (is_refit and self._exchange_detector(bundle.detector)):
             self._replace_monitor()
         return True
+
+    def _keep_model(self, reason: str) -> None:
+        self.model_notice = f"the new model is not used, {self.model} remains in use: {reason}"
 
     def _exchange_detector(self, detector: Detector) -> bool:
         """Score by a refitted detector without a gap; return whether that is possible.

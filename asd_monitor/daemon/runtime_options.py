@@ -17,7 +17,7 @@ from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.capacity import estimate_capacity
 from asd_monitor.daemon.evaluator import LoadModel
 from asd_monitor.daemon.scoring_thread import EstimateCapacity
-from asd_monitor.model_store.bundle import load_bundle
+from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.publish.broker_session import BrokerSession
 
 
@@ -88,7 +88,7 @@ class Dependencies:
     """Opens a device; None: the devices and files themselves, each device once."""
     open_microphone: Callable[[DeviceSpec], PlanarSource] | None = None
     """Opens a device with all its channels; None: a `Microphone`."""
-    load_model: LoadModel = load_bundle
+    load_model: LoadModel = load_usable_bundle
     refit: Refit | None = None
     """Refits a model; None: in a child process."""
     estimate_capacity: EstimateCapacity = estimate_capacity

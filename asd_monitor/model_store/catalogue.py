@@ -21,7 +21,6 @@ from asd_monitor.model_store.encoder_files import store_encoders
 from asd_monitor.model_store.manifest import (
     MAX_FILE_BYTES,
     MAX_MANIFEST_BYTES,
-    manifest_bytes,
 )
 from asd_monitor.model_store.promoted import approved_manifests, promote_version
 from asd_monitor.model_store.versions import (
@@ -33,6 +32,7 @@ from asd_monitor.model_store.versions import (
     no_current,
     versions,
 )
+from asd_monitor.sealed_json import sealed_json
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,7 +169,7 @@ def export(models: Path, machine: str, version: str | None, into: Path) -> str:
                 file: read_limited(source / file, MAX_FILE_BYTES)
                 for file in bundle.manifest["files"]
             }
-            content, sha256 = manifest_bytes(dict(bundle.manifest) | {"version": name})
+            content, sha256 = sealed_json(dict(bundle.manifest) | {"version": name})
             create_folder_durably(home / name, files | {MANIFEST: content})
             load_bundle(into, machine, name)
             promote_version(into, machine, name, sha256)

@@ -47,6 +47,19 @@ def promoted_manifests(models: Path, machine: str) -> set[str]:
     return {sha256 for _, sha256 in _promotions(models, machine)}
 
 
+def promoted_versions(models: Path, machine: str) -> set[str]:
+    """Return the versions that a person has put into use, each by name and by hash.
+
+    So a changed digit of one does not hide the version.
+
+    Raises:
+        BundleError: a line of the list is damaged.
+        OSError: the list cannot be read.
+
+    """
+    return {part for line in _promotions(models, machine) for part in line}
+
+
 def approved_manifests(models: Path, machine: str) -> set[str]:
     """Return those of `promoted_manifests` that no person has left for an older version since.
 

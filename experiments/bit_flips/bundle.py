@@ -3,7 +3,8 @@
     python -m experiments.bit_flips.bundle --count 600 --seed 0
 
 For each file of a bundle (manifest, arrays, report, network, and the file that names the version
-in use) so many cases flip one bit each.  A case fails if the bundle is loaded and its scores or
+in use) so many cases flip one bit each.  The network of the package takes the place of a damaged
+copy, which has no effect then.  A case fails if the bundle is loaded and its scores or
 its manifest differ, or if it is refused without a message of one line with a remedy.  The exit
 code is 1 then.
 """

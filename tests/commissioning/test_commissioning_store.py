@@ -252,13 +252,7 @@ def test_a_killed_writer_leaves_a_complete_store(store: CommissioningStore) -> N
 def test_a_database_that_is_deleted_as_the_remedy_says_begins_anew(
     store: CommissioningStore,
 ) -> None:
-    path = store.folder / DATABASE
-    content = bytearray(path.read_bytes())
-    content[18] = 3  # of the header: a journal mode that does not exist makes it read-only
-    path.write_bytes(content)
-    with pytest.raises(CommissioningStoreError, match=f"delete {DATABASE}"):
-        store.write(PROGRESS)
-    path.unlink()
+    (store.folder / DATABASE).unlink()
     store.write(PROGRESS, [block(20)], key="k", layout=LAYOUT)
     assert (store.progress(), len(store.blocks())) == (PROGRESS, 1)
 

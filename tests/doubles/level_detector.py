@@ -119,6 +119,8 @@ class StubBundle:
     sha256: str = field(default_factory=lambda: uuid4().hex)
     commissioning_days: float = 0.0
     refit_of: FirstModel | None = None
+    damage: str | None = None
+    is_current: bool = True
 
     @property
     def first(self) -> FirstModel:

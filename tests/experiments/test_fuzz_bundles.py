@@ -32,6 +32,8 @@ def test_a_flipped_bit_of_a_bundle_is_refused_with_the_remedy(tmp_path: Path) ->
     flips = BundleFlips(tmp_path)
     chance = random.Random(7)
     for path in flips.files:
+        is_network = path.suffix == ".onnx"  # the same one in the package takes its place
+        expected = "without effect" if is_network else "refused"
         for _ in range(10):
             outcome, failure = flips.flip(path, chance.randrange(8 * path.stat().st_size))
-            assert (outcome, failure) == ("refused", None)
+            assert (outcome, failure) == (expected, None)
