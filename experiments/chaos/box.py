@@ -117,11 +117,16 @@ class Box:
     def _config(self, devices: Mapping[str, str]) -> dict[str, Any]:
         alarm = {"on_delay_s": 1, "off_delay_s": 3}
         first = self.machines[0]
+        defaults: dict[str, Any] = {"alarm": {**alarm, "latch": False}}
+        if (
+            self.product.tree / "asd_monitor" / "commissioning"
+        ).exists():  # an earlier one has none
+            defaults["commissioning"] = {"days": 0}
         return {
             "version": 1,
             "box": BOX,
             "mqtt": {"host": "localhost", "port": self.proxy.port, **self._mqtt},
-            "defaults": {"commissioning": {"days": 0}, "alarm": {**alarm, "latch": False}},
+            "defaults": defaults,
             "machines": {
                 name: {"device": device, "alarm": {**alarm, "latch": name == first}}
                 for name, device in devices.items()
