@@ -14,6 +14,8 @@ import argparse
 import hashlib
 import shutil
 import signal
+import sqlite3
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -122,7 +124,7 @@ def _inject(scenario: Scenario, place: Place, times: int) -> Findings:
     began_s = time.monotonic()
     try:
         findings = scenario.run(place, times)
-    except (AsdMonitorError, OSError) as error:
+    except (AsdMonitorError, OSError, sqlite3.Error, subprocess.SubprocessError) as error:
         findings = Findings(times, problems=[f"the experiment ended: {error}"])
     sys.stderr.write(f"{scenario.name}: {time.monotonic() - began_s:.0f} s\n")
     sys.stderr.writelines(f"    {line}\n" for line in findings.problems)

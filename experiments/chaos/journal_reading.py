@@ -87,11 +87,11 @@ def _read(database: sqlite3.Connection) -> JournalContent:
             row["alarm_id"],
             row["seq"] if "seq" in row.keys() else None,  # noqa: SIM118 - `in row` tests values
         )
-        for row in database.execute("SELECT * FROM events ORDER BY number")
+        for row in database.execute("SELECT * FROM events ORDER BY rowid")
     ]
     alarms = [
         JournalAlarm(row["id"], row["machine"], row["condition"], bool(row["acknowledged_at"]))
-        for row in database.execute("SELECT * FROM alarms ORDER BY number")
+        for row in database.execute("SELECT * FROM alarms ORDER BY rowid")
     ]
     set_aside = set()
     if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'outbox'").fetchone():
