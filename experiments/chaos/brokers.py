@@ -477,7 +477,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _broken("refuses-88", "refuses the connection with 0x88", _refuses_connection(0x88)),
     _broken("taken-over", "reports a session taken over", _taken_over, limit_s=_TAKEOVER_LIMIT_S),
     _broken("closes-after-connack", "closes after CONNACK", _closes_after_connack),
-    _broken("unsubscribed", "sends what nobody subscribed to", _unsubscribed),
+    _broken("unsubscribed", "sends a message without a subscription", _unsubscribed),
     _broken("large-message", "sends a message of 256 MB", _large_message),
     _broken("unreleased", "sends QoS 2 and never releases it", _unreleased),
     _broken("byte-by-byte", "sends one byte at a time", _byte_by_byte, reported=False),

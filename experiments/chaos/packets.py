@@ -25,7 +25,7 @@ class MutatedPackets:
     name: str = "packets"
     fault: str = "mutated packets of a broker"
     times: int = 1_000_000
-    seconds_each: float = 0.0015
+    seconds_each: float = 0.0006
 
     def run(self, place: Place, times: int) -> Findings:
         """Send so many packets to a session with the broker in a process of its own."""
