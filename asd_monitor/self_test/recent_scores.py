@@ -50,10 +50,10 @@ class RecentScores:
     @property
     def seconds(self) -> float:
         """Sound of the machine running that the counts are of."""
-        return sum(each.seconds for each in self._bins)
+        return sum(each.seconds for each in tuple(self._bins))
 
     @property
     def far_off_share(self) -> float | None:
         """Share of the windows with a score of at least `FAR_OFF`; None: there are none."""
-        windows = sum(each.windows for each in self._bins)
-        return sum(each.far_off for each in self._bins) / windows if windows else None
+        windows = sum(each.windows for each in tuple(self._bins))
+        return sum(each.far_off for each in tuple(self._bins)) / windows if windows else None

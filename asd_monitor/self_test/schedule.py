@@ -67,15 +67,16 @@ def day_of_test(wall_s: float, begins_s: float) -> int:
     return math.floor((wall_s - begins_s) / DAY_S)
 
 
-def is_due(times: TimesOfTests, day: int, since_attempt_s: float) -> bool:
+def is_due(times: TimesOfTests, day: int, since_attempt_s: float, retry_s: float = RETRY_S) -> bool:
     """Return whether a test is due.
 
     Args:
         times: of the last complete test.
         day: the present `day_of_test`.
         since_attempt_s: time since the last attempt in this run of the daemon; inf: none.
+        retry_s: least time between two attempts.
 
     """
-    if since_attempt_s < RETRY_S:
+    if since_attempt_s < retry_s:
         return False
     return times.day != day or times.failed or times.running_s >= DAY_S

@@ -118,6 +118,8 @@ class StubBundle:
     sha256: str = field(default_factory=lambda: uuid4().hex)
     commissioning_days: float = 0.0
     refit_of: FirstModel | None = None
+    machine: str = "fan"
+    manifest: dict[str, Any] = field(default_factory=dict)
 
     @property
     def first(self) -> FirstModel:

@@ -19,6 +19,8 @@ class MemoryBroker:
         self.counters = Counters()
         self.connected = True
         self.pending = 0
+        self.refused_topics: dict[str, str] = {}
+        """Topics of which messages are taken and not delivered, and why."""
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.retained: dict[str, dict[str, Any]] = {}
         self.stopped = False
@@ -29,6 +31,8 @@ class MemoryBroker:
         self.sent.append((topic, message))
         if retain:
             self.retained[topic] = message
+        elif topic not in self.refused_topics:
+            self.receive(topic, payload)
 
     def start(self) -> None:
         """Do nothing: it is always connected."""
