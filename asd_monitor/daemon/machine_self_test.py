@@ -17,6 +17,7 @@ from asd_monitor.daemon.self_test_subject import SelfTestSubject
 from asd_monitor.self_test.baseline import SelfTestBaseline
 from asd_monitor.self_test.checks import (
     Check,
+    Result,
     check_microphone,
     check_model,
     check_scoring,
@@ -75,7 +76,9 @@ async def checks_of_machine(
     }
     baseline = SelfTestBaseline.from_manifest(bundle.manifest)
     known = baseline.levels or first
-    trial = await _trial(subject, scoring, known)
+    trial: LiveTrial | str = "no window is scored"
+    if checks["scoring"].result is not Result.FAILED:
+        trial = await _trial(subject, scoring, known)
     if isinstance(trial, str):
         checks |= {"sensitivity": not_possible(trial), "microphone": not_possible(trial)}
         return MachineChecks(checks)

@@ -82,7 +82,7 @@ def test_a_known_level_does_not_change_the_result(
 ) -> None:
     sound = machine_sound(25.0, seed=8)
     alone = outcome_of(level_steps(fan_result.detector, rule, sound))
-    near = DetectedLevels({kind: 2.0 for kind in FaultKind})
+    near = DetectedLevels(dict.fromkeys(FaultKind, 2.0))
     known = outcome_of(level_steps(fan_result.detector, rule, sound, near))
     for kind, level_db in alone.by_kind.items():
         other_db = known.by_kind[kind]

@@ -28,9 +28,7 @@ def search(threshold_db: float, lowest_db: float, highest_db: float) -> tuple[fl
     return levels.detected_db, tried
 
 
-@given(
-    threshold_db=st.floats(-60, 60), lowest_db=st.floats(-30, 0), range_db=st.floats(1, 60)
-)
+@given(threshold_db=st.floats(-60, 60), lowest_db=st.floats(-30, 0), range_db=st.floats(1, 60))
 def test_the_level_found_is_at_most_the_resolution_above_the_threshold(
     threshold_db: float, lowest_db: float, range_db: float
 ) -> None:
