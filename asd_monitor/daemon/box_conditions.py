@@ -18,6 +18,9 @@ from asd_monitor.publish.messages import BoxAlarm, BoxCondition
 
 log = structlog.get_logger()
 
+_MAX_LISTED = 200  # conditions in a message, of at most a megabyte
+_MAX_TEXT = 500  # characters
+
 
 class ConditionKind(StrEnum):
     """What the condition is; a value on MQTT."""
@@ -79,7 +82,7 @@ class BoxConditions:
                 machine=each.machine,
                 check=each.check,
                 since=self.since[each.key],
-                text=each.text,
+                text=each.text[:_MAX_TEXT],
                 remedy=each.remedy,
             )
             for each in holding
@@ -89,6 +92,12 @@ class BoxConditions:
         if has_changed:
             self._published = listed
             topics = self._broker.topics
-            message = BoxAlarm(topics.box, now, active=bool(listed), conditions=listed)
+            message = BoxAlarm(
+                topics.box,
+                now,
+                active=bool(listed),
+                count=len(listed),
+                conditions=listed[:_MAX_LISTED],
+            )
             self._broker.publish(topics.box_alarm, message.payload(), qos=1, retain=True)
         return has_changed

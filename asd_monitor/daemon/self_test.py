@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -48,6 +49,8 @@ log = structlog.get_logger()
 
 _SAVE_S = 300.0  # between two writes of the running time
 _TEST_LIMIT_S = 1800.0  # of one test; with an encoder on a slow box it lasts some minutes
+_MAX_PAYLOAD_BYTES = 900_000
+_MAX_TEXT = 500  # characters of a reason
 _BROKER = ""  # the box's own test among those of the machines
 
 
@@ -95,15 +98,28 @@ class DailySelfTest:
         self._progress: dict[str, ScoringProgress] = {}
         self._begun_s = self._counted_s = self._saved_s = monotonic_s()
         self._published_on: bool | None = None
+        self._has_defect = False  # which was logged
 
     async def run(self) -> None:
         """Make the tests until cancelled."""
         saved = await self._worker.run(self._file.load)
         self._records = {**saved.machines, _BROKER: saved.broker}
         self._conditions.restore(saved.since)
-        while True:
+        try:
+            while True:
+                await self._check_contained()
+                await asyncio.sleep(self._intervals.check_s)
+        finally:
+            self._worker.post(partial(self._file.save, self._state()))
+            self._worker.close()
+
+    async def _check_contained(self) -> None:
+        try:
             await self._check()
-            await asyncio.sleep(self._intervals.check_s)
+        except Exception:  # a defect in the test must not end the monitoring
+            if not self._has_defect:
+                log.exception("a defect in asd-monitor: no self-test is made; please report it")
+            self._has_defect = True
 
     async def _check(self) -> None:
         self._count_running_time()
@@ -254,22 +270,29 @@ class DailySelfTest:
             broker=broker,
             machines=newest,
         )
-        self._broker.publish(topics.self_test, message.payload(), qos=1, retain=True)
+        payload = message.payload()
+        if len(payload) > _MAX_PAYLOAD_BYTES:  # the alarm of the box has what has failed
+            results = {name: replace(each, checks={}) for name, each in newest.items()}
+            payload = replace(message, machines=results).payload()
+        self._broker.publish(topics.self_test, payload, qos=1, retain=True)
 
     async def _save(self) -> None:
         self._saved_s = self._monotonic_s()
+        await self._worker.run(self._file.save, self._state())
+
+    def _state(self) -> SelfTestState:
         machines = {name: each for name, each in self._records.items() if name != _BROKER}
-        state = SelfTestState(
+        return SelfTestState(
             broker=self._records[_BROKER], machines=machines, since=self._conditions.since
         )
-        await self._worker.run(self._file.save, state)
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._wall_s(), UTC)
 
 
 def _message(check: Check) -> CheckResult:
-    return CheckResult(str(check.result), check.reason, check.remedy, check.numbers)
+    reason = check.reason and check.reason[:_MAX_TEXT]
+    return CheckResult(str(check.result), reason, check.remedy, check.numbers)
 
 
 def _failed(machine: str | None, complete: SelfTestResult) -> list[Condition]:

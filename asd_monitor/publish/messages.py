@@ -330,7 +330,8 @@ class BoxAlarm(_Payload):
     box: str
     time: datetime
     active: bool  # whether there is a condition
-    conditions: Sequence[BoxCondition]  # the oldest first
+    count: int  # of conditions
+    conditions: Sequence[BoxCondition]  # the oldest first, at most 200
 
 
 Message = Score | State | Alarm | Event | Status | SelfTest | BoxAlarm

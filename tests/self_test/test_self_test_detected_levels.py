@@ -18,8 +18,10 @@ from asd_monitor.self_test.stepping import outcome_of
 from asd_monitor.synthesis.added_faults import FaultKind, draw_fault
 from tests.doubles.synthetic_sounds import machine_sound
 
+pytestmark = pytest.mark.timeout(300)
+
 RATE_HZ = 16_000
-SWEEPS_DB = {FaultKind.TONE: np.arange(-4.0, 10.0), FaultKind.IMPACTS: np.arange(-16.0, -2.0)}
+SWEEPS_DB = {FaultKind.TONE: np.arange(-5.0, 7.0), FaultKind.IMPACTS: np.arange(-16.0, -3.0)}
 
 
 @pytest.fixture(scope="module")
@@ -49,17 +51,16 @@ def sweep_db(kind: FaultKind, detector: Detector, rule: AlarmRule) -> float:
     return float(lowest)
 
 
-@pytest.mark.parametrize("kind", list(FaultKind))
-def test_the_level_is_that_of_a_sweep_by_hand(
-    kind: FaultKind, fan_result: TrainingResult, rule: AlarmRule
+def test_the_levels_are_those_of_a_sweep_by_hand(
+    fan_result: TrainingResult, rule: AlarmRule
 ) -> None:
     detector = fan_result.detector
     found = outcome_of(level_steps(detector, rule, machine_sound(25.0, seed=5)))
-    expected_db = sweep_db(kind, detector, rule)
-    level_db = found.by_kind[kind]
-    assert level_db is not None
-    assert SWEEPS_DB[kind][0] < expected_db < SWEEPS_DB[kind][-1]
-    assert abs(level_db - expected_db) < 3.0
+    for kind, level_db in found.by_kind.items():
+        expected_db = sweep_db(kind, detector, rule)
+        assert SWEEPS_DB[kind][0] < expected_db < SWEEPS_DB[kind][-1]
+        assert level_db is not None
+        assert abs(level_db - expected_db) < 3.0, (kind, level_db, expected_db)
 
 
 def test_the_training_and_the_live_sound_give_similar_levels(
