@@ -39,12 +39,12 @@ def start(daemon: InProcessDaemon, *, intervals: Any = AT_ONCE, selftest: str = 
 def machine_checks(daemon: InProcessDaemon) -> dict[str, Any]:
     """Return the newest results of the machine by check; empty before the first."""
     found = daemon.broker.retained.get(TOPIC, {}).get("machines", {}).get("fan", {})
-    return found.get("checks", {})
+    return dict(found.get("checks", {}))
 
 
 def broker_checks(daemon: InProcessDaemon) -> dict[str, Any]:
     found = daemon.broker.retained.get(TOPIC, {}).get("broker") or {}
-    return found.get("checks", {})
+    return dict(found.get("checks", {}))
 
 
 def conditions(daemon: InProcessDaemon) -> dict[tuple[str, str | None, str | None], dict[str, Any]]:

@@ -10,6 +10,6 @@ from asd_monitor.self_test import checks
 FIRST_S, CHECK_S, RETRY_S, FAR_OFF_S = 3.0, 0.5, 2.0, 15.0
 
 if __name__ == "__main__":
-    SelfTestIntervals.__init__.__defaults__ = (FIRST_S, CHECK_S, RETRY_S)  # type: ignore[misc]
+    SelfTestIntervals.__init__.__defaults__ = (FIRST_S, CHECK_S, RETRY_S)
     checks.FAR_OFF_S = FAR_OFF_S
     main()

@@ -21,7 +21,7 @@ from tests.doubles.synthetic_sounds import machine_sound
 pytestmark = pytest.mark.timeout(300)
 
 RATE_HZ = 16_000
-SWEEPS_DB = {FaultKind.TONE: np.arange(-5.0, 7.0), FaultKind.IMPACTS: np.arange(-16.0, -3.0)}
+SWEEPS_DB = {FaultKind.TONE: np.arange(5.0, 19.0), FaultKind.IMPACTS: np.arange(-4.0, 9.0)}
 
 
 @pytest.fixture(scope="module")
