@@ -110,6 +110,10 @@ class WhenQuiet(StrEnum):
     ALARM = "alarm"  # an alarm: the machine has to run
 
 
+MAX_COMMISSIONING_DAYS = 60
+"""For how many days a model can be extended from live sound."""
+
+
 @dataclass(frozen=True, slots=True)
 class AlarmCriteria:
     """When an alarm is to be raised, as configured."""

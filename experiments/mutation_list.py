@@ -101,18 +101,25 @@ MUTATIONS: tuple[Mutation, ...] = (
         "journal",
     ),
     Mutation(
-        "backlog-order-after-reconnect",  # unacknowledged messages are sent in reverse
-        "asd_monitor/publish/outbox.py",
-        "for m in reversed(once)",
-        "for m in once",
-        "publish",
+        "outbox-order",  # a second event of a machine is sent before the first is acknowledged
+        "asd_monitor/publish/event_queues.py",
+        "        if len(queue) == 1:\n            self._ready[event.topic] = None\n",
+        "        self._ready[event.topic] = None\n",
+        "publish/test_publish_outbox.py",
     ),
     Mutation(
-        "backlog-overflow",  # a full queue drops the newest message
-        "asd_monitor/publish/outbox.py",
-        "return self._queue.popleft() if len(self._queue) > self.max_queued else None",
-        "return self._queue.pop() if len(self._queue) > self.max_queued else None",
-        "publish",
+        "outbox-importance",  # a full outbox drops alarms before transitions of the state
+        "asd_monitor/journal/event_outbox.py",
+        "ORDER BY kind = '{TransitionKind.ALARM}', number",
+        "ORDER BY number",
+        "journal/test_journal_outbox.py",
+    ),
+    Mutation(
+        "outbox-historical",  # an event of an earlier run is published as a current one
+        "asd_monitor/journal/event_outbox.py",
+        "if seq is not None and seq <= earlier.get(waiting.event.machine, 0):",
+        "if False:",
+        "journal/test_journal_outbox.py",
     ),
     Mutation(
         "sample-clock-loss",  # a loss that is counted stays in the deficit

@@ -147,7 +147,9 @@ class AlarmLogic:
         """Process sound up to this sample index that is not evaluated: the machine is off.
 
         It changes neither the span nor the delays, like an idle window, and not the state.
+        Windows that are held back are part of the pause.
         """
+        self._held.clear()
         self._newest_end, self._suspended = at, True
         self._machine.suspend(at)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from asd_monitor.records import AlarmCriteria
+from asd_monitor.records import MAX_COMMISSIONING_DAYS, AlarmCriteria
 from asd_monitor.wording import DAY_S, count, rate
 
 HOUR_S = 3600.0
@@ -25,7 +25,7 @@ LOOSEST_HZ = 1.0 / DAY_S
 """A budget as loose as this is supported by any training sound."""
 PROVISIONAL = "provisional: "
 """Begin of the text about the budget of a provisional model."""
-_HOURS_IN_WORDS = 48  # more are given as days
+_DAY_H = 24.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,19 @@ class EffectiveBudget:
     def warnings(self) -> str:
         """The accepted rate of false warnings as text."""
         return rate(self.warnings_hz)
+
+
+@dataclass(frozen=True, slots=True)
+class CommissioningExtent:
+    """For how long a model is extended from live sound, and has been."""
+
+    days: float = 0.0  # as configured; 0: it is not
+    age_s: float = 0.0  # of sound evaluated before the newest refit, also of the idle machine
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the model is frozen."""
+        return self.age_s >= self.days * DAY_S
 
 
 def effective_budget(criteria: AlarmCriteria, hours: float) -> EffectiveBudget:
@@ -78,17 +91,43 @@ def provisional_note(budget: EffectiveBudget) -> str:
     return f"provisional budget of {budget.false_alarms}"
 
 
-def provisional_text(budget: EffectiveBudget, configured: str) -> str:
-    """Return what a provisional model supports, and from when the full budget is expected to hold.
+def provisional_text(
+    budget: EffectiveBudget, configured: str, commissioning: CommissioningExtent
+) -> str:
+    """Return what a provisional model supports, and what the full budget needs.
 
-    ``configured`` is the budget as configured: ``1 per month``.
+    Hours in which the machine was idle show nothing of its sound and do not count.  After a day of
+    commissioning the days that it takes follow from the hours a day that the machine has run in.
+
+    Args:
+        budget: that of the model.
+        configured: the budget as configured: ``1 per month``.
+        commissioning: that of the model.
+
     """
     hours = "within one hour" if budget.hours <= 1 else f"{budget.hours:g} different hours"
-    needed = count(budget.needed_hours, "hour")
-    if budget.needed_hours > _HOURS_IN_WORDS:
-        needed = count(math.ceil(budget.needed_hours * HOUR_S / DAY_S), "day")
     return (
         f"{PROVISIONAL}training sound from {hours} supports a budget of {budget.false_alarms}; the "
-        f"full budget of {configured} is expected to hold after {needed} of commissioning, or "
-        f"with recordings by `asd-monitor record` in {budget.needed_hours} different hours"
+        f"full budget of {configured} needs sound of the running machine from "
+        f"{budget.needed_hours} different hours: {_remedy(budget, commissioning)}"
     )
+
+
+def _remedy(budget: EffectiveBudget, commissioning: CommissioningExtent) -> str:
+    """Return how a model gets the hours that the full budget needs."""
+    recordings = f"record in {budget.needed_hours} hours with `asd-monitor record` and train again"
+    if not commissioning.days:
+        return recordings
+    run_h = _DAY_H  # hours a day
+    so_far = "where it runs day and night"
+    if commissioning.age_s >= DAY_S:
+        run_h = min(_DAY_H, budget.hours / (commissioning.age_s / DAY_S))
+        so_far = f"as it has run in about {run_h:.2g} hours a day"
+    days = math.ceil(round(budget.needed_hours / run_h, 6))
+    ended = f", of which {commissioning.days:g} are over" if commissioning.is_over else ""
+    needed = f"{count(days, 'day')} of commissioning, {so_far}{ended}"
+    if days > MAX_COMMISSIONING_DAYS:
+        return f"{recordings}, since it would take {needed}"
+    if days > commissioning.days:
+        needed += f": set `commissioning: {{days: {days}}}`" + (" to go on" if ended else "")
+    return f"{needed}, or {recordings}"

@@ -17,6 +17,7 @@ from asd_monitor import __version__
 from asd_monitor.cli import (
     alarms,
     backtest,
+    box,
     config_command,
     demo,
     devices,
@@ -78,6 +79,7 @@ app.command("record", short_help="Record a machine's normal sound.")(record.comm
 app.add_typer(models.app, name="models")
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(config_command.app, name="config")
+app.add_typer(box.app, name="box")
 
 
 def main() -> None:

@@ -82,7 +82,8 @@ def command(
     )
     criteria = configured.model_copy(update={"alarm": settings}).alarm_criteria
     check_machine(models, machine)
-    detector = load_bundle(models, machine, version).detector
+    bundle = load_bundle(models, machine, version)
+    detector = bundle.detector
     rule = alarm_rule(criteria, detector)
     budget = effective_budget(criteria, detector.hours)
     effective = budget.false_alarms if budget.provisional else str(settings.false_alarms)
@@ -118,7 +119,8 @@ def command(
         typer.echo(json.dumps(document, ensure_ascii=False))
     else:
         if budget.provisional:
-            text = provisional_text(budget, str(settings.false_alarms))
+            commissioning = bundle.commissioning(configured.commissioning.days)
+            text = provisional_text(budget, str(settings.false_alarms), commissioning)
             typer.echo(f"notice: {text}", err=True)
         _print(machine, settings, result, effective)
 

@@ -22,6 +22,7 @@ from asd_monitor.cli.options import (
 
 if TYPE_CHECKING:
     from asd_monitor.detector.detector import Detector
+    from asd_monitor.model_store.bundle import Bundle
 
 app = CommandGroup("models", "List, show and choose versions of models.")
 
@@ -99,6 +100,7 @@ def show(
     from asd_monitor.cli.json_lines import print_json
     from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.model_store.bundle import load_bundle
+    from asd_monitor.model_store.catalogue import version_in_use
     from asd_monitor.wording import printable
 
     check_machine(models, machine)
@@ -107,12 +109,13 @@ def show(
     if as_json:
         print_json(manifest)
         return
+    in_use = bundle.version == version_in_use(models, machine)
     report = models / machine / bundle.version / "report.html"
     for name, text in [
         ("machine", machine),
         ("version", bundle.version),
         *_detector_facts(bundle.detector),
-        *_manifest_facts(manifest, bundle.detector.hours),
+        *_manifest_facts(bundle, in_use=in_use),
         *([("report", str(report))] if report.exists() else []),
     ]:
         typer.echo(f"{name:<12}{printable(text)}")
@@ -138,16 +141,20 @@ def _detector_facts(detector: Detector) -> list[tuple[str, str]]:
     return facts
 
 
-def _manifest_facts(manifest: Mapping[str, Any], hours: int) -> list[tuple[str, str]]:
+def _manifest_facts(bundle: Bundle, *, in_use: bool) -> list[tuple[str, str]]:
     from asd_monitor.alarm.supported_budget import PROVISIONAL
 
+    manifest = bundle.manifest
     facts = [
         ("trained", manifest.get("trained") or "?"),
         ("by", f"asd-monitor {manifest.get('package', '?')}"),
         ("reason", manifest.get("reason") or "?"),
     ]
     if (moved := manifest.get("moved")) is not None:
-        candidate = ", a candidate: a person decides on its use" if manifest["candidate"] else ""
+        candidate = ", a candidate" if manifest["candidate"] else ""
+        if candidate:
+            decision = "put into use by a person" if in_use else "a person decides on its use"
+            candidate = f"{candidate}: {decision}"
         facts.append(("moved", f"{moved:.2f} from the first model{candidate}"))
     if training := manifest.get("training"):
         files = [
@@ -158,19 +165,20 @@ def _manifest_facts(manifest: Mapping[str, Any], hours: int) -> list[tuple[str, 
         total = f"{training['seconds']:.0f} s, {training['windows']} windows"
         facts += _rows("data", [total, *files])
     if thresholds := manifest.get("thresholds"):
-        facts += _threshold_facts(thresholds, hours)
+        facts += _threshold_facts(thresholds, bundle)
     notices = manifest.get("warnings") or []
     # the budget is stated above, as it is now
     return facts + _rows("notices", [each for each in notices if not each.startswith(PROVISIONAL)])
 
 
-def _threshold_facts(thresholds: Mapping[str, Any], hours: int) -> list[tuple[str, str]]:
+def _threshold_facts(thresholds: Mapping[str, Any], bundle: Bundle) -> list[tuple[str, str]]:
     """Return the thresholds with the budgets that they are for, and the configured budget."""
     from asd_monitor.alarm.supported_budget import effective_budget, provisional_text
     from asd_monitor.config.quantities import parse_budget
     from asd_monitor.records import AlarmCriteria
     from asd_monitor.wording import count
 
+    hours = bundle.detector.hours
     false_alarms, warnings = thresholds["false_alarms"], thresholds["warnings"]
     criteria = AlarmCriteria(
         parse_budget(false_alarms).per_second, parse_budget(warnings).per_second
@@ -178,7 +186,8 @@ def _threshold_facts(thresholds: Mapping[str, Any], hours: int) -> list[tuple[st
     budget = effective_budget(criteria, hours)
     state = f"{false_alarms}, supported by training sound from {count(hours, 'different hour')}"
     if budget.provisional:
-        state = provisional_text(budget, false_alarms)
+        commissioning = bundle.commissioning(bundle.commissioning_days)
+        state = provisional_text(budget, false_alarms, commissioning)
         false_alarms, warnings = budget.false_alarms, budget.warnings
     return [
         *_rows(

@@ -160,7 +160,7 @@ def _run(
     from asd_monitor.daemon.runtime_options import Dependencies, RuntimeOptions
     from asd_monitor.daemon.service import Service
     from asd_monitor.encoders.runtime import Runtime
-    from asd_monitor.model_store.bundle import load_bundle
+    from asd_monitor.model_store.usable_version import load_usable_bundle
 
     def read() -> Config:
         if config is None:
@@ -180,7 +180,7 @@ def _run(
             speed=speed,
             reload=read if config else None,
             config_path=config,
-            dependencies=Dependencies(load_model=partial(load_bundle, runtime=runtime)),
+            dependencies=Dependencies(load_model=partial(load_usable_bundle, runtime=runtime)),
         )
         service = Service(first, options)
         await service.run()

@@ -24,7 +24,7 @@ from asd_monitor.audio.inputs import AudioInput, list_inputs
 from asd_monitor.config.loading import Notice
 from asd_monitor.config.settings import Config, Machine, Mqtt
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.model_store.bundle import load_bundle
+from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.model_store.versions import BundleError
 from asd_monitor.publish.broker_diagnostics import connect_failed
 
@@ -106,10 +106,15 @@ async def _list_inputs() -> list[AudioInput]:
 def _model_notices(models: Path, machine: str, settings: Machine) -> Iterator[Notice]:
     place = ("machines", machine)
     try:
-        version = load_bundle(models, machine).version
+        bundle = load_usable_bundle(models, machine)
     except BundleError as error:
         if settings.learn is None:
             yield place, f"its state will be no_model: {error.reason}"
     else:
+        if bundle.damage is not None:
+            yield place, f"a model is damaged: {bundle.damage}"
         if settings.learn is not None:
-            yield (*place, "learn"), f"no effect, since there is a model: {version} in {models}"
+            yield (
+                (*place, "learn"),
+                f"no effect, since there is a model: {bundle.version} in {models}",
+            )

@@ -124,8 +124,15 @@ def command(
             adaptation = None
             if adapt:
                 reference, adaptation = _adapted(reference, others or [], channel, progress)
+            days = settings.commissioning.days
             trained = train_model(
-                machine, reference, settings.alarm, channel, progress, adaptation=adaptation
+                machine,
+                reference,
+                settings.alarm,
+                channel,
+                progress,
+                adaptation=adaptation,
+                commissioning_days=days,
             )
             from asd_monitor.reports.notices import training_notices
             from asd_monitor.reports.training_report import report_html
@@ -136,7 +143,7 @@ def command(
                 datetime.now(UTC),
                 warnings=training_notices(trained),
                 render=report_html,
-                commissioning_days=settings.commissioning.days,
+                commissioning_days=days,
             )
     if check:
         _print_check(reference, sufficient=True, as_json=as_json)

@@ -1,8 +1,8 @@
 """The tables of the stored live blocks: definition, and their rows as values.
 
-A row of `blocks` holds one block and a row of `summaries` the scalars of one write, each with the
-CRC-32 of its content.  The table `facts` holds the progress of the commissioning, and the features
-of which all vectors are.
+A row of `blocks` holds one block.  The table `facts` holds the progress of the commissioning, and
+the features of which all vectors are.  Each row has the checksums of
+`asd_monitor.commissioning.row_checksums`.
 """
 
 from __future__ import annotations
@@ -10,56 +10,35 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
-from asd_monitor.commissioning.blocks import BlockSummary, Layout, LiveBlock, Stratum
+from asd_monitor.commissioning.blocks import Layout, LiveBlock, Stratum
 from asd_monitor.commissioning.redundancy import BlockEntry
+from asd_monitor.commissioning.row_checksums import CHECKED, is_row_intact, row_checksum
 from asd_monitor.commissioning.schedule import Progress, RefitNote
-from asd_monitor.records import MachineState
+from asd_monitor.commissioning.store_errors import DamagedTablesError
 
-TABLES = """
-CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+FORMAT = 3
+TABLES = f"""
+CREATE TABLE facts (
+    name TEXT PRIMARY KEY, value TEXT NOT NULL, row_crc INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE blocks (
     number INTEGER PRIMARY KEY, time REAL NOT NULL, age REAL NOT NULL, hour INTEGER NOT NULL,
-    band INTEGER NOT NULL, alarm INTEGER NOT NULL, level REAL NOT NULL, state TEXT NOT NULL,
-    model TEXT NOT NULL, windows INTEGER NOT NULL, kept INTEGER NOT NULL, crc INTEGER NOT NULL,
-    content BLOB NOT NULL
+    band INTEGER NOT NULL, alarm INTEGER NOT NULL, level REAL NOT NULL, windows INTEGER NOT NULL,
+    crc INTEGER NOT NULL, content BLOB NOT NULL, row_crc INTEGER NOT NULL
 );
-CREATE TABLE summaries (
-    number INTEGER PRIMARY KEY, time REAL NOT NULL, model TEXT NOT NULL, crc INTEGER NOT NULL,
-    content BLOB NOT NULL
-);
-PRAGMA user_version = 1;
+PRAGMA user_version = {FORMAT};
 """
-
-_SUMMARY = np.dtype(
-    [
-        ("after_s", "<f4"),  # after the first one of the row
-        ("evidence", "<f2"),
-        ("fused", "<f2"),
-        ("level", "<f2"),
-        ("running", "u1"),  # percent
-        ("flags", "u1"),  # 1: alarm active, 2: kept
-    ]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredSummary:
-    """The scalars of ten seconds, and the model that gave them."""
-
-    model: str
-    summary: BlockSummary
 
 
 def clear(database: sqlite3.Connection) -> None:
     """Delete all rows."""
     database.execute("DELETE FROM blocks")
-    database.execute("DELETE FROM summaries")
     database.execute("DELETE FROM facts")
 
 
@@ -95,12 +74,22 @@ def make_uniform(database: sqlite3.Connection, key: str, layout: Layout) -> None
 
 
 def read_entries(database: sqlite3.Connection) -> list[BlockEntry]:
-    """Return number, time and stratum of every block."""
-    rows = database.execute("SELECT number, time, hour, band, alarm FROM blocks")
+    """Return number, time and stratum of every block whose row is intact."""
+    rows = database.execute(
+        f"SELECT number, {CHECKED['blocks']}, row_crc FROM blocks"  # noqa: S608 - constants
+    )
     return [
-        BlockEntry(number, time_s, Stratum(hour, band, bool(alarm)))
-        for number, time_s, hour, band, alarm in rows
+        BlockEntry(number, values[0], Stratum(values[2], values[3], bool(values[4])))
+        for number, *values, row_crc in rows
+        if row_checksum(values) == row_crc
     ]
+
+
+def delete_damaged_blocks(database: sqlite3.Connection) -> None:
+    """Delete the blocks whose rows are damaged; a damaged content is found where it is read."""
+    intact = {entry.number for entry in read_entries(database)}
+    numbers = {number for (number,) in database.execute("SELECT number FROM blocks")}
+    delete_blocks(database, numbers - intact)
 
 
 def stored_bytes(database: sqlite3.Connection) -> int:
@@ -118,138 +107,68 @@ def insert_block(database: sqlite3.Connection, block: LiveBlock) -> None:
     """Insert a block."""
     content = b"".join(
         array.astype(f"<f{array.itemsize}").tobytes()
-        for array in (
-            block.fused,
-            block.evidence,
-            block.levels_dbfs,
-            block.starts_s,
-            block.kept_levels_dbfs,
-            block.vectors,
-        )
+        for array in (block.starts_s, block.levels_dbfs, block.vectors)
     )
     stratum = block.stratum
+    values = (
+        float(block.time_s),
+        float(block.age_s),
+        stratum.hour,
+        stratum.band,
+        int(stratum.alarm_active),
+        float(block.level_dbfs),
+        len(block.vectors),
+        zlib.crc32(content),
+    )
     database.execute(
-        "INSERT INTO blocks VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            block.time_s,
-            block.age_s,
-            stratum.hour,
-            stratum.band,
-            int(stratum.alarm_active),
-            block.level_dbfs,
-            str(block.state),
-            block.model,
-            len(block.fused),
-            len(block.vectors),
-            zlib.crc32(content),
-            content,
-        ),
+        f"INSERT INTO blocks ({CHECKED['blocks']}, row_crc, content) "  # noqa: S608 - constants
+        "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*values, row_checksum(values), content),
     )
 
 
-def read_blocks(database: sqlite3.Connection, until_age_s: float) -> list[LiveBlock | None]:
-    """Return the blocks up to an age of the commissioning, in order of time.
-
-    One whose content is damaged is None.
-    """
+def read_blocks(database: sqlite3.Connection) -> list[LiveBlock | None]:
+    """Return the blocks in order of time; a damaged one is None."""
     found = read_layout(database)
     if found is None:
         return []
     size = found[1].size
     rows = database.execute(
-        "SELECT time, age, model, state, alarm, level, windows, kept, crc, content "
-        "FROM blocks WHERE age <= ? ORDER BY time",
-        (until_age_s,),
+        f"SELECT {CHECKED['blocks']}, row_crc, content "  # noqa: S608 - constants
+        "FROM blocks ORDER BY time"
     )
     return [_block(row, size) for row in rows]
 
 
-def insert_summaries(
-    database: sqlite3.Connection, summaries: Sequence[BlockSummary], model: str
-) -> None:
-    """Insert the scalars of blocks of sound, one or more, as one row."""
-    first_s = summaries[0].time_s
-    rows = [
-        (
-            each.time_s - first_s,
-            each.evidence,
-            each.fused,
-            each.level_dbfs,
-            round(100 * each.running),
-            each.alarm_active + 2 * each.kept,
-        )
-        for each in summaries
-    ]
-    content = np.array(rows, _SUMMARY).tobytes()
-    database.execute(
-        "INSERT INTO summaries VALUES (NULL, ?, ?, ?, ?)",
-        (first_s, model, zlib.crc32(content), content),
-    )
-
-
-def read_summaries(database: sqlite3.Connection) -> list[StoredSummary]:
-    """Return the scalars in the order in which they were written, without those of damaged rows."""
-    rows = database.execute(
-        "SELECT time, model, crc, content FROM summaries ORDER BY number"
-    ).fetchall()
-    return [summary for row in rows for summary in _summaries(*row)]
-
-
-def delete_summaries_before(database: sqlite3.Connection, time_s: float) -> None:
-    """Delete the rows that begin before a Unix time, in s."""
-    database.execute("DELETE FROM summaries WHERE time < ?", (time_s,))
-
-
 def _fact(database: sqlite3.Connection, name: str) -> str | None:
-    row = database.execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-    return None if row is None else str(row[0])
+    """Return a fact; None: there is none.  Raises DamagedTablesError where one is damaged."""
+    rows = database.execute("SELECT name, value, row_crc FROM facts").fetchall()
+    if any(row_checksum(row[:2]) != row[2] for row in rows):
+        raise DamagedTablesError("a fact is damaged")
+    return next((str(value) for found, value, _ in rows if found == name), None)
 
 
 def _set_fact(database: sqlite3.Connection, name: str, value: str) -> None:
-    database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (name, value))
+    checksum = row_checksum((name, value))
+    database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (name, value, checksum))
 
 
 def _block(row: tuple[Any, ...], size: int) -> LiveBlock | None:
-    time_s, age_s, model, state, alarm, level, windows, kept, crc, content = row
-    scalars = 3 * windows + 2 * kept
-    if zlib.crc32(content) != crc or len(content) != 4 * scalars + 2 * kept * size:
+    *values, row_crc, content = row
+    if not is_row_intact(values, row_crc, content):
         return None
-    numbers = np.frombuffer(content, "<f4", scalars).astype(np.float32)
-    fused, evidence, levels = numbers[: 3 * windows].reshape(3, windows)
-    starts, kept_levels = numbers[3 * windows :].reshape(2, kept)
-    vectors = np.frombuffer(content, "<f2", offset=4 * scalars).reshape(kept, size)
+    time_s, age_s, _, _, alarm, level, windows, _ = values
+    scalars = 2 * windows
+    if len(content) != 4 * scalars + 2 * windows * size:
+        return None
+    starts, levels = np.frombuffer(content, "<f4", scalars).astype(np.float32).reshape(2, windows)
+    vectors = np.frombuffer(content, "<f2", offset=4 * scalars).reshape(windows, size)
     return LiveBlock(
         time_s=time_s,
         age_s=age_s,
-        model=model,
-        state=MachineState(state),
         alarm_active=bool(alarm),
         level_dbfs=level,
-        fused=fused,
-        evidence=evidence,
-        levels_dbfs=levels,
         starts_s=starts,
-        kept_levels_dbfs=kept_levels,
+        levels_dbfs=levels,
         vectors=vectors.astype(np.float16),
     )
-
-
-def _summaries(first_s: float, model: str, crc: int, content: bytes) -> list[StoredSummary]:
-    if zlib.crc32(content) != crc:
-        return []
-    rows = np.frombuffer(content, _SUMMARY).tolist()
-    return [
-        StoredSummary(
-            model,
-            BlockSummary(
-                time_s=first_s + after_s,
-                evidence=evidence,
-                fused=fused,
-                level_dbfs=level_dbfs,
-                running=running / 100,
-                alarm_active=bool(flags & 1),
-                kept=bool(flags & 2),
-            ),
-        )
-        for after_s, evidence, fused, level_dbfs, running, flags in rows
-    ]

@@ -1,4 +1,4 @@
-"""Blocks of live sound: the vectors of their windows, and scalars."""
+"""Blocks of live sound: the vectors of their windows."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from asd_monitor.detector.detector import Detector
 from asd_monitor.features.windows import Window
-from asd_monitor.records import MachineState
 
 BLOCK_S = 10.0
 LEVEL = "level"
 """The feature that is the level, in dB; it is kept in float32, the others in float16."""
 
-_BAND_DB = 3.0
+BAND_DB = 3
+"""Width of a band of level."""
 _HALF_MAX = np.float32(np.finfo(np.float16).max)
 _HOUR_S = 3600.0
 
@@ -78,32 +78,40 @@ class Stratum:
     @staticmethod
     def of(time_s: float, level_dbfs: float, *, alarm_active: bool) -> Stratum:
         """Return the stratum at a Unix time, in s."""
-        return Stratum(hour_of_day(time_s), int(level_dbfs // _BAND_DB), alarm_active)
+        return Stratum(int(time_s // _HOUR_S) % 24, int(level_dbfs // BAND_DB), alarm_active)
+
+    @property
+    def mode(self) -> SoundMode:
+        """Its operating mode, whatever the hour of the day."""
+        return SoundMode(self.band, self.alarm_active)
 
 
-def hour_of_day(time_s: float) -> int:
-    """Return the hour of the day (UTC) of a Unix time, in s."""
-    return int(time_s // _HOUR_S) % 24
+@dataclass(frozen=True, slots=True, order=True)
+class SoundMode:
+    """An operating mode as far as the level shows it: band of level, alarm active or not."""
+
+    band: int
+    alarm_active: bool
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SoundPiece:
+    """Ten seconds of stored sound."""
+
+    time_s: float  # Unix time of its start
+    mode: SoundMode
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LiveBlock:
-    """Ten seconds of live sound: m non-overlapping windows, and scalars of all n windows.
-
-    The fused score and the evidence are those of the model that was in use.
-    """
+    """Ten seconds of live sound: m non-overlapping windows."""
 
     time_s: float  # Unix time of its start
     age_s: float  # sound that was evaluated in the commissioning before it
-    model: str  # version of the model in use
-    state: MachineState  # of the machine at its end
     alarm_active: bool
-    level_dbfs: float  # median of its windows
-    fused: Floats  # (n,)
-    evidence: Floats  # (n,)
-    levels_dbfs: Floats  # (n,)
-    starts_s: Floats  # (m,) of the windows whose vectors are kept, from the block's start
-    kept_levels_dbfs: Floats  # (m,) of these windows
+    level_dbfs: float  # median of all its windows, also of those that overlap
+    starts_s: Floats  # (m,) of the windows, from the block's start
+    levels_dbfs: Floats  # (m,)
     vectors: HalfFloats  # (m, size)
 
     @property
@@ -117,21 +125,8 @@ class LiveBlock:
             Window(start, start + window_samples, layout.unpack(vector, float(level)))
             for vector, level, start in zip(
                 self.vectors,
-                self.kept_levels_dbfs,
+                self.levels_dbfs,
                 np.rint(self.starts_s * rate_hz).astype(int).tolist(),
                 strict=True,
             )
         ]
-
-
-@dataclass(frozen=True, slots=True)
-class BlockSummary:
-    """The scalars of ten seconds of live sound, kept of every block."""
-
-    time_s: float  # Unix time of its start
-    evidence: float  # mean of its running windows
-    fused: float  # mean of its running windows
-    level_dbfs: float  # mean of its running windows
-    running: float  # share of its windows that were evaluated and not idle, 0 … 1
-    alarm_active: bool
-    kept: bool  # whether its vectors are kept

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
-from statistics import fmean, median
+from statistics import median
 
 import numpy as np
 
 from asd_monitor.commissioning.blocks import (
     BLOCK_S,
-    BlockSummary,
     Floats,
     Layout,
     LiveBlock,
@@ -45,17 +44,11 @@ def stretch_s(age_s: float) -> float:
     return next((length for until, length in _STRETCHES if age_s < until), _LAST_STRETCH_S)
 
 
-def evidence_of(score: WindowScore) -> float:
-    """Return the scalar of a window that the time scales of the alarm average."""
-    return score.evidence
-
-
 class BlockSampler:
     """Divides the windows of one machine into blocks, and keeps some.
 
     Args:
         detector: the detector in use.
-        model: version of the model in use.
         rate_hz: sampling rate of the windows' sample indices.
         seed: of the random places within the stretches.
         age_s: sound that was evaluated in the commissioning before, in s.
@@ -66,7 +59,6 @@ class BlockSampler:
     def __init__(
         self,
         detector: Detector,
-        model: str,
         rate_hz: int,
         *,
         seed: str,
@@ -75,7 +67,6 @@ class BlockSampler:
     ) -> None:
         self.age_s = age_s
         """Sound that was evaluated in the commissioning, idle or not, in s."""
-        self._model = model
         self._rate_hz = rate_hz
         self._hop_s = detector.hop_s
         self._max_hop = round(detector.hop_s * rate_hz) * 1.5  # between windows without a gap
@@ -90,7 +81,6 @@ class BlockSampler:
         self._blocks: list[LiveBlock] = []
         self.newest_samples: tuple[int, int] | None = None
         """First sample index, and one past the last, of the newest block that was kept."""
-        self._summaries: list[BlockSummary] = []
 
     @property
     def layout(self) -> Layout | None:
@@ -133,11 +123,10 @@ class BlockSampler:
         block.push(window, reading, score, self._layout)
         self.age_s += window.hops * self._hop_s
 
-    def take(self) -> tuple[list[LiveBlock], list[BlockSummary]]:
-        """Return the blocks that were kept since the last call, and the summaries of all."""
+    def take(self) -> list[LiveBlock]:
+        """Return the blocks that were kept since the last call."""
         blocks, self._blocks = self._blocks, []
-        summaries, self._summaries = self._summaries, []
-        return blocks, summaries
+        return blocks
 
     def end(self) -> None:
         """End the block that is open: the sound or the model ends here."""
@@ -177,21 +166,18 @@ class BlockSampler:
 
     def _close(self, block: _OpenBlock) -> None:
         enough = block.hops * self._hop_s >= BLOCK_S / 2
-        live = None
-        if block.wanted and enough and not block.idle_hops and block.vectors:
-            live = block.live_block(self._model, self._rate_hz)
-            # its first window may have had a level that is rare, and the block has not
-            if not (block.due or self._is_rare(live.stratum)):
-                live = None
-        if live is not None:
-            self._blocks.append(live)
-            self.newest_samples = block.start, block.end
-            self._kept[live.stratum] += 1
-            self._kept_this_hour += 1
-            if self.age_s >= self._due_s:
-                self._place_next()
-        if enough and block.hops > block.idle_hops:
-            self._summaries.append(block.summary(BLOCK_S / self._hop_s, kept=live is not None))
+        if not (block.wanted and enough and block.vectors):
+            return
+        live = block.live_block(self._rate_hz)
+        # its first window may have had a level that is rare, and the block has not
+        if not (block.due or self._is_rare(live.stratum)):
+            return
+        self._blocks.append(live)
+        self.newest_samples = block.start, block.end
+        self._kept[live.stratum] += 1
+        self._kept_this_hour += 1
+        if self.age_s >= self._due_s:
+            self._place_next()
 
 
 class _OpenBlock:
@@ -202,28 +188,24 @@ class _OpenBlock:
         self.end = start  # of the newest window
         self.newest_start = start
         self.due = False  # by its turn, whatever its operating condition
-        self.wanted = False  # whether its vectors are collected
-        self.hops = self.idle_hops = 0
+        self.wanted = False  # whether its vectors are collected; not where the machine was idle
+        self.hops = 0
         self.vectors: list[Floats] = []
         self._starts: list[int] = []
         self._kept_levels: list[float] = []
         self._kept_end = start
-        self._fused: list[float] = []
-        self._evidence: list[float] = []
         self._levels: list[float] = []
-        self._newest: Reading | None = None
+        self._alarm_active = False  # at the newest window
 
     def push(
         self, window: Window, reading: Reading, score: WindowScore, layout: Layout | None
     ) -> None:
-        self.newest_start, self.end, self._newest = window.start, window.end, reading
+        self.newest_start, self.end = window.start, window.end
+        self._alarm_active = _alarm_active(reading)
         self.hops += window.hops
         if _is_idle(reading, score):
-            self.idle_hops += window.hops
             self.wanted, self.vectors = False, []
             return
-        self._fused.append(score.fused)
-        self._evidence.append(evidence_of(score))
         self._levels.append(score.rms_dbfs)
         if self.wanted and layout is not None and window.start >= self._kept_end:
             self._kept_end = window.end
@@ -231,36 +213,16 @@ class _OpenBlock:
             self._starts.append(window.start)
             self._kept_levels.append(score.rms_dbfs)
 
-    def live_block(self, model: str, rate_hz: int) -> LiveBlock:
-        if self._newest is None:
-            raise ValueError("a block without a window")
+    def live_block(self, rate_hz: int) -> LiveBlock:
         starts = (np.array(self._starts) - self.start) / rate_hz
         return LiveBlock(
             time_s=self.time_s,
             age_s=self.age_s,
-            model=model,
-            state=self._newest.state,
-            alarm_active=_alarm_active(self._newest),
+            alarm_active=self._alarm_active,
             level_dbfs=float(median(self._levels)),
-            fused=_floats(self._fused),
-            evidence=_floats(self._evidence),
-            levels_dbfs=_floats(self._levels),
             starts_s=starts.astype(np.float32),
-            kept_levels_dbfs=_floats(self._kept_levels),
+            levels_dbfs=np.array(self._kept_levels, np.float32),
             vectors=Layout.pack(self.vectors),
-        )
-
-    def summary(self, full_hops: float, *, kept: bool) -> BlockSummary:
-        if self._newest is None:
-            raise ValueError("a block without a window")
-        return BlockSummary(
-            time_s=self.time_s,
-            evidence=fmean(self._evidence),
-            fused=fmean(self._fused),
-            level_dbfs=fmean(self._levels),
-            running=min(1.0, (self.hops - self.idle_hops) / full_hops),
-            alarm_active=_alarm_active(self._newest),
-            kept=kept,
         )
 
 
@@ -271,7 +233,3 @@ def _is_idle(reading: Reading, score: WindowScore) -> bool:
 
 def _alarm_active(reading: Reading) -> bool:
     return reading.alarm is not None and reading.alarm.active
-
-
-def _floats(values: Sequence[float]) -> Floats:
-    return np.array(values, np.float32)

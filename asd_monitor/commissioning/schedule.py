@@ -2,7 +2,8 @@
 
 Pure: the time is passed in.  A refit is due after the first hour and after the first day of
 evaluated sound, then each day at a local time, until the days are over; the one that follows their
-end is the last, and the model is frozen after it.  Sound counts, and not the calendar: a box that
+end is the last, and the model is frozen after it, unless more days are configured.  A first refit
+that failed is tried again after each hour of sound.  Sound counts, and not the calendar: a box that
 was switched off for a week has learned nothing meanwhile.
 """
 
@@ -42,8 +43,13 @@ class Progress:
     age_s: float = 0.0  # sound that was evaluated, in s
     refits: int = 0
     day_done: bool = False  # whether the refit after the first day was made
-    frozen: bool = False  # whether the model is extended no more
+    tried_age_s: float = 0.0  # at the newest refit
+    refitted_age_s: float = 0.0  # at the newest refit that has given a version
     last: RefitNote | None = None  # the newest refit
+
+    def is_frozen(self, days: float) -> bool:
+        """Return whether the model has been refitted to the sound of so many days."""
+        return self.refitted_age_s >= days * DAY_S
 
     def stores(self, days: float) -> bool:
         """Return whether live blocks are still stored."""
@@ -62,18 +68,16 @@ def is_due(
 
     Args:
         progress: how far the commissioning has come.
-        days: its length in days; 0: none.
+        days: its length in days; 0: no refit is due.
         refit_at: local time of the daily refit.
         now_s: Unix time, in s.
         zone: the local time zone; None: that of this computer.
 
     """
-    if days == 0 or progress.frozen or progress.age_s < HOUR_S or not progress.stores(days):
+    if progress.is_frozen(days) or not progress.stores(days):
         return False
-    if progress.last is None:
-        return True
-    if not progress.day_done:
-        return progress.age_s >= min(days * DAY_S, DAY_S)
+    if progress.last is None or not progress.day_done:
+        return progress.age_s >= _due_age_s(progress, days)
     return progress.last.time_s < _latest(refit_at, now_s, zone)
 
 
@@ -84,14 +88,12 @@ def next_refit_s(
 
     None: no refit follows.  Arguments as for `is_due`.
     """
-    if days == 0 or progress.frozen or not progress.stores(days):
+    if progress.is_frozen(days) or not progress.stores(days):
         return None
     if is_due(progress, days, refit_at, now_s, zone):
         return now_s
-    if progress.last is None:
-        return now_s + HOUR_S - progress.age_s
-    if not progress.day_done:
-        return now_s + min(days * DAY_S, DAY_S) - progress.age_s
+    if progress.last is None or not progress.day_done:
+        return now_s + _due_age_s(progress, days) - progress.age_s
     return _occurrence(refit_at, now_s, zone, after=True)
 
 
@@ -101,9 +103,20 @@ def after_refit(progress: Progress, days: float, note: RefitNote) -> Progress:
         progress,
         refits=progress.refits + 1,
         day_done=progress.day_done or progress.age_s >= min(days * DAY_S, DAY_S),
-        frozen=progress.age_s >= days * DAY_S and note.version is not None,
+        tried_age_s=progress.age_s,
+        refitted_age_s=progress.refitted_age_s if note.version is None else progress.age_s,
         last=note,
     )
+
+
+def _due_age_s(progress: Progress, days: float) -> float:
+    """Return the age at which a refit is due before that of the first day is made, in s."""
+    if progress.last is None:
+        return HOUR_S
+    first_day_s = min(days * DAY_S, DAY_S)
+    if progress.last.version is None:
+        return min(first_day_s, progress.tried_age_s + HOUR_S)
+    return first_day_s
 
 
 def with_clock_set_back(progress: Progress, now_s: float) -> Progress:

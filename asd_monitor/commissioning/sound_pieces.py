@@ -1,46 +1,45 @@
 """A little sound of commissioning, to listen to: ``commissioning/<machine>/sound/*.flac``.
 
-A piece is named by the time of its start in UTC.  Beyond `MAX_SOUND_BYTES`, which a few pieces of
-48 kHz reach, those are deleted that are nearest in time to others.
+A piece is named by the time of its start in UTC, the lower end of its band of level, and whether an
+alarm was active: ``20231114T221320Z_-33dBFS_alarm.flac``.  Beyond `MAX_SOUND_BYTES`, which a few
+pieces of 48 kHz reach, those are deleted that are redundant.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Sequence
+import re
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 
 import soundfile
 
-from asd_monitor.commissioning.blocks import hour_of_day
+from asd_monitor.commissioning.blocks import BAND_DB, SoundMode, SoundPiece
+from asd_monitor.commissioning.sound_schedule import most_redundant_piece
 from asd_monitor.commissioning.store_errors import CommissioningStoreError
 from asd_monitor.private_files import create_private_file, create_private_folder
 from asd_monitor.records import Samples
 
 MAX_SOUND_BYTES = 3_500_000
 
-_NAME = "%Y%m%dT%H%M%SZ"
+_TIME = "%Y%m%dT%H%M%SZ"
+_NAME = re.compile(r"([0-9]{8}T[0-9]{6}Z)_(-?[0-9]{1,4})dBFS(_alarm)?\.flac")
 
 
-def sound_hours(folder: Path) -> set[int]:
-    """Return the hours of the day (UTC) of which there is a piece."""
-    return {hour_of_day(_time_s(path)) for path in _pieces(folder)}
+def stored_sound(folder: Path) -> list[SoundPiece]:
+    """Return the pieces, oldest first."""
+    return [piece for piece, _ in _pieces(folder)]
 
 
-def write_sound(folder: Path, time_s: float, sound: Samples, rate_hz: int) -> Path:
-    """Write a piece (n,) that begins at a Unix time, in s, and delete what is beyond the limit.
-
-    Returns:
-        The file, which is deleted at once where pieces close to it are stored.
+def write_sound(folder: Path, piece: SoundPiece, sound: Samples, rate_hz: int) -> list[SoundPiece]:
+    """Write a piece (n,), and delete what is beyond the limit; return what is stored then.
 
     Raises:
         CommissioningStoreError: it cannot be written.
 
     """
-    path = folder / f"{datetime.fromtimestamp(time_s, UTC).strftime(_NAME)}.flac"
+    path = folder / _name(piece)
     partial = path.with_suffix(".part")
     try:
         create_private_folder(folder)
@@ -53,7 +52,7 @@ def write_sound(folder: Path, time_s: float, sound: Samples, rate_hz: int) -> Pa
         with partial.open("rb") as file:
             os.fsync(file.fileno())
         partial.replace(path)
-        _delete_redundant(folder)
+        return _delete_redundant(folder)
     except (OSError, soundfile.SoundFileError) as error:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -61,7 +60,6 @@ def write_sound(folder: Path, time_s: float, sound: Samples, rate_hz: int) -> Pa
             f"{path}: the sound of commissioning cannot be written ({error}): free some space, or "
             "choose another folder with --state"
         ) from error
-    return path
 
 
 def delete_sound(folder: Path) -> None:
@@ -72,7 +70,7 @@ def delete_sound(folder: Path) -> None:
 
     """
     try:
-        for path in _pieces(folder):
+        for _, path in _pieces(folder):
             path.unlink()
     except OSError as error:
         raise CommissioningStoreError(
@@ -80,32 +78,36 @@ def delete_sound(folder: Path) -> None:
         ) from error
 
 
-def _delete_redundant(folder: Path) -> None:
-    """Delete pieces beyond the limit; one is left however long it is."""
+def _delete_redundant(folder: Path) -> list[SoundPiece]:
+    """Delete pieces beyond the limit, and return the others; one is left however long it is."""
     pieces = _pieces(folder)
-    total = sum(path.stat().st_size for path in pieces)
+    total = sum(path.stat().st_size for _, path in pieces)
     while total > MAX_SOUND_BYTES and len(pieces) > 1:
-        path = pieces.pop(_most_redundant(pieces))
+        _, path = pieces.pop(most_redundant_piece([piece for piece, _ in pieces]))
         total -= path.stat().st_size
         path.unlink()
+    return [piece for piece, _ in pieces]
 
 
-def _most_redundant(pieces: Sequence[Path]) -> int:
-    """Return the index of the later one of the two pieces that are nearest in time.
-
-    Of equal distances the first counts, so that the pieces that are left are evenly spread.
-    """
-    apart_s = [_time_s(later) - _time_s(earlier) for earlier, later in pairwise(pieces)]
-    return 1 + apart_s.index(min(apart_s))
+def _pieces(folder: Path) -> list[tuple[SoundPiece, Path]]:
+    """Return the pieces with their files, oldest first; other files are left alone."""
+    found = ((_piece(path.name), path) for path in folder.glob("*.flac"))
+    return sorted((piece, path) for piece, path in found if piece is not None)
 
 
-def _pieces(folder: Path) -> list[Path]:
-    """Return the pieces, oldest first; other files are left alone."""
-    return sorted(path for path in folder.glob("*.flac") if _time_s(path) > 0)
+def _name(piece: SoundPiece) -> str:
+    time = datetime.fromtimestamp(piece.time_s, UTC).strftime(_TIME)
+    alarm = "_alarm" if piece.mode.alarm_active else ""
+    return f"{time}_{piece.mode.band * BAND_DB}dBFS{alarm}.flac"
 
 
-def _time_s(path: Path) -> float:
+def _piece(name: str) -> SoundPiece | None:
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return None
+    time, level_dbfs, alarm = found.groups()
     try:
-        return datetime.strptime(path.stem, _NAME).replace(tzinfo=UTC).timestamp()
+        time_s = datetime.strptime(time, _TIME).replace(tzinfo=UTC).timestamp()
     except ValueError:
-        return 0.0
+        return None
+    return SoundPiece(time_s, SoundMode(int(level_dbfs) // BAND_DB, bool(alarm)))

@@ -14,22 +14,19 @@ from pathlib import Path
 import structlog
 
 from asd_monitor.commissioning.block_tables import (
-    StoredSummary,
     clear,
     delete_blocks,
-    delete_summaries_before,
+    delete_damaged_blocks,
     insert_block,
-    insert_summaries,
     make_uniform,
     read_blocks,
     read_entries,
     read_layout,
     read_progress,
-    read_summaries,
     stored_bytes,
     write_progress,
 )
-from asd_monitor.commissioning.blocks import BlockSummary, Layout, LiveBlock, Stratum
+from asd_monitor.commissioning.blocks import Layout, LiveBlock, Stratum
 from asd_monitor.commissioning.database import create_database, open_database, transaction
 from asd_monitor.commissioning.redundancy import most_redundant
 from asd_monitor.commissioning.schedule import Progress
@@ -39,9 +36,6 @@ log = structlog.get_logger()
 DATABASE = "blocks.db"
 MAX_BLOCK_BYTES = 9_000_000
 """Of all blocks; with the shipped encoder 530 blocks."""
-MAX_SUMMARY_DAYS = 40
-
-_DAY_S = 86_400.0
 
 
 class CommissioningStore:
@@ -51,7 +45,7 @@ class CommissioningStore:
 
     Args:
         folder: The machine's folder; created by the first `begin`.
-        max_block_bytes: Limit of the vectors and scalars of all blocks.
+        max_block_bytes: Limit of the content of all blocks.
 
     """
 
@@ -78,21 +72,17 @@ class CommissioningStore:
         self,
         progress: Progress,
         blocks: Sequence[LiveBlock] = (),
-        summaries: Sequence[BlockSummary] = (),
         *,
-        model: str = "",
         key: str = "",
         layout: Layout | None = None,
     ) -> None:
-        """Store blocks and summaries, and drop the most redundant blocks beyond the limit.
+        """Store blocks, and drop the most redundant blocks beyond the limit.
 
         Where the database was deleted, as the remedy of an error says, a new one begins.
 
         Args:
             progress: how far the commissioning has come.
             blocks: the blocks that are stored.
-            summaries: the scalars of all blocks of sound.
-            model: version of the model that gave the summaries.
             key: the `feature_key` of the blocks; those of another one are dropped.
             layout: the layout of the vectors.
 
@@ -104,11 +94,8 @@ class CommissioningStore:
                 make_uniform(database, key, layout)
                 for block in blocks:
                     insert_block(database, block)
+                delete_damaged_blocks(database)
                 self._drop_redundant(database)
-            if summaries:
-                insert_summaries(database, summaries, model)
-                oldest_s = summaries[-1].time_s - MAX_SUMMARY_DAYS * _DAY_S
-                delete_summaries_before(database, oldest_s)
 
     def strata(self) -> Counter[Stratum]:
         """Return how many blocks of each operating condition are stored."""
@@ -124,17 +111,12 @@ class CommissioningStore:
         with open_database(self._path) as database:
             return read_layout(database)
 
-    def blocks(self, *, until_age_s: float = float("inf")) -> list[LiveBlock]:
-        """Return the stored blocks in order of time; a damaged one is left out and logged.
-
-        Args:
-            until_age_s: those sampled later in the commissioning are left out.
-
-        """
+    def blocks(self) -> list[LiveBlock]:
+        """Return the stored blocks in order of time; a damaged one is left out and logged."""
         if not self._path.exists():
             return []
         with open_database(self._path) as database:
-            blocks = read_blocks(database, until_age_s)
+            blocks = read_blocks(database)
         intact = [block for block in blocks if block is not None]
         if len(intact) < len(blocks):
             log.warning(
@@ -143,13 +125,6 @@ class CommissioningStore:
                 blocks=len(blocks) - len(intact),
             )
         return intact
-
-    def summaries(self) -> list[StoredSummary]:
-        """Return the scalars of all blocks of sound, in order of time."""
-        if not self._path.exists():
-            return []
-        with open_database(self._path) as database:
-            return read_summaries(database)
 
     def _drop_redundant(self, database: sqlite3.Connection) -> None:
         stored = stored_bytes(database)

@@ -14,6 +14,12 @@ class CommissioningStoreError(OperationError):
     """The stored blocks, or the sound beside them, cannot be read or written."""
 
 
+class DamagedTablesError(sqlite3.DatabaseError):
+    """The database is not as it was written, although SQLite reads it."""
+
+    sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+
+
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
     """Raise errors of the database at a path as CommissioningStoreError."""
@@ -29,9 +35,3 @@ def translated(path: Path) -> Iterator[None]:
             f"{path}: the blocks of commissioning cannot be read or written ({error}): free space "
             f"on the disk of {path.parent}; where that does not help, delete {path.name}"
         ) from error
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Return whether SQLite has found that the file is damaged, or no database."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}

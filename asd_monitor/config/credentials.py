@@ -1,4 +1,4 @@
-"""The broker's password as a credential of systemd (`LoadCredential=`, systemd.exec(5))."""
+"""The secrets of the broker as credentials of systemd (`LoadCredential=`, systemd.exec(5))."""
 
 from __future__ import annotations
 
@@ -9,16 +9,24 @@ from asd_monitor.config.settings import Mqtt
 from asd_monitor.errors import UsageError
 
 PASSWORD_CREDENTIAL = "mqtt_password"  # noqa: S105 - the name, not the password
+KEY_CREDENTIAL = "mqtt_tls_key"
 
 
-def with_password_credential(mqtt: Mqtt, environ: Mapping[str, str]) -> Mqtt:
-    """Return the settings with the credential as password file, where they name none.
+def with_credentials(mqtt: Mqtt, environ: Mapping[str, str]) -> Mqtt:
+    """Return the settings with the credentials as files of password and key.
 
-    Raises `UsageError` for a credential that cannot be read or has no user name to go with it.
+    A password file in the settings takes precedence, since its user is read from there too.  The
+    credential of the key takes the place of `key`, which the user of the service cannot read.
+
+    Raises `UsageError` for a credential that cannot be read, or for a password without a user name.
     """
+    return _with_key(_with_password(mqtt, environ), environ)
+
+
+def _with_password(mqtt: Mqtt, environ: Mapping[str, str]) -> Mqtt:
     if mqtt.password_file is not None:
         return mqtt
-    path = password_credential(environ)
+    path = _credential(PASSWORD_CREDENTIAL, environ)
     if path is None:
         return mqtt
     if mqtt.username is None:
@@ -29,15 +37,24 @@ def with_password_credential(mqtt: Mqtt, environ: Mapping[str, str]) -> Mqtt:
     return mqtt.model_copy(update={"password_file": path})
 
 
-def password_credential(environ: Mapping[str, str]) -> Path | None:
-    """Return the file of the credential; None where there is none or it is empty.
+def _with_key(mqtt: Mqtt, environ: Mapping[str, str]) -> Mqtt:
+    if mqtt.tls is None or mqtt.tls.cert is None:
+        return mqtt
+    path = _credential(KEY_CREDENTIAL, environ)
+    if path is None:
+        return mqtt
+    return mqtt.model_copy(update={"tls": mqtt.tls.model_copy(update={"key": path})})
 
-    The unit's default for a broker without a password is an empty credential.  Raises `UsageError`.
+
+def _credential(name: str, environ: Mapping[str, str]) -> Path | None:
+    """Return the file of a credential; None where there is none or it is empty.
+
+    The unit's default where there is no secret is an empty credential.  Raises `UsageError`.
     """
     folder = environ.get("CREDENTIALS_DIRECTORY")
     if not folder:
         return None
-    path = Path(folder) / PASSWORD_CREDENTIAL
+    path = Path(folder) / name
     try:
         return path if path.read_bytes().strip() else None
     except FileNotFoundError:

@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from asd_monitor.config.credentials import with_password_credential
+from asd_monitor.config.credentials import with_credentials
 from asd_monitor.config.error_messages import describe, dotted, finding_of
 from asd_monitor.config.ineffective_settings import find_notices, notice_at
 from asd_monitor.config.inheritance import with_absolute_paths, with_defaults
@@ -127,7 +127,7 @@ def machine_from_options(
         return Config(
             version=1,
             box=box or default_box(environ),
-            mqtt=with_password_credential(mqtt or Mqtt(), environ),
+            mqtt=with_credentials(mqtt or Mqtt(), environ),
             machines={machine: Machine.model_validate(settings)},
         )
     except ValidationError as error:
@@ -229,7 +229,7 @@ def _validate(
             merged["box"] = "unnamed"
     config = None
     try:
-        config = _with_credential(Config.model_validate(merged), environ)
+        config = _with_credentials(Config.model_validate(merged), environ)
     except ValidationError as error:
         found = islice(_not_reported(document, error), _MAX_ERRORS + 1)
         errors += [finding_of(document, details) for details in found]
@@ -240,8 +240,8 @@ def _validate(
     return config, errors
 
 
-def _with_credential(config: Config, environ: Mapping[str, str]) -> Config:
-    mqtt = with_password_credential(config.mqtt, environ)
+def _with_credentials(config: Config, environ: Mapping[str, str]) -> Config:
+    mqtt = with_credentials(config.mqtt, environ)
     return config if mqtt is config.mqtt else config.model_copy(update={"mqtt": mqtt})
 
 

@@ -37,7 +37,7 @@ from asd_monitor.config.quantities import (
     parse_duration,
     parse_time_of_day,
 )
-from asd_monitor.records import AlarmCriteria, WhenQuiet
+from asd_monitor.records import MAX_COMMISSIONING_DAYS, AlarmCriteria, WhenQuiet
 
 MAX_MACHINES = 1000
 """Most machines of one box."""
@@ -72,7 +72,8 @@ class Tls(Section):
     key: FilePath | None = Field(
         None,
         examples=["/etc/asd-monitor/key.pem"],
-        description="Key (PEM) of the client certificate.",
+        description="Key (PEM) of the client certificate; the systemd credential `mqtt_tls_key`"
+        " takes its place.",
     )
 
     @field_validator("key")
@@ -196,7 +197,10 @@ class CommissioningSettings(Section):
     """The first days of a new model, in which it is extended from live sound."""
 
     days: float = Field(
-        7.0, ge=0, le=60, description="Days in which a new model is extended; 0: it is not."
+        7.0,
+        ge=0,
+        le=MAX_COMMISSIONING_DAYS,
+        description="Days in which a new model is extended; 0: it is not.",
     )
     refit_at: LocalTime = Field(
         parse_time_of_day("03:00"), description="Local time of the daily refit."

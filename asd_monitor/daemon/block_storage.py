@@ -13,9 +13,9 @@ from pathlib import Path
 
 import structlog
 
-from asd_monitor.commissioning.blocks import BlockSummary, Layout, LiveBlock, Stratum
+from asd_monitor.commissioning.blocks import Layout, LiveBlock, SoundPiece, Stratum
 from asd_monitor.commissioning.schedule import Progress
-from asd_monitor.commissioning.sound_pieces import delete_sound, sound_hours, write_sound
+from asd_monitor.commissioning.sound_pieces import delete_sound, stored_sound, write_sound
 from asd_monitor.commissioning.store import CommissioningStore
 from asd_monitor.commissioning.store_errors import CommissioningStoreError
 from asd_monitor.model_store.bundle import Bundle
@@ -34,8 +34,7 @@ class StoredCommissioning:
 
     progress: Progress
     strata: Mapping[Stratum, int]
-    sound_hours: frozenset[int]
-    """The hours of the day (UTC) of which there is sound."""
+    sound: Sequence[SoundPiece]
 
 
 class BlockStorage:
@@ -55,6 +54,8 @@ class BlockStorage:
         self.folder = folder
         self.strata: Mapping[Stratum, int] = {}
         """How many blocks of each operating condition are stored."""
+        self.sound: Sequence[SoundPiece] = ()
+        """The pieces of sound that are stored."""
         self._store = CommissioningStore(folder)
         self._thread = thread
         self._keeps_sound = keeps_sound
@@ -96,18 +97,14 @@ class BlockStorage:
         self,
         progress: Progress,
         blocks: Sequence[LiveBlock],
-        summaries: Sequence[BlockSummary],
         *,
-        model: str,
         key: str,
         layout: Layout | None,
     ) -> None:
         """Begin to write; arguments as for `CommissioningStore.write`."""
         if self._thread.is_finished:
             return
-        write = partial(
-            self._store.write, progress, blocks, summaries, model=model, key=key, layout=layout
-        )
+        write = partial(self._store.write, progress, blocks, key=key, layout=layout)
         self._writing = self._thread.submit(partial(_write, self._store, write))
         self._writing.add_done_callback(self._note_write)
 
@@ -116,13 +113,13 @@ class BlockStorage:
         if self._keeps_sound or self._thread.is_finished:
             return
         delete = partial(delete_sound, _sound(self._store))
-        self._thread.submit(delete).add_done_callback(self._note_sound)
+        self._thread.submit(delete).add_done_callback(self._note_deletion)
 
-    def write_sound(self, time_s: float, sound: Block) -> None:
-        """Begin to write the sound of a block that starts at a Unix time, in s."""
+    def write_sound(self, piece: SoundPiece, sound: Block) -> None:
+        """Begin to write the sound of a block."""
         if self._thread.is_finished:
             return
-        write = partial(write_sound, _sound(self._store), time_s, sound.samples, sound.rate_hz)
+        write = partial(write_sound, _sound(self._store), piece, sound.samples, sound.rate_hz)
         self._thread.submit(write).add_done_callback(self._note_sound)
 
     async def written(self, limit_s: float | None = None) -> None:
@@ -146,7 +143,7 @@ class BlockStorage:
             return
         self._logged_error = None
         stored = loading.result()
-        self.strata = stored.strata
+        self.strata, self.sound = stored.strata, stored.sound
         take(stored)
 
     def _note_write(self, writing: asyncio.Future[Mapping[Stratum, int]]) -> None:
@@ -159,8 +156,17 @@ class BlockStorage:
         self._logged_error = None
         self.strata = writing.result()
 
-    def _note_sound(self, writing: asyncio.Future[Path] | asyncio.Future[None]) -> None:
-        if not writing.cancelled() and (error := writing.exception()) is not None:
+    def _note_sound(self, writing: asyncio.Future[list[SoundPiece]]) -> None:
+        if writing.cancelled():
+            return
+        error = writing.exception()
+        if error is not None:
+            self._report(error)
+            return
+        self.sound = writing.result()
+
+    def _note_deletion(self, deleting: asyncio.Future[None]) -> None:
+        if not deleting.cancelled() and (error := deleting.exception()) is not None:
             self._report(error)
 
     def _report(self, error: BaseException) -> None:
@@ -184,7 +190,7 @@ def _begin(
         delete_sound(sound)
     if not keeps_sound:
         delete_sound(sound)
-    return StoredCommissioning(progress, dict(store.strata()), frozenset(sound_hours(sound)))
+    return StoredCommissioning(progress, dict(store.strata()), stored_sound(sound))
 
 
 def _write(store: CommissioningStore, write: Callable[[], None]) -> Mapping[Stratum, int]:

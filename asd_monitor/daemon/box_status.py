@@ -12,7 +12,7 @@ from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.journal.store import Journal
-from asd_monitor.publish.messages import Status
+from asd_monitor.publish.messages import OutboxStatus, Status
 
 
 class BoxStatus:
@@ -63,5 +63,19 @@ class BoxStatus:
                 "broker": counters.reconnects,
             },
             scoring=self._load_monitor.message,
+            outbox=self._outbox(),
             reason=None if fault is None else f"alarms are kept in memory only: {fault}",
+        )
+
+    def _outbox(self) -> OutboxStatus:
+        figures, counters = self._journal.outbox_figures, self._broker.counters
+        oldest_s = figures.oldest_s
+        return OutboxStatus(
+            waiting=figures.waiting,
+            bytes=figures.bytes,
+            oldest_s=None if oldest_s is None else round(time.monotonic() - oldest_s, 1),
+            dropped=figures.dropped,
+            set_aside=figures.set_aside,
+            refused=counters.refused_events,
+            retried=counters.retried_events,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
+from asd_monitor.publish.event_queues import StoredEvent
 from asd_monitor.publish.inbox import Received
 from asd_monitor.publish.shared_outbox import Counters
 from asd_monitor.publish.topics import Topics
@@ -14,6 +15,8 @@ class Broker(Protocol):
     """A session with the broker; `asd_monitor.publish.broker_session.BrokerSession` is one."""
 
     topics: Topics
+    more_events: Callable[[], bool]
+    """Whether events are stored that will be put soon."""
 
     @property
     def counters(self) -> Counters:
@@ -29,13 +32,16 @@ class Broker(Protocol):
 
     @property
     def pending(self) -> int:
-        """Messages that are queued or not acknowledged."""
+        """Messages that can be sent, or are not acknowledged."""
 
     def start(self) -> None:
         """Start to connect; return at once."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Queue a message; return at once."""
+
+    def put_events(self, events: Collection[StoredEvent]) -> None:
+        """Publish events, in order for each topic, until each is settled; return at once."""
 
     def subscribe(self, topics: Collection[str], receive: Callable[[Received], None]) -> None:
         """Read these topics and no other; ``receive`` is called in any thread."""

@@ -19,7 +19,7 @@ from random import Random
 
 import structlog
 
-from asd_monitor.commissioning.blocks import feature_key
+from asd_monitor.commissioning.blocks import SoundPiece, feature_key
 from asd_monitor.commissioning.sampler import BlockSampler
 from asd_monitor.commissioning.schedule import (
     Progress,
@@ -204,9 +204,10 @@ class Commissioning:
     def _take_stored(self, bundle: Bundle, rate_hz: int, stored: StoredCommissioning) -> None:
         self._progress = stored.progress
         if self._keeps_sound:
-            self._sound = SoundSchedule(stored.sound_hours, self._phase)
+            self._sound = SoundSchedule(self._phase)
         self._begin_sampler(bundle, rate_hz)
-        if stored.progress.stores(self._settings.days) and not stored.progress.frozen:
+        days = self._settings.days
+        if stored.progress.stores(days) and not stored.progress.is_frozen(days):
             self._log.info(
                 "commissioning: the model is extended from live sound",
                 model=bundle.version,
@@ -224,7 +225,6 @@ class Commissioning:
         self._written_s = progress.age_s - self._phase * _WRITE_EVERY_S
         self._sampler = BlockSampler(
             bundle.detector,
-            bundle.version,
             rate_hz,
             seed=f"{self._machine} {progress.model_sha256}",
             age_s=progress.age_s,
@@ -245,12 +245,9 @@ class Commissioning:
         if sampler is None or bundle is None or progress is None:
             return
         self._progress, self._written_s = progress, sampler.age_s
-        blocks, summaries = sampler.take()
         self._storage.write(
             progress,
-            blocks,
-            summaries,
-            model=bundle.version,
+            sampler.take(),
             key=feature_key(bundle.detector),
             layout=sampler.layout,
         )
@@ -260,13 +257,15 @@ class Commissioning:
     def _keep_sound(self, sampler: BlockSampler) -> None:
         """Keep the sound of a block that was just kept, where that is due."""
         block, samples, schedule = sampler.newest, sampler.newest_samples, self._sound
-        if schedule is None or block is None or samples is None or not schedule.is_due(block):
+        if schedule is None or block is None or samples is None:
+            return
+        if not schedule.is_due(block, self._storage.sound):
             return
         sound = self._read_sound(*samples)
         if sound is None or sound.start != samples[0]:
             return
-        schedule.note_kept(block)
-        self._storage.write_sound(block.time_s, sound)
+        schedule.note_tried(block)
+        self._storage.write_sound(SoundPiece(block.time_s, block.stratum.mode), sound)
 
     async def _refit(self) -> None:
         """Refit the model when it is this machine's turn, and note the outcome."""

@@ -240,8 +240,8 @@ class EvaluationLoop:
                 provisional=budget is not None,
                 **({} if budget is None else {"budget": budget}),
             )
-        elif evaluator.model_notice:
-            self._log.error("model not loaded", reason=evaluator.model_notice)
+        if evaluator.model_notice:
+            self._log.error("a model is damaged or not loaded", reason=evaluator.model_notice)
         if training is not None and evaluator.untrained:
             training.start()
         elif training is not None and not training.training:

@@ -35,7 +35,8 @@ from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_journal import MachineJournal
-from asd_monitor.model_store.bundle import Bundle, load_bundle
+from asd_monitor.model_store.bundle import Bundle
+from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.model_store.versions import BundleError, versions
 from asd_monitor.monitor import Monitor, Reading, Scorer
 from asd_monitor.pipeline import Pipeline
@@ -45,7 +46,7 @@ from asd_monitor.self_test.recent_scores import RecentScores
 log = structlog.get_logger()
 
 LoadModel = Callable[[Path, str], Bundle]
-"""(models, machine) → the current bundle; raises BundleError."""
+"""(models, machine) → the bundle in use, or in its place the last good one; raises BundleError."""
 
 _PEAK_INTERVAL_S = 10.0  # of sound, between two writes of an active alarm's peak
 _SAVE_INTERVAL_S = 600.0  # between two writes of the evidence
@@ -93,7 +94,7 @@ class Evaluator:
         journal: MachineJournal,
         time_of: Callable[[int], datetime],
         *,
-        load: LoadModel = load_bundle,
+        load: LoadModel = load_usable_bundle,
         history: EvidenceHistory | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -102,7 +103,7 @@ class Evaluator:
         self.no_model_reason: str | None = "the model is being loaded"
         """Why the sound is not scored; None: it is."""
         self.model_notice: str | None = None
-        """Why the newest model is not the one in use."""
+        """Why the newest model is not the one in use, or what is damaged in the models folder."""
         self.untrained = False
         """Whether the machine has never had a model."""
         self.provisional: EffectiveBudget | None = None
@@ -151,10 +152,11 @@ class Evaluator:
     @property
     def budget_text(self) -> str | None:
         """The `provisional_text` of a provisional model; None: see `provisional`."""
-        budget = self.provisional
-        if budget is None:
+        budget, bundle, settings = self.provisional, self.bundle, self._settings
+        if budget is None or bundle is None:
             return None
-        return provisional_text(budget, str(self._settings.alarm.false_alarms))
+        commissioning = bundle.commissioning(settings.commissioning.days)
+        return provisional_text(budget, str(settings.alarm.false_alarms), commissioning)
 
     @property
     def monitor(self) -> Monitor:
@@ -179,11 +181,13 @@ class Evaluator:
             if self.bundle is None:
                 self.no_model_reason = error.reason
             else:
-                self.model_notice = (
-                    f"the new model is not used, {self.model} remains in use: {error.reason}"
-                )
+                self._keep_model(error.reason)
             return False
-        self.model_notice, self.untrained = None, False
+        self.untrained = False
+        if self.bundle is not None and not bundle.is_current:
+            self._keep_model(bundle.damage or "")
+            return False
+        self.model_notice = bundle.damage
         if self.bundle is not None and bundle.sha256 == self.bundle.sha256:
             return False
         before, self.bundle = self.bundle, bundle
@@ -195,6 +199,9 @@ class Evaluator:
         if not (is_refit and self._exchange_detector(bundle.detector)):
             self._replace_monitor()
         return True
+
+    def _keep_model(self, reason: str) -> None:
+        self.model_notice = f"the new model is not used, {self.model} remains in use: {reason}"
 
     def _exchange_detector(self, detector: Detector) -> bool:
         """Score by a refitted detector without a gap; return whether that is possible.
@@ -230,7 +237,7 @@ class Evaluator:
         for reading in readings:
             if reading.window is not None:
                 self.recent_scores.push(reading.window, self._monitor.rule.hop_s)
-            events = [self._record_transition(change) for change in reading.transitions]
+            events = [self._record_transition(change, reading) for change in reading.transitions]
             recorded.append(RecordedReading(reading, tuple(events)))
         return RecordedBlock(tuple(recorded), peak_rose=self._record_peak(end))
 
@@ -295,8 +302,16 @@ class Evaluator:
         self._journal.update_peak(alarm)
         return True
 
-    def _record_transition(self, change: Transition) -> Event:
-        return self._journal.record(change, self._time_of(change.sample), self.model)
+    def _record_transition(self, change: Transition, reading: Reading) -> Event:
+        """Write a transition with the alarm score of the window that has caused it."""
+        scored = reading.window is not None
+        return self._journal.record(
+            change,
+            self._time_of(change.sample),
+            self.model,
+            alarm_score=reading.alarm_score if scored else None,
+            time_scale_s=reading.time_scale_s if scored else None,
+        )
 
     def _replace_monitor(self) -> None:
         """Build the monitor for the present model and rate; the alarm is kept."""

@@ -87,12 +87,23 @@ class JournalAccess:
         closing = self._worker.submit(self.journal.close)
         self._worker.close()
         await closing
+        left = self.journal.left_events
+        if left:
+            log.warning(
+                "events have not reached the broker: they are kept and published by the next run",
+                events=sum(each.events for each in left),
+                machines={
+                    each.machine: f"{each.events} (seq {each.first_seq} to {each.last_seq})"
+                    for each in left
+                },
+            )
         missing = self.journal.missing
         if self.journal.unwritten or self.journal.dropped:
             log.error(
                 "the journal of alarms is incomplete: these were not written and are lost",
                 alarms=len(missing.alarms),
                 events=missing.events,
+                unpublished_events=missing.unpublished,
                 dropped=self.journal.dropped,
                 alarm_ids=list(missing.alarms[:_LOGGED_ALARMS]),
                 reason=self.journal.fault,

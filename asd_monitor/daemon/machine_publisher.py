@@ -10,7 +10,6 @@ from typing import Protocol
 from asd_monitor.alarm.alarm_score import ScoreLevel
 from asd_monitor.alarm.supported_budget import EffectiveBudget, provisional_note
 from asd_monitor.journal.alarm_records import AlarmRecord
-from asd_monitor.journal.alarm_records import Event as JournalEvent
 from asd_monitor.publish import messages
 from asd_monitor.publish.topics import Topics
 from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState, is_evaluated
@@ -101,8 +100,13 @@ class MachinePublisher:
         publisher: Publisher,
         *,
         clock_synced: Callable[[], bool],
+        publish_events: Callable[[], None],
     ) -> None:
+        """``publish_events`` publishes the events that wait in the journal; it returns at once."""
         self.machine = machine
+        self.publish_events = publish_events
+        self.published_alarm: AlarmRecord | None = None
+        """The newest alarm of which the condition was published."""
         self.condition = MachineCondition(
             MachineState.UNAVAILABLE, MicrophoneState.NO_DEVICE, "starting"
         )
@@ -264,6 +268,7 @@ class MachinePublisher:
         It is provisional where the model that raised it is; for the model of an earlier run, that
         is not known, where the model in use is.
         """
+        self.published_alarm = alarm
         provisional = self.condition.provisional is not None
         suppressed = self.condition.suppressed
         message = replace(
@@ -293,30 +298,6 @@ class MachinePublisher:
                 model=alarm.model,
             )
         self._send(self._topics.alarm(self.machine), message, qos=1, retain=True)
-
-    def publish_event(
-        self,
-        event: JournalEvent,
-        *,
-        alarm_score: float | None = None,
-        time_scale_s: float | None = None,
-    ) -> None:
-        """Publish a transition, with the alarm score that caused it, where one did."""
-        message = messages.Event(
-            machine=self.machine,
-            id=event.id,
-            seq=None,  # one that starts again with the daemon would be misleading
-            time=event.time,
-            alarm_id=event.alarm_id,
-            from_=event.before,
-            to=event.after,
-            who=event.who,
-            why=event.why,
-            alarm_score=alarm_score,
-            time_scale_s=time_scale_s,
-            historical=False,
-        )
-        self._send(self._topics.event(self.machine), message, qos=1, retain=False)
 
     def _send(self, topic: str, message: messages.Message, *, qos: int, retain: bool) -> None:
         self._publisher.publish(topic, message.payload(), qos=qos, retain=retain)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import structlog
@@ -33,6 +33,7 @@ class MachineRegistry:
         tasks: The task group in which the sessions run.
         journal, broker: Shared by all machines.
         context: What all sessions share.
+        publish_events: Publishes the events that wait in the journal.
         intervals, limits: Delays before restarts, and limits of a removal.
 
     """
@@ -44,6 +45,7 @@ class MachineRegistry:
         journal: JournalAccess,
         broker: Broker,
         context: SessionContext,
+        publish_events: Callable[[], None],
         intervals: Intervals,
         limits: ShutdownLimits,
     ) -> None:
@@ -55,6 +57,7 @@ class MachineRegistry:
         self._journal = journal
         self._broker = broker
         self._context = context
+        self._publish_events = publish_events
         self._intervals = intervals
         self._limits = limits
         self._journals: dict[str, MachineJournal] = {}
@@ -101,9 +104,14 @@ class MachineRegistry:
         if machine not in self._journals:
             self._journals[machine] = await self._journal.machine_journal(machine)
             self._publishers[machine] = MachinePublisher(
-                machine, self._broker.topics, self._broker, clock_synced=clock_synced
+                machine,
+                self._broker.topics,
+                self._broker,
+                clock_synced=clock_synced,
+                publish_events=self._publish_events,
             )
         publisher, journal = self._publishers[machine], self._journals[machine]
+        publisher.publish_alarm(journal.newest)  # the broker may have that of an earlier run
         supervised = SupervisedSession(
             machine,
             settings,
@@ -122,6 +130,8 @@ class MachineRegistry:
         )
         supervised.task = self._tasks.create_task(bounded, name=f"monitor {machine}")
         supervised.task.add_done_callback(lambda task: self._note_end(machine, task))
+        loop = asyncio.get_running_loop()
+        loop.call_later(self._intervals.starting_s, supervised.report_starting)
 
     async def remove(self, machine: str, reason: str) -> None:
         """End the monitoring of a machine, within its limit, and publish that it has stopped."""

@@ -50,8 +50,13 @@ async def refit(
     options = ["--machine", machine, "--models", str(models), "--state", str(state)]
     options += ["--automatic", "--json"]
     options += ["--config", str(config)] if config else []
-    command = [*program, "models", "refit", *options]
-    ended = await run_child(command, "the refit", limit_s=_LIMIT_S, data_bytes=_DATA_BYTES)
+    ended = await run_child(
+        program,
+        ["models", "refit", *options],
+        "the refit",
+        limit_s=_LIMIT_S,
+        data_bytes=_DATA_BYTES,
+    )
     if ended.failure is not None:
         return RefitOutcome(ended.failure)
     try:

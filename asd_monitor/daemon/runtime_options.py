@@ -18,7 +18,7 @@ from asd_monitor.daemon.capacity import estimate_capacity
 from asd_monitor.daemon.evaluator import LoadModel
 from asd_monitor.daemon.scoring_thread import EstimateCapacity
 from asd_monitor.daemon.self_test_intervals import SelfTestIntervals
-from asd_monitor.model_store.bundle import load_bundle
+from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.publish.broker_session import BrokerSession
 
 
@@ -37,6 +37,8 @@ class Intervals:
     within 3 s."""
     ready_timeout_s: float = 60.0
     """The daemon is ready after this time even if models are still being loaded."""
+    starting_s: float = 3.0
+    """The state of a machine whose model is still being loaded is published after this time."""
     ring_s: float = 30.0
     """Sound of each machine that is kept, evaluated or not."""
     restart_delays_s: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 60.0)
@@ -88,7 +90,7 @@ class Dependencies:
     """Opens a device; None: the devices and files themselves, each device once."""
     open_microphone: Callable[[DeviceSpec], PlanarSource] | None = None
     """Opens a device with all its channels; None: a `Microphone`."""
-    load_model: LoadModel = load_bundle
+    load_model: LoadModel = load_usable_bundle
     refit: Refit | None = None
     """Refits a model; None: in a child process."""
     estimate_capacity: EstimateCapacity = estimate_capacity

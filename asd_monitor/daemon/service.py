@@ -36,6 +36,7 @@ from asd_monitor.daemon import refit_child, training_child
 from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.box_status import BoxStatus
 from asd_monitor.daemon.config_reload import ConfigReload
+from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.journal_access import JournalAccess, open_journal
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
@@ -84,6 +85,8 @@ class Service:
             )
             undo.pop_all()
         self._journal = JournalAccess(journal, poll_s=options.intervals.journal_poll_s)
+        self._events = EventDelivery(journal, self._broker)
+        self._broker.more_events = lambda: self._events.has_more
         self._sharing = SharingServer(options.state)
         self._scoring = ScoringThread(estimate=options.dependencies.estimate_capacity)
         self._throttle = RecordingThrottle(self._broker)
@@ -98,6 +101,7 @@ class Service:
             self._tasks,
             journal=self._journal,
             broker=self._broker,
+            publish_events=self._events.wake,
             context=SessionContext(
                 models=options.models,
                 state=options.state,
@@ -163,6 +167,7 @@ class Service:
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
         loop.add_signal_handler(signal.SIGHUP, self.request_reload)
         self._broker.start()
+        self._events.start()
         try:
             await self._sharing.start()
             async with self._tasks:
@@ -221,10 +226,14 @@ class Service:
             Step("stop scoring", limits.step_s, self._scoring.close),
             Step("store live sound", limits.step_s, self._close_refits),
             Step("disconnect from the broker", delivery_s + limits.margin_s, disconnect),
-            Step("close the journal", limits.journal_s, self._journal.close),
+            Step("close the journal", limits.journal_s, self._close_journal),
             Step("release the state folder", limits.step_s, release),
         ):
             await run_step(step, cancel_s=limits.cancel_s)
+
+    async def _close_journal(self) -> None:
+        self._events.close()
+        await self._journal.close()
 
     async def _close_refits(self) -> None:
         await self._refits.storing.finish(self._options.limits.step_s)
@@ -234,12 +243,16 @@ class Service:
         limit_s = self._options.limits.end_delivery_s
         delivering = WorkerThread("deliver")
         delivered = delivering.submit(
-            lambda: self._broker.wait_for(lambda broker: broker.pending == 0, limit_s)
+            lambda: self._broker.wait_for(lambda _: self._is_delivered, limit_s)
         )
         delivering.close()
         stop = asyncio.create_task(self._stop_requested.wait(), name="stop")
         await asyncio.wait((delivered, stop), return_when=asyncio.FIRST_COMPLETED)
         stop.cancel()
+
+    @property
+    def _is_delivered(self) -> bool:
+        return self._broker.pending == 0 and not self._events.has_more
 
     async def _report_ready(self) -> None:
         with contextlib.suppress(TimeoutError):

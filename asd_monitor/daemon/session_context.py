@@ -15,7 +15,7 @@ from asd_monitor.daemon.initial_training import Train
 from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.stream_clock import Clocks
-from asd_monitor.model_store.bundle import load_bundle
+from asd_monitor.model_store.usable_version import load_usable_bundle
 
 
 def _no_signal(_machine: str) -> None:
@@ -36,7 +36,7 @@ class SessionContext:
     """Delays a recording while messages wait for the broker."""
     refits: BoxRefits
     """Storing and refits of the commissionings."""
-    load_model: LoadModel = load_bundle
+    load_model: LoadModel = load_usable_bundle
     running_input: Callable[[str], RunningInput | None] = _no_signal
     """Returns the signal that says whether a machine runs."""
     clocks: Clocks = field(default_factory=Clocks)

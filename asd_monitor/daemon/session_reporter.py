@@ -24,7 +24,6 @@ from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublis
 from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.journal.alarm_records import Event
-from asd_monitor.monitor import Reading
 from asd_monitor.publish.messages import Score
 from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState, WhenQuiet
 from asd_monitor.worker_thread import WorkerThread
@@ -125,6 +124,8 @@ class SessionReporter:
         self._stopped = True
         self._publisher.flush_score()
         evaluator = self._evaluator
+        if evaluator.alarm != self._publisher.published_alarm:  # written while the session ended
+            self.publish_alarm()
         condition = MachineCondition(
             MachineState.STOPPED,
             self._microphone(),
@@ -163,7 +164,7 @@ class SessionReporter:
         for event in recorded.events:
             if window and event.alarm_id and event.after == AlarmCondition.UNACKNOWLEDGED:
                 self._publisher.note_cause(event.alarm_id, window.views)
-        self.publish_events(recorded.events, reading if window else None)
+        self.publish_events(recorded.events)
         if window is not None:
             self.skipped_windows += window.hops - 1
             rate_hz = self._capture.rate_hz
@@ -190,11 +191,11 @@ class SessionReporter:
         condition = self._condition(reading.state, quiet=reading.quiet)
         self._publish_condition(condition, self._capture.time_of(reading.sample))
 
-    def publish_events(self, events: Iterable[Event], cause: Reading | None = None) -> None:
-        """Log and publish events, with the alarm score of the reading that caused them."""
+    def publish_events(self, events: Iterable[Event]) -> None:
+        """Log and publish events that the journal has."""
         for event in events:
             self._log_event(event)
-            self._publish_event(event, cause)
+            self._publish_event(event)
 
     async def write_changes(self, worker: WorkerThread) -> None:
         """Write the queued changes to the journal and publish them."""
@@ -235,16 +236,12 @@ class SessionReporter:
             **{key: value for key, value in facts.items() if value is not None},
         )
 
-    def _publish_event(self, event: Event, cause: Reading | None = None) -> None:
+    def _publish_event(self, event: Event) -> None:
         newest = self._evaluator.alarm
         # the acknowledgement of an older alarm does not change the published condition
         if event.alarm is not None and newest is not None and event.alarm.id == newest.id:
             self._publisher.publish_alarm(event.alarm)
-        self._publisher.publish_event(
-            event,
-            alarm_score=cause.alarm_score if cause else None,
-            time_scale_s=cause.time_scale_s if cause else None,
-        )
+        self._publisher.publish_events()
 
     def _why_evaluated(self, before: MachineCondition) -> str:
         if before.state is MachineState.UNAVAILABLE:

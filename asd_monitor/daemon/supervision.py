@@ -128,6 +128,11 @@ class SupervisedSession:
     def _has_ended(self) -> bool:
         return self.task is not None and self.task.done()
 
+    def report_starting(self) -> None:
+        """Publish the state where the model is still being loaded; the broker has that before."""
+        if not self.loaded.is_set():
+            self.repeat_state()
+
     def repeat_state(self) -> None:
         """Publish the state again."""
         session = self.active_session

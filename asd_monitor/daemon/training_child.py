@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import shlex
 import signal
 import sys
 from collections.abc import Sequence
@@ -15,6 +16,9 @@ from typing import Protocol
 
 import structlog
 
+from asd_monitor.parent_process import with_parent
+from asd_monitor.wording import printable, shortened
+
 log = structlog.get_logger()
 
 _TRAINING_LIMIT_S = 3600.0
@@ -23,6 +27,8 @@ _KILL_S = 5.0  # after SIGKILL, which a process in uninterruptible I/O does not 
 _NICENESS = 10
 _TAIL_BYTES = 1 << 16
 _WARNING = "warning: "
+_MAX_REASON_CHARS = 500
+_FOR_THE_DAEMON = {"--json", "--automatic"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +61,7 @@ async def train(
     """
     options = ["--machine", machine, "--normal", str(sound), "--models", str(models)]
     options += ["--config", str(config)] if config else []
-    ended = await run_child([*program, "train", *options], "training", limit_s=_TRAINING_LIMIT_S)
+    ended = await run_child(program, ["train", *options], "training", limit_s=_TRAINING_LIMIT_S)
     for line in ended.error_lines:
         if line.startswith(_WARNING):
             log.warning("training", machine=machine, finding=line.removeprefix(_WARNING))
@@ -73,12 +79,21 @@ class EndedChild:
 
 
 async def run_child(
-    command: Sequence[str], work: str, *, limit_s: float, data_bytes: int | None = None
+    program: Sequence[str],
+    arguments: Sequence[str],
+    work: str,
+    *,
+    limit_s: float,
+    data_bytes: int | None = None,
 ) -> EndedChild:
     """Run a command of asd-monitor with low priority; a cancellation ends the process.
 
+    It also ends with this process, whatever ends that, so that no command of an earlier daemon runs
+    beside one of a new daemon.  A failure has the remedy.
+
     Args:
-        command: The command line.
+        program: The command line of asd-monitor.
+        arguments: The command and its arguments.
         work: What it does, for messages.
         limit_s: The process is ended after this time, in s.
         data_bytes: Limit of its private memory (RLIMIT_DATA); None: none.
@@ -86,7 +101,7 @@ async def run_child(
     """
     try:
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *with_parent([*program, *arguments]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -104,23 +119,52 @@ async def run_child(
             output, errors = await asyncio.gather(_tail(process.stdout), _tail(process.stderr))
             code = await process.wait()
     except TimeoutError:
-        return EndedChild(f"{work} did not end within {limit_s / 60:g} minutes")
+        return EndedChild(
+            f"{work} did not end within {limit_s / 60:g} minutes: the computer is too busy, "
+            f"{_by_hand(arguments)}"
+        )
     finally:
         if process.returncode is None:
             await end_process(process)
     text = errors.decode("utf-8", "replace").replace("\r", "\n")
     lines = tuple(line.strip() for line in text.split("\n") if line.strip())
-    return EndedChild(_failure(work, code, lines), output, lines)
+    return EndedChild(_failure(work, code, lines, arguments, data_bytes), output, lines)
 
 
-def _failure(work: str, code: int, lines: Sequence[str]) -> str | None:
-    """Return why a child failed: the last line has the reason."""
+def _failure(
+    work: str, code: int, lines: Sequence[str], arguments: Sequence[str], data_bytes: int | None
+) -> str | None:
+    """Return why a child failed, and the remedy: the last line has the reason."""
     if code == 0:
         return None
+    if code == -signal.SIGKILL:
+        return (
+            f"{work} was killed by SIGKILL: the computer was short of memory if `journalctl -k` "
+            "has `Out of memory`; free some, or monitor fewer machines on it"
+        )
     if code < 0:
-        return f"{work} was killed by {signal.Signals(-code).name}"
+        name = signal.Signals(-code).name
+        return f"{work} was ended by {name}: {_by_hand(arguments)}"
     reason = lines[-1].removeprefix("asd-monitor: ") if lines else ""
-    return reason or f"{work} ended with code {code}"
+    if not reason:
+        return f"{work} ended with code {code}: {_by_hand(arguments)}"
+    if "MemoryError" in reason:
+        available = "the computer has"
+        if data_bytes is not None:
+            available = f"the {data_bytes >> 20} MiB that it may use"
+        reason = f"{work} needs more memory than {available} ({_bounded(reason)})"
+        return f"{reason}: {_by_hand(arguments)}"
+    return _bounded(reason)
+
+
+def _bounded(reason: str) -> str:
+    return shortened(printable(reason), _MAX_REASON_CHARS)
+
+
+def _by_hand(arguments: Sequence[str]) -> str:
+    """Return the remedy of a command that failed for want of time or memory."""
+    command = shlex.join(each for each in arguments if each not in _FOR_THE_DAEMON)
+    return f"run `asd-monitor {command}`, which has no limits and shows its output"
 
 
 async def _tail(stream: asyncio.StreamReader | None) -> bytes:

@@ -48,13 +48,13 @@ _MAX_RATIO = 3.0  # of a mode's spread to that of all modes
 class Blocks:
     """The ten-second blocks of the training windows; n windows, b blocks.
 
-    Blocks that were left out since they were unusual have no windows here.  Their hours and days
-    count: what these can bring is known, though it was not learned.
+    Blocks that were left out since they were unusual have no windows here.  Where that is final
+    their hours and days count: what these can bring is known, though it was not learned.
     """
 
     number: Numbers  # (n,): block of each window, 0 … b − 1
     begins_s: Floats  # (b,): time of the first window of each
-    hours: int  # that they and those left out are from
+    hours: int  # that they, and those finally left out, are from
     days: int
     left_out: int = 0  # number of those left out
 

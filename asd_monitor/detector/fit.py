@@ -97,7 +97,8 @@ def fit_detector(
     encoders: Sequence[Encoder] = (),
     *,
     begins_s: Sequence[float] | None = None,
-    left_out_s: Sequence[float] = (),
+    left_out: int = 0,
+    heard_s: Sequence[float] = (),
 ) -> FittedDetector:
     """Fit a detector to training windows.
 
@@ -108,8 +109,8 @@ def fit_detector(
         encoders: the encoders that the windows were computed with; their views are added to
             those of the window statistics.
         begins_s: time of each segment, in any order; None: they follow each other.
-        left_out_s: times of blocks of the machine's sound that were left out since they were
-            unusual.
+        left_out: blocks of the machine's sound that were left out since they were unusual.
+        heard_s: times of those of them whose hours count as heard.
 
     Raises:
         ValueError: the machine runs in fewer than MIN_WINDOWS windows, or almost only in one block.
@@ -123,7 +124,7 @@ def fit_detector(
     if len(windows) < MIN_WINDOWS:
         raise ValueError(f"the machine runs in {len(windows)} windows: {MIN_WINDOWS} are needed")
     spans = Spans.of(running)
-    blocks = find_blocks(running, rate_hz, begins_s, left_out_s)
+    blocks = find_blocks(running, rate_hz, begins_s, left_out, heard_s)
     folds = assign_folds(blocks)
     if fewest_kept(spans, folds) < MIN_KEPT_WINDOWS:
         raise ValueError(f"the machine runs in less than {2 * BLOCK_S:g} s of one recording")
@@ -203,7 +204,8 @@ def find_blocks(
     segments: Sequence[Segment],
     rate_hz: int,
     begins_s: Sequence[float] | None = None,
-    left_out_s: Sequence[float] = (),
+    left_out: int = 0,
+    heard_s: Sequence[float] = (),
 ) -> Blocks:
     """Return the blocks of BLOCK_S of the windows, in order.
 
@@ -211,7 +213,8 @@ def find_blocks(
         segments: the running windows of each segment.
         rate_hz: sampling rate of their sample indices.
         begins_s: time of each segment; None: the segments follow each other.
-        left_out_s: times of blocks that were left out.
+        left_out: number of blocks that were left out.
+        heard_s: times of those of them whose hours count as heard.
 
     """
     numbers: list[int] = []
@@ -228,13 +231,13 @@ def find_blocks(
                 block_start = window.start
                 times.append(begin_s + (block_start - first) / rate_hz)
             numbers.append(len(times) - 1)
-    known_s = [*times, *left_out_s]
+    known_s = [*times, *heard_s]
     return Blocks(
         np.array(numbers, np.intp),
         np.array(times),
         count_hours(known_s),
         count_days(known_s),
-        len(left_out_s),
+        left_out,
     )
 
 

@@ -19,7 +19,18 @@ from asd_monitor.journal.alarm_tables import (
     set_row_aside,
 )
 from asd_monitor.journal.checksums import Value, is_intact
+from asd_monitor.journal.running_clock import RunningClock
 from asd_monitor.wording import rfc3339
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """An event in the outbox."""
+
+    number: int
+    event: Event
+    clock_s: float  # by `RunningClock`, when it was recorded
+    refusal: str | None  # why the broker does not accept it; None: it waits
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +70,21 @@ class AlarmEntry:
 
 @dataclass(frozen=True, slots=True)
 class EventEntry:
-    """A transition to be written; one that is in the table stays."""
+    """A transition to be written and to be published; one that is in the table stays.
+
+    It gets the next number of its machine's events.
+    """
 
     event: Event
+    recorded_s: float  # by the clock of `RunningClock`
+    clock: RunningClock
 
     def write(self, database: sqlite3.Connection) -> None:
-        """Insert the row; raises sqlite3.Error, and what `REFUSALS` lists."""
+        """Insert the rows; raises sqlite3.Error, and what `REFUSALS` lists."""
         event = self.event
         if find_row(database, "events", event.id) is not None:
             return
+        seq = _count_event(database, event.machine)
         values: Row = (
             next_number(database, "events"),
             event.id,
@@ -79,21 +96,56 @@ class EventEntry:
             event.who,
             event.why,
             event.alarm_id,
+            seq,
         )
         replace_row(database, "events", values)
+        waiting = outbox_row(
+            next_number(database, "outbox"), event, seq, clock_s=self.clock.at(self.recorded_s)
+        )
+        replace_row(database, "outbox", waiting)
 
 
 @dataclass(frozen=True, slots=True)
 class MachineEntry:
-    """The id of a machine that is monitored."""
+    """The id of a machine that is monitored, and the number of its newest event."""
 
     machine: str
+    seq: int = 0
 
     def write(self, database: sqlite3.Connection) -> None:
-        """Insert the row; raises sqlite3.Error, and what `REFUSALS` lists."""
-        if find_row(database, "machines", self.machine) is None:
+        """Insert or update the row, whose number of events only rises.
+
+        Raises sqlite3.Error, and what `REFUSALS` lists.
+        """
+        found = find_row(database, "machines", self.machine)
+        earlier = None if found is None else as_machine(found)
+        if found is not None and earlier is None:
+            set_row_aside(database, "machines", found)
+        if found is None or earlier is None:
+            seq = max(self.seq, _highest_seq(database, self.machine))
             number = next_number(database, "machines")
-            replace_row(database, "machines", (number, self.machine))
+            replace_row(database, "machines", (number, self.machine, seq))
+        elif self.seq > earlier.seq:
+            replace_row(database, "machines", (found[0], self.machine, self.seq))
+
+
+def _count_event(database: sqlite3.Connection, machine: str) -> int:
+    """Write and return the number of the machine's next event."""
+    found = find_row(database, "machines", machine)
+    earlier = None if found is None else as_machine(found)
+    seq = 1 + (_highest_seq(database, machine) if earlier is None else earlier.seq)
+    MachineEntry(machine, seq).write(database)
+    return seq
+
+
+def _highest_seq(database: sqlite3.Connection, machine: str) -> int:
+    """Return the number of a machine's newest event, where its own row does not have it."""
+    newest = 0
+    for table in ("events", "outbox"):
+        statement = f"SELECT max(seq) FROM {table} WHERE machine = ?"  # noqa: S608
+        (found,) = database.execute(statement, (machine,)).fetchone()
+        newest = max(newest, found if isinstance(found, int) else 0)
+    return newest
 
 
 Entry = AlarmEntry | EventEntry | MachineEntry
@@ -113,7 +165,7 @@ def alarm_row(number: int, entry: AlarmEntry) -> Row:
         _time_text(record.acknowledged_at),
         record.who,
         record.why,
-        None if peak is None or not math.isfinite(peak) else peak,
+        _finite(peak),
         record.model,
         record.evidence,
         int(entry.applied),
@@ -153,7 +205,7 @@ def as_event(row: Row) -> Event | None:
     if not is_intact("events", row):
         return None
     try:
-        _, id_, machine, time, kind, before, after, who, why, alarm_id, _ = row
+        _, id_, machine, time, kind, before, after, who, why, alarm_id, seq, _ = row
         return Event(
             id=_text(id_),
             machine=_text(machine),
@@ -164,17 +216,78 @@ def as_event(row: Row) -> Event | None:
             who=_optional_text(who),
             why=_text(why),
             alarm_id=_optional_text(alarm_id),
+            seq=None if seq is None else _count(seq),
         )
     except (TypeError, ValueError):
         return None
 
 
-def as_machine(row: Row) -> str | None:
-    """Return the id of a row of `machines`; None where the row is not intact."""
-    return str(row[1]) if is_intact("machines", row) else None
+def as_machine(row: Row) -> MachineEntry | None:
+    """Return the machine of a row of `machines`; None where the row is not intact."""
+    if not is_intact("machines", row):
+        return None
+    try:
+        _, id_, seq, _ = row
+        return MachineEntry(_text(id_), _count(seq))
+    except (TypeError, ValueError):
+        return None
 
 
-READERS = {"machines": as_machine, "alarms": as_alarm, "events": as_event}
+def outbox_row(
+    number: int, event: Event, seq: int, *, clock_s: float, refusal: str | None = None
+) -> Row:
+    """Return the row of an event that is to be published, without its checksum."""
+    return (
+        number,
+        event.id,
+        event.machine,
+        seq,
+        rfc3339(event.time),
+        str(event.kind),
+        event.before,
+        event.after,
+        event.who,
+        event.why,
+        event.alarm_id,
+        _finite(event.alarm_score),
+        _finite(event.time_scale_s),
+        clock_s,
+        refusal,
+    )
+
+
+def as_waiting(row: Row) -> OutboxRow | None:
+    """Return the event of a row of `outbox`; None where the row is not intact."""
+    if not is_intact("outbox", row):
+        return None
+    try:
+        number, id_, machine, seq, time, kind, before, after, who, why, alarm_id, *rest = row
+        alarm_score, time_scale_s, clock_s, refusal, _ = rest
+        event = Event(
+            id=_text(id_),
+            machine=_text(machine),
+            time=_time(time),
+            kind=TransitionKind(_text(kind)),
+            before=_text(before),
+            after=_text(after),
+            who=_optional_text(who),
+            why=_text(why),
+            alarm_id=_optional_text(alarm_id),
+            seq=_count(seq),
+            alarm_score=_score(alarm_score),
+            time_scale_s=_score(time_scale_s),
+        )
+        return OutboxRow(_count(number), event, _score(clock_s) or 0.0, _optional_text(refusal))
+    except (TypeError, ValueError):
+        return None
+
+
+READERS = {
+    "machines": as_machine,
+    "alarms": as_alarm,
+    "events": as_event,
+    "outbox": as_waiting,
+}
 """The function that reads a row of each table."""
 
 
@@ -224,6 +337,16 @@ def _text(value: Value) -> str:
 
 def _optional_text(value: Value) -> str | None:
     return None if value is None else _text(value)
+
+
+def _count(value: Value) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{value!r} is not a whole number")
+    return value
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
 
 
 def _score(value: Value) -> float | None:

@@ -62,4 +62,11 @@ class Event:
     who: str | None
     why: str
     alarm_id: str | None
+    seq: int | None = field(default=None, compare=False)
+    """Number of the machine's event, given when it is written; None: not written, or by a version
+    before the outbox."""
     alarm: AlarmRecord | None = field(default=None, compare=False)  # after it; not in the journal
+    alarm_score: float | None = field(default=None, compare=False)
+    """That caused it, where one did; kept until it is published."""
+    time_scale_s: float | None = field(default=None, compare=False)
+    """Of this alarm score."""

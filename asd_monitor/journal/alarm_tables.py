@@ -14,15 +14,37 @@ from datetime import UTC, datetime
 from asd_monitor.journal.checksums import Value, is_intact, row_checksum
 from asd_monitor.wording import rfc3339
 
-FORMAT = 3
+FORMAT = 4
 EARLIER_TABLES = frozenset({"alarms", "events"})  # of format 1
 _TIME_SCALE = "    time_scale_s REAL,  -- NULL: not known\n"  # a column since format 3
+_MACHINE_SEQ = "    seq INTEGER NOT NULL,  -- of its newest event\n"  # since format 4
+_EVENT_SEQ = "    seq INTEGER,  -- NULL: of an earlier format\n"  # since format 4
+_OUTBOX = """CREATE TABLE outbox (
+    number INTEGER PRIMARY KEY,  -- in the order in which they were written
+    id TEXT NOT NULL,
+    machine TEXT NOT NULL,
+    seq INTEGER NOT NULL,
+    time TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    "from" TEXT NOT NULL,
+    "to" TEXT NOT NULL,
+    who TEXT,
+    why TEXT NOT NULL,
+    alarm_id TEXT,
+    alarm_score REAL,
+    time_scale_s REAL,
+    clock_s REAL NOT NULL,  -- running time of the daemon
+    refusal TEXT,  -- NULL: it waits
+    checksum TEXT NOT NULL
+);
+CREATE UNIQUE INDEX outbox_order ON outbox (machine, seq);
+"""  # since format 4
 
 TABLES = f"""
 CREATE TABLE machines (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
-    checksum TEXT NOT NULL
+{_MACHINE_SEQ}    checksum TEXT NOT NULL
 );
 CREATE TABLE alarms (
     number INTEGER PRIMARY KEY,  -- in the order in which they were raised
@@ -52,7 +74,7 @@ CREATE TABLE events (
     who TEXT,
     why TEXT NOT NULL,
     alarm_id TEXT,
-    checksum TEXT NOT NULL
+{_EVENT_SEQ}    checksum TEXT NOT NULL
 );
 CREATE TABLE damaged_rows (
     number INTEGER PRIMARY KEY,
@@ -64,31 +86,47 @@ CREATE UNIQUE INDEX machine_ids ON machines (id);
 CREATE UNIQUE INDEX alarm_ids ON alarms (id);
 CREATE UNIQUE INDEX event_ids ON events (id);
 CREATE INDEX events_of_alarm ON events (alarm_id);
-"""
+{_OUTBOX}"""
 """The tables come first and in this order, so that every journal has the same first page.
 
 `asd_monitor.journal.file_image` repairs that page by a new one."""
 
-TABLES_2 = TABLES.replace(_TIME_SCALE, "")
-"""Those of format 2, on the same pages."""
+TABLES_3 = TABLES.replace(_MACHINE_SEQ, "").replace(_EVENT_SEQ, "").replace(_OUTBOX, "")
+"""Those of format 3, on the same pages but for the outbox."""
 
-ROW_TABLES = ("machines", "alarms", "events")
+TABLES_2 = TABLES_3.replace(_TIME_SCALE, "")
+"""Those of format 2, on the same pages as those of format 3."""
+
+TABLES_OF = {4: TABLES, 3: TABLES_3, 2: TABLES_2}
+"""By format, the newest first; format 1 is read by its columns."""
+
+ROW_TABLES = ("machines", "alarms", "events", "outbox")
 """The tables whose rows have a checksum."""
 
+NUMBERED_TABLES = ("machines", "events", "outbox")
+"""Those whose rows tell format 4 from the earlier ones."""
+
 _FORMAT_1 = {
-    "machines": "SELECT min(number) AS number, machine AS id FROM ("
+    "machines": "SELECT min(number) AS number, machine AS id, 0 AS seq FROM ("
     "SELECT rowid AS number, machine FROM alarms UNION ALL SELECT number, machine FROM events)"
     " GROUP BY machine",
     "alarms": "SELECT rowid AS number, id, machine, severity, condition, raised, cleared,"
     " acknowledged_at, who, why, peak_score, model, evidence, taken_up, NULL AS time_scale_s"
     " FROM alarms",
-    "events": 'SELECT number, id, machine, time, kind, "from", "to", who, why, alarm_id'
-    " FROM events",
+    "events": 'SELECT number, id, machine, time, kind, "from", "to", who, why, alarm_id,'
+    " NULL AS seq FROM events",
 }
 
-_COLUMNS_2 = 15  # of `alarms` in format 2
-
 Row = tuple[Value, ...]
+
+_ADDED: dict[str, tuple[int, Value]] = {
+    "machines": (4, 0),
+    "alarms": (16, None),
+    "events": (12, None),
+}
+"""Columns of a row, and the value of the one before the checksum in a row written before it."""
+
+_OUTBOX_FORMAT = 4  # the first that has one
 
 
 def create_tables(
@@ -116,7 +154,13 @@ def add_row(database: sqlite3.Connection, table: str, row: Row) -> None:
     """
     marks = ", ".join("?" * len(row))
     added = database.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
-    if not added.rowcount and find_row(database, table, str(row[1])) is None:
+    if added.rowcount:
+        return
+    if table == "outbox":
+        same = next(rows_of(database, table, "WHERE machine = ? AND seq = ?", row[2:4]), None)
+    else:
+        same = find_row(database, table, str(row[1]))
+    if same is None:
         replace_row(database, table, (next_number(database, table), *row[1:-1]))
 
 
@@ -168,25 +212,29 @@ def rows_of(
     ``clause`` follows FROM.  A row of format 1 has no checksum; it gets one here.  Raises
     sqlite3.Error where a page cannot be read.
     """
-    if database_format(database) == 1:
+    found = database_format(database)
+    if table == "outbox" and found < _OUTBOX_FORMAT:
+        return
+    if found == 1:
         for row in database.execute(f"SELECT * FROM ({_FORMAT_1[table]}) {clause}", values):  # noqa: S608
             yield (*row, row_checksum(table, tuple(row)))
     else:
         for row in database.execute(f"SELECT * FROM {table} {clause}", values):  # noqa: S608
-            yield _present_alarm_row(tuple(row)) if table == "alarms" else tuple(row)
+            yield _present_row(table, tuple(row))
 
 
-def _present_alarm_row(row: Row) -> Row:
-    """Return a row of an alarm in the present format; one that is not intact as it is.
+def _present_row(table: str, row: Row) -> Row:
+    """Return a row of this or an earlier format in the present one; a damaged one as it is.
 
-    SQLite reads a row of format 2 in a table of the present one, as after the repair of the first
-    page, with a last column that is NULL.
+    SQLite reads a row of an earlier format in a table of a later one, as after the repair of the
+    first page, with a last column that is NULL.
     """
-    of_format_2 = row[:-1] if row[-1] is None else row
-    if len(of_format_2) != _COLUMNS_2 or not is_intact("alarms", of_format_2):
+    columns, default = _ADDED.get(table, (0, None))
+    earlier = row[:-1] if row[-1] is None else row
+    if len(earlier) != columns - 1 or not is_intact(table, earlier):
         return row
-    values = (*of_format_2[:-1], None)
-    return (*values, row_checksum("alarms", values))
+    values = (*earlier[:-1], default)
+    return (*values, row_checksum(table, values))
 
 
 def find_row(database: sqlite3.Connection, table: str, id_: str) -> Row | None:

@@ -47,7 +47,7 @@ class JournalContent:
         self.alarms = [entry.record for entry in reversed(entries)]
         """The newest first."""
         machines = [as_machine(row) for row in readable_rows(self._database, "machines")]
-        known = {machine for machine in machines if machine is not None}
+        known = {entry.machine for entry in machines if entry is not None}
         self.machines = sorted(known | {alarm.machine for alarm in self.alarms})
         """Ids of the machines that are or were monitored."""
         lost = len(rows) - len(entries) + machines.count(None)

@@ -35,7 +35,7 @@ Connect = Callable[..., sqlite3.Connection]
 """Opens a database, as `sqlite3.connect` does."""
 
 _BUSY_TIMEOUT_S = 5.0
-_WAL_PAGES = 32  # beyond, the write-ahead log is copied to the database and begins again
+_WAL_PAGES = 24  # beyond, the write-ahead log is copied to the database and begins again
 _WAL_BYTES = 256 << 10  # what it keeps on the disk after an exceptional transaction
 _MAX_BYTES = 1 << 30
 _SHARE_OF_DISK = 2  # the database takes one part in so many of its file system

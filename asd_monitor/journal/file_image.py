@@ -21,14 +21,17 @@ from asd_monitor.journal.alarm_entries import READERS
 from asd_monitor.journal.alarm_tables import (
     EARLIER_TABLES,
     FORMAT,
+    NUMBERED_TABLES,
     ROW_TABLES,
-    TABLES_2,
+    TABLES_OF,
     create_tables,
     database_format,
     readable_rows,
 )
-from asd_monitor.journal.sqlite_errors import LaterFormatError, is_damage
+from asd_monitor.journal.checksums import is_intact
+from asd_monitor.journal.sqlite_errors import LaterFormatError
 from asd_monitor.limited_reading import read_limited
+from asd_monitor.sqlite_damage import is_damage
 
 PAGE_BYTES = 4096
 """Of every journal; the default of SQLite."""
@@ -108,9 +111,8 @@ def open_image(files: JournalFiles) -> OpenedImage | None:
             return OpenedImage(database, log_damage)
         problems.append(problem)
     for content in candidates:
-        database = _connect(_with_new_first_page(content))
-        if any(_has_intact_row(database, table) for table in ROW_TABLES):
-            return OpenedImage(database, log_damage or problems[-1])
+        if (repaired := _with_new_first_page(content)) is not None:
+            return OpenedImage(repaired, log_damage or problems[-1])
     return None
 
 
@@ -131,8 +133,8 @@ def structural_problem(database: sqlite3.Connection) -> str | None:
         if is_damage(error):
             return str(error)
         raise
-    for version, known in ((FORMAT, new_database()), (2, _database_of_format_2())):
-        if schema == _schema(known):
+    for version in TABLES_OF:
+        if schema == _schema(_database_of_format(version)):
             return None if found == version else f"it claims to have the format {found}"
     if found > FORMAT:
         raise LaterFormatError(
@@ -254,9 +256,22 @@ def _with_frames(database: bytes, frames: list[_Frame]) -> bytes:
     return bytes(content)
 
 
-def _with_new_first_page(content: bytes) -> bytes:
-    """Return the database with the first page of a new journal: it is the same in each."""
-    first = bytearray(new_database().serialize()[:PAGE_BYTES])
+def _with_new_first_page(content: bytes) -> sqlite3.Connection | None:
+    """Return the journal with the first page of a new one: it is the same in each of a format.
+
+    Which of the formats it has is seen by the rows; None: none of them is intact.
+    """
+    present = _connect(_replace_first_page(content, FORMAT))
+    if any(_has_row_of_this_format(present, table) for table in NUMBERED_TABLES):
+        return present
+    earlier = _connect(_replace_first_page(content, FORMAT - 1))
+    if any(_has_intact_row(earlier, table) for table in ROW_TABLES):
+        return earlier
+    return None
+
+
+def _replace_first_page(content: bytes, version: int) -> bytes:
+    first = bytearray(_database_of_format(version).serialize()[:PAGE_BYTES])
     pages = len(content) // PAGE_BYTES
     struct.pack_into(">I", first, 28, pages)
     return bytes(first) + content[PAGE_BYTES : pages * PAGE_BYTES]
@@ -264,15 +279,13 @@ def _with_new_first_page(content: bytes) -> bytes:
 
 def new_database() -> sqlite3.Connection:
     """Return a new, empty journal in memory, in autocommit mode."""
+    return _database_of_format(FORMAT)
+
+
+def _database_of_format(version: int) -> sqlite3.Connection:
     database = _MemoryDatabase.open()
     database.text_factory = decoded
-    create_tables(database)
-    return database
-
-
-def _database_of_format_2() -> sqlite3.Connection:
-    database = _MemoryDatabase.open()
-    create_tables(database, TABLES_2, 2)
+    create_tables(database, TABLES_OF[version], version)
     return database
 
 
@@ -307,6 +320,15 @@ def _schema(database: sqlite3.Connection) -> list[tuple[object, ...]]:
     return database.execute(
         "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema ORDER BY rowid"
     ).fetchall()
+
+
+def _has_row_of_this_format(database: sqlite3.Connection, table: str) -> bool:
+    """Return whether a table has an intact row with all columns of the present format."""
+    try:
+        rows = database.execute(f"SELECT * FROM {table}")  # noqa: S608 - the name of a table
+        return any(is_intact(table, row) for row in rows)
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
+        return False
 
 
 def _has_intact_row(database: sqlite3.Connection, table: str) -> bool:

@@ -57,8 +57,19 @@ class MachineJournal:
         newest = self._newest
         return Alarm(self._number, newest.condition, newest.peak_score or 0.0, newest.time_scale_s)
 
-    def record(self, transition: Transition, time: datetime, model: str | None) -> Event:
-        """Write a transition, with the alarm that it changed, at its wall-clock time."""
+    def record(
+        self,
+        transition: Transition,
+        time: datetime,
+        model: str | None,
+        *,
+        alarm_score: float | None = None,
+        time_scale_s: float | None = None,
+    ) -> Event:
+        """Write a transition, with the alarm that it changed, at its wall-clock time.
+
+        ``alarm_score`` of ``time_scale_s`` has caused it, where one did.
+        """
         alarm: AlarmRecord | None = None
         entries: list[Entry] = []
         if transition.alarm is not None:
@@ -82,8 +93,9 @@ class MachineJournal:
             who=transition.who,
             why=transition.why,
             alarm=alarm,
+            cause=(alarm_score, time_scale_s),
         )
-        self._journal.write([*entries, EventEntry(event)])
+        self._journal.write([*entries, self._entry(event)])
         return event
 
     def update_peak(self, alarm: Alarm | None) -> None:
@@ -144,8 +156,12 @@ class MachineJournal:
             why=why,
             alarm=acknowledged,
         )
-        self._journal.write([AlarmEntry(acknowledged, applied=True), EventEntry(event)])
+        self._journal.write([AlarmEntry(acknowledged, applied=True), self._entry(event)])
         return event
+
+    def _entry(self, event: Event) -> EventEntry:
+        clock = self._journal.clock
+        return EventEntry(event, clock.now_s(), clock)
 
     def _event(
         self,
@@ -156,6 +172,7 @@ class MachineJournal:
         who: str | None,
         why: str,
         alarm: AlarmRecord | None,
+        cause: tuple[float | None, float | None] = (None, None),
     ) -> Event:
         return Event(
             id=_event_id(time),
@@ -168,6 +185,8 @@ class MachineJournal:
             why=why,
             alarm_id=alarm.id if alarm else None,
             alarm=alarm,
+            alarm_score=cause[0],
+            time_scale_s=cause[1],
         )
 
     def _updated_record(self, alarm: Alarm, time: datetime, model: str | None) -> AlarmRecord:

@@ -6,7 +6,13 @@ import sqlite3
 from dataclasses import dataclass
 
 from asd_monitor.alarm.state import ACTIVE, AlarmCondition
-from asd_monitor.journal.alarm_entries import READERS, AlarmEntry, alarm_row, as_event
+from asd_monitor.journal.alarm_entries import (
+    READERS,
+    AlarmEntry,
+    MachineEntry,
+    alarm_row,
+    as_event,
+)
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import (
     ROW_TABLES,
@@ -46,6 +52,7 @@ def copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> Recover
                 add_row(target, table, row)
     for found in _damaged_rows(source):
         target.execute("INSERT INTO damaged_rows (found, place, content) VALUES (?, ?, ?)", found)
+    _restore_sequences(target)
     return Recovery(damaged, tuple(_rebuild_alarms(target)))
 
 
@@ -59,6 +66,8 @@ def set_damaged_rows_aside(database: sqlite3.Connection) -> Recovery:
     ]
     for table, row in damaged:
         set_row_aside(database, table, row)
+    if damaged:
+        _restore_sequences(database)
     return Recovery(len(damaged), tuple(_rebuild_alarms(database)))
 
 
@@ -69,6 +78,16 @@ def _damaged_rows(source: sqlite3.Connection) -> list[Row]:
         ).fetchall()
     except sqlite3.Error:  # an earlier format, or damaged itself
         return []
+
+
+def _restore_sequences(database: sqlite3.Connection) -> None:
+    """Count the events of each machine from the highest number that is left of it."""
+    highest = database.execute(
+        "SELECT machine, max(seq) FROM (SELECT machine, seq FROM events UNION ALL"
+        " SELECT machine, seq FROM outbox) WHERE seq IS NOT NULL GROUP BY machine"
+    ).fetchall()
+    for machine, seq in highest:
+        MachineEntry(machine, seq).write(database)
 
 
 def _rebuild_alarms(database: sqlite3.Connection) -> list[str]:

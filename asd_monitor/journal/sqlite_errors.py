@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.sqlite_damage import is_damage
 
 DAMAGED = "restart the daemon, which sets it aside and begins a new one"
 
@@ -50,8 +51,6 @@ _OS_REMEDIES = {
     errno.EIO: _REMEDIES[sqlite3.SQLITE_IOERR],
 }
 _OS_REMEDY = "correct this, or choose another folder with --state"
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
-_UNSUPPORTED = "unsupported file format"  # a damaged header; its code is that of any error
 _UNKNOWN = "try again; restart the daemon if it lasts, and report it"
 
 
@@ -65,14 +64,6 @@ class DamagedJournalError(JournalError):
 
 class LaterFormatError(JournalError):
     """The journal was written by a later version."""
-
-
-def is_damage(error: sqlite3.Error) -> bool:
-    """Return whether the error says that the file is damaged."""
-    code = getattr(error, "sqlite_errorcode", None)  # absent where the error is Python's
-    if code is None:
-        return False
-    return code & 0xFF in _DAMAGE or str(error) == _UNSUPPORTED
 
 
 def is_full(error: sqlite3.Error) -> bool:

@@ -15,8 +15,8 @@ class StandingAlarms:
     """The newest alarm of each machine, and every alarm that is not closed."""
 
     def __init__(self) -> None:
-        self.machines: set[str] = set()
-        """Ids of the machines in the journal."""
+        self.machines: dict[str, int] = {}
+        """Machines in the journal, with the number of the newest written event of each."""
         self.highest_ids: dict[str, str] = {}
         """The last id of each machine's alarms in alphabetical order."""
         self._entries: dict[str, AlarmEntry] = {}  # by id, in the order in which they were raised
@@ -33,7 +33,7 @@ class StandingAlarms:
 
     def entries(self) -> Iterable[MachineEntry | AlarmEntry]:
         """Return what a journal must contain, in the order in which it is written."""
-        yield from (MachineEntry(machine) for machine in sorted(self.machines))
+        yield from (MachineEntry(machine, seq) for machine, seq in sorted(self.machines.items()))
         yield from self._entries.values()
 
     def note(self, entry: AlarmEntry) -> None:
@@ -61,5 +61,7 @@ class StandingAlarms:
         for entry in known.values():
             self.note(entry)
         self._newest |= {name: id_ for name, id_ in newest.items() if id_ in self._entries}
-        found = map(as_machine, readable_rows(database, "machines"))
-        self.machines |= {machine for machine in found if machine is not None}
+        for found in map(as_machine, readable_rows(database, "machines")):
+            if found is not None:
+                known_seq = self.machines.get(found.machine, 0)
+                self.machines[found.machine] = max(found.seq, known_seq)

@@ -14,12 +14,15 @@ memory.  A file that was removed, replaced or damaged while the daemon runs is m
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -44,9 +47,20 @@ from asd_monitor.journal.database import (
     page_limit,
     transaction,
 )
-from asd_monitor.journal.file_image import new_database, open_image, read_files
+from asd_monitor.journal.event_outbox import (
+    MAX_AGE_S,
+    MAX_BYTES,
+    EventOutbox,
+    LeftEvents,
+    OutboxChange,
+    OutboxFigures,
+    WaitingEvent,
+    left_events,
+)
+from asd_monitor.journal.file_image import PAGE_BYTES, new_database, open_image, read_files
 from asd_monitor.journal.journal_file import FILE_NAME, log_identity, set_log_aside
 from asd_monitor.journal.recovery import copy_rows
+from asd_monitor.journal.running_clock import RunningClock
 from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, is_full, translated
 from asd_monitor.journal.standing_alarms import StandingAlarms
 from asd_monitor.journal.write_queue import WriteQueue
@@ -56,6 +70,7 @@ log = structlog.get_logger()
 MAX_EVENTS = 100_000  # the oldest beyond are deleted when a daemon opens the journal
 MAX_UNWRITTEN = 10_000
 _ROOM_SHARE = 10  # of the transitions, one part in so many is deleted where the journal is full
+_OUTBOX_SHARE = 4  # the outbox takes one part in so many of the journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +81,8 @@ class Unwritten:
     """Ids of the alarms that are new or have changed."""
     events: int
     """Number of transitions."""
+    unpublished: int
+    """Number of those that the broker has not acknowledged."""
 
 
 class Journal:
@@ -75,7 +92,10 @@ class Journal:
         state_dir: Created where it is missing.
         max_events: Number of the newest transitions that are kept.
         max_unwritten: Entries kept in memory while they cannot be written.
+        max_waiting_bytes, max_waiting_s: Bounds of the events that wait to be published, see
+            `asd_monitor.journal.event_outbox`.
         connect: Opens the database.
+        monotonic_s: Reads the monotonic clock, in s.
 
     """
 
@@ -85,7 +105,10 @@ class Journal:
         *,
         max_events: int = MAX_EVENTS,
         max_unwritten: int = MAX_UNWRITTEN,
+        max_waiting_bytes: int = MAX_BYTES,
+        max_waiting_s: float = MAX_AGE_S,
         connect: Connect = sqlite3.connect,
+        monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the journal, or begin in memory: then `fault` is set."""
         self.path = state_dir / FILE_NAME
@@ -94,13 +117,19 @@ class Journal:
         self._max_events = max_events
         self._connect = connect
         self._lock = threading.RLock()
+        self.clock = RunningClock(monotonic_s)
+        """The running time, by which events have an age."""
+        self.left_events: tuple[LeftEvents, ...] = ()
+        """What waited to be published when the journal was closed, by machine."""
         self._queue = WriteQueue(max_entries=max_unwritten)
+        self._outbox = EventOutbox(self.clock, max_bytes=max_waiting_bytes, max_age_s=max_waiting_s)
         self._standing = StandingAlarms()
         self._database: sqlite3.Connection | None = None  # None: in memory
         self._history: sqlite3.Connection | None = None  # what an abandoned file contained
         self._file: os.stat_result | None = None  # of the database after the last change
         self._log: int | None = None  # the write-ahead log, as `log_identity`
         self._version: int | None = None  # None: acknowledgements are to be looked for
+        self._unwritten_waiting = 0  # events in the queue
         self._closed = False
         if not self._open():
             self._read_without_opening()
@@ -124,6 +153,8 @@ class Journal:
             self.flush()
             self._closed = True
             if self._database is not None:
+                with contextlib.suppress(sqlite3.Error):
+                    self.left_events = tuple(left_events(self._database))
                 self._database.close()
 
     def newest(self, machine: str) -> AlarmRecord | None:
@@ -195,13 +226,54 @@ class Journal:
         """The unwritten entries by kind."""
         with self._lock:
             entries = list(self._queue)
+            unpublished = len(self._outbox.unsettled(self._unwritten_events))
         alarms = dict.fromkeys(e.record.id for e in entries if isinstance(e, AlarmEntry))
-        return Unwritten(tuple(alarms), sum(isinstance(e, EventEntry) for e in entries))
+        events = sum(isinstance(e, EventEntry) for e in entries)
+        return Unwritten(tuple(alarms), events, unpublished)
 
     @property
     def dropped(self) -> int:
         """Number of entries given up: refused by SQLite, or too many while none can be written."""
         return self._queue.dropped
+
+    @property
+    def machines_due(self) -> frozenset[str]:
+        """Machines of which `take_events` may return events.  Does not wait."""
+        return frozenset(self._outbox.due)
+
+    def take_events(self, machine: str, limit: int) -> list[WaitingEvent]:
+        """Return the next events of a machine to be published, in order; each is returned once.
+
+        Raises `JournalError`.
+        """
+        with self._lock, translated(self.path):
+            damaged = self._outbox.damaged
+            taken = self._outbox.take(self._database, self._unwritten_events, machine, limit)
+            if self._outbox.damaged > damaged:  # their rows were moved
+                self._note_file()
+            return taken
+
+    def settle(self, waiting: WaitingEvent, refusal: str | None) -> None:
+        """Note that an event was acknowledged, or why the broker does not accept it.
+
+        Does not wait: it is written with the next entry or by `maintain`.
+        """
+        self._outbox.settle(waiting, refusal)
+
+    def is_historical(self, waiting: WaitingEvent) -> bool:
+        """Return whether an event would be published late now.  Does not wait."""
+        return self._outbox.is_historical(waiting)
+
+    @property
+    def outbox_figures(self) -> OutboxFigures:
+        """The events that wait, those that are not written included.  Does not wait."""
+        figures, unwritten = self._outbox.figures, self._unwritten_waiting
+        settled = self._outbox.unwritten_settlements
+        return replace(figures, waiting=max(0, figures.waiting + unwritten - settled))
+
+    @property
+    def _unwritten_events(self) -> list[EventEntry]:
+        return [entry for entry in self._queue if isinstance(entry, EventEntry)]
 
     def maintain(self) -> bool:
         """Write what could not be written, and open the file again where that is necessary.
@@ -226,30 +298,37 @@ class Journal:
     def flush(self) -> bool:
         """Try to write the unwritten entries; return whether all are written."""
         with self._lock:
-            if not self._queue:
+            if not self._queue and not self._outbox.unwritten_settlements:
                 if self._database is not None:
                     self.fault = None
                 return self._database is not None
             if self._database is not None and (problem := self._problem_of_file()) is not None:
                 self._abandon_file(problem)
             if self._database is None:
-                self._queue.trim()
+                self._trim_queue()
                 return False
             try:
                 with translated(self.path):
                     self._write_queue(self._database)
             except DamagedJournalError as error:
                 self._abandon_file(str(error))
-                self._queue.trim()
+                self._trim_queue()
                 return False
             except JournalError as error:
                 self.fault = str(error)
-                self._queue.trim()
+                self._trim_queue()
                 return False
             finally:
                 self._note_file()
             self.fault = None
             return True
+
+    def _trim_queue(self) -> None:
+        dropped = self._queue.trim()
+        unwritten = self._unwritten_events
+        self._unwritten_waiting = len(unwritten)
+        if dropped:
+            self._outbox.forget_unwritten(_events_of(dropped), unwritten)
 
     def write(self, change: Sequence[Entry]) -> bool:
         """Add the entries of one change and try to write; return whether all are written."""
@@ -257,6 +336,8 @@ class Journal:
             for entry in change:
                 if isinstance(entry, AlarmEntry):
                     self._standing.note(entry)
+                elif isinstance(entry, EventEntry):
+                    self._outbox.due.add(entry.event.machine)
             self._queue.append(change)
             return self.flush()
 
@@ -264,7 +345,7 @@ class Journal:
         """Note that a machine is monitored."""
         with self._lock:
             if machine not in self._standing.machines:
-                self._standing.machines.add(machine)
+                self._standing.machines[machine] = 0
                 self.write([MachineEntry(machine)])
 
     def _open(self) -> bool:
@@ -276,11 +357,14 @@ class Journal:
             return False
         try:
             with translated(self.path):
+                pages = page_limit(self.path)
+                self._outbox.open(database, pages * PAGE_BYTES // _OUTBOX_SHARE)
                 with transaction(database):
                     if self._history is not None:
                         copy_rows(self._history, database)
                     for entry in self._standing.entries():
                         entry.write(database)
+                self._outbox.count(database)
                 self._standing.read(database)
         except JournalError as error:
             database.close()
@@ -352,12 +436,22 @@ class Journal:
             self._file, self._log = found, log_identity(self.path)
 
     def _write_queue(self, database: sqlite3.Connection) -> None:
+        finish = partial(self._outbox.update, database)
         try:
-            self._queue.write(database)
+            refused, change = self._queue.write(database, finish)
         except sqlite3.Error as error:
             if not is_full(error) or not self._make_room(database):
                 raise
-            self._queue.write(database)
+            refused, change = self._queue.write(database, finish)
+        self._note_written(change, refused)
+
+    def _note_written(self, change: OutboxChange, refused: Sequence[Entry]) -> None:
+        self._unwritten_waiting = 0
+        self._outbox.committed(change)
+        for machine, seq in change.sequences.items():
+            self._standing.machines[machine] = seq
+        if refused:
+            self._outbox.forget_unwritten(_events_of(refused), ())
 
     def _make_room(self, database: sqlite3.Connection) -> bool:
         """Shorten a full journal; return whether another attempt to write may succeed.
@@ -372,8 +466,13 @@ class Journal:
             (events,) = database.execute("SELECT count(*) FROM events").fetchone()
             keep = events - max(1, events // _ROOM_SHARE)
             with transaction(database):
-                deleted = delete_oldest_events(database, keep=keep)
+                deleted = delete_oldest_events(database, keep=keep) if events else 0
+                dropped = self._outbox.make_room(database)
         except (sqlite3.Error, OSError):
             return False
         log.warning("the oldest transitions were deleted: the journal is full", events=deleted)
-        return deleted > 0
+        return deleted + dropped > 0
+
+
+def _events_of(entries: Sequence[Entry]) -> list[EventEntry]:
+    return [entry for entry in entries if isinstance(entry, EventEntry)]

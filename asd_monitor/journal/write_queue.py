@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from typing import TypeVar
 
 import structlog
 
 from asd_monitor.journal.alarm_entries import Entry
 from asd_monitor.journal.database import savepoint, transaction
 from asd_monitor.journal.sqlite_errors import REFUSALS
+
+R = TypeVar("R")
 
 log = structlog.get_logger()
 
@@ -38,11 +41,12 @@ class WriteQueue:
         """Add a change."""
         self._changes.append(tuple(change))
 
-    def write(self, database: sqlite3.Connection) -> None:
-        """Write all changes in one transaction.
+    def write(self, database: sqlite3.Connection, finish: Callable[[], R]) -> tuple[list[Entry], R]:
+        """Write all changes in one transaction, and call ``finish`` at its end.
 
         A change that SQLite refuses is logged, counted and given up; the others are written.
-        Raises sqlite3.Error where the database cannot be written; all changes are then kept.
+        Returns the refused entries and the result of ``finish``.  Raises sqlite3.Error where the
+        database cannot be written; all changes are then kept.
         """
         refused: list[tuple[tuple[Entry, ...], Exception]] = []
         with transaction(database):
@@ -53,6 +57,7 @@ class WriteQueue:
                             entry.write(database)
                 except REFUSALS as error:
                     refused.append((change, error))
+            result = finish()
         self._changes.clear()
         for change, reason in refused:
             self.dropped += len(change)
@@ -62,11 +67,13 @@ class WriteQueue:
                 entry=str(change),
                 hint="please report this",
             )
+        return [entry for change, _ in refused for entry in change], result
 
-    def trim(self) -> None:
-        """Drop the oldest changes where there are more entries than allowed."""
+    def trim(self) -> list[Entry]:
+        """Drop the oldest changes where there are more entries than allowed; return them."""
+        dropped: list[Entry] = []
         surplus = len(self) - self._max_entries
-        while surplus > 0:
-            size = len(self._changes.popleft())
-            self.dropped += size
-            surplus -= size
+        while surplus > len(dropped):
+            dropped += self._changes.popleft()
+        self.dropped += len(dropped)
+        return dropped

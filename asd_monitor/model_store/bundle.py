@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from asd_monitor.alarm.supported_budget import CommissioningExtent
 from asd_monitor.detector.detector import Detector
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
@@ -37,7 +38,6 @@ from asd_monitor.model_store.manifest import (
     REFERENCE,
     array_bytes,
     check_hash,
-    manifest_bytes,
     manifest_of,
     read_detector,
     read_files,
@@ -57,6 +57,7 @@ from asd_monitor.model_store.versions import (
     train_remedy,
     versions,
 )
+from asd_monitor.sealed_json import sealed_json
 
 _TRIAL = threading.Lock()
 """Noise is scored by one load at a time: the machines of a daemon load at once, and the process
@@ -83,6 +84,10 @@ class Bundle:
     """SHA-256 of the manifest, and with it of all files: it tells one model from another."""
     manifest: Mapping[str, Any]
     detector: Detector
+    damage: str | None = None
+    """What is damaged in the models folder, although this model can be used; None: nothing."""
+    is_current: bool = True
+    """Whether it is the version that was asked for; else it takes the place of a damaged one."""
 
     @property
     def first(self) -> FirstModel:
@@ -97,6 +102,12 @@ class Bundle:
         """For how many days the model is to be extended, as configured at its training."""
         days = (self.manifest.get("commissioning") or {}).get("days", 0.0)
         return float(days)
+
+    def commissioning(self, days: float) -> CommissioningExtent:
+        """Return for how long the model is extended, of so many days as configured, and was."""
+        if not self.commissioning_days:
+            return CommissioningExtent()
+        return CommissioningExtent(days, float(self.manifest["commissioning"].get("age_s", 0.0)))
 
 
 def save_bundle(
@@ -196,7 +207,7 @@ def _write(
     version = next_version(models, machine)
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
     hashes |= {name: sha256_limited(path, MAX_FILE_BYTES) for name, path in links.items()}
-    content, sha256 = manifest_bytes(
+    content, sha256 = sealed_json(
         manifest_of(machine, version, detector, encoders=encoders, facts=facts, files=hashes)
     )
     create_folder_durably(models / machine / version, {**files, MANIFEST: content}, links)
@@ -255,9 +266,10 @@ def load_bundle(
         raise _no_version(models, machine, version)
     try:
         files = read_files(models, machine, version)
-        encoders = [
+        stored = [
             load_stored_encoder(models, entry, runtime) for entry in files.manifest["encoders"]
         ]
+        encoders = [each.encoder for each in stored]
         with _TRIAL, np.errstate(all="ignore"):
             front_end = read_front_end(files.manifest, encoders)
             windows = _windows_of_noise(front_end, encoders)
@@ -286,7 +298,8 @@ def load_bundle(
             f"{models / machine}: the hash in `current` is not that of {version}, so it is unknown "
             f"which version is in use: {promote_remedy(models, machine)}"
         )
-    return Bundle(machine, version, files.sha256, files.manifest, detector)
+    damage = next((each.damage for each in stored if each.damage), None)
+    return Bundle(machine, version, files.sha256, files.manifest, detector, damage)
 
 
 def _windows_of_noise(front_end: FrontEnd, encoders: Sequence[Encoder]) -> list[Window]:

@@ -21,9 +21,8 @@ from asd_monitor.model_store.encoder_files import store_encoders
 from asd_monitor.model_store.manifest import (
     MAX_FILE_BYTES,
     MAX_MANIFEST_BYTES,
-    manifest_bytes,
 )
-from asd_monitor.model_store.promoted import promote_version
+from asd_monitor.model_store.promoted import approved_manifests, promote_version
 from asd_monitor.model_store.versions import (
     MANIFEST,
     BundleError,
@@ -33,6 +32,7 @@ from asd_monitor.model_store.versions import (
     no_current,
     versions,
 )
+from asd_monitor.sealed_json import sealed_json
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,7 +75,7 @@ def list_versions(models: Path, machine: str | None = None) -> list[VersionEntry
         return [
             _entry(models, name, version, current=version == current)
             for name in names
-            for current in [_current(models, name)]
+            for current in [version_in_use(models, name)]
             for version in versions(models, name)
         ]
 
@@ -88,11 +88,12 @@ def _entry(models: Path, machine: str, version: str, *, current: bool) -> Versio
     return VersionEntry(machine, version, current, manifest, problem)
 
 
-def _current(models: Path, machine: str) -> str | None:
+def version_in_use(models: Path, machine: str) -> str | None:
+    """Return the name of the version in use; None: there is none, or `current` is damaged."""
     try:
         current = current_version(models, machine)
     except BundleError:
-        return None  # `current` is damaged: no version is in use
+        return None
     return None if current is None else current.name
 
 
@@ -112,22 +113,26 @@ def promote(models: Path, machine: str, version: str) -> Bundle:
 
 
 def rollback(models: Path, machine: str) -> Bundle:
-    """Put the newest usable version before the one in use into use, no candidate.
+    """Put the newest usable version before the one in use into use.
+
+    A candidate is passed over, unless a person has put it into use and has not left it since.
 
     Raises:
-        OperationError: there is none, or the folder cannot be written.
+        OperationError: there is none, or the folder cannot be read or written.
 
     """
     with _access_reported(models / machine):
         known = versions(models, machine)
+        approved = approved_manifests(models, machine)
     if not known:
         raise no_current(models, machine)
-    current = _current(models, machine)
+    current = version_in_use(models, machine)
     # if `current` is damaged or names a missing version, the newest version is a candidate
     older = known[: known.index(current)] if current in known else known
     for version in reversed(older):
         try:
-            if not load_bundle(models, machine, version).manifest.get("candidate"):
+            bundle = load_bundle(models, machine, version)
+            if bundle.sha256 in approved or not bundle.manifest.get("candidate"):
                 return promote(models, machine, version)
         except BundleError:
             continue
@@ -164,7 +169,7 @@ def export(models: Path, machine: str, version: str | None, into: Path) -> str:
                 file: read_limited(source / file, MAX_FILE_BYTES)
                 for file in bundle.manifest["files"]
             }
-            content, sha256 = manifest_bytes(dict(bundle.manifest) | {"version": name})
+            content, sha256 = sealed_json(dict(bundle.manifest) | {"version": name})
             create_folder_durably(home / name, files | {MANIFEST: content})
             load_bundle(into, machine, name)
             promote_version(into, machine, name, sha256)

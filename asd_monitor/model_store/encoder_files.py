@@ -10,11 +10,13 @@ import hashlib
 import re
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from asd_monitor.encoders.card import CardError, card_from_values
 from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.encoders.encoder_loading import SHIPPED_FILE, SHIPPED_FOLDERS
 from asd_monitor.encoders.runtime import Runtime
 from asd_monitor.encoders.session import MAX_NETWORK_BYTES, EncoderError, GpuError
 from asd_monitor.limited_reading import read_limited
@@ -64,8 +66,20 @@ def _store(models: Path, encoder: Encoder) -> None:
         replace_durably(path, encoder.onnx)
 
 
-def load_stored_encoder(models: Path, entry: Mapping[str, Any], runtime: Runtime) -> Encoder:
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredEncoder:
+    """An encoder of a bundle."""
+
+    encoder: Encoder
+    damage: str | None
+    """Why the network of the package, which is the same, is used; None: the stored one is."""
+
+
+def load_stored_encoder(models: Path, entry: Mapping[str, Any], runtime: Runtime) -> StoredEncoder:
     """Return the encoder that an entry of a manifest refers to, with its session open.
+
+    Where the stored network is missing or damaged, that of the package is used if it has the same
+    hash.
 
     Raises:
         StoredEncoderError: it is missing, was changed, or does not match its card.
@@ -77,20 +91,19 @@ def load_stored_encoder(models: Path, entry: Mapping[str, Any], runtime: Runtime
     sha256 = entry["sha256"]
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ValueError(f"{sha256!r} is not the SHA-256 of a network")
-    path = encoder_path(models, sha256)
+    path, damage = encoder_path(models, sha256), None
     try:
         card = card_from_values(entry["card"], f"the card of {entry['name']}")
-        onnx = _read(path)
     except CardError as error:
         raise ValueError(str(error).splitlines()[0]) from error
-    except FileNotFoundError as error:
-        raise StoredEncoderError(
-            f"{path} is missing, the network {entry['name']}",
-            f"copy the hidden folder {FOLDER} of the models folder that this model comes from too, "
-            "as `asd-monitor models export` does, or ",
-        ) from error
-    if hashlib.sha256(onnx).hexdigest() != sha256:
-        raise StoredEncoderError(f"{path} was changed: its hash differs from its name")
+    try:
+        onnx = _intact(path, sha256, entry["name"])
+    except StoredEncoderError as error:
+        shipped = _shipped(sha256)
+        if shipped is None:
+            raise
+        onnx = shipped
+        damage = f"{error}: the same network of the package is used; copy it there"
     try:
         with _opening:
             encoder = Encoder.from_bytes(onnx, card, runtime)
@@ -99,7 +112,33 @@ def load_stored_encoder(models: Path, entry: Mapping[str, Any], runtime: Runtime
         raise
     except EncoderError as error:
         raise StoredEncoderError(f"{path}: {error}") from error
-    return encoder
+    return StoredEncoder(encoder, damage)
+
+
+def _intact(path: Path, sha256: str, name: str) -> bytes:
+    try:
+        onnx = _read(path)
+    except FileNotFoundError as error:
+        raise StoredEncoderError(
+            f"{path} is missing, the network {name}",
+            f"copy the hidden folder {FOLDER} of the models folder that this model comes from too, "
+            "as `asd-monitor models export` does, or ",
+        ) from error
+    if hashlib.sha256(onnx).hexdigest() != sha256:
+        raise StoredEncoderError(f"{path} was changed: its hash differs from its name")
+    return onnx
+
+
+def _shipped(sha256: str) -> bytes | None:
+    """Return the network of the package, where it has this hash."""
+    for folder in SHIPPED_FOLDERS:
+        try:
+            onnx = read_limited(folder / SHIPPED_FILE, MAX_NETWORK_BYTES)
+        except (OSError, ValueError):
+            continue
+        if hashlib.sha256(onnx).hexdigest() == sha256:
+            return onnx
+    return None
 
 
 def _read(path: Path) -> bytes:

@@ -11,8 +11,6 @@ only used, its hash is verified and no more.
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +28,7 @@ from asd_monitor.limited_reading import read_limited, sha256_limited
 from asd_monitor.model_store.array_file import array_file_bytes, read_array_file
 from asd_monitor.model_store.manifest_schema import check_manifest
 from asd_monitor.model_store.versions import MANIFEST, BundleError, train_remedy
+from asd_monitor.sealed_json import parsed_json, seal_of
 
 FORMAT = 7
 """6 has no loudest levels, 5 no tails and training windows, 4 no hash, up to 3 other features."""
@@ -39,8 +38,6 @@ MAX_FILE_BYTES = 256 * 2**20  # far above the size of any file of a bundle
 MAX_MANIFEST_BYTES = 16 * 2**20  # that of ten thousand training recordings has 2 MiB
 
 _MAX_WINDOW_VALUES = 2**22  # samples of all frames of a window; 10 s of the default ones: 2**18.3
-_SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n}\n')
-_SEAL_BYTES = 82
 
 
 def manifest_of(
@@ -87,16 +84,6 @@ def manifest_of(
     }
 
 
-def manifest_bytes(manifest: Mapping[str, Any]) -> tuple[bytes, str]:
-    """Return the content of ``manifest.json`` and its SHA-256, with which it ends.
-
-    Raises ValueError on NaN and infinity.
-    """
-    body = json.dumps(manifest, indent=1, allow_nan=False).removesuffix("\n}").encode()
-    sha256 = hashlib.sha256(body).hexdigest()
-    return body + f',\n "sha256": "{sha256}"\n}}\n'.encode(), sha256
-
-
 def array_bytes(detector: Detector) -> bytes:
     """Return the content of ``views.npz``."""
     return array_file_bytes(
@@ -128,13 +115,11 @@ def read_files(models: Path, machine: str, version: str) -> VerifiedFiles:
     """
     folder = models / machine / version
     content = read_limited(folder / MANIFEST, MAX_MANIFEST_BYTES)
-    seal = _SEAL.fullmatch(content[-_SEAL_BYTES:])
-    sealed = seal is not None and _sha256(content[:-_SEAL_BYTES]) == seal[1].decode()
-    if seal is not None and not sealed:
-        raise ValueError(f"{MANIFEST} was changed after it was written: its hash differs")
-    manifest = json.loads(content, parse_constant=_refuse_constant)
-    if not isinstance(manifest, dict):
-        raise ValueError(f"{MANIFEST} is malformed")  # noqa: TRY004 - one class for any damage
+    try:
+        seal = seal_of(content)
+        manifest = parsed_json(content)
+    except ValueError as error:
+        raise ValueError(f"{MANIFEST} {error}") from error
     if manifest.get("format") != FORMAT:
         raise _other_format(models, machine, version, manifest)
     if seal is None:
@@ -258,7 +243,3 @@ def read_detector(
 
 def _sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{MANIFEST} contains {name}")

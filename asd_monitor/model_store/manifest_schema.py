@@ -91,6 +91,7 @@ class _FirstModel(_Part):
 
 class _Commissioning(_Part):
     days: float = Field(ge=0)
+    age_s: float = Field(0.0, ge=0)
     first: _FirstModel | None = None
     automatic: bool = False  # whether the daemon has made the version
 

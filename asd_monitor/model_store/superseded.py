@@ -12,7 +12,7 @@ from pathlib import Path
 from asd_monitor.model_store.atomic_files import hide_for_removal, writing_to
 from asd_monitor.model_store.bundle import Bundle
 from asd_monitor.model_store.manifest import read_files
-from asd_monitor.model_store.promoted import promoted_manifests
+from asd_monitor.model_store.promoted import promoted_versions
 from asd_monitor.model_store.versions import (
     BundleError,
     current_version,
@@ -45,7 +45,7 @@ def delete_superseded(models: Path, replaced: Bundle, version: str) -> list[str]
         current = current_version(models, machine)
         if current is None or current.name != version:
             return []
-        promoted = promoted_manifests(models, machine)
+        promoted = promoted_versions(models, machine)
         for name in versions(models, machine):
             is_older = version_number(name) < version_number(replaced.version)
             if is_older and _is_superseded(models, replaced, name, promoted):
@@ -66,4 +66,5 @@ def _is_superseded(models: Path, bundle: Bundle, version: str, promoted: Contain
     commissioning = files.manifest.get("commissioning") or {}
     first = {"version": bundle.first.version, "sha256": bundle.first.sha256}
     is_own = commissioning.get("first") == first and commissioning.get("automatic", False)
-    return is_own and not files.manifest.get("candidate") and files.sha256 not in promoted
+    is_promoted = version in promoted or files.sha256 in promoted
+    return is_own and not files.manifest.get("candidate") and not is_promoted

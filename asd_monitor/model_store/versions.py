@@ -20,7 +20,7 @@ CURRENT = "current"
 
 _VERSION = re.compile("v[0-9]{1,18}")
 _CURRENT = re.compile(rb"(v[0-9]{1,18})(?: ([0-9a-f]{64}))?\n?")
-_MAX_CURRENT_BYTES = 4096
+MAX_CURRENT_BYTES = 4096
 
 
 class BundleError(OperationError):
@@ -74,7 +74,7 @@ def current_version(models: Path, machine: str) -> CurrentVersion | None:
     """
     path = models / machine / CURRENT
     try:
-        content = read_limited(path, _MAX_CURRENT_BYTES)
+        content = read_limited(path, MAX_CURRENT_BYTES)
     except FileNotFoundError:
         return None
     except PermissionError as error:

@@ -2,8 +2,8 @@
 
 `asd_monitor.model_training.admission` selects the live pieces.  Those that are left out remain in
 the fit of the tails, as blocks of at least the highest evidence, so that leaving them out does not
-make the tails lighter; and their hours count as heard, so that a fault that begins during the
-commissioning does not leave the tails as wide as they were when it began.
+make the tails lighter.  Once it is decided that they are left out their hours count as heard, so
+that a fault that begins during the commissioning does not leave the tails as wide as on that day.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from asd_monitor.detector.fit import FittedDetector, fit_detector
 from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.features.windows import Window
-from asd_monitor.model_training.admission import Admission, Mask, admit
+from asd_monitor.model_training.admission import RETURN_S, Admission, Mask, admit
 
 ORDINARY_EVIDENCE = 1.5
 """Up to this median evidence of its windows a piece is ordinary."""
@@ -43,6 +43,7 @@ class LiveSound:
     times_s: Floats  # (n,)
     ordinary: Mask  # (n,): see `ordinary_pieces`
     may_be_learned: Mask  # (n,): the others show what has returned
+    over: bool  # whether nothing more is learned after these
     blocks: int = 1  # ten-second blocks of each piece
 
 
@@ -84,7 +85,8 @@ def extend(
     """
     admission = admit(between, live.times_s, live.ordinary)
     learned = admission.learned & live.may_be_learned
-    left_out = live.times_s[live.may_be_learned & ~learned]
+    left_out = live.may_be_learned & ~learned
+    is_decided = live.over | (live.times_s < live.times_s.max(initial=-np.inf) - RETURN_S)
     numbers = np.flatnonzero(learned).tolist()
     first_s = float(live.times_s[0]) if len(live.times_s) else 0.0
     before_s = first_s - max(training.times_s, default=0.0) - _BEFORE_S
@@ -95,6 +97,7 @@ def extend(
         front_end.rate_hz,
         encoders,
         begins_s=begins_s + [float(live.times_s[number]) for number in numbers],
-        left_out_s=np.repeat(left_out, live.blocks).tolist(),
+        left_out=int(left_out.sum()) * live.blocks,
+        heard_s=live.times_s[left_out & is_decided].tolist(),
     )
-    return Extension(fitted, admission, learned, len(left_out))
+    return Extension(fitted, admission, learned, int(left_out.sum()))

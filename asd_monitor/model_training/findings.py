@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from asd_monitor.alarm.supported_budget import EffectiveBudget
+from asd_monitor.alarm.supported_budget import CommissioningExtent, EffectiveBudget
 from asd_monitor.audio.files.levels import LevelDefect, level_defects
 from asd_monitor.detector.idle import idle_region
 from asd_monitor.model_training.adaptation_result import Adaptation
@@ -95,6 +95,7 @@ class ProvisionalBudget:
 
     budget: EffectiveBudget
     configured: str  # ``1 per month``
+    commissioning: CommissioningExtent
 
 
 @dataclass(frozen=True, slots=True)

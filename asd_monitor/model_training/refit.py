@@ -59,6 +59,8 @@ def refit(
     blocks: Sequence[LiveBlock],
     layout: Layout,
     learned_until_s: float = math.inf,
+    *,
+    over: bool = True,
 ) -> RefitResult:
     """Fit a detector to the training windows and to the live blocks that are admitted.
 
@@ -68,6 +70,7 @@ def refit(
         layout: the layout of their vectors.
         learned_until_s: age of the commissioning from which on blocks are not learned from; they
             show which earlier sound has been followed by known sound.
+        over: whether this is the last refit: what it leaves out stays left out.
 
     Raises:
         OperationError: the machine runs in too little of the sound.
@@ -81,6 +84,7 @@ def refit(
         np.array([block.time_s for block in blocks]),
         ordinary_pieces(detector, pieces),
         np.array([block.age_s <= learned_until_s for block in blocks], bool),
+        over,
     )
     training = TrainingSound(first.reference.pieces(), first.reference.piece_times_s())
     of_training = _windows_of_blocks(training.pieces, front_end.rate_hz)

@@ -15,6 +15,7 @@ from asd_monitor.config.settings import MachineDefaults
 from asd_monitor.errors import OperationError
 from asd_monitor.model_store.atomic_files import os_errors_reported
 from asd_monitor.model_store.bundle import Bundle, load_bundle, load_reference, save_refit
+from asd_monitor.model_store.promoted import promoted_manifests
 from asd_monitor.model_store.superseded import delete_superseded
 from asd_monitor.model_store.versions import (
     BundleError,
@@ -101,6 +102,7 @@ def refit_machine(
         blocks,
         layout,
         learned_until_s=days * DAY_S,
+        over=progress.age_s >= days * DAY_S,
     )
     reason = (
         f"commissioning: day {day_of(progress, days)} of {days:g}, {count(result.blocks, 'block')}"
@@ -117,7 +119,7 @@ def refit_machine(
             "of which not all is stored any more"
         )
     is_candidate = result.candidate or returned is not None or has_fewer_hours
-    facts = _facts(bundle, result, settings, now, automatic=automatic)
+    facts = _facts(bundle, result, settings, now, progress.age_s, automatic=automatic)
     facts |= {"reason": reason, "refit_notes": notes}
     with os_errors_reported(
         models / machine,
@@ -189,7 +191,7 @@ def _first_model(models: Path, bundle: Bundle) -> Bundle:
 
 
 def _newer_in_use_before(models: Path, bundle: Bundle) -> str | None:
-    """Return a newer refit of the same model that is no candidate: a person has left it."""
+    """Return a newer refit of the same model that has been in use: a person has left it."""
     own = version_number(bundle.version)
     for version in reversed(versions(models, bundle.machine)):
         if version_number(version) <= own:
@@ -198,9 +200,15 @@ def _newer_in_use_before(models: Path, bundle: Bundle) -> str | None:
             newer = load_bundle(models, bundle.machine, version)
         except BundleError:
             continue
-        if newer.first == bundle.first and not newer.manifest.get("candidate"):
+        if newer.first == bundle.first and _was_in_use(models, newer):
             return version
     return None
+
+
+def _was_in_use(models: Path, bundle: Bundle) -> bool:
+    if not bundle.manifest.get("candidate"):
+        return True
+    return bundle.sha256 in promoted_manifests(models, bundle.machine)
 
 
 def _facts(
@@ -208,6 +216,7 @@ def _facts(
     result: RefitResult,
     settings: MachineDefaults,
     now: datetime,
+    age_s: float,
     *,
     automatic: bool,
 ) -> dict[str, Any]:
@@ -226,6 +235,7 @@ def _facts(
         "moved": result.moved,
         "commissioning": {
             "days": days,
+            "age_s": age_s,
             "first": {"version": first.version, "sha256": first.sha256},
             "blocks": result.blocks,
             "admitted": result.admitted,

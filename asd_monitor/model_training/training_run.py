@@ -10,7 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from asd_monitor.alarm.budget import alarm_rule
-from asd_monitor.alarm.supported_budget import EffectiveBudget, effective_budget
+from asd_monitor.alarm.supported_budget import (
+    CommissioningExtent,
+    EffectiveBudget,
+    effective_budget,
+)
 from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import MIN_WINDOWS, FittedDetector
@@ -59,10 +63,12 @@ def train_model(
     progress: Progress = no_progress,
     *,
     adaptation: Adaptation | None = None,
+    commissioning_days: float = 0.0,
 ) -> TrainingResult:
     """Fit a detector to the reference, and assess it on a held-out part.
 
-    ``adaptation`` is the origin of the reference's encoder, where it was adapted.
+    ``adaptation`` is the origin of the reference's encoder, where it was adapted.  The model is to
+    be extended from live sound for ``commissioning_days``.
 
     Raises:
         UsageError: the machine runs in too little of the sound.
@@ -76,7 +82,8 @@ def train_model(
     budget = effective_budget(settings.criteria, detector.hours)
     provisional = None
     if budget.provisional:
-        provisional = ProvisionalBudget(budget, str(settings.false_alarms))
+        commissioning = CommissioningExtent(commissioning_days)
+        provisional = ProvisionalBudget(budget, str(settings.false_alarms), commissioning)
     progress("checking", 0.0)
     outliers = _outliers(fitted, reference)
     progress("checking", 1.0)

@@ -46,12 +46,16 @@ def read_password(path: Path) -> str:
 def tls_context(tls: Tls) -> ssl.SSLContext:
     """Return a context that verifies the broker's certificate and host name.
 
+    TLS 1.2 or later only (RFC 9325).  There is no fallback: a broker that does not offer it, or
+    that cannot be verified, is not used.
+
     Raises `UsageError` naming the file that cannot be used.
     """
     try:
         if tls.ca is not None:
             read_limited(tls.ca, _MAX_PEM_BYTES)
         context = ssl.create_default_context(cafile=tls.ca)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2  # whatever OpenSSL is configured for
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
         raise UsageError(
             f"MQTT certificate authority {tls.ca}: cannot be used ({_why(error)}); "

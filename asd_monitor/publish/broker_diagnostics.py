@@ -15,10 +15,12 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_monitor.config.settings import Mqtt
+from asd_monitor.publish.outbox import Answer
 
 SESSION_TAKEN_OVER = 0x8E
 PACKET_TOO_LARGE = 0x95
 _KEEP_ALIVE_TIMEOUT = 0x8D
+_UNACCEPTABLE = frozenset({PACKET_TOO_LARGE, 0x99})  # 0x99: payload format invalid
 _FIRST_FAILURE = 0x80  # 0x10, no matching subscribers, is a success
 _NOT_BY_A_MESSAGE = frozenset({0x00, 0x89, 0x8B, 0x8D, 0x8E, 0x98, 0x9C, 0x9D, 0x9F, 0xA0})
 _PACKETS_WITH_CODES = (PacketTypes.DISCONNECT, PacketTypes.PUBACK, PacketTypes.CONNACK)
@@ -56,6 +58,13 @@ class ConnectionEnd:
 def is_failure(code: int) -> bool:
     """Return whether a reason code is a failure."""
     return code >= _FIRST_FAILURE
+
+
+def answer_of(code: int) -> Answer:
+    """Return what a reason code says of a message."""
+    if not is_failure(code):
+        return Answer.ACCEPTED
+    return Answer.UNACCEPTABLE if code in _UNACCEPTABLE else Answer.REFUSED
 
 
 def reason_text(code: int) -> str:

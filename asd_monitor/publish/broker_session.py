@@ -5,7 +5,7 @@ wait.  The thread reconnects without limit: MQTT 5 first, then 3.1.1 where the b
 support it, then a delay (see `backoff`).
 
 After every connect ``online`` and the newest message of each retained topic are sent, then the
-queued messages.  If the connection breaks, the broker publishes the will message ``offline``.
+events that wait.  If the connection breaks, the broker publishes the will message ``offline``.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from asd_monitor.publish.broker_diagnostics import (
     not_acknowledged,
     not_answered,
 )
+from asd_monitor.publish.event_queues import StoredEvent
 from asd_monitor.publish.inbox import Received
 from asd_monitor.publish.messages import OFFLINE, ONLINE
 from asd_monitor.publish.outbox import Outgoing
@@ -66,13 +67,14 @@ class BrokerSession:
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
         versions: Sequence[MQTTProtocolVersion] = (MQTTv5, MQTTv311),
-        max_queued: int = 1000,
         keep_alive_s: int = _KEEP_ALIVE_S,
         acknowledgement_limit_s: float = _ACKNOWLEDGEMENT_LIMIT_S,
         connection_type: type[Connection] = Connection,
     ) -> None:
         """Raise `UsageError` for settings that cannot work (ids, prefix, files)."""
         self.topics = Topics(settings.prefix, box)
+        self.more_events: Callable[[], bool] = lambda: False
+        """Whether events are stored that will be put soon: a stop waits for them."""
         self.settings = settings
         check_password(settings)
         check_certificates(settings)
@@ -87,7 +89,7 @@ class BrokerSession:
         self._keep_alive_s = keep_alive_s
         self._acknowledgement_limit_s = acknowledgement_limit_s
         self._connection_type = connection_type
-        self._outbox = SharedOutbox(max_queued=max_queued, clock=clock)
+        self._outbox = SharedOutbox(clock=clock)
         self._subscriptions = Subscriptions()
         self._receive: Callable[[Received], None] = _ignore
         self._stopping = threading.Event()
@@ -105,20 +107,31 @@ class BrokerSession:
         self._thread.start()
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
-        """Send a message now or, where its kind allows, after the next connect.
+        """Send a retained message, or one of QoS 0 that is lost without a connection.
 
-        Raises ValueError for an invalid topic, a QoS other than 0 and 1 and a payload above one
-        megabyte.
+        Raises ValueError for an invalid topic, a QoS other than 0 and 1, a message of QoS 1 that is
+        not retained (see `put_events`), and a payload above one megabyte.
         """
         check_topic(topic)
         if qos not in (0, 1):
             raise ValueError(f"QoS {qos} is not supported: use 0 or 1")
+        if qos and not retain:
+            raise ValueError(f"a message of QoS 1 for {topic} is not stored: use put_events")
         if len(payload) > _MAX_PAYLOAD_BYTES:
             raise ValueError(
                 f"a payload of {len(payload)} bytes for {topic} is too large: "
                 f"at most {_MAX_PAYLOAD_BYTES}"
             )
         self._put(Outgoing(topic, payload, qos, retain))
+
+    def put_events(self, events: Collection[StoredEvent]) -> None:
+        """Publish events with QoS 1, in order for each topic, until each is settled.
+
+        Raises ValueError for an invalid topic.
+        """
+        for event in events:
+            check_topic(event.topic)
+        self._outbox.put_events(events)
 
     def subscribe(self, topics: Collection[str], receive: Callable[[Received], None]) -> None:
         """Read these topics and no other, from now on and after every connect.
@@ -158,7 +171,7 @@ class BrokerSession:
 
     @property
     def pending(self) -> int:
-        """Messages not sent, and messages not acknowledged."""
+        """Messages that can be sent, and messages not acknowledged."""
         return self._outbox.pending
 
     def wait_for(self, condition: Callable[[BrokerSession], bool], timeout_s: float) -> bool:
@@ -184,13 +197,7 @@ class BrokerSession:
             log.warning("disconnecting from the broker timed out", broker=self.settings.address)
 
     def _put(self, message: Outgoing) -> None:
-        if not self._outbox.put(message):
-            log.error(
-                "messages for the broker are lost: the queue is full",
-                broker=self.settings.address,
-                topic=message.topic,
-                hint="restore the connection to the broker",
-            )
+        self._outbox.put(message)
 
     # the session's thread
 
@@ -313,7 +320,7 @@ class BrokerSession:
     def _is_drained(self) -> bool:
         """Return whether the session is stopping and waits for no more pending messages."""
         return self._stopping.is_set() and (
-            self.pending == 0 or self._clock() >= self._drain_deadline
+            (self.pending == 0 and not self.more_events()) or self._clock() >= self._drain_deadline
         )
 
     def _send_next(self, connection: Connection, *, closing: bool) -> bool:
@@ -334,11 +341,10 @@ class BrokerSession:
 
     def _process_acknowledgements(self, connection: Connection) -> None:
         for acknowledgement in connection.take_acknowledgements():
-            refused = is_failure(acknowledgement.code)
-            message = self._outbox.acknowledge(acknowledgement.packet_id, refused=refused)
+            message = self._outbox.acknowledge(acknowledgement.packet_id, acknowledgement.code)
             if message is None:
                 continue
-            if refused:
+            if is_failure(acknowledgement.code):
                 self._log.message_refused(message.topic, acknowledgement.code)
             else:
                 self._log.message_accepted(message.topic)
@@ -371,11 +377,7 @@ class BrokerSession:
             self._receive(received)
 
     def _close(self) -> None:
-        lost = self._outbox.close()
-        if lost:
-            log.warning(
-                "stopped with unpublished messages", broker=self.settings.address, lost=lost
-            )
+        self._outbox.close()
 
 
 def _ignore(_received: Received) -> None:

@@ -184,7 +184,7 @@ class Event(_Payload):
 
     machine: str
     id: str  # unique: a message received twice has the same
-    seq: int | None  # number of the machine's event; None: events are not numbered yet
+    seq: int | None  # number of the machine's event; None: the journal cannot be written now
     time: datetime
     alarm_id: str | None
     from_: Annotated[str, pydantic.Field(alias="from")]
@@ -193,7 +193,7 @@ class Event(_Payload):
     why: str | None
     alarm_score: float | None  # that caused it, where one did
     time_scale_s: float | None  # of this alarm score
-    historical: bool  # published late, for example after a lost connection
+    historical: bool  # published more than 10 s late, or by a later run of the daemon
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +258,19 @@ class Scoring:
 
 
 @dataclass(frozen=True, slots=True)
+class OutboxStatus:
+    """The events that wait to be published; counts since the start of the daemon."""
+
+    waiting: int
+    bytes: int
+    oldest_s: float | None  # since the oldest was recorded, while a daemon ran; None: none waits
+    dropped: Mapping[str, int]  # by kind of transition
+    set_aside: int  # kept in the journal: the broker does not accept them
+    refused: int
+    retried: int  # refused ones that were sent again
+
+
+@dataclass(frozen=True, slots=True)
 class Status(_Payload):
     """The status of the box (``box/<box>/status``, retained)."""
 
@@ -272,6 +285,7 @@ class Status(_Payload):
     dropped: Mapping[str, int]  # counts of lost data, by kind
     restarted: Mapping[str, int]  # counts of restarts, by kind
     scoring: Scoring | None = None
+    outbox: OutboxStatus | None = None
     reason: str | None = None  # one line, where the box needs attention
 
 

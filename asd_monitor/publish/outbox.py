@@ -3,12 +3,12 @@
 What happens to a message while there is no connection depends on its kind:
 
 * retained: the newest of each topic is kept and sent after every connect
-* QoS 1, not retained: queued; a full queue drops its oldest message
+* event, QoS 1: kept, in order for each topic (`asd_monitor.publish.event_queues`)
 * QoS 0, not retained: dropped
 
-A message that the broker refuses is kept and sent again after a pause where it is retained, and
-dropped otherwise.  Messages on topics that are left out (`asd_monitor.publish.suspect_topics`) are
-refused before they are sent.
+A retained message or an event that the broker refuses is sent again after a pause; an event that it
+will never accept, such as one that is too large, is removed.  Messages on topics that are left out
+(`asd_monitor.publish.suspect_topics`) are kept, and those of QoS 0 refused before they are sent.
 
 Times are in s of one monotonic clock.
 """
@@ -17,12 +17,22 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from enum import Enum, auto
 
-from asd_monitor.backoff import doubling
+from asd_monitor.publish.event_queues import REFUSED_PAUSES_S, EventQueues, StoredEvent
 from asd_monitor.publish.suspect_topics import Closing, SuspectTopics
 
-_REFUSED_PAUSES_S = doubling(5.0, 60.0)  # before a refused retained message is sent again
+
+class Answer(Enum):
+    """What the broker's acknowledgement says of a message."""
+
+    ACCEPTED = auto()
+    REFUSED = auto()
+    """It may be accepted later."""
+    UNACCEPTABLE = auto()
+    """It will never be accepted as it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +43,7 @@ class Outgoing:
     payload: bytes
     qos: int
     retain: bool
+    event: StoredEvent | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +60,6 @@ class Ended:
     """What the end of a connection has changed."""
 
     dropped: int
-    refused: int  # messages on a topic that is left out from now on
     closing: Closing
 
 
@@ -57,14 +67,13 @@ class Ended:
 class Outbox:
     """Messages not yet sent and messages not yet acknowledged; bounded."""
 
-    max_queued: int = 1000  # QoS 1, not retained
     max_live: int = 200  # QoS 0, where the network is slower than the messages come
     _topics: SuspectTopics = field(default_factory=SuspectTopics)
     _retained: dict[str, Outgoing] = field(default_factory=dict)  # newest, by topic
     _due: dict[str, None] = field(default_factory=dict)  # retained topics to be sent, in order
     _refused: dict[str, int] = field(default_factory=dict)  # how often in a row, by retained topic
     _refused_until_s: dict[str, float] = field(default_factory=dict)  # when they are due again
-    _queue: deque[Outgoing] = field(default_factory=deque)
+    events: EventQueues = field(default_factory=EventQueues)
     _live: deque[Outgoing] = field(default_factory=deque)
     _in_flight: dict[int, Sent] = field(default_factory=dict)  # by packet identifier
     _online: bool = False
@@ -74,7 +83,7 @@ class Outbox:
         return self._topics.is_left_out(topic)
 
     def put(self, message: Outgoing) -> Outgoing | None:
-        """Add a message; return the message that was dropped for it, None where none was.
+        """Add a retained message or one of QoS 0; return the message that was dropped for it.
 
         On a topic that is left out a retained message is kept for later, and another is dropped.
         """
@@ -84,13 +93,10 @@ class Outbox:
             if not left_out:
                 self._due[message.topic] = None
             return None
-        if left_out or (message.qos == 0 and not self._online):
+        if left_out or not self._online:
             return message
-        if message.qos == 0:
-            self._live.append(message)
-            return self._live.popleft() if len(self._live) > self.max_live else None
-        self._queue.append(message)
-        return self._queue.popleft() if len(self._queue) > self.max_queued else None
+        self._live.append(message)
+        return self._live.popleft() if len(self._live) > self.max_live else None
 
     def connected(self, first: str) -> None:
         """Make all retained messages due again, that of the topic ``first`` before the others."""
@@ -103,19 +109,16 @@ class Outbox:
         }
 
     def disconnected(self, now_s: float, *, by_broker: bool) -> Ended:
-        """Queue the unacknowledged messages again; return what was dropped and refused."""
+        """Make the unacknowledged events due again; return what was dropped."""
         self._online = False
-        once = [sent.message for sent in self._in_flight.values() if not sent.message.retain]
-        dropped = len(self._live) + sum(m.qos == 0 for m in once)
-        self._queue.extendleft(m for m in reversed(once) if m.qos > 0)
+        live = sum(sent.message.qos == 0 for sent in self._in_flight.values())
+        dropped = len(self._live) + live
+        self.events.disconnected()
         self._in_flight.clear()
         self._live.clear()
         closing = self._topics.close(now_s, by_broker=by_broker)
-        refused = self._drop_left_out()
-        while len(self._queue) > self.max_queued:
-            self._queue.popleft()
-            dropped += 1
-        return Ended(dropped, refused, closing)
+        self._due = {topic: None for topic in self._due if not self.is_left_out(topic)}
+        return Ended(dropped, closing)
 
     def take(self, receive_maximum: int, now_s: float) -> Outgoing | None:
         """Return the next message to send, None where there is none to send now.
@@ -130,9 +133,10 @@ class Outbox:
             return self._take_barrier(receive_maximum, now_s)
         if message is None:
             return None
-        if message.retain:
-            return self.take_retained(message.topic)
-        return self._queue.popleft() if message.qos else self._live.popleft()
+        if isinstance(message, StoredEvent):
+            event = self.events.begin(message.topic)
+            return Outgoing(event.topic, event.render(), qos=1, retain=False, event=event)
+        return self.take_retained(message.topic) if message.retain else self._live.popleft()
 
     def take_retained(self, topic: str) -> Outgoing | None:
         """Return the message due on this topic, however many messages are in flight."""
@@ -147,25 +151,35 @@ class Outbox:
         number = self._topics.sent(message.topic)
         self._in_flight[packet_id] = Sent(message, number, now_s)
 
-    def acknowledged(self, packet_id: int, now_s: float, *, refused: bool) -> Outgoing | None:
+    def acknowledged(self, packet_id: int, now_s: float, answer: Answer) -> Outgoing | None:
         """Remove and return an acknowledged message (QoS 0: one written to the network).
 
-        A refused retained message is due again after a pause.
+        A retained message or an event that is refused is due again after a pause.
         """
         sent = self._in_flight.pop(packet_id, None)
         if sent is None:
             return None
-        if sent.message.qos == 0:
-            return sent.message
-        topic = sent.message.topic
+        message, topic = sent.message, sent.message.topic
+        if message.qos == 0:
+            return message
         self._topics.confirm(sent.number)
-        if not refused:
+        if message.event is not None:
+            if answer is Answer.REFUSED:
+                self.events.refuse(topic, now_s)
+            else:
+                self.events.settled(topic)
+        elif answer is Answer.ACCEPTED:
             self._refused.pop(topic, None)
-        elif sent.message.retain and topic not in self._due:
+        elif topic not in self._due:
             times = self._refused[topic] = self._refused.get(topic, 0) + 1
-            pause_s = _REFUSED_PAUSES_S[min(times, len(_REFUSED_PAUSES_S)) - 1]
+            pause_s = REFUSED_PAUSES_S[min(times, len(REFUSED_PAUSES_S)) - 1]
             self._refused_until_s[topic] = now_s + pause_s
-        return sent.message
+        return message
+
+    def unsendable(self, message: Outgoing) -> None:
+        """Remove an event that was taken and exceeds what the broker accepts."""
+        if message.event is not None:
+            self.events.settled(message.topic)
 
     @property
     def oldest_unacknowledged(self) -> Sent | None:
@@ -180,18 +194,19 @@ class Outbox:
         oldest = self.oldest_unacknowledged
         if oldest is None or self._topics.newest_confirmed < oldest.number:
             return None
-        self._topics.leave_out(oldest.message.topic, now_s)
+        topic = oldest.message.topic
+        self._topics.leave_out(topic, now_s)
+        if oldest.message.event is not None:
+            self.events.interrupt(topic)
         self._in_flight = {
-            key: sent
-            for key, sent in self._in_flight.items()
-            if sent.message.topic != oldest.message.topic
+            key: sent for key, sent in self._in_flight.items() if sent.message.topic != topic
         }
         return oldest.message
 
     @property
     def next_due_s(self) -> float:
         """When the next refused message is due; infinity where there is none."""
-        times = self._refused_until_s.values()
+        times = (*self._refused_until_s.values(), *self.events.next_due_s)
         left_out_s = self._topics.next_try_s
         return min((*times, math.inf if left_out_s is None else left_out_s))
 
@@ -201,26 +216,26 @@ class Outbox:
         return sum(sent.message.qos > 0 for sent in self._in_flight.values())
 
     @property
-    def queued(self) -> int:
-        """QoS 1 messages, not retained, that have not been sent."""
-        return len(self._queue)
-
-    @property
     def pending(self) -> int:
-        """Messages not sent, and messages not acknowledged."""
-        return len(self._due) + len(self._queue) + len(self._live) + len(self._in_flight)
+        """Messages that can be sent, and messages not acknowledged."""
+        events = self.events.pending(self.is_left_out)
+        return len(self._due) + events + len(self._live) + len(self._in_flight)
 
-    def _next(self, receive_maximum: int) -> Outgoing | None:
-        """Return the next message; retained ones on suspect topics after the others."""
+    def _next(self, receive_maximum: int) -> Outgoing | StoredEvent | None:
+        """Return the next message; those on suspect topics after the others of their kind."""
         if self.unacknowledged < receive_maximum:
             if self._due:
-                topic = next((t for t in self._due if not self._topics.is_suspect(t)), None)
-                return self._retained[topic or min(self._due, key=self._topics.attempts)]
-            if self._queue:
-                return self._queue[0]
+                return self._retained[self._least_suspect(self._due)]
+            ready = [topic for topic in self.events.ready if not self.is_left_out(topic)]
+            if ready:
+                return self.events.first(self._least_suspect(ready))
         return self._live[0] if self._live else None
 
-    def _may_send(self, message: Outgoing) -> bool:
+    def _least_suspect(self, topics: Iterable[str]) -> str:
+        topic = next((topic for topic in topics if not self._topics.is_suspect(topic)), None)
+        return topic or min(topics, key=self._topics.attempts)
+
+    def _may_send(self, message: Outgoing | StoredEvent) -> bool:
         return self._topics.quiet or not self._topics.is_suspect(message.topic)
 
     def _take_barrier(self, receive_maximum: int, now_s: float) -> Outgoing | None:
@@ -240,6 +255,7 @@ class Outbox:
         return self._retained[topic]
 
     def _make_due(self, now_s: float) -> None:
+        self.events.make_due(now_s)
         if not self._refused_until_s and self._topics.next_try_s is None:
             return
         over = [topic for topic, until_s in self._refused_until_s.items() if until_s <= now_s]
@@ -248,11 +264,3 @@ class Outbox:
         for topic in (*over, *self._topics.try_again(now_s)):
             if topic in self._retained:
                 self._due.setdefault(topic)
-
-    def _drop_left_out(self) -> int:
-        """Drop the queued messages on topics that are left out; return how many."""
-        kept = [message for message in self._queue if not self.is_left_out(message.topic)]
-        dropped = len(self._queue) - len(kept)
-        self._queue = deque(kept)
-        self._due = {topic: None for topic in self._due if not self.is_left_out(topic)}
-        return dropped

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from asd_monitor.publish.broker_connection import Connection
-from asd_monitor.publish.outbox import Outbox, Outgoing, Sent
+from asd_monitor.publish.broker_diagnostics import PACKET_TOO_LARGE, answer_of, reason_text
+from asd_monitor.publish.event_queues import StoredEvent
+from asd_monitor.publish.outbox import Answer, Outbox, Outgoing, Sent
 from asd_monitor.publish.suspect_topics import Closing
 
 
@@ -18,9 +20,11 @@ class Counters:
 
     published: int = 0  # QoS 1: acknowledged by the broker; QoS 0: written to the network
     refused: int = 0  # by the broker, or on a topic that is left out since it does not accept it
-    dropped: int = 0  # QoS 0 without a connection; QoS 1 where the queue was full
+    dropped: int = 0  # QoS 0 without a connection, or where the network was too slow
     connects: int = 0
     reconnects: int = 0
+    refused_events: int = 0  # among the refused; each is sent again or was set aside
+    retried_events: int = 0  # refused events that were sent again
 
 
 class SharedOutbox:
@@ -29,8 +33,7 @@ class SharedOutbox:
     ``wakeup`` becomes readable when there is something new for that thread.
     """
 
-    def __init__(self, *, max_queued: int, clock: Callable[[], float]) -> None:
-        """Keep at most ``max_queued`` QoS 1 messages while there is no connection."""
+    def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
         self.counters = Counters()
         self.connected = False
@@ -38,29 +41,29 @@ class SharedOutbox:
         self.wakeup, self._wakeup_sender = socket.socketpair()
         self.wakeup.settimeout(0.0)
         self._wakeup_sender.settimeout(0.0)
-        self._outbox = Outbox(max_queued=max_queued)
-        self._overflowing = False
+        self._outbox = Outbox()
         self._lock = threading.RLock()
         self._change = threading.Condition(self._lock)
 
-    def put(self, message: Outgoing) -> bool:
-        """Add a message; return False where it is the first to overflow the queue.
-
-        After `close` it is dropped, which is no overflow.
-        """
+    def put(self, message: Outgoing) -> None:
+        """Add a retained message or one of QoS 0; after `close` it is dropped."""
         with self._lock:
             if not self.closed and self._outbox.is_left_out(message.topic):
                 self._outbox.put(message)
                 self._count(refused=1)
-                return True
+                return
             dropped = message if self.closed else self._outbox.put(message)
-            overflow = dropped is not None and dropped.qos > 0 and not self.closed
-            first = overflow and not self._overflowing
             if dropped is not None:
-                self._overflowing |= overflow
                 self._count(dropped=1)
             self.wake()
-        return not first
+
+    def put_events(self, events: Iterable[StoredEvent]) -> None:
+        """Add events, in order; after `close` they stay where they are stored."""
+        with self._lock:
+            if not self.closed:
+                for event in events:
+                    self._outbox.events.put(event)
+                self.wake()
 
     def wake(self) -> None:
         """Wake the thread that waits for ``wakeup``."""
@@ -76,16 +79,15 @@ class SharedOutbox:
         """Make all retained messages due again, that of the topic ``first`` before the others."""
         with self._lock:
             self.connected = True
-            self._overflowing = False
             self._outbox.connected(first)
             self._count(connects=1)
 
     def close_connection(self, *, by_broker: bool) -> Closing:
-        """Queue the unacknowledged messages again; return what is known of the cause."""
+        """Make the unacknowledged messages due again; return what is known of the cause."""
         with self._lock:
             self.connected = False
             ended = self._outbox.disconnected(self._clock(), by_broker=by_broker)
-            self._count(dropped=ended.dropped, refused=ended.refused)
+            self._count(dropped=ended.dropped)
             return ended.closing
 
     def send_next(
@@ -109,16 +111,29 @@ class SharedOutbox:
             if fits:
                 self._outbox.sent(connection.send(message), message, self._clock())
             else:
-                self._count(refused=1)
+                self._outbox.unsendable(message)
+                self._note_answer(message, Answer.UNACCEPTABLE, PACKET_TOO_LARGE)
             return message, fits
 
-    def acknowledge(self, packet_id: int, *, refused: bool) -> Outgoing | None:
+    def acknowledge(self, packet_id: int, code: int) -> Outgoing | None:
         """Remove and return an acknowledged message; None: there is none of that identifier."""
+        answer = answer_of(code)
         with self._lock:
-            message = self._outbox.acknowledged(packet_id, self._clock(), refused=refused)
+            message = self._outbox.acknowledged(packet_id, self._clock(), answer)
             if message is not None:
-                self._count(refused=int(refused), published=int(not refused))
+                self._note_answer(message, answer, code)
             return message
+
+    def _note_answer(self, message: Outgoing, answer: Answer, code: int) -> None:
+        event = message.event
+        if event is not None and answer is not Answer.REFUSED:
+            event.settle(None if answer is Answer.ACCEPTED else reason_text(code))
+        accepted = answer is Answer.ACCEPTED
+        self._count(
+            published=int(accepted),
+            refused=int(not accepted),
+            refused_events=int(event is not None and not accepted),
+        )
 
     def refuse_ignored(self) -> Outgoing | None:
         """Leave out the topic of the oldest message if the broker has acknowledged later ones.
@@ -143,21 +158,19 @@ class SharedOutbox:
         with self._lock:
             return self._outbox.next_due_s
 
-    def close(self) -> int:
-        """Accept no more messages; return how many queued ones are lost."""
+    def close(self) -> None:
+        """Accept no more messages; events stay where they are stored."""
         with self._lock:
             if self.closed:
-                return 0
+                return
             self.closed = True
-            lost = self._outbox.queued
-            self._count(dropped=lost)
             self.wakeup.close()
             self._wakeup_sender.close()
-            return lost
+            self._change.notify_all()
 
     @property
     def pending(self) -> int:
-        """Messages not sent, and messages not acknowledged."""
+        """Messages that can be sent, and messages not acknowledged."""
         with self._lock:
             return self._outbox.pending
 
@@ -173,7 +186,13 @@ class SharedOutbox:
             return self._change.wait_for(condition, timeout_s)
 
     def _count(
-        self, *, published: int = 0, refused: int = 0, dropped: int = 0, connects: int = 0
+        self,
+        *,
+        published: int = 0,
+        refused: int = 0,
+        dropped: int = 0,
+        connects: int = 0,
+        refused_events: int = 0,
     ) -> None:
         now = self.counters
         self.counters = replace(
@@ -183,5 +202,7 @@ class SharedOutbox:
             dropped=now.dropped + dropped,
             connects=now.connects + connects,
             reconnects=max(0, now.connects + connects - 1),
+            refused_events=now.refused_events + refused_events,
+            retried_events=self._outbox.events.retried,
         )
         self._change.notify_all()

@@ -80,8 +80,8 @@ def finding_text(finding: Finding) -> str:
                 f"where {100 * expected:.0f} % are expected: the machine sounds different there; "
                 "if that is normal too, record more of it"
             )
-        case ProvisionalBudget(budget, configured):
-            text = provisional_text(budget, configured)
+        case ProvisionalBudget(budget, configured, commissioning):
+            text = provisional_text(budget, configured, commissioning)
         case UnusualSound(outliers):
             listed = "; ".join(outlier_text(outlier) for outlier in outliers[:_OUTLIERS_LISTED])
             more = len(outliers) - _OUTLIERS_LISTED

@@ -44,12 +44,14 @@ def refitted(first: Detector, training: Segments, live: Segments) -> Extension:
             evidence of what returned, and are not learned.
 
     """
+    end_s = float(training.times_s[0]) + COMMISSIONING_DAYS * DAY_S
     pieces = [live.windows(number, STEP) for number in range(len(live.times_s))]
     sound = LiveSound(
         pieces,
         live.times_s,
         ordinary_pieces(first, pieces),
-        live.times_s < float(training.times_s[0]) + COMMISSIONING_DAYS * DAY_S,
+        live.times_s < end_s,
+        over=float(live.times_s.max(initial=0.0)) + HOUR_S > end_s,
         blocks=round(live.starts[-1] / RATE_HZ / BLOCK_S),
     )
     trained = TrainingSound([training.windows(0, STEP)], [0.0])

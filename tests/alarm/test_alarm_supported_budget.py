@@ -1,5 +1,7 @@
 """The budget that training sound supports."""
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,11 +9,13 @@ from hypothesis import strategies as st
 from asd_monitor.alarm.supported_budget import (
     LOOSEST_HZ,
     MAX_EXTRAPOLATION,
+    CommissioningExtent,
     effective_budget,
     provisional_text,
 )
 from asd_monitor.config.quantities import parse_budget
-from asd_monitor.records import AlarmCriteria
+from asd_monitor.records import MAX_COMMISSIONING_DAYS, AlarmCriteria
+from asd_monitor.wording import DAY_S
 
 RATES_HZ = st.floats(1e-10, 1 / 60)
 HOURS = st.integers(1, 2000)
@@ -74,26 +78,80 @@ def test_seven_days_support_one_per_month() -> None:
     assert effective_budget(criteria("1 per month"), 1).needed_hours == 147
 
 
+RECORD = "record in 147 hours with `asd-monitor record` and train again"
+
+
 @pytest.mark.parametrize(
-    ("configured", "hours", "text"),
+    ("hours", "extent", "remedy"),
     [
-        (
-            "1 per month",
+        pytest.param(1, CommissioningExtent(), RECORD, id="no commissioning"),
+        pytest.param(
             1,
-            "provisional: training sound from within one hour supports a budget of 1 per day; the "
-            "full budget of 1 per month is expected to hold after 7 days of commissioning, or with "
-            "recordings by `asd-monitor record` in 147 different hours",
+            CommissioningExtent(7.0),
+            f"7 days of commissioning, where it runs day and night, or {RECORD}",
+            id="before the first day",
         ),
-        (
-            "1 per week",
-            10,
-            "provisional: training sound from 10 different hours supports a budget of 3.4 per "
-            "week; the full budget of 1 per week is expected to hold after 34 hours of "
-            "commissioning, or with recordings by `asd-monitor record` in 34 different hours",
+        pytest.param(
+            1,
+            CommissioningExtent(3.0),
+            "7 days of commissioning, where it runs day and night: set `commissioning: {days: 7}`, "
+            f"or {RECORD}",
+            id="a short commissioning",
+        ),
+        pytest.param(
+            46,
+            CommissioningExtent(7.0, 2 * DAY_S),
+            f"7 days of commissioning, as it has run in about 23 hours a day, or {RECORD}",
+            id="runs day and night",
+        ),
+        pytest.param(
+            16,
+            CommissioningExtent(7.0, 2 * DAY_S),
+            "19 days of commissioning, as it has run in about 8 hours a day: set `commissioning: "
+            f"{{days: 19}}`, or {RECORD}",
+            id="runs in one shift",
+        ),
+        pytest.param(
+            56,
+            CommissioningExtent(7.0, 7.1 * DAY_S),
+            "19 days of commissioning, as it has run in about 7.9 hours a day, of which 7 are "
+            f"over: set `commissioning: {{days: 19}}` to go on, or {RECORD}",
+            id="over",
+        ),
+        pytest.param(
+            14,
+            CommissioningExtent(7.0, 7 * DAY_S),
+            f"{RECORD}, since it would take 74 days of commissioning, as it has run in about 2 "
+            "hours a day, of which 7 are over",
+            id="runs rarely",
         ),
     ],
 )
-def test_the_text_says_what_is_supported_and_from_when_the_full_budget_is(
-    configured: str, hours: int, text: str
+def test_the_text_says_what_is_supported_and_what_the_full_budget_needs(
+    hours: int, extent: CommissioningExtent, remedy: str
 ) -> None:
-    assert provisional_text(effective_budget(criteria(configured), hours), configured) == text
+    budget = effective_budget(criteria("1 per month"), hours)
+    text = provisional_text(budget, "1 per month", extent)
+    of = "within one hour" if hours == 1 else f"{hours} different hours"
+    assert text == (
+        f"provisional: training sound from {of} supports a budget of {budget.false_alarms}; the "
+        "full budget of 1 per month needs sound of the running machine from 147 different hours: "
+        f"{remedy}"
+    )
+
+
+@given(
+    st.integers(1, 1752), st.floats(0.1, 60), st.floats(0, 90), st.sampled_from(["week", "year"])
+)
+def test_the_days_that_are_recommended_are_more_than_configured_and_possible(
+    hours: int, days: float, age_days: float, period: str
+) -> None:
+    budget = effective_budget(criteria(f"1 per {period}"), hours)
+    extent = CommissioningExtent(days, age_days * DAY_S)
+    text = provisional_text(budget, f"1 per {period}", extent)
+    assert "`asd-monitor record`" in text
+    found = re.search(r"`commissioning: \{days: (\d+)\}`", text)
+    if found is not None:
+        assert days < int(found[1]) <= MAX_COMMISSIONING_DAYS
+    elif budget.provisional and extent.is_over:
+        assert "would take" in text

@@ -16,7 +16,7 @@ from asd_monitor.audio.wire import WireError, decode_line
     "request_",
     [
         CaptureRequest(hw=(1, None)),
-        CaptureRequest(hw=(1, 0), wanted=(0, 3), rate_hz=48000, channels=4, parent_pid=77),
+        CaptureRequest(hw=(1, 0), wanted=(0, 3), rate_hz=48000, channels=4),
         CaptureRequest(name="USB: Audio (hw:1,0)"),
     ],
 )

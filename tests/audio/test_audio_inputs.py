@@ -1,6 +1,8 @@
 """Listing of inputs: cards by stable names, then the sound server's sources, then other names."""
 
 import asyncio
+import os
+import sys
 from functools import partial
 
 import pytest
@@ -11,6 +13,7 @@ from asd_monitor.audio.devices.cards import Cards, Holder
 from asd_monitor.audio.devices.sound_server import ServerSource, SoundServer
 from asd_monitor.audio.inputs import list_inputs, merge_inputs
 from tests.doubles.card_tree import add_card
+from tests.doubles.killed_parent import endless, ends_with
 
 
 def test_cards_sources_and_names_are_merged(tmp_path):
@@ -67,6 +70,23 @@ async def test_portaudio_that_fails_is_reported(tmp_path, monkeypatch, portaudio
     async with asyncio.timeout(60):
         listing = await list_inputs(Cards(tmp_path), SoundServer(), query)
     assert f"PortAudio {problem}" in listing.problems[0]
+
+
+_PARENT = """
+import asyncio
+from asd_monitor.audio.capture.child_process import query_portaudio_inputs
+asyncio.run(query_portaudio_inputs())
+"""
+
+
+async def test_a_child_in_which_portaudio_hangs_while_it_is_loaded_ends_with_its_parent(tmp_path):
+    ready = tmp_path / "pid"
+    (tmp_path / "sounddevice.py").write_text(endless(ready))
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    parent = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", _PARENT, env={**os.environ, "PYTHONPATH": path}
+    )
+    assert await ends_with(parent, ready)
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def test_a_provisional_model_has_the_thresholds_of_the_budget_that_it_supports(
     assert documents[1]["effective_budget"] == "1 per day"
     result = command_line(*arguments)
     assert "budget 1 per day, provisional (configured: 1 per month)" in " ".join(result.out.split())
-    assert "full budget of 1 per month is expected to hold after 7 days" in result.err
+    assert "full budget of 1 per month needs sound of the running machine from 147" in result.err
 
 
 def test_unreadable_recordings_are_refused(

@@ -10,7 +10,7 @@ from asd_monitor.cli.app import app
 from tests.doubles.command_line import CommandLine
 
 
-@pytest.mark.parametrize("group", [(), ("models",), ("alarms",), ("config",)])
+@pytest.mark.parametrize("group", [(), ("models",), ("alarms",), ("config",), ("box",)])
 def test_the_list_of_commands_fits_80_columns(
     command_line: CommandLine, monkeypatch: pytest.MonkeyPatch, group: tuple[str, ...]
 ) -> None:

@@ -38,19 +38,18 @@ from tests.doubles.synthetic_sounds import machine_sound
 def state(own_models: Path, tmp_path: Path) -> Path:
     """A state folder with live blocks of fan01 v1."""
     bundle = load_bundle(own_models, "fan01")
-    sampler = BlockSampler(bundle.detector, "v1", 16_000, seed="fan01")
+    sampler = BlockSampler(bundle.detector, 16_000, seed="fan01")
     pipeline = Pipeline(bundle.detector)
     windows: list[Window] = []
     pipeline.tap = windows.extend
     monitor = Monitor(pipeline, alarm_rule(AlarmSettings().criteria, bundle.detector), 16_000)
     readings = monitor.push(block_at(0, machine_sound(150.0, seed=9)))
     sampler.push(windows, readings, lambda sample: 1.7e9 + sample / 16_000)
-    blocks, summaries = sampler.take()
     store = CommissioningStore(tmp_path / "state/commissioning/fan01")
     progress = Progress(bundle.sha256, "v1", 1.7e9, 2.5 * 86_400)
     store.begin(progress)
     key = feature_key(bundle.detector)
-    store.write(progress, blocks, summaries, model="v1", key=key, layout=sampler.layout)
+    store.write(progress, sampler.take(), key=key, layout=sampler.layout)
     return tmp_path / "state"
 
 
@@ -92,6 +91,8 @@ def test_a_refit_is_a_new_version_in_use_with_its_reason(
     assert "day 3 of 7" in table
     shown = command_line("models", "show", "-m", "fan01", "--models", own_models).out
     assert "from the first model" in shown
+    assert "needs sound of the running machine from 147 different hours: record in 147" in shown
+    assert "days of commissioning, as it has run in about 0.8 hours a day" in shown
     manifest = load_bundle(own_models, "fan01").manifest
     v1 = load_bundle(own_models, "fan01", "v1")
     assert manifest["commissioning"]["first"] == {"version": "v1", "sha256": v1.sha256}
@@ -117,9 +118,46 @@ def test_a_refit_that_moved_far_is_a_candidate_that_a_person_promotes(
     assert current(own_models) == "v1"
     assert rows(command_line, own_models)[1]["candidate"]
     assert "candidate" in command_line("models", "list", "--models", own_models).out
+    show = ("models", "show", "-m", "fan01", "--version", "v2", "--models", own_models)
+    assert "a candidate: a person decides on its use" in command_line(*show).out
     promote = ("models", "promote", "-m", "fan01", "--version", "v2", "--models", own_models)
     assert command_line(*promote).code == 0
     assert current(own_models) == "v2"
+    assert "a candidate: put into use by a person" in command_line(*show).out
+
+
+def test_rollback_returns_to_a_candidate_that_a_person_has_put_into_use_and_not_left(
+    command_line: CommandLine, own_models: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = ("-m", "fan01", "--models", own_models)
+    refit = ("models", "refit", *models, "--state", state)
+    with monkeypatch.context() as moved_far:
+        moved_far.setattr(refit_module, "MAX_MOVED", -1.0)
+        assert command_line(*refit).code == 0
+    assert command_line("models", "promote", *models, "--version", "v2").code == 0
+    assert command_line(*refit).code == 0
+    assert current(own_models) == "v3"
+    for version in ("v2", "v1"):
+        assert command_line("models", "rollback", *models).code == 0
+        assert current(own_models) == version
+    assert command_line("models", "promote", *models, "--version", "v3").code == 0
+    assert command_line("models", "rollback", *models).code == 0
+    assert current(own_models) == "v1"  # v2 has been left for it
+
+
+def test_a_refit_does_not_replace_the_version_for_which_a_person_has_left_a_candidate(
+    command_line: CommandLine, own_models: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = ("-m", "fan01", "--models", own_models)
+    refit = ("models", "refit", *models, "--state", state)
+    with monkeypatch.context() as moved_far:
+        moved_far.setattr(refit_module, "MAX_MOVED", -1.0)
+        assert command_line(*refit).code == 0
+    assert command_line("models", "promote", *models, "--version", "v2").code == 0
+    assert command_line("models", "rollback", *models).code == 0
+    result = command_line(*refit)
+    assert "a person has returned from v2 to v1" in result.err
+    assert current(own_models) == "v1"
 
 
 def test_rollback_passes_over_candidates_and_holds_back_the_refits_after_it(
@@ -379,7 +417,11 @@ async def test_the_child_refits_a_real_model_within_its_memory(
     [
         ("print('asd-monitor: no live sound', file=sys.stderr); sys.exit(1)", "no live sound"),
         ("print('{}')", "the refit gave no result"),
-        ("x = bytearray(1 << 30)", "MemoryError"),
+        (
+            "x = bytearray(1 << 30)",
+            "the refit needs more memory than the 300 MiB that it may use (MemoryError): run "
+            "`asd-monitor models refit --machine fan01 --models M --state S`",
+        ),
     ],
 )
 async def test_a_failed_child_has_its_reason(tmp_path: Path, text: str, failure: str) -> None:

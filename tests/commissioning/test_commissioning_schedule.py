@@ -30,7 +30,7 @@ def _progress(age_s: float = 0.0) -> Progress:
 
 
 def _refits(
-    days: float, hours: float, down: tuple[float, float] | None = None
+    days: float, hours: float, down: tuple[float, float] | None = None, failing_until_h: float = 0.0
 ) -> list[tuple[datetime, Progress]]:
     """Return when refits are made, checked every ten minutes, and the progress after each."""
     progress, made = _progress(), []
@@ -39,7 +39,9 @@ def _refits(
         if down is not None and down[0] <= step / 6 < down[1]:
             continue
         if is_due(progress, days, AT_THREE, now.timestamp(), UTC):
-            progress = after_refit(progress, days, RefitNote(now.timestamp(), "v2 in use", "v2"))
+            version = "v2" if step / 6 >= failing_until_h else None
+            note = RefitNote(now.timestamp(), "failed" if version is None else "v2 in use", version)
+            progress = after_refit(progress, days, note)
             made.append((now, progress))
         progress = replace(progress, age_s=progress.age_s + 600)
     return made
@@ -51,7 +53,7 @@ def test_refits_follow_the_first_hour_the_first_day_and_then_each_night_until_th
     assert times[:2] == [BEGUN + timedelta(hours=1), BEGUN + timedelta(days=1)]
     nights = [datetime(2026, 3, day, 3, 0, tzinfo=UTC) for day in range(4, 11)]
     assert times[2:] == nights
-    assert [progress.frozen for _, progress in made] == [False] * 8 + [True]
+    assert [progress.is_frozen(7) for _, progress in made] == [False] * 8 + [True]
     assert made[-1][1].age_s >= 7 * DAY_S
 
 
@@ -67,6 +69,25 @@ def test_time_without_sound_does_not_count():
     assert made[1][0] >= BEGUN + timedelta(hours=24 + 29.5)
 
 
+def test_a_first_refit_that_failed_is_tried_again_after_each_hour_of_sound():
+    made = _refits(7, 30, down=(1.5, 4.0), failing_until_h=6.4)
+    hours = [(time - BEGUN) / timedelta(hours=1) for time, _ in made]
+    assert hours == [1.0, 4.5, 5.5, 6.5, 26.5]
+
+
+def test_refits_that_all_fail_are_one_an_hour_in_the_first_day_and_one_a_night_then():
+    made = _refits(7, 24 * 4, failing_until_h=1e9)
+    assert len(made) == 24 + 3
+
+
+def test_a_commissioning_that_is_over_goes_on_where_more_days_are_configured():
+    over = _refits(7, 24 * 20)[-1][1]
+    now_s = (BEGUN + timedelta(days=20)).timestamp()
+    assert not is_due(over, 7, AT_THREE, now_s, UTC)
+    assert is_due(over, 19, AT_THREE, now_s, UTC)
+    assert next_refit_s(over, 19, AT_THREE, now_s, UTC) == now_s
+
+
 def test_without_days_nothing_is_due():
     assert _refits(0, 48) == []
     assert next_refit_s(_progress(), 0, AT_THREE, BEGUN.timestamp(), UTC) is None
@@ -75,14 +96,14 @@ def test_without_days_nothing_is_due():
 def test_a_commissioning_shorter_than_a_day_ends_with_its_second_refit():
     made = _refits(0.25, 72)
     assert [time for time, _ in made] == [BEGUN + timedelta(hours=1), BEGUN + timedelta(hours=6)]
-    assert made[-1][1].frozen
+    assert made[-1][1].is_frozen(0.25)
 
 
 def test_a_refit_that_failed_after_the_last_day_is_tried_again_the_next_night():
     done = replace(_progress(7.1 * DAY_S), day_done=True)
     now = datetime(2026, 3, 10, 3, 0, tzinfo=UTC).timestamp()
     failed = after_refit(done, 7, RefitNote(now, "failed: no memory"))
-    assert not failed.frozen
+    assert not failed.is_frozen(7)
     assert not is_due(failed, 7, AT_THREE, now + 20 * HOUR_S, UTC)
     assert is_due(failed, 7, AT_THREE, now + 24 * HOUR_S, UTC)
     given_up = replace(failed, age_s=7 * DAY_S + KEPT_AFTER_S)
@@ -108,13 +129,20 @@ def test_refits_are_made_at_the_local_time_in_summer_and_winter():
     since_s=st.floats(0, 3 * DAY_S),
     day_done=st.booleans(),
     has_refit=st.booleans(),
+    has_version=st.booleans(),
+    since_tried_s=st.floats(0, DAY_S),
     now_s=st.floats(1e9, 2e9),
 )
-def test_the_next_refit_is_due_when_it_is_announced(age_s, since_s, day_done, has_refit, now_s):
-    last = RefitNote(now_s - since_s, "", "v2") if has_refit else None
+def test_the_next_refit_is_due_when_it_is_announced(
+    *, age_s, since_s, day_done, has_refit, has_version, since_tried_s, now_s
+):
+    last = RefitNote(now_s - since_s, "", "v2" if has_version else None) if has_refit else None
     day_done = day_done and has_refit
     needed_s = DAY_S if day_done else HOUR_S if has_refit else 0.0  # before such a refit
-    progress = replace(_progress(needed_s + age_s), day_done=day_done, last=last)
+    tried_age_s = max(HOUR_S, needed_s + age_s - since_tried_s) if has_refit else 0.0
+    progress = replace(
+        _progress(needed_s + age_s), day_done=day_done, last=last, tried_age_s=tried_age_s
+    )
     next_s = next_refit_s(progress, 7, AT_THREE, now_s, UTC)
     if next_s is None:
         assert not is_due(progress, 7, AT_THREE, now_s, UTC)

@@ -9,23 +9,29 @@ import stat
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from asd_monitor.commissioning.blocks import BlockSummary, Layout, LiveBlock, Stratum
+from asd_monitor.commissioning.blocks import (
+    Layout,
+    LiveBlock,
+    SoundMode,
+    SoundPiece,
+    Stratum,
+)
 from asd_monitor.commissioning.sampler import MAX_BLOCKS_PER_HOUR
 from asd_monitor.commissioning.schedule import Progress, RefitNote
 from asd_monitor.commissioning.sound_pieces import (
     MAX_SOUND_BYTES,
     delete_sound,
-    sound_hours,
+    stored_sound,
     write_sound,
 )
 from asd_monitor.commissioning.store import DATABASE, CommissioningStore
 from asd_monitor.commissioning.store_errors import CommissioningStoreError
-from asd_monitor.records import MachineState
 from tests.doubles.command_line import without_privileges
 
 LAYOUT = Layout([("spectrum", 128), ("tone", 299)])
@@ -38,21 +44,16 @@ def block(time_s: float, level_dbfs: float = -30.0, size: int = LAYOUT.size) -> 
     return LiveBlock(
         time_s=BEGUN_S + time_s,
         age_s=time_s,
-        model="v1",
-        state=MachineState.NORMAL,
         alarm_active=False,
         level_dbfs=level_dbfs,
-        fused=rng.random(20, np.float32),
-        evidence=rng.random(20, np.float32),
-        levels_dbfs=rng.random(20, np.float32),
         starts_s=np.arange(5, dtype=np.float32) * 2,
-        kept_levels_dbfs=np.full(5, level_dbfs, np.float32),
+        levels_dbfs=level_dbfs + rng.random(5, np.float32),
         vectors=rng.random((5, size)).astype(np.float16),
     )
 
 
-def summary(time_s: float) -> BlockSummary:
-    return BlockSummary(BEGUN_S + time_s, 1.5, 2.5, -30.25, 0.75, alarm_active=True, kept=False)
+def piece(time_s: float, band: int = -10, *, alarm_active: bool = False) -> SoundPiece:
+    return SoundPiece(BEGUN_S + time_s, SoundMode(band, alarm_active))
 
 
 @pytest.fixture
@@ -66,25 +67,25 @@ def test_what_was_written_is_read_again(store: CommissioningStore) -> None:
     note = RefitNote(BEGUN_S + 3600, "v2 in use", "v2", moved=0.25, in_use=True)
     progress = Progress("a" * 64, "v1", BEGUN_S, 7200.0, refits=1, day_done=False, last=note)
     written = [block(20.0), block(40.0, -12.0)]
-    store.write(
-        progress, written, [summary(0), summary(10)], model="v1", key="16 kHz", layout=LAYOUT
-    )
+    store.write(progress, written, key="16 kHz", layout=LAYOUT)
     again = CommissioningStore(store.folder)
     assert again.progress() == progress
     assert again.layout() == ("16 kHz", LAYOUT)
     for before, after in zip(written, again.blocks(), strict=True):
-        assert (after.time_s, after.age_s, after.state) == (before.time_s, before.age_s, "normal")
+        assert (after.time_s, after.age_s, after.stratum) == (
+            before.time_s,
+            before.age_s,
+            before.stratum,
+        )
         assert after.level_dbfs == before.level_dbfs
-        for name in ("fused", "evidence", "levels_dbfs", "starts_s", "kept_levels_dbfs", "vectors"):
+        for name in ("starts_s", "levels_dbfs", "vectors"):
             assert np.array_equal(getattr(after, name), getattr(before, name)), name
-    assert [b.age_s for b in again.blocks(until_age_s=30.0)] == [20.0]
-    assert [s.summary for s in again.summaries()] == [summary(0), summary(10)]
     assert again.strata() == {b.stratum: 1 for b in written}
 
 
 def test_files_are_private(store: CommissioningStore) -> None:
     store.write(PROGRESS, [block(0)], key="k", layout=LAYOUT)
-    write_sound(store.folder / "sound", BEGUN_S, np.zeros(1600, np.float32), 16_000)
+    write_sound(store.folder / "sound", piece(0), np.zeros(1600, np.float32), 16_000)
     modes = {stat.S_IMODE(path.stat().st_mode) for path in store.folder.rglob("*.*")}
     assert modes == {0o600}
     assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
@@ -101,12 +102,12 @@ def test_the_most_redundant_blocks_are_dropped_beyond_the_limit(tmp_path: Path) 
     rare = [block(3600.0 * hour, -30.0, size) for hour in range(2, 12)]
     limited.write(PROGRESS, rare, key="k", layout=layout)
     kept = limited.blocks()
-    assert 50 <= len(kept) <= 60
+    assert 50 <= len(kept) <= 65
     assert {each.time_s for each in rare} <= {each.time_s for each in kept}
     assert (limited.folder / DATABASE).stat().st_size < 1_400_000
 
 
-def test_a_month_of_blocks_and_summaries_takes_no_more_than_the_limit(tmp_path: Path) -> None:
+def test_a_month_of_blocks_takes_no_more_than_the_limit(tmp_path: Path) -> None:
     size = 1635
     layout = Layout([("all", size)])
     month = CommissioningStore(tmp_path / "fan01")
@@ -114,11 +115,9 @@ def test_a_month_of_blocks_and_summaries_takes_no_more_than_the_limit(tmp_path: 
     for day in range(37):
         start = day * 86_400.0
         blocks = [block(start + 2400.0 * n, -30.0 - n % 5, size) for n in range(36)]
-        own = [summary(start + 10 * n) for n in range(8640)]
-        month.write(PROGRESS, blocks, own, model="v1", key="k", layout=layout)
+        month.write(PROGRESS, blocks, key="k", layout=layout)
     folder_bytes = sum(path.stat().st_size for path in month.folder.rglob("*"))
-    assert folder_bytes + MAX_SOUND_BYTES < 20e6
-    assert len(month.summaries()) == 37 * 8640
+    assert folder_bytes + MAX_SOUND_BYTES < 16e6
     assert 400 <= len(month.blocks()) <= 600
 
 
@@ -132,10 +131,10 @@ def test_blocks_of_other_features_are_replaced(store: CommissioningStore) -> Non
 
 
 def test_a_new_model_begins_with_an_empty_store(store: CommissioningStore) -> None:
-    store.write(PROGRESS, [block(0)], [summary(0)], key="k", layout=LAYOUT)
+    store.write(PROGRESS, [block(0)], key="k", layout=LAYOUT)
     other = Progress("b" * 64, "v7", BEGUN_S)
     store.begin(other)
-    assert (store.progress(), store.blocks(), store.summaries()) == (other, [], [])
+    assert (store.progress(), store.blocks()) == (other, [])
 
 
 def test_a_damaged_block_is_left_out(store: CommissioningStore) -> None:
@@ -149,15 +148,57 @@ def test_a_damaged_block_is_left_out(store: CommissioningStore) -> None:
     assert [each.age_s for each in store.blocks()] == [20.0]
 
 
-def test_a_damaged_database_is_set_aside_and_a_new_one_begins(store: CommissioningStore) -> None:
+def _all(content: bytearray) -> None:
+    content[:] = b"x" * len(content)
+
+
+def _header(content: bytearray) -> None:
+    content[44:48] = b"\x7f\xff\xff\xff"  # the schema format: "unsupported file format"
+
+
+@pytest.mark.parametrize("damage", [_all, _header])
+def test_a_damaged_database_is_deleted_and_a_new_one_begins(
+    store: CommissioningStore, damage: Callable[[bytearray], None]
+) -> None:
     store.write(PROGRESS, [block(0)], key="k", layout=LAYOUT)
-    (store.folder / DATABASE).write_bytes(b"x" * 20_000)
+    content = bytearray((store.folder / DATABASE).read_bytes())
+    damage(content)
+    (store.folder / DATABASE).write_bytes(content)
     assert store.progress() is None
     assert store.blocks() == []
     store.begin(PROGRESS)
     store.write(PROGRESS, [block(20)], key="k", layout=LAYOUT)
     assert [each.age_s for each in store.blocks()] == [20.0]
-    assert (store.folder / "blocks.damaged").exists()
+    assert [path.name for path in store.folder.iterdir()] == [DATABASE]
+
+
+def test_damage_that_is_found_in_a_page_is_reported_and_a_new_database_begins(
+    store: CommissioningStore,
+) -> None:
+    store.write(PROGRESS, [block(20.0 * n) for n in range(9)], key="k", layout=LAYOUT)
+    content = bytearray((store.folder / DATABASE).read_bytes())
+    content[4096:] = b"x" * (len(content) - 4096)
+    (store.folder / DATABASE).write_bytes(content)
+    with pytest.raises(CommissioningStoreError):
+        store.progress()
+    assert (store.progress(), store.blocks()) == (None, [])
+    assert [path.name for path in store.folder.iterdir()] == [DATABASE]
+
+
+def test_a_database_of_an_earlier_format_is_replaced(store: CommissioningStore) -> None:
+    path = store.folder / DATABASE
+    path.unlink()
+    with sqlite3.connect(path) as database:
+        database.executescript(
+            "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT);"
+            "CREATE TABLE blocks (number INTEGER PRIMARY KEY, fused BLOB);"
+            "CREATE TABLE summaries (number INTEGER PRIMARY KEY, content BLOB);"
+            "PRAGMA user_version = 1;"
+        )
+    database.close()
+    assert store.progress() is None
+    store.write(PROGRESS, [block(20)], key="k", layout=LAYOUT)
+    assert (store.progress(), len(store.blocks())) == (PROGRESS, 1)
 
 
 def test_a_folder_without_permission_is_reported_with_the_remedy(open_folder: Path) -> None:
@@ -175,7 +216,7 @@ store = CommissioningStore(Path(sys.argv[1]))
 for number in range(int(sys.argv[2]), 10**9):
     progress = Progress("a" * 64, "v1", BEGUN_S, float(number))
     blocks = [block(20.0 * number + 5 * each) for each in range(3)]
-    store.write(progress, blocks, [summary(number)], model="v1", key="k", layout=LAYOUT)
+    store.write(progress, blocks, key="k", layout=LAYOUT)
     print(number, flush=True)
 """
 
@@ -202,8 +243,6 @@ def test_a_killed_writer_leaves_a_complete_store(store: CommissioningStore) -> N
         assert progress.age_s >= reported
         newest = [b for b in store.blocks() if b.age_s >= 20.0 * progress.age_s]
         assert len(newest) == 3
-        summaries = store.summaries()
-        assert summaries[-1].summary.time_s == BEGUN_S + progress.age_s
         with sqlite3.connect(store.folder / DATABASE) as database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         database.close()
@@ -213,13 +252,7 @@ def test_a_killed_writer_leaves_a_complete_store(store: CommissioningStore) -> N
 def test_a_database_that_is_deleted_as_the_remedy_says_begins_anew(
     store: CommissioningStore,
 ) -> None:
-    path = store.folder / DATABASE
-    content = bytearray(path.read_bytes())
-    content[18] = 3  # of the header: a journal mode that does not exist makes it read-only
-    path.write_bytes(content)
-    with pytest.raises(CommissioningStoreError, match=f"delete {DATABASE}"):
-        store.write(PROGRESS)
-    path.unlink()
+    (store.folder / DATABASE).unlink()
     store.write(PROGRESS, [block(20)], key="k", layout=LAYOUT)
     assert (store.progress(), len(store.blocks())) == (PROGRESS, 1)
 
@@ -229,16 +262,36 @@ def test_sound_beyond_the_limit_is_deleted_and_the_rest_is_spread_over_the_day(
 ) -> None:
     folder = tmp_path / "sound"
     noise = np.random.default_rng(0).uniform(-1, 1, 480_000).astype(np.float32)
-    paths = [write_sound(folder, BEGUN_S + 3600 * n, noise, 48_000) for n in range(24)]
-    left = sorted(folder.iterdir())
-    hours = [paths.index(path) for path in left]
+    for hour in range(24):
+        reported = write_sound(folder, piece(3600 * hour), noise, 48_000)
+    left = stored_sound(folder)
+    assert left == reported
+    hours = [(each.time_s - BEGUN_S) / 3600 for each in left]
     assert 1 < len(left) < 6
-    assert sum(path.stat().st_size for path in left) <= MAX_SOUND_BYTES
+    assert sum(path.stat().st_size for path in folder.iterdir()) <= MAX_SOUND_BYTES
     assert hours[0] == 0
-    assert max(np.diff([*hours, 24])) <= 8
-    assert len(sound_hours(folder)) == len(left)
+    assert max(np.diff([*hours, 24])) <= 12
     delete_sound(folder)
-    assert sound_hours(folder) == set()
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("alarm_active", [False, True])
+@pytest.mark.parametrize("band", [-34, -1, 0, 2])
+def test_the_time_and_the_operating_mode_of_sound_are_in_its_name(
+    tmp_path: Path, band: int, *, alarm_active: bool
+) -> None:
+    written = piece(20.0, band, alarm_active=alarm_active)
+    assert write_sound(tmp_path, written, np.zeros(1600, np.float32), 16_000) == [written]
+    assert stored_sound(tmp_path) == [written]
+
+
+def test_files_that_are_no_pieces_are_left_alone(tmp_path: Path) -> None:
+    names = ["notes.flac", "20231399T000000Z_-30dBFS.flac", "20231114T221320Z_-30dBFS.txt"]
+    for name in names:
+        (tmp_path / name).touch()
+    assert stored_sound(tmp_path) == []
+    delete_sound(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
 
 
 def test_strata_count_conditions(store: CommissioningStore) -> None:
@@ -262,10 +315,9 @@ def test_an_hour_writes_no_more_than_its_limit(tmp_path: Path, days_before: int)
     for part in range(12):
         start = 3600.0 * 30 * days_before + 300 * part
         blocks = [block(start + 20 * n, -30.0, size) for n in range(MAX_BLOCKS_PER_HOUR // 12)]
-        own = [summary(start + 10 * n) for n in range(30)]
-        store.write(PROGRESS, blocks, own, model="v1", key="k", layout=layout)
+        store.write(PROGRESS, blocks, key="k", layout=layout)
     noise = np.random.default_rng(0).uniform(-1, 1, 160_000).astype(np.float32)
-    write_sound(store.folder / "sound", BEGUN_S, noise, 16_000)
+    write_sound(store.folder / "sound", piece(0), noise, 16_000)
     assert _written_bytes() - before < 5e6
 
 

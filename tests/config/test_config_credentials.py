@@ -1,4 +1,4 @@
-"""The broker's password as a credential of systemd."""
+"""The broker's password and the private key as credentials of systemd."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.config.credentials import PASSWORD_CREDENTIAL
+from asd_monitor.config.credentials import KEY_CREDENTIAL, PASSWORD_CREDENTIAL
 from asd_monitor.config.loading import ConfigError, load_config, machine_from_options
 from asd_monitor.config.settings import Mqtt
 from asd_monitor.errors import UsageError
@@ -63,3 +63,19 @@ def test_an_unreadable_credential_is_refused(open_folder: Path) -> None:
     (open_folder / PASSWORD_CREDENTIAL).chmod(0)
     with without_privileges(), pytest.raises(UsageError, match=r"cannot be read \(Permission"):
         machine_from_options("hw:1", "fan01", box="edge", environ=environ)
+
+
+def test_a_credential_is_the_key_of_the_client_certificate(tmp_path: Path) -> None:
+    """Also where the configuration names a key, which only root can read."""
+    environ = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+    tls = "mqtt: {tls: {cert: own.pem, key: own.key}}"
+    for content, expected in ((None, "own.key"), ("\n", "own.key"), ("PEM", KEY_CREDENTIAL)):
+        if content is not None:
+            (tmp_path / KEY_CREDENTIAL).write_text(content)
+        found = load(tmp_path, tls, environ).tls
+        assert found is not None
+        assert found.key == tmp_path / expected
+    without_cert = load(tmp_path, "mqtt: {tls: {ca: ca.pem}}", environ).tls
+    assert without_cert is not None
+    assert without_cert.key is None
+    assert load(tmp_path, "", environ).tls is None

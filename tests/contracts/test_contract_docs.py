@@ -11,7 +11,14 @@ from asd_monitor import __version__
 from asd_monitor.cli.app import app
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = ("README.md", "deploy/README.md", "ARCHITECTURE.md", "CHANGELOG.md", "docs/encoders.md")
+DOCUMENTS = (
+    "README.md",
+    "deploy/README.md",
+    "ARCHITECTURE.md",
+    "CHANGELOG.md",
+    "docs/encoders.md",
+    "docs/backup.md",
+)
 PROGRAM: Any = typer.main.get_command(app)  # a click group; typer has a click of its own
 
 

@@ -105,6 +105,22 @@ def test_a_damaged_file_is_ignored_with_a_log_line(
     assert [line["log_level"] for line in logs] == ["warning"]
 
 
+def test_every_flipped_byte_and_every_cut_is_noticed(tmp_path: Path) -> None:
+    save(tmp_path, blocks(20))
+    path = tmp_path / FOLDER / "fan"
+    content, intact = path.read_bytes(), load(tmp_path, NOW_S + 1)
+    assert len(intact) == 20
+    with structlog.testing.capture_logs():
+        for position in range(len(content)):
+            flipped = bytearray(content)
+            flipped[position] ^= 1 << position % 8
+            path.write_bytes(flipped)
+            is_line_end = position == 64  # the only byte without meaning
+            assert load(tmp_path, NOW_S + 1) == (intact if is_line_end else [])
+            path.write_bytes(content[:position])
+            assert load(tmp_path, NOW_S + 1) == []
+
+
 def test_the_hash_of_another_file_is_refused(tmp_path: Path) -> None:
     save(tmp_path, blocks(300))
     file = tmp_path / FOLDER / "fan"

@@ -20,7 +20,14 @@ ALARM = MachineCondition(MachineState.ALARM, MicrophoneState.OK, None, "v1")
 
 def make() -> tuple[MachinePublisher, MemoryBroker]:
     broker = MemoryBroker()
-    return MachinePublisher("fan", broker.topics, broker, clock_synced=lambda: True), broker
+    publisher = MachinePublisher(
+        "fan",
+        broker.topics,
+        broker,
+        clock_synced=lambda: True,
+        publish_events=lambda: None,
+    )
+    return publisher, broker
 
 
 def test_state_is_published_exactly_when_it_changes():

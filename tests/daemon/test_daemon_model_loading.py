@@ -71,3 +71,48 @@ def test_the_model_in_use_stays_whatever_is_wrong_with_a_new_one(
     assert (evaluator.bundle, evaluator.monitor) == (before, monitor)
     assert evaluator.model_notice is not None
     assert evaluator.model_notice.startswith("the new model is not used, v1 remains in use: ")
+
+
+def _flip_current(models: Path) -> None:
+    path = models / "fan" / "current"
+    path.write_bytes(path.read_bytes().replace(b" ", b"!"))
+
+
+def _cut_arrays(models: Path) -> None:
+    path = models / "fan" / "v2" / ARRAYS
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+@pytest.mark.parametrize(("damage", "used"), [(_flip_current, "v2"), (_cut_arrays, "v1")])
+def test_a_start_with_a_damaged_model_uses_the_last_good_one(
+    models: Path, tmp_path: Path, damage: Callable[[Path], None], used: str
+) -> None:
+    save_bundle(models, "fan", plain_detector(), {"trained": "second"}, {})
+    damage(models)
+    with Journal(tmp_path / "state") as opened:
+        journal = MachineJournal(opened, "fan")
+        evaluator = Evaluator(
+            "fan", MachineDefaults(), models, journal, lambda _: datetime.now(UTC)
+        )
+        assert evaluator.load_model()
+        assert (evaluator.model, evaluator.no_model_reason) == (used, None)
+        notice = evaluator.model_notice or ""
+        assert notice.startswith(f"{used} is used in place of the model in use: ")
+        assert "asd-monitor models" in notice
+        before = evaluator.bundle
+        assert not evaluator.load_model()  # a reload that finds the same damage
+        assert evaluator.bundle is before
+        version = save_bundle(models, "fan", plain_detector(), {"trained": "third"}, {})
+        assert evaluator.load_model()
+        assert (evaluator.model, evaluator.model_notice) == (version, None)
+
+
+def test_damage_that_begins_while_the_daemon_runs_is_reported(
+    evaluator: Evaluator, models: Path
+) -> None:
+    before = evaluator.bundle
+    _flip_current(models)
+    assert not evaluator.load_model()
+    assert evaluator.bundle is before
+    assert evaluator.model_notice is not None
+    assert "v1 remains in use" in evaluator.model_notice

@@ -200,10 +200,10 @@ async def test_alarm_being_written_during_a_reload_is_taken_up(daemon, monkeypat
     entered, gate = threading.Event(), threading.Event()
     record = MachineJournal.record
 
-    def slow_record(journal: MachineJournal, *arguments: Any) -> Event:
+    def slow_record(journal: MachineJournal, *arguments: Any, **cause: Any) -> Event:
         entered.set()
         assert gate.wait(TIMEOUT_S)
-        return record(journal, *arguments)
+        return record(journal, *arguments, **cause)
 
     monkeypatch.setattr(MachineJournal, "record", slow_record)
     daemon.start(make_config(fan={"device": "hw:1"}))

@@ -1,16 +1,18 @@
 """Alarms of one monitor session: latch, acknowledgement, restart."""
 
+import threading
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
 from tests.doubles.level_detector import StubBundle
 from tests.doubles.monitored_machine import MonitoredMachine
 from tests.doubles.scripted_source import ScriptedSource
-from tests.doubles.waiting import until
+from tests.doubles.waiting import TIMEOUT_S, until
 
 ALARM_LEVEL = 0.6
 NORMAL_LEVEL = 0.05
@@ -116,6 +118,31 @@ async def test_restart_takes_up_the_active_alarm(make):
     for key in ("id", "raised", "reason"):
         assert machine.broker.alarm("fan")[key] == first[key]
     assert machine.broker.alarm("fan")["reason"].startswith("alarm score at least 5.42 for")
+
+
+async def test_alarm_that_is_written_while_the_session_ends_is_published(make, monkeypatch):
+    entered, gate = threading.Event(), threading.Event()
+    record = MachineJournal.record
+
+    def slow_record(journal: MachineJournal, *arguments: Any, **cause: Any) -> Event:
+        entered.set()
+        assert gate.wait(TIMEOUT_S)
+        return record(journal, *arguments, **cause)
+
+    monkeypatch.setattr(MachineJournal, "record", slow_record)
+    machine = make()
+    session = machine.start()
+    machine.source.open().play(25, ALARM_LEVEL)
+    await until(entered.is_set)
+    machine.task.cancel()
+    gate.set()
+    await machine.stop()
+    assert not machine.broker.transitions("fan")
+    session.publish_stopped("the daemon was stopped")
+    (alarm,) = machine.journal.alarms("fan")
+    assert (machine.broker.alarm("fan")["id"], machine.state["state"]) == (alarm.id, "stopped")
+    assert machine.broker.alarm("fan")["active"]
+    assert machine.journal.machines_due == {"fan"}
 
 
 async def test_acknowledgement_between_two_runs_is_applied(make):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from structlog.testing import capture_logs
 
+from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.journal_access import JournalAccess, open_journal
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.daemon.training_recording import TrainingRecording
@@ -24,6 +25,7 @@ from tests.doubles.command_line import without_privileges
 from tests.doubles.in_process_daemon import InProcessDaemon
 from tests.doubles.journalled_machine import LATER, NOW, RAISED, state_transition
 from tests.doubles.level_detector import make_config
+from tests.doubles.memory_broker import MemoryBroker
 from tests.doubles.monitored_machine import MonitoredMachine
 from tests.doubles.waiting import until
 
@@ -112,17 +114,32 @@ async def test_what_is_not_written_at_the_end_is_logged_with_numbers(tmp_path: P
         await access.close()
     (entry,) = logs
     assert entry["log_level"] == "error"
-    assert (entry["alarms"], entry["events"]) == (1, 2)
+    assert (entry["alarms"], entry["events"], entry["unpublished_events"]) == (1, 2, 2)
     assert entry["alarm_ids"] == [event.alarm_id]
     assert "a link to a file that does not exist" in entry["reason"]
 
 
-async def test_the_end_of_a_written_journal_is_quiet(tmp_path: Path) -> None:
+async def test_the_end_of_a_written_and_published_journal_is_quiet(tmp_path: Path) -> None:
     access = JournalAccess(open_journal(tmp_path), poll_s=1.0)
     MachineJournal(access.journal, "fan01").record(RAISED, NOW, "v1")
+    EventDelivery(access.journal, MemoryBroker()).deliver()
     with capture_logs() as logs:
         await access.close()
     assert logs == []
+
+
+async def test_events_that_are_kept_at_the_end_are_logged_by_machine(tmp_path: Path) -> None:
+    access = JournalAccess(open_journal(tmp_path), poll_s=1.0)
+    fan, pump = (MachineJournal(access.journal, name) for name in ("fan01", "pump02"))
+    for _ in range(3):
+        fan.record(state_transition(), NOW, "v1")
+    pump.record(RAISED, NOW, "v1")
+    access.journal.settle(access.journal.take_events("fan01", 1)[0], None)
+    with capture_logs() as logs:
+        await access.close()
+    (entry,) = logs
+    assert (entry["log_level"], entry["events"]) == ("warning", 3)
+    assert entry["machines"] == {"fan01": "2 (seq 2 to 3)", "pump02": "1 (seq 1 to 1)"}
 
 
 def test_a_folder_that_cannot_be_written_is_locked(unwritable: Path) -> None:

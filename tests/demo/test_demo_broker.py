@@ -13,6 +13,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from asd_monitor.config.settings import Mqtt
 from asd_monitor.demo.broker import EmbeddedBroker
 from asd_monitor.publish.broker_session import BrokerSession
+from tests.doubles.broker_sessions import put_event
 from tests.doubles.mosquitto import PATIENCE_S, Subscriber
 
 AVAILABILITY = "asd/box/demo/availability"
@@ -29,7 +30,7 @@ def test_a_session_is_served_and_no_thread_or_socket_remains(
         with Subscriber(broker.port, "asd/#", protocol=MQTTv311) as listener:
             listener.wait_for(AVAILABILITY, b"online")
             for number in range(100):
-                session.publish("asd/fan01/event", str(number).encode(), qos=1, retain=False)
+                put_event(session, str(number).encode(), "asd/fan01/event")
                 session.publish("asd/fan01/score", str(number).encode(), qos=0, retain=False)
             session.publish("asd/fan01/state", b"alarm", qos=1, retain=True)
             listener.wait_for("asd/fan01/event", times=100)

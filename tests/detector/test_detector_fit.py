@@ -26,14 +26,15 @@ def windows_of(sound: np.ndarray) -> list[Window]:
 
 
 def fit(
-    *sounds: np.ndarray, begins_s: list[float] | None = None, left_out_s: Sequence[float] = ()
+    *sounds: np.ndarray, begins_s: list[float] | None = None, heard_s: Sequence[float] = ()
 ) -> FittedDetector:
     return fit_detector(
         [windows_of(sound) for sound in sounds],
         FRONT_END,
         16_000,
         begins_s=begins_s,
-        left_out_s=left_out_s,
+        left_out=len(heard_s),
+        heard_s=heard_s,
     )
 
 
@@ -127,7 +128,7 @@ def test_the_hours_of_sound_that_was_left_out_count_as_heard() -> None:
     begins_s = [3600.0 * hour for hour in range(5)]
     alone = fit(*sounds, begins_s=begins_s).detector
     heard_s = [3600.0 * hour for hour in range(5, 48)]
-    fitted = fit(*sounds, begins_s=begins_s, left_out_s=heard_s)
+    fitted = fit(*sounds, begins_s=begins_s, heard_s=heard_s)
     assert (fitted.blocks.hours, fitted.blocks.days, fitted.blocks.left_out) == (48, 2, 43)
     assert fitted.detector.hours == 48
     for before, after in zip(alone.tails, fitted.detector.tails, strict=True):

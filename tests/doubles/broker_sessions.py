@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from asd_monitor.publish.broker_session import BrokerSession
+from asd_monitor.publish.event_queues import StoredEvent
 from tests.doubles.mosquitto import PATIENCE_S
 
 AVAILABILITY = "asd/box/edge/availability"
@@ -17,6 +18,16 @@ SCORE = "asd/fan01/score"
 def wait(session: BrokerSession, condition: Callable[[BrokerSession], bool]) -> None:
     """Wait until a condition on the session holds."""
     assert session.wait_for(condition, PATIENCE_S), session.counters
+
+
+def put_event(
+    session: BrokerSession,
+    payload: bytes,
+    topic: str = EVENT,
+    settled: Callable[[str | None], None] = lambda _: None,
+) -> None:
+    """Publish an event of which nothing is stored; ``settled`` gets the outcome."""
+    session.put_events([StoredEvent(topic, lambda: payload, settled)])
 
 
 def errors(logs: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

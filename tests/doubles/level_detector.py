@@ -17,6 +17,7 @@ from uuid import uuid4
 import numpy as np
 
 from asd_monitor.alarm.scale_tail import ScaleTail
+from asd_monitor.alarm.supported_budget import CommissioningExtent
 from asd_monitor.alarm.time_scales import TIME_SCALES
 from asd_monitor.config.settings import Config, Machine
 from asd_monitor.detector.back_end import BackEnd
@@ -120,10 +121,15 @@ class StubBundle:
     refit_of: FirstModel | None = None
     machine: str = "fan"
     manifest: dict[str, Any] = field(default_factory=dict)
+    damage: str | None = None
+    is_current: bool = True
 
     @property
     def first(self) -> FirstModel:
         return self.refit_of or FirstModel(self.version, self.sha256)
+
+    def commissioning(self, days: float) -> CommissioningExtent:
+        return CommissioningExtent(days if self.commissioning_days else 0.0)
 
 
 class StubModels:

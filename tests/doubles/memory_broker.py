@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Collection
 from typing import Any
 
+from asd_monitor.publish.event_queues import StoredEvent
 from asd_monitor.publish.inbox import Received
 from asd_monitor.publish.shared_outbox import Counters
 from asd_monitor.publish.topics import Topics
@@ -21,6 +22,7 @@ class MemoryBroker:
         self.pending = 0
         self.refused_topics: dict[str, str] = {}
         """Topics of which messages are taken and not delivered, and why."""
+        self.more_events: Callable[[], bool] = lambda: False
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.retained: dict[str, dict[str, Any]] = {}
         self.stopped = False
@@ -33,6 +35,11 @@ class MemoryBroker:
             self.retained[topic] = message
         elif topic not in self.refused_topics:
             self.receive(topic, payload)
+
+    def put_events(self, events: Collection[StoredEvent]) -> None:
+        for event in events:
+            self.publish(event.topic, event.render(), qos=1, retain=False)
+            event.settle(None)
 
     def start(self) -> None:
         """Do nothing: it is always connected."""

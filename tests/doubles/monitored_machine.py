@@ -11,6 +11,7 @@ from typing import Any
 
 from asd_monitor.audio.sharing.server import SharingServer
 from asd_monitor.daemon.box_refits import BoxRefits
+from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.machine_publisher import MachinePublisher
 from asd_monitor.daemon.monitor_session import MonitorSession
 from asd_monitor.daemon.refit_child import RefitOutcome
@@ -72,7 +73,11 @@ class MonitoredMachine:
             running_input=self.running_input,
         )
         publisher = MachinePublisher(
-            "fan", self.broker.topics, self.broker, clock_synced=lambda: True
+            "fan",
+            self.broker.topics,
+            self.broker,
+            clock_synced=lambda: True,
+            publish_events=EventDelivery(self.journal, self.broker).deliver,
         )
         journal = MachineJournal(self.journal, "fan")
         self.session = MonitorSession("fan", self.settings, journal, publisher, context)

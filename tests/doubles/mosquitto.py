@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import threading
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,24 +40,43 @@ class Certificates:
     client_key: Path
     encrypted_key: Path
 
+    def broker_certificate(
+        self, name: str, *, host: str = "localhost", days: int = 2
+    ) -> Certificates:
+        """Return these with another certificate of the broker, for a host and so many days."""
+        folder = self.ca.parent
+        _issue(folder, name, f"subjectAltName=DNS:{host}\n", days)
+        return replace(self, broker_cert=folder / f"{name}.pem", broker_key=folder / f"{name}.key")
+
+
+_LOCAL = "subjectAltName=DNS:localhost,IP:127.0.0.1\n"
+_CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+
+
+def _openssl(folder: Path, *arguments: str) -> None:
+    subprocess.run([_program("openssl"), *arguments], cwd=folder, check=True, capture_output=True)
+
+
+def _issue(folder: Path, name: str, names: str, days: int) -> None:
+    """Write NAME.pem and NAME.key, issued by the authority in the folder."""
+    (folder / "san").write_text(names)
+    _openssl(folder, "req", *_CURVE, "-keyout", f"{name}.key", "-out", f"{name}.csr",
+             "-subj", f"/CN={name}")  # fmt: skip
+    _openssl(folder, "x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+             "-CAcreateserial", "-out", f"{name}.pem", "-days", str(days),
+             "-extfile", "san")  # fmt: skip
+
 
 def make_certificates(folder: Path) -> Certificates:
     """Create an authority with a certificate of a broker and of a client; ECDSA, two days."""
-    openssl = _program("openssl")
     folder.mkdir(parents=True, exist_ok=True)
-
-    def run(*arguments: str) -> None:
-        subprocess.run([openssl, *arguments], cwd=folder, check=True, capture_output=True)
-
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-    run("req", "-x509", *curve, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
-        "-subj", "/CN=test authority", "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
-    (folder / "san").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+    _openssl(folder, "req", "-x509", *_CURVE, "-keyout", "ca.key", "-out", "ca.pem", "-days", "2",
+             "-subj", "/CN=test authority",
+             "-addext", "keyUsage=critical,keyCertSign")  # fmt: skip
     for name in ("localhost", "client"):
-        run("req", *curve, "-keyout", f"{name}.key", "-out", f"{name}.csr", "-subj", f"/CN={name}")
-        run("x509", "-req", "-in", f"{name}.csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-            "-CAcreateserial", "-out", f"{name}.pem", "-days", "2", "-extfile", "san")  # fmt: skip
-    run("ec", "-in", "client.key", "-aes128", "-passout", "pass:secret", "-out", "encrypted.key")
+        _issue(folder, name, _LOCAL, 2)
+    _openssl(folder, "ec", "-in", "client.key", "-aes128", "-passout", "pass:secret",
+             "-out", "encrypted.key")  # fmt: skip
     return Certificates(
         folder / "ca.pem",
         folder / "localhost.pem",
@@ -87,6 +108,7 @@ class Mosquitto:
         _program("mosquitto")
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        self._process: subprocess.Popen[str] | None = None
         self._reader: threading.Thread | None = None
         self._log: list[str] = []
         self._changed = threading.Condition()
@@ -126,7 +148,7 @@ class Mosquitto:
         """Start it and wait until it accepts connections."""
         assert not self._broker.runs
         seen = len(self._log)
-        process = self._broker.start()
+        self._process = process = self._broker.start()
         self._reader = threading.Thread(target=self._read, args=(process,), daemon=True)
         self._reader.start()
         self.wait_for_log(" running", after=seen)
@@ -137,6 +159,16 @@ class Mosquitto:
         self._broker.stop()
         if self._reader is not None:
             self._reader.join(PATIENCE_S)
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let it do nothing meanwhile: it accepts bytes, and answers nothing."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     @property
     def log(self) -> list[str]:

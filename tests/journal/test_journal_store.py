@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition
 from asd_monitor.errors import UsageError
-from asd_monitor.journal.alarm_tables import ROW_TABLES, TABLES_2, create_tables
+from asd_monitor.journal.alarm_tables import TABLES_OF, create_tables
 from asd_monitor.journal.checksums import row_checksum
 from asd_monitor.journal.commands import acknowledge_alarm, read_journal
 from asd_monitor.journal.journal_file import FILE_NAME
@@ -239,32 +240,44 @@ def test_a_journal_of_the_earlier_format_is_migrated(format_1: Path) -> None:
     database.close()
 
 
-@pytest.fixture
-def format_2(tmp_path: Path) -> Path:
-    """A state folder with the journal of the version before the time scales."""
-    with Journal(tmp_path) as journal:
+def write_earlier_format(folder: Path, version: int) -> Path:
+    """Write the journal of two machines as an earlier version has left it."""
+    with Journal(folder) as journal:
         MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
         MachineJournal(journal, "pump02").record(state_transition(), NOW, "v1")
-    present = sqlite3.connect(tmp_path / FILE_NAME)
+    present = sqlite3.connect(folder / FILE_NAME)
+    added_last = {"machines": {3, 2}, "events": {3, 2}, "alarms": {2}}
     tables = {
         table: list(present.execute(f"SELECT * FROM {table}"))  # noqa: S608
-        for table in ROW_TABLES
+        for table in added_last
     }
     present.close()
-    (tmp_path / FILE_NAME).unlink()
-    earlier = sqlite3.connect(tmp_path / FILE_NAME)
+    (folder / FILE_NAME).unlink()
+    earlier = sqlite3.connect(folder / FILE_NAME)
     earlier.execute("PRAGMA journal_mode = WAL")
-    create_tables(earlier, TABLES_2, 2)
+    create_tables(earlier, TABLES_OF[version], version)
     for table, rows in tables.items():
         for row in rows:
-            values = row[:-2] if table == "alarms" else row[:-1]
+            values = row[:-2] if version in added_last[table] else row[:-1]
             marks = ", ".join("?" * (len(values) + 1))
             statement = f"INSERT INTO {table} VALUES ({marks})"  # noqa: S608
             earlier.execute(statement, (*values, row_checksum(table, values)))
     earlier.commit()
     earlier.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     earlier.close()
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def format_2(tmp_path: Path) -> Path:
+    """A state folder with the journal of the version before the time scales."""
+    return write_earlier_format(tmp_path, 2)
+
+
+@pytest.fixture
+def format_3(tmp_path: Path) -> Path:
+    """A state folder with the journal of the version before the outbox."""
+    return write_earlier_format(tmp_path, 3)
 
 
 def test_a_journal_of_format_2_is_read_and_acknowledged(format_2: Path) -> None:
@@ -306,7 +319,35 @@ def test_a_journal_of_format_2_with_a_damaged_first_page_is_repaired(format_2: P
     assert (format_2 / f"{FILE_NAME}.damaged-1").exists()
 
 
-@pytest.mark.parametrize("claimed", [0, 1, 2, 7])
+def test_a_journal_of_format_3_is_migrated_and_its_events_are_counted_from_1(
+    format_3: Path,
+) -> None:
+    acknowledge(format_3)
+    before = read_journal(format_3)
+    assert before is not None
+    assert before.damage is None
+    with Journal(format_3) as journal:
+        assert journal.fault is None
+        assert journal.alarms() == before.alarms
+        assert [event.seq for event in journal.events(FAN_ALARM)] == [None]
+        assert journal.machines_due == frozenset(), "what was written before is published again"
+        MachineJournal(journal, "fan01").record(state_transition(), NOW, "v1")
+        assert [each.event.seq for each in journal.take_events("fan01", 10)] == [1]
+    assert (format_3 / f"{FILE_NAME}.format-3-1").exists()
+
+
+def test_a_journal_of_format_3_with_a_damaged_first_page_is_repaired(format_3: Path) -> None:
+    file = format_3 / FILE_NAME
+    content = bytearray(file.read_bytes())
+    content[100:1000] = b"\xff" * 900
+    file.write_bytes(content)
+    with capture_logs() as logs, Journal(format_3) as journal:
+        assert [(alarm.id, alarm.peak_score) for alarm in journal.alarms()] == [(FAN_ALARM, 7.0)]
+        assert len(journal.events(FAN_ALARM)) == 1
+    assert logs[0]["damaged_rows"] == 0
+
+
+@pytest.mark.parametrize("claimed", [0, 1, 2, 3, 7])
 def test_a_journal_with_another_format_in_its_header_is_repaired(
     tmp_path: Path, claimed: int
 ) -> None:

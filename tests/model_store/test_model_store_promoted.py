@@ -10,7 +10,12 @@ import pytest
 from asd_monitor.errors import OperationError
 from asd_monitor.model_store.bundle import load_bundle, save_bundle
 from asd_monitor.model_store.catalogue import export, promote, rollback
-from asd_monitor.model_store.promoted import PROMOTED, promoted_manifests
+from asd_monitor.model_store.promoted import (
+    PROMOTED,
+    approved_manifests,
+    promoted_manifests,
+    promoted_versions,
+)
 from tests.doubles.bundled_detector import bundle_detector
 
 
@@ -30,6 +35,29 @@ def test_each_version_that_was_promoted_is_listed_once(models: Path) -> None:
     listed = (models / "fan01" / PROMOTED).read_text().splitlines()
     assert listed == [f"{version} {sha256(models, version)}" for version in ("v1", "v2")]
     assert promoted_manifests(models, "fan01") == {sha256(models, v) for v in ("v1", "v2")}
+
+
+def test_a_flipped_digit_does_not_hide_a_promoted_version(models: Path) -> None:
+    promote(models, "fan01", "v1")
+    path, names = models / "fan01" / PROMOTED, {"v1", sha256(models, "v1")}
+    content = path.read_bytes()
+    for position in range(len(content) - 1):
+        path.write_bytes(content[:position] + b"7" + content[position + 1 :])
+        try:
+            assert promoted_versions(models, "fan01") & names, position
+        except OperationError:  # then nothing is deleted
+            continue
+
+
+def test_a_version_that_was_left_for_an_older_one_is_not_approved_until_it_is_promoted_again(
+    models: Path,
+) -> None:
+    save_bundle(models, "fan01", bundle_detector(), {}, {})
+    promote(models, "fan01", "v2")
+    promote(models, "fan01", "v1")
+    assert approved_manifests(models, "fan01") == {sha256(models, "v1")}
+    promote(models, "fan01", "v2")
+    assert approved_manifests(models, "fan01") == {sha256(models, v) for v in ("v1", "v2")}
 
 
 def test_an_exported_version_is_listed_where_it_was_put_into_use(

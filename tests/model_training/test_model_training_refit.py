@@ -15,6 +15,7 @@ from asd_monitor.config.settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import Window
+from asd_monitor.model_training.admission import RETURN_S
 from asd_monitor.model_training.reference import Reference, read_reference
 from asd_monitor.model_training.reference_selection import stored_reference
 from asd_monitor.model_training.refit import FirstModelReference, movement, refit
@@ -31,14 +32,14 @@ BEGUN_S = 1.7e9
 def live_blocks(result: TrainingResult, sound: Sound, *, apart_s: float = 20.0) -> list[LiveBlock]:
     """Return the blocks that are kept of a sound, as if so far apart in time."""
     detector = result.detector
-    sampler = BlockSampler(detector, "v1", 16_000, seed="fan01")
+    sampler = BlockSampler(detector, 16_000, seed="fan01")
     pipeline = Pipeline(detector)
     windows: list[Window] = []
     pipeline.tap = windows.extend
     monitor = Monitor(pipeline, alarm_rule(AlarmSettings().criteria, detector), 16_000)
     readings = monitor.push(block_at(0, sound))
     sampler.push(windows, readings, lambda sample: BEGUN_S + sample / 16_000 * apart_s / 10)
-    return sampler.take()[0]
+    return sampler.take()
 
 
 def layout_of(result: TrainingResult) -> Layout:
@@ -82,6 +83,33 @@ def test_training_recordings_unlike_the_machine_as_it_runs_are_reported(
     result = refit(first, many, layout_of(fan_result))
     assert result.admitted == 0
     assert any("record it as it runs now and train again" in note for note in result.notes)
+
+
+def test_the_hours_of_what_is_left_out_count_as_heard_once_it_stays_left_out(
+    first: FirstModelReference, fan_result: TrainingResult
+) -> None:
+    """A fault that begins after ten hours and stays."""
+    normal = live_blocks(fan_result, machine_sound(40.0, seed=8))[0]
+    faulty = live_blocks(fan_result, machine_sound(40.0, seed=8, fault=1.0))[0]
+    days, onset_h = 5, 10
+    blocks = [
+        replace(
+            normal if hour < onset_h else faulty,
+            time_s=BEGUN_S + 3600.0 * hour,
+            age_s=3600.0 * hour,
+        )
+        for hour in range(24 * days)
+    ]
+    undecided, final = (
+        refit(first, blocks, layout_of(fan_result), over=over) for over in (False, True)
+    )
+    assert undecided.admitted == final.admitted == onset_h
+    of_training = 1
+    assert final.detector.hours == 24 * days + of_training
+    still_open_h = RETURN_S / 3600.0 + 1
+    assert undecided.detector.hours == 24 * days + of_training - still_open_h
+    for wide, narrow in zip(undecided.detector.tails, final.detector.tails, strict=True):
+        assert narrow.scale < wide.scale
 
 
 def test_a_refit_without_live_blocks_scores_as_the_first_model(

@@ -20,6 +20,7 @@ from asd_monitor.publish.messages import (
     LastEvaluated,
     MachineStatus,
     Message,
+    OutboxStatus,
     Score,
     ScoreLevel,
     Scoring,
@@ -40,7 +41,8 @@ KEYS = {
     "views evidence model",
     Event: "schema machine id seq time alarm_id from to who why alarm_score time_scale_s "
     "historical",
-    Status: "schema box time version uptime_s machines load dropped restarted scoring reason",
+    Status: "schema box time version uptime_s machines load dropped restarted scoring outbox "
+    "reason",
 }
 SCHEMAS = {
     Score: "asd.score/1",
@@ -171,6 +173,18 @@ statuses = st.builds(
     reason=maybe(texts),
     scoring=maybe(
         st.builds(Scoring, busy=numbers, backlog_s=numbers, stride=counts, capacity=maybe(counts))
+    ),
+    outbox=maybe(
+        st.builds(
+            OutboxStatus,
+            waiting=counts,
+            bytes=counts,
+            oldest_s=maybe(numbers),
+            dropped=st.dictionaries(names, counts, max_size=3),
+            set_aside=counts,
+            refused=counts,
+            retried=counts,
+        )
     ),
 )
 

@@ -7,53 +7,87 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from asd_monitor.publish.outbox import Outbox, Outgoing
+from asd_monitor.publish.event_queues import StoredEvent
+from asd_monitor.publish.outbox import Answer, Outbox, Outgoing
 
 TOPICS = ["first", "a", "b", "c"]
-MAX_QUEUED, MAX_LIVE, RECEIVE_MAXIMUM = 5, 3, 2
+EVENT_TOPICS = ["fan/event", "pump/event", "mill/event"]
+MAX_LIVE, RECEIVE_MAXIMUM = 3, 2
+
+
+def event(topic: str = "event", payload: bytes = b"") -> StoredEvent:
+    return StoredEvent(topic, lambda: payload, lambda _: None)
 
 
 class OutboxMachine(RuleBasedStateMachine):
-    """Connections that begin and end at any time; every message is acknowledged or counted.
+    """Connections, refusals and runs of the daemon that end at any time.
 
-    The broker processes messages in order, as it has to.  It may close the connection at any time.
+    Every message of QoS 0 is acknowledged or counted.  Events are stored until they are settled,
+    and put again after a kill, as the journal does; those of one topic are never out of order, and
+    one that is received twice has the same id.  The broker processes messages in order, as it has
+    to, and may close the connection at any time.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.outbox = Outbox(max_queued=MAX_QUEUED, max_live=MAX_LIVE)
-        self.online = False
         self.now_s = 0.0
         self.number = 0
-        self.put = {0: 0, 1: 0}  # not retained, by QoS
-        self.acknowledged = {0: 0, 1: 0}
-        self.dropped = 0
-        self.refused = 0
+        self.stored: dict[str, list[int]] = {topic: [] for topic in EVENT_TOPICS}  # not settled
+        self.events = 0
+        self.received: dict[str, list[int]] = {topic: [] for topic in EVENT_TOPICS}
+        self.set_aside: set[int] = set()
         self.latest: dict[str, bytes] = {}
         self.broker: dict[str, bytes] = {}  # retained there
-        self.in_flight: dict[int, Outgoing] = {}
-        self.order: dict[str, int] = {}  # newest acknowledged, by topic
+        self._begin_run()
 
-    @rule(topic=st.sampled_from(TOPICS), qos=st.sampled_from([0, 1]), retain=st.booleans())
-    def publish(self, topic: str, qos: int, retain: bool) -> None:
+    def _begin_run(self) -> None:
+        self.outbox = Outbox(max_live=MAX_LIVE)
+        self.online = False
+        self.put = self.acknowledged = self.dropped = self.refused = 0  # of QoS 0
+        self.in_flight: dict[int, Outgoing] = {}
+        for topic, message in self.latest.items():  # a new run publishes the newest condition
+            self.outbox.put(Outgoing(topic, message, 1, retain=True))
+        for topic, numbers in self.stored.items():
+            for number in numbers:
+                self._put_event(topic, number)
+
+    def _put_event(self, topic: str, number: int) -> None:
+        run = self.outbox
+
+        def settle(refusal: str | None) -> None:
+            assert run is self.outbox
+            assert self.stored[topic][0] == number, "not in order"
+            del self.stored[topic][0]
+            if refusal is not None:
+                self.set_aside.add(number)
+
+        self.outbox.events.put(StoredEvent(topic, lambda: str(number).encode(), settle))
+
+    @rule(topic=st.sampled_from(TOPICS), retain=st.booleans())
+    def publish(self, topic: str, retain: bool) -> None:
         self.number += 1
         payload = str(self.number).encode()
-        message = Outgoing(topic, payload, 1 if retain else qos, retain)
+        message = Outgoing(topic, payload, int(retain), retain)
         left_out = self.outbox.is_left_out(topic)
         dropped = self.outbox.put(message)
         if retain:
             self.latest[topic] = payload
             assert dropped is None
             return
-        self.put[qos] += 1
+        self.put += 1
         if left_out:
             assert dropped is message
             self.refused += 1
             return
         self.dropped += dropped is not None
-        if dropped is not None:
-            assert dropped.qos == qos, "a message of the other QoS was dropped"
-            assert not dropped.retain
+        assert dropped is None or (dropped.qos == 0 and not dropped.retain)
+
+    @rule(topic=st.sampled_from(EVENT_TOPICS), events=st.integers(1, 3))
+    def put_events(self, topic: str, events: int) -> None:
+        for _ in range(events):
+            self.events += 1
+            self.stored[topic].append(self.events)
+            self._put_event(topic, self.events)
 
     @precondition(lambda self: not self.online)
     @rule(without_retained=st.booleans())
@@ -70,7 +104,13 @@ class OutboxMachine(RuleBasedStateMachine):
         self.in_flight.clear()
         ended = self.outbox.disconnected(self.now_s, by_broker=by_broker)
         self.dropped += ended.dropped
-        self.refused += ended.refused
+
+    @rule()
+    def kill(self) -> None:
+        """The broker may have received what is in flight; nothing of that is settled."""
+        for message in self.in_flight.values():
+            self._receive(message)
+        self._begin_run()
 
     @rule(seconds=st.sampled_from([0.1, 5.0, 60.0, 700.0]))
     def wait(self, seconds: float) -> None:
@@ -85,26 +125,48 @@ class OutboxMachine(RuleBasedStateMachine):
             return
         assert message.qos == 0 or before < RECEIVE_MAXIMUM
         assert not self.outbox.is_left_out(message.topic)
+        if message.event is not None:
+            assert message.topic not in {sent.topic for sent in self.in_flight.values()}
         self.number += 1
         self.in_flight[self.number] = message
         self.outbox.sent(self.number, message, self.now_s)
 
+    @precondition(lambda self: self.online)
+    @rule()
+    def send_too_large(self) -> None:
+        """An event above the maximum packet size of this broker is not sent."""
+        message = self.outbox.take(RECEIVE_MAXIMUM, self.now_s)
+        if message is None:
+            return
+        if message.event is None:
+            self.number += 1
+            self.in_flight[self.number] = message
+            self.outbox.sent(self.number, message, self.now_s)
+            return
+        self.outbox.unsendable(message)
+        message.event.settle("too large")
+
     @precondition(lambda self: self.in_flight)
-    @rule(refused=st.booleans())
-    def acknowledge(self, refused: bool) -> None:
+    @rule(answer=st.sampled_from(Answer))
+    def acknowledge(self, answer: Answer) -> None:
         number, message = next(iter(self.in_flight.items()))
         del self.in_flight[number]
-        refused = refused and message.qos > 0
-        assert self.outbox.acknowledged(number, self.now_s, refused=refused) == message
-        assert self.outbox.acknowledged(number, self.now_s, refused=refused) is None
+        answer = answer if message.qos else Answer.ACCEPTED
+        assert self.outbox.acknowledged(number, self.now_s, answer) == message
+        assert self.outbox.acknowledged(number, self.now_s, answer) is None
+        if answer is Answer.ACCEPTED:
+            self._receive(message)
+        if message.event is not None and answer is not Answer.REFUSED:
+            message.event.settle(None if answer is Answer.ACCEPTED else "bad payload")
+        self.acknowledged += message.qos == 0
+
+    def _receive(self, message: Outgoing) -> None:
         if message.retain:
-            if not refused:
-                self.broker[message.topic] = message.payload
-            return
-        self.acknowledged[message.qos] += 1
-        if message.qos == 1:
-            assert int(message.payload) > self.order.get(message.topic, 0), "not in order, or twice"
-            self.order[message.topic] = int(message.payload)
+            self.broker[message.topic] = message.payload
+        elif message.event is not None:
+            received, number = self.received[message.topic], int(message.payload)
+            assert number in received or number > max(received, default=0), "not in order"
+            received.append(number)
 
     @rule()
     def send_everything(self) -> None:
@@ -112,20 +174,21 @@ class OutboxMachine(RuleBasedStateMachine):
         if not self.online:
             self.connect(without_retained=True)
         self.now_s += 7 * 3600
-        for _ in range(200):
+        for _ in range(300):
             self.send()
             if self.in_flight:
-                self.acknowledge(refused=False)
+                self.acknowledge(Answer.ACCEPTED)
         assert self.outbox.pending == 0
         assert self.broker == self.latest, "the broker lacks the newest message"
-        assert sum(self.put.values()) == (
-            sum(self.acknowledged.values()) + self.dropped + self.refused
-        )
+        assert self.put == self.acknowledged + self.dropped + self.refused
+        received = {number for numbers in self.received.values() for number in numbers}
+        assert received | self.set_aside == set(range(1, self.events + 1)), "an event is lost"
+        assert not any(self.stored.values())
 
     @invariant()
     def sizes_are_bounded(self) -> None:
-        assert self.outbox.queued <= MAX_QUEUED
-        assert self.outbox.pending <= MAX_QUEUED + MAX_LIVE + len(TOPICS) + len(self.in_flight)
+        stored = sum(map(len, self.stored.values()))
+        assert self.outbox.pending <= stored + MAX_LIVE + len(TOPICS) + len(self.in_flight)
         assert self.outbox.unacknowledged <= RECEIVE_MAXIMUM
 
 
@@ -133,17 +196,65 @@ TestOutbox = OutboxMachine.TestCase
 TestOutbox.settings = settings(max_examples=40)
 
 
-def test_a_full_queue_drops_its_oldest_message() -> None:
-    outbox = Outbox(max_queued=2)
-    messages = [Outgoing("event", str(number).encode(), 1, False) for number in range(4)]
-    assert [outbox.put(message) for message in messages] == [None, None, *messages[:2]]
+def test_one_event_of_each_topic_is_in_flight() -> None:
+    outbox = Outbox()
+    for topic in ("fan", "fan", "pump", "fan", "mill"):
+        outbox.events.put(event(topic))
     outbox.connected("first")
-    assert [outbox.take(10, 0.0), outbox.take(10, 0.0)] == messages[2:]
+    for number, topic in enumerate(("fan", "pump", "mill")):
+        message = outbox.take(20, 0.0)
+        assert message is not None
+        assert message.topic == topic
+        outbox.sent(number, message, 0.0)
+    outbox.events.put(event("fan"))
+    assert outbox.take(20, 0.0) is None
+    assert outbox.pending == 6
+    outbox.acknowledged(0, 0.0, Answer.ACCEPTED)
+    message = outbox.take(20, 0.0)
+    assert message is not None
+    assert message.topic == "fan"
+
+
+def test_an_event_is_rendered_when_it_is_sent() -> None:
+    outbox = Outbox()
+    payloads = iter([b"first time", b"second time"])
+    outbox.events.put(StoredEvent("event", lambda: next(payloads), lambda _: None))
+    sent = []
+    for number in range(2):
+        outbox.connected("first")
+        message = outbox.take(20, 0.0)
+        assert message is not None
+        sent.append(message.payload)
+        outbox.sent(number, message, 0.0)
+        outbox.disconnected(0.0, by_broker=False)
+        assert outbox.pending == 1
+    assert sent == [b"first time", b"second time"]
+
+
+def test_a_refused_event_is_sent_again_after_growing_pauses_and_others_meanwhile() -> None:
+    outbox = Outbox()
+    for topic in ("fan", "fan", "pump"):
+        outbox.events.put(event(topic))
+    outbox.connected("first")
+    now_s, sent_s = 0.0, []
+    while now_s < 100.0:
+        message = outbox.take(20, now_s)
+        if message is not None:
+            outbox.sent(1, message, now_s)
+            refused = message.topic == "fan"
+            if refused:
+                sent_s.append(now_s)
+            outbox.acknowledged(1, now_s, Answer.REFUSED if refused else Answer.ACCEPTED)
+            continue
+        assert outbox.pending == 0
+        now_s = min(outbox.next_due_s, 100.0)
+    assert sent_s == [0, 5, 15, 35, 75]
+    assert outbox.events.retried == 4
 
 
 def test_after_a_connect_availability_is_sent_first_then_states_then_events() -> None:
     outbox = Outbox()
-    outbox.put(Outgoing("event", b"", 1, retain=False))
+    outbox.events.put(event())
     for topic in ("state", "first"):
         outbox.put(Outgoing(topic, b"", 1, retain=True))
     outbox.connected("first")
@@ -155,7 +266,7 @@ def test_offline_is_sent_beyond_the_receive_maximum() -> None:
     outbox = Outbox()
     outbox.connected("first")
     for number in range(3):
-        outbox.put(Outgoing("event", b"", 1, retain=False))
+        outbox.events.put(event())
         message = outbox.take(1, 0.0)
         if message:
             outbox.sent(number, message, 0.0)
@@ -177,7 +288,7 @@ def test_a_refused_retained_message_is_sent_again_after_growing_pauses() -> None
         if message is not None:
             sent_s.append(now_s)
             outbox.sent(1, message, now_s)
-            outbox.acknowledged(1, now_s, refused=True)
+            outbox.acknowledged(1, now_s, Answer.REFUSED)
         now_s = min(outbox.next_due_s, 200.0)
     assert sent_s == [0, 5, 15, 35, 75, 135, 195]
 
@@ -189,12 +300,12 @@ def test_a_newer_message_on_a_refused_topic_is_sent_at_once_and_replaces_the_old
     message = outbox.take(20, 0.0)
     assert message is not None
     outbox.sent(1, message, 0.0)
-    outbox.acknowledged(1, 0.0, refused=True)
+    outbox.acknowledged(1, 0.0, Answer.REFUSED)
     newer = Outgoing("alarm", b"cleared", 1, retain=True)
     outbox.put(newer)
     assert outbox.take(20, 1.0) == newer
     outbox.sent(2, newer, 1.0)
-    outbox.acknowledged(2, 1.0, refused=False)
+    outbox.acknowledged(2, 1.0, Answer.ACCEPTED)
     assert outbox.take(20, 100.0) is None
 
 
@@ -223,7 +334,7 @@ class ClosingBroker:
                 self.outbox.sent(self._packet_id, message, self.now_s)
                 in_flight.append((self._packet_id, message))
                 if message.qos == 0:  # written to the network
-                    self.outbox.acknowledged(self._packet_id, self.now_s, refused=False)
+                    self.outbox.acknowledged(self._packet_id, self.now_s, Answer.ACCEPTED)
                 continue
             if not in_flight:
                 break
@@ -232,7 +343,7 @@ class ClosingBroker:
                 closed = True
                 break
             self.accepted.append(message.topic)
-            self.outbox.acknowledged(packet_id, self.now_s, refused=False)
+            self.outbox.acknowledged(packet_id, self.now_s, Answer.ACCEPTED)
         ended = self.outbox.disconnected(self.now_s, by_broker=closed)
         if ended.closing.left_out_s is not None:
             assert ended.closing.cause is not None
@@ -248,7 +359,7 @@ def test_a_topic_at_which_the_broker_closes_is_left_out_and_all_others_are_sent(
     broker = ClosingBroker(outbox, {refused})
     for topic in TOPICS:
         outbox.put(Outgoing(topic, b"", 1, retain=True))
-    outbox.put(Outgoing("event", b"", 1, retain=False))
+    outbox.events.put(event())
     while broker.connections < 20:
         outbox._online = True  # QoS 0 is accepted while there is a connection
         outbox.put(Outgoing("score", b"", 0, retain=False))
@@ -302,7 +413,7 @@ def test_a_broker_that_refuses_everything_has_no_topic_left_out() -> None:
     broker = ClosingBroker(outbox, {*TOPICS, "event"})
     for topic in TOPICS:
         outbox.put(Outgoing(topic, b"", 1, retain=True))
-    outbox.put(Outgoing("event", b"", 1, retain=False))
+    outbox.events.put(event())
     for _ in range(30):
         assert not broker.connect()
     assert not broker.left_out
@@ -334,9 +445,9 @@ def test_a_message_that_is_never_acknowledged_is_left_out_only_if_later_ones_are
         assert taken is not None
         outbox.sent(number, taken, 0.0)
     assert outbox.refuse_ignored(30.0) is None
-    outbox.acknowledged(0, 0.0, refused=False)
+    outbox.acknowledged(0, 0.0, Answer.ACCEPTED)
     assert outbox.refuse_ignored(30.0) is None
-    outbox.acknowledged(2, 0.0, refused=False)
+    outbox.acknowledged(2, 0.0, Answer.ACCEPTED)
     assert outbox.refuse_ignored(30.0) == messages[1]
     assert outbox.is_left_out("a")
     assert outbox.unacknowledged == 0

@@ -12,7 +12,7 @@ from paho.mqtt.client import MQTTv5, MQTTv311
 from asd_monitor.config.settings import Mqtt
 from asd_monitor.errors import UsageError
 from asd_monitor.publish.broker_session import BrokerSession
-from tests.doubles.broker_sessions import AVAILABILITY, EVENT, SCORE, STATE, errors, wait
+from tests.doubles.broker_sessions import AVAILABILITY, EVENT, SCORE, STATE, errors, put_event, wait
 from tests.doubles.fake_broker import CONNACK_5, PUBLISH, ClientConnection, FakeBroker
 from tests.doubles.mosquitto import Mosquitto, Subscriber
 
@@ -47,7 +47,7 @@ def test_a_topic_without_permission_does_not_affect_the_others(
         session = make_session(broker.port)
         for number in range(3):
             session.publish(STATE, b"normal", qos=1, retain=True)
-            session.publish(EVENT, str(number).encode(), qos=1, retain=False)
+            put_event(session, str(number).encode())
             wait(session, lambda s: s.counters.refused == number + 1)  # noqa: B023 - runs here
         subscriber.wait_for(EVENT, b"2")
         wait(session, lambda s: s.counters.published == 4)
@@ -63,8 +63,8 @@ def test_a_message_above_the_maximum_packet_size_does_not_end_the_connection(
 ) -> None:
     broker = make_mosquitto(extra="max_packet_size 500").start()
     session = make_session(broker.port)
-    session.publish(EVENT, b"x" * 1000, qos=1, retain=False)
-    session.publish(EVENT, b"x", qos=1, retain=False)
+    put_event(session, b"x" * 1000)
+    put_event(session, b"x")
     wait(session, lambda s: s.counters.refused == 1 and s.counters.published == 2)
     assert session.counters.reconnects == 0
     (error,) = errors(logs)
@@ -125,7 +125,7 @@ def test_a_message_above_the_size_limit_does_not_affect_the_others(
         session.publish(status, bytes(1000), qos=1, retain=True)
         session.publish(STATE, b"normal", qos=1, retain=True)
         session.publish(SCORE, bytes(1000), qos=0, retain=False)
-        session.publish(EVENT, b"raised", qos=1, retain=False)
+        put_event(session, b"raised")
         subscriber.wait_for(EVENT, b"raised")
         subscriber.wait_for(STATE, b"normal")
         wait(session, lambda s: s.pending == 0)
@@ -146,9 +146,11 @@ def test_a_topic_at_which_the_broker_closes_the_connection_is_left_out(
     session = make_session(broker.port, options={"versions": (MQTTv311,)})
     session.publish(STATE, b"normal", qos=1, retain=True)
     if big != EVENT:
-        session.publish(EVENT, b"raised", qos=1, retain=False)
-    if big != SCORE:
-        session.publish(big, bytes(1000), qos=1, retain=big != EVENT)
+        put_event(session, b"raised")
+    if big == EVENT:
+        put_event(session, bytes(1000))
+    elif big != SCORE:
+        session.publish(big, bytes(1000), qos=1, retain=True)
     else:
         for _ in range(3):  # QoS 0 is not repeated
             wait(session, lambda s: s.connected and s.pending == 0)
@@ -157,12 +159,13 @@ def test_a_topic_at_which_the_broker_closes_the_connection_is_left_out(
             wait(session, lambda s: s.counters.connects > connects)  # noqa: B023 - runs here
     wait(session, lambda s: s.connected and s.pending == 0 and s.counters.connects > 3)
     refused = session.counters.refused
-    session.publish(big, bytes(1000), qos=0 if big == SCORE else 1, retain=False)
-    assert session.counters.refused == refused + 1
+    if big != EVENT:
+        session.publish(big, bytes(1000), qos=0 if big == SCORE else 1, retain=big != SCORE)
+        assert session.counters.refused == refused + 1
     with Subscriber(broker.port) as subscriber:
         subscriber.wait_for(STATE, b"normal")
         subscriber.wait_for(AVAILABILITY, b"online")
-        session.publish("asd/pump02/event", b"still there", qos=1, retain=False)
+        put_event(session, b"still there", "asd/pump02/event")
         subscriber.wait_for("asd/pump02/event", b"still there")
     assert session.counters.connects == 4
     (error,) = errors(logs)
@@ -195,12 +198,82 @@ def test_a_message_refused_for_a_while_is_sent_again(make_session, logs) -> None
     with FakeBroker(behave) as broker:
         session = make_session(broker.port, options={"clock": clock})
         session.publish(alarm, b"active", qos=1, retain=True)
-        session.publish(EVENT, b"raised", qos=1, retain=False)
-        wait(session, lambda s: s.counters.published == 2 and s.pending == 0)
+        put_event(session, b"raised")
+        wait(session, lambda s: s.counters.published == 3 and s.pending == 0)
         session.stop()
     assert sorted(refusals) == [alarm, EVENT]
-    assert [topic for topic, _ in broker.clients[0].publishes].count(alarm) == 2
+    sent = [topic for topic, _ in broker.clients[0].publishes]
+    assert (sent.count(alarm), sent.count(EVENT)) == (2, 2)
     assert session.counters.refused == 2
+    assert (session.counters.refused_events, session.counters.retried_events) == (1, 1)
     assert {error["topic"] for error in errors(logs)} == {alarm, EVENT}
     accepted = [e for e in logs if e["event"].startswith("the broker accepts messages")]
-    assert [entry["topic"] for entry in accepted] == [alarm]
+    assert {entry["topic"] for entry in accepted} == {alarm, EVENT}
+
+
+@pytest.mark.parametrize("code", [0x87, 0x97])
+def test_a_refused_event_keeps_its_place_among_those_of_its_machine(make_session, code) -> None:
+    """The first is refused twice while later ones of it and of another machine wait."""
+    received: dict[str, list[bytes]] = {}
+    refusals = 0
+
+    def behave(client: ClientConnection) -> None:
+        nonlocal refusals
+        client.sock.sendall(CONNACK_5)
+        while (packet := client.read()) is not None:
+            if packet[0] >> 4 != PUBLISH:
+                continue
+            packet_id = client.record_publish(*packet)
+            topic = client.publishes[-1][0]
+            assert packet_id is not None
+            received.setdefault(topic, []).append(packet[1][-1:])
+            if topic == EVENT and refusals < 2:
+                refusals += 1
+                client.sock.sendall(bytes([0x40, 3]) + packet_id.to_bytes(2) + bytes([code]))
+            else:
+                client.acknowledge(packet_id)
+
+    started_s, fast = time.monotonic(), 100
+    clock = lambda: started_s + fast * (time.monotonic() - started_s)  # noqa: E731
+    outcomes: list[str | None] = []
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port, options={"clock": clock})
+        for number in range(3):
+            put_event(session, str(number).encode(), settled=outcomes.append)
+            put_event(session, str(number).encode(), "asd/pump02/event", outcomes.append)
+        wait(session, lambda s: s.counters.published == 7)
+        session.stop()
+    assert received[EVENT] == [b"0", b"0", b"0", b"1", b"2"]
+    assert received["asd/pump02/event"] == [b"0", b"1", b"2"]
+    assert outcomes == [None] * 6
+
+
+@pytest.mark.parametrize("code", [0x95, 0x99])
+def test_an_event_that_is_never_accepted_blocks_no_later_one(make_session, code) -> None:
+    accepted: list[bytes] = []
+
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        while (packet := client.read()) is not None:
+            if packet[0] >> 4 != PUBLISH:
+                continue
+            packet_id = client.record_publish(*packet)
+            assert packet_id is not None
+            if packet[1].endswith(b"bad"):
+                client.sock.sendall(bytes([0x40, 3]) + packet_id.to_bytes(2) + bytes([code]))
+            else:
+                accepted.append(packet[1][-4:])
+                client.acknowledge(packet_id)
+
+    outcomes: list[tuple[str, str | None]] = []
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port)
+        for text in ("good", "bad", "next"):
+            settled = lambda outcome, text=text: outcomes.append((text, outcome))  # noqa: E731
+            put_event(session, text.encode(), settled=settled)
+        wait(session, lambda s: s.counters.published == 3)
+        session.stop()
+    assert accepted[1:3] == [b"good", b"next"]
+    reason = {0x95: "Packet too large", 0x99: "Payload format invalid"}[code]
+    assert outcomes == [("good", None), ("bad", reason), ("next", None)]
+    assert (session.counters.refused_events, session.counters.retried_events) == (1, 0)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from asd_monitor.backoff import Backoff
-from tests.doubles.broker_sessions import AVAILABILITY, EVENT, SCORE, STATE, errors, wait
+from tests.doubles.broker_sessions import AVAILABILITY, EVENT, SCORE, STATE, errors, put_event, wait
 from tests.doubles.mosquitto import PATIENCE_S, Mosquitto, Subscriber
 
 MakeMosquitto = Callable[..., Mosquitto]
@@ -22,7 +22,7 @@ def test_availability_and_a_message_of_each_kind_are_published(mosquitto, make_s
         session = make_session(mosquitto.port)
         subscriber.wait_for(AVAILABILITY, b"online")
         session.publish(SCORE, b"1", qos=0, retain=False)
-        session.publish(EVENT, b"2", qos=1, retain=False)
+        put_event(session, b"2")
         session.publish(STATE, b"3", qos=1, retain=True)
         for topic, payload in ((SCORE, b"1"), (EVENT, b"2"), (STATE, b"3")):
             subscriber.wait_for(topic, payload)
@@ -45,7 +45,7 @@ def test_the_first_connection_is_retried_until_the_broker_runs(
         return 0.5
 
     session = make_session(broker.port, options={"backoff": Backoff((0.02,), jitter=count_retries)})
-    session.publish(EVENT, b"raised", qos=1, retain=False)
+    put_event(session, b"raised")
     session.publish(SCORE, b"late", qos=0, retain=False)
     for _ in range(4):
         assert retries.acquire(timeout=PATIENCE_S)
@@ -73,7 +73,7 @@ def test_retained_messages_are_sent_again_to_a_broker_without_persistence(
     wait(session, lambda s: not s.connected)
     session.publish(STATE, b"warning", qos=1, retain=True)
     session.publish(STATE, b"alarm", qos=1, retain=True)
-    session.publish(EVENT, b"raised", qos=1, retain=False)
+    put_event(session, b"raised")
     session.publish(SCORE, b"lost", qos=0, retain=False)
     mosquitto.start()
     wait(session, lambda s: s.counters.reconnects == 1 and s.counters.published == 7)
@@ -98,31 +98,16 @@ def test_events_queued_without_a_connection_are_published_once_and_in_order(
     mosquitto.stop()
     wait(session, lambda s: not s.connected)
     for number in range(100):
-        session.publish(EVENT, str(number).encode(), qos=1, retain=False)
+        put_event(session, str(number).encode())
     mosquitto.start()
     # the session may reconnect before the subscriber does, which then misses the first events
-    last = "asd/last"
     with Subscriber(mosquitto.port) as subscriber:
-        session.publish(last, b"", qos=1, retain=False)
-        subscriber.wait_for(last)
+        put_event(session, b"100")
+        subscriber.wait_for(EVENT, b"100")
         received = [int(payload) for payload in subscriber.payloads(EVENT)]
-    assert received == list(range(100 - len(received), 100))
+    assert received == list(range(101 - len(received), 101))
     wait(session, lambda s: s.counters.published == 103)
     assert session.counters.dropped == 0
-
-
-def test_the_queue_is_bounded_and_dropped_messages_are_counted(
-    make_mosquitto: MakeMosquitto, make_session, logs
-) -> None:
-    broker = make_mosquitto()
-    session = make_session(broker.port, options={"max_queued": 10})
-    for number in range(25):
-        session.publish(EVENT, str(number).encode(), qos=1, retain=False)
-    assert session.counters.dropped == 15
-    overflow = "messages for the broker are lost: the queue is full"
-    assert [entry["event"] for entry in errors(logs)].count(overflow) == 1
-    broker.start()
-    wait(session, lambda s: s.counters.published == 11)
 
 
 def test_an_exception_in_the_callback_does_not_end_the_connection(
@@ -135,7 +120,7 @@ def test_an_exception_in_the_callback_does_not_end_the_connection(
         raise RuntimeError("of the caller")
 
     session = make_session(mosquitto.port, options={"on_connect": on_connect})
-    session.publish(EVENT, b"x", qos=1, retain=False)
+    put_event(session, b"x")
     wait(session, lambda s: s.counters.published == 2)
     assert calls == [1]
     (error,) = errors(logs)
@@ -148,7 +133,7 @@ def test_several_threads_may_publish(mosquitto: Mosquitto, make_session) -> None
 
         def work(machine: int) -> None:
             for number in range(100):
-                session.publish(f"asd/m{machine}/event", str(number).encode(), qos=1, retain=False)
+                put_event(session, str(number).encode(), f"asd/m{machine}/event")
 
         threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
         for thread in threads:

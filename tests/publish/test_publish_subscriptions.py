@@ -18,7 +18,7 @@ from asd_monitor.publish.subscriptions import (
     REFUSED_S,
     Subscriptions,
 )
-from tests.doubles.broker_sessions import EVENT, errors, wait
+from tests.doubles.broker_sessions import errors, put_event, wait
 from tests.doubles.fake_broker import CONNACK_5, ClientConnection, FakeBroker
 from tests.doubles.mosquitto import PATIENCE_S, Mosquitto, Subscriber
 
@@ -162,7 +162,7 @@ def test_messages_are_received_through_mosquitto(
     collector.wait_for(b"on")
     assert not collector.received[-1].retained
     assert {each.topic for each in collector.received} == {TOPIC}
-    session.publish(EVENT, b"x", qos=1, retain=False)
+    put_event(session, b"x")
     wait(session, lambda s: s.pending == 0)
     assert session.counters.connects == 1
 
@@ -232,7 +232,7 @@ def test_a_refused_subscription_is_logged_once_with_its_remedy(
         session = make_session(broker.port, username="asd")
         session.subscribe([TOPIC], collector)
         assert refused.wait(PATIENCE_S)
-        session.publish(EVENT, b"x", qos=1, retain=False)
+        put_event(session, b"x")
         wait(session, lambda s: s.counters.published == 2)
         session.stop(1.0)
     (error,) = errors(logs)
@@ -261,7 +261,7 @@ def test_a_flood_is_read_with_pauses_and_delays_no_message(
         mosquitto.wait_for_log("Sending UNSUBACK to asd-edge")
         mosquitto.wait_for_log("Sending UNSUBACK to asd-edge", times=2)
         for _ in range(20):
-            session.publish(EVENT, b"x", qos=1, retain=False)
+            put_event(session, b"x")
         wait(session, lambda s: s.pending == 0)
     finally:
         stop.set()

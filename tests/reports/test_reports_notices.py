@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.alarm.supported_budget import effective_budget
+from asd_monitor.alarm.supported_budget import CommissioningExtent, effective_budget
 from asd_monitor.model_training.findings import (
     DriftingLevel,
     Finding,
@@ -38,7 +38,7 @@ BUDGET = effective_budget(AlarmCriteria(1 / PERIOD_S["month"], 1 / PERIOD_S["day
         (HeldOutAlarms(2, 40.0), ["2 alarms in the 40 s held out", "record more of it"]),
         (HeldOutExcess(0.081, 0.01), ["8 % of the held-out windows", "1 % are", "record more"]),
         (
-            ProvisionalBudget(BUDGET, "1 per month"),
+            ProvisionalBudget(BUDGET, "1 per month", CommissioningExtent(7.0)),
             ["provisional", "a budget of 1 per day", "1 per month", "7 days of commissioning"],
         ),
         (

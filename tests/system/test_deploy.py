@@ -11,7 +11,7 @@ import pydantic
 import pytest
 
 from asd_monitor.audio.devices.device_strings import parse_device
-from asd_monitor.config.credentials import PASSWORD_CREDENTIAL
+from asd_monitor.config.credentials import KEY_CREDENTIAL, PASSWORD_CREDENTIAL
 from asd_monitor.config.loading import read_config
 from asd_monitor.config.settings import Config
 from asd_monitor.daemon.runtime_options import ShutdownLimits
@@ -60,7 +60,8 @@ def test_example_shows_the_defaults():
 
 def test_unit_agrees_with_the_program():
     text = UNIT.read_text()
-    assert f"LoadCredential={PASSWORD_CREDENTIAL}:" in text
+    assert f"LoadCredential={PASSWORD_CREDENTIAL}:/etc/asd-monitor/%i.password" in text
+    assert f"LoadCredential={KEY_CREDENTIAL}:/etc/asd-monitor/%i.key" in text
     assert "Environment=ASD_MONITOR_INSTANCE=%i" in text
     assert "run --config /etc/asd-monitor/%i.yaml --log-format text" in text
 

@@ -1,7 +1,8 @@
 """Capture child: the process that opens one microphone and reads it.
 
 Run as ``python -m asd_monitor.audio.capture.child``; see `child_protocol` for its arguments and
-its output.  It reads blocks and writes them to standard output until it is killed.
+its output.  It reads blocks and writes them to standard output until it is killed.  It is started
+by `asd_monitor.parent_process`, since PortAudio may also hang while it is loaded.
 
 PortAudio may hang, spin or abort when a device is unplugged.  It is therefore loaded in this
 process only, which the parent can kill.  The child does not retry: after any error it writes the
@@ -14,10 +15,8 @@ Without NumPy the process stays small.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import os
-import signal
 import sys
 import time
 from typing import Any, NoReturn
@@ -45,7 +44,6 @@ LATENCY_S = 0.5
 RATES_HZ = (48000, 44100, 16000, 96000, 192000, 32000, 8000)
 PIPE_BYTES = 1 << 20
 PLUGIN_CHANNELS = 32  # PCMs that convert declare this many channels or more, hardware its own
-_PR_SET_PDEATHSIG = 1
 _INVALID_RATE = -9997
 _INPUT_OVERFLOWED = -9981
 
@@ -54,7 +52,6 @@ def main() -> None:
     """Run the command in the arguments; does not return."""
     command, *arguments = sys.argv[1:]
     request = CaptureRequest.decode(arguments[0]) if command == "capture" else None
-    _end_with_parent(request.parent_pid if request else None)
     if sounddevice is None:
         _exit(EXIT_FAULT, "PortAudio is not installed: apt install libportaudio2")
     try:
@@ -81,12 +78,6 @@ def _exit(status: int, reason: str) -> NoReturn:
         sys.stderr.write(" ".join(reason.split()) + "\n")
         sys.stderr.flush()
     os._exit(status)  # PortAudio's own exit handlers may hang
-
-
-def _end_with_parent(parent_pid: int | None) -> None:
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if parent_pid is not None and os.getppid() != parent_pid:  # it ended before
-        os._exit(EXIT_FAULT)
 
 
 def _query_inputs() -> list[dict[str, Any]]:

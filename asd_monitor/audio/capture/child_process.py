@@ -17,6 +17,7 @@ from asd_monitor.audio.capture.child_protocol import (
     decode_inputs,
 )
 from asd_monitor.audio.wire import Frame, StreamParser, WireError
+from asd_monitor.parent_process import with_parent
 
 LIST_LIMIT_S = 20.0
 _KILL_LIMIT_S = 5.0
@@ -46,10 +47,7 @@ async def _spawn(
     *arguments: str, environment: Mapping[str, str] | None = None
 ) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "asd_monitor.audio.capture.child",
-        *arguments,
+        *with_parent([sys.executable, "-m", "asd_monitor.audio.capture.child", *arguments]),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -79,8 +77,7 @@ class CaptureChild:
     @classmethod
     async def start(cls, request: CaptureRequest, environment: Mapping[str, str]) -> CaptureChild:
         """Start a child; ``environment`` is added to that of this process."""
-        argument = request._replace(parent_pid=os.getpid()).encode()
-        return cls(await _spawn("capture", argument, environment=environment))
+        return cls(await _spawn("capture", request.encode(), environment=environment))
 
     @property
     def pid(self) -> int:

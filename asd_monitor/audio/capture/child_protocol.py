@@ -34,7 +34,6 @@ class CaptureRequest(NamedTuple):
     rate_hz: int | None = None  # None: a rate that the device offers
     channels: int | None = None  # to open; None: the device's own number
     block_s: float = 0.1  # length of a block
-    parent_pid: int | None = None  # the child ends with this process
 
     def encode(self) -> str:
         """Return the argument of the capture child."""

@@ -1,0 +1,315 @@
+"""The archive of a backup: a plain tar file of a strict form, in which every byte is accounted for.
+
+The first member names the format.  The last is ``manifest.json`` with the SHA-256 of each member
+before it and, as its last line, of itself.  Members are regular files of this form only (POSIX.1
+ustar): a header that differs by one byte from the one that is written here is refused, and with it
+links, devices, extensions and sparse files.  Nothing is compressed, so an archive never contains
+more than its own size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from asd_monitor import __version__
+from asd_monitor.names import ID_PATTERN
+from asd_monitor.sealed_json import parsed_json, seal_of, sealed_json
+
+FORMAT = 1
+ROOTS = ("models", "state", "config")
+"""The first part of each member's name."""
+MAX_MEMBERS = 50_000
+
+_BLOCK = tarfile.BLOCKSIZE
+_FIRST = "asd-monitor-backup"
+_MANIFEST = "manifest.json"
+_FIRST_CONTENT = re.compile(rb"asd-monitor backup, format ([0-9]{1,6})\n")
+_MAX_MANIFEST_BYTES = 32 * 2**20
+_MAX_DEPTH = 32
+_CHUNK_BYTES = 1 << 20
+_END = bytes(2 * _BLOCK)
+
+
+class ArchiveError(ValueError):
+    """A file is not a backup, or it is damaged; the message completes ``FILE: …``."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class _MemberEntry(_Part):
+    name: Annotated[str, StringConstraints(max_length=300)]
+    bytes: int = Field(ge=0)
+    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+
+
+class _Manifest(_Part):
+    format: Literal[1]
+    package: Annotated[str, StringConstraints(max_length=100)]
+    box: Annotated[str, StringConstraints(pattern=f"^{ID_PATTERN}$")]
+    time: Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9:.TZ-]{6,30}$")]
+    members: Annotated[list[_MemberEntry], Field(max_length=MAX_MEMBERS)]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One file in an archive."""
+
+    name: str  # ROOT/PATH
+    size: int  # bytes
+    sha256: str
+    offset: int  # of the content in the archive, in bytes
+
+    @property
+    def root(self) -> str:
+        """The first part of the name, one of `ROOTS`."""
+        return self.name.partition("/")[0]
+
+    @property
+    def path(self) -> str:
+        """The name below the root."""
+        return self.name.partition("/")[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What an archive contains."""
+
+    package: str  # version of asd-monitor that wrote it
+    box: str
+    time: str  # RFC 3339
+    members: tuple[Member, ...]
+
+    def of_root(self, root: str) -> list[Member]:
+        """Return the members below a root."""
+        return [member for member in self.members if member.root == root]
+
+
+class ArchiveWriter:
+    """Writes an archive to an open file: `add` each member, then `finish`.
+
+    Args:
+        file: open for writing, at its beginning.
+        box: id of the box.
+        time: RFC 3339 time of the backup.
+        time_s: the same as Unix time, in s; the time of each member.
+
+    """
+
+    def __init__(self, file: IO[bytes], *, box: str, time: str, time_s: int) -> None:
+        self._file = file
+        self._box = box
+        self._time = time
+        self._time_s = time_s
+        self._names: set[str] = set()
+        self.members: list[Member] = []
+        """What was added so far."""
+        self._write(_FIRST, f"asd-monitor backup, format {FORMAT}\n".encode())
+
+    def add(self, name: str, content: IO[bytes], size: int) -> None:
+        """Write a member of ``size`` bytes.
+
+        Raises:
+            ArchiveError: the name cannot be stored, the content is shorter, or there are too many.
+            OSError: the content cannot be read, or the archive not written.
+
+        """
+        _check_name(name)
+        if name in self._names:
+            raise ArchiveError(f"{name!r} would be in the archive twice")
+        if len(self.members) == MAX_MEMBERS:
+            raise ArchiveError(f"there are more than {MAX_MEMBERS} files")
+        self._file.write(_header(name, size, self._time_s))
+        offset = self._file.tell()
+        digest = hashlib.sha256()
+        missing = size
+        while missing:
+            chunk = content.read(min(missing, _CHUNK_BYTES))
+            if not chunk:
+                raise ArchiveError(f"{name!r} became shorter while it was read")
+            digest.update(chunk)
+            self._file.write(chunk)
+            missing -= len(chunk)
+        self._file.write(bytes(-size % _BLOCK))
+        self._names.add(name)
+        self.members.append(Member(name, size, digest.hexdigest(), offset))
+
+    def finish(self) -> Contents:
+        """Write the manifest and the end.  Raises ArchiveError, OSError."""
+        content, _ = sealed_json(
+            {
+                "format": FORMAT,
+                "package": __version__,
+                "box": self._box,
+                "time": self._time,
+                "members": [
+                    {"name": each.name, "bytes": each.size, "sha256": each.sha256}
+                    for each in self.members
+                ],
+            }
+        )
+        if len(content) > _MAX_MANIFEST_BYTES:
+            raise ArchiveError("the names of the files are too long")
+        self._write(_MANIFEST, content)
+        self._file.write(_END)
+        return Contents(__version__, self._box, self._time, tuple(self.members))
+
+    def _write(self, name: str, content: bytes) -> None:
+        self._file.write(_header(name, len(content), self._time_s))
+        self._file.write(content)
+        self._file.write(bytes(-len(content) % _BLOCK))
+
+
+def read_archive(file: IO[bytes]) -> Contents:
+    """Return what an archive contains, after every byte of it was verified.
+
+    Raises:
+        ArchiveError: it is damaged, no backup, or of a newer format.
+        OSError: it cannot be read.
+
+    """
+    found: list[Member] = []
+    manifest, is_manifest_read = b"", False
+    for name, size, offset in _members(file):
+        if name == _MANIFEST:
+            if size > _MAX_MANIFEST_BYTES:
+                raise ArchiveError("its manifest is too large")
+            manifest, is_manifest_read = file.read(size), True
+        else:
+            if len(found) == MAX_MEMBERS:
+                raise ArchiveError(f"it has more than {MAX_MEMBERS} members")
+            digest = hashlib.sha256()
+            for chunk in member_chunks(file, size):
+                digest.update(chunk)
+            found.append(Member(name, size, digest.hexdigest(), offset))
+    if not is_manifest_read:
+        raise ArchiveError("it is incomplete: its manifest is missing")
+    return _verified(manifest, found)
+
+
+def member_chunks(file: IO[bytes], size: int) -> Iterator[bytes]:
+    """Yield the next ``size`` bytes.  Raises ArchiveError where there are fewer."""
+    while size:
+        chunk = file.read(min(size, _CHUNK_BYTES))
+        if not chunk:
+            raise ArchiveError("it is incomplete: its end is missing")
+        size -= len(chunk)
+        yield chunk
+
+
+def _members(file: IO[bytes]) -> Iterator[tuple[str, int, int]]:
+    """Yield name, size and offset of each member but the first; the caller reads its content."""
+    total = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    _check_first(file)
+    name = ""
+    while name != _MANIFEST:
+        name, size = _parsed_header(_block(file))
+        offset = file.tell()
+        if offset + size > total:
+            raise ArchiveError("it is incomplete: its end is missing")
+        yield name, size, offset
+        if any(file.read(-size % _BLOCK)):
+            raise ArchiveError("it is damaged: there is data between its members")
+    if file.read(len(_END) + 1) != _END:
+        raise ArchiveError("it is damaged: its end differs")
+
+
+def _check_first(file: IO[bytes]) -> None:
+    """Check that it is a backup, of a format that is known."""
+    header = file.read(_BLOCK)
+    name = header[: len(_FIRST) + 1]
+    if name != _FIRST.encode() + b"\0":
+        raise ArchiveError("it is not a backup of asd-monitor")
+    _, size = _parsed_header(header)
+    content = file.read(_BLOCK)
+    found = _FIRST_CONTENT.fullmatch(content[:size])
+    if found is None or any(content[size:]) or len(content) < _BLOCK:
+        raise ArchiveError("it is damaged: its format cannot be read")
+    if int(found[1]) > FORMAT:
+        raise ArchiveError(
+            f"it has format {int(found[1])}, and asd-monitor {__version__} reads format {FORMAT}: "
+            "upgrade asd-monitor"
+        )
+    if int(found[1]) != FORMAT:
+        raise ArchiveError("it is damaged: its format cannot be read")
+
+
+def _block(file: IO[bytes]) -> bytes:
+    block = file.read(_BLOCK)
+    if len(block) < _BLOCK:
+        raise ArchiveError("it is incomplete: its end is missing")
+    return block
+
+
+def _parsed_header(block: bytes) -> tuple[str, int]:
+    """Return name and size of a member; its header must be exactly as it is written here."""
+    try:
+        info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        is_ours = block == _header(info.name, info.size, int(info.mtime))
+    except (tarfile.TarError, ValueError) as error:
+        raise ArchiveError(f"it is damaged: a header of a member is invalid ({error})") from error
+    if not is_ours:
+        raise ArchiveError(
+            f"its member {info.name[:100]!r} is no plain file as asd-monitor writes it"
+        )
+    return info.name, info.size
+
+
+def _header(name: str, size: int, time_s: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.mtime, info.mode = size, time_s, 0o600
+    try:
+        return info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
+    except ValueError as error:  # a name or a size beyond the form
+        raise ArchiveError(f"{name[:300]!r} cannot be stored ({error})") from error
+
+
+def _check_name(name: str) -> None:
+    """Check that a name stays below its root."""
+    root, *parts = name.split("/")
+    is_below = root in ROOTS and 1 <= len(parts) <= _MAX_DEPTH
+    if not is_below or any(part in {"", ".", ".."} or "\0" in part for part in parts):
+        raise ArchiveError(f"its member {name[:100]!r} has no place below models, state or config")
+
+
+def _verified(content: bytes, found: Sequence[Member]) -> Contents:
+    """Return the contents, after comparing the members with the manifest."""
+    for member in found:
+        _check_name(member.name)
+    names = {member.name for member in found}
+    if len(names) < len(found):
+        raise ArchiveError("it has a member twice")
+    folders = {
+        "/".join(name.split("/")[:n]) for name in names for n in range(1, name.count("/") + 1)
+    }
+    if names & folders:
+        raise ArchiveError("it has a member that is both a file and a folder")
+    if len([member for member in found if member.root == "config"]) > 1:
+        raise ArchiveError("it has more than one configuration")
+    try:
+        seal = seal_of(content)
+        document: dict[str, Any] = parsed_json(content)
+        manifest = _Manifest.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ArchiveError(f"its manifest is invalid: {key[:100]}: {first['msg']}") from error
+    except (ValueError, RecursionError) as error:
+        raise ArchiveError(f"its manifest {error}") from error
+    if seal is None:
+        raise ArchiveError("its manifest has no hash")
+    if [(e.name, e.bytes, e.sha256) for e in manifest.members] != [
+        (m.name, m.size, m.sha256) for m in found
+    ]:
+        raise ArchiveError("it is damaged: a hash in its manifest differs from that of its member")
+    return Contents(manifest.package, manifest.box, manifest.time, tuple(found))

@@ -1,0 +1,170 @@
+"""The events of the journal on their way to the broker.
+
+A thread takes a few waiting events of each machine from the journal and gives them to the session
+with the broker, and more once these are settled: neither the session nor the event loop waits for
+the disk, and a long backlog stays in the file.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+
+import structlog
+
+from asd_monitor.daemon.broker_interface import Broker
+from asd_monitor.errors import UsageError
+from asd_monitor.journal.alarm_records import Event
+from asd_monitor.journal.event_outbox import WaitingEvent
+from asd_monitor.journal.sqlite_errors import JournalError
+from asd_monitor.journal.store import Journal
+from asd_monitor.publish import messages
+from asd_monitor.publish.event_queues import StoredEvent
+
+log = structlog.get_logger()
+
+_HELD = 32  # events of one machine with the session
+_REFILL = _HELD // 2
+_POLL_S = 1.0  # events whose session has ended before it could report them
+
+
+class EventDelivery:
+    """Publishes the events that wait in a journal.
+
+    Args:
+        journal: The open journal.
+        broker: The session with the broker.
+
+    """
+
+    def __init__(self, journal: Journal, broker: Broker) -> None:
+        self._journal = journal
+        self._broker = broker
+        self._lock = threading.Lock()
+        self._held: dict[str, int] = {}  # events with the session, by machine
+        self._wake = threading.Event()
+        self._closed = False
+        self._fault: str | None = None
+        self._set_aside: set[str] = set()  # machines whose newest event was not accepted
+        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+
+    def start(self) -> None:
+        """Begin to deliver; what waits from earlier runs is delivered first."""
+        self._wake.set()
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look for new events.  May be called in any thread; returns at once."""
+        self._wake.set()
+
+    def close(self) -> None:
+        """Deliver no more; the thread ends by itself.  May be called in any state."""
+        self._closed = True
+        self._wake.set()
+
+    @property
+    def has_more(self) -> bool:
+        """Whether `deliver` would give events to the session.  Does not wait."""
+        return any(self._has_room(machine) for machine in self._journal.machines_due)
+
+    def deliver(self) -> None:
+        """Give the session what it has room for, of each machine."""
+        for machine in sorted(self._journal.machines_due):
+            if self._has_room(machine):
+                self._deliver(machine)
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._wake.wait(_POLL_S)
+            self._wake.clear()
+            try:
+                self.deliver()
+            except JournalError as error:
+                self._report(str(error))
+            except Exception:  # a defect must not end the delivery for good
+                log.exception("unexpected error in the delivery of events; trying again")
+            else:
+                self._fault = None
+
+    def _report(self, fault: str) -> None:
+        """Log why events cannot be read now, each reason once."""
+        if fault != self._fault:
+            self._fault = fault
+            log.error("events that wait for the broker cannot be read", reason=fault)
+
+    def _has_room(self, machine: str) -> bool:
+        return self._held.get(machine, 0) <= _REFILL
+
+    def _deliver(self, machine: str) -> None:
+        with self._lock:
+            room = _HELD - self._held.get(machine, 0)
+        stored = []
+        for waiting in self._journal.take_events(machine, room):
+            refusal = self._refusal(waiting.event)
+            if refusal is not None:
+                self._settle_in_journal(waiting, refusal)
+                continue
+            settle: Callable[[str | None], None] = partial(self._settle, waiting)
+            topic = self._broker.topics.event(machine)
+            stored.append(StoredEvent(topic, partial(self._render, waiting), settle))
+        with self._lock:
+            self._held[machine] = self._held.get(machine, 0) + len(stored)
+        self._broker.put_events(stored)
+
+    def _refusal(self, event: Event) -> str | None:
+        """Return why there can be no message of an event; None: there can."""
+        try:
+            self._broker.topics.event(event.machine)
+            event_message(event, historical=False).payload()
+        except (UsageError, ValueError) as error:
+            return str(error)
+        return None
+
+    def _render(self, waiting: WaitingEvent) -> bytes:
+        historical = self._journal.is_historical(waiting)
+        return event_message(waiting.event, historical=historical).payload()
+
+    def _settle(self, waiting: WaitingEvent, refusal: str | None) -> None:
+        """Note the outcome, in the thread of the session with the broker."""
+        self._settle_in_journal(waiting, refusal)
+        machine = waiting.event.machine
+        with self._lock:
+            self._held[machine] -= 1
+        if self._has_room(machine):
+            self._wake.set()
+
+    def _settle_in_journal(self, waiting: WaitingEvent, refusal: str | None) -> None:
+        self._journal.settle(waiting, refusal)
+        event = waiting.event
+        if refusal is None:
+            self._set_aside.discard(event.machine)
+            return
+        known = event.machine in self._set_aside
+        self._set_aside.add(event.machine)
+        (log.debug if known else log.error)(
+            "the broker does not accept an event, which is set aside in the journal",
+            machine=event.machine,
+            seq=event.seq,
+            id=event.id,
+            reason=refusal,
+            hint="see the transition by `asd-monitor alarms show`",
+        )
+
+
+def event_message(event: Event, *, historical: bool) -> messages.Event:
+    """Return the message of a transition."""
+    return messages.Event(
+        machine=event.machine,
+        id=event.id,
+        seq=event.seq,
+        time=event.time,
+        alarm_id=event.alarm_id,
+        from_=event.before,
+        to=event.after,
+        who=event.who,
+        why=event.why,
+        alarm_score=event.alarm_score,
+        time_scale_s=event.time_scale_s,
+        historical=historical,
+    )
