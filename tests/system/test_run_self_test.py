@@ -30,15 +30,17 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 HURRIED = (sys.executable, "-m", "tests.doubles.hurried_self_test")
 SELF_TEST, ALARM = "box/edge/selftest", "box/edge/alarm"
 NOT_AUTHORIZED = 0x87
+SUBSCRIBE, UNSUBSCRIBE = 8, 10  # packet types
 
 
-def start(folder: Path, models: Path, device: str, port: int) -> RunProcess:
+def start(folder: Path, models: Path, device: str, port: int, *, speed: float = 1.0) -> RunProcess:
     config = folder / "edge.yaml"
     config.write_text(
         f"version: 1\nbox: edge\nmqtt: {{host: localhost, port: {port}}}\n"
         f'machines:\n  fan01: {{device: "{device}"}}\n'
     )
-    arguments = ("--config", config, "--models", models, "--state", folder / "state")
+    arguments: tuple[object, ...] = ("--config", config, "--models", models)
+    arguments = (*arguments, "--state", folder / "state", "--speed", speed)
     return RunProcess(folder, *arguments, program=HURRIED)
 
 
@@ -136,6 +138,8 @@ class RefusingBroker:
                 self._answer(client, head, body)
             elif head >> 4 == PINGREQ:
                 client.sock.sendall(bytes([0xD0, 0]))
+            elif head >> 4 in (SUBSCRIBE, UNSUBSCRIBE):  # of one topic: it is accepted
+                client.sock.sendall(bytes([head - 2 + 0x10, 4, *body[:2], 0, 0]))
             elif head >> 4 == DISCONNECT:
                 return
 
@@ -159,12 +163,12 @@ class RefusingBroker:
 
 def test_a_broker_that_refuses_events_is_found(tmp_path, trained):
     behave = RefusingBroker()
-    device = f"file:{trained}/calm.flac?loop"
+    device = f"file:{trained}/fault.flac?loop"
     with (
         FakeBroker(behave) as broker,
-        start(tmp_path, trained / "models", device, broker.port) as run,
+        start(tmp_path, trained / "models", device, broker.port, speed=8.0) as run,
     ):
-        assert behave.arrived.wait(TIMEOUT_S), (behave.alarms, run.log)
+        assert behave.arrived.wait(TIMEOUT_S), (behave.alarms, broker.clients, run.log)
     (condition,) = [
         each for each in behave.alarms[-1]["conditions"] if each["kind"] == "broker_refuses"
     ]
