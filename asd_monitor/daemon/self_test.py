@@ -111,7 +111,13 @@ class DailySelfTest:
                 await asyncio.sleep(self._intervals.check_s)
         finally:
             self._worker.post(partial(self._file.save, self._state()))
-            self._worker.close()
+
+    async def close(self, limit_s: float) -> None:
+        """Wait until the results are on the disk, for so many s at most; after the end of `run`.
+
+        May be called in any state and more than once.
+        """
+        await self._worker.finish(limit_s)
 
     async def _check_contained(self) -> None:
         try:

@@ -225,6 +225,7 @@ class Service:
             Step("stop sharing sound", limits.step_s, self._sharing.stop),
             Step("stop scoring", limits.step_s, self._scoring.close),
             Step("store live sound", limits.step_s, self._close_refits),
+            Step("store the self-tests", limits.step_s, self._close_self_test),
             Step("disconnect from the broker", delivery_s + limits.margin_s, disconnect),
             Step("close the journal", limits.journal_s, self._close_journal),
             Step("release the state folder", limits.step_s, release),
@@ -237,6 +238,9 @@ class Service:
 
     async def _close_refits(self) -> None:
         await self._refits.storing.finish(self._options.limits.step_s)
+
+    async def _close_self_test(self) -> None:
+        await self._self_test.close(self._options.limits.step_s)
 
     async def _deliver_until_stopped(self) -> None:
         """Give the messages of recordings that have ended time, unless a stop is requested."""

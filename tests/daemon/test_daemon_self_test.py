@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from asd_monitor.daemon import broker_check
+from asd_monitor.daemon import broker_check, machine_self_test
 from asd_monitor.daemon.self_test_intervals import SelfTestIntervals
 from asd_monitor.publish.messages import BoxAlarm, SelfTest, read
 from asd_monitor.self_test.schedule import OVERDUE_S
@@ -128,7 +128,8 @@ async def test_too_little_sound_and_no_model_are_no_failure(daemon):
     assert conditions(daemon) == {}
 
 
-async def test_a_machine_that_is_off_is_tested_later_on_the_same_day(daemon):
+async def test_a_machine_that_is_off_is_tested_later_on_the_same_day(daemon, monkeypatch):
+    monkeypatch.setattr(machine_self_test, "PAUSE_FACTOR", 0.0)
     start(daemon)
     await daemon.until_state("fan", "normal")
     source = daemon.source("hw:1")
