@@ -48,14 +48,32 @@ def leave_out_events(session, logs) -> None:
     wait(session, left_out)
 
 
-@pytest.mark.parametrize("closes", [False, True])
+def leave_out_events_that_end_connections(session, logs) -> None:
+    """Publish an event, and a state in each connection, until the topic of events is left out."""
+    put_event(session, b"raised")
+    connects = -1
+
+    def left_out(each) -> bool:
+        nonlocal connects
+        if each.counters.connects != connects:
+            connects = each.counters.connects
+            each.publish(STATE, b"alarm", qos=1, retain=True)
+        return any(entry["topic"] == EVENT for entry in errors(logs))
+
+    wait(session, left_out)
+
+
+@pytest.mark.parametrize(
+    ("closes", "leave_out"),
+    [(False, leave_out_events), (True, leave_out_events_that_end_connections)],
+)
 def test_an_event_is_published_after_the_restart_of_a_broker_that_did_not_accept_it(
-    make_session: Callable[..., BrokerSession], logs, closes
+    make_session: Callable[..., BrokerSession], logs, closes, leave_out
 ) -> None:
     behave = EventIgnoringBroker(closes=closes)
     with FakeBroker(behave) as broker:
         session = make_session(broker.port, options={"acknowledgement_limit_s": 0.3})
-        leave_out_events(session, logs)
+        leave_out(session, logs)
         wait(session, lambda s: s.connected and s.pending == 0)
         behave.repaired = True
         before = len(broker.clients)
