@@ -82,8 +82,9 @@ class WorkerThread:
         if self.is_finished:
             raise RuntimeError(f"{self._name}: it accepts no more work")
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            self._thread.start()
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            thread.start()  # raises where memory is short: the next work tries again
+            self._thread = thread
         self._work.put(work)
 
     def _run(self) -> None:

@@ -104,6 +104,13 @@ class MosquittoProcess:
             process.terminate()
             process.wait(PATIENCE_S)
 
+    def kill(self) -> None:
+        """End the process by SIGKILL; without effect if it does not run."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait(PATIENCE_S)
+
     def __enter__(self) -> Self:
         self.start()
         self.wait_until_listening()

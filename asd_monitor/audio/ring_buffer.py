@@ -95,12 +95,27 @@ class RingBuffer:
             if segment.end > position:
                 start = max(position, segment.start)
                 count = min(max_samples, segment.end - start)
-                at = (segment.offset + start - segment.start) % self.capacity
-                first = self._store[at : at + count]
-                rest = self._store[: count - len(first)]
                 self._read_to = max(self._read_to, start + count)
-                return Block(self.stream, start, np.concatenate((first, rest)))
+                return self._copy(segment, start, count)
         return None
+
+    def newest_before(self, position: int, max_samples: int) -> Block | None:
+        """Return a copy of the last gapless samples before a sample index.
+
+        The block has at most ``max_samples``, which do not count as read.  None: there are none.
+        """
+        for segment in reversed(self._segments):
+            if segment.start < position:
+                end = min(position, segment.end)
+                start = max(segment.start, end - max_samples)
+                return self._copy(segment, start, end - start)
+        return None
+
+    def _copy(self, segment: _Segment, start: int, count: int) -> Block:
+        at = (segment.offset + start - segment.start) % self.capacity
+        first = self._store[at : at + count]
+        rest = self._store[: count - len(first)]
+        return Block(self.stream, start, np.concatenate((first, rest)))
 
     def room(self, position: int) -> int:
         """Return the number of samples that can be written without overwriting ``position``."""

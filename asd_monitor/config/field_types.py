@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    WithJsonSchema,
+)
 from pydantic_core import PydanticCustomError
 
 from asd_monitor.config.json_path import JsonPath, parse_json_path
@@ -101,6 +108,10 @@ JsonPathText = Annotated[
     PlainValidator(_validator(parse_json_path)),
     PlainSerializer(str, return_type=str),
     WithJsonSchema({"type": "string", "examples": ["$.run", "$.drives[0].run"]}),
+]
+SelfTestMode = Annotated[
+    Literal["daily", "off"],
+    BeforeValidator(lambda value: "off" if value is False else value),  # `off` in YAML 1.1
 ]
 TopicName = Annotated[str, Field(min_length=1), AfterValidator(_validator(check_topic_name))]
 Size = Annotated[

@@ -21,6 +21,7 @@ from asd_monitor.config.field_types import (
     Id,
     JsonPathText,
     LocalTime,
+    SelfTestMode,
     Size,
     StaleTime,
     TopicName,
@@ -329,6 +330,11 @@ class Config(Section):
     mqtt: Mqtt = Mqtt()
     inference: Inference = Inference()
     defaults: MachineDefaults = MachineDefaults()
+    selftest: SelfTestMode = Field(
+        "daily",
+        description="`daily`: each day known faults are added to a copy of the sound, the captured"
+        " spectrum is compared with the training, and the broker has to return a message; `off`.",
+    )
     machines: Mapping[Id, Machine] = Field(min_length=1, examples=[{"fan01": {"device": "hw:1"}}])
 
     def as_written(self) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Protocol
 
 from asd_monitor.publish.event_queues import StoredEvent
@@ -25,6 +25,10 @@ class Broker(Protocol):
     @property
     def connected(self) -> bool:
         """Whether the session is connected to the broker."""
+
+    @property
+    def refused_topics(self) -> Mapping[str, str]:
+        """Why the broker refused the newest message on a topic, by topic."""
 
     @property
     def pending(self) -> int:

@@ -42,6 +42,7 @@ from asd_monitor.model_store.versions import BundleError, versions
 from asd_monitor.monitor import Monitor, Reading, Scorer
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import MachineState
+from asd_monitor.self_test.recent_scores import RecentScores
 
 log = structlog.get_logger()
 
@@ -110,6 +111,8 @@ class Evaluator:
         """The budget of a provisional model; None: the model supports the configured one."""
         self.tap: Callable[[Sequence[Window]], object] | None = None
         """Receives the windows that are scored, in the scoring thread (`Pipeline.tap`)."""
+        self.recent_scores = RecentScores()
+        """Counts of the scores of the last hours."""
         self._machine = machine
         self._settings = settings
         self._models = models
@@ -189,6 +192,7 @@ class Evaluator:
         if self.bundle is not None and bundle.sha256 == self.bundle.sha256:
             return False
         before, self.bundle = self.bundle, bundle
+        self.recent_scores.begin_model()
         budget = effective_budget(self._settings.alarm.criteria, bundle.detector.hours)
         self.provisional = budget if budget.provisional else None
         self._log_differences(bundle)
@@ -233,6 +237,8 @@ class Evaluator:
             self._levels_due = end + round(STEP_S * (self._rate_hz or 0))
         recorded = []
         for reading in readings:
+            if reading.window is not None:
+                self.recent_scores.push(reading.window, self._monitor.rule.hop_s)
             events = [self._record_transition(change, reading) for change in reading.transitions]
             recorded.append(RecordedReading(reading, tuple(events)))
         return RecordedBlock(tuple(recorded), peak_rose=self._record_peak(end))

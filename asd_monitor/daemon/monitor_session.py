@@ -22,6 +22,7 @@ from asd_monitor.daemon.evidence_history import EvidenceHistory
 from asd_monitor.daemon.hang_detection import WorkProgress
 from asd_monitor.daemon.initial_training import InitialTraining
 from asd_monitor.daemon.machine_publisher import MachinePublisher, StreamCounts
+from asd_monitor.daemon.self_test_subject import SelfTestSubject
 from asd_monitor.daemon.session_context import SessionContext
 from asd_monitor.daemon.session_reporter import SessionReporter
 from asd_monitor.detector.detector import Detector
@@ -186,6 +187,11 @@ class MonitorSession:
         """The detector in use; None if nothing is scored."""
         bundle = None if self._evaluator.no_model_reason else self._evaluator.bundle
         return bundle.detector if bundle else None
+
+    @property
+    def self_test_subject(self) -> SelfTestSubject:
+        """What the self-test reads of this session."""
+        return SelfTestSubject(self.machine, self._capture_loop, self._evaluator)
 
     @property
     def refusal(self) -> UsageError | None:

@@ -15,13 +15,13 @@ from dataclasses import dataclass
 import structlog
 
 from asd_monitor.config.settings import RunningSettings
-from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.running_signal import (
     RunningSignal,
     SignalMessage,
     SignalProblem,
     SignalReading,
 )
+from asd_monitor.daemon.topic_readers import Subscribes
 from asd_monitor.publish.inbox import Received
 from asd_monitor.publish.messages import RunningStatus
 
@@ -159,8 +159,8 @@ class RunningInput:
 class RunningInputs:
     """The signals of all machines of the daemon."""
 
-    def __init__(self, broker: Broker, clock: Callable[[], float]) -> None:
-        self._broker = broker
+    def __init__(self, reader: Subscribes, clock: Callable[[], float]) -> None:
+        self._reader = reader
         self._clock = clock
         self._inputs: dict[str, RunningInput] = {}
         self._topics: dict[str, _Topic] = {}
@@ -187,7 +187,7 @@ class RunningInputs:
             inputs[machine] = present
         self._inputs = inputs
         if names != before.keys():
-            self._broker.subscribe(names, self.receive)
+            self._reader.subscribe(names, self.receive)
 
     def receive(self, received: Received) -> None:
         """Store the newest message of a topic; called by the session with the broker."""

@@ -17,6 +17,7 @@ from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.capacity import estimate_capacity
 from asd_monitor.daemon.evaluator import LoadModel
 from asd_monitor.daemon.scoring_thread import EstimateCapacity
+from asd_monitor.daemon.self_test_intervals import SelfTestIntervals
 from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.publish.broker_session import BrokerSession
 
@@ -44,6 +45,7 @@ class Intervals:
     """Before the restarts of a session that fails repeatedly."""
     restart_reset_s: float = 600.0
     """A session that has run this long starts again with the first delay."""
+    self_test: SelfTestIntervals = field(default_factory=SelfTestIntervals)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from asd_monitor.daemon.capacity import estimate_capacity
 from asd_monitor.detector.detector import Detector
@@ -22,6 +23,7 @@ from asd_monitor.worker_thread import WorkerThread
 GATHER_S = 0.05
 """How long a batch waits for further machines, in s: latency added for the shared cost."""
 
+R = TypeVar("R")
 Outcomes = list[list[Reading] | Exception]
 PushBatch = Callable[[Sequence[Monitor], Sequence[Block], int], Outcomes]
 EstimateCapacity = Callable[[Sequence[Detector]], int]
@@ -80,6 +82,10 @@ class ScoringThread:
     def capacity(self, detectors: Sequence[Detector]) -> asyncio.Future[int]:
         """Estimate in the thread how many machines with such detectors can be monitored."""
         return self._thread.submit(partial(self._estimate, detectors))
+
+    def between_batches(self, work: Callable[[], R]) -> asyncio.Future[R]:
+        """Do other work in the thread after the batch in progress; the next batch waits for it."""
+        return self._thread.submit(work)
 
     async def close(self) -> None:
         """End the thread after the batch in progress, without waiting; cancel what waits.

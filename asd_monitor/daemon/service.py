@@ -8,6 +8,7 @@
     watchdog           `asd_monitor.daemon.watchdog`
     ready              reports the end of the start-up
     reload             `asd_monitor.daemon.config_reload`
+    selftest           `asd_monitor.daemon.self_test`
 
 SIGTERM and SIGINT stop the daemon, SIGHUP reloads configuration and models.
 
@@ -43,10 +44,12 @@ from asd_monitor.daemon.recording_throttle import RecordingThrottle
 from asd_monitor.daemon.running_input import RunningInputs
 from asd_monitor.daemon.runtime_options import RuntimeOptions
 from asd_monitor.daemon.scoring_thread import ScoringThread
+from asd_monitor.daemon.self_test import DailySelfTest
 from asd_monitor.daemon.session_context import SessionContext
 from asd_monitor.daemon.shutdown import Step, run_step
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.daemon.systemd import SystemdNotifier
+from asd_monitor.daemon.topic_readers import TopicReaders
 from asd_monitor.daemon.watchdog import feed_watchdog
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
@@ -92,7 +95,8 @@ class Service:
         refit = dependencies.refit or partial(refit_child.refit, config=options.config_path)
         self._refits = BoxRefits(refit)
         devices = DevicePool(speed=options.speed, open_microphone=dependencies.open_microphone)
-        running = RunningInputs(self._broker, time.monotonic)
+        readers = TopicReaders(self._broker)
+        running = RunningInputs(readers.reader(), time.monotonic)
         self._registry = MachineRegistry(
             self._tasks,
             journal=self._journal,
@@ -122,6 +126,15 @@ class Service:
             sharing=self._sharing,
             registry=self._registry,
             load_monitor=self._load_monitor,
+        )
+        self._self_test = DailySelfTest(
+            options.state,
+            broker=self._broker,
+            readers=readers,
+            registry=self._registry,
+            scoring=self._scoring,
+            is_on=lambda: self.config.selftest == "daily",
+            intervals=options.intervals.self_test,
         )
         self._stop_requested = asyncio.Event()
         self._reload_requested = asyncio.Event()
@@ -181,6 +194,7 @@ class Service:
             create_task(self._reload_on_request(), name="reload"),
             create_task(self._publish_status_on_connect(), name="broker"),
             create_task(self._load_monitor.run(), name="load"),
+            create_task(self._self_test.run(), name="selftest"),
         ]
         await self._wait_for_end()
         self._notifier.stopping()
@@ -211,6 +225,7 @@ class Service:
             Step("stop sharing sound", limits.step_s, self._sharing.stop),
             Step("stop scoring", limits.step_s, self._scoring.close),
             Step("store live sound", limits.step_s, self._close_refits),
+            Step("store the self-tests", limits.step_s, self._close_self_test),
             Step("disconnect from the broker", delivery_s + limits.margin_s, disconnect),
             Step("close the journal", limits.journal_s, self._close_journal),
             Step("release the state folder", limits.step_s, release),
@@ -223,6 +238,9 @@ class Service:
 
     async def _close_refits(self) -> None:
         await self._refits.storing.finish(self._options.limits.step_s)
+
+    async def _close_self_test(self) -> None:
+        await self._self_test.close(self._options.limits.step_s)
 
     async def _deliver_until_stopped(self) -> None:
         """Give the messages of recordings that have ended time, unless a stop is requested."""

@@ -103,6 +103,11 @@ class _Commissioning(_Part):
     automatic: bool = False  # whether the daemon has made the version
 
 
+class _SelfTest(_Part):
+    levels_db: Annotated[dict[_Short, float | None], Field(max_length=16)] | None
+    spectra: Annotated[list[_Spectrum], Field(min_length=1, max_length=MAX_MODES)] | None
+
+
 class _Manifest(_Part):
     """What the manifest of a detector must have, and of the facts what commands show."""
 
@@ -126,6 +131,7 @@ class _Manifest(_Part):
     candidate: bool = False
     moved: float | None = None
     commissioning: _Commissioning | None = None
+    self_test: _SelfTest | None = None
 
 
 def check_manifest(manifest: Mapping[str, Any]) -> None:

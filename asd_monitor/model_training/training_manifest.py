@@ -19,8 +19,10 @@ from asd_monitor.model_store.bundle import save_bundle
 from asd_monitor.model_store.versions import next_version
 from asd_monitor.model_training.held_out_trial import HeldOutTrial
 from asd_monitor.model_training.reference_selection import stored_reference
-from asd_monitor.model_training.sensitivity import FAULT_S, Sensitivity
+from asd_monitor.model_training.sensitivity import Sensitivity
 from asd_monitor.model_training.training_run import TrainingResult
+from asd_monitor.self_test.added_sound import FAULT_S
+from asd_monitor.self_test.baseline import KEY, SelfTestBaseline
 from asd_monitor.wording import rfc3339
 
 
@@ -110,6 +112,7 @@ def manifest_entries(
             for mode in result.modes
         ],
         "sensitivity": _sensitivity(result.sensitivity),
+        KEY: SelfTestBaseline.of(result.detector, result.sensitivity.levels).to_json(),
         "held_out": None if result.trial is None else _held_out(result.trial),
         **({} if adaptation is None else {"adaptation": adaptation.to_json()}),
         "warnings": list(warnings),

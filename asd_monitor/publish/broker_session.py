@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from random import random
 
@@ -163,6 +163,11 @@ class BrokerSession:
     def counters(self) -> Counters:
         """The counts so far."""
         return self._outbox.counters
+
+    @property
+    def refused_topics(self) -> Mapping[str, str]:
+        """Why the broker refused the newest message on a topic, by topic."""
+        return self._log.refused_topics
 
     @property
     def pending(self) -> int:

@@ -289,10 +289,69 @@ class Status(_Payload):
     reason: str | None = None  # one line, where the box needs attention
 
 
-Message = Score | State | Alarm | Event | Status
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """The result of one check of a self-test."""
+
+    result: str  # passed, failed or not_possible
+    reason: str | None  # one sentence
+    remedy: str | None
+    numbers: Mapping[str, float | None]  # units in the names
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTestResult:
+    """The newest self-test of a machine, or of the box."""
+
+    result: str  # the worst of the checks: failed, not_possible, passed
+    time: datetime
+    completed: datetime | None  # end of the last test that was possible; None: none was
+    overdue: bool
+    checks: Mapping[str, CheckResult]
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest(_Payload):
+    """The newest self-test (``box/<box>/selftest``, retained)."""
+
+    SCHEMA: ClassVar[str] = "asd.selftest/1"
+
+    box: str
+    time: datetime
+    mode: str  # daily or off
+    broker: SelfTestResult | None  # None: not tested yet
+    machines: Mapping[str, SelfTestResult]  # those that were tested
+
+
+@dataclass(frozen=True, slots=True)
+class BoxCondition:
+    """A condition of the box itself that needs attention."""
+
+    kind: str  # self_test_failed, self_test_overdue or broker_refuses
+    machine: str | None  # None: of the whole box
+    check: str | None  # of the self-test; None: not of one check
+    since: datetime
+    text: str  # one sentence
+    remedy: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class BoxAlarm(_Payload):
+    """The conditions of the box itself (``box/<box>/alarm``, retained)."""
+
+    SCHEMA: ClassVar[str] = "asd.box-alarm/1"
+
+    box: str
+    time: datetime
+    active: bool  # whether there is a condition
+    count: int  # of conditions
+    conditions: Sequence[BoxCondition]  # the oldest first, at most 200
+
+
+Message = Score | State | Alarm | Event | Status | SelfTest | BoxAlarm
 
 _KINDS: dict[str, type[Message]] = {
-    kind.SCHEMA: kind for kind in (Score, State, Alarm, Event, Status)
+    kind.SCHEMA: kind for kind in (Score, State, Alarm, Event, Status, SelfTest, BoxAlarm)
 }
 
 

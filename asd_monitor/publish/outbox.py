@@ -187,15 +187,17 @@ class Outbox:
         return next((sent for sent in self._in_flight.values() if sent.message.qos > 0), None)
 
     def refuse_ignored(self, now_s: float) -> Outgoing | None:
-        """Leave out the topic of the oldest message in flight if later ones were acknowledged.
+        """Leave out the topic of the oldest message in flight where the broker ignores it alone.
 
-        Return the message; None where the broker has acknowledged none that was sent later.
+        Return the message; None where the broker may have acknowledged nothing at all, see
+        `SuspectTopics.note_ignored`.
         """
         oldest = self.oldest_unacknowledged
-        if oldest is None or self._topics.newest_confirmed < oldest.number:
+        if oldest is None:
             return None
         topic = oldest.message.topic
-        self._topics.leave_out(topic, now_s)
+        if not self._topics.note_ignored(topic, oldest.number, now_s):
+            return None
         if oldest.message.event is not None:
             self.events.interrupt(topic)
         self._in_flight = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 import structlog
 from paho.mqtt.client import MQTTv5
@@ -41,7 +42,8 @@ class SessionLog:
         self._stable_s = stable_s
         self._reported_reasons: set[str] = set()  # since the last connection
         self._reported_ends: set[str] = set()  # of short connections in a row
-        self._refused_topics: set[str] = set()
+        self.refused_topics: Mapping[str, str] = {}
+        """Why the newest message on a topic was refused, by topic; replaced as a whole."""
         self._refused_subscriptions: set[str] = set()
         self._short_connections = 0  # in a row
 
@@ -96,7 +98,7 @@ class SessionLog:
 
     def messages_ignored(self, topic: str, limit_s: float) -> None:
         """Log a topic of which the broker acknowledges no message."""
-        self._refused_topics.add(topic)
+        self._refuse(topic, "no message is acknowledged")
         log.error(
             "the broker acknowledges no message on this topic; other topics are not affected",
             broker=self._settings.address,
@@ -107,9 +109,9 @@ class SessionLog:
 
     def message_refused(self, topic: str, code: int) -> None:
         """Log a message that the broker refused."""
-        if topic in self._refused_topics:
+        if topic in self.refused_topics:
             return
-        self._refused_topics.add(topic)
+        self._refuse(topic, reason_text(code))
         log.error(
             "the broker refused a message; other topics are not affected",
             broker=self._settings.address,
@@ -120,9 +122,13 @@ class SessionLog:
 
     def message_accepted(self, topic: str) -> None:
         """Log a topic that the broker accepts again."""
-        if topic in self._refused_topics:
-            self._refused_topics.discard(topic)
+        if topic in self.refused_topics:
+            refused = self.refused_topics.items()
+            self.refused_topics = {each: reason for each, reason in refused if each != topic}
             log.info("the broker accepts messages on this topic again", topic=topic)
+
+    def _refuse(self, topic: str, reason: str) -> None:
+        self.refused_topics = {**self.refused_topics, topic: reason}
 
     def subscription_refused(self, topic: str, code: int) -> None:
         """Log a topic that the broker does not let this client read."""
@@ -186,9 +192,9 @@ class SessionLog:
         )
 
     def _log_left_out(self, topic: str, left_out_s: float) -> None:
-        if topic in self._refused_topics:
+        if topic in self.refused_topics:
             return
-        self._refused_topics.add(topic)
+        self._refuse(topic, "the connection is closed at each message")
         log.error(
             "the broker closes the connection at each message on this topic; it is left out, "
             "other topics are not affected",

@@ -7,6 +7,10 @@ connections in a row that way is left out for a while, so that the others are pu
 
 A message is confirmed by the acknowledgement of it or of one sent after it, since a broker
 processes the messages of a connection in order.
+
+A topic of which the broker acknowledges no message in time is left out too.  Topics that are left
+out are tried again after the end of a connection that no message explains: the broker may have been
+restarted with other access rules.
 """
 
 from __future__ import annotations
@@ -45,6 +49,7 @@ class SuspectTopics:
     _attempts: dict[str, int] = field(default_factory=dict)  # with the suspect sent alone
     _left_out: dict[str, float] = field(default_factory=dict)  # until when, by topic
     _pauses: dict[str, int] = field(default_factory=dict)  # so far, by topic
+    _has_left_out: bool = False  # a topic, in this connection
 
     def sent(self, topic: str) -> int:
         """Note a message as sent; return its number."""
@@ -69,11 +74,6 @@ class SuspectTopics:
     def confirm_all(self) -> None:
         """Treat all messages as processed, where nothing can be sent that would be acknowledged."""
         self.confirm(self._sent)
-
-    @property
-    def newest_confirmed(self) -> int:
-        """Number of the newest message that the broker has processed."""
-        return self._confirmed
 
     @property
     def quiet(self) -> bool:
@@ -103,8 +103,24 @@ class SuspectTopics:
         self._pauses[topic] = pauses + 1
         pause_s = _PAUSES_S[min(pauses, len(_PAUSES_S) - 1)]
         self._left_out[topic] = now_s + pause_s
+        self._has_left_out = True
         self._ends.pop(topic, None)
         return pause_s
+
+    def note_ignored(self, topic: str, number: int, now_s: float) -> bool:
+        """Note that a message was not acknowledged in time; return whether its topic is left out.
+
+        It is where the broker has confirmed a later message.  A message that was sent alone has
+        none; there it counts as an end if the broker has confirmed others in this connection.
+        """
+        if self._confirmed < number:
+            if topic not in self._ends or self._confirmed == self._confirmed_before:
+                return False
+            self._ends[topic] += 1
+            if self._ends[topic] < ENDS_TO_LEAVE_OUT:
+                return False
+        self.leave_out(topic, now_s)
+        return True
 
     def try_again(self, now_s: float) -> list[str]:
         """Return the topics whose pause is over; they are suspects from here on."""
@@ -127,6 +143,10 @@ class SuspectTopics:
         """
         unconfirmed = tuple(self._unconfirmed)
         confirmed = self._confirmed > self._confirmed_before
+        has_left_out, self._has_left_out = self._has_left_out, False
+        by_suspect = by_broker and bool(unconfirmed) and unconfirmed[0] in self._ends
+        if not has_left_out and not by_suspect:
+            self._left_out = dict.fromkeys(self._left_out, now_s)
         self._unconfirmed.clear()
         self._confirmed_before = self._confirmed = self._sent
         if not by_broker or not unconfirmed:
@@ -142,4 +162,5 @@ class SuspectTopics:
         left_out_s = None
         if self._ends[cause] >= ENDS_TO_LEAVE_OUT:
             left_out_s = self.leave_out(cause, now_s)
+            self._has_left_out = False  # the next connection is another one
         return Closing(unconfirmed, cause, left_out_s, confirmed=True)

@@ -40,6 +40,21 @@ class Topics:
         """Topic of the box status."""
         return f"{self.prefix}/box/{self.box}/status"
 
+    @property
+    def self_test(self) -> str:
+        """Topic of the newest self-test."""
+        return f"{self.prefix}/box/{self.box}/selftest"
+
+    @property
+    def self_test_echo(self) -> str:
+        """Topic of the message that the broker has to return during a self-test."""
+        return f"{self.self_test}/echo"
+
+    @property
+    def box_alarm(self) -> str:
+        """Topic of the conditions of the box itself."""
+        return f"{self.prefix}/box/{self.box}/alarm"
+
     def score(self, machine: str) -> str:
         """Topic of the window scores."""
         return self._of(machine, "score")

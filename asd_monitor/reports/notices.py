@@ -24,8 +24,9 @@ from asd_monitor.model_training.findings import (
 from asd_monitor.model_training.level_trend import LevelTrend
 from asd_monitor.model_training.operating_modes import OperatingMode
 from asd_monitor.model_training.outliers import Outlier
-from asd_monitor.model_training.sensitivity import FAULT_S, FaultDetection
+from asd_monitor.model_training.sensitivity import FaultDetection
 from asd_monitor.model_training.sound_change import SoundChange
+from asd_monitor.self_test.added_sound import FAULT_S
 from asd_monitor.synthesis.added_faults import FaultKind
 from asd_monitor.wording import clock, count, printable, short_duration
 

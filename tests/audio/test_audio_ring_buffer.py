@@ -107,3 +107,21 @@ def test_a_block_of_another_stream_is_refused():
     with pytest.raises(ValueError, match="another stream"):
         buffer.write(Block(Stream(RATE_HZ), 0, np.zeros(1, np.float32)))
     assert buffer.end == 0
+
+
+def test_the_newest_samples_before_an_index_are_read_without_counting_as_read() -> None:
+    stream = Stream(10)
+    ring = RingBuffer(2.0, stream)  # 20 samples
+    ring.write(Block(stream, 0, np.arange(5, dtype=np.float32)))
+    ring.write(Block(stream, 8, np.arange(8, 18, dtype=np.float32)))
+    for position, max_samples, expected in ((15, 4, range(11, 15)), (15, 99, range(8, 15))):
+        found = ring.newest_before(position, max_samples)
+        assert found is not None
+        assert found.start == expected.start
+        assert found.samples.tolist() == list(expected)
+    before_gap = ring.newest_before(8, 3)
+    assert before_gap is not None
+    assert (before_gap.start, before_gap.end) == (2, 5)
+    assert ring.newest_before(0, 3) is None
+    ring.write(Block(stream, 18, np.zeros(20, np.float32)))
+    assert ring.overrun_samples == 15

@@ -32,7 +32,7 @@ async def make(tmp_path: Path) -> AsyncIterator[Callable[..., MonitoredMachine]]
 @pytest.fixture
 async def daemon(tmp_path: Path) -> AsyncIterator[InProcessDaemon]:
     """Return a daemon that is not started, with models of fan, pump and mill."""
-    models = StubModels(fan=StubBundle(), pump=StubBundle(), mill=StubBundle())
+    models = StubModels(**{name: StubBundle(machine=name) for name in ("fan", "pump", "mill")})
     daemon = InProcessDaemon(tmp_path, models)
     yield daemon
     if daemon.task is not None and not daemon.task.done():

@@ -18,6 +18,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     fake_broker            a broker in the test's process that refuses, stalls or hangs up
     filled_box             the folders of a box with models, alarms and commissioning
     html_checks            checks of an HTML page that both reports have to pass
+    hurried_self_test      `asd-monitor` whose self-test begins at once
     in_process_daemon      the daemon in the process of the test, on scripted sources
     journalled_machine     one machine with its monitor and its journal, without a daemon
     killed_parent          a process whose parent is killed

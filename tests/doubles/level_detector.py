@@ -119,6 +119,8 @@ class StubBundle:
     sha256: str = field(default_factory=lambda: uuid4().hex)
     commissioning_days: float = 0.0
     refit_of: FirstModel | None = None
+    machine: str = "fan"
+    manifest: dict[str, Any] = field(default_factory=dict)
     damage: str | None = None
     is_current: bool = True
 

@@ -20,6 +20,8 @@ class MemoryBroker:
         self.counters = Counters()
         self.connected = True
         self.pending = 0
+        self.refused_topics: dict[str, str] = {}
+        """Topics of which messages are taken and not delivered, and why."""
         self.more_events: Callable[[], bool] = lambda: False
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.retained: dict[str, dict[str, Any]] = {}
@@ -31,6 +33,8 @@ class MemoryBroker:
         self.sent.append((topic, message))
         if retain:
             self.retained[topic] = message
+        elif topic not in self.refused_topics:
+            self.receive(topic, payload)
 
     def put_events(self, events: Collection[StoredEvent]) -> None:
         for event in events:

@@ -17,7 +17,7 @@ COMMANDS = [
     *("experiments.alarms.effect_bound", "experiments.alarms.life", "experiments.alarms.priors"),
     *("experiments.alarms.recordings", "experiments.alarms.sensitivity"),
     *("experiments.alarms.training_sound", "experiments.alarms.windows"),
-    *("experiments.bit_flips.bundle", "experiments.bit_flips.journal"),
+    *("experiments.bit_flips.bundle", "experiments.bit_flips.journal", "experiments.chaos"),
     *("experiments.compare_fusions", "experiments.compare_views"),
     *("experiments.dc_offset", "experiments.encoder_report", "experiments.fuzz"),
     *("experiments.machine_page", "experiments.microphone.cost"),

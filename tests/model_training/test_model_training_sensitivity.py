@@ -11,15 +11,13 @@ from asd_monitor.model_training.held_out_trial import HeldOutTrial, run_trial
 from asd_monitor.model_training.recording_parts import RecordingPart
 from asd_monitor.model_training.reference import read_reference
 from asd_monitor.model_training.sensitivity import (
-    FAULT_S,
-    LEAD_IN_S,
     Sensitivity,
     _read,
-    _repeated,
     measure_sensitivity,
 )
 from asd_monitor.model_training.sound_files import inspect_recording
 from asd_monitor.records import Thresholds
+from asd_monitor.self_test.added_sound import FAULT_S, LEAD_IN_S, repeated
 from asd_monitor.synthesis.added_faults import SEVERITIES_DB, FaultKind
 from tests.doubles.synthetic_sounds import Sound, machine_sound, write
 
@@ -129,7 +127,7 @@ def test_short_sound_is_repeated_without_a_click(seconds: float) -> None:
     at = np.arange(round(seconds * rate_hz)) / rate_hz
     sound = np.sin(2 * np.pi * 3.3 * at).astype(np.float32)
     wanted_s = LEAD_IN_S + FAULT_S
-    repeated = _repeated(sound, wanted_s, rate_hz)
-    assert len(repeated) == round(wanted_s * rate_hz)
-    assert np.array_equal(repeated[:9000], sound[:9000])
-    assert np.abs(np.diff(repeated)).max() < 0.1
+    whole = repeated(sound, wanted_s, rate_hz)
+    assert len(whole) == round(wanted_s * rate_hz)
+    assert np.array_equal(whole[:9000], sound[:9000])
+    assert np.abs(np.diff(whole)).max() < 0.1

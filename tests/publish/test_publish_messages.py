@@ -16,6 +16,9 @@ from hypothesis import strategies as st
 from asd_monitor.publish import messages
 from asd_monitor.publish.messages import (
     Alarm,
+    BoxAlarm,
+    BoxCondition,
+    CheckResult,
     Event,
     LastEvaluated,
     MachineStatus,
@@ -24,6 +27,8 @@ from asd_monitor.publish.messages import (
     Score,
     ScoreLevel,
     Scoring,
+    SelfTest,
+    SelfTestResult,
     State,
     Status,
     no_alarm,
@@ -43,6 +48,8 @@ KEYS = {
     "historical",
     Status: "schema box time version uptime_s machines load dropped restarted scoring outbox "
     "reason",
+    SelfTest: "schema box time mode broker machines",
+    BoxAlarm: "schema box time active count conditions",
 }
 SCHEMAS = {
     Score: "asd.score/1",
@@ -50,6 +57,8 @@ SCHEMAS = {
     Alarm: "asd.alarm/2",
     Event: "asd.event/2",
     Status: "asd.status/2",
+    SelfTest: "asd.selftest/1",
+    BoxAlarm: "asd.box-alarm/1",
 }
 
 zones = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
@@ -189,7 +198,54 @@ statuses = st.builds(
 )
 
 
-@given(scores | state_messages | alarms | events | statuses)
+self_test_results = st.builds(
+    SelfTestResult,
+    result=texts,
+    time=times,
+    completed=maybe(times),
+    overdue=st.booleans(),
+    checks=st.dictionaries(
+        names,
+        st.builds(
+            CheckResult,
+            result=texts,
+            reason=maybe(texts),
+            remedy=maybe(texts),
+            numbers=st.dictionaries(names, maybe(numbers), max_size=3),
+        ),
+        max_size=3,
+    ),
+)
+self_tests = st.builds(
+    SelfTest,
+    box=names,
+    time=times,
+    mode=texts,
+    broker=maybe(self_test_results),
+    machines=st.dictionaries(names, self_test_results, max_size=2),
+)
+box_alarms = st.builds(
+    BoxAlarm,
+    box=names,
+    time=times,
+    active=st.booleans(),
+    count=counts,
+    conditions=st.lists(
+        st.builds(
+            BoxCondition,
+            kind=texts,
+            machine=maybe(names),
+            check=maybe(names),
+            since=times,
+            text=texts,
+            remedy=maybe(texts),
+        ),
+        max_size=3,
+    ),
+)
+
+
+@given(scores | state_messages | alarms | events | statuses | self_tests | box_alarms)
 def test_a_payload_has_the_required_keys_and_reads_back(message: Message) -> None:
     payload = message.payload()
     document = json.loads(payload.decode("utf-8"))

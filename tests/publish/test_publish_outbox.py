@@ -320,11 +320,16 @@ class ClosingBroker:
         self.left_out: list[str] = []
         self.now_s = 0.0
         self._packet_id = 0
+        self._open = False
 
     def connect(self) -> bool:
-        """Serve one connection; return whether it lasted until everything was sent."""
-        self.connections += 1
-        self.outbox.connected("first")
+        """Serve a new connection, or the one that is open, until everything is sent.
+
+        Return whether it lasts.
+        """
+        if not self._open:
+            self.connections += 1
+            self.outbox.connected("first")
         in_flight: list[tuple[int, Outgoing]] = []
         closed = False
         while True:
@@ -344,11 +349,18 @@ class ClosingBroker:
                 break
             self.accepted.append(message.topic)
             self.outbox.acknowledged(packet_id, self.now_s, Answer.ACCEPTED)
-        ended = self.outbox.disconnected(self.now_s, by_broker=closed)
-        if ended.closing.left_out_s is not None:
-            assert ended.closing.cause is not None
-            self.left_out.append(ended.closing.cause)
+        self._open = not closed
+        if closed:
+            ended = self.outbox.disconnected(self.now_s, by_broker=True)
+            if ended.closing.left_out_s is not None:
+                assert ended.closing.cause is not None
+                self.left_out.append(ended.closing.cause)
         return not closed
+
+    def restart(self) -> None:
+        """End the connection as a broker does that is stopped."""
+        self._open = False
+        self.outbox.disconnected(self.now_s, by_broker=False)
 
 
 @pytest.mark.parametrize("refused", [*TOPICS, "event", "score"])
@@ -399,13 +411,43 @@ def test_a_topic_that_is_left_out_is_tried_again_after_the_pause() -> None:
     assert broker.now_s == 600.0
     assert not broker.connect()
     assert broker.connect()
-    assert broker.connections == connections + 2, "left out again at the first closing"
+    assert broker.connections == connections + 1, "left out again at the first closing"
     broker.now_s = outbox.next_due_s
     assert broker.now_s == 600.0 + 1200.0
     broker.refused.clear()
     assert broker.connect()
     assert broker.accepted[-1] == "a"
     assert not outbox.is_left_out("a")
+
+
+def test_a_topic_that_is_left_out_is_tried_again_after_a_restart_of_the_broker() -> None:
+    outbox = Outbox()
+    broker = ClosingBroker(outbox, {"a"})
+    for topic in TOPICS:
+        outbox.put(Outgoing(topic, b"", 1, retain=True))
+    while not broker.connect():
+        pass
+    broker.restart()
+    assert not broker.connect()
+    assert broker.connect()
+    assert broker.left_out == ["a", "a"]
+    broker.refused.clear()
+    broker.restart()
+    assert broker.connect()
+    assert not outbox.is_left_out("a")
+    assert broker.accepted[-1] == "a"
+
+
+def test_two_topics_at_which_the_broker_closes_are_left_out_one_after_the_other() -> None:
+    outbox = Outbox()
+    broker = ClosingBroker(outbox, {"a", "c"})
+    for topic in TOPICS:
+        outbox.put(Outgoing(topic, b"", 1, retain=True))
+    while not broker.connect():
+        assert broker.connections < 20
+    assert outbox.is_left_out("a")
+    assert outbox.is_left_out("c")
+    assert set(broker.accepted) == {"first", "b"}
 
 
 def test_a_broker_that_refuses_everything_has_no_topic_left_out() -> None:

@@ -1,0 +1,148 @@
+"""Inject faults into the running program, and print one table of what was lost.
+
+    python -m experiments.chaos OUTPUT [--only NAME …] [--times N] [--before CHECKOUT]
+
+OUTPUT is a folder: the trained model is kept in it, and the logs of each fault.  With --before the
+program of another checkout is tested, by the same faults.  --list shows the faults, how often each
+is injected unless --times is given, and how long that takes.  The exit code is 1 if anything
+happened that must not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from asd_monitor.errors import AsdMonitorError
+from experiments.chaos import (
+    brokers,
+    disks,
+    kills,
+    long_run,
+    microphones,
+    packets,
+    starvation,
+)
+from experiments.chaos.product import ROOT, prepare
+from experiments.chaos.scenario import Findings, Place, Scenario, report
+
+SCENARIOS: tuple[Scenario, ...] = (
+    *kills.SCENARIOS,
+    *microphones.SCENARIOS,
+    *packets.SCENARIOS,
+    *brokers.SCENARIOS,
+    *disks.SCENARIOS,
+    *starvation.SCENARIOS,
+    *long_run.SCENARIOS,
+)
+
+
+def main() -> int:
+    """Run the command line."""
+    total_s = sum(each.times * each.seconds_each for each in SCENARIOS)
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.chaos",
+        description=f"{__doc__}\nAll faults take {total_s / 3600:.1f} h on two idle cores:\n\n"
+        + _listing(SCENARIOS),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("output", type=Path, nargs="?", help="folder of models and logs")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="a fault, or the begin of names")
+    parser.add_argument("--times", type=int, help="how often each is injected")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="the program under test")
+    parser.add_argument("--list", action="store_true", help="show the faults")
+    arguments = parser.parse_args()
+    try:
+        scenarios = select(arguments.only)
+    except ValueError as error:
+        parser.error(str(error))
+    if arguments.list:
+        sys.stdout.write(_listing(scenarios))
+        return 0
+    if arguments.output is None:
+        parser.error("OUTPUT is missing")
+    signal.signal(signal.SIGTERM, _stop)  # so that everything is cleaned up
+    return run(
+        arguments.output,
+        scenarios,
+        tree=(arguments.before or ROOT).resolve(),
+        times=arguments.times,
+        seed=arguments.seed,
+    )
+
+
+def select(names: Sequence[str] | None) -> list[Scenario]:
+    """Return the faults of these names; a name that is none selects all that begin with it.
+
+    Raises:
+        ValueError: None begins with a name.
+
+    """
+    if names is None:
+        return list(SCENARIOS)
+    known = {each.name for each in SCENARIOS}
+    selected: set[str] = set()
+    for name in names:
+        found = {name} & known or {each for each in known if each.startswith(name)}
+        if not found:
+            raise ValueError(f"no fault {name}: see --list")
+        selected |= found
+    return [each for each in SCENARIOS if each.name in selected]
+
+
+def run(
+    output: Path, scenarios: Sequence[Scenario], *, tree: Path, times: int | None, seed: int
+) -> int:
+    """Inject faults and print the table; return the exit code."""
+    version = hashlib.sha256(str(tree).encode()).hexdigest()[:8]
+    folder = output.resolve() / version
+    product = prepare(tree, folder / "product")
+    results: list[tuple[Scenario, Findings]] = []
+    try:
+        for scenario in scenarios:
+            number = scenario.times if times is None else min(times, scenario.times)
+            place = Place(product, folder / scenario.name, seed)
+            results.append((scenario, _inject(scenario, place, number)))
+    finally:  # also what was done before an interruption
+        sys.stdout.write(report(results))
+    return 1 if any(findings.problems for _, findings in results) else 0
+
+
+def _inject(scenario: Scenario, place: Place, times: int) -> Findings:
+    shutil.rmtree(place.folder, ignore_errors=True)
+    place.folder.mkdir(parents=True)
+    began_s = time.monotonic()
+    try:
+        findings = scenario.run(place, times)
+    except (AsdMonitorError, OSError, sqlite3.Error, subprocess.SubprocessError) as error:
+        findings = Findings(times, problems=[f"the experiment ended: {error}"])
+    sys.stderr.write(f"{scenario.name}: {time.monotonic() - began_s:.0f} s\n")
+    sys.stderr.writelines(f"    {line}\n" for line in findings.problems)
+    sys.stderr.flush()
+    return findings
+
+
+def _listing(scenarios: Sequence[Scenario]) -> str:
+    lines = [
+        f"  {each.name:<28} {each.times:>8} × {each.seconds_each:8.3g} s  {each.fault}\n"
+        for each in scenarios
+    ]
+    return "".join(lines)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise SystemExit(143)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

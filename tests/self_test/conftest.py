@@ -1,0 +1,5 @@
+"""Fixtures of the self-test."""
+
+from tests.doubles.trained_fan import fan_reference, fan_result
+
+__all__ = ["fan_reference", "fan_result"]

@@ -1,0 +1,188 @@
+"""The checks of a self-test, from what was measured to their results."""
+
+import math
+
+import numpy as np
+import pytest
+
+from asd_monitor.records import WindowScore
+from asd_monitor.self_test.baseline import SelfTestBaseline
+from asd_monitor.self_test.checks import (
+    FAR_OFF_S,
+    STALLED_S,
+    Check,
+    Result,
+    check_microphone,
+    check_model,
+    check_scoring,
+    check_sensitivity,
+    not_possible,
+    overall,
+)
+from asd_monitor.self_test.detected_levels import DetectedLevels
+from asd_monitor.self_test.live_trial import LiveTrial
+from asd_monitor.self_test.recent_scores import BIN_S, BINS, FAR_OFF, RecentScores
+from asd_monitor.self_test.scoring_progress import ScoringProgress
+from asd_monitor.synthesis.added_faults import FaultKind
+from tests.doubles.level_detector import LevelDetector
+
+BANDS = 128
+DETECTOR = LevelDetector(quietest_dbfs=-40.0)
+FLAT = np.zeros(BANDS, np.float32)
+
+
+def levels(tone_db: float | None, impacts_db: float | None) -> DetectedLevels:
+    return DetectedLevels({FaultKind.TONE: tone_db, FaultKind.IMPACTS: impacts_db})
+
+
+def trial(
+    found: DetectedLevels | None = None,
+    *,
+    spectrum_db: np.ndarray = FLAT,
+    level_dbfs: float = -30.0,
+    off: bool = False,
+) -> LiveTrial:
+    spectrum = np.asarray(spectrum_db / 10, np.float32)
+    return LiveTrial(spectrum, level_dbfs, off, found, None if found else "in alarm")
+
+
+@pytest.mark.parametrize(
+    ("found", "known", "result"),
+    [
+        (levels(3.0, -9.0), levels(3.0, -9.0), Result.PASSED),
+        (levels(9.0, -3.0), levels(3.0, -9.0), Result.PASSED),
+        (levels(9.1, -9.0), levels(3.0, -9.0), Result.FAILED),
+        (levels(3.0, None), levels(3.0, -9.0), Result.FAILED),
+        (levels(None, -9.0), levels(None, -9.0), Result.PASSED),  # not detected at training either
+        (levels(3.0, -9.0), None, Result.PASSED),
+        (None, levels(3.0, -9.0), Result.NOT_POSSIBLE),
+    ],
+)
+def test_the_sensitivity_fails_where_it_is_more_than_6_db_worse(found, known, result) -> None:
+    check = check_sensitivity(trial(found), known)
+    assert check.result is result
+    assert (check.remedy is None) is (result is not Result.FAILED)
+    if found is not None and known is not None:
+        assert check.numbers["tone_db"] == found.by_kind[FaultKind.TONE]
+        assert check.numbers["impacts_training_db"] == known.by_kind[FaultKind.IMPACTS]
+
+
+LOW_PASSED = np.where(np.arange(BANDS) < 80, 0.0, -15.0)
+ONE_GROUP = np.where(np.arange(BANDS) < 112, 0.0, -15.0)
+LOUD_HIGHS = -LOW_PASSED
+
+
+@pytest.mark.parametrize(
+    ("changed_db", "reason"),
+    [
+        (FLAT, None),
+        (FLAT + 9, None),  # another operating point
+        (FLAT + 11, "changed by +11 dB at all frequencies"),
+        (FLAT - 11, "changed by -11 dB at all frequencies"),
+        (LOW_PASSED, "15 dB lower than in training"),
+        (ONE_GROUP, None),
+        (LOUD_HIGHS, None),  # a fault of the machine
+    ],
+)
+def test_a_cover_and_a_changed_gain_are_found_by_the_spectrum(changed_db, reason) -> None:
+    spectra = np.stack([FLAT - 2.5, FLAT]).astype(np.float32)  # two operating modes
+    found = check_microphone(
+        trial(spectrum_db=changed_db), DETECTOR, SelfTestBaseline(None, spectra)
+    )
+    if reason is None:
+        assert found.result is Result.PASSED
+    else:
+        assert found.result is Result.FAILED
+        assert reason in (found.reason or "")
+
+
+@pytest.mark.parametrize(("level_dbfs", "result"), [(-30.0, Result.PASSED), (-50.1, Result.FAILED)])
+def test_a_level_far_below_the_training_is_found_without_a_spectrum(level_dbfs, result) -> None:
+    found = check_microphone(trial(level_dbfs=level_dbfs), DETECTOR, SelfTestBaseline())
+    assert found.result is result
+
+
+def test_sound_of_a_machine_that_is_off_says_nothing_of_the_microphone() -> None:
+    found = check_microphone(trial(off=True, level_dbfs=-90.0), DETECTOR, SelfTestBaseline())
+    assert found.result is Result.NOT_POSSIBLE
+
+
+def window(score: float, *, idle: bool = False) -> WindowScore:
+    return WindowScore(0, 1, score, 0.0, 0.0, {}, -30.0, idle)
+
+
+def recent(far_off: int, of: int, seconds: float) -> RecentScores:
+    scores = RecentScores()
+    for number in range(of):
+        scores.push(window(FAR_OFF if number < far_off else 0.0), seconds / of)
+    return scores
+
+
+@pytest.mark.parametrize(
+    ("scores", "result"),
+    [
+        (RecentScores(), Result.PASSED),
+        (recent(89, 100, FAR_OFF_S), Result.PASSED),
+        (recent(90, 100, FAR_OFF_S), Result.FAILED),
+        (recent(90, 100, FAR_OFF_S / 2), Result.NOT_POSSIBLE),  # it may not last
+    ],
+)
+def test_a_model_does_not_fit_where_its_scores_are_far_off_for_hours(scores, result) -> None:
+    assert check_model("fan", "fan", scores).result is result
+    assert check_model("fan", "pump", scores).result is Result.FAILED
+
+
+def test_the_scores_of_three_hours_of_running_count() -> None:
+    scores = recent(1000, 1000, BINS * BIN_S)
+    for _ in range(1000):
+        scores.push(window(FAR_OFF, idle=True), 60.0)
+    assert scores.windows == 2000
+    assert scores.far_off_share == 1.0
+    for _ in range(1000):
+        scores.push(window(0.0), (BINS + 1) * BIN_S / 1000)
+    assert scores.far_off_share == 0.0
+    assert scores.seconds <= (BINS + 1) * BIN_S
+    scores.begin_model()
+    assert scores.seconds == 0.0
+    assert scores.far_off_share is None
+
+
+def test_scoring_has_stopped_after_captured_sound_without_a_window() -> None:
+    progress = ScoringProgress()
+    for captured_s, windows in ((10.0, 5), (20.0, 10), (20.0 + STALLED_S - 0.1, 10)):
+        progress.observe(captured_s, windows, expected=True)
+        assert not progress.has_stopped
+    progress.observe(20.0 + STALLED_S, 10, expected=True)
+    assert progress.has_stopped
+    assert check_scoring(progress.stalled_s).result is Result.FAILED
+    progress.observe(60.0, 11, expected=True)
+    assert not progress.has_stopped
+    progress.observe(600.0, 11, expected=False)  # the machine was off
+    progress.observe(605.0, 11, expected=True)
+    assert progress.stalled_s == 5.0
+    progress.observe(1.0, 11, expected=True)  # another stream
+    assert progress.stalled_s == 0.0
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        ((Result.PASSED, Result.PASSED), Result.PASSED),
+        ((Result.PASSED, Result.NOT_POSSIBLE), Result.NOT_POSSIBLE),
+        ((Result.FAILED, Result.NOT_POSSIBLE), Result.FAILED),
+    ],
+)
+def test_the_worst_result_is_that_of_all(results, expected) -> None:
+    checks = {str(number): Check(result) for number, result in enumerate(results)}
+    assert overall(checks) is expected
+    assert not_possible("why").remedy is None
+
+
+def test_a_baseline_survives_a_manifest() -> None:
+    spectra = np.array([[-1.5, 2.25], [math.pi, 0.0]], np.float32)
+    baseline = SelfTestBaseline(levels(3.0, None), spectra)
+    restored = SelfTestBaseline.from_manifest({"self_test": baseline.to_json()})
+    assert restored.levels == baseline.levels
+    assert restored.spectra is not None
+    assert np.array_equal(restored.spectra, spectra)
+    assert SelfTestBaseline.from_manifest({}).levels is None
