@@ -14,7 +14,7 @@ import structlog
 
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.self_test_subject import SelfTestSubject
-from asd_monitor.self_test.baseline import SelfTestBaseline
+from asd_monitor.self_test.baseline import levels_at_training
 from asd_monitor.self_test.checks import (
     Check,
     Result,
@@ -74,8 +74,7 @@ async def checks_of_machine(
         "scoring": check_scoring(stalled_s),
         "model": check_model(subject.machine, bundle.machine, subject.recent_scores),
     }
-    baseline = SelfTestBaseline.from_manifest(bundle.manifest)
-    known = baseline.levels or first
+    known = levels_at_training(bundle.manifest) or first
     trial: LiveTrial | str = "no window is scored"
     if checks["scoring"].result is not Result.FAILED:
         trial = await _trial(subject, scoring, known)
@@ -84,7 +83,7 @@ async def checks_of_machine(
         return MachineChecks(checks)
     checks |= {
         "sensitivity": check_sensitivity(trial, known),
-        "microphone": check_microphone(trial, bundle.detector, baseline),
+        "microphone": check_microphone(trial, bundle.detector, subject.microphone),
     }
     return MachineChecks(checks, trial.levels)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from asd_monitor.alarm.state import AlarmRule
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.evaluator import Evaluator
+from asd_monitor.microphone.findings import MicrophoneCondition
 from asd_monitor.model_store.bundle import Bundle
+from asd_monitor.monitor import DEAD_CHANNEL
 from asd_monitor.records import Block, MachineState
 from asd_monitor.self_test.live_trial import SOUND_S
 from asd_monitor.self_test.recent_scores import RecentScores
@@ -32,8 +34,8 @@ class SelfTestSubject:
             return f"no signal: {self.capture.outage.reason}"
         if self.capture.ended:
             return "the recording has ended"
-        if self.evaluator.dead_channel:
-            return "the microphone delivers a constant value"
+        if self.evaluator.microphone is DEAD_CHANNEL:
+            return DEAD_CHANNEL.reason
         return None
 
     @property
@@ -45,6 +47,11 @@ class SelfTestSubject:
         if self.evaluator.state is MachineState.IDLE:
             return "the machine is off"
         return None
+
+    @property
+    def microphone(self) -> MicrophoneCondition:
+        """Condition of the microphone by its sound."""
+        return self.evaluator.microphone
 
     @property
     def bundle(self) -> Bundle | None:

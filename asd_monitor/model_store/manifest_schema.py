@@ -105,7 +105,6 @@ class _Commissioning(_Part):
 
 class _SelfTest(_Part):
     levels_db: Annotated[dict[_Short, float | None], Field(max_length=16)] | None
-    spectra: Annotated[list[_Spectrum], Field(min_length=1, max_length=MAX_MODES)] | None
 
 
 class _Manifest(_Part):

@@ -26,7 +26,7 @@ from asd_monitor.model_store.versions import (
 )
 from asd_monitor.model_training.refit import FirstModelReference, RefitResult, refit
 from asd_monitor.model_training.training_manifest import threshold_facts
-from asd_monitor.self_test.baseline import KEY, SelfTestBaseline
+from asd_monitor.self_test.baseline import KEY, levels_at_training, manifest_entry
 from asd_monitor.wording import DAY_S, count, rfc3339
 
 MIN_HOURS_SHARE = 0.5
@@ -229,9 +229,7 @@ def _facts(
         **kept,
         "trained": rfc3339(now),
         "thresholds": threshold_facts(settings.alarm, result.detector),
-        KEY: SelfTestBaseline.of(
-            result.detector, SelfTestBaseline.from_manifest(bundle.manifest).levels
-        ).to_json(),
+        KEY: manifest_entry(levels_at_training(bundle.manifest)),
         "moved": result.moved,
         "commissioning": {
             "days": days,

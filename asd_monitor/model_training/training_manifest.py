@@ -22,7 +22,7 @@ from asd_monitor.model_training.reference_selection import stored_reference
 from asd_monitor.model_training.sensitivity import Sensitivity
 from asd_monitor.model_training.training_run import TrainingResult
 from asd_monitor.self_test.added_sound import FAULT_S
-from asd_monitor.self_test.baseline import KEY, SelfTestBaseline
+from asd_monitor.self_test.baseline import KEY, manifest_entry
 from asd_monitor.wording import rfc3339
 
 
@@ -112,7 +112,7 @@ def manifest_entries(
             for mode in result.modes
         ],
         "sensitivity": _sensitivity(result.sensitivity),
-        KEY: SelfTestBaseline.of(result.detector, result.sensitivity.levels).to_json(),
+        KEY: manifest_entry(result.sensitivity.levels),
         "held_out": None if result.trial is None else _held_out(result.trial),
         **({} if adaptation is None else {"adaptation": adaptation.to_json()}),
         "warnings": list(warnings),

@@ -9,27 +9,24 @@ from enum import StrEnum
 import numpy as np
 
 from asd_monitor.detector.detector import Detector
-from asd_monitor.dsp.mel import mel_centres_hz
-from asd_monitor.self_test.baseline import SelfTestBaseline, Spectra
+from asd_monitor.microphone.findings import MicrophoneCondition
+from asd_monitor.microphone.recent_spectra import DB, Spectrum
 from asd_monitor.self_test.detected_levels import DetectedLevels, highest_level_db
 from asd_monitor.self_test.live_trial import OFF, LiveTrial
 from asd_monitor.self_test.recent_scores import RecentScores
 
 MAX_WORSE_DB = 6.0
 """A fault whose level at detection has risen by more is detected clearly worse."""
-MAX_SPECTRUM_DB = 10.0
+LOUDER_DB = 10.0
 """More than a machine's operating points differ by: `asd_monitor.detector.idle.MARGIN_BELOW_DB`."""
-BAND_GROUPS = 8
-"""Groups of adjacent bands in which the spectra are compared."""
-ATTENUATED_GROUPS = 2
-"""So many groups from the highest down show a cover, and not a tone that has ceased."""
+HIGHEST_PART = 4
+"""The high frequencies are this part of the bands: a quarter."""
 STALLED_S = 30.0
 """Captured sound without a window; the longest window lasts 10 s."""
 FAR_OFF_SHARE = 0.9
 """Share of the windows with a score above `recent_scores.FAR_OFF` at which a model does not fit."""
 FAR_OFF_S = 7200.0
 """Sound of which that is the share."""
-_POWER_DB = 10.0  # dB in a unit of log10 of power
 
 
 class Result(StrEnum):
@@ -98,37 +95,44 @@ def check_sensitivity(trial: LiveTrial, known: DetectedLevels | None) -> Check:
     )
 
 
-def check_microphone(trial: LiveTrial, detector: Detector, baseline: SelfTestBaseline) -> Check:
-    """Compare spectrum and level of the captured sound with those of the training."""
-    if trial.off:
-        return not_possible(OFF)
+def check_microphone(trial: LiveTrial, detector: Detector, condition: MicrophoneCondition) -> Check:
+    """Compare spectrum and level of the captured sound with those of the training.
+
+    Args:
+        trial: the trial of the live sound.
+        detector: the detector in use.
+        condition: the condition of the microphone by the sound since the daemon started.
+
+    """
     loudest_dbfs = float(np.max(detector.evidence_calibration.loudest_dbfs))
     numbers: dict[str, float | None] = {
         "level_dbfs": trial.level_dbfs,
         "quietest_training_dbfs": detector.quietest_dbfs,
         "loudest_training_dbfs": loudest_dbfs,
     }
+    if detector.microphone is not None:
+        numbers |= _spectrum_numbers(trial.spectrum, detector.microphone.typical)
     remedy = (
         "look at the microphone: is it covered, moved, or its gain changed? then at the machine"
     )
-    reason = None
-    if baseline.spectra is not None and baseline.spectra.shape[1] == len(trial.spectrum):
-        change = _changes_db(trial.spectrum, baseline.spectra)
-        numbers["spectrum_change_db"] = float(change.median_db)
-        numbers["high_frequencies_db"] = float(change.groups_db[-ATTENUATED_GROUPS:].max())
-        reason = _spectrum_reason(change, detector)
-    if trial.level_dbfs < detector.quiet_limit_dbfs:
+    reason = condition.reason
+    if reason is None and trial.off:
+        return not_possible(OFF)
+    if reason is None and trial.level_dbfs < detector.quiet_limit_dbfs:
         reason = (
             f"the level of {trial.level_dbfs:.0f} dBFS is far below that of the training "
             f"({detector.quietest_dbfs:.0f} dBFS at least)"
         )
-    elif trial.level_dbfs > loudest_dbfs + MAX_SPECTRUM_DB:
+    elif reason is None and trial.level_dbfs > loudest_dbfs + LOUDER_DB:
         reason = (
             f"the level of {trial.level_dbfs:.0f} dBFS is far above that of the training "
             f"({loudest_dbfs:.0f} dBFS at most)"
         )
     if reason is not None:
         return Check(Result.FAILED, reason, remedy, numbers)
+    if detector.microphone is None:
+        why = "the spectrum was not compared: the model was trained by an earlier version"
+        return Check(Result.PASSED, why, numbers=numbers)
     return Check(Result.PASSED, numbers=numbers)
 
 
@@ -177,37 +181,12 @@ def check_model(machine: str, owner: str, recent: RecentScores) -> Check:
     return Check(Result.FAILED, f"{reason}: the model does not fit this sound", remedy, numbers)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Change:
-    groups_db: Spectra  # (`BAND_GROUPS`,), medians, from the lowest frequencies up
-    first_bands: list[int]  # of each group
-
-    @property
-    def median_db(self) -> float:
-        return float(np.median(self.groups_db))
-
-
-def _changes_db(spectrum: Spectra, training: Spectra) -> _Change:
-    """Return the change of a spectrum (b,) from the nearest of the training (k, b)."""
-    changes = _POWER_DB * (spectrum - training)
+def _spectrum_numbers(spectrum: Spectrum, typical: Spectrum) -> dict[str, float | None]:
+    """Return the change of a spectrum (b,), log10 of power, from the nearest mode of (k, b) dB."""
+    changes = DB * spectrum - typical
     nearest = changes[np.abs(changes).mean(1).argmin()]
-    groups = np.array_split(nearest, BAND_GROUPS)
-    firsts = np.cumsum([0, *(len(group) for group in groups[:-1])])
-    medians = np.array([np.median(group) for group in groups], np.float32)
-    return _Change(medians, firsts.tolist())
-
-
-def _spectrum_reason(change: _Change, detector: Detector) -> str | None:
-    groups_db = change.groups_db
-    if (np.abs(groups_db) >= MAX_SPECTRUM_DB).all() and len(set(np.sign(groups_db))) == 1:
-        return f"the sound has changed by {change.median_db:+.0f} dB at all frequencies"
-    attenuated = 0  # groups, from the highest down
-    while groups_db[-1 - attenuated] <= -MAX_SPECTRUM_DB:
-        attenuated += 1
-    if attenuated < ATTENUATED_GROUPS:
-        return None
-    front_end = detector.front_end
-    centres_hz = mel_centres_hz(front_end.rate_hz, front_end.mel_bands)
-    edge_khz = centres_hz[change.first_bands[-attenuated]] / 1000
-    loss_db = -float(np.median(groups_db[-attenuated:]))
-    return f"the sound above {edge_khz:.1f} kHz is {loss_db:.0f} dB lower than in training"
+    highest = nearest[-(len(nearest) // HIGHEST_PART) :]
+    return {
+        "spectrum_change_db": float(np.median(nearest)),
+        "high_frequencies_db": float(np.median(highest)),
+    }

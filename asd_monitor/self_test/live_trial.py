@@ -16,6 +16,7 @@ from asd_monitor.alarm.state import AlarmRule
 from asd_monitor.detector.detector import SPECTRUM, Detector
 from asd_monitor.dsp.signal_conditioning import SignalConditioner
 from asd_monitor.features.windows import Window
+from asd_monitor.microphone.recent_spectra import Spectrum
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Block, Samples
 from asd_monitor.self_test.added_sound import (
@@ -26,7 +27,6 @@ from asd_monitor.self_test.added_sound import (
     repeated,
     trial_steps,
 )
-from asd_monitor.self_test.baseline import Spectra
 from asd_monitor.self_test.detected_levels import DetectedLevels, level_steps
 from asd_monitor.self_test.stepping import Steps
 from asd_monitor.synthesis.added_faults import FaultKind
@@ -42,7 +42,7 @@ MAX_OFF_SHARE = 0.05
 class LiveTrial:
     """What the live sound has shown."""
 
-    spectrum: Spectra  # (b,), log10 of power: mean of the windows
+    spectrum: Spectrum  # (b,), log10 of power: mean of the windows
     level_dbfs: float  # median of the windows
     off: bool  # the machine was off in a part of it
     levels: DetectedLevels | None  # None: not measured
@@ -67,7 +67,7 @@ def live_steps(
 
     """
     normal = _conditioned(block, detector.rate_hz)
-    spectra: list[Spectra] = []
+    spectra: list[Spectrum] = []
     levels_dbfs: list[float] = []
 
     def keep(windows: Sequence[Window]) -> None:

@@ -27,6 +27,7 @@ from asd_monitor.detector.evidence import EvidenceCalibration
 from asd_monitor.detector.modes import OperatingModes
 from asd_monitor.detector.views import View, ViewKind
 from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.microphone.baseline import MicrophoneBaseline
 from asd_monitor.model_store.bundle import FirstModel
 from asd_monitor.model_store.versions import BundleError
 from tests.doubles.direct_tail import DirectTail
@@ -90,6 +91,7 @@ class LevelDetector(Detector):
         quietest_dbfs: float = -math.inf,
         *,
         hours: int = 1000,
+        microphone: MicrophoneBaseline | None = None,
     ) -> None:
         kind = ViewKind("level", "level", LevelBackEnd, "level_threshold")
         view = View(kind, LevelBackEnd(gate), _OF_DISTANCE)
@@ -100,6 +102,7 @@ class LevelDetector(Detector):
             direct_evidence(hours),
             (-300.0, -60.0),
             quietest_dbfs,
+            microphone=microphone,
         )
 
     @property
