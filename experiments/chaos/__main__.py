@@ -25,7 +25,9 @@ from types import FrameType
 from asd_monitor.errors import AsdMonitorError
 from experiments.chaos import (
     brokers,
+    clocks,
     disks,
+    journal_files,
     kills,
     long_run,
     microphones,
@@ -41,7 +43,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     *packets.SCENARIOS,
     *brokers.SCENARIOS,
     *disks.SCENARIOS,
+    *journal_files.SCENARIOS,
     *starvation.SCENARIOS,
+    *clocks.SCENARIOS,
     *long_run.SCENARIOS,
 )
 

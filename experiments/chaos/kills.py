@@ -142,9 +142,7 @@ class BrokerKilled:
                 findings.require(problem is None, f"alarms ack: {problem}")
             limit_s = max(findings.recovered_s, default=0.0)
             findings.require(limit_s <= _BROKER_LIMIT_S, f"connected after {limit_s:.0f} s")
-            run.send(signal.SIGTERM)
-            findings.require(run.wait(_STOP_LIMIT_S) == 0, "the daemon does not stop")
-            run.kill()
+            box.stop(run, findings)
             box.finish(findings)
         return findings
 

@@ -71,10 +71,7 @@ class HoursOfSound:
             findings.require(box.wait_alarm(time.monotonic()), "no alarm rises at the end")
             _compare(used, findings)
             _explain(box, causes, findings)
-            findings.require("Traceback" not in run.log, f"traceback in {run.log_path}")
-            run.send(signal.SIGTERM)
-            findings.require(run.wait() == 0, "the daemon does not stop")
-            run.kill()
+            box.stop(run, findings)
             box.finish(findings)
             gone = "events left the journal"
             findings.problems = [text for text in findings.problems if gone not in text]

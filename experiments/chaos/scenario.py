@@ -75,6 +75,19 @@ class Findings:
         if not holds:
             self.problems.append(problem)
 
+    def add_loss(self, counted: int, true: int, tolerance: int = 0) -> None:
+        """Add the lost samples of one run."""
+        before = self.loss or SampleLoss(0, 0)
+        self.loss = SampleLoss(
+            before.counted + counted, before.true + true, before.tolerance + tolerance
+        )
+
+    def add_events(self, unacknowledged: int, equal_id: int, other_id: int) -> None:
+        """Add the events of one box."""
+        self.unacknowledged = (self.unacknowledged or 0) + unacknowledged
+        self.equal_id = (self.equal_id or 0) + equal_id
+        self.other_id = (self.other_id or 0) + other_id
+
     def row(self, fault: str) -> tuple[str, ...]:
         """Return the row of the table."""
         loss = NOT_MEASURED
