@@ -34,6 +34,7 @@ from experiments.chaos import (
     journal_files,
     kills,
     long_run,
+    microphone_changes,
     microphones,
     packets,
     starvation,
@@ -46,6 +47,7 @@ from experiments.chaos.scenario import Findings, Place, Scenario
 SCENARIOS: tuple[Scenario, ...] = (
     *kills.SCENARIOS,
     *microphones.SCENARIOS,
+    *microphone_changes.SCENARIOS,
     *packets.SCENARIOS,
     *brokers.SCENARIOS,
     *disks.SCENARIOS,

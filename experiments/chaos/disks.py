@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
 
 from asd_monitor.errors import OperationError
 from experiments.chaos.box import Box, until
-from experiments.chaos.journal_reading import read_content
+from experiments.chaos.journal_reading import read_while_written
 from experiments.chaos.log_reports import JOURNAL, LogReports
 from experiments.chaos.process import ChaosProcess
 from experiments.chaos.required_monitoring import require_alarms
@@ -77,7 +77,8 @@ def _full_at_stop(box: Box, disk: SmallDisk, findings: Findings) -> None:
     published = {m["id"] for m in box.events()}
     missing = published - {event.id for event in box.read_journal().events}
     findings.notes.append(f"{len(missing)} events published that are in no journal, and reported")
-    box.count_events(findings)
+    disk.free()
+    _restart(box, findings)
 
 
 def _small(box: Box, disk: SmallDisk, findings: Findings) -> None:
@@ -116,8 +117,8 @@ def _read_only(box: Box, disk: SmallDisk, findings: Findings) -> None:
         box.count_loss(run, findings)
         run.kill()
         findings.notes.append(f"{len(known - set(box.audit.events))} events in memory only")
-        box.count_events(findings)
     disk.make_writable()
+    _restart(box, findings)
 
 
 def _fill(box: Box, disk: SmallDisk, run: ChaosProcess, findings: Findings) -> None:
@@ -146,14 +147,25 @@ def _require_written(box: Box, findings: Findings, since_s: float) -> None:
     """Wait until the events published before are in the journal."""
     published = {m["id"] for m in box.events()}
     try:
-        at_s = until(
-            lambda: published <= {e.id for e in read_content(box.state).events},
-            _RECOVERY_LIMIT_S,
-            poll_s=0.5,
-        )
+        at_s = until(lambda: _has_written(box, published), _RECOVERY_LIMIT_S, poll_s=0.5)
         findings.recovered_s.append(at_s - since_s)
     except OperationError:
         findings.problems.append(f"published events not written {_RECOVERY_LIMIT_S:g} s later")
+
+
+def _has_written(box: Box, published: Set[str]) -> bool:
+    content = read_while_written(box.state)
+    return content is not None and published <= {event.id for event in content.events}
+
+
+def _restart(box: Box, findings: Findings) -> None:
+    """Start a daemon on a disk that can be written again, and count all events."""
+    run = box.start()
+    back_s = box.wait_evaluated(run.started_s)
+    findings.recovered_s.append(float("inf") if back_s is None else back_s - run.started_s)
+    box.stop(run, findings)
+    box.read_journal()
+    box.count_events(findings)
 
 
 SCENARIOS: tuple[Scenario, ...] = (

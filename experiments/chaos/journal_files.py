@@ -10,7 +10,7 @@ from pathlib import Path
 from asd_monitor.errors import OperationError
 from experiments.chaos.box import Box, until
 from experiments.chaos.child_result import child_result
-from experiments.chaos.journal_reading import read_content
+from experiments.chaos.journal_reading import read_while_written
 from experiments.chaos.log_reports import JOURNAL, LogReports
 from experiments.chaos.required_monitoring import require_alarms
 from experiments.chaos.scenario import Findings, Place, Scenario
@@ -56,10 +56,15 @@ class JournalRemoved:
 
 def _require_file(box: Box, findings: Findings, since_s: float) -> None:
     try:
-        at_s = until(lambda: read_content(box.state).events, _RECOVERY_LIMIT_S, poll_s=0.2)
+        at_s = until(lambda: _has_events(box), _RECOVERY_LIMIT_S, poll_s=0.2)
         findings.recovered_s.append(at_s - since_s)
     except (OperationError, OSError) as error:
         findings.problems.append(f"the journal is not made anew: {error}")
+
+
+def _has_events(box: Box) -> bool:
+    content = read_while_written(box.state)
+    return content is not None and bool(content.events)
 
 
 def _empty(path: Path) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.chaos.box import BOX, FAST, Box
+from experiments.chaos.log_reports import BROKER, LogReports
 from experiments.chaos.process import ChaosProcess
 from experiments.chaos.scenario import Findings, Place, Scenario
 
@@ -82,7 +83,10 @@ def _inject(box: Box, run: ChaosProcess, causes: _Causes, kind: int, findings: F
     match kind:
         case 0:
             causes.broker += 1
+            reports = LogReports(run, BROKER)
+            known, killed_s = reports.number(), time.monotonic()
             box.kill_broker()
+            reports.measure(findings, known=known, since_s=killed_s, limit_s=_BROKER_LIMIT_S)
             run.wait(1.0)
             listening_s = box.start_broker()
             back_s = box.wait_online(listening_s, _BROKER_LIMIT_S)
