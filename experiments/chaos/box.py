@@ -20,7 +20,7 @@ from experiments.chaos.journal_reading import JournalContent, JournalEvent, read
 from experiments.chaos.process import ChaosProcess
 from experiments.chaos.product import MACHINES, Product
 from experiments.chaos.recording_proxy import RecordingProxy
-from experiments.chaos.scenario import Findings
+from experiments.chaos.scenario import Findings, SampleLoss
 
 BOX = "edge"
 FAST = 20.0
@@ -171,6 +171,10 @@ class Box:
         """Return the acknowledged events of all machines, in order."""
         return [m.document for m in list(self.proxy.acknowledged) if m.topic.endswith("/event")]
 
+    def newest_score(self, machine: str) -> tuple[float, dict[str, Any]]:
+        """Return the newest score of a machine and the monotonic time of its arrival."""
+        return self.proxy.scores.get(self.topic(machine, "score"), (0.0, {}))
+
     def wait_online(self, since_s: float, timeout_s: float = 60.0) -> float | None:
         """Wait for ``online`` after a time; return when it was acknowledged."""
 
@@ -254,12 +258,10 @@ class Box:
         """Add what the newest run has counted as lost, if on recordings; of these nothing is."""
         if not self._on_recordings:
             return
-        scores = (self.proxy.scores.get(self.topic(m, "score")) for m in self.machines)
-        counted = [
-            score["lost_samples"] for at_s, score in filter(None, scores) if at_s > run.started_s
-        ]
+        scores = [self.newest_score(machine) for machine in self.machines]
+        counted = [score["lost_samples"] for at_s, score in scores if at_s > run.started_s]
         if counted:
-            findings.add_loss(sum(counted), 0)
+            findings.add_loss(SampleLoss(sum(counted), 0))
             findings.require(not sum(counted), f"{sum(counted)} samples of recordings are lost")
 
     def count_events(self, findings: Findings) -> list[JournalEvent]:

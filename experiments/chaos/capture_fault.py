@@ -47,7 +47,7 @@ class CaptureRun:
 
     def score(self) -> tuple[float, dict[str, Any]]:
         """Return the newest score and the monotonic time of its arrival."""
-        return self.box.proxy.scores.get(self.box.topic(MACHINES[0], "score"), (0.0, {}))
+        return self.box.newest_score(MACHINES[0])
 
     def state(self, since_s: float = 0.0) -> str:
         """Return the microphone's state as retained since a time; `ok` where nothing is."""

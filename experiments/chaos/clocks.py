@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import soundfile
 
 from experiments.chaos.box import Box
 from experiments.chaos.product import CYCLE_S, MACHINES, RATE_HZ
+from experiments.chaos.sample_loss import measured_loss
 from experiments.chaos.scenario import Findings, Place, Scenario
 from tests.doubles.virtual_microphone import VirtualSound
 
@@ -74,7 +74,12 @@ class ClockSteps:
         stamp.write_text(f"{offset_s:+d}s\n")
         environment = {**variables, **_clock_environment(library, stamp, self.zone)}
         run = box.start(environment=environment, speed=1.0)
-        findings.require(box.wait_alarm(run.started_s), f"no alarm: {run.log[-300:]}")
+        raised_s = box.wait_alarm(run.started_s)
+        if raised_s is None:
+            findings.problems.append(f"no alarm: {run.log[-300:]}")
+            run.kill()
+            return
+        first = box.newest_score(MACHINES[0])
         for step_s in self.steps_s:
             offset_s += step_s
             stamp.write_text(f"{offset_s:+d}s\n")
@@ -87,9 +92,8 @@ class ClockSteps:
             findings.require(raised_s, f"no alarm after a step of {step_s} s")
         if self.start is not None:
             run.wait(_AFTER_CHANGE_S)
-        run.send(signal.SIGTERM)
-        findings.require(run.wait() == 0, f"the daemon does not stop: {run.log[-300:]}")
-        run.kill()
+        findings.add_loss(measured_loss(first, box.newest_score(MACHINES[0])))
+        box.stop(run, findings)
         box.read_journal()
 
 

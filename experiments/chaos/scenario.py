@@ -60,11 +60,13 @@ class Findings:
         if not holds:
             self.problems.append(problem)
 
-    def add_loss(self, counted: int, true: int, tolerance: int = 0) -> None:
+    def add_loss(self, loss: SampleLoss) -> None:
         """Add the lost samples of one run."""
         before = self.loss or SampleLoss(0, 0)
         self.loss = SampleLoss(
-            before.counted + counted, before.true + true, before.tolerance + tolerance
+            before.counted + loss.counted,
+            before.true + loss.true,
+            before.tolerance + loss.tolerance,
         )
 
     def add_events(self, unacknowledged: int, equal_id: int, other_id: int) -> None:

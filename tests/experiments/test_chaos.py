@@ -132,7 +132,7 @@ def test_the_table_has_a_row_for_each_fault():
 def test_the_findings_of_several_boxes_are_added():
     findings = Findings()
     for counted, true in ((3, 0), (5, 9)):
-        findings.add_loss(counted, true)
+        findings.add_loss(SampleLoss(counted, true))
         findings.add_events(1, 0, counted)
     assert findings.loss == SampleLoss(8, 9)
     assert (findings.unacknowledged, findings.equal_id, findings.other_id) == (2, 0, 8)
