@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from paho.mqtt.client import MQTTMessage
@@ -65,15 +66,19 @@ class DaemonKilled:
         else:
             self._follow(box, run, content, findings)
         acknowledgement = box.acknowledge() if chance.random() < 0.5 else None
-        if not early:
-            self._await_moment(box, chance)
-        if self.broker_killed and chance.random() < 0.5:
-            box.kill_broker()
-        box.count_loss(run, findings)
-        if early or self.broker_killed:  # no will, or nobody who publishes it
+        with contextlib.ExitStack() as stack:
+            subscriber = None
+            if not early and not self.broker_killed:  # else nobody need publish `offline`
+                subscriber = stack.enter_context(Subscriber(box.broker.port, box.availability))
+            if not early:
+                self._await_moment(box, chance)
+            if self.broker_killed and chance.random() < 0.5:
+                box.kill_broker()
+            sent_s = time.monotonic()
             run.send(self.number)
-        else:
-            _measure_offline(box, lambda: run.send(self.number), findings)
+            box.count_loss(run, findings)
+            if subscriber is not None:
+                _measure_offline(subscriber, sent_s, findings)
         code = run.wait(_STOP_LIMIT_S)
         if self.number is signal.SIGTERM and not early:
             findings.require(code == 0, f"exit code {code} after SIGTERM: {run.log[-200:]}")
@@ -117,20 +122,17 @@ class DaemonKilled:
             time.sleep(chance.uniform(0.0, _PAUSE_S))
 
 
-def _measure_offline(box: Box, end: Callable[[], None], findings: Findings) -> None:
-    """End the daemon, and wait until the broker publishes that the box is offline."""
-    with Subscriber(box.broker.port, box.availability) as subscriber:
-        ended_s = time.monotonic()
-        end()
+def _measure_offline(subscriber: Subscriber, sent_s: float, findings: Findings) -> None:
+    """Wait until the broker publishes that the box is offline; the signal was sent before."""
 
-        def offline(messages: Sequence[MQTTMessage]) -> bool:
-            return any(m.payload == b"offline" and not m.retain for m in messages)
+    def offline(messages: Sequence[MQTTMessage]) -> bool:
+        return any(m.payload == b"offline" and not m.retain for m in messages)
 
-        try:
-            subscriber.wait_until(offline, timeout_s=_STOP_LIMIT_S)
-            findings.seen_s.append(time.monotonic() - ended_s)
-        except AssertionError:
-            findings.problems.append(f"not offline within {_STOP_LIMIT_S:g} s")
+    try:
+        subscriber.wait_until(offline, timeout_s=_STOP_LIMIT_S)
+        findings.seen_s.append(time.monotonic() - sent_s)
+    except AssertionError:
+        findings.problems.append(f"not offline within {_STOP_LIMIT_S:g} s")
 
 
 @dataclass(frozen=True, slots=True)
