@@ -24,7 +24,7 @@ from tests.doubles.virtual_microphone import VirtualMicrophone, VirtualSound
 OTHER = "other"
 """A second microphone, which no machine is configured with."""
 _CARDS = {"fan": 1, OTHER: 2}
-_RECOVERY_LIMIT_S = 60.0
+_RECOVERY_LIMIT_S = 90.0
 
 
 @dataclass(slots=True)
@@ -104,8 +104,6 @@ class CaptureFault:
     lasts_s: float = 0.0  # at least
     seen: Observation | None = log_line
     recovered: Observation = sound_evaluated
-    must_be_seen: bool = True
-    """Whether it is a problem where it is not seen."""
     seen_limit_s: float = 15.0
     settle_s: float = 3.0
     times: int = 20
@@ -175,6 +173,6 @@ class CaptureFault:
             findings.seen_s.append(until(seen, self.seen_limit_s) - began_s)
         except OperationError:
             findings.seen_s.append(float("inf"))
-            findings.require(not self.must_be_seen, f"not seen within {self.seen_limit_s:g} s")
+            findings.problems.append(f"not seen within {self.seen_limit_s:g} s")
         if self.seen is state_of_fault:
             run.states[run.state(began_s)] += 1
