@@ -47,7 +47,7 @@ class DiskFault:
                     box.start_broker()
                     self.inject(box, disk, findings)
             except OSError as error:
-                findings.notes.append(f"not injected: {error}")
+                findings.leave_out(1, str(error))
         return findings
 
 

@@ -60,6 +60,11 @@ class Findings:
         if not holds:
             self.problems.append(problem)
 
+    def leave_out(self, times: int, reason: str) -> None:
+        """Note that the fault was not injected so many times."""
+        self.times -= times
+        self.notes.append(f"not injected: {reason}")
+
     def add_loss(self, loss: SampleLoss) -> None:
         """Add the lost samples of one run."""
         before = self.loss or SampleLoss(0, 0)

@@ -12,6 +12,7 @@ from experiments.chaos.findings_table import report
 from experiments.chaos.journal_reading import JournalAlarm, JournalContent, JournalEvent
 from experiments.chaos.recording_proxy import PacketReader, RecordingProxy
 from experiments.chaos.results import FILE_NAME, Result, load_results, save_result
+from experiments.chaos.sample_loss import measured_loss
 from experiments.chaos.scenario import Findings, SampleLoss
 from tests.doubles.fake_broker import CONNACK_5, ClientConnection, FakeBroker
 
@@ -136,6 +137,23 @@ def test_the_findings_of_several_boxes_are_added():
         findings.add_events(1, 0, counted)
     assert findings.loss == SampleLoss(8, 9)
     assert (findings.unacknowledged, findings.equal_id, findings.other_id) == (2, 0, 8)
+
+
+def test_a_fault_that_is_not_injected_is_not_counted():
+    findings = Findings(3)
+    findings.leave_out(2, "no disk")
+    assert (findings.times, findings.notes) == (1, ["not injected: no disk"])
+
+
+def test_the_true_loss_is_the_time_without_received_samples():
+    before = (10.0, {"sample": 16_000, "lost_samples": 0})
+    after = (20.0, {"sample": 160_000, "lost_samples": 30_000})
+    loss = measured_loss(before, after)
+    assert (loss.counted, loss.true) == (30_000, 160_000 - (144_000 - 30_000))
+    assert loss.is_right
+    not_counted = measured_loss(before, (20.0, {"sample": 112_000, "lost_samples": 0}))
+    assert (not_counted.counted, not_counted.true) == (0, 64_000)
+    assert not not_counted.is_right
 
 
 def test_results_of_runs_one_after_the_other_are_joined(tmp_path):
