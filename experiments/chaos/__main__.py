@@ -1,11 +1,15 @@
 """Inject faults into the running program, and print one table of what was lost.
 
     python -m experiments.chaos OUTPUT [--only NAME …] [--times N] [--before CHECKOUT]
+    python -m experiments.chaos --compare RESULTS [RESULTS]
 
-OUTPUT is a folder: the trained model is kept in it, and the logs of each fault.  With --before the
-program of another checkout is tested, by the same faults.  --list shows the faults, how often each
-is injected unless --times is given, and how long that takes.  The exit code is 1 if anything
-happened that must not.
+OUTPUT is a folder.  In a folder of each checkout in it are the trained model, the logs of each
+fault, and `results.json`, in which runs with --only are joined: the later run of a fault replaces
+the earlier one.  With --before the program of another checkout is tested, by the same faults.
+--list shows the faults, how often each is injected unless --times is given, and how long that
+takes.  The exit code is 1 if anything happened that must not.
+
+--compare prints one table of two results, before and after a change, or that of one.
 """
 
 from __future__ import annotations
@@ -22,26 +26,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from asd_monitor.errors import AsdMonitorError
+from asd_monitor.errors import AsdMonitorError, UsageError
 from experiments.chaos import (
     brokers,
+    clocks,
     disks,
+    journal_files,
     kills,
     long_run,
+    microphone_changes,
     microphones,
     packets,
     starvation,
 )
+from experiments.chaos.findings_table import comparison, report
 from experiments.chaos.product import ROOT, prepare
-from experiments.chaos.scenario import Findings, Place, Scenario, report
+from experiments.chaos.results import FILE_NAME, Result, load_results, save_result
+from experiments.chaos.scenario import Findings, Place, Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
     *kills.SCENARIOS,
     *microphones.SCENARIOS,
+    *microphone_changes.SCENARIOS,
     *packets.SCENARIOS,
     *brokers.SCENARIOS,
     *disks.SCENARIOS,
+    *journal_files.SCENARIOS,
     *starvation.SCENARIOS,
+    *clocks.SCENARIOS,
     *long_run.SCENARIOS,
 )
 
@@ -60,6 +72,9 @@ def main() -> int:
     parser.add_argument("--times", type=int, help="how often each is injected")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--before", type=Path, metavar="CHECKOUT", help="the program under test")
+    parser.add_argument(
+        "--compare", nargs="+", type=Path, metavar="RESULTS", help="print the table of results"
+    )
     parser.add_argument("--list", action="store_true", help="show the faults")
     arguments = parser.parse_args()
     try:
@@ -68,6 +83,12 @@ def main() -> int:
         parser.error(str(error))
     if arguments.list:
         sys.stdout.write(_listing(scenarios))
+        return 0
+    if arguments.compare is not None:
+        try:
+            sys.stdout.write(compare(arguments.compare))
+        except UsageError as error:
+            parser.error(str(error))
         return 0
     if arguments.output is None:
         parser.error("OUTPUT is missing")
@@ -100,6 +121,17 @@ def select(names: Sequence[str] | None) -> list[Scenario]:
     return [each for each in SCENARIOS if each.name in selected]
 
 
+def compare(paths: Sequence[Path]) -> str:
+    """Return the table of one file of results, or of two.  Raises UsageError."""
+    match [load_results(path) for path in paths]:
+        case [only]:
+            return report(only)
+        case [before, after]:
+            return comparison(before, after)
+        case _:
+            raise UsageError("--compare: name one or two results")
+
+
 def run(
     output: Path, scenarios: Sequence[Scenario], *, tree: Path, times: int | None, seed: int
 ) -> int:
@@ -107,15 +139,17 @@ def run(
     version = hashlib.sha256(str(tree).encode()).hexdigest()[:8]
     folder = output.resolve() / version
     product = prepare(tree, folder / "product")
-    results: list[tuple[Scenario, Findings]] = []
+    results: list[Result] = []
     try:
         for scenario in scenarios:
             number = scenario.times if times is None else min(times, scenario.times)
             place = Place(product, folder / scenario.name, seed)
-            results.append((scenario, _inject(scenario, place, number)))
+            results.append(Result(scenario.name, scenario.fault, _inject(scenario, place, number)))
+            save_result(folder, results[-1])
     finally:  # also what was done before an interruption
         sys.stdout.write(report(results))
-    return 1 if any(findings.problems for _, findings in results) else 0
+        sys.stderr.write(f"{folder / FILE_NAME}: {len(results)} results added\n")
+    return 1 if any(result.findings.problems for result in results) else 0
 
 
 def _inject(scenario: Scenario, place: Place, times: int) -> Findings:

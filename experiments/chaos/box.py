@@ -16,11 +16,11 @@ import yaml
 from asd_monitor.errors import OperationError
 from benchmarks.mosquitto import MosquittoProcess
 from experiments.chaos.event_audit import EventAudit, equal_ids
-from experiments.chaos.journal_reading import JournalContent, read_content
+from experiments.chaos.journal_reading import JournalContent, JournalEvent, read_content
 from experiments.chaos.process import ChaosProcess
 from experiments.chaos.product import MACHINES, Product
 from experiments.chaos.recording_proxy import RecordingProxy
-from experiments.chaos.scenario import Findings
+from experiments.chaos.scenario import Findings, SampleLoss
 
 BOX = "edge"
 FAST = 20.0
@@ -64,6 +64,7 @@ class Box:
         self._devices = devices or dict.fromkeys(MACHINES, f"file:{product.cycle}?loop")
         self._mqtt = dict(mqtt or {})
         self._runs = 0
+        self._on_recordings = True
         self._undo = contextlib.ExitStack()
         persistent = [*_PERSISTENT, f"persistence_location {folder}/"] if persistence else []
         settings = ("allow_anonymous true", "log_type none", "max_queued_messages 0", *persistent)
@@ -102,8 +103,10 @@ class Box:
 
         ``before`` is a command that starts the program, such as one that limits its memory.
         """
+        devices = devices or self._devices
+        self._on_recordings = all(device.startswith("file:") for device in devices.values())
         config = self.folder / "config.yaml"
-        config.write_text(yaml.safe_dump(self._config(devices or self._devices)))
+        config.write_text(yaml.safe_dump(self._config(devices)))
         self._runs += 1
         places = ("--models", self.product.models, "--state", self.state)
         process = ChaosProcess(
@@ -167,6 +170,10 @@ class Box:
     def events(self) -> list[dict[str, Any]]:
         """Return the acknowledged events of all machines, in order."""
         return [m.document for m in list(self.proxy.acknowledged) if m.topic.endswith("/event")]
+
+    def newest_score(self, machine: str) -> tuple[float, dict[str, Any]]:
+        """Return the newest score of a machine and the monotonic time of its arrival."""
+        return self.proxy.scores.get(self.topic(machine, "score"), (0.0, {}))
 
     def wait_online(self, since_s: float, timeout_s: float = 60.0) -> float | None:
         """Wait for ``online`` after a time; return when it was acknowledged."""
@@ -235,20 +242,39 @@ class Box:
         self.wait_evaluated(run.started_s, _DELIVERY_S)
         known = set(self.audit.events)
         self.proxy.wait_until(lambda: known <= {m["id"] for m in self.events()}, _DELIVERY_S)
-        run.send(signal.SIGTERM)
-        findings.require(run.wait() == 0, f"the last run does not stop: {run.log[-300:]}")
-        run.kill()
+        self.stop(run, findings)
         self.read_journal()
         self.measure_events(findings)
 
-    def measure_events(self, findings: Findings) -> None:
-        """Compare the journals read so far with what the broker has acknowledged."""
+    def stop(self, run: ChaosProcess, findings: Findings) -> None:
+        """Stop a daemon by SIGTERM, which it must obey, and require a log without a traceback."""
+        self.count_loss(run, findings)
+        findings.require("Traceback" not in run.log, f"traceback in {run.log_path}")
+        run.send(signal.SIGTERM)
+        findings.require(run.wait() == 0, f"the daemon does not stop: {run.log[-300:]}")
+        run.kill()
+
+    def count_loss(self, run: ChaosProcess, findings: Findings) -> None:
+        """Add what the newest run has counted as lost, if on recordings; of these nothing is."""
+        if not self._on_recordings:
+            return
+        scores = [self.newest_score(machine) for machine in self.machines]
+        counted = [score["lost_samples"] for at_s, score in scores if at_s > run.started_s]
+        if counted:
+            findings.add_loss(SampleLoss(sum(counted), 0))
+            findings.require(not sum(counted), f"{sum(counted)} samples of recordings are lost")
+
+    def count_events(self, findings: Findings) -> list[JournalEvent]:
+        """Add the events of this box; return those of the journal that none has acknowledged."""
         events = self.events()
         missing = self.audit.missing(events)
-        findings.unacknowledged = len(missing)
-        findings.equal_id = equal_ids(events)
-        findings.other_id = self.audit.other_ids(events)
-        findings.problems += self.audit.check(events)
+        findings.add_events(len(missing), equal_ids(events), self.audit.other_ids(events))
+        return missing
+
+    def measure_events(self, findings: Findings) -> None:
+        """Compare the journals read so far with what the broker has acknowledged."""
+        missing = self.count_events(findings)
+        findings.problems += self.audit.check(self.events())
         findings.require(self.audit.events, "the journal has no event")
         if missing:
             findings.problems.append(f"{len(missing)} events lost, such as {missing[0]}")

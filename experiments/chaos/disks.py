@@ -1,68 +1,26 @@
-"""Disks that are full, small or read-only, and journals that are removed or damaged."""
+"""Disks that are full, small or read-only."""
 
 from __future__ import annotations
 
-import json
-import re
 import signal
-import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from dataclasses import dataclass
-from pathlib import Path
 
 from asd_monitor.errors import OperationError
 from experiments.chaos.box import Box, until
-from experiments.chaos.journal_reading import read_content
+from experiments.chaos.journal_reading import read_while_written
+from experiments.chaos.log_reports import JOURNAL, LogReports
 from experiments.chaos.process import ChaosProcess
+from experiments.chaos.required_monitoring import require_alarms
 from experiments.chaos.scenario import Findings, Place, Scenario
 from experiments.chaos.small_disk import SmallDisk
 
-_CHILD = Path(__file__).with_name("journal_child.py")
 _DISK_BYTES = 4 << 20
 _SMALL_BYTES = 400 << 10
+_SMALL_S = 60.0
 _SEEN_LIMIT_S = 30.0
 _RECOVERY_LIMIT_S = 30.0
-_NUMBERS = re.compile(r"\b\d+\b")
-_JOURNAL_LINE = re.compile(
-    r"^\S+ \[(?:warning|error)\] (?!configuration).*(?:journal|disk|kept in memory)", re.M
-)
-_PATIENCE = 20.0  # times the usual duration
-_LEAST_PATIENCE_S = 60.0
-
-
-def _log_count(run: ChaosProcess) -> int:
-    return len(_JOURNAL_LINE.findall(run.log))
-
-
-def _see(run: ChaosProcess, findings: Findings, known: int, began_s: float) -> None:
-    """Wait until the daemon reports something about its journal."""
-    try:
-        findings.seen_s.append(until(lambda: _log_count(run) > known, _SEEN_LIMIT_S) - began_s)
-    except OperationError:
-        findings.problems.append(f"not reported within {_SEEN_LIMIT_S:g} s")
-
-
-def _require_alarms(box: Box, run: ChaosProcess, findings: Findings) -> None:
-    """Require that alarms still rise and are published, and that sound is evaluated."""
-    now_s = time.monotonic()
-    raised_s = box.wait_alarm(now_s, _RECOVERY_LIMIT_S)
-    findings.require(raised_s, f"no alarm is published: {run.log[-300:]}")
-    findings.require(box.wait_evaluated(now_s, _RECOVERY_LIMIT_S), "no sound is evaluated")
-
-
-def _require_written(box: Box, findings: Findings, since_s: float) -> None:
-    """Wait until an alarm that was published before is in the journal."""
-    published = {m["id"] for m in box.events()}
-    try:
-        at_s = until(
-            lambda: published <= {e.id for e in read_content(box.state).events},
-            _RECOVERY_LIMIT_S,
-            poll_s=0.5,
-        )
-        findings.recovered_s.append(at_s - since_s)
-    except OperationError:
-        findings.problems.append(f"published events not written {_RECOVERY_LIMIT_S:g} s later")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +47,7 @@ class DiskFault:
                     box.start_broker()
                     self.inject(box, disk, findings)
             except OSError as error:
-                findings.notes.append(f"not injected: {error}")
+                findings.leave_out(1, str(error))
         return findings
 
 
@@ -97,44 +55,30 @@ def _full_at_start(box: Box, disk: SmallDisk, findings: Findings) -> None:
     disk.fill()
     run = box.start()
     _see(run, findings, 0, run.started_s)
-    _require_alarms(box, run, findings)
-    disk.free()
-    _require_written(box, findings, time.monotonic())
-    run.send(signal.SIGTERM)
-    findings.require(run.wait() == 0, "the daemon does not stop")
-    box.finish(findings)
+    _free(box, disk, run, findings)
 
 
 def _full_while_running(box: Box, disk: SmallDisk, findings: Findings) -> None:
     run = box.start()
-    box.wait_alarm(run.started_s)
-    known, began_s = _log_count(run), time.monotonic()
-    disk.fill()
-    _see(run, findings, known, began_s)
-    _require_alarms(box, run, findings)
-    disk.free()
-    _require_written(box, findings, time.monotonic())
-    run.send(signal.SIGTERM)
-    findings.require(run.wait() == 0, "the daemon does not stop")
-    box.finish(findings)
+    _fill(box, disk, run, findings)
+    _free(box, disk, run, findings)
 
 
 def _full_at_stop(box: Box, disk: SmallDisk, findings: Findings) -> None:
     run = box.start()
-    box.wait_alarm(run.started_s)
-    known, began_s = _log_count(run), time.monotonic()
-    disk.fill()
-    _see(run, findings, known, began_s)
-    _require_alarms(box, run, findings)
-    known = _log_count(run)
+    _fill(box, disk, run, findings)
+    require_alarms(box, run, findings)
+    known = LogReports(run, JOURNAL).number()
+    box.count_loss(run, findings)
     run.send(signal.SIGTERM)
     findings.require(run.wait() is not None, "the daemon does not stop")
-    lines = _JOURNAL_LINE.findall(run.log)
-    findings.require(len(lines) > known, "what is in no journal is not reported at the stop")
+    reported = LogReports(run, JOURNAL).number() > known
+    findings.require(reported, "what is in no journal is not reported at the stop")
     published = {m["id"] for m in box.events()}
-    missing = published - {e.id for e in read_content(box.state).events}
+    missing = published - {event.id for event in box.read_journal().events}
     findings.notes.append(f"{len(missing)} events published that are in no journal, and reported")
-    findings.unacknowledged = len(box.audit.missing(box.events()))
+    disk.free()
+    _restart(box, findings)
 
 
 def _small(box: Box, disk: SmallDisk, findings: Findings) -> None:
@@ -142,7 +86,7 @@ def _small(box: Box, disk: SmallDisk, findings: Findings) -> None:
     disk.free()
     run = box.start()
     box.wait_alarm(run.started_s)
-    deadline = time.monotonic() + 60.0
+    deadline = time.monotonic() + _SMALL_S
     largest = 0
     while time.monotonic() < deadline and run.runs:
         box.wait_alarm(time.monotonic(), 5.0)
@@ -150,20 +94,16 @@ def _small(box: Box, disk: SmallDisk, findings: Findings) -> None:
     findings.notes.append(f"at most {largest >> 10} kB used of {_SMALL_BYTES >> 10} kB")
     findings.require(run.runs, f"the daemon has ended: {run.log[-300:]}")
     findings.require("kept in memory" not in run.log, "alarms are kept in memory")
-    run.send(signal.SIGTERM)
-    findings.require(run.wait() == 0, "the daemon does not stop")
-    content, events = read_content(box.state), box.events()
-    acknowledged = {m["id"] for m in events}
-    missing = [e for e in content.events if e.id not in acknowledged]
-    findings.unacknowledged = len(missing)
-    findings.require(not missing, f"{len(missing)} events lost")
+    box.stop(run, findings)
+    box.read_journal()
+    box.count_events(findings)
+    findings.require(not findings.unacknowledged, f"{findings.unacknowledged} events lost")
 
 
 def _read_only(box: Box, disk: SmallDisk, findings: Findings) -> None:
     run = box.start()
     box.wait_alarm(run.started_s)
-    run.send(signal.SIGTERM)
-    run.wait()
+    box.stop(run, findings)
     box.read_journal()
     disk.make_read_only()
     run = box.start()
@@ -172,100 +112,60 @@ def _read_only(box: Box, disk: SmallDisk, findings: Findings) -> None:
         findings.problems.append(f"no monitoring: {run.log.strip()[-300:]}")
     else:
         _see(run, findings, 0, run.started_s)
-        _require_alarms(box, run, findings)
+        require_alarms(box, run, findings)
         known = {m["id"] for m in box.events()}
+        box.count_loss(run, findings)
         run.kill()
         findings.notes.append(f"{len(known - set(box.audit.events))} events in memory only")
     disk.make_writable()
+    _restart(box, findings)
 
 
-@dataclass(frozen=True, slots=True)
-class JournalRemoved:
-    """The file of the journal is removed, emptied or overwritten while the daemon runs."""
-
-    name: str
-    fault: str
-    damage: Callable[[Path], None]
-    times: int = 20
-    seconds_each: float = 12.0
-
-    def run(self, place: Place, times: int) -> Findings:
-        """Damage the file so many times under one daemon."""
-        findings = Findings(times)
-        with Box(place.product, place.folder) as box:
-            box.start_broker()
-            run = box.start()
-            for _ in range(times):
-                now_s = time.monotonic()
-                box.wait_alarm(now_s)
-                known, began_s = _log_count(run), time.monotonic()
-                self.damage(box.state / "alarms.db")
-                _see(run, findings, known, began_s)
-                _require_alarms(box, run, findings)
-                _require_file(box, findings, began_s)
-            findings.require(run.runs, f"the daemon has ended: {run.log[-300:]}")
-            run.send(signal.SIGTERM)
-            findings.require(run.wait() == 0, "the daemon does not stop")
-            box.finish(findings)
-            # what the file had before is known to the daemon as far as alarms stand
-            gone = "events left the journal"
-            findings.notes += [text for text in findings.problems if gone in text]
-            findings.problems = [text for text in findings.problems if gone not in text]
-        return findings
+def _fill(box: Box, disk: SmallDisk, run: ChaosProcess, findings: Findings) -> None:
+    """Fill the disk under a daemon with alarms, which must report it."""
+    box.wait_alarm(run.started_s)
+    known, began_s = LogReports(run, JOURNAL).number(), time.monotonic()
+    disk.fill()
+    _see(run, findings, known, began_s)
 
 
-def _require_file(box: Box, findings: Findings, since_s: float) -> None:
+def _see(run: ChaosProcess, findings: Findings, known: int, began_s: float) -> None:
+    reports = LogReports(run, JOURNAL)
+    reports.measure(findings, known=known, since_s=began_s, limit_s=_SEEN_LIMIT_S)
+
+
+def _free(box: Box, disk: SmallDisk, run: ChaosProcess, findings: Findings) -> None:
+    """Require alarms on the full disk, and that all are written once there is space."""
+    require_alarms(box, run, findings)
+    disk.free()
+    _require_written(box, findings, time.monotonic())
+    box.stop(run, findings)
+    box.finish(findings)
+
+
+def _require_written(box: Box, findings: Findings, since_s: float) -> None:
+    """Wait until the events published before are in the journal."""
+    published = {m["id"] for m in box.events()}
     try:
-        at_s = until(lambda: read_content(box.state).events, _RECOVERY_LIMIT_S, poll_s=0.2)
+        at_s = until(lambda: _has_written(box, published), _RECOVERY_LIMIT_S, poll_s=0.5)
         findings.recovered_s.append(at_s - since_s)
-    except (OperationError, OSError) as error:
-        findings.problems.append(f"the journal is not made anew: {error}")
+    except OperationError:
+        findings.problems.append(f"published events not written {_RECOVERY_LIMIT_S:g} s later")
 
 
-def _empty(path: Path) -> None:
-    path.write_bytes(b"")
+def _has_written(box: Box, published: Set[str]) -> bool:
+    content = read_while_written(box.state)
+    return content is not None and published <= {event.id for event in content.events}
 
 
-def _overwrite(path: Path) -> None:
-    path.write_bytes(bytes(8192))
-
-
-@dataclass(frozen=True, slots=True)
-class JournalDamaged:
-    """A journal with waiting events is cut, or a bit of it is flipped."""
-
-    name: str
-    fault: str
-    times: int
-    mode: str
-    seconds_each: float = 0.03
-
-    def run(self, place: Place, times: int) -> Findings:
-        """Damage copies of a journal in a process of its own."""
-        findings = Findings(times)
-        patience_s = _LEAST_PATIENCE_S + _PATIENCE * times * self.seconds_each
-        child = place.product.run_child(_CHILD, (self.mode, times, place.seed))
-        try:
-            output, _ = child.communicate(timeout=patience_s)
-        except subprocess.TimeoutExpired:
-            findings.problems.append(f"not done after {patience_s:g} s")
-            return findings
-        finally:
-            child.kill()
-            child.wait()
-        if child.returncode or not output:
-            findings.problems.append(f"the process ended with {child.returncode}")
-            return findings
-        found = json.loads(output)
-        findings.times = found["cases"]
-        findings.unacknowledged = found["silently_lost"]
-        findings.other_id = found["silently_changed"]
-        findings.problems += found["failures"][:10]
-        if len(found["failures"]) > 10:
-            findings.problems.append(f"and {len(found['failures']) - 10} more")
-        text = ", ".join(f"{number} {outcome}" for outcome, number in found["outcomes"].items())
-        findings.notes.append(text)
-        return findings
+def _restart(box: Box, findings: Findings) -> None:
+    """Start a daemon on a disk that can be written again, and count all events."""
+    run = box.start()
+    back_s = box.wait_evaluated(run.started_s)
+    findings.recovered_s.append(float("inf") if back_s is None else back_s - run.started_s)
+    box.stop(run, findings)
+    box.read_journal()
+    box.count_events(findings)
 
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -274,9 +174,4 @@ SCENARIOS: tuple[Scenario, ...] = (
     DiskFault("disk-full-at-stop", "disk full at a stop", _full_at_stop),
     DiskFault("disk-small", "disk of 400 kB", _small, _SMALL_BYTES, 1, 80.0),
     DiskFault("disk-read-only", "disk read-only at the start", _read_only),
-    JournalRemoved("journal-removed", "alarms.db removed under the daemon", Path.unlink),
-    JournalRemoved("journal-emptied", "alarms.db emptied under the daemon", _empty),
-    JournalRemoved("journal-overwritten", "alarms.db overwritten with zeros", _overwrite),
-    JournalDamaged("journal-cut", "journal and outbox cut at each offset", 200_000, "cut"),
-    JournalDamaged("journal-bits", "flipped bits of journal and outbox", 2000, "bits"),
 )

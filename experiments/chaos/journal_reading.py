@@ -73,6 +73,14 @@ def read_content(state: Path) -> JournalContent:
             return _read(database)
 
 
+def read_while_written(state: Path) -> JournalContent | None:
+    """Return the content of a journal that a daemon writes; None where the copy is not intact."""
+    try:
+        return read_content(state)
+    except sqlite3.Error:
+        return None
+
+
 def _read(database: sqlite3.Connection) -> JournalContent:
     database.row_factory = sqlite3.Row
     if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'events'").fetchone():

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import signal
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+
+from paho.mqtt.client import MQTTMessage
 
 from experiments.chaos.box import RETAINED_LIMIT_S, Box
 from experiments.chaos.file_watch import FileWatch
 from experiments.chaos.journal_reading import JournalContent, read_content
+from experiments.chaos.log_reports import BROKER, LogReports
 from experiments.chaos.process import ChaosProcess
 from experiments.chaos.scenario import Findings, Place, Scenario
+from tests.doubles.mosquitto import Subscriber
 
 _START_SHARE = 0.2  # of the kills that come before the daemon is ready
 _START_S = 3.0
@@ -60,11 +66,19 @@ class DaemonKilled:
         else:
             self._follow(box, run, content, findings)
         acknowledgement = box.acknowledge() if chance.random() < 0.5 else None
-        if not early:
-            self._await_moment(box, chance)
-        if self.broker_killed and chance.random() < 0.5:
-            box.kill_broker()
-        run.send(self.number)
+        with contextlib.ExitStack() as stack:
+            subscriber = None
+            if not early and not self.broker_killed:  # else nobody need publish `offline`
+                subscriber = stack.enter_context(Subscriber(box.broker.port, box.availability))
+            if not early:
+                self._await_moment(box, chance)
+            if self.broker_killed and chance.random() < 0.5:
+                box.kill_broker()
+            sent_s = time.monotonic()
+            run.send(self.number)
+            box.count_loss(run, findings)
+            if subscriber is not None:
+                _measure_offline(subscriber, sent_s, findings)
         code = run.wait(_STOP_LIMIT_S)
         if self.number is signal.SIGTERM and not early:
             findings.require(code == 0, f"exit code {code} after SIGTERM: {run.log[-200:]}")
@@ -108,6 +122,19 @@ class DaemonKilled:
             time.sleep(chance.uniform(0.0, _PAUSE_S))
 
 
+def _measure_offline(subscriber: Subscriber, sent_s: float, findings: Findings) -> None:
+    """Wait until the broker publishes that the box is offline; the signal was sent before."""
+
+    def offline(messages: Sequence[MQTTMessage]) -> bool:
+        return any(m.payload == b"offline" and not m.retain for m in messages)
+
+    try:
+        subscriber.wait_until(offline, timeout_s=_STOP_LIMIT_S)
+        findings.seen_s.append(time.monotonic() - sent_s)
+    except AssertionError:
+        findings.problems.append(f"not offline within {_STOP_LIMIT_S:g} s")
+
+
 @dataclass(frozen=True, slots=True)
 class BrokerKilled:
     """The broker is killed and started again while the daemon runs."""
@@ -125,9 +152,12 @@ class BrokerKilled:
             box.start_broker()
             run = box.start()
             box.wait_alarm(run.started_s)
+            reports = LogReports(run, BROKER)
             for number in range(times):
                 chance = place.chance(self.name, number)
+                known, killed_s = reports.number(), time.monotonic()
                 box.kill_broker()
+                reports.measure(findings, known=known, since_s=killed_s, limit_s=_BROKER_LIMIT_S)
                 run.wait(chance.uniform(0.0, 5.0))
                 listening_s = box.start_broker()
                 back_s = box.wait_online(listening_s)
@@ -142,9 +172,7 @@ class BrokerKilled:
                 findings.require(problem is None, f"alarms ack: {problem}")
             limit_s = max(findings.recovered_s, default=0.0)
             findings.require(limit_s <= _BROKER_LIMIT_S, f"connected after {limit_s:.0f} s")
-            run.send(signal.SIGTERM)
-            findings.require(run.wait(_STOP_LIMIT_S) == 0, "the daemon does not stop")
-            run.kill()
+            box.stop(run, findings)
             box.finish(findings)
         return findings
 
@@ -192,6 +220,9 @@ class LongOutage:
         """Run the daemon as fast as it goes until the journal has so many alarms more."""
         wanted = len(box.read_journal().alarms) + hours * self._cycles_per_hour
         run = box.start(speed=0.0)
+        LogReports(run, BROKER).measure(
+            findings, known=0, since_s=run.started_s, limit_s=_BROKER_LIMIT_S
+        )
         with FileWatch(box.state) as watch:
             while run.runs and len(read_content(box.state).alarms) < wanted:
                 for _ in range(50):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.chaos.box import BOX, FAST, Box
+from experiments.chaos.log_reports import BROKER, LogReports
 from experiments.chaos.process import ChaosProcess
 from experiments.chaos.scenario import Findings, Place, Scenario
 
@@ -71,10 +72,7 @@ class HoursOfSound:
             findings.require(box.wait_alarm(time.monotonic()), "no alarm rises at the end")
             _compare(used, findings)
             _explain(box, causes, findings)
-            findings.require("Traceback" not in run.log, f"traceback in {run.log_path}")
-            run.send(signal.SIGTERM)
-            findings.require(run.wait() == 0, "the daemon does not stop")
-            run.kill()
+            box.stop(run, findings)
             box.finish(findings)
             gone = "events left the journal"
             findings.problems = [text for text in findings.problems if gone not in text]
@@ -85,7 +83,10 @@ def _inject(box: Box, run: ChaosProcess, causes: _Causes, kind: int, findings: F
     match kind:
         case 0:
             causes.broker += 1
+            reports = LogReports(run, BROKER)
+            known, killed_s = reports.number(), time.monotonic()
             box.kill_broker()
+            reports.measure(findings, known=known, since_s=killed_s, limit_s=_BROKER_LIMIT_S)
             run.wait(1.0)
             listening_s = box.start_broker()
             back_s = box.wait_online(listening_s, _BROKER_LIMIT_S)

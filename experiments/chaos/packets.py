@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from experiments.chaos.child_result import child_result
 from experiments.chaos.scenario import Findings, Place, Scenario
 
 _CHILD = Path(__file__).with_name("packets_child.py")
 _HANG_S = 10.0
 _GROWTH_MB = 200.0
-_PATIENCE = 20.0  # times the usual duration
-_LEAST_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,20 +27,12 @@ class MutatedPackets:
     def run(self, place: Place, times: int) -> Findings:
         """Send so many packets to a session with the broker in a process of its own."""
         findings = Findings(times)
-        patience_s = _LEAST_PATIENCE_S + _PATIENCE * times * self.seconds_each
-        child = place.product.run_child(_CHILD, (times, place.seed))
-        try:
-            output, _ = child.communicate(timeout=patience_s)
-        except subprocess.TimeoutExpired:
-            findings.problems.append(f"not done after {patience_s:g} s")
-            return findings
-        finally:
-            child.kill()
-            child.wait()
-        if child.returncode or not output:
-            findings.problems.append(f"the process ended with {child.returncode}")
-            return findings
-        self._judge(json.loads(output), findings)
+        found = child_result(
+            *(place.product, _CHILD, (times, place.seed), findings),
+            usual_s=times * self.seconds_each,
+        )
+        if found is not None:
+            self._judge(found, findings)
         return findings
 
     def _judge(self, found: Mapping[str, Any], findings: Findings) -> None:

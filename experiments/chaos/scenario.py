@@ -1,28 +1,13 @@
-"""What a fault is, what is measured of it, and the table of all measurements."""
+"""What a fault is, and what is measured of it."""
 
 from __future__ import annotations
 
-import math
 import random
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from experiments.chaos.product import Product
-from experiments.markdown import table
-
-HEAD = (
-    "fault",
-    "times",
-    "seen within",
-    "recovered within",
-    "samples lost (counted, true)",
-    "events never acknowledged",
-    "duplicates, equal id",
-    "duplicates, another id",
-)
-NOT_MEASURED = "–"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,21 +60,25 @@ class Findings:
         if not holds:
             self.problems.append(problem)
 
-    def row(self, fault: str) -> tuple[str, ...]:
-        """Return the row of the table."""
-        loss = NOT_MEASURED
-        if self.loss is not None:
-            relation = "≈" if self.loss.is_right else "≠"
-            loss = f"{self.loss.counted} {relation} {self.loss.true}"
-        counts = (self.unacknowledged, self.equal_id, self.other_id)
-        return (
-            fault,
-            str(self.times),
-            _longest(self.seen_s),
-            _longest(self.recovered_s),
-            loss,
-            *(NOT_MEASURED if number is None else str(number) for number in counts),
+    def leave_out(self, times: int, reason: str) -> None:
+        """Note that the fault was not injected so many times."""
+        self.times -= times
+        self.notes.append(f"not injected: {reason}")
+
+    def add_loss(self, loss: SampleLoss) -> None:
+        """Add the lost samples of one run."""
+        before = self.loss or SampleLoss(0, 0)
+        self.loss = SampleLoss(
+            before.counted + loss.counted,
+            before.true + loss.true,
+            before.tolerance + loss.tolerance,
         )
+
+    def add_events(self, unacknowledged: int, equal_id: int, other_id: int) -> None:
+        """Add the events of one box."""
+        self.unacknowledged = (self.unacknowledged or 0) + unacknowledged
+        self.equal_id = (self.equal_id or 0) + equal_id
+        self.other_id = (self.other_id or 0) + other_id
 
 
 class Scenario(Protocol):
@@ -116,24 +105,3 @@ class Scenario(Protocol):
 
         Every process that it starts has ended when it returns or raises.
         """
-
-
-def report(results: Iterable[tuple[Scenario, Findings]]) -> str:
-    """Return the table, and below it problems and notes."""
-    found = list(results)
-    text = table(HEAD, [findings.row(scenario.fault) for scenario, findings in found])
-    text += _lines("Problems", [(s.name, line) for s, f in found for line in f.problems])
-    return text + _lines("Notes", [(s.name, line) for s, f in found for line in f.notes])
-
-
-def _lines(title: str, lines: Sequence[tuple[str, str]]) -> str:
-    if not lines:
-        return ""
-    return f"\n{title}:\n\n" + "".join(f"- {name}: {line}\n" for name, line in lines)
-
-
-def _longest(seconds: Sequence[float]) -> str:
-    if not seconds:
-        return NOT_MEASURED
-    longest = max(seconds)
-    return "never" if math.isinf(longest) else f"{longest:.1f} s"

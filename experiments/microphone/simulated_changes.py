@@ -5,7 +5,7 @@ Each change is a sound before and a sound after it, of the same epoch and at the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,12 +13,13 @@ import numpy as np
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.added_faults import FaultKind, draw_fault
 from asd_monitor.synthesis.faults import kinds_for, with_fault
-from asd_monitor.synthesis.filtering import db_to_amplitude, octave_peak_db, zero_phase_filter
+from asd_monitor.synthesis.filtering import db_to_amplitude
 from asd_monitor.synthesis.machine_spec import OperatingCondition
 from asd_monitor.synthesis.rendering import render
 from datasets.foreign_faults import FOREIGN, inject_foreign
 from experiments.alarms.hall_schedule import Epoch
 from experiments.alarms.plant_sound import RATE_HZ, Plant, excerpt, tilted
+from experiments.microphone.responses import bursts, cover, filtered, other_response
 
 BEFORE_S, AFTER_S = 20.0, 40.0
 GAP_S = 3.0
@@ -26,12 +27,8 @@ SELF_NOISE_DB = (-60.0, -45.0)
 """Level of the microphone's own noise, relative to the machine."""
 _SILENT_DB = -200.0
 _QUIET_HALL_DB = -20.0
-_POINTS = 1025
 _LIKE_A_MICROPHONE = frozenset({"muffle", "clip", "echo"})
 """Foreign faults that are filters or limits of everything captured."""
-
-Response = Callable[[np.ndarray], np.ndarray]
-"""Frequencies in Hz → gain in dB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,39 +39,6 @@ class Change:
     sound: Samples  # at RATE_HZ
     of_microphone: bool
     interrupted: bool = False  # the capture is interrupted for GAP_S at the change
-
-
-def cover(attenuation_db: float, edge_hz: float) -> Response:
-    """Return the response of a cover, of half its attenuation at the edge; an octave wide."""
-    return lambda hz: -attenuation_db / (1.0 + np.exp(-6.0 * np.log2(hz / edge_hz)))
-
-
-def other_response(rng: np.random.Generator) -> Response:
-    """Return the response of another microphone: a tilt, and three resonances of up to 6 dB."""
-    tilt_db = float(rng.uniform(-3.0, 3.0))  # per decade
-    peaks = [
-        (
-            float(np.exp(rng.uniform(np.log(150.0), np.log(6500.0)))),
-            float(rng.uniform(0.3, 1.0)),
-            float(rng.uniform(2.0, 6.0) * rng.choice((-1.0, 1.0))),
-        )
-        for _ in range(3)
-    ]
-
-    def response(hz: np.ndarray) -> np.ndarray:
-        gain = tilt_db * np.log10(hz / 1000.0)
-        for centre_hz, octaves, gain_db in peaks:
-            gain = gain + octave_peak_db(hz, centre_hz, octaves, gain_db)
-        return np.asarray(gain)
-
-    return response
-
-
-def filtered(sound: Samples, response: Response) -> Samples:
-    """Return the sound (n,) through a response."""
-    hz = np.maximum(np.linspace(0.0, RATE_HZ / 2, _POINTS), 20.0)
-    gains = db_to_amplitude(response(hz))
-    return zero_phase_filter(sound.astype(np.float64), gains).astype(np.float32)
 
 
 class ChangedPlant:
@@ -205,9 +169,7 @@ class ChangedPlant:
 
     def _bursts(self, per_s: float, low_s: float, high_s: float) -> Iterator[tuple[int, int]]:
         number = self._rng.poisson(per_s * AFTER_S)
-        begins = self._rng.integers(self._at, self._n - RATE_HZ, number)
-        lengths = self._rng.uniform(low_s, high_s, number) * RATE_HZ
-        yield from zip(begins.tolist(), lengths.astype(int).tolist(), strict=True)
+        return bursts(self._rng, number, (low_s, high_s), self._at, self._n - RATE_HZ)
 
     def _hum(self, mains_hz: float) -> Samples:
         time_s = np.arange(self._n) / RATE_HZ

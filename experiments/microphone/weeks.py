@@ -51,7 +51,7 @@ from experiments.alarms.machine_files import (
 )
 from experiments.alarms.results import write_results
 from experiments.markdown import table
-from experiments.microphone.simulated_changes import cover, other_response
+from experiments.microphone.responses import cover, other_response
 
 FAULTS = ("tone10", "tone15", "impacts-9", "impacts-4")
 CHANGED_HOURS = 24  # every n-th of the later hours

@@ -8,11 +8,20 @@ from pathlib import Path
 
 import pytest
 
+from asd_monitor.backup.archive import read_archive
+from asd_monitor.backup.restoring import Restored, restore_backup
 from asd_monitor.backup.sources import BoxFolders
 from asd_monitor.backup.writing import write_backup
 from tests.doubles.filled_box import FilledBox, fill_box
 
 NOW = datetime(2026, 11, 28, 18, 0, 0, tzinfo=UTC)
+STAMP = "20261128T180000Z"
+
+
+def restore(archive: Path, folders: BoxFolders) -> list[Restored]:
+    """Restore an archive."""
+    with archive.open("rb") as file:
+        return restore_backup(file, read_archive(file), folders, stamp=STAMP)
 
 
 @pytest.fixture(scope="session")

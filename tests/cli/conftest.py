@@ -8,6 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asd_monitor.alarm.budget import alarm_rule
+from asd_monitor.commissioning.blocks import feature_key
+from asd_monitor.commissioning.sampler import BlockSampler
+from asd_monitor.commissioning.schedule import Progress
+from asd_monitor.commissioning.store import CommissioningStore
+from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.features.windows import Window
+from asd_monitor.model_store.bundle import load_bundle
+from asd_monitor.monitor import Monitor
+from asd_monitor.pipeline import Pipeline
+from tests.doubles.blocks import block_at
 from tests.doubles.command_line import CommandResult, run_command
 from tests.doubles.synthetic_sounds import machine_sound, write
 
@@ -66,3 +77,22 @@ def fault(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A recording with 25 s of normal sound and 20 s of a fault.  Read only."""
     healthy, faulty = machine_sound(25.0, seed=5), machine_sound(20.0, seed=6, fault=1.0)
     return write(tmp_path_factory.mktemp("fault") / "fault.wav", np.concatenate([healthy, faulty]))
+
+
+@pytest.fixture
+def commissioned(own_models: Path, tmp_path: Path) -> Path:
+    """A state folder with live blocks of fan01 v1."""
+    bundle = load_bundle(own_models, "fan01")
+    sampler = BlockSampler(bundle.detector, 16_000, seed="fan01")
+    pipeline = Pipeline(bundle.detector)
+    windows: list[Window] = []
+    pipeline.tap = windows.extend
+    monitor = Monitor(pipeline, alarm_rule(AlarmSettings().criteria, bundle.detector), 16_000)
+    readings = monitor.push(block_at(0, machine_sound(150.0, seed=9)))
+    sampler.push(windows, readings, lambda sample: 1.7e9 + sample / 16_000)
+    store = CommissioningStore(tmp_path / "state/commissioning/fan01")
+    progress = Progress(bundle.sha256, "v1", 1.7e9, 2.5 * 86_400)
+    store.begin(progress)
+    key = feature_key(bundle.detector)
+    store.write(progress, sampler.take(), key=key, layout=sampler.layout)
+    return tmp_path / "state"

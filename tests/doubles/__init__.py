@@ -27,6 +27,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     microphone_spectra     spectra of a microphone, and the baseline that is fitted to them
     monitored_machine      one monitor session of the daemon
     model_copies           a trained model for further machines, without training anew
+    model_versions         the versions in a models folder, as the command line lists them
     mosquitto              a real mosquitto on a free port, and a subscriber
     run_process            `asd-monitor run` as a process of its own
     scripted_microphone    a device of several channels whose events are given by the test

@@ -23,6 +23,7 @@ import errno
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -159,6 +160,14 @@ class VirtualMicrophone:
         self._sound.unload(module)
         self._module, self._pipe = None, -1
 
+    def forget(self) -> None:
+        """Forget the source of a sound server that has ended."""
+        with self._lock:
+            if self._module is not None:
+                os.close(self._pipe)
+                self._module, self._pipe = None, -1
+            (self._sound.folder / f"{self.name}.pipe").unlink(missing_ok=True)
+
     def move_to(self, other: VirtualMicrophone) -> None:
         """Move the streams to another microphone, as a user of a mixer program may."""
         self._sound.move_streams(self.name, other.name)
@@ -291,10 +300,42 @@ class VirtualSound(contextlib.AbstractContextManager["VirtualSound"]):
                     raise RuntimeError(f"PulseAudio does not start: {log_text}") from None
                 time.sleep(0.05)
 
+    def freeze(self) -> None:
+        """Stop the sound server: programs that record get neither sound nor an error."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let the sound server go on."""
+        self._signal(signal.SIGCONT)
+
+    def kill_server(self) -> None:
+        """End the sound server by SIGKILL; programs that record get an error."""
+        if self._control:
+            self._control.close()
+            self._control = None
+        if self._process:
+            self._process.kill()
+            self._process.communicate()
+        for microphone in self._microphones.values():
+            microphone.forget()
+
+    def restart_server(self) -> None:
+        """Start the sound server after `kill_server`, with all microphones."""
+        (self.folder / "native").unlink(missing_ok=True)
+        (self.folder / "cli").unlink(missing_ok=True)
+        self._start_server()
+        for microphone in self._microphones.values():
+            microphone.plug()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process:
+            self._process.send_signal(number)
+
     def _end(self) -> None:
         self._stop.set()
         if self._feeder.ident:
             self._feeder.join()
+        self.thaw()  # a frozen one would not answer
         if self._control:
             self._control.close()
         if self._process:

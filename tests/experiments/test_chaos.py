@@ -8,10 +8,12 @@ import pytest
 from experiments.chaos import __main__ as command
 from experiments.chaos import journal_child
 from experiments.chaos.event_audit import EventAudit, equal_ids
+from experiments.chaos.findings_table import report
 from experiments.chaos.journal_reading import JournalAlarm, JournalContent, JournalEvent
-from experiments.chaos.kills import SCENARIOS
 from experiments.chaos.recording_proxy import PacketReader, RecordingProxy
-from experiments.chaos.scenario import Findings, SampleLoss, report
+from experiments.chaos.results import FILE_NAME, Result, load_results, save_result
+from experiments.chaos.sample_loss import measured_loss
+from experiments.chaos.scenario import Findings, SampleLoss
 from tests.doubles.fake_broker import CONNACK_5, ClientConnection, FakeBroker
 
 RAISED = JournalEvent("e1", "fan01", "t1", "normal", "unacknowledged", "fan01-1", 1)
@@ -122,10 +124,67 @@ def test_the_proxy_records_what_was_acknowledged_only():
 
 def test_the_table_has_a_row_for_each_fault():
     findings = Findings(3, [0.5], [2.0, 7.25], SampleLoss(10, 11), 0, 1, 0, ["it broke"])
-    text = report([(SCENARIOS[0], findings)])
+    text = report([Result("sigkill", "SIGKILL of the daemon", findings)])
     row = text.splitlines()[2]
     assert row == "| SIGKILL of the daemon | 3 | 0.5 s | 7.2 s | 10 ≠ 11 | 0 | 1 | 0 |"
     assert "- sigkill: it broke" in text
+
+
+def test_the_findings_of_several_boxes_are_added():
+    findings = Findings()
+    for counted, true in ((3, 0), (5, 9)):
+        findings.add_loss(SampleLoss(counted, true))
+        findings.add_events(1, 0, counted)
+    assert findings.loss == SampleLoss(8, 9)
+    assert (findings.unacknowledged, findings.equal_id, findings.other_id) == (2, 0, 8)
+
+
+def test_a_fault_that_is_not_injected_is_not_counted():
+    findings = Findings(3)
+    findings.leave_out(2, "no disk")
+    assert (findings.times, findings.notes) == (1, ["not injected: no disk"])
+
+
+def test_the_true_loss_is_the_time_without_received_samples():
+    before = (10.0, {"sample": 16_000, "lost_samples": 0})
+    after = (20.0, {"sample": 160_000, "lost_samples": 30_000})
+    loss = measured_loss(before, after)
+    assert (loss.counted, loss.true) == (30_000, 160_000 - (144_000 - 30_000))
+    assert loss.is_right
+    not_counted = measured_loss(before, (20.0, {"sample": 112_000, "lost_samples": 0}))
+    assert (not_counted.counted, not_counted.true) == (0, 64_000)
+    assert not not_counted.is_right
+
+
+def test_results_of_runs_one_after_the_other_are_joined(tmp_path):
+    never = Findings(3, [0.5], [float("inf")], SampleLoss(10, 11, 2), 0, 1, 0, ["broke"], ["note"])
+    save_result(tmp_path, Result("one", "One", Findings(1)))
+    save_result(tmp_path, Result("two", "Two", Findings(2)))
+    save_result(tmp_path, Result("one", "One", never))
+    found = [Result("one", "One", never), Result("two", "Two", Findings(2))]
+    assert load_results(tmp_path) == load_results(tmp_path / FILE_NAME) == found
+
+
+def test_results_before_and_after_are_in_one_table(tmp_path, capsys, monkeypatch):
+    before, after = tmp_path / "before", tmp_path / "after"
+    for folder in (before, after):
+        folder.mkdir()
+    save_result(before, Result("one", "One", Findings(3, [0.5], [7.0], problems=["it broke"])))
+    save_result(after, Result("one", "One", Findings(3, [0.5], [2.0])))
+    save_result(after, Result("new", "New", Findings(1)))
+    monkeypatch.setattr("sys.argv", ["chaos", "--compare", str(before), str(after)])
+    assert command.main() == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2] == "| One | 3 | 0.5 s | 7.0 s → 2.0 s | – | – | – | – |"
+    assert lines[3] == "| New | not injected → 1 | – | – | – | – | – | – |"
+    assert lines[5:] == ["Problems before:", "", "- one: it broke"]
+
+
+def test_a_file_that_has_no_results_is_refused(tmp_path, monkeypatch):
+    (tmp_path / FILE_NAME).write_text('{"a": 1}')
+    monkeypatch.setattr("sys.argv", ["chaos", "--compare", str(tmp_path)])
+    with pytest.raises(SystemExit):
+        command.main()
 
 
 def test_names_of_faults_are_unique():

@@ -11,6 +11,7 @@ from experiments.chaos import __main__ as command
 from experiments.chaos.packets import MutatedPackets
 from experiments.chaos.product import ROOT, Product, prepare
 from experiments.chaos.scenario import Place
+from tests.doubles.virtual_microphone import VirtualSound
 
 pytestmark = [
     pytest.mark.slow,
@@ -41,6 +42,16 @@ def test_no_alarm_is_lost(product: Product, tmp_path, scenario) -> None:
     assert findings.unacknowledged == 0
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(tmp_path) not in left, "a process is left"
+
+
+@pytest.mark.skipif(VirtualSound.missing() is not None, reason="no virtual microphone")
+@pytest.mark.parametrize("name", ["overrun", "sound-server-killed", "covered"])
+def test_faults_of_the_microphone_are_seen_and_losses_counted(
+    product: Product, tmp_path, name: str
+) -> None:
+    findings = BY_NAME[name].run(Place(product, tmp_path, seed=1), 1)
+    assert findings.problems == []
+    assert findings.loss.is_right
 
 
 def test_mutated_packets_neither_hang_nor_end_the_session(tmp_path) -> None:

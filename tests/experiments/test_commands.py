@@ -39,7 +39,7 @@ def test_help_shows_the_command_as_it_is_called(module: str, tmp_path: Path) -> 
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(f"usage: python -m {module} ")
-    assert f"    python -m {module} " in done.stdout
+    assert f"    python -m {module}" in done.stdout
     assert not list(tmp_path.iterdir()), "nothing is installed or written"
 
 
