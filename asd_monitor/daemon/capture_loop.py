@@ -21,6 +21,7 @@ from asd_monitor.records import Block, MicrophoneState
 log = structlog.get_logger()
 
 _DEGRADED_LOSS = 1e-3  # lost fraction of the samples between two checks; more is `degraded`
+_CHECK_S = 60.0  # from one check to the next: what may be lost in that time is `degraded` at once
 
 
 class CaptureLoop:
@@ -177,11 +178,19 @@ class CaptureLoop:
         """Update the state `degraded` from the losses since the last call or outage."""
         if self.ring is None or self.outage is not None:
             return
-        lost, captured = self.lost_samples - self._checked_lost, self.ring.end - self._checked_end
+        lost, captured = self._newly_lost, self.ring.end - self._checked_end
         self._checked_lost, self._checked_end = self.lost_samples, self.ring.end
         self._degraded = None
         if lost > _DEGRADED_LOSS * captured:
-            self._degraded = f"{lost / self.rate_hz:.2f} s of sound lost since the last check"
+            self._degraded = self._loss_reason(lost)
+
+    @property
+    def _newly_lost(self) -> int:
+        """Samples lost since the last check or outage."""
+        return self.lost_samples - self._checked_lost
+
+    def _loss_reason(self, lost: int) -> str:
+        return f"{lost / self.rate_hz:.2f} s of sound lost in the last minute"
 
     def time_of(self, sample: int) -> datetime:
         """Return the wall-clock time of a sample index; the present time before any sound."""
@@ -217,6 +226,11 @@ class CaptureLoop:
             self._degraded = None
             # the samples lost in the outage are reported by it, not as `degraded`
             self._checked_lost, self._checked_end = self.lost_samples, block.start
+            self._on_change()
+        elif (
+            self._degraded is None and self._newly_lost > _DEGRADED_LOSS * _CHECK_S * block.rate_hz
+        ):
+            self._degraded = self._loss_reason(self._newly_lost)
             self._on_change()
         if ring.end >= self._due_at:
             self._on_due()

@@ -103,6 +103,19 @@ async def test_dead_channel_is_a_fault_until_the_signal_returns(make):
     ]
 
 
+@pytest.mark.parametrize(("lost_s", "state"), [(2.0, "degraded"), (0.01, "ok")])
+async def test_lost_sound_is_degraded_before_the_next_check(make, lost_s, state):
+    machine = make()
+    machine.start()
+    machine.source.open().play(5)
+    await machine.until_evaluated()
+    machine.source.stream.lost_samples += round(lost_s * 16_000)
+    machine.source.play(5, gap=round(lost_s * 16_000))
+    await machine.until_evaluated()
+    published = await machine.until_state("normal", state)
+    assert (published["reason"] is not None) is (state == "degraded")
+
+
 async def test_slow_evaluation_loses_the_oldest_samples_and_is_degraded(make):
     machine = make()
     gate = await machine.start_held()
