@@ -61,12 +61,13 @@ class Comparison:
     self_test_db: float | None
     sweep_db: float | None
     not_measured: str | None  # why the self-test has no level
+    not_swept: bool  # the sound of the sweep raises an alarm without a fault
     cpu_s: float  # of the self-test
 
     @property
     def difference_db(self) -> float | None:
         """Return by how much the level of the self-test is higher."""
-        if self.self_test_db is None or self.sweep_db is None:
+        if self.self_test_db is None or self.sweep_db is None or self.not_swept:
             return None
         return self.self_test_db - self.sweep_db
 
@@ -89,6 +90,7 @@ def comparisons_of(noise: Sequence[Path], machine: MachineFiles) -> list[Compari
     begun_s = time.process_time()
     trial = outcome_of(live_steps(detector, rule, Block(Stream(RATE_HZ), 0, live), None))
     cpu_s = time.process_time() - begun_s
+    not_swept = _raises_alarm(detector, rule, swept)
     return [
         Comparison(
             machine.number,
@@ -96,6 +98,7 @@ def comparisons_of(noise: Sequence[Path], machine: MachineFiles) -> list[Compari
             None if trial.levels is None else trial.levels.by_kind[kind],
             sweep_db(kind, detector, rule, swept),
             trial.not_measured,
+            not_swept,
             cpu_s,
         )
         for kind in RANGE_DB
@@ -117,19 +120,21 @@ def sweep_db(kind: FaultKind, detector: Detector, rule: AlarmRule, sound: Sample
     lowest_db, highest_db = RANGE_DB[kind]
     found: float | None = None
     for level_db in np.arange(highest_db, lowest_db - _SWEEP_STEP_DB, -_SWEEP_STEP_DB):
-        if not _raises_alarm(detector, rule, sound, fault, float(level_db)):
+        if not _raises_alarm(detector, rule, _with(fault, float(level_db), sound)):
             break
         found = float(level_db)
     return found
 
 
-def _raises_alarm(
-    detector: Detector, rule: AlarmRule, sound: Samples, fault: AddedFault, level_db: float
-) -> bool:
+def _with(fault: AddedFault, level_db: float, sound: Samples) -> Samples:
     mixed = sound.copy()
     mixed[round(LEAD_IN_S * RATE_HZ) :] += fault.at(level_db)
+    return np.clip(mixed, -1.0, 1.0)
+
+
+def _raises_alarm(detector: Detector, rule: AlarmRule, sound: Samples) -> bool:
     monitor = Monitor(Pipeline(detector), rule, RATE_HZ, baseline=detector.microphone)
-    readings = monitor.push(Block(Stream(RATE_HZ), 0, np.clip(mixed, -1.0, 1.0)))
+    readings = monitor.push(Block(Stream(RATE_HZ), 0, sound))
     return any(reading.state is MachineState.ALARM for reading in readings)
 
 
@@ -145,6 +150,7 @@ def table_of(found: Sequence[Comparison]) -> str:
                 str(kind),
                 str(len(own)),
                 str(sum(each.not_measured is not None for each in own)),
+                str(sum(each.not_swept for each in own)),
                 str(sum(each.self_test_db is None and not each.not_measured for each in own)),
                 str(sum(each.sweep_db is None for each in own)),
                 f"{np.median(differences):+.1f} dB" if differences else "",
@@ -156,7 +162,8 @@ def table_of(found: Sequence[Comparison]) -> str:
     head = [
         "fault",
         "machines",
-        "not measured",
+        "alarm without a fault: self-test",
+        "sweep",
         "not detected: self-test",
         "sweep",
         "median difference",

@@ -48,11 +48,13 @@ class EventAudit:
         """Return how many transitions, or alarms, are under more than one id."""
         ids: dict[tuple[Any, ...], set[str]] = defaultdict(set)
         for message in messages:
-            key = tuple(message[key] for key in ("machine", "time", "from", "to", "alarm_id"))
-            ids[key].add(message["id"])
-            if message.get("seq") is not None:
+            if message.get("seq") is None:
+                key = tuple(message[key] for key in ("machine", "time", "from", "to", "alarm_id"))
+                ids[key].add(message["id"])
+            else:
                 ids[message["machine"], message["seq"]].add(message["id"])
-        return sum(len(each) - 1 for each in ids.values()) + len(self._alarms_twice())
+        twice = sum(len(each) - 1 for each in ids.values())
+        return twice + repeated_transitions(messages) + len(self._alarms_twice())
 
     def _alarms_twice(self) -> list[str]:
         """Return the alarms that were raised while another of the machine was active."""
@@ -107,3 +109,20 @@ def _order_problems(messages: Sequence[Mapping[str, Any]]) -> list[str]:
             problems.append(f"{machine}: seq {seq} follows {newest[machine]}")
         newest[machine] = seq
     return problems[:_SHOWN]
+
+
+def repeated_transitions(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Return how many events with a number enter a condition that was not left since.
+
+    Times do not tell: after a restart of a recording they stand still at the newest one.
+    """
+    numbered = {message["id"]: message for message in messages if message.get("seq") is not None}
+    entered: dict[tuple[str, str | None, str], str] = {}  # machine, alarm, after → before
+    repeated = 0
+    for message in sorted(numbered.values(), key=lambda each: (each["machine"], each["seq"])):
+        machine, alarm_id = message["machine"], message["alarm_id"]
+        entered.pop((machine, alarm_id, message["from"]), None)
+        after = machine, alarm_id, message["to"]
+        repeated += entered.get(after) == message["from"]
+        entered[after] = message["from"]
+    return repeated

@@ -70,6 +70,19 @@ def test_an_event_under_another_id_is_counted():
     assert audit_of(RAISED).other_ids(messages) > 0
 
 
+def test_a_transition_under_two_numbers_is_counted():
+    again = message(RAISED, id="e9", seq=7)
+    assert audit_of(RAISED).other_ids([message(RAISED), again]) == 1
+
+
+def test_a_condition_that_was_left_and_entered_again_at_the_same_time_is_none():
+    latched = JournalEvent("e2", "fan01", "t1", "unacknowledged", "latched", "fan01-1", 2)
+    back = JournalEvent("e3", "fan01", "t1", "latched", "unacknowledged", "fan01-1", 3)
+    again = JournalEvent("e4", "fan01", "t1", "unacknowledged", "latched", "fan01-1", 4)
+    messages = [message(each) for each in (RAISED, latched, back, again)]
+    assert audit_of(RAISED, latched, back, again).other_ids(messages) == 0
+
+
 def test_an_order_other_than_that_of_the_numbers_is_a_problem():
     messages = [message(CLEARED), message(RAISED)]
     assert audit_of(RAISED, CLEARED).check(messages) == ["fan01: seq 1 follows 2"]
