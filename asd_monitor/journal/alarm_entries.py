@@ -108,13 +108,16 @@ class EventEntry:
 
 @dataclass(frozen=True, slots=True)
 class MachineEntry:
-    """The id of a machine that is monitored, and the number of its newest event."""
+    """The id of a machine that is monitored, and a number that none of its events exceeds.
+
+    See `asd_monitor.journal.event_numbers`.
+    """
 
     machine: str
     seq: int = 0
 
     def write(self, database: sqlite3.Connection) -> None:
-        """Insert or update the row, whose number of events only rises.
+        """Insert or update the row, whose number only rises here.
 
         Raises sqlite3.Error, and what `REFUSALS` lists.
         """
@@ -131,11 +134,12 @@ class MachineEntry:
 
 
 def _count_event(database: sqlite3.Connection, machine: str) -> int:
-    """Write and return the number of the machine's next event."""
-    found = find_row(database, "machines", machine)
-    earlier = None if found is None else as_machine(found)
-    seq = 1 + (_highest_seq(database, machine) if earlier is None else earlier.seq)
-    MachineEntry(machine, seq).write(database)
+    """Return the number of the machine's next event; the rollback of a transaction undoes it."""
+    found = database.execute(
+        "SELECT seq FROM temp.newest_numbers WHERE machine = ?", (machine,)
+    ).fetchone()
+    seq: int = 1 + (_highest_seq(database, machine) if found is None else found[0])
+    database.execute("INSERT OR REPLACE INTO temp.newest_numbers VALUES (?, ?)", (machine, seq))
     return seq
 
 
