@@ -148,7 +148,8 @@ class EventDelivery:
             seq=event.seq,
             id=event.id,
             reason=refusal,
-            hint="see the transition by `asd-monitor alarms show`",
+            hint="see the transition by `asd-monitor alarms show`; raise the broker's limits: it is"
+            " tried again at a restart of the daemon, and after 10 minutes to 6 hours",
         )
 
 

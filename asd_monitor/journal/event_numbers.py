@@ -9,6 +9,9 @@ was not used.
 After the kill of the process alone nothing is missing, and there is to be no gap: the numbers in
 use are also in a file beside the journal, which is not flushed to the disk and counts only within
 the same boot of the computer.
+
+That file is in no backup.  A journal with numbers and without it is that of a backup: events may
+have been published since, and it goes on far above.
 """
 
 from __future__ import annotations
@@ -57,6 +60,7 @@ class EventNumbers:
     def __init__(self, journal: Path) -> None:
         self._file = journal.with_name(journal.name + _SUFFIX)
         self._boot = _boot_id()
+        self._is_restored = not os.path.lexists(self._file)
         self._numbers = self._read()
         self._fault: str | None = None
 
@@ -65,10 +69,10 @@ class EventNumbers:
         """The number of the newest event of each machine."""
         return {machine: numbers.newest for machine, numbers in self._numbers.items()}
 
-    def open(self, database: sqlite3.Connection, *, step: int = 0) -> None:
-        """Find, within a transaction, the newest numbers, and go on ``step`` above them.
+    def open(self, database: sqlite3.Connection) -> None:
+        """Find, within a transaction, the newest numbers of a file; those of a backup are raised.
 
-        Raises sqlite3.Error.
+        Call `opened` once the transaction is on the disk.  Raises sqlite3.Error.
         """
         marks = {
             found.machine: found.seq
@@ -85,12 +89,18 @@ class EventNumbers:
             known, mark = self._numbers.get(machine), marks.get(machine, 0)
             is_known = known is not None and 0 < mark <= known.reserved
             least = known.newest if known is not None and is_known else mark
-            newest = max(least, written.get(machine, 0)) + step
-            if step:
+            newest = max(least, written.get(machine, 0))
+            if self._is_restored and newest:
+                newest = mark = newest + RESTORED_STEP
                 MachineEntry(machine, newest).write(database)
-            self._numbers[machine] = Numbers(newest, newest if step else mark)
+            self._numbers[machine] = Numbers(newest, mark)
         database.execute("DELETE FROM temp.newest_numbers")
         database.executemany("INSERT INTO temp.newest_numbers VALUES (?, ?)", self.newest.items())
+
+    def opened(self) -> None:
+        """Note that what `open` has found is on the disk."""
+        self._is_restored = False
+        self._write(self._numbers)
 
     def reserve(
         self, database: sqlite3.Connection, newest: Mapping[str, int]
@@ -144,6 +154,8 @@ class EventNumbers:
         return read if boot is not None and boot == self._boot else {}
 
     def _write(self, numbers: Mapping[str, Numbers]) -> None:
+        if not numbers:
+            return
         listed = {name: [each.newest, each.reserved] for name, each in numbers.items()}
         content = json.dumps([self._boot, listed]).encode()
         try:

@@ -178,7 +178,9 @@ class EventOutbox:
                 self._retried = None
                 self._retries_refused = 0 if each.refusal is None else self._retries_refused + 1
             if each.refusal is not None:
-                pause_s = RETRY_PAUSES_S[min(self._retries_refused, len(RETRY_PAUSES_S)) - 1]
+                pause_s = RETRY_PAUSES_S[
+                    min(max(1, self._retries_refused), len(RETRY_PAUSES_S)) - 1
+                ]
                 self._retry_s = self._clock.now_s() + pause_s
             elif retried:
                 self._retry_s = self._clock.now_s()

@@ -16,8 +16,6 @@ from asd_monitor.private_files import (
 )
 
 FILE_NAME = "alarms.db"
-RESTORED_MARK = "restored"
-"""A file of this name beside the journal: the folder is that of a backup, and was not used yet."""
 _SIDE_FILES = ("-wal", "-shm")  # of SQLite in WAL mode
 _PART_SUFFIX, _NEW_SUFFIX = ".part", ".new"  # while it is written; complete
 _WHICH_FOLDER = (

@@ -39,10 +39,10 @@ from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import rows_of
 from asd_monitor.journal.database import Connect, transaction
 from asd_monitor.journal.database_file import DatabaseFile
-from asd_monitor.journal.event_numbers import RESTORED_STEP, EventNumbers, Numbers
+from asd_monitor.journal.event_numbers import EventNumbers, Numbers
 from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.file_image import open_image, read_files
-from asd_monitor.journal.journal_file import FILE_NAME, RESTORED_MARK
+from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.outbox_records import (
     MAX_AGE_S,
     MAX_BYTES,
@@ -354,22 +354,20 @@ class Journal:
 
     def _open(self) -> bool:
         """Open the file, and write to it what is in memory; return whether that succeeded."""
-        restored = self.path.with_name(RESTORED_MARK)
         try:
-            self._file.open(partial(self._fill, step=RESTORED_STEP if restored.exists() else 0))
-            with translated(self.path):
-                restored.unlink(missing_ok=True)
+            self._file.open(self._fill)
         except JournalError as error:
             self.fault = str(error)
             return False
+        self._numbers.opened()
         self._version, self.fault = None, None
         return True
 
-    def _fill(self, database: sqlite3.Connection, *, step: int) -> None:
+    def _fill(self, database: sqlite3.Connection) -> None:
         """Write, within a transaction, what is in memory, and take up what is in the file."""
         for entry in self._standing.entries():
             entry.write(database)
-        self._numbers.open(database, step=step)
+        self._numbers.open(database)
         self._outbox.open(
             database,
             limit_bytes=self._file.limit_bytes // _OUTBOX_SHARE,

@@ -9,9 +9,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from asd_monitor.journal import event_numbers
-from asd_monitor.journal.event_numbers import RESERVED, RESTORED_STEP
+from asd_monitor.journal.event_numbers import RESERVED
 from asd_monitor.journal.file_image import PAGE_BYTES
-from asd_monitor.journal.journal_file import FILE_NAME, RESTORED_MARK
+from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 from tests.doubles.journalled_machine import NOW, state_transition
@@ -94,27 +94,6 @@ def test_a_power_failure_leaves_a_gap_and_a_kill_or_a_stop_leaves_none(
     with Journal(runs[2]) as journal:
         record(journal)
         assert taken(journal)[-1] == first + 1, "a gap after a stop and a boot"
-
-
-def test_a_restored_journal_goes_on_above_what_was_published_since_the_backup(
-    tmp_path: Path,
-) -> None:
-    state = tmp_path / "state"
-    with Journal(state) as journal:
-        record(journal, 2)
-        shutil.copytree(state, tmp_path / "backup", ignore=shutil.ignore_patterns("*-shm"))
-        record(journal, 300)
-        published = taken(journal)
-    (tmp_path / "backup" / RESTORED_MARK).touch()
-    with Journal(tmp_path / "backup") as journal:
-        record(journal)
-        *before, first = taken(journal)
-        assert before == [1, 2]
-        assert first > max(published)
-        assert first > RESTORED_STEP
-    with Journal(tmp_path / "backup") as journal:
-        record(journal)
-        assert taken(journal)[-1] == first + 1, "restored once more"
 
 
 def test_numbers_go_on_where_their_file_cannot_be_read(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -17,6 +19,18 @@ from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from tests.doubles.journalled_machine import NOW, alarm_transition, state_transition
+
+
+class UncachedDatabase(sqlite3.Connection):
+    """A database that keeps hardly a page in memory: what was overwritten is lost."""
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        if "journal_mode" in sql:
+            super().execute("PRAGMA cache_size = 1")
+        return super().execute(sql, *values)
+
+
+connect = partial(sqlite3.connect, factory=UncachedDatabase)
 
 
 def with_zeros(path: Path) -> None:
@@ -44,6 +58,11 @@ def overwrite_within_the_next_transaction(
     monkeypatch.setattr(journal, "_write_queue", write_and_overwrite)
 
 
+def record(journal: Journal, *, events: int = 1) -> None:
+    for _ in range(events):
+        MachineJournal(journal, "fan01").record(state_transition(), NOW, "v1")
+
+
 def raise_alarm(journal: Journal, machine: str) -> str:
     before, after = AlarmCondition.NORMAL, AlarmCondition.UNACKNOWLEDGED
     event = MachineJournal(journal, machine).record(alarm_transition(before, after), NOW, "v1")
@@ -54,7 +73,7 @@ def raise_alarm(journal: Journal, machine: str) -> str:
 def test_a_file_that_is_overwritten_within_a_transaction_is_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overwrite: Callable[[Path], None]
 ) -> None:
-    with Journal(tmp_path) as journal, capture_logs() as logs:
+    with Journal(tmp_path, connect=connect) as journal, capture_logs() as logs:
         raise_alarm(journal, "fan01")
         (tmp_path / "earlier").write_bytes((tmp_path / FILE_NAME).read_bytes())
         published = [each.event.id for each in journal.take_events("fan01", 10)]
@@ -90,15 +109,21 @@ def test_a_file_that_is_overwritten_within_a_transaction_is_made_anew(
 
 def test_the_event_that_is_with_the_session_is_in_the_new_file(tmp_path: Path) -> None:
     """It is published by the next run where this one is killed before."""
-    with capture_logs(), Journal(tmp_path) as journal:
-        MachineJournal(journal, "fan01").record(state_transition(), NOW, "v1")
-        (held,) = journal.take_events("fan01", 10)
+    with capture_logs() as logs, Journal(tmp_path, connect=connect) as journal:
+        record(journal, events=4)
+        (held,) = journal.take_events("fan01", 1)
         with_zeros(tmp_path / FILE_NAME)
         (tmp_path / f"{FILE_NAME}-wal").write_bytes(b"")
         journal.maintain()
         assert journal.take_events("fan01", 10) == []
-    with capture_logs(), Journal(tmp_path) as journal:
-        (again,) = journal.take_events("fan01", 10)
+        assert journal.outbox_figures.dropped == {"lost": 3}
+        assert journal.outbox_figures.waiting == 1
+        record(journal)
+        (new,) = journal.take_events("fan01", 10)
+        assert new.event.seq == 5
+    assert any("lost with the file" in entry["event"] for entry in logs)
+    with Journal(tmp_path) as journal:
+        again, _ = journal.take_events("fan01", 10)
     assert again.event == held.event
 
 
@@ -110,5 +135,11 @@ def test_no_checkpoint_of_the_daemon_is_taken_for_a_change_by_another_program(
             raise_alarm(journal, f"fan{number:02}")
             journal.maintain()
         size = (tmp_path / FILE_NAME).stat().st_size
+        assert journal._database is not None
+        journal._database.execute("PRAGMA query_only = ON")
+        record(journal, events=200)
+        journal._database.execute("PRAGMA query_only = OFF")
+        journal.maintain()  # one large transaction
+        assert (journal.fault, journal.unwritten) == (None, 0)
     assert not logs
     assert size > 60_000, "the write-ahead log was not copied to the file"
