@@ -61,7 +61,7 @@ class OutboxMachine(RuleBasedStateMachine):
             if refusal is not None:
                 self.set_aside.add(number)
 
-        self.outbox.events.put(StoredEvent(topic, lambda: str(number).encode(), settle))
+        self.outbox.put_event(StoredEvent(topic, lambda: str(number).encode(), settle))
 
     @rule(topic=st.sampled_from(TOPICS), retain=st.booleans())
     def publish(self, topic: str, retain: bool) -> None:
