@@ -18,18 +18,14 @@ import contextlib
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from asd_monitor.journal.alarm_entries import (
-    AlarmEntry,
     Entry,
-    EventEntry,
     MachineEntry,
     acknowledge,
     as_alarm,
@@ -39,7 +35,8 @@ from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import rows_of
 from asd_monitor.journal.database import Connect, transaction
 from asd_monitor.journal.database_file import DatabaseFile
-from asd_monitor.journal.event_numbers import EventNumbers, Numbers
+from asd_monitor.journal.entry_transactions import EntryTransactions, Unwritten
+from asd_monitor.journal.event_numbers import EventNumbers
 from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.file_image import open_image, read_files
 from asd_monitor.journal.journal_file import FILE_NAME
@@ -47,40 +44,18 @@ from asd_monitor.journal.outbox_records import (
     MAX_AGE_S,
     MAX_BYTES,
     LeftEvents,
-    OutboxChange,
     OutboxFigures,
     WaitingEvent,
 )
 from asd_monitor.journal.outbox_table import left_events
 from asd_monitor.journal.running_clock import RunningClock
-from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, is_full, translated
+from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, translated
 from asd_monitor.journal.standing_alarms import StandingAlarms
-from asd_monitor.journal.write_queue import WriteQueue
 
 MAX_EVENTS = 100_000  # the oldest beyond are deleted when a daemon opens the journal
 MAX_UNWRITTEN = 10_000
+_ATTEMPTS = 2  # at the end: the file may be abandoned at the first
 _OUTBOX_SHARE = 4  # the outbox takes one part in so many of the journal
-
-
-@dataclass(frozen=True, slots=True)
-class _Committed:
-    """What a transaction has written; it counts once the file was looked at."""
-
-    refused: Sequence[Entry]
-    change: OutboxChange
-    numbers: Mapping[str, Numbers]
-
-
-@dataclass(frozen=True, slots=True)
-class Unwritten:
-    """What is not in the journal."""
-
-    alarms: tuple[str, ...]
-    """Ids of the alarms that are new or have changed."""
-    events: int
-    """Number of transitions."""
-    unpublished: int
-    """Number of those that the broker has not acknowledged."""
 
 
 class Journal:
@@ -118,13 +93,13 @@ class Journal:
         """The running time, by which events have an age."""
         self.left_events: tuple[LeftEvents, ...] = ()
         """What waited to be published when the journal was closed, by machine."""
-        self._queue = WriteQueue(max_entries=max_unwritten)
         self._outbox = EventOutbox(self.clock, max_bytes=max_waiting_bytes, max_age_s=max_waiting_s)
         self._standing = StandingAlarms()
         self._numbers = EventNumbers(self.path)
-        self._committed: _Committed | None = None
+        self._entries = EntryTransactions(
+            self._outbox, self._numbers, self._standing, max_unwritten=max_unwritten
+        )
         self._version: int | None = None  # None: acknowledgements are to be looked for
-        self._unwritten_waiting = 0  # events in the queue
         self._closed = False
         if not self._open():
             self._read_without_opening()
@@ -143,9 +118,11 @@ class Journal:
     def close(self) -> None:
         """Try to write the unwritten entries, and close."""
         with self._lock:
-            if self._database is None and not self._closed:
-                self._open()
-            self.flush()
+            for _ in range(_ATTEMPTS):
+                if self._database is None and not self._closed:
+                    self._open()
+                if self.flush():
+                    break
             self._closed = True
             if self._database is not None:
                 with contextlib.suppress(sqlite3.Error):
@@ -215,22 +192,18 @@ class Journal:
     @property
     def unwritten(self) -> int:
         """Number of entries that could not be written yet."""
-        return len(self._queue)
+        return len(self._entries.queue)
 
     @property
     def missing(self) -> Unwritten:
         """The unwritten entries by kind."""
         with self._lock:
-            entries = list(self._queue)
-            unpublished = len(self._outbox.unsettled(self._unwritten_events))
-        alarms = dict.fromkeys(e.record.id for e in entries if isinstance(e, AlarmEntry))
-        events = sum(isinstance(e, EventEntry) for e in entries)
-        return Unwritten(tuple(alarms), events, unpublished)
+            return self._entries.missing
 
     @property
     def dropped(self) -> int:
         """Number of entries given up: refused by SQLite, or too many while none can be written."""
-        return self._queue.dropped
+        return self._entries.queue.dropped
 
     @property
     def machines_due(self) -> frozenset[str]:
@@ -243,7 +216,7 @@ class Journal:
         Raises `JournalError`.
         """
         with self._lock, translated(self.path):
-            return self._outbox.take(self._database, self._unwritten_events, machine, limit)
+            return self._outbox.take(self._database, self._entries.events, machine, limit)
 
     def settle(self, waiting: WaitingEvent, refusal: str | None) -> None:
         """Note that an event was acknowledged, or why the broker does not accept it.
@@ -259,17 +232,11 @@ class Journal:
     @property
     def outbox_figures(self) -> OutboxFigures:
         """The events that wait, those that are not written included.  Does not wait."""
-        figures, unwritten = self._outbox.figures, self._unwritten_waiting
-        settled = self._outbox.unwritten_settlements
-        return replace(figures, waiting=max(0, figures.waiting + unwritten - settled))
+        return self._entries.outbox_figures
 
     @property
     def _database(self) -> sqlite3.Connection | None:
         return self._file.database
-
-    @property
-    def _unwritten_events(self) -> list[EventEntry]:
-        return [entry for entry in self._queue if isinstance(entry, EventEntry)]
 
     def maintain(self) -> bool:
         """Write what could not be written, and open the file again where that is necessary.
@@ -295,26 +262,26 @@ class Journal:
     def flush(self) -> bool:
         """Try to write the unwritten entries; return whether all are written."""
         with self._lock:
-            if not self._queue and not self._outbox.unwritten_settlements:
+            if self._entries.is_idle:
                 if self._database is not None:
                     self.fault = None
                 return self._database is not None
             self._look_at_file()
             if self._database is None:
-                self._trim_queue()
+                self._entries.trim()
                 return False
             try:
                 with translated(self.path):
                     self._write_queue(self._database)
                 self._file.check()
-                self._file.checkpoint(at_once=self._note_written())
+                self._file.checkpoint(at_once=self._entries.count_written())
             except DamagedJournalError as error:
                 self._abandon_file(str(error))
-                self._trim_queue()
+                self._entries.trim()
                 return False
             except JournalError as error:
                 self.fault = str(error)
-                self._trim_queue()
+                self._entries.trim()
                 return False
             self.fault = None
             return True
@@ -327,22 +294,10 @@ class Journal:
         self.fault = problem
         self._file.abandon(problem)
 
-    def _trim_queue(self) -> None:
-        dropped = self._queue.trim()
-        unwritten = self._unwritten_events
-        self._unwritten_waiting = len(unwritten)
-        if dropped:
-            self._outbox.forget_unwritten(_events_of(dropped), unwritten)
-
     def write(self, change: Sequence[Entry]) -> bool:
         """Add the entries of one change and try to write; return whether all are written."""
         with self._lock:
-            for entry in change:
-                if isinstance(entry, AlarmEntry):
-                    self._standing.note(entry)
-                elif isinstance(entry, EventEntry):
-                    self._outbox.due.add(entry.event.machine)
-            self._queue.append(change)
+            self._entries.append(change)
             return self.flush()
 
     def register(self, machine: str) -> None:
@@ -385,39 +340,4 @@ class Journal:
             self._standing.read(image.database)
 
     def _write_queue(self, database: sqlite3.Connection) -> None:
-        """Write all entries in one transaction; `_note_written` counts them."""
-        try:
-            self._committed = self._write_all(database)
-        except sqlite3.Error as error:
-            if not is_full(error) or not self._file.make_room(
-                partial(self._outbox.make_room, database)
-            ):
-                raise
-            self._committed = self._write_all(database)
-
-    def _write_all(self, database: sqlite3.Connection) -> _Committed:
-        def finish() -> tuple[OutboxChange, Mapping[str, Numbers]]:
-            change = self._outbox.update(database)
-            return change, self._numbers.reserve(database, change.sequences)
-
-        refused, (change, numbers) = self._queue.write(database, finish)
-        return _Committed(refused, change, numbers)
-
-    def _note_written(self) -> bool:
-        """Count what was written; return whether it has to get into the file at once."""
-        committed, self._committed = self._committed, None
-        if committed is None:
-            return False
-        self._queue.clear()
-        self._unwritten_waiting = 0
-        self._outbox.committed(committed.change)
-        for machine, seq in committed.change.sequences.items():
-            self._standing.machines[machine] = seq
-        if committed.refused:
-            self._queue.count_dropped(len(committed.refused))
-            self._outbox.forget_unwritten(_events_of(committed.refused), ())
-        return self._numbers.committed(committed.numbers)
-
-
-def _events_of(entries: Sequence[Entry]) -> list[EventEntry]:
-    return [entry for entry in entries if isinstance(entry, EventEntry)]
+        self._entries.write(database, self._file.make_room)

@@ -18,9 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from structlog.testing import capture_logs
 
 from asd_monitor.alarm.state import AlarmCondition
-from asd_monitor.journal.event_outbox import MAX_SET_ASIDE, WaitingEvent
+from asd_monitor.journal.event_outbox import MAX_SET_ASIDE
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.outbox_records import WaitingEvent
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from tests.doubles.journalled_machine import NOW, alarm_transition, state_transition

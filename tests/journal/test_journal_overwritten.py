@@ -81,7 +81,7 @@ def test_a_file_that_is_overwritten_within_a_transaction_is_made_anew(
             raise_alarm(journal, f"mill{number:02}")
         overwrite_within_the_next_transaction(journal, monkeypatch, overwrite)
         last = raise_alarm(journal, "pump02")
-        assert journal.fault == "the file was overwritten"
+        assert "overwritten" in (journal.fault or "")
         for _ in range(3):
             with contextlib.suppress(JournalError):
                 journal.maintain()
