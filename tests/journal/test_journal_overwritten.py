@@ -127,6 +127,24 @@ def test_the_event_that_is_with_the_session_is_in_the_new_file(tmp_path: Path) -
     assert again.event == held.event
 
 
+def test_what_is_written_at_the_end_to_a_file_that_is_overwritten_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path)
+    raise_alarm(journal, "fan01")
+    assert journal._database is not None
+    journal._database.execute("PRAGMA query_only = ON")
+    raise_alarm(journal, "pump02")
+    journal._database.execute("PRAGMA query_only = OFF")
+    overwrite_within_the_next_transaction(journal, monkeypatch, with_zeros)
+    with capture_logs():
+        journal.close()
+    assert journal.missing.events == 0
+    content = read_journal(tmp_path)
+    assert content is not None
+    assert {alarm.machine for alarm in content.alarms} == {"fan01", "pump02"}
+
+
 def test_no_checkpoint_of_the_daemon_is_taken_for_a_change_by_another_program(
     tmp_path: Path,
 ) -> None:

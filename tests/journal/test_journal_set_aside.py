@@ -5,29 +5,11 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import pytest
-
 from asd_monitor.journal.event_outbox import RETRY_PAUSES_S
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
+from tests.doubles.journal_outbox import Clock
 from tests.doubles.journalled_machine import NOW, state_transition
-
-MACHINES = ("fan01", "pump02")
-
-
-class Clock:
-    """A monotonic clock that the test moves."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 def record(journal: Journal, machine: str = "fan01", events: int = 1) -> None:
