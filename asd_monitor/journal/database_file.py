@@ -73,7 +73,7 @@ class DatabaseFile:
                         copy_rows(self._history, database)
                     fill(database)
                 database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-        except BaseException:
+        except JournalError:
             database.close()
             raise
         self.database, self._history, self._transactions = database, None, 0
