@@ -109,10 +109,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "outbox-importance",  # a full outbox drops alarms before transitions of the state
-        "asd_monitor/journal/event_outbox.py",
+        "asd_monitor/journal/outbox_table.py",
         "ORDER BY kind = '{TransitionKind.ALARM}', number",
         "ORDER BY number",
-        "journal/test_journal_outbox.py",
+        "journal/test_journal_outbox_bounds.py",
     ),
     Mutation(
         "outbox-historical",  # an event of an earlier run is published as a current one
@@ -120,6 +120,20 @@ MUTATIONS: tuple[Mutation, ...] = (
         "if seq is not None and seq <= earlier.get(waiting.event.machine, 0):",
         "if False:",
         "journal/test_journal_outbox.py",
+    ),
+    Mutation(
+        "event-numbers",  # numbers are published before they are reserved in the file itself
+        "asd_monitor/journal/database_file.py",
+        "at_once or self._transactions",
+        "self._transactions",
+        "journal/test_journal_numbers.py",
+    ),
+    Mutation(
+        "journal-overwritten",  # a file that is overwritten within a transaction is adopted
+        "asd_monitor/journal/store.py",
+        "                self._file.check()\n",
+        "                self._file._watch.note()\n",
+        "journal/test_journal_overwritten.py",
     ),
     Mutation(
         "sample-clock-loss",  # a loss that is counted stays in the deficit
@@ -218,7 +232,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "asd_monitor/publish/suspect_topics.py",
         "if cause not in self._ends:",
         "if self._ends.setdefault(cause, 0) < 0:",
-        "publish/test_publish_outbox.py",
+        "publish/test_publish_suspect_topics.py",
     ),
     Mutation(
         "unlisted-reason-code",  # paho ends the connection at PUBACK 0x95

@@ -15,10 +15,11 @@ from pathlib import Path
 
 from asd_monitor.config.settings import Config
 
-# the lock of the daemon, the socket that shares sound, what SQLite keeps beside a database, and
-# what an interrupted writing leaves
+# the lock of the daemon, the socket that shares sound, what SQLite and the journal keep beside a
+# database, and what an interrupted writing leaves
 _OF_A_PROCESS = re.compile(
-    r"daemon\.lock|sound\.sock|.*\.db-(?:wal|shm|journal)|.*\.(?:part|partial)|.*\.before-restore-.*"
+    r"daemon\.lock|sound\.sock|.*\.db-(?:wal|shm|journal|seq)|.*\.(?:part|partial)"
+    r"|.*\.before-restore-.*"
 )
 _SECRET_SUFFIXES = frozenset({".key", ".password", ".passwd", ".pem", ".p12", ".pfx"})
 _KEY_MARK = b"PRIVATE KEY-----"

@@ -16,7 +16,7 @@ import structlog
 from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.alarm_records import Event
-from asd_monitor.journal.event_outbox import WaitingEvent
+from asd_monitor.journal.outbox_records import WaitingEvent
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.publish import messages
@@ -148,7 +148,8 @@ class EventDelivery:
             seq=event.seq,
             id=event.id,
             reason=refusal,
-            hint="see the transition by `asd-monitor alarms show`",
+            hint="see the transition by `asd-monitor alarms show`; raise the broker's limits: it is"
+            " tried again at a restart of the daemon, and after 10 minutes to 6 hours",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -107,13 +108,16 @@ class EventEntry:
 
 @dataclass(frozen=True, slots=True)
 class MachineEntry:
-    """The id of a machine that is monitored, and the number of its newest event."""
+    """The id of a machine that is monitored, and a number that none of its events exceeds.
+
+    See `asd_monitor.journal.event_numbers`.
+    """
 
     machine: str
     seq: int = 0
 
     def write(self, database: sqlite3.Connection) -> None:
-        """Insert or update the row, whose number of events only rises.
+        """Insert or update the row, whose number only rises here.
 
         Raises sqlite3.Error, and what `REFUSALS` lists.
         """
@@ -130,11 +134,12 @@ class MachineEntry:
 
 
 def _count_event(database: sqlite3.Connection, machine: str) -> int:
-    """Write and return the number of the machine's next event."""
-    found = find_row(database, "machines", machine)
-    earlier = None if found is None else as_machine(found)
-    seq = 1 + (_highest_seq(database, machine) if earlier is None else earlier.seq)
-    MachineEntry(machine, seq).write(database)
+    """Return the number of the machine's next event; the rollback of a transaction undoes it."""
+    found = database.execute(
+        "SELECT seq FROM temp.newest_numbers WHERE machine = ?", (machine,)
+    ).fetchone()
+    seq: int = 1 + (_highest_seq(database, machine) if found is None else found[0])
+    database.execute("INSERT OR REPLACE INTO temp.newest_numbers VALUES (?, ?)", (machine, seq))
     return seq
 
 
@@ -205,21 +210,27 @@ def as_event(row: Row) -> Event | None:
     if not is_intact("events", row):
         return None
     try:
-        _, id_, machine, time, kind, before, after, who, why, alarm_id, seq, _ = row
-        return Event(
-            id=_text(id_),
-            machine=_text(machine),
-            time=_time(time),
-            kind=TransitionKind(_text(kind)),
-            before=_text(before),
-            after=_text(after),
-            who=_optional_text(who),
-            why=_text(why),
-            alarm_id=_optional_text(alarm_id),
-            seq=None if seq is None else _count(seq),
-        )
+        _, id_, machine, *common, seq, _ = row
+        return _event(id_, machine, None if seq is None else _count(seq), common)
     except (TypeError, ValueError):
         return None
+
+
+def _event(id_: Value, machine: Value, seq: int | None, common: Sequence[Value]) -> Event:
+    """Return the event of columns that both tables of events have; raises as those of a column."""
+    time, kind, before, after, who, why, alarm_id = common
+    return Event(
+        id=_text(id_),
+        machine=_text(machine),
+        time=_time(time),
+        kind=TransitionKind(_text(kind)),
+        before=_text(before),
+        after=_text(after),
+        who=_optional_text(who),
+        why=_text(why),
+        alarm_id=_optional_text(alarm_id),
+        seq=seq,
+    )
 
 
 def as_machine(row: Row) -> MachineEntry | None:
@@ -261,19 +272,9 @@ def as_waiting(row: Row) -> OutboxRow | None:
     if not is_intact("outbox", row):
         return None
     try:
-        number, id_, machine, seq, time, kind, before, after, who, why, alarm_id, *rest = row
-        alarm_score, time_scale_s, clock_s, refusal, _ = rest
-        event = Event(
-            id=_text(id_),
-            machine=_text(machine),
-            time=_time(time),
-            kind=TransitionKind(_text(kind)),
-            before=_text(before),
-            after=_text(after),
-            who=_optional_text(who),
-            why=_text(why),
-            alarm_id=_optional_text(alarm_id),
-            seq=_count(seq),
+        number, id_, machine, seq, *common, alarm_score, time_scale_s, clock_s, refusal, _ = row
+        event = replace(
+            _event(id_, machine, _count(seq), common),
             alarm_score=_score(alarm_score),
             time_scale_s=_score(time_scale_s),
         )

@@ -35,7 +35,6 @@ Connect = Callable[..., sqlite3.Connection]
 """Opens a database, as `sqlite3.connect` does."""
 
 _BUSY_TIMEOUT_S = 5.0
-_WAL_PAGES = 24  # beyond, the write-ahead log is copied to the database and begins again
 _WAL_BYTES = 256 << 10  # what it keeps on the disk after an exceptional transaction
 _MAX_BYTES = 1 << 30
 _SHARE_OF_DISK = 2  # the database takes one part in so many of its file system
@@ -81,7 +80,7 @@ def connect_to(path: Path, connect: Connect = sqlite3.connect) -> sqlite3.Connec
     )
     database.text_factory = decoded
     try:
-        database.execute("PRAGMA wal_autocheckpoint = 0")  # only the daemon changes the file itself
+        database.execute("PRAGMA wal_autocheckpoint = 0")  # see `DatabaseFile`
     except sqlite3.Error:
         database.close()
         raise
@@ -194,9 +193,10 @@ def _repair(path: Path, problem: str) -> None:
 def _prepare(database: sqlite3.Connection, path: Path, max_events: int) -> None:
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
-    database.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
     database.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
     database.execute(f"PRAGMA max_page_count = {page_limit(path)}")
+    database.execute("PRAGMA temp_store = MEMORY")
+    database.execute("CREATE TEMP TABLE newest_numbers (machine TEXT PRIMARY KEY, seq INTEGER)")
     with transaction(database):
         recovery = set_damaged_rows_aside(database)
         delete_oldest_events(database, keep=max_events)

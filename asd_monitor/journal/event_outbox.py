@@ -2,11 +2,13 @@
 
 A row is written with its event and its alarm, in one transaction, and deleted once the broker has
 acknowledged the message.  An event that the broker does not accept keeps its row, with the reason,
-so that it blocks no later one.
+so that it blocks no later one.  Such events are tried again one at a time, the one that was set
+aside first before the others: at the start of the daemon, and after pauses that double.  Each that
+is accepted is followed by the next.
 
-The order of a machine's events is that of their numbers, never that of their times.  What is
-settled is noted without waiting for the disk and written with the next transaction: after a kill
-between the two an event is published once more, with the same id.
+The order of a machine's events is that of their numbers, never that of their times; one that is
+tried again is late.  What is settled is noted without waiting for the disk and written with the
+next transaction: after a kill between the two an event is published once more, with the same id.
 """
 
 from __future__ import annotations
@@ -15,77 +17,32 @@ import sqlite3
 import threading
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import structlog
 
 from asd_monitor.alarm.state import TransitionKind
-from asd_monitor.journal.alarm_entries import EventEntry, OutboxRow, as_waiting, outbox_row
-from asd_monitor.journal.alarm_records import Event
-from asd_monitor.journal.alarm_tables import Row, replace_row, rows_of, set_row_aside
+from asd_monitor.backoff import doubling
+from asd_monitor.journal import outbox_table as table
+from asd_monitor.journal.alarm_entries import EventEntry, as_waiting, outbox_row
+from asd_monitor.journal.alarm_tables import Row, next_number, replace_row, set_row_aside
+from asd_monitor.journal.database import transaction
+from asd_monitor.journal.outbox_records import (
+    LATE_S,
+    LOST,
+    OutboxChange,
+    OutboxFigures,
+    Settled,
+    WaitingEvent,
+)
 from asd_monitor.journal.running_clock import RunningClock
 
 log = structlog.get_logger()
 
-MAX_BYTES = 20 << 20  # some 50,000 events
-MAX_AGE_S = 30 * 86_400.0  # of running time
 MAX_SET_ASIDE = 1000
-LATE_S = 10.0
-"""An event that is published later than this after it was recorded is historical."""
+RETRY_PAUSES_S = doubling(600.0, 6 * 3600.0)  # before an event that was set aside is tried again
 _AGE_CHECK_S = 3600.0
 _ROOM_SHARE = 10  # of a full outbox, one part in so many is dropped at once
-_ROW_BYTES = 300  # of a row with its index, but for the texts of any length
-_SIZE = f"{_ROW_BYTES} + length(CAST(why AS BLOB)) + coalesce(length(CAST(who AS BLOB)), 0)"
-_WAITING = "refusal IS NULL"
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingEvent:
-    """An event that is to be published; its number is None while it is not in the file."""
-
-    event: Event
-    recorded_s: float  # by the clock of `RunningClock`
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxFigures:
-    """What is in the outbox, and what has happened to events since the start of the daemon."""
-
-    waiting: int = 0
-    bytes: int = 0
-    oldest_s: float | None = None  # reading of the monotonic clock; None: none waits
-    set_aside: int = 0  # not accepted by the broker
-    dropped: Mapping[str, int] = field(default_factory=dict)  # by kind
-
-
-@dataclass(frozen=True, slots=True)
-class LeftEvents:
-    """The events of one machine that are kept for the next run."""
-
-    machine: str
-    events: int
-    first_seq: int
-    last_seq: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Settled:
-    waiting: WaitingEvent
-    refusal: str | None  # None: acknowledged
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxChange:
-    """What a transaction changes; it counts once the transaction is on the disk."""
-
-    settled: tuple[_Settled, ...]
-    figures: OutboxFigures
-    newest_number: int
-    sequences: Mapping[str, int]
-    """Numbers of the newest events that were written, by machine."""
-    dropped: Mapping[str, int]
-    """Events given up, by kind."""
-    set_aside: int
 
 
 class EventOutbox:
@@ -101,20 +58,22 @@ class EventOutbox:
     def __init__(self, clock: RunningClock, *, max_bytes: int, max_age_s: float) -> None:
         self.figures = OutboxFigures()
         """Of the file, after the last transaction."""
-        self.damaged = 0
-        """Rows that were found damaged when they were taken."""
         self.due: set[str] = set()
         """Machines of which there may be events that were not taken."""
         self._clock = clock
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
         self._settling = threading.Lock()  # of what follows; never held while the disk is used
-        self._settled: list[_Settled] = []  # not written yet
+        self._settled: list[Settled] = []  # not written yet
         self._newest_number = 0  # of the rows that are counted in the figures
         self._taken_seq: dict[str, int] = {}  # of the newest event taken from the file, by machine
+        self._with_session: dict[tuple[str, int], WaitingEvent] = {}  # by machine and number
         self._taken_unwritten: set[str] = set()  # ids
-        self._earlier_seq: dict[str, int] | None = None  # of the newest event of earlier runs
+        self._earlier_seq: Mapping[str, int] | None = None  # of the newest event of earlier runs
         self._age_checked_s = clock.now_s()
+        self._retried: WaitingEvent | None = None  # that had been set aside
+        self._retry_s = clock.now_s()  # when the next of them is tried
+        self._retries_refused = 0  # in a row
 
     def is_historical(self, waiting: WaitingEvent) -> bool:
         """Return whether an event would be published late now: of an earlier run, or old.
@@ -133,31 +92,63 @@ class EventOutbox:
         May be called in any thread, and does not wait.
         """
         with self._settling:
-            self._settled.append(_Settled(waiting, refusal))
+            self._settled.append(Settled(waiting, refusal))
 
     @property
     def unwritten_settlements(self) -> int:
         """How many events are settled and not deleted yet.  May be called in any thread."""
         return len(self._settled)
 
-    def open(self, database: sqlite3.Connection, limit_bytes: int) -> None:
-        """Take up the outbox of a file, before anything is written to it.
+    def open(
+        self, database: sqlite3.Connection, *, limit_bytes: int, earlier: Mapping[str, int]
+    ) -> None:
+        """Take up, within a transaction, the outbox of a file before new entries are written.
 
-        Raises sqlite3.Error.
+        Args:
+            database: The file.
+            limit_bytes: Bound of what waits in this file.
+            earlier: Number of the newest event of each machine.
+
+        Raises:
+            sqlite3.Error: it cannot be read or written.
+
         """
         self._max_bytes = min(self._max_bytes, limit_bytes)
         if self._earlier_seq is None:
-            self._earlier_seq = dict(database.execute("SELECT id, seq FROM machines"))
+            self._earlier_seq = earlier
             (highest_s,) = database.execute("SELECT max(clock_s) FROM outbox").fetchone()
             if highest_s is not None:
                 self._clock.go_on_after(highest_s)
+            self.count(database)
+            return
+        for (machine, seq), waiting in self._with_session.items():
+            if table.row_of(database, machine, seq) is None:
+                number, clock_s = (
+                    next_number(database, "outbox"),
+                    self._clock.at(waiting.recorded_s),
+                )
+                row = outbox_row(number, waiting.event, seq, clock_s=clock_s)
+                replace_row(database, "outbox", row)
+        expected = self.figures.waiting
         self.count(database)
+        self._note_lost(expected - self.figures.waiting)
+
+    def _note_lost(self, events: int) -> None:
+        """Count and log events that were lost with the file."""
+        if events <= 0:
+            return
+        self._count_dropped({LOST: events})
+        log.error(
+            "events that wait for the broker were lost with the file of the journal",
+            events=events,
+            hint="compare the retained alarms and states of the machines with what was received",
+        )
 
     def count(self, database: sqlite3.Connection) -> None:
         """Count what waits in a file.  Raises sqlite3.Error."""
-        waiting, size = _totals(database, _WAITING)
-        set_aside, _ = _totals(database, f"NOT {_WAITING}")
-        self._newest_number = _newest_number(database)
+        waiting, size = table.totals(database, table.WAITING)
+        set_aside, _ = table.totals(database, f"NOT {table.WAITING}")
+        self._newest_number = table.newest_number(database)
         self.figures = replace(
             self.figures,
             waiting=waiting,
@@ -165,8 +156,34 @@ class EventOutbox:
             oldest_s=self._oldest_s(database),
             set_aside=set_aside,
         )
-        statement = f"SELECT DISTINCT machine FROM outbox WHERE {_WAITING}"  # noqa: S608
-        self.due |= {machine for (machine,) in database.execute(statement)}
+        self.due |= table.waiting_machines(database)
+
+    def retry_set_aside(self, database: sqlite3.Connection) -> None:
+        """Let an event that was set aside wait again, where one is due.  Raises sqlite3.Error."""
+        now_s = self._clock.now_s()
+        if self._retried is not None or not self.figures.set_aside or now_s < self._retry_s:
+            return
+        self._retry_s = now_s + RETRY_PAUSES_S[0]
+        with transaction(database):
+            found = table.release_set_aside(database)
+        if found is not None:
+            self._retried = WaitingEvent(found.event, self._clock.monotonic_at(found.clock_s))
+        self.count(database)
+
+    def _note_outcomes(self, settled: Iterable[Settled]) -> None:
+        """Determine when the next event that was set aside is tried."""
+        for each in settled:
+            retried = self._retried is not None and each.waiting.event.id == self._retried.event.id
+            if retried:
+                self._retried = None
+                self._retries_refused = 0 if each.refusal is None else self._retries_refused + 1
+            if each.refusal is not None:
+                pause_s = RETRY_PAUSES_S[
+                    min(max(1, self._retries_refused), len(RETRY_PAUSES_S)) - 1
+                ]
+                self._retry_s = self._clock.now_s() + pause_s
+            elif retried:
+                self._retry_s = self._clock.now_s()
 
     def take(
         self,
@@ -180,14 +197,13 @@ class EventOutbox:
         First those of the file, then the unwritten ones.  Raises sqlite3.Error.
         """
         taken: list[WaitingEvent] = []
-        clause = f"WHERE machine = ? AND seq > ? AND {_WAITING} ORDER BY seq LIMIT ?"
         while database is not None and len(taken) < limit:
-            wanted = limit - len(taken)
-            values = (machine, self._taken_seq.get(machine, 0), wanted)
-            rows = list(rows_of(database, "outbox", clause, values))
+            wanted, above = limit - len(taken), self._taken_seq.get(machine, 0)
+            rows = table.waiting_rows(database, machine, above=above, limit=wanted)
             for row in rows:
                 self._take_row(database, row, taken)
             if len(rows) < wanted:
+                self._take_retried(database, machine, taken)
                 break
         for entry in unwritten:
             if len(taken) == limit:
@@ -200,12 +216,24 @@ class EventOutbox:
             self.due.discard(machine)
         return taken
 
+    def _take_retried(
+        self, database: sqlite3.Connection, machine: str, taken: list[WaitingEvent]
+    ) -> None:
+        """Take the event that is tried again, where it is of this machine and was not taken."""
+        event = None if self._retried is None else self._retried.event
+        if event is None or event.machine != machine or event.seq is None:
+            return
+        if (machine, event.seq) not in self._with_session:
+            row = table.row_of(database, machine, event.seq)
+            if row is not None:
+                self._take_row(database, row, taken)
+
     def _take_row(self, database: sqlite3.Connection, row: Row, taken: list[WaitingEvent]) -> None:
         machine, seq = str(row[2]), row[3]
-        self._taken_seq[machine] = seq if isinstance(seq, int) else 0
+        newest = self._taken_seq.get(machine, 0)
+        self._taken_seq[machine] = max(newest, seq if isinstance(seq, int) else 0)
         found = as_waiting(row)
         if found is None:
-            self.damaged += 1
             set_row_aside(database, "outbox", row)
             self.count(database)
             log.error(
@@ -218,8 +246,9 @@ class EventOutbox:
         elif found.event.id in self._taken_unwritten:
             self._taken_unwritten.discard(found.event.id)  # it was taken before it was written
         else:
-            recorded_s = self._clock.monotonic_at(found.clock_s)
-            taken.append(WaitingEvent(found.event, recorded_s))
+            waiting = WaitingEvent(found.event, self._clock.monotonic_at(found.clock_s))
+            self._with_session[machine, found.event.seq or 0] = waiting
+            taken.append(waiting)
 
     def update(self, database: sqlite3.Connection) -> OutboxChange:
         """Write, within a transaction, what was settled, and keep the bounds.
@@ -227,16 +256,12 @@ class EventOutbox:
         Call `committed` with the result once the transaction is on the disk.  Raises sqlite3.Error.
         """
         before, since = self.figures, self._newest_number
-        added, added_bytes = _totals(database, f"number > ? AND {_WAITING}", (since,))
+        added, added_bytes = table.totals(database, f"number > ? AND {table.WAITING}", (since,))
         waiting, size = before.waiting + added, before.bytes + added_bytes
-        sequences = dict(
-            database.execute(
-                "SELECT machine, max(seq) FROM outbox WHERE number > ? GROUP BY machine", (since,)
-            )
-        )
+        sequences = table.newest_sequences(database, since)
         settled, set_aside = self._unwritten_settled(), 0
         for each in settled:
-            removed_bytes = self._write_settled(database, each)
+            removed_bytes = table.write_settled(database, each)
             if removed_bytes is not None:
                 waiting, size = waiting - 1, size - removed_bytes
                 set_aside += each.refusal is not None
@@ -247,7 +272,7 @@ class EventOutbox:
             dropped[str(row[5])] += 1
         kept = before.set_aside + set_aside
         if kept > MAX_SET_ASIDE:
-            _delete_oldest_set_aside(database)
+            table.delete_oldest_set_aside(database, keep=MAX_SET_ASIDE)
             kept = MAX_SET_ASIDE
         figures = replace(
             before,
@@ -256,7 +281,7 @@ class EventOutbox:
             oldest_s=self._oldest_s(database) if waiting else None,
             set_aside=kept,
         )
-        newest = _newest_number(database)
+        newest = table.newest_number(database)
         return OutboxChange(settled, figures, newest, sequences, dropped, set_aside)
 
     def committed(self, change: OutboxChange) -> None:
@@ -266,6 +291,10 @@ class EventOutbox:
         with self._settling:
             del self._settled[: len(change.settled)]
         self._taken_unwritten -= {each.waiting.event.id for each in change.settled}
+        for each in change.settled:
+            event = each.waiting.event
+            self._with_session.pop((event.machine, event.seq or 0), None)
+        self._note_outcomes(change.settled)
         self._note_dropped(change.dropped, "the outbox is full, or they are too old")
 
     def _note_dropped(self, dropped: Mapping[str, int], reason: str) -> None:
@@ -313,32 +342,9 @@ class EventOutbox:
         }
         return [entry for entry in unwritten if entry.event.id not in settled]
 
-    def _unwritten_settled(self) -> tuple[_Settled, ...]:
+    def _unwritten_settled(self) -> tuple[Settled, ...]:
         with self._settling:
             return tuple(self._settled)
-
-    def _write_settled(self, database: sqlite3.Connection, settled: _Settled) -> int | None:
-        """Delete the row of an event or note the refusal; return its bytes, None: it has none."""
-        event = settled.waiting.event
-        where, key = ("seq = ?", event.seq) if event.seq is not None else ("id = ?", event.id)
-        clause = f"WHERE machine = ? AND {where} AND {_WAITING}"
-        found = database.execute(
-            f"SELECT number, {_SIZE} FROM outbox {clause}",  # noqa: S608
-            (event.machine, key),
-        ).fetchone()
-        if found is None:
-            return None
-        number, size = found
-        if settled.refusal is None:
-            database.execute("DELETE FROM outbox WHERE number = ?", (number,))
-            return int(size)
-        row = next(rows_of(database, "outbox", "WHERE number = ?", (number,)))
-        waiting = as_waiting(row)
-        if waiting is None:
-            set_row_aside(database, "outbox", row)
-        else:
-            replace_row(database, "outbox", _refused_row(waiting, settled.refusal))
-        return int(size)
 
     def _surplus(self, database: sqlite3.Connection, size: int) -> list[tuple[Row, int]]:
         """Return the rows to be dropped, with their bytes.
@@ -348,43 +354,23 @@ class EventOutbox:
         excess = size - self._max_bytes
         if excess > 0:
             excess += self._max_bytes // _ROOM_SHARE
-        surplus = self._least_important(database, excess)
+        surplus = table.least_important(database, self._taken_seq, excess)
         now_s = self._clock.now_s()
         if now_s - self._age_checked_s >= _AGE_CHECK_S:
             self._age_checked_s = now_s
             before_s = self._clock.at(now_s) - self._max_age_s
             dropped = {row[0] for row, _ in surplus}
-            old = self._not_taken(database, f"{_WAITING} AND clock_s < ?", (before_s,))
+            old = table.older_than(database, self._taken_seq, before_s)
             surplus += [(row, size) for row, size in old if row[0] not in dropped]
         return surplus
-
-    def _least_important(self, database: sqlite3.Connection, excess: int) -> list[tuple[Row, int]]:
-        """Return rows of so many bytes together."""
-        surplus: list[tuple[Row, int]] = []
-        if excess <= 0:
-            return surplus
-        order = f"{_WAITING} ORDER BY kind = '{TransitionKind.ALARM}', number"
-        for row, row_bytes in self._not_taken(database, order):
-            surplus.append((row, row_bytes))
-            excess -= row_bytes
-            if excess <= 0:
-                break
-        return surplus
-
-    def _not_taken(
-        self, database: sqlite3.Connection, condition: str, values: Row = ()
-    ) -> Iterable[tuple[Row, int]]:
-        statement = f"SELECT {_SIZE}, * FROM outbox WHERE {condition}"  # noqa: S608
-        for size, *row in database.execute(statement, values):
-            if row[3] > self._taken_seq.get(row[2], 0):
-                yield tuple(row), size
 
     def make_room(self, database: sqlite3.Connection) -> int:
         """Drop, within a transaction, a part of what waits; return how many events.
 
         Raises sqlite3.Error.
         """
-        surplus = self._least_important(database, self.figures.bytes // _ROOM_SHARE)
+        excess = self.figures.bytes // _ROOM_SHARE
+        surplus = table.least_important(database, self._taken_seq, excess)
         for row, _ in surplus:
             database.execute("DELETE FROM outbox WHERE number = ?", (row[0],))
         self._note_dropped(Counter(str(row[5]) for row, _ in surplus), "the journal is full")
@@ -392,39 +378,8 @@ class EventOutbox:
         return len(surplus)
 
     def _oldest_s(self, database: sqlite3.Connection) -> float | None:
-        statement = f"SELECT clock_s FROM outbox WHERE {_WAITING} ORDER BY number LIMIT 1"  # noqa: S608
-        found = database.execute(statement).fetchone()
-        return None if found is None else self._clock.monotonic_at(found[0])
-
-
-def left_events(database: sqlite3.Connection) -> list[LeftEvents]:
-    """Return what waits in a file, by machine.  Raises sqlite3.Error."""
-    statement = (
-        "SELECT machine, count(*), min(seq), max(seq) FROM outbox"  # noqa: S608
-        f" WHERE {_WAITING} GROUP BY machine ORDER BY machine"
-    )
-    return [LeftEvents(*row) for row in database.execute(statement)]
-
-
-def _totals(database: sqlite3.Connection, condition: str, values: Row = ()) -> tuple[int, int]:
-    statement = f"SELECT count(*), coalesce(sum({_SIZE}), 0) FROM outbox WHERE {condition}"  # noqa: S608
-    count, size = database.execute(statement, values).fetchone()
-    return count, size
-
-
-def _newest_number(database: sqlite3.Connection) -> int:
-    (newest,) = database.execute("SELECT max(number) FROM outbox").fetchone()
-    return newest or 0
-
-
-def _delete_oldest_set_aside(database: sqlite3.Connection) -> None:
-    database.execute(
-        f"DELETE FROM outbox WHERE NOT {_WAITING} AND number NOT IN (SELECT number FROM outbox"  # noqa: S608
-        f" WHERE NOT {_WAITING} ORDER BY number DESC LIMIT {MAX_SET_ASIDE})"
-    )
-
-
-def _refused_row(waiting: OutboxRow, refusal: str) -> Row:
-    event = waiting.event
-    seq = event.seq or 0
-    return outbox_row(waiting.number, event, seq, clock_s=waiting.clock_s, refusal=refusal)
+        clock_s = table.oldest_clock_s(database)
+        if clock_s is None:
+            return None
+        oldest_s = self._clock.monotonic_at(clock_s)
+        return oldest_s if self._retried is None else min(oldest_s, self._retried.recorded_s)

@@ -44,9 +44,9 @@ class WriteQueue:
     def write(self, database: sqlite3.Connection, finish: Callable[[], R]) -> tuple[list[Entry], R]:
         """Write all changes in one transaction, and call ``finish`` at its end.
 
-        A change that SQLite refuses is logged, counted and given up; the others are written.
-        Returns the refused entries and the result of ``finish``.  Raises sqlite3.Error where the
-        database cannot be written; all changes are then kept.
+        A change that SQLite refuses is logged and left out; the others are written.  Returns the
+        refused entries and the result of ``finish``.  All changes are kept until `clear`.  Raises
+        sqlite3.Error where the database cannot be written.
         """
         refused: list[tuple[tuple[Entry, ...], Exception]] = []
         with transaction(database):
@@ -58,9 +58,7 @@ class WriteQueue:
                 except REFUSALS as error:
                     refused.append((change, error))
             result = finish()
-        self._changes.clear()
         for change, reason in refused:
-            self.dropped += len(change)
             log.error(
                 "the journal of alarms refused an entry, which is not stored",
                 reason=str(reason),
@@ -68,6 +66,14 @@ class WriteQueue:
                 hint="please report this",
             )
         return [entry for change, _ in refused for entry in change], result
+
+    def clear(self) -> None:
+        """Remove all changes, which are on the disk."""
+        self._changes.clear()
+
+    def count_dropped(self, entries: int) -> None:
+        """Count entries that were refused."""
+        self.dropped += entries
 
     def trim(self) -> list[Entry]:
         """Drop the oldest changes where there are more entries than allowed; return them."""

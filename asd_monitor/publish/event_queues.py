@@ -53,6 +53,10 @@ class EventQueues:
         """The topics of which an event can be sent, the one that has waited longest first."""
         return iter(self._ready)
 
+    def count(self, topic: str) -> int:
+        """Return the number of events of a topic."""
+        return len(self._queues.get(topic, ()))
+
     def first(self, topic: str) -> StoredEvent:
         """Return the next event of a topic."""
         return self._queues[topic][0]

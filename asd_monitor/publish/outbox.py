@@ -7,8 +7,13 @@ What happens to a message while there is no connection depends on its kind:
 * QoS 0, not retained: dropped
 
 A retained message or an event that the broker refuses is sent again after a pause; an event that it
-will never accept, such as one that is too large, is removed.  Messages on topics that are left out
+does not accept as it is, such as one that is too large, is removed.  So is one at which it closes
+the connection, where another event waits behind it; but not two of a topic in a row, since the
+topic itself may be forbidden.  Messages on topics that are left out
 (`asd_monitor.publish.suspect_topics`) are kept, and those of QoS 0 refused before they are sent.
+
+Retained messages go before events, and messages on suspect topics are sent last; each kind waits
+for a bounded number of the others.
 
 Times are in s of one monotonic clock.
 """
@@ -18,11 +23,16 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from asd_monitor.publish.event_queues import REFUSED_PAUSES_S, EventQueues, StoredEvent
 from asd_monitor.publish.suspect_topics import Closing, SuspectTopics
+
+CLOSED_AT_EVENT = "the broker closes the connection at this event"
+_WITH_ANOTHER = 2  # events of a topic
+_RETAINED_BEFORE_EVENT = 100  # messages, while an event is ready
+_OTHERS_BEFORE_SUSPECT = 100  # messages, while one on a suspect topic is ready
 
 
 class Answer(Enum):
@@ -61,6 +71,8 @@ class Ended:
 
     dropped: int
     closing: Closing
+    removed: bool = False
+    """Whether the event is removed at which the broker closes the connection."""
 
 
 @dataclass(slots=True)
@@ -77,6 +89,10 @@ class Outbox:
     _live: deque[Outgoing] = field(default_factory=deque)
     _in_flight: dict[int, Sent] = field(default_factory=dict)  # by packet identifier
     _online: bool = False
+    _without_event: int = 0  # messages sent since an event was, while one was ready
+    _without_suspect: int = 0  # messages sent since one on a suspect topic was
+    _causes: set[str] = field(default_factory=set)  # topics that are left out for their first event
+    _unaccepted: set[str] = field(default_factory=set)  # topics whose last event was removed so
 
     def is_left_out(self, topic: str) -> bool:
         """Return whether messages on this topic are refused for now, without being sent."""
@@ -113,12 +129,42 @@ class Outbox:
         self._online = False
         live = sum(sent.message.qos == 0 for sent in self._in_flight.values())
         dropped = len(self._live) + live
+        closing = self._topics.close(now_s, by_broker=by_broker)
+        sent_event = any(
+            sent.message.event is not None and sent.message.topic == closing.cause
+            for sent in self._in_flight.values()
+        )
         self.events.disconnected()
         self._in_flight.clear()
         self._live.clear()
-        closing = self._topics.close(now_s, by_broker=by_broker)
+        removed = False
+        if sent_event and closing.left_out_s is not None and closing.cause is not None:
+            self._causes.add(closing.cause)
+            removed = self._remove_cause(closing.cause)
+        if removed:
+            closing = replace(closing, left_out_s=None)
         self._due = {topic: None for topic in self._due if not self.is_left_out(topic)}
-        return Ended(dropped, closing)
+        return Ended(dropped, closing, removed)
+
+    def put_event(self, event: StoredEvent) -> bool:
+        """Add an event; return whether the one for which its topic is left out was removed."""
+        self.events.put(event)
+        return self._remove_cause(event.topic)
+
+    def _remove_cause(self, topic: str) -> bool:
+        """Remove the event for which a topic is left out, where another waits behind it."""
+        if (
+            topic not in self._causes
+            or topic in self._unaccepted
+            or not self.is_left_out(topic)
+            or self.events.count(topic) < _WITH_ANOTHER
+        ):
+            return False
+        self._causes.discard(topic)
+        self._unaccepted.add(topic)
+        self._topics.keep(topic)
+        self.events.settled(topic).settle(CLOSED_AT_EVENT)
+        return True
 
     def take(self, receive_maximum: int, now_s: float) -> Outgoing | None:
         """Return the next message to send, None where there is none to send now.
@@ -133,6 +179,7 @@ class Outbox:
             return self._take_barrier(receive_maximum, now_s)
         if message is None:
             return None
+        self._count_turns(message)
         if isinstance(message, StoredEvent):
             event = self.events.begin(message.topic)
             return Outgoing(event.topic, event.render(), qos=1, retain=False, event=event)
@@ -168,6 +215,8 @@ class Outbox:
                 self.events.refuse(topic, now_s)
             else:
                 self.events.settled(topic)
+                self._causes.discard(topic)
+                self._unaccepted.discard(topic)
         elif answer is Answer.ACCEPTED:
             self._refused.pop(topic, None)
         elif topic not in self._due:
@@ -224,16 +273,37 @@ class Outbox:
         return len(self._due) + events + len(self._live) + len(self._in_flight)
 
     def _next(self, receive_maximum: int) -> Outgoing | StoredEvent | None:
-        """Return the next message; those on suspect topics after the others of their kind."""
+        """Return the next message: retained ones, then events, then those of QoS 0."""
         if self.unacknowledged < receive_maximum:
+            is_turn_of_event = self._without_event >= _RETAINED_BEFORE_EVENT
+            is_turn_of_suspect = self._without_suspect >= _OTHERS_BEFORE_SUSPECT
+            ready: list[str] = []
+            if not self._due or is_turn_of_event or is_turn_of_suspect:
+                ready = [topic for topic in self.events.ready if not self.is_left_out(topic)]
+            if is_turn_of_suspect and (suspect := self._suspect(ready)) is not None:
+                return self.events.first(suspect)
+            if is_turn_of_suspect and (suspect := self._suspect(self._due)) is not None:
+                return self._retained[suspect]
+            if ready and (is_turn_of_event or not self._due):
+                return self.events.first(self._least_suspect(ready))
             if self._due:
                 return self._retained[self._least_suspect(self._due)]
-            ready = [topic for topic in self.events.ready if not self.is_left_out(topic)]
-            if ready:
-                return self.events.first(self._least_suspect(ready))
         return self._live[0] if self._live else None
 
+    def _count_turns(self, message: Outgoing | StoredEvent) -> None:
+        """Count a message that is sent before others that may be ready."""
+        is_event = isinstance(message, StoredEvent)
+        self._without_event = 0 if is_event else self._without_event + 1
+        is_suspect = self._topics.is_suspect(message.topic)
+        self._without_suspect = 0 if is_suspect else self._without_suspect + 1
+
+    def _suspect(self, topics: Iterable[str]) -> str | None:
+        """Return the suspect topic with the fewest attempts; None: none is suspect."""
+        suspects = [topic for topic in topics if self._topics.is_suspect(topic)]
+        return min(suspects, key=self._topics.attempts, default=None)
+
     def _least_suspect(self, topics: Iterable[str]) -> str:
+        """Return the first topic that is not suspect, else the one with the fewest attempts."""
         topic = next((topic for topic in topics if not self._topics.is_suspect(topic)), None)
         return topic or min(topics, key=self._topics.attempts)
 

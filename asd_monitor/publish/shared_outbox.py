@@ -62,7 +62,8 @@ class SharedOutbox:
         with self._lock:
             if not self.closed:
                 for event in events:
-                    self._outbox.events.put(event)
+                    if self._outbox.put_event(event):
+                        self._count(refused=1, refused_events=1)
                 self.wake()
 
     def wake(self) -> None:
@@ -88,6 +89,8 @@ class SharedOutbox:
             self.connected = False
             ended = self._outbox.disconnected(self._clock(), by_broker=by_broker)
             self._count(dropped=ended.dropped)
+            if ended.removed:
+                self._count(refused=1, refused_events=1)
             return ended.closing
 
     def send_next(

@@ -8,6 +8,9 @@ connections in a row that way is left out for a while, so that the others are pu
 A message is confirmed by the acknowledgement of it or of one sent after it, since a broker
 processes the messages of a connection in order.
 
+Where the cause is an event, the caller may set that one aside instead (`SuspectTopics.keep`): it
+may be too large, and the others not.
+
 A topic of which the broker acknowledges no message in time is left out too.  Topics that are left
 out are tried again after the end of a connection that no message explains: the broker may have been
 restarted with other access rules.
@@ -106,6 +109,15 @@ class SuspectTopics:
         self._has_left_out = True
         self._ends.pop(topic, None)
         return pause_s
+
+    def keep(self, topic: str) -> None:
+        """Send on a topic that is left out: the message that was the cause is removed.
+
+        It stays a suspect, which is left out at the next end that it causes.
+        """
+        del self._left_out[topic]
+        self._pauses[topic] -= 1
+        self._ends[topic] = ENDS_TO_LEAVE_OUT - 1
 
     def note_ignored(self, topic: str, number: int, now_s: float) -> bool:
         """Note that a message was not acknowledged in time; return whether its topic is left out.

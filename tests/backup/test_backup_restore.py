@@ -10,9 +10,13 @@ from asd_monitor.backup.sources import BoxFolders
 from asd_monitor.backup.writing import write_backup
 from asd_monitor.commissioning.store import CommissioningStore
 from asd_monitor.journal.commands import read_journal
+from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import load_bundle
 from tests.backup.conftest import NOW, restore
 from tests.doubles.filled_box import FilledBox, add_alarm, contents_of, fill_box
+from tests.doubles.journalled_machine import NOW as RAISED_AT
+from tests.doubles.journalled_machine import RAISED, state_transition
 
 
 def test_a_restored_box_is_the_one_that_was_backed_up(
@@ -40,6 +44,29 @@ def test_a_restored_box_is_the_one_that_was_backed_up(
     assert stores[0].blocks()[0].vectors.tobytes() == stores[1].blocks()[0].vectors.tobytes()
     one, other = (load_bundle(models, "fan01") for models in (filled.models, folders.models))
     assert (one.version, one.sha256) == (other.version, other.sha256)
+
+
+def record(journal: Journal, events: int) -> list[int]:
+    """Record state transitions; return the numbers with which they are published."""
+    for _ in range(events):
+        MachineJournal(journal, "fan01").record(state_transition(), NOW, "v1")
+    return [each.event.seq or 0 for each in journal.take_events("fan01", 10_000)]
+
+
+def test_events_after_a_restore_have_numbers_above_those_published_since_the_backup(
+    own: FilledBox, tmp_path: Path
+) -> None:
+    with Journal(own.state) as journal:
+        before = record(journal, 2)
+        write_backup(tmp_path / "box.tar", own.folders, box="edge", now=NOW)
+        published = record(journal, 300)
+    restore(tmp_path / "box.tar", own.folders)
+    with Journal(own.state) as journal:
+        *again, first = record(journal, 1)
+    assert again == before
+    assert first > max(published) + 1_000_000
+    with Journal(own.state) as journal:
+        assert record(journal, 1)[-1] == first + 1, "restored once more"
 
 
 def test_files_are_private(written: Path, tmp_path: Path) -> None:

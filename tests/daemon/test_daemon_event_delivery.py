@@ -215,6 +215,44 @@ def test_an_event_that_is_not_accepted_is_set_aside_and_reported(tmp_path: Path,
     assert kept == [(2,), (3,)]
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_events_that_were_set_aside_are_published_once_the_broker_is_corrected(
+    tmp_path: Path, restarts: bool
+) -> None:
+    corrected = threading.Event()
+    broker = RefusingBroker(lambda _: None if corrected.is_set() else 0x95)
+    with capture_logs() as logs, broker:
+        with Delivery(tmp_path, broker.port) as delivery:
+            delivery.record(events=3)
+            wait(delivery.session, lambda s: s.counters.refused_events == 3)
+            delivery.journal.maintain()
+            assert delivery.journal.outbox_figures.set_aside == 3
+            if not restarts:
+                corrected.set()
+                begun_s = delivery.journal.clock.now_s()
+                delivery.journal.clock.now_s = lambda: begun_s + 700.0
+                until_tried_again(delivery, broker, 3)
+        if restarts:
+            corrected.set()
+            with Delivery(tmp_path, broker.port) as delivery:
+                until_tried_again(delivery, broker, 3)
+    assert [m["seq"] for m in broker.accepted] == [1, 2, 3]
+    assert {m["historical"] for m in broker.accepted} == {True}
+    (hint,) = {entry["hint"] for entry in logs if "set aside" in entry["event"]}
+    assert "limits" in hint
+
+
+def until_tried_again(delivery: Delivery, broker: RefusingBroker, events: int) -> None:
+    """Maintain the journal as the daemon does each second, until so many are accepted."""
+    for number in range(events):
+        delivery.journal.maintain()
+        delivery.events.wake()
+        wait(delivery.session, lambda _: len(broker.accepted) > number)  # noqa: B023 - runs here
+        wait(delivery.session, lambda s: s.counters.published > number + 1)  # noqa: B023
+        delivery.journal.maintain()
+    assert delivery.journal.outbox_figures.set_aside == 0
+
+
 @pytest.mark.parametrize("code", [0x80, 0x87, 0x97])
 def test_a_refused_machine_does_not_hold_up_another_and_loses_nothing(
     tmp_path: Path, code: int

@@ -20,6 +20,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     html_checks            checks of an HTML page that both reports have to pass
     hurried_self_test      `asd-monitor` whose self-test begins at once
     in_process_daemon      the daemon in the process of the test, on scripted sources
+    journal_outbox         events of a journal that a test takes, with its disk and its clock
     journalled_machine     one machine with its monitor and its journal, without a daemon
     killed_parent          a process whose parent is killed
     level_detector         a detector of the level, and bundles in memory

@@ -99,7 +99,7 @@ def contents_of(folder: Path) -> dict[str, object]:
         str(path.relative_to(folder)): _rows(path) if path.suffix == ".db" else path.read_bytes()
         for path in sorted(folder.rglob("*"))
         if path.is_file()
-        and not path.name.endswith(("-wal", "-shm"))
+        and not path.name.endswith(("-wal", "-shm", "-seq"))
         and path.name not in {"daemon.lock", "broker.secret"}
     }
 

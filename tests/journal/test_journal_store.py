@@ -111,7 +111,7 @@ def test_a_journal_is_readable_for_its_owner_only(tmp_path: Path) -> None:
             modes = {path.name: path.stat().st_mode & 0o777 for path in state.iterdir()}
     finally:
         os.umask(umask)
-    assert modes == {f"{FILE_NAME}{suffix}": 0o600 for suffix in ("", "-wal", "-shm")}
+    assert modes == {f"{FILE_NAME}{suffix}": 0o600 for suffix in ("", "-wal", "-shm", "-seq")}
     assert {path.stat().st_mode & 0o777 for path in (state, state.parent)} == {0o700}
 
 

@@ -1,0 +1,155 @@
+"""The entries of the journal on their way to the disk: written together, counted when safe.
+
+Entries, numbers of events and what was settled are written in one transaction.  It counts once the
+file was looked at after it: until then the entries stay in memory, to be written to another file.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
+from asd_monitor.journal.event_numbers import EventNumbers, Numbers
+from asd_monitor.journal.event_outbox import EventOutbox
+from asd_monitor.journal.outbox_records import OutboxChange, OutboxFigures
+from asd_monitor.journal.sqlite_errors import is_full
+from asd_monitor.journal.standing_alarms import StandingAlarms
+from asd_monitor.journal.write_queue import WriteQueue
+
+
+@dataclass(frozen=True, slots=True)
+class Unwritten:
+    """What is not in the journal."""
+
+    alarms: tuple[str, ...]
+    """Ids of the alarms that are new or have changed."""
+    events: int
+    """Number of transitions."""
+    unpublished: int
+    """Number of those that the broker has not acknowledged."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Committed:
+    refused: Sequence[Entry]
+    change: OutboxChange
+    numbers: Mapping[str, Numbers]
+
+
+class EntryTransactions:
+    """Writes entries with the outbox and the numbers of a journal; its lock is held.
+
+    Args:
+        outbox: The events that wait to be published.
+        numbers: The numbers of events.
+        standing: The alarms that are kept in memory.
+        max_unwritten: Entries kept in memory while they cannot be written.
+
+    """
+
+    def __init__(
+        self,
+        outbox: EventOutbox,
+        numbers: EventNumbers,
+        standing: StandingAlarms,
+        *,
+        max_unwritten: int,
+    ) -> None:
+        self.queue = WriteQueue(max_entries=max_unwritten)
+        self._outbox = outbox
+        self._numbers = numbers
+        self._standing = standing
+        self._committed: _Committed | None = None
+        self._unwritten_waiting = 0  # events in the queue
+
+    def append(self, change: Sequence[Entry]) -> None:
+        """Add the entries of one change, to be written."""
+        for entry in change:
+            if isinstance(entry, AlarmEntry):
+                self._standing.note(entry)
+            elif isinstance(entry, EventEntry):
+                self._outbox.due.add(entry.event.machine)
+        self.queue.append(change)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to be written."""
+        return not self.queue and not self._outbox.unwritten_settlements
+
+    @property
+    def events(self) -> list[EventEntry]:
+        """The unwritten events, the oldest first."""
+        return _events_of(list(self.queue))
+
+    @property
+    def missing(self) -> Unwritten:
+        """The unwritten entries by kind."""
+        entries = list(self.queue)
+        alarms = dict.fromkeys(e.record.id for e in entries if isinstance(e, AlarmEntry))
+        events = _events_of(entries)
+        return Unwritten(tuple(alarms), len(events), len(self._outbox.unsettled(events)))
+
+    @property
+    def outbox_figures(self) -> OutboxFigures:
+        """The events that wait, those that are not written included.  May be read in any thread."""
+        figures, unwritten = self._outbox.figures, self._unwritten_waiting
+        settled = self._outbox.unwritten_settlements
+        return replace(figures, waiting=max(0, figures.waiting + unwritten - settled))
+
+    def write(
+        self, database: sqlite3.Connection, make_room: Callable[[Callable[[], int]], bool]
+    ) -> None:
+        """Write all entries in one transaction; `count_written` counts them.
+
+        Args:
+            database: The database.
+            make_room: Shortens a full journal by what it is given; returns whether that succeeded.
+
+        Raises:
+            sqlite3.Error: the database cannot be written.
+
+        """
+        try:
+            self._committed = self._write_all(database)
+        except sqlite3.Error as error:
+            if not is_full(error) or not make_room(partial(self._outbox.make_room, database)):
+                raise
+            self._committed = self._write_all(database)
+
+    def _write_all(self, database: sqlite3.Connection) -> _Committed:
+        def finish() -> tuple[OutboxChange, Mapping[str, Numbers]]:
+            change = self._outbox.update(database)
+            return change, self._numbers.reserve(database, change.sequences)
+
+        refused, (change, numbers) = self.queue.write(database, finish)
+        return _Committed(refused, change, numbers)
+
+    def count_written(self) -> bool:
+        """Count what `write` has written; return whether it has to get into the file at once."""
+        committed, self._committed = self._committed, None
+        if committed is None:
+            return False
+        self.queue.clear()
+        self._unwritten_waiting = 0
+        self._outbox.committed(committed.change)
+        for machine, seq in committed.change.sequences.items():
+            self._standing.machines[machine] = seq
+        if committed.refused:
+            self.queue.count_dropped(len(committed.refused))
+            self._outbox.forget_unwritten(_events_of(committed.refused), ())
+        return self._numbers.committed(committed.numbers)
+
+    def trim(self) -> None:
+        """Drop and count the oldest changes where more are unwritten than allowed."""
+        dropped = self.queue.trim()
+        unwritten = self.events
+        self._unwritten_waiting = len(unwritten)
+        if dropped:
+            self._outbox.forget_unwritten(_events_of(dropped), unwritten)
+
+
+def _events_of(entries: Sequence[Entry]) -> list[EventEntry]:
+    return [entry for entry in entries if isinstance(entry, EventEntry)]
