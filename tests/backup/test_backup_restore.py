@@ -15,8 +15,7 @@ from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import load_bundle
 from tests.backup.conftest import NOW, restore
 from tests.doubles.filled_box import FilledBox, add_alarm, contents_of, fill_box
-from tests.doubles.journalled_machine import NOW as RAISED_AT
-from tests.doubles.journalled_machine import RAISED, state_transition
+from tests.doubles.journalled_machine import state_transition
 
 
 def test_a_restored_box_is_the_one_that_was_backed_up(
