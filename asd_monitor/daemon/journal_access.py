@@ -43,6 +43,8 @@ class JournalAccess:
     """
 
     def __init__(self, journal: Journal, *, poll_s: float) -> None:
+        self.turns = 0
+        """How often the journal was checked."""
         self.journal = journal
         self._poll_s = poll_s
         self._worker = WorkerThread("journal")
@@ -59,6 +61,7 @@ class JournalAccess:
         fault = self.journal.fault
         while True:
             await asyncio.sleep(self._poll_s)
+            self.turns += 1
             try:
                 changed = await self._worker.run(self.journal.maintain)
                 new_fault = self.journal.fault

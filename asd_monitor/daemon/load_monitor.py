@@ -48,6 +48,8 @@ class LoadMonitor:
         self._sessions = sessions
         self._interval_s = interval_s
         self._thresholds = thresholds
+        self.turns = 0
+        """How often the load was measured."""
         self._capacity: int | None = None
         self._load = Load(0.0, 0.0)
 
@@ -90,6 +92,7 @@ class LoadMonitor:
         before_s, busy_before_s = time.monotonic(), self._scoring.busy_s
         while True:
             await asyncio.sleep(self._interval_s)
+            self.turns += 1
             now_s, busy_s = time.monotonic(), self._scoring.busy_s
             self._load = Load(
                 busy=(busy_s - busy_before_s) / (now_s - before_s),

@@ -58,6 +58,7 @@ from asd_monitor.journal.event_outbox import (
     left_events,
 )
 from asd_monitor.journal.file_image import PAGE_BYTES, new_database, open_image, read_files
+from asd_monitor.journal.journal_counters import JournalCounters
 from asd_monitor.journal.journal_file import FILE_NAME, log_identity, set_log_aside
 from asd_monitor.journal.recovery import copy_rows
 from asd_monitor.journal.running_clock import RunningClock
@@ -130,6 +131,7 @@ class Journal:
         self._log: int | None = None  # the write-ahead log, as `log_identity`
         self._version: int | None = None  # None: acknowledgements are to be looked for
         self._unwritten_waiting = 0  # events in the queue
+        self._rebuilt = self._deleted_transitions = 0
         self._closed = False
         if not self._open():
             self._read_without_opening()
@@ -235,6 +237,13 @@ class Journal:
     def dropped(self) -> int:
         """Number of entries given up: refused by SQLite, or too many while none can be written."""
         return self._queue.dropped
+
+    @property
+    def counters(self) -> JournalCounters:
+        """What was lost, rebuilt or given up so far.  Does not wait."""
+        return JournalCounters(
+            self.dropped, self._rebuilt, self._deleted_transitions, self._outbox.damaged
+        )
 
     @property
     def machines_due(self) -> frozenset[str]:
@@ -404,6 +413,7 @@ class Journal:
     def _abandon_file(self, problem: str) -> None:
         """Go on in memory after the file was removed, replaced or damaged; keep its content."""
         self.fault = problem
+        self._rebuilt += 1
         log.error(
             "the journal of alarms was changed by another program or is damaged: it is made anew",
             file=str(self.path),
@@ -470,6 +480,7 @@ class Journal:
                 dropped = self._outbox.make_room(database)
         except (sqlite3.Error, OSError):
             return False
+        self._deleted_transitions += deleted
         log.warning("the oldest transitions were deleted: the journal is full", events=deleted)
         return deleted + dropped > 0
 
