@@ -61,7 +61,6 @@ class JournalAccess:
         fault = self.journal.fault
         while True:
             await asyncio.sleep(self._poll_s)
-            self.turns += 1
             try:
                 changed = await self._worker.run(self.journal.maintain)
                 new_fault = self.journal.fault
@@ -78,6 +77,7 @@ class JournalAccess:
             fault = new_fault
             if changed:
                 on_change()
+            self.turns += 1
 
     async def close(self) -> None:
         """Write what can be written, close the journal, and log what is not in it.

@@ -92,7 +92,6 @@ class LoadMonitor:
         before_s, busy_before_s = time.monotonic(), self._scoring.busy_s
         while True:
             await asyncio.sleep(self._interval_s)
-            self.turns += 1
             now_s, busy_s = time.monotonic(), self._scoring.busy_s
             self._load = Load(
                 busy=(busy_s - busy_before_s) / (now_s - before_s),
@@ -103,6 +102,7 @@ class LoadMonitor:
             self._set_stride(
                 shedder.next_stride(self._scoring.stride, self._load, now_s, max_stride=largest)
             )
+            self.turns += 1
 
     def _front_ends(self) -> list[FrontEnd]:
         return [each.detector.front_end for each in self._sessions() if each.detector]
