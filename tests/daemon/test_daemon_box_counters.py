@@ -106,6 +106,17 @@ async def test_every_counter_of_every_component_is_published(daemon) -> None:
     }
 
 
+async def test_every_counter_is_documented(daemon) -> None:
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await daemon.until_state("fan", "normal")
+    published = (await daemon.box_status())["counters"]
+    text = (PACKAGE.parent / "deploy" / "README.md").read_text()
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*`.*) \|$", text, re.MULTILINE))
+    for component, counters in published.items():
+        if component != "tasks":
+            assert re.findall(r"`(\w+)`", rows[component]) == list(counters), component
+
+
 async def test_the_counters_are_of_the_parts_that_count(daemon) -> None:
     daemon.start(make_config(fan={"device": "hw:1"}))
     await daemon.until_state("fan", "normal")
