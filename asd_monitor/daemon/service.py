@@ -56,8 +56,9 @@ from asd_monitor.daemon.running_input import RunningInputs
 from asd_monitor.daemon.runtime_options import RuntimeOptions
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.self_test import DailySelfTest
+from asd_monitor.daemon.service_end import close_daemon
 from asd_monitor.daemon.session_context import SessionContext
-from asd_monitor.daemon.shutdown import Step, run_step
+from asd_monitor.daemon.shutdown import run_step
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.daemon.supervised_tasks import SupervisedTasks
 from asd_monitor.daemon.systemd import SystemdNotifier
@@ -65,7 +66,7 @@ from asd_monitor.daemon.topic_readers import TopicReaders
 from asd_monitor.daemon.watchdog import Watchdog
 from asd_monitor.daemon.watched_work import watched_work
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
+from asd_monitor.worker_thread import in_daemon_thread
 
 log = structlog.get_logger()
 
@@ -153,7 +154,7 @@ class Service:
             interval_s=options.intervals.box_checks_s,
         )
         self._supervised = SupervisedTasks(options.intervals)
-        parts = DaemonParts(
+        self._parts = parts = DaemonParts(
             broker=self._broker,
             journal=self._journal,
             events=self._events,
@@ -226,7 +227,13 @@ class Service:
         finally:
             # the handlers remain until the event loop is closed: a signal during the shutdown must
             # not end the process halfway
-            await self._close()
+            await close_daemon(
+                self._parts,
+                self._delivery,
+                self._lock,
+                limits=self._options.limits,
+                stop_requested=self._stop_requested,
+            )
         if self._registry.failures and not self._stop_requested.is_set():
             raise self._registry.failures[0]
 
@@ -266,53 +273,6 @@ class Service:
             stop.cancel()
             ended.cancel()
         log.info("stopping" if self._stop_requested.is_set() else "every recording has ended")
-
-    async def _close(self) -> None:
-        limits = self._options.limits
-        self._throttle.close()
-        self._checks.close()
-        await self._deliver_until_stopped()
-        delivery_s = limits.stop_delivery_s
-        disconnect = partial(in_daemon_thread, partial(self._broker.stop, delivery_s), "disconnect")
-        release = partial(in_daemon_thread, self._lock.release, "release state")
-        for step in (
-            Step("stop sharing sound", limits.step_s, self._sharing.stop),
-            Step("stop scoring", limits.step_s, self._scoring.close),
-            Step("store live sound", limits.step_s, self._close_refits),
-            Step("store the self-tests", limits.step_s, self._close_self_test),
-            Step("disconnect from the broker", delivery_s + limits.margin_s, disconnect),
-            Step("close the journal", limits.journal_s, self._close_journal),
-            Step("release the state folder", limits.step_s, release),
-        ):
-            await run_step(step, cancel_s=limits.cancel_s)
-
-    async def _close_journal(self) -> None:
-        if self._delivery is not None:
-            self._delivery.cancel()
-        self._events.close()
-        await self._journal.close()
-
-    async def _close_refits(self) -> None:
-        await self._refits.storing.finish(self._options.limits.step_s)
-
-    async def _close_self_test(self) -> None:
-        await self._self_test.close(self._options.limits.step_s)
-
-    async def _deliver_until_stopped(self) -> None:
-        """Give the messages of recordings that have ended time, unless a stop is requested."""
-        limit_s = self._options.limits.end_delivery_s
-        delivering = WorkerThread("deliver")
-        delivered = delivering.submit(
-            lambda: self._broker.wait_for(lambda _: self._is_delivered, limit_s)
-        )
-        delivering.close()
-        stop = asyncio.create_task(self._stop_requested.wait(), name="stop")
-        await asyncio.wait((delivered, stop), return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-
-    @property
-    def _is_delivered(self) -> bool:
-        return self._broker.pending == 0 and not self._events.has_more
 
     async def _report_ready(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -284,11 +284,11 @@ class Status(_Payload):
     load: Sequence[float]  # load averages over 1, 5 and 15 minutes
     dropped: Mapping[str, int]  # counts of lost data, by kind
     restarted: Mapping[str, int]  # counts of restarts, by kind
-    counters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """All counts since the start of the daemon, by component and kind."""
     scoring: Scoring | None = None
     outbox: OutboxStatus | None = None
     reason: str | None = None  # one line, where the box needs attention
+    counters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """All counts since the start of the daemon, by component and kind."""
 
 
 @dataclass(frozen=True, slots=True)

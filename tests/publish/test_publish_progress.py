@@ -70,6 +70,7 @@ def test_a_thread_that_has_ended_does_not_advance() -> None:
     session = BrokerSession(Mqtt(port=NOTHING_LISTENS), "edge", connection_type=EndingConnection)
     session.start()
     until(lambda: session.closed)
+    session.stop(1.0)  # waits for the thread
     assert (session.turns, session.is_pausing) == (1, False)
 
 
