@@ -40,18 +40,22 @@ _SHORTAGES: Mapping[int, FailureCause] = {
 }
 
 
+def shortage(error: BaseException) -> FailureCause | None:
+    """Return what was lacking where an exception was raised; None: it has another cause."""
+    if isinstance(error, MemoryError):
+        return _NO_MEMORY
+    if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+        return _NO_MORE_THREADS
+    if isinstance(error, OSError) and error.errno is not None:
+        return _SHORTAGES.get(error.errno)
+    return None
+
+
 def failure_cause(error: BaseException) -> FailureCause:
     """Return the cause of an exception; of a group, that of the first one in it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    found = None
-    if isinstance(error, MemoryError):
-        found = _NO_MEMORY
-    elif isinstance(error, RuntimeError) and _NO_THREAD in str(error):
-        found = _NO_MORE_THREADS
-    elif isinstance(error, OSError) and error.errno is not None:
-        found = _SHORTAGES.get(error.errno)
-    if found is not None:
+    if (found := shortage(error)) is not None:
         return found
     return FailureCause(
         f"a defect in asd-monitor ({type(error).__name__}: {error})",

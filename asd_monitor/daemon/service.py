@@ -47,6 +47,7 @@ from asd_monitor.daemon.clock_check import newest_time_s
 from asd_monitor.daemon.config_reload import ConfigReload
 from asd_monitor.daemon.daemon_parts import DaemonParts
 from asd_monitor.daemon.event_delivery import EventDelivery
+from asd_monitor.daemon.failure_cause import shortage
 from asd_monitor.daemon.heartbeat import Heartbeat
 from asd_monitor.daemon.journal_access import JournalAccess, open_journal
 from asd_monitor.daemon.load_monitor import LoadMonitor
@@ -65,7 +66,7 @@ from asd_monitor.daemon.systemd import SystemdNotifier
 from asd_monitor.daemon.topic_readers import TopicReaders
 from asd_monitor.daemon.watchdog import Watchdog
 from asd_monitor.daemon.watched_work import watched_work
-from asd_monitor.errors import AsdMonitorError
+from asd_monitor.errors import AsdMonitorError, OperationError
 from asd_monitor.worker_thread import in_daemon_thread
 
 log = structlog.get_logger()
@@ -209,7 +210,22 @@ class Service:
         self._reload_requested.set()
 
     async def run(self) -> None:
-        """Run the daemon; raises UsageError if a recording could not be read."""
+        """Run the daemon.
+
+        Raises:
+            UsageError: A recording could not be read.
+            OperationError: Threads, memory or files do not suffice to start.
+
+        """
+        try:
+            await self._run()
+        except (RuntimeError, MemoryError, OSError) as error:
+            lacking = shortage(error)
+            if lacking is None:
+                raise
+            raise OperationError(f"{lacking.text}: {lacking.remedy}") from error
+
+    async def _run(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
@@ -314,9 +330,9 @@ class Service:
 
 
 def _user_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error for the user among those that ended the daemon, or the group."""
+    """Return the error with a remedy among those that ended the daemon, or the group."""
     for error in group.exceptions:
         found = _user_error(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, AsdMonitorError):
+        if isinstance(found, AsdMonitorError) or shortage(found) is not None:
             return found
     return group

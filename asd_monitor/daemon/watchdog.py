@@ -91,8 +91,7 @@ class Watchdog:
     def _advance_clock(self) -> float:
         """Return the time, in s; a pause of the whole process is no standstill of its work."""
         now_s = self._monotonic_s()
-        longest_s = 2 * self._interval_s + self._intervals.hang_s / 2
-        self._running_s += min(now_s - self._observed_s, longest_s)
+        self._running_s += min(now_s - self._observed_s, 2 * self._interval_s)
         self._observed_s = now_s
         return self._running_s
 

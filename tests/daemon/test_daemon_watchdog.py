@@ -26,6 +26,7 @@ from asd_monitor.daemon.supervised_tasks import SupervisedTasks
 from asd_monitor.daemon.systemd import SystemdNotifier
 from asd_monitor.daemon.watchdog import Watchdog
 from asd_monitor.daemon.watched_work import WatchedWork
+from asd_monitor.errors import OperationError
 from asd_monitor.journal.store import Journal
 from tests.doubles.in_process_daemon import INTERVALS, InProcessDaemon
 from tests.doubles.level_detector import LevelDetector, StubBundle, make_config
@@ -208,6 +209,17 @@ async def test_a_delivery_of_events_that_fails_goes_on_later(fan, monkeypatch):
     await until(lambda: ("task_failing", "events") not in conditions(fan))
 
 
+async def test_a_daemon_that_cannot_start_its_threads_names_the_limit(daemon, monkeypatch):
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(OperationError, match="no more threads can be started: raise TasksMax="):
+            await daemon.finish()
+
+
 async def test_a_self_test_that_hangs_is_declared_and_monitoring_goes_on(
     daemon, systemd, environment, monkeypatch
 ):
@@ -331,7 +343,7 @@ class Simulation:
         self.now_s = 0.0
         intervals = Intervals()
         self.watchdog = Watchdog(
-            SystemdNotifier(),
+            SystemdNotifier(watchdog_s=60.0),
             Registry(**machines),  # type: ignore[arg-type]
             work,
             tasks=SupervisedTasks(intervals),
