@@ -32,11 +32,13 @@ async def close_daemon(
     """
     parts.throttle.close()
     parts.checks.close()
-    await _deliver_until_stopped(parts, limits.end_delivery_s, stop_requested)
+    end_delivery_s = limits.end_delivery_s
+    deliver = partial(_deliver_until_stopped, parts, end_delivery_s, stop_requested)
     delivery_s = limits.stop_delivery_s
     disconnect = partial(in_daemon_thread, partial(parts.broker.stop, delivery_s), "disconnect")
     release = partial(in_daemon_thread, lock.release, "release state")
     for step in (
+        Step("deliver what is left", end_delivery_s + limits.margin_s, deliver),
         Step("stop sharing sound", limits.step_s, parts.sharing.stop),
         Step("stop scoring", limits.step_s, parts.scoring.close),
         Step("store live sound", limits.step_s, partial(_finish_refits, parts, limits)),
