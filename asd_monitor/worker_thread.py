@@ -22,9 +22,10 @@ class WorkerThread:
 
     def __init__(self, name: str) -> None:
         """``name`` is that of the thread, which starts with the first work."""
-        self.completed = 0
-        """How many pieces of awaited work are done."""
-        self._name = name
+        self.name = name
+        self.done = 0
+        """How many pieces of work are done."""
+        self._accepted = 0
         self._work: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self.is_finished = False
@@ -48,9 +49,12 @@ class WorkerThread:
 
     async def run(self, work: Callable[..., R], *arguments: object) -> R:
         """Return what ``work(*arguments)`` returns; raise what it raises."""
-        result = await self.submit(lambda: work(*arguments))
-        self.completed += 1
-        return result
+        return await self.submit(lambda: work(*arguments))
+
+    @property
+    def pending(self) -> int:
+        """How many pieces of work are waiting or being done."""
+        return self._accepted - self.done
 
     async def finish(self, limit_s: float) -> bool:
         """Accept no more work; return whether all is done within the limit, in s.
@@ -80,11 +84,12 @@ class WorkerThread:
 
     def _put(self, work: Callable[[], None]) -> None:
         if self.is_finished:
-            raise RuntimeError(f"{self._name}: it accepts no more work")
+            raise RuntimeError(f"{self.name}: it accepts no more work")
         if self._thread is None:
-            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            thread = threading.Thread(target=self._run, name=self.name, daemon=True)
             thread.start()  # raises where memory is short: the next work tries again
             self._thread = thread
+        self._accepted += 1
         self._work.put(work)
 
     def _run(self) -> None:
@@ -96,6 +101,7 @@ class WorkerThread:
         work = self._work.get()
         if work is not None:
             work()
+            self.done += 1
         return work is not None
 
 

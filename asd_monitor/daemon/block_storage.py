@@ -18,9 +18,9 @@ from asd_monitor.commissioning.schedule import Progress
 from asd_monitor.commissioning.sound_pieces import delete_sound, stored_sound, write_sound
 from asd_monitor.commissioning.store import CommissioningStore
 from asd_monitor.commissioning.store_errors import CommissioningStoreError
+from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.model_store.bundle import Bundle
 from asd_monitor.records import Block
-from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
@@ -43,21 +43,20 @@ class BlockStorage:
     Args:
         machine: Id of the machine.
         folder: Its folder of live blocks.
-        thread: The thread in which they are read and written.
+        box: Has the thread in which they are read and written, and the counters.
         keeps_sound: Whether sound is kept too.
 
     """
 
-    def __init__(
-        self, machine: str, folder: Path, thread: WorkerThread, *, keeps_sound: bool
-    ) -> None:
+    def __init__(self, machine: str, folder: Path, box: BoxRefits, *, keeps_sound: bool) -> None:
         self.folder = folder
         self.strata: Mapping[Stratum, int] = {}
         """How many blocks of each operating condition are stored."""
         self.sound: Sequence[SoundPiece] = ()
         """The pieces of sound that are stored."""
         self._store = CommissioningStore(folder)
-        self._thread = thread
+        self._box = box
+        self._thread = box.storing
         self._keeps_sound = keeps_sound
         self._log = log.bind(machine=machine)
         self._loading: asyncio.Future[StoredCommissioning] | None = None
@@ -138,6 +137,7 @@ class BlockStorage:
         self._loading = None
         error = loading.exception()
         if error is not None:
+            self._box.count(unread=1)
             self._report(error)
             self._retry = asyncio.get_running_loop().call_later(RETRY_S, retry)
             return
@@ -151,6 +151,7 @@ class BlockStorage:
             return
         error = writing.exception()
         if error is not None:
+            self._box.count(unstored_blocks=1)
             self._report(error)
             return
         self._logged_error = None
@@ -161,6 +162,7 @@ class BlockStorage:
             return
         error = writing.exception()
         if error is not None:
+            self._box.count(unstored_sounds=1)
             self._report(error)
             return
         self.sound = writing.result()

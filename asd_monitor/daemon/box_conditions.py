@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 import structlog
@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 _MAX_LISTED = 200  # conditions in a message, of at most a megabyte
 _MAX_TEXT = 500  # characters
+_EARLIER_VALID = timedelta(minutes=10)  # a condition of an earlier run is observed again by then
 
 
 class ConditionKind(StrEnum):
@@ -28,6 +29,10 @@ class ConditionKind(StrEnum):
     SELF_TEST_FAILED = "self_test_failed"
     SELF_TEST_OVERDUE = "self_test_overdue"
     BROKER_REFUSES = "broker_refuses"
+    DISK = "disk"
+    CLOCK = "clock"
+    TASK_FAILING = "task_failing"
+    STANDSTILL = "standstill"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,7 @@ class Condition:
     text: str  # one sentence
     remedy: str | None
     machine: str | None = None  # None: of the whole box
-    check: str | None = None  # of the self-test
+    check: str | None = None  # of the self-test, or what was found, where a kind has several
 
     @property
     def key(self) -> str:
@@ -62,20 +67,32 @@ class BoxConditions:
         self._now = now
         self._conditions: dict[str, tuple[Condition, ...]] = {}  # by the part that observes them
         self._published: list[BoxCondition] | None = None
+        self._earlier: dict[str, datetime] = {}  # when those of an earlier run began
+        self._restored: datetime | None = None
 
     def restore(self, since: Mapping[str, datetime]) -> None:
-        """Take up when the conditions of an earlier run began."""
-        self.since = {**since, **self.since}
+        """Take up when the conditions of an earlier run began.
+
+        Before, a message without conditions is not published: it would end those of that run.
+        """
+        self._restored = self._now()
+        self._earlier = dict(since)
+        self.since = {key: self._earlier.pop(key, begun) for key, begun in self.since.items()}
 
     def update(self, part: str, conditions: Iterable[Condition]) -> bool:
         """Replace the conditions that a part observes; return whether that has changed any."""
         self._conditions[part] = tuple(conditions)
         holding = [each for own in self._conditions.values() for each in own]
         now = self._now()
+        if self._restored is not None and now - self._restored > _EARLIER_VALID:
+            self._earlier.clear()
+        since = {}
         for each in holding:
-            if each.key not in self.since:
+            if (begun := self.since.get(each.key)) is None:
+                begun = self._earlier.pop(each.key, now)
                 log.error(each.text, machine=each.machine, hint=each.remedy)
-        self.since = {each.key: self.since.get(each.key, now) for each in holding}
+            since[each.key] = begun
+        self.since = since
         listed = [
             BoxCondition(
                 kind=each.kind,
@@ -88,7 +105,7 @@ class BoxConditions:
             for each in holding
         ]
         listed.sort(key=lambda each: each.since)
-        has_changed = listed != self._published
+        has_changed = listed != self._published and (bool(listed) or self._restored is not None)
         if has_changed:
             self._published = listed
             topics = self._broker.topics

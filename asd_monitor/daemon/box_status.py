@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from asd_monitor import __version__
-from asd_monitor.audio.sharing.server import SharingServer
-from asd_monitor.daemon.broker_interface import Broker
-from asd_monitor.daemon.load_monitor import LoadMonitor
-from asd_monitor.daemon.machine_registry import MachineRegistry
-from asd_monitor.journal.store import Journal
+from asd_monitor.daemon.box_counters import BoxCounters
+from asd_monitor.daemon.daemon_parts import DaemonParts
 from asd_monitor.publish.messages import OutboxStatus, Status
 
 
 class BoxStatus:
     """Publishes the status of the box, from the counters of the parts of the daemon."""
 
-    def __init__(
-        self,
-        *,
-        broker: Broker,
-        journal: Journal,
-        sharing: SharingServer,
-        registry: MachineRegistry,
-        load_monitor: LoadMonitor,
-    ) -> None:
-        self._broker = broker
-        self._journal = journal
-        self._sharing = sharing
-        self._registry = registry
-        self._load_monitor = load_monitor
+    def __init__(self, parts: DaemonParts, counters: Callable[[], BoxCounters]) -> None:
+        """``counters`` returns the counters of all components."""
+        self._broker = parts.broker
+        self._journal = parts.journal.journal
+        self._sharing = parts.sharing
+        self._registry = parts.registry
+        self._load_monitor = parts.load_monitor
+        self._counters = counters
         self._begun_s = time.monotonic()
 
     def publish(self) -> None:
@@ -40,7 +32,8 @@ class BoxStatus:
         self._broker.publish(self._broker.topics.status, status.payload(), qos=1, retain=True)
 
     def _message(self) -> Status:
-        counters, counts = self._broker.counters, self._registry.counts
+        all_counters = self._counters()
+        counters, counts = all_counters.broker, all_counters.sound
         fault = self._journal.fault
         return Status(
             box=self._broker.topics.box,
@@ -61,7 +54,9 @@ class BoxStatus:
                 "microphones": counts.restarts,
                 "sessions": self._registry.restarts,
                 "broker": counters.reconnects,
+                "tasks": all_counters.monitoring.restarted_tasks,
             },
+            counters=all_counters.by_component(),
             scoring=self._load_monitor.message,
             outbox=self._outbox(),
             reason=None if fault is None else f"alarms are kept in memory only: {fault}",

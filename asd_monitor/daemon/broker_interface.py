@@ -19,6 +19,14 @@ class Broker(Protocol):
     """Whether events are stored that will be put soon."""
 
     @property
+    def turns(self) -> int:
+        """How often the session's thread has sent or waited."""
+
+    @property
+    def is_pausing(self) -> bool:
+        """Whether the thread waits before another attempt to connect."""
+
+    @property
     def counters(self) -> Counters:
         """Messages published, dropped and refused."""
 

@@ -64,6 +64,8 @@ class CaptureLoop:
         """Whether the source has delivered sound or reported an outage."""
         self.ended = False
         """Whether the source has ended, as a recording does."""
+        self.is_throttled = False
+        """Whether a recording waits until the broker has taken messages."""
         self.refusal: UsageError | None = None
         """Why a recording cannot be read at all."""
         self.ring: RingBuffer | None = None
@@ -79,6 +81,8 @@ class CaptureLoop:
         self._clock: StreamClock | None = None
         self._position = 0
         self._due_at = 1  # sample index from which on the sound is due
+        self.dropped_outages = 0
+        """Outages that were forgotten before they were evaluated, since there were too many."""
         self._released = asyncio.Event()
         self._checked_lost = 0
         self._checked_end = 0
@@ -157,7 +161,17 @@ class CaptureLoop:
     @property
     def lost_samples(self) -> int:
         """Samples that were not captured, or overwritten before they were evaluated."""
-        return self._source.stream.lost_samples + (self.ring.overrun_samples if self.ring else 0)
+        return self._source.stream.lost_samples + self.overrun_samples
+
+    @property
+    def overrun_samples(self) -> int:
+        """Samples that were overwritten before they were evaluated."""
+        return self.ring.overrun_samples if self.ring else 0
+
+    @property
+    def clock_steps(self) -> int:
+        """Observed steps of the system clock."""
+        return self._clock.steps if self._clock else 0
 
     @property
     def gaps(self) -> int:
@@ -243,13 +257,16 @@ class CaptureLoop:
             self._on_due()
             self._released.clear()
             await self._released.wait()
+        self.is_throttled = True
         await self._throttle()
+        self.is_throttled = False
 
     def interrupted(self, outage: Outage) -> None:
         """Take note of an outage of the source."""
         if self.outage is None or self.outage.reason != outage.reason:
             self._log.warning("no signal", reason=outage.reason, microphone=outage.state)
         self.outage, self.has_reported = outage, True
+        self.dropped_outages += len(self.outages) == self.outages.maxlen
         self.outages.append(self.ring.end if self.ring else 0)
         self._published_channel.opened = None
         self._on_change()

@@ -85,7 +85,7 @@ class Commissioning:
         self._storage = BlockStorage(
             machine,
             state / "commissioning" / machine,
-            box.storing,
+            box,
             keeps_sound=self._keeps_sound,
         )
         self._models = models
@@ -157,6 +157,7 @@ class Commissioning:
         scored = [reading for reading in readings if reading.window is not None]
         windows, self._windows[:] = list(self._windows), []
         if len(scored) != len(windows):  # the pipeline was replaced
+            self._box.count(skipped_windows=len(windows))
             return
         before = sampler.pending
         sampler.push(windows, scored, lambda sample: time_of(sample).timestamp())
@@ -263,6 +264,7 @@ class Commissioning:
             return
         sound = self._read_sound(*samples)
         if sound is None or sound.start != samples[0]:
+            self._box.count(unstored_sounds=1)
             return
         schedule.note_tried(block)
         self._storage.write_sound(SoundPiece(block.time_s, block.stratum.mode), sound)
@@ -283,6 +285,7 @@ class Commissioning:
             return
         if begun.model_sha256 != self._progress.model_sha256:  # trained anew meanwhile
             return
+        self._box.count(refits=1, failed_refits=int(outcome.failure is not None))
         log_outcome(outcome, self._machine, self._models)
         note = note_of(outcome, self._now().timestamp())
         done = after_refit(begun, self._settings.days, note)

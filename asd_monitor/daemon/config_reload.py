@@ -6,6 +6,7 @@ Machines whose configuration has not changed go on without a gap and load their 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -22,6 +23,17 @@ from asd_monitor.worker_thread import WorkerThread
 log = structlog.get_logger()
 
 _NOT_USED = "the new configuration is not used, the present one stays in use"
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadCounters:
+    """Counts since the start of the daemon."""
+
+    reloads: int = 0
+    refused_configurations: int = 0
+    """New configurations that were not used."""
+    unmonitored_machines: int = 0
+    """Machines that could not be added, since their alarms cannot be read."""
 
 
 class ConfigReload:
@@ -47,6 +59,9 @@ class ConfigReload:
     ) -> None:
         self.config = config
         """The configuration in use."""
+        self.counters = ReloadCounters()
+        self.is_reloading = False
+        """Whether a reload is in progress."""
         self._read = read
         self._registry = registry
         self._devices = devices
@@ -64,6 +79,14 @@ class ConfigReload:
 
         A configuration that cannot be read is logged, and the present one stays in use.
         """
+        self.is_reloading = True
+        try:
+            await self._reload()
+        finally:
+            self.is_reloading = False
+        self.counters = replace(self.counters, reloads=self.counters.reloads + 1)
+
+    async def _reload(self) -> None:
         config = await self._read_again()
         if _restart_settings(config) != _restart_settings(self.config):
             log.warning(
@@ -95,6 +118,8 @@ class ConfigReload:
             await self._registry.add(machine, settings)
         except JournalError as error:
             reason = str(error)
+            unmonitored = self.counters.unmonitored_machines + 1
+            self.counters = replace(self.counters, unmonitored_machines=unmonitored)
         else:
             return True
         log.error(
@@ -114,12 +139,18 @@ class ConfigReload:
         except UsageError as error:
             reason = str(error)
         except Exception:  # whatever reading raises, the machines go on
+            self._count_refusal()
             log.exception(_NOT_USED, reason="a defect of asd-monitor", hint="please report it")
             return self.config
         finally:
             reading.close()
+        self._count_refusal()
         log.error(_NOT_USED, reason=reason)
         return self.config
+
+    def _count_refusal(self) -> None:
+        refused = self.counters.refused_configurations + 1
+        self.counters = replace(self.counters, refused_configurations=refused)
 
 
 def _expected_sources(config: Config) -> list[ExpectedSource]:

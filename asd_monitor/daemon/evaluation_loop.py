@@ -66,7 +66,12 @@ class EvaluationLoop:
     ) -> None:
         self.loaded = asyncio.Event()
         """Set when the model has been loaded, or loading it has failed."""
+        self.is_loading = False
+        """Whether a model is being loaded."""
         self.evaluated_blocks = 0
+        """Blocks whose readings were published."""
+        self.unread_acknowledgements = 0
+        """How often acknowledgements could not be read."""
         self._capture = capture
         self._evaluator = evaluator
         self._commissioning = commissioning
@@ -98,6 +103,11 @@ class EvaluationLoop:
     def is_training(self) -> bool:
         """Whether the first model is being trained."""
         return self._initial_training is not None and self._initial_training.training
+
+    @property
+    def is_scoring(self) -> bool:
+        """Whether a block is being scored."""
+        return self._being_scored is not None and not self._being_scored.done()
 
     @property
     def waits_for_refit(self) -> bool:
@@ -196,7 +206,6 @@ class EvaluationLoop:
         self._being_scored = self._scoring.push(evaluator.monitor, block)
         readings = await asyncio.shield(self._being_scored)
         self._commissioning.push(readings, self._capture.time_of)
-        self.evaluated_blocks += 1
         if evaluator.writes_journal(readings, block.end):
             recorded = await self._worker.run(evaluator.record, readings, block.end)
         else:
@@ -206,6 +215,7 @@ class EvaluationLoop:
             self._reporter.publish_reading(reading)
         if recorded.peak_rose:
             self._reporter.publish_alarm()
+        self.evaluated_blocks += 1
         if evaluator.is_save_due:
             await self._worker.run(evaluator.save_evidence)
 
@@ -230,7 +240,9 @@ class EvaluationLoop:
     async def _load_model(self) -> None:
         self._reload_requested = False
         evaluator, training = self._evaluator, self._initial_training
+        self.is_loading = True
         changed = await self._worker.run(evaluator.load_model)
+        self.is_loading = False
         if changed:
             self._commission()
             budget = evaluator.budget_text
@@ -266,6 +278,7 @@ class EvaluationLoop:
             )
         except JournalError as error:
             # not cleared: the wish remains, and is tried again after a pause
+            self.unread_acknowledgements += 1
             retry_s = self._journal_backoff.delay_s()
             asyncio.get_running_loop().call_later(retry_s, self.check_acknowledgements)
             if str(error) != self._logged_journal_error:

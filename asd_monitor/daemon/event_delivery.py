@@ -47,19 +47,34 @@ class EventDelivery:
         self._closed = False
         self._fault: str | None = None
         self._set_aside: set[str] = set()  # machines whose newest event was not accepted
-        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+        self.turns = 0
+        """How often it was looked for events, at least every second."""
+        self.read_failures = 0
+        """How often waiting events could not be read."""
 
-    def start(self) -> None:
-        """Begin to deliver; what waits from earlier runs is delivered first."""
+    def run(self) -> None:
+        """Deliver until `close`; what waits from earlier runs is delivered first.
+
+        Blocks.  What it raises is a defect; it may be called again after that.
+        """
         self._wake.set()
-        self._thread.start()
+        while not self._closed:
+            self._wake.wait(_POLL_S)
+            self._wake.clear()
+            try:
+                self.deliver()
+            except JournalError as error:
+                self._report(str(error))
+            else:
+                self._fault = None
+            self.turns += 1
 
     def wake(self) -> None:
         """Look for new events.  May be called in any thread; returns at once."""
         self._wake.set()
 
     def close(self) -> None:
-        """Deliver no more; the thread ends by itself.  May be called in any state."""
+        """Deliver no more; `run` returns.  May be called in any state."""
         self._closed = True
         self._wake.set()
 
@@ -74,21 +89,9 @@ class EventDelivery:
             if self._has_room(machine):
                 self._deliver(machine)
 
-    def _run(self) -> None:
-        while not self._closed:
-            self._wake.wait(_POLL_S)
-            self._wake.clear()
-            try:
-                self.deliver()
-            except JournalError as error:
-                self._report(str(error))
-            except Exception:  # a defect must not end the delivery for good
-                log.exception("unexpected error in the delivery of events; trying again")
-            else:
-                self._fault = None
-
     def _report(self, fault: str) -> None:
-        """Log why events cannot be read now, each reason once."""
+        """Count, and log why events cannot be read now, each reason once."""
+        self.read_failures += 1
         if fault != self._fault:
             self._fault = fault
             log.error("events that wait for the broker cannot be read", reason=fault)

@@ -51,6 +51,8 @@ class EvidenceHistory:
     """
 
     def __init__(self, state: Path, machine: str) -> None:
+        self.failed_saves = 0
+        """How often the block means could not be written."""
         self._path = state / FOLDER / machine
         self._log = log.bind(machine=machine, file=str(self._path))
 
@@ -81,6 +83,7 @@ class EvidenceHistory:
             partial.replace(self._path)
             sync_folder(self._path.parent)
         except OSError as error:
+            self.failed_saves += 1
             self._log.warning(
                 "the evidence of the longer time scales cannot be saved: a restart begins it anew",
                 reason=str(error),

@@ -46,6 +46,8 @@ class InitialTraining:
         train: Train,
         worker: WorkerThread,
     ) -> None:
+        self.failures = 0
+        """How often recording or training has failed."""
         self.failure: str | None = None
         """Why there is no model, with the remedy; None: nothing has failed."""
         self._machine = machine
@@ -150,5 +152,6 @@ class InitialTraining:
 
     def _fail(self, failure: str) -> None:
         self._recording = None
+        self.failures += 1
         self.failure = f"learning failed: {failure}: correct that, then reload (SIGHUP)"
         log.error("initial training failed", machine=self._machine, reason=failure)

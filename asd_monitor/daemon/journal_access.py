@@ -43,6 +43,8 @@ class JournalAccess:
     """
 
     def __init__(self, journal: Journal, *, poll_s: float) -> None:
+        self.turns = 0
+        """How often the journal was checked."""
         self.journal = journal
         self._poll_s = poll_s
         self._worker = WorkerThread("journal")
@@ -75,6 +77,7 @@ class JournalAccess:
             fault = new_fault
             if changed:
                 on_change()
+            self.turns += 1
 
     async def close(self) -> None:
         """Write what can be written, close the journal, and log what is not in it.

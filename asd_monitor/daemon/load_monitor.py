@@ -48,6 +48,8 @@ class LoadMonitor:
         self._sessions = sessions
         self._interval_s = interval_s
         self._thresholds = thresholds
+        self.turns = 0
+        """How often the load was measured."""
         self._capacity: int | None = None
         self._load = Load(0.0, 0.0)
 
@@ -100,6 +102,7 @@ class LoadMonitor:
             self._set_stride(
                 shedder.next_stride(self._scoring.stride, self._load, now_s, max_stride=largest)
             )
+            self.turns += 1
 
     def _front_ends(self) -> list[FrontEnd]:
         return [each.detector.front_end for each in self._sessions() if each.detector]

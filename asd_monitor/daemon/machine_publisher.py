@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -71,15 +71,24 @@ class StreamCounts:
     restarts: int = 0
     """Restarts of the capture."""
     skipped_windows: int = 0
+    """Windows that load shedding has skipped."""
+    overrun_samples: int = 0
+    """Of the lost samples, those overwritten before they were evaluated."""
+    clock_steps: int = 0
+    """Steps of the system clock while sound was captured."""
+    dropped_outages: int = 0
+    """Outages that were forgotten before the evaluation came to them."""
+    unread_acknowledgements: int = 0
+    """Times that acknowledgements could not be read from the journal; it is tried again."""
+    failed_trainings: int = 0
+    """First trainings that failed, or recordings for them."""
+    unsaved_evidence: int = 0
+    """Times that the evidence of the longer time scales could not be saved."""
 
     def __add__(self, other: StreamCounts) -> StreamCounts:
         """Return the sum of both."""
-        return StreamCounts(
-            self.lost_samples + other.lost_samples,
-            self.gaps + other.gaps,
-            self.restarts + other.restarts,
-            self.skipped_windows + other.skipped_windows,
-        )
+        sums = map(int.__add__, astuple(self), astuple(other))
+        return StreamCounts(*sums)
 
 
 class StreamToken:
@@ -118,6 +127,8 @@ class MachinePublisher:
         self._last_evaluated: messages.LastEvaluated | None = None
         self._causes: dict[str, Mapping[str, float]] = {}  # views of the newest alarm, by its id
         self._provisional: dict[str | None, bool] = {}  # by model
+        self.late_scores = 0
+        """Scores of earlier streams that were not published."""
         self._seq = 0
         self._pending: messages.Score | None = None  # largest score not yet published
         self._published_sample: int | None = None  # of the stream
@@ -238,6 +249,7 @@ class MachinePublisher:
         stream than the newest is not published.
         """
         if stream is not self._stream:
+            self.late_scores += 1
             return
         self._newest = score
         self._last_evaluated = messages.LastEvaluated(score.state, score.time)

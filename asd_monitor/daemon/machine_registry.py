@@ -19,7 +19,7 @@ from asd_monitor.daemon.runtime_options import Intervals, ShutdownLimits
 from asd_monitor.daemon.session_context import SessionContext
 from asd_monitor.daemon.shutdown import Step, run_until_cancelled
 from asd_monitor.daemon.stream_clock import clock_synced
-from asd_monitor.daemon.supervision import SupervisedSession
+from asd_monitor.daemon.supervised_session import SupervisedSession
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine_journal import MachineJournal
 
@@ -74,6 +74,11 @@ class MachineRegistry:
     def counts(self) -> StreamCounts:
         """Counters over all machines since the start of the daemon, removed ones included."""
         return sum((each.counts for each in self._publishers.values()), StreamCounts())
+
+    @property
+    def late_scores(self) -> int:
+        """Scores of sessions that had ended, which were not published."""
+        return sum(each.late_scores for each in self._publishers.values())
 
     @property
     def restarts(self) -> int:

@@ -35,6 +35,7 @@ from asd_monitor.worker_thread import WorkerThread
 log = structlog.get_logger()
 
 _WORKER_LIMIT_S = 5.0  # for the journal or a model at the end of a session
+_LOADING_LIMIT_S = 300.0  # for a model; those of many machines are loaded at the same time
 
 
 class MonitorSession:
@@ -64,6 +65,7 @@ class MonitorSession:
         self._worker = WorkerThread(f"evaluate-{machine}")
         self._log = log.bind(machine=machine)
         self._changed = asyncio.Event()
+        self._state_requested = False
         wake = asyncio.Event()
         device = parse_device(settings.device_text)
         self._published_channel = context.sharing.publish(machine, device)
@@ -78,6 +80,7 @@ class MonitorSession:
             on_change=self._changed.set,
             on_due=wake.set,
         )
+        self._evidence = EvidenceHistory(context.state, machine)
         self._evaluator = Evaluator(
             machine,
             settings,
@@ -85,11 +88,11 @@ class MonitorSession:
             journal,
             self._capture_loop.time_of,
             load=context.load_model,
-            history=EvidenceHistory(context.state, machine),
+            history=self._evidence,
             monotonic_s=context.clocks.monotonic_s,
         )
         self._running = context.running_input(machine)
-        initial_training = self._create_initial_training(settings, context)
+        self._initial_training = initial_training = self._create_initial_training(settings, context)
         self._commissioning = Commissioning(
             machine,
             settings,
@@ -157,6 +160,11 @@ class MonitorSession:
         """Apply the acknowledgements that were written to the journal."""
         self._evaluation_loop.check_acknowledgements()
 
+    def request_state(self) -> None:
+        """Publish the state again in a task of the session, so that a failure is one of this."""
+        self._state_requested = True
+        self._changed.set()
+
     def repeat_state(self) -> None:
         """Publish the state again, with the losses of the capture since the last time."""
         self._capture_loop.check_losses()
@@ -200,18 +208,32 @@ class MonitorSession:
 
     @property
     def progress(self) -> WorkProgress:
-        """How far the work has advanced, and why it may pause."""
+        """How far the work has advanced, and why it may pause.
+
+        A block counts at the end of its way, when its readings are published: none advances where
+        capture, ring buffer, scoring, evaluation or publishing stands still.
+        """
+        capture, evaluation = self._capture_loop, self._evaluation_loop
         idle_reason = None
-        if self._capture_loop.outage is not None:
-            idle_reason = self._capture_loop.outage.reason
-        elif self._capture_loop.ended:
+        if capture.outage is not None:
+            idle_reason = capture.outage.reason
+        elif capture.ended and not capture.is_due:
             idle_reason = "the recording has ended"
-        elif self._evaluation_loop.is_training:
+        elif capture.is_throttled:
+            idle_reason = "the recording waits for the broker"
+        elif evaluation.is_training and capture.device.is_file:
             idle_reason = "training"
-        elif self._evaluation_loop.waits_for_refit:
+        elif evaluation.waits_for_refit:
             idle_reason = "refit"
-        steps = self._evaluation_loop.evaluated_blocks + self._worker.completed
-        return WorkProgress(self._capture_loop.position + steps, idle_reason)
+        limit_s = _LOADING_LIMIT_S if evaluation.is_loading else None
+        return WorkProgress(evaluation.evaluated_blocks, idle_reason, limit_s)
+
+    @property
+    def stage(self) -> str:
+        """The stage at which the newest block waits, as a noun."""
+        if not self._capture_loop.is_due:
+            return "the capture of sound"
+        return "scoring" if self._evaluation_loop.is_scoring else "the evaluation"
 
     @property
     def status(self) -> MachineStatus:
@@ -241,19 +263,30 @@ class MonitorSession:
         )
 
     def _counts(self) -> StreamCounts:
+        training = self._initial_training
         return StreamCounts(
             lost_samples=self._capture_loop.lost_samples,
             gaps=self._capture_loop.gaps,
             restarts=self._capture_loop.restarts,
             skipped_windows=self._reporter.skipped_windows,
+            overrun_samples=self._capture_loop.overrun_samples,
+            clock_steps=self._capture_loop.clock_steps,
+            dropped_outages=self._capture_loop.dropped_outages,
+            unread_acknowledgements=self._evaluation_loop.unread_acknowledgements,
+            failed_trainings=0 if training is None else training.failures,
+            unsaved_evidence=self._evidence.failed_saves,
         )
 
     async def _report(self) -> None:
-        """Publish the state of the microphone when it changes, until cancelled."""
+        """Publish the state when it changes or is requested, until cancelled."""
         while True:
             await self._changed.wait()
             self._changed.clear()
-            self._evaluation_loop.publish_state()
+            requested, self._state_requested = self._state_requested, False
+            if requested:
+                self.repeat_state()
+            else:
+                self._evaluation_loop.publish_state()
 
     def _read_sound(self, start: int, end: int) -> Block | None:
         ring = self._capture_loop.ring

@@ -16,6 +16,8 @@ class RecordingThrottle:
     """Delays recordings; microphones are never delayed."""
 
     def __init__(self, broker: Broker) -> None:
+        self.waits = 0
+        """How often recordings have waited until the broker had taken messages."""
         self._broker = broker
         self._first = True
         self._waiting: asyncio.Future[bool] | None = None  # shared by all recordings
@@ -33,8 +35,14 @@ class RecordingThrottle:
             )
         while self._is_too_much(self._broker):
             if self._waiting is None or self._waiting.done():
+                self.waits += 1
                 self._waiting = self._thread.submit(self._wait_for_delivery)
             await asyncio.wait((self._waiting,))
+
+    @property
+    def thread(self) -> WorkerThread:
+        """The thread that waits."""
+        return self._thread
 
     def close(self) -> None:
         """End the thread, without waiting.  May be called in any state and more than once."""

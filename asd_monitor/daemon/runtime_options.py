@@ -23,6 +23,25 @@ from asd_monitor.publish.broker_session import BrokerSession
 
 
 @dataclass(frozen=True, slots=True)
+class StandstillLimits:
+    """Longest times without progress of work beside that of the machines, in s."""
+
+    task_s: float = 60.0
+    """For a task that has something to do every few seconds, and its thread."""
+    broker_s: float = 120.0
+    """For the session with the broker: the name of the broker may be resolved slowly, and
+    connecting has a limit of its own."""
+    scoring_s: float = 120.0
+    """For one batch or one step of a self-test, which has a limit of 60 s."""
+    self_test_s: float = 2400.0
+    """For one self-test, which has a limit of its own of half an hour."""
+    storing_s: float = 300.0
+    """For one write of live sound or of results."""
+    reload_s: float = 300.0
+    """For reading the configuration again and starting its machines."""
+
+
+@dataclass(frozen=True, slots=True)
 class Intervals:
     """Intervals and delays while the daemon runs, in s."""
 
@@ -44,7 +63,10 @@ class Intervals:
     restart_delays_s: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 60.0)
     """Before the restarts of a session that fails repeatedly."""
     restart_reset_s: float = 600.0
-    """A session that has run this long starts again with the first delay."""
+    """What has run this long starts again with the first delay."""
+    box_checks_s: float = 10.0
+    """Between two checks of the disk and the clock."""
+    standstill: StandstillLimits = field(default_factory=StandstillLimits)
     self_test: SelfTestIntervals = field(default_factory=SelfTestIntervals)
 
 

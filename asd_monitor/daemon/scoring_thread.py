@@ -68,6 +68,11 @@ class ScoringThread:
         self._is_scoring = False
         self._thread = WorkerThread("score")
 
+    @property
+    def thread(self) -> WorkerThread:
+        """The thread itself, whose progress is observed."""
+        return self._thread
+
     def push(self, monitor: Monitor, block: Block) -> asyncio.Future[list[Reading]]:
         """Return the future readings of a monitor's next block; one block of it at a time.
 

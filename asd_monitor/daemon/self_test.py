@@ -27,6 +27,7 @@ from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.self_test_intervals import SelfTestIntervals
 from asd_monitor.daemon.self_test_state import (
     FirstLevels,
+    SelfTestCounters,
     SelfTestFile,
     SelfTestRecord,
     SelfTestState,
@@ -60,6 +61,7 @@ class DailySelfTest:
     Args:
         state: The state folder.
         broker: Publishes the results.
+        conditions: Receives what has failed or is overdue.
         readers: The topics that are read.
         registry: The machines.
         scoring: The thread that scores them.
@@ -74,6 +76,7 @@ class DailySelfTest:
         state: Path,
         *,
         broker: Broker,
+        conditions: BoxConditions,
         readers: TopicReaders,
         registry: MachineRegistry,
         scoring: ScoringThread,
@@ -90,7 +93,7 @@ class DailySelfTest:
         self._monotonic_s = monotonic_s
         self._wall_s = wall_s
         self._broker_check = BrokerCheck(broker, readers.reader())
-        self._conditions = BoxConditions(broker, self._now)
+        self._conditions = conditions
         self._file = SelfTestFile(state)
         self._worker = WorkerThread("self-test")
         self._records: dict[str, SelfTestRecord] = {}  # by machine, and that of the broker
@@ -98,19 +101,38 @@ class DailySelfTest:
         self._progress: dict[str, ScoringProgress] = {}
         self._begun_s = self._counted_s = self._saved_s = monotonic_s()
         self._published_on: bool | None = None
-        self._has_defect = False  # which was logged
+        self._testing: str | None = None  # whose test is being made
+        self.turns = 0
+        """How often it was looked whether a test is due."""
+        self._counters = SelfTestCounters()
 
     async def run(self) -> None:
-        """Make the tests until cancelled."""
+        """Make the tests until cancelled; what is raised here is a defect.
+
+        May be called again after that: the test that has raised it has failed.
+        """
         saved = await self._worker.run(self._file.load)
         self._records = {**saved.machines, _BROKER: saved.broker}
         self._conditions.restore(saved.since)
+        if self._testing is not None:
+            self._note_defect(self._testing)
         try:
             while True:
-                await self._check_contained()
+                await self._check()
+                self.turns += 1
                 await asyncio.sleep(self._intervals.check_s)
         finally:
             self._worker.post(partial(self._file.save, self._state()))
+
+    @property
+    def counters(self) -> SelfTestCounters:
+        """The counts so far."""
+        return replace(self._counters, unsaved=self._file.failed_saves)
+
+    @property
+    def storing(self) -> WorkerThread:
+        """The thread that writes the results."""
+        return self._worker
 
     async def close(self, limit_s: float) -> None:
         """Wait until the results are on the disk, for so many s at most; after the end of `run`.
@@ -118,14 +140,6 @@ class DailySelfTest:
         May be called in any state and more than once.
         """
         await self._worker.finish(limit_s)
-
-    async def _check_contained(self) -> None:
-        try:
-            await self._check()
-        except Exception:  # a defect in the test must not end the monitoring
-            if not self._has_defect:
-                log.exception("a defect in asd-monitor: no self-test is made; please report it")
-            self._has_defect = True
 
     async def _check(self) -> None:
         self._count_running_time()
@@ -197,19 +211,26 @@ class DailySelfTest:
 
     async def _test(self, name: str) -> None:
         self._attempted_s[name] = self._monotonic_s()
+        self._testing = name
         if name == _BROKER:
             self._note(name, await self._broker_check.run())
-            return
-        try:
-            async with asyncio.timeout(_TEST_LIMIT_S):
-                await self._test_machine(name)
-        except TimeoutError:
-            reason = f"it was not done after {length(_TEST_LIMIT_S)}"
-            self._note(name, none_possible(reason).checks)
-        except Exception as error:  # a defect in the test must not end the monitoring
-            log.exception("a defect in asd-monitor: the self-test failed; please report it")
-            reason = f"a defect in asd-monitor ({type(error).__name__}: {error})"
-            self._note(name, {"sensitivity": Check(Result.FAILED, reason, "report it")})
+        else:
+            try:
+                async with asyncio.timeout(_TEST_LIMIT_S):
+                    await self._test_machine(name)
+            except TimeoutError:
+                reason = f"it was not done after {length(_TEST_LIMIT_S)}"
+                self._note(name, none_possible(reason).checks)
+        self._testing = None
+
+    def _note_defect(self, name: str) -> None:
+        """Take note that a test has raised an exception, which the supervision has logged."""
+        self._testing = None
+        self._records.setdefault(name, SelfTestRecord())
+        reason = "it was ended by a failure of asd-monitor"
+        check = "round_trip" if name == _BROKER else "sensitivity"
+        self._note(name, {check: Check(Result.FAILED, reason, "see the log for the failure")})
+        self._publish()
 
     async def _test_machine(self, name: str) -> None:
         machine = self._registry.machines.get(name)
@@ -246,6 +267,7 @@ class DailySelfTest:
         if is_complete:
             times = record.times.completed(self._day(name), failed=result is Result.FAILED)
             self._records[name] = replace(self._records[name], complete=newest, times=times)
+        self._counters = self._counters.after(result)
         log.info("self-test", machine=name or None, result=str(result))
 
     def _update_conditions(self) -> bool:

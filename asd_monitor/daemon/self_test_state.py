@@ -6,7 +6,7 @@ It is replaced atomically.  Where it is damaged the tests begin anew, which is l
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from pydantic import TypeAdapter, ValidationError
 from asd_monitor.limited_reading import read_limited
 from asd_monitor.private_files import sync_folder, write_private_file
 from asd_monitor.publish.messages import SelfTestResult
+from asd_monitor.self_test.checks import Result
 from asd_monitor.self_test.schedule import TimesOfTests
 
 log = structlog.get_logger()
@@ -31,6 +32,26 @@ class FirstLevels:
 
     model: str  # hash of the trained model
     levels_db: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTestCounters:
+    """Counts of self-tests since the start of the daemon."""
+
+    made: int = 0
+    failed: int = 0
+    not_possible: int = 0
+    unsaved: int = 0
+    """Times that the results could not be saved."""
+
+    def after(self, result: Result) -> SelfTestCounters:
+        """Return the counts after another test."""
+        return replace(
+            self,
+            made=self.made + 1,
+            failed=self.failed + (result is Result.FAILED),
+            not_possible=self.not_possible + (result is Result.NOT_POSSIBLE),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +90,8 @@ class SelfTestFile:
     def __init__(self, state: Path) -> None:
         self._path = state / FILE
         self._log = log.bind(file=str(self._path))
+        self.failed_saves = 0
+        """How often the state could not be written."""
         self._failed = False
 
     def load(self) -> SelfTestState:
@@ -97,5 +120,6 @@ class SelfTestFile:
                     "the self-tests cannot be saved: a restart begins them anew", reason=str(error)
                 )
             self._failed = True
+            self.failed_saves += 1
         else:
             self._failed = False

@@ -5,10 +5,14 @@
     load               load shedding, every second: `asd_monitor.daemon.load_monitor`
     broker             publishes the status of the box after each connect
     journal            applies acknowledgements by `alarms ack`: `asd_monitor.daemon.journal_access`
+    events             publishes transitions: `asd_monitor.daemon.event_delivery`, a thread
     watchdog           `asd_monitor.daemon.watchdog`
+    checks             disk and clock: `asd_monitor.daemon.box_checks`
     ready              reports the end of the start-up
     reload             `asd_monitor.daemon.config_reload`
     selftest           `asd_monitor.daemon.self_test`
+
+Each of them is supervised: one that fails is restarted (`asd_monitor.daemon.supervision`).
 
 SIGTERM and SIGINT stop the daemon, SIGHUP reloads configuration and models.
 
@@ -25,6 +29,7 @@ import asyncio
 import contextlib
 import signal
 import time
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
@@ -33,10 +38,17 @@ from asd_monitor.audio.opening import DevicePool
 from asd_monitor.audio.sharing.server import SharingServer
 from asd_monitor.config.settings import Config
 from asd_monitor.daemon import refit_child, training_child
+from asd_monitor.daemon.box_checks import BoxChecks
+from asd_monitor.daemon.box_conditions import BoxConditions
+from asd_monitor.daemon.box_counters import box_counters
 from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.box_status import BoxStatus
+from asd_monitor.daemon.clock_check import newest_time_s
 from asd_monitor.daemon.config_reload import ConfigReload
+from asd_monitor.daemon.daemon_parts import DaemonParts
 from asd_monitor.daemon.event_delivery import EventDelivery
+from asd_monitor.daemon.failure_cause import shortage
+from asd_monitor.daemon.heartbeat import Heartbeat
 from asd_monitor.daemon.journal_access import JournalAccess, open_journal
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
@@ -45,14 +57,17 @@ from asd_monitor.daemon.running_input import RunningInputs
 from asd_monitor.daemon.runtime_options import RuntimeOptions
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.self_test import DailySelfTest
+from asd_monitor.daemon.service_end import close_daemon
 from asd_monitor.daemon.session_context import SessionContext
-from asd_monitor.daemon.shutdown import Step, run_step
+from asd_monitor.daemon.shutdown import run_step
 from asd_monitor.daemon.state_lock import StateLock
+from asd_monitor.daemon.supervised_tasks import SupervisedTasks
 from asd_monitor.daemon.systemd import SystemdNotifier
 from asd_monitor.daemon.topic_readers import TopicReaders
-from asd_monitor.daemon.watchdog import feed_watchdog
-from asd_monitor.errors import AsdMonitorError
-from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
+from asd_monitor.daemon.watchdog import Watchdog
+from asd_monitor.daemon.watched_work import watched_work
+from asd_monitor.errors import AsdMonitorError, OperationError
+from asd_monitor.worker_thread import in_daemon_thread
 
 log = structlog.get_logger()
 
@@ -75,6 +90,7 @@ class Service:
         """Whether SIGINT (Ctrl-C) was the first request to stop."""
         self._options = options
         self._notifier = SystemdNotifier.from_environment(options.environment)
+        past_s = newest_time_s(options.state)  # before this run writes there
         with contextlib.ExitStack() as undo:
             self._lock = StateLock(options.state)
             undo.callback(self._lock.release)
@@ -120,22 +136,55 @@ class Service:
         )
         self._load_monitor = LoadMonitor(self._scoring, self._registry.active_sessions)
         self._config_reload = ConfigReload(config, options.reload, self._registry, devices, running)
-        self._box_status = BoxStatus(
-            broker=self._broker,
-            journal=journal,
-            sharing=self._sharing,
-            registry=self._registry,
-            load_monitor=self._load_monitor,
-        )
+        conditions = BoxConditions(self._broker, partial(datetime.now, UTC))
         self._self_test = DailySelfTest(
             options.state,
             broker=self._broker,
+            conditions=conditions,
             readers=readers,
             registry=self._registry,
             scoring=self._scoring,
             is_on=lambda: self.config.selftest == "daily",
             intervals=options.intervals.self_test,
         )
+        self._checks = BoxChecks(
+            options.state,
+            conditions,
+            past_s=past_s,
+            journal_fault=lambda: journal.fault,
+            interval_s=options.intervals.box_checks_s,
+        )
+        self._supervised = SupervisedTasks(options.intervals)
+        self._parts = parts = DaemonParts(
+            broker=self._broker,
+            journal=self._journal,
+            events=self._events,
+            sharing=self._sharing,
+            scoring=self._scoring,
+            throttle=self._throttle,
+            refits=self._refits,
+            registry=self._registry,
+            load_monitor=self._load_monitor,
+            config_reload=self._config_reload,
+            self_test=self._self_test,
+            checks=self._checks,
+            tasks=self._supervised,
+        )
+        self._box_status = BoxStatus(
+            parts, lambda: box_counters(parts, standstills=self._watchdog.standstills)
+        )
+        self._heartbeat = Heartbeat(
+            self._registry, self._box_status, interval_s=options.intervals.heartbeat_s
+        )
+        self._watchdog = Watchdog(
+            self._notifier,
+            self._registry,
+            watched_work(parts, self._heartbeat, options.intervals),
+            tasks=self._supervised,
+            conditions=conditions,
+            intervals=options.intervals,
+        )
+        self._delivery: asyncio.Task[None] | None = None  # of events
         self._stop_requested = asyncio.Event()
         self._reload_requested = asyncio.Event()
         self._connected = asyncio.Event()
@@ -161,13 +210,30 @@ class Service:
         self._reload_requested.set()
 
     async def run(self) -> None:
-        """Run the daemon; raises UsageError if a recording could not be read."""
+        """Run the daemon.
+
+        Raises:
+            UsageError: A recording could not be read.
+            OperationError: Threads, memory or files do not suffice to start.
+
+        """
+        try:
+            await self._run()
+        except (RuntimeError, MemoryError, OSError) as error:
+            lacking = shortage(error)
+            if lacking is None:
+                raise
+            raise OperationError(f"{lacking.text}: {lacking.remedy}") from error
+
+    async def _run(self) -> None:
         self._loop = loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
         loop.add_signal_handler(signal.SIGHUP, self.request_reload)
         self._broker.start()
-        self._events.start()
+        deliver = partial(in_daemon_thread, self._events.run, "events")
+        events = self._supervised.endless("events", deliver)
+        self._delivery = asyncio.create_task(events.run(), name="supervise events")
         try:
             await self._sharing.start()
             async with self._tasks:
@@ -177,24 +243,34 @@ class Service:
         finally:
             # the handlers remain until the event loop is closed: a signal during the shutdown must
             # not end the process halfway
-            await self._close()
+            await close_daemon(
+                self._parts,
+                self._delivery,
+                self._lock,
+                limits=self._options.limits,
+                stop_requested=self._stop_requested,
+            )
         if self._registry.failures and not self._stop_requested.is_set():
             raise self._registry.failures[0]
 
     async def _run_tasks(self) -> None:
         await self._config_reload.start_machines()
-        create_task, intervals = self._tasks.create_task, self._options.intervals
-        acknowledge = self._registry.check_acknowledgements
-        watchdog = feed_watchdog(self._notifier, self._registry, intervals)
+        endless = self._supervised.endless
+        poll = partial(self._journal.poll, self._registry.check_acknowledgements)
+        supervisions = (
+            endless("heartbeat", self._heartbeat.run),
+            endless("journal", poll),
+            endless("watchdog", self._watchdog.run),
+            self._supervised.supervision("ready", self._report_ready),
+            endless("reload", self._reload_on_request),
+            endless("broker", self._publish_status_on_connect),
+            endless("load", self._load_monitor.run),
+            endless("selftest", self._self_test.run),
+            endless("checks", self._checks.run),
+        )
         tasks = [
-            create_task(self._heartbeat(), name="heartbeat"),
-            create_task(self._journal.poll(acknowledge), name="journal"),
-            create_task(watchdog, name="watchdog"),
-            create_task(self._report_ready(), name="ready"),
-            create_task(self._reload_on_request(), name="reload"),
-            create_task(self._publish_status_on_connect(), name="broker"),
-            create_task(self._load_monitor.run(), name="load"),
-            create_task(self._self_test.run(), name="selftest"),
+            self._tasks.create_task(each.run(), name=f"supervise {each.name}")
+            for each in supervisions
         ]
         await self._wait_for_end()
         self._notifier.stopping()
@@ -214,50 +290,6 @@ class Service:
             ended.cancel()
         log.info("stopping" if self._stop_requested.is_set() else "every recording has ended")
 
-    async def _close(self) -> None:
-        limits = self._options.limits
-        self._throttle.close()
-        await self._deliver_until_stopped()
-        delivery_s = limits.stop_delivery_s
-        disconnect = partial(in_daemon_thread, partial(self._broker.stop, delivery_s), "disconnect")
-        release = partial(in_daemon_thread, self._lock.release, "release state")
-        for step in (
-            Step("stop sharing sound", limits.step_s, self._sharing.stop),
-            Step("stop scoring", limits.step_s, self._scoring.close),
-            Step("store live sound", limits.step_s, self._close_refits),
-            Step("store the self-tests", limits.step_s, self._close_self_test),
-            Step("disconnect from the broker", delivery_s + limits.margin_s, disconnect),
-            Step("close the journal", limits.journal_s, self._close_journal),
-            Step("release the state folder", limits.step_s, release),
-        ):
-            await run_step(step, cancel_s=limits.cancel_s)
-
-    async def _close_journal(self) -> None:
-        self._events.close()
-        await self._journal.close()
-
-    async def _close_refits(self) -> None:
-        await self._refits.storing.finish(self._options.limits.step_s)
-
-    async def _close_self_test(self) -> None:
-        await self._self_test.close(self._options.limits.step_s)
-
-    async def _deliver_until_stopped(self) -> None:
-        """Give the messages of recordings that have ended time, unless a stop is requested."""
-        limit_s = self._options.limits.end_delivery_s
-        delivering = WorkerThread("deliver")
-        delivered = delivering.submit(
-            lambda: self._broker.wait_for(lambda _: self._is_delivered, limit_s)
-        )
-        delivering.close()
-        stop = asyncio.create_task(self._stop_requested.wait(), name="stop")
-        await asyncio.wait((delivered, stop), return_when=asyncio.FIRST_COMPLETED)
-        stop.cancel()
-
-    @property
-    def _is_delivered(self) -> bool:
-        return self._broker.pending == 0 and not self._events.has_more
-
     async def _report_ready(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._options.intervals.ready_timeout_s):
@@ -272,13 +304,6 @@ class Service:
         )
         await self._load_monitor.measure_capacity()
         self._box_status.publish()
-
-    async def _heartbeat(self) -> None:
-        while True:
-            await asyncio.sleep(self._options.intervals.heartbeat_s)
-            for supervised in self._registry.machines.values():
-                supervised.repeat_state()
-            self._box_status.publish()
 
     async def _reload_on_request(self) -> None:
         while True:
@@ -305,9 +330,9 @@ class Service:
 
 
 def _user_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error for the user among those that ended the daemon, or the group."""
+    """Return the error with a remedy among those that ended the daemon, or the group."""
     for error in group.exceptions:
         found = _user_error(error) if isinstance(error, BaseExceptionGroup) else error
-        if isinstance(found, AsdMonitorError):
+        if isinstance(found, AsdMonitorError) or shortage(found) is not None:
             return found
     return group

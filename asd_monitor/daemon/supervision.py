@@ -1,173 +1,150 @@
-"""Supervision of a monitor session: a defect in one machine does not affect the others."""
+"""Supervision: work that fails is restarted with a growing delay, counted and reported.
+
+It is the boundary behind which a failure of one part of the daemon does not affect the others,
+and the one place where every exception is handled.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 
 import structlog
 
 from asd_monitor.backoff import Backoff
-from asd_monitor.config.settings import Machine
-from asd_monitor.daemon.hang_detection import WorkProgress
-from asd_monitor.daemon.machine_publisher import MachinePublisher, utc
-from asd_monitor.daemon.monitor_session import MonitorSession
-from asd_monitor.errors import UsageError
-from asd_monitor.publish.messages import MachineStatus
-from asd_monitor.records import MicrophoneState
+from asd_monitor.daemon.failure_cause import FailureCause, failure_cause
 
 log = structlog.get_logger()
 
 
-class SupervisedSession:
-    """The monitor session of one machine, restarted with a growing delay when it fails.
+class StandstillError(Exception):
+    """Work has not advanced for too long and is restarted."""
+
+
+class EndedError(Exception):
+    """Work that runs without end has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Work has failed and is restarted."""
+
+    cause: FailureCause
+    restarts_in_s: float
+
+
+class Supervision:
+    """Runs work until it returns, restarted whenever it fails.
 
     Args:
-        machine: Id of the machine.
-        settings: Its configuration.
-        publisher: Publishes its messages.
-        create: Creates a session; a failure counts as one of the session.
+        name: What the work is, for the log and as the name of its task.
+        work: Does it.
         backoff: Delays between the attempts.
+        report: Called after each failure; None: the log suffices.
+        machine: Id of the machine that the work is for.
 
     """
 
     def __init__(
         self,
-        machine: str,
-        settings: Machine,
-        publisher: MachinePublisher,
-        create: Callable[[], MonitorSession],
+        name: str,
+        work: Callable[[], Coroutine[None, None, None]],
         *,
         backoff: Backoff,
+        report: Callable[[Failure], None] | None = None,
+        machine: str | None = None,
     ) -> None:
-        self.machine = machine
-        self.settings = settings
+        self.name = name
         self.restarts = 0
-        """How often the session has failed and was restarted."""
-        self.loaded = asyncio.Event()
-        """Set when the first session has tried to load its model, or has failed."""
-        self.task: asyncio.Task[None] | None = None
-        """The task of `run`, set by the caller."""
-        self.session: MonitorSession | None = None
-        """The newest session."""
-        self._publisher = publisher
-        self._create = create
+        """How often the work has failed and was restarted."""
+        self.is_waiting = False
+        """Whether the next attempt is awaited."""
+        self.newest_failure: Failure | None = None
+        self._work = work
         self._backoff = backoff
-        self._logged_defects: set[str] = set()
-        self._waiting = False  # for the next attempt
+        self._report = report
+        self._log = log.bind(work=name) if machine is None else log.bind(machine=machine)
+        self._logged: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._begun_s = 0.0
+        self._standstill: StandstillError | None = None  # for which the work is cancelled
+
+    @property
+    def failures_in_a_row(self) -> int:
+        """Failures since the last attempt that has worked for long."""
+        return self._backoff.failures
+
+    @property
+    def worked_s(self) -> float:
+        """How long the present attempt has worked, in s; 0 while the next one is awaited."""
+        return 0.0 if self.is_waiting else time.monotonic() - self._begun_s
+
+    def restart(self, reason: str) -> None:
+        """Cancel the work because it stands still, and start it again."""
+        if self._task is not None and not self._task.done():
+            self._standstill = StandstillError(reason)
+            self._task.cancel()
 
     async def run(self) -> None:
-        """Monitor until the recording ends, or without end.
+        """Do the work until it returns.
 
-        A cancellation ends it, also if the end of the session fails.
+        A cancellation ends it, also if the end of the work fails.
         """
         while True:
-            begun_s = time.monotonic()
+            self._begun_s, self._standstill = time.monotonic(), None
             # a task of its own: in Python 3.11 a task group may leave a cancellation counted
-            session = asyncio.create_task(self._run_session(), name=f"session {self.machine}")
+            self._task = task = asyncio.create_task(self._work(), name=self.name)
             try:
-                await session
-            except Exception as error:  # a defect must not end other machines
-                if self._is_cancelled:
-                    self._log_defect(error)
+                await task
+            except Exception as error:  # one part must not end the others
+                if _is_cancelled():
+                    self._log_failure(failure_cause(error), error)
                     raise asyncio.CancelledError from error
-                delay_s = self._backoff.delay_s(time.monotonic() - begun_s)
-                self.restarts += 1
-                self._report_defect(error, delay_s)
-                self._waiting = True
-                await asyncio.sleep(delay_s)
-                self._waiting = False
+                await self._wait_after(error)
+            except asyncio.CancelledError:
+                if _is_cancelled():
+                    raise
+                await self._wait_after(self._standstill or EndedError("it was cancelled"))
             else:
                 return
 
-    async def _run_session(self) -> None:
-        try:
-            self.session = session = self._create()
-            loaded = asyncio.create_task(session.loaded.wait(), name=f"loaded {self.machine}")
-            loaded.add_done_callback(lambda _: self.loaded.set())
-            try:
-                await session.run()
-            finally:
-                loaded.cancel()
-        finally:
-            self.loaded.set()
+    async def _wait_after(self, error: Exception) -> None:
+        """Count and report a failure, and wait until the next attempt is due."""
+        delay_s = self._backoff.delay_s(time.monotonic() - self._begun_s)
+        self.restarts += 1
+        self.is_waiting = True
+        cause = failure_cause(error)
+        if isinstance(error, StandstillError):
+            cause = FailureCause(str(error), "see the log for what came before; please report it")
+        self._log_failure(cause, error, next_attempt_s=delay_s)
+        self.newest_failure = failure = Failure(cause, delay_s)
+        if self._report is not None:
+            self._report(failure)
+        await asyncio.sleep(delay_s)
+        self.is_waiting = False
 
-    @property
-    def active_session(self) -> MonitorSession | None:
-        """The session that monitors now; None before the first, between two and at the end."""
-        return None if self._waiting or self._has_ended else self.session
-
-    @property
-    def refusal(self) -> UsageError | None:
-        """Why a recording cannot be read at all."""
-        return self.session.refusal if self.session else None
-
-    @property
-    def progress(self) -> WorkProgress:
-        """How far the work has advanced."""
-        if self._has_ended:
-            return WorkProgress(0, "the recording has ended")
-        if self.session is None or self._waiting:
-            return WorkProgress(0, "restarting")
-        return self.session.progress
-
-    @property
-    def status(self) -> MachineStatus:
-        """The machine's entry in the status of the box."""
-        return self.session.status if self.session else self._publisher.status()
-
-    @property
-    def _is_cancelled(self) -> bool:
-        """Whether the task that runs was cancelled, also if an exception replaced that."""
-        task = asyncio.current_task()
-        return task is not None and task.cancelling() > 0
-
-    @property
-    def _has_ended(self) -> bool:
-        return self.task is not None and self.task.done()
-
-    def report_starting(self) -> None:
-        """Publish the state where the model is still being loaded; the broker has that before."""
-        if not self.loaded.is_set():
-            self.repeat_state()
-
-    def repeat_state(self) -> None:
-        """Publish the state again."""
-        session = self.active_session
-        try:
-            if session is None:
-                self._publisher.repeat_state(utc(time.time()))
-            else:
-                session.repeat_state()
-        except Exception:  # the same boundary as around the session
-            log.exception(
-                "a defect in asd-monitor: the state cannot be published; please report it",
-                machine=self.machine,
-            )
-
-    def _report_defect(self, error: Exception, delay_s: float) -> None:
-        text = self._log_defect(error, next_attempt_s=delay_s)
-        condition = replace(
-            self._publisher.condition,
-            microphone=MicrophoneState.FAULT,
-            reason=f"a defect in asd-monitor ({text}); monitoring restarts in {delay_s:g} s",
+    def _log_failure(self, cause: FailureCause, error: Exception, **facts: float) -> None:
+        """Log a failure, each cause only once."""
+        if cause.text in self._logged:
+            return
+        self._logged.add(cause.text)
+        of_group: BaseException = error
+        while isinstance(of_group, BaseExceptionGroup):
+            of_group = of_group.exceptions[0]
+        self._log.error(
+            f"{self.name} failed: {cause.text}", hint=cause.remedy, exc_info=of_group, **facts
         )
-        self._publisher.publish_state(condition, utc(time.time()))
 
-    def _log_defect(self, error: Exception, **facts: float) -> str:
-        """Log a defect, each only once; return it as text."""
-        cause: BaseException = error
-        while isinstance(cause, BaseExceptionGroup):
-            cause = cause.exceptions[0]
-        text = f"{type(cause).__name__}: {cause}"
-        if text not in self._logged_defects:
-            self._logged_defects.add(text)
-            log.error(
-                "a defect in asd-monitor: the monitoring of this machine failed; please report it",
-                machine=self.machine,
-                exc_info=cause,
-                **facts,
-            )
-        return text
+
+async def without_end(work: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Do work that never returns; raise EndedError where it does."""
+    await work()
+    raise EndedError("it has ended, and should not")
+
+
+def _is_cancelled() -> bool:
+    """Return whether the task that runs was cancelled, also if an exception replaced that."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -44,6 +44,8 @@ class DatabaseFile:
         self.path = path
         self.database: sqlite3.Connection | None = None
         """None: the journal is in memory."""
+        self.deleted_transitions = 0
+        """Old transitions deleted since the journal was full."""
         self._max_events = max_events
         self._connect = connect
         self._history: sqlite3.Connection | None = None  # what an abandoned file contained
@@ -169,5 +171,6 @@ class DatabaseFile:
                 dropped = drop()
         except (sqlite3.Error, OSError):
             return False
+        self.deleted_transitions += deleted
         log.warning("the oldest transitions were deleted: the journal is full", events=deleted)
         return deleted + dropped > 0

@@ -60,6 +60,8 @@ class EventOutbox:
         """Of the file, after the last transaction."""
         self.due: set[str] = set()
         """Machines of which there may be events that were not taken."""
+        self.damaged = 0
+        """Rows that were found damaged when they were taken."""
         self._clock = clock
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
@@ -234,6 +236,7 @@ class EventOutbox:
         self._taken_seq[machine] = max(newest, seq if isinstance(seq, int) else 0)
         found = as_waiting(row)
         if found is None:
+            self.damaged += 1
             set_row_aside(database, "outbox", row)
             self.count(database)
             log.error(

@@ -39,6 +39,7 @@ from asd_monitor.journal.entry_transactions import EntryTransactions, Unwritten
 from asd_monitor.journal.event_numbers import EventNumbers
 from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.file_image import open_image, read_files
+from asd_monitor.journal.journal_counters import JournalCounters
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.outbox_records import (
     MAX_AGE_S,
@@ -100,6 +101,7 @@ class Journal:
             self._outbox, self._numbers, self._standing, max_unwritten=max_unwritten
         )
         self._version: int | None = None  # None: acknowledgements are to be looked for
+        self._rebuilt = 0
         self._closed = False
         if not self._open():
             self._read_without_opening()
@@ -206,6 +208,13 @@ class Journal:
         return self._entries.queue.dropped
 
     @property
+    def counters(self) -> JournalCounters:
+        """What was lost, rebuilt or given up so far.  Does not wait."""
+        return JournalCounters(
+            self.dropped, self._rebuilt, self._file.deleted_transitions, self._outbox.damaged
+        )
+
+    @property
     def machines_due(self) -> frozenset[str]:
         """Machines of which `take_events` may return events.  Does not wait."""
         return frozenset(self._outbox.due)
@@ -292,6 +301,7 @@ class Journal:
 
     def _abandon_file(self, problem: str) -> None:
         self.fault = problem
+        self._rebuilt += 1
         self._file.abandon(problem)
 
     def write(self, change: Sequence[Entry]) -> bool:

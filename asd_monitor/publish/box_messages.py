@@ -102,6 +102,8 @@ class Status(Payload):
     scoring: Scoring | None = None
     outbox: OutboxStatus | None = None
     reason: str | None = None  # one line, where the box needs attention
+    counters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """All counts since the start of the daemon, by component and kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +144,9 @@ class SelfTest(Payload):
 class BoxCondition:
     """A condition of the box itself that needs attention."""
 
-    kind: str  # self_test_failed, self_test_overdue or broker_refuses
+    kind: str  # a value of `asd_monitor.daemon.box_conditions.ConditionKind`
     machine: str | None  # None: of the whole box
-    check: str | None  # of the self-test; None: not of one check
+    check: str | None  # of the self-test, or what was found; None: the kind has one only
     since: datetime
     text: str  # one sentence
     remedy: str | None

@@ -75,6 +75,10 @@ class BrokerSession:
         self.topics = Topics(settings.prefix, box)
         self.more_events: Callable[[], bool] = lambda: False
         """Whether events are stored that will be put soon: a stop waits for them."""
+        self.turns = 0
+        """How often the session's thread has sent or waited; it does at least every keep-alive."""
+        self.is_pausing = False
+        """Whether the thread waits before another attempt to connect."""
         self.settings = settings
         check_password(settings)
         check_certificates(settings)
@@ -206,12 +210,15 @@ class BrokerSession:
             while True:
                 last_attempt = self._stopping.is_set()
                 self._connected_s, self._closing = None, Closing()
+                self.turns += 1
                 end = self._attempt()
                 if last_attempt or end.cause is EndCause.CLOSED:
                     break
                 delay_s = self._delay_s(end)
                 self._log.connection_ended(end, self._connected_s, delay_s, self._closing)
+                self.is_pausing = True
                 self._stopping.wait(delay_s)
+                self.is_pausing = False
                 if self._stopping.is_set() and end.cause is EndCause.TAKEN_OVER:
                     break  # the other client keeps the session
         finally:
@@ -229,6 +236,7 @@ class BrokerSession:
         except UsageError as error:  # a file has become unusable since the start
             return ConnectionEnd(EndCause.REFUSED, str(error), "")
         except Exception as error:  # the session must survive a defect in the protocol code
+            self._outbox.count_received(defects=1)
             log.exception("unexpected error in the MQTT session; reconnecting")
             return ConnectionEnd(
                 EndCause.LOST, f"{type(error).__name__}: {error}", "please report this"
@@ -274,12 +282,14 @@ class BrokerSession:
         try:
             self._on_connect()
         except Exception:  # a defect of the caller must not end the connection
+            self._outbox.count_received(defects=1)
             log.exception("the on_connect callback of the MQTT session failed")
 
     def _serve(self, connection: Connection) -> ConnectionEnd:
         """Send and receive until the connection ends, or until all is sent after `stop`."""
         closing = False  # ``offline`` is put into the outbox, and alone is sent
         while connection.end is None:
+            self.turns += 1
             if not closing and self._is_drained():
                 closing = True
                 self._put(self._will)
@@ -366,13 +376,20 @@ class BrokerSession:
                 self._subscriptions.given_up(answer.topic)
             elif is_failure(answer.code):
                 self._subscriptions.refused(answer.topic, now_s)
+                self._outbox.count_received(refused_subscriptions=1)
                 self._log.subscription_refused(answer.topic, answer.code)
             else:
                 self._log.subscription_accepted(answer.topic)
         for received in connection.take_received():
             if not self._subscriptions.is_read(received.topic, now_s):
+                self._outbox.count_received(unread=received.messages)
                 continue
+            self._outbox.count_received(
+                superseded=received.messages - received.oversized - (received.payload is not None),
+                oversized=received.oversized,
+            )
             if self._subscriptions.count(received.topic, received.cost, now_s):
+                self._outbox.count_received(paused_topics=1)
                 self._log.too_many_messages(received.topic)
             self._receive(received)
 

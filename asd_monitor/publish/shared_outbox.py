@@ -25,6 +25,12 @@ class Counters:
     reconnects: int = 0
     refused_events: int = 0  # among the refused; each is sent again or was set aside
     retried_events: int = 0  # refused events that were sent again
+    superseded: int = 0  # received messages that were not read, since a newer one had arrived
+    unread: int = 0  # received messages on a topic with too many, which pauses
+    oversized: int = 0  # received messages that were too large
+    paused_topics: int = 0  # pauses of topics with too many messages
+    refused_subscriptions: int = 0
+    defects: int = 0  # failures of asd-monitor in the session
 
 
 class SharedOutbox:
@@ -148,6 +154,29 @@ class SharedOutbox:
             if message is not None:
                 self._count(refused=1)
             return message
+
+    def count_received(
+        self,
+        *,
+        superseded: int = 0,
+        unread: int = 0,
+        oversized: int = 0,
+        paused_topics: int = 0,
+        refused_subscriptions: int = 0,
+        defects: int = 0,
+    ) -> None:
+        """Add to the counters of what the session has received, and of its failures."""
+        with self._lock:
+            now = self.counters
+            self.counters = replace(
+                now,
+                superseded=now.superseded + superseded,
+                unread=now.unread + unread,
+                oversized=now.oversized + oversized,
+                paused_topics=now.paused_topics + paused_topics,
+                refused_subscriptions=now.refused_subscriptions + refused_subscriptions,
+                defects=now.defects + defects,
+            )
 
     @property
     def oldest_unacknowledged(self) -> Sent | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 from tests.doubles.in_process_daemon import InProcessDaemon
 from tests.doubles.level_detector import StubBundle, StubModels
 from tests.doubles.monitored_machine import MonitoredMachine
+from tests.doubles.service_manager import Systemd
 
 
 @pytest.fixture
@@ -39,3 +40,17 @@ async def daemon(tmp_path: Path) -> AsyncIterator[InProcessDaemon]:
         daemon.service.stop()
         with contextlib.suppress(Exception):
             await daemon.finish()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    """Return the receiving end of the notification socket."""
+    manager = Systemd(tmp_path / "notify")
+    yield manager
+    manager.close()
+
+
+@pytest.fixture
+def environment(systemd: Systemd, tmp_path: Path) -> dict[str, str]:
+    """Return the environment in which systemd starts the daemon, with a watchdog of 0.1 s."""
+    return {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "100000"}

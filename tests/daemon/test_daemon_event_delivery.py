@@ -47,7 +47,7 @@ class Delivery:
 
     def __enter__(self) -> Delivery:
         self.session.start()
-        self.events.start()
+        threading.Thread(target=self.events.run, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -34,6 +34,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     scripted_microphone    a device of several channels whose events are given by the test
     scripted_scorer        a monitor whose window scores are given by the test
     scripted_source        a source of sound whose events are given by the test
+    service_manager        the receiving end of the notifications for systemd
     single_scorer          a scorer that scores each block for itself
     small_trees            small data sets in the layouts of DCASE
     synthetic_encoders     small untrained encoders of the shipped kind (needs torch)

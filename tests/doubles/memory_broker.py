@@ -19,6 +19,8 @@ class MemoryBroker:
         self.topics = Topics("asd", box)
         self.counters = Counters()
         self.connected = True
+        self.turns = 0
+        self.is_pausing = True
         self.pending = 0
         self.refused_topics: dict[str, str] = {}
         """Topics of which messages are taken and not delivered, and why."""

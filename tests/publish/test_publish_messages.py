@@ -47,7 +47,7 @@ KEYS = {
     Event: "schema machine id seq time alarm_id from to who why alarm_score time_scale_s "
     "historical",
     Status: "schema box time version uptime_s machines load dropped restarted scoring outbox "
-    "reason",
+    "counters reason",
     SelfTest: "schema box time mode broker machines",
     BoxAlarm: "schema box time active count conditions",
 }
@@ -179,6 +179,7 @@ statuses = st.builds(
     load=st.lists(numbers, min_size=3, max_size=3),
     dropped=st.dictionaries(names, counts, max_size=3),
     restarted=st.dictionaries(names, counts, max_size=3),
+    counters=st.dictionaries(names, st.dictionaries(names, counts, max_size=3), max_size=2),
     reason=maybe(texts),
     scoring=maybe(
         st.builds(Scoring, busy=numbers, backlog_s=numbers, stride=counts, capacity=maybe(counts))

@@ -101,6 +101,8 @@ class SharingServer:
         self._connections = 0
         self.dropped_clients = 0
         """Number of clients disconnected because they read too slowly."""
+        self.refused_clients = 0
+        """Number of requests that could not be met."""
 
     def publish(self, machine: str, device: DeviceSpec) -> PublishedChannel:
         """Return a new channel for the sound of a machine; `withdraw` ends it."""
@@ -165,6 +167,7 @@ class SharingServer:
                 line = await reader.readuntil(b"\n")
             channel, opened = self._select(line)
         except (UsageError, WireError, asyncio.LimitOverrunError) as refusal:
+            self.refused_clients += 1
             writer.write(encode_refusal(str(refusal)))
             await writer.drain()
             return None

@@ -1,0 +1,38 @@
+"""The parts of a running daemon, for what observes all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from asd_monitor.audio.sharing.server import SharingServer
+from asd_monitor.daemon.box_checks import BoxChecks
+from asd_monitor.daemon.box_refits import BoxRefits
+from asd_monitor.daemon.broker_interface import Broker
+from asd_monitor.daemon.config_reload import ConfigReload
+from asd_monitor.daemon.event_delivery import EventDelivery
+from asd_monitor.daemon.journal_access import JournalAccess
+from asd_monitor.daemon.load_monitor import LoadMonitor
+from asd_monitor.daemon.machine_registry import MachineRegistry
+from asd_monitor.daemon.recording_throttle import RecordingThrottle
+from asd_monitor.daemon.scoring_thread import ScoringThread
+from asd_monitor.daemon.self_test import DailySelfTest
+from asd_monitor.daemon.supervised_tasks import SupervisedTasks
+
+
+@dataclass(frozen=True, slots=True)
+class DaemonParts:
+    """The parts; each machine has its own, which the registry knows."""
+
+    broker: Broker
+    journal: JournalAccess
+    events: EventDelivery
+    sharing: SharingServer
+    scoring: ScoringThread
+    throttle: RecordingThrottle
+    refits: BoxRefits
+    registry: MachineRegistry
+    load_monitor: LoadMonitor
+    config_reload: ConfigReload
+    self_test: DailySelfTest
+    checks: BoxChecks
+    tasks: SupervisedTasks

@@ -1,0 +1,79 @@
+"""The end of the daemon after its tasks: what is left is delivered, written and released."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+from asd_monitor.daemon.daemon_parts import DaemonParts
+from asd_monitor.daemon.runtime_options import ShutdownLimits
+from asd_monitor.daemon.shutdown import Step, run_step
+from asd_monitor.daemon.state_lock import StateLock
+from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
+
+
+async def close_daemon(
+    parts: DaemonParts,
+    delivery: asyncio.Task[None] | None,
+    lock: StateLock,
+    *,
+    limits: ShutdownLimits,
+    stop_requested: asyncio.Event,
+) -> None:
+    """End all parts, each within its limit.
+
+    Args:
+        parts: The parts of the daemon.
+        delivery: The task that delivers events; None: it was not begun.
+        lock: The lock on the state folder.
+        limits: Time limits.
+        stop_requested: Set where messages are not to be waited for any longer.
+
+    """
+    parts.throttle.close()
+    parts.checks.close()
+    end_delivery_s = limits.end_delivery_s
+    deliver = partial(_deliver_until_stopped, parts, end_delivery_s, stop_requested)
+    delivery_s = limits.stop_delivery_s
+    disconnect = partial(in_daemon_thread, partial(parts.broker.stop, delivery_s), "disconnect")
+    release = partial(in_daemon_thread, lock.release, "release state")
+    for step in (
+        Step("deliver what is left", end_delivery_s + limits.margin_s, deliver),
+        Step("stop sharing sound", limits.step_s, parts.sharing.stop),
+        Step("stop scoring", limits.step_s, parts.scoring.close),
+        Step("store live sound", limits.step_s, partial(_finish_refits, parts, limits)),
+        Step("store the self-tests", limits.step_s, partial(parts.self_test.close, limits.step_s)),
+        Step("disconnect from the broker", delivery_s + limits.margin_s, disconnect),
+        Step("close the journal", limits.journal_s, partial(_close_journal, parts, delivery)),
+        Step("release the state folder", limits.step_s, release),
+    ):
+        await run_step(step, cancel_s=limits.cancel_s)
+
+
+async def _finish_refits(parts: DaemonParts, limits: ShutdownLimits) -> None:
+    await parts.refits.storing.finish(limits.step_s)
+
+
+async def _close_journal(parts: DaemonParts, delivery: asyncio.Task[None] | None) -> None:
+    if delivery is not None:
+        delivery.cancel()
+    parts.events.close()
+    await parts.journal.close()
+
+
+async def _deliver_until_stopped(
+    parts: DaemonParts, limit_s: float, stop_requested: asyncio.Event
+) -> None:
+    """Give the messages of recordings that have ended time, unless a stop is requested."""
+    delivering = WorkerThread("deliver")
+    delivered = delivering.submit(
+        lambda: parts.broker.wait_for(lambda _: _is_delivered(parts), limit_s)
+    )
+    delivering.close()
+    stop = asyncio.create_task(stop_requested.wait(), name="stop")
+    await asyncio.wait((delivered, stop), return_when=asyncio.FIRST_COMPLETED)
+    stop.cancel()
+
+
+def _is_delivered(parts: DaemonParts) -> bool:
+    return parts.broker.pending == 0 and not parts.events.has_more

@@ -1,0 +1,70 @@
+"""The tasks of the daemon itself, under supervision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+
+from asd_monitor.backoff import Backoff
+from asd_monitor.daemon.box_conditions import Condition, ConditionKind
+from asd_monitor.daemon.runtime_options import Intervals
+from asd_monitor.daemon.supervision import Supervision, without_end
+
+FAILURES = 3
+"""So many failures in a row are a condition of the box."""
+
+
+class SupervisedTasks:
+    """Creates supervisions and returns what goes on failing.
+
+    Args:
+        intervals: Delays before the restarts.
+
+    """
+
+    def __init__(self, intervals: Intervals) -> None:
+        self._intervals = intervals
+        self._supervisions: dict[str, Supervision] = {}
+
+    def endless(self, name: str, work: Callable[[], Coroutine[None, None, None]]) -> Supervision:
+        """Return the supervision of a task that must not end, whose `run` is to be awaited."""
+        return self.supervision(name, partial(without_end, work))
+
+    def supervision(
+        self, name: str, work: Callable[[], Coroutine[None, None, None]]
+    ) -> Supervision:
+        """Return the supervision of a task, whose `run` is to be awaited."""
+        intervals = self._intervals
+        backoff = Backoff(intervals.restart_delays_s, reset_after_s=intervals.restart_reset_s)
+        created = Supervision(name, work, backoff=backoff)
+        self._supervisions[name] = created
+        return created
+
+    def restart_of(self, name: str) -> Callable[[str], None]:
+        """Return what restarts a task, for a reason; it may be added later."""
+
+        def restart(reason: str) -> None:
+            self._supervisions[name].restart(reason)
+
+        return restart
+
+    @property
+    def restarts(self) -> Mapping[str, int]:
+        """How often each task has failed and was restarted."""
+        return {name: each.restarts for name, each in self._supervisions.items()}
+
+    @property
+    def failing(self) -> list[Condition]:
+        """What has failed several times in a row, until it has worked for long."""
+        return [
+            Condition(
+                ConditionKind.TASK_FAILING,
+                f"{name} fails again and again: {failure.cause.text}",
+                failure.cause.remedy,
+                check=name,
+            )
+            for name, each in self._supervisions.items()
+            if each.failures_in_a_row >= FAILURES
+            and each.worked_s < self._intervals.restart_reset_s
+            and (failure := each.newest_failure) is not None
+        ]
