@@ -11,7 +11,7 @@ from __future__ import annotations
 import selectors
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
@@ -277,7 +277,8 @@ class Connection:
             return
         checked = self._client.checked
         if checked is not None and checked.violation is not None:
-            self.end = broker_diagnostics.protocol_violation(checked.violation)
+            end = broker_diagnostics.protocol_violation(checked.violation)
+            self.end = end if self.accepted else replace(end, cause=EndCause.NO_ANSWER)
         elif flags.is_disconnect_packet_from_server:
             received = None if checked is None else checked.disconnect_code
             self.end = broker_diagnostics.disconnected_by_broker(

@@ -37,9 +37,11 @@ _SEE_LOG = "see the broker's log for the reason"
 class EndCause(Enum):
     """How a connection ended, or why there was none."""
 
+    NOT_ATTEMPTED = auto()  # a file of this computer cannot be used
     UNREACHABLE = auto()  # no TCP connection, or no TLS
-    UNSUPPORTED_VERSION = auto()  # the broker does not support this version of MQTT
-    REFUSED = auto()  # CONNACK with a failure
+    NO_ANSWER = auto()  # no valid CONNACK
+    UNSUPPORTED_VERSION = auto()  # the broker says so in its CONNACK
+    REFUSED = auto()  # CONNACK with another failure
     LOST = auto()
     CLOSED_BY_BROKER = auto()  # without a reason, or with one that a message may be the cause of
     TAKEN_OVER = auto()
@@ -110,7 +112,7 @@ def connect_failed(error: OSError, settings: Mqtt) -> ConnectionEnd:
 def no_connack(settings: Mqtt, what: str) -> ConnectionEnd:
     """Describe a peer that accepted the connection and sent no valid CONNACK."""
     return ConnectionEnd(
-        EndCause.UNSUPPORTED_VERSION,
+        EndCause.NO_ANSWER,
         f"{settings.address} {what}",
         "check that this is the port of an MQTT broker and whether it expects TLS or a client "
         "certificate (mqtt.tls); see also the broker's log",
@@ -123,7 +125,7 @@ def connection_refused(code: ReasonCode, settings: Mqtt, client_id: str) -> Conn
     client = f"{user}, client id {client_id}"
     cause = EndCause.REFUSED
     match code.value:
-        case 0x84 | 0x81 | 0x82:
+        case 0x84:  # also return code 1 of MQTT 3.1.1
             cause = EndCause.UNSUPPORTED_VERSION
             remedy = "use a broker that supports MQTT 5 or 3.1.1"
         case 0x85:

@@ -2,7 +2,7 @@
 
 A thread of its own owns the connection.  Other threads put messages into the outbox and never
 wait.  The thread reconnects without limit: MQTT 5 first, then 3.1.1 where the broker does not
-support it, then a delay (see `backoff`).
+support it (see `version_fallback`), then a delay (see `backoff`).
 
 After every connect ``online`` and the newest message of each retained topic are sent, then the
 events that wait.  If the connection breaks, the broker publishes the will message ``offline``.
@@ -42,6 +42,7 @@ from asd_monitor.publish.shared_outbox import Counters, SharedOutbox
 from asd_monitor.publish.subscriptions import ANSWER_LIMIT_S, Subscriptions
 from asd_monitor.publish.suspect_topics import Closing
 from asd_monitor.publish.topics import Topics, check_topic
+from asd_monitor.publish.version_fallback import VersionFallback
 
 log = structlog.get_logger()
 
@@ -91,6 +92,7 @@ class BrokerSession:
         self._connection_type = connection_type
         self._outbox = SharedOutbox(clock=clock)
         self._subscriptions = Subscriptions()
+        self._fallback = VersionFallback()
         self._receive: Callable[[Received], None] = _ignore
         self._stopping = threading.Event()
         self._deadline = self._drain_deadline = float("inf")  # of the stop
@@ -227,7 +229,7 @@ class BrokerSession:
         try:
             return self._attempt_versions()
         except UsageError as error:  # a file has become unusable since the start
-            return ConnectionEnd(EndCause.REFUSED, str(error), "")
+            return ConnectionEnd(EndCause.NOT_ATTEMPTED, str(error), "")
         except Exception as error:  # the session must survive a defect in the protocol code
             log.exception("unexpected error in the MQTT session; reconnecting")
             return ConnectionEnd(
@@ -235,12 +237,10 @@ class BrokerSession:
             )
 
     def _attempt_versions(self) -> ConnectionEnd:
-        first, *others = self._versions
-        end = self._attempt_version(first)
-        for version in others:
-            if end.cause is not EndCause.UNSUPPORTED_VERSION:
-                break
-            end = self._attempt_version(version)
+        newest, *older = self._versions
+        end = self._attempt_version(newest)
+        if older and self._fallback.is_due(end.cause):
+            end = self._attempt_version(older[0])
         return end
 
     def _attempt_version(self, version: MQTTProtocolVersion) -> ConnectionEnd:

@@ -45,6 +45,7 @@ class SessionLog:
         self.refused_topics: Mapping[str, str] = {}
         """Why the newest message on a topic was refused, by topic; replaced as a whole."""
         self._refused_subscriptions: set[str] = set()
+        self._version: MQTTProtocolVersion = MQTTv5  # of the newest connection
         self._short_connections = 0  # in a row
 
     def connected(self, version: MQTTProtocolVersion) -> None:
@@ -55,6 +56,15 @@ class SessionLog:
             broker=self._settings.address,
             mqtt="5" if version == MQTTv5 else "3.1.1",
         )
+        if version != MQTTv5 and self._version == MQTTv5:
+            log.warning(
+                "with MQTT 3.1.1 refusals are not seen: an event that the broker's access rules "
+                "refuse counts as published and is deleted",
+                broker=self._settings.address,
+                hint="use a broker that supports MQTT 5, and let a proxy before it pass MQTT 5 on: "
+                "every connect tries it first",
+            )
+        self._version = version
 
     def connection_ended(
         self,

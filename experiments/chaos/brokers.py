@@ -485,7 +485,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     _broken("small-packets", "has a maximum packet size of 100", _small_packets),
     _broken("keep-alive", "assigns a keep alive of 1 s", _short_keep_alive, reported=False),
     _broken("http", "is a web server", _http),
-    _broken("only-311", "supports MQTT 3.1.1 only", _only_311, reported=False),
+    _broken("only-311", "supports MQTT 3.1.1 only", _only_311),
     _broken("random-bytes", "sends random bytes", _random_bytes),
     _broken("pings-unasked", "sends PINGRESP without a request", _pings_unasked, reported=False),
     _broken("connack-twice", "sends CONNACK twice", _connack_twice, reported=False),

@@ -48,6 +48,7 @@ def test_a_failed_connect(error: OSError, reason: str, remedy: str) -> None:
         (0x88, EndCause.REFUSED, "overloaded or starting"),
         (0x95, EndCause.REFUSED, "limit of message size"),
         (0x80, EndCause.REFUSED, "log"),
+        (0x81, EndCause.REFUSED, "log"),
     ],
 )
 def test_a_refused_connection(code: int, cause: EndCause, remedy: str) -> None:
