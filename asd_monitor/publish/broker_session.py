@@ -98,6 +98,7 @@ class BrokerSession:
         self._deadline = self._drain_deadline = float("inf")  # of the stop
         self._log = SessionLog(settings, self._client_id, stable_s=self._backoff.reset_after_s)
         self._connected_s: float | None = None  # duration of the last connection
+        self._is_offline = False  # the broker has accepted ``offline``
         self._closing = Closing()  # of the last connection
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -278,6 +279,7 @@ class BrokerSession:
 
     def _serve(self, connection: Connection) -> ConnectionEnd:
         """Send and receive until the connection ends, or until all is sent after `stop`."""
+        self._is_offline = False
         closing = False  # ``offline`` is put into the outbox, and alone is sent
         while connection.end is None:
             if not closing and self._is_drained():
@@ -292,8 +294,8 @@ class BrokerSession:
             if (unanswered := self._subscriptions.overdue(now_s)) is not None:
                 return not_answered(unanswered, ANSWER_LIMIT_S)
             left_s = self._deadline - now_s
-            if closing and (left_s <= 0 or self._outbox.unacknowledged == 0):
-                return connection.disconnect(self._outbox.wakeup, self._clock, self._deadline)
+            if closing and (left_s <= 0 or self._has_nothing_in_flight(connection)):
+                return self._end_stopped(connection)
             oldest = self._outbox.oldest_unacknowledged
             if oldest is not None:
                 overdue_s = oldest.sent_s + self._acknowledgement_limit_s
@@ -306,6 +308,25 @@ class BrokerSession:
             self._process_acknowledgements(connection)
             self._process_received(connection)
         return connection.end
+
+    def _has_nothing_in_flight(self, connection: Connection) -> bool:
+        return self._outbox.unacknowledged == 0 and not connection.has_unwritten_bytes
+
+    def _end_stopped(self, connection: Connection) -> ConnectionEnd:
+        """End the connection after `stop`.
+
+        At a DISCONNECT the broker discards the will message ``offline``, at the end of a connection
+        without one it publishes it: the first is sent only where ``offline`` is with the broker.
+        """
+        if self._is_offline:
+            return connection.disconnect(self._outbox.wakeup, self._clock, self._deadline)
+        log.warning(
+            "the broker has not accepted `offline` in time: the connection is closed, so that it "
+            "publishes the will message of the session",
+            broker=self.settings.address,
+            hint="check the network, the broker's load and its access rules",
+        )
+        return ConnectionEnd(EndCause.CLOSED, "stopped", "")
 
     def _end_unacknowledged(self, topic: str) -> ConnectionEnd:
         """Return the end of a connection on which a message is not acknowledged.
@@ -348,6 +369,7 @@ class BrokerSession:
                 self._log.message_refused(message.topic, acknowledgement.code)
             else:
                 self._log.message_accepted(message.topic)
+                self._is_offline |= message is self._will
 
     def _change_subscriptions(self, connection: Connection) -> None:
         changes = self._subscriptions.changes(self._clock())
