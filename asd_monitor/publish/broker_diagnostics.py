@@ -48,6 +48,10 @@ class EndCause(Enum):
     CLOSED = auto()  # by this session
 
 
+NO_CONNECTION = frozenset({EndCause.UNREACHABLE, EndCause.NO_ANSWER, EndCause.REFUSED})
+"""Broker or network are the cause."""
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionEnd:
     """The end of a connection: cause, reason as text, remedy."""
@@ -155,7 +159,8 @@ def disconnected_by_broker(code: int, client_id: str, last_topic: str | None) ->
         return ConnectionEnd(
             EndCause.TAKEN_OVER,
             f"another client has connected with the client id {client_id} of this session",
-            "two daemons have the same box id: stop one of them, or give each its own `box:`",
+            "two daemons have the same box id: stop one of them, or give each its own `box:`; this "
+            "one connects again meanwhile, after pauses that grow to a minute",
         )
     after = "" if last_topic is None else f" (the last message was sent to {last_topic})"
     remedy = (

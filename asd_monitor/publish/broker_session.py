@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from random import random
+from functools import partial
+from random import random, uniform
 
 import structlog
 from paho.mqtt.client import MQTTv5, MQTTv311
@@ -26,6 +27,7 @@ from asd_monitor.errors import UsageError
 from asd_monitor.publish.authentication import check_certificates, check_password
 from asd_monitor.publish.broker_connection import Connection
 from asd_monitor.publish.broker_diagnostics import (
+    NO_CONNECTION,
     PACKET_TOO_LARGE,
     ConnectionEnd,
     EndCause,
@@ -53,6 +55,17 @@ _MAX_PAYLOAD_BYTES = 1_000_000
 _DRAIN_SHARE = 0.6  # of the time to stop is for pending messages, the rest for ``offline``
 
 
+def pauses_after_takeovers() -> Backoff:
+    """Return pauses of 10 to 15 s at first and 40 to 60 s in the end.
+
+    The client that took over may do the same: two of one id do not alternate faster than that,
+    since only a connection longer than any pause ends the row.
+    """
+    return Backoff(
+        doubling(15.0, 60.0), reset_after_s=120.0, jitter=partial(uniform, 2.0 / 3.0, 1.0)
+    )
+
+
 class BrokerSession:
     """Publishes messages; all methods but `stop` may be called in any thread and event loop.
 
@@ -66,6 +79,7 @@ class BrokerSession:
         *,
         on_connect: Callable[[], None] | None = None,
         backoff: Backoff | None = None,
+        takeover_pauses: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
         versions: Sequence[MQTTProtocolVersion] = (MQTTv5, MQTTv311),
         keep_alive_s: int = _KEEP_ALIVE_S,
@@ -85,6 +99,7 @@ class BrokerSession:
         self._backoff = backoff or Backoff(
             doubling(1.0, 30.0), minimum_s=0.1, reset_after_s=30.0, jitter=random
         )
+        self._takeover_pauses = takeover_pauses or pauses_after_takeovers()
         self._clock = clock
         self._versions = versions
         self._keep_alive_s = keep_alive_s
@@ -212,6 +227,8 @@ class BrokerSession:
                 end = self._attempt()
                 if last_attempt or end.cause is EndCause.CLOSED:
                     break
+                if end.cause in NO_CONNECTION:
+                    self._outbox.no_connection()
                 delay_s = self._delay_s(end)
                 self._log.connection_ended(end, self._connected_s, delay_s, self._closing)
                 self._stopping.wait(delay_s)
@@ -222,7 +239,7 @@ class BrokerSession:
 
     def _delay_s(self, end: ConnectionEnd) -> float:
         if end.cause is EndCause.TAKEN_OVER:
-            return self._backoff.takeover_delay_s()
+            return self._takeover_pauses.delay_s(self._connected_s or 0.0)
         return self._backoff.delay_s(self._connected_s or 0.0)
 
     def _attempt(self) -> ConnectionEnd:

@@ -108,6 +108,10 @@ class Outbox:
             if topic in self._retained and not self.is_left_out(topic)
         }
 
+    def no_connection(self) -> None:
+        """Note that no connection was established: see `SuspectTopics.no_connection`."""
+        self._topics.no_connection()
+
     def disconnected(self, now_s: float, *, by_broker: bool) -> Ended:
         """Make the unacknowledged events due again; return what was dropped."""
         self._online = False

@@ -204,13 +204,13 @@ class SessionLog:
     def _log_left_out(self, topic: str, left_out_s: float) -> None:
         if topic in self.refused_topics:
             return
-        self._refuse(topic, "the connection is closed at each message")
+        self._refuse(topic, "connections ended at messages on it, which may be the cause")
         log.error(
-            "the broker closes the connection at each message on this topic; it is left out, "
-            "other topics are not affected",
+            "connections ended at messages on this topic, which may be the cause; it is left out "
+            "for a while, other topics are not affected",
             broker=self._settings.address,
             topic=topic,
             next_try_s=f"{left_out_s:g}",
-            hint=f"{publish_remedy(_NOT_AUTHORIZED, topic, self._settings)}, raise its limit of "
-            "message size, or see its log",
+            hint=f"if this is repeated, {publish_remedy(_NOT_AUTHORIZED, topic, self._settings)}, "
+            "raise its limit of message size, or see its log; otherwise check the network",
         )

@@ -82,6 +82,11 @@ class SharedOutbox:
             self._outbox.connected(first)
             self._count(connects=1)
 
+    def no_connection(self) -> None:
+        """Note that no connection was established: no message is the cause of that."""
+        with self._lock:
+            self._outbox.no_connection()
+
     def close_connection(self, *, by_broker: bool) -> Closing:
         """Make the unacknowledged messages due again; return what is known of the cause."""
         with self._lock:

@@ -408,16 +408,38 @@ def test_a_topic_that_is_left_out_is_tried_again_after_the_pause() -> None:
         pass
     connections = broker.connections
     broker.now_s = outbox.next_due_s
-    assert broker.now_s == 600.0
+    assert broker.now_s == 20.0
     assert not broker.connect()
     assert broker.connect()
     assert broker.connections == connections + 1, "left out again at the first closing"
     broker.now_s = outbox.next_due_s
-    assert broker.now_s == 600.0 + 1200.0
+    assert broker.now_s == 20.0 + 40.0
     broker.refused.clear()
     assert broker.connect()
     assert broker.accepted[-1] == "a"
     assert not outbox.is_left_out("a")
+
+
+def test_a_broker_that_cannot_be_reached_clears_the_topics_in_question() -> None:
+    """Two ends at the same topic leave it out, unless no connection was possible between them."""
+    outbox = Outbox()
+    broker = ClosingBroker(outbox, {"a"})
+    for topic in TOPICS:
+        outbox.put(Outgoing(topic, b"", 1, retain=True))
+    for _ in range(20):
+        assert not broker.connect()
+        outbox.no_connection()
+    assert not broker.left_out
+    while not broker.connect():
+        pass
+    assert broker.left_out == ["a"]
+    outbox.disconnected(broker.now_s, by_broker=True)
+    broker._open = False
+    outbox.no_connection()
+    assert not outbox.is_left_out("a")
+    broker.refused.clear()
+    assert broker.connect()
+    assert broker.accepted[-1] == "a"
 
 
 def test_a_topic_that_is_left_out_is_tried_again_after_a_restart_of_the_broker() -> None:
