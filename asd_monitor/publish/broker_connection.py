@@ -282,7 +282,10 @@ class Connection:
         elif flags.is_disconnect_packet_from_server:
             received = None if checked is None else checked.disconnect_code
             self.end = broker_diagnostics.disconnected_by_broker(
-                code.value if received is None else received, self._client_id, self._last_topic
+                code.value if received is None else received,
+                self._settings,
+                self._client_id,
+                self._last_topic,
             )
         elif not self.accepted:
             self.end = broker_diagnostics.no_connack(
