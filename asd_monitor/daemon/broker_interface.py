@@ -17,6 +17,8 @@ class Broker(Protocol):
     topics: Topics
     more_events: Callable[[], bool]
     """Whether events are stored that will be put soon."""
+    is_configured: Callable[[str], bool]
+    """Whether there is a machine of this id: refusals of others are not reported."""
 
     @property
     def counters(self) -> Counters:

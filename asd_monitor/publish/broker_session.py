@@ -90,6 +90,8 @@ class BrokerSession:
         self.topics = Topics(settings.prefix, box)
         self.more_events: Callable[[], bool] = lambda: False
         """Whether events are stored that will be put soon: a stop waits for them."""
+        self.is_configured: Callable[[str], bool] = lambda _: True
+        """Whether there is a machine of this id: refusals of others are not reported."""
         self.settings = settings
         check_password(settings)
         check_certificates(settings)
@@ -184,8 +186,16 @@ class BrokerSession:
 
     @property
     def refused_topics(self) -> Mapping[str, str]:
-        """Why the broker refused the newest message on a topic, by topic."""
-        return self._log.refused_topics
+        """Why the broker refused the newest message on a topic, by topic.
+
+        Topics of machines that are no longer configured are left out: nothing new is published on
+        them that could be accepted.
+        """
+        return {
+            topic: reason
+            for topic, reason in self._log.refused_topics.items()
+            if (machine := self.topics.machine(topic)) is None or self.is_configured(machine)
+        }
 
     @property
     def pending(self) -> int:
