@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from asd_monitor.publish.event_queues import StoredEvent
 from asd_monitor.publish.inbox import Received
-from asd_monitor.publish.shared_outbox import Counters
+from asd_monitor.publish.shared_send_queue import Counters
 from asd_monitor.publish.topics import Topics
 
 

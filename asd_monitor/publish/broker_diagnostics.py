@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_monitor.config.settings import Mqtt
-from asd_monitor.publish.outbox import Answer
+from asd_monitor.publish.send_queue import Acceptance
 
 SESSION_TAKEN_OVER = 0x8E
 PACKET_TOO_LARGE = 0x95
@@ -79,11 +79,11 @@ def is_failure(code: int) -> bool:
     return code >= _FIRST_FAILURE
 
 
-def answer_of(code: int) -> Answer:
+def acceptance_of(code: int) -> Acceptance:
     """Return what a reason code says of a message."""
     if not is_failure(code):
-        return Answer.ACCEPTED
-    return Answer.UNACCEPTABLE if code in _UNACCEPTABLE else Answer.REFUSED
+        return Acceptance.ACCEPTED
+    return Acceptance.UNACCEPTABLE if code in _UNACCEPTABLE else Acceptance.REFUSED
 
 
 def reason_text(code: int) -> str:

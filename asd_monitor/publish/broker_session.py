@@ -1,7 +1,7 @@
 """The session with the broker, through which every message is published and received.
 
-A thread of its own owns the connection.  Other threads put messages into the outbox and never
-wait.  The thread reconnects without limit: MQTT 5 first, then 3.1.1 where the broker does not
+A thread of its own owns the connection.  Other threads put messages into the send queue and
+never wait.  The thread reconnects without limit: MQTT 5 first, then 3.1.1 where the broker does not
 support it (see `version_fallback`), then a delay (see `backoff`).
 
 After every connect ``online`` and the newest message of each retained topic are sent, then the
@@ -38,9 +38,9 @@ from asd_monitor.publish.broker_diagnostics import (
 from asd_monitor.publish.event_queues import StoredEvent
 from asd_monitor.publish.inbox import Received
 from asd_monitor.publish.messages import OFFLINE, ONLINE
-from asd_monitor.publish.outbox import Outgoing
+from asd_monitor.publish.send_queue import Outgoing
 from asd_monitor.publish.session_log import SessionLog
-from asd_monitor.publish.shared_outbox import Counters, SharedOutbox
+from asd_monitor.publish.shared_send_queue import Counters, Handed, SharedSendQueue
 from asd_monitor.publish.subscriptions import ANSWER_LIMIT_S, Subscriptions
 from asd_monitor.publish.suspect_topics import Closing
 from asd_monitor.publish.topics import Topics, check_topic
@@ -69,7 +69,7 @@ def pauses_after_takeovers() -> Backoff:
 class BrokerSession:
     """Publishes messages; all methods but `stop` may be called in any thread and event loop.
 
-    ``on_connect`` is called in the session's thread after every connect.
+    ``on_connect`` is called in the session's thread after every connect, and must not raise.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class BrokerSession:
         self._keep_alive_s = keep_alive_s
         self._acknowledgement_limit_s = acknowledgement_limit_s
         self._connection_type = connection_type
-        self._outbox = SharedOutbox(clock=clock)
+        self._queue = SharedSendQueue(clock=clock)
         self._subscriptions = Subscriptions()
         self._fallback = VersionFallback()
         self._receive: Callable[[Received], None] = _ignore
@@ -151,7 +151,7 @@ class BrokerSession:
         """
         for event in events:
             check_topic(event.topic)
-        self._outbox.put_events(events)
+        self._queue.put_events(events)
 
     def subscribe(self, topics: Collection[str], receive: Callable[[Received], None]) -> None:
         """Read these topics and no other, from now on and after every connect.
@@ -167,22 +167,22 @@ class BrokerSession:
         self._receive = receive
         self._subscriptions.wanted = frozenset(topics)
         if not self.closed:
-            self._outbox.wake()
+            self._queue.wake()
 
     @property
     def connected(self) -> bool:
         """Whether the session is connected to the broker."""
-        return self._outbox.connected
+        return self._queue.connected
 
     @property
     def closed(self) -> bool:
         """Whether the session has ended: its thread sends nothing more."""
-        return self._outbox.closed
+        return self._queue.closed
 
     @property
     def counters(self) -> Counters:
         """The counts so far."""
-        return self._outbox.counters
+        return self._queue.counters
 
     @property
     def refused_topics(self) -> Mapping[str, str]:
@@ -200,11 +200,11 @@ class BrokerSession:
     @property
     def pending(self) -> int:
         """Messages that can be sent, and messages not acknowledged."""
-        return self._outbox.pending
+        return self._queue.pending
 
     def wait_for(self, condition: Callable[[BrokerSession], bool], timeout_s: float) -> bool:
         """Block until a condition holds, tested after every change; False at the timeout."""
-        return self._outbox.wait_for(lambda: condition(self), timeout_s)
+        return self._queue.wait_for(lambda: condition(self), timeout_s)
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Publish the pending messages, then ``offline``, and disconnect; blocks until then.
@@ -219,13 +219,13 @@ class BrokerSession:
         self._deadline = now + timeout_s
         self._drain_deadline = now + timeout_s * _DRAIN_SHARE
         self._stopping.set()
-        self._outbox.wake()
+        self._queue.wake()
         self._thread.join(timeout_s + 1.0)
         if self._thread.is_alive():
             log.warning("disconnecting from the broker timed out", broker=self.settings.address)
 
     def _put(self, message: Outgoing) -> None:
-        self._outbox.put(message)
+        self._queue.put(message)
 
     # the session's thread
 
@@ -238,7 +238,7 @@ class BrokerSession:
                 if last_attempt or end.cause is EndCause.CLOSED:
                     break
                 if end.cause in NO_CONNECTION:
-                    self._outbox.no_connection()
+                    self._queue.no_connection()
                 delay_s = self._delay_s(end)
                 self._log.connection_ended(end, self._connected_s, delay_s, self._closing)
                 self._stopping.wait(delay_s)
@@ -253,12 +253,16 @@ class BrokerSession:
         return self._backoff.delay_s(self._connected_s or 0.0)
 
     def _attempt(self) -> ConnectionEnd:
-        """Connect and publish until the connection ends; return its end."""
+        """Connect and publish until the connection ends; return its end.
+
+        This is the boundary that a defect does not cross: the thread has no other supervisor, and
+        without it no alarm would be published until a restart.
+        """
         try:
             return self._attempt_versions()
         except UsageError as error:  # a file has become unusable since the start
             return ConnectionEnd(EndCause.NOT_ATTEMPTED, str(error), "")
-        except Exception as error:  # the session must survive a defect in the protocol code
+        except Exception as error:
             log.exception("unexpected error in the MQTT session; reconnecting")
             return ConnectionEnd(
                 EndCause.LOST, f"{type(error).__name__}: {error}", "please report this"
@@ -277,43 +281,39 @@ class BrokerSession:
         )
         try:
             left_s = min(_CONNACK_TIMEOUT_S, self._deadline - self._clock())
-            failure = connection.open(self._outbox.wakeup, self._clock, left_s)
+            failure = connection.open(self._queue.wakeup, self._clock, left_s)
             if failure is not None:
                 return failure
             since = self._clock()
-            self._note_connected(version)
             try:
+                self._note_connected(version)
                 return self._serve(connection)
             finally:
                 self._connected_s = self._clock() - since
                 by_broker = (
                     connection.end is not None and connection.end.cause is EndCause.CLOSED_BY_BROKER
                 )
-                self._closing = self._outbox.close_connection(by_broker=by_broker)
+                self._closing = self._queue.close_connection(by_broker=by_broker)
         finally:
             connection.close()
 
     def _note_connected(self, version: MQTTProtocolVersion) -> None:
         self._subscriptions.connected()
-        self._outbox.open_connection(first=self.topics.availability)
+        self._queue.open_connection(first=self.topics.availability)
         self._log.connected(version)
-        if self._on_connect is None:
-            return
-        try:
+        if self._on_connect is not None:
             self._on_connect()
-        except Exception:  # a defect of the caller must not end the connection
-            log.exception("the on_connect callback of the MQTT session failed")
 
     def _serve(self, connection: Connection) -> ConnectionEnd:
         """Send and receive until the connection ends, or until all is sent after `stop`."""
         self._is_offline = False
-        closing = False  # ``offline`` is put into the outbox, and alone is sent
+        closing = False  # ``offline`` is put into the send queue, and alone is sent
         while connection.end is None:
             if not closing and self._is_drained():
                 closing = True
                 self._put(self._will)
             self._change_subscriptions(connection)
-            sent = self._send_next(connection, closing=closing)
+            sent = self._send_offline(connection) if closing else self._send_next(connection)
             self._process_acknowledgements(connection)
             if sent or connection.end is not None:
                 continue
@@ -323,21 +323,21 @@ class BrokerSession:
             left_s = self._deadline - now_s
             if closing and (left_s <= 0 or self._has_nothing_in_flight(connection)):
                 return self._end_stopped(connection)
-            oldest = self._outbox.oldest_unacknowledged
+            oldest = self._queue.oldest_unacknowledged
             if oldest is not None:
                 overdue_s = oldest.sent_s + self._acknowledgement_limit_s
                 if now_s >= overdue_s:
                     return self._end_unacknowledged(oldest.message.topic)
                 left_s = min(left_s, overdue_s - now_s)
-            due_s = min(self._outbox.next_due_s, self._subscriptions.next_due_s)
+            due_s = min(self._queue.next_due_s, self._subscriptions.next_due_s)
             left_s = min(left_s, due_s - now_s)
-            connection.wait(self._outbox.wakeup, max(0.0, left_s))
+            connection.wait(self._queue.wakeup, max(0.0, left_s))
             self._process_acknowledgements(connection)
             self._process_received(connection)
         return connection.end
 
     def _has_nothing_in_flight(self, connection: Connection) -> bool:
-        return self._outbox.unacknowledged == 0 and not connection.has_unwritten_bytes
+        return self._queue.unacknowledged == 0 and not connection.has_unwritten_bytes
 
     def _end_stopped(self, connection: Connection) -> ConnectionEnd:
         """End the connection after `stop`.
@@ -346,7 +346,7 @@ class BrokerSession:
         without one it publishes it: the first is sent only where ``offline`` is with the broker.
         """
         if self._is_offline:
-            return connection.disconnect(self._outbox.wakeup, self._clock, self._deadline)
+            return connection.disconnect(self._queue.wakeup, self._clock, self._deadline)
         log.warning(
             "the broker has not accepted `offline` in time: the connection is closed, so that it "
             "publishes the will message of the session",
@@ -361,7 +361,7 @@ class BrokerSession:
         A topic of which the broker acknowledges no message, while it acknowledges others, is left
         out: the next connection would end the same way.
         """
-        if self._outbox.refuse_ignored() is not None:
+        if self._queue.refuse_ignored() is not None:
             self._log.messages_ignored(topic, self._acknowledgement_limit_s)
         return not_acknowledged(topic, self._acknowledgement_limit_s)
 
@@ -371,25 +371,31 @@ class BrokerSession:
             (self.pending == 0 and not self.more_events()) or self._clock() >= self._drain_deadline
         )
 
-    def _send_next(self, connection: Connection, *, closing: bool) -> bool:
+    def _send_next(self, connection: Connection) -> bool:
         """Send the next message; return whether there was one and the network was ready."""
         if connection.has_unwritten_bytes:
             return False
-        taken = self._outbox.send_next(
-            connection, only=self.topics.availability if closing else None
-        )
-        if taken is None:
+        return self._flush(connection, self._queue.send_next(connection))
+
+    def _send_offline(self, connection: Connection) -> bool:
+        """Send ``offline``; return whether it was due and the network was ready."""
+        if connection.has_unwritten_bytes:
             return False
-        message, sent = taken
-        if sent:
+        topic = self.topics.availability
+        return self._flush(connection, self._queue.send_retained(connection, topic))
+
+    def _flush(self, connection: Connection, handed: Handed | None) -> bool:
+        if handed is None:
+            return False
+        if handed.is_sent:
             connection.flush()
         else:
-            self._log.message_refused(message.topic, PACKET_TOO_LARGE)
+            self._log.message_refused(handed.message.topic, PACKET_TOO_LARGE)
         return True
 
     def _process_acknowledgements(self, connection: Connection) -> None:
         for acknowledgement in connection.take_acknowledgements():
-            message = self._outbox.acknowledge(acknowledgement.packet_id, acknowledgement.code)
+            message = self._queue.acknowledge(acknowledgement.packet_id, acknowledgement.code)
             if message is None:
                 continue
             if is_failure(acknowledgement.code):
@@ -400,24 +406,23 @@ class BrokerSession:
 
     def _change_subscriptions(self, connection: Connection) -> None:
         changes = self._subscriptions.changes(self._clock())
-        for topic, subscribes in changes:
-            if subscribes:
-                connection.subscribe(topic)
-            else:
-                connection.unsubscribe(topic)
-        if changes:
+        for topic in changes.subscribe:
+            connection.subscribe(topic)
+        for topic in changes.unsubscribe:
+            connection.unsubscribe(topic)
+        if changes.subscribe or changes.unsubscribe:
             connection.flush()
 
     def _process_received(self, connection: Connection) -> None:
         now_s = self._clock()
-        for answer in connection.take_answers():
-            if not answer.subscribes:
-                self._subscriptions.given_up(answer.topic)
-            elif is_failure(answer.code):
-                self._subscriptions.refused(answer.topic, now_s)
-                self._log.subscription_refused(answer.topic, answer.code)
+        for subscribed in connection.take_subscribed():
+            if is_failure(subscribed.code):
+                self._subscriptions.refused(subscribed.topic, now_s)
+                self._log.subscription_refused(subscribed.topic, subscribed.code)
             else:
-                self._log.subscription_accepted(answer.topic)
+                self._log.subscription_accepted(subscribed.topic)
+        for topic in connection.take_unsubscribed():
+            self._subscriptions.given_up(topic)
         for received in connection.take_received():
             if not self._subscriptions.is_read(received.topic, now_s):
                 continue
@@ -426,7 +431,7 @@ class BrokerSession:
             self._receive(received)
 
     def _close(self) -> None:
-        self._outbox.close()
+        self._queue.close()
 
 
 def _ignore(_received: Received) -> None:

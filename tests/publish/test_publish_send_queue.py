@@ -1,4 +1,4 @@
-"""The outbox against a simple model."""
+"""The send queue against a simple model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from asd_monitor.publish.event_queues import StoredEvent
-from asd_monitor.publish.outbox import Answer, Outbox, Outgoing
+from asd_monitor.publish.send_queue import Acceptance, Outgoing, Placement, SendQueue
 
 TOPICS = ["first", "a", "b", "c"]
 EVENT_TOPICS = ["fan/event", "pump/event", "mill/event"]
@@ -19,7 +19,7 @@ def event(topic: str = "event", payload: bytes = b"") -> StoredEvent:
     return StoredEvent(topic, lambda: payload, lambda _: None)
 
 
-class OutboxMachine(RuleBasedStateMachine):
+class SendQueueMachine(RuleBasedStateMachine):
     """Connections, refusals and runs of the daemon that end at any time.
 
     Every message of QoS 0 is acknowledged or counted.  Events are stored until they are settled,
@@ -41,46 +41,43 @@ class OutboxMachine(RuleBasedStateMachine):
         self._begin_run()
 
     def _begin_run(self) -> None:
-        self.outbox = Outbox(max_live=MAX_LIVE)
+        self.queue = SendQueue(max_live=MAX_LIVE)
         self.online = False
         self.put = self.acknowledged = self.dropped = self.refused = 0  # of QoS 0
         self.in_flight: dict[int, Outgoing] = {}
         for topic, message in self.latest.items():  # a new run publishes the newest condition
-            self.outbox.put(Outgoing(topic, message, 1, retain=True))
+            self.queue.put(Outgoing(topic, message, 1, retain=True))
         for topic, numbers in self.stored.items():
             for number in numbers:
                 self._put_event(topic, number)
 
     def _put_event(self, topic: str, number: int) -> None:
-        run = self.outbox
+        run = self.queue
 
         def settle(refusal: str | None) -> None:
-            assert run is self.outbox
+            assert run is self.queue
             assert self.stored[topic][0] == number, "not in order"
             del self.stored[topic][0]
             if refusal is not None:
                 self.set_aside.add(number)
 
-        self.outbox.events.put(StoredEvent(topic, lambda: str(number).encode(), settle))
+        self.queue.events.put(StoredEvent(topic, lambda: str(number).encode(), settle))
 
     @rule(topic=st.sampled_from(TOPICS), retain=st.booleans())
     def publish(self, topic: str, retain: bool) -> None:
         self.number += 1
         payload = str(self.number).encode()
         message = Outgoing(topic, payload, int(retain), retain)
-        left_out = self.outbox.is_left_out(topic)
-        dropped = self.outbox.put(message)
+        left_out = self.queue.is_left_out(topic)
+        placement = self.queue.put(message)
+        assert (placement is Placement.LEFT_OUT) == left_out
         if retain:
             self.latest[topic] = payload
-            assert dropped is None
+            assert placement is not Placement.DROPPED
             return
         self.put += 1
-        if left_out:
-            assert dropped is message
-            self.refused += 1
-            return
-        self.dropped += dropped is not None
-        assert dropped is None or (dropped.qos == 0 and not dropped.retain)
+        self.refused += left_out
+        self.dropped += placement is Placement.DROPPED
 
     @rule(topic=st.sampled_from(EVENT_TOPICS), events=st.integers(1, 3))
     def put_events(self, topic: str, events: int) -> None:
@@ -95,14 +92,14 @@ class OutboxMachine(RuleBasedStateMachine):
         self.online = True
         if without_retained:
             self.broker.clear()
-        self.outbox.connected("first")
+        self.queue.connected("first")
 
     @precondition(lambda self: self.online)
     @rule(by_broker=st.booleans())
     def disconnect(self, by_broker: bool) -> None:
         self.online = False
         self.in_flight.clear()
-        ended = self.outbox.disconnected(self.now_s, by_broker=by_broker)
+        ended = self.queue.disconnected(self.now_s, by_broker=by_broker)
         self.dropped += ended.dropped
 
     @rule()
@@ -119,45 +116,45 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.online)
     @rule()
     def send(self) -> None:
-        before = self.outbox.unacknowledged
-        message = self.outbox.take(RECEIVE_MAXIMUM, self.now_s)
+        before = self.queue.unacknowledged
+        message = self.queue.take(RECEIVE_MAXIMUM, self.now_s)
         if message is None:
             return
         assert message.qos == 0 or before < RECEIVE_MAXIMUM
-        assert not self.outbox.is_left_out(message.topic)
+        assert not self.queue.is_left_out(message.topic)
         if message.event is not None:
             assert message.topic not in {sent.topic for sent in self.in_flight.values()}
         self.number += 1
         self.in_flight[self.number] = message
-        self.outbox.sent(self.number, message, self.now_s)
+        self.queue.sent(self.number, message, self.now_s)
 
     @precondition(lambda self: self.online)
     @rule()
     def send_too_large(self) -> None:
         """An event above the maximum packet size of this broker is not sent."""
-        message = self.outbox.take(RECEIVE_MAXIMUM, self.now_s)
+        message = self.queue.take(RECEIVE_MAXIMUM, self.now_s)
         if message is None:
             return
         if message.event is None:
             self.number += 1
             self.in_flight[self.number] = message
-            self.outbox.sent(self.number, message, self.now_s)
+            self.queue.sent(self.number, message, self.now_s)
             return
-        self.outbox.unsendable(message)
+        self.queue.unsendable(message)
         message.event.settle("too large")
 
     @precondition(lambda self: self.in_flight)
-    @rule(answer=st.sampled_from(Answer))
-    def acknowledge(self, answer: Answer) -> None:
+    @rule(acceptance=st.sampled_from(Acceptance))
+    def acknowledge(self, acceptance: Acceptance) -> None:
         number, message = next(iter(self.in_flight.items()))
         del self.in_flight[number]
-        answer = answer if message.qos else Answer.ACCEPTED
-        assert self.outbox.acknowledged(number, self.now_s, answer) == message
-        assert self.outbox.acknowledged(number, self.now_s, answer) is None
-        if answer is Answer.ACCEPTED:
+        acceptance = acceptance if message.qos else Acceptance.ACCEPTED
+        assert self.queue.acknowledged(number, self.now_s, acceptance) == message
+        assert self.queue.acknowledged(number, self.now_s, acceptance) is None
+        if acceptance is Acceptance.ACCEPTED:
             self._receive(message)
-        if message.event is not None and answer is not Answer.REFUSED:
-            message.event.settle(None if answer is Answer.ACCEPTED else "bad payload")
+        if message.event is not None and acceptance is not Acceptance.REFUSED:
+            message.event.settle(None if acceptance is Acceptance.ACCEPTED else "bad payload")
         self.acknowledged += message.qos == 0
 
     def _receive(self, message: Outgoing) -> None:
@@ -177,8 +174,8 @@ class OutboxMachine(RuleBasedStateMachine):
         for _ in range(300):
             self.send()
             if self.in_flight:
-                self.acknowledge(Answer.ACCEPTED)
-        assert self.outbox.pending == 0
+                self.acknowledge(Acceptance.ACCEPTED)
+        assert self.queue.pending == 0
         assert self.broker == self.latest, "the broker lacks the newest message"
         assert self.put == self.acknowledged + self.dropped + self.refused
         received = {number for numbers in self.received.values() for number in numbers}
@@ -188,132 +185,132 @@ class OutboxMachine(RuleBasedStateMachine):
     @invariant()
     def sizes_are_bounded(self) -> None:
         stored = sum(map(len, self.stored.values()))
-        assert self.outbox.pending <= stored + MAX_LIVE + len(TOPICS) + len(self.in_flight)
-        assert self.outbox.unacknowledged <= RECEIVE_MAXIMUM
+        assert self.queue.pending <= stored + MAX_LIVE + len(TOPICS) + len(self.in_flight)
+        assert self.queue.unacknowledged <= RECEIVE_MAXIMUM
 
 
-TestOutbox = OutboxMachine.TestCase
-TestOutbox.settings = settings(max_examples=40)
+TestSendQueue = SendQueueMachine.TestCase
+TestSendQueue.settings = settings(max_examples=40)
 
 
 def test_one_event_of_each_topic_is_in_flight() -> None:
-    outbox = Outbox()
+    queue = SendQueue()
     for topic in ("fan", "fan", "pump", "fan", "mill"):
-        outbox.events.put(event(topic))
-    outbox.connected("first")
+        queue.events.put(event(topic))
+    queue.connected("first")
     for number, topic in enumerate(("fan", "pump", "mill")):
-        message = outbox.take(20, 0.0)
+        message = queue.take(20, 0.0)
         assert message is not None
         assert message.topic == topic
-        outbox.sent(number, message, 0.0)
-    outbox.events.put(event("fan"))
-    assert outbox.take(20, 0.0) is None
-    assert outbox.pending == 6
-    outbox.acknowledged(0, 0.0, Answer.ACCEPTED)
-    message = outbox.take(20, 0.0)
+        queue.sent(number, message, 0.0)
+    queue.events.put(event("fan"))
+    assert queue.take(20, 0.0) is None
+    assert queue.pending == 6
+    queue.acknowledged(0, 0.0, Acceptance.ACCEPTED)
+    message = queue.take(20, 0.0)
     assert message is not None
     assert message.topic == "fan"
 
 
 def test_an_event_is_rendered_when_it_is_sent() -> None:
-    outbox = Outbox()
+    queue = SendQueue()
     payloads = iter([b"first time", b"second time"])
-    outbox.events.put(StoredEvent("event", lambda: next(payloads), lambda _: None))
+    queue.events.put(StoredEvent("event", lambda: next(payloads), lambda _: None))
     sent = []
     for number in range(2):
-        outbox.connected("first")
-        message = outbox.take(20, 0.0)
+        queue.connected("first")
+        message = queue.take(20, 0.0)
         assert message is not None
         sent.append(message.payload)
-        outbox.sent(number, message, 0.0)
-        outbox.disconnected(0.0, by_broker=False)
-        assert outbox.pending == 1
+        queue.sent(number, message, 0.0)
+        queue.disconnected(0.0, by_broker=False)
+        assert queue.pending == 1
     assert sent == [b"first time", b"second time"]
 
 
 def test_a_refused_event_is_sent_again_after_growing_pauses_and_others_meanwhile() -> None:
-    outbox = Outbox()
+    queue = SendQueue()
     for topic in ("fan", "fan", "pump"):
-        outbox.events.put(event(topic))
-    outbox.connected("first")
+        queue.events.put(event(topic))
+    queue.connected("first")
     now_s, sent_s = 0.0, []
     while now_s < 100.0:
-        message = outbox.take(20, now_s)
+        message = queue.take(20, now_s)
         if message is not None:
-            outbox.sent(1, message, now_s)
+            queue.sent(1, message, now_s)
             refused = message.topic == "fan"
             if refused:
                 sent_s.append(now_s)
-            outbox.acknowledged(1, now_s, Answer.REFUSED if refused else Answer.ACCEPTED)
+            queue.acknowledged(1, now_s, Acceptance.REFUSED if refused else Acceptance.ACCEPTED)
             continue
-        assert outbox.pending == 0
-        now_s = min(outbox.next_due_s, 100.0)
+        assert queue.pending == 0
+        now_s = min(queue.next_due_s, 100.0)
     assert sent_s == [0, 5, 15, 35, 75]
-    assert outbox.events.retried == 4
+    assert queue.events.retried == 4
 
 
 def test_after_a_connect_availability_is_sent_first_then_states_then_events() -> None:
-    outbox = Outbox()
-    outbox.events.put(event())
+    queue = SendQueue()
+    queue.events.put(event())
     for topic in ("state", "first"):
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
-    outbox.connected("first")
-    taken = [message.topic for message in iter(lambda: outbox.take(20, 0.0), None)]
+        queue.put(Outgoing(topic, b"", 1, retain=True))
+    queue.connected("first")
+    taken = [message.topic for message in iter(lambda: queue.take(20, 0.0), None)]
     assert taken == ["first", "state", "event"]
 
 
 def test_offline_is_sent_beyond_the_receive_maximum() -> None:
-    outbox = Outbox()
-    outbox.connected("first")
+    queue = SendQueue()
+    queue.connected("first")
     for number in range(3):
-        outbox.events.put(event())
-        message = outbox.take(1, 0.0)
+        queue.events.put(event())
+        message = queue.take(1, 0.0)
         if message:
-            outbox.sent(number, message, 0.0)
-    outbox.put(Outgoing("first", b"offline", 1, retain=True))
-    assert outbox.take(1, 0.0) is None
-    offline = outbox.take_retained("first")
+            queue.sent(number, message, 0.0)
+    queue.put(Outgoing("first", b"offline", 1, retain=True))
+    assert queue.take(1, 0.0) is None
+    offline = queue.take_retained("first")
     assert offline is not None
     assert offline.payload == b"offline"
-    assert outbox.take_retained("first") is None
+    assert queue.take_retained("first") is None
 
 
 def test_a_refused_retained_message_is_sent_again_after_growing_pauses() -> None:
-    outbox = Outbox()
-    outbox.put(Outgoing("alarm", b"active", 1, retain=True))
-    outbox.connected("first")
+    queue = SendQueue()
+    queue.put(Outgoing("alarm", b"active", 1, retain=True))
+    queue.connected("first")
     now_s, sent_s = 0.0, []
     while now_s < 200.0:
-        message = outbox.take(20, now_s)
+        message = queue.take(20, now_s)
         if message is not None:
             sent_s.append(now_s)
-            outbox.sent(1, message, now_s)
-            outbox.acknowledged(1, now_s, Answer.REFUSED)
-        now_s = min(outbox.next_due_s, 200.0)
+            queue.sent(1, message, now_s)
+            queue.acknowledged(1, now_s, Acceptance.REFUSED)
+        now_s = min(queue.next_due_s, 200.0)
     assert sent_s == [0, 5, 15, 35, 75, 135, 195]
 
 
 def test_a_newer_message_on_a_refused_topic_is_sent_at_once_and_replaces_the_older() -> None:
-    outbox = Outbox()
-    outbox.put(Outgoing("alarm", b"active", 1, retain=True))
-    outbox.connected("first")
-    message = outbox.take(20, 0.0)
+    queue = SendQueue()
+    queue.put(Outgoing("alarm", b"active", 1, retain=True))
+    queue.connected("first")
+    message = queue.take(20, 0.0)
     assert message is not None
-    outbox.sent(1, message, 0.0)
-    outbox.acknowledged(1, 0.0, Answer.REFUSED)
+    queue.sent(1, message, 0.0)
+    queue.acknowledged(1, 0.0, Acceptance.REFUSED)
     newer = Outgoing("alarm", b"cleared", 1, retain=True)
-    outbox.put(newer)
-    assert outbox.take(20, 1.0) == newer
-    outbox.sent(2, newer, 1.0)
-    outbox.acknowledged(2, 1.0, Answer.ACCEPTED)
-    assert outbox.take(20, 100.0) is None
+    queue.put(newer)
+    assert queue.take(20, 1.0) == newer
+    queue.sent(2, newer, 1.0)
+    queue.acknowledged(2, 1.0, Acceptance.ACCEPTED)
+    assert queue.take(20, 100.0) is None
 
 
 class ClosingBroker:
     """A broker that closes the connection at each message on some topics."""
 
-    def __init__(self, outbox: Outbox, refused: set[str]) -> None:
-        self.outbox = outbox
+    def __init__(self, queue: SendQueue, refused: set[str]) -> None:
+        self.queue = queue
         self.refused = refused
         self.accepted: list[str] = []
         self.connections = 0
@@ -329,17 +326,17 @@ class ClosingBroker:
         """
         if not self._open:
             self.connections += 1
-            self.outbox.connected("first")
+            self.queue.connected("first")
         in_flight: list[tuple[int, Outgoing]] = []
         closed = False
         while True:
-            message = self.outbox.take(3, self.now_s)
+            message = self.queue.take(3, self.now_s)
             if message is not None:
                 self._packet_id += 1
-                self.outbox.sent(self._packet_id, message, self.now_s)
+                self.queue.sent(self._packet_id, message, self.now_s)
                 in_flight.append((self._packet_id, message))
                 if message.qos == 0:  # written to the network
-                    self.outbox.acknowledged(self._packet_id, self.now_s, Answer.ACCEPTED)
+                    self.queue.acknowledged(self._packet_id, self.now_s, Acceptance.ACCEPTED)
                 continue
             if not in_flight:
                 break
@@ -348,10 +345,10 @@ class ClosingBroker:
                 closed = True
                 break
             self.accepted.append(message.topic)
-            self.outbox.acknowledged(packet_id, self.now_s, Answer.ACCEPTED)
+            self.queue.acknowledged(packet_id, self.now_s, Acceptance.ACCEPTED)
         self._open = not closed
         if closed:
-            ended = self.outbox.disconnected(self.now_s, by_broker=True)
+            ended = self.queue.disconnected(self.now_s, by_broker=True)
             if ended.closing.left_out_s is not None:
                 assert ended.closing.cause is not None
                 self.left_out.append(ended.closing.cause)
@@ -360,21 +357,21 @@ class ClosingBroker:
     def restart(self) -> None:
         """End the connection as a broker does that is stopped."""
         self._open = False
-        self.outbox.disconnected(self.now_s, by_broker=False)
+        self.queue.disconnected(self.now_s, by_broker=False)
 
 
 @pytest.mark.parametrize("refused", [*TOPICS, "event", "score"])
 def test_a_topic_at_which_the_broker_closes_is_left_out_and_all_others_are_sent(
     refused: str,
 ) -> None:
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {refused})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {refused})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
-    outbox.events.put(event())
+        queue.put(Outgoing(topic, b"", 1, retain=True))
+    queue.events.put(event())
     while broker.connections < 20:
-        outbox._online = True  # QoS 0 is accepted while there is a connection
-        outbox.put(Outgoing("score", b"", 0, retain=False))
+        queue._online = True  # QoS 0 is accepted while there is a connection
+        queue.put(Outgoing("score", b"", 0, retain=False))
         if broker.connect():
             break
     assert broker.left_out == [refused]
@@ -384,14 +381,14 @@ def test_a_topic_at_which_the_broker_closes_is_left_out_and_all_others_are_sent(
 
 def test_messages_before_that_at_which_the_broker_closes_are_not_left_out() -> None:
     """Messages of QoS 0 are not acknowledged: those of other topics are in question as well."""
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {"fan/score"})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {"fan/score"})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
+        queue.put(Outgoing(topic, b"", 1, retain=True))
     while broker.connections < 20:
-        outbox._online = True  # QoS 0 is accepted while there is a connection
+        queue._online = True  # QoS 0 is accepted while there is a connection
         for machine in ("pump", "mill", "fan"):
-            outbox.put(Outgoing(f"{machine}/score", b"", 0, retain=False))
+            queue.put(Outgoing(f"{machine}/score", b"", 0, retain=False))
         if broker.connect():
             break
     assert broker.left_out == ["fan/score"]
@@ -400,53 +397,53 @@ def test_messages_before_that_at_which_the_broker_closes_are_not_left_out() -> N
 
 
 def test_a_topic_that_is_left_out_is_tried_again_after_the_pause() -> None:
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {"a"})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {"a"})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
+        queue.put(Outgoing(topic, b"", 1, retain=True))
     while not broker.connect():
         pass
     connections = broker.connections
-    broker.now_s = outbox.next_due_s
+    broker.now_s = queue.next_due_s
     assert broker.now_s == 20.0
     assert not broker.connect()
     assert broker.connect()
     assert broker.connections == connections + 1, "left out again at the first closing"
-    broker.now_s = outbox.next_due_s
+    broker.now_s = queue.next_due_s
     assert broker.now_s == 20.0 + 40.0
     broker.refused.clear()
     assert broker.connect()
     assert broker.accepted[-1] == "a"
-    assert not outbox.is_left_out("a")
+    assert not queue.is_left_out("a")
 
 
 def test_a_broker_that_cannot_be_reached_clears_the_topics_in_question() -> None:
     """Two ends at the same topic leave it out, unless no connection was possible between them."""
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {"a"})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {"a"})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
+        queue.put(Outgoing(topic, b"", 1, retain=True))
     for _ in range(20):
         assert not broker.connect()
-        outbox.no_connection()
+        queue.no_connection()
     assert not broker.left_out
     while not broker.connect():
         pass
     assert broker.left_out == ["a"]
-    outbox.disconnected(broker.now_s, by_broker=True)
+    queue.disconnected(broker.now_s, by_broker=True)
     broker._open = False
-    outbox.no_connection()
-    assert not outbox.is_left_out("a")
+    queue.no_connection()
+    assert not queue.is_left_out("a")
     broker.refused.clear()
     assert broker.connect()
     assert broker.accepted[-1] == "a"
 
 
 def test_a_topic_that_is_left_out_is_tried_again_after_a_restart_of_the_broker() -> None:
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {"a"})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {"a"})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
+        queue.put(Outgoing(topic, b"", 1, retain=True))
     while not broker.connect():
         pass
     broker.restart()
@@ -456,28 +453,28 @@ def test_a_topic_that_is_left_out_is_tried_again_after_a_restart_of_the_broker()
     broker.refused.clear()
     broker.restart()
     assert broker.connect()
-    assert not outbox.is_left_out("a")
+    assert not queue.is_left_out("a")
     assert broker.accepted[-1] == "a"
 
 
 def test_two_topics_at_which_the_broker_closes_are_left_out_one_after_the_other() -> None:
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {"a", "c"})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {"a", "c"})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
+        queue.put(Outgoing(topic, b"", 1, retain=True))
     while not broker.connect():
         assert broker.connections < 20
-    assert outbox.is_left_out("a")
-    assert outbox.is_left_out("c")
+    assert queue.is_left_out("a")
+    assert queue.is_left_out("c")
     assert set(broker.accepted) == {"first", "b"}
 
 
 def test_a_broker_that_refuses_everything_has_no_topic_left_out() -> None:
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {*TOPICS, "event"})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {*TOPICS, "event"})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
-    outbox.events.put(event())
+        queue.put(Outgoing(topic, b"", 1, retain=True))
+    queue.events.put(event())
     for _ in range(30):
         assert not broker.connect()
     assert not broker.left_out
@@ -488,30 +485,30 @@ def test_a_broker_that_refuses_everything_has_no_topic_left_out() -> None:
 
 def test_a_connection_that_ends_by_itself_has_no_topic_left_out() -> None:
     """A takeover by another client, a restart of the broker: everything sent is confirmed."""
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, set())
+    queue = SendQueue()
+    broker = ClosingBroker(queue, set())
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
+        queue.put(Outgoing(topic, b"", 1, retain=True))
     for _ in range(30):
         assert broker.connect()
-        assert outbox.disconnected(broker.now_s, by_broker=True).closing.unconfirmed == ()
+        assert queue.disconnected(broker.now_s, by_broker=True).closing.unconfirmed == ()
     assert not broker.left_out
 
 
 def test_a_message_that_is_never_acknowledged_is_left_out_only_if_later_ones_are() -> None:
-    outbox = Outbox()
+    queue = SendQueue()
     messages = [Outgoing(topic, b"", 1, retain=True) for topic in ("first", "a", "b")]
     for message in messages:
-        outbox.put(message)
-    outbox.connected("first")
+        queue.put(message)
+    queue.connected("first")
     for number in range(3):
-        taken = outbox.take(20, 0.0)
+        taken = queue.take(20, 0.0)
         assert taken is not None
-        outbox.sent(number, taken, 0.0)
-    assert outbox.refuse_ignored(30.0) is None
-    outbox.acknowledged(0, 0.0, Answer.ACCEPTED)
-    assert outbox.refuse_ignored(30.0) is None
-    outbox.acknowledged(2, 0.0, Answer.ACCEPTED)
-    assert outbox.refuse_ignored(30.0) == messages[1]
-    assert outbox.is_left_out("a")
-    assert outbox.unacknowledged == 0
+        queue.sent(number, taken, 0.0)
+    assert queue.refuse_ignored(30.0) is None
+    queue.acknowledged(0, 0.0, Acceptance.ACCEPTED)
+    assert queue.refuse_ignored(30.0) is None
+    queue.acknowledged(2, 0.0, Acceptance.ACCEPTED)
+    assert queue.refuse_ignored(30.0) == messages[1]
+    assert queue.is_left_out("a")
+    assert queue.unacknowledged == 0
