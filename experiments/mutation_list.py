@@ -230,7 +230,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "unrequested-message",  # a message of any size is received
         "asd_monitor/publish/checked_socket.py",
-        "if kind not in (_PERMITTED | _ANSWERS if self.requests else _PERMITTED):",
+        "if kind not in (_PERMITTED | _TO_REQUESTS if self.requests else _PERMITTED):",
         "if kind == 0:",
         "publish/test_publish_checked_socket.py",
     ),

@@ -188,8 +188,8 @@ class BrokerSession:
     def refused_topics(self) -> Mapping[str, str]:
         """Why the broker refused the newest message on a topic, by topic.
 
-        Topics of machines that are no longer configured are left out: nothing new is published on
-        them that could be accepted.
+        Topics of machines that are no longer configured are left out: no new message, which the
+        broker might accept, is published on them.
         """
         return {
             topic: reason
@@ -329,8 +329,9 @@ class BrokerSession:
                 if now_s >= overdue_s:
                     return self._end_unacknowledged(oldest.message.topic)
                 left_s = min(left_s, overdue_s - now_s)
-            due_s = min(self._queue.next_due_s, self._subscriptions.next_due_s)
-            left_s = min(left_s, due_s - now_s)
+            left_s = min(left_s, self._subscriptions.next_due_s - now_s)
+            if not (closing or connection.has_unwritten_bytes):  # else what is due is not sent now
+                left_s = min(left_s, self._queue.next_due_s - now_s)
             connection.wait(self._queue.wakeup, max(0.0, left_s))
             self._process_acknowledgements(connection)
             self._process_received(connection)
