@@ -61,12 +61,3 @@ class Backoff:
         step_s = self.steps_s[min(self.failures, len(self.steps_s) - 1)]
         self.failures += 1
         return max(self.minimum_s, self.jitter() * step_s)
-
-    def takeover_delay_s(self) -> float:
-        """Count a failure by takeover; return a delay of one to two times the last step.
-
-        Two clients that take the same place over from each other would otherwise alternate
-        at the rate of the first step.
-        """
-        self.failures += 1
-        return self.longest_s * (1.0 + self.jitter())

@@ -105,7 +105,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "asd_monitor/publish/event_queues.py",
         "        if len(queue) == 1:\n            self._ready[event.topic] = None\n",
         "        self._ready[event.topic] = None\n",
-        "publish/test_publish_outbox.py",
+        "publish/test_publish_send_queue.py",
     ),
     Mutation(
         "outbox-importance",  # a full outbox drops alarms before transitions of the state
@@ -222,10 +222,10 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "refused-retained",  # a refused retained message is forgotten
-        "asd_monitor/publish/outbox.py",
+        "asd_monitor/publish/send_queue.py",
         "self._refused_until_s[topic] = now_s + pause_s",
         "pass",
-        "publish/test_publish_outbox.py",
+        "publish/test_publish_send_queue.py",
     ),
     Mutation(
         "left-out-topic",  # only the first of the messages in question is sent alone
@@ -244,7 +244,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "unrequested-message",  # a message of any size is received
         "asd_monitor/publish/checked_socket.py",
-        "if kind not in (_PERMITTED | _ANSWERS if self.requests else _PERMITTED):",
+        "if kind not in (_PERMITTED | _TO_REQUESTS if self.requests else _PERMITTED):",
         "if kind == 0:",
         "publish/test_publish_checked_socket.py",
     ),

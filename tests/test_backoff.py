@@ -54,13 +54,7 @@ def test_full_jitter_is_bounded_by_the_doubled_steps(
     assert backoff.delay_s(worked_s) == expected
 
 
-@given(st.lists(st.sampled_from(["failure", "loss", "takeover"]), max_size=2000))
-def test_every_delay_is_at_least_the_minimum(causes: list[str]) -> None:
+@given(st.lists(st.sampled_from([0.0, 0.5, 60.0]), max_size=2000))
+def test_every_delay_is_at_least_the_minimum(worked_s: list[float]) -> None:
     backoff = Backoff(doubling(1.0, 30.0), minimum_s=0.1, reset_after_s=30.0, jitter=lambda: 0.0)
-    for cause in causes:
-        delay_s = {
-            "failure": backoff.delay_s,
-            "loss": lambda: backoff.delay_s(0.5),
-            "takeover": backoff.takeover_delay_s,
-        }[cause]()
-        assert delay_s >= (30.0 if cause == "takeover" else 0.1)
+    assert all(backoff.delay_s(each_s) >= 0.1 for each_s in worked_s)

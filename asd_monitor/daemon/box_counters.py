@@ -15,7 +15,7 @@ from asd_monitor.daemon.daemon_parts import DaemonParts
 from asd_monitor.daemon.machine_publisher import StreamCounts
 from asd_monitor.daemon.self_test_state import SelfTestCounters
 from asd_monitor.journal.journal_counters import JournalCounters
-from asd_monitor.publish.shared_outbox import Counters
+from asd_monitor.publish.shared_send_queue import Counters
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from asd_monitor.publish.event_queues import StoredEvent
 from asd_monitor.publish.inbox import Received
-from asd_monitor.publish.shared_outbox import Counters
+from asd_monitor.publish.shared_send_queue import Counters
 from asd_monitor.publish.topics import Topics
 
 
@@ -17,6 +17,8 @@ class Broker(Protocol):
     topics: Topics
     more_events: Callable[[], bool]
     """Whether events are stored that will be put soon."""
+    is_configured: Callable[[str], bool]
+    """Whether there is a machine of this id: refusals of others are not reported."""
 
     @property
     def turns(self) -> int:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import selectors
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags
@@ -24,9 +24,14 @@ from asd_monitor.config.settings import Mqtt
 from asd_monitor.publish import broker_diagnostics
 from asd_monitor.publish.authentication import read_password, tls_context
 from asd_monitor.publish.broker_diagnostics import ConnectionEnd, EndCause
-from asd_monitor.publish.checked_socket import MAX_PACKET_BYTES, Acknowledgement, CheckedSocket
+from asd_monitor.publish.checked_socket import (
+    MAX_PACKET_BYTES,
+    Acknowledgement,
+    CheckedSocket,
+    RequestAcknowledgement,
+)
 from asd_monitor.publish.inbox import Received
-from asd_monitor.publish.outbox import Outgoing
+from asd_monitor.publish.send_queue import Outgoing
 
 _CONNECT_TIMEOUT_S = 5.0
 _RECEIVE_MAXIMUM = 20  # QoS 1 messages in flight, where the broker does not require fewer
@@ -55,11 +60,10 @@ class _CheckedClient(Client):
 
 
 @dataclass(frozen=True, slots=True)
-class TopicAnswer:
-    """The broker's answer to a request for a topic."""
+class Subscribed:
+    """A subscription that the broker has accepted or refused."""
 
     topic: str
-    subscribes: bool  # false: the end of a subscription was requested
     code: int  # reason code
 
 
@@ -78,7 +82,8 @@ class Connection:
         """Raise `UsageError` where a password or certificate file cannot be used."""
         self.end: ConnectionEnd | None = None
         self._unwritten: list[int] = []  # packet identifiers of QoS 0
-        self._requests: dict[int, tuple[str, bool]] = {}  # topic, whether it is subscribed; by id
+        self._subscribing: dict[int, str] = {}  # topics, by packet identifier of the request
+        self._unsubscribing: dict[int, str] = {}
         self.receive_maximum = _RECEIVE_MAXIMUM
         self.accepted = False
         self._max_packet_bytes: int | None = None
@@ -88,7 +93,7 @@ class Connection:
         self._last_topic: str | None = None
         client = _CheckedClient(client_id, version)
         client.connect_timeout = _CONNECT_TIMEOUT_S
-        client.max_inflight_messages_set(0)  # the outbox limits the messages in flight
+        client.max_inflight_messages_set(0)  # the send queue limits the messages in flight
         if settings.username is not None:
             file = settings.password_file
             client.username_pw_set(settings.username, None if file is None else read_password(file))
@@ -161,35 +166,50 @@ class Connection:
         if self._client.checked is not None:
             self._client.checked.inbox.topics.add(topic)
             _, packet_id = self._client.subscribe(topic, qos=0)
-            self._request(packet_id, topic, subscribes=True)
+            self._expect(packet_id, topic, self._subscribing)
 
     def unsubscribe(self, topic: str) -> None:
         """End the messages on a topic, to be written by `flush`."""
         _, packet_id = self._client.unsubscribe(topic)
-        self._request(packet_id, topic, subscribes=False)
+        self._expect(packet_id, topic, self._unsubscribing)
 
-    def _request(self, packet_id: int | None, topic: str, *, subscribes: bool) -> None:
+    def _expect(self, packet_id: int | None, topic: str, requests: dict[int, str]) -> None:
         if packet_id is not None and self._client.checked is not None:
-            self._requests[packet_id] = topic, subscribes
+            requests[packet_id] = topic
             self._client.checked.requests.add(packet_id)
 
     def take_received(self) -> list[Received]:
         """Return the newest message of each topic since the last call."""
         return [] if self._client.checked is None else self._client.checked.inbox.take()
 
-    def take_answers(self) -> list[TopicAnswer]:
-        """Return the answers to `subscribe` and `unsubscribe` since the last call."""
+    def take_subscribed(self) -> list[Subscribed]:
+        """Return what the broker has said to `subscribe` since the last call."""
+        return [
+            Subscribed(self._subscribing.pop(each.packet_id), each.code)
+            for each in self._take_request_acknowledgements(self._subscribing)
+        ]
+
+    def take_unsubscribed(self) -> list[str]:
+        """Return the topics of which the broker has ended the subscription since the last call."""
+        topics = [
+            self._unsubscribing.pop(each.packet_id)
+            for each in self._take_request_acknowledgements(self._unsubscribing)
+        ]
+        if self._client.checked is not None:
+            self._client.checked.inbox.topics.difference_update(topics)
+        return topics
+
+    def _take_request_acknowledgements(
+        self, requests: Mapping[int, str]
+    ) -> list[RequestAcknowledgement]:
         checked = self._client.checked
-        if checked is None or not checked.answers:
+        if checked is None or not checked.request_acknowledgements:
             return []
-        answers = []
-        for answer in checked.answers:
-            topic, subscribes = self._requests.pop(answer.packet_id)
-            if not subscribes:
-                checked.inbox.topics.discard(topic)
-            answers.append(TopicAnswer(topic, subscribes, answer.code))
-        checked.answers.clear()
-        return answers
+        received = checked.request_acknowledgements
+        checked.request_acknowledgements = [
+            each for each in received if each.packet_id not in requests
+        ]
+        return [each for each in received if each.packet_id in requests]
 
     def flush(self) -> None:
         """Write as much as the network accepts now."""
@@ -277,11 +297,15 @@ class Connection:
             return
         checked = self._client.checked
         if checked is not None and checked.violation is not None:
-            self.end = broker_diagnostics.protocol_violation(checked.violation)
+            end = broker_diagnostics.protocol_violation(checked.violation)
+            self.end = end if self.accepted else replace(end, cause=EndCause.NO_ANSWER)
         elif flags.is_disconnect_packet_from_server:
             received = None if checked is None else checked.disconnect_code
             self.end = broker_diagnostics.disconnected_by_broker(
-                code.value if received is None else received, self._client_id, self._last_topic
+                code.value if received is None else received,
+                self._settings,
+                self._client_id,
+                self._last_topic,
             )
         elif not self.accepted:
             self.end = broker_diagnostics.no_connack(

@@ -15,7 +15,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_monitor.config.settings import Mqtt
-from asd_monitor.publish.outbox import Answer
+from asd_monitor.publish.send_queue import Acceptance
 
 SESSION_TAKEN_OVER = 0x8E
 PACKET_TOO_LARGE = 0x95
@@ -23,8 +23,8 @@ _KEEP_ALIVE_TIMEOUT = 0x8D
 _UNACCEPTABLE = frozenset({PACKET_TOO_LARGE, 0x99})  # 0x99: payload format invalid
 _FIRST_FAILURE = 0x80  # 0x10, no matching subscribers, is a success
 _NOT_BY_A_MESSAGE = frozenset({0x00, 0x89, 0x8B, 0x8D, 0x8E, 0x98, 0x9C, 0x9D, 0x9F, 0xA0})
+_BY_ITSELF = frozenset({0x00, 0x04, 0x8B, 0x8D, 0x98, 0xA0})  # nothing is to be done
 _PACKETS_WITH_CODES = (PacketTypes.DISCONNECT, PacketTypes.PUBACK, PacketTypes.CONNACK)
-_PUBLISH_RIGHTS = {0x87, 0x95, 0x97, 0x99, 0x9A, 0x9B}
 _ADDRESS = "mqtt.host and mqtt.port (--broker)"
 _TLS_REMEDY = (
     "check that this port speaks TLS (usually 8883; without TLS set mqtt.tls: null) "
@@ -32,18 +32,37 @@ _TLS_REMEDY = (
 )
 _RECONNECTS = "none: the session reconnects"
 _SEE_LOG = "see the broker's log for the reason"
+_REMEDIES = {  # of reason codes that mean the same in every packet
+    0x89: "the broker is overloaded: check it if this lasts",
+    0x8A: "the broker has banned {user}: lift the ban there",
+    0x95: "raise the broker's limit of message size (mosquitto: message_size_limit, "
+    "max_packet_size)",
+    0x96: "raise the broker's limit of messages per second for {user}",
+    0x97: "raise the broker's quota for {user}",
+    0x9A: "configure the broker to support retained messages",
+    0x9B: "configure the broker to support QoS 1",
+    0x9C: "the broker refers to another server: set mqtt.host and mqtt.port to it",
+    0x9D: "the broker refers to another server: set mqtt.host and mqtt.port to it",
+    0x9F: "raise the broker's limit of connections per second for {user}",
+}
 
 
 class EndCause(Enum):
     """How a connection ended, or why there was none."""
 
+    NOT_ATTEMPTED = auto()  # a file of this computer cannot be used
     UNREACHABLE = auto()  # no TCP connection, or no TLS
-    UNSUPPORTED_VERSION = auto()  # the broker does not support this version of MQTT
-    REFUSED = auto()  # CONNACK with a failure
+    NO_ANSWER = auto()  # no valid CONNACK
+    UNSUPPORTED_VERSION = auto()  # the broker says so in its CONNACK
+    REFUSED = auto()  # CONNACK with another failure
     LOST = auto()
     CLOSED_BY_BROKER = auto()  # without a reason, or with one that a message may be the cause of
     TAKEN_OVER = auto()
     CLOSED = auto()  # by this session
+
+
+NO_CONNECTION = frozenset({EndCause.UNREACHABLE, EndCause.NO_ANSWER, EndCause.REFUSED})
+"""Broker or network are the cause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +79,11 @@ def is_failure(code: int) -> bool:
     return code >= _FIRST_FAILURE
 
 
-def answer_of(code: int) -> Answer:
+def acceptance_of(code: int) -> Acceptance:
     """Return what a reason code says of a message."""
     if not is_failure(code):
-        return Answer.ACCEPTED
-    return Answer.UNACCEPTABLE if code in _UNACCEPTABLE else Answer.REFUSED
+        return Acceptance.ACCEPTED
+    return Acceptance.UNACCEPTABLE if code in _UNACCEPTABLE else Acceptance.REFUSED
 
 
 def reason_text(code: int) -> str:
@@ -110,7 +129,7 @@ def connect_failed(error: OSError, settings: Mqtt) -> ConnectionEnd:
 def no_connack(settings: Mqtt, what: str) -> ConnectionEnd:
     """Describe a peer that accepted the connection and sent no valid CONNACK."""
     return ConnectionEnd(
-        EndCause.UNSUPPORTED_VERSION,
+        EndCause.NO_ANSWER,
         f"{settings.address} {what}",
         "check that this is the port of an MQTT broker and whether it expects TLS or a client "
         "certificate (mqtt.tls); see also the broker's log",
@@ -123,7 +142,7 @@ def connection_refused(code: ReasonCode, settings: Mqtt, client_id: str) -> Conn
     client = f"{user}, client id {client_id}"
     cause = EndCause.REFUSED
     match code.value:
-        case 0x84 | 0x81 | 0x82:
+        case 0x84:  # also return code 1 of MQTT 3.1.1
             cause = EndCause.UNSUPPORTED_VERSION
             remedy = "use a broker that supports MQTT 5 or 3.1.1"
         case 0x85:
@@ -132,35 +151,39 @@ def connection_refused(code: ReasonCode, settings: Mqtt, client_id: str) -> Conn
             remedy = (
                 f"check mqtt.username, mqtt.password_file and the broker's access rules ({client})"
             )
-        case 0x8A:
-            remedy = f"the broker has banned this client ({client}): lift the ban there"
-        case 0x88 | 0x89 | 0x97 | 0x9F:
+        case 0x88:
             remedy = "the broker is overloaded or starting: check it if this lasts"
         case 0x95:
             remedy = "raise the broker's limit of message size: it refuses the will message"
-        case 0x9A | 0x9B:
-            remedy = "configure the broker to support retained messages and QoS 1"
-        case 0x9C | 0x9D:
-            remedy = "the broker refers to another server: set mqtt.host and mqtt.port to it"
         case _:
-            remedy = _SEE_LOG
+            remedy = _remedy_in_any_packet(code.value, settings)
     return ConnectionEnd(cause, str(code), remedy)
 
 
-def disconnected_by_broker(code: int, client_id: str, last_topic: str | None) -> ConnectionEnd:
+def _remedy_in_any_packet(code: int, settings: Mqtt) -> str:
+    return _REMEDIES.get(code, _SEE_LOG).format(user=_user(settings))
+
+
+def _user(settings: Mqtt) -> str:
+    return "anonymous clients" if settings.username is None else f"user {settings.username}"
+
+
+def disconnected_by_broker(
+    code: int, settings: Mqtt, client_id: str, last_topic: str | None
+) -> ConnectionEnd:
     """Describe a DISCONNECT sent by the broker; ``last_topic`` is that of the last message sent."""
     if code == SESSION_TAKEN_OVER:
         return ConnectionEnd(
             EndCause.TAKEN_OVER,
             f"another client has connected with the client id {client_id} of this session",
-            "two daemons have the same box id: stop one of them, or give each its own `box:`",
+            "two daemons have the same box id: stop one of them, or give each its own `box:`; this "
+            "one connects again meanwhile, after pauses that grow to a minute",
         )
     after = "" if last_topic is None else f" (the last message was sent to {last_topic})"
-    remedy = (
-        "configure the broker to let this client publish to its topics"
-        if code in _PUBLISH_RIGHTS
-        else _RECONNECTS
-    )
+    if code in _BY_ITSELF:
+        remedy = _RECONNECTS
+    else:
+        remedy = publish_remedy(code, last_topic or "its topics", settings)
     cause = EndCause.LOST if code in _NOT_BY_A_MESSAGE else EndCause.CLOSED_BY_BROKER
     return ConnectionEnd(cause, f"the broker disconnected: {reason_text(code)}{after}", remedy)
 
@@ -206,32 +229,21 @@ def not_answered(topic: str, limit_s: float) -> ConnectionEnd:
 
 def subscribe_remedy(code: int, topic: str, settings: Mqtt) -> str:
     """Return the remedy for a subscription that the broker refused."""
-    user = "anonymous clients" if settings.username is None else f"user {settings.username}"
     match code:
         case 0x80 | 0x87:  # MQTT 3.1.1 has no other code than the first
-            return f"allow {user} to read {topic} in the broker's access rules"
-        case 0x97:
-            return f"raise the broker's quota for {user}"
+            return f"allow {_user(settings)} to read {topic} in the broker's access rules"
         case 0x8F:
             return "the broker does not accept this topic: correct `running: {topic: …}`"
         case _:
-            return _SEE_LOG
+            return _remedy_in_any_packet(code, settings)
 
 
 def publish_remedy(code: int, topic: str, settings: Mqtt) -> str:
     """Return the remedy for a message that the broker refused."""
-    user = "anonymous clients" if settings.username is None else f"user {settings.username}"
     match code:
         case 0x87:
-            return f"allow {user} to write {topic} in the broker's access rules"
-        case 0x97:
-            return f"raise the broker's quota for {user}"
-        case 0x95:
-            return (
-                "raise the broker's limit of message size (mosquitto: message_size_limit, "
-                "max_packet_size)"
-            )
+            return f"allow {_user(settings)} to write {topic} in the broker's access rules"
         case 0x90:
             return "the broker does not accept this topic: change mqtt.prefix"
         case _:
-            return _SEE_LOG
+            return _remedy_in_any_packet(code, settings)

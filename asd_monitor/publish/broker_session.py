@@ -1,8 +1,8 @@
 """The session with the broker, through which every message is published and received.
 
-A thread of its own owns the connection.  Other threads put messages into the outbox and never
-wait.  The thread reconnects without limit: MQTT 5 first, then 3.1.1 where the broker does not
-support it, then a delay (see `backoff`).
+A thread of its own owns the connection.  Other threads put messages into the send queue and
+never wait.  The thread reconnects without limit: MQTT 5 first, then 3.1.1 where the broker does not
+support it (see `version_fallback`), then a delay (see `backoff`).
 
 After every connect ``online`` and the newest message of each retained topic are sent, then the
 events that wait.  If the connection breaks, the broker publishes the will message ``offline``.
@@ -14,7 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from random import random
+from functools import partial
+from random import random, uniform
 
 import structlog
 from paho.mqtt.client import MQTTv5, MQTTv311
@@ -26,6 +27,7 @@ from asd_monitor.errors import UsageError
 from asd_monitor.publish.authentication import check_certificates, check_password
 from asd_monitor.publish.broker_connection import Connection
 from asd_monitor.publish.broker_diagnostics import (
+    NO_CONNECTION,
     PACKET_TOO_LARGE,
     ConnectionEnd,
     EndCause,
@@ -36,12 +38,13 @@ from asd_monitor.publish.broker_diagnostics import (
 from asd_monitor.publish.event_queues import StoredEvent
 from asd_monitor.publish.inbox import Received
 from asd_monitor.publish.messages import OFFLINE, ONLINE
-from asd_monitor.publish.outbox import Outgoing
+from asd_monitor.publish.send_queue import Outgoing
 from asd_monitor.publish.session_log import SessionLog
-from asd_monitor.publish.shared_outbox import Counters, SharedOutbox
+from asd_monitor.publish.shared_send_queue import Counters, Handed, SharedSendQueue
 from asd_monitor.publish.subscriptions import ANSWER_LIMIT_S, Subscriptions
 from asd_monitor.publish.suspect_topics import Closing
 from asd_monitor.publish.topics import Topics, check_topic
+from asd_monitor.publish.version_fallback import VersionFallback
 
 log = structlog.get_logger()
 
@@ -52,10 +55,21 @@ _MAX_PAYLOAD_BYTES = 1_000_000
 _DRAIN_SHARE = 0.6  # of the time to stop is for pending messages, the rest for ``offline``
 
 
+def pauses_after_takeovers() -> Backoff:
+    """Return pauses of 10 to 15 s at first and 40 to 60 s in the end.
+
+    The client that took over may do the same: two of one id do not alternate faster than that,
+    since only a connection longer than any pause ends the row.
+    """
+    return Backoff(
+        doubling(15.0, 60.0), reset_after_s=120.0, jitter=partial(uniform, 2.0 / 3.0, 1.0)
+    )
+
+
 class BrokerSession:
     """Publishes messages; all methods but `stop` may be called in any thread and event loop.
 
-    ``on_connect`` is called in the session's thread after every connect.
+    ``on_connect`` is called in the session's thread after every connect, and must not raise.
     """
 
     def __init__(
@@ -65,6 +79,7 @@ class BrokerSession:
         *,
         on_connect: Callable[[], None] | None = None,
         backoff: Backoff | None = None,
+        takeover_pauses: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
         versions: Sequence[MQTTProtocolVersion] = (MQTTv5, MQTTv311),
         keep_alive_s: int = _KEEP_ALIVE_S,
@@ -79,6 +94,8 @@ class BrokerSession:
         """How often the session's thread has sent or waited; it does at least every keep-alive."""
         self.is_pausing = False
         """Whether the thread waits before another attempt to connect."""
+        self.is_configured: Callable[[str], bool] = lambda _: True
+        """Whether there is a machine of this id: refusals of others are not reported."""
         self.settings = settings
         check_password(settings)
         check_certificates(settings)
@@ -88,18 +105,21 @@ class BrokerSession:
         self._backoff = backoff or Backoff(
             doubling(1.0, 30.0), minimum_s=0.1, reset_after_s=30.0, jitter=random
         )
+        self._takeover_pauses = takeover_pauses or pauses_after_takeovers()
         self._clock = clock
         self._versions = versions
         self._keep_alive_s = keep_alive_s
         self._acknowledgement_limit_s = acknowledgement_limit_s
         self._connection_type = connection_type
-        self._outbox = SharedOutbox(clock=clock)
+        self._queue = SharedSendQueue(clock=clock)
         self._subscriptions = Subscriptions()
+        self._fallback = VersionFallback()
         self._receive: Callable[[Received], None] = _ignore
         self._stopping = threading.Event()
         self._deadline = self._drain_deadline = float("inf")  # of the stop
         self._log = SessionLog(settings, self._client_id, stable_s=self._backoff.reset_after_s)
         self._connected_s: float | None = None  # duration of the last connection
+        self._is_offline = False  # the broker has accepted ``offline``
         self._closing = Closing()  # of the last connection
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -135,7 +155,7 @@ class BrokerSession:
         """
         for event in events:
             check_topic(event.topic)
-        self._outbox.put_events(events)
+        self._queue.put_events(events)
 
     def subscribe(self, topics: Collection[str], receive: Callable[[Received], None]) -> None:
         """Read these topics and no other, from now on and after every connect.
@@ -151,36 +171,44 @@ class BrokerSession:
         self._receive = receive
         self._subscriptions.wanted = frozenset(topics)
         if not self.closed:
-            self._outbox.wake()
+            self._queue.wake()
 
     @property
     def connected(self) -> bool:
         """Whether the session is connected to the broker."""
-        return self._outbox.connected
+        return self._queue.connected
 
     @property
     def closed(self) -> bool:
         """Whether the session has ended: its thread sends nothing more."""
-        return self._outbox.closed
+        return self._queue.closed
 
     @property
     def counters(self) -> Counters:
         """The counts so far."""
-        return self._outbox.counters
+        return self._queue.counters
 
     @property
     def refused_topics(self) -> Mapping[str, str]:
-        """Why the broker refused the newest message on a topic, by topic."""
-        return self._log.refused_topics
+        """Why the broker refused the newest message on a topic, by topic.
+
+        Topics of machines that are no longer configured are left out: no new message, which the
+        broker might accept, is published on them.
+        """
+        return {
+            topic: reason
+            for topic, reason in self._log.refused_topics.items()
+            if (machine := self.topics.machine(topic)) is None or self.is_configured(machine)
+        }
 
     @property
     def pending(self) -> int:
         """Messages that can be sent, and messages not acknowledged."""
-        return self._outbox.pending
+        return self._queue.pending
 
     def wait_for(self, condition: Callable[[BrokerSession], bool], timeout_s: float) -> bool:
         """Block until a condition holds, tested after every change; False at the timeout."""
-        return self._outbox.wait_for(lambda: condition(self), timeout_s)
+        return self._queue.wait_for(lambda: condition(self), timeout_s)
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Publish the pending messages, then ``offline``, and disconnect; blocks until then.
@@ -195,13 +223,13 @@ class BrokerSession:
         self._deadline = now + timeout_s
         self._drain_deadline = now + timeout_s * _DRAIN_SHARE
         self._stopping.set()
-        self._outbox.wake()
+        self._queue.wake()
         self._thread.join(timeout_s + 1.0)
         if self._thread.is_alive():
             log.warning("disconnecting from the broker timed out", broker=self.settings.address)
 
     def _put(self, message: Outgoing) -> None:
-        self._outbox.put(message)
+        self._queue.put(message)
 
     # the session's thread
 
@@ -214,6 +242,8 @@ class BrokerSession:
                 end = self._attempt()
                 if last_attempt or end.cause is EndCause.CLOSED:
                     break
+                if end.cause in NO_CONNECTION:
+                    self._queue.no_connection()
                 delay_s = self._delay_s(end)
                 self._log.connection_ended(end, self._connected_s, delay_s, self._closing)
                 self.is_pausing = True
@@ -226,29 +256,31 @@ class BrokerSession:
 
     def _delay_s(self, end: ConnectionEnd) -> float:
         if end.cause is EndCause.TAKEN_OVER:
-            return self._backoff.takeover_delay_s()
+            return self._takeover_pauses.delay_s(self._connected_s or 0.0)
         return self._backoff.delay_s(self._connected_s or 0.0)
 
     def _attempt(self) -> ConnectionEnd:
-        """Connect and publish until the connection ends; return its end."""
+        """Connect and publish until the connection ends; return its end.
+
+        This is the boundary that a defect does not cross: the thread has no other supervisor, and
+        without it no alarm would be published until a restart.
+        """
         try:
             return self._attempt_versions()
         except UsageError as error:  # a file has become unusable since the start
-            return ConnectionEnd(EndCause.REFUSED, str(error), "")
+            return ConnectionEnd(EndCause.NOT_ATTEMPTED, str(error), "")
         except Exception as error:  # the session must survive a defect in the protocol code
-            self._outbox.count_received(defects=1)
+            self._queue.count_received(defects=1)
             log.exception("unexpected error in the MQTT session; reconnecting")
             return ConnectionEnd(
                 EndCause.LOST, f"{type(error).__name__}: {error}", "please report this"
             )
 
     def _attempt_versions(self) -> ConnectionEnd:
-        first, *others = self._versions
-        end = self._attempt_version(first)
-        for version in others:
-            if end.cause is not EndCause.UNSUPPORTED_VERSION:
-                break
-            end = self._attempt_version(version)
+        newest, *older = self._versions
+        end = self._attempt_version(newest)
+        if older and self._fallback.is_due(end.cause):
+            end = self._attempt_version(older[0])
         return end
 
     def _attempt_version(self, version: MQTTProtocolVersion) -> ConnectionEnd:
@@ -257,44 +289,40 @@ class BrokerSession:
         )
         try:
             left_s = min(_CONNACK_TIMEOUT_S, self._deadline - self._clock())
-            failure = connection.open(self._outbox.wakeup, self._clock, left_s)
+            failure = connection.open(self._queue.wakeup, self._clock, left_s)
             if failure is not None:
                 return failure
             since = self._clock()
-            self._note_connected(version)
             try:
+                self._note_connected(version)
                 return self._serve(connection)
             finally:
                 self._connected_s = self._clock() - since
                 by_broker = (
                     connection.end is not None and connection.end.cause is EndCause.CLOSED_BY_BROKER
                 )
-                self._closing = self._outbox.close_connection(by_broker=by_broker)
+                self._closing = self._queue.close_connection(by_broker=by_broker)
         finally:
             connection.close()
 
     def _note_connected(self, version: MQTTProtocolVersion) -> None:
         self._subscriptions.connected()
-        self._outbox.open_connection(first=self.topics.availability)
+        self._queue.open_connection(first=self.topics.availability)
         self._log.connected(version)
-        if self._on_connect is None:
-            return
-        try:
+        if self._on_connect is not None:
             self._on_connect()
-        except Exception:  # a defect of the caller must not end the connection
-            self._outbox.count_received(defects=1)
-            log.exception("the on_connect callback of the MQTT session failed")
 
     def _serve(self, connection: Connection) -> ConnectionEnd:
         """Send and receive until the connection ends, or until all is sent after `stop`."""
-        closing = False  # ``offline`` is put into the outbox, and alone is sent
+        self._is_offline = False
+        closing = False  # ``offline`` is put into the send queue, and alone is sent
         while connection.end is None:
             self.turns += 1
             if not closing and self._is_drained():
                 closing = True
                 self._put(self._will)
             self._change_subscriptions(connection)
-            sent = self._send_next(connection, closing=closing)
+            sent = self._send_offline(connection) if closing else self._send_next(connection)
             self._process_acknowledgements(connection)
             if sent or connection.end is not None:
                 continue
@@ -302,20 +330,40 @@ class BrokerSession:
             if (unanswered := self._subscriptions.overdue(now_s)) is not None:
                 return not_answered(unanswered, ANSWER_LIMIT_S)
             left_s = self._deadline - now_s
-            if closing and (left_s <= 0 or self._outbox.unacknowledged == 0):
-                return connection.disconnect(self._outbox.wakeup, self._clock, self._deadline)
-            oldest = self._outbox.oldest_unacknowledged
+            if closing and (left_s <= 0 or self._has_nothing_in_flight(connection)):
+                return self._end_stopped(connection)
+            oldest = self._queue.oldest_unacknowledged
             if oldest is not None:
                 overdue_s = oldest.sent_s + self._acknowledgement_limit_s
                 if now_s >= overdue_s:
                     return self._end_unacknowledged(oldest.message.topic)
                 left_s = min(left_s, overdue_s - now_s)
-            due_s = min(self._outbox.next_due_s, self._subscriptions.next_due_s)
-            left_s = min(left_s, due_s - now_s)
-            connection.wait(self._outbox.wakeup, max(0.0, left_s))
+            left_s = min(left_s, self._subscriptions.next_due_s - now_s)
+            if not (closing or connection.has_unwritten_bytes):  # else what is due is not sent now
+                left_s = min(left_s, self._queue.next_due_s - now_s)
+            connection.wait(self._queue.wakeup, max(0.0, left_s))
             self._process_acknowledgements(connection)
             self._process_received(connection)
         return connection.end
+
+    def _has_nothing_in_flight(self, connection: Connection) -> bool:
+        return self._queue.unacknowledged == 0 and not connection.has_unwritten_bytes
+
+    def _end_stopped(self, connection: Connection) -> ConnectionEnd:
+        """End the connection after `stop`.
+
+        At a DISCONNECT the broker discards the will message ``offline``, at the end of a connection
+        without one it publishes it: the first is sent only where ``offline`` is with the broker.
+        """
+        if self._is_offline:
+            return connection.disconnect(self._queue.wakeup, self._clock, self._deadline)
+        log.warning(
+            "the broker has not accepted `offline` in time: the connection is closed, so that it "
+            "publishes the will message of the session",
+            broker=self.settings.address,
+            hint="check the network, the broker's load and its access rules",
+        )
+        return ConnectionEnd(EndCause.CLOSED, "stopped", "")
 
     def _end_unacknowledged(self, topic: str) -> ConnectionEnd:
         """Return the end of a connection on which a message is not acknowledged.
@@ -323,7 +371,7 @@ class BrokerSession:
         A topic of which the broker acknowledges no message, while it acknowledges others, is left
         out: the next connection would end the same way.
         """
-        if self._outbox.refuse_ignored() is not None:
+        if self._queue.refuse_ignored() is not None:
             self._log.messages_ignored(topic, self._acknowledgement_limit_s)
         return not_acknowledged(topic, self._acknowledgement_limit_s)
 
@@ -333,68 +381,74 @@ class BrokerSession:
             (self.pending == 0 and not self.more_events()) or self._clock() >= self._drain_deadline
         )
 
-    def _send_next(self, connection: Connection, *, closing: bool) -> bool:
+    def _send_next(self, connection: Connection) -> bool:
         """Send the next message; return whether there was one and the network was ready."""
         if connection.has_unwritten_bytes:
             return False
-        taken = self._outbox.send_next(
-            connection, only=self.topics.availability if closing else None
-        )
-        if taken is None:
+        return self._flush(connection, self._queue.send_next(connection))
+
+    def _send_offline(self, connection: Connection) -> bool:
+        """Send ``offline``; return whether it was due and the network was ready."""
+        if connection.has_unwritten_bytes:
             return False
-        message, sent = taken
-        if sent:
+        topic = self.topics.availability
+        return self._flush(connection, self._queue.send_retained(connection, topic))
+
+    def _flush(self, connection: Connection, handed: Handed | None) -> bool:
+        if handed is None:
+            return False
+        if handed.is_sent:
             connection.flush()
         else:
-            self._log.message_refused(message.topic, PACKET_TOO_LARGE)
+            self._log.message_refused(handed.message.topic, PACKET_TOO_LARGE)
         return True
 
     def _process_acknowledgements(self, connection: Connection) -> None:
         for acknowledgement in connection.take_acknowledgements():
-            message = self._outbox.acknowledge(acknowledgement.packet_id, acknowledgement.code)
+            message = self._queue.acknowledge(acknowledgement.packet_id, acknowledgement.code)
             if message is None:
                 continue
             if is_failure(acknowledgement.code):
                 self._log.message_refused(message.topic, acknowledgement.code)
             else:
                 self._log.message_accepted(message.topic)
+                self._is_offline |= message is self._will
 
     def _change_subscriptions(self, connection: Connection) -> None:
         changes = self._subscriptions.changes(self._clock())
-        for topic, subscribes in changes:
-            if subscribes:
-                connection.subscribe(topic)
-            else:
-                connection.unsubscribe(topic)
-        if changes:
+        for topic in changes.subscribe:
+            connection.subscribe(topic)
+        for topic in changes.unsubscribe:
+            connection.unsubscribe(topic)
+        if changes.subscribe or changes.unsubscribe:
             connection.flush()
 
     def _process_received(self, connection: Connection) -> None:
         now_s = self._clock()
-        for answer in connection.take_answers():
-            if not answer.subscribes:
-                self._subscriptions.given_up(answer.topic)
-            elif is_failure(answer.code):
-                self._subscriptions.refused(answer.topic, now_s)
-                self._outbox.count_received(refused_subscriptions=1)
-                self._log.subscription_refused(answer.topic, answer.code)
+        for subscribed in connection.take_subscribed():
+            if is_failure(subscribed.code):
+                self._subscriptions.refused(subscribed.topic, now_s)
+                self._queue.count_received(refused_subscriptions=1)
+                self._log.subscription_refused(subscribed.topic, subscribed.code)
             else:
-                self._log.subscription_accepted(answer.topic)
+                self._log.subscription_accepted(subscribed.topic)
+        for topic in connection.take_unsubscribed():
+            self._subscriptions.given_up(topic)
         for received in connection.take_received():
             if not self._subscriptions.is_read(received.topic, now_s):
-                self._outbox.count_received(unread=received.messages)
+                self._queue.count_received(unread=received.messages)
                 continue
-            self._outbox.count_received(
+            self._queue.count_received(
                 superseded=received.messages - received.oversized - (received.payload is not None),
                 oversized=received.oversized,
             )
             if self._subscriptions.count(received.topic, received.cost, now_s):
-                self._outbox.count_received(paused_topics=1)
+                self._queue.count_received(paused_topics=1)
                 self._log.too_many_messages(received.topic)
             self._receive(received)
 
     def _close(self) -> None:
-        self._outbox.close()
+        self._queue.close()
 
 
 def _ignore(_received: Received) -> None:

@@ -27,7 +27,7 @@ _RECEIVED_AT_ONCE = 4096
 _UNSPECIFIED_ERROR = 0x80
 _MAX_LENGTH_BYTES = 4  # of the field with the remaining length
 _SHOWN_TOPIC_BYTES = 200
-_ANSWERS = frozenset({PacketTypes.SUBACK, PacketTypes.UNSUBACK})
+_TO_REQUESTS = frozenset({PacketTypes.SUBACK, PacketTypes.UNSUBACK})
 _PERMITTED = frozenset(
     {PacketTypes.CONNACK, PacketTypes.PUBACK, PacketTypes.PINGRESP, PacketTypes.DISCONNECT}
 )
@@ -52,7 +52,7 @@ class Acknowledgement:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class RequestAcknowledgement:
     """The broker's SUBACK or UNSUBACK to the request for one topic."""
 
     packet_id: int
@@ -76,9 +76,9 @@ class CheckedSocket:
         self.inbox = Inbox(properties=properties)
         """The messages received on subscribed topics."""
         self.requests: set[int] = set()
-        """Packet identifiers of the requests for topics that were not answered yet."""
-        self.answers: deque[Answer] = deque()
-        """The answers to them."""
+        """Packet identifiers of the requests for topics that are not acknowledged yet."""
+        self.request_acknowledgements: list[RequestAcknowledgement] = []
+        """The SUBACKs and UNSUBACKs received."""
         self.disconnect_code: int | None = None
         """Reason code of a DISCONNECT received."""
         self._sock = sock
@@ -137,23 +137,25 @@ class CheckedSocket:
                     break
                 has_messages = True
                 continue
-            if kind not in (_PERMITTED | _ANSWERS if self.requests else _PERMITTED):
+            if kind not in (_PERMITTED | _TO_REQUESTS if self.requests else _PERMITTED):
                 self.violation = self._unrequested(kind)
                 break
             body, end = self._body_position()
+            if end > MAX_PACKET_BYTES:
+                self.violation = f"the broker sent a packet of {end} bytes"
             if body is None or self.violation or len(self._incomplete) < end:
                 break
             packet = bytes(self._incomplete[:end])
             del self._incomplete[:end]
-            if kind in _ANSWERS:
-                self._take_answer(packet[body:])
+            if kind in _TO_REQUESTS:
+                self._take_request_acknowledgement(packet[body:])
             else:
                 self._checked += _acceptable(self, packet, body)
         return has_messages
 
     def _take_message(self) -> bool:
         """Move the message that comes next to the inbox; return whether enough was received."""
-        body, end = self._body_position(limited=False)
+        body, end = self._body_position()
         if body is None or self.violation:
             return False
         head = self._incomplete[0]
@@ -176,24 +178,23 @@ class CheckedSocket:
         del self._incomplete[:end]
         return True
 
-    def _take_answer(self, body: bytes) -> None:
+    def _take_request_acknowledgement(self, body: bytes) -> None:
         packet_id = int.from_bytes(body[:2])
         if len(body) < 2 or packet_id not in self.requests:
             self.violation = "the broker answered a request that this client did not make"
             return
         self.requests.discard(packet_id)
         # one topic in a request: its code is the last byte; the UNSUBACK of MQTT 3.1.1 has none
-        self.answers.append(Answer(packet_id, body[-1] if len(body) > 2 else 0))
+        code = body[-1] if len(body) > 2 else 0
+        self.request_acknowledgements.append(RequestAcknowledgement(packet_id, code))
 
-    def _body_position(self, *, limited: bool = True) -> tuple[int | None, int]:
+    def _body_position(self) -> tuple[int | None, int]:
         """Return begin and end of the packet's body; None while its length is incomplete."""
         length = 0
         for index, byte in enumerate(self._incomplete[1 : 1 + _MAX_LENGTH_BYTES]):
             length |= (byte & 0x7F) << (7 * index)
             if byte < 0x80:
                 body = index + 2
-                if limited and body + length > MAX_PACKET_BYTES:
-                    self.violation = f"the broker sent a packet of {body + length} bytes"
                 return body, body + length
         if len(self._incomplete) > _MAX_LENGTH_BYTES:
             self.violation = "the broker sent a packet with an invalid length"

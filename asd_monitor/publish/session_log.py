@@ -45,6 +45,7 @@ class SessionLog:
         self.refused_topics: Mapping[str, str] = {}
         """Why the newest message on a topic was refused, by topic; replaced as a whole."""
         self._refused_subscriptions: set[str] = set()
+        self._version: MQTTProtocolVersion = MQTTv5  # of the newest connection
         self._short_connections = 0  # in a row
 
     def connected(self, version: MQTTProtocolVersion) -> None:
@@ -55,6 +56,15 @@ class SessionLog:
             broker=self._settings.address,
             mqtt="5" if version == MQTTv5 else "3.1.1",
         )
+        if version != MQTTv5 and self._version == MQTTv5:
+            log.warning(
+                "with MQTT 3.1.1 refusals are not seen: an event that the broker's access rules "
+                "refuse counts as published and is deleted",
+                broker=self._settings.address,
+                hint="use a broker that supports MQTT 5, and let a proxy before it pass MQTT 5 on: "
+                "every connect tries it first",
+            )
+        self._version = version
 
     def connection_ended(
         self,
@@ -194,13 +204,13 @@ class SessionLog:
     def _log_left_out(self, topic: str, left_out_s: float) -> None:
         if topic in self.refused_topics:
             return
-        self._refuse(topic, "the connection is closed at each message")
+        self._refuse(topic, "connections ended at messages on it, which may be the cause")
         log.error(
-            "the broker closes the connection at each message on this topic; it is left out, "
-            "other topics are not affected",
+            "connections ended at messages on this topic, which may be the cause; it is left out "
+            "for a while, other topics are not affected",
             broker=self._settings.address,
             topic=topic,
             next_try_s=f"{left_out_s:g}",
-            hint=f"{publish_remedy(_NOT_AUTHORIZED, topic, self._settings)}, raise its limit of "
-            "message size, or see its log",
+            hint=f"if this is repeated, {publish_remedy(_NOT_AUTHORIZED, topic, self._settings)}, "
+            "raise its limit of message size, or see its log; otherwise check the network",
         )

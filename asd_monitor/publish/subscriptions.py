@@ -7,7 +7,6 @@ broker does not even send them.  Then it is read again: the newest message is ne
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 RATE_HZ = 20.0  # messages of a few bytes a second, of each topic
@@ -26,6 +25,14 @@ class _Topic:
     closing_s: float | None = None  # when the subscription was ended; None: that was answered
     not_before_s: float = -math.inf  # of the next subscription
     is_flooded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """Topics, each in one of the lists at most."""
+
+    subscribe: tuple[str, ...] = ()
+    unsubscribe: tuple[str, ...] = ()
 
 
 class Subscriptions:
@@ -48,29 +55,31 @@ class Subscriptions:
             topic.subscribed_s = topic.closing_s = None
         self.next_due_s = -math.inf
 
-    def changes(self, now_s: float) -> list[tuple[str, bool]]:
-        """Return each topic that is to be subscribed (true) or given up (false) now."""
+    def changes(self, now_s: float) -> Changes:
+        """Return the topics that are to be subscribed or given up now."""
         wanted = self.wanted
         if wanted is self._applied and now_s < self.next_due_s:
-            return []
+            return Changes()
         self._applied = wanted
-        changes = list(self._apply(wanted, now_s))
+        changes = self._apply(wanted, now_s)
         self.next_due_s = self._next_due_s()
         return changes
 
-    def _apply(self, wanted: frozenset[str], now_s: float) -> Iterator[tuple[str, bool]]:
+    def _apply(self, wanted: frozenset[str], now_s: float) -> Changes:
+        subscribe, unsubscribe = [], []
         for name in wanted - self._topics.keys():
             self._topics[name] = _Topic()
         for name, topic in list(self._topics.items()):
             is_due = name in wanted and now_s >= topic.not_before_s
             if topic.subscribed_s is not None and not is_due:
                 topic.subscribed_s, topic.closing_s = None, now_s
-                yield name, False
+                unsubscribe.append(name)
             elif is_due and topic.subscribed_s is None and topic.closing_s is None:
                 topic.subscribed_s = now_s
-                yield name, True
+                subscribe.append(name)
             elif name not in wanted and topic.closing_s is None:
                 del self._topics[name]
+        return Changes(tuple(subscribe), tuple(unsubscribe))
 
     def count(self, name: str, cost: float, now_s: float) -> bool:
         """Count messages on a topic; return whether they are too many for the first time in a row.

@@ -3,7 +3,9 @@
 To close the connection is the only refusal that MQTT 3.1.1 has for a message, and brokers do it in
 MQTT 5 too.  They do not name the message.  Those that were sent and not confirmed become suspects:
 in the next connection a message on a suspect topic is sent alone.  A topic whose message ends two
-connections in a row that way is left out for a while, so that the others are published.
+connections in a row that way is left out for a while, so that the others are published.  A network
+that fails may look the same: the first pause is short, and a broker that cannot be reached, or
+refuses the connection, between two such ends clears all topics.
 
 A message is confirmed by the acknowledgement of it or of one sent after it, since a broker
 processes the messages of a connection in order.
@@ -23,7 +25,7 @@ from dataclasses import dataclass, field
 from asd_monitor.backoff import doubling
 
 ENDS_TO_LEAVE_OUT = 2
-_PAUSES_S = doubling(600.0, 6 * 3600.0)
+_PAUSES_S = doubling(20.0, 6 * 3600.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class Closing:
     unconfirmed: tuple[str, ...] = ()
     """Topics of the messages that may be the cause, in order."""
     cause: str | None = None
-    """The topic whose message is the cause: it was the only one in question."""
+    """The topic whose message may be the cause: it was the only one in question."""
     left_out_s: float | None = None
     """For how long the topic of the cause is left out from now on; None: it is not."""
     confirmed: bool = False
@@ -146,6 +148,14 @@ class SuspectTopics:
     def next_try_s(self) -> float | None:
         """When the next pause is over; None where no topic is left out."""
         return min(self._left_out.values(), default=None)
+
+    def no_connection(self) -> None:
+        """Note that no connection was established: no message is the cause of that.
+
+        The ends before it count no longer, and no topic is left out.
+        """
+        self._ends = dict.fromkeys((*self._ends, *self._left_out), 0)
+        self._left_out.clear()
 
     def close(self, now_s: float, *, by_broker: bool) -> Closing:
         """Note the end of a connection.

@@ -71,5 +71,10 @@ class Topics:
         """Topic of the transitions."""
         return self._of(machine, "event")
 
+    def machine(self, topic: str) -> str | None:
+        """Return the machine that a topic belongs to; None for those of the box."""
+        machine, _, kind = topic.removeprefix(f"{self.prefix}/").partition("/")
+        return None if machine == "box" or not kind else machine
+
     def _of(self, machine: str, kind: str) -> str:
         return f"{self.prefix}/{check_id(machine)}/{kind}"

@@ -11,7 +11,7 @@ ALLOWED = {
     "daemon/supervision.py": 1,  # of each session and task of the daemon
     "daemon/config_reload.py": 1,  # of the configuration: whatever reading it raises
     "daemon/service.py": 1,  # the group of errors that ends the daemon, raised as the user's one
-    "publish/broker_session.py": 2,  # of the protocol, and of a callback
+    "publish/broker_session.py": 1,  # of one connection: no other can be made without its thread
     "model_store/bundle.py": 1,  # of foreign data
     "encoders/session.py": 2,  # of a runtime whose errors have no common base
     # carried to where they are awaited or handled

@@ -16,9 +16,9 @@ def test_work_begins_to_stand_still_after_the_timeout():
     assert detector.observe(10, {"fan": WorkProgress(5), "pump": WorkProgress(6)}) == NONE
     found = detector.observe(10.1, {"fan": WorkProgress(5), "pump": WorkProgress(6)})
     assert found == Standstill(begun=("fan",))
-    assert detector.standing == ("fan",)
+    assert list(detector.standing) == ["fan"]
     assert detector.observe(11, {"fan": WorkProgress(6), "pump": WorkProgress(7)}) == NONE
-    assert detector.standing == ()
+    assert not list(detector.standing)
 
 
 def test_a_standstill_lasts_after_the_timeout_once_more():

@@ -81,7 +81,7 @@ async def test_a_broker_that_returns_the_message_passes(daemon):
 
 
 async def test_a_broker_that_delivers_nothing_is_a_condition_until_it_does(daemon, fast_echo):
-    daemon.broker.refused_topics[f"asd/{ECHO}"] = "an access rule"
+    daemon.broker.refused[f"asd/{ECHO}"] = "an access rule"
     start(daemon)
     failed = ("self_test_failed", None, "round_trip")
     await until(lambda: failed in conditions(daemon))
@@ -91,7 +91,7 @@ async def test_a_broker_that_delivers_nothing_is_a_condition_until_it_does(daemo
     assert ("broker_refuses", None, None) in conditions(daemon)
     await until(lambda: len(daemon.broker.messages("box/testbox/selftest")) > 4)
     assert conditions(daemon)[failed]["since"] == since
-    daemon.broker.refused_topics.clear()
+    daemon.broker.refused.clear()
     await until(lambda: conditions(daemon) == {})
     assert daemon.broker.retained[ALARM]["active"] is False
     assert broker_checks(daemon)["round_trip"]["result"] == "passed"
@@ -100,11 +100,24 @@ async def test_a_broker_that_delivers_nothing_is_a_condition_until_it_does(daemo
 async def test_refused_events_are_a_condition_at_once(daemon):
     start(daemon, intervals=NEVER)
     await until(lambda: ALARM in daemon.broker.retained)
-    daemon.broker.refused_topics["asd/fan/event"] = "Not authorized"
+    daemon.broker.refused["asd/fan/event"] = "Not authorized"
     await until(lambda: conditions(daemon))
     (condition,) = conditions(daemon).values()
     assert condition["kind"] == "broker_refuses"
     assert "asd/fan/event (Not authorized)" in condition["text"]
+
+
+async def test_refusals_of_a_machine_that_is_removed_are_no_condition(daemon):
+    machines = {"fan": {"device": "hw:1"}, "pump": {"device": "hw:2"}}
+    daemon.start(make_config(**machines), intervals=NEVER)
+    daemon.broker.refused["asd/pump/state"] = "Not authorized"
+    await until(lambda: conditions(daemon))
+    daemon.file = make_config(fan=machines["fan"])
+    daemon.service.request_reload()
+    await until(lambda: daemon.broker.retained[ALARM]["active"] is False)
+    daemon.file = make_config(**machines)
+    daemon.service.request_reload()
+    await until(lambda: conditions(daemon))
 
 
 async def test_without_a_connection_the_broker_is_not_tested(daemon):

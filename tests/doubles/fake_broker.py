@@ -33,7 +33,7 @@ class ClientConnection:
     """Topic and packet identifier of each PUBLISH received."""
 
     def read(self) -> tuple[int, bytes] | None:
-        """Return first byte and body of the next packet; None where the connection is closed."""
+        """Return first byte and body of the next whole packet; None: the connection is closed."""
         head = self.sock.recv(1)
         if not head:
             return None
@@ -46,7 +46,10 @@ class ClientConnection:
                 break
         body = b""
         while len(body) < length:
-            body += self.sock.recv(length - len(body))
+            received = self.sock.recv(length - len(body))
+            if not received:
+                return None
+            body += received
         return head[0], body
 
     def record_publish(self, head: int, body: bytes) -> int | None:

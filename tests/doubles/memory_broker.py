@@ -8,7 +8,7 @@ from typing import Any
 
 from asd_monitor.publish.event_queues import StoredEvent
 from asd_monitor.publish.inbox import Received
-from asd_monitor.publish.shared_outbox import Counters
+from asd_monitor.publish.shared_send_queue import Counters
 from asd_monitor.publish.topics import Topics
 
 
@@ -22,9 +22,10 @@ class MemoryBroker:
         self.turns = 0
         self.is_pausing = True
         self.pending = 0
-        self.refused_topics: dict[str, str] = {}
+        self.refused: dict[str, str] = {}
         """Topics of which messages are taken and not delivered, and why."""
         self.more_events: Callable[[], bool] = lambda: False
+        self.is_configured: Callable[[str], bool] = lambda _: True
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.retained: dict[str, dict[str, Any]] = {}
         self.stopped = False
@@ -35,13 +36,23 @@ class MemoryBroker:
         self.sent.append((topic, message))
         if retain:
             self.retained[topic] = message
-        elif topic not in self.refused_topics:
+        elif topic not in self.refused:
             self.receive(topic, payload)
 
     def put_events(self, events: Collection[StoredEvent]) -> None:
         for event in events:
             self.publish(event.topic, event.render(), qos=1, retain=False)
             event.settle(None)
+
+    @property
+    def refused_topics(self) -> dict[str, str]:
+        """What is refused on topics of the box and of configured machines."""
+        machines = {topic: self.topics.machine(topic) for topic in self.refused}
+        return {
+            topic: reason
+            for topic, reason in self.refused.items()
+            if (machine := machines[topic]) is None or self.is_configured(machine)
+        }
 
     def start(self) -> None:
         """Do nothing: it is always connected."""

@@ -40,7 +40,8 @@ def make_session() -> Iterator[MakeSession]:
     ) -> BrokerSession:
         backoff = Backoff(doubling(0.02, 0.2), minimum_s=0.01, reset_after_s=30.0, jitter=random)
         mqtt = Mqtt(port=port, **settings)
-        session = BrokerSession(mqtt, "edge", **{"backoff": backoff, **(options or {})})
+        given = {"backoff": backoff, "takeover_pauses": Backoff((0.3,), jitter=random)}
+        session = BrokerSession(mqtt, "edge", **{**given, **(options or {})})
         sessions.append(session)
         if start:
             session.start()

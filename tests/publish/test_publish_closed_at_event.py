@@ -9,7 +9,7 @@ from paho.mqtt.client import MQTTv5, MQTTv311
 
 from asd_monitor.publish.broker_session import BrokerSession
 from asd_monitor.publish.event_queues import StoredEvent
-from asd_monitor.publish.outbox import Answer, Outbox, Outgoing
+from asd_monitor.publish.send_queue import Acceptance, Outgoing, SendQueue
 from tests.doubles.broker_sessions import EVENT, STATE, put_event, wait
 from tests.doubles.mosquitto import Mosquitto, Subscriber
 
@@ -17,10 +17,10 @@ TOO_LARGE = 1000  # bytes
 
 
 class SizeLimitedBroker:
-    """Serves an outbox as a broker that closes the connection at events that are too large."""
+    """Serves an queue as a broker that closes the connection at events that are too large."""
 
     def __init__(self) -> None:
-        self.outbox = Outbox()
+        self.queue = SendQueue()
         self.received: list[bytes] = []
         self.settled: dict[bytes, str | None] = {}
         self.connections = 0
@@ -29,10 +29,10 @@ class SizeLimitedBroker:
         self._is_open = False
         self._packet_id = 0
         for topic in ("first", "state"):
-            self.outbox.put(Outgoing(topic, b"", 1, retain=True))
+            self.queue.put(Outgoing(topic, b"", 1, retain=True))
 
     def put(self, payload: bytes) -> None:
-        self.outbox.put_event(
+        self.queue.put_event(
             StoredEvent("event", lambda: payload, lambda why: self.settled.update({payload: why}))
         )
 
@@ -41,24 +41,24 @@ class SizeLimitedBroker:
         while self.connections < 50:
             if not self._is_open:
                 self.connections += 1
-                self.outbox.connected("first")
+                self.queue.connected("first")
             self._is_open = self._serve_connection()
             if self._is_open:
                 return
-            self.outbox.disconnected(self.now_s, by_broker=True)
+            self.queue.disconnected(self.now_s, by_broker=True)
 
     def restart(self) -> None:
         """End the connection as a broker does that is stopped."""
         self._is_open = False
-        self.outbox.disconnected(self.now_s, by_broker=False)
+        self.queue.disconnected(self.now_s, by_broker=False)
 
     def _serve_connection(self) -> bool:
         sent: list[tuple[int, Outgoing]] = []
         while True:
-            message = self.outbox.take(20, self.now_s)
+            message = self.queue.take(20, self.now_s)
             if message is not None:
                 self._packet_id += 1
-                self.outbox.sent(self._packet_id, message, self.now_s)
+                self.queue.sent(self._packet_id, message, self.now_s)
                 sent.append((self._packet_id, message))
                 continue
             if not sent:
@@ -68,7 +68,7 @@ class SizeLimitedBroker:
                 if self.forbids_events or len(message.payload) >= TOO_LARGE:
                     return False
                 self.received.append(message.payload)
-            self.outbox.acknowledged(packet_id, self.now_s, Answer.ACCEPTED)
+            self.queue.acknowledged(packet_id, self.now_s, Acceptance.ACCEPTED)
             if message.event is not None:
                 message.event.settle(None)
 
@@ -82,7 +82,7 @@ def test_the_event_at_which_the_connection_is_closed_is_set_aside_alone() -> Non
     assert broker.received == [b"one", b"two", b"three"]
     assert broker.settled[large] == "the broker closes the connection at this event"
     assert broker.connections <= 4
-    assert not broker.outbox.is_left_out("event")
+    assert not broker.queue.is_left_out("event")
 
 
 def test_a_single_event_is_kept_until_another_waits_behind_it() -> None:
@@ -91,7 +91,7 @@ def test_a_single_event_is_kept_until_another_waits_behind_it() -> None:
     broker.put(large)
     broker.serve()
     assert large not in broker.settled
-    assert broker.outbox.is_left_out("event")
+    assert broker.queue.is_left_out("event")
     connections = broker.connections
     broker.put(b"two")
     broker.serve()
@@ -116,7 +116,7 @@ def test_a_topic_that_is_forbidden_loses_one_event_at_most() -> None:
     for number in range(10):
         broker.put(b"%d" % number)
     broker.serve()
-    assert broker.outbox.is_left_out("event")
+    assert broker.queue.is_left_out("event")
     assert list(broker.settled) == [b"0"]
     broker.forbids_events = False
     broker.restart()
@@ -148,52 +148,52 @@ def test_events_after_one_that_is_too_large_for_mosquitto_are_published(
 @pytest.mark.parametrize("suspect", [False, True])
 def test_an_event_is_sent_while_states_are_published_without_end(suspect: bool) -> None:
     """An event on a suspect topic is sent alone: it needs a moment without others in flight."""
-    outbox = Outbox()
+    queue = SendQueue()
     if suspect:
-        make_suspect(outbox)
-    outbox.events.put(StoredEvent("event", lambda: b"raised", lambda _: None))
-    outbox.connected("first")
+        make_suspect(queue)
+    queue.events.put(StoredEvent("event", lambda: b"raised", lambda _: None))
+    queue.connected("first")
     in_flight: list[tuple[int, Outgoing]] = []
     for number in range(1000):
         for topic in ("a", "b", "c"):
-            outbox.put(Outgoing(topic, b"%d" % number, 1, retain=True))
-        message = outbox.take(20, 0.0)
+            queue.put(Outgoing(topic, b"%d" % number, 1, retain=True))
+        message = queue.take(20, 0.0)
         if message is not None and message.event is not None:
             assert not suspect or not in_flight, "not sent alone"
             return
         if message is not None:
-            outbox.sent(number, message, 0.0)
+            queue.sent(number, message, 0.0)
             in_flight.append((number, message))
         if message is None or len(in_flight) == 20:
-            outbox.acknowledged(in_flight.pop(0)[0], 0.0, Answer.ACCEPTED)
+            queue.acknowledged(in_flight.pop(0)[0], 0.0, Acceptance.ACCEPTED)
     raise AssertionError("the event was not sent")
 
 
 def test_an_event_sent_alone_does_not_wait_for_all_events_of_others() -> None:
-    outbox = Outbox()
-    make_suspect(outbox)
-    outbox.events.put(StoredEvent("event", lambda: b"raised", lambda _: None))
-    outbox.connected("first")
+    queue = SendQueue()
+    make_suspect(queue)
+    queue.events.put(StoredEvent("event", lambda: b"raised", lambda _: None))
+    queue.connected("first")
     for number in range(1000):
-        outbox.events.put(StoredEvent(f"other{number % 2}", lambda: b"", lambda _: None))
-        message = outbox.take(20, 0.0)
+        queue.events.put(StoredEvent(f"other{number % 2}", lambda: b"", lambda _: None))
+        message = queue.take(20, 0.0)
         if message is None:
             continue
         if message.topic == "event":
             return
-        outbox.sent(number, message, 0.0)
-        outbox.acknowledged(number, 0.0, Answer.ACCEPTED)
+        queue.sent(number, message, 0.0)
+        queue.acknowledged(number, 0.0, Acceptance.ACCEPTED)
     raise AssertionError("the event was not sent")
 
 
-def make_suspect(outbox: Outbox) -> None:
+def make_suspect(queue: SendQueue) -> None:
     """Let the broker close the connection while an event is in flight."""
-    outbox.put(Outgoing("a", b"", 1, retain=True))
-    outbox.events.put(StoredEvent("event", lambda: b"earlier", lambda _: None))
-    outbox.connected("first")
+    queue.put(Outgoing("a", b"", 1, retain=True))
+    queue.events.put(StoredEvent("event", lambda: b"earlier", lambda _: None))
+    queue.connected("first")
     for number in range(2):
-        message = outbox.take(20, 0.0)
+        message = queue.take(20, 0.0)
         assert message is not None
-        outbox.sent(number, message, 0.0)
-    outbox.acknowledged(0, 0.0, Answer.ACCEPTED)
-    assert outbox.disconnected(0.0, by_broker=True).closing.unconfirmed == ("event",)
+        queue.sent(number, message, 0.0)
+    queue.acknowledged(0, 0.0, Acceptance.ACCEPTED)
+    assert queue.disconnected(0.0, by_broker=True).closing.unconfirmed == ("event",)

@@ -48,6 +48,12 @@ def test_a_failed_connect(error: OSError, reason: str, remedy: str) -> None:
         (0x88, EndCause.REFUSED, "overloaded or starting"),
         (0x95, EndCause.REFUSED, "limit of message size"),
         (0x80, EndCause.REFUSED, "log"),
+        (0x81, EndCause.REFUSED, "log"),
+        (0x8A, EndCause.REFUSED, "banned user edge"),
+        (0x97, EndCause.REFUSED, "quota"),
+        (0x9A, EndCause.REFUSED, "support retained messages"),
+        (0x9B, EndCause.REFUSED, "support QoS 1"),
+        (0x9C, EndCause.REFUSED, "mqtt.host and mqtt.port"),
     ],
 )
 def test_a_refused_connection(code: int, cause: EndCause, remedy: str) -> None:
@@ -58,15 +64,44 @@ def test_a_refused_connection(code: int, cause: EndCause, remedy: str) -> None:
 
 
 def test_a_disconnect_names_the_last_topic() -> None:
-    end = disconnected_by_broker(0x95, "asd-box7", "asd/fan01/state")
+    end = disconnected_by_broker(0x95, BROKER, "asd-box7", "asd/fan01/state")
     assert end.cause is EndCause.CLOSED_BY_BROKER
     assert "Packet too large (the last message was sent to asd/fan01/state)" in end.reason
 
 
 @pytest.mark.parametrize("code", [0x00, 0x89, 0x8B, 0x8D, 0x98])
 def test_a_disconnect_that_has_nothing_to_do_with_a_message(code: int) -> None:
-    end = disconnected_by_broker(code, "asd-box7", "asd/fan01/state")
+    end = disconnected_by_broker(code, BROKER, "asd-box7", "asd/fan01/state")
     assert end.cause is EndCause.LOST
+
+
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (0x00, "none: the session reconnects"),
+        (0x82, "log"),
+        (0x87, "allow user edge to write asd/fan01/state"),
+        (0x89, "overloaded"),
+        (0x8B, "none: the session reconnects"),
+        (0x8E, "`box:`"),
+        (0x90, "mqtt.prefix"),
+        (0x93, "log"),
+        (0x95, "limit of message size"),
+        (0x96, "messages per second"),
+        (0x97, "quota for user edge"),
+        (0x98, "none: the session reconnects"),
+        (0x9A, "support retained messages"),
+        (0x9B, "support QoS 1"),
+        (0x9D, "mqtt.host and mqtt.port"),
+        (0x9F, "connections per second"),
+    ],
+)
+def test_the_remedy_for_a_disconnect(code: int, remedy: str) -> None:
+    assert remedy in disconnected_by_broker(code, BROKER, "asd-box7", "asd/fan01/state").remedy
+
+
+def test_a_disconnect_before_the_first_message_has_a_remedy() -> None:
+    assert "its topics" in disconnected_by_broker(0x87, BROKER, "asd-box7", None).remedy
 
 
 def test_a_closed_connection_names_the_last_topic() -> None:

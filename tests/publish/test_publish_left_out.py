@@ -83,6 +83,31 @@ def test_an_event_is_published_after_the_restart_of_a_broker_that_did_not_accept
         wait(session, lambda _: EVENT in [topic for topic, _ in broker.clients[-1].publishes])
 
 
+def test_no_topic_is_left_out_where_the_broker_refuses_connections_between_the_ends(
+    make_session: Callable[..., BrokerSession], logs
+) -> None:
+    server_unavailable = bytes([0x20, 3, 0, 0x88, 0])
+    closes, repaired = EventIgnoringBroker(closes=True), EventIgnoringBroker(closes=True)
+    repaired.repaired = True
+
+    def behave(client: ClientConnection) -> None:
+        if len(broker.clients) > 12:
+            repaired(client)
+        elif len(broker.clients) % 2:
+            closes(client)
+        else:
+            client.sock.sendall(server_unavailable)
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port)
+        session.publish(STATE, b"alarm", qos=1, retain=True)
+        put_event(session, b"raised")
+        wait(session, lambda s: len(broker.clients) > 12 and s.pending == 0)
+        wait(session, lambda _: EVENT in [topic for topic, _ in broker.clients[-1].publishes])
+    assert not [entry for entry in logs if "left out" in entry["event"]]
+    assert not session.refused_topics
+
+
 def test_a_topic_that_is_ignored_again_is_left_out_again(
     make_session: Callable[..., BrokerSession], logs, monkeypatch
 ) -> None:

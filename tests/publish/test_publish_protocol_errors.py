@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import socket
 import threading
 import time
 
@@ -11,7 +12,9 @@ import pytest
 
 from asd_monitor.backoff import Backoff
 from asd_monitor.publish.broker_connection import Connection
-from tests.doubles.broker_sessions import AVAILABILITY, EVENT, SCORE, errors, put_event, wait
+from asd_monitor.publish.broker_session import pauses_after_takeovers
+from asd_monitor.publish.version_fallback import UNANSWERED_ATTEMPTS
+from tests.doubles.broker_sessions import AVAILABILITY, EVENT, SCORE, STATE, errors, put_event, wait
 from tests.doubles.fake_broker import (
     CONNACK_5,
     CONNACK_311,
@@ -36,8 +39,20 @@ def send_short_connack(client: ClientConnection) -> None:
     client.sock.sendall(bytes([0x20, 2, 0, 5]))  # the CONNACK of 3.1.1 is too short for MQTT 5
 
 
-@pytest.mark.parametrize("answer", [refuse_version, close_connection, send_short_connack])
-def test_a_broker_without_mqtt_5_is_connected_by_311_at_once(make_session, logs, answer) -> None:
+def send_other_packet(client: ClientConnection) -> None:
+    client.sock.sendall(b"\xf0\x00")
+
+
+@pytest.mark.parametrize(
+    ("answer", "attempts"),
+    [
+        (refuse_version, 1),
+        (close_connection, UNANSWERED_ATTEMPTS),
+        (send_short_connack, UNANSWERED_ATTEMPTS),
+        (send_other_packet, UNANSWERED_ATTEMPTS),
+    ],
+)
+def test_a_broker_without_mqtt_5_is_connected_by_311(make_session, logs, answer, attempts) -> None:
     disconnects: list[bool] = []
 
     def behave(client: ClientConnection) -> None:
@@ -53,16 +68,75 @@ def test_a_broker_without_mqtt_5_is_connected_by_311_at_once(make_session, logs,
         wait(session, lambda s: s.counters.published == 2)
         session.stop()
         broker.wait_until(lambda: bool(disconnects))
-    assert [c.level for c in broker.clients] == [5, 4]
-    assert broker.clients[1].will
-    assert [topic for topic, _ in broker.clients[1].publishes] == [
+    assert [c.level for c in broker.clients] == [5] * attempts + [4]
+    assert broker.clients[-1].will
+    assert [topic for topic, _ in broker.clients[-1].publishes] == [
         AVAILABILITY,
         EVENT,
         AVAILABILITY,
     ]
     assert disconnects == [True]
     assert next(e for e in logs if e["event"] == "connected to the broker")["mqtt"] == "3.1.1"
-    assert not [e for e in logs if e["log_level"] in {"error", "warning"}]
+    (warning,) = [e for e in logs if e["log_level"] == "warning"]
+    assert "refusals are not seen" in warning["event"]
+    assert "MQTT 5" in warning["hint"]
+
+
+def test_a_connection_cut_before_its_answer_is_tried_again_with_mqtt_5(make_session, logs) -> None:
+    """As by a proxy whose broker has not started: the broker behind it supports MQTT 5."""
+
+    def behave(client: ClientConnection) -> None:
+        if len(broker.clients) >= UNANSWERED_ATTEMPTS:
+            client.sock.sendall(CONNACK_5 if client.level == 5 else CONNACK_311)
+            client.serve()
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port)
+        wait(session, lambda s: s.counters.published == 1)
+        session.stop()
+    assert [c.level for c in broker.clients] == [5] * UNANSWERED_ATTEMPTS
+    assert not [e for e in logs if e["log_level"] == "warning"]
+
+
+def test_a_broker_that_has_answered_in_mqtt_5_is_never_connected_by_311(make_session) -> None:
+    connections = 3 * UNANSWERED_ATTEMPTS
+
+    def behave(client: ClientConnection) -> None:
+        if client.level == 4:
+            client.sock.sendall(CONNACK_311)
+        elif len(broker.clients) == 1 or len(broker.clients) > connections:
+            client.sock.sendall(CONNACK_5)
+            if len(broker.clients) > connections:
+                client.serve()
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port)
+        broker.wait_until(lambda: len(broker.clients) > connections)
+        wait(session, lambda s: s.counters.published >= 1)
+        session.stop()
+    assert {c.level for c in broker.clients} == {5}
+
+
+def test_each_connection_by_311_is_attempted_with_mqtt_5_first(make_session, logs) -> None:
+    """The broker may have been replaced by one that supports it; the warning is logged once."""
+
+    def behave(client: ClientConnection) -> None:
+        if len(broker.clients) == 5:
+            client.sock.sendall(CONNACK_5)
+            client.serve()
+        elif client.level == 5:
+            refuse_version(client)
+        else:
+            client.sock.sendall(CONNACK_311)
+            client.read()
+
+    with FakeBroker(behave) as broker:
+        session = make_session(broker.port)
+        broker.wait_until(lambda: len(broker.clients) == 5)
+        wait(session, lambda s: s.counters.published >= 1)
+        session.stop()
+    assert [c.level for c in broker.clients] == [5, 4, 5, 4, 5]
+    assert len([e for e in logs if "refusals are not seen" in e["event"]]) == 1
 
 
 def test_a_server_of_another_protocol_is_logged_once_and_retried(make_session, logs) -> None:
@@ -77,27 +151,40 @@ def test_a_server_of_another_protocol_is_logged_once_and_retried(make_session, l
     assert "mqtt.tls" in error["hint"]
 
 
-def test_a_takeover_is_followed_by_a_long_delay(make_session, logs) -> None:
+def test_a_takeover_is_followed_by_growing_pauses(make_session, logs, monkeypatch) -> None:
     def behave(client: ClientConnection) -> None:
         client.sock.sendall(CONNACK_5)
         client.read()
         client.sock.sendall(DISCONNECT_TAKEN_OVER)
         client.serve()
 
-    delays: list[float] = []
-
-    class ShortenedBackoff(Backoff):
-        def takeover_delay_s(self) -> float:
-            delays.append(Backoff.takeover_delay_s(self))
-            return 0.01
-
     with FakeBroker(behave) as broker:
-        session = make_session(broker.port, options={"backoff": ShortenedBackoff((30.0,))})
-        broker.wait_until(lambda: len(broker.clients) >= 4)
+        session = make_session(broker.port, options={"takeover_pauses": None})
+        # the pauses are waited for: here each is over at once
+        monkeypatch.setattr(session._stopping, "wait", lambda _: None)
+        broker.wait_until(lambda: len(broker.clients) >= 6)
         session.stop(1.0)
-    assert all(30.0 <= delay <= 60.0 for delay in delays)
     entries = [e for e in logs if e["event"] == "MQTT session taken over by another client"]
-    assert len(entries) == len(delays) >= 3
+    pauses_s = [float(entry["next_try_s"]) for entry in entries]
+    assert 10.0 <= pauses_s[0] <= 15.0, "alarms are to be published within 30 s"
+    assert 20.0 <= pauses_s[1] <= 30.0
+    assert all(40.0 <= pause_s <= 60.0 for pause_s in pauses_s[2:])
+    assert "box:" in entries[0]["hint"]
+
+
+def test_two_clients_of_one_id_take_over_from_each_other_at_most_once_in_40_s() -> None:
+    """Of two sessions each connects after its pause, which ends the connection of the other."""
+    pauses = [pauses_after_takeovers(), pauses_after_takeovers()]
+    connected_s, now_s, client = [0.0, 0.0], 0.0, 0
+    takeovers: list[float] = []
+    for _ in range(200):
+        other = 1 - client
+        pause_s = pauses[other].delay_s(now_s - connected_s[other])
+        takeovers.append(now_s)
+        now_s += pause_s
+        client, connected_s[other] = other, now_s
+    gaps = [later - earlier for earlier, later in itertools.pairwise(takeovers)]
+    assert all(gap >= 40.0 for gap in gaps[4:])
 
 
 @pytest.mark.parametrize("last_packet", [b"", DISCONNECT_TAKEN_OVER])
@@ -111,7 +198,8 @@ def test_each_reconnect_waits_for_the_delay(make_session, last_packet) -> None:
         client.sock.sendall(last_packet)
 
     with FakeBroker(behave) as broker:
-        session = make_session(broker.port, options={"backoff": Backoff((0.1,))})
+        options = {"backoff": Backoff((0.1,)), "takeover_pauses": Backoff((0.1,))}
+        session = make_session(broker.port, options=options)
         broker.wait_until(lambda: len(broker.clients) >= 4)
         session.stop(1.0)
     assert all(later - earlier >= 0.1 for earlier, later in itertools.pairwise(times[:4]))
@@ -233,6 +321,47 @@ def test_publishing_does_not_wait_for_a_broker_that_stops_reading(make_session) 
         assert session.pending <= 1 + 20 + 200 + 2
         session.stop(0.2)
         assert session.closed
+        release.set()
+
+
+def test_a_message_that_is_due_while_the_network_is_too_slow_takes_no_processor_time(
+    make_session,
+) -> None:
+    waits: list[float] = []
+
+    class CountingConnection(Connection):
+        def wait(self, wakeup: socket.socket, timeout_s: float) -> None:
+            waits.append(timeout_s)
+            super().wait(wakeup, timeout_s)
+
+    release = threading.Event()
+
+    def behave(client: ClientConnection) -> None:
+        client.sock.sendall(CONNACK_5)
+        while (packet := client.read()) is not None:
+            packet_id = client.record_publish(*packet)
+            assert packet_id is not None
+            if client.publishes[-1][0] == STATE:
+                client.sock.sendall(bytes([0x40, 3]) + packet_id.to_bytes(2) + b"\x97")
+                break
+            client.acknowledge(packet_id)
+        release.wait(PATIENCE_S)
+
+    skipped_s = 0.0
+    with FakeBroker(behave) as broker:
+        clock = lambda: time.monotonic() + skipped_s  # noqa: E731
+        options = {"clock": clock, "connection_type": CountingConnection}
+        session = make_session(broker.port, options=options)
+        session.publish(STATE, b"normal", qos=1, retain=True)
+        wait(session, lambda s: s.counters.refused == 1)
+        while session.counters.dropped == 0:
+            session.publish(SCORE, bytes(100_000), qos=0, retain=False)
+        skipped_s = 10.0  # the pause after the refusal is over
+        session.publish(SCORE, b"", qos=0, retain=False)
+        before = len(waits)
+        release.wait(0.5)
+        assert len(waits) - before < 20
+        session.stop(0.2)
         release.set()
 
 

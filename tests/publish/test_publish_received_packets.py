@@ -6,7 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.publish.checked_socket import MAX_PACKET_BYTES, Answer, CheckedSocket
+from asd_monitor.publish.checked_socket import (
+    MAX_PACKET_BYTES,
+    CheckedSocket,
+    RequestAcknowledgement,
+)
 from asd_monitor.publish.inbox import MAX_PAYLOAD_BYTES, Received
 from tests.publish.test_publish_checked_socket import CONNACK, PINGRESP, ReceivedPieces
 
@@ -151,12 +155,12 @@ def test_other_messages_end_the_connection(packet: bytes, violation: str) -> Non
         (bytes([0xB0, 4, 0, 7, 0, 0x11]), 0x11),
     ],
 )
-def test_the_answer_to_a_request_is_taken_once(packet: bytes, code: int) -> None:
+def test_the_acknowledgement_of_a_request_is_taken_once(packet: bytes, code: int) -> None:
     source = ReceivedPieces([CONNACK, packet, packet])
     sock = CheckedSocket(source)
     sock.requests.add(7)
     assert read_all(sock, source) == (CONNACK, [])
-    assert list(sock.answers) == [Answer(7, code)]
+    assert sock.request_acknowledgements == [RequestAcknowledgement(7, code)]
     assert sock.violation is not None  # the second one
 
 

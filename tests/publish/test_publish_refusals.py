@@ -58,6 +58,19 @@ def test_a_topic_without_permission_does_not_affect_the_others(
     assert STATE in error["hint"]
 
 
+def test_refusals_of_machines_that_are_not_configured_are_not_reported(
+    make_mosquitto: MakeMosquitto, make_session
+) -> None:
+    broker = make_mosquitto(acl="topic read #\n").start()
+    session = make_session(broker.port)
+    session.publish(STATE, b"normal", qos=1, retain=True)
+    session.publish("asd/pump02/state", b"normal", qos=1, retain=True)
+    wait(session, lambda s: s.counters.refused == 3)
+    wait(session, lambda s: set(s.refused_topics) == {AVAILABILITY, STATE, "asd/pump02/state"})
+    session.is_configured = lambda machine: machine == "fan01"
+    assert session.refused_topics.keys() == {AVAILABILITY, STATE}
+
+
 def test_a_message_above_the_maximum_packet_size_does_not_end_the_connection(
     make_mosquitto: MakeMosquitto, make_session, logs
 ) -> None:

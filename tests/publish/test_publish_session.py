@@ -110,21 +110,32 @@ def test_events_queued_without_a_connection_are_published_once_and_in_order(
     assert session.counters.dropped == 0
 
 
-def test_an_exception_in_the_callback_does_not_end_the_connection(
+def test_the_callback_is_called_after_every_connect(mosquitto: Mosquitto, make_session) -> None:
+    calls = threading.Semaphore(0)
+    session = make_session(mosquitto.port, options={"on_connect": calls.release})
+    assert calls.acquire(timeout=PATIENCE_S)
+    mosquitto.stop()
+    wait(session, lambda s: not s.connected)
+    mosquitto.start()
+    assert calls.acquire(timeout=PATIENCE_S)
+
+
+def test_an_exception_in_the_callback_does_not_end_the_session(
     mosquitto: Mosquitto, make_session, logs
 ) -> None:
     calls: list[int] = []
 
     def on_connect() -> None:
         calls.append(1)
-        raise RuntimeError("of the caller")
+        if len(calls) == 1:
+            raise RuntimeError("of the caller")
 
     session = make_session(mosquitto.port, options={"on_connect": on_connect})
     put_event(session, b"x")
     wait(session, lambda s: s.counters.published == 2)
-    assert calls == [1]
+    assert calls == [1, 1]
     (error,) = errors(logs)
-    assert error["event"] == "the on_connect callback of the MQTT session failed"
+    assert error["event"] == "unexpected error in the MQTT session; reconnecting"
 
 
 def test_several_threads_may_publish(mosquitto: Mosquitto, make_session) -> None:

@@ -16,6 +16,7 @@ from asd_monitor.publish.subscriptions import (
     PAUSE_S,
     RATE_HZ,
     REFUSED_S,
+    Changes,
     Subscriptions,
 )
 from tests.doubles.broker_sessions import errors, put_event, wait
@@ -62,13 +63,13 @@ class Flow:
 
     def step(self, seconds: float = 0.0) -> None:
         self.now_s += seconds
-        for topic, subscribes in self.subject.changes(self.now_s):
-            assert subscribes == (topic not in self.open)
-            if subscribes:
-                self.open.add(topic)
-            else:
-                self.open.discard(topic)
-                self.subject.given_up(topic)
+        changes = self.subject.changes(self.now_s)
+        assert self.open.isdisjoint(changes.subscribe)
+        assert self.open.issuperset(changes.unsubscribe)
+        self.open.update(changes.subscribe)
+        for topic in changes.unsubscribe:
+            self.open.discard(topic)
+            self.subject.given_up(topic)
 
 
 def test_exactly_the_wanted_topics_are_subscribed() -> None:
@@ -127,9 +128,9 @@ def test_a_refused_topic_is_requested_again_later() -> None:
 def test_an_end_that_is_not_confirmed_is_overdue() -> None:
     subject = Subscriptions()
     subject.wanted = frozenset({"a"})
-    assert subject.changes(0.0) == [("a", True)]
+    assert subject.changes(0.0) == Changes(subscribe=("a",))
     subject.wanted = frozenset()
-    assert subject.changes(1.0) == [("a", False)]
+    assert subject.changes(1.0) == Changes(unsubscribe=("a",))
     assert not subject.is_read("a", 1.0)
     assert subject.overdue(ANSWER_LIMIT_S) is None
     assert subject.next_due_s == 1.0 + ANSWER_LIMIT_S

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from asd_monitor.publish.event_queues import StoredEvent
-from asd_monitor.publish.outbox import Answer, Outbox, Outgoing
+from asd_monitor.publish.send_queue import Acceptance, Outgoing, SendQueue
 
 TOPICS = ["first", "a", "b", "c"]
 
@@ -17,8 +17,8 @@ def event(topic: str = "event", payload: bytes = b"") -> StoredEvent:
 class ClosingBroker:
     """A broker that closes the connection at each message on some topics."""
 
-    def __init__(self, outbox: Outbox, refused: set[str]) -> None:
-        self.outbox = outbox
+    def __init__(self, queue: SendQueue, refused: set[str]) -> None:
+        self.queue = queue
         self.refused = refused
         self.accepted: list[str] = []
         self.connections = 0
@@ -34,17 +34,17 @@ class ClosingBroker:
         """
         if not self._open:
             self.connections += 1
-            self.outbox.connected("first")
+            self.queue.connected("first")
         in_flight: list[tuple[int, Outgoing]] = []
         closed = False
         while True:
-            message = self.outbox.take(3, self.now_s)
+            message = self.queue.take(3, self.now_s)
             if message is not None:
                 self._packet_id += 1
-                self.outbox.sent(self._packet_id, message, self.now_s)
+                self.queue.sent(self._packet_id, message, self.now_s)
                 in_flight.append((self._packet_id, message))
                 if message.qos == 0:  # written to the network
-                    self.outbox.acknowledged(self._packet_id, self.now_s, Answer.ACCEPTED)
+                    self.queue.acknowledged(self._packet_id, self.now_s, Acceptance.ACCEPTED)
                 continue
             if not in_flight:
                 break
@@ -53,10 +53,10 @@ class ClosingBroker:
                 closed = True
                 break
             self.accepted.append(message.topic)
-            self.outbox.acknowledged(packet_id, self.now_s, Answer.ACCEPTED)
+            self.queue.acknowledged(packet_id, self.now_s, Acceptance.ACCEPTED)
         self._open = not closed
         if closed:
-            ended = self.outbox.disconnected(self.now_s, by_broker=True)
+            ended = self.queue.disconnected(self.now_s, by_broker=True)
             if ended.closing.left_out_s is not None:
                 assert ended.closing.cause is not None
                 self.left_out.append(ended.closing.cause)
@@ -65,21 +65,21 @@ class ClosingBroker:
     def restart(self) -> None:
         """End the connection as a broker does that is stopped."""
         self._open = False
-        self.outbox.disconnected(self.now_s, by_broker=False)
+        self.queue.disconnected(self.now_s, by_broker=False)
 
 
 @pytest.mark.parametrize("refused", [*TOPICS, "event", "score"])
 def test_a_topic_at_which_the_broker_closes_is_left_out_and_all_others_are_sent(
     refused: str,
 ) -> None:
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {refused})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {refused})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
-    outbox.events.put(event())
+        queue.put(Outgoing(topic, b"", 1, retain=True))
+    queue.events.put(event())
     while broker.connections < 20:
-        outbox._online = True  # QoS 0 is accepted while there is a connection
-        outbox.put(Outgoing("score", b"", 0, retain=False))
+        queue._online = True  # QoS 0 is accepted while there is a connection
+        queue.put(Outgoing("score", b"", 0, retain=False))
         if broker.connect():
             break
     assert broker.left_out == [refused]
@@ -89,14 +89,14 @@ def test_a_topic_at_which_the_broker_closes_is_left_out_and_all_others_are_sent(
 
 def test_messages_before_that_at_which_the_broker_closes_are_not_left_out() -> None:
     """Messages of QoS 0 are not acknowledged: those of other topics are in question as well."""
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {"fan/score"})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {"fan/score"})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
+        queue.put(Outgoing(topic, b"", 1, retain=True))
     while broker.connections < 20:
-        outbox._online = True  # QoS 0 is accepted while there is a connection
+        queue._online = True  # QoS 0 is accepted while there is a connection
         for machine in ("pump", "mill", "fan"):
-            outbox.put(Outgoing(f"{machine}/score", b"", 0, retain=False))
+            queue.put(Outgoing(f"{machine}/score", b"", 0, retain=False))
         if broker.connect():
             break
     assert broker.left_out == ["fan/score"]
@@ -105,31 +105,53 @@ def test_messages_before_that_at_which_the_broker_closes_are_not_left_out() -> N
 
 
 def test_a_topic_that_is_left_out_is_tried_again_after_the_pause() -> None:
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {"a"})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {"a"})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
+        queue.put(Outgoing(topic, b"", 1, retain=True))
     while not broker.connect():
         pass
     connections = broker.connections
-    broker.now_s = outbox.next_due_s
-    assert broker.now_s == 600.0
+    broker.now_s = queue.next_due_s
+    assert broker.now_s == 20.0
     assert not broker.connect()
     assert broker.connect()
     assert broker.connections == connections + 1, "left out again at the first closing"
-    broker.now_s = outbox.next_due_s
-    assert broker.now_s == 600.0 + 1200.0
+    broker.now_s = queue.next_due_s
+    assert broker.now_s == 20.0 + 40.0
     broker.refused.clear()
     assert broker.connect()
     assert broker.accepted[-1] == "a"
-    assert not outbox.is_left_out("a")
+    assert not queue.is_left_out("a")
+
+
+def test_a_broker_that_cannot_be_reached_clears_the_topics_in_question() -> None:
+    """Two ends at the same topic leave it out, unless no connection was possible between them."""
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {"a"})
+    for topic in TOPICS:
+        queue.put(Outgoing(topic, b"", 1, retain=True))
+    for _ in range(20):
+        assert not broker.connect()
+        queue.no_connection()
+    assert not broker.left_out
+    while not broker.connect():
+        pass
+    assert broker.left_out == ["a"]
+    queue.disconnected(broker.now_s, by_broker=True)
+    broker._open = False
+    queue.no_connection()
+    assert not queue.is_left_out("a")
+    broker.refused.clear()
+    assert broker.connect()
+    assert broker.accepted[-1] == "a"
 
 
 def test_a_topic_that_is_left_out_is_tried_again_after_a_restart_of_the_broker() -> None:
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {"a"})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {"a"})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
+        queue.put(Outgoing(topic, b"", 1, retain=True))
     while not broker.connect():
         pass
     broker.restart()
@@ -139,28 +161,28 @@ def test_a_topic_that_is_left_out_is_tried_again_after_a_restart_of_the_broker()
     broker.refused.clear()
     broker.restart()
     assert broker.connect()
-    assert not outbox.is_left_out("a")
+    assert not queue.is_left_out("a")
     assert broker.accepted[-1] == "a"
 
 
 def test_two_topics_at_which_the_broker_closes_are_left_out_one_after_the_other() -> None:
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {"a", "c"})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {"a", "c"})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
+        queue.put(Outgoing(topic, b"", 1, retain=True))
     while not broker.connect():
         assert broker.connections < 20
-    assert outbox.is_left_out("a")
-    assert outbox.is_left_out("c")
+    assert queue.is_left_out("a")
+    assert queue.is_left_out("c")
     assert set(broker.accepted) == {"first", "b"}
 
 
 def test_a_broker_that_refuses_everything_has_no_topic_left_out() -> None:
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, {*TOPICS, "event"})
+    queue = SendQueue()
+    broker = ClosingBroker(queue, {*TOPICS, "event"})
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
-    outbox.events.put(event())
+        queue.put(Outgoing(topic, b"", 1, retain=True))
+    queue.events.put(event())
     for _ in range(30):
         assert not broker.connect()
     assert not broker.left_out
@@ -171,30 +193,30 @@ def test_a_broker_that_refuses_everything_has_no_topic_left_out() -> None:
 
 def test_a_connection_that_ends_by_itself_has_no_topic_left_out() -> None:
     """A takeover by another client, a restart of the broker: everything sent is confirmed."""
-    outbox = Outbox()
-    broker = ClosingBroker(outbox, set())
+    queue = SendQueue()
+    broker = ClosingBroker(queue, set())
     for topic in TOPICS:
-        outbox.put(Outgoing(topic, b"", 1, retain=True))
+        queue.put(Outgoing(topic, b"", 1, retain=True))
     for _ in range(30):
         assert broker.connect()
-        assert outbox.disconnected(broker.now_s, by_broker=True).closing.unconfirmed == ()
+        assert queue.disconnected(broker.now_s, by_broker=True).closing.unconfirmed == ()
     assert not broker.left_out
 
 
 def test_a_message_that_is_never_acknowledged_is_left_out_only_if_later_ones_are() -> None:
-    outbox = Outbox()
+    queue = SendQueue()
     messages = [Outgoing(topic, b"", 1, retain=True) for topic in ("first", "a", "b")]
     for message in messages:
-        outbox.put(message)
-    outbox.connected("first")
+        queue.put(message)
+    queue.connected("first")
     for number in range(3):
-        taken = outbox.take(20, 0.0)
+        taken = queue.take(20, 0.0)
         assert taken is not None
-        outbox.sent(number, taken, 0.0)
-    assert outbox.refuse_ignored(30.0) is None
-    outbox.acknowledged(0, 0.0, Answer.ACCEPTED)
-    assert outbox.refuse_ignored(30.0) is None
-    outbox.acknowledged(2, 0.0, Answer.ACCEPTED)
-    assert outbox.refuse_ignored(30.0) == messages[1]
-    assert outbox.is_left_out("a")
-    assert outbox.unacknowledged == 0
+        queue.sent(number, taken, 0.0)
+    assert queue.refuse_ignored(30.0) is None
+    queue.acknowledged(0, 0.0, Acceptance.ACCEPTED)
+    assert queue.refuse_ignored(30.0) is None
+    queue.acknowledged(2, 0.0, Acceptance.ACCEPTED)
+    assert queue.refuse_ignored(30.0) == messages[1]
+    assert queue.is_left_out("a")
+    assert queue.unacknowledged == 0

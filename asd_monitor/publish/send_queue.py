@@ -35,7 +35,7 @@ _RETAINED_BEFORE_EVENT = 100  # messages, while an event is ready
 _OTHERS_BEFORE_SUSPECT = 100  # messages, while one on a suspect topic is ready
 
 
-class Answer(Enum):
+class Acceptance(Enum):
     """What the broker's acknowledgement says of a message."""
 
     ACCEPTED = auto()
@@ -43,6 +43,16 @@ class Answer(Enum):
     """It may be accepted later."""
     UNACCEPTABLE = auto()
     """It will never be accepted as it is."""
+
+
+class Placement(Enum):
+    """What becomes of a message that is published."""
+
+    QUEUED = auto()
+    LEFT_OUT = auto()
+    """Its topic is left out: it is kept for later where it is retained, and else not sent."""
+    DROPPED = auto()
+    """There is no connection for it, or the oldest message of QoS 0 is dropped for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ class Ended:
 
 
 @dataclass(slots=True)
-class Outbox:
+class SendQueue:
     """Messages not yet sent and messages not yet acknowledged; bounded."""
 
     max_live: int = 200  # QoS 0, where the network is slower than the messages come
@@ -98,21 +108,23 @@ class Outbox:
         """Return whether messages on this topic are refused for now, without being sent."""
         return self._topics.is_left_out(topic)
 
-    def put(self, message: Outgoing) -> Outgoing | None:
-        """Add a retained message or one of QoS 0; return the message that was dropped for it.
-
-        On a topic that is left out a retained message is kept for later, and another is dropped.
-        """
+    def put(self, message: Outgoing) -> Placement:
+        """Add a retained message or one of QoS 0; return what becomes of it."""
         left_out = self.is_left_out(message.topic)
         if message.retain:
             self._retained[message.topic] = message
-            if not left_out:
-                self._due[message.topic] = None
-            return None
-        if left_out or not self._online:
-            return message
+        if left_out:
+            return Placement.LEFT_OUT
+        if message.retain:
+            self._due[message.topic] = None
+            return Placement.QUEUED
+        if not self._online:
+            return Placement.DROPPED
         self._live.append(message)
-        return self._live.popleft() if len(self._live) > self.max_live else None
+        if len(self._live) <= self.max_live:
+            return Placement.QUEUED
+        self._live.popleft()
+        return Placement.DROPPED
 
     def connected(self, first: str) -> None:
         """Make all retained messages due again, that of the topic ``first`` before the others."""
@@ -123,6 +135,10 @@ class Outbox:
             for topic in dict.fromkeys((first, *self._retained))
             if topic in self._retained and not self.is_left_out(topic)
         }
+
+    def no_connection(self) -> None:
+        """Note that no connection was established: see `SuspectTopics.no_connection`."""
+        self._topics.no_connection()
 
     def disconnected(self, now_s: float, *, by_broker: bool) -> Ended:
         """Make the unacknowledged events due again; return what was dropped."""
@@ -198,7 +214,7 @@ class Outbox:
         number = self._topics.sent(message.topic)
         self._in_flight[packet_id] = Sent(message, number, now_s)
 
-    def acknowledged(self, packet_id: int, now_s: float, answer: Answer) -> Outgoing | None:
+    def acknowledged(self, packet_id: int, now_s: float, acceptance: Acceptance) -> Outgoing | None:
         """Remove and return an acknowledged message (QoS 0: one written to the network).
 
         A retained message or an event that is refused is due again after a pause.
@@ -211,13 +227,13 @@ class Outbox:
             return message
         self._topics.confirm(sent.number)
         if message.event is not None:
-            if answer is Answer.REFUSED:
+            if acceptance is Acceptance.REFUSED:
                 self.events.refuse(topic, now_s)
             else:
                 self.events.settled(topic)
                 self._causes.discard(topic)
                 self._unaccepted.discard(topic)
-        elif answer is Answer.ACCEPTED:
+        elif acceptance is Acceptance.ACCEPTED:
             self._refused.pop(topic, None)
         elif topic not in self._due:
             times = self._refused[topic] = self._refused.get(topic, 0) + 1

@@ -1,4 +1,4 @@
-"""The outbox between the threads that publish and the thread of the session."""
+"""The queue between the threads that publish and the thread of the session."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from asd_monitor.publish.broker_connection import Connection
-from asd_monitor.publish.broker_diagnostics import PACKET_TOO_LARGE, answer_of, reason_text
+from asd_monitor.publish.broker_diagnostics import PACKET_TOO_LARGE, acceptance_of, reason_text
 from asd_monitor.publish.event_queues import StoredEvent
-from asd_monitor.publish.outbox import Answer, Outbox, Outgoing, Sent
+from asd_monitor.publish.send_queue import Acceptance, Outgoing, Placement, SendQueue, Sent
 from asd_monitor.publish.suspect_topics import Closing
 
 
@@ -33,8 +33,16 @@ class Counters:
     defects: int = 0  # failures of asd-monitor in the session
 
 
-class SharedOutbox:
-    """An `Outbox` with counters, safe for several threads; wakes the thread that sends.
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """A message that was handed to the connection."""
+
+    message: Outgoing
+    is_sent: bool  # false: it exceeds the broker's maximum packet size, and counts as refused
+
+
+class SharedSendQueue:
+    """A `SendQueue` with counters, safe for several threads; wakes the thread that sends.
 
     ``wakeup`` becomes readable when there is something new for that thread.
     """
@@ -47,19 +55,17 @@ class SharedOutbox:
         self.wakeup, self._wakeup_sender = socket.socketpair()
         self.wakeup.settimeout(0.0)
         self._wakeup_sender.settimeout(0.0)
-        self._outbox = Outbox()
+        self._queue = SendQueue()
         self._lock = threading.RLock()
         self._change = threading.Condition(self._lock)
 
     def put(self, message: Outgoing) -> None:
         """Add a retained message or one of QoS 0; after `close` it is dropped."""
         with self._lock:
-            if not self.closed and self._outbox.is_left_out(message.topic):
-                self._outbox.put(message)
+            placement = Placement.DROPPED if self.closed else self._queue.put(message)
+            if placement is Placement.LEFT_OUT:
                 self._count(refused=1)
-                return
-            dropped = message if self.closed else self._outbox.put(message)
-            if dropped is not None:
+            elif placement is Placement.DROPPED:
                 self._count(dropped=1)
             self.wake()
 
@@ -68,7 +74,7 @@ class SharedOutbox:
         with self._lock:
             if not self.closed:
                 for event in events:
-                    if self._outbox.put_event(event):
+                    if self._queue.put_event(event):
                         self._count(refused=1, refused_events=1)
                 self.wake()
 
@@ -86,58 +92,59 @@ class SharedOutbox:
         """Make all retained messages due again, that of the topic ``first`` before the others."""
         with self._lock:
             self.connected = True
-            self._outbox.connected(first)
+            self._queue.connected(first)
             self._count(connects=1)
+
+    def no_connection(self) -> None:
+        """Note that no connection was established: no message is the cause of that."""
+        with self._lock:
+            self._queue.no_connection()
 
     def close_connection(self, *, by_broker: bool) -> Closing:
         """Make the unacknowledged messages due again; return what is known of the cause."""
         with self._lock:
             self.connected = False
-            ended = self._outbox.disconnected(self._clock(), by_broker=by_broker)
+            ended = self._queue.disconnected(self._clock(), by_broker=by_broker)
             self._count(dropped=ended.dropped)
             if ended.removed:
                 self._count(refused=1, refused_events=1)
             return ended.closing
 
-    def send_next(
-        self, connection: Connection, *, only: str | None = None
-    ) -> tuple[Outgoing, bool] | None:
-        """Hand the next message to the connection; None where there is none to send now.
-
-        Return the message and whether the connection sent it: one above the broker's maximum
-        packet size counts as refused.  With ``only`` the message due on that topic is sent,
-        however many messages are in flight, and no other.
-        """
+    def send_next(self, connection: Connection) -> Handed | None:
+        """Hand the next message to the connection; None where there is none to send now."""
         with self._lock:
-            message = (
-                self._outbox.take(connection.receive_maximum, self._clock())
-                if only is None
-                else self._outbox.take_retained(only)
-            )
-            if message is None:
-                return None
-            fits = connection.fits(message)
-            if fits:
-                self._outbox.sent(connection.send(message), message, self._clock())
-            else:
-                self._outbox.unsendable(message)
-                self._note_answer(message, Answer.UNACCEPTABLE, PACKET_TOO_LARGE)
-            return message, fits
+            message = self._queue.take(connection.receive_maximum, self._clock())
+            return None if message is None else self._hand(message, connection)
+
+    def send_retained(self, connection: Connection, topic: str) -> Handed | None:
+        """Hand the message due on a topic to the connection, however many are in flight."""
+        with self._lock:
+            message = self._queue.take_retained(topic)
+            return None if message is None else self._hand(message, connection)
+
+    def _hand(self, message: Outgoing, connection: Connection) -> Handed:
+        is_sent = connection.fits(message)
+        if is_sent:
+            self._queue.sent(connection.send(message), message, self._clock())
+        else:
+            self._queue.unsendable(message)
+            self._note_acceptance(message, Acceptance.UNACCEPTABLE, PACKET_TOO_LARGE)
+        return Handed(message, is_sent)
 
     def acknowledge(self, packet_id: int, code: int) -> Outgoing | None:
         """Remove and return an acknowledged message; None: there is none of that identifier."""
-        answer = answer_of(code)
+        acceptance = acceptance_of(code)
         with self._lock:
-            message = self._outbox.acknowledged(packet_id, self._clock(), answer)
+            message = self._queue.acknowledged(packet_id, self._clock(), acceptance)
             if message is not None:
-                self._note_answer(message, answer, code)
+                self._note_acceptance(message, acceptance, code)
             return message
 
-    def _note_answer(self, message: Outgoing, answer: Answer, code: int) -> None:
+    def _note_acceptance(self, message: Outgoing, acceptance: Acceptance, code: int) -> None:
         event = message.event
-        if event is not None and answer is not Answer.REFUSED:
-            event.settle(None if answer is Answer.ACCEPTED else reason_text(code))
-        accepted = answer is Answer.ACCEPTED
+        if event is not None and acceptance is not Acceptance.REFUSED:
+            event.settle(None if acceptance is Acceptance.ACCEPTED else reason_text(code))
+        accepted = acceptance is Acceptance.ACCEPTED
         self._count(
             published=int(accepted),
             refused=int(not accepted),
@@ -150,7 +157,7 @@ class SharedOutbox:
         Return the message, which counts as refused; None where it has not.
         """
         with self._lock:
-            message = self._outbox.refuse_ignored(self._clock())
+            message = self._queue.refuse_ignored(self._clock())
             if message is not None:
                 self._count(refused=1)
             return message
@@ -182,13 +189,13 @@ class SharedOutbox:
     def oldest_unacknowledged(self) -> Sent | None:
         """The QoS 1 message that has been in flight for longest."""
         with self._lock:
-            return self._outbox.oldest_unacknowledged
+            return self._queue.oldest_unacknowledged
 
     @property
     def next_due_s(self) -> float:
         """When the next refused message is to be sent again; infinity where there is none."""
         with self._lock:
-            return self._outbox.next_due_s
+            return self._queue.next_due_s
 
     def close(self) -> None:
         """Accept no more messages; events stay where they are stored."""
@@ -204,13 +211,13 @@ class SharedOutbox:
     def pending(self) -> int:
         """Messages that can be sent, and messages not acknowledged."""
         with self._lock:
-            return self._outbox.pending
+            return self._queue.pending
 
     @property
     def unacknowledged(self) -> int:
         """QoS 1 messages in flight."""
         with self._lock:
-            return self._outbox.unacknowledged
+            return self._queue.unacknowledged
 
     def wait_for(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Block until a condition holds, tested after every change; False at the timeout."""
@@ -235,6 +242,6 @@ class SharedOutbox:
             connects=now.connects + connects,
             reconnects=max(0, now.connects + connects - 1),
             refused_events=now.refused_events + refused_events,
-            retried_events=self._outbox.events.retried,
+            retried_events=self._queue.events.retried,
         )
         self._change.notify_all()

@@ -1,4 +1,4 @@
-"""The outbox against a simple model."""
+"""The queue against a simple model."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from asd_monitor.publish.event_queues import StoredEvent
-from asd_monitor.publish.outbox import Answer, Outbox, Outgoing
+from asd_monitor.publish.send_queue import Acceptance, Outgoing, Placement, SendQueue
 
 TOPICS = ["first", "a", "b", "c"]
 
@@ -16,7 +16,7 @@ EVENT_TOPICS = ["fan/event", "pump/event", "mill/event"]
 MAX_LIVE, RECEIVE_MAXIMUM = 3, 2
 
 
-class OutboxMachine(RuleBasedStateMachine):
+class SendQueueMachine(RuleBasedStateMachine):
     """Connections, refusals and runs of the daemon that end at any time.
 
     Every message of QoS 0 is acknowledged or counted.  Events are stored until they are settled,
@@ -38,46 +38,43 @@ class OutboxMachine(RuleBasedStateMachine):
         self._begin_run()
 
     def _begin_run(self) -> None:
-        self.outbox = Outbox(max_live=MAX_LIVE)
+        self.queue = SendQueue(max_live=MAX_LIVE)
         self.online = False
         self.put = self.acknowledged = self.dropped = self.refused = 0  # of QoS 0
         self.in_flight: dict[int, Outgoing] = {}
         for topic, message in self.latest.items():  # a new run publishes the newest condition
-            self.outbox.put(Outgoing(topic, message, 1, retain=True))
+            self.queue.put(Outgoing(topic, message, 1, retain=True))
         for topic, numbers in self.stored.items():
             for number in numbers:
                 self._put_event(topic, number)
 
     def _put_event(self, topic: str, number: int) -> None:
-        run = self.outbox
+        run = self.queue
 
         def settle(refusal: str | None) -> None:
-            assert run is self.outbox
+            assert run is self.queue
             assert self.stored[topic][0] == number, "not in order"
             del self.stored[topic][0]
             if refusal is not None:
                 self.set_aside.add(number)
 
-        self.outbox.put_event(StoredEvent(topic, lambda: str(number).encode(), settle))
+        self.queue.put_event(StoredEvent(topic, lambda: str(number).encode(), settle))
 
     @rule(topic=st.sampled_from(TOPICS), retain=st.booleans())
     def publish(self, topic: str, retain: bool) -> None:
         self.number += 1
         payload = str(self.number).encode()
         message = Outgoing(topic, payload, int(retain), retain)
-        left_out = self.outbox.is_left_out(topic)
-        dropped = self.outbox.put(message)
+        left_out = self.queue.is_left_out(topic)
+        placement = self.queue.put(message)
+        assert (placement is Placement.LEFT_OUT) == left_out
         if retain:
             self.latest[topic] = payload
-            assert dropped is None
+            assert placement is not Placement.DROPPED
             return
         self.put += 1
-        if left_out:
-            assert dropped is message
-            self.refused += 1
-            return
-        self.dropped += dropped is not None
-        assert dropped is None or (dropped.qos == 0 and not dropped.retain)
+        self.refused += left_out
+        self.dropped += placement is Placement.DROPPED
 
     @rule(topic=st.sampled_from(EVENT_TOPICS), events=st.integers(1, 3))
     def put_events(self, topic: str, events: int) -> None:
@@ -92,14 +89,14 @@ class OutboxMachine(RuleBasedStateMachine):
         self.online = True
         if without_retained:
             self.broker.clear()
-        self.outbox.connected("first")
+        self.queue.connected("first")
 
     @precondition(lambda self: self.online)
     @rule(by_broker=st.booleans())
     def disconnect(self, by_broker: bool) -> None:
         self.online = False
         self.in_flight.clear()
-        ended = self.outbox.disconnected(self.now_s, by_broker=by_broker)
+        ended = self.queue.disconnected(self.now_s, by_broker=by_broker)
         self.dropped += ended.dropped
 
     @rule()
@@ -116,45 +113,45 @@ class OutboxMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.online)
     @rule()
     def send(self) -> None:
-        before = self.outbox.unacknowledged
-        message = self.outbox.take(RECEIVE_MAXIMUM, self.now_s)
+        before = self.queue.unacknowledged
+        message = self.queue.take(RECEIVE_MAXIMUM, self.now_s)
         if message is None:
             return
         assert message.qos == 0 or before < RECEIVE_MAXIMUM
-        assert not self.outbox.is_left_out(message.topic)
+        assert not self.queue.is_left_out(message.topic)
         if message.event is not None:
             assert message.topic not in {sent.topic for sent in self.in_flight.values()}
         self.number += 1
         self.in_flight[self.number] = message
-        self.outbox.sent(self.number, message, self.now_s)
+        self.queue.sent(self.number, message, self.now_s)
 
     @precondition(lambda self: self.online)
     @rule()
     def send_too_large(self) -> None:
         """An event above the maximum packet size of this broker is not sent."""
-        message = self.outbox.take(RECEIVE_MAXIMUM, self.now_s)
+        message = self.queue.take(RECEIVE_MAXIMUM, self.now_s)
         if message is None:
             return
         if message.event is None:
             self.number += 1
             self.in_flight[self.number] = message
-            self.outbox.sent(self.number, message, self.now_s)
+            self.queue.sent(self.number, message, self.now_s)
             return
-        self.outbox.unsendable(message)
+        self.queue.unsendable(message)
         message.event.settle("too large")
 
     @precondition(lambda self: self.in_flight)
-    @rule(answer=st.sampled_from(Answer))
-    def acknowledge(self, answer: Answer) -> None:
+    @rule(acceptance=st.sampled_from(Acceptance))
+    def acknowledge(self, acceptance: Acceptance) -> None:
         number, message = next(iter(self.in_flight.items()))
         del self.in_flight[number]
-        answer = answer if message.qos else Answer.ACCEPTED
-        assert self.outbox.acknowledged(number, self.now_s, answer) == message
-        assert self.outbox.acknowledged(number, self.now_s, answer) is None
-        if answer is Answer.ACCEPTED:
+        acceptance = acceptance if message.qos else Acceptance.ACCEPTED
+        assert self.queue.acknowledged(number, self.now_s, acceptance) == message
+        assert self.queue.acknowledged(number, self.now_s, acceptance) is None
+        if acceptance is Acceptance.ACCEPTED:
             self._receive(message)
-        if message.event is not None and answer is not Answer.REFUSED:
-            message.event.settle(None if answer is Answer.ACCEPTED else "bad payload")
+        if message.event is not None and acceptance is not Acceptance.REFUSED:
+            message.event.settle(None if acceptance is Acceptance.ACCEPTED else "bad payload")
         self.acknowledged += message.qos == 0
 
     def _receive(self, message: Outgoing) -> None:
@@ -174,8 +171,8 @@ class OutboxMachine(RuleBasedStateMachine):
         for _ in range(300):
             self.send()
             if self.in_flight:
-                self.acknowledge(Answer.ACCEPTED)
-        assert self.outbox.pending == 0
+                self.acknowledge(Acceptance.ACCEPTED)
+        assert self.queue.pending == 0
         assert self.broker == self.latest, "the broker lacks the newest message"
         assert self.put == self.acknowledged + self.dropped + self.refused
         received = {number for numbers in self.received.values() for number in numbers}
@@ -185,11 +182,11 @@ class OutboxMachine(RuleBasedStateMachine):
     @invariant()
     def sizes_are_bounded(self) -> None:
         stored = sum(map(len, self.stored.values()))
-        assert self.outbox.pending <= stored + MAX_LIVE + len(TOPICS) + len(self.in_flight)
-        assert self.outbox.unacknowledged <= RECEIVE_MAXIMUM
+        assert self.queue.pending <= stored + MAX_LIVE + len(TOPICS) + len(self.in_flight)
+        assert self.queue.unacknowledged <= RECEIVE_MAXIMUM
 
 
-TestOutbox = OutboxMachine.TestCase
+TestSendQueue = SendQueueMachine.TestCase
 
 
-TestOutbox.settings = settings(max_examples=40)
+TestSendQueue.settings = settings(max_examples=40)
