@@ -46,7 +46,7 @@ PUBLISHED = {
     ("daemon/supervision.py", "restarts"): "counters.tasks.heartbeat",
     ("daemon/watchdog.py", "standstills"): "counters.monitoring.standstills",
     ("journal/event_outbox.py", "damaged"): "counters.journal.damaged_events",
-    ("journal/store.py", "_deleted_transitions"): "counters.journal.deleted_transitions",
+    ("journal/database_file.py", "deleted_transitions"): "counters.journal.deleted_transitions",
     ("journal/store.py", "_rebuilt"): "counters.journal.rebuilt",
     ("journal/write_queue.py", "dropped"): "counters.journal.dropped",
     ("publish/event_queues.py", "retried"): "outbox.retried",
