@@ -46,7 +46,7 @@ from asd_monitor.daemon.runtime_options import RuntimeOptions
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.self_test import DailySelfTest
 from asd_monitor.daemon.session_context import SessionContext
-from asd_monitor.daemon.shutdown import Step, run_step
+from asd_monitor.daemon.shutdown import Step, longest_s, run_stage
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.daemon.systemd import SystemdNotifier
 from asd_monitor.daemon.topic_readers import TopicReaders
@@ -201,8 +201,7 @@ class Service:
         for task in tasks:
             task.cancel()
         cancel_s = self._options.limits.cancel_s
-        removals = self._registry.removals("the daemon was stopped")
-        await asyncio.gather(*(run_step(step, cancel_s=cancel_s) for step in removals))
+        await run_stage(self._registry.removals("the daemon was stopped"), cancel_s=cancel_s)
 
     async def _wait_for_end(self) -> None:
         stop = asyncio.create_task(self._stop_requested.wait(), name="stop")
@@ -215,22 +214,34 @@ class Service:
         log.info("stopping" if self._stop_requested.is_set() else "every recording has ended")
 
     async def _close(self) -> None:
-        limits = self._options.limits
         self._throttle.close()
         await self._deliver_until_stopped()
+        for steps in self._closing_stages():
+            await run_stage(steps, cancel_s=self._options.limits.cancel_s)
+
+    @property
+    def longest_stop_s(self) -> float:
+        """How long a stop takes where every step exceeds its limit, in s."""
+        stages = (self._registry.removals("the daemon was stopped"), *self._closing_stages())
+        return longest_s(stages, cancel_s=self._options.limits.cancel_s)
+
+    def _closing_stages(self) -> tuple[tuple[Step, ...], ...]:
+        """Return what follows the end of the machines; the steps of a stage run at a time."""
+        limits = self._options.limits
         delivery_s = limits.stop_delivery_s
         disconnect = partial(in_daemon_thread, partial(self._broker.stop, delivery_s), "disconnect")
         release = partial(in_daemon_thread, self._lock.release, "release state")
-        for step in (
-            Step("stop sharing sound", limits.step_s, self._sharing.stop),
-            Step("stop scoring", limits.step_s, self._scoring.close),
-            Step("store live sound", limits.step_s, self._close_refits),
-            Step("store the self-tests", limits.step_s, self._close_self_test),
-            Step("disconnect from the broker", delivery_s + limits.margin_s, disconnect),
-            Step("close the journal", limits.journal_s, self._close_journal),
-            Step("release the state folder", limits.step_s, release),
-        ):
-            await run_step(step, cancel_s=limits.cancel_s)
+        return (
+            (
+                Step("stop sharing sound", limits.step_s, self._sharing.stop),
+                Step("stop scoring", limits.step_s, self._scoring.close),
+                Step("store live sound", limits.step_s, self._close_refits),
+                Step("store the self-tests", limits.step_s, self._close_self_test),
+            ),
+            (Step("disconnect from the broker", delivery_s + limits.margin_s, disconnect),),
+            (Step("close the journal", limits.journal_s, self._close_journal),),
+            (Step("release the state folder", limits.step_s, release),),
+        )
 
     async def _close_journal(self) -> None:
         self._events.close()
@@ -256,7 +267,7 @@ class Service:
 
     @property
     def _is_delivered(self) -> bool:
-        return self._broker.pending == 0 and not self._events.has_more
+        return not self._events.has_more and self._broker.pending == 0
 
     async def _report_ready(self) -> None:
         with contextlib.suppress(TimeoutError):
