@@ -71,6 +71,8 @@ class StreamCounts:
     restarts: int = 0
     """Restarts of the capture."""
     skipped_windows: int = 0
+    dropped_changes: int = 0
+    """Changes of state and microphone that are not in the journal."""
 
     def __add__(self, other: StreamCounts) -> StreamCounts:
         """Return the sum of both."""
@@ -79,6 +81,7 @@ class StreamCounts:
             self.gaps + other.gaps,
             self.restarts + other.restarts,
             self.skipped_windows + other.skipped_windows,
+            self.dropped_changes + other.dropped_changes,
         )
 
 

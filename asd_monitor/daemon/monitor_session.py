@@ -16,7 +16,7 @@ from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.config.settings import Machine
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.commissioning import Commissioning
-from asd_monitor.daemon.evaluation_loop import EvaluationLoop
+from asd_monitor.daemon.evaluation_loop import END_LIMIT_S, EvaluationLoop
 from asd_monitor.daemon.evaluator import Evaluator
 from asd_monitor.daemon.evidence_history import EvidenceHistory
 from asd_monitor.daemon.hang_detection import WorkProgress
@@ -33,8 +33,6 @@ from asd_monitor.records import Block
 from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
-
-_WORKER_LIMIT_S = 5.0  # for the journal or a model at the end of a session
 
 
 class MonitorSession:
@@ -145,8 +143,8 @@ class MonitorSession:
                 await self._capture_loop.close()
             finally:
                 self._publisher.end_stream(self._stream)
-                await self._evaluation_loop.save_evidence(_WORKER_LIMIT_S)
-                await self._commissioning.finish(_WORKER_LIMIT_S)
+                await self._evaluation_loop.end()
+                await self._commissioning.finish(END_LIMIT_S)
                 await self._end_worker()
 
     def reload_model(self) -> None:
@@ -246,6 +244,7 @@ class MonitorSession:
             gaps=self._capture_loop.gaps,
             restarts=self._capture_loop.restarts,
             skipped_windows=self._reporter.skipped_windows,
+            dropped_changes=self._reporter.dropped_changes,
         )
 
     async def _report(self) -> None:
@@ -261,7 +260,7 @@ class MonitorSession:
 
     async def _end_worker(self) -> None:
         """Wait for the worker thread: the next session restores the alarm that it writes."""
-        if not await self._worker.finish(_WORKER_LIMIT_S):
+        if not await self._worker.finish(END_LIMIT_S):
             self._log.warning(
-                "the session ends before its journal or model is ready", waited_s=_WORKER_LIMIT_S
+                "the session ends before its journal or model is ready", waited_s=END_LIMIT_S
             )
