@@ -5,7 +5,7 @@ Machines whose configuration has not changed go on without a gap and load their 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 import structlog
 
@@ -16,7 +16,6 @@ from asd_monitor.daemon.block_length import block_length_s
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.running_input import RunningInputs
 from asd_monitor.errors import UsageError
-from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
@@ -47,17 +46,25 @@ class ConfigReload:
     ) -> None:
         self.config = config
         """The configuration in use."""
+        self._started_with = _restart_settings(config)
         self._read = read
         self._registry = registry
         self._devices = devices
         self._running = running
 
     async def start_machines(self) -> None:
-        """Begin to monitor the machines of the configuration."""
+        """Begin to monitor the machines of the configuration.
+
+        What an earlier run has published of other machines is replaced: they are not monitored.
+        """
+        machines = self.config.machines
         self._devices.expect(_expected_sources(self.config))
         self._running.configure(_running_settings(self.config))
-        for machine, settings in self.config.machines.items():
-            await self._add(machine, settings)
+        for machine, settings in machines.items():
+            await self._isolate(machine, self._registry.add(machine, settings))
+        for machine in self._registry.journalled_machines:
+            if machine not in machines:
+                await self._isolate(machine, self._registry.publish_unmonitored(machine))
 
     async def reload(self) -> None:
         """Read the configuration again and apply the changes of machines.
@@ -65,45 +72,47 @@ class ConfigReload:
         A configuration that cannot be read is logged, and the present one stays in use.
         """
         config = await self._read_again()
-        if _restart_settings(config) != _restart_settings(self.config):
+        if _restart_settings(config) != self._started_with:
             log.warning(
                 "changes of `box`, `mqtt` and `inference` need a restart; all others are applied",
                 hint="restart the daemon",
             )
         self._devices.expect(_expected_sources(config))
         self._running.configure(_running_settings(config))
-        old, new = dict(self.config.machines), dict(config.machines)
-        for machine in old:
-            if machine not in new:
-                await self._registry.remove(machine, "removed from the configuration")
-                log.info("machine removed", machine=machine)
-        for machine, settings in new.items():
-            supervised = self._registry.machines.get(machine)
-            if supervised is not None and settings == old.get(machine):
-                if supervised.session is not None:
-                    supervised.session.reload_model()
-                continue
-            if supervised is not None:
-                await self._registry.remove(machine, "its configuration has changed")
-            if await self._add(machine, settings):
-                log.info("machine added", machine=machine)
+        for machine in tuple(self._registry.machines):
+            if machine not in config.machines:
+                await self._isolate(machine, self._remove(machine))
+        for machine, settings in config.machines.items():
+            await self._isolate(machine, self._apply(machine, settings))
         self.config = config
 
-    async def _add(self, machine: str, settings: Machine) -> bool:
-        """Begin to monitor a machine; a journal that cannot be read affects this machine only."""
+    async def _remove(self, machine: str) -> None:
+        await self._registry.remove(machine, "removed from the configuration")
+        log.info("machine removed", machine=machine)
+
+    async def _apply(self, machine: str, settings: Machine) -> None:
+        """Monitor a machine by these settings, with its current model."""
+        supervised = self._registry.machines.get(machine)
+        if supervised is not None and supervised.settings == settings:
+            if supervised.session is not None:
+                supervised.session.reload_model()
+            return
+        if supervised is not None:
+            await self._registry.remove(machine, "its configuration has changed")
+        await self._registry.add(machine, settings)
+        log.info("machine added", machine=machine)
+
+    async def _isolate(self, machine: str, change: Coroutine[None, None, None]) -> None:
+        """Await the change of one machine; its failure does not affect the others."""
         try:
-            await self._registry.add(machine, settings)
-        except JournalError as error:
-            reason = str(error)
-        else:
-            return True
-        log.error(
-            "machine not monitored: its alarms cannot be read",
-            machine=machine,
-            reason=reason,
-            hint="correct that, then reload (SIGHUP)",
-        )
-        return False
+            await change
+        except Exception:  # whatever it raises, the others go on
+            log.exception(
+                "a defect in asd-monitor: the change of a machine was not applied; please report"
+                " it",
+                machine=machine,
+                hint="reload (SIGHUP) to try again",
+            )
 
     async def _read_again(self) -> Config:
         if self._read is None:
