@@ -22,6 +22,7 @@ from asd_monitor.alarm.alarm_score import ScoreLevel
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.logic import AlarmLogic, EvaluatedWindow
 from asd_monitor.alarm.state import Alarm, AlarmRule, Transition, TransitionKind
+from asd_monitor.alarm.state_machine import HeldAlarm
 from asd_monitor.batching import each_alone, result_or_raise
 from asd_monitor.dead_channel import DeadChannelDetector
 from asd_monitor.dsp.sample_faults import usable_parts
@@ -91,6 +92,7 @@ class Monitor:
         standing: Alarm | None = None,
         history: Iterable[BlockMean] = (),
         *,
+        held: HeldAlarm | None = None,
         baseline: MicrophoneBaseline | None = None,
     ) -> None:
         """Begin with the stream of the first block.
@@ -102,6 +104,7 @@ class Monitor:
             standing: `alarm` of an earlier monitor of this machine.
             history: `block_means` of an earlier monitor with the same model, with sample indices
                 of this stream, which may be negative.
+            held: `held` of an earlier monitor of the same stream.
             baseline: what the microphone has captured in training; without one only a dead channel
                 is recognised.
 
@@ -111,7 +114,7 @@ class Monitor:
         """Whether the next blocks are scored: false while the machine is off by another source than
         its sound.  It is set between two blocks."""
         self._rate_hz = rate_hz
-        self._alarm_logic = AlarmLogic(rule, rate_hz, standing, history)
+        self._alarm_logic = AlarmLogic(rule, rate_hz, standing, history, held)
         self._channel = DeadChannelDetector(rate_hz)
         self._dead = False  # at the newest reading
         self._recognition = None if baseline is None else MicrophoneRecognition(baseline, rate_hz)
@@ -129,6 +132,15 @@ class Monitor:
     def alarm(self) -> Alarm | None:
         """The newest alarm; the next monitor of the machine takes it as ``standing``."""
         return self._alarm_logic.alarm
+
+    @property
+    def held(self) -> HeldAlarm | None:
+        """The alarm that is delayed by a suspicion; the next monitor of the stream takes it."""
+        return self._alarm_logic.held
+
+    def raise_held(self) -> tuple[Transition, ...]:
+        """Raise the alarm that is held, at the end of the monitoring."""
+        return self._alarm_logic.raise_held()
 
     @property
     def block_means(self) -> list[BlockMean]:

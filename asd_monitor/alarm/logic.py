@@ -18,7 +18,7 @@ from typing import NamedTuple
 from asd_monitor.alarm.alarm_score import AlarmScore, ScoreAtScale, ScoreLevel
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.state import Alarm, AlarmRule, Transition
-from asd_monitor.alarm.state_machine import AlarmStateMachine
+from asd_monitor.alarm.state_machine import AlarmStateMachine, HeldAlarm
 from asd_monitor.records import MachineState, WindowScore
 
 
@@ -39,6 +39,7 @@ class AlarmLogic:
         rate_hz: int,
         standing: Alarm | None = None,
         history: Iterable[BlockMean] = (),
+        held: HeldAlarm | None = None,
     ) -> None:
         """Begin with an empty span.
 
@@ -47,12 +48,13 @@ class AlarmLogic:
             rate_hz: sampling rate of the windows' sample indices.
             standing: the newest alarm of an earlier alarm logic of this machine.
             history: the block means of an earlier one with the same model, the oldest first.
+            held: `held` of an earlier one of the same stream.
 
         """
         self.rule = rule
         self._rate_hz = rate_hz
         self._score = AlarmScore(rule, rate_hz, history)
-        self._machine = AlarmStateMachine(rule, rate_hz, standing)
+        self._machine = AlarmStateMachine(rule, rate_hz, standing, held)
         self._hop = rule.hop_s * rate_hz
         self._impact = (rule.window_s + rule.hop_s) * rate_hz
         self._newest_end = 0  # of the windows, idle or running
@@ -64,6 +66,15 @@ class AlarmLogic:
     def alarm(self) -> Alarm | None:
         """The newest alarm; None before the first."""
         return self._machine.alarm
+
+    @property
+    def held(self) -> HeldAlarm | None:
+        """The alarm that is delayed by a suspicion of the microphone."""
+        return self._machine.held
+
+    def raise_held(self) -> tuple[Transition, ...]:
+        """Raise the alarm that is held: no more sound is evaluated."""
+        return self._machine.raise_held()
 
     @property
     def state(self) -> MachineState:

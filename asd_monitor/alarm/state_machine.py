@@ -19,7 +19,8 @@ the delays as an idle pause does, and leaves the state as it is.
 While a fault of the microphone is suspected, an alarm that is due is held for up to `MAX_HOLD_S`.
 It is raised when the suspicion is over or the time is up, also where the sound has returned to
 normal meanwhile: a suspicion delays an alarm and never suppresses one.  Only a fault of the
-microphone that is recognised meanwhile, or an interrupted capture, discards it.
+microphone that is recognised meanwhile, or an interrupted capture, discards it.  The next state
+machine of the stream takes it up, and at the end of the stream it is raised.
 
 After `LONGEST_PAUSE_S` without running sound a new run begins: the sound before says nothing about
 the machine as it is now.  A warning ends then, the delays restart and the span of the alarm score
@@ -60,7 +61,7 @@ _HOLD_RESERVE_S = 5.0  # it ends with a window: one of many, or the first after 
 
 
 @dataclass(frozen=True, slots=True)
-class _HeldAlarm:
+class HeldAlarm:
     """An alarm that is due while a fault of the microphone is suspected."""
 
     since: int  # sample index
@@ -92,12 +93,26 @@ class _Timer:
 class AlarmStateMachine:
     """The alarm of one machine; each method returns the transitions in order."""
 
-    def __init__(self, rule: AlarmRule, rate_hz: int, standing: Alarm | None = None) -> None:
-        """Begin with ``standing``, the newest alarm of an earlier state machine, if any."""
+    def __init__(
+        self,
+        rule: AlarmRule,
+        rate_hz: int,
+        standing: Alarm | None = None,
+        held: HeldAlarm | None = None,
+    ) -> None:
+        """Begin with the alarms of an earlier state machine.
+
+        Args:
+            rule: the alarm rule.
+            rate_hz: sampling rate of the sample indices.
+            standing: its `alarm`.
+            held: its `held`, where its stream goes on.
+
+        """
         self._rate_hz = rate_hz
         self.replace_rule(rule)
         self._longest_hold = round((MAX_HOLD_S - _HOLD_RESERVE_S) * rate_hz)
-        self._held: _HeldAlarm | None = None
+        self._held = held
         self._longest_pause = round(LONGEST_PAUSE_S * rate_hz)
         self._alarm = standing or Alarm(0, AlarmCondition.NORMAL, 0.0)
         self._above_alarm, self._above_warning, self._below_warning = _Timer(), _Timer(), _Timer()
@@ -106,7 +121,7 @@ class AlarmStateMachine:
         self._warning = False
         self._idle_time, self._quiet_time = _Timer(), _Timer()
         self._idle = False
-        self._newest = 0  # sample index of the newest window
+        self._newest = 0 if held is None else held.since  # sample index of the newest window
         self._run_end: int | None = None  # sample index of the newest running window
         self._idle_samples = 0
         self._state = self._current_state()
@@ -235,7 +250,7 @@ class AlarmStateMachine:
         self._peak = max(self._peak, score) if above_alarm else 0.0
         is_due = self._above_alarm.reached(self._on_delay, at=running)
         if is_due and suspected and self._held is None and self._can_fire:
-            self._held = _HeldAlarm(at, why, time_scale_s, self._peak)
+            self._held = HeldAlarm(at, why, time_scale_s, self._peak)
         if self._held is not None:
             changes += self._release(at, suspected=suspected)
         elif is_due:
@@ -285,6 +300,16 @@ class AlarmStateMachine:
             timer.reset()
         self._returned = False
         self._peak = 0.0
+
+    @property
+    def held(self) -> HeldAlarm | None:
+        """The alarm that is delayed by a suspicion of the microphone."""
+        return self._held
+
+    def raise_held(self) -> tuple[Transition, ...]:
+        """Raise the alarm that is held, whatever is suspected: no more sound is evaluated."""
+        at = self._newest
+        return (*self._release(at, suspected=False), *self._state_change(at))
 
     def discard_held(self) -> None:
         """Discard an alarm that a suspicion has delayed: it was of the microphone."""

@@ -49,6 +49,7 @@ class BoxStatus:
                 "journal": self._journal.dropped,
                 "sharing": self._sharing.dropped_clients,
                 "windows": counts.skipped_windows,
+                "changes": counts.dropped_changes,
             },
             restarted={
                 "microphones": counts.restarts,

@@ -5,7 +5,7 @@ Machines whose configuration has not changed go on without a gap and load their 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 
 import structlog
@@ -14,10 +14,10 @@ from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.opening import DevicePool, ExpectedSource
 from asd_monitor.config.settings import Config, Machine, RunningSettings
 from asd_monitor.daemon.block_length import block_length_s
+from asd_monitor.daemon.failure_cause import failure_cause, shortage
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.running_input import RunningInputs
 from asd_monitor.errors import UsageError
-from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
@@ -32,8 +32,8 @@ class ReloadCounters:
     reloads: int = 0
     refused_configurations: int = 0
     """New configurations that were not used."""
-    unmonitored_machines: int = 0
-    """Machines that could not be added, since their alarms cannot be read."""
+    failed_changes: int = 0
+    """Changes of a machine that were not applied."""
 
 
 class ConfigReload:
@@ -62,17 +62,28 @@ class ConfigReload:
         self.counters = ReloadCounters()
         self.is_reloading = False
         """Whether a reload is in progress."""
+        self._started_with = _restart_settings(config)
         self._read = read
         self._registry = registry
         self._devices = devices
         self._running = running
 
     async def start_machines(self) -> None:
-        """Begin to monitor the machines of the configuration."""
+        """Begin to monitor the machines of the configuration.
+
+        What an earlier run has published of other machines is replaced: they are not monitored.
+        Raises what shows that threads, memory or files do not suffice.
+        """
+        machines = self.config.machines
         self._devices.expect(_expected_sources(self.config))
         self._running.configure(_running_settings(self.config))
-        for machine, settings in self.config.machines.items():
-            await self._add(machine, settings)
+        for machine, settings in machines.items():
+            error = await self._isolate(machine, self._registry.add(machine, settings))
+            if error is not None and shortage(error) is not None:
+                raise error
+        for machine in self._registry.journalled_machines:
+            if machine not in machines:
+                await self._isolate(machine, self._registry.publish_unmonitored(machine))
 
     async def reload(self) -> None:
         """Read the configuration again and apply the changes of machines.
@@ -88,47 +99,52 @@ class ConfigReload:
 
     async def _reload(self) -> None:
         config = await self._read_again()
-        if _restart_settings(config) != _restart_settings(self.config):
+        if _restart_settings(config) != self._started_with:
             log.warning(
                 "changes of `box`, `mqtt` and `inference` need a restart; all others are applied",
                 hint="restart the daemon",
             )
         self._devices.expect(_expected_sources(config))
         self._running.configure(_running_settings(config))
-        old, new = dict(self.config.machines), dict(config.machines)
-        for machine in old:
-            if machine not in new:
-                await self._registry.remove(machine, "removed from the configuration")
-                log.info("machine removed", machine=machine)
-        for machine, settings in new.items():
-            supervised = self._registry.machines.get(machine)
-            if supervised is not None and settings == old.get(machine):
-                if supervised.session is not None:
-                    supervised.session.reload_model()
-                continue
-            if supervised is not None:
-                await self._registry.remove(machine, "its configuration has changed")
-            if await self._add(machine, settings):
-                log.info("machine added", machine=machine)
+        for machine in tuple(self._registry.machines):
+            if machine not in config.machines:
+                await self._isolate(machine, self._remove(machine))
+        for machine, settings in config.machines.items():
+            await self._isolate(machine, self._apply(machine, settings))
         self.config = config
 
-    async def _add(self, machine: str, settings: Machine) -> bool:
-        """Begin to monitor a machine; a journal that cannot be read affects this machine only."""
+    async def _remove(self, machine: str) -> None:
+        await self._registry.remove(machine, "removed from the configuration")
+        log.info("machine removed", machine=machine)
+
+    async def _apply(self, machine: str, settings: Machine) -> None:
+        """Monitor a machine by these settings, with its current model."""
+        supervised = self._registry.machines.get(machine)
+        if supervised is not None and supervised.settings == settings:
+            if supervised.session is not None:
+                supervised.session.reload_model()
+            return
+        if supervised is not None:
+            await self._registry.remove(machine, "its configuration has changed")
+        await self._registry.add(machine, settings)
+        log.info("machine added", machine=machine)
+
+    async def _isolate(self, machine: str, change: Coroutine[None, None, None]) -> Exception | None:
+        """Await the change of one machine; return what it has raised, for the others go on."""
         try:
-            await self._registry.add(machine, settings)
-        except JournalError as error:
-            reason = str(error)
-            unmonitored = self.counters.unmonitored_machines + 1
-            self.counters = replace(self.counters, unmonitored_machines=unmonitored)
-        else:
-            return True
-        log.error(
-            "machine not monitored: its alarms cannot be read",
-            machine=machine,
-            reason=reason,
-            hint="correct that, then reload (SIGHUP)",
-        )
-        return False
+            await change
+        except Exception as error:
+            failed = self.counters.failed_changes + 1
+            self.counters = replace(self.counters, failed_changes=failed)
+            cause = failure_cause(error)
+            log.exception(
+                "the change of a machine was not applied; reload (SIGHUP) to try again",
+                machine=machine,
+                reason=cause.text,
+                hint=cause.remedy,
+            )
+            return error
+        return None
 
     async def _read_again(self) -> Config:
         if self._read is None:

@@ -30,6 +30,9 @@ from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
+END_LIMIT_S = 5.0
+"""At the end of a session: for the block that is being scored, for the journal or a model."""
+
 _MAX_BLOCK_S = 5.0  # evaluated at once
 
 
@@ -72,6 +75,7 @@ class EvaluationLoop:
         """Blocks whose readings were published."""
         self.unread_acknowledgements = 0
         """How often acknowledgements could not be read."""
+        self._machine = machine
         self._capture = capture
         self._evaluator = evaluator
         self._commissioning = commissioning
@@ -136,21 +140,35 @@ class EvaluationLoop:
             self.publish_state()
             working = self.is_training or self.waits_for_refit or self._wake.is_set()
             if self._capture.ended and not working:
+                await self._raise_held_alarm()
                 self._reporter.publish_ended()
                 return
             await self._wake.wait()
 
-    async def save_evidence(self, limit_s: float) -> None:
-        """Save the evidence after the block that is being scored, which changes it.
+    async def end(self) -> None:
+        """Write what the session leaves: queued changes, a held alarm, the evidence.
 
-        Nothing is saved where that block takes longer than the limit, in s.
+        It is called after the end of `run` and waits within the limit; the thread of the machine
+        goes on with what is not written then.
         """
+        try:
+            async with asyncio.timeout(END_LIMIT_S):
+                await self._reporter.write_changes(self._worker)
+                await self._raise_held_alarm()
+        except TimeoutError:
+            self._log.warning(
+                "the session ends before its journal is written", waited_s=END_LIMIT_S
+            )
         scored = self._being_scored
-        if scored is not None and not scored.done():
-            await asyncio.wait((scored,), timeout=limit_s)
         if scored is None or not scored.done() or scored.cancelled() or scored.exception():
             return
         self._worker.post(self._evaluator.save_evidence)
+
+    async def _raise_held_alarm(self) -> None:
+        """Raise an alarm that a suspicion of the microphone still delays: no scores follow."""
+        if self._evaluator.holds_alarm and not self.is_scoring:
+            events = await self._worker.run(self._evaluator.raise_held_alarm)
+            self._reporter.publish_events(events)
 
     async def _evaluate_next(self, tasks: asyncio.TaskGroup) -> bool:
         """Evaluate the next block in the ring buffer; return whether there was one."""
@@ -203,21 +221,46 @@ class EvaluationLoop:
                 self.publish_state()
         self._commissioning.begin_push()
         evaluator.tap = self._commissioning.tap
-        self._being_scored = self._scoring.push(evaluator.monitor, block)
-        readings = await asyncio.shield(self._being_scored)
+        self._being_scored = scored = self._scoring.push(evaluator.monitor, block)
+        # a task of its own, so that an alarm of this block is published however the session ends
+        name = f"readings {self._machine}"
+        taking = asyncio.create_task(self._take_readings(scored, block.end), name=name)
+        try:
+            await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            await self._finish_block(taking)
+            raise
+        self.evaluated_blocks += 1
+        if evaluator.is_save_due:
+            await self._worker.run(evaluator.save_evidence)
+
+    async def _finish_block(self, taking: asyncio.Task[None]) -> None:
+        """Wait within the limit for the block that is scored at the end of the session."""
+        done, _ = await asyncio.wait((taking,), timeout=END_LIMIT_S)
+        if done and not taking.cancelled():
+            taking.result()
+            return
+        taking.cancel()
+        self._log.error(
+            "the session ends before its newest sound is scored and recorded: its readings are"
+            " lost",
+            limit_s=END_LIMIT_S,
+        )
+
+    async def _take_readings(self, scored: asyncio.Future[list[Reading]], end: int) -> None:
+        """Record and publish the readings of a block that ends at this sample index."""
+        evaluator = self._evaluator
+        readings = await scored
         self._commissioning.push(readings, self._capture.time_of)
-        if evaluator.writes_journal(readings, block.end):
-            recorded = await self._worker.run(evaluator.record, readings, block.end)
+        if evaluator.writes_journal(readings, end):
+            recorded = await self._worker.run(evaluator.record, readings, end)
         else:
-            recorded = evaluator.record(readings, block.end)
-        self._capture.release(block.end, self._missing_samples)
+            recorded = evaluator.record(readings, end)
+        self._capture.release(end, self._missing_samples)
         for reading in recorded.readings:
             self._reporter.publish_reading(reading)
         if recorded.peak_rose:
             self._reporter.publish_alarm()
-        self.evaluated_blocks += 1
-        if evaluator.is_save_due:
-            await self._worker.run(evaluator.save_evidence)
 
     async def _record_training_sound(self, tasks: asyncio.TaskGroup, block: Block) -> None:
         training = self._initial_training
@@ -252,6 +295,8 @@ class EvaluationLoop:
                 provisional=budget is not None,
                 **({} if budget is None else {"budget": budget}),
             )
+        if evaluator.no_model_reason:
+            await self._raise_held_alarm()  # nothing is scored that could release it
         if evaluator.model_notice:
             self._log.error("a model is damaged or not loaded", reason=evaluator.model_notice)
         if training is not None and evaluator.untrained:

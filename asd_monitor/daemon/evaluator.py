@@ -277,6 +277,25 @@ class Evaluator:
         """Interrupt the evaluation: the next block follows an outage."""
         self._monitor.interrupt()
 
+    @property
+    def holds_alarm(self) -> bool:
+        """Whether an alarm is delayed by a suspicion of the microphone."""
+        return self._monitor.held is not None
+
+    def raise_held_alarm(self) -> list[Event]:
+        """Raise and write the alarm that is held, at the end of the monitoring."""
+        held = self._monitor.held
+        return [
+            self._journal.record(
+                change,
+                self._time_of(change.sample),
+                self.model,
+                alarm_score=None if held is None else held.peak,
+                time_scale_s=None if held is None else held.time_scale_s,
+            )
+            for change in self._monitor.raise_held()
+        ]
+
     def record_change(
         self, kind: TransitionKind, before: str, after: str, why: str, now: datetime
     ) -> Event:
@@ -316,8 +335,8 @@ class Evaluator:
         )
 
     def _replace_monitor(self) -> None:
-        """Build the monitor for the present model and rate; the alarm is kept."""
-        standing = self._monitor.alarm
+        """Build the monitor for the present model and rate; the alarms are kept."""
+        standing, held = self._monitor.alarm, self._monitor.held
         settings = self._settings
         detector = self.bundle.detector if self.bundle else None
         rate_hz = self._rate_hz or (detector.rate_hz if detector else _DEFAULT_RATE_HZ)
@@ -337,7 +356,7 @@ class Evaluator:
         rule = alarm_rule(settings.alarm_criteria, evidence)
         baseline = detector.microphone if isinstance(scorer, Pipeline) and detector else None
         self._monitor = Monitor(
-            scorer, rule, rate_hz, standing, self._saved_evidence(), baseline=baseline
+            scorer, rule, rate_hz, standing, self._saved_evidence(), held=held, baseline=baseline
         )
         self.levels, self._levels_due = (), 0
 

@@ -43,6 +43,7 @@ class EventDelivery:
         self._broker = broker
         self._lock = threading.Lock()
         self._held: dict[str, int] = {}  # events with the session, by machine
+        self._has_taken = False  # events may be on their way from the journal to the session
         self._wake = threading.Event()
         self._closed = False
         self._fault: str | None = None
@@ -80,8 +81,13 @@ class EventDelivery:
 
     @property
     def has_more(self) -> bool:
-        """Whether `deliver` would give events to the session.  Does not wait."""
-        return any(self._has_room(machine) for machine in self._journal.machines_due)
+        """Whether `deliver` gives events to the session now, or would.  Does not wait.
+
+        Read before `Broker.pending`, the two leave out no event: one that is not here any more is
+        with the session.
+        """
+        due = any(self._has_room(machine) for machine in self._journal.machines_due)
+        return due or self._has_taken
 
     def deliver(self) -> None:
         """Give the session what it has room for, of each machine."""
@@ -102,6 +108,13 @@ class EventDelivery:
     def _deliver(self, machine: str) -> None:
         with self._lock:
             room = _HELD - self._held.get(machine, 0)
+        self._has_taken = True
+        try:
+            self._take(machine, room)
+        finally:
+            self._has_taken = False
+
+    def _take(self, machine: str, room: int) -> None:
         stored = []
         for waiting in self._journal.take_events(machine, room):
             refusal = self._refusal(waiting.event)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 
 import structlog
 
+from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
@@ -48,13 +50,26 @@ class JournalAccess:
         self.journal = journal
         self._poll_s = poll_s
         self._worker = WorkerThread("journal")
+        self._is_check_due = False
 
     async def machine_journal(self, machine: str) -> MachineJournal:
         """Return the journal of one machine, with its earlier alarms."""
         return await self._worker.run(MachineJournal, self.journal, machine)
 
-    async def poll(self, on_change: Callable[[], None]) -> None:
-        """Write what could not be written before, and call ``on_change`` after foreign writes.
+    async def acknowledge(self, journal: MachineJournal, now: datetime) -> list[Event]:
+        """Apply the acknowledgements of a machine that is not monitored; return the transitions.
+
+        An active alarm is acknowledged and stays active until the machine is monitored again.
+        Raises `JournalError`; `poll` then calls again.
+        """
+        return await self._worker.run(journal.apply_acknowledgements, None, now, None)
+
+    def check_acknowledgements(self) -> None:
+        """Let `poll` await ``on_change`` at its next turn, also without foreign writes."""
+        self._is_check_due = True
+
+    async def poll(self, on_change: Callable[[], Awaitable[None]]) -> None:
+        """Write what could not be written before, and await ``on_change`` after foreign writes.
 
         Begin and end of a fault of the journal are logged once.  It runs until cancelled.
         """
@@ -75,8 +90,9 @@ class JournalAccess:
             elif new_fault is None and fault is not None:
                 log.info("the journal of alarms is written again")
             fault = new_fault
-            if changed:
-                on_change()
+            if changed or self._is_check_due:
+                self._is_check_due = False
+                await on_change()
             self.turns += 1
 
     async def close(self) -> None:

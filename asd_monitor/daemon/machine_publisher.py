@@ -84,6 +84,8 @@ class StreamCounts:
     """First trainings that failed, or recordings for them."""
     unsaved_evidence: int = 0
     """Times that the evidence of the longer time scales could not be saved."""
+    dropped_changes: int = 0
+    """Changes of state and microphone that are not in the journal."""
 
     def __add__(self, other: StreamCounts) -> StreamCounts:
         """Return the sum of both."""

@@ -1,9 +1,15 @@
-"""The machines of a running daemon: one supervised monitor session each."""
+"""The machines of a running daemon: one supervised monitor session each.
+
+A machine that is not monitored any more keeps its alarm, which can be acknowledged: a machine that
+was removed, one whose recording has ended, and one of an earlier run that is not configured now.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 
 import structlog
@@ -22,6 +28,8 @@ from asd_monitor.daemon.stream_clock import clock_synced
 from asd_monitor.daemon.supervised_session import SupervisedSession
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.sqlite_errors import JournalError
+from asd_monitor.records import MachineState
 
 log = structlog.get_logger()
 
@@ -64,6 +72,9 @@ class MachineRegistry:
         self._publishers: dict[str, MachinePublisher] = {}
         self._machines: dict[str, SupervisedSession] = {}
         self._removed_restarts = 0  # of the sessions of removed machines
+        self._acknowledging = asyncio.Lock()  # held while alarms without a session are changed
+        self._being_removed: set[str] = set()
+        self._logged_journal_errors: dict[str, str | None] = {}  # by machine
 
     @property
     def machines(self) -> Mapping[str, SupervisedSession]:
@@ -98,14 +109,51 @@ class MachineRegistry:
         """Return the sessions that are monitoring now."""
         return [found for each in self._machines.values() if (found := each.active_session)]
 
-    def check_acknowledgements(self) -> None:
-        """Let each session apply the acknowledgements in the journal."""
-        for each in self._machines.values():
-            if each.session is not None:
-                each.session.check_acknowledgements()
+    @property
+    def journalled_machines(self) -> list[str]:
+        """Ids of the machines that were monitored by this run or an earlier one, sorted."""
+        return self._journal.journal.machines
 
-    async def add(self, machine: str, settings: Machine) -> None:
-        """Begin to monitor a machine.  Raises JournalError."""
+    async def check_acknowledgements(self) -> None:
+        """Apply the acknowledgements in the journal: the session of each machine, if it has one."""
+        for machine, journal in tuple(self._journals.items()):
+            async with self._acknowledging:
+                supervised = self._machines.get(machine)
+                if machine in self._being_removed:  # its session may still write
+                    continue
+                if supervised is None or supervised.task is None or supervised.task.done():
+                    await self._acknowledge_unmonitored(machine, journal)
+                elif supervised.session is not None:
+                    supervised.session.check_acknowledgements()
+
+    async def _acknowledge_unmonitored(self, machine: str, journal: MachineJournal) -> None:
+        events, reason = [], None
+        try:
+            events = await self._journal.acknowledge(journal, datetime.now(UTC))
+        except JournalError as error:  # the next check tries again
+            reason = str(error)
+        if reason not in (None, self._logged_journal_errors.get(machine)):
+            log.error("acknowledgements cannot be read", machine=machine, reason=reason)
+        self._logged_journal_errors[machine] = reason
+        for event in events:
+            log.info(f"alarm: {event.before} → {event.after}", machine=machine, who=event.who)
+        if events:
+            self._publishers[machine].publish_alarm(journal.newest)
+            self._publish_events()
+
+    async def publish_unmonitored(self, machine: str) -> None:
+        """Publish alarm and state of a machine of an earlier run that is not configured now.
+
+        The broker may have an alarm or a state that was published before it was removed.
+        """
+        publisher, _ = await self._take_up(machine)
+        condition = replace(
+            publisher.condition, state=MachineState.STOPPED, reason="not in the configuration"
+        )
+        publisher.publish_state(condition, datetime.now(UTC))
+
+    async def _take_up(self, machine: str) -> tuple[MachinePublisher, MachineJournal]:
+        """Return publisher and journal of a machine, whose alarm is published."""
         if machine not in self._journals:
             self._journals[machine] = await self._journal.machine_journal(machine)
             self._publishers[machine] = MachinePublisher(
@@ -117,6 +165,11 @@ class MachineRegistry:
             )
         publisher, journal = self._publishers[machine], self._journals[machine]
         publisher.publish_alarm(journal.newest)  # the broker may have that of an earlier run
+        return publisher, journal
+
+    async def add(self, machine: str, settings: Machine) -> None:
+        """Begin to monitor a machine."""
+        publisher, journal = await self._take_up(machine)
         supervised = SupervisedSession(
             machine,
             settings,
@@ -126,14 +179,15 @@ class MachineRegistry:
                 self._intervals.restart_delays_s, reset_after_s=self._intervals.restart_reset_s
             ),
         )
-        self._machines[machine] = supervised
-        bounded = run_until_cancelled(
-            supervised.run,
-            name=f"supervise {machine}",
-            limit_s=self._limits.removal_s,
-            cancel_s=self._limits.cancel_s,
-        )
-        supervised.task = self._tasks.create_task(bounded, name=f"monitor {machine}")
+        async with self._acknowledging:  # its session must be the only one that does
+            self._machines[machine] = supervised
+            bounded = run_until_cancelled(
+                supervised.run,
+                name=f"supervise {machine}",
+                limit_s=self._limits.removal_s,
+                cancel_s=self._limits.cancel_s,
+            )
+            supervised.task = self._tasks.create_task(bounded, name=f"monitor {machine}")
         supervised.task.add_done_callback(lambda task: self._note_end(machine, task))
         loop = asyncio.get_running_loop()
         loop.call_later(self._intervals.starting_s, supervised.report_starting)
@@ -143,11 +197,14 @@ class MachineRegistry:
         supervised = self._machines.pop(machine)
         self._removed_restarts += supervised.restarts
         task, session = supervised.task, supervised.session
+        self._being_removed.add(machine)
         try:
             if task is not None:
                 task.cancel()
                 await asyncio.wait((task,))
         finally:
+            self._being_removed.discard(machine)
+            self._journal.check_acknowledgements()  # its session may not have come to one
             if session is not None:
                 session.publish_stopped(reason)
 
@@ -160,6 +217,7 @@ class MachineRegistry:
         ]
 
     def _note_end(self, machine: str, task: asyncio.Task[None]) -> None:
+        self._journal.check_acknowledgements()  # its session may not have come to one
         supervised = self._machines.get(machine)
         if task.cancelled() or supervised is None or supervised.task is not task:
             return

@@ -16,7 +16,7 @@ from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.config.settings import Machine
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.commissioning import Commissioning
-from asd_monitor.daemon.evaluation_loop import EvaluationLoop
+from asd_monitor.daemon.evaluation_loop import END_LIMIT_S, EvaluationLoop
 from asd_monitor.daemon.evaluator import Evaluator
 from asd_monitor.daemon.evidence_history import EvidenceHistory
 from asd_monitor.daemon.hang_detection import WorkProgress
@@ -34,7 +34,6 @@ from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
-_WORKER_LIMIT_S = 5.0  # for the journal or a model at the end of a session
 _LOADING_LIMIT_S = 300.0  # for a model; those of many machines are loaded at the same time
 
 
@@ -148,8 +147,8 @@ class MonitorSession:
                 await self._capture_loop.close()
             finally:
                 self._publisher.end_stream(self._stream)
-                await self._evaluation_loop.save_evidence(_WORKER_LIMIT_S)
-                await self._commissioning.finish(_WORKER_LIMIT_S)
+                await self._evaluation_loop.end()
+                await self._commissioning.finish(END_LIMIT_S)
                 await self._end_worker()
 
     def reload_model(self) -> None:
@@ -275,6 +274,7 @@ class MonitorSession:
             unread_acknowledgements=self._evaluation_loop.unread_acknowledgements,
             failed_trainings=0 if training is None else training.failures,
             unsaved_evidence=self._evidence.failed_saves,
+            dropped_changes=self._reporter.dropped_changes,
         )
 
     async def _report(self) -> None:
@@ -294,7 +294,7 @@ class MonitorSession:
 
     async def _end_worker(self) -> None:
         """Wait for the worker thread: the next session restores the alarm that it writes."""
-        if not await self._worker.finish(_WORKER_LIMIT_S):
+        if not await self._worker.finish(END_LIMIT_S):
             self._log.warning(
-                "the session ends before its journal or model is ready", waited_s=_WORKER_LIMIT_S
+                "the session ends before its journal or model is ready", waited_s=END_LIMIT_S
             )

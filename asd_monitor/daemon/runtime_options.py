@@ -74,7 +74,7 @@ class Intervals:
 class ShutdownLimits:
     """Time limits at the end, in s.
 
-    After a request to stop, their sum is below `TimeoutStopSec` of the service unit.
+    After a request to stop, `Service.longest_stop_s` is below `TimeoutStopSec` of the service unit.
     """
 
     removal_s: float = 20.0

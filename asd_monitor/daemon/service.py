@@ -57,9 +57,9 @@ from asd_monitor.daemon.running_input import RunningInputs
 from asd_monitor.daemon.runtime_options import RuntimeOptions
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.self_test import DailySelfTest
-from asd_monitor.daemon.service_end import close_daemon
+from asd_monitor.daemon.service_end import close_daemon, closing_stages
 from asd_monitor.daemon.session_context import SessionContext
-from asd_monitor.daemon.shutdown import run_step
+from asd_monitor.daemon.shutdown import longest_s, run_stage
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.daemon.supervised_tasks import SupervisedTasks
 from asd_monitor.daemon.systemd import SystemdNotifier
@@ -197,6 +197,14 @@ class Service:
         """The configuration in use."""
         return self._config_reload.config
 
+    @property
+    def longest_stop_s(self) -> float:
+        """How long a stop takes where every step exceeds its limit, in s."""
+        limits = self._options.limits
+        closing = closing_stages(self._parts, None, self._lock, limits=limits)
+        stages = (self._registry.removals("the daemon was stopped"), *closing)
+        return longest_s(stages, cancel_s=limits.cancel_s)
+
     def stop(self) -> None:
         """Request a clean stop."""
         self._stop_requested.set()
@@ -278,8 +286,7 @@ class Service:
         for task in tasks:
             task.cancel()
         cancel_s = self._options.limits.cancel_s
-        removals = self._registry.removals("the daemon was stopped")
-        await asyncio.gather(*(run_step(step, cancel_s=cancel_s) for step in removals))
+        await run_stage(self._registry.removals("the daemon was stopped"), cancel_s=cancel_s)
 
     async def _wait_for_end(self) -> None:
         stop = asyncio.create_task(self._stop_requested.wait(), name="stop")

@@ -7,7 +7,7 @@ from functools import partial
 
 from asd_monitor.daemon.daemon_parts import DaemonParts
 from asd_monitor.daemon.runtime_options import ShutdownLimits
-from asd_monitor.daemon.shutdown import Step, run_step
+from asd_monitor.daemon.shutdown import Step, run_stage, run_step
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
 
@@ -34,20 +34,39 @@ async def close_daemon(
     parts.checks.close()
     end_delivery_s = limits.end_delivery_s
     deliver = partial(_deliver_until_stopped, parts, end_delivery_s, stop_requested)
+    step = Step("deliver what is left", end_delivery_s + limits.margin_s, deliver)
+    await run_step(step, cancel_s=limits.cancel_s)
+    for steps in closing_stages(parts, delivery, lock, limits=limits):
+        await run_stage(steps, cancel_s=limits.cancel_s)
+
+
+def closing_stages(
+    parts: DaemonParts,
+    delivery: asyncio.Task[None] | None,
+    lock: StateLock,
+    *,
+    limits: ShutdownLimits,
+) -> tuple[tuple[Step, ...], ...]:
+    """Return what follows after a stop was requested; the steps of a stage run at the same time.
+
+    The arguments are those of `close_daemon`.
+    """
     delivery_s = limits.stop_delivery_s
     disconnect = partial(in_daemon_thread, partial(parts.broker.stop, delivery_s), "disconnect")
     release = partial(in_daemon_thread, lock.release, "release state")
-    for step in (
-        Step("deliver what is left", end_delivery_s + limits.margin_s, deliver),
-        Step("stop sharing sound", limits.step_s, parts.sharing.stop),
-        Step("stop scoring", limits.step_s, parts.scoring.close),
-        Step("store live sound", limits.step_s, partial(_finish_refits, parts, limits)),
-        Step("store the self-tests", limits.step_s, partial(parts.self_test.close, limits.step_s)),
-        Step("disconnect from the broker", delivery_s + limits.margin_s, disconnect),
-        Step("close the journal", limits.journal_s, partial(_close_journal, parts, delivery)),
-        Step("release the state folder", limits.step_s, release),
-    ):
-        await run_step(step, cancel_s=limits.cancel_s)
+    return (
+        (
+            Step("stop sharing sound", limits.step_s, parts.sharing.stop),
+            Step("stop scoring", limits.step_s, parts.scoring.close),
+            Step("store live sound", limits.step_s, partial(_finish_refits, parts, limits)),
+            Step(
+                "store the self-tests", limits.step_s, partial(parts.self_test.close, limits.step_s)
+            ),
+        ),
+        (Step("disconnect from the broker", delivery_s + limits.margin_s, disconnect),),
+        (Step("close the journal", limits.journal_s, partial(_close_journal, parts, delivery)),),
+        (Step("release the state folder", limits.step_s, release),),
+    )
 
 
 async def _finish_refits(parts: DaemonParts, limits: ShutdownLimits) -> None:
@@ -76,4 +95,4 @@ async def _deliver_until_stopped(
 
 
 def _is_delivered(parts: DaemonParts) -> bool:
-    return parts.broker.pending == 0 and not parts.events.has_more
+    return not parts.events.has_more and parts.broker.pending == 0

@@ -30,6 +30,9 @@ from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
+MAX_CHANGES = 256
+"""Changes of state and microphone that wait for the journal."""
+
 _LOGGED_WHERE_THEY_OCCUR = frozenset({*NO_SIGNAL, MachineState.UNAVAILABLE})  # changes to and from
 _QUIET = {
     WhenQuiet.WARN: "far quieter than ever in training: check whether the machine runs",
@@ -77,6 +80,8 @@ class SessionReporter:
     ) -> None:
         self.skipped_windows = 0
         """Windows that load shedding has skipped."""
+        self.dropped_changes = 0
+        """Changes of state and microphone that are not in the journal: too many were waiting."""
         self._capture = capture
         self._evaluator = evaluator
         self._scoring = scoring
@@ -87,7 +92,7 @@ class SessionReporter:
         self._score_interval_s = score_interval_s
         self._on_change_queued = on_change_queued
         self._log = log.bind(machine=publisher.machine)
-        self._changes: deque[_Change] = deque()
+        self._changes: deque[_Change] = deque(maxlen=MAX_CHANGES)
         self._state_published = False
         self._last_microphone: MicrophoneState | None = None
         self._stopped = False
@@ -197,20 +202,24 @@ class SessionReporter:
             self._publish_event(event)
 
     async def write_changes(self, worker: WorkerThread) -> None:
-        """Write the queued changes to the journal and publish them."""
-        while self._changes:
-            change = self._changes.popleft()
-            event = await worker.run(
-                self._evaluator.record_change,
-                change.kind,
-                change.before,
-                change.after,
-                change.why,
-                change.time,
-            )
+        """Write the changes that are queued now to the journal and publish them.
+
+        Where that is cancelled, the worker still writes them.
+        """
+        if not self._changes:
+            return
+        changes = list(self._changes)
+        self._changes.clear()
+        for event in await worker.run(self._record, changes):
             if not {event.before, event.after} & _LOGGED_WHERE_THEY_OCCUR:
                 self._log_event(event)
             self._publish_event(event)
+
+    def _record(self, changes: Iterable[_Change]) -> list[Event]:
+        return [
+            self._evaluator.record_change(each.kind, each.before, each.after, each.why, each.time)
+            for each in changes
+        ]
 
     def _observe_microphone(self, condition: MachineCondition, now: datetime) -> None:
         if not self._capture.has_reported:
@@ -222,6 +231,16 @@ class SessionReporter:
         self._last_microphone = microphone
 
     def _queue(self, change: _Change) -> None:
+        """Queue a change for the journal; where too many wait, the oldest is dropped."""
+        if len(self._changes) == self._changes.maxlen:
+            if not self.dropped_changes:
+                self._log.error(
+                    "changes of state and microphone are faster than the journal is written: the"
+                    " oldest are dropped",
+                    waiting=len(self._changes),
+                    hint="check the disk; `dropped.changes` in the status of the box counts them",
+                )
+            self.dropped_changes += 1
         self._changes.append(change)
         self._on_change_queued()
 

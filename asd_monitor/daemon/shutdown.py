@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 
 import structlog
@@ -37,6 +37,16 @@ async def run_step(step: Step, *, cancel_s: float) -> None:
         log.error("shutdown step was cancelled", step=step.name)
     elif error := task.exception():
         log.error("shutdown step failed", step=step.name, exc_info=error)
+
+
+async def run_stage(steps: Iterable[Step], *, cancel_s: float) -> None:
+    """Run steps that do not depend on each other at the same time, each as `run_step`."""
+    await asyncio.gather(*(run_step(step, cancel_s=cancel_s) for step in steps))
+
+
+def longest_s(stages: Iterable[Iterable[Step]], *, cancel_s: float) -> float:
+    """Return how long stages take one after the other where each exceeds its limit, in s."""
+    return sum(max((each.limit_s for each in steps), default=0.0) + cancel_s for steps in stages)
 
 
 async def run_until_cancelled(

@@ -36,11 +36,12 @@ class StateLock:
         Raises OperationError if another daemon holds a lock, or the path cannot be a folder.
         """
         self._handles: list[int] = []
+        file = state / _NAME
         problem: OSError | None = None
         try:
             create_private_folder(state)
             self._lock(os.open(state, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), state)
-            self._lock(_open_file(state / _NAME), state)
+            self._lock(_open_file(file), state)
         except OSError as error:
             problem = error
         if problem is not None and problem.errno in _WRONG_PATH:
@@ -49,7 +50,15 @@ class StateLock:
                 f"{state}: the state folder cannot be used ({problem.strerror}): choose another "
                 "with --state"
             ) from problem
-        if problem is not None:
+        if problem is not None and str(problem.filename) == str(file) and os.path.lexists(file):
+            log.error(
+                "the lock file of the state folder cannot be opened; the folder itself is locked"
+                " and used",
+                file=str(file),
+                reason=problem.strerror or str(problem),
+                hint="give it to this user by chown, or delete it while no daemon runs",
+            )
+        elif problem is not None:
             log.error(
                 "the state folder cannot be written: nothing is kept over a restart",
                 folder=str(state),
@@ -78,7 +87,16 @@ class StateLock:
 
 
 def _open_file(path: Path) -> int:
-    """Open the lock file; it is created where it is missing.  Raises OSError."""
+    """Open the lock file; it is created where it is missing, for the owner of the folder.
+
+    Root creates it where it restores a backup for a service that runs as another user.
+
+    Raises OSError.
+    """
     with contextlib.suppress(FileNotFoundError):
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    return os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    folder = path.parent.stat()
+    if os.geteuid() == 0:
+        os.fchown(handle, folder.st_uid, folder.st_gid)
+    return handle

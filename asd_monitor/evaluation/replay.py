@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from asd_monitor.alarm.state import Alarm, AlarmRule, TransitionKind
+from asd_monitor.alarm.state import Alarm, AlarmRule, Transition, TransitionKind
 from asd_monitor.audio.source import Opened, Outage, Source
 from asd_monitor.detector.detector import Detector
 from asd_monitor.evaluation.recording_scores import check_rate
@@ -119,7 +119,7 @@ async def backtest(
     """
     replay = _Replay(detector, rule, path, report)
     await source.run(replay)
-    return replay.log.close(replay.end, max(replay.rate_hz, 1))
+    return replay.close()
 
 
 class _Replay:
@@ -160,6 +160,12 @@ class _Replay:
     async def room(self, samples: int) -> None:
         """Return at once: each block is processed when it is written."""
 
+    def close(self) -> Backtest:
+        """Return what was found; an alarm that is still held is raised, since no sound follows."""
+        if self._monitor is not None:
+            self.log.add_changes(self._monitor.raise_held(), self._monitor.state)
+        return self.log.close(self.end, max(self.rate_hz, 1))
+
 
 class _Log:
     """Collects alarms and state changes from the readings."""
@@ -176,7 +182,13 @@ class _Log:
     def add(self, reading: Reading) -> None:
         self._windows += reading.window is not None
         self._highest = max(self._highest, reading.alarm_score)
-        for change in reading.transitions:
+        self.add_changes(reading.transitions, reading.state)
+        if reading.alarm is not None:
+            self._alarms[reading.alarm.number] = reading.alarm
+
+    def add_changes(self, changes: Iterable[Transition], state: MachineState) -> None:
+        """Add transitions; ``state`` is that of the machine after them."""
+        for change in changes:
             if change.alarm is not None:
                 self._alarms[change.alarm.number] = change.alarm
             if change.kind in self._changes:
@@ -186,10 +198,8 @@ class _Log:
                 and {change.before, change.after} & NO_SIGNAL
             ):
                 unavailable = change.after in NO_SIGNAL
-                state = MachineState.UNAVAILABLE if unavailable else reading.state
-                self._changes[TransitionKind.STATE].append((change.sample, state))
-        if reading.alarm is not None:
-            self._alarms[reading.alarm.number] = reading.alarm
+                found = MachineState.UNAVAILABLE if unavailable else state
+                self._changes[TransitionKind.STATE].append((change.sample, found))
 
     def close(self, end: int, rate_hz: int) -> Backtest:
         alarms = tuple(

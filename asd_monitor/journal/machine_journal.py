@@ -8,6 +8,8 @@ import secrets
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import structlog
+
 from asd_monitor.alarm.state import (
     TRANSITIONS,
     Alarm,
@@ -18,8 +20,11 @@ from asd_monitor.alarm.state import (
 )
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
+from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.monitor import Monitor
+
+log = structlog.get_logger()
 
 _ID_TIME = re.compile(r"(\d{8}T\d{6}Z)(?:\.\d+)?")
 _ID_TIME_FORMAT = "%Y%m%dT%H%M%SZ"
@@ -38,10 +43,9 @@ class MachineJournal:
     def __init__(self, journal: Journal, machine: str) -> None:
         self._journal = journal
         self._machine = machine
-        records = journal.alarms(machine)
-        self._ids = {record.id for record in records}
-        self._newest = self._with_reason(records[0]) if records else None
-        self._number = 1 if records else 0  # of the newest, in the count of the monitor
+        newest = journal.newest(machine)  # from memory: an alarm is taken up whatever the disk does
+        self._newest = None if newest is None else self._with_reason(newest)
+        self._number = 0 if newest is None else 1  # of the newest, in the count of the monitor
         self._applied: set[str] = set()  # alarms whose acknowledgement is applied
         journal.register(machine)
 
@@ -215,12 +219,21 @@ class MachineJournal:
         )
 
     def _with_reason(self, record: AlarmRecord) -> AlarmRecord:
-        """Return an alarm of an earlier run with the reason of the event that raised it."""
-        raised = [
-            event.why
-            for event in self._journal.events(record.id)
-            if event.after == AlarmCondition.UNACKNOWLEDGED
-        ]
+        """Return an alarm of an earlier run with the reason of the event that raised it.
+
+        Without the reason where the events cannot be read.
+        """
+        try:
+            events = self._journal.events(record.id)
+        except JournalError as error:
+            log.warning(
+                "the reason of an alarm of an earlier run cannot be read; the alarm is taken up",
+                machine=self._machine,
+                alarm=record.id,
+                reason=str(error),
+            )
+            return record
+        raised = [event.why for event in events if event.after == AlarmCondition.UNACKNOWLEDGED]
         return replace(record, reason=raised[-1]) if raised else record
 
     def _new_id(self, time: datetime) -> str:

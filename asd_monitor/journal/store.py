@@ -138,6 +138,12 @@ class Journal:
         with self._lock:
             return self._standing.newest(machine)
 
+    @property
+    def machines(self) -> list[str]:
+        """Ids of the machines that were monitored by any run, sorted.  From memory."""
+        with self._lock:
+            return sorted(self._standing.machines.keys() | self._standing.highest_ids.keys())
+
     def highest_id(self, machine: str) -> str | None:
         """Return the last id of the machine's alarms in alphabetical order.  From memory."""
         with self._lock:

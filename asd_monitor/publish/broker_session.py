@@ -377,9 +377,11 @@ class BrokerSession:
 
     def _is_drained(self) -> bool:
         """Return whether the session is stopping and waits for no more pending messages."""
-        return self._stopping.is_set() and (
-            (self.pending == 0 and not self.more_events()) or self._clock() >= self._drain_deadline
-        )
+        if not self._stopping.is_set():
+            return False
+        # in this order: events that are not counted as more are among the pending ones by then
+        is_empty = not self.more_events() and self.pending == 0
+        return is_empty or self._clock() >= self._drain_deadline
 
     def _send_next(self, connection: Connection) -> bool:
         """Send the next message; return whether there was one and the network was ready."""

@@ -73,6 +73,38 @@ def test_a_gap_does_not_discard_it() -> None:
     assert raised(run(machine, 1.0, LOW, suspected=False, start=5.0)) == [5.5]
 
 
+def test_the_next_state_machine_of_the_stream_takes_it_up() -> None:
+    earlier = AlarmStateMachine(RULE, RATE_HZ)
+    run(earlier, 5.0, HIGH, suspected=True)
+    machine = AlarmStateMachine(RULE, RATE_HZ, earlier.alarm, earlier.held)
+    assert raised(run(machine, 2.0, LOW, suspected=True, start=5.0)) == []
+    assert raised(run(machine, 1.0, LOW, suspected=False, start=7.0)) == [7.5]
+    assert machine.alarm is not None
+    assert machine.alarm.peak_score == HIGH
+
+
+def test_the_time_for_which_it_was_held_counts_for_the_next_state_machine() -> None:
+    earlier, undivided = AlarmStateMachine(RULE, RATE_HZ), AlarmStateMachine(RULE, RATE_HZ)
+    run(earlier, 20.0, HIGH, suspected=True)
+    machine = AlarmStateMachine(RULE, RATE_HZ, earlier.alarm, earlier.held)
+    (at,) = raised(run(machine, 60.0, LOW, suspected=True, start=20.0))
+    assert [at] == raised(run(undivided, 80.0, HIGH, suspected=True))
+
+
+def test_it_is_raised_at_the_end() -> None:
+    machine = AlarmStateMachine(RULE, RATE_HZ)
+    run(machine, 5.0, HIGH, suspected=True)
+    assert raised(list(machine.raise_held())) == [5.0]
+    assert (machine.state, machine.held) == (MachineState.ALARM, None)
+    assert machine.raise_held() == ()
+
+
+def test_the_end_raises_nothing_where_nothing_is_held() -> None:
+    machine = AlarmStateMachine(RULE, RATE_HZ)
+    run(machine, 2.0, HIGH, suspected=True)
+    assert machine.raise_held() == ()
+
+
 def test_it_is_raised_in_a_pause_as_well() -> None:
     machine = AlarmStateMachine(RULE, RATE_HZ)
     run(machine, 5.0, HIGH, suspected=True)

@@ -42,6 +42,7 @@ PUBLISHED = {
     ("daemon/running_signal.py", "malformed"): "machines.fan.running.malformed",
     ("daemon/self_test_state.py", "failed_saves"): "counters.self_test.unsaved",
     ("daemon/session_reporter.py", "skipped_windows"): "counters.sound.skipped_windows",
+    ("daemon/session_reporter.py", "dropped_changes"): "counters.sound.dropped_changes",
     ("daemon/stream_clock.py", "steps"): "counters.sound.clock_steps",
     ("daemon/supervision.py", "restarts"): "counters.tasks.heartbeat",
     ("daemon/watchdog.py", "standstills"): "counters.monitoring.standstills",

@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.runtime_options import Intervals
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.publish.broker_session import BrokerSession
+from asd_monitor.publish.event_queues import StoredEvent
 from tests.doubles.broker_sessions import wait
 from tests.doubles.fake_broker import CONNACK_5, PUBLISH, ClientConnection, FakeBroker
 from tests.doubles.in_process_daemon import InProcessDaemon
@@ -394,3 +396,57 @@ async def test_the_status_of_the_box_has_the_figures_of_the_outbox(
     assert 0 <= outbox["oldest_s"] < PATIENCE_S
     assert (outbox["dropped"], outbox["set_aside"]) == ({}, 0)
     assert (outbox["refused"], outbox["retried"]) == (0, 0)
+
+
+def test_events_on_their_way_from_the_journal_to_the_session_count_as_more(tmp_path: Path) -> None:
+    journal, more = Journal(tmp_path), []
+
+    class Observer(MemoryBroker):
+        def put_events(self, events: Collection[StoredEvent]) -> None:
+            more.append(delivery.has_more)
+            super().put_events(events)
+
+    delivery = EventDelivery(journal, Observer())
+    MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
+    delivery.deliver()
+    assert not journal.machines_due
+    assert more == [True]
+    assert not delivery.has_more
+    journal.close()
+
+
+def test_events_that_cannot_be_taken_do_not_count_as_more_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path)
+    delivery = EventDelivery(journal, MemoryBroker())
+    MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
+    take = Journal.take_events
+
+    def fail(journal: Journal, machine: str, limit: int) -> object:
+        take(journal, machine, limit)
+        raise JournalError("disk I/O error")
+
+    monkeypatch.setattr(Journal, "take_events", fail)
+    with pytest.raises(JournalError):
+        delivery.deliver()
+    assert not delivery.has_more
+    journal.close()
+
+
+def test_a_stop_publishes_events_that_are_put_while_it_looks_for_more(running) -> None:
+    """The session sees either that events are on their way, or that they are pending."""
+    delivery, subscriber = running
+    delivery.until_published()
+    on_their_way = [StoredEvent(FAN, lambda: b"{}", lambda _: None)]
+    stopping, put_events = delivery.session._stopping, delivery.session.put_events
+
+    def more_events() -> bool:
+        if stopping.is_set() and on_their_way:
+            put_events([on_their_way.pop()])
+        return False
+
+    delivery.session.more_events = more_events
+    delivery.stop()
+    subscriber.catch_up()
+    assert subscriber.payloads(FAN) == [b"{}"]

@@ -8,10 +8,14 @@ import pytest
 import structlog
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec
+from asd_monitor.config.settings import Config
 from asd_monitor.daemon.journal_access import JournalAccess
+from asd_monitor.daemon.monitor_session import MonitorSession
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
+from asd_monitor.journal.store import Journal
+from tests.doubles.in_process_daemon import InProcessDaemon
 from tests.doubles.level_detector import StubBundle, make_config
 from tests.doubles.scripted_microphone import ScriptedMicrophone
 from tests.doubles.waiting import until
@@ -183,26 +187,106 @@ async def test_stop_or_reload_while_a_capture_child_starts(
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
-async def test_journal_error_of_a_new_machine_does_not_affect_the_others(daemon, monkeypatch):
+async def test_a_machine_whose_alarms_cannot_be_read_is_monitored(daemon, monkeypatch):
+    def fail(journal: Journal, *_: object) -> list[object]:
+        raise JournalError("disk I/O error")
+
+    monkeypatch.setattr(Journal, "alarms", fail)
+    monkeypatch.setattr(Journal, "events", fail)
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await daemon.until_state("fan", "normal")
+    daemon.file = make_config(fan={"device": "hw:1"}, pump={"device": "hw:2"})
+    daemon.service.request_reload()
+    await daemon.until_state("pump", "normal")
+    daemon.source("hw:2").play(20, 0.6)
+    await daemon.until_state("pump", "alarm")
+    daemon.file = make_config(fan={"device": "hw:1"}, pump={"device": "hw:3"})
+    daemon.service.request_reload()
+    await until(lambda: "hw:3" in daemon.sources)
+    await daemon.until_state("pump", "alarm")
+
+
+async def test_an_alarm_of_an_earlier_run_is_taken_up_though_it_cannot_be_read(daemon, monkeypatch):
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await daemon.until_state("fan", "normal")
+    daemon.source("hw:1").play(20, 0.6)
+    await daemon.until_state("fan", "alarm")
+    daemon.service.stop()
+    await daemon.finish()
+
+    def fail(journal: Journal, *_: object) -> list[object]:
+        raise JournalError("disk I/O error")
+
+    monkeypatch.setattr(Journal, "alarms", fail)
+    monkeypatch.setattr(Journal, "events", fail)
+    second = InProcessDaemon(daemon.folder, daemon.models)
+    with structlog.testing.capture_logs() as logs:
+        second.start(make_config(fan={"device": "hw:1"}))
+        await second.until_state("fan", "alarm")
+    for key in ("id", "active", "raised"):
+        assert second.broker.alarm("fan")[key] == daemon.broker.alarm("fan")[key]
+    assert any(each.get("reason") == "disk I/O error" for each in logs)
+    second.service.stop()
+    await second.finish()
+
+
+async def test_a_machine_that_could_not_be_added_affects_no_other(daemon, monkeypatch):
     machine_journal = JournalAccess.machine_journal
     broken = ["pump"]
 
     async def fail_for_pump(access: JournalAccess, machine: str) -> MachineJournal:
         if machine in broken:
-            raise JournalError("the journal is locked")
+            raise ZeroDivisionError("a defect")
         return await machine_journal(access, machine)
 
     monkeypatch.setattr(JournalAccess, "machine_journal", fail_for_pump)
-    daemon.start(make_config(fan={"device": "hw:1"}))
-    await daemon.until_state("fan", "normal")
+    both = make_config(fan={"device": "hw:1"}, pump={"device": "hw:2"})
     with structlog.testing.capture_logs() as logs:
-        daemon.file = make_config(fan={"device": "hw:1"}, pump={"device": "hw:2"})
+        daemon.start(both)
+        await daemon.until_state("fan", "normal")
+        daemon.file = make_config(fan={"device": "hw:1"})
         daemon.service.request_reload()
-        await until(lambda: any(e.get("reason") == "the journal is locked" for e in logs))
+        await until(lambda: "pump" not in daemon.service.config.machines, "the end of the reload")
+    assert [each["machine"] for each in logs if "not applied" in each["event"]] == ["pump"]
     daemon.source("hw:1").play(3)
     await until(lambda: daemon.source("hw:1").delivered)
     assert daemon.broker.state("fan")["state"] == "normal"
     broken.clear()
+    daemon.file = both
     daemon.service.request_reload()
     await daemon.until_state("pump", "normal")
     assert len(daemon.sources["hw:1"]) == 1
+
+
+async def test_a_defect_in_the_removal_of_a_machine_affects_no_other(daemon, monkeypatch):
+    daemon.start(make_config(fan={"device": "hw:1"}, pump={"device": "hw:2"}))
+    await daemon.until_state("fan", "normal")
+    await daemon.until_state("pump", "normal")
+
+    def fail(session: MonitorSession, reason: str) -> None:
+        raise ZeroDivisionError(reason)
+
+    monkeypatch.setattr(MonitorSession, "publish_stopped", fail)
+    daemon.file = make_config(mill={"device": "hw:3"})
+    daemon.service.request_reload()
+    await daemon.until_state("mill", "normal")
+    monkeypatch.undo()
+
+
+async def test_settings_that_need_a_restart_are_logged_at_each_reload(daemon):
+    config = make_config(fan={"device": "hw:1"})
+    changed = config.model_copy(update={"mqtt": config.mqtt.model_copy(update={"prefix": "other"})})
+
+    async def warnings_of(file: Config) -> int:
+        daemon.file = file
+        with structlog.testing.capture_logs() as logs:
+            daemon.service.request_reload()
+            await until(lambda: any(each["event"] == "reloading" for each in logs))
+            await until(lambda: daemon.service.config is file)
+        return sum("need a restart" in each["event"] for each in logs)
+
+    daemon.start(config)
+    await daemon.until_state("fan", "normal")
+    assert await warnings_of(changed) == 1
+    assert await warnings_of(changed.model_copy()) == 1
+    assert await warnings_of(config.model_copy()) == 0

@@ -1,15 +1,25 @@
 """Alarms of one monitor session: latch, acknowledgement, restart."""
 
+import asyncio
+import contextlib
+import sqlite3
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
+import structlog
 
+from asd_monitor.alarm.logic import AlarmLogic, EvaluatedWindow
+from asd_monitor.daemon import evaluation_loop, session_reporter
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
-from tests.doubles.level_detector import StubBundle
+from asd_monitor.journal.store import Journal
+from asd_monitor.records import WindowScore
+from tests.doubles.level_detector import LevelDetector, StubBundle
 from tests.doubles.monitored_machine import MonitoredMachine
 from tests.doubles.scripted_source import ScriptedSource
 from tests.doubles.waiting import TIMEOUT_S, until
@@ -137,12 +147,184 @@ async def test_alarm_that_is_written_while_the_session_ends_is_published(make, m
     machine.task.cancel()
     gate.set()
     await machine.stop()
-    assert not machine.broker.transitions("fan")
+    assert machine.broker.transitions("fan") == [("normal", "unacknowledged"), ("normal", "alarm")]
     session.publish_stopped("the daemon was stopped")
     (alarm,) = machine.journal.alarms("fan")
     assert (machine.broker.alarm("fan")["id"], machine.state["state"]) == (alarm.id, "stopped")
     assert machine.broker.alarm("fan")["active"]
-    assert machine.journal.machines_due == {"fan"}
+
+
+async def test_an_alarm_of_the_block_that_is_scored_at_the_end_is_published(make):
+    machine = make(alarm={"on_delay_s": 1})
+    machine.start()
+    machine.source.open()
+    await machine.play(5, NORMAL_LEVEL)
+    scoring, gate = threading.Event(), threading.Event()
+    push_batch = machine.scoring._push_batch
+
+    def push_late(*arguments: Any) -> Any:
+        outcomes = push_batch(*arguments)  # the monitor has raised the alarm
+        if machine.session._evaluator.monitor.alarm is not None:
+            scoring.set()
+            assert gate.wait(TIMEOUT_S)
+        return outcomes
+
+    machine.scoring._push_batch = push_late
+    machine.source.play(20, ALARM_LEVEL)
+    await until(scoring.is_set)
+    assert machine.journal.alarms("fan") == []
+    machine.task.cancel()
+    await asyncio.sleep(0.05)
+    assert not machine.task.done()
+    gate.set()
+    await machine.stop()
+    (alarm,) = machine.journal.alarms("fan")
+    assert (machine.broker.alarm("fan")["id"], alarm.active) == (alarm.id, True)
+    assert machine.broker.transitions("fan") == [("normal", "unacknowledged"), ("normal", "alarm")]
+    assert machine.broker.messages("fan/score")[-1]["state"] == "alarm"
+
+
+async def test_the_end_does_not_wait_longer_for_scores_than_its_limit(make, monkeypatch):
+    monkeypatch.setattr(evaluation_loop, "END_LIMIT_S", 0.05)
+    machine = make()
+    gate = await machine.start_held()
+    with structlog.testing.capture_logs() as logs:
+        machine.task.cancel()
+        await asyncio.wait((machine.task,), timeout=TIMEOUT_S)
+    gate.set()
+    assert machine.task.cancelled()
+    assert any("its readings are lost" in each["event"] for each in logs)
+
+
+@pytest.fixture
+def suspected(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Return the suspicion of a fault of the microphone; it is the last element."""
+    suspicion = [True]
+    push = AlarmLogic.push
+
+    def push_suspected(logic: AlarmLogic, window: WindowScore, **_: bool) -> EvaluatedWindow:
+        return push(logic, window, suspected=suspicion[-1])
+
+    monkeypatch.setattr(AlarmLogic, "push", push_suspected)
+    return suspicion
+
+
+async def hold_alarm(machine: MonitoredMachine) -> None:
+    """Play sound whose alarm is due and is held by a suspicion."""
+    machine.start()
+    machine.source.open()
+    await machine.play(15, ALARM_LEVEL)
+    assert machine.session._evaluator.holds_alarm
+    assert machine.journal.alarms("fan") == []
+
+
+async def test_a_held_alarm_is_raised_after_a_new_model(make, suspected):
+    machine = make()
+    await hold_alarm(machine)
+    machine.models.bundles["fan"] = StubBundle("v2")
+    machine.session.reload_model()
+    await until(lambda: machine.state["model"] == "v2")
+    await machine.play(5, NORMAL_LEVEL)
+    assert machine.journal.alarms("fan") == []
+    suspected.append(False)
+    await machine.play(5, NORMAL_LEVEL)
+    await machine.until_state("alarm")
+    assert machine.broker.alarm("fan")["reason"].startswith("alarm score at least 5.42")
+
+
+async def test_a_held_alarm_is_raised_where_the_new_model_cannot_score(make, suspected):
+    machine = make()
+    await hold_alarm(machine)
+    detector = LevelDetector()
+    object.__setattr__(detector, "front_end", replace(detector.front_end, rate_hz=48_000))
+    machine.models.bundles["fan"] = StubBundle("v2", detector=detector)
+    machine.session.reload_model()
+    await machine.until_state("no_model")
+    await until(lambda: machine.broker.alarm("fan")["active"])
+
+
+async def test_a_held_alarm_is_raised_at_a_stop_and_taken_up_by_the_next_run(make, suspected):
+    machine = make()
+    await hold_alarm(machine)
+    await machine.stop()
+    (alarm,) = machine.journal.alarms("fan")
+    assert alarm.active
+    assert alarm.peak_score >= 5.42
+    assert machine.broker.alarm("fan")["id"] == alarm.id
+    assert ("normal", "unacknowledged") in machine.broker.transitions("fan")
+
+    machine.start(ScriptedSource().open())
+    machine.source.play(5, NORMAL_LEVEL)
+    await machine.until_state("alarm")
+
+
+async def test_a_held_alarm_is_raised_at_the_end_of_a_recording(make, suspected):
+    machine = make(device="file:/a.wav")
+    await hold_alarm(machine)
+    machine.source.finish()
+    await asyncio.wait_for(machine.task, TIMEOUT_S)
+    (alarm,) = machine.journal.alarms("fan")
+    assert alarm.active
+    topics = [topic for topic, _ in machine.broker.sent]
+    assert (topics[-1], machine.state["state"]) == ("asd/fan/state", "stopped")
+
+
+async def until_blocked(machine: MonitoredMachine, monkeypatch: Any) -> threading.Event:
+    """Let the journal wait; return the event that lets it go on."""
+    gate, entered = threading.Event(), threading.Event()
+    write = Journal.write
+
+    def write_late(journal: Journal, change: Any) -> bool:
+        entered.set()
+        assert gate.wait(TIMEOUT_S)
+        return write(journal, change)
+
+    monkeypatch.setattr(Journal, "write", write_late)
+    machine.source.interrupt("unplugged")
+    await until(entered.is_set)
+    return gate
+
+
+async def test_changes_that_are_queued_at_the_end_are_written(make, monkeypatch):
+    machine = make()
+    machine.start()
+    machine.source.open().play(5, NORMAL_LEVEL)
+    await machine.until_state("normal")
+    gate = await until_blocked(machine, monkeypatch)
+    machine.source.play(1, NORMAL_LEVEL)  # the end of the outage is queued behind its begin
+    await until(lambda: machine.state["microphone"] == "ok")
+    machine.task.cancel()
+    gate.set()
+    await machine.stop()
+    with contextlib.closing(sqlite3.connect(machine.journal.path)) as database:
+        changes = database.execute(
+            """SELECT "from", "to" FROM events WHERE kind = 'microphone' ORDER BY number"""
+        ).fetchall()
+    assert changes == [("ok", "no_device"), ("no_device", "ok")]
+
+
+async def test_changes_beyond_the_bound_are_dropped_oldest_first_and_counted(make, monkeypatch):
+    monkeypatch.setattr(session_reporter, "MAX_CHANGES", 4)
+    machine = make()
+    machine.start()
+    machine.source.open().play(5, NORMAL_LEVEL)
+    await machine.until_state("normal")
+    gate = await until_blocked(machine, monkeypatch)
+    with structlog.testing.capture_logs() as logs:
+        for turn in range(5):  # two changes each: of the microphone and of the state
+            machine.source.play(1, NORMAL_LEVEL)
+            await until(lambda: machine.state["microphone"] == "ok")
+            reason = f"unplugged {turn}"
+            machine.source.interrupt(reason)
+            await until(partial(lambda reason: machine.state["reason"] == reason, reason))
+    (entry,) = [each for each in logs if "the oldest are dropped" in each["event"]]
+    assert entry["waiting"] == 4
+    gate.set()
+    await until(
+        lambda: any(m["why"] == "unplugged 4" for m in machine.broker.messages("fan/event"))
+    )
+    assert not any(m["why"] == "unplugged 0" for m in machine.broker.messages("fan/event"))
+    assert machine.session._publisher.counts.dropped_changes == 16
 
 
 async def test_acknowledgement_between_two_runs_is_applied(make):

@@ -22,12 +22,12 @@ async def test_sound_is_recorded_then_a_model_trained_and_used(make):
     await machine.until_state("unavailable", "fault")
     machine.source.play(35)
     await until(lambda: machine.trained)
-    await until(lambda: machine.state["reason"] == "training")
+    await until(lambda: machine.state["reason"].endswith("training"))  # perhaps after a loss
     (_, sound, _) = machine.trained[0]
     assert len(list(sound.glob("*.flac"))) >= 2
     machine.models.bundles["fan"] = bundle
     machine.training_ends.set()
-    await machine.until_state("normal")
+    await until(lambda: machine.state["state"] == "normal")
     machine.source.play(5)
     await until(lambda: machine.broker.messages("fan/score"))
     assert ("learning", "normal") in machine.broker.transitions("fan")

@@ -154,6 +154,33 @@ def test_a_folder_that_cannot_be_written_is_locked(unwritable: Path) -> None:
         StateLock(unwritable).release()
 
 
+def test_a_lock_file_of_another_user_is_named_with_its_remedy(open_folder: Path) -> None:
+    file = open_folder / "daemon.lock"
+    file.touch()
+    file.chmod(0o000)
+    with without_privileges():
+        with capture_logs() as logs:
+            lock = StateLock(open_folder)
+        (entry,) = logs
+        assert "the lock file of the state folder cannot be opened" in entry["event"]
+        assert (entry["file"], entry["reason"]) == (str(file), "Permission denied")
+        assert "chown" in entry["hint"]
+        with pytest.raises(OperationError, match="another daemon uses this state folder"):
+            StateLock(open_folder)
+        lock.release()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives a file to another user")
+def test_root_creates_the_lock_file_for_the_owner_of_the_folder(open_folder: Path) -> None:
+    os.chown(open_folder, 65534, 65534)
+    StateLock(open_folder).release()
+    found = (open_folder / "daemon.lock").stat()
+    assert (found.st_uid, found.st_gid) == (65534, 65534)
+    with without_privileges(), capture_logs() as logs:
+        StateLock(open_folder).release()
+    assert logs == []
+
+
 def test_a_lock_file_without_write_permission_is_locked(open_folder: Path) -> None:
     lock = StateLock(open_folder)
     (open_folder / "daemon.lock").chmod(0o444)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from asd_monitor.daemon import monitor_session
+from asd_monitor.daemon import evaluation_loop, monitor_session
 from asd_monitor.daemon.box_conditions import BoxConditions
 from asd_monitor.daemon.box_status import BoxStatus
 from asd_monitor.daemon.broker_check import BrokerCheck
@@ -91,7 +91,8 @@ async def until_not_fed(systemd: Systemd) -> None:
 async def test_a_machine_that_hangs_is_restarted_and_then_the_watchdog_is_not_fed(
     daemon, systemd, environment, gate, monkeypatch
 ):
-    monkeypatch.setattr(monitor_session, "_WORKER_LIMIT_S", 0.1)
+    for module in (monitor_session, evaluation_loop):
+        monkeypatch.setattr(module, "END_LIMIT_S", 0.1)
     daemon.environment |= environment
     daemon.models.bundles["fan"] = StubBundle(detector=LevelDetector(gate=gate))
     config = make_config(fan={"device": "hw:1"}, pump={"device": "hw:2"})

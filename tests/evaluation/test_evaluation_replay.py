@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from asd_monitor.alarm.logic import AlarmLogic, EvaluatedWindow
 from asd_monitor.alarm.state import AlarmRule, TransitionKind
 from asd_monitor.audio.devices.device_strings import DeviceKind, DeviceSpec
 from asd_monitor.audio.files.file_source import FileSource
@@ -19,7 +20,7 @@ from asd_monitor.model_training.microphone_baseline import microphone_baseline
 from asd_monitor.model_training.reference import read_reference
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline, WindowExtractor
-from asd_monitor.records import Thresholds, WhenQuiet
+from asd_monitor.records import Thresholds, WhenQuiet, WindowScore
 from tests.doubles.blocks import block_at
 from tests.doubles.synthetic_sounds import machine_sound, write
 
@@ -190,3 +191,19 @@ def test_a_machine_that_is_switched_off(
         scores = [s.score for s in score_recording(detector, path).windows if s.quiet]
         assert np.median(scores) > 5.42
         assert result.states[-1].state == "normal"
+
+
+def test_an_alarm_that_is_held_at_the_end_is_raised(
+    detector: Detector, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    push = AlarmLogic.push
+
+    def push_suspected(logic: AlarmLogic, window: WindowScore, **_: bool) -> EvaluatedWindow:
+        return push(logic, window, suspected=True)
+
+    monkeypatch.setattr(AlarmLogic, "push", push_suspected)
+    path = write(tmp_path / "a.wav", np.concatenate([NORMAL, FAULTY]))
+    result = _run(path, detector)
+    [alarm] = result.alarms
+    assert 40 < alarm.raised_s <= result.seconds
+    assert result.states[-1].state == "alarm"

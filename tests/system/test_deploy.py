@@ -14,7 +14,6 @@ from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.config.credentials import KEY_CREDENTIAL, PASSWORD_CREDENTIAL
 from asd_monitor.config.loading import read_config
 from asd_monitor.config.settings import Config
-from asd_monitor.daemon.runtime_options import ShutdownLimits
 from tests.doubles import unit_sandbox
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -64,15 +63,6 @@ def test_unit_agrees_with_the_program():
     assert f"LoadCredential={KEY_CREDENTIAL}:/etc/asd-monitor/%i.key" in text
     assert "Environment=ASD_MONITOR_INSTANCE=%i" in text
     assert "run --config /etc/asd-monitor/%i.yaml --log-format text" in text
-
-
-def test_stop_ends_before_systemd_kills_the_service():
-    limits = ShutdownLimits()
-    removal_s = limits.removal_s + limits.margin_s + limits.cancel_s
-    steps_s = 3 * limits.step_s + limits.stop_delivery_s + limits.margin_s + limits.journal_s
-    stop_s = removal_s + steps_s + 5 * limits.cancel_s
-    (limit_s,) = re.findall(r"^TimeoutStopSec=(\d+)$", UNIT.read_text(), re.MULTILINE)
-    assert stop_s < int(limit_s)
 
 
 @pytest.fixture
