@@ -29,7 +29,8 @@ class MachineJournal:
     """Writes the alarms and transitions of one machine and applies acknowledgements.
 
     Writing does not raise: entries that cannot be written are kept for later, and `Journal.fault`
-    is set.  It waits for the disk, so that an event loop calls it in a thread.
+    is set.  It waits for the disk, for a few seconds at most, so that an event loop calls it in a
+    thread.
 
     Alarms are ordered by their ids, also where the clock is set back, and none is cleared or
     acknowledged before it was raised.
@@ -39,7 +40,6 @@ class MachineJournal:
         self._journal = journal
         self._machine = machine
         records = journal.alarms(machine)
-        self._ids = {record.id for record in records}
         self._newest = self._with_reason(records[0]) if records else None
         self._number = 1 if records else 0  # of the newest, in the count of the monitor
         self._applied: set[str] = set()  # alarms whose acknowledgement is applied

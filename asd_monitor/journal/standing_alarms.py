@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+import threading
 from dataclasses import replace
 
 from asd_monitor.journal.alarm_entries import AlarmEntry, MachineEntry, as_alarm, as_machine
@@ -12,9 +12,15 @@ from asd_monitor.journal.alarm_tables import readable_rows
 
 
 class StandingAlarms:
-    """The newest alarm of each machine, and every alarm that is not closed."""
+    """The newest alarm of each machine, and every alarm that is not closed.
 
-    def __init__(self) -> None:
+    Args:
+        lock: Of what is in memory; held for what notes or returns alarms, but for `read`.
+
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
         self.machines: dict[str, int] = {}
         """Machines in the journal, with the number of the newest written event of each."""
         self.highest_ids: dict[str, str] = {}
@@ -31,10 +37,10 @@ class StandingAlarms:
         """Return the alarms, the newest first."""
         return [entry.record for entry in reversed(self._entries.values())]
 
-    def entries(self) -> Iterable[MachineEntry | AlarmEntry]:
+    def entries(self) -> list[MachineEntry | AlarmEntry]:
         """Return what a journal must contain, in the order in which it is written."""
-        yield from (MachineEntry(machine, seq) for machine, seq in sorted(self.machines.items()))
-        yield from self._entries.values()
+        machines = [MachineEntry(machine, seq) for machine, seq in sorted(self.machines.items())]
+        return [*machines, *self._entries.values()]
 
     def note(self, entry: AlarmEntry) -> None:
         """Note an alarm that is written."""
@@ -53,15 +59,17 @@ class StandingAlarms:
 
     def read(self, database: sqlite3.Connection) -> None:
         """Note what a journal contains and is not known here.  Raises sqlite3.Error."""
-        known = self._entries
-        self._entries, newest, self._newest = {}, self._newest, {}
-        for row in readable_rows(database, "alarms"):
-            if (entry := as_alarm(row)) is not None:
+        alarms = [found for row in readable_rows(database, "alarms") if (found := as_alarm(row))]
+        machines = [
+            each for row in readable_rows(database, "machines") if (each := as_machine(row))
+        ]
+        with self._lock:
+            known = self._entries
+            self._entries, newest, self._newest = {}, self._newest, {}
+            for entry in alarms:
                 self.note(known.pop(entry.record.id, entry))
-        for entry in known.values():
-            self.note(entry)
-        self._newest |= {name: id_ for name, id_ in newest.items() if id_ in self._entries}
-        for found in map(as_machine, readable_rows(database, "machines")):
-            if found is not None:
-                known_seq = self.machines.get(found.machine, 0)
-                self.machines[found.machine] = max(found.seq, known_seq)
+            for entry in known.values():
+                self.note(entry)
+            self._newest |= {name: id_ for name, id_ in newest.items() if id_ in self._entries}
+            for each in filter(None, machines):
+                self.machines[each.machine] = max(each.seq, self.machines.get(each.machine, 0))
