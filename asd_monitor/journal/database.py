@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from asd_monitor.alarm.state import ACTIVE
 from asd_monitor.journal.alarm_tables import FORMAT, database_format
 from asd_monitor.journal.file_image import (
     PAGE_BYTES,
@@ -36,6 +37,8 @@ Connect = Callable[..., sqlite3.Connection]
 
 COMMAND_BUSY_S = 5.0
 """How long a command waits for another process that has locked the journal."""
+MAX_ALARMS = 100_000
+"""The oldest beyond are deleted at the opening, where they are not active."""
 DAEMON_BUSY_S = 0.1
 """How long the daemon does, which keeps in memory what it cannot write."""
 _WAL_BYTES = 256 << 10  # what it keeps on the disk after an exceptional transaction
@@ -136,6 +139,17 @@ def delete_oldest_events(database: sqlite3.Connection, *, keep: int) -> int:
     return deleted.rowcount
 
 
+def _delete_oldest_alarms(database: sqlite3.Connection) -> None:
+    """Delete the oldest alarms beyond `MAX_ALARMS` that are not active and have no transition."""
+    active = ", ".join(f"'{condition}'" for condition in sorted(ACTIVE))
+    database.execute(
+        "DELETE FROM alarms WHERE number <= (SELECT max(number) FROM alarms) - ?"  # noqa: S608
+        f" AND condition NOT IN ({active})"
+        " AND NOT EXISTS (SELECT 1 FROM events WHERE events.alarm_id = alarms.id)",
+        (MAX_ALARMS,),
+    )
+
+
 def _problem_of_files(path: Path) -> str | None:
     """Return what is wrong with the files before SQLite opens them; None: nothing.
 
@@ -208,6 +222,7 @@ def _prepare(database: sqlite3.Connection, path: Path, max_events: int) -> None:
     with transaction(database):
         recovery = set_damaged_rows_aside(database)
         delete_oldest_events(database, keep=max_events)
+        _delete_oldest_alarms(database)
     if recovery.damaged:
         log.error(
             "rows of the journal of alarms are damaged and were moved to the table damaged_rows",

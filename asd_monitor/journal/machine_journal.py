@@ -42,7 +42,7 @@ class MachineJournal:
         records = journal.alarms(machine)
         self._newest = self._with_reason(records[0]) if records else None
         self._number = 1 if records else 0  # of the newest, in the count of the monitor
-        self._applied: set[str] = set()  # alarms whose acknowledgement is applied
+        self._applied: set[str] = set()  # alarms whose acknowledgement is applied and not written
         journal.register(machine)
 
     @property
@@ -118,7 +118,9 @@ class MachineJournal:
         read.
         """
         events: list[Event] = []
-        for acknowledged in self._journal.unapplied_acknowledgements(self._machine):
+        unapplied = self._journal.unapplied_acknowledgements(self._machine)
+        self._applied &= {record.id for record in unapplied}
+        for acknowledged in unapplied:
             if acknowledged.id in self._applied:  # and this could not be written yet
                 continue
             self._applied.add(acknowledged.id)

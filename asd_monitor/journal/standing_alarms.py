@@ -10,9 +10,14 @@ from asd_monitor.journal.alarm_entries import AlarmEntry, MachineEntry, as_alarm
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.alarm_tables import readable_rows
 
+MAX_RETURNED = 10_000
+"""Alarms that have returned to normal and were never acknowledged."""
+
 
 class StandingAlarms:
-    """The newest alarm of each machine, and every alarm that is not closed.
+    """The newest alarm of each machine, every active one, and the others that are not closed.
+
+    Of the last there are at most `MAX_RETURNED`: the oldest are in the file alone.
 
     Args:
         lock: Of what is in memory; held for what notes or returns alarms, but for `read`.
@@ -52,10 +57,30 @@ class StandingAlarms:
         elif (superseded := self.newest(machine)) is not None and superseded.closed:
             del self._entries[superseded.id]
         self._entries[record.id] = entry
-        if earlier is None:
+        if earlier is None and (machine not in self._newest or self._is_newest(record)):
             self._newest[machine] = record.id
         elif record.closed and self._newest.get(machine) != record.id:
             del self._entries[record.id]
+
+        if earlier is None:
+            self._forget_surplus()
+
+    def _is_newest(self, record: AlarmRecord) -> bool:
+        """Return whether an alarm is not one that was forgotten, by the order of the ids."""
+        return record.id >= self.highest_ids[record.machine]
+
+    def _forget_surplus(self) -> None:
+        if len(self._entries) <= MAX_RETURNED:
+            return
+        newest = set(self._newest.values())
+        returned = [
+            id_
+            for id_, entry in self._entries.items()
+            if not entry.record.active and id_ not in newest
+        ]
+        # some at once: the next alarms then cost nothing
+        for id_ in returned[: max(0, len(returned) - MAX_RETURNED * 9 // 10)]:
+            del self._entries[id_]
 
     def read(self, database: sqlite3.Connection) -> None:
         """Note what a journal contains and is not known here.  Raises sqlite3.Error."""

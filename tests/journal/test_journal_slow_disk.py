@@ -37,16 +37,23 @@ def wait_until(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_a_lock_by_another_process_does_not_delay_alarms(tmp_path: Path) -> None:
-    with Journal(tmp_path) as journal:
+def test_a_lock_by_another_process_does_not_delay_alarms(
+    tmp_path: Path, hanging: HangingDisk
+) -> None:
+    with Journal(tmp_path, connect=hanging.connect) as journal:
         machines = [MachineJournal(journal, f"m{number}") for number in range(10)]
         other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
+        hanging.statements.clear()
+        hanging.hang("BEGIN IMMEDIATE")
         begun_s = time.monotonic()
         with ThreadPoolExecutor(10) as threads:
             for each in machines:
                 threads.submit(each.record, RAISED, NOW, "v1")
+            wait_until(lambda: journal._disk._work.qsize() == 9)
+            hanging.answer()
         assert time.monotonic() - begun_s < 3
+        assert hanging.statements.count("BEGIN IMMEDIATE") == 1
         assert "another process holds it" in str(journal.fault)
         assert all(numbers(take_all(journal, f"m{number}")) == [None] for number in range(10))
         other.execute("ROLLBACK")
@@ -64,7 +71,7 @@ def test_while_there_is_a_fault_the_disk_is_left_to_the_maintenance(
         other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         record(journal)
-        assert journal.fault is not None
+        assert "another process" in str(journal.fault)
         hanging.statements.clear()
         record(journal, events=5)
         assert "BEGIN IMMEDIATE" not in hanging.statements
@@ -93,8 +100,28 @@ def test_an_alarm_is_published_from_memory_while_the_disk_does_not_answer(
         hanging.answer()
         wait_until(journal.flush)
         assert (journal.fault, journal.unwritten) == (None, 0)
+        assert journal.machines_due == {"fan01"}
         assert take_all(journal) == []
         assert len(journal.events(str(event.alarm_id))) == 21
+
+
+def test_the_maintenance_does_not_wait_for_a_disk_that_does_not_answer(
+    tmp_path: Path, hanging: HangingDisk
+) -> None:
+    limits = DiskLimits(answer_s=0.2)
+    with (
+        Journal(tmp_path, connect=hanging.connect, limits=limits) as journal,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        fan = MachineJournal(journal, "fan01")
+        hanging.hang("COMMIT")
+        threads.submit(fan.record, RAISED, NOW, "v1")
+        assert hanging.waiting.wait(10)
+        begun_s = time.monotonic()
+        with pytest.raises(JournalError, match="does not answer"):
+            journal.maintain()
+        assert time.monotonic() - begun_s < 2
+        hanging.answer()
 
 
 def test_without_a_fault_an_event_is_in_the_file_before_it_is_taken(
@@ -197,7 +224,7 @@ def test_what_was_taken_and_settled_before_it_was_written_is_not_taken_again(
     with Journal(tmp_path, connect=hanging.connect, limits=SHORT) as journal:
         hanging.hang("COMMIT")
         record(journal, events=2 * PORTION)
-        for waiting in take_all(journal):
+        for waiting in reversed(take_all(journal)):
             journal.settle(waiting, None)
         hanging.answer()
         wait_until(journal.flush)
