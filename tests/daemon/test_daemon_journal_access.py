@@ -42,7 +42,7 @@ async def test_what_a_disk_that_does_not_answer_has_not_written_is_logged(tmp_pa
 
 async def test_what_is_not_written_is_logged_where_closing_is_cancelled(tmp_path: Path) -> None:
     disk = HangingDisk()
-    journal = Journal(tmp_path, connect=disk.connect, limits=DiskLimits(answer_s=0.2))
+    journal = Journal(tmp_path, connect=disk.connect, limits=DiskLimits(answer_s=1.0))
     access = JournalAccess(journal, poll_s=1.0)
     fan = MachineJournal(journal, "fan01")
     other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)

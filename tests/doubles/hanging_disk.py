@@ -8,7 +8,7 @@ from typing import Any
 
 from asd_monitor.journal.store import DiskLimits
 
-SHORT = DiskLimits(answer_s=0.2, opening_s=0.3, closing_s=0.3)
+SHORT = DiskLimits(answer_s=1.0, opening_s=2.0, closing_s=1.0)
 
 
 class HangingDisk:
