@@ -88,7 +88,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "journal-order-of-alarms",  # the oldest alarm is taken for the newest
-        "asd_monitor/journal/store.py",
+        "asd_monitor/journal/stored_journal.py",
         '"alarms", "ORDER BY number DESC"',
         '"alarms", "ORDER BY number"',
         "journal",
@@ -96,8 +96,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "journal-order-of-changes",  # the newest unwritten changes are dropped, not the oldest
         "asd_monitor/journal/write_queue.py",
-        "self._changes.popleft()",
-        "self._changes.pop()",
+        "sorted(range(len(others)), key",
+        "sorted(range(len(others))[::-1], key",
         "journal",
     ),
     Mutation(
@@ -130,9 +130,9 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "journal-overwritten",  # a file that is overwritten within a transaction is adopted
-        "asd_monitor/journal/store.py",
-        "                self._file.check()\n",
-        "                self._file._watch.note()\n",
+        "asd_monitor/journal/stored_journal.py",
+        "            self._file.check()\n",
+        "            self._file._watch.note()\n",
         "journal/test_journal_overwritten.py",
     ),
     Mutation(

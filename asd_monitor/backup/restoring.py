@@ -100,6 +100,8 @@ class _Stage:
         self._below = below
         self._before = place.with_name(f"{place.name}.before-restore-{stamp}")
         self._folder = place.with_name(f".{place.name}.{_UNFINISHED}")
+        # not the name of what is deleted as unfinished: for a moment it has what was there before
+        self._complete = place.with_name(f"{place.name}.restore-{stamp}")
         self._is_in_place = False
 
     def __enter__(self) -> _Stage:
@@ -121,22 +123,26 @@ class _Stage:
     def put_in_place(self) -> None:
         """Exchange the folder with the one in its place.  Raises OperationError."""
         with os_errors_reported(self._place, "cannot be restored", _REMEDY):
-            self._folder.rename(self._before)
+            self._folder.rename(self._complete)
             if self._place.exists():
-                exchange(self._before, self._place)
+                exchange(self._complete, self._place)
+                self._is_in_place = True
+                self._complete.rename(self._before)
             else:
-                self._before.rename(self._place)
-            self._is_in_place = True
+                self._complete.rename(self._place)
+                self._is_in_place = True
             sync_folder(self._place.parent)
 
     def take_back(self) -> None:
         """Undo `put_in_place`, also where it failed.  Raises OSError."""
         if self._is_in_place and self._before.exists():
-            exchange(self._before, self._place)
+            self._before.rename(self._complete)
+        if self._is_in_place and self._complete.exists():
+            exchange(self._complete, self._place)
         elif self._is_in_place:
-            self._place.rename(self._before)
-        if self._before.exists():
-            self._before.rename(self._folder)
+            self._place.rename(self._complete)
+        if self._complete.exists():
+            self._complete.rename(self._folder)
 
     def result(self) -> list[Restored]:
         """Return what was restored; a folder that was made for the lock only is not kept."""

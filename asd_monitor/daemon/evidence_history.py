@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,12 +20,14 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.running_means import MAX_BLOCKS, RESOLUTION
 from asd_monitor.alarm.time_scales import STEP_S
+from asd_monitor.journal.disk_thread import DiskThread, StalledError
 from asd_monitor.limited_reading import read_limited
 from asd_monitor.private_files import create_private_folder, sync_folder, write_private_file
 
 log = structlog.get_logger()
 
 FOLDER = "block-means"
+_ANSWER_S = 2.0
 _MAX_BYTES = 1 << 20
 _MAX_JSON_BYTES = 4 << 20
 _DIGEST_CHARACTERS = 64
@@ -55,11 +58,14 @@ class EvidenceHistory:
         """How often the block means could not be written."""
         self._path = state / FOLDER / machine
         self._log = log.bind(machine=machine, file=str(self._path))
+        self._disk = DiskThread("evidence")  # of the last `save`
 
     def save(
         self, model: str, blocks: Sequence[BlockMean], *, sample_0_s: float, rate_hz: int
     ) -> None:
         """Write the block means; a failure is logged.
+
+        It waits 2 s at most: where the disk does not answer, nothing is saved until it does.
 
         Args:
             model: hash of the model that the evidence is of.
@@ -74,6 +80,20 @@ class EvidenceHistory:
             begins_ms=[round((sample_0_s + each.begin / rate_hz) * 1e3) for each in blocks],
             means=[round(each.mean / RESOLUTION) for each in blocks],
         )
+        if self._disk.is_stalled:
+            return
+        self._disk = DiskThread("evidence")
+        try:
+            self._disk.run(partial(self._write, document), limit_s=_ANSWER_S)
+        except StalledError:
+            self._log.warning(
+                "the disk does not answer: the evidence of the longer time scales is not saved",
+                hint="check the disk of the state folder",
+            )
+        finally:
+            self._disk.close()
+
+    def _write(self, document: _Document) -> None:
         content = zlib.compress(document.model_dump_json().encode())
         digest = hashlib.sha256(content).hexdigest()
         partial = self._path.with_name(f".{self._path.name}.partial")

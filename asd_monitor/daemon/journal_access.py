@@ -13,7 +13,7 @@ from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
-from asd_monitor.worker_thread import WorkerThread
+from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
 
 log = structlog.get_logger()
 
@@ -23,8 +23,8 @@ _LOGGED_ALARMS = 100
 def open_journal(state: Path) -> Journal:
     """Open the journal of a state folder.
 
-    Monitoring without a journal is better than none: where it cannot be opened, alarms are kept in
-    memory, and `JournalAccess.poll` tries again.
+    Monitoring without a journal is better than none: where it cannot be opened, or its disk does
+    not answer, alarms are kept in memory, and `JournalAccess.poll` tries again.
     """
     journal = Journal(state)
     if journal.fault is not None:
@@ -98,14 +98,18 @@ class JournalAccess:
     async def close(self) -> None:
         """Write what can be written, close the journal, and log what is not in it.
 
-        It waits for the work in progress; the caller bounds its time.  May be called in any state
-        and more than once.
+        The journal bounds the time; what is missing is also logged where that is cancelled.  May be
+        called in any state and more than once.
         """
         if self._worker.is_finished:
             return
-        closing = self._worker.submit(self.journal.close)
         self._worker.close()
-        await closing
+        try:
+            await in_daemon_thread(self.journal.close, "close the journal")
+        finally:
+            self._log_outcome()
+
+    def _log_outcome(self) -> None:
         left = self.journal.left_events
         if left:
             log.warning(
@@ -124,6 +128,7 @@ class JournalAccess:
                 events=missing.events,
                 unpublished_events=missing.unpublished,
                 dropped=self.journal.dropped,
+                dropped_kinds=self.journal.dropped_kinds,
                 alarm_ids=list(missing.alarms[:_LOGGED_ALARMS]),
                 reason=self.journal.fault,
             )

@@ -91,7 +91,7 @@ class ShutdownLimits:
     """For pending messages after the end of all recordings, unless a stop is requested; not part of
     the sum."""
     journal_s: float = 12.0
-    """For the journal; another process may lock it for 5 s, twice."""
+    """For the journal, which gives up by itself where the disk does not answer for 9 s."""
 
 
 class Connect(Protocol):

@@ -18,7 +18,7 @@ from asd_monitor.errors import UsageError
 from asd_monitor.journal.alarm_entries import acknowledge, as_alarm, as_event, as_machine
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import readable_rows
-from asd_monitor.journal.database import connect_to, transaction
+from asd_monitor.journal.database import COMMAND_BUSY_S, connect_to, transaction
 from asd_monitor.journal.file_image import OpenedImage, open_image, read_files
 from asd_monitor.journal.journal_file import find_journal
 from asd_monitor.journal.sqlite_errors import DAMAGED, DamagedJournalError, JournalError, translated
@@ -164,7 +164,7 @@ def _write_acknowledgement(
     path: Path, alarm_id: str, who: str, why: str | None, now: datetime
 ) -> None:
     with translated(path):
-        database = connect_to(path)
+        database = connect_to(path, busy_s=COMMAND_BUSY_S)
         try:
             with transaction(database):
                 acknowledge(database, alarm_id, who, why, now)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from asd_monitor.alarm.state import ACTIVE
 from asd_monitor.journal.alarm_tables import FORMAT, database_format
 from asd_monitor.journal.file_image import (
     PAGE_BYTES,
@@ -34,7 +35,12 @@ log = structlog.get_logger()
 Connect = Callable[..., sqlite3.Connection]
 """Opens a database, as `sqlite3.connect` does."""
 
-_BUSY_TIMEOUT_S = 5.0
+COMMAND_BUSY_S = 5.0
+"""How long a command waits for another process that has locked the journal."""
+MAX_ALARMS = 100_000
+"""The oldest beyond are deleted at the opening, where they are not active."""
+DAEMON_BUSY_S = 0.1
+"""How long the daemon does, which keeps in memory what it cannot write."""
 _WAL_BYTES = 256 << 10  # what it keeps on the disk after an exceptional transaction
 _MAX_BYTES = 1 << 30
 _SHARE_OF_DISK = 2  # the database takes one part in so many of its file system
@@ -60,7 +66,7 @@ def open_database(path: Path, *, max_events: int, connect: Connect) -> sqlite3.C
             problem = _migrate_or_examine(path, connect)
         if problem is not None:
             _repair(path, problem)
-        database = connect_to(path, connect)
+        database = connect_to(path, connect, busy_s=DAEMON_BUSY_S)
         try:
             _prepare(database, path, max_events)
         except BaseException:
@@ -69,12 +75,17 @@ def open_database(path: Path, *, max_events: int, connect: Connect) -> sqlite3.C
     return database
 
 
-def connect_to(path: Path, connect: Connect = sqlite3.connect) -> sqlite3.Connection:
-    """Open an existing database in autocommit mode; text that is not UTF-8 gets surrogates."""
+def connect_to(
+    path: Path, connect: Connect = sqlite3.connect, *, busy_s: float
+) -> sqlite3.Connection:
+    """Open an existing database in autocommit mode; text that is not UTF-8 gets surrogates.
+
+    ``busy_s`` is how long a statement waits for another process that has locked the database.
+    """
     database = connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
-        timeout=_BUSY_TIMEOUT_S,
+        timeout=busy_s,
         isolation_level=None,
         check_same_thread=False,
     )
@@ -128,6 +139,17 @@ def delete_oldest_events(database: sqlite3.Connection, *, keep: int) -> int:
     return deleted.rowcount
 
 
+def _delete_oldest_alarms(database: sqlite3.Connection) -> None:
+    """Delete the oldest alarms beyond `MAX_ALARMS` that are not active and have no transition."""
+    active = ", ".join(f"'{condition}'" for condition in sorted(ACTIVE))
+    database.execute(
+        "DELETE FROM alarms WHERE number <= (SELECT max(number) FROM alarms) - ?"  # noqa: S608
+        f" AND condition NOT IN ({active})"
+        " AND NOT EXISTS (SELECT 1 FROM events WHERE events.alarm_id = alarms.id)",
+        (MAX_ALARMS,),
+    )
+
+
 def _problem_of_files(path: Path) -> str | None:
     """Return what is wrong with the files before SQLite opens them; None: nothing.
 
@@ -146,7 +168,7 @@ def _problem_of_files(path: Path) -> str | None:
 
 def _migrate_or_examine(path: Path, connect: Connect) -> str | None:
     """Migrate a journal of an earlier format; return what is wrong with it, None: nothing."""
-    database = connect_to(path, connect)
+    database = connect_to(path, connect, busy_s=DAEMON_BUSY_S)
     try:
         problem = structural_problem(database)
         if problem is None and (found := database_format(database)) != FORMAT:
@@ -200,6 +222,7 @@ def _prepare(database: sqlite3.Connection, path: Path, max_events: int) -> None:
     with transaction(database):
         recovery = set_damaged_rows_aside(database)
         delete_oldest_events(database, keep=max_events)
+        _delete_oldest_alarms(database)
     if recovery.damaged:
         log.error(
             "rows of the journal of alarms are damaged and were moved to the table damaged_rows",

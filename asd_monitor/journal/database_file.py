@@ -19,7 +19,7 @@ from asd_monitor.journal.database import (
     page_limit,
     transaction,
 )
-from asd_monitor.journal.file_image import PAGE_BYTES, new_database
+from asd_monitor.journal.file_image import PAGE_BYTES, new_database, open_image, read_files
 from asd_monitor.journal.file_watch import FileWatch
 from asd_monitor.journal.recovery import copy_rows
 from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, translated
@@ -31,7 +31,7 @@ _ROOM_SHARE = 10  # of the transitions, one part in so many is deleted where the
 
 
 class DatabaseFile:
-    """The file of a journal, and its connection; the journal's lock is held.
+    """The file of a journal, and its connection, in the thread of the disk.
 
     Args:
         path: Of the file.
@@ -49,6 +49,7 @@ class DatabaseFile:
         self._max_events = max_events
         self._connect = connect
         self._history: sqlite3.Connection | None = None  # what an abandoned file contained
+        self._image: sqlite3.Connection | None = None  # of a file that cannot be opened
         self._watch = FileWatch(path)
         self._transactions = 0  # since the write-ahead log was copied
 
@@ -78,9 +79,23 @@ class DatabaseFile:
         except JournalError:
             database.close()
             raise
-        self.database, self._history, self._transactions = database, None, 0
+        self.database, self._history, self._image, self._transactions = database, None, None, 0
         self._watch.forget()
         self._watch.note()
+
+    @property
+    def readable(self) -> sqlite3.Connection | None:
+        """What can be read: the file, or what it contained; None: nothing."""
+        return self.database or self._history or self._image
+
+    def read_without_opening(self) -> sqlite3.Connection | None:
+        """Read a file that cannot be opened, into memory; None: there is nothing to be read."""
+        try:
+            image = open_image(read_files(self.path))
+        except (OSError, ValueError, JournalError):
+            return None
+        self._image = None if image is None else image.database
+        return self._image
 
     @property
     def problem(self) -> str | None:

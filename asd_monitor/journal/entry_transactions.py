@@ -1,12 +1,14 @@
 """The entries of the journal on their way to the disk: written together, counted when safe.
 
-Entries, numbers of events and what was settled are written in one transaction.  It counts once the
-file was looked at after it: until then the entries stay in memory, to be written to another file.
+Entries, numbers of events and what was settled are written in one transaction, of which a backlog
+has several.  It counts once the file was looked at after it: until then the entries stay in memory,
+to be written to another file.
 """
 
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,10 +16,10 @@ from functools import partial
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.event_numbers import EventNumbers, Numbers
 from asd_monitor.journal.event_outbox import EventOutbox
-from asd_monitor.journal.outbox_records import OutboxChange, OutboxFigures
+from asd_monitor.journal.outbox_records import OutboxChange, OutboxFigures, Settled
 from asd_monitor.journal.sqlite_errors import is_full
 from asd_monitor.journal.standing_alarms import StandingAlarms
-from asd_monitor.journal.write_queue import WriteQueue
+from asd_monitor.journal.write_queue import PORTION, Change, WriteQueue, write_changes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,13 @@ class _Committed:
 
 
 class EntryTransactions:
-    """Writes entries with the outbox and the numbers of a journal; its lock is held.
+    """Writes entries with the outbox and the numbers of a journal.
+
+    `write`, `count_written` and `give_up` are called in the thread of the disk, what else there is
+    in any thread.
 
     Args:
+        lock: Of what is in memory.
         outbox: The events that wait to be published.
         numbers: The numbers of events.
         standing: The alarms that are kept in memory.
@@ -52,6 +58,7 @@ class EntryTransactions:
 
     def __init__(
         self,
+        lock: threading.RLock,
         outbox: EventOutbox,
         numbers: EventNumbers,
         standing: StandingAlarms,
@@ -59,20 +66,21 @@ class EntryTransactions:
         max_unwritten: int,
     ) -> None:
         self.queue = WriteQueue(max_entries=max_unwritten)
+        self._lock = lock
         self._outbox = outbox
         self._numbers = numbers
         self._standing = standing
         self._committed: _Committed | None = None
-        self._unwritten_waiting = 0  # events in the queue
 
     def append(self, change: Sequence[Entry]) -> None:
         """Add the entries of one change, to be written."""
-        for entry in change:
-            if isinstance(entry, AlarmEntry):
-                self._standing.note(entry)
-            elif isinstance(entry, EventEntry):
-                self._outbox.due.add(entry.event.machine)
-        self.queue.append(change)
+        with self._lock:
+            for entry in change:
+                if isinstance(entry, AlarmEntry):
+                    self._standing.note(entry)
+                elif isinstance(entry, EventEntry):
+                    self._outbox.reader.note_due(entry.event.machine)
+            self.queue.append(change)
 
     @property
     def is_idle(self) -> bool:
@@ -82,27 +90,29 @@ class EntryTransactions:
     @property
     def events(self) -> list[EventEntry]:
         """The unwritten events, the oldest first."""
-        return _events_of(list(self.queue))
+        with self._lock:
+            return _events_of(list(self.queue))
 
     @property
     def missing(self) -> Unwritten:
         """The unwritten entries by kind."""
-        entries = list(self.queue)
+        with self._lock:
+            entries = list(self.queue)
         alarms = dict.fromkeys(e.record.id for e in entries if isinstance(e, AlarmEntry))
         events = _events_of(entries)
         return Unwritten(tuple(alarms), len(events), len(self._outbox.unsettled(events)))
 
     @property
     def outbox_figures(self) -> OutboxFigures:
-        """The events that wait, those that are not written included.  May be read in any thread."""
-        figures, unwritten = self._outbox.figures, self._unwritten_waiting
+        """The events that wait, those that are not written included."""
+        figures, unwritten = self._outbox.figures, len(self.events)
         settled = self._outbox.unwritten_settlements
         return replace(figures, waiting=max(0, figures.waiting + unwritten - settled))
 
     def write(
         self, database: sqlite3.Connection, make_room: Callable[[Callable[[], int]], bool]
     ) -> None:
-        """Write all entries in one transaction; `count_written` counts them.
+        """Write the next entries in one transaction; `count_written` counts them.
 
         Args:
             database: The database.
@@ -112,19 +122,26 @@ class EntryTransactions:
             sqlite3.Error: the database cannot be written.
 
         """
+        settled = self._outbox.unwritten_settled()  # before `begin`: then their events are in it
+        with self._lock:
+            changes, others = self.queue.begin()
+        left = {entry.event.id for entry in _events_of(others)}
+        settled = [each for each in settled if each.waiting.event.id not in left][:PORTION]
         try:
-            self._committed = self._write_all(database)
+            self._committed = self._write_portion(database, changes, settled)
         except sqlite3.Error as error:
             if not is_full(error) or not make_room(partial(self._outbox.make_room, database)):
                 raise
-            self._committed = self._write_all(database)
+            self._committed = self._write_portion(database, changes, settled)
 
-    def _write_all(self, database: sqlite3.Connection) -> _Committed:
+    def _write_portion(
+        self, database: sqlite3.Connection, changes: Sequence[Change], settled: Sequence[Settled]
+    ) -> _Committed:
         def finish() -> tuple[OutboxChange, Mapping[str, Numbers]]:
-            change = self._outbox.update(database)
+            change = self._outbox.update(database, settled)
             return change, self._numbers.reserve(database, change.sequences)
 
-        refused, (change, numbers) = self.queue.write(database, finish)
+        refused, (change, numbers) = write_changes(database, changes, finish)
         return _Committed(refused, change, numbers)
 
     def count_written(self) -> bool:
@@ -132,23 +149,27 @@ class EntryTransactions:
         committed, self._committed = self._committed, None
         if committed is None:
             return False
-        self.queue.clear()
-        self._unwritten_waiting = 0
-        self._outbox.committed(committed.change)
-        for machine, seq in committed.change.sequences.items():
-            self._standing.machines[machine] = seq
-        if committed.refused:
-            self.queue.count_dropped(len(committed.refused))
-            self._outbox.forget_unwritten(_events_of(committed.refused), ())
+        with self._lock:
+            self.queue.clear()
+            self._outbox.committed(committed.change)
+            for machine, seq in committed.change.sequences.items():
+                self._standing.machines[machine] = seq
+            if committed.refused:
+                self.queue.count_dropped(committed.refused)
+                self._outbox.forget_unwritten(_events_of(committed.refused))
         return self._numbers.committed(committed.numbers)
 
+    def give_up(self) -> None:
+        """Keep in memory what could not be written, as much as allowed."""
+        with self._lock:
+            self.queue.give_up()
+            self.trim()
+
     def trim(self) -> None:
-        """Drop and count the oldest changes where more are unwritten than allowed."""
-        dropped = self.queue.trim()
-        unwritten = self.events
-        self._unwritten_waiting = len(unwritten)
-        if dropped:
-            self._outbox.forget_unwritten(_events_of(dropped), unwritten)
+        """Drop and count the least important changes where more are unwritten than allowed."""
+        with self._lock:
+            if dropped := self.queue.trim():
+                self._outbox.forget_unwritten(_events_of(dropped))
 
 
 def _events_of(entries: Sequence[Entry]) -> list[EventEntry]:

@@ -60,8 +60,9 @@ class EventNumbers:
     def __init__(self, journal: Path) -> None:
         self._file = journal.with_name(journal.name + _SUFFIX)
         self._boot = _boot_id()
-        self._is_restored = not os.path.lexists(self._file)
-        self._numbers = self._read()
+        self._is_restored = False
+        self._numbers: dict[str, Numbers] = {}
+        self._is_read = False
         self._fault: str | None = None
 
     @property
@@ -74,6 +75,10 @@ class EventNumbers:
 
         Call `opened` once the transaction is on the disk.  Raises sqlite3.Error.
         """
+        if not self._is_read:
+            self._is_restored = not os.path.lexists(self._file)
+            self._numbers = self._read()
+            self._is_read = True
         marks = {
             found.machine: found.seq
             for row in rows_of(database, "machines")

@@ -16,7 +16,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 import structlog
@@ -24,9 +24,10 @@ import structlog
 from asd_monitor.alarm.state import TransitionKind
 from asd_monitor.backoff import doubling
 from asd_monitor.journal import outbox_table as table
-from asd_monitor.journal.alarm_entries import EventEntry, as_waiting, outbox_row
+from asd_monitor.journal.alarm_entries import EventEntry, outbox_row
 from asd_monitor.journal.alarm_tables import Row, next_number, replace_row, set_row_aside
 from asd_monitor.journal.database import transaction
+from asd_monitor.journal.event_reading import EventReader, ReadEvents
 from asd_monitor.journal.outbox_records import (
     LATE_S,
     LOST,
@@ -46,31 +47,34 @@ _ROOM_SHARE = 10  # of a full outbox, one part in so many is dropped at once
 
 
 class EventOutbox:
-    """The events that wait, of one journal; the journal's lock is held but where it is said.
+    """The events that wait, of one journal.
+
+    What uses a database is called in the thread of the disk; the lock of what is in memory is held
+    for `committed` and `forget_unwritten`.
 
     Args:
+        lock: Of what is in memory.
         clock: The running time.
         max_bytes, max_age_s: Bounds of what waits.  Beyond, the least important is dropped first:
             what is no transition of an alarm, and of that the oldest.
 
     """
 
-    def __init__(self, clock: RunningClock, *, max_bytes: int, max_age_s: float) -> None:
+    def __init__(
+        self, lock: threading.RLock, clock: RunningClock, *, max_bytes: int, max_age_s: float
+    ) -> None:
         self.figures = OutboxFigures()
         """Of the file, after the last transaction."""
-        self.due: set[str] = set()
-        """Machines of which there may be events that were not taken."""
         self.damaged = 0
-        """Rows that were found damaged when they were taken."""
+        """Rows that were found damaged when they were read to be taken."""
+        self.reader = EventReader(lock, clock)
+        """Has what was taken, and what may be."""
         self._clock = clock
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s
         self._settling = threading.Lock()  # of what follows; never held while the disk is used
         self._settled: list[Settled] = []  # not written yet
         self._newest_number = 0  # of the rows that are counted in the figures
-        self._taken_seq: dict[str, int] = {}  # of the newest event taken from the file, by machine
-        self._with_session: dict[tuple[str, int], WaitingEvent] = {}  # by machine and number
-        self._taken_unwritten: set[str] = set()  # ids
         self._earlier_seq: Mapping[str, int] | None = None  # of the newest event of earlier runs
         self._age_checked_s = clock.now_s()
         self._retried: WaitingEvent | None = None  # that had been set aside
@@ -123,7 +127,7 @@ class EventOutbox:
                 self._clock.go_on_after(highest_s)
             self.count(database)
             return
-        for (machine, seq), waiting in self._with_session.items():
+        for (machine, seq), waiting in self.reader.with_session.items():
             if table.row_of(database, machine, seq) is None:
                 number, clock_s = (
                     next_number(database, "outbox"),
@@ -158,7 +162,7 @@ class EventOutbox:
             oldest_s=self._oldest_s(database),
             set_aside=set_aside,
         )
-        self.due |= table.waiting_machines(database)
+        self.reader.note_waiting(table.newest_waiting(database))
 
     def retry_set_aside(self, database: sqlite3.Connection) -> None:
         """Let an event that was set aside wait again, where one is due.  Raises sqlite3.Error."""
@@ -187,73 +191,33 @@ class EventOutbox:
             elif retried:
                 self._retry_s = self._clock.now_s()
 
-    def take(
-        self,
-        database: sqlite3.Connection | None,
-        unwritten: Iterable[EventEntry],
-        machine: str,
-        limit: int,
-    ) -> list[WaitingEvent]:
-        """Return the next events of a machine, in order; each is returned once.
+    def read(self, database: sqlite3.Connection, machine: str, limit: int) -> ReadEvents:
+        """Read the next events of a machine, to be taken.  Raises sqlite3.Error.
 
-        First those of the file, then the unwritten ones.  Raises sqlite3.Error.
+        Damaged rows are set aside where that is possible, and left out.
         """
-        taken: list[WaitingEvent] = []
-        while database is not None and len(taken) < limit:
-            wanted, above = limit - len(taken), self._taken_seq.get(machine, 0)
-            rows = table.waiting_rows(database, machine, above=above, limit=wanted)
-            for row in rows:
-                self._take_row(database, row, taken)
-            if len(rows) < wanted:
-                self._take_retried(database, machine, taken)
-                break
-        for entry in unwritten:
-            if len(taken) == limit:
-                return taken
-            event = entry.event
-            if event.machine == machine and event.id not in self._taken_unwritten:
-                self._taken_unwritten.add(event.id)
-                taken.append(WaitingEvent(event, entry.recorded_s))
-        if len(taken) < limit:
-            self.due.discard(machine)
-        return taken
+        retried = None if self._retried is None else self._retried.event
+        found = self.reader.read(database, machine, limit, retried)
+        for row in found.damaged:
+            self._set_row_aside(database, machine, row)
+        return found
 
-    def _take_retried(
-        self, database: sqlite3.Connection, machine: str, taken: list[WaitingEvent]
-    ) -> None:
-        """Take the event that is tried again, where it is of this machine and was not taken."""
-        event = None if self._retried is None else self._retried.event
-        if event is None or event.machine != machine or event.seq is None:
-            return
-        if (machine, event.seq) not in self._with_session:
-            row = table.row_of(database, machine, event.seq)
-            if row is not None:
-                self._take_row(database, row, taken)
-
-    def _take_row(self, database: sqlite3.Connection, row: Row, taken: list[WaitingEvent]) -> None:
-        machine, seq = str(row[2]), row[3]
-        newest = self._taken_seq.get(machine, 0)
-        self._taken_seq[machine] = max(newest, seq if isinstance(seq, int) else 0)
-        found = as_waiting(row)
-        if found is None:
-            self.damaged += 1
-            set_row_aside(database, "outbox", row)
+    def _set_row_aside(self, database: sqlite3.Connection, machine: str, row: Row) -> None:
+        self.damaged += 1
+        log.error(
+            "an event that waits to be published is damaged and is not published",
+            machine=machine,
+            seq=row[3],
+            hint="see the transition by `asd-monitor alarms show`",
+        )
+        try:
+            with transaction(database):
+                set_row_aside(database, "outbox", row)
             self.count(database)
-            log.error(
-                "an event that waits to be published is damaged and was moved to the table"
-                " damaged_rows",
-                machine=machine,
-                seq=seq,
-                hint="see the transition by `asd-monitor alarms show`",
-            )
-        elif found.event.id in self._taken_unwritten:
-            self._taken_unwritten.discard(found.event.id)  # it was taken before it was written
-        else:
-            waiting = WaitingEvent(found.event, self._clock.monotonic_at(found.clock_s))
-            self._with_session[machine, found.event.seq or 0] = waiting
-            taken.append(waiting)
+        except sqlite3.Error as error:  # it is set aside when the file is opened again
+            log.warning("the damaged row stays in the outbox", reason=str(error), seq=row[3])
 
-    def update(self, database: sqlite3.Connection) -> OutboxChange:
+    def update(self, database: sqlite3.Connection, settled: Sequence[Settled]) -> OutboxChange:
         """Write, within a transaction, what was settled, and keep the bounds.
 
         Call `committed` with the result once the transaction is on the disk.  Raises sqlite3.Error.
@@ -262,7 +226,7 @@ class EventOutbox:
         added, added_bytes = table.totals(database, f"number > ? AND {table.WAITING}", (since,))
         waiting, size = before.waiting + added, before.bytes + added_bytes
         sequences = table.newest_sequences(database, since)
-        settled, set_aside = self._unwritten_settled(), 0
+        set_aside = 0
         for each in settled:
             removed_bytes = table.write_settled(database, each)
             if removed_bytes is not None:
@@ -285,18 +249,17 @@ class EventOutbox:
             set_aside=kept,
         )
         newest = table.newest_number(database)
-        return OutboxChange(settled, figures, newest, sequences, dropped, set_aside)
+        return OutboxChange(tuple(settled), figures, newest, sequences, dropped, set_aside)
 
     def committed(self, change: OutboxChange) -> None:
         """Count what a transaction has changed."""
         self.figures = change.figures
         self._newest_number = change.newest_number
+        written = set(map(id, change.settled))
         with self._settling:
-            del self._settled[: len(change.settled)]
-        self._taken_unwritten -= {each.waiting.event.id for each in change.settled}
-        for each in change.settled:
-            event = each.waiting.event
-            self._with_session.pop((event.machine, event.seq or 0), None)
+            self._settled = [each for each in self._settled if id(each) not in written]
+        self.reader.note_written(change.sequences)
+        self.reader.note_settled(each.waiting.event for each in change.settled)
         self._note_outcomes(change.settled)
         self._note_dropped(change.dropped, "the outbox is full, or they are too old")
 
@@ -319,33 +282,33 @@ class EventOutbox:
         total.update(dropped)
         self.figures = replace(self.figures, dropped=dict(total))
 
-    def forget_unwritten(self, dropped: Collection[EventEntry], kept: Iterable[EventEntry]) -> None:
-        """Count the events that were given up before they were written; ``kept`` are the others.
+    def forget_unwritten(self, dropped: Collection[EventEntry]) -> None:
+        """Count the events that were given up before they were written.
 
         Those that were taken are published nevertheless.
         """
-        settled = {each.waiting.event.id for each in self._unwritten_settled()}
-        published = settled | self._taken_unwritten
+        settled = {each.waiting.event.id for each in self.unwritten_settled()}
+        published = settled | self.reader.taken_unwritten
         self._count_dropped(
             Counter(str(each.event.kind) for each in dropped if each.event.id not in published)
         )
-        unwritten = {entry.event.id for entry in kept}
-        self._taken_unwritten &= unwritten
+        ids = {entry.event.id for entry in dropped}
+        self.reader.forget_unwritten(ids)
         with self._settling:
-            self._settled = [
-                each
-                for each in self._settled
-                if each.waiting.event.seq is not None or each.waiting.event.id in unwritten
-            ]
+            self._settled = [each for each in self._settled if each.waiting.event.id not in ids]
 
     def unsettled(self, unwritten: Iterable[EventEntry]) -> list[EventEntry]:
         """Return those of the unwritten events that no broker has acknowledged."""
         settled = {
-            each.waiting.event.id for each in self._unwritten_settled() if each.refusal is None
+            each.waiting.event.id for each in self.unwritten_settled() if each.refusal is None
         }
         return [entry for entry in unwritten if entry.event.id not in settled]
 
-    def _unwritten_settled(self) -> tuple[Settled, ...]:
+    def unwritten_settled(self) -> Sequence[Settled]:
+        """Return what is settled and not written yet.  May be called in any thread.
+
+        They are no more than the events in the outbox and those that are not written.
+        """
         with self._settling:
             return tuple(self._settled)
 
@@ -357,13 +320,13 @@ class EventOutbox:
         excess = size - self._max_bytes
         if excess > 0:
             excess += self._max_bytes // _ROOM_SHARE
-        surplus = table.least_important(database, self._taken_seq, excess)
+        surplus = table.least_important(database, self.reader.taken_seq, excess)
         now_s = self._clock.now_s()
         if now_s - self._age_checked_s >= _AGE_CHECK_S:
             self._age_checked_s = now_s
             before_s = self._clock.at(now_s) - self._max_age_s
             dropped = {row[0] for row, _ in surplus}
-            old = table.older_than(database, self._taken_seq, before_s)
+            old = table.older_than(database, self.reader.taken_seq, before_s)
             surplus += [(row, size) for row, size in old if row[0] not in dropped]
         return surplus
 
@@ -373,7 +336,7 @@ class EventOutbox:
         Raises sqlite3.Error.
         """
         excess = self.figures.bytes // _ROOM_SHARE
-        surplus = table.least_important(database, self._taken_seq, excess)
+        surplus = table.least_important(database, self.reader.taken_seq, excess)
         for row, _ in surplus:
             database.execute("DELETE FROM outbox WHERE number = ?", (row[0],))
         self._note_dropped(Counter(str(row[5]) for row, _ in surplus), "the journal is full")

@@ -34,7 +34,8 @@ class MachineJournal:
     """Writes the alarms and transitions of one machine and applies acknowledgements.
 
     Writing does not raise: entries that cannot be written are kept for later, and `Journal.fault`
-    is set.  It waits for the disk, so that an event loop calls it in a thread.
+    is set.  It waits for the disk, for a few seconds at most, so that an event loop calls it in a
+    thread.
 
     Alarms are ordered by their ids, also where the clock is set back, and none is cleared or
     acknowledged before it was raised.
@@ -46,7 +47,7 @@ class MachineJournal:
         newest = journal.newest(machine)  # from memory: an alarm is taken up whatever the disk does
         self._newest = None if newest is None else self._with_reason(newest)
         self._number = 0 if newest is None else 1  # of the newest, in the count of the monitor
-        self._applied: set[str] = set()  # alarms whose acknowledgement is applied
+        self._applied: set[str] = set()  # alarms whose acknowledgement is applied and not written
         journal.register(machine)
 
     @property
@@ -122,7 +123,9 @@ class MachineJournal:
         read.
         """
         events: list[Event] = []
-        for acknowledged in self._journal.unapplied_acknowledgements(self._machine):
+        unapplied = self._journal.unapplied_acknowledgements(self._machine)
+        self._applied &= {record.id for record in unapplied}
+        for acknowledged in unapplied:
             if acknowledged.id in self._applied:  # and this could not be written yet
                 continue
             self._applied.add(acknowledged.id)

@@ -54,10 +54,10 @@ def oldest_clock_s(database: sqlite3.Connection) -> float | None:
     return None if found is None else float(found[0])
 
 
-def waiting_machines(database: sqlite3.Connection) -> set[str]:
-    """Return the machines of which an event waits."""
-    statement = f"SELECT DISTINCT machine FROM outbox WHERE {WAITING}"  # noqa: S608
-    return {machine for (machine,) in database.execute(statement)}
+def newest_waiting(database: sqlite3.Connection) -> dict[str, int]:
+    """Return the highest `seq` of the events that wait, by machine."""
+    statement = f"SELECT machine, max(seq) FROM outbox WHERE {WAITING} GROUP BY machine"  # noqa: S608
+    return {machine: seq for machine, seq in database.execute(statement) if isinstance(seq, int)}
 
 
 def waiting_rows(

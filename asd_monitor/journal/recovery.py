@@ -24,6 +24,9 @@ from asd_monitor.journal.alarm_tables import (
     rows_of,
     set_row_aside,
 )
+from asd_monitor.journal.checksums import is_intact
+
+_LONG_TABLES = frozenset({"events", "outbox"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +60,28 @@ def copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> Recover
 
 
 def set_damaged_rows_aside(database: sqlite3.Connection) -> Recovery:
-    """Move the damaged rows of an otherwise sound journal to its `damaged_rows`."""
+    """Move the damaged rows of an otherwise sound journal to its `damaged_rows`.
+
+    Of transitions and events, which may be very many, the checksums alone are verified: they are
+    examined when they are read.
+    """
     damaged = [
         (table, row)
         for table in ROW_TABLES
         for row in rows_of(database, table)
-        if READERS[table](row) is None
+        if not _is_sound(table, row)
     ]
     for table, row in damaged:
         set_row_aside(database, table, row)
     if damaged:
         _restore_sequences(database)
     return Recovery(len(damaged), tuple(_rebuild_alarms(database)))
+
+
+def _is_sound(table: str, row: Row) -> bool:
+    if table in _LONG_TABLES:
+        return is_intact(table, row)
+    return READERS[table](row) is not None
 
 
 def _damaged_rows(source: sqlite3.Connection) -> list[Row]:

@@ -58,6 +58,10 @@ class JournalError(OperationError):
     """The journal cannot be read or written."""
 
 
+class StalledJournalError(JournalError):
+    """The disk of the journal does not answer."""
+
+
 class DamagedJournalError(JournalError):
     """The file is not an intact journal."""
 

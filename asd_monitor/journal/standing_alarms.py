@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+import threading
 from dataclasses import replace
 
 from asd_monitor.journal.alarm_entries import AlarmEntry, MachineEntry, as_alarm, as_machine
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.alarm_tables import readable_rows
 
+MAX_RETURNED = 10_000
+"""Alarms that have returned to normal and were never acknowledged."""
+
 
 class StandingAlarms:
-    """The newest alarm of each machine, and every alarm that is not closed."""
+    """The newest alarm of each machine, every active one, and the others that are not closed.
 
-    def __init__(self) -> None:
+    Of the last there are at most `MAX_RETURNED`: the oldest are in the file alone.
+
+    Args:
+        lock: Of what is in memory; held for what notes or returns alarms, but for `read`.
+
+    """
+
+    def __init__(self, lock: threading.RLock) -> None:
+        self._lock = lock
         self.machines: dict[str, int] = {}
         """Machines in the journal, with the number of the newest written event of each."""
         self.highest_ids: dict[str, str] = {}
@@ -31,10 +42,10 @@ class StandingAlarms:
         """Return the alarms, the newest first."""
         return [entry.record for entry in reversed(self._entries.values())]
 
-    def entries(self) -> Iterable[MachineEntry | AlarmEntry]:
+    def entries(self) -> list[MachineEntry | AlarmEntry]:
         """Return what a journal must contain, in the order in which it is written."""
-        yield from (MachineEntry(machine, seq) for machine, seq in sorted(self.machines.items()))
-        yield from self._entries.values()
+        machines = [MachineEntry(machine, seq) for machine, seq in sorted(self.machines.items())]
+        return [*machines, *self._entries.values()]
 
     def note(self, entry: AlarmEntry) -> None:
         """Note an alarm that is written."""
@@ -46,22 +57,44 @@ class StandingAlarms:
         elif (superseded := self.newest(machine)) is not None and superseded.closed:
             del self._entries[superseded.id]
         self._entries[record.id] = entry
-        if earlier is None:
+        if earlier is None and (machine not in self._newest or self._is_newest(record)):
             self._newest[machine] = record.id
         elif record.closed and self._newest.get(machine) != record.id:
             del self._entries[record.id]
 
+        if earlier is None:
+            self._forget_surplus()
+
+    def _is_newest(self, record: AlarmRecord) -> bool:
+        """Return whether an alarm is not one that was forgotten, by the order of the ids."""
+        return record.id >= self.highest_ids[record.machine]
+
+    def _forget_surplus(self) -> None:
+        if len(self._entries) <= MAX_RETURNED:
+            return
+        newest = set(self._newest.values())
+        returned = [
+            id_
+            for id_, entry in self._entries.items()
+            if not entry.record.active and id_ not in newest
+        ]
+        # some at once: the next alarms then cost nothing
+        for id_ in returned[: max(0, len(returned) - MAX_RETURNED * 9 // 10)]:
+            del self._entries[id_]
+
     def read(self, database: sqlite3.Connection) -> None:
         """Note what a journal contains and is not known here.  Raises sqlite3.Error."""
-        known = self._entries
-        self._entries, newest, self._newest = {}, self._newest, {}
-        for row in readable_rows(database, "alarms"):
-            if (entry := as_alarm(row)) is not None:
+        alarms = [found for row in readable_rows(database, "alarms") if (found := as_alarm(row))]
+        machines = [
+            each for row in readable_rows(database, "machines") if (each := as_machine(row))
+        ]
+        with self._lock:
+            known = self._entries
+            self._entries, newest, self._newest = {}, self._newest, {}
+            for entry in alarms:
                 self.note(known.pop(entry.record.id, entry))
-        for entry in known.values():
-            self.note(entry)
-        self._newest |= {name: id_ for name, id_ in newest.items() if id_ in self._entries}
-        for found in map(as_machine, readable_rows(database, "machines")):
-            if found is not None:
-                known_seq = self.machines.get(found.machine, 0)
-                self.machines[found.machine] = max(found.seq, known_seq)
+            for entry in known.values():
+                self.note(entry)
+            self._newest |= {name: id_ for name, id_ in newest.items() if id_ in self._entries}
+            for each in filter(None, machines):
+                self.machines[each.machine] = max(each.seq, self.machines.get(each.machine, 0))

@@ -10,6 +10,9 @@ daemon applies it, where none is running the next one.
 No fault of the disk silences an alarm, or ends the daemon: entries are kept in memory until they
 can be written, `fault` is the reason why they are not, and every alarm that is not closed stays in
 memory.  A file that was removed, replaced or damaged while the daemon runs is made anew from that.
+
+One thread uses the disk, and no call waits longer for it than `DiskLimits` says.  What is in memory
+has a lock, which is never held while the disk is used.
 """
 
 from __future__ import annotations
@@ -19,26 +22,20 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from asd_monitor.journal.alarm_entries import (
-    Entry,
-    MachineEntry,
-    acknowledge,
-    as_alarm,
-    as_event,
-)
+from asd_monitor.journal.alarm_entries import Entry, MachineEntry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
-from asd_monitor.journal.alarm_tables import rows_of
-from asd_monitor.journal.database import Connect, transaction
+from asd_monitor.journal.database import Connect
 from asd_monitor.journal.database_file import DatabaseFile
-from asd_monitor.journal.entry_transactions import EntryTransactions, Unwritten
-from asd_monitor.journal.event_numbers import EventNumbers
+from asd_monitor.journal.disk_thread import DiskThread, StalledError, StoppedError
+from asd_monitor.journal.entry_transactions import Unwritten
 from asd_monitor.journal.event_outbox import EventOutbox
-from asd_monitor.journal.file_image import open_image, read_files
 from asd_monitor.journal.journal_counters import JournalCounters
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.outbox_records import (
@@ -48,15 +45,25 @@ from asd_monitor.journal.outbox_records import (
     OutboxFigures,
     WaitingEvent,
 )
-from asd_monitor.journal.outbox_table import left_events
 from asd_monitor.journal.running_clock import RunningClock
-from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, translated
-from asd_monitor.journal.standing_alarms import StandingAlarms
+from asd_monitor.journal.sqlite_errors import JournalError, StalledJournalError
+from asd_monitor.journal.stored_journal import StoredJournal
 
 MAX_EVENTS = 100_000  # the oldest beyond are deleted when a daemon opens the journal
 MAX_UNWRITTEN = 10_000
-_ATTEMPTS = 2  # at the end: the file may be abandoned at the first
-_OUTBOX_SHARE = 4  # the outbox takes one part in so many of the journal
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class DiskLimits:
+    """How long a call waits for the disk, in s."""
+
+    answer_s: float = 2.0
+    """To write or read entries; then the alarm is published from memory."""
+    opening_s: float = 30.0
+    """To open the file, which may have to be migrated or repaired."""
+    closing_s: float = 9.0
+    """To write the last entries."""
 
 
 class Journal:
@@ -68,6 +75,7 @@ class Journal:
         max_unwritten: Entries kept in memory while they cannot be written.
         max_waiting_bytes, max_waiting_s: Bounds of the events that wait to be published, see
             `asd_monitor.journal.event_outbox`.
+        limits: How long a call waits for the disk.
         connect: Opens the database.
         monotonic_s: Reads the monotonic clock, in s.
 
@@ -81,30 +89,36 @@ class Journal:
         max_unwritten: int = MAX_UNWRITTEN,
         max_waiting_bytes: int = MAX_BYTES,
         max_waiting_s: float = MAX_AGE_S,
+        limits: DiskLimits | None = None,
         connect: Connect = sqlite3.connect,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open the journal, or begin in memory: then `fault` is set."""
         self.path = state_dir / FILE_NAME
-        self.fault: str | None = None
-        """Why entries are not written; None: all are written."""
-        self._file = DatabaseFile(self.path, max_events=max_events, connect=connect)
-        self._lock = threading.RLock()
+        self._limits = limits or DiskLimits()
+        self._disk = DiskThread("journal disk")
+        self._lock = threading.RLock()  # of what is in memory; never held while the disk is used
+        self._taking = threading.Lock()  # for one machine after the other
         self.clock = RunningClock(monotonic_s)
         """The running time, by which events have an age."""
-        self.left_events: tuple[LeftEvents, ...] = ()
-        """What waited to be published when the journal was closed, by machine."""
-        self._outbox = EventOutbox(self.clock, max_bytes=max_waiting_bytes, max_age_s=max_waiting_s)
-        self._standing = StandingAlarms()
-        self._numbers = EventNumbers(self.path)
-        self._entries = EntryTransactions(
-            self._outbox, self._numbers, self._standing, max_unwritten=max_unwritten
+        self._outbox = EventOutbox(
+            self._lock, self.clock, max_bytes=max_waiting_bytes, max_age_s=max_waiting_s
         )
-        self._version: int | None = None  # None: acknowledgements are to be looked for
-        self._rebuilt = 0
-        self._closed = False
-        if not self._open():
-            self._read_without_opening()
+        file = DatabaseFile(self.path, max_events=max_events, connect=connect)
+        self._stored = StoredJournal(file, self._lock, self._outbox, max_unwritten=max_unwritten)
+        self._entries, self._standing = self._stored.entries, self._stored.standing
+        with contextlib.suppress(StalledJournalError):  # `fault` is set
+            self._use_disk(self._stored.begin, limit_s=self._limits.opening_s)
+
+    @property
+    def fault(self) -> str | None:
+        """Why entries are not written; None: all are written."""
+        return self._stored.fault
+
+    @property
+    def left_events(self) -> tuple[LeftEvents, ...]:
+        """What waited to be published when the journal was closed, by machine."""
+        return self._stored.left_events
 
     def __enter__(self) -> Self:
         return self
@@ -118,20 +132,13 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Try to write the unwritten entries, and close."""
-        with self._lock:
-            for _ in range(_ATTEMPTS):
-                if self._database is None and not self._closed:
-                    self._open()
-                if self.flush():
-                    break
-            self._closed = True
-            if self._database is not None:
-                with contextlib.suppress(sqlite3.Error):
-                    self.left_events = tuple(left_events(self._database))
-                with contextlib.suppress(sqlite3.Error), transaction(self._database):
-                    self._numbers.release(self._database)  # else there will be a gap
-                self._database.close()
+        """Try to write the unwritten entries, and close; give up where the disk does not answer.
+
+        May be called in any state and more than once.
+        """
+        with contextlib.suppress(JournalError):  # `fault` is set, or it is closed
+            self._use_disk(self._stored.close, limit_s=self._limits.closing_s)
+        self._disk.close()
 
     def newest(self, machine: str) -> AlarmRecord | None:
         """Return the newest alarm of a machine; None where it had none.  From memory."""
@@ -152,86 +159,97 @@ class Journal:
     def alarms(self, machine: str | None = None) -> list[AlarmRecord]:
         """Return the alarms, of one machine where it is given, the newest first.
 
-        While the journal is in memory, closed alarms are missing.  Raises `JournalError`.
+        While the journal is in memory, or its disk does not answer, closed alarms are missing.
+        Raises `JournalError`.
         """
-        with self._lock, translated(self.path):
-            if self._database is None:
+        records = None
+        with contextlib.suppress(StalledJournalError):
+            records = self._use_disk(self._stored.alarms)
+        if records is None:
+            with self._lock:
                 records = self._standing.records()
-            else:
-                rows = rows_of(self._database, "alarms", "ORDER BY number DESC")
-                records = [entry.record for row in rows if (entry := as_alarm(row)) is not None]
         return [record for record in records if machine in (None, record.machine)]
 
     def events(self, alarm_id: str) -> list[Event]:
-        """Return the written transitions of an alarm, the oldest first.  Raises `JournalError`."""
-        with self._lock, translated(self.path):
-            if self._database is None:
-                return []
-            clause = "WHERE alarm_id = ? ORDER BY number"
-            rows = rows_of(self._database, "events", clause, (alarm_id,))
-            return [event for row in rows if (event := as_event(row)) is not None]
+        """Return the written transitions of an alarm, the oldest first.  Raises `JournalError`.
+
+        While the journal is in memory, or its disk does not answer, there are none.
+        """
+        with contextlib.suppress(StalledJournalError):
+            return self._use_disk(partial(self._stored.events, alarm_id))
+        return []
 
     def unapplied_acknowledgements(self, machine: str) -> list[AlarmRecord]:
         """Return the acknowledged alarms that no daemon has processed, the oldest first.
 
         Raises `JournalError`; the next `maintain` then reports a change once more.
         """
-        clause = "WHERE machine = ? AND acknowledged_at IS NOT NULL AND NOT applied ORDER BY number"
-        with self._lock:
-            if self._database is None:
-                return []
-            version, self._version = self._version, None
-            with translated(self.path):
-                rows = list(rows_of(self._database, "alarms", clause, (machine,)))
-            self._version = version
-        return [entry.record for row in rows if (entry := as_alarm(row)) is not None]
+        return self._use_disk(partial(self._stored.acknowledgements, machine))
 
     def acknowledge(self, alarm_id: str, who: str, why: str | None, now: datetime) -> None:
         """Acknowledge an alarm, as a command does in a process of its own.
 
         Raises `JournalError` where the journal cannot be written.
         """
-        with self._lock, translated(self.path):
-            if self._database is None:
-                raise JournalError(self.fault or "the journal is closed")
-            with transaction(self._database):
-                acknowledge(self._database, alarm_id, who, why, now)
+        self._use_disk(partial(self._stored.acknowledge, alarm_id, who, why, now))
 
     @property
     def unwritten(self) -> int:
         """Number of entries that could not be written yet."""
-        return len(self._entries.queue)
+        with self._lock:
+            return len(self._entries.queue)
 
     @property
     def missing(self) -> Unwritten:
         """The unwritten entries by kind."""
-        with self._lock:
-            return self._entries.missing
+        return self._entries.missing
 
     @property
     def dropped(self) -> int:
         """Number of entries given up: refused by SQLite, or too many while none can be written."""
-        return self._entries.queue.dropped
+        return self._entries.queue.dropped.total()
+
+    @property
+    def dropped_kinds(self) -> dict[str, int]:
+        """The entries given up, by kind."""
+        with self._lock:
+            return dict(self._entries.queue.dropped)
 
     @property
     def counters(self) -> JournalCounters:
         """What was lost, rebuilt or given up so far.  Does not wait."""
         return JournalCounters(
-            self.dropped, self._rebuilt, self._file.deleted_transitions, self._outbox.damaged
+            self.dropped,
+            self._stored.rebuilt,
+            self._stored.deleted_transitions,
+            self._outbox.damaged,
         )
 
     @property
     def machines_due(self) -> frozenset[str]:
         """Machines of which `take_events` may return events.  Does not wait."""
-        return frozenset(self._outbox.due)
+        return frozenset(self._outbox.reader.due)
 
     def take_events(self, machine: str, limit: int) -> list[WaitingEvent]:
         """Return the next events of a machine to be published, in order; each is returned once.
 
-        Raises `JournalError`.
+        While the file cannot be read, those that are in memory are returned: at once where no
+        earlier one is in the file, else after `event_reading.HELD_BACK_S`.  Raises `JournalError`
+        where there is none to be returned and earlier ones cannot be read.
         """
-        with self._lock, translated(self.path):
-            return self._outbox.take(self._database, self._entries.events, machine, limit)
+        reader = self._outbox.reader
+        with self._taking:
+            try:
+                read, unwritten, due = self._use_disk(
+                    partial(self._stored.read_events, machine, limit)
+                )
+            except JournalError:
+                unwritten, due = self._stored.unwritten_events(machine)
+                taken = reader.take_without_file(unwritten, machine, limit, due)
+                if not taken and reader.has_unread(machine):
+                    raise
+                return taken
+            return reader.take(read, unwritten, machine, limit, due)
 
     def settle(self, waiting: WaitingEvent, refusal: str | None) -> None:
         """Note that an event was acknowledged, or why the broker does not accept it.
@@ -249,111 +267,67 @@ class Journal:
         """The events that wait, those that are not written included.  Does not wait."""
         return self._entries.outbox_figures
 
-    @property
-    def _database(self) -> sqlite3.Connection | None:
-        return self._file.database
-
     def maintain(self) -> bool:
         """Write what could not be written, and open the file again where that is necessary.
 
         Returns whether there may be new acknowledgements: another process has written since the
         last call, or the last attempt to read them has failed.  Raises `JournalError`.
         """
-        with self._lock:
-            self._look_at_file()
-            if self._database is None:
-                self._open()
-            self.flush()
-            if self._database is None:
-                return False
-            with translated(self.path):
-                if self.fault is None:
-                    self._outbox.retry_set_aside(self._database)
-                version: int
-                (version,) = self._database.execute("PRAGMA data_version").fetchone()
-            changed, self._version = version != self._version, version
-            return changed
+        if not self._use_disk(self._stored.is_open) and not self._use_disk(
+            self._stored.open, limit_s=self._limits.opening_s
+        ):
+            self._entries.trim()
+            return False
+        self.flush()
+        return self._use_disk(self._stored.note_changes)
 
     def flush(self) -> bool:
         """Try to write the unwritten entries; return whether all are written."""
-        with self._lock:
-            if self._entries.is_idle:
-                if self._database is not None:
-                    self.fault = None
-                return self._database is not None
-            self._look_at_file()
-            if self._database is None:
-                self._entries.trim()
-                return False
-            try:
-                with translated(self.path):
-                    self._write_queue(self._database)
-                self._file.check()
-                self._file.checkpoint(at_once=self._entries.count_written())
-            except DamagedJournalError as error:
-                self._abandon_file(str(error))
-                self._entries.trim()
-                return False
-            except JournalError as error:
-                self.fault = str(error)
-                self._entries.trim()
-                return False
-            self.fault = None
-            return True
-
-    def _look_at_file(self) -> None:
-        if not self._closed and (problem := self._file.problem) is not None:
-            self._abandon_file(problem)
-
-    def _abandon_file(self, problem: str) -> None:
-        self.fault = problem
-        self._rebuilt += 1
-        self._file.abandon(problem)
+        return self._write_all(self._stored.write_portion)
 
     def write(self, change: Sequence[Entry]) -> bool:
-        """Add the entries of one change and try to write; return whether all are written."""
+        """Add the entries of one change and try to write; return whether all are written.
+
+        While there is a fault they are only added: `maintain` writes them.
+        """
         with self._lock:
             self._entries.append(change)
-            return self.flush()
+            if self.fault is not None:
+                self._entries.trim()
+                return False
+        return self._write_all(self._stored.write_new)
 
     def register(self, machine: str) -> None:
         """Note that a machine is monitored."""
         with self._lock:
-            if machine not in self._standing.machines:
-                self._standing.machines[machine] = 0
-                self.write([MachineEntry(machine)])
+            is_new = machine not in self._standing.machines
+            self._standing.machines.setdefault(machine, 0)
+        if is_new:
+            self.write([MachineEntry(machine)])
 
-    def _open(self) -> bool:
-        """Open the file, and write to it what is in memory; return whether that succeeded."""
+    def _use_disk(self, work: Callable[[], R], *, limit_s: float | None = None) -> R:
+        """Return what ``work`` returns in the thread of the disk, and raise what it raises.
+
+        Raises `StalledJournalError`, and sets `fault`, where it has not ended within the limit.
+        """
+        limit_s = self._limits.answer_s if limit_s is None else limit_s
         try:
-            self._file.open(self._fill)
+            return self._disk.run(work, limit_s=limit_s)
+        except StoppedError as error:
+            raise JournalError(self.fault or "the journal is closed") from error
+        except StalledError as error:
+            folder = self.path.parent
+            text = f"{self.path}: the disk does not answer: check the disk of {folder}"
+            self._stored.fault = text
+            raise StalledJournalError(text) from error
+
+    def _write_all(self, write: Callable[[], bool]) -> bool:
+        """Call ``write`` in the thread of the disk until it returns False."""
+        try:
+            while self._use_disk(write):
+                pass
         except JournalError as error:
-            self.fault = str(error)
+            self._stored.fault = self.fault or str(error)
+            self._entries.trim()
             return False
-        self._numbers.opened()
-        self._version, self.fault = None, None
-        return True
-
-    def _fill(self, database: sqlite3.Connection) -> None:
-        """Write, within a transaction, what is in memory, and take up what is in the file."""
-        for entry in self._standing.entries():
-            entry.write(database)
-        self._numbers.open(database)
-        self._outbox.open(
-            database,
-            limit_bytes=self._file.limit_bytes // _OUTBOX_SHARE,
-            earlier=self._numbers.newest,
-        )
-        self._standing.read(database)
-
-    def _read_without_opening(self) -> None:
-        """Note the alarms of a file that cannot be opened, as far as it can be read."""
-        try:
-            image = open_image(read_files(self.path))
-        except (OSError, ValueError, JournalError):
-            return
-        if image is not None:
-            self._standing.read(image.database)
-
-    def _write_queue(self, database: sqlite3.Connection) -> None:
-        self._entries.write(database, self._file.make_room)
+        return self.fault is None

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import TypeVar
 
 import structlog
 
-from asd_monitor.journal.alarm_entries import Entry
+from asd_monitor.alarm.state import TransitionKind
+from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.database import savepoint, transaction
 from asd_monitor.journal.sqlite_errors import REFUSALS
 
@@ -18,16 +19,25 @@ R = TypeVar("R")
 
 log = structlog.get_logger()
 
+PORTION = 250
+"""Changes written in one transaction: a long backlog must not delay other work on the disk."""
+
+Change = tuple[Entry, ...]
+
 
 class WriteQueue:
-    """Changes in order, each of one or several entries written together or not at all."""
+    """Changes in order, each of one or several entries written together or not at all.
+
+    Not for concurrent calls, but for `write_changes`.
+    """
 
     def __init__(self, *, max_entries: int) -> None:
         """Keep at most ``max_entries`` entries after `trim`."""
-        self.dropped = 0
-        """Entries given up: refused by SQLite, or dropped by `trim`."""
+        self.dropped: Counter[str] = Counter()
+        """Entries given up, by kind: refused by SQLite, or dropped by `trim`."""
         self._max_entries = max_entries
-        self._changes: deque[tuple[Entry, ...]] = deque()
+        self._changes: deque[Change] = deque()
+        self._begun = 0  # changes at the front that are being written
 
     def __len__(self) -> int:
         """Return the number of entries."""
@@ -41,45 +51,90 @@ class WriteQueue:
         """Add a change."""
         self._changes.append(tuple(change))
 
-    def write(self, database: sqlite3.Connection, finish: Callable[[], R]) -> tuple[list[Entry], R]:
-        """Write all changes in one transaction, and call ``finish`` at its end.
+    def begin(self) -> tuple[list[Change], list[Entry]]:
+        """Return the next portion of changes, to be written, and the entries of the others.
 
-        A change that SQLite refuses is logged and left out; the others are written.  Returns the
-        refused entries and the result of ``finish``.  All changes are kept until `clear`.  Raises
-        sqlite3.Error where the database cannot be written.
+        All are kept until `clear`.
         """
-        refused: list[tuple[tuple[Entry, ...], Exception]] = []
-        with transaction(database):
-            for change in self._changes:
-                try:
-                    with savepoint(database):
-                        for entry in change:
-                            entry.write(database)
-                except REFUSALS as error:
-                    refused.append((change, error))
-            result = finish()
-        for change, reason in refused:
-            log.error(
-                "the journal of alarms refused an entry, which is not stored",
-                reason=str(reason),
-                entry=str(change),
-                hint="please report this",
-            )
-        return [entry for change, _ in refused for entry in change], result
+        portion = list(islice(self._changes, PORTION))
+        self._begun = len(portion)
+        return portion, list(chain.from_iterable(islice(self._changes, PORTION, None)))
 
     def clear(self) -> None:
-        """Remove all changes, which are on the disk."""
-        self._changes.clear()
+        """Remove the changes of the last `begin`, which are on the disk."""
+        for _ in range(self._begun):
+            self._changes.popleft()
+        self._begun = 0
 
-    def count_dropped(self, entries: int) -> None:
-        """Count entries that were refused."""
-        self.dropped += entries
+    def give_up(self) -> None:
+        """Note that the changes of the last `begin` are not being written any more."""
+        self._begun = 0
+
+    def count_dropped(self, entries: Sequence[Entry]) -> None:
+        """Count entries that were given up."""
+        self.dropped.update(map(_kind, entries))
 
     def trim(self) -> list[Entry]:
-        """Drop the oldest changes where there are more entries than allowed; return them."""
-        dropped: list[Entry] = []
+        """Drop changes where there are more entries than allowed; return their entries.
+
+        The oldest that have no transition of an alarm are dropped first, then the oldest others.
+        Those that are being written stay.
+        """
         surplus = len(self) - self._max_entries
-        while surplus > len(dropped):
-            dropped += self._changes.popleft()
-        self.dropped += len(dropped)
+        if surplus <= 0:
+            return []
+        begun = list(islice(self._changes, self._begun))
+        others = list(islice(self._changes, self._begun, None))
+        dropped: list[Entry] = []
+        positions: set[int] = set()
+        for position in sorted(range(len(others)), key=lambda at: _is_of_alarm(others[at])):
+            if surplus <= len(dropped):
+                break
+            dropped += others[position]
+            positions.add(position)
+        kept = (change for at, change in enumerate(others) if at not in positions)
+        self._changes = deque((*begun, *kept))
+        self.count_dropped(dropped)
         return dropped
+
+
+def write_changes(
+    database: sqlite3.Connection, changes: Sequence[Change], finish: Callable[[], R]
+) -> tuple[list[Entry], R]:
+    """Write changes in one transaction, and call ``finish`` at its end.
+
+    A change that SQLite refuses is logged and left out; the others are written.  Returns the
+    refused entries and the result of ``finish``.  Raises sqlite3.Error where the database cannot be
+    written.
+    """
+    refused: list[tuple[Change, Exception]] = []
+    with transaction(database):
+        for change in changes:
+            try:
+                with savepoint(database):
+                    for entry in change:
+                        entry.write(database)
+            except REFUSALS as error:
+                refused.append((change, error))
+        result = finish()
+    for change, reason in refused:
+        log.error(
+            "the journal of alarms refused an entry, which is not stored",
+            reason=str(reason),
+            entry=str(change),
+            hint="please report this",
+        )
+    return [entry for change, _ in refused for entry in change], result
+
+
+def _kind(entry: Entry) -> str:
+    if isinstance(entry, EventEntry):
+        return str(entry.event.kind)
+    return "alarm record" if isinstance(entry, AlarmEntry) else "machine"
+
+
+def _is_of_alarm(change: Change) -> bool:
+    return any(
+        isinstance(entry, EventEntry) and entry.event.kind is TransitionKind.ALARM
+        for entry in change
+    )

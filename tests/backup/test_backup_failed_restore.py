@@ -189,6 +189,9 @@ def test_a_kill_at_any_step_leaves_the_old_or_the_new_folder(
     for _, _, files in steps:
         models = {n: v for n, v in files.items() if n.startswith("models/")}
         state = {n: v for n, v in files.items() if n.startswith("state/")}
+        for kept in ("models.before-restore-x/fan01/v1/x", "state.before-restore-x/y"):
+            assert files.get(kept, _mark("old")) == _mark("old")
+        assert _mark("old") in [v for n, v in files.items() if n.endswith("/y")]
         old_or_new = ["old" if "state/z" not in state else "new"]
         assert state in (
             {"state/y": _mark("old")},

@@ -48,8 +48,7 @@ PUBLISHED = {
     ("daemon/watchdog.py", "standstills"): "counters.monitoring.standstills",
     ("journal/event_outbox.py", "damaged"): "counters.journal.damaged_events",
     ("journal/database_file.py", "deleted_transitions"): "counters.journal.deleted_transitions",
-    ("journal/store.py", "_rebuilt"): "counters.journal.rebuilt",
-    ("journal/write_queue.py", "dropped"): "counters.journal.dropped",
+    ("journal/stored_journal.py", "rebuilt"): "counters.journal.rebuilt",
     ("publish/event_queues.py", "retried"): "outbox.retried",
 }
 """Where each attribute that counts is published."""

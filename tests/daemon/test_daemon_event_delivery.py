@@ -322,7 +322,7 @@ def test_events_are_published_while_the_disk_is_at_fault(
     with Subscriber(mosquitto.port, "#") as subscriber, Delivery(tmp_path, mosquitto.port) as each:
         ids = each.record()
         each.until_published()
-        database = each.journal._database
+        database = each.journal._stored.database
         assert database is not None
         database.execute("PRAGMA query_only = ON")
         ids += each.record(events=2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.running_means import MAX_BLOCKS, RESOLUTION
+from asd_monitor.daemon import evidence_history
 from asd_monitor.daemon.evidence_history import FOLDER, EvidenceHistory
 from tests.doubles.level_detector import StubBundle
 from tests.doubles.monitored_machine import MonitoredMachine
@@ -179,3 +181,23 @@ async def test_the_status_of_the_box_has_the_level_of_an_hour_and_a_day(
     assert (an_hour.time_scale_s, an_hour.mean) == (3600.0, 0.25)
     assert an_hour.warning < an_hour.alarm
     assert (a_day.time_scale_s, a_day.mean) == (86400.0, None)
+
+
+def test_a_disk_that_does_not_answer_does_not_hold_up_the_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(evidence_history, "_ANSWER_S", 0.1)
+    monkeypatch.setattr(evidence_history, "sync_folder", lambda _: answers.wait())
+    kept = history(tmp_path)
+    begun_s = time.monotonic()
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(5):
+            kept.save(MODEL, blocks(3), sample_0_s=NOW_S, rate_hz=RATE_HZ)
+    assert time.monotonic() - begun_s < 2
+    assert [entry["hint"] for entry in logs] == ["check the disk of the state folder"]
+    answers.set()
+    while kept._disk.is_stalled:
+        time.sleep(0.01)
+    kept.save(MODEL, blocks(4), sample_0_s=NOW_S, rate_hz=RATE_HZ)
+    assert len(load(tmp_path, NOW_S + 100)) == 4

@@ -129,7 +129,7 @@ async def test_an_acknowledgement_that_cannot_be_read_is_read_later(
 
     def fail_twice(journal: Journal, machine: str) -> object:
         if machine == "pump" and failures:
-            journal._version = None  # as the method does where it fails
+            journal._stored._version = None  # as the method does where it fails
             raise failures.pop()
         return read(journal, machine)
 

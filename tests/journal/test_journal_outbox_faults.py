@@ -97,8 +97,8 @@ def test_a_damaged_row_costs_its_event_only(tmp_path: Path) -> None:
 def test_a_row_that_is_damaged_while_the_daemon_runs_is_set_aside(tmp_path: Path) -> None:
     with capture_logs() as logs, Journal(tmp_path) as journal:
         record(journal, events=3)
-        assert journal._database is not None
-        journal._database.execute("UPDATE outbox SET why = 'another cause' WHERE seq = 2")
+        assert journal._stored.database is not None
+        journal._stored.database.execute("UPDATE outbox SET why = 'another cause' WHERE seq = 2")
         assert numbers(take_all(journal)) == [1, 3]
         assert journal.outbox_figures.waiting == 2
     (entry,) = logs

@@ -48,14 +48,14 @@ def with_an_earlier_copy(path: Path) -> None:
 def overwrite_within_the_next_transaction(
     journal: Journal, monkeypatch: pytest.MonkeyPatch, overwrite: Callable[[Path], None]
 ) -> None:
-    write = journal._write_queue
+    write = journal._stored._write_queue
 
     def write_and_overwrite(database: sqlite3.Connection) -> None:
         write(database)
         monkeypatch.undo()
         overwrite(journal.path)
 
-    monkeypatch.setattr(journal, "_write_queue", write_and_overwrite)
+    monkeypatch.setattr(journal._stored, "_write_queue", write_and_overwrite)
 
 
 def record(journal: Journal, *, events: int = 1) -> None:
@@ -132,10 +132,10 @@ def test_what_is_written_at_the_end_to_a_file_that_is_overwritten_is_written_aga
 ) -> None:
     journal = Journal(tmp_path)
     raise_alarm(journal, "fan01")
-    assert journal._database is not None
-    journal._database.execute("PRAGMA query_only = ON")
+    assert journal._stored.database is not None
+    journal._stored.database.execute("PRAGMA query_only = ON")
     raise_alarm(journal, "pump02")
-    journal._database.execute("PRAGMA query_only = OFF")
+    journal._stored.database.execute("PRAGMA query_only = OFF")
     overwrite_within_the_next_transaction(journal, monkeypatch, with_zeros)
     with capture_logs():
         journal.close()
@@ -153,10 +153,10 @@ def test_no_checkpoint_of_the_daemon_is_taken_for_a_change_by_another_program(
             raise_alarm(journal, f"fan{number:02}")
             journal.maintain()
         size = (tmp_path / FILE_NAME).stat().st_size
-        assert journal._database is not None
-        journal._database.execute("PRAGMA query_only = ON")
+        assert journal._stored.database is not None
+        journal._stored.database.execute("PRAGMA query_only = ON")
         record(journal, events=200)
-        journal._database.execute("PRAGMA query_only = OFF")
+        journal._stored.database.execute("PRAGMA query_only = OFF")
         journal.maintain()  # one large transaction
         assert (journal.fault, journal.unwritten) == (None, 0)
     assert not logs

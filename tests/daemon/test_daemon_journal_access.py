@@ -1,0 +1,79 @@
+"""The daemon and its journal on a disk that does not answer."""
+
+from __future__ import annotations
+
+import sqlite3
+from functools import partial
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from asd_monitor.daemon import journal_access
+from asd_monitor.daemon.journal_access import JournalAccess
+from asd_monitor.daemon.shutdown import Step, run_step
+from asd_monitor.journal.journal_file import FILE_NAME
+from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.store import DiskLimits, Journal
+from tests.doubles.hanging_disk import SHORT, HangingDisk
+from tests.doubles.in_process_daemon import InProcessDaemon
+from tests.doubles.journalled_machine import NOW, RAISED
+from tests.doubles.level_detector import make_config
+from tests.doubles.waiting import until
+
+ALARM_LEVEL = 0.6
+
+
+async def test_what_a_disk_that_does_not_answer_has_not_written_is_logged(tmp_path: Path) -> None:
+    disk = HangingDisk()
+    journal = Journal(tmp_path, connect=disk.connect, limits=SHORT)
+    access = JournalAccess(journal, poll_s=1.0)
+    fan = MachineJournal(journal, "fan01")
+    disk.hang("COMMIT")
+    event = fan.record(RAISED, NOW, "v1")
+    with capture_logs() as logs:
+        await run_step(Step("close the journal", 5.0, access.close), cancel_s=1.0)
+    disk.answer()
+    (entry,) = logs
+    assert "is incomplete" in entry["event"]
+    assert entry["alarm_ids"] == [event.alarm_id]
+    assert "does not answer" in entry["reason"]
+
+
+async def test_what_is_not_written_is_logged_where_closing_is_cancelled(tmp_path: Path) -> None:
+    disk = HangingDisk()
+    journal = Journal(tmp_path, connect=disk.connect, limits=DiskLimits(answer_s=1.0))
+    access = JournalAccess(journal, poll_s=1.0)
+    fan = MachineJournal(journal, "fan01")
+    other = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    fan.record(RAISED, NOW, "v1")
+    disk.hang("BEGIN IMMEDIATE")
+    with capture_logs() as logs:
+        await run_step(Step("close the journal", 0.2, access.close), cancel_s=1.0)
+    other.close()
+    disk.answer()
+    assert [entry["event"].split(":")[0] for entry in logs] == [
+        "shutdown step exceeded its limit",
+        "the journal of alarms is incomplete",
+    ]
+
+
+async def test_a_hanging_disk_does_not_silence_the_daemon(
+    daemon: InProcessDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = HangingDisk()
+    open_it = partial(Journal, connect=disk.connect, limits=SHORT)
+    monkeypatch.setattr(journal_access, "Journal", open_it)
+    daemon.start(make_config(fan={"device": "hw:1", "alarm": {"on_delay_s": 1}}))
+    await daemon.until_state("fan", "normal")
+    disk.hang("COMMIT")
+    with capture_logs() as logs:
+        daemon.source("hw:1").play(20, ALARM_LEVEL)
+        await daemon.until_state("fan", "alarm")
+        await until(lambda: daemon.broker.alarm("fan")["active"])
+        await until(lambda: daemon.broker.messages("fan/event")[-1:] != [])
+        await until(lambda: any("cannot be written" in entry["event"] for entry in logs))
+        assert daemon.broker.messages("fan/event")[-1]["seq"] is None
+        disk.answer()
+        await until(lambda: any("written again" in entry["event"] for entry in logs))
