@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.microphone.sample_counter import (
+    COUNTED_S,
     MIN_RUN_S,
-    SPAN_S,
     SampleFaultCounter,
     SampleFaults,
 )
@@ -17,7 +17,7 @@ from asd_monitor.records import Block, Samples, Stream
 
 RATE_HZ = 16_000
 RUN = round(MIN_RUN_S * RATE_HZ)
-SPAN = round(SPAN_S * RATE_HZ)
+SPAN = round(COUNTED_S * RATE_HZ)
 SHORT = 3000
 
 
@@ -74,6 +74,46 @@ def test_counts_are_of_the_samples_before_an_index() -> None:
     assert [counter.before(at).constant_runs for at in (999, 20_000, SPAN)] == [0, 1, 2]
 
 
+def test_counts_are_those_of_their_time_in_a_block_of_any_length() -> None:
+    sound = with_runs(noise(10 * SPAN), (1000, RUN), (2000, RUN), (3000, RUN))
+    counter = SampleFaultCounter(RATE_HZ)
+    counter.push(Block(Stream(RATE_HZ), 0, sound))
+    found = [counter.before(at).constant_runs for at in (SPAN // 2, 3 * SPAN)]
+    assert found == [3, 0]
+
+
+@pytest.mark.parametrize("value", [1.0, -1.0, 32767 / 32768])
+def test_flat_tops_at_full_scale_are_clipping_and_no_run(value: float) -> None:
+    sound = noise(SPAN)
+    sound[1000 : 1000 + 4 * RUN] = value
+    found = counted(sound)
+    assert found.constant_runs == 0
+    assert found.clipped_share == pytest.approx(4 * RUN / SPAN)
+
+
+@pytest.mark.parametrize(("level", "counts"), [(0.2, False), (0.35, False), (10.0, True)])
+def test_runs_count_in_sound_above_the_step_of_a_converter(level: float, counts: bool) -> None:
+    """Sound of a fraction of a step of 16 bits is constant most of the time."""
+    steps = np.round(level * np.random.default_rng(0).standard_normal(SPAN))
+    sound = with_runs(np.asarray(steps / 32768, np.float32), (30_000, 10 * RUN))
+    assert (counted(sound).constant_runs > 0) is counts
+
+
+def test_the_zeros_with_which_a_device_begins_are_no_run() -> None:
+    sound = noise(SPAN)
+    sound[: 10 * RUN] = 0.0
+    assert counted(sound).constant_runs == 0
+
+
+def test_the_share_and_the_place_of_the_runs() -> None:
+    counter = SampleFaultCounter(RATE_HZ)
+    counter.push(Block(Stream(RATE_HZ), 0, with_runs(noise(SPAN), (10_000, 8000))))
+    assert counter.constant_share(SPAN) == pytest.approx(8000 / SPAN)
+    assert counter.constant_share(14_000) == pytest.approx(4000 / SPAN)
+    places = [(0, 10_000 + RUN - 1), (0, 10_000 + RUN), (17_999, 20_000), (18_000, 20_000)]
+    assert [counter.has_run(*place) for place in places] == [False, True, True, False]
+
+
 def test_a_gap_ends_a_run() -> None:
     counter, stream = SampleFaultCounter(RATE_HZ), Stream(RATE_HZ)
     half = np.zeros(RUN // 2 + 1, np.float32)
@@ -112,4 +152,5 @@ def test_counts_do_not_depend_on_the_division_into_blocks(
 def test_every_long_enough_run_is_counted_once(lengths: list[int], seed: int) -> None:
     values = np.random.default_rng(seed).permutation(len(lengths)).astype(np.float32)
     sound = np.repeat(values / np.float32(2 * len(lengths)), lengths)
-    assert counted(sound, [RUN - 3, 7, 40]).constant_runs == sum(each >= RUN for each in lengths)
+    expected = sum(each >= RUN for each in lengths[1:])  # before the first one nothing is known
+    assert counted(sound, [RUN - 3, 7, 40]).constant_runs == expected
