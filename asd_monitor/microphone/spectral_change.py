@@ -12,7 +12,7 @@ All compare the order statistics of ten seconds with the ranges of the training 
 
 A machine can lose its high frequencies as well, and a motor that stalls hums while its airflow is
 gone.  What excludes them is sound below that of the machine that is off.  A cover is certain where
-the attenuation is large and smooth, hum where a machine is excluded; how that tells them apart in
+the attenuation is large and smooth, hum where it is of odd harmonics; how that tells them apart in
 simulated halls is in docs/method/microphone.md.
 
 Only bands below the cut-off of the microphone's own low-pass are judged.
@@ -195,29 +195,33 @@ class SpectralComparison:
     def hum(self, recent: SpectralStatistics, lines: Spectrum) -> Finding | None:
         """Return whether hum has taken the place of the sound; ``lines`` (l,) are medians in dB.
 
-        A motor that stalls hums, and its airflow is gone.  Where the sound is far below that of the
-        machine that is off as well, it is certain.
+        A motor that stalls hums, and its airflow is gone.  The forces in it are of even harmonics,
+        since they do not depend on the sign of the current: odd ones are of a cable.  So it is
+        certain where these are raised and the sound is lost, or where the sound is far below that
+        of the machine that is off as well.
         """
         loss_db = self._loss_above_hum(recent)
         if loss_db < HUM_LOSS_DB:
             return None
         for hz, harmonics in self._harmonics.items():
-            rise = []
-            for line in harmonics:
+            rises = {}
+            for number, line in harmonics:
                 near = slice(max(0, line - 1), line + 2)
                 peak = lines[near].max()
                 beside = np.median(lines[max(0, line - _BESIDE) : line + _BESIDE + 1])
-                rise.append(min(peak - self._baseline.lines[0, near].max(), peak - beside))
-            higher = [each for each in rise if each >= HUM_DB]
+                rises[number] = min(peak - self._baseline.lines[0, near].max(), peak - beside)
+            higher = {number: each for number, each in rises.items() if each >= HUM_DB}
             if len(higher) >= HARMONICS:
                 excludes_machine = self._excludes_machine(loss_db)
-                question = "" if excludes_machine else "a broken cable, or a motor that stalls? "
+                is_electrical = sum(number % 2 for number in higher) >= HARMONICS
+                certain = excludes_machine or (is_electrical and loss_db >= CERTAIN_DB)
+                question = "" if certain else "a broken cable, or a motor that stalls? "
                 return Finding(
                     FindingKind.HUM,
-                    certain=excludes_machine,
+                    certain=certain,
                     text=f"{question}hum of the mains ({hz:.0f} Hz and harmonics) is up to "
-                    f"{max(higher):.0f} dB higher than ever in training, and the sound above 1 kHz "
-                    f"{loss_db:.0f} dB lower: check cable and plug of the microphone",
+                    f"{max(higher.values()):.0f} dB higher than ever in training, and the sound "
+                    f"above 1 kHz {loss_db:.0f} dB lower: check cable and plug of the microphone",
                     excludes_machine=excludes_machine,
                 )
         return None
@@ -291,7 +295,11 @@ def _smoothed(change: Spectrum) -> Floats:
     return np.convolve(padded, np.full(_SMOOTHING, 1.0 / _SMOOTHING), "valid")
 
 
-def _harmonics(mains_hz: float, lines_hz: Floats) -> list[int]:
-    """Return the lines that are nearest to the harmonics of the mains."""
-    numbers = np.arange(1, int(lines_hz[-1] // mains_hz) + 1) * mains_hz
-    return [int(np.abs(lines_hz - hz).argmin()) for hz in numbers if hz >= lines_hz[0]]
+def _harmonics(mains_hz: float, lines_hz: Floats) -> list[tuple[int, int]]:
+    """Return the number of each harmonic of the mains, and the line that is nearest to it."""
+    highest = int(lines_hz[-1] // mains_hz)
+    return [
+        (number, int(np.abs(lines_hz - number * mains_hz).argmin()))
+        for number in range(1, highest + 1)
+        if number * mains_hz >= lines_hz[0]
+    ]

@@ -210,6 +210,18 @@ def test_hum_in_place_of_the_sound_is_a_fault(mains_hz: int) -> None:
     assert f"{mains_hz} Hz" in found.text
 
 
+@pytest.mark.parametrize("mains_hz", [50, 60])
+def test_odd_harmonics_are_of_a_cable(mains_hz: int) -> None:
+    """The forces in a motor are of even ones."""
+    for lost_db, certain in ((20.0, True), (9.0, False)):
+        found = comparison().hum(
+            statistics_of(SHAPE_DB - lost_db), lines_of(*HARMONICS[mains_hz][::2])
+        )
+        assert found is not None
+        assert found.certain is certain
+        assert not found.excludes_machine
+
+
 @pytest.mark.parametrize("off_db", [None, -12.0], ids=["no pause", "as in a pause"])
 def test_a_motor_that_stalls_is_no_certain_fault_of_the_microphone(off_db: float | None) -> None:
     """It hums, and the sound of its airflow is gone."""
