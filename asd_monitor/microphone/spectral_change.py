@@ -68,6 +68,8 @@ FLATNESS_DB = 7.0
 MAINS_HZ = (50.0, 60.0)
 HUM_DB, HARMONICS = 10.0, 3
 """So many harmonics of the mains are so far above the highest of training, and the lines beside."""
+ODD_HARMONICS = 2
+"""So many of them are odd in the hum of a cable."""
 HUM_LOSS_DB = 6.0
 """Attenuation above `_HUM_LOSS_EDGE_HZ` that shows a broken shield together with hum."""
 _HUM_LOSS_EDGE_HZ = 1000.0
@@ -213,7 +215,7 @@ class SpectralComparison:
             higher = {number: each for number, each in rises.items() if each >= HUM_DB}
             if len(higher) >= HARMONICS:
                 excludes_machine = self._excludes_machine(loss_db)
-                is_electrical = sum(number % 2 for number in higher) >= HARMONICS
+                is_electrical = sum(number % 2 for number in higher) >= ODD_HARMONICS
                 certain = excludes_machine or (is_electrical and loss_db >= CERTAIN_DB)
                 question = "" if certain else "a broken cable, or a motor that stalls? "
                 return Finding(

@@ -222,6 +222,17 @@ def test_odd_harmonics_are_of_a_cable(mains_hz: int) -> None:
         assert not found.excludes_machine
 
 
+def test_one_odd_harmonic_is_a_tone_of_the_machine() -> None:
+    recent = statistics_of(SHAPE_DB - 20.0)
+    for hz in (50.0, 150.0):
+        found = comparison().hum(recent, lines_of(hz, 100.0, 200.0, 300.0))
+        assert found is not None
+        assert not found.certain
+    found = comparison().hum(recent, lines_of(50.0, 100.0, 150.0))
+    assert found is not None
+    assert found.certain
+
+
 @pytest.mark.parametrize("off_db", [None, -12.0], ids=["no pause", "as in a pause"])
 def test_a_motor_that_stalls_is_no_certain_fault_of_the_microphone(off_db: float | None) -> None:
     """It hums, and the sound of its airflow is gone."""
