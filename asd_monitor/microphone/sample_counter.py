@@ -15,6 +15,7 @@ from collections import deque
 from dataclasses import dataclass, replace
 
 import numpy as np
+import numpy.typing as npt
 
 from asd_monitor.dsp.sample_faults import CLIPPING_LEVEL, equal_runs
 from asd_monitor.records import Block, Samples
@@ -24,10 +25,12 @@ COUNTED_S = 5.0
 MIN_RUN_S = 0.004
 """Shortest run that is counted; buffers that are lost are longer."""
 _MIN_RUN_SAMPLES = 32
-_BEFORE_S = 0.02
-"""Sound before a run that shows whether there is any: a period of the lowest frequencies."""
+_BESIDE_S = 0.02
+"""Sound on both sides of a run that shows whether there is any: a period of low frequencies."""
 MIN_STEP = 4 / 32768
-"""A run differs by more from the loudest sample before it: by some steps of 16 bits."""
+"""A run differs by more from the loudest sample beside it: by some steps of 16 bits."""
+LONG_RUN_S = 0.2
+"""A run of this length counts before the sound returns."""
 _BIN_S = 0.5  # resolution of the counts of clipped samples
 _KEPT_S = 20.0
 """Time for which runs are kept: of the longest window, and of `COUNTED_S`."""
@@ -57,6 +60,17 @@ class _Run:
 
     begin: int  # sample index
     past: int  # one past the last sample that is known
+    at: int  # sample index from which on it counts
+
+
+@dataclass(frozen=True, slots=True)
+class _EndedRun:
+    """A run that counts if the sound returns in the samples that follow."""
+
+    begin: int
+    past: int
+    value: np.float32
+    missing: int  # samples that were not looked at
 
 
 class SampleFaultCounter:
@@ -65,14 +79,16 @@ class SampleFaultCounter:
     def __init__(self, rate_hz: int) -> None:
         """Begin a stream with the sampling rate ``rate_hz``."""
         self._min_run = max(_MIN_RUN_SAMPLES, round(MIN_RUN_S * rate_hz))
-        self._before = max(_MIN_RUN_SAMPLES, round(_BEFORE_S * rate_hz))
+        self._beside = max(_MIN_RUN_SAMPLES, round(_BESIDE_S * rate_hz))
+        self._long = max(2 * self._min_run, round(LONG_RUN_S * rate_hz))
         self._span = round(COUNTED_S * rate_hz)
         self._kept = round(_KEPT_S * rate_hz)
         self._bin = max(1, round(_BIN_S * rate_hz))
         self._end: int | None = None
         self._tail: Samples = np.zeros(0, np.float32)
         self._open = 0  # equal samples at the end of the tail; more than a run are not kept
-        self._is_counted = False  # whether these are a run that was counted
+        self._open_begin = 0  # sample index of the first of them
+        self._ended: list[_EndedRun] = []
         self._runs: deque[_Run] = deque()
         self._clipped: deque[tuple[int, int]] = deque()  # number of the bin, clipped samples
 
@@ -82,7 +98,7 @@ class SampleFaultCounter:
         if not len(samples):
             return
         if block.start != self._end:
-            self._tail, self._open = np.zeros(0, np.float32), 0
+            self._tail, self._open, self._ended = np.zeros(0, np.float32), 0, []
         self._end = block.end
         self._forget(block.start - self._kept)
         if samples.max() >= CLIPPING_LEVEL or samples.min() <= -CLIPPING_LEVEL:
@@ -114,17 +130,11 @@ class SampleFaultCounter:
 
     def has_run(self, begin: int, past: int) -> bool:
         """Return whether samples from ``begin`` to before ``past`` are part of a run."""
-        return any(
-            run.past > begin and run.begin + self._min_run <= past for run in reversed(self._runs)
-        )
+        return any(run.past > begin and run.at <= past for run in reversed(self._runs))
 
     def _known(self, sample: int) -> list[_Run]:
-        """Return the runs that were long enough in the `COUNTED_S` before a sample index."""
-        return [
-            run
-            for run in self._runs
-            if run.begin + self._min_run <= sample and run.past >= sample - self._span
-        ]
+        """Return the runs that count in the `COUNTED_S` before a sample index."""
+        return [run for run in self._runs if run.at <= sample and run.past >= sample - self._span]
 
     def _forget(self, begin: int) -> None:
         while self._runs and self._runs[0].past < begin:
@@ -142,41 +152,54 @@ class SampleFaultCounter:
             self._clipped.append((place, before + number))
 
     def _count_runs(self, start: int, samples: Samples) -> None:
+        ended, self._ended = self._ended, []
+        for run in ended:
+            self._look_after(run, start, samples[: run.missing])
         joined = np.concatenate([self._tail, samples])
         origin, known = start - len(self._tail), len(self._tail) - self._open
-        begin, is_counted = len(joined) - _trailing(joined), False
+        last = len(joined) - _trailing(joined)
         # two samples half a run apart are equal wherever a run is long enough
         sparse = joined[:: self._min_run // 2]
         if np.count_nonzero(sparse[1:] == sparse[:-1]):
             begins, pasts = equal_runs(joined)
             is_new = pasts > known  # those before the open run have been looked at
             for number in np.flatnonzero(is_new & (pasts - begins >= self._min_run)).tolist():
-                begin, past = int(begins[number]), int(pasts[number])
-                if begin == known and self._open >= self._min_run:  # it continues
-                    is_counted = self._is_counted
-                    if is_counted:
-                        self._runs[-1] = replace(self._runs[-1], past=origin + past)
-                else:
-                    before = joined[max(0, begin - self._before) : begin]
-                    is_counted = _is_fault(joined[begin], before)
-                    if is_counted:
-                        self._runs.append(_Run(origin + begin, origin + past))
-            begin = int(begins[-1])
-        self._open = min(len(joined) - begin, self._min_run)
-        self._is_counted = is_counted
+                first, past = int(begins[number]), int(pasts[number])
+                begin = self._open_begin if first == known else origin + first
+                beside = joined[max(0, first - self._beside) : first]
+                if _differs(joined[first], beside).any() and abs(joined[first]) < CLIPPING_LEVEL:
+                    self._take(begin, origin + past, joined[first:], past - first)
+            last = int(begins[-1])
+        if last > known or not self._open:
+            self._open_begin = origin + last
+        self._open = min(len(joined) - last, self._min_run)
         self._tail = np.concatenate(
-            [joined[max(0, begin - self._before) : begin], joined[len(joined) - self._open :]]
+            [joined[max(0, last - self._beside) : last], joined[len(joined) - self._open :]]
         )
 
+    def _take(self, begin: int, past: int, following: Samples, length: int) -> None:
+        """Take up a run with sound before it; ``following`` (n,) begins with its ``length``."""
+        if past - begin >= self._long:
+            same = [run for run in self._runs if run.begin == begin]
+            if same:
+                self._runs.remove(same[0])
+            self._runs.append(_Run(begin, past, begin + self._long))
+        elif length < len(following):
+            run = _EndedRun(begin, past, following[0], self._beside)
+            self._look_after(run, past, following[length : length + self._beside])
 
-def _is_fault(value: np.float32, before: Samples) -> bool:
-    """Return whether a run of this value is none that clipping or the resolution explains.
+    def _look_after(self, run: _EndedRun, start: int, following: Samples) -> None:
+        """Look at the samples (n,) after a run, from a sample index on."""
+        returns = np.flatnonzero(_differs(run.value, following))
+        if len(returns):
+            self._runs.append(_Run(run.begin, run.past, start + int(returns[0]) + 1))
+        elif run.missing > len(following):
+            self._ended.append(replace(run, missing=run.missing - len(following)))
 
-    ``before`` (n,) are the samples before it: without any it is not known.
-    """
-    if not len(before) or abs(value) >= CLIPPING_LEVEL:
-        return False
-    return float(np.abs(before - value).max()) > MIN_STEP
+
+def _differs(value: np.float32, samples: Samples) -> npt.NDArray[np.bool_]:
+    """Return which samples (n,) differ from a value by more than the steps of a converter."""
+    return np.asarray(np.abs(samples - value) > MIN_STEP)
 
 
 def _trailing(samples: Samples) -> int:
