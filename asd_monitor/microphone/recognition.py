@@ -34,7 +34,7 @@ LINGER_S = 60.0
 """Dropouts that were a fault are reported for this time after they are over.
 
 Where bursts of them come again and again, the sound between them is evaluated: they are a fault
-again where they last for more than `CLEAR_S`."""
+again where they last for `SPAN_S`, in which a burst of some seconds is counted."""
 RESPONSE_S = 3600.0
 """Another response is taken as given after this time."""
 PRESUMED_S = 600.0
@@ -79,9 +79,10 @@ class MicrophoneRecognition:
         self._not_compared = 0  # samples in windows since the spectra were compared
         self._with_dropouts = 0  # samples in windows since one was without dropouts
         self._before: Spectrum | None = None  # before the capture was interrupted
-        self._dropouts = _Persistence(0, self._clear, round(LINGER_S * rate_hz))
-        self._clipping = _Persistence(0, self._clear)
-        self._of_spectra = _Persistence(round(CONFIRM_S * rate_hz), self._clear)
+        linger = round(LINGER_S * rate_hz)
+        self._dropouts = _Persistence(0, self._clear, again=self._span, linger=linger)
+        self._clipping = _Persistence(0, self._clear, again=0)
+        self._of_spectra = _Persistence(round(CONFIRM_S * rate_hz), self._clear, again=self._clear)
         self._persistent = self._dropouts, self._of_spectra, self._clipping
         self.leaves_out_window = False
         """Whether the newest window contains dropouts: its score says nothing of the machine."""
@@ -248,18 +249,19 @@ class MicrophoneRecognition:
 class _Persistence:
     """How long findings of one kind of source have lasted, and which one is reported."""
 
-    def __init__(self, confirm: int, clear: int, linger: int = 0) -> None:
+    def __init__(self, confirm: int, clear: int, *, again: int, linger: int = 0) -> None:
         """Begin without a finding.
 
         Args:
             confirm: samples for which a finding lasts before it is reported.
             clear: samples without the finding after which it is over, or after which it is not
                 certain any more.
+            again: samples for which a finding lasts before it is certain again.
             linger: samples for which what was certain is reported as uncertain once it is over.
-                What is certain meanwhile is so once it has lasted for ``clear``.
 
         """
-        self._confirm, self._clear, self._linger = confirm, clear, linger
+        self._confirm, self._clear = confirm, clear
+        self._again, self._linger = again, linger
         self.newest: Finding | None = None
         """The newest finding, until it is over."""
         self.reported: Finding | None = None
@@ -289,7 +291,7 @@ class _Persistence:
             self._certain_seen = at
             if self._certain_since is None:
                 self._certain_since = at
-        needed = self._clear if self._was_certain else self._confirm
+        needed = self._again if self._was_certain else self._confirm
         certain = self._certain_since is not None and at - self._certain_since >= needed
         if self.reported is not None and self.reported.kind is found.kind:
             if certain and not self.reported.certain:

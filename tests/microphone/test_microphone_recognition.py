@@ -8,6 +8,7 @@ import pytest
 from asd_monitor.dsp.frames import Floats
 from asd_monitor.microphone.baseline import OFF
 from asd_monitor.microphone.findings import MicrophoneCondition
+from asd_monitor.microphone.recent_spectra import SPAN_S
 from asd_monitor.microphone.recognition import (
     CLEAR_S,
     CONFIRM_S,
@@ -194,17 +195,25 @@ def test_a_few_dropouts_after_a_burst_are_degraded() -> None:
     assert capture.subject.condition.state is MicrophoneState.DEGRADED
 
 
-def test_bursts_again_and_again_are_a_fault_once() -> None:
+def stuck(seconds: float) -> Samples:
+    return np.concatenate([noise(0.1), np.full(round(seconds * RATE_HZ), 0.1, np.float32)])
+
+
+@pytest.mark.parametrize("burst", [dropouts(1.0, 4.0), stuck(1.9)], ids=["short", "long"])
+def test_bursts_again_and_again_are_a_fault_once(burst: Samples) -> None:
     """The sound between them is evaluated; dropouts that last are a fault again."""
     capture = Capture()
-    capture.hear(dropouts(1.0, 4.0))
+    capture.hear(burst)
     states = []
     for _ in range(6):
-        capture.hear(noise(13.0))
-        capture.hear(dropouts(1.0, 4.0))
+        capture.hear(noise(6.0))
         states.append(capture.subject.condition.state)
-    assert set(states) == {MicrophoneState.DEGRADED}
-    capture.hear(dropouts(CLEAR_S + 1.0, 4.0))
+        capture.hear(noise(7.0))
+        capture.hear(burst)
+        states.append(capture.subject.condition.state)
+    assert states[0] is MicrophoneState.FAULT
+    assert set(states[1:]) == {MicrophoneState.DEGRADED}
+    capture.hear(dropouts(SPAN_S + 1.0, 4.0))
     assert capture.subject.condition.is_fault
 
 
