@@ -25,7 +25,7 @@ from asd_monitor.alarm.logic import AlarmLogic, EvaluatedWindow
 from asd_monitor.alarm.state import Alarm, AlarmRule, Transition, TransitionKind
 from asd_monitor.batching import each_alone, result_or_raise
 from asd_monitor.dead_channel import DeadChannelDetector
-from asd_monitor.dsp.sample_faults import usable_parts
+from asd_monitor.dsp.sample_faults import DEAD_CHANNEL_S, usable_parts
 from asd_monitor.microphone.baseline import MicrophoneBaseline
 from asd_monitor.microphone.findings import MicrophoneCondition
 from asd_monitor.microphone.recognition import CAPTURES, MicrophoneRecognition
@@ -224,8 +224,9 @@ class Monitor:
     def _evaluate_channel(self, change: Transition) -> list[Reading]:
         """Process the begin or the end of a dead channel."""
         self._dead = change.after == MicrophoneState.FAULT
-        self._alarm_logic.reset()
-        return self._released(self._change_microphone(change.sample, change.why))
+        since = change.sample - round(DEAD_CHANNEL_S * self._rate_hz)
+        released = self._alarm_logic.lose(change.sample, since)
+        return self._released((*released, *self._change_microphone(change.sample, change.why)))
 
     def _evaluate_window(self, window: WindowScore) -> list[Reading]:
         recognition, spectra = self._recognition, window.spectra

@@ -171,6 +171,14 @@ class AlarmLogic:
         self._machine.interrupt()
         return self._machine.release_held(at)
 
+    def lose(self, at: int, since: int) -> tuple[Transition, ...]:
+        """Process a gap of a microphone that has delivered no sound since a sample index.
+
+        An alarm that came due since then is discarded.
+        """
+        self._machine.discard_held(since)
+        return self.interrupt(at)
+
     def reset(self) -> None:
         """Process an interrupted capture: the delays restart and the span is emptied."""
         self._restart()

@@ -268,6 +268,17 @@ def test_bursts_of_dropouts_again_and_again_do_not_suppress_an_alarm() -> None:
     assert microphone(readings) == ["ok→degraded", "degraded→fault", "fault→degraded"]
 
 
+def test_a_channel_that_dies_again_and_again_does_not_suppress_an_alarm() -> None:
+    whole = sound(300)
+    for begin_s in np.arange(45.0, 290.0, 12.0):
+        begin = round(begin_s * RATE_HZ)
+        whole[begin : begin + 6 * RATE_HZ] = 0.05
+    subject = monitor(lambda end: SHAPE_DB, high_between(40, 300))
+    readings = play(subject, stream(whole))
+    ((raised_s, _),) = changes(readings, TransitionKind.ALARM)
+    assert raised_s < 120
+
+
 def test_evidence_from_before_the_first_dropout_is_kept() -> None:
     rule = replace(RULE, tails=(*RULE.tails, ScaleTail(600.0, 50.0, 10.0, 30.0)))
     subject = monitor(lambda end: SHAPE_DB, lambda end: LOW, rule=rule)
