@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from asd_monitor.dsp.frames import Floats
+from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.microphone.baseline import OFF
 from asd_monitor.microphone.findings import MicrophoneCondition
 from asd_monitor.microphone.recent_spectra import SPAN_S
@@ -229,13 +232,17 @@ def test_few_long_dropouts_are_a_fault(length_s: float, every_s: float) -> None:
 
 
 def test_dropouts_in_every_window_are_a_fault() -> None:
-    """Nothing could be evaluated."""
-    capture = Capture(SampleFaults(constant_runs=1))
-    assert not capture.subject.leaves_out_window
-    for _ in range(12):
-        capture.hear(dropouts(1.5, 1.0))
-    assert capture.subject.leaves_out_window
-    assert capture.subject.condition.is_fault
+    """Two in five seconds leave no window of eight seconds to be evaluated."""
+    capture = Capture()
+    long = front_end_for(RATE_HZ, window_s=7.936)
+    capture.subject = MicrophoneRecognition(replace(baseline(), front_end=long), RATE_HZ)
+    capture.hear(noise(10.0))
+    states = []
+    for _ in range(8):
+        capture.hear(dropouts(2.6, 0.1))
+        states.append(capture.subject.condition.state)
+    assert states[0] is MicrophoneState.DEGRADED
+    assert states[-1] is MicrophoneState.FAULT
 
 
 def test_only_windows_with_dropouts_are_left_out() -> None:
