@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from asd_monitor.alarm.state import Transition, TransitionKind
-from asd_monitor.dsp.sample_faults import DEAD_CHANNEL_S
+from asd_monitor.dsp.sample_faults import DEAD_CHANNEL_S, equal_runs
 from asd_monitor.records import Block, MicrophoneState
 
 
@@ -78,9 +78,8 @@ class DeadChannelDetector:
         as long as the limit and those that follow them.
         """
         samples = block.samples
-        edges = np.flatnonzero(samples[1:] != samples[:-1]) + 1
-        starts = np.concatenate(([0], edges)) + block.start
-        ends = np.concatenate((edges, [len(samples)])) + block.start
+        begins, pasts = equal_runs(samples)
+        starts, ends = begins + block.start, pasts + block.start
         if self._value is not None and samples[0] == self._value:
             starts[0] = self._since
         self._value = samples[-1]

@@ -6,7 +6,8 @@ Pure: time is the sample index, and the division of a stream into blocks does no
 readings.  The monitors of several machines are evaluated together by `push_batch`.
 
 While the channel is dead nothing is scored, as in a gap.  In another fault of the microphone its
-sound is scored, so that the end of the fault is found, but the scores are not evaluated.  While the
+sound is scored, so that the end of the fault is found, but the scores are not evaluated.  Windows
+with dropouts are left out, also where these are no fault.  While the
 machine is off by a signal from outside (`Monitor.running`) nothing is scored either, as in an idle
 pause.
 """
@@ -25,11 +26,10 @@ from asd_monitor.alarm.state import Alarm, AlarmRule, Transition, TransitionKind
 from asd_monitor.alarm.state_machine import HeldAlarm
 from asd_monitor.batching import each_alone, result_or_raise
 from asd_monitor.dead_channel import DeadChannelDetector
-from asd_monitor.dsp.sample_faults import usable_parts
+from asd_monitor.dsp.sample_faults import DEAD_CHANNEL_S, usable_parts
 from asd_monitor.microphone.baseline import MicrophoneBaseline
 from asd_monitor.microphone.findings import MicrophoneCondition
-from asd_monitor.microphone.recent_spectra import SPAN_S
-from asd_monitor.microphone.recognition import MicrophoneRecognition
+from asd_monitor.microphone.recognition import CAPTURES, MicrophoneRecognition
 from asd_monitor.records import Block, MachineState, MicrophoneState, Stream, WindowScore
 
 Scores = list[WindowScore]
@@ -37,7 +37,6 @@ Scores = list[WindowScore]
 DEAD_CHANNEL = MicrophoneCondition(
     MicrophoneState.FAULT, "the microphone delivers a constant value: it is muted or broken"
 )
-RECOVERED = "the microphone captures as in training"
 
 
 class Scorer(Protocol):
@@ -68,10 +67,10 @@ class Scorer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The state of a machine after a window, or after a transition of the microphone."""
+    """The state of a machine after a window, or after a transition without one."""
 
     sample: int  # sample index one past the newest sample that it depends on
-    window: WindowScore | None  # None: a transition of the microphone
+    window: WindowScore | None  # None: a transition of the microphone, or of an alarm that was held
     alarm_score: float  # 0 for an idle window, one at the start of a run, and without a window
     time_scale_s: float | None  # of the alarm score; None where that is 0 for such a reason
     state: MachineState
@@ -198,12 +197,7 @@ class Monitor:
         if self._end is not None and block.start < self._end:
             raise ValueError(f"block at {block.start} overlaps the one that ended at {self._end}")
         self._end = block.end
-        parts: list[Block | Transition] = []
-        for usable in usable_parts(block):
-            if self._recognition is not None:
-                self._recognition.push_samples(usable)
-            parts += self._channel.split(usable)
-        return parts
+        return [part for usable in usable_parts(block) for part in self._channel.split(usable)]
 
     def process(self, parts: Sequence[Block | Transition], stride: int = 1) -> list[Reading]:
         """Score and evaluate the parts of a block."""
@@ -220,43 +214,48 @@ class Monitor:
         """Return the readings of a part of a block from the scores of its windows."""
         if isinstance(part, Transition):
             return self._evaluate_channel(part)
+        readings: list[Reading] = []
         if self._evaluated is not None and part.start > self._evaluated:
-            self._alarm_logic.interrupt()
-            if self._recognition is not None:
-                self._recognition.gap()
+            readings += self._released(self._alarm_logic.interrupt(part.start))
         self._evaluated = part.end
         if not self.running:
-            self._alarm_logic.suspend(part.end)
+            return readings + self._released(self._alarm_logic.suspend(part.end))
+        if self._recognition is not None:
+            self._recognition.push_samples(part)
+        for window in scores:
+            readings += self._evaluate_window(window)
+        return readings
+
+    def _released(self, changes: Sequence[Transition]) -> list[Reading]:
+        """Return the reading of transitions while nothing is evaluated."""
+        if not changes:
             return []
-        return [reading for window in scores for reading in self._evaluate_window(window)]
+        evaluated = EvaluatedWindow(0.0, None, tuple(changes))
+        return [self._reading(changes[-1].sample, None, evaluated)]
 
     def _evaluate_channel(self, change: Transition) -> list[Reading]:
         """Process the begin or the end of a dead channel."""
         self._dead = change.after == MicrophoneState.FAULT
-        self._alarm_logic.reset()
-        if self._recognition is not None:
-            self._recognition.gap()
-        changes = self._change_microphone(change.sample, change.why)
-        if not changes:  # it had another fault
-            return []
-        return [self._reading(change.sample, None, EvaluatedWindow(0.0, None, changes))]
+        since = change.sample - round(DEAD_CHANNEL_S * self._rate_hz)
+        released = self._alarm_logic.lose(change.sample, since)
+        return self._released((*released, *self._change_microphone(change.sample, change.why)))
 
     def _evaluate_window(self, window: WindowScore) -> list[Reading]:
         recognition, spectra = self._recognition, window.spectra
         if recognition is None or spectra is None:
             return [self._reading(window.end, window, self._alarm_logic.push(window))]
         recognition.push_window(spectra.bands, spectra.lines, window.end)
-        since = recognition.suspected_since
         was_fault = self._microphone.is_fault
         changes = self._change_microphone(window.end)
         if self._microphone.is_fault:
             if not was_fault:
-                begin = window.end if since is None else since
-                self._alarm_logic.discard_since(begin - round(SPAN_S * self._rate_hz))
-            if not changes:
-                return []
-            return [self._reading(window.end, None, EvaluatedWindow(0.0, None, changes))]
-        evaluated = self._alarm_logic.push(window, suspected=since is not None)
+                begin = recognition.faulty_since
+                self._alarm_logic.discard_since(window.end if begin is None else begin)
+            return self._released((*self._alarm_logic.release_held(window.end), *changes))
+        if recognition.leaves_out_window:
+            return self._released((*self._alarm_logic.leave_out(window.end), *changes))
+        suspected = recognition.suspected_since is not None
+        evaluated = self._alarm_logic.push(window, suspected=suspected)
         evaluated = evaluated._replace(transitions=(*changes, *evaluated.transitions))
         return [self._reading(window.end, window, evaluated)]
 
@@ -270,8 +269,12 @@ class Monitor:
         self._microphone = after
         if after.state is before.state:
             return ()
-        why = why or after.reason or RECOVERED
+        why = why or after.reason or self._recovered
         return (Transition(sample, TransitionKind.MICROPHONE, before.state, after.state, why),)
+
+    @property
+    def _recovered(self) -> str:
+        return CAPTURES if self._recognition is None else self._recognition.recovered
 
     def replace_rule(self, rule: AlarmRule) -> None:
         """Decide by another rule of the same hop from the next window on."""

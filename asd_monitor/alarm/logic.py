@@ -59,7 +59,7 @@ class AlarmLogic:
         self._impact = (rule.window_s + rule.hop_s) * rate_hz
         self._newest_end = 0  # of the windows, idle or running
         self._after_idle = False  # the machine was idle, and no run has been recognised since
-        self._held: list[WindowScore] = []
+        self._first_of_run: list[WindowScore] = []
         self._suspended = False  # since the newest window
 
     @property
@@ -110,11 +110,11 @@ class AlarmLogic:
             self._suspended = False
         missing = max(0, hops - window.hops)
         if missing:
-            self._held.clear()
+            self._first_of_run.clear()
             self._score.push_missing(missing, round(window.end - window.hops * self._hop))
         self._newest_end = window.end
         if window.idle or window.quiet:
-            self._held.clear()
+            self._first_of_run.clear()
             self._after_idle = True
         if window.idle:
             return EvaluatedWindow(0.0, None, self._machine.pause(window.end, suspected=suspected))
@@ -123,10 +123,10 @@ class AlarmLogic:
             return EvaluatedWindow(score, None, transitions)
         if not self._after_idle:
             return self._evaluate([window], suspected=suspected)
-        self._held.append(window)
-        if window.end - self._held[0].end < self._impact:
+        self._first_of_run.append(window)
+        if window.end - self._first_of_run[0].end < self._impact:
             return EvaluatedWindow(0.0, None, ())
-        run, self._held, self._after_idle = self._held, [], False
+        run, self._first_of_run, self._after_idle = self._first_of_run, [], False
         return self._evaluate(run, suspected=suspected)
 
     def _evaluate(self, run: Sequence[WindowScore], *, suspected: bool) -> EvaluatedWindow:
@@ -155,34 +155,59 @@ class AlarmLogic:
         self._score = AlarmScore(rule, self._rate_hz)
         self._machine.replace_rule(rule)
 
-    def suspend(self, at: int) -> None:
+    def suspend(self, at: int) -> tuple[Transition, ...]:
         """Process sound up to this sample index that is not evaluated: the machine is off.
 
         It changes neither the span nor the delays, like an idle window, and not the state.
         Windows that are held back are part of the pause.
         """
-        self._held.clear()
-        self._newest_end, self._suspended = at, True
-        self._machine.suspend(at)
+        self._first_of_run.clear()
+        return self.leave_out(at)
 
-    def interrupt(self) -> None:
-        """Process a gap in the sound: the delays restart with the next window."""
-        self._held.clear()
+    def leave_out(self, at: int) -> tuple[Transition, ...]:
+        """Process a window up to this sample index that says nothing of the machine.
+
+        It changes neither the span nor the delays, nor the state.
+        """
+        self._newest_end, self._suspended = at, True
+        return self._machine.suspend(at)
+
+    def release_held(self, at: int) -> tuple[Transition, ...]:
+        """Raise an alarm that a suspicion has held for long enough at this sample index."""
+        return self._machine.release_held(at)
+
+    def interrupt(self, at: int) -> tuple[Transition, ...]:
+        """Process a gap in the sound up to this index: the delays restart with the next window."""
+        self._first_of_run.clear()
         self._machine.interrupt()
+        return self._machine.release_held(at)
+
+    def lose(self, at: int, since: int) -> tuple[Transition, ...]:
+        """Process a gap of a microphone that has delivered no sound since a sample index.
+
+        An alarm that came due since then is discarded.
+        """
+        self._machine.discard_held(since)
+        return self.interrupt(at)
 
     def reset(self) -> None:
         """Process an interrupted capture: the delays restart and the span is emptied."""
-        self._score.interrupt()
-        self.interrupt()
+        self._restart()
         self._machine.discard_held()
 
     def discard_since(self, sample: int) -> None:
-        """Process a fault of the microphone that was suspected since this sample index.
+        """Process a fault of the microphone that has begun at this sample index.
 
         What the sound has led to since then is forgotten, except for an alarm that was raised.
         """
-        self.reset()
+        self._restart()
+        self._machine.discard_held(sample)
         self._score.discard_since(sample)
+
+    def _restart(self) -> None:
+        self._first_of_run.clear()
+        self._score.interrupt()
+        self._machine.interrupt()
 
     def acknowledge(self, at: int, number: int, who: str, why: str) -> tuple[Transition, ...]:
         """Acknowledge the newest alarm; another number or a second time changes nothing."""

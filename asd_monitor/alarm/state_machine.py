@@ -18,9 +18,10 @@ the delays as an idle pause does, and leaves the state as it is.
 
 While a fault of the microphone is suspected, an alarm that is due is held for up to `MAX_HOLD_S`.
 It is raised when the suspicion is over or the time is up, also where the sound has returned to
-normal meanwhile: a suspicion delays an alarm and never suppresses one.  Only a fault of the
-microphone that is recognised meanwhile, or an interrupted capture, discards it.  The next state
-machine of the stream takes it up, and at the end of the stream it is raised.
+normal meanwhile: a suspicion delays an alarm and never suppresses one.  The time goes on while
+nothing is evaluated.  Only a fault of the microphone that is recognised meanwhile, or an
+interrupted capture, discards it.  The next state machine of the stream takes it up, and at the end
+of the stream it is raised.
 
 After `LONGEST_PAUSE_S` without running sound a new run begins: the sound before says nothing about
 the machine as it is now.  A warning ends then, the delays restart and the span of the alarm score
@@ -270,11 +271,19 @@ class AlarmStateMachine:
         self._quiet_time.update(holds=False, at=at)
         return self._pause(at, suspected=suspected)
 
-    def suspend(self, at: int) -> None:
+    def suspend(self, at: int) -> tuple[Transition, ...]:
         """Process sound that is not evaluated since the machine is off; the state is kept."""
         self._suspend_delays(at)
         self._idle_time.reset()
         self._quiet_time.reset()
+        return self.release_held(at)
+
+    def release_held(self, at: int) -> tuple[Transition, ...]:
+        """Raise an alarm that was held for `MAX_HOLD_S` before ``at``, when that was over."""
+        if self._held is None or at - self._held.since < self._longest_hold:
+            return ()
+        due = self._held.since + self._longest_hold
+        return (*self._release(due, suspected=False), *self._state_change(due))
 
     def _pause(self, at: int, *, suspected: bool) -> tuple[Transition, ...]:
         self._suspend_delays(at)
@@ -311,9 +320,13 @@ class AlarmStateMachine:
         at = self._newest
         return (*self._release(at, suspected=False), *self._state_change(at))
 
-    def discard_held(self) -> None:
-        """Discard an alarm that a suspicion has delayed: it was of the microphone."""
-        self._held = None
+    def discard_held(self, since: int = 0) -> None:
+        """Discard an alarm that a suspicion has delayed, where it was due ``since`` then.
+
+        It was of the microphone.
+        """
+        if self._held is not None and self._held.since >= since:
+            self._held = None
 
     @property
     def _can_fire(self) -> bool:

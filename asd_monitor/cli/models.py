@@ -145,10 +145,17 @@ def _detector_facts(detector: Detector) -> list[tuple[str, str]]:
 def _microphone_fact(detector: Detector) -> str:
     if detector.microphone is None:
         return "not judged by its spectrum: train again for that"
+    from asd_monitor.microphone.spectral_change import SpectralComparison
+    from asd_monitor.reports.notices import cover_text
     from asd_monitor.wording import count
 
+    comparison = SpectralComparison(detector.microphone)
     modes = count(len(detector.microphone.typical), "operating mode")
-    return f"judged by the spectra of {modes}"
+    fact = f"judged by the spectra of {modes}"
+    cut_off_hz = comparison.cut_off_hz
+    if cut_off_hz is not None:
+        fact += f", up to {cut_off_hz / 1000:.1f} kHz"
+    return fact if comparison.recognises_covers else f"{fact}; {cover_text(cut_off_hz)}"
 
 
 def _manifest_facts(bundle: Bundle, *, in_use: bool) -> list[tuple[str, str]]:

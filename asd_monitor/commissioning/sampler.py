@@ -4,12 +4,16 @@ Pure: time is that of the windows, and the choice depends on the seed and the so
 divided into blocks of `BLOCK_S`.  One block of every stretch is kept, at a random place in it; the
 stretches grow longer with the age of the commissioning.  A block of a rare operating condition is
 kept beyond that, so that a pump that runs for minutes a day is not missed.
+
+No sound is kept in which the microphone is not `ok`: the model would learn a cover.  A change of
+the microphone is recognised some time after it began, so blocks are taken `CONFIRMED_S` later.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from random import Random
 from statistics import median
 
@@ -25,13 +29,16 @@ from asd_monitor.commissioning.blocks import (
 from asd_monitor.detector.detector import Detector
 from asd_monitor.features.windows import Window
 from asd_monitor.monitor import Reading
-from asd_monitor.records import MachineState, WindowScore
+from asd_monitor.records import MachineState, MicrophoneState, WindowScore
 from asd_monitor.wording import DAY_S
 
 HOUR_S = 3600.0
 
 MAX_BLOCKS_PER_HOUR = 150
 """Of evaluated sound; 16 kB each with the shipped encoder."""
+CONFIRMED_S = 20.0
+"""After this time nothing that began in a block is still to be recognised: ten seconds of spectra,
+which are a suspicion for some more."""
 RARE_BLOCKS = 3
 """An operating condition with fewer blocks is rare."""
 
@@ -78,7 +85,8 @@ class BlockSampler:
         self._kept_this_hour = 0
         self._layout: Layout | None = None
         self._block: _OpenBlock | None = None
-        self._blocks: list[LiveBlock] = []
+        self._blocks: list[_KeptBlock] = []
+        self._newest_end: int | None = 0  # of the windows; None: the sound has ended
         self.newest_samples: tuple[int, int] | None = None
         """First sample index, and one past the last, of the newest block that was kept."""
 
@@ -98,8 +106,17 @@ class BlockSampler:
         ``time_of`` returns the Unix time of a sample index, in s.
         """
         for window, reading in zip(windows, readings, strict=True):
-            if reading.window is not None:
+            if reading.microphone is not MicrophoneState.OK:
+                self.discard_unconfirmed()
+                self.age_s += window.hops * self._hop_s
+            elif reading.window is not None:
                 self._push(window, reading, reading.window, time_of)
+
+    def discard_unconfirmed(self) -> None:
+        """Discard the newest blocks: the microphone is not `ok`, and was not while they lasted."""
+        self._block = None
+        while self._blocks and not self._is_confirmed(self._blocks[-1]):
+            self._kept[self._blocks.pop().live.stratum] -= 1
 
     def _push(
         self, window: Window, reading: Reading, score: WindowScore, time_of: Callable[[int], float]
@@ -121,18 +138,26 @@ class BlockSampler:
                     Stratum.of(time_s, score.rms_dbfs, alarm_active=_alarm_active(reading))
                 )
         block.push(window, reading, score, self._layout)
+        self._newest_end = window.end
         self.age_s += window.hops * self._hop_s
 
     def take(self) -> list[LiveBlock]:
-        """Return the blocks that were kept since the last call."""
-        blocks, self._blocks = self._blocks, []
-        return blocks
+        """Return the blocks that were kept since the last call, up to `CONFIRMED_S` ago."""
+        taken = [block for block in self._blocks if self._is_confirmed(block)]
+        self._blocks = self._blocks[len(taken) :]
+        return [block.live for block in taken]
+
+    def _is_confirmed(self, block: _KeptBlock) -> bool:
+        if self._newest_end is None:
+            return True
+        return self._newest_end - block.end >= CONFIRMED_S * self._rate_hz
 
     def end(self) -> None:
         """End the block that is open: the sound or the model ends here."""
         if self._block is not None:
             self._close(self._block)
             self._block = None
+        self._newest_end = None
 
     @property
     def pending(self) -> int:
@@ -142,7 +167,7 @@ class BlockSampler:
     @property
     def newest(self) -> LiveBlock | None:
         """The newest block that is kept and was not taken yet."""
-        return self._blocks[-1] if self._blocks else None
+        return self._blocks[-1].live if self._blocks else None
 
     def _place(self, length_s: float, number: int) -> float:
         """Return the age at which a block is due: a random place in the stretch of this number."""
@@ -172,12 +197,20 @@ class BlockSampler:
         # its first window may have had a level that is rare, and the block has not
         if not (block.due or self._is_rare(live.stratum)):
             return
-        self._blocks.append(live)
+        self._blocks.append(_KeptBlock(live, block.end))
         self.newest_samples = block.start, block.end
         self._kept[live.stratum] += 1
         self._kept_this_hour += 1
         if self.age_s >= self._due_s:
             self._place_next()
+
+
+@dataclass(frozen=True, slots=True)
+class _KeptBlock:
+    """A block that is kept and was not taken yet."""
+
+    live: LiveBlock
+    end: int  # sample index one past the last window
 
 
 class _OpenBlock:

@@ -39,7 +39,7 @@ from asd_monitor.features.windows import Window
 from asd_monitor.model_store.bundle import Bundle
 from asd_monitor.monitor import Reading
 from asd_monitor.publish.messages import CommissioningStatus
-from asd_monitor.records import Block
+from asd_monitor.records import Block, MicrophoneState
 
 log = structlog.get_logger()
 
@@ -152,7 +152,11 @@ class Commissioning:
     def push(self, readings: Sequence[Reading], time_of: Callable[[int], datetime]) -> None:
         """Sample the windows that the tap has received, with their readings."""
         sampler = self._sampler
-        if sampler is None or not self._windows:
+        if sampler is None:
+            return
+        if any(reading.microphone is not MicrophoneState.OK for reading in readings):
+            sampler.discard_unconfirmed()  # also where windows have no reading
+        if not self._windows:
             return
         scored = [reading for reading in readings if reading.window is not None]
         windows, self._windows[:] = list(self._windows), []

@@ -9,8 +9,11 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from asd_monitor.records import Block, Samples
+
+Integers = npt.NDArray[np.intp]
 
 CLIPPING_LEVEL = 0.9995
 """Absolute sample value from which a sample counts as clipped; full scale is 1."""
@@ -30,6 +33,12 @@ def usable_runs(samples: Samples) -> list[tuple[int, int]]:
     usable = np.concatenate(([False], np.abs(samples) <= MAX_AMPLITUDE, [False]))
     edges = np.flatnonzero(usable[1:] != usable[:-1])
     return [(int(first), int(past)) for first, past in edges.reshape(-1, 2)]
+
+
+def equal_runs(samples: Samples) -> tuple[Integers, Integers]:
+    """Return where each run of equal samples of (n,), n ≥ 1, begins, and one past its end."""
+    edges = np.flatnonzero(samples[1:] != samples[:-1]) + 1
+    return np.concatenate(([0], edges)), np.concatenate((edges, [len(samples)]))
 
 
 def usable_parts(block: Block) -> list[Block]:

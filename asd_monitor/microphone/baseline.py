@@ -24,6 +24,8 @@ from asd_monitor.microphone.recent_spectra import (
 from asd_monitor.microphone.sample_counter import SampleFaults
 
 MAX_MODES = 8
+OFF = -1
+"""Number of the mode of a machine that is off."""
 NEW_MODE_DB = 6.0
 """Mean absolute difference from every mode beyond which sound is of a further mode."""
 
@@ -38,7 +40,7 @@ class TrainingPiece:
     ends: Sequence[int]  # one past the last sample
     spectra: Spectrum  # (n, b), log10 of power: mean log-mel spectra
     lines: Spectrum  # (n, l), log10 of power: lines of the fine spectrum up to 500 Hz
-    modes: Integers  # (n,): number of the operating mode, −1 for a machine that is off
+    modes: Integers  # (n,): number of the operating mode, or `OFF`
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +53,8 @@ class MicrophoneBaseline:
     highest: Spectrum  # (k, b)
     quietest: Spectrum  # (k, b): lowest of the lower quartiles
     lines: Spectrum  # (1, l): highest of the lines' medians, over all modes
-    samples: SampleFaults  # highest counts in the samples
+    samples: SampleFaults  # counts in the samples
+    has_pause: bool = False  # whether the machine was off in a part of the training sound
 
     def arrays(self) -> dict[str, Spectrum]:
         """Return the arrays that a bundle stores, by name."""
@@ -59,7 +62,12 @@ class MicrophoneBaseline:
 
     @classmethod
     def restore(
-        cls, arrays: Mapping[str, Spectrum], front_end: FrontEnd, samples: SampleFaults
+        cls,
+        arrays: Mapping[str, Spectrum],
+        front_end: FrontEnd,
+        samples: SampleFaults,
+        *,
+        has_pause: bool,
     ) -> Self:
         """Return the baseline with these arrays.
 
@@ -77,7 +85,7 @@ class MicrophoneBaseline:
             raise ValueError("ranges of different shapes")
         if shape[1] != front_end.mel_bands or own["lines"].shape != (1, line_count(front_end)):
             raise ValueError("ranges of another front end")
-        return cls(front_end=front_end, samples=samples, **own)
+        return cls(front_end=front_end, samples=samples, has_pause=has_pause, **own)
 
     def extended(self, pieces: Sequence[TrainingPiece]) -> MicrophoneBaseline:
         """Return the baseline with the ranges of further sound of the same front end.
@@ -136,7 +144,7 @@ def fit_baseline(
     Args:
         pieces: the windows of the training sound.
         front_end: the front end that they were computed with.
-        samples: the highest counts in its samples.
+        samples: the counts in its samples.
 
     """
     by_mode: dict[int, list[_Block]] = {}
@@ -156,6 +164,7 @@ def fit_baseline(
         quietest=np.stack([rows.min(0) for rows in quartiles]),
         lines=np.max([block.lines for group in groups for block in group], axis=0)[None],
         samples=samples,
+        has_pause=OFF in by_mode,
     )
 
 

@@ -28,8 +28,11 @@ class Finding:
     """A change of the captured sound that a microphone explains."""
 
     kind: FindingKind
-    certain: bool  # no machine explains it: a fault; otherwise the microphone is degraded
+    certain: bool  # a fault; otherwise the microphone is degraded
     text: str  # for the engineer: what was measured, and what to look at
+    excludes_machine: bool = False
+    """Whether no fault of a machine has this effect.  A certain finding of which that is not known
+    is a fault for a limited time, so that it suppresses no alarm for ever."""
 
     @property
     def is_suspicion(self) -> bool:

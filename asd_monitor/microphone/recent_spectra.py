@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,10 @@ class SpectralStatistics:
 
 
 class RecentSpectra:
-    """The spectra of the windows of the last `SPAN_S`, in a ring."""
+    """The spectra of the windows of the last `SPAN_S`, in a ring.
+
+    A gap in the sound leaves those before it, which pass like all others.
+    """
 
     def __init__(self, bands: int, hop_s: float, window_s: float, rate_hz: int) -> None:
         """Begin without windows.
@@ -80,8 +84,9 @@ class RecentSpectra:
             return None
         newest = self._ends[(self._count - 1) % self._size]
         recent = [at for at in range(kept) if self._ends[at] > newest - self._span]
-        oldest = min(self._ends[at] for at in recent) - self._window
-        if newest - oldest < MIN_FILL * self._span:
+        ends = sorted(self._ends[at] for at in recent)
+        apart = (min(self._window, later - end) for end, later in pairwise(ends))
+        if self._window + sum(apart) < MIN_FILL * self._span:
             return None
         return self._rows[:kept] if len(recent) == kept else self._rows[recent]
 

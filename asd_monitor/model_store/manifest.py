@@ -98,6 +98,7 @@ def _microphone_entry(baseline: MicrophoneBaseline | None) -> dict[str, Any]:
             "modes": len(baseline.typical),
             "constant_runs": counts.constant_runs,
             "clipped_share": counts.clipped_share,
+            "has_pause": baseline.has_pause,
         }
     }
 
@@ -274,7 +275,12 @@ def _read_microphone(files: VerifiedFiles, front_end: FrontEnd) -> MicrophoneBas
         raise ValueError(f"{MANIFEST} and {MICROPHONE} do not belong together")
     counts = SampleFaults(entry["constant_runs"], entry["clipped_share"])
     try:
-        return MicrophoneBaseline.restore(read_array_file(content, MICROPHONE), front_end, counts)
+        return MicrophoneBaseline.restore(
+            read_array_file(content, MICROPHONE),
+            front_end,
+            counts,
+            has_pause=entry.get("has_pause", False),
+        )
     except (KeyError, ValueError) as error:
         raise ValueError(f"{MICROPHONE} is invalid: {error}") from error
 

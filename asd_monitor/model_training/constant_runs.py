@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from asd_monitor.dsp.sample_faults import equal_runs
 from asd_monitor.records import Block, Samples, Stream
 
 
@@ -49,13 +50,12 @@ class ConstantRunRemover:
 
     def _process(self, block: Block) -> list[Block]:
         origin, samples = block.start, block.samples
-        edges = np.flatnonzero(samples[1:] != samples[:-1]) + 1
-        starts = np.concatenate(([0], edges))
+        starts, pasts = equal_runs(samples)
         last = int(starts[-1])
         begin = 0
         kept = []
-        for run in np.flatnonzero(np.diff(starts) >= self._min_run):
-            first, past = int(starts[run]), int(starts[run + 1])
+        for run in np.flatnonzero((pasts - starts)[:-1] >= self._min_run):
+            first, past = int(starts[run]), int(pasts[run])
             self.removed += past - first
             if first > begin:
                 kept.append(block.part(origin + begin, origin + first))

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from asd_monitor.alarm.supported_budget import CommissioningExtent, EffectiveBudget
 from asd_monitor.audio.files.levels import LevelDefect, level_defects
 from asd_monitor.detector.idle import idle_region
+from asd_monitor.microphone.baseline import MicrophoneBaseline
+from asd_monitor.microphone.spectral_change import SpectralComparison
 from asd_monitor.model_training.adaptation_result import Adaptation
 from asd_monitor.model_training.held_out_trial import USUAL_SHARE, HeldOutTrial
 from asd_monitor.model_training.level_trend import LevelTrend, find_level_trend
@@ -69,6 +71,13 @@ class NoPause:
 
 
 @dataclass(frozen=True, slots=True)
+class CoverNotRecognised:
+    """The microphone captures too few frequencies for a cover to be recognised."""
+
+    cut_off_hz: float | None  # of its own low-pass; None: the sampling rate is too low
+
+
+@dataclass(frozen=True, slots=True)
 class NothingHeldOut:
     """Too little sound for a held-out trial."""
 
@@ -112,6 +121,7 @@ Finding = (
     | ChangedSound
     | DriftingLevel
     | NoPause
+    | CoverNotRecognised
     | NothingHeldOut
     | HeldOutAlarms
     | HeldOutExcess
@@ -154,9 +164,12 @@ def assess(
     provisional: ProvisionalBudget | None,
     outliers: Sequence[Outlier],
     adaptation: Adaptation | None,
+    *,
+    microphone: MicrophoneBaseline | None = None,
 ) -> tuple[Finding, ...]:
     """Return the findings of a training."""
-    return tuple(_findings(reference, trial, provisional, outliers, adaptation))
+    found = _findings(reference, trial, provisional, outliers, adaptation)
+    return (*found, *_microphone_findings(microphone))
 
 
 def _findings(
@@ -177,6 +190,14 @@ def _findings(
         yield provisional
     if outliers:
         yield UnusualSound(tuple(outliers))
+
+
+def _microphone_findings(microphone: MicrophoneBaseline | None) -> Iterator[Finding]:
+    if microphone is None:
+        return
+    comparison = SpectralComparison(microphone)
+    if not comparison.recognises_covers:
+        yield CoverNotRecognised(comparison.cut_off_hz)
 
 
 def _held_out_findings(trial: HeldOutTrial) -> Iterator[Finding]:

@@ -10,14 +10,13 @@ from asd_monitor.detector.detector import LINES, SPECTRUM, Detector
 from asd_monitor.detector.views import vectors_of
 from asd_monitor.features.windows import Window
 from asd_monitor.microphone.baseline import (
+    OFF,
     MicrophoneBaseline,
     TrainingPiece,
     fit_baseline,
     line_count,
 )
 from asd_monitor.microphone.sample_counter import SampleFaults
-
-_OFF = -1  # number of the mode of a machine that is off
 
 
 def microphone_baseline(
@@ -28,7 +27,7 @@ def microphone_baseline(
     Args:
         detector: the detector that was fitted to them; its operating modes are those of the result.
         pieces: the windows, also those in which the machine is off.
-        samples: the highest counts of faults in the samples.
+        samples: the counts of faults in the samples.
 
     """
     found = [piece_of(detector, piece) for piece in pieces if piece]
@@ -39,7 +38,7 @@ def piece_of(detector: Detector, windows: Sequence[Window]) -> TrainingPiece:
     """Return the windows of a gapless piece as the baseline takes them."""
     spectra = vectors_of(windows, SPECTRUM)
     idle = [detector.is_idle(window.rms_dbfs) for window in windows]
-    modes = np.where(idle, _OFF, detector.evidence_calibration.mode_of(spectra))
+    modes = np.where(idle, OFF, detector.evidence_calibration.mode_of(spectra))
     return TrainingPiece(
         starts=[window.start for window in windows],
         ends=[window.end for window in windows],

@@ -9,7 +9,7 @@ the model, is a notice: one line of text that names the file.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,14 @@ from asd_monitor.dsp.front_end import FrontEnd, front_end_for
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.features.windows import Window
-from asd_monitor.microphone.sample_counter import NO_SAMPLE_FAULTS, SampleFaultCounter, SampleFaults
+from asd_monitor.microphone.sample_counter import COUNTED_S, NO_SAMPLE_FAULTS, SampleFaults
 from asd_monitor.model_training.constant_runs import ConstantRunRemover
 from asd_monitor.model_training.excerpts import ExcerptSelection
+from asd_monitor.model_training.sample_fault_counts import RecordingCounts, usual_counts
 from asd_monitor.model_training.sound_files import SoundFile, survey_recordings
 from asd_monitor.model_training.training_progress import Progress, no_progress
 from asd_monitor.pipeline import WindowExtractor
+from asd_monitor.records import Block
 from asd_monitor.wording import length, printable, short_duration
 
 MAX_WINDOWS = 10_000
@@ -67,7 +69,7 @@ class Reference:
     encoders: tuple[Encoder, ...] = ()  # whose embeddings are among the windows' features
     levels: tuple[FileLevels, ...] = ()  # of each file
     silent_s: float = 0.0  # of samples that do not change, left out
-    sample_faults: SampleFaults = NO_SAMPLE_FAULTS  # highest counts
+    sample_faults: SampleFaults = NO_SAMPLE_FAULTS  # counts that are usual
 
     @property
     def usable_s(self) -> float:
@@ -149,7 +151,7 @@ def read_reference(
     segments: list[Segment] = []
     levels: list[FileLevels] = []
     silent_s = done_s = 0.0
-    sample_faults = NO_SAMPLE_FAULTS
+    counts: list[SampleFaults] = []
     for file in files:
         extraction = _Extraction(file, front_end, usable, channel, other_channel)
         excerpts = ExcerptSelection(
@@ -162,7 +164,7 @@ def read_reference(
             notices.append(f"left out: {error}")
         notices += extraction.notices
         silent_s += extraction.silent_s
-        sample_faults = sample_faults.highest(extraction.sample_faults)
+        counts += extraction.counts.counts
         done_s += file.seconds
     return Reference(
         front_end,
@@ -173,7 +175,7 @@ def read_reference(
         usable,
         tuple(levels),
         silent_s,
-        sample_faults,
+        usual_counts(counts),
     )
 
 
@@ -233,8 +235,7 @@ class _Extraction:
         self.notices: list[str] = []
         self.levels = LevelAccumulator(file.rate_hz)
         self.silent_s = 0.0
-        self.sample_faults: SampleFaults = NO_SAMPLE_FAULTS
-        self._counter = SampleFaultCounter(file.rate_hz)
+        self.counts = RecordingCounts(file.rate_hz)
         self._file, self._front_end = file, front_end
         self._channel, self._other_channel = channel, other_channel
         self._extractor = WindowExtractor(front_end, encoders)
@@ -247,22 +248,27 @@ class _Extraction:
         remover = ConstantRunRemover(round(MIN_CONSTANT_RUN_S * file.rate_hz))
         begin = end = total = 0
         with RecordingReader(file.path, self._channel, other=self._other_channel) as reader:
-            for block in remover.remove(excerpts.select(reader.blocks())):
+            for block in remover.remove(self._counted(excerpts.select(reader.blocks()))):
                 if block.start != end:
                     self._end_segment(begin, end)
                     begin = block.start
                 end = block.end
                 total += len(block.samples)
                 self.levels.push(block.samples)
-                self._counter.push(block)
-                self.sample_faults = self.sample_faults.highest(self._counter.before(block.end))
                 self._windows += self._extractor.push(block)
                 report(end / file.rate_hz)
             self._end_segment(begin, end)
             self.notices += reader.notices
         self.silent_s = remover.removed / file.rate_hz
         self._note_left_out(total)
+        self._note_dropouts()
         return self._segments
+
+    def _counted(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        """Yield the blocks, also what is left out later, once their faults are counted."""
+        for block in blocks:
+            self.counts.push(block)
+            yield block
 
     def _end_segment(self, begin: int, end: int) -> None:
         rate_hz = self._file.rate_hz
@@ -271,6 +277,15 @@ class _Extraction:
             placed = tuple(_at_rate(w, rate_hz, self._front_end.rate_hz) for w in self._windows)
             self._segments.append(Segment(self._file, placed, (end - begin) / rate_hz))
             self._windows = []
+
+    def _note_dropouts(self) -> None:
+        affected, total = self.counts.with_dropouts, len(self.counts.counts)
+        if affected:
+            self.notices.append(
+                f"{printable(self._file.path)}: dropouts (runs of equal samples) in {affected} of "
+                f"{total} stretches of {COUNTED_S:g} s: check cable, USB port and driver of the "
+                "microphone; what occurs in a tenth of all recordings is taken as usual for it"
+            )
 
     def _note_left_out(self, total: int) -> None:
         """Note the silence, and the segments without a window, of ``total`` other samples."""

@@ -100,7 +100,9 @@ def train_model(
         split=split,
         trial=trial,
         sensitivity=sensitivity,
-        findings=assess(reference, trial, provisional, outliers, adaptation),
+        findings=assess(
+            reference, trial, provisional, outliers, adaptation, microphone=detector.microphone
+        ),
         adaptation=adaptation,
     )
 

@@ -9,6 +9,7 @@ from asd_monitor.alarm.supported_budget import provisional_text
 from asd_monitor.model_training.adaptation_result import EVIDENCE_LEVELS, MIN_AUC_GAIN, Adaptation
 from asd_monitor.model_training.findings import (
     ChangedSound,
+    CoverNotRecognised,
     DriftingLevel,
     EncoderNotAdapted,
     Finding,
@@ -43,6 +44,19 @@ def training_notices(result: TrainingResult) -> list[str]:
     return [*result.reference.notices, *map(finding_text, result.findings)]
 
 
+def cover_text(cut_off_hz: float | None) -> str:
+    """Return why a cover of the microphone is not recognised."""
+    if cut_off_hz is None:
+        return (
+            "a cover of the microphone is not recognised: the sampling rate is too low; record at "
+            "8 kHz or more"
+        )
+    return (
+        f"a cover of the microphone is not recognised: it captures nothing above "
+        f"{cut_off_hz / 1000:.1f} kHz; use another microphone or another mode of it"
+    )
+
+
 def finding_text(finding: Finding) -> str:
     """Return a finding as one sentence, with its remedy where there is one."""
     match finding:
@@ -64,6 +78,8 @@ def finding_text(finding: Finding) -> str:
                 "the recordings contain no pause of the machine: switching it off will raise an "
                 "alarm; if it is ever off, record it off as well (a tenth of the duration)"
             )
+        case CoverNotRecognised(cut_off_hz):
+            text = cover_text(cut_off_hz)
         case NothingHeldOut():
             text = (
                 "too little sound to hold a part out: the model was not tested on sound that it "

@@ -25,6 +25,7 @@ from asd_monitor.detector.modes import find_modes
 from asd_monitor.dsp.frames import Floats
 from asd_monitor.dsp.mel import mel_centres_hz
 from asd_monitor.microphone.baseline import (
+    OFF,
     MicrophoneBaseline,
     TrainingPiece,
     fit_baseline,
@@ -56,7 +57,6 @@ from experiments.microphone.responses import cover, other_response
 FAULTS = ("tone10", "tone15", "impacts-9", "impacts-4")
 CHANGED_HOURS = 24  # every n-th of the later hours
 BASELINES = {"ten minutes": 0, "and a week": 168}
-_OFF = -1
 HZ = mel_centres_hz(FRONT_END.rate_hz, FRONT_END.mel_bands)
 
 Change = Callable[[np.random.Generator], Floats]
@@ -128,7 +128,7 @@ def findings_of(machine: MachineFiles) -> list[Findings]:
     modes = find_modes(training.bands[running])
 
     def modes_of(bands: Spectrum, levels_dbfs: Floats) -> np.ndarray:
-        return np.where(is_off(levels_dbfs), _OFF, modes.of(bands)).astype(np.intp)
+        return np.where(is_off(levels_dbfs), OFF, modes.of(bands)).astype(np.intp)
 
     first = fit_baseline(training.pieces(modes_of), FRONT_END, NO_SAMPLE_FAULTS)
     if first is None:

@@ -66,6 +66,13 @@ def test_a_recognised_fault_of_the_microphone_discards_it() -> None:
     assert raised(run(machine, 60.0, LOW, suspected=False, start=5.0)) == []
 
 
+def test_an_alarm_that_was_due_before_the_fault_is_not_discarded() -> None:
+    machine = AlarmStateMachine(RULE, RATE_HZ)
+    run(machine, 5.0, HIGH, suspected=True)  # due at 3.5 s
+    machine.discard_held(350 + 1)
+    assert raised(run(machine, 1.0, LOW, suspected=False, start=5.0)) == [5.5]
+
+
 def test_a_gap_does_not_discard_it() -> None:
     machine = AlarmStateMachine(RULE, RATE_HZ)
     run(machine, 5.0, HIGH, suspected=True)
@@ -113,6 +120,17 @@ def test_it_is_raised_in_a_pause_as_well() -> None:
         found += machine.pause(at, suspected=True)
     (at_s,) = raised(found)
     assert at_s <= 3.5 + MAX_HOLD_S
+
+
+def test_it_is_raised_while_nothing_is_evaluated_when_the_time_is_up() -> None:
+    machine = AlarmStateMachine(RULE, RATE_HZ)
+    run(machine, 5.0, HIGH, suspected=True)
+    assert machine.suspend(2800) == ()
+    changes = list(machine.suspend(9000))
+    (at_s,) = raised(changes)
+    assert 28.0 < at_s <= 3.5 + MAX_HOLD_S
+    assert machine.state is MachineState.ALARM
+    assert machine.suspend(9100) == ()
 
 
 def test_a_standing_alarm_is_not_affected() -> None:

@@ -94,5 +94,6 @@ def commissioned(own_models: Path, tmp_path: Path) -> Path:
     progress = Progress(bundle.sha256, "v1", 1.7e9, 2.5 * 86_400)
     store.begin(progress)
     key = feature_key(bundle.detector)
+    sampler.end()
     store.write(progress, sampler.take(), key=key, layout=sampler.layout)
     return tmp_path / "state"

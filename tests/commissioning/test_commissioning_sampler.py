@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.commissioning.blocks import LiveBlock, Stratum
+from asd_monitor.commissioning.blocks import BLOCK_S, LiveBlock, Stratum
 from asd_monitor.commissioning.redundancy import BlockEntry, most_redundant
 from asd_monitor.commissioning.sampler import (
+    CONFIRMED_S,
     MAX_BLOCKS_PER_HOUR,
     RARE_BLOCKS,
     BlockSampler,
@@ -42,6 +43,7 @@ def play(
     idle: Any = lambda at_s: False,
     quiet: bool = False,
     alarm: Any = None,
+    microphone: Any = lambda at_s: MicrophoneState.OK,
     stride: int = 1,
 ) -> int:
     """Push windows for so many seconds; return the sample index after them."""
@@ -57,7 +59,7 @@ def play(
             start, start + LENGTH, 1.0, 2.0, 0.5, {}, level(at_s), idle(at_s), stride, quiet
         )
         state = MachineState.IDLE if idle(at_s) else MachineState.NORMAL
-        reading = Reading(start + LENGTH, score, 0.5, 10.0, state, MicrophoneState.OK, alarm, ())
+        reading = Reading(start + LENGTH, score, 0.5, 10.0, state, microphone(at_s), alarm, ())
         target.push([window], [reading], lambda sample: BEGUN_S + sample / RATE_HZ)
         start += HOP * stride
     return start
@@ -96,10 +98,11 @@ def test_the_same_seed_keeps_the_same_blocks_and_another_one_others():
 
 def test_blocks_are_spread_over_the_first_hour_and_rarer_afterwards():
     target = sampler()
-    after = play(target, 3600)
-    first_hour = kept(target)
-    play(target, 3600, first=after)
-    second_hour = kept(target)
+    play(target, 7200 + CONFIRMED_S)
+    blocks = kept(target)
+    first_hour, second_hour = (
+        [block for block in blocks if begin <= block.age_s < begin + 3600] for begin in (0, 3600)
+    )
     assert 100 <= len(first_hour) <= 125
     assert 12 <= len(second_hour) <= 12 + RARE_BLOCKS
     assert max(np.diff([block.time_s for block in first_hour])) <= 2 * stretch_s(0) + 20
@@ -138,6 +141,35 @@ def test_a_block_with_a_pause_in_it_is_not_kept():
     target = sampler()
     play(target, 100, idle=lambda at_s: at_s % 10 > 7)
     assert target.take() == []
+
+
+def test_sound_of_a_microphone_that_is_not_ok_is_not_kept_nor_what_was_before_it():
+    """A cover is recognised some seconds after it began."""
+    target = sampler()
+
+    def state(at_s: float) -> MicrophoneState:
+        return MicrophoneState.DEGRADED if 300 <= at_s < 900 else MicrophoneState.OK
+
+    after = play(target, 1200, microphone=state)
+    assert target.age_s == pytest.approx(1200, abs=1)
+    play(target, CONFIRMED_S, first=after)
+    times = [block.time_s - BEGUN_S for block in kept(target)]
+    assert any(at < 280 for at in times)
+    assert any(at > 900 for at in times)
+    assert not any(at + BLOCK_S > 300 - CONFIRMED_S and at < 900 for at in times)
+
+
+def test_a_block_is_taken_once_nothing_is_to_be_recognised_in_it():
+    target = sampler()
+    after = play(target, 40)
+    pending = target.pending
+    assert pending > len(kept(target))
+    target.discard_unconfirmed()
+    assert target.pending == 0
+    play(target, 40, first=after)
+    target.end()
+    assert kept(target)
+    assert target.pending == 0
 
 
 def test_no_block_spans_a_gap():

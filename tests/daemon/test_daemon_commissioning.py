@@ -99,6 +99,19 @@ async def test_live_blocks_are_stored(make, tmp_path):
     assert progress.model_sha256 == first_model(machine).sha256
 
 
+async def test_no_sound_is_stored_while_the_channel_dies_again_and_again(make, tmp_path):
+    """What was captured shortly before it died is not kept either."""
+    machine = make()
+    machine.start(ScriptedSource().open())
+    machine.source.play(3, NORMAL_LEVEL)
+    await begun(machine)
+    for _ in range(6):
+        await machine.play(15, NORMAL_LEVEL)
+        machine.source.play_constant(3)
+    await machine.stop()
+    assert [block for block in store_of(tmp_path).blocks() if block.age_s < 70.0] == []
+
+
 async def test_a_little_sound_is_stored(make, tmp_path):
     machine = make()
     begin_at(tmp_path, first_model(machine), 900.0)

@@ -68,8 +68,9 @@ def test_other_sound_is_a_further_mode_up_to_a_limit() -> None:
 
 def test_a_baseline_is_restored_from_its_arrays() -> None:
     first = baseline_of([piece_of(SHAPE_DB)], SampleFaults(2, 0.01))
-    found = MicrophoneBaseline.restore(first.arrays(), FRONT_END, first.samples)
+    found = MicrophoneBaseline.restore(first.arrays(), FRONT_END, first.samples, has_pause=True)
     assert same(found, first)
+    assert found.has_pause
     assert found.samples == SampleFaults(2, 0.01)
 
 
@@ -78,12 +79,14 @@ def test_arrays_of_other_shapes_are_refused(name: str) -> None:
     arrays = baseline().arrays()
     arrays[name] = arrays[name][:, :-1]
     with pytest.raises(ValueError, match="ranges"):
-        MicrophoneBaseline.restore(arrays, FRONT_END, NO_SAMPLE_FAULTS)
+        MicrophoneBaseline.restore(arrays, FRONT_END, NO_SAMPLE_FAULTS, has_pause=True)
 
 
 def test_arrays_of_another_front_end_are_refused() -> None:
     with pytest.raises(ValueError, match="another front end"):
-        MicrophoneBaseline.restore(baseline().arrays(), front_end_for(8_000), NO_SAMPLE_FAULTS)
+        MicrophoneBaseline.restore(
+            baseline().arrays(), front_end_for(8_000), NO_SAMPLE_FAULTS, has_pause=True
+        )
 
 
 def test_too_many_modes_are_refused() -> None:
@@ -91,13 +94,15 @@ def test_too_many_modes_are_refused() -> None:
     for name in ("typical", "lowest", "highest", "quietest"):
         arrays[name] = np.repeat(arrays[name], MAX_MODES + 1, axis=0)
     with pytest.raises(ValueError, match="shapes"):
-        MicrophoneBaseline.restore(arrays, FRONT_END, NO_SAMPLE_FAULTS)
+        MicrophoneBaseline.restore(arrays, FRONT_END, NO_SAMPLE_FAULTS, has_pause=True)
 
 
 def test_a_missing_and_a_further_array_are_refused() -> None:
     arrays = baseline().arrays()
     with pytest.raises(ValueError, match="do not belong"):
-        MicrophoneBaseline.restore({**arrays, "more": arrays["lines"]}, FRONT_END, NO_SAMPLE_FAULTS)
+        MicrophoneBaseline.restore(
+            {**arrays, "more": arrays["lines"]}, FRONT_END, NO_SAMPLE_FAULTS, has_pause=True
+        )
     del arrays["lines"]
     with pytest.raises(KeyError):
-        MicrophoneBaseline.restore(arrays, FRONT_END, NO_SAMPLE_FAULTS)
+        MicrophoneBaseline.restore(arrays, FRONT_END, NO_SAMPLE_FAULTS, has_pause=True)

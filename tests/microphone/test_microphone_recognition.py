@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from asd_monitor.dsp.frames import Floats
+from asd_monitor.dsp.front_end import front_end_for
+from asd_monitor.microphone.baseline import OFF
 from asd_monitor.microphone.findings import MicrophoneCondition
-from asd_monitor.microphone.recognition import CLEAR_S, CONFIRM_S, MicrophoneRecognition
+from asd_monitor.microphone.recent_spectra import SPAN_S
+from asd_monitor.microphone.recognition import (
+    CLEAR_S,
+    CONFIRM_S,
+    FORGOTTEN_S,
+    LINGER_S,
+    PRESUMED_S,
+    RESPONSE_S,
+    MicrophoneRecognition,
+)
 from asd_monitor.microphone.sample_counter import SampleFaults
 from asd_monitor.records import Block, MicrophoneState, Samples, Stream
 from tests.doubles.microphone_spectra import (
@@ -49,6 +62,10 @@ class Capture:
                 before = self.subject.condition
                 found.append(((self.end - begin) / RATE_HZ, before))
         return found
+
+    def gap(self, seconds: float) -> None:
+        """Let samples be lost."""
+        self.end += round(seconds * RATE_HZ) + WINDOW - HOP
 
     def hear(self, samples: Samples) -> None:
         """Push samples, and the windows of training sound that they complete."""
@@ -116,8 +133,8 @@ def test_a_gap_keeps_the_condition_until_it_is_known_anew() -> None:
     capture = Capture()
     capture.play(SHAPE_DB, 30.0)
     capture.play(COVERED, 30.0)
-    capture.subject.gap()
-    assert capture.play(SHAPE_DB, 4.0) == []
+    capture.gap(60.0)
+    assert capture.play(SHAPE_DB, 3.0) == []
     assert [each.is_fault for _, each in capture.play(SHAPE_DB, 30.0)] == [False]
 
 
@@ -167,7 +184,162 @@ def test_dropouts_are_a_fault_at_once_and_over_when_they_stop() -> None:
     capture.hear(noise(4.0))
     assert capture.subject.condition.is_fault
     capture.hear(noise(12.0))
+    assert capture.subject.condition.state is MicrophoneState.DEGRADED
+    assert capture.subject.suspected_since is None
+    capture.hear(noise(LINGER_S))
     assert capture.subject.condition == MicrophoneCondition()
+
+
+def test_a_few_dropouts_after_a_burst_are_degraded() -> None:
+    capture = Capture()
+    capture.hear(dropouts(2.0, 2.0))
+    for _ in range(6):
+        capture.hear(dropouts(10.0, 0.1))
+    assert capture.subject.condition.state is MicrophoneState.DEGRADED
+
+
+def stuck(seconds: float) -> Samples:
+    return np.concatenate([noise(0.1), np.full(round(seconds * RATE_HZ), 0.1, np.float32)])
+
+
+@pytest.mark.parametrize("burst", [dropouts(1.0, 4.0), stuck(1.9)], ids=["short", "long"])
+def test_bursts_again_and_again_are_a_fault_once(burst: Samples) -> None:
+    """The sound between them is evaluated; dropouts that last are a fault again."""
+    capture = Capture()
+    capture.hear(burst)
+    states = []
+    for _ in range(6):
+        capture.hear(noise(6.0))
+        states.append(capture.subject.condition.state)
+        capture.hear(noise(7.0))
+        capture.hear(burst)
+        states.append(capture.subject.condition.state)
+    assert states[0] is MicrophoneState.FAULT
+    assert set(states[1:]) == {MicrophoneState.DEGRADED}
+    capture.hear(dropouts(SPAN_S + 1.0, 4.0))
+    assert capture.subject.condition.is_fault
+
+
+@pytest.mark.parametrize(("length_s", "every_s"), [(1.8, 2.6), (0.6, 5.0)])
+def test_few_long_dropouts_are_a_fault(length_s: float, every_s: float) -> None:
+    capture = Capture()
+    sound = noise(10.0)
+    for begin_s in np.arange(1.0, 8.0, every_s):
+        begin = round(begin_s * RATE_HZ)
+        sound[begin : begin + round(length_s * RATE_HZ)] = sound[begin]
+    capture.hear(sound)
+    assert capture.subject.condition.is_fault
+
+
+def test_dropouts_in_every_window_are_a_fault() -> None:
+    """Two in five seconds leave no window of eight seconds to be evaluated."""
+    capture = Capture()
+    long = front_end_for(RATE_HZ, window_s=7.936)
+    capture.subject = MicrophoneRecognition(replace(baseline(), front_end=long), RATE_HZ)
+    capture.hear(noise(10.0))
+    states = []
+    for _ in range(8):
+        capture.hear(dropouts(2.6, 0.1))
+        states.append(capture.subject.condition.state)
+    assert states[0] is MicrophoneState.DEGRADED
+    assert states[-1] is MicrophoneState.FAULT
+
+
+def test_only_windows_with_dropouts_are_left_out() -> None:
+    capture = Capture()
+    capture.hear(dropouts(1.0, 1.0))
+    assert capture.subject.leaves_out_window
+    capture.hear(noise(2.5))
+    assert not capture.subject.leaves_out_window
+    assert capture.subject.condition.state is MicrophoneState.DEGRADED
+
+
+def test_clipping_ends_no_dropouts() -> None:
+    capture = Capture()
+    for turn in range(4):
+        for sound in (dropouts(1.0, 4.0), noise(6.0, turn)):
+            sound[500::100] = 1.0
+            capture.hear(sound)
+            assert capture.subject.condition.is_fault
+            assert capture.subject.condition.reason is not None
+            assert capture.subject.condition.reason.startswith("dropouts")
+
+
+def among_gaps(capture: Capture, mean_db: Floats, turns: int) -> None:
+    for _ in range(turns):
+        capture.play(mean_db, 2.0)
+        capture.gap(0.1)
+
+
+def test_a_cover_is_found_and_over_among_gaps() -> None:
+    capture = Capture()
+    among_gaps(capture, SHAPE_DB, 10)
+    among_gaps(capture, COVERED, 6)
+    assert capture.subject.condition.is_fault
+    among_gaps(capture, SHAPE_DB, 10)
+    assert capture.subject.condition == MicrophoneCondition()
+
+
+def test_a_cover_is_over_in_sound_too_scarce_to_be_compared() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    capture.play(COVERED, 30.0)
+    for _ in range(20):
+        capture.gap(8.0)
+        capture.play(SHAPE_DB, 1.0)
+    assert capture.subject.condition == MicrophoneCondition()
+
+
+def test_a_suspicion_before_a_pause_confirms_nothing_after_it() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    capture.play(COVERED, 5.0)
+    assert capture.subject.suspected_since is not None
+    capture.gap(600.0)
+    ((at, condition),) = capture.play(COVERED, 30.0)
+    assert condition.is_fault
+    assert at > CONFIRM_S + 2.5
+
+
+def test_a_cover_that_a_machine_might_explain_is_a_fault_for_a_limited_time() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    changes = capture.play(COVERED, PRESUMED_S + 60.0)
+    assert [each.state for _, each in changes] == [MicrophoneState.FAULT, MicrophoneState.DEGRADED]
+    assert changes[1][0] == pytest.approx(PRESUMED_S, abs=20.0)
+    capture.play(SHAPE_DB, 60.0)
+    assert not any(each.is_fault for _, each in capture.play(COVERED, 60.0)), "again"
+    capture.gap(FORGOTTEN_S)
+    capture.play(SHAPE_DB, 60.0)
+    assert any(each.is_fault for _, each in capture.play(COVERED, 60.0)), "after an hour"
+
+
+def test_a_cover_that_excludes_the_machine_is_a_fault_until_it_is_removed() -> None:
+    known = baseline_of([piece_of(SHAPE_DB), piece_of(SHAPE_DB - 3.0, mode=OFF)])
+    capture = Capture()
+    capture.subject.replace_baseline(known)
+    capture.play(SHAPE_DB, 30.0)
+    changes = capture.play(COVERED, PRESUMED_S + 60.0)
+    assert [each.state for _, each in changes] == [MicrophoneState.FAULT]
+
+
+def test_another_response_is_taken_as_given_after_an_hour() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    capture.subject.interrupt()
+    (_, degraded), (at, ok) = capture.play(OTHER, RESPONSE_S + 60.0)
+    assert degraded.state is MicrophoneState.DEGRADED
+    assert ok == MicrophoneCondition()
+    assert at == pytest.approx(RESPONSE_S, abs=20.0)
+    assert "taken as given" in capture.subject.recovered
+
+
+def test_a_trained_mode_after_an_interruption_is_no_other_microphone() -> None:
+    capture = Capture()
+    capture.subject.replace_baseline(baseline_of([piece_of(SHAPE_DB), piece_of(OTHER, mode=1)]))
+    capture.play(SHAPE_DB, 30.0)
+    capture.subject.interrupt()
+    assert capture.play(OTHER, 60.0) == []
 
 
 def test_a_single_dropout_is_degraded() -> None:

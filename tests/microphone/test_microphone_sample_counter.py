@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from asd_monitor.microphone.sample_counter import (
+    COUNTED_S,
+    LONG_RUN_S,
     MIN_RUN_S,
-    SPAN_S,
     SampleFaultCounter,
     SampleFaults,
 )
@@ -17,8 +18,9 @@ from asd_monitor.records import Block, Samples, Stream
 
 RATE_HZ = 16_000
 RUN = round(MIN_RUN_S * RATE_HZ)
-SPAN = round(SPAN_S * RATE_HZ)
-SHORT = 3000
+SPAN = round(COUNTED_S * RATE_HZ)
+LONG = round(LONG_RUN_S * RATE_HZ)
+SHORT = 9000
 
 
 def noise(samples: int, seed: int = 0) -> Samples:
@@ -57,10 +59,10 @@ def test_a_run_that_is_too_short_does_not_count() -> None:
     assert counted(with_runs(noise(SPAN), (1000, RUN - 1))).constant_runs == 0
 
 
-def test_a_run_counts_as_soon_as_it_is_long_enough() -> None:
-    sound = with_runs(noise(SPAN), (SPAN - RUN, RUN))
-    assert counted(sound).constant_runs == 1
-    assert counted(sound[:-1]).constant_runs == 0
+def test_a_run_counts_when_the_sound_returns_or_as_soon_as_it_is_long() -> None:
+    short, long = with_runs(noise(SPAN), (1000, RUN)), with_runs(noise(SPAN), (1000, 2 * LONG))
+    for sound, at in ((short, 1000 + RUN + 1), (long, 1000 + LONG)):
+        assert [counted(sound[:past]).constant_runs for past in (at - 1, at)] == [0, 1]
 
 
 def test_runs_before_the_span_are_forgotten() -> None:
@@ -72,6 +74,52 @@ def test_counts_are_of_the_samples_before_an_index() -> None:
     counter, stream = SampleFaultCounter(RATE_HZ), Stream(RATE_HZ)
     counter.push(Block(stream, 0, with_runs(noise(SPAN), (1000, RUN), (40_000, RUN))))
     assert [counter.before(at).constant_runs for at in (999, 20_000, SPAN)] == [0, 1, 2]
+
+
+def test_counts_are_those_of_their_time_in_a_block_of_any_length() -> None:
+    sound = with_runs(noise(10 * SPAN), (1000, RUN), (2000, RUN), (3000, RUN))
+    counter = SampleFaultCounter(RATE_HZ)
+    counter.push(Block(Stream(RATE_HZ), 0, sound))
+    found = [counter.before(at).constant_runs for at in (SPAN // 2, 3 * SPAN)]
+    assert found == [3, 0]
+
+
+@pytest.mark.parametrize("value", [1.0, -1.0, 32767 / 32768])
+def test_flat_tops_at_full_scale_are_clipping_and_no_run(value: float) -> None:
+    sound = noise(SPAN)
+    sound[1000 : 1000 + 4 * RUN] = value
+    found = counted(sound)
+    assert found.constant_runs == 0
+    assert found.clipped_share == pytest.approx(4 * RUN / SPAN)
+
+
+@pytest.mark.parametrize(("level", "counts"), [(0.2, False), (0.35, False), (10.0, True)])
+def test_runs_count_in_sound_above_the_step_of_a_converter(level: float, counts: bool) -> None:
+    """Sound of a fraction of a step of 16 bits is constant most of the time."""
+    steps = np.round(level * np.random.default_rng(0).standard_normal(SPAN))
+    sound = with_runs(np.asarray(steps / 32768, np.float32), (30_000, 10 * RUN))
+    assert (counted(sound).constant_runs > 0) is counts
+
+
+def test_a_machine_that_stops_in_a_quiet_hall_has_no_run() -> None:
+    """The first run after its sound is one of the converter's steps as well."""
+    steps = np.round(0.2 * np.random.default_rng(0).standard_normal(SPAN)).astype(np.float32)
+    assert counted(np.concatenate([noise(SPAN), steps / np.float32(32768)])).constant_runs == 0
+
+
+def test_the_zeros_with_which_a_device_begins_are_no_run() -> None:
+    sound = noise(SPAN)
+    sound[: 10 * RUN] = 0.0
+    assert counted(sound).constant_runs == 0
+
+
+def test_the_share_and_the_place_of_the_runs() -> None:
+    counter = SampleFaultCounter(RATE_HZ)
+    counter.push(Block(Stream(RATE_HZ), 0, with_runs(noise(SPAN), (10_000, 8000))))
+    assert counter.constant_share(SPAN) == pytest.approx(8000 / SPAN)
+    assert counter.constant_share(14_000) == pytest.approx(4000 / SPAN)
+    places = [(0, 10_000 + LONG - 1), (0, 10_000 + LONG), (17_999, 20_000), (18_000, 20_000)]
+    assert [counter.has_run(*place) for place in places] == [False, True, True, False]
 
 
 def test_a_gap_ends_a_run() -> None:
@@ -93,9 +141,12 @@ def test_the_higher_number_of_each_is_the_highest() -> None:
     assert SampleFaults(3, 0.1).highest(SampleFaults(1, 0.2)) == SampleFaults(3, 0.2)
 
 
-@settings(deadline=None, max_examples=40)
+LENGTHS = st.integers(1, 4 * RUN) | st.integers(LONG - 100, LONG + 300)
+
+
+@settings(deadline=None, max_examples=60)
 @given(
-    st.lists(st.tuples(st.integers(0, SHORT - 1), st.integers(1, 4 * RUN)), max_size=8),
+    st.lists(st.tuples(st.integers(0, SHORT - 1), LENGTHS), max_size=8),
     st.lists(st.integers(5, 3 * RUN), min_size=1, max_size=12),
     st.integers(0, 100),
 )
@@ -112,4 +163,6 @@ def test_counts_do_not_depend_on_the_division_into_blocks(
 def test_every_long_enough_run_is_counted_once(lengths: list[int], seed: int) -> None:
     values = np.random.default_rng(seed).permutation(len(lengths)).astype(np.float32)
     sound = np.repeat(values / np.float32(2 * len(lengths)), lengths)
-    assert counted(sound, [RUN - 3, 7, 40]).constant_runs == sum(each >= RUN for each in lengths)
+    sound = np.concatenate([[-0.5], sound, [-0.5]]).astype(np.float32)
+    expected = sum(each >= RUN for each in lengths)
+    assert counted(sound, [RUN - 3, 7, 40]).constant_runs == expected

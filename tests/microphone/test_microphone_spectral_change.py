@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from asd_monitor.dsp.frames import Floats
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.dsp.mel import mel_centres_hz
-from asd_monitor.microphone.baseline import fit_baseline
+from asd_monitor.microphone.baseline import OFF, fit_baseline
 from asd_monitor.microphone.findings import FindingKind
 from asd_monitor.microphone.recent_spectra import SpectralStatistics, Spectrum
 from asd_monitor.microphone.sample_counter import NO_SAMPLE_FAULTS
-from asd_monitor.microphone.spectral_change import SpectralComparison
+from asd_monitor.microphone.spectral_change import SpectralComparison, judged_bands
 from tests.doubles.microphone_spectra import (
     BANDS,
     HZ,
@@ -63,6 +63,45 @@ def test_a_cover_is_certain_in_a_hall_of_other_low_frequencies(low_db: float) ->
     assert found is not None
     assert found.certain
     assert "kHz is 20 dB lower" in found.text
+
+
+@pytest.mark.parametrize("cut_off_hz", [3400.0, 4000.0, 5000.0])
+@pytest.mark.parametrize("edge_hz", [1000.0, 2000.0])
+def test_a_cover_is_certain_below_the_cut_off_of_the_microphone(
+    cut_off_hz: float, edge_hz: float
+) -> None:
+    """Above it there is only noise of the microphone, which a cover does not attenuate."""
+    own_db = -70.0
+
+    def captured(machine_db: Floats) -> Floats:
+        return np.asarray(np.where(cut_off_hz < HZ, own_db, machine_db))
+
+    known = baseline_of([piece_of(captured(SHAPE_DB))])
+    subject = SpectralComparison(known)
+    assert HZ[judged_bands(known)] == pytest.approx(cut_off_hz, rel=0.06)
+    found = subject.covered(statistics_of(captured(SHAPE_DB + above(edge_hz, -20.0))))
+    assert found is not None
+    assert found.certain
+    assert subject.covered(statistics_of(captured(SHAPE_DB))) is None
+
+
+def test_all_bands_are_judged_where_the_microphone_has_no_low_pass() -> None:
+    for shape in (SHAPE_DB, SHAPE_DB + np.where(np.arange(BANDS) == 100, 40.0, 0.0), OFF_DB):
+        assert judged_bands(baseline_of([piece_of(shape)])) == BANDS
+    steep = SHAPE_DB - 30.0 * np.maximum(0.0, np.log2(HZ / 2000.0))
+    assert judged_bands(baseline_of([piece_of(steep)])) == BANDS
+
+
+def test_what_lies_below_the_pause_as_well_excludes_the_machine() -> None:
+    known = baseline_of([piece_of(SHAPE_DB), piece_of(SHAPE_DB - 5.0, OFF)])
+    for attenuation_db, excludes in ((-25.0, True), (-16.0, False)):
+        covered = statistics_of(SHAPE_DB + above(2000.0, attenuation_db))
+        found = SpectralComparison(known).covered(covered)
+        assert found is not None
+        assert found.excludes_machine is excludes
+        found = comparison().covered(covered)
+        assert found is not None
+        assert not found.excludes_machine, "the machine was never off"
 
 
 def test_a_slight_cover_is_uncertain() -> None:
@@ -161,12 +200,48 @@ def test_the_level_of_another_mode_is_no_gain() -> None:
 
 @pytest.mark.parametrize("mains_hz", [50, 60])
 def test_hum_in_place_of_the_sound_is_a_fault(mains_hz: int) -> None:
+    subject = SpectralComparison(baseline_of([piece_of(SHAPE_DB), piece_of(SHAPE_DB - 5.0, OFF)]))
     recent = statistics_of(SHAPE_DB - 20.0)
-    assert comparison().may_hum(recent)
-    found = comparison().hum(recent, lines_of(*HARMONICS[mains_hz]))
+    assert subject.may_hum(recent)
+    found = subject.hum(recent, lines_of(*HARMONICS[mains_hz]))
     assert found is not None
     assert found.certain
+    assert found.excludes_machine
     assert f"{mains_hz} Hz" in found.text
+
+
+@pytest.mark.parametrize("mains_hz", [50, 60])
+def test_odd_harmonics_are_of_a_cable(mains_hz: int) -> None:
+    """The forces in a motor are of even ones."""
+    for lost_db, certain in ((20.0, True), (9.0, False)):
+        found = comparison().hum(
+            statistics_of(SHAPE_DB - lost_db), lines_of(*HARMONICS[mains_hz][::2])
+        )
+        assert found is not None
+        assert found.certain is certain
+        assert not found.excludes_machine
+
+
+def test_one_odd_harmonic_is_a_tone_of_the_machine() -> None:
+    recent = statistics_of(SHAPE_DB - 20.0)
+    for hz in (50.0, 150.0):
+        found = comparison().hum(recent, lines_of(hz, 100.0, 200.0, 300.0))
+        assert found is not None
+        assert not found.certain
+    found = comparison().hum(recent, lines_of(50.0, 100.0, 150.0))
+    assert found is not None
+    assert found.certain
+
+
+@pytest.mark.parametrize("off_db", [None, -12.0], ids=["no pause", "as in a pause"])
+def test_a_motor_that_stalls_is_no_certain_fault_of_the_microphone(off_db: float | None) -> None:
+    """It hums, and the sound of its airflow is gone."""
+    pieces = [piece_of(SHAPE_DB)] + ([] if off_db is None else [piece_of(SHAPE_DB + off_db, OFF)])
+    subject = SpectralComparison(baseline_of(pieces))
+    found = subject.hum(statistics_of(SHAPE_DB - 20.0), lines_of(100.0, 200.0, 300.0, 400.0))
+    assert found is not None
+    assert not found.certain
+    assert "a motor that stalls?" in found.text
 
 
 def test_hum_alone_is_none() -> None:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from asd_monitor.microphone.baseline import line_count
+from asd_monitor.model_training.findings import CoverNotRecognised, assess
 from asd_monitor.model_training.reference import read_reference
 from asd_monitor.model_training.reference_selection import stored_reference
 from asd_monitor.model_training.refit import FirstModelReference, refit
 from asd_monitor.model_training.training_run import TrainingResult
+from asd_monitor.reports.notices import finding_text
 from tests.doubles.synthetic_sounds import machine_sound, write
 from tests.model_training.test_model_training_refit import layout_of, live_blocks
 
@@ -40,6 +42,35 @@ def test_the_faults_of_training_samples_are_counted(tmp_path: Path) -> None:
     reference = read_reference([write(tmp_path / "a.wav", sound)])
     assert reference.sample_faults.constant_runs == 8
     assert reference.sample_faults.clipped_share == pytest.approx(1 / 500, rel=0.1)
+
+
+def test_a_burst_of_dropouts_in_a_long_recording_is_not_usual_and_is_noted(tmp_path: Path) -> None:
+    burst, silence = machine_sound(90.0), machine_sound(90.0, seed=2)
+    for begin in range(16_000, 48_000, 4_000):
+        burst[begin : begin + 100] = 0.0
+    silence[32_000:48_000] = 0.0  # is left out of the training, and was a fault all the same
+    clean = machine_sound(20.0, seed=3)
+    sounds = {"burst": burst, "silence": silence, "clean": clean}
+    paths = [write(tmp_path / f"{name}.wav", sound) for name, sound in sounds.items()]
+    reference = read_reference(paths)
+    assert reference.sample_faults.constant_runs == 0
+    noted = [each.split(".wav")[0] for each in reference.notices if "runs of equal" in each]
+    assert [each.rsplit("/", 1)[1] for each in noted] == ["burst", "silence"]
+    assert any("in 1 of 18 stretches of 5 s" in each for each in reference.notices)
+
+
+def test_a_microphone_that_captures_too_little_for_a_cover_is_noted(
+    fan_result: TrainingResult,
+) -> None:
+    baseline = fan_result.detector.microphone
+    assert baseline is not None
+    assert not any(isinstance(each, CoverNotRecognised) for each in fan_result.findings)
+    typical = baseline.typical.copy()
+    typical[:, 40:] = typical.min() - 40.0
+    limited = replace(baseline, typical=typical)
+    found = assess(fan_result.reference, fan_result.trial, None, [], None, microphone=limited)
+    (finding,) = (each for each in found if isinstance(each, CoverNotRecognised))
+    assert "captures nothing above 1.0 kHz" in finding_text(finding)
 
 
 def test_a_refit_extends_the_baseline_of_the_first_model(fan_result: TrainingResult) -> None:

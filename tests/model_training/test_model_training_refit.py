@@ -39,6 +39,7 @@ def live_blocks(result: TrainingResult, sound: Sound, *, apart_s: float = 20.0) 
     monitor = Monitor(pipeline, alarm_rule(AlarmSettings().criteria, detector), 16_000)
     readings = monitor.push(block_at(0, sound))
     sampler.push(windows, readings, lambda sample: BEGUN_S + sample / 16_000 * apart_s / 10)
+    sampler.end()
     return sampler.take()
 
 
