@@ -149,7 +149,7 @@ def check_microphone(trial: LiveTrial, detector: Detector, condition: Microphone
 
 def checks_in_fault(fault: MicrophoneCondition) -> dict[str, Check]:
     """Return the results while the microphone has a fault, in which no window is evaluated."""
-    obstacle = Obstacle(f"the microphone has a fault: {fault.reason}", _LOOK_AT_MICROPHONE)
+    obstacle = Obstacle("the microphone has a fault", _LOOK_AT_MICROPHONE)
     others = {name: not_possible(obstacle) for name in ("sensitivity", "scoring", "model")}
     return others | {"microphone": Check(Result.FAILED, fault.reason, _LOOK_AT_MICROPHONE)}
 
