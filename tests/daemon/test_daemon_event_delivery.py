@@ -354,7 +354,7 @@ def test_events_that_were_taken_before_a_defect_are_delivered_by_the_next_run(
     with Journal(tmp_path) as journal:
         delivery = EventDelivery(journal, broker)
         writer = MachineJournal(journal, "fan01")
-        written = [writer.record(state_transition(), NOW, "v1").id for _ in range(3)]
+        written = [writer.record(state_transition(), NOW, "v1").id for _ in range(10)]
         for _ in range(2):
             with pytest.raises(RuntimeError):
                 run_once(delivery)
