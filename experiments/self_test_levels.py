@@ -97,7 +97,7 @@ def comparisons_of(noise: Sequence[Path], machine: MachineFiles) -> list[Compari
             kind,
             None if trial.levels is None else trial.levels.by_kind[kind],
             sweep_db(kind, detector, rule, swept),
-            trial.not_measured,
+            None if trial.not_measured is None else trial.not_measured.reason,
             not_swept,
             cpu_s,
         )

@@ -70,6 +70,11 @@ class BoxConditions:
         self._earlier: dict[str, datetime] = {}  # when those of an earlier run began
         self._restored: datetime | None = None
 
+    @property
+    def lasting_since(self) -> Mapping[str, datetime]:
+        """When each condition began, also those of an earlier run that may be observed again."""
+        return {**self._earlier, **self.since}
+
     def restore(self, since: Mapping[str, datetime]) -> None:
         """Take up when the conditions of an earlier run began.
 

@@ -12,12 +12,14 @@ from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.topic_readers import Subscribes
 from asd_monitor.publish.inbox import Received
 from asd_monitor.self_test.checks import Check, Result, not_possible
+from asd_monitor.self_test.obstacle import Obstacle
 
 LIMIT_S = 20.0
 """Within which the message has to come back."""
 REPEAT_S = 2.0
 """Between two messages: one sent before the subscription is accepted is not returned."""
 _NAMED_TOPICS = 3
+_RECONNECT = "restore the connection to the broker; the log of the daemon has the cause"
 
 
 class BrokerCheck:
@@ -53,7 +55,7 @@ class BrokerCheck:
 
     async def _round_trip(self) -> Check:
         if not self._broker.connected:
-            return not_possible("there is no connection to the broker")
+            return not_possible(Obstacle("there is no connection to the broker", _RECONNECT))
         loop = asyncio.get_running_loop()
         topic, token = self._broker.topics.self_test_echo, secrets.token_hex(16)
         returned = asyncio.Event()
@@ -79,7 +81,7 @@ class BrokerCheck:
         if returned.is_set():
             return Check(Result.PASSED, numbers={"round_trip_s": loop.time() - begun_s})
         if not self._broker.connected:
-            return not_possible("the connection to the broker was lost")
+            return not_possible(Obstacle("the connection to the broker was lost", _RECONNECT))
         return Check(
             Result.FAILED,
             f"the broker has not returned a message on {topic} within {self._limit_s:g} s",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 
 import structlog
@@ -44,6 +45,9 @@ class EventDelivery:
         self._lock = threading.Lock()
         self._held: dict[str, int] = {}  # events with the session, by machine
         self._has_taken = False  # events may be on their way from the journal to the session
+        self._not_put: dict[str, list[WaitingEvent]] = {}  # taken, not with the session, by machine
+        self._examined: WaitingEvent | None = None  # of which a message is being made
+        self._failed_id: str | None = None  # of the newest event at which a run has failed
         self._wake = threading.Event()
         self._closed = False
         self._fault: str | None = None
@@ -56,8 +60,10 @@ class EventDelivery:
     def run(self) -> None:
         """Deliver until `close`; what waits from earlier runs is delivered first.
 
-        Blocks.  What it raises is a defect; it may be called again after that.
+        Blocks.  What it raises is a defect; it may be called again after that: what was taken from
+        the journal before is delivered then, but for an event at which two runs have failed.
         """
+        self._note_failed_event()
         self._wake.set()
         while not self._closed:
             self._wake.wait(_POLL_S)
@@ -86,14 +92,18 @@ class EventDelivery:
         Read before `Broker.pending`, the two leave out no event: one that is not here any more is
         with the session.
         """
-        due = any(self._has_room(machine) for machine in self._journal.machines_due)
+        due = any(self._has_room(machine) for machine in self._machines_due)
         return due or self._has_taken
 
     def deliver(self) -> None:
         """Give the session what it has room for, of each machine."""
-        for machine in sorted(self._journal.machines_due):
+        for machine in sorted(self._machines_due):
             if self._has_room(machine):
                 self._deliver(machine)
+
+    @property
+    def _machines_due(self) -> frozenset[str]:
+        return self._journal.machines_due.union(tuple(self._not_put))
 
     def _report(self, fault: str) -> None:
         """Count, and log why events cannot be read now, each reason once."""
@@ -115,18 +125,42 @@ class EventDelivery:
             self._has_taken = False
 
     def _take(self, machine: str, room: int) -> None:
+        taken = list(self._not_put.get(machine, ()))
+        taken += self._journal.take_events(machine, max(0, room - len(taken)))
+        self._not_put[machine] = taken
         stored = []
-        for waiting in self._journal.take_events(machine, room):
+        for waiting in tuple(taken):
+            self._examined = waiting
             refusal = self._refusal(waiting.event)
+            self._examined = None
             if refusal is not None:
+                taken.remove(waiting)
                 self._settle_in_journal(waiting, refusal)
                 continue
             settle: Callable[[str | None], None] = partial(self._settle, waiting)
             topic = self._broker.topics.event(machine)
             stored.append(StoredEvent(topic, partial(self._render, waiting), settle))
+        self._hold(machine, len(stored))
+        with ExitStack() as undo:
+            undo.callback(self._hold, machine, -len(stored))
+            self._broker.put_events(stored)
+            undo.pop_all()
+        del self._not_put[machine]
+
+    def _hold(self, machine: str, events: int) -> None:
+        """Count events that the session has in addition, or no longer."""
         with self._lock:
-            self._held[machine] = self._held.get(machine, 0) + len(stored)
-        self._broker.put_events(stored)
+            self._held[machine] = max(0, self._held.get(machine, 0) + events)
+
+    def _note_failed_event(self) -> None:
+        """Set an event aside at which a run has failed again: it must not block the others."""
+        failed, self._examined = self._examined, None
+        if failed is None:
+            return
+        if failed.event.id == self._failed_id:
+            self._not_put[failed.event.machine].remove(failed)
+            self._settle_in_journal(failed, "a defect of asd-monitor: see the log for the failure")
+        self._failed_id = failed.event.id
 
     def _refusal(self, event: Event) -> str | None:
         """Return why there can be no message of an event; None: there can."""
@@ -145,8 +179,7 @@ class EventDelivery:
         """Note the outcome, in the thread of the session with the broker."""
         self._settle_in_journal(waiting, refusal)
         machine = waiting.event.machine
-        with self._lock:
-            self._held[machine] -= 1
+        self._hold(machine, -1)
         if self._has_room(machine):
             self._wake.set()
 

@@ -22,10 +22,12 @@ from asd_monitor.self_test.checks import (
     check_model,
     check_scoring,
     check_sensitivity,
+    checks_in_fault,
     not_possible,
 )
 from asd_monitor.self_test.detected_levels import DetectedLevels
 from asd_monitor.self_test.live_trial import LiveTrial, live_steps, too_short
+from asd_monitor.self_test.obstacle import Obstacle
 from asd_monitor.self_test.stepping import Steps
 
 log = structlog.get_logger()
@@ -35,6 +37,14 @@ STEP_LIMIT_S = 60.0
 PAUSE_FACTOR = 4.0
 """Length of the pause after a step, as a multiple of the step."""
 CHECKS = ("sensitivity", "microphone", "scoring", "model")
+_FEWER = "monitor fewer machines on this box, or use a faster one"
+_NOT_SCORED = Obstacle("no window is scored", "restart the daemon")
+_TOO_SLOW = Obstacle("the box is too slow for all its machines", _FEWER)
+_TOO_SHORT = Obstacle(
+    "too little sound has been captured since the last gap",
+    "if that lasts, check cable, USB port and driver of the microphone",
+)
+_STANDSTILL = Obstacle(f"scoring has not gone on for {STEP_LIMIT_S:g} s", _FEWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +77,23 @@ async def checks_of_machine(
         first: The levels at its first self-test, for a model that states none of its training.
 
     """
-    obstacle, bundle = subject.obstacle, subject.bundle
-    if obstacle is not None or bundle is None:
-        return none_possible(obstacle or "no model")
+    no_sound, bundle = subject.no_sound, subject.bundle
+    if no_sound is None and subject.microphone.is_fault:
+        return MachineChecks(checks_in_fault(subject.microphone))
+    obstacle = no_sound or subject.not_scored
+    if obstacle is not None:
+        return none_possible(obstacle)
+    if bundle is None:
+        raise ValueError(f"{subject.machine} is scored without a model")
     checks = {
         "scoring": check_scoring(stalled_s),
         "model": check_model(subject.machine, bundle.machine, subject.recent_scores),
     }
     known = levels_at_training(bundle.manifest) or first
-    trial: LiveTrial | str = "no window is scored"
+    trial: LiveTrial | Obstacle = _NOT_SCORED
     if checks["scoring"].result is not Result.FAILED:
         trial = await _trial(subject, scoring, known)
-    if isinstance(trial, str):
+    if isinstance(trial, Obstacle):
         checks |= {"sensitivity": not_possible(trial), "microphone": not_possible(trial)}
         return MachineChecks(checks)
     checks |= {
@@ -88,20 +103,20 @@ async def checks_of_machine(
     return MachineChecks(checks, trial.levels)
 
 
-def none_possible(reason: str) -> MachineChecks:
+def none_possible(obstacle: Obstacle) -> MachineChecks:
     """Return the results where no check was made."""
-    return MachineChecks({name: not_possible(reason) for name in CHECKS})
+    return MachineChecks({name: not_possible(obstacle) for name in CHECKS})
 
 
 async def _trial(
     subject: SelfTestSubject, scoring: ScoringThread, known: DetectedLevels | None
-) -> LiveTrial | str:
+) -> LiveTrial | Obstacle:
     """Return the trial of the live sound, or why it was not possible."""
     if scoring.stride > 1:
-        return "the box is too slow for all its machines"
+        return _TOO_SLOW
     block, bundle = subject.sound(), subject.bundle
     if bundle is None or block is None or too_short(block):
-        return "too little sound has been captured since the last gap"
+        return _TOO_SHORT
     cost = _Cost()
     steps = live_steps(bundle.detector, subject.rule, block, known)
     try:
@@ -113,7 +128,7 @@ async def _trial(
                 break
             await asyncio.sleep(PAUSE_FACTOR * (time.monotonic() - begun_s))
     except TimeoutError:
-        return f"scoring has not gone on for {STEP_LIMIT_S:g} s"
+        return _STANDSTILL
     log.info(
         "self-test of the sensitivity",
         machine=subject.machine,

@@ -1,10 +1,12 @@
 """What the self-test keeps in the state folder over restarts: ``<state>/self-test.json``.
 
-It is replaced atomically.  Where it is damaged the tests begin anew, which is logged.
+It is replaced atomically, and ends with its own SHA-256.  Where it is damaged the tests begin anew,
+which is logged.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 from asd_monitor.limited_reading import read_limited
 from asd_monitor.private_files import sync_folder, write_private_file
 from asd_monitor.publish.messages import SelfTestResult
+from asd_monitor.sealed_json import seal_of, sealed_json
 from asd_monitor.self_test.checks import Result
 from asd_monitor.self_test.schedule import TimesOfTests
 
@@ -97,7 +100,7 @@ class SelfTestFile:
     def load(self) -> SelfTestState:
         """Return what an earlier run has left; empty where there is none or it is damaged."""
         try:
-            return _ADAPTER.validate_json(read_limited(self._path, _MAX_BYTES))
+            return _parsed(read_limited(self._path, _MAX_BYTES))
         except FileNotFoundError:
             return SelfTestState()
         except (OSError, ValidationError, ValueError) as error:
@@ -110,8 +113,9 @@ class SelfTestFile:
     def save(self, state: SelfTestState) -> None:
         """Write the state; a failure is logged once until it succeeds again."""
         partial = self._path.with_name(f".{self._path.name}.partial")
+        content, _ = sealed_json(json.loads(_ADAPTER.dump_json(state)))
         try:
-            write_private_file(partial, _ADAPTER.dump_json(state))
+            write_private_file(partial, content)
             partial.replace(self._path)
             sync_folder(self._path.parent)
         except OSError as error:
@@ -123,3 +127,10 @@ class SelfTestFile:
             self.failed_saves += 1
         else:
             self._failed = False
+
+
+def _parsed(content: bytes) -> SelfTestState:
+    """Return the state in a file.  Raises ValueError where it was changed or is another one."""
+    if seal_of(content) is None:
+        raise ValueError("the file does not end with its hash")
+    return _ADAPTER.validate_json(content)

@@ -9,10 +9,12 @@ from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.evaluator import Evaluator
 from asd_monitor.microphone.findings import MicrophoneCondition
 from asd_monitor.model_store.bundle import Bundle
-from asd_monitor.monitor import DEAD_CHANNEL
 from asd_monitor.records import Block, MachineState
 from asd_monitor.self_test.live_trial import SOUND_S
+from asd_monitor.self_test.obstacle import Obstacle
 from asd_monitor.self_test.recent_scores import RecentScores
+
+_TESTED_ON = "it is tested within half an hour once it runs"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,29 +26,43 @@ class SelfTestSubject:
     evaluator: Evaluator
 
     @property
-    def obstacle(self) -> str | None:
-        """Why the machine cannot be tested now; None: it can."""
-        return self._no_sound or self._not_scored
-
-    @property
-    def _no_sound(self) -> str | None:
+    def no_sound(self) -> Obstacle | None:
+        """Why no sound is captured now; None: it is."""
         if self.capture.outage is not None:
-            return f"no signal: {self.capture.outage.reason}"
+            return Obstacle(
+                f"no signal: {self.capture.outage.reason}",
+                "connect the microphone: the state of the machine has the reason",
+            )
         if self.capture.ended:
-            return "the recording has ended"
-        if self.evaluator.microphone is DEAD_CHANNEL:
-            return DEAD_CHANNEL.reason
+            return Obstacle("the recording has ended", "monitor a microphone in its place")
         return None
 
     @property
-    def _not_scored(self) -> str | None:
+    def not_scored(self) -> Obstacle | None:
+        """Why captured sound is not scored now; None: it is, but for a fault of the microphone."""
         if self.evaluator.no_model_reason is not None:
-            return f"no model: {self.evaluator.no_model_reason}"
+            return Obstacle(
+                f"no model: {self.evaluator.no_model_reason}",
+                "train the machine, or correct what the state of the machine says",
+            )
         if not self.evaluator.monitor.running:
-            return "the machine is off by the signal of the plant's controls"
+            return Obstacle("the machine is off by the signal of the plant's controls", _TESTED_ON)
         if self.evaluator.state is MachineState.IDLE:
-            return "the machine is off"
+            return Obstacle("the machine is off", _TESTED_ON)
         return None
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether windows are evaluated now, if scoring has not stopped."""
+        return not (self.no_sound or self.not_scored or self.microphone.is_fault)
+
+    @property
+    def is_off_or_in_alarm(self) -> bool:
+        """Whether a test is not expected, however long that lasts."""
+        if not self.evaluator.monitor.running:
+            return True
+        state = self.evaluator.state
+        return self.no_sound is None and state in (MachineState.IDLE, MachineState.ALARM)
 
     @property
     def microphone(self) -> MicrophoneCondition:

@@ -144,6 +144,7 @@ class Service:
             conditions=conditions,
             readers=readers,
             registry=self._registry,
+            machines=lambda: self.config.machines,
             scoring=self._scoring,
             is_on=lambda: self.config.selftest == "daily",
             intervals=options.intervals.self_test,
@@ -275,6 +276,7 @@ class Service:
             endless("broker", self._publish_status_on_connect),
             endless("load", self._load_monitor.run),
             endless("selftest", self._self_test.run),
+            endless("selftest-conditions", self._self_test.observe),
             endless("checks", self._checks.run),
         )
         tasks = [

@@ -40,6 +40,7 @@ def watched_work(
     checks_s, load_s = intervals.box_checks_s + limits.task_s, limits.task_s
     journal_s = intervals.journal_poll_s + limits.task_s
     heartbeat_s = intervals.heartbeat_s + limits.task_s
+    selftest_s = intervals.self_test.check_s + limits.task_s
     reload = parts.config_reload
     return [
         WatchedWork(
@@ -85,6 +86,13 @@ def watched_work(
             "no self-test is made",
             is_essential=False,
             restart=tasks.restart_of("selftest"),
+        ),
+        WatchedWork(
+            "the conditions of the self-test",
+            lambda: WorkProgress(parts.self_test.observations, None, selftest_s),
+            "a self-test that has failed or is overdue is not reported",
+            is_essential=False,
+            restart=tasks.restart_of("selftest-conditions"),
         ),
         WatchedWork(
             "the checks of disk and clock",

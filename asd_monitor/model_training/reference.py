@@ -25,7 +25,7 @@ from asd_monitor.features.windows import Window
 from asd_monitor.microphone.sample_counter import COUNTED_S, NO_SAMPLE_FAULTS, SampleFaults
 from asd_monitor.model_training.constant_runs import ConstantRunRemover
 from asd_monitor.model_training.excerpts import ExcerptSelection
-from asd_monitor.model_training.sample_fault_counts import RecordingCounts, usual_counts
+from asd_monitor.model_training.sample_fault_counts import SampleFaultsOfStretches, usual_counts
 from asd_monitor.model_training.sound_files import SoundFile, survey_recordings
 from asd_monitor.model_training.training_progress import Progress, no_progress
 from asd_monitor.pipeline import WindowExtractor
@@ -235,7 +235,7 @@ class _Extraction:
         self.notices: list[str] = []
         self.levels = LevelAccumulator(file.rate_hz)
         self.silent_s = 0.0
-        self.counts = RecordingCounts(file.rate_hz)
+        self.counts = SampleFaultsOfStretches(file.rate_hz)
         self._file, self._front_end = file, front_end
         self._channel, self._other_channel = channel, other_channel
         self._extractor = WindowExtractor(front_end, encoders)

@@ -22,7 +22,7 @@ USUAL_SHARE = 0.9
 """Counts that are no higher than usual, as a share of all."""
 
 
-class RecordingCounts:
+class SampleFaultsOfStretches:
     """The counts in each `COUNTED_S` of one recording."""
 
     def __init__(self, rate_hz: int) -> None:

@@ -9,10 +9,13 @@ from enum import StrEnum
 import numpy as np
 
 from asd_monitor.detector.detector import Detector
-from asd_monitor.microphone.findings import MicrophoneCondition
-from asd_monitor.microphone.recent_spectra import DB, Spectrum
+from asd_monitor.microphone.baseline import MicrophoneBaseline
+from asd_monitor.microphone.findings import Finding, MicrophoneCondition
+from asd_monitor.microphone.recent_spectra import Spectrum
+from asd_monitor.microphone.spectral_change import SpectralComparison
 from asd_monitor.self_test.detected_levels import DetectedLevels, highest_level_db
 from asd_monitor.self_test.live_trial import OFF, LiveTrial
+from asd_monitor.self_test.obstacle import Obstacle
 from asd_monitor.self_test.recent_scores import RecentScores
 
 MAX_WORSE_DB = 6.0
@@ -27,6 +30,9 @@ FAR_OFF_SHARE = 0.9
 """Share of the windows with a score above `recent_scores.FAR_OFF` at which a model does not fit."""
 FAR_OFF_S = 7200.0
 """Sound of which that is the share."""
+_LOOK_AT_MICROPHONE = (
+    "look at the microphone: is it covered, moved, muted, or its gain changed? then at the machine"
+)
 
 
 class Result(StrEnum):
@@ -43,13 +49,13 @@ class Check:
 
     result: Result
     reason: str | None = None  # one sentence; None: nothing to explain
-    remedy: str | None = None  # None: it has passed, or nothing can be done
+    remedy: str | None = None  # None: it has passed
     numbers: Mapping[str, float | None] = field(default_factory=dict)  # units in the names
 
 
-def not_possible(reason: str) -> Check:
+def not_possible(obstacle: Obstacle) -> Check:
     """Return the result of a check that was not made."""
-    return Check(Result.NOT_POSSIBLE, reason)
+    return Check(Result.NOT_POSSIBLE, obstacle.reason, obstacle.remedy)
 
 
 def overall(checks: Mapping[str, Check]) -> Result:
@@ -69,8 +75,10 @@ def check_sensitivity(trial: LiveTrial, known: DetectedLevels | None) -> Check:
         known: the levels at training, or at the first self-test of a model that has none.
 
     """
+    if trial.not_measured is not None:
+        return not_possible(trial.not_measured)
     if trial.levels is None:
-        return not_possible(trial.not_measured or "not measured")
+        raise ValueError("a trial has levels, or an obstacle")
     numbers: dict[str, float | None] = {}
     worse = []
     for kind, level_db in trial.levels.by_kind.items():
@@ -98,6 +106,9 @@ def check_sensitivity(trial: LiveTrial, known: DetectedLevels | None) -> Check:
 def check_microphone(trial: LiveTrial, detector: Detector, condition: MicrophoneCondition) -> Check:
     """Compare spectrum and level of the captured sound with those of the training.
 
+    The spectrum is judged by the rules of the recognition (`asd_monitor.microphone`): what that
+    cannot confirm, or what began before the daemon, is found as well.
+
     Args:
         trial: the trial of the live sound.
         detector: the detector in use.
@@ -111,13 +122,13 @@ def check_microphone(trial: LiveTrial, detector: Detector, condition: Microphone
         "loudest_training_dbfs": loudest_dbfs,
     }
     if detector.microphone is not None:
-        numbers |= _spectrum_numbers(trial.spectrum, detector.microphone.typical)
-    remedy = (
-        "look at the microphone: is it covered, moved, or its gain changed? then at the machine"
-    )
+        numbers |= _spectrum_numbers(trial.bands.median, detector.microphone.typical)
     reason = condition.reason
     if reason is None and trial.off:
         return not_possible(OFF)
+    if reason is None and detector.microphone is not None:
+        found = _spectral_finding(trial, detector.microphone)
+        reason = None if found is None else found.text
     if reason is None and trial.level_dbfs < detector.quiet_limit_dbfs:
         reason = (
             f"the level of {trial.level_dbfs:.0f} dBFS is far below that of the training "
@@ -129,11 +140,18 @@ def check_microphone(trial: LiveTrial, detector: Detector, condition: Microphone
             f"({loudest_dbfs:.0f} dBFS at most)"
         )
     if reason is not None:
-        return Check(Result.FAILED, reason, remedy, numbers)
+        return Check(Result.FAILED, reason, _LOOK_AT_MICROPHONE, numbers)
     if detector.microphone is None:
         why = "the spectrum was not compared: the model was trained by an earlier version"
         return Check(Result.PASSED, why, numbers=numbers)
     return Check(Result.PASSED, numbers=numbers)
+
+
+def checks_in_fault(fault: MicrophoneCondition) -> dict[str, Check]:
+    """Return the results while the microphone has a fault, in which no window is evaluated."""
+    obstacle = Obstacle("the microphone has a fault", _LOOK_AT_MICROPHONE)
+    others = {name: not_possible(obstacle) for name in ("sensitivity", "scoring", "model")}
+    return others | {"microphone": Check(Result.FAILED, fault.reason, _LOOK_AT_MICROPHONE)}
 
 
 def check_scoring(stalled_s: float) -> Check:
@@ -176,14 +194,28 @@ def check_model(machine: str, owner: str, recent: RecentScores) -> Check:
     reason = f"{share:.0%} of the windows of the last {seconds / 3600:.1f} h are far from normal"
     if seconds < FAR_OFF_S:
         return Check(
-            Result.NOT_POSSIBLE, f"{reason}: it is not known yet whether that lasts", None, numbers
+            Result.NOT_POSSIBLE,
+            f"{reason}: it is not known yet whether that lasts",
+            remedy,
+            numbers,
         )
     return Check(Result.FAILED, f"{reason}: the model does not fit this sound", remedy, numbers)
 
 
-def _spectrum_numbers(spectrum: Spectrum, typical: Spectrum) -> dict[str, float | None]:
-    """Return the change of a spectrum (b,), log10 of power, from the nearest mode of (k, b) dB."""
-    changes = DB * spectrum - typical
+def _spectral_finding(trial: LiveTrial, baseline: MicrophoneBaseline) -> Finding | None:
+    """Return the change of the spectrum that a microphone explains; None: there is none."""
+    comparison = SpectralComparison(baseline)
+    lines = trial.lines[: baseline.lines.shape[1]]
+    return (
+        comparison.hum(trial.bands, lines)
+        or comparison.covered(trial.bands)
+        or comparison.level(trial.bands)
+    )
+
+
+def _spectrum_numbers(median: Spectrum, typical: Spectrum) -> dict[str, float | None]:
+    """Return the change of medians (b,), in dB, from the nearest mode of (k, b) dB."""
+    changes = median - typical
     nearest = changes[np.abs(changes).mean(1).argmin()]
     highest = nearest[-(len(nearest) // HIGHEST_PART) :]
     return {

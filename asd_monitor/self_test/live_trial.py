@@ -13,10 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_monitor.alarm.state import AlarmRule
-from asd_monitor.detector.detector import SPECTRUM, Detector
+from asd_monitor.detector.detector import LINES, SPECTRUM, Detector
 from asd_monitor.dsp.signal_conditioning import SignalConditioner
 from asd_monitor.features.windows import Window
-from asd_monitor.microphone.recent_spectra import Spectrum
+from asd_monitor.microphone.recent_spectra import SpectralStatistics, Spectrum
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import Block, Samples
 from asd_monitor.self_test.added_sound import (
@@ -28,12 +28,24 @@ from asd_monitor.self_test.added_sound import (
     trial_steps,
 )
 from asd_monitor.self_test.detected_levels import DetectedLevels, level_steps
+from asd_monitor.self_test.obstacle import Obstacle
 from asd_monitor.self_test.stepping import Steps
 from asd_monitor.synthesis.added_faults import FaultKind
 
 SOUND_S = 25.0
 """Live sound that is taken: less than the ring buffer holds."""
-OFF = "the machine was off in a part of the sound"
+OFF = Obstacle(
+    "the machine was off in a part of the sound",
+    "it is tested once it runs for half a minute without a pause",
+)
+QUIET = Obstacle(
+    "the sound is far quieter than ever in training",
+    "look at the microphone and the machine; if both are in order, train it again",
+)
+ALARMING = Obstacle(
+    "the sound raises an alarm without an added fault",
+    "inspect the machine: it is tested once its sound is normal",
+)
 MAX_OFF_SHARE = 0.05
 """Share of the windows in which the machine may be off."""
 
@@ -42,11 +54,12 @@ MAX_OFF_SHARE = 0.05
 class LiveTrial:
     """What the live sound has shown."""
 
-    spectrum: Spectrum  # (b,), log10 of power: mean of the windows
+    bands: SpectralStatistics  # of the windows, each once
+    lines: Spectrum  # (l,), medians in dB: lines of the fine spectrum
     level_dbfs: float  # median of the windows
     off: bool  # the machine was off in a part of it
     levels: DetectedLevels | None  # None: not measured
-    not_measured: str | None = None  # why the levels are not
+    not_measured: Obstacle | None = None  # why the levels are not
 
 
 def too_short(block: Block | None) -> bool:
@@ -67,11 +80,16 @@ def live_steps(
 
     """
     normal = _conditioned(block, detector.rate_hz)
-    spectra: list[Spectrum] = []
+    bands: list[Spectrum] = []
+    lines: list[Spectrum] = []
     levels_dbfs: list[float] = []
 
     def keep(windows: Sequence[Window]) -> None:
-        spectra.extend(window.features[SPECTRUM].copy() for window in windows)
+        once = [window for window in windows if window.end <= len(normal)]
+        if not (once or bands):  # a window is as long as the sound
+            once = list(windows[:1])
+        bands.extend(window.features[SPECTRUM].copy() for window in once)
+        lines.extend(window.features[LINES].copy() for window in once)
         levels_dbfs.extend(window.rms_dbfs for window in windows)
 
     pipeline = Pipeline(detector)
@@ -85,14 +103,20 @@ def live_steps(
     if off:
         not_measured = OFF
     elif sum(map(detector.is_quiet, levels_dbfs)) > most:
-        not_measured = "the sound is far quieter than ever in training"
+        not_measured = QUIET
     elif math.isfinite(delays_s[0]):
-        not_measured = "the sound raises an alarm without an added fault"
+        not_measured = ALARMING
     levels = None
     if not_measured is None:
         levels = yield from level_steps(detector, rule, normal, known)
-    mean = np.asarray(np.mean(spectra, axis=0, dtype=np.float64), np.float32)
-    return LiveTrial(mean, float(np.median(levels_dbfs)), off, levels, not_measured)
+    return LiveTrial(
+        SpectralStatistics.of(np.stack(bands)),
+        SpectralStatistics.of(np.stack(lines)).median,
+        float(np.median(levels_dbfs)),
+        off,
+        levels,
+        not_measured,
+    )
 
 
 def _conditioned(block: Block, rate_hz: int) -> Samples:

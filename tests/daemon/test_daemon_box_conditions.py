@@ -189,6 +189,18 @@ def test_a_condition_that_comes_back_later_has_a_new_beginning(broker) -> None:
     assert broker.retained[ALARM]["conditions"][0]["since"].startswith("2027-03-28T01:30")
 
 
+def test_what_began_in_an_earlier_run_is_saved_until_it_is_observed_again_or_over(broker) -> None:
+    now, begun = NOW, NOW - timedelta(days=1)
+    conditions = box(broker, lambda: now)
+    conditions.restore({DISK.key: begun})
+    conditions.update("self-test", [])
+    assert conditions.lasting_since == {DISK.key: begun}  # the run may be killed at once
+    conditions.update("disk", [DISK])
+    assert conditions.lasting_since == {DISK.key: begun}
+    conditions.update("disk", [])
+    assert conditions.lasting_since == {}
+
+
 async def test_a_journal_that_cannot_be_written_is_a_condition_right_after_the_start(
     daemon: InProcessDaemon,
 ) -> None:

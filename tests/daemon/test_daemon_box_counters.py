@@ -102,7 +102,7 @@ async def test_every_counter_of_every_component_is_published(daemon) -> None:
     assert published.keys() == components.keys()
     assert set(published["tasks"]) == {
         *("heartbeat", "journal", "watchdog", "ready", "reload", "broker"),
-        *("load", "selftest", "checks", "events"),
+        *("load", "selftest", "selftest-conditions", "checks", "events"),
     }
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from structlog.testing import capture_logs
 
 from asd_monitor.backoff import Backoff
 from asd_monitor.config.settings import Mqtt
+from asd_monitor.daemon import event_delivery
 from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.runtime_options import Intervals
+from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
@@ -314,6 +317,85 @@ def test_an_event_that_has_no_message_is_set_aside(tmp_path: Path) -> None:
         assert journal.outbox_figures.set_aside == 1
     assert [topic for topic, _ in broker.sent] == [FAN]
     assert logs[0]["log_level"] == "error"
+
+
+class FailingBroker(MemoryBroker):
+    """A session that fails so many times when it is given events."""
+
+    def __init__(self, failures: int) -> None:
+        super().__init__()
+        self.failures = failures
+
+    def put_events(self, events: Collection[StoredEvent]) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise RuntimeError("a defect")
+        super().put_events(events)
+
+
+def run_once(delivery: EventDelivery) -> None:
+    """Run the delivery until it has looked for events once, or raises what it raises."""
+    turns = delivery.turns
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(delivery.run)
+        while not running.done() and delivery.turns == turns:
+            time.sleep(0.001)
+        delivery._closed = True
+        delivery.wake()
+        try:
+            running.result(TIMEOUT_S)
+        finally:
+            delivery._closed = False
+
+
+def test_events_that_were_taken_before_a_defect_are_delivered_by_the_next_run(
+    tmp_path: Path,
+) -> None:
+    broker = FailingBroker(failures=2)
+    with Journal(tmp_path) as journal:
+        delivery = EventDelivery(journal, broker)
+        writer = MachineJournal(journal, "fan01")
+        written = [writer.record(state_transition(), NOW, "v1").id for _ in range(10)]
+        for _ in range(2):
+            with pytest.raises(RuntimeError):
+                run_once(delivery)
+        assert delivery.has_more
+        written.append(writer.record(state_transition(), NOW, "v1").id)
+        run_once(delivery)
+        assert [message["id"] for message in broker.messages("fan01/event")] == written
+        assert not delivery.has_more
+        written += [writer.record(state_transition(), NOW, "v1").id for _ in range(40)]
+        run_once(delivery)
+        run_once(delivery)
+        assert [message["id"] for message in broker.messages("fan01/event")] == written
+
+
+def test_an_event_at_which_two_runs_fail_does_not_block_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = event_delivery.event_message
+    broker = MemoryBroker()
+    with Journal(tmp_path) as journal:
+        delivery = EventDelivery(journal, broker)
+        events = [
+            MachineJournal(journal, machine).record(state_transition(), NOW, "v1")
+            for machine in ("fan01", "fan01", "pump02")
+        ]
+
+        def fail(event: Event, *, historical: bool) -> Any:
+            if event.id == events[0].id:
+                raise RuntimeError("a defect")
+            return make(event, historical=historical)
+
+        monkeypatch.setattr(event_delivery, "event_message", fail)
+        for _ in range(2):
+            with pytest.raises(RuntimeError):
+                run_once(delivery)
+        run_once(delivery)
+        journal.maintain()
+        assert journal.outbox_figures.set_aside == 1
+    assert [m["id"] for m in broker.messages("fan01/event")] == [events[1].id]
+    assert [m["id"] for m in broker.messages("pump02/event")] == [events[2].id]
 
 
 def test_events_are_published_while_the_disk_is_at_fault(

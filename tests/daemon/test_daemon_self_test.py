@@ -1,19 +1,29 @@
 """The daily self-test in the daemon: what it finds, publishes and keeps."""
 
+import asyncio
 import json
 import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from asd_monitor.daemon import broker_check, machine_self_test
+from asd_monitor.daemon import broker_check, machine_self_test, self_test
+from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.self_test_intervals import SelfTestIntervals
+from asd_monitor.daemon.self_test_state import FirstLevels
+from asd_monitor.daemon.self_test_subject import SelfTestSubject
 from asd_monitor.publish.messages import BoxAlarm, SelfTest, read
+from asd_monitor.records import Samples
+from asd_monitor.sealed_json import parsed_json, seal_of, sealed_json
+from asd_monitor.self_test.checks import Check, Result
 from asd_monitor.self_test.schedule import OVERDUE_S
+from tests.daemon.test_daemon_microphone import covered, judging, noise
 from tests.doubles.in_process_daemon import INTERVALS, InProcessDaemon
 from tests.doubles.level_detector import LevelDetector, StubBundle, make_config
+from tests.doubles.scripted_source import RATE_HZ
 from tests.doubles.waiting import until
 
 TOPIC, ALARM, ECHO = (
@@ -55,14 +65,53 @@ def conditions(daemon: InProcessDaemon) -> dict[tuple[str, str | None, str | Non
 
 def make_overdue(path: Path) -> None:
     """Write that the daemon has run for 25 h since the last complete test of the machine."""
-    saved = json.loads(path.read_text())
+    saved = parsed_json(path.read_bytes())
+    del saved["sha256"]
     saved["machines"]["fan"]["times"]["running_s"] = OVERDUE_S
-    path.write_text(json.dumps(saved))
+    path.write_bytes(sealed_json(saved)[0])
+
+
+def saved_of(daemon: InProcessDaemon) -> dict[str, Any]:
+    """Return what is saved; empty before."""
+    file = daemon.folder / "self-test.json"
+    if not file.exists():
+        return {}
+    content = file.read_bytes()
+    assert seal_of(content) is not None
+    return parsed_json(content)
+
+
+def subject(daemon: InProcessDaemon) -> SelfTestSubject:
+    session = daemon.service._registry.machines["fan"].active_session
+    assert session is not None
+    return session.self_test_subject
+
+
+async def until_observed(daemon: InProcessDaemon, times: int = 3) -> None:
+    observed = daemon.service._self_test.observations
+    await until(lambda: daemon.service._self_test.observations >= observed + times)
+
+
+async def play_observed(daemon: InProcessDaemon, sound: Samples) -> None:
+    """Play a sound in pieces of 5 s; each is evaluated, and observed, before the next one."""
+    capture = subject(daemon).capture
+    for begin in range(0, len(sound), 5 * RATE_HZ):
+        daemon.source("hw:1").play_samples(sound[begin : begin + 5 * RATE_HZ])
+        await until(lambda: not capture.is_due)
+        await until_observed(daemon)
+
+
+def almost_overdue(daemon: InProcessDaemon) -> None:
+    """Let the test of the machine be overdue within a moment in which the time counts."""
+    records = daemon.service._self_test._records
+    records._by_name["fan"] = replace(
+        records["fan"], times=replace(records["fan"].times, running_s=OVERDUE_S - 0.01)
+    )
 
 
 def first_levels(daemon: InProcessDaemon) -> dict[str, Any]:
     """Return the saved levels of the first test of the machine; empty before it."""
-    saved = json.loads((daemon.folder / "self-test.json").read_text())
+    saved = saved_of(daemon)
     return dict((saved["machines"].get("fan", {}).get("first") or {}).get("levels_db", {}))
 
 
@@ -178,6 +227,7 @@ async def test_scoring_that_has_stopped_is_found(daemon):
     failed = ("self_test_failed", "fan", "scoring")
     await until(lambda: failed in conditions(daemon))
     assert "no window" in conditions(daemon)[failed]["text"]
+    await until(lambda: machine_checks(daemon)["scoring"]["result"] == "failed")
     assert machine_checks(daemon)["sensitivity"]["reason"] == "no window is scored"
     gate.set()
     daemon.source("hw:1").play(3)
@@ -195,7 +245,134 @@ async def test_an_overdue_test_is_a_condition_also_after_a_restart(daemon):
     overdue = ("self_test_overdue", "fan", None)
     await until(lambda: overdue in conditions(daemon))
     assert "too little sound" in conditions(daemon)[overdue]["text"]
+    assert "check cable" in conditions(daemon)[overdue]["remedy"]
     assert machine_checks(daemon)  # the results of the earlier run are published
+
+
+async def test_a_stall_is_a_condition_also_while_another_test_lasts(daemon, monkeypatch):
+    made = asyncio.Event()
+
+    async def last(_: broker_check.BrokerCheck) -> dict[str, Check]:
+        await made.wait()
+        return {"round_trip": Check(Result.PASSED)}
+
+    monkeypatch.setattr(broker_check.BrokerCheck, "run", last)
+    gate = threading.Event()
+    daemon.models.bundles["fan"] = StubBundle(detector=LevelDetector(gate=gate))
+    config = replace(INTERVALS, self_test=SelfTestIntervals(0.0, 0.02, 60.0))
+    start(daemon, intervals=config)
+    await until(lambda: daemon.service._self_test._testing == "")
+    await until(daemon.models.bundles["fan"].detector.entered.is_set)
+    await until_observed(daemon)
+    daemon.source("hw:1").play(40)
+    failed = ("self_test_failed", "fan", "scoring")
+    await until(lambda: failed in conditions(daemon))
+    assert daemon.service._self_test._testing == ""
+    gate.set()
+    daemon.source("hw:1").play(3)
+    await until(lambda: failed not in conditions(daemon))
+    made.set()
+    await until(lambda: broker_checks(daemon))
+
+
+async def test_a_covered_microphone_fails_and_scoring_does_not(daemon):
+    daemon.models.bundles["fan"] = StubBundle(detector=judging())
+    start(daemon)
+    await daemon.until_state("fan", "normal")
+    await play_observed(daemon, noise(20.0))
+    await play_observed(daemon, covered(noise(25.0, seed=1)))
+    state = await daemon.until_state("fan", "unavailable", "fault")
+    failed = ("self_test_failed", "fan", "microphone")
+    await until(lambda: failed in conditions(daemon))
+    await play_observed(daemon, covered(noise(45.0, seed=2)))
+    assert state["reason"] in conditions(daemon)[failed]["text"]
+    assert [key for key in conditions(daemon) if key != failed] == []
+    await until(lambda: "scoring" in machine_checks(daemon))
+    results = {name: each["result"] for name, each in machine_checks(daemon).items()}
+    assert results == dict.fromkeys(results, "not_possible") | {"microphone": "failed"}
+
+
+async def test_a_dead_channel_fails_with_its_reason(daemon):
+    start(daemon)
+    await daemon.until_state("fan", "normal")
+    await play_observed(daemon, np.zeros(15 * RATE_HZ, np.float32))
+    await daemon.until_state("fan", "unavailable", "fault")
+    failed = ("self_test_failed", "fan", "microphone")
+    await until(lambda: failed in conditions(daemon))
+    assert "constant value" in conditions(daemon)[failed]["text"]
+
+
+@pytest.mark.parametrize(("state", "level"), [("idle", 1e-5), ("alarm", 0.9)])
+async def test_time_in_which_a_machine_is_off_or_in_alarm_is_not_overdue(daemon, state, level):
+    start(daemon, intervals=NEVER)
+    await daemon.until_state("fan", "normal")
+    daemon.source("hw:1").play(25, level=level)
+    await daemon.until_state("fan", state)
+    await until_observed(daemon)
+    almost_overdue(daemon)
+    await until_observed(daemon, 10)
+    assert conditions(daemon) == {}
+    if state == "idle":
+        daemon.source("hw:1").play(25)
+        await daemon.until_state("fan", "normal")
+        await until(lambda: ("self_test_overdue", "fan", None) in conditions(daemon))
+
+
+async def test_a_test_that_fails_leaves_the_others_and_what_is_overdue(daemon, monkeypatch):
+    start(daemon, intervals=NEVER)
+    await until(lambda: saved_of(daemon))
+    daemon.service.stop()
+    await daemon.finish()
+    make_overdue(daemon.folder / "self-test.json")
+
+    async def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(self_test, "checks_of_machine", fail)
+    start(daemon, intervals=replace(AT_ONCE, restart_delays_s=(3600.0,)))
+    await until(lambda: ("self_test_overdue", "fan", None) in conditions(daemon))
+    await until(lambda: daemon.service._supervised.restarts["selftest"])
+    observed = daemon.service._self_test._records["fan"].times.running_s
+    await until_observed(daemon)
+    assert daemon.service._self_test._records["fan"].times.running_s > observed
+
+
+async def test_the_running_time_is_saved_soon_after_the_start(daemon):
+    start(daemon, intervals=NEVER)
+    await daemon.until_state("fan", "normal")
+    await until(lambda: saved_of(daemon).get("machines", {}).get("fan"))
+    first_s = saved_of(daemon)["machines"]["fan"]["times"]["running_s"]
+    times_s = lambda: saved_of(daemon)["machines"]["fan"]["times"]["running_s"]  # noqa: E731
+    await until(lambda: times_s() > 2 * first_s and times_s() > 0.1)
+
+
+async def test_results_outlive_a_reload_that_changes_the_machine(daemon, monkeypatch):
+    remove = MachineRegistry.remove
+
+    async def remove_slowly(registry: MachineRegistry, machine: str, reason: str) -> None:
+        await remove(registry, machine, reason)
+        await until_observed(daemon)
+
+    monkeypatch.setattr(MachineRegistry, "remove", remove_slowly)
+    start(daemon, intervals=NEVER)
+    await daemon.until_state("fan", "normal")
+    tests = daemon.service._self_test
+    failed = {"sensitivity": Check(Result.FAILED, "insensitive", "look at the machine")}
+    tests._note("fan", failed)
+    first = FirstLevels("v1", {"tone": 3.0})
+    tests._records.set_first("fan", first)
+    daemon.file = make_config(fan={"device": "hw:1", "alarm": {"on_delay_s": 2}})
+    daemon.service.request_reload()
+    await until(lambda: tests._registry.machines.get("fan") is None)
+    await daemon.until_state("fan", "normal")
+    await until_observed(daemon)
+    assert ("self_test_failed", "fan", "sensitivity") in conditions(daemon)
+    assert tests._records["fan"].first == first
+    monkeypatch.setattr(MachineRegistry, "remove", remove)
+    daemon.file = make_config(pump={"device": "hw:2"})
+    daemon.service.request_reload()
+    await until(lambda: daemon.broker.retained[TOPIC]["machines"] == {})
+    assert conditions(daemon) == {}
 
 
 async def test_damaged_results_are_begun_anew(daemon):
