@@ -158,14 +158,15 @@ class MachineRegistry:
             self._retained.request(machine, partial(self._publish_unmonitored, machine))
 
     async def take_up_unmonitored(self, machine: str) -> None:
-        """Take up a machine of an earlier run that is not configured now.
+        """Take up a machine of an earlier run that is not configured now, and acknowledgements.
 
         The broker may have an alarm and a state that this box has published before it was removed:
         they are replaced.  Nothing is published where they are of another box, or there are none.
         """
         async with self._acknowledging:
             if machine not in self.configured:
-                await self._take_up(machine)
+                _, journal = await self._take_up(machine)
+                await self._acknowledge_without_session(machine, journal)
                 self._retained.request(machine, partial(self._publish_unmonitored, machine))
 
     def _publish_unmonitored(self, machine: str, state: str) -> None:

@@ -15,8 +15,10 @@ from asd_monitor.daemon.evaluation_loop import EvaluationLoop
 from asd_monitor.journal.commands import acknowledge_alarm, read_journal
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
+from asd_monitor.publish.broker_session import BrokerSession
 from tests.doubles.in_process_daemon import INTERVALS, InProcessDaemon
 from tests.doubles.level_detector import make_config
+from tests.doubles.mosquitto import Mosquitto, Subscriber
 from tests.doubles.waiting import until
 
 ALARM_LEVEL = 0.6
@@ -126,14 +128,41 @@ async def test_nothing_is_published_over_the_messages_of_another_box(
     await second.finish()
 
 
-async def test_the_limit_begins_with_the_connection(daemon: InProcessDaemon) -> None:
+@pytest.mark.parametrize("box", ["testbox", "otherbox"])
+async def test_the_box_of_the_state_that_a_broker_has_retained_decides(
+    daemon: InProcessDaemon, mosquitto: Mosquitto, box: str
+) -> None:
+    second, alarm_id = await alarm_of_a_killed_run(daemon)
+    acknowledge(second.folder, alarm_id)
+    state = second.broker.state("pump") | {"box": box}
+    settings = WITHOUT_PUMP.mqtt.model_copy(update={"port": mosquitto.port})
+    with Subscriber(mosquitto.port) as subscriber:
+        subscriber.publish("asd/pump/state", json.dumps(state).encode(), retain=True)
+        config = WITHOUT_PUMP.model_copy(update={"mqtt": settings})
+        second.start(config, connect=BrokerSession)
+        await asyncio.to_thread(mosquitto.wait_for_log, "Received UNSUBSCRIBE")
+        await asyncio.to_thread(subscriber.wait_for, "asd/pump/event", times=2)
+        second.service.stop()
+        await second.finish()
+        subscriber.catch_up()
+        states = [json.loads(each) for each in subscriber.payloads("asd/pump/state")]
+        alarms = [json.loads(each) for each in subscriber.payloads("asd/pump/alarm")]
+    if box == "testbox":
+        assert [each["state"] for each in states] == ["alarm", "stopped"]
+        assert (alarms[-1]["id"], alarms[-1]["active"]) == (alarm_id, False)
+    else:
+        assert (states, alarms) == ([state], [])
+
+
+async def test_a_subscription_is_not_given_up_without_a_connection(
+    daemon: InProcessDaemon,
+) -> None:
     second, _ = await alarm_of_a_killed_run(daemon)
     state = second.broker.retained.pop("asd/pump/state")
-    second.broker.connected = False
-    second.start(WITHOUT_PUMP, intervals=replace(INTERVALS, retained_s=0.05))
-    await second.until_state("fan", "normal")
+    second.start(WITHOUT_PUMP, intervals=replace(INTERVALS, retained_s=0.3))
     await until(lambda: second.broker.topics_read == {"asd/pump/state"})
-    await asyncio.sleep(0.2)
+    second.broker.connected = False
+    await asyncio.sleep(0.6)
     assert second.broker.topics_read == {"asd/pump/state"}
     second.broker.receive("asd/pump/state", json.dumps(state).encode(), retained=True)
     await until(lambda: second.broker.state("pump").get("state") == "stopped")
