@@ -52,6 +52,8 @@ class Trigger(Enum):
     RETURN_TO_NORMAL_LATCHED = auto()
     """The same for an alarm with latch."""
     ACKNOWLEDGE = auto()
+    MONITORING_ENDED = auto()
+    """The machine is not monitored any more: its sound cannot return to normal."""
 
 
 TRANSITIONS: dict[tuple[AlarmCondition, Trigger], AlarmCondition] = {
@@ -69,6 +71,7 @@ TRANSITIONS: dict[tuple[AlarmCondition, Trigger], AlarmCondition] = {
     (AlarmCondition.UNACKNOWLEDGED, Trigger.ACKNOWLEDGE): AlarmCondition.ACKNOWLEDGED,
     (AlarmCondition.LATCHED, Trigger.ACKNOWLEDGE): AlarmCondition.ACKNOWLEDGED,
     (AlarmCondition.RETURNED, Trigger.ACKNOWLEDGE): AlarmCondition.NORMAL,
+    (AlarmCondition.ACKNOWLEDGED, Trigger.MONITORING_ENDED): AlarmCondition.NORMAL,
 }
 """A trigger without an entry changes nothing."""
 

@@ -71,19 +71,25 @@ class ConfigReload:
     async def start_machines(self) -> None:
         """Begin to monitor the machines of the configuration.
 
-        What an earlier run has published of other machines is replaced: they are not monitored.
         Raises what shows that threads, memory or files do not suffice.
         """
         machines = self.config.machines
+        self._registry.configured = machines.keys()
         self._devices.expect(_expected_sources(self.config))
         self._running.configure(_running_settings(self.config))
         for machine, settings in machines.items():
             error = await self._isolate(machine, self._registry.add(machine, settings))
             if error is not None and shortage(error) is not None:
                 raise error
-        for machine in self._registry.journalled_machines:
-            if machine not in machines:
-                await self._isolate(machine, self._registry.publish_unmonitored(machine))
+
+    async def check_journal(self) -> None:
+        """Take up what the journal has new: acknowledgements, and machines of earlier runs.
+
+        Such machines are known once the journal is open, which may be later than the start.
+        """
+        for machine in await self._registry.unknown_machines():
+            await self._isolate(machine, self._registry.take_up_unmonitored(machine))
+        await self._registry.check_acknowledgements()
 
     async def reload(self) -> None:
         """Read the configuration again and apply the changes of machines.
@@ -104,6 +110,7 @@ class ConfigReload:
                 "changes of `box`, `mqtt` and `inference` need a restart; all others are applied",
                 hint="restart the daemon",
             )
+        self._registry.configured = config.machines.keys()
         self._devices.expect(_expected_sources(config))
         self._running.configure(_running_settings(config))
         for machine in tuple(self._registry.machines):

@@ -18,6 +18,7 @@ from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
 log = structlog.get_logger()
 
 _LOGGED_ALARMS = 100
+_NOT_MONITORED = "not monitored any more"
 
 
 def open_journal(state: Path) -> Journal:
@@ -50,19 +51,30 @@ class JournalAccess:
         self.journal = journal
         self._poll_s = poll_s
         self._worker = WorkerThread("journal")
-        self._is_check_due = False
+        self._is_check_due = True
 
     async def machine_journal(self, machine: str) -> MachineJournal:
         """Return the journal of one machine, with its earlier alarms."""
         return await self._worker.run(MachineJournal, self.journal, machine)
 
-    async def acknowledge(self, journal: MachineJournal, now: datetime) -> list[Event]:
-        """Apply the acknowledgements of a machine that is not monitored; return the transitions.
+    async def machines(self) -> list[str]:
+        """Return the ids of the machines that were monitored by any run, sorted."""
+        return await self._worker.run(lambda: self.journal.machines)
 
-        An active alarm is acknowledged and stays active until the machine is monitored again.
-        Raises `JournalError`; `poll` then calls again.
+    async def acknowledge(self, journal: MachineJournal, now: datetime) -> list[Event]:
+        """Apply the acknowledgements of a machine without a session; return the transitions.
+
+        An active alarm is acknowledged and stays active.  Raises `JournalError`; `poll` then calls
+        again.
         """
         return await self._worker.run(journal.apply_acknowledgements, None, now, None)
+
+    async def end_acknowledged_alarm(self, journal: MachineJournal, now: datetime) -> list[Event]:
+        """End the alarm of a machine that is not monitored any more, where it is acknowledged.
+
+        Returns the transition.
+        """
+        return await self._worker.run(journal.end_acknowledged_alarm, _NOT_MONITORED, now)
 
     def check_acknowledgements(self) -> None:
         """Let `poll` await ``on_change`` at its next turn, also without foreign writes."""
@@ -71,6 +83,7 @@ class JournalAccess:
     async def poll(self, on_change: Callable[[], Awaitable[None]]) -> None:
         """Write what could not be written before, and await ``on_change`` after foreign writes.
 
+        ``on_change`` is awaited at the first turn as well, and once the journal has been opened.
         Begin and end of a fault of the journal are logged once.  It runs until cancelled.
         """
         fault = self.journal.fault

@@ -2,12 +2,14 @@
 
 A machine that is not monitored any more keeps its alarm, which can be acknowledged: a machine that
 was removed, one whose recording has ended, and one of an earlier run that is not configured now.
+The acknowledgement ends the alarm of a machine that is not configured.  Its messages are published
+where those that the broker has retained are of this box (`asd_monitor.daemon.retained_states`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +23,7 @@ from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.journal_access import JournalAccess
 from asd_monitor.daemon.machine_publisher import MachinePublisher, StreamCounts
 from asd_monitor.daemon.monitor_session import MonitorSession
+from asd_monitor.daemon.retained_states import RetainedStates
 from asd_monitor.daemon.runtime_options import Intervals, ShutdownLimits
 from asd_monitor.daemon.session_context import SessionContext
 from asd_monitor.daemon.shutdown import Step, run_until_cancelled
@@ -40,6 +43,7 @@ class MachineRegistry:
     Args:
         tasks: The task group in which the sessions run.
         journal, broker: Shared by all machines.
+        retained: Reads the retained states of machines that are not configured.
         context: What all sessions share.
         publish_events: Publishes the events that wait in the journal.
         intervals, limits: Delays before restarts, and limits of a removal.
@@ -52,6 +56,7 @@ class MachineRegistry:
         *,
         journal: JournalAccess,
         broker: Broker,
+        retained: RetainedStates,
         context: SessionContext,
         publish_events: Callable[[], None],
         intervals: Intervals,
@@ -61,9 +66,12 @@ class MachineRegistry:
         """Why recordings could not be read."""
         self.all_ended = asyncio.Event()
         """Set when every device was a recording and all have ended."""
+        self.configured: Collection[str] = ()
+        """Ids of the machines of the configuration, set before they are added or removed."""
         self._tasks = tasks
         self._journal = journal
         self._broker = broker
+        self._retained = retained
         self._context = context
         self._publish_events = publish_events
         self._intervals = intervals
@@ -109,10 +117,11 @@ class MachineRegistry:
         """Return the sessions that are monitoring now."""
         return [found for each in self._machines.values() if (found := each.active_session)]
 
-    @property
-    def journalled_machines(self) -> list[str]:
-        """Ids of the machines that were monitored by this run or an earlier one, sorted."""
-        return self._journal.journal.machines
+    async def unknown_machines(self) -> list[str]:
+        """Return the ids of machines of earlier runs that are neither configured nor taken up."""
+        journalled = await self._journal.machines()
+        known = {*self.configured, *self._journals}
+        return [machine for machine in journalled if machine not in known]
 
     async def check_acknowledgements(self) -> None:
         """Apply the acknowledgements in the journal: the session of each machine, if it has one."""
@@ -122,38 +131,58 @@ class MachineRegistry:
                 if machine in self._being_removed:  # its session may still write
                     continue
                 if supervised is None or supervised.task is None or supervised.task.done():
-                    await self._acknowledge_unmonitored(machine, journal)
+                    await self._acknowledge_without_session(machine, journal)
                 elif supervised.session is not None:
                     supervised.session.check_acknowledgements()
 
-    async def _acknowledge_unmonitored(self, machine: str, journal: MachineJournal) -> None:
-        events, reason = [], None
+    async def _acknowledge_without_session(self, machine: str, journal: MachineJournal) -> None:
+        events, reason, now = [], None, datetime.now(UTC)
         try:
-            events = await self._journal.acknowledge(journal, datetime.now(UTC))
+            events = await self._journal.acknowledge(journal, now)
         except JournalError as error:  # the next check tries again
             reason = str(error)
+        is_configured = machine in self.configured
+        if not is_configured:
+            events += await self._journal.end_acknowledged_alarm(journal, now)
         if reason not in (None, self._logged_journal_errors.get(machine)):
             log.error("acknowledgements cannot be read", machine=machine, reason=reason)
         self._logged_journal_errors[machine] = reason
         for event in events:
             log.info(f"alarm: {event.before} → {event.after}", machine=machine, who=event.who)
-        if events:
+        if not events:
+            return
+        self._publish_events()
+        if is_configured:
             self._publishers[machine].publish_alarm(journal.newest)
-            self._publish_events()
+        else:
+            self._retained.request(machine, partial(self._publish_unmonitored, machine))
 
-    async def publish_unmonitored(self, machine: str) -> None:
-        """Publish alarm and state of a machine of an earlier run that is not configured now.
+    async def take_up_unmonitored(self, machine: str) -> None:
+        """Take up a machine of an earlier run that is not configured now, and acknowledgements.
 
-        The broker may have an alarm or a state that was published before it was removed.
+        The broker may have an alarm and a state that this box has published before it was removed:
+        they are replaced.  Nothing is published where they are of another box, or there are none.
         """
-        publisher, _ = await self._take_up(machine)
-        condition = replace(
-            publisher.condition, state=MachineState.STOPPED, reason="not in the configuration"
-        )
-        publisher.publish_state(condition, datetime.now(UTC))
+        async with self._acknowledging:
+            if machine not in self.configured:
+                _, journal = await self._take_up(machine)
+                await self._acknowledge_without_session(machine, journal)
+                self._retained.request(machine, partial(self._publish_unmonitored, machine))
+
+    def _publish_unmonitored(self, machine: str, state: str) -> None:
+        """Publish a machine that is not configured, of which the broker has this state."""
+        if machine in self._machines or machine in self.configured:
+            return
+        publisher = self._publishers[machine]
+        publisher.publish_alarm(self._journals[machine].newest)
+        if state != MachineState.STOPPED:
+            condition = replace(
+                publisher.condition, state=MachineState.STOPPED, reason="not in the configuration"
+            )
+            publisher.publish_state(condition, datetime.now(UTC))
 
     async def _take_up(self, machine: str) -> tuple[MachinePublisher, MachineJournal]:
-        """Return publisher and journal of a machine, whose alarm is published."""
+        """Return publisher and journal of a machine, the same ones for the whole run."""
         if machine not in self._journals:
             self._journals[machine] = await self._journal.machine_journal(machine)
             self._publishers[machine] = MachinePublisher(
@@ -163,13 +192,13 @@ class MachineRegistry:
                 clock_synced=clock_synced,
                 publish_events=self._publish_events,
             )
-        publisher, journal = self._publishers[machine], self._journals[machine]
-        publisher.publish_alarm(journal.newest)  # the broker may have that of an earlier run
-        return publisher, journal
+        return self._publishers[machine], self._journals[machine]
 
     async def add(self, machine: str, settings: Machine) -> None:
         """Begin to monitor a machine."""
-        publisher, journal = await self._take_up(machine)
+        async with self._acknowledging:  # it may be taken up as one that was not configured
+            publisher, journal = await self._take_up(machine)
+        publisher.publish_alarm(journal.newest)  # the broker may have that of an earlier run
         supervised = SupervisedSession(
             machine,
             settings,
@@ -217,10 +246,10 @@ class MachineRegistry:
         ]
 
     def _note_end(self, machine: str, task: asyncio.Task[None]) -> None:
-        self._journal.check_acknowledgements()  # its session may not have come to one
         supervised = self._machines.get(machine)
         if task.cancelled() or supervised is None or supervised.task is not task:
             return
+        self._journal.check_acknowledgements()  # its session may not have come to one
         if supervised.refusal is not None:
             self.failures.append(supervised.refusal)
         all_files = all(

@@ -54,6 +54,8 @@ class Intervals:
     hang_s: float = 20.0
     """Work that stands still this long without a reason is hung; a source reports a stall
     within 3 s."""
+    retained_s: float = 5.0
+    """For the retained state of a machine that is not configured, after a connection."""
     ready_timeout_s: float = 60.0
     """The daemon is ready after this time even if models are still being loaded."""
     starting_s: float = 3.0

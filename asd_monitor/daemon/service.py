@@ -4,7 +4,8 @@
     heartbeat          repeats the states and the status of the box, every minute
     load               load shedding, every second: `asd_monitor.daemon.load_monitor`
     broker             publishes the status of the box after each connect
-    journal            applies acknowledgements by `alarms ack`: `asd_monitor.daemon.journal_access`
+    journal            applies acknowledgements by `alarms ack`, takes up machines of earlier runs:
+                       `asd_monitor.daemon.journal_access`
     events             publishes transitions: `asd_monitor.daemon.event_delivery`, a thread
     watchdog           `asd_monitor.daemon.watchdog`
     checks             disk and clock: `asd_monitor.daemon.box_checks`
@@ -53,6 +54,7 @@ from asd_monitor.daemon.journal_access import JournalAccess, open_journal
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.recording_throttle import RecordingThrottle
+from asd_monitor.daemon.retained_states import RetainedStates
 from asd_monitor.daemon.running_input import RunningInputs
 from asd_monitor.daemon.runtime_options import RuntimeOptions
 from asd_monitor.daemon.scoring_thread import ScoringThread
@@ -113,10 +115,14 @@ class Service:
         devices = DevicePool(speed=options.speed, open_microphone=dependencies.open_microphone)
         readers = TopicReaders(self._broker)
         running = RunningInputs(readers.reader(), time.monotonic)
+        self._retained = RetainedStates(
+            self._broker, readers.reader(), limit_s=options.intervals.retained_s
+        )
         self._registry = MachineRegistry(
             self._tasks,
             journal=self._journal,
             broker=self._broker,
+            retained=self._retained,
             publish_events=self._events.wake,
             context=SessionContext(
                 models=options.models,
@@ -266,7 +272,7 @@ class Service:
     async def _run_tasks(self) -> None:
         await self._config_reload.start_machines()
         endless = self._supervised.endless
-        poll = partial(self._journal.poll, self._registry.check_acknowledgements)
+        poll = partial(self._journal.poll, self._config_reload.check_journal)
         supervisions = (
             endless("heartbeat", self._heartbeat.run),
             endless("journal", poll),
@@ -332,10 +338,14 @@ class Service:
                 self._loop.call_soon_threadsafe(self._connected.set)
 
     async def _publish_status_on_connect(self) -> None:
-        """Publish the present status after a connect, at which the broker gets an older one."""
+        """Publish the present status after a connect, at which the broker gets an older one.
+
+        The broker sends retained messages then.
+        """
         while True:
             await self._connected.wait()
             self._connected.clear()
+            self._retained.connected()
             self._box_status.publish()
 
 

@@ -152,18 +152,38 @@ class MachineJournal:
     def _acknowledge(self, record: AlarmRecord, who: str, why: str, now: datetime) -> Event:
         """Write the acknowledgement of an alarm that no monitor holds."""
         after = TRANSITIONS.get((record.condition, Trigger.ACKNOWLEDGE), record.condition)
-        acknowledged = replace(record, condition=after)
-        if self._newest is not None and acknowledged.id == self._newest.id:
-            self._newest = acknowledged
+        return self._change(record, replace(record, condition=after), who, why, now)
+
+    def end_acknowledged_alarm(self, why: str, now: datetime) -> list[Event]:
+        """End the newest alarm where it is acknowledged; return the transition.
+
+        For a machine that is not monitored any more: an alarm that is not acknowledged stays as it
+        is.
+        """
+        newest = self._newest
+        if newest is None:
+            return []
+        after = TRANSITIONS.get((newest.condition, Trigger.MONITORING_ENDED))
+        if after is None:
+            return []
+        ended = replace(newest, condition=after, cleared=max(now, newest.raised))
+        return [self._change(newest, ended, None, why, now)]
+
+    def _change(
+        self, before: AlarmRecord, after: AlarmRecord, who: str | None, why: str, now: datetime
+    ) -> Event:
+        """Write a change of an alarm that no monitor holds."""
+        if self._newest is not None and after.id == self._newest.id:
+            self._newest = after
         event = self._event(
-            max(now, record.raised),
+            max(now, before.raised),
             TransitionKind.ALARM,
-            (record.condition, after),
+            (before.condition, after.condition),
             who=who,
             why=why,
-            alarm=acknowledged,
+            alarm=after,
         )
-        self._journal.write([AlarmEntry(acknowledged, applied=True), self._entry(event)])
+        self._journal.write([AlarmEntry(after, applied=True), self._entry(event)])
         return event
 
     def _entry(self, event: Event) -> EventEntry:

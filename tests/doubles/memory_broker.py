@@ -61,8 +61,11 @@ class MemoryBroker:
         self.stopped = True
 
     def subscribe(self, topics: Collection[str], receive: Callable[[Received], None]) -> None:
+        added = frozenset(topics) - self.topics_read
         self.topics_read = frozenset(topics)
         self._receive = receive
+        for topic in added & self.retained.keys():
+            self.receive(topic, json.dumps(self.retained[topic]).encode(), retained=True)
 
     def receive(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
         """Deliver a message to the daemon where it reads the topic."""

@@ -180,6 +180,26 @@ def test_without_a_monitor_an_acknowledged_alarm_stays_active(
     assert fan.machine.apply_acknowledgements(None, LATER, None) == []
 
 
+def test_only_an_acknowledged_alarm_ends_with_the_monitoring(
+    tmp_path: Path, journal: Journal
+) -> None:
+    fan = JournalledMachine(journal)
+    assert fan.machine.end_acknowledged_alarm("removed", LATER) == []
+    fan.play(8.0, 20)
+    assert fan.machine.end_acknowledged_alarm("removed", LATER) == []
+    fan.play(0.5, 60)
+    assert fan.machine.end_acknowledged_alarm("removed", LATER) == []
+    acknowledge(tmp_path)
+    fan.machine.apply_acknowledgements(None, LATER, None)
+    (event,) = fan.machine.end_acknowledged_alarm("removed", LATER)
+    assert (event.before, event.after, event.who) == ("acknowledged", "normal", None)
+    assert fan.machine.end_acknowledged_alarm("removed", LATER) == []
+    (alarm,) = journal.alarms()
+    assert alarm == fan.machine.newest
+    assert (alarm.closed, alarm.cleared, alarm.who) == (True, LATER, "ann")
+    assert [each.why for each in journal.events(alarm.id)][-1] == "removed"
+
+
 def test_an_acknowledgement_survives_transitions_written_before_it_is_applied(
     tmp_path: Path, journal: Journal
 ) -> None:
