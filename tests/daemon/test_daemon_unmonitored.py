@@ -13,6 +13,7 @@ import pytest
 
 from asd_monitor.daemon.evaluation_loop import EvaluationLoop
 from asd_monitor.journal.commands import acknowledge_alarm, read_journal
+from asd_monitor.journal.database_file import DatabaseFile
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.publish.broker_session import BrokerSession
@@ -213,6 +214,37 @@ async def test_a_machine_that_a_late_journal_shows_is_stopped(daemon: InProcessD
     moved.rename(journal)
     await until(lambda: second.broker.state("pump")["state"] == "stopped")
     assert second.broker.alarm("pump")["active"]
+    second.service.stop()
+    await second.finish()
+
+
+async def test_a_machine_of_a_journal_that_can_only_be_read_is_stopped(
+    daemon: InProcessDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(file: DatabaseFile, _fill: object) -> None:
+        raise JournalError("read-only file system")
+
+    second, _ = await alarm_of_a_killed_run(daemon)
+    monkeypatch.setattr(DatabaseFile, "open", fail)
+    second.start(WITHOUT_PUMP)
+    await until(lambda: second.broker.state("pump")["state"] == "stopped")
+    second.service.stop()
+    await second.finish()
+
+
+async def test_a_machine_that_is_added_while_its_state_is_awaited_is_not_stopped(
+    daemon: InProcessDaemon,
+) -> None:
+    second, _ = await alarm_of_a_killed_run(daemon)
+    state = second.broker.retained.pop("asd/pump/state")
+    second.start(WITHOUT_PUMP)
+    await until(lambda: second.broker.topics_read == {"asd/pump/state"})
+    second.file = make_config(fan=FAN, pump=PUMP)
+    second.service.request_reload()
+    await second.until_state("pump", "alarm")
+    second.broker.receive("asd/pump/state", json.dumps(state).encode(), retained=True)
+    await until(lambda: not second.broker.topics_read)
+    assert "stopped" not in [each["state"] for each in second.broker.messages("pump/state")]
     second.service.stop()
     await second.finish()
 
