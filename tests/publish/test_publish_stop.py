@@ -148,12 +148,12 @@ def test_offline_is_published_where_the_network_becomes_fast_enough(make_session
     with FakeBroker(behave) as broker:
         session = make_session(broker.port, options={"clock": clock})
         fill_the_network(session)
-        waiting = session.pending
         stopping = threading.Thread(target=session.stop, args=(PATIENCE_S,), name="stop")
         stopping.start()
         assert stop_began.wait(PATIENCE_S)
         skipped_s = 0.7 * PATIENCE_S
-        while session.pending <= waiting:  # until ``offline`` is one of the messages
+        turns = session.turns + 2  # after a whole one ``offline`` is one of the messages
+        while session.turns < turns:
             session.publish(SCORE, b"", qos=0, retain=False)
         behave.go_on.set()
         stopping.join(PATIENCE_S)
