@@ -181,8 +181,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "unusable-samples",  # NaN reaches the features
         "asd_monitor/monitor.py",
-        "for usable in usable_parts(block):",
-        "for usable in (block,):",
+        "for usable in usable_parts(block) for part",
+        "for usable in (block,) for part",
         "pipeline",
     ),
     Mutation(
