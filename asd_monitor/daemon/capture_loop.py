@@ -245,6 +245,7 @@ class CaptureLoop:
             self._degraded is None and self._newly_lost > _DEGRADED_LOSS * _CHECK_S * block.rate_hz
         ):
             self._degraded = self._loss_reason(self._newly_lost)
+            self._checked_lost, self._checked_end = self.lost_samples, block.end
             self._on_change()
         if ring.end >= self._due_at:
             self._on_due()

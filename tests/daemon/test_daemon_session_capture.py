@@ -114,6 +114,8 @@ async def test_lost_sound_is_degraded_before_the_next_check(make, lost_s, state)
     await machine.until_evaluated()
     published = await machine.until_state("normal", state)
     assert (published["reason"] is not None) is (state == "degraded")
+    machine.session.repeat_state()
+    await machine.until_state("normal", "ok")
 
 
 async def test_slow_evaluation_loses_the_oldest_samples_and_is_degraded(make):
