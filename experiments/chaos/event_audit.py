@@ -114,13 +114,18 @@ def _order_problems(messages: Sequence[Mapping[str, Any]]) -> list[str]:
 def repeated_transitions(messages: Sequence[Mapping[str, Any]]) -> int:
     """Return how many events with a number enter a condition that was not left since.
 
-    Times do not tell: after a restart of a recording they stand still at the newest one.
+    Times do not tell: after a restart of a recording they stand still at the newest one.  Nothing is
+    known beyond a missing number, as of an event that was published without one.
     """
     numbered = {message["id"]: message for message in messages if message.get("seq") is not None}
     entered: dict[tuple[str, str | None, str], str] = {}  # machine, alarm, after → before
     repeated = 0
+    newest: tuple[str, int] | None = None
     for message in sorted(numbered.values(), key=lambda each: (each["machine"], each["seq"])):
-        machine, alarm_id = message["machine"], message["alarm_id"]
+        machine, alarm_id, seq = message["machine"], message["alarm_id"], message["seq"]
+        if newest is None or machine != newest[0] or seq > newest[1] + 1:
+            entered.clear()
+        newest = machine, seq
         entered.pop((machine, alarm_id, message["from"]), None)
         after = machine, alarm_id, message["to"]
         repeated += entered.get(after) == message["from"]
