@@ -61,6 +61,13 @@ class JournalAccess:
         """Return the ids of the machines that were monitored by any run, sorted."""
         return await self._worker.run(lambda: self.journal.machines)
 
+    async def take_up_late(self, journal: MachineJournal) -> bool:
+        """Take up the alarm of a machine without a session, of a journal that was read late.
+
+        Returns whether the newest alarm is known now and was not before.
+        """
+        return await self._worker.run(journal.take_up_late, None)
+
     async def acknowledge(self, journal: MachineJournal, now: datetime) -> list[Event]:
         """Apply the acknowledgements of a machine without a session; return the transitions.
 

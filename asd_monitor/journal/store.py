@@ -116,6 +116,14 @@ class Journal:
         return self._stored.fault
 
     @property
+    def is_read(self) -> bool:
+        """Whether the alarms of earlier runs are known.  Does not wait.
+
+        They are not while the file cannot be opened, or read without being opened.
+        """
+        return self._stored.is_read
+
+    @property
     def left_events(self) -> tuple[LeftEvents, ...]:
         """What waited to be published when the journal was closed, by machine."""
         return self._stored.left_events

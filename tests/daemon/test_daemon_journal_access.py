@@ -17,11 +17,35 @@ from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import DiskLimits, Journal
 from tests.doubles.hanging_disk import SHORT, HangingDisk
 from tests.doubles.in_process_daemon import InProcessDaemon
+from tests.doubles.journal_outbox import raise_alarm
 from tests.doubles.journalled_machine import NOW, RAISED
 from tests.doubles.level_detector import make_config
 from tests.doubles.waiting import until
 
 ALARM_LEVEL = 0.6
+
+
+async def test_the_alarm_of_an_earlier_run_is_taken_up_where_the_journal_opens_late(
+    daemon: InProcessDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(daemon.folder) as earlier:
+        raise_alarm(earlier, "fan")
+    disk = HangingDisk()
+    disk.hang("PRAGMA")
+    limits = DiskLimits(answer_s=1.0, opening_s=0.2)
+    open_it = partial(Journal, connect=disk.connect, limits=limits)
+    monkeypatch.setattr(journal_access, "Journal", open_it)
+    daemon.start(make_config(fan={"device": "hw:1"}, pump={"device": "hw:2"}))
+    await daemon.until_state("fan", "normal")
+    await daemon.until_state("pump", "normal")
+    topics = {f"asd/{machine}/alarm" for machine in ("fan", "pump")}
+    assert not topics & daemon.broker.retained.keys()  # those of the earlier run stay
+    disk.answer()
+    await until(lambda: topics <= daemon.broker.retained.keys())
+    assert daemon.broker.alarm("fan")["active"]
+    assert not daemon.broker.alarm("pump")["active"]
+    daemon.source("hw:1").play(5)
+    await daemon.until_state("fan", "alarm")
 
 
 async def test_what_a_disk_that_does_not_answer_has_not_written_is_logged(tmp_path: Path) -> None:

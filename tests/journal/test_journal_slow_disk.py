@@ -20,7 +20,9 @@ from asd_monitor.journal.store import DiskLimits, Journal
 from asd_monitor.journal.write_queue import PORTION
 from tests.doubles.hanging_disk import SHORT, HangingDisk
 from tests.doubles.journal_outbox import Clock, numbers, raise_alarm, record, take_all
-from tests.doubles.journalled_machine import NOW, RAISED
+from tests.doubles.journalled_machine import LATER, NOW, RAISED
+
+PUMP_ALARM = "pump02-20261123T044500Z"
 
 
 @pytest.fixture
@@ -164,6 +166,29 @@ def test_a_disk_that_does_not_answer_at_the_start_does_not_hold_up_the_start(
         journal.maintain()
         assert journal.unwritten == 0
         assert numbers(take_all(journal)) == [1]
+
+
+def test_an_alarm_raised_before_a_late_opening_stays_the_newest(
+    tmp_path: Path, hanging: HangingDisk
+) -> None:
+    with Journal(tmp_path) as journal:
+        raise_alarm(journal, "fan01")
+        raise_alarm(journal, "pump02")
+    hanging.hang("PRAGMA")
+    limits = DiskLimits(answer_s=1.0, opening_s=0.2)
+    with Journal(tmp_path, connect=hanging.connect, limits=limits) as journal:
+        fan, pump = MachineJournal(journal, "fan01"), MachineJournal(journal, "pump02")
+        event = fan.record(RAISED, LATER, "v1")
+        assert (fan.is_known, pump.is_known) == (True, False)
+        hanging.answer()
+        wait_until(lambda: journal.is_read)
+        assert not fan.take_up_late(None)
+        assert pump.take_up_late(None)
+        assert fan.newest is not None
+        assert fan.newest.id == event.alarm_id
+        assert pump.newest is not None
+        assert pump.newest.id == PUMP_ALARM
+        assert not pump.take_up_late(None)
 
 
 def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
