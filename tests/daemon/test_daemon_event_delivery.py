@@ -418,7 +418,7 @@ def test_events_of_a_machine_that_cannot_be_read_do_not_block_those_of_the_other
         with capture_logs() as logs:
             run_once(delivery)
     assert len(broker.messages("pump02/event")) == 1
-    assert delivery.read_failures == 1
+    assert delivery.read_failures >= 1
     assert [entry["reason"] for entry in logs] == ["disk I/O error"]
 
 
