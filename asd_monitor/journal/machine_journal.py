@@ -53,10 +53,11 @@ class MachineJournal:
 
     def _read_newest(self) -> None:
         """Take up the newest alarm from the journal's memory, whatever the disk does."""
-        self._is_read = self._journal.is_read
+        is_read = self._journal.is_read
         newest = self._journal.newest(self._machine)
         if newest is not None:
             self._newest, self._number = self._with_reason(newest), 1
+        self._is_read = is_read  # last: another thread may publish what is known
 
     @property
     def newest(self) -> AlarmRecord | None:
