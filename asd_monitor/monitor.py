@@ -132,6 +132,10 @@ class Monitor:
         """The newest alarm; the next monitor of the machine takes it as ``standing``."""
         return self._alarm_logic.alarm
 
+    def take_up(self, standing: Alarm) -> None:
+        """Take up the newest alarm of an earlier monitor, where this one has raised none."""
+        self._alarm_logic.take_up(standing)
+
     @property
     def held(self) -> HeldAlarm | None:
         """The alarm that is delayed by a suspicion; the next monitor of the stream takes it."""

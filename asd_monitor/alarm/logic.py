@@ -67,6 +67,10 @@ class AlarmLogic:
         """The newest alarm; None before the first."""
         return self._machine.alarm
 
+    def take_up(self, standing: Alarm) -> None:
+        """Take up the newest alarm of an earlier alarm logic, where none was raised here."""
+        self._machine.take_up(standing)
+
     @property
     def held(self) -> HeldAlarm | None:
         """The alarm that is delayed by a suspicion of the microphone."""

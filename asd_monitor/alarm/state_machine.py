@@ -132,6 +132,14 @@ class AlarmStateMachine:
         """The newest alarm; None before the first."""
         return self._alarm if self._alarm.number else None
 
+    def take_up(self, standing: Alarm) -> None:
+        """Take up the newest alarm of an earlier state machine, where none was raised here.
+
+        The next method that returns transitions returns that of the state as well.
+        """
+        if not self._alarm.number:
+            self._alarm = standing
+
     @property
     def state(self) -> MachineState:
         """State of the machine; `alarm` as long as an alarm is active."""

@@ -317,6 +317,10 @@ class EvaluationLoop:
 
     async def _apply_acknowledgements(self) -> None:
         self._acknowledgements_requested = False
+        if not self._evaluator.is_alarm_known and await self._worker.run(
+            self._evaluator.take_up_alarm
+        ):
+            self._reporter.publish_alarm()
         try:
             events = await self._worker.run(
                 self._evaluator.apply_acknowledgements, self._capture.now()

@@ -169,6 +169,15 @@ class Evaluator:
         """The machine's newest alarm."""
         return self._journal.newest
 
+    @property
+    def is_alarm_known(self) -> bool:
+        """Whether `alarm` is known: the journal of earlier runs may not be readable yet."""
+        return self._journal.is_known
+
+    def take_up_alarm(self) -> bool:
+        """Take up the alarm of a journal that was read late; return whether there is a change."""
+        return self._journal.take_up_late(self._monitor)
+
     def load_model(self) -> bool:
         """Load the current model; return whether another one is in use than before.
 

@@ -53,7 +53,7 @@ class EventDelivery:
         self._fault: str | None = None
         self._set_aside: set[str] = set()  # machines whose newest event was not accepted
         self.turns = 0
-        """How often it was looked for events, at least every second."""
+        """How often it was looked for events, at least every second, and for those of a machine."""
         self.read_failures = 0
         """How often waiting events could not be read."""
 
@@ -96,10 +96,20 @@ class EventDelivery:
         return due or self._has_taken
 
     def deliver(self) -> None:
-        """Give the session what it has room for, of each machine."""
+        """Give the session what it has room for, of each machine.
+
+        Raises `JournalError` after the last machine, where the events of one cannot be read.
+        """
+        faults = []
         for machine in sorted(self._machines_due):
             if self._has_room(machine):
-                self._deliver(machine)
+                try:
+                    self._deliver(machine)
+                except JournalError as error:
+                    faults.append(error)
+                self.turns += 1
+        if faults:
+            raise faults[0]
 
     @property
     def _machines_due(self) -> frozenset[str]:

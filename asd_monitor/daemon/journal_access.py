@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 
@@ -46,12 +47,16 @@ class JournalAccess:
     """
 
     def __init__(self, journal: Journal, *, poll_s: float) -> None:
-        self.turns = 0
-        """How often the journal was checked."""
         self.journal = journal
         self._poll_s = poll_s
         self._worker = WorkerThread("journal")
+        self._checks = 0
         self._is_check_due = True
+
+    @property
+    def turns(self) -> int:
+        """How often the journal was checked, and a portion of a backlog written."""
+        return self._checks + self.journal.flushed_portions
 
     async def machine_journal(self, machine: str) -> MachineJournal:
         """Return the journal of one machine, with its earlier alarms."""
@@ -60,6 +65,13 @@ class JournalAccess:
     async def machines(self) -> list[str]:
         """Return the ids of the machines that were monitored by any run, sorted."""
         return await self._worker.run(lambda: self.journal.machines)
+
+    async def take_up_late(self, journal: MachineJournal) -> bool:
+        """Take up the alarm of a machine without a session, of a journal that was read late.
+
+        Returns whether the newest alarm is known now and was not before.
+        """
+        return await self._worker.run(journal.take_up_late, None)
 
     async def acknowledge(self, journal: MachineJournal, now: datetime) -> list[Event]:
         """Apply the acknowledgements of a machine without a session; return the transitions.
@@ -90,10 +102,10 @@ class JournalAccess:
         while True:
             await asyncio.sleep(self._poll_s)
             try:
-                changed = await self._worker.run(self.journal.maintain)
+                await self._worker.run(self._maintain)
                 new_fault = self.journal.fault
             except JournalError as error:
-                changed, new_fault = False, str(error)
+                new_fault = str(error)
             if new_fault not in (None, fault):
                 log.error(
                     "the journal of alarms cannot be written: alarms are kept in memory until it"
@@ -103,10 +115,19 @@ class JournalAccess:
             elif new_fault is None and fault is not None:
                 log.info("the journal of alarms is written again")
             fault = new_fault
-            if changed or self._is_check_due:
+            if self._is_check_due:
                 self._is_check_due = False
-                await on_change()
-            self.turns += 1
+                with ExitStack() as undo:
+                    undo.callback(self.check_acknowledgements)  # where it fails or is cancelled
+                    await on_change()
+                    undo.pop_all()
+            self._checks += 1
+
+    def _maintain(self) -> None:
+        """Maintain the journal; a change is noted also where the result is not awaited any more."""
+        was_read = self.journal.is_read
+        if self.journal.maintain() or self.journal.is_read != was_read:
+            self._is_check_due = True
 
     async def close(self) -> None:
         """Write what can be written, close the journal, and log what is not in it.

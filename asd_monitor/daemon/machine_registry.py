@@ -137,10 +137,12 @@ class MachineRegistry:
 
     async def _acknowledge_without_session(self, machine: str, journal: MachineJournal) -> None:
         events, reason, now = [], None, datetime.now(UTC)
+        is_taken_up = not journal.is_known and await self._journal.take_up_late(journal)
         try:
             events = await self._journal.acknowledge(journal, now)
         except JournalError as error:  # the next check tries again
             reason = str(error)
+            self._journal.check_acknowledgements()
         is_configured = machine in self.configured
         if not is_configured:
             events += await self._journal.end_acknowledged_alarm(journal, now)
@@ -149,11 +151,12 @@ class MachineRegistry:
         self._logged_journal_errors[machine] = reason
         for event in events:
             log.info(f"alarm: {event.before} → {event.after}", machine=machine, who=event.who)
-        if not events:
+        if events:
+            self._publish_events()
+        elif not is_taken_up:
             return
-        self._publish_events()
         if is_configured:
-            self._publishers[machine].publish_alarm(journal.newest)
+            self._publish_alarm(machine)
         else:
             self._retained.request(machine, partial(self._publish_unmonitored, machine))
 
@@ -174,12 +177,18 @@ class MachineRegistry:
         if machine in self._machines or machine in self.configured:
             return
         publisher = self._publishers[machine]
-        publisher.publish_alarm(self._journals[machine].newest)
+        self._publish_alarm(machine)
         if state != MachineState.STOPPED:
             condition = replace(
                 publisher.condition, state=MachineState.STOPPED, reason="not in the configuration"
             )
             publisher.publish_state(condition, datetime.now(UTC))
+
+    def _publish_alarm(self, machine: str) -> None:
+        """Publish the alarm condition, where it is known: the broker may have an earlier one."""
+        journal = self._journals[machine]
+        if journal.is_known:
+            self._publishers[machine].publish_alarm(journal.newest)
 
     async def _take_up(self, machine: str) -> tuple[MachinePublisher, MachineJournal]:
         """Return publisher and journal of a machine, the same ones for the whole run."""
@@ -198,7 +207,7 @@ class MachineRegistry:
         """Begin to monitor a machine."""
         async with self._acknowledging:  # it may be taken up as one that was not configured
             publisher, journal = await self._take_up(machine)
-        publisher.publish_alarm(journal.newest)  # the broker may have that of an earlier run
+        self._publish_alarm(machine)
         supervised = SupervisedSession(
             machine,
             settings,

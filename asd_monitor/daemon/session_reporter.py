@@ -158,8 +158,9 @@ class SessionReporter:
         self.publish_stopped(f"{reason} without a model: {why}")
 
     def publish_alarm(self) -> None:
-        """Publish the alarm condition."""
-        self._publisher.publish_alarm(self._evaluator.alarm)
+        """Publish the alarm condition, where it is known: the broker may have an earlier one."""
+        if self._evaluator.is_alarm_known:
+            self._publisher.publish_alarm(self._evaluator.alarm)
 
     def publish_reading(self, recorded: RecordedReading) -> None:
         """Publish a reading: its events, its score and the state."""

@@ -49,7 +49,9 @@ class DiskThread:
     def run(self, work: Callable[[], R], *, limit_s: float) -> R:
         """Return what ``work`` returns; raise what it raises.  May be called in any thread.
 
-        Work that was not begun at the limit is not done; work that was begun ends later.
+        Work that was not begun at the limit is not done; work that was begun ends later.  It is
+        awaited in two halves: a pause of the process, at the end of which the limit is over, takes
+        only one of them from the disk.
 
         Raises:
             StalledError: it has not ended within the limit, or earlier work has not.
@@ -62,12 +64,19 @@ class DiskThread:
             raise StalledError
         future: Future[R] = Future()
         self._put(future, work)
-        wait((future,), limit_s)
+        if wait((future,), limit_s / 2).not_done:
+            wait((future,), limit_s / 2)
         overdue = self._running if future.cancel() else future
         if future.done() and not future.cancelled():
             return future.result()
         self._overdue = overdue
         raise StalledError
+
+    def await_overdue(self, limit_s: float) -> None:
+        """Wait for work that has exceeded its limit, at most so long; not after `close`."""
+        overdue = self._overdue
+        if overdue is not None and not self._is_closed:
+            wait((overdue,), limit_s)
 
     def close(self) -> None:
         """Accept no more work; the thread ends after that which is queued.  Does not wait.

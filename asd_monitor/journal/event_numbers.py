@@ -50,7 +50,7 @@ class Numbers:
 
 
 class EventNumbers:
-    """The numbers of one journal; the journal's lock is held.
+    """The numbers of one journal, used in the thread of the disk.
 
     Args:
         journal: Path of the journal.

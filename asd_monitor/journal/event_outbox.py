@@ -63,8 +63,9 @@ class EventOutbox:
     def __init__(
         self, lock: threading.RLock, clock: RunningClock, *, max_bytes: int, max_age_s: float
     ) -> None:
-        self.figures = OutboxFigures()
-        """Of the file, after the last transaction."""
+        self._lock = lock
+        self._figures = OutboxFigures()  # of the file, after the last transaction
+        self._dropped: Counter[str] = Counter()  # changes while a transaction is being written
         self.damaged = 0
         """Rows that were found damaged when they were read to be taken."""
         self.reader = EventReader(lock, clock)
@@ -101,6 +102,11 @@ class EventOutbox:
             self._settled.append(Settled(waiting, refusal))
 
     @property
+    def figures(self) -> OutboxFigures:
+        """Those of the file after the last transaction, and what was dropped until now."""
+        return replace(self._figures, dropped=dict(self._dropped))
+
+    @property
     def unwritten_settlements(self) -> int:
         """How many events are settled and not deleted yet.  May be called in any thread."""
         return len(self._settled)
@@ -135,9 +141,9 @@ class EventOutbox:
                 )
                 row = outbox_row(number, waiting.event, seq, clock_s=clock_s)
                 replace_row(database, "outbox", row)
-        expected = self.figures.waiting
+        expected = self._figures.waiting
         self.count(database)
-        self._note_lost(expected - self.figures.waiting)
+        self._note_lost(expected - self._figures.waiting)
 
     def _note_lost(self, events: int) -> None:
         """Count and log events that were lost with the file."""
@@ -155,8 +161,8 @@ class EventOutbox:
         waiting, size = table.totals(database, table.WAITING)
         set_aside, _ = table.totals(database, f"NOT {table.WAITING}")
         self._newest_number = table.newest_number(database)
-        self.figures = replace(
-            self.figures,
+        self._figures = replace(
+            self._figures,
             waiting=waiting,
             bytes=size,
             oldest_s=self._oldest_s(database),
@@ -167,7 +173,7 @@ class EventOutbox:
     def retry_set_aside(self, database: sqlite3.Connection) -> None:
         """Let an event that was set aside wait again, where one is due.  Raises sqlite3.Error."""
         now_s = self._clock.now_s()
-        if self._retried is not None or not self.figures.set_aside or now_s < self._retry_s:
+        if self._retried is not None or not self._figures.set_aside or now_s < self._retry_s:
             return
         self._retry_s = now_s + RETRY_PAUSES_S[0]
         with transaction(database):
@@ -222,7 +228,7 @@ class EventOutbox:
 
         Call `committed` with the result once the transaction is on the disk.  Raises sqlite3.Error.
         """
-        before, since = self.figures, self._newest_number
+        before, since = self._figures, self._newest_number
         added, added_bytes = table.totals(database, f"number > ? AND {table.WAITING}", (since,))
         waiting, size = before.waiting + added, before.bytes + added_bytes
         sequences = table.newest_sequences(database, since)
@@ -253,7 +259,7 @@ class EventOutbox:
 
     def committed(self, change: OutboxChange) -> None:
         """Count what a transaction has changed."""
-        self.figures = change.figures
+        self._figures = change.figures
         self._newest_number = change.newest_number
         written = set(map(id, change.settled))
         with self._settling:
@@ -278,9 +284,8 @@ class EventOutbox:
         )
 
     def _count_dropped(self, dropped: Mapping[str, int]) -> None:
-        total = Counter(self.figures.dropped)
-        total.update(dropped)
-        self.figures = replace(self.figures, dropped=dict(total))
+        with self._lock:
+            self._dropped = self._dropped + Counter(dropped)  # others read it without the lock
 
     def forget_unwritten(self, dropped: Collection[EventEntry]) -> None:
         """Count the events that were given up before they were written.
@@ -335,7 +340,7 @@ class EventOutbox:
 
         Raises sqlite3.Error.
         """
-        excess = self.figures.bytes // _ROOM_SHARE
+        excess = self._figures.bytes // _ROOM_SHARE
         surplus = table.least_important(database, self.reader.taken_seq, excess)
         for row, _ in surplus:
             database.execute("DELETE FROM outbox WHERE number = ?", (row[0],))

@@ -44,16 +44,46 @@ class MachineJournal:
     def __init__(self, journal: Journal, machine: str) -> None:
         self._journal = journal
         self._machine = machine
-        newest = journal.newest(machine)  # from memory: an alarm is taken up whatever the disk does
-        self._newest = None if newest is None else self._with_reason(newest)
-        self._number = 0 if newest is None else 1  # of the newest, in the count of the monitor
+        self._newest: AlarmRecord | None = None
+        self._number = 0  # of the newest, in the count of the monitor
+        self._is_read = False
         self._applied: set[str] = set()  # alarms whose acknowledgement is applied and not written
+        self._read_newest()
         journal.register(machine)
+
+    def _read_newest(self) -> None:
+        """Take up the newest alarm from the journal's memory, whatever the disk does."""
+        is_read = self._journal.is_read
+        newest = self._journal.newest(self._machine)
+        if newest is not None:
+            self._newest, self._number = self._with_reason(newest), 1
+        self._is_read = is_read  # last: another thread may publish what is known
 
     @property
     def newest(self) -> AlarmRecord | None:
         """The newest alarm of the machine."""
         return self._newest
+
+    @property
+    def is_known(self) -> bool:
+        """Whether `newest` is known: it is not while the journal of earlier runs cannot be read."""
+        return self._is_read or self._newest is not None
+
+    def take_up_late(self, monitor: Monitor | None) -> bool:
+        """Take up the newest alarm of a journal that could only be read after the start.
+
+        Returns whether `newest` is known now and was not before.  An alarm that was raised
+        meanwhile is the newest.
+        """
+        if self.is_known or not self._journal.is_read:
+            return False
+        if monitor is not None and monitor.alarm is not None:  # raised, and not recorded yet
+            return False
+        self._read_newest()
+        standing = self.restored_alarm()
+        if monitor is not None and standing is not None:
+            monitor.take_up(standing)
+        return True
 
     def restored_alarm(self) -> Alarm | None:
         """Return the newest alarm for a new `Monitor`; None where the machine had none."""

@@ -63,7 +63,7 @@ class DiskLimits:
     opening_s: float = 30.0
     """To open the file, which may have to be migrated or repaired."""
     closing_s: float = 9.0
-    """To write the last entries."""
+    """To write the last entries, the wait for earlier work included."""
 
 
 class Journal:
@@ -99,6 +99,8 @@ class Journal:
         self._disk = DiskThread("journal disk")
         self._lock = threading.RLock()  # of what is in memory; never held while the disk is used
         self._taking = threading.Lock()  # for one machine after the other
+        self.flushed_portions = 0
+        """How many portions of a backlog `flush` has written and was not finished after."""
         self.clock = RunningClock(monotonic_s)
         """The running time, by which events have an age."""
         self._outbox = EventOutbox(
@@ -114,6 +116,14 @@ class Journal:
     def fault(self) -> str | None:
         """Why entries are not written; None: all are written."""
         return self._stored.fault
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the alarms of earlier runs are known.  Does not wait.
+
+        They are not while the file cannot be opened, or read without being opened.
+        """
+        return self._stored.is_read
 
     @property
     def left_events(self) -> tuple[LeftEvents, ...]:
@@ -134,10 +144,14 @@ class Journal:
     def close(self) -> None:
         """Try to write the unwritten entries, and close; give up where the disk does not answer.
 
-        May be called in any state and more than once.
+        It waits for a disk that has not answered before, within the same limit.  May be called in
+        any state and more than once.
         """
+        begun_s = time.monotonic()
+        self._disk.await_overdue(self._limits.closing_s)
+        left_s = max(0.0, self._limits.closing_s - (time.monotonic() - begun_s))
         with contextlib.suppress(JournalError):  # `fault` is set, or it is closed
-            self._use_disk(self._stored.close, limit_s=self._limits.closing_s)
+            self._use_disk(self._stored.close, limit_s=left_s)
         self._disk.close()
 
     def newest(self, machine: str) -> AlarmRecord | None:
@@ -283,19 +297,23 @@ class Journal:
 
     def flush(self) -> bool:
         """Try to write the unwritten entries; return whether all are written."""
-        return self._write_all(self._stored.write_portion)
+        while self._write(self._stored.write_portion):
+            self.flushed_portions += 1
+        return self.fault is None
 
     def write(self, change: Sequence[Entry]) -> bool:
         """Add the entries of one change and try to write; return whether all are written.
 
-        While there is a fault they are only added: `maintain` writes them.
+        One portion is written: `maintain` writes the others of a backlog, and all of them while
+        there is a fault.
         """
         with self._lock:
             self._entries.append(change)
             if self.fault is not None:
                 self._entries.trim()
                 return False
-        return self._write_all(self._stored.write_new)
+        has_more = self._write(self._stored.write_new)
+        return not has_more and self.fault is None
 
     def register(self, machine: str) -> None:
         """Note that a machine is monitored."""
@@ -321,13 +339,11 @@ class Journal:
             self._stored.fault = text
             raise StalledJournalError(text) from error
 
-    def _write_all(self, write: Callable[[], bool]) -> bool:
-        """Call ``write`` in the thread of the disk until it returns False."""
+    def _write(self, write: Callable[[], bool]) -> bool:
+        """Write a portion in the thread of the disk; return whether there are more."""
         try:
-            while self._use_disk(write):
-                pass
+            return self._use_disk(write)
         except JournalError as error:
             self._stored.fault = self.fault or str(error)
             self._entries.trim()
             return False
-        return self.fault is None

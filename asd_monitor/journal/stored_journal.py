@@ -52,6 +52,8 @@ class StoredJournal:
         self.outbox = outbox
         self.standing = StandingAlarms(lock)
         """The alarms that are kept in memory."""
+        self.is_read = False
+        """Whether the alarms that the file contains are known."""
         self._path = file.path
         self._file = file
         self._lock = lock
@@ -86,7 +88,7 @@ class StoredJournal:
             self.fault = str(error)
             return False
         self._numbers.opened()
-        self._version, self.fault = None, None
+        self._version, self.fault, self.is_read = None, None, True
         return True
 
     def _fill(self, database: sqlite3.Connection) -> None:
@@ -109,6 +111,7 @@ class StoredJournal:
         if image is None:
             return
         self.standing.read(image)
+        self.is_read = True
         if database_format(image) == FORMAT:
             with contextlib.suppress(sqlite3.Error, OSError):  # a part of it is damaged
                 self._open_outbox(image, newest_waiting(image))

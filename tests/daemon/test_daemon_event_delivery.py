@@ -23,6 +23,7 @@ from asd_monitor.daemon.runtime_options import Intervals
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.outbox_records import WaitingEvent
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.publish.broker_session import BrokerSession
@@ -396,6 +397,47 @@ def test_an_event_at_which_two_runs_fail_does_not_block_the_others(
         assert journal.outbox_figures.set_aside == 1
     assert [m["id"] for m in broker.messages("fan01/event")] == [events[1].id]
     assert [m["id"] for m in broker.messages("pump02/event")] == [events[2].id]
+
+
+def test_events_of_a_machine_that_cannot_be_read_do_not_block_those_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker = MemoryBroker()
+    with Journal(tmp_path) as journal:
+        delivery = EventDelivery(journal, broker)
+        for machine in ("fan01", "pump02"):
+            MachineJournal(journal, machine).record(state_transition(), NOW, "v1")
+        take = journal.take_events
+
+        def fail(machine: str, limit: int) -> list[WaitingEvent]:
+            if machine == "fan01":
+                raise JournalError("disk I/O error")
+            return take(machine, limit)
+
+        monkeypatch.setattr(journal, "take_events", fail)
+        with capture_logs() as logs:
+            run_once(delivery)
+    assert len(broker.messages("pump02/event")) == 1
+    assert delivery.read_failures >= 1
+    assert [entry["reason"] for entry in logs] == ["disk I/O error"]
+
+
+def test_each_machine_whose_events_are_delivered_is_a_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(tmp_path) as journal:
+        delivery = EventDelivery(journal, MemoryBroker())
+        for machine in ("fan01", "mill03", "pump02"):
+            MachineJournal(journal, machine).record(state_transition(), NOW, "v1")
+        turns, take = [], journal.take_events
+
+        def note_turns(machine: str, limit: int) -> list[WaitingEvent]:
+            turns.append(delivery.turns)
+            return take(machine, limit)
+
+        monkeypatch.setattr(journal, "take_events", note_turns)
+        delivery.deliver()
+    assert turns == [0, 1, 2]
 
 
 def test_events_are_published_while_the_disk_is_at_fault(

@@ -6,12 +6,15 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from asd_monitor.journal import disk_thread
+from asd_monitor.journal.disk_thread import DiskThread
 from asd_monitor.journal.event_reading import HELD_BACK_S
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
@@ -20,7 +23,9 @@ from asd_monitor.journal.store import DiskLimits, Journal
 from asd_monitor.journal.write_queue import PORTION
 from tests.doubles.hanging_disk import SHORT, HangingDisk
 from tests.doubles.journal_outbox import Clock, numbers, raise_alarm, record, take_all
-from tests.doubles.journalled_machine import NOW, RAISED
+from tests.doubles.journalled_machine import LATER, NOW, RAISED
+
+PUMP_ALARM = "pump02-20261123T044500Z"
 
 
 @pytest.fixture
@@ -166,6 +171,29 @@ def test_a_disk_that_does_not_answer_at_the_start_does_not_hold_up_the_start(
         assert numbers(take_all(journal)) == [1]
 
 
+def test_an_alarm_raised_before_a_late_opening_stays_the_newest(
+    tmp_path: Path, hanging: HangingDisk
+) -> None:
+    with Journal(tmp_path) as journal:
+        raise_alarm(journal, "fan01")
+        raise_alarm(journal, "pump02")
+    hanging.hang("PRAGMA")
+    limits = DiskLimits(answer_s=1.0, opening_s=0.2)
+    with Journal(tmp_path, connect=hanging.connect, limits=limits) as journal:
+        fan, pump = MachineJournal(journal, "fan01"), MachineJournal(journal, "pump02")
+        event = fan.record(RAISED, LATER, "v1")
+        assert (fan.is_known, pump.is_known) == (True, False)
+        hanging.answer()
+        wait_until(lambda: journal.is_read)
+        assert not fan.take_up_late(None)
+        assert pump.take_up_late(None)
+        assert fan.newest is not None
+        assert fan.newest.id == event.alarm_id
+        assert pump.newest is not None
+        assert pump.newest.id == PUMP_ALARM
+        assert not pump.take_up_late(None)
+
+
 def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
     tmp_path: Path, hanging: HangingDisk
 ) -> None:
@@ -178,6 +206,74 @@ def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(
     journal.close()
     assert time.monotonic() - begun_s < 2
     assert journal.unwritten == 1
+
+
+def test_the_end_waits_for_a_disk_that_answers_within_the_limit(
+    tmp_path: Path, hanging: HangingDisk
+) -> None:
+    journal = Journal(tmp_path, connect=hanging.connect, limits=DiskLimits(answer_s=0.5))
+    hanging.hang("COMMIT")
+    record(journal, events=2)
+    assert "does not answer" in str(journal.fault)
+    with ThreadPoolExecutor(1) as threads:
+        closing = threads.submit(journal.close)
+        with pytest.raises(TimeoutError):
+            closing.result(timeout=0.2)
+        hanging.answer()
+        closing.result(timeout=10)
+    assert (journal.fault, journal.unwritten) == (None, 0)
+    with Journal(tmp_path) as journal:
+        assert journal.outbox_figures.waiting == 2
+
+
+def test_a_pause_of_the_process_is_no_fault_of_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    disk, is_resumed, real = DiskThread("disk"), threading.Event(), wait
+
+    def wait_paused(futures: tuple[Future[str], ...], limit_s: float) -> object:
+        if is_resumed.is_set():
+            return real(futures, limit_s)
+        found = real(futures, 0.0)  # the limit was over during the pause
+        is_resumed.set()
+        return found
+
+    monkeypatch.setattr(disk_thread, "wait", wait_paused)
+    assert disk.run(lambda: is_resumed.wait(10), limit_s=10.0)
+    disk.close()
+
+
+def test_what_was_dropped_while_a_transaction_was_being_written_is_counted(
+    tmp_path: Path, hanging: HangingDisk
+) -> None:
+    with Journal(tmp_path, connect=hanging.connect, limits=SHORT, max_unwritten=20) as journal:
+        record(journal)
+        hanging.hang("COMMIT")
+        record(journal, events=100)
+        hanging.answer()
+        wait_until(journal.flush)
+        assert journal.dropped_kinds == journal.outbox_figures.dropped == {"state": 80}
+
+
+def test_a_machine_writes_one_portion_of_a_backlog(tmp_path: Path) -> None:
+    disk = HangingDisk()
+
+    def refuse(*arguments: Any, **options: Any) -> sqlite3.Connection:
+        if not may_open.is_set():
+            raise sqlite3.OperationalError("unable to open database file")
+        return disk.connect(*arguments, **options)
+
+    may_open = threading.Event()
+    with Journal(tmp_path, connect=refuse) as journal:
+        pump = MachineJournal(journal, "pump02")
+        record(journal, events=4 * PORTION - 10)
+        may_open.set()
+        assert journal._use_disk(journal._stored.open)
+        disk.statements.clear()
+        pump.record(RAISED, NOW, "v1")
+        assert disk.statements.count("COMMIT") == 1
+        assert journal.unwritten > 2 * PORTION
+        journal.maintain()
+        assert journal.unwritten == 0
+        assert journal.flushed_portions == 2
 
 
 def test_new_events_wait_for_earlier_ones_that_cannot_be_read_but_not_for_long(
