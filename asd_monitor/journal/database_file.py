@@ -118,7 +118,8 @@ class DatabaseFile:
         self.check()
         try:
             with translated(self.path):
-                self.database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                row = self.database.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                _, in_log, copied = row
                 (pages,) = self.database.execute("PRAGMA page_count").fetchone()
         except DamagedJournalError:
             raise
@@ -126,7 +127,8 @@ class DatabaseFile:
             log.debug("the write-ahead log of the journal stays", reason=str(error))
         else:
             self._transactions = 0
-            self._check_size(pages * PAGE_BYTES)
+            if in_log == copied:  # else another program reads, and the file may be shorter
+                self._check_size(pages * PAGE_BYTES)
         self._watch.note()
 
     def _check_size(self, expected: int) -> None:
@@ -174,8 +176,10 @@ class DatabaseFile:
         if database is None or self.problem is not None:
             return False
         try:
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            self._watch.note()
+            try:
+                database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            finally:  # a part of it may be in the file when the disk is full
+                self._watch.note()
             (pages,) = database.execute("PRAGMA page_count").fetchone()
             if pages < page_limit(self.path):
                 return True

@@ -114,8 +114,8 @@ def _order_problems(messages: Sequence[Mapping[str, Any]]) -> list[str]:
 def repeated_transitions(messages: Sequence[Mapping[str, Any]]) -> int:
     """Return how many events with a number enter a condition that was not left since.
 
-    Times do not tell: after a restart of a recording they stand still at the newest one.  Nothing is
-    known beyond a missing number, as of an event that was published without one.
+    Times do not tell: after a restart of a recording they stand still at the newest one.  Nothing
+    is known beyond a missing number, as of an event that was published without one.
     """
     numbered = {message["id"]: message for message in messages if message.get("seq") is not None}
     entered: dict[tuple[str, str | None, str], str] = {}  # machine, alarm, after → before
