@@ -108,9 +108,8 @@ class Watchdog:
         return found.lasting
 
     def _hung_work(self, now_s: float) -> list[str]:
-        found = self._others.observe(
-            now_s, {name: each.progress() for name, each in self._work.items()}
-        )
+        progress = {name: each.progress() for name, each in self._work.items()}
+        found = self._others.observe(now_s, progress)
         for name in found.begun:
             self.standstills += 1
             if (restart := self._work[name].restart) is not None:
@@ -120,7 +119,9 @@ class Watchdog:
         return [
             each.name
             for each in standing
-            if each.is_essential and (each.restart is None or each.name in found.lasting)
+            if each.is_essential
+            and progress[each.name].idle_reason is None  # its attempt has ended
+            and (each.restart is None or each.name in found.lasting)
         ]
 
 

@@ -85,6 +85,18 @@ async def until_not_fed(systemd: Systemd) -> None:
     await until(is_starved, "the watchdog is not fed")
 
 
+async def longest_pause_s(systemd: Systemd, seconds: float) -> float:
+    """Return the longest time without a message to the watchdog during ``seconds``, in s."""
+    begun_s = fed_s = time.monotonic()
+    fed, longest_s = systemd.fed, 0.0
+    while (now_s := time.monotonic()) < begun_s + seconds:
+        if systemd.fed != fed:
+            fed, fed_s = systemd.fed, now_s
+        longest_s = max(longest_s, now_s - fed_s)
+        await asyncio.sleep(0.02)
+    return longest_s
+
+
 # work that hangs
 
 
@@ -190,6 +202,20 @@ async def test_a_task_that_fails_is_restarted_counted_and_a_condition_while_it_l
     assert status["counters"]["tasks"][task] >= 3
     assert status["restarted"]["tasks"] >= 3
     await until(lambda: fan.broker.state("fan")["state"] == "normal")
+
+
+@pytest.mark.parametrize("task", ["load", "events"])
+async def test_the_watchdog_is_fed_while_a_task_fails_at_every_attempt(
+    fan, systemd, monkeypatch, task
+):
+    def fail(_: object) -> None:
+        raise ValueError("a fault")
+
+    work = {"load": (LoadMonitor, "_front_ends"), "events": (EventDelivery, "deliver")}
+    monkeypatch.setattr(*work[task], fail)
+    await until(lambda: ("task_failing", task) in conditions(fan))
+    assert await longest_pause_s(systemd, 2.5 * LIMITS.task_s) < LIMITS.task_s
+    assert not [key for key in conditions(fan) if key[0] == "standstill"]
 
 
 async def test_a_delivery_of_events_that_fails_goes_on_later(fan, monkeypatch):
@@ -418,3 +444,11 @@ def test_a_pause_of_the_whole_process_is_no_standstill() -> None:
 def test_only_essential_work_ends_the_feeding(essential: bool, fed: bool) -> None:
     work = WatchedWork("work", lambda: WorkProgress(1), "nothing", is_essential=essential)
     assert Simulation({}, work).run(60, lambda _: None)[-1] is fed
+
+
+def test_work_that_has_hung_and_pauses_before_its_next_attempt_is_no_reason_for_a_restart() -> None:
+    now = WorkProgress(1)
+    simulation = Simulation({}, WatchedWork("work", lambda: now, "nothing"))
+    assert not simulation.run(60, lambda _: None)[-1]
+    now = WorkProgress(1, "a pause between two attempts")
+    assert all(simulation.run(60, lambda _: None))
