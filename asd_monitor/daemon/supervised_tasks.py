@@ -52,7 +52,10 @@ class SupervisedTasks:
     def progress(
         self, name: str, count: int, limit_s: float, idle_reason: str | None = None
     ) -> WorkProgress:
-        """Return the progress of a task, which is idle while its next attempt is awaited.
+        """Return the progress of a task.
+
+        An attempt that has failed is progress, and while the next one is awaited the task is idle:
+        it does not hang, and `failing` reports it.
 
         Args:
             name: The task; it may be added later.
@@ -62,8 +65,10 @@ class SupervisedTasks:
 
         """
         supervision = self._supervisions.get(name)
-        if supervision is not None and supervision.is_waiting:
-            idle_reason = "restarting"
+        if supervision is not None:
+            count += supervision.ended_attempts
+            if supervision.is_waiting:
+                idle_reason = "restarting"
         return WorkProgress(count, idle_reason, limit_s)
 
     @property
