@@ -38,7 +38,7 @@ class StandstillLimits:
     storing_s: float = 300.0
     """For one write of live sound or of results."""
     reload_s: float = 300.0
-    """For reading the configuration again and starting its machines."""
+    """For reading the configuration again, and for the change of one machine."""
 
 
 @dataclass(frozen=True, slots=True)

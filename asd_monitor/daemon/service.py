@@ -327,9 +327,17 @@ class Service:
             self._reload_requested.clear()
             self._notifier.reloading()
             log.info("reloading")
+            try:
+                await self._reload()
+                await self._load_monitor.measure_capacity()
+            finally:
+                self._notifier.ready(self._registry.summary)
+
+    async def _reload(self) -> None:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._reload_requested.set)  # the next attempt of the task reloads again
             await self._config_reload.reload()
-            await self._load_monitor.measure_capacity()
-            self._notifier.ready(self._registry.summary)
+            undo.pop_all()
 
     def _note_connection(self) -> None:
         """Request a new status of the box; called in the thread of the broker session."""
