@@ -68,6 +68,8 @@ class Intervals:
     """What has run this long starts again with the first delay."""
     box_checks_s: float = 10.0
     """Between two checks of the disk and the clock."""
+    disk_answer_s: float = 10.0
+    """A check waits so long for the disk; then it is a condition that the disk does not answer."""
     standstill: StandstillLimits = field(default_factory=StandstillLimits)
     self_test: SelfTestIntervals = field(default_factory=SelfTestIntervals)
 

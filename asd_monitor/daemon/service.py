@@ -161,6 +161,7 @@ class Service:
             past_s=past_s,
             journal_fault=lambda: journal.fault,
             interval_s=options.intervals.box_checks_s,
+            answer_s=options.intervals.disk_answer_s,
         )
         self._supervised = SupervisedTasks(options.intervals)
         self._parts = parts = DaemonParts(
