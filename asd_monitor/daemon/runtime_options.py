@@ -32,7 +32,8 @@ class StandstillLimits:
     """For the session with the broker: the name of the broker may be resolved slowly, and
     connecting has a limit of its own."""
     scoring_s: float = 120.0
-    """For one batch or one step of a self-test, which has a limit of 60 s."""
+    """For one batch, one step of a self-test, which has a limit of 60 s, or one measurement of the
+    capacity; machines need not advance during the latter two."""
     self_test_s: float = 2400.0
     """For one self-test, which has a limit of its own of half an hour."""
     storing_s: float = 300.0

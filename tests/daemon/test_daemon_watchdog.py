@@ -404,6 +404,30 @@ async def test_several_machines_are_always_fed_also_during_a_self_test(
     assert all(len(daemon.sources[f"hw:{number}"]) == 1 for number in (1, 2, 3))
 
 
+@pytest.mark.parametrize("work", ["a step of a self-test", "the measurement of the capacity"])
+async def test_a_machine_is_not_restarted_while_the_scoring_thread_does_other_work(
+    daemon, systemd, environment, gate, work
+):
+    hang_s = 0.3
+    daemon.environment |= environment
+    daemon.start(make_config(fan={"device": "hw:1"}), intervals=replace(INTERVALS, hang_s=hang_s))
+    await daemon.until_state("fan", "normal")
+    scoring = daemon.service._scoring
+    if work == "a step of a self-test":
+        scoring.between_batches(gate.wait)
+    else:
+        scoring._estimate = lambda _: gate.wait()
+        scoring.capacity([])
+    await until(lambda: scoring.does_other_work)
+    daemon.source("hw:1").play(3)
+    session = daemon.service._registry.machines["fan"]
+    await until(lambda: session.stage == "scoring")
+    assert await longest_pause_s(systemd, 4 * hang_s) < hang_s
+    assert session.restarts == 0
+    gate.set()
+    await until(lambda: session.stage == "the capture of sound")
+
+
 @dataclass
 class Machine:
     """Stands in for a supervised session."""
