@@ -94,7 +94,7 @@ class ShutdownLimits:
     """For pending messages after a stop."""
     end_delivery_s: float = 30.0
     """For pending messages after the end of all recordings, unless a stop is requested; not part of
-    the sum."""
+    the sum: ``STOPPING=1`` follows it."""
     journal_s: float = 12.0
     """For the journal, which gives up by itself where the disk does not answer for 9 s."""
 

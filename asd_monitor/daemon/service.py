@@ -207,7 +207,10 @@ class Service:
 
     @property
     def longest_stop_s(self) -> float:
-        """How long a stop takes where every step exceeds its limit, in s."""
+        """How long a stop takes where every step exceeds its limit, in s.
+
+        It is counted from the request, or from ``STOPPING=1`` where all recordings have ended.
+        """
         limits = self._options.limits
         closing = closing_stages(self._parts, None, self._lock, limits=limits)
         stages = (self._registry.removals("the daemon was stopped"), *closing)
@@ -266,6 +269,7 @@ class Service:
                 self._lock,
                 limits=self._options.limits,
                 stop_requested=self._stop_requested,
+                on_delivered=self._notifier.stopping,
             )
         if self._registry.failures and not self._stop_requested.is_set():
             raise self._registry.failures[0]
@@ -291,7 +295,8 @@ class Service:
             for each in supervisions
         ]
         await self._wait_for_end()
-        self._notifier.stopping()
+        if self._stop_requested.is_set():
+            self._notifier.stopping()
         for task in tasks:
             task.cancel()
         cancel_s = self._options.limits.cancel_s
