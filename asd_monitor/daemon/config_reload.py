@@ -62,7 +62,7 @@ class ConfigReload:
         self.counters = ReloadCounters()
         self.is_reloading = False
         """Whether a reload is in progress."""
-        self.steps = 0
+        self.turns = 0
         """How often a configuration was read, or the change of a machine has ended."""
         self._started_with = _restart_settings(config)
         self._read = read
@@ -108,7 +108,7 @@ class ConfigReload:
 
     async def _reload(self) -> None:
         config = await self._read_again()
-        self.steps += 1
+        self.turns += 1
         if _restart_settings(config) != self._started_with:
             log.warning(
                 "changes of `box`, `mqtt` and `inference` need a restart; all others are applied",
@@ -120,10 +120,10 @@ class ConfigReload:
         for machine in tuple(self._registry.machines):
             if machine not in config.machines:
                 await self._isolate(machine, self._remove(machine))
-                self.steps += 1
+                self.turns += 1
         for machine, settings in config.machines.items():
             await self._isolate(machine, self._apply(machine, settings))
-            self.steps += 1
+            self.turns += 1
         self.config = config
 
     async def _remove(self, machine: str) -> None:

@@ -6,7 +6,8 @@ published, or has declared why it does not (no device, a recording that has ende
 stands still is restarted first; the watchdog is not fed if it does not advance then.
 
 A standstill of other work is a condition of the box.  Where monitoring depends on this work, the
-watchdog is not fed; where it does not, such as the self-test, a restart would only harm.
+watchdog is not fed; where it does not, such as the self-test, a restart would only harm.  Work that
+fails does not hang: its next attempt is awaited, and the condition `task_failing` reports it.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def watched_work(
             "the reload",
             lambda: tasks.progress(
                 "reload",
-                reload.steps,
+                reload.turns,
                 limits.reload_s,
                 None if reload.is_reloading else "none is requested",
             ),
