@@ -62,6 +62,8 @@ class ConfigReload:
         self.counters = ReloadCounters()
         self.is_reloading = False
         """Whether a reload is in progress."""
+        self.turns = 0
+        """How often a configuration was read, or the change of a machine has ended."""
         self._started_with = _restart_settings(config)
         self._read = read
         self._registry = registry
@@ -94,7 +96,8 @@ class ConfigReload:
     async def reload(self) -> None:
         """Read the configuration again and apply the changes of machines.
 
-        A configuration that cannot be read is logged, and the present one stays in use.
+        A configuration that cannot be read is logged, and the present one stays in use.  A reload
+        that was cancelled may have applied a part; another one applies the rest.
         """
         self.is_reloading = True
         try:
@@ -105,6 +108,7 @@ class ConfigReload:
 
     async def _reload(self) -> None:
         config = await self._read_again()
+        self.turns += 1
         if _restart_settings(config) != self._started_with:
             log.warning(
                 "changes of `box`, `mqtt` and `inference` need a restart; all others are applied",
@@ -116,8 +120,10 @@ class ConfigReload:
         for machine in tuple(self._registry.machines):
             if machine not in config.machines:
                 await self._isolate(machine, self._remove(machine))
+                self.turns += 1
         for machine, settings in config.machines.items():
             await self._isolate(machine, self._apply(machine, settings))
+            self.turns += 1
         self.config = config
 
     async def _remove(self, machine: str) -> None:

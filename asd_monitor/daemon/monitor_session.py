@@ -185,11 +185,6 @@ class MonitorSession:
         return 0.0 if self._evaluation_loop.is_training else self._capture_loop.backlog_s
 
     @property
-    def is_sound_due(self) -> bool:
-        """Whether sound is being evaluated or can be."""
-        return self._capture_loop.is_due
-
-    @property
     def detector(self) -> Detector | None:
         """The detector in use; None if nothing is scored."""
         bundle = None if self._evaluator.no_model_reason else self._evaluator.bundle
@@ -224,6 +219,8 @@ class MonitorSession:
             idle_reason = "training"
         elif evaluation.waits_for_refit:
             idle_reason = "refit"
+        elif evaluation.is_scoring and self._scoring.does_other_work:
+            idle_reason = "the scoring thread does other work"  # which has a limit of its own
         limit_s = _LOADING_LIMIT_S if evaluation.is_loading else None
         return WorkProgress(evaluation.evaluated_blocks, idle_reason, limit_s)
 

@@ -32,13 +32,14 @@ class StandstillLimits:
     """For the session with the broker: the name of the broker may be resolved slowly, and
     connecting has a limit of its own."""
     scoring_s: float = 120.0
-    """For one batch or one step of a self-test, which has a limit of 60 s."""
+    """For one batch, one step of a self-test, which has a limit of 60 s, or one measurement of the
+    capacity; machines need not advance during the latter two."""
     self_test_s: float = 2400.0
     """For one self-test, which has a limit of its own of half an hour."""
     storing_s: float = 300.0
     """For one write of live sound or of results."""
     reload_s: float = 300.0
-    """For reading the configuration again and starting its machines."""
+    """For reading the configuration again, and for the change of one machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ class Intervals:
     """What has run this long starts again with the first delay."""
     box_checks_s: float = 10.0
     """Between two checks of the disk and the clock."""
+    disk_answer_s: float = 10.0
+    """A check waits so long for the disk; then it is a condition that the disk does not answer."""
     standstill: StandstillLimits = field(default_factory=StandstillLimits)
     self_test: SelfTestIntervals = field(default_factory=SelfTestIntervals)
 
@@ -91,7 +94,7 @@ class ShutdownLimits:
     """For pending messages after a stop."""
     end_delivery_s: float = 30.0
     """For pending messages after the end of all recordings, unless a stop is requested; not part of
-    the sum."""
+    the sum: ``STOPPING=1`` follows it."""
     journal_s: float = 12.0
     """For the journal, which gives up by itself where the disk does not answer for 9 s."""
 

@@ -60,6 +60,8 @@ class ScoringThread:
         """Time that the thread has worked, in s."""
         self.stride = 1
         """Every n-th window is scored, as far as a machine's `Scorer.max_stride` permits."""
+        self.does_other_work = False
+        """Whether the thread does work now for which the batches wait."""
         self._gather_s = gather_s
         self._push_batch = push
         self._estimate = estimate
@@ -86,11 +88,11 @@ class ScoringThread:
 
     def capacity(self, detectors: Sequence[Detector]) -> asyncio.Future[int]:
         """Estimate in the thread how many machines with such detectors can be monitored."""
-        return self._thread.submit(partial(self._estimate, detectors))
+        return self.between_batches(partial(self._estimate, detectors))
 
     def between_batches(self, work: Callable[[], R]) -> asyncio.Future[R]:
         """Do other work in the thread after the batch in progress; the next batch waits for it."""
-        return self._thread.submit(work)
+        return self._thread.submit(partial(self._do_other_work, work))
 
     async def close(self) -> None:
         """End the thread after the batch in progress, without waiting; cancel what waits.
@@ -137,6 +139,13 @@ class ScoringThread:
             else:
                 request.readings.set_result(outcome)
         self._gather()
+
+    def _do_other_work(self, work: Callable[[], R]) -> R:
+        self.does_other_work = True
+        try:
+            return work()
+        finally:
+            self.does_other_work = False
 
     def _score(self, batch: Sequence[_Request]) -> Outcomes:
         begun_s = time.monotonic()

@@ -161,6 +161,7 @@ class Service:
             past_s=past_s,
             journal_fault=lambda: journal.fault,
             interval_s=options.intervals.box_checks_s,
+            answer_s=options.intervals.disk_answer_s,
         )
         self._supervised = SupervisedTasks(options.intervals)
         self._parts = parts = DaemonParts(
@@ -206,7 +207,10 @@ class Service:
 
     @property
     def longest_stop_s(self) -> float:
-        """How long a stop takes where every step exceeds its limit, in s."""
+        """How long a stop takes where every step exceeds its limit, in s.
+
+        It is counted from the request, or from ``STOPPING=1`` where all recordings have ended.
+        """
         limits = self._options.limits
         closing = closing_stages(self._parts, None, self._lock, limits=limits)
         stages = (self._registry.removals("the daemon was stopped"), *closing)
@@ -265,6 +269,7 @@ class Service:
                 self._lock,
                 limits=self._options.limits,
                 stop_requested=self._stop_requested,
+                on_delivered=self._notifier.stopping,
             )
         if self._registry.failures and not self._stop_requested.is_set():
             raise self._registry.failures[0]
@@ -290,7 +295,8 @@ class Service:
             for each in supervisions
         ]
         await self._wait_for_end()
-        self._notifier.stopping()
+        if self._stop_requested.is_set():
+            self._notifier.stopping()
         for task in tasks:
             task.cancel()
         cancel_s = self._options.limits.cancel_s
@@ -327,9 +333,17 @@ class Service:
             self._reload_requested.clear()
             self._notifier.reloading()
             log.info("reloading")
+            try:
+                await self._reload()
+                await self._load_monitor.measure_capacity()
+            finally:
+                self._notifier.ready(self._registry.summary)
+
+    async def _reload(self) -> None:
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._reload_requested.set)  # the next attempt of the task reloads again
             await self._config_reload.reload()
-            await self._load_monitor.measure_capacity()
-            self._notifier.ready(self._registry.summary)
+            undo.pop_all()
 
     def _note_connection(self) -> None:
         """Request a new status of the box; called in the thread of the broker session."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 
 from asd_monitor.daemon.daemon_parts import DaemonParts
@@ -19,6 +20,7 @@ async def close_daemon(
     *,
     limits: ShutdownLimits,
     stop_requested: asyncio.Event,
+    on_delivered: Callable[[], None],
 ) -> None:
     """End all parts, each within its limit.
 
@@ -28,6 +30,8 @@ async def close_daemon(
         lock: The lock on the state folder.
         limits: Time limits.
         stop_requested: Set where messages are not to be waited for any longer.
+        on_delivered: Called when they are not waited for any longer; what follows is a stop, whose
+            time systemd limits.
 
     """
     parts.throttle.close()
@@ -36,6 +40,7 @@ async def close_daemon(
     deliver = partial(_deliver_until_stopped, parts, end_delivery_s, stop_requested)
     step = Step("deliver what is left", end_delivery_s + limits.margin_s, deliver)
     await run_step(step, cancel_s=limits.cancel_s)
+    on_delivered()
     for steps in closing_stages(parts, delivery, lock, limits=limits):
         await run_stage(steps, cancel_s=limits.cancel_s)
 

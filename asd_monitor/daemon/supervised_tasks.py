@@ -7,6 +7,7 @@ from functools import partial
 
 from asd_monitor.backoff import Backoff
 from asd_monitor.daemon.box_conditions import Condition, ConditionKind
+from asd_monitor.daemon.hang_detection import WorkProgress
 from asd_monitor.daemon.runtime_options import Intervals
 from asd_monitor.daemon.supervision import Supervision, without_end
 
@@ -47,6 +48,28 @@ class SupervisedTasks:
             self._supervisions[name].restart(reason)
 
         return restart
+
+    def progress(
+        self, name: str, count: int, limit_s: float, idle_reason: str | None = None
+    ) -> WorkProgress:
+        """Return the progress of a task.
+
+        An attempt that has failed is progress, and while the next one is awaited the task is idle:
+        it does not hang, and `failing` reports it.
+
+        Args:
+            name: The task; it may be added later.
+            count: Grows with the work done.
+            limit_s: Longest time without progress, in s.
+            idle_reason: Why no progress is expected now for another reason; None: it is.
+
+        """
+        supervision = self._supervisions.get(name)
+        if supervision is not None:
+            count += supervision.ended_attempts
+            if supervision.is_waiting:
+                idle_reason = "restarting"
+        return WorkProgress(count, idle_reason, limit_s)
 
     @property
     def restarts(self) -> Mapping[str, int]:

@@ -59,6 +59,8 @@ class Supervision:
         self.name = name
         self.restarts = 0
         """How often the work has failed and was restarted."""
+        self.ended_attempts = 0
+        """How often it has failed by itself: it did not stand still."""
         self.is_waiting = False
         """Whether the next attempt is awaited."""
         self.newest_failure: Failure | None = None
@@ -118,6 +120,8 @@ class Supervision:
         cause = failure_cause(error)
         if isinstance(error, StandstillError):
             cause = FailureCause(str(error), "see the log for what came before; please report it")
+        else:
+            self.ended_attempts += 1
         self._log_failure(cause, error, next_attempt_s=delay_s)
         self.newest_failure = failure = Failure(cause, delay_s)
         if self._report is not None:

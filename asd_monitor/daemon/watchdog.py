@@ -6,7 +6,8 @@ published, or has declared why it does not (no device, a recording that has ende
 stands still is restarted first; the watchdog is not fed if it does not advance then.
 
 A standstill of other work is a condition of the box.  Where monitoring depends on this work, the
-watchdog is not fed; where it does not, such as the self-test, a restart would only harm.
+watchdog is not fed; where it does not, such as the self-test, a restart would only harm.  Work that
+fails does not hang: its next attempt is awaited, and the condition `task_failing` reports it.
 """
 
 from __future__ import annotations
@@ -108,9 +109,8 @@ class Watchdog:
         return found.lasting
 
     def _hung_work(self, now_s: float) -> list[str]:
-        found = self._others.observe(
-            now_s, {name: each.progress() for name, each in self._work.items()}
-        )
+        progress = {name: each.progress() for name, each in self._work.items()}
+        found = self._others.observe(now_s, progress)
         for name in found.begun:
             self.standstills += 1
             if (restart := self._work[name].restart) is not None:
@@ -120,7 +120,9 @@ class Watchdog:
         return [
             each.name
             for each in standing
-            if each.is_essential and (each.restart is None or each.name in found.lasting)
+            if each.is_essential
+            and progress[each.name].idle_reason is None  # its attempt has ended
+            and (each.restart is None or each.name in found.lasting)
         ]
 
 

@@ -54,7 +54,7 @@ def watched_work(
         ),
         WatchedWork(
             "the delivery of events",
-            lambda: WorkProgress(parts.events.turns, None, limits.task_s),
+            lambda: tasks.progress("events", parts.events.turns, limits.task_s),
             "no transition is published",
         ),
         WatchedWork(
@@ -64,49 +64,50 @@ def watched_work(
         ),
         WatchedWork(
             "the journal",
-            lambda: WorkProgress(parts.journal.turns, None, journal_s),
+            lambda: tasks.progress("journal", parts.journal.turns, journal_s),
             "alarms are not written, and acknowledgements are not applied",
             restart=tasks.restart_of("journal"),
         ),
         WatchedWork(
             "the heartbeat",
-            lambda: WorkProgress(heartbeat.turns, None, heartbeat_s),
+            lambda: tasks.progress("heartbeat", heartbeat.turns, heartbeat_s),
             "the states and the status of the box are not published again",
             restart=tasks.restart_of("heartbeat"),
         ),
         WatchedWork(
             "load shedding",
-            lambda: WorkProgress(parts.load_monitor.turns, None, load_s),
+            lambda: tasks.progress("load", parts.load_monitor.turns, load_s),
             "sound may be lost where the computer is too slow",
             restart=tasks.restart_of("load"),
         ),
         WatchedWork(
             "the self-test",
-            lambda: WorkProgress(parts.self_test.turns, None, limits.self_test_s),
+            lambda: tasks.progress("selftest", parts.self_test.turns, limits.self_test_s),
             "no self-test is made",
             is_essential=False,
             restart=tasks.restart_of("selftest"),
         ),
         WatchedWork(
             "the conditions of the self-test",
-            lambda: WorkProgress(parts.self_test.observations, None, selftest_s),
+            lambda: tasks.progress("selftest-conditions", parts.self_test.observations, selftest_s),
             "a self-test that has failed or is overdue is not reported",
             is_essential=False,
             restart=tasks.restart_of("selftest-conditions"),
         ),
         WatchedWork(
             "the checks of disk and clock",
-            lambda: WorkProgress(parts.checks.checks, None, checks_s),
+            lambda: tasks.progress("checks", parts.checks.checks, checks_s),
             "a full disk or a wrong clock is not found",
             is_essential=False,
             restart=tasks.restart_of("checks"),
         ),
         WatchedWork(
             "the reload",
-            lambda: WorkProgress(
-                reload.counters.reloads,
-                None if reload.is_reloading else "none is requested",
+            lambda: tasks.progress(
+                "reload",
+                reload.turns,
                 limits.reload_s,
+                None if reload.is_reloading else "none is requested",
             ),
             "the configuration is not read again",
             is_essential=False,

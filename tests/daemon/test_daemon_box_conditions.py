@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from asd_monitor.daemon import box_checks
+from asd_monitor.daemon.box_checks import BoxChecks
 from asd_monitor.daemon.box_conditions import BoxConditions, Condition, ConditionKind
 from asd_monitor.daemon.clock_check import STEP_HOLDS_S, ClockCheck, newest_time_s
 from asd_monitor.daemon.disk_check import DAMAGE_S, WRITABLE_S, DiskCheck, DiskReading, read_disk
@@ -212,3 +215,45 @@ async def test_a_journal_that_cannot_be_written_is_a_condition_right_after_the_s
     (found,) = daemon.broker.retained[ALARM]["conditions"]
     assert (found["kind"], found["check"]) == ("disk", "writing")
     assert found["remedy"]
+
+
+async def test_a_disk_that_does_not_answer_is_a_condition_and_the_clock_is_still_checked(
+    broker: MemoryBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Event()
+
+    def read_after_gate(folder: Path, *, wall_s: float) -> DiskReading:
+        gate.wait()
+        return read_disk(folder, wall_s=wall_s)
+
+    monkeypatch.setattr(box_checks, "read_disk", read_after_gate)
+    now_s, step_s = 0.0, 0.0
+    checks = BoxChecks(
+        tmp_path,
+        BoxConditions(broker, lambda: NOW),
+        past_s=0.0,
+        journal_fault=lambda: None,
+        interval_s=0.01,
+        answer_s=0.05,
+        wall_s=lambda: NOW.timestamp() + now_s + step_s,
+        steady_s=lambda: now_s,
+    )
+
+    def found() -> list[tuple[str, str]]:
+        return [(each["kind"], each["text"]) for each in broker.retained[ALARM]["conditions"]]
+
+    await checks.check()
+    ((kind, text),) = found()
+    assert kind == "disk"
+    assert "the disk has not answered" in text
+    step_s = 3600.0
+    await checks.check()
+    assert [kind for kind, _ in found()] == ["clock", "disk"]
+    assert checks.thread.pending == 1
+    gate.set()
+    await until(lambda: checks.thread.pending == 0)
+    await checks.check()
+    now_s += WRITABLE_S
+    await checks.check()
+    assert [kind for kind, _ in found()] == ["clock"]
+    checks.close()

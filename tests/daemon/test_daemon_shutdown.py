@@ -16,7 +16,7 @@ from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.sharing.server import SharingServer
 from asd_monitor.audio.source import Receiver
 from asd_monitor.daemon.monitor_session import MonitorSession
-from asd_monitor.daemon.runtime_options import ShutdownLimits
+from asd_monitor.daemon.runtime_options import Intervals, ShutdownLimits
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.shutdown import Step, longest_s, run_stage
 from asd_monitor.daemon.state_lock import StateLock
@@ -24,6 +24,7 @@ from asd_monitor.journal.store import Journal
 from tests.doubles.in_process_daemon import InProcessDaemon
 from tests.doubles.level_detector import make_config
 from tests.doubles.scripted_source import ScriptedSource
+from tests.doubles.service_manager import Systemd
 from tests.doubles.waiting import TIMEOUT_S, until
 
 FAN_AND_PUMP = {"fan": {"device": "hw:1"}, "pump": {"device": "hw:2"}}
@@ -241,6 +242,30 @@ async def test_stop_ends_the_delivery_after_the_end_of_all_recordings(
     gate.set()
 
 
+async def test_a_stop_begins_for_systemd_after_the_delivery_of_recordings_that_have_ended(
+    daemon: InProcessDaemon, systemd: Systemd, environment: dict[str, str]
+) -> None:
+    gate, delivering = threading.Event(), threading.Event()
+
+    def wait_for(condition: object, timeout_s: float) -> bool:
+        if timeout_s < ShutdownLimits().end_delivery_s:
+            return True
+        delivering.set()
+        return gate.wait(timeout_s)
+
+    daemon.environment |= environment
+    daemon.broker.wait_for = wait_for  # type: ignore[method-assign]
+    daemon.start(make_config(fan={"device": "file:/a.wav"}))
+    await until(lambda: daemon.sources)
+    daemon.source("file:/a.wav").open().play(3)
+    daemon.source("file:/a.wav").finish()
+    await until(lambda: bool(systemd.received()) and delivering.is_set())
+    assert "STOPPING=1" not in systemd.received()
+    gate.set()
+    await daemon.finish()
+    assert systemd.received().count("STOPPING=1") == 1
+
+
 async def test_the_limits_of_a_stop_are_below_that_of_the_service_unit(
     daemon: InProcessDaemon,
 ) -> None:
@@ -251,6 +276,11 @@ async def test_the_limits_of_a_stop_are_below_that_of_the_service_unit(
     (allowed_s,) = re.findall(r"^TimeoutStopSec=(\d+)$", unit, re.MULTILINE)
     margin_s = 5.0  # for the end of the process
     assert daemon.service.longest_stop_s + margin_s < float(allowed_s)
+    # before STOPPING=1 the watchdog is on, and not fed while the last messages are delivered
+    (watchdog_s,) = re.findall(r"^WatchdogSec=(\d+)$", unit, re.MULTILINE)
+    limits = ShutdownLimits()
+    delivery_s = limits.end_delivery_s + limits.margin_s + limits.cancel_s
+    assert Intervals().watchdog_s + delivery_s + margin_s < float(watchdog_s)
 
 
 async def test_the_steps_of_a_stage_run_at_the_same_time() -> None:

@@ -20,6 +20,7 @@ from asd_monitor.daemon.broker_check import BrokerCheck
 from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.hang_detection import WorkProgress
 from asd_monitor.daemon.load_monitor import LoadMonitor
+from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.runtime_options import Intervals, StandstillLimits
 from asd_monitor.daemon.self_test_intervals import SelfTestIntervals
 from asd_monitor.daemon.supervised_tasks import SupervisedTasks
@@ -83,6 +84,18 @@ async def until_not_fed(systemd: Systemd) -> None:
         return time.monotonic() - since_s > 0.4
 
     await until(is_starved, "the watchdog is not fed")
+
+
+async def longest_pause_s(systemd: Systemd, seconds: float) -> float:
+    """Return the longest time without a message to the watchdog during ``seconds``, in s."""
+    begun_s = fed_s = time.monotonic()
+    fed, longest_s = systemd.fed, 0.0
+    while (now_s := time.monotonic()) < begun_s + seconds:
+        if systemd.fed != fed:
+            fed, fed_s = systemd.fed, now_s
+        longest_s = max(longest_s, now_s - fed_s)
+        await asyncio.sleep(0.02)
+    return longest_s
 
 
 # work that hangs
@@ -192,6 +205,20 @@ async def test_a_task_that_fails_is_restarted_counted_and_a_condition_while_it_l
     await until(lambda: fan.broker.state("fan")["state"] == "normal")
 
 
+@pytest.mark.parametrize("task", ["load", "events"])
+async def test_the_watchdog_is_fed_while_a_task_fails_at_every_attempt(
+    fan, systemd, monkeypatch, task
+):
+    def fail(_: object) -> None:
+        raise ValueError("a fault")
+
+    work = {"load": (LoadMonitor, "_front_ends"), "events": (EventDelivery, "deliver")}
+    monkeypatch.setattr(*work[task], fail)
+    await until(lambda: ("task_failing", task) in conditions(fan))
+    assert await longest_pause_s(systemd, 2.5 * LIMITS.task_s) < LIMITS.task_s
+    assert not [key for key in conditions(fan) if key[0] == "standstill"]
+
+
 async def test_a_delivery_of_events_that_fails_goes_on_later(fan, monkeypatch):
     def fail(_: object) -> None:
         raise MemoryError
@@ -281,6 +308,67 @@ async def test_a_reload_that_hangs_is_declared(fan, systemd, gate, monkeypatch):
     await until(lambda: systemd.fed > fed + 3)
 
 
+async def test_a_slow_reload_that_advances_is_not_ended(daemon, systemd, environment, monkeypatch):
+    remove = MachineRegistry.remove
+
+    async def remove_slowly(registry: MachineRegistry, machine: str, reason: str) -> None:
+        await asyncio.sleep(0.7 * LIMITS.reload_s)
+        await remove(registry, machine, reason)
+
+    monkeypatch.setattr(MachineRegistry, "remove", remove_slowly)
+    daemon.environment |= environment
+    daemon.start(make_config(**machines_on(1)), intervals=SHORT)
+    await until(lambda: "READY=1" in systemd.received())
+    daemon.file = make_config(**machines_on(11))
+    daemon.service.request_reload()
+    with capture_logs() as logs:
+        await until(lambda: systemd.received().count("READY=1") == 2)
+    assert devices(daemon) == ["hw:11", "hw:12", "hw:13"]
+    assert daemon.service.config is daemon.file
+    assert not [entry for entry in logs if "has not advanced" in entry["event"]]
+
+
+async def test_a_reload_that_was_ended_halfway_is_made_again(
+    daemon, systemd, environment, monkeypatch
+):
+    remove, is_first = MachineRegistry.remove, True
+
+    async def remove_or_hang(registry: MachineRegistry, machine: str, reason: str) -> None:
+        nonlocal is_first
+        await remove(registry, machine, reason)
+        if machine == "pump" and is_first:
+            is_first = False
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(MachineRegistry, "remove", remove_or_hang)
+    daemon.environment |= environment
+    daemon.start(make_config(**machines_on(1)), intervals=SHORT)
+    await until(lambda: "READY=1" in systemd.received())
+    daemon.file = make_config(**machines_on(11))
+    daemon.service.request_reload()
+    notified = {"READY=1", "RELOADING=1"}
+    expected = ["READY=1", "RELOADING=1", "READY=1", "RELOADING=1", "READY=1"]
+    with capture_logs() as logs:
+        await until(lambda: [each for each in systemd.received() if each in notified] == expected)
+    assert any("the reload has not advanced" in entry["event"] for entry in logs)
+    assert sorted(devices(daemon)) == ["hw:11", "hw:12", "hw:13"]
+    assert daemon.service.config is daemon.file
+    await until(lambda: ("standstill", "the reload") not in conditions(daemon))
+
+
+def machines_on(first: int) -> dict[str, dict[str, str]]:
+    """Return the settings of three machines on devices from this number on."""
+    return {
+        machine: {"device": f"hw:{number}"}
+        for number, machine in enumerate(("fan", "pump", "mill"), first)
+    }
+
+
+def devices(daemon: InProcessDaemon) -> list[str]:
+    """Return the devices of the machines that are monitored."""
+    return [each.settings.device_text for each in daemon.service._registry.machines.values()]
+
+
 # healthy daemons
 
 
@@ -314,6 +402,30 @@ async def test_several_machines_are_always_fed_also_during_a_self_test(
     assert not [key for key in conditions(daemon) if key[0] in ("standstill", "task_failing")]
     assert daemon.broker.retained["asd/box/testbox/selftest"]["machines"]["fan"]
     assert all(len(daemon.sources[f"hw:{number}"]) == 1 for number in (1, 2, 3))
+
+
+@pytest.mark.parametrize("work", ["a step of a self-test", "the measurement of the capacity"])
+async def test_a_machine_is_not_restarted_while_the_scoring_thread_does_other_work(
+    daemon, systemd, environment, gate, work
+):
+    hang_s = 0.3
+    daemon.environment |= environment
+    daemon.start(make_config(fan={"device": "hw:1"}), intervals=replace(INTERVALS, hang_s=hang_s))
+    await daemon.until_state("fan", "normal")
+    scoring = daemon.service._scoring
+    if work == "a step of a self-test":
+        scoring.between_batches(gate.wait)
+    else:
+        scoring._estimate = lambda _: gate.wait()
+        scoring.capacity([])
+    await until(lambda: scoring.does_other_work)
+    daemon.source("hw:1").play(3)
+    session = daemon.service._registry.machines["fan"]
+    await until(lambda: session.stage == "scoring")
+    assert await longest_pause_s(systemd, 4 * hang_s) < hang_s
+    assert session.restarts == 0
+    gate.set()
+    await until(lambda: session.stage == "the capture of sound")
 
 
 @dataclass
@@ -418,3 +530,11 @@ def test_a_pause_of_the_whole_process_is_no_standstill() -> None:
 def test_only_essential_work_ends_the_feeding(essential: bool, fed: bool) -> None:
     work = WatchedWork("work", lambda: WorkProgress(1), "nothing", is_essential=essential)
     assert Simulation({}, work).run(60, lambda _: None)[-1] is fed
+
+
+def test_work_that_has_hung_and_pauses_before_its_next_attempt_is_no_reason_for_a_restart() -> None:
+    now = WorkProgress(1)
+    simulation = Simulation({}, WatchedWork("work", lambda: now, "nothing"))
+    assert not simulation.run(60, lambda _: None)[-1]
+    now = WorkProgress(1, "a pause between two attempts")
+    assert all(simulation.run(60, lambda _: None))

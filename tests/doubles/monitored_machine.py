@@ -129,7 +129,7 @@ class MonitoredMachine:
     async def until_evaluated(self) -> None:
         """Wait until all sound that was played has been evaluated."""
         await until(lambda: self.source.delivered)
-        await until(lambda: not self.session.is_sound_due)
+        await until(lambda: self.session.stage == "the capture of sound")
 
     async def _train(self, machine: str, sound: Path, models: Path) -> TrainingOutcome:
         self.trained.append((machine, sound, models))
