@@ -161,3 +161,40 @@ def test_no_checkpoint_of_the_daemon_is_taken_for_a_change_by_another_program(
         assert (journal.fault, journal.unwritten) == (None, 0)
     assert not logs
     assert size > 60_000, "the write-ahead log was not copied to the file"
+
+
+class FullDisk(sqlite3.Connection):
+    """A database on a disk that is full: a checkpoint fails after it has changed the file."""
+
+    is_full = False
+
+    def execute(self, sql: str, *arguments: Any) -> sqlite3.Cursor:
+        if FullDisk.is_full and sql.startswith("INSERT"):
+            raise full_error()
+        if FullDisk.is_full and sql.startswith("PRAGMA wal_checkpoint"):
+            super().execute(sql).fetchall()
+            raise full_error()
+        return super().execute(sql, *arguments)
+
+
+def full_error() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("database or disk is full")
+    error.sqlite_errorcode = sqlite3.SQLITE_FULL
+    return error
+
+
+def test_a_checkpoint_that_fails_on_a_full_disk_is_no_overwrite(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(tmp_path, connect=partial(sqlite3.connect, factory=FullDisk)) as journal:
+        record(journal)
+        record(journal)  # in the write-ahead log only
+        monkeypatch.setattr(FullDisk, "is_full", True)
+        record(journal)
+        assert "full" in (journal.fault or "")
+        assert journal.counters.rebuilt == 0
+        monkeypatch.setattr(FullDisk, "is_full", False)
+        journal.maintain()
+        assert journal.fault is None
+        assert journal.counters.rebuilt == 0
+    assert not list(tmp_path.glob("*.abandoned*"))
