@@ -112,6 +112,8 @@ class Monitor:
         self.running = True
         """Whether the next blocks are scored: false while the machine is off by another source than
         its sound.  It is set between two blocks."""
+        self.left_out_windows = 0
+        """Windows that were scored and not evaluated, since they contain dropouts."""
         self._rate_hz = rate_hz
         self._alarm_logic = AlarmLogic(rule, rate_hz, standing, history, held)
         self._channel = DeadChannelDetector(rate_hz)
@@ -253,6 +255,7 @@ class Monitor:
                 self._alarm_logic.discard_since(window.end if begin is None else begin)
             return self._released((*self._alarm_logic.release_held(window.end), *changes))
         if recognition.leaves_out_window:
+            self.left_out_windows += 1
             return self._released((*self._alarm_logic.leave_out(window.end), *changes))
         suspected = recognition.suspected_since is not None
         evaluated = self._alarm_logic.push(window, suspected=suspected)

@@ -200,10 +200,8 @@ class MicrophoneRecognition:
         """Judge the samples before ``end``, of which ``new`` are of no earlier window."""
         counts = self._samples.before(end)
         has_dropouts = counts.constant_runs > RUNS_FACTOR * self._baseline.samples.constant_runs
-        if not has_dropouts and self._dropouts.reported is None:
-            self.leaves_out_window = False
-        else:
-            self.leaves_out_window = self._samples.has_run(end - self._window, end)
+        is_unusual = has_dropouts or not self._baseline.samples.constant_runs
+        self.leaves_out_window = is_unusual and self._samples.has_run(end - self._window, end)
         self._with_dropouts = self._with_dropouts + new if self.leaves_out_window else 0
         self._dropouts.update(end, self._dropout_finding(counts, end) if has_dropouts else None)
         self._clipping.update(end, self._clipping_finding(counts))

@@ -254,6 +254,17 @@ def test_only_windows_with_dropouts_are_left_out() -> None:
     assert capture.subject.condition.state is MicrophoneState.DEGRADED
 
 
+def test_usual_runs_alone_leave_no_window_out_after_a_burst() -> None:
+    capture = Capture(SampleFaults(constant_runs=4))
+    capture.hear(dropouts(2.0, 8.0))
+    assert capture.subject.leaves_out_window
+    evaluated = []
+    for _ in range(5):
+        capture.hear(dropouts(10.0, 0.8))
+        evaluated.append(not capture.subject.leaves_out_window)
+    assert evaluated == [True] * 5
+
+
 def test_clipping_ends_no_dropouts() -> None:
     capture = Capture()
     for turn in range(4):

@@ -259,6 +259,14 @@ def test_a_window_with_dropouts_is_no_evidence() -> None:
     assert highest[1] > 1.0
 
 
+def test_windows_with_dropouts_are_counted() -> None:
+    subject = monitor(lambda end: SHAPE_DB, lambda end: LOW)
+    readings = play(subject, stream(with_dropouts(sound(60), 40.0)))
+    scored = sum(each.window is not None for each in readings)
+    assert subject.left_out_windows >= 4
+    assert scored + subject.left_out_windows == 60 * 2 - 3
+
+
 def test_bursts_of_dropouts_again_and_again_do_not_suppress_an_alarm() -> None:
     begins = [at + k for at in np.arange(45.0, 290.0, 14.0) for k in (0.0, 0.5, 1.0)]
     subject = monitor(lambda end: SHAPE_DB, high_between(40, 300))
