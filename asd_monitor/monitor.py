@@ -246,7 +246,8 @@ class Monitor:
         recognition, spectra = self._recognition, window.spectra
         if recognition is None or spectra is None:
             return [self._reading(window.end, window, self._alarm_logic.push(window))]
-        recognition.push_window(spectra.bands, spectra.lines, window.end)
+        running = not (window.idle or window.quiet)
+        recognition.push_window(spectra.bands, spectra.lines, window.end, running=running)
         was_fault = self._microphone.is_fault
         changes = self._change_microphone(window.end)
         if self._microphone.is_fault:

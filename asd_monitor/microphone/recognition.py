@@ -40,7 +40,7 @@ RESPONSE_S = 3600.0
 PRESUMED_S = 600.0
 """A fault that a machine might explain as well is one for this time, then `degraded`…"""
 FORGOTTEN_S = 3600.0
-"""…unless it was not found for this time before."""
+"""…unless sound of a running machine was evaluated for this time since, and it was not found."""
 COMPARE_EVERY = 2
 """Every n-th window the spectra are compared."""
 FAULT_RUNS = 3
@@ -74,7 +74,8 @@ class MicrophoneRecognition:
         self._response = round(RESPONSE_S * rate_hz)
         self._limit, self._forgotten = round(PRESUMED_S * rate_hz), round(FORGOTTEN_S * rate_hz)
         self._presumed = 0  # samples for which such a fault was found
-        self._presumed_at = -self._forgotten  # sample index at which it was found last
+        self._presumed_at: int | None = None  # sample index at which it was found last
+        self._without = 0  # samples that were evaluated since then
         self._end: int | None = None  # of the newest window
         self._not_compared = 0  # samples in windows since the spectra were compared
         self._with_dropouts = 0  # samples in windows since one was without dropouts
@@ -129,10 +130,13 @@ class MicrophoneRecognition:
         """Count the faults in samples at the capture rate."""
         self._samples.push(block)
 
-    def push_window(self, spectrum: Spectrum, lines: Spectrum, end: int) -> None:
+    def push_window(
+        self, spectrum: Spectrum, lines: Spectrum, end: int, *, running: bool = True
+    ) -> None:
         """Process the mean log-mel spectrum (b,) and the lines (l,) of the next window.
 
-        The samples before ``end``, one past the last sample, have been pushed.
+        The samples before ``end``, one past the last sample, have been pushed.  ``running`` is
+        whether the machine runs in the window.
         """
         new = self._window if self._end is None else min(end - self._end, self._window)
         self._end = end
@@ -145,6 +149,8 @@ class MicrophoneRecognition:
         if self._windows >= COMPARE_EVERY:
             self._windows = 0
             self._compare(end)
+        if running and not (self.leaves_out_window or self.condition.is_fault):
+            self._without += new
 
     def _compare(self, end: int) -> None:
         is_known = self._before is None and self._of_spectra.newest is None
@@ -172,12 +178,11 @@ class MicrophoneRecognition:
 
     def _limited(self, found: Finding, end: int) -> Finding:
         """Return the finding, no longer certain once it has lasted for `PRESUMED_S`."""
-        since_last = end - self._presumed_at
-        if since_last > self._forgotten:
+        if self._without > self._forgotten:
             self._presumed = 0
-        elif since_last <= self._clear:
-            self._presumed += since_last
-        self._presumed_at = end
+        elif self._presumed_at is not None and end - self._presumed_at <= self._clear:
+            self._presumed += end - self._presumed_at
+        self._presumed_at, self._without = end, 0
         if self._presumed < self._limit:
             return found
         return replace(found, certain=False)

@@ -51,13 +51,15 @@ class Capture:
         self.end = 0
         self._stream = Stream(RATE_HZ)
 
-    def play(self, mean_db: Floats, seconds: float) -> list[tuple[float, MicrophoneCondition]]:
+    def play(
+        self, mean_db: Floats, seconds: float, *, running: bool = True
+    ) -> list[tuple[float, MicrophoneCondition]]:
         """Push windows of this mean; return the changes of the condition, in s from now."""
         begin, found, before = self.end, [], self.subject.condition
         for number in range(round(seconds * RATE_HZ / HOP)):
             self.end += HOP
             spectrum = spectra_of(mean_db, 1, seed=self.end + number)[0]
-            self.subject.push_window(spectrum, quiet_lines(number, 1)[0], self.end)
+            self.subject.push_window(spectrum, quiet_lines(number, 1)[0], self.end, running=running)
             if self.subject.condition != before:
                 before = self.subject.condition
                 found.append(((self.end - begin) / RATE_HZ, before))
@@ -321,8 +323,17 @@ def test_a_cover_that_a_machine_might_explain_is_a_fault_for_a_limited_time() ->
     capture.play(SHAPE_DB, 60.0)
     assert not any(each.is_fault for _, each in capture.play(COVERED, 60.0)), "again"
     capture.gap(FORGOTTEN_S)
-    capture.play(SHAPE_DB, 60.0)
+    assert not any(each.is_fault for _, each in capture.play(COVERED, 60.0)), "after a gap"
+    capture.play(SHAPE_DB, FORGOTTEN_S + 60.0)
     assert any(each.is_fault for _, each in capture.play(COVERED, 60.0)), "after an hour"
+
+
+def test_an_hour_in_which_the_machine_is_off_is_no_hour_without_the_cover() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    capture.play(COVERED, PRESUMED_S + 60.0)
+    capture.play(SHAPE_DB, FORGOTTEN_S + 60.0, running=False)
+    assert not any(each.is_fault for _, each in capture.play(COVERED, 60.0))
 
 
 def test_a_cover_that_excludes_the_machine_is_a_fault_until_it_is_removed() -> None:

@@ -259,6 +259,19 @@ def test_a_window_with_dropouts_is_no_evidence() -> None:
     assert highest[1] > 1.0
 
 
+def test_a_machine_that_runs_briefly_and_has_lost_its_high_frequencies_raises_its_alarm() -> None:
+    """Ten minutes of a fault that a machine explains begin anew only in evaluated sound."""
+    subject = monitor(lambda end: COVERED, lambda end: HIGH)
+    readings: list[Reading] = []
+    for start_s in range(0, 4 * 4500, 4500):
+        subject.running = True
+        readings += play(subject, stream(sound(480), start=start_s * RATE_HZ))
+        subject.running = False
+        off = [(start_s + at) * RATE_HZ for at in range(480, 4500, 60)]
+        readings += play(subject, [block_at(at, sound(60), RATE_HZ) for at in off])
+    assert len(changes(readings, TransitionKind.ALARM)) == 1
+
+
 def test_windows_with_dropouts_are_counted() -> None:
     subject = monitor(lambda end: SHAPE_DB, lambda end: LOW)
     readings = play(subject, stream(with_dropouts(sound(60), 40.0)))
