@@ -210,6 +210,8 @@ class Monitor:
                 self.scorer.append(part, stride)
                 scores = result_or_raise(self.scorer.score_pending([self.scorer])[0])
             readings += self.evaluate(part, scores)
+        if self._end is not None and (self._dead or not parts):
+            readings += self._released(self._alarm_logic.release_held(self._end))
         return readings
 
     def evaluate(self, part: Block | Transition, scores: Sequence[WindowScore]) -> list[Reading]:

@@ -161,12 +161,59 @@ def test_a_dead_channel_is_stated_first() -> None:
     assert microphone(play(subject, [block_at(9000, sound(5), RATE_HZ)])) == ["fault→degraded"]
 
 
-def test_an_interrupted_capture_discards_a_held_alarm() -> None:
-    subject = monitor(between(40, 60, SLIGHTLY), high_between(40, 55))
-    held = play(subject, stream(sound(55)))
+def test_a_held_alarm_is_raised_when_its_time_is_up_after_an_interrupted_capture() -> None:
+    """It is not raised before, though the suspicion is over: it may be of the interruption."""
+    subject = monitor(between(40, 55, SLIGHTLY), high_between(40, 55))
+    play(subject, stream(sound(52)))
+    assert subject.held is not None
+    due_s = subject.held.since / RATE_HZ
     subject.interrupt()
     after = play(subject, stream(sound(60, seed=1), start=5600))
+    ((raised_s, _),) = changes(after, TransitionKind.ALARM)[:1]
+    assert 20.0 < raised_s - due_s <= MAX_HOLD_S
+
+
+def test_a_held_alarm_is_raised_after_a_long_interruption() -> None:
+    subject = monitor(between(40, 52, SLIGHTLY), high_between(40, 52))
+    play(subject, stream(sound(52)))
+    subject.interrupt()
+    readings = play(subject, [block_at(3600 * RATE_HZ, sound(1), RATE_HZ)])
+    ((raised_s, _),) = changes(readings, TransitionKind.ALARM)
+    assert 52 < raised_s < 52 + MAX_HOLD_S
+
+
+def test_interruptions_again_and_again_do_not_suppress_an_alarm() -> None:
+    subject = monitor(lambda end: SLIGHTLY if end > 2000 else SHAPE_DB, high_between(20, 10**6))
+    readings: list[Reading] = []
+    for turn in range(20):
+        readings += play(subject, stream(sound(30, turn), start=turn * 3100))
+        subject.interrupt()
+    assert len(changes(readings, TransitionKind.ALARM)) == 1
+
+
+def test_a_fault_after_an_interrupted_capture_discards_a_held_alarm() -> None:
+    subject = monitor(between(40, 60, SLIGHTLY), high_between(40, 55))
+    held = play(subject, stream(sound(52)))
+    subject.interrupt()
+    after = play(subject, stream(dead(5), sound(60, seed=1), start=5600))
     assert changes(held + after, TransitionKind.ALARM) == []
+
+
+def test_a_held_alarm_is_raised_in_time_while_the_channel_is_dead() -> None:
+    subject = monitor(between(40, 52, SLIGHTLY), high_between(40, 52))
+    play(subject, stream(sound(52)))
+    blocks = [block_at(at, dead(10), RATE_HZ) for at in range(5200, 9000, 1000)]
+    ((raised_s, _),) = changes(play(subject, blocks), TransitionKind.ALARM)
+    assert 52 < raised_s < 52 + MAX_HOLD_S
+
+
+def test_a_held_alarm_is_raised_in_time_in_unusable_samples() -> None:
+    subject = monitor(between(40, 52, SLIGHTLY), high_between(40, 52))
+    play(subject, stream(sound(52)))
+    lost = np.full(1000, np.nan, np.float32)
+    blocks = [block_at(at, lost, RATE_HZ) for at in range(5200, 9000, 1000)]
+    ((raised_s, _),) = changes(play(subject, blocks), TransitionKind.ALARM)
+    assert 52 < raised_s < 52 + MAX_HOLD_S
 
 
 def test_without_a_baseline_the_spectra_are_not_judged() -> None:
