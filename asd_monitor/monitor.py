@@ -78,6 +78,7 @@ class Reading:
     alarm: Alarm | None  # the newest alarm
     transitions: tuple[Transition, ...]
     quiet: bool = False  # the sound has been far quieter than ever in training for the on-delay
+    may_be_changed: bool = False  # the microphone: in a fault, or by what its spectrum suggests
 
 
 class Monitor:
@@ -279,6 +280,11 @@ class Monitor:
         return (Transition(sample, TransitionKind.MICROPHONE, before.state, after.state, why),)
 
     @property
+    def _may_be_changed(self) -> bool:
+        recognition = self._recognition
+        return self._microphone.is_fault or (recognition is not None and recognition.may_be_changed)
+
+    @property
     def _recovered(self) -> str:
         return CAPTURES if self._recognition is None else self._recognition.recovered
 
@@ -321,6 +327,7 @@ class Monitor:
             alarm=self.alarm,
             transitions=evaluated.transitions,
             quiet=self.quiet,
+            may_be_changed=self._may_be_changed,
         )
 
 

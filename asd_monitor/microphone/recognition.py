@@ -33,8 +33,9 @@ CLEAR_S = 6.0
 LINGER_S = 60.0
 """Dropouts are reported for this time after they are over, so that sporadic ones are one report.
 
-After a fault they are `degraded`.  Where bursts of them come again and again, the sound between them is evaluated: they are a fault
-again where they last for `SPAN_S`, in which a burst of some seconds is counted."""
+After a fault they are `degraded`.  Where bursts of them come again and again, the sound between
+them is evaluated: they are a fault again where they last for `SPAN_S`, in which a burst of some
+seconds is counted."""
 RESPONSE_S = 3600.0
 """Another response is taken as given after this time."""
 PRESUMED_S = 600.0
@@ -118,6 +119,18 @@ class MicrophoneRecognition:
         return min((at for at in since if at is not None), default=None)
 
     @property
+    def may_be_changed(self) -> bool:
+        """Whether the sound may be that of a fault or of another response of the microphone.
+
+        A louder machine explains clipping and a level, and dropouts change only the windows that
+        contain them.
+        """
+        spectra = self._of_spectra
+        return self.condition.is_fault or any(
+            found is not None and found.is_suspicion for found in (spectra.newest, spectra.reported)
+        )
+
+    @property
     def faulty_since(self) -> int | None:
         """Sample index since which the sound is that of a fault; None: there is no fault.
 
@@ -166,7 +179,9 @@ class MicrophoneRecognition:
         if interval == self._interval:
             return
         self._interval = interval
-        self._compare_every = 1 if COMPARE_EVERY * interval > self._shortest_clear else COMPARE_EVERY
+        self._compare_every = (
+            1 if COMPARE_EVERY * interval > self._shortest_clear else COMPARE_EVERY
+        )
         self._clear = max(self._shortest_clear, MIN_COMPARISONS * interval)
         for each in self._persistent:
             each.clear = self._clear

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -317,6 +318,18 @@ def test_a_machine_that_runs_briefly_and_has_lost_its_high_frequencies_raises_it
         off = [(start_s + at) * RATE_HZ for at in range(480, 4500, 60)]
         readings += play(subject, [block_at(at, sound(60), RATE_HZ) for at in off])
     assert len(changes(readings, TransitionKind.ALARM)) == 1
+
+
+@pytest.mark.parametrize(
+    ("mean_db", "expected"),
+    [(SHAPE_DB, False), (LOUDER, False), (SLIGHTLY, True), (COVERED, True)],
+    ids=["ordinary", "louder", "slightly", "covered"],
+)
+def test_a_louder_machine_is_no_changed_microphone(mean_db: Floats, expected: bool) -> None:
+    subject = monitor(between(40, 100, mean_db), lambda end: LOW)
+    readings = play(subject, stream(sound(100)))
+    assert any(each.may_be_changed for each in readings) is expected
+    assert not any(each.may_be_changed for each in readings if each.sample <= 40 * RATE_HZ)
 
 
 def test_windows_with_dropouts_are_counted() -> None:
