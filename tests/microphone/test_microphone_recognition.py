@@ -260,7 +260,7 @@ def test_long_dropouts_are_a_fault_where_a_few_short_ones_are_usual() -> None:
     capture = Capture(SampleFaults(constant_runs=1, missing_share=0.002))
     for turn in range(3):
         capture.hear(stuck(1.0))
-        capture.hear(noise(1.6, turn))
+        capture.hear(noise(2.4, turn))
     assert capture.subject.condition.is_fault
 
 

@@ -144,9 +144,9 @@ def test_the_higher_number_of_each_is_the_highest() -> None:
 def test_a_run_after_another_one_has_no_sound_beside_it_in_whatever_blocks() -> None:
     """It differs by a step of the converter; the sound is before the first run."""
     sound = noise(SHORT)
-    sound[2000:2300] = 0.25
-    sound[2300:4000] = np.float32(0.25 + 1 / 32768)
-    assert counted(sound, [2299, SHORT]) == counted(sound)
+    sound[2000:2400] = 0.25
+    sound[2400:4000] = np.float32(0.25 + 1 / 32768)
+    assert counted(sound, [2399, SHORT]) == counted(sound)
 
 
 LENGTHS = st.integers(1, 4 * RUN) | st.integers(LONG - 100, LONG + 300)
