@@ -78,6 +78,7 @@ class Reading:
     alarm: Alarm | None  # the newest alarm
     transitions: tuple[Transition, ...]
     quiet: bool = False  # the sound has been far quieter than ever in training for the on-delay
+    may_be_changed: bool = False  # the microphone: in a fault, or by what its spectrum suggests
 
 
 class Monitor:
@@ -112,6 +113,8 @@ class Monitor:
         self.running = True
         """Whether the next blocks are scored: false while the machine is off by another source than
         its sound.  It is set between two blocks."""
+        self.left_out_windows = 0
+        """Windows that were scored and not evaluated, since they contain dropouts."""
         self._rate_hz = rate_hz
         self._alarm_logic = AlarmLogic(rule, rate_hz, standing, history, held)
         self._channel = DeadChannelDetector(rate_hz)
@@ -212,6 +215,8 @@ class Monitor:
                 self.scorer.append(part, stride)
                 scores = result_or_raise(self.scorer.score_pending([self.scorer])[0])
             readings += self.evaluate(part, scores)
+        if self._end is not None and (self._dead or not parts):
+            readings += self._released(self._alarm_logic.release_held(self._end))
         return readings
 
     def evaluate(self, part: Block | Transition, scores: Sequence[WindowScore]) -> list[Reading]:
@@ -248,7 +253,8 @@ class Monitor:
         recognition, spectra = self._recognition, window.spectra
         if recognition is None or spectra is None:
             return [self._reading(window.end, window, self._alarm_logic.push(window))]
-        recognition.push_window(spectra.bands, spectra.lines, window.end)
+        running = not (window.idle or window.quiet)
+        recognition.push_window(spectra.bands, spectra.lines, window.end, running=running)
         was_fault = self._microphone.is_fault
         changes = self._change_microphone(window.end)
         if self._microphone.is_fault:
@@ -257,6 +263,7 @@ class Monitor:
                 self._alarm_logic.discard_since(window.end if begin is None else begin)
             return self._released((*self._alarm_logic.release_held(window.end), *changes))
         if recognition.leaves_out_window:
+            self.left_out_windows += 1
             return self._released((*self._alarm_logic.leave_out(window.end), *changes))
         suspected = recognition.suspected_since is not None
         evaluated = self._alarm_logic.push(window, suspected=suspected)
@@ -275,6 +282,11 @@ class Monitor:
             return ()
         why = why or after.reason or self._recovered
         return (Transition(sample, TransitionKind.MICROPHONE, before.state, after.state, why),)
+
+    @property
+    def _may_be_changed(self) -> bool:
+        recognition = self._recognition
+        return self._microphone.is_fault or (recognition is not None and recognition.may_be_changed)
 
     @property
     def _recovered(self) -> str:
@@ -319,6 +331,7 @@ class Monitor:
             alarm=self.alarm,
             transitions=evaluated.transitions,
             quiet=self.quiet,
+            may_be_changed=self._may_be_changed,
         )
 
 

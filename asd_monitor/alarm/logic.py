@@ -195,9 +195,12 @@ class AlarmLogic:
         return self.interrupt(at)
 
     def reset(self) -> None:
-        """Process an interrupted capture: the delays restart and the span is emptied."""
+        """Process an interrupted capture: the delays restart and the span is emptied.
+
+        An alarm that is held is raised when its time is up, unless a fault is recognised before.
+        """
         self._restart()
-        self._machine.discard_held()
+        self._machine.hold_over_interruption()
 
     def discard_since(self, sample: int) -> None:
         """Process a fault of the microphone that has begun at this sample index.

@@ -19,9 +19,10 @@ the delays as an idle pause does, and leaves the state as it is.
 While a fault of the microphone is suspected, an alarm that is due is held for up to `MAX_HOLD_S`.
 It is raised when the suspicion is over or the time is up, also where the sound has returned to
 normal meanwhile: a suspicion delays an alarm and never suppresses one.  The time goes on while
-nothing is evaluated.  Only a fault of the microphone that is recognised meanwhile, or an
-interrupted capture, discards it.  The next state machine of the stream takes it up, and at the end
-of the stream it is raised.
+nothing is evaluated.  Only a fault of the microphone that is recognised meanwhile discards it.
+Where the capture is interrupted, it is raised when its time is up and not before: what led to it
+may be the crackle of a connector.  The next state machine of the stream takes it up, and at the
+end of the stream it is raised.
 
 After `LONGEST_PAUSE_S` without running sound a new run begins: the sound before says nothing about
 the machine as it is now.  A warning ends then, the delays restart and the span of the alarm score
@@ -69,6 +70,9 @@ class HeldAlarm:
     why: str
     time_scale_s: float | None
     peak: float
+    interrupted: bool = False
+    """Whether the capture was interrupted since: it may be of a microphone that was unplugged, so
+    it is raised when its time is up and not before, and any fault discards it."""
 
 
 class _Timer:
@@ -326,14 +330,22 @@ class AlarmStateMachine:
     def raise_held(self) -> tuple[Transition, ...]:
         """Raise the alarm that is held, whatever is suspected: no more sound is evaluated."""
         at = self._newest
+        if self._held is not None:
+            self._held = replace(self._held, interrupted=False)
         return (*self._release(at, suspected=False), *self._state_change(at))
 
-    def discard_held(self, since: int = 0) -> None:
+    def hold_over_interruption(self) -> None:
+        """Hold an alarm that a suspicion has delayed for the whole time: the capture ends here."""
+        if self._held is not None:
+            self._held = replace(self._held, interrupted=True)
+
+    def discard_held(self, since: int) -> None:
         """Discard an alarm that a suspicion has delayed, where it was due ``since`` then.
 
-        It was of the microphone.
+        It was of the microphone, as it is where the capture was interrupted before the fault.
         """
-        if self._held is not None and self._held.since >= since:
+        held = self._held
+        if held is not None and (held.interrupted or held.since >= since):
             self._held = None
 
     @property
@@ -343,7 +355,9 @@ class AlarmStateMachine:
     def _release(self, at: int, *, suspected: bool) -> list[Transition]:
         """Raise the alarm that was held, unless the suspicion lasts and the time is not up."""
         held = self._held
-        if held is None or (suspected and at - held.since < self._longest_hold):
+        if held is None:
+            return []
+        if (suspected or held.interrupted) and at - held.since < self._longest_hold:
             return []
         self._held = None
         self._peak = max(self._peak, held.peak)

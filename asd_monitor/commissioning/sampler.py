@@ -5,8 +5,10 @@ divided into blocks of `BLOCK_S`.  One block of every stretch is kept, at a rand
 stretches grow longer with the age of the commissioning.  A block of a rare operating condition is
 kept beyond that, so that a pump that runs for minutes a day is not missed.
 
-No sound is kept in which the microphone is not `ok`: the model would learn a cover.  A change of
-the microphone is recognised some time after it began, so blocks are taken `CONFIRMED_S` later.
+No sound is kept in a fault of the microphone, nor where its spectrum suggests another response:
+the model would learn a cover.  Such a change is recognised some time after it began, so blocks are
+taken `CONFIRMED_S` later.  Louder sound and clipping are kept, since a machine explains them.
+Dropouts discard the block that they are in.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from asd_monitor.commissioning.blocks import (
 from asd_monitor.detector.detector import Detector
 from asd_monitor.features.windows import Window
 from asd_monitor.monitor import Reading
-from asd_monitor.records import MachineState, MicrophoneState, WindowScore
+from asd_monitor.records import MachineState, WindowScore
 from asd_monitor.wording import DAY_S
 
 HOUR_S = 3600.0
@@ -98,22 +100,25 @@ class BlockSampler:
     def push(
         self,
         windows: Sequence[Window],
-        readings: Sequence[Reading],
+        readings: Sequence[Reading | None],
         time_of: Callable[[int], float],
     ) -> None:
         """Process windows with the readings of the same windows, in order.
 
-        ``time_of`` returns the Unix time of a sample index, in s.
+        A window without a reading was not evaluated, as one with dropouts.  ``time_of`` returns
+        the Unix time of a sample index, in s.
         """
         for window, reading in zip(windows, readings, strict=True):
-            if reading.microphone is not MicrophoneState.OK:
-                self.discard_unconfirmed()
+            if reading is None or reading.window is None or reading.may_be_changed:
+                self._block = None
                 self.age_s += window.hops * self._hop_s
-            elif reading.window is not None:
+            if reading is not None and reading.may_be_changed:
+                self.discard_unconfirmed()
+            elif reading is not None and reading.window is not None:
                 self._push(window, reading, reading.window, time_of)
 
     def discard_unconfirmed(self) -> None:
-        """Discard the newest blocks: the microphone is not `ok`, and was not while they lasted."""
+        """Discard the newest blocks: the microphone may have been another while they lasted."""
         self._block = None
         while self._blocks and not self._is_confirmed(self._blocks[-1]):
             self._kept[self._blocks.pop().live.stratum] -= 1

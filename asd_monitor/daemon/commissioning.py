@@ -39,7 +39,7 @@ from asd_monitor.features.windows import Window
 from asd_monitor.model_store.bundle import Bundle
 from asd_monitor.monitor import Reading
 from asd_monitor.publish.messages import CommissioningStatus
-from asd_monitor.records import Block, MicrophoneState
+from asd_monitor.records import Block
 
 log = structlog.get_logger()
 
@@ -154,17 +154,18 @@ class Commissioning:
         sampler = self._sampler
         if sampler is None:
             return
-        if any(reading.microphone is not MicrophoneState.OK for reading in readings):
+        if any(reading.may_be_changed for reading in readings):
             sampler.discard_unconfirmed()  # also where windows have no reading
         if not self._windows:
             return
-        scored = [reading for reading in readings if reading.window is not None]
+        scored = {(each.window.start, each.window.end): each for each in readings if each.window}
         windows, self._windows[:] = list(self._windows), []
-        if len(scored) != len(windows):  # the pipeline was replaced
+        evaluated = [scored.pop((each.start, each.end), None) for each in windows]
+        if scored:  # the pipeline was replaced
             self._box.count(skipped_windows=len(windows))
             return
         before = sampler.pending
-        sampler.push(windows, scored, lambda sample: time_of(sample).timestamp())
+        sampler.push(windows, evaluated, lambda sample: time_of(sample).timestamp())
         if sampler.pending > before:
             self._keep_sound(sampler)
         if (

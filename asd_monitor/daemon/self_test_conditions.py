@@ -15,6 +15,8 @@ def conditions_of(
 ) -> list[Condition]:
     """Return the conditions of one machine, or of the broker (None).
 
+    The condition of a check that has failed ends when the check has passed.
+
     Args:
         machine: id of the machine.
         record: its tests.

@@ -21,7 +21,7 @@ from asd_monitor.daemon.self_test_state import (
     SelfTestRecord,
     SelfTestState,
 )
-from asd_monitor.publish.messages import SelfTestResult
+from asd_monitor.publish.messages import CheckResult, SelfTestResult
 from asd_monitor.self_test.checks import Result
 from asd_monitor.worker_thread import WorkerThread
 
@@ -98,10 +98,15 @@ class SelfTestRecords:
     def note(self, name: str, newest: SelfTestResult, *, day: int) -> None:
         """Take note of the result of a test that was made on this day."""
         record = replace(self[name], newest=newest)
+        complete = record.complete
         if newest.result != Result.NOT_POSSIBLE:
             failed = newest.result == Result.FAILED
             times = record.times.completed(day, failed=failed)
-            record = replace(record, complete=newest, times=times)
+            complete = replace(newest, checks=_known_checks(complete, newest))
+            record = replace(record, complete=complete, times=times)
+        elif complete is not None:
+            checks = _known_checks(complete, newest)
+            record = replace(record, complete=replace(complete, checks=checks))
         self._replace(name, record)
 
     def _replace(self, name: str, record: SelfTestRecord) -> None:
@@ -150,3 +155,18 @@ class SelfTestRecords:
     def _state(self) -> SelfTestState:
         machines = {name: each for name, each in self._by_name.items() if name != BROKER}
         return SelfTestState(broker=self[BROKER], machines=machines, since=self._since())
+
+
+def _known_checks(
+    before: SelfTestResult | None, newest: SelfTestResult
+) -> Mapping[str, CheckResult]:
+    """Return the newest result of each check in which it was possible.
+
+    Where all have passed, these are all that there are.
+    """
+    if before is None or newest.result == Result.PASSED:
+        return newest.checks
+    possible = {
+        name: check for name, check in newest.checks.items() if check.result != Result.NOT_POSSIBLE
+    }
+    return {**before.checks, **possible}

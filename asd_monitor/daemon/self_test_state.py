@@ -64,7 +64,7 @@ class SelfTestRecord:
     times: TimesOfTests = field(default_factory=TimesOfTests)
     newest: SelfTestResult | None = None
     complete: SelfTestResult | None = None
-    """The last one that was possible."""
+    """The last one that was possible, with the newest possible result of each check."""
     first: FirstLevels | None = None
 
 

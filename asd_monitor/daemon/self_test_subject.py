@@ -85,6 +85,11 @@ class SelfTestSubject:
         return self.evaluator.recent_scores
 
     @property
+    def scored_windows(self) -> int:
+        """Windows that were scored, those with dropouts included: they are not evaluated."""
+        return self.recent_scores.windows + self.evaluator.monitor.left_out_windows
+
+    @property
     def captured_s(self) -> float:
         """Time of the stream that has been captured, in s."""
         ring = self.capture.ring

@@ -22,7 +22,7 @@ from asd_monitor.microphone.recent_spectra import (
     Spectrum,
     ring_size,
 )
-from asd_monitor.microphone.sample_counter import SampleFaultCounter, SampleFaults
+from asd_monitor.microphone.sample_counter import COUNTED_S, SampleFaultCounter, SampleFaults
 from asd_monitor.microphone.spectral_change import SpectralComparison
 from asd_monitor.records import Block, MicrophoneState
 
@@ -31,23 +31,26 @@ CONFIRM_S = 5.0
 CLEAR_S = 6.0
 """A finding that was not repeated for this time is over, and its certainty likewise."""
 LINGER_S = 60.0
-"""Dropouts that were a fault are reported for this time after they are over.
+"""Dropouts are reported for this time after they are over, so that sporadic ones are one report.
 
-Where bursts of them come again and again, the sound between them is evaluated: they are a fault
-again where they last for `SPAN_S`, in which a burst of some seconds is counted."""
+After a fault they are `degraded`.  Where bursts of them come again and again, the sound between
+them is evaluated: they are a fault again where they last for `SPAN_S`, in which a burst of some
+seconds is counted."""
 RESPONSE_S = 3600.0
 """Another response is taken as given after this time."""
 PRESUMED_S = 600.0
 """A fault that a machine might explain as well is one for this time, then `degraded`…"""
 FORGOTTEN_S = 3600.0
-"""…unless it was not found for this time before."""
+"""…unless sound of a running machine was evaluated for this time since, and it was not found."""
 COMPARE_EVERY = 2
-"""Every n-th window the spectra are compared."""
+"""Every n-th window the spectra are compared, every one where that is rarer than `CLEAR_S`."""
+MIN_COMPARISONS = 2
+"""A finding is over no sooner than after so many windows without it."""
 FAULT_RUNS = 3
 """Runs of equal samples in `COUNTED_S` that are a fault; one is a suspicion."""
 FAULT_SHARE = 0.1
-"""Share of `COUNTED_S` in runs that is a fault, however few they are."""
-RUNS_FACTOR, CLIPPED_FACTOR = 2, 3.0
+"""Share of `COUNTED_S` in runs, beyond what is usual, that is a fault, however few they are."""
+RUNS_FACTOR, SHARE_FACTOR, CLIPPED_FACTOR = 2, 2.0, 3.0
 """More than so many times the counts of training is a finding."""
 MIN_CLIPPED_SHARE = 1e-3
 CAPTURES = "the microphone captures as in training"
@@ -70,11 +73,15 @@ class MicrophoneRecognition:
         self._unusual: deque[bool] = deque(maxlen=ring_size(front_end.hop_s))  # of the windows
         self._windows = 0  # since the spectra were compared
         self._window = round(front_end.window_s * rate_hz)
-        self._clear, self._span = round(CLEAR_S * rate_hz), round(SPAN_S * rate_hz)
+        self._clear = self._shortest_clear = round(CLEAR_S * rate_hz)
+        self._compare_every, self._interval = COMPARE_EVERY, 0
+        self._span = round(SPAN_S * rate_hz)
+        self._counted = round(COUNTED_S * rate_hz)
         self._response = round(RESPONSE_S * rate_hz)
         self._limit, self._forgotten = round(PRESUMED_S * rate_hz), round(FORGOTTEN_S * rate_hz)
         self._presumed = 0  # samples for which such a fault was found
-        self._presumed_at = -self._forgotten  # sample index at which it was found last
+        self._presumed_at: int | None = None  # sample index at which it was found last
+        self._without = 0  # samples that were evaluated since then
         self._end: int | None = None  # of the newest window
         self._not_compared = 0  # samples in windows since the spectra were compared
         self._with_dropouts = 0  # samples in windows since one was without dropouts
@@ -112,29 +119,48 @@ class MicrophoneRecognition:
         return min((at for at in since if at is not None), default=None)
 
     @property
+    def may_be_changed(self) -> bool:
+        """Whether the sound may be that of a fault or of another response of the microphone.
+
+        A louder machine explains clipping and a level, and dropouts change only the windows that
+        contain them.
+        """
+        spectra = self._of_spectra
+        return self.condition.is_fault or any(
+            found is not None and found.is_suspicion for found in (spectra.newest, spectra.reported)
+        )
+
+    @property
     def faulty_since(self) -> int | None:
         """Sample index since which the sound is that of a fault; None: there is no fault.
 
-        A change of the spectrum is found in the sound of `SPAN_S`.  Windows with dropouts are left
-        out from the first on.
+        A change of the spectrum is found in the sound of `SPAN_S`.  Dropouts are a fault from the
+        first of those on whose count made them certain: windows with earlier ones are left out.
         """
-        begins = [
-            each.since - look_back
-            for each, look_back in ((self._dropouts, 0), (self._of_spectra, self._span))
-            if each.reported is not None and each.reported.certain and each.since is not None
-        ]
+        begins = []
+        dropouts, spectra = self._dropouts, self._of_spectra
+        if dropouts.is_certain and dropouts.since is not None:
+            certain = dropouts.since if dropouts.certain_since is None else dropouts.certain_since
+            begins.append(max(dropouts.since, certain - self._counted))
+        if spectra.is_certain and spectra.since is not None:
+            begins.append(spectra.since - self._span)
         return min(begins, default=None)
 
     def push_samples(self, block: Block) -> None:
         """Count the faults in samples at the capture rate."""
         self._samples.push(block)
 
-    def push_window(self, spectrum: Spectrum, lines: Spectrum, end: int) -> None:
+    def push_window(
+        self, spectrum: Spectrum, lines: Spectrum, end: int, *, running: bool = True
+    ) -> None:
         """Process the mean log-mel spectrum (b,) and the lines (l,) of the next window.
 
-        The samples before ``end``, one past the last sample, have been pushed.
+        The samples before ``end``, one past the last sample, have been pushed.  ``running`` is
+        whether the machine runs in the window.
         """
         new = self._window if self._end is None else min(end - self._end, self._window)
+        if self._end is not None and end - self._end <= self._window:  # no gap
+            self._set_interval(end - self._end)
         self._end = end
         self._judge_samples(end, new)
         self._bands.push(spectrum, end)
@@ -142,9 +168,23 @@ class MicrophoneRecognition:
         self._unusual.append(not self._comparison.is_usual(spectrum))
         self._not_compared += new
         self._windows += 1
-        if self._windows >= COMPARE_EVERY:
+        if self._windows >= self._compare_every:
             self._windows = 0
             self._compare(end)
+        if running and not (self.leaves_out_window or self.condition.is_fault):
+            self._without += new
+
+    def _set_interval(self, interval: int) -> None:
+        """Take note of the samples from window to window."""
+        if interval == self._interval:
+            return
+        self._interval = interval
+        self._compare_every = (
+            1 if COMPARE_EVERY * interval > self._shortest_clear else COMPARE_EVERY
+        )
+        self._clear = max(self._shortest_clear, MIN_COMPARISONS * interval)
+        for each in self._persistent:
+            each.clear = self._clear
 
     def _compare(self, end: int) -> None:
         is_known = self._before is None and self._of_spectra.newest is None
@@ -172,12 +212,11 @@ class MicrophoneRecognition:
 
     def _limited(self, found: Finding, end: int) -> Finding:
         """Return the finding, no longer certain once it has lasted for `PRESUMED_S`."""
-        since_last = end - self._presumed_at
-        if since_last > self._forgotten:
+        if self._without > self._forgotten:
             self._presumed = 0
-        elif since_last <= self._clear:
-            self._presumed += since_last
-        self._presumed_at = end
+        elif self._presumed_at is not None and end - self._presumed_at <= self._clear:
+            self._presumed += end - self._presumed_at
+        self._presumed_at, self._without = end, 0
         if self._presumed < self._limit:
             return found
         return replace(found, certain=False)
@@ -199,20 +238,22 @@ class MicrophoneRecognition:
     def _judge_samples(self, end: int, new: int) -> None:
         """Judge the samples before ``end``, of which ``new`` are of no earlier window."""
         counts = self._samples.before(end)
-        has_dropouts = counts.constant_runs > RUNS_FACTOR * self._baseline.samples.constant_runs
-        if not has_dropouts and self._dropouts.reported is None:
-            self.leaves_out_window = False
-        else:
-            self.leaves_out_window = self._samples.has_run(end - self._window, end)
+        usual = self._baseline.samples
+        missing = counts.missing_share - SHARE_FACTOR * usual.missing_share
+        has_dropouts = (
+            counts.constant_runs > RUNS_FACTOR * usual.constant_runs or missing >= FAULT_SHARE
+        )
+        is_unusual = has_dropouts or not usual.constant_runs
+        self.leaves_out_window = is_unusual and self._samples.has_run(end - self._window, end)
         self._with_dropouts = self._with_dropouts + new if self.leaves_out_window else 0
-        self._dropouts.update(end, self._dropout_finding(counts, end) if has_dropouts else None)
+        self._dropouts.update(end, self._dropout_finding(counts) if has_dropouts else None)
         self._clipping.update(end, self._clipping_finding(counts))
 
-    def _dropout_finding(self, counts: SampleFaults, end: int) -> Finding:
+    def _dropout_finding(self, counts: SampleFaults) -> Finding:
         return Finding(
             FindingKind.DROPOUTS,
             certain=counts.constant_runs >= FAULT_RUNS
-            or self._samples.constant_share(end) >= FAULT_SHARE
+            or counts.missing_share >= FAULT_SHARE
             or self._with_dropouts >= self._span,
             text="dropouts: runs of equal samples, which the training sound does not have: "
             "check cable, USB port and driver of the microphone",
@@ -257,17 +298,19 @@ class _Persistence:
             clear: samples without the finding after which it is over, or after which it is not
                 certain any more.
             again: samples for which a finding lasts before it is certain again.
-            linger: samples for which what was certain is reported as uncertain once it is over.
+            linger: samples for which a finding is reported as uncertain once it is over.
 
         """
-        self._confirm, self._clear = confirm, clear
+        self.clear = clear
+        self._confirm = confirm
         self._again, self._linger = again, linger
         self.newest: Finding | None = None
         """The newest finding, until it is over."""
         self.reported: Finding | None = None
         self.since: int | None = None
         """Sample index of the first of the findings of this kind."""
-        self._certain_since: int | None = None
+        self.certain_since: int | None = None
+        """Sample index since which the findings have been certain."""
         self._seen = self._certain_seen = 0  # sample index of the newest finding of each
         self._was_certain = False  # of what is reported: it was, and is not any more
 
@@ -276,43 +319,48 @@ class _Persistence:
         """Whether the newest finding can delay an alarm."""
         return self.newest is not None and self.newest.is_suspicion
 
+    @property
+    def is_certain(self) -> bool:
+        """Whether what is reported is certain."""
+        return self.reported is not None and self.reported.certain
+
     def update(self, at: int, found: Finding | None) -> None:
         """Process what was found, or that nothing was."""
         if found is None:
             self._age(at)
             return
         is_same = self.newest is not None and found.kind is self.newest.kind
-        if self.since is None or not is_same or at - self._seen > self._clear:
-            self.since, self._certain_since = at, None
+        if self.since is None or not is_same or at - self._seen > self.clear:
+            self.since, self.certain_since = at, None
         self.newest, self._seen = found, at
         if not found.certain:
-            self._certain_since = None
+            self.certain_since = None
         else:
             self._certain_seen = at
-            if self._certain_since is None:
-                self._certain_since = at
+            if self.certain_since is None:
+                self.certain_since = at
         needed = self._again if self._was_certain else self._confirm
-        certain = self._certain_since is not None and at - self._certain_since >= needed
+        certain = self.certain_since is not None and at - self.certain_since >= needed
         if self.reported is not None and self.reported.kind is found.kind:
             if certain and not self.reported.certain:
                 self.reported = found
-            elif self.reported.certain and at - self._certain_seen >= self._clear:
+            elif self.reported.certain and at - self._certain_seen >= self.clear:
                 self.reported, self._was_certain = found, True
         elif at - self.since >= self._confirm and certain == found.certain:
             self.reported, self._was_certain = found, False
 
     def _age(self, at: int) -> None:
         """Process that nothing was found."""
-        if self.newest is not None and at - self._seen >= self._clear:
-            self.newest = self.since = self._certain_since = None
+        if self.newest is not None and at - self._seen >= self.clear:
+            self.newest = self.since = self.certain_since = None
         if self.newest is not None or self.reported is None:
             return
         if self._linger and self.reported.certain:
             self.reported, self._was_certain = replace(self.reported, certain=False), True
-        if not self._was_certain or at - self._seen >= self._linger:
+        if at - self._seen >= self._linger:
             self.reported, self._was_certain = None, False
 
     def end(self) -> None:
         """End the finding: what is found is taken as given."""
-        self.newest = self.reported = self.since = self._certain_since = None
+        self.newest = self.reported = self.since = self.certain_since = None
         self._was_certain = False

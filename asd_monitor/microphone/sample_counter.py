@@ -42,12 +42,14 @@ class SampleFaults:
 
     constant_runs: int = 0
     clipped_share: float = 0.0  # of the samples
+    missing_share: float = 0.0  # of the samples, in runs
 
     def highest(self, other: SampleFaults) -> SampleFaults:
         """Return the higher number of each."""
         return SampleFaults(
             max(self.constant_runs, other.constant_runs),
             max(self.clipped_share, other.clipped_share),
+            max(self.missing_share, other.missing_share),
         )
 
 
@@ -80,13 +82,14 @@ class SampleFaultCounter:
         """Begin a stream with the sampling rate ``rate_hz``."""
         self._min_run = max(_MIN_RUN_SAMPLES, round(MIN_RUN_S * rate_hz))
         self._beside = max(_MIN_RUN_SAMPLES, round(_BESIDE_S * rate_hz))
+        self._most_open = max(self._min_run, self._beside)
         self._long = max(2 * self._min_run, round(LONG_RUN_S * rate_hz))
         self._span = round(COUNTED_S * rate_hz)
         self._kept = round(_KEPT_S * rate_hz)
         self._bin = max(1, round(_BIN_S * rate_hz))
         self._end: int | None = None
         self._tail: Samples = np.zeros(0, np.float32)
-        self._open = 0  # equal samples at the end of the tail; more than a run are not kept
+        self._open = 0  # equal samples at the end of the tail; `_most_open` are kept
         self._open_begin = 0  # sample index of the first of them
         self._ended: list[_EndedRun] = []
         self._runs: deque[_Run] = deque()
@@ -119,22 +122,14 @@ class SampleFaultCounter:
             for place, number in self._clipped
             if sample - self._span < (place + 1) * self._bin <= sample
         )
-        return SampleFaults(len(self._known(sample)), clipped / self._span)
-
-    def constant_share(self, sample: int) -> float:
-        """Return the share of the `COUNTED_S` before a sample index that lies in runs."""
         begin = sample - self._span
-        return sum(
-            min(run.past, sample) - max(run.begin, begin) for run in self._known(sample)
-        ) / float(self._span)
+        known = [run for run in self._runs if run.at <= sample and run.past >= begin]
+        missing = sum(min(run.past, sample) - max(run.begin, begin) for run in known)
+        return SampleFaults(len(known), clipped / self._span, missing / self._span)
 
     def has_run(self, begin: int, past: int) -> bool:
         """Return whether samples from ``begin`` to before ``past`` are part of a run."""
         return any(run.past > begin and run.at <= past for run in reversed(self._runs))
-
-    def _known(self, sample: int) -> list[_Run]:
-        """Return the runs that count in the `COUNTED_S` before a sample index."""
-        return [run for run in self._runs if run.at <= sample and run.past >= sample - self._span]
 
     def _forget(self, begin: int) -> None:
         while self._runs and self._runs[0].past < begin:
@@ -172,7 +167,7 @@ class SampleFaultCounter:
             last = int(begins[-1])
         if last > known or not self._open:
             self._open_begin = origin + last
-        self._open = min(len(joined) - last, self._min_run)
+        self._open = min(len(joined) - last, self._most_open)
         self._tail = np.concatenate(
             [joined[max(0, last - self._beside) : last], joined[len(joined) - self._open :]]
         )

@@ -98,6 +98,7 @@ def _microphone_entry(baseline: MicrophoneBaseline | None) -> dict[str, Any]:
             "modes": len(baseline.typical),
             "constant_runs": counts.constant_runs,
             "clipped_share": counts.clipped_share,
+            "missing_share": counts.missing_share,
             "has_pause": baseline.has_pause,
         }
     }
@@ -273,7 +274,10 @@ def _read_microphone(files: VerifiedFiles, front_end: FrontEnd) -> MicrophoneBas
         return None
     if entry is None or content is None:
         raise ValueError(f"{MANIFEST} and {MICROPHONE} do not belong together")
-    counts = SampleFaults(entry["constant_runs"], entry["clipped_share"])
+    runs = entry["constant_runs"]
+    # an earlier version has not stored the share: where runs are usual, any share may be
+    missing = entry.get("missing_share", 1.0 if runs else 0.0)
+    counts = SampleFaults(runs, entry["clipped_share"], missing)
     try:
         return MicrophoneBaseline.restore(
             read_array_file(content, MICROPHONE),

@@ -57,6 +57,7 @@ class _Microphone(_Part):
     modes: int = Field(ge=1, le=MAX_MICROPHONE_MODES)
     constant_runs: int = Field(ge=0, le=10**6)
     clipped_share: float = Field(ge=0, le=1)
+    missing_share: float = Field(default=0, ge=0, le=1)
     has_pause: bool = False
 
 

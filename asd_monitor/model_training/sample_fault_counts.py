@@ -54,6 +54,12 @@ def usual_counts(counts: Sequence[SampleFaults]) -> SampleFaults:
     """Return the quantile `USUAL_SHARE` of each count; none: there are no faults."""
     if not counts:
         return NO_SAMPLE_FAULTS
-    runs = np.quantile([each.constant_runs for each in counts], USUAL_SHARE, method="nearest")
-    clipped = np.quantile([each.clipped_share for each in counts], USUAL_SHARE, method="nearest")
-    return SampleFaults(int(runs), float(clipped))
+    runs, clipped, missing = (
+        np.quantile(values, USUAL_SHARE, method="nearest")
+        for values in (
+            [each.constant_runs for each in counts],
+            [each.clipped_share for each in counts],
+            [each.missing_share for each in counts],
+        )
+    )
+    return SampleFaults(int(runs), float(clipped), float(missing))

@@ -62,7 +62,7 @@ def test_a_recognised_fault_of_the_microphone_discards_it() -> None:
     machine = AlarmStateMachine(RULE, RATE_HZ)
     run(machine, 5.0, HIGH, suspected=True)
     machine.interrupt()
-    machine.discard_held()
+    machine.discard_held(0)
     assert raised(run(machine, 60.0, LOW, suspected=False, start=5.0)) == []
 
 

@@ -43,7 +43,8 @@ def play(
     idle: Any = lambda at_s: False,
     quiet: bool = False,
     alarm: Any = None,
-    microphone: Any = lambda at_s: MicrophoneState.OK,
+    may_be_changed: Any = lambda at_s: False,
+    has_dropouts: Any = lambda at_s: False,
     stride: int = 1,
 ) -> int:
     """Push windows for so many seconds; return the sample index after them."""
@@ -59,8 +60,19 @@ def play(
             start, start + LENGTH, 1.0, 2.0, 0.5, {}, level(at_s), idle(at_s), stride, quiet
         )
         state = MachineState.IDLE if idle(at_s) else MachineState.NORMAL
-        reading = Reading(start + LENGTH, score, 0.5, 10.0, state, microphone(at_s), alarm, ())
-        target.push([window], [reading], lambda sample: BEGUN_S + sample / RATE_HZ)
+        reading = Reading(
+            start + LENGTH,
+            score,
+            0.5,
+            10.0,
+            state,
+            MicrophoneState.DEGRADED,  # clipping, or louder sound
+            alarm,
+            (),
+            may_be_changed=may_be_changed(at_s),
+        )
+        readings = [None if has_dropouts(at_s) else reading]
+        target.push([window], readings, lambda sample: BEGUN_S + sample / RATE_HZ)
         start += HOP * stride
     return start
 
@@ -143,20 +155,36 @@ def test_a_block_with_a_pause_in_it_is_not_kept():
     assert target.take() == []
 
 
-def test_sound_of_a_microphone_that_is_not_ok_is_not_kept_nor_what_was_before_it():
+def test_sound_of_a_microphone_that_may_be_changed_is_not_kept_nor_what_was_before_it():
     """A cover is recognised some seconds after it began."""
     target = sampler()
-
-    def state(at_s: float) -> MicrophoneState:
-        return MicrophoneState.DEGRADED if 300 <= at_s < 900 else MicrophoneState.OK
-
-    after = play(target, 1200, microphone=state)
+    after = play(target, 1200, may_be_changed=lambda at_s: 300 <= at_s < 900)
     assert target.age_s == pytest.approx(1200, abs=1)
     play(target, CONFIRMED_S, first=after)
     times = [block.time_s - BEGUN_S for block in kept(target)]
     assert any(at < 280 for at in times)
     assert any(at > 900 for at in times)
     assert not any(at + BLOCK_S > 300 - CONFIRMED_S and at < 900 for at in times)
+
+
+def test_what_was_before_a_suspicion_is_not_kept_at_the_end():
+    target = sampler()
+    play(target, 58, may_be_changed=lambda at_s: at_s >= 53)
+    target.end()
+    blocks = kept(target)
+    assert blocks
+    assert all(each.time_s - BEGUN_S + BLOCK_S <= 55 - CONFIRMED_S for each in blocks)
+
+
+def test_dropouts_discard_only_the_block_that_they_are_in():
+    target = sampler()
+    play(target, 900, has_dropouts=lambda at_s: at_s % 30 < 2)
+    blocks = kept(target)
+    assert len(blocks) >= 15
+    assert target.age_s == pytest.approx(900, abs=1)
+    for block in blocks:
+        starts_s = block.time_s - BEGUN_S + block.starts_s
+        assert (starts_s % 30 >= 2).all()
 
 
 def test_a_block_is_taken_once_nothing_is_to_be_recognised_in_it():

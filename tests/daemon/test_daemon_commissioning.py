@@ -6,6 +6,7 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -17,8 +18,14 @@ from asd_monitor.commissioning.blocks import SoundMode, SoundPiece
 from asd_monitor.commissioning.schedule import Progress, RefitNote
 from asd_monitor.commissioning.sound_pieces import write_sound
 from asd_monitor.commissioning.store import CommissioningStore
+from asd_monitor.config.settings import MachineDefaults
 from asd_monitor.daemon import block_storage
+from asd_monitor.daemon.box_refits import BoxRefits
+from asd_monitor.daemon.commissioning import Commissioning
 from asd_monitor.daemon.refit_child import RefitOutcome
+from asd_monitor.features.windows import Window
+from asd_monitor.monitor import Reading
+from asd_monitor.records import MachineState, MicrophoneState, WindowScore
 from tests.doubles.level_detector import StubBundle, StubModels, make_config
 from tests.doubles.monitored_machine import MonitoredMachine
 from tests.doubles.scripted_source import ScriptedSource
@@ -409,3 +416,54 @@ async def test_one_machine_of_a_box_is_refitted_at_a_time(daemon, tmp_path):
     assert (entry["day"], entry["result"]) == (1, "failed: not tried")
     daemon.service.stop()
     await daemon.finish()
+
+
+async def test_windows_with_dropouts_are_not_counted_as_dropped(tmp_path):
+    box = BoxRefits(refit=never_refitted)
+    subject = Commissioning(
+        "fan",
+        MachineDefaults(),
+        models=tmp_path,
+        state=tmp_path,
+        box=box,
+        now=lambda: datetime.now(UTC),
+        read_sound=lambda _first, _past: None,
+        on_new_model=lambda: None,
+        on_refit_ended=lambda: None,
+    )
+    subject.take_model(StubBundle(commissioning_days=7.0), RATE_HZ)
+    await until(lambda: subject.tap is not None)
+    windows = [window_at(number * HOP) for number in range(6)]
+
+    def push(scored: list[Window], evaluated: list[Window]) -> None:
+        subject.begin_push()
+        assert subject.tap is not None
+        subject.tap(scored)
+        subject.push([reading_of(each) for each in evaluated], lambda _: datetime.now(UTC))
+
+    push(windows[:3], windows[:1])  # two have dropouts
+    assert box.counters.skipped_windows == 0
+    push(windows[3:4], windows[4:5])  # of a pipeline that was replaced
+    assert box.counters.skipped_windows == 1
+    subject.end()
+    await subject.finish(10.0)
+    await box.storing.finish(10.0)
+
+
+RATE_HZ, HOP, LENGTH = 16_000, 8192, 31_744
+
+
+async def never_refitted(_machine: str, _models: Path, _state: Path) -> RefitOutcome:
+    raise AssertionError
+
+
+def window_at(start: int) -> Window:
+    features = {"level": np.zeros(1, np.float32), "spectrum": np.zeros(3, np.float32)}
+    return Window(start, start + LENGTH, features, 1)
+
+
+def reading_of(window: Window) -> Reading:
+    score = WindowScore(window.start, window.end, 1.0, 2.0, 0.5, {}, -30.0, False, 1, False)
+    return Reading(
+        window.end, score, 0.5, 10.0, MachineState.NORMAL, MicrophoneState.DEGRADED, None, ()
+    )

@@ -125,6 +125,45 @@ def test_an_overdue_test_that_was_not_made_refers_to_the_log() -> None:
     assert "log" in (condition.remedy or "")
 
 
+PASSED, FAILED, OPEN = (
+    ("passed", None, None),
+    ("failed", "worse", "look"),
+    ("not_possible", "the machine is off", "wait"),
+)
+
+
+@pytest.mark.parametrize(
+    ("tests", "failed"),
+    [
+        (
+            [
+                ("failed", {"microphone": FAILED, "sensitivity": PASSED}),
+                ("not_possible", {"microphone": PASSED, "sensitivity": OPEN}),
+            ],
+            [],
+        ),
+        (
+            [
+                ("failed", {"microphone": PASSED, "sensitivity": FAILED}),
+                ("failed", {"microphone": FAILED, "sensitivity": OPEN}),
+            ],
+            ["sensitivity", "microphone"],
+        ),
+        ([("failed", {"no_longer_made": FAILED}), ("passed", {"microphone": PASSED})], []),
+    ],
+    ids=["passed", "not possible", "no longer made"],
+)
+def test_a_condition_ends_when_its_check_has_passed(
+    tmp_path, tests: list[tuple[str, dict[str, tuple[str, str | None, str | None]]]], failed
+) -> None:
+    records = SelfTestRecords(tmp_path, since=dict)
+    records.keep(["fan"])
+    for overall, checks in tests:
+        records.note("fan", result(overall, **checks), day=1)
+    found = conditions_of("fan", records["fan"], has_stopped=False)
+    assert {each.check for each in found} == set(failed)
+
+
 def test_scoring_that_has_stopped_is_one_condition_with_that_of_the_test() -> None:
     complete = result("failed", scoring=("failed", "no window", "restart the daemon"))
     for record in (SelfTestRecord(), SelfTestRecord(complete=complete)):

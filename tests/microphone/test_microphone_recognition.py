@@ -21,7 +21,7 @@ from asd_monitor.microphone.recognition import (
     RESPONSE_S,
     MicrophoneRecognition,
 )
-from asd_monitor.microphone.sample_counter import SampleFaults
+from asd_monitor.microphone.sample_counter import COUNTED_S, SampleFaults
 from asd_monitor.records import Block, MicrophoneState, Samples, Stream
 from tests.doubles.microphone_spectra import (
     FRONT_END,
@@ -51,13 +51,15 @@ class Capture:
         self.end = 0
         self._stream = Stream(RATE_HZ)
 
-    def play(self, mean_db: Floats, seconds: float) -> list[tuple[float, MicrophoneCondition]]:
+    def play(
+        self, mean_db: Floats, seconds: float, *, running: bool = True
+    ) -> list[tuple[float, MicrophoneCondition]]:
         """Push windows of this mean; return the changes of the condition, in s from now."""
         begin, found, before = self.end, [], self.subject.condition
         for number in range(round(seconds * RATE_HZ / HOP)):
             self.end += HOP
             spectrum = spectra_of(mean_db, 1, seed=self.end + number)[0]
-            self.subject.push_window(spectrum, quiet_lines(number, 1)[0], self.end)
+            self.subject.push_window(spectrum, quiet_lines(number, 1)[0], self.end, running=running)
             if self.subject.condition != before:
                 before = self.subject.condition
                 found.append(((self.end - begin) / RATE_HZ, before))
@@ -254,6 +256,75 @@ def test_only_windows_with_dropouts_are_left_out() -> None:
     assert capture.subject.condition.state is MicrophoneState.DEGRADED
 
 
+def test_long_dropouts_are_a_fault_where_a_few_short_ones_are_usual() -> None:
+    capture = Capture(SampleFaults(constant_runs=1, missing_share=0.002))
+    for turn in range(3):
+        capture.hear(stuck(1.0))
+        capture.hear(noise(2.4, turn))
+    assert capture.subject.condition.is_fault
+
+
+def test_a_usual_missing_share_is_ok() -> None:
+    capture = Capture(SampleFaults(constant_runs=4, missing_share=0.2))
+    for turn in range(12):
+        capture.hear(stuck(0.3))
+        capture.hear(noise(1.2, turn))
+        assert capture.subject.condition == MicrophoneCondition()
+
+
+def test_sporadic_dropouts_are_one_report() -> None:
+    capture = Capture()
+    states = []
+    for _ in range(8):
+        capture.hear(dropouts(12.0, 0.08))
+        states.append(capture.subject.condition.state)
+    assert set(states) == {MicrophoneState.DEGRADED}
+    capture.hear(noise(LINGER_S + CLEAR_S))
+    assert capture.subject.condition == MicrophoneCondition()
+
+
+def test_dropouts_are_those_of_the_time_that_made_them_certain() -> None:
+    capture = Capture()
+    for _ in range(5):
+        capture.hear(dropouts(5.5, 0.1))
+    begin = capture.end
+    capture.hear(dropouts(2.0, 2.0))
+    assert capture.subject.condition.is_fault
+    assert capture.subject.faulty_since is not None
+    assert begin - COUNTED_S * RATE_HZ <= capture.subject.faulty_since <= capture.end
+
+
+@pytest.mark.parametrize(
+    ("window_s", "hop_s", "stride"), [(8.0, 4.0, 1), (4.0, 1.024, 3), (8.0, 2.048, 3)]
+)
+def test_a_cover_is_a_fault_and_over_with_long_hops(
+    window_s: float, hop_s: float, stride: int
+) -> None:
+    front_end = front_end_for(RATE_HZ, window_s, hop_s)
+    subject = MicrophoneRecognition(replace(baseline(), front_end=front_end), RATE_HZ)
+    states = {}
+    for number in range(round(180.0 / (front_end.hop_s * stride))):
+        at_s = number * front_end.hop_s * stride + front_end.window_s
+        mean_db = COVERED if 60.0 < at_s < 120.0 else SHAPE_DB
+        spectrum = spectra_of(mean_db, 1, seed=number)[0]
+        subject.push_window(spectrum, quiet_lines(number, 1)[0], round(at_s * RATE_HZ))
+        states[at_s] = subject.condition.state
+    faults = [at_s for at_s, state in states.items() if state is MicrophoneState.FAULT]
+    assert 60.0 < faults[0] < 85.0
+    assert 120.0 < faults[-1] < 150.0
+
+
+def test_usual_runs_alone_leave_no_window_out_after_a_burst() -> None:
+    capture = Capture(SampleFaults(constant_runs=4))
+    capture.hear(dropouts(2.0, 8.0))
+    assert capture.subject.leaves_out_window
+    evaluated = []
+    for _ in range(5):
+        capture.hear(dropouts(10.0, 0.8))
+        evaluated.append(not capture.subject.leaves_out_window)
+    assert evaluated == [True] * 5
+
+
 def test_clipping_ends_no_dropouts() -> None:
     capture = Capture()
     for turn in range(4):
@@ -310,8 +381,17 @@ def test_a_cover_that_a_machine_might_explain_is_a_fault_for_a_limited_time() ->
     capture.play(SHAPE_DB, 60.0)
     assert not any(each.is_fault for _, each in capture.play(COVERED, 60.0)), "again"
     capture.gap(FORGOTTEN_S)
-    capture.play(SHAPE_DB, 60.0)
+    assert not any(each.is_fault for _, each in capture.play(COVERED, 60.0)), "after a gap"
+    capture.play(SHAPE_DB, FORGOTTEN_S + 60.0)
     assert any(each.is_fault for _, each in capture.play(COVERED, 60.0)), "after an hour"
+
+
+def test_an_hour_in_which_the_machine_is_off_is_no_hour_without_the_cover() -> None:
+    capture = Capture()
+    capture.play(SHAPE_DB, 30.0)
+    capture.play(COVERED, PRESUMED_S + 60.0)
+    capture.play(SHAPE_DB, FORGOTTEN_S + 60.0, running=False)
+    assert not any(each.is_fault for _, each in capture.play(COVERED, 60.0))
 
 
 def test_a_cover_that_excludes_the_machine_is_a_fault_until_it_is_removed() -> None:

@@ -116,8 +116,8 @@ def test_the_zeros_with_which_a_device_begins_are_no_run() -> None:
 def test_the_share_and_the_place_of_the_runs() -> None:
     counter = SampleFaultCounter(RATE_HZ)
     counter.push(Block(Stream(RATE_HZ), 0, with_runs(noise(SPAN), (10_000, 8000))))
-    assert counter.constant_share(SPAN) == pytest.approx(8000 / SPAN)
-    assert counter.constant_share(14_000) == pytest.approx(4000 / SPAN)
+    assert counter.before(SPAN).missing_share == pytest.approx(8000 / SPAN)
+    assert counter.before(14_000).missing_share == pytest.approx(4000 / SPAN)
     places = [(0, 10_000 + LONG - 1), (0, 10_000 + LONG), (17_999, 20_000), (18_000, 20_000)]
     assert [counter.has_run(*place) for place in places] == [False, True, True, False]
 
@@ -138,7 +138,15 @@ def test_the_share_of_clipped_samples(value: float) -> None:
 
 
 def test_the_higher_number_of_each_is_the_highest() -> None:
-    assert SampleFaults(3, 0.1).highest(SampleFaults(1, 0.2)) == SampleFaults(3, 0.2)
+    assert SampleFaults(3, 0.1, 0.3).highest(SampleFaults(1, 0.2)) == SampleFaults(3, 0.2, 0.3)
+
+
+def test_a_run_after_another_one_has_no_sound_beside_it_in_whatever_blocks() -> None:
+    """It differs by a step of the converter; the sound is before the first run."""
+    sound = noise(SHORT)
+    sound[2000:2400] = 0.25
+    sound[2400:4000] = np.float32(0.25 + 1 / 32768)
+    assert counted(sound, [2399, SHORT]) == counted(sound)
 
 
 LENGTHS = st.integers(1, 4 * RUN) | st.integers(LONG - 100, LONG + 300)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from tests.doubles.microphone_spectra import OFF_DB, SHAPE_DB, baseline_of, piec
 
 BASELINE = baseline_of(
     [piece_of(SHAPE_DB), piece_of(OFF_DB, mode=-1)],
-    SampleFaults(constant_runs=4, clipped_share=1e-3),
+    SampleFaults(constant_runs=4, clipped_share=1e-3, missing_share=0.2),
 )
 
 
@@ -49,6 +50,20 @@ def test_a_loaded_bundle_has_the_baseline_that_was_saved(judging: Path) -> None:
     for name, array in BASELINE.arrays().items():
         assert np.array_equal(loaded.arrays()[name], array)
     assert bundle.manifest["microphone"]["modes"] == 2
+
+
+@pytest.mark.parametrize(("runs", "share"), [(4, 1.0), (0, 0.0)])
+def test_of_a_bundle_without_the_missing_share_any_is_usual_where_runs_are(
+    judging: Path, runs: int, share: float
+) -> None:
+    def edit(manifest: dict[str, Any]) -> None:
+        manifest["microphone"]["constant_runs"] = runs
+        del manifest["microphone"]["missing_share"]
+
+    edit_manifest(judging / "fan01/v1", edit)
+    loaded = load_bundle(judging, "fan01").detector.microphone
+    assert loaded is not None
+    assert loaded.samples.missing_share == share
 
 
 def test_an_exported_version_has_the_baseline(judging: Path, tmp_path: Path) -> None:

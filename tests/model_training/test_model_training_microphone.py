@@ -41,6 +41,7 @@ def test_the_faults_of_training_samples_are_counted(tmp_path: Path) -> None:
     sound[::500] = 1.0
     reference = read_reference([write(tmp_path / "a.wav", sound)])
     assert reference.sample_faults.constant_runs == 8
+    assert reference.sample_faults.missing_share == pytest.approx(8 * 100 / 80_000, rel=0.05)
     assert reference.sample_faults.clipped_share == pytest.approx(1 / 500, rel=0.1)
 
 
