@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -431,7 +432,8 @@ async def test_windows_with_dropouts_are_not_counted_as_dropped(tmp_path):
         on_new_model=lambda: None,
         on_refit_ended=lambda: None,
     )
-    subject.take_model(StubBundle(commissioning_days=7.0), RATE_HZ)
+    bundle: Any = StubBundle(commissioning_days=7.0)
+    subject.take_model(bundle, RATE_HZ)
     await until(lambda: subject.tap is not None)
     windows = [window_at(number * HOP) for number in range(6)]
 
