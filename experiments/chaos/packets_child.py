@@ -10,6 +10,7 @@ all that waits has to arrive.
 
 from __future__ import annotations
 
+import inspect
 import json
 import random
 import socket
@@ -19,6 +20,7 @@ import time
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, MutableMapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,7 +227,12 @@ def run(count: int, seed: int) -> dict[str, Any]:
     structlog.configure(processors=[record])
     broker = MutatingBroker(count, seed)
     backoff = Backoff((0.0,), minimum_s=0.0, reset_after_s=1.0, jitter=lambda: 0.0)
-    session = BrokerSession(Mqtt(host="127.0.0.1", port=broker.port), "edge", backoff=backoff)
+    options: dict[str, Any] = {"backoff": backoff}
+    if (
+        "takeover_pauses" in inspect.signature(BrokerSession).parameters
+    ):  # not in an earlier version
+        options["takeover_pauses"] = replace(backoff)  # of 10 s and more, which are no hang
+    session = BrokerSession(Mqtt(host="127.0.0.1", port=broker.port), "edge", **options)
     topics = [f"asd/{name}/state" for name in ("fan01", "fan02", "fan03")]
     for topic in topics:
         session.publish(topic, b"{}", qos=1, retain=True)
