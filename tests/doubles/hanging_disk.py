@@ -42,4 +42,7 @@ class HangingDisk:
                     disk._answers.wait()
                 return super().execute(sql, *values)
 
+            def __del__(self) -> None:
+                self.close()  # a journal leaves open what it could not close in time
+
         return sqlite3.connect(*arguments, factory=Database, **options)
