@@ -99,6 +99,7 @@ def _measure_recovery(
     at_s = None
     while at_s is None and time.monotonic() < recovered_s + _PATIENCE_S:
         set_aside = read_content(box.state).set_aside  # written up to a second later
+        box.audit.set_aside |= set_aside
         at_s = box.proxy.wait_until(partial(delivered, set_aside), 1.0)
     took_s = float("inf") if at_s is None else at_s - recovered_s
     findings.recovered_s.append(took_s)

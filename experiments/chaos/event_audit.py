@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,8 @@ class EventAudit:
     events: dict[str, JournalEvent] = field(default_factory=dict)
     acknowledged_alarms: set[str] = field(default_factory=set)
     """Alarms of which `asd-monitor alarms ack` has reported success."""
+    set_aside: set[str] = field(default_factory=set)
+    """Events that a broker did not accept at some time: they may arrive later, out of order."""
     problems: list[str] = field(default_factory=list)
     _newest: JournalContent = field(default_factory=JournalContent)
 
@@ -34,6 +36,7 @@ class EventAudit:
         if missing:
             self.problems.append(f"{len(missing)} events left the journal: {missing[:_SHOWN]}")
         self.events.update((event.id, event) for event in content.events)
+        self.set_aside |= content.set_aside
         self._newest = content
 
     def missing(self, messages: Iterable[Mapping[str, Any]]) -> list[JournalEvent]:
@@ -84,7 +87,7 @@ class EventAudit:
             for alarm in self._newest.alarms
             if alarm.id in self.acknowledged_alarms and not alarm.acknowledged
         ]
-        return problems + _order_problems(messages)
+        return problems + _order_problems(messages, self.set_aside)
 
 
 def equal_ids(messages: Iterable[Mapping[str, Any]]) -> int:
@@ -92,17 +95,17 @@ def equal_ids(messages: Iterable[Mapping[str, Any]]) -> int:
     return sum(number - 1 for number in Counter(message["id"] for message in messages).values())
 
 
-def _order_problems(messages: Sequence[Mapping[str, Any]]) -> list[str]:
+def _order_problems(messages: Sequence[Mapping[str, Any]], set_aside: Collection[str]) -> list[str]:
     """Return where first deliveries are not in the order of their numbers.
 
-    What is lost is counted elsewhere.
+    What is lost is counted elsewhere; what was set aside has no place in the order.
     """
     problems = []
     newest: dict[str, int] = defaultdict(int)
     seen: set[str] = set()
     for message in messages:
         seq, machine = message.get("seq"), message["machine"]
-        if message["id"] in seen or seq is None:
+        if message["id"] in seen or message["id"] in set_aside or seq is None:
             continue
         seen.add(message["id"])
         if seq <= newest[machine]:

@@ -59,6 +59,13 @@ def test_an_event_that_the_journal_has_set_aside_is_not_missing():
     assert audit.missing([message(CLEARED)]) == []
 
 
+def test_an_event_that_was_set_aside_may_arrive_after_later_ones():
+    audit = EventAudit()
+    audit.read(JournalContent((RAISED, CLEARED), set_aside=frozenset({"e1"})))
+    audit.read(JournalContent((RAISED, CLEARED)))
+    assert audit.check([message(CLEARED), message(RAISED)]) == []
+
+
 def test_a_repetition_is_counted_and_no_problem():
     messages = [message(RAISED), message(CLEARED), message(RAISED)]
     assert equal_ids(messages) == 1
