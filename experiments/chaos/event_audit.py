@@ -118,19 +118,27 @@ def repeated_transitions(messages: Sequence[Mapping[str, Any]]) -> int:
     """Return how many events with a number enter a condition that was not left since.
 
     Times do not tell: after a restart of a recording they stand still at the newest one.  Nothing
-    is known beyond a missing number, as of an event that was published without one.
+    is known beyond a missing number, as of an event that was published without one.  A state is not
+    continued after a kill, which may come between an alarm and the state that follows it: of
+    states, only two equal events in succession are repeated.
     """
     numbered = {message["id"]: message for message in messages if message.get("seq") is not None}
-    entered: dict[tuple[str, str | None, str], str] = {}  # machine, alarm, after → before
+    entered: dict[tuple[str, str], str] = {}  # alarm and condition after → condition before
     repeated = 0
     newest: tuple[str, int] | None = None
+    state: tuple[str, str] | None = None  # of the newest event, if it is one of a state
     for message in sorted(numbered.values(), key=lambda each: (each["machine"], each["seq"])):
-        machine, alarm_id, seq = message["machine"], message["alarm_id"], message["seq"]
+        machine, seq, alarm_id = message["machine"], message["seq"], message["alarm_id"]
+        before, after = message["from"], message["to"]
         if newest is None or machine != newest[0] or seq > newest[1] + 1:
-            entered.clear()
+            entered, state = {}, None
         newest = machine, seq
-        entered.pop((machine, alarm_id, message["from"]), None)
-        after = machine, alarm_id, message["to"]
-        repeated += entered.get(after) == message["from"]
-        entered[after] = message["from"]
+        if alarm_id is None:
+            repeated += state == (before, after)
+            state = before, after
+        else:
+            state = None
+            entered.pop((alarm_id, before), None)
+            repeated += entered.get((alarm_id, after)) == before
+            entered[alarm_id, after] = before
     return repeated

@@ -1,6 +1,7 @@
 """The parts of the faults: audit of events, proxy, table, child processes."""
 
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,20 @@ def test_a_condition_that_was_left_and_entered_again_at_the_same_time_is_none():
     again = JournalEvent("e4", "fan01", "t1", "unacknowledged", "latched", "fan01-1", 4)
     messages = [message(each) for each in (RAISED, latched, back, again)]
     assert audit_of(RAISED, latched, back, again).other_ids(messages) == 0
+
+
+def test_a_state_that_is_entered_again_after_a_kill_is_none():
+    state = JournalEvent("e2", "fan01", "t1", "normal", "alarm", None, 2)
+    again = JournalEvent("e5", "fan01", "t9", "normal", "alarm", None, 4)
+    events = RAISED, state, replace(CLEARED, seq=3), again
+    assert audit_of(*events).other_ids([message(each) for each in events]) == 0
+
+
+def test_a_state_that_is_entered_twice_in_succession_is_counted():
+    state = JournalEvent("e2", "fan01", "t1", "normal", "alarm", None, 2)
+    again = JournalEvent("e5", "fan01", "t1", "normal", "alarm", None, 3)
+    events = RAISED, state, again
+    assert audit_of(*events).other_ids([message(each) for each in events]) == 1
 
 
 def test_an_order_other_than_that_of_the_numbers_is_a_problem():
