@@ -1,5 +1,5 @@
 """``python -m asd_monitor`` is ``asd-monitor``."""
 
-from asd_monitor.cli.app import main
+from asd_monitor.cli.program import program
 
-main()
+program()
