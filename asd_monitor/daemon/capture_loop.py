@@ -159,6 +159,11 @@ class CaptureLoop:
         return self._source.is_paced
 
     @property
+    def captured_samples(self) -> int:
+        """Samples that were captured, evaluated or not."""
+        return self.ring.end - self._source.stream.lost_samples if self.ring else 0
+
+    @property
     def lost_samples(self) -> int:
         """Samples that were not captured, or overwritten before they were evaluated."""
         return self._source.stream.lost_samples + self.overrun_samples

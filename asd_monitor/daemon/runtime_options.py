@@ -63,7 +63,7 @@ class Intervals:
     """The state of a machine whose model is still being loaded is published after this time."""
     ring_s: float = 30.0
     """Sound of each machine that is kept, evaluated or not."""
-    restart_delays_s: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 30.0)
+    restart_delays_s: tuple[float, ...] = (1.0, 2.0, 5.0, 15.0, 60.0)
     """Before the restarts of a session that fails repeatedly."""
     restart_reset_s: float = 600.0
     """What has run this long starts again with the first delay."""

@@ -190,7 +190,10 @@ class DailySelfTest:
         self._progress = {name: self._progress.get(name, ScoringProgress()) for name in subjects}
         for name, subject in subjects.items():
             self._progress[name].observe(
-                subject.captured_s, subject.scored_windows, expected=subject.is_scored
+                subject.captured_s,
+                subject.scored_windows,
+                openings=subject.capture.restarts,
+                expected=subject.is_scored,
             )
 
     def _due(self) -> str | None:

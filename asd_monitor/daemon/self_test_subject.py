@@ -91,9 +91,9 @@ class SelfTestSubject:
 
     @property
     def captured_s(self) -> float:
-        """Time of the stream that has been captured, in s."""
-        ring = self.capture.ring
-        return 0.0 if ring is None else ring.end / ring.stream.rate_hz
+        """Sound that has been captured, without what was lost, in s."""
+        capture = self.capture
+        return capture.captured_samples / capture.rate_hz if capture.ring else 0.0
 
     def sound(self) -> Block | None:
         """Return a copy of the newest sound that has been evaluated."""

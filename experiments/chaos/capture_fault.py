@@ -78,8 +78,8 @@ def state_of_fault(run: CaptureRun) -> Callable[[], bool]:
 
 
 def sound_evaluated(run: CaptureRun) -> Callable[[], bool]:
-    """Observe that later sound is scored."""
-    sample = _sample(run)
+    """Observe that sound is scored which was captured later than scores on their way."""
+    sample = _sample(run) + RATE_HZ
     return lambda: _sample(run) > sample
 
 

@@ -214,18 +214,28 @@ def test_the_scores_of_three_hours_of_running_count() -> None:
 def test_scoring_has_stopped_after_captured_sound_without_a_window() -> None:
     progress = ScoringProgress()
     for captured_s, windows in ((10.0, 5), (20.0, 10), (20.0 + STALLED_S - 0.1, 10)):
-        progress.observe(captured_s, windows, expected=True)
+        progress.observe(captured_s, windows, openings=0, expected=True)
         assert not progress.has_stopped
-    progress.observe(20.0 + STALLED_S, 10, expected=True)
+    progress.observe(20.0 + STALLED_S, 10, openings=0, expected=True)
     assert progress.has_stopped
     assert check_scoring(progress.stalled_s).result is Result.FAILED
-    progress.observe(60.0, 11, expected=True)
+    progress.observe(60.0, 11, openings=0, expected=True)
     assert not progress.has_stopped
-    progress.observe(600.0, 11, expected=False)  # the machine was off
-    progress.observe(605.0, 11, expected=True)
+    progress.observe(600.0, 11, openings=0, expected=False)  # the machine was off
+    progress.observe(605.0, 11, openings=0, expected=True)
     assert progress.stalled_s == 5.0
-    progress.observe(1.0, 11, expected=True)  # another stream
+    progress.observe(1.0, 11, openings=0, expected=True)  # another stream
     assert progress.stalled_s == 0.0
+
+
+def test_scoring_has_not_stopped_where_outages_leave_no_sound_for_a_window() -> None:
+    progress = ScoringProgress()
+    for opening in range(10):
+        progress.observe(opening * STALLED_S, 5, openings=opening, expected=True)
+        progress.observe((opening + 0.9) * STALLED_S, 5, openings=opening, expected=True)
+        assert not progress.has_stopped
+    progress.observe(10 * STALLED_S, 5, openings=9, expected=True)
+    assert progress.has_stopped
 
 
 @pytest.mark.parametrize(

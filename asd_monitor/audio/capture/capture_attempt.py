@@ -36,7 +36,7 @@ class CaptureTiming:
     stall_s: float = 3.0  # from one frame to the next
     release_s: float = 10.0  # until a killed child is gone; the kernel may hold it
     pauses_s: tuple[float, ...] = (0.5, 1.0, 2.0)  # while the device cannot be opened
-    unstable_pauses_s: tuple[float, ...] = doubling(0.5, 60.0)  # after attempts that opened it
+    unstable_pauses_s: tuple[float, ...] = doubling(0.5, 15.0)  # after attempts that opened it
     stable_s: float = 60.0  # an attempt that delivered this long begins the pauses anew
     probation_s: float = 5.0  # an unstable device must deliver this long before it counts as open
 
