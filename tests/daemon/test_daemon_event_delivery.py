@@ -563,10 +563,10 @@ def test_a_stop_publishes_events_that_are_put_while_it_looks_for_more(running) -
     delivery, subscriber = running
     delivery.until_published()
     on_their_way = [StoredEvent(FAN, lambda: b"{}", lambda _: None)]
-    stopping, put_events = delivery.session._stopping, delivery.session.put_events
+    stop, put_events = delivery.session._stop, delivery.session.put_events
 
     def more_events() -> bool:
-        if stopping.is_set() and on_their_way:
+        if stop.is_made and on_their_way:
             put_events([on_their_way.pop()])
         return False
 

@@ -12,7 +12,7 @@ import pytest
 
 from asd_monitor.backoff import Backoff
 from asd_monitor.publish.broker_connection import Connection
-from asd_monitor.publish.broker_session import pauses_after_takeovers
+from asd_monitor.publish.reconnect_pauses import pauses_after_takeovers
 from asd_monitor.publish.version_fallback import UNANSWERED_ATTEMPTS
 from tests.doubles.broker_sessions import AVAILABILITY, EVENT, SCORE, STATE, errors, put_event, wait
 from tests.doubles.fake_broker import (
@@ -161,7 +161,7 @@ def test_a_takeover_is_followed_by_growing_pauses(make_session, logs, monkeypatc
     with FakeBroker(behave) as broker:
         session = make_session(broker.port, options={"takeover_pauses": None})
         # the pauses are waited for: here each is over at once
-        monkeypatch.setattr(session._stopping, "wait", lambda _: None)
+        monkeypatch.setattr(session._stop, "wait", lambda _: None)
         broker.wait_until(lambda: len(broker.clients) >= 6)
         session.stop(1.0)
     entries = [e for e in logs if e["event"] == "MQTT session taken over by another client"]
