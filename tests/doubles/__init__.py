@@ -26,6 +26,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     killed_parent          a process whose parent is killed
     level_detector         a detector of the level, and bundles in memory
     memory_broker          a session with the broker that keeps all messages
+    microphone_capture     the recognition of microphone faults, fed by the test
     microphone_spectra     spectra of a microphone, and the baseline that is fitted to them
     monitored_machine      one monitor session of the daemon
     model_copies           a trained model for further machines, without training anew
@@ -38,6 +39,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     service_manager        the receiving end of the notifications for systemd
     single_scorer          a scorer that scores each block for itself
     small_trees            small data sets in the layouts of DCASE
+    sound_server           a private PulseAudio
     synthetic_encoders     small untrained encoders of the shipped kind (needs torch)
     synthetic_networks     small ONNX networks with cards
     synthetic_pools        training pools of the encoder, made in memory
@@ -45,6 +47,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     trained_fan            training recordings of a fan and the result of its training
     unfinished_flac        FLAC as a recording program leaves it that was killed
     unit_sandbox           the restrictions of the systemd unit, applied to a process
-    virtual_microphone     a real PortAudio microphone: PulseAudio without hardware
+    virtual_microphone     a microphone without hardware, as a source of the sound server
+    virtual_sound          microphones that PortAudio lists, and their sound server
     waiting                waits for a condition that has no event
 """

@@ -11,7 +11,7 @@ from experiments.chaos import __main__ as command
 from experiments.chaos.packets import MutatedPackets
 from experiments.chaos.product import ROOT, Product, prepare
 from experiments.chaos.scenario import Place
-from tests.doubles.virtual_microphone import VirtualSound
+from tests.doubles.virtual_sound import VirtualSound
 
 pytestmark = [
     pytest.mark.slow,
