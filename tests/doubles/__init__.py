@@ -11,6 +11,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     capture_processes      finds the running capture children of a process
     card_tree              sound cards as files of /proc/asound and /sys
     command_line           calls `asd-monitor` in the test's process; drops privileges
+    commissioned_machine   the commissioning of a machine of one monitor session
     config_files           configuration files, and what loading reports of them
     direct_tail            a tail with which the alarm score is the evidence
     encoder_detector       a detector with the views of two small networks
@@ -50,4 +51,5 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     virtual_microphone     a microphone without hardware, as a source of the sound server
     virtual_sound          microphones that PortAudio lists, and their sound server
     waiting                waits for a condition that has no event
+    watched_daemon         a daemon in the process of the test whose standstills are found soon
 """
