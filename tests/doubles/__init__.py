@@ -33,6 +33,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     model_copies           a trained model for further machines, without training anew
     model_versions         the versions in a models folder, as the command line lists them
     mosquitto              a real mosquitto on a free port, and a subscriber
+    published_journal      a journal whose events a session publishes
     run_process            `asd-monitor run` as a process of its own
     scripted_microphone    a device of several channels whose events are given by the test
     scripted_scorer        a monitor whose window scores are given by the test
