@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.skipif(find_program("mosquitto") is None, reason="no mosquitto"),
 ]
 BY_NAME: dict[str, Any] = {scenario.name: scenario for scenario in command.SCENARIOS}
+REFUSING = BY_NAME["broker-refuses-97"]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Product:
     [
         BY_NAME["sigkill-at-writes"],
         BY_NAME["sigterm"],
-        replace(BY_NAME["broker-refuses-97"], misbehaves_s=5.0),
+        replace(REFUSING, inject=replace(REFUSING.inject, misbehaves_s=5.0)),
         BY_NAME["journal-removed"],
     ],
     ids=lambda scenario: scenario.name,
