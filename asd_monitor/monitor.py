@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from asd_monitor.alarm.alarm_hold import HeldAlarm
 from asd_monitor.alarm.alarm_score import ScoreLevel
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.logic import AlarmLogic, EvaluatedWindow
-from asd_monitor.alarm.state import Alarm, AlarmRule, Transition, TransitionKind
-from asd_monitor.alarm.state_machine import HeldAlarm
+from asd_monitor.alarm.state import Alarm, AlarmRule, Transition, TransitionKind, Trigger
 from asd_monitor.batching import each_alone, result_or_raise
 from asd_monitor.dead_channel import DeadChannelDetector
 from asd_monitor.dsp.sample_faults import usable_parts
@@ -94,6 +94,7 @@ class Monitor:
         *,
         held: HeldAlarm | None = None,
         baseline: MicrophoneBaseline | None = None,
+        in_service: bool = True,
     ) -> None:
         """Begin with the stream of the first block.
 
@@ -107,6 +108,7 @@ class Monitor:
             held: `held` of an earlier monitor of the same stream.
             baseline: what the microphone has captured in training; without one only a dead channel
                 is recognised.
+            in_service: whether the machine is in service: otherwise no alarm is raised.
 
         """
         self.scorer = scorer
@@ -116,7 +118,9 @@ class Monitor:
         self.left_out_windows = 0
         """Windows that were scored and not evaluated, since they contain dropouts."""
         self._rate_hz = rate_hz
-        self._alarm_logic = AlarmLogic(rule, rate_hz, standing, history, held)
+        self._alarm_logic = AlarmLogic(
+            rule, rate_hz, standing, history, held, in_service=in_service
+        )
         self._channel = DeadChannelDetector(rate_hz)
         self._dead = False  # at the newest reading
         self._recognition = None if baseline is None else MicrophoneRecognition(baseline, rate_hz)
@@ -310,9 +314,23 @@ class Monitor:
         if self._recognition is not None:
             self._recognition.interrupt()
 
-    def acknowledge(self, number: int, who: str, why: str) -> tuple[Transition, ...]:
-        """Acknowledge the newest alarm; another number or a second time changes nothing."""
-        return self._alarm_logic.acknowledge(self._end or 0, number, who, why)
+    def change(
+        self, trigger: Trigger, number: int, who: str | None, why: str
+    ) -> tuple[Transition, ...]:
+        """Change the newest alarm by a person's trigger, or by the end of its shelving.
+
+        Another number, or a trigger that its condition does not know, changes nothing.
+        """
+        return self._alarm_logic.change(trigger, self._end or 0, number, who, why)
+
+    @property
+    def in_service(self) -> bool:
+        """Whether the machine is in service; the next monitor of the machine takes it."""
+        return self._alarm_logic.in_service
+
+    def change_service(self, who: str, why: str, *, in_service: bool) -> tuple[Transition, ...]:
+        """Hide the newest alarm and raise none, or show it and raise them from the next window."""
+        return self._alarm_logic.change_service(self._end or 0, who, why, in_service=in_service)
 
     def _reading(
         self,

@@ -60,7 +60,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "alarm-state-dead-band",  # returns to normal below the alarm threshold
-        "asd_monitor/alarm/state_machine.py",
+        "asd_monitor/alarm/window_level.py",
         "conclusive and score < thresholds.warning",
         "conclusive and score < thresholds.alarm",
         "alarm",
@@ -209,7 +209,8 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "alarm-new-run",  # a warning outlives a night of idle
         "asd_monitor/alarm/state_machine.py",
-        "        if self.begins_run(at):\n            self._forget_run()\n",
+        "        if self.begins_run(at):\n            self._warning = False\n"
+        "            self.restart_delays()\n",
         "",
         "alarm",
     ),

@@ -15,21 +15,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from asd_monitor.alarm.block_means import BlockDivision, BlockMean
+from asd_monitor.alarm.re_alarm import ScoreAtScale
 from asd_monitor.alarm.running_means import RunningMeans
 from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.span_median import SpanMedian
 from asd_monitor.alarm.state import AlarmRule
 from asd_monitor.alarm.time_scales import STEP_S, evidence_at, scale_score
-
-
-class ScoreAtScale(NamedTuple):
-    """An alarm score and the time scale that it is of."""
-
-    score: float
-    time_scale_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +69,8 @@ class AlarmScore:
             )
             for tail in self._longer
         ]
+        self.scores: Sequence[ScoreAtScale] = ()
+        """The alarm scores of the newest window, of each time scale that is usable."""
         self._known: dict[float, tuple[float, float]] = {}  # by scale: the mean and its score
 
     @property
@@ -109,6 +104,7 @@ class AlarmScore:
         for tail, mean in zip(self._longer, self._means.means(end), strict=True):
             if mean is not None:
                 scores.append(ScoreAtScale(self._score_of_mean(tail, mean), tail.seconds))
+        self.scores = scores
         return max(scores, key=lambda each: each.score)  # the shortest of equal ones
 
     def push_missing(self, windows: int, end: int) -> None:

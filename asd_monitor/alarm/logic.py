@@ -15,10 +15,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from asd_monitor.alarm.alarm_score import AlarmScore, ScoreAtScale, ScoreLevel
+from asd_monitor.alarm.alarm_hold import HeldAlarm
+from asd_monitor.alarm.alarm_score import AlarmScore, ScoreLevel
 from asd_monitor.alarm.block_means import BlockMean
-from asd_monitor.alarm.state import Alarm, AlarmRule, Transition
-from asd_monitor.alarm.state_machine import AlarmStateMachine, HeldAlarm
+from asd_monitor.alarm.re_alarm import ScoreAtScale
+from asd_monitor.alarm.state import Alarm, AlarmRule, Transition, Trigger
+from asd_monitor.alarm.state_machine import AlarmStateMachine
 from asd_monitor.records import MachineState, WindowScore
 
 
@@ -40,6 +42,8 @@ class AlarmLogic:
         standing: Alarm | None = None,
         history: Iterable[BlockMean] = (),
         held: HeldAlarm | None = None,
+        *,
+        in_service: bool = True,
     ) -> None:
         """Begin with an empty span.
 
@@ -49,12 +53,13 @@ class AlarmLogic:
             standing: the newest alarm of an earlier alarm logic of this machine.
             history: the block means of an earlier one with the same model, the oldest first.
             held: `held` of an earlier one of the same stream.
+            in_service: whether the machine is in service.
 
         """
         self.rule = rule
         self._rate_hz = rate_hz
         self._score = AlarmScore(rule, rate_hz, history)
-        self._machine = AlarmStateMachine(rule, rate_hz, standing, held)
+        self._machine = AlarmStateMachine(rule, rate_hz, standing, held, in_service=in_service)
         self._hop = rule.hop_s * rate_hz
         self._impact = (rule.window_s + rule.hop_s) * rate_hz
         self._newest_end = 0  # of the windows, idle or running
@@ -74,7 +79,7 @@ class AlarmLogic:
     @property
     def held(self) -> HeldAlarm | None:
         """The alarm that is delayed by a suspicion of the microphone."""
-        return self._machine.held
+        return self._machine.hold.held
 
     def raise_held(self) -> tuple[Transition, ...]:
         """Raise the alarm that is held: no more sound is evaluated."""
@@ -145,6 +150,7 @@ class AlarmLogic:
                 window.end,
                 newest.score,
                 time_scale_s=newest.time_scale_s,
+                scores=self._score.scores,
                 conclusive=self._score.full,
                 suspected=suspected,
             )
@@ -205,9 +211,22 @@ class AlarmLogic:
         """
         self._first_of_run.clear()
         self._machine.restart_delays()
-        self._machine.discard_held(sample)
+        self._machine.hold.discard(sample)
         self._score.discard_since(sample)
 
-    def acknowledge(self, at: int, number: int, who: str, why: str) -> tuple[Transition, ...]:
-        """Acknowledge the newest alarm; another number or a second time changes nothing."""
-        return self._machine.acknowledge(at, number, who, why)
+    def change(
+        self, trigger: Trigger, at: int, number: int, who: str | None, why: str
+    ) -> tuple[Transition, ...]:
+        """Change the newest alarm by a person's trigger, or by the end of its shelving."""
+        return self._machine.change(trigger, at, number, who, why)
+
+    @property
+    def in_service(self) -> bool:
+        """Whether the machine is in service."""
+        return self._machine.occurrence.in_service
+
+    def change_service(
+        self, at: int, who: str, why: str, *, in_service: bool
+    ) -> tuple[Transition, ...]:
+        """Hide the newest alarm and raise none, or show it and raise them from the next window."""
+        return self._machine.change_service(at, who, why, in_service=in_service)

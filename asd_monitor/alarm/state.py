@@ -6,13 +6,20 @@ condition is an entry of `TRANSITIONS`.
 The conditions are states of ISA-18.2 / IEC 62682 (the letters are those of the standard's
 state diagram), with a latch as LatchedState of OPC UA Part 9:
 
-    condition            active  acknowledged
-    NORMAL          A    no      -             normal, no alarm or the alarm is closed
-    UNACKNOWLEDGED  B    yes     no            unacknowledged alarm
-    ACKNOWLEDGED    C    yes     yes           acknowledged alarm
-    RETURNED        D    no      no            returned to normal, unacknowledged
-    LATCHED         -    yes     no            returned to normal, held active by the latch until
-                                               acknowledged
+    condition                  active  acknowledged
+    NORMAL                  A    no      -       normal, no alarm or the alarm is closed
+    UNACKNOWLEDGED          B    yes     no      unacknowledged alarm
+    ACKNOWLEDGED            C    yes     yes     acknowledged alarm
+    RETURNED                D    no      no      returned to normal, unacknowledged
+    LATCHED                 -    yes     no      returned to normal, held active by the latch until
+                                                 acknowledged
+    SHELVED                 E    yes     -       hidden until a time, by a person
+    SHELVED_RETURNED        E    no      -       the same; the sound has returned to normal
+    OUT_OF_SERVICE          G    yes     -       hidden while the machine is out of service
+    OUT_OF_SERVICE_RETURNED G    no      -       the same; the sound has returned to normal
+
+Shelving and out of service hide an alarm and do not stop its evaluation (OPC UA Part 9, 4.8): the
+sound is followed below them.  Suppression by design (F) is no condition: nothing is evaluated then.
 
 The `warning` is a state of the machine and not an alarm: it has its own threshold and the same
 delays, is not latched and is not acknowledged.
@@ -38,6 +45,10 @@ class AlarmCondition(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     LATCHED = "latched"
     RETURNED = "returned"
+    SHELVED = "shelved"
+    SHELVED_RETURNED = "shelved_returned"
+    OUT_OF_SERVICE = "out_of_service"
+    OUT_OF_SERVICE_RETURNED = "out_of_service_returned"
 
 
 class Trigger(Enum):
@@ -51,41 +62,90 @@ class Trigger(Enum):
     Between the two thresholds lies a dead band, so that an alarm does not chatter."""
     RETURN_TO_NORMAL_LATCHED = auto()
     """The same for an alarm with latch."""
+    RE_ALARM = auto()
+    """The sound of an acknowledged alarm is worse than a person has seen: see
+    `asd_monitor.alarm.re_alarm`."""
     ACKNOWLEDGE = auto()
+    SHELVE = auto()
+    """A person hides the alarm until a time."""
+    UNSHELVE = auto()
+    """A person ends the shelving, and has seen the alarm thereby."""
+    SHELF_EXPIRED = auto()
+    """The time of the shelving is over (alarm without latch)."""
+    SHELF_EXPIRED_LATCHED = auto()
+    """The same for an alarm with latch."""
+    TAKE_OUT_OF_SERVICE = auto()
+    """The machine is taken out of service, for maintenance."""
+    RETURN_TO_SERVICE = auto()
     MONITORING_ENDED = auto()
     """The machine is not monitored any more: its sound cannot return to normal."""
     SUPERSEDED = auto()
     """A newer alarm of the machine was raised while this one was not known: it goes on as that."""
 
 
+_C, _T = AlarmCondition, Trigger
+
 TRANSITIONS: dict[tuple[AlarmCondition, Trigger], AlarmCondition] = {
     # a new alarm
-    (AlarmCondition.NORMAL, Trigger.ALARM): AlarmCondition.UNACKNOWLEDGED,
-    (AlarmCondition.RETURNED, Trigger.ALARM): AlarmCondition.UNACKNOWLEDGED,
+    (_C.NORMAL, _T.ALARM): _C.UNACKNOWLEDGED,
+    (_C.RETURNED, _T.ALARM): _C.UNACKNOWLEDGED,
     # the same alarm again
-    (AlarmCondition.LATCHED, Trigger.ALARM): AlarmCondition.UNACKNOWLEDGED,
-    (AlarmCondition.UNACKNOWLEDGED, Trigger.RETURN_TO_NORMAL): AlarmCondition.RETURNED,
-    (AlarmCondition.UNACKNOWLEDGED, Trigger.RETURN_TO_NORMAL_LATCHED): AlarmCondition.LATCHED,
-    (AlarmCondition.ACKNOWLEDGED, Trigger.RETURN_TO_NORMAL): AlarmCondition.NORMAL,
-    (AlarmCondition.ACKNOWLEDGED, Trigger.RETURN_TO_NORMAL_LATCHED): AlarmCondition.NORMAL,
+    (_C.LATCHED, _T.ALARM): _C.UNACKNOWLEDGED,
+    (_C.ACKNOWLEDGED, _T.RE_ALARM): _C.UNACKNOWLEDGED,
+    (_C.UNACKNOWLEDGED, _T.RETURN_TO_NORMAL): _C.RETURNED,
+    (_C.UNACKNOWLEDGED, _T.RETURN_TO_NORMAL_LATCHED): _C.LATCHED,
+    (_C.ACKNOWLEDGED, _T.RETURN_TO_NORMAL): _C.NORMAL,
+    (_C.ACKNOWLEDGED, _T.RETURN_TO_NORMAL_LATCHED): _C.NORMAL,
     # the latch was removed from the configuration
-    (AlarmCondition.LATCHED, Trigger.RETURN_TO_NORMAL): AlarmCondition.RETURNED,
-    (AlarmCondition.UNACKNOWLEDGED, Trigger.ACKNOWLEDGE): AlarmCondition.ACKNOWLEDGED,
-    (AlarmCondition.LATCHED, Trigger.ACKNOWLEDGE): AlarmCondition.ACKNOWLEDGED,
-    (AlarmCondition.RETURNED, Trigger.ACKNOWLEDGE): AlarmCondition.NORMAL,
-    (AlarmCondition.ACKNOWLEDGED, Trigger.MONITORING_ENDED): AlarmCondition.NORMAL,
-    (AlarmCondition.UNACKNOWLEDGED, Trigger.SUPERSEDED): AlarmCondition.RETURNED,
-    (AlarmCondition.LATCHED, Trigger.SUPERSEDED): AlarmCondition.RETURNED,
-    (AlarmCondition.ACKNOWLEDGED, Trigger.SUPERSEDED): AlarmCondition.NORMAL,
+    (_C.LATCHED, _T.RETURN_TO_NORMAL): _C.RETURNED,
+    (_C.UNACKNOWLEDGED, _T.ACKNOWLEDGE): _C.ACKNOWLEDGED,
+    (_C.LATCHED, _T.ACKNOWLEDGE): _C.ACKNOWLEDGED,
+    (_C.RETURNED, _T.ACKNOWLEDGE): _C.NORMAL,
+    # shelved: the sound is followed below it; another time may be set
+    (_C.UNACKNOWLEDGED, _T.SHELVE): _C.SHELVED,
+    (_C.ACKNOWLEDGED, _T.SHELVE): _C.SHELVED,
+    (_C.LATCHED, _T.SHELVE): _C.SHELVED_RETURNED,
+    (_C.RETURNED, _T.SHELVE): _C.SHELVED_RETURNED,
+    (_C.SHELVED, _T.SHELVE): _C.SHELVED,
+    (_C.SHELVED_RETURNED, _T.SHELVE): _C.SHELVED_RETURNED,
+    (_C.SHELVED, _T.RETURN_TO_NORMAL): _C.SHELVED_RETURNED,
+    (_C.SHELVED, _T.RETURN_TO_NORMAL_LATCHED): _C.SHELVED_RETURNED,
+    (_C.SHELVED_RETURNED, _T.ALARM): _C.SHELVED,
+    (_C.SHELVED, _T.UNSHELVE): _C.ACKNOWLEDGED,
+    (_C.SHELVED_RETURNED, _T.UNSHELVE): _C.NORMAL,
+    (_C.SHELVED, _T.SHELF_EXPIRED): _C.UNACKNOWLEDGED,
+    (_C.SHELVED, _T.SHELF_EXPIRED_LATCHED): _C.UNACKNOWLEDGED,
+    (_C.SHELVED_RETURNED, _T.SHELF_EXPIRED): _C.RETURNED,
+    (_C.SHELVED_RETURNED, _T.SHELF_EXPIRED_LATCHED): _C.LATCHED,
+    # out of service: the same, and it ends the shelving
+    (_C.UNACKNOWLEDGED, _T.TAKE_OUT_OF_SERVICE): _C.OUT_OF_SERVICE,
+    (_C.ACKNOWLEDGED, _T.TAKE_OUT_OF_SERVICE): _C.OUT_OF_SERVICE,
+    (_C.SHELVED, _T.TAKE_OUT_OF_SERVICE): _C.OUT_OF_SERVICE,
+    (_C.LATCHED, _T.TAKE_OUT_OF_SERVICE): _C.OUT_OF_SERVICE_RETURNED,
+    (_C.RETURNED, _T.TAKE_OUT_OF_SERVICE): _C.OUT_OF_SERVICE_RETURNED,
+    (_C.SHELVED_RETURNED, _T.TAKE_OUT_OF_SERVICE): _C.OUT_OF_SERVICE_RETURNED,
+    (_C.OUT_OF_SERVICE, _T.RETURN_TO_NORMAL): _C.OUT_OF_SERVICE_RETURNED,
+    (_C.OUT_OF_SERVICE, _T.RETURN_TO_NORMAL_LATCHED): _C.OUT_OF_SERVICE_RETURNED,
+    (_C.OUT_OF_SERVICE_RETURNED, _T.ALARM): _C.OUT_OF_SERVICE,
+    (_C.OUT_OF_SERVICE, _T.RETURN_TO_SERVICE): _C.UNACKNOWLEDGED,
+    (_C.OUT_OF_SERVICE_RETURNED, _T.RETURN_TO_SERVICE): _C.NORMAL,
+    (_C.ACKNOWLEDGED, _T.MONITORING_ENDED): _C.NORMAL,
+    (_C.UNACKNOWLEDGED, _T.SUPERSEDED): _C.RETURNED,
+    (_C.LATCHED, _T.SUPERSEDED): _C.RETURNED,
+    (_C.ACKNOWLEDGED, _T.SUPERSEDED): _C.NORMAL,
+    (_C.SHELVED, _T.SUPERSEDED): _C.RETURNED,
+    (_C.SHELVED_RETURNED, _T.SUPERSEDED): _C.RETURNED,
+    (_C.OUT_OF_SERVICE, _T.SUPERSEDED): _C.RETURNED,
+    (_C.OUT_OF_SERVICE_RETURNED, _T.SUPERSEDED): _C.RETURNED,
 }
 """A trigger without an entry changes nothing."""
 
-ACTIVE = frozenset(
-    {AlarmCondition.UNACKNOWLEDGED, AlarmCondition.ACKNOWLEDGED, AlarmCondition.LATCHED}
-)
-UNACKNOWLEDGED = frozenset(
-    {AlarmCondition.UNACKNOWLEDGED, AlarmCondition.LATCHED, AlarmCondition.RETURNED}
-)
+SHELVED = frozenset({_C.SHELVED, _C.SHELVED_RETURNED})
+OUT_OF_SERVICE = frozenset({_C.OUT_OF_SERVICE, _C.OUT_OF_SERVICE_RETURNED})
+ACTIVE = frozenset({_C.UNACKNOWLEDGED, _C.ACKNOWLEDGED, _C.LATCHED, _C.SHELVED, _C.OUT_OF_SERVICE})
+UNACKNOWLEDGED = frozenset({_C.UNACKNOWLEDGED, _C.LATCHED, _C.RETURNED})
+NEW_ALARM = frozenset({_C.NORMAL, _C.RETURNED})
+"""Conditions in which an alarm that is due is a new one, and not the same again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,21 +178,30 @@ class Alarm:
     time_scale_s: float | None = None  # of the alarm score that raised it; None: not known
     raised: int | None = None
     cleared: int | None = None
+    shortest_scale_s: float | None = None
+    """Shortest time scale at which it has reached the alarm threshold, up to the acknowledgement;
+    None: not known, or it was raised by quiet sound."""
+    score_at_acknowledgement: float | None = None  # `peak_score` then; None: not known
 
     @property
     def active(self) -> bool:
-        """Whether the alarm is active, the latch included."""
+        """Whether the sound is abnormal, or the latch holds the alarm active."""
         return self.condition in ACTIVE
 
     @property
     def acknowledged(self) -> bool:
-        """Whether the alarm is acknowledged."""
-        return self.condition not in UNACKNOWLEDGED
+        """Whether the alarm is acknowledged, or closed; a hidden one is not."""
+        return self.condition in (AlarmCondition.ACKNOWLEDGED, AlarmCondition.NORMAL)
 
     @property
     def latched(self) -> bool:
         """Whether the sound has returned to normal and the latch holds the alarm active."""
         return self.condition is AlarmCondition.LATCHED
+
+    @property
+    def out_of_service(self) -> bool:
+        """Whether the alarm is hidden since the machine is out of service."""
+        return self.condition in OUT_OF_SERVICE
 
 
 class TransitionKind(StrEnum):
@@ -141,6 +210,14 @@ class TransitionKind(StrEnum):
     STATE = "state"  # of the machine: MachineState
     ALARM = "alarm"  # of an alarm: AlarmCondition
     MICROPHONE = "microphone"  # MicrophoneState: begin and end of a dead channel
+    SERVICE = "service"  # of the machine: ServiceState
+
+
+class ServiceState(StrEnum):
+    """Whether a machine is in service; its alarms are hidden while it is not."""
+
+    IN_SERVICE = "in_service"
+    OUT_OF_SERVICE = "out_of_service"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,5 +229,5 @@ class Transition:
     before: str
     after: str
     why: str
-    who: str | None = None  # who acknowledged; None: the sound is the cause
+    who: str | None = None  # whose change it is; None: the sound or a time is the cause
     alarm: Alarm | None = None  # for kind ALARM: the alarm after the change

@@ -175,7 +175,7 @@ class MachineJournal:
                 # the record in memory may be newer than that on the disk
                 record = self._newest = _acknowledged_as(newest, acknowledged)
                 if monitor is not None:
-                    transitions = monitor.acknowledge(self._number, who, why)
+                    transitions = monitor.change(Trigger.ACKNOWLEDGE, self._number, who, why)
             if transitions:
                 events += [self.record(transition, now, model) for transition in transitions]
             else:

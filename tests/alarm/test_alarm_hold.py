@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asd_monitor.alarm.alarm_hold import MAX_HOLD_S
 from asd_monitor.alarm.state import Alarm, AlarmCondition, AlarmRule, Transition, TransitionKind
-from asd_monitor.alarm.state_machine import MAX_HOLD_S, AlarmStateMachine
+from asd_monitor.alarm.state_machine import AlarmStateMachine
 from asd_monitor.records import MachineState, Thresholds, WhenQuiet
 
 RATE_HZ = 100
@@ -62,14 +63,14 @@ def test_a_recognised_fault_of_the_microphone_discards_it() -> None:
     machine = AlarmStateMachine(RULE, RATE_HZ)
     run(machine, 5.0, HIGH, suspected=True)
     machine.restart_delays()
-    machine.discard_held(0)
+    machine.hold.discard(0)
     assert raised(run(machine, 60.0, LOW, suspected=False, start=5.0)) == []
 
 
 def test_an_alarm_that_was_due_before_the_fault_is_not_discarded() -> None:
     machine = AlarmStateMachine(RULE, RATE_HZ)
     run(machine, 5.0, HIGH, suspected=True)  # due at 3.5 s
-    machine.discard_held(350 + 1)
+    machine.hold.discard(350 + 1)
     assert raised(run(machine, 1.0, LOW, suspected=False, start=5.0)) == [5.5]
 
 
@@ -77,7 +78,7 @@ def test_an_interruption_discards_it() -> None:
     machine = AlarmStateMachine(RULE, RATE_HZ)
     run(machine, 5.0, HIGH, suspected=True)
     machine.interrupt()
-    assert machine.held is None
+    assert machine.hold.held is None
     assert raised(list(machine.raise_held())) == []
     assert raised(run(machine, 60.0, LOW, suspected=False, start=5.0)) == []
 
@@ -120,7 +121,7 @@ def test_an_alarm_that_is_raised_outlives_an_interruption() -> None:
 def test_the_next_state_machine_of_the_stream_takes_it_up() -> None:
     earlier = AlarmStateMachine(RULE, RATE_HZ)
     run(earlier, 5.0, HIGH, suspected=True)
-    machine = AlarmStateMachine(RULE, RATE_HZ, earlier.alarm, earlier.held)
+    machine = AlarmStateMachine(RULE, RATE_HZ, earlier.alarm, earlier.hold.held)
     assert raised(run(machine, 2.0, LOW, suspected=True, start=5.0)) == []
     assert raised(run(machine, 1.0, LOW, suspected=False, start=7.0)) == [7.5]
     assert machine.alarm is not None
@@ -130,7 +131,7 @@ def test_the_next_state_machine_of_the_stream_takes_it_up() -> None:
 def test_the_time_for_which_it_was_held_counts_for_the_next_state_machine() -> None:
     earlier, undivided = AlarmStateMachine(RULE, RATE_HZ), AlarmStateMachine(RULE, RATE_HZ)
     run(earlier, 20.0, HIGH, suspected=True)
-    machine = AlarmStateMachine(RULE, RATE_HZ, earlier.alarm, earlier.held)
+    machine = AlarmStateMachine(RULE, RATE_HZ, earlier.alarm, earlier.hold.held)
     (at,) = raised(run(machine, 60.0, LOW, suspected=True, start=20.0))
     assert [at] == raised(run(undivided, 80.0, HIGH, suspected=True))
 
@@ -139,7 +140,7 @@ def test_it_is_raised_at_the_end() -> None:
     machine = AlarmStateMachine(RULE, RATE_HZ)
     run(machine, 5.0, HIGH, suspected=True)
     assert raised(list(machine.raise_held())) == [5.0]
-    assert (machine.state, machine.held) == (MachineState.ALARM, None)
+    assert (machine.state, machine.hold.held) == (MachineState.ALARM, None)
     assert machine.raise_held() == ()
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from asd_monitor.alarm.logic import AlarmLogic
-from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind
+from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind, Trigger
 from asd_monitor.records import MachineState, Thresholds, WhenQuiet
 from tests.doubles.scripted_scorer import HOP, RATE_HZ, RULE, scored_window
 
@@ -87,7 +87,7 @@ def test_alarm_is_an_alarm_with_its_whole_life() -> None:
     assert machine.logic.alarm is not None
     assert machine.logic.alarm.peak_score == RULE.thresholds.alarm
     assert alarms(machine.play(30, NORMAL)) == ["unacknowledged→latched"]
-    acknowledged = machine.logic.acknowledge(machine.end, 1, "ann", "started")
+    acknowledged = machine.logic.change(Trigger.ACKNOWLEDGE, machine.end, 1, "ann", "started")
     assert alarms(acknowledged) == ["latched→acknowledged", "acknowledged→normal"]
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from asd_monitor.alarm.state import Alarm, AlarmCondition, TransitionKind
+from asd_monitor.alarm.state import Alarm, AlarmCondition, TransitionKind, Trigger
 from asd_monitor.monitor import Monitor
 from asd_monitor.records import Block, MachineState, Samples, Stream
 from tests.doubles.blocks import block_at
@@ -78,7 +78,9 @@ def test_an_alarm_acknowledged_while_capture_is_interrupted_stays_active() -> No
     subject = monitor_of(lambda end: 8.0 if end < 1500 else 0.5)
     play(subject, stream(sound(60)))
     subject.interrupt()
-    assert [t.after for t in subject.acknowledge(1, "ann", "seen")] == ["acknowledged"]
+    assert [t.after for t in subject.change(Trigger.ACKNOWLEDGE, 1, "ann", "seen")] == [
+        "acknowledged"
+    ]
     assert subject.state is MachineState.ALARM
 
 
@@ -98,11 +100,11 @@ def test_an_acknowledgement_clears_a_latched_alarm() -> None:
     play(subject, stream(sound(60)))
     assert subject.alarm is not None
     assert subject.alarm.latched
-    transitions = subject.acknowledge(1, "ann", "bearing greased")
+    transitions = subject.change(Trigger.ACKNOWLEDGE, 1, "ann", "bearing greased")
     assert [t.after for t in transitions] == ["acknowledged", "normal", "normal"]
     assert {t.sample for t in transitions} == {6000}
     assert subject.state is MachineState.NORMAL
-    assert subject.acknowledge(1, "ann", "again") == ()
+    assert subject.change(Trigger.ACKNOWLEDGE, 1, "ann", "again") == ()
 
 
 def test_overlapping_blocks_are_refused() -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from asd_monitor.alarm.alarm_hold import MAX_HOLD_S
 from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.state import Alarm, AlarmCondition, AlarmRule, TransitionKind
-from asd_monitor.alarm.state_machine import MAX_HOLD_S
 from asd_monitor.dsp.frames import Floats
 from asd_monitor.monitor import DEAD_CHANNEL, Monitor, Reading
 from asd_monitor.records import Block, MicrophoneState, Samples, WindowSpectra

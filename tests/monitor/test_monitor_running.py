@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from asd_monitor.alarm.state import Alarm, AlarmCondition, TransitionKind
+from asd_monitor.alarm.state import Alarm, AlarmCondition, TransitionKind, Trigger
 from asd_monitor.monitor import Monitor, Reading, push_batch
 from tests.doubles.blocks import block_at
 from tests.doubles.scripted_scorer import (
@@ -59,7 +59,7 @@ def test_a_fault_in_short_runs_raises_an_alarm_and_normal_sound_clears_it(run_s:
     for _ in range(12):
         player.play(run_s)
         player.play(100, running=False)
-    player.subject.acknowledge(1, "ann", "seen")
+    player.subject.change(Trigger.ACKNOWLEDGE, 1, "ann", "seen")
     fault = False
     for _ in range(16):
         player.play(run_s)
@@ -88,7 +88,7 @@ def test_an_acknowledged_alarm_does_not_clear_by_a_pause() -> None:
     player = Player(monitor_of(lambda end: 0.5, standing=standing))
     player.play(25)
     player.play(100, running=False)
-    changes_ = player.subject.acknowledge(1, "ann", "seen")
+    changes_ = player.subject.change(Trigger.ACKNOWLEDGE, 1, "ann", "seen")
     assert [c.after for c in changes_ if c.kind is TransitionKind.ALARM] == ["acknowledged"]
 
 
