@@ -1,39 +1,40 @@
-"""`asd-monitor alarms`: lists and acknowledges alarms, also while the daemon runs."""
+"""`asd-monitor alarms`: lists and shows alarms, also while the daemon runs.
+
+The commands that change something are in `asd_monitor.cli.alarm_requests`.
+"""
 
 from __future__ import annotations
 
-import getpass
 import json
-import os
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from asd_monitor.alarm.chatter import CHATTER_RAISES, is_chattering
+from asd_monitor.cli.alarm_requests import AlarmId, add_request_commands, no_alarms
 from asd_monitor.cli.command_group import CommandGroup
 from asd_monitor.cli.options import AsJson, OnlyMachine, StateDir
-from asd_monitor.errors import UsageError
-from asd_monitor.names import check_id
-from asd_monitor.wording import named_period, printable, quoted, rfc3339
+from asd_monitor.wording import named_period, printable, rfc3339
 
 if TYPE_CHECKING:
     from asd_monitor.journal.alarm_records import AlarmRecord, Event
+    from asd_monitor.journal.commands import JournalContent
 
-app = CommandGroup("alarms", "List and acknowledge alarms, also while the daemon runs.")
-
-AlarmId = Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm.")]
+app = CommandGroup("alarms", "List, acknowledge and shelve alarms, also while the daemon runs.")
 
 
-@app.command("list", short_help="List the alarms that are active or not acknowledged.")
+@app.command("list", short_help="List the alarms that are not closed.")
 def list_alarms(
     state: StateDir,
     machine: OnlyMachine = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Also cleared, acknowledged ones.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="Also closed ones.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the alarms that are active or not acknowledged, the newest first."""
+    """List the alarms that are active, hidden or not acknowledged, the newest first."""
     from asd_monitor.journal.commands import disk_notices, read_journal
 
     journal = read_journal(state)
@@ -46,16 +47,19 @@ def list_alarms(
             for record in journal.alarms
             if machine in (None, record.machine) and (every or not record.closed)
         ]
+    listed = [] if journal is None else listed_alarms(journal, records, datetime.now(UTC))
     if as_json:
-        typer.echo(json.dumps([_as_json(record) for record in records], indent=2))
+        typer.echo(json.dumps([_as_json(each) for each in listed], indent=2))
     elif journal is None:
         typer.echo(f"{state}: no daemon has written alarms here yet", err=True)
-    elif records:
-        _print_table(records)
+    elif listed:
+        _print_table(listed)
     else:
         of = "" if machine is None else f" of {machine}"
-        which = "" if every else " that is active or not acknowledged"
+        which = "" if every else " that is active, hidden or not acknowledged"
         typer.echo(f"{state}: no alarm{of}{which}", err=True)
+    if journal is not None and not as_json:
+        _print_out_of_service(journal, machine)
     _print_warnings(disk_notices(state) if journal is None else journal.warnings)
 
 
@@ -66,25 +70,31 @@ def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
 
     journal = read_journal(state)
     if journal is None:
-        raise _no_alarms(state)
+        raise no_alarms(state)
     record = journal.alarm(alarm)
+    (listed,) = listed_alarms(journal, [record], datetime.now(UTC))
     events = journal.events(alarm)
     _print_warnings(journal.warnings)
     if as_json:
-        document = _as_json(record) | {"events": [_event_as_json(event) for event in events]}
+        document = _as_json(listed) | {"events": [_event_as_json(event) for event in events]}
         typer.echo(json.dumps(document, indent=2))
         return
-    typer.echo(f"{record.id}: {_state(record)}")
+    typer.echo(f"{record.id}: {_state(listed)}")
     facts = [
         ("machine", record.machine),
         ("raised", _time(record.raised)),
         ("cleared", _time(record.cleared)),
         ("acknowledged", _time(record.acknowledged_at)),
         ("by", record.who),
-        ("reason", record.why),
+        ("why", record.why),
+        ("shelved until", _time(record.shelved_until)),
+        ("reason", record.reason),
         ("peak alarm score", None if record.peak_score is None else f"{record.peak_score:.2f}"),
         ("time scale", None if record.time_scale_s is None else named_period(record.time_scale_s)),
         ("model", record.model),
+        ("label", record.label),
+        ("labelled by", record.labelled_by),
+        ("label, why", record.label_why),
     ]
     for name, value in facts:
         if value:
@@ -95,71 +105,7 @@ def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
         typer.echo(f"  {printable(line)}")
 
 
-@app.command(short_help="Acknowledge an alarm, or all alarms of a machine.")
-def ack(
-    state: StateDir,
-    alarm: Annotated[
-        str | None, typer.Argument(metavar="ID", help="Id of the alarm.", show_default=False)
-    ] = None,
-    machine: Annotated[
-        str | None,
-        typer.Option(
-            "--machine",
-            "-m",
-            metavar="ID",
-            help="All alarms of this machine.",
-            show_default=False,
-        ),
-    ] = None,
-    why: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Cause found, or work done.")
-    ] = None,
-    who: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Name of the person.", show_default="the user's name"),
-    ] = None,
-) -> None:
-    """Acknowledge an alarm, or all alarms of a machine; latched alarms can then clear."""
-    from asd_monitor.journal.commands import acknowledge_alarm, read_journal
-
-    if (alarm is None) == (machine is None):
-        raise UsageError("give either the ID of an alarm, or --machine M for all of a machine")
-    name = who or _user()
-    for text in (why, name):
-        _check_text(text)
-    if machine is not None:
-        check_id(machine)
-    journal = read_journal(state)
-    if journal is None:
-        raise _no_alarms(state)
-    if alarm is not None:
-        wanted = [journal.alarm(alarm)]
-    else:
-        journal.check_machine(machine or "")
-        wanted = [a for a in journal.alarms if a.machine == machine and not a.acknowledged]
-    if not wanted:
-        typer.echo(f"{state}: {machine} has no alarm to acknowledge", err=True)
-    for record in wanted:
-        if record.acknowledged:
-            by = f"{record.who}, {_time(record.acknowledged_at)}"
-            typer.echo(printable(f"{record.id}: already acknowledged by {by}"), err=True)
-            continue
-        updated = acknowledge_alarm(state, record.id, name, why, datetime.now(UTC))
-        typer.echo(printable(f"{updated.id}: acknowledged by {updated.who}"))
-
-
-def _no_alarms(state: Path) -> UsageError:
-    return UsageError(
-        f"{state}: no daemon has written alarms here yet: name its state folder with --state"
-    )
-
-
-def _check_text(text: str | None) -> None:
-    """Raise `UsageError` for bytes of the command line that are not UTF-8."""
-    try:
-        (text or "").encode()
-    except UnicodeEncodeError as error:
-        raise UsageError(f"{quoted(text)}: this is not valid text: write it in UTF-8") from error
+add_request_commands(app)
 
 
 def _print_warnings(warnings: list[str]) -> None:
@@ -167,37 +113,68 @@ def _print_warnings(warnings: list[str]) -> None:
         typer.echo(f"asd-monitor: {text}", err=True)
 
 
-def _user() -> str:
-    """Return the name of the user, also of the one who called sudo."""
-    sudo = os.environ.get("SUDO_USER")
-    if sudo:
-        return sudo
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name
-        return str(os.getuid())
+@dataclass(frozen=True, slots=True)
+class ListedAlarm:
+    """An alarm as it is listed, with what is known of its machine."""
+
+    record: AlarmRecord
+    out_of_service: bool
+    chattering: bool
 
 
-def _state(record: AlarmRecord) -> str:
-    if record.active:
-        if record.acknowledged:
-            return "active, acknowledged"
-        return "active, sound is normal" if record.latched else "ACTIVE"
-    return "cleared" if record.acknowledged else "cleared, not acknowledged"
+def listed_alarms(
+    journal: JournalContent, records: Sequence[AlarmRecord], now: datetime
+) -> list[ListedAlarm]:
+    """Return alarms with what is known of their machines; chatter is of the newest alarm alone."""
+    raised: dict[str, list[datetime]] = {}
+    newest: dict[str, str] = {}
+    for record in journal.alarms:
+        newest.setdefault(record.machine, record.id)
+        times = raised.setdefault(record.machine, [])
+        if len(times) < CHATTER_RAISES:
+            times.insert(0, record.raised)
+    return [
+        ListedAlarm(
+            each,
+            each.machine in journal.out_of_service,
+            newest[each.machine] == each.id and is_chattering(raised[each.machine], now),
+        )
+        for each in records
+    ]
+
+
+def _state(listed: ListedAlarm) -> str:
+    record = listed.record
+    if record.shelved:
+        state = f"shelved until {_time(record.shelved_until)}"
+        state += "" if record.active else ", sound is normal"
+    elif record.out_of_service:
+        state = "out of service" + ("" if record.active else ", sound is normal")
+    elif record.active and record.acknowledged:
+        state = "active, acknowledged"
+    elif record.active:
+        state = "active, sound is normal" if record.latched else "ACTIVE"
+    else:
+        state = "cleared" if record.closed else "cleared, not acknowledged"
+    return f"{state}, chattering" if listed.chattering else state
 
 
 def _time(time: datetime | None) -> str | None:
     return None if time is None else rfc3339(time)
 
 
-def _as_json(record: AlarmRecord) -> dict[str, Any]:
+def _as_json(listed: ListedAlarm) -> dict[str, Any]:
+    record = listed.record
     return {
         "id": record.id,
         "machine": record.machine,
         "active": record.active,
         "acknowledged": record.acknowledged,
-        "shelved_until": None,
+        "shelved_until": _time(record.shelved_until),
+        "out_of_service": listed.out_of_service,
         "latched": record.latched,
+        "provisional": record.provisional,
+        "chattering": listed.chattering,
         "severity": record.severity,
         "raised": _time(record.raised),
         "cleared": _time(record.cleared),
@@ -206,8 +183,13 @@ def _as_json(record: AlarmRecord) -> dict[str, Any]:
         "why": record.why,
         "peak_alarm_score": record.peak_score,
         "time_scale_s": record.time_scale_s,
+        "reason": record.reason,
+        "views": dict(record.views),
         "evidence": record.evidence,
         "model": record.model,
+        "label": record.label,
+        "label_why": record.label_why,
+        "labelled_by": record.labelled_by,
     }
 
 
@@ -222,17 +204,25 @@ def _event_as_json(event: Event) -> dict[str, Any]:
     }
 
 
-def _print_table(records: list[AlarmRecord]) -> None:
+def _print_out_of_service(journal: JournalContent, machine: str | None) -> None:
+    for name, each in sorted(journal.out_of_service.items()):
+        if machine in (None, name):
+            since = f"since {_time(each.since)} by {each.who}: {each.why}"
+            typer.echo(printable(f"{name} is out of service {since}"), err=True)
+
+
+def _print_table(listed: Sequence[ListedAlarm]) -> None:
     from asd_monitor.cli.console import plain_table, result_console
 
     table = plain_table(
         "id", "raised (UTC)", "state", "peak alarm score", "time scale", "acknowledged by"
     )
-    for record in records:
+    for each in listed:
+        record = each.record
         table.add_row(
             record.id,
             f"{record.raised:%Y-%m-%d %H:%M:%S}",
-            _state(record),
+            _state(each),
             "" if record.peak_score is None else f"{record.peak_score:.1f}",
             "" if record.time_scale_s is None else named_period(record.time_scale_s),
             printable(record.who or ""),

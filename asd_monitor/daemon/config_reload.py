@@ -92,13 +92,13 @@ class ConfigReload:
                 raise error
 
     async def check_journal(self) -> None:
-        """Take up what the journal has new: acknowledgements, and machines of earlier runs.
+        """Take up what the journal has new: requests, and machines of earlier runs.
 
         Such machines are known once the journal is open, which may be later than the start.
         """
         for machine in await self._registry.unknown_machines():
             await self._change(machine, self._registry.take_up_unmonitored(machine))
-        await self._registry.check_acknowledgements()
+        await self._registry.check_requests()
 
     async def reload(self) -> None:
         """Read the configuration again and apply the changes of machines.

@@ -16,6 +16,7 @@ from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.recording_throttle import RecordingThrottle
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.self_test import DailySelfTest
+from asd_monitor.daemon.shelf_expiry import ShelfExpiry
 from asd_monitor.daemon.supervised_tasks import SupervisedTasks
 
 
@@ -35,4 +36,5 @@ class DaemonParts:
     config_reload: ConfigReload
     self_test: DailySelfTest
     checks: BoxChecks
+    shelves: ShelfExpiry
     tasks: SupervisedTasks

@@ -5,12 +5,14 @@ Each step reads the ring buffer once, has the sound scored together with that of
 (`asd_monitor.daemon.evaluator`) and publishes the result (`asd_monitor.daemon.session_reporter`).
 The same sound is recorded for a first model, or sampled for the commissioning of the present one.
 What takes time runs in the machine's worker thread.  Between two steps the model is loaded again
-and acknowledgements are applied, where that was requested.
+and requests of people are applied, where there may be some.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 
@@ -23,6 +25,7 @@ from asd_monitor.daemon.initial_training import InitialTraining
 from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.session_reporter import SessionReporter
+from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.monitor import Reading
 from asd_monitor.records import Block
@@ -73,8 +76,8 @@ class EvaluationLoop:
         """Whether a model is being loaded."""
         self.evaluated_blocks = 0
         """Blocks whose readings were published."""
-        self.unread_acknowledgements = 0
-        """How often acknowledgements could not be read."""
+        self.unread_requests = 0
+        """How often requests could not be read."""
         self._machine = machine
         self._capture = capture
         self._evaluator = evaluator
@@ -91,16 +94,22 @@ class EvaluationLoop:
         self._journal_backoff = Backoff(doubling(1.0, 60.0))
         self._logged_journal_error: str | None = None
         self._reload_requested = True
-        self._acknowledgements_requested = True
+        self._has_requests = True
+        self._expires_shelf = False
 
     def reload_model(self) -> None:
         """Load the current model again, without a gap in the sound."""
         self._reload_requested = True
         self._wake.set()
 
-    def check_acknowledgements(self) -> None:
-        """Apply the acknowledgements that were written to the journal."""
-        self._acknowledgements_requested = True
+    def check_requests(self) -> None:
+        """Apply the requests that were written to the journal."""
+        self._has_requests = True
+        self._wake.set()
+
+    def expire_shelf(self) -> None:
+        """End the shelving of the alarm, where its time is over."""
+        self._expires_shelf = True
         self._wake.set()
 
     @property
@@ -132,8 +141,11 @@ class EvaluationLoop:
                 self._reload_requested = True
             if self._reload_requested:
                 await self._load_model()
-            if self._acknowledgements_requested:
-                await self._apply_acknowledgements()
+            if self._has_requests:
+                await self._apply_requests()
+            if self._expires_shelf:
+                self._expires_shelf = False
+                await self._publish_changes(self._evaluator.expire_shelf)
             await self._reporter.write_changes(self._worker)
             if await self._evaluate_next(tasks):
                 continue
@@ -315,26 +327,29 @@ class EvaluationLoop:
             bundle = None if self._evaluator.no_model_reason else self._evaluator.bundle
             self._commissioning.take_model(bundle, self._capture.rate_hz)
 
-    async def _apply_acknowledgements(self) -> None:
-        self._acknowledgements_requested = False
+    async def _apply_requests(self) -> None:
+        self._has_requests = False
         if not self._evaluator.is_alarm_known and await self._worker.run(
             self._evaluator.take_up_alarm
         ):
             self._reporter.publish_alarm()
         try:
-            events = await self._worker.run(
-                self._evaluator.apply_acknowledgements, self._capture.now()
-            )
+            await self._publish_changes(self._evaluator.apply_requests)
         except JournalError as error:
-            # not cleared: the wish remains, and is tried again after a pause
-            self.unread_acknowledgements += 1
+            # the requests remain, and are tried again after a pause
+            self.unread_requests += 1
             retry_s = self._journal_backoff.delay_s()
-            asyncio.get_running_loop().call_later(retry_s, self.check_acknowledgements)
+            asyncio.get_running_loop().call_later(retry_s, self.check_requests)
             if str(error) != self._logged_journal_error:
                 self._logged_journal_error = str(error)
-                self._log.error("acknowledgements cannot be read", reason=str(error))
+                self._log.error("requests about alarms cannot be read", reason=str(error))
             return
         self._journal_backoff.reset()
         self._logged_journal_error = None
+
+    async def _publish_changes(self, change: Callable[[datetime], list[Event]]) -> None:
+        """Publish the transitions that a change of the alarm has written to the journal."""
+        events = await self._worker.run(change, self._capture.now())
         self._reporter.publish_events(events)
+        self._reporter.publish_changed_alarm()
         self.publish_state()

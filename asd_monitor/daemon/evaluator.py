@@ -2,8 +2,8 @@
 
 The monitor is run in the scoring thread of all machines (`asd_monitor.daemon.scoring_thread`).
 Loading a model and writing to the journal take time and run in the machine's worker thread.
-Nothing is published here.  Without a model, a dead channel is still detected, and an active
-alarm can be acknowledged (`asd_monitor.daemon.no_model`).
+Nothing is published here.  Without a model, a dead channel is still detected, and requests about
+an alarm are applied (`asd_monitor.daemon.no_model`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -33,8 +33,11 @@ from asd_monitor.daemon.no_model import NoEvidence, NoScorer
 from asd_monitor.detector.detector import Detector
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.features.windows import Window
+from asd_monitor.journal.alarm_changes import Cause
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
+from asd_monitor.journal.machine_entries import OutOfService
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.microphone.findings import MicrophoneCondition
 from asd_monitor.model_store.bundle import Bundle
 from asd_monitor.model_store.usable_version import load_usable_bundle
@@ -117,6 +120,7 @@ class Evaluator:
         self._settings = settings
         self._models = models
         self._journal = journal
+        self._requests = MachineRequests(journal)
         self._time_of = time_of
         self._load = load
         self.levels: Sequence[ScoreLevel] = ()
@@ -128,7 +132,13 @@ class Evaluator:
         self._rate_hz: int | None = None
         self._peak_written_at = 0  # sample index
         rule = alarm_rule(settings.alarm_criteria, NoEvidence(settings.window_s, settings.hop_s))
-        self._monitor = Monitor(NoScorer(), rule, _DEFAULT_RATE_HZ, journal.restored_alarm())
+        self._monitor = Monitor(
+            NoScorer(),
+            rule,
+            _DEFAULT_RATE_HZ,
+            journal.restored_alarm(),
+            in_service=journal.out_of_service is None,
+        )
 
     @property
     def state(self) -> MachineState:
@@ -168,6 +178,15 @@ class Evaluator:
     def alarm(self) -> AlarmRecord | None:
         """The machine's newest alarm."""
         return self._journal.newest
+
+    @property
+    def out_of_service(self) -> OutOfService | None:
+        """Since when the machine is out of service; None: it is in service."""
+        return self._journal.out_of_service
+
+    def is_chattering(self, now: datetime) -> bool:
+        """Return whether the machine's alarms chatter now."""
+        return self._journal.is_chattering(now)
 
     @property
     def is_alarm_known(self) -> bool:
@@ -294,14 +313,11 @@ class Evaluator:
     def raise_held_alarm(self) -> list[Event]:
         """Raise and write the alarm that is held, at the end of the monitoring."""
         held = self._monitor.held
+        cause = Cause(provisional=self.provisional is not None)
+        if held is not None:
+            cause = replace(cause, alarm_score=held.peak, time_scale_s=held.time_scale_s)
         return [
-            self._journal.record(
-                change,
-                self._time_of(change.sample),
-                self.model,
-                alarm_score=None if held is None else held.peak,
-                time_scale_s=None if held is None else held.time_scale_s,
-            )
+            self._journal.record(change, self._time_of(change.sample), self.model, cause=cause)
             for change in self._monitor.raise_held()
         ]
 
@@ -311,9 +327,13 @@ class Evaluator:
         """Write a change that the daemon has observed and the monitor has not."""
         return self._journal.record(Transition(0, kind, before, after, why), now, self.model)
 
-    def apply_acknowledgements(self, now: datetime) -> list[Event]:
-        """Apply the acknowledgements made by `alarms ack`; raises JournalError."""
-        return self._journal.apply_acknowledgements(self._monitor, now, self.model)
+    def apply_requests(self, now: datetime) -> list[Event]:
+        """Apply the requests about the machine and its alarms; raises JournalError."""
+        return self._requests.apply(self._monitor, now, self.model)
+
+    def expire_shelf(self, now: datetime) -> list[Event]:
+        """End the shelving of the newest alarm, where its time is over."""
+        return self._requests.expire_shelf(self._monitor, now, self.model)
 
     def _is_peak_due(self, at: int) -> bool:
         alarm, record = self._monitor.alarm, self._journal.newest
@@ -334,14 +354,16 @@ class Evaluator:
 
     def _record_transition(self, change: Transition, reading: Reading) -> Event:
         """Write a transition with the alarm score of the window that has caused it."""
-        scored = reading.window is not None
-        return self._journal.record(
-            change,
-            self._time_of(change.sample),
-            self.model,
-            alarm_score=reading.alarm_score if scored else None,
-            time_scale_s=reading.time_scale_s if scored else None,
-        )
+        window = reading.window
+        cause = Cause(provisional=self.provisional is not None)
+        if window is not None:
+            cause = replace(
+                cause,
+                alarm_score=reading.alarm_score,
+                time_scale_s=reading.time_scale_s,
+                views=window.views,
+            )
+        return self._journal.record(change, self._time_of(change.sample), self.model, cause=cause)
 
     def _replace_monitor(self) -> None:
         """Build the monitor for the present model and rate; the alarms are kept."""
@@ -365,7 +387,14 @@ class Evaluator:
         rule = alarm_rule(settings.alarm_criteria, evidence)
         baseline = detector.microphone if isinstance(scorer, Pipeline) and detector else None
         self._monitor = Monitor(
-            scorer, rule, rate_hz, standing, self._saved_evidence(), held=held, baseline=baseline
+            scorer,
+            rule,
+            rate_hz,
+            standing,
+            self._saved_evidence(),
+            held=held,
+            baseline=baseline,
+            in_service=self._monitor.in_service,
         )
         self.levels, self._levels_due = (), 0
 

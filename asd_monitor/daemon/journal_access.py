@@ -12,6 +12,7 @@ import structlog
 
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
@@ -73,13 +74,20 @@ class JournalAccess:
         """
         return await self._worker.run(journal.take_up_late, None)
 
-    async def acknowledge(self, journal: MachineJournal, now: datetime) -> list[Event]:
-        """Apply the acknowledgements of a machine without a session; return the transitions.
+    async def apply_requests(self, requests: MachineRequests, now: datetime) -> list[Event]:
+        """Apply the requests of a machine without a session; return the transitions.
 
         An active alarm is acknowledged and stays active.  Raises `JournalError`; `poll` then calls
         again.
         """
-        return await self._worker.run(journal.apply_acknowledgements, None, now, None)
+        return await self._worker.run(requests.apply, None, now, None)
+
+    async def expire_shelf(self, requests: MachineRequests, now: datetime) -> list[Event]:
+        """End the shelving of the alarm of a machine without a session, where its time is over.
+
+        Returns the transition.
+        """
+        return await self._worker.run(requests.expire_shelf, None, now, None)
 
     async def end_acknowledged_alarm(self, journal: MachineJournal, now: datetime) -> list[Event]:
         """End the alarm of a machine that is not monitored any more, where it is acknowledged.
@@ -88,7 +96,7 @@ class JournalAccess:
         """
         return await self._worker.run(journal.end_acknowledged_alarm, _NOT_MONITORED, now)
 
-    def check_acknowledgements(self) -> None:
+    def check_requests(self) -> None:
         """Let `poll` await ``on_change`` at its next turn, also without foreign writes."""
         self._is_check_due = True
 
@@ -118,7 +126,7 @@ class JournalAccess:
             if self._is_check_due:
                 self._is_check_due = False
                 with ExitStack() as undo:
-                    undo.callback(self.check_acknowledgements)  # where it fails or is cancelled
+                    undo.callback(self.check_requests)  # where it fails or is cancelled
                     await on_change()
                     undo.pop_all()
             self._checks += 1

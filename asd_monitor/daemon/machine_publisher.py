@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
@@ -59,7 +59,6 @@ class MachineCondition:
 
 
 _TREND_SCALE_S = 3600.0  # shortest time scale whose level is published
-_CAUSING_VIEWS = 3  # of an alarm that are published
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +77,8 @@ class StreamCounts:
     """Steps of the system clock while sound was captured."""
     dropped_outages: int = 0
     """Outages that were forgotten before the evaluation came to them."""
-    unread_acknowledgements: int = 0
-    """Times that acknowledgements could not be read from the journal; it is tried again."""
+    unread_requests: int = 0
+    """Times that requests could not be read from the journal; it is tried again."""
     failed_trainings: int = 0
     """First trainings that failed, or recordings for them."""
     unsaved_evidence: int = 0
@@ -118,6 +117,10 @@ class MachinePublisher:
         self.publish_events = publish_events
         self.published_alarm: AlarmRecord | None = None
         """The newest alarm of which the condition was published."""
+        self.published_chatter = False
+        """Whether it was published as chattering."""
+        self.published_out_of_service = False
+        """Whether it was published as that of a machine out of service."""
         self.condition = MachineCondition(
             MachineState.UNAVAILABLE, MicrophoneState.NO_DEVICE, "starting"
         )
@@ -127,8 +130,6 @@ class MachinePublisher:
         self._since: datetime | None = None
         self._newest: messages.Score | None = None  # window, while the sound is evaluated
         self._last_evaluated: messages.LastEvaluated | None = None
-        self._causes: dict[str, Mapping[str, float]] = {}  # views of the newest alarm, by its id
-        self._provisional: dict[str | None, bool] = {}  # by model
         self.late_scores = 0
         """Scores of earlier streams that were not published."""
         self._seq = 0
@@ -205,7 +206,6 @@ class MachinePublisher:
         if self._since is None or condition.state != before.state:
             self._since = now
         self.condition = condition
-        self._provisional[condition.model] = condition.provisional is not None
         self._clear_stale_score()
         if changed:
             self.repeat_state(now)
@@ -271,35 +271,28 @@ class MachinePublisher:
             self._send(self._topics.score(self.machine), self._pending, qos=0, retain=False)
             self._pending = None
 
-    def note_cause(self, alarm_id: str, views: Mapping[str, float]) -> None:
-        """Note the deviations of the views in the window that raised an alarm."""
-        highest = sorted(views, key=views.__getitem__, reverse=True)[:_CAUSING_VIEWS]
-        self._causes = {alarm_id: {name: views[name] for name in highest}}
-
-    def publish_alarm(self, alarm: AlarmRecord | None) -> None:
+    def publish_alarm(
+        self, alarm: AlarmRecord | None, *, out_of_service: bool = False, chattering: bool = False
+    ) -> None:
         """Publish the alarm condition; None: the machine has never had an alarm.
 
-        It is provisional where the model that raised it is; for the model of an earlier run, that
-        is not known, where the model in use is.
+        It is provisional where the model that raised it is; where that is not known, as of an
+        earlier version, where the model in use is.
         """
-        self.published_alarm = alarm
+        self.published_alarm, self.published_chatter = alarm, chattering
+        self.published_out_of_service = out_of_service
         provisional = self.condition.provisional is not None
-        suppressed = self.condition.suppressed
-        message = replace(
-            messages.no_alarm(self.machine, self.condition.model, provisional=provisional),
-            suppressed=suppressed,
-        )
+        message = messages.no_alarm(self.machine, self.condition.model, provisional=provisional)
         if alarm is not None:
-            message = messages.Alarm(
-                machine=self.machine,
+            known = alarm.provisional
+            message = replace(
+                message,
                 id=alarm.id,
                 active=alarm.active,
                 acknowledged=alarm.acknowledged,
-                shelved_until=None,
-                suppressed=suppressed,
-                out_of_service=False,
+                shelved_until=alarm.shelved_until,
                 latched=alarm.latched,
-                provisional=self._provisional.get(alarm.model, provisional),
+                provisional=provisional if known is None else known,
                 severity=alarm.severity,
                 raised=alarm.raised,
                 cleared=alarm.cleared,
@@ -307,10 +300,16 @@ class MachinePublisher:
                 peak_alarm_score=alarm.peak_score,
                 time_scale_s=alarm.time_scale_s,
                 reason=alarm.reason,
-                views=self._causes.get(alarm.id, {}),
+                views=alarm.views,
                 evidence=alarm.evidence,
                 model=alarm.model,
             )
+        message = replace(
+            message,
+            suppressed=self.condition.suppressed,
+            out_of_service=out_of_service,
+            chattering=chattering,
+        )
         self._send(self._topics.alarm(self.machine), message, qos=1, retain=True)
 
     def _send(self, topic: str, message: messages.Message, *, qos: int, retain: bool) -> None:

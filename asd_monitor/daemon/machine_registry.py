@@ -9,7 +9,7 @@ where those that the broker has retained are of this box (`asd_monitor.daemon.re
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -30,7 +30,9 @@ from asd_monitor.daemon.shutdown import Step, run_until_cancelled
 from asd_monitor.daemon.stream_clock import clock_synced
 from asd_monitor.daemon.supervised_session import SupervisedSession
 from asd_monitor.errors import UsageError
+from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.records import MachineState
 
@@ -77,6 +79,7 @@ class MachineRegistry:
         self._intervals = intervals
         self._limits = limits
         self._journals: dict[str, MachineJournal] = {}
+        self._requests: dict[str, MachineRequests] = {}  # of machines without a session
         self._publishers: dict[str, MachinePublisher] = {}
         self._machines: dict[str, SupervisedSession] = {}
         self._removed_restarts = 0  # of the sessions of removed machines
@@ -123,53 +126,75 @@ class MachineRegistry:
         known = {*self.configured, *self._journals}
         return [machine for machine in journalled if machine not in known]
 
-    async def check_acknowledgements(self) -> None:
-        """Apply the acknowledgements in the journal: the session of each machine, if it has one."""
-        for machine, journal in tuple(self._journals.items()):
+    async def check_requests(self) -> None:
+        """Apply the requests in the journal: the session of each machine, if it has one."""
+        for machine in tuple(self._journals):
             async with self._acknowledging:
                 supervised = self._machines.get(machine)
                 if machine in self._being_removed:  # its session may still write
                     continue
                 if supervised is None or supervised.task is None or supervised.task.done():
-                    await self._acknowledge_without_session(machine, journal)
+                    await self._change_without_session(machine)
                 elif supervised.session is not None:
-                    supervised.session.check_acknowledgements()
+                    supervised.session.check_requests()
 
-    async def _acknowledge_without_session(self, machine: str, journal: MachineJournal) -> None:
-        events, reason, now = [], None, datetime.now(UTC)
+    def shelved_alarms(self) -> list[AlarmRecord]:
+        """Return the newest alarms that are shelved."""
+        newest = [journal.newest for journal in self._journals.values()]
+        return [record for record in newest if record is not None and record.shelved]
+
+    async def expire_shelf(self, machine: str) -> None:
+        """End the shelving of a machine's alarm, where its time is over."""
+        async with self._acknowledging:
+            supervised = self._machines.get(machine)
+            if machine in self._being_removed:
+                return
+            if supervised is None or supervised.task is None or supervised.task.done():
+                requests = self._requests[machine]
+                events = await self._journal.expire_shelf(requests, datetime.now(UTC))
+                self._publish_without_session(machine, events)
+            elif supervised.session is not None:
+                supervised.session.expire_shelf()
+
+    async def _change_without_session(self, machine: str) -> None:
+        journal, events, reason, now = self._journals[machine], [], None, datetime.now(UTC)
+        before = journal.newest, journal.out_of_service
         is_taken_up = not journal.is_known and await self._journal.take_up_late(journal)
         try:
-            events = await self._journal.acknowledge(journal, now)
+            events = await self._journal.apply_requests(self._requests[machine], now)
         except JournalError as error:  # the next check tries again
             reason = str(error)
-            self._journal.check_acknowledgements()
-        is_configured = machine in self.configured
-        if not is_configured:
+            self._journal.check_requests()
+        if machine not in self.configured:
             events += await self._journal.end_acknowledged_alarm(journal, now)
         if reason not in (None, self._logged_journal_errors.get(machine)):
-            log.error("acknowledgements cannot be read", machine=machine, reason=reason)
+            log.error("requests about alarms cannot be read", machine=machine, reason=reason)
         self._logged_journal_errors[machine] = reason
+        if events or is_taken_up or before != (journal.newest, journal.out_of_service):
+            self._publish_without_session(machine, events)
+
+    def _publish_without_session(self, machine: str, events: Sequence[Event]) -> None:
         for event in events:
-            log.info(f"alarm: {event.before} → {event.after}", machine=machine, who=event.who)
+            log.info(
+                f"{event.kind}: {event.before} → {event.after}", machine=machine, who=event.who
+            )
         if events:
             self._publish_events()
-        elif not is_taken_up:
-            return
-        if is_configured:
+        if machine in self.configured:
             self._publish_alarm(machine)
         else:
             self._retained.request(machine, partial(self._publish_unmonitored, machine))
 
     async def take_up_unmonitored(self, machine: str) -> None:
-        """Take up a machine of an earlier run that is not configured now, and acknowledgements.
+        """Take up a machine of an earlier run that is not configured now, and requests about it.
 
         The broker may have an alarm and a state that this box has published before it was removed:
         they are replaced.  Nothing is published where they are of another box, or there are none.
         """
         async with self._acknowledging:
             if machine not in self.configured:
-                _, journal = await self._take_up(machine)
-                await self._acknowledge_without_session(machine, journal)
+                await self._take_up(machine)
+                await self._change_without_session(machine)
                 self._retained.request(machine, partial(self._publish_unmonitored, machine))
 
     def _publish_unmonitored(self, machine: str, state: str) -> None:
@@ -188,12 +213,18 @@ class MachineRegistry:
         """Publish the alarm condition, where it is known: the broker may have an earlier one."""
         journal = self._journals[machine]
         if journal.is_known:
-            self._publishers[machine].publish_alarm(journal.newest)
+            self._publishers[machine].publish_alarm(
+                journal.newest,
+                out_of_service=journal.out_of_service is not None,
+                chattering=journal.is_chattering(datetime.now(UTC)),
+            )
 
     async def _take_up(self, machine: str) -> tuple[MachinePublisher, MachineJournal]:
         """Return publisher and journal of a machine, the same ones for the whole run."""
         if machine not in self._journals:
-            self._journals[machine] = await self._journal.machine_journal(machine)
+            journal = await self._journal.machine_journal(machine)
+            self._journals[machine] = journal
+            self._requests[machine] = MachineRequests(journal)
             self._publishers[machine] = MachinePublisher(
                 machine,
                 self._broker.topics,
@@ -242,7 +273,7 @@ class MachineRegistry:
                 await asyncio.wait((task,))
         finally:
             self._being_removed.discard(machine)
-            self._journal.check_acknowledgements()  # its session may not have come to one
+            self._journal.check_requests()  # its session may not have come to one
             if session is not None:
                 session.publish_stopped(reason)
 
@@ -258,7 +289,7 @@ class MachineRegistry:
         supervised = self._machines.get(machine)
         if task.cancelled() or supervised is None or supervised.task is not task:
             return
-        self._journal.check_acknowledgements()  # its session may not have come to one
+        self._journal.check_requests()  # its session may not have come to one
         if supervised.refusal is not None:
             self.failures.append(supervised.refusal)
         all_files = all(

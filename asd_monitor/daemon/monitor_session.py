@@ -155,9 +155,13 @@ class MonitorSession:
         """Load the current model again, without a gap in the sound."""
         self._evaluation_loop.reload_model()
 
-    def check_acknowledgements(self) -> None:
-        """Apply the acknowledgements that were written to the journal."""
-        self._evaluation_loop.check_acknowledgements()
+    def check_requests(self) -> None:
+        """Apply the requests that were written to the journal."""
+        self._evaluation_loop.check_requests()
+
+    def expire_shelf(self) -> None:
+        """End the shelving of the alarm, where its time is over."""
+        self._evaluation_loop.expire_shelf()
 
     def request_state(self) -> None:
         """Publish the state again in a task of the session, so that a failure is one of this."""
@@ -268,7 +272,7 @@ class MonitorSession:
             overrun_samples=self._capture_loop.overrun_samples,
             clock_steps=self._capture_loop.clock_steps,
             dropped_outages=self._capture_loop.dropped_outages,
-            unread_acknowledgements=self._evaluation_loop.unread_acknowledgements,
+            unread_requests=self._evaluation_loop.unread_requests,
             failed_trainings=0 if training is None else training.failures,
             unsaved_evidence=self._evidence.failed_saves,
             dropped_changes=self._reporter.dropped_changes,

@@ -49,7 +49,9 @@ class Intervals:
     heartbeat_s: float = 60.0
     """Between two repetitions of each state and of the status of the box."""
     journal_poll_s: float = 1.0
-    """Between two checks of the journal for acknowledgements."""
+    """Between two checks of the journal for requests."""
+    shelves_s: float = 2.0
+    """Between two checks for shelves whose time is over."""
     watchdog_s: float = 5.0
     """Longest interval between two checks for hung machines."""
     hang_s: float = 20.0

@@ -61,6 +61,7 @@ from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.self_test import DailySelfTest
 from asd_monitor.daemon.service_end import close_daemon, closing_stages
 from asd_monitor.daemon.session_context import SessionContext
+from asd_monitor.daemon.shelf_expiry import ShelfExpiry
 from asd_monitor.daemon.shutdown import longest_s, run_stage
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.daemon.supervised_tasks import SupervisedTasks
@@ -165,6 +166,7 @@ class Service:
             interval_s=options.intervals.box_checks_s,
             answer_s=options.intervals.disk_answer_s,
         )
+        self._shelves = ShelfExpiry(self._registry, interval_s=options.intervals.shelves_s)
         self._supervised = SupervisedTasks(options.intervals)
         self._parts = parts = DaemonParts(
             broker=self._broker,
@@ -179,6 +181,7 @@ class Service:
             config_reload=self._config_reload,
             self_test=self._self_test,
             checks=self._checks,
+            shelves=self._shelves,
             tasks=self._supervised,
         )
         self._box_status = BoxStatus(
@@ -291,6 +294,7 @@ class Service:
             endless("selftest", self._self_test.run),
             endless("selftest-conditions", self._self_test.observe),
             endless("checks", self._checks.run),
+            endless("shelves", self._shelves.run),
         )
         tasks = [
             self._tasks.create_task(each.run(), name=f"supervise {each.name}")

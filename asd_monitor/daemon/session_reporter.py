@@ -16,6 +16,7 @@ from datetime import datetime
 
 import structlog
 
+from asd_monitor.alarm.chatter import CHATTER_RAISES, CHATTER_REMEDY, CHATTER_S
 from asd_monitor.alarm.state import AlarmCondition, TransitionKind
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.evaluator import Evaluator, RecordedReading
@@ -23,9 +24,11 @@ from asd_monitor.daemon.initial_training import InitialTraining
 from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublisher, StreamToken
 from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
-from asd_monitor.journal.alarm_records import Event
+from asd_monitor.journal.alarm_records import AlarmRecord, Event
+from asd_monitor.journal.machine_entries import OutOfService
 from asd_monitor.publish.messages import Score
 from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState, WhenQuiet
+from asd_monitor.wording import named_period, rfc3339
 from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
@@ -39,6 +42,15 @@ _QUIET = {
     WhenQuiet.IDLE: "far quieter than ever in training: taken to be off",
     WhenQuiet.ALARM: "far quieter than ever in training, and the machine has to run",
 }
+
+
+def hidden_reason(alarm: AlarmRecord | None, out_of_service: OutOfService | None) -> str | None:
+    """Return why a machine's alarm is hidden; None: it is not."""
+    if out_of_service is not None:
+        return f"out of service: {out_of_service.why} ({out_of_service.who})"
+    if alarm is None or alarm.shelved_until is None:
+        return None
+    return f"shelved until {rfc3339(alarm.shelved_until)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +108,7 @@ class SessionReporter:
         self._state_published = False
         self._last_microphone: MicrophoneState | None = None
         self._stopped = False
+        self._logged_chatter = False
 
     def publish_state(self) -> bool:
         """Publish the state if it has changed; return whether it has."""
@@ -118,8 +131,11 @@ class SessionReporter:
         return has_changed
 
     def repeat_state(self) -> None:
-        """Publish the state, changed or not."""
-        self._publisher.repeat_state(self._capture.now())
+        """Publish the state, changed or not, and the alarm where it chatters no more."""
+        now = self._capture.now()
+        self._publisher.repeat_state(now)
+        if self._publisher.published_chatter and not self._evaluator.is_chattering(now):
+            self.publish_alarm()
 
     def publish_stopped(self, reason: str) -> None:
         """Publish that the monitoring has ended, and why; only the first call has an effect."""
@@ -160,15 +176,30 @@ class SessionReporter:
     def publish_alarm(self) -> None:
         """Publish the alarm condition, where it is known: the broker may have an earlier one."""
         if self._evaluator.is_alarm_known:
-            self._publisher.publish_alarm(self._evaluator.alarm)
+            self._publish_alarm(self._evaluator.alarm)
+
+    def publish_changed_alarm(self) -> None:
+        """Publish the alarm condition where no transition has: after a label, or out of service."""
+        publisher, evaluator = self._publisher, self._evaluator
+        is_out = evaluator.out_of_service is not None
+        if (
+            evaluator.alarm != publisher.published_alarm
+            or is_out != publisher.published_out_of_service
+        ):
+            self.publish_alarm()
+
+    def _publish_alarm(self, alarm: AlarmRecord | None) -> None:
+        evaluator = self._evaluator
+        self._publisher.publish_alarm(
+            alarm,
+            out_of_service=evaluator.out_of_service is not None,
+            chattering=evaluator.is_chattering(self._capture.now()),
+        )
 
     def publish_reading(self, recorded: RecordedReading) -> None:
         """Publish a reading: its events, its score and the state."""
         reading = recorded.reading
         window = reading.window
-        for event in recorded.events:
-            if window and event.alarm_id and event.after == AlarmCondition.UNACKNOWLEDGED:
-                self._publisher.note_cause(event.alarm_id, window.views)
         self.publish_events(recorded.events)
         if window is not None:
             self.skipped_windows += window.hops - 1
@@ -259,8 +290,19 @@ class SessionReporter:
         newest = self._evaluator.alarm
         # the acknowledgement of an older alarm does not change the published condition
         if event.alarm is not None and newest is not None and event.alarm.id == newest.id:
-            self._publisher.publish_alarm(event.alarm)
+            self._publish_alarm(event.alarm)
+            self._log_chatter()
         self._publisher.publish_events()
+
+    def _log_chatter(self) -> None:
+        """Log once that the machine's alarms have begun to chatter."""
+        chatters = self._publisher.published_chatter
+        if chatters and not self._logged_chatter:
+            self._log.warning(
+                f"the machine's alarms chatter: {CHATTER_RAISES} within {named_period(CHATTER_S)}",
+                hint=CHATTER_REMEDY,
+            )
+        self._logged_chatter = chatters
 
     def _why_evaluated(self, before: MachineCondition) -> str:
         if before.state is MachineState.UNAVAILABLE:
@@ -291,6 +333,7 @@ class SessionReporter:
             reasons.append((training.failure if training else None) or evaluator.no_model_reason)
         running = self._running
         reasons.append(None if running is None else running.reason)
+        reasons.append(hidden_reason(evaluator.alarm, evaluator.out_of_service))
         reason = "; ".join(reason for reason in reasons if reason)
         return MachineCondition(
             state,

@@ -16,6 +16,7 @@ from asd_monitor.private_files import create_private_folder
 log = structlog.get_logger()
 
 _NAME = "daemon.lock"
+_LOCKS = Path("/proc/locks")
 _WRONG_PATH = frozenset({errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG})
 _HELD = frozenset({errno.EWOULDBLOCK, errno.EACCES})
 
@@ -84,6 +85,28 @@ class StateLock:
                 f"{state}: another daemon uses this state folder: stop it, or choose another "
                 "folder with --state"
             ) from error
+
+
+def is_in_use(state: Path, locks: Path = _LOCKS) -> bool:
+    """Return whether a daemon holds the locks of a state folder, as far as this computer shows it.
+
+    The kernel's list of locks is read: to try a lock would hinder a daemon that starts meanwhile.
+    A file is known there by the number of its inode; the device is written in several ways.
+    """
+    inodes = set()
+    for path in (state, state / _NAME):
+        with contextlib.suppress(OSError):
+            inodes.add(str(path.stat().st_ino))
+    try:
+        listed = locks.read_text().splitlines()
+    except OSError:
+        return False
+    held = (line.split() for line in listed)
+    return any(
+        fields[1:2] == ["FLOCK"] and fields[5].rpartition(":")[2] in inodes
+        for fields in held
+        if len(fields) > 5
+    )
 
 
 def _open_file(path: Path) -> int:

@@ -40,6 +40,7 @@ def watched_work(
     checks_s, load_s = intervals.box_checks_s + limits.task_s, limits.task_s
     journal_s = intervals.journal_poll_s + limits.task_s
     heartbeat_s = intervals.heartbeat_s + limits.task_s
+    shelves_s = intervals.shelves_s + limits.task_s
     selftest_s = intervals.self_test.check_s + limits.task_s
     reload = parts.config_reload
     return [
@@ -65,7 +66,7 @@ def watched_work(
         WatchedWork(
             "the journal",
             lambda: tasks.progress("journal", parts.journal.turns, journal_s),
-            "alarms are not written, and acknowledgements are not applied",
+            "alarms are not written, and requests about them are not applied",
             restart=tasks.restart_of("journal"),
         ),
         WatchedWork(
@@ -100,6 +101,13 @@ def watched_work(
             "a full disk or a wrong clock is not found",
             is_essential=False,
             restart=tasks.restart_of("checks"),
+        ),
+        WatchedWork(
+            "the ends of shelves",
+            lambda: tasks.progress("shelves", parts.shelves.turns, shelves_s),
+            "shelved alarms stay shelved after their time",
+            is_essential=False,
+            restart=tasks.restart_of("shelves"),
         ),
         WatchedWork(
             "the reload",

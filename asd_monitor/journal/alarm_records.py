@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from asd_monitor.alarm.state import ACTIVE, AlarmCondition, TransitionKind
+from asd_monitor.alarm.state import (
+    ACTIVE,
+    OUT_OF_SERVICE,
+    SHELVED,
+    AlarmCondition,
+    TransitionKind,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +32,37 @@ class AlarmRecord:
     model: str | None
     evidence: str | None = None
     time_scale_s: float | None = None  # of the alarm score that raised it; None: not known
-    reason: str | None = field(default=None, compare=False)
-    """Why it was raised; not in its row of the journal but in that of its event."""
+    shelved_until: datetime | None = None  # None: it is not shelved
+    reason: str | None = None  # why it was raised, one sentence; None: not known
+    views: Mapping[str, float] = field(default_factory=dict)
+    """The highest deviations of views in the window that raised it."""
+    provisional: bool | None = None  # whether the model that raised it was; None: not known
+    label: str | None = None  # valid or invalid, by a person; None: not labelled
+    label_why: str | None = None
+    labelled_by: str | None = None
+    score_at_acknowledgement: float | None = None  # the peak then; None: not known
+    shortest_scale_s: float | None = None
+    """Shortest time scale at which it reached the threshold up to the acknowledgement."""
 
     @property
     def active(self) -> bool:
-        """Whether the alarm is active."""
+        """Whether the sound is abnormal, or the latch holds the alarm active."""
         return self.condition in ACTIVE
 
     @property
     def acknowledged(self) -> bool:
-        """Whether the alarm was acknowledged, even where no daemon has applied that yet."""
+        """Whether the alarm was acknowledged."""
         return self.acknowledged_at is not None
+
+    @property
+    def shelved(self) -> bool:
+        """Whether the alarm is shelved."""
+        return self.condition in SHELVED
+
+    @property
+    def out_of_service(self) -> bool:
+        """Whether the alarm is hidden since its machine is out of service."""
+        return self.condition in OUT_OF_SERVICE
 
     @property
     def latched(self) -> bool:
@@ -45,8 +71,8 @@ class AlarmRecord:
 
     @property
     def closed(self) -> bool:
-        """Whether the alarm is neither active nor unacknowledged."""
-        return self.acknowledged and not self.active
+        """Whether nothing is to be done any more: it returned to normal and was seen."""
+        return self.condition is AlarmCondition.NORMAL
 
 
 @dataclass(frozen=True, slots=True)

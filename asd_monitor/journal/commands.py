@@ -1,7 +1,7 @@
 """The journal as commands see it, whether a daemon runs or not.
 
 Reading takes no lock and writes nothing: it works in a folder that is read-only or full, and while
-another process has locked the journal.  An acknowledgement is written by SQLite.
+another process has locked the journal.  A request is written by SQLite, for the daemon to apply.
 """
 
 from __future__ import annotations
@@ -11,17 +11,20 @@ import difflib
 import os
 import shlex
 import sqlite3
-from datetime import datetime
 from pathlib import Path
 
 from asd_monitor.errors import UsageError
-from asd_monitor.journal.alarm_entries import acknowledge, as_alarm, as_event, as_machine
+from asd_monitor.journal import earlier_formats
+from asd_monitor.journal.alarm_entries import as_alarm, as_event
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
-from asd_monitor.journal.alarm_tables import readable_rows
+from asd_monitor.journal.alarm_tables import database_format, find_row, readable_rows
 from asd_monitor.journal.database import COMMAND_BUSY_S, connect_to, transaction
 from asd_monitor.journal.file_image import OpenedImage, open_image, read_files
 from asd_monitor.journal.journal_file import find_journal
+from asd_monitor.journal.machine_entries import OutOfService, as_machine
+from asd_monitor.journal.requests import Request, Verb, add_request, find_request
 from asd_monitor.journal.sqlite_errors import DAMAGED, DamagedJournalError, JournalError, translated
+from asd_monitor.journal.table_definitions import FORMAT
 from asd_monitor.names import unknown_machine
 from asd_monitor.wording import count, quoted
 
@@ -43,14 +46,18 @@ class JournalContent:
         self.path = path
         self._database = image.database
         rows = list(readable_rows(self._database, "alarms"))
-        entries = [entry for row in rows if (entry := as_alarm(row)) is not None]
-        self.alarms = [entry.record for entry in reversed(entries)]
+        alarms = [record for row in rows if (record := as_alarm(row)) is not None]
+        self.alarms = alarms[::-1]
         """The newest first."""
         machines = [as_machine(row) for row in readable_rows(self._database, "machines")]
-        known = {entry.machine for entry in machines if entry is not None}
-        self.machines = sorted(known | {alarm.machine for alarm in self.alarms})
+        known = {entry.machine: entry.out_of_service for entry in machines if entry is not None}
+        self.machines = sorted(known.keys() | {alarm.machine for alarm in self.alarms})
         """Ids of the machines that are or were monitored."""
-        lost = len(rows) - len(entries) + machines.count(None)
+        self.out_of_service: dict[str, OutOfService] = {
+            machine: each for machine, each in known.items() if each is not None
+        }
+        """The machines that are out of service."""
+        lost = len(rows) - len(alarms) + machines.count(None)
         damage = image.damage or (f"{count(lost, 'row')} cannot be read" if lost else None)
         self.damage = self._describe(damage)
         """What is wrong with the journal, and the remedy; None: nothing was found."""
@@ -73,12 +80,16 @@ class JournalContent:
 
     def events(self, alarm_id: str) -> list[Event]:
         """Return the transitions of an alarm, the oldest first; damaged rows set `damage`."""
+        return [event for event in self.all_events() if event.alarm_id == alarm_id]
+
+    def all_events(self) -> list[Event]:
+        """Return the transitions of all machines, the oldest first; damaged rows set `damage`."""
         rows = list(readable_rows(self._database, "events"))
         events = [event for row in rows if (event := as_event(row)) is not None]
         if len(events) < len(rows) and self.damage is None:
             damaged = count(len(rows) - len(events), "transition")
             self.damage = self._describe(f"{damaged} cannot be read")
-        return [event for event in events if event.alarm_id == alarm_id]
+        return events
 
     def check_machine(self, machine: str) -> None:
         """Raise `UsageError` for a machine that was never monitored with this state folder."""
@@ -139,13 +150,14 @@ def read_journal(state_dir: Path) -> JournalContent | None:
     raise DamagedJournalError(f"{path}: not a journal of alarms: {DAMAGED}")
 
 
-def acknowledge_alarm(
-    state_dir: Path, alarm_id: str, who: str, why: str | None, now: datetime
-) -> AlarmRecord:
-    """Acknowledge an alarm; an earlier acknowledgement stays.  Returns the alarm.
+def make_request(state_dir: Path, request: Request) -> None:
+    """Add a request to the journal of a state folder.
 
-    A running daemon applies it by itself, else the next one.  Raises `UsageError` for an unknown
-    id, and `JournalError` where the journal is damaged or cannot be written.
+    A running daemon applies it by itself, else the next one.  In a journal of an earlier format,
+    whose daemon knows no requests, an acknowledgement is written as that version does.
+
+    Raises `UsageError` for an unknown alarm or machine, `JournalError` where the journal is damaged
+    or cannot be written, and `TooManyRequestsError`.
     """
     for _ in range(_ATTEMPTS):
         content = read_journal(state_dir)
@@ -154,22 +166,52 @@ def acknowledge_alarm(
                 f"{state_dir}: no daemon has written alarms here yet: name its state folder with"
                 " --state"
             )
-        record = content.alarm(alarm_id)
-        if record.acknowledged:
-            return record
+        if request.alarm_id is None:
+            content.check_machine(request.machine)
+        else:
+            content.alarm(request.alarm_id)
         if content.damage is not None:  # SQLite would continue the damaged part
             raise DamagedJournalError(content.damage)
-        _write_acknowledgement(content.path, alarm_id, who, why, now)
+        if _add(content.path, request):
+            return
     raise JournalError(f"{state_dir}: a daemon replaces the journal at this moment: try again")
 
 
-def _write_acknowledgement(
-    path: Path, alarm_id: str, who: str, why: str | None, now: datetime
-) -> None:
+def _add(path: Path, request: Request) -> bool:
+    """Write a request; return whether it is in the file that is in use after that."""
     with translated(path):
-        database = connect_to(path, busy_s=COMMAND_BUSY_S)
-        try:
-            with transaction(database):
-                acknowledge(database, alarm_id, who, why, now)
-        finally:
-            database.close()
+        before = path.stat()
+        with (
+            contextlib.closing(connect_to(path, busy_s=COMMAND_BUSY_S)) as database,
+            transaction(database),
+        ):
+            if database_format(database) < FORMAT:
+                _acknowledge(database, path, request)
+            else:
+                add_request(database, request, request.time)
+        after = path.stat()
+    return (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino)
+
+
+def _acknowledge(database: sqlite3.Connection, path: Path, request: Request) -> None:
+    if request.verb is not Verb.ACK:
+        raise JournalError(
+            f"{path}: its daemon is of an earlier version, which acknowledges alarms only: start"
+            " this version of the daemon, which migrates the journal"
+        )
+    row = find_row(database, "alarms", request.alarm_id or "")
+    if row is not None and (record := as_alarm(row)) is not None and not record.acknowledged:
+        time = max(request.time, record.raised)
+        earlier_formats.acknowledge(database, row, request.who, request.why, time)
+
+
+def outcome_of(state_dir: Path, request_id: str) -> Request | None:
+    """Return a request as it is now; None where the journal does not have it.
+
+    Raises `JournalError`.
+    """
+    path = find_journal(state_dir)
+    if path is None:
+        return None
+    with translated(path), contextlib.closing(connect_to(path, busy_s=COMMAND_BUSY_S)) as database:
+        return find_request(database, request_id)

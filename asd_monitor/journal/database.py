@@ -14,8 +14,8 @@ from pathlib import Path
 
 import structlog
 
-from asd_monitor.alarm.state import ACTIVE
-from asd_monitor.journal.alarm_tables import FORMAT, database_format
+from asd_monitor.alarm.state import ACTIVE, OUT_OF_SERVICE, SHELVED
+from asd_monitor.journal.alarm_tables import database_format
 from asd_monitor.journal.file_image import (
     PAGE_BYTES,
     decoded,
@@ -28,6 +28,7 @@ from asd_monitor.journal.file_image import (
 from asd_monitor.journal.journal_file import create_journal, finish_replacement, replace_journal
 from asd_monitor.journal.recovery import Recovery, copy_rows, set_damaged_rows_aside
 from asd_monitor.journal.sqlite_errors import REFUSALS, JournalError, translated
+from asd_monitor.journal.table_definitions import FORMAT
 from asd_monitor.private_files import create_private_folder
 
 log = structlog.get_logger()
@@ -38,7 +39,7 @@ Connect = Callable[..., sqlite3.Connection]
 COMMAND_BUSY_S = 5.0
 """How long a command waits for another process that has locked the journal."""
 MAX_ALARMS = 100_000
-"""The oldest beyond are deleted at the opening, where they are not active."""
+"""The oldest beyond are deleted at the opening, where they are not open."""
 DAEMON_BUSY_S = 0.1
 """How long the daemon does, which keeps in memory what it cannot write."""
 _WAL_BYTES = 256 << 10  # what it keeps on the disk after an exceptional transaction
@@ -140,8 +141,8 @@ def delete_oldest_events(database: sqlite3.Connection, *, keep: int) -> int:
 
 
 def _delete_oldest_alarms(database: sqlite3.Connection) -> None:
-    """Delete the oldest alarms beyond `MAX_ALARMS` that are not active and have no transition."""
-    active = ", ".join(f"'{condition}'" for condition in sorted(ACTIVE))
+    """Delete the oldest alarms beyond `MAX_ALARMS` that are not open and have no transition."""
+    active = ", ".join(f"'{condition}'" for condition in sorted(ACTIVE | SHELVED | OUT_OF_SERVICE))
     database.execute(
         "DELETE FROM alarms WHERE number <= (SELECT max(number) FROM alarms) - ?"  # noqa: S608
         f" AND condition NOT IN ({active})"
@@ -172,7 +173,7 @@ def _migrate_or_examine(path: Path, connect: Connect) -> str | None:
     try:
         problem = structural_problem(database)
         if problem is None and (found := database_format(database)) != FORMAT:
-            with transaction(database):  # no acknowledgement is written meanwhile
+            with transaction(database):  # no request is written meanwhile
                 migrated = new_database()
                 copy_rows(database, migrated)
                 kept = replace_journal(path, migrated.serialize(), reason=f"format-{found}")

@@ -27,6 +27,7 @@ from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError,
 log = structlog.get_logger()
 
 _CHECKPOINT_TRANSACTIONS = 3  # after so many the write-ahead log is copied to the file
+_TRANSACTION_PAGES = 8  # the journal is full where it lacks these, which a transaction may need
 _ROOM_SHARE = 10  # of the transitions, one part in so many is deleted where the journal is full
 
 
@@ -181,7 +182,7 @@ class DatabaseFile:
             finally:  # a part of it may be in the file when the disk is full
                 self._watch.note()
             (pages,) = database.execute("PRAGMA page_count").fetchone()
-            if pages < page_limit(self.path):
+            if pages < page_limit(self.path) - _TRANSACTION_PAGES:
                 return True
             (events,) = database.execute("SELECT count(*) FROM events").fetchone()
             keep = events - max(1, events // _ROOM_SHARE)

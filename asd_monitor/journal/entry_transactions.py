@@ -16,6 +16,7 @@ from functools import partial
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.event_numbers import EventNumbers, Numbers
 from asd_monitor.journal.event_outbox import EventOutbox
+from asd_monitor.journal.machine_entries import ServiceEntry
 from asd_monitor.journal.outbox_records import OutboxChange, OutboxFigures, Settled
 from asd_monitor.journal.sqlite_errors import is_full
 from asd_monitor.journal.standing_alarms import StandingAlarms
@@ -77,7 +78,9 @@ class EntryTransactions:
         with self._lock:
             for entry in change:
                 if isinstance(entry, AlarmEntry):
-                    self._standing.note(entry)
+                    self._standing.note(entry.record)
+                elif isinstance(entry, ServiceEntry):
+                    self._standing.note_service(entry)
                 elif isinstance(entry, EventEntry):
                     self._outbox.reader.note_due(entry.event.machine)
             self.queue.append(change)

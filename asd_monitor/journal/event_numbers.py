@@ -25,8 +25,8 @@ from pathlib import Path
 
 import structlog
 
-from asd_monitor.journal.alarm_entries import MachineEntry, as_machine
 from asd_monitor.journal.alarm_tables import find_row, replace_row, rows_of
+from asd_monitor.journal.machine_entries import MachineEntry, as_machine, with_seq
 from asd_monitor.private_files import write_private_file
 
 log = structlog.get_logger()
@@ -143,7 +143,7 @@ class EventNumbers:
             row = find_row(database, "machines", machine)
             found = None if row is None else as_machine(row)
             if row is not None and found is not None and found.seq > numbers.newest:
-                replace_row(database, "machines", (row[0], machine, numbers.newest))
+                replace_row(database, "machines", with_seq(row, numbers.newest))
                 self._numbers[machine] = replace(numbers, reserved=numbers.newest)
         self._write(self._numbers)
 

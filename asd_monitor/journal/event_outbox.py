@@ -25,8 +25,9 @@ from asd_monitor.alarm.state import TransitionKind
 from asd_monitor.backoff import doubling
 from asd_monitor.journal import outbox_table as table
 from asd_monitor.journal.alarm_entries import EventEntry, outbox_row
-from asd_monitor.journal.alarm_tables import Row, next_number, replace_row, set_row_aside
+from asd_monitor.journal.alarm_tables import next_number, replace_row, set_row_aside
 from asd_monitor.journal.database import transaction
+from asd_monitor.journal.earlier_formats import Row
 from asd_monitor.journal.event_reading import EventReader, ReadEvents
 from asd_monitor.journal.outbox_records import (
     LATE_S,

@@ -16,7 +16,7 @@ import structlog
 from asd_monitor.journal import outbox_table as table
 from asd_monitor.journal.alarm_entries import EventEntry, as_waiting
 from asd_monitor.journal.alarm_records import Event
-from asd_monitor.journal.alarm_tables import Row
+from asd_monitor.journal.earlier_formats import Row
 from asd_monitor.journal.outbox_records import WaitingEvent
 from asd_monitor.journal.running_clock import RunningClock
 

@@ -18,18 +18,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.journal.alarm_entries import READERS
-from asd_monitor.journal.alarm_tables import (
-    EARLIER_TABLES,
-    FORMAT,
-    NUMBERED_TABLES,
-    ROW_TABLES,
-    TABLES_OF,
-    create_tables,
-    database_format,
-    readable_rows,
-)
+from asd_monitor.journal.alarm_tables import create_tables, database_format, readable_rows
 from asd_monitor.journal.checksums import is_intact
 from asd_monitor.journal.sqlite_errors import LaterFormatError
+from asd_monitor.journal.table_definitions import (
+    EARLIER_TABLES,
+    FORMAT,
+    ROW_TABLES,
+    TABLES_OF,
+    TELLING_TABLES,
+)
 from asd_monitor.limited_reading import read_limited
 from asd_monitor.sqlite_damage import is_damage
 
@@ -261,10 +259,11 @@ def _with_new_first_page(content: bytes) -> sqlite3.Connection | None:
 
     Which of the formats it has is seen by the rows; None: none of them is intact.
     """
-    present = _connect(_replace_first_page(content, FORMAT))
-    if any(_has_row_of_this_format(present, table) for table in NUMBERED_TABLES):
-        return present
-    earlier = _connect(_replace_first_page(content, FORMAT - 1))
+    for version, tables in TELLING_TABLES.items():
+        opened = _connect(_replace_first_page(content, version))
+        if any(_has_row_of_this_format(opened, table) for table in tables):
+            return opened
+    earlier = _connect(_replace_first_page(content, min(TELLING_TABLES) - 1))
     if any(_has_intact_row(earlier, table) for table in ROW_TABLES):
         return earlier
     return None
@@ -323,7 +322,7 @@ def _schema(database: sqlite3.Connection) -> list[tuple[object, ...]]:
 
 
 def _has_row_of_this_format(database: sqlite3.Connection, table: str) -> bool:
-    """Return whether a table has an intact row with all columns of the present format."""
+    """Return whether a table has an intact row with all columns of the format that it is in."""
     try:
         rows = database.execute(f"SELECT * FROM {table}")  # noqa: S608 - the name of a table
         return any(is_intact(table, row) for row in rows)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import math
-import re
-import secrets
+from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 import structlog
 
+from asd_monitor.alarm.chatter import CHATTER_RAISES, is_chattering
 from asd_monitor.alarm.state import (
+    NEW_ALARM,
     TRANSITIONS,
     Alarm,
     AlarmCondition,
@@ -18,20 +18,29 @@ from asd_monitor.alarm.state import (
     TransitionKind,
     Trigger,
 )
+from asd_monitor.journal.alarm_changes import (
+    NO_CAUSE,
+    Cause,
+    after_transition,
+    in_condition,
+    new_record,
+    with_scores,
+)
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
+from asd_monitor.journal.event_ids import new_alarm_id, new_event_id
+from asd_monitor.journal.machine_entries import OutOfService
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.monitor import Monitor
 
 log = structlog.get_logger()
 
-_ID_TIME = re.compile(r"(\d{8}T\d{6}Z)(?:\.\d+)?")
-_ID_TIME_FORMAT = "%Y%m%dT%H%M%SZ"
+_RAISED_AGAIN = NEW_ALARM | {AlarmCondition.LATCHED}
 
 
 class MachineJournal:
-    """Writes the alarms and transitions of one machine and applies acknowledgements.
+    """Writes the alarms and transitions of one machine; `MachineRequests` applies requests.
 
     Writing does not raise: entries that cannot be written are kept for later, and `Journal.fault`
     is set.  It waits for the disk, for a few seconds at most, so that an event loop calls it in a
@@ -44,21 +53,23 @@ class MachineJournal:
     """
 
     def __init__(self, journal: Journal, machine: str) -> None:
-        self._journal = journal
-        self._machine = machine
+        self.journal = journal
+        self.machine = machine
         self._newest: AlarmRecord | None = None
-        self._number = 0  # of the newest, in the count of the monitor
+        self.number = 0
+        """Of the newest alarm, in the count of the monitor."""
         self._is_read = False
-        self._applied: set[str] = set()  # alarms whose acknowledgement is applied and not written
+        self._raised: tuple[datetime, ...] = ()  # the newest times; read by other threads
         self._read_newest()
         journal.register(machine)
 
     def _read_newest(self) -> None:
         """Take up the newest alarm from the journal's memory, whatever the disk does."""
-        is_read = self._journal.is_read
-        newest = self._journal.newest(self._machine)
+        is_read = self.journal.is_read
+        newest = self.journal.newest(self.machine)
         if newest is not None:
-            self._newest, self._number = self._with_reason(newest), 1
+            self._newest, self.number = self._with_reason(newest), 1
+        self._raised = tuple(self.journal.raised(self.machine))
         self._is_read = is_read  # last: another thread may publish what is known
 
     @property
@@ -71,13 +82,22 @@ class MachineJournal:
         """Whether `newest` is known: it is not while the journal of earlier runs cannot be read."""
         return self._is_read or self._newest is not None
 
+    @property
+    def out_of_service(self) -> OutOfService | None:
+        """Since when the machine is out of service; None: it is in service."""
+        return self.journal.out_of_service(self.machine)
+
+    def is_chattering(self, now: datetime) -> bool:
+        """Return whether the machine's alarms chatter now."""
+        return is_chattering(self._raised, now)
+
     def take_up_late(self, monitor: Monitor | None) -> bool:
         """Take up the newest alarm of a journal that could only be read after the start.
 
         Returns whether `newest` is known now and was not before.  An alarm that was raised
         meanwhile is the newest.
         """
-        if self.is_known or not self._journal.is_read:
+        if self.is_known or not self.journal.is_read:
             return False
         if monitor is not None and monitor.alarm is not None:  # raised, and not recorded yet
             return False
@@ -92,100 +112,136 @@ class MachineJournal:
         if self._newest is None:
             return None
         newest = self._newest
-        return Alarm(self._number, newest.condition, newest.peak_score or 0.0, newest.time_scale_s)
+        scale_s = newest.shortest_scale_s
+        score = newest.score_at_acknowledgement
+        return Alarm(
+            self.number,
+            newest.condition,
+            newest.peak_score or 0.0,
+            newest.time_scale_s,
+            shortest_scale_s=newest.time_scale_s if scale_s is None else scale_s,
+            score_at_acknowledgement=newest.peak_score if score is None else score,
+        )
 
     def record(
+        self, transition: Transition, time: datetime, model: str | None, *, cause: Cause = NO_CAUSE
+    ) -> Event:
+        """Write a transition, with the alarm that it changed, at its wall-clock time."""
+        is_first = self._newest is None
+        event, entries = self.entries_of(transition, time, model, cause=cause)
+        self.journal.write(entries)
+        if event.alarm is not None and is_first:
+            self.end_superseded(event.time)  # the journal may have been read just before
+        return event
+
+    def entries_of(
         self,
         transition: Transition,
         time: datetime,
         model: str | None,
         *,
-        alarm_score: float | None = None,
-        time_scale_s: float | None = None,
-    ) -> Event:
-        """Write a transition, with the alarm that it changed, at its wall-clock time.
+        cause: Cause = NO_CAUSE,
+        asked: datetime | None = None,
+        shelved_until: datetime | None = None,
+    ) -> tuple[Event, list[Entry]]:
+        """Take up a transition, and return its event and what is to be written.
 
-        ``alarm_score`` of ``time_scale_s`` has caused it, where one did.
+        ``cause`` is the window that has caused it, where one did, ``asked`` when a person has asked
+        for it, and ``shelved_until`` the time until which it shelves the alarm.
         """
         alarm: AlarmRecord | None = None
-        is_first = self._newest is None
-        entries: list[Entry] = []
         if transition.alarm is not None:
-            alarm = self._updated_record(transition.alarm, time, model)
+            alarm = after_transition(
+                self._record_of(transition.alarm, time, model),
+                transition,
+                transition.alarm,
+                time,
+                cause=cause,
+                asked=asked,
+            )
+            if alarm.shelved:
+                until = shelved_until or alarm.shelved_until
+                alarm = replace(alarm, shelved_until=until)
             time = max(time, alarm.raised)  # the clock may have been set back meanwhile
-            if transition.after == AlarmCondition.UNACKNOWLEDGED:
-                alarm = replace(alarm, reason=transition.why)
-            if transition.who is not None:
-                alarm = replace(
-                    alarm,
-                    acknowledged_at=alarm.acknowledged_at or time,
-                    who=alarm.who or transition.who,
-                    why=alarm.why or transition.why,
-                )
-            self._newest, self._number = alarm, transition.alarm.number
-            entries.append(AlarmEntry(alarm, applied=transition.who is not None))
-        event = self._event(
-            time,
-            transition.kind,
-            (transition.before, transition.after),
+            self._newest, self.number = alarm, transition.alarm.number
+            is_raised = alarm.condition is AlarmCondition.UNACKNOWLEDGED
+            if is_raised and transition.before in _RAISED_AGAIN:
+                self._raised = (*self._raised, time)[-CHATTER_RAISES:]
+        event = Event(
+            id=new_event_id(time),
+            machine=self.machine,
+            time=time,
+            kind=transition.kind,
+            before=str(transition.before),
+            after=str(transition.after),
             who=transition.who,
             why=transition.why,
+            alarm_id=alarm.id if alarm else None,
             alarm=alarm,
-            cause=(alarm_score, time_scale_s),
+            alarm_score=cause.alarm_score,
+            time_scale_s=cause.time_scale_s,
         )
-        self._journal.write([*entries, self._entry(event)])
-        if alarm is not None and is_first:
-            self._end_superseded(time)  # the journal may have been read just before
-        return event
+        written: list[Entry] = [] if alarm is None else [AlarmEntry(alarm)]
+        return event, [*written, self._entry(event)]
+
+    def _record_of(self, alarm: Alarm, time: datetime, model: str | None) -> AlarmRecord:
+        """Return the record of an alarm of the monitor, before its transition."""
+        if self._newest is not None and alarm.number == self.number:
+            return self._newest
+        id_ = new_alarm_id(self.machine, time, self.journal.highest_id(self.machine))
+        return new_record(id_, self.machine, alarm, time, model)
 
     def update_peak(self, alarm: Alarm | None) -> None:
         """Write the peak of the newest alarm where it has risen."""
         newest = self._newest
-        if newest is None or alarm is None or alarm.number != self._number:
+        if newest is None or alarm is None or alarm.number != self.number:
             return
-        peak = _larger(newest.peak_score, alarm.peak_score)
-        if peak != newest.peak_score:
-            self._newest = replace(newest, peak_score=peak)
-            self._journal.write([AlarmEntry(self._newest, applied=False)])
+        changed = with_scores(newest, alarm)
+        if changed.peak_score != newest.peak_score:
+            self._newest = changed
+            self.journal.write([AlarmEntry(changed)])
 
-    def apply_acknowledgements(
-        self, monitor: Monitor | None, now: datetime, model: str | None
-    ) -> list[Event]:
-        """Apply the acknowledgements written since the last call; return the transitions.
+    def changed_record(
+        self,
+        before: AlarmRecord,
+        trigger: Trigger,
+        *,
+        who: str | None,
+        why: str,
+        now: datetime,
+        asked: datetime | None = None,
+        shelved_until: datetime | None = None,
+    ) -> tuple[Event, list[Entry]] | None:
+        """Change an alarm that no monitor holds; return its event and what is to be written.
 
-        Without a monitor (no model yet) an alarm is acknowledged and stays active.  That of an
-        older alarm does not affect the newest.  An earlier alarm that the newest continues ends
-        before.  Raises `JournalError` where the journal cannot be read.
+        None: its condition does not know the trigger.
         """
-        unapplied = self._journal.unapplied_acknowledgements(self._machine)
-        events = self._end_superseded(now)
-        ended = {event.alarm_id: event.alarm for event in events}
-        self._applied &= {record.id for record in unapplied}
-        for acknowledged in unapplied:
-            if acknowledged.id in self._applied:  # and this could not be written yet
-                continue
-            self._applied.add(acknowledged.id)
-            who, why = acknowledged.who or "unknown", acknowledged.why or "acknowledged"
-            record = acknowledged
-            if (known := ended.get(acknowledged.id)) is not None:
-                record = _acknowledged_as(known, acknowledged)
-            transitions: tuple[Transition, ...] = ()
-            newest = self._newest
-            if newest is not None and acknowledged.id == newest.id:
-                # the record in memory may be newer than that on the disk
-                record = self._newest = _acknowledged_as(newest, acknowledged)
-                if monitor is not None:
-                    transitions = monitor.change(Trigger.ACKNOWLEDGE, self._number, who, why)
-            if transitions:
-                events += [self.record(transition, now, model) for transition in transitions]
-            else:
-                events.append(self._acknowledge(record, who, why, now))
-        return events
+        condition = TRANSITIONS.get((before.condition, trigger))
+        if condition is None:
+            return None
+        after = in_condition(before, condition, now, who=who, why=why, asked=asked)
+        if after.shelved and shelved_until is not None:
+            after = replace(after, shelved_until=shelved_until)
+        self.replace_newest(after)
+        time = max(now, before.raised)
+        event = Event(
+            id=new_event_id(time),
+            machine=self.machine,
+            time=time,
+            kind=TransitionKind.ALARM,
+            before=str(before.condition),
+            after=str(condition),
+            who=who,
+            why=why,
+            alarm_id=after.id,
+            alarm=after,
+        )
+        return event, [AlarmEntry(after), self._entry(event)]
 
-    def _acknowledge(self, record: AlarmRecord, who: str, why: str, now: datetime) -> Event:
-        """Write the acknowledgement of an alarm that no monitor holds."""
-        after = TRANSITIONS.get((record.condition, Trigger.ACKNOWLEDGE), record.condition)
-        return self._change(record, replace(record, condition=after), who, why, now)
+    def replace_newest(self, record: AlarmRecord) -> None:
+        """Take up a changed record, where it is that of the newest alarm."""
+        if self._newest is not None and record.id == self._newest.id:
+            self._newest = record
 
     def end_acknowledged_alarm(self, why: str, now: datetime) -> list[Event]:
         """End the newest alarm where it is acknowledged; return the transition.
@@ -193,17 +249,12 @@ class MachineJournal:
         For a machine that is not monitored any more: an alarm that is not acknowledged stays as it
         is.
         """
-        newest = self._newest
-        if newest is None:
+        if self._newest is None:
             return []
-        after = TRANSITIONS.get((newest.condition, Trigger.MONITORING_ENDED))
-        if after is None:
-            return []
-        ended = replace(newest, condition=after, cleared=max(now, newest.raised))
-        return [self._change(newest, ended, None, why, now)]
+        return self._write_changes([self._newest], Trigger.MONITORING_ENDED, why, now)
 
-    def _end_superseded(self, now: datetime) -> list[Event]:
-        """End the active alarms that the newest one continues; return the transitions.
+    def end_superseded(self, now: datetime) -> list[Event]:
+        """End the open alarms that the newest one continues; return the transitions.
 
         They were in a journal that could not be read when the newest was raised.  One that is not
         acknowledged still waits for that.
@@ -212,148 +263,42 @@ class MachineJournal:
         if newest is None:
             return []
         why = f"continued by alarm {newest.id}, raised before this one could be read"
+        open_alarms = self.journal.open_alarms(self.machine)
+        earlier = [each for each in open_alarms if each.id != newest.id]
+        return self._write_changes(earlier, Trigger.SUPERSEDED, why, now)
+
+    def _write_changes(
+        self, records: Sequence[AlarmRecord], trigger: Trigger, why: str, now: datetime
+    ) -> list[Event]:
         events = []
-        for earlier in self._journal.active(self._machine):
-            after = TRANSITIONS.get((earlier.condition, Trigger.SUPERSEDED))
-            if earlier.id == newest.id or after is None:
-                continue
-            ended = replace(earlier, condition=after, cleared=max(now, earlier.raised))
-            events.append(self._change(earlier, ended, None, why, now, applied=False))
+        for record in records:
+            changed = self.changed_record(record, trigger, who=None, why=why, now=now)
+            if changed is not None:
+                event, entries = changed
+                self.journal.write(entries)
+                events.append(event)
         return events
 
-    def _change(
-        self,
-        before: AlarmRecord,
-        after: AlarmRecord,
-        who: str | None,
-        why: str,
-        now: datetime,
-        *,
-        applied: bool = True,
-    ) -> Event:
-        """Write a change of an alarm that no monitor holds.
-
-        ``applied`` is whether an acknowledgement of it is applied thereby.
-        """
-        if self._newest is not None and after.id == self._newest.id:
-            self._newest = after
-        event = self._event(
-            max(now, before.raised),
-            TransitionKind.ALARM,
-            (before.condition, after.condition),
-            who=who,
-            why=why,
-            alarm=after,
-        )
-        self._journal.write([AlarmEntry(after, applied=applied), self._entry(event)])
-        return event
-
     def _entry(self, event: Event) -> EventEntry:
-        clock = self._journal.clock
+        clock = self.journal.clock
         return EventEntry(event, clock.now_s(), clock)
 
-    def _event(
-        self,
-        time: datetime,
-        kind: TransitionKind,
-        change: tuple[str, str],
-        *,
-        who: str | None,
-        why: str,
-        alarm: AlarmRecord | None,
-        cause: tuple[float | None, float | None] = (None, None),
-    ) -> Event:
-        return Event(
-            id=_event_id(time),
-            machine=self._machine,
-            time=time,
-            kind=kind,
-            before=str(change[0]),
-            after=str(change[1]),
-            who=who,
-            why=why,
-            alarm_id=alarm.id if alarm else None,
-            alarm=alarm,
-            alarm_score=cause[0],
-            time_scale_s=cause[1],
-        )
-
-    def _updated_record(self, alarm: Alarm, time: datetime, model: str | None) -> AlarmRecord:
-        record = self._newest
-        if record is None or alarm.number != self._number:
-            record = AlarmRecord(
-                id=self._new_id(time),
-                machine=self._machine,
-                severity="alarm",
-                condition=alarm.condition,
-                raised=time,
-                cleared=None,
-                acknowledged_at=None,
-                who=None,
-                why=None,
-                peak_score=None,
-                model=model,
-                time_scale_s=alarm.time_scale_s,
-            )
-        cleared = record.active and not alarm.active
-        return replace(
-            record,
-            condition=alarm.condition,
-            cleared=max(time, record.raised) if cleared else record.cleared,
-            peak_score=_larger(record.peak_score, alarm.peak_score),
-        )
-
     def _with_reason(self, record: AlarmRecord) -> AlarmRecord:
-        """Return an alarm of an earlier run with the reason of the event that raised it.
+        """Return an alarm of an earlier version with the reason of the event that raised it.
 
         Without the reason where the events cannot be read.
         """
+        if record.reason is not None:
+            return record
         try:
-            events = self._journal.events(record.id)
+            events = self.journal.events(record.id)
         except JournalError as error:
             log.warning(
                 "the reason of an alarm of an earlier run cannot be read; the alarm is taken up",
-                machine=self._machine,
+                machine=self.machine,
                 alarm=record.id,
                 reason=str(error),
             )
             return record
         raised = [event.why for event in events if event.after == AlarmCondition.UNACKNOWLEDGED]
         return replace(record, reason=raised[-1]) if raised else record
-
-    def _new_id(self, time: datetime) -> str:
-        """Return an id that comes after those of all earlier alarms in alphabetical order.
-
-        Its time is that of the alarm, or one second after that of the last id where the clock was
-        set back.
-        """
-        second = time.astimezone(UTC).replace(microsecond=0)
-        highest = self._journal.highest_id(self._machine) or ""
-        found = _ID_TIME.fullmatch(highest.removeprefix(f"{self._machine}-"))
-        if found is not None:
-            last = datetime.strptime(f"{found[1]}+0000", f"{_ID_TIME_FORMAT}%z")
-            second = max(second, last + timedelta(seconds=1))
-        return f"{self._machine}-{second:{_ID_TIME_FORMAT}}"
-
-
-def _acknowledged_as(record: AlarmRecord, acknowledged: AlarmRecord) -> AlarmRecord:
-    """Return an alarm with the acknowledgement of another record of it."""
-    return replace(
-        record,
-        acknowledged_at=acknowledged.acknowledged_at,
-        who=acknowledged.who,
-        why=acknowledged.why,
-    )
-
-
-def _larger(one: float | None, other: float) -> float | None:
-    """Return the larger of two alarm scores; None is not known, and what is not finite neither."""
-    if not math.isfinite(other):
-        return one
-    return other if one is None else max(one, other)
-
-
-def _event_id(time: datetime) -> str:
-    """Return a unique id that begins with the time: ``20261123T044500.512Z-`` and 8 digits."""
-    utc = time.astimezone(UTC)
-    return f"{utc:%Y%m%dT%H%M%S}.{utc.microsecond // 1000:03}Z-{secrets.token_hex(4)}"

@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from asd_monitor.alarm.state import TransitionKind
 from asd_monitor.journal.alarm_entries import OutboxRow, as_waiting, outbox_row
 from asd_monitor.journal.alarm_tables import (
-    Row,
     next_number,
     replace_row,
     rows_of,
     set_row_aside,
 )
+from asd_monitor.journal.earlier_formats import Row
 from asd_monitor.journal.outbox_records import LeftEvents, Settled
 
 WAITING = "refusal IS NULL"

@@ -5,28 +5,37 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass
 
-from asd_monitor.alarm.state import ACTIVE, AlarmCondition
-from asd_monitor.journal.alarm_entries import (
-    READERS,
-    AlarmEntry,
-    MachineEntry,
-    alarm_row,
-    as_event,
+from asd_monitor.alarm.state import (
+    ACTIVE,
+    UNACKNOWLEDGED,
+    AlarmCondition,
+    ServiceState,
+    TransitionKind,
 )
+from asd_monitor.journal.alarm_entries import READERS, alarm_row, as_alarm, as_event
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import (
-    ROW_TABLES,
-    Row,
     add_damaged_row,
     add_row,
     copy_damaged_rows,
+    database_format,
     readable_rows,
     replace_row,
     rows_of,
     set_row_aside,
 )
 from asd_monitor.journal.checksums import is_intact
+from asd_monitor.journal.earlier_formats import (
+    Row,
+    unapplied_acknowledgement,
+    without_acknowledgement,
+)
+from asd_monitor.journal.machine_entries import MachineEntry, OutOfService, ServiceEntry
+from asd_monitor.journal.requests import Request, Verb, insert_request
+from asd_monitor.journal.row_values import optional_text, text, time_of
+from asd_monitor.journal.table_definitions import FORMAT, ROW_TABLES
 
+_SEEN = frozenset({AlarmCondition.ACKNOWLEDGED, AlarmCondition.NORMAL})
 _LONG_TABLES = frozenset({"events", "outbox"})
 
 
@@ -55,8 +64,29 @@ def copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> Recover
                 add_damaged_row(target, table, row)
             else:
                 add_row(target, table, row)
-    _restore_sequences(target)
+    if database_format(source) < FORMAT:
+        _request_acknowledgements(target)
+    _restore_machines(target)
     return Recovery(damaged, tuple(_rebuild_alarms(target)))
+
+
+def _request_acknowledgements(database: sqlite3.Connection) -> None:
+    """Make requests of the acknowledgements of an earlier format that no daemon has applied."""
+    for row in list(rows_of(database, "alarms", "ORDER BY number")):
+        found = unapplied_acknowledgement(row)
+        if found is None or as_alarm(row) is None:
+            continue
+        time, who, why = found
+        request = Request(
+            Verb.ACK,
+            text(row[2]),
+            optional_text(who) or "unknown",
+            time_of(time),
+            alarm_id=text(row[1]),
+            why=optional_text(why),
+        )
+        insert_request(database, request)
+        replace_row(database, "alarms", without_acknowledgement(row))
 
 
 def set_damaged_rows_aside(database: sqlite3.Connection) -> Recovery:
@@ -74,7 +104,7 @@ def set_damaged_rows_aside(database: sqlite3.Connection) -> Recovery:
     for table, row in damaged:
         set_row_aside(database, table, row)
     if damaged:
-        _restore_sequences(database)
+        _restore_machines(database)
     return Recovery(len(damaged), tuple(_rebuild_alarms(database)))
 
 
@@ -84,14 +114,27 @@ def _is_sound(table: str, row: Row) -> bool:
     return READERS[table](row) is not None
 
 
-def _restore_sequences(database: sqlite3.Connection) -> None:
-    """Count the events of each machine from the highest number that is left of it."""
+def _restore_machines(database: sqlite3.Connection) -> None:
+    """Restore the rows of machines from their events, as far as these are left.
+
+    Events are counted from the highest number, and the newest change says whether a machine is in
+    service: the row of one that is out of service may have been damaged.
+    """
     highest = database.execute(
         "SELECT machine, max(seq) FROM (SELECT machine, seq FROM events UNION ALL"
         " SELECT machine, seq FROM outbox) WHERE seq IS NOT NULL GROUP BY machine"
     ).fetchall()
     for machine, seq in highest:
         MachineEntry(machine, seq).write(database)
+    newest = database.execute(
+        "SELECT max(number) FROM events WHERE kind = ? GROUP BY machine", (TransitionKind.SERVICE,)
+    ).fetchall()
+    for (number,) in newest:
+        for row in rows_of(database, "events", "WHERE number = ?", (number,)):
+            event = as_event(row)
+            if event is not None and event.after == ServiceState.OUT_OF_SERVICE:
+                since = OutOfService(event.time, event.who or "unknown", event.why)
+                ServiceEntry(event.machine, since).write(database)
 
 
 def _rebuild_alarms(database: sqlite3.Connection) -> list[str]:
@@ -112,8 +155,7 @@ def _rebuild_alarms(database: sqlite3.Connection) -> list[str]:
         rows = rows_of(database, "events", "WHERE alarm_id = ? ORDER BY number", (alarm_id,))
         events = [event for row in rows if (event := as_event(row)) is not None]
         if (record := _rebuilt(alarm_id, events)) is not None:
-            entry = AlarmEntry(record, applied=record.acknowledged)
-            replace_row(database, "alarms", alarm_row(next(free), entry))
+            replace_row(database, "alarms", alarm_row(next(free), record))
             rebuilt.append(alarm_id)
     return rebuilt
 
@@ -122,9 +164,13 @@ def _rebuilt(alarm_id: str, events: list[Event]) -> AlarmRecord | None:
     """Return an alarm by its transitions, the oldest first; None where they are not sound."""
     cleared, acknowledged = None, None
     for event in events:
-        if event.before in ACTIVE and event.after not in ACTIVE:
+        if event.after in ACTIVE:
+            cleared = None
+        elif event.before in ACTIVE:
             cleared = event.time
-        if event.who is not None and acknowledged is None:
+        if event.after in UNACKNOWLEDGED:
+            acknowledged = None
+        elif event.who is not None and event.after in _SEEN and acknowledged is None:
             acknowledged = event
     if not events or events[-1].after not in frozenset(AlarmCondition):
         return None
@@ -140,4 +186,5 @@ def _rebuilt(alarm_id: str, events: list[Event]) -> AlarmRecord | None:
         why=acknowledged.why if acknowledged else None,
         peak_score=None,
         model=None,
+        reason=events[0].why,
     )

@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from dataclasses import replace
+from collections import deque
+from datetime import datetime
 
-from asd_monitor.journal.alarm_entries import AlarmEntry, MachineEntry, as_alarm, as_machine
+from asd_monitor.alarm.chatter import CHATTER_RAISES
+from asd_monitor.journal.alarm_entries import AlarmEntry, as_alarm
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.alarm_tables import readable_rows
+from asd_monitor.journal.machine_entries import (
+    MachineEntry,
+    OutOfService,
+    ServiceEntry,
+    as_machine,
+)
 
 MAX_RETURNED = 10_000
 """Alarms that have returned to normal and were never acknowledged."""
@@ -30,39 +38,54 @@ class StandingAlarms:
         """Machines in the journal, with the number of the newest written event of each."""
         self.highest_ids: dict[str, str] = {}
         """The last id of each machine's alarms in alphabetical order."""
-        self._entries: dict[str, AlarmEntry] = {}  # by id, in the order in which they were raised
+        self.raised: dict[str, deque[datetime]] = {}
+        """When the newest alarms of each machine were raised, as many as chatter needs."""
+        self._service: dict[str, OutOfService | None] = {}  # of the machines of which it is known
+        self._records: dict[str, AlarmRecord] = {}  # by id, in the order in which they were raised
         self._newest: dict[str, str] = {}  # machine → id
 
     def newest(self, machine: str) -> AlarmRecord | None:
         """Return the newest alarm of a machine; None where it had none."""
         id_ = self._newest.get(machine)
-        return None if id_ is None else self._entries[id_].record
+        return None if id_ is None else self._records[id_]
 
     def records(self) -> list[AlarmRecord]:
         """Return the alarms, the newest first."""
-        return [entry.record for entry in reversed(self._entries.values())]
+        return list(reversed(self._records.values()))
 
-    def entries(self) -> list[MachineEntry | AlarmEntry]:
+    def find(self, alarm_id: str) -> AlarmRecord | None:
+        """Return an alarm; None where it is not kept in memory."""
+        return self._records.get(alarm_id)
+
+    def out_of_service(self, machine: str) -> OutOfService | None:
+        """Return since when a machine is out of service; None: it is in service."""
+        return self._service.get(machine)
+
+    def entries(self) -> list[MachineEntry | ServiceEntry | AlarmEntry]:
         """Return what a journal must contain, in the order in which it is written."""
         machines = [MachineEntry(machine, seq) for machine, seq in sorted(self.machines.items())]
-        return [*machines, *self._entries.values()]
+        service = [ServiceEntry(machine, each) for machine, each in sorted(self._service.items())]
+        return [*machines, *service, *map(AlarmEntry, self._records.values())]
 
-    def note(self, entry: AlarmEntry) -> None:
+    def note_service(self, entry: ServiceEntry) -> None:
+        """Note that a machine is in service or out of it."""
+        self._service[entry.machine] = entry.out_of_service
+
+    def note(self, record: AlarmRecord) -> None:
         """Note an alarm that is written."""
-        record, machine = entry.record, entry.record.machine
+        machine = record.machine
+        is_new = record.id not in self._records
+        if is_new and record.id > self.highest_ids.get(machine, ""):
+            self.raised.setdefault(machine, deque(maxlen=CHATTER_RAISES)).append(record.raised)
         self.highest_ids[machine] = max(record.id, self.highest_ids.get(machine, ""))
-        earlier = self._entries.get(record.id)
-        if earlier is not None:
-            entry = replace(entry, applied=entry.applied or earlier.applied)
-        elif (superseded := self.newest(machine)) is not None and superseded.closed:
-            del self._entries[superseded.id]
-        self._entries[record.id] = entry
-        if earlier is None and (machine not in self._newest or self._is_newest(record)):
+        if is_new and (machine not in self._newest or self._is_newest(record)):
+            if (superseded := self.newest(machine)) is not None and superseded.closed:
+                del self._records[superseded.id]
             self._newest[machine] = record.id
-        elif record.closed and self._newest.get(machine) != record.id:
-            del self._entries[record.id]
-
-        if earlier is None:
+        self._records[record.id] = record
+        if record.closed and self._newest.get(machine) != record.id:
+            del self._records[record.id]
+        if is_new:
             self._forget_surplus()
 
     def _is_newest(self, record: AlarmRecord) -> bool:
@@ -70,17 +93,15 @@ class StandingAlarms:
         return record.id >= self.highest_ids[record.machine]
 
     def _forget_surplus(self) -> None:
-        if len(self._entries) <= MAX_RETURNED:
+        if len(self._records) <= MAX_RETURNED:
             return
         newest = set(self._newest.values())
         returned = [
-            id_
-            for id_, entry in self._entries.items()
-            if not entry.record.active and id_ not in newest
+            id_ for id_, record in self._records.items() if not record.active and id_ not in newest
         ]
         # some at once: the next alarms then cost nothing
         for id_ in returned[: max(0, len(returned) - MAX_RETURNED * 9 // 10)]:
-            del self._entries[id_]
+            del self._records[id_]
 
     def read(self, database: sqlite3.Connection) -> None:
         """Note what a journal contains and is not known here.  Raises sqlite3.Error."""
@@ -89,12 +110,13 @@ class StandingAlarms:
             each for row in readable_rows(database, "machines") if (each := as_machine(row))
         ]
         with self._lock:
-            known = self._entries
-            self._entries, newest, self._newest = {}, self._newest, {}
-            for entry in alarms:
-                self.note(known.pop(entry.record.id, entry))
-            for entry in known.values():
-                self.note(entry)
-            self._newest |= {name: id_ for name, id_ in newest.items() if id_ in self._entries}
-            for each in filter(None, machines):
+            known = self._records
+            self._records, newest, self._newest = {}, self._newest, {}
+            for record in alarms:
+                self.note(known.pop(record.id, record))
+            for record in known.values():
+                self.note(record)
+            self._newest |= {name: id_ for name, id_ in newest.items() if id_ in self._records}
+            for each in machines:
                 self.machines[each.machine] = max(each.seq, self.machines.get(each.machine, 0))
+                self._service.setdefault(each.machine, each.out_of_service)

@@ -1,11 +1,11 @@
 """The alarms of a state folder and their transitions: `alarms.db`, SQLite.
 
     daemon    MachineJournal(Journal(state_dir), "fan01").record(…)   every transition
-    commands  `asd_monitor.journal.commands`                          lists, acknowledges
-    daemon    Journal.maintain() → MachineJournal.apply_acknowledgements(…)
+    commands  `asd_monitor.journal.commands`                          lists, adds requests
+    daemon    Journal.maintain() → MachineJournal.apply_requests(…)
 
-Only the daemon changes the condition of an alarm; a command writes the acknowledgement, and the
-daemon applies it, where none is running the next one.
+Only the daemon changes an alarm; a command adds a request, and the daemon applies it, where none is
+running the next one.
 
 No fault of the disk silences an alarm, or ends the daemon: entries are kept in memory until they
 can be written, `fault` is the reason why they are not, and every alarm that is not closed stays in
@@ -29,7 +29,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
-from asd_monitor.journal.alarm_entries import Entry, MachineEntry
+from asd_monitor.alarm.state import OUT_OF_SERVICE, SHELVED
+from asd_monitor.journal.alarm_entries import Entry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.database import Connect
 from asd_monitor.journal.database_file import DatabaseFile
@@ -38,6 +39,7 @@ from asd_monitor.journal.entry_transactions import Unwritten
 from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.journal_counters import JournalCounters
 from asd_monitor.journal.journal_file import FILE_NAME
+from asd_monitor.journal.machine_entries import MachineEntry, OutOfService
 from asd_monitor.journal.outbox_records import (
     MAX_AGE_S,
     MAX_BYTES,
@@ -45,6 +47,7 @@ from asd_monitor.journal.outbox_records import (
     OutboxFigures,
     WaitingEvent,
 )
+from asd_monitor.journal.requests import Request
 from asd_monitor.journal.running_clock import RunningClock
 from asd_monitor.journal.sqlite_errors import JournalError, StalledJournalError
 from asd_monitor.journal.stored_journal import StoredJournal
@@ -159,11 +162,16 @@ class Journal:
         with self._lock:
             return self._standing.newest(machine)
 
-    def active(self, machine: str) -> list[AlarmRecord]:
-        """Return the active alarms of a machine that are known, the newest first.  From memory."""
+    def open_alarms(self, machine: str) -> list[AlarmRecord]:
+        """Return a machine's alarms that are active or hidden, the newest first.  From memory."""
         with self._lock:
             records = self._standing.records()
-        return [record for record in records if record.machine == machine and record.active]
+        hidden = SHELVED | OUT_OF_SERVICE
+        return [
+            each
+            for each in records
+            if each.machine == machine and (each.active or each.condition in hidden)
+        ]
 
     @property
     def machines(self) -> list[str]:
@@ -199,19 +207,38 @@ class Journal:
             return self._use_disk(partial(self._stored.events, alarm_id))
         return []
 
-    def unapplied_acknowledgements(self, machine: str) -> list[AlarmRecord]:
-        """Return the acknowledged alarms that no daemon has processed, the oldest first.
+    def find(self, alarm_id: str) -> AlarmRecord | None:
+        """Return an alarm; None where there is none.  Raises `JournalError`."""
+        with self._lock:
+            record = self._standing.find(alarm_id)
+        return record or self._use_disk(partial(self._stored.find, alarm_id))
+
+    def waiting_requests(self, machine: str) -> list[Request]:
+        """Return the requests of a machine that no daemon has applied, the oldest first.
 
         Raises `JournalError`; the next `maintain` then reports a change once more.
         """
-        return self._use_disk(partial(self._stored.acknowledgements, machine))
+        return self._use_disk(partial(self._stored.requests, machine))
 
-    def acknowledge(self, alarm_id: str, who: str, why: str | None, now: datetime) -> None:
-        """Acknowledge an alarm, as a command does in a process of its own.
+    def add_request(self, request: Request) -> None:
+        """Add a request, as a command does in a process of its own.
 
-        Raises `JournalError` where the journal cannot be written.
+        Raises `JournalError` where the journal cannot be written, and `TooManyRequestsError`.
         """
-        self._use_disk(partial(self._stored.acknowledge, alarm_id, who, why, now))
+        self._use_disk(partial(self._stored.add_request, request))
+
+    def out_of_service(self, machine: str) -> OutOfService | None:
+        """Return since when a machine is out of service; None: it is in service.  From memory."""
+        with self._lock:
+            return self._standing.out_of_service(machine)
+
+    def raised(self, machine: str) -> list[datetime]:
+        """Return when the newest alarms of a machine were raised, the oldest first.  From memory.
+
+        They are as many as `asd_monitor.alarm.chatter` needs.
+        """
+        with self._lock:
+            return list(self._standing.raised.get(machine, ()))
 
     @property
     def unwritten(self) -> int:
@@ -290,7 +317,7 @@ class Journal:
     def maintain(self) -> bool:
         """Write what could not be written, and open the file again where that is necessary.
 
-        Returns whether there may be new acknowledgements: another process has written since the
+        Returns whether there may be new requests: another process has written since the
         last call, or the last attempt to read them has failed.  Raises `JournalError`.
         """
         if not self._use_disk(self._stored.is_open) and not self._use_disk(

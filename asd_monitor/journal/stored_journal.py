@@ -9,11 +9,10 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Mapping
-from datetime import datetime
 
-from asd_monitor.journal.alarm_entries import EventEntry, acknowledge, as_alarm, as_event
+from asd_monitor.journal.alarm_entries import EventEntry, as_alarm, as_event
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
-from asd_monitor.journal.alarm_tables import FORMAT, database_format, rows_of
+from asd_monitor.journal.alarm_tables import database_format, find_row, rows_of
 from asd_monitor.journal.database import transaction
 from asd_monitor.journal.database_file import DatabaseFile
 from asd_monitor.journal.entry_transactions import EntryTransactions
@@ -22,8 +21,10 @@ from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.event_reading import ReadEvents
 from asd_monitor.journal.outbox_records import LeftEvents
 from asd_monitor.journal.outbox_table import left_events, newest_waiting
+from asd_monitor.journal.requests import Request, add_request, waiting_requests
 from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, translated
 from asd_monitor.journal.standing_alarms import StandingAlarms
+from asd_monitor.journal.table_definitions import FORMAT
 
 _ATTEMPTS = 2  # at the end: the file may be abandoned at the first
 _OUTBOX_SHARE = 4  # the outbox takes one part in so many of the journal
@@ -62,7 +63,7 @@ class StoredJournal:
             lock, outbox, self._numbers, self.standing, max_unwritten=max_unwritten
         )
         """The entries that are to be written."""
-        self._version: int | None = None  # None: acknowledgements are to be looked for
+        self._version: int | None = None  # None: requests are to be looked for
         self._closed = False
 
     @property
@@ -209,7 +210,15 @@ class StoredJournal:
             return None
         with translated(self._path):
             rows = rows_of(self.database, "alarms", "ORDER BY number DESC")
-            return [entry.record for row in rows if (entry := as_alarm(row)) is not None]
+            return [record for row in rows if (record := as_alarm(row)) is not None]
+
+    def find(self, alarm_id: str) -> AlarmRecord | None:
+        """Return an alarm; None where there is none, or the journal is in memory."""
+        if self.database is None:
+            return None
+        with translated(self._path):
+            row = find_row(self.database, "alarms", alarm_id)
+            return None if row is None else as_alarm(row)
 
     def events(self, alarm_id: str) -> list[Event]:
         """Return the transitions of an alarm, the oldest first."""
@@ -220,23 +229,22 @@ class StoredJournal:
             rows = rows_of(self.database, "events", clause, (alarm_id,))
             return [event for row in rows if (event := as_event(row)) is not None]
 
-    def acknowledgements(self, machine: str) -> list[AlarmRecord]:
-        """Return the acknowledged alarms of a machine that no daemon has processed."""
+    def requests(self, machine: str) -> list[Request]:
+        """Return the requests of a machine that wait for their outcome."""
         if self.database is None:
             return []
-        clause = "WHERE machine = ? AND acknowledged_at IS NOT NULL AND NOT applied ORDER BY number"
         version, self._version = self._version, None
         with translated(self._path):
-            rows = list(rows_of(self.database, "alarms", clause, (machine,)))
+            found = waiting_requests(self.database, machine)
         self._version = version
-        return [entry.record for row in rows if (entry := as_alarm(row)) is not None]
+        return found
 
-    def acknowledge(self, alarm_id: str, who: str, why: str | None, now: datetime) -> None:
-        """Write an acknowledgement."""
+    def add_request(self, request: Request) -> None:
+        """Add a request."""
         if self.database is None:
             raise JournalError(self.fault or "the journal is closed")
         with translated(self._path), transaction(self.database):
-            acknowledge(self.database, alarm_id, who, why, now)
+            add_request(self.database, request, request.time)
 
     def close(self) -> None:
         """Try to write the unwritten entries, and close."""

@@ -13,6 +13,7 @@ import structlog
 from asd_monitor.alarm.state import TransitionKind
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.database import savepoint, transaction
+from asd_monitor.journal.requests import OutcomeEntry
 from asd_monitor.journal.sqlite_errors import REFUSALS
 
 R = TypeVar("R")
@@ -21,6 +22,8 @@ log = structlog.get_logger()
 
 PORTION = 250
 """Changes written in one transaction: a long backlog must not delay other work on the disk."""
+
+_OF_PEOPLE_AND_ALARMS = frozenset({TransitionKind.ALARM, TransitionKind.SERVICE})
 
 Change = tuple[Entry, ...]
 
@@ -130,11 +133,13 @@ def write_changes(
 def _kind(entry: Entry) -> str:
     if isinstance(entry, EventEntry):
         return str(entry.event.kind)
+    if isinstance(entry, OutcomeEntry):
+        return "outcome of a request"
     return "alarm record" if isinstance(entry, AlarmEntry) else "machine"
 
 
 def _is_of_alarm(change: Change) -> bool:
     return any(
-        isinstance(entry, EventEntry) and entry.event.kind is TransitionKind.ALARM
+        isinstance(entry, EventEntry) and entry.event.kind in _OF_PEOPLE_AND_ALARMS
         for entry in change
     )

@@ -101,11 +101,11 @@ class Alarm(Payload):
 
     machine: str
     id: str | None
-    active: bool
+    active: bool  # about the sound: also where it is hidden
     acknowledged: bool
     shelved_until: datetime | None
     suppressed: bool
-    out_of_service: bool
+    out_of_service: bool  # the machine
     latched: bool
     provisional: bool  # whether the model was, see `State`
     severity: str | None
@@ -118,6 +118,7 @@ class Alarm(Payload):
     views: Mapping[str, float]  # highest deviations of views in the window that raised it
     evidence: str | None
     model: str | None
+    chattering: bool = False  # raised again and again within minutes
 
 
 def no_alarm(machine: str, model: str | None, *, provisional: bool = False) -> Alarm:

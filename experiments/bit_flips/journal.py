@@ -22,9 +22,11 @@ from structlog.testing import capture_logs
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind
 from asd_monitor.journal.alarm_records import AlarmRecord
-from asd_monitor.journal.commands import acknowledge_alarm, read_journal
+from asd_monitor.journal.commands import make_request, read_journal
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.machine_requests import MachineRequests
+from asd_monitor.journal.requests import Request, Verb
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from experiments.command_line import parser_of
@@ -98,7 +100,18 @@ def write_journals() -> list[tuple[Files, Alarms]]:
         with Journal(state) as journal:
             for number in range(MACHINES):
                 _record(journal, f"fan{number:02}", number)
-            acknowledge_alarm(state, journal.alarms()[0].id, "ann", "bearing greased", _BEGIN)
+            newest = journal.alarms()[0]
+            request = Request(
+                Verb.ACK,
+                newest.machine,
+                "ann",
+                _BEGIN,
+                alarm_id=newest.id,
+                why="bearing greased",
+            )
+            make_request(state, request)
+            machine = MachineJournal(journal, newest.machine)
+            MachineRequests(machine).apply(None, _BEGIN, "v1")
             stopped_alarms = {alarm.id: alarm for alarm in journal.alarms()}
         stopped = {FILE_NAME: (state / FILE_NAME).read_bytes()}
         with Journal(state) as journal:

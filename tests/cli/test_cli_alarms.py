@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sqlite3
+import threading
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +17,10 @@ from typer.testing import CliRunner, Result
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind
 from asd_monitor.cli.alarms import app
+from asd_monitor.daemon.state_lock import StateLock
+from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.store import Journal
 from tests.doubles.command_line import CommandLine, without_privileges
 
@@ -75,7 +79,10 @@ def test_the_list_as_json(state: Path) -> None:
         "active": True,
         "acknowledged": False,
         "shelved_until": None,
+        "out_of_service": False,
         "latched": False,
+        "provisional": None,
+        "chattering": False,
         "severity": "alarm",
         "raised": "2026-11-23T04:45:00.512Z",
         "cleared": None,
@@ -84,8 +91,13 @@ def test_the_list_as_json(state: Path) -> None:
         "why": None,
         "peak_alarm_score": 8.25,
         "time_scale_s": 3600.0,
+        "reason": "alarm score at least 6.71 for 3 s",
+        "views": {},
         "evidence": None,
         "model": "20261122T101500Z",
+        "label": None,
+        "label_why": None,
+        "labelled_by": None,
     }
 
 
@@ -106,25 +118,125 @@ def test_an_alarm_is_shown_with_its_events(state: Path) -> None:
     assert document["events"][0]["to"] == "unacknowledged"
 
 
-def test_an_alarm_is_acknowledged_once(state: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def apply(state: Path, *machines: str) -> None:
+    """Apply the requests as the next start of the daemon does."""
+    with Journal(state) as journal:
+        for machine in machines or ("fan01", "pump02"):
+            MachineRequests(MachineJournal(journal, machine)).apply(None, datetime.now(UTC), None)
+
+
+class Daemon:
+    """Holds the folder of a journal and applies requests in a thread, as a daemon does."""
+
+    def __init__(self, state: Path) -> None:
+        self._ended = threading.Event()
+        self._lock = StateLock(state)
+        self._thread = threading.Thread(target=self._run, args=(state,))
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._lock.release()
+
+    def _run(self, state: Path) -> None:
+        with Journal(state) as journal:
+            machines = [
+                MachineRequests(MachineJournal(journal, name)) for name in ("fan01", "pump02")
+            ]
+            while not self._ended.wait(0.02):
+                for each in machines:
+                    each.apply(None, datetime.now(UTC), None)
+
+
+def test_a_request_without_a_daemon_is_applied_at_its_next_start(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SUDO_USER", "ann")
     result = run(state, "ack", FAN, "--why", "bearing greased")
-    assert result.stdout == f"{FAN}: acknowledged by ann\n"
+    assert (result.exit_code, result.stdout.split(": ", 1)[0]) == (0, FAN)
+    assert "waits for the daemon of this folder" in result.stdout
+    apply(state)
     with Journal(state) as journal:
         (alarm,) = journal.alarms("fan01")
     assert (alarm.who, alarm.why) == ("ann", "bearing greased")
-    again = run(state, "ack", FAN, "--who", "bob")
-    assert again.exit_code == 0
-    assert f"{FAN}: already acknowledged by ann" in again.stderr
     assert "active, acknowledged" in run(state, "list").stdout
 
 
+def test_the_answer_of_a_running_daemon_is_printed(state: Path) -> None:
+    with Daemon(state):
+        assert run(state, "ack", FAN, "--who", "ann").stdout == f"{FAN}: acknowledged by ann\n"
+        again = run(state, "ack", FAN, "--who", "bob")
+        assert again.exit_code == 0
+        assert f"{FAN}: already acknowledged by ann, 20" in again.stdout
+        shelved = run(state, "shelve", FAN, "--for", "2h", "--why", "noisy", "--who", "bob")
+        assert re.fullmatch(rf"{FAN}: shelved until 20\S+Z by bob\n", shelved.stdout)
+        refused = run(state, "ack", FAN)
+        assert refused.exit_code == 1
+        assert "it is shelved: unshelve it" in str(refused.exception)
+        listed = run(state, "list").stdout
+        assert re.search(rf"{FAN} .* shelved until 20\S+Z", listed)
+        unshelved = run(state, "unshelve", FAN, "--who", "eve")
+        assert unshelved.stdout == f"{FAN}: unshelved and acknowledged by eve\n"
+        labelled = run(state, "label", FAN, "invalid", "--why", "a door", "--who", "eve")
+        assert labelled.stdout == f"{FAN}: labelled invalid by eve\n"
+    document = json.loads(run(state, "show", FAN, "--json").stdout)
+    assert (document["label"], document["label_why"]) == ("invalid", "a door")
+    assert [event["to"] for event in document["events"]] == [
+        *("unacknowledged", "acknowledged", "shelved", "acknowledged"),
+    ]
+
+
+def test_a_machine_is_taken_out_of_service_and_returned(state: Path) -> None:
+    with Daemon(state):
+        taken = run(state, "out-of-service", "fan01", "--why", "new belt", "--who", "ann")
+        assert taken.stdout == "fan01: taken out of service by ann\n"
+        listed = run(state, "list")
+        assert re.search(rf"{FAN} .* out of service", listed.stdout)
+        assert re.search(r"fan01 is out of service since \S+ by ann: new belt", listed.stderr)
+        refused = run(state, "shelve", FAN, "--for", "1h", "--why", "noisy")
+        assert refused.exit_code == 1
+        assert "its machine is out of service" in str(refused.exception)
+        returned = run(state, "in-service", "fan01", "--who", "ann")
+        assert returned.stdout == "fan01: returned to service by ann\n"
+    assert re.search(rf"{FAN} .* ACTIVE", run(state, "list").stdout)
+
+
 def test_all_alarms_of_a_machine_are_acknowledged(state: Path) -> None:
-    result = run(state, "ack", "--machine", "pump02", "--who", "bob")
-    assert result.stdout == f"{PUMP}: acknowledged by bob\n"
-    nothing = run(state, "ack", "--machine", "pump02")
+    with Daemon(state):
+        result = run(state, "ack", "--machine", "pump02", "--who", "bob")
+        assert result.stdout == f"{PUMP}: acknowledged by bob\n"
+        nothing = run(state, "ack", "--machine", "pump02")
     assert nothing.exit_code == 0
     assert "pump02 has no alarm to acknowledge" in nothing.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("shelve", FAN, "--why", "x"), "say until when"),
+        (("shelve", FAN, "--for", "2h"), "say why the alarm is shelved"),
+        (("shelve", FAN, "--for", "8d", "--why", "x"), "the longest time is 7 days"),
+        (("shelve", FAN, "--for", "30s", "--why", "x"), "the shortest time is one minute"),
+        (("shelve", FAN, "--for", "soon", "--why", "x"), "'soon' is not a period"),
+        (("shelve", FAN, "--until", "tomorrow", "--why", "x"), "'tomorrow' is not a time"),
+        (("shelve", FAN, "--until", "2020-01-01", "--why", "x"), "give a later time"),
+        (("out-of-service", "fan01"), "say why the machine is out of service"),
+        (("out-of-service", "fan1", "--why", "x"), "did you mean fan01"),
+        (("label", FAN, "perhaps"), "write valid or invalid"),
+        (("unshelve", "x"), "no alarm 'x' in"),
+    ],
+)
+def test_a_request_that_cannot_work_is_refused_at_once(
+    state: Path, arguments: tuple[str, ...], message: str
+) -> None:
+    result = run(state, *arguments)
+    assert isinstance(result.exception, UsageError)
+    assert message in str(result.exception)
+    with Journal(state) as journal:
+        assert journal.waiting_requests("fan01") == []
 
 
 @pytest.mark.parametrize(
@@ -239,6 +351,7 @@ def test_control_characters_of_an_acknowledgement_are_shown_escaped(
     command_line: CommandLine, state: Path
 ) -> None:
     command_line("alarms", "ack", FAN, "--who", "an\x1b[31mn", "--why", "a\nb", "--state", state)
+    apply(state)
     for command in (("list",), ("show", FAN)):
         shown = command_line("alarms", *command, "--state", state).out
         assert "an\\x1b[31mn" in shown

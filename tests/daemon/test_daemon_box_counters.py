@@ -29,9 +29,7 @@ PUBLISHED = {
     ("audio/sharing/server.py", "refused_clients"): "counters.sharing.refused_clients",
     ("daemon/capture_loop.py", "dropped_outages"): "counters.sound.dropped_outages",
     ("daemon/clock_check.py", "steps"): "counters.monitoring.clock_steps",
-    ("daemon/evaluation_loop.py", "unread_acknowledgements"): (
-        "counters.sound.unread_acknowledgements"
-    ),
+    ("daemon/evaluation_loop.py", "unread_requests"): "counters.sound.unread_requests",
     ("daemon/event_delivery.py", "read_failures"): "counters.monitoring.failed_event_reads",
     ("daemon/evidence_history.py", "failed_saves"): "counters.sound.unsaved_evidence",
     ("daemon/initial_training.py", "failures"): "counters.sound.failed_trainings",
@@ -102,7 +100,7 @@ async def test_every_counter_of_every_component_is_published(daemon) -> None:
     assert published.keys() == components.keys()
     assert set(published["tasks"]) == {
         *("heartbeat", "journal", "watchdog", "ready", "reload", "broker"),
-        *("load", "selftest", "selftest-conditions", "checks", "events"),
+        *("load", "selftest", "selftest-conditions", "checks", "shelves", "events"),
     }
 
 

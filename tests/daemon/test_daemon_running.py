@@ -15,6 +15,7 @@ from asd_monitor.daemon import running_input
 from asd_monitor.daemon.running_input import RunningInput, RunningInputs
 from asd_monitor.publish.inbox import Received
 from tests.doubles.in_process_daemon import InProcessDaemon
+from tests.doubles.journalled_machine import acknowledgement
 from tests.doubles.level_detector import LevelDetector, StubBundle, make_config
 from tests.doubles.memory_broker import MemoryBroker
 from tests.doubles.monitored_machine import MonitoredMachine
@@ -234,8 +235,10 @@ async def test_an_alarm_neither_clears_nor_rises_while_the_machine_is_off(signal
     await machine.until_suppressed(True)
     alarm = machine.broker.alarm("fan")
     assert (alarm["active"], alarm["suppressed"]) == (True, True)
-    machine.machine.journal.acknowledge(alarm["id"], "ann", "seen", datetime.now(UTC))
-    machine.machine.session.check_acknowledgements()
+    machine.machine.journal.add_request(
+        acknowledgement(alarm["id"], "ann", "seen", datetime.now(UTC))
+    )
+    machine.machine.session.check_requests()
     await until(lambda: machine.broker.alarm("fan")["acknowledged"])
     alarm = machine.broker.alarm("fan")
     assert (alarm["active"], alarm["suppressed"]) == (True, True)

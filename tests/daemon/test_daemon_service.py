@@ -20,6 +20,7 @@ from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 from tests.doubles.in_process_daemon import InProcessDaemon
+from tests.doubles.journalled_machine import acknowledgement
 from tests.doubles.level_detector import make_config
 from tests.doubles.scripted_source import RATE_HZ, ScriptedSource
 from tests.doubles.waiting import TIMEOUT_S, until
@@ -235,7 +236,7 @@ async def test_acknowledgement_by_another_process_is_applied(daemon):
     await daemon.until_state("fan", "alarm")
     with Journal(daemon.folder) as other:
         (record,) = other.alarms("fan")
-        other.acknowledge(record.id, "ann", "seen", datetime.now(UTC))
+        other.add_request(acknowledgement(record.id, "ann", "seen", datetime.now(UTC)))
     await until(lambda: daemon.broker.alarm("fan")["acknowledged"])
 
 

@@ -16,9 +16,11 @@ from asd_monitor.alarm.logic import AlarmLogic, EvaluatedWindow
 from asd_monitor.daemon import evaluation_loop, session_reporter
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.records import WindowScore
+from tests.doubles.journalled_machine import acknowledgement
 from tests.doubles.level_detector import LevelDetector, StubBundle
 from tests.doubles.monitored_machine import MonitoredMachine
 from tests.doubles.scripted_source import ScriptedSource
@@ -50,8 +52,8 @@ async def test_alarm_stays_latched_until_it_is_acknowledged(make):
     await until(lambda: machine.broker.alarm("fan")["latched"])
     assert machine.state["state"] == "alarm"
 
-    machine.journal.acknowledge(alarm["id"], "ann", "bearing", datetime.now(UTC))
-    machine.session.check_acknowledgements()
+    machine.journal.add_request(acknowledgement(alarm["id"], "ann", "bearing", datetime.now(UTC)))
+    machine.session.check_requests()
     await until(lambda: not machine.broker.alarm("fan")["active"])
     await machine.until_state("normal")
     assert machine.broker.alarm("fan")["acknowledged_at"] is not None
@@ -91,8 +93,8 @@ async def test_older_alarm_is_acknowledged_beside_the_newest(make, with_the_newe
 
     acknowledged = [older, newest] if with_the_newest else [older]
     for alarm in acknowledged:
-        machine.journal.acknowledge(alarm, "ann", "bearing", datetime.now(UTC))
-    machine.session.check_acknowledgements()
+        machine.journal.add_request(acknowledgement(alarm, "ann", "bearing", datetime.now(UTC)))
+    machine.session.check_requests()
     await until(lambda: len(acknowledgements(machine)) == len(acknowledged))
     assert [m["alarm_id"] for m in acknowledgements(machine)] == acknowledged
     published = machine.broker.messages("fan/alarm")[len(before) :]
@@ -347,7 +349,7 @@ async def test_acknowledgement_between_two_runs_is_applied(make):
     await machine.until_state("alarm")
     await machine.stop()
     (record,) = machine.journal.alarms("fan")
-    machine.journal.acknowledge(record.id, "bob", None, datetime.now(UTC))
+    machine.journal.add_request(acknowledgement(record.id, "bob", None, datetime.now(UTC)))
 
     machine.start(ScriptedSource().open())
     await until(lambda: ("unacknowledged", "acknowledged") in machine.broker.transitions("fan"))
@@ -370,16 +372,16 @@ async def test_acknowledgement_is_applied_after_the_journal_was_locked_once(make
     machine.start()
     machine.source.open().play(25, ALARM_LEVEL)
     await machine.until_state("alarm")
-    apply, failures = MachineJournal.apply_acknowledgements, [JournalError("locked")]
+    apply, failures = MachineRequests.apply, [JournalError("locked")]
 
     def fail_once(*arguments: Any) -> Any:
         if failures:
             raise failures.pop()
         return apply(*arguments)
 
-    monkeypatch.setattr(MachineJournal, "apply_acknowledgements", fail_once)
+    monkeypatch.setattr(MachineRequests, "apply", fail_once)
     alarm = machine.broker.alarm("fan")["id"]
-    machine.journal.acknowledge(alarm, "ann", "bearing", datetime.now(UTC))
-    machine.session.check_acknowledgements()
+    machine.journal.add_request(acknowledgement(alarm, "ann", "bearing", datetime.now(UTC)))
+    machine.session.check_requests()
     await until(lambda: not failures)
     await until(lambda: machine.broker.alarm("fan")["acknowledged"])  # without another request

@@ -15,7 +15,7 @@ from asd_monitor.daemon.journal_access import JournalAccess, open_journal
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.daemon.training_recording import TrainingRecording
 from asd_monitor.errors import OperationError
-from asd_monitor.journal.commands import acknowledge_alarm, read_journal
+from asd_monitor.journal.commands import make_request, read_journal
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
@@ -23,7 +23,13 @@ from asd_monitor.private_files import create_private_folder, rename_without_over
 from tests.doubles.blocks import block_at
 from tests.doubles.command_line import without_privileges
 from tests.doubles.in_process_daemon import InProcessDaemon
-from tests.doubles.journalled_machine import LATER, NOW, RAISED, state_transition
+from tests.doubles.journalled_machine import (
+    LATER,
+    NOW,
+    RAISED,
+    acknowledgement,
+    state_transition,
+)
 from tests.doubles.level_detector import make_config
 from tests.doubles.memory_broker import MemoryBroker
 from tests.doubles.monitored_machine import MonitoredMachine
@@ -89,16 +95,18 @@ async def test_a_failed_reading_of_acknowledgements_is_repeated(
     machine.start()
     machine.source.open().play(25, ALARM_LEVEL)
     await machine.until_state("alarm")
-    read, failures = Journal.unapplied_acknowledgements, [JournalError("locked")]
+    read, failures = Journal.waiting_requests, [JournalError("locked")]
 
     def fail_once(journal: Journal, name: str) -> object:
         if failures:
             raise failures.pop()
         return read(journal, name)
 
-    monkeypatch.setattr(Journal, "unapplied_acknowledgements", fail_once)
-    machine.journal.acknowledge(machine.broker.alarm("fan")["id"], "ann", None, LATER)
-    machine.session.check_acknowledgements()
+    monkeypatch.setattr(Journal, "waiting_requests", fail_once)
+    machine.journal.add_request(
+        acknowledgement(machine.broker.alarm("fan")["id"], "ann", None, LATER)
+    )
+    machine.session.check_requests()
     await until(lambda: not failures)
     machine.source.play(5, ALARM_LEVEL)
     await until(lambda: machine.broker.alarm("fan")["acknowledged"])
@@ -250,4 +258,4 @@ def test_renaming_overwrites_nothing(tmp_path: Path, kind: str) -> None:
 def test_an_acknowledgement_of_a_journal_in_memory_is_refused(tmp_path: Path) -> None:
     unmount(tmp_path)
     with pytest.raises(JournalError, match="a link to a file that does not exist"):
-        acknowledge_alarm(tmp_path, "x", "ann", None, NOW)
+        make_request(tmp_path, acknowledgement("x", "ann", None, NOW))

@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 
 from asd_monitor.daemon.evaluation_loop import EvaluationLoop
-from asd_monitor.journal.commands import acknowledge_alarm, read_journal
+from asd_monitor.journal.commands import make_request, read_journal
 from asd_monitor.journal.database_file import DatabaseFile
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.publish.broker_session import BrokerSession
 from tests.doubles.in_process_daemon import INTERVALS, InProcessDaemon
+from tests.doubles.journalled_machine import acknowledgement
 from tests.doubles.level_detector import make_config
 from tests.doubles.mosquitto import Mosquitto, Subscriber
 from tests.doubles.waiting import until
@@ -42,7 +43,7 @@ async def raise_alarm(daemon: InProcessDaemon) -> str:
 
 
 def acknowledge(folder: Path, alarm_id: str) -> None:
-    acknowledge_alarm(folder, alarm_id, "ann", None, datetime.now(UTC))
+    make_request(folder, acknowledgement(alarm_id, "ann", None, datetime.now(UTC)))
 
 
 async def until_acknowledged(daemon: InProcessDaemon, machine: str) -> None:
@@ -333,7 +334,7 @@ async def test_an_acknowledgement_that_cannot_be_read_is_read_later(
     daemon.file = WITHOUT_PUMP
     daemon.service.request_reload()
     await until(lambda: "pump" not in daemon.service.config.machines, "the end of the reload")
-    read, failures = Journal.unapplied_acknowledgements, [JournalError("disk I/O error")] * 2
+    read, failures = Journal.waiting_requests, [JournalError("disk I/O error")] * 2
 
     def fail_twice(journal: Journal, machine: str) -> object:
         if machine == "pump" and failures:
@@ -341,7 +342,7 @@ async def test_an_acknowledgement_that_cannot_be_read_is_read_later(
             raise failures.pop()
         return read(journal, machine)
 
-    monkeypatch.setattr(Journal, "unapplied_acknowledgements", fail_twice)
+    monkeypatch.setattr(Journal, "waiting_requests", fail_twice)
     acknowledge(daemon.folder, alarm_id)
     await until_acknowledged(daemon, "pump")
     assert not failures

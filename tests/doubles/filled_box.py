@@ -19,7 +19,13 @@ from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import save_bundle
 from tests.doubles.bundled_detector import bundle_detector
-from tests.doubles.journalled_machine import LATER, NOW, RAISED, acknowledge
+from tests.doubles.journalled_machine import (
+    LATER,
+    NOW,
+    RAISED,
+    acknowledge,
+    apply_requests,
+)
 from tests.doubles.microphone_spectra import SHAPE_DB, baseline_of, piece_of
 
 LAYOUT = Layout([("spectrum", 8)])
@@ -53,7 +59,7 @@ def fill_box(folder: Path, *, models_in_state: bool = False) -> FilledBox:
     add_alarm(state, "fan01")
     acknowledge(state)
     with Journal(state) as journal:
-        MachineJournal(journal, "fan01").apply_acknowledgements(None, LATER, "v1")
+        apply_requests(MachineJournal(journal, "fan01"), LATER)
     store = CommissioningStore(state / "commissioning" / "fan01")
     store.begin(PROGRESS)
     store.write(PROGRESS, [live_block()], key="16 kHz", layout=LAYOUT)

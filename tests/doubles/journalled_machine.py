@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition, AlarmRule, Transition, TransitionKind
-from asd_monitor.journal.commands import acknowledge_alarm
+from asd_monitor.journal.alarm_records import Event
+from asd_monitor.journal.commands import make_request
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.machine_requests import MachineRequests
+from asd_monitor.journal.requests import Request, Verb
 from asd_monitor.journal.store import Journal
 from asd_monitor.monitor import Monitor
 from asd_monitor.records import Block, Thresholds, WindowScore
@@ -63,14 +66,21 @@ class ConstantScorer(SingleScorer):
 
 
 class JournalledMachine:
-    """The machine fan01; `play` evaluates sound, `poll` applies acknowledgements."""
+    """The machine fan01; `play` evaluates sound, `poll` applies requests."""
 
     def __init__(self, journal: Journal, *, latch: bool = True) -> None:
         self.journal = journal
         self.machine = MachineJournal(journal, "fan01")
+        self.requests = MachineRequests(self.machine)
         rule = AlarmRule(Thresholds(4.0, 6.0), hop_s=0.5, tails=(DirectTail(),), latch=latch)
         self._scorer = ConstantScorer()
-        self.monitor = Monitor(self._scorer, rule, _RATE_HZ, self.machine.restored_alarm())
+        self.monitor = Monitor(
+            self._scorer,
+            rule,
+            _RATE_HZ,
+            self.machine.restored_alarm(),
+            in_service=self.machine.out_of_service is None,
+        )
         self._end = 0
         self.now = NOW
 
@@ -86,15 +96,35 @@ class JournalledMachine:
         self.now += timedelta(seconds=seconds)
 
     def poll(self) -> list[str]:
-        """Apply acknowledgements where another process has written; return the transitions."""
+        """Apply requests where another process has written; return the transitions."""
         return self.apply() if self.journal.maintain() else []
 
     def apply(self) -> list[str]:
-        """Apply acknowledgements; return the transitions of alarms as text."""
-        events = self.machine.apply_acknowledgements(self.monitor, self.now, "v1")
-        return [f"{e.before}→{e.after}" for e in events if e.kind is TransitionKind.ALARM]
+        """Apply requests; return the transitions of alarms as text."""
+        return _path(self.requests.apply(self.monitor, self.now, "v1"))
+
+    def expire(self) -> list[str]:
+        """End the shelving where its time is over; return the transitions of alarms as text."""
+        return _path(self.requests.expire_shelf(self.monitor, self.now, "v1"))
+
+
+def _path(events: list[Event]) -> list[str]:
+    return [f"{e.before}→{e.after}" for e in events if e.kind is TransitionKind.ALARM]
+
+
+def acknowledgement(
+    alarm_id: str = FAN_ALARM, who: str = "ann", why: str | None = "greased", time: datetime = LATER
+) -> Request:
+    """Return the request to acknowledge an alarm, whose id begins with its machine."""
+    machine = alarm_id.rpartition("-")[0]
+    return Request(Verb.ACK, machine, who, time, alarm_id=alarm_id, why=why)
 
 
 def acknowledge(state_dir: Path, alarm_id: str = FAN_ALARM) -> None:
-    """Acknowledge an alarm as the command `alarms ack` does."""
-    acknowledge_alarm(state_dir, alarm_id, "ann", "greased", LATER)
+    """Request the acknowledgement of an alarm as the command `alarms ack` does."""
+    make_request(state_dir, acknowledgement(alarm_id))
+
+
+def apply_requests(journal: MachineJournal, now: datetime = LATER) -> list[Event]:
+    """Apply the requests of a machine without a monitor; return the transitions."""
+    return MachineRequests(journal).apply(None, now, "v1")

@@ -13,7 +13,14 @@ from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 from tests.doubles.hanging_disk import SHORT, HangingDisk
 from tests.doubles.journal_outbox import Disk
-from tests.doubles.journalled_machine import LATER, NOW, RAISED, alarm_transition
+from tests.doubles.journalled_machine import (
+    LATER,
+    NOW,
+    RAISED,
+    acknowledgement,
+    alarm_transition,
+    apply_requests,
+)
 
 
 def raise_and_return(fan: MachineJournal, *, alarms: int) -> None:
@@ -37,8 +44,8 @@ def test_alarms_that_are_never_acknowledged_are_bounded_in_memory(
         raise_and_return(fan, alarms=40)
         written = journal.alarms("fan01")
         assert len(written) == 40
-        journal.acknowledge(written[-1].id, "ann", None, LATER)
-        fan.apply_acknowledgements(None, LATER, "v1")
+        journal.add_request(acknowledgement(written[-1].id, "ann", None, LATER))
+        apply_requests(fan, LATER)
         assert journal.newest("fan01") == written[0]
         disk.hang("SELECT * FROM alarms")
         in_memory = journal.alarms()

@@ -23,6 +23,7 @@ from tests.doubles.journalled_machine import (
     NOW,
     RAISED,
     acknowledge,
+    apply_requests,
 )
 
 DAMAGE = b"no database" * 100
@@ -124,7 +125,7 @@ def test_a_flipped_bit_in_a_row_does_not_change_an_alarm(state: Path) -> None:
 def test_the_alarm_of_a_damaged_row_is_rebuilt_in_its_place(state: Path) -> None:
     acknowledge(state, "fan03-20261123T044500Z")
     with Journal(state) as journal:
-        MachineJournal(journal, "fan03").apply_acknowledgements(None, LATER, "v1")
+        apply_requests(MachineJournal(journal, "fan03"), LATER)
         order = [alarm.id for alarm in journal.alarms()]
     replace_in(state / FILE_NAME, b"05:45:00.512Zanngreased", b"05:45:00.512Zbnngreased")
     with Journal(state) as journal:

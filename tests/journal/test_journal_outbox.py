@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.alarm.state import AlarmCondition
+from asd_monitor.journal.alarm_changes import Cause
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
@@ -42,10 +43,9 @@ def test_an_event_has_what_its_message_needs(tmp_path: Path) -> None:
             alarm_transition(AlarmCondition.NORMAL, AlarmCondition.UNACKNOWLEDGED),
             NOW,
             "v1",
-            alarm_score=6.25,
-            time_scale_s=600.0,
+            cause=Cause(alarm_score=6.25, time_scale_s=600.0),
         )
-        written = fan.record(state_transition(), NOW, "v1", alarm_score=float("nan"))
+        written = fan.record(state_transition(), NOW, "v1", cause=Cause(alarm_score=float("nan")))
     with Journal(tmp_path) as journal:
         raised, off = (each.event for each in take_all(journal))
     assert (raised.alarm_score, raised.time_scale_s, raised.seq) == (6.25, 600.0, 1)

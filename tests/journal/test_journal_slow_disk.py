@@ -23,7 +23,14 @@ from asd_monitor.journal.store import DiskLimits, Journal
 from asd_monitor.journal.write_queue import PORTION
 from tests.doubles.hanging_disk import SHORT, HangingDisk
 from tests.doubles.journal_outbox import Clock, numbers, raise_alarm, record, take_all
-from tests.doubles.journalled_machine import FAN_ALARM, LATER, NOW, RAISED, acknowledge
+from tests.doubles.journalled_machine import (
+    FAN_ALARM,
+    LATER,
+    NOW,
+    RAISED,
+    acknowledge,
+    apply_requests,
+)
 
 PUMP_ALARM = "pump02-20261123T044500Z"
 
@@ -100,7 +107,7 @@ def test_an_alarm_is_published_from_memory_while_the_disk_does_not_answer(
         assert [each.event.id for each in take_all(journal)] == later
         assert time.monotonic() - begun_s < SHORT.answer_s
         with pytest.raises(JournalError, match="does not answer"):
-            journal.unapplied_acknowledgements("fan01")
+            journal.waiting_requests("fan01")
         assert [record.id for record in journal.alarms("fan01")] == [event.alarm_id]
         hanging.answer()
         wait_until(journal.flush)
@@ -139,8 +146,8 @@ def test_without_a_fault_an_event_is_in_the_file_before_it_is_taken(
         ThreadPoolExecutor(3) as threads,
     ):
         fan = MachineJournal(journal, "fan01")
-        hanging.hang("SELECT * FROM alarms")
-        threads.submit(journal.unapplied_acknowledgements, "fan01")
+        hanging.hang("SELECT * FROM requests")
+        threads.submit(journal.waiting_requests, "fan01")
         assert hanging.waiting.wait(10)
         taken = threads.submit(take_all, journal)
         wait_until(lambda: journal._disk._work.qsize() == 1)
@@ -209,12 +216,12 @@ def test_an_alarm_raised_before_a_late_opening_ends_the_earlier_one(
         newest = fan.record(RAISED, LATER, "v1").alarm_id
         hanging.answer()
         wait_until(lambda: journal.is_read)
-        events = fan.apply_acknowledgements(None, LATER, "v1")
+        events = apply_requests(fan, LATER)
         expected = ["unacknowledged→returned", *["returned→normal"][: int(is_acknowledged)]]
         assert [f"{each.before}→{each.after}" for each in events] == expected
         assert {each.alarm_id for each in events} == {FAN_ALARM}
         assert events[0].why == f"continued by alarm {newest}, raised before this one could be read"
-        assert fan.apply_acknowledgements(None, LATER, "v1") == []
+        assert apply_requests(fan, LATER) == []
         assert journal.flush()
     with Journal(tmp_path) as journal:
         assert [each.id for each in journal.alarms() if each.active] == [newest]
@@ -242,7 +249,7 @@ def test_an_alarm_recorded_just_after_a_late_opening_ends_the_earlier_one(
         wait_until(lambda: journal.is_read)
         newest = fan.record(RAISED, LATER, "v1").alarm_id
         assert [each.id for each in journal.alarms() if each.active] == [newest]
-        (event,) = fan.apply_acknowledgements(None, LATER, "v1")
+        (event,) = apply_requests(fan, LATER)
         assert (event.alarm_id, event.before, event.after) == (FAN_ALARM, "returned", "normal")
 
 

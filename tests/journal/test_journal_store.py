@@ -12,13 +12,15 @@ from structlog.testing import capture_logs
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition
 from asd_monitor.errors import UsageError
-from asd_monitor.journal.alarm_tables import TABLES_OF, create_tables
+from asd_monitor.journal.alarm_tables import create_tables
 from asd_monitor.journal.checksums import row_checksum
-from asd_monitor.journal.commands import acknowledge_alarm, read_journal
+from asd_monitor.journal.commands import make_request, outcome_of, read_journal
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.requests import Request, Verb
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
+from asd_monitor.journal.table_definitions import TABLES_OF
 from tests.doubles.command_line import without_privileges
 from tests.doubles.journalled_machine import (
     FAN_ALARM,
@@ -27,33 +29,43 @@ from tests.doubles.journalled_machine import (
     RAISED,
     RETURNED,
     acknowledge,
+    acknowledgement,
+    apply_requests,
     state_transition,
 )
 
 
 def test_the_first_acknowledgement_stays(tmp_path: Path, journal: Journal) -> None:
-    MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
-    first = acknowledge_alarm(tmp_path, FAN_ALARM, "ann", None, NOW)
-    assert first.who == "ann"
-    assert acknowledge_alarm(tmp_path, FAN_ALARM, "bob", "me too", LATER) == first
-    assert journal.alarms() == [first]
+    fan = MachineJournal(journal, "fan01")
+    fan.record(RAISED, NOW, "v1")
+    acknowledge(tmp_path)
+    again = acknowledgement(FAN_ALARM, "bob", "me too")
+    make_request(tmp_path, again)
+    apply_requests(fan)
+    (stored,) = journal.alarms()
+    assert (stored.who, stored.acknowledged_at) == ("ann", LATER)
+    settled = outcome_of(tmp_path, again.id)
+    assert settled is not None
+    assert settled.accepted
+    assert f"{FAN_ALARM}: already acknowledged by ann, 2026-11-23T05:45" in (settled.outcome or "")
 
 
 def test_an_unknown_alarm_id_is_refused_with_a_suggestion(tmp_path: Path, journal: Journal) -> None:
     MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
     with pytest.raises(UsageError, match=f"did you mean {FAN_ALARM}"):
-        acknowledge_alarm(tmp_path, FAN_ALARM[:-3], "ann", None, NOW)
+        acknowledge(tmp_path, FAN_ALARM[:-3])
     with pytest.raises(UsageError, match=r"see `asd-monitor alarms list --state \S+ --all`"):
-        acknowledge_alarm(tmp_path, "x", "ann", None, NOW)
+        acknowledge(tmp_path, "x")
     with pytest.raises(UsageError, match=r"it is a machine: see its alarms .* --machine fan01`"):
-        acknowledge_alarm(tmp_path, "fan01", "ann", None, NOW)
+        acknowledge(tmp_path, "fan01")
 
 
 def test_text_that_is_not_valid_is_refused(tmp_path: Path, journal: Journal) -> None:
-    MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
+    fan = MachineJournal(journal, "fan01")
+    fan.record(RAISED, NOW, "v1")
     with pytest.raises(UsageError, match="not valid text"):
-        acknowledge_alarm(tmp_path, FAN_ALARM, "\udcff", None, NOW)
-    assert not journal.alarms()[0].acknowledged
+        make_request(tmp_path, acknowledgement(FAN_ALARM, "\udcff", None))
+    assert journal.waiting_requests("fan01") == []
 
 
 def test_the_oldest_events_are_deleted_when_the_daemon_opens_the_journal(tmp_path: Path) -> None:
@@ -229,9 +241,9 @@ def test_a_journal_of_the_earlier_format_is_migrated(format_1: Path) -> None:
     before = read_journal(format_1)
     assert before is not None
     with Journal(format_1) as journal:
-        assert journal.alarms() == before.alarms
+        assert [alarm.id for alarm in journal.alarms()] == [alarm.id for alarm in before.alarms]
         assert journal.events(FAN_ALARM) == before.events(FAN_ALARM)
-        assert [alarm.id for alarm in journal.unapplied_acknowledgements("fan01")] == [FAN_ALARM]
+        check_acknowledgement(journal)
         after = read_journal(format_1)
     assert after is not None
     assert after.machines == before.machines
@@ -240,16 +252,28 @@ def test_a_journal_of_the_earlier_format_is_migrated(format_1: Path) -> None:
     database.close()
 
 
+def check_acknowledgement(journal: Journal) -> None:
+    """Check that an acknowledgement that was written before the migration is applied once."""
+    fan = MachineJournal(journal, "fan01")
+    (event,) = apply_requests(fan, NOW)
+    assert (event.alarm_id, event.after, event.who) == (FAN_ALARM, "acknowledged", "ann")
+    assert fan.newest is not None
+    assert (fan.newest.who, fan.newest.why) == ("ann", "greased")
+    assert journal.alarms()[0] == fan.newest
+    assert apply_requests(fan) == []
+
+
 def write_earlier_format(folder: Path, version: int) -> Path:
     """Write the journal of two machines as an earlier version has left it."""
     with Journal(folder) as journal:
         MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
         MachineJournal(journal, "pump02").record(state_transition(), NOW, "v1")
     present = sqlite3.connect(folder / FILE_NAME)
-    added_last = {"machines": {3, 2}, "events": {3, 2}, "alarms": {2}}
+    columns = {"machines": {4: 3}, "events": {4: 11}, "alarms": {4: 15, 3: 15}}
+    shortest = {"machines": 2, "events": 10, "alarms": 14}
     tables = {
         table: list(present.execute(f"SELECT * FROM {table}"))  # noqa: S608
-        for table in added_last
+        for table in columns
     }
     present.close()
     (folder / FILE_NAME).unlink()
@@ -257,9 +281,10 @@ def write_earlier_format(folder: Path, version: int) -> Path:
     earlier.execute("PRAGMA journal_mode = WAL")
     create_tables(earlier, TABLES_OF[version], version)
     for table, rows in tables.items():
+        length = columns[table].get(version, shortest[table])
         for row in rows:
-            values = row[:-2] if version in added_last[table] else row[:-1]
-            marks = ", ".join("?" * (len(values) + 1))
+            values = row[:length]
+            marks = ", ".join("?" * (length + 1))
             statement = f"INSERT INTO {table} VALUES ({marks})"  # noqa: S608
             earlier.execute(statement, (*values, row_checksum(table, values)))
     earlier.commit()
@@ -278,6 +303,48 @@ def format_2(tmp_path: Path) -> Path:
 def format_3(tmp_path: Path) -> Path:
     """A state folder with the journal of the version before the outbox."""
     return write_earlier_format(tmp_path, 3)
+
+
+@pytest.fixture
+def format_4(tmp_path: Path) -> Path:
+    """A state folder with the journal of the version before the requests."""
+    return write_earlier_format(tmp_path, 4)
+
+
+def test_a_journal_of_format_4_is_acknowledged_and_migrated(format_4: Path) -> None:
+    acknowledge(format_4)
+    before = read_journal(format_4)
+    assert before is not None
+    assert (before.damage, before.alarms[0].who) == (None, "ann")
+    with Journal(format_4) as journal:
+        assert journal.fault is None
+        check_acknowledgement(journal)
+        MachineJournal(journal, "pump02").record(state_transition(), NOW, "v1")
+        assert [each.event.seq for each in journal.take_events("pump02", 10)] == [2]
+    assert (format_4 / f"{FILE_NAME}.format-4-1").exists()
+
+
+def test_a_journal_of_format_4_takes_acknowledgements_only(format_4: Path) -> None:
+    request = Request(Verb.OUT_OF_SERVICE, "fan01", "ann", NOW, why="belt")
+    with pytest.raises(JournalError, match="start this version of the daemon"):
+        make_request(format_4, request)
+
+
+@pytest.mark.parametrize("version", [2, 3, 4, 5])
+def test_a_damaged_first_page_of_any_format_is_repaired(tmp_path: Path, version: int) -> None:
+    if version < 5:
+        write_earlier_format(tmp_path, version)
+    else:
+        with Journal(tmp_path) as journal:
+            MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
+    file = tmp_path / FILE_NAME
+    content = bytearray(file.read_bytes())
+    content[100:1000] = b"\xff" * 900
+    file.write_bytes(content)
+    with capture_logs() as logs, Journal(tmp_path) as journal:
+        assert [(alarm.id, alarm.peak_score) for alarm in journal.alarms()] == [(FAN_ALARM, 7.0)]
+        assert len(journal.events(FAN_ALARM)) == 1
+    assert logs[0]["damaged_rows"] == 0
 
 
 def test_a_journal_of_format_2_is_read_and_acknowledged(format_2: Path) -> None:
@@ -300,23 +367,13 @@ def test_a_journal_of_format_2_is_migrated(format_2: Path) -> None:
     assert before is not None
     with Journal(format_2) as journal:
         assert journal.fault is None
-        assert journal.alarms() == before.alarms
+        assert [alarm.id for alarm in journal.alarms()] == [alarm.id for alarm in before.alarms]
         assert journal.events(FAN_ALARM) == before.events(FAN_ALARM)
-        assert [alarm.id for alarm in journal.unapplied_acknowledgements("fan01")] == [FAN_ALARM]
+        check_acknowledgement(journal)
     after = read_journal(format_2)
     assert after is not None
     assert (after.machines, after.warnings) == (before.machines, [])
     assert (format_2 / f"{FILE_NAME}.format-2-1").exists()
-
-
-def test_a_journal_of_format_2_with_a_damaged_first_page_is_repaired(format_2: Path) -> None:
-    file = format_2 / FILE_NAME
-    content = bytearray(file.read_bytes())
-    content[100:1000] = b"\xff" * 900
-    file.write_bytes(content)
-    with Journal(format_2) as journal:
-        assert [(alarm.id, alarm.peak_score) for alarm in journal.alarms()] == [(FAN_ALARM, 7.0)]
-    assert (format_2 / f"{FILE_NAME}.damaged-1").exists()
 
 
 def test_a_journal_of_format_3_is_migrated_and_its_events_are_counted_from_1(
@@ -328,7 +385,8 @@ def test_a_journal_of_format_3_is_migrated_and_its_events_are_counted_from_1(
     assert before.damage is None
     with Journal(format_3) as journal:
         assert journal.fault is None
-        assert journal.alarms() == before.alarms
+        (request,) = journal.waiting_requests("fan01")
+        assert (request.alarm_id, request.who, request.why) == (FAN_ALARM, "ann", "greased")
         assert [event.seq for event in journal.events(FAN_ALARM)] == [None]
         assert journal.machines_due == frozenset(), "what was written before is published again"
         MachineJournal(journal, "fan01").record(state_transition(), NOW, "v1")
@@ -336,18 +394,7 @@ def test_a_journal_of_format_3_is_migrated_and_its_events_are_counted_from_1(
     assert (format_3 / f"{FILE_NAME}.format-3-1").exists()
 
 
-def test_a_journal_of_format_3_with_a_damaged_first_page_is_repaired(format_3: Path) -> None:
-    file = format_3 / FILE_NAME
-    content = bytearray(file.read_bytes())
-    content[100:1000] = b"\xff" * 900
-    file.write_bytes(content)
-    with capture_logs() as logs, Journal(format_3) as journal:
-        assert [(alarm.id, alarm.peak_score) for alarm in journal.alarms()] == [(FAN_ALARM, 7.0)]
-        assert len(journal.events(FAN_ALARM)) == 1
-    assert logs[0]["damaged_rows"] == 0
-
-
-@pytest.mark.parametrize("claimed", [0, 1, 2, 3, 7])
+@pytest.mark.parametrize("claimed", [0, 1, 2, 3, 4, 7])
 def test_a_journal_with_another_format_in_its_header_is_repaired(
     tmp_path: Path, claimed: int
 ) -> None:

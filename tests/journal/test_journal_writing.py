@@ -278,7 +278,7 @@ def test_an_acknowledgement_that_cannot_be_read_is_looked_for_again(tmp_path: Pa
         locked = False
 
         def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
-            if self.locked and "acknowledged_at" in sql:
+            if self.locked and "requests" in sql:
                 error = sqlite3.OperationalError("database is locked")
                 error.sqlite_errorcode = sqlite3.SQLITE_BUSY
                 raise error

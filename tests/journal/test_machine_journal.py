@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition
-from asd_monitor.journal.commands import acknowledge_alarm
+from asd_monitor.journal.commands import make_request
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 from tests.doubles.journalled_machine import (
@@ -19,7 +19,9 @@ from tests.doubles.journalled_machine import (
     RETURNED,
     JournalledMachine,
     acknowledge,
+    acknowledgement,
     alarm_transition,
+    apply_requests,
     state_transition,
 )
 
@@ -72,7 +74,7 @@ def test_an_alarm_is_neither_cleared_nor_acknowledged_before_it_was_raised(
     fan = JournalledMachine(journal)
     fan.play(8.0, 20)
     fan.now -= timedelta(hours=2)
-    acknowledge_alarm(tmp_path, FAN_ALARM, "ann", None, fan.now)
+    make_request(tmp_path, acknowledgement(FAN_ALARM, "ann", None, fan.now))
     assert fan.poll() == ["unacknowledged→acknowledged"]
     fan.play(0.5, 60)
     (alarm,) = journal.alarms()
@@ -172,12 +174,12 @@ def test_without_a_monitor_an_acknowledged_alarm_stays_active(
     fan = JournalledMachine(journal)
     fan.play(8.0, 20)
     acknowledge(tmp_path)
-    events = fan.machine.apply_acknowledgements(None, LATER, None)
+    events = apply_requests(fan.machine, LATER)
     assert [e.after for e in events] == ["acknowledged"]
     alarm = fan.machine.restored_alarm()
     assert alarm is not None
     assert alarm.condition is AlarmCondition.ACKNOWLEDGED
-    assert fan.machine.apply_acknowledgements(None, LATER, None) == []
+    assert apply_requests(fan.machine, LATER) == []
 
 
 def test_only_an_acknowledged_alarm_ends_with_the_monitoring(
@@ -190,7 +192,7 @@ def test_only_an_acknowledged_alarm_ends_with_the_monitoring(
     fan.play(0.5, 60)
     assert fan.machine.end_acknowledged_alarm("removed", LATER) == []
     acknowledge(tmp_path)
-    fan.machine.apply_acknowledgements(None, LATER, None)
+    apply_requests(fan.machine, LATER)
     (event,) = fan.machine.end_acknowledged_alarm("removed", LATER)
     assert (event.before, event.after, event.who) == ("acknowledged", "normal", None)
     assert fan.machine.end_acknowledged_alarm("removed", LATER) == []
@@ -207,5 +209,6 @@ def test_an_acknowledgement_survives_transitions_written_before_it_is_applied(
     fan.play(8.0, 20)
     acknowledge(tmp_path)
     fan.play(0.5, 60)
-    assert journal.alarms()[0].who == "ann"
+    assert journal.alarms()[0].who is None
     assert fan.poll() == ["latched→acknowledged", "acknowledged→normal"]
+    assert journal.alarms()[0].who == "ann"

@@ -1,0 +1,294 @@
+"""The commands of `asd-monitor alarms` that ask the daemon for a change.
+
+Each adds a request to the journal of the state folder.  A running daemon applies it, and its answer
+is printed; without one it is applied at the next start.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from asd_monitor.cli.command_group import CommandGroup
+from asd_monitor.cli.options import StateDir
+from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.names import check_id
+from asd_monitor.wording import printable, quoted, rfc3339
+
+if TYPE_CHECKING:
+    from asd_monitor.journal.alarm_records import AlarmRecord
+    from asd_monitor.journal.commands import JournalContent
+    from asd_monitor.journal.requests import Request
+
+ANSWER_S = 5.0
+"""How long a command waits for the answer of a running daemon."""
+_PAUSE_S = 0.05  # between two looks at the journal
+_UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+
+AlarmId = Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm.")]
+Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="Id of the machine.")]
+Who = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Name of the person.", show_default="the user")
+]
+Why = Annotated[
+    str | None, typer.Option(metavar="TEXT", help="Reason, for whoever reads it later.")
+]
+
+
+def add_request_commands(app: CommandGroup) -> None:
+    """Add the commands to a group."""
+    commands: dict[str, tuple[Callable[..., None], str]] = {
+        "ack": (ack, "Acknowledge an alarm, or all alarms of a machine."),
+        "shelve": (shelve, "Hide an alarm until a time."),
+        "unshelve": (unshelve, "End the shelving of an alarm, which acknowledges it."),
+        "out-of-service": (out_of_service, "Hide the alarms of a machine during maintenance."),
+        "in-service": (in_service, "Return a machine to service."),
+        "label": (label, "Note whether an alarm was valid."),
+    }
+    for name, (command, short_help) in commands.items():
+        app.command(name, short_help=short_help)(command)
+
+
+def ack(
+    state: StateDir,
+    alarm: Annotated[
+        str | None, typer.Argument(metavar="ID", help="Id of the alarm.", show_default=False)
+    ] = None,
+    machine: Annotated[
+        str | None,
+        typer.Option(
+            "--machine",
+            "-m",
+            metavar="ID",
+            help="All alarms of this machine.",
+            show_default=False,
+        ),
+    ] = None,
+    why: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Cause found, or work done.")
+    ] = None,
+    who: Who = None,
+) -> None:
+    """Acknowledge an alarm, or all alarms of a machine; latched alarms can then clear."""
+    if (alarm is None) == (machine is None):
+        raise UsageError("give either the ID of an alarm, or --machine M for all of a machine")
+    _check_texts(why, who)
+    if machine is not None:
+        check_id(machine)
+    content = _journal(state)
+    if alarm is not None:
+        wanted = [content.alarm(alarm)]
+    else:
+        content.check_machine(machine or "")
+        wanted = [
+            each
+            for each in content.alarms
+            if each.machine == machine and not each.closed and not each.acknowledged
+        ]
+    if not wanted:
+        typer.echo(f"{state}: {machine} has no alarm to acknowledge", err=True)
+    requests = [_request("ack", record.machine, who, why, alarm=record) for record in wanted]
+    _ask(state, requests)
+
+
+def shelve(
+    alarm: AlarmId,
+    state: StateDir,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Time, as 2026-11-23T06:00 (local) or with its zone."),
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option("--for", metavar="PERIOD", help="Or a period: 30m, 2h, 3d.")
+    ] = None,
+    *,
+    why: Why = None,
+    who: Who = None,
+) -> None:
+    """Hide an alarm until a time, a minute to seven days ahead; its sound is still evaluated."""
+    if (until is None) == (period is None):
+        raise UsageError("say until when: --until TIME, or --for PERIOD such as 2h")
+    if not why:
+        raise UsageError("say why the alarm is shelved: --why TEXT")
+    _check_texts(why, who)
+    now = datetime.now(UTC)
+    end = now + _period(period) if period is not None else _time(until or "")
+    _check_shelf(end, now)
+    record = _journal(state).alarm(alarm)
+    arguments = {"until": rfc3339(end)}
+    _ask(state, [_request("shelve", record.machine, who, why, alarm=record, arguments=arguments)])
+
+
+def unshelve(alarm: AlarmId, state: StateDir, why: Why = None, who: Who = None) -> None:
+    """End the shelving of an alarm by hand: it is acknowledged by that."""
+    _check_texts(why, who)
+    record = _journal(state).alarm(alarm)
+    _ask(state, [_request("unshelve", record.machine, who, why, alarm=record)])
+
+
+def out_of_service(machine: Machine, state: StateDir, why: Why = None, who: Who = None) -> None:
+    """Hide the alarms of a machine during maintenance; none is raised until it is in service."""
+    if not why:
+        raise UsageError("say why the machine is out of service: --why TEXT")
+    _check_texts(why, who)
+    _journal(state).check_machine(check_id(machine))
+    _ask(state, [_request("out-of-service", machine, who, why)])
+
+
+def in_service(machine: Machine, state: StateDir, why: Why = None, who: Who = None) -> None:
+    """Return a machine to service: its alarm is shown again, and alarms are raised."""
+    _check_texts(why, who)
+    _journal(state).check_machine(check_id(machine))
+    _ask(state, [_request("in-service", machine, who, why)])
+
+
+def label(
+    alarm: AlarmId,
+    value: Annotated[str, typer.Argument(metavar="valid|invalid", help="Whether it was valid.")],
+    state: StateDir,
+    why: Why = None,
+    who: Who = None,
+) -> None:
+    """Note whether an alarm was valid: the machine had a fault, or needed attention."""
+    from asd_monitor.journal.request_decisions import LABELS
+
+    if value not in LABELS:
+        raise UsageError(f"{quoted(value)} is not a label: write valid or invalid")
+    _check_texts(why, who)
+    record = _journal(state).alarm(alarm)
+    arguments = {"label": value}
+    _ask(state, [_request("label", record.machine, who, why, alarm=record, arguments=arguments)])
+
+
+def _journal(state: Path) -> JournalContent:
+    from asd_monitor.journal.commands import read_journal
+
+    content = read_journal(state)
+    if content is None:
+        raise no_alarms(state)
+    return content
+
+
+def no_alarms(state: Path) -> UsageError:
+    """Return the error of a state folder without a journal."""
+    return UsageError(
+        f"{state}: no daemon has written alarms here yet: name its state folder with --state"
+    )
+
+
+def _request(
+    verb: str,
+    machine: str,
+    who: str | None,
+    why: str | None,
+    *,
+    alarm: AlarmRecord | None = None,
+    arguments: dict[str, str] | None = None,
+) -> Request:
+    from asd_monitor.journal.requests import Request, Verb
+
+    return Request(
+        Verb(verb),
+        machine,
+        who or _user(),
+        datetime.now(UTC),
+        alarm_id=None if alarm is None else alarm.id,
+        why=why,
+        arguments=arguments or {},
+    )
+
+
+def _ask(state: Path, requests: list[Request]) -> None:
+    """Add requests, and print the answers.  Raises `OperationError` where one is refused."""
+    from asd_monitor.daemon.state_lock import is_in_use
+    from asd_monitor.journal.commands import make_request
+
+    for request in requests:
+        make_request(state, request)
+    if not requests:
+        return
+    deadline_s = time.monotonic() + (ANSWER_S if is_in_use(state) else 0.0)
+    refused = []
+    for request in requests:
+        answer = _answer(state, request, deadline_s)
+        if answer is None:
+            what = request.alarm_id or request.machine
+            typer.echo(
+                f"{what}: `{request.verb}` waits for the daemon of this folder, and is applied when"
+                " it runs"
+            )
+        elif answer.accepted:
+            typer.echo(printable(answer.outcome or ""))
+        else:
+            refused.append(printable(answer.outcome or ""))
+    if refused:
+        raise OperationError("; ".join(refused))
+
+
+def _answer(state: Path, request: Request, deadline_s: float) -> Request | None:
+    """Return a request with its outcome; None where it has none in time."""
+    from asd_monitor.journal.commands import outcome_of
+
+    while True:
+        found = outcome_of(state, request.id)
+        if found is not None and found.outcome is not None:
+            return found
+        if time.monotonic() >= deadline_s:
+            return None
+        time.sleep(_PAUSE_S)  # another process writes it
+
+
+def _check_texts(*texts: str | None) -> None:
+    """Raise `UsageError` for bytes of the command line that are not UTF-8."""
+    for text in texts:
+        try:
+            (text or "").encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"{quoted(text)}: this is not valid text: write it in UTF-8"
+            ) from error
+
+
+def _period(text: str) -> timedelta:
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    try:
+        return timedelta(seconds=float(number) * _UNITS_S[text[len(number) :].strip()])
+    except (ValueError, KeyError, OverflowError) as error:
+        raise UsageError(
+            f"{quoted(text)} is not a period: write a number and its unit, as 30m, 2h or 3d"
+        ) from error
+
+
+def _time(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise UsageError(
+            f"{quoted(text)} is not a time: write 2026-11-23T06:00, or 2026-11-23T05:00Z"
+        ) from error
+
+
+def _check_shelf(until: datetime, now: datetime) -> None:
+    from asd_monitor.journal.request_decisions import problem_of_shelf
+
+    problem = problem_of_shelf(until, now, now)
+    if problem is not None:
+        raise UsageError(problem)
+
+
+def _user() -> str:
+    """Return the name of the user, also of the one who called sudo."""
+    sudo = os.environ.get("SUDO_USER")
+    if sudo:
+        return sudo
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name
+        return str(os.getuid())

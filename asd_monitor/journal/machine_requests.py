@@ -1,0 +1,234 @@
+"""Requests about one machine and its alarms, as the daemon applies them.
+
+What a request changes is written together with its outcome in one transaction: whenever the process
+is killed, the request either waits still, or is applied and has its outcome.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from asd_monitor.alarm.state import ServiceState, Transition, TransitionKind, Trigger
+from asd_monitor.journal.alarm_entries import AlarmEntry, Entry
+from asd_monitor.journal.alarm_records import AlarmRecord, Event
+from asd_monitor.journal.machine_entries import OutOfService, ServiceEntry
+from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.request_decisions import Decision, decide_on_alarm, decide_on_machine
+from asd_monitor.journal.requests import OutcomeEntry, Request
+from asd_monitor.monitor import Monitor
+from asd_monitor.wording import rfc3339
+
+_DEFAULT_WHY = "no reason given"
+
+Changes = tuple[list[Event], list[Entry]]
+"""Events, and what is to be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Present:
+    """By what and when requests are applied."""
+
+    monitor: Monitor | None  # None: the machine has no session
+    now: datetime
+    model: str | None
+    asked: datetime | None = None  # when a person has asked; None: nobody did
+
+
+class MachineRequests:
+    """Applies the requests of one machine, and the ends of its shelves.
+
+    Args:
+        journal: The journal of the machine.
+
+    """
+
+    def __init__(self, journal: MachineJournal) -> None:
+        self._journal = journal
+        self._settled: set[str] = set()  # requests whose outcome may not be written yet
+
+    def apply(self, monitor: Monitor | None, now: datetime, model: str | None) -> list[Event]:
+        """Apply the requests that wait; return the transitions.
+
+        Without a monitor (no session of the machine) the record of an alarm is changed.  An earlier
+        alarm that the newest continues ends before.  Raises `JournalError` where the journal cannot
+        be read.
+        """
+        present = _Present(monitor, now, model)
+        requests = self._journal.journal.waiting_requests(self._journal.machine)
+        self._settled &= {request.id for request in requests}
+        events = self._journal.end_superseded(now)
+        events += self._hide_out_of_service(present)
+        for request in requests:
+            if request.id not in self._settled:
+                events += self._apply_one(request, replace(present, asked=request.time))
+                self._settled.add(request.id)
+        return events
+
+    def _apply_one(self, request: Request, present: _Present) -> list[Event]:
+        record = None
+        if request.alarm_id is None:
+            decision = decide_on_machine(request, self._journal.out_of_service)
+        else:
+            record, newest = self._find(request.alarm_id), self._journal.newest
+            newest_id = None if newest is None else newest.id
+            decision = decide_on_alarm(request, record, newest=newest_id, now=present.now)
+        changes: Changes = [], []
+        if decision.changes_service:
+            changes = self._change_service(request, present)
+        elif decision.changes_label and record is not None:
+            changes = [], self._label(record, request)
+        elif record is not None:
+            why = request.why or _DEFAULT_WHY
+            changes = self._change(record, decision, present, who=request.who, why=why)
+        outcome = OutcomeEntry(request.id, decision.outcome, decision.accepted)
+        self._journal.journal.write([*changes[1], outcome])
+        return changes[0]
+
+    def _find(self, alarm_id: str) -> AlarmRecord | None:
+        newest = self._journal.newest
+        if newest is not None and newest.id == alarm_id:
+            return newest  # it may be newer than that on the disk
+        return self._journal.journal.find(alarm_id)
+
+    def _change(
+        self,
+        record: AlarmRecord,
+        decision: Decision,
+        present: _Present,
+        *,
+        who: str | None,
+        why: str,
+    ) -> Changes:
+        """Change an alarm, by its monitor where that holds it."""
+        trigger, until, monitor = decision.trigger, decision.shelved_until, present.monitor
+        if trigger is None:
+            return [], []
+        if until is not None:
+            why = f"shelved until {rfc3339(until)}: {why}"
+        newest = self._journal.newest
+        if monitor is not None and newest is not None and newest.id == record.id:
+            transitions = monitor.change(trigger, self._journal.number, who, why)
+            if transitions:
+                return self._take_up(transitions, present, shelved_until=until)
+        return _one(
+            self._journal.changed_record(
+                record,
+                trigger,
+                who=who,
+                why=why,
+                now=present.now,
+                asked=present.asked,
+                shelved_until=until,
+            )
+        )
+
+    def _take_up(
+        self,
+        transitions: Sequence[Transition],
+        present: _Present,
+        *,
+        shelved_until: datetime | None = None,
+    ) -> Changes:
+        events: list[Event] = []
+        entries: list[Entry] = []
+        for transition in transitions:
+            event, written = self._journal.entries_of(
+                transition,
+                present.now,
+                present.model,
+                asked=present.asked,
+                shelved_until=shelved_until,
+            )
+            events.append(event)
+            entries += written
+        return events, entries
+
+    def _label(self, record: AlarmRecord, request: Request) -> list[Entry]:
+        labelled = replace(
+            record,
+            label=request.arguments.get("label"),
+            label_why=request.why,
+            labelled_by=request.who,
+        )
+        self._journal.replace_newest(labelled)
+        return [AlarmEntry(labelled)]
+
+    def _change_service(self, request: Request, present: _Present) -> Changes:
+        """Take the machine out of service, or return it."""
+        was_in_service = self._journal.out_of_service is None
+        states = (ServiceState.IN_SERVICE, ServiceState.OUT_OF_SERVICE)
+        before, after = states if was_in_service else states[::-1]
+        who, why = request.who, request.why or _DEFAULT_WHY
+        change = Transition(0, TransitionKind.SERVICE, before, after, why, who)
+        of_machine = self._take_up([change], present)
+        of_alarm = self._change_alarm_of_service(
+            present, who=who, why=why, in_service=not was_in_service
+        )
+        since = OutOfService(present.now, who, why) if was_in_service else None
+        service = ServiceEntry(self._journal.machine, since)
+        return [*of_machine[0], *of_alarm[0]], [service, *of_machine[1], *of_alarm[1]]
+
+    def _hide_out_of_service(self, present: _Present) -> list[Event]:
+        """Hide an alarm that was raised before it was known that the machine is out of service."""
+        service, newest, monitor = (
+            self._journal.out_of_service,
+            self._journal.newest,
+            present.monitor,
+        )
+        if service is None:
+            return []
+        is_hidden = newest is None or newest.closed or newest.out_of_service
+        if is_hidden and (monitor is None or not monitor.in_service):
+            return []
+        events, entries = self._change_alarm_of_service(
+            present, who=service.who, why=service.why, in_service=False
+        )
+        if entries:
+            self._journal.journal.write(entries)
+        return events
+
+    def _change_alarm_of_service(
+        self, present: _Present, *, who: str, why: str, in_service: bool
+    ) -> Changes:
+        """Hide the newest alarm, or show it."""
+        if present.monitor is not None:
+            transitions = present.monitor.change_service(who, why, in_service=in_service)
+            return self._take_up(transitions, present)
+        newest = self._journal.newest
+        if newest is None:
+            return [], []
+        trigger = Trigger.RETURN_TO_SERVICE if in_service else Trigger.TAKE_OUT_OF_SERVICE
+        return _one(
+            self._journal.changed_record(
+                newest, trigger, who=who, why=why, now=present.now, asked=present.asked
+            )
+        )
+
+    def expire_shelf(
+        self, monitor: Monitor | None, now: datetime, model: str | None
+    ) -> list[Event]:
+        """End the shelving of the newest alarm, where its time is over; return the transitions."""
+        newest = self._journal.newest
+        if newest is None or not is_shelf_over(newest, now):
+            return []
+        latch = monitor is not None and monitor.rule.latch
+        trigger = Trigger.SHELF_EXPIRED_LATCHED if latch else Trigger.SHELF_EXPIRED
+        until = newest.shelved_until
+        why = "the shelving has expired" + ("" if until is None else f" ({rfc3339(until)})")
+        decision, present = Decision("", trigger=trigger), _Present(monitor, now, model)
+        events, entries = self._change(newest, decision, present, who=None, why=why)
+        if entries:
+            self._journal.journal.write(entries)
+        return events
+
+
+def _one(changed: tuple[Event, list[Entry]] | None) -> Changes:
+    return ([], []) if changed is None else ([changed[0]], changed[1])
+
+
+def is_shelf_over(record: AlarmRecord, now: datetime) -> bool:
+    """Return whether an alarm is shelved, and the time of that is over."""
+    until = record.shelved_until
+    return record.shelved and (until is None or until <= now)

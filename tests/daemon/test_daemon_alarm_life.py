@@ -1,0 +1,151 @@
+"""Shelving and out of service in a monitor session, and ends of shelves without a flood."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from asd_monitor.alarm.state import AlarmCondition
+from asd_monitor.daemon.shelf_expiry import PACE_S, ShelfPace
+from asd_monitor.daemon.state_lock import StateLock, is_in_use
+from asd_monitor.journal.alarm_records import AlarmRecord
+from asd_monitor.journal.requests import Request, Verb
+from asd_monitor.wording import rfc3339
+from tests.doubles.waiting import until
+
+ALARM_LEVEL = 0.6
+NORMAL_LEVEL = 0.05
+NOW = datetime(2026, 11, 23, 4, 45, tzinfo=UTC)
+
+
+def request(machine: Any, verb: Verb, **arguments: str) -> None:
+    """Make a request about the machine fan or its newest alarm, and apply it."""
+    alarm = machine.broker.alarm("fan")["id"]
+    of_machine = verb in (Verb.OUT_OF_SERVICE, Verb.IN_SERVICE)
+    asked = Request(
+        verb,
+        "fan",
+        "ann",
+        datetime.now(UTC),
+        alarm_id=None if of_machine else alarm,
+        why="new belt",
+        arguments=arguments,
+    )
+    machine.journal.add_request(asked)
+    machine.session.check_requests()
+
+
+async def test_a_shelved_alarm_says_until_when_and_the_state_stays_alarm(make):
+    machine = make()
+    machine.start()
+    machine.source.open().play(25, ALARM_LEVEL)
+    await machine.until_state("alarm")
+    end = datetime.now(UTC) + timedelta(hours=2)
+    request(machine, Verb.SHELVE, until=end.isoformat())
+    await until(lambda: machine.broker.alarm("fan")["shelved_until"] is not None)
+    alarm = machine.broker.alarm("fan")
+    assert alarm["shelved_until"] == rfc3339(end)
+    assert (alarm["active"], alarm["acknowledged"], alarm["out_of_service"]) == (True, False, False)
+    await until(lambda: "shelved until" in (machine.state["reason"] or ""))
+    assert machine.state["state"] == "alarm"
+    assert machine.state["reason"] == f"shelved until {rfc3339(end)}"
+    event = machine.broker.messages("fan/event")[-1]
+    assert (event["to"], event["who"]) == ("shelved", "ann")
+
+
+async def test_out_of_service_is_in_the_alarm_and_the_state_is_a_warning_at_most(make):
+    machine = make()
+    machine.start()
+    machine.source.open().play(25, ALARM_LEVEL)
+    await machine.until_state("alarm")
+    request(machine, Verb.OUT_OF_SERVICE)
+    await until(lambda: machine.broker.alarm("fan")["out_of_service"])
+    await machine.until_state("warning")
+    assert machine.state["reason"] == "out of service: new belt (ann)"
+    assert machine.broker.alarm("fan")["active"]
+    request(machine, Verb.IN_SERVICE)
+    await machine.until_state("alarm")
+    alarm = machine.broker.alarm("fan")
+    assert (alarm["out_of_service"], alarm["acknowledged"]) == (False, False)
+
+
+async def test_what_raised_an_alarm_is_published_after_a_restart_as_before(make):
+    machine = make()
+    machine.start()
+    machine.source.open().play(25, ALARM_LEVEL)
+    await machine.until_state("alarm")
+    before = machine.broker.alarm("fan")
+    assert before["views"]
+    assert before["provisional"] is False
+    await machine.stop()
+    machine.broker.retained.clear()
+    machine.start()
+    await until(lambda: "asd/fan/alarm" in machine.broker.retained)
+    after = machine.broker.alarm("fan")
+    keys = ("id", "reason", "views", "provisional", "time_scale_s", "raised")
+    assert {key: after[key] for key in keys} == {key: before[key] for key in keys}
+
+
+async def test_alarms_that_are_raised_three_times_in_ten_minutes_chatter(make):
+    with capture_logs() as logs:
+        machine = make(alarm={"latch": False, "on_delay_s": 1, "off_delay_s": 2})
+        machine.start()
+        machine.source.open()
+        for times in range(1, 4):
+            await machine.play(15, ALARM_LEVEL)
+            await machine.until_state("alarm")
+            await until(
+                lambda times=times: machine.broker.alarm("fan")["chattering"] == (times == 3)
+            )
+            await machine.play(15, NORMAL_LEVEL)
+            await machine.until_state("normal")
+    (entry,) = [each for each in logs if "chatter" in each["event"]]
+    assert "shelve it while the cause is sought" in entry["hint"]
+
+
+def shelved(number: int, *, minutes: float = 0.0, active: bool = True) -> AlarmRecord:
+    condition = AlarmCondition.SHELVED if active else AlarmCondition.SHELVED_RETURNED
+    return AlarmRecord(
+        id=f"fan{number:02}-1",
+        machine=f"fan{number:02}",
+        severity="alarm",
+        condition=condition,
+        raised=NOW,
+        cleared=None,
+        acknowledged_at=None,
+        who=None,
+        why=None,
+        peak_score=7.0,
+        model=None,
+        shelved_until=NOW + timedelta(minutes=minutes),
+    )
+
+
+def test_one_alarm_in_abnormal_sound_leaves_its_shelf_each_minute_in_order() -> None:
+    pace = ShelfPace()
+    waiting = [shelved(2, minutes=-1), shelved(1, minutes=-2), shelved(3, minutes=5)]
+    found = []
+    for second in range(200):
+        for record in pace.due(waiting, NOW, float(second)):
+            waiting.remove(record)
+            found.append((record.machine, second))
+    assert found == [("fan01", 0), ("fan02", PACE_S)]
+
+
+def test_alarms_in_normal_sound_leave_their_shelves_at_once() -> None:
+    pace = ShelfPace()
+    pace.due([shelved(0, minutes=-1)], NOW, 0.0)
+    quiet = [shelved(number, minutes=-1, active=False) for number in range(5)]
+    assert pace.due([*quiet, shelved(9, minutes=-1)], NOW, 1.0) == quiet
+
+
+@pytest.mark.parametrize("held", [True, False])
+def test_a_folder_is_in_use_while_a_daemon_holds_it(tmp_path, held):
+    lock = StateLock(tmp_path)
+    if not held:
+        lock.release()
+    assert is_in_use(tmp_path) is held
+    lock.release()
