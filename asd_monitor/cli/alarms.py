@@ -15,6 +15,7 @@ import typer
 
 from asd_monitor.alarm.chatter import CHATTER_RAISES, is_chattering
 from asd_monitor.cli.alarm_requests import AlarmId, add_request_commands, no_alarms
+from asd_monitor.cli.alarm_stats import stats
 from asd_monitor.cli.command_group import CommandGroup
 from asd_monitor.cli.options import AsJson, OnlyMachine, StateDir
 from asd_monitor.wording import named_period, printable, rfc3339
@@ -106,6 +107,7 @@ def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
 
 
 add_request_commands(app)
+app.command("stats", short_help="Figures of the alarms, beside those of ISA-18.2.")(stats)
 
 
 def _print_warnings(warnings: list[str]) -> None:
@@ -212,19 +214,19 @@ def _print_out_of_service(journal: JournalContent, machine: str | None) -> None:
 
 
 def _print_table(listed: Sequence[ListedAlarm]) -> None:
-    from asd_monitor.cli.console import plain_table, result_console
+    from asd_monitor.cli.console import print_rows
 
-    table = plain_table(
-        "id", "raised (UTC)", "state", "peak alarm score", "time scale", "acknowledged by"
-    )
-    for each in listed:
-        record = each.record
-        table.add_row(
-            record.id,
-            f"{record.raised:%Y-%m-%d %H:%M:%S}",
-            _state(each),
-            "" if record.peak_score is None else f"{record.peak_score:.1f}",
-            "" if record.time_scale_s is None else named_period(record.time_scale_s),
-            printable(record.who or ""),
-        )
-    result_console().print(table)
+    headings = ("id", "raised (UTC)", "state", "peak alarm score", "time scale", "acknowledged by")
+    print_rows(headings, [_cells(each) for each in listed])
+
+
+def _cells(listed: ListedAlarm) -> list[str]:
+    record = listed.record
+    return [
+        record.id,
+        f"{record.raised:%Y-%m-%d %H:%M:%S}",
+        _state(listed),
+        "" if record.peak_score is None else f"{record.peak_score:.1f}",
+        "" if record.time_scale_s is None else named_period(record.time_scale_s),
+        printable(record.who or ""),
+    ]

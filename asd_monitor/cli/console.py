@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import typer
 from rich.console import Console
 from rich.table import Table
 
 _PIPE_COLUMNS = 1000
+_WRAPPED_ROWS = 200  # of a table that is wrapped to the width of a terminal
 
 
 def result_console() -> Console:
@@ -17,6 +21,24 @@ def result_console() -> Console:
     if not console.is_terminal:
         console.width = _PIPE_COLUMNS
     return console
+
+
+def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table without borders on stdout; one of many rows as aligned text, at once.
+
+    Rich needs a millisecond for a row, to wrap its cells on a terminal.
+    """
+    console = result_console()
+    if console.is_terminal and len(rows) <= _WRAPPED_ROWS:
+        table = plain_table(*headings)
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        return
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    for row in (headings, *rows):
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        typer.echo("  ".join(cells).rstrip())
 
 
 def plain_table(*headings: str) -> Table:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from asd_monitor import __version__
 from asd_monitor.daemon.box_counters import BoxCounters
 from asd_monitor.daemon.daemon_parts import DaemonParts
-from asd_monitor.publish.messages import OutboxStatus, Status
+from asd_monitor.publish.messages import AlarmStatus, OutboxStatus, Status
 
 
 class BoxStatus:
@@ -60,6 +61,7 @@ class BoxStatus:
             counters=all_counters.by_component(),
             scoring=self._load_monitor.message,
             outbox=self._outbox(),
+            alarms=AlarmStatus(**asdict(self._journal.figures(datetime.now(UTC)))),
             reason=None if fault is None else f"alarms are kept in memory only: {fault}",
         )
 

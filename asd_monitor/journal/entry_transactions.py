@@ -18,6 +18,7 @@ from asd_monitor.journal.event_numbers import EventNumbers, Numbers
 from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.machine_entries import ServiceEntry
 from asd_monitor.journal.outbox_records import OutboxChange, OutboxFigures, Settled
+from asd_monitor.journal.recent_changes import RecentChanges
 from asd_monitor.journal.sqlite_errors import is_full
 from asd_monitor.journal.standing_alarms import StandingAlarms
 from asd_monitor.journal.write_queue import PORTION, Change, WriteQueue, write_changes
@@ -53,6 +54,7 @@ class EntryTransactions:
         outbox: The events that wait to be published.
         numbers: The numbers of events.
         standing: The alarms that are kept in memory.
+        recent: The newest changes of alarms.
         max_unwritten: Entries kept in memory while they cannot be written.
 
     """
@@ -63,6 +65,7 @@ class EntryTransactions:
         outbox: EventOutbox,
         numbers: EventNumbers,
         standing: StandingAlarms,
+        recent: RecentChanges,
         *,
         max_unwritten: int,
     ) -> None:
@@ -71,6 +74,7 @@ class EntryTransactions:
         self._outbox = outbox
         self._numbers = numbers
         self._standing = standing
+        self._recent = recent
         self._committed: _Committed | None = None
 
     def append(self, change: Sequence[Entry]) -> None:
@@ -83,6 +87,7 @@ class EntryTransactions:
                     self._standing.note_service(entry)
                 elif isinstance(entry, EventEntry):
                     self._outbox.reader.note_due(entry.event.machine)
+                    self._recent.note(entry.event)
             self.queue.append(change)
 
     @property

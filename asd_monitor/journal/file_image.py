@@ -15,6 +15,7 @@ import struct
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from asd_monitor.journal.alarm_entries import READERS
@@ -288,9 +289,8 @@ def _database_of_format(version: int) -> sqlite3.Connection:
     return database
 
 
-def decoded(text: bytes) -> str:
-    """Return text of SQLite, with surrogates for bytes that are not UTF-8."""
-    return text.decode("utf-8", "surrogateescape")
+decoded = partial(str, encoding="utf-8", errors="surrogateescape")
+"""Returns text of SQLite, with surrogates for bytes that are not UTF-8."""
 
 
 class _MemoryDatabase(sqlite3.Connection):

@@ -61,6 +61,11 @@ class StandingAlarms:
         """Return since when a machine is out of service; None: it is in service."""
         return self._service.get(machine)
 
+    @property
+    def machines_out_of_service(self) -> int:
+        """Number of the machines that are out of service."""
+        return sum(each is not None for each in self._service.values())
+
     def entries(self) -> list[MachineEntry | ServiceEntry | AlarmEntry]:
         """Return what a journal must contain, in the order in which it is written."""
         machines = [MachineEntry(machine, seq) for machine, seq in sorted(self.machines.items())]

@@ -29,6 +29,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
+from asd_monitor.alarm.figures import AlarmFigures
 from asd_monitor.alarm.state import OUT_OF_SERVICE, SHELVED
 from asd_monitor.journal.alarm_entries import Entry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
@@ -231,6 +232,13 @@ class Journal:
         """Return since when a machine is out of service; None: it is in service.  From memory."""
         with self._lock:
             return self._standing.out_of_service(machine)
+
+    def figures(self, now: datetime) -> AlarmFigures:
+        """Return the figures of the alarms of the last 30 days.  From memory."""
+        with self._lock:
+            records = self._standing.records()
+            out_of_service = self._standing.machines_out_of_service
+        return self._stored.recent.figures(records, out_of_service=out_of_service, now=now)
 
     def raised(self, machine: str) -> list[datetime]:
         """Return when the newest alarms of a machine were raised, the oldest first.  From memory.

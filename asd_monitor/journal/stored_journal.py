@@ -21,6 +21,7 @@ from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.event_reading import ReadEvents
 from asd_monitor.journal.outbox_records import LeftEvents
 from asd_monitor.journal.outbox_table import left_events, newest_waiting
+from asd_monitor.journal.recent_changes import RecentChanges
 from asd_monitor.journal.requests import Request, add_request, waiting_requests
 from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, translated
 from asd_monitor.journal.standing_alarms import StandingAlarms
@@ -53,6 +54,8 @@ class StoredJournal:
         self.outbox = outbox
         self.standing = StandingAlarms(lock)
         """The alarms that are kept in memory."""
+        self.recent = RecentChanges(lock)
+        """The newest changes of alarms."""
         self.is_read = False
         """Whether the alarms that the file contains are known."""
         self._path = file.path
@@ -60,7 +63,12 @@ class StoredJournal:
         self._lock = lock
         self._numbers = EventNumbers(file.path)
         self.entries = EntryTransactions(
-            lock, outbox, self._numbers, self.standing, max_unwritten=max_unwritten
+            lock,
+            outbox,
+            self._numbers,
+            self.standing,
+            self.recent,
+            max_unwritten=max_unwritten,
         )
         """The entries that are to be written."""
         self._version: int | None = None  # None: requests are to be looked for
@@ -101,6 +109,7 @@ class StoredJournal:
         self._numbers.open(database)
         self._open_outbox(database, self._numbers.newest)
         self.standing.read(database)
+        self.recent.read(database)
 
     def _open_outbox(self, database: sqlite3.Connection, earlier: Mapping[str, int]) -> None:
         limit_bytes = self._file.limit_bytes // _OUTBOX_SHARE

@@ -86,6 +86,28 @@ class OutboxStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class AlarmStatus:
+    """The alarms of the last 30 days; see `asd_monitor.alarm.figures`."""
+
+    days: float  # fewer where the journal is younger
+    alarms: int  # raised, raised again or shown again
+    per_day: float
+    per_hour: float
+    busiest_10_min: int
+    share_of_10_min_over_10: float
+    floods: int
+    flood_share: float  # of the time
+    chattering: int
+    fleeting: int
+    standing_over_24_h: int
+    longest_unacknowledged_s: float
+    top_machine: str | None
+    top_share: float
+    shelved: int
+    out_of_service: int  # machines
+
+
+@dataclass(frozen=True, slots=True)
 class Status(Payload):
     """The status of the box (``box/<box>/status``, retained)."""
 
@@ -101,6 +123,7 @@ class Status(Payload):
     restarted: Mapping[str, int]  # counts of restarts, by kind
     scoring: Scoring | None = None
     outbox: OutboxStatus | None = None
+    alarms: AlarmStatus | None = None
     reason: str | None = None  # one line, where the box needs attention
     counters: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """All counts since the start of the daemon, by component and kind."""

@@ -14,6 +14,7 @@ from functools import cache
 import pydantic
 
 from asd_monitor.publish.box_messages import (
+    AlarmStatus,
     BoxAlarm,
     BoxCondition,
     CheckResult,
@@ -35,6 +36,7 @@ __all__ = [
     "OFFLINE",
     "ONLINE",
     "Alarm",
+    "AlarmStatus",
     "BoxAlarm",
     "BoxCondition",
     "CheckResult",

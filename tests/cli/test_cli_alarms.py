@@ -425,3 +425,14 @@ def test_a_disk_that_cannot_be_written_is_named(
         assert called.code == 0
         assert listed in called.out
         assert f"the disk is {message}: a daemon keeps new alarms in memory" in called.message
+
+
+def test_the_figures_are_printed_beside_those_of_isa(state: Path) -> None:
+    shown = run(state, "stats", "--days", "36500").stdout
+    assert re.search(r"alarms an hour +\d+\.\d\d +about 6, at most 12\n", shown)
+    assert re.search(r"\nalarms +2\n", shown)
+    document = json.loads(run(state, "stats", "--days", "36500", "--json").stdout)
+    assert (document["alarms"], document["busiest_10_min"], document["top_share"]) == (2, 2, 0.5)
+    one = json.loads(run(state, "stats", "-m", "fan01", "--days", "36500", "--json").stdout)
+    assert (one["alarms"], one["top_machine"]) == (1, "fan01")
+    assert "write one above 0" in str(run(state, "stats", "--days", "0").exception)

@@ -357,3 +357,19 @@ def test_what_raised_an_alarm_is_kept_over_a_restart(tmp_path: Path) -> None:
     assert after is not None
     assert after.reason is not None
     assert after.shortest_scale_s == 10.0
+
+
+def test_the_figures_of_the_alarms_are_kept_over_a_restart(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        fan = raised(journal, latch=False)
+        fan.play(0.5, 60)
+        fan.play(8.0, 20)
+        ask(fan, Verb.OUT_OF_SERVICE, alarm_id=None)
+        before = journal.figures(fan.now)
+        assert (before.alarms, before.out_of_service, before.top_machine) == (2, 1, "fan01")
+    with Journal(tmp_path) as journal:
+        assert journal.figures(fan.now) == before
+        JournalledMachine(journal, latch=False)
+        (tmp_path / FILE_NAME).unlink()
+        journal.maintain()
+        assert journal.figures(fan.now) == before
