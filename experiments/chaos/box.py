@@ -155,7 +155,9 @@ class Box:
         """Wait for the command; return why it failed, None where it did not."""
         output, error = command.communicate(timeout=_DELIVERY_S)
         done = [line.partition(": ") for line in output.splitlines()]
-        self.audit.acknowledged_alarms |= {id_ for id_, _, rest in done if "acknowledged" in rest}
+        self.audit.acknowledged_alarms |= {
+            id_ for id_, _, rest in done if "acknowledged" in rest or "waits" in rest
+        }
         return None if command.returncode == 0 else error.strip().splitlines()[-1]
 
     def topic(self, machine: str, kind: str) -> str:

@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-ACTIVE = frozenset({"unacknowledged", "acknowledged", "latched"})
+ACTIVE = frozenset({"unacknowledged", "acknowledged", "latched", "shelved", "out_of_service"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,7 @@ class JournalAlarm:
     machine: str
     condition: str
     acknowledged: bool
+    """Whether it is, or was before its sound got worse."""
 
     @property
     def active(self) -> bool:
@@ -97,8 +98,14 @@ def _read(database: sqlite3.Connection) -> JournalContent:
         )
         for row in database.execute("SELECT * FROM events ORDER BY rowid")
     ]
+    seen = {event.alarm_id for event in events if event.after == "acknowledged"}
     alarms = [
-        JournalAlarm(row["id"], row["machine"], row["condition"], bool(row["acknowledged_at"]))
+        JournalAlarm(
+            row["id"],
+            row["machine"],
+            row["condition"],
+            bool(row["acknowledged_at"]) or row["id"] in seen,
+        )
         for row in database.execute("SELECT * FROM alarms ORDER BY rowid")
     ]
     set_aside = set()
