@@ -246,12 +246,10 @@ class MachineJournal:
     def end_acknowledged_alarm(self, why: str, now: datetime) -> list[Event]:
         """End the newest alarm where it is acknowledged; return the transition.
 
-        For a machine that is not monitored any more: an alarm that is not acknowledged stays as it
-        is.
+        For a machine that is not monitored any more: another alarm stays as it is.
         """
-        if self._newest is None:
-            return []
-        return self._write_changes([self._newest], Trigger.MONITORING_ENDED, why, now)
+        newest = [] if self._newest is None else [self._newest]
+        return self._write_changes(newest, Trigger.MONITORING_ENDED, why, now)
 
     def end_superseded(self, now: datetime) -> list[Event]:
         """End the open alarms that the newest one continues; return the transitions.
@@ -259,12 +257,10 @@ class MachineJournal:
         They were in a journal that could not be read when the newest was raised.  One that is not
         acknowledged still waits for that.
         """
-        newest = self._newest
-        if newest is None:
+        if (newest := self._newest) is None:
             return []
         why = f"continued by alarm {newest.id}, raised before this one could be read"
-        open_alarms = self.journal.open_alarms(self.machine)
-        earlier = [each for each in open_alarms if each.id != newest.id]
+        earlier = [a for a in self.journal.open_alarms(self.machine) if a.id != newest.id]
         return self._write_changes(earlier, Trigger.SUPERSEDED, why, now)
 
     def _write_changes(

@@ -300,15 +300,21 @@ def test_a_request_whose_outcome_cannot_be_written_is_applied_once(tmp_path: Pat
     disk = Disk()
     with Journal(tmp_path, connect=disk.connect) as journal:
         fan = raised(journal)
-        make_request(tmp_path, Request(Verb.ACK, "fan01", "ann", fan.now, alarm_id=FAN_ALARM))
+        for verb in (Verb.OUT_OF_SERVICE, Verb.IN_SERVICE):
+            make_request(tmp_path, Request(verb, "fan01", "ann", fan.now, why="belt"))
         disk.make_read_only(True)
-        assert fan.apply() == ["unacknowledged→acknowledged"]
+        path = ["unacknowledged→out_of_service", "out_of_service→unacknowledged"]
+        assert fan.apply() == path
         assert fan.apply() == []
         disk.make_read_only(False)
         journal.maintain()
         assert journal.waiting_requests("fan01") == []
         assert fan.apply() == []
-        assert path_of(journal) == [("unacknowledged", None), ("acknowledged", "ann")]
+        assert path_of(journal) == [
+            ("unacknowledged", None),
+            ("out_of_service", "ann"),
+            ("unacknowledged", "ann"),
+        ]
 
 
 def test_requests_are_bounded(tmp_path: Path) -> None:

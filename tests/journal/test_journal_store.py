@@ -324,6 +324,23 @@ def test_a_journal_of_format_4_is_acknowledged_and_migrated(format_4: Path) -> N
     assert (format_4 / f"{FILE_NAME}.format-4-1").exists()
 
 
+def test_an_alarm_of_format_4_has_the_reason_of_its_event(
+    format_4: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> list[object]:
+        raise JournalError("disk I/O error")
+
+    with Journal(format_4) as journal:
+        read = MachineJournal(journal, "fan01").newest
+        monkeypatch.setattr(Journal, "events", fail)
+        with capture_logs() as logs:
+            unread = MachineJournal(journal, "fan01").newest
+    assert read is not None
+    assert unread is not None
+    assert (read.reason, unread.id, unread.reason) == ("a test", read.id, None)
+    assert logs[0]["reason"] == "disk I/O error"
+
+
 def test_a_journal_of_format_4_takes_acknowledgements_only(format_4: Path) -> None:
     request = Request(Verb.OUT_OF_SERVICE, "fan01", "ann", NOW, why="belt")
     with pytest.raises(JournalError, match="start this version of the daemon"):

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from asd_monitor.publish import messages
 from asd_monitor.publish.messages import (
     Alarm,
+    AlarmStatus,
     BoxAlarm,
     BoxCondition,
     CheckResult,
@@ -43,11 +44,11 @@ KEYS = {
     "model provisional box clock_synced reason",
     Alarm: "schema machine id active acknowledged shelved_until suppressed out_of_service latched "
     "provisional severity raised cleared acknowledged_at peak_alarm_score time_scale_s reason "
-    "views evidence model",
+    "views evidence model chattering",
     Event: "schema machine id seq time alarm_id from to who why alarm_score time_scale_s "
     "historical",
     Status: "schema box time version uptime_s machines load dropped restarted scoring outbox "
-    "counters reason",
+    "alarms counters reason",
     SelfTest: "schema box time mode broker machines",
     BoxAlarm: "schema box time active count conditions",
 }
@@ -194,6 +195,27 @@ statuses = st.builds(
             set_aside=counts,
             refused=counts,
             retried=counts,
+        )
+    ),
+    alarms=maybe(
+        st.builds(
+            AlarmStatus,
+            days=numbers,
+            alarms=counts,
+            per_day=numbers,
+            per_hour=numbers,
+            busiest_10_min=counts,
+            share_of_10_min_over_10=numbers,
+            floods=counts,
+            flood_share=numbers,
+            chattering=counts,
+            fleeting=counts,
+            standing_over_24_h=counts,
+            longest_unacknowledged_s=numbers,
+            top_machine=maybe(texts),
+            top_share=numbers,
+            shelved=counts,
+            out_of_service=counts,
         )
     ),
 )
