@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from asd_monitor.alarm.state import AlarmCondition
+from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind
 from asd_monitor.daemon.shelf_expiry import PACE_S, ShelfPace
 from asd_monitor.daemon.state_lock import StateLock, is_in_use
 from asd_monitor.journal.alarm_records import AlarmRecord
+from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.requests import Request, Verb
+from asd_monitor.journal.store import Journal
 from asd_monitor.wording import rfc3339
 from tests.doubles.level_detector import make_config
 from tests.doubles.waiting import until
@@ -142,6 +145,29 @@ async def test_a_shelf_expires_in_the_daemon(daemon):
     await until(lambda: len(path()) == 3)
     assert path() == ["unacknowledged", "shelved", "unacknowledged"]
     assert daemon.broker.alarm("fan")["shelved_until"] is None
+
+
+async def test_a_shelf_of_a_machine_without_a_session_expires_at_the_start(daemon):
+    with Journal(daemon.folder) as journal:
+        pump = MachineJournal(journal, "pump")
+        alarm = Alarm(1, AlarmCondition.UNACKNOWLEDGED, 7.0)
+        raised = Transition(
+            1, TransitionKind.ALARM, "normal", alarm.condition, "a test", alarm=alarm
+        )
+        alarm_id = pump.record(raised, NOW, "v1").alarm_id
+        end = (NOW + timedelta(hours=1)).isoformat()
+        journal.add_request(
+            Request(Verb.SHELVE, "pump", "ann", NOW, alarm_id=alarm_id, arguments={"until": end})
+        )
+        MachineRequests(pump).apply(None, NOW, None)
+        assert pump.newest is not None
+        assert pump.newest.condition == "shelved"
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    journal = daemon.service._journal.journal
+    await until(lambda: journal.newest("pump").condition == "unacknowledged")
+    (*_, expired) = journal.events(alarm_id)
+    assert (expired.before, expired.after, expired.who) == ("shelved", "unacknowledged", None)
+    assert expired.why == "the shelving has expired (2026-11-23T05:45:00.000Z)"
 
 
 def shelved(number: int, *, minutes: float = 0.0, active: bool = True) -> AlarmRecord:
