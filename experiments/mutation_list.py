@@ -73,6 +73,28 @@ MUTATIONS: tuple[Mutation, ...] = (
         "alarm",
     ),
     Mutation(
+        "re-alarm-longer-scale",  # the same sound lasting raises an acknowledged alarm again
+        "asd_monitor/alarm/re_alarm.py",
+        "if before is not None and not is_longer and",
+        "if before is not None and",
+        "alarm/test_alarm_life.py",
+    ),
+    Mutation(
+        "alarm-out-of-service",  # a machine out of service raises alarms
+        "asd_monitor/alarm/occurrence.py",
+        "condition in NEW_ALARM and not self.in_service:",
+        "condition in NEW_ALARM and False:",
+        "alarm/test_alarm_life.py",
+    ),
+    Mutation(
+        "request-outcome",  # a kill between change and outcome repeats a request
+        "asd_monitor/journal/machine_requests.py",
+        "        self._journal.journal.write([*changes[1], outcome])",
+        "        self._journal.journal.write(changes[1])\n"
+        "        self._journal.journal.write([outcome])",
+        "journal/test_journal_requests.py",
+    ),
+    Mutation(
         "backoff-reset",  # every attempt ends the row of failures
         "asd_monitor/backoff.py",
         "if worked_s >= self.reset_after_s:",
