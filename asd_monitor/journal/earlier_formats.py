@@ -48,6 +48,8 @@ def present_row(table: str, row: Row) -> Row:
     first page, with last columns that are NULL.
     """
     lengths, added = _ADDED.get(table, ((), ()))
+    if row[-1] is not None and len(row) not in lengths:  # of the present format
+        return row
     for length in lengths:
         earlier = row[:length]
         if any(value is not None for value in row[length:]) or not is_intact(table, earlier):

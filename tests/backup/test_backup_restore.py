@@ -11,11 +11,12 @@ from asd_monitor.backup.writing import write_backup
 from asd_monitor.commissioning.store import CommissioningStore
 from asd_monitor.journal.commands import read_journal
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.requests import Request, Verb
 from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import load_bundle
 from tests.backup.conftest import NOW, restore
 from tests.doubles.filled_box import FilledBox, add_alarm, contents_of, fill_box
-from tests.doubles.journalled_machine import state_transition
+from tests.doubles.journalled_machine import apply_requests, state_transition
 
 
 def test_a_restored_box_is_the_one_that_was_backed_up(
@@ -66,6 +67,28 @@ def test_events_after_a_restore_have_numbers_above_those_published_since_the_bac
     assert first > max(published) + 1_000_000
     with Journal(own.state) as journal:
         assert record(journal, 1)[-1] == first + 1, "restored once more"
+
+
+def test_a_restored_box_knows_what_was_asked_and_which_machines_are_out_of_service(
+    own: FilledBox, tmp_path: Path
+) -> None:
+    with Journal(own.state) as journal:
+        fan = MachineJournal(journal, "fan01")
+        journal.add_request(Request(Verb.OUT_OF_SERVICE, "fan01", "ann", NOW, why="belt"))
+        apply_requests(fan, NOW)
+        journal.add_request(Request(Verb.IN_SERVICE, "fan01", "bob", NOW))
+        write_backup(tmp_path / "box.tar", own.folders, box="edge", now=NOW)
+        apply_requests(fan, NOW)
+        assert journal.out_of_service("fan01") is None
+    restore(tmp_path / "box.tar", own.folders)
+    with Journal(own.state) as journal:
+        fan = MachineJournal(journal, "fan01")
+        assert fan.out_of_service is not None
+        assert (fan.out_of_service.who, fan.out_of_service.why) == ("ann", "belt")
+        assert [event.who for event in apply_requests(fan, NOW) if event.alarm_id is None] == [
+            "bob"
+        ]
+        assert fan.out_of_service is None
 
 
 def test_files_are_private(written: Path, tmp_path: Path) -> None:
