@@ -170,6 +170,11 @@ class AnyHistory(RuleBasedStateMachine):
         self.check(self.machine.change_service(self.at, "ann", "belt", in_service=in_service))
 
     @rule()
+    def reload(self) -> None:
+        self.alarm_rule = replace(self.alarm_rule, latch=not self.alarm_rule.latch)
+        self.machine.replace_rule(self.alarm_rule)
+
+    @rule()
     def restart(self) -> None:
         self.excess_since = self.below_since = None
         self.evaluated = False
