@@ -82,9 +82,9 @@ def impulsiveness(envelopes: Values) -> Values:
     return np.asarray(10.0 * np.log10((fourth + TINY**2) / (2.0 * second**2 + TINY**2)))
 
 
-def level_steps_db(envelopes: Values) -> Values:
-    """Return the levels (bands, k) in dB of steps of `RHYTHM_STEP_S`."""
-    step = round(RHYTHM_STEP_S * ENVELOPE_HZ)
+def level_steps_db(envelopes: Values, step_s: float = RHYTHM_STEP_S) -> Values:
+    """Return the levels (bands, k) in dB of steps of squared envelopes (bands, m)."""
+    step = round(step_s * ENVELOPE_HZ)
     count = max(1, envelopes.shape[1] // step)
     cut = envelopes[:, : count * step]
     means = cut.reshape(len(cut), count, -1).mean(2) if cut.size else envelopes

@@ -25,6 +25,7 @@ MAX_SOUND_S = 10.0
 """Of longer sound the end is explained."""
 _NAMED_VIEWS = 2
 _STRONGER = 1.5
+_MUCH = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +91,40 @@ def ranked_findings(comparison: Comparison) -> tuple[Finding, ...]:
         rhythm_finding(comparison),
     ]
     ordered = sorted((each for each in candidates if each), key=lambda each: -each.strength)
-    kept: list[Finding] = []
-    for each in ordered:
-        if not any(_explains(other, each) for other in kept):
-            kept.append(each)
-    return tuple(kept)
+    return tuple(
+        each
+        for each in ordered
+        if not any(_explains(other, each) for other in ordered if other is not each)
+    )
 
 
 def _explains(other: Finding, finding: Finding) -> bool:
-    """Return whether a finding follows from another, stronger one."""
+    """Return whether a finding follows from another one, which is not much weaker."""
+    if other.strength * _MUCH < finding.strength:
+        return False
     overlap = min(other.to_hz, finding.to_hz) - max(other.from_hz, finding.from_hz)
-    inside = overlap >= 0.5 * (finding.to_hz - finding.from_hz)
-    match other.kind, finding.kind:
-        case FindingKind.IMPACTS | FindingKind.IRREGULAR_IMPACTS, (
-            FindingKind.TONE | FindingKind.LOUD_BAND
-        ):
-            return inside
-        case FindingKind.TONE, FindingKind.MODULATION | FindingKind.IMPACTS:
-            return finding.from_hz <= other.place_hz <= finding.to_hz
-        case FindingKind.SPEED, FindingKind.TONE | FindingKind.MISSING_TONE:
-            return other.from_hz <= finding.place_hz <= other.to_hz
-        case FindingKind.RHYTHM, FindingKind.IRREGULAR_IMPACTS:
-            return True
-        case _:
-            return False
+    inside = overlap >= 0.4 * (finding.to_hz - finding.from_hz)
+    impacts = (FindingKind.IMPACTS, FindingKind.IRREGULAR_IMPACTS)
+    if other.kind in impacts and finding.kind in (FindingKind.TONE, FindingKind.MISSING_TONE):
+        return inside and other.strength >= finding.strength / _STRONGER
+    if other.kind in impacts and finding.kind is FindingKind.LOUD_BAND:
+        return inside
+    if other.kind is FindingKind.TONE and finding.kind in (
+        FindingKind.MODULATION,
+        FindingKind.IMPACTS,
+    ):
+        return (
+            finding.from_hz <= other.place_hz <= finding.to_hz
+            and other.strength > finding.strength / _STRONGER
+        )
+    if other.kind is FindingKind.SPEED:
+        return finding.kind in (
+            FindingKind.TONE,
+            FindingKind.MISSING_TONE,
+            FindingKind.MODULATION,
+            FindingKind.RHYTHM,
+        )
+    return other.kind is FindingKind.RHYTHM and finding.kind is FindingKind.IRREGULAR_IMPACTS
 
 
 def _largest_difference(comparison: Comparison) -> Finding:

@@ -31,7 +31,7 @@ from asd_monitor.explanation.sound_profile import SoundProfile, blocks_of, fit_p
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.families import FAMILIES, draw_machine
 from experiments.markdown import table
-from experiments.reasons.changes import CHANGES, RATE_HZ, Changed
+from experiments.reasons.changes import CHANGES, RATE_HZ, Changed, has_tone, missing_tone
 from experiments.reasons.machines import (
     TEST_S,
     faulty_sounds,
@@ -101,6 +101,8 @@ def synthetic(first_seed: int) -> Iterator[Outcome]:
         for kind, changed in faulty_sounds(spec, seed).items():
             yield said("synthetic", name, kind, profile, changed)
         for at, (change, apply) in enumerate(CHANGES.items()):
+            if apply is missing_tone and not has_tone(normal):
+                continue
             changed = apply(normal, np.random.default_rng((seed, 4, at)))
             yield said("synthetic", name, f"+ {change}", profile, changed)
 
@@ -110,7 +112,7 @@ def real(folder: Path, first: int) -> Iterator[Outcome]:
     files = sorted(path for path in folder.iterdir() if path.suffix in (".ogg", ".flac", ".wav"))
     used = 0
     for path in files:
-        sound = conditioned(*read_recording(path), RATE_HZ)
+        sound = _read(path)
         if len(sound) < MIN_RECORDING_S * RATE_HZ:
             continue
         used += 1
@@ -122,8 +124,15 @@ def real(folder: Path, first: int) -> Iterator[Outcome]:
         name = path.stem[:40]
         yield said("real", name, NORMAL, profile, Changed(test, Truth("", frozenset())))
         for at, (change, apply) in enumerate(CHANGES.items()):
+            if apply is missing_tone and not has_tone(test):
+                continue
             changed = apply(test, np.random.default_rng((first, used, at)))
             yield said("real", name, f"+ {change}", profile, changed)
+
+
+def _read(path: Path) -> Samples:
+    recording = read_recording(path)
+    return conditioned(recording.samples, recording.rate_hz, RATE_HZ)
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

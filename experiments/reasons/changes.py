@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_monitor.explanation.findings import FindingKind as Kind
+from asd_monitor.explanation.sound_analysis import analyse
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.added_faults import band_rms
 from asd_monitor.synthesis.filtering import (
@@ -202,8 +203,26 @@ def shifted_speed(sound: Samples, rng: np.random.Generator) -> Changed:
     n = len(sound)
     at = np.arange(n) * (1.0 + percent / 100.0) % (n - 1)
     moved = np.interp(at, np.arange(n), sound)
-    truth = Truth(f"speed {percent:+.1f} %", frozenset({Kind.SPEED}), percent=percent)
+    truth = Truth(f"speed {percent:+.1f} %", frozenset({Kind.SPEED}), percents=(percent,))
     return _changed(moved, truth)
+
+
+def missing_tone(sound: Samples, _rng: np.random.Generator) -> Changed:
+    """Attenuate the most prominent tone above 150 Hz by 40 dB."""
+    found = analyse(sound, RATE_HZ)
+    lines_hz = found.layout.lines_hz
+    inside = (lines_hz >= 150.0) & (lines_hz <= 5000.0)
+    hz = float(lines_hz[np.where(inside, found.prominence, -np.inf).argmax()])
+    grid = np.linspace(0.0, RATE_HZ / 2, 16 * _GAIN_POINTS)
+    gains = np.where(np.abs(grid - hz) <= 12.0 + 0.01 * hz, 0.01, 1.0)
+    truth = Truth(f"no tone at {hz:.0f} Hz", frozenset({Kind.MISSING_TONE}), (hz,))
+    return _changed(zero_phase_filter(sound.astype(np.float64), gains), truth)
+
+
+def has_tone(sound: Samples) -> bool:
+    """Return whether a sound has a prominent tone above 150 Hz."""
+    found = analyse(sound, RATE_HZ)
+    return bool(found.prominence[found.layout.lines_hz >= 150.0].max() >= 15.0)
 
 
 def dropouts(sound: Samples, rng: np.random.Generator) -> Changed:
@@ -228,5 +247,6 @@ CHANGES: dict[str, Change] = {
     "silent band": silent_band,
     "level": louder,
     "speed": shifted_speed,
+    "missing tone": missing_tone,
     "dropouts": dropouts,
 }

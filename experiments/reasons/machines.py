@@ -9,7 +9,7 @@ import numpy as np
 from asd_monitor.explanation.findings import FindingKind as Kind
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.faults import KINDS, kinds_for, with_fault
-from asd_monitor.synthesis.machine_spec import MachineSpec
+from asd_monitor.synthesis.machine_spec import MachineSpec, OperatingCondition
 from asd_monitor.synthesis.rendering import render
 from experiments.reasons.changes import Changed
 from experiments.reasons.truth import Truth
@@ -22,7 +22,8 @@ TEST_S = 10.0
 def training_sound(spec: MachineSpec, seed: int) -> list[Samples]:
     """Return recordings of a machine in its operating conditions."""
     rng = np.random.default_rng((seed, 1))
-    return [render(spec, RECORDING_S, rng) for _ in range(RECORDINGS)]
+    conditions = [spec.conditions[k % len(spec.conditions)] for k in range(RECORDINGS)]
+    return [render(replace(spec, conditions=(each,)), RECORDING_S, rng) for each in conditions]
 
 
 def normal_sound(spec: MachineSpec, seed: int) -> Samples:
@@ -38,11 +39,12 @@ def faulty_sounds(spec: MachineSpec, seed: int) -> dict[str, Changed]:
         condition = spec.conditions[int(rng.integers(len(spec.conditions)))]
         one = with_fault(replace(spec, conditions=(condition,)), kind, SEVERITY)
         speed_hz = spec.speed_hz * condition.speed
-        found[kind] = Changed(render(one, TEST_S, rng), _truth(one, kind, speed_hz))
+        found[kind] = Changed(render(one, TEST_S, rng), _truth(spec, condition, kind))
     return found
 
 
-def _truth(spec: MachineSpec, kind: str, speed_hz: float) -> Truth:
+def _truth(spec: MachineSpec, condition: OperatingCondition, kind: str) -> Truth:
+    speed_hz = spec.speed_hz * condition.speed
     constants = np.random.default_rng((spec.seed, KINDS.index(kind), 0))
     periodic = frozenset({Kind.IMPACTS, Kind.MODULATION})
     match kind:
@@ -52,7 +54,9 @@ def _truth(spec: MachineSpec, kind: str, speed_hz: float) -> Truth:
             return Truth(f"imbalance at {speed_hz:.1f} Hz", kinds, rates)
         case "bearing":
             rate = float(constants.uniform(2.6, 7.4)) * speed_hz
-            return Truth(f"impacts, {rate:.1f} per second", frozenset({Kind.IMPACTS}), (rate,))
+            # modulated at the shaft's speed by the load zone
+            text = f"impacts, {rate:.1f} per second, load zone {speed_hz:.1f}"
+            return Truth(text, periodic, (rate, speed_hz))
         case "gear_tooth":
             kinds = periodic | {Kind.TONE}  # as the distance of sidebands
             return Truth(f"impacts, {speed_hz:.1f} per second", kinds, (speed_hz,))
@@ -71,6 +75,11 @@ def _truth(spec: MachineSpec, kind: str, speed_hz: float) -> Truth:
         case "sluggish":
             return Truth("slower, irregular strokes", frozenset({Kind.RHYTHM}))
         case "speed":
-            percent = -12.0 * SEVERITY
-            return Truth(f"speed {percent:.1f} %", frozenset({Kind.SPEED}), percent=percent)
+            factor = condition.speed * (1.0 - 0.12 * SEVERITY)
+            percents = tuple(100.0 * (factor / each.speed - 1.0) for each in spec.conditions)
+            return Truth(
+                f"speed {100 * (factor / condition.speed - 1):.1f} %",
+                frozenset({Kind.SPEED}),
+                percents=percents,
+            )
     raise ValueError(kind)

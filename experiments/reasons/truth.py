@@ -20,7 +20,7 @@ class Truth:
     kinds: frozenset[FindingKind]
     hz: tuple[float, ...] = ()  # accepted frequencies or rates; none: any
     inside_hz: float | None = None  # a frequency that the band contains
-    percent: float | None = None
+    percents: tuple[float, ...] = ()  # accepted changes of speed: from each operating condition
 
 
 def is_named(truth: Truth, findings: Sequence[Finding]) -> bool:
@@ -31,10 +31,12 @@ def is_named(truth: Truth, findings: Sequence[Finding]) -> bool:
 def _names(truth: Truth, finding: Finding) -> bool:
     if finding.kind not in truth.kinds:
         return False
-    if truth.percent is not None:
+    if truth.percents:
         found = finding.change_percent
-        wanted = max(TOLERANCE * abs(truth.percent), PERCENT_TOLERANCE)
-        return found is not None and abs(found - truth.percent) <= wanted
+        return found is not None and any(
+            abs(found - each) <= max(TOLERANCE * abs(each), PERCENT_TOLERANCE)
+            for each in truth.percents
+        )
     if truth.inside_hz is not None:
         if not finding.from_hz / 1.12 <= truth.inside_hz <= finding.to_hz * 1.12:
             return False
