@@ -24,7 +24,7 @@ from asd_monitor.records import Samples
 MAX_SOUND_S = 10.0
 """Of longer sound the end is explained."""
 _NAMED_VIEWS = 2
-_STRONGER = 1.5
+_STRONGER = 1.3
 _MUCH = 4.0
 
 
@@ -105,18 +105,13 @@ def _explains(other: Finding, finding: Finding) -> bool:
     overlap = min(other.to_hz, finding.to_hz) - max(other.from_hz, finding.from_hz)
     inside = overlap >= 0.4 * (finding.to_hz - finding.from_hz)
     impacts = (FindingKind.IMPACTS, FindingKind.IRREGULAR_IMPACTS)
-    if other.kind in impacts and finding.kind in (FindingKind.TONE, FindingKind.MISSING_TONE):
-        return inside and other.strength >= finding.strength / _STRONGER
     if other.kind in impacts and finding.kind is FindingKind.LOUD_BAND:
         return inside
-    if other.kind is FindingKind.TONE and finding.kind in (
-        FindingKind.MODULATION,
-        FindingKind.IMPACTS,
-    ):
-        return (
-            finding.from_hz <= other.place_hz <= finding.to_hz
-            and other.strength > finding.strength / _STRONGER
-        )
+    if other.kind in impacts and finding.kind in (FindingKind.TONE, FindingKind.MISSING_TONE):
+        return inside and other.strength > _STRONGER * finding.strength
+    if other.kind is FindingKind.TONE and finding.kind in (*impacts, FindingKind.MODULATION):
+        within = finding.from_hz <= other.place_hz <= finding.to_hz
+        return within and _STRONGER * other.strength >= finding.strength
     if other.kind is FindingKind.SPEED:
         return finding.kind in (
             FindingKind.TONE,

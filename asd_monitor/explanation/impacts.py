@@ -12,6 +12,7 @@ from asd_monitor.explanation.envelopes import autocorrelation, impact_times_s, l
 from asd_monitor.explanation.findings import Finding, FindingKind
 from asd_monitor.explanation.rates import (
     CLEAR_WEIGHT,
+    KNOWN_RHYTHM,
     SAME_RATE,
     SLOW_HZ,
     BandRate,
@@ -27,7 +28,7 @@ MAX_TIMES = 200
 _UNIT_DB, _IMPULSIVENESS_UNIT_DB = 5.0, 1.5
 _MAX_RATES = 2
 _MIN_REGULARITY = 0.35  # autocorrelation of impacts that are slower than the modulation spectra
-_SHORTEST_LAG = 8  # steps
+_SHORTEST_LAG, _LONGEST_LAG = 8, 75  # steps
 _MIN_IMPACTS = 4
 
 
@@ -73,7 +74,8 @@ def _rate_finding(comparison: Comparison, base: BandRate, same: Sequence[BandRat
     weights = [each.weight for each in exact]
     rate_hz = float(np.average([each.hz for each in exact], weights=weights))
     if is_impacts and rate_hz <= SLOW_HZ:
-        rate_hz = slow_rate(comparison.sound.envelopes[span[0] : span[-1] + 1], rate_hz)
+        envelopes = comparison.sound.envelopes[span[0] : span[-1] + 1]
+        rate_hz = slow_rate(envelopes, rate_hz, comparison.training("rhythm").high)
     usual = comparison.training("modulation").usual.reshape(len(bands_hz), -1)[base.band]
     at = int(np.argmin(np.abs(comparison.layout.rates_hz - base.hz)))
     return Finding(
@@ -98,7 +100,12 @@ def _without_rate(comparison: Comparison, impulsive: Values, bands: set[int]) ->
     bands_hz = comparison.layout.envelope_bands_hz
     steps_db = level_steps_db(comparison.sound.envelopes[span[0] : span[-1] + 1])
     similarity = autocorrelation(steps_db, len(comparison.layout.lags_s))
-    peaks = [at for at in local_peaks(similarity, _MIN_REGULARITY) if at >= _SHORTEST_LAG]
+    usual = comparison.training("rhythm").high
+    peaks = [
+        at
+        for at in local_peaks(similarity, _MIN_REGULARITY)
+        if _SHORTEST_LAG <= at < _LONGEST_LAG and usual[at] <= KNOWN_RHYTHM
+    ]
     times = _times(comparison, band)
     if peaks and len(times) >= _MIN_IMPACTS:
         kind = FindingKind.IMPACTS

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from asd_monitor.explanation.band_layout import ENVELOPE_HZ, Values
+from asd_monitor.explanation.band_layout import ENVELOPE_HZ, RHYTHM_STEP_S, Values
 from asd_monitor.explanation.comparison import (
     Comparison,
     interpolated,
@@ -22,14 +22,19 @@ MIN_DEPTH_DB = -26.0
 SAME_RATE = 0.03
 SLOW_HZ = 20.0
 """Up to this rate the autocorrelation decides between a rate and its multiples."""
+KNOWN_RHYTHM = 0.2
+"""Autocorrelation from which on a lag is one of the machine's rhythm."""
 CLEAR_WEIGHT = 15.0
 """Least weight of the comb of a band that is impulsive: random impacts have lines by chance."""
 
 _TOLERANCE = 0.015
 _TONAL_HZ, _TONAL_TOLERANCE = 1500.0, 0.004
 """Beats of tones in the lower bands move with the speed: by a share of the upper limit."""
+_TONAL_SHARE, _TONAL_EXCESS_DB = 0.5, 8.0
+"""In a band whose power is that of tones, the envelope depends on their phases."""
 _CHANCE_DB = 3.0  # by which lines of random impacts stand out of their neighbourhood
 _CAP_DB = 15.0
+_TONE_DB = 8.0
 _MAX_CANDIDATES = 8
 _HARMONICS = 6
 _BACKGROUND = 24  # lines on each side: ±6 Hz
@@ -38,7 +43,7 @@ _LOWER_IS_BETTER = 0.9
 _STEP_S = 0.01
 _LONGEST_S = 4.0
 _MAX_MULTIPLE = 10
-_SAME_SIMILARITY = 0.75
+_MIN_SIMILARITY, _SAME_SIMILARITY = 0.1, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +75,12 @@ def band_rates(comparison: Comparison, ratio: float) -> list[BandRate]:
     count = len(layout.envelope_bands_hz)
     now = comparison.sound.modulation.reshape(count, -1)
     highest = comparison.training("modulation").high.reshape(count, -1)
+    tonal = _tonal_shares(comparison)
     found = []
     for band, (_, high_hz) in enumerate(layout.envelope_bands_hz):
         beats_hz = _TONAL_TOLERANCE * high_hz if high_hz <= _TONAL_HZ else 0.0
         reach = shared_half_widths(rates_hz, step, _TOLERANCE, 2 + round(beats_hz / step))
-        known = widened(highest[band], reach)
+        known = widened(highest[band], reach) + _TONAL_EXCESS_DB * (tonal[band] >= _TONAL_SHARE)
         if ratio != 1.0:
             known = np.maximum(known, np.interp(rates_hz / ratio, rates_hz, known))
         prominent = now[band] - _running_median(now[band])
@@ -86,9 +92,19 @@ def band_rates(comparison: Comparison, ratio: float) -> list[BandRate]:
     return found
 
 
-def _strongest(
-    band: int, excess: Values, spectrum: Values, rates_hz: Values
-) -> BandRate | None:
+def _tonal_shares(comparison: Comparison) -> list[float]:
+    """Return the share of the tones in the power of each band of the training sound."""
+    layout = comparison.layout
+    power = 10.0 ** (comparison.training("lines").usual / 10.0)
+    is_tone = comparison.training("prominence").usual >= _TONE_DB
+    shares = []
+    for low_hz, high_hz in layout.envelope_bands_hz:
+        inside = (layout.lines_hz >= low_hz) & (layout.lines_hz < high_hz)
+        shares.append(float(power[inside & is_tone].sum() / max(power[inside].sum(), 1e-30)))
+    return shares
+
+
+def _strongest(band: int, excess: Values, spectrum: Values, rates_hz: Values) -> BandRate | None:
     """Return the strongest comb; None: no line exceeds the training sound."""
     best: BandRate | None = None
     for at in local_peaks(excess, MIN_EXCESS_DB)[:_MAX_CANDIDATES]:
@@ -122,31 +138,34 @@ def _comb(band: int, at: int, excess: Values, spectrum: Values, rates_hz: Values
     return BandRate(band, hz, float(excess[at]), weight, harmonics, second_db, depth_db)
 
 
-def slow_rate(envelopes: Values, rate_hz: float) -> float:
+def slow_rate(envelopes: Values, rate_hz: float, usual: Values) -> float:
     """Return a rate, or the lower one of which it is a multiple, by the autocorrelation.
 
     Args:
         envelopes: squared envelopes (bands, m) at `ENVELOPE_HZ`.
         rate_hz: a rate that the modulation spectra show.
+        usual: highest autocorrelation (lags,) of the training sound, by steps of `RHYTHM_STEP_S`:
+            the machine's own rhythm is not taken for the lower rate.
 
     """
     lags = round(_LONGEST_S / _STEP_S)
     similarity = autocorrelation(level_steps_db(envelopes, _STEP_S), lags)
     # an impact has a width: neighbouring lags are alike
     smooth = np.convolve(similarity, np.ones(3) / 3.0, "same")
-    values: list[tuple[float, float]] = []
+    values: list[tuple[float, int]] = []
     for multiple in range(1, _MAX_MULTIPLE + 1):
         lag = multiple / rate_hz / _STEP_S - 1.0
         reach = max(1, round(0.02 * lag))
         near = slice(max(0, round(lag) - reach), round(lag) + reach + 1)
         if near.stop > min(lags, int(envelopes.shape[1] / ENVELOPE_HZ / _STEP_S / 2.5)):
             break
-        values.append((float(smooth[near].max()), multiple))
-    if not values:
+        step = min(len(usual) - 1, round(multiple / rate_hz / RHYTHM_STEP_S) - 1)
+        if multiple == 1 or usual[max(0, step - 2) : step + 3].max() <= KNOWN_RHYTHM:
+            values.append((float(smooth[near].max()), multiple))
+    highest = max((value for value, _ in values), default=0.0)
+    if highest <= _MIN_SIMILARITY:
         return rate_hz
-    highest = max(value for value, _ in values)
-    multiple = next(each for value, each in values if value >= _SAME_SIMILARITY * highest)
-    return rate_hz / multiple if highest > 0.1 else rate_hz
+    return rate_hz / next(each for value, each in values if value >= _SAME_SIMILARITY * highest)
 
 
 def _step(rates_hz: Values) -> float:

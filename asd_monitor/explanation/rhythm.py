@@ -8,12 +8,15 @@ from asd_monitor.explanation.band_layout import RHYTHM_STEP_S
 from asd_monitor.explanation.comparison import Comparison, interpolated, local_peaks, widened
 from asd_monitor.explanation.findings import Finding, FindingKind
 
-MIN_REGULARITY = 0.2
+MIN_REGULARITY = 0.3
 """Lowest autocorrelation in training at the period of a machine that has a clear rhythm."""
-MIN_LOSS = 0.12
+MIN_LOSS = 0.3
+"""Of the autocorrelation below its lowest value in training, in Fisher's z."""
 _SHORTEST_S = 0.3
 _SAME = 0.03  # of the period
-_UNIT = 0.12
+_UNIT = 0.2
+_AS_CLEAR = 0.9
+_LIMIT = 0.995
 
 
 def rhythm_finding(comparison: Comparison) -> Finding | None:
@@ -28,10 +31,10 @@ def rhythm_finding(comparison: Comparison) -> Finding | None:
     peaks = local_peaks(clear, MIN_REGULARITY)
     if not peaks:
         return None
-    at = peaks[0]
+    at = min(k for k in peaks if training.low[k] >= _AS_CLEAR * training.low[peaks[0]])
     usual_s = float(RHYTHM_STEP_S * (interpolated(training.usual, at) + 1.0))
     reach = np.maximum(1.0, np.ceil(_SAME * np.arange(len(now))))
-    loss = float(training.low[at] - widened(now, reach)[at])
+    loss = _fisher(float(training.low[at])) - _fisher(float(widened(now, reach)[at]))
     if loss < MIN_LOSS:
         return None
     change = None
@@ -42,7 +45,8 @@ def rhythm_finding(comparison: Comparison) -> Finding | None:
     ]
     if others:
         now_s = RHYTHM_STEP_S * (interpolated(now, others[0]) + 1.0)
-        change = 100.0 * (usual_s / now_s - 1.0)
+        shift = 100.0 * (usual_s / now_s - 1.0)
+        change = shift if abs(shift) >= 100.0 * _SAME else None
     return Finding(
         FindingKind.RHYTHM,
         strength=loss / _UNIT,
@@ -51,3 +55,7 @@ def rhythm_finding(comparison: Comparison) -> Finding | None:
         rate_hz=1.0 / usual_s,
         change_percent=change,
     )
+
+
+def _fisher(correlation: float) -> float:
+    return float(np.arctanh(min(_LIMIT, max(-_LIMIT, correlation))))

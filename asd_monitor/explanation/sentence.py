@@ -122,7 +122,7 @@ def _tone(finding: Finding, geometry: BearingGeometry | None) -> str:
 def _rhythm(finding: Finding) -> str:
     usual_s = 1.0 / finding.rate_hz if finding.rate_hz else 0.0
     if finding.change_percent is None:
-        return f"the usual rhythm of {usual_s:.2f} s is irregular or missing"
+        return f"the usual rhythm of {usual_s:.2f} s is less regular or missing"
     word = "slower" if finding.change_percent < 0 else "faster"
     return f"the usual rhythm of {usual_s:.2f} s is {abs(finding.change_percent):.0f} % {word}"
 

@@ -6,7 +6,7 @@ training is no finding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Self
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from asd_monitor.explanation.band_layout import BandLayout, Values, band_layout
-from asd_monitor.explanation.sound_analysis import SoundAnalysis, analyse, conditioned
+from asd_monitor.explanation.sound_analysis import SoundAnalysis
 from asd_monitor.records import Samples
 
 BLOCK_S = 8.0
@@ -83,22 +83,6 @@ class SoundProfile:
         if len(arrays) > len(sizes):
             raise ValueError("arrays that do not belong to a profile")
         return cls(rate_hz, found)
-
-    def extended(self, pieces: Iterable[tuple[Samples, int]]) -> SoundProfile:
-        """Return the profile with its ranges widened by further normal sound and its rate."""
-        low, usual, high = (
-            {name: rows[row].astype(np.float64) for name, rows in self.stored.items()}
-            for row in range(3)
-        )
-        for sound, rate_hz in pieces:
-            for block in blocks_of(conditioned(sound, rate_hz, self.rate_hz), self.rate_hz):
-                for name, values in analyse(block, self.rate_hz).values().items():
-                    np.minimum(low[name], values, out=low[name])
-                    np.maximum(high[name], values, out=high[name])
-        return SoundProfile(
-            self.rate_hz,
-            {name: _as_stored([low[name], usual[name], high[name]]) for name in self.stored},
-        )
 
 
 def fit_profile(analyses: Sequence[SoundAnalysis]) -> SoundProfile | None:

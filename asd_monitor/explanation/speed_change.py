@@ -27,6 +27,7 @@ _SAME = 6  # steps within which a line is the same
 _MIN_LINES, _MANY_LINES = 3, 5
 _MIN_COVERAGE, _HIGH_COVERAGE = 0.5, 0.85
 _ABOVE_CHANCE = 0.3
+_TRIALS, _MAX_CHANCE = 40.0, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +67,17 @@ def speed_ratio(comparison: Comparison) -> SpeedRatio:
     lines = int(np.count_nonzero((new[1:] > 0.0) & (new[:-1] == 0.0)))
     covered = _covered(any_known, new)
     at_correlated = _covered_at(any_known, new, correlated.ratio)
-    if lines >= _MANY_LINES and (
-        covered.value >= max(_HIGH_COVERAGE, covered.without + _ABOVE_CHANCE)
+    if (
+        lines >= _MANY_LINES
+        and covered.value >= max(_HIGH_COVERAGE, covered.without + _ABOVE_CHANCE)
+        and _chance(covered.without, lines * covered.value) <= _MAX_CHANCE
     ):
         changed, strength = covered, covered.value - covered.without
     elif (
         lines >= _MIN_LINES
         and correlated.value >= max(_MIN_CORRELATION, _MIN_GAIN * correlated.without)
         and at_correlated >= _MIN_COVERAGE
+        and _chance(covered.without, lines * at_correlated) <= _MAX_CHANCE
     ):
         changed, strength = correlated, correlated.value - correlated.without
     else:
@@ -106,6 +110,11 @@ def _covered(known: Values, new: Values) -> _Displacement:
     return _Displacement(
         float(np.exp((best - reach) * _STEP)), float(smooth[best]), float(np.median(shares))
     )
+
+
+def _chance(share: float, lines: float) -> float:
+    """Return the probability that so many lines meet known ones at some displacement by chance."""
+    return float(_TRIALS * max(share, 0.02) ** lines)
 
 
 def _covered_at(known: Values, new: Values, ratio: float) -> float:

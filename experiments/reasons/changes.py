@@ -75,7 +75,10 @@ def tone_with_sidebands(sound: Samples, rng: np.random.Generator) -> Changed:
     level = band_rms(sound, hz, RATE_HZ) * db_to_amplitude(TONE_DB)
     gain = 1.0 + 0.8 * np.cos(2 * np.pi * side_hz * time)
     truth = Truth(
-        f"tone at {hz:.0f} Hz, sidebands at {side_hz:.1f} Hz", frozenset({Kind.TONE}), (side_hz,), hz
+        f"tone at {hz:.0f} Hz, sidebands at {side_hz:.1f} Hz",
+        frozenset({Kind.TONE}),
+        (side_hz,),
+        hz,
     )
     return _changed(sound + level * tone * gain, truth)
 
