@@ -42,6 +42,7 @@ def explain(
     sound: Samples,
     rate_hz: int,
     views: Mapping[str, float],
+    *,
     time_scale_s: float | None = None,
     geometry: BearingGeometry | None = None,
 ) -> Explanation:

@@ -23,7 +23,7 @@ from asd_monitor.explanation.rates import (
 MIN_IMPULSIVENESS_DB = 1.2
 """Excess of the impulsiveness from which on a band is impulsive."""
 IMPACT_HARMONIC_DB = -9.5
-"""Least level of the second harmonic of impacts; that of sinusoidal modulation is −12 dB at most."""
+"""Least level of the second harmonic of impacts; of sinusoidal modulation it is at most −12 dB."""
 MAX_TIMES = 200
 _UNIT_DB, _IMPULSIVENESS_UNIT_DB = 5.0, 1.5
 _MAX_RATES = 2

@@ -44,43 +44,34 @@ def joined(parts: Sequence[str], time_scale_s: float | None = None) -> str:
 
 def text_of(finding: Finding, geometry: BearingGeometry | None = None) -> str:
     """Return a finding as a clause without a full stop."""
+    if finding.kind is FindingKind.TONE:
+        return _tone(finding, geometry)
+    if finding.kind is FindingKind.RHYTHM:
+        return _rhythm(finding)
     band = band_text(finding.from_hz, finding.to_hz)
     change = f"{abs(finding.change_db):.0f} dB"
-    match finding.kind:
-        case FindingKind.LEVEL:
-            return f"level {change} {_side(finding.change_db)} the usual"
-        case FindingKind.TONE:
-            return _tone(finding, geometry)
-        case FindingKind.MISSING_TONE:
-            return f"the usual tone at {hertz(finding.place_hz)} is missing, {change} lower"
-        case FindingKind.SPEED:
-            percent = finding.change_percent or 0.0
-            word = "lower" if percent < 0 else "higher"
-            return f"all tones {abs(percent):.1f} % {word} than usual, as by a change of speed"
-        case FindingKind.IMPACTS:
-            return (
-                f"impacts at {per_second(finding.rate_hz)} {band}, not in the training sound"
-                f"{_part(finding.rate_hz, geometry)}"
-            )
-        case FindingKind.IRREGULAR_IMPACTS:
-            rate = finding.rate_hz or 0.0
-            often = f", about {per_second(rate)}" if rate >= 0.1 else ""
-            return f"irregular impacts {band}{often}, not in the training sound"
-        case FindingKind.MODULATION:
-            return (
-                f"sound {band} rises and falls {per_second(finding.rate_hz)}"
-                f"{_part(finding.rate_hz, geometry)}, {change} more than usual"
-            )
-        case FindingKind.LOUD_BAND:
-            return f"noise {band} {change} above the usual"
-        case FindingKind.QUIET_BAND:
-            return f"sound {band} {change} below the usual"
-        case FindingKind.GAPS:
-            return f"short drops of the level, {finding.change_percent or 0.0:.0f} % of the time"
-        case FindingKind.RHYTHM:
-            return _rhythm(finding)
-        case FindingKind.UNSPECIFIC:
-            return f"sound unlike the training sound, most {band}"
+    rate = f"{per_second(finding.rate_hz)}{_part(finding.rate_hz, geometry)}"
+    percent = finding.change_percent or 0.0
+    often = f", about {per_second(finding.rate_hz)}" if finding.rate_hz else ""
+    return {
+        FindingKind.LEVEL: f"level {change} {_side(finding.change_db)} the usual",
+        FindingKind.MISSING_TONE: (
+            f"the usual tone at {hertz(finding.place_hz)} is missing, {change} lower"
+        ),
+        FindingKind.SPEED: (
+            f"all tones {abs(percent):.1f} % {'lower' if percent < 0 else 'higher'} than usual, "
+            "as by a change of speed"
+        ),
+        FindingKind.IMPACTS: f"impacts at {rate} {band}, not in the training sound",
+        FindingKind.IRREGULAR_IMPACTS: (
+            f"irregular impacts {band}{often}, not in the training sound"
+        ),
+        FindingKind.MODULATION: f"sound {band} rises and falls {rate}, {change} more than usual",
+        FindingKind.LOUD_BAND: f"noise {band} {change} above the usual",
+        FindingKind.QUIET_BAND: f"sound {band} {change} below the usual",
+        FindingKind.GAPS: f"short drops of the level, {percent:.0f} % of the time",
+        FindingKind.UNSPECIFIC: f"sound unlike the training sound, most {band}",
+    }[finding.kind]
 
 
 def hertz(hz: float) -> str:

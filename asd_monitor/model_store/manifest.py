@@ -7,8 +7,8 @@ The arrays of the back ends are in ``views.npz`` as ``<view>.<array>``.  ``refer
 training windows for a later refit (`asd_monitor.model_store.reference_file`); where the model is
 only used, its hash is verified and no more.  ``microphone.npz`` holds what the microphone has
 captured in training; earlier bundles have none, and the microphone is not judged by it then.
-``profile.npz`` holds the profile of the training sound (`asd_monitor.explanation`); of a bundle without
-it, the reason of an alarm is the ranking of the views.
+``profile.npz`` holds the profile of the training sound (`asd_monitor.explanation`); where a bundle
+has none, the reason of an alarm is the ranking of the views.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class ProfileBlocks:
         self._held, self._held_samples = [sound], len(sound)
 
     def end_segment(self) -> None:
-        """A gap follows, or another recording."""
+        """End the segment: a gap follows, or another recording."""
         if not self._of_segment and self._held_samples >= MIN_BLOCK_S * self._from_hz:
             self._take(np.concatenate(self._held))
         self._held, self._held_samples, self._of_segment = [], 0, 0

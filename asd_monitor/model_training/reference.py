@@ -157,7 +157,7 @@ def read_reference(
     counts: list[SampleFaults] = []
     profile = ProfileBlocks(front_end.rate_hz, total_s / stride)
     for file in files:
-        extraction = _Extraction(file, front_end, usable, channel, other_channel, profile)
+        extraction = _Extraction(file, front_end, usable, channel, other_channel, profile=profile)
         excerpts = ExcerptSelection(
             round(excerpt_s * file.rate_hz), stride, round(done_s * file.rate_hz)
         )
@@ -236,6 +236,7 @@ class _Extraction:
         encoders: Sequence[Encoder],
         channel: int | None,
         other_channel: str | None,
+        *,
         profile: ProfileBlocks,
     ) -> None:
         self.notices: list[str] = []

@@ -6,8 +6,9 @@
 Each synthetic machine is recorded four times for 30 s, and a profile is fitted; its faults, and
 changes of the samples, are explained from ten seconds of another recording.  Each real recording
 of at least 30 s is divided: the first two thirds are the training sound, changes are made in the
-rest.  A change is *named* if a finding in the sentence is of its kind and has its number within 5 %,
-*first* if it is the first one.
+rest.  A change is *named* if a finding in the sentence is of its kind and has its number within
+5 %, *first* if it is the first one.  *alarms* are the sounds whose median evidence is at least that
+which is an alarm whatever the tails say.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ from experiments.reasons.truth import Truth
 SEVERITY = 0.65
 RECORDINGS, RECORDING_S = 4, 30.0
 TEST_S = 10.0
+_PERIODIC = frozenset({Kind.IMPACTS, Kind.MODULATION})
 
 
 def training_sound(spec: MachineSpec, seed: int) -> list[Samples]:
@@ -38,7 +39,6 @@ def faulty_sounds(spec: MachineSpec, seed: int) -> dict[str, Changed]:
         rng = np.random.default_rng((seed, 3, number))
         condition = spec.conditions[int(rng.integers(len(spec.conditions)))]
         one = with_fault(replace(spec, conditions=(condition,)), kind, SEVERITY)
-        speed_hz = spec.speed_hz * condition.speed
         found[kind] = Changed(render(one, TEST_S, rng), _truth(spec, condition, kind))
     return found
 
@@ -46,40 +46,32 @@ def faulty_sounds(spec: MachineSpec, seed: int) -> dict[str, Changed]:
 def _truth(spec: MachineSpec, condition: OperatingCondition, kind: str) -> Truth:
     speed_hz = spec.speed_hz * condition.speed
     constants = np.random.default_rng((spec.seed, KINDS.index(kind), 0))
-    periodic = frozenset({Kind.IMPACTS, Kind.MODULATION})
-    match kind:
-        case "imbalance":
-            rates = (speed_hz, 2 * speed_hz)
-            kinds = frozenset({Kind.TONE, Kind.MODULATION})
-            return Truth(f"imbalance at {speed_hz:.1f} Hz", kinds, rates)
-        case "bearing":
-            rate = float(constants.uniform(2.6, 7.4)) * speed_hz
-            # modulated at the shaft's speed by the load zone
-            text = f"impacts, {rate:.1f} per second, load zone {speed_hz:.1f}"
-            return Truth(text, periodic, (rate, speed_hz))
-        case "gear_tooth":
-            kinds = periodic | {Kind.TONE}  # as the distance of sidebands
-            return Truth(f"impacts, {speed_hz:.1f} per second", kinds, (speed_hz,))
-        case "rub":
-            return Truth(f"rubbing, {speed_hz:.1f} per second", periodic, (speed_hz,))
-        case "leak":
-            hz = float(constants.uniform(3000.0, 6500.0))
-            return Truth(f"hiss around {hz:.0f} Hz", frozenset({Kind.LOUD_BAND}), (), hz)
-        case "loose":
-            return Truth("irregular impacts", frozenset({Kind.IRREGULAR_IMPACTS}))
-        case "squeal":
-            hz = float(np.exp(constants.uniform(np.log(700.0), np.log(3200.0))))
-            return Truth(f"squeal at {hz:.0f} Hz", frozenset({Kind.TONE}), (hz, 2 * hz))
-        case "blocked":
-            return Truth("less above 900 Hz", frozenset({Kind.QUIET_BAND}), (), 2000.0)
-        case "sluggish":
-            return Truth("slower, irregular strokes", frozenset({Kind.RHYTHM}))
-        case "speed":
-            factor = condition.speed * (1.0 - 0.12 * SEVERITY)
-            percents = tuple(100.0 * (factor / each.speed - 1.0) for each in spec.conditions)
-            return Truth(
-                f"speed {100 * (factor / condition.speed - 1):.1f} %",
-                frozenset({Kind.SPEED}),
-                percents=percents,
-            )
-    raise ValueError(kind)
+    if kind == "bearing":  # modulated at the shaft's speed by the load zone
+        rate = float(constants.uniform(2.6, 7.4)) * speed_hz
+        text = f"impacts, {rate:.1f} per second, load zone {speed_hz:.1f}"
+        return Truth(text, _PERIODIC, (rate, speed_hz))
+    if kind == "leak":
+        hz = float(constants.uniform(3000.0, 6500.0))
+        return Truth(f"hiss around {hz:.0f} Hz", frozenset({Kind.LOUD_BAND}), (), hz)
+    if kind == "squeal":
+        hz = float(np.exp(constants.uniform(np.log(700.0), np.log(3200.0))))
+        return Truth(f"squeal at {hz:.0f} Hz", frozenset({Kind.TONE}), (hz, 2 * hz))
+    if kind == "speed":
+        factor = condition.speed * (1.0 - 0.12 * SEVERITY)
+        percents = tuple(100.0 * (factor / each.speed - 1.0) for each in spec.conditions)
+        text = f"speed {-12.0 * SEVERITY:.1f} %"
+        return Truth(text, frozenset({Kind.SPEED}), percents=percents)
+    at_shaft = f"{speed_hz:.1f} per second"
+    return {
+        "imbalance": Truth(
+            f"imbalance, {at_shaft}", frozenset({Kind.TONE, *_PERIODIC}), (speed_hz, 2 * speed_hz)
+        ),
+        # as the distance of sidebands, too
+        "gear_tooth": Truth(
+            f"impacts, {at_shaft}", frozenset({Kind.TONE, *_PERIODIC}), (speed_hz,)
+        ),
+        "rub": Truth(f"rubbing, {at_shaft}", _PERIODIC, (speed_hz,)),
+        "loose": Truth("irregular impacts", frozenset({Kind.IRREGULAR_IMPACTS})),
+        "blocked": Truth("less above 900 Hz", frozenset({Kind.QUIET_BAND}), (), 2500.0),
+        "sluggish": Truth("slower, irregular strokes", frozenset({Kind.RHYTHM})),
+    }[kind]

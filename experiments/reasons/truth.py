@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from asd_monitor.explanation.findings import Finding, FindingKind
 
 TOLERANCE = 0.05
+_MARGIN = 1.12  # a third-octave band is as wide on each side
 PERCENT_TOLERANCE = 0.7
 """Of a change of speed, in points: the speed of a recording varies by 0.4 %."""
 
@@ -37,9 +38,11 @@ def _names(truth: Truth, finding: Finding) -> bool:
             abs(found - each) <= max(TOLERANCE * abs(each), PERCENT_TOLERANCE)
             for each in truth.percents
         )
-    if truth.inside_hz is not None:
-        if not finding.from_hz / 1.12 <= truth.inside_hz <= finding.to_hz * 1.12:
-            return False
+    inside_hz = truth.inside_hz
+    if inside_hz is not None and not (
+        finding.from_hz / _MARGIN <= inside_hz <= finding.to_hz * _MARGIN
+    ):
+        return False
     if not truth.hz:
         return True
     numbers = [finding.rate_hz, finding.sideband_hz]
