@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -23,33 +22,20 @@ from pathlib import Path
 
 import numpy as np
 
-from asd_monitor.audio.files.recordings import read_recording
-from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.evidence import EFFECT_BOUND
-from asd_monitor.detector.fit import fit_detector
-from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.explanation.explain import explain
-from asd_monitor.explanation.findings import Finding
 from asd_monitor.explanation.sentence import MAX_FINDINGS
-from asd_monitor.explanation.sound_analysis import analyse, conditioned
-from asd_monitor.explanation.sound_profile import SoundProfile, blocks_of, fit_profile
-from asd_monitor.features.windows import Window
-from asd_monitor.pipeline import WindowExtractor
-from asd_monitor.records import Block, Samples, Stream
+from asd_monitor.records import Samples
 from asd_monitor.synthesis.families import FAMILIES, draw_machine
 from experiments.markdown import table
 from experiments.reasons.changes import CHANGES, RATE_HZ, Changed, has_tone, missing_tone
-from experiments.reasons.machines import (
-    TEST_S,
-    faulty_sounds,
-    normal_sound,
-    training_sound,
-)
+from experiments.reasons.machines import faulty_sounds, normal_sound, training_sound
+from experiments.reasons.models import TEST_S, Model, model_of, read_at_rate
+from experiments.reasons.streams import stream_sentences
 from experiments.reasons.truth import Truth, is_named
 
 FIRST_SEED = {"choice": 100, "report": 500}
 ROUNDS = 2  # machines of each family
-FRONT_END = front_end_for(RATE_HZ)
 MIN_RECORDING_S = 30.0
 NORMAL = "normal"
 
@@ -69,41 +55,10 @@ class Outcome:
     alarm: bool  # whether its evidence is an alarm whatever the tails say
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Model:
-    """What is fitted to the training sound."""
-
-    profile: SoundProfile
-    detector: Detector  # without the encoder
-
-    def evidence(self, sound: Samples) -> float:
-        """Return the median evidence of the windows of a sound."""
-        return float(np.median([each.evidence for each in self.detector.score(_windows(sound))]))
-
-
-def model_of(recordings: Sequence[Samples]) -> Model:
-    """Return profile and detector of recordings at 16 kHz."""
-    analyses = [
-        analyse(block, RATE_HZ)
-        for sound in recordings
-        for block in blocks_of(conditioned(sound, RATE_HZ, RATE_HZ), RATE_HZ)
-    ]
-    profile = fit_profile(analyses)
-    if profile is None:
-        raise ValueError("the recordings are too short for a profile")
-    pieces = [_windows(sound) for sound in recordings]
-    return Model(profile, fit_detector(pieces, FRONT_END, RATE_HZ).detector)
-
-
-def _windows(sound: Samples) -> list[Window]:
-    extractor = WindowExtractor(FRONT_END)
-    return extractor.push(Block(Stream(RATE_HZ), 0, sound)) + extractor.flush()
-
-
 def said(background: str, name: str, change: str, model: Model, changed: Changed) -> Outcome:
     """Return what is said of a changed sound."""
     found = explain(model.profile, changed.sound, RATE_HZ, {})
-    shown: tuple[Finding, ...] = found.findings[:MAX_FINDINGS]
+    shown = found.findings[:MAX_FINDINGS]
     return Outcome(
         background,
         name,
@@ -143,7 +98,7 @@ def real(folder: Path, first: int) -> Iterator[Outcome]:
     files = sorted(path for path in folder.iterdir() if path.suffix in (".ogg", ".flac", ".wav"))
     used = 0
     for path in files:
-        sound = _read(path)
+        sound = read_at_rate(path)
         if len(sound) < MIN_RECORDING_S * RATE_HZ:
             continue
         used += 1
@@ -156,11 +111,6 @@ def real(folder: Path, first: int) -> Iterator[Outcome]:
         yield said("real", name, NORMAL, model, Changed(test, Truth("", frozenset())))
         for change, changed in _changes(test, first + used):
             yield said("real", name, change, model, changed)
-
-
-def _read(path: Path) -> Samples:
-    recording = read_recording(path)
-    return conditioned(recording.samples, recording.rate_hz, RATE_HZ)
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
@@ -195,16 +145,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     first = FIRST_SEED[options.set]
-    began = time.process_time()
     outcomes = list(synthetic(first))
     if options.sounds is not None:
         outcomes += real(options.sounds, first + (options.set == "report"))
-    print(summary(outcomes))  # noqa: T201
-    print(f"{time.process_time() - began:.0f} s")  # noqa: T201
     options.output.mkdir(parents=True, exist_ok=True)
     (options.output / f"{options.set}.json").write_text(
         json.dumps([asdict(each) for each in outcomes], indent=1)
     )
+    text = summary(outcomes)
+    if options.streams is not None:
+        rows = list(stream_sentences(options.streams))
+        text += "\n" + table(("stream", "at", "sentence"), rows)
+    (options.output / f"{options.set}.md").write_text(text)
+    print(text)  # noqa: T201
 
 
 if __name__ == "__main__":

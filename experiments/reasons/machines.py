@@ -12,11 +12,11 @@ from asd_monitor.synthesis.faults import KINDS, kinds_for, with_fault
 from asd_monitor.synthesis.machine_spec import MachineSpec, OperatingCondition
 from asd_monitor.synthesis.rendering import render
 from experiments.reasons.changes import Changed
+from experiments.reasons.models import TEST_S
 from experiments.reasons.truth import Truth
 
 SEVERITY = 0.65
 RECORDINGS, RECORDING_S = 4, 30.0
-TEST_S = 10.0
 _PERIODIC = frozenset({Kind.IMPACTS, Kind.MODULATION})
 
 
