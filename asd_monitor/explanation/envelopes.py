@@ -36,19 +36,20 @@ def squared_envelopes(sound: Values, layout: BandLayout) -> Values:
         tapered[-taper:] *= ramp[::-1]
     padded_s = np.ceil(4.0 * len(sound) / rate_hz) / 4.0
     size = round(padded_s * rate_hz)
-    spectrum = np.fft.rfft(tapered, size)
-    points_per_value = 4
+    # single precision: see `asd_monitor.dsp.short_time_transform`
+    spectrum = np.fft.rfft(tapered.astype(np.float32), size, norm="forward")
+    points_per_value = 2  # the widest band takes up less than this rate
     points = round(padded_s * ENVELOPE_HZ) * points_per_value
     length = max(1, int(len(sound) / rate_hz * ENVELOPE_HZ))
     edge = min(length // 8, round(_EDGE_S * ENVELOPE_HZ))
     found = []
     for low_hz, high_hz in layout.envelope_bands_hz:
         first, past = (round(hz * padded_s) for hz in (low_hz, high_hz))
-        part = np.zeros(points, np.complex128)
+        part = np.zeros(points, np.complex64)
         inside = spectrum[first : min(past, len(spectrum))]
         part[: len(inside)] = inside
-        analytic = np.fft.ifft(part) * (points / size)
-        power = 2.0 * (analytic.real**2 + analytic.imag**2)
+        analytic = np.fft.ifft(part)
+        power = (analytic.real**2 + analytic.imag**2).astype(np.float64) * (2.0 * points**2)
         means = power.reshape(-1, points_per_value).mean(1)[:length]
         found.append(means[edge : len(means) - edge])
     return np.stack(found)
@@ -68,7 +69,9 @@ def modulation_spectra(envelopes: Values, layout: BandLayout) -> Values:
     window = np.hanning(used + 2)[1:-1]
     starts = range(0, length - used + 1, max(1, frame // _FRAME_OVERLAP))
     frames = np.stack([relative[:, at : at + used] for at in starts]) * window
-    power = (np.abs(np.fft.rfft(frames, frame)) ** 2).mean(0) * (2.0 / window.sum()) ** 2
+    spectra = np.fft.rfft(frames.astype(np.float32), frame, norm="forward")
+    power = (spectra.real**2 + spectra.imag**2).mean(0, dtype=np.float64)
+    power *= (2.0 * frame / window.sum()) ** 2
     rates = np.fft.rfftfreq(frame, 1.0 / ENVELOPE_HZ)
     first = int(np.searchsorted(rates, layout.rates_hz[0]))
     kept = power[:, first : first + len(layout.rates_hz)]

@@ -120,7 +120,7 @@ def _explains(other: Finding, finding: Finding) -> bool:
             FindingKind.MODULATION,
             FindingKind.RHYTHM,
         )
-    return other.kind is FindingKind.RHYTHM and finding.kind is FindingKind.IRREGULAR_IMPACTS
+    return False
 
 
 def _largest_difference(comparison: Comparison) -> Finding:

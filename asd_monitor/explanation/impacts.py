@@ -11,7 +11,7 @@ from asd_monitor.explanation.comparison import Comparison, interpolated, local_p
 from asd_monitor.explanation.envelopes import autocorrelation, impact_times_s, level_steps_db
 from asd_monitor.explanation.findings import Finding, FindingKind
 from asd_monitor.explanation.rates import (
-    CLEAR_WEIGHT,
+    IMPACT_HARMONIC_DB,
     KNOWN_RHYTHM,
     SAME_RATE,
     SLOW_HZ,
@@ -22,14 +22,13 @@ from asd_monitor.explanation.rates import (
 
 MIN_IMPULSIVENESS_DB = 1.2
 """Excess of the impulsiveness from which on a band is impulsive."""
-IMPACT_HARMONIC_DB = -9.5
-"""Least level of the second harmonic of impacts; of sinusoidal modulation it is at most −12 dB."""
 MAX_TIMES = 200
 _UNIT_DB, _IMPULSIVENESS_UNIT_DB = 5.0, 1.5
 _MAX_RATES = 2
 _MIN_REGULARITY = 0.35  # autocorrelation of impacts that are slower than the modulation spectra
 _SHORTEST_LAG, _LONGEST_LAG = 8, 75  # steps
 _MIN_IMPACTS = 4
+_AS_CLEAR = 0.75
 
 
 def impact_findings(comparison: Comparison, ratio: float) -> list[Finding]:
@@ -45,7 +44,7 @@ def impact_findings(comparison: Comparison, ratio: float) -> list[Finding]:
     rates = [
         rate
         for rate in band_rates(comparison, ratio)
-        if impulsive[rate.band] < MIN_IMPULSIVENESS_DB or rate.weight >= CLEAR_WEIGHT
+        if impulsive[rate.band] < MIN_IMPULSIVENESS_DB or rate.is_clear
     ]
     found = _by_rate(comparison, rates)
     bands = {int(band) for band in np.flatnonzero(impulsive >= MIN_IMPULSIVENESS_DB)}
@@ -109,7 +108,8 @@ def _without_rate(comparison: Comparison, impulsive: Values, bands: set[int]) ->
     times = _times(comparison, band)
     if peaks and len(times) >= _MIN_IMPACTS:
         kind = FindingKind.IMPACTS
-        lag = interpolated(similarity, min(peaks[:3]))
+        clear = [at for at in peaks if similarity[at] >= _AS_CLEAR * similarity[peaks[0]]]
+        lag = interpolated(similarity, min(clear))
         rate_hz = 1.0 / ((lag + 1.0) * RHYTHM_STEP_S)
     else:
         kind = FindingKind.IRREGULAR_IMPACTS

@@ -24,8 +24,8 @@ SLOW_HZ = 20.0
 """Up to this rate the autocorrelation decides between a rate and its multiples."""
 KNOWN_RHYTHM = 0.2
 """Autocorrelation from which on a lag is one of the machine's rhythm."""
-CLEAR_WEIGHT = 15.0
-"""Least weight of the comb of a band that is impulsive: random impacts have lines by chance."""
+IMPACT_HARMONIC_DB = -9.5
+"""Least level of the second harmonic of impacts; of sinusoidal modulation it is at most −12 dB."""
 
 _TOLERANCE = 0.015
 _TONAL_HZ, _TONAL_TOLERANCE = 1500.0, 0.004
@@ -34,6 +34,7 @@ _TONAL_SHARE, _TONAL_EXCESS_DB = 0.5, 8.0
 """In a band whose power is that of tones, the envelope depends on their phases."""
 _CHANCE_DB = 3.0  # by which lines of random impacts stand out of their neighbourhood
 _CAP_DB = 15.0
+_CLEAR_WEIGHT = 15.0
 _TONE_DB = 8.0
 _MAX_CANDIDATES = 8
 _HARMONICS = 6
@@ -43,7 +44,7 @@ _LOWER_IS_BETTER = 0.9
 _STEP_S = 0.01
 _LONGEST_S = 4.0
 _MAX_MULTIPLE = 10
-_MIN_SIMILARITY, _SAME_SIMILARITY = 0.1, 0.5
+_MIN_SIMILARITY, _SAME_SIMILARITY, _NEW_SIMILARITY = 0.1, 0.5, 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,12 @@ class BandRate:
     harmonics: int
     second_db: float  # level of the second harmonic above that of the first
     depth_db: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether random impacts, which have lines by chance, do not show such a rate."""
+        is_deep = self.depth_db >= 0.0 and self.second_db < IMPACT_HARMONIC_DB
+        return is_deep or self.weight >= _CLEAR_WEIGHT
 
 
 def band_rates(comparison: Comparison, ratio: float) -> list[BandRate]:
@@ -160,8 +167,10 @@ def slow_rate(envelopes: Values, rate_hz: float, usual: Values) -> float:
         if near.stop > min(lags, int(envelopes.shape[1] / ENVELOPE_HZ / _STEP_S / 2.5)):
             break
         step = min(len(usual) - 1, round(multiple / rate_hz / RHYTHM_STEP_S) - 1)
-        if multiple == 1 or usual[max(0, step - 2) : step + 3].max() <= KNOWN_RHYTHM:
-            values.append((float(smooth[near].max()), multiple))
+        known = float(usual[max(0, step - 2) : step + 3].max())
+        value = float(smooth[near].max())
+        if multiple == 1 or known <= KNOWN_RHYTHM or value >= known + _NEW_SIMILARITY:
+            values.append((value, multiple))
     highest = max((value for value, _ in values), default=0.0)
     if highest <= _MIN_SIMILARITY:
         return rate_hz

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from asd_monitor.dsp.short_time_transform import ShortTimeTransform
 from asd_monitor.dsp.signal_conditioning import SignalConditioner
 from asd_monitor.explanation.band_layout import BandLayout, Values, band_layout
 from asd_monitor.explanation.envelopes import (
@@ -26,7 +27,7 @@ MIN_S = 0.25
 _FLOOR = 1e-14  # of power: −140 dBFS
 _BACKGROUND_LINES = 60  # on each side: ±117 Hz
 _BACKGROUND_QUANTILE = 0.25  # a dense comb of harmonics fills more than half of the lines
-_BACKGROUND_STEP = 8
+_BACKGROUND_STEP = 16
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,9 +94,11 @@ def _line_power(samples: Values, layout: BandLayout) -> Values:
     if len(samples) < frame:
         samples = np.concatenate([samples, np.zeros(frame - len(samples))])
     window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(frame) / frame)
-    frames = np.lib.stride_tricks.sliding_window_view(samples, frame)[:: frame // 2]
-    spectra = np.fft.rfft(frames * window)
-    power = (spectra.real**2 + spectra.imag**2).mean(0) * (2.0 / (window**2).sum() / frame)
+    single = samples.astype(np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(single, frame)[:: frame // 2]
+    spectra = ShortTimeTransform(window)(frames)
+    power = (spectra.real**2 + spectra.imag**2).mean(0, dtype=np.float64)
+    power *= 2.0 / (window**2).sum() / frame
     first = int(np.ceil(20.0 / layout.line_step_hz))
     return np.asarray(power[first : first + len(layout.lines_hz)])
 

@@ -77,7 +77,6 @@ def speed_ratio(comparison: Comparison) -> SpeedRatio:
         lines >= _MIN_LINES
         and correlated.value >= max(_MIN_CORRELATION, _MIN_GAIN * correlated.without)
         and at_correlated >= _MIN_COVERAGE
-        and _chance(covered.without, lines * at_correlated) <= _MAX_CHANCE
     ):
         changed, strength = correlated, correlated.value - correlated.without
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from asd_monitor.explanation.sound_analysis import SoundAnalysis, analyse, conditioned
@@ -14,18 +16,22 @@ from asd_monitor.explanation.sound_profile import (
 )
 from asd_monitor.records import Block, Samples
 
+_OVERLAPPED_S = 80.0
+"""Of more sound, blocks do not overlap."""
+
 
 class ProfileBlocks:
     """Analyses of gapless blocks, evenly spaced over the recordings of a training.
 
-    Blocks overlap by half.  Of a segment that is shorter than a block, all is one block.
+    Blocks of little sound overlap by half.  Of a segment that is shorter than a block, all is one.
     """
 
     def __init__(self, rate_hz: int, total_s: float) -> None:
         """Analyse at a rate, at most about `MAX_BLOCKS` blocks of so much sound."""
         self.analyses: list[SoundAnalysis] = []
         self._rate_hz = rate_hz
-        self._stride = max(1, round(total_s / (BLOCK_S / 2) / MAX_BLOCKS))
+        least = 1 if total_s <= _OVERLAPPED_S else 2
+        self._stride = max(least, math.ceil(total_s / (BLOCK_S / 2) / MAX_BLOCKS))
         self._count = 0  # of blocks, analysed or not
         self._held: list[Samples] = []
         self._held_samples = 0
