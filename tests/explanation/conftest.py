@@ -29,10 +29,9 @@ def machine_sound(seconds: float, seed: int, speed: float = 1.0) -> Signal:
     return sound
 
 
-def impacts(
-    n: int, times_s: npt.ArrayLike, hz: float, decay_s: float, seed: int, peak: float
-) -> Signal:
-    """Return decaying tone bursts (n,) around a frequency, at these times."""
+def impacts(n: int, times_s: npt.ArrayLike, hz: float, *, seed: int, peak: float) -> Signal:
+    """Return tone bursts (n,) around a frequency at these times, which decay in 3 ms."""
+    decay_s = 0.003
     rng = np.random.default_rng(seed)
     sound = np.zeros(n + RATE_HZ)
     time = np.arange(round(8 * decay_s * RATE_HZ)) / RATE_HZ

@@ -116,7 +116,7 @@ def test_a_change_of_speed_is_one_finding(reason: Reason, percent: float) -> Non
 @pytest.mark.parametrize("rate_hz", [2.3, 12.4, 61.0])
 def test_regular_impacts_are_named_by_rate_and_band(reason: Reason, rate_hz: float) -> None:
     times = np.arange(0.05, SECONDS - 0.1, 1.0 / rate_hz)
-    found = reason(normal() + impacts(N, times, 2600.0, 0.003, 1, 0.06))
+    found = reason(normal() + impacts(N, times, 2600.0, seed=1, peak=0.06))
     regular = first(found, FindingKind.IMPACTS)
     assert regular.rate_hz == pytest.approx(rate_hz, rel=0.05)
     assert regular.from_hz <= 2600.0 <= regular.to_hz
@@ -124,7 +124,7 @@ def test_regular_impacts_are_named_by_rate_and_band(reason: Reason, rate_hz: flo
 
 def test_irregular_impacts_are_counted_and_have_no_regular_rate(reason: Reason) -> None:
     times = np.sort(np.random.default_rng(3).uniform(0.1, SECONDS - 0.2, 30))
-    found = reason(normal() + impacts(N, times, 3500.0, 0.003, 2, 0.1))
+    found = reason(normal() + impacts(N, times, 3500.0, seed=2, peak=0.1))
     irregular = first(found, FindingKind.IRREGULAR_IMPACTS)
     assert irregular.rate_hz == pytest.approx(30 / SECONDS, rel=0.3)
     near = [min(abs(at - time) for at in irregular.times_s) < 0.02 for time in times]
