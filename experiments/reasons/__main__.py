@@ -30,7 +30,14 @@ from asd_monitor.explanation.sentence import MAX_FINDINGS
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.families import FAMILIES, draw_machine
 from experiments.markdown import table
-from experiments.reasons.changes import CHANGES, RATE_HZ, Changed, has_tone, missing_tone
+from experiments.reasons.changes import (
+    CHANGES,
+    RATE_HZ,
+    Changed,
+    has_tone,
+    missing_tone,
+    shifted_speed,
+)
 from experiments.reasons.machines import faulty_sounds, normal_sound, training_sound
 from experiments.reasons.models import TEST_S, Model, model_of, read_at_rate
 from experiments.reasons.streams import stream_sentences
@@ -42,6 +49,7 @@ MIN_RECORDING_S = 30.0
 NORMAL = "normal"
 STEADY = 1.5
 """Recordings whose own middle has a stronger finding are not steady, and are left out."""
+RMS = 0.02
 DRAWS = 3  # of each change of a real recording
 
 
@@ -94,7 +102,7 @@ def synthetic(first_seed: int) -> Iterator[Outcome]:
 
 def _changes(sound: Samples, seed: int) -> Iterator[tuple[str, Changed]]:
     for at, (change, apply) in enumerate(CHANGES.items()):
-        if apply is not missing_tone or has_tone(sound):
+        if apply not in (missing_tone, shifted_speed) or has_tone(sound):
             yield f"+ {change}", apply(sound, np.random.default_rng((seed, 4, at)))
 
 
@@ -103,7 +111,7 @@ def real(folder: Path, first: int) -> Iterator[Outcome]:
     files = sorted(path for path in folder.iterdir() if path.suffix in (".ogg", ".flac", ".wav"))
     used = 0
     for path in files:
-        sound = read_at_rate(path)
+        sound = _at_level(read_at_rate(path))
         if len(sound) < MIN_RECORDING_S * RATE_HZ:
             continue
         used += 1
@@ -120,6 +128,12 @@ def real(folder: Path, first: int) -> Iterator[Outcome]:
         for draw in range(DRAWS):
             for change, changed in _changes(test, first + used + 1000 * draw):
                 yield said("real", name, change, model, changed)
+
+
+def _at_level(sound: Samples) -> Samples:
+    """Return the sound at `RMS`, so that changes do not clip it."""
+    rms = float(np.sqrt(np.mean(np.square(sound, dtype=np.float64)))) + 1e-9
+    return np.asarray(sound * (RMS / rms), np.float32)
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
