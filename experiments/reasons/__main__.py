@@ -148,7 +148,9 @@ def summary(outcomes: Sequence[Outcome]) -> str:
         alarms = [each for each in group if each.alarm]
         rows.append(
             (
-                f"{background}: {change.removeprefix('+ ')}",
+                f"{background}: {change.removeprefix('+ ')}"
+                if change.startswith("+")
+                else f"simulated fault: {change}",
                 str(len(group)),
                 str(sum(each.named for each in group)),
                 str(len(alarms)),
