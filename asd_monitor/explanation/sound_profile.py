@@ -20,7 +20,7 @@ from asd_monitor.records import Samples
 
 BLOCK_S = 8.0
 MIN_BLOCK_S = 2.0
-MAX_BLOCKS = 40
+MAX_BLOCKS = 24
 """Blocks that a profile is fitted to, evenly spaced over the training sound."""
 _QUANTILES = (0.02, 0.5, 0.98)
 _STORED = np.float16
