@@ -26,7 +26,7 @@ from asd_monitor.alarm.state import Alarm, AlarmRule, Transition, TransitionKind
 from asd_monitor.alarm.state_machine import HeldAlarm
 from asd_monitor.batching import each_alone, result_or_raise
 from asd_monitor.dead_channel import DeadChannelDetector
-from asd_monitor.dsp.sample_faults import DEAD_CHANNEL_S, usable_parts
+from asd_monitor.dsp.sample_faults import usable_parts
 from asd_monitor.microphone.baseline import MicrophoneBaseline
 from asd_monitor.microphone.findings import MicrophoneCondition
 from asd_monitor.microphone.recognition import CAPTURES, MicrophoneRecognition
@@ -215,8 +215,8 @@ class Monitor:
                 self.scorer.append(part, stride)
                 scores = result_or_raise(self.scorer.score_pending([self.scorer])[0])
             readings += self.evaluate(part, scores)
-        if self._end is not None and (self._dead or not parts):
-            readings += self._released(self._alarm_logic.release_held(self._end))
+        if not parts and self._end != self._evaluated:
+            self._alarm_logic.interrupt()  # at once, since the stream may end here
         return readings
 
     def evaluate(self, part: Block | Transition, scores: Sequence[WindowScore]) -> list[Reading]:
@@ -225,7 +225,7 @@ class Monitor:
             return self._evaluate_channel(part)
         readings: list[Reading] = []
         if self._evaluated is not None and part.start > self._evaluated:
-            readings += self._released(self._alarm_logic.interrupt(part.start))
+            self._alarm_logic.interrupt()
         self._evaluated = part.end
         if not self.running:
             return readings + self._released(self._alarm_logic.suspend(part.end))
@@ -245,9 +245,8 @@ class Monitor:
     def _evaluate_channel(self, change: Transition) -> list[Reading]:
         """Process the begin or the end of a dead channel."""
         self._dead = change.after == MicrophoneState.FAULT
-        since = change.sample - round(DEAD_CHANNEL_S * self._rate_hz)
-        released = self._alarm_logic.lose(change.sample, since)
-        return self._released((*released, *self._change_microphone(change.sample, change.why)))
+        self._alarm_logic.interrupt()
+        return self._released(self._change_microphone(change.sample, change.why))
 
     def _evaluate_window(self, window: WindowScore) -> list[Reading]:
         recognition, spectra = self._recognition, window.spectra

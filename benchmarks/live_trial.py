@@ -35,7 +35,7 @@ from asd_monitor.records import Samples
 from benchmarks.daemon_process import DaemonProcess, train
 from benchmarks.mosquitto import MosquittoProcess
 from benchmarks.mqtt_subscriber import MqttSubscriber
-from tests.doubles.virtual_microphone import VirtualSound
+from tests.doubles.virtual_sound import VirtualSound
 
 RATE_HZ = 16000
 PATIENCE_S = 60.0

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from experiments.command_line import parser_of
 from experiments.markdown import table
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -41,11 +42,7 @@ Auc = list[float]
 
 def main() -> int:
     """Run what is missing and print the table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.ablations",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("ablations", __doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--sounds", nargs="+", required=True)
     parser.add_argument("--noise", nargs="+", required=True)

@@ -12,7 +12,6 @@ on which results are reported.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,6 +26,7 @@ from asd_monitor.encoders.encoder_loading import load_encoder
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.evaluation.dcase_data_set import DcaseMachine
 from asd_monitor.evaluation.dcase_layouts import find_machines
+from experiments.command_line import parser_of
 from experiments.fitted_machines import FusionRule, MachineScores, MachineWindows, mean_auc
 from experiments.markdown import table
 
@@ -55,11 +55,7 @@ RULES: dict[str, FusionRule] = {
 
 def main() -> int:
     """Print a line per rule and per view, with a column per data set."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.compare_fusions",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("compare_fusions", __doc__)
     parser.add_argument("tree", nargs="+", type=Path)
     parser.add_argument("--encoder", action="append", default=[], type=Path, metavar="FILE.onnx")
     options = parser.parse_args()

@@ -11,7 +11,6 @@ a data set as written by `datasets.synthetic_tree`, `injected_tree` or `impact_t
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from itertools import product
@@ -23,6 +22,7 @@ from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.encoder_loading import load_encoder
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.evaluation.dcase_layouts import find_machines
+from experiments.command_line import parser_of
 from experiments.fitted_machines import MachineScores, MachineWindows, mean_auc
 from experiments.markdown import table
 
@@ -38,11 +38,7 @@ STATISTICS = list(range(len(VIEW_KINDS)))
 
 def main() -> int:
     """Print a line per view, with two columns per data set."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.compare_views",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("compare_views", __doc__)
     parser.add_argument("network", type=Path, metavar="FILE.onnx", help="with its card FILE.yaml")
     parser.add_argument("tree", nargs="+", type=Path)
     options = parser.parse_args()

@@ -11,7 +11,6 @@ one, and the highest alarm score beside the threshold of one false alarm per mon
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from asd_monitor.errors import AsdMonitorError
 from asd_monitor.monitor import Monitor, Reading
 from asd_monitor.pipeline import Pipeline, WindowExtractor
 from asd_monitor.records import AlarmCriteria, Block, Samples, Stream, WindowScore
+from experiments.command_line import parser_of
 from experiments.markdown import table
 
 SETTLING_S = 0.5
@@ -160,11 +160,7 @@ def _alarms(readings: Sequence[Reading], detector: Detector) -> str:
 
 def main() -> int:
     """Compare the given recordings."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.dc_offset",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("dc_offset", __doc__)
     parser.add_argument("recording", nargs="+", type=Path)
     head = ["recording", "offset", "largest change", "away from steps", "highest alarm score"]
     try:

@@ -11,7 +11,6 @@ a gain of the test clips.  docs/method/encoder.md explains the tables.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +23,7 @@ from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.encoder_loading import select_encoders, shipped_encoder
 from asd_monitor.errors import AsdMonitorError, UsageError
 from asd_monitor.evaluation.dcase_layouts import find_machines
+from experiments.command_line import parser_of
 from experiments.encoder_measurements import (
     GAINS_DB,
     TRAINING_S,
@@ -42,11 +42,7 @@ DETECTED_AUC = 0.9
 
 def main() -> int:
     """Print the tables of each data set."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.encoder_report",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("encoder_report", __doc__)
     parser.add_argument("tree", nargs="+", type=Path)
     parser.add_argument(
         "--encoder",

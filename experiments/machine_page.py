@@ -12,7 +12,6 @@ The same seed gives the same output.
 
 from __future__ import annotations
 
-import argparse
 import base64
 import io
 import sys
@@ -35,6 +34,7 @@ from asd_monitor.synthesis.injection import INJECTED, inject
 from asd_monitor.synthesis.machine_spec import MachineSpec
 from asd_monitor.synthesis.rendering import render
 from experiments.bitmap_text import TEXT_HEIGHT, draw_text
+from experiments.command_line import parser_of
 
 Picture = npt.NDArray[np.float64]
 """Brightness 0 … 1, (rows from the top, columns)."""
@@ -219,11 +219,7 @@ def _page_row(row: tuple[Panel, ...]) -> tuple[PagePanel, ...]:
 
 def main() -> int:
     """Draw the picture or write the page."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.machine_page",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("machine_page", __doc__)
     parser.add_argument("out", type=Path, help="a name ending in .png or .html")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()

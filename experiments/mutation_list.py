@@ -160,7 +160,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "stream-gap-delays",  # the delays of the alarm run on through a gap
         "asd_monitor/monitor.py",
         "        if self._evaluated is not None and part.start > self._evaluated:\n"
-        "            readings += self._released(self._alarm_logic.interrupt(part.start))\n",
+        "            self._alarm_logic.interrupt()\n",
         "",
         "monitor",
     ),

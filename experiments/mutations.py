@@ -10,7 +10,6 @@ or SURVIVED.  The exit code is 1 if a mutation survived.
 
 from __future__ import annotations
 
-import argparse
 import os
 import re
 import shutil
@@ -22,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from asd_monitor.errors import OperationError, UsageError
+from experiments.command_line import parser_of
 from experiments.markdown import table
 from experiments.mutation_list import MUTATIONS, Mutation
 
@@ -152,11 +152,7 @@ def first_failure(tree: Path, area: str) -> str | None:
 
 def main() -> int:
     """Run the mutations and print the table."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.mutations",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("mutations", __doc__)
     names = [mutation.name for mutation in MUTATIONS]
     parser.add_argument("--only", nargs="+", choices=names, default=names, metavar="NAME")
     parser.add_argument("--list", action="store_true", help="list the mutations only")

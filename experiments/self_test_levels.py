@@ -11,7 +11,6 @@ alarm.  `processor time` is that of one self-test.
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -33,7 +32,6 @@ from asd_monitor.self_test.detected_levels import RANGE_DB, SEED
 from asd_monitor.self_test.live_trial import SOUND_S, live_steps
 from asd_monitor.self_test.stepping import outcome_of
 from asd_monitor.synthesis.added_faults import AddedFault, FaultKind, draw_fault
-from experiments.alarms.command_line import add_noise, add_output, errors_reported
 from experiments.alarms.hall_schedule import plan_days
 from experiments.alarms.machine_files import (
     MachineFiles,
@@ -43,6 +41,7 @@ from experiments.alarms.machine_files import (
 )
 from experiments.alarms.plant_sound import RATE_HZ, make_plant, outside_recordings
 from experiments.alarms.results import share_text, write_results
+from experiments.command_line import add_noise, add_output, errors_reported, parser_of
 from experiments.markdown import table
 from experiments.microphone.trials import TRAINING_DAY, TRAINING_EPOCH, TRAINING_S, trained
 
@@ -176,11 +175,7 @@ def table_of(found: Sequence[Comparison]) -> str:
 
 def main() -> int:
     """Compare the machines that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.self_test_levels",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("self_test_levels", __doc__)
     add_machine_arguments(parser)
     add_noise(parser)
     add_output(parser)

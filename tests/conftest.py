@@ -6,7 +6,7 @@ from hypothesis import settings
 
 pytest_plugins = [
     "tests.doubles.mosquitto",
-    "tests.doubles.virtual_microphone",
+    "tests.doubles.virtual_sound",
     "tests.doubles.command_line",
 ]
 

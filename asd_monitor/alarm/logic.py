@@ -180,41 +180,33 @@ class AlarmLogic:
         """Raise an alarm that a suspicion has held for long enough at this sample index."""
         return self._machine.release_held(at)
 
-    def interrupt(self, at: int) -> tuple[Transition, ...]:
-        """Process a gap in the sound up to this index: the delays restart with the next window."""
+    def interrupt(self) -> None:
+        """Process a gap in the sound: the delays restart with the next window.
+
+        An alarm that is held is discarded, and the span emptied with it.
+        """
+        if self.held is not None:
+            self._score.interrupt()
         self._first_of_run.clear()
         self._machine.interrupt()
-        return self._machine.release_held(at)
-
-    def lose(self, at: int, since: int) -> tuple[Transition, ...]:
-        """Process a gap of a microphone that has delivered no sound since a sample index.
-
-        An alarm that came due since then is discarded.
-        """
-        self._machine.discard_held(since)
-        return self.interrupt(at)
 
     def reset(self) -> None:
         """Process an interrupted capture: the delays restart and the span is emptied.
 
-        An alarm that is held is raised when its time is up, unless a fault is recognised before.
+        An alarm that is held is discarded.
         """
-        self._restart()
-        self._machine.hold_over_interruption()
+        self._score.interrupt()
+        self.interrupt()
 
     def discard_since(self, sample: int) -> None:
         """Process a fault of the microphone that has begun at this sample index.
 
         What the sound has led to since then is forgotten, except for an alarm that was raised.
         """
-        self._restart()
+        self._first_of_run.clear()
+        self._machine.restart_delays()
         self._machine.discard_held(sample)
         self._score.discard_since(sample)
-
-    def _restart(self) -> None:
-        self._first_of_run.clear()
-        self._score.interrupt()
-        self._machine.interrupt()
 
     def acknowledge(self, at: int, number: int, who: str, why: str) -> tuple[Transition, ...]:
         """Acknowledge the newest alarm; another number or a second time changes nothing."""

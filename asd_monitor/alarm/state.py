@@ -54,6 +54,8 @@ class Trigger(Enum):
     ACKNOWLEDGE = auto()
     MONITORING_ENDED = auto()
     """The machine is not monitored any more: its sound cannot return to normal."""
+    SUPERSEDED = auto()
+    """A newer alarm of the machine was raised while this one was not known: it goes on as that."""
 
 
 TRANSITIONS: dict[tuple[AlarmCondition, Trigger], AlarmCondition] = {
@@ -72,6 +74,9 @@ TRANSITIONS: dict[tuple[AlarmCondition, Trigger], AlarmCondition] = {
     (AlarmCondition.LATCHED, Trigger.ACKNOWLEDGE): AlarmCondition.ACKNOWLEDGED,
     (AlarmCondition.RETURNED, Trigger.ACKNOWLEDGE): AlarmCondition.NORMAL,
     (AlarmCondition.ACKNOWLEDGED, Trigger.MONITORING_ENDED): AlarmCondition.NORMAL,
+    (AlarmCondition.UNACKNOWLEDGED, Trigger.SUPERSEDED): AlarmCondition.RETURNED,
+    (AlarmCondition.LATCHED, Trigger.SUPERSEDED): AlarmCondition.RETURNED,
+    (AlarmCondition.ACKNOWLEDGED, Trigger.SUPERSEDED): AlarmCondition.NORMAL,
 }
 """A trigger without an entry changes nothing."""
 

@@ -18,11 +18,12 @@ the delays as an idle pause does, and leaves the state as it is.
 
 While a fault of the microphone is suspected, an alarm that is due is held for up to `MAX_HOLD_S`.
 It is raised when the suspicion is over or the time is up, also where the sound has returned to
-normal meanwhile: a suspicion delays an alarm and never suppresses one.  The time goes on while
-nothing is evaluated.  Only a fault of the microphone that is recognised meanwhile discards it.
-Where the capture is interrupted, it is raised when its time is up and not before: what led to it
-may be the crackle of a connector.  The next state machine of the stream takes it up, and at the
-end of the stream it is raised.
+normal meanwhile: a suspicion delays an alarm and never suppresses one.  The time goes on while the
+machine is off.  A fault of the microphone that is recognised meanwhile discards it, and so does an
+interruption of the sound: what led to it may be the crackle of a connector, so the sound that
+returns decides.  An alarm that is due in it is held for the rest of the time only, so that
+repeated interruptions do not suppress one.  The next state machine of the stream takes up what is
+held, and at the end of the stream it is raised.
 
 After `LONGEST_PAUSE_S` without running sound a new run begins: the sound before says nothing about
 the machine as it is now.  A warning ends then, the delays restart and the span of the alarm score
@@ -67,12 +68,10 @@ class HeldAlarm:
     """An alarm that is due while a fault of the microphone is suspected."""
 
     since: int  # sample index
+    until: int  # sample index at which it is raised, whatever is suspected
     why: str
     time_scale_s: float | None
     peak: float
-    interrupted: bool = False
-    """Whether the capture was interrupted since: it may be of a microphone that was unplugged, so
-    it is raised when its time is up and not before, and any fault discards it."""
 
 
 class _Timer:
@@ -118,6 +117,7 @@ class AlarmStateMachine:
         self.replace_rule(rule)
         self._longest_hold = round((MAX_HOLD_S - _HOLD_RESERVE_S) * rate_hz)
         self._held = held
+        self._earlier_hold = 0  # samples for which alarms were held that interruptions discarded
         self._longest_pause = round(LONGEST_PAUSE_S * rate_hz)
         self._alarm = standing or Alarm(0, AlarmCondition.NORMAL, 0.0)
         self._above_alarm, self._above_warning, self._below_warning = _Timer(), _Timer(), _Timer()
@@ -263,7 +263,10 @@ class AlarmStateMachine:
         self._peak = max(self._peak, score) if above_alarm else 0.0
         is_due = self._above_alarm.reached(self._on_delay, at=running)
         if is_due and suspected and self._held is None and self._can_fire:
-            self._held = HeldAlarm(at, why, time_scale_s, self._peak)
+            until = at + max(0, self._longest_hold - self._earlier_hold)
+            self._held = HeldAlarm(at, until, why, time_scale_s, self._peak)
+        if below_warning and self._held is None:
+            self._earlier_hold = 0
         if self._held is not None:
             changes += self._release(at, suspected=suspected)
         elif is_due:
@@ -291,10 +294,10 @@ class AlarmStateMachine:
         return self.release_held(at)
 
     def release_held(self, at: int) -> tuple[Transition, ...]:
-        """Raise an alarm that was held for `MAX_HOLD_S` before ``at``, when that was over."""
-        if self._held is None or at - self._held.since < self._longest_hold:
+        """Raise an alarm whose time was up before ``at``, when that was."""
+        if self._held is None or at < self._held.until:
             return ()
-        due = self._held.since + self._longest_hold
+        due = self._held.until
         return (*self._release(due, suspected=False), *self._state_change(due))
 
     def _pause(self, at: int, *, suspected: bool) -> tuple[Transition, ...]:
@@ -310,6 +313,13 @@ class AlarmStateMachine:
         self._returned = False  # an acknowledgement does not clear before the machine runs again
 
     def interrupt(self) -> None:
+        """Restart the delays, and discard what is held: there is no sound until the next score."""
+        if self._held is not None:
+            self._earlier_hold += self._newest - self._held.since
+            self._held = None
+        self.restart_delays()
+
+    def restart_delays(self) -> None:
         """Restart the delays: the sound is not evaluated until the next score."""
         for timer in (
             self._above_alarm,
@@ -330,22 +340,14 @@ class AlarmStateMachine:
     def raise_held(self) -> tuple[Transition, ...]:
         """Raise the alarm that is held, whatever is suspected: no more sound is evaluated."""
         at = self._newest
-        if self._held is not None:
-            self._held = replace(self._held, interrupted=False)
         return (*self._release(at, suspected=False), *self._state_change(at))
-
-    def hold_over_interruption(self) -> None:
-        """Hold an alarm that a suspicion has delayed for the whole time: the capture ends here."""
-        if self._held is not None:
-            self._held = replace(self._held, interrupted=True)
 
     def discard_held(self, since: int) -> None:
         """Discard an alarm that a suspicion has delayed, where it was due ``since`` then.
 
-        It was of the microphone, as it is where the capture was interrupted before the fault.
+        It was of the microphone.
         """
-        held = self._held
-        if held is not None and (held.interrupted or held.since >= since):
+        if self._held is not None and self._held.since >= since:
             self._held = None
 
     @property
@@ -357,15 +359,15 @@ class AlarmStateMachine:
         held = self._held
         if held is None:
             return []
-        if (suspected or held.interrupted) and at - held.since < self._longest_hold:
+        if suspected and at < held.until:
             return []
-        self._held = None
+        self._held, self._earlier_hold = None, 0
         self._peak = max(self._peak, held.peak)
         return self._fire(Trigger.ALARM, at, held.why, time_scale_s=held.time_scale_s)
 
     def _forget_run(self) -> None:
         self._warning = False
-        self.interrupt()
+        self.restart_delays()
 
     def acknowledge(self, at: int, number: int, who: str, why: str) -> tuple[Transition, ...]:
         """Acknowledge the newest alarm; another number or a second time changes nothing.

@@ -14,9 +14,11 @@ from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.opening import DevicePool, ExpectedSource
 from asd_monitor.config.settings import Config, Machine, RunningSettings
 from asd_monitor.daemon.block_length import block_length_s
+from asd_monitor.daemon.box_conditions import BoxConditions, Condition, ConditionKind
 from asd_monitor.daemon.failure_cause import failure_cause, shortage
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.running_input import RunningInputs
+from asd_monitor.daemon.supervision import outcome_of
 from asd_monitor.errors import UsageError
 from asd_monitor.worker_thread import WorkerThread
 
@@ -46,6 +48,7 @@ class ConfigReload:
         registry: The machines.
         devices: The devices that machines share.
         running: The signals that say whether machines run.
+        conditions: The conditions of the box.
 
     """
 
@@ -56,6 +59,8 @@ class ConfigReload:
         registry: MachineRegistry,
         devices: DevicePool,
         running: RunningInputs,
+        *,
+        conditions: BoxConditions,
     ) -> None:
         self.config = config
         """The configuration in use."""
@@ -69,6 +74,8 @@ class ConfigReload:
         self._registry = registry
         self._devices = devices
         self._running = running
+        self._conditions = conditions
+        self._failed: dict[str, Condition] = {}  # by machine: its newest change was not applied
 
     async def start_machines(self) -> None:
         """Begin to monitor the machines of the configuration.
@@ -80,7 +87,7 @@ class ConfigReload:
         self._devices.expect(_expected_sources(self.config))
         self._running.configure(_running_settings(self.config))
         for machine, settings in machines.items():
-            error = await self._isolate(machine, self._registry.add(machine, settings))
+            error = await self._change(machine, self._registry.add(machine, settings))
             if error is not None and shortage(error) is not None:
                 raise error
 
@@ -90,7 +97,7 @@ class ConfigReload:
         Such machines are known once the journal is open, which may be later than the start.
         """
         for machine in await self._registry.unknown_machines():
-            await self._isolate(machine, self._registry.take_up_unmonitored(machine))
+            await self._change(machine, self._registry.take_up_unmonitored(machine))
         await self._registry.check_acknowledgements()
 
     async def reload(self) -> None:
@@ -117,12 +124,16 @@ class ConfigReload:
         self._registry.configured = config.machines.keys()
         self._devices.expect(_expected_sources(config))
         self._running.configure(_running_settings(config))
+        self._failed = {
+            name: each for name, each in self._failed.items() if name in config.machines
+        }
+        self._conditions.update("reload", self._failed.values())
         for machine in tuple(self._registry.machines):
             if machine not in config.machines:
-                await self._isolate(machine, self._remove(machine))
+                await self._change(machine, self._remove(machine))
                 self.turns += 1
         for machine, settings in config.machines.items():
-            await self._isolate(machine, self._apply(machine, settings))
+            await self._change(machine, self._apply(machine, settings))
             self.turns += 1
         self.config = config
 
@@ -142,44 +153,53 @@ class ConfigReload:
         await self._registry.add(machine, settings)
         log.info("machine added", machine=machine)
 
-    async def _isolate(self, machine: str, change: Coroutine[None, None, None]) -> Exception | None:
-        """Await the change of one machine; return what it has raised, for the others go on."""
-        try:
-            await change
-        except Exception as error:
+    async def _change(self, machine: str, change: Coroutine[None, None, None]) -> Exception | None:
+        """Await the change of one machine; report and return what it has raised."""
+        error = await outcome_of(change)
+        self._failed.pop(machine, None)
+        if error is not None:
             failed = self.counters.failed_changes + 1
             self.counters = replace(self.counters, failed_changes=failed)
             cause = failure_cause(error)
-            log.exception(
+            log.error(
                 "the change of a machine was not applied; reload (SIGHUP) to try again",
                 machine=machine,
                 reason=cause.text,
                 hint=cause.remedy,
+                exc_info=error,
             )
-            return error
-        return None
+            self._failed[machine] = Condition(
+                ConditionKind.TASK_FAILING,
+                f"{machine} is not monitored as configured: {cause.text}",
+                f"{cause.remedy}; reload to try again",
+                machine=machine,
+                check="reload",
+            )
+        self._conditions.update("reload", self._failed.values())
+        return error
 
     async def _read_again(self) -> Config:
         if self._read is None:
             return self.config
         reading = WorkerThread("read configuration")
         try:
-            return await reading.run(self._read)
-        except UsageError as error:
-            reason = str(error)
-        except Exception:  # whatever reading raises, the machines go on
-            self._count_refusal()
-            log.exception(_NOT_USED, reason="a defect of asd-monitor", hint="please report it")
-            return self.config
+            found = await outcome_of(reading.run(self._read))
         finally:
             reading.close()
-        self._count_refusal()
-        log.error(_NOT_USED, reason=reason)
-        return self.config
-
-    def _count_refusal(self) -> None:
+        if not isinstance(found, Exception):
+            return found
         refused = self.counters.refused_configurations + 1
         self.counters = replace(self.counters, refused_configurations=refused)
+        if isinstance(found, UsageError):
+            log.error(_NOT_USED, reason=str(found))
+        else:
+            log.error(
+                _NOT_USED,
+                reason="a defect of asd-monitor",
+                hint="please report it",
+                exc_info=found,
+            )
+        return self.config
 
 
 def _expected_sources(config: Config) -> list[ExpectedSource]:

@@ -142,8 +142,10 @@ class Service:
         )
         self._broker.is_configured = lambda machine: machine in self.config.machines
         self._load_monitor = LoadMonitor(self._scoring, self._registry.active_sessions)
-        self._config_reload = ConfigReload(config, options.reload, self._registry, devices, running)
         conditions = BoxConditions(self._broker, partial(datetime.now, UTC))
+        self._config_reload = ConfigReload(
+            config, options.reload, self._registry, devices, running, conditions=conditions
+        )
         self._self_test = DailySelfTest(
             options.state,
             broker=self._broker,

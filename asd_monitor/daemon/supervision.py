@@ -1,5 +1,7 @@
 """Supervision: work that fails is restarted with a growing delay, counted and reported.
 
+Work that is done once is not restarted: `outcome_of` returns what it has raised.
+
 It is the boundary behind which a failure of one part of the daemon does not affect the others,
 and the one place where every exception is handled.
 """
@@ -10,6 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
@@ -17,6 +20,7 @@ from asd_monitor.backoff import Backoff
 from asd_monitor.daemon.failure_cause import FailureCause, failure_cause
 
 log = structlog.get_logger()
+R = TypeVar("R")
 
 
 class StandstillError(Exception):
@@ -140,6 +144,20 @@ class Supervision:
         self._log.error(
             f"{self.name} failed: {cause.text}", hint=cause.remedy, exc_info=of_group, **facts
         )
+
+
+async def outcome_of(work: Coroutine[None, None, R]) -> R | Exception:
+    """Do work once; return its result or the exception that it raises, for what follows goes on.
+
+    The caller counts and reports the exception.  A cancellation is raised, also if the end of the
+    work fails.
+    """
+    try:
+        return await work
+    except Exception as error:
+        if _is_cancelled():
+            raise asyncio.CancelledError from error
+        return error
 
 
 async def without_end(work: Callable[[], Coroutine[None, None, None]]) -> None:

@@ -1,7 +1,8 @@
 """The tables of the journal: definition, earlier formats, and their rows as values.
 
 The last column of each row is its checksum.  A row that is not intact is never read as an alarm or
-a transition, and never written over: it is moved to `damaged_rows`.
+a transition, and never written over: it is moved to `damaged_rows`, which has the newest
+`MAX_DAMAGED_ROWS`.
 """
 
 from __future__ import annotations
@@ -126,6 +127,11 @@ _ADDED: dict[str, tuple[int, Value]] = {
 }
 """Columns of a row, and the value of the one before the checksum in a row written before it."""
 
+MAX_DAMAGED_ROWS = 1000
+"""Damaged rows that are kept; the oldest beyond are deleted.  The number of the newest row is the
+count of all that were set aside."""
+_HIGHEST_NUMBER = 10**12
+
 _OUTBOX_FORMAT = 4  # the first that has one
 
 
@@ -171,11 +177,37 @@ def set_row_aside(database: sqlite3.Connection, table: str, row: Row) -> None:
 
 
 def add_damaged_row(database: sqlite3.Connection, table: str, row: Sequence[Value]) -> None:
-    """Keep the content of a damaged row."""
+    """Keep the content of a damaged row, in place of the oldest where there are too many."""
     content = [value.hex() if isinstance(value, bytes) else value for value in row]
     database.execute(
         "INSERT INTO damaged_rows (found, place, content) VALUES (?, ?, ?)",
         (rfc3339(datetime.now(UTC)), table, json.dumps(content)),
+    )
+    _delete_oldest_damaged_rows(database)
+
+
+def copy_damaged_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> None:
+    """Copy what an earlier journal has set aside; its count is added to that of the target."""
+    (earlier,) = target.execute("SELECT max(number) FROM damaged_rows").fetchone()
+    try:
+        found = source.execute(
+            "SELECT number, found, place, content FROM damaged_rows WHERE number BETWEEN 1 AND ?",
+            (_HIGHEST_NUMBER,),  # others are of a damaged page
+        ).fetchall()
+    except sqlite3.Error:  # an earlier format, or damaged itself
+        return
+    for number, *values in found:
+        target.execute(
+            "INSERT OR IGNORE INTO damaged_rows VALUES (?, ?, ?, ?)",
+            (number + (earlier or 0), *values),
+        )
+    _delete_oldest_damaged_rows(target)
+
+
+def _delete_oldest_damaged_rows(database: sqlite3.Connection) -> None:
+    database.execute(
+        "DELETE FROM damaged_rows WHERE number <= (SELECT max(number) FROM damaged_rows) - ?",
+        (MAX_DAMAGED_ROWS,),
     )
 
 

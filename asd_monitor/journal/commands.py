@@ -91,11 +91,14 @@ class JournalContent:
         notices = [] if self.damage is None else [self.damage]
         notices += disk_notices(self.path.parent)
         with contextlib.suppress(sqlite3.Error):  # an earlier format has no such table
-            rows = self._database.execute("SELECT count(*) FROM damaged_rows").fetchone()[0]
-            if rows:
+            kept, rows = self._database.execute(
+                "SELECT count(*), max(number) FROM damaged_rows"
+            ).fetchone()
+            if kept:
+                newest = "" if kept == rows else f", the newest {kept} of them"
                 notices.append(
-                    f"{self.path}: {count(rows, 'damaged row')} set aside by the daemon, in the"
-                    " table damaged_rows: alarms may be missing or incomplete"
+                    f"{self.path}: {count(rows, 'damaged row')} set aside by the daemon{newest}, in"
+                    " the table damaged_rows: alarms may be missing or incomplete"
                 )
         return notices
 

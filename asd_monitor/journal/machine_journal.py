@@ -38,7 +38,9 @@ class MachineJournal:
     thread.
 
     Alarms are ordered by their ids, also where the clock is set back, and none is cleared or
-    acknowledged before it was raised.
+    acknowledged before it was raised.  At most one alarm of a machine is active: one that was
+    raised while the journal of earlier runs could not be read continues that of an earlier run,
+    which ends.
     """
 
     def __init__(self, journal: Journal, machine: str) -> None:
@@ -106,6 +108,7 @@ class MachineJournal:
         ``alarm_score`` of ``time_scale_s`` has caused it, where one did.
         """
         alarm: AlarmRecord | None = None
+        is_first = self._newest is None
         entries: list[Entry] = []
         if transition.alarm is not None:
             alarm = self._updated_record(transition.alarm, time, model)
@@ -131,6 +134,8 @@ class MachineJournal:
             cause=(alarm_score, time_scale_s),
         )
         self._journal.write([*entries, self._entry(event)])
+        if alarm is not None and is_first:
+            self._end_superseded(time)  # the journal may have been read just before
         return event
 
     def update_peak(self, alarm: Alarm | None) -> None:
@@ -149,11 +154,12 @@ class MachineJournal:
         """Apply the acknowledgements written since the last call; return the transitions.
 
         Without a monitor (no model yet) an alarm is acknowledged and stays active.  That of an
-        older alarm does not affect the newest.  Raises `JournalError` where the journal cannot be
-        read.
+        older alarm does not affect the newest.  An earlier alarm that the newest continues ends
+        before.  Raises `JournalError` where the journal cannot be read.
         """
-        events: list[Event] = []
         unapplied = self._journal.unapplied_acknowledgements(self._machine)
+        events = self._end_superseded(now)
+        ended = {event.alarm_id: event.alarm for event in events}
         self._applied &= {record.id for record in unapplied}
         for acknowledged in unapplied:
             if acknowledged.id in self._applied:  # and this could not be written yet
@@ -161,16 +167,13 @@ class MachineJournal:
             self._applied.add(acknowledged.id)
             who, why = acknowledged.who or "unknown", acknowledged.why or "acknowledged"
             record = acknowledged
+            if (known := ended.get(acknowledged.id)) is not None:
+                record = _acknowledged_as(known, acknowledged)
             transitions: tuple[Transition, ...] = ()
             newest = self._newest
             if newest is not None and acknowledged.id == newest.id:
                 # the record in memory may be newer than that on the disk
-                record = self._newest = replace(
-                    newest,
-                    acknowledged_at=acknowledged.acknowledged_at,
-                    who=acknowledged.who,
-                    why=acknowledged.why,
-                )
+                record = self._newest = _acknowledged_as(newest, acknowledged)
                 if monitor is not None:
                     transitions = monitor.acknowledge(self._number, who, why)
             if transitions:
@@ -199,10 +202,39 @@ class MachineJournal:
         ended = replace(newest, condition=after, cleared=max(now, newest.raised))
         return [self._change(newest, ended, None, why, now)]
 
+    def _end_superseded(self, now: datetime) -> list[Event]:
+        """End the active alarms that the newest one continues; return the transitions.
+
+        They were in a journal that could not be read when the newest was raised.  One that is not
+        acknowledged still waits for that.
+        """
+        newest = self._newest
+        if newest is None:
+            return []
+        why = f"continued by alarm {newest.id}, raised before this one could be read"
+        events = []
+        for earlier in self._journal.active(self._machine):
+            after = TRANSITIONS.get((earlier.condition, Trigger.SUPERSEDED))
+            if earlier.id == newest.id or after is None:
+                continue
+            ended = replace(earlier, condition=after, cleared=max(now, earlier.raised))
+            events.append(self._change(earlier, ended, None, why, now, applied=False))
+        return events
+
     def _change(
-        self, before: AlarmRecord, after: AlarmRecord, who: str | None, why: str, now: datetime
+        self,
+        before: AlarmRecord,
+        after: AlarmRecord,
+        who: str | None,
+        why: str,
+        now: datetime,
+        *,
+        applied: bool = True,
     ) -> Event:
-        """Write a change of an alarm that no monitor holds."""
+        """Write a change of an alarm that no monitor holds.
+
+        ``applied`` is whether an acknowledgement of it is applied thereby.
+        """
         if self._newest is not None and after.id == self._newest.id:
             self._newest = after
         event = self._event(
@@ -213,7 +245,7 @@ class MachineJournal:
             why=why,
             alarm=after,
         )
-        self._journal.write([AlarmEntry(after, applied=True), self._entry(event)])
+        self._journal.write([AlarmEntry(after, applied=applied), self._entry(event)])
         return event
 
     def _entry(self, event: Event) -> EventEntry:
@@ -302,6 +334,16 @@ class MachineJournal:
             last = datetime.strptime(f"{found[1]}+0000", f"{_ID_TIME_FORMAT}%z")
             second = max(second, last + timedelta(seconds=1))
         return f"{self._machine}-{second:{_ID_TIME_FORMAT}}"
+
+
+def _acknowledged_as(record: AlarmRecord, acknowledged: AlarmRecord) -> AlarmRecord:
+    """Return an alarm with the acknowledgement of another record of it."""
+    return replace(
+        record,
+        acknowledged_at=acknowledged.acknowledged_at,
+        who=acknowledged.who,
+        why=acknowledged.why,
+    )
 
 
 def _larger(one: float | None, other: float) -> float | None:

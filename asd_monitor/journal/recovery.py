@@ -19,6 +19,7 @@ from asd_monitor.journal.alarm_tables import (
     Row,
     add_damaged_row,
     add_row,
+    copy_damaged_rows,
     readable_rows,
     replace_row,
     rows_of,
@@ -46,6 +47,7 @@ def copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> Recover
     where the target cannot be written.
     """
     damaged = 0
+    copy_damaged_rows(source, target)
     for table in ROW_TABLES:
         for row in readable_rows(source, table):
             if READERS[table](row) is None:
@@ -53,8 +55,6 @@ def copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> Recover
                 add_damaged_row(target, table, row)
             else:
                 add_row(target, table, row)
-    for found in _damaged_rows(source):
-        target.execute("INSERT INTO damaged_rows (found, place, content) VALUES (?, ?, ?)", found)
     _restore_sequences(target)
     return Recovery(damaged, tuple(_rebuild_alarms(target)))
 
@@ -82,15 +82,6 @@ def _is_sound(table: str, row: Row) -> bool:
     if table in _LONG_TABLES:
         return is_intact(table, row)
     return READERS[table](row) is not None
-
-
-def _damaged_rows(source: sqlite3.Connection) -> list[Row]:
-    try:
-        return source.execute(
-            "SELECT found, place, content FROM damaged_rows ORDER BY number"
-        ).fetchall()
-    except sqlite3.Error:  # an earlier format, or damaged itself
-        return []
 
 
 def _restore_sequences(database: sqlite3.Connection) -> None:

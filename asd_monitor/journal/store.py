@@ -159,6 +159,12 @@ class Journal:
         with self._lock:
             return self._standing.newest(machine)
 
+    def active(self, machine: str) -> list[AlarmRecord]:
+        """Return the active alarms of a machine that are known, the newest first.  From memory."""
+        with self._lock:
+            records = self._standing.records()
+        return [record for record in records if record.machine == machine and record.active]
+
     @property
     def machines(self) -> list[str]:
         """Ids of the machines that were monitored by any run, sorted.  From memory."""

@@ -2,7 +2,8 @@
 
 A thread of its own owns the connection.  Other threads put messages into the send queue and
 never wait.  The thread reconnects without limit: MQTT 5 first, then 3.1.1 where the broker does not
-support it (see `version_fallback`), then a delay (see `backoff`).
+support it (see `version_fallback`), then a delay (see `reconnect_pauses`).  What is sent and
+received on a connection, and in which order, is in `connection_loop`.
 
 After every connect ``online`` and the newest message of each retained topic are sent, then the
 events that wait.  If the connection breaks, the broker publishes the will message ``offline``.
@@ -14,35 +15,28 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from random import random, uniform
 
 import structlog
 from paho.mqtt.client import MQTTv5, MQTTv311
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from asd_monitor.backoff import Backoff, doubling
+from asd_monitor.backoff import Backoff
 from asd_monitor.config.settings import Mqtt
 from asd_monitor.errors import UsageError
 from asd_monitor.publish.authentication import check_certificates, check_password
 from asd_monitor.publish.broker_connection import Connection
-from asd_monitor.publish.broker_diagnostics import (
-    NO_CONNECTION,
-    PACKET_TOO_LARGE,
-    ConnectionEnd,
-    EndCause,
-    is_failure,
-    not_acknowledged,
-    not_answered,
-)
+from asd_monitor.publish.broker_diagnostics import NO_CONNECTION, ConnectionEnd, EndCause
+from asd_monitor.publish.connection_loop import ConnectionLoop
 from asd_monitor.publish.event_queues import StoredEvent
 from asd_monitor.publish.inbox import Received
 from asd_monitor.publish.messages import OFFLINE, ONLINE
+from asd_monitor.publish.reconnect_pauses import pauses_after_failures, pauses_after_takeovers
 from asd_monitor.publish.send_queue import Outgoing
 from asd_monitor.publish.session_log import SessionLog
-from asd_monitor.publish.shared_send_queue import Counters, Handed, SharedSendQueue
-from asd_monitor.publish.subscriptions import ANSWER_LIMIT_S, Subscriptions
+from asd_monitor.publish.shared_send_queue import Counters, SharedSendQueue
+from asd_monitor.publish.stop_request import StopRequest
 from asd_monitor.publish.suspect_topics import Closing
+from asd_monitor.publish.topic_reader import TopicReader
 from asd_monitor.publish.topics import Topics, check_topic
 from asd_monitor.publish.version_fallback import VersionFallback
 
@@ -52,18 +46,6 @@ _CONNACK_TIMEOUT_S = 10.0
 _KEEP_ALIVE_S = 30
 _ACKNOWLEDGEMENT_LIMIT_S = 30.0
 _MAX_PAYLOAD_BYTES = 1_000_000
-_DRAIN_SHARE = 0.6  # of the time to stop is for pending messages, the rest for ``offline``
-
-
-def pauses_after_takeovers() -> Backoff:
-    """Return pauses of 10 to 15 s at first and 40 to 60 s in the end.
-
-    The client that took over may do the same: two of one id do not alternate faster than that,
-    since only a connection longer than any pause ends the row.
-    """
-    return Backoff(
-        doubling(15.0, 60.0), reset_after_s=120.0, jitter=partial(uniform, 2.0 / 3.0, 1.0)
-    )
 
 
 class BrokerSession:
@@ -90,8 +72,6 @@ class BrokerSession:
         self.topics = Topics(settings.prefix, box)
         self.more_events: Callable[[], bool] = lambda: False
         """Whether events are stored that will be put soon: a stop waits for them."""
-        self.turns = 0
-        """How often the session's thread has sent or waited; it does at least every keep-alive."""
         self.is_pausing = False
         """Whether the thread waits before another attempt to connect."""
         self.is_configured: Callable[[str], bool] = lambda _: True
@@ -102,24 +82,29 @@ class BrokerSession:
         self._client_id = f"asd-{box}"
         self._will = Outgoing(self.topics.availability, OFFLINE, qos=1, retain=True)
         self._on_connect = on_connect
-        self._backoff = backoff or Backoff(
-            doubling(1.0, 30.0), minimum_s=0.1, reset_after_s=30.0, jitter=random
-        )
+        self._backoff = backoff or pauses_after_failures()
         self._takeover_pauses = takeover_pauses or pauses_after_takeovers()
         self._clock = clock
         self._versions = versions
         self._keep_alive_s = keep_alive_s
-        self._acknowledgement_limit_s = acknowledgement_limit_s
         self._connection_type = connection_type
         self._queue = SharedSendQueue(clock=clock)
-        self._subscriptions = Subscriptions()
         self._fallback = VersionFallback()
-        self._receive: Callable[[Received], None] = _ignore
-        self._stopping = threading.Event()
-        self._deadline = self._drain_deadline = float("inf")  # of the stop
+        self._stop = StopRequest()
         self._log = SessionLog(settings, self._client_id, stable_s=self._backoff.reset_after_s)
+        self._reader = TopicReader(self._queue, self._log)
+        self._loop = ConnectionLoop(
+            self._queue,
+            self._reader,
+            self._log,
+            self._stop,
+            self._will,
+            more_events=self._has_more_events,
+            clock=clock,
+            acknowledgement_limit_s=acknowledgement_limit_s,
+        )
+        self._attempts = 0  # to establish a connection
         self._connected_s: float | None = None  # duration of the last connection
-        self._is_offline = False  # the broker has accepted ``offline``
         self._closing = Closing()  # of the last connection
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
 
@@ -127,7 +112,7 @@ class BrokerSession:
         """Start to connect; return at once.  After `stop` it has no effect."""
         if self.closed:
             return
-        self._put(replace(self._will, payload=ONLINE))
+        self._queue.put(replace(self._will, payload=ONLINE))
         self._thread.start()
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
@@ -146,7 +131,7 @@ class BrokerSession:
                 f"a payload of {len(payload)} bytes for {topic} is too large: "
                 f"at most {_MAX_PAYLOAD_BYTES}"
             )
-        self._put(Outgoing(topic, payload, qos, retain))
+        self._queue.put(Outgoing(topic, payload, qos, retain))
 
     def put_events(self, events: Collection[StoredEvent]) -> None:
         """Publish events with QoS 1, in order for each topic, until each is settled.
@@ -168,10 +153,14 @@ class BrokerSession:
         """
         for topic in topics:
             check_topic(topic)
-        self._receive = receive
-        self._subscriptions.wanted = frozenset(topics)
+        self._reader.read(topics, receive)
         if not self.closed:
             self._queue.wake()
+
+    @property
+    def turns(self) -> int:
+        """How often the session's thread has sent or waited; it does at least every keep-alive."""
+        return self._attempts + self._loop.turns
 
     @property
     def connected(self) -> bool:
@@ -217,28 +206,25 @@ class BrokerSession:
         attempt.  An event loop calls it in a thread.
         """
         if self._thread.ident is None:
-            self._close()
+            self._queue.close()
             return
-        now = self._clock()
-        self._deadline = now + timeout_s
-        self._drain_deadline = now + timeout_s * _DRAIN_SHARE
-        self._stopping.set()
+        self._stop.make(self._clock(), timeout_s)
         self._queue.wake()
         self._thread.join(timeout_s + 1.0)
         if self._thread.is_alive():
             log.warning("disconnecting from the broker timed out", broker=self.settings.address)
 
-    def _put(self, message: Outgoing) -> None:
-        self._queue.put(message)
-
     # the session's thread
+
+    def _has_more_events(self) -> bool:
+        return self.more_events()
 
     def _run(self) -> None:
         try:
             while True:
-                last_attempt = self._stopping.is_set()
+                last_attempt = self._stop.is_made
                 self._connected_s, self._closing = None, Closing()
-                self.turns += 1
+                self._attempts += 1
                 end = self._attempt()
                 if last_attempt or end.cause is EndCause.CLOSED:
                     break
@@ -247,12 +233,12 @@ class BrokerSession:
                 delay_s = self._delay_s(end)
                 self._log.connection_ended(end, self._connected_s, delay_s, self._closing)
                 self.is_pausing = True
-                self._stopping.wait(delay_s)
+                self._stop.wait(delay_s)
                 self.is_pausing = False
-                if self._stopping.is_set() and end.cause is EndCause.TAKEN_OVER:
+                if self._stop.is_made and end.cause is EndCause.TAKEN_OVER:
                     break  # the other client keeps the session
         finally:
-            self._close()
+            self._queue.close()
 
     def _delay_s(self, end: ConnectionEnd) -> float:
         if end.cause is EndCause.TAKEN_OVER:
@@ -288,14 +274,14 @@ class BrokerSession:
             self.settings, self._client_id, version, self._will, keep_alive_s=self._keep_alive_s
         )
         try:
-            left_s = min(_CONNACK_TIMEOUT_S, self._deadline - self._clock())
+            left_s = min(_CONNACK_TIMEOUT_S, self._stop.deadline_s - self._clock())
             failure = connection.open(self._queue.wakeup, self._clock, left_s)
             if failure is not None:
                 return failure
             since = self._clock()
             try:
                 self._note_connected(version)
-                return self._serve(connection)
+                return self._loop.run(connection)
             finally:
                 self._connected_s = self._clock() - since
                 by_broker = (
@@ -306,152 +292,8 @@ class BrokerSession:
             connection.close()
 
     def _note_connected(self, version: MQTTProtocolVersion) -> None:
-        self._subscriptions.connected()
+        self._reader.connected()
         self._queue.open_connection(first=self.topics.availability)
         self._log.connected(version)
         if self._on_connect is not None:
             self._on_connect()
-
-    def _serve(self, connection: Connection) -> ConnectionEnd:
-        """Send and receive until the connection ends, or until all is sent after `stop`."""
-        self._is_offline = False
-        closing = False  # ``offline`` is put into the send queue, and alone is sent
-        while connection.end is None:
-            self.turns += 1
-            if not closing and self._is_drained():
-                closing = True
-                self._put(self._will)
-            self._change_subscriptions(connection)
-            sent = self._send_offline(connection) if closing else self._send_next(connection)
-            self._process_acknowledgements(connection)
-            if sent or connection.end is not None:
-                continue
-            now_s = self._clock()
-            if (unanswered := self._subscriptions.overdue(now_s)) is not None:
-                return not_answered(unanswered, ANSWER_LIMIT_S)
-            left_s = self._deadline - now_s
-            if closing and (left_s <= 0 or self._has_nothing_in_flight(connection)):
-                return self._end_stopped(connection)
-            oldest = self._queue.oldest_unacknowledged
-            if oldest is not None:
-                overdue_s = oldest.sent_s + self._acknowledgement_limit_s
-                if now_s >= overdue_s:
-                    return self._end_unacknowledged(oldest.message.topic)
-                left_s = min(left_s, overdue_s - now_s)
-            left_s = min(left_s, self._subscriptions.next_due_s - now_s)
-            if not (closing or connection.has_unwritten_bytes):  # else what is due is not sent now
-                left_s = min(left_s, self._queue.next_due_s - now_s)
-            connection.wait(self._queue.wakeup, max(0.0, left_s))
-            self._process_acknowledgements(connection)
-            self._process_received(connection)
-        return connection.end
-
-    def _has_nothing_in_flight(self, connection: Connection) -> bool:
-        return self._queue.unacknowledged == 0 and not connection.has_unwritten_bytes
-
-    def _end_stopped(self, connection: Connection) -> ConnectionEnd:
-        """End the connection after `stop`.
-
-        At a DISCONNECT the broker discards the will message ``offline``, at the end of a connection
-        without one it publishes it: the first is sent only where ``offline`` is with the broker.
-        """
-        if self._is_offline:
-            return connection.disconnect(self._queue.wakeup, self._clock, self._deadline)
-        log.warning(
-            "the broker has not accepted `offline` in time: the connection is closed, so that it "
-            "publishes the will message of the session",
-            broker=self.settings.address,
-            hint="check the network, the broker's load and its access rules",
-        )
-        return ConnectionEnd(EndCause.CLOSED, "stopped", "")
-
-    def _end_unacknowledged(self, topic: str) -> ConnectionEnd:
-        """Return the end of a connection on which a message is not acknowledged.
-
-        A topic of which the broker acknowledges no message, while it acknowledges others, is left
-        out: the next connection would end the same way.
-        """
-        if self._queue.refuse_ignored() is not None:
-            self._log.messages_ignored(topic, self._acknowledgement_limit_s)
-        return not_acknowledged(topic, self._acknowledgement_limit_s)
-
-    def _is_drained(self) -> bool:
-        """Return whether the session is stopping and waits for no more pending messages."""
-        if not self._stopping.is_set():
-            return False
-        # in this order: events that are not counted as more are among the pending ones by then
-        is_empty = not self.more_events() and self.pending == 0
-        return is_empty or self._clock() >= self._drain_deadline
-
-    def _send_next(self, connection: Connection) -> bool:
-        """Send the next message; return whether there was one and the network was ready."""
-        if connection.has_unwritten_bytes:
-            return False
-        return self._flush(connection, self._queue.send_next(connection))
-
-    def _send_offline(self, connection: Connection) -> bool:
-        """Send ``offline``; return whether it was due and the network was ready."""
-        if connection.has_unwritten_bytes:
-            return False
-        topic = self.topics.availability
-        return self._flush(connection, self._queue.send_retained(connection, topic))
-
-    def _flush(self, connection: Connection, handed: Handed | None) -> bool:
-        if handed is None:
-            return False
-        if handed.is_sent:
-            connection.flush()
-        else:
-            self._log.message_refused(handed.message.topic, PACKET_TOO_LARGE)
-        return True
-
-    def _process_acknowledgements(self, connection: Connection) -> None:
-        for acknowledgement in connection.take_acknowledgements():
-            message = self._queue.acknowledge(acknowledgement.packet_id, acknowledgement.code)
-            if message is None:
-                continue
-            if is_failure(acknowledgement.code):
-                self._log.message_refused(message.topic, acknowledgement.code)
-            else:
-                self._log.message_accepted(message.topic)
-                self._is_offline |= message is self._will
-
-    def _change_subscriptions(self, connection: Connection) -> None:
-        changes = self._subscriptions.changes(self._clock())
-        for topic in changes.subscribe:
-            connection.subscribe(topic)
-        for topic in changes.unsubscribe:
-            connection.unsubscribe(topic)
-        if changes.subscribe or changes.unsubscribe:
-            connection.flush()
-
-    def _process_received(self, connection: Connection) -> None:
-        now_s = self._clock()
-        for subscribed in connection.take_subscribed():
-            if is_failure(subscribed.code):
-                self._subscriptions.refused(subscribed.topic, now_s)
-                self._queue.count_received(refused_subscriptions=1)
-                self._log.subscription_refused(subscribed.topic, subscribed.code)
-            else:
-                self._log.subscription_accepted(subscribed.topic)
-        for topic in connection.take_unsubscribed():
-            self._subscriptions.given_up(topic)
-        for received in connection.take_received():
-            if not self._subscriptions.is_read(received.topic, now_s):
-                self._queue.count_received(unread=received.messages)
-                continue
-            self._queue.count_received(
-                superseded=received.messages - received.oversized - (received.payload is not None),
-                oversized=received.oversized,
-            )
-            if self._subscriptions.count(received.topic, received.cost, now_s):
-                self._queue.count_received(paused_topics=1)
-                self._log.too_many_messages(received.topic)
-            self._receive(received)
-
-    def _close(self) -> None:
-        self._queue.close()
-
-
-def _ignore(_received: Received) -> None:
-    pass

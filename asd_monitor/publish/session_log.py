@@ -117,6 +117,15 @@ class SessionLog:
             hint=publish_remedy(_NOT_AUTHORIZED, topic, self._settings),
         )
 
+    def offline_not_accepted(self) -> None:
+        """Log the end of a stopped session of which the broker has not accepted ``offline``."""
+        log.warning(
+            "the broker has not accepted `offline` in time: the connection is closed, so that it "
+            "publishes the will message of the session",
+            broker=self._settings.address,
+            hint="check the network, the broker's load and its access rules",
+        )
+
     def message_refused(self, topic: str, code: int) -> None:
         """Log a message that the broker refused."""
         if topic in self.refused_topics:

@@ -29,7 +29,6 @@ from scipy.stats import poisson
 
 from asd_monitor.alarm.time_scales import TIME_SCALES
 from experiments.alarms.chart import Axis, Line, line_chart
-from experiments.alarms.command_line import add_output, errors_reported, parser_of
 from experiments.alarms.life import life_of, life_path
 from experiments.alarms.machine_files import (
     COMMISSIONING,
@@ -54,6 +53,7 @@ from experiments.alarms.simulated_months import (
     planned,
 )
 from experiments.alarms.version_before import score_before
+from experiments.command_line import add_output, errors_reported, parser_of
 from experiments.markdown import table
 
 MAX_FIRST_WEEK = 12
@@ -246,7 +246,7 @@ def _ascending(counts: Sequence[int]) -> list[tuple[float, float]]:
 
 def main() -> int:
     """Count the alarms of the machines that the arguments name."""
-    parser = parser_of("budget", __doc__)
+    parser = parser_of("alarms.budget", __doc__)
     add_arguments(parser)
     add_output(parser)
     parser.add_argument("--before", type=Path, metavar="CHECKOUT")

@@ -21,7 +21,6 @@ import numpy as np
 
 from asd_monitor.detector.fit import FittedDetector
 from experiments.alarms.alarm_counting import Evidence, Mask, exceedances
-from experiments.alarms.command_line import add_output, parser_of
 from experiments.alarms.detection_methods import ModelMethod, delay_h
 from experiments.alarms.growing_faults import (
     GROWTHS_H,
@@ -46,6 +45,7 @@ from experiments.alarms.results import write_results
 from experiments.alarms.schedules import plan_hours, replacements
 from experiments.alarms.segments import Floats, Integers, Segments
 from experiments.alarms.simulated_months import FIRST_DAY, MONTH_S, model_limits
+from experiments.command_line import add_output, parser_of
 from experiments.markdown import table
 
 LATEST_ONSET_H = 144
@@ -208,7 +208,7 @@ def _row(name: str, cases: Sequence[Case]) -> list[str]:
 
 def main() -> int:
     """Simulate the faults of the machines that the arguments name."""
-    parser = parser_of("early_faults", __doc__)
+    parser = parser_of("alarms.early_faults", __doc__)
     add_arguments(parser)
     add_output(parser)
     parser.add_argument("--cases", type=int, default=6, metavar="N")

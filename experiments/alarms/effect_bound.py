@@ -20,7 +20,6 @@ import numpy as np
 
 from asd_monitor.synthesis.added_faults import SEVERITIES_DB, FaultKind
 from experiments.alarms.chart import Axis, Line, line_chart
-from experiments.alarms.command_line import add_output, parser_of
 from experiments.alarms.detection_methods import ModelMethod, delay_h
 from experiments.alarms.growing_faults import GrowingFault, course_of
 from experiments.alarms.life import life_of
@@ -34,6 +33,7 @@ from experiments.alarms.machine_files import (
 )
 from experiments.alarms.results import write_results
 from experiments.alarms.simulated_months import FIRST_DAY, MONTH_S, first_week, model_limits
+from experiments.command_line import add_output, parser_of
 from experiments.markdown import table
 
 BOUNDS = (2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 9.0, 12.0, 17.0, math.inf)
@@ -141,7 +141,7 @@ def chart_of(machines: Sequence[MachineAtBounds]) -> str:
 
 def main() -> int:
     """Measure the machines that the arguments name."""
-    parser = parser_of("effect_bound", __doc__)
+    parser = parser_of("alarms.effect_bound", __doc__)
     add_arguments(parser)
     add_output(parser)
     options = parser.parse_args()

@@ -23,7 +23,6 @@ from pathlib import Path
 import numpy as np
 
 from asd_monitor.detector.fit import FittedDetector
-from experiments.alarms.command_line import parser_of
 from experiments.alarms.life_history import LifeHistory, LifeModel, ModelFacts, Scores, score
 from experiments.alarms.machine_files import (
     COMMISSIONING,
@@ -37,6 +36,7 @@ from experiments.alarms.machine_files import (
 from experiments.alarms.prior_scaling import scaled_prior
 from experiments.alarms.refitting import first_model, refit_times_s, refitted
 from experiments.alarms.segments import DAY_S, HOUR_S, Segments
+from experiments.command_line import parser_of
 
 
 def life_path(machine: MachineFiles, prior: float = 1.0) -> Path:
@@ -113,7 +113,7 @@ def _later_scores(fitted: FittedDetector, time_s: float, segments: Segments) -> 
 
 def main() -> int:
     """Follow the machines that the arguments name."""
-    parser = parser_of("life", __doc__)
+    parser = parser_of("alarms.life", __doc__)
     add_arguments(parser)
     parser.add_argument("--prior", type=float, default=1.0, metavar="FACTOR")
     options = parser.parse_args()

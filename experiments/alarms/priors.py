@@ -21,7 +21,6 @@ import numpy as np
 
 from asd_monitor.detector.prior import DECAY, FUSED_SHIFT, SHIFT_BY_VIEW
 from experiments.alarms.chart import Axis, Line, line_chart
-from experiments.alarms.command_line import add_output, parser_of
 from experiments.alarms.life import life_of
 from experiments.alarms.machine_files import (
     LATER,
@@ -32,6 +31,7 @@ from experiments.alarms.machine_files import (
 )
 from experiments.alarms.results import write_results
 from experiments.alarms.segments import Floats
+from experiments.command_line import add_output, parser_of
 from experiments.markdown import table
 
 AFTER_H = (0.0, 1.0, 24.0, 216.0)
@@ -114,7 +114,7 @@ def chart_of(names: Sequence[str], shifts: Floats, hours: Floats) -> str:
 
 def main() -> int:
     """Measure the machines that the arguments name."""
-    parser = parser_of("priors", __doc__)
+    parser = parser_of("alarms.priors", __doc__)
     add_arguments(parser)
     add_output(parser)
     options = parser.parse_args()

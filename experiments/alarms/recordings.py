@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from asd_monitor.audio.files.recordings import Recording, read_recording
-from experiments.alarms.command_line import add_output, errors_reported, parser_of
 from experiments.alarms.product_commands import backtest, train
 from experiments.alarms.results import write_results
+from experiments.command_line import add_output, errors_reported, parser_of
 from experiments.markdown import table
 
 RANGES = {"from_new": "train_from_new_s", "run_in": "train_run_in_s"}
@@ -137,7 +137,7 @@ def tables_of(found: list[RecordingResult]) -> str:
 
 def main() -> int:
     """Test the recordings of the folder that the arguments name."""
-    parser = parser_of("recordings", __doc__)
+    parser = parser_of("alarms.recordings", __doc__)
     parser.add_argument("folder", type=Path)
     add_output(parser)
     options = parser.parse_args()

@@ -26,7 +26,6 @@ import numpy as np
 
 from asd_monitor.synthesis.added_faults import FaultKind
 from experiments.alarms.chart import Axis, Line, line_chart
-from experiments.alarms.command_line import add_output, errors_reported, parser_of
 from experiments.alarms.detection_methods import (
     ALONE,
     BEFORE,
@@ -69,6 +68,7 @@ from experiments.alarms.simulated_months import (
     planned,
 )
 from experiments.alarms.version_before import score_before
+from experiments.command_line import add_output, errors_reported, parser_of
 from experiments.markdown import table
 
 STRONGEST = 2  # severities of each kind that are to be found
@@ -248,7 +248,7 @@ def charts_of(runs: Sequence[Run]) -> dict[str, str]:
 
 def main() -> int:
     """Simulate the faults of the machines that the arguments name."""
-    parser = parser_of("sensitivity", __doc__)
+    parser = parser_of("alarms.sensitivity", __doc__)
     add_arguments(parser)
     add_output(parser)
     parser.add_argument("--before", type=Path, metavar="CHECKOUT")

@@ -26,7 +26,6 @@ from asd_monitor.synthesis.added_faults import FaultKind, draw_fault
 from asd_monitor.synthesis.filtering import Signal, db_to_amplitude
 from asd_monitor.synthesis.machine_spec import OperatingCondition
 from asd_monitor.synthesis.rendering import render
-from experiments.alarms.command_line import add_noise, add_output, errors_reported, parser_of
 from experiments.alarms.fault_ladder import fault_name
 from experiments.alarms.hall_schedule import Epoch, plan_days
 from experiments.alarms.machine_files import (
@@ -38,6 +37,7 @@ from experiments.alarms.machine_files import (
 from experiments.alarms.plant_sound import RATE_HZ, Plant, make_plant, outside_recordings
 from experiments.alarms.product_commands import TrainedMachine, backtest, train
 from experiments.alarms.results import write_results
+from experiments.command_line import add_noise, add_output, errors_reported, parser_of
 from experiments.markdown import table
 
 TRAINING_S = 600.0
@@ -167,7 +167,7 @@ def _tested(trained: Trained, name: str) -> str:
 
 def main() -> int:
     """Train and test the machines that the arguments name."""
-    parser = parser_of("training_sound", __doc__)
+    parser = parser_of("alarms.training_sound", __doc__)
     add_machine_arguments(parser)
     add_output(parser)
     add_noise(parser)

@@ -29,7 +29,6 @@ import numpy as np
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.added_faults import AddedFault, FaultKind, draw_fault
 from asd_monitor.synthesis.filtering import db_to_amplitude
-from experiments.alarms.command_line import add_noise, errors_reported, parser_of
 from experiments.alarms.fault_ladder import LADDER_DB, fault_name
 from experiments.alarms.feature_extraction import windows_of
 from experiments.alarms.hall_schedule import Epoch, HallDay, plan_days
@@ -44,6 +43,7 @@ from experiments.alarms.machine_files import (
 )
 from experiments.alarms.plant_sound import Plant, excerpt, make_plant, outside_recordings
 from experiments.alarms.segments import Segments
+from experiments.command_line import add_noise, errors_reported, parser_of
 
 SEGMENT_S = 20.0
 TRAINING_S = 600.0
@@ -163,7 +163,7 @@ def _with_fault(sound: Samples, fault: AddedFault, severity_db: float, epoch: Ep
 
 def main() -> int:
     """Render the machines that the arguments name."""
-    parser = parser_of("windows", __doc__)
+    parser = parser_of("alarms.windows", __doc__)
     add_arguments(parser)
     add_noise(parser)
     options = parser.parse_args()

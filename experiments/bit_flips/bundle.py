@@ -11,7 +11,6 @@ code is 1 then.
 
 from __future__ import annotations
 
-import argparse
 import random
 import shutil
 import sys
@@ -27,6 +26,7 @@ from asd_monitor.encoders.encoder_loading import shipped_encoder
 from asd_monitor.features.windows import Window, WindowStream
 from asd_monitor.model_store.bundle import Bundle, load_bundle, save_bundle
 from asd_monitor.model_store.versions import BundleError
+from experiments.command_line import parser_of
 
 MACHINE = "fan01"
 REMEDIES = ("train again with", "models promote", "models rollback", "asd-monitor train")
@@ -76,11 +76,7 @@ class BundleFlips:
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.bit_flips.bundle",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("bit_flips.bundle", __doc__)
     parser.add_argument("--count", type=int, default=600, help="flips of each file (600)")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()

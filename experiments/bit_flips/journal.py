@@ -10,7 +10,6 @@ missing without a report, or if the second start reports anything.  The exit cod
 
 from __future__ import annotations
 
-import argparse
 import random
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
+from experiments.command_line import parser_of
 
 MACHINES = 24
 _BEGIN = datetime(2026, 11, 23, 4, 45, tzinfo=UTC)
@@ -70,11 +70,7 @@ class CaseFailedError(Exception):
 
 def main() -> int:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.bit_flips.journal",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("bit_flips.journal", __doc__)
     parser.add_argument("--count", type=int, default=600, help="number of cases (600)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="number of the first case (0)")

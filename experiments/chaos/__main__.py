@@ -14,7 +14,6 @@ takes.  The exit code is 1 if anything happened that must not.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import shutil
 import signal
@@ -43,6 +42,7 @@ from experiments.chaos.findings_table import comparison, report
 from experiments.chaos.product import ROOT, prepare
 from experiments.chaos.results import FILE_NAME, Result, load_results, save_result
 from experiments.chaos.scenario import Findings, Place, Scenario
+from experiments.command_line import parser_of
 
 SCENARIOS: tuple[Scenario, ...] = (
     *kills.SCENARIOS,
@@ -61,11 +61,10 @@ SCENARIOS: tuple[Scenario, ...] = (
 def main() -> int:
     """Run the command line."""
     total_s = sum(each.times * each.seconds_each for each in SCENARIOS)
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.chaos",
-        description=f"{__doc__}\nAll faults take {total_s / 3600:.1f} h on two idle cores:\n\n"
+    parser = parser_of(
+        "chaos",
+        f"{__doc__}\nAll faults take {total_s / 3600:.1f} h on two idle cores:\n\n"
         + _listing(SCENARIOS),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("output", type=Path, nargs="?", help="folder of models and logs")
     parser.add_argument("--only", nargs="+", metavar="NAME", help="a fault, or the begin of names")

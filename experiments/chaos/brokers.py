@@ -20,7 +20,7 @@ from experiments.chaos.journal_reading import read_content
 from experiments.chaos.log_reports import BROKER, LogReports
 from experiments.chaos.process import ChaosProcess
 from experiments.chaos.required_monitoring import require_monitored_or_reported
-from experiments.chaos.scenario import Findings, Place, Scenario
+from experiments.chaos.scenario import Findings, Place, RepeatedFault, Scenario
 from tests.doubles.fake_broker import FakeBroker
 from tests.doubles.mosquitto import Subscriber
 
@@ -40,31 +40,23 @@ _RETAINED = 10_000
 class BrokenBroker:
     """A broker that behaves in one way until a mosquitto takes its place."""
 
-    name: str
-    fault: str
     behave: Behaviour
     reported: bool = True
     """Whether the daemon has something to report."""
-    times: int = 1
-    seconds_each: float = 45.0
     misbehaves_s: float = MISBEHAVES_S
     limit_s: float = RECOVERY_LIMIT_S
 
-    def run(self, place: Place, times: int) -> Findings:
+    def __call__(self, place: Place, findings: Findings) -> None:
         """Let alarms rise while the broker misbehaves, and measure what follows."""
-        findings = Findings(times)
-        for number in range(times):
-            folder = place.folder / str(number)
-            with FakeBroker(self.behave) as fake, Box(place.product, folder) as box:
-                box.start_broker()
-                box.proxy.upstream = fake.port
-                run = box.start()
-                box.proxy.wait_until(lambda box=box: box.proxy.connections > 0)  # type: ignore[misc]
-                _misbehave(run, findings, reported=self.reported, seconds=self.misbehaves_s)
-                box.proxy.upstream = box.broker.port
-                box.proxy.cut()
-                _measure_recovery(box, run, findings, limit_s=self.limit_s)
-        return findings
+        with FakeBroker(self.behave) as fake, Box(place.product, place.folder) as box:
+            box.start_broker()
+            box.proxy.upstream = fake.port
+            run = box.start()
+            box.proxy.wait_until(lambda: box.proxy.connections > 0)
+            _misbehave(run, findings, reported=self.reported, seconds=self.misbehaves_s)
+            box.proxy.upstream = box.broker.port
+            box.proxy.cut()
+            _measure_recovery(box, run, findings, limit_s=self.limit_s)
 
 
 def _misbehave(
@@ -94,7 +86,7 @@ def _measure_recovery(
     findings.require(content.alarms, "no alarm rose while the broker misbehaved")
 
     def delivered(set_aside: frozenset[str]) -> bool:
-        return known - set_aside <= {message["id"] for message in box.events()}
+        return known - set_aside <= box.event_ids()
 
     at_s = None
     while at_s is None and time.monotonic() < recovered_s + _PATIENCE_S:
@@ -112,87 +104,50 @@ def _measure_recovery(
     box.finish(findings)
 
 
-@dataclass(frozen=True, slots=True)
-class HalfOpen:
-    """The network delivers nothing in either direction, and no end of a connection."""
-
-    name: str = "broker-half-open"
-    fault: str = "half-open connection: nothing is delivered"
-    times: int = 1
-    seconds_each: float = 100.0
-
-    def run(self, place: Place, times: int) -> Findings:
-        """Let alarms rise meanwhile, and measure what follows."""
-        findings = Findings(times)
-        for number in range(times):
-            with Box(place.product, place.folder / str(number)) as box:
-                box.start_broker()
-                run = box.start()
-                box.wait_alarm(run.started_s)
-                known = LogReports(run, BROKER).number()
-                box.proxy.stall()
-                _misbehave(run, findings, reported=True, known=known)
-                box.proxy.cut()
-                box.proxy.go_on()
-                _measure_recovery(box, run, findings)
-        return findings
+def _half_open(place: Place, findings: Findings) -> None:
+    """Let alarms rise while the network delivers nothing, and no end of a connection either."""
+    with Box(place.product, place.folder) as box:
+        box.start_broker()
+        run = box.start()
+        box.wait_alarm(run.started_s)
+        known = LogReports(run, BROKER).number()
+        box.proxy.stall()
+        _misbehave(run, findings, reported=True, known=known)
+        box.proxy.cut()
+        box.proxy.go_on()
+        _measure_recovery(box, run, findings)
 
 
-@dataclass(frozen=True, slots=True)
-class StalledHandshake:
-    """The broker accepts the connection and does not answer the TLS handshake."""
-
-    name: str = "broker-tls-stall"
-    fault: str = "TLS handshake that stalls"
-    times: int = 1
-    seconds_each: float = 60.0
-
-    def run(self, place: Place, times: int) -> Findings:
-        """Let alarms rise meanwhile, and measure what follows."""
-        findings = Findings(times)
-        for number in range(times):
-            folder = place.folder / str(number)
-            folder.mkdir(parents=True)
-            certificate, key = _certificate(folder)
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            context.load_cert_chain(certificate, key)
-            mqtt = {"tls": {"ca": str(certificate)}}
-            with Box(place.product, folder, mqtt=mqtt, tls=context) as box:
-                box.proxy.stall()
-                box.start_broker()
-                run = box.start()
-                box.proxy.wait_until(lambda box=box: box.proxy.connections > 0)  # type: ignore[misc]
-                _misbehave(run, findings, reported=True)
-                box.proxy.go_on()
-                _measure_recovery(box, run, findings)
-        return findings
+def _stalled_handshake(place: Place, findings: Findings) -> None:
+    """Let alarms rise while the broker accepts connections and does not answer the handshake."""
+    place.folder.mkdir(parents=True)
+    certificate, key = _certificate(place.folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    mqtt = {"tls": {"ca": str(certificate)}}
+    with Box(place.product, place.folder, mqtt=mqtt, tls=context) as box:
+        box.proxy.stall()
+        box.start_broker()
+        run = box.start()
+        box.proxy.wait_until(lambda: box.proxy.connections > 0)
+        _misbehave(run, findings, reported=True)
+        box.proxy.go_on()
+        _measure_recovery(box, run, findings)
 
 
-@dataclass(frozen=True, slots=True)
-class CrowdedBroker:
-    """Thousands of retained messages, also below the topics of the daemon."""
-
-    name: str = "retained"
-    fault: str = f"{_RETAINED:,} retained messages on the broker"
-    times: int = 1
-    seconds_each: float = 60.0
-
-    def run(self, place: Place, times: int) -> Findings:
-        """Start the daemon with this broker."""
-        findings = Findings(times)
-        for number in range(times):
-            with Box(place.product, place.folder / str(number)) as box:
-                box.start_broker()
-                with Subscriber(box.broker.port, "nothing") as client:
-                    for topic in range(_RETAINED):
-                        name = f"asd/ghost{topic:05}/state" if topic % 2 else f"plc/{topic:05}"
-                        wait = topic == _RETAINED - 1
-                        client.publish(name, b"{}" * 50, qos=int(wait), retain=True)
-                run = box.start()
-                online_s = box.wait_online(run.started_s)
-                findings.require(online_s, "no connection")
-                require_monitored_or_reported(box, run, findings)
-        return findings
+def _crowded(place: Place, findings: Findings) -> None:
+    """Start the daemon with thousands of retained messages, also below its topics."""
+    with Box(place.product, place.folder) as box:
+        box.start_broker()
+        with Subscriber(box.broker.port, "nothing") as client:
+            for topic in range(_RETAINED):
+                name = f"asd/ghost{topic:05}/state" if topic % 2 else f"plc/{topic:05}"
+                wait = topic == _RETAINED - 1
+                client.publish(name, b"{}" * 50, qos=int(wait), retain=True)
+        run = box.start()
+        online_s = box.wait_online(run.started_s)
+        findings.require(online_s, "no connection")
+        require_monitored_or_reported(box, run, findings)
 
 
 def _certificate(folder: Path) -> tuple[Path, Path]:
@@ -218,16 +173,10 @@ def _broken(
     reported: bool = True,
     misbehaves_s: float = MISBEHAVES_S,
     limit_s: float = RECOVERY_LIMIT_S,
-) -> BrokenBroker:
-    seconds_each = misbehaves_s + 20.0
-    return BrokenBroker(
-        f"broker-{name}",
-        f"broker {fault}",
-        behave,
-        reported,
-        seconds_each=seconds_each,
-        misbehaves_s=misbehaves_s,
-        limit_s=limit_s,
+) -> RepeatedFault:
+    broker = BrokenBroker(behave, reported, misbehaves_s, limit_s)
+    return RepeatedFault(
+        f"broker-{name}", f"broker {fault}", broker, seconds_each=misbehaves_s + 20.0
     )
 
 
@@ -321,7 +270,16 @@ SCENARIOS: tuple[Scenario, ...] = (
     _broken(
         "connack-twice", "sends CONNACK twice", broker_behaviours.connack_twice, reported=False
     ),
-    HalfOpen(),
-    StalledHandshake(),
-    CrowdedBroker(),
+    RepeatedFault(
+        "broker-half-open",
+        "half-open connection: nothing is delivered",
+        _half_open,
+        seconds_each=100.0,
+    ),
+    RepeatedFault(
+        "broker-tls-stall", "TLS handshake that stalls", _stalled_handshake, seconds_each=60.0
+    ),
+    RepeatedFault(
+        "retained", f"{_RETAINED:,} retained messages on the broker", _crowded, seconds_each=60.0
+    ),
 )

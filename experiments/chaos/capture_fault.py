@@ -19,7 +19,8 @@ from experiments.chaos.product import MACHINES, RATE_HZ
 from experiments.chaos.sample_loss import measured_loss
 from experiments.chaos.scenario import Findings, Place
 from tests.doubles.capture_processes import capture_processes
-from tests.doubles.virtual_microphone import VirtualMicrophone, VirtualSound
+from tests.doubles.virtual_microphone import VirtualMicrophone
+from tests.doubles.virtual_sound import VirtualSound
 
 OTHER = "other"
 """A second microphone, which no machine is configured with."""

@@ -16,7 +16,7 @@ from experiments.chaos.box import Box
 from experiments.chaos.product import CYCLE_S, MACHINES, RATE_HZ
 from experiments.chaos.sample_loss import measured_loss
 from experiments.chaos.scenario import Findings, Place, Scenario
-from tests.doubles.virtual_microphone import VirtualSound
+from tests.doubles.virtual_sound import VirtualSound
 
 _AFTER_CHANGE_S = 40.0
 _DAY_S = 86_400

@@ -11,6 +11,8 @@ from experiments.chaos.capture_fault import (
     Action,
     CaptureFault,
     CaptureRun,
+    Observation,
+    log_line,
     state_of_fault,
     state_ok,
 )
@@ -54,24 +56,29 @@ def _move_back(run: CaptureRun) -> None:
     run.sound[OTHER].move_to(run.microphone)
 
 
+def _for_ten_seconds(
+    name: str, fault: str, begin: Action, end: Action, *, seen: Observation | None
+) -> CaptureFault:
+    return CaptureFault(
+        name, f"{fault} for 10 s", begin, end, lasts_s=10.0, seen=seen, seconds_each=25.0
+    )
+
+
 SCENARIOS: tuple[Scenario, ...] = (
     CaptureFault("capture-killed", "SIGKILL of the capture child", _signal_child(signal.SIGKILL)),
-    CaptureFault(
+    _for_ten_seconds(
         "capture-stopped",
-        "capture child stopped for 10 s",
+        "capture child stopped",
         _signal_child(signal.SIGSTOP),
         _signal_child(signal.SIGCONT),
-        lasts_s=10.0,
-        seconds_each=25.0,
+        seen=log_line,
     ),
-    CaptureFault(
+    _for_ten_seconds(
         "daemon-stopped",
-        "daemon stopped for 10 s",
+        "daemon stopped",
         _signal_daemon(signal.SIGSTOP),
         _signal_daemon(signal.SIGCONT),
-        lasts_s=10.0,
         seen=None,
-        seconds_each=25.0,
     ),
     CaptureFault(
         "unplugged",
@@ -80,14 +87,12 @@ SCENARIOS: tuple[Scenario, ...] = (
         lambda run: run.microphone.plug(),
         lasts_s=3.0,
     ),
-    CaptureFault(
+    _for_ten_seconds(
         "stream-stalled",
-        "device that delivers nothing for 10 s",
+        "device that delivers nothing",
         lambda run: run.microphone.pause(),
         lambda run: run.microphone.resume(),
-        lasts_s=10.0,
         seen=state_of_fault,
-        seconds_each=25.0,
     ),
     CaptureFault(
         "moved",
@@ -105,14 +110,12 @@ SCENARIOS: tuple[Scenario, ...] = (
         recovered=state_ok,
         seconds_each=135.0,
     ),
-    CaptureFault(
+    _for_ten_seconds(
         "sound-server-frozen",
-        "sound server frozen for 10 s",
+        "sound server frozen",
         lambda run: run.sound.freeze(),
         lambda run: run.sound.thaw(),
-        lasts_s=10.0,
         seen=state_of_fault,
-        seconds_each=25.0,
     ),
     CaptureFault(
         "sound-server-killed",

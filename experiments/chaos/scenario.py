@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -105,3 +106,22 @@ class Scenario(Protocol):
 
         Every process that it starts has ended when it returns or raises.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class RepeatedFault:
+    """A fault that is injected each time in a folder of its own; a `Scenario`."""
+
+    name: str
+    fault: str
+    inject: Callable[[Place, Findings], None]
+    """Injects it once."""
+    seconds_each: float
+    times: int = 1
+
+    def run(self, place: Place, times: int) -> Findings:
+        """Inject the fault so many times."""
+        findings = Findings(times)
+        for number in range(times):
+            self.inject(replace(place, folder=place.folder / str(number)), findings)
+        return findings

@@ -14,7 +14,7 @@ from experiments.chaos.box import Box
 from experiments.chaos.process import ChaosProcess
 from experiments.chaos.product import processors
 from experiments.chaos.required_monitoring import require_monitored_or_reported
-from experiments.chaos.scenario import Findings, Place, Scenario
+from experiments.chaos.scenario import Findings, Place, RepeatedFault, Scenario
 
 _RUN_S = 40.0
 _ADDRESS_SPACE_BYTES = 400_000_000
@@ -62,24 +62,12 @@ class BusyLoops:
         return findings
 
 
-@dataclass(frozen=True, slots=True)
-class LittleMemory:
-    """A limit of the address space of the daemon."""
-
-    name: str = "address-space"
-    fault: str = "400 MB of address space"
-    times: int = 1
-    seconds_each: float = 60.0
-
-    def run(self, place: Place, times: int) -> Findings:
-        """Let alarms rise with this limit, or require the reason why none is monitored."""
-        findings = Findings(times)
-        for number in range(times):
-            with Box(place.product, place.folder / str(number)) as box:
-                box.start_broker()
-                run = box.start(before=("prlimit", f"--as={_ADDRESS_SPACE_BYTES}"))
-                require_monitored_or_reported(box, run, findings)
-        return findings
+def _limit_address_space(place: Place, findings: Findings) -> None:
+    """Let alarms rise with this limit, or require the reason why none is monitored."""
+    with Box(place.product, place.folder) as box:
+        box.start_broker()
+        run = box.start(before=("prlimit", f"--as={_ADDRESS_SPACE_BYTES}"))
+        require_monitored_or_reported(box, run, findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +127,8 @@ def _new_group() -> tuple[Path, str] | None:
 
 SCENARIOS: tuple[Scenario, ...] = (
     BusyLoops(),
-    LittleMemory(),
+    RepeatedFault(
+        "address-space", "400 MB of address space", _limit_address_space, seconds_each=60.0
+    ),
     MemoryControlGroup(),
 )

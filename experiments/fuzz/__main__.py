@@ -9,10 +9,10 @@ case N.  The exit code is 1 if a case failed.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 
+from experiments.command_line import parser_of
 from experiments.fuzz.frame import Result, Summary, run_cases
 from experiments.fuzz.targets import TARGETS
 
@@ -20,11 +20,7 @@ from experiments.fuzz.targets import TARGETS
 def main() -> int:
     """Run the command line."""
     targets = {target.name: target for target in TARGETS}
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.fuzz",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("fuzz", __doc__)
     parser.add_argument("kind", choices=sorted(targets), help="kind of input")
     parser.add_argument("--count", type=int, default=1000, help="number of cases (1000)")
     parser.add_argument("--seed", type=int, default=0)

@@ -8,7 +8,6 @@ time of scoring a window, and that of the recognition alone in training sound, i
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from asd_monitor.records import Block, Stream
 from asd_monitor.synthesis.families import draw_machine
 from asd_monitor.synthesis.rendering import render
 from experiments.alarms.feature_extraction import FRONT_END, encoders, windows_of
+from experiments.command_line import parser_of
 
 ROUNDS, TRAINING_S, LIVE_S = 9, 60.0, 30.0
 
@@ -86,11 +86,7 @@ def _recognition_s(
 
 def main() -> int:
     """Measure and print."""
-    argparse.ArgumentParser(
-        prog="python -m experiments.microphone.cost",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    ).parse_args()
+    parser_of("microphone.cost", __doc__).parse_args()
     scoring_us, recognition_us, muffled_us = measured()
     share = recognition_us / scoring_us
     sys.stdout.write(

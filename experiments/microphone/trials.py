@@ -11,7 +11,6 @@ is in how many trials the monitor without the baseline of the microphone raises 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -32,7 +31,6 @@ from asd_monitor.model_training.microphone_baseline import microphone_baseline
 from asd_monitor.monitor import Monitor, Reading
 from asd_monitor.pipeline import Pipeline, WindowExtractor
 from asd_monitor.records import Block, MicrophoneState, Samples, Stream
-from experiments.alarms.command_line import add_noise, add_output, errors_reported
 from experiments.alarms.hall_schedule import plan_days
 from experiments.alarms.machine_files import (
     MachineFiles,
@@ -42,6 +40,7 @@ from experiments.alarms.machine_files import (
 )
 from experiments.alarms.plant_sound import RATE_HZ, make_plant, outside_recordings
 from experiments.alarms.results import write_results
+from experiments.command_line import add_noise, add_output, errors_reported, parser_of
 from experiments.markdown import table
 from experiments.microphone.simulated_changes import BEFORE_S, GAP_S, Change, ChangedPlant
 
@@ -233,11 +232,7 @@ def _longest_delay(trials: Iterable[Trial]) -> str:
 
 def main() -> int:
     """Try the machines that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.microphone.trials",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("microphone.trials", __doc__)
     add_machine_arguments(parser)
     add_noise(parser)
     add_output(parser)

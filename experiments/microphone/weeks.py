@@ -11,7 +11,6 @@ to the spectra of every 24th later hour, in dB.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -39,7 +38,6 @@ from asd_monitor.microphone.recent_spectra import (
 )
 from asd_monitor.microphone.sample_counter import NO_SAMPLE_FAULTS
 from asd_monitor.microphone.spectral_change import SpectralComparison
-from experiments.alarms.command_line import add_output, errors_reported
 from experiments.alarms.feature_extraction import FRONT_END
 from experiments.alarms.machine_files import (
     COMMISSIONING,
@@ -51,6 +49,7 @@ from experiments.alarms.machine_files import (
     machines_of,
 )
 from experiments.alarms.results import write_results
+from experiments.command_line import add_output, errors_reported, parser_of
 from experiments.markdown import table
 from experiments.microphone.responses import cover, other_response
 
@@ -220,11 +219,7 @@ def tables_of(found: Sequence[Findings]) -> str:
 
 def main() -> int:
     """Compare the machines that the arguments name."""
-    parser = argparse.ArgumentParser(
-        prog="python -m experiments.microphone.weeks",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of("microphone.weeks", __doc__)
     add_arguments(parser)
     add_output(parser)
     options = parser.parse_args()

@@ -61,7 +61,7 @@ def test_it_is_raised_though_the_sound_is_normal_again() -> None:
 def test_a_recognised_fault_of_the_microphone_discards_it() -> None:
     machine = AlarmStateMachine(RULE, RATE_HZ)
     run(machine, 5.0, HIGH, suspected=True)
-    machine.interrupt()
+    machine.restart_delays()
     machine.discard_held(0)
     assert raised(run(machine, 60.0, LOW, suspected=False, start=5.0)) == []
 
@@ -73,11 +73,48 @@ def test_an_alarm_that_was_due_before_the_fault_is_not_discarded() -> None:
     assert raised(run(machine, 1.0, LOW, suspected=False, start=5.0)) == [5.5]
 
 
-def test_a_gap_does_not_discard_it() -> None:
+def test_an_interruption_discards_it() -> None:
     machine = AlarmStateMachine(RULE, RATE_HZ)
     run(machine, 5.0, HIGH, suspected=True)
     machine.interrupt()
-    assert raised(run(machine, 1.0, LOW, suspected=False, start=5.0)) == [5.5]
+    assert machine.held is None
+    assert raised(list(machine.raise_held())) == []
+    assert raised(run(machine, 60.0, LOW, suspected=False, start=5.0)) == []
+
+
+def test_a_fault_that_goes_on_after_an_interruption_is_raised_after_the_on_delay() -> None:
+    machine = AlarmStateMachine(RULE, RATE_HZ)
+    run(machine, 5.0, HIGH, suspected=True)
+    machine.interrupt()
+    assert raised(run(machine, 5.0, HIGH, suspected=False, start=10.0)) == [13.5]
+
+
+def test_an_alarm_after_an_interruption_is_held_for_the_rest_of_the_time() -> None:
+    machine, undivided = AlarmStateMachine(RULE, RATE_HZ), AlarmStateMachine(RULE, RATE_HZ)
+    (longest,) = raised(run(undivided, 60.0, HIGH, suspected=True))
+    run(machine, 13.5, HIGH, suspected=True)  # held for 10 s
+    machine.interrupt()
+    (at,) = raised(run(machine, 60.0, HIGH, suspected=True, start=100.0))
+    assert at - 100.0 == longest - 10.0
+
+
+def test_normal_sound_after_an_interruption_restores_the_whole_time() -> None:
+    machine, undivided = AlarmStateMachine(RULE, RATE_HZ), AlarmStateMachine(RULE, RATE_HZ)
+    (longest,) = raised(run(undivided, 60.0, HIGH, suspected=True))
+    run(machine, 13.5, HIGH, suspected=True)
+    machine.interrupt()
+    run(machine, 10.0, LOW, suspected=False, start=90.0)
+    (at,) = raised(run(machine, 60.0, HIGH, suspected=True, start=100.0))
+    assert at - 100.0 == longest
+
+
+def test_an_alarm_that_is_raised_outlives_an_interruption() -> None:
+    machine = AlarmStateMachine(RULE, RATE_HZ)
+    run(machine, 5.0, HIGH, suspected=False)
+    machine.interrupt()
+    assert machine.state is MachineState.ALARM
+    assert run(machine, 5.0, LOW, suspected=True, start=10.0) == []
+    assert machine.state is MachineState.ALARM
 
 
 def test_the_next_state_machine_of_the_stream_takes_it_up() -> None:
@@ -156,7 +193,7 @@ WINDOWS = st.lists(
     st.tuples(
         st.sampled_from([HIGH, HIGH, HIGH, 5.0, LOW]),  # score
         st.booleans(),  # whether a fault is suspected
-        st.sampled_from(["run", "run", "run", "pause", "gap"]),
+        st.sampled_from(["run", "run", "run", "pause"]),
         st.integers(1, 30),  # windows of this kind
     ),
     min_size=1,
@@ -177,9 +214,6 @@ def test_no_sequence_of_suspicions_delays_an_alarm_by_more_than_the_limit(
     for score, suspected, kind, count in [*parts, (LOW, True, "run", 80)]:
         for _ in range(count):
             at += HOP
-            if kind == "gap":
-                subject.interrupt()
-                prompt.interrupt()
             if kind == "pause":
                 held += subject.pause(at, suspected=suspected)
                 due += prompt.pause(at)
@@ -190,3 +224,36 @@ def test_no_sequence_of_suspicions_delays_an_alarm_by_more_than_the_limit(
         (at_s, *_) = raised(held)
         assert first <= at_s <= first + MAX_HOLD_S
     assert bool(raised(held)) == bool(raised(due))
+
+
+@settings(deadline=None, max_examples=200)
+@given(WINDOWS, WINDOWS)
+def test_an_interruption_leaves_no_alarm_that_the_sound_after_it_does_not_raise(
+    before: list[tuple[float, bool, str, int]], after: list[tuple[float, bool, str, int]]
+) -> None:
+    subject = AlarmStateMachine(RULE, RATE_HZ)
+    prompt = AlarmStateMachine(RULE, RATE_HZ)
+    at = play(subject, before, 0)[1]
+    if subject.alarm is not None:
+        return  # raised before it
+    subject.interrupt()
+    held, _ = play(subject, after, at)
+    due, _ = play(prompt, [(score, False, kind, count) for score, _, kind, count in after], at)
+    if raised(held):
+        assert raised(due)
+        assert raised(due)[0] <= raised(held)[0]
+
+
+def play(
+    machine: AlarmStateMachine, parts: list[tuple[float, bool, str, int]], at: int
+) -> tuple[list[Transition], int]:
+    """Return the transitions of these parts, and the sample index of their end."""
+    found: list[Transition] = []
+    for score, suspected, kind, count in parts:
+        for _ in range(count):
+            at += HOP
+            if kind == "pause":
+                found += machine.pause(at, suspected=suspected)
+            else:
+                found += machine.observe(at, score, suspected=suspected)
+    return found, at

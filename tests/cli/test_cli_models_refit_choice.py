@@ -19,6 +19,18 @@ from tests.doubles.command_line import CommandLine
 from tests.doubles.model_versions import current, version_rows
 
 
+@pytest.fixture
+def promoted_candidate(
+    command_line: CommandLine, own_models: Path, commissioned: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Put v2 into use, a refit that is a candidate since it moved far."""
+    models = ("-m", "fan01", "--models", own_models)
+    with monkeypatch.context() as moved_far:
+        moved_far.setattr(refit_module, "MAX_MOVED", -1.0)
+        assert command_line("models", "refit", *models, "--state", commissioned).code == 0
+    assert command_line("models", "promote", *models, "--version", "v2").code == 0
+
+
 def test_a_refit_that_moved_far_is_a_candidate_that_a_person_promotes(
     command_line: CommandLine, own_models: Path, commissioned: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,15 +51,12 @@ def test_a_refit_that_moved_far_is_a_candidate_that_a_person_promotes(
     assert "a candidate: put into use by a person" in command_line(*show).out
 
 
+@pytest.mark.usefixtures("promoted_candidate")
 def test_rollback_returns_to_a_candidate_that_a_person_has_put_into_use_and_not_left(
-    command_line: CommandLine, own_models: Path, commissioned: Path, monkeypatch: pytest.MonkeyPatch
+    command_line: CommandLine, own_models: Path, commissioned: Path
 ) -> None:
     models = ("-m", "fan01", "--models", own_models)
     refit = ("models", "refit", *models, "--state", commissioned)
-    with monkeypatch.context() as moved_far:
-        moved_far.setattr(refit_module, "MAX_MOVED", -1.0)
-        assert command_line(*refit).code == 0
-    assert command_line("models", "promote", *models, "--version", "v2").code == 0
     assert command_line(*refit).code == 0
     assert current(own_models) == "v3"
     for version in ("v2", "v1"):
@@ -58,15 +67,12 @@ def test_rollback_returns_to_a_candidate_that_a_person_has_put_into_use_and_not_
     assert current(own_models) == "v1"  # v2 has been left for it
 
 
+@pytest.mark.usefixtures("promoted_candidate")
 def test_a_refit_does_not_replace_the_version_for_which_a_person_has_left_a_candidate(
-    command_line: CommandLine, own_models: Path, commissioned: Path, monkeypatch: pytest.MonkeyPatch
+    command_line: CommandLine, own_models: Path, commissioned: Path
 ) -> None:
     models = ("-m", "fan01", "--models", own_models)
     refit = ("models", "refit", *models, "--state", commissioned)
-    with monkeypatch.context() as moved_far:
-        moved_far.setattr(refit_module, "MAX_MOVED", -1.0)
-        assert command_line(*refit).code == 0
-    assert command_line("models", "promote", *models, "--version", "v2").code == 0
     assert command_line("models", "rollback", *models).code == 0
     result = command_line(*refit)
     assert "a person has returned from v2 to v1" in result.err

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,6 +14,7 @@ from structlog.testing import capture_logs
 from asd_monitor.daemon import journal_access
 from asd_monitor.daemon.journal_access import JournalAccess
 from asd_monitor.daemon.shutdown import Step, run_step
+from asd_monitor.journal.commands import read_journal
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import DiskLimits, Journal
@@ -50,6 +52,38 @@ async def test_the_alarm_of_an_earlier_run_is_taken_up_where_the_journal_opens_l
     daemon.source("hw:1").play(5)
     await daemon.until_state("fan", "alarm")
     assert daemon.service._registry.restarts == 0  # a new session would take it up as well
+
+
+async def test_an_alarm_raised_before_the_journal_opens_continues_that_of_an_earlier_run(
+    daemon: InProcessDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(daemon.folder) as earlier:
+        raise_alarm(earlier, "fan")
+        (before,) = earlier.alarms("fan")
+    disk = HangingDisk()
+    disk.hang("PRAGMA")
+    limits = DiskLimits(answer_s=1.0, opening_s=0.2)
+    monkeypatch.setattr(
+        journal_access, "Journal", partial(Journal, connect=disk.connect, limits=limits)
+    )
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    await daemon.until_state("fan", "normal")
+    daemon.source("hw:1").play(15, ALARM_LEVEL)
+    await daemon.until_state("fan", "alarm")
+    newest = daemon.broker.alarm("fan")["id"]
+    disk.answer()
+    await until(lambda: daemon.broker.messages("fan/event"))
+
+    def of_earlier() -> list[dict[str, Any]]:
+        events = daemon.broker.messages("fan/event")
+        return [each for each in events if each["alarm_id"] == before.id]
+
+    await until(lambda: any(each["to"] == "returned" for each in of_earlier()))
+    assert of_earlier()[-1]["why"].startswith(f"continued by alarm {newest}")
+    assert daemon.broker.alarm("fan")["id"] == newest
+    content = read_journal(daemon.folder)
+    assert content is not None
+    assert [each.id for each in content.alarms if each.active] == [newest]
 
 
 async def test_what_a_disk_that_does_not_answer_has_not_written_is_logged(tmp_path: Path) -> None:

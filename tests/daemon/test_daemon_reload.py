@@ -8,8 +8,9 @@ import pytest
 import structlog
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec
-from asd_monitor.config.settings import Config
+from asd_monitor.config.settings import Config, Machine
 from asd_monitor.daemon.journal_access import JournalAccess
+from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.monitor_session import MonitorSession
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine_journal import MachineJournal
@@ -256,6 +257,40 @@ async def test_a_machine_that_could_not_be_added_affects_no_other(daemon, monkey
     daemon.service.request_reload()
     await daemon.until_state("pump", "normal")
     assert len(daemon.sources["hw:1"]) == 1
+
+
+@pytest.mark.parametrize("is_repaired", [True, False])
+async def test_a_defect_while_one_machine_is_added_at_a_reload_is_reported(
+    daemon, monkeypatch, is_repaired
+):
+    add, broken = MachineRegistry.add, ["mill"]
+
+    async def fail_for_mill(registry: MachineRegistry, machine: str, settings: Machine) -> None:
+        if machine in broken:
+            raise ZeroDivisionError("a defect")
+        await add(registry, machine, settings)
+
+    monkeypatch.setattr(MachineRegistry, "add", fail_for_mill)
+    devices = {"fan": {"device": "hw:1"}, "mill": {"device": "hw:2"}, "pump": {"device": "hw:3"}}
+    daemon.start(make_config(fan=devices["fan"]))
+    await daemon.until_state("fan", "normal")
+    daemon.file = make_config(**devices)
+    daemon.service.request_reload()
+    await daemon.until_state("pump", "normal")
+    await until(lambda: daemon.broker.messages("box/testbox/alarm"))
+    (condition,) = daemon.broker.messages("box/testbox/alarm")[-1]["conditions"]
+    assert (condition["kind"], condition["machine"]) == ("task_failing", "mill")
+    assert "ZeroDivisionError: a defect" in condition["text"]
+    assert condition["remedy"].endswith("reload to try again")
+    assert len(daemon.sources["hw:1"]) == 1
+    if is_repaired:
+        broken.clear()
+    else:
+        daemon.file = make_config(fan=devices["fan"])
+    daemon.service.request_reload()
+    if is_repaired:
+        await daemon.until_state("mill", "normal")
+    await until(lambda: not daemon.broker.messages("box/testbox/alarm")[-1]["active"])
 
 
 async def test_a_defect_in_the_removal_of_a_machine_affects_no_other(daemon, monkeypatch):

@@ -232,6 +232,19 @@ async def test_a_held_alarm_is_raised_after_a_new_model(make, suspected):
     assert machine.broker.alarm("fan")["reason"].startswith("alarm score at least 5.42")
 
 
+async def test_a_held_alarm_is_discarded_by_an_outage(make, suspected):
+    machine = make()
+    await hold_alarm(machine)
+    machine.source.interrupt("unplugged")
+    await machine.until_state("unavailable", "no_device")
+    await until(lambda: not machine.session._evaluator.holds_alarm)
+    suspected.append(False)
+    machine.source.open()
+    await machine.play(15, NORMAL_LEVEL)
+    await machine.stop()
+    assert machine.journal.alarms("fan") == []
+
+
 async def test_a_held_alarm_is_raised_where_the_new_model_cannot_score(make, suspected):
     machine = make()
     await hold_alarm(machine)

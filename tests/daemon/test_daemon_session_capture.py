@@ -114,13 +114,17 @@ async def test_lost_sound_is_degraded_before_the_next_check(make, lost_s, state)
     await machine.until_evaluated()
     published = await machine.until_state("normal", state)
     assert (published["reason"] is not None) is (state == "degraded")
+    before = len(machine.broker.messages("fan/state"))
     machine.session.repeat_state()
-    await machine.until_state("normal", "ok")
+    (repeated,) = machine.broker.messages("fan/state")[before:]
+    assert (repeated["state"], repeated["microphone"]) == ("normal", "ok")
+    assert repeated["reason"] is None
 
 
 async def test_slow_evaluation_loses_the_oldest_samples_and_is_degraded(make):
     machine = make()
     gate = await machine.start_held()
+    machine.source.is_microphone = True
     machine.source.play(60)
     await until(lambda: machine.source.delivered)
     gate.set()

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from asd_monitor.backoff import Backoff
 from asd_monitor.daemon.failure_cause import failure_cause
-from asd_monitor.daemon.supervision import Failure, Supervision, without_end
+from asd_monitor.daemon.supervision import Failure, Supervision, outcome_of, without_end
 from tests.doubles.waiting import until
 
 
@@ -99,3 +99,28 @@ def test_what_is_lacking_is_named_with_its_remedy(
     cause = failure_cause(error)
     assert lacking in cause.text
     assert remedy in cause.remedy
+
+
+async def test_the_outcome_of_work_that_is_done_once() -> None:
+    async def work(number: int) -> float:
+        return 1 / number
+
+    assert await outcome_of(work(2)) == 0.5
+    assert isinstance(await outcome_of(work(0)), ZeroDivisionError)
+
+
+async def test_a_cancellation_of_work_that_is_done_once_is_raised_though_its_end_fails() -> None:
+    begun = asyncio.Event()
+
+    async def work() -> None:
+        try:
+            begun.set()
+            await asyncio.Event().wait()
+        finally:
+            raise ZeroDivisionError
+
+    task = asyncio.create_task(outcome_of(work()))
+    await begun.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

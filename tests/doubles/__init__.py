@@ -11,6 +11,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     capture_processes      finds the running capture children of a process
     card_tree              sound cards as files of /proc/asound and /sys
     command_line           calls `asd-monitor` in the test's process; drops privileges
+    commissioned_machine   the commissioning of a machine of one monitor session
     config_files           configuration files, and what loading reports of them
     direct_tail            a tail with which the alarm score is the evidence
     encoder_detector       a detector with the views of two small networks
@@ -26,11 +27,13 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     killed_parent          a process whose parent is killed
     level_detector         a detector of the level, and bundles in memory
     memory_broker          a session with the broker that keeps all messages
+    microphone_capture     the recognition of microphone faults, fed by the test
     microphone_spectra     spectra of a microphone, and the baseline that is fitted to them
     monitored_machine      one monitor session of the daemon
     model_copies           a trained model for further machines, without training anew
     model_versions         the versions in a models folder, as the command line lists them
     mosquitto              a real mosquitto on a free port, and a subscriber
+    published_journal      a journal whose events a session publishes
     run_process            `asd-monitor run` as a process of its own
     scripted_microphone    a device of several channels whose events are given by the test
     scripted_scorer        a monitor whose window scores are given by the test
@@ -38,6 +41,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     service_manager        the receiving end of the notifications for systemd
     single_scorer          a scorer that scores each block for itself
     small_trees            small data sets in the layouts of DCASE
+    sound_server           a private PulseAudio
     synthetic_encoders     small untrained encoders of the shipped kind (needs torch)
     synthetic_networks     small ONNX networks with cards
     synthetic_pools        training pools of the encoder, made in memory
@@ -45,6 +49,8 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     trained_fan            training recordings of a fan and the result of its training
     unfinished_flac        FLAC as a recording program leaves it that was killed
     unit_sandbox           the restrictions of the systemd unit, applied to a process
-    virtual_microphone     a real PortAudio microphone: PulseAudio without hardware
+    virtual_microphone     a microphone without hardware, as a source of the sound server
+    virtual_sound          microphones that PortAudio lists, and their sound server
     waiting                waits for a condition that has no event
+    watched_daemon         a daemon in the process of the test whose standstills are found soon
 """

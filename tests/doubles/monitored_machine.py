@@ -34,6 +34,8 @@ async def _failed_refit(machine: str) -> RefitOutcome:
 class MonitoredMachine:
     """The machine ``fan``; `start` begins a session, also after an earlier one was stopped.
 
+    The source waits for room in the ring buffer, so that no sound is lost however late it is
+    evaluated, unless the test sets its ``is_microphone``.
     Training is a stub: it ends when the test sets ``training_ends``.
     """
 
@@ -58,7 +60,6 @@ class MonitoredMachine:
     def start(self, source: ScriptedSource | None = None) -> MonitorSession:
         """Begin a session, with this source or the one at hand."""
         self.source = source or self.source
-        self.source.is_microphone = not self.settings.device_text.startswith("file:")
         self.scoring = ScoringThread()
         context = SessionContext(
             models=self._folder / "models",
@@ -109,22 +110,15 @@ class MonitoredMachine:
         """The retained state message."""
         return self.broker.state("fan")
 
-    async def until_state(self, state: str, microphone: str | None = None) -> dict[str, Any]:
-        """Wait for a state message and return it.
-
-        Without a state of the microphone it is `ok`, or sound was lost: on a busy computer the
-        sound of the test is evaluated later than the ring buffer can wait.
-        """
+    async def until_state(self, state: str, microphone: str = "ok") -> dict[str, Any]:
+        """Wait for a state message and return it."""
 
         def reached() -> bool:
             if self.task.done() and not self.task.cancelled():
                 self.task.result()  # a defect: no state follows
-            found = self.state.get("microphone")
-            if found == "degraded" and microphone is None and "sound lost" in self.state["reason"]:
-                found = "ok"
-            return (self.state.get("state"), found) == (state, microphone or "ok")
+            return (self.state.get("state"), self.state.get("microphone")) == (state, microphone)
 
-        await until(reached, f"{state}, {microphone or 'ok'} instead of {self.state}")
+        await until(reached, f"{state}, {microphone} instead of {self.state}")
         return self.state
 
     async def play(self, seconds: int, level: float = 0.1) -> None:

@@ -11,7 +11,7 @@ from experiments.chaos import __main__ as command
 from experiments.chaos.packets import MutatedPackets
 from experiments.chaos.product import ROOT, Product, prepare
 from experiments.chaos.scenario import Place
-from tests.doubles.virtual_microphone import VirtualSound
+from tests.doubles.virtual_sound import VirtualSound
 
 pytestmark = [
     pytest.mark.slow,
@@ -19,6 +19,7 @@ pytestmark = [
     pytest.mark.skipif(find_program("mosquitto") is None, reason="no mosquitto"),
 ]
 BY_NAME: dict[str, Any] = {scenario.name: scenario for scenario in command.SCENARIOS}
+REFUSING = BY_NAME["broker-refuses-97"]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +32,7 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Product:
     [
         BY_NAME["sigkill-at-writes"],
         BY_NAME["sigterm"],
-        replace(BY_NAME["broker-refuses-97"], misbehaves_s=5.0),
+        replace(REFUSING, inject=replace(REFUSING.inject, misbehaves_s=5.0)),
         BY_NAME["journal-removed"],
     ],
     ids=lambda scenario: scenario.name,

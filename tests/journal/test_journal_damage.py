@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from asd_monitor.alarm.state import AlarmCondition
+from asd_monitor.journal import alarm_tables
 from asd_monitor.journal.commands import read_journal
 from asd_monitor.journal.journal_file import FILE_NAME, set_aside
 from asd_monitor.journal.machine_journal import MachineJournal
@@ -199,6 +201,33 @@ def test_a_truncated_journal_goes_on_with_its_write_ahead_log(state: Path, tmp_p
         assert journal.fault is None
     assert logs[0]["reason"] == "the file has 0 bytes"
     (copy / FILE_NAME).unlink()
+
+
+def test_damaged_rows_that_were_set_aside_are_bounded_and_counted(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alarm_tables, "MAX_DAMAGED_ROWS", 10)
+    replace_in(state / FILE_NAME, b"unacknowledged2026", b"unacknowledfed2026")
+    with Journal(state):
+        pass
+    kept = f"{ACTIVE_ALARMS} damaged rows set aside by the daemon, the newest 10 of them, in"
+    assert set_aside_rows(state) == list(range(ACTIVE_ALARMS - 9, ACTIVE_ALARMS + 1))
+    content = read_journal(state)
+    assert content is not None
+    assert kept in content.warnings[0]
+
+    with capture_logs(), Journal(state) as journal:
+        (state / FILE_NAME).unlink()
+        journal.maintain()  # makes the file anew
+        assert journal.fault is None
+    assert set_aside_rows(state) == list(range(ACTIVE_ALARMS - 9, ACTIVE_ALARMS + 1))
+
+
+def set_aside_rows(state: Path) -> list[int]:
+    """Return the numbers of the rows that a journal has set aside."""
+    with closing(sqlite3.connect(state / FILE_NAME)) as database:
+        rows = database.execute("SELECT number FROM damaged_rows ORDER BY number")
+        return [number for (number,) in rows]
 
 
 def test_an_interrupted_repair_is_completed(state: Path) -> None:

@@ -23,7 +23,7 @@ from asd_monitor.journal.store import DiskLimits, Journal
 from asd_monitor.journal.write_queue import PORTION
 from tests.doubles.hanging_disk import SHORT, HangingDisk
 from tests.doubles.journal_outbox import Clock, numbers, raise_alarm, record, take_all
-from tests.doubles.journalled_machine import LATER, NOW, RAISED
+from tests.doubles.journalled_machine import FAN_ALARM, LATER, NOW, RAISED, acknowledge
 
 PUMP_ALARM = "pump02-20261123T044500Z"
 
@@ -192,6 +192,58 @@ def test_an_alarm_raised_before_a_late_opening_stays_the_newest(
         assert pump.newest is not None
         assert pump.newest.id == PUMP_ALARM
         assert not pump.take_up_late(None)
+
+
+@pytest.mark.parametrize("is_acknowledged", [False, True])
+def test_an_alarm_raised_before_a_late_opening_ends_the_earlier_one(
+    tmp_path: Path, hanging: HangingDisk, is_acknowledged: bool
+) -> None:
+    with Journal(tmp_path) as journal:
+        raise_alarm(journal, "fan01")
+    if is_acknowledged:
+        acknowledge(tmp_path)
+    hanging.hang("PRAGMA")
+    limits = DiskLimits(answer_s=1.0, opening_s=0.2)
+    with Journal(tmp_path, connect=hanging.connect, limits=limits) as journal:
+        fan = MachineJournal(journal, "fan01")
+        newest = fan.record(RAISED, LATER, "v1").alarm_id
+        hanging.answer()
+        wait_until(lambda: journal.is_read)
+        events = fan.apply_acknowledgements(None, LATER, "v1")
+        expected = ["unacknowledged→returned", *["returned→normal"][: int(is_acknowledged)]]
+        assert [f"{each.before}→{each.after}" for each in events] == expected
+        assert {each.alarm_id for each in events} == {FAN_ALARM}
+        assert events[0].why == f"continued by alarm {newest}, raised before this one could be read"
+        assert fan.apply_acknowledgements(None, LATER, "v1") == []
+        assert journal.flush()
+    with Journal(tmp_path) as journal:
+        assert [each.id for each in journal.alarms() if each.active] == [newest]
+        (earlier,) = [each for each in journal.alarms() if each.id == FAN_ALARM]
+        assert (earlier.cleared, earlier.closed) == (LATER, is_acknowledged)
+        assert [each.after for each in journal.events(FAN_ALARM)][-1] == (
+            "normal" if is_acknowledged else "returned"
+        )
+        restored = MachineJournal(journal, "fan01").newest
+        assert restored is not None
+        assert restored.id == newest
+
+
+def test_an_alarm_recorded_just_after_a_late_opening_ends_the_earlier_one(
+    tmp_path: Path, hanging: HangingDisk
+) -> None:
+    with Journal(tmp_path) as journal:
+        raise_alarm(journal, "fan01")
+    acknowledge(tmp_path)
+    hanging.hang("PRAGMA")
+    limits = DiskLimits(answer_s=1.0, opening_s=0.2)
+    with Journal(tmp_path, connect=hanging.connect, limits=limits) as journal:
+        fan = MachineJournal(journal, "fan01")
+        hanging.answer()
+        wait_until(lambda: journal.is_read)
+        newest = fan.record(RAISED, LATER, "v1").alarm_id
+        assert [each.id for each in journal.alarms() if each.active] == [newest]
+        (event,) = fan.apply_acknowledgements(None, LATER, "v1")
+        assert (event.alarm_id, event.before, event.after) == (FAN_ALARM, "returned", "normal")
 
 
 def test_the_end_does_not_wait_for_a_disk_that_does_not_answer(

@@ -1,4 +1,4 @@
-"""The command line that the programs of this folder share."""
+"""The command line that the experiments share."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from asd_monitor.errors import AsdMonitorError
 
 
 def parser_of(program: str, description: str | None) -> argparse.ArgumentParser:
-    """Return the parser of a program of this folder; the description is shown as it is."""
+    """Return the parser of a module of this package; the description is shown as it is."""
     return argparse.ArgumentParser(
-        prog=f"python -m experiments.alarms.{program}",
+        prog=f"python -m experiments.{program}",
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
