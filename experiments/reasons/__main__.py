@@ -15,7 +15,6 @@ which is an alarm whatever the tails say.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -29,6 +28,7 @@ from asd_monitor.explanation.explain import explain
 from asd_monitor.explanation.sentence import MAX_FINDINGS
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.families import FAMILIES, draw_machine
+from experiments.command_line import add_output, parser_of
 from experiments.markdown import table
 from experiments.reasons.changes import (
     CHANGES,
@@ -163,11 +163,11 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the experiment."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = parser_of("reasons", __doc__)
     parser.add_argument("--set", choices=sorted(FIRST_SEED), default="report")
-    parser.add_argument("--sounds", type=Path)
-    parser.add_argument("--streams", type=Path)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--sounds", type=Path, metavar="FOLDER")
+    parser.add_argument("--streams", type=Path, metavar="FOLDER")
+    add_output(parser)
     options = parser.parse_args(arguments)
     first = FIRST_SEED[options.set]
     outcomes = list(synthetic(first))
