@@ -28,6 +28,8 @@ FAST = 20.0
 RETAINED_LIMIT_S = 5.0
 """After the connection of a new run every retained topic is right within this time."""
 _DELIVERY_S = 90.0
+_UNIT = {"MALLOC_ARENA_MAX": "2"}
+"""The environment of the service unit."""
 _PERSISTENT = ("persistence true", "autosave_interval 1", "autosave_on_changes true")
 
 
@@ -114,7 +116,7 @@ class Box:
         process = ChaosProcess(
             [*before, *self.product.command("run", "--config", config, *places, "--speed", speed)],
             self.folder / f"run{self._runs:05}.log",
-            environment={**self.product.environment, **(environment or {})},
+            environment={**self.product.environment, **_UNIT, **(environment or {})},
         )
         self._undo.callback(process.kill)
         return process
