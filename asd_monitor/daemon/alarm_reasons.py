@@ -43,6 +43,8 @@ class AlarmReasons:
     ) -> Transition:
         """Return a transition; one that raises an alarm with its reason before the rule.
 
+        Of sound far quieter than ever in training, that is the reason.
+
         Args:
             change: the transition.
             reading: the reading that it is of.
@@ -50,7 +52,8 @@ class AlarmReasons:
             profile: of the training sound; None: the model has none.
 
         """
-        if sound is None or reading.window is None or not raises_alarm(change):
+        window = reading.window
+        if sound is None or window is None or window.quiet or not raises_alarm(change):
             return change
         if not self._turn.acquire(timeout=_TURN_S):
             self.failures += 1
@@ -61,7 +64,7 @@ class AlarmReasons:
                 profile,
                 sound.samples,
                 sound.rate_hz,
-                reading.window.views,
+                window.views,
                 time_scale_s=reading.time_scale_s,
             )
         except _DEFECTS:  # an alarm is raised whatever is wrong with its reason

@@ -161,14 +161,14 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     return table(("change", "sounds", "named", "alarms", "named", "first"), rows)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main() -> None:
     """Run the experiment."""
     parser = parser_of("reasons", __doc__)
     parser.add_argument("--set", choices=sorted(FIRST_SEED), default="report")
     parser.add_argument("--sounds", type=Path, metavar="FOLDER")
     parser.add_argument("--streams", type=Path, metavar="FOLDER")
     add_output(parser)
-    options = parser.parse_args(arguments)
+    options = parser.parse_args()
     first = FIRST_SEED[options.set]
     outcomes = list(synthetic(first))
     if options.sounds is not None:

@@ -1,6 +1,7 @@
 """The reason of an alarm: what differs in its sound, before the rule; never at the alarm's cost."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -50,6 +51,13 @@ def test_only_what_raises_an_alarm_is_explained(sound):
     assert reasons.explained(RAISED, reading(RAISED), None, None) is RAISED
     assert raised_at([reading(CLEARED)]) is None
     assert raised_at([reading(CLEARED, RAISED)]) == RAISED.sample
+
+
+def test_the_rule_of_a_quiet_machine_is_the_reason(sound):
+    quiet = replace(reading(RAISED), window=replace(WINDOW, quiet=True))
+    reasons = AlarmReasons("fan", threading.Lock())
+    assert reasons.explained(RAISED, quiet, sound, None) is RAISED
+    assert reasons.failures == 0
 
 
 def test_an_alarm_does_not_wait_longer_for_its_turn(sound, monkeypatch):
