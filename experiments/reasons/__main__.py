@@ -16,6 +16,7 @@ which is an alarm whatever the tails say.
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -182,7 +183,7 @@ def main() -> None:
         rows = list(stream_sentences(options.streams))
         text += "\n" + table(("stream", "at", "sentence"), rows)
     (options.output / f"{options.set}.md").write_text(text)
-    print(text)  # noqa: T201
+    sys.stdout.write(f"{text}\n")
 
 
 if __name__ == "__main__":
