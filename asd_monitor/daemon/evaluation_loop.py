@@ -11,13 +11,14 @@ and requests of people are applied, where there may be some.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 import structlog
 
 from asd_monitor.audio.ring_buffer import RingBuffer
 from asd_monitor.backoff import Backoff, doubling
+from asd_monitor.daemon.alarm_reasons import raised_at
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.commissioning import Commissioning
 from asd_monitor.daemon.evaluator import Evaluator
@@ -25,6 +26,7 @@ from asd_monitor.daemon.initial_training import InitialTraining
 from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.session_reporter import SessionReporter
+from asd_monitor.explanation.explain import MAX_SOUND_S
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.monitor import Reading
@@ -265,7 +267,8 @@ class EvaluationLoop:
         readings = await scored
         self._commissioning.push(readings, self._capture.time_of)
         if evaluator.writes_journal(readings, end):
-            recorded = await self._worker.run(evaluator.record, readings, end)
+            sound = self._alarm_sound(readings)
+            recorded = await self._worker.run(evaluator.record, readings, end, sound)
         else:
             recorded = evaluator.record(readings, end)
         self._capture.release(end, self._missing_samples)
@@ -273,6 +276,16 @@ class EvaluationLoop:
             self._reporter.publish_reading(reading)
         if recorded.peak_rose:
             self._reporter.publish_alarm()
+
+    def _alarm_sound(self, readings: Sequence[Reading]) -> Block | None:
+        """Return a copy of the sound before an alarm that is raised; None: none is.
+
+        It is copied here, since the capture writes into the ring buffer meanwhile.
+        """
+        ring, sample = self._capture.ring, raised_at(readings)
+        if ring is None or sample is None:
+            return None
+        return ring.newest_before(sample, round(MAX_SOUND_S * self._capture.rate_hz))
 
     async def _record_training_sound(self, tasks: asyncio.TaskGroup, block: Block) -> None:
         training = self._initial_training

@@ -9,6 +9,7 @@ an alarm are applied (`asd_monitor.daemon.no_model`).
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from asd_monitor.alarm.supported_budget import (
 )
 from asd_monitor.alarm.time_scales import STEP_S
 from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.daemon.alarm_reasons import AlarmReasons
 from asd_monitor.daemon.evidence_history import EvidenceHistory
 from asd_monitor.daemon.no_model import NoEvidence, NoScorer
 from asd_monitor.detector.detector import Detector
@@ -44,7 +46,7 @@ from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.model_store.versions import BundleError, versions
 from asd_monitor.monitor import Monitor, Reading, Scorer
 from asd_monitor.pipeline import Pipeline
-from asd_monitor.records import MachineState
+from asd_monitor.records import Block, MachineState
 from asd_monitor.self_test.recent_scores import RecentScores
 
 log = structlog.get_logger()
@@ -86,6 +88,7 @@ class Evaluator:
         time_of: Returns the wall-clock time of a sample index.
         load: Loads the current model.
         history: The evidence of earlier runs.
+        reasons: Determines the reasons of alarms.
         monotonic_s: Reads the monotonic clock, in s.
 
     """
@@ -100,6 +103,7 @@ class Evaluator:
         *,
         load: LoadModel = load_usable_bundle,
         history: EvidenceHistory | None = None,
+        reasons: AlarmReasons | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.bundle: Bundle | None = None
@@ -127,6 +131,7 @@ class Evaluator:
         """The level of the evidence at each of the longer time scales."""
         self._levels_due = 0  # sample index
         self._history = history
+        self._reasons = reasons or AlarmReasons(machine, threading.Lock())
         self._monotonic_s = monotonic_s
         self._saved_s = monotonic_s()
         self._rate_hz: int | None = None
@@ -258,8 +263,17 @@ class Evaluator:
         self._rate_hz = rate_hz
         self._replace_monitor()
 
-    def record(self, readings: Sequence[Reading], end: int) -> RecordedBlock:
-        """Write the transitions of a block's readings; ``end`` is the end of the block."""
+    def record(
+        self, readings: Sequence[Reading], end: int, alarm_sound: Block | None = None
+    ) -> RecordedBlock:
+        """Write the transitions of a block's readings.
+
+        Args:
+            readings: The readings.
+            end: The end of the block.
+            alarm_sound: The sound before an alarm that they raise, for its reason.
+
+        """
         if end >= self._levels_due:
             self.levels = self._monitor.levels
             self._levels_due = end + round(STEP_S * (self._rate_hz or 0))
@@ -267,7 +281,10 @@ class Evaluator:
         for reading in readings:
             if reading.window is not None:
                 self.recent_scores.push(reading.window, self._monitor.rule.hop_s)
-            events = [self._record_transition(change, reading) for change in reading.transitions]
+            events = [
+                self._record_transition(change, reading, alarm_sound)
+                for change in reading.transitions
+            ]
             recorded.append(RecordedReading(reading, tuple(events)))
         return RecordedBlock(tuple(recorded), peak_rose=self._record_peak(end))
 
@@ -352,7 +369,9 @@ class Evaluator:
         self._journal.update_peak(alarm)
         return True
 
-    def _record_transition(self, change: Transition, reading: Reading) -> Event:
+    def _record_transition(
+        self, change: Transition, reading: Reading, alarm_sound: Block | None
+    ) -> Event:
         """Write a transition with the alarm score of the window that has caused it."""
         window = reading.window
         cause = Cause(provisional=self.provisional is not None)
@@ -363,7 +382,11 @@ class Evaluator:
                 time_scale_s=reading.time_scale_s,
                 views=window.views,
             )
-        return self._journal.record(change, self._time_of(change.sample), self.model, cause=cause)
+        profile = None if self.bundle is None else self.bundle.profile
+        explained = self._reasons.explained(change, reading, alarm_sound, profile)
+        return self._journal.record(
+            explained, self._time_of(change.sample), self.model, cause=cause
+        )
 
     def _replace_monitor(self) -> None:
         """Build the monitor for the present model and rate; the alarms are kept."""

@@ -83,6 +83,8 @@ class StreamCounts:
     """First trainings that failed, or recordings for them."""
     unsaved_evidence: int = 0
     """Times that the evidence of the longer time scales could not be saved."""
+    unexplained_alarms: int = 0
+    """Alarms whose reason could not be determined; the rule is their reason."""
     dropped_changes: int = 0
     """Changes of state and microphone that are not in the journal."""
 

@@ -14,6 +14,7 @@ import structlog
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.config.settings import Machine
+from asd_monitor.daemon.alarm_reasons import AlarmReasons
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.commissioning import Commissioning
 from asd_monitor.daemon.evaluation_loop import END_LIMIT_S, EvaluationLoop
@@ -80,6 +81,7 @@ class MonitorSession:
             on_due=wake.set,
         )
         self._evidence = EvidenceHistory(context.state, machine)
+        self._reasons = AlarmReasons(machine, context.reason_turn)
         self._evaluator = Evaluator(
             machine,
             settings,
@@ -88,6 +90,7 @@ class MonitorSession:
             self._capture_loop.time_of,
             load=context.load_model,
             history=self._evidence,
+            reasons=self._reasons,
             monotonic_s=context.clocks.monotonic_s,
         )
         self._running = context.running_input(machine)
@@ -275,6 +278,7 @@ class MonitorSession:
             unread_requests=self._evaluation_loop.unread_requests,
             failed_trainings=0 if training is None else training.failures,
             unsaved_evidence=self._evidence.failed_saves,
+            unexplained_alarms=self._reasons.failures,
             dropped_changes=self._reporter.dropped_changes,
         )
 

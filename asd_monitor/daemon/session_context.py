@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,8 @@ class SessionContext:
     load_model: LoadModel = load_usable_bundle
     running_input: Callable[[str], RunningInput | None] = _no_signal
     """Returns the signal that says whether a machine runs."""
+    reason_turn: threading.Lock = field(default_factory=threading.Lock)
+    """Held while the reason of an alarm is determined."""
     clocks: Clocks = field(default_factory=Clocks)
     ring_s: float = 30.0
     """Sound of each machine that is kept, in s."""

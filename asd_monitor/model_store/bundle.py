@@ -24,6 +24,7 @@ from asd_monitor.dsp.front_end import FrontEnd
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.encoders.runtime import Runtime
 from asd_monitor.encoders.session import GpuError
+from asd_monitor.explanation.sound_profile import SoundProfile
 from asd_monitor.features.windows import Window, WindowStream
 from asd_monitor.limited_reading import read_limited, sha256_limited
 from asd_monitor.model_store.atomic_files import create_folder_durably, writing_to
@@ -36,14 +37,17 @@ from asd_monitor.model_store.manifest import (
     ARRAYS,
     MAX_FILE_BYTES,
     MICROPHONE,
+    PROFILE,
     REFERENCE,
     array_bytes,
     check_hash,
     manifest_of,
     microphone_bytes,
+    profile_bytes,
     read_detector,
     read_files,
     read_front_end,
+    read_profile,
 )
 from asd_monitor.model_store.reference_file import StoredReference
 from asd_monitor.model_store.versions import (
@@ -90,6 +94,8 @@ class Bundle:
     """What is damaged in the models folder, although this model can be used; None: nothing."""
     is_current: bool = True
     """Whether it is the version that was asked for; else it takes the place of a damaged one."""
+    profile: SoundProfile | None = None
+    """Of the training sound, for the reasons of alarms; earlier bundles have none."""
 
     @property
     def first(self) -> FirstModel:
@@ -120,6 +126,7 @@ def save_bundle(
     documents: Mapping[str, str],
     *,
     reference: StoredReference | None = None,
+    profile: SoundProfile | None = None,
 ) -> str:
     """Write a new version and put it into use.
 
@@ -130,6 +137,7 @@ def save_bundle(
         facts: further keys of the manifest, such as training set and thresholds.
         documents: further files by name, such as ``report.html``.
         reference: training windows, from which the model can be extended later.
+        profile: of the training sound.
 
     Returns:
         The name of the version.
@@ -143,6 +151,8 @@ def save_bundle(
     files |= {name: text.encode() for name, text in documents.items()}
     if reference is not None:
         files[REFERENCE] = reference.content()
+    if profile is not None:
+        files[PROFILE] = profile_bytes(profile)
     with writing_to(models / machine):
         version, sha256 = _write(
             models, machine, detector, encoders=encoders, facts=facts, files=files
@@ -159,7 +169,7 @@ def save_refit(
     *,
     candidate: bool,
 ) -> tuple[str, bool]:
-    """Write a version with the training windows of another, and put it into use in its place.
+    """Write a version with training windows and profile of another, and put it into use instead.
 
     Args:
         models: the models folder.
@@ -188,7 +198,11 @@ def save_refit(
             encoders=encoders,
             facts={**facts, "candidate": not in_use},
             files=_detector_files(detector),
-            links={REFERENCE: models / machine / replaced.version / REFERENCE},
+            links={
+                name: models / machine / replaced.version / name
+                for name in (REFERENCE, PROFILE)
+                if name in replaced.manifest["files"]
+            },
         )
         if in_use:
             set_current(models, machine, version, sha256)
@@ -284,6 +298,7 @@ def load_bundle(
             windows = _windows_of_noise(front_end, encoders)
             detector = read_detector(files, front_end, encoders, windows[0])
             _score_noise(detector, windows)
+            profile = read_profile(files, front_end)
     except BundleError:
         raise
     except MemoryError as error:
@@ -308,7 +323,7 @@ def load_bundle(
             f"which version is in use: {promote_remedy(models, machine)}"
         )
     damage = next((each.damage for each in stored if each.damage), None)
-    return Bundle(machine, version, files.sha256, files.manifest, detector, damage)
+    return Bundle(machine, version, files.sha256, files.manifest, detector, damage, profile=profile)
 
 
 def _windows_of_noise(front_end: FrontEnd, encoders: Sequence[Encoder]) -> list[Window]:

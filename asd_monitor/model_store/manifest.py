@@ -7,6 +7,8 @@ The arrays of the back ends are in ``views.npz`` as ``<view>.<array>``.  ``refer
 training windows for a later refit (`asd_monitor.model_store.reference_file`); where the model is
 only used, its hash is verified and no more.  ``microphone.npz`` holds what the microphone has
 captured in training; earlier bundles have none, and the microphone is not judged by it then.
+``profile.npz`` holds the profile of the training sound (`asd_monitor.explanation`); where a bundle
+has none, the reason of an alarm is the ranking of the views.
 """
 
 from __future__ import annotations
@@ -24,11 +26,16 @@ from asd_monitor.detector.evidence import EvidenceCalibration
 from asd_monitor.detector.views import VIEW_KINDS, View, encoder_views
 from asd_monitor.dsp.front_end import MAX_RATE_HZ, MIN_RATE_HZ, FrontEnd
 from asd_monitor.encoders.encoder import Encoder
+from asd_monitor.explanation.sound_profile import SoundProfile
 from asd_monitor.features.windows import Window
 from asd_monitor.limited_reading import read_limited, sha256_limited
 from asd_monitor.microphone.baseline import MicrophoneBaseline
 from asd_monitor.microphone.sample_counter import SampleFaults
-from asd_monitor.model_store.array_file import array_file_bytes, read_array_file
+from asd_monitor.model_store.array_file import (
+    array_file_bytes,
+    read_array_file,
+    read_mixed_array_file,
+)
 from asd_monitor.model_store.manifest_schema import check_manifest
 from asd_monitor.model_store.versions import MANIFEST, BundleError, train_remedy
 from asd_monitor.sealed_json import parsed_json, seal_of
@@ -38,6 +45,7 @@ FORMAT = 7
 ARRAYS = "views.npz"
 REFERENCE = "reference.npz"
 MICROPHONE = "microphone.npz"
+PROFILE = "profile.npz"
 MAX_FILE_BYTES = 256 * 2**20  # far above the size of any file of a bundle
 MAX_MANIFEST_BYTES = 16 * 2**20  # that of ten thousand training recordings has 2 MiB
 
@@ -120,6 +128,11 @@ def microphone_bytes(baseline: MicrophoneBaseline) -> bytes:
     return array_file_bytes(baseline.arrays())
 
 
+def profile_bytes(profile: SoundProfile) -> bytes:
+    """Return the content of ``profile.npz``."""
+    return array_file_bytes(profile.arrays())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class VerifiedFiles:
     """The content of a bundle after the hashes of all its files were verified."""
@@ -128,6 +141,7 @@ class VerifiedFiles:
     sha256: str  # of the manifest, and with it of every other file
     arrays: bytes
     microphone: bytes | None = None  # None: the bundle has no baseline of the microphone
+    profile: bytes | None = None  # None: it has no profile of the training sound
 
 
 def read_files(models: Path, machine: str, version: str) -> VerifiedFiles:
@@ -155,7 +169,7 @@ def read_files(models: Path, machine: str, version: str) -> VerifiedFiles:
     _check_place(manifest, models, machine, version)
     contents: dict[str, bytes] = {}
     for name in manifest["files"]:
-        if name in (ARRAYS, MICROPHONE):
+        if name in (ARRAYS, MICROPHONE, PROFILE):
             contents[name] = read_limited(folder / name, MAX_FILE_BYTES)
             found = _sha256(contents[name])
         else:
@@ -163,7 +177,9 @@ def read_files(models: Path, machine: str, version: str) -> VerifiedFiles:
         check_hash(name, found, manifest)
     if ARRAYS not in contents:
         raise ValueError(f"{MANIFEST} does not list {ARRAYS}")
-    return VerifiedFiles(manifest, sha256, contents[ARRAYS], contents.get(MICROPHONE))
+    return VerifiedFiles(
+        manifest, sha256, contents[ARRAYS], contents.get(MICROPHONE), contents.get(PROFILE)
+    )
 
 
 def check_hash(name: str, found: str, manifest: Mapping[str, Any]) -> None:
@@ -287,6 +303,18 @@ def _read_microphone(files: VerifiedFiles, front_end: FrontEnd) -> MicrophoneBas
         )
     except (KeyError, ValueError) as error:
         raise ValueError(f"{MICROPHONE} is invalid: {error}") from error
+
+
+def read_profile(files: VerifiedFiles, front_end: FrontEnd) -> SoundProfile | None:
+    """Return the profile of a bundle, or None; raises ValueError where it is invalid."""
+    if files.profile is None:
+        return None
+    try:
+        return SoundProfile.restore(
+            read_mixed_array_file(files.profile, PROFILE), front_end.rate_hz
+        )
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{PROFILE} is invalid: {error}") from error
 
 
 def _sha256(content: bytes) -> str:

@@ -21,10 +21,12 @@ from asd_monitor.detector.fit import FittedDetector, fit_detector
 from asd_monitor.dsp.front_end import FrontEnd, front_end_for
 from asd_monitor.encoders.encoder import Encoder
 from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.explanation.sound_profile import SoundProfile
 from asd_monitor.features.windows import Window
 from asd_monitor.microphone.sample_counter import COUNTED_S, NO_SAMPLE_FAULTS, SampleFaults
 from asd_monitor.model_training.constant_runs import ConstantRunRemover
 from asd_monitor.model_training.excerpts import ExcerptSelection
+from asd_monitor.model_training.profile_blocks import ProfileBlocks
 from asd_monitor.model_training.sample_fault_counts import SampleFaultsOfStretches, usual_counts
 from asd_monitor.model_training.sound_files import SoundFile, survey_recordings
 from asd_monitor.model_training.training_progress import Progress, no_progress
@@ -70,6 +72,7 @@ class Reference:
     levels: tuple[FileLevels, ...] = ()  # of each file
     silent_s: float = 0.0  # of samples that do not change, left out
     sample_faults: SampleFaults = NO_SAMPLE_FAULTS  # counts that are usual
+    profile: SoundProfile | None = None  # None: no segment is long enough
 
     @property
     def usable_s(self) -> float:
@@ -152,8 +155,9 @@ def read_reference(
     levels: list[FileLevels] = []
     silent_s = done_s = 0.0
     counts: list[SampleFaults] = []
+    profile = ProfileBlocks(front_end.rate_hz, total_s / stride)
     for file in files:
-        extraction = _Extraction(file, front_end, usable, channel, other_channel)
+        extraction = _Extraction(file, front_end, usable, channel, other_channel, profile=profile)
         excerpts = ExcerptSelection(
             round(excerpt_s * file.rate_hz), stride, round(done_s * file.rate_hz)
         )
@@ -176,6 +180,7 @@ def read_reference(
         tuple(levels),
         silent_s,
         usual_counts(counts),
+        profile.profile(),
     )
 
 
@@ -231,6 +236,8 @@ class _Extraction:
         encoders: Sequence[Encoder],
         channel: int | None,
         other_channel: str | None,
+        *,
+        profile: ProfileBlocks,
     ) -> None:
         self.notices: list[str] = []
         self.levels = LevelAccumulator(file.rate_hz)
@@ -238,6 +245,7 @@ class _Extraction:
         self.counts = SampleFaultsOfStretches(file.rate_hz)
         self._file, self._front_end = file, front_end
         self._channel, self._other_channel = channel, other_channel
+        self._profile = profile
         self._extractor = WindowExtractor(front_end, encoders)
         self._windows: list[Window] = []
         self._segments: list[Segment] = []
@@ -255,6 +263,7 @@ class _Extraction:
                 end = block.end
                 total += len(block.samples)
                 self.levels.push(block.samples)
+                self._profile.push(block)
                 self._windows += self._extractor.push(block)
                 report(end / file.rate_hz)
             self._end_segment(begin, end)
@@ -273,6 +282,7 @@ class _Extraction:
     def _end_segment(self, begin: int, end: int) -> None:
         rate_hz = self._file.rate_hz
         self._windows += self._extractor.flush()
+        self._profile.end_segment()
         if self._windows:
             placed = tuple(_at_rate(w, rate_hz, self._front_end.rate_hz) for w in self._windows)
             self._segments.append(Segment(self._file, placed, (end - begin) / rate_hz))

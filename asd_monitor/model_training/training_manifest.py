@@ -80,6 +80,7 @@ def save_model(
             entries,
             documents,
             reference=stored_reference(result.reference),
+            profile=result.reference.profile,
         )
 
 

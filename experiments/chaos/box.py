@@ -28,6 +28,8 @@ FAST = 20.0
 RETAINED_LIMIT_S = 5.0
 """After the connection of a new run every retained topic is right within this time."""
 _DELIVERY_S = 90.0
+_UNIT = {"MALLOC_ARENA_MAX": "2"}
+"""The environment of the service unit."""
 _PERSISTENT = ("persistence true", "autosave_interval 1", "autosave_on_changes true")
 
 
@@ -64,6 +66,8 @@ class Box:
         self._devices = devices or dict.fromkeys(MACHINES, f"file:{product.cycle}?loop")
         self._mqtt = dict(mqtt or {})
         self._runs = 0
+        self._event_ids: set[str] = set()
+        self._counted = 0  # acknowledged messages that `event_ids` has seen
         self._on_recordings = True
         self._undo = contextlib.ExitStack()
         persistent = [*_PERSISTENT, f"persistence_location {folder}/"] if persistence else []
@@ -112,7 +116,7 @@ class Box:
         process = ChaosProcess(
             [*before, *self.product.command("run", "--config", config, *places, "--speed", speed)],
             self.folder / f"run{self._runs:05}.log",
-            environment={**self.product.environment, **(environment or {})},
+            environment={**self.product.environment, **_UNIT, **(environment or {})},
         )
         self._undo.callback(process.kill)
         return process
@@ -172,6 +176,15 @@ class Box:
     def events(self) -> list[dict[str, Any]]:
         """Return the acknowledged events of all machines, in order."""
         return [m.document for m in list(self.proxy.acknowledged) if m.topic.endswith("/event")]
+
+    def event_ids(self) -> set[str]:
+        """Return the ids of the acknowledged events; each message is parsed once."""
+        messages = self.proxy.acknowledged
+        for number in range(self._counted, len(messages)):
+            if messages[number].topic.endswith("/event"):
+                self._event_ids.add(messages[number].document["id"])
+            self._counted = number + 1
+        return self._event_ids
 
     def newest_score(self, machine: str) -> tuple[float, dict[str, Any]]:
         """Return the newest score of a machine and the monotonic time of its arrival."""
@@ -237,13 +250,18 @@ class Box:
         return content
 
     def finish(self, findings: Findings) -> None:
-        """Run the daemon on normal sound until every event is acknowledged, and audit all."""
+        """Run the daemon on normal sound until every event is acknowledged, and audit all.
+
+        It ends as well where no further one is acknowledged for a while.
+        """
         self.read_journal()
         calm = dict.fromkeys(self.machines, f"file:{self.product.calm}?loop")
         run = self.start(devices=calm, speed=1.0)
         self.wait_evaluated(run.started_s, _DELIVERY_S)
-        known = set(self.audit.events)
-        self.proxy.wait_until(lambda: known <= {m["id"] for m in self.events()}, _DELIVERY_S)
+        known, number = set(self.audit.events), -1
+        while not known <= self.event_ids() and len(self.event_ids()) > number:
+            number = len(self.event_ids())
+            self.proxy.wait_until(lambda: known <= self.event_ids(), _DELIVERY_S)
         self.stop(run, findings)
         self.read_journal()
         self.measure_events(findings)

@@ -86,7 +86,7 @@ def _measure_recovery(
     findings.require(content.alarms, "no alarm rose while the broker misbehaved")
 
     def delivered(set_aside: frozenset[str]) -> bool:
-        return known - set_aside <= {message["id"] for message in box.events()}
+        return known - set_aside <= box.event_ids()
 
     at_s = None
     while at_s is None and time.monotonic() < recovered_s + _PATIENCE_S:

@@ -27,6 +27,7 @@ PUBLISHED = {
     ("audio/ring_buffer.py", "overrun_samples"): "counters.sound.overrun_samples",
     ("audio/sharing/server.py", "dropped_clients"): "counters.sharing.dropped_clients",
     ("audio/sharing/server.py", "refused_clients"): "counters.sharing.refused_clients",
+    ("daemon/alarm_reasons.py", "failures"): "counters.sound.unexplained_alarms",
     ("daemon/capture_loop.py", "dropped_outages"): "counters.sound.dropped_outages",
     ("daemon/clock_check.py", "steps"): "counters.monitoring.clock_steps",
     ("daemon/evaluation_loop.py", "unread_requests"): "counters.sound.unread_requests",

@@ -27,6 +27,7 @@ from asd_monitor.detector.evidence import EvidenceCalibration
 from asd_monitor.detector.modes import OperatingModes
 from asd_monitor.detector.views import View, ViewKind
 from asd_monitor.dsp.front_end import FrontEnd
+from asd_monitor.explanation.sound_profile import SoundProfile
 from asd_monitor.microphone.baseline import MicrophoneBaseline
 from asd_monitor.model_store.bundle import FirstModel
 from asd_monitor.model_store.versions import BundleError
@@ -126,6 +127,7 @@ class StubBundle:
     manifest: dict[str, Any] = field(default_factory=dict)
     damage: str | None = None
     is_current: bool = True
+    profile: SoundProfile | None = None
 
     @property
     def first(self) -> FirstModel:

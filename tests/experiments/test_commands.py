@@ -22,7 +22,7 @@ COMMANDS = [
     *("experiments.dc_offset", "experiments.encoder_report", "experiments.fuzz"),
     *("experiments.machine_page", "experiments.microphone.cost"),
     *("experiments.microphone.trials", "experiments.microphone.weeks"),
-    *("experiments.mutations", "experiments.self_test_levels"),
+    *("experiments.mutations", "experiments.reasons", "experiments.self_test_levels"),
 ]
 
 

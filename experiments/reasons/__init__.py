@@ -1,0 +1,1 @@
+"""The reasons of alarms, and whether they name what was changed."""
