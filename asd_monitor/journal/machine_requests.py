@@ -213,11 +213,10 @@ class MachineRequests:
         newest = self._journal.newest
         if newest is None or not is_shelf_over(newest, now):
             return []
-        latch = monitor is not None and monitor.rule.latch
-        trigger = Trigger.SHELF_EXPIRED_LATCHED if latch else Trigger.SHELF_EXPIRED
         until = newest.shelved_until
         why = "the shelving has expired" + ("" if until is None else f" ({rfc3339(until)})")
-        decision, present = Decision("", trigger=trigger), _Present(monitor, now, model)
+        decision = Decision("", trigger=Trigger.SHELF_EXPIRED)
+        present = _Present(monitor, now, model)
         events, entries = self._change(newest, decision, present, who=None, why=why)
         if entries:
             self._journal.journal.write(entries)
