@@ -15,7 +15,12 @@ from asd_monitor.journal.alarm_entries import AlarmEntry, Entry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_entries import OutOfService, ServiceEntry
 from asd_monitor.journal.machine_journal import MachineJournal
-from asd_monitor.journal.request_decisions import Decision, decide_on_alarm, decide_on_machine
+from asd_monitor.journal.request_decisions import (
+    LONGEST_SHELF,
+    Decision,
+    decide_on_alarm,
+    decide_on_machine,
+)
 from asd_monitor.journal.requests import OutcomeEntry, Request
 from asd_monitor.monitor import Monitor
 from asd_monitor.wording import rfc3339
@@ -228,6 +233,9 @@ def _one(changed: tuple[Event, list[Entry]] | None) -> Changes:
 
 
 def is_shelf_over(record: AlarmRecord, now: datetime) -> bool:
-    """Return whether an alarm is shelved, and the time of that is over."""
+    """Return whether an alarm is shelved, and the time of that is over.
+
+    So is one that is longer ahead than a shelf lasts: the clock was ahead when it was set.
+    """
     until = record.shelved_until
-    return record.shelved and (until is None or until <= now)
+    return record.shelved and (until is None or not now < until <= now + LONGEST_SHELF)
