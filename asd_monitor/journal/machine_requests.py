@@ -52,7 +52,6 @@ class MachineRequests:
 
     def __init__(self, journal: MachineJournal) -> None:
         self._journal = journal
-        self._settled: set[str] = set()  # requests whose outcome may not be written yet
 
     def apply(
         self,
@@ -70,13 +69,10 @@ class MachineRequests:
         """
         present = _Present(monitor, now, at or now, model)
         requests = self._journal.journal.waiting_requests(self._journal.machine)
-        self._settled &= {request.id for request in requests}
         events = self._journal.end_superseded(present.at)
         events += self._hide_out_of_service(present)
         for request in requests:
-            if request.id not in self._settled:
-                events += self._apply_one(request, replace(present, asked=request.time))
-                self._settled.add(request.id)
+            events += self._apply_one(request, replace(present, asked=request.time))
         return events
 
     def _apply_one(self, request: Request, present: _Present) -> list[Event]:

@@ -12,6 +12,7 @@ import pytest
 from asd_monitor.journal.commands import make_request, outcome_of, read_journal
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.requests import (
     MAX_REQUESTS,
     OutcomeEntry,
@@ -27,6 +28,7 @@ from tests.doubles.journalled_machine import (
     RAISED,
     RETURNED,
     JournalledMachine,
+    acknowledgement,
     apply_requests,
 )
 
@@ -326,6 +328,7 @@ def test_a_request_whose_outcome_cannot_be_written_is_applied_once(tmp_path: Pat
         path = ["unacknowledged→out_of_service", "out_of_service→unacknowledged"]
         assert fan.apply() == path
         assert fan.apply() == []
+        assert MachineRequests(fan.machine).apply(fan.monitor, fan.now, "v1") == []  # new session
         disk.make_read_only(False)
         journal.maintain()
         assert journal.waiting_requests("fan01") == []
@@ -335,6 +338,20 @@ def test_a_request_whose_outcome_cannot_be_written_is_applied_once(tmp_path: Pat
             ("out_of_service", "ann"),
             ("unacknowledged", "ann"),
         ]
+
+
+def test_a_request_whose_outcome_was_given_up_is_not_applied_again(tmp_path: Path) -> None:
+    disk = Disk()
+    with Journal(tmp_path, connect=disk.connect, max_unwritten=4) as journal:
+        fan = raised(journal)
+        make_request(tmp_path, acknowledgement())
+        disk.make_read_only(True)
+        assert fan.apply() == ["unacknowledged→acknowledged"]
+        for _ in range(3):
+            fan.play(0.0, 30)
+            fan.play(8.0, 10)
+        assert journal.dropped_kinds["outcome of a request"] > 0
+        assert fan.apply() == []
 
 
 def test_requests_are_bounded(tmp_path: Path) -> None:
