@@ -82,7 +82,13 @@ class MachineRequests:
         else:
             record, newest = self._find(request.alarm_id), self._journal.newest
             newest_id = None if newest is None else newest.id
-            decision = decide_on_alarm(request, record, newest=newest_id, now=present.now)
+            decision = decide_on_alarm(
+                request,
+                record,
+                newest=newest_id,
+                risen_again=self._journal.journal.unacknowledged_again(request.alarm_id),
+                now=present.now,
+            )
         changes: Changes = [], []
         if decision.changes_service:
             changes = self._change_service(request, present)

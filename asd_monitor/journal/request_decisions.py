@@ -45,14 +45,24 @@ def _refused(outcome: str) -> Decision:
 
 
 def decide_on_alarm(
-    request: Request, record: AlarmRecord | None, *, newest: str | None, now: datetime
+    request: Request,
+    record: AlarmRecord | None,
+    *,
+    newest: str | None,
+    risen_again: datetime | None,
+    now: datetime,
 ) -> Decision:
     """Return what follows from a request about an alarm.
+
+    A request that was asked before the alarm became unacknowledged again is refused: the person has
+    seen another sound (OPC UA Part 9 acknowledges an event of a condition for this reason).  A time
+    after ``now`` is one of a clock that was ahead, and proves nothing.
 
     Args:
         request: The request.
         record: Its alarm; None where there is none.
         newest: Id of the machine's newest alarm.
+        risen_again: When the alarm became unacknowledged again; None: it did not.
         now: The present time.
 
     """
@@ -63,6 +73,8 @@ def decide_on_alarm(
     if request.verb is Verb.LABEL:
         return _decide_on_label(request, record)
     why_not = refusal(record.condition, _TRIGGERS[request.verb])
+    if why_not is None and risen_again is not None and not record.acknowledged:
+        why_not = _why_too_late(request.time, risen_again, now)
     if why_not is not None:
         return _refused(f"{record.id} is not changed: {why_not}")
     if request.verb is Verb.ACK:
@@ -70,6 +82,15 @@ def decide_on_alarm(
     if request.verb is Verb.UNSHELVE and not record.shelved:
         return Decision(f"{record.id} is not shelved")
     return _decide_on_newest(request, record, newest, now)
+
+
+def _why_too_late(asked: datetime, risen_again: datetime, now: datetime) -> str | None:
+    if not asked < risen_again <= now:
+        return None
+    return (
+        f"it is unacknowledged again since {rfc3339(risen_again)}, after this was asked: look at it"
+        " and ask again"
+    )
 
 
 def _decide_on_newest(

@@ -240,6 +240,10 @@ class Journal:
             out_of_service = self._standing.machines_out_of_service
         return self._stored.recent.figures(records, out_of_service=out_of_service, now=now)
 
+    def unacknowledged_again(self, alarm_id: str) -> datetime | None:
+        """Return when an alarm became unacknowledged again; None: it did not.  From memory."""
+        return self._stored.recent.unacknowledged_again(alarm_id)
+
     def raised(self, machine: str) -> list[datetime]:
         """Return when the newest alarms of a machine were raised, the oldest first.  From memory.
 

@@ -236,6 +236,58 @@ def test_a_late_request_does_not_change_a_newer_alarm(journal: Journal) -> None:
     assert earlier.closed
 
 
+def raised_again(fan: JournalledMachine) -> datetime:
+    """Have an acknowledged alarm raised again by worse sound; return the time before that."""
+    ask(fan, Verb.ACK)
+    before = fan.now
+    fan.now += timedelta(seconds=5)
+    fan.play(12.0, 10)
+    assert condition(fan) == "unacknowledged"
+    return before
+
+
+@pytest.mark.parametrize("verb", [Verb.ACK, Verb.SHELVE])
+def test_a_request_from_before_an_alarm_was_raised_again_is_refused(
+    tmp_path: Path, verb: Verb
+) -> None:
+    with Journal(tmp_path) as journal:
+        fan = raised(journal)
+        before = raised_again(fan)
+        now = fan.now
+    with Journal(tmp_path) as journal:
+        fan = JournalledMachine(journal)
+        until = now + HOUR
+        journal.add_request(
+            Request(
+                verb,
+                "fan01",
+                "bob",
+                before,
+                alarm_id=FAN_ALARM,
+                why="seen",
+                arguments={"until": until.isoformat()},
+                id="late",
+            )
+        )
+        fan.now = now
+        assert fan.apply() == []
+        late = outcome_of(tmp_path, "late")
+        assert late is not None
+        assert not late.accepted
+        assert "unacknowledged again since" in (late.outcome or "")
+        assert "acknowledged by ann" in ask(fan, Verb.ACK)
+
+
+def test_an_alarm_raised_again_while_the_clock_was_ahead_can_be_acknowledged(
+    journal: Journal,
+) -> None:
+    fan = raised(journal)
+    fan.now += timedelta(days=365)
+    raised_again(fan)
+    fan.now -= timedelta(days=365)
+    assert "acknowledged by ann" in ask(fan, Verb.ACK)
+
+
 def test_an_old_alarm_can_be_labelled(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         fan = raised(journal, latch=False)
