@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import structlog
+
 from asd_monitor.alarm.state import ServiceState, Transition, TransitionKind, Trigger
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
@@ -24,6 +26,8 @@ from asd_monitor.journal.request_decisions import (
 from asd_monitor.journal.requests import OutcomeEntry, Request
 from asd_monitor.monitor import Monitor
 from asd_monitor.wording import rfc3339
+
+log = structlog.get_logger()
 
 _DEFAULT_WHY = "no reason given"
 
@@ -72,8 +76,23 @@ class MachineRequests:
         events = self._journal.end_superseded(present.at)
         events += self._hide_out_of_service(present)
         for request in requests:
-            events += self._apply_one(request, replace(present, asked=request.time))
+            if request.defect is not None:
+                self._refuse(request, request.defect)
+            else:
+                asked = min(request.time, now)
+                events += self._apply_one(request, replace(present, asked=asked))
         return events
+
+    def _refuse(self, request: Request, defect: str) -> None:
+        journal = self._journal.journal
+        journal.count_malformed_request()
+        log.warning(
+            "a request is refused",
+            machine=self._journal.machine,
+            request=request.id,
+            reason=defect,
+        )
+        journal.write([OutcomeEntry(request.id, f"nothing is changed: {defect}", accepted=False)])
 
     def _apply_one(self, request: Request, present: _Present) -> list[Event]:
         record = None

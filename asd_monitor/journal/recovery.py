@@ -24,16 +24,17 @@ from asd_monitor.journal.alarm_tables import (
     rows_of,
     set_row_aside,
 )
-from asd_monitor.journal.checksums import is_intact
+from asd_monitor.journal.checksums import Value, is_intact
 from asd_monitor.journal.earlier_formats import (
     Row,
     unapplied_acknowledgement,
     without_acknowledgement,
 )
 from asd_monitor.journal.machine_entries import MachineEntry, OutOfService, ServiceEntry
-from asd_monitor.journal.requests import Request, Verb, insert_request
+from asd_monitor.journal.requests import MAX_TEXT_CHARS, Request, Verb, insert_request
 from asd_monitor.journal.row_values import optional_text, text, time_of
 from asd_monitor.journal.table_definitions import FORMAT, ROW_TABLES
+from asd_monitor.wording import shortened
 
 _SEEN = frozenset({AlarmCondition.ACKNOWLEDGED, AlarmCondition.NORMAL})
 _LONG_TABLES = frozenset({"events", "outbox"})
@@ -82,13 +83,19 @@ def _request_acknowledgements(database: sqlite3.Connection) -> None:
         request = Request(
             Verb.ACK,
             text(row[2]),
-            optional_text(who) or "unknown",
+            _shortened(who) or "unknown",
             time_of(time),
             alarm_id=text(row[1]),
-            why=optional_text(why),
+            why=_shortened(why),
         )
         insert_request(database, request)
         replace_row(database, "alarms", without_acknowledgement(row))
+
+
+def _shortened(value: Value) -> str | None:
+    """Return text as long as that of a request may be."""
+    found = optional_text(value)
+    return None if found is None else shortened(found.strip(), MAX_TEXT_CHARS)
 
 
 def set_damaged_rows_aside(database: sqlite3.Connection) -> Recovery:

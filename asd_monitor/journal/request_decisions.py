@@ -6,13 +6,14 @@ A request names its alarm, so that a late one cannot change a newer alarm.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from asd_monitor.alarm.answers import refusal
 from asd_monitor.alarm.state import TRANSITIONS, Trigger
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.machine_entries import OutOfService
 from asd_monitor.journal.requests import Request, Verb
+from asd_monitor.journal.row_values import time_of
 from asd_monitor.wording import rfc3339
 
 SHORTEST_SHELF = timedelta(minutes=1)
@@ -72,9 +73,7 @@ def decide_on_alarm(
         )
     if request.verb is Verb.LABEL:
         return _decide_on_label(request, record)
-    why_not = refusal(record.condition, _TRIGGERS[request.verb])
-    if why_not is None and risen_again is not None and not record.acknowledged:
-        why_not = _why_too_late(request.time, risen_again, now)
+    why_not = _why_not(request, record, risen_again, now)
     if why_not is not None:
         return _refused(f"{record.id} is not changed: {why_not}")
     if request.verb is Verb.ACK:
@@ -84,8 +83,16 @@ def decide_on_alarm(
     return _decide_on_newest(request, record, newest, now)
 
 
-def _why_too_late(asked: datetime, risen_again: datetime, now: datetime) -> str | None:
-    if not asked < risen_again <= now:
+def _why_not(
+    request: Request, record: AlarmRecord, risen_again: datetime | None, now: datetime
+) -> str | None:
+    """Return why a request cannot change the condition of an alarm."""
+    trigger = _TRIGGERS.get(request.verb)
+    if trigger is None:
+        return f"{request.verb} is of the machine: leave out the id of an alarm"
+    if (why_not := refusal(record.condition, trigger)) is not None:
+        return why_not
+    if record.acknowledged or risen_again is None or not request.time < risen_again <= now:
         return None
     return (
         f"it is unacknowledged again since {rfc3339(risen_again)}, after this was asked: look at it"
@@ -152,10 +159,9 @@ def problem_of_shelf(until: datetime, asked: datetime, now: datetime) -> str | N
 
 def _time_of(value: str | None) -> datetime | None:
     try:
-        time = datetime.fromisoformat(value or "")
-    except ValueError:
+        return time_of(value)
+    except (TypeError, ValueError):
         return None
-    return None if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _decide_on_label(request: Request, record: AlarmRecord) -> Decision:

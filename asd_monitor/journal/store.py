@@ -105,6 +105,7 @@ class Journal:
         self._taking = threading.Lock()  # for one machine after the other
         self.flushed_portions = 0
         """How many portions of a backlog `flush` has written and was not finished after."""
+        self._malformed_requests = 0
         self.clock = RunningClock(monotonic_s)
         """The running time, by which events have an age."""
         self._outbox = EventOutbox(
@@ -282,7 +283,13 @@ class Journal:
             self._stored.rebuilt,
             self._stored.deleted_transitions,
             self._outbox.damaged,
+            self._malformed_requests,
         )
+
+    def count_malformed_request(self) -> None:
+        """Count a request that could not be applied.  Does not wait."""
+        with self._lock:
+            self._malformed_requests += 1
 
     @property
     def machines_due(self) -> frozenset[str]:
