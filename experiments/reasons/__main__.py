@@ -30,7 +30,7 @@ from asd_monitor.explanation.sentence import MAX_FINDINGS
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.families import FAMILIES, draw_machine
 from experiments.command_line import add_output, parser_of
-from experiments.markdown import table
+from experiments.markdown import table, text_table
 from experiments.reasons.changes import (
     CHANGES,
     RATE_HZ,
@@ -178,7 +178,7 @@ def examples(outcomes: Sequence[Outcome]) -> str:
         )
         for each in first.values()
     ]
-    return table(("sound", "truth", "sentence", "named", "alarm"), rows)
+    return text_table(("sound", "truth", "sentence", "named", "alarm"), rows)
 
 
 def main() -> None:
@@ -200,7 +200,7 @@ def main() -> None:
     text = f"{summary(outcomes)}\n{examples(outcomes)}"
     if options.streams is not None:
         rows = list(stream_sentences(options.streams))
-        text += "\n" + table(("stream", "at", "sentence"), rows)
+        text += "\n" + text_table(("stream", "at", "sentence"), rows)
     (options.output / f"{options.set}.md").write_text(text)
     sys.stdout.write(f"{text}\n")
 
