@@ -126,6 +126,29 @@ class AlarmCriteria:
     when_quiet: WhenQuiet = WhenQuiet.WARN
 
 
+@dataclass(frozen=True, slots=True)
+class Bearing:
+    """A rolling-element bearing."""
+
+    balls: int  # or rollers
+    ball_mm: float  # their diameter
+    pitch_mm: float  # diameter of the circle of their centres
+    angle_deg: float = 0.0  # contact angle
+
+
+@dataclass(frozen=True, slots=True)
+class MachineGeometry:
+    """The speed of a machine's shaft, and its bearing."""
+
+    shaft_rpm: float
+    bearing: Bearing | None = None  # None: not known
+
+    @property
+    def shaft_hz(self) -> float:
+        """Revolutions per second."""
+        return self.shaft_rpm / 60.0
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class WindowSpectra:
     """The spectra of one window, log10 of power."""

@@ -7,8 +7,10 @@ from typing import Any
 
 from asd_monitor.config.settings import (
     AlarmSettings,
+    BearingSettings,
     CommissioningSettings,
     EvidenceSettings,
+    GeometrySettings,
     MachineDefaults,
     RunningSettings,
     Section,
@@ -20,7 +22,11 @@ _SECTIONS: dict[str, type[Section]] = {
     "commissioning": CommissioningSettings,
 }
 """Sections of a machine."""
-_OPTIONAL_SECTIONS: dict[str, type[Section]] = {"running": RunningSettings}
+_OPTIONAL_SECTIONS: dict[str, type[Section]] = {
+    "running": RunningSettings,
+    "geometry": GeometrySettings,
+    "bearing": BearingSettings,  # of the geometry
+}
 """Sections that a machine can remove by `null`."""
 
 
@@ -62,11 +68,19 @@ def _without_empty(section: dict[str, Any], *names: str) -> dict[str, Any]:
 
 def _known(defaults: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of `defaults` that a machine has too."""
-    known = {key: defaults[key] for key in MachineDefaults.model_fields if key in defaults}
-    for name, section in (_SECTIONS | _OPTIONAL_SECTIONS).items():
-        if isinstance(known.get(name), dict):
-            known[name] = {k: v for k, v in known[name].items() if k in section.model_fields}
-    return known
+    return _with_fields(defaults, MachineDefaults)
+
+
+def _with_fields(values: dict[str, Any], section: type[Section]) -> dict[str, Any]:
+    """Return the keys that a section has, also in the sections within it."""
+    sections = _SECTIONS | _OPTIONAL_SECTIONS
+    return {
+        key: _with_fields(value, sections[key])
+        if key in sections and isinstance(value, dict)
+        else value
+        for key, value in values.items()
+        if key in section.model_fields
+    }
 
 
 def _absolute(section: dict[str, Any], folder: Path, *names: str) -> dict[str, Any]:

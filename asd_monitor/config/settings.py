@@ -5,6 +5,7 @@ The names are the keys of the YAML file, which `asd_monitor.config.loading` read
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -37,7 +38,13 @@ from asd_monitor.config.quantities import (
     parse_duration,
     parse_time_of_day,
 )
-from asd_monitor.records import MAX_COMMISSIONING_DAYS, AlarmCriteria, WhenQuiet
+from asd_monitor.records import (
+    MAX_COMMISSIONING_DAYS,
+    AlarmCriteria,
+    Bearing,
+    MachineGeometry,
+    WhenQuiet,
+)
 
 MAX_MACHINES = 1000
 """Most machines of one box."""
@@ -227,6 +234,50 @@ class RunningSettings(Section):
     )
 
 
+class BearingSettings(Section):
+    """A rolling-element bearing, from its data sheet."""
+
+    balls: int = Field(ge=3, le=200, examples=[9], description="Number of balls or rollers.")
+    ball_mm: float = Field(
+        gt=0, le=1000, examples=[7.94], description="Diameter of a ball or roller."
+    )
+    pitch_mm: float = Field(
+        gt=0,
+        le=10000,
+        examples=[39.04],
+        description="Diameter of the circle of the balls' centres.",
+    )
+    angle_deg: float = Field(0.0, ge=0, lt=90, description="Contact angle.")
+
+    @field_validator("pitch_mm")
+    @classmethod
+    def _balls_fit(cls, pitch_mm: float, others: ValidationInfo) -> float:
+        ball_mm = others.data.get("ball_mm", 0.0)
+        balls = others.data.get("balls", 3)
+        if balls * ball_mm > math.pi * pitch_mm:
+            raise invalid_value(
+                f"{balls} balls of {ball_mm:g} mm do not fit on a circle of {pitch_mm:g} mm:"
+                " see the data sheet of the bearing"
+            )
+        return pitch_mm
+
+
+class GeometrySettings(Section):
+    """Speed of the shaft and bearing: a rate in the reason of an alarm is named by them."""
+
+    shaft_rpm: float = Field(
+        gt=0,
+        le=1_000_000,
+        examples=[1480],
+        description="Speed of the shaft, in revolutions a minute.",
+    )
+    bearing: BearingSettings | None = Field(
+        None,
+        examples=[{"balls": 9, "ball_mm": 7.94, "pitch_mm": 39.04}],
+        description="Without it only multiples of the shaft's speed are named.",
+    )
+
+
 class MachineDefaults(Section):
     """Settings of a machine that have a default for all machines."""
 
@@ -266,10 +317,27 @@ class MachineDefaults(Section):
         " are suppressed.",
     )
 
+    geometry: GeometrySettings | None = Field(
+        None,
+        examples=[{"shaft_rpm": 1480, "bearing": {"balls": 9, "ball_mm": 7.94, "pitch_mm": 39.04}}],
+        description="Shaft and bearing, by which the reason of an alarm names rates.",
+    )
+
     @property
     def alarm_criteria(self) -> AlarmCriteria:
         """When an alarm is to be raised, as the alarm rule takes it."""
         return replace(self.alarm.criteria, when_quiet=WhenQuiet(self.when_quiet))
+
+    @property
+    def machine_geometry(self) -> MachineGeometry | None:
+        """Shaft and bearing, as the reasons of alarms take them."""
+        geometry = self.geometry
+        if geometry is None:
+            return None
+        bearing = geometry.bearing
+        return MachineGeometry(
+            geometry.shaft_rpm, None if bearing is None else Bearing(**bearing.model_dump())
+        )
 
     @field_validator("hop_s")
     @classmethod

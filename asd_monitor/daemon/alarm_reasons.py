@@ -16,7 +16,7 @@ from asd_monitor.alarm.state import AlarmCondition, Transition, TransitionKind
 from asd_monitor.explanation.explain import explain
 from asd_monitor.explanation.sound_profile import SoundProfile
 from asd_monitor.monitor import Reading
-from asd_monitor.records import Block
+from asd_monitor.records import Block, MachineGeometry
 
 log = structlog.get_logger()
 
@@ -27,12 +27,19 @@ _DEFECTS = (ArithmeticError, LookupError, TypeError, ValueError, MemoryError)
 class AlarmReasons:
     """Determines the reasons of one machine, in its thread."""
 
-    def __init__(self, machine: str, turn: threading.Lock) -> None:
-        """``turn`` is that of all machines of the box: one reason is determined at a time."""
+    def __init__(
+        self, machine: str, turn: threading.Lock, geometry: MachineGeometry | None = None
+    ) -> None:
+        """Determine the reasons of ``machine``.
+
+        ``turn`` is that of all machines of the box: one reason is determined at a time.
+        With ``geometry`` a rate is named as that of the shaft or of a part of the bearing.
+        """
         self.failures = 0
         """Alarms whose reason could not be determined; that is reported, and the rule is it."""
         self._log = log.bind(machine=machine)
         self._turn = turn
+        self._geometry = geometry
 
     def explained(
         self,
@@ -66,6 +73,7 @@ class AlarmReasons:
                 sound.rate_hz,
                 window.views,
                 time_scale_s=reading.time_scale_s,
+                geometry=self._geometry,
             )
         except _DEFECTS:  # an alarm is raised whatever is wrong with its reason
             self.failures += 1

@@ -82,7 +82,7 @@ class MonitorSession:
             on_due=wake.set,
         )
         self._evidence = EvidenceHistory(context.state, machine)
-        self._reasons = AlarmReasons(machine, context.reason_turn)
+        self._reasons = AlarmReasons(machine, context.reason_turn, settings.machine_geometry)
         self._evaluator = Evaluator(
             machine,
             settings,

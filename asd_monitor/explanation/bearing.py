@@ -17,46 +17,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from asd_monitor.records import Bearing, MachineGeometry
+
 TOLERANCE = 0.03
 _MAX_MULTIPLE = 4
-
-
-@dataclass(frozen=True, slots=True)
-class BearingGeometry:
-    """A bearing and the speed of its shaft."""
-
-    shaft_rpm: float
-    balls: int
-    ball_mm: float
-    pitch_mm: float
-    angle_deg: float = 0.0
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for dimensions that no bearing has."""
-        numbers = (self.shaft_rpm, self.ball_mm, self.pitch_mm, self.angle_deg)
-        if not all(math.isfinite(each) for each in numbers) or self.shaft_rpm <= 0:
-            raise ValueError("the speed of the shaft and the dimensions are finite and above 0")
-        if self.balls < 3 or not 0 < self.ball_mm < self.pitch_mm:
-            raise ValueError("a bearing has at least 3 balls, smaller than its pitch diameter")
-        if not 0 <= self.angle_deg < 90:
-            raise ValueError("the contact angle is from 0 to below 90 degrees")
-
-    @property
-    def shaft_hz(self) -> float:
-        """Revolutions per second."""
-        return self.shaft_rpm / 60.0
-
-    @property
-    def orders(self) -> dict[str, float]:
-        """The rates of its parts as multiples of the shaft's speed."""
-        share = self.ball_mm / self.pitch_mm * math.cos(math.radians(self.angle_deg))
-        ball = self.pitch_mm / (2.0 * self.ball_mm) * (1.0 - share**2)
-        return {
-            "outer race": self.balls / 2.0 * (1.0 - share),
-            "inner race": self.balls / 2.0 * (1.0 + share),
-            "ball": ball,
-            "cage": 0.5 * (1.0 - share),
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +32,26 @@ class RateSource:
     multiple: int  # of the part's rate
 
 
-def rate_source(rate_hz: float, geometry: BearingGeometry) -> RateSource | None:
+def part_orders(bearing: Bearing) -> dict[str, float]:
+    """Return the rates of a bearing's parts as multiples of the shaft's speed."""
+    share = bearing.ball_mm / bearing.pitch_mm * math.cos(math.radians(bearing.angle_deg))
+    return {
+        "outer race": bearing.balls / 2.0 * (1.0 - share),
+        "inner race": bearing.balls / 2.0 * (1.0 + share),
+        "ball": bearing.pitch_mm / (2.0 * bearing.ball_mm) * (1.0 - share**2),
+        "cage": 0.5 * (1.0 - share),
+    }
+
+
+def rate_source(rate_hz: float, geometry: MachineGeometry) -> RateSource | None:
     """Return the part within 3 % of whose rate, or a low multiple, a rate lies; None: no one.
 
     The part whose rate is nearest; of equal ones that of the lowest multiple.
     """
     order = rate_hz / geometry.shaft_hz
+    parts = {} if geometry.bearing is None else part_orders(geometry.bearing)
     candidates: list[tuple[float, RateSource]] = []
-    for part, own in {**geometry.orders, "shaft": 1.0}.items():
+    for part, own in {**parts, "shaft": 1.0}.items():
         for multiple in range(1, _MAX_MULTIPLE + 1):
             deviation = abs(order / (own * multiple) - 1.0)
             if deviation <= TOLERANCE:

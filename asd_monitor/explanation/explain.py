@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from asd_monitor.detector.views import VIEW_KINDS
-from asd_monitor.explanation.bearing import BearingGeometry
 from asd_monitor.explanation.comparison import Comparison
 from asd_monitor.explanation.findings import Finding, FindingKind
 from asd_monitor.explanation.impacts import impact_findings
@@ -19,7 +18,7 @@ from asd_monitor.explanation.sound_analysis import analyse, conditioned
 from asd_monitor.explanation.sound_profile import SoundProfile
 from asd_monitor.explanation.speed_change import speed_finding, speed_ratio
 from asd_monitor.explanation.tones import missing_tone, tone_findings
-from asd_monitor.records import Samples
+from asd_monitor.records import MachineGeometry, Samples
 
 MAX_SOUND_S = 10.0
 """Of longer sound the end is explained."""
@@ -44,7 +43,7 @@ def explain(
     views: Mapping[str, float],
     *,
     time_scale_s: float | None = None,
-    geometry: BearingGeometry | None = None,
+    geometry: MachineGeometry | None = None,
 ) -> Explanation:
     """Return the reason of an alarm.
 
@@ -54,7 +53,7 @@ def explain(
         rate_hz: its rate.
         views: deviations by view (`WindowScore.views`).
         time_scale_s: the time scale whose evidence raised the alarm.
-        geometry: bearing and speed of the machine.
+        geometry: speed of the shaft and bearing of the machine; None: not known.
 
     """
     ranked = ranked_views(views)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from asd_monitor.explanation.bearing import BearingGeometry, rate_source
+from asd_monitor.explanation.bearing import rate_source
 from asd_monitor.explanation.findings import Finding, FindingKind
+from asd_monitor.records import MachineGeometry
 from asd_monitor.wording import named_period
 
 MAX_CHARS = 200
@@ -17,7 +18,7 @@ USUAL_SCALE_S = 10.0
 def sentence_of(
     findings: Sequence[Finding],
     time_scale_s: float | None = None,
-    geometry: BearingGeometry | None = None,
+    geometry: MachineGeometry | None = None,
 ) -> str:
     """Return a sentence with the first findings, of at most `MAX_CHARS` characters.
 
@@ -42,7 +43,7 @@ def joined(parts: Sequence[str], time_scale_s: float | None = None) -> str:
     return f"{text[0].upper()}{text[1:]}{slow}."
 
 
-def text_of(finding: Finding, geometry: BearingGeometry | None = None) -> str:
+def text_of(finding: Finding, geometry: MachineGeometry | None = None) -> str:
     """Return a finding as a clause without a full stop."""
     if finding.kind is FindingKind.TONE:
         return _tone(finding, geometry)
@@ -95,7 +96,7 @@ def band_text(from_hz: float, to_hz: float) -> str:
     return f"between {low:g} and {high:g} Hz"
 
 
-def _tone(finding: Finding, geometry: BearingGeometry | None) -> str:
+def _tone(finding: Finding, geometry: MachineGeometry | None) -> str:
     text = f"tone at {hertz(finding.place_hz)}"
     if finding.new:
         text += f", {finding.change_db:.0f} dB above its surroundings, not in the training sound"
@@ -118,7 +119,7 @@ def _rhythm(finding: Finding) -> str:
     return f"the usual rhythm of {usual_s:.2f} s is {abs(finding.change_percent):.0f} % {word}"
 
 
-def _part(rate_hz: float | None, geometry: BearingGeometry | None) -> str:
+def _part(rate_hz: float | None, geometry: MachineGeometry | None) -> str:
     if geometry is None or not rate_hz:
         return ""
     source = rate_source(rate_hz, geometry)

@@ -30,7 +30,7 @@ from asd_monitor.explanation.sentence import MAX_FINDINGS
 from asd_monitor.records import Samples
 from asd_monitor.synthesis.families import FAMILIES, draw_machine
 from experiments.command_line import add_output, parser_of
-from experiments.markdown import table
+from experiments.markdown import table, text_table
 from experiments.reasons.changes import (
     CHANGES,
     RATE_HZ,
@@ -162,6 +162,25 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     return table(("change", "sounds", "named", "alarms", "named", "first"), rows)
 
 
+def examples(outcomes: Sequence[Outcome]) -> str:
+    """Return truth and sentence of the first alarm of each change; of its first sound, if none."""
+    first: dict[tuple[str, str], Outcome] = {}
+    for each in outcomes:
+        key = each.background, each.change
+        if each.change != NORMAL and (key not in first or each.alarm > first[key].alarm):
+            first[key] = each
+    rows = [
+        (
+            each.sound,
+            each.truth,
+            each.sentence,
+            *("yes" if is_so else "no" for is_so in (each.named, each.alarm)),
+        )
+        for each in first.values()
+    ]
+    return text_table(("sound", "truth", "sentence", "named", "alarm"), rows)
+
+
 def main() -> None:
     """Run the experiment."""
     parser = parser_of("reasons", __doc__)
@@ -178,10 +197,10 @@ def main() -> None:
     (options.output / f"{options.set}.json").write_text(
         json.dumps([asdict(each) for each in outcomes], indent=1)
     )
-    text = summary(outcomes)
+    text = f"{summary(outcomes)}\n{examples(outcomes)}"
     if options.streams is not None:
         rows = list(stream_sentences(options.streams))
-        text += "\n" + table(("stream", "at", "sentence"), rows)
+        text += "\n" + text_table(("stream", "at", "sentence"), rows)
     (options.output / f"{options.set}.md").write_text(text)
     sys.stdout.write(f"{text}\n")
 

@@ -10,8 +10,17 @@ import structlog
 from asd_monitor.alarm.state import AlarmCondition, Transition, TransitionKind
 from asd_monitor.daemon import alarm_reasons
 from asd_monitor.daemon.alarm_reasons import AlarmReasons, raised_at
+from asd_monitor.explanation.explain import Explanation
 from asd_monitor.monitor import Reading
-from asd_monitor.records import Block, MachineState, MicrophoneState, Stream, WindowScore
+from asd_monitor.records import (
+    Bearing,
+    Block,
+    MachineGeometry,
+    MachineState,
+    MicrophoneState,
+    Stream,
+    WindowScore,
+)
 
 RATE_HZ = 16_000
 NORMAL_LEVEL, ALARM_LEVEL = 0.05, 0.6
@@ -103,3 +112,21 @@ async def test_event_and_alarm_have_the_reason(make):
     assert reason.startswith("Level above or below that of the training recordings (alarm score")
     raised = [m for m in machine.broker.messages("fan/event") if m["to"] == "unacknowledged"]
     assert [message["why"] for message in raised] == [reason]
+
+
+async def test_the_reason_is_determined_with_the_configured_geometry(make, monkeypatch):
+    known = []
+
+    def explain(*_arguments: object, geometry: object, **_options: object) -> Explanation:
+        known.append(geometry)
+        return Explanation("Impacts.", (), ())
+
+    monkeypatch.setattr(alarm_reasons, "explain", explain)
+    bearing = {"balls": 9, "ball_mm": 7.94, "pitch_mm": 39.04}
+    machine = make(geometry={"shaft_rpm": 1480, "bearing": bearing})
+    machine.start()
+    machine.source.open().play(5, NORMAL_LEVEL)
+    await machine.until_state("normal")
+    machine.source.play(20, ALARM_LEVEL)
+    await machine.until_state("alarm")
+    assert known == [MachineGeometry(1480.0, Bearing(9, 7.94, 39.04))]

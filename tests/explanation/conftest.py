@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -42,19 +42,22 @@ def impacts(n: int, times_s: npt.ArrayLike, hz: float, *, seed: int, peak: float
     return sound[:n]
 
 
-@pytest.fixture(scope="session")
-def profile() -> SoundProfile:
-    """Return the profile of a minute of the machine, in two recordings."""
+def profile_of(recordings: Sequence[Signal]) -> SoundProfile:
+    """Return the profile of recordings."""
     blocks = [
         block
-        for seed in (1, 2)
-        for block in blocks_of(
-            conditioned(machine_sound(30.0, seed).astype(np.float32), RATE_HZ, RATE_HZ), RATE_HZ
-        )
+        for sound in recordings
+        for block in blocks_of(conditioned(sound.astype(np.float32), RATE_HZ, RATE_HZ), RATE_HZ)
     ]
     found = fit_profile([analyse(block, RATE_HZ) for block in blocks])
     assert found is not None
     return found
+
+
+@pytest.fixture(scope="session")
+def profile() -> SoundProfile:
+    """Return the profile of a minute of the machine, in two recordings."""
+    return profile_of([machine_sound(30.0, seed) for seed in (1, 2)])
 
 
 @pytest.fixture(scope="session")

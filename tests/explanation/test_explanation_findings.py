@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from asd_monitor.explanation.explain import Explanation
+from asd_monitor.explanation.explain import Explanation, explain
 from asd_monitor.explanation.findings import Finding, FindingKind
-from tests.explanation.conftest import RATE_HZ, Signal, impacts, machine_sound
+from tests.explanation.conftest import RATE_HZ, Signal, impacts, machine_sound, profile_of
 
 Reason = Callable[[npt.ArrayLike], Explanation]
 SECONDS = 8.0
@@ -111,6 +111,21 @@ def test_a_change_of_speed_is_one_finding(reason: Reason, percent: float) -> Non
     speed = first(found, FindingKind.SPEED)
     assert speed.change_percent == pytest.approx(percent, abs=0.4)
     assert not any(each.kind is FindingKind.TONE for each in found.findings)
+
+
+def test_the_rhythm_and_the_beats_of_another_speed_are_no_findings_of_their_own() -> None:
+    def strokes(seconds: float, seed: int, speed: float) -> Signal:
+        time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
+        return machine_sound(seconds, seed, speed) * (
+            1.0 + 0.4 * np.sign(np.sin(2 * np.pi * 3.1 * speed * time + seed))
+        )
+
+    usual = profile_of([strokes(30.0, seed, 1.0) for seed in (1, 2)])
+    slower = strokes(SECONDS, 77, 0.9).astype(np.float32)
+    found = explain(usual, slower, RATE_HZ, {}).findings
+    kinds = {each.kind for each in found}
+    assert found[0].kind is FindingKind.SPEED
+    assert not kinds & {FindingKind.MODULATION, FindingKind.RHYTHM, FindingKind.TONE}
 
 
 @pytest.mark.parametrize("rate_hz", [2.3, 12.4, 61.0])
