@@ -131,19 +131,19 @@ def alarm_row(number: int, record: AlarmRecord) -> Row:
         record.time_scale_s,
         time_text(record.shelved_until),
         record.reason,
-        _views_text(record.views),
+        _numbers_text(record.views),
         None if record.provisional is None else int(record.provisional),
         record.label,
         record.label_why,
         record.labelled_by,
-        finite(record.score_at_acknowledgement),
+        _numbers_text({f"{scale_s:g}": peak for scale_s, peak in record.scale_peaks.items()}),
         record.shortest_scale_s,
     )
 
 
-def _views_text(views: Mapping[str, float]) -> str | None:
+def _numbers_text(values: Mapping[str, float]) -> str | None:
     numbers = {
-        name: number for name, value in views.items() if (number := finite(value)) is not None
+        name: number for name, value in values.items() if (number := finite(value)) is not None
     }
     return json_text(numbers) if numbers else None
 
@@ -155,10 +155,8 @@ def as_alarm(row: Row) -> AlarmRecord | None:
     try:
         _, id_, machine, severity, condition, raised, cleared, acknowledged_at, *rest = row
         who, why, peak, model, evidence, _, time_scale_s, *life = rest
-        shelved_until, reason, views, provisional, label, label_why, labelled_by, *acknowledged = (
-            life
-        )
-        score_then, shortest_scale_s, _ = acknowledged
+        shelved_until, reason, views, provisional, label, label_why, labelled_by, *scales = life
+        scale_peaks, shortest_scale_s, _ = scales
         return AlarmRecord(
             id=text(id_),
             machine=text(machine),
@@ -175,20 +173,21 @@ def as_alarm(row: Row) -> AlarmRecord | None:
             time_scale_s=score(time_scale_s),
             shelved_until=optional_time(shelved_until),
             reason=optional_text(reason),
-            views={} if views is None else _views(views),
+            views=_numbers(views),
             provisional=optional_bool(provisional),
             label=optional_text(label),
             label_why=optional_text(label_why),
             labelled_by=optional_text(labelled_by),
-            score_at_acknowledgement=score(score_then),
+            scale_peaks={float(scale): peak for scale, peak in _numbers(scale_peaks).items()},
             shortest_scale_s=score(shortest_scale_s),
         )
     except (TypeError, ValueError):
         return None
 
 
-def _views(value: Value) -> dict[str, float]:
-    found = json_object(value)
+def _numbers(value: Value) -> dict[str, float]:
+    """Return the numbers of a JSON object; empty for NULL."""
+    found = {} if value is None else json_object(value)
     return {name: float(each) for name, each in found.items() if isinstance(each, (int, float))}
 
 

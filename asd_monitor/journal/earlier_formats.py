@@ -23,7 +23,7 @@ FORMAT_1 = {
     " acknowledged_at, who, why, peak_score, model, evidence, taken_up AS applied,"
     " NULL AS time_scale_s, NULL AS shelved_until, NULL AS reason, NULL AS views,"
     " NULL AS provisional, NULL AS label, NULL AS label_why, NULL AS labelled_by,"
-    " NULL AS score_at_acknowledgement, NULL AS shortest_scale_s FROM alarms",
+    " NULL AS scale_peaks, NULL AS shortest_scale_s FROM alarms",
     "events": 'SELECT number, id, machine, time, kind, "from", "to", who, why, alarm_id,'
     " NULL AS seq FROM events",
 }

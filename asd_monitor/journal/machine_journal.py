@@ -18,6 +18,7 @@ from asd_monitor.alarm.state import (
     TransitionKind,
     Trigger,
 )
+from asd_monitor.alarm.time_scales import SHARES
 from asd_monitor.journal.alarm_changes import (
     NO_CAUSE,
     Cause,
@@ -108,19 +109,22 @@ class MachineJournal:
         return True
 
     def restored_alarm(self) -> Alarm | None:
-        """Return the newest alarm for a new `Monitor`; None where the machine had none."""
+        """Return the newest alarm for a new `Monitor`; None where the machine had none.
+
+        That of an earlier version has its peak as that of each time scale.
+        """
         if self._newest is None:
             return None
         newest = self._newest
         scale_s = newest.shortest_scale_s
-        score = newest.score_at_acknowledgement
+        of_all_scales = dict.fromkeys(SHARES, newest.peak_score or 0.0)
         return Alarm(
             self.number,
             newest.condition,
             newest.peak_score or 0.0,
             newest.time_scale_s,
             shortest_scale_s=newest.time_scale_s if scale_s is None else scale_s,
-            score_at_acknowledgement=newest.peak_score if score is None else score,
+            scale_peaks=newest.scale_peaks or of_all_scales,
         )
 
     def record(

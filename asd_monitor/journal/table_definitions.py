@@ -41,7 +41,7 @@ _LIFE = """    shelved_until TEXT,
     label TEXT,
     label_why TEXT,
     labelled_by TEXT,
-    score_at_acknowledgement REAL,
+    scale_peaks TEXT,  -- JSON: highest alarm score by time scale
     shortest_scale_s REAL,
 """  # since format 5
 _REQUESTS = """CREATE TABLE requests (

@@ -363,6 +363,19 @@ def test_what_raised_an_alarm_is_kept_over_a_restart(tmp_path: Path) -> None:
     assert after is not None
     assert after.reason is not None
     assert after.shortest_scale_s == 10.0
+    assert after.scale_peaks == {10.0: 8.0}
+    standing = MachineJournal(journal, "fan01").restored_alarm()
+    assert standing is not None
+    assert standing.scale_peaks == {10.0: 8.0}
+
+
+def test_an_alarm_of_an_earlier_version_has_its_peak_at_each_time_scale(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        fan = MachineJournal(journal, "fan01")
+        fan.record(RAISED, NOW, "v1")
+        standing = fan.restored_alarm()
+    assert standing is not None
+    assert standing.scale_peaks == dict.fromkeys((10.0, 30.0, 600.0, 3600.0, 86400.0), 7.0)
 
 
 def test_the_figures_of_the_alarms_are_kept_over_a_restart(tmp_path: Path) -> None:
