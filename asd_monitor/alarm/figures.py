@@ -24,6 +24,8 @@ FLOOD_ENDS = 5
 FLEETING_S = 60.0
 """An alarm that returns to normal within this time, and is not raised again soon, is fleeting."""
 STANDING_S = 86400.0
+LEAST_S = 86400.0
+"""Shortest period of which rates are stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +54,12 @@ class AlarmFigures:
 
     days: float
     alarms: int  # annunciations
-    per_day: float
-    per_hour: float
+    per_day: float | None  # None, as for all rates: too little data
+    per_hour: float | None
     busiest_10_min: int  # annunciations in any ten minutes
-    share_of_10_min_over_10: float  # of the period's slots of ten minutes
+    share_of_10_min_over_10: float | None  # of the period's slots of ten minutes
     floods: int
-    flood_share: float  # of the time
+    flood_share: float | None  # of the time
     chattering: int  # times that a machine's alarms began to chatter
     fleeting: int
     standing_over_24_h: int  # now
@@ -78,6 +80,9 @@ def alarm_figures(
 ) -> AlarmFigures:
     """Return the figures from ``begin`` to ``end``.
 
+    Rates and shares of the time are not extrapolated from less than `LEAST_S`: one alarm in the
+    first minute is not 1440 a day.
+
     Args:
         changes: Those of the period, and of before where they are known.
         open_alarms: The alarms that are active or shelved now.
@@ -87,7 +92,7 @@ def alarm_figures(
 
     """
     ordered = sorted(changes, key=lambda change: change.time)
-    period_s = max(1.0, (end - begin).total_seconds())
+    period_s = (end - begin).total_seconds()
     shown = [
         each
         for each in ordered
@@ -99,17 +104,21 @@ def alarm_figures(
     slots = Counter(int(time_s // SLOT_S) for time_s in times_s)
     floods, flood_s = _floods(times_s, period_s)
     now_open = list(open_alarms)
+
+    def rate(amount: float, digits: int) -> float | None:
+        return None if period_s < LEAST_S else round(amount / period_s, digits)
+
     return AlarmFigures(
         days=round(period_s / 86400.0, 3),
         alarms=len(shown),
-        per_day=round(len(shown) * 86400.0 / period_s, 3),
-        per_hour=round(len(shown) * 3600.0 / period_s, 3),
+        per_day=rate(len(shown) * 86400.0, 3),
+        per_hour=rate(len(shown) * 3600.0, 3),
         busiest_10_min=_busiest(times_s),
-        share_of_10_min_over_10=round(
-            sum(number > FLOOD_BEGINS for number in slots.values()) / max(1.0, period_s / SLOT_S), 6
+        share_of_10_min_over_10=rate(
+            sum(number > FLOOD_BEGINS for number in slots.values()) * SLOT_S, 6
         ),
         floods=floods,
-        flood_share=round(flood_s / period_s, 6),
+        flood_share=rate(flood_s, 6),
         chattering=_chattering(shown),
         fleeting=_fleeting(ordered, shown),
         standing_over_24_h=sum(

@@ -11,8 +11,10 @@ import difflib
 import os
 import shlex
 import sqlite3
+from datetime import datetime
 from pathlib import Path
 
+from asd_monitor.alarm.figures import AlarmFigures
 from asd_monitor.errors import UsageError
 from asd_monitor.journal import earlier_formats
 from asd_monitor.journal.alarm_entries import as_alarm, as_event
@@ -22,6 +24,12 @@ from asd_monitor.journal.database import COMMAND_BUSY_S, connect_to, transaction
 from asd_monitor.journal.file_image import OpenedImage, open_image, read_files
 from asd_monitor.journal.journal_file import find_journal
 from asd_monitor.journal.machine_entries import OutOfService, as_machine
+from asd_monitor.journal.recent_changes import (
+    FIRST_NUMBER,
+    change_of,
+    figures_of,
+    period_begin,
+)
 from asd_monitor.journal.requests import Request, Verb, add_request, find_request
 from asd_monitor.journal.sqlite_errors import DAMAGED, DamagedJournalError, JournalError, translated
 from asd_monitor.journal.table_definitions import FORMAT
@@ -57,6 +65,11 @@ class JournalContent:
             machine: each for machine, each in known.items() if each is not None
         }
         """The machines that are out of service."""
+        self._monitored_since = {
+            entry.machine: since
+            for entry in machines
+            if entry is not None and (since := entry.monitored_since) is not None
+        }
         lost = len(rows) - len(alarms) + machines.count(None)
         damage = image.damage or (f"{count(lost, 'row')} cannot be read" if lost else None)
         self.damage = self._describe(damage)
@@ -90,6 +103,30 @@ class JournalContent:
             damaged = count(len(rows) - len(events), "transition")
             self.damage = self._describe(f"{damaged} cannot be read")
         return events
+
+    def figures(self, machine: str | None, *, days: float, now: datetime) -> AlarmFigures:
+        """Return the figures of the alarms of the last days, of one machine where it is given.
+
+        They begin when the monitoring did where that is later.
+        """
+        events = self.all_events()
+        of_machine = [each for each in events if machine in (None, each.machine)]
+        records = [each for each in self.alarms if machine in (None, each.machine)]
+        begun = [
+            *(since for each, since in self._monitored_since.items() if machine in (None, each)),
+            *(event.time for event in of_machine[:1]),
+            *(record.raised for record in records),
+        ]
+        first = next(readable_rows(self._database, "events"), None)
+        is_complete = first is None or first[0] == FIRST_NUMBER
+        complete = None if is_complete or not events else events[0].time
+        return figures_of(
+            [change for event in of_machine if (change := change_of(event))],
+            records,
+            out_of_service=sum(machine in (None, each) for each in self.out_of_service),
+            begin=period_begin(begun, complete=complete, now=now, days=days),
+            end=now,
+        )
 
     def check_machine(self, machine: str) -> None:
         """Raise `UsageError` for a machine that was never monitored with this state folder."""

@@ -16,7 +16,7 @@ Row = tuple[Value, ...]
 
 FORMAT_1 = {
     "machines": "SELECT min(number) AS number, machine AS id, 0 AS seq, NULL AS out_since,"
-    " NULL AS out_who, NULL AS out_why FROM ("
+    " NULL AS out_who, NULL AS out_why, NULL AS monitored_since FROM ("
     "SELECT rowid AS number, machine FROM alarms UNION ALL SELECT number, machine FROM events)"
     " GROUP BY machine",
     "alarms": "SELECT rowid AS number, id, machine, severity, condition, raised, cleared,"
@@ -30,7 +30,7 @@ FORMAT_1 = {
 """The rows of format 1, without checksums."""
 
 _ADDED: dict[str, tuple[tuple[int, ...], Row]] = {
-    "machines": ((3, 4), (0, None, None, None)),
+    "machines": ((3, 4), (0, None, None, None, None)),
     "alarms": ((15, 16), (None,) * 10),
     "events": ((11,), (None,)),
 }

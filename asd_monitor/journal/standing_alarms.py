@@ -16,6 +16,7 @@ from asd_monitor.journal.machine_entries import (
     OutOfService,
     ServiceEntry,
     as_machine,
+    earliest,
 )
 
 MAX_RETURNED = 10_000
@@ -36,6 +37,10 @@ class StandingAlarms:
         self._lock = lock
         self.machines: dict[str, int] = {}
         """Machines in the journal, with the number of the newest written event of each."""
+        self.monitored_since: dict[str, datetime] = {}
+        """Since when machines are monitored, of those of which it is known."""
+        self.oldest: datetime | None = None
+        """When the oldest alarm was raised, whether it is kept in memory or not."""
         self.highest_ids: dict[str, str] = {}
         """The last id of each machine's alarms in alphabetical order."""
         self.raised: dict[str, deque[datetime]] = {}
@@ -68,9 +73,22 @@ class StandingAlarms:
 
     def entries(self) -> list[MachineEntry | ServiceEntry | AlarmEntry]:
         """Return what a journal must contain, in the order in which it is written."""
-        machines = [MachineEntry(machine, seq) for machine, seq in sorted(self.machines.items())]
+        machines = [
+            MachineEntry(machine, seq, monitored_since=self.monitored_since.get(machine))
+            for machine, seq in sorted(self.machines.items())
+        ]
         service = [ServiceEntry(machine, each) for machine, each in sorted(self._service.items())]
         return [*machines, *service, *map(AlarmEntry, self._records.values())]
+
+    def note_machine(self, machine: str, since: datetime) -> bool:
+        """Note that a machine is monitored; return whether since when was not known."""
+        self.machines.setdefault(machine, 0)
+        is_new = machine not in self.monitored_since
+        self._note_since(machine, since)
+        return is_new
+
+    def _note_since(self, machine: str, since: datetime) -> None:
+        self.monitored_since[machine] = min(since, self.monitored_since.get(machine, since))
 
     def note_service(self, entry: ServiceEntry) -> None:
         """Note that a machine is in service or out of it."""
@@ -80,6 +98,7 @@ class StandingAlarms:
         """Note an alarm that is written."""
         machine = record.machine
         is_new = record.id not in self._records
+        self.oldest = earliest(self.oldest, record.raised)
         if is_new and record.id > self.highest_ids.get(machine, ""):
             self.raised.setdefault(machine, deque(maxlen=CHATTER_RAISES)).append(record.raised)
         self.highest_ids[machine] = max(record.id, self.highest_ids.get(machine, ""))
@@ -125,3 +144,5 @@ class StandingAlarms:
             for each in machines:
                 self.machines[each.machine] = max(each.seq, self.machines.get(each.machine, 0))
                 self._service.setdefault(each.machine, each.out_of_service)
+                if each.monitored_since is not None:
+                    self._note_since(each.machine, each.monitored_since)

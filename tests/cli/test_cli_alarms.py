@@ -23,6 +23,7 @@ from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.store import Journal
 from tests.doubles.command_line import CommandLine, without_privileges
+from tests.doubles.journalled_machine import RAISED
 
 NOW = datetime(2026, 11, 23, 4, 45, 0, 512000, UTC)
 FAN = "fan01-20261123T044500Z"
@@ -436,3 +437,13 @@ def test_the_figures_are_printed_beside_those_of_isa(state: Path) -> None:
     one = json.loads(run(state, "stats", "-m", "fan01", "--days", "36500", "--json").stdout)
     assert (one["alarms"], one["top_machine"]) == (1, "fan01")
     assert "write one above 0" in str(run(state, "stats", "--days", "0").exception)
+
+
+def test_figures_of_less_than_a_day_have_no_rates(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        MachineJournal(journal, "fan01").record(RAISED, datetime.now(UTC), "v1")
+    shown = run(tmp_path, "stats").stdout
+    assert re.search(r"\nalarms an hour +too little data +about 6, at most 12\n", shown)
+    assert re.search(r"\ntime in floods +too little data +less than 1 %\n", shown)
+    document = json.loads(run(tmp_path, "stats", "--json").stdout)
+    assert (document["alarms"], document["per_day"], document["flood_share"]) == (1, None, None)
