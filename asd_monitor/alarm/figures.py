@@ -41,11 +41,12 @@ class AlarmChange:
 
 @dataclass(frozen=True, slots=True)
 class OpenAlarm:
-    """An alarm that is active now."""
+    """An alarm that is active or hidden now."""
 
     machine: str
     raised: datetime
     shelved: bool = False
+    out_of_service: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class AlarmFigures:
     flood_share: float | None  # of the time
     chattering: int  # times that a machine's alarms began to chatter
     fleeting: int
-    standing_over_24_h: int  # now
+    standing_over_24_h: int  # now, those that are hidden left out
     longest_unacknowledged_s: float
     top_machine: str | None  # with the most annunciations
     top_share: float  # its share
@@ -85,7 +86,7 @@ def alarm_figures(
 
     Args:
         changes: Those of the period, and of before where they are known.
-        open_alarms: The alarms that are active or shelved now.
+        open_alarms: The alarms that are active or hidden now.
         out_of_service: Number of the machines that are, now.
         begin: Begin of the period.
         end: The present time.
@@ -122,8 +123,9 @@ def alarm_figures(
         chattering=_chattering(shown),
         fleeting=_fleeting(ordered, shown),
         standing_over_24_h=sum(
-            not each.shelved and (end - each.raised).total_seconds() > STANDING_S
+            (end - each.raised).total_seconds() > STANDING_S
             for each in now_open
+            if not (each.shelved or each.out_of_service)
         ),
         longest_unacknowledged_s=_longest_unacknowledged_s(ordered, begin, end),
         top_machine=top[0][0] if top else None,

@@ -128,7 +128,9 @@ def figures_of(
 ) -> AlarmFigures:
     """Return the figures of a period that ends now, from alarms and their changes."""
     open_alarms = [
-        OpenAlarm(each.machine, each.raised, shelved=each.shelved)
+        OpenAlarm(
+            each.machine, each.raised, shelved=each.shelved, out_of_service=each.out_of_service
+        )
         for each in records
         if each.active or each.shelved
     ]

@@ -16,9 +16,16 @@ from asd_monitor.journal.alarm_tables import create_tables, replace_row
 from asd_monitor.journal.commands import read_journal
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.requests import Request, Verb
 from asd_monitor.journal.store import Journal
 from asd_monitor.journal.table_definitions import TABLES_4
-from tests.doubles.journalled_machine import NOW, RAISED, RETURNED, state_transition
+from tests.doubles.journalled_machine import (
+    NOW,
+    RAISED,
+    RETURNED,
+    JournalledMachine,
+    state_transition,
+)
 
 DAY = timedelta(days=1)
 
@@ -60,6 +67,18 @@ def test_below_a_day_rates_are_not_stated(tmp_path: Path) -> None:
         assert (found.per_day, found.per_hour) == (None, None)
         assert (found.share_of_10_min_over_10, found.flood_share) == (None, None)
         assert journal.figures(NOW + DAY).per_day == 0.511
+
+
+def test_an_alarm_of_a_machine_out_of_service_does_not_stand(tmp_path: Path) -> None:
+    with journal_of(tmp_path, NOW - 10 * DAY) as journal:
+        fan = JournalledMachine(journal)
+        fan.now = NOW - 2 * DAY
+        fan.play(8.0, 20)
+        assert journal.figures(NOW).standing_over_24_h == 1
+        journal.add_request(Request(Verb.OUT_OF_SERVICE, "fan01", "bob", NOW, why="belt"))
+        assert fan.apply() == ["unacknowledged→out_of_service"]
+        found = journal.figures(NOW)
+        assert (found.standing_over_24_h, found.out_of_service) == (0, 1)
 
 
 def test_a_machine_that_was_added_later_has_its_own_period(tmp_path: Path) -> None:
