@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from asd_monitor.alarm.chatter import CHATTER_RAISES, CHATTER_S
+from asd_monitor.alarm.chatter import CHATTER_S, chatter_begins, is_raise
 from asd_monitor.alarm.state import UNACKNOWLEDGED, AlarmCondition
 
 SLOT_S = 600.0
@@ -120,7 +120,7 @@ def alarm_figures(
         ),
         floods=floods,
         flood_share=rate(flood_s, 6),
-        chattering=_chattering(shown),
+        chattering=_chattering(ordered, begin, end),
         fleeting=_fleeting(ordered, shown),
         standing_over_24_h=sum(
             (end - each.raised).total_seconds() > STANDING_S
@@ -167,22 +167,13 @@ def _floods(times_s: Sequence[float], period_s: float) -> tuple[int, float]:
     return floods, length_s
 
 
-def _chattering(shown: Sequence[AlarmChange]) -> int:
-    """Return how often a machine's alarms began to chatter."""
-    times: dict[str, list[datetime]] = defaultdict(list)
-    chatters: set[str] = set()
-    begun = 0
-    for each in shown:
-        newest = times[each.machine]
-        newest.append(each.time)
-        del newest[:-CHATTER_RAISES]
-        is_full = len(newest) == CHATTER_RAISES
-        if is_full and (each.time - newest[0]).total_seconds() <= CHATTER_S:
-            begun += each.machine not in chatters
-            chatters.add(each.machine)
-        else:
-            chatters.discard(each.machine)
-    return begun
+def _chattering(ordered: Sequence[AlarmChange], begin: datetime, end: datetime) -> int:
+    """Return how often a machine's alarms began to chatter in the period."""
+    raised: dict[str, list[datetime]] = defaultdict(list)
+    for each in ordered:
+        if begin <= each.time <= end and is_raise(each.before, each.after):
+            raised[each.machine].append(each.time)
+    return sum(map(chatter_begins, raised.values()))
 
 
 def _fleeting(ordered: Sequence[AlarmChange], shown: Sequence[AlarmChange]) -> int:

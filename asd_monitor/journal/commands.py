@@ -11,10 +11,12 @@ import difflib
 import os
 import shlex
 import sqlite3
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from asd_monitor.alarm.chatter import CHATTER_S, is_raise
 from asd_monitor.alarm.figures import AlarmFigures
+from asd_monitor.alarm.state import AlarmCondition, TransitionKind
 from asd_monitor.errors import UsageError
 from asd_monitor.journal import earlier_formats
 from asd_monitor.journal.alarm_entries import as_alarm, as_event
@@ -34,7 +36,7 @@ from asd_monitor.journal.requests import Request, Verb, add_request, find_reques
 from asd_monitor.journal.sqlite_errors import DAMAGED, DamagedJournalError, JournalError, translated
 from asd_monitor.journal.table_definitions import FORMAT
 from asd_monitor.names import unknown_machine
-from asd_monitor.wording import count, quoted
+from asd_monitor.wording import count, quoted, rfc3339
 
 _ATTEMPTS = 3  # where a daemon replaces the file at the same moment
 _IN_MEMORY = "a daemon keeps new alarms in memory and publishes them, and they are missing here"
@@ -103,6 +105,21 @@ class JournalContent:
             damaged = count(len(rows) - len(events), "transition")
             self.damage = self._describe(f"{damaged} cannot be read")
         return events
+
+    def raised(self, now: datetime) -> dict[str, list[datetime]]:
+        """Return by machine when alarms were raised in the time in which they can chatter now."""
+        values = (
+            TransitionKind.ALARM,
+            AlarmCondition.UNACKNOWLEDGED,
+            *(rfc3339(now + sign * timedelta(seconds=CHATTER_S)) for sign in (-1, 1)),
+        )
+        where = 'WHERE kind = ? AND "to" = ? AND time BETWEEN ? AND ?'
+        found: dict[str, list[datetime]] = {}
+        for row in readable_rows(self._database, "events", where, values):
+            event = as_event(row)
+            if event is not None and is_raise(event.before, event.after):
+                found.setdefault(event.machine, []).append(event.time)
+        return found
 
     def figures(self, machine: str | None, *, days: float, now: datetime) -> AlarmFigures:
         """Return the figures of the alarms of the last days, of one machine where it is given.

@@ -8,9 +8,7 @@ from datetime import datetime
 
 import structlog
 
-from asd_monitor.alarm.chatter import CHATTER_RAISES, is_chattering
 from asd_monitor.alarm.state import (
-    NEW_ALARM,
     TRANSITIONS,
     Alarm,
     AlarmCondition,
@@ -37,8 +35,6 @@ from asd_monitor.monitor import Monitor
 
 log = structlog.get_logger()
 
-_RAISED_AGAIN = NEW_ALARM | {AlarmCondition.LATCHED}
-
 
 class MachineJournal:
     """Writes the alarms and transitions of one machine; `MachineRequests` applies requests.
@@ -60,7 +56,6 @@ class MachineJournal:
         self.number = 0
         """Of the newest alarm, in the count of the monitor."""
         self._is_read = False
-        self._raised: tuple[datetime, ...] = ()  # the newest times; read by other threads
         self._read_newest()
         journal.register(machine)
 
@@ -70,7 +65,6 @@ class MachineJournal:
         newest = self.journal.newest(self.machine)
         if newest is not None:
             self._newest, self.number = self._with_reason(newest), 1
-        self._raised = tuple(self.journal.raised(self.machine))
         self._is_read = is_read  # last: another thread may publish what is known
 
     @property
@@ -90,7 +84,7 @@ class MachineJournal:
 
     def is_chattering(self, now: datetime) -> bool:
         """Return whether the machine's alarms chatter now."""
-        return is_chattering(self._raised, now)
+        return self.journal.is_chattering(self.machine, now)
 
     def take_up_late(self, monitor: Monitor | None) -> bool:
         """Take up the newest alarm of a journal that could only be read after the start.
@@ -168,9 +162,6 @@ class MachineJournal:
                 alarm = replace(alarm, shelved_until=until)
             time = max(time, alarm.raised)  # the clock may have been set back meanwhile
             self._newest, self.number = alarm, transition.alarm.number
-            is_raised = alarm.condition is AlarmCondition.UNACKNOWLEDGED
-            if is_raised and transition.before in _RAISED_AGAIN:
-                self._raised = (*self._raised, time)[-CHATTER_RAISES:]
         event = Event(
             id=new_event_id(time),
             machine=self.machine,

@@ -1,4 +1,4 @@
-"""The newest changes of alarms, in memory, for the figures of the alarms.
+"""The newest changes of alarms, in memory, for the figures of the alarms and for chatter.
 
 So the status of the box can have these each minute without reading the journal.
 """
@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from asd_monitor.alarm.chatter import CHATTER_RAISES, is_chattering, is_raise
 from asd_monitor.alarm.figures import AlarmChange, AlarmFigures, OpenAlarm, alarm_figures
 from asd_monitor.alarm.state import TransitionKind
 from asd_monitor.journal.alarm_entries import as_event
@@ -37,6 +38,7 @@ class RecentChanges:
     def __init__(self, lock: threading.RLock) -> None:
         self._lock = lock
         self._changes: deque[AlarmChange] = deque(maxlen=MAX_CHANGES)
+        self._raised: dict[str, deque[datetime]] = {}  # by machine, as many as chatter needs
         self._is_read = False
         self._oldest: Event | None = None  # of the file, of any kind
         self._is_complete = True  # no event that the file had was deleted
@@ -45,7 +47,7 @@ class RecentChanges:
         """Note an event, if it is of an alarm."""
         if (change := change_of(event)) is not None:
             with self._lock:
-                self._changes.append(change)
+                self._append(change)
 
     def read(self, database: sqlite3.Connection) -> None:
         """Note those of a file before what is known, once.  Raises sqlite3.Error."""
@@ -61,10 +63,23 @@ class RecentChanges:
         with self._lock:
             known = list(self._changes)
             self._changes.clear()
-            self._changes.extend([*reversed(found), *known])
+            self._raised.clear()
+            for change in [*reversed(found), *known]:
+                self._append(change)
             if oldest is not None:
                 self._oldest, self._is_complete = as_event(oldest), oldest[0] == FIRST_NUMBER
         self._is_read = True
+
+    def _append(self, change: AlarmChange) -> None:
+        self._changes.append(change)
+        if is_raise(change.before, change.after):
+            newest = self._raised.setdefault(change.machine, deque(maxlen=CHATTER_RAISES))
+            newest.append(change.time)
+
+    def is_chattering(self, machine: str, now: datetime) -> bool:
+        """Return whether the alarms of a machine chatter now."""
+        with self._lock:
+            return is_chattering(self._raised.get(machine, ()), now)
 
     def figures(
         self,

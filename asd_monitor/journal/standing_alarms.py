@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections import deque
 from datetime import datetime
 
-from asd_monitor.alarm.chatter import CHATTER_RAISES
 from asd_monitor.journal.alarm_entries import AlarmEntry, as_alarm
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.alarm_tables import readable_rows
@@ -43,8 +41,6 @@ class StandingAlarms:
         """When the oldest alarm was raised, whether it is kept in memory or not."""
         self.highest_ids: dict[str, str] = {}
         """The last id of each machine's alarms in alphabetical order."""
-        self.raised: dict[str, deque[datetime]] = {}
-        """When the newest alarms of each machine were raised, as many as chatter needs."""
         self._service: dict[str, OutOfService | None] = {}  # of the machines of which it is known
         self._records: dict[str, AlarmRecord] = {}  # by id, in the order in which they were raised
         self._newest: dict[str, str] = {}  # machine → id
@@ -99,8 +95,6 @@ class StandingAlarms:
         machine = record.machine
         is_new = record.id not in self._records
         self.oldest = earliest(self.oldest, record.raised)
-        if is_new and record.id > self.highest_ids.get(machine, ""):
-            self.raised.setdefault(machine, deque(maxlen=CHATTER_RAISES)).append(record.raised)
         self.highest_ids[machine] = max(record.id, self.highest_ids.get(machine, ""))
         if is_new and (machine not in self._newest or self._is_newest(record)):
             if (superseded := self.newest(machine)) is not None and superseded.closed:

@@ -250,13 +250,9 @@ class Journal:
             records, out_of_service=out_of_service, begun=min(begun), now=now
         )
 
-    def raised(self, machine: str) -> list[datetime]:
-        """Return when the newest alarms of a machine were raised, the oldest first.  From memory.
-
-        They are as many as `asd_monitor.alarm.chatter` needs.
-        """
-        with self._lock:
-            return list(self._standing.raised.get(machine, ()))
+    def is_chattering(self, machine: str, now: datetime) -> bool:
+        """Return whether the alarms of a machine chatter now.  From memory."""
+        return self._stored.recent.is_chattering(machine, now)
 
     @property
     def unwritten(self) -> int:
