@@ -28,7 +28,7 @@ from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_entries import OutOfService
 from asd_monitor.publish.messages import Score
 from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState, WhenQuiet
-from asd_monitor.wording import named_period, rfc3339
+from asd_monitor.wording import named_period, printable, rfc3339
 from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ _QUIET = {
 def hidden_reason(alarm: AlarmRecord | None, out_of_service: OutOfService | None) -> str | None:
     """Return why a machine's alarm is hidden; None: it is not."""
     if out_of_service is not None:
-        return f"out of service: {out_of_service.why} ({out_of_service.who})"
+        return printable(f"out of service: {out_of_service.why} ({out_of_service.who})")
     if alarm is None or alarm.shelved_until is None:
         return None
     return f"shelved until {rfc3339(alarm.shelved_until)}"

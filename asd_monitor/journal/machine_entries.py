@@ -30,7 +30,8 @@ class MachineEntry:
 
     machine: str
     seq: int = 0
-    out_of_service: OutOfService | None = None  # as it was read; written by a `ServiceEntry`
+    out_of_service: OutOfService | None = None
+    """As it was read; written to a new row only, a `ServiceEntry` changes it."""
     monitored_since: datetime | None = None  # None: not known
 
     def write(self, database: sqlite3.Connection) -> None:
