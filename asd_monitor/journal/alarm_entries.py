@@ -187,7 +187,9 @@ def as_alarm(row: Row) -> AlarmRecord | None:
 
 def _numbers(value: Value) -> dict[str, float]:
     """Return the numbers of a JSON object; empty for NULL."""
-    found = {} if value is None else json_object(value)
+    if value is None:
+        return {}
+    found = json_object(value)
     return {name: float(each) for name, each in found.items() if isinstance(each, (int, float))}
 
 

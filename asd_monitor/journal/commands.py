@@ -23,6 +23,7 @@ from asd_monitor.journal.alarm_entries import as_alarm, as_event
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import database_format, find_row, readable_rows
 from asd_monitor.journal.database import COMMAND_BUSY_S, connect_to, transaction
+from asd_monitor.journal.earlier_formats import Row
 from asd_monitor.journal.file_image import OpenedImage, open_image, read_files
 from asd_monitor.journal.journal_file import find_journal
 from asd_monitor.journal.machine_entries import OutOfService, as_machine
@@ -95,11 +96,14 @@ class JournalContent:
 
     def events(self, alarm_id: str) -> list[Event]:
         """Return the transitions of an alarm, the oldest first; damaged rows set `damage`."""
-        return [event for event in self.all_events() if event.alarm_id == alarm_id]
+        return self._events("WHERE alarm_id = ?", (alarm_id,))
 
     def all_events(self) -> list[Event]:
         """Return the transitions of all machines, the oldest first; damaged rows set `damage`."""
-        rows = list(readable_rows(self._database, "events"))
+        return self._events()
+
+    def _events(self, where: str = "", values: Row = ()) -> list[Event]:
+        rows = list(readable_rows(self._database, "events", where, values))
         events = [event for row in rows if (event := as_event(row)) is not None]
         if len(events) < len(rows) and self.damage is None:
             damaged = count(len(rows) - len(events), "transition")
