@@ -32,6 +32,7 @@ ANSWER_S = 5.0
 """How long a command waits for the answer of a running daemon."""
 _PAUSE_S = 0.05  # between two looks at the journal
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_FAR_S = 1e9  # longer periods are none of a shelf, and not of the calendar either
 
 AlarmId = Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm.")]
 Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="Id of the machine.")]
@@ -261,8 +262,9 @@ def _check_texts(*texts: str | None) -> None:
 def _period(text: str) -> timedelta:
     number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
     try:
-        return timedelta(seconds=float(number) * _UNITS_S[text[len(number) :].strip()])
-    except (ValueError, KeyError, OverflowError) as error:
+        seconds = float(number) * _UNITS_S[text[len(number) :].strip()]
+        return timedelta(seconds=max(-_FAR_S, min(_FAR_S, seconds)))
+    except (ValueError, KeyError) as error:
         raise UsageError(
             f"{quoted(text)} is not a period: write a number and its unit, as 30m, 2h or 3d"
         ) from error

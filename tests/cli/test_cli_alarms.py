@@ -200,6 +200,14 @@ def test_an_alarm_is_shelved_for_the_shortest_and_the_longest_period(
     assert "shelved until" in result.stdout
 
 
+@pytest.mark.parametrize("period", ["8d", "99999999d", "1e30h", "1e400s"])
+def test_a_period_of_any_length_above_the_longest_is_refused(state: Path, period: str) -> None:
+    refused = run(state, "shelve", FAN, "--for", period, "--why", "noisy")
+    assert isinstance(refused.exception, UsageError)
+    assert "the longest time is 7 days" in str(refused.exception)
+    assert "is over" in str(run(state, "shelve", FAN, "--for", "-1e30h", "--why", "x").exception)
+
+
 def test_a_machine_is_taken_out_of_service_and_returned(state: Path) -> None:
     with Daemon(state):
         taken = run(state, "out-of-service", "fan01", "--why", "new belt", "--who", "ann")
