@@ -217,22 +217,31 @@ def _ask(state: Path, requests: list[Request]) -> None:
         make_request(state, request)
     if not requests:
         return
-    deadline_s = time.monotonic() + (ANSWER_S if is_in_use(state) else 0.0)
+    is_running = is_in_use(state)
+    deadline_s = time.monotonic() + (ANSWER_S if is_running else 0.0)
     refused = []
     for request in requests:
         answer = _answer(state, request, deadline_s)
         if answer is None:
-            what = request.alarm_id or request.machine
-            typer.echo(
-                f"{what}: `{request.verb}` waits for the daemon of this folder, and is applied when"
-                " it runs"
-            )
+            typer.echo(_waits(request, is_running=is_running))
         elif answer.accepted:
             typer.echo(printable(answer.outcome or ""))
         else:
             refused.append(printable(answer.outcome or ""))
     if refused:
         raise OperationError("; ".join(refused))
+
+
+def _waits(request: Request, *, is_running: bool) -> str:
+    """Return what becomes of a request without an outcome."""
+    what = f"{request.alarm_id or request.machine}: `{request.verb}`"
+    if not is_running:
+        return f"{what} waits for the daemon of this folder, and is applied when it runs"
+    return (
+        f"{what} is not applied yet: the daemon of this folder runs and has not answered within"
+        f" {ANSWER_S:g} s; it applies it as soon as it can. Look at the state and the reason of"
+        f" {request.machine}, and in the log: it may be loading a model, or the disk may not answer"
+    )
 
 
 def _answer(state: Path, request: Request, deadline_s: float) -> Request | None:

@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind
+from asd_monitor.cli import alarm_requests
 from asd_monitor.cli.alarms import app
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.errors import UsageError
@@ -164,6 +165,20 @@ def test_a_request_without_a_daemon_is_applied_at_its_next_start(
         (alarm,) = journal.alarms("fan01")
     assert (alarm.who, alarm.why) == ("ann", "bearing greased")
     assert "active, acknowledged" in run(state, "list").stdout
+
+
+def test_a_daemon_that_runs_and_does_not_answer_is_not_said_to_be_stopped(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alarm_requests, "ANSWER_S", 0.1)
+    lock = StateLock(state)
+    try:
+        result = run(state, "ack", FAN)
+    finally:
+        lock.release()
+    assert result.exit_code == 0
+    assert "`ack` is not applied yet: the daemon of this folder runs" in result.stdout
+    assert "when it runs" not in result.stdout
 
 
 def test_the_answer_of_a_running_daemon_is_printed(state: Path) -> None:
