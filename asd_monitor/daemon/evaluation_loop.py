@@ -266,7 +266,10 @@ class EvaluationLoop:
         """Record and publish the readings of a block that ends at this sample index."""
         evaluator = self._evaluator
         readings = await scored
-        self._commissioning.push(readings, self._capture.time_of)
+        if evaluator.out_of_service is None:
+            self._commissioning.push(readings, self._capture.time_of)
+        else:
+            self._commissioning.leave_out()
         if evaluator.writes_journal(readings, end):
             sound = self._alarm_sound(readings)
             recorded = await self._worker.run(evaluator.record, readings, end, sound)
@@ -292,8 +295,8 @@ class EvaluationLoop:
         training = self._initial_training
         if training is None or not training.active or self._evaluator.microphone.is_fault:
             return
-        if not self._evaluator.monitor.running:
-            return  # normal sound is that of a machine that runs
+        if not self._evaluator.monitor.running or self._evaluator.out_of_service is not None:
+            return  # normal sound is that of a machine that runs, without other work at it
         if await training.push(block, self._capture.rate_hz):
             training.train(tasks, self._wake.set)
         self.publish_state()

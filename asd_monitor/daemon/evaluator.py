@@ -46,7 +46,7 @@ from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.model_store.versions import BundleError, versions
 from asd_monitor.monitor import Monitor, Reading, Scorer
 from asd_monitor.pipeline import Pipeline
-from asd_monitor.records import Block, MachineState
+from asd_monitor.records import Block, MachineState, WindowScore
 from asd_monitor.self_test.recent_scores import RecentScores
 
 log = structlog.get_logger()
@@ -280,13 +280,19 @@ class Evaluator:
         recorded = []
         for reading in readings:
             if reading.window is not None:
-                self.recent_scores.push(reading.window, self._monitor.rule.hop_s)
+                self._count_score(reading.window)
             events = [
                 self._record_transition(change, reading, alarm_sound)
                 for change in reading.transitions
             ]
             recorded.append(RecordedReading(reading, tuple(events)))
         return RecordedBlock(tuple(recorded), peak_rose=self._record_peak(end))
+
+    def _count_score(self, window: WindowScore) -> None:
+        if self.out_of_service is None:
+            self.recent_scores.push(window, self._monitor.rule.hop_s)
+        else:
+            self.recent_scores.leave_out()
 
     def writes_journal(self, readings: Sequence[Reading], end: int) -> bool:
         """Return whether `record` would write to the journal."""

@@ -13,6 +13,7 @@ from asd_monitor.records import Block, MachineState
 from asd_monitor.self_test.live_trial import SOUND_S
 from asd_monitor.self_test.obstacle import Obstacle
 from asd_monitor.self_test.recent_scores import RecentScores
+from asd_monitor.wording import rfc3339
 
 _TESTED_ON = "it is tested within half an hour once it runs"
 
@@ -57,9 +58,20 @@ class SelfTestSubject:
         return not (self.no_sound or self.not_scored or self.microphone.is_fault)
 
     @property
-    def is_off_or_in_alarm(self) -> bool:
+    def out_of_service(self) -> Obstacle | None:
+        """Since when the machine is out of service; None: it is in service."""
+        found = self.evaluator.out_of_service
+        if found is None:
+            return None
+        return Obstacle(
+            f"the machine is out of service since {rfc3339(found.since)}",
+            "return it to service with `asd-monitor alarms in-service`",
+        )
+
+    @property
+    def is_exempt(self) -> bool:
         """Whether a test is not expected, however long that lasts."""
-        if not self.evaluator.monitor.running:
+        if not self.evaluator.monitor.running or self.evaluator.out_of_service is not None:
             return True
         state = self.evaluator.state
         return self.no_sound is None and state in (MachineState.IDLE, MachineState.ALARM)

@@ -12,6 +12,7 @@ from asd_monitor.alarm.state import (
     ServiceState,
     TransitionKind,
 )
+from asd_monitor.journal.alarm_changes import is_raised_by_sound
 from asd_monitor.journal.alarm_entries import READERS, alarm_row, as_alarm, as_event
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import (
@@ -214,6 +215,7 @@ def _rebuilt(alarm_id: str, events: list[Event]) -> AlarmRecord | None:
             acknowledged = event
     if not events or events[-1].after not in frozenset(AlarmCondition):
         return None
+    raised = [event.why for event in events if is_raised_by_sound(event.before, event.after)]
     return AlarmRecord(
         id=alarm_id,
         machine=events[0].machine,
@@ -226,5 +228,5 @@ def _rebuilt(alarm_id: str, events: list[Event]) -> AlarmRecord | None:
         why=acknowledged.why if acknowledged else None,
         peak_score=None,
         model=None,
-        reason=events[0].why,
+        reason=raised[-1] if raised else events[0].why,
     )

@@ -239,10 +239,15 @@ def test_a_late_request_does_not_change_a_newer_alarm(journal: Journal) -> None:
 def raised_again(fan: JournalledMachine) -> datetime:
     """Have an acknowledged alarm raised again by worse sound; return the time before that."""
     ask(fan, Verb.ACK)
-    before = fan.now
+    newest, before = fan.machine.newest, fan.now
     fan.now += timedelta(seconds=5)
     fan.play(12.0, 10)
     assert condition(fan) == "unacknowledged"
+    again = fan.machine.newest
+    assert newest is not None
+    assert again is not None
+    assert (again.id, again.raised) == (newest.id, newest.raised)
+    assert again.reason != newest.reason
     return before
 
 
