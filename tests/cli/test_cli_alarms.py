@@ -226,7 +226,9 @@ def test_a_period_of_any_length_above_the_longest_is_refused(state: Path, period
 def test_a_machine_is_taken_out_of_service_and_returned(state: Path) -> None:
     with Daemon(state):
         taken = run(state, "out-of-service", "fan01", "--why", "new belt", "--who", "ann")
-        assert taken.stdout == "fan01: taken out of service by ann\n"
+        assert taken.stdout == (
+            f"fan01: taken out of service by ann; alarm {FAN} is hidden until it returns\n"
+        )
         listed = run(state, "list")
         assert re.search(rf"{FAN} .* out of service", listed.stdout)
         assert re.search(r"fan01 is out of service since \S+ by ann: new belt", listed.stderr)
@@ -234,7 +236,10 @@ def test_a_machine_is_taken_out_of_service_and_returned(state: Path) -> None:
         assert refused.exit_code == 1
         assert "its machine is out of service" in str(refused.exception)
         returned = run(state, "in-service", "fan01", "--who", "ann")
-        assert returned.stdout == "fan01: returned to service by ann\n"
+        assert returned.stdout == (
+            f"fan01: returned to service by ann; alarm {FAN} is unacknowledged: its sound is"
+            " abnormal\n"
+        )
     assert re.search(rf"{FAN} .* ACTIVE", run(state, "list").stdout)
 
 

@@ -185,6 +185,54 @@ def test_out_of_service_is_of_the_machine_and_kept_over_a_restart(tmp_path: Path
     ]
 
 
+def test_the_outcome_says_what_becomes_of_the_alarm_of_the_machine(journal: Journal) -> None:
+    fan = raised(journal)
+    fan.play(0.5, 60)
+    assert condition(fan) == "latched"
+    taken = ask(fan, Verb.OUT_OF_SERVICE, alarm_id=None)
+    assert (
+        taken == f"fan01: taken out of service by ann; alarm {FAN_ALARM} is hidden until it returns"
+    )
+    assert ask(fan, Verb.IN_SERVICE, alarm_id=None, who="bob") == (
+        f"fan01: returned to service by bob; alarm {FAN_ALARM} is closed, and acknowledged by that:"
+        " its sound is normal"
+    )
+    assert fan.machine.newest is not None
+    assert (condition(fan), fan.machine.newest.who) == ("normal", "bob")
+    assert ask(fan, Verb.OUT_OF_SERVICE, alarm_id=None) == "fan01: taken out of service by ann"
+    assert ask(fan, Verb.IN_SERVICE, alarm_id=None) == "fan01: returned to service by ann"
+
+
+def test_the_outcome_says_that_an_acknowledged_alarm_is_unacknowledged_again(
+    journal: Journal,
+) -> None:
+    fan = raised(journal)
+    ask(fan, Verb.ACK)
+    ask(fan, Verb.OUT_OF_SERVICE, alarm_id=None)
+    assert ask(fan, Verb.IN_SERVICE, alarm_id=None, who="bob") == (
+        f"fan01: returned to service by bob; alarm {FAN_ALARM} is unacknowledged: its sound is"
+        " abnormal"
+    )
+    fan.play(9.0, 1)
+    ask(fan, Verb.ACK)
+    ask(fan, Verb.OUT_OF_SERVICE, alarm_id=None)
+    fan.play(0.5, 60)
+    closed = ask(fan, Verb.IN_SERVICE, alarm_id=None, who="bob")
+    assert closed.endswith(f"alarm {FAN_ALARM} is closed: its sound is normal")
+    assert fan.machine.newest is not None
+    assert fan.machine.newest.who == "ann"
+
+
+def test_an_alarm_in_normal_sound_is_closed_when_it_is_unshelved(journal: Journal) -> None:
+    fan = raised(journal)
+    ask(fan, Verb.SHELVE, until=fan.now + HOUR)
+    fan.play(0.5, 60)
+    assert ask(fan, Verb.UNSHELVE, who="bob") == (
+        f"{FAN_ALARM}: unshelved and acknowledged by bob; its sound is normal, and it is closed"
+    )
+    assert condition(fan) == "normal"
+
+
 def test_a_machine_without_an_alarm_raises_none_out_of_service(journal: Journal) -> None:
     fan = JournalledMachine(journal)
     ask(fan, Verb.OUT_OF_SERVICE, alarm_id=None)
