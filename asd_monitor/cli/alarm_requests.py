@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from asd_monitor.journal.requests import Request
 
 ANSWER_S = 5.0
-"""How long a command waits for the answer of a running daemon."""
+"""How long a command waits for the next answer of a running daemon."""
+_AT_ONCE = 100  # requests in one transaction, which the daemon applies between two blocks of sound
 _PAUSE_S = 0.05  # between two looks at the journal
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _FAR_S = 1e9  # longer periods are none of a shelf, and not of the calendar either
@@ -213,21 +214,21 @@ def _ask(state: Path, requests: list[Request]) -> None:
     from asd_monitor.daemon.state_lock import is_in_use
     from asd_monitor.journal.commands import make_request
 
-    for request in requests:
-        make_request(state, request)
-    if not requests:
-        return
     is_running = is_in_use(state)
-    deadline_s = time.monotonic() + (ANSWER_S if is_running else 0.0)
+    wait_s = ANSWER_S
     refused = []
-    for request in requests:
-        answer = _answer(state, request, deadline_s)
-        if answer is None:
-            typer.echo(_waits(request, is_running=is_running))
-        elif answer.accepted:
-            typer.echo(printable(answer.outcome or ""))
-        else:
-            refused.append(printable(answer.outcome or ""))
+    for begin in range(0, len(requests), _AT_ONCE):
+        portion = requests[begin : begin + _AT_ONCE]
+        make_request(state, *portion)
+        for request in portion:
+            answer = _answer(state, request, wait_s) if is_running else None
+            if answer is None:
+                wait_s = 0.0  # the others wait for the same
+                typer.echo(_waits(request, is_running=is_running))
+            elif answer.accepted:
+                typer.echo(printable(answer.outcome or ""))
+            else:
+                refused.append(printable(answer.outcome or ""))
     if refused:
         raise OperationError("; ".join(refused))
 
@@ -244,10 +245,11 @@ def _waits(request: Request, *, is_running: bool) -> str:
     )
 
 
-def _answer(state: Path, request: Request, deadline_s: float) -> Request | None:
+def _answer(state: Path, request: Request, wait_s: float) -> Request | None:
     """Return a request with its outcome; None where it has none in time."""
     from asd_monitor.journal.commands import outcome_of
 
+    deadline_s = time.monotonic() + wait_s
     while True:
         found = outcome_of(state, request.id)
         if found is not None and found.outcome is not None:

@@ -11,6 +11,7 @@ import difflib
 import os
 import shlex
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -33,7 +34,7 @@ from asd_monitor.journal.recent_changes import (
     figures_of,
     period_begin,
 )
-from asd_monitor.journal.requests import Request, Verb, add_request, defect_of, find_request
+from asd_monitor.journal.requests import Request, Verb, add_requests, defect_of, find_request
 from asd_monitor.journal.sqlite_errors import DAMAGED, DamagedJournalError, JournalError, translated
 from asd_monitor.journal.table_definitions import FORMAT
 from asd_monitor.names import unknown_machine
@@ -208,10 +209,10 @@ def read_journal(state_dir: Path) -> JournalContent | None:
     raise DamagedJournalError(f"{path}: not a journal of alarms: {DAMAGED}")
 
 
-def make_request(state_dir: Path, request: Request) -> None:
-    """Add a request to the journal of a state folder.
+def make_request(state_dir: Path, *requests: Request) -> None:
+    """Add a request to the journal of a state folder, or several in one transaction.
 
-    A running daemon applies it by itself, else the next one.  In a journal of an earlier format,
+    A running daemon applies them by itself, else the next one.  In a journal of an earlier format,
     whose daemon knows no requests, an acknowledgement is written as that version does.
 
     Raises `UsageError` for an unknown alarm or machine and for text that is not taken,
@@ -224,21 +225,22 @@ def make_request(state_dir: Path, request: Request) -> None:
                 f"{state_dir}: no daemon has written alarms here yet: name its state folder with"
                 " --state"
             )
-        if (defect := defect_of(request)) is not None:
-            raise UsageError(defect)
-        if request.alarm_id is None:
-            content.check_machine(request.machine)
-        else:
-            content.alarm(request.alarm_id)
+        for request in requests:
+            if (defect := defect_of(request)) is not None:
+                raise UsageError(defect)
+            if request.alarm_id is None:
+                content.check_machine(request.machine)
+            else:
+                content.alarm(request.alarm_id)
         if content.damage is not None:  # SQLite would continue the damaged part
             raise DamagedJournalError(content.damage)
-        if _add(content.path, request):
+        if _add(content.path, requests):
             return
     raise JournalError(f"{state_dir}: a daemon replaces the journal at this moment: try again")
 
 
-def _add(path: Path, request: Request) -> bool:
-    """Write a request; return whether it is in the file that is in use after that."""
+def _add(path: Path, requests: Sequence[Request]) -> bool:
+    """Write requests; return whether they are in the file that is in use after that."""
     with translated(path):
         before = path.stat()
         with (
@@ -246,9 +248,10 @@ def _add(path: Path, request: Request) -> bool:
             transaction(database),
         ):
             if database_format(database) < FORMAT:
-                _acknowledge(database, path, request)
+                for request in requests:
+                    _acknowledge(database, path, request)
             else:
-                add_request(database, request, request.time)
+                add_requests(database, requests, max(each.time for each in requests))
         after = path.stat()
     return (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino)
 

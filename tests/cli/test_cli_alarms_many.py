@@ -10,13 +10,18 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from asd_monitor.alarm.state import AlarmCondition
+from asd_monitor.cli.alarms import app
+from asd_monitor.journal import commands
 from asd_monitor.journal.alarm_entries import AlarmEntry
 from asd_monitor.journal.alarm_records import AlarmRecord
+from asd_monitor.journal.commands import read_journal
 from asd_monitor.journal.database import connect_to, transaction
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.store import Journal
 from tests.doubles.journalled_machine import NOW
 
@@ -68,3 +73,40 @@ def test_ten_thousand_alarms_are_listed_at_once(state: Path, *, as_json: bool) -
     used_s, has_numpy = ended.stderr.split()[-2:]
     assert float(used_s) < CPU_S
     assert has_numpy == "False"  # it takes 0.1 s
+
+
+RETURNED = 201
+
+
+def test_all_alarms_of_a_machine_are_acknowledged_in_few_transactions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Journal(tmp_path) as journal:
+        MachineJournal(journal, "fan01")
+        alarms = []
+        for number in range(RETURNED):
+            raised = NOW + timedelta(minutes=number)
+            id_ = f"fan01-{raised:%Y%m%dT%H%M%SZ}"
+            record = AlarmRecord(
+                id_, "fan01", "alarm", AlarmCondition.RETURNED, raised, raised, None, None, None,
+                7.0, "v1",
+            )  # fmt: skip
+            alarms.append(AlarmEntry(record))
+        journal.write(alarms)
+    reads: list[Path] = []
+
+    def read(state: Path) -> commands.JournalContent | None:
+        reads.append(state)
+        return read_journal(state)
+
+    monkeypatch.setattr(commands, "read_journal", read)
+    answered = CliRunner().invoke(
+        app, ["ack", "--machine", "fan01", "--who", "ann", "--state", str(tmp_path)]
+    )
+    assert answered.exit_code == 0, answered.exception
+    assert answered.stdout.count("`ack` waits for the daemon") == RETURNED
+    assert len(reads) == 1 + 3  # portions of a hundred
+    with Journal(tmp_path) as journal:
+        fan = MachineJournal(journal, "fan01")
+        MachineRequests(fan).apply(None, NOW + timedelta(days=1), None)
+        assert {(alarm.closed, alarm.who) for alarm in journal.alarms()} == {(True, "ann")}

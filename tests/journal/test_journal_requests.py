@@ -462,10 +462,11 @@ def test_a_request_whose_outcome_was_given_up_is_not_applied_again(tmp_path: Pat
 def test_requests_are_bounded(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         MachineJournal(journal, "fan01")
-        asked = []
-        for number in range(MAX_REQUESTS):
-            asked.append(Request(Verb.IN_SERVICE, "fan01", "ann", NOW, why=str(number)))
-            journal.add_request(asked[-1])
+        asked = [
+            Request(Verb.IN_SERVICE, "fan01", "ann", NOW, why=str(number))
+            for number in range(MAX_REQUESTS)
+        ]
+        make_request(tmp_path, *asked)
         with pytest.raises(TooManyRequestsError, match="1000 requests wait for the daemon"):
             journal.add_request(Request(Verb.IN_SERVICE, "fan01", "ann", NOW))
         journal.write([OutcomeEntry(asked[0].id, "done", accepted=True)])
@@ -477,6 +478,21 @@ def test_requests_are_bounded(tmp_path: Path) -> None:
         day_later = Request(Verb.IN_SERVICE, "fan01", "ann", NOW + timedelta(days=1, seconds=1))
         journal.add_request(day_later)
         assert outcome_of(tmp_path, asked[1].id) is None
+        assert len(journal.waiting_requests("fan01")) == MAX_REQUESTS
+
+
+def test_requests_that_are_made_together_are_all_added_or_none(tmp_path: Path) -> None:
+    def asked(count: int) -> list[Request]:
+        return [Request(Verb.IN_SERVICE, "fan01", "ann", NOW) for _ in range(count)]
+
+    with Journal(tmp_path) as journal:
+        MachineJournal(journal, "fan01")
+        make_request(tmp_path, *asked(MAX_REQUESTS - 1))
+        with pytest.raises(TooManyRequestsError, match="999 requests wait for the daemon"):
+            make_request(tmp_path, *asked(2))
+        assert len(journal.waiting_requests("fan01")) == MAX_REQUESTS - 1
+        same = journal.waiting_requests("fan01")[:5]
+        make_request(tmp_path, *same, *asked(1))
         assert len(journal.waiting_requests("fan01")) == MAX_REQUESTS
 
 
