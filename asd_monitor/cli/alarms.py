@@ -172,6 +172,7 @@ def _as_json(listed: ListedAlarm) -> dict[str, Any]:
         "active": record.active,
         "acknowledged": record.acknowledged,
         "shelved_until": _time(record.shelved_until),
+        "suppressed": None,  # of the running daemon: the journal does not know it
         "out_of_service": listed.out_of_service,
         "latched": record.latched,
         "provisional": record.provisional,

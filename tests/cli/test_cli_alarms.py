@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import threading
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.store import Journal
+from asd_monitor.publish.machine_messages import Alarm as AlarmMessage
 from tests.doubles.command_line import CommandLine, without_privileges
 from tests.doubles.journalled_machine import RAISED
 
@@ -85,6 +87,7 @@ def test_the_list_as_json(state: Path) -> None:
         "latched": False,
         "provisional": None,
         "chattering": False,
+        "suppressed": None,
         "severity": "alarm",
         "raised": "2026-11-23T04:45:00.512Z",
         "cleared": None,
@@ -101,6 +104,11 @@ def test_the_list_as_json(state: Path) -> None:
         "label_why": None,
         "labelled_by": None,
     }
+
+
+def test_a_listed_alarm_has_all_keys_of_the_alarm_condition(state: Path) -> None:
+    listed = json.loads(run(state, "list", "--json").stdout)[0]
+    assert {each.name for each in fields(AlarmMessage)} <= listed.keys()
 
 
 def test_an_empty_folder_has_no_alarms(tmp_path: Path) -> None:
