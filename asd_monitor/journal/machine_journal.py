@@ -11,7 +11,6 @@ import structlog
 from asd_monitor.alarm.state import (
     TRANSITIONS,
     Alarm,
-    AlarmCondition,
     Transition,
     TransitionKind,
     Trigger,
