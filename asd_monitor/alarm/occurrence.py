@@ -111,7 +111,8 @@ class Occurrence:
             return
         shortest_s = alarm.shortest_scale_s
         if alarm.condition is AlarmCondition.ACKNOWLEDGED:
-            noted = [each for each in noted if self._is_filling(each)]
+            is_known = alarm.scale_peaks is not None
+            noted = [each for each in noted if is_known and self._is_filling(each)]
         else:
             shortest_s = shortest_scale_s(shortest_s, noted, alarm_threshold)
         peak, peaks = max(score, alarm.peak_score), with_scores(alarm.scale_peaks, noted)

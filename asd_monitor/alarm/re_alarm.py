@@ -48,7 +48,7 @@ def reason_of_worse(
         alarm_threshold: On their scale.
 
     """
-    if alarm.condition is not AlarmCondition.ACKNOWLEDGED:
+    if alarm.condition is not AlarmCondition.ACKNOWLEDGED or alarm.scale_peaks is None:
         return None
     longest_s = alarm.shortest_scale_s
     for score, scale_s in scores:
@@ -74,11 +74,12 @@ def is_filling(time_scale_s: float, since_s: float) -> bool:
 
 
 def with_scores(
-    peaks: Mapping[float, float], scores: Iterable[ScoreAtScale]
-) -> Mapping[float, float]:
+    peaks: Mapping[float, float] | None, scores: Iterable[ScoreAtScale]
+) -> Mapping[float, float] | None:
     """Return the highest alarm score of each time scale; the same object where none has risen."""
-    higher = {scale_s: score for score, scale_s in scores if score > peaks.get(scale_s, 0.0)}
-    return {**peaks, **higher} if higher else peaks
+    known = peaks or {}
+    higher = {scale_s: score for score, scale_s in scores if score > known.get(scale_s, 0.0)}
+    return {**known, **higher} if higher else peaks
 
 
 def shortest_scale_s(

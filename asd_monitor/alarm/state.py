@@ -181,8 +181,8 @@ class Alarm:
     shortest_scale_s: float | None = None
     """Shortest time scale at which it has reached the alarm threshold, up to the acknowledgement;
     None: not known, or it was raised by quiet sound."""
-    scale_peaks: Mapping[float, float] = field(default_factory=dict, hash=False)
-    """Highest alarm score of each time scale, up to the acknowledgement."""
+    scale_peaks: Mapping[float, float] | None = field(default=None, hash=False)
+    """Highest alarm score of each time scale, up to the acknowledgement; None: not known."""
 
     @property
     def active(self) -> bool:

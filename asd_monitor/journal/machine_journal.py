@@ -118,7 +118,7 @@ class MachineJournal:
             newest.peak_score or 0.0,
             newest.time_scale_s,
             shortest_scale_s=newest.time_scale_s if scale_s is None else scale_s,
-            scale_peaks=newest.scale_peaks or of_all_scales,
+            scale_peaks=of_all_scales if newest.scale_peaks is None else newest.scale_peaks,
         )
 
     def record(

@@ -8,10 +8,10 @@ import pytest
 
 from asd_monitor.alarm.alarm_score import AlarmScore
 from asd_monitor.alarm.scale_tail import ScaleTail
-from asd_monitor.alarm.state import AlarmRule, Trigger
+from asd_monitor.alarm.state import Alarm, AlarmCondition, AlarmRule, Trigger
 from asd_monitor.alarm.state_machine import AlarmStateMachine
 from asd_monitor.alarm.time_scales import evidence_at
-from asd_monitor.records import Thresholds
+from asd_monitor.records import Thresholds, WhenQuiet
 
 RATE_HZ = 100
 HOUR_S = 3600.0
@@ -119,6 +119,26 @@ def test_a_fault_that_got_worse_during_a_restart_rings() -> None:
     plant.restart()
     worse = evidence_at(plant.rule.tails[0], 9.5)
     assert plant.play(worse, 20) == ["acknowledged→unacknowledged"]
+
+
+def test_an_alarm_by_silence_is_raised_again_by_abnormal_sound() -> None:
+    rule = replace(rule_of(*LIGHT), when_quiet=WhenQuiet.ALARM)
+    plant = Plant(rule)
+    for _ in range(20):
+        plant.end += RATE_HZ // 2
+        plant.machine.observe_quiet(plant.end)
+    plant.acknowledge()
+    assert plant.machine.alarm is not None
+    assert (plant.machine.alarm.condition, plant.machine.alarm.scale_peaks) == ("acknowledged", {})
+    plant.restart()
+    assert plant.play(evidence_at(rule.tails[0], 6.0), 20) == ["acknowledged→unacknowledged"]
+
+
+def test_sound_does_not_compare_with_what_is_not_known() -> None:
+    plant = Plant(rule_of(*LIGHT))
+    standing = Alarm(1, AlarmCondition.ACKNOWLEDGED, 7.0)
+    plant.machine = AlarmStateMachine(plant.rule, RATE_HZ, standing)
+    assert plant.play(evidence_at(plant.rule.tails[0], 11.0), 120) == []
 
 
 def test_sound_at_the_end_of_the_scale_cannot_get_worse() -> None:
