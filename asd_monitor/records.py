@@ -11,12 +11,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
-Samples = npt.NDArray[np.float32]
-"""Mono sound (n,), float32, full scale ±1."""
+    Samples = npt.NDArray[np.float32]
+    """Mono sound (n,), float32, full scale ±1."""
+else:
+    Samples = object  # commands without sound start without NumPy, which takes 0.1 s
 
 
 @dataclass(frozen=True, slots=True, eq=False)

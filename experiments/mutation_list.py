@@ -75,9 +75,16 @@ MUTATIONS: tuple[Mutation, ...] = (
     Mutation(
         "re-alarm-longer-scale",  # the same sound lasting raises an acknowledged alarm again
         "asd_monitor/alarm/re_alarm.py",
-        "if before is not None and not is_longer and",
-        "if before is not None and",
+        "if longest_s is not None and scale_s > longest_s:",
+        "if longest_s is not None and scale_s < 0.0:",
         "alarm/test_alarm_life.py",
+    ),
+    Mutation(
+        "re-alarm-filling",  # a mean that fills with the same sound does
+        "asd_monitor/alarm/re_alarm.py",
+        "return time_scale_s > STEP_S and since_s < 2.0 * time_scale_s",
+        "return False",
+        "alarm/test_alarm_worse.py",
     ),
     Mutation(
         "alarm-out-of-service",  # a machine out of service raises alarms

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from asd_monitor.alarm.chatter import CHATTER_RAISES, CHATTER_S
+from asd_monitor.alarm.chatter import CHATTER_S, chatter_begins, is_raise
 from asd_monitor.alarm.state import UNACKNOWLEDGED, AlarmCondition
 
 SLOT_S = 600.0
@@ -24,6 +24,8 @@ FLOOD_ENDS = 5
 FLEETING_S = 60.0
 """An alarm that returns to normal within this time, and is not raised again soon, is fleeting."""
 STANDING_S = 86400.0
+LEAST_S = 86400.0
+"""Shortest period of which rates are stated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,12 @@ class AlarmChange:
 
 @dataclass(frozen=True, slots=True)
 class OpenAlarm:
-    """An alarm that is active now."""
+    """An alarm that is active or hidden now."""
 
     machine: str
     raised: datetime
     shelved: bool = False
+    out_of_service: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,15 @@ class AlarmFigures:
 
     days: float
     alarms: int  # annunciations
-    per_day: float
-    per_hour: float
+    per_day: float | None  # None, as for all rates: too little data
+    per_hour: float | None
     busiest_10_min: int  # annunciations in any ten minutes
-    share_of_10_min_over_10: float  # of the period's slots of ten minutes
+    share_of_10_min_over_10: float | None  # of the period's slots of ten minutes
     floods: int
-    flood_share: float  # of the time
+    flood_share: float | None  # of the time
     chattering: int  # times that a machine's alarms began to chatter
     fleeting: int
-    standing_over_24_h: int  # now
+    standing_over_24_h: int  # now, those that are hidden left out
     longest_unacknowledged_s: float
     top_machine: str | None  # with the most annunciations
     top_share: float  # its share
@@ -78,16 +81,19 @@ def alarm_figures(
 ) -> AlarmFigures:
     """Return the figures from ``begin`` to ``end``.
 
+    Rates and shares of the time are not extrapolated from less than `LEAST_S`: one alarm in the
+    first minute is not 1440 a day.
+
     Args:
         changes: Those of the period, and of before where they are known.
-        open_alarms: The alarms that are active or shelved now.
+        open_alarms: The alarms that are active or hidden now.
         out_of_service: Number of the machines that are, now.
         begin: Begin of the period.
         end: The present time.
 
     """
     ordered = sorted(changes, key=lambda change: change.time)
-    period_s = max(1.0, (end - begin).total_seconds())
+    period_s = (end - begin).total_seconds()
     shown = [
         each
         for each in ordered
@@ -99,22 +105,27 @@ def alarm_figures(
     slots = Counter(int(time_s // SLOT_S) for time_s in times_s)
     floods, flood_s = _floods(times_s, period_s)
     now_open = list(open_alarms)
+
+    def rate(amount: float, digits: int) -> float | None:
+        return None if period_s < LEAST_S else round(amount / period_s, digits)
+
     return AlarmFigures(
         days=round(period_s / 86400.0, 3),
         alarms=len(shown),
-        per_day=round(len(shown) * 86400.0 / period_s, 3),
-        per_hour=round(len(shown) * 3600.0 / period_s, 3),
+        per_day=rate(len(shown) * 86400.0, 3),
+        per_hour=rate(len(shown) * 3600.0, 3),
         busiest_10_min=_busiest(times_s),
-        share_of_10_min_over_10=round(
-            sum(number > FLOOD_BEGINS for number in slots.values()) / max(1.0, period_s / SLOT_S), 6
+        share_of_10_min_over_10=rate(
+            sum(number > FLOOD_BEGINS for number in slots.values()) * SLOT_S, 6
         ),
         floods=floods,
-        flood_share=round(flood_s / period_s, 6),
-        chattering=_chattering(shown),
+        flood_share=rate(flood_s, 6),
+        chattering=_chattering(ordered, begin, end),
         fleeting=_fleeting(ordered, shown),
         standing_over_24_h=sum(
-            not each.shelved and (end - each.raised).total_seconds() > STANDING_S
+            (end - each.raised).total_seconds() > STANDING_S
             for each in now_open
+            if not (each.shelved or each.out_of_service)
         ),
         longest_unacknowledged_s=_longest_unacknowledged_s(ordered, begin, end),
         top_machine=top[0][0] if top else None,
@@ -156,22 +167,13 @@ def _floods(times_s: Sequence[float], period_s: float) -> tuple[int, float]:
     return floods, length_s
 
 
-def _chattering(shown: Sequence[AlarmChange]) -> int:
-    """Return how often a machine's alarms began to chatter."""
-    times: dict[str, list[datetime]] = defaultdict(list)
-    chatters: set[str] = set()
-    begun = 0
-    for each in shown:
-        newest = times[each.machine]
-        newest.append(each.time)
-        del newest[:-CHATTER_RAISES]
-        is_full = len(newest) == CHATTER_RAISES
-        if is_full and (each.time - newest[0]).total_seconds() <= CHATTER_S:
-            begun += each.machine not in chatters
-            chatters.add(each.machine)
-        else:
-            chatters.discard(each.machine)
-    return begun
+def _chattering(ordered: Sequence[AlarmChange], begin: datetime, end: datetime) -> int:
+    """Return how often a machine's alarms began to chatter in the period."""
+    raised: dict[str, list[datetime]] = defaultdict(list)
+    for each in ordered:
+        if begin <= each.time <= end and is_raise(each.before, each.after):
+            raised[each.machine].append(each.time)
+    return sum(map(chatter_begins, raised.values()))
 
 
 def _fleeting(ordered: Sequence[AlarmChange], shown: Sequence[AlarmChange]) -> int:

@@ -30,7 +30,8 @@ Time is the sample index of the newest sample that enters a score.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
 
 from asd_monitor.alarm.scale_tail import ScaleTail
@@ -180,7 +181,8 @@ class Alarm:
     shortest_scale_s: float | None = None
     """Shortest time scale at which it has reached the alarm threshold, up to the acknowledgement;
     None: not known, or it was raised by quiet sound."""
-    score_at_acknowledgement: float | None = None  # `peak_score` then; None: not known
+    scale_peaks: Mapping[float, float] | None = field(default=None, hash=False)
+    """Highest alarm score of each time scale, up to the acknowledgement; None: not known."""
 
     @property
     def active(self) -> bool:

@@ -35,7 +35,7 @@ from asd_monitor.alarm.alarm_hold import AlarmHold, HeldAlarm
 from asd_monitor.alarm.delays import Delays
 from asd_monitor.alarm.machine_state import state_of, state_transition
 from asd_monitor.alarm.occurrence import Occurrence
-from asd_monitor.alarm.re_alarm import ScoreAtScale, reason_of_worse
+from asd_monitor.alarm.re_alarm import ScoreAtScale
 from asd_monitor.alarm.state import Alarm, AlarmRule, Transition, Trigger
 from asd_monitor.alarm.window_level import WindowLevel, level_of_quiet, level_of_score
 from asd_monitor.records import MachineState, WhenQuiet
@@ -61,7 +61,7 @@ class AlarmStateMachine:
         self._delays = Delays(rule, rate_hz, 0 if held is None else held.since)
         self.hold = AlarmHold(rate_hz, held)
         """Has the alarm that is delayed by a suspicion of the microphone."""
-        self.occurrence = Occurrence(standing)
+        self.occurrence = Occurrence(standing, rate_hz)
         """The newest alarm, and whether the machine is in service."""
         self.occurrence.in_service = in_service
         self._returned = False  # the off-delay was over at the newest score
@@ -156,8 +156,8 @@ class AlarmStateMachine:
     def _judge(self, at: int, level: WindowLevel, *, suspected: bool) -> tuple[Transition, ...]:
         """Advance the delays by a window, and raise or clear what is due by it."""
         delays, occurrence = self._delays, self.occurrence
-        alarm_threshold = self.rule.thresholds.alarm
-        worse = reason_of_worse(occurrence.alarm, level.scores, alarm_threshold)
+        occurrence.observe(at, level.scores)
+        worse = occurrence.reason_of_worse(self.rule.thresholds.alarm)
         delays.run(
             at,
             above_alarm=level.above_alarm,
@@ -179,7 +179,7 @@ class AlarmStateMachine:
         elif delays.is_alarm_due:
             trigger = Trigger.ALARM
         changes = self._raise_due(at, trigger, why, level.time_scale_s, suspected=suspected)
-        occurrence.note_scores(max(self._peak, level.score), level.scores, alarm_threshold)
+        occurrence.note_scores(max(self._peak, level.score), self.rule.thresholds.alarm)
         return (*changes, *self._state_change(at))
 
     def _raise_due(

@@ -29,9 +29,11 @@ if TYPE_CHECKING:
     from asd_monitor.journal.requests import Request
 
 ANSWER_S = 5.0
-"""How long a command waits for the answer of a running daemon."""
+"""How long a command waits for the next answer of a running daemon."""
+_AT_ONCE = 100  # requests in one transaction, which the daemon applies between two blocks of sound
 _PAUSE_S = 0.05  # between two looks at the journal
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_FAR_S = 1e9  # longer periods are none of a shelf, and not of the calendar either
 
 AlarmId = Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm.")]
 Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="Id of the machine.")]
@@ -212,32 +214,42 @@ def _ask(state: Path, requests: list[Request]) -> None:
     from asd_monitor.daemon.state_lock import is_in_use
     from asd_monitor.journal.commands import make_request
 
-    for request in requests:
-        make_request(state, request)
-    if not requests:
-        return
-    deadline_s = time.monotonic() + (ANSWER_S if is_in_use(state) else 0.0)
+    is_running = is_in_use(state)
+    wait_s = ANSWER_S
     refused = []
-    for request in requests:
-        answer = _answer(state, request, deadline_s)
-        if answer is None:
-            what = request.alarm_id or request.machine
-            typer.echo(
-                f"{what}: `{request.verb}` waits for the daemon of this folder, and is applied when"
-                " it runs"
-            )
-        elif answer.accepted:
-            typer.echo(printable(answer.outcome or ""))
-        else:
-            refused.append(printable(answer.outcome or ""))
+    for begin in range(0, len(requests), _AT_ONCE):
+        portion = requests[begin : begin + _AT_ONCE]
+        make_request(state, *portion)
+        for request in portion:
+            answer = _answer(state, request, wait_s) if is_running else None
+            if answer is None:
+                wait_s = 0.0  # the others wait for the same
+                typer.echo(_waits(request, is_running=is_running))
+            elif answer.accepted:
+                typer.echo(printable(answer.outcome or ""))
+            else:
+                refused.append(printable(answer.outcome or ""))
     if refused:
         raise OperationError("; ".join(refused))
 
 
-def _answer(state: Path, request: Request, deadline_s: float) -> Request | None:
+def _waits(request: Request, *, is_running: bool) -> str:
+    """Return what becomes of a request without an outcome."""
+    what = f"{request.alarm_id or request.machine}: `{request.verb}`"
+    if not is_running:
+        return f"{what} waits for the daemon of this folder, and is applied when it runs"
+    return (
+        f"{what} is not applied yet: the daemon of this folder runs and has not answered within"
+        f" {ANSWER_S:g} s; it applies it as soon as it can. Look at the state and the reason of"
+        f" {request.machine}, and in the log: it may be loading a model, or the disk may not answer"
+    )
+
+
+def _answer(state: Path, request: Request, wait_s: float) -> Request | None:
     """Return a request with its outcome; None where it has none in time."""
     from asd_monitor.journal.commands import outcome_of
 
+    deadline_s = time.monotonic() + wait_s
     while True:
         found = outcome_of(state, request.id)
         if found is not None and found.outcome is not None:
@@ -261,8 +273,9 @@ def _check_texts(*texts: str | None) -> None:
 def _period(text: str) -> timedelta:
     number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
     try:
-        return timedelta(seconds=float(number) * _UNITS_S[text[len(number) :].strip()])
-    except (ValueError, KeyError, OverflowError) as error:
+        seconds = float(number) * _UNITS_S[text[len(number) :].strip()]
+        return timedelta(seconds=max(-_FAR_S, min(_FAR_S, seconds)))
+    except (ValueError, KeyError) as error:
         raise UsageError(
             f"{quoted(text)} is not a period: write a number and its unit, as 30m, 2h or 3d"
         ) from error

@@ -24,11 +24,13 @@ def stats(
     days: Annotated[float, typer.Option(metavar="N", help="Days up to now.")] = 30.0,
     as_json: AsJson = False,
 ) -> None:
-    """Print figures of the alarms, with what ISA-18.2 recommends for one operator position."""
+    """Print figures of the alarms, with what ISA-18.2 recommends for one operator position.
+
+    The period begins when the monitoring did, where that is later.
+    """
     from asd_monitor.alarm.figures import RECOMMENDED
     from asd_monitor.cli.console import print_rows
     from asd_monitor.journal.commands import read_journal
-    from asd_monitor.journal.recent_changes import change_of, figures_of
 
     if not 0.0 < days <= 36525.0:
         raise UsageError(f"{days:g} is not a number of days: write one above 0, such as 30")
@@ -37,14 +39,7 @@ def stats(
         raise no_alarms(state)
     if machine is not None:
         journal.check_machine(machine)
-    changes = [change for event in journal.all_events() if (change := change_of(event))]
-    figures = figures_of(
-        [each for each in changes if machine in (None, each.machine)],
-        [each for each in journal.alarms if machine in (None, each.machine)],
-        out_of_service=sum(machine in (None, each) for each in journal.out_of_service),
-        now=datetime.now(UTC),
-        days=days,
-    )
+    figures = journal.figures(machine, days=days, now=datetime.now(UTC))
     for text in journal.warnings:
         typer.echo(f"asd-monitor: {text}", err=True)
     if as_json:
@@ -60,7 +55,9 @@ def stats(
     print_rows(("figure", "value", "ISA-18.2"), rows)
 
 
-def _text(name: str, value: float) -> str:
+def _text(name: str, value: float | None) -> str:
+    if value is None:
+        return "too little data"
     if name in _SHARES:
         return f"{value:.1%}"
     if name.endswith("_s"):

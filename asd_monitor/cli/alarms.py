@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.alarm.chatter import CHATTER_RAISES, is_chattering
+from asd_monitor.alarm.chatter import is_chattering
 from asd_monitor.cli.alarm_requests import AlarmId, add_request_commands, no_alarms
 from asd_monitor.cli.alarm_stats import stats
 from asd_monitor.cli.command_group import CommandGroup
@@ -128,18 +128,17 @@ def listed_alarms(
     journal: JournalContent, records: Sequence[AlarmRecord], now: datetime
 ) -> list[ListedAlarm]:
     """Return alarms with what is known of their machines; chatter is of the newest alarm alone."""
-    raised: dict[str, list[datetime]] = {}
+    chattering = {
+        machine for machine, times in journal.raised(now).items() if is_chattering(times, now)
+    }
     newest: dict[str, str] = {}
     for record in journal.alarms:
         newest.setdefault(record.machine, record.id)
-        times = raised.setdefault(record.machine, [])
-        if len(times) < CHATTER_RAISES:
-            times.insert(0, record.raised)
     return [
         ListedAlarm(
             each,
             each.machine in journal.out_of_service,
-            newest[each.machine] == each.id and is_chattering(raised[each.machine], now),
+            each.machine in chattering and newest[each.machine] == each.id,
         )
         for each in records
     ]
@@ -173,6 +172,7 @@ def _as_json(listed: ListedAlarm) -> dict[str, Any]:
         "active": record.active,
         "acknowledged": record.acknowledged,
         "shelved_until": _time(record.shelved_until),
+        "suppressed": None,  # of the running daemon: the journal does not know it
         "out_of_service": listed.out_of_service,
         "latched": record.latched,
         "provisional": record.provisional,

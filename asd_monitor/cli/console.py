@@ -36,9 +36,11 @@ def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         console.print(table)
         return
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
-    for row in (headings, *rows):
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        typer.echo("  ".join(cells).rstrip())
+    lines = (
+        "  ".join(map(str.ljust, row, widths)).rstrip()  # a row has a cell for each heading
+        for row in (headings, *rows)
+    )
+    typer.echo("\n".join(lines))
 
 
 def plain_table(*headings: str) -> Table:

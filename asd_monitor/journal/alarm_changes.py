@@ -99,7 +99,7 @@ def with_scores(record: AlarmRecord, alarm: Alarm) -> AlarmRecord:
     return replace(
         record,
         peak_score=larger(record.peak_score, alarm.peak_score),
-        score_at_acknowledgement=alarm.score_at_acknowledgement,
+        scale_peaks=alarm.scale_peaks,
         shortest_scale_s=alarm.shortest_scale_s,
     )
 
@@ -129,8 +129,6 @@ def in_condition(
     elif condition in _SEEN and who is not None and not record.acknowledged:
         seen = time if asked is None else max(asked, record.raised)
         changed = replace(changed, acknowledged_at=seen, who=who, why=why)
-    if condition is AlarmCondition.ACKNOWLEDGED:
-        changed = replace(changed, score_at_acknowledgement=record.peak_score)
     if condition not in SHELVED:
         changed = replace(changed, shelved_until=None)
     return changed

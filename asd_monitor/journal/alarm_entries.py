@@ -131,21 +131,26 @@ def alarm_row(number: int, record: AlarmRecord) -> Row:
         record.time_scale_s,
         time_text(record.shelved_until),
         record.reason,
-        _views_text(record.views),
+        _numbers_text(record.views) if record.views else None,
         None if record.provisional is None else int(record.provisional),
         record.label,
         record.label_why,
         record.labelled_by,
-        finite(record.score_at_acknowledgement),
+        _peaks_text(record.scale_peaks),
         record.shortest_scale_s,
     )
 
 
-def _views_text(views: Mapping[str, float]) -> str | None:
-    numbers = {
-        name: number for name, value in views.items() if (number := finite(value)) is not None
-    }
-    return json_text(numbers) if numbers else None
+def _numbers_text(values: Mapping[str, float]) -> str:
+    return json_text(
+        {name: number for name, value in values.items() if (number := finite(value)) is not None}
+    )
+
+
+def _peaks_text(peaks: Mapping[float, float] | None) -> str | None:
+    if peaks is None:
+        return None
+    return _numbers_text({f"{scale_s:g}": peak for scale_s, peak in peaks.items()})
 
 
 def as_alarm(row: Row) -> AlarmRecord | None:
@@ -155,10 +160,8 @@ def as_alarm(row: Row) -> AlarmRecord | None:
     try:
         _, id_, machine, severity, condition, raised, cleared, acknowledged_at, *rest = row
         who, why, peak, model, evidence, _, time_scale_s, *life = rest
-        shelved_until, reason, views, provisional, label, label_why, labelled_by, *acknowledged = (
-            life
-        )
-        score_then, shortest_scale_s, _ = acknowledged
+        shelved_until, reason, views, provisional, label, label_why, labelled_by, *scales = life
+        scale_peaks, shortest_scale_s, _ = scales
         return AlarmRecord(
             id=text(id_),
             machine=text(machine),
@@ -175,21 +178,25 @@ def as_alarm(row: Row) -> AlarmRecord | None:
             time_scale_s=score(time_scale_s),
             shelved_until=optional_time(shelved_until),
             reason=optional_text(reason),
-            views={} if views is None else _views(views),
+            views={} if views is None else _numbers(views),
             provisional=optional_bool(provisional),
             label=optional_text(label),
             label_why=optional_text(label_why),
             labelled_by=optional_text(labelled_by),
-            score_at_acknowledgement=score(score_then),
+            scale_peaks=None if scale_peaks is None else _peaks(scale_peaks),
             shortest_scale_s=score(shortest_scale_s),
         )
     except (TypeError, ValueError):
         return None
 
 
-def _views(value: Value) -> dict[str, float]:
+def _numbers(value: Value) -> dict[str, float]:
     found = json_object(value)
     return {name: float(each) for name, each in found.items() if isinstance(each, (int, float))}
+
+
+def _peaks(value: Value) -> dict[float, float]:
+    return {float(scale_s): peak for scale_s, peak in _numbers(value).items()}
 
 
 def as_event(row: Row) -> Event | None:

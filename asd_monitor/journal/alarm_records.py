@@ -40,7 +40,8 @@ class AlarmRecord:
     label: str | None = None  # valid or invalid, by a person; None: not labelled
     label_why: str | None = None
     labelled_by: str | None = None
-    score_at_acknowledgement: float | None = None  # the peak then; None: not known
+    scale_peaks: Mapping[float, float] | None = None
+    """Highest alarm score of each time scale up to the acknowledgement; None: not known."""
     shortest_scale_s: float | None = None
     """Shortest time scale at which it reached the threshold up to the acknowledgement."""
 

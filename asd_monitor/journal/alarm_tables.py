@@ -104,11 +104,16 @@ def database_format(database: sqlite3.Connection) -> int:
     return int(database.execute("PRAGMA user_version").fetchone()[0])
 
 
-def readable_rows(database: sqlite3.Connection, table: str) -> Iterator[Row]:
-    """Return the rows of a table that SQLite can read, in both directions around damaged pages."""
+def readable_rows(
+    database: sqlite3.Connection, table: str, where: str = "", values: Row = ()
+) -> Iterator[Row]:
+    """Return the rows of a table that SQLite can read, in both directions around damaged pages.
+
+    ``where`` is a clause with its ``values``.
+    """
     newest = None
     try:
-        for row in rows_of(database, table, "ORDER BY number"):
+        for row in rows_of(database, table, f"{where} ORDER BY number", values):
             newest = row[0]
             yield row
     except (sqlite3.DatabaseError, UnicodeDecodeError):  # of a message that quotes damaged text
@@ -116,7 +121,7 @@ def readable_rows(database: sqlite3.Connection, table: str) -> Iterator[Row]:
     else:
         return
     try:
-        for row in rows_of(database, table, "ORDER BY number DESC"):
+        for row in rows_of(database, table, f"{where} ORDER BY number DESC", values):
             if row[0] == newest:
                 return
             yield row

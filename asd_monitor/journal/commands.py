@@ -11,22 +11,34 @@ import difflib
 import os
 import shlex
 import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from asd_monitor.alarm.chatter import CHATTER_S, is_raise
+from asd_monitor.alarm.figures import AlarmFigures
+from asd_monitor.alarm.state import AlarmCondition, TransitionKind
 from asd_monitor.errors import UsageError
 from asd_monitor.journal import earlier_formats
 from asd_monitor.journal.alarm_entries import as_alarm, as_event
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import database_format, find_row, readable_rows
 from asd_monitor.journal.database import COMMAND_BUSY_S, connect_to, transaction
+from asd_monitor.journal.earlier_formats import Row
 from asd_monitor.journal.file_image import OpenedImage, open_image, read_files
 from asd_monitor.journal.journal_file import find_journal
 from asd_monitor.journal.machine_entries import OutOfService, as_machine
-from asd_monitor.journal.requests import Request, Verb, add_request, defect_of, find_request
+from asd_monitor.journal.recent_changes import (
+    FIRST_NUMBER,
+    change_of,
+    figures_of,
+    period_begin,
+)
+from asd_monitor.journal.requests import Request, Verb, add_requests, defect_of, find_request
 from asd_monitor.journal.sqlite_errors import DAMAGED, DamagedJournalError, JournalError, translated
 from asd_monitor.journal.table_definitions import FORMAT
 from asd_monitor.names import unknown_machine
-from asd_monitor.wording import count, quoted
+from asd_monitor.wording import count, quoted, rfc3339
 
 _ATTEMPTS = 3  # where a daemon replaces the file at the same moment
 _IN_MEMORY = "a daemon keeps new alarms in memory and publishes them, and they are missing here"
@@ -57,6 +69,11 @@ class JournalContent:
             machine: each for machine, each in known.items() if each is not None
         }
         """The machines that are out of service."""
+        self._monitored_since = {
+            entry.machine: since
+            for entry in machines
+            if entry is not None and (since := entry.monitored_since) is not None
+        }
         lost = len(rows) - len(alarms) + machines.count(None)
         damage = image.damage or (f"{count(lost, 'row')} cannot be read" if lost else None)
         self.damage = self._describe(damage)
@@ -80,16 +97,58 @@ class JournalContent:
 
     def events(self, alarm_id: str) -> list[Event]:
         """Return the transitions of an alarm, the oldest first; damaged rows set `damage`."""
-        return [event for event in self.all_events() if event.alarm_id == alarm_id]
+        return self._events("WHERE alarm_id = ?", (alarm_id,))
 
     def all_events(self) -> list[Event]:
         """Return the transitions of all machines, the oldest first; damaged rows set `damage`."""
-        rows = list(readable_rows(self._database, "events"))
+        return self._events()
+
+    def _events(self, where: str = "", values: Row = ()) -> list[Event]:
+        rows = list(readable_rows(self._database, "events", where, values))
         events = [event for row in rows if (event := as_event(row)) is not None]
         if len(events) < len(rows) and self.damage is None:
             damaged = count(len(rows) - len(events), "transition")
             self.damage = self._describe(f"{damaged} cannot be read")
         return events
+
+    def raised(self, now: datetime) -> dict[str, list[datetime]]:
+        """Return by machine when alarms were raised in the time in which they can chatter now."""
+        values = (
+            TransitionKind.ALARM,
+            AlarmCondition.UNACKNOWLEDGED,
+            *(rfc3339(now + sign * timedelta(seconds=CHATTER_S)) for sign in (-1, 1)),
+        )
+        where = 'WHERE kind = ? AND "to" = ? AND time BETWEEN ? AND ?'
+        found: dict[str, list[datetime]] = {}
+        for row in readable_rows(self._database, "events", where, values):
+            event = as_event(row)
+            if event is not None and is_raise(event.before, event.after):
+                found.setdefault(event.machine, []).append(event.time)
+        return found
+
+    def figures(self, machine: str | None, *, days: float, now: datetime) -> AlarmFigures:
+        """Return the figures of the alarms of the last days, of one machine where it is given.
+
+        They begin when the monitoring did where that is later.
+        """
+        events = self.all_events()
+        of_machine = [each for each in events if machine in (None, each.machine)]
+        records = [each for each in self.alarms if machine in (None, each.machine)]
+        begun = [
+            *(since for each, since in self._monitored_since.items() if machine in (None, each)),
+            *(event.time for event in of_machine[:1]),
+            *(record.raised for record in records),
+        ]
+        first = next(readable_rows(self._database, "events"), None)
+        is_complete = first is None or first[0] == FIRST_NUMBER
+        complete = None if is_complete or not events else events[0].time
+        return figures_of(
+            [change for event in of_machine if (change := change_of(event))],
+            records,
+            out_of_service=sum(machine in (None, each) for each in self.out_of_service),
+            begin=period_begin(begun, complete=complete, now=now, days=days),
+            end=now,
+        )
 
     def check_machine(self, machine: str) -> None:
         """Raise `UsageError` for a machine that was never monitored with this state folder."""
@@ -150,10 +209,10 @@ def read_journal(state_dir: Path) -> JournalContent | None:
     raise DamagedJournalError(f"{path}: not a journal of alarms: {DAMAGED}")
 
 
-def make_request(state_dir: Path, request: Request) -> None:
-    """Add a request to the journal of a state folder.
+def make_request(state_dir: Path, *requests: Request) -> None:
+    """Add a request to the journal of a state folder, or several in one transaction.
 
-    A running daemon applies it by itself, else the next one.  In a journal of an earlier format,
+    A running daemon applies them by itself, else the next one.  In a journal of an earlier format,
     whose daemon knows no requests, an acknowledgement is written as that version does.
 
     Raises `UsageError` for an unknown alarm or machine and for text that is not taken,
@@ -166,21 +225,22 @@ def make_request(state_dir: Path, request: Request) -> None:
                 f"{state_dir}: no daemon has written alarms here yet: name its state folder with"
                 " --state"
             )
-        if (defect := defect_of(request)) is not None:
-            raise UsageError(defect)
-        if request.alarm_id is None:
-            content.check_machine(request.machine)
-        else:
-            content.alarm(request.alarm_id)
+        for request in requests:
+            if (defect := defect_of(request)) is not None:
+                raise UsageError(defect)
+            if request.alarm_id is None:
+                content.check_machine(request.machine)
+            else:
+                content.alarm(request.alarm_id)
         if content.damage is not None:  # SQLite would continue the damaged part
             raise DamagedJournalError(content.damage)
-        if _add(content.path, request):
+        if _add(content.path, requests):
             return
     raise JournalError(f"{state_dir}: a daemon replaces the journal at this moment: try again")
 
 
-def _add(path: Path, request: Request) -> bool:
-    """Write a request; return whether it is in the file that is in use after that."""
+def _add(path: Path, requests: Sequence[Request]) -> bool:
+    """Write requests; return whether they are in the file that is in use after that."""
     with translated(path):
         before = path.stat()
         with (
@@ -188,9 +248,10 @@ def _add(path: Path, request: Request) -> bool:
             transaction(database),
         ):
             if database_format(database) < FORMAT:
-                _acknowledge(database, path, request)
+                for request in requests:
+                    _acknowledge(database, path, request)
             else:
-                add_request(database, request, request.time)
+                add_requests(database, requests, max(each.time for each in requests))
         after = path.stat()
     return (before.st_dev, before.st_ino) == (after.st_dev, after.st_ino)
 

@@ -16,21 +16,21 @@ Row = tuple[Value, ...]
 
 FORMAT_1 = {
     "machines": "SELECT min(number) AS number, machine AS id, 0 AS seq, NULL AS out_since,"
-    " NULL AS out_who, NULL AS out_why FROM ("
+    " NULL AS out_who, NULL AS out_why, NULL AS monitored_since FROM ("
     "SELECT rowid AS number, machine FROM alarms UNION ALL SELECT number, machine FROM events)"
     " GROUP BY machine",
     "alarms": "SELECT rowid AS number, id, machine, severity, condition, raised, cleared,"
     " acknowledged_at, who, why, peak_score, model, evidence, taken_up AS applied,"
     " NULL AS time_scale_s, NULL AS shelved_until, NULL AS reason, NULL AS views,"
     " NULL AS provisional, NULL AS label, NULL AS label_why, NULL AS labelled_by,"
-    " NULL AS score_at_acknowledgement, NULL AS shortest_scale_s FROM alarms",
+    " NULL AS scale_peaks, NULL AS shortest_scale_s FROM alarms",
     "events": 'SELECT number, id, machine, time, kind, "from", "to", who, why, alarm_id,'
     " NULL AS seq FROM events",
 }
 """The rows of format 1, without checksums."""
 
 _ADDED: dict[str, tuple[tuple[int, ...], Row]] = {
-    "machines": ((3, 4), (0, None, None, None)),
+    "machines": ((3, 4), (0, None, None, None, None)),
     "alarms": ((15, 16), (None,) * 10),
     "events": ((11,), (None,)),
 }

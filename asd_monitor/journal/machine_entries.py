@@ -1,4 +1,4 @@
-"""Machines as rows of the journal: the number of their newest event, and whether in service."""
+"""Machines as rows of the journal: since when monitored, newest event, whether in service."""
 
 from __future__ import annotations
 
@@ -32,9 +32,10 @@ class MachineEntry:
     seq: int = 0
     out_of_service: OutOfService | None = None
     """As it was read; written to a new row only, a `ServiceEntry` changes it."""
+    monitored_since: datetime | None = None  # None: not known
 
     def write(self, database: sqlite3.Connection) -> None:
-        """Insert or update the row, whose number only rises here.
+        """Insert or update the row, whose number only rises here; the earliest time stays.
 
         Raises sqlite3.Error, and what `REFUSALS` lists.
         """
@@ -45,10 +46,15 @@ class MachineEntry:
         if found is None or earlier is None:
             seq = max(self.seq, highest_seq(database, self.machine))
             number = next_number(database, "machines")
-            service = _columns(self.out_of_service)
-            replace_row(database, "machines", (number, self.machine, seq, *service))
-        elif self.seq > earlier.seq:
-            replace_row(database, "machines", with_seq(found, self.seq))
+            since = time_text(self.monitored_since)
+            row = (number, self.machine, seq, *_columns(self.out_of_service), since)
+            replace_row(database, "machines", row)
+            return
+        seq = max(self.seq, earlier.seq)
+        first = earliest(self.monitored_since, earlier.monitored_since)
+        if (seq, first) != (earlier.seq, earlier.monitored_since):
+            row = (*found[:2], seq, *found[3:6], time_text(first))
+            replace_row(database, "machines", row)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +69,8 @@ class ServiceEntry:
         MachineEntry(self.machine).write(database)
         found = find_row(database, "machines", self.machine)
         if found is not None:
-            replace_row(database, "machines", (*found[:3], *_columns(self.out_of_service)))
+            service = _columns(self.out_of_service)
+            replace_row(database, "machines", (*found[:3], *service, found[6]))
 
 
 def _columns(out_of_service: OutOfService | None) -> Row:
@@ -82,12 +89,17 @@ def as_machine(row: Row) -> MachineEntry | None:
     if not is_intact("machines", row):
         return None
     try:
-        _, id_, seq, since, who, why, _ = row
-        begun = optional_time(since)
+        _, id_, seq, out_since, who, why, since, _ = row
+        begun = optional_time(out_since)
         out_of_service = None if begun is None else OutOfService(begun, text(who), text(why))
-        return MachineEntry(text(id_), count(seq), out_of_service)
+        return MachineEntry(text(id_), count(seq), out_of_service, optional_time(since))
     except (TypeError, ValueError):
         return None
+
+
+def earliest(one: datetime | None, other: datetime | None) -> datetime | None:
+    """Return the earlier of two times, of which None is not known."""
+    return min((each for each in (one, other) if each is not None), default=None)
 
 
 def highest_seq(database: sqlite3.Connection, machine: str) -> int:

@@ -8,16 +8,14 @@ from datetime import datetime
 
 import structlog
 
-from asd_monitor.alarm.chatter import CHATTER_RAISES, is_chattering
 from asd_monitor.alarm.state import (
-    NEW_ALARM,
     TRANSITIONS,
     Alarm,
-    AlarmCondition,
     Transition,
     TransitionKind,
     Trigger,
 )
+from asd_monitor.alarm.time_scales import SHARES
 from asd_monitor.journal.alarm_changes import (
     NO_CAUSE,
     Cause,
@@ -36,8 +34,6 @@ from asd_monitor.journal.store import Journal
 from asd_monitor.monitor import Monitor
 
 log = structlog.get_logger()
-
-_RAISED_AGAIN = NEW_ALARM | {AlarmCondition.LATCHED}
 
 
 class MachineJournal:
@@ -60,7 +56,6 @@ class MachineJournal:
         self.number = 0
         """Of the newest alarm, in the count of the monitor."""
         self._is_read = False
-        self._raised: tuple[datetime, ...] = ()  # the newest times; read by other threads
         self._read_newest()
         journal.register(machine)
 
@@ -70,7 +65,6 @@ class MachineJournal:
         newest = self.journal.newest(self.machine)
         if newest is not None:
             self._newest, self.number = self._with_reason(newest), 1
-        self._raised = tuple(self.journal.raised(self.machine))
         self._is_read = is_read  # last: another thread may publish what is known
 
     @property
@@ -90,7 +84,7 @@ class MachineJournal:
 
     def is_chattering(self, now: datetime) -> bool:
         """Return whether the machine's alarms chatter now."""
-        return is_chattering(self._raised, now)
+        return self.journal.is_chattering(self.machine, now)
 
     def take_up_late(self, monitor: Monitor | None) -> bool:
         """Take up the newest alarm of a journal that could only be read after the start.
@@ -109,19 +103,22 @@ class MachineJournal:
         return True
 
     def restored_alarm(self) -> Alarm | None:
-        """Return the newest alarm for a new `Monitor`; None where the machine had none."""
+        """Return the newest alarm for a new `Monitor`; None where the machine had none.
+
+        That of an earlier version has its peak as that of each time scale.
+        """
         if self._newest is None:
             return None
         newest = self._newest
         scale_s = newest.shortest_scale_s
-        score = newest.score_at_acknowledgement
+        of_all_scales = dict.fromkeys(SHARES, newest.peak_score or 0.0)
         return Alarm(
             self.number,
             newest.condition,
             newest.peak_score or 0.0,
             newest.time_scale_s,
             shortest_scale_s=newest.time_scale_s if scale_s is None else scale_s,
-            score_at_acknowledgement=newest.peak_score if score is None else score,
+            scale_peaks=of_all_scales if newest.scale_peaks is None else newest.scale_peaks,
         )
 
     def record(
@@ -165,9 +162,6 @@ class MachineJournal:
                 alarm = replace(alarm, shelved_until=until)
             time = max(time, alarm.raised)  # the clock may have been set back meanwhile
             self._newest, self.number = alarm, transition.alarm.number
-            is_raised = alarm.condition is AlarmCondition.UNACKNOWLEDGED
-            if is_raised and transition.before in _RAISED_AGAIN:
-                self._raised = (*self._raised, time)[-CHATTER_RAISES:]
         event = Event(
             id=new_event_id(time),
             machine=self.machine,

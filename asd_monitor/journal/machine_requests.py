@@ -97,7 +97,8 @@ class MachineRequests:
     def _apply_one(self, request: Request, present: _Present) -> list[Event]:
         record = None
         if request.alarm_id is None:
-            decision = decide_on_machine(request, self._journal.out_of_service)
+            service, newest = self._journal.out_of_service, self._journal.newest
+            decision = decide_on_machine(request, service, newest)
         else:
             record, newest = self._find(request.alarm_id), self._journal.newest
             newest_id = None if newest is None else newest.id

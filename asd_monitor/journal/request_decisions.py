@@ -110,7 +110,8 @@ def _decide_on_newest(
             f" {newest}"
         )
     if request.verb is Verb.UNSHELVE:
-        seen = f"{record.id}: unshelved and acknowledged by {request.who}"
+        closed = "" if record.active else "; its sound is normal, and it is closed"
+        seen = f"{record.id}: unshelved and acknowledged by {request.who}{closed}"
         return Decision(seen, trigger=Trigger.UNSHELVE)
     return _decide_on_shelving(request, record, now)
 
@@ -173,13 +174,19 @@ def _decide_on_label(request: Request, record: AlarmRecord) -> Decision:
     return Decision(f"{record.id}: labelled {label} by {request.who}", changes_label=True)
 
 
-def decide_on_machine(request: Request, out_of_service: OutOfService | None) -> Decision:
-    """Return what follows from a request about a machine, which may be out of service."""
+def decide_on_machine(
+    request: Request, out_of_service: OutOfService | None, newest: AlarmRecord | None
+) -> Decision:
+    """Return what follows from a request about a machine, which may be out of service.
+
+    The outcome says as well what becomes of its newest alarm.
+    """
     machine = request.machine
     if request.verb is Verb.IN_SERVICE:
         if out_of_service is None:
             return Decision(f"{machine} is in service")
-        return Decision(f"{machine}: returned to service by {request.who}", changes_service=True)
+        outcome = f"{machine}: returned to service by {request.who}" + _shown_again(newest)
+        return Decision(outcome, changes_service=True)
     if request.verb is not Verb.OUT_OF_SERVICE:
         return _refused(f"{request.verb} is of an alarm: give its id")
     if out_of_service is not None:
@@ -187,4 +194,17 @@ def decide_on_machine(request: Request, out_of_service: OutOfService | None) -> 
         return Decision(f"{machine}: already out of service by {by}")
     if not request.why:
         return _refused(f"{machine} is not taken out of service: say why")
-    return Decision(f"{machine}: taken out of service by {request.who}", changes_service=True)
+    outcome = f"{machine}: taken out of service by {request.who}"
+    if newest is not None and (newest.condition, Trigger.TAKE_OUT_OF_SERVICE) in TRANSITIONS:
+        outcome += f"; alarm {newest.id} is hidden until it returns"
+    return Decision(outcome, changes_service=True)
+
+
+def _shown_again(newest: AlarmRecord | None) -> str:
+    """Return what becomes of the newest alarm of a machine that returns to service."""
+    if newest is None or not newest.out_of_service:
+        return ""
+    if newest.active:
+        return f"; alarm {newest.id} is unacknowledged: its sound is abnormal"
+    by_that = "" if newest.acknowledged else ", and acknowledged by that"
+    return f"; alarm {newest.id} is closed{by_that}: its sound is normal"

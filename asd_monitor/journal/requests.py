@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -98,13 +98,14 @@ class OutcomeEntry:
         replace_row(database, "requests", (*asked, self.outcome, int(self.accepted)))
 
 
-def add_request(database: sqlite3.Connection, request: Request, now: datetime) -> None:
-    """Add a request within a transaction, and delete the settled ones that are old.
+def add_requests(database: sqlite3.Connection, requests: Sequence[Request], now: datetime) -> None:
+    """Add requests within a transaction, all or none, and delete the settled ones that are old.
 
-    One of the same id stays.  Raises `TooManyRequestsError` where `MAX_REQUESTS` wait, and
-    sqlite3.Error.
+    One of the same id stays.  Raises `TooManyRequestsError` where more than `MAX_REQUESTS` would
+    wait, and sqlite3.Error.
     """
-    if find_row(database, "requests", request.id) is not None:
+    new = [each for each in requests if find_row(database, "requests", each.id) is None]
+    if not new:
         return
     settled = []
     waiting = 0
@@ -116,18 +117,20 @@ def add_request(database: sqlite3.Connection, request: Request, now: datetime) -
             waiting += 1
         else:
             settled.append((row[0], each.time))
-    if waiting >= MAX_REQUESTS:
+    if waiting + len(new) > MAX_REQUESTS:
         raise TooManyRequestsError(
-            f"{waiting} requests wait for the daemon, and no more are taken: start it"
+            f"{waiting} requests wait for the daemon, and no more than {MAX_REQUESTS} are taken:"
+            " start it, or where it runs see its log"
         )
-    surplus = max(0, waiting + len(settled) + 1 - MAX_REQUESTS)
+    surplus = max(0, waiting + len(settled) + len(new) - MAX_REQUESTS)
     old = [
         number
         for position, (number, time) in enumerate(settled)
         if position < surplus or time < now - SETTLED_AGE
     ]
     database.executemany("DELETE FROM requests WHERE number = ?", [(number,) for number in old])
-    insert_request(database, request)
+    for request in new:
+        insert_request(database, request)
 
 
 def insert_request(database: sqlite3.Connection, request: Request) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections import deque
 from datetime import datetime
 
-from asd_monitor.alarm.chatter import CHATTER_RAISES
 from asd_monitor.journal.alarm_entries import AlarmEntry, as_alarm
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.alarm_tables import readable_rows
@@ -16,6 +14,7 @@ from asd_monitor.journal.machine_entries import (
     OutOfService,
     ServiceEntry,
     as_machine,
+    earliest,
 )
 
 MAX_RETURNED = 10_000
@@ -36,10 +35,12 @@ class StandingAlarms:
         self._lock = lock
         self.machines: dict[str, int] = {}
         """Machines in the journal, with the number of the newest written event of each."""
+        self.monitored_since: dict[str, datetime] = {}
+        """Since when machines are monitored, of those of which it is known."""
+        self.oldest: datetime | None = None
+        """When the oldest alarm was raised, whether it is kept in memory or not."""
         self.highest_ids: dict[str, str] = {}
         """The last id of each machine's alarms in alphabetical order."""
-        self.raised: dict[str, deque[datetime]] = {}
-        """When the newest alarms of each machine were raised, as many as chatter needs."""
         self._service: dict[str, OutOfService | None] = {}  # of the machines of which it is known
         self._records: dict[str, AlarmRecord] = {}  # by id, in the order in which they were raised
         self._newest: dict[str, str] = {}  # machine → id
@@ -68,9 +69,22 @@ class StandingAlarms:
 
     def entries(self) -> list[MachineEntry | ServiceEntry | AlarmEntry]:
         """Return what a journal must contain, in the order in which it is written."""
-        machines = [MachineEntry(machine, seq) for machine, seq in sorted(self.machines.items())]
+        machines = [
+            MachineEntry(machine, seq, monitored_since=self.monitored_since.get(machine))
+            for machine, seq in sorted(self.machines.items())
+        ]
         service = [ServiceEntry(machine, each) for machine, each in sorted(self._service.items())]
         return [*machines, *service, *map(AlarmEntry, self._records.values())]
+
+    def note_machine(self, machine: str, since: datetime) -> bool:
+        """Note that a machine is monitored; return whether since when was not known."""
+        self.machines.setdefault(machine, 0)
+        is_new = machine not in self.monitored_since
+        self._note_since(machine, since)
+        return is_new
+
+    def _note_since(self, machine: str, since: datetime) -> None:
+        self.monitored_since[machine] = min(since, self.monitored_since.get(machine, since))
 
     def note_service(self, entry: ServiceEntry) -> None:
         """Note that a machine is in service or out of it."""
@@ -80,8 +94,7 @@ class StandingAlarms:
         """Note an alarm that is written."""
         machine = record.machine
         is_new = record.id not in self._records
-        if is_new and record.id > self.highest_ids.get(machine, ""):
-            self.raised.setdefault(machine, deque(maxlen=CHATTER_RAISES)).append(record.raised)
+        self.oldest = earliest(self.oldest, record.raised)
         self.highest_ids[machine] = max(record.id, self.highest_ids.get(machine, ""))
         if is_new and (machine not in self._newest or self._is_newest(record)):
             if (superseded := self.newest(machine)) is not None and superseded.closed:
@@ -125,3 +138,5 @@ class StandingAlarms:
             for each in machines:
                 self.machines[each.machine] = max(each.seq, self.machines.get(each.machine, 0))
                 self._service.setdefault(each.machine, each.out_of_service)
+                if each.monitored_since is not None:
+                    self._note_since(each.machine, each.monitored_since)

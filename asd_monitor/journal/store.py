@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -58,6 +58,10 @@ MAX_UNWRITTEN = 10_000
 R = TypeVar("R")
 
 
+def _present() -> datetime:
+    return datetime.now(UTC)
+
+
 @dataclass(frozen=True, slots=True)
 class DiskLimits:
     """How long a call waits for the disk, in s."""
@@ -82,6 +86,7 @@ class Journal:
         limits: How long a call waits for the disk.
         connect: Opens the database.
         monotonic_s: Reads the monotonic clock, in s.
+        now: Reads the wall clock.
 
     """
 
@@ -96,9 +101,11 @@ class Journal:
         limits: DiskLimits | None = None,
         connect: Connect = sqlite3.connect,
         monotonic_s: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = _present,
     ) -> None:
         """Open the journal, or begin in memory: then `fault` is set."""
         self.path = state_dir / FILE_NAME
+        self._now = now
         self._limits = limits or DiskLimits()
         self._disk = DiskThread("journal disk")
         self._lock = threading.RLock()  # of what is in memory; never held while the disk is used
@@ -239,19 +246,18 @@ class Journal:
         with self._lock:
             records = self._standing.records()
             out_of_service = self._standing.machines_out_of_service
-        return self._stored.recent.figures(records, out_of_service=out_of_service, now=now)
+            begun = [*self._standing.monitored_since.values(), self._standing.oldest or now]
+        return self._stored.recent.figures(
+            records, out_of_service=out_of_service, begun=min(begun), now=now
+        )
+
+    def is_chattering(self, machine: str, now: datetime) -> bool:
+        """Return whether the alarms of a machine chatter now.  From memory."""
+        return self._stored.recent.is_chattering(machine, now)
 
     def unacknowledged_again(self, alarm_id: str) -> datetime | None:
         """Return when an alarm became unacknowledged again; None: it did not.  From memory."""
         return self._stored.recent.unacknowledged_again(alarm_id)
-
-    def raised(self, machine: str) -> list[datetime]:
-        """Return when the newest alarms of a machine were raised, the oldest first.  From memory.
-
-        They are as many as `asd_monitor.alarm.chatter` needs.
-        """
-        with self._lock:
-            return list(self._standing.raised.get(machine, ()))
 
     @property
     def unwritten(self) -> int:
@@ -369,11 +375,11 @@ class Journal:
 
     def register(self, machine: str) -> None:
         """Note that a machine is monitored."""
+        since = self._now()
         with self._lock:
-            is_new = machine not in self._standing.machines
-            self._standing.machines.setdefault(machine, 0)
+            is_new = self._standing.note_machine(machine, since)
         if is_new:
-            self.write([MachineEntry(machine)])
+            self.write([MachineEntry(machine, monitored_since=since)])
 
     def _use_disk(self, work: Callable[[], R], *, limit_s: float | None = None) -> R:
         """Return what ``work`` returns in the thread of the disk, and raise what it raises.

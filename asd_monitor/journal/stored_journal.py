@@ -22,7 +22,7 @@ from asd_monitor.journal.event_reading import ReadEvents
 from asd_monitor.journal.outbox_records import LeftEvents
 from asd_monitor.journal.outbox_table import left_events, newest_waiting
 from asd_monitor.journal.recent_changes import RecentChanges
-from asd_monitor.journal.requests import Request, add_request, waiting_requests
+from asd_monitor.journal.requests import Request, add_requests, waiting_requests
 from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, translated
 from asd_monitor.journal.standing_alarms import StandingAlarms
 from asd_monitor.journal.table_definitions import FORMAT
@@ -254,7 +254,7 @@ class StoredJournal:
         if self.database is None:
             raise JournalError(self.fault or "the journal is closed")
         with translated(self._path), transaction(self.database):
-            add_request(self.database, request, request.time)
+            add_requests(self.database, [request], request.time)
 
     def close(self) -> None:
         """Try to write the unwritten entries, and close."""

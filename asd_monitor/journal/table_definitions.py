@@ -34,6 +34,7 @@ _OUT_OF_SERVICE = """    out_since TEXT,  -- out of service; NULL: in service
     out_who TEXT,
     out_why TEXT,
 """  # since format 5
+_SINCE = "    monitored_since TEXT,  -- NULL: not known\n"  # since format 5
 _LIFE = """    shelved_until TEXT,
     reason TEXT,
     views TEXT,  -- JSON
@@ -41,7 +42,7 @@ _LIFE = """    shelved_until TEXT,
     label TEXT,
     label_why TEXT,
     labelled_by TEXT,
-    score_at_acknowledgement REAL,
+    scale_peaks TEXT,  -- JSON: highest alarm score by time scale
     shortest_scale_s REAL,
 """  # since format 5
 _REQUESTS = """CREATE TABLE requests (
@@ -65,7 +66,7 @@ TABLES = f"""
 CREATE TABLE machines (
     number INTEGER PRIMARY KEY,
     id TEXT NOT NULL,
-{_MACHINE_SEQ}{_OUT_OF_SERVICE}    checksum TEXT NOT NULL
+{_MACHINE_SEQ}{_OUT_OF_SERVICE}{_SINCE}    checksum TEXT NOT NULL
 );
 CREATE TABLE alarms (
     number INTEGER PRIMARY KEY,  -- in the order in which they were raised
@@ -112,7 +113,7 @@ CREATE INDEX events_of_alarm ON events (alarm_id);
 
 `asd_monitor.journal.file_image` repairs that page by a new one."""
 
-TABLES_4 = TABLES.replace(_OUT_OF_SERVICE, "").replace(_LIFE, "").replace(_REQUESTS, "")
+TABLES_4 = TABLES.replace(_OUT_OF_SERVICE + _SINCE, "").replace(_LIFE, "").replace(_REQUESTS, "")
 """Those of format 4, on the same pages but for the requests."""
 
 TABLES_3 = TABLES_4.replace(_MACHINE_SEQ, "").replace(_EVENT_SEQ, "").replace(_OUTBOX, "")

@@ -89,14 +89,14 @@ class OutboxStatus:
 class AlarmStatus:
     """The alarms of the last 30 days; see `asd_monitor.alarm.figures`."""
 
-    days: float  # fewer where the journal is younger
+    days: float  # fewer where the box is monitored since then
     alarms: int  # raised, raised again or shown again
-    per_day: float
-    per_hour: float
+    per_day: float | None  # None, as for all rates: less than a day
+    per_hour: float | None
     busiest_10_min: int
-    share_of_10_min_over_10: float
+    share_of_10_min_over_10: float | None
     floods: int
-    flood_share: float  # of the time
+    flood_share: float | None  # of the time
     chattering: int
     fleeting: int
     standing_over_24_h: int

@@ -90,6 +90,7 @@ def test_what_stands_now_is_counted() -> None:
         OpenAlarm("fan01", BEGIN),
         OpenAlarm("fan02", end - DAY),
         OpenAlarm("fan03", BEGIN, shelved=True),
+        OpenAlarm("fan04", BEGIN, out_of_service=True),
     ]
     found = alarm_figures([], now_open, out_of_service=2, begin=BEGIN, end=end)
     assert (found.standing_over_24_h, found.shelved, found.out_of_service) == (1, 1, 2)
@@ -99,4 +100,5 @@ def test_what_stands_now_is_counted() -> None:
 def test_floods_and_the_busiest_ten_minutes_agree(times: list[float]) -> None:
     found = figures(raised(*sorted(times)))
     assert (found.floods > 0) == (found.busiest_10_min > 10)
+    assert found.flood_share is not None
     assert 0.0 <= found.flood_share <= 1.0

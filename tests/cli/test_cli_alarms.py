@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import threading
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,13 +17,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind
+from asd_monitor.cli import alarm_requests
 from asd_monitor.cli.alarms import app
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.store import Journal
+from asd_monitor.publish.machine_messages import Alarm as AlarmMessage
 from tests.doubles.command_line import CommandLine, without_privileges
+from tests.doubles.journalled_machine import RAISED
 
 NOW = datetime(2026, 11, 23, 4, 45, 0, 512000, UTC)
 FAN = "fan01-20261123T044500Z"
@@ -83,6 +87,7 @@ def test_the_list_as_json(state: Path) -> None:
         "latched": False,
         "provisional": None,
         "chattering": False,
+        "suppressed": None,
         "severity": "alarm",
         "raised": "2026-11-23T04:45:00.512Z",
         "cleared": None,
@@ -99,6 +104,11 @@ def test_the_list_as_json(state: Path) -> None:
         "label_why": None,
         "labelled_by": None,
     }
+
+
+def test_a_listed_alarm_has_all_keys_of_the_alarm_condition(state: Path) -> None:
+    listed = json.loads(run(state, "list", "--json").stdout)[0]
+    assert {each.name for each in fields(AlarmMessage)} <= listed.keys()
 
 
 def test_an_empty_folder_has_no_alarms(tmp_path: Path) -> None:
@@ -165,6 +175,20 @@ def test_a_request_without_a_daemon_is_applied_at_its_next_start(
     assert "active, acknowledged" in run(state, "list").stdout
 
 
+def test_a_daemon_that_runs_and_does_not_answer_is_not_said_to_be_stopped(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alarm_requests, "ANSWER_S", 0.1)
+    lock = StateLock(state)
+    try:
+        result = run(state, "ack", FAN)
+    finally:
+        lock.release()
+    assert result.exit_code == 0
+    assert "`ack` is not applied yet: the daemon of this folder runs" in result.stdout
+    assert "when it runs" not in result.stdout
+
+
 def test_the_answer_of_a_running_daemon_is_printed(state: Path) -> None:
     with Daemon(state):
         assert run(state, "ack", FAN, "--who", "ann").stdout == f"{FAN}: acknowledged by ann\n"
@@ -199,10 +223,20 @@ def test_an_alarm_is_shelved_for_the_shortest_and_the_longest_period(
     assert "shelved until" in result.stdout
 
 
+@pytest.mark.parametrize("period", ["8d", "99999999d", "1e30h", "1e400s"])
+def test_a_period_of_any_length_above_the_longest_is_refused(state: Path, period: str) -> None:
+    refused = run(state, "shelve", FAN, "--for", period, "--why", "noisy")
+    assert isinstance(refused.exception, UsageError)
+    assert "the longest time is 7 days" in str(refused.exception)
+    assert "is over" in str(run(state, "shelve", FAN, "--for", "-1e30h", "--why", "x").exception)
+
+
 def test_a_machine_is_taken_out_of_service_and_returned(state: Path) -> None:
     with Daemon(state):
         taken = run(state, "out-of-service", "fan01", "--why", "new belt", "--who", "ann")
-        assert taken.stdout == "fan01: taken out of service by ann\n"
+        assert taken.stdout == (
+            f"fan01: taken out of service by ann; alarm {FAN} is hidden until it returns\n"
+        )
         listed = run(state, "list")
         assert re.search(rf"{FAN} .* out of service", listed.stdout)
         assert re.search(r"fan01 is out of service since \S+ by ann: new belt", listed.stderr)
@@ -210,7 +244,10 @@ def test_a_machine_is_taken_out_of_service_and_returned(state: Path) -> None:
         assert refused.exit_code == 1
         assert "its machine is out of service" in str(refused.exception)
         returned = run(state, "in-service", "fan01", "--who", "ann")
-        assert returned.stdout == "fan01: returned to service by ann\n"
+        assert returned.stdout == (
+            f"fan01: returned to service by ann; alarm {FAN} is unacknowledged: its sound is"
+            " abnormal\n"
+        )
     assert re.search(rf"{FAN} .* ACTIVE", run(state, "list").stdout)
 
 
@@ -446,3 +483,13 @@ def test_the_figures_are_printed_beside_those_of_isa(state: Path) -> None:
     one = json.loads(run(state, "stats", "-m", "fan01", "--days", "36500", "--json").stdout)
     assert (one["alarms"], one["top_machine"]) == (1, "fan01")
     assert "write one above 0" in str(run(state, "stats", "--days", "0").exception)
+
+
+def test_figures_of_less_than_a_day_have_no_rates(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        MachineJournal(journal, "fan01").record(RAISED, datetime.now(UTC), "v1")
+    shown = run(tmp_path, "stats").stdout
+    assert re.search(r"\nalarms an hour +too little data +about 6, at most 12\n", shown)
+    assert re.search(r"\ntime in floods +too little data +less than 1 %\n", shown)
+    document = json.loads(run(tmp_path, "stats", "--json").stdout)
+    assert (document["alarms"], document["per_day"], document["flood_share"]) == (1, None, None)

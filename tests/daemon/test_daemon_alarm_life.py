@@ -152,6 +152,7 @@ async def test_the_status_of_the_box_has_the_figures_of_the_alarms(daemon):
     figures = (await daemon.box_status())["alarms"]
     assert (figures["alarms"], figures["top_machine"], figures["top_share"]) == (1, "fan", 1.0)
     assert (figures["shelved"], figures["out_of_service"], figures["floods"]) == (0, 0, 0)
+    assert (figures["per_day"], figures["share_of_10_min_over_10"]) == (None, None)
 
 
 async def test_a_shelf_expires_in_the_daemon(daemon):

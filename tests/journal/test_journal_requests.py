@@ -185,6 +185,54 @@ def test_out_of_service_is_of_the_machine_and_kept_over_a_restart(tmp_path: Path
     ]
 
 
+def test_the_outcome_says_what_becomes_of_the_alarm_of_the_machine(journal: Journal) -> None:
+    fan = raised(journal)
+    fan.play(0.5, 60)
+    assert condition(fan) == "latched"
+    taken = ask(fan, Verb.OUT_OF_SERVICE, alarm_id=None)
+    assert (
+        taken == f"fan01: taken out of service by ann; alarm {FAN_ALARM} is hidden until it returns"
+    )
+    assert ask(fan, Verb.IN_SERVICE, alarm_id=None, who="bob") == (
+        f"fan01: returned to service by bob; alarm {FAN_ALARM} is closed, and acknowledged by that:"
+        " its sound is normal"
+    )
+    assert fan.machine.newest is not None
+    assert (condition(fan), fan.machine.newest.who) == ("normal", "bob")
+    assert ask(fan, Verb.OUT_OF_SERVICE, alarm_id=None) == "fan01: taken out of service by ann"
+    assert ask(fan, Verb.IN_SERVICE, alarm_id=None) == "fan01: returned to service by ann"
+
+
+def test_the_outcome_says_that_an_acknowledged_alarm_is_unacknowledged_again(
+    journal: Journal,
+) -> None:
+    fan = raised(journal)
+    ask(fan, Verb.ACK)
+    ask(fan, Verb.OUT_OF_SERVICE, alarm_id=None)
+    assert ask(fan, Verb.IN_SERVICE, alarm_id=None, who="bob") == (
+        f"fan01: returned to service by bob; alarm {FAN_ALARM} is unacknowledged: its sound is"
+        " abnormal"
+    )
+    fan.play(9.0, 1)
+    ask(fan, Verb.ACK)
+    ask(fan, Verb.OUT_OF_SERVICE, alarm_id=None)
+    fan.play(0.5, 60)
+    closed = ask(fan, Verb.IN_SERVICE, alarm_id=None, who="bob")
+    assert closed.endswith(f"alarm {FAN_ALARM} is closed: its sound is normal")
+    assert fan.machine.newest is not None
+    assert fan.machine.newest.who == "ann"
+
+
+def test_an_alarm_in_normal_sound_is_closed_when_it_is_unshelved(journal: Journal) -> None:
+    fan = raised(journal)
+    ask(fan, Verb.SHELVE, until=fan.now + HOUR)
+    fan.play(0.5, 60)
+    assert ask(fan, Verb.UNSHELVE, who="bob") == (
+        f"{FAN_ALARM}: unshelved and acknowledged by bob; its sound is normal, and it is closed"
+    )
+    assert condition(fan) == "normal"
+
+
 def test_a_machine_without_an_alarm_raises_none_out_of_service(journal: Journal) -> None:
     fan = JournalledMachine(journal)
     ask(fan, Verb.OUT_OF_SERVICE, alarm_id=None)
@@ -414,10 +462,11 @@ def test_a_request_whose_outcome_was_given_up_is_not_applied_again(tmp_path: Pat
 def test_requests_are_bounded(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         MachineJournal(journal, "fan01")
-        asked = []
-        for number in range(MAX_REQUESTS):
-            asked.append(Request(Verb.IN_SERVICE, "fan01", "ann", NOW, why=str(number)))
-            journal.add_request(asked[-1])
+        asked = [
+            Request(Verb.IN_SERVICE, "fan01", "ann", NOW, why=str(number))
+            for number in range(MAX_REQUESTS)
+        ]
+        make_request(tmp_path, *asked)
         with pytest.raises(TooManyRequestsError, match="1000 requests wait for the daemon"):
             journal.add_request(Request(Verb.IN_SERVICE, "fan01", "ann", NOW))
         journal.write([OutcomeEntry(asked[0].id, "done", accepted=True)])
@@ -429,6 +478,21 @@ def test_requests_are_bounded(tmp_path: Path) -> None:
         day_later = Request(Verb.IN_SERVICE, "fan01", "ann", NOW + timedelta(days=1, seconds=1))
         journal.add_request(day_later)
         assert outcome_of(tmp_path, asked[1].id) is None
+        assert len(journal.waiting_requests("fan01")) == MAX_REQUESTS
+
+
+def test_requests_that_are_made_together_are_all_added_or_none(tmp_path: Path) -> None:
+    def asked(count: int) -> list[Request]:
+        return [Request(Verb.IN_SERVICE, "fan01", "ann", NOW) for _ in range(count)]
+
+    with Journal(tmp_path) as journal:
+        MachineJournal(journal, "fan01")
+        make_request(tmp_path, *asked(MAX_REQUESTS - 1))
+        with pytest.raises(TooManyRequestsError, match="999 requests wait for the daemon"):
+            make_request(tmp_path, *asked(2))
+        assert len(journal.waiting_requests("fan01")) == MAX_REQUESTS - 1
+        same = journal.waiting_requests("fan01")[:5]
+        make_request(tmp_path, *same, *asked(1))
         assert len(journal.waiting_requests("fan01")) == MAX_REQUESTS
 
 
@@ -457,6 +521,19 @@ def test_what_raised_an_alarm_is_kept_over_a_restart(tmp_path: Path) -> None:
     assert after is not None
     assert after.reason is not None
     assert after.shortest_scale_s == 10.0
+    assert after.scale_peaks == {10.0: 8.0}
+    standing = MachineJournal(journal, "fan01").restored_alarm()
+    assert standing is not None
+    assert standing.scale_peaks == {10.0: 8.0}
+
+
+def test_an_alarm_of_an_earlier_version_has_its_peak_at_each_time_scale(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        fan = MachineJournal(journal, "fan01")
+        fan.record(RAISED, NOW, "v1")
+        standing = fan.restored_alarm()
+    assert standing is not None
+    assert standing.scale_peaks == dict.fromkeys((10.0, 30.0, 600.0, 3600.0, 86400.0), 7.0)
 
 
 def test_the_figures_of_the_alarms_are_kept_over_a_restart(tmp_path: Path) -> None:
