@@ -41,9 +41,9 @@ class SelfTestSubject:
     @property
     def not_scored(self) -> Obstacle | None:
         """Why captured sound is not scored now; None: it is, but for a fault of the microphone."""
-        if self.evaluator.no_model_reason is not None:
+        if self.evaluator.model.missing_reason is not None:
             return Obstacle(
-                f"no model: {self.evaluator.no_model_reason}",
+                f"no model: {self.evaluator.model.missing_reason}",
                 "train the machine, or correct what the state of the machine says",
             )
         if not self.evaluator.monitor.running:
@@ -84,7 +84,7 @@ class SelfTestSubject:
     @property
     def bundle(self) -> Bundle | None:
         """The model in use."""
-        return self.evaluator.bundle
+        return self.evaluator.model.bundle
 
     @property
     def rule(self) -> AlarmRule:
