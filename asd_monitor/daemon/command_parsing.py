@@ -181,7 +181,7 @@ def parse_command(machine: str, verb: str, payload: bytes, now: datetime) -> Com
 
 
 def _unknown_verb(verb: str) -> str:
-    close = difflib.get_close_matches(verb.lower().replace("_", "-"), VERBS, n=1)
+    close = difflib.get_close_matches(verb.lower().replace("_", "-"), VERBS, n=1, cutoff=0.7)
     meant = f"did you mean {close[0]}? " if close else ""
     return f"there is no command {quoted(verb)}: {meant}the commands are {', '.join(VERBS)}"
 

@@ -19,6 +19,7 @@ from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.machine_entries import ServiceEntry
 from asd_monitor.journal.outbox_records import OutboxChange, OutboxFigures, Settled
 from asd_monitor.journal.recent_changes import RecentChanges
+from asd_monitor.journal.requests import OutcomeEntry
 from asd_monitor.journal.sqlite_errors import is_full
 from asd_monitor.journal.standing_alarms import StandingAlarms
 from asd_monitor.journal.write_queue import PORTION, Change, WriteQueue, write_changes
@@ -70,6 +71,8 @@ class EntryTransactions:
         max_unwritten: int,
     ) -> None:
         self.queue = WriteQueue(max_entries=max_unwritten)
+        self.on_outcome: Callable[[OutcomeEntry], None] = _ignore
+        """Called in the thread of the disk with each outcome that is written; must not wait."""
         self._lock = lock
         self._outbox = outbox
         self._numbers = numbers
@@ -158,13 +161,16 @@ class EntryTransactions:
         if committed is None:
             return False
         with self._lock:
-            self.queue.clear()
+            written = self.queue.clear()
             self._outbox.committed(committed.change)
             for machine, seq in committed.change.sequences.items():
                 self._standing.machines[machine] = seq
             if committed.refused:
                 self.queue.count_dropped(committed.refused)
                 self._outbox.forget_unwritten(_events_of(committed.refused))
+        for entry in written:
+            if isinstance(entry, OutcomeEntry) and entry not in committed.refused:
+                self.on_outcome(entry)
         return self._numbers.committed(committed.numbers)
 
     def give_up(self) -> None:
@@ -178,6 +184,10 @@ class EntryTransactions:
         with self._lock:
             if dropped := self.queue.trim():
                 self._outbox.forget_unwritten(_events_of(dropped))
+
+
+def _ignore(_outcome: OutcomeEntry) -> None:
+    pass
 
 
 def _events_of(entries: Sequence[Entry]) -> list[EventEntry]:

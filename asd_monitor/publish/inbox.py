@@ -135,7 +135,7 @@ class Inbox:
         if self._properties:
             _, payload = _divided(payload)
         if len(payload) > MAX_PAYLOAD_BYTES:
-            self.put_oversized(topic, len(payload))
+            self._count_oversized(topic, len(payload))
             return
         cost = 1 + len(body) / _COST_BYTES
         self._put(Received(topic, payload, bool(head & _RETAIN_BIT), cost=cost))
@@ -155,6 +155,9 @@ class Inbox:
             retained = bool(head & _RETAIN_BIT)
             self._add_command(ReceivedCommand(topic, None, retained=retained, cost=cost))
             return
+        self._count_oversized(topic, size)
+
+    def _count_oversized(self, topic: str, size: int) -> None:
         self._put(Received(topic, None, retained=False, oversized=1, cost=1 + size / _COST_BYTES))
 
     def _put_command(self, topic: str, head: int, body: bytes) -> None:
