@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from asd_monitor.config.settings import file_schema
 from tests.doubles.config_files import SMALLEST, load, notices
 
 
@@ -40,3 +41,14 @@ def test_settings_without_effect_are_not_shown_as_settings_in_effect(file: Path)
     shown = load(file, text + SMALLEST).as_written()
     assert shown["defaults"]["evidence"] == {"sound": "full"}
     assert shown["machines"]["fan01"]["evidence"] == {"sound": "full"}
+
+
+def test_commands_are_a_setting_with_effect(file: Path) -> None:
+    assert notices(file, "mqtt: {commands: true}\n" + SMALLEST) == []
+    assert (
+        load(file, "mqtt: {commands: true}\n" + SMALLEST).as_written()["mqtt"]["commands"] is True
+    )
+    assert load(file, SMALLEST).as_written()["mqtt"]["commands"] is False
+    commands = file_schema()["$defs"]["Mqtt"]["properties"]["commands"]
+    assert (commands["type"], commands["default"]) == ("boolean", False)
+    assert "deprecated" not in commands
