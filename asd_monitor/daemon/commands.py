@@ -121,6 +121,7 @@ class Commands:
         self._machines: Collection[str] = ()
         self._loop: asyncio.AbstractEventLoop | None = None  # None: no machine was read yet
         self._wake = asyncio.Event()
+        self._is_busy = True
         self._lock = threading.Lock()  # of what follows, up to the counters
         self._bucket = TokenBucket(BURST, RATE_HZ)
         self._waiting: deque[ReceivedCommand] = deque()
@@ -138,7 +139,7 @@ class Commands:
     @property
     def idle_reason(self) -> str | None:
         """Why `run` has nothing to do; None: it has."""
-        return None if self._waiting else "no command waits"
+        return None if self._waiting or self._is_busy else "no command waits"
 
     def read(self, machines: Collection[str]) -> None:
         """Read the commands to these machines and no other; called in the event loop."""
@@ -174,12 +175,14 @@ class Commands:
     async def run(self) -> None:
         """Handle commands and answer them, until cancelled."""
         while True:
+            self._is_busy = True
             await self._retry()
             self._report_waiting()
             while (command := self._next()) is not None:
                 await self._handle(command)
                 self.turns += 1
             self.turns += 1
+            self._is_busy = False
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._pause_s):
                     await self._wake.wait()
@@ -205,7 +208,7 @@ class Commands:
         return max(0.0, min(due) - now_s) if due else None
 
     async def _handle(self, command: ReceivedCommand) -> None:
-        machine, verb = self._machine_and_verb(command.topic)
+        machine, verb = self._broker.topics.command(command.topic)
         if machine not in self._machines or (command.retained and command.payload == b""):
             return  # it was removed meanwhile, or a retained command is deleted
         if not _VERB.fullmatch(verb):
@@ -220,10 +223,6 @@ class Commands:
             await self._carry_out(command, awaited)
         except CommandRefusedError as refused:
             self._answer(awaited, str(refused), accepted=False)
-
-    def _machine_and_verb(self, topic: str) -> tuple[str, str]:
-        machine, _, rest = topic.removeprefix(f"{self._broker.topics.prefix}/").partition("/")
-        return machine, rest.rpartition("/")[2]
 
     async def _carry_out(self, command: ReceivedCommand, awaited: _Awaited) -> None:
         """Begin what is asked.  Raises `CommandRefusedError`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from asd_monitor.journal.store import Journal
 from tests.doubles.in_process_daemon import InProcessDaemon
 from tests.doubles.level_detector import make_config
 from tests.doubles.waiting import until
+from tests.doubles.watched_daemon import SHORT, conditions
 
 ALARM_LEVEL = 0.6
 Answer = dict[str, Any]
@@ -311,3 +313,27 @@ async def test_after_a_defect_the_next_command_is_answered(daemon, monkeypatch):
     daemon.broker.command("fan/cmd/in-service")
     await until(lambda: daemon.service._supervised.restarts["commands"] == 1)
     assert (await ask(daemon, "in-service"))["accepted"]
+
+
+async def test_a_command_that_hangs_is_reported_and_the_next_one_is_answered(
+    daemon, systemd, environment, monkeypatch
+):
+    daemon.environment |= environment
+    daemon.start(config_of("fan"), intervals=SHORT)
+    await daemon.until_state("fan", "normal")
+    check: Callable[..., Any] = MachineRegistry.check_requests_of
+    begun = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        monkeypatch.setattr(MachineRegistry, "check_requests_of", check)
+        begun.set()
+        await asyncio.Event().wait()
+
+    await until_calm(daemon)
+    monkeypatch.setattr(MachineRegistry, "check_requests_of", hang)
+    daemon.broker.command("fan/cmd/in-service")
+    await begun.wait()
+    await until(lambda: ("standstill", "the answers to commands") in conditions(daemon))
+    daemon.broker.command("fan/cmd/in-service")
+    await until(lambda: len(daemon.broker.answers) >= 2)
+    await until(lambda: not conditions(daemon))
