@@ -284,12 +284,22 @@ class Commands:
         except StalledJournalError:
             awaited.unwritten = request
             return
-        except (JournalError, TooManyRequestsError) as error:
-            self._awaited.pop(request.id, None)
-            awaited.request_id = None
+        except TooManyRequestsError as error:
+            self._give_up(request, awaited)
+            raise CommandRefusedError(
+                "too many requests wait, and no more are taken: see the log for why they are not"
+                " applied"
+            ) from error
+        except JournalError as error:
+            self._give_up(request, awaited)
             raise CommandRefusedError(f"it cannot be written to the journal: {error}") from error
         awaited.unwritten = None
         await self._registry.check_requests_of(request.machine)
+
+    def _give_up(self, request: Request, awaited: _Awaited) -> None:
+        """Await no outcome of a request that is not in the journal."""
+        self._awaited.pop(request.id, None)
+        awaited.request_id = None
 
     async def _retry(self) -> None:
         """Try again to write the requests that the disk has not taken."""

@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 
 from asd_monitor.config.settings import Config, Mqtt
 from asd_monitor.daemon import commands
-from asd_monitor.daemon.commands import BURST, MAX_AWAITED
+from asd_monitor.daemon.commands import BURST
 from asd_monitor.daemon.machine_registry import MachineRegistry
-from asd_monitor.daemon.token_bucket import TokenBucket
 from asd_monitor.errors import UsageError
+from asd_monitor.journal.requests import TooManyRequestsError
 from asd_monitor.journal.sqlite_errors import JournalError, StalledJournalError
 from asd_monitor.journal.store import Journal
 from tests.doubles.in_process_daemon import InProcessDaemon
@@ -205,16 +205,23 @@ async def test_a_topic_without_an_answer_is_counted(daemon):
     assert (counted["refused"], counted["unanswered"]) == (3, 3)
 
 
-async def test_a_command_to_a_journal_that_cannot_be_written_is_refused(daemon, monkeypatch):
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (JournalError("alarms.db: full: free space"), "the journal: alarms.db: full: free space"),
+        (TooManyRequestsError("1000 requests"), "see the log for why they are not applied"),
+    ],
+)
+async def test_a_command_that_cannot_be_written_is_refused(daemon, monkeypatch, error, outcome):
     await start(daemon, "fan")
 
     def fail(*_: object) -> None:
-        raise JournalError("alarms.sqlite: the disk is full: free space")
+        raise error
 
     monkeypatch.setattr(Journal, "add_request", fail)
     answer = await ask(daemon, "in-service")
     assert (answer["accepted"], answer["request"]) == (False, None)
-    assert answer["outcome"].endswith("to the journal: alarms.sqlite: the disk is full: free space")
+    assert answer["outcome"].endswith(outcome)
 
 
 async def until_calm(daemon: InProcessDaemon) -> None:
@@ -287,18 +294,17 @@ async def test_outcomes_that_come_too_late_are_forgotten(daemon, monkeypatch):
 async def test_the_awaited_commands_are_bounded(daemon, monkeypatch):
     await start(daemon, "fan")
     await until_calm(daemon)
+    monkeypatch.setattr(commands, "MAX_AWAITED", 4)
     part = daemon.service._commands
-    part._bucket = TokenBucket(1000, 1.0)
 
     async def hang(*_: object) -> None:
         pass
 
     monkeypatch.setattr(MachineRegistry, "check_requests_of", hang)
-    for _ in range(MAX_AWAITED + 5):
+    for _ in range(10):
         daemon.broker.command("fan/cmd/in-service")
-        await until(lambda: part.idle_reason is not None)
-    await until(lambda: part.counters.unanswered == 5)
-    assert len(part._awaited) == MAX_AWAITED
+    await until(lambda: part.counters.unanswered == 6)
+    assert len(part._awaited) == 4
 
 
 async def test_after_a_defect_the_next_command_is_answered(daemon, monkeypatch):
