@@ -16,7 +16,7 @@ from functools import partial
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.event_numbers import EventNumbers, Numbers
 from asd_monitor.journal.event_outbox import EventOutbox
-from asd_monitor.journal.machine_entries import ServiceEntry
+from asd_monitor.journal.machine_entries import OutOfService, ServiceEntry
 from asd_monitor.journal.outbox_records import OutboxChange, OutboxFigures, Settled
 from asd_monitor.journal.recent_changes import RecentChanges
 from asd_monitor.journal.requests import OutcomeEntry
@@ -73,6 +73,8 @@ class EntryTransactions:
         self.queue = WriteQueue(max_entries=max_unwritten)
         self.on_outcome: Callable[[OutcomeEntry], None] = _ignore
         """Called in the thread of the disk with each outcome that is written; must not wait."""
+        self.settled_requests: set[str] = set()
+        """Ids of the requests whose outcome is not on the disk: they are not applied again."""
         self._lock = lock
         self._outbox = outbox
         self._numbers = numbers
@@ -88,6 +90,8 @@ class EntryTransactions:
                     self._standing.note(entry.record)
                 elif isinstance(entry, ServiceEntry):
                     self._standing.note_service(entry)
+                elif isinstance(entry, OutcomeEntry):
+                    self.settled_requests.add(entry.request_id)
                 elif isinstance(entry, EventEntry):
                     self._outbox.reader.note_due(entry.event.machine)
                     self._recent.note(entry.event)
@@ -150,10 +154,14 @@ class EntryTransactions:
     ) -> _Committed:
         def finish() -> tuple[OutboxChange, Mapping[str, Numbers]]:
             change = self._outbox.update(database, settled)
-            return change, self._numbers.reserve(database, change.sequences)
+            return change, self._numbers.reserve(database, change.sequences, self._out_of_service)
 
         refused, (change, numbers) = write_changes(database, changes, finish)
         return _Committed(refused, change, numbers)
+
+    def _out_of_service(self, machine: str) -> OutOfService | None:
+        with self._lock:
+            return self._standing.out_of_service(machine)
 
     def count_written(self) -> bool:
         """Count what `write` has written; return whether it has to get into the file at once."""
@@ -162,6 +170,7 @@ class EntryTransactions:
             return False
         with self._lock:
             written = self.queue.clear()
+            self.settled_requests -= _request_ids(written) - _request_ids(committed.refused)
             self._outbox.committed(committed.change)
             for machine, seq in committed.change.sequences.items():
                 self._standing.machines[machine] = seq
@@ -188,6 +197,10 @@ class EntryTransactions:
 
 def _ignore(_outcome: OutcomeEntry) -> None:
     pass
+
+
+def _request_ids(entries: Sequence[Entry]) -> set[str]:
+    return {entry.request_id for entry in entries if isinstance(entry, OutcomeEntry)}
 
 
 def _events_of(entries: Sequence[Entry]) -> list[EventEntry]:

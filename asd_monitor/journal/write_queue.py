@@ -65,9 +65,9 @@ class WriteQueue:
 
     def clear(self) -> list[Entry]:
         """Remove the changes of the last `begin`, which are on the disk; return their entries."""
-        written = [self._changes.popleft() for _ in range(self._begun)]
+        removed = [self._changes.popleft() for _ in range(self._begun)]
         self._begun = 0
-        return list(chain.from_iterable(written))
+        return list(chain.from_iterable(removed))
 
     def give_up(self) -> None:
         """Note that the changes of the last `begin` are not being written any more."""

@@ -9,9 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind
-from asd_monitor.daemon.shelf_expiry import PACE_S, ShelfPace
+from asd_monitor.daemon.session_reporter import hidden_reason
+from asd_monitor.daemon.shelf_pace import ShelfPace
 from asd_monitor.daemon.state_lock import StateLock, is_in_use
-from asd_monitor.journal.alarm_records import AlarmRecord
+from asd_monitor.journal.machine_entries import OutOfService
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.requests import Request, Verb
@@ -60,6 +61,20 @@ async def test_a_shelved_alarm_says_until_when_and_the_state_stays_alarm(make):
     assert (event["to"], event["who"]) == ("shelved", "ann")
 
 
+async def test_a_shelf_goes_by_the_wall_clock_also_in_a_recording(make):
+    machine = make(device="file:/x.wav")
+    machine.start()
+    machine.source.open().play(25, ALARM_LEVEL)
+    await machine.until_state("alarm")
+    await machine.play(100, ALARM_LEVEL)  # read at once: the time of the sound is ahead
+    end = datetime.now(UTC) + timedelta(seconds=70)
+    request(machine, Verb.SHELVE, until=end.isoformat())
+    await until(lambda: machine.broker.alarm("fan")["shelved_until"] is not None)
+    machine.session.expire_shelf(ShelfPace())
+    await machine.play(10, ALARM_LEVEL)
+    assert machine.broker.alarm("fan")["shelved_until"] == rfc3339(end)
+
+
 async def test_out_of_service_is_in_the_alarm_and_the_state_is_a_warning_at_most(make):
     machine = make()
     machine.start()
@@ -74,6 +89,25 @@ async def test_out_of_service_is_in_the_alarm_and_the_state_is_a_warning_at_most
     await machine.until_state("alarm")
     alarm = machine.broker.alarm("fan")
     assert (alarm["out_of_service"], alarm["acknowledged"]) == (False, False)
+
+
+async def test_a_malformed_request_does_not_end_the_session(make):
+    machine = make()
+    machine.start()
+    machine.source.open().play(25, ALARM_LEVEL)
+    await machine.until_state("alarm")
+    alarm = machine.broker.alarm("fan")["id"]
+    for verb, arguments in ((Verb.IN_SERVICE, {}), (Verb.SHELVE, {"until": "0001-01-01T00:00+14"})):
+        asked = Request(verb, "fan", "ann", NOW, alarm_id=alarm, arguments=arguments)
+        machine.journal.add_request(asked)
+    request(machine, Verb.ACK)
+    await until(lambda: machine.broker.alarm("fan")["acknowledged"])
+    assert not machine.task.done()
+
+
+def test_the_reason_of_a_machine_out_of_service_is_one_printable_line() -> None:
+    service = OutOfService(NOW, "ann", "belt\n\x1b[2J")
+    assert hidden_reason(None, service) == r"out of service: belt\n\x1b[2J (ann)"
 
 
 async def test_what_raised_an_alarm_is_published_after_a_restart_as_before(make):
@@ -168,42 +202,6 @@ async def test_a_shelf_of_a_machine_without_a_session_expires_at_the_start(daemo
     (*_, expired) = journal.events(alarm_id)
     assert (expired.before, expired.after, expired.who) == ("shelved", "unacknowledged", None)
     assert expired.why == "the shelving has expired (2026-11-23T05:45:00.000Z)"
-
-
-def shelved(number: int, *, minutes: float = 0.0, active: bool = True) -> AlarmRecord:
-    condition = AlarmCondition.SHELVED if active else AlarmCondition.SHELVED_RETURNED
-    return AlarmRecord(
-        id=f"fan{number:02}-1",
-        machine=f"fan{number:02}",
-        severity="alarm",
-        condition=condition,
-        raised=NOW,
-        cleared=None,
-        acknowledged_at=None,
-        who=None,
-        why=None,
-        peak_score=7.0,
-        model=None,
-        shelved_until=NOW + timedelta(minutes=minutes),
-    )
-
-
-def test_one_alarm_in_abnormal_sound_leaves_its_shelf_each_minute_in_order() -> None:
-    pace = ShelfPace()
-    waiting = [shelved(2, minutes=-1), shelved(1, minutes=-2), shelved(3, minutes=5)]
-    found = []
-    for second in range(200):
-        for record in pace.due(waiting, NOW, float(second)):
-            waiting.remove(record)
-            found.append((record.machine, second))
-    assert found == [("fan01", 0), ("fan02", PACE_S)]
-
-
-def test_alarms_in_normal_sound_leave_their_shelves_at_once() -> None:
-    pace = ShelfPace()
-    pace.due([shelved(0, minutes=-1)], NOW, 0.0)
-    quiet = [shelved(number, minutes=-1, active=False) for number in range(5)]
-    assert pace.due([*quiet, shelved(9, minutes=-1)], NOW, 1.0) == quiet
 
 
 @pytest.mark.parametrize("held", [True, False])
