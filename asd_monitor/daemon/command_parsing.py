@@ -19,12 +19,12 @@ from pydantic_core import ErrorDetails
 
 from asd_monitor.config.quantities import parse_duration
 from asd_monitor.errors import UsageError
-from asd_monitor.journal.requests import Request, Verb
+from asd_monitor.journal.requests import MAX_TEXT_CHARS, Request, Verb
 from asd_monitor.publish.received_commands import MAX_COMMAND_BYTES
 from asd_monitor.wording import quoted, rfc3339
 
 MAX_WHO_CHARS = 64
-MAX_WHY_CHARS = 500
+MAX_WHY_CHARS = MAX_TEXT_CHARS
 DEFAULT_WHO = "mqtt"
 
 _ALARM_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")

@@ -378,6 +378,6 @@ def _waits(awaited: _Awaited) -> str:
             " the disk"
         )
     return (
-        "it waits: it is applied when the session of the machine answers; another answer follows"
-        " with its outcome"
+        "it waits: it is applied when the session of the machine and the disk of the journal"
+        " answer; another answer follows with its outcome"
     )

@@ -242,7 +242,9 @@ async def test_a_command_without_an_outcome_waits_and_is_answered_again(daemon, 
     monkeypatch.setattr(MachineRegistry, "check_requests_of", hang)
     answer = await ask(daemon, "out-of-service", '{"why": "belt"}')
     assert answer["accepted"] is None
-    assert answer["outcome"].startswith("it waits: it is applied when the session of the machine")
+    assert answer["outcome"].startswith(
+        "it waits: it is applied when the session of the machine and"
+    )
     monkeypatch.setattr(MachineRegistry, "check_requests_of", check)
     await daemon.service._registry.check_requests_of("fan")
     await until(lambda: len(daemon.broker.answers) == 3)
