@@ -64,6 +64,7 @@ async def test_an_alarm_is_acknowledged_by_a_command(daemon):
     assert (answer["accepted"], answer["alarm"]) == (True, alarm)
     assert answer["outcome"] == f"{alarm}: acknowledged by mqtt"
     assert len(answer["request"]) == 32
+    assert daemon.service._registry.restarts == 0  # a new session would look for requests
     await until(lambda: daemon.broker.alarm("fan")["acknowledged"])
     await until(lambda: "acknowledged" in [m["to"] for m in daemon.broker.messages("fan/event")])
     (event,) = [m for m in daemon.broker.messages("fan/event") if m["to"] == "acknowledged"]
