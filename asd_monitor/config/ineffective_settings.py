@@ -22,9 +22,6 @@ def notice_at(document: Document, path: KeyPath, message: str) -> Finding:
 def find_notices(document: Document, config: Config) -> Iterator[Finding]:
     """Yield the notices; one may be repeated."""
     notice = partial(notice_at, document)
-    if ("mqtt", "commands") in document.keys:
-        message = "commands over MQTT are not available yet: remove it, it has no effect"
-        yield notice(("mqtt", "commands"), message)
     if config.mqtt.tls is not None and config.mqtt.port == 1883:
         yield notice(("mqtt", "tls"), "TLS on port 1883: most brokers use port 8883 for TLS")
     for path in document.keys:

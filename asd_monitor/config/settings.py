@@ -109,9 +109,7 @@ class Mqtt(Section):
     )
     commands: bool = Field(
         default=False,
-        exclude=True,
-        description="No effect: commands over MQTT are not available yet.",
-        json_schema_extra={"deprecated": True},
+        description="Whether commands on the topics `<machine>/cmd/<verb>` are carried out.",
     )
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from asd_monitor.daemon.box_refits import CommissioningCounters
+from asd_monitor.daemon.commands import CommandCounters
 from asd_monitor.daemon.config_reload import ReloadCounters
 from asd_monitor.daemon.daemon_parts import DaemonParts
 from asd_monitor.daemon.machine_publisher import StreamCounts
@@ -53,6 +54,7 @@ class BoxCounters:
     """The counters of all components."""
 
     broker: Counters
+    commands: CommandCounters
     commissioning: CommissioningCounters
     configuration: ReloadCounters
     journal: JournalCounters
@@ -73,6 +75,7 @@ def box_counters(parts: DaemonParts, *, standstills: int) -> BoxCounters:
     tasks = parts.tasks.restarts
     return BoxCounters(
         broker=parts.broker.counters,
+        commands=parts.commands.counters,
         commissioning=parts.refits.counters,
         configuration=parts.config_reload.counters,
         journal=parts.journal.journal.counters,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from asd_monitor.publish.event_queues import StoredEvent
 from asd_monitor.publish.inbox import Received
+from asd_monitor.publish.received_commands import ReceivedCommand
 from asd_monitor.publish.shared_send_queue import Counters
 from asd_monitor.publish.topics import Topics
 
@@ -50,11 +51,19 @@ class Broker(Protocol):
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         """Queue a message; return at once."""
 
+    def answer(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
+        """Publish the answer to a command with QoS 1; return at once."""
+
     def put_events(self, events: Collection[StoredEvent]) -> None:
         """Publish events, in order for each topic, until each is settled; return at once."""
 
     def subscribe(self, topics: Collection[str], receive: Callable[[Received], None]) -> None:
         """Read these topics and no other; ``receive`` is called in any thread."""
+
+    def read_commands(
+        self, filters: Collection[str], receive: Callable[[ReceivedCommand], None]
+    ) -> None:
+        """Read the commands of these filters and no other; ``receive`` is called in any thread."""
 
     def wait_for(self, condition: Callable[[Any], bool], timeout_s: float) -> bool:
         """Block until a condition of the session holds; return False at the timeout."""

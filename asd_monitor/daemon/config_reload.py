@@ -5,7 +5,7 @@ Machines whose configuration has not changed go on without a gap and load their 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -20,10 +20,14 @@ from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.running_input import RunningInputs
 from asd_monitor.daemon.supervision import outcome_of
 from asd_monitor.errors import UsageError
+from asd_monitor.wording import printable, shortened
 from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
+_NAMED = 10  # machines in the outcome of a reload
+_TEXT_CHARS = 400  # of errors in it
+_NEEDS_RESTART = "changes of `box`, `mqtt` and `inference` need a restart"
 _NOT_USED = "the new configuration is not used, the present one stays in use"
 
 
@@ -38,6 +42,15 @@ class ReloadCounters:
     """Changes of a machine that were not applied."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReloadOutcome:
+    """What a reload has done."""
+
+    text: str
+    """One sentence: what has changed, or why it was not used, and the remedy."""
+    accepted: bool = True
+
+
 class ConfigReload:
     """The configuration in use, and its replacement.
 
@@ -49,6 +62,7 @@ class ConfigReload:
         devices: The devices that machines share.
         running: The signals that say whether machines run.
         conditions: The conditions of the box.
+        on_machines: Called with the ids of the machines before they are added or removed.
 
     """
 
@@ -61,6 +75,7 @@ class ConfigReload:
         running: RunningInputs,
         *,
         conditions: BoxConditions,
+        on_machines: Callable[[Collection[str]], None],
     ) -> None:
         self.config = config
         """The configuration in use."""
@@ -75,6 +90,7 @@ class ConfigReload:
         self._devices = devices
         self._running = running
         self._conditions = conditions
+        self._on_machines = on_machines
         self._failed: dict[str, Condition] = {}  # by machine: its newest change was not applied
 
     async def start_machines(self) -> None:
@@ -86,6 +102,7 @@ class ConfigReload:
         self._registry.configured = machines.keys()
         self._devices.expect(_expected_sources(self.config))
         self._running.configure(_running_settings(self.config))
+        self._on_machines(machines.keys())
         for machine, settings in machines.items():
             error = await self._change(machine, self._registry.add(machine, settings))
             if error is not None and shortage(error) is not None:
@@ -100,30 +117,57 @@ class ConfigReload:
             await self._change(machine, self._registry.take_up_unmonitored(machine))
         await self._registry.check_requests()
 
-    async def reload(self) -> None:
-        """Read the configuration again and apply the changes of machines.
+    async def reload(self) -> ReloadOutcome:
+        """Read the configuration again and apply the changes of machines; return the outcome.
 
         A configuration that cannot be read is logged, and the present one stays in use.  A reload
         that was cancelled may have applied a part; another one applies the rest.
         """
+        before = self.config
         self.is_reloading = True
         try:
-            await self._reload()
+            problem = await self._reload()
         finally:
             self.is_reloading = False
         self.counters = replace(self.counters, reloads=self.counters.reloads + 1)
+        if problem is not None:
+            return ReloadOutcome(problem, accepted=False)
+        return self._outcome(before)
 
-    async def _reload(self) -> None:
-        config = await self._read_again()
+    def _outcome(self, before: Config) -> ReloadOutcome:
+        """Return the outcome of a reload with a valid configuration."""
+        machines, earlier = self.config.machines, before.machines
+        changes = {
+            "added": [each for each in machines if each not in earlier],
+            "removed": [each for each in earlier if each not in machines],
+            "changed": [
+                each for each in machines if each in earlier and machines[each] != earlier[each]
+            ],
+        }
+        parts = [f"{what} {_named(names)}" for what, names in changes.items() if names]
+        text = (
+            f"reloaded: {', '.join(parts) or 'no machine has changed'}, the models are read again"
+        )
+        if _restart_settings(self.config) != self._started_with:
+            text += f"; {_NEEDS_RESTART}: restart the daemon"
+        if not self._failed:
+            return ReloadOutcome(text)
+        failed = [f"{each.text}: {each.remedy}" for each in self._failed.values()]
+        return ReloadOutcome(f"{text}; {shortened('; '.join(failed), _TEXT_CHARS)}", accepted=False)
+
+    async def _reload(self) -> str | None:
+        """Reload; return why the configuration is not used; None: it is."""
+        config, problem = await self._read_again()
         self.turns += 1
         if _restart_settings(config) != self._started_with:
             log.warning(
-                "changes of `box`, `mqtt` and `inference` need a restart; all others are applied",
+                f"{_NEEDS_RESTART}; all others are applied",
                 hint="restart the daemon",
             )
         self._registry.configured = config.machines.keys()
         self._devices.expect(_expected_sources(config))
         self._running.configure(_running_settings(config))
+        self._on_machines(config.machines.keys())
         self._failed = {
             name: each for name, each in self._failed.items() if name in config.machines
         }
@@ -136,6 +180,7 @@ class ConfigReload:
             await self._change(machine, self._apply(machine, settings))
             self.turns += 1
         self.config = config
+        return problem
 
     async def _remove(self, machine: str) -> None:
         await self._registry.remove(machine, "removed from the configuration")
@@ -178,20 +223,22 @@ class ConfigReload:
         self._conditions.update("reload", self._failed.values())
         return error
 
-    async def _read_again(self) -> Config:
+    async def _read_again(self) -> tuple[Config, str | None]:
+        """Return the configuration to be used, and why it is not the new one; None: it is."""
         if self._read is None:
-            return self.config
+            return self.config, None
         reading = WorkerThread("read configuration")
         try:
             found = await outcome_of(reading.run(self._read))
         finally:
             reading.close()
         if not isinstance(found, Exception):
-            return found
+            return found, None
         refused = self.counters.refused_configurations + 1
         self.counters = replace(self.counters, refused_configurations=refused)
         if isinstance(found, UsageError):
             log.error(_NOT_USED, reason=str(found))
+            reason = printable(" ".join(str(found).split()))
         else:
             log.error(
                 _NOT_USED,
@@ -199,7 +246,13 @@ class ConfigReload:
                 hint="please report it",
                 exc_info=found,
             )
-        return self.config
+            reason = "a defect of asd-monitor: please report it, with the log"
+        return self.config, f"{_NOT_USED}: {shortened(reason, _TEXT_CHARS)}"
+
+
+def _named(machines: Sequence[str]) -> str:
+    more = f" and {len(machines) - _NAMED} more" if len(machines) > _NAMED else ""
+    return ", ".join(machines[:_NAMED]) + more
 
 
 def _expected_sources(config: Config) -> list[ExpectedSource]:

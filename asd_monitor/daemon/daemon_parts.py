@@ -8,6 +8,7 @@ from asd_monitor.audio.sharing.server import SharingServer
 from asd_monitor.daemon.box_checks import BoxChecks
 from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.broker_interface import Broker
+from asd_monitor.daemon.commands import Commands
 from asd_monitor.daemon.config_reload import ConfigReload
 from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.journal_access import JournalAccess
@@ -37,4 +38,5 @@ class DaemonParts:
     self_test: DailySelfTest
     checks: BoxChecks
     shelves: ShelfExpiry
+    commands: Commands
     tasks: SupervisedTasks

@@ -13,6 +13,7 @@ import structlog
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
+from asd_monitor.journal.requests import Request
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
@@ -73,6 +74,13 @@ class JournalAccess:
         Returns whether the newest alarm is known now and was not before.
         """
         return await self._worker.run(journal.take_up_late, None)
+
+    async def add_request(self, request: Request) -> None:
+        """Add a request; one of the same id stays.
+
+        Raises `JournalError` where it cannot be written, and `TooManyRequestsError`.
+        """
+        await self._worker.run(self.journal.add_request, request)
 
     async def apply_requests(self, requests: MachineRequests, now: datetime) -> list[Event]:
         """Apply the requests of a machine without a session; return the transitions.

@@ -130,14 +130,18 @@ class MachineRegistry:
     async def check_requests(self) -> None:
         """Apply the requests in the journal: the session of each machine, if it has one."""
         for machine in tuple(self._journals):
-            async with self._acknowledging:
-                supervised = self._machines.get(machine)
-                if machine in self._being_removed:  # its session may still write
-                    continue
-                if supervised is None or supervised.task is None or supervised.task.done():
-                    await self._change_without_session(machine)
-                elif supervised.session is not None:
-                    supervised.session.check_requests()
+            await self.check_requests_of(machine)
+
+    async def check_requests_of(self, machine: str) -> None:
+        """Apply the requests about one machine; those about one that is not taken up wait."""
+        async with self._acknowledging:
+            supervised = self._machines.get(machine)
+            if machine not in self._journals or machine in self._being_removed:
+                return  # its session may still write
+            if supervised is None or supervised.task is None or supervised.task.done():
+                await self._change_without_session(machine)
+            elif supervised.session is not None:
+                supervised.session.check_requests()
 
     def shelved_alarms(self) -> list[AlarmRecord]:
         """Return the newest alarms that are shelved."""

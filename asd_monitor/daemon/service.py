@@ -12,6 +12,7 @@
     ready              reports the end of the start-up
     reload             `asd_monitor.daemon.config_reload`
     selftest           `asd_monitor.daemon.self_test`
+    commands           answers commands over MQTT: `asd_monitor.daemon.commands`
 
 Each of them is supervised: one that fails is restarted (`asd_monitor.daemon.supervision`).
 
@@ -30,6 +31,7 @@ import asyncio
 import contextlib
 import signal
 import time
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import partial
 
@@ -45,6 +47,7 @@ from asd_monitor.daemon.box_counters import box_counters
 from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.box_status import BoxStatus
 from asd_monitor.daemon.clock_check import newest_time_s
+from asd_monitor.daemon.commands import Commands
 from asd_monitor.daemon.config_reload import ConfigReload
 from asd_monitor.daemon.daemon_parts import DaemonParts
 from asd_monitor.daemon.event_delivery import EventDelivery
@@ -54,6 +57,7 @@ from asd_monitor.daemon.journal_access import JournalAccess, open_journal
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.recording_throttle import RecordingThrottle
+from asd_monitor.daemon.reload_requests import ReloadRequests
 from asd_monitor.daemon.retained_states import RetainedStates
 from asd_monitor.daemon.running_input import RunningInputs
 from asd_monitor.daemon.runtime_options import RuntimeOptions
@@ -144,8 +148,22 @@ class Service:
         self._broker.is_configured = lambda machine: machine in self.config.machines
         self._load_monitor = LoadMonitor(self._scoring, self._registry.active_sessions)
         conditions = BoxConditions(self._broker, partial(datetime.now, UTC))
+        self._reloads = ReloadRequests()
+        self._commands = Commands(
+            self._broker,
+            self._journal,
+            self._registry,
+            self._reloads,
+            monotonic_s=time.monotonic,
+        )
         self._config_reload = ConfigReload(
-            config, options.reload, self._registry, devices, running, conditions=conditions
+            config,
+            options.reload,
+            self._registry,
+            devices,
+            running,
+            conditions=conditions,
+            on_machines=self._commands.read if config.mqtt.commands else _read_no_commands,
         )
         self._self_test = DailySelfTest(
             options.state,
@@ -182,6 +200,7 @@ class Service:
             self_test=self._self_test,
             checks=self._checks,
             shelves=self._shelves,
+            commands=self._commands,
             tasks=self._supervised,
         )
         self._box_status = BoxStatus(
@@ -200,7 +219,6 @@ class Service:
         )
         self._delivery: asyncio.Task[None] | None = None  # of events
         self._stop_requested = asyncio.Event()
-        self._reload_requested = asyncio.Event()
         self._connected = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._begun_s = time.monotonic()
@@ -232,7 +250,7 @@ class Service:
 
     def request_reload(self) -> None:
         """Request that configuration and models are read again."""
-        self._reload_requested.set()
+        self._reloads.request()
 
     async def run(self) -> None:
         """Run the daemon.
@@ -295,6 +313,7 @@ class Service:
             endless("selftest-conditions", self._self_test.observe),
             endless("checks", self._checks.run),
             endless("shelves", self._shelves.run),
+            endless("commands", self._commands.run),
         )
         tasks = [
             self._tasks.create_task(each.run(), name=f"supervise {each.name}")
@@ -335,21 +354,21 @@ class Service:
 
     async def _reload_on_request(self) -> None:
         while True:
-            await self._reload_requested.wait()
-            self._reload_requested.clear()
+            waiting = await self._reloads.next()
             self._notifier.reloading()
             log.info("reloading")
             try:
-                await self._reload()
+                await self._reload(waiting)
                 await self._load_monitor.measure_capacity()
             finally:
                 self._notifier.ready(self._registry.summary)
 
-    async def _reload(self) -> None:
+    async def _reload(self, waiting: int) -> None:
         with contextlib.ExitStack() as undo:
-            undo.callback(self._reload_requested.set)  # the next attempt of the task reloads again
-            await self._config_reload.reload()
+            undo.callback(self._reloads.request)  # the next attempt of the task reloads again
+            outcome = await self._config_reload.reload()
             undo.pop_all()
+        self._reloads.end(waiting, outcome)
 
     def _note_connection(self) -> None:
         """Request a new status of the box; called in the thread of the broker session."""
@@ -367,6 +386,10 @@ class Service:
             self._connected.clear()
             self._retained.connected()
             self._box_status.publish()
+
+
+def _read_no_commands(_machines: Collection[str]) -> None:
+    pass
 
 
 def _user_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

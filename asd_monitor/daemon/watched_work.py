@@ -110,6 +110,15 @@ def watched_work(
             restart=tasks.restart_of("shelves"),
         ),
         WatchedWork(
+            "the answers to commands",
+            lambda: tasks.progress(
+                "commands", parts.commands.turns, limits.task_s, parts.commands.idle_reason
+            ),
+            "commands over MQTT are not carried out",
+            is_essential=False,
+            restart=tasks.restart_of("commands"),
+        ),
+        WatchedWork(
             "the reload",
             lambda: tasks.progress(
                 "reload",

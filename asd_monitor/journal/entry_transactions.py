@@ -71,6 +71,8 @@ class EntryTransactions:
         max_unwritten: int,
     ) -> None:
         self.queue = WriteQueue(max_entries=max_unwritten)
+        self.on_outcome: Callable[[OutcomeEntry], None] = _ignore
+        """Called in the thread of the disk with each outcome that is written; must not wait."""
         self.settled_requests: set[str] = set()
         """Ids of the requests whose outcome is not on the disk: they are not applied again."""
         self._lock = lock
@@ -175,6 +177,9 @@ class EntryTransactions:
             if committed.refused:
                 self.queue.count_dropped(committed.refused)
                 self._outbox.forget_unwritten(_events_of(committed.refused))
+        for entry in written:
+            if isinstance(entry, OutcomeEntry) and entry not in committed.refused:
+                self.on_outcome(entry)
         return self._numbers.committed(committed.numbers)
 
     def give_up(self) -> None:
@@ -188,6 +193,10 @@ class EntryTransactions:
         with self._lock:
             if dropped := self.queue.trim():
                 self._outbox.forget_unwritten(_events_of(dropped))
+
+
+def _ignore(_outcome: OutcomeEntry) -> None:
+    pass
 
 
 def _request_ids(entries: Sequence[Entry]) -> set[str]:

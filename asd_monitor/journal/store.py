@@ -48,7 +48,7 @@ from asd_monitor.journal.outbox_records import (
     OutboxFigures,
     WaitingEvent,
 )
-from asd_monitor.journal.requests import Request
+from asd_monitor.journal.requests import OutcomeEntry, Request
 from asd_monitor.journal.running_clock import RunningClock
 from asd_monitor.journal.sqlite_errors import JournalError, StalledJournalError
 from asd_monitor.journal.stored_journal import StoredJournal
@@ -235,6 +235,13 @@ class Journal:
         Raises `JournalError` where the journal cannot be written, and `TooManyRequestsError`.
         """
         self._use_disk(partial(self._stored.add_request, request))
+
+    def listen(self, receive: Callable[[OutcomeEntry], None]) -> None:
+        """Call ``receive`` with the outcome of each request, once it is written.
+
+        It is called in the thread of the disk, and must not wait.
+        """
+        self._entries.on_outcome = receive
 
     def out_of_service(self, machine: str) -> OutOfService | None:
         """Return since when a machine is out of service; None: it is in service.  From memory."""

@@ -19,6 +19,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from asd_monitor.config.settings import Mqtt
 from asd_monitor.publish import broker_diagnostics
@@ -31,11 +32,13 @@ from asd_monitor.publish.checked_socket import (
     RequestAcknowledgement,
 )
 from asd_monitor.publish.inbox import Received
+from asd_monitor.publish.received_commands import ReceivedCommand, is_command_filter
 from asd_monitor.publish.send_queue import Outgoing
 
 _CONNECT_TIMEOUT_S = 5.0
 _RECEIVE_MAXIMUM = 20  # QoS 1 messages in flight, where the broker does not require fewer
 _PACKET_OVERHEAD_BYTES = 10  # fixed header, lengths, packet identifier, empty properties
+_PROPERTY_BYTES = 5  # its identifier and length, and a longer length of all properties
 _WAITS_PER_KEEP_ALIVE = 30
 _UNSPECIFIED_ERROR = 0x80
 
@@ -49,6 +52,7 @@ class _CheckedClient(Client):
             client_id=client_id,
             protocol=version,
             reconnect_on_failure=False,
+            manual_ack=True,  # messages do not reach paho
         )
         self.checked: CheckedSocket | None = None
 
@@ -106,10 +110,11 @@ class Connection:
         client.on_socket_register_write = _ignore
         self._client = client
         self._limits: Properties | None = None
-        if version == MQTTProtocolVersion.MQTTv5:
+        self._is_version_5 = version == MQTTProtocolVersion.MQTTv5
+        if self._is_version_5:
             self._limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
             self._limits.MaximumPacketSize = MAX_PACKET_BYTES
-            self._limits.ReceiveMaximum = 1  # nothing with a QoS above 0 is to be received
+            self._limits.ReceiveMaximum = 1  # one command with QoS 1 after the other
 
     def open(
         self, wakeup: socket.socket, clock: Callable[[], float], timeout_s: float
@@ -149,24 +154,48 @@ class Connection:
         paho does not check it.
         """
         size = len(message.topic.encode()) + len(message.payload) + _PACKET_OVERHEAD_BYTES
+        size += 0 if message.correlation is None else len(message.correlation) + _PROPERTY_BYTES
         return self._max_packet_bytes is None or size <= self._max_packet_bytes
 
     def send(self, message: Outgoing) -> int:
         """Encode a message, to be written by `flush`; return its packet identifier."""
         self._last_topic = message.topic
         packet_id = self._client.publish(
-            message.topic, message.payload, qos=message.qos, retain=message.retain
+            message.topic,
+            message.payload,
+            qos=message.qos,
+            retain=message.retain,
+            properties=self._properties_of(message),
         ).mid
         if message.qos == 0:
             self._unwritten.append(packet_id)
         return packet_id
 
+    def _properties_of(self, message: Outgoing) -> Properties | None:
+        if message.correlation is None or not self._is_version_5:
+            return None
+        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+        properties.CorrelationData = message.correlation
+        return properties
+
     def subscribe(self, topic: str) -> None:
-        """Request the messages on a topic, to be written by `flush`."""
-        if self._client.checked is not None:
+        """Request the messages on a topic, or commands, to be written by `flush`."""
+        if self._client.checked is None:
+            return
+        if is_command_filter(topic):
+            # a message that is published with retain is delivered with that mark at once, and none
+            # of this client is
+            options = SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)
+            self._client.checked.inbox.filters.add(topic)
+            _, packet_id = (
+                self._client.subscribe(topic, options=options)
+                if self._is_version_5
+                else self._client.subscribe(topic, qos=1)
+            )
+        else:
             self._client.checked.inbox.topics.add(topic)
             _, packet_id = self._client.subscribe(topic, qos=0)
-            self._expect(packet_id, topic, self._subscribing)
+        self._expect(packet_id, topic, self._subscribing)
 
     def unsubscribe(self, topic: str) -> None:
         """End the messages on a topic, to be written by `flush`."""
@@ -182,6 +211,25 @@ class Connection:
         """Return the newest message of each topic since the last call."""
         return [] if self._client.checked is None else self._client.checked.inbox.take()
 
+    def take_commands(self) -> list[ReceivedCommand]:
+        """Acknowledge and return the commands since the last call."""
+        if self._client.checked is None:
+            return []
+        inbox = self._client.checked.inbox
+        while inbox.unacknowledged:
+            self._client.ack(inbox.unacknowledged.popleft(), 1)
+        commands = list(inbox.commands)
+        inbox.commands.clear()
+        return commands
+
+    def take_dropped_commands(self) -> int:
+        """Return how many commands were not kept since the last call."""
+        if self._client.checked is None:
+            return 0
+        inbox = self._client.checked.inbox
+        dropped, inbox.dropped_commands = inbox.dropped_commands, 0
+        return dropped
+
     def take_subscribed(self) -> list[Subscribed]:
         """Return what the broker has said to `subscribe` since the last call."""
         return [
@@ -190,7 +238,10 @@ class Connection:
         ]
 
     def take_unsubscribed(self) -> list[str]:
-        """Return the topics of which the broker has ended the subscription since the last call."""
+        """Return the topics of which the broker has ended the subscription since the last call.
+
+        Commands that it had accepted before it may still deliver.
+        """
         topics = [
             self._unsubscribing.pop(each.packet_id)
             for each in self._take_request_acknowledgements(self._unsubscribing)

@@ -30,6 +30,7 @@ from asd_monitor.publish.connection_loop import ConnectionLoop
 from asd_monitor.publish.event_queues import StoredEvent
 from asd_monitor.publish.inbox import Received
 from asd_monitor.publish.messages import OFFLINE, ONLINE
+from asd_monitor.publish.received_commands import ReceivedCommand, is_command_filter
 from asd_monitor.publish.reconnect_pauses import pauses_after_failures, pauses_after_takeovers
 from asd_monitor.publish.send_queue import Outgoing
 from asd_monitor.publish.session_log import SessionLog
@@ -125,13 +126,34 @@ class BrokerSession:
         if qos not in (0, 1):
             raise ValueError(f"QoS {qos} is not supported: use 0 or 1")
         if qos and not retain:
-            raise ValueError(f"a message of QoS 1 for {topic} is not stored: use put_events")
+            raise ValueError(
+                f"a message of QoS 1 for {topic} is not stored: use put_events or answer"
+            )
         if len(payload) > _MAX_PAYLOAD_BYTES:
             raise ValueError(
                 f"a payload of {len(payload)} bytes for {topic} is too large: "
                 f"at most {_MAX_PAYLOAD_BYTES}"
             )
         self._queue.put(Outgoing(topic, payload, qos, retain))
+
+    def answer(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
+        """Publish the answer to a command with QoS 1, once it is connected.
+
+        Of those that wait the oldest is dropped where there are too many; one that the broker
+        refuses is not published again.
+
+        Args:
+            topic: The topic.
+            payload: The message.
+            correlation: Correlation data of the command, repeated with MQTT 5.
+
+        Raises:
+            ValueError: The topic is invalid.
+
+        """
+        check_topic(topic)
+        answer = Outgoing(topic, payload, qos=1, retain=False, correlation=correlation)
+        self._queue.put(answer)
 
     def put_events(self, events: Collection[StoredEvent]) -> None:
         """Publish events with QoS 1, in order for each topic, until each is settled.
@@ -154,6 +176,23 @@ class BrokerSession:
         for topic in topics:
             check_topic(topic)
         self._reader.read(topics, receive)
+        if not self.closed:
+            self._queue.wake()
+
+    def read_commands(
+        self, filters: Collection[str], receive: Callable[[ReceivedCommand], None]
+    ) -> None:
+        """Read the commands of these filters and no other, from now on and after every connect.
+
+        ``receive`` is called in the session's thread with each command, and must not wait.
+
+        Raises ValueError for a filter whose last level is not its only wildcard.
+        """
+        for name in filters:
+            if not is_command_filter(name):
+                raise ValueError(f"{name!r} is no filter of commands: its last level has to be +")
+            check_topic(name[:-1])
+        self._reader.read_commands(filters, receive)
         if not self.closed:
             self._queue.wake()
 

@@ -20,7 +20,7 @@ from typing import Protocol
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
-from asd_monitor.publish.inbox import MALFORMED, MAX_TOPIC_BYTES, Inbox
+from asd_monitor.publish.inbox import MALFORMED, MAX_BEGINNING_BYTES, Inbox
 
 MAX_PACKET_BYTES = 65_536
 _RECEIVED_AT_ONCE = 4096
@@ -132,7 +132,7 @@ class CheckedSocket:
         has_messages = skipped > 0
         while self._incomplete and self.violation is None:
             kind = self._incomplete[0] >> 4
-            if kind == PacketTypes.PUBLISH and self.inbox.topics:
+            if kind == PacketTypes.PUBLISH and self.inbox.is_open:
                 if not self._take_message():
                     break
                 has_messages = True
@@ -162,13 +162,13 @@ class CheckedSocket:
         is_oversized, is_whole = end > MAX_PACKET_BYTES, len(self._incomplete) >= end
         try:
             # without a copy of the content while that is incomplete
-            beginning = bytes(self._incomplete[body : min(end, body + 2 + MAX_TOPIC_BYTES)])
+            beginning = bytes(self._incomplete[body : min(end, body + MAX_BEGINNING_BYTES)])
             topic = self.inbox.topic_of(head, beginning)
             if topic is None or not (is_whole or is_oversized):
                 self.violation = MALFORMED if is_whole else None
                 return False
             if is_oversized:
-                self.inbox.put_oversized(topic, end - body)
+                self.inbox.put_oversized(topic, head, beginning, end - body)
             else:
                 self.inbox.put(topic, head, bytes(self._incomplete[body:end]))
         except ValueError as error:

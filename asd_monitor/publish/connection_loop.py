@@ -11,6 +11,7 @@ from asd_monitor.publish.broker_diagnostics import (
     EndCause,
     is_failure,
     not_acknowledged,
+    reason_text,
 )
 from asd_monitor.publish.send_queue import Outgoing
 from asd_monitor.publish.session_log import SessionLog
@@ -104,7 +105,10 @@ class ConnectionLoop:
         A topic of which the broker acknowledges no message, while it acknowledges others, is left
         out: the next connection would end the same way.
         """
-        if self._queue.refuse_ignored() is not None:
+        ignored = self._queue.refuse_ignored()
+        if ignored is not None and ignored.is_answer:
+            self._log.answer_refused(topic, "it is not acknowledged")
+        elif ignored is not None:
             self._log.messages_ignored(topic, self._acknowledgement_limit_s)
         return not_acknowledged(topic, self._acknowledgement_limit_s)
 
@@ -134,8 +138,14 @@ class ConnectionLoop:
         if handed.is_sent:
             connection.flush()
         else:
-            self._log.message_refused(handed.message.topic, PACKET_TOO_LARGE)
+            self._log_refused(handed.message, PACKET_TOO_LARGE)
         return True
+
+    def _log_refused(self, message: Outgoing, code: int) -> None:
+        if message.is_answer:
+            self._log.answer_refused(message.topic, reason_text(code))
+        else:
+            self._log.message_refused(message.topic, code)
 
     def _process_acknowledgements(self, connection: Connection) -> None:
         for acknowledgement in connection.take_acknowledgements():
@@ -143,7 +153,7 @@ class ConnectionLoop:
             if message is None:
                 continue
             if is_failure(acknowledgement.code):
-                self._log.message_refused(message.topic, acknowledgement.code)
+                self._log_refused(message, acknowledgement.code)
             else:
                 self._log.message_accepted(message.topic)
                 self._is_offline |= message is self._will

@@ -1,4 +1,4 @@
-"""The messages of one machine: score, state, alarm, event."""
+"""The messages of one machine: score, state, alarm, event, answers to commands."""
 
 from __future__ import annotations
 
@@ -164,3 +164,18 @@ class Event(Payload):
     alarm_score: float | None  # that caused it, where one did
     time_scale_s: float | None  # of this alarm score
     historical: bool  # published more than 10 s late, or by a later run of the daemon
+
+
+@dataclass(frozen=True, slots=True)
+class Response(Payload):
+    """The answer to a command (``<machine>/cmd/<verb>/response``, or the topic that it names)."""
+
+    SCHEMA: ClassVar[str] = "asd.response/1"
+
+    machine: str
+    verb: str
+    time: datetime
+    accepted: bool | None  # None: it waits, and a second answer has its outcome
+    outcome: str  # one sentence, with the remedy where the command is refused
+    alarm: str | None  # id; None: the command is about no alarm
+    request: str | None  # id in the journal; None: there is none

@@ -29,7 +29,15 @@ from asd_monitor.publish.box_messages import (
     Status,
 )
 from asd_monitor.publish.json_payload import DECIMALS
-from asd_monitor.publish.machine_messages import Alarm, Event, LastEvaluated, Score, State, no_alarm
+from asd_monitor.publish.machine_messages import (
+    Alarm,
+    Event,
+    LastEvaluated,
+    Response,
+    Score,
+    State,
+    no_alarm,
+)
 
 __all__ = [
     "DECIMALS",
@@ -46,6 +54,7 @@ __all__ = [
     "MachineStatus",
     "Message",
     "OutboxStatus",
+    "Response",
     "RunningStatus",
     "Score",
     "ScoreLevel",
@@ -61,10 +70,10 @@ __all__ = [
 ONLINE = b"online"
 OFFLINE = b"offline"
 
-Message = Score | State | Alarm | Event | Status | SelfTest | BoxAlarm
+Message = Score | State | Alarm | Event | Response | Status | SelfTest | BoxAlarm
 
 _KINDS: dict[str, type[Message]] = {
-    kind.SCHEMA: kind for kind in (Score, State, Alarm, Event, Status, SelfTest, BoxAlarm)
+    kind.SCHEMA: kind for kind in (Score, State, Alarm, Event, Response, Status, SelfTest, BoxAlarm)
 }
 
 

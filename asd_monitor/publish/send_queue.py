@@ -5,6 +5,8 @@ What happens to a message while there is no connection depends on its kind:
 * retained: the newest of each topic is kept and sent after every connect
 * event, QoS 1: kept, in order for each topic (`asd_monitor.publish.event_queues`)
 * QoS 0, not retained: dropped
+* answer, QoS 1: kept, the newest `max_answers`; one that the broker refuses is not sent again, nor
+  is one that was in flight when it closed the connection
 
 A retained message or an event that the broker refuses is sent again after a pause; an event that it
 does not accept as it is, such as one that is too large, is removed.  So is one at which it closes
@@ -12,8 +14,8 @@ the connection, where another event waits behind it; but not two of a topic in a
 topic itself may be forbidden.  Messages on topics that are left out
 (`asd_monitor.publish.suspect_topics`) are kept, and those of QoS 0 refused before they are sent.
 
-Retained messages go before events, and messages on suspect topics are sent last; each kind waits
-for a bounded number of the others.
+Retained messages go before answers, these before events, and messages on suspect topics are sent
+last; each kind waits for a bounded number of the others.
 
 Times are in s of one monotonic clock.
 """
@@ -64,6 +66,12 @@ class Outgoing:
     qos: int
     retain: bool
     event: StoredEvent | None = None
+    correlation: bytes | None = None  # of MQTT 5
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether it is of QoS 1, and neither kept by the broker nor stored here."""
+        return self.qos > 0 and not self.retain and self.event is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,7 @@ class Ended:
 
     dropped: int
     closing: Closing
+    dropped_answers: int = 0
     removed: bool = False
     """Whether the event is removed at which the broker closes the connection."""
 
@@ -90,6 +99,7 @@ class SendQueue:
     """Messages not yet sent and messages not yet acknowledged; bounded."""
 
     max_live: int = 200  # QoS 0, where the network is slower than the messages come
+    max_answers: int = 100  # the oldest beyond are dropped
     _topics: SuspectTopics = field(default_factory=SuspectTopics)
     _retained: dict[str, Outgoing] = field(default_factory=dict)  # newest, by topic
     _due: dict[str, None] = field(default_factory=dict)  # retained topics to be sent, in order
@@ -97,6 +107,7 @@ class SendQueue:
     _refused_until_s: dict[str, float] = field(default_factory=dict)  # when they are due again
     events: EventQueues = field(default_factory=EventQueues)
     _live: deque[Outgoing] = field(default_factory=deque)
+    _answers: deque[Outgoing] = field(default_factory=deque)
     _in_flight: dict[int, Sent] = field(default_factory=dict)  # by packet identifier
     _online: bool = False
     _without_event: int = 0  # messages sent since an event was, while one was ready
@@ -109,7 +120,7 @@ class SendQueue:
         return self._topics.is_left_out(topic)
 
     def put(self, message: Outgoing) -> Placement:
-        """Add a retained message or one of QoS 0; return what becomes of it."""
+        """Add a message that is no event; return what becomes of it, or of the oldest one."""
         left_out = self.is_left_out(message.topic)
         if message.retain:
             self._retained[message.topic] = message
@@ -118,6 +129,9 @@ class SendQueue:
         if message.retain:
             self._due[message.topic] = None
             return Placement.QUEUED
+        if message.is_answer:
+            self._answers.append(message)
+            return Placement.QUEUED if self._trim_answers() == 0 else Placement.DROPPED
         if not self._online:
             return Placement.DROPPED
         self._live.append(message)
@@ -125,6 +139,13 @@ class SendQueue:
             return Placement.QUEUED
         self._live.popleft()
         return Placement.DROPPED
+
+    def _trim_answers(self) -> int:
+        """Drop the oldest answers where there are too many; return how many."""
+        surplus = max(0, len(self._answers) - self.max_answers)
+        for _ in range(surplus):
+            self._answers.popleft()
+        return surplus
 
     def connected(self, first: str) -> None:
         """Make all retained messages due again, that of the topic ``first`` before the others."""
@@ -146,6 +167,7 @@ class SendQueue:
         live = sum(sent.message.qos == 0 for sent in self._in_flight.values())
         dropped = len(self._live) + live
         closing = self._topics.close(now_s, by_broker=by_broker)
+        dropped_answers = self._end_answers(by_broker=by_broker)
         sent_event = any(
             sent.message.event is not None and sent.message.topic == closing.cause
             for sent in self._in_flight.values()
@@ -160,7 +182,21 @@ class SendQueue:
         if removed:
             closing = replace(closing, left_out_s=None)
         self._due = {topic: None for topic in self._due if not self.is_left_out(topic)}
-        return Ended(dropped, closing, removed)
+        return Ended(dropped, closing, dropped_answers, removed)
+
+    def _end_answers(self, *, by_broker: bool) -> int:
+        """Keep the answers in flight, unless one may be why the connection ended.
+
+        Then they are dropped, with what is known of their topics: whoever sends commands chooses
+        these.  Returns how many are dropped.
+        """
+        in_flight = [sent.message for sent in self._in_flight.values() if sent.message.is_answer]
+        if not by_broker:
+            self._answers.extendleft(reversed(in_flight))
+            return self._trim_answers()
+        for message in in_flight:
+            self._topics.forget(message.topic)
+        return len(in_flight)
 
     def put_event(self, event: StoredEvent) -> bool:
         """Add an event; return whether the one for which its topic is left out was removed."""
@@ -199,6 +235,8 @@ class SendQueue:
         if isinstance(message, StoredEvent):
             event = self.events.begin(message.topic)
             return Outgoing(event.topic, event.render(), qos=1, retain=False, event=event)
+        if message.is_answer:
+            return self._answers.popleft()
         return self.take_retained(message.topic) if message.retain else self._live.popleft()
 
     def take_retained(self, topic: str) -> Outgoing | None:
@@ -233,6 +271,8 @@ class SendQueue:
                 self.events.settled(topic)
                 self._causes.discard(topic)
                 self._unaccepted.discard(topic)
+        elif message.is_answer:
+            pass  # whether it is accepted or not, it is not sent again
         elif acceptance is Acceptance.ACCEPTED:
             self._refused.pop(topic, None)
         elif topic not in self._due:
@@ -265,6 +305,8 @@ class SendQueue:
             return None
         if oldest.message.event is not None:
             self.events.interrupt(topic)
+        elif oldest.message.is_answer:
+            self._topics.forget(topic)
         self._in_flight = {
             key: sent for key, sent in self._in_flight.items() if sent.message.topic != topic
         }
@@ -286,10 +328,11 @@ class SendQueue:
     def pending(self) -> int:
         """Messages that can be sent, and messages not acknowledged."""
         events = self.events.pending(self.is_left_out)
-        return len(self._due) + events + len(self._live) + len(self._in_flight)
+        messages = len(self._due) + len(self._answers) + len(self._live)
+        return messages + events + len(self._in_flight)
 
     def _next(self, receive_maximum: int) -> Outgoing | StoredEvent | None:
-        """Return the next message: retained ones, then events, then those of QoS 0."""
+        """Return the next message: retained ones, answers, events, those of QoS 0."""
         if self.unacknowledged < receive_maximum:
             is_turn_of_event = self._without_event >= _RETAINED_BEFORE_EVENT
             is_turn_of_suspect = self._without_suspect >= _OTHERS_BEFORE_SUSPECT
@@ -300,6 +343,8 @@ class SendQueue:
                 return self.events.first(suspect)
             if is_turn_of_suspect and (suspect := self._suspect(self._due)) is not None:
                 return self._retained[suspect]
+            if self._answers and not self._due:
+                return self._answers[0]
             if ready and (is_turn_of_event or not self._due):
                 return self.events.first(self._least_suspect(ready))
             if self._due:

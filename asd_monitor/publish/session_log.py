@@ -25,6 +25,7 @@ log = structlog.get_logger()
 _SHORT_CONNECTIONS_TO_REPORT = 3
 _NAMED_TOPICS = 3
 _NOT_AUTHORIZED = 0x87
+_NAMED_ANSWERS = 100  # topics that are remembered: whoever sends commands chooses them
 
 
 class SessionLog:
@@ -45,6 +46,7 @@ class SessionLog:
         self.refused_topics: Mapping[str, str] = {}
         """Why the newest message on a topic was refused, by topic; replaced as a whole."""
         self._refused_subscriptions: set[str] = set()
+        self._refused_answers: set[str] = set()  # topics
         self._version: MQTTProtocolVersion = MQTTv5  # of the newest connection
         self._short_connections = 0  # in a row
 
@@ -139,6 +141,19 @@ class SessionLog:
             hint=publish_remedy(code, topic, self._settings),
         )
 
+    def answer_refused(self, topic: str, reason: str) -> None:
+        """Log a topic on which the answers to commands are not published, each once."""
+        if topic in self._refused_answers or len(self._refused_answers) >= _NAMED_ANSWERS:
+            return
+        self._refused_answers.add(topic)
+        log.warning(
+            "the answer to a command is not published",
+            broker=self._settings.address,
+            topic=topic,
+            reason=reason,
+            hint=publish_remedy(_NOT_AUTHORIZED, topic, self._settings),
+        )
+
     def message_accepted(self, topic: str) -> None:
         """Log a topic that the broker accepts again."""
         if topic in self.refused_topics:
@@ -177,6 +192,16 @@ class SessionLog:
             read_every_s=f"{PAUSE_S:g}",
             hint="publish at most once a second, or at changes only; check what else publishes to "
             "this topic",
+        )
+
+    def too_many_commands(self, name: str) -> None:
+        """Log a filter on which more commands arrive than are read."""
+        log.warning(
+            "too many commands to a machine: they are not read for a while",
+            topic=name,
+            limit_hz=f"{RATE_HZ:g}",
+            pause_s=f"{PAUSE_S:g}",
+            hint="wait for the answer to a command before the next; check what publishes them",
         )
 
     def _explain_short_connection(self, connected_s: float, closing: Closing) -> None:

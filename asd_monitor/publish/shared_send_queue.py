@@ -20,7 +20,7 @@ class Counters:
 
     published: int = 0  # QoS 1: acknowledged by the broker; QoS 0: written to the network
     refused: int = 0  # by the broker, or on a topic that is left out since it does not accept it
-    dropped: int = 0  # QoS 0 without a connection, or where the network was too slow
+    dropped: int = 0  # QoS 0 without a connection, or where the network was too slow; answers
     connects: int = 0
     reconnects: int = 0
     refused_events: int = 0  # among the refused; each is sent again or was set aside
@@ -30,6 +30,9 @@ class Counters:
     oversized: int = 0  # received messages that were too large
     paused_topics: int = 0  # pauses of topics with too many messages
     refused_subscriptions: int = 0
+    dropped_commands: int = 0  # that arrived at once with too many
+    dropped_answers: int = 0  # to commands, among the dropped
+    refused_answers: int = 0  # among the refused
     defects: int = 0  # failures of asd-monitor in the session
 
 
@@ -60,13 +63,13 @@ class SharedSendQueue:
         self._change = threading.Condition(self._lock)
 
     def put(self, message: Outgoing) -> None:
-        """Add a retained message or one of QoS 0; after `close` it is dropped."""
+        """Add a message that is no event; after `close` it is dropped."""
         with self._lock:
             placement = Placement.DROPPED if self.closed else self._queue.put(message)
             if placement is Placement.LEFT_OUT:
-                self._count(refused=1)
+                self._count(refused=1, refused_answers=int(message.is_answer))
             elif placement is Placement.DROPPED:
-                self._count(dropped=1)
+                self._count(dropped=1, dropped_answers=int(message.is_answer))
             self.wake()
 
     def put_events(self, events: Iterable[StoredEvent]) -> None:
@@ -105,7 +108,9 @@ class SharedSendQueue:
         with self._lock:
             self.connected = False
             ended = self._queue.disconnected(self._clock(), by_broker=by_broker)
-            self._count(dropped=ended.dropped)
+            self._count(
+                dropped=ended.dropped + ended.dropped_answers, dropped_answers=ended.dropped_answers
+            )
             if ended.removed:
                 self._count(refused=1, refused_events=1)
             return ended.closing
@@ -149,6 +154,7 @@ class SharedSendQueue:
             published=int(accepted),
             refused=int(not accepted),
             refused_events=int(event is not None and not accepted),
+            refused_answers=int(message.is_answer and not accepted),
         )
 
     def refuse_ignored(self) -> Outgoing | None:
@@ -159,7 +165,7 @@ class SharedSendQueue:
         with self._lock:
             message = self._queue.refuse_ignored(self._clock())
             if message is not None:
-                self._count(refused=1)
+                self._count(refused=1, refused_answers=int(message.is_answer))
             return message
 
     def count_received(
@@ -170,6 +176,7 @@ class SharedSendQueue:
         oversized: int = 0,
         paused_topics: int = 0,
         refused_subscriptions: int = 0,
+        dropped_commands: int = 0,
         defects: int = 0,
     ) -> None:
         """Add to the counters of what the session has received, and of its failures."""
@@ -182,6 +189,7 @@ class SharedSendQueue:
                 oversized=now.oversized + oversized,
                 paused_topics=now.paused_topics + paused_topics,
                 refused_subscriptions=now.refused_subscriptions + refused_subscriptions,
+                dropped_commands=now.dropped_commands + dropped_commands,
                 defects=now.defects + defects,
             )
 
@@ -232,6 +240,8 @@ class SharedSendQueue:
         dropped: int = 0,
         connects: int = 0,
         refused_events: int = 0,
+        dropped_answers: int = 0,
+        refused_answers: int = 0,
     ) -> None:
         now = self.counters
         self.counters = replace(
@@ -242,6 +252,8 @@ class SharedSendQueue:
             connects=now.connects + connects,
             reconnects=max(0, now.connects + connects - 1),
             refused_events=now.refused_events + refused_events,
+            dropped_answers=now.dropped_answers + dropped_answers,
+            refused_answers=now.refused_answers + refused_answers,
             retried_events=self._queue.events.retried,
         )
         self._change.notify_all()

@@ -1,5 +1,7 @@
 """The topics that are read, and when one is not because too many messages arrive on it; pure.
 
+A filter of commands is one of them.
+
 A topic on which more than `RATE_HZ` messages a second arrive is given up for `PAUSE_S`, so that the
 broker does not even send them.  Then it is read again: the newest message is never older than that.
 """

@@ -136,6 +136,11 @@ class SuspectTopics:
         self.leave_out(topic, now_s)
         return True
 
+    def forget(self, topic: str) -> None:
+        """Forget what earlier connections have shown of a topic."""
+        for known in (self._ends, self._attempts, self._left_out, self._pauses):
+            known.pop(topic, None)
+
     def try_again(self, now_s: float) -> list[str]:
         """Return the topics whose pause is over; they are suspects from here on."""
         over = [topic for topic, until_s in self._left_out.items() if until_s <= now_s]

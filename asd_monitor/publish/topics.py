@@ -71,6 +71,19 @@ class Topics:
         """Topic of the transitions."""
         return self._of(machine, "event")
 
+    def commands(self, machine: str) -> str:
+        """Topic filter of the commands to a machine."""
+        return self._of(machine, "cmd/+")
+
+    def command(self, topic: str) -> tuple[str, str]:
+        """Return machine and verb of a topic of the filter `commands`."""
+        machine, _, rest = topic.removeprefix(f"{self.prefix}/").partition("/")
+        return machine, rest.rpartition("/")[2]
+
+    def response(self, machine: str, verb: str) -> str:
+        """Topic of the answers to a command, unless it names another."""
+        return self._of(machine, f"cmd/{verb}/response")
+
     def machine(self, topic: str) -> str | None:
         """Return the machine that a topic belongs to; None for those of the box."""
         machine, _, kind = topic.removeprefix(f"{self.prefix}/").partition("/")

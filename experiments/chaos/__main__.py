@@ -29,6 +29,7 @@ from asd_monitor.errors import AsdMonitorError, UsageError
 from experiments.chaos import (
     brokers,
     clocks,
+    commands,
     disks,
     journal_files,
     kills,
@@ -49,6 +50,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     *microphones.SCENARIOS,
     *microphone_changes.SCENARIOS,
     *packets.SCENARIOS,
+    *commands.SCENARIOS,
     *brokers.SCENARIOS,
     *disks.SCENARIOS,
     *journal_files.SCENARIOS,

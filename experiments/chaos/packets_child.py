@@ -37,6 +37,8 @@ _BURST = 12  # mutated packets at once
 _BURSTS = 6  # in a connection
 _REACTION_S = 0.02
 _TOPIC = b"plc/fan01"
+_COMMAND = b"asd/fan01/cmd/ack"
+_OF_COMMAND = bytes.fromhex("08 0003 68 6d 69 09 0002 00 ff")  # response topic, correlation data
 _PROPERTIES = bytes.fromhex("21000a 24 01 25 01 27 00010000 22000a 28 01 29 01 2a 01 13 003c")
 _REASON = b"\x1f\x00\x05quota"
 _CODES = (0x00, 0x10, 0x80, 0x83, 0x87, 0x8B, 0x8D, 0x8E, 0x95, 0x97, 0x99, 0x9C, 0x9D, 0xFF)
@@ -58,15 +60,20 @@ def well_formed(chance: random.Random, packet_id: int) -> bytes:
     code = chance.choice(_CODES)
     properties = chance.choice((b"\0", bytes([len(_REASON)]) + _REASON, b""))
     limits = chance.choice((b"\0", bytes([len(_PROPERTIES)]) + _PROPERTIES))
-    topic = chance.choice((_TOPIC, _TOPIC, b"a" * 50, "ü\0".encode()))
+    topic = chance.choice((_TOPIC, _TOPIC, _COMMAND, _COMMAND, b"a" * 50, "ü\0".encode()))
     payload = chance.choice((b"1", b"", b'{"run": true}', b"x" * 3000))
     flags = chance.choice((0, 0, 1, 2, 4, 8))
+    of_command = chance.choice((b"\0", bytes([len(_OF_COMMAND)]) + _OF_COMMAND))
     kinds = (
         (0x20, bytes([chance.randrange(2), chance.choice((0, code))]) + limits),
         (0x40, number.to_bytes(2) + bytes([code]) + properties),
         (0x40, number.to_bytes(2)),
         (0x90, number.to_bytes(2) + properties + bytes([chance.choice((0, code))])),
         (0x30 | flags, len(topic).to_bytes(2) + topic + b"\0" + payload),
+        (
+            0x32,
+            len(_COMMAND).to_bytes(2) + _COMMAND + number.to_bytes(2) + of_command + payload,
+        ),
         (0xE0, bytes([code]) + properties),
         (0xD0, b""),
         (chance.choice((0x50, 0x62, 0x70, 0xB0, 0xF0)), number.to_bytes(2) + b"\0"),
@@ -238,6 +245,11 @@ def run(count: int, seed: int) -> dict[str, Any]:
         session.publish(topic, b"{}", qos=1, retain=True)
     broker.needed = lambda: frozenset(topics)
     session.subscribe([_TOPIC.decode()], lambda _received: None)
+    if hasattr(session, "read_commands"):  # not in an earlier version
+        session.read_commands(
+            ["asd/fan01/cmd/+"],
+            lambda command: session.answer("asd/answers", b"{}", command.correlation),
+        )
     serving = threading.Thread(target=broker.serve, daemon=True)
     serving.start()
     session.start()

@@ -27,7 +27,7 @@ from asd_monitor.daemon import service
 from asd_monitor.errors import AsdMonitorError, OperationError, UsageError
 from tests.doubles.command_line import without_privileges
 
-VALID = "version: 1\nbox: b\nmqtt: {commands: true}\nmachines: {fan01: {device: 'hw:1'}}\n"
+VALID = "version: 1\nbox: b\nmqtt: {tls: {}}\nmachines: {fan01: {device: 'hw:1'}}\n"
 FAN = "machines: {fan01: {device: 'hw:1'}}\n"
 CUDA = "version: 1\nbox: b\ninference: {provider: cuda}\nmachines: {fan01: {device: 'hw:1'}}\n"
 INVALID = "version: 1\nbox: b\nmachines: {fan01: {device: 'hv:1', x: 1}}\n"
@@ -50,7 +50,7 @@ def test_a_valid_file_is_checked_with_its_notices(tmp_path: Path) -> None:
     result = run(tmp_path, VALID, "check")
     assert result.exit_code == 0
     *found, summary = result.stdout.splitlines()
-    assert any("edge.yaml:3:8: mqtt.commands: commands over MQTT are not" in each for each in found)
+    assert any("edge.yaml:3:8: mqtt.tls: TLS on port 1883: most" in each for each in found)
     assert summary.endswith("edge.yaml: valid, 1 machine")
 
 
@@ -157,7 +157,7 @@ def test_every_error_of_an_invalid_file_is_reported_with_its_place(tmp_path: Pat
 def test_the_result_as_json(tmp_path: Path) -> None:
     valid = json.loads(run(tmp_path, VALID, "check", "--json").stdout)
     assert (valid["ok"], valid["machines"]) == (True, ["fan01"])
-    assert any("mqtt.commands" in notice for notice in valid["notices"])
+    assert any("mqtt.tls" in notice for notice in valid["notices"])
     result = run(tmp_path, INVALID, "check", "--json")
     assert result.exit_code == 2
     assert len(json.loads(result.stdout)["errors"]) == 2

@@ -18,6 +18,7 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "docs/encoders.md",
     "docs/backup.md",
+    "docs/mqtt-commands.md",
 )
 PROGRAM: Any = typer.main.get_command(app)  # a click group; typer has a click of its own
 

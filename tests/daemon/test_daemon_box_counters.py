@@ -27,6 +27,7 @@ PUBLISHED = {
     ("audio/ring_buffer.py", "overrun_samples"): "counters.sound.overrun_samples",
     ("audio/sharing/server.py", "dropped_clients"): "counters.sharing.dropped_clients",
     ("audio/sharing/server.py", "refused_clients"): "counters.sharing.refused_clients",
+    ("publish/inbox.py", "dropped_commands"): "counters.broker.dropped_commands",
     ("daemon/alarm_reasons.py", "failures"): "counters.sound.unexplained_alarms",
     ("daemon/capture_loop.py", "dropped_outages"): "counters.sound.dropped_outages",
     ("daemon/clock_check.py", "steps"): "counters.monitoring.clock_steps",
@@ -102,7 +103,7 @@ async def test_every_counter_of_every_component_is_published(daemon) -> None:
     assert published.keys() == components.keys()
     assert set(published["tasks"]) == {
         *("heartbeat", "journal", "watchdog", "ready", "reload", "broker"),
-        *("load", "selftest", "selftest-conditions", "checks", "shelves", "events"),
+        *("load", "selftest", "selftest-conditions", "checks", "shelves", "commands", "events"),
     }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from asd_monitor.publish.event_queues import StoredEvent
 from asd_monitor.publish.inbox import Received
+from asd_monitor.publish.received_commands import ReceivedCommand, command_filter
 from asd_monitor.publish.shared_send_queue import Counters
 from asd_monitor.publish.topics import Topics
 
@@ -30,6 +31,9 @@ class MemoryBroker:
         self.retained: dict[str, dict[str, Any]] = {}
         self.stopped = False
         self.topics_read: frozenset[str] = frozenset()
+        self.command_filters: frozenset[str] = frozenset()
+        self.answers: list[tuple[str, dict[str, Any], bytes | None]] = []
+        """Topic, message and correlation data of each answer."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
         message = json.loads(payload)
@@ -66,6 +70,21 @@ class MemoryBroker:
         self._receive = receive
         for topic in added & self.retained.keys():
             self.receive(topic, json.dumps(self.retained[topic]).encode(), retained=True)
+
+    def read_commands(
+        self, filters: Collection[str], receive: Callable[[ReceivedCommand], None]
+    ) -> None:
+        self.command_filters = frozenset(filters)
+        self._receive_command = receive
+
+    def command(self, topic: str, payload: bytes = b"", **received: Any) -> None:
+        """Deliver a command on a topic below the prefix where the daemon reads it."""
+        command = ReceivedCommand(f"asd/{topic}", payload, **{"retained": False, **received})
+        if command_filter(command.topic) in self.command_filters:
+            self._receive_command(command)
+
+    def answer(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
+        self.answers.append((topic, json.loads(payload), correlation))
 
     def receive(self, topic: str, payload: bytes, *, retained: bool = False) -> None:
         """Deliver a message to the daemon where it reads the topic."""

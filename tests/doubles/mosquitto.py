@@ -250,11 +250,14 @@ class Subscriber(MqttSubscriber):
         if qos:
             sent.wait_for_publish(PATIENCE_S)
 
-    def catch_up(self) -> None:
-        """Wait until all messages that the broker has accepted so far are received."""
+    def catch_up(self, topic: str = "test/catch_up") -> None:
+        """Wait until all messages that the broker has accepted so far are received.
+
+        ``topic`` is one that is subscribed.
+        """
         marker = uuid.uuid4().hex
-        self._client.publish("test/catch_up", marker, qos=1)
-        self.wait_for("test/catch_up", marker.encode())
+        self._client.publish(topic, marker, qos=1)
+        self.wait_for(topic, marker.encode())
 
     def wait_until(
         self, condition: Callable[[list[MQTTMessage]], bool], *, timeout_s: float = PATIENCE_S

@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks.mosquitto import find_program
 from experiments.chaos import __main__ as command
+from experiments.chaos.commands import MalformedCommands
 from experiments.chaos.packets import MutatedPackets
 from experiments.chaos.product import ROOT, Product, prepare
 from experiments.chaos.scenario import Place
@@ -53,6 +54,11 @@ def test_faults_of_the_microphone_are_seen_and_losses_counted(
     findings = BY_NAME[name].run(Place(product, tmp_path, seed=1), 1)
     assert findings.problems == []
     assert findings.loss.is_right
+
+
+def test_malformed_commands_are_refused_and_the_next_one_is_answered(product: Product, tmp_path):
+    findings = MalformedCommands().run(Place(product, tmp_path, seed=1), 3000)
+    assert findings.problems == []
 
 
 def test_mutated_packets_neither_hang_nor_end_the_session(tmp_path) -> None:

@@ -459,6 +459,26 @@ def test_a_request_whose_outcome_was_given_up_is_not_applied_again(tmp_path: Pat
         assert fan.apply() == []
 
 
+def test_a_listener_gets_each_outcome_once_it_is_written(tmp_path: Path) -> None:
+    disk = Disk()
+    outcomes: list[OutcomeEntry] = []
+    with Journal(tmp_path, connect=disk.connect) as journal:
+        journal.listen(outcomes.append)
+        fan = raised(journal)
+        asked = Request(Verb.OUT_OF_SERVICE, "fan01", "ann", fan.now, why="belt")
+        journal.add_request(asked)
+        disk.make_read_only(True)
+        fan.apply()
+        assert outcomes == []
+        disk.make_read_only(False)
+        journal.maintain()
+        written = OutcomeEntry(asked.id, "fan01: taken out of service by ann", accepted=True)
+        assert outcomes == [written]
+        fan.apply()
+        journal.maintain()
+        assert outcomes == [written]
+
+
 def test_requests_are_bounded(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         MachineJournal(journal, "fan01")

@@ -25,6 +25,7 @@ from asd_monitor.publish.messages import (
     MachineStatus,
     Message,
     OutboxStatus,
+    Response,
     Score,
     ScoreLevel,
     Scoring,
@@ -47,6 +48,7 @@ KEYS = {
     "views evidence model chattering",
     Event: "schema machine id seq time alarm_id from to who why alarm_score time_scale_s "
     "historical",
+    Response: "schema machine verb time accepted outcome alarm request",
     Status: "schema box time version uptime_s machines load dropped restarted scoring outbox "
     "alarms counters reason",
     SelfTest: "schema box time mode broker machines",
@@ -57,6 +59,7 @@ SCHEMAS = {
     State: "asd.state/2",
     Alarm: "asd.alarm/2",
     Event: "asd.event/2",
+    Response: "asd.response/1",
     Status: "asd.status/2",
     SelfTest: "asd.selftest/1",
     BoxAlarm: "asd.box-alarm/1",
@@ -151,6 +154,16 @@ events = st.builds(
     alarm_score=maybe(numbers),
     time_scale_s=maybe(numbers),
     historical=st.booleans(),
+)
+responses = st.builds(
+    Response,
+    machine=names,
+    verb=names,
+    time=times,
+    accepted=maybe(st.booleans()),
+    outcome=texts,
+    alarm=maybe(texts),
+    request=maybe(texts),
 )
 score_levels = st.builds(
     ScoreLevel, time_scale_s=numbers, mean=maybe(numbers), warning=numbers, alarm=numbers
@@ -268,7 +281,7 @@ box_alarms = st.builds(
 )
 
 
-@given(scores | state_messages | alarms | events | statuses | self_tests | box_alarms)
+@given(scores | state_messages | alarms | events | responses | statuses | self_tests | box_alarms)
 def test_a_payload_has_the_required_keys_and_reads_back(message: Message) -> None:
     payload = message.payload()
     document = json.loads(payload.decode("utf-8"))

@@ -44,6 +44,17 @@ def test_the_machine_of_a_topic(machine: str, box: str, levels: list[str]) -> No
         assert topics.machine(topic) is None
 
 
+@given(machine=IDS, box=IDS, levels=st.lists(IDS, min_size=1, max_size=3), verb=IDS)
+def test_the_command_of_a_topic(machine: str, box: str, levels: list[str], verb: str) -> None:
+    prefix = "/".join(levels)
+    topics = Topics(prefix, box)
+    topic = f"{prefix}/{machine}/cmd/{verb}"
+    assert topic_matches_sub(topics.commands(machine), topic)
+    assert topics.command(topic) == (machine, verb)
+    assert topics.response(machine, verb) == f"{topic}/response"
+    assert not topic_matches_sub(topics.commands(machine), topics.response(machine, verb))
+
+
 def test_invalid_names_are_refused() -> None:
     with pytest.raises(UsageError, match="topic prefix"):
         Topics("asd/#", "edge")

@@ -25,9 +25,10 @@ from tests.doubles.mosquitto import (
 )
 
 MOSQUITTO = Path(__file__).parents[2] / "deploy/mosquitto"
-USERS = {"edge-07": "a", "operator": "b", "plc": "d"}
+USERS = {"edge-07": "a", "operator": "b", "supervisor": "c", "plc": "d"}
 TOPICS = Topics("asd", "edge-07")
 RUNNING = "plc/fan01"
+ACK, ANSWER = "asd/fan01/cmd/ack", "asd/fan01/cmd/ack/response"
 OF_THE_BOX = (
     TOPICS.score("fan01"),
     TOPICS.state("fan01"),
@@ -219,6 +220,26 @@ def test_an_operator_reads_and_writes_nothing(broker: Mosquitto, pem: Certificat
             assert not operator.may_publish(topic), topic
 
 
+def test_a_supervisor_commands_and_the_box_answers(broker: Mosquitto, pem: Certificates) -> None:
+    with (
+        connected(broker, pem, "supervisor") as supervisor,
+        connected(broker, pem, "edge-07") as box,
+        connected(broker, pem, "operator") as operator,
+        connected(broker, pem, "plc") as plc,
+    ):
+        assert box.may_subscribe(TOPICS.commands("fan01"))
+        assert supervisor.may_subscribe("asd/#")
+        assert supervisor.may_publish(ACK)
+        assert box.receives(ACK)
+        assert box.may_publish(ANSWER)
+        assert supervisor.receives(ANSWER)
+        assert not box.may_publish(ACK)
+        for other in (operator, plc):
+            assert not other.may_publish(ACK)
+        for topic in (*OF_THE_BOX, ANSWER, RUNNING):
+            assert not supervisor.may_publish(topic), topic
+
+
 def test_a_box_has_no_rights_on_another(broker: Mosquitto, pem: Certificates) -> None:
     with connected(broker, pem, "edge-07") as box:
         for topic in ("asd/pump02/state", "asd/box/edge-08/status", RUNNING, "other"):
@@ -229,7 +250,8 @@ def test_a_right_is_given_for_no_topic_that_does_not_exist() -> None:
     lines = [line.split() for line in (MOSQUITTO / "acl").read_text().splitlines()]
     named = {line[2] for line in lines if line[:1] == ["topic"]}
     mine = {*OF_THE_BOX[:4], "asd/box/edge-07/#", TOPICS.self_test_echo, RUNNING}
-    assert named == {*mine, "asd/#", "plc/#"}
+    commands = {TOPICS.commands("fan01"), TOPICS.response("fan01", "+")}
+    assert named == {*mine, *commands, "asd/#", "plc/#", "asd/+/cmd/+"}
 
 
 def test_the_documents_name_these_files() -> None:
