@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from asd_monitor.daemon.box_refits import CommissioningCounters
 from asd_monitor.daemon.config_reload import ReloadCounters
 from asd_monitor.daemon.daemon_parts import DaemonParts
+from asd_monitor.daemon.evidence_packages import EvidenceCounters
 from asd_monitor.daemon.machine_publisher import StreamCounts
 from asd_monitor.daemon.self_test_state import SelfTestCounters
 from asd_monitor.journal.journal_counters import JournalCounters
@@ -55,6 +56,7 @@ class BoxCounters:
     broker: Counters
     commissioning: CommissioningCounters
     configuration: ReloadCounters
+    evidence: EvidenceCounters
     journal: JournalCounters
     monitoring: MonitoringCounters
     self_test: SelfTestCounters
@@ -75,6 +77,7 @@ def box_counters(parts: DaemonParts, *, standstills: int) -> BoxCounters:
         broker=parts.broker.counters,
         commissioning=parts.refits.counters,
         configuration=parts.config_reload.counters,
+        evidence=parts.evidence.counters,
         journal=parts.journal.journal.counters,
         monitoring=MonitoringCounters(
             restarted_sessions=parts.registry.restarts,

@@ -10,6 +10,7 @@ from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.config_reload import ConfigReload
 from asd_monitor.daemon.event_delivery import EventDelivery
+from asd_monitor.daemon.evidence_packages import EvidencePackages
 from asd_monitor.daemon.journal_access import JournalAccess
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
@@ -30,6 +31,7 @@ class DaemonParts:
     sharing: SharingServer
     scoring: ScoringThread
     throttle: RecordingThrottle
+    evidence: EvidencePackages
     refits: BoxRefits
     registry: MachineRegistry
     load_monitor: LoadMonitor

@@ -51,11 +51,12 @@ class MachineRequests:
     def apply(self, monitor: Monitor | None, now: datetime, model: str | None) -> list[Event]:
         """Apply the requests that wait; return the transitions.
 
-        Without a monitor (no session of the machine) the record of an alarm is changed.  An earlier
-        alarm that the newest continues ends before.  Raises `JournalError` where the journal cannot
-        be read.
+        Which alarms have evidence is noted first.  Without a monitor (no session of the machine)
+        the record of an alarm is changed.  An earlier alarm that the newest continues ends before.
+        Raises `JournalError` where the journal cannot be read.
         """
         present = _Present(monitor, now, model)
+        self._journal.note_packages()
         requests = self._journal.journal.waiting_requests(self._journal.machine)
         self._settled &= {request.id for request in requests}
         events = self._journal.end_superseded(now)

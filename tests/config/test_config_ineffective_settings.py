@@ -13,7 +13,7 @@ version: 1
 mqtt: {tls: {}, commands: false}
 defaults:
   alarm: {false_alarms: 1 per hour}
-  evidence: {max_age_days: 3}
+  evidence: {keep_before_s: 40, max_age_days: 3}
 machines:
   fan01: {device: "hw:1", channel: 0}
   pump: {device: "hw:1"}
@@ -24,7 +24,7 @@ machines:
         "2:8: mqtt.tls: TLS on port 1883",
         "2:17: mqtt.commands: commands over MQTT are not available yet",
         "4:11: defaults.alarm.false_alarms: fewer warnings than false alarms",
-        "5:14: defaults.evidence.max_age_days: evidence of alarms is not stored yet",
+        "5:14: defaults.evidence.keep_before_s: 30 s at most are kept",
         "8:10: machines.pump.device: the same device and channel as fan01",
         "10:13: #2 after a space is a comment: if it is the channel, use quotes",
     ]
@@ -37,8 +37,18 @@ def test_the_smallest_file_has_no_notices(file: Path) -> None:
 
 
 def test_settings_without_effect_are_not_shown_as_settings_in_effect(file: Path) -> None:
-    text = "mqtt: {commands: true}\ndefaults: {evidence: {max_bytes: 1 GB}}\n"
+    text = "mqtt: {commands: true}\n"
     shown = load(file, text + SMALLEST).as_written()
     assert "commands" not in shown["mqtt"]
-    assert shown["defaults"]["evidence"] == {"sound": "full"}
-    assert shown["machines"]["fan01"]["evidence"] == {"sound": "full"}
+
+
+def test_settings_of_evidence_are_inherited_and_shown(file: Path) -> None:
+    text = "defaults: {evidence: {max_bytes: 1 GB, sound: lowpass}}\n"
+    shown = load(file, text + SMALLEST).as_written()
+    assert shown["machines"]["fan01"]["evidence"] == {
+        "sound": "lowpass",
+        "keep_before_s": 10.0,
+        "keep_after_s": 10.0,
+        "max_bytes": "1 GB",
+        "max_age_days": 30.0,
+    }
