@@ -19,7 +19,6 @@ from asd_monitor.evidence.building import DEFAULT_RATE_HZ, CapturedAlarm
 from asd_monitor.evidence.contents import AlarmFacts, ScoresAround
 from asd_monitor.evidence.score_history import ScoreHistory, onset_of
 from asd_monitor.evidence.sound_span import KeptSound, KeptTimes, SoundContent, joined
-from asd_monitor.explanation.explain import Explanation
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.model_store.bundle import Bundle
 from asd_monitor.monitor import Reading
@@ -74,24 +73,24 @@ class AlarmEvidence:
         self._model: str | None = None  # of the history
         self._pending: list[_Pending] = []
 
-    def note(self, recorded: Sequence[RecordedReading]) -> None:
-        """Take up the readings of a block, and the alarms that they raise."""
+    def note(self, recorded: Sequence[RecordedReading], end: int) -> None:
+        """Take up the readings of a block that ends there, and the alarms that they raise."""
         for each in recorded:
             self._take_scores(each.reading)
             for event in each.events:
                 if (alarm := _raised(event)) is not None:
-                    self._begin(alarm, each.reading, each.explanation)
-        self._collect()
+                    self._begin(alarm, each.reading)
+        self._collect([each for each in self._pending if end >= each.past])
 
     def note_released(self, events: Sequence[Event]) -> None:
         """Take up the transitions of a held alarm that was raised without a reading."""
         for event in events:
             if (alarm := _raised(event)) is not None:
-                self._begin(alarm, None, None)
+                self._begin(alarm, None)
 
     def end_sound(self) -> None:
         """Take the sound that there is: no more of the stream follows without a gap."""
-        self._collect(is_complete=True)
+        self._collect(list(self._pending))
 
     def _take_scores(self, reading: Reading) -> None:
         evaluator = self._evaluator
@@ -102,9 +101,7 @@ class AlarmEvidence:
             self._model, self._history = evaluator.model, ScoreHistory(scales_s)
         self._history.push(reading)
 
-    def _begin(
-        self, alarm: AlarmRecord, reading: Reading | None, explanation: Explanation | None
-    ) -> None:
+    def _begin(self, alarm: AlarmRecord, reading: Reading | None) -> None:
         """Note an alarm that was raised just now."""
         ring, evaluator = self._capture.ring, self._evaluator
         if ring is None:
@@ -118,7 +115,6 @@ class AlarmEvidence:
         window = None if reading is None else reading.window
         condition = evaluator.microphone
         bundle = evaluator.bundle
-        reason = alarm.reason or "the reason is not known"
         facts = AlarmFacts(
             id=alarm.id,
             machine=self._machine,
@@ -126,8 +122,7 @@ class AlarmEvidence:
             raised=alarm.raised,
             raised_sample=raised,
             onset_sample=max(0, onset),
-            reason=reason,
-            sentence=reason if explanation is None else explanation.sentence,
+            reason=alarm.reason or "the reason is not known",
             alarm_score=alarm.peak_score if reading is None else reading.alarm_score,
             time_scale_s=alarm.time_scale_s,
             views=alarm.views if window is None else window.views,
@@ -139,18 +134,15 @@ class AlarmEvidence:
             microphone=condition.state,
             microphone_reason=condition.reason,
             lost_samples=self._capture.lost_samples,
-            findings=() if explanation is None else explanation.findings,
+            is_quiet=window is not None and window.quiet,
         )
         first, past = self._times.span(facts.onset_sample, raised, rate_hz)
         self._pending.append(_Pending(facts, bundle, first, past))
 
-    def _collect(self, *, is_complete: bool = False) -> None:
-        """Hand over the alarms whose sound is complete."""
+    def _collect(self, due: Sequence[_Pending]) -> None:
+        """Hand over these alarms with the sound that there is."""
         ring = self._capture.ring
-        if ring is None or not self._pending:
-            return
-        due = [each for each in self._pending if is_complete or ring.end >= each.past]
-        if not due:
+        if ring is None or not due:
             return
         self._pending = [each for each in self._pending if each not in due]
         for each in due:

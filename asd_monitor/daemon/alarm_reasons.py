@@ -13,7 +13,7 @@ from dataclasses import replace
 import structlog
 
 from asd_monitor.alarm.state import AlarmCondition, Transition, TransitionKind
-from asd_monitor.explanation.explain import Explanation, explain
+from asd_monitor.explanation.explain import explain
 from asd_monitor.explanation.sound_profile import SoundProfile
 from asd_monitor.monitor import Reading
 from asd_monitor.records import Block
@@ -34,16 +34,16 @@ class AlarmReasons:
         self._log = log.bind(machine=machine)
         self._turn = turn
 
-    def explanation(
+    def explained(
         self,
         change: Transition,
         reading: Reading,
         sound: Block | None,
         profile: SoundProfile | None,
-    ) -> Explanation | None:
-        """Return the reason of a transition that raises an alarm; None: the rule is the reason.
+    ) -> Transition:
+        """Return a transition; one that raises an alarm with its reason before the rule.
 
-        So it is of sound far quieter than ever in training.
+        Of sound far quieter than ever in training, that is the reason.
 
         Args:
             change: the transition.
@@ -54,13 +54,13 @@ class AlarmReasons:
         """
         window = reading.window
         if sound is None or window is None or window.quiet or not raises_alarm(change):
-            return None
+            return change
         if not self._turn.acquire(timeout=_TURN_S):
             self.failures += 1
             self._log.warning("the reason of an alarm was not determined in time")
-            return None
+            return change
         try:
-            return explain(
+            explanation = explain(
                 profile,
                 sound.samples,
                 sound.rate_hz,
@@ -73,16 +73,10 @@ class AlarmReasons:
                 "the reason of an alarm could not be determined",
                 hint="please report it with the log",
             )
-            return None
+            return change
         finally:
             self._turn.release()
-
-
-def with_reason(change: Transition, explanation: Explanation | None) -> Transition:
-    """Return a transition with its reason before the rule."""
-    if explanation is None:
-        return change
-    return replace(change, why=f"{explanation.sentence.removesuffix('.')} ({change.why})")
+        return replace(change, why=f"{explanation.sentence.removesuffix('.')} ({change.why})")
 
 
 def raised_at(readings: Sequence[Reading]) -> int | None:

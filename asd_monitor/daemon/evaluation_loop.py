@@ -277,7 +277,7 @@ class EvaluationLoop:
             recorded = await self._worker.run(evaluator.record, readings, end, sound)
         else:
             recorded = evaluator.record(readings, end)
-        self._evidence.note(recorded.readings)
+        self._evidence.note(recorded.readings, end)
         self._capture.release(end, self._missing_samples)
         for reading in recorded.readings:
             self._reporter.publish_reading(reading)

@@ -29,12 +29,11 @@ from asd_monitor.alarm.supported_budget import (
 )
 from asd_monitor.alarm.time_scales import STEP_S
 from asd_monitor.config.settings import MachineDefaults
-from asd_monitor.daemon.alarm_reasons import AlarmReasons, with_reason
+from asd_monitor.daemon.alarm_reasons import AlarmReasons
 from asd_monitor.daemon.evidence_history import EvidenceHistory
 from asd_monitor.daemon.no_model import NoEvidence, NoScorer
 from asd_monitor.detector.detector import Detector
 from asd_monitor.dsp.front_end import front_end_for
-from asd_monitor.explanation.explain import Explanation
 from asd_monitor.features.windows import Window
 from asd_monitor.journal.alarm_changes import Cause
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
@@ -67,8 +66,6 @@ class RecordedReading:
 
     reading: Reading
     events: tuple[Event, ...]
-    explanation: Explanation | None = None
-    """The reason of the alarm that it raises, where it raises one and the reason is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,13 +281,11 @@ class Evaluator:
         for reading in readings:
             if reading.window is not None:
                 self.recent_scores.push(reading.window, self._monitor.rule.hop_s)
-            events: list[Event] = []
-            reason: Explanation | None = None
-            for change in reading.transitions:
-                event, explanation = self._record_transition(change, reading, alarm_sound)
-                events.append(event)
-                reason = explanation or reason
-            recorded.append(RecordedReading(reading, tuple(events), reason))
+            events = [
+                self._record_transition(change, reading, alarm_sound)
+                for change in reading.transitions
+            ]
+            recorded.append(RecordedReading(reading, tuple(events)))
         return RecordedBlock(tuple(recorded), peak_rose=self._record_peak(end))
 
     def writes_journal(self, readings: Sequence[Reading], end: int) -> bool:
@@ -376,11 +371,8 @@ class Evaluator:
 
     def _record_transition(
         self, change: Transition, reading: Reading, alarm_sound: Block | None
-    ) -> tuple[Event, Explanation | None]:
-        """Write a transition with the alarm score of the window that has caused it.
-
-        Returns its event, and its reason where it raises an alarm.
-        """
+    ) -> Event:
+        """Write a transition with the alarm score of the window that has caused it."""
         window = reading.window
         cause = Cause(provisional=self.provisional is not None)
         if window is not None:
@@ -391,10 +383,10 @@ class Evaluator:
                 views=window.views,
             )
         profile = None if self.bundle is None else self.bundle.profile
-        explanation = self._reasons.explanation(change, reading, alarm_sound, profile)
-        explained = with_reason(change, explanation)
-        time = self._time_of(change.sample)
-        return self._journal.record(explained, time, self.model, cause=cause), explanation
+        explained = self._reasons.explained(change, reading, alarm_sound, profile)
+        return self._journal.record(
+            explained, self._time_of(change.sample), self.model, cause=cause
+        )
 
     def _replace_monitor(self) -> None:
         """Build the monitor for the present model and rate; the alarms are kept."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from asd_monitor.evidence.contents import AlarmFacts, NormalSound, PackageContent, ScoresAround
 from asd_monitor.evidence.marks import Mark, marks_of
 from asd_monitor.evidence.pictures import Picture, picture_of
 from asd_monitor.evidence.sound_span import KeptSound, SoundContent
-from asd_monitor.explanation.explain import MAX_SOUND_S
+from asd_monitor.explanation.explain import MAX_SOUND_S, Explanation, explain
 from asd_monitor.explanation.sound_analysis import SoundAnalysis, analyse, conditioned
 from asd_monitor.explanation.sound_profile import SoundProfile
 
 DEFAULT_RATE_HZ = 16_000
 """Of the pictures of a machine without a model."""
+_BESIDE_S, _LEAST_EXPLAINED_S = 0.25, 3.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,9 +65,10 @@ def content_of(
 
     """
     facts, sound, profile = captured.facts, captured.sound, captured.profile
+    explanation = None if facts.is_quiet else _explanation(captured)
     marks: tuple[Mark, ...] = ()
-    if sound is not None and profile is not None:
-        marks = marks_of(facts.findings, sound, profile.rate_hz, facts.raised_sample)
+    if sound is not None and profile is not None and explanation is not None:
+        marks = marks_of(explanation.findings, sound, profile.rate_hz, facts.raised_sample)
     notes = list(captured.notes)
     if facts.is_slow and earlier is None:
         notes.append(
@@ -81,6 +83,7 @@ def content_of(
         begin=captured.begin,
         picture=picture,
         normal=normal,
+        sentence=facts.published_sentence if explanation is None else explanation.sentence,
         marks=marks,
         analysis=_analysis(captured),
         profile=profile,
@@ -90,12 +93,58 @@ def content_of(
     )
 
 
-def _analysis(captured: CapturedAlarm) -> SoundAnalysis | None:
-    """Return the analysis of the sound before the alarm, which its reason is from."""
-    sound, profile = captured.sound, captured.profile
-    if sound is None or profile is None:
+def _explanation(captured: CapturedAlarm) -> Explanation | None:
+    """Return what differs in the sound since the change; None: it cannot be said.
+
+    The reason of an alarm is from the ten seconds before it, which begin before the change.  Here
+    the sound after the alarm is known too, so that what is explained begins with the change.
+    """
+    facts, profile, sound = captured.facts, captured.profile, captured.sound
+    if profile is None or sound is None:
+        return None
+    before = _sound_before(captured)
+    first = None if before is None else _explain(captured, profile, before)
+    if first is None:
+        return None
+    marks = marks_of(first.findings, sound, profile.rate_hz, facts.raised_sample)
+    located = [mark for mark in marks if mark.is_located]
+    if not located:
+        return first
+    begin_s = located[0].from_s + _BESIDE_S
+    end_s = min(located[0].to_s, begin_s + MAX_SOUND_S)
+    if end_s - begin_s < _LEAST_EXPLAINED_S:
+        return first
+    begin, past = (round(at * sound.rate_hz) for at in (begin_s, end_s))
+    since = KeptSound(sound.first + begin, sound.rate_hz, sound.samples[begin:past])
+    return _explain(captured, profile, since)
+
+
+def _explain(captured: CapturedAlarm, profile: SoundProfile, sound: KeptSound) -> Explanation:
+    """Return what differs in a part of the sound."""
+    facts = captured.facts
+    found = explain(
+        profile, sound.samples, sound.rate_hz, facts.views, time_scale_s=facts.time_scale_s
+    )
+    begin_s = 0.0 if captured.sound is None else captured.sound.at_s(sound.first)
+    moved = tuple(
+        replace(each, times_s=tuple(at + begin_s for at in each.times_s)) for each in found.findings
+    )
+    return replace(found, findings=moved)
+
+
+def _sound_before(captured: CapturedAlarm) -> KeptSound | None:
+    """Return the ten seconds before the alarm, or what there is of them."""
+    sound = captured.sound
+    if sound is None:
         return None
     past = min(len(sound.samples), max(1, captured.facts.raised_sample - sound.first))
     first = max(0, past - round(MAX_SOUND_S * sound.rate_hz))
-    samples = conditioned(sound.samples[first:past], sound.rate_hz, profile.rate_hz)
+    return KeptSound(sound.first + first, sound.rate_hz, sound.samples[first:past])
+
+
+def _analysis(captured: CapturedAlarm) -> SoundAnalysis | None:
+    sound, profile = _sound_before(captured), captured.profile
+    if sound is None or profile is None:
+        return None
+    samples = conditioned(sound.samples, sound.rate_hz, profile.rate_hz)
     return analyse(samples, profile.rate_hz)

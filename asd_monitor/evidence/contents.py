@@ -15,7 +15,6 @@ from asd_monitor.evidence.marks import Mark
 from asd_monitor.evidence.pictures import Picture
 from asd_monitor.evidence.score_history import ScoreTrace
 from asd_monitor.evidence.sound_span import LOWPASS_RATE_HZ, KeptSound, SoundContent
-from asd_monitor.explanation.findings import Finding
 from asd_monitor.explanation.sound_analysis import SoundAnalysis
 from asd_monitor.explanation.sound_profile import SoundProfile
 from asd_monitor.records import MicrophoneState, Thresholds
@@ -40,8 +39,6 @@ class AlarmFacts:
     """Begin of the on-delay."""
     reason: str
     """Sentence and rule, as published."""
-    sentence: str
-    """What differs; the rule where that is not known."""
     alarm_score: float | None
     time_scale_s: float | None
     views: Mapping[str, float]
@@ -55,7 +52,19 @@ class AlarmFacts:
     microphone: MicrophoneState
     microphone_reason: str | None
     lost_samples: int
-    findings: tuple[Finding, ...] = ()
+    is_quiet: bool = False
+    """Whether sound far quieter than ever in training has raised it, which is its reason."""
+
+    @property
+    def rule(self) -> str:
+        """The rule, the last part of the reason."""
+        return self.reason.rpartition(" (")[2].removesuffix(")")
+
+    @property
+    def published_sentence(self) -> str:
+        """What differs, as published; the rule where that was not determined."""
+        sentence = self.reason.rpartition(" (")[0] or self.reason
+        return f"{sentence[0].upper()}{sentence[1:]}."
 
     @property
     def is_slow(self) -> bool:
@@ -95,6 +104,8 @@ class PackageContent:
     """What of the sound is stored."""
     begin: datetime
     """Time of the first sample of the sound; of the alarm where there is none."""
+    sentence: str
+    """What differs, by all of the sound."""
     picture: Picture | None = None
     normal: NormalSound | None = None
     marks: tuple[Mark, ...] = ()
@@ -143,7 +154,7 @@ def document_of(content: PackageContent, samples: int, files: Mapping[str, str])
             "raised_sample": facts.raised_sample,
             "onset": rfc3339(content.time_of(facts.onset_sample)),
             "onset_sample": facts.onset_sample,
-            "sentence": facts.sentence,
+            "sentence": content.sentence,
             "reason": facts.reason,
             "alarm_score": _number(facts.alarm_score),
             "time_scale_s": facts.time_scale_s,

@@ -9,7 +9,8 @@ whole sound, and the step is found at which it changes: the least-squares estima
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,16 +29,19 @@ from asd_monitor.records import Samples
 
 STEP_S = 0.25
 _FRAME_S = 0.256
-_SLOW_S = 1.0
-"""Length over which impulsiveness and modulation are measured, at least."""
+_SLOW_S, _SLOWEST_S = 1.0, 3.0
+"""Length over which impulsiveness and modulation are measured."""
+_CYCLES = 5.0  # of a modulation within that length
+_SPREAD_QUANTILE = 0.97
+_SMOOTHED = 3  # values of an envelope, of 1 ms each
 _LEAST_SPREADS = 2.5
 """A change point counts where the means of both sides differ by so many standard deviations."""
 _LEAST_S = 0.75  # on each side of a change point
 _END_SHARE = 0.6  # of the rise that is gone where a finding ends
 _SHOWN_TONE = 0.04  # a box around a tone is that wide in frequency, at least
 
-_IMPACTS = frozenset({FindingKind.IMPACTS, FindingKind.IRREGULAR_IMPACTS})
-_VARYING = frozenset({FindingKind.MODULATION, FindingKind.GAPS, FindingKind.RHYTHM})
+_OF_A_RATE = frozenset({FindingKind.IMPACTS, FindingKind.MODULATION})
+_VARYING = frozenset({FindingKind.IRREGULAR_IMPACTS, FindingKind.GAPS, FindingKind.RHYTHM})
 _TONES = frozenset({FindingKind.TONE, FindingKind.MISSING_TONE})
 
 Series = npt.NDArray[np.float64]
@@ -78,7 +82,8 @@ def marks_of(
     """Return the places of the findings that the sentence of an alarm names.
 
     Args:
-        findings: the most telling first, of the sound before the alarm.
+        findings: the most telling first; the times of impacts are from the first sample of the
+            sound.
         sound: that of the alarm, as captured.
         rate_hz: of the profile that the findings are from.
         raised: sample index at which the alarm was raised.
@@ -106,7 +111,7 @@ def _mark(
         from_s,
         min(to_s, seconds),
         is_located=found is not None,
-        impacts_s=tuple(explained_s + at for at in finding.times_s),
+        impacts_s=finding.times_s,
     )
 
 
@@ -133,13 +138,27 @@ class _Analysed:
         background = np.median(np.concatenate(around, axis=1), axis=1)
         return self._stepped(10.0 * np.log10((tone + TINY) / (background + TINY)))
 
-    def envelope_spread_db(
-        self, from_hz: float, to_hz: float, span_s: float, share: float
-    ) -> Series:
-        """Return by how much the envelope of a band rises above its median, over ``span_s``.
+    def spread_db(self, from_hz: float, to_hz: float, span_s: float) -> Series:
+        """Return how far the envelope of a band rises above its median in ``span_s``, (steps,)."""
+        found = []
+        for part in self._parts(from_hz, to_hz, span_s):
+            high, usual = np.quantile(part, _SPREAD_QUANTILE), np.median(part)
+            found.append(10.0 * np.log10((high + TINY) / (usual + TINY)))
+        return np.asarray(found)
 
-        It is the quantile ``share`` of the smoothed envelope, (steps,).
-        """
+    def modulation_db(self, from_hz: float, to_hz: float, rate_hz: float, span_s: float) -> Series:
+        """Return the modulation (steps,) of a band at a rate, in ``span_s``; 0 dB is a full one."""
+        found = []
+        for part in self._parts(from_hz, to_hz, span_s):
+            angles = 2j * np.pi * rate_hz / ENVELOPE_HZ * np.arange(len(part))
+            wave = hann(len(part)) * np.exp(-angles)
+            relative = part / (part.mean() + TINY) - 1.0
+            depth = 2.0 * abs(np.sum(relative * wave)) / max(1e-9, float(hann(len(part)).sum()))
+            found.append(20.0 * np.log10(depth + 1e-3))
+        return np.asarray(found)
+
+    def _parts(self, from_hz: float, to_hz: float, span_s: float) -> Iterator[Series]:
+        """Yield the smoothed envelope of a band around the middle of each step."""
         layout = band_layout(self.rate_hz)
         inside = [
             at
@@ -148,16 +167,10 @@ class _Analysed:
         ]
         envelopes = squared_envelopes(self.samples.astype(np.float64), layout)
         band = envelopes[inside or [len(envelopes) // 2]].sum(0)
-        smooth = np.convolve(band, np.ones(5) / 5.0, mode="same")
+        smooth = np.convolve(band, np.ones(_SMOOTHED) / _SMOOTHED, mode="same")
         step, half = round(STEP_S * ENVELOPE_HZ), round(span_s * ENVELOPE_HZ / 2)
-        found = []
-        for middle in range(step // 2, len(self.samples) * ENVELOPE_HZ // self.rate_hz, step):
-            part = smooth[max(0, middle - half) : middle + half]
-            if len(part) == 0:
-                break
-            high, usual = np.quantile(part, share), np.median(part)
-            found.append(10.0 * np.log10((high + TINY) / (usual + TINY)))
-        return np.asarray(found)
+        for middle in range(step // 2, len(smooth), step):
+            yield smooth[max(0, middle - half) : middle + half]
 
     def _power(self) -> npt.NDArray[np.float32]:
         """Return the power (frames, lines) of half-overlapped frames."""
@@ -202,7 +215,9 @@ def _place(finding: Finding, sound: _Analysed, raised_s: float) -> tuple[float, 
         after = float(np.median(measure[begin + fall :]))
         if float(np.median(measure[begin : begin + fall])) - after >= _END_SHARE * rise:
             end = begin + fall
-    return begin * STEP_S + blur_s, end * STEP_S - (blur_s if end < len(measure) else 0.0)
+    if end == len(measure):
+        return begin * STEP_S + blur_s, math.inf
+    return begin * STEP_S + blur_s, end * STEP_S - blur_s
 
 
 def _measure(finding: Finding, sound: _Analysed) -> tuple[Series, float]:
@@ -212,12 +227,11 @@ def _measure(finding: Finding, sound: _Analysed) -> tuple[Series, float]:
         half_hz = max((high_hz - low_hz) / 2, 0.004 * finding.place_hz, 6.0)
         prominence = sound.prominence_db(finding.place_hz, half_hz)
         return (prominence if finding.kind is FindingKind.TONE else -prominence), 0.0
-    if finding.kind in _IMPACTS:
-        span_s = max(_SLOW_S, min(3.0, 2.0 / (finding.rate_hz or 2.0)))
-        return sound.envelope_spread_db(low_hz, high_hz, span_s, 0.97), 0.25 * span_s
+    if finding.kind in _OF_A_RATE and finding.rate_hz is not None:
+        span_s = max(_SLOW_S, min(_SLOWEST_S, _CYCLES / finding.rate_hz))
+        return sound.modulation_db(low_hz, high_hz, finding.rate_hz, span_s), 0.25 * span_s
     if finding.kind in _VARYING:
-        span_s = max(_SLOW_S, min(3.0, 2.0 / (finding.rate_hz or 2.0)))
-        return sound.envelope_spread_db(low_hz, high_hz, span_s, 0.9), 0.25 * span_s
+        return sound.spread_db(low_hz, high_hz, _SLOW_S), 0.25 * _SLOW_S
     sign = -1.0 if finding.change_db < 0.0 else 1.0
     return sign * sound.levels_db(low_hz, high_hz), 0.0
 

@@ -41,8 +41,9 @@ _DIFFERENCE_DB = 18.0
 _LOWEST_HZ = 40.0
 _POINTS = 260  # of a spectrum
 _RANGE_DB = (3.0, 12.0)  # of pictures: below the usual level, above the highest
-_SHORT_S = 3.0  # a picture of fewer windows has no axis of time
-_MAX_IMPACTS = 120
+_MAX_IMPACTS = 60
+_BESIDE_S, _LEAST_BEFORE_S = 0.5, 2.0
+_LEAST_SHOWN_S, _SHOWN_SCALES = 90.0, 4.0  # of scores
 
 Levels = npt.NDArray[np.float32]
 
@@ -98,12 +99,14 @@ class EvidencePage:
     earlier: Player | None
     picture: Plot | None
     difference: Plot | None
+    difference_from: str
     normal: Plot | None
     normal_source: str
     spectrum: Plot | None
     scores: Plot | None
     slow_scores: tuple[tuple[str, Plot], ...]
     scales: tuple[Fact, ...]
+    missing_scales: str
     views: tuple[ViewRow, ...]
     usual_deviation: float
     facts: tuple[Fact, ...]
@@ -122,19 +125,21 @@ def evidence_page(content: PackageContent) -> str:
     page = EvidencePage(
         title=f"Alarm of {facts.machine}",
         subtitle=f"{time:%A, %d %B %Y, %H:%M:%S} UTC · box {facts.box} · {facts.id}",
-        sentence=facts.sentence,
+        sentence=content.sentence,
         marks=tuple(_marked(content)),
         notes=content.notes,
         player=_player(content),
         earlier=_earlier(content),
         picture=_alarm_picture(content, levels),
         difference=_difference(content),
+        difference_from="normal" if _columns_before(content) is None else "the sound before",
         normal=None if content.normal is None else _normal_picture(content.normal.picture, levels),
         normal_source="" if content.normal is None else content.normal.source,
         spectrum=_spectrum(content.analysis, content.profile, content),
         scores=_score_plot(content),
         slow_scores=tuple(_slow_plots(content)),
         scales=tuple(_scale_names(content)),
+        missing_scales=_missing_scales(content),
         views=tuple(_view_rows(content)),
         usual_deviation=USUAL_DEVIATION,
         facts=tuple(_facts(content)),
@@ -214,16 +219,30 @@ def _alarm_picture(content: PackageContent, levels: Pair) -> Plot | None:
 
 def _difference(content: PackageContent) -> Plot | None:
     """Return by how much the sound differs from the usual level of each band."""
-    picture, normal = content.picture, content.normal
-    if picture is None or normal is None:
+    picture, normal, before = content.picture, content.normal, _columns_before(content)
+    if picture is None:
         return None
-    usual = np.median(normal.picture.levels_db, axis=0)
-    if len(usual) != picture.levels_db.shape[1]:
+    if before is not None:
+        usual = np.median(picture.levels_db[:before], axis=0)
+        what = "that before the change"
+    elif normal is not None:
+        usual = np.median(normal.picture.levels_db, axis=0)
+        what = "that of the normal sound"
+    else:
         return None
     matrix = _smoothed(picture.levels_db - usual)
     image = data_url(as_difference(matrix.T[::-1], _DIFFERENCE_DB))
-    alt = "Difference of the level from that of the normal sound; orange is louder, blue is quieter"
+    alt = f"Difference of the level of each band from {what}; orange is louder, blue is quieter"
     return _sound_plot(content, picture, image, alt, "difference")
+
+
+def _columns_before(content: PackageContent) -> int | None:
+    """Return how many columns of the picture are before all marks; None: too few, or not known."""
+    picture, marks = content.picture, content.marks
+    if picture is None or not marks or not all(mark.is_located for mark in marks):
+        return None
+    before_s = min(mark.from_s for mark in marks) - _BESIDE_S
+    return round(before_s / picture.step_s) if before_s >= _LEAST_BEFORE_S else None
 
 
 def _smoothed(levels: Levels) -> Levels:
@@ -326,7 +345,7 @@ def _spectrum(
         alt="Spectrum of the ten seconds before the alarm, and its range in the training sound",
         drawing=drawing.svg(),
         y_label="dBFS",
-        x_ticks=tuple(Tick(x.at(hz), name) for hz, name in hertz_ticks(x.low, x.high)),
+        x_ticks=tuple(Tick(x.at(hz), name) for hz, name in hertz_ticks(60.0, 0.9 * x.high, 3)),
         y_ticks=tuple(Tick(y.at(at), f"{at:g}") for at in round_ticks(y.low, y.high, 5)),
         boxes=tuple(boxes),
         style="chart spectrum",
@@ -336,10 +355,14 @@ def _spectrum(
 def _score_plot(content: PackageContent) -> Plot | None:
     """Return the alarm score of each time scale around the alarm."""
     trace, facts = content.scores.trace, content.facts
-    if len(trace) < 2 or content.sound is None:
+    if content.sound is None:
         return None
     rate_hz = content.sound.rate_hz
-    times = (trace.ends - facts.raised_sample) / rate_hz
+    shown_s = max(_LEAST_SHOWN_S, _SHOWN_SCALES * (facts.time_scale_s or 0.0))
+    first = int(np.searchsorted(trace.ends, facts.raised_sample - shown_s * rate_hz))
+    times = (trace.ends[first:] - facts.raised_sample) / rate_hz
+    if len(times) < 2:
+        return None
     high = max(8.0, 1.25 * facts.thresholds.alarm, float(np.nanmax(trace.alarm_scores)) * 1.08)
     x = Scale(float(times[0]), max(float(times[-1]), 1.0))
     y = Scale(0.0, min(13.0, high), is_upright=True)
@@ -348,9 +371,9 @@ def _score_plot(content: PackageContent) -> Plot | None:
     kept = ((begin - facts.raised_sample) / rate_hz, (end - facts.raised_sample) / rate_hz)
     drawing.rectangle(kept, "kept")
     for at in range(len(trace.scales_s)):
-        values = trace.by_scale[:, at].astype(float)
+        values = trace.by_scale[first:, at].astype(float)
         drawing.curve(zip(times.tolist(), values.tolist(), strict=True), f"scale scale-{at}")
-    newest = trace.alarm_scores.astype(float).tolist()
+    newest = trace.alarm_scores[first:].astype(float).tolist()
     drawing.curve(zip(times.tolist(), newest, strict=True), "now")
     return Plot(
         alt=f"Alarm score over the last {length(-x.low)}: the alarm was raised at "
@@ -423,9 +446,23 @@ def _scale_names(content: PackageContent) -> Iterator[Fact]:
     before = np.flatnonzero(trace.ends <= facts.raised_sample)
     for at, scale_s in enumerate(trace.scales_s):
         value = float(trace.by_scale[before[-1], at]) if len(before) else float("nan")
-        raised = " — raised the alarm" if scale_s == facts.time_scale_s else ""
-        text = f"{value:.1f}{raised}" if np.isfinite(value) else "not enough sound yet"
-        yield Fact(named_period(scale_s), text)
+        if np.isfinite(value):
+            raised = ", raised the alarm" if scale_s == facts.time_scale_s else ""
+            yield Fact(f"scale-{at}", f"over {named_period(scale_s)}: {value:.1f}{raised}")
+
+
+def _missing_scales(content: PackageContent) -> str:
+    """Return the time scales that had no score when the alarm was raised."""
+    trace, facts = content.scores.trace, content.facts
+    before = np.flatnonzero(trace.ends <= facts.raised_sample)
+    if not len(before):
+        return ""
+    missing = [
+        named_period(scale_s)
+        for scale_s, value in zip(trace.scales_s, trace.by_scale[before[-1]].tolist(), strict=True)
+        if not np.isfinite(value)
+    ]
+    return f"not enough sound yet over {', '.join(missing)}" if missing else ""
 
 
 def _view_rows(content: PackageContent) -> Iterator[ViewRow]:
@@ -451,7 +488,9 @@ def _facts(content: PackageContent) -> Iterator[Fact]:
     yield Fact("alarm score", f"{_score(facts.alarm_score)} (alarm {facts.thresholds.alarm:.2f})")
     if facts.time_scale_s is not None:
         yield Fact("time scale", named_period(facts.time_scale_s))
-    yield Fact("rule", facts.reason.rpartition("(")[2].removesuffix(")") or facts.reason)
+    if content.sentence.removesuffix(".") not in facts.reason:
+        yield Fact("reason as published", facts.reason)
+    yield Fact("rule", facts.rule)
     model = facts.model or "not known"
     yield Fact("model", f"{model}, provisional" if facts.provisional else model)
     yield Fact("accepted false alarms", facts.budget_note or facts.budget)

@@ -140,9 +140,11 @@ def round_ticks(low: float, high: float, most: int) -> list[float]:
     ]
 
 
-def hertz_ticks(low_hz: float, high_hz: float) -> list[tuple[float, str]]:
-    """Return frequencies with their names."""
-    hertz = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16_000)
+def hertz_ticks(low_hz: float, high_hz: float, per_decade: int = 4) -> list[tuple[float, str]]:
+    """Return frequencies with their names: four or three a decade."""
+    hertz: tuple[int, ...] = (50, 100, 200, 500, 1000, 2000, 4000, 8000, 16_000)
+    if per_decade == 3:
+        hertz = (50, 100, 300, 1000, 3000, 10_000)
     return [
         (float(hz), f"{hz / 1000:g} kHz" if hz >= 1000 else f"{hz} Hz")
         for hz in hertz

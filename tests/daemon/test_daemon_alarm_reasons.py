@@ -9,7 +9,7 @@ import structlog
 
 from asd_monitor.alarm.state import AlarmCondition, Transition, TransitionKind
 from asd_monitor.daemon import alarm_reasons
-from asd_monitor.daemon.alarm_reasons import AlarmReasons, raised_at, with_reason
+from asd_monitor.daemon.alarm_reasons import AlarmReasons, raised_at
 from asd_monitor.monitor import Reading
 from asd_monitor.records import Block, MachineState, MicrophoneState, Stream, WindowScore
 
@@ -37,8 +37,7 @@ def sound() -> Block:
 
 def test_the_reason_stands_before_the_rule(sound):
     reasons = AlarmReasons("fan", threading.Lock())
-    reason = reasons.explanation(RAISED, reading(RAISED), sound, None)
-    explained = with_reason(RAISED, reason)
+    explained = reasons.explained(RAISED, reading(RAISED), sound, None)
     assert explained.why == (
         "New, missing or shifted tonal component; level above or below that of the training"
         f" recordings ({RULE})"
@@ -48,9 +47,8 @@ def test_the_reason_stands_before_the_rule(sound):
 
 def test_only_what_raises_an_alarm_is_explained(sound):
     reasons = AlarmReasons("fan", threading.Lock())
-    assert reasons.explanation(CLEARED, reading(CLEARED), sound, None) is None
-    assert with_reason(CLEARED, None) is CLEARED
-    assert reasons.explanation(RAISED, reading(RAISED), None, None) is None
+    assert reasons.explained(CLEARED, reading(CLEARED), sound, None) is CLEARED
+    assert reasons.explained(RAISED, reading(RAISED), None, None) is RAISED
     assert raised_at([reading(CLEARED)]) is None
     assert raised_at([reading(CLEARED, RAISED)]) == RAISED.sample
 
@@ -58,7 +56,7 @@ def test_only_what_raises_an_alarm_is_explained(sound):
 def test_the_rule_of_a_quiet_machine_is_the_reason(sound):
     quiet = replace(reading(RAISED), window=replace(WINDOW, quiet=True))
     reasons = AlarmReasons("fan", threading.Lock())
-    assert reasons.explanation(RAISED, quiet, sound, None) is None
+    assert reasons.explained(RAISED, quiet, sound, None) is RAISED
     assert reasons.failures == 0
 
 
@@ -67,9 +65,9 @@ def test_an_alarm_does_not_wait_longer_for_its_turn(sound, monkeypatch):
     turn = threading.Lock()
     reasons = AlarmReasons("fan", turn)
     with turn:
-        assert reasons.explanation(RAISED, reading(RAISED), sound, None) is None
+        assert reasons.explained(RAISED, reading(RAISED), sound, None) is RAISED
     assert reasons.failures == 1
-    assert reasons.explanation(RAISED, reading(RAISED), sound, None) is not None
+    assert RULE in reasons.explained(RAISED, reading(RAISED), sound, None).why
 
 
 def test_a_defect_of_the_reason_is_reported_and_costs_no_alarm(sound, monkeypatch):
@@ -80,7 +78,7 @@ def test_a_defect_of_the_reason_is_reported_and_costs_no_alarm(sound, monkeypatc
     turn = threading.Lock()
     reasons = AlarmReasons("fan", turn)
     with structlog.testing.capture_logs() as logs:
-        assert reasons.explanation(RAISED, reading(RAISED), sound, None) is None
+        assert reasons.explained(RAISED, reading(RAISED), sound, None) is RAISED
     assert [entry["event"] for entry in logs] == ["the reason of an alarm could not be determined"]
     assert reasons.failures == 1
     assert not turn.locked()
