@@ -237,11 +237,11 @@ def _difference(content: PackageContent) -> Plot | None:
 
 
 def _columns_before(content: PackageContent) -> int | None:
-    """Return how many columns of the picture are before all marks; None: too few, or not known."""
-    picture, marks = content.picture, content.marks
-    if picture is None or not marks or not all(mark.is_located for mark in marks):
+    """Return how many columns of the picture are before the change; None: too few, or not known."""
+    picture, located = content.picture, [each for each in content.marks if each.is_located]
+    if picture is None or not located:
         return None
-    before_s = min(mark.from_s for mark in marks) - _BESIDE_S
+    before_s = min(mark.from_s for mark in located) - _BESIDE_S
     return round(before_s / picture.step_s) if before_s >= _LEAST_BEFORE_S else None
 
 

@@ -3,8 +3,10 @@
     python -m experiments.evidence_pages --output FOLDER [--sounds FOLDER …] [--screenshots]
 
 Each synthetic machine is trained with the command line on four recordings of 30 s; then the real
-daemon monitors a recording of it in which a fault begins after 40 s, at full speed.  A mark is
-*right* if it begins within 1.5 s of the fault, and if the sound in its band differs from the
+daemon monitors a recording of it in which a fault begins after 40 s, at full speed; ten seconds of
+the training sound are stored as those that commissioning keeps.  A mark is
+*right* if it begins within 1.5 s of the fault (or if no begin is marked, where the fault is older
+than the sound), and if the sound in its band differs from the
 unchanged sound, which is known, by at least 1 dB and no less than in the other bands.  The packages
 are in FOLDER/state/evidence; with ``--screenshots`` the pages of five are pictured by Chromium.
 ``--sounds`` adds recordings of at least 150 s, whose first 55 % are the training sound.
@@ -21,9 +23,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import soundfile
 import yaml
 
+from asd_monitor.commissioning.blocks import BAND_DB, SoundMode, SoundPiece
+from asd_monitor.commissioning.sound_pieces import write_sound
 from asd_monitor.evidence.contents import PAGE
 from asd_monitor.evidence.package_files import FOLDER, Package, read_package
 from asd_monitor.model_store.bundle import load_bundle
@@ -36,6 +41,8 @@ from experiments.markdown import table
 from experiments.reasons.changes import RATE_HZ
 
 SEED = 700
+NORMAL_PIECE_S, PIECE_TIME_S = 10.0, 1_795_000_000.0
+"""Sound as commissioning keeps it, and its Unix time."""
 PICTURED = tuple(FAULTS)[:5]
 _CLI = (sys.executable, "-m", "asd_monitor")
 
@@ -47,6 +54,10 @@ def train_and_monitor(cases: Sequence[Case], output: Path, *, encoder: bool) -> 
     options = [] if encoder else ["--no-shipped-encoder"]
     for case in cases:
         soundfile.write(sounds / f"{case.name}.wav", case.sound, RATE_HZ, "FLOAT")
+        normal = case.training[0][: round(NORMAL_PIECE_S * RATE_HZ)]
+        level_dbfs = 10.0 * np.log10(np.mean(np.square(normal, dtype=np.float64)))
+        piece = SoundPiece(PIECE_TIME_S, SoundMode(int(level_dbfs // BAND_DB), alarm_active=False))
+        write_sound(state / "commissioning" / case.name / "sound", piece, normal, RATE_HZ)
         if (models / case.name / "current").exists():
             continue
         with tempfile.TemporaryDirectory() as folder:

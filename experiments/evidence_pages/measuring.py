@@ -64,11 +64,10 @@ def placed_marks(case: Case, package: Package) -> list[Placed]:
         inside = float(within[:, bands].mean()) if within.size else 0.0
         everywhere = float(within.mean()) if within.size else 0.0
         error = mark["from_s"] - begin_s
-        right = (
-            mark["located"]
-            and abs(error) <= TIME_TOLERANCE_S
-            and inside >= max(MIN_CHANGE_DB, 0.9 * everywhere)
-        )
+        in_time = mark["located"] and abs(error) <= TIME_TOLERANCE_S
+        if begin_s < 0.0:  # the sound begins after the fault: the begin is not in it
+            in_time = not mark["located"]
+        right = in_time and inside >= max(MIN_CHANGE_DB, 0.9 * everywhere)
         found.append(Placed(mark["text"], error, mark["located"], inside, everywhere, right))
     return found
 
