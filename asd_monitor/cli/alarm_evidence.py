@@ -7,11 +7,14 @@ import sys
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from asd_monitor.errors import OperationError
-from asd_monitor.journal.alarm_records import AlarmRecord
+
+if TYPE_CHECKING:
+    from asd_monitor.journal.alarm_records import AlarmRecord
 
 _DISPLAYS = ("DISPLAY", "WAYLAND_DISPLAY")
 

@@ -289,7 +289,7 @@ def _numbered(content: PackageContent) -> list[tuple[int, MarkedPlace]]:
 
 def _normal_picture(picture: Picture, levels: Pair) -> Plot:
     x = Scale(0.0, picture.seconds)
-    names = [Tick(x.at(at), f"{at:g} s") for at in round_ticks(0.0, picture.seconds, 4) if at > 0.0]
+    names = [Tick(x.at(at), f"{at:g} s") for at in round_ticks(0.0, picture.seconds, 6) if at > 0.0]
     return Plot(
         alt="Spectrogram of normal sound, with the same colours",
         image=data_url(as_picture(picture.levels_db.T[::-1], *levels)),
