@@ -24,6 +24,7 @@ SCHEMA = "asd.evidence/1"
 SIDECAR, SOUND, PAGE = "alarm.json", "sound.flac", "index.html"
 EARLIER_SOUND = "earlier.flac"
 """Sound of commissioning from the span of a mean over minutes or longer."""
+_LEAST_MEANS_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,14 +178,24 @@ def document_of(content: PackageContent, samples: int, files: Mapping[str, str])
             for level in scores.levels
         ],
         "scores": _trace(scores.trace),
-        "block_means": [
-            {"begin_sample": block.begin, "mean": _number(block.mean)}
-            for block in scores.block_means
-        ],
+        "block_means": _block_means(content),
         "microphone": {"state": facts.microphone, "reason": facts.microphone_reason},
         "lost_samples": facts.lost_samples,
         "notes": list(content.notes),
         "files": dict(files),
+    }
+
+
+def _block_means(content: PackageContent) -> dict[str, Any]:
+    """Return the means of the last hour, or of the time scale that has raised the alarm."""
+    facts, sound, means = content.facts, content.sound, content.scores.block_means
+    if sound is not None:
+        seconds = max(_LEAST_MEANS_S, 2.0 * (facts.time_scale_s or 0.0))
+        first = facts.raised_sample - round(seconds * sound.rate_hz)
+        means = [block for block in means if block.begin >= first]
+    return {
+        "begin_sample": [block.begin for block in means],
+        "mean": [_number(block.mean) for block in means],
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import structlog
 from asd_monitor.daemon import evidence_packages
 from asd_monitor.evidence.package_files import read_package, stored_packages, write_package
 from asd_monitor.evidence.retention import Bounds
+from asd_monitor.journal.requests import Request, Verb
 from tests.doubles.journalled_machine import acknowledgement
 from tests.doubles.monitored_machine import MonitoredMachine
 from tests.doubles.scripted_source import ScriptedSource
@@ -319,3 +321,27 @@ async def test_the_acknowledgement_keeps_the_evidence(make):
     machine.session.check_requests()
     await until(lambda: machine.broker.alarm("fan")["acknowledged"])
     assert machine.broker.alarm("fan")["evidence"] == path
+
+
+async def test_labelled_evidence_is_deleted_last(make, tmp_path):
+    machine = make(alarm={"off_delay_s": 2, "latch": False})
+    first = await raise_alarm(machine)
+    await machine.play(25, NORMAL_LEVEL)
+    await until_evidence(machine)
+    (record,) = machine.journal.alarms("fan")
+    label = Request(Verb.LABEL, "fan", "ann", record.raised, alarm_id=first)
+    machine.journal.add_request(replace(label, arguments={"label": "valid"}))
+    machine.session.check_requests()
+    await until(lambda: machine.journal.find(first).label == "valid")
+    for _ in range(2):
+        raised = len(machine.journal.alarms("fan"))
+        await machine.play(20, ALARM_LEVEL)
+        await machine.until_state("alarm")
+        assert len(machine.journal.alarms("fan")) == raised + 1
+        await machine.play(25, NORMAL_LEVEL)
+        newest = Path(await until_evidence(machine)).name
+        await machine.until_state("normal")
+        size = max(each.bytes for each in stored_packages(tmp_path))
+        machine.bounds = Bounds(2 * size + 4096, 1e9)  # two of them
+    names = {each.alarm_id for each in stored_packages(tmp_path)}
+    assert names == {first, newest}

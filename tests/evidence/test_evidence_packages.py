@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from asd_monitor import private_files
+from asd_monitor.evidence import package_files
 from asd_monitor.evidence.building import alarm_picture, content_of
 from asd_monitor.evidence.contents import PAGE, SIDECAR, SOUND, PackageContent
 from asd_monitor.evidence.package_files import (
@@ -197,3 +200,20 @@ def test_packages_of_a_killed_writer_are_complete_or_absent(tmp_path: Path) -> N
         assert names == {each.alarm_id for each in packages}
         for each in packages:
             delete_package(tmp_path, each)
+
+
+@pytest.mark.parametrize("name", [PAGE, SIDECAR])
+def test_a_disk_that_becomes_full_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    write = private_files.write_private_file
+
+    def write_if_room(path: Path, data: bytes) -> None:
+        if path.name == name:
+            raise OSError(errno.ENOSPC, "no space left on device")
+        write(path, data)
+
+    monkeypatch.setattr(package_files, "write_private_file", write_if_room)
+    with pytest.raises(OSError, match="no space"):
+        write_package(tmp_path, content_as(SoundContent.FULL), PAGE_TEXT)
+    assert list((tmp_path / "evidence/fan").iterdir()) == []
