@@ -113,6 +113,9 @@ class AlarmEvidence:
         if onset is None:
             onset = raised - round(self._settings.alarm.on_delay_s * rate_hz)
         window = None if reading is None else reading.window
+        alarm_score = alarm.peak_score
+        if reading is not None and window is not None:
+            alarm_score = reading.alarm_score
         condition = evaluator.microphone
         bundle = evaluator.bundle
         facts = AlarmFacts(
