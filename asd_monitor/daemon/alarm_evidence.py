@@ -126,9 +126,7 @@ class AlarmEvidence:
             raised_sample=raised,
             onset_sample=max(0, onset),
             reason=alarm.reason or "the reason is not known",
-            alarm_score=alarm.peak_score
-            if window is None or reading is None
-            else reading.alarm_score,
+            alarm_score=alarm_score,
             time_scale_s=alarm.time_scale_s,
             views=alarm.views if window is None else window.views,
             thresholds=thresholds,
