@@ -65,10 +65,14 @@ def content_of(
 
     """
     facts, sound, profile = captured.facts, captured.sound, captured.profile
-    explanation = None if facts.is_quiet else _explanation(captured)
+    explained = None if profile is None else _explained_sound(captured, profile)
+    explanation, analysis = None, None
     marks: tuple[Mark, ...] = ()
-    if sound is not None and profile is not None and explanation is not None:
-        marks = marks_of(explanation.findings, sound, profile.rate_hz, facts.raised_sample)
+    if explained is not None and profile is not None:
+        analysis = _analysis(explained, profile)
+        if sound is not None and not facts.is_quiet:
+            explanation = _explain(captured, profile, explained)
+            marks = marks_of(explanation.findings, sound, profile.rate_hz, facts.raised_sample)
     notes = list(captured.notes)
     if facts.is_slow and earlier is None:
         notes.append(
@@ -85,7 +89,7 @@ def content_of(
         normal=normal,
         sentence=facts.published_sentence if explanation is None else explanation.sentence,
         marks=marks,
-        analysis=_analysis(captured),
+        analysis=analysis,
         profile=profile,
         earlier_begin=None if earlier is None else earlier[0],
         earlier_sound=None if earlier is None else earlier[1],
@@ -93,30 +97,28 @@ def content_of(
     )
 
 
-def _explanation(captured: CapturedAlarm) -> Explanation | None:
-    """Return what differs in the sound since the change; None: it cannot be said.
+def _explained_sound(captured: CapturedAlarm, profile: SoundProfile) -> KeptSound | None:
+    """Return the sound since the change, ten seconds at most; None: there is no sound.
 
     The reason of an alarm is from the ten seconds before it, which begin before the change.  Here
     the sound after the alarm is known too, so that what is explained begins with the change.
+    Where no begin is found, it is the sound before the alarm.
     """
-    facts, profile, sound = captured.facts, captured.profile, captured.sound
-    if profile is None or sound is None:
-        return None
+    facts, sound = captured.facts, captured.sound
     before = _sound_before(captured)
-    first = None if before is None else _explain(captured, profile, before)
-    if first is None:
-        return None
+    if sound is None or before is None or facts.is_quiet:
+        return before
+    first = _explain(captured, profile, before)
     marks = marks_of(first.findings, sound, profile.rate_hz, facts.raised_sample)
-    located = [mark for mark in marks if mark.is_located]
-    if not located:
-        return first
-    begin_s = located[0].from_s + _BESIDE_S
-    end_s = min(located[0].to_s, begin_s + MAX_SOUND_S)
+    located = next((mark for mark in marks if mark.is_located), None)
+    if located is None:
+        return before
+    begin_s = located.from_s + _BESIDE_S
+    end_s = min(located.to_s, begin_s + MAX_SOUND_S)
     if end_s - begin_s < _LEAST_EXPLAINED_S:
-        return first
+        return before
     begin, past = (round(at * sound.rate_hz) for at in (begin_s, end_s))
-    since = KeptSound(sound.first + begin, sound.rate_hz, sound.samples[begin:past])
-    return _explain(captured, profile, since)
+    return KeptSound(sound.first + begin, sound.rate_hz, sound.samples[begin:past])
 
 
 def _explain(captured: CapturedAlarm, profile: SoundProfile, sound: KeptSound) -> Explanation:
@@ -142,9 +144,7 @@ def _sound_before(captured: CapturedAlarm) -> KeptSound | None:
     return KeptSound(sound.first + first, sound.rate_hz, sound.samples[first:past])
 
 
-def _analysis(captured: CapturedAlarm) -> SoundAnalysis | None:
-    sound, profile = _sound_before(captured), captured.profile
-    if sound is None or profile is None:
-        return None
+def _analysis(sound: KeptSound, profile: SoundProfile) -> SoundAnalysis:
+    """Return the analysis of a part of the sound."""
     samples = conditioned(sound.samples, sound.rate_hz, profile.rate_hz)
     return analyse(samples, profile.rate_hz)

@@ -111,7 +111,7 @@ class PackageContent:
     normal: NormalSound | None = None
     marks: tuple[Mark, ...] = ()
     analysis: SoundAnalysis | None = None
-    """Of the ten seconds before the alarm."""
+    """Of the ten seconds since the change, or before the alarm."""
     profile: SoundProfile | None = None
     earlier_sound: bytes | None = field(default=None, repr=False)
     earlier_begin: datetime | None = None

@@ -317,7 +317,7 @@ def _times_beside(raised_s: float, seconds: float) -> Iterator[Tick]:
 def _spectrum(
     analysis: SoundAnalysis | None, profile: SoundProfile | None, content: PackageContent
 ) -> Plot | None:
-    """Return the spectrum before the alarm beside the range of the training sound."""
+    """Return the spectrum of what was explained beside the range of the training sound."""
     if analysis is None or profile is None:
         return None
     lines_hz = profile.layout.lines_hz
@@ -342,7 +342,7 @@ def _spectrum(
     drawing.area(list(zip(hz, low, strict=True)), list(zip(hz, high, strict=True)), "usual-range")
     drawing.curve(zip(hz, now, strict=True), "now")
     return Plot(
-        alt="Spectrum of the ten seconds before the alarm, and its range in the training sound",
+        alt="Spectrum since the change, and its range in the training sound",
         drawing=drawing.svg(),
         y_label="dBFS",
         x_ticks=tuple(Tick(x.at(hz), name) for hz, name in hertz_ticks(60.0, 0.9 * x.high, 3)),
