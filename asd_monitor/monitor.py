@@ -23,6 +23,7 @@ from asd_monitor.alarm.alarm_hold import HeldAlarm
 from asd_monitor.alarm.alarm_score import ScoreLevel
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.logic import AlarmLogic, EvaluatedWindow
+from asd_monitor.alarm.re_alarm import ScoreAtScale
 from asd_monitor.alarm.state import Alarm, AlarmRule, Transition, TransitionKind, Trigger
 from asd_monitor.batching import each_alone, result_or_raise
 from asd_monitor.dead_channel import DeadChannelDetector
@@ -79,6 +80,7 @@ class Reading:
     transitions: tuple[Transition, ...]
     quiet: bool = False  # the sound has been far quieter than ever in training for the on-delay
     may_be_changed: bool = False  # the microphone: in a fault, or by what its spectrum suggests
+    scores: Sequence[ScoreAtScale] = ()  # of the window, at each usable time scale
 
 
 class Monitor:
@@ -349,6 +351,7 @@ class Monitor:
             transitions=evaluated.transitions,
             quiet=self.quiet,
             may_be_changed=self._may_be_changed,
+            scores=evaluated.scores,
         )
 
 

@@ -24,6 +24,11 @@ _TOPIC = re.compile(r"[^+#\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _PREFIX_LEVEL = re.compile(r"[^/+#$\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
 
+def is_id(text: str) -> bool:
+    """Return whether a text is the id of a machine or a box."""
+    return text != "box" and _ID.fullmatch(text) is not None
+
+
 def check_id(text: str) -> str:
     """Return the id of a machine or a box unchanged.  Raises `UsageError`."""
     if text == "box":

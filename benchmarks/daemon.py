@@ -25,7 +25,7 @@ SOAK_CORES = 2
 SPEED = 20.0
 _FOUND_S = 2.5  # a new recording is found within this time
 _INTERVAL_S = 5.0  # of the measurements of memory
-_RING_S = 30.0  # of sound that the daemon keeps; then its memory is at its maximum
+_RING_S = 61.0  # of sound that the daemon keeps; then its memory is at its maximum
 
 
 def run(

@@ -31,6 +31,7 @@ class EvaluatedWindow(NamedTuple):
     alarm_score: float  # 0 for an idle window and one that is held back
     time_scale_s: float | None  # of the alarm score; None for such a window
     transitions: tuple[Transition, ...]  # in order
+    scores: Sequence[ScoreAtScale] = ()  # of each usable time scale; none for such a window
 
 
 class AlarmLogic:
@@ -156,7 +157,8 @@ class AlarmLogic:
                 conclusive=self._score.full,
                 suspected=suspected,
             )
-        return EvaluatedWindow(newest.score, newest.time_scale_s, tuple(transitions))
+        scores = self._score.scores
+        return EvaluatedWindow(newest.score, newest.time_scale_s, tuple(transitions), scores)
 
     def replace_rule(self, rule: AlarmRule) -> None:
         """Decide by the rule of another model of the same hop; alarm and delays are kept.

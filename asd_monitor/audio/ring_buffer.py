@@ -111,6 +111,18 @@ class RingBuffer:
                 return self._copy(segment, start, end - start)
         return None
 
+    def span(self, first: int, past: int) -> list[Block]:
+        """Return copies of the gapless samples from index ``first`` to before ``past``.
+
+        They do not count as read.
+        """
+        found = []
+        for segment in self._segments:
+            start, end = max(first, segment.start), min(past, segment.end)
+            if start < end:
+                found.append(self._copy(segment, start, end - start))
+        return found
+
     def _copy(self, segment: _Segment, start: int, count: int) -> Block:
         at = (segment.offset + start - segment.start) % self.capacity
         first = self._store[at : at + count]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.alarm.chatter import is_chattering
+from asd_monitor.cli.alarm_evidence import evidence_text, find_evidence, open_evidence
 from asd_monitor.cli.alarm_requests import AlarmId, add_request_commands, no_alarms
 from asd_monitor.cli.alarm_stats import stats
 from asd_monitor.cli.command_group import CommandGroup
@@ -65,8 +66,16 @@ def list_alarms(
 
 
 @app.command()
-def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
-    """Show one alarm and its events."""
+def show(
+    alarm: AlarmId,
+    state: StateDir,
+    *,
+    opens: Annotated[
+        bool, typer.Option("--open", help="Open its evidence in the browser.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Show one alarm, its events, and where its evidence is."""
     from asd_monitor.journal.commands import read_journal
 
     journal = read_journal(state)
@@ -77,9 +86,21 @@ def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
     events = journal.events(alarm)
     _print_warnings(journal.warnings)
     if as_json:
-        document = _as_json(listed) | {"events": [_event_as_json(event) for event in events]}
+        found = find_evidence(state, record)
+        document = _as_json(listed) | {
+            "evidence": None if found is None else str(found.folder.relative_to(state)),
+            "evidence_bytes": None if found is None else found.bytes,
+            "events": [_event_as_json(event) for event in events],
+        }
         typer.echo(json.dumps(document, indent=2))
-        return
+    else:
+        _print_alarm(listed, events, evidence_text(state, record))
+    if opens:
+        open_evidence(state, record)
+
+
+def _print_alarm(listed: ListedAlarm, events: Sequence[Event], evidence: str | None) -> None:
+    record = listed.record
     typer.echo(f"{record.id}: {_state(listed)}")
     facts = [
         ("machine", record.machine),
@@ -93,6 +114,7 @@ def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
         ("peak alarm score", None if record.peak_score is None else f"{record.peak_score:.2f}"),
         ("time scale", None if record.time_scale_s is None else named_period(record.time_scale_s)),
         ("model", record.model),
+        ("evidence", evidence),
         ("label", record.label),
         ("labelled by", record.labelled_by),
         ("label, why", record.label_why),

@@ -32,6 +32,11 @@ def stored_sound(folder: Path) -> list[SoundPiece]:
     return [piece for piece, _ in _pieces(folder)]
 
 
+def sound_path(folder: Path, piece: SoundPiece) -> Path:
+    """Return the file of a piece."""
+    return folder / _name(piece)
+
+
 def write_sound(folder: Path, piece: SoundPiece, sound: Samples, rate_hz: int) -> list[SoundPiece]:
     """Write a piece (n,), and delete what is beyond the limit; return what is stored then.
 
@@ -39,7 +44,7 @@ def write_sound(folder: Path, piece: SoundPiece, sound: Samples, rate_hz: int) -
         CommissioningStoreError: it cannot be written.
 
     """
-    path = folder / _name(piece)
+    path = sound_path(folder, piece)
     partial = path.with_suffix(".part")
     try:
         create_private_folder(folder)

@@ -11,7 +11,8 @@ from asd_monitor.config.yaml_places import find_place, written_path
 from asd_monitor.config.yaml_text import Document, Finding
 from asd_monitor.config.yaml_text import Path as KeyPath
 
-_OF_ALARM_EVIDENCE = {"keep_before_s", "keep_after_s", "max_bytes", "max_age_days"}
+_KEPT = ("keep_before_s", "keep_after_s")
+_MOST_KEPT_S = 30.0  # `asd_monitor.evidence.sound_span.MAX_SIDE_S`
 
 
 def notice_at(document: Document, path: KeyPath, message: str) -> Finding:
@@ -24,10 +25,6 @@ def find_notices(document: Document, config: Config) -> Iterator[Finding]:
     notice = partial(notice_at, document)
     if config.mqtt.tls is not None and config.mqtt.port == 1883:
         yield notice(("mqtt", "tls"), "TLS on port 1883: most brokers use port 8883 for TLS")
-    for path in document.keys:
-        if len(path) > 2 and path[-2] == "evidence" and path[-1] in _OF_ALARM_EVIDENCE:
-            message = "evidence of alarms is not stored yet: remove it, it has no effect"
-            yield notice(path, message)
     devices: dict[str, str] = {}
     for machine, settings in config.machines.items():
         device = settings.device_text.removesuffix("#0")
@@ -38,6 +35,10 @@ def find_notices(document: Document, config: Config) -> Iterator[Finding]:
             )
             yield notice(("machines", machine, "device"), message)
         devices.setdefault(device, machine)
+        for key in _KEPT:
+            if getattr(settings.evidence, key) > _MOST_KEPT_S:
+                path = written_path(document, ("machines", machine, "evidence", key))
+                yield notice(path, f"{_MOST_KEPT_S:g} s at most are kept")
         alarm = settings.alarm
         if alarm.warnings.per_second < alarm.false_alarms.per_second:
             message = (

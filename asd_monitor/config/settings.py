@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic.json_schema import GenerateJsonSchema
 
 from asd_monitor.config.field_types import (
@@ -50,8 +50,6 @@ MAX_MACHINES = 1000
 """Most machines of one box."""
 
 _MAX_CHANNEL = 255
-_NO_ALARM_SOUND = "No effect: evidence of alarms is not stored yet."
-_DEPRECATED: dict[str, JsonValue] = {"deprecated": True}
 _WITH_CHANNEL = re.compile(r"#\d+$")
 
 
@@ -166,35 +164,28 @@ class AlarmSettings(Section):
 
 
 class EvidenceSettings(Section):
-    """Stored sound.
+    """The evidence of alarms: sound and pictures in the state folder."""
 
-    That of alarms is not available yet: its keys are accepted, since earlier versions did.
-    """
-
-    sound: Literal["full", "none"] = Field(
+    sound: Literal["full", "lowpass", "none"] = Field(
         "full",
-        description="`none`: no sound is stored, also not during commissioning, except that which"
-        " `learn` trains on.",
+        description="`lowpass`: only what is below 500 Hz; `none`: no sound is stored. With both,"
+        " also not during commissioning, except that which `learn` trains on.",
     )
     keep_before_s: float = Field(
-        10.0, ge=0, le=600, description=_NO_ALARM_SOUND, exclude=True, json_schema_extra=_DEPRECATED
+        10.0,
+        ge=0,
+        le=600,
+        description="Sound before the score has reached the threshold; 30 s at most.",
     )
     keep_after_s: float = Field(
-        10.0, ge=0, le=600, description=_NO_ALARM_SOUND, exclude=True, json_schema_extra=_DEPRECATED
+        10.0, ge=0, le=600, description="Sound after the alarm; 30 s at most."
     )
     max_bytes: Size = Field(
         2_000_000_000,
-        description=_NO_ALARM_SOUND,
-        exclude=True,
-        json_schema_extra=_DEPRECATED,
+        description="Space for the evidence of a machine; the oldest is deleted first.",
     )
     max_age_days: float = Field(
-        30.0,
-        gt=0,
-        le=36500,
-        description=_NO_ALARM_SOUND,
-        exclude=True,
-        json_schema_extra=_DEPRECATED,
+        30.0, gt=0, le=36500, description="Older evidence is deleted, unless it is labelled."
     )
 
 

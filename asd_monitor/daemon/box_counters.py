@@ -13,6 +13,7 @@ from asd_monitor.daemon.box_refits import CommissioningCounters
 from asd_monitor.daemon.commands import CommandCounters
 from asd_monitor.daemon.config_reload import ReloadCounters
 from asd_monitor.daemon.daemon_parts import DaemonParts
+from asd_monitor.daemon.evidence_packages import EvidenceCounters
 from asd_monitor.daemon.machine_publisher import StreamCounts
 from asd_monitor.daemon.self_test_state import SelfTestCounters
 from asd_monitor.journal.journal_counters import JournalCounters
@@ -57,6 +58,7 @@ class BoxCounters:
     commands: CommandCounters
     commissioning: CommissioningCounters
     configuration: ReloadCounters
+    evidence: EvidenceCounters
     journal: JournalCounters
     monitoring: MonitoringCounters
     self_test: SelfTestCounters
@@ -78,6 +80,7 @@ def box_counters(parts: DaemonParts, *, standstills: int) -> BoxCounters:
         commands=parts.commands.counters,
         commissioning=parts.refits.counters,
         configuration=parts.config_reload.counters,
+        evidence=parts.evidence.counters,
         journal=parts.journal.journal.counters,
         monitoring=MonitoringCounters(
             restarted_sessions=parts.registry.restarts,

@@ -36,6 +36,7 @@ class CaptureLoop:
         published_channel: Receives each block for other programs.
         clocks: System clocks.
         ring_s: Length of the ring buffer, in s.
+        kept_s: Evaluated sound that a recording leaves in it, in s.
         throttle: Awaited before each block of a recording is written.
         on_change: Called when `microphone` or `reason` may have changed.
         on_due: Called when `is_due` has become true.
@@ -51,6 +52,7 @@ class CaptureLoop:
         *,
         clocks: Clocks,
         ring_s: float,
+        kept_s: float = 0.0,
         throttle: Callable[[], Awaitable[None]],
         on_change: Callable[[], object],
         on_due: Callable[[], None],
@@ -74,6 +76,7 @@ class CaptureLoop:
         self._published_channel = published_channel
         self._clocks = clocks
         self._ring_s = ring_s
+        self._kept_s = kept_s
         self._throttle = throttle
         self._on_change = on_change
         self._on_due = on_due
@@ -262,7 +265,7 @@ class CaptureLoop:
     async def room(self, samples: int) -> None:
         """Wait until a recording's block can be written without a loss."""
         ring = self.ring
-        while ring is not None and ring.room(self._position) < min(samples, ring.capacity):
+        while ring is not None and ring.room(self._kept_from) < min(samples, ring.capacity):
             self._due_at = 0  # the ring is shorter than what is missing
             self._on_due()
             self._released.clear()
@@ -270,6 +273,11 @@ class CaptureLoop:
         self.is_throttled = True
         await self._throttle()
         self.is_throttled = False
+
+    @property
+    def _kept_from(self) -> int:
+        """Sample index from which on a recording must not be overwritten."""
+        return max(0, self._position - round(self._kept_s * self.rate_hz))
 
     def interrupted(self, outage: Outage) -> None:
         """Take note of an outage of the source."""

@@ -11,6 +11,7 @@ from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.commands import Commands
 from asd_monitor.daemon.config_reload import ConfigReload
 from asd_monitor.daemon.event_delivery import EventDelivery
+from asd_monitor.daemon.evidence_packages import EvidencePackages
 from asd_monitor.daemon.journal_access import JournalAccess
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
@@ -31,6 +32,7 @@ class DaemonParts:
     sharing: SharingServer
     scoring: ScoringThread
     throttle: RecordingThrottle
+    evidence: EvidencePackages
     refits: BoxRefits
     registry: MachineRegistry
     load_monitor: LoadMonitor

@@ -19,6 +19,7 @@ import structlog
 
 from asd_monitor.audio.ring_buffer import RingBuffer
 from asd_monitor.backoff import Backoff, doubling
+from asd_monitor.daemon.alarm_evidence import AlarmEvidence
 from asd_monitor.daemon.alarm_reasons import raised_at
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.commissioning import Commissioning
@@ -51,6 +52,7 @@ class EvaluationLoop:
         capture: Fills the ring buffer.
         evaluator: Has the model, the monitor and the journal of the machine.
         commissioning: Samples the windows that are scored.
+        evidence: Captures the evidence of alarms.
         initial_training: Records sound for a first model; None: no model is trained here.
         running: The signal that says whether the machine runs; None: there is none.
         reporter: Publishes the results.
@@ -67,6 +69,7 @@ class EvaluationLoop:
         capture: CaptureLoop,
         evaluator: Evaluator,
         commissioning: Commissioning,
+        evidence: AlarmEvidence,
         initial_training: InitialTraining | None,
         running: RunningInput | None,
         reporter: SessionReporter,
@@ -86,6 +89,7 @@ class EvaluationLoop:
         self._capture = capture
         self._evaluator = evaluator
         self._commissioning = commissioning
+        self._evidence = evidence
         self._initial_training = initial_training
         self._running = running
         self._reporter = reporter
@@ -174,6 +178,7 @@ class EvaluationLoop:
             self._log.warning(
                 "the session ends before its journal is written", waited_s=END_LIMIT_S
             )
+        self._evidence.end_sound()
         scored = self._being_scored
         if scored is None or not scored.done() or scored.cancelled() or scored.exception():
             return
@@ -183,6 +188,7 @@ class EvaluationLoop:
         """Raise an alarm that a suspicion of the microphone still delays: no scores follow."""
         if self._evaluator.holds_alarm and not self.is_scoring:
             events = await self._worker.run(self._evaluator.raise_held_alarm)
+            self._evidence.note_released(events)
             self._reporter.publish_events(events)
 
     async def _evaluate_next(self, tasks: asyncio.TaskGroup) -> bool:
@@ -275,6 +281,7 @@ class EvaluationLoop:
             recorded = await self._worker.run(evaluator.record, readings, end, sound)
         else:
             recorded = evaluator.record(readings, end)
+        self._evidence.note(recorded.readings, end)
         self._capture.release(end, self._missing_samples)
         for reading in recorded.readings:
             self._reporter.publish_reading(reading)
@@ -305,6 +312,7 @@ class EvaluationLoop:
         outages = self._capture.outages
         while outages and outages[0] <= until:
             outages.popleft()
+            self._evidence.end_sound()
             await self._worker.run(self._evaluator.interrupt)
             if self._initial_training is not None:
                 await self._initial_training.interrupt()

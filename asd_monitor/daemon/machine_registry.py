@@ -20,6 +20,7 @@ from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.backoff import Backoff
 from asd_monitor.config.settings import Machine
 from asd_monitor.daemon.broker_interface import Broker
+from asd_monitor.daemon.evidence_packages import PackageChange
 from asd_monitor.daemon.journal_access import JournalAccess
 from asd_monitor.daemon.machine_publisher import MachinePublisher, StreamCounts
 from asd_monitor.daemon.monitor_session import MonitorSession
@@ -142,6 +143,13 @@ class MachineRegistry:
                 await self._change_without_session(machine)
             elif supervised.session is not None:
                 supervised.session.check_requests()
+
+    def note_package(self, change: PackageChange) -> None:
+        """Note that the evidence of an alarm was written or deleted, with the next requests."""
+        journal = self._journals.get(change.machine)
+        if journal is not None:
+            journal.queue_package(change.alarm_id, change.path)
+            self._journal.check_requests()
 
     def shelved_alarms(self) -> list[AlarmRecord]:
         """Return the newest alarms that are shelved."""

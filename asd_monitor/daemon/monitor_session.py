@@ -14,6 +14,7 @@ import structlog
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.config.settings import Machine
+from asd_monitor.daemon.alarm_evidence import AlarmEvidence, kept_times
 from asd_monitor.daemon.alarm_reasons import AlarmReasons
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.commissioning import Commissioning
@@ -29,6 +30,7 @@ from asd_monitor.daemon.session_reporter import SessionReporter
 from asd_monitor.daemon.shelf_pace import ShelfPace
 from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import UsageError
+from asd_monitor.evidence.sound_span import RING_MARGIN_S
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.publish.messages import MachineStatus
 from asd_monitor.records import Block
@@ -68,6 +70,7 @@ class MonitorSession:
         self._changed = asyncio.Event()
         self._state_requested = False
         wake = asyncio.Event()
+        evidence_s = kept_times(settings).ring_s(settings.alarm.on_delay_s)
         device = parse_device(settings.device_text)
         self._published_channel = context.sharing.publish(machine, device)
         self._capture_loop = CaptureLoop(
@@ -76,12 +79,13 @@ class MonitorSession:
             context.open_source(device),
             self._published_channel,
             clocks=context.clocks,
-            ring_s=context.ring_s,
+            ring_s=max(context.ring_s, evidence_s),
+            kept_s=evidence_s - RING_MARGIN_S,
             throttle=context.throttle,
             on_change=self._changed.set,
             on_due=wake.set,
         )
-        self._evidence = EvidenceHistory(context.state, machine)
+        self._history = EvidenceHistory(context.state, machine)
         self._reasons = AlarmReasons(machine, context.reason_turn, settings.machine_geometry)
         self._evaluator = Evaluator(
             machine,
@@ -90,9 +94,16 @@ class MonitorSession:
             journal,
             self._capture_loop.time_of,
             load=context.load_model,
-            history=self._evidence,
+            history=self._history,
             reasons=self._reasons,
             monotonic_s=context.clocks.monotonic_s,
+        )
+        alarm_evidence = AlarmEvidence(
+            machine,
+            settings,
+            capture=self._capture_loop,
+            evaluator=self._evaluator,
+            packages=context.evidence,
         )
         self._running = context.running_input(machine)
         self._initial_training = initial_training = self._create_initial_training(settings, context)
@@ -124,6 +135,7 @@ class MonitorSession:
             capture=self._capture_loop,
             evaluator=self._evaluator,
             commissioning=self._commissioning,
+            evidence=alarm_evidence,
             initial_training=initial_training,
             running=self._running,
             reporter=self._reporter,
@@ -278,7 +290,7 @@ class MonitorSession:
             dropped_outages=self._capture_loop.dropped_outages,
             unread_requests=self._evaluation_loop.unread_requests,
             failed_trainings=0 if training is None else training.failures,
-            unsaved_evidence=self._evidence.failed_saves,
+            unsaved_evidence=self._history.failed_saves,
             unexplained_alarms=self._reasons.failures,
             dropped_changes=self._reporter.dropped_changes,
         )

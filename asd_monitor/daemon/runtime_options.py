@@ -15,6 +15,7 @@ from asd_monitor.config.settings import Config, Mqtt
 from asd_monitor.daemon.box_refits import Refit
 from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.capacity import estimate_capacity
+from asd_monitor.daemon.evidence_packages import EvidenceLimits
 from asd_monitor.daemon.model_in_use import LoadModel
 from asd_monitor.daemon.scoring_thread import EstimateCapacity
 from asd_monitor.daemon.self_test_intervals import SelfTestIntervals
@@ -139,5 +140,6 @@ class RuntimeOptions:
     config_path: Path | None = None
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     intervals: Intervals = field(default_factory=Intervals)
+    evidence: EvidenceLimits = field(default_factory=EvidenceLimits)
     limits: ShutdownLimits = field(default_factory=ShutdownLimits)
     dependencies: Dependencies = field(default_factory=Dependencies)

@@ -13,6 +13,7 @@
     reload             `asd_monitor.daemon.config_reload`
     selftest           `asd_monitor.daemon.self_test`
     commands           answers commands over MQTT: `asd_monitor.daemon.commands`
+    evidence           age and size of evidence: `asd_monitor.daemon.evidence_packages`, a thread
 
 Each of them is supervised: one that fails is restarted (`asd_monitor.daemon.supervision`).
 
@@ -51,6 +52,7 @@ from asd_monitor.daemon.commands import Commands
 from asd_monitor.daemon.config_reload import ConfigReload
 from asd_monitor.daemon.daemon_parts import DaemonParts
 from asd_monitor.daemon.event_delivery import EventDelivery
+from asd_monitor.daemon.evidence_packages import EvidencePackages, PackageChange, evidence_bounds
 from asd_monitor.daemon.failure_cause import shortage
 from asd_monitor.daemon.heartbeat import Heartbeat
 from asd_monitor.daemon.journal_access import JournalAccess, open_journal
@@ -123,6 +125,15 @@ class Service:
         self._retained = RetainedStates(
             self._broker, readers.reader(), limit_s=options.intervals.retained_s
         )
+        self._evidence = EvidencePackages(
+            config.box,
+            options.state,
+            options.models,
+            journal=journal,
+            bounds=lambda machine: evidence_bounds(self.config, machine),
+            on_change=self._note_package,
+            limits=options.evidence,
+        )
         self._registry = MachineRegistry(
             self._tasks,
             journal=self._journal,
@@ -137,6 +148,7 @@ class Service:
                 open_source=dependencies.open_source or devices.open,
                 train=partial(training_child.train, config=options.config_path),
                 throttle=self._throttle.wait,
+                evidence=self._evidence,
                 refits=self._refits,
                 load_model=dependencies.load_model,
                 running_input=running.of,
@@ -193,6 +205,7 @@ class Service:
             sharing=self._sharing,
             scoring=self._scoring,
             throttle=self._throttle,
+            evidence=self._evidence,
             refits=self._refits,
             registry=self._registry,
             load_monitor=self._load_monitor,
@@ -314,6 +327,7 @@ class Service:
             endless("checks", self._checks.run),
             endless("shelves", self._shelves.run),
             endless("commands", self._commands.run),
+            endless("evidence", self._evidence.run),
         )
         tasks = [
             self._tasks.create_task(each.run(), name=f"supervise {each.name}")
@@ -336,6 +350,9 @@ class Service:
             stop.cancel()
             ended.cancel()
         log.info("stopping" if self._stop_requested.is_set() else "every recording has ended")
+
+    def _note_package(self, change: PackageChange) -> None:
+        self._registry.note_package(change)
 
     async def _report_ready(self) -> None:
         with contextlib.suppress(TimeoutError):

@@ -37,6 +37,10 @@ async def close_daemon(
     parts.throttle.close()
     parts.checks.close()
     end_delivery_s = limits.end_delivery_s
+    if not stop_requested.is_set():  # of recordings that have ended
+        write = partial(_write_evidence, parts, end_delivery_s)
+        step = Step("write the evidence of alarms", end_delivery_s + limits.margin_s, write)
+        await run_step(step, cancel_s=limits.cancel_s)
     deliver = partial(_deliver_until_stopped, parts, end_delivery_s, stop_requested)
     step = Step("deliver what is left", end_delivery_s + limits.margin_s, deliver)
     await run_step(step, cancel_s=limits.cancel_s)
@@ -64,6 +68,7 @@ def closing_stages(
             Step("stop sharing sound", limits.step_s, parts.sharing.stop),
             Step("stop scoring", limits.step_s, parts.scoring.close),
             Step("store live sound", limits.step_s, partial(_finish_refits, parts, limits)),
+            Step("write evidence", limits.step_s, partial(parts.evidence.close, limits.step_s)),
             Step(
                 "store the self-tests", limits.step_s, partial(parts.self_test.close, limits.step_s)
             ),
@@ -72,6 +77,12 @@ def closing_stages(
         (Step("close the journal", limits.journal_s, partial(_close_journal, parts, delivery)),),
         (Step("release the state folder", limits.step_s, release),),
     )
+
+
+async def _write_evidence(parts: DaemonParts, limit_s: float) -> None:
+    """Write the evidence that waits, and note it in the journal."""
+    await parts.evidence.close(limit_s)
+    await parts.registry.check_requests()
 
 
 async def _finish_refits(parts: DaemonParts, limits: ShutdownLimits) -> None:

@@ -11,6 +11,7 @@ from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.sharing.server import SharingServer
 from asd_monitor.audio.source import Source
 from asd_monitor.daemon.box_refits import BoxRefits
+from asd_monitor.daemon.evidence_packages import EvidencePackages
 from asd_monitor.daemon.initial_training import Train
 from asd_monitor.daemon.model_in_use import LoadModel
 from asd_monitor.daemon.running_input import RunningInput
@@ -35,6 +36,8 @@ class SessionContext:
     train: Train
     throttle: Callable[[], Awaitable[None]]
     """Delays a recording while messages wait for the broker."""
+    evidence: EvidencePackages
+    """Writes the evidence of alarms."""
     refits: BoxRefits
     """Storing and refits of the commissionings."""
     load_model: LoadModel = load_usable_bundle
@@ -44,4 +47,4 @@ class SessionContext:
     """Held while the reason of an alarm is determined."""
     clocks: Clocks = field(default_factory=Clocks)
     ring_s: float = 30.0
-    """Sound of each machine that is kept, in s."""
+    """Sound of each machine that is kept at least, in s."""

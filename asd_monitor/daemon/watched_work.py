@@ -137,6 +137,12 @@ def watched_work(
             is_essential=False,
         ),
         WatchedWork(
+            "writing the evidence of alarms",
+            lambda: progress_of_thread(parts.evidence.thread, limits.storing_s),
+            "no evidence of alarms is stored",
+            is_essential=False,
+        ),
+        WatchedWork(
             "storing the self-tests",
             lambda: progress_of_thread(parts.self_test.storing, limits.storing_s),
             "a restart begins the self-tests anew",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -56,6 +57,7 @@ class MachineJournal:
         self.number = 0
         """Of the newest alarm, in the count of the monitor."""
         self._is_read = False
+        self._packages: deque[tuple[str, str | None]] = deque()  # to be noted
         self._read_newest()
         journal.register(machine)
 
@@ -237,6 +239,26 @@ class MachineJournal:
         """Take up a changed record, where it is that of the newest alarm."""
         if self._newest is not None and record.id == self._newest.id:
             self._newest = record
+
+    def queue_package(self, alarm_id: str, path: str | None) -> None:
+        """Let `note_packages` note the evidence of an alarm; safe for any thread.
+
+        Its path below the state folder; None: it was deleted.
+        """
+        self._packages.append((alarm_id, path))
+
+    def note_packages(self) -> None:
+        """Write which alarms have evidence.  Raises `JournalError`; the next call tries again."""
+        while self._packages:
+            alarm_id, path = self._packages[0]
+            newest = self._newest
+            is_newest = newest is not None and newest.id == alarm_id
+            record = newest if is_newest else self.journal.find(alarm_id)
+            if record is not None and record.evidence != path:
+                changed = replace(record, evidence=path)
+                self.replace_newest(changed)
+                self.journal.write([AlarmEntry(changed)])
+            self._packages.popleft()
 
     def end_acknowledged_alarm(self, why: str, now: datetime) -> list[Event]:
         """End the newest alarm where it is acknowledged; return the transition.

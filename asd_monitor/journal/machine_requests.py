@@ -67,11 +67,13 @@ class MachineRequests:
     ) -> list[Event]:
         """Apply the requests that wait; return the transitions.
 
-        Without a monitor (no session of the machine) the record of an alarm is changed.  An earlier
-        alarm that the newest continues ends before.  The transitions have the time ``at``, that of
-        the sound where it is a recording.  Raises `JournalError` where the journal cannot be read.
+        Which alarms have evidence is noted first.  Without a monitor (no session of the machine)
+        the record of an alarm is changed.  An earlier alarm that the newest continues ends before.
+        The transitions have the time ``at``, that of the sound where it is a recording.  Raises
+        `JournalError` where the journal cannot be read.
         """
         present = _Present(monitor, now, at or now, model)
+        self._journal.note_packages()
         requests = self._journal.journal.waiting_requests(self._journal.machine)
         events = self._journal.end_superseded(present.at)
         events += self._hide_out_of_service(present)

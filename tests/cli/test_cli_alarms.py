@@ -8,6 +8,7 @@ import re
 import shutil
 import sqlite3
 import threading
+import webbrowser
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,11 +21,14 @@ from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, Transitio
 from asd_monitor.cli import alarm_requests
 from asd_monitor.cli.alarms import app
 from asd_monitor.daemon.state_lock import StateLock
-from asd_monitor.errors import UsageError
+from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.evidence.building import content_of
+from asd_monitor.evidence.package_files import write_package
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.store import Journal
 from asd_monitor.publish.machine_messages import Alarm as AlarmMessage
+from tests.doubles.captured_alarm import captured_alarm
 from tests.doubles.command_line import CommandLine, without_privileges
 from tests.doubles.journalled_machine import RAISED
 
@@ -493,3 +497,57 @@ def test_figures_of_less_than_a_day_have_no_rates(tmp_path: Path) -> None:
     assert re.search(r"\ntime in floods +too little data +less than 1 %\n", shown)
     document = json.loads(run(tmp_path, "stats", "--json").stdout)
     assert (document["alarms"], document["per_day"], document["flood_share"]) == (1, None, None)
+
+
+@pytest.fixture
+def evidence(state: Path) -> Path:
+    """Write the evidence of an alarm; return its folder."""
+    content = content_of(captured_alarm(alarm_id=FAN, machine="fan01"), None)
+    write_package(state, content, "<!doctype html>")
+    return state / "evidence" / "fan01" / FAN
+
+
+def test_an_alarm_is_shown_with_its_evidence(state: Path, evidence: Path) -> None:
+    shown = run(state, "show", FAN).stdout
+    assert re.search(rf"evidence +{re.escape(str(evidence))} \([0-9.]+ MB\)", shown)
+    document = json.loads(run(state, "show", FAN, "--json").stdout)
+    assert document["evidence"] == f"evidence/fan01/{FAN}"
+    assert document["evidence_bytes"] > 10_000
+    assert "evidence" not in run(state, "show", PUMP).stdout
+    assert json.loads(run(state, "show", PUMP, "--json").stdout)["evidence"] is None
+
+
+def test_evidence_is_opened_in_the_browser(
+    state: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setenv("DISPLAY", ":0")
+
+    def open_page(uri: str) -> bool:
+        opened.append(uri)
+        return True
+
+    monkeypatch.setattr(webbrowser, "open", open_page)
+    result = run(state, "show", FAN, "--open")
+    assert (result.exit_code, opened) == (0, [(evidence / "index.html").as_uri()])
+
+
+@pytest.mark.parametrize("display", [None, ":0"])
+def test_where_no_browser_can_be_opened_the_path_is_printed(
+    state: Path, evidence: Path, monkeypatch: pytest.MonkeyPatch, display: str | None
+) -> None:
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    if display is not None:
+        monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.setattr(webbrowser, "open", lambda _: False)
+    result = run(state, "show", FAN, "--open")
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == str(evidence / "index.html")
+    assert "copy the folder" in result.stderr
+
+
+def test_evidence_that_is_not_there_cannot_be_opened(state: Path) -> None:
+    result = run(state, "show", FAN, "--open")
+    assert isinstance(result.exception, OperationError)
+    assert "has no evidence" in str(result.exception)

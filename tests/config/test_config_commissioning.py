@@ -39,7 +39,7 @@ machines:
         ('commissioning: {refit_at: "24:00"}', "'24:00' is not a time of day"),
         ("commissioning: {days: -1}", "days"),
         ("commissioning: {day: 3}", "days"),
-        ("evidence: {sound: lowpass}", "sound"),
+        ("evidence: {sound: half}", "sound"),
     ],
 )
 def test_what_cannot_work_is_refused(file: Path, section: str, message: str) -> None:

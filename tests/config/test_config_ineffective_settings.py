@@ -14,7 +14,7 @@ version: 1
 mqtt: {tls: {}}
 defaults:
   alarm: {false_alarms: 1 per hour}
-  evidence: {max_age_days: 3}
+  evidence: {keep_before_s: 40, max_age_days: 3}
 machines:
   fan01: {device: "hw:1", channel: 0}
   pump: {device: "hw:1"}
@@ -24,7 +24,7 @@ machines:
     starts = [
         "2:8: mqtt.tls: TLS on port 1883",
         "4:11: defaults.alarm.false_alarms: fewer warnings than false alarms",
-        "5:14: defaults.evidence.max_age_days: evidence of alarms is not stored yet",
+        "5:14: defaults.evidence.keep_before_s: 30 s at most are kept",
         "8:10: machines.pump.device: the same device and channel as fan01",
         "10:13: #2 after a space is a comment: if it is the channel, use quotes",
     ]
@@ -36,13 +36,6 @@ def test_the_smallest_file_has_no_notices(file: Path) -> None:
     assert notices(file, SMALLEST) == []
 
 
-def test_settings_without_effect_are_not_shown_as_settings_in_effect(file: Path) -> None:
-    text = "defaults: {evidence: {max_bytes: 1 GB}}\n"
-    shown = load(file, text + SMALLEST).as_written()
-    assert shown["defaults"]["evidence"] == {"sound": "full"}
-    assert shown["machines"]["fan01"]["evidence"] == {"sound": "full"}
-
-
 def test_commands_are_a_setting_with_effect(file: Path) -> None:
     assert notices(file, "mqtt: {commands: true}\n" + SMALLEST) == []
     assert (
@@ -52,3 +45,15 @@ def test_commands_are_a_setting_with_effect(file: Path) -> None:
     commands = file_schema()["$defs"]["Mqtt"]["properties"]["commands"]
     assert (commands["type"], commands["default"]) == ("boolean", False)
     assert "deprecated" not in commands
+
+
+def test_settings_of_evidence_are_inherited_and_shown(file: Path) -> None:
+    text = "defaults: {evidence: {max_bytes: 1 GB, sound: lowpass}}\n"
+    shown = load(file, text + SMALLEST).as_written()
+    assert shown["machines"]["fan01"]["evidence"] == {
+        "sound": "lowpass",
+        "keep_before_s": 10.0,
+        "keep_after_s": 10.0,
+        "max_bytes": "1 GB",
+        "max_age_days": 30.0,
+    }

@@ -125,7 +125,7 @@ async def test_slow_evaluation_loses_the_oldest_samples_and_is_degraded(make):
     machine = make()
     gate = await machine.start_held()
     machine.source.is_microphone = True
-    machine.source.play(60)
+    machine.source.play(90)
     await until(lambda: machine.source.delivered)
     gate.set()
     await machine.until_evaluated()
@@ -144,11 +144,11 @@ async def test_slow_evaluation_loses_the_oldest_samples_and_is_degraded(make):
 async def test_recording_longer_than_the_ring_buffer_is_evaluated_without_loss(make):
     machine = make(device="file:/x.wav")
     machine.start()
-    machine.source.open().play(45)
+    machine.source.open().play(90)
     machine.source.finish()
     await asyncio.wait_for(machine.task, TIMEOUT_S)
     assert machine.session.status.lost_samples == 0
-    assert len(machine.broker.messages("fan/score")) == 85
+    assert len(machine.broker.messages("fan/score")) == 172
     assert machine.state["state"] == "stopped"
     assert machine.state["reason"] == "the recording has ended"
     assert machine.source.closed

@@ -9,6 +9,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     bundled_detector       a detector of synthetic sound, and its training windows, for bundles
     bundle_files           bundles changed by somebody who writes the hashes anew
     capture_processes      finds the running capture children of a process
+    captured_alarm         an alarm of a synthetic machine with the sound around it
     card_tree              sound cards as files of /proc/asound and /sys
     command_line           calls `asd-monitor` in the test's process; drops privileges
     commissioned_machine   the commissioning of a machine of one monitor session

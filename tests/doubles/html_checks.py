@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-_VOID = {"meta", "img"}
+_VOID = {"meta", "img", "hr"}
 
 
 class PageTags(HTMLParser):

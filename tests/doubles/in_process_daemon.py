@@ -10,6 +10,7 @@ from typing import Any
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.config.settings import Config, Mqtt
+from asd_monitor.daemon.evidence_packages import EvidenceLimits
 from asd_monitor.daemon.runtime_options import (
     Dependencies,
     Intervals,
@@ -22,6 +23,8 @@ from tests.doubles.memory_broker import MemoryBroker
 from tests.doubles.scripted_source import ScriptedSource
 from tests.doubles.waiting import TIMEOUT_S, until
 
+EVIDENCE = EvidenceLimits(least_free_bytes=0, least_free_share=0.0)
+"""The tests may run on a disk that is nearly full."""
 INTERVALS = Intervals(journal_poll_s=0.02, restart_delays_s=(0.01,))
 
 
@@ -47,6 +50,7 @@ class InProcessDaemon:
         *,
         intervals: Intervals = INTERVALS,
         limits: ShutdownLimits | None = None,
+        evidence: EvidenceLimits = EVIDENCE,
         **dependencies: Any,
     ) -> None:
         """Start the daemon; ``dependencies`` replace those of the test double."""
@@ -66,6 +70,7 @@ class InProcessDaemon:
                 environment=self.environment,
                 intervals=intervals,
                 limits=limits or ShutdownLimits(),
+                evidence=evidence,
                 dependencies=replace(defaults, **dependencies),
             ),
         )

@@ -13,6 +13,7 @@ from typing import Any
 from asd_monitor.audio.sharing.server import SharingServer
 from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.event_delivery import EventDelivery
+from asd_monitor.daemon.evidence_packages import EvidenceLimits, EvidencePackages, PackageChange
 from asd_monitor.daemon.machine_publisher import MachinePublisher
 from asd_monitor.daemon.monitor_session import MonitorSession
 from asd_monitor.daemon.refit_child import RefitOutcome
@@ -20,6 +21,7 @@ from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.session_context import SessionContext
 from asd_monitor.daemon.training_child import TrainingOutcome
+from asd_monitor.evidence.retention import Bounds
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.requests import Request, Verb
 from asd_monitor.journal.store import Journal
@@ -56,6 +58,16 @@ class MonitoredMachine:
         self.models = models
         self.running_input: Callable[[str], RunningInput | None] = lambda _: None
         self.settings = make_config(fan=keys).machines["fan"]
+        self.bounds = Bounds(2_000_000_000, 30 * 86_400.0)
+        self.evidence = EvidencePackages(
+            "testbox",
+            folder,
+            folder / "models",
+            journal=self.journal,
+            bounds=lambda _: self.bounds,
+            on_change=self._note_package,
+            limits=EvidenceLimits(least_free_bytes=0, least_free_share=0.0),
+        )
         self._folder = folder
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -71,6 +83,7 @@ class MonitoredMachine:
             open_source=lambda _: self.source,
             train=self._train,
             throttle=self._throttle,
+            evidence=self.evidence,
             refits=BoxRefits(self._refit),
             load_model=self.models.load,
             running_input=self.running_input,
@@ -82,8 +95,10 @@ class MonitoredMachine:
             clock_synced=lambda: True,
             publish_events=EventDelivery(self.journal, self.broker).deliver,
         )
-        journal = MachineJournal(self.journal, "fan")
-        self.session = MonitorSession("fan", self.settings, journal, publisher, context)
+        self.machine_journal = MachineJournal(self.journal, "fan")
+        self.session = MonitorSession(
+            "fan", self.settings, self.machine_journal, publisher, context
+        )
         self.task = asyncio.create_task(self.session.run())
         self._tasks.append(self.task)
         return self.session
@@ -149,6 +164,10 @@ class MonitoredMachine:
     async def _refit(self, machine: str, models: Path, state: Path) -> RefitOutcome:
         self.refits.append((machine, models, state))
         return await self.refit(machine)
+
+    def _note_package(self, change: PackageChange) -> None:
+        self.machine_journal.queue_package(change.alarm_id, change.path)
+        self.session.check_requests()
 
     async def _throttle(self) -> None:
         await asyncio.sleep(0)

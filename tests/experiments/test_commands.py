@@ -8,6 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 COMMANDS = [
+    "benchmarks.alarm_flood",
     *("benchmarks", "benchmarks.daemon_comparison", "benchmarks.floor", "benchmarks.live_trial"),
     *("benchmarks.process_settings", "benchmarks.pypi_peers", "benchmarks.torch_peers"),
     "benchmarks.view_cost",
@@ -20,6 +21,7 @@ COMMANDS = [
     *("experiments.bit_flips.bundle", "experiments.bit_flips.journal", "experiments.chaos"),
     *("experiments.compare_fusions", "experiments.compare_views"),
     *("experiments.dc_offset", "experiments.encoder_report", "experiments.fuzz"),
+    "experiments.evidence_pages",
     *("experiments.machine_page", "experiments.microphone.cost"),
     *("experiments.microphone.trials", "experiments.microphone.weeks"),
     *("experiments.mutations", "experiments.reasons", "experiments.self_test_levels"),

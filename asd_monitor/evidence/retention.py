@@ -1,0 +1,121 @@
+"""Which packages are deleted: by size and age of each machine's, and by the free space of the disk.
+
+Whole packages are deleted, the oldest first: those that a person has labelled last, and not for
+their age; those of active alarms never.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from asd_monitor.evidence.package_files import StoredPackage
+
+DAY_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much evidence of one machine is kept."""
+
+    max_bytes: int
+    max_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FreeSpace:
+    """The disk of the packages, and how much of it stays free."""
+
+    free_bytes: int
+    total_bytes: int
+    least_bytes: int = 500_000_000
+    least_share: float = 0.05
+
+    @property
+    def missing_bytes(self) -> int:
+        """What has to be deleted so that enough is free; 0 or less: nothing."""
+        least = max(self.least_bytes, round(self.least_share * self.total_bytes))
+        return least - self.free_bytes
+
+
+class Standing(Enum):
+    """How the alarm of a package stands."""
+
+    ACTIVE = auto()
+    LABELLED = auto()
+    OTHER = auto()
+
+
+class Cause(Enum):
+    """Why a package is deleted."""
+
+    AGE = "too old"
+    SIZE = "more than the machine's max_bytes"
+    SPACE = "the disk is nearly full"
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """A package that is to be deleted, and why."""
+
+    package: StoredPackage
+    cause: Cause
+
+
+def deletions(
+    packages: Sequence[StoredPackage],
+    bounds: Callable[[str], Bounds],
+    standing: Callable[[StoredPackage], Standing],
+    space: FreeSpace,
+    now_s: float,
+) -> list[Deletion]:
+    """Return the packages to be deleted, in this order.
+
+    Args:
+        packages: all of the box, the oldest first.
+        bounds: of a machine.
+        standing: of the alarm of a package.
+        space: of the disk.
+        now_s: Unix time, in s.
+
+    """
+    standings = {each: standing(each) for each in packages}
+    candidates = _in_order(packages, standings)
+    found: dict[StoredPackage, Cause] = {}
+    for each in candidates:
+        is_old = now_s - each.written_s > bounds(each.machine).max_age_s
+        if is_old and standings[each] is Standing.OTHER:
+            found[each] = Cause.AGE
+    for machine in {each.machine for each in packages}:
+        excess = sum(each.bytes for each in packages if each.machine == machine)
+        excess -= bounds(machine).max_bytes
+        own = [each for each in candidates if each.machine == machine]
+        _delete_until(excess, own, found, Cause.SIZE)
+    _delete_until(space.missing_bytes, candidates, found, Cause.SPACE)
+    return [Deletion(each, found[each]) for each in candidates if each in found]
+
+
+def _in_order(
+    packages: Collection[StoredPackage], standings: Mapping[StoredPackage, Standing]
+) -> list[StoredPackage]:
+    """Return the packages that may be deleted, the first one first."""
+    others = [each for each in packages if standings[each] is Standing.OTHER]
+    labelled = [each for each in packages if standings[each] is Standing.LABELLED]
+    return others + labelled
+
+
+def _delete_until(
+    excess: int,
+    candidates: Sequence[StoredPackage],
+    found: dict[StoredPackage, Cause],
+    cause: Cause,
+) -> None:
+    """Add packages until so many bytes are deleted, those that are found already included."""
+    excess -= sum(each.bytes for each in candidates if each in found)
+    for each in candidates:
+        if excess <= 0:
+            return
+        if each not in found:
+            found[each] = cause
+            excess -= each.bytes

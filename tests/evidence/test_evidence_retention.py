@@ -1,0 +1,99 @@
+"""Which packages are deleted, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from asd_monitor.evidence.package_files import StoredPackage
+from asd_monitor.evidence.retention import (
+    DAY_S,
+    Bounds,
+    Cause,
+    FreeSpace,
+    Standing,
+    deletions,
+)
+
+ROOMY = FreeSpace(10**12, 10**12)
+BOUNDS = Bounds(1000, 30 * DAY_S)
+NOW_S = 100 * DAY_S
+
+
+def package(
+    number: int, size: int = 100, machine: str = "fan", age_days: float = 1
+) -> StoredPackage:
+    return StoredPackage(machine, f"{machine}-{number}", size, NOW_S - age_days * DAY_S + number)
+
+
+def deleted(
+    packages: list[StoredPackage],
+    standings: Mapping[str, Standing] | None = None,
+    space: FreeSpace = ROOMY,
+) -> list[tuple[str, Cause]]:
+    known = standings or {}
+    found = deletions(
+        packages,
+        lambda _: BOUNDS,
+        lambda each: known.get(each.alarm_id, Standing.OTHER),
+        space,
+        NOW_S,
+    )
+    return [(each.package.alarm_id, each.cause) for each in found]
+
+
+def test_nothing_is_deleted_within_the_bounds() -> None:
+    assert deleted([package(number) for number in range(10)]) == []
+
+
+def test_the_oldest_are_deleted_beyond_the_size_of_their_machine() -> None:
+    packages = [package(number) for number in range(12)]
+    packages += [package(number, machine="pump") for number in range(10)]
+    assert deleted(packages) == [("fan-0", Cause.SIZE), ("fan-1", Cause.SIZE)]
+
+
+def test_labelled_packages_are_deleted_last_and_active_ones_never() -> None:
+    packages = [package(number, 400) for number in range(4)]
+    standings = {"fan-0": Standing.ACTIVE, "fan-1": Standing.LABELLED}
+    assert deleted(packages, standings) == [("fan-2", Cause.SIZE), ("fan-3", Cause.SIZE)]
+    larger = [package(number, 800) for number in range(4)]
+    names = [name for name, _ in deleted(larger, standings)]
+    assert names == ["fan-2", "fan-3", "fan-1"]
+
+
+def test_old_packages_are_deleted_unless_they_are_labelled_or_active() -> None:
+    packages = [package(number, age_days=31) for number in range(3)]
+    standings = {"fan-0": Standing.ACTIVE, "fan-1": Standing.LABELLED}
+    assert deleted(packages, standings) == [("fan-2", Cause.AGE)]
+
+
+def test_the_oldest_of_all_machines_are_deleted_where_the_disk_is_nearly_full() -> None:
+    packages = [package(0, 500), package(1, 500, "pump"), package(2, 500)]
+    space = FreeSpace(10_000 - 700, 100_000, least_bytes=10_000, least_share=0.05)
+    assert deleted(packages, space=space) == [("fan-0", Cause.SPACE), ("pump-1", Cause.SPACE)]
+    small = FreeSpace(900, 20_000, least_bytes=500, least_share=0.05)  # 5 % are more
+    assert deleted(packages, space=small) == [("fan-0", Cause.SPACE)]
+
+
+@given(
+    sizes=st.lists(st.integers(1, 900), max_size=12),
+    standings=st.lists(st.sampled_from(list(Standing)), min_size=12, max_size=12),
+    free=st.integers(0, 3000),
+)
+def test_active_ones_stay_and_the_others_fit(
+    sizes: list[int], standings: list[Standing], free: int
+) -> None:
+    packages = [package(number, size) for number, size in enumerate(sizes)]
+    known = {each.alarm_id: standings[at] for at, each in enumerate(packages)}
+    space = FreeSpace(free, 10_000, least_bytes=1000, least_share=0.05)
+    gone = {name for name, _ in deleted(packages, known, space)}
+    assert all(known[name] is not Standing.ACTIVE for name in gone)
+    kept = [each for each in packages if each.alarm_id not in gone]
+    deletable = [each for each in kept if known[each.alarm_id] is not Standing.ACTIVE]
+    if deletable:
+        assert sum(each.bytes for each in kept) <= BOUNDS.max_bytes
+        assert free + sum(each.bytes for each in packages if each.alarm_id in gone) >= 1000
+    if any(known[name] is Standing.LABELLED for name in gone):
+        assert all(known[each.alarm_id] is not Standing.OTHER for each in kept)
