@@ -173,6 +173,7 @@ class AlarmEvidence:
             begin=begin,
             rate_hz=DEFAULT_RATE_HZ if bundle is None else bundle.detector.rate_hz,
             profile=None if bundle is None else bundle.profile,
+            geometry=self._settings.machine_geometry,
             notes=notes,
         )
 

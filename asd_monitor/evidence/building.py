@@ -12,6 +12,7 @@ from asd_monitor.evidence.sound_span import KeptSound, SoundContent
 from asd_monitor.explanation.explain import MAX_SOUND_S, Explanation, explain
 from asd_monitor.explanation.sound_analysis import SoundAnalysis, analyse, conditioned
 from asd_monitor.explanation.sound_profile import SoundProfile
+from asd_monitor.records import MachineGeometry
 
 DEFAULT_RATE_HZ = 16_000
 """Of the pictures of a machine without a model."""
@@ -31,6 +32,7 @@ class CapturedAlarm:
     rate_hz: int = DEFAULT_RATE_HZ
     """Of the model: what is analysed and drawn has this rate."""
     profile: SoundProfile | None = None
+    geometry: MachineGeometry | None = None
     notes: tuple[str, ...] = ()
 
     @property
@@ -125,7 +127,12 @@ def _explain(captured: CapturedAlarm, profile: SoundProfile, sound: KeptSound) -
     """Return what differs in a part of the sound."""
     facts = captured.facts
     found = explain(
-        profile, sound.samples, sound.rate_hz, facts.views, time_scale_s=facts.time_scale_s
+        profile,
+        sound.samples,
+        sound.rate_hz,
+        facts.views,
+        time_scale_s=facts.time_scale_s,
+        geometry=captured.geometry,
     )
     begin_s = 0.0 if captured.sound is None else captured.sound.at_s(sound.first)
     moved = tuple(

@@ -472,7 +472,11 @@ def test_a_listener_gets_each_outcome_once_it_is_written(tmp_path: Path) -> None
         assert outcomes == []
         disk.make_read_only(False)
         journal.maintain()
-        written = OutcomeEntry(asked.id, "fan01: taken out of service by ann", accepted=True)
+        outcome = (
+            "fan01: taken out of service by ann;"
+            " alarm fan01-20261123T044500Z is hidden until it returns"
+        )
+        written = OutcomeEntry(asked.id, outcome, accepted=True)
         assert outcomes == [written]
         fan.apply()
         journal.maintain()
