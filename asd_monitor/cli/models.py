@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.cli.command_group import CommandGroup
+from asd_monitor.cli.model_archives import add_archive_commands
 from asd_monitor.cli.options import (
     AsJson,
     Machine,
@@ -300,22 +301,4 @@ def refit(
         typer.echo(f"It is a candidate and not in use: put it into use with `{command}`.")
 
 
-@app.command(short_help="Copy a version into another models folder and use it there.")
-def export(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FOLDER", help="The other models folder.", show_default=False, readable=False
-        ),
-    ],
-    machine: Machine,
-    models: ModelsDir,
-    version: ModelVersion = None,
-) -> None:
-    """Copy a version into another models folder and put it into use there."""
-    from asd_monitor.cli.known_machine import check_machine
-    from asd_monitor.model_store.catalogue import export as copy_into
-
-    check_machine(models, machine)
-    name = copy_into(models, machine, version, folder)
-    typer.echo(f"{machine} {name}: copied to {folder / machine / name} and in use there.")
+add_archive_commands(app)
