@@ -71,9 +71,10 @@ class Trigger(Enum):
     UNSHELVE = auto()
     """A person ends the shelving, and has seen the alarm thereby."""
     SHELF_EXPIRED = auto()
-    """The time of the shelving is over (alarm without latch)."""
-    SHELF_EXPIRED_LATCHED = auto()
-    """The same for an alarm with latch."""
+    """The time of the shelving is over.
+
+    One whose sound has returned to normal is not latched by it: a person has seen the alarm, and
+    many shelves may end at one time."""
     TAKE_OUT_OF_SERVICE = auto()
     """The machine is taken out of service, for maintenance."""
     RETURN_TO_SERVICE = auto()
@@ -114,9 +115,7 @@ TRANSITIONS: dict[tuple[AlarmCondition, Trigger], AlarmCondition] = {
     (_C.SHELVED, _T.UNSHELVE): _C.ACKNOWLEDGED,
     (_C.SHELVED_RETURNED, _T.UNSHELVE): _C.NORMAL,
     (_C.SHELVED, _T.SHELF_EXPIRED): _C.UNACKNOWLEDGED,
-    (_C.SHELVED, _T.SHELF_EXPIRED_LATCHED): _C.UNACKNOWLEDGED,
     (_C.SHELVED_RETURNED, _T.SHELF_EXPIRED): _C.RETURNED,
-    (_C.SHELVED_RETURNED, _T.SHELF_EXPIRED_LATCHED): _C.LATCHED,
     # out of service: the same, and it ends the shelving
     (_C.UNACKNOWLEDGED, _T.TAKE_OUT_OF_SERVICE): _C.OUT_OF_SERVICE,
     (_C.ACKNOWLEDGED, _T.TAKE_OUT_OF_SERVICE): _C.OUT_OF_SERVICE,

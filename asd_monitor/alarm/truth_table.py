@@ -31,7 +31,7 @@ _COLUMNS = {
     "`ack`": (Trigger.ACKNOWLEDGE, Trigger.ACKNOWLEDGE),
     "`shelve`": (Trigger.SHELVE, Trigger.SHELVE),
     "`unshelve`": (Trigger.UNSHELVE, Trigger.UNSHELVE),
-    "shelving expires": (Trigger.SHELF_EXPIRED, Trigger.SHELF_EXPIRED_LATCHED),
+    "shelving expires": (Trigger.SHELF_EXPIRED, Trigger.SHELF_EXPIRED),
     "`out-of-service`": (Trigger.TAKE_OUT_OF_SERVICE, Trigger.TAKE_OUT_OF_SERVICE),
     "`in-service`": (Trigger.RETURN_TO_SERVICE, Trigger.RETURN_TO_SERVICE),
     "not monitored any more": (Trigger.MONITORING_ENDED, Trigger.MONITORING_ENDED),

@@ -10,6 +10,7 @@ import getpass
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -123,7 +124,8 @@ def shelve(
     _check_shelf(end, now)
     record = _journal(state).alarm(alarm)
     arguments = {"until": rfc3339(end)}
-    _ask(state, [_request("shelve", record.machine, who, why, alarm=record, arguments=arguments)])
+    shelving = _request("shelve", record.machine, who, why, alarm=record, arguments=arguments)
+    _ask(state, [replace(shelving, time=now)])  # of which the period is counted
 
 
 def unshelve(alarm: AlarmId, state: StateDir, why: Why = None, who: Who = None) -> None:

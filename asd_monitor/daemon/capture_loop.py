@@ -219,6 +219,10 @@ class CaptureLoop:
         """Return the present time; for a recording, the time of its evaluated position."""
         if self.device.is_file:
             return self.time_of(self._position)
+        return self.present_time()
+
+    def present_time(self) -> datetime:
+        """Return the present time, also for a recording: people name times by it."""
         return utc(self._clocks.wall_s())
 
     def opened(self, opened: Opened) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -26,6 +27,7 @@ from asd_monitor.daemon.initial_training import InitialTraining
 from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.session_reporter import SessionReporter
+from asd_monitor.daemon.shelf_pace import ShelfPace
 from asd_monitor.explanation.explain import MAX_SOUND_S
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.sqlite_errors import JournalError
@@ -97,7 +99,7 @@ class EvaluationLoop:
         self._logged_journal_error: str | None = None
         self._reload_requested = True
         self._has_requests = True
-        self._expires_shelf = False
+        self._shelf_pace: ShelfPace | None = None  # None: the shelf is not to be ended
 
     def reload_model(self) -> None:
         """Load the current model again, without a gap in the sound."""
@@ -109,9 +111,9 @@ class EvaluationLoop:
         self._has_requests = True
         self._wake.set()
 
-    def expire_shelf(self) -> None:
-        """End the shelving of the alarm, where its time is over."""
-        self._expires_shelf = True
+    def expire_shelf(self, pace: ShelfPace) -> None:
+        """End the shelving of the alarm, where its time is over and the pace allows."""
+        self._shelf_pace = pace
         self._wake.set()
 
     @property
@@ -141,13 +143,12 @@ class EvaluationLoop:
             self._wake.clear()
             if self._initial_training is not None and self._initial_training.take_result():
                 self._reload_requested = True
+            if self._has_requests:  # before a model is loaded, which takes time
+                await self._apply_requests()
+            if self._shelf_pace is not None:
+                await self._expire_shelf(self._shelf_pace)
             if self._reload_requested:
                 await self._load_model()
-            if self._has_requests:
-                await self._apply_requests()
-            if self._expires_shelf:
-                self._expires_shelf = False
-                await self._publish_changes(self._evaluator.expire_shelf)
             await self._reporter.write_changes(self._worker)
             if await self._evaluate_next(tasks):
                 continue
@@ -360,9 +361,19 @@ class EvaluationLoop:
         self._journal_backoff.reset()
         self._logged_journal_error = None
 
-    async def _publish_changes(self, change: Callable[[datetime], list[Event]]) -> None:
-        """Publish the transitions that a change of the alarm has written to the journal."""
-        events = await self._worker.run(change, self._capture.now())
+    async def _expire_shelf(self, pace: ShelfPace) -> None:
+        self._shelf_pace = None
+        expire = partial(self._publish_changes, self._evaluator.expire_shelf)
+        await pace.end(self._evaluator.alarm, expire)
+
+    async def _publish_changes(self, change: Callable[[datetime, datetime], list[Event]]) -> bool:
+        """Publish the transitions that a change of the alarm has written to the journal.
+
+        Returns whether there are some.
+        """
+        capture = self._capture
+        events = await self._worker.run(change, capture.present_time(), capture.now())
         self._reporter.publish_events(events)
         self._reporter.publish_changed_alarm()
         self.publish_state()
+        return bool(events)

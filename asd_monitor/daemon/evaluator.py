@@ -344,13 +344,16 @@ class Evaluator:
         """Write a change that the daemon has observed and the monitor has not."""
         return self._journal.record(Transition(0, kind, before, after, why), now, self.model)
 
-    def apply_requests(self, now: datetime) -> list[Event]:
-        """Apply the requests about the machine and its alarms; raises JournalError."""
-        return self._requests.apply(self._monitor, now, self.model)
+    def apply_requests(self, now: datetime, at: datetime) -> list[Event]:
+        """Apply the requests about the machine and its alarms; raises JournalError.
 
-    def expire_shelf(self, now: datetime) -> list[Event]:
+        ``now`` is the present time, ``at`` that of the sound.
+        """
+        return self._requests.apply(self._monitor, now, self.model, at=at)
+
+    def expire_shelf(self, now: datetime, at: datetime) -> list[Event]:
         """End the shelving of the newest alarm, where its time is over."""
-        return self._requests.expire_shelf(self._monitor, now, self.model)
+        return self._requests.expire_shelf(self._monitor, now, self.model, at=at)
 
     def _is_peak_due(self, at: int) -> bool:
         alarm, record = self._monitor.alarm, self._journal.newest

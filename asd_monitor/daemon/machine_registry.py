@@ -26,6 +26,7 @@ from asd_monitor.daemon.monitor_session import MonitorSession
 from asd_monitor.daemon.retained_states import RetainedStates
 from asd_monitor.daemon.runtime_options import Intervals, ShutdownLimits
 from asd_monitor.daemon.session_context import SessionContext
+from asd_monitor.daemon.shelf_pace import ShelfPace
 from asd_monitor.daemon.shutdown import Step, run_until_cancelled
 from asd_monitor.daemon.stream_clock import clock_synced
 from asd_monitor.daemon.supervised_session import SupervisedSession
@@ -143,18 +144,22 @@ class MachineRegistry:
         newest = [journal.newest for journal in self._journals.values()]
         return [record for record in newest if record is not None and record.shelved]
 
-    async def expire_shelf(self, machine: str) -> None:
-        """End the shelving of a machine's alarm, where its time is over."""
+    async def expire_shelf(self, machine: str, pace: ShelfPace) -> None:
+        """End the shelving of a machine's alarm, where its time is over and the pace allows."""
         async with self._acknowledging:
             supervised = self._machines.get(machine)
             if machine in self._being_removed:
                 return
             if supervised is None or supervised.task is None or supervised.task.done():
-                requests = self._requests[machine]
-                events = await self._journal.expire_shelf(requests, datetime.now(UTC))
-                self._publish_without_session(machine, events)
+                newest = self._journals[machine].newest
+                await pace.end(newest, partial(self._expire_without_session, machine))
             elif supervised.session is not None:
-                supervised.session.expire_shelf()
+                supervised.session.expire_shelf(pace)
+
+    async def _expire_without_session(self, machine: str) -> bool:
+        events = await self._journal.expire_shelf(self._requests[machine], datetime.now(UTC))
+        self._publish_without_session(machine, events)
+        return bool(events)
 
     async def _change_without_session(self, machine: str) -> None:
         journal, events, reason, now = self._journals[machine], [], None, datetime.now(UTC)

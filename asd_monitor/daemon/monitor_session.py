@@ -26,6 +26,7 @@ from asd_monitor.daemon.machine_publisher import MachinePublisher, StreamCounts
 from asd_monitor.daemon.self_test_subject import SelfTestSubject
 from asd_monitor.daemon.session_context import SessionContext
 from asd_monitor.daemon.session_reporter import SessionReporter
+from asd_monitor.daemon.shelf_pace import ShelfPace
 from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.machine_journal import MachineJournal
@@ -162,9 +163,9 @@ class MonitorSession:
         """Apply the requests that were written to the journal."""
         self._evaluation_loop.check_requests()
 
-    def expire_shelf(self) -> None:
-        """End the shelving of the alarm, where its time is over."""
-        self._evaluation_loop.expire_shelf()
+    def expire_shelf(self, pace: ShelfPace) -> None:
+        """End the shelving of the alarm, where its time is over and the pace allows."""
+        self._evaluation_loop.expire_shelf(pace)
 
     def request_state(self) -> None:
         """Publish the state again in a task of the session, so that a failure is one of this."""

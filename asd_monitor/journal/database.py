@@ -175,7 +175,7 @@ def _migrate_or_examine(path: Path, connect: Connect) -> str | None:
         if problem is None and (found := database_format(database)) != FORMAT:
             with transaction(database):  # no request is written meanwhile
                 migrated = new_database()
-                copy_rows(database, migrated)
+                recovery = copy_rows(database, migrated)
                 kept = replace_journal(path, migrated.serialize(), reason=f"format-{found}")
             log.info(
                 "the journal of alarms has been migrated to the present format",
@@ -183,6 +183,7 @@ def _migrate_or_examine(path: Path, connect: Connect) -> str | None:
                 format=FORMAT,
                 kept_as=str(kept),
             )
+            _report_damaged_rows(path, recovery)
     finally:
         database.close()
     return problem
@@ -208,6 +209,7 @@ def _repair(path: Path, problem: str) -> None:
         events=events,
         damaged_rows=recovery.damaged,
         rebuilt_alarms=list(recovery.rebuilt),
+        restored_machines=list(recovery.machines),
         kept_as=str(kept),
         hint="compare with the messages of the broker and the log: alarms may be missing",
     )
@@ -224,11 +226,16 @@ def _prepare(database: sqlite3.Connection, path: Path, max_events: int) -> None:
         recovery = set_damaged_rows_aside(database)
         delete_oldest_events(database, keep=max_events)
         _delete_oldest_alarms(database)
+    _report_damaged_rows(path, recovery)
+
+
+def _report_damaged_rows(path: Path, recovery: Recovery) -> None:
     if recovery.damaged:
         log.error(
             "rows of the journal of alarms are damaged and were moved to the table damaged_rows",
             file=str(path),
             damaged_rows=recovery.damaged,
             rebuilt_alarms=list(recovery.rebuilt),
+            restored_machines=list(recovery.machines),
             hint="compare with the messages of the broker and the log: alarms may be missing",
         )

@@ -16,7 +16,7 @@ from functools import partial
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.event_numbers import EventNumbers, Numbers
 from asd_monitor.journal.event_outbox import EventOutbox
-from asd_monitor.journal.machine_entries import ServiceEntry
+from asd_monitor.journal.machine_entries import OutOfService, ServiceEntry
 from asd_monitor.journal.outbox_records import OutboxChange, OutboxFigures, Settled
 from asd_monitor.journal.recent_changes import RecentChanges
 from asd_monitor.journal.sqlite_errors import is_full
@@ -147,10 +147,14 @@ class EntryTransactions:
     ) -> _Committed:
         def finish() -> tuple[OutboxChange, Mapping[str, Numbers]]:
             change = self._outbox.update(database, settled)
-            return change, self._numbers.reserve(database, change.sequences)
+            return change, self._numbers.reserve(database, change.sequences, self._out_of_service)
 
         refused, (change, numbers) = write_changes(database, changes, finish)
         return _Committed(refused, change, numbers)
+
+    def _out_of_service(self, machine: str) -> OutOfService | None:
+        with self._lock:
+            return self._standing.out_of_service(machine)
 
     def count_written(self) -> bool:
         """Count what `write` has written; return whether it has to get into the file at once."""

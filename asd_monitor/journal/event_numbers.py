@@ -19,14 +19,19 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import structlog
 
 from asd_monitor.journal.alarm_tables import find_row, replace_row, rows_of
-from asd_monitor.journal.machine_entries import MachineEntry, as_machine, with_seq
+from asd_monitor.journal.machine_entries import (
+    MachineEntry,
+    OutOfService,
+    as_machine,
+    with_seq,
+)
 from asd_monitor.private_files import write_private_file
 
 log = structlog.get_logger()
@@ -108,18 +113,22 @@ class EventNumbers:
         self._write(self._numbers)
 
     def reserve(
-        self, database: sqlite3.Connection, newest: Mapping[str, int]
+        self,
+        database: sqlite3.Connection,
+        newest: Mapping[str, int],
+        out_of_service: Callable[[str], OutOfService | None],
     ) -> dict[str, Numbers]:
         """Reserve, within a transaction, numbers above the newest ones of some machines.
 
-        Call `committed` with the result once the transaction is on the disk.  Raises sqlite3.Error.
+        ``out_of_service`` is called where the row of a machine is lost.  Call `committed` with the
+        result once the transaction is on the disk.  Raises sqlite3.Error.
         """
         changed: dict[str, Numbers] = {}
         for machine, seq in newest.items():
             reserved = self._numbers.get(machine, Numbers(0, 0)).reserved
             if seq > reserved - RESERVED // 2:
                 reserved = seq + RESERVED
-                MachineEntry(machine, reserved).write(database)
+                MachineEntry(machine, reserved, out_of_service(machine)).write(database)
             changed[machine] = Numbers(seq, reserved)
         if changed:
             self._write({**self._numbers, **changed})

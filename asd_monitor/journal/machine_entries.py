@@ -30,7 +30,8 @@ class MachineEntry:
 
     machine: str
     seq: int = 0
-    out_of_service: OutOfService | None = None  # as it was read; written by a `ServiceEntry`
+    out_of_service: OutOfService | None = None
+    """As it was read; written to a new row only, a `ServiceEntry` changes it."""
 
     def write(self, database: sqlite3.Connection) -> None:
         """Insert or update the row, whose number only rises here.
@@ -44,7 +45,8 @@ class MachineEntry:
         if found is None or earlier is None:
             seq = max(self.seq, highest_seq(database, self.machine))
             number = next_number(database, "machines")
-            replace_row(database, "machines", (number, self.machine, seq, None, None, None))
+            service = _columns(self.out_of_service)
+            replace_row(database, "machines", (number, self.machine, seq, *service))
         elif self.seq > earlier.seq:
             replace_row(database, "machines", with_seq(found, self.seq))
 

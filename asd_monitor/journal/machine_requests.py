@@ -15,7 +15,12 @@ from asd_monitor.journal.alarm_entries import AlarmEntry, Entry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_entries import OutOfService, ServiceEntry
 from asd_monitor.journal.machine_journal import MachineJournal
-from asd_monitor.journal.request_decisions import Decision, decide_on_alarm, decide_on_machine
+from asd_monitor.journal.request_decisions import (
+    LONGEST_SHELF,
+    Decision,
+    decide_on_alarm,
+    decide_on_machine,
+)
 from asd_monitor.journal.requests import OutcomeEntry, Request
 from asd_monitor.monitor import Monitor
 from asd_monitor.wording import rfc3339
@@ -31,7 +36,8 @@ class _Present:
     """By what and when requests are applied."""
 
     monitor: Monitor | None  # None: the machine has no session
-    now: datetime
+    now: datetime  # by which people name times
+    at: datetime  # of the sound; another one in a recording, whose events have it
     model: str | None
     asked: datetime | None = None  # when a person has asked; None: nobody did
 
@@ -48,17 +54,24 @@ class MachineRequests:
         self._journal = journal
         self._settled: set[str] = set()  # requests whose outcome may not be written yet
 
-    def apply(self, monitor: Monitor | None, now: datetime, model: str | None) -> list[Event]:
+    def apply(
+        self,
+        monitor: Monitor | None,
+        now: datetime,
+        model: str | None,
+        *,
+        at: datetime | None = None,
+    ) -> list[Event]:
         """Apply the requests that wait; return the transitions.
 
         Without a monitor (no session of the machine) the record of an alarm is changed.  An earlier
-        alarm that the newest continues ends before.  Raises `JournalError` where the journal cannot
-        be read.
+        alarm that the newest continues ends before.  The transitions have the time ``at``, that of
+        the sound where it is a recording.  Raises `JournalError` where the journal cannot be read.
         """
-        present = _Present(monitor, now, model)
+        present = _Present(monitor, now, at or now, model)
         requests = self._journal.journal.waiting_requests(self._journal.machine)
         self._settled &= {request.id for request in requests}
-        events = self._journal.end_superseded(now)
+        events = self._journal.end_superseded(present.at)
         events += self._hide_out_of_service(present)
         for request in requests:
             if request.id not in self._settled:
@@ -118,7 +131,7 @@ class MachineRequests:
                 trigger,
                 who=who,
                 why=why,
-                now=present.now,
+                now=present.at,
                 asked=present.asked,
                 shelved_until=until,
             )
@@ -136,7 +149,7 @@ class MachineRequests:
         for transition in transitions:
             event, written = self._journal.entries_of(
                 transition,
-                present.now,
+                present.at,
                 present.model,
                 asked=present.asked,
                 shelved_until=shelved_until,
@@ -166,7 +179,7 @@ class MachineRequests:
         of_alarm = self._change_alarm_of_service(
             present, who=who, why=why, in_service=not was_in_service
         )
-        since = OutOfService(present.now, who, why) if was_in_service else None
+        since = OutOfService(present.at, who, why) if was_in_service else None
         service = ServiceEntry(self._journal.machine, since)
         return [*of_machine[0], *of_alarm[0]], [service, *of_machine[1], *of_alarm[1]]
 
@@ -202,22 +215,26 @@ class MachineRequests:
         trigger = Trigger.RETURN_TO_SERVICE if in_service else Trigger.TAKE_OUT_OF_SERVICE
         return _one(
             self._journal.changed_record(
-                newest, trigger, who=who, why=why, now=present.now, asked=present.asked
+                newest, trigger, who=who, why=why, now=present.at, asked=present.asked
             )
         )
 
     def expire_shelf(
-        self, monitor: Monitor | None, now: datetime, model: str | None
+        self,
+        monitor: Monitor | None,
+        now: datetime,
+        model: str | None,
+        *,
+        at: datetime | None = None,
     ) -> list[Event]:
         """End the shelving of the newest alarm, where its time is over; return the transitions."""
         newest = self._journal.newest
         if newest is None or not is_shelf_over(newest, now):
             return []
-        latch = monitor is not None and monitor.rule.latch
-        trigger = Trigger.SHELF_EXPIRED_LATCHED if latch else Trigger.SHELF_EXPIRED
         until = newest.shelved_until
         why = "the shelving has expired" + ("" if until is None else f" ({rfc3339(until)})")
-        decision, present = Decision("", trigger=trigger), _Present(monitor, now, model)
+        decision = Decision("", trigger=Trigger.SHELF_EXPIRED)
+        present = _Present(monitor, now, at or now, model)
         events, entries = self._change(newest, decision, present, who=None, why=why)
         if entries:
             self._journal.journal.write(entries)
@@ -229,6 +246,9 @@ def _one(changed: tuple[Event, list[Entry]] | None) -> Changes:
 
 
 def is_shelf_over(record: AlarmRecord, now: datetime) -> bool:
-    """Return whether an alarm is shelved, and the time of that is over."""
+    """Return whether an alarm is shelved, and the time of that is over.
+
+    So is one that is longer ahead than a shelf lasts: the clock was ahead when it was set.
+    """
     until = record.shelved_until
-    return record.shelved and (until is None or until <= now)
+    return record.shelved and (until is None or not now < until <= now + LONGEST_SHELF)

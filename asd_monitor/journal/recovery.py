@@ -47,6 +47,8 @@ class Recovery:
     """Rows that are not intact."""
     rebuilt: tuple[str, ...] = ()
     """Ids of the alarms that were rebuilt from their transitions."""
+    machines: tuple[str, ...] = ()
+    """Machines whose row was lost, each with whether it is in service now."""
 
 
 def copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> Recovery:
@@ -66,8 +68,8 @@ def copy_rows(source: sqlite3.Connection, target: sqlite3.Connection) -> Recover
                 add_row(target, table, row)
     if database_format(source) < FORMAT:
         _request_acknowledgements(target)
-    _restore_machines(target)
-    return Recovery(damaged, tuple(_rebuild_alarms(target)))
+    lost = _restore_machines(target, is_readable=_is_readable(source, "events"))
+    return Recovery(damaged, tuple(_rebuild_alarms(target)), lost)
 
 
 def _request_acknowledgements(database: sqlite3.Connection) -> None:
@@ -103,9 +105,8 @@ def set_damaged_rows_aside(database: sqlite3.Connection) -> Recovery:
     ]
     for table, row in damaged:
         set_row_aside(database, table, row)
-    if damaged:
-        _restore_machines(database)
-    return Recovery(len(damaged), tuple(_rebuild_alarms(database)))
+    lost = _restore_machines(database, is_readable=True) if damaged else ()
+    return Recovery(len(damaged), tuple(_rebuild_alarms(database)), lost)
 
 
 def _is_sound(table: str, row: Row) -> bool:
@@ -114,27 +115,59 @@ def _is_sound(table: str, row: Row) -> bool:
     return READERS[table](row) is not None
 
 
-def _restore_machines(database: sqlite3.Connection) -> None:
-    """Restore the rows of machines from their events, as far as these are left.
+def _restore_machines(database: sqlite3.Connection, *, is_readable: bool) -> tuple[str, ...]:
+    """Restore the rows of machines that are lost; return which, and whether in service.
 
-    Events are counted from the highest number, and the newest change says whether a machine is in
-    service: the row of one that is out of service may have been damaged.
+    An intact row stays but for the number of its newest event, which is at least the highest one.
+    Whether a machine without a row is in service is said by the newest change of that.  Where a
+    transition is lost too, and all are not readable, that may be the one that has returned the
+    machine to service: then it is in service, so that its alarms are raised.
     """
+    kept = {id_ for (id_,) in database.execute("SELECT id FROM machines")}
     highest = database.execute(
         "SELECT machine, max(seq) FROM (SELECT machine, seq FROM events UNION ALL"
-        " SELECT machine, seq FROM outbox) WHERE seq IS NOT NULL GROUP BY machine"
+        " SELECT machine, seq FROM outbox UNION ALL SELECT machine, 0 FROM alarms)"
+        " WHERE seq IS NOT NULL GROUP BY machine"
     ).fetchall()
+    (damaged,) = database.execute(
+        "SELECT count(*) FROM damaged_rows WHERE place = 'events'"
+    ).fetchone()
+    is_complete = is_readable and not damaged
+    lost = []
     for machine, seq in highest:
         MachineEntry(machine, seq).write(database)
-    newest = database.execute(
-        "SELECT max(number) FROM events WHERE kind = ? GROUP BY machine", (TransitionKind.SERVICE,)
-    ).fetchall()
-    for (number,) in newest:
-        for row in rows_of(database, "events", "WHERE number = ?", (number,)):
-            event = as_event(row)
-            if event is not None and event.after == ServiceState.OUT_OF_SERVICE:
-                since = OutOfService(event.time, event.who or "unknown", event.why)
-                ServiceEntry(event.machine, since).write(database)
+        if machine in kept:
+            continue
+        out_of_service = _newest_out_of_service(database, machine)
+        if out_of_service is not None and is_complete:
+            ServiceEntry(machine, out_of_service).write(database)
+            lost.append(f"{machine}: out of service by {out_of_service.who}")
+        elif out_of_service is not None:
+            lost.append(f"{machine}: in service, and may have been out of service")
+        else:
+            lost.append(f"{machine}: in service")
+    return tuple(lost)
+
+
+def _newest_out_of_service(database: sqlite3.Connection, machine: str) -> OutOfService | None:
+    """Return what the newest readable change of a machine's service says."""
+    clause = "WHERE machine = ? AND kind = ? ORDER BY number DESC"
+    for row in rows_of(database, "events", clause, (machine, TransitionKind.SERVICE)):
+        event = as_event(row)
+        if event is not None:
+            is_out = event.after == ServiceState.OUT_OF_SERVICE
+            return OutOfService(event.time, event.who or "unknown", event.why) if is_out else None
+    return None
+
+
+def _is_readable(database: sqlite3.Connection, table: str) -> bool:
+    """Return whether SQLite can read all pages of a table."""
+    try:
+        for _ in rows_of(database, table, "ORDER BY number"):
+            pass
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
+        return False
+    return True
 
 
 def _rebuild_alarms(database: sqlite3.Connection) -> list[str]:

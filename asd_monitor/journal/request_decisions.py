@@ -121,7 +121,7 @@ def problem_of_shelf(until: datetime, asked: datetime, now: datetime) -> str | N
         return f"{rfc3339(until)} is over: give a later time"
     if until - asked < SHORTEST_SHELF:
         return "the shortest time is one minute: give a later time"
-    if until - asked > LONGEST_SHELF:
+    if until - min(asked, now) > LONGEST_SHELF:  # a clock was ahead when it was asked
         return (
             "the longest time is 7 days: give an earlier time, or take the machine out of service"
             " (`alarms out-of-service`)"

@@ -149,16 +149,7 @@ class AnyHistory(RuleBasedStateMachine):
             assert after.acknowledged
 
     @precondition(lambda self: self.machine.alarm is not None)
-    @rule(
-        trigger=st.sampled_from(
-            [
-                Trigger.SHELVE,
-                Trigger.UNSHELVE,
-                Trigger.SHELF_EXPIRED,
-                Trigger.SHELF_EXPIRED_LATCHED,
-            ]
-        )
-    )
+    @rule(trigger=st.sampled_from([Trigger.SHELVE, Trigger.UNSHELVE, Trigger.SHELF_EXPIRED]))
     def shelve(self, trigger: Trigger) -> None:
         before = self.machine.occurrence.alarm
         self.check(self.machine.change(trigger, self.at, before.number, "ann", "noisy"))

@@ -85,25 +85,20 @@ def test_an_alarm_that_is_unshelved_is_acknowledged_by_that() -> None:
     assert plant.change(Trigger.UNSHELVE) == ["shelved_returned→normal"]
 
 
-@pytest.mark.parametrize("trigger", [Trigger.SHELF_EXPIRED, Trigger.SHELF_EXPIRED_LATCHED])
-def test_a_shelf_that_expires_leaves_the_alarm_unacknowledged(trigger: Trigger) -> None:
+def test_a_shelf_that_expires_leaves_the_alarm_unacknowledged() -> None:
     plant = raised()
     plant.change(Trigger.ACKNOWLEDGE)
     assert plant.change(Trigger.SHELVE) == ["acknowledged→shelved"]
-    assert plant.change(trigger) == ["shelved→unacknowledged"]
+    assert plant.change(Trigger.SHELF_EXPIRED) == ["shelved→unacknowledged"]
 
 
-def test_a_shelf_that_expires_in_normal_sound_latches_the_same_alarm() -> None:
-    plant = raised()
-    plant.change(Trigger.SHELVE)
-    plant.play(1.0, 15)
-    assert plant.change(Trigger.SHELF_EXPIRED_LATCHED) == ["shelved_returned→latched"]
-    assert (plant.alarm.number, plant.alarm.active) == (1, True)
-    assert plant.machine.state == "alarm"
+def test_a_shelf_that_expires_in_normal_sound_does_not_activate_the_alarm() -> None:
     plant = raised()
     plant.change(Trigger.SHELVE)
     plant.play(1.0, 15)
     assert plant.change(Trigger.SHELF_EXPIRED) == ["shelved_returned→returned"]
+    assert (plant.alarm.number, plant.alarm.active) == (1, False)
+    assert plant.machine.state == "normal"
 
 
 def test_out_of_service_hides_the_alarm_and_the_state_is_a_warning_at_most() -> None:

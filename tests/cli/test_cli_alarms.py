@@ -189,6 +189,16 @@ def test_the_answer_of_a_running_daemon_is_printed(state: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize("period", ["1m", "7d"])
+def test_an_alarm_is_shelved_for_the_shortest_and_the_longest_period(
+    state: Path, period: str
+) -> None:
+    with Daemon(state):
+        result = run(state, "shelve", FAN, "--for", period, "--why", "noisy")
+    assert result.exit_code == 0, result.exception
+    assert "shelved until" in result.stdout
+
+
 def test_a_machine_is_taken_out_of_service_and_returned(state: Path) -> None:
     with Daemon(state):
         taken = run(state, "out-of-service", "fan01", "--why", "new belt", "--who", "ann")

@@ -9,9 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind
-from asd_monitor.daemon.shelf_expiry import PACE_S, ShelfPace
+from asd_monitor.daemon.shelf_pace import ShelfPace
 from asd_monitor.daemon.state_lock import StateLock, is_in_use
-from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.requests import Request, Verb
@@ -58,6 +57,20 @@ async def test_a_shelved_alarm_says_until_when_and_the_state_stays_alarm(make):
     assert machine.state["reason"] == f"shelved until {rfc3339(end)}"
     event = machine.broker.messages("fan/event")[-1]
     assert (event["to"], event["who"]) == ("shelved", "ann")
+
+
+async def test_a_shelf_goes_by_the_wall_clock_also_in_a_recording(make):
+    machine = make(device="file:/x.wav")
+    machine.start()
+    machine.source.open().play(25, ALARM_LEVEL)
+    await machine.until_state("alarm")
+    await machine.play(100, ALARM_LEVEL)  # read at once: the time of the sound is ahead
+    end = datetime.now(UTC) + timedelta(seconds=70)
+    request(machine, Verb.SHELVE, until=end.isoformat())
+    await until(lambda: machine.broker.alarm("fan")["shelved_until"] is not None)
+    machine.session.expire_shelf(ShelfPace())
+    await machine.play(10, ALARM_LEVEL)
+    assert machine.broker.alarm("fan")["shelved_until"] == rfc3339(end)
 
 
 async def test_out_of_service_is_in_the_alarm_and_the_state_is_a_warning_at_most(make):
@@ -168,42 +181,6 @@ async def test_a_shelf_of_a_machine_without_a_session_expires_at_the_start(daemo
     (*_, expired) = journal.events(alarm_id)
     assert (expired.before, expired.after, expired.who) == ("shelved", "unacknowledged", None)
     assert expired.why == "the shelving has expired (2026-11-23T05:45:00.000Z)"
-
-
-def shelved(number: int, *, minutes: float = 0.0, active: bool = True) -> AlarmRecord:
-    condition = AlarmCondition.SHELVED if active else AlarmCondition.SHELVED_RETURNED
-    return AlarmRecord(
-        id=f"fan{number:02}-1",
-        machine=f"fan{number:02}",
-        severity="alarm",
-        condition=condition,
-        raised=NOW,
-        cleared=None,
-        acknowledged_at=None,
-        who=None,
-        why=None,
-        peak_score=7.0,
-        model=None,
-        shelved_until=NOW + timedelta(minutes=minutes),
-    )
-
-
-def test_one_alarm_in_abnormal_sound_leaves_its_shelf_each_minute_in_order() -> None:
-    pace = ShelfPace()
-    waiting = [shelved(2, minutes=-1), shelved(1, minutes=-2), shelved(3, minutes=5)]
-    found = []
-    for second in range(200):
-        for record in pace.due(waiting, NOW, float(second)):
-            waiting.remove(record)
-            found.append((record.machine, second))
-    assert found == [("fan01", 0), ("fan02", PACE_S)]
-
-
-def test_alarms_in_normal_sound_leave_their_shelves_at_once() -> None:
-    pace = ShelfPace()
-    pace.due([shelved(0, minutes=-1)], NOW, 0.0)
-    quiet = [shelved(number, minutes=-1, active=False) for number in range(5)]
-    assert pace.due([*quiet, shelved(9, minutes=-1)], NOW, 1.0) == quiet
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -110,6 +110,26 @@ def test_a_shelf_expires_at_its_time_and_the_alarm_is_unacknowledged(journal: Jo
     assert newest.reason.startswith("alarm score at least")
 
 
+def test_a_shelf_set_while_the_clock_was_ahead_ends_with_its_correction(journal: Journal) -> None:
+    fan = raised(journal)
+    fan.now += timedelta(days=365)
+    ask(fan, Verb.SHELVE, until=fan.now + HOUR)
+    fan.now -= timedelta(days=365)
+    assert fan.expire() == ["shelved→unacknowledged"]
+
+
+def test_a_shelf_asked_while_the_clock_was_ahead_is_refused(journal: Journal) -> None:
+    fan = raised(journal)
+    ahead = fan.now + timedelta(days=365)
+    until = {"until": (ahead + HOUR).isoformat()}
+    asked = Request(Verb.SHELVE, "fan01", "ann", ahead, alarm_id=FAN_ALARM, arguments=until)
+    journal.add_request(asked)
+    assert fan.apply() == []
+    settled = outcome_of(journal.path.parent, asked.id)
+    assert settled is not None
+    assert "the longest time is 7 days" in (settled.outcome or "")
+
+
 def test_an_alarm_that_is_unshelved_is_acknowledged_by_that_person(journal: Journal) -> None:
     fan = raised(journal)
     ask(fan, Verb.SHELVE, until=fan.now + HOUR)
