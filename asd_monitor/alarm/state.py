@@ -210,6 +210,7 @@ class TransitionKind(StrEnum):
     ALARM = "alarm"  # of an alarm: AlarmCondition
     MICROPHONE = "microphone"  # MicrophoneState: begin and end of a dead channel
     SERVICE = "service"  # of the machine: ServiceState
+    MARK = "mark"  # of sound: SoundMark
 
 
 class ServiceState(StrEnum):
@@ -217,6 +218,13 @@ class ServiceState(StrEnum):
 
     IN_SERVICE = "in_service"
     OUT_OF_SERVICE = "out_of_service"
+
+
+class SoundMark(StrEnum):
+    """What a person has said of a span of sound."""
+
+    NONE = "not_marked"
+    NORMAL = "marked_normal"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.alarm.chatter import CHATTER_RAISES, is_chattering
+from asd_monitor.cli.alarm_marks import mark_normal
 from asd_monitor.cli.alarm_requests import AlarmId, add_request_commands, no_alarms
 from asd_monitor.cli.alarm_stats import stats
 from asd_monitor.cli.command_group import CommandGroup
@@ -107,6 +108,9 @@ def show(alarm: AlarmId, state: StateDir, *, as_json: AsJson = False) -> None:
 
 
 add_request_commands(app)
+app.command("mark-normal", short_help="Mark the sound of an alarm, or of a time, as normal.")(
+    mark_normal
+)
 app.command("stats", short_help="Figures of the alarms, beside those of ISA-18.2.")(stats)
 
 

@@ -1,4 +1,4 @@
-"""Labels of a machine's alarms, from the journal of a state folder."""
+"""Labels of a machine's alarms and its marked sound, from the journal of a state folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from asd_monitor.records import AlarmLabel
 
 
 def labels_of(state: Path, machine: str) -> tuple[MachineLabels, list[str]]:
-    """Return the labels of a machine, and why some may be missing, one sentence each."""
+    """Return labels and marks of a machine, and why some may be missing, one sentence each."""
     if not state.is_dir():
         return MachineLabels(machine), []
     try:
@@ -25,4 +25,5 @@ def labels_of(state: Path, machine: str) -> tuple[MachineLabels, list[str]]:
         for each in reversed(journal.alarms)
         if each.machine == machine and each.label is not None
     )
-    return MachineLabels(machine, labels), journal.warnings
+    spans = tuple(each for each in journal.normal_spans if each.machine == machine)
+    return MachineLabels(machine, labels, spans), journal.warnings

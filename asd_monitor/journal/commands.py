@@ -22,6 +22,7 @@ from asd_monitor.journal.database import COMMAND_BUSY_S, connect_to, transaction
 from asd_monitor.journal.file_image import OpenedImage, open_image, read_files
 from asd_monitor.journal.journal_file import find_journal
 from asd_monitor.journal.machine_entries import OutOfService, as_machine
+from asd_monitor.journal.normal_spans import TABLE, as_normal_span
 from asd_monitor.journal.requests import Request, Verb, add_request, find_request
 from asd_monitor.journal.sqlite_errors import DAMAGED, DamagedJournalError, JournalError, translated
 from asd_monitor.journal.table_definitions import FORMAT
@@ -57,7 +58,10 @@ class JournalContent:
             machine: each for machine, each in known.items() if each is not None
         }
         """The machines that are out of service."""
-        lost = len(rows) - len(alarms) + machines.count(None)
+        spans = [as_normal_span(row) for row in readable_rows(self._database, TABLE)]
+        self.normal_spans = [span for span in spans if span is not None]
+        """What people have marked as normal, the oldest mark first."""
+        lost = len(rows) - len(alarms) + machines.count(None) + spans.count(None)
         damage = image.damage or (f"{count(lost, 'row')} cannot be read" if lost else None)
         self.damage = self._describe(damage)
         """What is wrong with the journal, and the remedy; None: nothing was found."""
