@@ -133,6 +133,15 @@ Channel = Annotated[
         show_default="0",
     ),
 ]
+MachineConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Configuration file with budgets and commissioning of this machine.",
+        readable=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 EncoderFiles = Annotated[
     list[Path] | None,
