@@ -174,7 +174,8 @@ def _manifest_facts(bundle: Bundle, *, in_use: bool) -> list[tuple[str, str]]:
         if candidate:
             decision = "put into use by a person" if in_use else "a person decides on its use"
             candidate = f"{candidate}: {decision}"
-        facts.append(("moved", f"{moved:.2f} from the first model{candidate}"))
+        moved_from = manifest.get("moved_from") or "the first model"
+        facts.append(("moved", f"{moved:.2f} from {moved_from}{candidate}"))
     if training := manifest.get("training"):
         files = [
             f"{file['name']}  {file['seconds']:.0f} s  {file['modified'][:16]}  "

@@ -144,6 +144,7 @@ class _Manifest(_Part):
     reason: _Short | None = None
     candidate: bool = False
     moved: float | None = None
+    moved_from: _Short | None = None  # None: from the trained model
     commissioning: _Commissioning | None = None
     self_test: _SelfTest | None = None
     marked: Annotated[list[_MarkedSpan], Field(max_length=1000)] = []

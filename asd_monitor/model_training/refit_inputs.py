@@ -151,6 +151,7 @@ def refit_facts(
         "thresholds": threshold_facts(settings.alarm, result.detector),
         KEY: manifest_entry(levels_at_training(bundle.manifest)),
         "moved": result.moved,
+        **({"moved_from": bundle.version} if bundle.manifest.get("marked") else {}),
         "commissioning": {
             "days": days,
             "age_s": age_s,

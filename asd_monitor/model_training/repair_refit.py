@@ -96,6 +96,7 @@ def refit_since(
         "warnings": [],
         KEY: manifest_entry(None),
         "moved": movement(bundle.detector, detector, windows),
+        "moved_from": bundle.version,
         "commissioning": {
             "days": days,
             "blocks": len(pieces),
