@@ -182,7 +182,7 @@ def _marked(
     notes = []
     for span in spans:
         what = f"the sound marked by {span.who} ({span.alarm_id or span.begin.isoformat()})"
-        if inputs.first_trained is not None and span.time < inputs.first_trained:
+        if inputs.sound_since is not None and span.time < inputs.sound_since:
             notes.append(f"{what} is left out: it was marked before the model was trained")
             continue
         own = marked_pieces(

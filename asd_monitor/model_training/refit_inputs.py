@@ -31,8 +31,8 @@ class RefitInputs:
     """The model that was trained, and the live sound that it can be extended with."""
 
     first: FirstModelReference
-    first_trained: datetime | None
-    """When that model was trained; None: not known."""
+    sound_since: datetime | None
+    """From when on sound is of the machine as that model knows it; None: not known."""
     progress: Progress | None  # of its commissioning; None: it has not begun
     blocks: Sequence[LiveBlock]
     layout: Layout
@@ -51,7 +51,8 @@ def refit_inputs(models: Path, state: Path, bundle: Bundle) -> RefitInputs:
     first = _first_model(models, bundle)
     approved = bundle.detector if bundle.manifest.get("marked") else None
     reference = FirstModelReference(first.detector, load_reference(models, bundle), approved)
-    trained = first.manifest.get("trained")
+    commissioning = first.manifest.get("commissioning") or {}
+    begins = commissioning.get("since") or first.manifest.get("trained")
     store = CommissioningStore(state / "commissioning" / bundle.machine)
     progress, found, blocks = store.progress(), store.layout(), store.blocks()
     missing = None
@@ -70,7 +71,7 @@ def refit_inputs(models: Path, state: Path, bundle: Bundle) -> RefitInputs:
     usable = missing is None and found is not None
     return RefitInputs(
         reference,
-        _time_of(trained),
+        _time_of(begins),
         progress,
         blocks if usable else (),
         found[1] if usable and found is not None else Layout(()),

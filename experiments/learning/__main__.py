@@ -77,8 +77,8 @@ def alarms(detector: Detector, sounds: Sequence[Samples]) -> int:
 
 def tell(scene: Scene, change: str, family: str, folder: Path) -> Story:
     """Return what happens to one machine."""
-    box = Box(folder, datetime.now(UTC))
-    _train(box, scene)
+    _train(folder, scene)
+    box = Box(folder, datetime.now(UTC))  # what was marked before the training is not used
     box.store_live_sound([scene.normal(12.0, 100 + n) for n in range(LIVE_PIECES)], LIVE_H)
     changed = [scene.changed(change, SOUND_S, n) for n in range(SOUNDS)]
     normal = [scene.normal(SOUND_S, 500 + n) for n in range(SOUNDS)]
@@ -136,12 +136,12 @@ def tell(scene: Scene, change: str, family: str, folder: Path) -> Story:
     )
 
 
-def _train(box: Box, scene: Scene) -> None:
-    recordings = box.folder / "recordings"
+def _train(folder: Path, scene: Scene) -> None:
+    recordings = folder / "recordings"
     recordings.mkdir()
     sound = scene.normal(TRAINING_S, 0)
     soundfile.write(recordings / "1.flac", sound, RATE_HZ, "PCM_16")
-    models = str(box.models)
+    models = str(folder / "models")
     sys.argv = ["asd-monitor", "train", "-m", MACHINE, "-n", str(recordings), "--models", models]
     try:
         asd_monitor()
