@@ -45,7 +45,9 @@ def test_a_refit_is_a_new_version_in_use_with_its_reason(
     reference = own_models / "fan01/v1/reference.npz"
     assert reference.samefile(own_models / "fan01/v2/reference.npz")
 
-    result = command_line("models", "refit", "--automatic", "-m", "fan01", *folders)  # a refit of the refit
+    result = command_line(
+        "models", "refit", "--automatic", "-m", "fan01", *folders
+    )  # a refit of the refit
     assert result.code == 0, result.err
     assert "fan01 uses v3" in result.out
     assert load_bundle(own_models, "fan01").first.version == "v1"
@@ -93,7 +95,17 @@ def test_an_exported_refit_is_refitted_with_the_first_model_that_the_remedy_copi
     into = tmp_path / "other"
     export = ("models", "export", into, "--machine", "fan01", "--models", own_models)
     assert command_line(*export).code == 0
-    refit = ("models", "refit", "--automatic", "-m", "fan01", "--models", into, "--state", commissioned)
+    refit = (
+        "models",
+        "refit",
+        "--automatic",
+        "-m",
+        "fan01",
+        "--models",
+        into,
+        "--state",
+        commissioned,
+    )
     result = command_line(*refit)
     assert result.code == 1
     copy, back, _ = re.findall("`asd-monitor ([^`]+)`", result.message)

@@ -27,7 +27,10 @@ def promoted_candidate(
     models = ("-m", "fan01", "--models", own_models)
     with monkeypatch.context() as moved_far:
         moved_far.setattr(refit_module, "MAX_MOVED", -1.0)
-        assert command_line("models", "refit", "--automatic", *models, "--state", commissioned).code == 0
+        assert (
+            command_line("models", "refit", "--automatic", *models, "--state", commissioned).code
+            == 0
+        )
     assert command_line("models", "promote", *models, "--version", "v2").code == 0
 
 
