@@ -164,8 +164,9 @@ def _marked(span: NormalSpan, what: str, kept: Kept, now: datetime) -> MarkDecis
 def _withdrawn(request: Request, spans: Sequence[NormalSpan], what: str) -> MarkDecision:
     if not spans:
         return MarkDecision(f"{what} is not marked as normal")
+    label = "" if request.alarm_id is None else "; its label stays, see `alarms label`"
     return MarkDecision(
-        f"{what}: the mark is withdrawn by {request.who}; a model that was extended with its sound "
+        f"{what}: the mark is withdrawn by {request.who}{label}; a model that was extended with its sound "
         "stays as it is: `asd-monitor models rollback` returns to the one before",
         withdrawn=tuple(spans),
     )
