@@ -17,10 +17,10 @@ from asd_monitor.synthesis.machine_spec import MachineSpec
 from asd_monitor.synthesis.rendering import render
 
 RATE_HZ = 16_000
-SNR_DB = 10.0
-SEVERITIES = (0.65, 0.8)
-CHANGES = ("faster", "tone", "filter")
-"""Another speed, the tone of another device, and more sound around 3 kHz."""
+SNR_DB = 14.0
+SEVERITIES = (0.7, 0.9)
+CHANGES = ("tone", "filter", "faster")
+"""The tone of another device, more sound around 3 kHz, and another speed."""
 _SPEED = 1.06
 _TONE_DB, _TONE_HZ = -9.0, 1730.0  # relative to the machine
 _FILTER_DB, _FILTER_HZ = 9.0, 3000.0
