@@ -166,8 +166,8 @@ def _withdrawn(request: Request, spans: Sequence[NormalSpan], what: str) -> Mark
         return MarkDecision(f"{what} is not marked as normal")
     label = "" if request.alarm_id is None else "; its label stays, see `alarms label`"
     return MarkDecision(
-        f"{what}: the mark is withdrawn by {request.who}{label}; a model that was extended with its "
-        "sound stays as it is: `asd-monitor models rollback` returns to the one before",
+        f"{what}: the mark is withdrawn by {request.who}{label}; a model that was extended with "
+        "this sound stays as it is: `asd-monitor models rollback` returns to the one before",
         withdrawn=tuple(spans),
     )
 
