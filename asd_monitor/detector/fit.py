@@ -75,7 +75,11 @@ class TrainingWindows:
         """Return their levels."""
         levels = np.array([[window.rms_dbfs] for window in self.windows], np.float32)
         steady = self.steady_vectors(levels)
-        return TrainingLevels(levels[:, 0].astype(np.float64), steady[:, 0].astype(np.float64))
+        return TrainingLevels(
+            levels[:, 0].astype(np.float64),
+            steady[:, 0].astype(np.float64),
+            self.spans.own_samples(),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
