@@ -287,7 +287,7 @@ MUTATIONS: tuple[Mutation, ...] = (
     ),
     Mutation(
         "model-identity",  # a model trained again under the same name is not loaded
-        "asd_monitor/daemon/evaluator.py",
+        "asd_monitor/daemon/model_in_use.py",
         "bundle.sha256 == self.bundle.sha256",
         "bundle.version == self.bundle.version",
         "daemon/test_daemon_model_loading.py",

@@ -118,8 +118,12 @@ class AlarmScore:
         self._division.reset()
 
     def discard_since(self, sample: int) -> None:
-        """Empty the last ten seconds, and forget the blocks that end after this sample index."""
+        """Empty the last ten seconds, and forget the longer time scales since this sample index."""
         self.interrupt()
+        self.forget_means_since(sample)
+
+    def forget_means_since(self, sample: float) -> None:
+        """Forget the blocks that end after this sample index; the last ten seconds are kept."""
         length = round(self._division.size * self._rule.hop_s * self._rate_hz)
         kept = [block for block in self._means.blocks if block.begin + length <= sample]
         self._means = self._no_means()

@@ -12,6 +12,7 @@ the sample indices of their own ends, and otherwise they are part of the pause.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -66,6 +67,7 @@ class AlarmLogic:
         self._after_idle = False  # the machine was idle, and no run has been recognised since
         self._first_of_run: list[WindowScore] = []
         self._suspended = False  # since the newest window
+        self._out_since = -math.inf  # when the machine was taken out of service: not known
 
     @property
     def alarm(self) -> Alarm | None:
@@ -228,5 +230,12 @@ class AlarmLogic:
     def change_service(
         self, at: int, who: str, why: str, *, in_service: bool
     ) -> tuple[Transition, ...]:
-        """Hide the newest alarm and raise none, or show it and raise them from the next window."""
+        """Hide the newest alarm and raise none, or show it and raise them from the next window.
+
+        The longer time scales forget the sound of the work, at the return.
+        """
+        if in_service and not self.in_service:
+            self._score.forget_means_since(self._out_since)
+        elif not in_service and self.in_service:
+            self._out_since = self._newest_end
         return self._machine.change_service(at, who, why, in_service=in_service)

@@ -174,6 +174,12 @@ class Commissioning:
         ):
             self._write()
 
+    def leave_out(self) -> None:
+        """Sample nothing: the machine is out of service, and its sound is that of other work."""
+        if self._sampler is not None:
+            self._sampler.discard_unconfirmed()  # the work may have begun before it was noted
+        self._windows.clear()
+
     def check_refit(self, tasks: asyncio.TaskGroup) -> None:
         """Begin a refit if one is due."""
         sampler = self._sampler

@@ -266,7 +266,10 @@ class EvaluationLoop:
         """Record and publish the readings of a block that ends at this sample index."""
         evaluator = self._evaluator
         readings = await scored
-        self._commissioning.push(readings, self._capture.time_of)
+        if evaluator.out_of_service is None:
+            self._commissioning.push(readings, self._capture.time_of)
+        else:
+            self._commissioning.leave_out()
         if evaluator.writes_journal(readings, end):
             sound = self._alarm_sound(readings)
             recorded = await self._worker.run(evaluator.record, readings, end, sound)
@@ -292,8 +295,8 @@ class EvaluationLoop:
         training = self._initial_training
         if training is None or not training.active or self._evaluator.microphone.is_fault:
             return
-        if not self._evaluator.monitor.running:
-            return  # normal sound is that of a machine that runs
+        if not self._evaluator.monitor.running or self._evaluator.out_of_service is not None:
+            return  # normal sound is that of a machine that runs, without other work at it
         if await training.push(block, self._capture.rate_hz):
             training.train(tasks, self._wake.set)
         self.publish_state()
@@ -314,23 +317,23 @@ class EvaluationLoop:
         self.is_loading = False
         if changed:
             self._commission()
-            budget = evaluator.budget_text
+            budget = evaluator.model.budget_text
             self._log.info(
                 "model loaded",
-                model=evaluator.model,
+                model=evaluator.model.version,
                 provisional=budget is not None,
                 **({} if budget is None else {"budget": budget}),
             )
-        if evaluator.no_model_reason:
+        if evaluator.model.missing_reason:
             await self._raise_held_alarm()  # nothing is scored that could release it
-        if evaluator.model_notice:
-            self._log.error("a model is damaged or not loaded", reason=evaluator.model_notice)
-        if training is not None and evaluator.untrained:
+        if evaluator.model.notice:
+            self._log.error("a model is damaged or not loaded", reason=evaluator.model.notice)
+        if training is not None and evaluator.model.untrained:
             training.start()
         elif training is not None and not training.training:
             training.stop()
-        if evaluator.no_model_reason and not (training is not None and training.active):
-            self._log.warning("no model", reason=evaluator.no_model_reason)
+        if evaluator.model.missing_reason and not (training is not None and training.active):
+            self._log.warning("no model", reason=evaluator.model.missing_reason)
         self.loaded.set()
         self.publish_state()
         self._reporter.publish_alarm()
@@ -338,7 +341,7 @@ class EvaluationLoop:
     def _commission(self) -> None:
         """Extend the model in use from live sound, once the rate of its sound is known."""
         if self._rate_set:
-            bundle = None if self._evaluator.no_model_reason else self._evaluator.bundle
+            bundle = None if self._evaluator.model.missing_reason else self._evaluator.model.bundle
             self._commissioning.take_model(bundle, self._capture.rate_hz)
 
     async def _apply_requests(self) -> None:

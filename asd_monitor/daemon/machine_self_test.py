@@ -77,10 +77,10 @@ async def checks_of_machine(
         first: The levels at its first self-test, for a model that states none of its training.
 
     """
-    no_sound, bundle = subject.no_sound, subject.bundle
-    if no_sound is None and subject.microphone.is_fault:
+    hindrance, bundle = subject.no_sound or subject.out_of_service, subject.bundle
+    if hindrance is None and subject.microphone.is_fault:
         return MachineChecks(checks_in_fault(subject.microphone))
-    obstacle = no_sound or subject.not_scored
+    obstacle = hindrance or subject.not_scored
     if obstacle is not None:
         return none_possible(obstacle)
     if bundle is None:

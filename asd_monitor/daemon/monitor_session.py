@@ -195,7 +195,7 @@ class MonitorSession:
     @property
     def detector(self) -> Detector | None:
         """The detector in use; None if nothing is scored."""
-        bundle = None if self._evaluator.no_model_reason else self._evaluator.bundle
+        bundle = None if self._evaluator.model.missing_reason else self._evaluator.model.bundle
         return bundle.detector if bundle else None
 
     @property
@@ -243,7 +243,7 @@ class MonitorSession:
     def status(self) -> MachineStatus:
         """The machine's entry in the status of the box."""
         return self._publisher.status(
-            model=self._evaluator.model,
+            model=self._evaluator.model.version,
             drift_ppm=self._capture_loop.drift_ppm,
             levels=self._evaluator.levels,
             commissioning=self._commissioning.status,

@@ -169,7 +169,7 @@ class DailySelfTest:
         has_dropped = self._records.keep(self._machines())
         if is_on:
             self._records.count_running_time(
-                [name for name, subject in subjects.items() if subject.is_off_or_in_alarm]
+                [name for name, subject in subjects.items() if subject.is_exempt]
             )
         else:
             self._records.reset_running_time()

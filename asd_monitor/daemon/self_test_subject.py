@@ -13,6 +13,7 @@ from asd_monitor.records import Block, MachineState
 from asd_monitor.self_test.live_trial import SOUND_S
 from asd_monitor.self_test.obstacle import Obstacle
 from asd_monitor.self_test.recent_scores import RecentScores
+from asd_monitor.wording import rfc3339
 
 _TESTED_ON = "it is tested within half an hour once it runs"
 
@@ -40,9 +41,9 @@ class SelfTestSubject:
     @property
     def not_scored(self) -> Obstacle | None:
         """Why captured sound is not scored now; None: it is, but for a fault of the microphone."""
-        if self.evaluator.no_model_reason is not None:
+        if self.evaluator.model.missing_reason is not None:
             return Obstacle(
-                f"no model: {self.evaluator.no_model_reason}",
+                f"no model: {self.evaluator.model.missing_reason}",
                 "train the machine, or correct what the state of the machine says",
             )
         if not self.evaluator.monitor.running:
@@ -57,9 +58,20 @@ class SelfTestSubject:
         return not (self.no_sound or self.not_scored or self.microphone.is_fault)
 
     @property
-    def is_off_or_in_alarm(self) -> bool:
+    def out_of_service(self) -> Obstacle | None:
+        """Since when the machine is out of service; None: it is in service."""
+        found = self.evaluator.out_of_service
+        if found is None:
+            return None
+        return Obstacle(
+            f"the machine is out of service since {rfc3339(found.since)}",
+            "return it to service with `asd-monitor alarms in-service`",
+        )
+
+    @property
+    def is_exempt(self) -> bool:
         """Whether a test is not expected, however long that lasts."""
-        if not self.evaluator.monitor.running:
+        if not self.evaluator.monitor.running or self.evaluator.out_of_service is not None:
             return True
         state = self.evaluator.state
         return self.no_sound is None and state in (MachineState.IDLE, MachineState.ALARM)
@@ -72,7 +84,7 @@ class SelfTestSubject:
     @property
     def bundle(self) -> Bundle | None:
         """The model in use."""
-        return self.evaluator.bundle
+        return self.evaluator.model.bundle
 
     @property
     def rule(self) -> AlarmRule:

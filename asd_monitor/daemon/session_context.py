@@ -11,8 +11,8 @@ from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.sharing.server import SharingServer
 from asd_monitor.audio.source import Source
 from asd_monitor.daemon.box_refits import BoxRefits
-from asd_monitor.daemon.evaluator import LoadModel
 from asd_monitor.daemon.initial_training import Train
+from asd_monitor.daemon.model_in_use import LoadModel
 from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.stream_clock import Clocks

@@ -28,7 +28,7 @@ from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_entries import OutOfService
 from asd_monitor.publish.messages import Score
 from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState, WhenQuiet
-from asd_monitor.wording import named_period, rfc3339
+from asd_monitor.wording import named_period, printable, rfc3339
 from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
@@ -47,7 +47,7 @@ _QUIET = {
 def hidden_reason(alarm: AlarmRecord | None, out_of_service: OutOfService | None) -> str | None:
     """Return why a machine's alarm is hidden; None: it is not."""
     if out_of_service is not None:
-        return f"out of service: {out_of_service.why} ({out_of_service.who})"
+        return printable(f"out of service: {out_of_service.why} ({out_of_service.who})")
     if alarm is None or alarm.shelved_until is None:
         return None
     return f"shelved until {rfc3339(alarm.shelved_until)}"
@@ -150,8 +150,8 @@ class SessionReporter:
             MachineState.STOPPED,
             self._microphone(),
             reason,
-            evaluator.model,
-            evaluator.provisional,
+            evaluator.model.version,
+            evaluator.model.provisional,
         )
         self._publisher.publish_state(condition, self._capture.now())
 
@@ -159,7 +159,7 @@ class SessionReporter:
         """Publish that the recording has ended; it is an error that nothing was evaluated."""
         evaluator, training = self._evaluator, self._initial_training
         reason = self._capture.reason or "the recording has ended"
-        if evaluator.no_model_reason is None or self._capture.reason is not None:
+        if evaluator.model.missing_reason is None or self._capture.reason is not None:
             self.publish_stopped(reason)
             return
         if training is not None and training.active:
@@ -167,7 +167,7 @@ class SessionReporter:
             if evaluator.microphone.is_fault:
                 why = f"{evaluator.microphone.reason}; {why}"
         else:
-            why = (training.failure if training else None) or evaluator.no_model_reason
+            why = (training.failure if training else None) or evaluator.model.missing_reason
         self._log.error(
             "the recording has ended without a model: nothing was evaluated", reason=why
         )
@@ -218,7 +218,7 @@ class SessionReporter:
                 microphone=self._microphone(),
                 rms_dbfs=window.rms_dbfs,
                 lost_samples=self._publisher.counts.lost_samples,
-                model=self._evaluator.model,
+                model=self._evaluator.model.version,
             )
             interval_samples = round(self._score_interval_s * rate_hz)
             self._publisher.publish_score(
@@ -309,15 +309,15 @@ class SessionReporter:
             return "the microphone delivers sound"
         if before.suppressed and self._running is not None:
             return f"running by the message on {self._running.settings.topic}"
-        return f"model {self._evaluator.model} is in use"
+        return f"model {self._evaluator.model.version} is in use"
 
     def _condition(self, state: MachineState, *, quiet: bool) -> MachineCondition:
         evaluator, training = self._evaluator, self._initial_training
         reasons = [self._capture.reason]
         if self._capture.outage is None:
             reasons.append(evaluator.microphone.reason)
-        if evaluator.no_model_reason is None:
-            reasons.append(evaluator.model_notice)
+        if evaluator.model.missing_reason is None:
+            reasons.append(evaluator.model.notice)
             reasons.append(_QUIET[evaluator.monitor.rule.when_quiet] if quiet else None)
             stride = min(self._scoring.stride, evaluator.monitor.scorer.max_stride)
             if stride > 1:
@@ -330,7 +330,9 @@ class SessionReporter:
             reasons.append(training.progress)
         else:
             state = MachineState.NO_MODEL
-            reasons.append((training.failure if training else None) or evaluator.no_model_reason)
+            reasons.append(
+                (training.failure if training else None) or evaluator.model.missing_reason
+            )
         running = self._running
         reasons.append(None if running is None else running.reason)
         reasons.append(hidden_reason(evaluator.alarm, evaluator.out_of_service))
@@ -339,8 +341,8 @@ class SessionReporter:
             state,
             self._microphone(),
             reason or None,
-            evaluator.model,
-            evaluator.provisional,
+            evaluator.model.version,
+            evaluator.model.provisional,
             suppressed=running is not None and not running.reading.running,
         )
 

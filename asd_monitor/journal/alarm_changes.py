@@ -79,8 +79,7 @@ def after_transition(
         record, alarm.condition, time, who=transition.who, why=transition.why, asked=asked
     )
     changed = with_scores(changed, alarm)
-    is_raised = alarm.condition is AlarmCondition.UNACKNOWLEDGED
-    if is_raised and transition.before in _OF_SOUND:
+    if is_raised_by_sound(transition.before, transition.after):
         changed = replace(
             changed,
             reason=transition.why,
@@ -88,6 +87,11 @@ def after_transition(
             provisional=cause.provisional,
         )
     return changed
+
+
+def is_raised_by_sound(before: str, after: str) -> bool:
+    """Return whether a change raises an alarm, or the same one again, so that it says why."""
+    return after == AlarmCondition.UNACKNOWLEDGED and before in _OF_SOUND
 
 
 def with_scores(record: AlarmRecord, alarm: Alarm) -> AlarmRecord:

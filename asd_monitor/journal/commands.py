@@ -23,7 +23,7 @@ from asd_monitor.journal.file_image import OpenedImage, open_image, read_files
 from asd_monitor.journal.journal_file import find_journal
 from asd_monitor.journal.machine_entries import OutOfService, as_machine
 from asd_monitor.journal.normal_spans import TABLE, as_normal_span
-from asd_monitor.journal.requests import Request, Verb, add_request, find_request
+from asd_monitor.journal.requests import Request, Verb, add_request, defect_of, find_request
 from asd_monitor.journal.sqlite_errors import DAMAGED, DamagedJournalError, JournalError, translated
 from asd_monitor.journal.table_definitions import FORMAT
 from asd_monitor.names import unknown_machine
@@ -160,8 +160,8 @@ def make_request(state_dir: Path, request: Request) -> None:
     A running daemon applies it by itself, else the next one.  In a journal of an earlier format,
     whose daemon knows no requests, an acknowledgement is written as that version does.
 
-    Raises `UsageError` for an unknown alarm or machine, `JournalError` where the journal is damaged
-    or cannot be written, and `TooManyRequestsError`.
+    Raises `UsageError` for an unknown alarm or machine and for text that is not taken,
+    `JournalError` where the journal is damaged or cannot be written, and `TooManyRequestsError`.
     """
     for _ in range(_ATTEMPTS):
         content = read_journal(state_dir)
@@ -170,6 +170,8 @@ def make_request(state_dir: Path, request: Request) -> None:
                 f"{state_dir}: no daemon has written alarms here yet: name its state folder with"
                 " --state"
             )
+        if (defect := defect_of(request)) is not None:
+            raise UsageError(defect)
         if request.alarm_id is None:
             content.check_machine(request.machine)
         else:

@@ -19,6 +19,7 @@ from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.machine_entries import OutOfService, ServiceEntry
 from asd_monitor.journal.outbox_records import OutboxChange, OutboxFigures, Settled
 from asd_monitor.journal.recent_changes import RecentChanges
+from asd_monitor.journal.requests import OutcomeEntry
 from asd_monitor.journal.sqlite_errors import is_full
 from asd_monitor.journal.standing_alarms import StandingAlarms
 from asd_monitor.journal.write_queue import PORTION, Change, WriteQueue, write_changes
@@ -70,6 +71,8 @@ class EntryTransactions:
         max_unwritten: int,
     ) -> None:
         self.queue = WriteQueue(max_entries=max_unwritten)
+        self.settled_requests: set[str] = set()
+        """Ids of the requests whose outcome is not on the disk: they are not applied again."""
         self._lock = lock
         self._outbox = outbox
         self._numbers = numbers
@@ -85,6 +88,8 @@ class EntryTransactions:
                     self._standing.note(entry.record)
                 elif isinstance(entry, ServiceEntry):
                     self._standing.note_service(entry)
+                elif isinstance(entry, OutcomeEntry):
+                    self.settled_requests.add(entry.request_id)
                 elif isinstance(entry, EventEntry):
                     self._outbox.reader.note_due(entry.event.machine)
                     self._recent.note(entry.event)
@@ -162,7 +167,8 @@ class EntryTransactions:
         if committed is None:
             return False
         with self._lock:
-            self.queue.clear()
+            written = self.queue.clear()
+            self.settled_requests -= _request_ids(written) - _request_ids(committed.refused)
             self._outbox.committed(committed.change)
             for machine, seq in committed.change.sequences.items():
                 self._standing.machines[machine] = seq
@@ -182,6 +188,10 @@ class EntryTransactions:
         with self._lock:
             if dropped := self.queue.trim():
                 self._outbox.forget_unwritten(_events_of(dropped))
+
+
+def _request_ids(entries: Sequence[Entry]) -> set[str]:
+    return {entry.request_id for entry in entries if isinstance(entry, OutcomeEntry)}
 
 
 def _events_of(entries: Sequence[Entry]) -> list[EventEntry]:

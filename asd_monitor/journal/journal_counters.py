@@ -17,3 +17,5 @@ class JournalCounters:
     """Old transitions deleted since the journal was full."""
     damaged_events: int = 0
     """Events that were found damaged before they were published, and set aside."""
+    malformed_requests: int = 0
+    """Requests of people that could not be applied whatever they ask, and were refused."""

@@ -23,6 +23,7 @@ from asd_monitor.journal.alarm_changes import (
     Cause,
     after_transition,
     in_condition,
+    is_raised_by_sound,
     new_record,
     with_scores,
 )
@@ -297,5 +298,5 @@ class MachineJournal:
                 reason=str(error),
             )
             return record
-        raised = [event.why for event in events if event.after == AlarmCondition.UNACKNOWLEDGED]
+        raised = [each.why for each in events if is_raised_by_sound(each.before, each.after)]
         return replace(record, reason=raised[-1]) if raised else record

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+import structlog
+
 from asd_monitor.alarm.state import ServiceState, Transition, TransitionKind, Trigger
 from asd_monitor.commissioning.kept_sound import kept_sound
 from asd_monitor.journal.alarm_changes import with_label
@@ -27,6 +29,8 @@ from asd_monitor.journal.requests import OutcomeEntry, Request, Verb
 from asd_monitor.journal.sound_marks import KeptOfMachine, apply_mark
 from asd_monitor.monitor import Monitor
 from asd_monitor.wording import rfc3339
+
+log = structlog.get_logger()
 
 _DEFAULT_WHY = "no reason given"
 _ON_DELAY_S = 3.0  # of the default rule, where the machine has no session
@@ -58,7 +62,6 @@ class MachineRequests:
     def __init__(self, journal: MachineJournal, kept: KeptOfMachine = kept_sound) -> None:
         self._journal = journal
         self._kept = kept
-        self._settled: set[str] = set()  # requests whose outcome may not be written yet
 
     def apply(
         self,
@@ -76,14 +79,26 @@ class MachineRequests:
         """
         present = _Present(monitor, now, at or now, model)
         requests = self._journal.journal.waiting_requests(self._journal.machine)
-        self._settled &= {request.id for request in requests}
         events = self._journal.end_superseded(present.at)
         events += self._hide_out_of_service(present)
         for request in requests:
-            if request.id not in self._settled:
-                events += self._apply_one(request, replace(present, asked=request.time))
-                self._settled.add(request.id)
+            if request.defect is not None:
+                self._refuse(request, request.defect)
+            else:
+                asked = min(request.time, now)
+                events += self._apply_one(request, replace(present, asked=asked))
         return events
+
+    def _refuse(self, request: Request, defect: str) -> None:
+        journal = self._journal.journal
+        journal.count_malformed_request()
+        log.warning(
+            "a request is refused",
+            machine=self._journal.machine,
+            request=request.id,
+            reason=defect,
+        )
+        journal.write([OutcomeEntry(request.id, f"nothing is changed: {defect}", accepted=False)])
 
     def _apply_one(self, request: Request, present: _Present) -> list[Event]:
         if request.verb is Verb.MARK_NORMAL:
@@ -94,7 +109,13 @@ class MachineRequests:
         else:
             record, newest = self._find(request.alarm_id), self._journal.newest
             newest_id = None if newest is None else newest.id
-            decision = decide_on_alarm(request, record, newest=newest_id, now=present.now)
+            decision = decide_on_alarm(
+                request,
+                record,
+                newest=newest_id,
+                risen_again=self._journal.journal.unacknowledged_again(request.alarm_id),
+                now=present.now,
+            )
         changes: Changes = [], []
         if decision.changes_service:
             changes = self._change_service(request, present)

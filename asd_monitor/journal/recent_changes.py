@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from asd_monitor.alarm.figures import AlarmChange, AlarmFigures, OpenAlarm, alarm_figures
-from asd_monitor.alarm.state import TransitionKind
+from asd_monitor.alarm.state import NEW_ALARM, AlarmCondition, TransitionKind
 from asd_monitor.journal.alarm_entries import as_event
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import rows_of
@@ -58,6 +58,15 @@ class RecentChanges:
             self._changes.clear()
             self._changes.extend([*reversed(found), *known])
         self._is_read = True
+
+    def unacknowledged_again(self, alarm_id: str) -> datetime | None:
+        """Return when an alarm that was known became unacknowledged again; None: it did not."""
+        with self._lock:
+            for change in reversed(self._changes):
+                is_of_it = change.alarm_id == alarm_id and change.before not in NEW_ALARM
+                if is_of_it and change.after == AlarmCondition.UNACKNOWLEDGED:
+                    return change.time
+        return None
 
     def figures(
         self, records: Iterable[AlarmRecord], *, out_of_service: int, now: datetime

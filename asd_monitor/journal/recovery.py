@@ -12,6 +12,7 @@ from asd_monitor.alarm.state import (
     ServiceState,
     TransitionKind,
 )
+from asd_monitor.journal.alarm_changes import is_raised_by_sound
 from asd_monitor.journal.alarm_entries import READERS, alarm_row, as_alarm, as_event
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import (
@@ -24,16 +25,17 @@ from asd_monitor.journal.alarm_tables import (
     rows_of,
     set_row_aside,
 )
-from asd_monitor.journal.checksums import is_intact
+from asd_monitor.journal.checksums import Value, is_intact
 from asd_monitor.journal.earlier_formats import (
     Row,
     unapplied_acknowledgement,
     without_acknowledgement,
 )
 from asd_monitor.journal.machine_entries import MachineEntry, OutOfService, ServiceEntry
-from asd_monitor.journal.requests import Request, Verb, insert_request
+from asd_monitor.journal.requests import MAX_TEXT_CHARS, Request, Verb, insert_request
 from asd_monitor.journal.row_values import optional_text, text, time_of
 from asd_monitor.journal.table_definitions import FORMAT, ROW_TABLES
+from asd_monitor.wording import shortened
 
 _SEEN = frozenset({AlarmCondition.ACKNOWLEDGED, AlarmCondition.NORMAL})
 _LONG_TABLES = frozenset({"events", "outbox"})
@@ -82,13 +84,19 @@ def _request_acknowledgements(database: sqlite3.Connection) -> None:
         request = Request(
             Verb.ACK,
             text(row[2]),
-            optional_text(who) or "unknown",
+            _shortened(who) or "unknown",
             time_of(time),
             alarm_id=text(row[1]),
-            why=optional_text(why),
+            why=_shortened(why),
         )
         insert_request(database, request)
         replace_row(database, "alarms", without_acknowledgement(row))
+
+
+def _shortened(value: Value) -> str | None:
+    """Return text as long as that of a request may be."""
+    found = optional_text(value)
+    return None if found is None else shortened(found.strip(), MAX_TEXT_CHARS)
 
 
 def set_damaged_rows_aside(database: sqlite3.Connection) -> Recovery:
@@ -208,6 +216,7 @@ def _rebuilt(alarm_id: str, events: list[Event]) -> AlarmRecord | None:
             acknowledged = event
     if not events or events[-1].after not in frozenset(AlarmCondition):
         return None
+    raised = [event.why for event in events if is_raised_by_sound(event.before, event.after)]
     return AlarmRecord(
         id=alarm_id,
         machine=events[0].machine,
@@ -220,5 +229,5 @@ def _rebuilt(alarm_id: str, events: list[Event]) -> AlarmRecord | None:
         why=acknowledged.why if acknowledged else None,
         peak_score=None,
         model=None,
-        reason=events[0].why,
+        reason=raised[-1] if raised else events[0].why,
     )

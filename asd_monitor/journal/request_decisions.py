@@ -6,13 +6,14 @@ A request names its alarm, so that a late one cannot change a newer alarm.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from asd_monitor.alarm.answers import refusal
 from asd_monitor.alarm.state import TRANSITIONS, Trigger
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.machine_entries import OutOfService
 from asd_monitor.journal.requests import Request, Verb
+from asd_monitor.journal.row_values import time_of
 from asd_monitor.wording import rfc3339
 
 SHORTEST_SHELF = timedelta(minutes=1)
@@ -45,14 +46,24 @@ def _refused(outcome: str) -> Decision:
 
 
 def decide_on_alarm(
-    request: Request, record: AlarmRecord | None, *, newest: str | None, now: datetime
+    request: Request,
+    record: AlarmRecord | None,
+    *,
+    newest: str | None,
+    risen_again: datetime | None,
+    now: datetime,
 ) -> Decision:
     """Return what follows from a request about an alarm.
+
+    A request that was asked before the alarm became unacknowledged again is refused: the person has
+    seen another sound (OPC UA Part 9 acknowledges an event of a condition for this reason).  A time
+    after ``now`` is one of a clock that was ahead, and proves nothing.
 
     Args:
         request: The request.
         record: Its alarm; None where there is none.
         newest: Id of the machine's newest alarm.
+        risen_again: When the alarm became unacknowledged again; None: it did not.
         now: The present time.
 
     """
@@ -62,7 +73,7 @@ def decide_on_alarm(
         )
     if request.verb is Verb.LABEL:
         return _decide_on_label(request, record)
-    why_not = refusal(record.condition, _TRIGGERS[request.verb])
+    why_not = _why_not(request, record, risen_again, now)
     if why_not is not None:
         return _refused(f"{record.id} is not changed: {why_not}")
     if request.verb is Verb.ACK:
@@ -70,6 +81,23 @@ def decide_on_alarm(
     if request.verb is Verb.UNSHELVE and not record.shelved:
         return Decision(f"{record.id} is not shelved")
     return _decide_on_newest(request, record, newest, now)
+
+
+def _why_not(
+    request: Request, record: AlarmRecord, risen_again: datetime | None, now: datetime
+) -> str | None:
+    """Return why a request cannot change the condition of an alarm."""
+    trigger = _TRIGGERS.get(request.verb)
+    if trigger is None:
+        return f"{request.verb} is of the machine: leave out the id of an alarm"
+    if (why_not := refusal(record.condition, trigger)) is not None:
+        return why_not
+    if record.acknowledged or risen_again is None or not request.time < risen_again <= now:
+        return None
+    return (
+        f"it is unacknowledged again since {rfc3339(risen_again)}, after this was asked: look at it"
+        " and ask again"
+    )
 
 
 def _decide_on_newest(
@@ -131,10 +159,9 @@ def problem_of_shelf(until: datetime, asked: datetime, now: datetime) -> str | N
 
 def _time_of(value: str | None) -> datetime | None:
     try:
-        time = datetime.fromisoformat(value or "")
-    except ValueError:
+        return time_of(value)
+    except (TypeError, ValueError):
         return None
-    return None if time.tzinfo is None else time.astimezone(UTC)
 
 
 def _decide_on_label(request: Request, record: AlarmRecord) -> Decision:

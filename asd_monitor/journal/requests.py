@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from asd_monitor.errors import OperationError
@@ -21,7 +21,7 @@ from asd_monitor.journal.alarm_tables import (
     rows_of,
     set_row_aside,
 )
-from asd_monitor.journal.checksums import is_intact
+from asd_monitor.journal.checksums import Value, is_intact
 from asd_monitor.journal.earlier_formats import Row
 from asd_monitor.journal.row_values import (
     json_object,
@@ -31,12 +31,18 @@ from asd_monitor.journal.row_values import (
     text,
     time_of,
 )
-from asd_monitor.wording import rfc3339
+from asd_monitor.wording import printable, rfc3339, shortened
 
 MAX_REQUESTS = 1000
 """Rows that are kept; the oldest that have an outcome are deleted beyond."""
 SETTLED_AGE = timedelta(days=1)
 """How long a request with an outcome is kept."""
+
+
+MAX_TEXT_CHARS = 500
+"""Longest text of a person: it is repeated in messages."""
+_UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+_OUTCOME = 9  # position of the outcome in a row
 
 
 class Verb(StrEnum):
@@ -49,6 +55,8 @@ class Verb(StrEnum):
     IN_SERVICE = "in-service"
     LABEL = "label"
     MARK_NORMAL = "mark-normal"
+    UNKNOWN = "unknown"
+    """Of a request that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +75,7 @@ class Request:
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     outcome: str | None = None  # None: it waits
     accepted: bool | None = None
+    defect: str | None = None  # why it cannot be applied, as it was read; None: it can
 
 
 class TooManyRequestsError(OperationError):
@@ -87,8 +96,8 @@ class OutcomeEntry:
         request = None if row is None else as_request(row)
         if row is None or request is None or request.outcome is not None:
             return
-        settled = replace(request, outcome=self.outcome, accepted=self.accepted)
-        replace_row(database, "requests", (row[0], *_columns(settled)))
+        asked = (_storable(value) for value in row[:_OUTCOME])
+        replace_row(database, "requests", (*asked, self.outcome, int(self.accepted)))
 
 
 def add_request(database: sqlite3.Connection, request: Request, now: datetime) -> None:
@@ -147,25 +156,67 @@ def find_request(database: sqlite3.Connection, request_id: str) -> Request | Non
 
 
 def as_request(row: Row) -> Request | None:
-    """Return the request of a row; None where the row is not intact."""
+    """Return the request of a row; None where the row is not intact.
+
+    What else is wrong with it is its `Request.defect`: whoever has asked gets an answer.
+    """
     if not is_intact("requests", row):
         return None
+    _, id_, time, machine, alarm_id, verb, arguments, who, why, outcome, accepted, _ = row
     try:
-        _, id_, time, machine, alarm_id, verb, arguments, who, why, outcome, accepted, _ = row
-        return Request(
-            Verb(text(verb)),
+        unreadable = Request(
+            Verb.UNKNOWN,
             text(machine),
-            text(who),
-            time_of(time),
-            alarm_id=optional_text(alarm_id),
-            why=optional_text(why),
-            arguments={key: str(value) for key, value in json_object(arguments).items()},
-            id=text(id_),
+            "unknown",
+            _UNKNOWN_TIME,
+            id=_valid(text(id_)),
             outcome=optional_text(outcome),
             accepted=optional_bool(accepted),
         )
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # nobody can look for its outcome
         return None
+    try:
+        request = replace(
+            unreadable,
+            verb=Verb(text(verb)),
+            who=_one_line(text(who)),
+            time=time_of(time),
+            alarm_id=optional_text(alarm_id),
+            why=None if why is None else _one_line(text(why)),
+            arguments={key: str(value) for key, value in json_object(arguments).items()},
+        )
+    except (TypeError, ValueError) as error:
+        reason = printable(shortened(str(error)))
+        return replace(unreadable, defect=f"the request cannot be read: {reason}")
+    return replace(request, defect=defect_of(request))
+
+
+def defect_of(request: Request) -> str | None:
+    """Return why a request cannot be applied whatever it asks, with the remedy; None: it can."""
+    texts = (("name", request.who), ("reason", request.why), ("id", request.alarm_id))
+    for what, value in texts:
+        if value is not None and len(value) > MAX_TEXT_CHARS:
+            return f"the {what} has {len(value):,} characters: write {MAX_TEXT_CHARS} at most"
+        try:
+            _valid(value or "")
+        except ValueError:
+            return f"the {what} is not valid text: write it in UTF-8"
+    return None if request.who.strip() else "there is no name: say who asks"
+
+
+def _valid(value: str) -> str:
+    """Return text; raises ValueError for surrogates, which stand for bytes that are not UTF-8."""
+    value.encode()
+    return value
+
+
+def _storable(value: Value) -> Value:
+    """Return a value of a column; text with escapes for bytes that are not UTF-8."""
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+
+
+def _one_line(value: str) -> str:
+    return " ".join(value.split())
 
 
 def _columns(request: Request) -> Row:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 from asd_monitor.journal.checksums import Value
 from asd_monitor.wording import rfc3339
@@ -20,11 +20,14 @@ def time_text(time: datetime | None) -> str | None:
 
 
 def time_of(value: Value) -> datetime:
-    """Return a time, which has a time zone."""
+    """Return a time, which has a time zone, in UTC."""
     time = datetime.fromisoformat(text(value))
     if time.tzinfo is None:
         raise ValueError(f"{value!r} has no time zone")
-    return time
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError(f"{value!r} is outside the calendar in UTC") from error
 
 
 def optional_time(value: Value) -> datetime | None:
@@ -77,7 +80,10 @@ def json_text(values: Mapping[str, object]) -> str:
 
 def json_object(value: Value) -> dict[str, object]:
     """Return the values of a JSON object by key."""
-    found = json.loads(text(value))
+    try:
+        found = json.loads(text(value))
+    except RecursionError as error:
+        raise ValueError("a JSON value is nested too deeply") from error
     if not isinstance(found, dict):
         raise TypeError(f"{value!r} is not a JSON object")
     return found

@@ -106,6 +106,7 @@ class Journal:
         self._taking = threading.Lock()  # for one machine after the other
         self.flushed_portions = 0
         """How many portions of a backlog `flush` has written and was not finished after."""
+        self._malformed_requests = 0
         self.clock = RunningClock(monotonic_s)
         """The running time, by which events have an age."""
         self._outbox = EventOutbox(
@@ -245,6 +246,10 @@ class Journal:
             out_of_service = self._standing.machines_out_of_service
         return self._stored.recent.figures(records, out_of_service=out_of_service, now=now)
 
+    def unacknowledged_again(self, alarm_id: str) -> datetime | None:
+        """Return when an alarm became unacknowledged again; None: it did not.  From memory."""
+        return self._stored.recent.unacknowledged_again(alarm_id)
+
     def raised(self, machine: str) -> list[datetime]:
         """Return when the newest alarms of a machine were raised, the oldest first.  From memory.
 
@@ -283,7 +288,13 @@ class Journal:
             self._stored.rebuilt,
             self._stored.deleted_transitions,
             self._outbox.damaged,
+            self._malformed_requests,
         )
+
+    def count_malformed_request(self) -> None:
+        """Count a request that could not be applied.  Does not wait."""
+        with self._lock:
+            self._malformed_requests += 1
 
     @property
     def machines_due(self) -> frozenset[str]:

@@ -241,14 +241,15 @@ class StoredJournal:
             return [event for row in rows if (event := as_event(row)) is not None]
 
     def requests(self, machine: str) -> list[Request]:
-        """Return the requests of a machine that wait for their outcome."""
+        """Return the requests of a machine that wait and have no outcome in memory either."""
         if self.database is None:
             return []
         version, self._version = self._version, None
         with translated(self._path):
             found = waiting_requests(self.database, machine)
         self._version = version
-        return found
+        with self._lock:
+            return [each for each in found if each.id not in self.entries.settled_requests]
 
     def normal_spans(self, machine: str) -> list[NormalSpan]:
         """Return what is marked as normal of a machine's sound; nothing where it is in memory."""

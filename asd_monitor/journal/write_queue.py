@@ -66,11 +66,11 @@ class WriteQueue:
         self._begun = len(portion)
         return portion, list(chain.from_iterable(islice(self._changes, PORTION, None)))
 
-    def clear(self) -> None:
-        """Remove the changes of the last `begin`, which are on the disk."""
-        for _ in range(self._begun):
-            self._changes.popleft()
+    def clear(self) -> list[Entry]:
+        """Remove the changes of the last `begin`, which are on the disk; return their entries."""
+        removed = [self._changes.popleft() for _ in range(self._begun)]
         self._begun = 0
+        return list(chain.from_iterable(removed))
 
     def give_up(self) -> None:
         """Note that the changes of the last `begin` are not being written any more."""

@@ -42,6 +42,10 @@ class RecentScores:
         newest.windows += 1
         newest.far_off += window.score >= FAR_OFF
 
+    def leave_out(self) -> None:
+        """Count a window that says nothing of the model: the machine is out of service."""
+        self.windows += 1
+
     def begin_model(self) -> None:
         """Forget the scores: those that follow are by another model."""
         self._bins.clear()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import stat
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 from asd_monitor.backup.sources import BoxFolders
@@ -16,7 +18,12 @@ from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import load_bundle
 from tests.backup.conftest import NOW, restore
 from tests.doubles.filled_box import FilledBox, add_alarm, contents_of, fill_box
-from tests.doubles.journalled_machine import apply_requests, state_transition
+from tests.doubles.journalled_machine import (
+    JournalledMachine,
+    acknowledgement,
+    apply_requests,
+    state_transition,
+)
 
 
 def test_a_restored_box_is_the_one_that_was_backed_up(
@@ -89,6 +96,32 @@ def test_a_restored_box_knows_what_was_asked_and_which_machines_are_out_of_servi
             "bob"
         ]
         assert fan.out_of_service is None
+
+
+def test_a_restored_box_has_its_shelves_and_ends_those_whose_time_is_over(
+    own: FilledBox, tmp_path: Path
+) -> None:
+    with Journal(own.state) as journal:
+        fan = JournalledMachine(journal)
+        fan.play(8.0, 10)
+        newest = fan.machine.newest
+        assert newest is not None
+        end = fan.now + timedelta(hours=2)
+        shelve = acknowledgement(newest.id, time=fan.now)
+        until = {"until": end.isoformat()}
+        journal.add_request(replace(shelve, verb=Verb.SHELVE, arguments=until))
+        assert fan.apply() == ["acknowledged→shelved"]
+        write_backup(tmp_path / "box.tar", own.folders, box="edge", now=NOW)
+        journal.add_request(replace(shelve, verb=Verb.UNSHELVE, id="later"))
+        assert fan.apply() == ["shelved→acknowledged"]
+    restore(tmp_path / "box.tar", own.folders)
+    with Journal(own.state) as journal:
+        fan = JournalledMachine(journal)
+        newest = fan.machine.newest
+        assert newest is not None
+        assert (newest.shelved, newest.shelved_until) == (True, end)
+        fan.now = end
+        assert fan.expire() == ["shelved→unacknowledged"]
 
 
 def test_files_are_private(written: Path, tmp_path: Path) -> None:

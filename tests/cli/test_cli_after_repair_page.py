@@ -47,10 +47,11 @@ def test_the_commands_take_a_repaired_machine_to_its_own_model(
     monkeypatch.setenv("ASD_MONITOR_STATE", str(commissioned))
     machine = changed_machine(commissioned)
     fault = machine.add_alarm(faulty_sound(), 1.0)
-    for number in range(3):
-        machine.add_alarm(changed_sound(seed=60 + number), 5.0 + number)
     since = rfc3339(machine.begin + timedelta(hours=4))
-    examples = {"fan01-20261123T101500Z": fault, "2026-11-23T14:30": since}
+    examples = {
+        "fan01-20261123T101500Z": fault,
+        "2026-11-23T14:30": since,
+    }
     used = []
     for words in commands():
         arguments = [examples.get(word, word) for word in words]
@@ -76,15 +77,24 @@ def test_the_commands_take_a_repaired_machine_to_its_own_model(
             assert "fan01" in journal.out_of_service
         if words[:2] == ["alarms", "in-service"]:
             assert journal.out_of_service == {}
+            for number in range(3):
+                newest = machine.add_alarm(changed_sound(seed=60 + number), 5.0 + number)
+            examples["fan01-20261123T144500Z"] = newest
+        if words[:2] == ["alarms", "shelve"]:
+            assert journal.alarms[0].shelved
+        if words[:2] == ["alarms", "unshelve"]:
+            assert not journal.alarms[0].shelved
     assert current(own_models) == "v1"
     assert versions_of(command_line, own_models) == ["v1", "v2"]
     assert used == [
         "alarms label",
         "alarms out-of-service",
+        "alarms in-service",
+        "alarms shelve",
         "models refit",
         "record --device",
         "train --machine",
         "models promote",
-        "alarms in-service",
+        "alarms unshelve",
         "models rollback",
     ]

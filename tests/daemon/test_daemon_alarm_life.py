@@ -9,8 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind
+from asd_monitor.daemon.session_reporter import hidden_reason
 from asd_monitor.daemon.shelf_pace import ShelfPace
 from asd_monitor.daemon.state_lock import StateLock, is_in_use
+from asd_monitor.journal.machine_entries import OutOfService
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.requests import Request, Verb
@@ -87,6 +89,25 @@ async def test_out_of_service_is_in_the_alarm_and_the_state_is_a_warning_at_most
     await machine.until_state("alarm")
     alarm = machine.broker.alarm("fan")
     assert (alarm["out_of_service"], alarm["acknowledged"]) == (False, False)
+
+
+async def test_a_malformed_request_does_not_end_the_session(make):
+    machine = make()
+    machine.start()
+    machine.source.open().play(25, ALARM_LEVEL)
+    await machine.until_state("alarm")
+    alarm = machine.broker.alarm("fan")["id"]
+    for verb, arguments in ((Verb.IN_SERVICE, {}), (Verb.SHELVE, {"until": "0001-01-01T00:00+14"})):
+        asked = Request(verb, "fan", "ann", NOW, alarm_id=alarm, arguments=arguments)
+        machine.journal.add_request(asked)
+    request(machine, Verb.ACK)
+    await until(lambda: machine.broker.alarm("fan")["acknowledged"])
+    assert not machine.task.done()
+
+
+def test_the_reason_of_a_machine_out_of_service_is_one_printable_line() -> None:
+    service = OutOfService(NOW, "ann", "belt\n\x1b[2J")
+    assert hidden_reason(None, service) == r"out of service: belt\n\x1b[2J (ann)"
 
 
 async def test_what_raised_an_alarm_is_published_after_a_restart_as_before(make):

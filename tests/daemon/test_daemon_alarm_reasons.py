@@ -45,6 +45,14 @@ def test_the_reason_stands_before_the_rule(sound):
     assert (explained.sample, explained.after, reasons.failures) == (80_000, RAISED.after, 0)
 
 
+def test_an_alarm_that_is_raised_again_is_explained_anew(sound):
+    again = replace(RAISED, before=AlarmCondition.ACKNOWLEDGED, why="alarm score at least 9.00")
+    explained = AlarmReasons("fan", threading.Lock()).explained(again, reading(again), sound, None)
+    assert explained.why.startswith("New, missing or shifted tonal component; level")
+    assert explained.why.endswith("(alarm score at least 9.00)")
+    assert raised_at([reading(again)]) == again.sample
+
+
 def test_only_what_raises_an_alarm_is_explained(sound):
     reasons = AlarmReasons("fan", threading.Lock())
     assert reasons.explained(CLEARED, reading(CLEARED), sound, None) is CLEARED

@@ -17,6 +17,7 @@ from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.commissioning import Commissioning
 from asd_monitor.daemon.refit_child import RefitOutcome
 from asd_monitor.features.windows import Window
+from asd_monitor.journal.requests import Verb
 from asd_monitor.monitor import Reading
 from asd_monitor.records import MachineState, MicrophoneState, WindowScore
 from tests.doubles.commissioned_machine import (
@@ -52,6 +53,24 @@ async def test_live_blocks_are_stored(make, tmp_path):
     assert progress is not None
     assert 100 < progress.age_s < 125
     assert progress.model_sha256 == first_model(machine).sha256
+
+
+async def test_sound_of_a_machine_out_of_service_is_not_stored(make, tmp_path):
+    machine = make()
+    machine.start(ScriptedSource().open())
+    machine.source.play(3, NORMAL_LEVEL)
+    await begun(machine)
+    await machine.change_service(Verb.OUT_OF_SERVICE)
+    await machine.play(120, NORMAL_LEVEL)
+    assert machine.session.status.commissioning.blocks == 0
+    await machine.change_service(Verb.IN_SERVICE)
+    await machine.play(60, NORMAL_LEVEL)
+    await machine.stop()
+    blocks = store_of(tmp_path).blocks()
+    assert blocks
+    progress = store_of(tmp_path).progress()
+    assert progress is not None
+    assert 50 < progress.age_s < 70  # the commissioning lasts as much longer
 
 
 async def test_no_sound_is_stored_while_the_channel_dies_again_and_again(make, tmp_path):

@@ -34,12 +34,12 @@ def evaluator(models: Path, tmp_path: Path) -> Iterator[Evaluator]:
 def test_a_model_trained_again_under_the_same_name_is_loaded(
     evaluator: Evaluator, models: Path
 ) -> None:
-    before, monitor = evaluator.bundle, evaluator.monitor
+    before, monitor = evaluator.model.bundle, evaluator.monitor
     assert not evaluator.load_model()  # unchanged
     (models / "fan").rename(models / "removed")
     assert save_bundle(models, "fan", plain_detector(), {"trained": "again"}, {}) == "v1"
     assert evaluator.load_model()
-    assert evaluator.bundle is not before
+    assert evaluator.model.bundle is not before
     assert evaluator.monitor is not monitor
 
 
@@ -64,13 +64,13 @@ def _directory(folder: Path) -> None:
 def test_the_model_in_use_stays_whatever_is_wrong_with_a_new_one(
     evaluator: Evaluator, models: Path, damage: Callable[[Path], None]
 ) -> None:
-    before, monitor = evaluator.bundle, evaluator.monitor
+    before, monitor = evaluator.model.bundle, evaluator.monitor
     version = save_bundle(models, "fan", plain_detector(), {}, {})
     damage(models / "fan" / version)
     assert not evaluator.load_model()
-    assert (evaluator.bundle, evaluator.monitor) == (before, monitor)
-    assert evaluator.model_notice is not None
-    assert evaluator.model_notice.startswith("the new model is not used, v1 remains in use: ")
+    assert (evaluator.model.bundle, evaluator.monitor) == (before, monitor)
+    assert evaluator.model.notice is not None
+    assert evaluator.model.notice.startswith("the new model is not used, v1 remains in use: ")
 
 
 def _flip_current(models: Path) -> None:
@@ -95,24 +95,24 @@ def test_a_start_with_a_damaged_model_uses_the_last_good_one(
             "fan", MachineDefaults(), models, journal, lambda _: datetime.now(UTC)
         )
         assert evaluator.load_model()
-        assert (evaluator.model, evaluator.no_model_reason) == (used, None)
-        notice = evaluator.model_notice or ""
+        assert (evaluator.model.version, evaluator.model.missing_reason) == (used, None)
+        notice = evaluator.model.notice or ""
         assert notice.startswith(f"{used} is used in place of the model in use: ")
         assert "asd-monitor models" in notice
-        before = evaluator.bundle
+        before = evaluator.model.bundle
         assert not evaluator.load_model()  # a reload that finds the same damage
-        assert evaluator.bundle is before
+        assert evaluator.model.bundle is before
         version = save_bundle(models, "fan", plain_detector(), {"trained": "third"}, {})
         assert evaluator.load_model()
-        assert (evaluator.model, evaluator.model_notice) == (version, None)
+        assert (evaluator.model.version, evaluator.model.notice) == (version, None)
 
 
 def test_damage_that_begins_while_the_daemon_runs_is_reported(
     evaluator: Evaluator, models: Path
 ) -> None:
-    before = evaluator.bundle
+    before = evaluator.model.bundle
     _flip_current(models)
     assert not evaluator.load_model()
-    assert evaluator.bundle is before
-    assert evaluator.model_notice is not None
-    assert "v1 remains in use" in evaluator.model_notice
+    assert evaluator.model.bundle is before
+    assert evaluator.model.notice is not None
+    assert "v1 remains in use" in evaluator.model.notice

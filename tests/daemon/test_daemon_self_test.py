@@ -4,6 +4,7 @@ import asyncio
 import json
 import threading
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 
 from asd_monitor.daemon import broker_check, machine_self_test, self_test
 from asd_monitor.daemon.machine_registry import MachineRegistry
+from asd_monitor.daemon.machine_self_test import checks_of_machine
 from asd_monitor.daemon.self_test_intervals import SelfTestIntervals
 from asd_monitor.daemon.self_test_state import FirstLevels
 from asd_monitor.daemon.self_test_subject import SelfTestSubject
+from asd_monitor.journal.requests import Request, Verb
 from asd_monitor.publish.messages import BoxAlarm, SelfTest, read
 from asd_monitor.records import Samples
 from asd_monitor.sealed_json import parsed_json, seal_of, sealed_json
@@ -300,6 +303,25 @@ async def test_a_dead_channel_fails_with_its_reason(daemon):
     failed = ("self_test_failed", "fan", "microphone")
     await until(lambda: failed in conditions(daemon))
     assert "constant value" in conditions(daemon)[failed]["text"]
+
+
+async def test_a_machine_out_of_service_is_not_tested_and_its_scores_do_not_count(daemon):
+    start(daemon, intervals=NEVER)
+    await daemon.until_state("fan", "normal")
+    journal = daemon.service._journal
+    asked = Request(Verb.OUT_OF_SERVICE, "fan", "ann", datetime.now(UTC), why="new belt")
+    journal.journal.add_request(asked)
+    journal.check_requests()
+    await until(lambda: daemon.broker.alarm("fan")["out_of_service"])
+    machine = subject(daemon)
+    seconds, windows = machine.recent_scores.seconds, machine.scored_windows
+    daemon.source("hw:1").play(25, level=0.9)
+    await until(lambda: machine.scored_windows > windows + 40)
+    assert machine.recent_scores.seconds == seconds
+    scoring = daemon.service._scoring
+    found = await checks_of_machine(machine, scoring, stalled_s=0.0, first=None)
+    assert {check.result for check in found.checks.values()} == {"not_possible"}
+    assert "out of service since" in (found.checks["model"].reason or "")
 
 
 @pytest.mark.parametrize(("state", "level"), [("idle", 1e-5), ("alarm", 0.9)])

@@ -18,6 +18,7 @@ from asd_monitor.daemon.self_test_state import (
     SelfTestState,
 )
 from asd_monitor.daemon.self_test_subject import SelfTestSubject
+from asd_monitor.journal.machine_entries import OutOfService
 from asd_monitor.publish.messages import CheckResult, SelfTestResult
 from asd_monitor.records import MachineState
 from asd_monitor.self_test.schedule import OVERDUE_S, TimesOfTests
@@ -172,23 +173,29 @@ def test_scoring_that_has_stopped_is_one_condition_with_that_of_the_test() -> No
 
 
 @pytest.mark.parametrize(
-    ("running", "state", "outage", "exempt"),
+    ("running", "state", "outage", "in_service", "exempt"),
     [
-        (True, MachineState.NORMAL, False, False),
-        (True, MachineState.IDLE, False, True),
-        (True, MachineState.ALARM, False, True),
-        (True, MachineState.IDLE, True, False),  # the state is that before the outage
-        (True, MachineState.NO_MODEL, False, False),
-        (False, MachineState.NORMAL, False, True),
-        (False, MachineState.NO_MODEL, True, True),
+        (True, MachineState.NORMAL, False, True, False),
+        (True, MachineState.IDLE, False, True, True),
+        (True, MachineState.ALARM, False, True, True),
+        (True, MachineState.IDLE, True, True, False),  # the state is that before the outage
+        (True, MachineState.NO_MODEL, False, True, False),
+        (False, MachineState.NORMAL, False, True, True),
+        (False, MachineState.NO_MODEL, True, True, True),
+        (True, MachineState.WARNING, False, False, True),
+        (True, MachineState.NORMAL, True, False, True),
     ],
 )
-def test_no_test_is_expected_of_a_machine_that_is_off_or_in_alarm(
-    running, state, outage, exempt
+def test_no_test_is_expected_of_a_machine_that_is_off_in_alarm_or_out_of_service(
+    running, state, outage, in_service, exempt
 ) -> None:
     capture = SimpleNamespace(
         outage=SimpleNamespace(reason="unplugged") if outage else None, ended=False
     )
-    evaluator = SimpleNamespace(monitor=SimpleNamespace(running=running), state=state)
+    evaluator = SimpleNamespace(
+        monitor=SimpleNamespace(running=running),
+        state=state,
+        out_of_service=None if in_service else OutOfService(NOW, "ann", "belt"),
+    )
     subject = SelfTestSubject("fan", capture, evaluator)  # type: ignore[arg-type]
-    assert subject.is_off_or_in_alarm is exempt
+    assert subject.is_exempt is exempt

@@ -382,10 +382,10 @@ async def test_acknowledgement_is_applied_after_the_journal_was_locked_once(make
     await machine.until_state("alarm")
     apply, failures = MachineRequests.apply, [JournalError("locked")]
 
-    def fail_once(*arguments: Any) -> Any:
+    def fail_once(*arguments: Any, **options: Any) -> Any:
         if failures:
             raise failures.pop()
-        return apply(*arguments)
+        return apply(*arguments, **options)
 
     monkeypatch.setattr(MachineRequests, "apply", fail_once)
     alarm = machine.broker.alarm("fan")["id"]

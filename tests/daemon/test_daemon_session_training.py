@@ -5,6 +5,7 @@ import asyncio
 import pytest
 import structlog
 
+from asd_monitor.journal.requests import Verb
 from tests.doubles.level_detector import StubBundle
 from tests.doubles.scripted_source import ScriptedSource
 from tests.doubles.waiting import TIMEOUT_S, until
@@ -32,6 +33,22 @@ async def test_sound_is_recorded_then_a_model_trained_and_used(make):
     await until(lambda: machine.broker.messages("fan/score"))
     assert ("learning", "normal") in machine.broker.transitions("fan")
     assert len(machine.trained) == 1
+
+
+async def test_sound_of_a_machine_out_of_service_is_not_recorded(make):
+    machine = make(learn="60s")
+    machine.models.bundles.pop("fan")
+    machine.start()
+    machine.source.open().play(30)
+    await machine.until_state("learning")
+    await until(lambda: machine.state["reason"] == "recorded 30 of 60 s")
+    await machine.change_service(Verb.OUT_OF_SERVICE)
+    await machine.play(40)
+    assert machine.trained == []
+    await machine.change_service(Verb.IN_SERVICE)
+    await until(lambda: machine.state["reason"] == "recorded 30 of 60 s")
+    machine.source.play(35)
+    await until(lambda: machine.trained)
 
 
 async def test_recording_waits_for_its_model_and_the_rest_is_scored(make):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.session_context import SessionContext
 from asd_monitor.daemon.training_child import TrainingOutcome
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.requests import Request, Verb
 from asd_monitor.journal.store import Journal
 from tests.doubles.level_detector import LevelDetector, StubBundle, StubModels, make_config
 from tests.doubles.memory_broker import MemoryBroker
@@ -126,6 +128,13 @@ class MonitoredMachine:
         for _ in range(seconds // 5):
             self.source.play(5, level)
             await self.until_evaluated()
+
+    async def change_service(self, verb: Verb) -> None:
+        """Take the machine out of service, or return it, and wait until that is published."""
+        self.journal.add_request(Request(verb, "fan", "ann", datetime.now(UTC), why="new belt"))
+        self.session.check_requests()
+        is_out = verb is Verb.OUT_OF_SERVICE
+        await until(lambda: self.broker.alarm("fan")["out_of_service"] is is_out)
 
     async def until_evaluated(self) -> None:
         """Wait until all sound that was played has been evaluated."""

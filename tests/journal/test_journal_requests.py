@@ -12,6 +12,7 @@ import pytest
 from asd_monitor.journal.commands import make_request, outcome_of, read_journal
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.requests import (
     MAX_REQUESTS,
     OutcomeEntry,
@@ -27,6 +28,7 @@ from tests.doubles.journalled_machine import (
     RAISED,
     RETURNED,
     JournalledMachine,
+    acknowledgement,
     apply_requests,
 )
 
@@ -234,6 +236,63 @@ def test_a_late_request_does_not_change_a_newer_alarm(journal: Journal) -> None:
     assert earlier.closed
 
 
+def raised_again(fan: JournalledMachine) -> datetime:
+    """Have an acknowledged alarm raised again by worse sound; return the time before that."""
+    ask(fan, Verb.ACK)
+    newest, before = fan.machine.newest, fan.now
+    fan.now += timedelta(seconds=5)
+    fan.play(12.0, 10)
+    assert condition(fan) == "unacknowledged"
+    again = fan.machine.newest
+    assert newest is not None
+    assert again is not None
+    assert (again.id, again.raised) == (newest.id, newest.raised)
+    assert again.reason != newest.reason
+    return before
+
+
+@pytest.mark.parametrize("verb", [Verb.ACK, Verb.SHELVE])
+def test_a_request_from_before_an_alarm_was_raised_again_is_refused(
+    tmp_path: Path, verb: Verb
+) -> None:
+    with Journal(tmp_path) as journal:
+        fan = raised(journal)
+        before = raised_again(fan)
+        now = fan.now
+    with Journal(tmp_path) as journal:
+        fan = JournalledMachine(journal)
+        until = now + HOUR
+        journal.add_request(
+            Request(
+                verb,
+                "fan01",
+                "bob",
+                before,
+                alarm_id=FAN_ALARM,
+                why="seen",
+                arguments={"until": until.isoformat()},
+                id="late",
+            )
+        )
+        fan.now = now
+        assert fan.apply() == []
+        late = outcome_of(tmp_path, "late")
+        assert late is not None
+        assert not late.accepted
+        assert "unacknowledged again since" in (late.outcome or "")
+        assert "acknowledged by ann" in ask(fan, Verb.ACK)
+
+
+def test_an_alarm_raised_again_while_the_clock_was_ahead_can_be_acknowledged(
+    journal: Journal,
+) -> None:
+    fan = raised(journal)
+    fan.now += timedelta(days=365)
+    raised_again(fan)
+    fan.now -= timedelta(days=365)
+    assert "acknowledged by ann" in ask(fan, Verb.ACK)
+
+
 def test_an_old_alarm_can_be_labelled(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         fan = raised(journal, latch=False)
@@ -326,6 +385,7 @@ def test_a_request_whose_outcome_cannot_be_written_is_applied_once(tmp_path: Pat
         path = ["unacknowledged→out_of_service", "out_of_service→unacknowledged"]
         assert fan.apply() == path
         assert fan.apply() == []
+        assert MachineRequests(fan.machine).apply(fan.monitor, fan.now, "v1") == []  # new session
         disk.make_read_only(False)
         journal.maintain()
         assert journal.waiting_requests("fan01") == []
@@ -335,6 +395,20 @@ def test_a_request_whose_outcome_cannot_be_written_is_applied_once(tmp_path: Pat
             ("out_of_service", "ann"),
             ("unacknowledged", "ann"),
         ]
+
+
+def test_a_request_whose_outcome_was_given_up_is_not_applied_again(tmp_path: Path) -> None:
+    disk = Disk()
+    with Journal(tmp_path, connect=disk.connect, max_unwritten=4) as journal:
+        fan = raised(journal)
+        make_request(tmp_path, acknowledgement())
+        disk.make_read_only(True)
+        assert fan.apply() == ["unacknowledged→acknowledged"]
+        for _ in range(3):
+            fan.play(0.0, 30)
+            fan.play(8.0, 10)
+        assert journal.dropped_kinds["outcome of a request"] > 0
+        assert fan.apply() == []
 
 
 def test_requests_are_bounded(tmp_path: Path) -> None:

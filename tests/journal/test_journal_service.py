@@ -12,7 +12,7 @@ from asd_monitor.journal.event_numbers import RESERVED
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.requests import Request, Verb
 from asd_monitor.journal.store import Journal
-from tests.doubles.journalled_machine import JournalledMachine, state_transition
+from tests.doubles.journalled_machine import JournalledMachine, acknowledgement, state_transition
 
 DAMAGED_ROW = "UPDATE machines SET number = 7"
 DAMAGED_RETURN = "UPDATE events SET why = 'noXreason' WHERE \"to\" = 'in_service'"
@@ -74,3 +74,21 @@ def test_a_machine_whose_row_is_damaged_meanwhile_stays_out_of_service(tmp_path:
             fan.machine.record(state_transition(), fan.now, None)
     with Journal(tmp_path) as journal:
         assert journal.out_of_service("fan01") is not None
+
+
+def test_an_alarm_that_is_rebuilt_has_the_reason_of_its_sound(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        fan = JournalledMachine(journal)
+        fan.play(8.0, 10)
+        journal.add_request(acknowledgement(time=fan.now))
+        fan.apply()
+        fan.play(12.0, 10)
+        change_service(fan, Verb.OUT_OF_SERVICE)
+        change_service(fan, Verb.IN_SERVICE)
+        before = journal.newest("fan01")
+    damage(tmp_path, "UPDATE alarms SET severity = 'none'")
+    with Journal(tmp_path) as journal:
+        after = journal.newest("fan01")
+    assert before is not None
+    assert after is not None
+    assert (after.condition, after.reason) == (before.condition, before.reason)

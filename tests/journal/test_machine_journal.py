@@ -108,6 +108,7 @@ def test_a_running_daemon_applies_an_acknowledgement(tmp_path: Path, journal: Jo
     fan = JournalledMachine(journal)
     fan.play(8.0, 20)
     assert fan.poll() == []
+    fan.now = LATER
     acknowledge(tmp_path)
     assert fan.poll() == ["unacknowledged→acknowledged"]
     assert fan.poll() == []
