@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -181,3 +182,28 @@ class WindowScore:
     quiet: bool = False  # the level lies far below that of any training window
     spectra: WindowSpectra | None = field(default=None, compare=False, repr=False)
     """What the microphone is judged by; None: the model has no baseline of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmLabel:
+    """Whether an alarm was valid, by a person."""
+
+    alarm_id: str
+    raised: datetime
+    label: str  # valid or invalid
+    why: str | None
+    who: str
+
+
+@dataclass(frozen=True, slots=True)
+class NormalSpan:
+    """Sound of a machine, between two times (UTC), that a person has marked as normal."""
+
+    id: str
+    machine: str
+    begin: datetime
+    end: datetime
+    who: str
+    why: str
+    time: datetime  # when it was marked
+    alarm_id: str | None = None  # None: a span of the machine

@@ -212,6 +212,7 @@ class TransitionKind(StrEnum):
     ALARM = "alarm"  # of an alarm: AlarmCondition
     MICROPHONE = "microphone"  # MicrophoneState: begin and end of a dead channel
     SERVICE = "service"  # of the machine: ServiceState
+    MARK = "mark"  # of sound: SoundMark
 
 
 class ServiceState(StrEnum):
@@ -219,6 +220,13 @@ class ServiceState(StrEnum):
 
     IN_SERVICE = "in_service"
     OUT_OF_SERVICE = "out_of_service"
+
+
+class SoundMark(StrEnum):
+    """What a person has said of a span of sound."""
+
+    NONE = "not_marked"
+    NORMAL = "marked_normal"
 
 
 @dataclass(frozen=True, slots=True)

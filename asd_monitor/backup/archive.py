@@ -1,19 +1,12 @@
-"""The archive of a backup: a plain tar file of a strict form, in which every byte is accounted for.
+"""The archive of a backup: a tar file of the form of `asd_monitor.plain_tar`.
 
-The first member names the format.  The last is ``manifest.json`` with the SHA-256 of each member
-before it and, as its last line, of itself.  Members are regular files of this form only (POSIX.1
-ustar): a header that differs by one byte from the one that is written here is refused, and with it
-links, devices, extensions and sparse files.  Nothing is compressed, so an archive never contains
-more than its own size.
+Its manifest has the SHA-256 of each member before it and, as its last line, of itself.
 """
 
 from __future__ import annotations
 
 import hashlib
-import os
-import re
-import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, Annotated, Any, Literal
 
@@ -21,6 +14,18 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from asd_monitor import __version__
 from asd_monitor.names import ID_PATTERN
+from asd_monitor.plain_tar import (
+    CHUNK_BYTES,
+    END,
+    MANIFEST,
+    ArchiveError,
+    ArchiveKind,
+    member_chunks,
+    member_header,
+    members,
+    padding,
+    write_member,
+)
 from asd_monitor.sealed_json import parsed_json, seal_of, sealed_json
 
 FORMAT = 1
@@ -28,18 +33,9 @@ ROOTS = ("models", "state", "config")
 """The first part of each member's name."""
 MAX_MEMBERS = 50_000
 
-_BLOCK = tarfile.BLOCKSIZE
-_FIRST = "asd-monitor-backup"
-_MANIFEST = "manifest.json"
-_FIRST_CONTENT = re.compile(rb"asd-monitor backup, format ([0-9]{1,6})\n")
+_KIND = ArchiveKind("backup", FORMAT)
 _MAX_MANIFEST_BYTES = 32 * 2**20
 _MAX_DEPTH = 32
-_CHUNK_BYTES = 1 << 20
-_END = bytes(2 * _BLOCK)
-
-
-class ArchiveError(ValueError):
-    """A file is not a backup, or it is damaged; the message completes ``FILE: …``."""
 
 
 class _Part(BaseModel):
@@ -113,7 +109,7 @@ class ArchiveWriter:
         self._names: set[str] = set()
         self.members: list[Member] = []
         """What was added so far."""
-        self._write(_FIRST, f"asd-monitor backup, format {FORMAT}\n".encode())
+        self._write(_KIND.first, _KIND.content)
 
     def add(self, name: str, content: IO[bytes], size: int) -> None:
         """Write a member of ``size`` bytes.
@@ -128,18 +124,18 @@ class ArchiveWriter:
             raise ArchiveError(f"{name!r} would be in the archive twice")
         if len(self.members) == MAX_MEMBERS:
             raise ArchiveError(f"there are more than {MAX_MEMBERS} files")
-        self._file.write(_header(name, size, self._time_s))
+        self._file.write(member_header(name, size, self._time_s))
         offset = self._file.tell()
         digest = hashlib.sha256()
         missing = size
         while missing:
-            chunk = content.read(min(missing, _CHUNK_BYTES))
+            chunk = content.read(min(missing, CHUNK_BYTES))
             if not chunk:
                 raise ArchiveError(f"{name!r} became shorter while it was read")
             digest.update(chunk)
             self._file.write(chunk)
             missing -= len(chunk)
-        self._file.write(bytes(-size % _BLOCK))
+        self._file.write(padding(size))
         self._names.add(name)
         self.members.append(Member(name, size, digest.hexdigest(), offset))
 
@@ -159,14 +155,12 @@ class ArchiveWriter:
         )
         if len(content) > _MAX_MANIFEST_BYTES:
             raise ArchiveError("the names of the files are too long")
-        self._write(_MANIFEST, content)
-        self._file.write(_END)
+        self._write(MANIFEST, content)
+        self._file.write(END)
         return Contents(__version__, self._box, self._time, tuple(self.members))
 
     def _write(self, name: str, content: bytes) -> None:
-        self._file.write(_header(name, len(content), self._time_s))
-        self._file.write(content)
-        self._file.write(bytes(-len(content) % _BLOCK))
+        write_member(self._file, name, content, self._time_s)
 
 
 def read_archive(file: IO[bytes]) -> Contents:
@@ -179,8 +173,8 @@ def read_archive(file: IO[bytes]) -> Contents:
     """
     found: list[Member] = []
     manifest, is_manifest_read = b"", False
-    for name, size, offset in _members(file):
-        if name == _MANIFEST:
+    for name, size, offset in members(file, _KIND):
+        if name == MANIFEST:
             if size > _MAX_MANIFEST_BYTES:
                 raise ArchiveError("its manifest is too large")
             manifest, is_manifest_read = file.read(size), True
@@ -194,84 +188,6 @@ def read_archive(file: IO[bytes]) -> Contents:
     if not is_manifest_read:
         raise ArchiveError("it is incomplete: its manifest is missing")
     return _verified(manifest, found)
-
-
-def member_chunks(file: IO[bytes], size: int) -> Iterator[bytes]:
-    """Yield the next ``size`` bytes.  Raises ArchiveError where there are fewer."""
-    while size:
-        chunk = file.read(min(size, _CHUNK_BYTES))
-        if not chunk:
-            raise ArchiveError("it is incomplete: its end is missing")
-        size -= len(chunk)
-        yield chunk
-
-
-def _members(file: IO[bytes]) -> Iterator[tuple[str, int, int]]:
-    """Yield name, size and offset of each member but the first; the caller reads its content."""
-    total = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    _check_first(file)
-    name = ""
-    while name != _MANIFEST:
-        name, size = _parsed_header(_block(file))
-        offset = file.tell()
-        if offset + size > total:
-            raise ArchiveError("it is incomplete: its end is missing")
-        yield name, size, offset
-        if any(file.read(-size % _BLOCK)):
-            raise ArchiveError("it is damaged: there is data between its members")
-    if file.read(len(_END) + 1) != _END:
-        raise ArchiveError("it is damaged: its end differs")
-
-
-def _check_first(file: IO[bytes]) -> None:
-    """Check that it is a backup, of a format that is known."""
-    header = file.read(_BLOCK)
-    name = header[: len(_FIRST) + 1]
-    if name != _FIRST.encode() + b"\0":
-        raise ArchiveError("it is not a backup of asd-monitor")
-    _, size = _parsed_header(header)
-    content = file.read(_BLOCK)
-    found = _FIRST_CONTENT.fullmatch(content[:size])
-    if found is None or any(content[size:]) or len(content) < _BLOCK:
-        raise ArchiveError("it is damaged: its format cannot be read")
-    if int(found[1]) > FORMAT:
-        raise ArchiveError(
-            f"it has format {int(found[1])}, and asd-monitor {__version__} reads format {FORMAT}: "
-            "upgrade asd-monitor"
-        )
-    if int(found[1]) != FORMAT:
-        raise ArchiveError("it is damaged: its format cannot be read")
-
-
-def _block(file: IO[bytes]) -> bytes:
-    block = file.read(_BLOCK)
-    if len(block) < _BLOCK:
-        raise ArchiveError("it is incomplete: its end is missing")
-    return block
-
-
-def _parsed_header(block: bytes) -> tuple[str, int]:
-    """Return name and size of a member; its header must be exactly as it is written here."""
-    try:
-        info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        is_ours = block == _header(info.name, info.size, int(info.mtime))
-    except (tarfile.TarError, ValueError) as error:
-        raise ArchiveError(f"it is damaged: a header of a member is invalid ({error})") from error
-    if not is_ours:
-        raise ArchiveError(
-            f"its member {info.name[:100]!r} is no plain file as asd-monitor writes it"
-        )
-    return info.name, info.size
-
-
-def _header(name: str, size: int, time_s: int) -> bytes:
-    info = tarfile.TarInfo(name)
-    info.size, info.mtime, info.mode = size, time_s, 0o600
-    try:
-        return info.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
-    except ValueError as error:  # a name or a size beyond the form
-        raise ArchiveError(f"{name[:300]!r} cannot be stored ({error})") from error
 
 
 def _check_name(name: str) -> None:

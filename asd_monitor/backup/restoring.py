@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from asd_monitor.backup.archive import ArchiveError, Contents, Member, member_chunks
+from asd_monitor.backup.archive import Contents, Member
 from asd_monitor.backup.exchange import exchange
 from asd_monitor.backup.sources import BoxFolders
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.model_store.atomic_files import os_errors_reported
+from asd_monitor.plain_tar import ArchiveError, member_chunks
 from asd_monitor.private_files import create_private_folder, sync_folder
 
 _UNFINISHED = "restore.partial"

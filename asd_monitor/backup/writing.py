@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from asd_monitor.backup.archive import ArchiveError, ArchiveWriter, Contents, read_archive
+from asd_monitor.backup.archive import ArchiveWriter, Contents, read_archive
 from asd_monitor.backup.databases import DamagedDatabaseError, copy_database, is_database
 from asd_monitor.backup.sources import BoxFolders, SourceFiles, files_below, open_regular
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.model_store.atomic_files import os_errors_reported, writing_to
+from asd_monitor.plain_tar import ArchiveError
 from asd_monitor.private_files import sync_folder
 from asd_monitor.wording import rfc3339
 

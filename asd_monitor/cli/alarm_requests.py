@@ -82,10 +82,10 @@ def ack(
     """Acknowledge an alarm, or all alarms of a machine; latched alarms can then clear."""
     if (alarm is None) == (machine is None):
         raise UsageError("give either the ID of an alarm, or --machine M for all of a machine")
-    _check_texts(why, who)
+    check_texts(why, who)
     if machine is not None:
         check_id(machine)
-    content = _journal(state)
+    content = journal_of(state)
     if alarm is not None:
         wanted = [content.alarm(alarm)]
     else:
@@ -97,8 +97,8 @@ def ack(
         ]
     if not wanted:
         typer.echo(f"{state}: {machine} has no alarm to acknowledge", err=True)
-    requests = [_request("ack", record.machine, who, why, alarm=record) for record in wanted]
-    _ask(state, requests)
+    requests = [new_request("ack", record.machine, who, why, alarm=record) for record in wanted]
+    ask(state, requests)
 
 
 def shelve(
@@ -120,37 +120,37 @@ def shelve(
         raise UsageError("say until when: --until TIME, or --for PERIOD such as 2h")
     if not why:
         raise UsageError("say why the alarm is shelved: --why TEXT")
-    _check_texts(why, who)
+    check_texts(why, who)
     now = datetime.now(UTC)
-    end = now + _period(period) if period is not None else _time(until or "")
+    end = now + _period(period) if period is not None else local_time(until or "")
     _check_shelf(end, now)
-    record = _journal(state).alarm(alarm)
+    record = journal_of(state).alarm(alarm)
     arguments = {"until": rfc3339(end)}
-    shelving = _request("shelve", record.machine, who, why, alarm=record, arguments=arguments)
-    _ask(state, [replace(shelving, time=now)])  # of which the period is counted
+    shelving = new_request("shelve", record.machine, who, why, alarm=record, arguments=arguments)
+    ask(state, [replace(shelving, time=now)])  # of which the period is counted
 
 
 def unshelve(alarm: AlarmId, state: StateDir, why: Why = None, who: Who = None) -> None:
     """End the shelving of an alarm by hand: it is acknowledged by that."""
-    _check_texts(why, who)
-    record = _journal(state).alarm(alarm)
-    _ask(state, [_request("unshelve", record.machine, who, why, alarm=record)])
+    check_texts(why, who)
+    record = journal_of(state).alarm(alarm)
+    ask(state, [new_request("unshelve", record.machine, who, why, alarm=record)])
 
 
 def out_of_service(machine: Machine, state: StateDir, why: Why = None, who: Who = None) -> None:
     """Hide the alarms of a machine during maintenance; none is raised until it is in service."""
     if not why:
         raise UsageError("say why the machine is out of service: --why TEXT")
-    _check_texts(why, who)
-    _journal(state).check_machine(check_id(machine))
-    _ask(state, [_request("out-of-service", machine, who, why)])
+    check_texts(why, who)
+    journal_of(state).check_machine(check_id(machine))
+    ask(state, [new_request("out-of-service", machine, who, why)])
 
 
 def in_service(machine: Machine, state: StateDir, why: Why = None, who: Who = None) -> None:
     """Return a machine to service: its alarm is shown again, and alarms are raised."""
-    _check_texts(why, who)
-    _journal(state).check_machine(check_id(machine))
-    _ask(state, [_request("in-service", machine, who, why)])
+    check_texts(why, who)
+    journal_of(state).check_machine(check_id(machine))
+    ask(state, [new_request("in-service", machine, who, why)])
 
 
 def label(
@@ -165,13 +165,14 @@ def label(
 
     if value not in LABELS:
         raise UsageError(f"{quoted(value)} is not a label: write valid or invalid")
-    _check_texts(why, who)
-    record = _journal(state).alarm(alarm)
+    check_texts(why, who)
+    record = journal_of(state).alarm(alarm)
     arguments = {"label": value}
-    _ask(state, [_request("label", record.machine, who, why, alarm=record, arguments=arguments)])
+    ask(state, [new_request("label", record.machine, who, why, alarm=record, arguments=arguments)])
 
 
-def _journal(state: Path) -> JournalContent:
+def journal_of(state: Path) -> JournalContent:
+    """Return the journal of a state folder.  Raises `UsageError` where it has none."""
     from asd_monitor.journal.commands import read_journal
 
     content = read_journal(state)
@@ -187,7 +188,7 @@ def no_alarms(state: Path) -> UsageError:
     )
 
 
-def _request(
+def new_request(
     verb: str,
     machine: str,
     who: str | None,
@@ -196,6 +197,7 @@ def _request(
     alarm: AlarmRecord | None = None,
     arguments: dict[str, str] | None = None,
 ) -> Request:
+    """Return a request of a person, by default of the user."""
     from asd_monitor.journal.requests import Request, Verb
 
     return Request(
@@ -209,7 +211,7 @@ def _request(
     )
 
 
-def _ask(state: Path, requests: list[Request]) -> None:
+def ask(state: Path, requests: list[Request]) -> None:
     """Add requests, and print the answers.  Raises `OperationError` where one is refused."""
     from asd_monitor.daemon.state_lock import is_in_use
     from asd_monitor.journal.commands import make_request
@@ -259,7 +261,7 @@ def _answer(state: Path, request: Request, wait_s: float) -> Request | None:
         time.sleep(_PAUSE_S)  # another process writes it
 
 
-def _check_texts(*texts: str | None) -> None:
+def check_texts(*texts: str | None) -> None:
     """Raise `UsageError` for bytes of the command line that are not UTF-8."""
     for text in texts:
         try:
@@ -281,7 +283,8 @@ def _period(text: str) -> timedelta:
         ) from error
 
 
-def _time(text: str) -> datetime:
+def local_time(text: str) -> datetime:
+    """Return a time (UTC) from text; without a zone it is local.  Raises `UsageError`."""
     try:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError) as error:

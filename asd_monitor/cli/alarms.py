@@ -15,6 +15,7 @@ import typer
 
 from asd_monitor.alarm.chatter import is_chattering
 from asd_monitor.cli.alarm_evidence import evidence_text, find_evidence, open_evidence
+from asd_monitor.cli.alarm_marks import mark_normal
 from asd_monitor.cli.alarm_requests import AlarmId, add_request_commands, no_alarms
 from asd_monitor.cli.alarm_stats import stats
 from asd_monitor.cli.command_group import CommandGroup
@@ -129,6 +130,9 @@ def _print_alarm(listed: ListedAlarm, events: Sequence[Event], evidence: str | N
 
 
 add_request_commands(app)
+app.command("mark-normal", short_help="Mark the sound of an alarm, or of a time, as normal.")(
+    mark_normal
+)
 app.command("stats", short_help="Figures of the alarms, beside those of ISA-18.2.")(stats)
 
 

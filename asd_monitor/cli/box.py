@@ -145,9 +145,10 @@ def restore(
 @contextmanager
 def _opened(file: Path) -> Iterator[tuple[IO[bytes], Contents]]:
     """Open and verify an archive.  Raises UsageError, OperationError."""
-    from asd_monitor.backup.archive import ArchiveError, read_archive
+    from asd_monitor.backup.archive import read_archive
     from asd_monitor.backup.sources import open_regular
     from asd_monitor.errors import OperationError, UsageError
+    from asd_monitor.plain_tar import ArchiveError
 
     try:
         archive: IO[bytes] = os.fdopen(open_regular(str(file.resolve()), os.O_RDONLY), "rb")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from asd_monitor.cli.command_group import CommandGroup
+from asd_monitor.cli.model_archives import add_archive_commands
+from asd_monitor.cli.model_comparison import compare
+from asd_monitor.cli.model_refit import refit
 from asd_monitor.cli.options import (
     AsJson,
     Machine,
@@ -172,7 +174,8 @@ def _manifest_facts(bundle: Bundle, *, in_use: bool) -> list[tuple[str, str]]:
         if candidate:
             decision = "put into use by a person" if in_use else "a person decides on its use"
             candidate = f"{candidate}: {decision}"
-        facts.append(("moved", f"{moved:.2f} from the first model{candidate}"))
+        moved_from = manifest.get("moved_from") or "the first model"
+        facts.append(("moved", f"{moved:.2f} from {moved_from}{candidate}"))
     if training := manifest.get("training"):
         files = [
             f"{file['name']}  {file['seconds']:.0f} s  {file['modified'][:16]}  "
@@ -223,12 +226,24 @@ def _rows(name: str, texts: list[str]) -> list[tuple[str, str]]:
 
 
 @app.command()
-def promote(machine: Machine, version: RequiredVersion, models: ModelsDir) -> None:
+def promote(
+    machine: Machine,
+    version: RequiredVersion,
+    models: ModelsDir,
+    state: StateDir,
+    *,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also a candidate whose comparison warns.")
+    ] = False,
+) -> None:
     """Put a version into use."""
     from asd_monitor.cli.known_machine import check_machine
+    from asd_monitor.cli.model_comparison import check_promotion
     from asd_monitor.model_store.catalogue import promote as make_current
 
     check_machine(models, machine)
+    if not anyway:
+        check_promotion(models, state, machine, version)
     make_current(models, machine, version)
     typer.echo(f"{machine} uses {version}; a running daemon loads it on reload (SIGHUP).")
 
@@ -244,78 +259,6 @@ def rollback(machine: Machine, models: ModelsDir) -> None:
     typer.echo(f"{machine} uses {bundle.version}; a running daemon loads it on reload (SIGHUP).")
 
 
-@app.command(short_help="Extend the model in use from live sound.")
-def refit(
-    machine: Machine,
-    models: ModelsDir,
-    state: StateDir,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            help="Configuration file with budgets and commissioning of this machine.",
-            readable=False,
-        ),
-    ] = None,
-    *,
-    automatic: Annotated[bool, typer.Option("--automatic", hidden=True)] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Extend the model in use from the live sound of its commissioning: a new version.
-
-    It is put into use unless it moved so far from the first model that a person must decide.  The
-    daemon does the same by itself in the first days; of what it makes, older versions are deleted.
-    """
-    from dataclasses import asdict
-    from datetime import UTC, datetime
-
-    from asd_monitor.cli.json_lines import print_json
-    from asd_monitor.cli.known_machine import check_machine
-    from asd_monitor.cli.machine_settings import machine_settings
-    from asd_monitor.model_store.versions import promote_command
-    from asd_monitor.model_training.refit_run import refit_machine
-    from asd_monitor.wording import count
-
-    check_machine(models, machine)
-    settings = machine_settings(machine, config)
-    outcome = refit_machine(
-        models, state, machine, settings, datetime.now(UTC), automatic=automatic
-    )
-    if as_json:
-        print_json(asdict(outcome))
-        return
-    for note in outcome.notes:
-        typer.echo(f"notice: {note}", err=True)
-    typer.echo(
-        f"{machine} {outcome.version}: {outcome.reason}, {outcome.admitted} of "
-        f"{count(outcome.blocks, 'block')} learned from, moved by {outcome.moved:.2f}."
-    )
-    if outcome.in_use:
-        typer.echo(f"{machine} uses {outcome.version}; a running daemon loads it on reload.")
-        if outcome.deleted:
-            typer.echo(f"Deleted, since newer refits supersede them: {', '.join(outcome.deleted)}.")
-    else:
-        command = promote_command(models, machine, outcome.version)
-        typer.echo(f"It is a candidate and not in use: put it into use with `{command}`.")
-
-
-@app.command(short_help="Copy a version into another models folder and use it there.")
-def export(
-    folder: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FOLDER", help="The other models folder.", show_default=False, readable=False
-        ),
-    ],
-    machine: Machine,
-    models: ModelsDir,
-    version: ModelVersion = None,
-) -> None:
-    """Copy a version into another models folder and put it into use there."""
-    from asd_monitor.cli.known_machine import check_machine
-    from asd_monitor.model_store.catalogue import export as copy_into
-
-    check_machine(models, machine)
-    name = copy_into(models, machine, version, folder)
-    typer.echo(f"{machine} {name}: copied to {folder / machine / name} and in use there.")
+app.command("refit", short_help="Extend the model in use from live and marked sound.")(refit)
+app.command("compare", short_help="Compare two versions on the machine's kept sound.")(compare)
+add_archive_commands(app)

@@ -105,6 +105,24 @@ RequiredVersion = Annotated[
         show_default=False,
     ),
 ]
+MachineArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MACHINE",
+        callback=_check_machine,
+        help="Id of the machine, such as fan01.",
+        show_default=False,
+    ),
+]
+VersionArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="VERSION",
+        callback=_check_version,
+        help="Version of the model, such as v2.",
+        show_default=False,
+    ),
+]
 Channel = Annotated[
     int | None,
     typer.Option(
@@ -113,6 +131,15 @@ Channel = Annotated[
         min=0,
         help="Channel of the recordings, from 0.",
         show_default="0",
+    ),
+]
+MachineConfig = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Configuration file with budgets and commissioning of this machine.",
+        readable=False,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

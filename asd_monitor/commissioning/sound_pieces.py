@@ -37,6 +37,12 @@ def sound_path(folder: Path, piece: SoundPiece) -> Path:
     return folder / _name(piece)
 
 
+def normal_sound(folder: Path) -> list[Path]:
+    """Return the files of the pieces that were captured without an active alarm, newest first."""
+    found = [path for piece, path in _pieces(folder) if not piece.mode.alarm_active]
+    return found[::-1]
+
+
 def write_sound(folder: Path, piece: SoundPiece, sound: Samples, rate_hz: int) -> list[SoundPiece]:
     """Write a piece (n,), and delete what is beyond the limit; return what is stored then.
 

@@ -111,6 +111,13 @@ class CommissioningStore:
         with open_database(self._path) as database:
             return read_layout(database)
 
+    def times_s(self) -> list[float]:
+        """Return the Unix times of the starts of the stored blocks, in s; in any thread."""
+        if not self._path.exists():
+            return []
+        with open_database(self._path) as database:
+            return [entry.time_s for entry in read_entries(database)]
+
     def blocks(self) -> list[LiveBlock]:
         """Return the stored blocks in order of time; a damaged one is left out and logged."""
         if not self._path.exists():

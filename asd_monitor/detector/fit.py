@@ -18,7 +18,7 @@ the views.  They remain in the distributions of the fused score and of the evide
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,7 +75,11 @@ class TrainingWindows:
         """Return their levels."""
         levels = np.array([[window.rms_dbfs] for window in self.windows], np.float32)
         steady = self.steady_vectors(levels)
-        return TrainingLevels(levels[:, 0].astype(np.float64), steady[:, 0].astype(np.float64))
+        return TrainingLevels(
+            levels[:, 0].astype(np.float64),
+            steady[:, 0].astype(np.float64),
+            self.spans.own_samples(),
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,6 +103,7 @@ def fit_detector(
     begins_s: Sequence[float] | None = None,
     left_out: int = 0,
     heard_s: Sequence[float] = (),
+    distributed: Collection[int] = (),
 ) -> FittedDetector:
     """Fit a detector to training windows.
 
@@ -111,6 +116,8 @@ def fit_detector(
         begins_s: time of each segment, in any order; None: they follow each other.
         left_out: blocks of the machine's sound that were left out since they were unusual.
         heard_s: times of those of them whose hours count as heard.
+        distributed: indices of segments that are known to be normal whatever the rest shows: their
+            blocks are distributed over the folds, so that no fold is scored without such sound.
 
     Raises:
         ValueError: the machine runs in fewer than MIN_WINDOWS windows, or almost only in one block.
@@ -126,6 +133,9 @@ def fit_detector(
     spans = Spans.of(running)
     blocks = find_blocks(running, rate_hz, begins_s, left_out, heard_s)
     folds = assign_folds(blocks)
+    if distributed:
+        segment = np.repeat(np.arange(len(running)), [len(each) for each in running])
+        folds = _distribute(folds, blocks, np.isin(segment, list(distributed)))
     if fewest_kept(spans, folds) < MIN_KEPT_WINDOWS:
         raise ValueError(f"the machine runs in less than {2 * BLOCK_S:g} s of one recording")
     kinds = (*VIEW_KINDS, *(kind for e in encoders for kind in encoder_views(e.card)))
@@ -282,6 +292,17 @@ def assign_folds(blocks: Blocks) -> npt.NDArray[np.int64]:
         return np.asarray((numbers % MAX_DAY_FOLDS)[blocks.number])
     count = len(blocks)
     return np.asarray(blocks.number * min(FOLDS, count) // count)
+
+
+def _distribute(
+    folds: npt.NDArray[np.int64], blocks: Blocks, distributed: Mask
+) -> npt.NDArray[np.int64]:
+    """Return the folds (n,), with the blocks of some of the windows (n,) in turn in each fold."""
+    turn = np.unique(blocks.number[distributed], return_inverse=True)[1]
+    names = np.unique(folds)
+    result = folds.copy()
+    result[distributed] = names[turn % len(names)]
+    return result
 
 
 def held_out_scores(

@@ -18,7 +18,7 @@ RISE_BOUND_DB = 3.0
 """A machine this much louder than is expected is an alarm: twice the power.
 
 In simulated halls it costs no false alarm: `experiments.alarms.budget`, ten seconds alone."""
-_MIN_FILL = 0.5  # of a block, as a share of the fullest
+_MIN_FILL = 0.5  # of the sound of a block, as a share of the fullest
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -27,6 +27,8 @@ class TrainingLevels:
 
     measured: Floats  # (n,)
     steady: Floats  # (n,), without the trend of one session
+    samples: Numbers | None = None
+    """Samples that each window stands for, (n,), where windows overlap differently."""
 
     def loudest(self, own: Numbers, block: Numbers) -> float:
         """Return the highest level in dBFS that is expected to be sustained for a block.
@@ -40,8 +42,9 @@ class TrainingLevels:
             block: the block of each of the n windows, ascending.
 
         """
-        numbers, counts = np.unique(block[own], return_counts=True)
-        filled = numbers[counts >= _MIN_FILL * counts.max()]
+        numbers, place = np.unique(block[own], return_inverse=True)
+        fill = np.bincount(place, None if self.samples is None else self.samples[own])
+        filled = numbers[fill >= _MIN_FILL * fill.max()]
         levels = [_lower_median(self.steady[own[block[own] == each]]) for each in filled]
         expected = 2.0 * max(levels) - float(np.median(levels))
         return max(expected, _lower_median(self.measured[own[block[own] == filled[-1]]]))

@@ -38,6 +38,21 @@ class Spans:
         """Return the positions of the windows with these indices (k,)."""
         return type(self)(self.segment[indices], self.start[indices], self.end[indices])
 
+    def own_samples(self) -> Integers:
+        """Return the samples (n,) of each window up to the next one of its segment.
+
+        At most its length; the last of a segment has as many as the one before it.
+        """
+        length = self.end - self.start
+        follows = self.segment[1:] == self.segment[:-1]
+        own = length.copy()
+        own[:-1][follows] = np.minimum(length[:-1], np.diff(self.start))[follows]
+        is_last = np.append(~follows, True)
+        has_before = np.insert(follows, 0, False)
+        last = np.flatnonzero(is_last & has_before)
+        own[last] = own[last - 1]
+        return own
+
     def overlapping_pairs(self) -> Mask:
         """Return which pairs of windows overlap, (n, n); each overlaps itself."""
         overlap = (self.start[:, None] < self.end) & (self.start < self.end[:, None])

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
+from asd_monitor.errors import OperationError
 from asd_monitor.evidence.contents import (
     EARLIER_SOUND,
     PAGE,
@@ -39,7 +40,7 @@ MAX_SIDECAR_BYTES = 16_000_000
 _PARTIAL = ".partial"
 
 
-class PackageError(Exception):
+class PackageError(OperationError):
     """A package is missing or damaged; the text says which, and the remedy."""
 
 
@@ -162,9 +163,12 @@ def read_package(folder: Path) -> Package:
     return Package(folder, document)
 
 
-def stored_packages(state: Path) -> list[StoredPackage]:
-    """Return the complete packages, the oldest first; what cannot be read is left out."""
-    return sorted(_packages(state), key=lambda each: (each.written_s, each.alarm_id))
+def stored_packages(state: Path, machine: str | None = None) -> list[StoredPackage]:
+    """Return the complete packages, of one machine or all, the oldest first.
+
+    What cannot be read is left out.
+    """
+    return sorted(_packages(state, machine), key=lambda each: (each.written_s, each.alarm_id))
 
 
 def delete_package(state: Path, package: StoredPackage) -> None:
@@ -188,11 +192,12 @@ def remove_unfinished(state: Path) -> int:
     return found
 
 
-def _packages(state: Path) -> Iterator[StoredPackage]:
+def _packages(state: Path, machine: str | None) -> Iterator[StoredPackage]:
     with suppress(OSError):
-        for machine in os.scandir(state / FOLDER):
-            if machine.is_dir(follow_symlinks=False) and is_id(machine.name):
-                yield from _packages_of(machine)
+        for each in os.scandir(state / FOLDER):
+            is_wanted = is_id(each.name) and machine in (None, each.name)
+            if is_wanted and each.is_dir(follow_symlinks=False):
+                yield from _packages_of(each)
 
 
 def _packages_of(machine: os.DirEntry[str]) -> Iterator[StoredPackage]:

@@ -134,6 +134,11 @@ def in_condition(
     return changed
 
 
+def with_label(record: AlarmRecord, label: str | None, *, who: str, why: str | None) -> AlarmRecord:
+    """Return the record with what a person has said of it."""
+    return replace(record, label=label, label_why=why, labelled_by=who)
+
+
 def larger(one: float | None, other: float) -> float | None:
     """Return the larger of two alarm scores; None is not known, and what is not finite neither."""
     if not math.isfinite(other):

@@ -17,6 +17,11 @@ from asd_monitor.journal.machine_entries import (
     as_machine,
     highest_seq,
 )
+from asd_monitor.journal.normal_spans import (
+    NormalSpanEntry,
+    WithdrawnSpanEntry,
+    as_normal_span,
+)
 from asd_monitor.journal.requests import OutcomeEntry, as_request
 from asd_monitor.journal.row_values import (
     count,
@@ -108,7 +113,15 @@ def _count_event(database: sqlite3.Connection, machine: str) -> int:
     return seq
 
 
-Entry = AlarmEntry | EventEntry | MachineEntry | ServiceEntry | OutcomeEntry
+Entry = (
+    AlarmEntry
+    | EventEntry
+    | MachineEntry
+    | ServiceEntry
+    | OutcomeEntry
+    | NormalSpanEntry
+    | WithdrawnSpanEntry
+)
 
 
 def alarm_row(number: int, record: AlarmRecord) -> Row:
@@ -272,5 +285,6 @@ READERS = {
     "events": as_event,
     "outbox": as_waiting,
     "requests": as_request,
+    "normal_spans": as_normal_span,
 }
 """The function that reads a row of each table."""

@@ -28,6 +28,7 @@ from asd_monitor.journal.earlier_formats import Row
 from asd_monitor.journal.file_image import OpenedImage, open_image, read_files
 from asd_monitor.journal.journal_file import find_journal
 from asd_monitor.journal.machine_entries import OutOfService, as_machine
+from asd_monitor.journal.normal_spans import TABLE, as_normal_span
 from asd_monitor.journal.recent_changes import (
     FIRST_NUMBER,
     change_of,
@@ -74,7 +75,10 @@ class JournalContent:
             for entry in machines
             if entry is not None and (since := entry.monitored_since) is not None
         }
-        lost = len(rows) - len(alarms) + machines.count(None)
+        spans = [as_normal_span(row) for row in readable_rows(self._database, TABLE)]
+        self.normal_spans = [span for span in spans if span is not None]
+        """What people have marked as normal, the oldest mark first."""
+        lost = len(rows) - len(alarms) + machines.count(None) + spans.count(None)
         damage = image.damage or (f"{count(lost, 'row')} cannot be read" if lost else None)
         self.damage = self._describe(damage)
         """What is wrong with the journal, and the remedy; None: nothing was found."""

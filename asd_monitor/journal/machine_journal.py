@@ -179,7 +179,7 @@ class MachineJournal:
             time_scale_s=cause.time_scale_s,
         )
         written: list[Entry] = [] if alarm is None else [AlarmEntry(alarm)]
-        return event, [*written, self._entry(event)]
+        return event, [*written, self.entry_of(event)]
 
     def _record_of(self, alarm: Alarm, time: datetime, model: str | None) -> AlarmRecord:
         """Return the record of an alarm of the monitor, before its transition."""
@@ -233,7 +233,7 @@ class MachineJournal:
             alarm_id=after.id,
             alarm=after,
         )
-        return event, [AlarmEntry(after), self._entry(event)]
+        return event, [AlarmEntry(after), self.entry_of(event)]
 
     def replace_newest(self, record: AlarmRecord) -> None:
         """Take up a changed record, where it is that of the newest alarm."""
@@ -292,7 +292,8 @@ class MachineJournal:
                 events.append(event)
         return events
 
-    def _entry(self, event: Event) -> EventEntry:
+    def entry_of(self, event: Event) -> EventEntry:
+        """Return the entry that writes an event, and has it published."""
         clock = self.journal.clock
         return EventEntry(event, clock.now_s(), clock)
 

@@ -13,6 +13,8 @@ from datetime import datetime
 import structlog
 
 from asd_monitor.alarm.state import ServiceState, Transition, TransitionKind, Trigger
+from asd_monitor.commissioning.kept_sound import kept_sound
+from asd_monitor.journal.alarm_changes import with_label
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_entries import OutOfService, ServiceEntry
@@ -23,13 +25,15 @@ from asd_monitor.journal.request_decisions import (
     decide_on_alarm,
     decide_on_machine,
 )
-from asd_monitor.journal.requests import OutcomeEntry, Request
+from asd_monitor.journal.requests import OutcomeEntry, Request, Verb
+from asd_monitor.journal.sound_marks import KeptOfMachine, apply_mark
 from asd_monitor.monitor import Monitor
 from asd_monitor.wording import rfc3339
 
 log = structlog.get_logger()
 
 _DEFAULT_WHY = "no reason given"
+_ON_DELAY_S = 3.0  # of the default rule, where the machine has no session
 
 Changes = tuple[list[Event], list[Entry]]
 """Events, and what is to be written."""
@@ -51,11 +55,13 @@ class MachineRequests:
 
     Args:
         journal: The journal of the machine.
+        kept: Returns what is kept of a machine's sound in a state folder between two times.
 
     """
 
-    def __init__(self, journal: MachineJournal) -> None:
+    def __init__(self, journal: MachineJournal, kept: KeptOfMachine = kept_sound) -> None:
         self._journal = journal
+        self._kept = kept
 
     def apply(
         self,
@@ -97,6 +103,8 @@ class MachineRequests:
         journal.write([OutcomeEntry(request.id, f"nothing is changed: {defect}", accepted=False)])
 
     def _apply_one(self, request: Request, present: _Present) -> list[Event]:
+        if request.verb is Verb.MARK_NORMAL:
+            return self._apply_mark(request, present)
         record = None
         if request.alarm_id is None:
             service, newest = self._journal.out_of_service, self._journal.newest
@@ -122,6 +130,21 @@ class MachineRequests:
         outcome = OutcomeEntry(request.id, decision.outcome, decision.accepted)
         self._journal.journal.write([*changes[1], outcome])
         return changes[0]
+
+    def _apply_mark(self, request: Request, present: _Present) -> list[Event]:
+        """Mark sound as normal, or withdraw a mark."""
+        record = None if request.alarm_id is None else self._find(request.alarm_id)
+        rule = None if present.monitor is None else present.monitor.rule
+        events, entries = apply_mark(
+            self._journal,
+            request,
+            record,
+            self._kept,
+            at=present.at,
+            on_delay_s=_ON_DELAY_S if rule is None else rule.on_delay_s,
+        )
+        self._journal.journal.write(entries)
+        return events
 
     def _find(self, alarm_id: str) -> AlarmRecord | None:
         newest = self._journal.newest
@@ -183,12 +206,8 @@ class MachineRequests:
         return events, entries
 
     def _label(self, record: AlarmRecord, request: Request) -> list[Entry]:
-        labelled = replace(
-            record,
-            label=request.arguments.get("label"),
-            label_why=request.why,
-            labelled_by=request.who,
-        )
+        label = request.arguments.get("label")
+        labelled = with_label(record, label, who=request.who, why=request.why)
         self._journal.replace_newest(labelled)
         return [AlarmEntry(labelled)]
 

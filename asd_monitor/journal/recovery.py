@@ -204,6 +204,7 @@ def _rebuild_alarms(database: sqlite3.Connection) -> list[str]:
 def _rebuilt(alarm_id: str, events: list[Event]) -> AlarmRecord | None:
     """Return an alarm by its transitions, the oldest first; None where they are not sound."""
     cleared, acknowledged = None, None
+    events = [event for event in events if event.kind is TransitionKind.ALARM]
     for event in events:
         if event.after in ACTIVE:
             cleared = None

@@ -54,6 +54,7 @@ class Verb(StrEnum):
     OUT_OF_SERVICE = "out-of-service"
     IN_SERVICE = "in-service"
     LABEL = "label"
+    MARK_NORMAL = "mark-normal"
     UNKNOWN = "unknown"
     """Of a request that cannot be read."""
 
@@ -69,7 +70,8 @@ class Request:
     alarm_id: str | None = None  # None: it is of the machine
     why: str | None = None
     arguments: Mapping[str, str] = field(default_factory=dict)
-    """Of `shelve`: ``until``, RFC 3339; of `label`: ``label``, `valid` or `invalid`."""
+    """Of `shelve`: ``until``, RFC 3339; of `label`: ``label``, `valid` or `invalid`; of
+    `mark-normal`: ``from`` and ``to``, RFC 3339, where it names no alarm, and ``withdraw``."""
     id: str = field(default_factory=lambda: secrets.token_hex(16))
     outcome: str | None = None  # None: it waits
     accepted: bool | None = None

@@ -52,6 +52,7 @@ from asd_monitor.journal.requests import OutcomeEntry, Request
 from asd_monitor.journal.running_clock import RunningClock
 from asd_monitor.journal.sqlite_errors import JournalError, StalledJournalError
 from asd_monitor.journal.stored_journal import StoredJournal
+from asd_monitor.records import NormalSpan
 
 MAX_EVENTS = 100_000  # the oldest beyond are deleted when a daemon opens the journal
 MAX_UNWRITTEN = 10_000
@@ -228,6 +229,10 @@ class Journal:
         Raises `JournalError`; the next `maintain` then reports a change once more.
         """
         return self._use_disk(partial(self._stored.requests, machine))
+
+    def normal_spans(self, machine: str) -> list[NormalSpan]:
+        """Return what is marked as normal of a machine's sound.  Raises `JournalError`."""
+        return self._use_disk(partial(self._stored.normal_spans, machine))
 
     def add_request(self, request: Request) -> None:
         """Add a request, as a command does in a process of its own.

@@ -19,6 +19,7 @@ from asd_monitor.journal.entry_transactions import EntryTransactions
 from asd_monitor.journal.event_numbers import EventNumbers
 from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.event_reading import ReadEvents
+from asd_monitor.journal.normal_spans import normal_spans
 from asd_monitor.journal.outbox_records import LeftEvents
 from asd_monitor.journal.outbox_table import left_events, newest_waiting
 from asd_monitor.journal.recent_changes import RecentChanges
@@ -26,6 +27,7 @@ from asd_monitor.journal.requests import Request, add_requests, waiting_requests
 from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, translated
 from asd_monitor.journal.standing_alarms import StandingAlarms
 from asd_monitor.journal.table_definitions import FORMAT
+from asd_monitor.records import NormalSpan
 
 _ATTEMPTS = 2  # at the end: the file may be abandoned at the first
 _OUTBOX_SHARE = 4  # the outbox takes one part in so many of the journal
@@ -248,6 +250,13 @@ class StoredJournal:
         self._version = version
         with self._lock:
             return [each for each in found if each.id not in self.entries.settled_requests]
+
+    def normal_spans(self, machine: str) -> list[NormalSpan]:
+        """Return what is marked as normal of a machine's sound; nothing where it is in memory."""
+        if self.database is None:
+            return []
+        with translated(self._path):
+            return normal_spans(self.database, machine)
 
     def add_request(self, request: Request) -> None:
         """Add a request."""

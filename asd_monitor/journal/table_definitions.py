@@ -61,6 +61,19 @@ _REQUESTS = """CREATE TABLE requests (
 );
 CREATE UNIQUE INDEX request_ids ON requests (id);
 """  # since format 5
+_NORMAL_SPANS = """CREATE TABLE normal_spans (
+    number INTEGER PRIMARY KEY,  -- in the order in which they were marked
+    id TEXT NOT NULL,
+    machine TEXT NOT NULL,
+    begin TEXT NOT NULL,
+    "end" TEXT NOT NULL,
+    alarm_id TEXT,  -- NULL: of the machine
+    who TEXT NOT NULL,
+    why TEXT NOT NULL,
+    time TEXT NOT NULL,
+    checksum TEXT NOT NULL
+);
+"""  # since format 5
 
 TABLES = f"""
 CREATE TABLE machines (
@@ -108,13 +121,18 @@ CREATE UNIQUE INDEX machine_ids ON machines (id);
 CREATE UNIQUE INDEX alarm_ids ON alarms (id);
 CREATE UNIQUE INDEX event_ids ON events (id);
 CREATE INDEX events_of_alarm ON events (alarm_id);
-{_OUTBOX}{_REQUESTS}"""
+{_OUTBOX}{_REQUESTS}{_NORMAL_SPANS}"""
 """The tables come first and in this order, so that every journal has the same first page.
 
 `asd_monitor.journal.file_image` repairs that page by a new one."""
 
-TABLES_4 = TABLES.replace(_OUT_OF_SERVICE + _SINCE, "").replace(_LIFE, "").replace(_REQUESTS, "")
-"""Those of format 4, on the same pages but for the requests."""
+TABLES_4 = (
+    TABLES.replace(_OUT_OF_SERVICE + _SINCE, "")
+    .replace(_LIFE, "")
+    .replace(_REQUESTS, "")
+    .replace(_NORMAL_SPANS, "")
+)
+"""Those of format 4, on the same pages but for the requests and the marked sound."""
 
 TABLES_3 = TABLES_4.replace(_MACHINE_SEQ, "").replace(_EVENT_SEQ, "").replace(_OUTBOX, "")
 """Those of format 3, on the same pages but for the outbox."""
@@ -125,10 +143,10 @@ TABLES_2 = TABLES_3.replace(_TIME_SCALE, "")
 TABLES_OF = {5: TABLES, 4: TABLES_4, 3: TABLES_3, 2: TABLES_2}
 """By format, the newest first; format 1 is read by its columns."""
 
-ROW_TABLES = ("machines", "alarms", "events", "outbox", "requests")
+ROW_TABLES = ("machines", "alarms", "events", "outbox", "requests", "normal_spans")
 """The tables whose rows have a checksum."""
 
-TABLES_SINCE = {"outbox": 4, "requests": 5}
+TABLES_SINCE = {"outbox": 4, "requests": 5, "normal_spans": 5}
 """The first format that has a table, for those that were added."""
 
 TELLING_TABLES = {5: ("machines", "alarms", "requests"), 4: ("machines", "events", "outbox")}

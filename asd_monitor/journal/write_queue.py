@@ -13,6 +13,7 @@ import structlog
 from asd_monitor.alarm.state import TransitionKind
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.database import savepoint, transaction
+from asd_monitor.journal.normal_spans import NormalSpanEntry, WithdrawnSpanEntry
 from asd_monitor.journal.requests import OutcomeEntry
 from asd_monitor.journal.sqlite_errors import REFUSALS
 
@@ -23,7 +24,9 @@ log = structlog.get_logger()
 PORTION = 250
 """Changes written in one transaction: a long backlog must not delay other work on the disk."""
 
-_OF_PEOPLE_AND_ALARMS = frozenset({TransitionKind.ALARM, TransitionKind.SERVICE})
+_OF_PEOPLE_AND_ALARMS = frozenset(
+    {TransitionKind.ALARM, TransitionKind.SERVICE, TransitionKind.MARK}
+)
 
 Change = tuple[Entry, ...]
 
@@ -135,6 +138,8 @@ def _kind(entry: Entry) -> str:
         return str(entry.event.kind)
     if isinstance(entry, OutcomeEntry):
         return "outcome of a request"
+    if isinstance(entry, (NormalSpanEntry, WithdrawnSpanEntry)):
+        return "mark"
     return "alarm record" if isinstance(entry, AlarmEntry) else "machine"
 
 

@@ -31,7 +31,7 @@ def replace_durably(path: Path, data: bytes) -> None:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def create_folder_durably(
@@ -58,11 +58,11 @@ def create_folder_durably(
                 raise
             except OSError:
                 write_durably(partial / name, path.read_bytes())
-        _sync_folder(partial)
+        sync_folder(partial)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
 
 
 def hide_for_removal(folder: Path) -> Path:
@@ -72,7 +72,7 @@ def hide_for_removal(folder: Path) -> Path:
     """
     hidden = _partial(folder)
     folder.rename(hidden)
-    _sync_folder(folder.parent)
+    sync_folder(folder.parent)
     return hidden
 
 
@@ -130,7 +130,7 @@ def _partial(path: Path) -> Path:
     return path.with_name(f".{path.name.lstrip('.')}.{os.getpid()}{_PARTIAL_SUFFIX}")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Flush the names in a folder to the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -35,6 +35,7 @@ from asd_monitor.model_store.encoder_files import (
 )
 from asd_monitor.model_store.manifest import (
     ARRAYS,
+    MARKED,
     MAX_FILE_BYTES,
     MICROPHONE,
     PROFILE,
@@ -168,6 +169,8 @@ def save_refit(
     facts: Mapping[str, Any],
     *,
     candidate: bool,
+    files: Mapping[str, bytes] = MappingProxyType({}),
+    kept: Collection[str] = (REFERENCE, PROFILE, MARKED),
 ) -> tuple[str, bool]:
     """Write a version with training windows and profile of another, and put it into use instead.
 
@@ -177,6 +180,9 @@ def save_refit(
         detector: the refitted detector.
         facts: further keys of the manifest.
         candidate: it is kept for a person to decide, and not put into use.
+        files: further files by name.
+        kept: names of the files of the replaced version that this one has too, unless it has its
+            own.
 
     Returns:
         The name of the version, and whether it was put into use: it is not where another version
@@ -197,11 +203,11 @@ def save_refit(
             detector,
             encoders=encoders,
             facts={**facts, "candidate": not in_use},
-            files=_detector_files(detector),
+            files={**_detector_files(detector), **files},
             links={
                 name: models / machine / replaced.version / name
-                for name in (REFERENCE, PROFILE)
-                if name in replaced.manifest["files"]
+                for name in kept
+                if name in replaced.manifest["files"] and name not in files
             },
         )
         if in_use:
@@ -237,22 +243,22 @@ def _write(
     return version, sha256
 
 
-def load_reference(models: Path, bundle: Bundle) -> StoredReference:
-    """Return the training windows that a version holds.
+def load_reference(models: Path, bundle: Bundle, name: str = REFERENCE) -> StoredReference:
+    """Return the training windows that a version holds, or those in another file of their form.
 
     Raises:
         BundleError: it holds none, or they are damaged.
 
     """
     machine, folder = bundle.machine, models / bundle.machine / bundle.version
-    if REFERENCE not in bundle.manifest["files"]:
+    if name not in bundle.manifest["files"]:
         raise BundleError(
             f"{folder} holds no training windows, from which it could be extended: "
             f"{train_remedy(models, machine)}"
         )
     try:
-        content = read_limited(folder / REFERENCE, MAX_FILE_BYTES)
-        check_hash(REFERENCE, hashlib.sha256(content).hexdigest(), bundle.manifest)
+        content = read_limited(folder / name, MAX_FILE_BYTES)
+        check_hash(name, hashlib.sha256(content).hexdigest(), bundle.manifest)
         return StoredReference.from_content(content)
     except (OSError, ValueError, KeyError) as error:
         remedy = damage_remedy(models, machine, bundle.version)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from asd_monitor.errors import OperationError
@@ -32,7 +33,7 @@ from asd_monitor.model_store.versions import (
     no_current,
     versions,
 )
-from asd_monitor.sealed_json import sealed_json
+from asd_monitor.sealed_json import parsed_json, sealed_json
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,7 +70,7 @@ def list_versions(models: Path, machine: str | None = None) -> list[VersionEntry
         OperationError: the folder is missing or cannot be read.
 
     """
-    with _access_reported(models):
+    with access_reported(models):
         os.scandir(models).close()
         names = [machine] if machine else machines_with_models(models)
         return [
@@ -104,10 +105,10 @@ def promote(models: Path, machine: str, version: str) -> Bundle:
         OperationError: it does not exist or cannot be used, or the folder cannot be written.
 
     """
-    _require_version(models, machine, version)
+    require_version(models, machine, version)
     bundle = load_bundle(models, machine, version)
-    with _access_reported(models / machine), writing_to(models / machine):
-        _require_version(models, machine, version)  # a refit may have deleted it meanwhile
+    with access_reported(models / machine), writing_to(models / machine):
+        require_version(models, machine, version)  # a refit may have deleted it meanwhile
         promote_version(models, machine, version, bundle.sha256)
     return bundle
 
@@ -121,25 +122,40 @@ def rollback(models: Path, machine: str) -> Bundle:
         OperationError: there is none, or the folder cannot be read or written.
 
     """
-    with _access_reported(models / machine):
+    with access_reported(models / machine):
+        if not versions(models, machine):
+            raise no_current(models, machine)
+    version = version_to_return_to(models, machine)
+    if version is not None:
+        return promote(models, machine, version)
+    current = version_in_use(models, machine) or "the current one"
+    raise OperationError(
+        f"{machine}: there is no usable version before {current} in {models}: "
+        f"list the versions with `asd-monitor models list --machine {machine} --models {models}`"
+    )
+
+
+def version_to_return_to(models: Path, machine: str) -> str | None:
+    """Return the version that `rollback` puts into use; None: there is none.
+
+    Raises:
+        OperationError: the folder cannot be read.
+
+    """
+    with access_reported(models / machine):
         known = versions(models, machine)
         approved = approved_manifests(models, machine)
-    if not known:
-        raise no_current(models, machine)
     current = version_in_use(models, machine)
     # if `current` is damaged or names a missing version, the newest version is a candidate
     older = known[: known.index(current)] if current in known else known
     for version in reversed(older):
         try:
             bundle = load_bundle(models, machine, version)
-            if bundle.sha256 in approved or not bundle.manifest.get("candidate"):
-                return promote(models, machine, version)
         except BundleError:
             continue
-    raise OperationError(
-        f"{machine}: there is no usable version before {current or 'the current one'} in {models}: "
-        f"list the versions with `asd-monitor models list --machine {machine} --models {models}`"
-    )
+        if bundle.sha256 in approved or not bundle.manifest.get("candidate"):
+            return version
+    return None
 
 
 def export(models: Path, machine: str, version: str | None, into: Path) -> str:
@@ -153,46 +169,81 @@ def export(models: Path, machine: str, version: str | None, into: Path) -> str:
 
     """
     if version is not None:
-        _require_version(models, machine, version)
+        require_version(models, machine, version)
     bundle = load_bundle(models, machine, version)
-    source, home = models / machine / bundle.version, into / machine
-    with _access_reported(home):
-        store_encoders(into, bundle.detector.encoders)
-        with writing_to(home):
-            name = bundle.version
-            if (home / name).exists():
-                if _same(source, home / name):
-                    promote_version(into, machine, name, bundle.sha256)
-                    return name
-                name = next_version(into, machine)
-            files = {
-                file: read_limited(source / file, MAX_FILE_BYTES)
-                for file in bundle.manifest["files"]
-            }
-            content, sha256 = sealed_json(dict(bundle.manifest) | {"version": name})
-            create_folder_durably(home / name, files | {MANIFEST: content})
-            load_bundle(into, machine, name)
-            promote_version(into, machine, name, sha256)
+    home = into / machine
+    with access_reported(home), adding_to(bundle, into):
+        name, sha256 = add_version(bundle, models, into)
+        promote_version(into, machine, name, sha256)
     return name
 
 
-def _same(one: Path, other: Path) -> bool:
+@contextmanager
+def adding_to(bundle: Bundle, into: Path) -> Iterator[None]:
+    """Let this process alone add versions of a bundle's machine to a models folder.
+
+    Its networks are stored before.  Raises OSError.
+    """
+    store_encoders(into, bundle.detector.encoders)
+    with writing_to(into / bundle.machine):
+        yield
+
+
+def add_version(
+    bundle: Bundle, models: Path, into: Path, documents: Mapping[str, bytes] = MappingProxyType({})
+) -> tuple[str, str]:
+    """Copy a version into another models folder, within `adding_to`.
+
+    Args:
+        bundle: the version, which was verified.
+        models: the models folder that it is in.
+        into: the other models folder.
+        documents: further files by name, which are no part of the model.
+
+    Returns:
+        Its name there, which differs if the name is taken by another model, and the SHA-256 of its
+        manifest.  A version that is there already is not written again.
+
+    Raises:
+        OSError: a folder cannot be read or written.
+
+    """
+    source, home = models / bundle.machine / bundle.version, into / bundle.machine
+    for name in versions(into, bundle.machine):
+        if (sha256 := _sha256_of_same(bundle, home / name)) is not None:
+            return name, sha256
+    name = bundle.version
+    if (home / name).exists():
+        name = next_version(into, bundle.machine)
+    files = {file: read_limited(source / file, MAX_FILE_BYTES) for file in bundle.manifest["files"]}
+    content, sha256 = sealed_json(dict(bundle.manifest) | {"version": name})
+    create_folder_durably(home / name, {**files, **documents, MANIFEST: content})
+    load_bundle(into, bundle.machine, name)
+    return name, sha256
+
+
+def _sha256_of_same(bundle: Bundle, other: Path) -> str | None:
+    """Return the hash of a version's manifest, where it is the same model; else None."""
     try:
-        contents = [read_limited(each / MANIFEST, MAX_MANIFEST_BYTES) for each in (one, other)]
-        return contents[0] == contents[1]
+        manifest = parsed_json(read_limited(other / MANIFEST, MAX_MANIFEST_BYTES))
     except (FileNotFoundError, ValueError):
-        return False
+        return None
+    sha256 = str(manifest.pop("sha256", ""))
+    is_same = manifest | {"version": bundle.version} == dict(bundle.manifest)
+    return sha256 if is_same else None
 
 
-def _require_version(models: Path, machine: str, version: str) -> None:
-    with _access_reported(models / machine):
+def require_version(models: Path, machine: str, version: str) -> None:
+    """Raise `OperationError` where a machine has no such version."""
+    with access_reported(models / machine):
         known = versions(models, machine)
     if version not in known:
         available = f"it has {', '.join(known)}" if known else "it has no versions"
         raise OperationError(f"{machine} has no version {version} in {models}: {available}")
 
 
-def _access_reported(folder: Path) -> AbstractContextManager[None]:
+def access_reported(folder: Path) -> AbstractContextManager[None]:
+    """Raise an OSError as an `OperationError` with the remedy."""
     return os_errors_reported(
         folder, "cannot be accessed", "choose a folder that this user may read and write"
     )

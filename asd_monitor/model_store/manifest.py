@@ -7,6 +7,8 @@ The arrays of the back ends are in ``views.npz`` as ``<view>.<array>``.  ``refer
 training windows for a later refit (`asd_monitor.model_store.reference_file`); where the model is
 only used, its hash is verified and no more.  ``microphone.npz`` holds what the microphone has
 captured in training; earlier bundles have none, and the microphone is not judged by it then.
+``marked.npz`` holds sound that a person has marked as normal
+(`asd_monitor.model_store.marked_sound`).
 ``profile.npz`` holds the profile of the training sound (`asd_monitor.explanation`); where a bundle
 has none, the reason of an alarm is the ranking of the views.
 """
@@ -46,6 +48,7 @@ ARRAYS = "views.npz"
 REFERENCE = "reference.npz"
 MICROPHONE = "microphone.npz"
 PROFILE = "profile.npz"
+MARKED = "marked.npz"
 MAX_FILE_BYTES = 256 * 2**20  # far above the size of any file of a bundle
 MAX_MANIFEST_BYTES = 16 * 2**20  # that of ten thousand training recordings has 2 MiB
 

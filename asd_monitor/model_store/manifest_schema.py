@@ -103,6 +103,19 @@ class _Commissioning(_Part):
     age_s: float = Field(0.0, ge=0)
     first: _FirstModel | None = None
     automatic: bool = False  # whether the daemon has made the version
+    since: _Short | None = None  # RFC 3339: the sound is from this time on
+
+
+class _MarkedSpan(_Part):
+    id: _Short
+    begin: _Short
+    end: _Short
+    time: _Short
+    since: _Short
+    who: str
+    why: str
+    alarm_id: _Short | None
+    pieces: int = Field(ge=1, le=10**4)
 
 
 class _SelfTest(_Part):
@@ -131,8 +144,10 @@ class _Manifest(_Part):
     reason: _Short | None = None
     candidate: bool = False
     moved: float | None = None
+    moved_from: _Short | None = None  # None: from the trained model
     commissioning: _Commissioning | None = None
     self_test: _SelfTest | None = None
+    marked: Annotated[list[_MarkedSpan], Field(max_length=1000)] = []
 
 
 def check_manifest(manifest: Mapping[str, Any]) -> None:

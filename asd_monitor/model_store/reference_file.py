@@ -5,8 +5,9 @@ Vectors are in float16, levels in float32.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +35,28 @@ class StoredReference:
     fractions: npt.NDArray[np.float32]  # (n,) of the recordings that lie before, 0 … 1
     times_s: npt.NDArray[np.float32]  # (n,) of the start, after that of the first
 
+    @staticmethod
+    def of(pieces: Sequence[Sequence[Window]], times_s: Sequence[float]) -> StoredReference:
+        """Return the windows of pieces without a gap, each with the time of its start, in s."""
+        windows = [window for piece in pieces for window in piece]
+        segments = [number for number, piece in enumerate(pieces) for _ in piece]
+        names = sorted(windows[0].features.keys() - {LEVEL}) if windows else []
+        limit = np.float32(np.finfo(np.float16).max)
+        return StoredReference(
+            features={
+                name: np.clip(
+                    np.stack([window.features[name] for window in windows]), -limit, limit
+                ).astype(np.float16)
+                for name in names
+            },
+            levels_dbfs=np.array([window.rms_dbfs for window in windows], np.float32),
+            starts=np.array([window.start for window in windows], np.int64),
+            ends=np.array([window.end for window in windows], np.int64),
+            segments=np.array(segments, np.int64),
+            fractions=np.linspace(0.0, 1.0, len(windows), endpoint=False, dtype=np.float32),
+            times_s=np.array([times_s[number] for number in segments], np.float32),
+        )
+
     def __len__(self) -> int:
         """Return the number of windows."""
         return len(self.starts)
@@ -54,6 +77,14 @@ class StoredReference:
                 pieces.append([])
             pieces[-1].append(self._window(number))
         return pieces
+
+    def segment_windows(self) -> list[tuple[float, list[Window]]]:
+        """Return the time of each segment, in s, and its windows, with features in float32."""
+        begins = np.flatnonzero(np.diff(self.segments, prepend=-1)).tolist()
+        return [
+            (float(self.times_s[begin]), [self._window(number) for number in range(begin, past)])
+            for begin, past in pairwise([*begins, len(self)])
+        ]
 
     def _follows_gap(self, number: int) -> bool:
         length = int(self.ends[number] - self.starts[number])

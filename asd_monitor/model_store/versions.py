@@ -17,6 +17,8 @@ from asd_monitor.model_store.atomic_files import replace_durably
 
 MANIFEST = "manifest.json"
 CURRENT = "current"
+DELETED = "deleted"
+"""The file that names the newest version that a person has deleted."""
 
 _VERSION = re.compile("v[0-9]{1,18}")
 _CURRENT = re.compile(rb"(v[0-9]{1,18})(?: ([0-9a-f]{64}))?\n?")
@@ -53,9 +55,25 @@ def version_number(version: str) -> int:
 
 
 def next_version(models: Path, machine: str) -> str:
-    """Return the name of the version after the newest."""
+    """Return the name of the version after the newest; that of a deleted one is not used again."""
     newest = versions(models, machine)[-1:]
-    return f"v{version_number(newest[0]) + 1 if newest else 1}"
+    number = version_number(newest[0]) if newest else 0
+    return f"v{max(number, _highest_deleted(models, machine)) + 1}"
+
+
+def note_deleted(models: Path, machine: str, version: str) -> None:
+    """Note that a version is deleted: alarms may refer to it.  Raises OSError."""
+    if version_number(version) > _highest_deleted(models, machine):
+        replace_durably(models / machine / DELETED, f"{version}\n".encode())
+
+
+def _highest_deleted(models: Path, machine: str) -> int:
+    """Return the number of the newest version that a person has deleted; 0: none is known."""
+    try:
+        name = read_limited(models / machine / DELETED, MAX_CURRENT_BYTES).decode("ascii").strip()
+    except (OSError, ValueError):
+        return 0
+    return version_number(name) if _VERSION.fullmatch(name) else 0
 
 
 def machines_with_models(models: Path) -> list[str]:

@@ -6,6 +6,7 @@ time.  A block that is close to an anchor is known, and so is one that the first
 ordinary: ten minutes of training sound lie closer together than any two hours of a machine.  One
 that is not is novel; it is admitted, and becomes an anchor, if known sound has returned since.
 Known blocks do not become anchors, so that a change that grows by small steps is not followed.
+Sound that a person has marked as normal is an anchor.
 
 Where sound of the same time of day was known before a novel block, it must return at that time of
 day: a fault that is audible in the quiet of the night alone must not be admitted because the days
@@ -103,7 +104,14 @@ class Admission:
         return self.known | self.admitted
 
 
-def admit(between: Floats, times_s: Floats, ordinary: Mask, close: float = CLOSE) -> Admission:
+def admit(
+    between: Floats,
+    times_s: Floats,
+    ordinary: Mask,
+    close: float = CLOSE,
+    *,
+    marked: Mask | None = None,
+) -> Admission:
     """Return which live blocks a model is extended by.
 
     Args:
@@ -111,11 +119,14 @@ def admit(between: Floats, times_s: Floats, ordinary: Mask, close: float = CLOSE
         times_s: local time of the n live blocks, which are the last, in order, (n,).
         ordinary: which of them the first model finds ordinary, (n,).
         close: deviation up to which a block resembles another.
+        marked: which of them a person has marked as normal, (n,): they are anchors.
 
     """
     n, training = len(times_s), len(between) - len(times_s)
     live = between[training:, training:]
     to_anchor = between[training:, :training].min(1)  # of each live block, to the nearest anchor
+    if marked is not None and marked.any():
+        to_anchor = np.minimum(to_anchor, live[:, marked].min(1))
     to_anchor[ordinary] = 0.0
     known, admitted = np.zeros(n, bool), np.zeros(n, bool)
     for number in range(n):

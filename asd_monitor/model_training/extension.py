@@ -45,6 +45,7 @@ class LiveSound:
     may_be_learned: Mask  # (n,): the others show what has returned
     over: bool  # whether nothing more is learned after these
     blocks: int = 1  # ten-second blocks of each piece
+    marked: Mask | None = None  # (n,): by a person, as normal; they are learned
 
 
 def ordinary_pieces(first: Detector, pieces: Sequence[Sequence[Window]]) -> Mask:
@@ -83,7 +84,7 @@ def extend(
         ValueError: the machine runs in too few windows, see `fit_detector`.
 
     """
-    admission = admit(between, live.times_s, live.ordinary)
+    admission = admit(between, live.times_s, live.ordinary, marked=live.marked)
     learned = admission.learned & live.may_be_learned
     left_out = live.may_be_learned & ~learned
     is_decided = live.over | (live.times_s < live.times_s.max(initial=-np.inf) - RETURN_S)
@@ -91,6 +92,7 @@ def extend(
     first_s = float(live.times_s[0]) if len(live.times_s) else 0.0
     before_s = first_s - max(training.times_s, default=0.0) - _BEFORE_S
     begins_s = [before_s + time_s for time_s in training.times_s]
+    marked = np.zeros(len(learned), bool) if live.marked is None else live.marked
     fitted = fit_detector(
         [*training.pieces, *(live.pieces[number] for number in numbers)],
         front_end,
@@ -99,5 +101,8 @@ def extend(
         begins_s=begins_s + [float(live.times_s[number]) for number in numbers],
         left_out=int(left_out.sum()) * live.blocks,
         heard_s=live.times_s[left_out & is_decided].tolist(),
+        distributed=[
+            len(training.pieces) + at for at, number in enumerate(numbers) if marked[number]
+        ],
     )
     return Extension(fitted, admission, learned, int(left_out.sum()))

@@ -14,6 +14,7 @@ from asd_monitor.detector.fit import find_blocks
 from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import Window
 from asd_monitor.microphone.baseline import MicrophoneBaseline
+from asd_monitor.model_store.marked_sound import MarkedPiece
 from asd_monitor.model_store.reference_file import StoredReference
 from asd_monitor.model_training.admission import BlockVectors, block_deviations
 from asd_monitor.model_training.extension import (
@@ -22,6 +23,7 @@ from asd_monitor.model_training.extension import (
     extend,
     ordinary_pieces,
 )
+from asd_monitor.model_training.marked_pieces import without_sound_of
 from asd_monitor.model_training.microphone_baseline import piece_of
 from asd_monitor.wording import count
 
@@ -38,6 +40,16 @@ class FirstModelReference:
 
     detector: Detector
     reference: StoredReference
+    approved: Detector | None = None
+    """The model in use, where a person has extended it: the distance is measured from it."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LearnedPiece:
+    """Live sound that a model was fitted to."""
+
+    time_s: float  # Unix time
+    windows: Sequence[Window]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +66,8 @@ class RefitResult:
     admitted: int
     """Live blocks that were learned from."""
     notes: tuple[str, ...]
+    learned: tuple[LearnedPiece, ...] = ()
+    """The live sound that it was fitted to, in order of time."""
 
 
 def refit(
@@ -63,6 +77,7 @@ def refit(
     learned_until_s: float = math.inf,
     *,
     over: bool = True,
+    marked: Sequence[MarkedPiece] = (),
 ) -> RefitResult:
     """Fit a detector to the training windows and to the live blocks that are admitted.
 
@@ -73,6 +88,8 @@ def refit(
         learned_until_s: age of the commissioning from which on blocks are not learned from; they
             show which earlier sound has been followed by known sound.
         over: whether this is the last refit: what it leaves out stays left out.
+        marked: sound that a person has marked as normal: it is learned, also in place of the blocks
+            that hold the same sound.
 
     Raises:
         OperationError: the machine runs in too little of the sound.
@@ -80,14 +97,7 @@ def refit(
     """
     detector = first.detector
     front_end = detector.front_end
-    pieces = [block.windows(layout, front_end.rate_hz, front_end.window) for block in blocks]
-    live = LiveSound(
-        pieces,
-        np.array([block.time_s for block in blocks]),
-        ordinary_pieces(detector, pieces),
-        np.array([block.age_s <= learned_until_s for block in blocks], bool),
-        over,
-    )
+    live = _live_sound(first, blocks, layout, learned_until_s, marked=marked, over=over)
     training = TrainingSound(first.reference.pieces(), first.reference.piece_times_s())
     of_training = _windows_of_blocks(training.pieces, front_end.rate_hz)
     try:
@@ -104,10 +114,11 @@ def refit(
     extended = replace(
         fitted.detector,
         quietest_dbfs=quietest_dbfs,
-        microphone=_extended_baseline(detector, [live.pieces[number] for number in numbers]),
+        microphone=extended_baseline(detector, [live.pieces[number] for number in numbers]),
     )
-    learned = [window for number in numbers for window in live.pieces[number]]
-    moved = movement(detector, extended, learned)
+    learned = [LearnedPiece(float(live.times_s[number]), live.pieces[number]) for number in numbers]
+    windows = [window for piece in learned for window in piece.windows]
+    moved = movement(first.approved or detector, extended, windows)
     notes = (
         [f"{count(left_out, 'block')} left out: sound that has not been followed by known sound"]
         if left_out
@@ -127,13 +138,47 @@ def refit(
         blocks=int(np.count_nonzero(live.may_be_learned)),
         admitted=len(numbers),
         notes=tuple(notes),
+        learned=tuple(learned),
     )
 
 
-def _extended_baseline(
+def _live_sound(
+    first: FirstModelReference,
+    blocks: Sequence[LiveBlock],
+    layout: Layout,
+    learned_until_s: float,
+    *,
+    marked: Sequence[MarkedPiece],
+    over: bool,
+) -> LiveSound:
+    """Return the live blocks and the marked sound, in order of time."""
+    detector = first.detector
+    front_end = detector.front_end
+    of_blocks = [
+        MarkedPiece(
+            "", block.time_s, tuple(block.windows(layout, front_end.rate_hz, front_end.window))
+        )
+        for block in blocks
+    ]
+    others = without_sound_of(of_blocks, [piece.time_s for piece in marked])
+    may_be_learned = {block.time_s for block in blocks if block.age_s <= learned_until_s}
+    found = sorted([*others, *marked], key=lambda piece: piece.time_s)
+    pieces = [piece.windows for piece in found]
+    is_marked = np.array([bool(piece.span_id) for piece in found], bool)
+    return LiveSound(
+        pieces,
+        np.array([piece.time_s for piece in found]),
+        ordinary_pieces(detector, pieces),
+        np.array([piece.time_s in may_be_learned for piece in found], bool) | is_marked,
+        over,
+        marked=is_marked,
+    )
+
+
+def extended_baseline(
     first: Detector, learned: Sequence[Sequence[Window]]
 ) -> MicrophoneBaseline | None:
-    """Return what the microphone has captured in training and in the live pieces learned from."""
+    """Return what the microphone has captured in training and in the pieces learned from."""
     if first.microphone is None:
         return None
     return first.microphone.extended([piece_of(first, piece) for piece in learned if piece])

@@ -5,29 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from asd_monitor.alarm.supported_budget import PROVISIONAL
-from asd_monitor.commissioning.blocks import feature_key
 from asd_monitor.commissioning.schedule import day_of
-from asd_monitor.commissioning.store import CommissioningStore
 from asd_monitor.config.settings import MachineDefaults
 from asd_monitor.errors import OperationError
 from asd_monitor.model_store.atomic_files import os_errors_reported
-from asd_monitor.model_store.bundle import Bundle, load_bundle, load_reference, save_refit
+from asd_monitor.model_store.bundle import Bundle, load_bundle, save_refit
+from asd_monitor.model_store.marked_sound import load_marked
 from asd_monitor.model_store.promoted import promoted_manifests
 from asd_monitor.model_store.superseded import delete_superseded
-from asd_monitor.model_store.versions import (
-    BundleError,
-    promote_command,
-    train_remedy,
-    version_number,
-    versions,
-)
-from asd_monitor.model_training.refit import FirstModelReference, RefitResult, refit
-from asd_monitor.model_training.training_manifest import threshold_facts
-from asd_monitor.self_test.baseline import KEY, levels_at_training, manifest_entry
-from asd_monitor.wording import DAY_S, count, rfc3339
+from asd_monitor.model_store.versions import BundleError, version_number, versions
+from asd_monitor.model_training.refit import refit
+from asd_monitor.model_training.refit_inputs import refit_facts, refit_inputs
+from asd_monitor.wording import DAY_S, count
 
 MIN_HOURS_SHARE = 0.5
 """Least number of hours that a refit is from, in terms of those of the version in use."""
@@ -55,10 +45,11 @@ def refit_machine(
     machine: str,
     settings: MachineDefaults,
     now: datetime,
-    *,
-    automatic: bool,
 ) -> RefitOutcome:
-    """Refit the model in use to the stored live blocks, and put the result into use.
+    """Refit the model in use to the stored live blocks for the daemon, and put it into use.
+
+    Sound that a person has marked as normal is learned where the version in use was extended with
+    it: that version was put into use by a person.
 
     It is kept as a candidate where it moved too far, where it is from far fewer hours than the
     version in use, whose live sound was lost, where a person has returned to an older
@@ -71,42 +62,27 @@ def refit_machine(
         machine: id of the machine.
         settings: its configuration.
         now: the time of the refit.
-        automatic: whether the daemon refits by itself, and no person.
 
     Raises:
         OperationError: there is no model, no live block, or the folder cannot be written.
 
     """
     bundle = load_bundle(models, machine)
-    first = _first_model(models, bundle)
-    reference = load_reference(models, bundle)
-    store = CommissioningStore(state / "commissioning" / machine)
-    progress, days = store.progress(), settings.commissioning.days
-    found = store.layout()
-    blocks = store.blocks()
-    if progress is None or progress.model_sha256 != bundle.first.sha256:
-        raise OperationError(_no_live_sound(bundle, store.folder))
-    if found is None or not blocks:
-        raise OperationError(
-            f"{store.folder} holds no live sound of {machine} running, since it has been off: "
-            "refit again when it has run for an hour"
-        )
-    key, layout = found
-    if key != feature_key(first.detector):
-        raise OperationError(
-            f"{store.folder} holds live sound of another front end or other networks than those of "
-            f"{machine} {bundle.version}: it is replaced while the machine is monitored"
-        )
+    inputs = refit_inputs(models, state, bundle)
+    progress, days = inputs.progress, settings.commissioning.days
+    if inputs.missing is not None or progress is None:
+        raise OperationError(inputs.missing or "the commissioning has not begun")
+    age_s = progress.age_s
     result = refit(
-        FirstModelReference(first.detector, reference),
-        blocks,
-        layout,
+        inputs.first,
+        inputs.blocks,
+        inputs.layout,
         learned_until_s=days * DAY_S,
-        over=progress.age_s >= days * DAY_S,
+        over=age_s >= days * DAY_S,
+        marked=load_marked(models, bundle),
     )
-    reason = (
-        f"commissioning: day {day_of(progress, days)} of {days:g}, {count(result.blocks, 'block')}"
-    )
+    day = f"day {day_of(progress, days)} of {days:g}"
+    reason = f"commissioning: {day}, {count(result.blocks, 'block')}"
     returned = _newer_in_use_before(models, bundle)
     notes = list(result.notes)
     if returned is not None:
@@ -119,7 +95,7 @@ def refit_machine(
             "of which not all is stored any more"
         )
     is_candidate = result.candidate or returned is not None or has_fewer_hours
-    facts = _facts(bundle, result, settings, now, progress.age_s, automatic=automatic)
+    facts = refit_facts(bundle, result, settings, now, age_s=age_s, automatic=True)
     facts |= {"reason": reason, "refit_notes": notes}
     with os_errors_reported(
         models / machine,
@@ -156,40 +132,6 @@ def refit_machine(
     )
 
 
-def _no_live_sound(bundle: Bundle, folder: Path) -> str:
-    """Return that there is no live sound of a model, with the remedy."""
-    machine, version = bundle.machine, bundle.version
-    remedy = "monitor the machine for an hour with `commissioning: {days: 7}`"
-    if not bundle.commissioning_days:
-        remedy = (
-            "train again with `commissioning: {days: 7}`, which this version was not, and monitor "
-            "the machine for an hour"
-        )
-    return f"{folder} holds no live sound that {machine} {version} could be extended from: {remedy}"
-
-
-def _first_model(models: Path, bundle: Bundle) -> Bundle:
-    """Return the trained model that a version is a refit of."""
-    machine, first = bundle.machine, bundle.first
-    if first.sha256 == bundle.sha256:
-        return bundle
-    if first.version not in versions(models, machine):
-        raise BundleError(
-            f"{models / machine}: {bundle.version} is a refit of {first.version}, which is not "
-            f"here: copy it with `asd-monitor models export {models} --machine {machine} --version "
-            f"{first.version}` from where it was trained and return to {bundle.version} with "
-            f"`{promote_command(models, machine, bundle.version)}`, or "
-            f"{train_remedy(models, machine)}"
-        )
-    found = load_bundle(models, machine, first.version)
-    if found.sha256 != first.sha256:
-        raise BundleError(
-            f"{models / machine}: {bundle.version} is a refit of another {first.version} than the "
-            f"one that is here: {train_remedy(models, machine)}"
-        )
-    return found
-
-
 def _newer_in_use_before(models: Path, bundle: Bundle) -> str | None:
     """Return a newer refit of the same model that has been in use: a person has left it."""
     own = version_number(bundle.version)
@@ -209,34 +151,3 @@ def _was_in_use(models: Path, bundle: Bundle) -> bool:
     if not bundle.manifest.get("candidate"):
         return True
     return bundle.sha256 in promoted_manifests(models, bundle.machine)
-
-
-def _facts(
-    bundle: Bundle,
-    result: RefitResult,
-    settings: MachineDefaults,
-    now: datetime,
-    age_s: float,
-    *,
-    automatic: bool,
-) -> dict[str, Any]:
-    """Return what the manifest contains beside the detector, its reason and its notes."""
-    first, days = bundle.first, settings.commissioning.days
-    kept = {key: bundle.manifest[key] for key in ("training", "warnings") if key in bundle.manifest}
-    if "warnings" in kept:  # what the training sound alone supports is no longer true
-        kept["warnings"] = [each for each in kept["warnings"] if not each.startswith(PROVISIONAL)]
-    return {
-        **kept,
-        "trained": rfc3339(now),
-        "thresholds": threshold_facts(settings.alarm, result.detector),
-        KEY: manifest_entry(levels_at_training(bundle.manifest)),
-        "moved": result.moved,
-        "commissioning": {
-            "days": days,
-            "age_s": age_s,
-            "first": {"version": first.version, "sha256": first.sha256},
-            "blocks": result.blocks,
-            "admitted": result.admitted,
-            "automatic": automatic,
-        },
-    }

@@ -13,12 +13,12 @@ import pytest
 
 from asd_monitor.backup.archive import (
     FORMAT,
-    ArchiveError,
     ArchiveWriter,
     read_archive,
 )
 from asd_monitor.backup.sources import BoxFolders
 from asd_monitor.backup.writing import write_backup
+from asd_monitor.plain_tar import ArchiveError
 from asd_monitor.sealed_json import sealed_json
 from tests.backup.conftest import NOW
 from tests.doubles.filled_box import SECRET, FilledBox

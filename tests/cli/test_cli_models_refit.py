@@ -19,7 +19,7 @@ def test_a_refit_is_a_new_version_in_use_with_its_reason(
     command_line: CommandLine, own_models: Path, commissioned: Path
 ) -> None:
     folders = ("--models", own_models, "--state", commissioned)
-    result = command_line("models", "refit", "-m", "fan01", *folders, "--json")
+    result = command_line("models", "refit", "--automatic", "-m", "fan01", *folders, "--json")
     assert result.code == 0, result.err
     outcome = json.loads(result.out)
     assert (outcome["version"], outcome["in_use"]) == ("v2", True)
@@ -45,7 +45,9 @@ def test_a_refit_is_a_new_version_in_use_with_its_reason(
     reference = own_models / "fan01/v1/reference.npz"
     assert reference.samefile(own_models / "fan01/v2/reference.npz")
 
-    result = command_line("models", "refit", "-m", "fan01", *folders)  # a refit of the refit
+    result = command_line(
+        "models", "refit", "--automatic", "-m", "fan01", *folders
+    )  # a refit of the refit
     assert result.code == 0, result.err
     assert "fan01 uses v3" in result.out
     assert load_bundle(own_models, "fan01").first.version == "v1"
@@ -55,7 +57,7 @@ def test_without_live_sound_a_refit_is_refused_with_the_remedy(
     command_line: CommandLine, own_models: Path, tmp_path: Path
 ) -> None:
     folders = ("--models", own_models, "--state", tmp_path / "empty")
-    result = command_line("models", "refit", "-m", "fan01", *folders)
+    result = command_line("models", "refit", "--automatic", "-m", "fan01", *folders)
     assert result.code == 1
     assert "monitor the machine for an hour" in result.message
 
@@ -67,7 +69,7 @@ def test_a_machine_that_has_been_off_is_no_lack_of_commissioning(
     progress = store.progress()
     assert progress is not None
     store.begin(progress)
-    result = command_line("models", "refit", "-m", "fan01", "--models", own_models,
+    result = command_line("models", "refit", "--automatic", "-m", "fan01", "--models", own_models,
                           "--state", commissioned)  # fmt: skip
     assert result.code == 1
     assert "since it has been off: refit again when it has run" in result.message
@@ -79,7 +81,7 @@ def test_a_model_without_commissioning_is_to_be_trained_again(
     edit_manifest(
         own_models / "fan01/v1", lambda manifest: manifest["commissioning"].update(days=0)
     )
-    result = command_line("models", "refit", "-m", "fan01", "--models", own_models,
+    result = command_line("models", "refit", "--automatic", "-m", "fan01", "--models", own_models,
                           "--state", tmp_path)  # fmt: skip
     assert result.code == 1
     assert "train again with `commissioning: {days: 7}`" in result.message
@@ -88,12 +90,22 @@ def test_a_model_without_commissioning_is_to_be_trained_again(
 def test_an_exported_refit_is_refitted_with_the_first_model_that_the_remedy_copies(
     command_line: CommandLine, own_models: Path, commissioned: Path, tmp_path: Path
 ) -> None:
-    assert command_line("models", "refit", "-m", "fan01", "--models", own_models,
+    assert command_line("models", "refit", "--automatic", "-m", "fan01", "--models", own_models,
                         "--state", commissioned).code == 0  # fmt: skip
     into = tmp_path / "other"
     export = ("models", "export", into, "--machine", "fan01", "--models", own_models)
     assert command_line(*export).code == 0
-    refit = ("models", "refit", "-m", "fan01", "--models", into, "--state", commissioned)
+    refit = (
+        "models",
+        "refit",
+        "--automatic",
+        "-m",
+        "fan01",
+        "--models",
+        into,
+        "--state",
+        commissioned,
+    )
     result = command_line(*refit)
     assert result.code == 1
     copy, back, _ = re.findall("`asd-monitor ([^`]+)`", result.message)
@@ -109,7 +121,7 @@ def test_live_sound_of_another_model_is_not_learned_from(
 ) -> None:
     edit_manifest(own_models / "fan01/v1", lambda manifest: manifest.update(trained="again"))
     folders = ("--models", own_models, "--state", commissioned)
-    result = command_line("models", "refit", "-m", "fan01", *folders)
+    result = command_line("models", "refit", "--automatic", "-m", "fan01", *folders)
     assert result.code == 1
     assert "holds no live sound" in result.message
 
@@ -138,7 +150,7 @@ def test_the_manifest_of_a_refit_has_what_other_commands_read(
     command_line: CommandLine, own_models: Path, commissioned: Path, tmp_path: Path
 ) -> None:
     folders = ("--models", own_models, "--state", commissioned)
-    assert command_line("models", "refit", "-m", "fan01", *folders).code == 0
+    assert command_line("models", "refit", "--automatic", "-m", "fan01", *folders).code == 0
     into = tmp_path / "other"
     export = ("models", "export", into, "-m", "fan01", "--models", own_models)
     assert command_line(*export).code == 0

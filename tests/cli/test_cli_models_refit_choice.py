@@ -27,7 +27,10 @@ def promoted_candidate(
     models = ("-m", "fan01", "--models", own_models)
     with monkeypatch.context() as moved_far:
         moved_far.setattr(refit_module, "MAX_MOVED", -1.0)
-        assert command_line("models", "refit", *models, "--state", commissioned).code == 0
+        assert (
+            command_line("models", "refit", "--automatic", *models, "--state", commissioned).code
+            == 0
+        )
     assert command_line("models", "promote", *models, "--version", "v2").code == 0
 
 
@@ -36,7 +39,7 @@ def test_a_refit_that_moved_far_is_a_candidate_that_a_person_promotes(
 ) -> None:
     monkeypatch.setattr(refit_module, "MAX_MOVED", -1.0)
     folders = ("--models", own_models, "--state", commissioned)
-    result = command_line("models", "refit", "-m", "fan01", *folders)
+    result = command_line("models", "refit", "--automatic", "-m", "fan01", *folders)
     assert result.code == 0, result.err
     assert "promote --machine fan01 --version v2" in result.out
     assert "a person must decide" in result.err
@@ -56,7 +59,7 @@ def test_rollback_returns_to_a_candidate_that_a_person_has_put_into_use_and_not_
     command_line: CommandLine, own_models: Path, commissioned: Path
 ) -> None:
     models = ("-m", "fan01", "--models", own_models)
-    refit = ("models", "refit", *models, "--state", commissioned)
+    refit = ("models", "refit", "--automatic", *models, "--state", commissioned)
     assert command_line(*refit).code == 0
     assert current(own_models) == "v3"
     for version in ("v2", "v1"):
@@ -72,7 +75,7 @@ def test_a_refit_does_not_replace_the_version_for_which_a_person_has_left_a_cand
     command_line: CommandLine, own_models: Path, commissioned: Path
 ) -> None:
     models = ("-m", "fan01", "--models", own_models)
-    refit = ("models", "refit", *models, "--state", commissioned)
+    refit = ("models", "refit", "--automatic", *models, "--state", commissioned)
     assert command_line("models", "rollback", *models).code == 0
     result = command_line(*refit)
     assert "a person has returned from v2 to v1" in result.err
@@ -84,13 +87,13 @@ def test_rollback_passes_over_candidates_and_holds_back_the_refits_after_it(
 ) -> None:
     folders = ("--models", own_models, "--state", commissioned)
     for _ in range(2):
-        assert command_line("models", "refit", "-m", "fan01", *folders).code == 0
+        assert command_line("models", "refit", "--automatic", "-m", "fan01", *folders).code == 0
     edit_manifest(own_models / "fan01/v2", lambda manifest: manifest.update(candidate=True))
     promote = ("models", "promote", "-m", "fan01", "--version", "v3", "--models", own_models)
     assert command_line(*promote).code == 0
     assert command_line("models", "rollback", "-m", "fan01", "--models", own_models).code == 0
     assert current(own_models) == "v1"
-    result = command_line("models", "refit", "-m", "fan01", *folders)
+    result = command_line("models", "refit", "--automatic", "-m", "fan01", *folders)
     assert "a person has returned from v3 to v1" in result.err
     assert current(own_models) == "v1"
 
@@ -99,14 +102,14 @@ def test_a_version_that_is_put_into_use_during_a_refit_stays_in_use_and_is_named
     command_line: CommandLine, own_models: Path, commissioned: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folders = ("--models", own_models, "--state", commissioned)
-    assert command_line("models", "refit", "-m", "fan01", *folders).code == 0
+    assert command_line("models", "refit", "--automatic", "-m", "fan01", *folders).code == 0
 
     def refit_while_a_person_promotes(*arguments: Any, **options: Any) -> RefitResult:
         promote(own_models, "fan01", "v1")
         return refit_module.refit(*arguments, **options)
 
     monkeypatch.setattr(refit_run, "refit", refit_while_a_person_promotes)
-    result = command_line("models", "refit", "-m", "fan01", *folders)
+    result = command_line("models", "refit", "--automatic", "-m", "fan01", *folders)
     assert "another version than v2 has been put into use meanwhile" in result.err
     assert current(own_models) == "v1"
 
@@ -129,14 +132,14 @@ def test_a_refit_of_a_commissioning_whose_live_sound_was_lost_does_not_replace_i
         store.write(progress, live, key=key, layout=layout)
 
     store_anew(3600.0)
-    assert command_line("models", "refit", "-m", "fan01", *folders).code == 0
+    assert command_line("models", "refit", "--automatic", "-m", "fan01", *folders).code == 0
     hours = load_bundle(own_models, "fan01").detector.hours
     assert hours >= len(blocks) > 3
     store_anew(60.0)
-    result = command_line("models", "refit", "-m", "fan01", *folders)
+    result = command_line("models", "refit", "--automatic", "-m", "fan01", *folders)
     assert f"hours of sound and v2 from {hours}" in result.err
     assert "put it into use with `asd-monitor models promote" in result.out
     assert current(own_models) == "v2"
     store_anew(3600.0)
-    assert command_line("models", "refit", "-m", "fan01", *folders).code == 0
+    assert command_line("models", "refit", "--automatic", "-m", "fan01", *folders).code == 0
     assert current(own_models) == "v4"

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from asd_monitor.detector.loudness import TrainingLevels
+from asd_monitor.detector.spans import Spans
 
 PER_BLOCK = 20
 
@@ -50,3 +51,22 @@ def test_windows_of_other_modes_are_left_out() -> None:
     levels = TrainingLevels(steady, steady)
     number = np.repeat(np.arange(3), PER_BLOCK)
     assert levels.loudest(np.flatnonzero(steady < -30), number) == -39.5
+
+
+def test_a_block_of_windows_that_do_not_overlap_counts_like_one_of_windows_that_do() -> None:
+    steady = np.concatenate([np.full(40, -40.0), np.full(5, -30.0)])
+    block = np.repeat([0, 1, 2], [20, 20, 5])
+    own = np.arange(45)
+    samples = np.repeat([8_192, 32_768], [40, 5])
+    assert TrainingLevels(steady, steady, samples).loudest(own, block) == -20.0
+    half_filled = np.repeat([8_192, 8_192], [40, 5])
+    assert TrainingLevels(steady, steady, half_filled).loudest(own, block) == -40.0
+
+
+def test_a_window_stands_for_the_sound_up_to_the_next_one() -> None:
+    spans = Spans(
+        np.array([0, 0, 0, 1, 1, 2]),
+        np.array([0, 10, 20, 0, 100, 5]),
+        np.array([40, 50, 60, 40, 140, 45]),
+    )
+    assert spans.own_samples().tolist() == [10, 10, 10, 40, 40, 40]

@@ -11,6 +11,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     capture_processes      finds the running capture children of a process
     captured_alarm         an alarm of a synthetic machine with the sound around it
     card_tree              sound cards as files of /proc/asound and /sys
+    changed_machine        a machine whose normal sound has changed, with the sound of its alarms
     command_line           calls `asd-monitor` in the test's process; drops privileges
     commissioned_machine   the commissioning of a machine of one monitor session
     config_files           configuration files, and what loading reports of them
@@ -25,6 +26,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     in_process_daemon      the daemon in the process of the test, on scripted sources
     journal_outbox         events of a journal that a test takes, with its disk and its clock
     journalled_machine     one machine with its monitor and its journal, without a daemon
+    kept_alarm_sound       the sound of an alarm as the daemon keeps it
     killed_parent          a process whose parent is killed
     level_detector         a detector of the level, and bundles in memory
     memory_broker          a session with the broker that keeps all messages

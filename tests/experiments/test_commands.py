@@ -21,7 +21,7 @@ COMMANDS = [
     *("experiments.bit_flips.bundle", "experiments.bit_flips.journal", "experiments.chaos"),
     *("experiments.compare_fusions", "experiments.compare_views"),
     *("experiments.dc_offset", "experiments.encoder_report", "experiments.fuzz"),
-    "experiments.evidence_pages",
+    *("experiments.evidence_pages", "experiments.learning"),
     *("experiments.machine_page", "experiments.microphone.cost"),
     *("experiments.microphone.trials", "experiments.microphone.weeks"),
     *("experiments.mutations", "experiments.reasons", "experiments.self_test_levels"),

@@ -139,3 +139,16 @@ def test_deviations_are_small_within_a_condition_and_large_between_two():
     assert np.array_equal(between, between.T)
     assert np.median(between[20:25, :20].min(1)) < 1.5
     assert between[25:, :20].min() > 2 * CLOSE
+
+
+def test_sound_that_was_marked_as_normal_is_an_anchor():
+    place = lambda hour: FAR if hour >= 24 else 0.0  # noqa: E731 - it changes and stays
+    hours = np.arange(0.0, 72.0)
+    places = np.concatenate([np.zeros(TRAINING), [place(hour) for hour in hours]])
+    between, unlike = np.abs(places[:, None] - places), np.zeros(len(hours), bool)
+    assert not admit(between, hours * HOUR_S, unlike).learned[24:].any()
+    marked = hours == 30.0
+    found = admit(between, hours * HOUR_S, unlike, marked=marked)
+    assert found.known.all()
+    further = np.abs(places[:, None] - places) + 2 * FAR * (places[:, None] != places)
+    assert admit(further, hours * HOUR_S, unlike, marked=marked).known[24:].all()

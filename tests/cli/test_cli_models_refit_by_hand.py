@@ -1,0 +1,174 @@
+"""`models refit` by a person: marked sound, the comparison, promotion and the way back."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+
+from asd_monitor.journal.requests import Verb
+from asd_monitor.model_store.bundle import load_bundle
+from tests.doubles.bundle_files import read_manifest
+from tests.doubles.changed_machine import (
+    ChangedMachine,
+    changed_machine,
+    changed_sound,
+    faulty_sound,
+)
+from tests.doubles.command_line import CommandLine
+from tests.doubles.model_versions import current, version_rows
+from tests.doubles.synthetic_sounds import machine_sound, write
+
+
+@pytest.fixture
+def machine(commissioned: Path) -> ChangedMachine:
+    """Two alarms of fan01: of its changed sound, and of a fault."""
+    machine = changed_machine(commissioned)
+    machine.add_alarm(changed_sound(), 1.0)
+    machine.add_alarm(faulty_sound(), 2.0)
+    return machine
+
+
+def alarm_ids(command_line: CommandLine, machine: ChangedMachine) -> tuple[str, str]:
+    listed = json.loads(
+        command_line("alarms", "list", "--all", "--json", "--state", machine.state).out
+    )
+    newest, oldest = (alarm["id"] for alarm in listed)
+    return oldest, newest
+
+
+def hashes(folder: Path) -> dict[str, str]:
+    return {path.name: sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}
+
+
+def test_marked_sound_raises_no_alarm_any_more_and_a_fault_does(
+    command_line: CommandLine, own_models: Path, machine: ChangedMachine, tmp_path: Path
+) -> None:
+    changed, fault = alarm_ids(command_line, machine)
+    machine.ask(Verb.LABEL, fault, label="valid")
+    machine.ask(Verb.MARK_NORMAL, changed, "a new filter")
+    machine.keep_normal_sound(0.0, machine_sound(12.0, seed=77))
+    folders = ("--models", own_models, "--state", machine.state)
+    before = hashes(own_models / "fan01/v1")
+    later = write(tmp_path / "later.wav", changed_sound(60.0, seed=99))
+    scores = [command_line("score", later, "-m", "fan01", "--models", own_models, "--json").out]
+    backtest = ("backtest", later, "-m", "fan01", "--models", own_models, "--json", "--no-latch")
+    assert json.loads(command_line(*backtest).out)["alarms"] != []
+
+    result = command_line("models", "refit", "fan01", *folders, "--json")
+    assert result.code == 0, result.err
+    refit = json.loads(result.out)
+    assert (refit["version"], refit["in_use"]) == ("v2", False)
+    assert current(own_models) == "v1"
+    found = refit["comparison"]
+    assert found["warnings"] == []
+    by_id = {each["alarm_id"]: each for each in found["alarms"]}
+    assert (by_id[changed]["rises_before"], by_id[changed]["rises_after"]) == (True, False)
+    assert by_id[changed]["label"] == "invalid"
+    assert (by_id[fault]["rises_before"], by_id[fault]["rises_after"]) == (True, True)
+    assert by_id[changed]["before"] > 3.9 > by_id[changed]["after"]
+    assert found["held_out"] is None  # too few blocks
+    assert found["levels_db"] is not None
+    assert version_rows(command_line, own_models)[1]["candidate"]
+    marked = read_manifest(own_models / "fan01/v2")["marked"]
+    assert [(each["alarm_id"], each["why"]) for each in marked] == [(changed, "a new filter")]
+
+    result = command_line("models", "compare", "fan01", *folders)
+    assert result.code == 0, result.err
+    assert "1 of 2 kept alarms would not rise any more, none of them labelled valid" in result.out
+    promote = result.out.partition("promote v2 with `asd-monitor ")[2].partition("`")[0]
+    assert command_line(*promote.split()).code == 0
+    assert current(own_models) == "v2"
+    assert json.loads(command_line(*backtest).out)["alarms"] == []
+
+    # refits of the daemon go on with what a person has promoted
+    result = command_line("models", "refit", "-m", "fan01", *folders, "--automatic")
+    assert result.code == 0, result.err
+    assert current(own_models) == "v3", result.err
+    assert json.loads(command_line(*backtest).out)["alarms"] == []
+
+    for expected in ("v2", "v1"):
+        assert command_line("models", "rollback", "-m", "fan01", "--models", own_models).code == 0
+        assert current(own_models) == expected
+    assert hashes(own_models / "fan01/v1") == before
+    scores.append(command_line("score", later, "-m", "fan01", "--models", own_models, "--json").out)
+    assert scores[0] == scores[1]
+
+
+def test_a_mislabelled_fault_is_a_warning_and_is_not_promoted(
+    command_line: CommandLine, own_models: Path, machine: ChangedMachine
+) -> None:
+    _, fault = alarm_ids(command_line, machine)
+    machine.ask(Verb.MARK_NORMAL, fault, "sounds as always")
+    folders = ("--models", own_models, "--state", machine.state)
+    result = command_line("models", "refit", "fan01", *folders)
+    assert result.code == 0, result.err
+    assert "label" not in result.out.splitlines()[0]
+    # somebody else finds the damage
+    machine.ask(Verb.LABEL, fault, label="valid")
+    promote = ("models", "promote", "-m", "fan01", "--version", "v2", *folders)
+    result = command_line(*promote)
+    assert result.code == 1
+    assert f"1 alarm labelled valid would not rise any more ({fault})" in result.message
+    assert "--anyway" in result.message
+    assert current(own_models) == "v1"
+
+    result = command_line("models", "compare", "fan01", "v1", "v2", *folders)
+    first = result.out.splitlines()[0]
+    assert first.startswith("WARNING: 1 alarm labelled valid would not rise any more")
+    assert "do not promote v2" in result.out.splitlines()[-1]
+    result = command_line("models", "refit", "fan01", *folders, "--promote")
+    assert result.code == 1
+    assert "fan01 v3 is not put into use" in result.message
+    assert current(own_models) == "v1"
+    assert command_line(*promote, "--anyway").code == 0
+    assert current(own_models) == "v2"
+
+
+def test_a_withdrawn_mark_is_left_out_of_the_next_refit(
+    command_line: CommandLine, own_models: Path, machine: ChangedMachine
+) -> None:
+    changed, _ = alarm_ids(command_line, machine)
+    machine.ask(Verb.MARK_NORMAL, changed)
+    folders = ("--models", own_models, "--state", machine.state)
+    assert command_line("models", "refit", "fan01", *folders, "--promote").code == 0
+    machine.ask(Verb.MARK_NORMAL, changed, withdraw="true")
+    result = command_line("models", "refit", "fan01", *folders)
+    assert result.code == 0, result.err
+    assert "1 mark that v2 was extended with is withdrawn, and left out" in result.err
+    assert read_manifest(own_models / "fan01/v3").get("marked") == []
+    assert not (own_models / "fan01/v3/marked.npz").exists()
+    assert load_bundle(own_models, "fan01", "v3").manifest["candidate"]
+
+
+def test_after_a_repair_a_model_is_made_of_later_sound_alone(
+    command_line: CommandLine, own_models: Path, machine: ChangedMachine, tmp_path: Path
+) -> None:
+    changed, fault = alarm_ids(command_line, machine)
+    machine.ask(Verb.LABEL, fault, label="valid")
+    for number in range(3):
+        machine.add_alarm(changed_sound(seed=60 + number), 5.0 + number)
+    folders = ("--models", own_models, "--state", machine.state)
+    late = ("models", "refit", "fan01", *folders, "--since", "2099-01-01")
+    result = command_line(*late)
+    assert result.code == 1
+    assert "is needed: refit when it has run for some hours" in result.message
+    since = (machine.begin + timedelta(hours=4)).isoformat()
+    result = command_line("models", "refit", "fan01", *folders, "--since", since, "--json")
+    assert result.code == 0, result.err
+    refit = json.loads(result.out)
+    assert refit["reason"].startswith("after a repair: ")
+    by_id = {each["alarm_id"]: each for each in refit["comparison"]["alarms"]}
+    assert by_id[fault]["rises_after"]
+    assert not by_id[changed]["rises_after"]
+    bundle = load_bundle(own_models, "fan01", "v2")
+    assert bundle.first.version == "v2"
+    assert bundle.commissioning_days == 7
+    promote = ("models", "promote", "-m", "fan01", "--version", "v2", *folders)
+    assert command_line(*promote).code == 0
+    normal = write(tmp_path / "normal.wav", changed_sound(60.0, seed=99))
+    backtest = ("backtest", normal, "-m", "fan01", "--models", own_models, "--json")
+    assert json.loads(command_line(*backtest).out)["alarms"] == []
