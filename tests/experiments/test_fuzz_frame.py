@@ -43,19 +43,19 @@ class Behaviour:
 
 
 @pytest.mark.parametrize(
-    ("behaviour", "outcome", "detail"),
+    ("behaviour", "seconds", "outcome", "detail"),
     [
-        ("returns", "read", ""),
-        ("raises", "traceback", "KeyError: 'missing'"),
-        ("hangs", "too slow", "SIGALRM"),
-        ("allocates", "traceback", "MemoryError"),
-        ("dies", "killed", "SIGKILL"),
+        ("returns", 30.0, "read", ""),
+        ("raises", 30.0, "traceback", "KeyError: 'missing'"),
+        ("hangs", 0.5, "too slow", "SIGALRM"),
+        ("allocates", 30.0, "traceback", "MemoryError"),
+        ("dies", 30.0, "killed", "SIGKILL"),
     ],
 )
 def test_a_failure_is_recognised_and_its_input_kept(
-    behaviour: str, outcome: str, detail: str, tmp_path: Path
+    behaviour: str, seconds: float, outcome: str, detail: str, tmp_path: Path
 ) -> None:
-    limits = Limits(seconds=0.5, address_space_mb=300)
+    limits = Limits(seconds=seconds, address_space_mb=300)
     summary = run_cases(Behaviour(behaviour), [7], seed=1, limits=limits, output=tmp_path)
     assert dict(summary.outcomes) == {outcome: 1}
     kept = tmp_path / "behaviour" / "000007"
