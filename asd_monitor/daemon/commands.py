@@ -58,6 +58,10 @@ FORGET_S = 600.0
 """The outcome of a command that comes later is not answered any more."""
 RETRY_S = 2.0
 """Between two attempts to write a request while the disk does not answer."""
+_GIVEN_UP = (
+    "it is given up and not applied, since the disk of the journal does not answer: check the disk,"
+    " and repeat the command"
+)
 _CALM_S = 60.0  # without a dropped command: the next one is logged again
 _VERB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A last level of a topic that can be one of the topic of the answer."""
@@ -250,16 +254,18 @@ class Commands:
 
     def _forget(self, key: str) -> None:
         awaited = self._awaited.pop(key)
-        if awaited.unwritten is not None:
-            self._answer(
-                awaited,
-                "it is given up, since the disk of the journal does not answer: check the disk, and"
-                " repeat the command",
-                accepted=False,
-            )
+        if awaited.unwritten is not None and self._withdraw(awaited, _GIVEN_UP):
             return
         with self._lock:
             self._count(unanswered=1)
+
+    def _withdraw(self, awaited: _Awaited, why: str) -> bool:
+        """Answer that a request is not applied; return False where it may be in the journal."""
+        request_id = awaited.request_id
+        if request_id is None or not self._journal.journal.withdraw_request(request_id, why):
+            return False
+        self._answer(awaited, why, accepted=False)
+        return True
 
     def _reload(self, asked: ReloadCommand, awaited: _Awaited) -> None:
         key = secrets.token_hex(16)
@@ -284,6 +290,9 @@ class Commands:
         except StalledJournalError:
             awaited.unwritten = request
             return
+        except asyncio.CancelledError:  # whether it is written is not known
+            awaited.unwritten = request
+            raise
         except TooManyRequestsError as error:
             self._give_up(request, awaited)
             raise CommandRefusedError(
@@ -294,7 +303,10 @@ class Commands:
             self._give_up(request, awaited)
             raise CommandRefusedError(f"it cannot be written to the journal: {error}") from error
         awaited.unwritten = None
-        await self._registry.check_requests_of(request.machine)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._journal.check_requests)  # where this is cancelled
+            await self._registry.check_requests_of(request.machine)
+            undo.pop_all()
 
     def _give_up(self, request: Request, awaited: _Awaited) -> None:
         """Await no outcome of a request that is not in the journal."""

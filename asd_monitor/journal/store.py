@@ -31,6 +31,7 @@ from typing import Self, TypeVar
 
 from asd_monitor.alarm.figures import AlarmFigures
 from asd_monitor.alarm.state import OUT_OF_SERVICE, SHELVED
+from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.journal.alarm_entries import Entry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.database import Connect
@@ -235,11 +236,38 @@ class Journal:
         return self._use_disk(partial(self._stored.normal_spans, machine))
 
     def add_request(self, request: Request) -> None:
-        """Add a request, as a command does in a process of its own.
+        """Add a request, as a command does in a process of its own; one of the same id stays.
 
-        Raises `JournalError` where the journal cannot be written, and `TooManyRequestsError`.
+        Where the disk does not answer, the request is not applied until another call with it has
+        returned, and can be withdrawn until then.  Raises `JournalError` where the journal cannot
+        be written, and `TooManyRequestsError`.
         """
-        self._use_disk(partial(self._stored.add_request, request))
+        self.hold_request(request.id)
+        try:
+            self._use_disk(partial(self._stored.add_request, request))
+        except StalledJournalError:
+            raise
+        except (OperationError, UsageError):
+            self._stored.holds.release(request.id)
+            raise
+        self._stored.holds.release(request.id)
+
+    def hold_request(self, request_id: str) -> None:
+        """Let a request that is to be added be one that can be withdrawn.  Does not wait."""
+        if not self._stored.holds.is_withdrawn(request_id):
+            self._stored.holds.hold(request_id)
+
+    def withdraw_request(self, request_id: str, why: str) -> bool:
+        """Withdraw a request that is not known to be written: it is not applied.  Does not wait.
+
+        It gets the outcome ``why`` where the disk has written it.  Returns False where it is
+        written: it may have been applied.
+        """
+        with self._lock:
+            if not self._stored.holds.withdraw(request_id):
+                return False
+            self._entries.append([OutcomeEntry(request_id, why, accepted=False)])
+            return True
 
     def listen(self, receive: Callable[[OutcomeEntry], None]) -> None:
         """Call ``receive`` with the outcome of each request, once it is written.

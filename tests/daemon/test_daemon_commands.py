@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +18,7 @@ from asd_monitor.errors import UsageError
 from asd_monitor.journal.requests import TooManyRequestsError
 from asd_monitor.journal.sqlite_errors import JournalError, StalledJournalError
 from asd_monitor.journal.store import Journal
+from asd_monitor.journal.stored_journal import StoredJournal
 from tests.doubles.in_process_daemon import InProcessDaemon
 from tests.doubles.level_detector import make_config
 from tests.doubles.waiting import until
@@ -270,12 +272,27 @@ async def test_a_command_is_written_when_the_disk_answers_again(daemon, monkeypa
     monkeypatch.setattr(Journal, "add_request", add)
     await until(lambda: len(daemon.broker.answers) == 2)
     assert daemon.broker.answers[1][1]["accepted"]
-    monkeypatch.setattr(Journal, "add_request", stall)
-    monkeypatch.setattr(commands, "FORGET_S", 0.1)
-    await ask(daemon, "in-service")
-    await until(lambda: len(daemon.broker.answers) == 4)
-    given_up = daemon.broker.answers[3][1]
-    assert (given_up["accepted"], "is given up" in given_up["outcome"]) == (False, True)
+
+
+async def test_a_command_that_is_given_up_is_not_applied_when_the_disk_answers(daemon, monkeypatch):
+    await start(daemon, "fan")
+    await until_calm(daemon)
+    monkeypatch.setattr(commands, "REPORT_S", 0.02)
+    monkeypatch.setattr(commands, "FORGET_S", 0.04)
+    answers = threading.Event()
+    add: Callable[..., None] = StoredJournal.add_request
+
+    def hang(*arguments: Any) -> None:
+        answers.wait()
+        add(*arguments)
+
+    monkeypatch.setattr(StoredJournal, "add_request", hang)
+    daemon.broker.command("fan/cmd/out-of-service", b'{"why": "belt"}')
+    await until(lambda: any(each["accepted"] is False for _, each, _ in daemon.broker.answers))
+    assert "given up and not applied" in daemon.broker.answers[-1][1]["outcome"]
+    answers.set()
+    await until(lambda: daemon.service._journal.journal.fault is None)
+    assert (await ask(daemon, "in-service"))["outcome"] == "fan is in service"
 
 
 async def test_outcomes_that_come_too_late_are_forgotten(daemon, monkeypatch):
