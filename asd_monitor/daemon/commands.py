@@ -62,6 +62,8 @@ _GIVEN_UP = (
     "it is given up and not applied, since the disk of the journal does not answer: check the disk,"
     " and repeat the command"
 )
+_LEFT = "it waits: the daemon is being stopped, and its next run applies what the journal has"
+_STOPPED = "it is not applied: the daemon is being stopped; repeat the command when it runs again"
 _CALM_S = 60.0  # without a dropped command: the next one is logged again
 _VERB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A last level of a topic that can be one of the topic of the answer."""
@@ -129,6 +131,7 @@ class Commands:
         self._lock = threading.Lock()  # of what follows, up to the counters
         self._bucket = TokenBucket(BURST, RATE_HZ)
         self._waiting: deque[ReceivedCommand] = deque()
+        self._is_closed = False
         self._newest_drop_s = -math.inf
         self._counters = CommandCounters()
         self._awaited: dict[str, _Awaited] = {}  # by id of the request; the oldest first
@@ -158,9 +161,10 @@ class Commands:
         is_first_drop = False
         with self._lock:
             is_taken = len(self._waiting) < MAX_WAITING and self._bucket.take(now_s)
-            if is_taken:
+            is_closed = self._is_closed
+            if is_taken and not is_closed:
                 self._waiting.append(command)
-            else:
+            elif not is_taken:
                 is_first_drop = now_s - self._newest_drop_s >= _CALM_S
                 self._newest_drop_s = now_s
             self._count(received=1, dropped=int(not is_taken))
@@ -172,7 +176,9 @@ class Commands:
                 at_once=BURST,
                 hint="wait for the answer to a command before the next; check what publishes them",
             )
-        if is_taken and self._loop is not None:
+        if is_taken and is_closed:
+            self._refuse_stopped(command)
+        elif is_taken and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the event loop is closed
                 self._loop.call_soon_threadsafe(self._wake.set)
 
@@ -211,22 +217,55 @@ class Commands:
             due.append(now_s + RETRY_S)
         return max(0.0, min(due) - now_s) if due else None
 
+    def close(self) -> None:
+        """Answer what becomes of the commands without an outcome; later ones are refused.
+
+        Called after the end of `run`, and before that of the session with the broker.
+        """
+        with self._lock:
+            self._is_closed = True
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        for command in waiting:
+            self._refuse_stopped(command)
+        for awaited in self._awaited.values():
+            if awaited.request_id is None:
+                self._answer(awaited, _STOPPED, accepted=False)
+            elif not self._withdraw(awaited, _STOPPED):
+                self._answer(awaited, _LEFT, accepted=None)
+        self._awaited.clear()
+
+    def _refuse_stopped(self, command: ReceivedCommand) -> None:
+        awaited = self._begin(command)
+        if awaited is not None:
+            with contextlib.suppress(CommandRefusedError):
+                prefix = self._broker.topics.prefix
+                awaited.address = requested_address(command, awaited.address, prefix)
+            self._answer(awaited, _STOPPED, accepted=False)
+
     async def _handle(self, command: ReceivedCommand) -> None:
+        awaited = self._begin(command)
+        if awaited is None:
+            return
+        try:
+            prefix = self._broker.topics.prefix
+            awaited.address = requested_address(command, awaited.address, prefix)
+            await self._carry_out(command, awaited)
+        except CommandRefusedError as refused:
+            self._answer(awaited, str(refused), accepted=False)
+
+    def _begin(self, command: ReceivedCommand) -> _Awaited | None:
+        """Return a command with the default address; None: it is not answered."""
         machine, verb = self._broker.topics.command(command.topic)
         if machine not in self._machines or (command.retained and command.payload == b""):
-            return  # it was removed meanwhile, or a retained command is deleted
+            return None  # it was removed meanwhile, or a retained command is deleted
         if not _VERB.fullmatch(verb):
             with self._lock:
                 self._count(refused=1, unanswered=1)
             log.info("a command of an unknown name is not answered", machine=machine)
-            return
+            return None
         default = default_address(command, self._broker.topics.response(machine, verb))
-        awaited = _Awaited(machine, verb, default, self._monotonic_s())
-        try:
-            awaited.address = requested_address(command, default, self._broker.topics.prefix)
-            await self._carry_out(command, awaited)
-        except CommandRefusedError as refused:
-            self._answer(awaited, str(refused), accepted=False)
+        return _Awaited(machine, verb, default, self._monotonic_s())
 
     async def _carry_out(self, command: ReceivedCommand, awaited: _Awaited) -> None:
         """Begin what is asked.  Raises `CommandRefusedError`."""
@@ -386,8 +425,8 @@ def _waits(awaited: _Awaited) -> str:
         return "it waits: the reload has not ended yet; another answer follows with its outcome"
     if awaited.unwritten is not None:
         return (
-            "it waits: the disk of the journal does not answer; it is applied when it does: check"
-            " the disk"
+            "it waits: the disk of the journal does not answer, and another answer follows with its"
+            " outcome: check the disk"
         )
     return (
         "it waits: it is applied when the session of the machine and the disk of the journal"

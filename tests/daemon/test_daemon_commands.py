@@ -295,6 +295,61 @@ async def test_a_command_that_is_given_up_is_not_applied_when_the_disk_answers(d
     assert (await ask(daemon, "in-service"))["outcome"] == "fan is in service"
 
 
+async def test_commands_that_the_disk_has_not_taken_are_refused_at_the_stop(daemon, monkeypatch):
+    await start(daemon, "fan")
+    await until_calm(daemon)
+    monkeypatch.setattr(commands, "REPORT_S", 0.02)
+    answers, begun = threading.Event(), threading.Event()
+    look: Callable[..., bool] = StoredJournal.is_open
+
+    def hang(journal: StoredJournal) -> bool:
+        begun.set()
+        answers.wait()
+        return look(journal)
+
+    monkeypatch.setattr(StoredJournal, "is_open", hang)
+    await asyncio.to_thread(begun.wait)
+    waits = await ask(daemon, "out-of-service", '{"why": "belt"}')
+    assert (waits["accepted"], waits["outcome"][:8]) == (None, "it waits")
+    daemon.service.stop()
+    await until(lambda: daemon.broker.stopped)
+    answers.set()
+    await daemon.finish()
+    refused = daemon.broker.answers[-1][1]
+    assert (refused["accepted"], refused["request"]) == (False, waits["request"])
+    assert "not applied: the daemon is being stopped" in refused["outcome"]
+    with Journal(daemon.folder) as journal:
+        assert journal.waiting_requests("fan") == []
+
+
+async def test_commands_at_the_stop_are_answered(daemon, monkeypatch):
+    await start(daemon, "fan")
+    await until_calm(daemon)
+    begun = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(MachineRegistry, "check_requests_of", hang)
+    daemon.broker.command("fan/cmd/out-of-service", b'{"why": "belt"}')
+    await begun.wait()
+    daemon.broker.command("fan/cmd/in-service")  # in the queue
+    daemon.broker.command("fan/cmd/reload")
+    daemon.service.stop()
+    await daemon.finish()
+    daemon.broker.command("fan/cmd/label")  # received by the session that is being ended
+    answers = [answer for _, answer, _ in daemon.broker.answers[1:]]
+    assert sorted((each["verb"], each["accepted"]) for each in answers) == [
+        ("in-service", False),
+        ("label", False),
+        ("out-of-service", None),
+        ("reload", False),
+    ]
+    with Journal(daemon.folder) as journal:
+        assert [each.verb for each in journal.waiting_requests("fan")] == ["out-of-service"]
+
+
 async def test_outcomes_that_come_too_late_are_forgotten(daemon, monkeypatch):
     await start(daemon, "fan")
     await until_calm(daemon)
