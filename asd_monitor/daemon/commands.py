@@ -37,7 +37,7 @@ from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.reload_requests import ReloadRequests, TooManyReloadsError
 from asd_monitor.daemon.token_bucket import TokenBucket
 from asd_monitor.journal.requests import OutcomeEntry, Request, TooManyRequestsError
-from asd_monitor.journal.sqlite_errors import JournalError, StalledJournalError
+from asd_monitor.journal.sqlite_errors import JournalError, LockedJournalError, StalledJournalError
 from asd_monitor.publish.messages import Response
 from asd_monitor.publish.received_commands import ReceivedCommand
 from asd_monitor.wording import printable
@@ -57,10 +57,10 @@ REPORT_S = 30.0
 FORGET_S = 600.0
 """The outcome of a command that comes later is not answered any more."""
 RETRY_S = 2.0
-"""Between two attempts to write a request while the disk does not answer."""
+"""Between two attempts to write a request to a journal that does not take it now."""
 _GIVEN_UP = (
-    "it is given up and not applied, since the disk of the journal does not answer: check the disk,"
-    " and repeat the command"
+    "it is given up and not applied, since the disk of the journal does not answer, or another"
+    " process holds the file: check both, and repeat the command"
 )
 _LEFT = "it waits: the daemon is being stopped, and its next run applies what the journal has"
 _STOPPED = "it is not applied: the daemon is being stopped; repeat the command when it runs again"
@@ -92,7 +92,7 @@ class _Awaited:
     asked_s: float
     alarm_id: str | None = None
     request_id: str | None = None
-    unwritten: Request | None = None  # the disk does not answer
+    unwritten: Request | None = None  # the disk does not answer, or another process holds the file
     is_reported: bool = False  # that it waits
 
 
@@ -326,7 +326,7 @@ class Commands:
         """Write a request, and have it applied.  Raises `CommandRefusedError`."""
         try:
             await self._journal.add_request(request)
-        except StalledJournalError:
+        except (StalledJournalError, LockedJournalError):
             awaited.unwritten = request
             return
         except asyncio.CancelledError:  # whether it is written is not known
@@ -353,7 +353,7 @@ class Commands:
         awaited.request_id = None
 
     async def _retry(self) -> None:
-        """Try again to write the requests that the disk has not taken."""
+        """Try again to write the requests that the journal has not taken."""
         for awaited in list(self._awaited.values()):
             if awaited.unwritten is not None:
                 try:
@@ -425,8 +425,8 @@ def _waits(awaited: _Awaited) -> str:
         return "it waits: the reload has not ended yet; another answer follows with its outcome"
     if awaited.unwritten is not None:
         return (
-            "it waits: the disk of the journal does not answer, and another answer follows with its"
-            " outcome: check the disk"
+            "it waits, and another answer follows with its outcome: the disk of the journal does"
+            " not answer, or another process holds the file: check both"
         )
     return (
         "it waits: it is applied when the session of the machine and the disk of the journal"

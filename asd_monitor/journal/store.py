@@ -51,7 +51,7 @@ from asd_monitor.journal.outbox_records import (
 )
 from asd_monitor.journal.requests import OutcomeEntry, Request
 from asd_monitor.journal.running_clock import RunningClock
-from asd_monitor.journal.sqlite_errors import JournalError, StalledJournalError
+from asd_monitor.journal.sqlite_errors import JournalError, LockedJournalError, StalledJournalError
 from asd_monitor.journal.stored_journal import StoredJournal
 from asd_monitor.records import NormalSpan
 
@@ -239,13 +239,13 @@ class Journal:
         """Add a request, as a command does in a process of its own; one of the same id stays.
 
         Where the disk does not answer, the request is not applied until another call with it has
-        returned, and can be withdrawn until then.  Raises `JournalError` where the journal cannot
-        be written, and `TooManyRequestsError`.
+        returned, and can be withdrawn until then, also where another process holds the journal.
+        Raises `JournalError` where the journal cannot be written, and `TooManyRequestsError`.
         """
         self.hold_request(request.id)
         try:
             self._use_disk(partial(self._stored.add_request, request))
-        except StalledJournalError:
+        except (StalledJournalError, LockedJournalError):
             raise
         except (OperationError, UsageError):
             self._stored.holds.release(request.id)

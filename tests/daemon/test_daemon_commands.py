@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from asd_monitor.daemon import commands
 from asd_monitor.daemon.commands import BURST
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.errors import UsageError
+from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.requests import TooManyRequestsError
 from asd_monitor.journal.sqlite_errors import JournalError, StalledJournalError
 from asd_monitor.journal.store import Journal
@@ -272,6 +274,22 @@ async def test_a_command_is_written_when_the_disk_answers_again(daemon, monkeypa
     monkeypatch.setattr(Journal, "add_request", add)
     await until(lambda: len(daemon.broker.answers) == 2)
     assert daemon.broker.answers[1][1]["accepted"]
+
+
+async def test_a_command_waits_while_another_process_holds_the_journal(daemon, monkeypatch):
+    await start(daemon, "fan")
+    await until_calm(daemon)
+    monkeypatch.setattr(commands, "RETRY_S", 0.02)
+    monkeypatch.setattr(commands, "REPORT_S", 0.3)
+    other = sqlite3.connect(daemon.folder / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waits = await ask(daemon, "in-service")
+    assert waits["accepted"] is None
+    assert "another process holds the file" in waits["outcome"]
+    other.execute("ROLLBACK")
+    other.close()
+    await until(lambda: len(daemon.broker.answers) == 3)
+    assert daemon.broker.answers[-1][1]["accepted"]
 
 
 async def test_a_command_that_is_given_up_is_not_applied_when_the_disk_answers(daemon, monkeypatch):
