@@ -64,6 +64,8 @@ _GIVEN_UP = (
 )
 _LEFT = "it waits: the daemon is being stopped, and its next run applies what the journal has"
 _STOPPED = "it is not applied: the daemon is being stopped; repeat the command when it runs again"
+RELOAD_PAUSE_S = 10.0
+"""Between two reloads that commands request: each measures the capacity in the scoring thread."""
 _CALM_S = 60.0  # without a dropped command: the next one is logged again
 _VERB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A last level of a topic that can be one of the topic of the answer."""
@@ -134,6 +136,7 @@ class Commands:
         self._is_closed = False
         self._newest_drop_s = -math.inf
         self._counters = CommandCounters()
+        self._newest_reload_s = -math.inf
         self._awaited: dict[str, _Awaited] = {}  # by id of the request; the oldest first
         journal.journal.listen(self._receive_outcome)
 
@@ -308,12 +311,19 @@ class Commands:
 
     def _reload(self, asked: ReloadCommand, awaited: _Awaited) -> None:
         key = secrets.token_hex(16)
+        since_s = self._monotonic_s() - self._newest_reload_s
+        if since_s < RELOAD_PAUSE_S:
+            raise CommandRefusedError(
+                f"it is not carried out: a reload was requested {since_s:.0f} s ago, and commands"
+                f" request at most one in {RELOAD_PAUSE_S:.0f} s: repeat it after that time"
+            )
         try:
             self._reloads.request_outcome(partial(self._end_reload, key))
         except TooManyReloadsError as error:
             raise CommandRefusedError(
                 "too many reloads wait for their end: try again later"
             ) from error
+        self._newest_reload_s = self._monotonic_s()
         log.info("a command requests a reload", who=asked.who, why=asked.why)
         self._await(key, awaited)
 

@@ -175,7 +175,21 @@ async def test_machines_that_a_reload_adds_or_removes_follow(daemon):
     assert daemon.broker.answers[1][1]["machine"] == "mill"
 
 
-async def test_a_reload_of_a_wrong_configuration_is_answered_with_its_errors(daemon):
+async def test_reloads_by_commands_have_a_pause(daemon, monkeypatch):
+    await start(daemon, "fan", "pump")
+    assert (await ask(daemon, "reload"))["accepted"]
+    daemon.broker.command("pump/cmd/reload")
+    await until(lambda: len(daemon.broker.answers) == 2)
+    refused = daemon.broker.answers[1][1]
+    assert (refused["accepted"], refused["machine"]) == (False, "pump")
+    assert refused["outcome"].endswith("at most one in 10 s: repeat it after that time")
+    assert daemon.service._config_reload.counters.reloads == 1
+    monkeypatch.setattr(commands, "RELOAD_PAUSE_S", 0.0)
+    assert (await ask(daemon, "reload"))["accepted"]
+
+
+async def test_a_reload_of_a_wrong_configuration_is_answered_with_its_errors(daemon, monkeypatch):
+    monkeypatch.setattr(commands, "RELOAD_PAUSE_S", 0.0)
     await start(daemon, "fan")
     daemon.file = UsageError("edge.yaml:3:1: unknown key 'mqqt': did you mean 'mqtt'?")
     answer = await ask(daemon, "reload")
