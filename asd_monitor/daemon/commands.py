@@ -84,6 +84,15 @@ class CommandCounters:
     """Commands whose topic has no answer, or whose outcome has come too late."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A command that is not handled yet."""
+
+    command: ReceivedCommand
+    time: datetime
+    time_s: float  # of the monotonic clock
+
+
 @dataclass(slots=True)
 class _Awaited:
     """A command whose outcome is awaited."""
@@ -132,7 +141,7 @@ class Commands:
         self._is_busy = True
         self._lock = threading.Lock()  # of what follows, up to the counters
         self._bucket = TokenBucket(BURST, RATE_HZ)
-        self._waiting: deque[ReceivedCommand] = deque()
+        self._waiting: deque[_Arrived] = deque()
         self._is_closed = False
         self._newest_drop_s = -math.inf
         self._counters = CommandCounters()
@@ -161,12 +170,13 @@ class Commands:
     def receive(self, command: ReceivedCommand) -> None:
         """Take a command; called in the thread of the session with the broker."""
         now_s = self._monotonic_s()
+        arrived = _Arrived(command, datetime.now(UTC), now_s)
         is_first_drop = False
         with self._lock:
             is_taken = len(self._waiting) < MAX_WAITING and self._bucket.take(now_s)
             is_closed = self._is_closed
             if is_taken and not is_closed:
-                self._waiting.append(command)
+                self._waiting.append(arrived)
             elif not is_taken:
                 is_first_drop = now_s - self._newest_drop_s >= _CALM_S
                 self._newest_drop_s = now_s
@@ -180,7 +190,7 @@ class Commands:
                 hint="wait for the answer to a command before the next; check what publishes them",
             )
         if is_taken and is_closed:
-            self._refuse_stopped(command)
+            self._refuse_stopped(arrived)
         elif is_taken and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the event loop is closed
                 self._loop.call_soon_threadsafe(self._wake.set)
@@ -191,8 +201,8 @@ class Commands:
             self._is_busy = True
             await self._retry()
             self._report_waiting()
-            while (command := self._next()) is not None:
-                await self._handle(command)
+            while (arrived := self._next()) is not None:
+                await self._handle(arrived)
                 self.turns += 1
             self.turns += 1
             self._is_busy = False
@@ -201,7 +211,7 @@ class Commands:
                     await self._wake.wait()
             self._wake.clear()
 
-    def _next(self) -> ReceivedCommand | None:
+    def _next(self) -> _Arrived | None:
         with self._lock:
             return self._waiting.popleft() if self._waiting else None
 
@@ -229,8 +239,8 @@ class Commands:
             self._is_closed = True
             waiting = list(self._waiting)
             self._waiting.clear()
-        for command in waiting:
-            self._refuse_stopped(command)
+        for arrived in waiting:
+            self._refuse_stopped(arrived)
         for awaited in self._awaited.values():
             if awaited.request_id is None:
                 self._answer(awaited, _STOPPED, accepted=False)
@@ -238,27 +248,28 @@ class Commands:
                 self._answer(awaited, _LEFT, accepted=None)
         self._awaited.clear()
 
-    def _refuse_stopped(self, command: ReceivedCommand) -> None:
-        awaited = self._begin(command)
+    def _refuse_stopped(self, arrived: _Arrived) -> None:
+        awaited = self._begin(arrived)
         if awaited is not None:
             with contextlib.suppress(CommandRefusedError):
                 prefix = self._broker.topics.prefix
-                awaited.address = requested_address(command, awaited.address, prefix)
+                awaited.address = requested_address(arrived.command, awaited.address, prefix)
             self._answer(awaited, _STOPPED, accepted=False)
 
-    async def _handle(self, command: ReceivedCommand) -> None:
-        awaited = self._begin(command)
+    async def _handle(self, arrived: _Arrived) -> None:
+        awaited = self._begin(arrived)
         if awaited is None:
             return
         try:
             prefix = self._broker.topics.prefix
-            awaited.address = requested_address(command, awaited.address, prefix)
-            await self._carry_out(command, awaited)
+            awaited.address = requested_address(arrived.command, awaited.address, prefix)
+            await self._carry_out(arrived, awaited)
         except CommandRefusedError as refused:
             self._answer(awaited, str(refused), accepted=False)
 
-    def _begin(self, command: ReceivedCommand) -> _Awaited | None:
+    def _begin(self, arrived: _Arrived) -> _Awaited | None:
         """Return a command with the default address; None: it is not answered."""
+        command = arrived.command
         machine, verb = self._broker.topics.command(command.topic)
         if machine not in self._machines or (command.retained and command.payload == b""):
             return None  # it was removed meanwhile, or a retained command is deleted
@@ -268,10 +279,11 @@ class Commands:
             log.info("a command of an unknown name is not answered", machine=machine)
             return None
         default = default_address(command, self._broker.topics.response(machine, verb))
-        return _Awaited(machine, verb, default, self._monotonic_s())
+        return _Awaited(machine, verb, default, arrived.time_s)
 
-    async def _carry_out(self, command: ReceivedCommand, awaited: _Awaited) -> None:
+    async def _carry_out(self, arrived: _Arrived, awaited: _Awaited) -> None:
         """Begin what is asked.  Raises `CommandRefusedError`."""
+        command = arrived.command
         if command.retained:
             raise CommandRefusedError(
                 "it was published with retain, and would be repeated at each connect: publish it"
@@ -280,8 +292,7 @@ class Commands:
             )
         if command.payload is None:
             raise CommandRefusedError(too_long())
-        now = datetime.now(UTC)
-        asked = parse_command(awaited.machine, awaited.verb, command.payload, now)
+        asked = parse_command(awaited.machine, awaited.verb, command.payload, arrived.time)
         if isinstance(asked, ReloadCommand):
             self._reload(asked, awaited)
             return

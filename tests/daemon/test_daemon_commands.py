@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -304,6 +305,35 @@ async def test_a_command_waits_while_another_process_holds_the_journal(daemon, m
     other.close()
     await until(lambda: len(daemon.broker.answers) == 3)
     assert daemon.broker.answers[-1][1]["accepted"]
+
+
+async def test_a_command_that_waits_in_the_daemon_has_the_time_of_its_arrival(daemon, monkeypatch):
+    daemon.start(config_of("fan", "pump"))
+    await daemon.until_state("fan", "normal")
+    daemon.source("hw:1").play(25, ALARM_LEVEL)
+    await daemon.until_state("fan", "alarm")
+    alarm = daemon.broker.alarm("fan")["id"]
+    check: Callable[..., Any] = MachineRegistry.check_requests_of
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(registry: MachineRegistry, machine: str) -> None:
+        if machine == "pump":
+            begun.set()
+            await goes_on.wait()
+        await check(registry, machine)
+
+    monkeypatch.setattr(MachineRegistry, "check_requests_of", wait)
+    daemon.broker.command("pump/cmd/in-service")
+    await begun.wait()
+    daemon.broker.command("fan/cmd/ack", alarm.encode())
+    arrived = datetime.now(UTC)
+    await asyncio.sleep(0.01)  # the clock goes on
+    goes_on.set()
+    await until(lambda: len(daemon.broker.answers) == 2)
+    assert daemon.broker.answers[1][1]["accepted"]
+    await until(lambda: daemon.broker.alarm("fan")["acknowledged"])
+    acknowledged_at = daemon.broker.alarm("fan")["acknowledged_at"]
+    assert datetime.fromisoformat(acknowledged_at) <= arrived
 
 
 async def test_a_command_that_is_given_up_is_not_applied_when_the_disk_answers(daemon, monkeypatch):
