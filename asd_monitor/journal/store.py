@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -41,7 +41,7 @@ from asd_monitor.journal.entry_transactions import Unwritten
 from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.journal_counters import JournalCounters
 from asd_monitor.journal.journal_file import FILE_NAME
-from asd_monitor.journal.machine_entries import MachineEntry, OutOfService
+from asd_monitor.journal.machine_entries import MachineEntry, OutOfService, SinceEntry
 from asd_monitor.journal.outbox_records import (
     MAX_AGE_S,
     MAX_BYTES,
@@ -57,6 +57,8 @@ from asd_monitor.records import NormalSpan
 
 MAX_EVENTS = 100_000  # the oldest beyond are deleted when a daemon opens the journal
 MAX_UNWRITTEN = 10_000
+CLOCK_STEP = timedelta(minutes=1)
+"""A larger change of the clock at once corrects since when a new machine is monitored."""
 R = TypeVar("R")
 
 
@@ -115,6 +117,7 @@ class Journal:
         self.flushed_portions = 0
         """How many portions of a backlog `flush` has written and was not finished after."""
         self._malformed_requests = 0
+        self._registered: dict[str, tuple[datetime, float]] = {}  # in this run, by both clocks
         self.clock = RunningClock(monotonic_s)
         """The running time, by which events have an age."""
         self._outbox = EventOutbox(
@@ -390,8 +393,21 @@ class Journal:
         ):
             self._entries.trim()
             return False
+        self._correct_registered()
         self.flush()
         return self._use_disk(self._stored.note_changes)
+
+    def _correct_registered(self) -> None:
+        """Note when machines were registered, where the clock was set after that."""
+        now, now_s = self._now(), self.clock.now_s()
+        with self._lock:
+            for machine, (since, since_s) in self._registered.items():
+                corrected = now - timedelta(seconds=now_s - since_s)
+                is_of_run = self._standing.monitored_since.get(machine) == since
+                if is_of_run and abs(corrected - since) > CLOCK_STEP:
+                    self._registered[machine] = corrected, since_s
+                    self._standing.monitored_since[machine] = corrected
+                    self._entries.append([SinceEntry(machine, corrected)])
 
     def flush(self) -> bool:
         """Try to write the unwritten entries; return whether all are written."""
@@ -418,6 +434,8 @@ class Journal:
         since = self._now()
         with self._lock:
             is_new = self._standing.note_machine(machine, since)
+            if is_new:
+                self._registered[machine] = since, self.clock.now_s()
         if is_new:
             self.write([MachineEntry(machine, monitored_since=since)])
 
