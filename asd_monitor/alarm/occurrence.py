@@ -14,6 +14,7 @@ from asd_monitor.alarm.re_alarm import (
 )
 from asd_monitor.alarm.state import (
     NEW_ALARM,
+    OUT_OF_SERVICE,
     TRANSITIONS,
     Alarm,
     AlarmCondition,
@@ -104,10 +105,11 @@ class Occurrence:
     def note_scores(self, score: float, alarm_threshold: float) -> None:
         """Note the highest score and that of each time scale, for an alarm that is active.
 
-        After the acknowledgement those of the time scales that are filling still.
+        After the acknowledgement those of the time scales that are filling still.  The sound of a
+        machine out of service is that of the work at it, and is not noted.
         """
         alarm, noted = self.alarm, self._scores
-        if not alarm.active:
+        if not alarm.active or alarm.condition in OUT_OF_SERVICE:
             return
         shortest_s = alarm.shortest_scale_s
         if alarm.condition is AlarmCondition.ACKNOWLEDGED:

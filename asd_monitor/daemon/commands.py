@@ -37,7 +37,7 @@ from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.reload_requests import ReloadRequests, TooManyReloadsError
 from asd_monitor.daemon.token_bucket import TokenBucket
 from asd_monitor.journal.requests import OutcomeEntry, Request, TooManyRequestsError
-from asd_monitor.journal.sqlite_errors import JournalError, StalledJournalError
+from asd_monitor.journal.sqlite_errors import JournalError, LockedJournalError, StalledJournalError
 from asd_monitor.publish.messages import Response
 from asd_monitor.publish.received_commands import ReceivedCommand
 from asd_monitor.wording import printable
@@ -57,7 +57,15 @@ REPORT_S = 30.0
 FORGET_S = 600.0
 """The outcome of a command that comes later is not answered any more."""
 RETRY_S = 2.0
-"""Between two attempts to write a request while the disk does not answer."""
+"""Between two attempts to write a request to a journal that does not take it now."""
+_GIVEN_UP = (
+    "it is given up and not applied, since the disk of the journal does not answer, or another"
+    " process holds the file: check both, and repeat the command"
+)
+_LEFT = "it waits: the daemon is being stopped, and its next run applies what the journal has"
+_STOPPED = "it is not applied: the daemon is being stopped; repeat the command when it runs again"
+RELOAD_PAUSE_S = 10.0
+"""Between two reloads that commands request: each measures the capacity in the scoring thread."""
 _CALM_S = 60.0  # without a dropped command: the next one is logged again
 _VERB = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """A last level of a topic that can be one of the topic of the answer."""
@@ -76,6 +84,15 @@ class CommandCounters:
     """Commands whose topic has no answer, or whose outcome has come too late."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """A command that is not handled yet."""
+
+    command: ReceivedCommand
+    time: datetime
+    time_s: float  # of the monotonic clock
+
+
 @dataclass(slots=True)
 class _Awaited:
     """A command whose outcome is awaited."""
@@ -86,7 +103,7 @@ class _Awaited:
     asked_s: float
     alarm_id: str | None = None
     request_id: str | None = None
-    unwritten: Request | None = None  # the disk does not answer
+    unwritten: Request | None = None  # the disk does not answer, or another process holds the file
     is_reported: bool = False  # that it waits
 
 
@@ -124,9 +141,11 @@ class Commands:
         self._is_busy = True
         self._lock = threading.Lock()  # of what follows, up to the counters
         self._bucket = TokenBucket(BURST, RATE_HZ)
-        self._waiting: deque[ReceivedCommand] = deque()
+        self._waiting: deque[_Arrived] = deque()
+        self._is_closed = False
         self._newest_drop_s = -math.inf
         self._counters = CommandCounters()
+        self._newest_reload_s = -math.inf
         self._awaited: dict[str, _Awaited] = {}  # by id of the request; the oldest first
         journal.journal.listen(self._receive_outcome)
 
@@ -151,12 +170,14 @@ class Commands:
     def receive(self, command: ReceivedCommand) -> None:
         """Take a command; called in the thread of the session with the broker."""
         now_s = self._monotonic_s()
+        arrived = _Arrived(command, datetime.now(UTC), now_s)
         is_first_drop = False
         with self._lock:
             is_taken = len(self._waiting) < MAX_WAITING and self._bucket.take(now_s)
-            if is_taken:
-                self._waiting.append(command)
-            else:
+            is_closed = self._is_closed
+            if is_taken and not is_closed:
+                self._waiting.append(arrived)
+            elif not is_taken:
                 is_first_drop = now_s - self._newest_drop_s >= _CALM_S
                 self._newest_drop_s = now_s
             self._count(received=1, dropped=int(not is_taken))
@@ -168,7 +189,9 @@ class Commands:
                 at_once=BURST,
                 hint="wait for the answer to a command before the next; check what publishes them",
             )
-        if is_taken and self._loop is not None:
+        if is_taken and is_closed:
+            self._refuse_stopped(arrived)
+        elif is_taken and self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the event loop is closed
                 self._loop.call_soon_threadsafe(self._wake.set)
 
@@ -178,8 +201,8 @@ class Commands:
             self._is_busy = True
             await self._retry()
             self._report_waiting()
-            while (command := self._next()) is not None:
-                await self._handle(command)
+            while (arrived := self._next()) is not None:
+                await self._handle(arrived)
                 self.turns += 1
             self.turns += 1
             self._is_busy = False
@@ -188,7 +211,7 @@ class Commands:
                     await self._wake.wait()
             self._wake.clear()
 
-    def _next(self) -> ReceivedCommand | None:
+    def _next(self) -> _Arrived | None:
         with self._lock:
             return self._waiting.popleft() if self._waiting else None
 
@@ -207,25 +230,60 @@ class Commands:
             due.append(now_s + RETRY_S)
         return max(0.0, min(due) - now_s) if due else None
 
-    async def _handle(self, command: ReceivedCommand) -> None:
+    def close(self) -> None:
+        """Answer what becomes of the commands without an outcome; later ones are refused.
+
+        Called after the end of `run`, and before that of the session with the broker.
+        """
+        with self._lock:
+            self._is_closed = True
+            waiting = list(self._waiting)
+            self._waiting.clear()
+        for arrived in waiting:
+            self._refuse_stopped(arrived)
+        for awaited in self._awaited.values():
+            if awaited.request_id is None:
+                self._answer(awaited, _STOPPED, accepted=False)
+            elif not self._withdraw(awaited, _STOPPED):
+                self._answer(awaited, _LEFT, accepted=None)
+        self._awaited.clear()
+
+    def _refuse_stopped(self, arrived: _Arrived) -> None:
+        awaited = self._begin(arrived)
+        if awaited is not None:
+            with contextlib.suppress(CommandRefusedError):
+                prefix = self._broker.topics.prefix
+                awaited.address = requested_address(arrived.command, awaited.address, prefix)
+            self._answer(awaited, _STOPPED, accepted=False)
+
+    async def _handle(self, arrived: _Arrived) -> None:
+        awaited = self._begin(arrived)
+        if awaited is None:
+            return
+        try:
+            prefix = self._broker.topics.prefix
+            awaited.address = requested_address(arrived.command, awaited.address, prefix)
+            await self._carry_out(arrived, awaited)
+        except CommandRefusedError as refused:
+            self._answer(awaited, str(refused), accepted=False)
+
+    def _begin(self, arrived: _Arrived) -> _Awaited | None:
+        """Return a command with the default address; None: it is not answered."""
+        command = arrived.command
         machine, verb = self._broker.topics.command(command.topic)
         if machine not in self._machines or (command.retained and command.payload == b""):
-            return  # it was removed meanwhile, or a retained command is deleted
+            return None  # it was removed meanwhile, or a retained command is deleted
         if not _VERB.fullmatch(verb):
             with self._lock:
                 self._count(refused=1, unanswered=1)
             log.info("a command of an unknown name is not answered", machine=machine)
-            return
+            return None
         default = default_address(command, self._broker.topics.response(machine, verb))
-        awaited = _Awaited(machine, verb, default, self._monotonic_s())
-        try:
-            awaited.address = requested_address(command, default, self._broker.topics.prefix)
-            await self._carry_out(command, awaited)
-        except CommandRefusedError as refused:
-            self._answer(awaited, str(refused), accepted=False)
+        return _Awaited(machine, verb, default, arrived.time_s)
 
-    async def _carry_out(self, command: ReceivedCommand, awaited: _Awaited) -> None:
+    async def _carry_out(self, arrived: _Arrived, awaited: _Awaited) -> None:
         """Begin what is asked.  Raises `CommandRefusedError`."""
+        command = arrived.command
         if command.retained:
             raise CommandRefusedError(
                 "it was published with retain, and would be repeated at each connect: publish it"
@@ -234,8 +292,7 @@ class Commands:
             )
         if command.payload is None:
             raise CommandRefusedError(too_long())
-        now = datetime.now(UTC)
-        asked = parse_command(awaited.machine, awaited.verb, command.payload, now)
+        asked = parse_command(awaited.machine, awaited.verb, command.payload, arrived.time)
         if isinstance(asked, ReloadCommand):
             self._reload(asked, awaited)
             return
@@ -250,25 +307,34 @@ class Commands:
 
     def _forget(self, key: str) -> None:
         awaited = self._awaited.pop(key)
-        if awaited.unwritten is not None:
-            self._answer(
-                awaited,
-                "it is given up, since the disk of the journal does not answer: check the disk, and"
-                " repeat the command",
-                accepted=False,
-            )
+        if awaited.unwritten is not None and self._withdraw(awaited, _GIVEN_UP):
             return
         with self._lock:
             self._count(unanswered=1)
 
+    def _withdraw(self, awaited: _Awaited, why: str) -> bool:
+        """Answer that a request is not applied; return False where it may be in the journal."""
+        request_id = awaited.request_id
+        if request_id is None or not self._journal.journal.withdraw_request(request_id, why):
+            return False
+        self._answer(awaited, why, accepted=False)
+        return True
+
     def _reload(self, asked: ReloadCommand, awaited: _Awaited) -> None:
         key = secrets.token_hex(16)
+        since_s = self._monotonic_s() - self._newest_reload_s
+        if since_s < RELOAD_PAUSE_S:
+            raise CommandRefusedError(
+                f"it is not carried out: a reload was requested {since_s:.0f} s ago, and commands"
+                f" request at most one in {RELOAD_PAUSE_S:.0f} s: repeat it after that time"
+            )
         try:
             self._reloads.request_outcome(partial(self._end_reload, key))
         except TooManyReloadsError as error:
             raise CommandRefusedError(
                 "too many reloads wait for their end: try again later"
             ) from error
+        self._newest_reload_s = self._monotonic_s()
         log.info("a command requests a reload", who=asked.who, why=asked.why)
         self._await(key, awaited)
 
@@ -281,9 +347,12 @@ class Commands:
         """Write a request, and have it applied.  Raises `CommandRefusedError`."""
         try:
             await self._journal.add_request(request)
-        except StalledJournalError:
+        except (StalledJournalError, LockedJournalError):
             awaited.unwritten = request
             return
+        except asyncio.CancelledError:  # whether it is written is not known
+            awaited.unwritten = request
+            raise
         except TooManyRequestsError as error:
             self._give_up(request, awaited)
             raise CommandRefusedError(
@@ -294,7 +363,10 @@ class Commands:
             self._give_up(request, awaited)
             raise CommandRefusedError(f"it cannot be written to the journal: {error}") from error
         awaited.unwritten = None
-        await self._registry.check_requests_of(request.machine)
+        with contextlib.ExitStack() as undo:
+            undo.callback(self._journal.check_requests)  # where this is cancelled
+            await self._registry.check_requests_of(request.machine)
+            undo.pop_all()
 
     def _give_up(self, request: Request, awaited: _Awaited) -> None:
         """Await no outcome of a request that is not in the journal."""
@@ -302,7 +374,7 @@ class Commands:
         awaited.request_id = None
 
     async def _retry(self) -> None:
-        """Try again to write the requests that the disk has not taken."""
+        """Try again to write the requests that the journal has not taken."""
         for awaited in list(self._awaited.values()):
             if awaited.unwritten is not None:
                 try:
@@ -374,8 +446,8 @@ def _waits(awaited: _Awaited) -> str:
         return "it waits: the reload has not ended yet; another answer follows with its outcome"
     if awaited.unwritten is not None:
         return (
-            "it waits: the disk of the journal does not answer; it is applied when it does: check"
-            " the disk"
+            "it waits, and another answer follows with its outcome: the disk of the journal does"
+            " not answer, or another process holds the file: check both"
         )
     return (
         "it waits: it is applied when the session of the machine and the disk of the journal"

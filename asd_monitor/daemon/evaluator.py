@@ -230,8 +230,15 @@ class Evaluator:
         return self._history is not None and self._monotonic_s() >= self._saved_s + _SAVE_INTERVAL_S
 
     def save_evidence(self) -> None:
-        """Save the evidence of the longer time scales, so that the next run takes it up."""
+        """Save the evidence of the longer time scales, so that the next run takes it up.
+
+        While the machine is out of service that from before is kept: the sound is that of the work.
+        """
         self._saved_s = self._monotonic_s()
+        if self._monitor.in_service:
+            self._save_evidence()
+
+    def _save_evidence(self) -> None:
         blocks, bundle = self._monitor.block_means, self.model.bundle
         if self._history is None or self._rate_hz is None or bundle is None or not blocks:
             return
@@ -275,7 +282,11 @@ class Evaluator:
 
         ``now`` is the present time, ``at`` that of the sound.
         """
-        return self._requests.apply(self._monitor, now, self.model.version, at=at)
+        was_in_service = self._monitor.in_service
+        events = self._requests.apply(self._monitor, now, self.model.version, at=at)
+        if was_in_service and not self._monitor.in_service:
+            self._save_evidence()  # that from before the work
+        return events
 
     def expire_shelf(self, now: datetime, at: datetime) -> list[Event]:
         """End the shelving of the newest alarm, where its time is over."""

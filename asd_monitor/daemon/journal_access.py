@@ -78,8 +78,10 @@ class JournalAccess:
     async def add_request(self, request: Request) -> None:
         """Add a request; one of the same id stays.
 
-        Raises `JournalError` where it cannot be written, and `TooManyRequestsError`.
+        It can be withdrawn until this returns (`Journal.withdraw_request`), also where it is
+        cancelled.  Raises `JournalError` where it cannot be written, and `TooManyRequestsError`.
         """
+        self.journal.hold_request(request.id)
         await self._worker.run(self.journal.add_request, request)
 
     async def apply_requests(self, requests: MachineRequests, now: datetime) -> list[Event]:

@@ -151,10 +151,13 @@ class MachineRegistry:
             journal.queue_package(change.alarm_id, change.path)
             self._journal.check_requests()
 
-    def shelved_alarms(self) -> list[AlarmRecord]:
-        """Return the newest alarms that are shelved."""
-        newest = [journal.newest for journal in self._journals.values()]
-        return [record for record in newest if record is not None and record.shelved]
+    def expired_shelves(self, now: datetime) -> list[AlarmRecord]:
+        """Return the newest alarms whose shelving is over."""
+        return [
+            journal.newest
+            for journal in self._journals.values()
+            if journal.newest is not None and journal.why_shelf_over(now) is not None
+        ]
 
     async def expire_shelf(self, machine: str, pace: ShelfPace) -> None:
         """End the shelving of a machine's alarm, where its time is over and the pace allows."""

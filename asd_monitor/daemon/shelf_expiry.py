@@ -31,8 +31,8 @@ class ShelfExpiry:
     async def run(self) -> None:
         """Check the shelves until cancelled, at once for the first time."""
         while True:
-            shelved = self._registry.shelved_alarms()
-            for record in self._pace.due(shelved, datetime.now(UTC)):
+            over = self._registry.expired_shelves(datetime.now(UTC))
+            for record in self._pace.due(over):
                 await self._registry.expire_shelf(record.machine, self._pace)
             self.turns += 1
             await asyncio.sleep(self._interval_s)

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 
 from asd_monitor.alarm.state import AlarmCondition
 from asd_monitor.journal.alarm_records import AlarmRecord
-from asd_monitor.journal.machine_requests import is_shelf_over
 
 PACE_S = 60.0
 """Between the ends of two shelves of alarms in abnormal sound."""
@@ -36,11 +35,10 @@ class ShelfPace:
         self._newest_s = -math.inf  # when an alarm in abnormal sound left its shelf
         self._turns_s: dict[str, float] = {}  # of alarms in abnormal sound, which have not left
 
-    def due(self, shelved: Iterable[AlarmRecord], now: datetime) -> list[AlarmRecord]:
-        """Return the alarms that have their turn to leave the shelf."""
+    def due(self, over: Iterable[AlarmRecord]) -> list[AlarmRecord]:
+        """Return the alarms that have their turn to leave the shelf; the time of all is over."""
         now_s = self._monotonic_s()
-        over = [record for record in shelved if is_shelf_over(record, now)]
-        over.sort(key=lambda record: (record.shelved_until or _EARLIEST, record.id))
+        over = sorted(over, key=lambda record: (record.shelved_until or _EARLIEST, record.id))
         due = [each for each in over if each.condition is not AlarmCondition.SHELVED]
         abnormal = [each for each in over if each.condition is AlarmCondition.SHELVED]
         ids = {each.id for each in abnormal}

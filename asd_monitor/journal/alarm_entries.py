@@ -14,6 +14,7 @@ from asd_monitor.journal.earlier_formats import Row
 from asd_monitor.journal.machine_entries import (
     MachineEntry,
     ServiceEntry,
+    SinceEntry,
     as_machine,
     highest_seq,
 )
@@ -118,6 +119,7 @@ Entry = (
     | EventEntry
     | MachineEntry
     | ServiceEntry
+    | SinceEntry
     | OutcomeEntry
     | NormalSpanEntry
     | WithdrawnSpanEntry

@@ -35,7 +35,7 @@ class MachineEntry:
     monitored_since: datetime | None = None  # None: not known
 
     def write(self, database: sqlite3.Connection) -> None:
-        """Insert or update the row, whose number only rises here; the earliest time stays.
+        """Insert or update the row, whose number only rises here; a time that is known stays.
 
         Raises sqlite3.Error, and what `REFUSALS` lists.
         """
@@ -51,10 +51,25 @@ class MachineEntry:
             replace_row(database, "machines", row)
             return
         seq = max(self.seq, earlier.seq)
-        first = earliest(self.monitored_since, earlier.monitored_since)
+        first = earlier.monitored_since or self.monitored_since
         if (seq, first) != (earlier.seq, earlier.monitored_since):
             row = (*found[:2], seq, *found[3:6], time_text(first))
             replace_row(database, "machines", row)
+
+
+@dataclass(frozen=True, slots=True)
+class SinceEntry:
+    """Since when a machine is monitored, by a clock that was set after it was noted."""
+
+    machine: str
+    monitored_since: datetime
+
+    def write(self, database: sqlite3.Connection) -> None:
+        """Update the row of the machine.  Raises sqlite3.Error, and what `REFUSALS` lists."""
+        MachineEntry(self.machine).write(database)
+        found = find_row(database, "machines", self.machine)
+        if found is not None:
+            replace_row(database, "machines", (*found[:6], time_text(self.monitored_since)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -30,6 +30,8 @@ from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.event_ids import new_alarm_id, new_event_id
 from asd_monitor.journal.machine_entries import OutOfService
+from asd_monitor.journal.request_decisions import LONGEST_SHELF
+from asd_monitor.journal.shelf_period import ShelfPeriod, shelf_length
 from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.monitor import Monitor
@@ -54,6 +56,7 @@ class MachineJournal:
         self.journal = journal
         self.machine = machine
         self._newest: AlarmRecord | None = None
+        self._shelf: ShelfPeriod | None = None  # the newest that is known
         self.number = 0
         """Of the newest alarm, in the count of the monitor."""
         self._is_read = False
@@ -67,6 +70,9 @@ class MachineJournal:
         newest = self.journal.newest(self.machine)
         if newest is not None:
             self._newest, self.number = self._with_reason(newest), 1
+            if newest.shelved_until is not None:
+                until = newest.shelved_until
+                self.begin_shelf(newest.id, until, shelf_length(until, self._events_of(newest)))
         self._is_read = is_read  # last: another thread may publish what is known
 
     @property
@@ -83,6 +89,25 @@ class MachineJournal:
     def out_of_service(self) -> OutOfService | None:
         """Since when the machine is out of service; None: it is in service."""
         return self.journal.out_of_service(self.machine)
+
+    def begin_shelf(self, alarm_id: str, until: datetime, lasts: timedelta) -> None:
+        """Note that an alarm is shelved until a time, for this length of running time at most."""
+        self._shelf = ShelfPeriod(alarm_id, until, lasts, self.journal.clock.now_s())
+
+    def why_shelf_over(self, now: datetime) -> str | None:
+        """Return why the shelving of the newest alarm is over; None: it is not, or it is none.
+
+        Does not wait for the disk.
+        """
+        newest = self._newest
+        if newest is None or not newest.shelved:
+            return None
+        if newest.shelved_until is None:
+            return "the shelving has expired"
+        if self._shelf is None or not self._shelf.is_of(newest):
+            self.begin_shelf(newest.id, newest.shelved_until, LONGEST_SHELF)
+        shelf = self._shelf
+        return None if shelf is None else shelf.why_over(now, self.journal.clock.now_s())
 
     def is_chattering(self, now: datetime) -> bool:
         """Return whether the machine's alarms chatter now."""
@@ -304,15 +329,19 @@ class MachineJournal:
         """
         if record.reason is not None:
             return record
+        events = self._events_of(record)
+        raised = [each.why for each in events if is_raised_by_sound(each.before, each.after)]
+        return replace(record, reason=raised[-1]) if raised else record
+
+    def _events_of(self, record: AlarmRecord) -> list[Event]:
+        """Return the transitions of an alarm of an earlier run; none where they cannot be read."""
         try:
-            events = self.journal.events(record.id)
+            return self.journal.events(record.id)
         except JournalError as error:
             log.warning(
-                "the reason of an alarm of an earlier run cannot be read; the alarm is taken up",
+                "the events of an alarm of an earlier run cannot be read; the alarm is taken up",
                 machine=self.machine,
                 alarm=record.id,
                 reason=str(error),
             )
-            return record
-        raised = [each.why for each in events if is_raised_by_sound(each.before, each.after)]
-        return replace(record, reason=raised[-1]) if raised else record
+            return []

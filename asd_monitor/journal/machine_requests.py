@@ -20,15 +20,14 @@ from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_entries import OutOfService, ServiceEntry
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.request_decisions import (
-    LONGEST_SHELF,
     Decision,
     decide_on_alarm,
     decide_on_machine,
 )
 from asd_monitor.journal.requests import OutcomeEntry, Request, Verb
+from asd_monitor.journal.shelf_period import why_of_shelf
 from asd_monitor.journal.sound_marks import KeptOfMachine, apply_mark
 from asd_monitor.monitor import Monitor
-from asd_monitor.wording import rfc3339
 
 log = structlog.get_logger()
 
@@ -166,7 +165,8 @@ class MachineRequests:
         if trigger is None:
             return [], []
         if until is not None:
-            why = f"shelved until {rfc3339(until)}: {why}"
+            why = why_of_shelf(until, why)
+            self._journal.begin_shelf(record.id, until, until - present.now)
         newest = self._journal.newest
         if monitor is not None and newest is not None and newest.id == record.id:
             transitions = monitor.change(trigger, self._journal.number, who, why)
@@ -271,11 +271,9 @@ class MachineRequests:
         at: datetime | None = None,
     ) -> list[Event]:
         """End the shelving of the newest alarm, where its time is over; return the transitions."""
-        newest = self._journal.newest
-        if newest is None or not is_shelf_over(newest, now):
+        newest, why = self._journal.newest, self._journal.why_shelf_over(now)
+        if newest is None or why is None:
             return []
-        until = newest.shelved_until
-        why = "the shelving has expired" + ("" if until is None else f" ({rfc3339(until)})")
         decision = Decision("", trigger=Trigger.SHELF_EXPIRED)
         present = _Present(monitor, now, at or now, model)
         events, entries = self._change(newest, decision, present, who=None, why=why)
@@ -286,12 +284,3 @@ class MachineRequests:
 
 def _one(changed: tuple[Event, list[Entry]] | None) -> Changes:
     return ([], []) if changed is None else ([changed[0]], changed[1])
-
-
-def is_shelf_over(record: AlarmRecord, now: datetime) -> bool:
-    """Return whether an alarm is shelved, and the time of that is over.
-
-    So is one that is longer ahead than a shelf lasts: the clock was ahead when it was set.
-    """
-    until = record.shelved_until
-    return record.shelved and (until is None or not now < until <= now + LONGEST_SHELF)

@@ -62,6 +62,10 @@ class StalledJournalError(JournalError):
     """The disk of the journal does not answer."""
 
 
+class LockedJournalError(JournalError):
+    """Another process holds the journal."""
+
+
 class DamagedJournalError(JournalError):
     """The file is not an intact journal."""
 
@@ -107,7 +111,8 @@ def _journal_error(error: sqlite3.Error, path: Path) -> JournalError:
     remedy = _UNKNOWN if primary is None else _REMEDIES.get(primary, _UNKNOWN)
     if remedy is _WRITABLE and _is_read_only(path.parent):
         remedy = _READ_ONLY
-    return JournalError(f"{path}: {error}: {remedy.format(folder=path.parent)}")
+    kind = LockedJournalError if remedy is _BUSY else JournalError
+    return kind(f"{path}: {error}: {remedy.format(folder=path.parent)}")
 
 
 def _is_read_only(folder: Path) -> bool:

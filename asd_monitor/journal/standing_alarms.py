@@ -77,14 +77,14 @@ class StandingAlarms:
         return [*machines, *service, *map(AlarmEntry, self._records.values())]
 
     def note_machine(self, machine: str, since: datetime) -> bool:
-        """Note that a machine is monitored; return whether since when was not known."""
+        """Note that a machine is monitored; return whether since when was not known.
+
+        A time that is known stays: the clock may be behind now.
+        """
         self.machines.setdefault(machine, 0)
         is_new = machine not in self.monitored_since
-        self._note_since(machine, since)
+        self.monitored_since.setdefault(machine, since)
         return is_new
-
-    def _note_since(self, machine: str, since: datetime) -> None:
-        self.monitored_since[machine] = min(since, self.monitored_since.get(machine, since))
 
     def note_service(self, entry: ServiceEntry) -> None:
         """Note that a machine is in service or out of it."""
@@ -139,4 +139,4 @@ class StandingAlarms:
                 self.machines[each.machine] = max(each.seq, self.machines.get(each.machine, 0))
                 self._service.setdefault(each.machine, each.out_of_service)
                 if each.monitored_since is not None:
-                    self._note_since(each.machine, each.monitored_since)
+                    self.monitored_since[each.machine] = each.monitored_since

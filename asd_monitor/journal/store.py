@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from typing import Self, TypeVar
 
 from asd_monitor.alarm.figures import AlarmFigures
 from asd_monitor.alarm.state import OUT_OF_SERVICE, SHELVED
+from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.journal.alarm_entries import Entry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.database import Connect
@@ -40,7 +41,7 @@ from asd_monitor.journal.entry_transactions import Unwritten
 from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.journal_counters import JournalCounters
 from asd_monitor.journal.journal_file import FILE_NAME
-from asd_monitor.journal.machine_entries import MachineEntry, OutOfService
+from asd_monitor.journal.machine_entries import MachineEntry, OutOfService, SinceEntry
 from asd_monitor.journal.outbox_records import (
     MAX_AGE_S,
     MAX_BYTES,
@@ -50,12 +51,14 @@ from asd_monitor.journal.outbox_records import (
 )
 from asd_monitor.journal.requests import OutcomeEntry, Request
 from asd_monitor.journal.running_clock import RunningClock
-from asd_monitor.journal.sqlite_errors import JournalError, StalledJournalError
+from asd_monitor.journal.sqlite_errors import JournalError, LockedJournalError, StalledJournalError
 from asd_monitor.journal.stored_journal import StoredJournal
 from asd_monitor.records import NormalSpan
 
 MAX_EVENTS = 100_000  # the oldest beyond are deleted when a daemon opens the journal
 MAX_UNWRITTEN = 10_000
+CLOCK_STEP = timedelta(minutes=1)
+"""A larger change of the clock at once corrects since when a new machine is monitored."""
 R = TypeVar("R")
 
 
@@ -114,6 +117,7 @@ class Journal:
         self.flushed_portions = 0
         """How many portions of a backlog `flush` has written and was not finished after."""
         self._malformed_requests = 0
+        self._registered: dict[str, tuple[datetime, float]] = {}  # in this run, by both clocks
         self.clock = RunningClock(monotonic_s)
         """The running time, by which events have an age."""
         self._outbox = EventOutbox(
@@ -235,11 +239,38 @@ class Journal:
         return self._use_disk(partial(self._stored.normal_spans, machine))
 
     def add_request(self, request: Request) -> None:
-        """Add a request, as a command does in a process of its own.
+        """Add a request, as a command does in a process of its own; one of the same id stays.
 
+        Where the disk does not answer, the request is not applied until another call with it has
+        returned, and can be withdrawn until then, also where another process holds the journal.
         Raises `JournalError` where the journal cannot be written, and `TooManyRequestsError`.
         """
-        self._use_disk(partial(self._stored.add_request, request))
+        self.hold_request(request.id)
+        try:
+            self._use_disk(partial(self._stored.add_request, request))
+        except (StalledJournalError, LockedJournalError):
+            raise
+        except (OperationError, UsageError):
+            self._stored.holds.release(request.id)
+            raise
+        self._stored.holds.release(request.id)
+
+    def hold_request(self, request_id: str) -> None:
+        """Let a request that is to be added be one that can be withdrawn.  Does not wait."""
+        if not self._stored.holds.is_withdrawn(request_id):
+            self._stored.holds.hold(request_id)
+
+    def withdraw_request(self, request_id: str, why: str) -> bool:
+        """Withdraw a request that is not known to be written: it is not applied.  Does not wait.
+
+        It gets the outcome ``why`` where the disk has written it.  Returns False where it is
+        written: it may have been applied.
+        """
+        with self._lock:
+            if not self._stored.holds.withdraw(request_id):
+                return False
+            self._entries.append([OutcomeEntry(request_id, why, accepted=False)])
+            return True
 
     def listen(self, receive: Callable[[OutcomeEntry], None]) -> None:
         """Call ``receive`` with the outcome of each request, once it is written.
@@ -362,8 +393,21 @@ class Journal:
         ):
             self._entries.trim()
             return False
+        self._correct_registered()
         self.flush()
         return self._use_disk(self._stored.note_changes)
+
+    def _correct_registered(self) -> None:
+        """Note when machines were registered, where the clock was set after that."""
+        now, now_s = self._now(), self.clock.now_s()
+        with self._lock:
+            for machine, (since, since_s) in self._registered.items():
+                corrected = now - timedelta(seconds=now_s - since_s)
+                is_of_run = self._standing.monitored_since.get(machine) == since
+                if is_of_run and abs(corrected - since) > CLOCK_STEP:
+                    self._registered[machine] = corrected, since_s
+                    self._standing.monitored_since[machine] = corrected
+                    self._entries.append([SinceEntry(machine, corrected)])
 
     def flush(self) -> bool:
         """Try to write the unwritten entries; return whether all are written."""
@@ -390,6 +434,8 @@ class Journal:
         since = self._now()
         with self._lock:
             is_new = self._standing.note_machine(machine, since)
+            if is_new:
+                self._registered[machine] = since, self.clock.now_s()
         if is_new:
             self.write([MachineEntry(machine, monitored_since=since)])
 

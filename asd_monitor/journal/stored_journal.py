@@ -23,6 +23,7 @@ from asd_monitor.journal.normal_spans import normal_spans
 from asd_monitor.journal.outbox_records import LeftEvents
 from asd_monitor.journal.outbox_table import left_events, newest_waiting
 from asd_monitor.journal.recent_changes import RecentChanges
+from asd_monitor.journal.request_holds import RequestHolds
 from asd_monitor.journal.requests import Request, add_requests, waiting_requests
 from asd_monitor.journal.sqlite_errors import DamagedJournalError, JournalError, translated
 from asd_monitor.journal.standing_alarms import StandingAlarms
@@ -56,6 +57,8 @@ class StoredJournal:
         self.outbox = outbox
         self.standing = StandingAlarms(lock)
         """The alarms that are kept in memory."""
+        self.holds = RequestHolds(lock)
+        """The requests of this process that are not known to be written."""
         self.recent = RecentChanges(lock)
         """The newest changes of alarms."""
         self.is_read = False
@@ -249,7 +252,10 @@ class StoredJournal:
             found = waiting_requests(self.database, machine)
         self._version = version
         with self._lock:
-            return [each for each in found if each.id not in self.entries.settled_requests]
+            settled, holds = self.entries.settled_requests, self.holds
+            return [
+                each for each in found if each.id not in settled and holds.may_be_applied(each.id)
+            ]
 
     def normal_spans(self, machine: str) -> list[NormalSpan]:
         """Return what is marked as normal of a machine's sound; nothing where it is in memory."""
@@ -259,7 +265,9 @@ class StoredJournal:
             return normal_spans(self.database, machine)
 
     def add_request(self, request: Request) -> None:
-        """Add a request."""
+        """Add a request, unless it was withdrawn."""
+        if self.holds.is_withdrawn(request.id):
+            return
         if self.database is None:
             raise JournalError(self.fault or "the journal is closed")
         with translated(self._path), transaction(self.database):

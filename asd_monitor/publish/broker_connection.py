@@ -26,7 +26,6 @@ from asd_monitor.publish import broker_diagnostics
 from asd_monitor.publish.authentication import read_password, tls_context
 from asd_monitor.publish.broker_diagnostics import ConnectionEnd, EndCause
 from asd_monitor.publish.checked_socket import (
-    MAX_PACKET_BYTES,
     Acknowledgement,
     CheckedSocket,
     RequestAcknowledgement,
@@ -37,6 +36,8 @@ from asd_monitor.publish.send_queue import Outgoing
 
 _CONNECT_TIMEOUT_S = 5.0
 _RECEIVE_MAXIMUM = 20  # QoS 1 messages in flight, where the broker does not require fewer
+_COMMANDS_IN_FLIGHT = 20
+"""Commands of QoS 1 that the broker delivers before the first is acknowledged."""
 _PACKET_OVERHEAD_BYTES = 10  # fixed header, lengths, packet identifier, empty properties
 _PROPERTY_BYTES = 5  # its identifier and length, and a longer length of all properties
 _WAITS_PER_KEEP_ALIVE = 30
@@ -113,8 +114,9 @@ class Connection:
         self._is_version_5 = version == MQTTProtocolVersion.MQTTv5
         if self._is_version_5:
             self._limits = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            self._limits.MaximumPacketSize = MAX_PACKET_BYTES
-            self._limits.ReceiveMaximum = 1  # one command with QoS 1 after the other
+            # without a maximum packet size: a broker drops what is above, and mosquitto 2.0.11
+            # goes on counting such a message with QoS 1 as in flight; the inbox limits the size
+            self._limits.ReceiveMaximum = _COMMANDS_IN_FLIGHT
 
     def open(
         self, wakeup: socket.socket, clock: Callable[[], float], timeout_s: float

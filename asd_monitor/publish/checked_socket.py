@@ -168,6 +168,10 @@ class CheckedSocket:
                 self.violation = MALFORMED if is_whole else None
                 return False
             if is_oversized:
+                kept = min(end, body + self.inbox.kept_bytes(head, beginning))
+                if len(self._incomplete) < kept:
+                    return False
+                beginning = bytes(self._incomplete[body:kept])
                 self.inbox.put_oversized(topic, head, beginning, end - body)
             else:
                 self.inbox.put(topic, head, bytes(self._incomplete[body:end]))

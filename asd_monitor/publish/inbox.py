@@ -140,17 +140,21 @@ class Inbox:
         cost = 1 + len(body) / _COST_BYTES
         self._put(Received(topic, payload, bool(head & _RETAIN_BIT), cost=cost))
 
+    def kept_bytes(self, head: int, beginning: bytes) -> int:
+        """Return how many bytes of a message's body `put_oversized` needs: topic, identifier."""
+        return 2 + int.from_bytes(beginning[:2]) + (_PACKET_ID_BYTES if head & _QOS_BITS else 0)
+
     def put_oversized(self, topic: str, head: int, beginning: bytes, size: int) -> None:
         """Add a message of so many bytes whose content was not kept, but the beginning.
+
+        ``beginning`` has `kept_bytes`.
 
         Raises:
             ValueError: It is malformed.
 
         """
         if command_filter(topic) in self.filters:
-            begin = 2 + int.from_bytes(beginning[:2])
-            if begin <= 2 + MAX_TOPIC_BYTES:  # else it is not in the beginning
-                self._take_packet_id(head, beginning, begin)
+            self._take_packet_id(head, beginning, 2 + int.from_bytes(beginning[:2]))
             cost = 1 + size / _COST_BYTES
             retained = bool(head & _RETAIN_BIT)
             self._add_command(ReceivedCommand(topic, None, retained=retained, cost=cost))

@@ -121,6 +121,25 @@ def test_a_fault_that_got_worse_during_a_restart_rings() -> None:
     assert plant.play(worse, 20) == ["acknowledged→unacknowledged"]
 
 
+def test_the_sound_of_the_work_is_not_the_highest_before_the_acknowledgement() -> None:
+    plant = Plant(rule_of(*LIGHT))
+    fault, work, worse = (evidence_at(plant.rule.tails[0], score) for score in (6.5, 11.9, 9.5))
+    plant.play(0.0, 60)
+    assert plant.play(fault, 60) == ["normal→unacknowledged"]
+    begun = plant.end
+    plant.machine.change_service(begun, "ann", "belt", in_service=False)
+    plant.play(work, 600)
+    plant.play(fault, 60)
+    plant.score.forget_means_since(begun)  # as `AlarmLogic` does
+    plant.machine.change_service(plant.end, "ann", "belt", in_service=True)
+    plant.play(fault, 60)
+    plant.acknowledge()
+    assert plant.machine.alarm is not None
+    assert (plant.machine.alarm.scale_peaks or {})[10.0] < 7.0
+    assert plant.play(fault, 60) == []
+    assert plant.play(worse, 20) == ["acknowledged→unacknowledged"]
+
+
 def test_an_alarm_by_silence_is_raised_again_by_abnormal_sound() -> None:
     rule = replace(rule_of(*LIGHT), when_quiet=WhenQuiet.ALARM)
     plant = Plant(rule)

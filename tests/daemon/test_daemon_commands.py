@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,9 +17,11 @@ from asd_monitor.daemon import commands
 from asd_monitor.daemon.commands import BURST
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.errors import UsageError
+from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.requests import TooManyRequestsError
 from asd_monitor.journal.sqlite_errors import JournalError, StalledJournalError
 from asd_monitor.journal.store import Journal
+from asd_monitor.journal.stored_journal import StoredJournal
 from tests.doubles.in_process_daemon import InProcessDaemon
 from tests.doubles.level_detector import make_config
 from tests.doubles.waiting import until
@@ -171,7 +176,21 @@ async def test_machines_that_a_reload_adds_or_removes_follow(daemon):
     assert daemon.broker.answers[1][1]["machine"] == "mill"
 
 
-async def test_a_reload_of_a_wrong_configuration_is_answered_with_its_errors(daemon):
+async def test_reloads_by_commands_have_a_pause(daemon, monkeypatch):
+    await start(daemon, "fan", "pump")
+    assert (await ask(daemon, "reload"))["accepted"]
+    daemon.broker.command("pump/cmd/reload")
+    await until(lambda: len(daemon.broker.answers) == 2)
+    refused = daemon.broker.answers[1][1]
+    assert (refused["accepted"], refused["machine"]) == (False, "pump")
+    assert refused["outcome"].endswith("at most one in 10 s: repeat it after that time")
+    assert daemon.service._config_reload.counters.reloads == 1
+    monkeypatch.setattr(commands, "RELOAD_PAUSE_S", 0.0)
+    assert (await ask(daemon, "reload"))["accepted"]
+
+
+async def test_a_reload_of_a_wrong_configuration_is_answered_with_its_errors(daemon, monkeypatch):
+    monkeypatch.setattr(commands, "RELOAD_PAUSE_S", 0.0)
     await start(daemon, "fan")
     daemon.file = UsageError("edge.yaml:3:1: unknown key 'mqqt': did you mean 'mqtt'?")
     answer = await ask(daemon, "reload")
@@ -270,12 +289,127 @@ async def test_a_command_is_written_when_the_disk_answers_again(daemon, monkeypa
     monkeypatch.setattr(Journal, "add_request", add)
     await until(lambda: len(daemon.broker.answers) == 2)
     assert daemon.broker.answers[1][1]["accepted"]
-    monkeypatch.setattr(Journal, "add_request", stall)
-    monkeypatch.setattr(commands, "FORGET_S", 0.1)
-    await ask(daemon, "in-service")
-    await until(lambda: len(daemon.broker.answers) == 4)
-    given_up = daemon.broker.answers[3][1]
-    assert (given_up["accepted"], "is given up" in given_up["outcome"]) == (False, True)
+
+
+async def test_a_command_waits_while_another_process_holds_the_journal(daemon, monkeypatch):
+    await start(daemon, "fan")
+    await until_calm(daemon)
+    monkeypatch.setattr(commands, "RETRY_S", 0.02)
+    monkeypatch.setattr(commands, "REPORT_S", 0.3)
+    other = sqlite3.connect(daemon.folder / FILE_NAME, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    waits = await ask(daemon, "in-service")
+    assert waits["accepted"] is None
+    assert "another process holds the file" in waits["outcome"]
+    other.execute("ROLLBACK")
+    other.close()
+    await until(lambda: len(daemon.broker.answers) == 3)
+    assert daemon.broker.answers[-1][1]["accepted"]
+
+
+async def test_a_command_that_waits_in_the_daemon_has_the_time_of_its_arrival(daemon, monkeypatch):
+    daemon.start(config_of("fan", "pump"))
+    await daemon.until_state("fan", "normal")
+    daemon.source("hw:1").play(25, ALARM_LEVEL)
+    await daemon.until_state("fan", "alarm")
+    alarm = daemon.broker.alarm("fan")["id"]
+    check: Callable[..., Any] = MachineRegistry.check_requests_of
+    begun, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(registry: MachineRegistry, machine: str) -> None:
+        if machine == "pump":
+            begun.set()
+            await goes_on.wait()
+        await check(registry, machine)
+
+    monkeypatch.setattr(MachineRegistry, "check_requests_of", wait)
+    daemon.broker.command("pump/cmd/in-service")
+    await begun.wait()
+    daemon.broker.command("fan/cmd/ack", alarm.encode())
+    arrived = datetime.now(UTC)
+    await asyncio.sleep(0.01)  # the clock goes on
+    goes_on.set()
+    await until(lambda: len(daemon.broker.answers) == 2)
+    assert daemon.broker.answers[1][1]["accepted"]
+    await until(lambda: daemon.broker.alarm("fan")["acknowledged"])
+    acknowledged_at = daemon.broker.alarm("fan")["acknowledged_at"]
+    assert datetime.fromisoformat(acknowledged_at) <= arrived
+
+
+async def test_a_command_that_is_given_up_is_not_applied_when_the_disk_answers(daemon, monkeypatch):
+    await start(daemon, "fan")
+    await until_calm(daemon)
+    monkeypatch.setattr(commands, "REPORT_S", 0.02)
+    monkeypatch.setattr(commands, "FORGET_S", 0.04)
+    answers = threading.Event()
+    add: Callable[..., None] = StoredJournal.add_request
+
+    def hang(*arguments: Any) -> None:
+        answers.wait()
+        add(*arguments)
+
+    monkeypatch.setattr(StoredJournal, "add_request", hang)
+    daemon.broker.command("fan/cmd/out-of-service", b'{"why": "belt"}')
+    await until(lambda: any(each["accepted"] is False for _, each, _ in daemon.broker.answers))
+    assert "given up and not applied" in daemon.broker.answers[-1][1]["outcome"]
+    answers.set()
+    await until(lambda: daemon.service._journal.journal.fault is None)
+    assert (await ask(daemon, "in-service"))["outcome"] == "fan is in service"
+
+
+async def test_commands_that_the_disk_has_not_taken_are_refused_at_the_stop(daemon, monkeypatch):
+    await start(daemon, "fan")
+    await until_calm(daemon)
+    monkeypatch.setattr(commands, "REPORT_S", 0.02)
+    answers, begun = threading.Event(), threading.Event()
+    look: Callable[..., bool] = StoredJournal.is_open
+
+    def hang(journal: StoredJournal) -> bool:
+        begun.set()
+        answers.wait()
+        return look(journal)
+
+    monkeypatch.setattr(StoredJournal, "is_open", hang)
+    await asyncio.to_thread(begun.wait)
+    waits = await ask(daemon, "out-of-service", '{"why": "belt"}')
+    assert (waits["accepted"], waits["outcome"][:8]) == (None, "it waits")
+    daemon.service.stop()
+    await until(lambda: daemon.broker.stopped)
+    answers.set()
+    await daemon.finish()
+    refused = daemon.broker.answers[-1][1]
+    assert (refused["accepted"], refused["request"]) == (False, waits["request"])
+    assert "not applied: the daemon is being stopped" in refused["outcome"]
+    with Journal(daemon.folder) as journal:
+        assert journal.waiting_requests("fan") == []
+
+
+async def test_commands_at_the_stop_are_answered(daemon, monkeypatch):
+    await start(daemon, "fan")
+    await until_calm(daemon)
+    begun = asyncio.Event()
+
+    async def hang(*_: object) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(MachineRegistry, "check_requests_of", hang)
+    daemon.broker.command("fan/cmd/out-of-service", b'{"why": "belt"}')
+    await begun.wait()
+    daemon.broker.command("fan/cmd/in-service")  # in the queue
+    daemon.broker.command("fan/cmd/reload")
+    daemon.service.stop()
+    await daemon.finish()
+    daemon.broker.command("fan/cmd/label")  # received by the session that is being ended
+    answers = [answer for _, answer, _ in daemon.broker.answers[1:]]
+    assert sorted((each["verb"], each["accepted"]) for each in answers) == [
+        ("in-service", False),
+        ("label", False),
+        ("out-of-service", None),
+        ("reload", False),
+    ]
+    with Journal(daemon.folder) as journal:
+        assert [each.verb for each in journal.waiting_requests("fan")] == ["out-of-service"]
 
 
 async def test_outcomes_that_come_too_late_are_forgotten(daemon, monkeypatch):

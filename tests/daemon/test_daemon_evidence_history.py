@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,13 @@ from hypothesis import strategies as st
 
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.running_means import MAX_BLOCKS, RESOLUTION
-from asd_monitor.daemon import evidence_history
+from asd_monitor.daemon import evaluator, evidence_history
 from asd_monitor.daemon.evidence_history import FOLDER, EvidenceHistory
+from asd_monitor.journal.requests import Request, Verb
 from tests.doubles.level_detector import StubBundle
 from tests.doubles.monitored_machine import MonitoredMachine
 from tests.doubles.scripted_source import ScriptedSource
+from tests.doubles.waiting import until
 
 RATE_HZ = 16_000
 NOW_S = 1.8e9
@@ -165,6 +168,51 @@ async def test_the_evidence_of_another_model_is_not_taken_up(
         await machine.play(45, 0.05)
         await machine.stop()
     assert len(load(tmp_path, time.time())) == 4
+
+
+async def work_at_machine(machine: MonitoredMachine) -> None:
+    """Take the machine out of service, and play the sound of the work."""
+    machine.models.bundles["fan"] = StubBundle(sha256=MODEL)
+    machine.start(ScriptedSource())
+    machine.source.open()
+    await machine.play(45, 0.05)
+    await machine.change_service(Verb.OUT_OF_SERVICE)
+    await machine.play(60, 0.6)
+
+
+@pytest.mark.parametrize("is_stopped", [True, False])
+async def test_the_sound_of_the_work_is_not_taken_up_where_the_return_comes_before_the_capture(
+    make: Callable[..., MonitoredMachine], tmp_path: Path, is_stopped: bool
+) -> None:
+    machine = make()
+    await work_at_machine(machine)
+    await machine.stop()
+    if is_stopped:
+        request = Request(Verb.IN_SERVICE, "fan", "ann", datetime.now(UTC))
+        machine.journal.add_request(request)
+    machine.start(ScriptedSource())
+    if not is_stopped:  # the microphone is unplugged
+        await until(lambda: machine.broker.state("fan"))
+        await machine.change_service(Verb.IN_SERVICE)
+    await until(lambda: machine.broker.alarm("fan")["out_of_service"] is False)
+    machine.source.open()
+    await machine.play(20, 0.05)
+    await machine.stop()
+    means = [each.mean for each in load(tmp_path, time.time())]
+    assert len(means) > 4  # those from before, and after
+    assert max(means) == 0.0
+
+
+async def test_what_is_saved_when_a_run_is_killed_after_the_return_is_without_the_work(
+    make: Callable[..., MonitoredMachine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = make()
+    monkeypatch.setattr(evaluator, "_SAVE_INTERVAL_S", 0.0)
+    await work_at_machine(machine)
+    monkeypatch.setattr(evaluator, "_SAVE_INTERVAL_S", 600.0)
+    await machine.change_service(Verb.IN_SERVICE)
+    means = [each.mean for each in load(tmp_path, time.time())]
+    assert means == [0.0] * 4
 
 
 async def test_the_status_of_the_box_has_the_level_of_an_hour_and_a_day(

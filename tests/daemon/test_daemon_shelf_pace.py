@@ -42,7 +42,8 @@ class Box:
 
     async def run(self, seconds: int, *, stuck: Collection[str] = ()) -> None:
         for _ in range(seconds):
-            for record in self.pace.due(self.alarms, NOW):
+            over = [each for each in self.alarms if (each.shelved_until or NOW) <= NOW]
+            for record in self.pace.due(over):
                 self.turns.append((record.machine, self.now_s))
                 if record.machine not in stuck:
                     await self.end(record)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -90,6 +90,34 @@ def test_a_machine_that_was_added_later_has_its_own_period(tmp_path: Path) -> No
         assert journal.figures(NOW).days == 10.0
     assert by_command(tmp_path, "pump02").days == 2.0
     assert by_command(tmp_path, "fan01").days == 10.0
+
+
+PAST = datetime(2021, 1, 1, tzinfo=UTC)
+
+
+def test_a_start_with_a_clock_that_is_behind_does_not_lengthen_the_period(tmp_path: Path) -> None:
+    with journal_of(tmp_path, NOW - 2 * DAY) as journal:
+        MachineJournal(journal, "fan01")
+    with journal_of(tmp_path, PAST) as journal:
+        MachineJournal(journal, "fan01")
+        journal.maintain()
+        assert journal.figures(NOW).days == 2.0
+    assert by_command(tmp_path, "fan01").days == 2.0
+
+
+def test_a_first_start_with_a_clock_that_is_behind_is_corrected_when_it_is_set(
+    tmp_path: Path,
+) -> None:
+    now, now_s = PAST, 0.0
+    with Journal(tmp_path, now=lambda: now, monotonic_s=lambda: now_s) as journal:
+        MachineJournal(journal, "fan01")
+        now, now_s = NOW - 2 * DAY + timedelta(minutes=5), 300.0
+        journal.maintain()
+        assert journal.figures(NOW).days == 2.0
+    assert by_command(tmp_path, "fan01").days == 2.0
+    with journal_of(tmp_path, NOW) as journal:
+        MachineJournal(journal, "fan01")
+        assert journal.figures(NOW).days == 2.0
 
 
 def test_a_journal_of_an_earlier_version_begins_with_what_it_has_of_a_machine(

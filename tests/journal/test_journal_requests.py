@@ -112,12 +112,67 @@ def test_a_shelf_expires_at_its_time_and_the_alarm_is_unacknowledged(journal: Jo
     assert newest.reason.startswith("alarm score at least")
 
 
-def test_a_shelf_set_while_the_clock_was_ahead_ends_with_its_correction(journal: Journal) -> None:
-    fan = raised(journal)
-    fan.now += timedelta(days=365)
-    ask(fan, Verb.SHELVE, until=fan.now + HOUR)
-    fan.now -= timedelta(days=365)
+YEAR = timedelta(days=365)
+
+
+class RunningTime:
+    """A monotonic clock."""
+
+    now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.parametrize("length", [HOUR, 7 * 24 * HOUR])
+@pytest.mark.parametrize("back", [timedelta(seconds=3), YEAR])
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_shelf_lasts_for_its_length_where_the_clock_is_set_back(
+    tmp_path: Path, length: timedelta, back: timedelta, is_restarted: bool
+) -> None:
+    running = RunningTime()
+    with Journal(tmp_path, monotonic_s=running) as journal:
+        fan = raised(journal)
+        ask(fan, Verb.SHELVE, until=fan.now + length)
+        now = fan.now - back
+        if not is_restarted:
+            expect_end(fan, running, now, length)
+    if is_restarted:
+        with Journal(tmp_path, monotonic_s=running) as journal:
+            expect_end(JournalledMachine(journal), running, now, length)
+
+
+def expect_end(
+    fan: JournalledMachine, running: RunningTime, now: datetime, length: timedelta
+) -> None:
+    fan.now = now
+    assert fan.expire() == []
+    running.now_s += length.total_seconds() - 1
+    assert fan.expire() == []
+    running.now_s += 1
     assert fan.expire() == ["shelved→unacknowledged"]
+    event = fan.journal.events(FAN_ALARM)[-1]
+    hours = round(length / HOUR)
+    assert event.why.startswith(
+        f"the shelving has expired after {hours}.0 h: by the clock, which was set back, it would"
+    )
+
+
+def test_a_shelf_ends_at_its_time_after_a_start_with_a_clock_that_is_behind(
+    tmp_path: Path,
+) -> None:
+    with Journal(tmp_path) as journal:
+        fan = raised(journal)
+        until = fan.now + 2 * HOUR
+        ask(fan, Verb.SHELVE, until=until)
+    with Journal(tmp_path) as journal:
+        fan = JournalledMachine(journal)
+        fan.now = until - YEAR
+        assert fan.expire() == []
+        fan.now = until - timedelta(seconds=1)  # it is set
+        assert fan.expire() == []
+        fan.now = until
+        assert fan.expire() == ["shelved→unacknowledged"]
 
 
 def test_a_shelf_asked_while_the_clock_was_ahead_is_refused(journal: Journal) -> None:

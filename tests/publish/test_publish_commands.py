@@ -138,6 +138,13 @@ def test_the_last_level_of_a_command_has_any_length() -> None:
     sock = read(oversized + publish_packet(ACK, b"2", properties=b""), version_5=False)
     assert sock.violation is None
     assert [each.payload for each in sock.inbox.commands] == [None, b"2"]
+    assert list(sock.inbox.unacknowledged) == [7]
+
+
+def test_a_long_message_without_its_packet_identifier_ends_the_connection() -> None:
+    body = (65_535).to_bytes(2) + b"asd/fan01/cmd/".ljust(65_535, b"x")
+    sock = read(b"\x32\x81\x80\x04" + body)
+    assert sock.violation == "the broker sent a malformed message"
 
 
 def test_malformed_properties_do_not_end_the_connection() -> None:
@@ -283,6 +290,21 @@ def test_every_command_arrives_in_order_with_both_kinds_of_delivery(
         commands.wait(30 * (qos + 1))
     expected = [str(n).encode() for n in range(30)] * 2
     assert [each.payload for each in commands.received] == expected
+    assert session.counters.connects == 1
+
+
+@pytest.mark.parametrize("version", [MQTTv5, MQTTv311])
+@pytest.mark.parametrize("name", ["ack", "x" * 3000])
+def test_after_a_large_message_the_next_command_arrives(
+    mosquitto: Mosquitto, make_session, commands: Commands, version: int, name: str
+) -> None:
+    session = make_session(mosquitto.port, options={"versions": [version]})
+    session.read_commands([FILTER], commands)
+    until_subscribed(mosquitto)
+    for _ in range(2):
+        send(mosquitto.port, (f"asd/fan01/cmd/{name}", b"x" * 70_000, 1, False))
+    send(mosquitto.port, (ACK, b"1", 1, False))
+    assert [each.payload for each in commands.wait(3)] == [None, None, b"1"]
     assert session.counters.connects == 1
 
 
