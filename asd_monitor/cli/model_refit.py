@@ -14,7 +14,7 @@ from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.names import check_id
 
 if TYPE_CHECKING:
-    from asd_monitor.config.settings import MachineDefaults
+    from asd_monitor.config.machine_settings import MachineDefaults
     from asd_monitor.model_training.hand_refit import HandRefit
 
 

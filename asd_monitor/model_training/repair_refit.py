@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from asd_monitor.commissioning.blocks import BLOCK_S
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.errors import OperationError
