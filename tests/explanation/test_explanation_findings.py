@@ -179,6 +179,24 @@ def test_a_change_of_the_level_is_one_finding(reason: Reason, change_db: float) 
     assert {each.kind for each in found.findings} == {FindingKind.LEVEL}
 
 
+@pytest.mark.parametrize("at_s", [0.2, 0.6, 2.0, 3.6])
+@pytest.mark.parametrize("rise_db", [8.0, 20.0])
+def test_an_abrupt_change_of_the_level_is_no_short_drop(
+    reason: Reason, at_s: float, rise_db: float
+) -> None:
+    louder = normal() * np.where(at_s <= TIME, 10 ** (rise_db / 20), 1.0)
+    for sound in (louder, louder[::-1]):
+        assert FindingKind.GAPS not in {each.kind for each in reason(sound).findings}
+
+
+def test_short_drops_after_a_rise_of_the_level_are_named(reason: Reason) -> None:
+    gain = np.where(TIME >= 1.0, 3.0, 1.0)
+    for start in (2.0, 3.1, 4.5, 6.2):
+        gain[round(start * RATE_HZ) : round((start + 0.1) * RATE_HZ)] = 0.03
+    gaps = [each for each in reason(normal() * gain).findings if each.kind is FindingKind.GAPS]
+    assert gaps[0].change_percent == pytest.approx(100 * 0.4 / SECONDS, abs=1.0)
+
+
 def test_short_drops_of_the_level_are_named(reason: Reason) -> None:
     gain = np.ones(N)
     for start in np.random.default_rng(4).uniform(0.0, SECONDS - 0.2, 7):
