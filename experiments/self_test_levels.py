@@ -22,7 +22,7 @@ import numpy as np
 
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.alarm.state import AlarmRule
-from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.config.machine_settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
 from asd_monitor.monitor import Monitor
 from asd_monitor.pipeline import Pipeline

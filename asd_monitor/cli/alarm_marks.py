@@ -15,7 +15,7 @@ from asd_monitor.cli.alarm_requests import (
     local_time,
     new_request,
 )
-from asd_monitor.cli.options import OnlyMachine, StateDir
+from asd_monitor.cli.options import StateDir
 from asd_monitor.errors import UsageError
 from asd_monitor.wording import rfc3339
 
@@ -26,20 +26,33 @@ def mark_normal(
         str | None, typer.Argument(metavar="ID", help="Id of the alarm.", show_default=False)
     ] = None,
     *,
-    machine: OnlyMachine = None,
+    machine: Annotated[
+        str | None,
+        typer.Option(
+            "--machine", "-m", metavar="ID", help="Machine of the span.", show_default=False
+        ),
+    ] = None,
     begin: Annotated[
         str | None,
-        typer.Option("--from", metavar="TIME", help="Begin, as 2026-11-23T06:00 or with its zone."),
+        typer.Option(
+            "--from",
+            metavar="TIME",
+            help="Begin of the span, as 2026-11-23T06:00 (local) or with its zone.",
+        ),
     ] = None,
-    end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="End.")] = None,
+    end: Annotated[
+        str | None, typer.Option("--to", metavar="TIME", help="End of the span.")
+    ] = None,
     why: Why = None,
     who: Who = None,
-    withdraw: Annotated[bool, typer.Option("--withdraw", help="Withdraw the mark.")] = False,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Withdraw the mark instead.")
+    ] = False,
 ) -> None:
     """Mark the sound of an alarm, or of a machine between two times, as normal.
 
     The alarm is labelled invalid.  `models refit` makes a candidate that is extended with what is
-    kept of this sound; the model in use stays as it is.
+    kept of this sound; the model in use stays.
     """
     if not why:
         raise UsageError("say why this sound is normal, or is not any more: --why TEXT")

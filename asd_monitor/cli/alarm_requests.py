@@ -53,7 +53,7 @@ def add_request_commands(app: CommandGroup) -> None:
         "unshelve": (unshelve, "End the shelving of an alarm, which acknowledges it."),
         "out-of-service": (out_of_service, "Hide the alarms of a machine during maintenance."),
         "in-service": (in_service, "Return a machine to service."),
-        "label": (label, "Note whether an alarm was valid."),
+        "label": (label, "Label an alarm valid or invalid."),
     }
     for name, (command, short_help) in commands.items():
         app.command(name, short_help=short_help)(command)
@@ -106,10 +106,14 @@ def shelve(
     state: StateDir,
     until: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Time, as 2026-11-23T06:00 (local) or with its zone."),
+        typer.Option(
+            metavar="TIME",
+            help="End of the shelving, as 2026-11-23T06:00 (local) or with its zone.",
+        ),
     ] = None,
     period: Annotated[
-        str | None, typer.Option("--for", metavar="PERIOD", help="Or a period: 30m, 2h, 3d.")
+        str | None,
+        typer.Option("--for", metavar="PERIOD", help="Period of the shelving: 30m, 2h, 3d."),
     ] = None,
     *,
     why: Why = None,
@@ -131,7 +135,7 @@ def shelve(
 
 
 def unshelve(alarm: AlarmId, state: StateDir, why: Why = None, who: Who = None) -> None:
-    """End the shelving of an alarm by hand: it is acknowledged by that."""
+    """End the shelving of an alarm before its time, which acknowledges it."""
     check_texts(why, who)
     record = journal_of(state).alarm(alarm)
     ask(state, [new_request("unshelve", record.machine, who, why, alarm=record)])
@@ -155,12 +159,12 @@ def in_service(machine: Machine, state: StateDir, why: Why = None, who: Who = No
 
 def label(
     alarm: AlarmId,
-    value: Annotated[str, typer.Argument(metavar="valid|invalid", help="Whether it was valid.")],
+    value: Annotated[str, typer.Argument(metavar="valid|invalid", help="The label.")],
     state: StateDir,
     why: Why = None,
     who: Who = None,
 ) -> None:
-    """Note whether an alarm was valid: the machine had a fault, or needed attention."""
+    """Label an alarm: valid where the machine had a fault or needed attention, else invalid."""
     from asd_monitor.journal.request_decisions import LABELS
 
     if value not in LABELS:

@@ -24,7 +24,7 @@ def stats(
     days: Annotated[float, typer.Option(metavar="N", help="Days up to now.")] = 30.0,
     as_json: AsJson = False,
 ) -> None:
-    """Print figures of the alarms, with what ISA-18.2 recommends for one operator position.
+    """Print the figures of the alarms, with what ISA-18.2 recommends for one operator position.
 
     The period begins when the monitoring did, where that is later.
     """

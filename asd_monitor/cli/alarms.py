@@ -130,10 +130,10 @@ def _print_alarm(listed: ListedAlarm, events: Sequence[Event], evidence: str | N
 
 
 add_request_commands(app)
-app.command("mark-normal", short_help="Mark the sound of an alarm, or of a time, as normal.")(
+app.command("mark-normal", short_help="Mark the sound of an alarm, or of a span, as normal.")(
     mark_normal
 )
-app.command("stats", short_help="Figures of the alarms, beside those of ISA-18.2.")(stats)
+app.command("stats", short_help="Print the figures of the alarms, beside those of ISA-18.2.")(stats)
 
 
 def _print_warnings(warnings: list[str]) -> None:

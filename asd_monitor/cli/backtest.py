@@ -11,7 +11,7 @@ import typer
 from asd_monitor.cli.options import AsJson, Channel, Machine, ModelsDir, ModelVersion
 
 if TYPE_CHECKING:
-    from asd_monitor.config.settings import AlarmSettings
+    from asd_monitor.config.machine_settings import AlarmSettings
     from asd_monitor.evaluation.replay import Backtest
 
 

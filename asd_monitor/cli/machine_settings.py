@@ -6,8 +6,8 @@ from pathlib import Path
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.config.loading import load_config
+from asd_monitor.config.machine_settings import AlarmSettings, MachineDefaults
 from asd_monitor.config.quantities import parse_budget
-from asd_monitor.config.settings import AlarmSettings, MachineDefaults
 from asd_monitor.names import unknown_machine
 
 

@@ -14,7 +14,7 @@ from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.names import check_id
 
 if TYPE_CHECKING:
-    from asd_monitor.config.settings import MachineDefaults
+    from asd_monitor.config.machine_settings import MachineDefaults
     from asd_monitor.model_training.hand_refit import HandRefit
 
 
@@ -28,7 +28,9 @@ def refit(
     *,
     machine: Annotated[
         str | None,
-        typer.Option("--machine", "-m", metavar="ID", help="The same.", show_default=False),
+        typer.Option(
+            "--machine", "-m", metavar="ID", help="The same, as an option.", show_default=False
+        ),
     ] = None,
     since: Annotated[
         str | None,
@@ -45,7 +47,7 @@ def refit(
     automatic: Annotated[bool, typer.Option("--automatic", hidden=True)] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Extend the model in use from live sound and from sound marked as normal: a candidate.
+    """Make a candidate: the model in use, extended from live sound and sound marked as normal.
 
     It is compared with the model in use on the kept sound of past alarms and on held-out sound, for
     a person to decide; the model in use stays.  The daemon refits by itself in the first days.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from asd_monitor.detector.detector import Detector
     from asd_monitor.model_store.bundle import Bundle
 
-app = CommandGroup("models", "List, show and choose versions of models.")
+app = CommandGroup("models", "List, extend, compare and choose versions of models.")
 
 
 @app.command("list", short_help="List and verify the versions of models.")

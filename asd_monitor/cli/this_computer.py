@@ -22,7 +22,8 @@ from asd_monitor.audio.devices.sound_server import SoundServer
 from asd_monitor.audio.files.recording_search import find_recordings
 from asd_monitor.audio.inputs import AudioInput, list_inputs
 from asd_monitor.config.loading import Notice
-from asd_monitor.config.settings import Config, Machine, Mqtt
+from asd_monitor.config.machine_settings import Machine
+from asd_monitor.config.settings import Config, Mqtt
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.model_store.versions import BundleError

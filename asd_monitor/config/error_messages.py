@@ -14,7 +14,9 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from asd_monitor.config.field_types import INVALID_VALUE
-from asd_monitor.config.settings import Config, Machine, Section
+from asd_monitor.config.machine_settings import Machine
+from asd_monitor.config.section import Section
+from asd_monitor.config.settings import Config
 from asd_monitor.config.yaml_places import find_place, written_path
 from asd_monitor.config.yaml_text import Document, Finding
 from asd_monitor.config.yaml_text import Path as KeyPath

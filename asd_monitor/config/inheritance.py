@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from asd_monitor.config.settings import (
+from asd_monitor.config.machine_settings import (
     AlarmSettings,
     BearingSettings,
     CommissioningSettings,
@@ -13,8 +13,8 @@ from asd_monitor.config.settings import (
     GeometrySettings,
     MachineDefaults,
     RunningSettings,
-    Section,
 )
+from asd_monitor.config.section import Section
 
 _SECTIONS: dict[str, type[Section]] = {
     "alarm": AlarmSettings,

@@ -21,7 +21,8 @@ from asd_monitor.config.credentials import with_credentials
 from asd_monitor.config.error_messages import describe, dotted, finding_of
 from asd_monitor.config.ineffective_settings import find_notices, notice_at
 from asd_monitor.config.inheritance import with_absolute_paths, with_defaults
-from asd_monitor.config.settings import MAX_MACHINES, Config, Machine, Mqtt, device_text
+from asd_monitor.config.machine_settings import Machine, device_text
+from asd_monitor.config.settings import MAX_MACHINES, Config, Mqtt
 from asd_monitor.config.yaml_places import find_place, written_path
 from asd_monitor.config.yaml_text import Document, Finding, Place, read_yaml
 from asd_monitor.config.yaml_text import Path as KeyPath

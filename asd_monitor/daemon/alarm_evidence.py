@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from asd_monitor.alarm.state import NEW_ALARM, AlarmCondition, TransitionKind
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.evaluator import Evaluator, RecordedReading
 from asd_monitor.daemon.evidence_packages import EvidencePackages

@@ -19,7 +19,7 @@ from pydantic_core import ErrorDetails
 
 from asd_monitor.config.quantities import parse_duration
 from asd_monitor.errors import UsageError
-from asd_monitor.journal.requests import MAX_TEXT_CHARS, Request, Verb
+from asd_monitor.journal.requests import MAX_TEXT_CHARS, NO_REASON, Request, Verb
 from asd_monitor.publish.received_commands import MAX_COMMAND_BYTES
 from asd_monitor.wording import quoted, rfc3339
 
@@ -73,7 +73,9 @@ def _given(text: str) -> str:
 
 
 _Who = Annotated[str, Field(max_length=MAX_WHO_CHARS), AfterValidator(_one_line)]
+_AlarmId = Annotated[str, AfterValidator(_alarm_id)]
 _Why = Annotated[str, Field(max_length=MAX_WHY_CHARS), AfterValidator(_one_line)]
+_Time = Annotated[str, Field(max_length=64)]
 
 
 class _OfMachine(BaseModel):
@@ -85,6 +87,11 @@ class _OfMachine(BaseModel):
 
     who: _Who | None = None
     why: _Why | None = None
+
+    @property
+    def alarm_id(self) -> str | None:
+        """The alarm that the command is about; None: it is about the machine."""
+        return None
 
     def arguments(self, now: datetime) -> dict[str, str]:  # noqa: ARG002 - a shelf needs the time
         """Return the arguments of the request."""
@@ -98,11 +105,16 @@ class _OutOfService(_OfMachine):
 class _OfAlarm(_OfMachine):
     """The keys of a command about an alarm."""
 
-    id: Annotated[str, AfterValidator(_alarm_id)]
+    id: _AlarmId
+
+    @property
+    def alarm_id(self) -> str | None:
+        """The alarm that the command is about."""
+        return self.id
 
 
 class _Shelving(_OfAlarm):
-    until: Annotated[str, Field(max_length=64)] | None = None
+    until: _Time | None = None
     period: Annotated[str | None, Field(alias="for", max_length=64)] = None
 
     def arguments(self, now: datetime) -> dict[str, str]:
@@ -112,7 +124,7 @@ class _Shelving(_OfAlarm):
                 'say until when: either "until": a time such as "2026-11-23T05:00:00Z", or "for": a'
                 ' period such as "2h"'
             )
-        end = _time(self.until) if self.until is not None else _end_of(self.period or "", now)
+        end = _end_of(self.period or "", now) if self.until is None else _time("until", self.until)
         return {"until": rfc3339(end)}
 
 
@@ -122,6 +134,37 @@ class _Labelling(_OfAlarm):
     def arguments(self, now: datetime) -> dict[str, str]:  # noqa: ARG002
         """Return the label."""
         return {"label": self.label}
+
+
+class _MarkingNormal(_OfMachine):
+    """The keys of a command about the sound of an alarm, or of the machine between two times."""
+
+    why: Annotated[_Why, AfterValidator(_given)] | None = None
+    id: _AlarmId | None = None
+    begin: Annotated[_Time | None, Field(alias="from")] = None
+    end: Annotated[_Time | None, Field(alias="to")] = None
+    withdraw: bool = False
+
+    @property
+    def alarm_id(self) -> str | None:
+        """The alarm whose sound it is; None: it is that of a span."""
+        return self.id
+
+    def arguments(self, now: datetime) -> dict[str, str]:  # noqa: ARG002
+        """Return the span, and whether its mark is withdrawn.  Raises `CommandRefusedError`."""
+        is_span = self.begin is not None and self.end is not None
+        if is_span == (self.id is not None) or (self.begin is None) != (self.end is None):
+            raise CommandRefusedError(
+                'say which sound: either "id": that of an alarm, or "from" and "to": two times such'
+                ' as "2026-11-23T05:00:00Z"'
+            )
+        arguments = {"withdraw": "true"} if self.withdraw else {}
+        if self.begin is None or self.end is None:
+            return arguments
+        if self.why is None:
+            raise CommandRefusedError('say why this sound is normal, or is not any more: "why"')
+        begin, end = _time("from", self.begin), _time("to", self.end)
+        return arguments | {"from": rfc3339(begin), "to": rfc3339(end)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +188,9 @@ _FORMS: Mapping[str, _Form] = MappingProxyType(
         ),
         "in-service": _Form(_OfMachine, _OF_MACHINE_EXAMPLE, Verb.IN_SERVICE),
         "label": _Form(_Labelling, '{"id": "…", "label": "valid"}', Verb.LABEL),
+        "mark-normal": _Form(
+            _MarkingNormal, '{"id": "…", "why": "new filter", "who": "ann"}', Verb.MARK_NORMAL
+        ),
         "reload": _Form(_OfMachine, _OF_MACHINE_EXAMPLE, None),
     }
 )
@@ -160,7 +206,8 @@ def parse_command(machine: str, verb: str, payload: bytes, now: datetime) -> Com
         machine: Id of the machine.
         verb: The last level of the topic.
         payload: The message, at most `MAX_COMMAND_BYTES` bytes of UTF-8: the id of an alarm, JSON,
-            or nothing where the verb is of a machine.
+            or nothing where the verb is of a machine.  Sound of an alarm that is marked as normal
+            without a reason has `NO_REASON`.
         now: The present time.
 
     Raises:
@@ -174,9 +221,16 @@ def parse_command(machine: str, verb: str, payload: bytes, now: datetime) -> Com
     who, why = keys.who or DEFAULT_WHO, keys.why or None
     if form.request is None:
         return ReloadCommand(who, why)
-    alarm_id = keys.id if isinstance(keys, _OfAlarm) else None
+    if form.request is Verb.MARK_NORMAL:
+        why = why or NO_REASON  # a mark has one
     return Request(
-        form.request, machine, who, now, alarm_id=alarm_id, why=why, arguments=keys.arguments(now)
+        form.request,
+        machine,
+        who,
+        now,
+        alarm_id=keys.alarm_id,
+        why=why,
+        arguments=keys.arguments(now),
     )
 
 
@@ -201,11 +255,10 @@ def too_long() -> str:
 
 
 def _keys(form: _Form, text: str) -> _OfMachine:
-    is_of_alarm = issubclass(form.keys, _OfAlarm)
     try:
         if text.startswith("{"):
             return form.keys.model_validate_json(text)
-        if is_of_alarm and text:
+        if text and "id" in form.keys.model_fields:
             return form.keys.model_validate({"id": text})
         if not text:
             return form.keys.model_validate({})
@@ -237,6 +290,8 @@ def _describe(form: _Form, details: ErrorDetails) -> str:
             text = f"{key} is too long: write at most {limits['max_length']} characters"
         case "literal_error":
             text = f"{key} is not a label: write valid or invalid"
+        case "bool_type":
+            text = f"{key} is neither true nor false: write one of them"
         case "string_type":
             text = f"{key} is not text: put it in quotes"
         case "value_error":
@@ -252,14 +307,14 @@ def _suggestion(form: _Form, key: str) -> str:
     return f"did you mean {close[0]!r}?" if close else f"the keys here are {', '.join(known)}"
 
 
-def _time(text: str) -> datetime:
+def _time(key: str, text: str) -> datetime:
     remedy = 'write it with its zone, such as "2026-11-23T05:00:00Z"'
     if not _RFC3339.fullmatch(text):
-        raise CommandRefusedError(f"until: {quoted(text)} is not a time: {remedy}")
+        raise CommandRefusedError(f"{key}: {quoted(text)} is not a time: {remedy}")
     try:
         return datetime.fromisoformat(text.upper()).astimezone(UTC)
     except (ValueError, OverflowError) as error:
-        raise CommandRefusedError(f"until: {quoted(text)} is not a time: {remedy}") from error
+        raise CommandRefusedError(f"{key}: {quoted(text)} is not a time: {remedy}") from error
 
 
 def _end_of(period: str, now: datetime) -> datetime:

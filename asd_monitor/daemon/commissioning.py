@@ -30,7 +30,7 @@ from asd_monitor.commissioning.schedule import (
     with_clock_set_back,
 )
 from asd_monitor.commissioning.sound_schedule import SoundSchedule
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.daemon.block_storage import BlockStorage, StoredCommissioning
 from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.machine_publisher import utc

@@ -12,7 +12,8 @@ import structlog
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.opening import DevicePool, ExpectedSource
-from asd_monitor.config.settings import Config, Machine, RunningSettings
+from asd_monitor.config.machine_settings import Machine, RunningSettings
+from asd_monitor.config.settings import Config
 from asd_monitor.daemon.block_length import block_length_s
 from asd_monitor.daemon.box_conditions import BoxConditions, Condition, ConditionKind
 from asd_monitor.daemon.failure_cause import failure_cause, shortage

@@ -20,7 +20,7 @@ from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.alarm.state import TransitionKind
 from asd_monitor.alarm.time_scales import STEP_S
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.daemon.alarm_reasons import AlarmReasons
 from asd_monitor.daemon.evidence_history import EvidenceHistory
 from asd_monitor.daemon.model_in_use import LoadModel, ModelChange, ModelInUse

@@ -18,7 +18,7 @@ import structlog
 
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.backoff import Backoff
-from asd_monitor.config.settings import Machine
+from asd_monitor.config.machine_settings import Machine
 from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.evidence_packages import PackageChange
 from asd_monitor.daemon.journal_access import JournalAccess

@@ -14,7 +14,7 @@ from asd_monitor.alarm.supported_budget import (
     effective_budget,
     provisional_text,
 )
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.detector.detector import Detector
 from asd_monitor.dsp.front_end import front_end_for
 from asd_monitor.model_store.bundle import Bundle

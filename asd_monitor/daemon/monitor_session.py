@@ -13,7 +13,7 @@ import asyncio
 import structlog
 
 from asd_monitor.audio.devices.device_strings import parse_device
-from asd_monitor.config.settings import Machine
+from asd_monitor.config.machine_settings import Machine
 from asd_monitor.daemon.alarm_evidence import AlarmEvidence, kept_times
 from asd_monitor.daemon.alarm_reasons import AlarmReasons
 from asd_monitor.daemon.capture_loop import CaptureLoop

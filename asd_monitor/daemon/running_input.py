@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from asd_monitor.config.settings import RunningSettings
+from asd_monitor.config.machine_settings import RunningSettings
 from asd_monitor.daemon.running_signal import (
     RunningSignal,
     SignalMessage,

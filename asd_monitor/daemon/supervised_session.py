@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from asd_monitor.backoff import Backoff
-from asd_monitor.config.settings import Machine
+from asd_monitor.config.machine_settings import Machine
 from asd_monitor.daemon.hang_detection import WorkProgress
 from asd_monitor.daemon.machine_publisher import MachinePublisher, utc
 from asd_monitor.daemon.monitor_session import MonitorSession

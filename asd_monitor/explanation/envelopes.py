@@ -23,6 +23,7 @@ TINY = 1e-20
 _TAPER_S = 0.01
 _EDGE_S = 0.03  # cut off at both ends: the transform is circular there
 _FRAME_OVERLAP = 4
+_GAP_DB, _BESIDE_S = 8.0, 1.0
 
 
 def squared_envelopes(sound: Values, layout: BandLayout) -> Values:
@@ -113,10 +114,19 @@ def autocorrelation(steps_db: Values, lags: int) -> Values:
     return np.clip(result, -1.0, 1.0)
 
 
-def gap_share(steps_db: Values) -> float:
-    """Return the share of steps in which the level of the median band falls by 8 dB or more."""
-    below = np.median(steps_db - np.median(steps_db, axis=1, keepdims=True), axis=0)
-    return float(np.mean(below <= -8.0))
+def gap_share(steps_db: Values, step_s: float = RHYTHM_STEP_S) -> float:
+    """Return the share of steps in which the level of the median band falls for a short time.
+
+    It falls by `_GAP_DB` below its median over the sound, and below those of `_BESIDE_S` before
+    and after the step: of sound that becomes louder the first part is none, nor the last part of
+    sound that becomes quieter.
+    """
+    level = np.median(steps_db - np.median(steps_db, axis=1, keepdims=True), axis=0)
+    beside = round(_BESIDE_S / step_s)
+    padded = np.pad(level, beside, mode="edge")
+    medians = np.median(np.lib.stride_tricks.sliding_window_view(padded, beside + 1), axis=1)
+    around = np.minimum(medians[: len(level)], medians[beside:])
+    return float(np.mean(level <= np.minimum(around, 0.0) - _GAP_DB))
 
 
 def impact_times_s(envelope: Values, factor: float = 6.0, apart_s: float = 0.03) -> Values:

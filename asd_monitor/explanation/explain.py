@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from asd_monitor.explanation.comparison import Comparison
 from asd_monitor.explanation.findings import Finding, FindingKind
 from asd_monitor.explanation.impacts import impact_findings
 from asd_monitor.explanation.level_changes import gap_finding, level_findings
+from asd_monitor.explanation.level_step import step_time_s
 from asd_monitor.explanation.rhythm import rhythm_finding
 from asd_monitor.explanation.sentence import band_text, joined, sentence_of
 from asd_monitor.explanation.sound_analysis import analyse, conditioned
@@ -49,7 +50,8 @@ def explain(
 
     Args:
         profile: of the training sound; None: the model has none, and the views are the reason.
-        sound: (n,) float32 before the alarm, as captured; the last `MAX_SOUND_S` are used.
+        sound: (n,) float32 before the alarm, as captured; the last `MAX_SOUND_S` are used,
+            and of these what follows an abrupt change of the level, where that is long enough.
         rate_hz: its rate.
         views: deviations by view (`WindowScore.views`).
         time_scale_s: the time scale whose evidence raised the alarm.
@@ -61,13 +63,26 @@ def explain(
         return Explanation(joined([_views_text(ranked)], time_scale_s), (), ranked)
     last = sound[-round(MAX_SOUND_S * rate_hz) :]
     samples = conditioned(last, rate_hz, profile.rate_hz)
-    comparison = Comparison(analyse(samples, profile.rate_hz), profile)
-    findings = ranked_findings(comparison)
+    comparison, begin_s = _compared(samples, profile)
+    findings = tuple(
+        replace(each, times_s=tuple(at + begin_s for at in each.times_s))
+        for each in ranked_findings(comparison)
+    )
     if findings:
         return Explanation(sentence_of(findings, time_scale_s, geometry), findings, ranked)
     place = _largest_difference(comparison)
     text = f"{_views_text(ranked)}, most {band_text(place.from_hz, place.to_hz)}"
     return Explanation(joined([text], time_scale_s), (place,), ranked)
+
+
+def _compared(samples: Samples, profile: SoundProfile) -> tuple[Comparison, float]:
+    """Return the sound since an abrupt change of its level, or all of it, and its begin in s."""
+    analysis = analyse(samples, profile.rate_hz)
+    begin_s = step_time_s(analysis.envelopes)
+    if begin_s is None:
+        return Comparison(analysis, profile), 0.0
+    after = samples[round(begin_s * profile.rate_hz) :]
+    return Comparison(analyse(after, profile.rate_hz), profile), begin_s
 
 
 def ranked_views(views: Mapping[str, float]) -> tuple[str, ...]:

@@ -24,14 +24,13 @@ from asd_monitor.journal.request_decisions import (
     decide_on_alarm,
     decide_on_machine,
 )
-from asd_monitor.journal.requests import OutcomeEntry, Request, Verb
+from asd_monitor.journal.requests import NO_REASON, OutcomeEntry, Request, Verb
 from asd_monitor.journal.shelf_period import why_of_shelf
 from asd_monitor.journal.sound_marks import KeptOfMachine, apply_mark
 from asd_monitor.monitor import Monitor
 
 log = structlog.get_logger()
 
-_DEFAULT_WHY = "no reason given"
 _ON_DELAY_S = 3.0  # of the default rule, where the machine has no session
 
 Changes = tuple[list[Event], list[Entry]]
@@ -124,7 +123,7 @@ class MachineRequests:
         elif decision.changes_label and record is not None:
             changes = [], self._label(record, request)
         elif record is not None:
-            why = request.why or _DEFAULT_WHY
+            why = request.why or NO_REASON
             changes = self._change(record, decision, present, who=request.who, why=why)
         outcome = OutcomeEntry(request.id, decision.outcome, decision.accepted)
         self._journal.journal.write([*changes[1], outcome])
@@ -216,7 +215,7 @@ class MachineRequests:
         was_in_service = self._journal.out_of_service is None
         states = (ServiceState.IN_SERVICE, ServiceState.OUT_OF_SERVICE)
         before, after = states if was_in_service else states[::-1]
-        who, why = request.who, request.why or _DEFAULT_WHY
+        who, why = request.who, request.why or NO_REASON
         change = Transition(0, TransitionKind.SERVICE, before, after, why, who)
         of_machine = self._take_up([change], present)
         of_alarm = self._change_alarm_of_service(

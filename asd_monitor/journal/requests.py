@@ -37,10 +37,10 @@ MAX_REQUESTS = 1000
 """Rows that are kept; the oldest that have an outcome are deleted beyond."""
 SETTLED_AGE = timedelta(days=1)
 """How long a request with an outcome is kept."""
-
-
 MAX_TEXT_CHARS = 500
 """Longest text of a person: it is repeated in messages."""
+NO_REASON = "no reason given"
+"""Reason of a change whose request has none."""
 _UNKNOWN_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 _OUTCOME = 9  # position of the outcome in a row
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.commissioning.schedule import day_of
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import OperationError
 from asd_monitor.evidence.alarm_sound import alarm_sounds

@@ -21,7 +21,7 @@ from asd_monitor.records import Block, NormalSpan, Stream
 
 MAX_PIECES = 60
 """Pieces of ten seconds of a span; those beyond are left out, evenly spread."""
-_READ_S = 600.0
+MAX_READ_S = 600.0
 """Sound of an alarm that is read of a span, from its begin."""
 _MIN_WINDOWS = 2
 
@@ -96,7 +96,7 @@ def pieces_of_sound(
 
     """
     begin = sound.begin if begin is None else max(begin, sound.begin)
-    past = begin + timedelta(seconds=_READ_S)
+    past = begin + timedelta(seconds=MAX_READ_S)
     samples = sound.read(begin, past if end is None else min(end, past))
     extractor = WindowExtractor(detector.front_end, detector.encoders)
     windows = [*extractor.push(Block(Stream(sound.rate_hz), 0, samples)), *extractor.flush()]

@@ -12,7 +12,7 @@ from asd_monitor.alarm.supported_budget import PROVISIONAL
 from asd_monitor.commissioning.blocks import Layout, LiveBlock, feature_key
 from asd_monitor.commissioning.schedule import Progress
 from asd_monitor.commissioning.store import CommissioningStore
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.model_store.bundle import Bundle, load_bundle, load_reference
 from asd_monitor.model_store.versions import (
     BundleError,

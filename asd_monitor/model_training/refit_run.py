@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from asd_monitor.commissioning.schedule import day_of
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.errors import OperationError
 from asd_monitor.model_store.atomic_files import os_errors_reported
 from asd_monitor.model_store.bundle import Bundle, load_bundle, save_refit

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from asd_monitor.commissioning.blocks import BLOCK_S
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.errors import OperationError
-from asd_monitor.evidence.alarm_sound import alarm_sounds
+from asd_monitor.evidence.alarm_sound import AlarmSound, alarm_sounds
 from asd_monitor.model_store.bundle import Bundle, load_bundle
-from asd_monitor.model_store.manifest import REFERENCE
+from asd_monitor.model_store.manifest import PROFILE, REFERENCE, profile_bytes
 from asd_monitor.model_store.marked_sound import MarkedPiece
 from asd_monitor.model_store.reference_file import StoredReference
 from asd_monitor.model_training.comparison import HeldOutAlarms
@@ -30,6 +30,7 @@ from asd_monitor.model_training.hand_refit import (
     save_candidate,
     with_version,
 )
+from asd_monitor.model_training.kept_profile import profile_since
 from asd_monitor.model_training.marked_pieces import pieces_of_sound, without_sound_of
 from asd_monitor.model_training.refit import extended_baseline, movement
 from asd_monitor.model_training.refit_inputs import refit_inputs
@@ -59,7 +60,8 @@ def refit_since(
 ) -> HandRefit:
     """Fit a model to what is kept of a machine's sound since a time, and write it as a candidate.
 
-    It has training windows of its own: where it is put into use, a new commissioning begins.
+    It has training windows and a profile of its own: where it is put into use, a new commissioning
+    begins.
 
     Args:
         models: the models folder.
@@ -76,7 +78,8 @@ def refit_since(
 
     """
     bundle = load_bundle(models, machine)
-    pieces = _pieces_since(models, state, bundle, since)
+    sounds = alarm_sounds(state, machine)
+    pieces = _pieces_since(models, state, bundle, since, sounds)
     if len(pieces) < MIN_PIECES:
         raise OperationError(
             f"{length(len(pieces) * BLOCK_S)} of sound of {machine} since {rfc3339(since)} is "
@@ -88,6 +91,7 @@ def refit_since(
     held_out = _held_out(bundle.detector, pieces, settings)
     days = settings.commissioning.days
     windows = [window for piece in pieces for window in piece.windows]
+    kept = profile_since(state, machine, since, sounds, detector.rate_hz)
     reason = f"after a repair: {count(len(pieces), 'block')} since {rfc3339(since)}"
     facts: dict[str, Any] = {
         "trained": rfc3339(now),
@@ -104,7 +108,7 @@ def refit_since(
             "since": rfc3339(since),
         },
         "reason": reason,
-        "refit_notes": [],
+        "refit_notes": list(kept.notes),
     }
     comparison = compare_models(
         state,
@@ -117,6 +121,8 @@ def refit_since(
         progress=progress,
     )
     files = {REFERENCE: _reference(pieces).content()}
+    if kept.profile is not None:
+        files[PROFILE] = profile_bytes(kept.profile)
     version = save_candidate(models, bundle, detector, facts, comparison, files=files, kept=())
     return HandRefit(
         version,
@@ -124,12 +130,14 @@ def refit_since(
         facts["moved"],
         len(pieces),
         len(pieces),
-        (),
+        kept.notes,
         with_version(comparison, version),
     )
 
 
-def _pieces_since(models: Path, state: Path, bundle: Bundle, since: datetime) -> list[MarkedPiece]:
+def _pieces_since(
+    models: Path, state: Path, bundle: Bundle, since: datetime, sounds: Sequence[AlarmSound]
+) -> list[MarkedPiece]:
     """Return live blocks and the sound of alarms since a time, in order of time."""
     inputs = refit_inputs(models, state, bundle)
     detector = bundle.detector
@@ -139,7 +147,7 @@ def _pieces_since(models: Path, state: Path, bundle: Bundle, since: datetime) ->
         for block in inputs.blocks
         if block.time_s >= since.timestamp()
     ]
-    for sound in alarm_sounds(state, bundle.machine):
+    for sound in sounds:
         if sound.end > since:
             own = pieces_of_sound("", sound, detector, since)
             pieces += without_sound_of(own, [piece.time_s for piece in pieces])

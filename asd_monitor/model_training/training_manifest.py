@@ -12,7 +12,7 @@ from typing import Any
 
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.alarm.supported_budget import effective_budget
-from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.config.machine_settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
 from asd_monitor.model_store.atomic_files import os_errors_reported
 from asd_monitor.model_store.bundle import save_bundle

@@ -15,7 +15,7 @@ from asd_monitor.alarm.supported_budget import (
     EffectiveBudget,
     effective_budget,
 )
-from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.config.machine_settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import MIN_WINDOWS, FittedDetector
 from asd_monitor.errors import UsageError

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from asd_monitor.commissioning.blocks import feature_key
 from asd_monitor.commissioning.store import CommissioningStore
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.model_store.bundle import Bundle
 from asd_monitor.model_training.comparison import Comparison, HeldOutAlarms, comparison_of
 from asd_monitor.model_training.comparison_run import Side, compare_models

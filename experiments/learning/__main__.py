@@ -26,7 +26,7 @@ import soundfile
 
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.cli.app import main as asd_monitor
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.detector.detector import Detector
 from asd_monitor.journal.requests import Verb
 from asd_monitor.model_store.catalogue import promote, rollback

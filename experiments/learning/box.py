@@ -15,7 +15,7 @@ from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, Transitio
 from asd_monitor.commissioning.blocks import Layout, LiveBlock, feature_key
 from asd_monitor.commissioning.schedule import Progress
 from asd_monitor.commissioning.store import CommissioningStore
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.evidence.alarm_sound import AlarmSound, alarm_sounds
 from asd_monitor.evidence.package_files import FOLDER
 from asd_monitor.journal.commands import read_journal

@@ -21,7 +21,7 @@ import numpy as np
 
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.alarm.state import AlarmCondition, Transition, TransitionKind
-from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.config.machine_settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.dsp.front_end import front_end_for

@@ -13,7 +13,7 @@ from asd_monitor.commissioning.blocks import feature_key
 from asd_monitor.commissioning.sampler import BlockSampler
 from asd_monitor.commissioning.schedule import Progress
 from asd_monitor.commissioning.store import CommissioningStore
-from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.config.machine_settings import AlarmSettings
 from asd_monitor.features.windows import Window
 from asd_monitor.model_store.bundle import load_bundle
 from asd_monitor.monitor import Monitor

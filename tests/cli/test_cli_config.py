@@ -14,15 +14,8 @@ from asd_monitor.cli.app import app as asd_monitor
 from asd_monitor.cli.config_command import app, models_of
 from asd_monitor.cli.options import default_models_dir
 from asd_monitor.config.loading import ConfigError
-from asd_monitor.config.settings import (
-    AlarmSettings,
-    Config,
-    EvidenceSettings,
-    Inference,
-    Machine,
-    Mqtt,
-    Tls,
-)
+from asd_monitor.config.machine_settings import AlarmSettings, EvidenceSettings, Machine
+from asd_monitor.config.settings import Config, Inference, Mqtt, Tls
 from asd_monitor.daemon import service
 from asd_monitor.errors import AsdMonitorError, OperationError, UsageError
 from tests.doubles.command_line import without_privileges

@@ -21,6 +21,15 @@ def test_the_list_of_commands_fits_80_columns(
     assert max(map(len, commands.splitlines())) <= 80
 
 
+def test_the_help_of_each_command_fits_80_columns(
+    command_line: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for command in ((), *commands(typer.main.get_command(app))):
+        lines = command_line(*command, "--help").out.splitlines()
+        assert [line for line in lines if len(line) > 80] == []
+
+
 def commands(group: Any, names: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     for name, command in group.commands.items():
         if hasattr(command, "commands"):

@@ -73,6 +73,8 @@ def test_marked_sound_raises_no_alarm_any_more_and_a_fault_does(
     assert found["held_out"] is None  # too few blocks
     assert found["levels_db"] is not None
     assert version_rows(command_line, own_models)[1]["candidate"]
+    profile = hashes(own_models / "fan01/v1")["profile.npz"]
+    assert hashes(own_models / "fan01/v2")["profile.npz"] == profile
     marked = read_manifest(own_models / "fan01/v2")["marked"]
     assert [(each["alarm_id"], each["why"]) for each in marked] == [(changed, "a new filter")]
 
@@ -167,6 +169,10 @@ def test_after_a_repair_a_model_is_made_of_later_sound_alone(
     bundle = load_bundle(own_models, "fan01", "v2")
     assert bundle.first.version == "v2"
     assert bundle.commissioning_days == 7
+    assert bundle.profile is not None
+    assert hashes(own_models / "fan01/v1")["profile.npz"] != hashes(own_models / "fan01/v2").get(
+        "profile.npz"
+    )
     promote = ("models", "promote", "-m", "fan01", "--version", "v2", *folders)
     assert command_line(*promote).code == 0
     normal = write(tmp_path / "normal.wav", changed_sound(60.0, seed=99))

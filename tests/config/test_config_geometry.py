@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from asd_monitor.config.loading import as_yaml
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.records import Bearing, MachineGeometry
 from tests.doubles.config_files import errors, load
 

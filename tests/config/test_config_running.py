@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from asd_monitor.config.json_path import parse_json_path
 from asd_monitor.config.loading import as_yaml
-from asd_monitor.config.settings import MachineDefaults, file_schema
+from asd_monitor.config.machine_settings import MachineDefaults
+from asd_monitor.config.settings import file_schema
 from asd_monitor.errors import UsageError
 from asd_monitor.records import WhenQuiet
 from tests.doubles.config_files import errors, load

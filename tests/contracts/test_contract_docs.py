@@ -18,7 +18,10 @@ DOCUMENTS = (
     "CHANGELOG.md",
     "docs/encoders.md",
     "docs/backup.md",
+    "docs/after-a-repair.md",
+    "docs/evidence.md",
     "docs/mqtt-commands.md",
+    "docs/mqtt-messages.md",
 )
 PROGRAM: Any = typer.main.get_command(app)  # a click group; typer has a click of its own
 

@@ -117,6 +117,7 @@ async def test_each_verb_by_mosquitto_pub(plant: Plant) -> None:
     alarm = await plant.alarm()
     payloads = {
         "label": ("-m", json.dumps({"id": alarm, "label": "valid", "who": "ann"})),
+        "mark-normal": ("-m", json.dumps({"id": alarm, "why": "new filter", "who": "bob"})),
         "shelve": ("-m", json.dumps({"id": alarm, "for": "2h", "why": "known", "who": "ann"})),
         "unshelve": ("-m", alarm),
         "ack": ("-m", alarm),
@@ -134,9 +135,12 @@ async def test_each_verb_by_mosquitto_pub(plant: Plant) -> None:
     content = read_journal(plant.daemon.folder)
     assert content is not None
     record = content.alarm(alarm)
-    assert (record.label, record.labelled_by) == ("valid", "ann")
+    assert (record.label, record.labelled_by) == ("invalid", "bob")  # by the mark
+    (span,) = content.normal_spans
+    assert (span.alarm_id, span.who, span.why) == (alarm, "bob", "new filter")
     path = [m["to"] for m in plant.messages("fan/event") if m["alarm_id"] == alarm]
-    assert path[:4] == ["unacknowledged", "shelved", "acknowledged", "out_of_service"]
+    assert path[:3] == ["unacknowledged", "marked_normal", "shelved"]
+    assert path[3:5] == ["acknowledged", "out_of_service"]
     answers = [m for m in plant.observer.messages if m.topic.endswith("/response")]
     assert {(m.qos, m.retain) for m in answers} == {(1, False)}
 

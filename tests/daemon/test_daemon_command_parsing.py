@@ -30,13 +30,13 @@ from asd_monitor.daemon.command_parsing import (
 )
 from asd_monitor.daemon.token_bucket import TokenBucket
 from asd_monitor.journal.request_decisions import decide_on_machine
-from asd_monitor.journal.requests import Request, Verb
+from asd_monitor.journal.requests import NO_REASON, Request, Verb
 from asd_monitor.publish.received_commands import MAX_COMMAND_BYTES, ReceivedCommand
 
 NOW = datetime(2026, 11, 23, 4, 45, tzinfo=UTC)
 ALARM = "fan01-20261123T044500Z"
 TOPIC = "asd/fan01/cmd/ack/response"
-OF_ALARM = ("ack", "shelve", "unshelve", "label")
+OF_ALARM = ("ack", "shelve", "unshelve", "label", "mark-normal")
 
 
 def parse(verb: str, payload: object = b"") -> Command:
@@ -79,6 +79,39 @@ def test_an_alarm_is_shelved_until_a_time_or_for_a_period(keys: dict[str, str], 
     request = parse("shelve", {"id": ALARM, **keys})
     assert isinstance(request, Request)
     assert request.arguments == {"until": until}
+
+
+@pytest.mark.parametrize(
+    ("payload", "why", "arguments"),
+    [
+        (ALARM.encode(), NO_REASON, {}),
+        ({"id": ALARM}, NO_REASON, {}),
+        ({"id": ALARM, "why": "new filter"}, "new filter", {}),
+        (
+            {"id": ALARM, "why": "it was a fault", "withdraw": True},
+            "it was a fault",
+            {"withdraw": "true"},
+        ),
+    ],
+)
+def test_the_sound_of_an_alarm_is_marked_as_normal(
+    payload: object, why: str, arguments: dict[str, str]
+) -> None:
+    request = parse("mark-normal", payload)
+    assert isinstance(request, Request)
+    assert (request.verb, request.alarm_id) == (Verb.MARK_NORMAL, ALARM)
+    assert (request.why, request.arguments) == (why, arguments)
+
+
+def test_the_sound_of_a_span_is_marked_as_normal() -> None:
+    span = {"from": "2026-11-23T04:00:00Z", "to": "2026-11-23T05:30:00+01:00"}
+    request = parse("mark-normal", {**span, "why": "other load", "who": "ann"})
+    assert isinstance(request, Request)
+    assert (request.alarm_id, request.why, request.who) == (None, "other load", "ann")
+    assert request.arguments == {
+        "from": "2026-11-23T04:00:00.000Z",
+        "to": "2026-11-23T04:30:00.000Z",
+    }
 
 
 def test_a_command_of_the_machine_needs_no_payload_but_its_reason() -> None:
@@ -125,6 +158,22 @@ def test_a_command_of_the_machine_needs_no_payload_but_its_reason() -> None:
         ("label", {"id": ALARM, "label": "ok"}, "label is not a label: write valid or invalid"),
         ("out-of-service", b"", "the key 'why' is missing"),
         ("out-of-service", {"why": " "}, "why: it is empty: say why"),
+        ("mark-normal", b"", "say which sound: either"),
+        ("mark-normal", {"from": "2026-11-23T04:00:00Z", "why": "x"}, "say which sound: either"),
+        (
+            "mark-normal",
+            {"id": ALARM, "from": "2026-11-23T04:00:00Z", "to": "2026-11-23T04:10:00Z"},
+            "say which sound: either",
+        ),
+        (
+            "mark-normal",
+            {"from": "2026-11-23T04:00:00Z", "to": "2026-11-23T04:10:00Z"},
+            "say why this sound is normal",
+        ),
+        ("mark-normal", {"from": "04:00", "to": "05:00", "why": "x"}, "from: '04:00' is not a"),
+        ("mark-normal", {"id": ALARM, "why": " "}, "why: it is empty: say why"),
+        ("mark-normal", {"id": ALARM, "withdraw": "yes"}, "withdraw is neither true nor false"),
+        ("mark-normal", {"id": ALARM, "form": "x"}, "unknown key 'form': did you mean 'from'?"),
         ("in-service", b"now", "'now' is not JSON: write `{"),
         ("reload", {"id": ALARM}, "unknown key 'id'"),
         (
@@ -156,7 +205,9 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=10,
 )
-keys = st.sampled_from(["id", "why", "who", "until", "for", "label", "idd", "schema"])
+keys = st.sampled_from(
+    ["id", "why", "who", "until", "for", "label", "from", "to", "withdraw", "idd", "schema"]
+)
 texts = st.sampled_from([ALARM, "valid", "2h", "2026-11-23T06:00:00Z", "\ud800", "a\x00b", "é"])
 near_valid = st.dictionaries(keys, texts | json_values, max_size=6)
 
@@ -179,7 +230,8 @@ def check_command(verb: str, payload: bytes) -> None:
         assert all(unicodedata.category(each) not in {"Cc", "Cs"} for each in text)
     if isinstance(command, Request):
         assert str(command.verb) == verb
-        assert (command.alarm_id is not None) == (verb in OF_ALARM)
+        is_of_span = "from" in command.arguments
+        assert (command.alarm_id is not None) == (verb in OF_ALARM and not is_of_span)
 
 
 @given(st.sampled_from(VERBS) | st.text(), st.binary(max_size=300))
@@ -199,6 +251,9 @@ def test_thousands_of_mutated_payloads_are_a_command_or_refused() -> None:
         ALARM.encode(),
         json.dumps({"id": ALARM, "for": "2h", "why": "known", "who": "ann"}).encode(),
         json.dumps({"id": ALARM, "label": "valid"}).encode(),
+        json.dumps(
+            {"from": "2026-11-23T04:00:00Z", "to": "2026-11-23T05:00Z", "why": "x"}
+        ).encode(),
         json.dumps({"why": "belt é \u2028"}).encode(),
         b"[" * 4096,
         b'{"id":' * 600,

@@ -83,6 +83,12 @@ async def test_every_verb_is_carried_out(daemon):
     alarm = await start_with_alarm(daemon)
     steps = (
         ("label", f'{{"id": "{alarm}", "label": "valid", "who": "ann"}}', "labelled valid by ann"),
+        ("mark-normal", alarm, "marked as normal by mqtt"),
+        (
+            "mark-normal",
+            f'{{"id": "{alarm}", "why": "a fault", "withdraw": true}}',
+            "the mark is withdrawn by mqtt",
+        ),
         ("shelve", f'{{"id": "{alarm}", "for": "2h", "why": "known"}}', "shelved until"),
         ("unshelve", alarm, "unshelved and acknowledged by mqtt"),
         ("out-of-service", '{"why": "belt", "who": "bob"}', "taken out of service by bob"),
@@ -109,6 +115,11 @@ async def test_every_verb_is_carried_out(daemon):
         ("ack", "", "the key 'id' is missing"),
         ("explode", "", "there is no command 'explode': the commands are ack, shelve, "),
         ("out-of-service", "", "the key 'why' is missing"),
+        (
+            "mark-normal",
+            '{"from": "2026-01-02T00:00:00Z", "to": "2026-01-01T00:00:00Z", "why": "load"}',
+            "fan: nothing is marked: give two times, the earlier one first",
+        ),
     ],
 )
 async def test_what_is_refused_is_answered_with_the_remedy(daemon, verb, payload, outcome):

@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from asd_monitor.commissioning.schedule import RefitNote
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.daemon import block_storage
 from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.commissioning import Commissioning

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.config.settings import MachineDefaults
+from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.daemon.evaluator import Evaluator
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal

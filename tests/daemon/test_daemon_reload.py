@@ -8,7 +8,8 @@ import pytest
 import structlog
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec
-from asd_monitor.config.settings import Config, Machine
+from asd_monitor.config.machine_settings import Machine
+from asd_monitor.config.settings import Config
 from asd_monitor.daemon.journal_access import JournalAccess
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.monitor_session import MonitorSession

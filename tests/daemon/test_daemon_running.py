@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from asd_monitor.config.settings import RunningSettings
+from asd_monitor.config.machine_settings import RunningSettings
 from asd_monitor.daemon import running_input
 from asd_monitor.daemon.running_input import RunningInput, RunningInputs
 from asd_monitor.publish.inbox import Received

@@ -19,7 +19,8 @@ import numpy as np
 from asd_monitor.alarm.scale_tail import ScaleTail
 from asd_monitor.alarm.supported_budget import CommissioningExtent
 from asd_monitor.alarm.time_scales import TIME_SCALES
-from asd_monitor.config.settings import Config, Machine
+from asd_monitor.config.machine_settings import Machine
+from asd_monitor.config.settings import Config
 from asd_monitor.detector.back_end import BackEnd
 from asd_monitor.detector.calibration import MIN_DISTANCE, FusedCalibration, ViewCalibration
 from asd_monitor.detector.detector import Detector

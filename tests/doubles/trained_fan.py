@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 from soxr import resample
 
-from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.config.machine_settings import AlarmSettings
 from asd_monitor.model_training.reference import Reference, read_reference
 from asd_monitor.model_training.training_run import TrainingResult, train_model
 from tests.doubles.synthetic_sounds import machine_sound, write

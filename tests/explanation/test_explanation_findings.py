@@ -179,6 +179,57 @@ def test_a_change_of_the_level_is_one_finding(reason: Reason, change_db: float) 
     assert {each.kind for each in found.findings} == {FindingKind.LEVEL}
 
 
+@pytest.mark.parametrize("at_s", [0.2, 0.6, 2.0, 3.6])
+@pytest.mark.parametrize("rise_db", [8.0, 20.0])
+def test_an_abrupt_change_of_the_level_is_no_short_drop(
+    reason: Reason, at_s: float, rise_db: float
+) -> None:
+    louder = normal() * np.where(at_s <= TIME, 10 ** (rise_db / 20), 1.0)
+    for sound in (louder, louder[::-1]):
+        assert FindingKind.GAPS not in {each.kind for each in reason(sound).findings}
+
+
+def abruptly(changed: Signal, at_s: float) -> Signal:
+    """Return sound that is the usual one up to a time, and changed from it on."""
+    return np.where(at_s <= TIME, changed, normal())
+
+
+@pytest.mark.parametrize("at_s", [1.2, 2.5, 3.3, 4.5])
+@pytest.mark.parametrize("change_db", [-9.0, 8.0])
+def test_an_abrupt_change_of_the_level_is_measured_from_the_change_on(
+    reason: Reason, at_s: float, change_db: float
+) -> None:
+    found = reason(abruptly(normal() * 10 ** (change_db / 20), at_s))
+    level = first(found, FindingKind.LEVEL)
+    assert level.change_db == pytest.approx(change_db, abs=0.7)
+    kinds = {each.kind for each in found.findings}
+    assert not kinds & {FindingKind.GAPS, FindingKind.IMPACTS, FindingKind.IRREGULAR_IMPACTS}
+
+
+def test_hiss_that_begins_abruptly_is_no_impacts(reason: Reason) -> None:
+    found = reason(abruptly(normal() + band_noise(3000.0, 5000.0, 0.01), 4.5))
+    loud = first(found, FindingKind.LOUD_BAND)
+    assert loud.change_db > 8.0
+
+
+def test_the_times_of_impacts_after_a_change_of_the_level_are_those_in_the_sound(
+    reason: Reason,
+) -> None:
+    times = np.arange(4.2, SECONDS - 0.1, 0.31)
+    louder = normal() * 4.0 + impacts(N, times, 2600.0, seed=1, peak=0.6)
+    found = reason(abruptly(louder, 4.0))
+    regular = next(each for each in found.findings if each.kind is FindingKind.IMPACTS)
+    assert all(min(abs(times - at)) < 0.02 for at in regular.times_s)
+
+
+def test_short_drops_after_a_rise_of_the_level_are_named(reason: Reason) -> None:
+    gain = np.where(TIME >= 1.0, 3.0, 1.0)
+    for start in (2.0, 3.1, 4.5, 6.2):
+        gain[round(start * RATE_HZ) : round((start + 0.1) * RATE_HZ)] = 0.03
+    gaps = [each for each in reason(normal() * gain).findings if each.kind is FindingKind.GAPS]
+    assert gaps[0].change_percent == pytest.approx(100 * 0.4 / SECONDS, abs=1.0)
+
+
 def test_short_drops_of_the_level_are_named(reason: Reason) -> None:
     gain = np.ones(N)
     for start in np.random.default_rng(4).uniform(0.0, SECONDS - 0.2, 7):

@@ -7,7 +7,7 @@ import pytest
 
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.alarm.state import AlarmRule
-from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.config.machine_settings import AlarmSettings
 from asd_monitor.model_training.findings import HeldOutAlarms, HeldOutExcess, assess
 from asd_monitor.model_training.held_out_split import HELD_OUT_SHARE, hold_out
 from asd_monitor.model_training.held_out_trial import run_trial

@@ -11,7 +11,7 @@ import pytest
 
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.commissioning.blocks import Layout, LiveBlock
-from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.config.machine_settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
 from asd_monitor.evidence.alarm_sound import AlarmSound, alarm_sounds
 from asd_monitor.model_store.bundle import load_bundle, save_bundle, save_refit

@@ -11,7 +11,7 @@ import pytest
 from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.commissioning.blocks import Layout, LiveBlock
 from asd_monitor.commissioning.sampler import BlockSampler
-from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.config.machine_settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import OperationError
 from asd_monitor.features.windows import Window

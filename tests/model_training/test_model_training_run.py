@@ -10,7 +10,7 @@ import pytest
 import soxr
 
 from asd_monitor.audio.files.recorder import SCHEMA
-from asd_monitor.config.settings import AlarmSettings
+from asd_monitor.config.machine_settings import AlarmSettings
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.model_store.bundle import load_bundle
 from asd_monitor.model_training.findings import (
