@@ -5,6 +5,7 @@ those of the command line: a kill neither loses nor repeats it.  Its outcome is 
 reload, which changes nothing in the journal, is what SIGHUP does.
 
 A command that has no outcome in time is answered twice: that it waits, and with its outcome later.
+One that the journal has not taken until it is given up, or the daemon is stopped, is withdrawn.
 """
 
 from __future__ import annotations
