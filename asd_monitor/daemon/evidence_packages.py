@@ -16,7 +16,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -40,6 +40,7 @@ from asd_monitor.evidence.retention import (
     Cause,
     Deletion,
     FreeSpace,
+    OldPackages,
     Standing,
     deletions,
 )
@@ -117,6 +118,7 @@ class EvidencePackages:
         on_change: Called in the event loop for each package that was written or deleted.
         limits: Bounds of what waits and of the disk.
         wall_s: Reads the wall clock, in s.
+        steady_s: Reads a clock that is never set, in s.
 
     """
 
@@ -131,6 +133,7 @@ class EvidencePackages:
         on_change: Callable[[PackageChange], None],
         limits: EvidenceLimits | None = None,
         wall_s: Callable[[], float] = time.time,
+        steady_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.box = box
         self.thread = WorkerThread("evidence")
@@ -143,11 +146,13 @@ class EvidencePackages:
         self._on_change = on_change
         self._limits = limits or EvidenceLimits()
         self._wall_s = wall_s
+        self._steady_s = steady_s
         self._normal = NormalSounds(models, state)
         self._waiting_bytes = 0
         self._waiting = 0
         self._counts: Counter[str] = Counter()  # each key is counted in one thread
         self._stored: dict[tuple[str, str], StoredPackage] = {}  # of the thread
+        self._old = OldPackages()  # of the thread
         self._logged: str | None = None  # the newest fault, until a package is written
 
     @property
@@ -214,7 +219,10 @@ class EvidencePackages:
         """Read which packages there are, and delete those that are too many."""
         found = stored_packages(self._state)
         self._stored = {(each.machine, each.alarm_id): each for each in found}
-        return self._retain()
+        old = self._old.update(
+            found, self._bounds, wall_s=self._wall_s(), steady_s=self._steady_s()
+        )
+        return self._retain(old)
 
     def _differences(self) -> list[PackageChange]:
         """Return what the journal does not know yet: a run may have been killed before."""
@@ -284,16 +292,18 @@ class EvidencePackages:
                 hint="free some space, or make the state folder writable",
             )
 
-    def _retain(self) -> list[PackageChange]:
+    def _retain(self, old: Collection[StoredPackage] = ()) -> list[PackageChange]:
         """Delete the packages that are too old or too many; return what was deleted."""
-        due = self._due(lambda _: Standing.OTHER)
+        due = self._due(lambda _: Standing.OTHER, old)
         if due:
-            due = self._due(self._standing())
+            due = self._due(self._standing(), old)
         return [change for each in due if (change := self._delete(each)) is not None]
 
-    def _due(self, standing: Callable[[StoredPackage], Standing]) -> list[Deletion]:
+    def _due(
+        self, standing: Callable[[StoredPackage], Standing], old: Collection[StoredPackage]
+    ) -> list[Deletion]:
         packages = sorted(self._stored.values(), key=lambda each: (each.written_s, each.alarm_id))
-        return deletions(packages, self._bounds, standing, self._space(), self._wall_s())
+        return deletions(packages, self._bounds, standing, self._space(), old)
 
     def _delete(self, deletion: Deletion) -> PackageChange | None:
         package, fault = deletion.package, None

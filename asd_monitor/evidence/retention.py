@@ -13,6 +13,10 @@ from enum import Enum, auto
 from asd_monitor.evidence.package_files import StoredPackage
 
 DAY_S = 86_400.0
+OLD_FOR_S = 3600.0
+"""How long a package has to be too old, in s of running, before it is deleted for that."""
+MOST_OLD = 10
+"""How many packages are deleted for their age at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,44 @@ class FreeSpace:
         """What has to be deleted so that enough is free; 0 or less: nothing."""
         least = max(self.least_bytes, round(self.least_share * self.total_bytes))
         return least - self.free_bytes
+
+
+class OldPackages:
+    """Which packages are too old, by a wall clock that may be wrong for a while.
+
+    A deletion is final, and a wrong clock is corrected: a package counts as old where it was too
+    old in all checks over `OLD_FOR_S`, by a clock that is never set.
+    """
+
+    def __init__(self) -> None:
+        self._since_s: dict[tuple[str, str], float] = {}
+
+    def update(
+        self,
+        packages: Sequence[StoredPackage],
+        bounds: Callable[[str], Bounds],
+        *,
+        wall_s: float,
+        steady_s: float,
+    ) -> frozenset[StoredPackage]:
+        """Return the packages that count as old.
+
+        Args:
+            packages: all of the box.
+            bounds: of a machine.
+            wall_s: Unix time, in s.
+            steady_s: a clock that is never set, in s.
+
+        """
+        beyond = {
+            (each.machine, each.alarm_id): each
+            for each in packages
+            if wall_s - each.written_s > bounds(each.machine).max_age_s
+        }
+        self._since_s = {key: self._since_s.get(key, steady_s) for key in beyond}
+        return frozenset(
+            each for key, each in beyond.items() if steady_s - self._since_s[key] >= OLD_FOR_S
+        )
 
 
 class Standing(Enum):
@@ -68,7 +110,7 @@ def deletions(
     bounds: Callable[[str], Bounds],
     standing: Callable[[StoredPackage], Standing],
     space: FreeSpace,
-    now_s: float,
+    old: Collection[StoredPackage] = (),
 ) -> list[Deletion]:
     """Return the packages to be deleted, in this order.
 
@@ -77,16 +119,13 @@ def deletions(
         bounds: of a machine.
         standing: of the alarm of a package.
         space: of the disk.
-        now_s: Unix time, in s.
+        old: those that are too old; `MOST_OLD` of them are deleted at once.
 
     """
     standings = {each: standing(each) for each in packages}
     candidates = _in_order(packages, standings)
-    found: dict[StoredPackage, Cause] = {}
-    for each in candidates:
-        is_old = now_s - each.written_s > bounds(each.machine).max_age_s
-        if is_old and standings[each] is Standing.OTHER:
-            found[each] = Cause.AGE
+    aged = [each for each in candidates if each in old and standings[each] is Standing.OTHER]
+    found = dict.fromkeys(aged[:MOST_OLD], Cause.AGE)
     for machine in {each.machine for each in packages}:
         excess = sum(each.bytes for each in packages if each.machine == machine)
         excess -= bounds(machine).max_bytes

@@ -10,9 +10,12 @@ from hypothesis import strategies as st
 from asd_monitor.evidence.package_files import StoredPackage
 from asd_monitor.evidence.retention import (
     DAY_S,
+    MOST_OLD,
+    OLD_FOR_S,
     Bounds,
     Cause,
     FreeSpace,
+    OldPackages,
     Standing,
     deletions,
 )
@@ -34,12 +37,13 @@ def deleted(
     space: FreeSpace = ROOMY,
 ) -> list[tuple[str, Cause]]:
     known = standings or {}
+    old = [each for each in packages if NOW_S - each.written_s > BOUNDS.max_age_s]
     found = deletions(
         packages,
         lambda _: BOUNDS,
         lambda each: known.get(each.alarm_id, Standing.OTHER),
         space,
-        NOW_S,
+        old,
     )
     return [(each.package.alarm_id, each.cause) for each in found]
 
@@ -67,6 +71,27 @@ def test_old_packages_are_deleted_unless_they_are_labelled_or_active() -> None:
     packages = [package(number, age_days=31) for number in range(3)]
     standings = {"fan-0": Standing.ACTIVE, "fan-1": Standing.LABELLED}
     assert deleted(packages, standings) == [("fan-2", Cause.AGE)]
+
+
+def test_few_packages_are_deleted_for_their_age_at_once() -> None:
+    packages = [package(number, 1, age_days=31) for number in range(3 * MOST_OLD)]
+    assert deleted(packages) == [(f"fan-{number}", Cause.AGE) for number in range(MOST_OLD)]
+
+
+def test_a_package_is_old_where_it_was_too_old_for_an_hour_of_running() -> None:
+    packages, old = [package(0, age_days=31), package(1, age_days=1)], OldPackages()
+
+    def names(wall_s: float, steady_s: float) -> list[str]:
+        found = old.update(packages, lambda _: BOUNDS, wall_s=wall_s, steady_s=steady_s)
+        return sorted(each.alarm_id for each in found)
+
+    assert names(NOW_S, 100.0) == []
+    wrong_s = NOW_S + 40 * DAY_S
+    assert names(wrong_s, 700.0) == []
+    assert names(NOW_S + 1200.0, 1300.0) == []  # the clock was corrected
+    assert names(NOW_S + 3600.0, 100.0 + OLD_FOR_S) == ["fan-0"]
+    assert names(wrong_s, 4300.0 + OLD_FOR_S) == ["fan-0"]  # it is wrong anew
+    assert names(wrong_s, 4300.0 + 2 * OLD_FOR_S) == ["fan-0", "fan-1"]
 
 
 def test_the_oldest_of_all_machines_are_deleted_where_the_disk_is_nearly_full() -> None:

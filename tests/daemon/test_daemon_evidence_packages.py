@@ -1,0 +1,159 @@
+"""The packages of the box without a session: what is kept, counted and deleted."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from asd_monitor.alarm.state import AlarmCondition
+from asd_monitor.daemon.evidence_packages import EvidenceLimits, EvidencePackages, PackageChange
+from asd_monitor.evidence.building import content_of
+from asd_monitor.evidence.contents import SIDECAR
+from asd_monitor.evidence.package_files import stored_packages, write_package
+from asd_monitor.evidence.retention import DAY_S, OLD_FOR_S, Bounds
+from asd_monitor.journal.alarm_entries import AlarmEntry
+from asd_monitor.journal.alarm_records import AlarmRecord
+from asd_monitor.journal.store import Journal
+from tests.doubles.captured_alarm import RAISED, captured_alarm
+from tests.doubles.waiting import until
+
+LIMITS = EvidenceLimits(least_free_bytes=0, least_free_share=0.0, check_s=0.01)
+BOUNDS = Bounds(2_000_000_000, 30 * DAY_S)
+
+
+class Clocks:
+    """A wall clock that tests set, and a steady one."""
+
+    def __init__(self) -> None:
+        self.begin_s = 1_800_000_000.0
+        self.running_s = 0.0
+        self.error_s = 0.0
+
+    def wall_s(self) -> float:
+        return self.begin_s + self.running_s + self.error_s
+
+    def steady_s(self) -> float:
+        return self.running_s
+
+
+class Box:
+    """The packages of a box, and what was noted of them."""
+
+    def __init__(
+        self,
+        state: Path,
+        journal: Journal,
+        *,
+        bounds: Bounds = BOUNDS,
+        limits: EvidenceLimits = LIMITS,
+    ) -> None:
+        self.state = state
+        self.journal = journal
+        self.changes: list[PackageChange] = []
+        self.clocks = Clocks()
+        self.packages = EvidencePackages(
+            "testbox",
+            state,
+            state / "models",
+            journal=journal,
+            on_change=self.changes.append,
+            wall_s=self.clocks.wall_s,
+            steady_s=self.clocks.steady_s,
+            bounds=lambda _: bounds,
+            limits=limits,
+        )
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(each.alarm_id for each in stored_packages(self.state))
+
+    def store(self, alarm_id: str, *, age_days: float = 0.0, label: str | None = None) -> None:
+        """Store a package of an alarm that has returned to normal."""
+        self.store_unknown(alarm_id, age_days=age_days)
+        record = AlarmRecord(
+            id=alarm_id,
+            machine="fan",
+            severity="alarm",
+            condition=AlarmCondition.NORMAL,
+            raised=RAISED,
+            cleared=RAISED,
+            acknowledged_at=None,
+            who=None,
+            why=None,
+            peak_score=7.0,
+            model="v1",
+            label=label,
+        )
+        assert self.journal.write([AlarmEntry(record)])
+
+    def store_unknown(self, alarm_id: str, *, age_days: float = 0.0) -> None:
+        """Store a package of an alarm that the journal does not know."""
+        write_package(self.state, content_of(captured_alarm(alarm_id=alarm_id), None), "<p>")
+        written_s = self.clocks.begin_s - age_days * DAY_S
+        os.utime(self.state / "evidence/fan" / alarm_id / SIDECAR, (written_s, written_s))
+
+    async def check(self) -> None:
+        """Wait until a check that begins from now on has ended."""
+        turns = self.packages.turns
+        await until(lambda: self.packages.turns >= turns + 2)
+
+
+@asynccontextmanager
+async def running(box: Box) -> AsyncIterator[Box]:
+    task = asyncio.create_task(box.packages.run())
+    try:
+        await box.check()
+        yield box
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await box.packages.close(5.0)
+
+
+@pytest.fixture
+def make_box(tmp_path: Path) -> Iterator[Callable[..., Box]]:
+    journals: list[Journal] = []
+
+    def make(**keys: Any) -> Box:
+        journals.append(Journal(tmp_path))
+        return Box(tmp_path, journals[-1], **keys)
+
+    yield make
+    for journal in journals:
+        journal.close()
+
+
+async def test_a_clock_that_is_wrong_for_a_while_deletes_nothing(make_box):
+    box = make_box()
+    for number in range(3):
+        box.store(f"fan-{number}")
+    async with running(box):
+        box.clocks.error_s = 40 * DAY_S
+        await box.check()
+        box.clocks.running_s += OLD_FOR_S / 2
+        await box.check()
+        box.clocks.error_s = 0.0
+        await box.check()
+        box.clocks.running_s += OLD_FOR_S
+        await box.check()
+    assert box.names == ["fan-0", "fan-1", "fan-2"]
+
+
+async def test_old_packages_are_deleted_after_an_hour_of_running(make_box):
+    box = make_box()
+    box.store("fan-old", age_days=31)
+    box.store("fan-valid", age_days=31, label="valid")
+    box.store("fan-new")
+    async with running(box):
+        assert box.names == ["fan-new", "fan-old", "fan-valid"]
+        box.clocks.running_s += OLD_FOR_S
+        await box.check()
+    assert box.names == ["fan-new", "fan-valid"]
+    assert box.packages.counters.deleted == 1
