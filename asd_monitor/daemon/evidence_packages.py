@@ -68,7 +68,11 @@ class EvidenceLimits:
     """Of the sound that waits to be written."""
     waiting_packages: int = 256
     least_free_bytes: int = 500_000_000
+    """Of the disk; while less is free, no package is written."""
     least_free_share: float = 0.05
+    """Of the disk: the oldest packages are deleted to keep it free where that suffices."""
+    most_free_bytes: int = 5_000_000_000
+    """Of that share."""
     check_s: float = 600.0
     """Between two checks of age, size and free space."""
 
@@ -153,6 +157,7 @@ class EvidencePackages:
         self._counts: Counter[str] = Counter()  # each key is counted in one thread
         self._stored: dict[tuple[str, str], StoredPackage] = {}  # of the thread
         self._old = OldPackages()  # of the thread
+        self._is_short = False  # of free space, as logged
         self._logged: str | None = None  # the newest fault, until a package is written
 
     @property
@@ -222,7 +227,9 @@ class EvidencePackages:
         old = self._old.update(
             found, self._bounds, wall_s=self._wall_s(), steady_s=self._steady_s()
         )
-        return self._retain(old)
+        changes = self._retain(old)
+        self._report_space()
+        return changes
 
     def _differences(self) -> list[PackageChange]:
         """Return what the journal does not know yet: a run may have been killed before."""
@@ -357,13 +364,24 @@ class EvidencePackages:
 
     def _check_space(self) -> None:
         """Raise OSError where too little of the disk is free."""
-        if self._space().missing_bytes > 0:
-            limits = self._limits
+        if self._space().is_exhausted:
             raise OSError(
-                f"less than {limits.least_free_bytes / 1e6:.0f} MB or "
-                f"{100 * limits.least_free_share:g} % of the disk is free, and there is no older"
-                " evidence to delete"
+                f"less than {self._limits.least_free_bytes / 1e6:.0f} MB of the disk are free, and"
+                " older evidence is too small to change that"
             )
+
+    def _report_space(self) -> None:
+        """Log once that the disk is nearly full, although evidence was deleted."""
+        space = self._space()
+        if space.is_short and not self._is_short:
+            log.warning(
+                "the disk is nearly full, and no more evidence is deleted for it: what may be deleted"
+                " would not suffice",
+                free_mb=round(space.free_bytes / 1e6),
+                needed_mb=round(space.reserve_bytes / 1e6),
+                hint="free some space",
+            )
+        self._is_short = space.is_short
 
     def _space(self) -> FreeSpace:
         """Return the free space; a disk that cannot be read has enough, and refuses the writing."""
@@ -377,4 +395,5 @@ class EvidencePackages:
             disk.f_blocks * disk.f_frsize,
             limits.least_free_bytes,
             limits.least_free_share,
+            limits.most_free_bytes,
         )

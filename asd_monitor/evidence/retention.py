@@ -29,18 +29,33 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class FreeSpace:
-    """The disk of the packages, and how much of it stays free."""
+    """The disk of the packages, and how much of it is to stay free.
+
+    While less than ``least_bytes`` are free, nothing is written.  The oldest packages are deleted
+    before, to keep ``share`` of the disk free, ``most_bytes`` at most.
+    """
 
     free_bytes: int
     total_bytes: int
     least_bytes: int = 500_000_000
-    least_share: float = 0.05
+    share: float = 0.05
+    most_bytes: int = 5_000_000_000
 
     @property
-    def missing_bytes(self) -> int:
-        """What has to be deleted so that enough is free; 0 or less: nothing."""
-        least = max(self.least_bytes, round(self.least_share * self.total_bytes))
-        return least - self.free_bytes
+    def reserve_bytes(self) -> int:
+        """How much is to stay free."""
+        share_bytes = round(self.share * self.total_bytes)
+        return max(self.least_bytes, min(share_bytes, self.most_bytes))
+
+    @property
+    def is_short(self) -> bool:
+        """Whether less is free than is to stay free."""
+        return self.free_bytes < self.reserve_bytes
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether so little is free that nothing is written."""
+        return self.free_bytes < self.least_bytes
 
 
 class OldPackages:
@@ -131,7 +146,8 @@ def deletions(
         excess -= bounds(machine).max_bytes
         own = [each for each in candidates if each.machine == machine]
         _delete_until(excess, own, found, Cause.SIZE)
-    _delete_until(space.missing_bytes, candidates, found, Cause.SPACE)
+    others = [each for each in candidates if standings[each] is Standing.OTHER]
+    _make_room(space, others, candidates, found)
     return [Deletion(each, found[each]) for each in candidates if each in found]
 
 
@@ -142,6 +158,25 @@ def _in_order(
     others = [each for each in packages if standings[each] is Standing.OTHER]
     labelled = [each for each in packages if standings[each] is Standing.LABELLED]
     return others + labelled
+
+
+def _make_room(
+    space: FreeSpace,
+    others: Sequence[StoredPackage],
+    candidates: Sequence[StoredPackage],
+    found: dict[StoredPackage, Cause],
+) -> None:
+    """Add packages for free space where their size can reach the bound.
+
+    Labelled ones are deleted only so that something can be written again.  A disk that other files
+    fill costs no package.
+    """
+    for bound, own in ((space.reserve_bytes, others), (space.least_bytes, candidates)):
+        missing = bound - space.free_bytes
+        missing -= sum(each.bytes for each in found if each not in own)
+        if sum(each.bytes for each in own) >= missing:
+            _delete_until(missing, own, found, Cause.SPACE)
+            return
 
 
 def _delete_until(

@@ -6,10 +6,12 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from asd_monitor.alarm.state import AlarmCondition
 from asd_monitor.daemon.evidence_packages import EvidenceLimits, EvidencePackages, PackageChange
@@ -157,3 +159,15 @@ async def test_old_packages_are_deleted_after_an_hour_of_running(make_box):
         await box.check()
     assert box.names == ["fan-new", "fan-valid"]
     assert box.packages.counters.deleted == 1
+
+
+async def test_a_disk_that_other_files_fill_costs_no_package_and_is_logged_once(make_box):
+    box = make_box(limits=replace(LIMITS, least_free_share=1.0, most_free_bytes=2**62))
+    box.store("fan-0")
+    with structlog.testing.capture_logs() as logs:
+        async with running(box):
+            box.packages.submit(captured_alarm(alarm_id="fan-1"), None)
+            await until(lambda: box.packages.counters.written == 1)
+            await box.check()
+    assert box.names == ["fan-0", "fan-1"]
+    assert sum("the disk is nearly full" in each["event"] for each in logs) == 1

@@ -96,10 +96,29 @@ def test_a_package_is_old_where_it_was_too_old_for_an_hour_of_running() -> None:
 
 def test_the_oldest_of_all_machines_are_deleted_where_the_disk_is_nearly_full() -> None:
     packages = [package(0, 500), package(1, 500, "pump"), package(2, 500)]
-    space = FreeSpace(10_000 - 700, 100_000, least_bytes=10_000, least_share=0.05)
+    space = FreeSpace(10_000 - 700, 100_000, least_bytes=10_000, share=0.05)
     assert deleted(packages, space=space) == [("fan-0", Cause.SPACE), ("pump-1", Cause.SPACE)]
-    small = FreeSpace(900, 20_000, least_bytes=500, least_share=0.05)  # 5 % are more
+    small = FreeSpace(900, 20_000, least_bytes=500, share=0.05)  # 5 % are more
     assert deleted(packages, space=small) == [("fan-0", Cause.SPACE)]
+
+
+def test_nothing_is_deleted_for_a_disk_that_other_files_fill() -> None:
+    packages = [package(number) for number in range(10)]
+    assert deleted(packages, space=FreeSpace(190 * 10**9, 4 * 10**12)) == []
+    assert deleted(packages, space=FreeSpace(10**9, 4 * 10**12)) == []
+    assert deleted(packages, space=FreeSpace(10**6, 4 * 10**12)) == []
+
+
+def test_labelled_packages_are_deleted_for_space_only_so_that_something_can_be_written() -> None:
+    packages = [package(number) for number in range(3)]
+    standings = {"fan-0": Standing.LABELLED, "fan-1": Standing.LABELLED}
+    short = FreeSpace(9_700, 200_000, least_bytes=5_000, share=0.05)
+    assert deleted(packages, standings, short) == []
+    exhausted = FreeSpace(4_850, 200_000, least_bytes=5_000, share=0.05)
+    assert deleted(packages, standings, exhausted) == [
+        ("fan-2", Cause.SPACE),
+        ("fan-0", Cause.SPACE),
+    ]
 
 
 @given(
@@ -112,13 +131,15 @@ def test_active_ones_stay_and_the_others_fit(
 ) -> None:
     packages = [package(number, size) for number, size in enumerate(sizes)]
     known = {each.alarm_id: standings[at] for at, each in enumerate(packages)}
-    space = FreeSpace(free, 10_000, least_bytes=1000, least_share=0.05)
+    space = FreeSpace(free, 10_000, least_bytes=1000, share=0.05)
     gone = {name for name, _ in deleted(packages, known, space)}
     assert all(known[name] is not Standing.ACTIVE for name in gone)
     kept = [each for each in packages if each.alarm_id not in gone]
     deletable = [each for each in kept if known[each.alarm_id] is not Standing.ACTIVE]
     if deletable:
         assert sum(each.bytes for each in kept) <= BOUNDS.max_bytes
+    could = [each for each in packages if known[each.alarm_id] is not Standing.ACTIVE]
+    if free + sum(each.bytes for each in could) >= 1000:
         assert free + sum(each.bytes for each in packages if each.alarm_id in gone) >= 1000
     if any(known[name] is Standing.LABELLED for name in gone):
         assert all(known[each.alarm_id] is not Standing.OTHER for each in kept)
