@@ -342,20 +342,18 @@ class EvidencePackages:
     def _standing(self) -> Callable[[StoredPackage], Standing]:
         """Return how the alarms of the packages stand.
 
-        While the journal cannot be read, an alarm that it does not know may be labelled.
+        An alarm that the journal does not know may be labelled: the journal cannot be read, was set
+        aside, or is a new one.
         """
-        unknown = Standing.OTHER
         try:
             records = {record.id: record for record in self._journal.alarms()}
-        except JournalError:
-            records, unknown = {}, Standing.LABELLED
-        if self._journal.fault is not None:
-            unknown = Standing.LABELLED
+        except JournalError:  # reported by the journal
+            records = {}
 
         def standing(package: StoredPackage) -> Standing:
             record = records.get(package.alarm_id)
             if record is None:
-                return unknown
+                return Standing.LABELLED
             if record.active:
                 return Standing.ACTIVE
             return Standing.OTHER if record.label is None else Standing.LABELLED
@@ -375,8 +373,8 @@ class EvidencePackages:
         space = self._space()
         if space.is_short and not self._is_short:
             log.warning(
-                "the disk is nearly full, and no more evidence is deleted for it: what may be deleted"
-                " would not suffice",
+                "the disk is nearly full, and no more evidence is deleted for it: what may be"
+                " deleted would not suffice",
                 free_mb=round(space.free_bytes / 1e6),
                 needed_mb=round(space.reserve_bytes / 1e6),
                 hint="free some space",

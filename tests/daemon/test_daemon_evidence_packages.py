@@ -171,3 +171,21 @@ async def test_a_disk_that_other_files_fill_costs_no_package_and_is_logged_once(
             await box.check()
     assert box.names == ["fan-0", "fan-1"]
     assert sum("the disk is nearly full" in each["event"] for each in logs) == 1
+
+
+async def test_a_package_that_a_new_journal_does_not_know_is_kept_like_a_labelled_one(make_box):
+    box = make_box()
+    box.store_unknown("fan-unknown", age_days=40)
+    box.store("fan-old", age_days=31)
+    async with running(box):
+        box.clocks.running_s += OLD_FOR_S
+        await box.check()
+    assert box.names == ["fan-unknown"]
+
+
+async def test_packages_beyond_the_size_are_deleted_where_the_journal_does_not_know_them(make_box):
+    box = make_box(bounds=Bounds(1, 30 * DAY_S))
+    box.store_unknown("fan-unknown")
+    async with running(box):
+        pass
+    assert box.names == []
