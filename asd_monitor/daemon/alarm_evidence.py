@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from asd_monitor.alarm.state import NEW_ALARM, AlarmCondition, TransitionKind
 from asd_monitor.config.settings import MachineDefaults
@@ -164,7 +165,9 @@ class AlarmEvidence:
         self, pending: _Pending, sound: KeptSound | None, notes: tuple[str, ...]
     ) -> CapturedAlarm:
         monitor, facts, bundle = self._evaluator.monitor, pending.facts, pending.bundle
-        begin = facts.raised if sound is None else self._capture.time_of(sound.first)
+        begin = facts.raised
+        if sound is not None:  # by the clock of the raise, which may have been set since
+            begin += timedelta(seconds=-sound.at_s(facts.raised_sample))
         return CapturedAlarm(
             facts=facts,
             scores=ScoresAround(self._history.trace(), monitor.block_means, monitor.levels),

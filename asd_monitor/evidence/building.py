@@ -28,7 +28,8 @@ class CapturedAlarm:
     sound: KeptSound | None
     content: SoundContent
     begin: datetime
-    """Time of the first sample of the sound; of the alarm where there is none."""
+    """Time of the first sample of the sound, by the clock of the raise; of the alarm where there is
+    none."""
     rate_hz: int = DEFAULT_RATE_HZ
     """Of the model: what is analysed and drawn has this rate."""
     profile: SoundProfile | None = None

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
+import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ import pytest
 import structlog
 
 from asd_monitor.daemon import evidence_packages
+from asd_monitor.daemon.stream_clock import Clocks
 from asd_monitor.evidence.package_files import read_package, stored_packages, write_package
 from asd_monitor.evidence.retention import Bounds
 from asd_monitor.journal.requests import Request, Verb
@@ -107,6 +110,30 @@ async def test_an_interrupted_capture_ends_the_sound(make, tmp_path):
     sound = read_package(tmp_path / path).document["sound"]
     assert sound["first_sample"] + sound["samples"] == 35 * RATE_HZ
     assert machine.broker.alarm("fan")["id"] == alarm_id
+
+
+async def test_the_times_of_a_package_are_by_the_clock_of_the_raise(make, tmp_path):
+    machine = make()
+    machine.start()
+    ahead_s = 0.0
+    machine.session._capture_loop._clocks = Clocks(wall_s=lambda: time.time() + ahead_s)
+    machine.source.open()
+    await machine.play(20, NORMAL_LEVEL)
+    await machine.play(15, ALARM_LEVEL)
+    await machine.until_state("alarm")
+    ahead_s = 21 * 86_400.0  # set while the sound after the alarm is captured
+    await machine.play(10, NORMAL_LEVEL)
+    document = read_package(tmp_path / await until_evidence(machine)).document
+    alarm, sound = document["alarm"], document["sound"]
+    (record,) = machine.journal.alarms("fan")
+    raised, onset, begin = (
+        datetime.fromisoformat(each) for each in (alarm["raised"], alarm["onset"], sound["begin"])
+    )
+    assert abs((raised - record.raised).total_seconds()) < 0.001
+    delay_s = (alarm["raised_sample"] - alarm["onset_sample"]) / RATE_HZ
+    assert (raised - onset).total_seconds() == pytest.approx(delay_s, abs=0.002)
+    before_s = (alarm["raised_sample"] - sound["first_sample"]) / RATE_HZ
+    assert (raised - begin).total_seconds() == pytest.approx(before_s, abs=0.002)
 
 
 async def test_the_end_of_a_recording_ends_the_sound(make, tmp_path):
