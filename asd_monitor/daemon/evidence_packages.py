@@ -29,6 +29,7 @@ from asd_monitor.evidence.building import CapturedAlarm, alarm_picture, content_
 from asd_monitor.evidence.package_files import (
     StoredPackage,
     delete_package,
+    disk_folder,
     relative_path,
     remove_unfinished,
     stored_packages,
@@ -385,7 +386,7 @@ class EvidencePackages:
         """Return the free space; a disk that cannot be read has enough, and refuses the writing."""
         limits = self._limits
         try:
-            disk = os.statvfs(self._state)
+            disk = os.statvfs(disk_folder(self._state))
         except OSError:
             return FreeSpace(1, 1, 0, 0.0)
         return FreeSpace(

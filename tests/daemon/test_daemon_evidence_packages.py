@@ -189,3 +189,38 @@ async def test_packages_beyond_the_size_are_deleted_where_the_journal_does_not_k
     async with running(box):
         pass
     assert box.names == []
+
+
+async def test_nothing_is_written_or_removed_behind_a_link_of_one_machine(make_box, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / ".copy.partial").mkdir(parents=True)
+    (tmp_path / "evidence").mkdir()
+    (tmp_path / "evidence/fan").symlink_to(elsewhere)
+    box = make_box()
+    with structlog.testing.capture_logs() as logs:
+        async with running(box):
+            box.packages.submit(captured_alarm(alarm_id="fan-1"), None)
+            await until(lambda: box.packages.counters.unwritten == 1)
+    assert [each.name for each in elsewhere.iterdir()] == [".copy.partial"]
+    (error,) = [each for each in logs if each["event"].endswith("cannot be written")]
+    assert "evidence/fan is a link: remove it" in error["reason"]
+
+
+async def test_the_free_space_is_that_of_the_disk_of_the_packages(make_box, monkeypatch, tmp_path):
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (tmp_path / "evidence").symlink_to(elsewhere)
+    of_disk = os.statvfs
+
+    def statvfs(folder: Path) -> os.statvfs_result:
+        found = list(of_disk(folder))
+        if Path(folder).resolve() == elsewhere:
+            found[4] = 0  # f_bavail
+        return os.statvfs_result(found)
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    box = make_box(limits=replace(LIMITS, least_free_bytes=1))
+    async with running(box):
+        box.packages.submit(captured_alarm(alarm_id="fan-1"), None)
+        await until(lambda: box.packages.counters.unwritten == 1)
+    assert box.names == []
