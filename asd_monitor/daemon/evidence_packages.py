@@ -26,6 +26,7 @@ import structlog
 from asd_monitor.config.settings import Config
 from asd_monitor.daemon.normal_sound import NormalSounds
 from asd_monitor.evidence.building import CapturedAlarm, alarm_picture, content_of
+from asd_monitor.evidence.contents import AlarmFacts
 from asd_monitor.evidence.package_files import (
     StoredPackage,
     delete_package,
@@ -52,7 +53,8 @@ from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
-_DEFECTS = (ArithmeticError, LookupError, TypeError, ValueError, MemoryError)
+DEFECTS = (ArithmeticError, LookupError, TypeError, ValueError, MemoryError, RuntimeError)
+"""What a defect raises, or a lack of memory; it costs the evidence of one alarm at most."""
 
 
 def evidence_bounds(config: Config, machine: str) -> Bounds:
@@ -89,6 +91,8 @@ class EvidenceCounters:
     """Written without the sound, since too much was waiting."""
     without_pictures: int = 0
     """Written without pictures, by a defect; reported."""
+    defects: int = 0
+    """Not captured or not written, by a defect; reported."""
     dropped: int = 0
     """Not written, since too many were waiting."""
     unwritten: int = 0
@@ -195,18 +199,35 @@ class EvidencePackages:
         self._waiting += 1
         self._waiting_bytes += sound_bytes
         writing = self.thread.submit(partial(self._write, captured, bundle))
-        writing.add_done_callback(partial(self._note_written, sound_bytes))
+        writing.add_done_callback(partial(self._note_written, captured.facts, sound_bytes))
+
+    def note_defect(self, machine: str, error: BaseException, alarm_id: str | None = None) -> None:
+        """Count and log a defect that costs the evidence of an alarm."""
+        self._counts["defects"] += 1
+        log.error(
+            "the evidence of an alarm is lost by a defect",
+            machine=machine,
+            alarm=alarm_id,
+            hint="please report it with the log",
+            exc_info=error,
+        )
 
     async def close(self, limit_s: float) -> None:
         """Write what waits, within the limit.  May be called in any state and more than once."""
         if not await self.thread.finish(limit_s) and self._waiting:
             log.error("the evidence of alarms is not complete", packages=self._waiting)
 
-    def _note_written(self, sound_bytes: int, writing: asyncio.Future[list[PackageChange]]) -> None:
+    def _note_written(
+        self, facts: AlarmFacts, sound_bytes: int, writing: asyncio.Future[list[PackageChange]]
+    ) -> None:
         self._waiting -= 1
         self._waiting_bytes -= sound_bytes
-        if not writing.cancelled():
-            self._note(writing.result())
+        if writing.cancelled():
+            return
+        if (error := writing.exception()) is not None:
+            self.note_defect(facts.machine, error, facts.id)
+            return
+        self._note(writing.result())
 
     def _note(self, changes: list[PackageChange]) -> None:
         for change in changes:
@@ -266,6 +287,8 @@ class EvidencePackages:
 
     def _write_package(self, captured: CapturedAlarm, bundle: Bundle | None) -> int:
         # Jinja2 takes 5 MB, which a box without an alarm does not need
+        from jinja2 import TemplateError  # noqa: PLC0415
+
         from asd_monitor.reports.evidence_page import evidence_page  # noqa: PLC0415
 
         try:
@@ -274,7 +297,10 @@ class EvidencePackages:
             earlier = self._normal.earlier(captured)
             content = content_of(captured, picture, normal=normal, earlier=earlier)
             page = evidence_page(content)
-        except _DEFECTS:  # the sound of an alarm is kept whatever is wrong with its pictures
+        except (
+            *DEFECTS,
+            TemplateError,
+        ):  # the sound of an alarm is kept whatever is wrong with its pictures
             self._counts["without_pictures"] += 1
             log.exception(
                 "the pictures of an alarm's evidence could not be made",

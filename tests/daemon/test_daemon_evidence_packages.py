@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import structlog
+from jinja2 import TemplateError
 
 from asd_monitor.alarm.state import AlarmCondition
 from asd_monitor.daemon.evidence_packages import EvidenceLimits, EvidencePackages, PackageChange
@@ -22,6 +23,7 @@ from asd_monitor.evidence.retention import DAY_S, OLD_FOR_S, Bounds
 from asd_monitor.journal.alarm_entries import AlarmEntry
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.store import Journal
+from asd_monitor.reports import evidence_page
 from tests.doubles.captured_alarm import RAISED, captured_alarm
 from tests.doubles.waiting import until
 
@@ -224,3 +226,22 @@ async def test_the_free_space_is_that_of_the_disk_of_the_packages(make_box, monk
         box.packages.submit(captured_alarm(alarm_id="fan-1"), None)
         await until(lambda: box.packages.counters.unwritten == 1)
     assert box.names == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError("defect"), TemplateError("defect"), KeyError("x")])
+async def test_a_defect_of_the_page_is_counted_and_costs_one_package(make_box, monkeypatch, error):
+    def fail(*_: object) -> str:
+        raise error
+
+    box = make_box()
+    async with running(box):
+        with monkeypatch.context() as patched:
+            patched.setattr(evidence_page, "evidence_page", fail)
+            with structlog.testing.capture_logs() as logs:
+                box.packages.submit(captured_alarm(alarm_id="fan-1"), None)
+                await until(lambda: box.packages.counters.defects == 1)
+        box.packages.submit(captured_alarm(alarm_id="fan-2"), None)
+        await until(lambda: box.packages.counters.written == 1)
+    (lost,) = [each for each in logs if "is lost by a defect" in each["event"]]
+    assert (lost["machine"], lost["alarm"]) == ("fan", "fan-1")
+    assert box.names == ["fan-2"]
