@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import structlog
 
-from asd_monitor.daemon import evidence_packages
+from asd_monitor.daemon import alarm_evidence, evidence_packages
 from asd_monitor.daemon.stream_clock import Clocks
 from asd_monitor.evidence.package_files import read_package, stored_packages, write_package
 from asd_monitor.evidence.retention import Bounds
@@ -292,6 +292,31 @@ async def test_where_too_much_sound_waits_the_first_alarms_keep_theirs(make, tmp
     assert package.document["sound"] is None
     assert "no memory for the sound" in package.document["notes"][0]
     assert machine.evidence.counters.without_sound == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError, ValueError])
+async def test_a_fault_of_the_capture_costs_no_reading(make, monkeypatch, tmp_path, error):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(alarm_evidence, "joined", fail)
+    machine = make()
+    alarm_id = await raise_alarm(machine)
+    await machine.play(20, ALARM_LEVEL)
+    counters = machine.evidence.counters
+    if error is MemoryError:
+        package = read_package(tmp_path / await until_evidence(machine))
+        assert package.document["sound"] is None
+        assert "no memory for the sound" in package.document["notes"][0]
+        assert (counters.without_sound, counters.defects) == (1, 0)
+    else:
+        assert (counters.without_sound, counters.defects) == (0, 1)
+        assert machine.broker.alarm("fan")["id"] == alarm_id
+    assert not machine.task.done()
+    windows = [each["seq"] for each in machine.broker.messages("fan/score")]
+    assert windows == list(range(windows[0], windows[0] + len(windows)))
+    ends_s = 55  # of the sound that was played
+    assert len(windows) >= 2 * ends_s - 10
 
 
 async def test_where_too_many_wait_a_package_is_dropped_and_counted(make, tmp_path):
