@@ -163,7 +163,6 @@ class EvidencePackages:
         self._stored: dict[tuple[str, str], StoredPackage] = {}  # of the thread
         self._old = OldPackages()  # of the thread
         self._is_short = False  # of free space, as logged
-        self._logged: str | None = None  # the newest fault, until a package is written
 
     @property
     def counters(self) -> EvidenceCounters:
@@ -277,7 +276,6 @@ class EvidencePackages:
             self._counts["unwritten"] += 1
             self._report(error, captured)
             return changes
-        self._logged = None
         self._counts["written"] += 1
         stored = StoredPackage(facts.machine, facts.id, size, self._wall_s())
         self._stored[facts.machine, facts.id] = stored
@@ -314,17 +312,14 @@ class EvidencePackages:
         return write_package(self._state, content, page)
 
     def _report(self, error: OSError, captured: CapturedAlarm) -> None:
-        """Log why evidence is not written, once until a package is."""
-        reason = error.strerror or str(error)
-        if reason != self._logged:
-            self._logged = reason
-            log.error(
-                "the evidence of an alarm cannot be written",
-                machine=captured.facts.machine,
-                alarm=captured.facts.id,
-                reason=reason,
-                hint="free some space, or make the state folder writable",
-            )
+        """Log which evidence is not written, and why."""
+        log.error(
+            "the evidence of an alarm cannot be written",
+            machine=captured.facts.machine,
+            alarm=captured.facts.id,
+            reason=error.strerror or str(error),
+            hint="free some space, or make the state folder writable",
+        )
 
     def _retain(self, old: Collection[StoredPackage] = ()) -> list[PackageChange]:
         """Delete the packages that are too old or too many; return what was deleted."""

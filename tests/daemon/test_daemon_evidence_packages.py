@@ -245,3 +245,14 @@ async def test_a_defect_of_the_page_is_counted_and_costs_one_package(make_box, m
     (lost,) = [each for each in logs if "is lost by a defect" in each["event"]]
     assert (lost["machine"], lost["alarm"]) == ("fan", "fan-1")
     assert box.names == ["fan-2"]
+
+
+async def test_each_package_that_cannot_be_written_is_logged_with_its_alarm(make_box):
+    box = make_box(limits=replace(LIMITS, least_free_bytes=2**62))
+    with structlog.testing.capture_logs() as logs:
+        async with running(box):
+            for number in range(3):
+                box.packages.submit(captured_alarm(alarm_id=f"fan-{number}"), None)
+            await until(lambda: box.packages.counters.unwritten == 3)
+    errors = [each["alarm"] for each in logs if each["event"].endswith("cannot be written")]
+    assert errors == ["fan-0", "fan-1", "fan-2"]
