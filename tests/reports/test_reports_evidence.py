@@ -14,7 +14,7 @@ from asd_monitor.evidence.building import alarm_picture, content_of
 from asd_monitor.evidence.contents import SOUND, NormalSound, PackageContent, document_of
 from asd_monitor.evidence.pictures import picture_of, picture_of_windows
 from asd_monitor.evidence.sound_span import SoundContent
-from asd_monitor.records import MicrophoneState
+from asd_monitor.records import MicrophoneState, Thresholds
 from asd_monitor.reports.evidence_page import evidence_page
 from asd_monitor.reports.png import as_difference, as_picture
 from tests.doubles.captured_alarm import RATE_HZ, captured_alarm, machine_sound
@@ -61,6 +61,18 @@ def test_single_impacts_are_shown_and_stored_only_with_the_whole_sound(
     assert "impacts" in package.sentence.lower()
     has_times = any(each["impacts_s"] for each in findings)
     assert has_times == ("impact of 1" in evidence_page(package)) == (content == "full")
+
+
+@pytest.mark.parametrize(
+    ("warning", "names"),
+    [(3.94, ["alarm 3.94, warning 3.94"]), (1.5, ["warning 1.50", "alarm 3.94"])],
+)
+def test_the_names_of_thresholds_do_not_cover_each_other(warning: float, names: list[str]) -> None:
+    content = content_as()
+    facts = replace(content.facts, thresholds=Thresholds(warning, 3.94))
+    text = evidence_page(replace(content, facts=facts))
+    found = re.findall(r'<span class="across [^>]*><b>([^<]+)</b>', text)
+    assert found == names
 
 
 def test_the_page_loads_nothing_but_its_sound() -> None:
