@@ -7,14 +7,17 @@ What takes time is done by `asd_monitor.daemon.evidence_packages`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from asd_monitor.alarm.state import NEW_ALARM, AlarmCondition, TransitionKind
+from asd_monitor.audio.ring_buffer import RingBuffer
 from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.evaluator import Evaluator, RecordedReading
-from asd_monitor.daemon.evidence_packages import EvidencePackages
+from asd_monitor.daemon.evidence_packages import DEFECTS, EvidencePackages
 from asd_monitor.evidence.building import DEFAULT_RATE_HZ, CapturedAlarm
 from asd_monitor.evidence.contents import AlarmFacts, ScoresAround
 from asd_monitor.evidence.score_history import ScoreHistory, onset_of
@@ -22,6 +25,10 @@ from asd_monitor.evidence.sound_span import KeptSound, KeptTimes, SoundContent, 
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.model_store.bundle import Bundle
 from asd_monitor.monitor import Reading
+
+_NO_MEMORY = (
+    "Too many alarms were raised at the same time: there was no memory for the sound of this one."
+)
 
 
 def kept_times(settings: MachineDefaults) -> KeptTimes:
@@ -76,21 +83,32 @@ class AlarmEvidence:
     def note(self, recorded: Sequence[RecordedReading], end: int) -> None:
         """Take up the readings of a block that ends there, and the alarms that they raise."""
         for each in recorded:
-            self._take_scores(each.reading)
-            for event in each.events:
-                if (alarm := _raised(event)) is not None:
-                    self._begin(alarm, each.reading)
+            with self._counted():
+                self._take_scores(each.reading)
+            self._begin_raised(each.events, each.reading)
         self._collect([each for each in self._pending if end >= each.past])
 
     def note_released(self, events: Sequence[Event]) -> None:
         """Take up the transitions of a held alarm that was raised without a reading."""
-        for event in events:
-            if (alarm := _raised(event)) is not None:
-                self._begin(alarm, None)
+        self._begin_raised(events, None)
 
     def end_sound(self) -> None:
         """Take the sound that there is: no more of the stream follows without a gap."""
         self._collect(list(self._pending))
+
+    def _begin_raised(self, events: Sequence[Event], reading: Reading | None) -> None:
+        for event in events:
+            if (alarm := _raised(event)) is not None:
+                with self._counted(alarm.id):
+                    self._begin(alarm, reading)
+
+    @contextmanager
+    def _counted(self, alarm_id: str | None = None) -> Iterator[None]:
+        """Count a defect: it does not end the monitoring."""
+        try:
+            yield
+        except DEFECTS as error:
+            self._packages.note_defect(self._machine, error, alarm_id)
 
     def _take_scores(self, reading: Reading) -> None:
         evaluator = self._evaluator
@@ -149,22 +167,30 @@ class AlarmEvidence:
             return
         self._pending = [each for each in self._pending if each not in due]
         for each in due:
-            samples = each.past - each.first
-            sound, notes = None, each.notes
-            if self._packages.has_room(4 * samples):
-                sound = joined(ring.span(each.first, each.past))
-            else:
-                notes += (
-                    "Too many alarms were raised at the same time: there was no memory for the"
-                    " sound of this one.",
-                )
-            self._packages.submit(self._captured(each, sound, notes), each.bundle)
+            with self._counted(each.facts.id):
+                sound, notes = None, each.notes
+                try:
+                    sound = self._sound_of(each, ring)
+                except MemoryError:
+                    notes = (*notes, _NO_MEMORY)
+                self._packages.submit(self._captured(each, sound, notes), each.bundle)
+
+    def _sound_of(self, pending: _Pending, ring: RingBuffer) -> KeptSound | None:
+        """Return a copy of the sound of an alarm; None: it is not there any more.
+
+        Raises MemoryError where too much waits to be written, or there is no memory for a copy.
+        """
+        if not self._packages.has_room(4 * (pending.past - pending.first)):
+            raise MemoryError
+        return joined(ring.span(pending.first, pending.past))
 
     def _captured(
         self, pending: _Pending, sound: KeptSound | None, notes: tuple[str, ...]
     ) -> CapturedAlarm:
         monitor, facts, bundle = self._evaluator.monitor, pending.facts, pending.bundle
-        begin = facts.raised if sound is None else self._capture.time_of(sound.first)
+        begin = facts.raised
+        if sound is not None:  # by the clock of the raise, which may have been set since
+            begin += timedelta(seconds=-sound.at_s(facts.raised_sample))
         return CapturedAlarm(
             facts=facts,
             scores=ScoresAround(self._history.trace(), monitor.block_means, monitor.levels),

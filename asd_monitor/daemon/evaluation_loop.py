@@ -281,12 +281,12 @@ class EvaluationLoop:
             recorded = await self._worker.run(evaluator.record, readings, end, sound)
         else:
             recorded = evaluator.record(readings, end)
-        self._evidence.note(recorded.readings, end)
-        self._capture.release(end, self._missing_samples)
         for reading in recorded.readings:
             self._reporter.publish_reading(reading)
         if recorded.peak_rose:
             self._reporter.publish_alarm()
+        self._evidence.note(recorded.readings, end)
+        self._capture.release(end, self._missing_samples)
 
     def _alarm_sound(self, readings: Sequence[Reading]) -> Block | None:
         """Return a copy of the sound before an alarm that is raised; None: none is.

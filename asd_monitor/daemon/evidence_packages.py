@@ -16,7 +16,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,9 +26,11 @@ import structlog
 from asd_monitor.config.settings import Config
 from asd_monitor.daemon.normal_sound import NormalSounds
 from asd_monitor.evidence.building import CapturedAlarm, alarm_picture, content_of
+from asd_monitor.evidence.contents import AlarmFacts
 from asd_monitor.evidence.package_files import (
     StoredPackage,
     delete_package,
+    disk_folder,
     relative_path,
     remove_unfinished,
     stored_packages,
@@ -40,6 +42,7 @@ from asd_monitor.evidence.retention import (
     Cause,
     Deletion,
     FreeSpace,
+    OldPackages,
     Standing,
     deletions,
 )
@@ -50,7 +53,8 @@ from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
 
-_DEFECTS = (ArithmeticError, LookupError, TypeError, ValueError, MemoryError)
+DEFECTS = (ArithmeticError, LookupError, TypeError, ValueError, MemoryError, RuntimeError)
+"""What a defect raises, or a lack of memory; it costs the evidence of one alarm at most."""
 
 
 def evidence_bounds(config: Config, machine: str) -> Bounds:
@@ -67,7 +71,11 @@ class EvidenceLimits:
     """Of the sound that waits to be written."""
     waiting_packages: int = 256
     least_free_bytes: int = 500_000_000
+    """Of the disk; while less is free, no package is written."""
     least_free_share: float = 0.05
+    """Of the disk: the oldest packages are deleted to keep it free where that suffices."""
+    most_free_bytes: int = 5_000_000_000
+    """Of that share."""
     check_s: float = 600.0
     """Between two checks of age, size and free space."""
 
@@ -83,6 +91,8 @@ class EvidenceCounters:
     """Written without the sound, since too much was waiting."""
     without_pictures: int = 0
     """Written without pictures, by a defect; reported."""
+    defects: int = 0
+    """Not captured or not written, by a defect; reported."""
     dropped: int = 0
     """Not written, since too many were waiting."""
     unwritten: int = 0
@@ -117,6 +127,7 @@ class EvidencePackages:
         on_change: Called in the event loop for each package that was written or deleted.
         limits: Bounds of what waits and of the disk.
         wall_s: Reads the wall clock, in s.
+        steady_s: Reads a clock that is never set, in s.
 
     """
 
@@ -131,6 +142,7 @@ class EvidencePackages:
         on_change: Callable[[PackageChange], None],
         limits: EvidenceLimits | None = None,
         wall_s: Callable[[], float] = time.time,
+        steady_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self.box = box
         self.thread = WorkerThread("evidence")
@@ -143,12 +155,14 @@ class EvidencePackages:
         self._on_change = on_change
         self._limits = limits or EvidenceLimits()
         self._wall_s = wall_s
+        self._steady_s = steady_s
         self._normal = NormalSounds(models, state)
         self._waiting_bytes = 0
         self._waiting = 0
         self._counts: Counter[str] = Counter()  # each key is counted in one thread
         self._stored: dict[tuple[str, str], StoredPackage] = {}  # of the thread
-        self._logged: str | None = None  # the newest fault, until a package is written
+        self._old = OldPackages()  # of the thread
+        self._is_short = False  # of free space, as logged
 
     @property
     def counters(self) -> EvidenceCounters:
@@ -184,18 +198,35 @@ class EvidencePackages:
         self._waiting += 1
         self._waiting_bytes += sound_bytes
         writing = self.thread.submit(partial(self._write, captured, bundle))
-        writing.add_done_callback(partial(self._note_written, sound_bytes))
+        writing.add_done_callback(partial(self._note_written, captured.facts, sound_bytes))
+
+    def note_defect(self, machine: str, error: BaseException, alarm_id: str | None = None) -> None:
+        """Count and log a defect that costs the evidence of an alarm."""
+        self._counts["defects"] += 1
+        log.error(
+            "the evidence of an alarm is lost by a defect",
+            machine=machine,
+            alarm=alarm_id,
+            hint="please report it with the log",
+            exc_info=error,
+        )
 
     async def close(self, limit_s: float) -> None:
         """Write what waits, within the limit.  May be called in any state and more than once."""
         if not await self.thread.finish(limit_s) and self._waiting:
             log.error("the evidence of alarms is not complete", packages=self._waiting)
 
-    def _note_written(self, sound_bytes: int, writing: asyncio.Future[list[PackageChange]]) -> None:
+    def _note_written(
+        self, facts: AlarmFacts, sound_bytes: int, writing: asyncio.Future[list[PackageChange]]
+    ) -> None:
         self._waiting -= 1
         self._waiting_bytes -= sound_bytes
-        if not writing.cancelled():
-            self._note(writing.result())
+        if writing.cancelled():
+            return
+        if (error := writing.exception()) is not None:
+            self.note_defect(facts.machine, error, facts.id)
+            return
+        self._note(writing.result())
 
     def _note(self, changes: list[PackageChange]) -> None:
         for change in changes:
@@ -214,7 +245,12 @@ class EvidencePackages:
         """Read which packages there are, and delete those that are too many."""
         found = stored_packages(self._state)
         self._stored = {(each.machine, each.alarm_id): each for each in found}
-        return self._retain()
+        old = self._old.update(
+            found, self._bounds, wall_s=self._wall_s(), steady_s=self._steady_s()
+        )
+        changes = self._retain(old)
+        self._report_space()
+        return changes
 
     def _differences(self) -> list[PackageChange]:
         """Return what the journal does not know yet: a run may have been killed before."""
@@ -240,7 +276,6 @@ class EvidencePackages:
             self._counts["unwritten"] += 1
             self._report(error, captured)
             return changes
-        self._logged = None
         self._counts["written"] += 1
         stored = StoredPackage(facts.machine, facts.id, size, self._wall_s())
         self._stored[facts.machine, facts.id] = stored
@@ -250,6 +285,8 @@ class EvidencePackages:
 
     def _write_package(self, captured: CapturedAlarm, bundle: Bundle | None) -> int:
         # Jinja2 takes 5 MB, which a box without an alarm does not need
+        from jinja2 import TemplateError  # noqa: PLC0415
+
         from asd_monitor.reports.evidence_page import evidence_page  # noqa: PLC0415
 
         try:
@@ -258,7 +295,10 @@ class EvidencePackages:
             earlier = self._normal.earlier(captured)
             content = content_of(captured, picture, normal=normal, earlier=earlier)
             page = evidence_page(content)
-        except _DEFECTS:  # the sound of an alarm is kept whatever is wrong with its pictures
+        except (
+            *DEFECTS,
+            TemplateError,
+        ):  # the sound of an alarm is kept whatever is wrong with its pictures
             self._counts["without_pictures"] += 1
             log.exception(
                 "the pictures of an alarm's evidence could not be made",
@@ -272,28 +312,27 @@ class EvidencePackages:
         return write_package(self._state, content, page)
 
     def _report(self, error: OSError, captured: CapturedAlarm) -> None:
-        """Log why evidence is not written, once until a package is."""
-        reason = error.strerror or str(error)
-        if reason != self._logged:
-            self._logged = reason
-            log.error(
-                "the evidence of an alarm cannot be written",
-                machine=captured.facts.machine,
-                alarm=captured.facts.id,
-                reason=reason,
-                hint="free some space, or make the state folder writable",
-            )
+        """Log which evidence is not written, and why."""
+        log.error(
+            "the evidence of an alarm cannot be written",
+            machine=captured.facts.machine,
+            alarm=captured.facts.id,
+            reason=error.strerror or str(error),
+            hint="free some space, or make the state folder writable",
+        )
 
-    def _retain(self) -> list[PackageChange]:
+    def _retain(self, old: Collection[StoredPackage] = ()) -> list[PackageChange]:
         """Delete the packages that are too old or too many; return what was deleted."""
-        due = self._due(lambda _: Standing.OTHER)
+        due = self._due(lambda _: Standing.OTHER, old)
         if due:
-            due = self._due(self._standing())
+            due = self._due(self._standing(), old)
         return [change for each in due if (change := self._delete(each)) is not None]
 
-    def _due(self, standing: Callable[[StoredPackage], Standing]) -> list[Deletion]:
+    def _due(
+        self, standing: Callable[[StoredPackage], Standing], old: Collection[StoredPackage]
+    ) -> list[Deletion]:
         packages = sorted(self._stored.values(), key=lambda each: (each.written_s, each.alarm_id))
-        return deletions(packages, self._bounds, standing, self._space(), self._wall_s())
+        return deletions(packages, self._bounds, standing, self._space(), old)
 
     def _delete(self, deletion: Deletion) -> PackageChange | None:
         package, fault = deletion.package, None
@@ -325,20 +364,18 @@ class EvidencePackages:
     def _standing(self) -> Callable[[StoredPackage], Standing]:
         """Return how the alarms of the packages stand.
 
-        While the journal cannot be read, an alarm that it does not know may be labelled.
+        An alarm that the journal does not know may be labelled: the journal cannot be read, was set
+        aside, or is a new one.
         """
-        unknown = Standing.OTHER
         try:
             records = {record.id: record for record in self._journal.alarms()}
-        except JournalError:
-            records, unknown = {}, Standing.LABELLED
-        if self._journal.fault is not None:
-            unknown = Standing.LABELLED
+        except JournalError:  # reported by the journal
+            records = {}
 
         def standing(package: StoredPackage) -> Standing:
             record = records.get(package.alarm_id)
             if record is None:
-                return unknown
+                return Standing.LABELLED
             if record.active:
                 return Standing.ACTIVE
             return Standing.OTHER if record.label is None else Standing.LABELLED
@@ -347,19 +384,30 @@ class EvidencePackages:
 
     def _check_space(self) -> None:
         """Raise OSError where too little of the disk is free."""
-        if self._space().missing_bytes > 0:
-            limits = self._limits
+        if self._space().is_exhausted:
             raise OSError(
-                f"less than {limits.least_free_bytes / 1e6:.0f} MB or "
-                f"{100 * limits.least_free_share:g} % of the disk is free, and there is no older"
-                " evidence to delete"
+                f"less than {self._limits.least_free_bytes / 1e6:.0f} MB of the disk are free, and"
+                " older evidence is too small to change that"
             )
+
+    def _report_space(self) -> None:
+        """Log once that the disk is nearly full, although evidence was deleted."""
+        space = self._space()
+        if space.is_short and not self._is_short:
+            log.warning(
+                "the disk is nearly full, and no more evidence is deleted for it: what may be"
+                " deleted would not suffice",
+                free_mb=round(space.free_bytes / 1e6),
+                needed_mb=round(space.reserve_bytes / 1e6),
+                hint="free some space",
+            )
+        self._is_short = space.is_short
 
     def _space(self) -> FreeSpace:
         """Return the free space; a disk that cannot be read has enough, and refuses the writing."""
         limits = self._limits
         try:
-            disk = os.statvfs(self._state)
+            disk = os.statvfs(disk_folder(self._state))
         except OSError:
             return FreeSpace(1, 1, 0, 0.0)
         return FreeSpace(
@@ -367,4 +415,5 @@ class EvidencePackages:
             disk.f_blocks * disk.f_frsize,
             limits.least_free_bytes,
             limits.least_free_share,
+            limits.most_free_bytes,
         )

@@ -28,7 +28,8 @@ class CapturedAlarm:
     sound: KeptSound | None
     content: SoundContent
     begin: datetime
-    """Time of the first sample of the sound; of the alarm where there is none."""
+    """Time of the first sample of the sound, by the clock of the raise; of the alarm where there is
+    none."""
     rate_hz: int = DEFAULT_RATE_HZ
     """Of the model: what is analysed and drawn has this rate."""
     profile: SoundProfile | None = None
@@ -37,7 +38,7 @@ class CapturedAlarm:
 
     @property
     def is_coarse(self) -> bool:
-        """Whether pictures have long steps, in which speech is not intelligible."""
+        """Whether pictures and times have long steps, in which speech is not intelligible."""
         return self.content is not SoundContent.FULL
 
 
@@ -75,6 +76,8 @@ def content_of(
         if sound is not None and not facts.is_quiet:
             explanation = _explain(captured, profile, explained)
             marks = marks_of(explanation.findings, sound, profile.rate_hz, facts.raised_sample)
+    if captured.is_coarse:
+        marks = tuple(replace(mark, impacts_s=()) for mark in marks)
     notes = list(captured.notes)
     if facts.is_slow and earlier is None:
         notes.append(

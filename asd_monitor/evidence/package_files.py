@@ -112,11 +112,16 @@ def write_package(state: Path, content: PackageContent, page: str) -> int:
     """Write a package; return its size in bytes.
 
     Raises:
-        OSError: it cannot be written; nothing is left of it.
+        OSError: it cannot be written; nothing is left of it.  Or the folder of the machine is a
+            link: packages behind it would neither be counted nor deleted.
 
     """
     facts = content.facts
     folder = package_folder(state, facts.machine, facts.id)
+    if folder.parent.is_symlink():
+        raise OSError(
+            f"{folder.parent} is a link: remove it; only {state / FOLDER} as a whole may be one"
+        )
     partial = folder.with_name(f".{facts.id}{_PARTIAL}")
     try:
         create_private_folder(folder.parent)
@@ -185,19 +190,32 @@ def delete_package(state: Path, package: StoredPackage) -> None:
 def remove_unfinished(state: Path) -> int:
     """Remove what interrupted writings and deletions have left; return how many there were."""
     found = 0
-    with suppress(OSError):
-        for partial in (state / FOLDER).glob(f"*/.*{_PARTIAL}"):
-            shutil.rmtree(partial, ignore_errors=True)
-            found += 1
+    for machine in _machine_folders(state):
+        with suppress(OSError):
+            for partial in Path(machine.path).glob(f".*{_PARTIAL}"):
+                shutil.rmtree(partial, ignore_errors=True)
+                found += 1
     return found
 
 
+def disk_folder(state: Path) -> Path:
+    """Return a folder on the disk of the packages, which a link may lead to."""
+    folder = state / FOLDER
+    return folder if folder.is_dir() else state
+
+
 def _packages(state: Path, machine: str | None) -> Iterator[StoredPackage]:
+    for each in _machine_folders(state):
+        if machine in (None, each.name):
+            yield from _packages_of(each)
+
+
+def _machine_folders(state: Path) -> Iterator[os.DirEntry[str]]:
+    """Yield the folders of machines; links are not followed out of the folder of the packages."""
     with suppress(OSError):
         for each in os.scandir(state / FOLDER):
-            is_wanted = is_id(each.name) and machine in (None, each.name)
-            if is_wanted and each.is_dir(follow_symlinks=False):
-                yield from _packages_of(each)
+            if is_id(each.name) and each.is_dir(follow_symlinks=False):
+                yield each
 
 
 def _packages_of(machine: os.DirEntry[str]) -> Iterator[StoredPackage]:

@@ -13,6 +13,10 @@ from enum import Enum, auto
 from asd_monitor.evidence.package_files import StoredPackage
 
 DAY_S = 86_400.0
+OLD_FOR_S = 3600.0
+"""How long a package has to be too old, in s of running, before it is deleted for that."""
+MOST_OLD = 10
+"""How many packages are deleted for their age at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +29,71 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class FreeSpace:
-    """The disk of the packages, and how much of it stays free."""
+    """The disk of the packages, and how much of it is to stay free.
+
+    While less than ``least_bytes`` are free, nothing is written.  The oldest packages are deleted
+    before, to keep ``share`` of the disk free, ``most_bytes`` at most.
+    """
 
     free_bytes: int
     total_bytes: int
     least_bytes: int = 500_000_000
-    least_share: float = 0.05
+    share: float = 0.05
+    most_bytes: int = 5_000_000_000
 
     @property
-    def missing_bytes(self) -> int:
-        """What has to be deleted so that enough is free; 0 or less: nothing."""
-        least = max(self.least_bytes, round(self.least_share * self.total_bytes))
-        return least - self.free_bytes
+    def reserve_bytes(self) -> int:
+        """How much is to stay free."""
+        share_bytes = round(self.share * self.total_bytes)
+        return max(self.least_bytes, min(share_bytes, self.most_bytes))
+
+    @property
+    def is_short(self) -> bool:
+        """Whether less is free than is to stay free."""
+        return self.free_bytes < self.reserve_bytes
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether so little is free that nothing is written."""
+        return self.free_bytes < self.least_bytes
+
+
+class OldPackages:
+    """Which packages are too old, by a wall clock that may be wrong for a while.
+
+    A deletion is final, and a wrong clock is corrected: a package counts as old where it was too
+    old in all checks over `OLD_FOR_S`, by a clock that is never set.
+    """
+
+    def __init__(self) -> None:
+        self._since_s: dict[tuple[str, str], float] = {}
+
+    def update(
+        self,
+        packages: Sequence[StoredPackage],
+        bounds: Callable[[str], Bounds],
+        *,
+        wall_s: float,
+        steady_s: float,
+    ) -> frozenset[StoredPackage]:
+        """Return the packages that count as old.
+
+        Args:
+            packages: all of the box.
+            bounds: of a machine.
+            wall_s: Unix time, in s.
+            steady_s: a clock that is never set, in s.
+
+        """
+        beyond = {
+            (each.machine, each.alarm_id): each
+            for each in packages
+            if wall_s - each.written_s > bounds(each.machine).max_age_s
+        }
+        self._since_s = {key: self._since_s.get(key, steady_s) for key in beyond}
+        return frozenset(
+            each for key, each in beyond.items() if steady_s - self._since_s[key] >= OLD_FOR_S
+        )
 
 
 class Standing(Enum):
@@ -68,7 +125,7 @@ def deletions(
     bounds: Callable[[str], Bounds],
     standing: Callable[[StoredPackage], Standing],
     space: FreeSpace,
-    now_s: float,
+    old: Collection[StoredPackage] = (),
 ) -> list[Deletion]:
     """Return the packages to be deleted, in this order.
 
@@ -77,22 +134,20 @@ def deletions(
         bounds: of a machine.
         standing: of the alarm of a package.
         space: of the disk.
-        now_s: Unix time, in s.
+        old: those that are too old; `MOST_OLD` of them are deleted at once.
 
     """
     standings = {each: standing(each) for each in packages}
     candidates = _in_order(packages, standings)
-    found: dict[StoredPackage, Cause] = {}
-    for each in candidates:
-        is_old = now_s - each.written_s > bounds(each.machine).max_age_s
-        if is_old and standings[each] is Standing.OTHER:
-            found[each] = Cause.AGE
+    aged = [each for each in candidates if each in old and standings[each] is Standing.OTHER]
+    found = dict.fromkeys(aged[:MOST_OLD], Cause.AGE)
     for machine in {each.machine for each in packages}:
         excess = sum(each.bytes for each in packages if each.machine == machine)
         excess -= bounds(machine).max_bytes
         own = [each for each in candidates if each.machine == machine]
         _delete_until(excess, own, found, Cause.SIZE)
-    _delete_until(space.missing_bytes, candidates, found, Cause.SPACE)
+    others = [each for each in candidates if standings[each] is Standing.OTHER]
+    _make_room(space, others, candidates, found)
     return [Deletion(each, found[each]) for each in candidates if each in found]
 
 
@@ -103,6 +158,25 @@ def _in_order(
     others = [each for each in packages if standings[each] is Standing.OTHER]
     labelled = [each for each in packages if standings[each] is Standing.LABELLED]
     return others + labelled
+
+
+def _make_room(
+    space: FreeSpace,
+    others: Sequence[StoredPackage],
+    candidates: Sequence[StoredPackage],
+    found: dict[StoredPackage, Cause],
+) -> None:
+    """Add packages for free space where their size can reach the bound.
+
+    Labelled ones are deleted only so that something can be written again.  A disk that other files
+    fill costs no package.
+    """
+    for bound, own in ((space.reserve_bytes, others), (space.least_bytes, candidates)):
+        missing = bound - space.free_bytes
+        missing -= sum(each.bytes for each in found if each not in own)
+        if sum(each.bytes for each in own) >= missing:
+            _delete_until(missing, own, found, Cause.SPACE)
+            return
 
 
 def _delete_until(

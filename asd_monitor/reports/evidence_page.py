@@ -20,6 +20,7 @@ from asd_monitor.evidence.pictures import Picture
 from asd_monitor.evidence.sound_span import LOWPASS_HZ, SoundContent
 from asd_monitor.explanation.sound_analysis import SoundAnalysis
 from asd_monitor.explanation.sound_profile import SoundProfile
+from asd_monitor.records import Thresholds
 from asd_monitor.reports.page import Meter, render
 from asd_monitor.reports.plot import (
     Box,
@@ -43,6 +44,7 @@ _POINTS = 260  # of a spectrum
 _RANGE_DB = (3.0, 12.0)  # of pictures: below the usual level, above the highest
 _MAX_IMPACTS = 60
 _BESIDE_S, _LEAST_BEFORE_S = 0.5, 2.0
+_LEAST_APART = 12.0  # of two lines with a name each, in % of the height
 _LEAST_SHOWN_S, _SHOWN_SCALES = 90.0, 4.0  # of scores
 
 Levels = npt.NDArray[np.float32]
@@ -382,14 +384,20 @@ def _score_plot(content: PackageContent) -> Plot | None:
         y_label="alarm score",
         x_ticks=tuple(_clock_ticks(x)),
         y_ticks=tuple(Tick(y.at(at), f"{at:g}") for at in round_ticks(0.0, y.high, 6)),
-        horizontal=(
-            Line(y.at(facts.thresholds.alarm), "alarm", f"alarm {facts.thresholds.alarm:.2f}"),
-            Line(
-                y.at(facts.thresholds.warning), "warning", f"warning {facts.thresholds.warning:.2f}"
-            ),
-        ),
+        horizontal=_threshold_lines(facts.thresholds, y),
         vertical=(Line(x.at(0.0), "raised", "alarm"),),
         style="chart",
+    )
+
+
+def _threshold_lines(thresholds: Thresholds, y: Scale) -> tuple[Line, ...]:
+    """Return the thresholds; lines that are close have their names in one text."""
+    alarm, warning = f"alarm {thresholds.alarm:.2f}", f"warning {thresholds.warning:.2f}"
+    if abs(y.at(thresholds.alarm) - y.at(thresholds.warning)) < _LEAST_APART:
+        alarm, warning = f"{alarm}, {warning}", ""
+    return (
+        Line(y.at(thresholds.warning), "warning", warning),
+        Line(y.at(thresholds.alarm), "alarm", alarm),
     )
 
 

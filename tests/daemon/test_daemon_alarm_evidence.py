@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import threading
+import time
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,8 @@ import numpy as np
 import pytest
 import structlog
 
-from asd_monitor.daemon import evidence_packages
+from asd_monitor.daemon import alarm_evidence, evidence_packages
+from asd_monitor.daemon.stream_clock import Clocks
 from asd_monitor.evidence.package_files import read_package, stored_packages, write_package
 from asd_monitor.evidence.retention import Bounds
 from asd_monitor.journal.requests import Request, Verb
@@ -107,6 +110,30 @@ async def test_an_interrupted_capture_ends_the_sound(make, tmp_path):
     sound = read_package(tmp_path / path).document["sound"]
     assert sound["first_sample"] + sound["samples"] == 35 * RATE_HZ
     assert machine.broker.alarm("fan")["id"] == alarm_id
+
+
+async def test_the_times_of_a_package_are_by_the_clock_of_the_raise(make, tmp_path):
+    machine = make()
+    machine.start()
+    ahead_s = 0.0
+    machine.session._capture_loop._clocks = Clocks(wall_s=lambda: time.time() + ahead_s)
+    machine.source.open()
+    await machine.play(20, NORMAL_LEVEL)
+    await machine.play(15, ALARM_LEVEL)
+    await machine.until_state("alarm")
+    ahead_s = 21 * 86_400.0  # set while the sound after the alarm is captured
+    await machine.play(10, NORMAL_LEVEL)
+    document = read_package(tmp_path / await until_evidence(machine)).document
+    alarm, sound = document["alarm"], document["sound"]
+    (record,) = machine.journal.alarms("fan")
+    raised, onset, begin = (
+        datetime.fromisoformat(each) for each in (alarm["raised"], alarm["onset"], sound["begin"])
+    )
+    assert abs((raised - record.raised).total_seconds()) < 0.001
+    delay_s = (alarm["raised_sample"] - alarm["onset_sample"]) / RATE_HZ
+    assert (raised - onset).total_seconds() == pytest.approx(delay_s, abs=0.002)
+    before_s = (alarm["raised_sample"] - sound["first_sample"]) / RATE_HZ
+    assert (raised - begin).total_seconds() == pytest.approx(before_s, abs=0.002)
 
 
 async def test_the_end_of_a_recording_ends_the_sound(make, tmp_path):
@@ -265,6 +292,31 @@ async def test_where_too_much_sound_waits_the_first_alarms_keep_theirs(make, tmp
     assert package.document["sound"] is None
     assert "no memory for the sound" in package.document["notes"][0]
     assert machine.evidence.counters.without_sound == 1
+
+
+@pytest.mark.parametrize("error", [MemoryError, ValueError])
+async def test_a_fault_of_the_capture_costs_no_reading(make, monkeypatch, tmp_path, error):
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(alarm_evidence, "joined", fail)
+    machine = make()
+    alarm_id = await raise_alarm(machine)
+    await machine.play(20, ALARM_LEVEL)
+    counters = machine.evidence.counters
+    if error is MemoryError:
+        package = read_package(tmp_path / await until_evidence(machine))
+        assert package.document["sound"] is None
+        assert "no memory for the sound" in package.document["notes"][0]
+        assert (counters.without_sound, counters.defects) == (1, 0)
+    else:
+        assert (counters.without_sound, counters.defects) == (0, 1)
+        assert machine.broker.alarm("fan")["id"] == alarm_id
+    assert not machine.task.done()
+    windows = [each["seq"] for each in machine.broker.messages("fan/score")]
+    assert windows == list(range(windows[0], windows[0] + len(windows)))
+    ends_s = 55  # of the sound that was played
+    assert len(windows) >= 2 * ends_s - 10
 
 
 async def test_where_too_many_wait_a_package_is_dropped_and_counted(make, tmp_path):

@@ -11,10 +11,10 @@ import pytest
 from asd_monitor.alarm.alarm_score import ScoreLevel
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.evidence.building import alarm_picture, content_of
-from asd_monitor.evidence.contents import SOUND, NormalSound, PackageContent
+from asd_monitor.evidence.contents import SOUND, NormalSound, PackageContent, document_of
 from asd_monitor.evidence.pictures import picture_of, picture_of_windows
 from asd_monitor.evidence.sound_span import SoundContent
-from asd_monitor.records import MicrophoneState
+from asd_monitor.records import MicrophoneState, Thresholds
 from asd_monitor.reports.evidence_page import evidence_page
 from asd_monitor.reports.png import as_difference, as_picture
 from tests.doubles.captured_alarm import RATE_HZ, captured_alarm, machine_sound
@@ -43,6 +43,36 @@ def test_the_page_shows_what_differs_first_and_marks_it() -> None:
     assert "from 7 s before the alarm" in text
     assert text.count('role="img"') == text.count('aria-label="') - 1  # and the player
     assert 'alt="Spectrogram of the sound of the alarm. Marked: 1: Tone at 1,500 Hz' in text
+
+
+@pytest.mark.parametrize("content", SoundContent)
+def test_single_impacts_are_shown_and_stored_only_with_the_whole_sound(
+    content: SoundContent,
+) -> None:
+    sound, rng = machine_sound(23.0), np.random.default_rng(3)
+    time_s = np.arange(800) / RATE_HZ
+    impact = 0.6 * np.exp(-time_s / 0.006) * np.sin(2 * np.pi * 4300 * time_s)
+    for begin_s in 6 + np.cumsum(rng.uniform(0.4, 1.1, 18)):
+        first = round(begin_s * RATE_HZ)
+        sound[first : first + len(impact)] += impact.astype(np.float32)
+    captured = captured_alarm(sound=sound, content=content)
+    package = content_of(captured, alarm_picture(captured))
+    findings = document_of(package, 0, {})["findings"]
+    assert "impacts" in package.sentence.lower()
+    has_times = any(each["impacts_s"] for each in findings)
+    assert has_times == ("impact of 1" in evidence_page(package)) == (content == "full")
+
+
+@pytest.mark.parametrize(
+    ("warning", "names"),
+    [(3.94, ["alarm 3.94, warning 3.94"]), (1.5, ["warning 1.50", "alarm 3.94"])],
+)
+def test_the_names_of_thresholds_do_not_cover_each_other(warning: float, names: list[str]) -> None:
+    content = content_as()
+    facts = replace(content.facts, thresholds=Thresholds(warning, 3.94))
+    text = evidence_page(replace(content, facts=facts))
+    found = re.findall(r'<span class="across [^>]*><b>([^<]+)</b>', text)
+    assert found == names
 
 
 def test_the_page_loads_nothing_but_its_sound() -> None:
