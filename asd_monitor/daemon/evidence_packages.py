@@ -26,7 +26,7 @@ import structlog
 from asd_monitor.config.settings import Config
 from asd_monitor.daemon.normal_sound import NormalSounds
 from asd_monitor.evidence.building import CapturedAlarm, alarm_picture, content_of
-from asd_monitor.evidence.contents import AlarmFacts
+from asd_monitor.evidence.contents import AlarmFacts, PackageContent
 from asd_monitor.evidence.package_files import (
     StoredPackage,
     delete_package,
@@ -55,6 +55,10 @@ log = structlog.get_logger()
 
 DEFECTS = (ArithmeticError, LookupError, TypeError, ValueError, MemoryError, RuntimeError)
 """What a defect raises, or a lack of memory; it costs the evidence of one alarm at most."""
+
+
+_WRITING_S = 0.5
+"""How long the writing of a package takes at most, pictures included."""
 
 
 def evidence_bounds(config: Config, machine: str) -> Bounds:
@@ -90,7 +94,7 @@ class EvidenceCounters:
     without_sound: int = 0
     """Written without the sound, since too much was waiting."""
     without_pictures: int = 0
-    """Written without pictures, by a defect; reported."""
+    """Written without pictures: by a defect, which is reported, or at a stop."""
     defects: int = 0
     """Not captured or not written, by a defect; reported."""
     dropped: int = 0
@@ -101,6 +105,8 @@ class EvidenceCounters:
     """Deleted by age, size, or for free space."""
     undeleted: int = 0
     """Attempts to delete one that failed."""
+    late: int = 0
+    """Not complete within the limit of a stop."""
     unfinished: int = 0
     """Left by an interrupted writing, and removed."""
 
@@ -158,7 +164,8 @@ class EvidencePackages:
         self._steady_s = steady_s
         self._normal = NormalSounds(models, state)
         self._waiting_bytes = 0
-        self._waiting = 0
+        self._waiting: dict[str, AlarmFacts] = {}  # by the id of the alarm
+        self._ends_s: float | None = None  # when a stop has to be complete
         self._counts: Counter[str] = Counter()  # each key is counted in one thread
         self._stored: dict[tuple[str, str], StoredPackage] = {}  # of the thread
         self._old = OldPackages()  # of the thread
@@ -184,7 +191,7 @@ class EvidencePackages:
 
     def submit(self, captured: CapturedAlarm, bundle: Bundle | None) -> None:
         """Write the package of an alarm; returns at once."""
-        if self.thread.is_finished or self._waiting >= self._limits.waiting_packages:
+        if self.thread.is_finished or len(self._waiting) >= self._limits.waiting_packages:
             self._counts["dropped"] += 1
             log.error(
                 "the evidence of an alarm is not written: too many are waiting",
@@ -195,7 +202,7 @@ class EvidencePackages:
         sound_bytes = 0 if captured.sound is None else captured.sound.samples.nbytes
         if captured.sound is None:
             self._counts["without_sound"] += 1
-        self._waiting += 1
+        self._waiting[captured.facts.id] = captured.facts
         self._waiting_bytes += sound_bytes
         writing = self.thread.submit(partial(self._write, captured, bundle))
         writing.add_done_callback(partial(self._note_written, captured.facts, sound_bytes))
@@ -212,14 +219,27 @@ class EvidencePackages:
         )
 
     async def close(self, limit_s: float) -> None:
-        """Write what waits, within the limit.  May be called in any state and more than once."""
-        if not await self.thread.finish(limit_s) and self._waiting:
-            log.error("the evidence of alarms is not complete", packages=self._waiting)
+        """Write what waits, within the limit, without pictures where time is short.
+
+        May be called in any state and more than once.
+        """
+        self._ends_s = self._steady_s() + limit_s
+        if await self.thread.finish(limit_s):
+            return
+        for facts in self._waiting.values():
+            self._counts["late"] += 1
+            log.error(
+                "the evidence of an alarm is not complete at the stop",
+                machine=facts.machine,
+                alarm=facts.id,
+                limit_s=limit_s,
+            )
+        self._waiting.clear()
 
     def _note_written(
         self, facts: AlarmFacts, sound_bytes: int, writing: asyncio.Future[list[PackageChange]]
     ) -> None:
-        self._waiting -= 1
+        self._waiting.pop(facts.id, None)
         self._waiting_bytes -= sound_bytes
         if writing.cancelled():
             return
@@ -289,6 +309,11 @@ class EvidencePackages:
 
         from asd_monitor.reports.evidence_page import evidence_page  # noqa: PLC0415
 
+        if self._is_time_short:
+            self._counts["without_pictures"] += 1
+            note = "The pictures were not made: the daemon was stopped."
+            content = _without_pictures(captured, note)
+            return write_package(self._state, content, evidence_page(content))
         try:
             picture = alarm_picture(captured)
             normal = None if picture is None else self._normal.beside(captured, picture, bundle)
@@ -306,10 +331,17 @@ class EvidencePackages:
                 hint="please report it with the log",
             )
             note = "The pictures could not be made; the log of the daemon says why."
-            bare = replace(captured, profile=None, notes=(*captured.notes, note))
-            content = content_of(bare, None)
+            content = _without_pictures(captured, note)
             page = evidence_page(content)
         return write_package(self._state, content, page)
+
+    @property
+    def _is_time_short(self) -> bool:
+        """Whether a stop leaves too little time for the pictures of all that wait."""
+        ends_s = self._ends_s
+        if ends_s is None:
+            return False
+        return ends_s - self._steady_s() < _WRITING_S * len(self._waiting)
 
     def _report(self, error: OSError, captured: CapturedAlarm) -> None:
         """Log which evidence is not written, and why."""
@@ -417,3 +449,8 @@ class EvidencePackages:
             limits.least_free_share,
             limits.most_free_bytes,
         )
+
+
+def _without_pictures(captured: CapturedAlarm, note: str) -> PackageContent:
+    """Return the content of a package with sound and numbers only, and a note why."""
+    return content_of(replace(captured, profile=None, notes=(*captured.notes, note)), None)

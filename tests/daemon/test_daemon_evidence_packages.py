@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -15,17 +16,18 @@ import structlog
 from jinja2 import TemplateError
 
 from asd_monitor.alarm.state import AlarmCondition
+from asd_monitor.daemon import evidence_packages
 from asd_monitor.daemon.evidence_packages import EvidenceLimits, EvidencePackages, PackageChange
 from asd_monitor.evidence.building import content_of
-from asd_monitor.evidence.contents import SIDECAR
-from asd_monitor.evidence.package_files import stored_packages, write_package
+from asd_monitor.evidence.contents import PAGE, SIDECAR
+from asd_monitor.evidence.package_files import read_package, stored_packages, write_package
 from asd_monitor.evidence.retention import DAY_S, OLD_FOR_S, Bounds
 from asd_monitor.journal.alarm_entries import AlarmEntry
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.store import Journal
 from asd_monitor.reports import evidence_page
 from tests.doubles.captured_alarm import RAISED, captured_alarm
-from tests.doubles.waiting import until
+from tests.doubles.waiting import TIMEOUT_S, until
 
 LIMITS = EvidenceLimits(least_free_bytes=0, least_free_share=0.0, check_s=0.01)
 BOUNDS = Bounds(2_000_000_000, 30 * DAY_S)
@@ -256,3 +258,44 @@ async def test_each_package_that_cannot_be_written_is_logged_with_its_alarm(make
             await until(lambda: box.packages.counters.unwritten == 3)
     errors = [each["alarm"] for each in logs if each["event"].endswith("cannot be written")]
     assert errors == ["fan-0", "fan-1", "fan-2"]
+
+
+async def test_a_stop_writes_all_with_sound_and_the_pictures_for_which_there_is_time(
+    make_box, monkeypatch
+):
+    monkeypatch.setattr(evidence_packages, "_WRITING_S", 5.0)
+    box = make_box()
+    for number in range(8):
+        box.packages.submit(captured_alarm(alarm_id=f"fan-{number}"), None)
+    await box.packages.close(30.0)  # by the clock of the test, which stands still, enough for six
+    folders = [box.state / "evidence/fan" / f"fan-{number}" for number in range(8)]
+    assert all(read_package(folder).read_sound() is not None for folder in folders)
+    stopped = ["the daemon was stopped" in (each / PAGE).read_text() for each in folders]
+    assert any(stopped)
+    assert not stopped[-1]
+    assert box.packages.counters.without_pictures == sum(stopped)
+    assert box.packages.counters.late == 0
+
+
+async def test_what_a_stop_does_not_complete_is_counted_and_logged(make_box, monkeypatch):
+    gate, entered = threading.Event(), threading.Event()
+
+    def write_late(*arguments: Any) -> int:
+        entered.set()
+        assert gate.wait(TIMEOUT_S)
+        return write_package(*arguments)
+
+    monkeypatch.setattr(evidence_packages, "write_package", write_late)
+    box = make_box()
+    with structlog.testing.capture_logs() as logs:
+        for number in range(3):
+            box.packages.submit(captured_alarm(alarm_id=f"fan-{number}"), None)
+        await until(entered.is_set)
+        await box.packages.close(0.1)
+        await box.packages.close(0.1)
+    counters = box.packages.counters
+    gate.set()
+    await until(lambda: box.packages.thread.pending == 0)
+    late = [each["alarm"] for each in logs if each["event"].endswith("not complete at the stop")]
+    assert late == ["fan-0", "fan-1", "fan-2"]
+    assert counters.late == 3
