@@ -160,5 +160,7 @@ def print_comparison(found: Comparison) -> None:
             rises = _RISES[each.rises_before, each.rises_after]
             alarms.add_row(each.alarm_id, each.label or "", *scores, rises)
         console.print(alarms)
-    if found.not_replayed:
-        typer.echo(f"{count(found.not_replayed, 'kept alarm')} not monitored again.")
+    if found.uncompared:
+        typer.echo(f"{count(len(found.uncompared), 'alarm')} not monitored again:")
+        for uncompared in found.uncompared:
+            typer.echo(f"  {printable(uncompared.alarm_id)}: {uncompared.reason}")

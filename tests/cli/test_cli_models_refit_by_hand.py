@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from asd_monitor.evidence.sound_span import Gap
 from asd_monitor.journal.requests import Verb
 from asd_monitor.model_store.bundle import load_bundle
 from tests.doubles.bundle_files import read_manifest
+from tests.doubles.captured_alarm import FIRST
 from tests.doubles.changed_machine import (
     ChangedMachine,
     changed_machine,
@@ -126,6 +128,39 @@ def test_a_mislabelled_fault_is_a_warning_and_is_not_promoted(
     assert current(own_models) == "v1"
     assert command_line(*promote, "--anyway").code == 0
     assert current(own_models) == "v2"
+
+
+@pytest.mark.parametrize(
+    ("kept", "warning"),
+    [
+        (
+            (40.0, (Gap(FIRST + 1000, FIRST + 1160),)),
+            "1 alarm labelled valid would not rise any more",
+        ),
+        ((5.0, ()), "rises with neither model in the 5 s of sound"),
+        ((None, ()), "cannot be compared: no package of it is kept"),
+    ],
+)
+def test_a_valid_alarm_with_little_sound_guards_the_next_model(
+    command_line: CommandLine,
+    own_models: Path,
+    commissioned: Path,
+    kept: tuple[float | None, tuple[Gap, ...]],
+    warning: str,
+) -> None:
+    machine = changed_machine(commissioned)
+    seconds, gaps = kept
+    sound = None if seconds is None else faulty_sound(seconds)
+    valid = machine.add_alarm(sound, 1.0, gaps)
+    other = machine.add_alarm(faulty_sound(seed=55), 3.0)
+    machine.ask(Verb.LABEL, valid, label="valid")
+    machine.ask(Verb.MARK_NORMAL, other, "sounds as always")
+    folders = ("--models", own_models, "--state", machine.state)
+    result = command_line("models", "refit", "fan01", *folders, "--promote")
+    assert result.code == 1
+    assert warning in result.out
+    assert valid in result.message
+    assert current(own_models) == "v1"
 
 
 def test_a_withdrawn_mark_is_left_out_of_the_next_refit(

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from asd_monitor.commissioning.kept_sound import KeptSound, kept_sound
-from asd_monitor.evidence.alarm_sound import alarm_sounds
+from asd_monitor.evidence.alarm_sound import alarm_sounds, kept_alarms
 from asd_monitor.evidence.package_files import PackageError
 from asd_monitor.evidence.sound_span import Gap, SoundContent
 from tests.doubles.captured_alarm import FIRST
@@ -60,6 +60,12 @@ def test_sound_that_is_not_that_of_the_machine_is_left_out(tmp_path: Path) -> No
     gap = Gap(FIRST + 100, FIRST + 900)
     keep_alarm_sound(tmp_path, "fan01", "c", BEGIN, sound=ramp(2.0), gaps=(gap,))
     assert alarm_sounds(tmp_path, "fan01") == []
+    kept = kept_alarms(tmp_path, "fan01")
+    assert kept.without_sound == {"a": "its sound was low-passed", "b": "no sound of it is kept"}
+    (with_gap,) = kept.sounds
+    ((first, past),) = with_gap.gaps
+    assert 95 <= first <= 100
+    assert 900 <= past <= 910
 
 
 def test_what_is_kept_of_a_span_is_blocks_and_the_sound_of_alarms(tmp_path: Path) -> None:
