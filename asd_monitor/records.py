@@ -193,6 +193,7 @@ class AlarmLabel:
     label: str  # valid or invalid
     why: str | None
     who: str
+    cleared: datetime | None = None  # when its sound was normal again; None: not yet, or not known
 
 
 @dataclass(frozen=True, slots=True)

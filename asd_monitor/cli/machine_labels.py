@@ -21,7 +21,14 @@ def labels_of(state: Path, machine: str) -> tuple[MachineLabels, list[str]]:
     if journal is None:
         return MachineLabels(machine), []
     labels = tuple(
-        AlarmLabel(each.id, each.raised, each.label, each.label_why, each.labelled_by or "unknown")
+        AlarmLabel(
+            each.id,
+            each.raised,
+            each.label,
+            each.label_why,
+            each.labelled_by or "unknown",
+            each.cleared,
+        )
         for each in reversed(journal.alarms)
         if each.machine == machine and each.label is not None
     )

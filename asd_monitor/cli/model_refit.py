@@ -89,7 +89,6 @@ def _refit_by_hand(
     said, notices = labels_of(state, machine)
     for notice in notices:
         typer.echo(f"notice: {notice}", err=True)
-    labels = {each.alarm_id: each.label for each in said.labels}
     with shown_progress() as progress:
         if since is not None:
             return refit_since(
@@ -99,7 +98,7 @@ def _refit_by_hand(
                 settings,
                 now,
                 since=since,
-                labels=labels,
+                labels=said.labels,
                 progress=progress,
             )
         return refit_by_hand(
@@ -109,7 +108,7 @@ def _refit_by_hand(
             settings,
             now,
             spans=None if notices else said.normal_spans,
-            labels=labels,
+            labels=said.labels,
             progress=progress,
         )
 

@@ -70,6 +70,12 @@ def decide_on_mark(
     own = [span for span in spans if span.alarm_id == record.id]
     if "withdraw" in request.arguments:
         return _withdrawn(request, own, record.id)
+    if record.label == "valid":
+        return _refused(
+            f"{record.id} is not marked: it is labelled valid by "
+            f"{record.labelled_by or 'unknown'}: if its sound is normal, label it first (`asd-monitor alarms label {record.id} "
+            "invalid`)"
+        )
     begin = max(record.raised - timedelta(seconds=on_delay_s), now - OLDEST)
     end = now if record.cleared is None else record.cleared
     return _decide_on_alarm(request, record, own, kept, span_of_alarm=(begin, end), now=now)

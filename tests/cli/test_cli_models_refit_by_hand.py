@@ -163,6 +163,26 @@ def test_a_valid_alarm_with_little_sound_guards_the_next_model(
     assert current(own_models) == "v1"
 
 
+def test_marked_sound_of_an_alarm_labelled_valid_is_left_out(
+    command_line: CommandLine, own_models: Path, machine: ChangedMachine
+) -> None:
+    _, fault = alarm_ids(command_line, machine)
+    machine.ask(Verb.MARK_NORMAL, fault, "sounds as always")
+    machine.ask(Verb.LABEL, fault, label="valid")
+    begin, end = (machine.begin + timedelta(hours=each) for each in (1.9, 2.5))
+    machine.ask(
+        Verb.MARK_NORMAL, None, "fine", **{"from": begin.isoformat(), "to": end.isoformat()}
+    )
+    folders = ("--models", own_models, "--state", machine.state)
+    result = command_line("models", "refit", "fan01", *folders, "--json")
+    assert result.code == 0, result.err
+    refit = json.loads(result.out)
+    notes = [each for each in refit["notes"] if f"labelled valid ({fault}) are left out" in each]
+    assert len(notes) == 2
+    assert refit["comparison"]["warnings"] == []
+    assert read_manifest(own_models / "fan01/v2")["marked"] == []
+
+
 def test_a_withdrawn_mark_is_left_out_of_the_next_refit(
     command_line: CommandLine, own_models: Path, machine: ChangedMachine
 ) -> None:
@@ -191,6 +211,8 @@ def test_after_a_repair_a_model_is_made_of_later_sound_alone(
     result = command_line(*late)
     assert result.code == 1
     assert "is needed: refit when it has run for some hours" in result.message
+    again = machine.add_alarm(faulty_sound(seed=43), 9.0)
+    machine.ask(Verb.LABEL, again, label="valid")
     since = (machine.begin + timedelta(hours=4)).isoformat()
     result = command_line("models", "refit", "fan01", *folders, "--since", since, "--json")
     assert result.code == 0, result.err
@@ -198,6 +220,10 @@ def test_after_a_repair_a_model_is_made_of_later_sound_alone(
     assert refit["reason"].startswith("after a repair: ")
     by_id = {each["alarm_id"]: each for each in refit["comparison"]["alarms"]}
     assert by_id[fault]["rises_after"]
+    assert by_id[again]["rises_after"]
+    (note,) = refit["notes"]
+    assert note.endswith(f"in the sound of alarms labelled valid ({again}) are left out")
+    assert refit["blocks"] == 12
     assert not by_id[changed]["rises_after"]
     bundle = load_bundle(own_models, "fan01", "v2")
     assert bundle.first.version == "v2"

@@ -68,8 +68,8 @@ class ChangedMachine:
             )
         return alarm_id
 
-    def ask(self, verb: Verb, alarm_id: str, why: str = "a test", **arguments: str) -> None:
-        """Ask for something about an alarm, and apply it as the daemon does."""
+    def ask(self, verb: Verb, alarm_id: str | None, why: str = "a test", **arguments: str) -> None:
+        """Ask for something about an alarm or the machine; apply it as the daemon does."""
         now = datetime.now(UTC)
         with Journal(self.state) as journal:
             journal.add_request(Request(verb, "fan01", "ann", now, alarm_id, why, arguments))

@@ -107,6 +107,19 @@ def test_the_sound_of_an_active_alarm_is_marked_up_to_now(journal: Journal) -> N
     assert ask(fan, stored) == f"{FAN_ALARM}: already marked as normal by ann"
 
 
+def test_the_sound_of_a_valid_alarm_is_not_marked(journal: Journal) -> None:
+    fan = raised(journal)
+    label = Request(
+        Verb.LABEL, "fan01", "bob", fan.now, FAN_ALARM, "outer race", {"label": "valid"}
+    )
+    journal.add_request(label)
+    fan.apply()
+    answer = ask(fan, Stored())
+    assert answer.startswith(f"refused: {FAN_ALARM} is not marked: it is labelled valid by bob")
+    assert f"asd-monitor alarms label {FAN_ALARM} invalid" in answer
+    assert journal.normal_spans("fan01") == []
+
+
 def test_a_mark_is_withdrawn(journal: Journal) -> None:
     fan, stored = raised(journal), Stored()
     assert "is not marked as normal" in ask(fan, stored, withdraw=True)
