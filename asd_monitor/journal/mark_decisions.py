@@ -73,8 +73,8 @@ def decide_on_mark(
     if record.label == "valid":
         return _refused(
             f"{record.id} is not marked: it is labelled valid by "
-            f"{record.labelled_by or 'unknown'}: if its sound is normal, label it first (`asd-monitor alarms label {record.id} "
-            "invalid`)"
+            f"{record.labelled_by or 'unknown'}: if its sound is normal, label it first "
+            f"(`asd-monitor alarms label {record.id} invalid`)"
         )
     begin = max(record.raised - timedelta(seconds=on_delay_s), now - OLDEST)
     end = now if record.cleared is None else record.cleared

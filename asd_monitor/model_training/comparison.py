@@ -179,6 +179,15 @@ class Comparison:
         return f"{self._summary()}: promote {after} with `{command}`, or keep {before}."
 
     def _summary(self) -> str:
+        newly = [
+            each.alarm_id for each in self.alarms if each.rises_after and not each.rises_before
+        ]
+        if newly:
+            ids = ", ".join(newly)
+            return f"{self._summary_of_rising()}, and {len(newly)} would rise newly ({ids})"
+        return self._summary_of_rising()
+
+    def _summary_of_rising(self) -> str:
         if not self.rising:
             return "there is no kept alarm to compare"
         lost = [each for each in self.alarms if each.is_lost]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -22,7 +22,7 @@ from asd_monitor.model_store.marked_sound import (
     MarkedPiece,
     load_marked,
     marked_content,
-    marked_spans,
+    standing_spans,
 )
 from asd_monitor.model_training.comparison import Comparison, HeldOutAlarms
 from asd_monitor.model_training.comparison_run import Side, compare_models
@@ -32,7 +32,7 @@ from asd_monitor.model_training.refit import RefitResult, refit
 from asd_monitor.model_training.refit_inputs import RefitInputs, refit_facts, refit_inputs
 from asd_monitor.model_training.training_progress import Progress, no_progress
 from asd_monitor.model_training.valid_alarms import ValidAlarm, outside_of, valid_alarms
-from asd_monitor.records import AlarmCriteria, AlarmLabel, NormalSpan
+from asd_monitor.records import AlarmCriteria, AlarmLabel, NormalSpan, WithdrawnMark
 from asd_monitor.self_test.baseline import KEY, manifest_entry
 from asd_monitor.wording import DAY_S, count
 
@@ -62,7 +62,8 @@ def refit_by_hand(
     settings: MachineDefaults,
     now: datetime,
     *,
-    spans: Sequence[NormalSpan] | None,
+    spans: Sequence[NormalSpan],
+    withdrawn: Sequence[WithdrawnMark],
     labels: Sequence[AlarmLabel],
     progress: Progress = no_progress,
 ) -> HandRefit:
@@ -74,8 +75,8 @@ def refit_by_hand(
         machine: id of the machine.
         settings: its configuration.
         now: the time of the refit.
-        spans: the sound that people have marked as normal; None: it is not known, and what the
-            version in use was extended with stays.
+        spans: the sound that people have marked as normal, by the journal.
+        withdrawn: the marks that they have withdrawn.
         labels: of the machine's alarms; the sound of those labelled valid is left out.
         progress: called with the share that is done.
 
@@ -86,7 +87,7 @@ def refit_by_hand(
     bundle = load_bundle(models, machine)
     inputs = refit_inputs(models, state, bundle)
     known = load_marked(models, bundle)
-    spans = marked_spans(bundle) if spans is None else spans
+    spans, of_version = standing_spans(bundle, spans, withdrawn)
     kept = kept_alarms(state, machine).sounds
     valid = valid_alarms(labels, kept, on_delay_s=settings.alarm_criteria.on_delay_s, now=now)
     blocks, left_out = outside_of(valid, inputs.blocks)
@@ -97,6 +98,12 @@ def refit_by_hand(
             inputs.missing
             or f"all live sound of {machine} is {left_out}: refit when it runs without the fault, "
             "or label them anew (`asd-monitor alarms label ID invalid`) where they were not valid"
+        )
+    if of_version:
+        notes.append(
+            f"{count(len(of_version), 'mark')} that {bundle.version} was extended with "
+            f"{_is_or_are(of_version)} not in the journal, and kept: to leave them out, promote a "
+            "version before them and refit again"
         )
     if left_out is not None:
         notes.append(f"live sound: {left_out} are left out")
@@ -216,9 +223,13 @@ def _marked(
     if withdrawn:
         notes.append(
             f"{count(len(withdrawn), 'mark')} that {bundle.version} was extended with "
-            f"{'is' if len(withdrawn) == 1 else 'are'} withdrawn, and left out"
+            f"{_is_or_are(withdrawn)} withdrawn, and left out"
         )
     return pieces, notes
+
+
+def _is_or_are(things: Collection[object]) -> str:
+    return "is" if len(things) == 1 else "are"
 
 
 def _stored(

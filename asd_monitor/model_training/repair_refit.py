@@ -87,7 +87,8 @@ def refit_since(
         raise OperationError(
             f"{length(len(pieces) * BLOCK_S)} of sound of {machine} since {rfc3339(since)} is "
             f"kept, {without}and {length(MIN_PIECES * BLOCK_S)} is needed: refit when "
-            f"it has run for some hours, or record it with `asd-monitor record --machine {machine}` and train again"
+            "it has run for some hours, or record it with `asd-monitor record --machine "
+            f"{machine}` and train again"
         )
     progress("fitting", 0.0)
     detector = _fitted(bundle.detector, pieces)

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.evidence.sound_span import Gap
+from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.requests import Verb
+from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import load_bundle
 from tests.doubles.bundle_files import read_manifest
 from tests.doubles.captured_alarm import FIRST
@@ -161,6 +163,36 @@ def test_a_valid_alarm_with_little_sound_guards_the_next_model(
     assert warning in result.out
     assert valid in result.message
     assert current(own_models) == "v1"
+
+
+@pytest.mark.parametrize("lost", ["deleted", "damaged", "begun anew"])
+def test_without_the_journal_marks_stay_and_a_promotion_is_refused(
+    command_line: CommandLine, own_models: Path, machine: ChangedMachine, lost: str
+) -> None:
+    changed, _ = alarm_ids(command_line, machine)
+    machine.ask(Verb.MARK_NORMAL, changed)
+    folders = ("--models", own_models, "--state", machine.state)
+    assert command_line("models", "refit", "fan01", *folders, "--promote").code == 0
+    for path in machine.state.glob(f"{FILE_NAME}*"):
+        path.unlink()
+    if lost == "damaged":
+        (machine.state / FILE_NAME).write_bytes(b"x" * 5000)
+    if lost == "begun anew":
+        Journal(machine.state).close()
+    result = command_line("models", "refit", "fan01", *folders)
+    assert result.code == 0, result.err
+    assert "1 mark that v2 was extended with is not in the journal, and kept" in result.err
+    marked = read_manifest(own_models / "fan01/v3")["marked"]
+    assert [each["alarm_id"] for each in marked] == [changed]
+    if lost == "begun anew":
+        return
+    assert "notice: labels of alarms and marks of fan01 are not known" in result.err
+    promote = ("models", "promote", "-m", "fan01", "--version", "v3", *folders)
+    result = command_line(*promote)
+    assert result.code == 1
+    assert "labels of alarms and marks of fan01 are not known" in result.message
+    assert current(own_models) == "v2"
+    assert command_line(*promote, "--anyway").code == 0
 
 
 def test_marked_sound_of_an_alarm_labelled_valid_is_left_out(

@@ -65,6 +65,13 @@ def test_an_alarm_that_rises_with_neither_is_a_warning_where_its_score_falls() -
     assert found.decision(COMMAND).startswith("there is no kept alarm to compare: promote v4")
 
 
+def test_an_alarm_that_rises_newly_is_in_the_decision() -> None:
+    found = comparison(alarm(1, "invalid", before=False, after=True), alarm(2, None, after=True))
+    assert found.decision(COMMAND).startswith(
+        "1 of 1 kept alarm would rise as before, and 1 would rise newly (fan01-1): promote v4"
+    )
+
+
 def test_a_valid_alarm_that_cannot_be_compared_is_a_warning() -> None:
     low = UncomparedAlarm("fan01-1", None, "its sound was low-passed")
     found = Comparison("fan01", BEFORE, AFTER, uncompared=(low,))
