@@ -117,6 +117,15 @@ def alarm_sounds(state: Path, machine: str) -> list[AlarmSound]:
     return [each for each in kept_alarms(state, machine).sounds if not each.gaps]
 
 
+def sound_of_alarm(state: Path, machine: str, alarm_id: str) -> AlarmSound | None:
+    """Return the sound of one alarm that a model can learn from; None: there is none."""
+    try:
+        sound = _sound_of(read_package(package_folder(state, machine, alarm_id)))
+    except (PackageError, ValueError, KeyError, TypeError):  # a refit reports what is damaged
+        return None
+    return sound if isinstance(sound, AlarmSound) and not sound.gaps else None
+
+
 def _sound_of(package: Package) -> AlarmSound | str:
     """Return the sound of a package, or why it has none of the machine.
 

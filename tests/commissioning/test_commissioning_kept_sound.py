@@ -68,9 +68,23 @@ def test_sound_that_is_not_that_of_the_machine_is_left_out(tmp_path: Path) -> No
     assert 900 <= past <= 910
 
 
-def test_what_is_kept_of_a_span_is_blocks_and_the_sound_of_alarms(tmp_path: Path) -> None:
-    keep_alarm_sound(tmp_path, "fan01", "fan01-1", BEGIN, sound=ramp(20.0), rate_hz=RATE_HZ)
+def test_what_is_kept_of_a_span_is_counted_without_reading_packages(tmp_path: Path) -> None:
+    for second in ("00", "30"):
+        folder = keep_alarm_sound(
+            tmp_path, "fan01", f"fan01-20261123T0445{second}Z", BEGIN, sound=ramp(1.0)
+        )
+        (folder / "alarm.json").write_text("not read")
+    keep_alarm_sound(
+        tmp_path,
+        "fan01",
+        "fan01-20261123T044510Z",
+        BEGIN,
+        sound=ramp(1.0),
+        content=SoundContent.NONE,
+    )
     before = BEGIN - timedelta(seconds=10)
-    assert kept_sound(tmp_path, "fan01", before, BEGIN) == KeptSound(0, 0.0)
-    found = kept_sound(tmp_path, "fan01", before, BEGIN + timedelta(seconds=5))
-    assert found == KeptSound(0, 5.0)
+    assert kept_sound(tmp_path, "fan01", before, BEGIN) == KeptSound(0, 0)
+    found = kept_sound(tmp_path, "fan01", before, BEGIN + timedelta(seconds=20))
+    assert found == KeptSound(0, 1)
+    assert kept_sound(tmp_path, "fan01", BEGIN, BEGIN + timedelta(minutes=1)) == KeptSound(0, 2)
+    assert kept_sound(tmp_path, "pump02", BEGIN, BEGIN + timedelta(minutes=1)) == KeptSound(0, 0)
