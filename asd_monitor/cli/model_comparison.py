@@ -122,18 +122,19 @@ def check_promotion(models: Path, state: Path, machine: str, version: str) -> No
 
 
 def _stored_comparison(bundle: Bundle) -> Comparison | None:
-    """Return the comparison of a candidate with the version in use at its refit."""
+    """Return the comparison of a candidate with the version in use at its refit.
+
+    Raises `OperationError` where it cannot be read.
+    """
     from asd_monitor.model_training.version_comparison import stored_comparison
 
     try:
         return stored_comparison(bundle)
     except (KeyError, TypeError, ValueError) as error:
-        typer.echo(
-            f"notice: the comparison of {bundle.version} cannot be read "
-            f"({type(error).__name__}: {error}), and is not regarded",
-            err=True,
-        )
-        return None
+        raise OperationError(
+            f"{bundle.machine} {bundle.version} is not put into use: its comparison cannot be read "
+            f"({type(error).__name__}: {error}): refit again, or promote it with --anyway"
+        ) from error
 
 
 def state_command(models: Path, state: Path, found: Comparison) -> str:

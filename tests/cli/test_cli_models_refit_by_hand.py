@@ -14,7 +14,7 @@ from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.requests import Verb
 from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import load_bundle
-from tests.doubles.bundle_files import read_manifest
+from tests.doubles.bundle_files import edit_manifest, read_manifest
 from tests.doubles.captured_alarm import FIRST
 from tests.doubles.changed_machine import (
     ChangedMachine,
@@ -163,6 +163,18 @@ def test_a_valid_alarm_with_little_sound_guards_the_next_model(
     assert warning in result.out
     assert valid in result.message
     assert current(own_models) == "v1"
+
+
+def test_a_candidate_whose_comparison_cannot_be_read_is_not_promoted(
+    command_line: CommandLine, own_models: Path, machine: ChangedMachine
+) -> None:
+    edit_manifest(own_models / "fan01/v1", lambda manifest: manifest.update(comparison={}))
+    folders = ("--models", own_models, "--state", machine.state)
+    promote = ("models", "promote", "-m", "fan01", "--version", "v1", *folders)
+    result = command_line(*promote)
+    assert result.code == 1
+    assert "its comparison cannot be read" in result.message
+    assert command_line(*promote, "--anyway").code == 0
 
 
 @pytest.mark.parametrize("lost", ["deleted", "damaged", "begun anew"])
