@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection
+from datetime import datetime
 
 from asd_monitor.errors import UsageError
 from asd_monitor.wording import quoted
@@ -19,7 +20,10 @@ ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}"
 MAX_PREFIX_CHARS = 200
 MAX_TOPIC_CHARS = 500
 _MAX_SUGGESTIONS = 10
+ALARM_ID_TIME_FORMAT = "%Y%m%dT%H%M%SZ"
+"""Of the time in the id of an alarm, UTC."""
 _ID = re.compile(ID_PATTERN)
+_ALARM_ID_TIME = re.compile(r"(\d{8}T\d{6}Z)(?:\.\d+)?")
 _TOPIC = re.compile(r"[^+#\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 _PREFIX_LEVEL = re.compile(r"[^/+#$\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
@@ -27,6 +31,17 @@ _PREFIX_LEVEL = re.compile(r"[^/+#$\s\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 def is_id(text: str) -> bool:
     """Return whether a text is the id of a machine or a box."""
     return text != "box" and _ID.fullmatch(text) is not None
+
+
+def time_of_alarm_id(machine: str, alarm_id: str) -> datetime | None:
+    """Return the time in the id of an alarm, UTC; None: it has none."""
+    found = _ALARM_ID_TIME.fullmatch(alarm_id.removeprefix(f"{machine}-"))
+    if found is None:
+        return None
+    try:
+        return datetime.strptime(f"{found[1]}+0000", f"{ALARM_ID_TIME_FORMAT}%z")
+    except ValueError:
+        return None
 
 
 def check_id(text: str) -> str:

@@ -193,6 +193,7 @@ class AlarmLabel:
     label: str  # valid or invalid
     why: str | None
     who: str
+    cleared: datetime | None = None  # when its sound was normal again; None: not yet, or not known
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,3 +208,11 @@ class NormalSpan:
     why: str
     time: datetime  # when it was marked
     alarm_id: str | None = None  # None: a span of the machine
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawnMark:
+    """The withdrawal of the mark of an alarm, or of spans of a machine."""
+
+    time: datetime
+    alarm_id: str | None  # None: of a span of the machine, which is not recorded

@@ -55,16 +55,21 @@ def export(
 
     from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.cli.machine_labels import labels_of
+    from asd_monitor.journal.journal_file import FILE_NAME
     from asd_monitor.model_store.archive_exchange import export_archive
 
     check_machine(models, machine)
     if file.suffix != SUFFIX or file.is_dir():
         _copy_into_folder(file, machine, models, version)
         return
-    labels, notices = labels_of(state, machine)
-    for notice in notices:
+    known = labels_of(state, machine)
+    if known.unknown is not None and (state / FILE_NAME).exists():
+        typer.echo(f"notice: {known.unknown}", err=True)
+    for notice in known.notices:
         typer.echo(f"notice: {notice}", err=True)
-    written = export_archive(models, machine, version, file, labels=labels, now=datetime.now(UTC))
+    written = export_archive(
+        models, machine, version, file, labels=known.said, now=datetime.now(UTC)
+    )
     typer.echo(
         f"{file}: {machine} {written.version}, {written.size / 1e6:.1f} MB"
         f"{_with_labels(written.labels)}; read it elsewhere with `asd-monitor models import "

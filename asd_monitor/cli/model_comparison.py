@@ -11,6 +11,7 @@ from asd_monitor.cli.options import AsJson, MachineArgument, MachineConfig, Mode
 from asd_monitor.errors import OperationError, UsageError
 
 if TYPE_CHECKING:
+    from asd_monitor.cli.machine_labels import JournalledLabels
     from asd_monitor.model_store.bundle import Bundle
     from asd_monitor.model_training.comparison import Comparison
 
@@ -44,7 +45,6 @@ def compare(
     """
     from asd_monitor.cli.json_lines import print_json
     from asd_monitor.cli.known_machine import check_machine
-    from asd_monitor.cli.machine_labels import labels_of
     from asd_monitor.cli.machine_settings import machine_settings
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.model_store.bundle import load_bundle
@@ -54,10 +54,7 @@ def compare(
     settings = machine_settings(machine, config)
     chosen = _chosen(models, machine, before, after)
     one, other = (load_bundle(models, machine, each) for each in chosen)
-    said, notices = labels_of(state, machine)
-    for notice in notices:
-        typer.echo(f"notice: {notice}", err=True)
-    labels = {each.alarm_id: each.label for each in said.labels}
+    labels = shown_labels(state, machine).labels
     with shown_progress() as progress:
         found = compare_versions(state, settings, one, other, labels=labels, progress=progress)
     if as_json:
@@ -88,8 +85,22 @@ def _chosen(models: Path, machine: str, before: str | None, after: str | None) -
     return in_use, others[-1]
 
 
+def shown_labels(state: Path, machine: str) -> JournalledLabels:
+    """Return the labels of a machine; print what is wrong with the journal."""
+    from asd_monitor.cli.machine_labels import labels_of
+
+    found = labels_of(state, machine)
+    unknown = () if found.unknown is None else (found.unknown,)
+    for notice in (*unknown, *found.notices):
+        typer.echo(f"notice: {notice}", err=True)
+    return found
+
+
 def check_promotion(models: Path, state: Path, machine: str, version: str) -> None:
-    """Raise `OperationError` where the comparison of a candidate warns, by the present labels."""
+    """Raise `OperationError` where the comparison of a candidate warns, by the present labels.
+
+    So it does where these cannot be read.
+    """
     from asd_monitor.cli.machine_labels import labels_of
     from asd_monitor.model_store.bundle import load_bundle
     from asd_monitor.model_store.catalogue import require_version
@@ -98,8 +109,10 @@ def check_promotion(models: Path, state: Path, machine: str, version: str) -> No
     found = _stored_comparison(load_bundle(models, machine, version))
     if found is None:
         return
-    said, _ = labels_of(state, machine)
-    warnings = found.with_labels({each.alarm_id: each.label for each in said.labels}).warnings()
+    known = labels_of(state, machine)
+    warnings = found.with_labels(known.labels).warnings()
+    if known.unknown is not None:
+        warnings.append(known.unknown)
     if warnings:
         raise OperationError(
             f"{machine} {version} is not put into use: {'; '.join(warnings)}: see `asd-monitor "
@@ -109,18 +122,19 @@ def check_promotion(models: Path, state: Path, machine: str, version: str) -> No
 
 
 def _stored_comparison(bundle: Bundle) -> Comparison | None:
-    """Return the comparison of a candidate with the version in use at its refit."""
+    """Return the comparison of a candidate with the version in use at its refit.
+
+    Raises `OperationError` where it cannot be read.
+    """
     from asd_monitor.model_training.version_comparison import stored_comparison
 
     try:
         return stored_comparison(bundle)
     except (KeyError, TypeError, ValueError) as error:
-        typer.echo(
-            f"notice: the comparison of {bundle.version} cannot be read "
-            f"({type(error).__name__}: {error}), and is not regarded",
-            err=True,
-        )
-        return None
+        raise OperationError(
+            f"{bundle.machine} {bundle.version} is not put into use: its comparison cannot be read "
+            f"({type(error).__name__}: {error}): refit again, or promote it with --anyway"
+        ) from error
 
 
 def state_command(models: Path, state: Path, found: Comparison) -> str:
@@ -160,5 +174,7 @@ def print_comparison(found: Comparison) -> None:
             rises = _RISES[each.rises_before, each.rises_after]
             alarms.add_row(each.alarm_id, each.label or "", *scores, rises)
         console.print(alarms)
-    if found.not_replayed:
-        typer.echo(f"{count(found.not_replayed, 'kept alarm')} not monitored again.")
+    if found.uncompared:
+        typer.echo(f"{count(len(found.uncompared), 'alarm')} not monitored again:")
+        for uncompared in found.uncompared:
+            typer.echo(f"  {printable(uncompared.alarm_id)}: {uncompared.reason}")

@@ -14,6 +14,7 @@ from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.names import check_id
 
 if TYPE_CHECKING:
+    from asd_monitor.cli.machine_labels import JournalledLabels
     from asd_monitor.config.machine_settings import MachineDefaults
     from asd_monitor.model_training.hand_refit import HandRefit
 
@@ -54,6 +55,7 @@ def refit(
     """
     from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.cli.machine_settings import machine_settings
+    from asd_monitor.cli.model_comparison import shown_labels
 
     if (name is None) == (machine is None):
         raise UsageError("name one machine: `asd-monitor models refit MACHINE`")
@@ -64,8 +66,11 @@ def refit(
         _refit_automatically(models, state, machine, settings, as_json=as_json)
         return
     begin = None if since is None else local_time(since)
-    result = _refit_by_hand(models, state, machine, settings, begin)
+    known = shown_labels(state, machine)
+    result = _refit_by_hand(models, state, machine, settings, begin, known=known)
     warnings = result.comparison.warnings()
+    if known.unknown is not None:
+        warnings.append(known.unknown)
     is_promoted = promote and (anyway or not warnings)
     if is_promoted:
         from asd_monitor.model_store.catalogue import promote as make_current
@@ -80,18 +85,19 @@ def refit(
 
 
 def _refit_by_hand(
-    models: Path, state: Path, machine: str, settings: MachineDefaults, since: datetime | None
+    models: Path,
+    state: Path,
+    machine: str,
+    settings: MachineDefaults,
+    since: datetime | None,
+    *,
+    known: JournalledLabels,
 ) -> HandRefit:
-    from asd_monitor.cli.machine_labels import labels_of
     from asd_monitor.cli.progress import shown_progress
     from asd_monitor.model_training.hand_refit import refit_by_hand
     from asd_monitor.model_training.repair_refit import refit_since
 
     now = datetime.now(UTC)
-    said, notices = labels_of(state, machine)
-    for notice in notices:
-        typer.echo(f"notice: {notice}", err=True)
-    labels = {each.alarm_id: each.label for each in said.labels}
     with shown_progress() as progress:
         if since is not None:
             return refit_since(
@@ -101,7 +107,7 @@ def _refit_by_hand(
                 settings,
                 now,
                 since=since,
-                labels=labels,
+                labels=known.said.labels,
                 progress=progress,
             )
         return refit_by_hand(
@@ -110,8 +116,9 @@ def _refit_by_hand(
             machine,
             settings,
             now,
-            spans=None if notices else said.normal_spans,
-            labels=labels,
+            spans=known.said.normal_spans,
+            withdrawn=known.withdrawn,
+            labels=known.said.labels,
             progress=progress,
         )
 

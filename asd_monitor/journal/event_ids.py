@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 from datetime import UTC, datetime, timedelta
 
-_ID_TIME = re.compile(r"(\d{8}T\d{6}Z)(?:\.\d+)?")
-_ID_TIME_FORMAT = "%Y%m%dT%H%M%SZ"
+from asd_monitor.names import ALARM_ID_TIME_FORMAT, time_of_alarm_id
 
 
 def new_alarm_id(machine: str, time: datetime, highest: str | None) -> str:
@@ -17,11 +15,10 @@ def new_alarm_id(machine: str, time: datetime, highest: str | None) -> str:
     back.
     """
     second = time.astimezone(UTC).replace(microsecond=0)
-    found = _ID_TIME.fullmatch((highest or "").removeprefix(f"{machine}-"))
-    if found is not None:
-        last = datetime.strptime(f"{found[1]}+0000", f"{_ID_TIME_FORMAT}%z")
+    last = time_of_alarm_id(machine, highest or "")
+    if last is not None:
         second = max(second, last + timedelta(seconds=1))
-    return f"{machine}-{second:{_ID_TIME_FORMAT}}"
+    return f"{machine}-{second:{ALARM_ID_TIME_FORMAT}}"
 
 
 def new_event_id(time: datetime) -> str:

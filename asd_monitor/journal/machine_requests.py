@@ -14,6 +14,7 @@ import structlog
 
 from asd_monitor.alarm.state import ServiceState, Transition, TransitionKind, Trigger
 from asd_monitor.commissioning.kept_sound import kept_sound
+from asd_monitor.evidence.alarm_sound import sound_of_alarm
 from asd_monitor.journal.alarm_changes import with_label
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
@@ -26,7 +27,7 @@ from asd_monitor.journal.request_decisions import (
 )
 from asd_monitor.journal.requests import NO_REASON, OutcomeEntry, Request, Verb
 from asd_monitor.journal.shelf_period import why_of_shelf
-from asd_monitor.journal.sound_marks import KeptOfMachine, apply_mark
+from asd_monitor.journal.sound_marks import KeptOfMachine, SoundOfAlarm, apply_mark
 from asd_monitor.monitor import Monitor
 
 log = structlog.get_logger()
@@ -54,12 +55,19 @@ class MachineRequests:
     Args:
         journal: The journal of the machine.
         kept: Returns what is kept of a machine's sound in a state folder between two times.
+        sound_of: Returns the kept sound of one alarm.
 
     """
 
-    def __init__(self, journal: MachineJournal, kept: KeptOfMachine = kept_sound) -> None:
+    def __init__(
+        self,
+        journal: MachineJournal,
+        kept: KeptOfMachine = kept_sound,
+        sound_of: SoundOfAlarm = sound_of_alarm,
+    ) -> None:
         self._journal = journal
         self._kept = kept
+        self._sound_of = sound_of
 
     def apply(
         self,
@@ -138,6 +146,7 @@ class MachineRequests:
             request,
             record,
             self._kept,
+            self._sound_of,
             at=present.at,
             on_delay_s=_ON_DELAY_S if rule is None else rule.on_delay_s,
         )

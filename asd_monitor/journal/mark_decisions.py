@@ -6,16 +6,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from asd_monitor.commissioning.blocks import BLOCK_S
 from asd_monitor.commissioning.kept_sound import KeptSound
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.requests import Request
 from asd_monitor.records import NormalSpan
-from asd_monitor.wording import length, rfc3339
+from asd_monitor.wording import count, length, rfc3339
 
 OLDEST = timedelta(days=30)
 """How long ago marked sound may be: older sound is not kept."""
 LONGEST = timedelta(days=1)
-"""Of a span of a machine; that of an alarm is as long as the alarm."""
+"""Of a span; of an alarm that has lasted longer the first day is marked."""
+SHORTEST = timedelta(seconds=10)
+"""Of a span of a machine: from less a model cannot learn."""
+_LEAST_OF_ALARM = timedelta(seconds=5)  # of its kept sound: two windows without overlap
+_BESIDE = timedelta(minutes=1)
+"""An alarm is raised within its kept sound, or this close to it, unless the clock was set."""
 STORED_WITHIN = timedelta(minutes=10)
 """After this time live sound is stored, as far as it is kept."""
 
@@ -46,6 +52,7 @@ def decide_on_mark(
     *,
     now: datetime,
     on_delay_s: float,
+    sound: tuple[datetime, datetime] | None = None,
 ) -> MarkDecision:
     """Return what follows from a request about the sound of an alarm, or of a span of time.
 
@@ -57,6 +64,7 @@ def decide_on_mark(
         kept: What is kept of it.
         now: The present time, of a recording that of its position.
         on_delay_s: On-delay of the machine's alarms.
+        sound: Begin and end of the sound that is kept of the alarm; None: there is none.
 
     """
     if not request.why:
@@ -70,9 +78,40 @@ def decide_on_mark(
     own = [span for span in spans if span.alarm_id == record.id]
     if "withdraw" in request.arguments:
         return _withdrawn(request, own, record.id)
-    begin = max(record.raised - timedelta(seconds=on_delay_s), now - OLDEST)
-    end = now if record.cleared is None else record.cleared
-    return _decide_on_alarm(request, record, own, kept, span_of_alarm=(begin, end), now=now)
+    if record.label == "valid":
+        return _refused(
+            f"{record.id} is not marked: it is labelled valid by "
+            f"{record.labelled_by or 'unknown'}: if its sound is normal, label it first "
+            f"(`asd-monitor alarms label {record.id} invalid`)"
+        )
+    span = _span_of_alarm(record, sound, now, timedelta(seconds=on_delay_s))
+
+    def kept_of_alarm(begin: datetime, end: datetime) -> KeptSound | None:
+        found = kept(begin, end)
+        if found is None:
+            return None
+        own_s = timedelta(0) if sound is None else min(sound[1], end) - max(sound[0], begin)
+        return KeptSound(found.blocks, int(own_s >= _LEAST_OF_ALARM))
+
+    return _decide_on_alarm(request, record, own, kept_of_alarm, span_of_alarm=span, now=now)
+
+
+def _span_of_alarm(
+    record: AlarmRecord,
+    sound: tuple[datetime, datetime] | None,
+    now: datetime,
+    on_delay: timedelta,
+) -> tuple[datetime, datetime]:
+    """Return the time of the sound of an alarm, a day at most.
+
+    Where the clock was set while it was active, it is that of its kept sound alone.
+    """
+    begin = max(record.raised - on_delay, now - OLDEST)
+    end = min(record.cleared or now, begin + LONGEST)
+    if sound is None:
+        return begin, end
+    is_within = sound[0] - _BESIDE <= record.raised <= sound[1] + _BESIDE
+    return (begin, end) if is_within and begin < end else sound
 
 
 def _decide_on_alarm(
@@ -86,7 +125,11 @@ def _decide_on_alarm(
 ) -> MarkDecision:
     """Return what follows from a mark of an alarm, of which ``own`` are the marks."""
     begin, end = span_of_alarm
-    if end <= begin:
+    if end > now or record.raised > now:
+        return _refused(
+            f"{record.id} is not marked: its sound lies in the future, since the clock was set back"
+        )
+    if end <= begin or begin < now - OLDEST:
         return _refused(f"{record.id} is not marked: {_too_old(record.raised)}")
     if any(span.end >= end for span in own):
         return MarkDecision(f"{record.id}: already marked as normal by {own[-1].who}")
@@ -132,6 +175,8 @@ def problem_of_span(begin: datetime, end: datetime, now: datetime) -> str | None
         return _too_old(begin)
     if end - begin > LONGEST:
         return "it is longer than a day: mark shorter spans"
+    if end - begin < SHORTEST:
+        return "it is shorter than ten seconds: mark more of it"
     return None
 
 
@@ -145,10 +190,8 @@ def _marked(span: NormalSpan, what: str, kept: Kept, now: datetime) -> MarkDecis
             f"kept: {refit}",
             marked=span,
         )
-    if found.seconds:
-        return MarkDecision(
-            f"{done}; {length(found.seconds)} of its sound is kept: {refit}", marked=span
-        )
+    if found:
+        return MarkDecision(f"{done}; {_text_of(found)} is kept: {refit}", marked=span)
     if span.end > now - STORED_WITHIN:
         return MarkDecision(
             f"{done}; none of its sound is stored yet, which takes some minutes: then {refit}",
@@ -159,6 +202,15 @@ def _marked(span: NormalSpan, what: str, kept: Kept, now: datetime) -> MarkDecis
         "it: record the machine as it runs now and train again, or mark it where it has sounded "
         "so since"
     )
+
+
+def _text_of(kept: KeptSound) -> str:
+    parts = []
+    if kept.blocks:
+        parts.append(f"{length(kept.blocks * BLOCK_S)} of live sound")
+    if kept.alarms:
+        parts.append(f"the sound of {count(kept.alarms, 'alarm')}")
+    return " and ".join(parts)
 
 
 def _withdrawn(request: Request, spans: Sequence[NormalSpan], what: str) -> MarkDecision:

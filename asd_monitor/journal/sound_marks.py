@@ -10,6 +10,7 @@ from pathlib import Path
 from asd_monitor.alarm.state import SoundMark, Transition, TransitionKind
 from asd_monitor.commissioning.kept_sound import KeptSound
 from asd_monitor.commissioning.store_errors import CommissioningStoreError
+from asd_monitor.evidence.alarm_sound import AlarmSound
 from asd_monitor.journal.alarm_changes import with_label
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
@@ -20,6 +21,8 @@ from asd_monitor.journal.requests import OutcomeEntry, Request
 
 KeptOfMachine = Callable[[Path, str, datetime, datetime], KeptSound]
 """(state folder, machine, begin, end) → what is kept: see `kept_sound`."""
+SoundOfAlarm = Callable[[Path, str, str], AlarmSound | None]
+"""(state folder, machine, id of an alarm) → its sound: see `sound_of_alarm`."""
 
 
 def apply_mark(
@@ -27,6 +30,7 @@ def apply_mark(
     request: Request,
     record: AlarmRecord | None,
     kept: KeptOfMachine,
+    sound_of: SoundOfAlarm,
     *,
     at: datetime,
     on_delay_s: float,
@@ -41,6 +45,7 @@ def apply_mark(
         request: The request.
         record: Its alarm; None where it names none, or there is none.
         kept: Returns what is kept of the machine's sound.
+        sound_of: Returns the kept sound of an alarm.
         at: The time of the newest sound.
         on_delay_s: On-delay of the machine's alarms.
 
@@ -56,7 +61,17 @@ def apply_mark(
             return None
 
     spans = journal.journal.normal_spans(journal.machine)
-    decision = decide_on_mark(request, record, spans, kept_between, now=at, on_delay_s=on_delay_s)
+    state = journal.journal.path.parent
+    own = None if record is None else sound_of(state, journal.machine, record.id)
+    decision = decide_on_mark(
+        request,
+        record,
+        spans,
+        kept_between,
+        now=at,
+        on_delay_s=on_delay_s,
+        sound=None if own is None else (own.begin, own.end),
+    )
     events: list[Event] = []
     entries: list[Entry] = [WithdrawnSpanEntry(each.id) for each in decision.withdrawn]
     if decision.marked is not None:

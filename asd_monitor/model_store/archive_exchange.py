@@ -145,16 +145,28 @@ def import_archive(models: Path, file: Path) -> Imported:
         except ArchiveError as error:
             raise UsageError(f"{file}: {error}: {_ANOTHER}") from error
         except BundleError as error:
-            found = error.reason.replace(folder, str(models))
-            raise UsageError(f"{file}: its model cannot be used: {found}") from error
+            raise UsageError(
+                f"{file}: its model cannot be used: {_of_archive(error.reason, folder, models)}"
+            ) from error
+
+
+def _of_archive(reason: str, folder: str, models: Path) -> str:
+    """Return why a model in a temporary folder cannot be used, without a path of this folder.
+
+    A path in the models folder instead would be that of the model in place.  A remedy stays where
+    it is a training, since nobody can correct what is in the temporary folder.
+    """
+    found = reason.replace(f"{folder}/", "").replace(folder, str(models))
+    what, separator, remedy = found.rpartition(": ")
+    return found if not separator or remedy.startswith("train again") else f"{what}: {_ANOTHER}"
 
 
 def _take_in(models: Path, unpacked: Path, machine: str, version: str) -> Imported:
     """Add the version of another models folder."""
     try:
-        labels = labels_beside(unpacked, machine, version)
-    except OperationError as error:
-        raise ArchiveError(str(error)) from error
+        labels = _labels_in(unpacked / machine / version / LABELS, machine)
+    except (OSError, ValueError) as error:
+        raise ArchiveError(f"its labels cannot be read ({error})") from error
     if labels.machine != machine:
         raise ArchiveError(f"its labels are of {labels.machine}, and its model is of {machine}")
     bundle = load_bundle(unpacked, machine, version)
@@ -177,8 +189,14 @@ def labels_beside(models: Path, machine: str, version: str) -> MachineLabels:
     """
     path = models / machine / version / LABELS
     try:
+        return _labels_in(path, machine)
+    except (OSError, ValueError) as error:
+        raise OperationError(f"{path}: the labels cannot be read ({error}): delete it") from error
+
+
+def _labels_in(path: Path, machine: str) -> MachineLabels:
+    """Return the labels in a file; empty where there is none.  Raises OSError, ValueError."""
+    try:
         return MachineLabels.from_content(read_limited(path, MAX_LABELS_BYTES))
     except FileNotFoundError:
         return MachineLabels(machine)
-    except (OSError, ValueError) as error:
-        raise OperationError(f"{path}: the labels cannot be read ({error}): delete it") from error

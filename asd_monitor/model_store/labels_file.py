@@ -40,6 +40,7 @@ class _Label(_Part):
     label: Literal["valid", "invalid"]
     why: _Text | None
     who: _Text
+    cleared: AwareDatetime | None = None
 
 
 class _Span(_Part):

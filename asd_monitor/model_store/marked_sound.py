@@ -17,7 +17,7 @@ from asd_monitor.model_store.bundle import Bundle, load_reference
 from asd_monitor.model_store.manifest import MARKED
 from asd_monitor.model_store.reference_file import StoredReference
 from asd_monitor.model_store.versions import BundleError, damage_remedy
-from asd_monitor.records import NormalSpan
+from asd_monitor.records import NormalSpan, WithdrawnMark
 from asd_monitor.wording import rfc3339
 
 
@@ -45,6 +45,29 @@ def marked_spans(bundle: Bundle) -> list[NormalSpan]:
         )
         for entry in bundle.manifest.get("marked") or []
     ]
+
+
+def standing_spans(
+    bundle: Bundle, journalled: Sequence[NormalSpan], withdrawn: Sequence[WithdrawnMark]
+) -> tuple[list[NormalSpan], list[NormalSpan]]:
+    """Return the spans that are marked as normal, and those of them that only a version has.
+
+    What a version was extended with stays until its withdrawal is recorded: a journal may be lost.
+
+    Args:
+        bundle: the version.
+        journalled: the marks in the journal.
+        withdrawn: the withdrawals in the journal.
+
+    """
+    ids = {span.id for span in journalled}
+    own = [
+        span
+        for span in marked_spans(bundle)
+        if span.id not in ids
+        and not any(each.alarm_id == span.alarm_id and each.time >= span.time for each in withdrawn)
+    ]
+    return [*own, *journalled], own
 
 
 def load_marked(models: Path, bundle: Bundle) -> list[MarkedPiece]:

@@ -23,7 +23,7 @@ from asd_monitor.encoders.session import MAX_NETWORK_BYTES
 from asd_monitor.model_store.encoder_files import FOLDER as NETWORKS
 from asd_monitor.model_store.labels_file import LABELS, MAX_LABELS_BYTES
 from asd_monitor.model_store.manifest import MAX_FILE_BYTES
-from asd_monitor.names import ID_PATTERN
+from asd_monitor.names import ID_PATTERN, is_id
 from asd_monitor.plain_tar import (
     END,
     MANIFEST,
@@ -174,6 +174,8 @@ def _verified(content: bytes, found: Mapping[str, tuple[int, int, str]]) -> Arch
         raise ArchiveError(f"its manifest {error}") from error
     if not is_sealed:
         raise ArchiveError("its manifest has no hash")
+    if not is_id(manifest.machine):
+        raise ArchiveError(f"its machine {manifest.machine!r} is a reserved id")
     if [(each.name, each.bytes, each.sha256) for each in manifest.members] != [
         (name, size, sha256) for name, (_, size, sha256) in found.items()
     ]:

@@ -12,6 +12,8 @@ from asd_monitor.wording import count
 
 MAX_LOSS_DB = 6.0
 """A fault that must be louder by more than this to be detected is a warning."""
+SHORTEST_S = 20.0
+"""In shorter sound the score over ten seconds may not reach the threshold for the on-delay."""
 VALID, INVALID = "valid", "invalid"
 _KIND_NAMES = {FaultKind.TONE: "an added tone", FaultKind.IMPACTS: "added impacts"}
 
@@ -42,6 +44,22 @@ class ComparedAlarm:
     def is_lost(self) -> bool:
         """Whether the alarm would not rise any more."""
         return self.rises_before and not self.rises_after
+
+    @property
+    def is_hidden(self) -> bool:
+        """Whether a lost fault may not show: it rises with neither, and is short or scores less."""
+        if self.rises_before or self.rises_after:
+            return False
+        return self.seconds < SHORTEST_S or self.after < self.before
+
+
+@dataclass(frozen=True, slots=True)
+class UncomparedAlarm:
+    """A past alarm whose sound was not monitored again."""
+
+    alarm_id: str
+    label: str | None  # valid or invalid; None: not labelled
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +96,8 @@ class Comparison:
     before: ComparedModel
     after: ComparedModel
     alarms: tuple[ComparedAlarm, ...] = ()
-    not_replayed: int = 0
-    """Kept alarms beyond the limit of what is monitored again."""
+    uncompared: tuple[UncomparedAlarm, ...] = ()
+    """Alarms that have a package or are labelled valid, and were not monitored again."""
     held_out: HeldOutAlarms | None = None
     levels: ComparedLevels | None = None
     not_measured: str | None = None
@@ -91,7 +109,17 @@ class Comparison:
         alarms = tuple(
             replace(each, label=labels.get(each.alarm_id, each.label)) for each in self.alarms
         )
-        return replace(self, alarms=alarms)
+        uncompared = [
+            replace(each, label=labels.get(each.alarm_id, each.label)) for each in self.uncompared
+        ]
+        known = {each.alarm_id for each in self.alarms}
+        known |= {each.alarm_id for each in uncompared}
+        uncompared += [
+            UncomparedAlarm(each, label, "it was labelled after the comparison")
+            for each, label in labels.items()
+            if label == VALID and each not in known
+        ]
+        return replace(self, alarms=alarms, uncompared=tuple(uncompared))
 
     @property
     def rising(self) -> list[ComparedAlarm]:
@@ -107,6 +135,18 @@ class Comparison:
             found.append(
                 f"{count(len(lost), 'alarm')} labelled valid would not rise any more ({ids})"
             )
+        hidden = [each for each in self.alarms if each.is_hidden and each.label == VALID]
+        found += [
+            f"{each.alarm_id}, labelled valid, rises with neither model in the "
+            f"{each.seconds:.0f} s of sound that are kept of it; its score was {each.before:.1f} "
+            f"and is {each.after:.1f}"
+            for each in hidden
+        ]
+        found += [
+            f"{each.alarm_id}, labelled valid, cannot be compared: {each.reason}"
+            for each in self.uncompared
+            if each.label == VALID
+        ]
         if self.levels is not None:
             for kind in self.levels.lost():
                 before = self.levels.before.by_kind[kind]
@@ -139,6 +179,15 @@ class Comparison:
         return f"{self._summary()}: promote {after} with `{command}`, or keep {before}."
 
     def _summary(self) -> str:
+        newly = [
+            each.alarm_id for each in self.alarms if each.rises_after and not each.rises_before
+        ]
+        if newly:
+            ids = ", ".join(newly)
+            return f"{self._summary_of_rising()}, and {len(newly)} would rise newly ({ids})"
+        return self._summary_of_rising()
+
+    def _summary_of_rising(self) -> str:
         if not self.rising:
             return "there is no kept alarm to compare"
         lost = [each for each in self.alarms if each.is_lost]
@@ -167,7 +216,7 @@ def comparison_of(document: Mapping[str, Any]) -> Comparison:
         before=ComparedModel(**document["before"]),
         after=ComparedModel(**document["after"]),
         alarms=tuple(ComparedAlarm(**each) for each in document["alarms"]),
-        not_replayed=int(document["not_replayed"]),
+        uncompared=tuple(UncomparedAlarm(**each) for each in document["uncompared"]),
         held_out=None if held_out is None else HeldOutAlarms(**held_out),
         levels=None
         if levels is None

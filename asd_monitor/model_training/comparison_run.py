@@ -15,7 +15,7 @@ from asd_monitor.alarm.state import AlarmRule
 from asd_monitor.alarm.supported_budget import effective_budget
 from asd_monitor.commissioning.sound_pieces import normal_sound
 from asd_monitor.detector.detector import Detector
-from asd_monitor.evidence.alarm_sound import AlarmSound, alarm_sounds
+from asd_monitor.evidence.alarm_sound import AlarmSound, kept_alarms
 from asd_monitor.evidence.package_files import PackageError
 from asd_monitor.model_training.comparison import (
     INVALID,
@@ -25,6 +25,7 @@ from asd_monitor.model_training.comparison import (
     ComparedModel,
     Comparison,
     HeldOutAlarms,
+    UncomparedAlarm,
 )
 from asd_monitor.model_training.model_replay import replay_alarm
 from asd_monitor.model_training.training_progress import Progress, no_progress
@@ -39,6 +40,7 @@ MAX_ALARM_S = 600.0
 MAX_TOTAL_S = 3600.0
 """Of all alarms: those labelled valid first, then the newest."""
 _MAX_TRIED = 5  # pieces of normal sound
+_NO_PACKAGE = "no package of it is kept"
 _NO_SOUND = (
     "no sound of ten seconds without an alarm is kept of this machine: it is with `evidence: "
     "{sound: full}` during the commissioning"
@@ -81,24 +83,33 @@ def compare_models(
 
     """
     rules = alarm_rule(criteria, before.detector), alarm_rule(criteria, after.detector)
-    sounds, problems = alarm_sounds(state, machine), list(notes)
+    kept, problems = kept_alarms(state, machine), list(notes)
+    sounds = kept.sounds
+    without = {each: _NO_PACKAGE for each, label in labels.items() if label == VALID}
+    without |= kept.without_sound
     alarms, total_s = [], 0.0
     chosen = sorted(sounds, key=lambda each: each.begin, reverse=True)
     chosen.sort(key=lambda each: labels.get(each.alarm_id) != VALID)
     for number, sound in enumerate(chosen):
         progress("monitoring the sound of past alarms", number / len(chosen))
         if total_s >= MAX_TOTAL_S:
-            break
+            without[sound.alarm_id] = "it is beyond the hour of sound that is monitored again"
+            continue
         try:
             samples = sound.read()[: round(MAX_ALARM_S * sound.rate_hz)]
         except PackageError as error:
             problems.append(str(error))
+            without[sound.alarm_id] = "its sound cannot be read"
             continue
         total_s += len(samples) / sound.rate_hz
         one, other = (
-            replay_alarm(side.detector, rule, samples, sound.rate_hz)
+            replay_alarm(side.detector, rule, samples, sound.rate_hz, sound.gaps)
             for side, rule in zip((before, after), rules, strict=True)
         )
+        if not one.readings:
+            without[sound.alarm_id] = "its sound is too short to be scored"
+            continue
+        without.pop(sound.alarm_id, None)
         alarms.append(
             ComparedAlarm(
                 sound.alarm_id,
@@ -120,7 +131,9 @@ def compare_models(
         _model(before, criteria),
         _model(after, criteria),
         alarms=tuple(sorted(alarms, key=lambda each: each.alarm_id)),
-        not_replayed=len(sounds) - len(alarms),
+        uncompared=tuple(
+            UncomparedAlarm(each, labels.get(each), without[each]) for each in sorted(without)
+        ),
         held_out=held_out,
         levels=levels,
         not_measured=not_measured,
@@ -173,7 +186,7 @@ def _normal_blocks(
             continue
         yield from _usable(np.ascontiguousarray(samples[:, 0]), rate_hz)
     for sound in reversed(sounds):
-        if labels.get(sound.alarm_id) == INVALID:
+        if labels.get(sound.alarm_id) == INVALID and not sound.gaps:
             try:
                 yield from _usable(sound.read(), sound.rate_hz)
             except PackageError:

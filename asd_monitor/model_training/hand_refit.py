@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -13,7 +13,7 @@ from asd_monitor.commissioning.schedule import day_of
 from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.detector.detector import Detector
 from asd_monitor.errors import OperationError
-from asd_monitor.evidence.alarm_sound import alarm_sounds
+from asd_monitor.evidence.alarm_sound import AlarmSound, kept_alarms
 from asd_monitor.features.windows import Window
 from asd_monitor.model_store.atomic_files import os_errors_reported
 from asd_monitor.model_store.bundle import Bundle, load_bundle, save_refit
@@ -22,7 +22,7 @@ from asd_monitor.model_store.marked_sound import (
     MarkedPiece,
     load_marked,
     marked_content,
-    marked_spans,
+    standing_spans,
 )
 from asd_monitor.model_training.comparison import Comparison, HeldOutAlarms
 from asd_monitor.model_training.comparison_run import Side, compare_models
@@ -31,7 +31,8 @@ from asd_monitor.model_training.model_replay import alarms_in_blocks
 from asd_monitor.model_training.refit import RefitResult, refit
 from asd_monitor.model_training.refit_inputs import RefitInputs, refit_facts, refit_inputs
 from asd_monitor.model_training.training_progress import Progress, no_progress
-from asd_monitor.records import AlarmCriteria, NormalSpan
+from asd_monitor.model_training.valid_alarms import ValidAlarm, outside_of, valid_alarms
+from asd_monitor.records import AlarmCriteria, AlarmLabel, NormalSpan, WithdrawnMark
 from asd_monitor.self_test.baseline import KEY, manifest_entry
 from asd_monitor.wording import DAY_S, count
 
@@ -61,8 +62,9 @@ def refit_by_hand(
     settings: MachineDefaults,
     now: datetime,
     *,
-    spans: Sequence[NormalSpan] | None,
-    labels: Mapping[str, str],
+    spans: Sequence[NormalSpan],
+    withdrawn: Sequence[WithdrawnMark],
+    labels: Sequence[AlarmLabel],
     progress: Progress = no_progress,
 ) -> HandRefit:
     """Extend the model in use with live and marked sound, and write it as a candidate.
@@ -73,9 +75,9 @@ def refit_by_hand(
         machine: id of the machine.
         settings: its configuration.
         now: the time of the refit.
-        spans: the sound that people have marked as normal; None: it is not known, and what the
-            version in use was extended with stays.
-        labels: valid or invalid, by the ids of alarms.
+        spans: the sound that people have marked as normal, by the journal.
+        withdrawn: the marks that they have withdrawn.
+        labels: of the machine's alarms; the sound of those labelled valid is left out.
         progress: called with the share that is done.
 
     Raises:
@@ -85,10 +87,26 @@ def refit_by_hand(
     bundle = load_bundle(models, machine)
     inputs = refit_inputs(models, state, bundle)
     known = load_marked(models, bundle)
-    spans = marked_spans(bundle) if spans is None else spans
-    marked, notes = _marked(state, bundle, inputs, spans, known)
-    if inputs.missing is not None and not marked:
-        raise OperationError(inputs.missing)
+    spans, of_version = standing_spans(bundle, spans, withdrawn)
+    kept = kept_alarms(state, machine).sounds
+    valid = valid_alarms(labels, kept, on_delay_s=settings.alarm_criteria.on_delay_s, now=now)
+    blocks, left_out = outside_of(valid, inputs.blocks)
+    inputs = replace(inputs, blocks=blocks)
+    marked, notes = _marked(bundle, inputs, spans, known, kept=kept, valid=valid)
+    if not blocks and not marked:
+        raise OperationError(
+            inputs.missing
+            or f"all live sound of {machine} is {left_out}: refit when it runs without the fault, "
+            "or label them anew (`asd-monitor alarms label ID invalid`) where they were not valid"
+        )
+    if of_version:
+        notes.append(
+            f"{count(len(of_version), 'mark')} that {bundle.version} was extended with "
+            f"{_is_or_are(of_version)} not in the journal, and kept: to leave them out, promote a "
+            "version before them and refit again"
+        )
+    if left_out is not None:
+        notes.append(f"live sound: {left_out} are left out")
     progress("fitting", 0.0)
     fit = _Fit(inputs, settings.commissioning.days)
     result = fit.refit(marked)
@@ -106,7 +124,7 @@ def refit_by_hand(
         settings.alarm_criteria,
         Side(bundle.version, bundle.sha256, bundle.detector),
         Side(CANDIDATE, None, result.detector),
-        labels=labels,
+        labels={each.alarm_id: each.label for each in labels},
         held_out=held_out,
         progress=progress,
     )
@@ -170,14 +188,16 @@ def with_version(comparison: Comparison, version: str, sha256: str | None = None
 
 
 def _marked(
-    state: Path,
     bundle: Bundle,
     inputs: RefitInputs,
     spans: Sequence[NormalSpan],
     known: Sequence[MarkedPiece],
+    *,
+    kept: Sequence[AlarmSound],
+    valid: Sequence[ValidAlarm],
 ) -> tuple[list[MarkedPiece], list[str]]:
     """Return the marked sound that is kept, and what of it is not used."""
-    sounds = alarm_sounds(state, bundle.machine)
+    sounds = [each for each in kept if not each.gaps]
     pieces: list[MarkedPiece] = []
     notes = []
     for span in spans:
@@ -185,7 +205,7 @@ def _marked(
         if inputs.sound_since is not None and span.time < inputs.sound_since:
             notes.append(f"{what} is left out: it was marked before the model was trained")
             continue
-        own = marked_pieces(
+        found = marked_pieces(
             span,
             inputs.first.detector,
             inputs.blocks,
@@ -193,16 +213,23 @@ def _marked(
             sounds,
             earlier=[piece for piece in known if piece.span_id == span.id],
         )
-        if not own:
+        own, left_out = outside_of(valid, found)
+        if left_out is not None:
+            notes.append(f"{what}: {left_out} are left out")
+        elif not own:
             notes.append(f"{what} is left out: nothing of it is kept")
         pieces += own
     withdrawn = {piece.span_id for piece in known} - {span.id for span in spans}
     if withdrawn:
         notes.append(
             f"{count(len(withdrawn), 'mark')} that {bundle.version} was extended with "
-            f"{'is' if len(withdrawn) == 1 else 'are'} withdrawn, and left out"
+            f"{_is_or_are(withdrawn)} withdrawn, and left out"
         )
     return pieces, notes
+
+
+def _is_or_are(things: Collection[object]) -> str:
+    return "is" if len(things) == 1 else "are"
 
 
 def _stored(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from asd_monitor.alarm.alarm_score import AlarmScore
@@ -23,10 +23,15 @@ class ReplayedAlarm:
 
     highest: float  # alarm score
     rises: bool
+    readings: int  # windows that were scored; 0: the sound is too short
 
 
 def replay_alarm(
-    detector: Detector, rule: AlarmRule, sound: Samples, rate_hz: int
+    detector: Detector,
+    rule: AlarmRule,
+    sound: Samples,
+    rate_hz: int,
+    gaps: Sequence[tuple[int, int]] = (),
 ) -> ReplayedAlarm:
     """Monitor the sound of an alarm (n,) from its begin; an alarm that begins before is not known.
 
@@ -35,19 +40,35 @@ def replay_alarm(
         rule: its alarm rule.
         sound: the sound, at the capture rate.
         rate_hz: its sampling rate.
+        gaps: parts without sound, which are lost samples of the stream: index of the first sample
+            and of one past the last, in order.
 
     """
     monitor = Monitor(Pipeline(detector), replace(rule, latch=False), rate_hz)
     stream, length = Stream(rate_hz), round(BLOCK_S * rate_hz)
-    highest, rises = 0.0, False
-    for begin in range(0, len(sound), length):
-        for reading in monitor.push(Block(stream, begin, sound[begin : begin + length])):
-            highest = max(highest, reading.alarm_score)
-            rises = rises or any(
-                change.kind is TransitionKind.STATE and change.after == MachineState.ALARM
-                for change in reading.transitions
-            )
-    return ReplayedAlarm(highest, rises)
+    highest, rises, readings = 0.0, False, 0
+    for first, past in _parts(len(sound), gaps):
+        for begin in range(first, past, length):
+            block = Block(stream, begin, sound[begin : min(begin + length, past)])
+            for reading in monitor.push(block):
+                readings += 1
+                highest = max(highest, reading.alarm_score)
+                rises = rises or any(
+                    change.kind is TransitionKind.STATE and change.after == MachineState.ALARM
+                    for change in reading.transitions
+                )
+    return ReplayedAlarm(highest, rises, readings)
+
+
+def _parts(samples: int, gaps: Sequence[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """Yield the parts of a sound between its gaps."""
+    first = 0
+    for begin, past in gaps:
+        if first < min(begin, samples):
+            yield first, min(begin, samples)
+        first = max(first, past)
+    if first < samples:
+        yield first, samples
 
 
 def alarms_in_blocks(

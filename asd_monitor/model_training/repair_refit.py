@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -15,7 +15,7 @@ from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.detector.detector import Detector
 from asd_monitor.detector.fit import fit_detector
 from asd_monitor.errors import OperationError
-from asd_monitor.evidence.alarm_sound import AlarmSound, alarm_sounds
+from asd_monitor.evidence.alarm_sound import AlarmSound, kept_alarms
 from asd_monitor.model_store.bundle import Bundle, load_bundle
 from asd_monitor.model_store.manifest import PROFILE, REFERENCE, profile_bytes
 from asd_monitor.model_store.marked_sound import MarkedPiece
@@ -36,6 +36,8 @@ from asd_monitor.model_training.refit import extended_baseline, movement
 from asd_monitor.model_training.refit_inputs import refit_inputs
 from asd_monitor.model_training.training_manifest import threshold_facts
 from asd_monitor.model_training.training_progress import Progress, no_progress
+from asd_monitor.model_training.valid_alarms import outside_of, valid_alarms
+from asd_monitor.records import AlarmLabel
 from asd_monitor.self_test.baseline import KEY, manifest_entry
 from asd_monitor.wording import count, length, rfc3339
 
@@ -55,7 +57,7 @@ def refit_since(
     now: datetime,
     *,
     since: datetime,
-    labels: Mapping[str, str],
+    labels: Sequence[AlarmLabel],
     progress: Progress = no_progress,
 ) -> HandRefit:
     """Fit a model to what is kept of a machine's sound since a time, and write it as a candidate.
@@ -70,7 +72,7 @@ def refit_since(
         settings: its configuration.
         now: the time of the refit.
         since: the begin of the sound.
-        labels: valid or invalid, by the ids of alarms.
+        labels: of the machine's alarms; the sound of those labelled valid is left out.
         progress: called with the share that is done.
 
     Raises:
@@ -78,20 +80,28 @@ def refit_since(
 
     """
     bundle = load_bundle(models, machine)
-    sounds = alarm_sounds(state, machine)
-    pieces = _pieces_since(models, state, bundle, since, sounds)
+    packages = kept_alarms(state, machine)
+    sounds = packages.sounds
+    valid = valid_alarms(labels, sounds, on_delay_s=settings.alarm_criteria.on_delay_s, now=now)
+    pieces, left_out = outside_of(valid, _pieces_since(models, state, bundle, since, sounds))
+    notes = [] if left_out is None else [f"{left_out} are left out"]
     if len(pieces) < MIN_PIECES:
+        without = "" if left_out is None else f"without {left_out}, "
         raise OperationError(
             f"{length(len(pieces) * BLOCK_S)} of sound of {machine} since {rfc3339(since)} is "
-            f"kept, and {length(MIN_PIECES * BLOCK_S)} is needed: refit when it has run for some "
-            f"hours, or record it with `asd-monitor record --machine {machine}` and train again"
+            f"kept, {without}and {length(MIN_PIECES * BLOCK_S)} is needed: refit when "
+            "it has run for some hours, or record it with `asd-monitor record --machine "
+            f"{machine}` and train again"
         )
     progress("fitting", 0.0)
     detector = _fitted(bundle.detector, pieces)
     held_out = _held_out(bundle.detector, pieces, settings)
     days = settings.commissioning.days
     windows = [window for piece in pieces for window in piece.windows]
-    kept = profile_since(state, machine, since, sounds, detector.rate_hz)
+    of_faults = {each.alarm_id for each in valid}
+    normal = [each for each in packages.whole_sounds if each.alarm_id not in of_faults]
+    kept = profile_since(state, machine, since, normal, detector.rate_hz)
+    notes += kept.notes
     reason = f"after a repair: {count(len(pieces), 'block')} since {rfc3339(since)}"
     facts: dict[str, Any] = {
         "trained": rfc3339(now),
@@ -108,7 +118,7 @@ def refit_since(
             "since": rfc3339(since),
         },
         "reason": reason,
-        "refit_notes": list(kept.notes),
+        "refit_notes": notes,
     }
     comparison = compare_models(
         state,
@@ -116,7 +126,7 @@ def refit_since(
         settings.alarm_criteria,
         Side(bundle.version, bundle.sha256, bundle.detector),
         Side(CANDIDATE, None, detector),
-        labels=labels,
+        labels={each.alarm_id: each.label for each in labels},
         held_out=held_out,
         progress=progress,
     )
@@ -130,7 +140,7 @@ def refit_since(
         facts["moved"],
         len(pieces),
         len(pieces),
-        kept.notes,
+        tuple(notes),
         with_version(comparison, version),
     )
 
@@ -148,7 +158,7 @@ def _pieces_since(
         if block.time_s >= since.timestamp()
     ]
     for sound in sounds:
-        if sound.end > since:
+        if sound.end > since and not sound.gaps:
             own = pieces_of_sound("", sound, detector, since)
             pieces += without_sound_of(own, [piece.time_s for piece in pieces])
     return sorted(pieces, key=lambda piece: piece.time_s)

@@ -12,13 +12,13 @@ import numpy as np
 import soundfile
 
 from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind
+from asd_monitor.cli.machine_labels import labels_of
 from asd_monitor.commissioning.blocks import Layout, LiveBlock, feature_key
 from asd_monitor.commissioning.schedule import Progress
 from asd_monitor.commissioning.store import CommissioningStore
 from asd_monitor.config.machine_settings import MachineDefaults
-from asd_monitor.evidence.alarm_sound import AlarmSound, alarm_sounds
+from asd_monitor.evidence.alarm_sound import AlarmSound, kept_alarms
 from asd_monitor.evidence.package_files import FOLDER
-from asd_monitor.journal.commands import read_journal
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.requests import Request, Verb
@@ -130,24 +130,23 @@ class Box:
 
     def refit(self) -> HandRefit:
         """Make a candidate with the marked sound."""
-        journal = read_journal(self.state)
-        spans = () if journal is None else journal.normal_spans
-        alarms = () if journal is None else journal.alarms
+        known = labels_of(self.state, MACHINE)
         return refit_by_hand(
             self.models,
             self.state,
             MACHINE,
             MachineDefaults(),
             datetime.now(UTC),
-            spans=spans,
-            labels={each.id: each.label for each in alarms if each.label is not None},
+            spans=known.said.normal_spans,
+            withdrawn=known.withdrawn,
+            labels=known.said.labels,
         )
 
     def forget_alarms(self) -> None:
         """Delete journal and sound of the alarms."""
         for path in self.state.glob("alarms.db*"):
             path.unlink()
-        for sound in alarm_sounds(self.state, MACHINE):
+        for sound in kept_alarms(self.state, MACHINE).sounds:
             for path in (*sound.path.parent.iterdir(),):
                 path.unlink()
             sound.path.parent.rmdir()

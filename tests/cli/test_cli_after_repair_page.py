@@ -88,6 +88,7 @@ def test_the_commands_take_a_repaired_machine_to_its_own_model(
     assert versions_of(command_line, own_models) == ["v1", "v2"]
     assert used == [
         "alarms label",
+        "alarms ack",
         "alarms out-of-service",
         "alarms in-service",
         "alarms shelve",

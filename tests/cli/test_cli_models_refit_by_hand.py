@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from asd_monitor.evidence.sound_span import Gap
+from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.requests import Verb
+from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import load_bundle
-from tests.doubles.bundle_files import read_manifest
+from tests.doubles.bundle_files import edit_manifest, read_manifest
+from tests.doubles.captured_alarm import FIRST
 from tests.doubles.changed_machine import (
     ChangedMachine,
     changed_machine,
@@ -122,12 +126,108 @@ def test_a_mislabelled_fault_is_a_warning_and_is_not_promoted(
     first = result.out.splitlines()[0]
     assert first.startswith("WARNING: 1 alarm labelled valid would not rise any more")
     assert "do not promote v2" in result.out.splitlines()[-1]
+    # the next refit leaves the fault out
     result = command_line("models", "refit", "fan01", *folders, "--promote")
-    assert result.code == 1
-    assert "fan01 v3 is not put into use" in result.message
-    assert current(own_models) == "v1"
+    assert result.code == 0, result.err
+    assert f"in the sound of alarms labelled valid ({fault}) are left out" in result.err
+    assert current(own_models) == "v3"
     assert command_line(*promote, "--anyway").code == 0
     assert current(own_models) == "v2"
+
+
+@pytest.mark.parametrize(
+    ("kept", "warning"),
+    [
+        (
+            (40.0, (Gap(FIRST + 1000, FIRST + 1160),)),
+            "1 alarm labelled valid would not rise any more",
+        ),
+        ((5.0, ()), "rises with neither model in the 5 s of sound"),
+        ((None, ()), "cannot be compared: no package of it is kept"),
+    ],
+)
+def test_a_valid_alarm_with_little_sound_guards_the_next_model(
+    command_line: CommandLine,
+    own_models: Path,
+    commissioned: Path,
+    kept: tuple[float | None, tuple[Gap, ...]],
+    warning: str,
+) -> None:
+    machine = changed_machine(commissioned)
+    seconds, gaps = kept
+    sound = None if seconds is None else faulty_sound(seconds)
+    valid = machine.add_alarm(sound, 1.0, gaps)
+    other = machine.add_alarm(faulty_sound(seed=55), 3.0)
+    machine.ask(Verb.LABEL, valid, label="valid")
+    machine.ask(Verb.MARK_NORMAL, other, "sounds as always")
+    folders = ("--models", own_models, "--state", machine.state)
+    result = command_line("models", "refit", "fan01", *folders, "--promote")
+    assert result.code == 1
+    assert warning in result.out
+    assert valid in result.message
+    assert current(own_models) == "v1"
+
+
+def test_a_candidate_whose_comparison_cannot_be_read_is_not_promoted(
+    command_line: CommandLine, own_models: Path, machine: ChangedMachine
+) -> None:
+    edit_manifest(own_models / "fan01/v1", lambda manifest: manifest.update(comparison={}))
+    folders = ("--models", own_models, "--state", machine.state)
+    promote = ("models", "promote", "-m", "fan01", "--version", "v1", *folders)
+    result = command_line(*promote)
+    assert result.code == 1
+    assert "its comparison cannot be read" in result.message
+    assert command_line(*promote, "--anyway").code == 0
+
+
+@pytest.mark.parametrize("lost", ["deleted", "damaged", "begun anew"])
+def test_without_the_journal_marks_stay_and_a_promotion_is_refused(
+    command_line: CommandLine, own_models: Path, machine: ChangedMachine, lost: str
+) -> None:
+    changed, _ = alarm_ids(command_line, machine)
+    machine.ask(Verb.MARK_NORMAL, changed)
+    folders = ("--models", own_models, "--state", machine.state)
+    assert command_line("models", "refit", "fan01", *folders, "--promote").code == 0
+    for path in machine.state.glob(f"{FILE_NAME}*"):
+        path.unlink()
+    if lost == "damaged":
+        (machine.state / FILE_NAME).write_bytes(b"x" * 5000)
+    if lost == "begun anew":
+        Journal(machine.state).close()
+    result = command_line("models", "refit", "fan01", *folders)
+    assert result.code == 0, result.err
+    assert "1 mark that v2 was extended with is not in the journal, and kept" in result.err
+    marked = read_manifest(own_models / "fan01/v3")["marked"]
+    assert [each["alarm_id"] for each in marked] == [changed]
+    if lost == "begun anew":
+        return
+    assert "notice: labels of alarms and marks of fan01 are not known" in result.err
+    promote = ("models", "promote", "-m", "fan01", "--version", "v3", *folders)
+    result = command_line(*promote)
+    assert result.code == 1
+    assert "labels of alarms and marks of fan01 are not known" in result.message
+    assert current(own_models) == "v2"
+    assert command_line(*promote, "--anyway").code == 0
+
+
+def test_marked_sound_of_an_alarm_labelled_valid_is_left_out(
+    command_line: CommandLine, own_models: Path, machine: ChangedMachine
+) -> None:
+    _, fault = alarm_ids(command_line, machine)
+    machine.ask(Verb.MARK_NORMAL, fault, "sounds as always")
+    machine.ask(Verb.LABEL, fault, label="valid")
+    begin, end = (machine.begin + timedelta(hours=each) for each in (1.9, 2.5))
+    machine.ask(
+        Verb.MARK_NORMAL, None, "fine", **{"from": begin.isoformat(), "to": end.isoformat()}
+    )
+    folders = ("--models", own_models, "--state", machine.state)
+    result = command_line("models", "refit", "fan01", *folders, "--json")
+    assert result.code == 0, result.err
+    refit = json.loads(result.out)
+    notes = [each for each in refit["notes"] if f"labelled valid ({fault}) are left out" in each]
+    assert len(notes) == 2
+    assert refit["comparison"]["warnings"] == []
+    assert read_manifest(own_models / "fan01/v2")["marked"] == []
 
 
 def test_a_withdrawn_mark_is_left_out_of_the_next_refit(
@@ -158,6 +258,8 @@ def test_after_a_repair_a_model_is_made_of_later_sound_alone(
     result = command_line(*late)
     assert result.code == 1
     assert "is needed: refit when it has run for some hours" in result.message
+    again = machine.add_alarm(faulty_sound(seed=43), 9.0)
+    machine.ask(Verb.LABEL, again, label="valid")
     since = (machine.begin + timedelta(hours=4)).isoformat()
     result = command_line("models", "refit", "fan01", *folders, "--since", since, "--json")
     assert result.code == 0, result.err
@@ -165,6 +267,10 @@ def test_after_a_repair_a_model_is_made_of_later_sound_alone(
     assert refit["reason"].startswith("after a repair: ")
     by_id = {each["alarm_id"]: each for each in refit["comparison"]["alarms"]}
     assert by_id[fault]["rises_after"]
+    assert by_id[again]["rises_after"]
+    (note,) = refit["notes"]
+    assert note.endswith(f"in the sound of alarms labelled valid ({again}) are left out")
+    assert refit["blocks"] == 12
     assert not by_id[changed]["rises_after"]
     bundle = load_bundle(own_models, "fan01", "v2")
     assert bundle.first.version == "v2"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import load_bundle
 from asd_monitor.model_store.versions import set_current
 from tests.doubles.bundle_files import edit_manifest
@@ -42,6 +43,7 @@ def test_a_refit_that_a_person_has_started_is_not_deleted(
     command_line: CommandLine, own_models: Path, commissioned: Path
 ) -> None:
     refit = automatic_refit(own_models, commissioned)
+    Journal(commissioned).close()
     result = command_line(*refit[:-1], "--promote")
     assert result.code == 0, result.err
     assert current(own_models) == "v2"

@@ -399,3 +399,24 @@ async def test_labelled_evidence_is_deleted_last(make, tmp_path):
         machine.bounds = Bounds(2 * size + 4096, 1e9)  # two of them
     names = {each.alarm_id for each in stored_packages(tmp_path)}
     assert names == {first, newest}
+
+
+async def test_after_a_repair_the_new_sound_is_a_new_alarm_with_a_package(make, tmp_path):
+    """The order of docs/after-a-repair.md: acknowledged, off, out of service, in service."""
+    machine = make(alarm={"off_delay_s": 2})
+    first = await raise_alarm(machine)
+    machine.journal.add_request(acknowledgement(first))
+    machine.session.check_requests()
+    await until(lambda: machine.broker.alarm("fan")["acknowledged"])
+    await machine.play(25, NORMAL_LEVEL)  # switched off
+    await until_evidence(machine)
+    await until(lambda: not machine.broker.alarm("fan")["active"])
+    await machine.change_service(Verb.OUT_OF_SERVICE)
+    await machine.play(30, ALARM_LEVEL)  # the work
+    await machine.change_service(Verb.IN_SERVICE)
+    await machine.play(60, ALARM_LEVEL)
+    await until(lambda: len(stored_packages(tmp_path)) == 2)
+    assert {each.id for each in machine.journal.alarms("fan")} == {
+        each.alarm_id for each in stored_packages(tmp_path)
+    }
+    assert machine.broker.alarm("fan")["id"] != first

@@ -11,6 +11,7 @@ import numpy as np
 import soundfile
 
 from asd_monitor.alarm.state import AlarmCondition
+from asd_monitor.evidence.sound_span import Gap
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.requests import Request, Verb
@@ -47,7 +48,7 @@ class ChangedMachine:
     begin: datetime
     """Of the first alarm."""
 
-    def add_alarm(self, sound: Samples, hours: float) -> str:
+    def add_alarm(self, sound: Samples | None, hours: float, gaps: tuple[Gap, ...] = ()) -> str:
         """Raise and end an alarm some hours after the begin, with its sound; return its id."""
         raised = self.begin + timedelta(hours=hours)
         with Journal(self.state) as journal:
@@ -61,11 +62,14 @@ class ChangedMachine:
             assert record is not None
             alarm_id = record.id
         begin = raised - timedelta(seconds=10)
-        keep_alarm_sound(self.state, "fan01", alarm_id, begin, sound=sound, rate_hz=RATE_HZ)
+        if sound is not None:
+            keep_alarm_sound(
+                self.state, "fan01", alarm_id, begin, sound=sound, rate_hz=RATE_HZ, gaps=gaps
+            )
         return alarm_id
 
-    def ask(self, verb: Verb, alarm_id: str, why: str = "a test", **arguments: str) -> None:
-        """Ask for something about an alarm, and apply it as the daemon does."""
+    def ask(self, verb: Verb, alarm_id: str | None, why: str = "a test", **arguments: str) -> None:
+        """Ask for something about an alarm or the machine; apply it as the daemon does."""
         now = datetime.now(UTC)
         with Journal(self.state) as journal:
             journal.add_request(Request(verb, "fan01", "ann", now, alarm_id, why, arguments))

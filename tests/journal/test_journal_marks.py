@@ -8,18 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from asd_monitor.alarm.state import AlarmCondition
 from asd_monitor.commissioning.kept_sound import KeptSound
 from asd_monitor.commissioning.store_errors import CommissioningStoreError
 from asd_monitor.journal import normal_spans as normal_spans_module
+from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.commands import make_request, outcome_of, read_journal
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
+from asd_monitor.journal.mark_decisions import decide_on_mark
 from asd_monitor.journal.requests import Request, Verb
 from asd_monitor.journal.store import Journal
 from tests.doubles.journalled_machine import FAN_ALARM, NOW, JournalledMachine
 
-KEPT = KeptSound(4, 30.0)
+KEPT = KeptSound(4, 1)
 DAY = timedelta(days=1)
 
 
@@ -73,7 +76,7 @@ def test_the_sound_of_an_active_alarm_is_marked_up_to_now(journal: Journal) -> N
     fan, stored = raised(journal), Stored()
     answer = ask(fan, stored)
     assert answer == (
-        f"{FAN_ALARM}: marked as normal by ann; 70 s of its sound is kept: `asd-monitor models "
+        f"{FAN_ALARM}: marked as normal by ann; 40 s of live sound is kept: `asd-monitor models "
         "refit fan01` makes a candidate with it"
     )
     record = fan.machine.newest
@@ -101,10 +104,23 @@ def test_the_sound_of_an_active_alarm_is_marked_up_to_now(journal: Journal) -> N
     ended = fan.machine.newest
     assert ended is not None
     assert ended.cleared is not None
-    assert "marked as normal by ann; 70 s" in ask(fan, stored)
+    assert "marked as normal by ann; 40 s" in ask(fan, stored)
     (longer,) = journal.normal_spans("fan01")
     assert (longer.id, longer.end) == (span.id, ended.cleared)
     assert ask(fan, stored) == f"{FAN_ALARM}: already marked as normal by ann"
+
+
+def test_the_sound_of_a_valid_alarm_is_not_marked(journal: Journal) -> None:
+    fan = raised(journal)
+    label = Request(
+        Verb.LABEL, "fan01", "bob", fan.now, FAN_ALARM, "outer race", {"label": "valid"}
+    )
+    journal.add_request(label)
+    fan.apply()
+    answer = ask(fan, Stored())
+    assert answer.startswith(f"refused: {FAN_ALARM} is not marked: it is labelled valid by bob")
+    assert f"asd-monitor alarms label {FAN_ALARM} invalid" in answer
+    assert journal.normal_spans("fan01") == []
 
 
 def test_a_mark_is_withdrawn(journal: Journal) -> None:
@@ -125,7 +141,9 @@ def test_a_mark_is_withdrawn(journal: Journal) -> None:
 def test_a_span_of_a_machine_is_marked_without_an_alarm(journal: Journal) -> None:
     fan, stored = raised(journal), Stored()
     begin, end = fan.now - 2 * DAY, fan.now - 2 * DAY + timedelta(hours=1)
-    assert "70 s of its sound is kept" in ask(fan, stored, span=(begin, end))
+    assert "40 s of live sound and the sound of 1 alarm is kept" in ask(
+        fan, stored, span=(begin, end)
+    )
     (span,) = journal.normal_spans("fan01")
     assert (span.begin, span.end, span.alarm_id) == (begin, end, None)
     assert fan.machine.newest is not None
@@ -140,6 +158,7 @@ def test_a_span_of_a_machine_is_marked_without_an_alarm(journal: Journal) -> Non
         (-31 * 24, -30.5 * 24, "is more than 30 days ago, and older sound is not kept"),
         (-26, -1, "longer than a day: mark shorter spans"),
         (-1, -2, "give two times, the earlier one first"),
+        (-1, -0.998, "shorter than ten seconds"),
     ],
 )
 def test_a_span_that_cannot_be_marked_is_refused(
@@ -175,7 +194,7 @@ def test_without_a_reason_or_an_alarm_nothing_is_marked(journal: Journal) -> Non
 def test_a_span_of_which_nothing_is_kept_is_refused_once_it_would_be_stored(
     journal: Journal,
 ) -> None:
-    fan, nothing = raised(journal), Stored(KeptSound(0, 0.0))
+    fan, nothing = raised(journal), Stored(KeptSound(0, 0))
     answer = ask(fan, nothing)
     assert "none of its sound is stored yet, which takes some minutes" in answer
     fan.play(0.0, 60)
@@ -187,6 +206,56 @@ def test_a_span_of_which_nothing_is_kept_is_refused_once_it_would_be_stored(
     unknown = ask(fan, Stored(None), span=(fan.now - DAY, fan.now - DAY / 2))
     assert "the stored sound cannot be read now" in unknown
     assert len(journal.normal_spans("fan01")) == 2
+
+
+@pytest.mark.parametrize(
+    ("raised_ago", "begin_ago_s", "answer", "marked_s"),
+    [
+        # the sound of an alarm that is longer than a day
+        (timedelta(days=3), 3 * 86_400 + 20, "the sound of 1 alarm is kept", 86_400),
+        # the clock was behind by weeks, or by hours, until it was set in the alarm
+        (timedelta(days=21), 70, "the sound of 1 alarm is kept", 40),
+        (timedelta(hours=10), 70, "the sound of 1 alarm is kept", 40),
+        # it was ahead
+        (timedelta(minutes=-10), 70, "its sound lies in the future", None),
+        # too short to be learned
+        (timedelta(seconds=4), 2, "none of its sound is stored yet", 7),
+    ],
+)
+def test_the_mark_of_an_alarm_is_bounded_to_its_sound_and_a_day(
+    raised_ago: timedelta, begin_ago_s: float, answer: str, marked_s: float | None
+) -> None:
+    begin = NOW - timedelta(seconds=begin_ago_s)
+    end = min(NOW, begin + timedelta(seconds=40))
+    record = AlarmRecord(
+        FAN_ALARM,
+        "fan01",
+        "alarm",
+        AlarmCondition.RETURNED,
+        raised=NOW - raised_ago,
+        cleared=NOW,
+        acknowledged_at=None,
+        who=None,
+        why=None,
+        peak_score=6.0,
+        model="v1",
+    )
+    decision = decide_on_mark(
+        Request(Verb.MARK_NORMAL, "fan01", "ann", NOW, FAN_ALARM, "dust"),
+        record,
+        [],
+        lambda _begin, _end: KeptSound(0, 3),
+        now=NOW,
+        on_delay_s=3.0,
+        sound=(begin, end),
+    )
+    assert answer in decision.outcome
+    assert decision.accepted == (marked_s is not None)
+    span = decision.marked
+    assert (None if span is None else (span.end - span.begin).total_seconds()) == marked_s
+    if marked_s == 40:
+        assert span is not None
+        assert span.begin == begin
 
 
 def test_marks_are_kept_over_a_restart_and_bounded(

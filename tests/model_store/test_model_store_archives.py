@@ -109,8 +109,13 @@ def test_an_incomplete_archive_is_refused(models: Path, tmp_path: Path, size: in
     assert list(there.iterdir()) == []
 
 
-def rewritten(file: Path, change: Callable[[dict[str, bytes]], object], kind: bytes = b"0") -> None:
-    """Write an archive anew, sealed, with other members."""
+def rewritten(
+    file: Path,
+    change: Callable[[dict[str, bytes]], object],
+    kind: bytes = b"0",
+    **entries: str,
+) -> None:
+    """Write an archive anew, sealed, with other members, or other entries in its manifest."""
     with tarfile.open(file) as archive:
         members = {
             info.name: stream.read()
@@ -121,6 +126,7 @@ def rewritten(file: Path, change: Callable[[dict[str, bytes]], object], kind: by
     first = members.pop("asd-monitor-model")
     change(members)
     manifest.pop("sha256")
+    manifest |= entries
     manifest["members"] = [
         {"name": name, "bytes": len(content), "sha256": sha256(content).hexdigest()}
         for name, content in members.items()
@@ -193,11 +199,36 @@ def test_a_model_of_an_older_format_is_refused_with_the_command_that_replaces_it
     assert list(there.iterdir()) == []
 
 
+def test_a_refusal_does_not_name_the_model_in_place(models: Path, tmp_path: Path) -> None:
+    file = archived(models, tmp_path)
+    rewritten(file, lambda _: None, version="v2")
+    with pytest.raises(UsageError, match="fan01/v2 is version v1 of fan01") as refused:
+        import_archive(models, file)
+    text = str(refused.value)
+    assert str(models) not in text
+    assert "rename" not in text
+    assert "nothing was imported; use an archive" in text
+    rewritten(file, lambda members: members.update({"model/views.npz": b"x"}), version="v1")
+    with pytest.raises(UsageError, match=r"views\.npz") as refused:
+        import_archive(models, file)
+    assert str(models / "fan01") not in str(refused.value)
+
+
+def test_a_model_of_a_reserved_id_is_refused(models: Path, tmp_path: Path) -> None:
+    file, there = archived(models, tmp_path), tmp_path / "there"
+    rewritten(file, lambda _: None, machine="box")
+    with pytest.raises(UsageError, match="its machine 'box' is a reserved id"):
+        import_archive(there, file)
+    assert list(there.iterdir()) == []
+
+
 def test_damaged_labels_are_refused(models: Path, tmp_path: Path) -> None:
     file, there = archived(models, tmp_path), tmp_path / "there"
     rewritten(file, lambda members: members.update({LABELS: b"{}"}))
-    with pytest.raises(UsageError, match=r"labels\.json"):
+    with pytest.raises(UsageError, match=r"labels\.json") as refused:
         import_archive(there, file)
+    assert "delete it" not in str(refused.value)
+    assert ".partial" not in str(refused.value)
     other = MachineLabels("pump02", SAID.labels).content()
     rewritten(file, lambda members: members.update({LABELS: other}))
     with pytest.raises(UsageError, match="labels are of pump02"):

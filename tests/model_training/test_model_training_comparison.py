@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from asd_monitor.model_training.comparison import (
     ComparedModel,
     Comparison,
     HeldOutAlarms,
+    UncomparedAlarm,
     comparison_of,
     rows,
 )
@@ -50,10 +52,37 @@ def test_a_valid_alarm_that_is_lost_is_a_warning() -> None:
     assert comparison(alarm(2, "invalid", after=False)).with_labels({"fan01-2": "valid"}).warnings()
 
 
-def test_an_alarm_that_rises_with_neither_is_not_lost() -> None:
+def test_an_alarm_that_rises_with_neither_is_a_warning_where_its_score_falls() -> None:
     found = comparison(alarm(1, "valid", before=False, after=False))
+    (warning,) = found.warnings()
+    assert warning.startswith("fan01-1, labelled valid")
+    assert "rises with neither model in the 40 s of sound" in warning
+    assert "its score was 7.0 and is 1.0" in warning
+    short = ComparedAlarm("fan01-1", "valid", 5.0, 2.0, 2.0, rises_before=False, rises_after=False)
+    assert len(comparison(short).warnings()) == 1
+    found = comparison(replace(short, seconds=40.0))
     assert found.warnings() == []
     assert found.decision(COMMAND).startswith("there is no kept alarm to compare: promote v4")
+
+
+def test_an_alarm_that_rises_newly_is_in_the_decision() -> None:
+    found = comparison(alarm(1, "invalid", before=False, after=True), alarm(2, None, after=True))
+    assert found.decision(COMMAND).startswith(
+        "1 of 1 kept alarm would rise as before, and 1 would rise newly (fan01-1): promote v4"
+    )
+
+
+def test_a_valid_alarm_that_cannot_be_compared_is_a_warning() -> None:
+    low = UncomparedAlarm("fan01-1", None, "its sound was low-passed")
+    found = Comparison("fan01", BEFORE, AFTER, uncompared=(low,))
+    assert found.warnings() == []
+    # two are labelled after the comparison, one of them is not in it
+    labelled = found.with_labels({"fan01-1": "valid", "fan01-2": "valid", "fan01-3": "invalid"})
+    assert labelled.warnings() == [
+        "fan01-1, labelled valid, cannot be compared: its sound was low-passed",
+        "fan01-2, labelled valid, cannot be compared: it was labelled after the comparison",
+    ]
+    assert "do not promote v4" in labelled.decision(COMMAND)
 
 
 def test_alarms_without_a_label_are_to_be_labelled_first() -> None:
@@ -90,7 +119,7 @@ def test_a_comparison_is_the_same_after_it_was_in_a_manifest() -> None:
         BEFORE,
         AFTER,
         alarms=(alarm(1, "valid", after=False), alarm(2, None, after=True)),
-        not_replayed=3,
+        uncompared=(UncomparedAlarm("fan01-9", None, "its sound was low-passed"),),
         held_out=HeldOutAlarms(10, 1, 0),
         levels=ComparedLevels(levels(3.0, None), levels(None, -8.0)),
         not_measured=None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.evidence.alarm_sound import alarm_sounds
+from asd_monitor.evidence.alarm_sound import kept_alarms
 from asd_monitor.explanation.explain import explain
 from asd_monitor.explanation.findings import FindingKind
 from asd_monitor.explanation.sound_profile import SoundProfile
@@ -23,7 +23,7 @@ def machine(tmp_path: Path) -> ChangedMachine:
 
 def found_since(machine: ChangedMachine, hours: float) -> KeptProfile:
     since = machine.begin + timedelta(hours=hours)
-    sounds = alarm_sounds(machine.state, "fan01")
+    sounds = kept_alarms(machine.state, "fan01").whole_sounds
     return profile_since(machine.state, "fan01", since, sounds, RATE_HZ)
 
 

@@ -13,7 +13,7 @@ from asd_monitor.alarm.budget import alarm_rule
 from asd_monitor.commissioning.blocks import Layout, LiveBlock
 from asd_monitor.config.machine_settings import AlarmSettings
 from asd_monitor.detector.detector import Detector
-from asd_monitor.evidence.alarm_sound import AlarmSound, alarm_sounds
+from asd_monitor.evidence.alarm_sound import AlarmSound, kept_alarms
 from asd_monitor.model_store.bundle import load_bundle, save_bundle, save_refit
 from asd_monitor.model_store.marked_sound import (
     MarkedPiece,
@@ -42,7 +42,7 @@ def span(begin: datetime = BEGIN, seconds: float = 60.0, id_: str = "s1") -> Nor
 
 def kept(state: Path, sound: Samples, begin: datetime = BEGIN, id_: str = "fan01-1") -> AlarmSound:
     keep_alarm_sound(state, "fan01", id_, begin, sound=sound, rate_hz=RATE_HZ)
-    return next(each for each in alarm_sounds(state, "fan01") if each.alarm_id == id_)
+    return next(each for each in kept_alarms(state, "fan01").whole_sounds if each.alarm_id == id_)
 
 
 def days_of_normal_sound(detector: Detector, state: Path) -> tuple[list[LiveBlock], Layout]:
