@@ -21,7 +21,7 @@ from tests.doubles.in_process_daemon import InProcessDaemon
 from tests.doubles.mosquitto import Mosquitto, Subscriber
 from tests.doubles.waiting import until
 
-FEW, MANY = 2000, 100_000
+FEW, MANY = 2000, 20_000
 _PORTION = 500
 _UNLIMITED = 1e12
 
