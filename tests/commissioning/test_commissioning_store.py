@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -188,7 +189,7 @@ def test_damage_that_is_found_in_a_page_is_reported_and_a_new_database_begins(
 def test_a_database_of_an_earlier_format_is_replaced(store: CommissioningStore) -> None:
     path = store.folder / DATABASE
     path.unlink()
-    with sqlite3.connect(path) as database:
+    with closing(sqlite3.connect(path)) as database, database:
         database.executescript(
             "CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT);"
             "CREATE TABLE blocks (number INTEGER PRIMARY KEY, fused BLOB);"
@@ -243,7 +244,7 @@ def test_a_killed_writer_leaves_a_complete_store(store: CommissioningStore) -> N
         assert progress.age_s >= reported
         newest = [b for b in store.blocks() if b.age_s >= 20.0 * progress.age_s]
         assert len(newest) == 3
-        with sqlite3.connect(store.folder / DATABASE) as database:
+        with closing(sqlite3.connect(store.folder / DATABASE)) as database, database:
             assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         database.close()
         first = int(progress.age_s) + 1

@@ -84,7 +84,7 @@ def test_a_file_that_is_no_journal_is_set_aside_and_a_new_one_begins(
 
 @pytest.mark.parametrize("user_version", [0, 1, 2])
 def test_another_database_is_set_aside(tmp_path: Path, user_version: int) -> None:
-    with sqlite3.connect(tmp_path / FILE_NAME) as other:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as other, other:
         other.execute("CREATE TABLE events (number INTEGER PRIMARY KEY)")
         other.execute(f"PRAGMA user_version = {user_version}")
     other.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -286,7 +287,7 @@ def test_a_damaged_mark_is_set_aside_and_an_alarm_is_rebuilt_beside_its_mark(
         ask(fan, Stored())
         condition = fan.machine.newest
         assert condition is not None
-    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         database.execute("UPDATE normal_spans SET why = 'another reason'")
         database.execute("UPDATE alarms SET who = 'changed'")
     with Journal(tmp_path) as journal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -126,7 +127,7 @@ def test_an_event_that_is_not_accepted_is_kept_with_the_reason_and_not_taken_aga
         assert journal.machines_due == frozenset()
         record(journal)
         assert numbers(take_all(journal)) == [3]
-    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         kept = database.execute("SELECT seq, refusal FROM outbox WHERE refusal NOT NULL").fetchall()
     database.close()
     assert kept == [(1, "Packet too large")]

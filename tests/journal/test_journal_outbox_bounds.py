@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def test_events_that_are_set_aside_are_bounded(tmp_path: Path, disk: Disk) -> No
             journal.settle(each, "too large")
         journal.maintain()
         assert journal.outbox_figures.set_aside == MAX_SET_ASIDE
-    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         assert database.execute("SELECT min(seq), count(*) FROM outbox").fetchone() == (
             6,
             MAX_SET_ASIDE,

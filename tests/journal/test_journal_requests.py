@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -229,7 +230,7 @@ def test_out_of_service_is_of_the_machine_and_kept_over_a_restart(tmp_path: Path
         assert condition(fan) == "unacknowledged"
         assert ask(fan, Verb.IN_SERVICE, alarm_id=None) == "fan01 is in service"
         assert journal.out_of_service("fan01") is None
-    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         rows = database.execute(
             'SELECT "from", "to", who FROM events WHERE kind = ?', ("service",)
         ).fetchall()
@@ -305,7 +306,7 @@ def test_out_of_service_outlives_the_file_and_the_damage_of_its_row(tmp_path: Pa
         (tmp_path / FILE_NAME).unlink()
         journal.maintain()
         assert journal.fault is None
-    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         assert database.execute("SELECT out_who FROM machines").fetchall() == [("ann",)]
     database.close()
 
@@ -313,7 +314,7 @@ def test_out_of_service_outlives_the_file_and_the_damage_of_its_row(tmp_path: Pa
 def test_a_damaged_row_of_a_machine_does_not_return_it_to_service(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         ask(raised(journal), Verb.OUT_OF_SERVICE, alarm_id=None)
-    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         database.execute("UPDATE machines SET out_since = NULL")
     database.close()
     with Journal(tmp_path) as journal:
@@ -579,12 +580,12 @@ def test_a_damaged_request_is_set_aside(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
     make_request(tmp_path, Request(Verb.ACK, "fan01", "ann", NOW, alarm_id=FAN_ALARM))
-    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         database.execute("UPDATE requests SET who = 'bob'")
     database.close()
     with Journal(tmp_path) as journal:
         assert apply_requests(MachineJournal(journal, "fan01")) == []
-    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         assert database.execute("SELECT count(*) FROM requests").fetchone() == (0,)
         assert database.execute("SELECT place FROM damaged_rows").fetchall() == [("requests",)]
     database.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,7 +102,7 @@ def test_reading_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_journal_of_a_later_version_is_left_as_it_is(tmp_path: Path) -> None:
     Journal(tmp_path).close()
-    with sqlite3.connect(tmp_path / FILE_NAME) as later:
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as later, later:
         later.execute("CREATE TABLE more (number INTEGER PRIMARY KEY)")
         later.execute("PRAGMA user_version = 99")
     later.close()
