@@ -13,8 +13,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from asd_monitor.config.settings import Config, Mqtt
-from asd_monitor.daemon import commands
-from asd_monitor.daemon.commands import BURST
+from asd_monitor.daemon import awaited_commands, commands
+from asd_monitor.daemon.command_queue import BURST
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.errors import UsageError
 from asd_monitor.journal.journal_file import FILE_NAME
@@ -265,7 +265,7 @@ async def test_a_command_without_an_outcome_waits_and_is_answered_again(daemon, 
     await start(daemon, "fan")
     await until_calm(daemon)
     check: Callable[..., Any] = MachineRegistry.check_requests_of
-    monkeypatch.setattr(commands, "REPORT_S", 0.05)
+    monkeypatch.setattr(awaited_commands, "REPORT_S", 0.05)
 
     async def hang(*_: object) -> None:
         pass
@@ -287,8 +287,8 @@ async def test_a_command_without_an_outcome_waits_and_is_answered_again(daemon, 
 async def test_a_command_is_written_when_the_disk_answers_again(daemon, monkeypatch):
     await start(daemon, "fan")
     add: Callable[..., None] = Journal.add_request
-    monkeypatch.setattr(commands, "REPORT_S", 0.05)
-    monkeypatch.setattr(commands, "RETRY_S", 0.02)
+    monkeypatch.setattr(awaited_commands, "REPORT_S", 0.05)
+    monkeypatch.setattr(awaited_commands, "RETRY_S", 0.02)
 
     def stall(*_: object) -> None:
         raise StalledJournalError("the disk does not answer")
@@ -305,8 +305,8 @@ async def test_a_command_is_written_when_the_disk_answers_again(daemon, monkeypa
 async def test_a_command_waits_while_another_process_holds_the_journal(daemon, monkeypatch):
     await start(daemon, "fan")
     await until_calm(daemon)
-    monkeypatch.setattr(commands, "RETRY_S", 0.02)
-    monkeypatch.setattr(commands, "REPORT_S", 0.3)
+    monkeypatch.setattr(awaited_commands, "RETRY_S", 0.02)
+    monkeypatch.setattr(awaited_commands, "REPORT_S", 0.3)
     other = sqlite3.connect(daemon.folder / FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     waits = await ask(daemon, "in-service")
@@ -350,8 +350,8 @@ async def test_a_command_that_waits_in_the_daemon_has_the_time_of_its_arrival(da
 async def test_a_command_that_is_given_up_is_not_applied_when_the_disk_answers(daemon, monkeypatch):
     await start(daemon, "fan")
     await until_calm(daemon)
-    monkeypatch.setattr(commands, "REPORT_S", 0.02)
-    monkeypatch.setattr(commands, "FORGET_S", 0.04)
+    monkeypatch.setattr(awaited_commands, "REPORT_S", 0.02)
+    monkeypatch.setattr(awaited_commands, "FORGET_S", 0.04)
     answers = threading.Event()
     add: Callable[..., None] = StoredJournal.add_request
 
@@ -371,7 +371,7 @@ async def test_a_command_that_is_given_up_is_not_applied_when_the_disk_answers(d
 async def test_commands_that_the_disk_has_not_taken_are_refused_at_the_stop(daemon, monkeypatch):
     await start(daemon, "fan")
     await until_calm(daemon)
-    monkeypatch.setattr(commands, "REPORT_S", 0.02)
+    monkeypatch.setattr(awaited_commands, "REPORT_S", 0.02)
     answers, begun = threading.Event(), threading.Event()
     look: Callable[..., bool] = StoredJournal.is_open
 
@@ -426,8 +426,8 @@ async def test_commands_at_the_stop_are_answered(daemon, monkeypatch):
 async def test_outcomes_that_come_too_late_are_forgotten(daemon, monkeypatch):
     await start(daemon, "fan")
     await until_calm(daemon)
-    monkeypatch.setattr(commands, "REPORT_S", 0.02)
-    monkeypatch.setattr(commands, "FORGET_S", 0.04)
+    monkeypatch.setattr(awaited_commands, "REPORT_S", 0.02)
+    monkeypatch.setattr(awaited_commands, "FORGET_S", 0.04)
 
     async def hang(*_: object) -> None:
         pass
@@ -442,7 +442,7 @@ async def test_outcomes_that_come_too_late_are_forgotten(daemon, monkeypatch):
 async def test_the_awaited_commands_are_bounded(daemon, monkeypatch):
     await start(daemon, "fan")
     await until_calm(daemon)
-    monkeypatch.setattr(commands, "MAX_AWAITED", 4)
+    monkeypatch.setattr(awaited_commands, "MAX_AWAITED", 4)
     part = daemon.service._commands
 
     async def hang(*_: object) -> None:
