@@ -115,8 +115,6 @@ async def test_a_command_that_waits_in_the_daemon_has_the_time_of_its_arrival(da
 async def test_a_command_that_is_given_up_is_not_applied_when_the_disk_answers(daemon, monkeypatch):
     await start(daemon, "fan")
     await until_calm(daemon)
-    monkeypatch.setattr(awaited_commands, "REPORT_S", 0.02)
-    monkeypatch.setattr(awaited_commands, "FORGET_S", 0.04)
     answers = threading.Event()
     add: Callable[..., None] = StoredJournal.add_request
 
@@ -125,8 +123,11 @@ async def test_a_command_that_is_given_up_is_not_applied_when_the_disk_answers(d
         add(*arguments)
 
     monkeypatch.setattr(StoredJournal, "add_request", hang)
-    daemon.broker.command("fan/cmd/out-of-service", b'{"why": "belt"}')
-    await until(lambda: any(each["accepted"] is False for _, each, _ in daemon.broker.answers))
+    with monkeypatch.context() as short:
+        short.setattr(awaited_commands, "REPORT_S", 0.02)
+        short.setattr(awaited_commands, "FORGET_S", 0.04)
+        daemon.broker.command("fan/cmd/out-of-service", b'{"why": "belt"}')
+        await until(lambda: any(each["accepted"] is False for _, each, _ in daemon.broker.answers))
     assert "given up and not applied" in daemon.broker.answers[-1][1]["outcome"]
     answers.set()
     await until(lambda: daemon.service._journal.journal.fault is None)
