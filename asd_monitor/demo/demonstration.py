@@ -99,7 +99,7 @@ def run_demonstration(scenario: Scenario, folder: Path, console: Console) -> Non
     if timeline.scores:
         screen = _screen(scenario, sound, columns=_PICTURE_COLUMNS, rows=8)
         save_picture(screen.draw(timeline), folder / DISPLAY)
-    print_summary(timeline, folder, console, time.monotonic() - began, _DESCRIPTIONS)
+    print_summary(timeline, folder, console, time.monotonic() - began)
     failure = timeline.failure()
     if exit_code:
         failure = f"the daemon ended with exit code {exit_code}: {_last_line(folder / RUN_LOG)}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -22,8 +21,8 @@ from asd_monitor.demo.files import (
     TRAINING,
 )
 from asd_monitor.demo.scenario import FAULT_START_S
-from asd_monitor.demo.screen import highest_view
 from asd_monitor.demo.timeline import Timeline
+from asd_monitor.publish.messages import Alarm
 
 
 def print_summary(
@@ -31,15 +30,11 @@ def print_summary(
     folder: Path,
     console: Console,
     duration_s: float,
-    descriptions: Mapping[str, str],
 ) -> None:
-    """Print the alarm, the files in `folder`, and commands to try next.
-
-    `descriptions` are those of the views, by name.
-    """
+    """Print the alarm, the files in `folder`, and commands to try next."""
     console.print()
-    if timeline.alarm_at_s is not None:
-        _print_alarm(timeline, timeline.alarm_at_s, console, descriptions)
+    if timeline.alarm is not None and timeline.alarm_at_s is not None:
+        _print_alarm(timeline, timeline.alarm, timeline.alarm_at_s, console)
     console.print(f"\nDuration: {duration_s:.0f} s.  Files in {folder}:", highlight=False)
     report = next((folder / MODELS / MACHINE).glob("v*/report.html"), folder / MODELS)
     for path, what in (
@@ -60,6 +55,7 @@ def print_summary(
         f"cd {shlex.quote(str(folder))}",
         f"{program} backtest {MONITORED} {model}",
         f"{program} alarms list --state {STATE}",
+        f"{program} alarms show {alarm} --open --state {STATE}",
         f"{program} alarms ack {alarm} --state {STATE}",
         f"{program} score {MONITORED} {model}",
         f"{program} devices",
@@ -67,21 +63,21 @@ def print_summary(
         console.print(f"  {command}", style="cyan", highlight=False, soft_wrap=True)
 
 
-def _print_alarm(
-    timeline: Timeline, alarm_at_s: float, console: Console, descriptions: Mapping[str, str]
-) -> None:
-    newest = timeline.scores[-1]
-    name, description = highest_view(newest, descriptions)
+def _print_alarm(timeline: Timeline, alarm: Alarm, alarm_at_s: float, console: Console) -> None:
     console.print(
         f"ALARM at {alarm_at_s:.0f} s of sound, {alarm_at_s - FAULT_START_S:.0f} s after the "
         f"start of the fault: the alarm score reached the threshold of "
-        f"{newest.thresholds.alarm:.1f}.",
+        f"{timeline.scores[-1].thresholds.alarm:.1f}.",
         style="bold red",
         highlight=False,
         soft_wrap=True,
     )
-    console.print(f"View with the highest deviation: {name} ({description}).", highlight=False)
-    console.print("The alarm is active until it is acknowledged (`alarms ack`, below).")
+    console.print(f"Reason: {alarm.reason}.", highlight=False)
+    console.print(
+        "Its sound and pictures are kept (`alarms show`, below).  The alarm is active until it is"
+        " acknowledged (`alarms ack`).",
+        highlight=False,
+    )
 
 
 def _program() -> str:

@@ -18,7 +18,10 @@ from asd_monitor.commissioning.schedule import Progress
 from asd_monitor.commissioning.store import CommissioningStore
 from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.evidence.alarm_sound import AlarmSound, kept_alarms
-from asd_monitor.evidence.package_files import FOLDER
+from asd_monitor.evidence.contents import AlarmFacts, PackageContent, ScoresAround
+from asd_monitor.evidence.package_files import write_package
+from asd_monitor.evidence.score_history import ScoreHistory
+from asd_monitor.evidence.sound_span import KeptSound, SoundContent
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.requests import Request, Verb
@@ -26,9 +29,7 @@ from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import Bundle, load_bundle
 from asd_monitor.model_training.hand_refit import HandRefit, refit_by_hand
 from asd_monitor.model_training.marked_pieces import pieces_of_sound
-from asd_monitor.records import Samples
-from asd_monitor.sealed_json import sealed_json
-from asd_monitor.wording import rfc3339
+from asd_monitor.records import MicrophoneState, Samples, Thresholds
 from experiments.learning.sounds import RATE_HZ
 
 MACHINE = "machine"
@@ -107,15 +108,7 @@ class Box:
             record = machine.newest
         if record is None:
             raise ValueError("the alarm is not in the journal")
-        begin = raised - timedelta(seconds=_BEFORE_S)
-        folder = self.state / FOLDER / MACHINE / record.id
-        folder.mkdir(parents=True)
-        self._write(folder / "sound.flac", sound)
-        document = {
-            "alarm": {"id": record.id, "raised": rfc3339(raised)},
-            "sound": {"rate_hz": RATE_HZ, "begin": rfc3339(begin), "samples": len(sound)},
-        }
-        (folder / "alarm.json").write_bytes(sealed_json(document)[0])
+        write_package(self.state, _content(record.id, raised, sound), "")
         if label is not None:
             self.ask(Verb.LABEL, record.id, label=label)
         return record.id
@@ -160,3 +153,35 @@ class Box:
     def _write(path: Path, sound: Samples) -> Path:
         soundfile.write(path, sound, RATE_HZ, "PCM_16")
         return path
+
+
+def _content(alarm_id: str, raised: datetime, sound: Samples) -> PackageContent:
+    """Return the package of an alarm with its sound, without scores and pictures."""
+    facts = AlarmFacts(
+        id=alarm_id,
+        machine=MACHINE,
+        box="experiment",
+        raised=raised,
+        raised_sample=round(_BEFORE_S * RATE_HZ),
+        onset_sample=round(_BEFORE_S * RATE_HZ),
+        reason="",
+        alarm_score=7.0,
+        time_scale_s=10.0,
+        views={},
+        thresholds=Thresholds(3.0, 5.42),
+        model="v1",
+        provisional=False,
+        budget="1 per month",
+        budget_note=None,
+        microphone=MicrophoneState.OK,
+        microphone_reason=None,
+        lost_samples=0,
+    )
+    return PackageContent(
+        facts=facts,
+        scores=ScoresAround(ScoreHistory(()).trace(), (), ()),
+        sound=KeptSound(0, RATE_HZ, sound),
+        content=SoundContent.FULL,
+        begin=raised - timedelta(seconds=_BEFORE_S),
+        sentence="",
+    )

@@ -116,7 +116,7 @@ def start(daemon: InProcessDaemon, port: int, machine: str, *, box: str = "testb
 async def test_each_verb_by_mosquitto_pub(plant: Plant) -> None:
     alarm = await plant.alarm()
     payloads = {
-        "label": ("-m", json.dumps({"id": alarm, "label": "valid", "who": "ann"})),
+        "label": ("-m", json.dumps({"id": alarm, "label": "invalid", "who": "ann"})),
         "mark-normal": ("-m", json.dumps({"id": alarm, "why": "new filter", "who": "bob"})),
         "shelve": ("-m", json.dumps({"id": alarm, "for": "2h", "why": "known", "who": "ann"})),
         "unshelve": ("-m", alarm),

@@ -39,7 +39,11 @@ async def test_an_alarm_is_acknowledged_by_a_command(daemon):
 async def test_every_verb_is_carried_out(daemon):
     alarm = await start_with_alarm(daemon)
     steps = (
-        ("label", f'{{"id": "{alarm}", "label": "valid", "who": "ann"}}', "labelled valid by ann"),
+        (
+            "label",
+            f'{{"id": "{alarm}", "label": "invalid", "who": "ann"}}',
+            "labelled invalid by ann",
+        ),
         ("mark-normal", alarm, "marked as normal by mqtt"),
         (
             "mark-normal",

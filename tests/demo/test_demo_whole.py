@@ -35,6 +35,8 @@ def test_the_alarm_is_raised_and_all_files_are_kept(tmp_path: Path) -> None:
     shown = demo(folder)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "ALARM at" in shown.stdout
+    assert re.search(r"Reason: .* \(alarm score at least ", " ".join(shown.stdout.split()))
+    assert "alarms show demo01-" in shown.stdout
     assert "alarms ack demo01-" in shown.stdout
     for kept in ("normal/normal-1.flac", "growing-fault.flac", "display.svg", "run.log"):
         assert (folder / kept).stat().st_size > 0, kept

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from asd_monitor.evidence.alarm_sound import kept_alarms
 from asd_monitor.synthesis.families import draw_machine
 from experiments.learning.__main__ import Story, table_of
+from experiments.learning.box import MACHINE, Box
 from experiments.learning.sounds import CHANGES, RATE_HZ, Scene
 
 
@@ -39,3 +43,15 @@ def test_a_rollback_that_differs_is_seen_in_the_table() -> None:
     )
     assert "yes, yes (no)" in text
     assert "DIFFERS" in table_of([replace(story, rolled_back=False)])
+
+
+def test_the_sound_of_an_alarm_is_kept_as_a_refit_reads_it(tmp_path: Path) -> None:
+    now = datetime(2026, 11, 23, 4, 45, tzinfo=UTC)
+    box = Box(tmp_path, now)
+    sound = np.linspace(-0.1, 0.1, 30 * RATE_HZ, dtype=np.float32)
+    alarms = [box.add_alarm(sound, hours_ago) for hours_ago in (5.0, 3.0)]
+    kept = kept_alarms(box.state, MACHINE).whole_sounds
+    assert [each.alarm_id for each in kept] == alarms
+    assert kept[0].begin == now - timedelta(hours=5, seconds=10)
+    box.forget_alarms()
+    assert kept_alarms(box.state, MACHINE).whole_sounds == ()
