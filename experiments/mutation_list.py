@@ -99,7 +99,7 @@ MUTATIONS: tuple[Mutation, ...] = (
         "        self._journal.journal.write([*changes[1], outcome])",
         "        self._journal.journal.write(changes[1])\n"
         "        self._journal.journal.write([outcome])",
-        "journal/test_journal_requests.py",
+        "journal/test_journal_request_writing.py",
     ),
     Mutation(
         "backoff-reset",  # every attempt ends the row of failures

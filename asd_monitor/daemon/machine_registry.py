@@ -20,7 +20,7 @@ from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.backoff import Backoff
 from asd_monitor.config.machine_settings import Machine
 from asd_monitor.daemon.broker_interface import Broker
-from asd_monitor.daemon.evidence_packages import PackageChange
+from asd_monitor.daemon.evidence_storage import PackageChange
 from asd_monitor.daemon.journal_access import JournalAccess
 from asd_monitor.daemon.machine_publisher import MachinePublisher, StreamCounts
 from asd_monitor.daemon.monitor_session import MonitorSession

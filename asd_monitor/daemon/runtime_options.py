@@ -15,7 +15,7 @@ from asd_monitor.config.settings import Config, Mqtt
 from asd_monitor.daemon.box_refits import Refit
 from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.capacity import estimate_capacity
-from asd_monitor.daemon.evidence_packages import EvidenceLimits
+from asd_monitor.daemon.evidence_storage import EvidenceLimits
 from asd_monitor.daemon.model_in_use import LoadModel
 from asd_monitor.daemon.scoring_thread import EstimateCapacity
 from asd_monitor.daemon.self_test_intervals import SelfTestIntervals

@@ -52,7 +52,8 @@ from asd_monitor.daemon.commands import Commands
 from asd_monitor.daemon.config_reload import ConfigReload
 from asd_monitor.daemon.daemon_parts import DaemonParts
 from asd_monitor.daemon.event_delivery import EventDelivery
-from asd_monitor.daemon.evidence_packages import EvidencePackages, PackageChange, evidence_bounds
+from asd_monitor.daemon.evidence_packages import EvidencePackages, evidence_bounds
+from asd_monitor.daemon.evidence_storage import PackageChange
 from asd_monitor.daemon.failure_cause import shortage
 from asd_monitor.daemon.heartbeat import Heartbeat
 from asd_monitor.daemon.journal_access import JournalAccess, open_journal

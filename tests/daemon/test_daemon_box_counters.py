@@ -31,6 +31,8 @@ PUBLISHED = {
     ("daemon/alarm_reasons.py", "failures"): "counters.sound.unexplained_alarms",
     ("daemon/capture_loop.py", "dropped_outages"): "counters.sound.dropped_outages",
     ("daemon/clock_check.py", "steps"): "counters.monitoring.clock_steps",
+    ("daemon/command_answers.py", "refused"): "counters.commands.refused",
+    ("daemon/command_queue.py", "dropped"): "counters.commands.dropped",
     ("daemon/evaluation_loop.py", "unread_requests"): "counters.sound.unread_requests",
     ("daemon/event_delivery.py", "read_failures"): "counters.monitoring.failed_event_reads",
     ("daemon/evidence_history.py", "failed_saves"): "counters.sound.unsaved_evidence",

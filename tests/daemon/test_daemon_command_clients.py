@@ -12,7 +12,7 @@ import pytest
 
 from asd_monitor.config.settings import Mqtt
 from asd_monitor.daemon.command_parsing import VERBS
-from asd_monitor.daemon.commands import BURST
+from asd_monitor.daemon.command_queue import BURST
 from asd_monitor.journal.commands import read_journal
 from asd_monitor.publish.broker_session import BrokerSession
 from benchmarks.mosquitto import find_program

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from asd_monitor.daemon import commands
+from asd_monitor.daemon import command_queue
 from asd_monitor.daemon.token_bucket import TokenBucket
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.publish import inbox, subscriptions
@@ -48,7 +48,7 @@ async def test_every_malformed_command_is_answered_or_counted(
 ) -> None:
     monkeypatch.setattr(subscriptions, "BURST", _UNLIMITED)
     monkeypatch.setattr(subscriptions, "RATE_HZ", _UNLIMITED)
-    monkeypatch.setattr(commands, "MAX_WAITING", times)
+    monkeypatch.setattr(command_queue, "MAX_WAITING", times)
     monkeypatch.setattr(inbox, "MAX_COMMANDS", times)
     with Subscriber(mosquitto.port, "asd/fan/state") as observer:
         plant = Plant(daemon, mosquitto, observer)
@@ -56,7 +56,7 @@ async def test_every_malformed_command_is_answered_or_counted(
         await plant.until_state("normal")
         await asyncio.to_thread(mosquitto.wait_for_log, "Sending SUBACK to asd-testbox")
         part = daemon.service._commands
-        part._bucket = TokenBucket(times + 100, 1.0)
+        part._queue._bucket = TokenBucket(times + 100, 1.0)
         chance, published, before_mb = random.Random(2026), 0, 0.0
         with CommandClient().connected(plant.port) as client:
             while published < times:

@@ -17,7 +17,8 @@ from jinja2 import TemplateError
 
 from asd_monitor.alarm.state import AlarmCondition
 from asd_monitor.daemon import evidence_packages
-from asd_monitor.daemon.evidence_packages import EvidenceLimits, EvidencePackages, PackageChange
+from asd_monitor.daemon.evidence_packages import EvidencePackages
+from asd_monitor.daemon.evidence_storage import EvidenceLimits, PackageChange
 from asd_monitor.evidence.building import content_of
 from asd_monitor.evidence.contents import PAGE, SIDECAR
 from asd_monitor.evidence.package_files import read_package, stored_packages, write_package

@@ -3,6 +3,8 @@
 A double keeps the contract of what it replaces and is handed in as an argument.  Real things are
 used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
 
+    alarm_commands         `asd-monitor alarms` on two alarms, and a daemon that answers
+    applied_requests       requests of a person, applied at once to one machine with its journal
     bad_recordings         files that are no usable recordings, each with the message expected
     blocks                 blocks of one stream for each sampling rate
     broker_sessions        topics and waits for the session with the broker
@@ -36,6 +38,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     model_copies           a trained model for further machines, without training anew
     model_versions         the versions in a models folder, as the command line lists them
     mosquitto              a real mosquitto on a free port, and a subscriber
+    mqtt_commands          commands over MQTT to a daemon in the test's process, and their answers
     published_journal      a journal whose events a session publishes
     run_process            `asd-monitor run` as a process of its own
     scripted_microphone    a device of several channels whose events are given by the test

@@ -10,7 +10,7 @@ from typing import Any
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.config.settings import Config, Mqtt
-from asd_monitor.daemon.evidence_packages import EvidenceLimits
+from asd_monitor.daemon.evidence_storage import EvidenceLimits
 from asd_monitor.daemon.runtime_options import (
     Dependencies,
     Intervals,

@@ -13,7 +13,8 @@ from typing import Any
 from asd_monitor.audio.sharing.server import SharingServer
 from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.event_delivery import EventDelivery
-from asd_monitor.daemon.evidence_packages import EvidenceLimits, EvidencePackages, PackageChange
+from asd_monitor.daemon.evidence_packages import EvidencePackages
+from asd_monitor.daemon.evidence_storage import EvidenceLimits, PackageChange
 from asd_monitor.daemon.machine_publisher import MachinePublisher
 from asd_monitor.daemon.monitor_session import MonitorSession
 from asd_monitor.daemon.refit_child import RefitOutcome
