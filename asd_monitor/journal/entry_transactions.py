@@ -14,15 +14,18 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
+from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.event_numbers import EventNumbers, Numbers
 from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.machine_entries import OutOfService, ServiceEntry
+from asd_monitor.journal.normal_spans import NormalSpanEntry, WithdrawnSpanEntry
 from asd_monitor.journal.outbox_records import OutboxChange, OutboxFigures, Settled
 from asd_monitor.journal.recent_changes import RecentChanges
 from asd_monitor.journal.requests import OutcomeEntry
 from asd_monitor.journal.sqlite_errors import is_full
 from asd_monitor.journal.standing_alarms import StandingAlarms
 from asd_monitor.journal.write_queue import PORTION, Change, WriteQueue, write_changes
+from asd_monitor.records import NormalSpan
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,25 @@ class EntryTransactions:
         """The unwritten events, the oldest first."""
         with self._lock:
             return _events_of(list(self.queue))
+
+    def unwritten_alarm(self, alarm_id: str) -> AlarmRecord | None:
+        """Return an alarm as it will be; None where all of its changes are written."""
+        with self._lock:
+            entries = list(self.queue)
+        records = (each.record for each in reversed(entries) if isinstance(each, AlarmEntry))
+        return next((record for record in records if record.id == alarm_id), None)
+
+    def with_unwritten_spans(self, written: Sequence[NormalSpan], machine: str) -> list[NormalSpan]:
+        """Return the marked spans of a machine as they will be, from those that are written."""
+        spans = {span.id: span for span in written}
+        with self._lock:
+            entries = list(self.queue)
+        for entry in entries:
+            if isinstance(entry, NormalSpanEntry) and entry.span.machine == machine:
+                spans[entry.span.id] = entry.span
+            elif isinstance(entry, WithdrawnSpanEntry):
+                spans.pop(entry.span_id, None)
+        return list(spans.values())
 
     @property
     def missing(self) -> Unwritten:

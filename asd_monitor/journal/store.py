@@ -224,7 +224,7 @@ class Journal:
     def find(self, alarm_id: str) -> AlarmRecord | None:
         """Return an alarm; None where there is none.  Raises `JournalError`."""
         with self._lock:
-            record = self._standing.find(alarm_id)
+            record = self._standing.find(alarm_id) or self._entries.unwritten_alarm(alarm_id)
         return record or self._use_disk(partial(self._stored.find, alarm_id))
 
     def waiting_requests(self, machine: str) -> list[Request]:

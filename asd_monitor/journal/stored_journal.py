@@ -258,11 +258,15 @@ class StoredJournal:
             ]
 
     def normal_spans(self, machine: str) -> list[NormalSpan]:
-        """Return what is marked as normal of a machine's sound; nothing where it is in memory."""
-        if self.database is None:
-            return []
-        with translated(self._path):
-            return normal_spans(self.database, machine)
+        """Return what is marked as normal of a machine's sound, or will be.
+
+        Where the journal is in memory, what is not written.
+        """
+        written: list[NormalSpan] = []
+        if self.database is not None:
+            with translated(self._path):
+                written = normal_spans(self.database, machine)
+        return self.entries.with_unwritten_spans(written, machine)
 
     def add_request(self, request: Request) -> None:
         """Add a request, unless it was withdrawn."""
