@@ -79,6 +79,9 @@ class Trigger(Enum):
     TAKE_OUT_OF_SERVICE = auto()
     """The machine is taken out of service, for maintenance."""
     RETURN_TO_SERVICE = auto()
+    SERVICE_LOST = auto()
+    """It is not known any more that the machine is out of service, since its journal was damaged:
+    nobody has returned it, so that nobody has seen the alarm."""
     MONITORING_ENDED = auto()
     """The machine is not monitored any more: its sound cannot return to normal."""
     SUPERSEDED = auto()
@@ -129,6 +132,8 @@ TRANSITIONS: dict[tuple[AlarmCondition, Trigger], AlarmCondition] = {
     (_C.OUT_OF_SERVICE_RETURNED, _T.ALARM): _C.OUT_OF_SERVICE,
     (_C.OUT_OF_SERVICE, _T.RETURN_TO_SERVICE): _C.UNACKNOWLEDGED,
     (_C.OUT_OF_SERVICE_RETURNED, _T.RETURN_TO_SERVICE): _C.NORMAL,
+    (_C.OUT_OF_SERVICE, _T.SERVICE_LOST): _C.UNACKNOWLEDGED,
+    (_C.OUT_OF_SERVICE_RETURNED, _T.SERVICE_LOST): _C.RETURNED,
     (_C.ACKNOWLEDGED, _T.MONITORING_ENDED): _C.NORMAL,
     (_C.UNACKNOWLEDGED, _T.SUPERSEDED): _C.RETURNED,
     (_C.LATCHED, _T.SUPERSEDED): _C.RETURNED,

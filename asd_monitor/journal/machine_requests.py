@@ -32,6 +32,7 @@ from asd_monitor.monitor import Monitor
 
 log = structlog.get_logger()
 
+_IN_SERVICE = "the machine is in service: that it was not is lost, since the journal was damaged"
 _ON_DELAY_S = 3.0  # of the default rule, where the machine has no session
 
 Changes = tuple[list[Event], list[Entry]]
@@ -89,6 +90,7 @@ class MachineRequests:
         requests = self._journal.journal.waiting_requests(self._journal.machine)
         events = self._journal.end_superseded(present.at)
         events += self._hide_out_of_service(present)
+        events += self._show_in_service(present)
         for request in requests:
             if request.defect is not None:
                 self._refuse(request, request.defect)
@@ -249,6 +251,17 @@ class MachineRequests:
         events, entries = self._change_alarm_of_service(
             present, who=service.who, why=service.why, in_service=False
         )
+        if entries:
+            self._journal.journal.write(entries)
+        return events
+
+    def _show_in_service(self, present: _Present) -> list[Event]:
+        """Show an alarm that is hidden although the machine is in service, by a damaged journal."""
+        newest = self._journal.newest
+        if newest is None or not newest.out_of_service or self._journal.out_of_service is not None:
+            return []
+        decision = Decision("", trigger=Trigger.SERVICE_LOST)
+        events, entries = self._change(newest, decision, present, who=None, why=_IN_SERVICE)
         if entries:
             self._journal.journal.write(entries)
         return events

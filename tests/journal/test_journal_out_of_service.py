@@ -6,7 +6,10 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from asd_monitor.journal.journal_file import FILE_NAME
+from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.requests import (
     Verb,
 )
@@ -120,3 +123,34 @@ def test_a_damaged_row_of_a_machine_does_not_return_it_to_service(tmp_path: Path
         service = journal.out_of_service("fan01")
         assert service is not None
         assert (service.who, service.why) == ("ann", "a test")
+
+
+@pytest.mark.parametrize(
+    ("score", "hidden", "shown"),
+    [
+        (9.0, "out_of_service", "unacknowledged"),
+        (0.5, "out_of_service_returned", "returned"),
+    ],
+)
+@pytest.mark.parametrize("has_session", [True, False])
+def test_an_alarm_is_shown_where_it_is_lost_that_its_machine_is_out_of_service(
+    tmp_path: Path, score: float, hidden: str, shown: str, has_session: bool
+) -> None:
+    with Journal(tmp_path) as journal:
+        fan = raised(journal)
+        ask(fan, Verb.OUT_OF_SERVICE, alarm_id=None)
+        fan.play(score, 60)
+        assert condition(fan) == hidden
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
+        database.execute("UPDATE machines SET out_since = NULL")
+        database.execute("UPDATE events SET why = '' WHERE kind = 'service'")
+    database.close()
+    with Journal(tmp_path) as journal:
+        fan = JournalledMachine(journal)
+        assert fan.machine.out_of_service is None
+        monitor = fan.monitor if has_session else None
+        (event,) = MachineRequests(fan.machine).apply(monitor, fan.now, "v1")[:1]
+        assert (event.before, event.after, event.who) == (hidden, shown, None)
+        (record,) = journal.alarms()
+        assert (record.condition, record.acknowledged) == (shown, False)
+        assert fan.requests.apply(fan.monitor, fan.now, "v1") == []
