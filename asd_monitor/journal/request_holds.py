@@ -24,6 +24,7 @@ class RequestHolds:
     def __init__(self, lock: threading.RLock) -> None:
         self._lock = lock
         self._held: set[str] = set()
+        self._uncertain: set[str] = set()  # of those held: the disk may have written them
         self._withdrawn: deque[str] = deque(maxlen=MAX_WITHDRAWN)
 
     def hold(self, request_id: str) -> None:
@@ -31,17 +32,29 @@ class RequestHolds:
         with self._lock:
             self._held.add(request_id)
 
+    def note_stalled(self, request_id: str) -> None:
+        """Note that the disk has not answered: it may be found to have written a request."""
+        with self._lock:
+            if request_id in self._held:
+                self._uncertain.add(request_id)
+
+    def may_be_written(self, request_id: str) -> bool:
+        """Return whether the disk may have written a request that is held."""
+        with self._lock:
+            return request_id in self._uncertain
+
     def release(self, request_id: str) -> None:
         """Note that a request is written, or was refused."""
         with self._lock:
             self._held.discard(request_id)
+            self._uncertain.discard(request_id)
 
     def withdraw(self, request_id: str) -> bool:
         """Withdraw a request; return False where it is not held: it may have been applied."""
         with self._lock:
             if request_id not in self._held:
                 return False
-            self._held.discard(request_id)
+            self.release(request_id)
             self._withdrawn.append(request_id)
             return True
 

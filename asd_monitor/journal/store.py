@@ -243,17 +243,24 @@ class Journal:
 
         Where the disk does not answer, the request is not applied until another call with it has
         returned, and can be withdrawn until then, also where another process holds the journal.
-        Raises `JournalError` where the journal cannot be written, and `TooManyRequestsError`.
+        Raises `JournalError` where the journal cannot be written, and `TooManyRequestsError`: then
+        it is not applied, also where an earlier call is found to have written it.
         """
         self.hold_request(request.id)
+        holds = self._stored.holds
         try:
             self._use_disk(partial(self._stored.add_request, request))
-        except (StalledJournalError, LockedJournalError):
+        except StalledJournalError:
+            holds.note_stalled(request.id)
             raise
-        except (OperationError, UsageError):
-            self._stored.holds.release(request.id)
+        except LockedJournalError:
             raise
-        self._stored.holds.release(request.id)
+        except (OperationError, UsageError) as error:
+            if holds.may_be_written(request.id):
+                self.withdraw_request(request.id, f"it is not applied: {error}")
+            holds.release(request.id)
+            raise
+        holds.release(request.id)
 
     def hold_request(self, request_id: str) -> None:
         """Let a request that is to be added be one that can be withdrawn.  Does not wait."""

@@ -86,3 +86,27 @@ def test_a_request_that_was_refused_is_not_one_that_can_be_withdrawn(journal: Jo
     with pytest.raises(JournalError):
         journal.add_request(OUT)
     assert not journal.withdraw_request(OUT.id, GIVEN_UP)
+
+
+def test_a_request_that_is_refused_after_the_disk_has_written_it_is_not_applied(
+    tmp_path: Path, journal: Journal, hanging: HangingDisk
+) -> None:
+    """A disk that has hung may be read-only after that."""
+    fan = JournalledMachine(journal)
+    stall(journal, hanging, "COMMIT")
+    end_stall(journal, hanging)
+    database = journal._stored.database
+    assert database is not None
+    database.execute("PRAGMA query_only = 1")
+    with pytest.raises(JournalError, match="readonly"):
+        journal.add_request(OUT)
+    fan.apply()
+    assert fan.monitor.in_service
+    database.execute("PRAGMA query_only = 0")
+    journal.maintain()
+    fan.apply()
+    assert fan.monitor.in_service
+    settled = outcome_of(tmp_path, OUT.id)
+    assert settled is not None
+    assert settled.accepted is False
+    assert "it is not applied" in (settled.outcome or "")
