@@ -230,7 +230,15 @@ class Commands:
         self._awaited.end(key, outcome.text, accepted=outcome.accepted)
 
     async def _add(self, request: Request, awaited: AwaitedCommand) -> None:
-        """Write a request, and have it applied.  Raises `CommandRefusedError`."""
+        """Write a request, and have it applied.  Raises `CommandRefusedError`.
+
+        It waits where an earlier one does: what is asked later must not be applied before.
+        """
+        waiting = self._awaited.unwritten
+        if waiting and waiting[0] is not awaited:
+            self._journal.hold_request(request)
+            awaited.unwritten = request
+            return
         try:
             await self._journal.add_request(request)
         except (StalledJournalError, LockedJournalError):
@@ -260,13 +268,16 @@ class Commands:
         awaited.request_id = None
 
     async def _retry(self) -> None:
-        """Try again to write the requests that the journal has not taken."""
+        """Try again to write the requests that the journal has not taken, up to one that waits."""
         for awaited in self._awaited.unwritten:
             if awaited.unwritten is not None:  # still
                 try:
                     await self._add(awaited.unwritten, awaited)
                 except CommandRefusedError as refused:
                     self._answers.publish(awaited, str(refused), accepted=False)
+                    continue
+                if awaited.unwritten is not None:
+                    return
 
     def _receive_outcome(self, outcome: OutcomeEntry) -> None:
         """Take the outcome of a request; called in the thread of the disk."""

@@ -81,8 +81,12 @@ class JournalAccess:
         It can be withdrawn until this returns (`Journal.withdraw_request`), also where it is
         cancelled.  Raises `JournalError` where it cannot be written, and `TooManyRequestsError`.
         """
-        self.journal.hold_request(request.id)
+        self.hold_request(request)
         await self._worker.run(self.journal.add_request, request)
+
+    def hold_request(self, request: Request) -> None:
+        """Let a request that is to be added later be one that can be withdrawn."""
+        self.journal.hold_request(request.id)
 
     async def apply_requests(self, requests: MachineRequests, now: datetime) -> list[Event]:
         """Apply the requests of a machine without a session; return the transitions.

@@ -12,6 +12,7 @@ from typing import Any
 from asd_monitor.daemon import awaited_commands
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.journal.journal_file import FILE_NAME
+from asd_monitor.journal.requests import Request
 from asd_monitor.journal.sqlite_errors import StalledJournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.journal.stored_journal import StoredJournal
@@ -81,6 +82,53 @@ async def test_a_command_waits_while_another_process_holds_the_journal(daemon, m
     other.close()
     await until(lambda: len(daemon.broker.answers) == 3)
     assert daemon.broker.answers[-1][1]["accepted"]
+
+
+async def test_a_command_is_not_applied_before_one_that_waits_for_the_disk(daemon, monkeypatch):
+    await start(daemon, "fan")
+    await until_calm(daemon)
+    monkeypatch.setattr(awaited_commands, "RETRY_S", 0.02)
+    add: Callable[..., None] = Journal.add_request
+    stalls, goes_on = threading.Event(), threading.Event()
+
+    def stall_at_first(journal: Journal, request: Request) -> None:
+        if not stalls.is_set():
+            stalls.set()
+            goes_on.wait()
+            raise StalledJournalError("the disk does not answer")
+        add(journal, request)
+
+    monkeypatch.setattr(Journal, "add_request", stall_at_first)
+    daemon.broker.command("fan/cmd/out-of-service", b'{"why": "belt"}')
+    await asyncio.to_thread(stalls.wait)
+    daemon.broker.command("fan/cmd/in-service")
+    goes_on.set()
+    await until(lambda: len(daemon.broker.answers) == 3)
+    assert [each["outcome"] for _, each, _ in daemon.broker.answers[1:]] == [
+        "fan: taken out of service by mqtt",
+        "fan: returned to service by mqtt",
+    ]
+
+
+async def test_a_command_behind_one_that_waits_for_the_disk_is_given_up(daemon, monkeypatch):
+    await start(daemon, "fan")
+    await until_calm(daemon)
+    add: Callable[..., None] = Journal.add_request
+
+    def stall(*_: object) -> None:
+        raise StalledJournalError("the disk does not answer")
+
+    with monkeypatch.context() as short:
+        short.setattr(Journal, "add_request", stall)
+        short.setattr(awaited_commands, "REPORT_S", 0.02)
+        short.setattr(awaited_commands, "FORGET_S", 0.04)
+        for _ in range(2):
+            daemon.broker.command("fan/cmd/out-of-service", b'{"why": "belt"}')
+        await until(
+            lambda: [each["accepted"] for _, each, _ in daemon.broker.answers].count(False) == 2
+        )
+    assert add is Journal.add_request
+    assert (await ask(daemon, "in-service"))["outcome"] == "fan is in service"
 
 
 async def test_a_command_that_waits_in_the_daemon_has_the_time_of_its_arrival(daemon, monkeypatch):
