@@ -380,10 +380,16 @@ class EvaluationLoop:
     async def _publish_changes(self, change: Callable[[datetime, datetime], list[Event]]) -> bool:
         """Publish the transitions that a change of the alarm has written to the journal.
 
-        Returns whether there are some.
+        Returns whether there are some.  Raises `JournalError`; what was changed before is
+        published, and the events by the journal.
         """
         capture = self._capture
-        events = await self._worker.run(change, capture.present_time(), capture.now())
+        try:
+            events = await self._worker.run(change, capture.present_time(), capture.now())
+        except JournalError:
+            self._reporter.publish_changed_alarm()
+            self.publish_state()
+            raise
         self._reporter.publish_events(events)
         self._reporter.publish_changed_alarm()
         self.publish_state()

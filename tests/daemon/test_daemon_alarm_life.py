@@ -16,6 +16,7 @@ from asd_monitor.journal.machine_entries import OutOfService
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
 from asd_monitor.journal.requests import Request, Verb
+from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 from asd_monitor.wording import rfc3339
 from tests.doubles.level_detector import make_config
@@ -103,6 +104,25 @@ async def test_a_malformed_request_does_not_end_the_session(make):
     request(machine, Verb.ACK)
     await until(lambda: machine.broker.alarm("fan")["acknowledged"])
     assert not machine.task.done()
+
+
+async def test_what_was_applied_before_the_disk_did_not_answer_is_published(make, monkeypatch):
+    machine = make()
+    machine.start()
+    machine.source.open().play(25, ALARM_LEVEL)
+    await machine.until_state("alarm")
+
+    def hang(_: Journal, __: str) -> None:
+        raise JournalError("the disk does not answer")
+
+    monkeypatch.setattr(Journal, "find", hang)
+    asked = Request(Verb.OUT_OF_SERVICE, "fan", "ann", NOW, why="new belt")
+    machine.journal.add_request(asked)
+    earlier = "fan-20260101T000000Z"
+    machine.journal.add_request(Request(Verb.ACK, "fan", "ann", NOW, alarm_id=earlier))
+    machine.session.check_requests()
+    await until(lambda: machine.broker.alarm("fan")["out_of_service"])
+    await machine.until_state("warning")
 
 
 def test_the_reason_of_a_machine_out_of_service_is_one_printable_line() -> None:
