@@ -174,9 +174,9 @@ class MachineRequests:
         trigger, until, monitor = decision.trigger, decision.shelved_until, present.monitor
         if trigger is None:
             return [], []
-        if until is not None:
+        if until is not None and decision.shelved_for is not None:
             why = why_of_shelf(until, why)
-            self._journal.begin_shelf(record.id, until, until - present.now)
+            self._journal.begin_shelf(record.id, until, decision.shelved_for)
         newest = self._journal.newest
         if monitor is not None and newest is not None and newest.id == record.id:
             transitions = monitor.change(trigger, self._journal.number, who, why)

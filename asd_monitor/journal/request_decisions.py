@@ -37,6 +37,7 @@ class Decision:
     accepted: bool = True
     trigger: Trigger | None = None  # None: the condition of no alarm changes
     shelved_until: datetime | None = None
+    shelved_for: timedelta | None = None  # not longer than was asked, where the clock was set back
     changes_service: bool = False
     changes_label: bool = False
 
@@ -138,6 +139,7 @@ def _decide_on_shelving(request: Request, record: AlarmRecord, now: datetime) ->
         f"{record.id}: shelved until {rfc3339(until)} by {request.who}",
         trigger=Trigger.SHELVE,
         shelved_until=until,
+        shelved_for=until - max(request.time, now),
     )
 
 

@@ -131,6 +131,24 @@ def test_a_shelf_asked_while_the_clock_was_ahead_is_refused(journal: Journal) ->
     assert "the longest time is 7 days" in (settled.outcome or "")
 
 
+def test_a_shelf_asked_while_the_clock_was_a_little_ahead_lasts_for_its_length(
+    tmp_path: Path,
+) -> None:
+    running = RunningTime()
+    with Journal(tmp_path, monotonic_s=running) as journal:
+        fan = raised(journal)
+        ahead = fan.now + timedelta(days=1)
+        until = {"until": (ahead + HOUR).isoformat()}
+        journal.add_request(
+            Request(Verb.SHELVE, "fan01", "ann", ahead, alarm_id=FAN_ALARM, arguments=until)
+        )
+        assert fan.apply() == ["unacknowledged→shelved"]
+        running.now_s += HOUR.total_seconds() - 1
+        assert fan.expire() == []
+        running.now_s += 1
+        assert fan.expire() == ["shelved→unacknowledged"]
+
+
 def test_an_alarm_that_is_unshelved_is_acknowledged_by_that_person(journal: Journal) -> None:
     fan = raised(journal)
     ask(fan, Verb.SHELVE, until=fan.now + HOUR)
