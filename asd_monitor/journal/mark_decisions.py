@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from asd_monitor.commissioning.blocks import BLOCK_S
 from asd_monitor.commissioning.kept_sound import KeptSound
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.requests import Request
+from asd_monitor.journal.row_values import time_of
 from asd_monitor.records import NormalSpan
 from asd_monitor.wording import count, length, rfc3339
 
@@ -230,7 +231,6 @@ def _too_old(time: datetime) -> str:
 
 def _time_of(value: str | None) -> datetime | None:
     try:
-        time = datetime.fromisoformat(value or "")
-    except ValueError:
+        return time_of(value)
+    except (TypeError, ValueError):
         return None
-    return None if time.tzinfo is None else time.astimezone(UTC)

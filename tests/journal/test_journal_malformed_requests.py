@@ -59,6 +59,14 @@ MALFORMED: list[tuple[dict[str, Value], str]] = [
     ({"verb": "shelve", "arguments": '{"until": "0001-01-01T00:00:00+14:00"}'}, "give a time"),
     ({"verb": "shelve", "arguments": '{"until": "9999-12-31T23:59:59-14:00"}'}, "give a time"),
     ({"verb": "shelve", "arguments": '{"until": "9999-12-31T23:59:59Z"}'}, "the longest time"),
+    (
+        {
+            "verb": "mark-normal",
+            "alarm_id": None,
+            "arguments": f'{{"from": "0001-01-01T00:00:00+14:00", "to": "{TIME}"}}',
+        },
+        "give two times",
+    ),
     ({"verb": "label", "arguments": '{"label": 1}'}, "the label is valid or invalid"),
 ]
 
