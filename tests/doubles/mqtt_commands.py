@@ -48,6 +48,14 @@ async def ask(daemon: InProcessDaemon, verb: str, payload: str = "", **received:
 
 
 async def until_calm(daemon: InProcessDaemon) -> None:
-    """Wait until the daemon has applied the requests for which it looks at its start."""
+    """Wait until the daemon has applied the requests for which it looks at its start.
+
+    Its answer can come from a look that was under way: the session looks once more then.
+    """
     await until(lambda: daemon.service._journal.turns > 1)
     await ask(daemon, "in-service")
+    await until(lambda: daemon.service._commands.idle_reason is not None)
+    session = daemon.service._registry.machines["fan"].session
+    assert session is not None
+    loop = session._evaluation_loop
+    await until(lambda: not loop._has_requests and not loop._worker.pending)
