@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,18 +15,9 @@ from asd_monitor.journal.store import Journal
 from asd_monitor.wording import rfc3339
 from tests.doubles.changed_machine import changed_machine, changed_sound, faulty_sound
 from tests.doubles.command_line import CommandLine
+from tests.doubles.guide_commands import check_other_program, commands_of
 from tests.doubles.model_versions import current, versions_of
 from tests.doubles.synthetic_sounds import write
-
-PAGE = Path(__file__).parents[2] / "docs/after-a-repair.md"
-
-
-def commands() -> list[list[str]]:
-    """Return the commands of the page, without those of other programs."""
-    lines = re.findall(r"^\$ (.*)$", PAGE.read_text(), re.MULTILINE)
-    found = [shlex.split(line) for line in lines]
-    assert {words[0] for words in found} == {"asd-monitor", "sudo"}
-    return [words[1:] for words in found if words[0] == "asd-monitor"]
 
 
 def apply_requests(state: Path) -> None:
@@ -53,7 +43,10 @@ def test_the_commands_take_a_repaired_machine_to_its_own_model(
         "2026-11-23T14:30": since,
     }
     used = []
-    for words in commands():
+    for name, *words in commands_of("after-a-repair.md"):
+        if name != "asd-monitor":
+            check_other_program([name, *words])
+            continue
         arguments = [examples.get(word, word) for word in words]
         used.append(" ".join(words[:2]))
         if words[0] == "record":  # there is no device: its options are those of the page
