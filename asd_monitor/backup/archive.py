@@ -8,11 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
 from asd_monitor import __version__
+from asd_monitor.archive_manifest import ArchiveManifest, MemberEntry
 from asd_monitor.names import ID_PATTERN
 from asd_monitor.plain_tar import (
     CHUNK_BYTES,
@@ -38,22 +39,10 @@ _MAX_MANIFEST_BYTES = 32 * 2**20
 _MAX_DEPTH = 32
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-
-class _MemberEntry(_Part):
-    name: Annotated[str, StringConstraints(max_length=300)]
-    bytes: int = Field(ge=0)
-    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-
-
-class _Manifest(_Part):
-    format: Literal[1]
-    package: Annotated[str, StringConstraints(max_length=100)]
+class _Manifest(ArchiveManifest):
     box: Annotated[str, StringConstraints(pattern=f"^{ID_PATTERN}$")]
     time: Annotated[str, StringConstraints(pattern=r"^[0-9]{4}-[0-9:.TZ-]{6,30}$")]
-    members: Annotated[list[_MemberEntry], Field(max_length=MAX_MEMBERS)]
+    members: Annotated[list[MemberEntry], Field(max_length=MAX_MEMBERS)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ class FoundEvidence:
 
 def find_evidence(state: Path, record: AlarmRecord) -> FoundEvidence | None:
     """Return the package of an alarm; None: it was not written, or was deleted."""
-    from asd_monitor.evidence.contents import SIDECAR
-    from asd_monitor.evidence.package_files import package_folder
+    from asd_monitor.evidence.package_names import SIDECAR
+    from asd_monitor.evidence.package_paths import package_folder
 
     try:
         folder = package_folder(state, record.machine, record.id)
@@ -54,7 +54,7 @@ def open_evidence(state: Path, record: AlarmRecord) -> None:
 
     Raises OperationError where the alarm has no evidence.
     """
-    from asd_monitor.evidence.contents import PAGE
+    from asd_monitor.evidence.package_names import PAGE
 
     found = find_evidence(state, record)
     if found is None:

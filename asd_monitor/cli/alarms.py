@@ -20,12 +20,13 @@ from asd_monitor.cli.alarm_requests import AlarmId, add_request_commands, no_ala
 from asd_monitor.cli.alarm_stats import stats
 from asd_monitor.cli.command_group import CommandGroup
 from asd_monitor.cli.options import AsJson, OnlyMachine, StateDir
-from asd_monitor.wording import named_period, printable, rfc3339
+from asd_monitor.wording import count, named_period, printable, rfc3339
 
 if TYPE_CHECKING:
     from asd_monitor.journal.alarm_records import AlarmRecord, Event
     from asd_monitor.journal.commands import JournalContent
 
+_LISTED = 50  # alarms, where no limit is given
 app = CommandGroup("alarms", "List, acknowledge and shelve alarms, also while the daemon runs.")
 
 
@@ -34,23 +35,32 @@ def list_alarms(
     state: StateDir,
     machine: OnlyMachine = None,
     *,
-    every: Annotated[bool, typer.Option("--all", help="Also closed ones.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also closed ones, without a limit.")
+    ] = False,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="So many at most.",
+            show_default=f"{_LISTED}; none with --all or --json",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """List the alarms that are active, hidden or not acknowledged, the newest first."""
     from asd_monitor.journal.commands import disk_notices, read_journal
 
     journal = read_journal(state)
-    records: list[AlarmRecord] = []
+    if limit is None and not (every or as_json):
+        limit = _LISTED
+    listed: list[ListedAlarm] = []
     if journal is not None:
         if machine is not None:
             journal.check_machine(machine)
-        records = [
-            record
-            for record in journal.alarms
-            if machine in (None, record.machine) and (every or not record.closed)
-        ]
-    listed = [] if journal is None else listed_alarms(journal, records, datetime.now(UTC))
+        records = journal.newest_alarms(machine, limit=limit, with_closed=every)
+        listed = listed_alarms(journal, records, datetime.now(UTC))
     if as_json:
         typer.echo(_json_lines([_as_json(each) for each in listed]))
     elif journal is None:
@@ -62,8 +72,18 @@ def list_alarms(
         which = "" if every else " that is active, hidden or not acknowledged"
         typer.echo(f"{state}: no alarm{of}{which}", err=True)
     if journal is not None and not as_json:
+        if limit is not None:
+            total = journal.count_alarms(machine, with_closed=every)
+            _print_unlisted(total, limit)
         _print_out_of_service(journal, machine)
     _print_warnings(disk_notices(state) if journal is None else journal.warnings)
+
+
+def _print_unlisted(total: int, limit: int) -> None:
+    """Print how many alarms are not listed, where that is so."""
+    if total > limit:
+        earlier = count(total - limit, "earlier alarm")
+        typer.echo(f"asd-monitor: {earlier} not listed: add --limit {total}", err=True)
 
 
 @app.command()
@@ -157,14 +177,14 @@ def listed_alarms(
     chattering = {
         machine for machine, times in journal.raised(now).items() if is_chattering(times, now)
     }
-    newest: dict[str, str] = {}
-    for record in journal.alarms:
-        newest.setdefault(record.machine, record.id)
+    newest = {
+        record.id for machine in chattering for record in journal.newest_alarms(machine, limit=1)
+    }
     return [
         ListedAlarm(
             each,
             each.machine in journal.out_of_service,
-            each.machine in chattering and newest[each.machine] == each.id,
+            each.id in newest,
         )
         for each in records
     ]

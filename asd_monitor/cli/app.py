@@ -1,7 +1,7 @@
 """The program `asd-monitor`: its commands, and how it ends.
 
-Each command is a module of its own and imports what it needs when it is called, so that
-`asd-monitor --version` and shell completion start fast.
+Each command is a module of its own, which is imported when it is called, and imports what it needs
+when it runs, so that commands that need little start fast.
 """
 
 from __future__ import annotations
@@ -14,26 +14,42 @@ from typing import Annotated
 import typer
 
 from asd_monitor import __version__
-from asd_monitor.cli import (
-    alarms,
-    backtest,
-    box,
-    config_command,
-    demo,
-    devices,
-    evaluate,
-    models,
-    pretrain,
-    record,
-    run,
-    score,
-    train,
-)
 from asd_monitor.cli.command_group import CommandGroup
+from asd_monitor.cli.commands_on_demand import CommandModule, group_on_demand
 from asd_monitor.cli.many_values import ManyValues
 from asd_monitor.errors import AsdMonitorError
 
-app = CommandGroup("asd-monitor", "Monitors machines by their sound and raises alarms over MQTT.")
+_COMMANDS = {
+    "demo": CommandModule("asd_monitor.cli.demo", "Demonstrate training, monitoring and an alarm."),
+    "train": CommandModule(
+        "asd_monitor.cli.train", "Train a model of a machine's normal sound.", cls=ManyValues
+    ),
+    "run": CommandModule("asd_monitor.cli.run", "Monitor machines: the daemon."),
+    "score": CommandModule("asd_monitor.cli.score", "Score recordings, per window or per file."),
+    "backtest": CommandModule(
+        "asd_monitor.cli.backtest", "List the alarms that recordings would have raised."
+    ),
+    "evaluate": CommandModule(
+        "asd_monitor.cli.evaluate", "Evaluate detection on a data set of DCASE Task 2."
+    ),
+    "pretrain": CommandModule(
+        "asd_monitor.cli.pretrain", "Train the package's encoder from scratch.", cls=ManyValues
+    ),
+    "devices": CommandModule(
+        "asd_monitor.cli.devices", "List the input devices, each with a permanent name."
+    ),
+    "record": CommandModule("asd_monitor.cli.record", "Record a machine's normal sound."),
+    "models": CommandModule("asd_monitor.cli.models"),
+    "alarms": CommandModule("asd_monitor.cli.alarms"),
+    "config": CommandModule("asd_monitor.cli.config_command"),
+    "box": CommandModule("asd_monitor.cli.box"),
+}
+
+app = CommandGroup(
+    "asd-monitor",
+    "Monitors machines by their sound and raises alarms over MQTT.",
+    cls=group_on_demand(_COMMANDS),
+)
 
 
 def _print_version(wanted: bool) -> None:  # noqa: FBT001 - the signature that typer calls
@@ -53,33 +69,6 @@ def _main(
     ] = False,
 ) -> None:
     pass
-
-
-app.command("demo", short_help="Demonstrate training, monitoring and an alarm.")(demo.command)
-app.command(
-    "train",
-    cls=ManyValues,
-    short_help="Train a model of a machine's normal sound.",
-)(train.command)
-app.command("run", short_help="Monitor machines: the daemon.")(run.command)
-app.command("score", short_help="Score recordings, per window or per file.")(score.command)
-app.command("backtest", short_help="List the alarms that recordings would have raised.")(
-    backtest.command
-)
-app.command("evaluate", short_help="Evaluate detection on a data set of DCASE Task 2.")(
-    evaluate.command
-)
-app.command("pretrain", cls=ManyValues, short_help="Train the package's encoder from scratch.")(
-    pretrain.command
-)
-app.command("devices", short_help="List the input devices, each with a permanent name.")(
-    devices.command
-)
-app.command("record", short_help="Record a machine's normal sound.")(record.command)
-app.add_typer(models.app, name="models")
-app.add_typer(alarms.app, name="alarms")
-app.add_typer(config_command.app, name="config")
-app.add_typer(box.app, name="box")
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 from asd_monitor.errors import UsageError
 from asd_monitor.wording import quoted
@@ -43,10 +43,14 @@ class PlainCommand(TyperCommand):
 class CommandGroup(typer.Typer):
     """A group of commands; without a command it shows its help."""
 
-    def __init__(self, name: str, description: str) -> None:
-        """Take the description that is printed above the list of commands."""
+    def __init__(self, name: str, description: str, *, cls: type[TyperGroup] = TyperGroup) -> None:
+        """Take the description that is printed above the list of commands.
+
+        ``cls`` is the class of the group that typer makes.
+        """
         super().__init__(
             name=name,
+            cls=cls,
             help=description,
             no_args_is_help=True,
             pretty_exceptions_enable=False,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.table import Table
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 _PIPE_COLUMNS = 1000
 _WRAPPED_ROWS = 200  # of a table that is wrapped to the width of a terminal
@@ -17,6 +21,8 @@ def result_console() -> Console:
 
     It wraps lines on a terminal only, not in a pipe or file.
     """
+    from rich.console import Console
+
     console = Console(markup=False, emoji=False, highlight=False)
     if not console.is_terminal:
         console.width = _PIPE_COLUMNS
@@ -26,14 +32,14 @@ def result_console() -> Console:
 def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table without borders on stdout; one of many rows as aligned text, at once.
 
-    Rich needs a millisecond for a row, to wrap its cells on a terminal.
+    Rich needs a millisecond for a row, to wrap its cells on a terminal, and as long as all else of
+    a short command to be imported.
     """
-    console = result_console()
-    if console.is_terminal and len(rows) <= _WRAPPED_ROWS:
+    if sys.stdout.isatty() and len(rows) <= _WRAPPED_ROWS:
         table = plain_table(*headings)
         for row in rows:
             table.add_row(*row)
-        console.print(table)
+        result_console().print(table)
         return
     widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
     lines = (
@@ -45,6 +51,8 @@ def print_rows(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def plain_table(*headings: str) -> Table:
     """Return a table without borders; the first column is never wrapped."""
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):
         table.add_column(heading, no_wrap=number == 0)

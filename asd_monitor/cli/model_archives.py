@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.cli.command_group import CommandGroup
+from asd_monitor.cli.named_model import (
+    MachineArgument,
+    MachineOption,
+    VersionArgument,
+    VersionOption,
+    named_machine,
+    named_version,
+)
 from asd_monitor.cli.options import (
     AsJson,
     Machine,
-    MachineArgument,
     ModelsDir,
     ModelVersion,
     StateDir,
-    VersionArgument,
 )
 
 if TYPE_CHECKING:
@@ -164,10 +170,12 @@ def import_(
 
 
 def delete(
-    machine: MachineArgument,
-    version: VersionArgument,
     models: ModelsDir,
+    machine: MachineArgument = None,
+    version: VersionArgument = None,
     *,
+    machine_option: MachineOption = None,
+    version_option: VersionOption = None,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Also a version that is needed.")
     ] = False,
@@ -178,6 +186,9 @@ def delete(
     from asd_monitor.model_store.deletion import delete_version
     from asd_monitor.model_store.versions import no_current
 
+    usage = "asd-monitor models delete MACHINE VERSION"
+    machine = named_machine(machine, machine_option, usage)
+    version = named_version(version, version_option, usage)
     check_machine(models, machine)
     delete_version(models, machine, version, anyway=anyway)
     typer.echo(f"{machine} {version}: deleted.")

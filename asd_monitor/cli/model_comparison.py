@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.cli.options import AsJson, MachineArgument, MachineConfig, ModelsDir, StateDir
+from asd_monitor.cli.named_model import MachineArgument, MachineOption, named_machine
+from asd_monitor.cli.options import AsJson, MachineConfig, ModelsDir, StateDir
 from asd_monitor.errors import OperationError, UsageError
 
 if TYPE_CHECKING:
@@ -24,9 +25,9 @@ _RISES = {
 
 
 def compare(
-    machine: MachineArgument,
     models: ModelsDir,
     state: StateDir,
+    machine: MachineArgument = None,
     before: Annotated[
         str | None,
         typer.Argument(metavar="A", help="A version.", show_default="the version in use"),
@@ -36,6 +37,7 @@ def compare(
         typer.Argument(metavar="B", help="Another one.", show_default="the newest other one"),
     ] = None,
     *,
+    machine_option: MachineOption = None,
     config: MachineConfig = None,
     as_json: AsJson = False,
 ) -> None:
@@ -50,6 +52,8 @@ def compare(
     from asd_monitor.model_store.bundle import load_bundle
     from asd_monitor.model_training.version_comparison import compare_versions
 
+    usage = "asd-monitor models compare MACHINE [A] [B]"
+    machine = named_machine(machine, machine_option, usage)
     check_machine(models, machine)
     settings = machine_settings(machine, config)
     chosen = _chosen(models, machine, before, after)

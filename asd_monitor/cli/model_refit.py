@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.cli.alarm_requests import local_time
+from asd_monitor.cli.named_model import MachineArgument, MachineOption, named_machine
 from asd_monitor.cli.options import AsJson, MachineConfig, ModelsDir, StateDir
-from asd_monitor.errors import OperationError, UsageError
-from asd_monitor.names import check_id
+from asd_monitor.errors import OperationError
 
 if TYPE_CHECKING:
     from asd_monitor.cli.machine_labels import JournalledLabels
@@ -22,17 +22,9 @@ if TYPE_CHECKING:
 def refit(
     models: ModelsDir,
     state: StateDir,
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="MACHINE", help="Id of the machine.", show_default=False),
-    ] = None,
+    machine: MachineArgument = None,
     *,
-    machine: Annotated[
-        str | None,
-        typer.Option(
-            "--machine", "-m", metavar="ID", help="The same, as an option.", show_default=False
-        ),
-    ] = None,
+    machine_option: MachineOption = None,
     since: Annotated[
         str | None,
         typer.Option(
@@ -57,9 +49,7 @@ def refit(
     from asd_monitor.cli.machine_settings import machine_settings
     from asd_monitor.cli.model_comparison import shown_labels
 
-    if (name is None) == (machine is None):
-        raise UsageError("name one machine: `asd-monitor models refit MACHINE`")
-    machine = check_id(name or machine or "")
+    machine = named_machine(machine, machine_option, "asd-monitor models refit MACHINE")
     check_machine(models, machine)
     settings = machine_settings(machine, config)
     if automatic:

@@ -11,13 +11,19 @@ from asd_monitor.cli.command_group import CommandGroup
 from asd_monitor.cli.model_archives import add_archive_commands
 from asd_monitor.cli.model_comparison import compare
 from asd_monitor.cli.model_refit import refit
+from asd_monitor.cli.named_model import (
+    MachineArgument,
+    MachineOption,
+    VersionArgument,
+    VersionOption,
+    named_machine,
+    named_version,
+    optional_version,
+)
 from asd_monitor.cli.options import (
     AsJson,
-    Machine,
     ModelsDir,
-    ModelVersion,
     OnlyMachine,
-    RequiredVersion,
     StateDir,
     default_models_dir,
 )
@@ -96,7 +102,13 @@ def _version_state(row: dict[str, Any]) -> str:
 
 @app.command()
 def show(
-    machine: Machine, models: ModelsDir, version: ModelVersion = None, *, as_json: AsJson = False
+    models: ModelsDir,
+    machine: MachineArgument = None,
+    version: VersionArgument = None,
+    *,
+    machine_option: MachineOption = None,
+    version_option: VersionOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a version: its views, training data and thresholds."""
     from asd_monitor.cli.json_lines import print_json
@@ -105,6 +117,9 @@ def show(
     from asd_monitor.model_store.catalogue import version_in_use
     from asd_monitor.wording import printable
 
+    usage = "asd-monitor models show MACHINE [VERSION]"
+    machine = named_machine(machine, machine_option, usage)
+    version = optional_version(version, version_option, usage)
     check_machine(models, machine)
     bundle = load_bundle(models, machine, version)
     manifest = bundle.manifest
@@ -227,11 +242,13 @@ def _rows(name: str, texts: list[str]) -> list[tuple[str, str]]:
 
 @app.command()
 def promote(
-    machine: Machine,
-    version: RequiredVersion,
     models: ModelsDir,
     state: StateDir,
+    machine: MachineArgument = None,
+    version: VersionArgument = None,
     *,
+    machine_option: MachineOption = None,
+    version_option: VersionOption = None,
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Also a candidate whose comparison warns.")
     ] = False,
@@ -241,6 +258,9 @@ def promote(
     from asd_monitor.cli.model_comparison import check_promotion
     from asd_monitor.model_store.catalogue import promote as make_current
 
+    usage = "asd-monitor models promote MACHINE VERSION"
+    machine = named_machine(machine, machine_option, usage)
+    version = named_version(version, version_option, usage)
     check_machine(models, machine)
     if not anyway:
         check_promotion(models, state, machine, version)
@@ -249,11 +269,14 @@ def promote(
 
 
 @app.command()
-def rollback(machine: Machine, models: ModelsDir) -> None:
+def rollback(
+    models: ModelsDir, machine: MachineArgument = None, *, machine_option: MachineOption = None
+) -> None:
     """Put the version before the present one into use."""
     from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.model_store.catalogue import rollback as go_back
 
+    machine = named_machine(machine, machine_option, "asd-monitor models rollback MACHINE")
     check_machine(models, machine)
     bundle = go_back(models, machine)
     typer.echo(f"{machine} uses {bundle.version}; a running daemon loads it on reload (SIGHUP).")

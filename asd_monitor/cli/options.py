@@ -29,11 +29,13 @@ def default_models_dir() -> Path:
     return Path(platformdirs.user_data_dir("asd-monitor")) / "models"
 
 
-def _check_machine(machine: str | None) -> str | None:
+def check_machine_id(machine: str | None) -> str | None:
+    """Return the id of a machine, or None, as it is.  Raises `UsageError` where it is none."""
     return None if machine is None else check_id(machine)
 
 
-def _check_version(version: str | None) -> str | None:
+def check_version(version: str | None) -> str | None:
+    """Return the name of a version, or None, as it is.  Raises `UsageError` where it is none."""
     if version is not None and not (version.startswith("v") and version[1:].isdecimal()):
         raise UsageError(f"{version!r} is not a version: write v1, v2, …")
     return version
@@ -69,7 +71,7 @@ Machine = Annotated[
         "--machine",
         "-m",
         metavar="ID",
-        callback=_check_machine,
+        callback=check_machine_id,
         help="Id of the machine, such as fan01.",
         show_default=False,
     ),
@@ -80,7 +82,7 @@ OnlyMachine = Annotated[
         "--machine",
         "-m",
         metavar="ID",
-        callback=_check_machine,
+        callback=check_machine_id,
         help="Only this machine.",
         show_default="all",
     ),
@@ -90,37 +92,9 @@ ModelVersion = Annotated[
     typer.Option(
         "--version",
         metavar="VERSION",
-        callback=_check_version,
+        callback=check_version,
         help="Version of the model, such as v2.",
         show_default="the version in use",
-    ),
-]
-RequiredVersion = Annotated[
-    str,
-    typer.Option(
-        "--version",
-        metavar="VERSION",
-        callback=_check_version,
-        help="Version of the model, such as v2.",
-        show_default=False,
-    ),
-]
-MachineArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="MACHINE",
-        callback=_check_machine,
-        help="Id of the machine, such as fan01.",
-        show_default=False,
-    ),
-]
-VersionArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="VERSION",
-        callback=_check_version,
-        help="Version of the model, such as v2.",
-        show_default=False,
     ),
 ]
 Channel = Annotated[

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from asd_monitor.commissioning.blocks import BLOCK_S
 from asd_monitor.commissioning.store import CommissioningStore
-from asd_monitor.evidence.contents import SOUND
-from asd_monitor.evidence.package_files import FOLDER
+from asd_monitor.evidence.package_names import FOLDER, SOUND
 from asd_monitor.names import time_of_alarm_id
 
 _ID_RESOLUTION = timedelta(seconds=1)

@@ -93,8 +93,8 @@ class _OfMachine(BaseModel):
         """The alarm that the command is about; None: it is about the machine."""
         return None
 
-    def arguments(self, now: datetime) -> dict[str, str]:  # noqa: ARG002 - a shelf needs the time
-        """Return the arguments of the request."""
+    def arguments(self) -> dict[str, str]:
+        """Return the arguments of the request, but for what depends on the present time."""
         return {}
 
 
@@ -117,21 +117,20 @@ class _Shelving(_OfAlarm):
     until: _Time | None = None
     period: Annotated[str | None, Field(alias="for", max_length=64)] = None
 
-    def arguments(self, now: datetime) -> dict[str, str]:
+    def end(self, now: datetime) -> datetime:
         """Return the time until which the alarm is shelved.  Raises `CommandRefusedError`."""
         if (self.until is None) == (self.period is None):
             raise CommandRefusedError(
                 'say until when: either "until": a time such as "2026-11-23T05:00:00Z", or "for": a'
                 ' period such as "2h"'
             )
-        end = _end_of(self.period or "", now) if self.until is None else _time("until", self.until)
-        return {"until": rfc3339(end)}
+        return _end_of(self.period or "", now) if self.until is None else _time("until", self.until)
 
 
 class _Labelling(_OfAlarm):
     label: Literal["valid", "invalid"]
 
-    def arguments(self, now: datetime) -> dict[str, str]:  # noqa: ARG002
+    def arguments(self) -> dict[str, str]:
         """Return the label."""
         return {"label": self.label}
 
@@ -150,7 +149,7 @@ class _MarkingNormal(_OfMachine):
         """The alarm whose sound it is; None: it is that of a span."""
         return self.id
 
-    def arguments(self, now: datetime) -> dict[str, str]:  # noqa: ARG002
+    def arguments(self) -> dict[str, str]:
         """Return the span, and whether its mark is withdrawn.  Raises `CommandRefusedError`."""
         is_span = self.begin is not None and self.end is not None
         if is_span == (self.id is not None) or (self.begin is None) != (self.end is None):
@@ -223,14 +222,11 @@ def parse_command(machine: str, verb: str, payload: bytes, now: datetime) -> Com
         return ReloadCommand(who, why)
     if form.request is Verb.MARK_NORMAL:
         why = why or NO_REASON  # a mark has one
+    arguments = keys.arguments()
+    if isinstance(keys, _Shelving):
+        arguments["until"] = rfc3339(keys.end(now))
     return Request(
-        form.request,
-        machine,
-        who,
-        now,
-        alarm_id=keys.alarm_id,
-        why=why,
-        arguments=keys.arguments(now),
+        form.request, machine, who, now, alarm_id=keys.alarm_id, why=why, arguments=arguments
     )
 
 

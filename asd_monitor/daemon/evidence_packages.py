@@ -27,10 +27,8 @@ from asd_monitor.daemon.evidence_storage import EvidenceLimits, EvidenceStorage,
 from asd_monitor.daemon.normal_sound import NormalSounds
 from asd_monitor.evidence.building import CapturedAlarm, alarm_picture, content_of
 from asd_monitor.evidence.contents import AlarmFacts, PackageContent
-from asd_monitor.evidence.package_files import (
-    relative_path,
-    write_package,
-)
+from asd_monitor.evidence.package_files import write_package
+from asd_monitor.evidence.package_names import relative_path
 from asd_monitor.evidence.retention import (
     DAY_S,
     Bounds,

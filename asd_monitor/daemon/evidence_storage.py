@@ -18,10 +18,10 @@ from asd_monitor.evidence.package_files import (
     StoredPackage,
     delete_package,
     disk_folder,
-    relative_path,
     remove_unfinished,
     stored_packages,
 )
+from asd_monitor.evidence.package_names import relative_path
 from asd_monitor.evidence.retention import (
     Bounds,
     Cause,

@@ -13,13 +13,8 @@ import numpy as np
 import soundfile
 import structlog
 
-from asd_monitor.evidence.package_files import (
-    Package,
-    PackageError,
-    package_folder,
-    read_package,
-    stored_packages,
-)
+from asd_monitor.evidence.package_files import Package, PackageError, read_package, stored_packages
+from asd_monitor.evidence.package_paths import package_folder
 from asd_monitor.records import Samples
 
 log = structlog.get_logger()

@@ -12,6 +12,7 @@ import numpy as np
 from asd_monitor.alarm.alarm_score import ScoreLevel
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.evidence.marks import Mark
+from asd_monitor.evidence.package_names import SOUND
 from asd_monitor.evidence.pictures import Picture
 from asd_monitor.evidence.score_history import ScoreTrace
 from asd_monitor.evidence.sound_span import LOWPASS_RATE_HZ, KeptSound, SoundContent
@@ -21,9 +22,6 @@ from asd_monitor.records import MicrophoneState, Thresholds
 from asd_monitor.wording import rfc3339
 
 SCHEMA = "asd.evidence/1"
-SIDECAR, SOUND, PAGE = "alarm.json", "sound.flac", "index.html"
-EARLIER_SOUND = "earlier.flac"
-"""Sound of commissioning from the span of a mean over minutes or longer."""
 _LEAST_MEANS_S = 3600.0
 
 

@@ -19,15 +19,9 @@ import numpy as np
 import soundfile
 
 from asd_monitor.errors import OperationError
-from asd_monitor.evidence.contents import (
-    EARLIER_SOUND,
-    PAGE,
-    SCHEMA,
-    SIDECAR,
-    SOUND,
-    PackageContent,
-    document_of,
-)
+from asd_monitor.evidence.contents import SCHEMA, PackageContent, document_of
+from asd_monitor.evidence.package_names import EARLIER_SOUND, FOLDER, PAGE, SIDECAR, SOUND
+from asd_monitor.evidence.package_paths import package_folder
 from asd_monitor.evidence.sound_span import LOWPASS_RATE_HZ, SoundContent, lowpassed
 from asd_monitor.limited_reading import read_limited
 from asd_monitor.names import is_id
@@ -35,7 +29,6 @@ from asd_monitor.private_files import create_private_folder, sync_folder, write_
 from asd_monitor.records import Samples
 from asd_monitor.sealed_json import parsed_json, seal_of, sealed_json
 
-FOLDER = "evidence"
 MAX_SIDECAR_BYTES = 16_000_000
 _PARTIAL = ".partial"
 
@@ -91,21 +84,6 @@ class Package:
         if samples.ndim != 1 or (len(samples), rate_hz) != (sound["samples"], sound["rate_hz"]):
             raise PackageError(f"{path}: is not the sound of the package: delete the package")
         return samples, int(rate_hz)
-
-
-def relative_path(machine: str, alarm_id: str) -> str:
-    """Return the path of a package below the state folder, as messages name it."""
-    return f"{FOLDER}/{machine}/{alarm_id}"
-
-
-def package_folder(state: Path, machine: str, alarm_id: str) -> Path:
-    """Return the folder of a package, whether it exists or not.
-
-    Raises ValueError for ids that are no names of folders.
-    """
-    if not is_id(machine) or Path(alarm_id).name != alarm_id or alarm_id.startswith("."):
-        raise ValueError(f"no package of machine {machine!r} and alarm {alarm_id!r}")
-    return state / FOLDER / machine / alarm_id
 
 
 def write_package(state: Path, content: PackageContent, page: str) -> int:

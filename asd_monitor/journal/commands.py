@@ -11,9 +11,12 @@ import difflib
 import os
 import shlex
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from asd_monitor.alarm.chatter import CHATTER_S, is_raise
 from asd_monitor.alarm.figures import AlarmFigures
@@ -22,8 +25,9 @@ from asd_monitor.errors import UsageError
 from asd_monitor.journal import earlier_formats
 from asd_monitor.journal.alarm_entries import as_alarm, as_event
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
-from asd_monitor.journal.alarm_tables import database_format, find_row, readable_rows
-from asd_monitor.journal.database import COMMAND_BUSY_S, connect_to, transaction
+from asd_monitor.journal.alarm_tables import database_format, find_row, readable_rows, rows_of
+from asd_monitor.journal.checksums import Value
+from asd_monitor.journal.connections import COMMAND_BUSY_S, connect_to, transaction
 from asd_monitor.journal.earlier_formats import Row
 from asd_monitor.journal.file_image import OpenedImage, open_image, read_files
 from asd_monitor.journal.journal_file import find_journal
@@ -44,10 +48,11 @@ from asd_monitor.wording import count, quoted, rfc3339
 _ATTEMPTS = 3  # where a daemon replaces the file at the same moment
 _IN_MEMORY = "a daemon keeps new alarms in memory and publishes them, and they are missing here"
 _LITTLE_SPACE_BYTES = 64 << 10  # a transaction of the journal may need it
+E = TypeVar("E")
 
 
 class JournalContent:
-    """The content of a journal at one moment.
+    """The content of a journal at one moment; rows are read when they are asked for.
 
     Args:
         path: Of its file.
@@ -58,36 +63,71 @@ class JournalContent:
     def __init__(self, path: Path, image: OpenedImage) -> None:
         self.path = path
         self._database = image.database
-        rows = list(readable_rows(self._database, "alarms"))
-        alarms = [record for row in rows if (record := as_alarm(row)) is not None]
-        self.alarms = alarms[::-1]
-        """The newest first."""
-        machines = [as_machine(row) for row in readable_rows(self._database, "machines")]
-        known = {entry.machine: entry.out_of_service for entry in machines if entry is not None}
-        self.machines = sorted(known.keys() | {alarm.machine for alarm in self.alarms})
-        """Ids of the machines that are or were monitored."""
+        self._damage_of_file = image.damage
+        self._damaged_rows: dict[str, set[Value]] = {}  # the numbers of those that were read
+        machines = list(self._read("machines", as_machine))
         self.out_of_service: dict[str, OutOfService] = {
-            machine: each for machine, each in known.items() if each is not None
+            each.machine: each.out_of_service for each in machines if each.out_of_service
         }
         """The machines that are out of service."""
         self._monitored_since = {
-            entry.machine: since
-            for entry in machines
-            if entry is not None and (since := entry.monitored_since) is not None
+            each.machine: each.monitored_since for each in machines if each.monitored_since
         }
-        spans = [as_normal_span(row) for row in readable_rows(self._database, TABLE)]
-        self.normal_spans = [span for span in spans if span is not None]
+        self._registered = {each.machine for each in machines}
+        self.normal_spans = list(self._read(TABLE, as_normal_span))
         """What people have marked as normal, the oldest mark first."""
-        lost = len(rows) - len(alarms) + machines.count(None) + spans.count(None)
-        damage = image.damage or (f"{count(lost, 'row')} cannot be read" if lost else None)
-        self.damage = self._describe(damage)
-        """What is wrong with the journal, and the remedy; None: nothing was found."""
+
+    @cached_property
+    def alarms(self) -> list[AlarmRecord]:
+        """All alarms, the newest first."""
+        return self.newest_alarms()
+
+    @cached_property
+    def machines(self) -> list[str]:
+        """Ids of the machines that are or were monitored."""
+        return sorted(self._registered | {alarm.machine for alarm in self.alarms})
+
+    @property
+    def damage(self) -> str | None:
+        """What is wrong with the journal, all its alarms, and the remedy; None: nothing was found.
+
+        Of the transitions, those that were read.
+        """
+        _ = self.alarms  # the damaged ones are noted
+        return self._damage_so_far
+
+    def newest_alarms(
+        self, machine: str | None = None, *, limit: int | None = None, with_closed: bool = True
+    ) -> list[AlarmRecord]:
+        """Return the newest alarms, the newest first; damaged ones among them are left out.
+
+        Args:
+            machine: Of this machine alone.
+            limit: So many at most.
+            with_closed: Also those that are closed.
+
+        """
+        where, values = _selection(machine, with_closed=with_closed)
+        if limit is None or self._damage_of_file is not None:
+            return list(self._read("alarms", as_alarm, where, values))[::-1][:limit]
+        newest = f"{where} ORDER BY number DESC LIMIT ?"
+        rows = rows_of(self._database, "alarms", newest, (*values, limit))
+        return list(self._intact("alarms", as_alarm, rows))
+
+    def count_alarms(self, machine: str | None = None, *, with_closed: bool = True) -> int:
+        """Return the number of alarms as in `newest_alarms`, damaged ones included."""
+        where, values = _selection(machine, with_closed=with_closed)
+        return sum(1 for _ in readable_rows(self._database, "alarms", where, values))
 
     def alarm(self, alarm_id: str) -> AlarmRecord:
         """Return one alarm.  Raises `UsageError` for an unknown id."""
-        for record in self.alarms:
-            if record.id == alarm_id:
-                return record
+        if self._damage_of_file is None:  # its indexes are in order
+            row = find_row(self._database, "alarms", alarm_id)
+            found = self._intact("alarms", as_alarm, () if row is None else (row,))
+        else:
+            found = iter(each for each in self.alarms if each.id == alarm_id)
+        if (record := next(found, None)) is not None:
+            return record
         state = self.path.parent
         listing = f"asd-monitor alarms list --state {shlex.quote(str(state))}"
         close = difflib.get_close_matches(alarm_id, [alarm.id for alarm in self.alarms], n=1)
@@ -100,20 +140,12 @@ class JournalContent:
         raise UsageError(f"no alarm {quoted(alarm_id)} in {state}: {remedy}")
 
     def events(self, alarm_id: str) -> list[Event]:
-        """Return the transitions of an alarm, the oldest first; damaged rows set `damage`."""
-        return self._events("WHERE alarm_id = ?", (alarm_id,))
+        """Return the transitions of an alarm, the oldest first."""
+        return list(self._read("events", as_event, "WHERE alarm_id = ?", (alarm_id,)))
 
     def all_events(self) -> list[Event]:
-        """Return the transitions of all machines, the oldest first; damaged rows set `damage`."""
-        return self._events()
-
-    def _events(self, where: str = "", values: Row = ()) -> list[Event]:
-        rows = list(readable_rows(self._database, "events", where, values))
-        events = [event for row in rows if (event := as_event(row)) is not None]
-        if len(events) < len(rows) and self.damage is None:
-            damaged = count(len(rows) - len(events), "transition")
-            self.damage = self._describe(f"{damaged} cannot be read")
-        return events
+        """Return the transitions of all machines, the oldest first."""
+        return list(self._read("events", as_event))
 
     def raised(self, now: datetime) -> dict[str, list[datetime]]:
         """Return by machine when alarms were raised in the time in which they can chatter now."""
@@ -124,9 +156,8 @@ class JournalContent:
         )
         where = 'WHERE kind = ? AND "to" = ? AND time BETWEEN ? AND ?'
         found: dict[str, list[datetime]] = {}
-        for row in readable_rows(self._database, "events", where, values):
-            event = as_event(row)
-            if event is not None and is_raise(event.before, event.after):
+        for event in self._read("events", as_event, where, values):
+            if is_raise(event.before, event.after):
                 found.setdefault(event.machine, []).append(event.time)
         return found
 
@@ -135,34 +166,58 @@ class JournalContent:
 
         They begin when the monitoring did where that is later.
         """
-        events = self.all_events()
-        of_machine = [each for each in events if machine in (None, each.machine)]
-        records = [each for each in self.alarms if machine in (None, each.machine)]
+        where, values = _selection(machine)
+        first_event = self._read("events", as_event, where, values)
         begun = [
             *(since for each, since in self._monitored_since.items() if machine in (None, each)),
-            *(event.time for event in of_machine[:1]),
-            *(record.raised for record in records),
+            *(event.time for event in islice(first_event, 1)),
+            *self._first_raised(machine),
         ]
-        first = next(readable_rows(self._database, "events"), None)
-        is_complete = first is None or first[0] == FIRST_NUMBER
-        complete = None if is_complete or not events else events[0].time
+        oldest = next(readable_rows(self._database, "events"), None)
+        is_complete = oldest is None or oldest[0] == FIRST_NUMBER
+        known = None if is_complete else next(self._read("events", as_event), None)
+        changes = map(change_of, self._changes_since(now - timedelta(days=days)))
         return figures_of(
-            [change for event in of_machine if (change := change_of(event))],
-            records,
+            [each for each in changes if each is not None and machine in (None, each.machine)],
+            self.newest_alarms(machine, with_closed=False),
             out_of_service=sum(machine in (None, each) for each in self.out_of_service),
-            begin=period_begin(begun, complete=complete, now=now, days=days),
+            begin=period_begin(
+                begun, complete=None if known is None else known.time, now=now, days=days
+            ),
             end=now,
         )
 
+    def _first_raised(self, machine: str | None) -> list[datetime]:
+        """Return when the first alarm was raised; of a damaged file, when all were."""
+        if self._damage_of_file is not None:
+            return [each.raised for each in self.newest_alarms(machine)]
+        where, values = _selection(machine)
+        rows = rows_of(self._database, "alarms", f"{where} ORDER BY raised", values)
+        return [each.raised for each in islice(self._intact("alarms", as_alarm, rows), 1)]
+
+    def _changes_since(self, begin: datetime) -> Iterator[Event]:
+        """Return the changes of alarms that are open, or have changed since a time, at least."""
+        if self._damage_of_file is not None:
+            return self._read("events", as_event)
+        since = rfc3339(begin)
+        where = (
+            "WHERE kind = ? AND (time >= ?"
+            " OR alarm_id IN (SELECT alarm_id FROM events WHERE time >= ?)"
+            " OR alarm_id IN (SELECT id FROM alarms WHERE condition != ?))"
+        )
+        values = (TransitionKind.ALARM, since, since, AlarmCondition.NORMAL)
+        return self._read("events", as_event, where, values)
+
     def check_machine(self, machine: str) -> None:
         """Raise `UsageError` for a machine that was never monitored with this state folder."""
-        if machine not in self.machines:
+        if machine not in self._registered and machine not in self.machines:
             raise unknown_machine(machine, self.machines, self.path.parent)
 
     @property
     def warnings(self) -> list[str]:
-        """Why alarms may be missing, one sentence each."""
-        notices = [] if self.damage is None else [self.damage]
+        """Why alarms may be missing in what was read, one sentence each."""
+        damage = self._damage_so_far
+        notices = [] if damage is None else [damage]
         notices += disk_notices(self.path.parent)
         with contextlib.suppress(sqlite3.Error):  # an earlier format has no such table
             kept, rows = self._database.execute(
@@ -176,10 +231,47 @@ class JournalContent:
                 )
         return notices
 
-    def _describe(self, damage: str | None) -> str | None:
-        if damage is None:
+    @property
+    def _damage_so_far(self) -> str | None:
+        damaged = {table: len(rows) for table, rows in self._damaged_rows.items()}
+        events = damaged.pop("events", 0)
+        lost = count(sum(damaged.values()), "row") if damaged else count(events, "transition")
+        damage = self._damage_of_file
+        if damage is None and not damaged and not events:
             return None
+        damage = damage or f"{lost} cannot be read"
         return f"{self.path}: damaged, alarms may be missing here ({damage}): {DAMAGED}"
+
+    def _read(
+        self,
+        table: str,
+        as_entry: Callable[[Row], E | None],
+        where: str = "",
+        values: Row = (),
+    ) -> Iterator[E]:
+        """Return the intact rows of a table, and note the damaged ones."""
+        rows = readable_rows(self._database, table, where, values)
+        return self._intact(table, as_entry, rows)
+
+    def _intact(
+        self, table: str, as_entry: Callable[[Row], E | None], rows: Iterable[Row]
+    ) -> Iterator[E]:
+        for row in rows:
+            if (entry := as_entry(row)) is not None:
+                yield entry
+            else:
+                self._damaged_rows.setdefault(table, set()).add(row[0])
+
+
+def _selection(machine: str | None, *, with_closed: bool = True) -> tuple[str, Row]:
+    """Return a clause that selects rows, with its values.
+
+    A condition that is damaged is not the word of closed alarms, so that its row is selected.
+    """
+    selected: dict[str, str] = {} if machine is None else {"machine = ?": machine}
+    if not with_closed:
+        selected["condition != ?"] = AlarmCondition.NORMAL
+    return f"WHERE {' AND '.join(selected)}" if selected else "", tuple(selected.values())
 
 
 def disk_notices(folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""The SQLite database of the journal: opening, migration, repair, transactions.
+"""The SQLite database of the journal: opening, migration, repair.
 
 Every transaction is on the disk when it ends (WAL, synchronous FULL), so that a process may be
 killed at any time.
@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import structlog
 
 from asd_monitor.alarm.state import ACTIVE, OUT_OF_SERVICE, SHELVED
 from asd_monitor.journal.alarm_tables import database_format
+from asd_monitor.journal.connections import Connect, connect_to, transaction
 from asd_monitor.journal.file_image import (
     PAGE_BYTES,
-    decoded,
     new_database,
     open_image,
     read_files,
@@ -27,17 +25,12 @@ from asd_monitor.journal.file_image import (
 )
 from asd_monitor.journal.journal_file import create_journal, finish_replacement, replace_journal
 from asd_monitor.journal.recovery import Recovery, copy_rows, set_damaged_rows_aside
-from asd_monitor.journal.sqlite_errors import REFUSALS, JournalError, translated
+from asd_monitor.journal.sqlite_errors import JournalError, translated
 from asd_monitor.journal.table_definitions import FORMAT
 from asd_monitor.private_files import create_private_folder
 
 log = structlog.get_logger()
 
-Connect = Callable[..., sqlite3.Connection]
-"""Opens a database, as `sqlite3.connect` does."""
-
-COMMAND_BUSY_S = 5.0
-"""How long a command waits for another process that has locked the journal."""
 MAX_ALARMS = 100_000
 """The oldest beyond are deleted at the opening, where they are not open."""
 DAEMON_BUSY_S = 0.1
@@ -76,60 +69,11 @@ def open_database(path: Path, *, max_events: int, connect: Connect) -> sqlite3.C
     return database
 
 
-def connect_to(
-    path: Path, connect: Connect = sqlite3.connect, *, busy_s: float
-) -> sqlite3.Connection:
-    """Open an existing database in autocommit mode; text that is not UTF-8 gets surrogates.
-
-    ``busy_s`` is how long a statement waits for another process that has locked the database.
-    """
-    database = connect(
-        f"{path.absolute().as_uri()}?mode=rw",
-        uri=True,
-        timeout=busy_s,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    database.text_factory = decoded
-    try:
-        database.execute("PRAGMA wal_autocheckpoint = 0")  # see `DatabaseFile`
-    except sqlite3.Error:
-        database.close()
-        raise
-    return database
-
-
 def page_limit(path: Path) -> int:
     """Return how many pages the database may have: a share of its file system."""
     disk = os.statvfs(path.parent)
     share = disk.f_blocks * disk.f_frsize // _SHARE_OF_DISK
     return max(1, min(_MAX_BYTES, share) // PAGE_BYTES)
-
-
-@contextmanager
-def transaction(database: sqlite3.Connection) -> Iterator[None]:
-    """Commit at the end, or roll back at an exception."""
-    database.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-        database.execute("COMMIT")
-    except BaseException:
-        if database.in_transaction:  # SQLite ends it by itself at some errors
-            database.execute("ROLLBACK")
-        raise
-
-
-@contextmanager
-def savepoint(database: sqlite3.Connection) -> Iterator[None]:
-    """Undo the statements of this part of a transaction where SQLite refuses one of them."""
-    database.execute("SAVEPOINT part")
-    try:
-        yield
-    except REFUSALS:
-        database.execute("ROLLBACK TO part")
-        database.execute("RELEASE part")
-        raise
-    database.execute("RELEASE part")
 
 
 def delete_oldest_events(database: sqlite3.Connection, *, keep: int) -> int:

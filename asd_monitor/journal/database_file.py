@@ -12,13 +12,8 @@ from pathlib import Path
 
 import structlog
 
-from asd_monitor.journal.database import (
-    Connect,
-    delete_oldest_events,
-    open_database,
-    page_limit,
-    transaction,
-)
+from asd_monitor.journal.connections import Connect, transaction
+from asd_monitor.journal.database import delete_oldest_events, open_database, page_limit
 from asd_monitor.journal.file_image import PAGE_BYTES, new_database, open_image, read_files
 from asd_monitor.journal.file_watch import FileWatch
 from asd_monitor.journal.recovery import copy_rows

@@ -26,7 +26,7 @@ from asd_monitor.backoff import doubling
 from asd_monitor.journal import outbox_table as table
 from asd_monitor.journal.alarm_entries import EventEntry, outbox_row
 from asd_monitor.journal.alarm_tables import next_number, replace_row, set_row_aside
-from asd_monitor.journal.database import transaction
+from asd_monitor.journal.connections import transaction
 from asd_monitor.journal.earlier_formats import Row
 from asd_monitor.journal.event_reading import EventReader, ReadEvents
 from asd_monitor.journal.outbox_records import (

@@ -311,7 +311,9 @@ def _connect(content: bytes) -> sqlite3.Connection:
     database = _MemoryDatabase.open()
     database.text_factory = decoded
     if content:
-        database.deserialize(content[:18] + b"\1\1" + content[20:])  # not in WAL mode
+        image = bytearray(content)
+        image[18:20] = b"\1\1"  # not in WAL mode
+        database.deserialize(image)
     return database
 
 

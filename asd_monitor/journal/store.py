@@ -34,7 +34,7 @@ from asd_monitor.alarm.state import OUT_OF_SERVICE, SHELVED
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.journal.alarm_entries import Entry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
-from asd_monitor.journal.database import Connect
+from asd_monitor.journal.connections import Connect
 from asd_monitor.journal.database_file import DatabaseFile
 from asd_monitor.journal.disk_thread import DiskThread, StalledError, StoppedError
 from asd_monitor.journal.entry_transactions import Unwritten

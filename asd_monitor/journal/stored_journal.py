@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from asd_monitor.journal.alarm_entries import EventEntry, as_alarm, as_event
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.alarm_tables import database_format, find_row, rows_of
-from asd_monitor.journal.database import transaction
+from asd_monitor.journal.connections import transaction
 from asd_monitor.journal.database_file import DatabaseFile
 from asd_monitor.journal.entry_transactions import EntryTransactions
 from asd_monitor.journal.event_numbers import EventNumbers

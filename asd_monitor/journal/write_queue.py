@@ -12,7 +12,7 @@ import structlog
 
 from asd_monitor.alarm.state import TransitionKind
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry, EventEntry
-from asd_monitor.journal.database import savepoint, transaction
+from asd_monitor.journal.connections import savepoint, transaction
 from asd_monitor.journal.normal_spans import NormalSpanEntry, WithdrawnSpanEntry
 from asd_monitor.journal.requests import OutcomeEntry
 from asd_monitor.journal.sqlite_errors import REFUSALS

@@ -14,11 +14,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Annotated, Literal
+from typing import IO, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints, ValidationError
 
 from asd_monitor import __version__
+from asd_monitor.archive_manifest import ArchiveManifest, MemberEntry
 from asd_monitor.encoders.session import MAX_NETWORK_BYTES
 from asd_monitor.model_store.encoder_files import FOLDER as NETWORKS
 from asd_monitor.model_store.labels_file import LABELS, MAX_LABELS_BYTES
@@ -43,22 +44,10 @@ _MAX_MEMBERS = 256
 _MAX_MANIFEST_BYTES = 1 << 20
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-
-class _MemberEntry(_Part):
-    name: Annotated[str, StringConstraints(max_length=300)]
-    bytes: int = Field(ge=0)
-    sha256: Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
-
-
-class _Manifest(_Part):
-    format: Literal[1]
-    package: Annotated[str, StringConstraints(max_length=100)]
+class _Manifest(ArchiveManifest):
     machine: Annotated[str, StringConstraints(pattern=f"^{ID_PATTERN}$")]
     version: Annotated[str, StringConstraints(pattern="^v[0-9]{1,18}$")]
-    members: Annotated[list[_MemberEntry], Field(max_length=_MAX_MEMBERS)]
+    members: Annotated[list[MemberEntry], Field(max_length=_MAX_MEMBERS)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,7 +146,7 @@ def promote_remedy(models: Path, machine: str) -> str:
 
 def promote_command(models: Path, machine: str, version: str) -> str:
     """Return the command that puts a version into use."""
-    return f"asd-monitor models promote --machine {machine} --version {version} --models {models}"
+    return f"asd-monitor models promote {machine} {version} --models {models}"
 
 
 def train_remedy(models: Path, machine: str) -> str:
@@ -160,7 +160,7 @@ def damage_remedy(models: Path, machine: str, version: str) -> str:
     """Return the remedy for a damaged version: the one before it, or a new one."""
     if any(version_number(name) < version_number(version) for name in versions(models, machine)):
         return (
-            f"return to an older version with `asd-monitor models rollback --machine {machine} "
+            f"return to an older version with `asd-monitor models rollback {machine} "
             f"--models {models}`"
         )
     return train_remedy(models, machine)

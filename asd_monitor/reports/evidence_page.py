@@ -10,7 +10,8 @@ from importlib import resources
 
 from markupsafe import Markup
 
-from asd_monitor.evidence.contents import EARLIER_SOUND, SOUND, PackageContent
+from asd_monitor.evidence.contents import PackageContent
+from asd_monitor.evidence.package_names import EARLIER_SOUND, SOUND
 from asd_monitor.evidence.sound_span import LOWPASS_HZ, SoundContent
 from asd_monitor.reports.evidence_charts import score_plot, slow_score_plots, spectrum_plot
 from asd_monitor.reports.evidence_facts import (

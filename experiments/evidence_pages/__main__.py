@@ -29,8 +29,8 @@ import yaml
 
 from asd_monitor.commissioning.blocks import BAND_DB, SoundMode, SoundPiece
 from asd_monitor.commissioning.sound_pieces import write_sound
-from asd_monitor.evidence.contents import PAGE
-from asd_monitor.evidence.package_files import FOLDER, Package, read_package
+from asd_monitor.evidence.package_files import Package, read_package
+from asd_monitor.evidence.package_names import FOLDER, PAGE
 from asd_monitor.model_store.bundle import load_bundle
 from benchmarks.mosquitto import MosquittoProcess
 from experiments.command_line import add_output, errors_reported, parser_of

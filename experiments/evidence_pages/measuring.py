@@ -11,15 +11,9 @@ from typing import Any
 import numpy as np
 
 from asd_monitor.evidence.building import CapturedAlarm, alarm_picture, content_of
-from asd_monitor.evidence.contents import (
-    PAGE,
-    SIDECAR,
-    SOUND,
-    AlarmFacts,
-    NormalSound,
-    ScoresAround,
-)
+from asd_monitor.evidence.contents import AlarmFacts, NormalSound, ScoresAround
 from asd_monitor.evidence.package_files import Package, write_package
+from asd_monitor.evidence.package_names import PAGE, SIDECAR, SOUND
 from asd_monitor.evidence.pictures import picture_of
 from asd_monitor.evidence.score_history import ScoreHistory
 from asd_monitor.evidence.sound_span import KeptSound, SoundContent

@@ -59,7 +59,7 @@ def test_the_commands_take_a_repaired_machine_to_its_own_model(
         result = command_line(*arguments)
         assert result.code == 0, (words, result.err)
         if words[:2] == ["models", "refit"]:
-            assert "promote --machine fan01 --version v2" in result.out
+            assert "promote fan01 v2" in result.out
             assert re.search(rf"{fault} +valid .*as before", result.out)
         if words[:2] == ["models", "promote"]:
             assert current(own_models) == "v2"

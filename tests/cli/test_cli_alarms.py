@@ -15,7 +15,7 @@ from asd_monitor.journal.store import Journal
 from asd_monitor.publish.machine_messages import Alarm as AlarmMessage
 from tests.doubles.alarm_commands import FAN, PUMP, run, write_alarms
 from tests.doubles.command_line import CommandLine
-from tests.doubles.journalled_machine import RAISED
+from tests.doubles.journalled_machine import NOW, RAISED
 
 
 @pytest.fixture
@@ -77,6 +77,22 @@ def test_the_list_as_json(state: Path) -> None:
 def test_a_listed_alarm_has_all_keys_of_the_alarm_condition(state: Path) -> None:
     listed = json.loads(run(state, "list", "--json").stdout)[0]
     assert {each.name for each in fields(AlarmMessage)} <= listed.keys()
+
+
+def test_the_newest_fifty_alarms_are_listed_and_the_others_counted(tmp_path: Path) -> None:
+    with Journal(tmp_path) as journal:
+        for number in range(52):
+            MachineJournal(journal, f"fan{number}").record(RAISED, NOW, "v1")
+    listed = run(tmp_path, "list")
+    assert [row.split("-")[0] for row in listed.stdout.splitlines()[1:]] == [
+        f"fan{number}" for number in range(51, 1, -1)
+    ]
+    assert listed.stderr == "asd-monitor: 2 earlier alarms not listed: add --limit 52\n"
+    every = run(tmp_path, "list", "--limit", "52")
+    assert (len(every.stdout.splitlines()), every.stderr) == (53, "")
+    assert run(tmp_path, "list", "--all").stdout == every.stdout
+    assert len(json.loads(run(tmp_path, "list", "--json").stdout)) == 52
+    assert len(json.loads(run(tmp_path, "list", "--json", "--limit", "3").stdout)) == 3
 
 
 def test_an_empty_folder_has_no_alarms(tmp_path: Path) -> None:

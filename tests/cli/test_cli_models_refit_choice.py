@@ -41,7 +41,7 @@ def test_a_refit_that_moved_far_is_a_candidate_that_a_person_promotes(
     folders = ("--models", own_models, "--state", commissioned)
     result = command_line("models", "refit", "--automatic", "-m", "fan01", *folders)
     assert result.code == 0, result.err
-    assert "promote --machine fan01 --version v2" in result.out
+    assert "promote fan01 v2" in result.out
     assert "a person must decide" in result.err
     assert current(own_models) == "v1"
     assert version_rows(command_line, own_models)[1]["candidate"]

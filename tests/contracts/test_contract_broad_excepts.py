@@ -20,7 +20,8 @@ ALLOWED = {
     "demo/broker.py": 1,
     # undone, then raised again
     "evaluation/runner.py": 1,
-    "journal/database.py": 2,
+    "journal/connections.py": 1,
+    "journal/database.py": 1,
     "commissioning/database.py": 1,
 }
 BROAD = {"Exception", "BaseException", "ExceptionGroup", "BaseExceptionGroup"}

@@ -20,8 +20,8 @@ from asd_monitor.daemon import evidence_packages
 from asd_monitor.daemon.evidence_packages import EvidencePackages
 from asd_monitor.daemon.evidence_storage import EvidenceLimits, PackageChange
 from asd_monitor.evidence.building import content_of
-from asd_monitor.evidence.contents import PAGE, SIDECAR
 from asd_monitor.evidence.package_files import read_package, stored_packages, write_package
+from asd_monitor.evidence.package_names import PAGE, SIDECAR
 from asd_monitor.evidence.retention import DAY_S, OLD_FOR_S, Bounds
 from asd_monitor.journal.alarm_entries import AlarmEntry
 from asd_monitor.journal.alarm_records import AlarmRecord

@@ -130,7 +130,7 @@ async def test_a_candidate_is_logged_with_the_command_that_promotes_it(make, tmp
         await machine.play(30, NORMAL_LEVEL)
         await until(lambda: any("candidate" in log["event"] for log in logs))
     (found,) = [log for log in logs if "candidate" in log["event"]]
-    assert "asd-monitor models promote --machine fan --version v2" in found["hint"]
+    assert "asd-monitor models promote fan v2" in found["hint"]
     assert machine.session.status.model == "v1"
 
 

@@ -7,7 +7,8 @@ from datetime import datetime
 from pathlib import Path
 
 from asd_monitor.evidence.building import content_of
-from asd_monitor.evidence.package_files import package_folder, write_package
+from asd_monitor.evidence.package_files import write_package
+from asd_monitor.evidence.package_paths import package_folder
 from asd_monitor.evidence.sound_span import Gap, KeptSound, SoundContent
 from asd_monitor.records import Samples
 from tests.doubles.captured_alarm import FIRST, captured_alarm

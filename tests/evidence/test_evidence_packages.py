@@ -20,16 +20,17 @@ import soundfile
 from asd_monitor import private_files
 from asd_monitor.evidence import package_files
 from asd_monitor.evidence.building import alarm_picture, content_of
-from asd_monitor.evidence.contents import PAGE, SIDECAR, SOUND, PackageContent
+from asd_monitor.evidence.contents import PackageContent
 from asd_monitor.evidence.package_files import (
     PackageError,
     delete_package,
-    package_folder,
     read_package,
     remove_unfinished,
     stored_packages,
     write_package,
 )
+from asd_monitor.evidence.package_names import PAGE, SIDECAR, SOUND
+from asd_monitor.evidence.package_paths import package_folder
 from asd_monitor.evidence.sound_span import LOWPASS_RATE_HZ, SoundContent
 from tests.doubles.captured_alarm import FIRST, RATE_HZ, captured_alarm
 

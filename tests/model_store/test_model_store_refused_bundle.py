@@ -51,7 +51,7 @@ def test_a_missing_current_is_refused_with_the_promote_command(
     models: Path,
 ) -> None:
     (models / "fan01/current").unlink()
-    with pytest.raises(BundleError, match="models promote --machine fan01 --version v1 --models"):
+    with pytest.raises(BundleError, match="models promote fan01 v1 --models"):
         load_bundle(models, "fan01")
 
 

@@ -11,7 +11,8 @@ import pytest
 from asd_monitor.alarm.alarm_score import ScoreLevel
 from asd_monitor.alarm.block_means import BlockMean
 from asd_monitor.evidence.building import alarm_picture, content_of
-from asd_monitor.evidence.contents import SOUND, NormalSound, PackageContent, document_of
+from asd_monitor.evidence.contents import NormalSound, PackageContent, document_of
+from asd_monitor.evidence.package_names import SOUND
 from asd_monitor.evidence.pictures import picture_of, picture_of_windows
 from asd_monitor.evidence.sound_span import SoundContent
 from asd_monitor.records import MicrophoneState, Thresholds
