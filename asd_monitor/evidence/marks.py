@@ -217,7 +217,8 @@ def _place(finding: Finding, sound: _Analysed, raised_s: float) -> tuple[float, 
             end = begin + fall
     if end == len(measure):
         return begin * STEP_S + blur_s, math.inf
-    return begin * STEP_S + blur_s, end * STEP_S - blur_s
+    from_s = begin * STEP_S + blur_s
+    return from_s, max(from_s, end * STEP_S - blur_s)
 
 
 def _measure(finding: Finding, sound: _Analysed) -> tuple[Series, float]:
