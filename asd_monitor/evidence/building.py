@@ -77,7 +77,7 @@ def content_of(
         analysis = _analysis(explained, profile)
         if sound is not None and not facts.is_quiet:
             explanation = _explain(captured, profile, explained)
-            marks = _marks(captured, profile, explanation, sound)
+            marks = _marks(captured, profile, explanation, sound, explained)
     if captured.is_coarse:
         marks = tuple(replace(mark, impacts_s=()) for mark in marks)
     notes = list(captured.notes)
@@ -115,7 +115,7 @@ def _explained_sound(captured: CapturedAlarm, profile: SoundProfile) -> KeptSoun
     before = _sound_before(captured)
     if sound is None or before is None or facts.is_quiet:
         return before
-    marks = _marks(captured, profile, _explain(captured, profile, before), sound)
+    marks = _marks(captured, profile, _explain(captured, profile, before), sound, before)
     located = next((mark for mark in marks if mark.is_located), None)
     if located is None:
         return before
@@ -128,7 +128,11 @@ def _explained_sound(captured: CapturedAlarm, profile: SoundProfile) -> KeptSoun
 
 
 def _marks(
-    captured: CapturedAlarm, profile: SoundProfile, explanation: Explanation, sound: KeptSound
+    captured: CapturedAlarm,
+    profile: SoundProfile,
+    explanation: Explanation,
+    sound: KeptSound,
+    explained: KeptSound,
 ) -> tuple[Mark, ...]:
     """Return the places of what differs, in the gapless sound in which the alarm was raised.
 
@@ -136,7 +140,8 @@ def _marks(
     """
     raised = captured.facts.raised_sample
     part = sound.gapless_at(raised)
-    found = marks_of(explanation.findings, part, profile.rate_hz, raised)
+    span = explained.first, explained.past
+    found = marks_of(explanation.findings, part, profile.rate_hz, raised, span)
     begin_s = sound.at_s(part.first)
     return tuple(
         replace(mark, from_s=mark.from_s + begin_s, to_s=mark.to_s + begin_s) for mark in found

@@ -22,10 +22,12 @@ def marked_places(content: PackageContent) -> Iterator[MarkedPlace]:
     """Yield the findings, with the number of each in the pictures and its time."""
     for number, mark in enumerate(content.marks, 1):
         raised_s = content.at_s(content.facts.raised_sample)
+        begin, end = mark.from_s - raised_s, mark.to_s - raised_s
         if not mark.is_located:
-            place = f"in all of the {_length(raised_s - mark.from_s)} before the alarm"
+            place = f"in all of the {_length(-begin)} before the alarm"
+            if abs(end) >= 0.5:  # the sound since another change was explained
+                place = f"in all of the sound from {_relative(begin)} to {_relative(end)}"
         else:
-            begin, end = mark.from_s - raised_s, mark.to_s - raised_s
             place = f"from {_relative(begin)}"
             if content.sound is not None and not _ends_with(content.sound, mark.to_s):
                 place += f" to {_relative(end)}"
