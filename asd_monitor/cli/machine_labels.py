@@ -8,8 +8,9 @@ from pathlib import Path
 from asd_monitor.alarm.state import SoundMark, TransitionKind
 from asd_monitor.errors import OperationError
 from asd_monitor.journal.commands import JournalContent, read_journal
+from asd_monitor.journal.labelled_alarms import label_of
 from asd_monitor.model_store.labels_file import MachineLabels
-from asd_monitor.records import AlarmLabel, WithdrawnMark
+from asd_monitor.records import WithdrawnMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +41,7 @@ def labels_of(state: Path, machine: str) -> JournalledLabels:
             machine, f"{state}: there is no journal of alarms: name the daemon's state folder"
         )
     labels = tuple(
-        AlarmLabel(
-            each.id,
-            each.raised,
-            each.label,
-            each.label_why,
-            each.labelled_by or "unknown",
-            each.cleared,
-        )
+        label_of(each, each.label)
         for each in reversed(journal.alarms)
         if each.machine == machine and each.label is not None
     )

@@ -136,6 +136,7 @@ def import_(
                 "archived_version": found.archived_version,
                 "new": found.is_new,
                 "in_use": found.in_use,
+                "labels_stored": found.has_labels,
                 "labels": [
                     {"alarm_id": each.alarm_id, "label": each.label, "why": each.why}
                     for each in labels.labels
@@ -150,7 +151,14 @@ def import_(
     place = f"{models / machine / version}"
     renamed = f", there {found.archived_version}" if version != found.archived_version else ""
     what = "imported" if found.is_new else "is here already"
-    typer.echo(f"{machine} {version}{renamed}: {what}, {place}{_with_labels(labels)}.")
+    with_labels = _with_labels(labels) if found.has_labels else ", with other labels of alarms"
+    typer.echo(f"{machine} {version}{renamed}: {what}, {place}{with_labels}.")
+    if not found.has_labels:
+        typer.echo(
+            f"notice: the labels below are those of {file}, and are not stored: delete "
+            f"{models / machine / version}/labels.json and import again to exchange them",
+            err=True,
+        )
     for label in labels.labels:
         why = f": {label.why}" if label.why else ""
         typer.echo(printable(f"  {label.alarm_id}  {label.label} by {label.who}{why}"))

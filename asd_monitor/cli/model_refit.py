@@ -155,11 +155,21 @@ def _refit_automatically(
     from dataclasses import asdict
 
     from asd_monitor.cli.json_lines import print_json
+    from asd_monitor.journal.labelled_alarms import labelled_alarms
     from asd_monitor.model_store.versions import promote_command
     from asd_monitor.model_training.refit_run import refit_machine
     from asd_monitor.wording import count
 
-    outcome = refit_machine(models, state, machine, settings, datetime.now(UTC))
+    known = labelled_alarms(state, machine)
+    outcome = refit_machine(
+        models,
+        state,
+        machine,
+        settings,
+        datetime.now(UTC),
+        labels=known.labels,
+        notices=[] if known.damage is None else [f"labels of alarms are not known: {known.damage}"],
+    )
     if as_json:
         print_json(asdict(outcome))
         return

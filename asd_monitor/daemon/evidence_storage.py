@@ -19,6 +19,7 @@ from asd_monitor.evidence.package_files import (
     delete_package,
     disk_folder,
     remove_unfinished,
+    set_written,
     stored_packages,
 )
 from asd_monitor.evidence.package_names import relative_path
@@ -35,6 +36,9 @@ from asd_monitor.journal.sqlite_errors import JournalError
 from asd_monitor.journal.store import Journal
 
 log = structlog.get_logger()
+
+_CLOCK_STEP_S = 60.0
+"""A larger change of the wall clock corrects when the packages of this run were written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,7 @@ class EvidenceStorage:
         self._wall_s = wall_s
         self._steady_s = steady_s
         self._stored: dict[tuple[str, str], StoredPackage] = {}
+        self._added_s: dict[tuple[str, str], float] = {}  # of this run, by the steady clock
         self._old = OldPackages()
         self._is_short = False  # of free space, as logged
 
@@ -108,6 +113,7 @@ class EvidenceStorage:
         """Note a package that was written, of so many bytes."""
         stored = StoredPackage(machine, alarm_id, size, self._wall_s())
         self._stored[machine, alarm_id] = stored
+        self._added_s[machine, alarm_id] = self._steady_s()
 
     def begin(self) -> list[PackageChange]:
         """Remove what an earlier run has left unfinished; return what has changed since."""
@@ -119,14 +125,32 @@ class EvidenceStorage:
 
     def check(self) -> list[PackageChange]:
         """Read which packages there are, and delete those that are too many."""
-        found = stored_packages(self._state)
+        found = [self._corrected(each) for each in stored_packages(self._state)]
         self._stored = {(each.machine, each.alarm_id): each for each in found}
+        self._added_s = {key: at for key, at in self._added_s.items() if key in self._stored}
         old = self._old.update(
             found, self._bounds, wall_s=self._wall_s(), steady_s=self._steady_s()
         )
         changes = self.retain(old)
         self._report_space()
         return changes
+
+    def _corrected(self, package: StoredPackage) -> StoredPackage:
+        """Return a package with the time of its writing by the wall clock as it is set now.
+
+        A box without a clock of its own starts years behind, and what it writes before the clock is
+        set would be too old as soon as that is.
+        """
+        added_s = self._added_s.get((package.machine, package.alarm_id))
+        if added_s is None:
+            return package
+        written_s = self._wall_s() - (self._steady_s() - added_s)
+        if abs(written_s - package.written_s) <= _CLOCK_STEP_S:
+            return package
+        try:
+            return set_written(self._state, package, written_s)
+        except OSError:  # the next check tries again
+            return package
 
     def _differences(self) -> list[PackageChange]:
         """Return what the journal does not know yet: a run may have been killed before."""

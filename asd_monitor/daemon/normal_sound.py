@@ -82,7 +82,9 @@ class NormalSounds:
         pieces = [each for each in stored_sound(self._folder(machine)) if not _in_alarm(each)]
         if sound is None or not pieces:
             return None
-        mean_square = float(np.mean(np.square(sound.samples, dtype=np.float64)))
+        lost = sum(gap.past - gap.first for gap in sound.gaps)  # silent in it
+        energy = float(np.sum(np.square(sound.samples, dtype=np.float64)))
+        mean_square = energy / max(1, len(sound.samples) - lost)
         band = 10.0 * np.log10(mean_square + 1e-12) / BAND_DB
         pieces.sort(key=lambda each: abs(each.mode.band + 0.5 - band))
         levels, least = usual_levels(picture), np.inf

@@ -48,7 +48,9 @@ def alarm_picture(captured: CapturedAlarm) -> Picture | None:
     if sound is None:
         return None
     samples = conditioned(sound.samples, sound.rate_hz, captured.rate_hz)
-    return picture_of(samples, captured.rate_hz, coarse=captured.is_coarse)
+    picture = picture_of(samples, captured.rate_hz, coarse=captured.is_coarse)
+    gaps_s = [(sound.at_s(gap.first), sound.at_s(gap.past)) for gap in sound.gaps]
+    return picture.with_gaps(gaps_s)
 
 
 def content_of(
@@ -75,7 +77,7 @@ def content_of(
         analysis = _analysis(explained, profile)
         if sound is not None and not facts.is_quiet:
             explanation = _explain(captured, profile, explained)
-            marks = marks_of(explanation.findings, sound, profile.rate_hz, facts.raised_sample)
+            marks = _marks(captured, profile, explanation, sound, explained)
     if captured.is_coarse:
         marks = tuple(replace(mark, impacts_s=()) for mark in marks)
     notes = list(captured.notes)
@@ -113,8 +115,7 @@ def _explained_sound(captured: CapturedAlarm, profile: SoundProfile) -> KeptSoun
     before = _sound_before(captured)
     if sound is None or before is None or facts.is_quiet:
         return before
-    first = _explain(captured, profile, before)
-    marks = marks_of(first.findings, sound, profile.rate_hz, facts.raised_sample)
+    marks = _marks(captured, profile, _explain(captured, profile, before), sound, before)
     located = next((mark for mark in marks if mark.is_located), None)
     if located is None:
         return before
@@ -124,6 +125,27 @@ def _explained_sound(captured: CapturedAlarm, profile: SoundProfile) -> KeptSoun
         return before
     begin, past = (round(at * sound.rate_hz) for at in (begin_s, end_s))
     return KeptSound(sound.first + begin, sound.rate_hz, sound.samples[begin:past])
+
+
+def _marks(
+    captured: CapturedAlarm,
+    profile: SoundProfile,
+    explanation: Explanation,
+    sound: KeptSound,
+    explained: KeptSound,
+) -> tuple[Mark, ...]:
+    """Return the places of what differs, in the gapless sound in which the alarm was raised.
+
+    A gap is no change of the sound: measures that change at it locate nothing.
+    """
+    raised = captured.facts.raised_sample
+    part = sound.gapless_at(raised)
+    span = explained.first, explained.past
+    found = marks_of(explanation.findings, part, profile.rate_hz, raised, span)
+    begin_s = sound.at_s(part.first)
+    return tuple(
+        replace(mark, from_s=mark.from_s + begin_s, to_s=mark.to_s + begin_s) for mark in found
+    )
 
 
 def _explain(captured: CapturedAlarm, profile: SoundProfile, sound: KeptSound) -> Explanation:
@@ -145,10 +167,10 @@ def _explain(captured: CapturedAlarm, profile: SoundProfile, sound: KeptSound) -
 
 
 def _sound_before(captured: CapturedAlarm) -> KeptSound | None:
-    """Return the ten seconds before the alarm, or what there is of them."""
-    sound = captured.sound
-    if sound is None:
+    """Return the ten seconds before the alarm, or what there is of them without a gap."""
+    if captured.sound is None:
         return None
+    sound = captured.sound.gapless_at(captured.facts.raised_sample)
     past = min(len(sound.samples), max(1, captured.facts.raised_sample - sound.first))
     first = max(0, past - round(MAX_SOUND_S * sound.rate_hz))
     return KeptSound(sound.first + first, sound.rate_hz, sound.samples[first:past])

@@ -1,6 +1,6 @@
 """The place of each finding in the sound of an alarm: from when to when, and its frequencies.
 
-A finding says what differs in the ten seconds before an alarm.  Its measure (the level of its band,
+A finding says what differs in a part of the sound.  Its measure (the level of its band,
 the prominence of its tone, the impulsiveness or modulation of its envelope) is followed through the
 whole sound, and the step is found at which it changes: the least-squares estimate of a change point
 (D. V. Hinkley, "Inference about the change-point in a sequence of random variables", Biometrika 57,
@@ -21,7 +21,6 @@ from asd_monitor.dsp.short_time_transform import ShortTimeTransform
 from asd_monitor.evidence.sound_span import KeptSound
 from asd_monitor.explanation.band_layout import ENVELOPE_HZ, band_layout
 from asd_monitor.explanation.envelopes import TINY, squared_envelopes
-from asd_monitor.explanation.explain import MAX_SOUND_S
 from asd_monitor.explanation.findings import Finding, FindingKind
 from asd_monitor.explanation.sentence import MAX_FINDINGS, text_of
 from asd_monitor.explanation.sound_analysis import conditioned
@@ -77,7 +76,11 @@ class Mark:
 
 
 def marks_of(
-    findings: Sequence[Finding], sound: KeptSound, rate_hz: int, raised: int
+    findings: Sequence[Finding],
+    sound: KeptSound,
+    rate_hz: int,
+    raised: int,
+    explained: tuple[int, int],
 ) -> tuple[Mark, ...]:
     """Return the places of the findings that the sentence of an alarm names.
 
@@ -87,24 +90,31 @@ def marks_of(
         sound: that of the alarm, as captured.
         rate_hz: of the profile that the findings are from.
         raised: sample index at which the alarm was raised.
+        explained: of the sound that the findings are of, sample index of the first sample and of
+            one past the last; what has no begin is marked in all of it.
 
     """
     if not findings:
         return ()
     analysed = _Analysed(conditioned(sound.samples, sound.rate_hz, rate_hz), rate_hz)
     raised_s = min(sound.seconds, max(0.0, sound.at_s(raised)))
-    explained_s = max(0.0, raised_s - MAX_SOUND_S)
+    begin_s, end_s = (min(sound.seconds, max(0.0, sound.at_s(at))) for at in explained)
     return tuple(
-        _mark(each, analysed, explained_s=explained_s, raised_s=raised_s, seconds=sound.seconds)
+        _mark(each, analysed, (begin_s, end_s), raised_s=raised_s, seconds=sound.seconds)
         for each in findings[:MAX_FINDINGS]
     )
 
 
 def _mark(
-    finding: Finding, sound: _Analysed, *, explained_s: float, raised_s: float, seconds: float
+    finding: Finding,
+    sound: _Analysed,
+    explained_s: tuple[float, float],
+    *,
+    raised_s: float,
+    seconds: float,
 ) -> Mark:
     found = None if finding.kind is FindingKind.SPEED else _place(finding, sound, raised_s)
-    from_s, to_s = (explained_s, raised_s) if found is None else found
+    from_s, to_s = explained_s if found is None else found
     return Mark(
         finding,
         text_of(finding),
@@ -217,7 +227,8 @@ def _place(finding: Finding, sound: _Analysed, raised_s: float) -> tuple[float, 
             end = begin + fall
     if end == len(measure):
         return begin * STEP_S + blur_s, math.inf
-    return begin * STEP_S + blur_s, end * STEP_S - blur_s
+    from_s = begin * STEP_S + blur_s
+    return from_s, max(from_s, end * STEP_S - blur_s)
 
 
 def _measure(finding: Finding, sound: _Analysed) -> tuple[Series, float]:

@@ -21,8 +21,8 @@ Levels = npt.NDArray[np.floating]
 
 
 def usual_levels(picture: Picture) -> Levels:
-    """Return the median level (bands,) of each band of a picture."""
-    return np.asarray(np.median(picture.levels_db, axis=0))
+    """Return the median level (bands,) of each band of a picture, without its gaps."""
+    return np.asarray(np.median(picture.captured_db, axis=0))
 
 
 def distances(levels: Levels, spectra: Levels) -> Levels:

@@ -11,7 +11,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,13 @@ def stored_packages(state: Path, machine: str | None = None) -> list[StoredPacka
     What cannot be read is left out.
     """
     return sorted(_packages(state, machine), key=lambda each: (each.written_s, each.alarm_id))
+
+
+def set_written(state: Path, package: StoredPackage, written_s: float) -> StoredPackage:
+    """Correct when a package was written, in Unix time in s; return it so.  Raises OSError."""
+    folder = package_folder(state, package.machine, package.alarm_id)
+    os.utime(folder / SIDECAR, (written_s, written_s))
+    return replace(package, written_s=written_s)
 
 
 def delete_package(state: Path, package: StoredPackage) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,23 @@ class Picture:
     centres_hz: npt.NDArray[np.float64]  # (bands,)
     begins: tuple[int, ...] = ()
     """Columns at which a piece that does not adjoin the one before begins."""
+    lost: tuple[int, ...] = ()
+    """Columns that a gap of the sound is in."""
+
+    @property
+    def captured_db(self) -> Floats:
+        """The levels (n, bands) of the columns without a gap; of all where each has one."""
+        if len(self.lost) == len(self.levels_db):
+            return self.levels_db
+        return np.delete(self.levels_db, self.lost, axis=0)
+
+    def with_gaps(self, gaps_s: Iterable[tuple[float, float]]) -> Picture:
+        """Return it with the columns that gaps are in, given by their begins and ends in s."""
+        lost: set[int] = set()
+        for begin_s, end_s in gaps_s:
+            first = max(0, int(begin_s / self.step_s) - 1)  # a frame is longer than a step
+            lost |= set(range(first, min(len(self.levels_db), int(end_s / self.step_s) + 1)))
+        return replace(self, lost=tuple(sorted(lost)))
 
     @property
     def seconds(self) -> float:

@@ -88,6 +88,15 @@ class KeptSound:
         """Return the time of a sample index in the sound, in s; it may lie outside."""
         return (sample - self.first) / self.rate_hz
 
+    def gapless_at(self, sample: int) -> KeptSound:
+        """Return the part between two gaps that a sample index ends in, or the last before it."""
+        begins = [self.first, *(gap.past for gap in self.gaps)]
+        ends = [*(gap.first for gap in self.gaps), self.past]
+        before = [each for each in zip(begins, ends, strict=True) if each[0] < sample]
+        begin, end = before[-1] if before else (begins[0], ends[0])
+        samples = self.samples[begin - self.first : end - self.first]
+        return KeptSound(begin, self.rate_hz, samples)
+
 
 def joined(blocks: Sequence[Block]) -> KeptSound | None:
     """Return blocks of one stream as one piece of sound; None: there is none."""

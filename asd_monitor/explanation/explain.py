@@ -77,10 +77,10 @@ def explain(
 
 def _compared(samples: Samples, profile: SoundProfile) -> tuple[Comparison, float]:
     """Return the sound since an abrupt change of its level, or all of it, and its begin in s."""
-    analysis = analyse(samples, profile.rate_hz)
-    begin_s = step_time_s(analysis.envelopes)
+    whole = Comparison(analyse(samples, profile.rate_hz), profile)
+    begin_s = step_time_s(whole)
     if begin_s is None:
-        return Comparison(analysis, profile), 0.0
+        return whole, 0.0
     after = samples[round(begin_s * profile.rate_hz) :]
     return Comparison(analyse(after, profile.rate_hz), profile), begin_s
 

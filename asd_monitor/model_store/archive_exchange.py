@@ -10,7 +10,7 @@ from pathlib import Path
 
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.limited_reading import read_limited
-from asd_monitor.model_store.atomic_files import os_errors_reported, writing_to
+from asd_monitor.model_store.atomic_files import os_errors_reported, replace_durably, writing_to
 from asd_monitor.model_store.bundle import load_bundle
 from asd_monitor.model_store.catalogue import (
     access_reported,
@@ -109,7 +109,8 @@ class Imported:
     archived_version: str  # in the archive
     is_new: bool  # whether it was not here before
     in_use: bool
-    labels: MachineLabels
+    labels: MachineLabels  # in the archive
+    has_labels: bool  # whether these are beside the version here
 
 
 def import_archive(models: Path, file: Path) -> Imported:
@@ -174,10 +175,22 @@ def _take_in(models: Path, unpacked: Path, machine: str, version: str) -> Import
     with adding_to(bundle, models):
         before = versions(models, machine)
         name, sha256 = add_version(bundle, unpacked, models, documents)
+        beside = models / machine / name / LABELS
+        if labels and not beside.exists():  # the version was here without labels
+            replace_durably(beside, labels.content())
+        has_labels = not labels or read_limited(beside, MAX_LABELS_BYTES) == labels.content()
         if not (models / machine / CURRENT).exists():
             promote_version(models, machine, name, sha256)
     in_use = version_in_use(models, machine) == name
-    return Imported(machine, name, version, is_new=name not in before, in_use=in_use, labels=labels)
+    return Imported(
+        machine,
+        name,
+        version,
+        is_new=name not in before,
+        in_use=in_use,
+        labels=labels,
+        has_labels=has_labels,
+    )
 
 
 def labels_beside(models: Path, machine: str, version: str) -> MachineLabels:

@@ -31,7 +31,12 @@ from asd_monitor.model_training.model_replay import alarms_in_blocks
 from asd_monitor.model_training.refit import RefitResult, refit
 from asd_monitor.model_training.refit_inputs import RefitInputs, refit_facts, refit_inputs
 from asd_monitor.model_training.training_progress import Progress, no_progress
-from asd_monitor.model_training.valid_alarms import ValidAlarm, outside_of, valid_alarms
+from asd_monitor.model_training.valid_alarms import (
+    ValidAlarm,
+    nothing_left,
+    outside_of,
+    valid_alarms,
+)
 from asd_monitor.records import AlarmCriteria, AlarmLabel, NormalSpan, WithdrawnMark
 from asd_monitor.self_test.baseline import KEY, manifest_entry
 from asd_monitor.wording import DAY_S, count
@@ -94,11 +99,7 @@ def refit_by_hand(
     inputs = replace(inputs, blocks=blocks)
     marked, notes = _marked(bundle, inputs, spans, known, kept=kept, valid=valid)
     if not blocks and not marked:
-        raise OperationError(
-            inputs.missing
-            or f"all live sound of {machine} is {left_out}: refit when it runs without the fault, "
-            "or label them anew (`asd-monitor alarms label ID invalid`) where they were not valid"
-        )
+        raise OperationError(inputs.missing or nothing_left(machine, left_out))
     if of_version:
         notes.append(
             f"{count(len(of_version), 'mark')} that {bundle.version} was extended with "

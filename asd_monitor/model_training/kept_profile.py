@@ -15,6 +15,7 @@ from asd_monitor.evidence.alarm_sound import AlarmSound
 from asd_monitor.explanation.sound_profile import SoundProfile
 from asd_monitor.model_training.marked_pieces import MAX_READ_S
 from asd_monitor.model_training.profile_blocks import ProfileBlocks
+from asd_monitor.model_training.valid_alarms import ValidAlarm, outside_of
 from asd_monitor.records import Block, Samples, Stream
 from asd_monitor.wording import length
 
@@ -31,7 +32,13 @@ class KeptProfile:
 
 
 def profile_since(
-    state: Path, machine: str, since: datetime, sounds: Sequence[AlarmSound], rate_hz: int
+    state: Path,
+    machine: str,
+    since: datetime,
+    sounds: Sequence[AlarmSound],
+    rate_hz: int,
+    *,
+    valid: Sequence[ValidAlarm] = (),
 ) -> KeptProfile:
     """Return the profile of what is kept of a machine's sound since a time.
 
@@ -41,20 +48,23 @@ def profile_since(
         since: the begin of the sound.
         sounds: the sound that is kept of its alarms.
         rate_hz: the rate of its model.
+        valid: when alarms that are labelled valid have sounded, which is left out.
 
     Raises:
         PackageError: the sound of an alarm cannot be read.
 
     """
     folder = state / "commissioning" / machine / "sound"
-    pieces = [each for each in stored_sound(folder) if each.time_s >= since.timestamp()]
-    of_alarms = [each for each in sounds if each.end > since]
+    stored = [each for each in stored_sound(folder) if each.time_s >= since.timestamp()]
+    pieces, left_out = outside_of(valid, stored)
+    notes = [] if left_out is None else [f"sound of commissioning: {left_out} are left out"]
+    of_faults = {each.alarm_id for each in valid}
+    of_alarms = [each for each in sounds if each.end > since and each.alarm_id not in of_faults]
     limit = timedelta(seconds=MAX_READ_S)
     spans = [(each, max(since, each.begin)) for each in of_alarms]
     total_s = len(pieces) * BLOCK_S
     total_s += sum(sound.overlap_s(begin, begin + limit) for sound, begin in spans)
     blocks = ProfileBlocks(rate_hz, total_s)
-    notes = []
     for piece in pieces:
         try:
             recording = read_recording(sound_path(folder, piece))

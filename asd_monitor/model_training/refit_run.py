@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +18,8 @@ from asd_monitor.model_store.superseded import delete_superseded
 from asd_monitor.model_store.versions import BundleError, version_number, versions
 from asd_monitor.model_training.refit import refit
 from asd_monitor.model_training.refit_inputs import refit_facts, refit_inputs
+from asd_monitor.model_training.valid_alarms import nothing_left, outside_of, valid_alarms_of
+from asd_monitor.records import AlarmLabel
 from asd_monitor.wording import DAY_S, count
 
 MIN_HOURS_SHARE = 0.5
@@ -45,11 +48,15 @@ def refit_machine(
     machine: str,
     settings: MachineDefaults,
     now: datetime,
+    *,
+    labels: Sequence[AlarmLabel] = (),
+    notices: Sequence[str] = (),
 ) -> RefitOutcome:
     """Refit the model in use to the stored live blocks for the daemon, and put it into use.
 
     Sound that a person has marked as normal is learned where the version in use was extended with
-    it: that version was put into use by a person.
+    it: that version was put into use by a person.  Sound in the time of alarms that are labelled
+    valid is not learned, although known sound returns after a repair.
 
     It is kept as a candidate where it moved too far, where it is from far fewer hours than the
     version in use, whose live sound was lost, where a person has returned to an older
@@ -62,6 +69,8 @@ def refit_machine(
         machine: id of the machine.
         settings: its configuration.
         now: the time of the refit.
+        labels: of the machine's alarms.
+        notices: what else is to be noted of the refit.
 
     Raises:
         OperationError: there is no model, no live block, or the folder cannot be written.
@@ -73,18 +82,29 @@ def refit_machine(
     if inputs.missing is not None or progress is None:
         raise OperationError(inputs.missing or "the commissioning has not begun")
     age_s = progress.age_s
+    valid = valid_alarms_of(
+        state, machine, labels, on_delay_s=settings.alarm_criteria.on_delay_s, now=now
+    )
+    blocks, left_out = outside_of(valid, inputs.blocks)
+    if not blocks:
+        raise OperationError(nothing_left(machine, left_out))
+    marked, left_out_marked = outside_of(valid, load_marked(models, bundle))
     result = refit(
         inputs.first,
-        inputs.blocks,
+        blocks,
         inputs.layout,
         learned_until_s=days * DAY_S,
         over=age_s >= days * DAY_S,
-        marked=load_marked(models, bundle),
+        marked=marked,
     )
     day = f"day {day_of(progress, days)} of {days:g}"
     reason = f"commissioning: {day}, {count(result.blocks, 'block')}"
     returned = _newer_in_use_before(models, bundle)
-    notes = list(result.notes)
+    notes = [*notices, *result.notes]
+    if left_out is not None:
+        notes.append(f"live sound: {left_out} are left out")
+    if left_out_marked is not None:
+        notes.append(f"marked sound: {left_out_marked} are left out")
     if returned is not None:
         notes.append(f"a person has returned from {returned} to {bundle.version}")
     hours, hours_in_use = result.detector.hours, bundle.detector.hours

@@ -98,9 +98,9 @@ def refit_since(
     held_out = _held_out(bundle.detector, pieces, settings)
     days = settings.commissioning.days
     windows = [window for piece in pieces for window in piece.windows]
-    of_faults = {each.alarm_id for each in valid}
-    normal = [each for each in packages.whole_sounds if each.alarm_id not in of_faults]
-    kept = profile_since(state, machine, since, normal, detector.rate_hz)
+    kept = profile_since(
+        state, machine, since, packages.whole_sounds, detector.rate_hz, valid=valid
+    )
     notes += kept.notes
     reason = f"after a repair: {count(len(pieces), 'block')} since {rfc3339(since)}"
     facts: dict[str, Any] = {

@@ -1,14 +1,15 @@
-"""The times of alarms that are labelled valid: no model learns their sound; pure."""
+"""The times of alarms that are labelled valid: no model learns their sound."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Protocol, TypeVar
 
 from asd_monitor.commissioning.blocks import BLOCK_S
-from asd_monitor.evidence.alarm_sound import AlarmSound
+from asd_monitor.evidence.alarm_sound import AlarmSound, kept_alarms
 from asd_monitor.model_training.comparison import VALID
 from asd_monitor.records import AlarmLabel
 from asd_monitor.wording import count
@@ -63,6 +64,27 @@ def valid_alarms(
         if each.alarm_id in ids
     ]
     return found
+
+
+def valid_alarms_of(
+    state: Path, machine: str, labels: Sequence[AlarmLabel], *, on_delay_s: float, now: datetime
+) -> list[ValidAlarm]:
+    """Return when the alarms of a machine that are labelled valid have sounded.
+
+    Packages are read where there are such alarms.  The arguments are those of `valid_alarms`.
+    """
+    if not any(each.label == VALID for each in labels):
+        return []
+    sounds = kept_alarms(state, machine).sounds
+    return valid_alarms(labels, sounds, on_delay_s=on_delay_s, now=now)
+
+
+def nothing_left(machine: str, left_out: str | None) -> str:
+    """Return that no live sound is left, with the remedy."""
+    return (
+        f"all live sound of {machine} is {left_out}: refit when it runs without the fault, or label"
+        " them anew (`asd-monitor alarms label ID invalid`) where they were not valid"
+    )
 
 
 def outside_of(

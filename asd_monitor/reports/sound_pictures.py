@@ -32,7 +32,7 @@ Levels = npt.NDArray[np.float32]
 
 def colour_range(content: PackageContent) -> Pair:
     """Return the levels, in dB, of the darkest and the lightest colour of both pictures."""
-    shown = [each.levels_db for each in _pictures(content)]
+    shown = [each.captured_db for each in _pictures(content)]
     if not shown:
         return (0.0, 1.0)
     low = min(float(np.quantile(each, 0.05)) for each in shown)
@@ -60,14 +60,16 @@ def difference_plot(content: PackageContent) -> Plot | None:
     if picture is None:
         return None
     if before is not None:
-        usual = np.median(picture.levels_db[:before], axis=0)
+        usual = np.median(_captured_before(picture, before), axis=0)
         what = "that before the change"
     elif normal is not None:
         usual = np.median(normal.picture.levels_db, axis=0)
         what = "that of the normal sound"
     else:
         return None
-    matrix = _smoothed(picture.levels_db - usual)
+    difference = picture.levels_db - usual
+    difference[list(picture.lost)] = 0.0
+    matrix = _smoothed(difference)
     image = data_url(as_difference(matrix.T[::-1], _DIFFERENCE_DB))
     alt = f"Difference of the level of each band from {what}; orange is louder, blue is quieter"
     return _sound_plot(content, picture, image, alt, "difference")
@@ -78,8 +80,15 @@ def columns_before(content: PackageContent) -> int | None:
     picture, located = content.picture, [each for each in content.marks if each.is_located]
     if picture is None or not located:
         return None
-    before_s = min(mark.from_s for mark in located) - _BESIDE_S
-    return round(before_s / picture.step_s) if before_s >= _LEAST_BEFORE_S else None
+    before = round((min(mark.from_s for mark in located) - _BESIDE_S) / picture.step_s)
+    captured = before - sum(column < before for column in picture.lost)
+    return before if captured * picture.step_s >= _LEAST_BEFORE_S else None
+
+
+def _captured_before(picture: Picture, column: int) -> Levels:
+    """Return the levels of the columns before one that have no gap; at least one has none."""
+    kept = [at for at in range(column) if at not in set(picture.lost)]
+    return picture.levels_db[kept]
 
 
 def _smoothed(levels: Levels) -> Levels:

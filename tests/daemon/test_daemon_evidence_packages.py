@@ -83,6 +83,10 @@ class Box:
     def store(self, alarm_id: str, *, age_days: float = 0.0, label: str | None = None) -> None:
         """Store a package of an alarm that has returned to normal."""
         self.store_unknown(alarm_id, age_days=age_days)
+        self.note(alarm_id, label=label)
+
+    def note(self, alarm_id: str, *, label: str | None = None) -> None:
+        """Write an alarm that has returned to normal to the journal."""
         record = AlarmRecord(
             id=alarm_id,
             machine="fan",
@@ -164,6 +168,28 @@ async def test_old_packages_are_deleted_after_an_hour_of_running(make_box):
         await box.check()
     assert box.names == ["fan-new", "fan-valid"]
     assert box.packages.counters.deleted == 1
+
+
+async def test_what_is_written_before_the_clock_is_set_is_not_old_when_it_is(make_box):
+    box = make_box()
+    box.note("fan-early")
+    box.clocks.error_s = -50 * 365 * DAY_S
+    async with running(box):
+        box.packages.submit(captured_alarm(alarm_id="fan-early"), None)
+        await until(lambda: box.packages.counters.written == 1)
+        box.clocks.running_s += 1200.0
+        box.clocks.error_s = 0.0
+        await box.check()
+        (stored,) = stored_packages(box.state)
+        assert stored.written_s == pytest.approx(box.clocks.begin_s, abs=1.0)
+        box.clocks.running_s += 2 * OLD_FOR_S
+        await box.check()
+    assert box.names == ["fan-early"]
+    box = make_box()  # the next run
+    async with running(box):
+        box.clocks.running_s += 2 * OLD_FOR_S
+        await box.check()
+    assert box.names == ["fan-early"]
 
 
 async def test_a_disk_that_other_files_fill_costs_no_package_and_is_logged_once(make_box):

@@ -12,6 +12,7 @@ from asd_monitor.evidence.contents import PackageContent
 from asd_monitor.evidence.sound_span import KeptSound
 from asd_monitor.explanation.findings import FindingKind
 from asd_monitor.records import Samples
+from asd_monitor.reports.marked_places import marked_places
 from tests.doubles.captured_alarm import (
     BEGIN_S,
     FIRST,
@@ -82,6 +83,23 @@ def test_what_lasts_longer_than_the_sound_is_marked_before_the_alarm() -> None:
     (mark,) = content_with(with_tone(machine_sound(SECONDS), begin_s=0.0)).marks
     assert not mark.is_located
     assert (mark.from_s, mark.to_s) == (3.0, 13.0)  # the ten seconds before
+
+
+def test_what_has_no_begin_is_marked_in_the_sound_that_was_explained() -> None:
+    louder_s = 9.5
+    sound = with_tone(machine_sound(SECONDS), begin_s=0.0)
+    hiss = 0.1 * np.random.default_rng(4).standard_normal(len(sound))
+    later = np.arange(len(sound)) >= louder_s * RATE_HZ
+    content = content_with(np.asarray(sound + np.where(later, hiss, 0.0), np.float32))
+    level, tone = content.marks
+    assert (level.finding.kind, level.is_located) == (FindingKind.LEVEL, True)
+    assert (tone.finding.kind, tone.is_located) == (FindingKind.TONE, False)
+    assert (tone.from_s, tone.to_s) == pytest.approx((louder_s, louder_s + 10.0), abs=0.5)
+    places = [each.place for each in marked_places(content)]
+    assert places == [
+        "from 4 s before the alarm",
+        "in all of the sound from 4 s before the alarm to 6 s after the alarm",
+    ]
 
 
 def test_quiet_sound_and_sound_without_a_profile_have_no_marks() -> None:

@@ -206,6 +206,22 @@ def test_an_abrupt_change_of_the_level_is_measured_from_the_change_on(
     assert not kinds & {FindingKind.GAPS, FindingKind.IMPACTS, FindingKind.IRREGULAR_IMPACTS}
 
 
+def test_a_pause_in_the_cycle_of_a_machine_is_no_change_of_its_level() -> None:
+    on_s, off_s = 5.0, 3.0
+
+    def cycling(seed: int, from_s: float, tone: float = 0.0) -> Signal:
+        sound = machine_sound(SECONDS, seed) + tone * np.sin(2 * np.pi * 1234.0 * TIME)
+        return np.where((TIME + from_s) % (on_s + off_s) < on_s, sound, 0.1 * sound)
+
+    profile = profile_of([cycling(seed, 0.7 * seed) for seed in range(12)])
+    for from_s in (0.0, 1.0, on_s - 1.0, on_s, on_s + 1.0):
+        sound = np.asarray(cycling(70, from_s, tone=0.003), np.float32)
+        found = explain(profile, sound, RATE_HZ, {})
+        kinds = {each.kind for each in found.findings}
+        assert FindingKind.TONE in kinds
+        assert not kinds & {FindingKind.LEVEL, FindingKind.QUIET_BAND, FindingKind.RHYTHM}
+
+
 def test_hiss_that_begins_abruptly_is_no_impacts(reason: Reason) -> None:
     found = reason(abruptly(normal() + band_noise(3000.0, 5000.0, 0.01), 4.5))
     loud = first(found, FindingKind.LOUD_BAND)

@@ -7,6 +7,7 @@ import json
 import shutil
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -66,6 +67,23 @@ def test_an_archive_is_imported_with_networks_and_labels(models: Path, tmp_path:
     further = tmp_path / "further.tar"
     export_archive(there, "fan01", None, further, labels=MachineLabels("fan01"), now=NOW)
     assert import_archive(tmp_path / "third", further).labels == SAID
+
+
+def test_labels_for_a_version_that_is_here_are_stored_only_where_it_has_none(
+    models: Path, tmp_path: Path
+) -> None:
+    there = tmp_path / "there"
+    plain = archived(models, tmp_path, MachineLabels("fan01"))
+    assert import_archive(there, plain).has_labels
+    plain.unlink()
+    found = import_archive(there, archived(models, tmp_path))
+    assert (found.is_new, found.has_labels) == (False, True)
+    assert labels_beside(there, "fan01", "v1") == SAID
+    (tmp_path / "fan01.tar").unlink()
+    other = MachineLabels("fan01", (replace(LABEL, label="valid"),), (SPAN,))
+    found = import_archive(there, archived(models, tmp_path, other))
+    assert (found.labels, found.has_labels) == (other, False)
+    assert labels_beside(there, "fan01", "v1") == SAID
 
 
 def test_an_import_does_not_change_which_version_is_in_use(models: Path, tmp_path: Path) -> None:

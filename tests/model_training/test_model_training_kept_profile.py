@@ -12,6 +12,7 @@ from asd_monitor.explanation.explain import explain
 from asd_monitor.explanation.findings import FindingKind
 from asd_monitor.explanation.sound_profile import SoundProfile
 from asd_monitor.model_training.kept_profile import KeptProfile, profile_since
+from asd_monitor.model_training.valid_alarms import ValidAlarm
 from tests.doubles.changed_machine import RATE_HZ, ChangedMachine, changed_machine, changed_sound
 from tests.doubles.synthetic_sounds import machine_sound
 
@@ -54,6 +55,25 @@ def test_the_sound_of_alarms_counts_too(machine: ChangedMachine) -> None:
     assert found_since(machine, 9.0).profile is None
     machine.add_alarm(changed_sound(40.0, seed=301), 11.0)
     assert not has_new_tone(found_since(machine, 9.0).profile, seed=99)
+
+
+def test_the_sound_of_alarms_labelled_valid_is_left_out(machine: ChangedMachine) -> None:
+    for number in range(8):
+        machine.keep_normal_sound(10.0 + number, machine_sound(10.0, seed=200 + number))
+    for number in range(3):
+        keep(machine, 12.2 + 0.2 * number, seed=300 + number)
+    alarm_id = machine.add_alarm(changed_sound(40.0, seed=303), 12.1)
+    since, begin_s = machine.begin + timedelta(hours=9), machine.begin.timestamp()
+    fault = ValidAlarm(alarm_id, begin_s + 12.1 * 3600, begin_s + 12.9 * 3600)
+    sounds = kept_alarms(machine.state, "fan01").whole_sounds
+    assert not has_new_tone(found_since(machine, 9.0).profile, seed=99)
+    found = profile_since(machine.state, "fan01", since, sounds, RATE_HZ, valid=[fault])
+    assert has_new_tone(found.profile, seed=99)
+    (note,) = found.notes
+    assert note == (
+        "sound of commissioning: 3 pieces of ten seconds in the sound of alarms labelled valid "
+        f"({alarm_id}) are left out"
+    )
 
 
 def test_too_little_sound_and_a_damaged_piece_are_noted(machine: ChangedMachine) -> None:
