@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = [
@@ -17,3 +18,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # a busy machine is no failure
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests, beside whose waits the other workers run the fast ones."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
