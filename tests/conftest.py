@@ -17,6 +17,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # a busy machine is no failure
 settings.register_profile("patient", deadline=None)
+# where the same tests have run with all examples: pytest --hypothesis-profile brief
+settings.register_profile("brief", deadline=None, max_examples=30)
 settings.load_profile("patient")
 
 
