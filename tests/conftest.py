@@ -2,6 +2,7 @@
 
 import os
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = [
@@ -16,4 +17,11 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 # a busy machine is no failure
 settings.register_profile("patient", deadline=None)
+# where the same tests have run with all examples: pytest --hypothesis-profile brief
+settings.register_profile("brief", deadline=None, max_examples=30)
 settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests, beside whose waits the other workers run the fast ones."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)

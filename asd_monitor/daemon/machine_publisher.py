@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Protocol
 
 from asd_monitor.alarm.alarm_score import ScoreLevel
@@ -90,8 +91,12 @@ class StreamCounts:
 
     def __add__(self, other: StreamCounts) -> StreamCounts:
         """Return the sum of both."""
-        sums = map(int.__add__, astuple(self), astuple(other))
-        return StreamCounts(*sums)
+        return StreamCounts(*map(int.__add__, _counts_of(self), _counts_of(other)))
+
+
+_counts_of: Callable[[StreamCounts], tuple[int, ...]] = attrgetter(
+    *(field.name for field in fields(StreamCounts))
+)
 
 
 class StreamToken:

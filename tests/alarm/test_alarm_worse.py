@@ -14,6 +14,7 @@ from asd_monitor.alarm.time_scales import evidence_at
 from asd_monitor.records import Thresholds, WhenQuiet
 
 RATE_HZ = 100
+HOP_S = 1.0
 HOUR_S = 3600.0
 SCALES_S = (10.0, 30.0, 600.0, HOUR_S, 86400.0)
 LIGHT = (40.0, (1.0, 0.6, 0.2, 0.12, 0.08))
@@ -26,11 +27,11 @@ def rule_of(dof: float, spreads: tuple[float, ...]) -> AlarmRule:
         ScaleTail(seconds, 0.0, spread, dof)
         for seconds, spread in zip(SCALES_S, spreads, strict=True)
     )
-    return AlarmRule(Thresholds(4.0, 5.42), hop_s=0.5, tails=tails)
+    return AlarmRule(Thresholds(4.0, 5.42), hop_s=HOP_S, tails=tails)
 
 
 class Plant:
-    """One machine, with a window every half second."""
+    """One machine, with a window every second."""
 
     def __init__(self, rule: AlarmRule) -> None:
         self.rule = rule
@@ -41,8 +42,8 @@ class Plant:
     def play(self, evidence: float, seconds: float) -> list[str]:
         """Evaluate so much sound with this evidence; return the transitions of the alarm."""
         changes: list[str] = []
-        for _ in range(round(seconds * 2)):
-            self.end += RATE_HZ // 2
+        for _ in range(round(seconds / HOP_S)):
+            self.end += round(RATE_HZ * HOP_S)
             newest = self.score.push(evidence, self.end)
             found = self.machine.observe(
                 self.end,
@@ -89,8 +90,8 @@ def test_a_steady_fault_does_not_ring_again_while_longer_scales_fill(
     plant = Plant(rule_of(40.0, spreads))
     evidence = evidence_at(plant.rule.tails[scale], 9.0)
     plant.play(0.0, 2 * HOUR_S)
-    for _ in range(2 * 2 * 3600):
-        if plant.play(evidence, 0.5):
+    for _ in range(2 * 3600):
+        if plant.play(evidence, HOP_S):
             break
     assert plant.machine.alarm is not None
     plant.acknowledge()
@@ -144,7 +145,7 @@ def test_an_alarm_by_silence_is_raised_again_by_abnormal_sound() -> None:
     rule = replace(rule_of(*LIGHT), when_quiet=WhenQuiet.ALARM)
     plant = Plant(rule)
     for _ in range(20):
-        plant.end += RATE_HZ // 2
+        plant.end += round(RATE_HZ * HOP_S)
         plant.machine.observe_quiet(plant.end)
     plant.acknowledge()
     assert plant.machine.alarm is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 
 import numpy as np
 
@@ -11,6 +12,12 @@ from asd_monitor.audio.stream import StreamLifetime
 from asd_monitor.records import Block, MicrophoneState, Samples, Stream
 
 RATE_HZ = 16_000
+
+
+@functools.lru_cache(maxsize=16)
+def _noise(seed: int, count: int) -> np.ndarray:
+    """Return white noise of unit RMS; many sources and tests play the same pieces."""
+    return np.random.default_rng(seed).standard_normal(count)
 
 
 class ScriptedSource:
@@ -38,8 +45,7 @@ class ScriptedSource:
         """Queue white noise of this RMS in blocks of 0.1 s, after a gap in samples."""
         self.end += gap
         count = round(seconds * self.rate_hz)
-        noise = np.random.default_rng(self.end).standard_normal(count) * level
-        self.play_samples(noise.astype(np.float32))
+        self.play_samples((_noise(self.end, count) * level).astype(np.float32))
 
     def play_samples(self, sound: Samples) -> None:
         """Queue a sound in blocks of 0.1 s."""

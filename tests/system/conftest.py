@@ -19,5 +19,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_sound(folder / "calm.flac", 40, seed=2)
     write_sound(folder / "fault.flac", 70, seed=3, fault_from_s=30.0)
     models = ("--models", folder / "models")
-    asd_monitor("train", "--machine", "fan01", "--normal", folder / "normal.flac", *models)
+    asd_monitor(
+        *("train", "--machine", "fan01", "--normal", folder / "normal.flac", *models),
+        timeout_s=240.0,  # each worker trains one, at the same time
+    )
     return folder
