@@ -25,7 +25,7 @@ from asd_monitor.wording import printable, quoted, rfc3339
 
 if TYPE_CHECKING:
     from asd_monitor.journal.alarm_records import AlarmRecord
-    from asd_monitor.journal.commands import JournalContent
+    from asd_monitor.journal.content import JournalContent
     from asd_monitor.journal.requests import Request
 
 ANSWER_S = 5.0

@@ -24,7 +24,7 @@ from asd_monitor.wording import count, named_period, printable, rfc3339
 
 if TYPE_CHECKING:
     from asd_monitor.journal.alarm_records import AlarmRecord, Event
-    from asd_monitor.journal.commands import JournalContent
+    from asd_monitor.journal.content import JournalContent
 
 _LISTED = 50  # alarms, where no limit is given
 app = CommandGroup("alarms", "List, acknowledge and shelve alarms, also while the daemon runs.")
@@ -50,7 +50,8 @@ def list_alarms(
     as_json: AsJson = False,
 ) -> None:
     """List the alarms that are active, hidden or not acknowledged, the newest first."""
-    from asd_monitor.journal.commands import disk_notices, read_journal
+    from asd_monitor.journal.commands import read_journal
+    from asd_monitor.journal.disk_notices import disk_notices
 
     journal = read_journal(state)
     if limit is None and not (every or as_json):

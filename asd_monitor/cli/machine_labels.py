@@ -7,7 +7,8 @@ from pathlib import Path
 
 from asd_monitor.alarm.state import SoundMark, TransitionKind
 from asd_monitor.errors import OperationError
-from asd_monitor.journal.commands import JournalContent, read_journal
+from asd_monitor.journal.commands import read_journal
+from asd_monitor.journal.content import JournalContent
 from asd_monitor.journal.labelled_alarms import label_of
 from asd_monitor.model_store.labels_file import MachineLabels
 from asd_monitor.records import WithdrawnMark

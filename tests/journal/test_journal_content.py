@@ -10,8 +10,9 @@ import pytest
 
 from asd_monitor.alarm.figures import AlarmFigures
 from asd_monitor.alarm.state import AlarmCondition
-from asd_monitor.journal.commands import JournalContent, read_journal
+from asd_monitor.journal.commands import read_journal
 from asd_monitor.journal.connections import connect_to
+from asd_monitor.journal.content import JournalContent
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.recent_changes import change_of, figures_of
