@@ -22,6 +22,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     event_collector        a consumer of a source that keeps all of its events
     fake_broker            a broker in the test's process that refuses, stalls or hangs up
     filled_box             the folders of a box with models, alarms and commissioning
+    guide_commands         the commands of a guide for operators
     hanging_disk           a disk that does not answer, for a journal
     html_checks            checks of an HTML page that both reports have to pass
     hurried_self_test      `asd-monitor` whose self-test begins at once
