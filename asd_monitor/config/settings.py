@@ -86,6 +86,14 @@ class Mqtt(Section):
         return file
 
 
+class HomeAssistant(Section):
+    """Discovery of the machines and the box by Home Assistant."""
+
+    discovery_prefix: TopicPrefix = Field(
+        "homeassistant", description="Beginning of the topics of the discovery."
+    )
+
+
 class Inference(Section):
     """How the networks of encoders are run."""
 
@@ -105,12 +113,31 @@ class Config(Section):
     mqtt: Mqtt = Mqtt()
     inference: Inference = Inference()
     defaults: MachineDefaults = MachineDefaults()
+    homeassistant: HomeAssistant | None = Field(
+        None,
+        examples=[{}],
+        description="Home Assistant shows the machines and the box by itself: `{}`, or with the"
+        " prefix that it discovers devices by.",
+    )
     selftest: SelfTestMode = Field(
         "daily",
         description="`daily`: each day known faults are added to a copy of the sound, the captured"
         " spectrum is compared with the training, and the broker has to return a message; `off`.",
     )
     machines: Mapping[Id, Machine] = Field(min_length=1, examples=[{"fan01": {"device": "hw:1"}}])
+
+    @field_validator("homeassistant")
+    @classmethod
+    def _discovery_has_its_own_topics(
+        cls, discovery: HomeAssistant | None, others: ValidationInfo
+    ) -> HomeAssistant | None:
+        mqtt = others.data.get("mqtt")
+        if discovery and mqtt is not None and discovery.discovery_prefix == mqtt.prefix:
+            raise invalid_value(
+                f"{mqtt.prefix!r} is the prefix of the messages (`mqtt.prefix`): write the one that"
+                " Home Assistant discovers devices by, such as `homeassistant`"
+            )
+        return discovery
 
     def as_written(self) -> dict[str, Any]:
         """Return every setting that has an effect, in the form of the file."""

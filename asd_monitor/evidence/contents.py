@@ -22,6 +22,7 @@ from asd_monitor.wording import rfc3339
 
 SCHEMA = "asd.evidence/1"
 SIDECAR, SOUND, PAGE = "alarm.json", "sound.flac", "index.html"
+IMAGE = "spectrogram.png"
 EARLIER_SOUND = "earlier.flac"
 """Sound of commissioning from the span of a mean over minutes or longer."""
 _LEAST_MEANS_S = 3600.0

@@ -21,6 +21,7 @@ import soundfile
 from asd_monitor.errors import OperationError
 from asd_monitor.evidence.contents import (
     EARLIER_SOUND,
+    IMAGE,
     PAGE,
     SCHEMA,
     SIDECAR,
@@ -37,6 +38,7 @@ from asd_monitor.sealed_json import parsed_json, seal_of, sealed_json
 
 FOLDER = "evidence"
 MAX_SIDECAR_BYTES = 16_000_000
+MAX_IMAGE_BYTES = 200_000
 _PARTIAL = ".partial"
 
 
@@ -108,8 +110,16 @@ def package_folder(state: Path, machine: str, alarm_id: str) -> Path:
     return state / FOLDER / machine / alarm_id
 
 
-def write_package(state: Path, content: PackageContent, page: str) -> int:
+def write_package(
+    state: Path, content: PackageContent, page: str, image: bytes | None = None
+) -> int:
     """Write a package; return its size in bytes.
+
+    Args:
+        state: the state folder.
+        content: what is in it.
+        page: HTML.
+        image: the spectrogram as a PNG; None: there is none.
 
     Raises:
         OSError: it cannot be written; nothing is left of it.  Or the folder of the machine is a
@@ -131,6 +141,8 @@ def write_package(state: Path, content: PackageContent, page: str) -> int:
         if content.earlier_sound is not None:
             write_private_file(partial / EARLIER_SOUND, content.earlier_sound)
         write_private_file(partial / PAGE, page.encode())
+        if image is not None:
+            write_private_file(partial / IMAGE, image)
         files = {each.name: _sha256(each) for each in sorted(partial.iterdir())}
         sidecar, _ = sealed_json(document_of(content, samples, files))
         write_private_file(partial / SIDECAR, sidecar)
@@ -174,6 +186,18 @@ def stored_packages(state: Path, machine: str | None = None) -> list[StoredPacka
     What cannot be read is left out.
     """
     return sorted(_packages(state, machine), key=lambda each: (each.written_s, each.alarm_id))
+
+
+def newest_image(state: Path, machine: str) -> bytes | None:
+    """Return the spectrogram of the newest alarm of a machine as a PNG; None: it has none."""
+    packages = stored_packages(state, machine)
+    if not packages:
+        return None
+    try:
+        path = package_folder(state, machine, packages[-1].alarm_id) / IMAGE
+        return read_limited(path, MAX_IMAGE_BYTES)
+    except (OSError, ValueError):  # not there, or deleted meanwhile
+        return None
 
 
 def delete_package(state: Path, package: StoredPackage) -> None:

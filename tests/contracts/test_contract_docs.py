@@ -20,6 +20,7 @@ DOCUMENTS = (
     "docs/backup.md",
     "docs/after-a-repair.md",
     "docs/evidence.md",
+    "docs/home-assistant.md",
     "docs/mqtt-commands.md",
     "docs/mqtt-messages.md",
 )
