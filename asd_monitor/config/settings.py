@@ -58,7 +58,9 @@ class Mqtt(Section):
     host: Host = Field("localhost", description="Name or address of the broker.")
     port: int = Field(1883, ge=1, le=65535, description="1883; with TLS usually 8883.")
     prefix: TopicPrefix = Field("asd", description="Beginning of all topics.")
-    username: str | None = Field(None, min_length=1, examples=["asd"])
+    username: str | None = Field(
+        None, min_length=1, examples=["asd"], description="User of the broker."
+    )
     password_file: FilePath | None = Field(
         None,
         examples=["/etc/asd-monitor/password"],
@@ -124,7 +126,11 @@ class Config(Section):
         description="`daily`: each day known faults are added to a copy of the sound, the captured"
         " spectrum is compared with the training, and the broker has to return a message; `off`.",
     )
-    machines: Mapping[Id, Machine] = Field(min_length=1, examples=[{"fan01": {"device": "hw:1"}}])
+    machines: Mapping[Id, Machine] = Field(
+        min_length=1,
+        examples=[{"fan01": {"device": "hw:1"}}],
+        description="The machines, by their ids.",
+    )
 
     @field_validator("homeassistant")
     @classmethod

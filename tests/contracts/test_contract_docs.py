@@ -16,6 +16,7 @@ DOCUMENTS = (
     "deploy/README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "docs/configuration.md",
     "docs/encoders.md",
     "docs/backup.md",
     "docs/after-a-repair.md",
