@@ -104,7 +104,7 @@ def suggest_key(path: KeyPath) -> str:
         return "secrets are not kept in this file, write `password_file: /path/to/it`"
     for longer in known:
         if longer.endswith(f"_{key}"):
-            return f"did you mean `{longer}`?"
+            return f"did you mean {longer!r}?"
     below = ((*path[:-1], section) for section in known)
     elsewhere = [place for place in (*below, *_SECTIONS) if key in _keys_of(place)]
     if elsewhere:

@@ -65,7 +65,7 @@ class Discovery:
         self._commands = commands
         self._longest_delay_s = longest_delay_s
         self._confirm_s = confirm_s
-        self._record = DiscoveryRecord(state)
+        self._record = DiscoveryRecord(state, broker.topics.box)
         self._recorded: frozenset[str] | None = None  # topics; None: not read yet
         self._ids: Identifiers | None = None  # None: it is switched off
         self._machines: tuple[str, ...] = ()

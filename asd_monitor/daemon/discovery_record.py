@@ -27,18 +27,20 @@ class DiscoveryRecord:
 
     Args:
         state: The state folder.
+        box: Id of the box: the record of another one is not used, since that box may still run.
 
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, box: str) -> None:
         self._path = state / FILE
+        self._box = box
         self._log = log.bind(file=str(self._path))
         self._failed = False
 
     def load(self) -> frozenset[str]:
-        """Return the topics; none where there is no file or it is damaged."""
+        """Return the topics; none where there is no file, or it is damaged or of another box."""
         try:
-            return _parsed(read_limited(self._path, _MAX_BYTES))
+            box, topics = _parsed(read_limited(self._path, _MAX_BYTES))
         except FileNotFoundError:
             return frozenset()
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -49,11 +51,19 @@ class DiscoveryRecord:
                 hint="delete such devices in Home Assistant",
             )
             return frozenset()
+        if box == self._box:
+            return topics
+        self._log.info(
+            "what another box has published for Home Assistant is left as it is",
+            box=box,
+            hint="where that box is no more, delete its devices in Home Assistant",
+        )
+        return frozenset()
 
     def save(self, topics: Collection[str]) -> None:
         """Write the topics; a failure is logged once until it succeeds again."""
         partial = self._path.with_name(f".{self._path.name}.partial")
-        content, _ = sealed_json({"format": 1, "topics": sorted(topics)})
+        content, _ = sealed_json({"format": 1, "box": self._box, "topics": sorted(topics)})
         try:
             write_private_file(partial, content)
             partial.replace(self._path)
@@ -70,11 +80,12 @@ class DiscoveryRecord:
             self._failed = False
 
 
-def _parsed(content: bytes) -> frozenset[str]:
-    """Return the topics in a file.
+def _parsed(content: bytes) -> tuple[str, frozenset[str]]:
+    """Return the box and the topics in a file.
 
     Raises ValueError, KeyError, TypeError or RecursionError where it is none.
     """
     if seal_of(content) is None:
         raise ValueError("the file does not end with its hash")
-    return frozenset(str(each) for each in parsed_json(content)["topics"])
+    document = parsed_json(content)
+    return str(document["box"]), frozenset(str(each) for each in document["topics"])

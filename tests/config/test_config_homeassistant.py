@@ -37,7 +37,7 @@ def test_the_prefix_has_a_default(tmp_path: Path) -> None:
         ("{discovery_prefix: asd}", "asd", "4:16: homeassistant: 'asd' is the prefix of the"),
         ("{discovery_prefix: 'a/#'}", "asd", "4:35: homeassistant.discovery_prefix: 'a/#'"),
         ("true", "asd", "4:16: homeassistant"),
-        ("{prefix: ha}", "asd", "did you mean `discovery_prefix`?"),
+        ("{prefix: ha}", "asd", "did you mean 'discovery_prefix'?"),
     ],
 )
 def test_what_cannot_work_is_refused(

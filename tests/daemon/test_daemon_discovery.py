@@ -12,7 +12,7 @@ import pytest
 import structlog
 
 from asd_monitor.config.settings import Config, HomeAssistant
-from asd_monitor.daemon.discovery_record import FILE
+from asd_monitor.daemon.discovery_record import FILE, DiscoveryRecord
 from asd_monitor.evidence.building import alarm_picture, content_of
 from asd_monitor.evidence.package_files import delete_package, stored_packages, write_package
 from tests.doubles.captured_alarm import captured_alarm
@@ -156,12 +156,38 @@ async def test_all_is_published_again_when_home_assistant_has_started(daemon):
     assert times() == before + 2
 
 
+async def test_a_topic_is_recorded_before_it_is_published(daemon, monkeypatch):
+    publish, unrecorded = daemon.broker.publish, []
+
+    def publish_recorded(topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
+        if topic.startswith("homeassistant/") and topic not in recorded(daemon.folder):
+            unrecorded.append(topic)
+        publish(topic, payload, qos=qos, retain=retain)
+
+    monkeypatch.setattr(daemon.broker, "publish", publish_recorded)
+    daemon.start(config_of("fan"), intervals=SOON)
+    await until_discovered(daemon, BOX, FAN)
+    daemon.file = config_of("pump")
+    daemon.service.request_reload()
+    await until_discovered(daemon, BOX, PUMP)
+    assert unrecorded == []
+
+
 async def test_a_damaged_record_is_reported_and_replaced(daemon):
     (daemon.folder / FILE).write_text('{"topics": ["homeassistant/x"]}')
     with structlog.testing.capture_logs() as logs:
         daemon.start(config_of("fan"), intervals=SOON)
         await until_discovered(daemon, BOX, FAN)
     assert [each for each in logs if "Home Assistant is not known" in each["event"]]
+    assert recorded(daemon.folder) == {BOX, FAN}
+
+
+async def test_what_another_box_has_published_is_left_as_it_is(daemon):
+    other = "homeassistant/device/asd-other-fan/config"
+    DiscoveryRecord(daemon.folder, "other").save({other})
+    daemon.start(config_of("fan"), intervals=SOON)
+    await until_discovered(daemon, BOX, FAN)
+    assert other not in [topic for topic, _ in daemon.broker.sent]
     assert recorded(daemon.folder) == {BOX, FAN}
 
 
