@@ -104,7 +104,9 @@ class Thresholds:
     """Thresholds of the alarm score."""
 
     warning: float
+    """From which on the state is `warning`."""
     alarm: float
+    """From which on an alarm is raised."""
 
 
 class WhenQuiet(StrEnum):

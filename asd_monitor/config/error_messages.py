@@ -102,6 +102,9 @@ def suggest_key(path: KeyPath) -> str:
     key, known = str(path[-1]), _keys_of(path[:-1])
     if "password" in key.lower() and "password_file" in known:
         return "secrets are not kept in this file, write `password_file: /path/to/it`"
+    for longer in known:
+        if longer.endswith(f"_{key}"):
+            return f"did you mean {longer!r}?"
     below = ((*path[:-1], section) for section in known)
     elsewhere = [place for place in (*below, *_SECTIONS) if key in _keys_of(place)]
     if elsewhere:

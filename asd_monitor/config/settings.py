@@ -58,7 +58,9 @@ class Mqtt(Section):
     host: Host = Field("localhost", description="Name or address of the broker.")
     port: int = Field(1883, ge=1, le=65535, description="1883; with TLS usually 8883.")
     prefix: TopicPrefix = Field("asd", description="Beginning of all topics.")
-    username: str | None = Field(None, min_length=1, examples=["asd"])
+    username: str | None = Field(
+        None, min_length=1, examples=["asd"], description="User of the broker."
+    )
     password_file: FilePath | None = Field(
         None,
         examples=["/etc/asd-monitor/password"],
@@ -86,6 +88,14 @@ class Mqtt(Section):
         return file
 
 
+class HomeAssistant(Section):
+    """Discovery of the machines and the box by Home Assistant."""
+
+    discovery_prefix: TopicPrefix = Field(
+        "homeassistant", description="Beginning of the topics of the discovery."
+    )
+
+
 class Inference(Section):
     """How the networks of encoders are run."""
 
@@ -105,12 +115,35 @@ class Config(Section):
     mqtt: Mqtt = Mqtt()
     inference: Inference = Inference()
     defaults: MachineDefaults = MachineDefaults()
+    homeassistant: HomeAssistant | None = Field(
+        None,
+        examples=[{}],
+        description="Home Assistant shows the machines and the box by itself: `{}`, or with the"
+        " prefix that it discovers devices by.",
+    )
     selftest: SelfTestMode = Field(
         "daily",
         description="`daily`: each day known faults are added to a copy of the sound, the captured"
         " spectrum is compared with the training, and the broker has to return a message; `off`.",
     )
-    machines: Mapping[Id, Machine] = Field(min_length=1, examples=[{"fan01": {"device": "hw:1"}}])
+    machines: Mapping[Id, Machine] = Field(
+        min_length=1,
+        examples=[{"fan01": {"device": "hw:1"}}],
+        description="The machines, by their ids.",
+    )
+
+    @field_validator("homeassistant")
+    @classmethod
+    def _discovery_has_its_own_topics(
+        cls, discovery: HomeAssistant | None, others: ValidationInfo
+    ) -> HomeAssistant | None:
+        mqtt = others.data.get("mqtt")
+        if discovery and mqtt is not None and discovery.discovery_prefix == mqtt.prefix:
+            raise invalid_value(
+                f"{mqtt.prefix!r} is the prefix of the messages (`mqtt.prefix`): write the one that"
+                " Home Assistant discovers devices by, such as `homeassistant`"
+            )
+        return discovery
 
     def as_written(self) -> dict[str, Any]:
         """Return every setting that has an effect, in the form of the file."""

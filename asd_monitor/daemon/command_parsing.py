@@ -72,6 +72,8 @@ def _given(text: str) -> str:
     return text
 
 
+_ID = "id of the alarm"
+_WHY = f"reason, at most {MAX_WHY_CHARS} characters"
 _Who = Annotated[str, Field(max_length=MAX_WHO_CHARS), AfterValidator(_one_line)]
 _AlarmId = Annotated[str, AfterValidator(_alarm_id)]
 _Why = Annotated[str, Field(max_length=MAX_WHY_CHARS), AfterValidator(_one_line)]
@@ -85,8 +87,12 @@ class _OfMachine(BaseModel):
         frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, allow_inf_nan=False
     )
 
-    who: _Who | None = None
-    why: _Why | None = None
+    who: _Who | None = Field(
+        None,
+        description=f"name of the person, at most {MAX_WHO_CHARS} characters; `{DEFAULT_WHO}` where"
+        " it is missing",
+    )
+    why: _Why | None = Field(None, description=_WHY)
 
     @property
     def alarm_id(self) -> str | None:
@@ -99,13 +105,13 @@ class _OfMachine(BaseModel):
 
 
 class _OutOfService(_OfMachine):
-    why: Annotated[_Why, AfterValidator(_given)]
+    why: Annotated[_Why, AfterValidator(_given)] = Field(description=_WHY)
 
 
 class _OfAlarm(_OfMachine):
     """The keys of a command about an alarm."""
 
-    id: _AlarmId
+    id: _AlarmId = Field(description=_ID)
 
     @property
     def alarm_id(self) -> str | None:
@@ -114,8 +120,12 @@ class _OfAlarm(_OfMachine):
 
 
 class _Shelving(_OfAlarm):
-    until: _Time | None = None
-    period: Annotated[str | None, Field(alias="for", max_length=64)] = None
+    until: _Time | None = Field(
+        None, description="time with its zone, such as `2026-11-23T05:00:00Z` (RFC 3339)"
+    )
+    period: Annotated[str | None, Field(max_length=64)] = Field(
+        None, alias="for", description="or a period: `30m`, `2h`, `3d`"
+    )
 
     def end(self, now: datetime) -> datetime:
         """Return the time until which the alarm is shelved.  Raises `CommandRefusedError`."""
@@ -128,7 +138,7 @@ class _Shelving(_OfAlarm):
 
 
 class _Labelling(_OfAlarm):
-    label: Literal["valid", "invalid"]
+    label: Literal["valid", "invalid"] = Field(description="`valid` or `invalid`")
 
     def arguments(self) -> dict[str, str]:
         """Return the label."""
@@ -138,11 +148,15 @@ class _Labelling(_OfAlarm):
 class _MarkingNormal(_OfMachine):
     """The keys of a command about the sound of an alarm, or of the machine between two times."""
 
-    why: Annotated[_Why, AfterValidator(_given)] | None = None
-    id: _AlarmId | None = None
-    begin: Annotated[_Time | None, Field(alias="from")] = None
-    end: Annotated[_Time | None, Field(alias="to")] = None
-    withdraw: bool = False
+    why: Annotated[_Why, AfterValidator(_given)] | None = Field(None, description=_WHY)
+    id: _AlarmId | None = Field(None, description=_ID)
+    begin: _Time | None = Field(
+        None,
+        alias="from",
+        description="begin of a span, as `until`; a day long at most, of the last 30 days",
+    )
+    end: _Time | None = Field(None, alias="to", description="end of the span, as `until`")
+    withdraw: bool = Field(default=False, description="`true`: the mark is withdrawn")
 
     @property
     def alarm_id(self) -> str | None:
@@ -196,6 +210,12 @@ _FORMS: Mapping[str, _Form] = MappingProxyType(
 
 VERBS = tuple(_FORMS)
 """The verbs of commands."""
+
+
+def command_keys() -> dict[str, str]:
+    """Return the content of each key of a command, by its name."""
+    fields = [field for form in _FORMS.values() for field in form.keys.model_fields.items()]
+    return {field.alias or name: field.description or "" for name, field in fields}
 
 
 def parse_command(machine: str, verb: str, payload: bytes, now: datetime) -> Command:

@@ -5,7 +5,7 @@ Machines whose configuration has not changed go on without a gap and load their 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -63,7 +63,7 @@ class ConfigReload:
         devices: The devices that machines share.
         running: The signals that say whether machines run.
         conditions: The conditions of the box.
-        on_machines: Called with the ids of the machines before they are added or removed.
+        on_config: Called with a configuration before its machines are added or removed.
 
     """
 
@@ -76,7 +76,7 @@ class ConfigReload:
         running: RunningInputs,
         *,
         conditions: BoxConditions,
-        on_machines: Callable[[Collection[str]], None],
+        on_config: Callable[[Config], None],
     ) -> None:
         self.config = config
         """The configuration in use."""
@@ -91,7 +91,7 @@ class ConfigReload:
         self._devices = devices
         self._running = running
         self._conditions = conditions
-        self._on_machines = on_machines
+        self._on_config = on_config
         self._failed: dict[str, Condition] = {}  # by machine: its newest change was not applied
 
     async def start_machines(self) -> None:
@@ -103,7 +103,7 @@ class ConfigReload:
         self._registry.configured = machines.keys()
         self._devices.expect(_expected_sources(self.config))
         self._running.configure(_running_settings(self.config))
-        self._on_machines(machines.keys())
+        self._on_config(self.config)
         for machine, settings in machines.items():
             error = await self._change(machine, self._registry.add(machine, settings))
             if error is not None and shortage(error) is not None:
@@ -168,7 +168,7 @@ class ConfigReload:
         self._registry.configured = config.machines.keys()
         self._devices.expect(_expected_sources(config))
         self._running.configure(_running_settings(config))
-        self._on_machines(config.machines.keys())
+        self._on_config(config)
         self._failed = {
             name: each for name, each in self._failed.items() if name in config.machines
         }

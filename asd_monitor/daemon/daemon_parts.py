@@ -10,6 +10,7 @@ from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.commands import Commands
 from asd_monitor.daemon.config_reload import ConfigReload
+from asd_monitor.daemon.discovery import Discovery
 from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.evidence_packages import EvidencePackages
 from asd_monitor.daemon.journal_access import JournalAccess
@@ -41,4 +42,5 @@ class DaemonParts:
     checks: BoxChecks
     shelves: ShelfExpiry
     commands: Commands
+    discovery: Discovery
     tasks: SupervisedTasks

@@ -235,6 +235,7 @@ class EvidencePackages:
         # Jinja2 takes 5 MB, which a box without an alarm does not need
         from jinja2 import TemplateError  # noqa: PLC0415
 
+        from asd_monitor.reports.alarm_image import alarm_image  # noqa: PLC0415
         from asd_monitor.reports.evidence_page import evidence_page  # noqa: PLC0415
 
         if self._is_time_short:
@@ -247,7 +248,7 @@ class EvidencePackages:
             normal = None if picture is None else self._normal.beside(captured, picture, bundle)
             earlier = self._normal.earlier(captured)
             content = content_of(captured, picture, normal=normal, earlier=earlier)
-            page = evidence_page(content)
+            page, image = evidence_page(content), alarm_image(content)
         except (
             *DEFECTS,
             TemplateError,
@@ -260,8 +261,8 @@ class EvidencePackages:
             )
             note = "The pictures could not be made; the log of the daemon says why."
             content = _without_pictures(captured, note)
-            page = evidence_page(content)
-        return write_package(self._state, content, page)
+            page, image = evidence_page(content), None
+        return write_package(self._state, content, page, image)
 
     @property
     def _is_time_short(self) -> bool:

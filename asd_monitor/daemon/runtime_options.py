@@ -60,6 +60,10 @@ class Intervals:
     within 3 s."""
     retained_s: float = 5.0
     """For the retained state of a machine that is not configured, after a connection."""
+    discovery_delay_s: float = 10.0
+    """Longest delay of the discovery after a start of Home Assistant, which many await."""
+    discovery_confirm_s: float = 5.0
+    """Between two looks whether the broker has taken what was removed from the discovery."""
     ready_timeout_s: float = 60.0
     """The daemon is ready after this time even if models are still being loaded."""
     starting_s: float = 3.0

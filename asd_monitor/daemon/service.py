@@ -13,6 +13,7 @@
     reload             `asd_monitor.daemon.config_reload`
     selftest           `asd_monitor.daemon.self_test`
     commands           answers commands over MQTT: `asd_monitor.daemon.commands`
+    discovery          publishes for Home Assistant: `asd_monitor.daemon.discovery`
     evidence           age and size of evidence: `asd_monitor.daemon.evidence_packages`, a thread
 
 Each of them is supervised: one that fails is restarted (`asd_monitor.daemon.supervision`).
@@ -32,7 +33,6 @@ import asyncio
 import contextlib
 import signal
 import time
-from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import partial
 
@@ -51,6 +51,7 @@ from asd_monitor.daemon.clock_check import newest_time_s
 from asd_monitor.daemon.commands import Commands
 from asd_monitor.daemon.config_reload import ConfigReload
 from asd_monitor.daemon.daemon_parts import DaemonParts
+from asd_monitor.daemon.discovery import Discovery
 from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.evidence_packages import EvidencePackages, evidence_bounds
 from asd_monitor.daemon.evidence_storage import PackageChange
@@ -169,6 +170,15 @@ class Service:
             self._reloads,
             monotonic_s=time.monotonic,
         )
+        self._discovery = Discovery(
+            options.state,
+            broker=self._broker,
+            reader=readers.reader(),
+            commands=config.mqtt.commands,
+            longest_delay_s=options.intervals.discovery_delay_s,
+            confirm_s=options.intervals.discovery_confirm_s,
+        )
+        self._reads_commands = config.mqtt.commands  # a change needs a restart
         self._config_reload = ConfigReload(
             config,
             options.reload,
@@ -176,7 +186,7 @@ class Service:
             devices,
             running,
             conditions=conditions,
-            on_machines=self._commands.read if config.mqtt.commands else _read_no_commands,
+            on_config=self._apply,
         )
         self._self_test = DailySelfTest(
             options.state,
@@ -215,6 +225,7 @@ class Service:
             checks=self._checks,
             shelves=self._shelves,
             commands=self._commands,
+            discovery=self._discovery,
             tasks=self._supervised,
         )
         self._box_status = BoxStatus(
@@ -328,6 +339,7 @@ class Service:
             endless("checks", self._checks.run),
             endless("shelves", self._shelves.run),
             endless("commands", self._commands.run),
+            endless("discovery", self._discovery.run),
             endless("evidence", self._evidence.run),
         )
         tasks = [
@@ -354,6 +366,13 @@ class Service:
 
     def _note_package(self, change: PackageChange) -> None:
         self._registry.note_package(change)
+        self._discovery.note_package(change)
+
+    def _apply(self, config: Config) -> None:
+        """Apply a configuration to what reads and publishes topics of its machines."""
+        if self._reads_commands:
+            self._commands.read(config.machines.keys())
+        self._discovery.configure(config)
 
     async def _report_ready(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -404,10 +423,6 @@ class Service:
             self._connected.clear()
             self._retained.connected()
             self._box_status.publish()
-
-
-def _read_no_commands(_machines: Collection[str]) -> None:
-    pass
 
 
 def _user_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -37,6 +37,7 @@ async def close_daemon(
     parts.throttle.close()
     parts.checks.close()
     parts.commands.close()
+    parts.discovery.close()
     end_delivery_s = limits.end_delivery_s
     if not stop_requested.is_set():  # of recordings that have ended
         write = partial(_write_evidence, parts, end_delivery_s)

@@ -119,6 +119,15 @@ def watched_work(
             restart=tasks.restart_of("commands"),
         ),
         WatchedWork(
+            "the discovery by Home Assistant",
+            lambda: tasks.progress(
+                "discovery", parts.discovery.turns, limits.task_s, parts.discovery.idle_reason
+            ),
+            "Home Assistant does not know changes of the configuration",
+            is_essential=False,
+            restart=tasks.restart_of("discovery"),
+        ),
+        WatchedWork(
             "the reload",
             lambda: tasks.progress(
                 "reload",

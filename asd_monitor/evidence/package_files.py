@@ -20,7 +20,7 @@ import soundfile
 
 from asd_monitor.errors import OperationError
 from asd_monitor.evidence.contents import SCHEMA, PackageContent, document_of
-from asd_monitor.evidence.package_names import EARLIER_SOUND, FOLDER, PAGE, SIDECAR, SOUND
+from asd_monitor.evidence.package_names import EARLIER_SOUND, FOLDER, IMAGE, PAGE, SIDECAR, SOUND
 from asd_monitor.evidence.package_paths import package_folder
 from asd_monitor.evidence.sound_span import LOWPASS_RATE_HZ, SoundContent, lowpassed
 from asd_monitor.limited_reading import read_limited
@@ -30,6 +30,7 @@ from asd_monitor.records import Samples
 from asd_monitor.sealed_json import parsed_json, seal_of, sealed_json
 
 MAX_SIDECAR_BYTES = 16_000_000
+MAX_IMAGE_BYTES = 200_000
 _PARTIAL = ".partial"
 
 
@@ -86,8 +87,16 @@ class Package:
         return samples, int(rate_hz)
 
 
-def write_package(state: Path, content: PackageContent, page: str) -> int:
+def write_package(
+    state: Path, content: PackageContent, page: str, image: bytes | None = None
+) -> int:
     """Write a package; return its size in bytes.
+
+    Args:
+        state: the state folder.
+        content: what is in it.
+        page: HTML.
+        image: the spectrogram as a PNG; None: there is none.
 
     Raises:
         OSError: it cannot be written; nothing is left of it.  Or the folder of the machine is a
@@ -109,6 +118,8 @@ def write_package(state: Path, content: PackageContent, page: str) -> int:
         if content.earlier_sound is not None:
             write_private_file(partial / EARLIER_SOUND, content.earlier_sound)
         write_private_file(partial / PAGE, page.encode())
+        if image is not None:
+            write_private_file(partial / IMAGE, image)
         files = {each.name: _sha256(each) for each in sorted(partial.iterdir())}
         sidecar, _ = sealed_json(document_of(content, samples, files))
         write_private_file(partial / SIDECAR, sidecar)
@@ -159,6 +170,18 @@ def set_written(state: Path, package: StoredPackage, written_s: float) -> Stored
     folder = package_folder(state, package.machine, package.alarm_id)
     os.utime(folder / SIDECAR, (written_s, written_s))
     return replace(package, written_s=written_s)
+
+
+def newest_image(state: Path, machine: str) -> bytes | None:
+    """Return the spectrogram of the newest alarm of a machine as a PNG; None: it has none."""
+    packages = stored_packages(state, machine)
+    if not packages:
+        return None
+    try:
+        path = package_folder(state, machine, packages[-1].alarm_id) / IMAGE
+        return read_limited(path, MAX_IMAGE_BYTES)
+    except (OSError, ValueError):  # not there, or deleted meanwhile
+        return None
 
 
 def delete_package(state: Path, package: StoredPackage) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 FOLDER = "evidence"
 """In the state folder."""
 SIDECAR, SOUND, PAGE = "alarm.json", "sound.flac", "index.html"
+IMAGE = "spectrogram.png"
 EARLIER_SOUND = "earlier.flac"
 """Sound of commissioning from the span of a mean over minutes or longer."""
 

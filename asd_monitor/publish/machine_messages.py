@@ -23,19 +23,33 @@ class Score(Payload):
     SCHEMA: ClassVar[str] = "asd.score/1"
 
     machine: str
-    time: datetime  # of the window's end
-    sample: int  # sample index of the window's end
-    seq: int  # number of the window since the daemon's start
+    """Id of the machine."""
+    time: datetime
+    """End of the window."""
+    sample: int
+    """Sample index of the window's end."""
+    seq: int
+    """Number of the window since the daemon's start."""
     window_s: float
+    """Length of the window."""
     score: float | None
+    """0 to 12: 3 means one window of normal sound in a thousand scores as high."""
     alarm_score: float | None
+    """What is compared with the thresholds, over all time scales."""
     views: Mapping[str, float | None]
-    thresholds: Thresholds  # on the scale of alarm_score
+    """Deviation in each view, in usual spreads; 0 is usual."""
+    thresholds: Thresholds
+    """On the scale of `alarm_score`."""
     state: MachineState
+    """State of the machine."""
     microphone: MicrophoneState
+    """State of the microphone."""
     rms_dbfs: float | None
-    lost_samples: int  # since the daemon's start
+    """Level of the window."""
+    lost_samples: int
+    """Samples lost since the daemon's start."""
     model: str | None
+    """Version of the model."""
 
     def payload(self) -> bytes:
         """Return the message as one JSON object in UTF-8; raises as for the other messages.
@@ -65,7 +79,9 @@ class LastEvaluated:
     """The state of a machine when its sound was last evaluated."""
 
     state: MachineState
-    time: datetime  # of the end of the newest window
+    """State of the machine then."""
+    time: datetime
+    """End of the newest window."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +91,33 @@ class State(Payload):
     SCHEMA: ClassVar[str] = "asd.state/2"
 
     machine: str
+    """Id of the machine."""
     time: datetime
+    """When it was published."""
     state: MachineState
+    """State of the machine."""
     microphone: MicrophoneState
-    evaluated: bool  # whether the machine's sound is evaluated
-    since: datetime  # when this state began
-    last_evaluated: LastEvaluated | None  # None: not since the daemon's start
-    score: float | None  # of the newest window
-    alarm_score: float | None  # of the newest window
+    """State of the microphone."""
+    evaluated: bool
+    """Whether the machine's sound is evaluated."""
+    since: datetime
+    """When this state began."""
+    last_evaluated: LastEvaluated | None
+    """State when the sound was last evaluated; None: not since the daemon's start."""
+    score: float | None
+    """Of the newest window; None: the sound is not evaluated."""
+    alarm_score: float | None
+    """Of the newest window, likewise."""
     model: str | None
-    provisional: bool  # whether the model cannot support the accepted rate of false alarms yet
+    """Version of the model; None: there is none."""
+    provisional: bool
+    """Whether the model cannot support the accepted rate of false alarms yet."""
     box: str
-    clock_synced: bool | None  # None: unknown
-    reason: str | None  # one line, where the state needs an explanation
+    """Id of the box."""
+    clock_synced: bool | None
+    """Whether the clock of the box is synchronised; None: unknown."""
+    reason: str | None
+    """One line, where the state needs an explanation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,25 +130,45 @@ class Alarm(Payload):
     SCHEMA: ClassVar[str] = "asd.alarm/2"
 
     machine: str
+    """Id of the machine."""
     id: str | None
-    active: bool  # about the sound: also where it is hidden
+    """Id of the newest alarm; None: there has been none."""
+    active: bool
+    """Whether it is active, by the sound: also where it is hidden."""
     acknowledged: bool
+    """Whether a person has acknowledged it."""
     shelved_until: datetime | None
+    """Until when it is hidden by a person; None: it is not shelved."""
     suppressed: bool
-    out_of_service: bool  # the machine
+    """Whether the machine is off by `running`: alarms are neither raised nor cleared."""
+    out_of_service: bool
+    """Whether the machine is out of service."""
     latched: bool
-    provisional: bool  # whether the model was, see `State`
+    """Whether it stays active until it is acknowledged."""
+    provisional: bool
+    """Whether the model that raised it was provisional, see `state`."""
     severity: str | None
+    """`alarm`: warnings are states."""
     raised: datetime | None
+    """When it was raised."""
     cleared: datetime | None
+    """When it was cleared; None: it is active."""
     acknowledged_at: datetime | None
+    """When it was acknowledged."""
     peak_alarm_score: float | None
-    time_scale_s: float | None  # of the alarm score that raised it
-    reason: str | None  # one sentence
-    views: Mapping[str, float]  # highest deviations of views in the window that raised it
+    """Highest alarm score so far."""
+    time_scale_s: float | None
+    """Time scale of the alarm score that raised it."""
+    reason: str | None
+    """One sentence about what differs in the sound, and the rule in brackets."""
+    views: Mapping[str, float]
+    """Highest deviations of views in the window that raised it."""
     evidence: str | None
+    """Path of its evidence below the state folder; None: there is none."""
     model: str | None
-    chattering: bool = False  # raised again and again within minutes
+    """Version of the model that raised it."""
+    chattering: bool = False
+    """Whether it is raised again and again within minutes."""
 
 
 def no_alarm(machine: str, model: str | None, *, provisional: bool = False) -> Alarm:
@@ -153,17 +203,29 @@ class Event(Payload):
     SCHEMA: ClassVar[str] = "asd.event/2"
 
     machine: str
-    id: str  # unique: a message received twice has the same
-    seq: int | None  # number of the machine's event; None: the journal cannot be written now
+    """Id of the machine."""
+    id: str
+    """Unique: a message received twice has the same."""
+    seq: int | None
+    """Number of the machine's event; None: the journal cannot be written now."""
     time: datetime
+    """When it happened."""
     alarm_id: str | None
+    """Alarm that it is about; None: it is about the machine."""
     from_: Annotated[str, pydantic.Field(alias="from")]
+    """State or condition before."""
     to: str
+    """State or condition after."""
     who: str | None
+    """Who has asked for it; None: nobody."""
     why: str | None
-    alarm_score: float | None  # that caused it, where one did
-    time_scale_s: float | None  # of this alarm score
-    historical: bool  # published more than 10 s late, or by a later run of the daemon
+    """Why, in one sentence."""
+    alarm_score: float | None
+    """Alarm score that caused it, where one did."""
+    time_scale_s: float | None
+    """Time scale of this alarm score."""
+    historical: bool
+    """Published more than 10 s late, or by a later run of the daemon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +235,16 @@ class Response(Payload):
     SCHEMA: ClassVar[str] = "asd.response/1"
 
     machine: str
+    """Id of the machine."""
     verb: str
+    """Verb of the command."""
     time: datetime
-    accepted: bool | None  # None: it waits, and a second answer has its outcome
-    outcome: str  # one sentence, with the remedy where the command is refused
-    alarm: str | None  # id; None: the command is about no alarm
-    request: str | None  # id in the journal; None: there is none
+    """When it was published."""
+    accepted: bool | None
+    """Whether it is carried out; None: it waits, and a second answer has its outcome."""
+    outcome: str
+    """One sentence, with the remedy where the command is refused."""
+    alarm: str | None
+    """Id of the alarm; None: the command is about no alarm."""
+    request: str | None
+    """Id in the journal; None: there is none."""

@@ -71,9 +71,17 @@ class Topics:
         """Topic of the transitions."""
         return self._of(machine, "event")
 
+    def picture(self, machine: str) -> str:
+        """Topic of the picture of the newest alarm."""
+        return self._of(machine, "evidence/picture")
+
     def commands(self, machine: str) -> str:
         """Topic filter of the commands to a machine."""
         return self._of(machine, "cmd/+")
+
+    def command_topic(self, machine: str, verb: str) -> str:
+        """Topic of one command to a machine."""
+        return self._of(machine, f"cmd/{verb}")
 
     def command(self, topic: str) -> tuple[str, str]:
         """Return machine and verb of a topic of the filter `commands`."""
@@ -86,8 +94,9 @@ class Topics:
 
     def machine(self, topic: str) -> str | None:
         """Return the machine that a topic belongs to; None for those of the box."""
-        machine, _, kind = topic.removeprefix(f"{self.prefix}/").partition("/")
-        return None if machine == "box" or not kind else machine
+        below = topic.removeprefix(f"{self.prefix}/")
+        machine, _, kind = below.partition("/")
+        return None if below == topic or machine == "box" or not kind else machine
 
     def _of(self, machine: str, kind: str) -> str:
         return f"{self.prefix}/{check_id(machine)}/{kind}"

@@ -16,10 +16,12 @@ DOCUMENTS = (
     "deploy/README.md",
     "ARCHITECTURE.md",
     "CHANGELOG.md",
+    "docs/configuration.md",
     "docs/encoders.md",
     "docs/backup.md",
     "docs/after-a-repair.md",
     "docs/evidence.md",
+    "docs/home-assistant.md",
     "docs/mqtt-commands.md",
     "docs/mqtt-messages.md",
 )

@@ -106,6 +106,7 @@ async def test_every_counter_of_every_component_is_published(daemon) -> None:
     assert set(published["tasks"]) == {
         *("heartbeat", "journal", "watchdog", "ready", "reload", "broker"),
         *("load", "selftest", "selftest-conditions", "checks", "shelves", "commands", "events"),
+        "discovery",
         "evidence",
     }
 

@@ -36,12 +36,20 @@ class MemoryBroker:
         """Topic, message and correlation data of each answer."""
 
     def publish(self, topic: str, payload: bytes, *, qos: int, retain: bool) -> None:
-        message = json.loads(payload)
+        message = self._content(topic, payload)
         self.sent.append((topic, message))
         if retain:
             self.retained[topic] = message
+            if message is None:
+                del self.retained[topic]
         elif topic not in self.refused:
             self.receive(topic, payload)
+
+    def _content(self, topic: str, payload: bytes) -> Any:
+        """Return a message: an object, or the bytes of a picture; None: it is removed."""
+        if not payload:
+            return None
+        return payload if topic.endswith("/picture") else json.loads(payload)
 
     def put_events(self, events: Collection[StoredEvent]) -> None:
         for event in events:

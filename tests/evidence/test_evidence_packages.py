@@ -22,14 +22,16 @@ from asd_monitor.evidence import package_files
 from asd_monitor.evidence.building import alarm_picture, content_of
 from asd_monitor.evidence.contents import PackageContent
 from asd_monitor.evidence.package_files import (
+    MAX_IMAGE_BYTES,
     PackageError,
     delete_package,
+    newest_image,
     read_package,
     remove_unfinished,
     stored_packages,
     write_package,
 )
-from asd_monitor.evidence.package_names import PAGE, SIDECAR, SOUND
+from asd_monitor.evidence.package_names import IMAGE, PAGE, SIDECAR, SOUND
 from asd_monitor.evidence.package_paths import package_folder
 from asd_monitor.evidence.sound_span import LOWPASS_RATE_HZ, SoundContent
 from tests.doubles.captured_alarm import FIRST, RATE_HZ, captured_alarm
@@ -76,6 +78,17 @@ def test_what_is_written_can_be_read(tmp_path: Path) -> None:
     assert package.document["scores"]["by_time_scale_s"]["30"] == [None] * 60
     (stored,) = stored_packages(tmp_path)
     assert (stored.machine, stored.alarm_id) == ("fan", content.facts.id)
+
+
+def test_the_image_of_the_newest_alarm_is_found(tmp_path: Path) -> None:
+    assert newest_image(tmp_path, "fan") is None
+    content = content_as(SoundContent.FULL)
+    for number, image in enumerate((b"first", None, b"third", b"x" * (MAX_IMAGE_BYTES + 1))):
+        facts = replace(content.facts, id=f"fan-{number}")
+        write_package(tmp_path, replace(content, facts=facts), PAGE_TEXT, image)
+        assert newest_image(tmp_path, "fan") == (image if number < 3 else None)
+    assert newest_image(tmp_path, "pump") is None
+    assert IMAGE in read_package(package_folder(tmp_path, "fan", "fan-0")).document["files"]
 
 
 def test_files_are_for_their_owner_only(tmp_path: Path) -> None:

@@ -38,8 +38,9 @@ def test_each_machine_has_its_own_topics(machine: str, box: str, levels: list[st
 @given(machine=IDS, box=IDS, levels=st.lists(IDS, min_size=1, max_size=3))
 def test_the_machine_of_a_topic(machine: str, box: str, levels: list[str]) -> None:
     topics = Topics("/".join(levels), box)
-    for topic in (topics.score(machine), topics.state(machine), topics.event(machine)):
+    for topic in (topics.score(machine), topics.event(machine), topics.picture(machine)):
         assert topics.machine(topic) == machine
+    assert topics.machine(f"of-others/{machine}/state") is None
     for topic in (topics.availability, topics.status, topics.self_test_echo, topics.box_alarm):
         assert topics.machine(topic) is None
 

@@ -16,6 +16,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from asd_monitor.config.settings import Mqtt, Tls
 from asd_monitor.publish.broker_session import BrokerSession
+from asd_monitor.publish.homeassistant.identifiers import Identifiers
 from asd_monitor.publish.topics import Topics
 from tests.doubles.mosquitto import (
     PATIENCE_S,
@@ -25,7 +26,7 @@ from tests.doubles.mosquitto import (
 )
 
 MOSQUITTO = Path(__file__).parents[2] / "deploy/mosquitto"
-USERS = {"edge-07": "a", "operator": "b", "supervisor": "c", "plc": "d"}
+USERS = {"edge-07": "a", "operator": "b", "supervisor": "c", "plc": "d", "homeassistant": "e"}
 TOPICS = Topics("asd", "edge-07")
 RUNNING = "plc/fan01"
 ACK, ANSWER = "asd/fan01/cmd/ack", "asd/fan01/cmd/ack/response"
@@ -38,7 +39,9 @@ OF_THE_BOX = (
     TOPICS.status,
     "asd/box/edge-07/selftest",
     "asd/box/edge-07/alarm",
+    TOPICS.picture("fan01"),
 )
+DISCOVERY = Identifiers("homeassistant", "edge-07")
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +154,23 @@ def test_the_box_may_do_all_it_needs(broker: Mosquitto, pem: Certificates) -> No
         assert box.receives(RUNNING)
 
 
+def test_home_assistant_discovers_reads_and_commands(broker: Mosquitto, pem: Certificates) -> None:
+    with connected(broker, pem, "edge-07") as box, connected(broker, pem, "homeassistant") as home:
+        assert home.may_subscribe("homeassistant/#")
+        assert home.may_subscribe("asd/#")
+        assert box.may_subscribe(DISCOVERY.birth_topic)
+        assert box.may_subscribe("asd/fan01/cmd/+")
+        assert home.may_publish(DISCOVERY.birth_topic)
+        assert box.receives(DISCOVERY.birth_topic)
+        for device in (DISCOVERY.box_device, DISCOVERY.machine_device("fan01")):
+            assert box.may_publish(DISCOVERY.config_topic(device))
+            assert home.receives(DISCOVERY.config_topic(device))
+        assert home.may_publish(ACK)
+        assert box.receives(ACK)
+        assert not home.may_publish(TOPICS.state("fan01"))
+        assert not box.may_publish("homeassistant/device/asd-other-fan01/config")
+
+
 def test_the_session_of_the_daemon_works_with_these_rights(
     broker: Mosquitto, pem: Certificates, tmp_path: Path
 ) -> None:
@@ -251,7 +271,10 @@ def test_a_right_is_given_for_no_topic_that_does_not_exist() -> None:
     named = {line[2] for line in lines if line[:1] == ["topic"]}
     mine = {*OF_THE_BOX[:4], "asd/box/edge-07/#", TOPICS.self_test_echo, RUNNING}
     commands = {TOPICS.commands("fan01"), TOPICS.response("fan01", "+")}
-    assert named == {*mine, *commands, "asd/#", "plc/#", "asd/+/cmd/+"}
+    devices = (DISCOVERY.box_device, DISCOVERY.machine_device("fan01"))
+    discovery = {*map(DISCOVERY.config_topic, devices), DISCOVERY.birth_topic, "homeassistant/#"}
+    picture = TOPICS.picture("fan01")
+    assert named == {*mine, *commands, *discovery, picture, "asd/#", "plc/#", "asd/+/cmd/+"}
 
 
 def test_the_documents_name_these_files() -> None:
