@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from asd_monitor.journal.alarm_records import AlarmRecord, Event
     from asd_monitor.journal.commands import JournalContent
 
-app = CommandGroup("alarms", "List, acknowledge and shelve alarms, also while the daemon runs.")
+app = CommandGroup("alarms", "List, acknowledge and shelve alarms, also beside the daemon.")
 
 
 @app.command("list", short_help="List the alarms that are not closed.")

@@ -21,6 +21,7 @@ from asd_monitor.cli import (
     config_command,
     demo,
     devices,
+    doctor,
     evaluate,
     models,
     pretrain,
@@ -28,6 +29,7 @@ from asd_monitor.cli import (
     run,
     score,
     train,
+    udev_rule,
 )
 from asd_monitor.cli.command_group import CommandGroup
 from asd_monitor.cli.many_values import ManyValues
@@ -75,7 +77,13 @@ app.command("pretrain", cls=ManyValues, short_help="Train the package's encoder 
 app.command("devices", short_help="List the input devices, each with a permanent name.")(
     devices.command
 )
+app.command("doctor", short_help="Examine this installation: what is wrong, and why.")(
+    doctor.command
+)
 app.command("record", short_help="Record a machine's normal sound.")(record.command)
+app.command("udev-rule", short_help="Print a udev rule that names a USB sound card.")(
+    udev_rule.command
+)
 app.add_typer(models.app, name="models")
 app.add_typer(alarms.app, name="alarms")
 app.add_typer(config_command.app, name="config")
