@@ -187,7 +187,7 @@ class BrokerExamination:
             return check.failed(
                 "a daemon is online as this box, and none uses this state folder",
                 "stop the other daemon, or give each its own `box:`; where it is on this computer, "
-                "name its state folder with --state",
+                "name its state folder with --state, and run doctor with sudo",
             )
         return check.ok("not used by another daemon")
 

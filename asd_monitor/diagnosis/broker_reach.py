@@ -73,7 +73,8 @@ def _tls(mqtt: Mqtt, now: datetime) -> Iterator[Finding]:
     try:
         context = tls_context(mqtt.tls)
     except UsageError as error:
-        yield check.failed(str(error), None)
+        what, _, remedy = str(error).partition("; ")
+        yield check.failed(what, remedy)
         return
     for certificate in context.get_ca_certs() if mqtt.tls.ca is not None else []:
         yield from _dates(Check(Area.BROKER, "authority", str(mqtt.tls.ca)), certificate, now)

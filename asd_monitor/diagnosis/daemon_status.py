@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from asd_monitor.diagnosis.findings import Area, Check, Finding
+from asd_monitor.diagnosis.findings import Area, Check, Finding, divided
 from asd_monitor.publish.topics import Topics
 
 FRESH = timedelta(seconds=150)
 """The daemon publishes its status every minute."""
+_SEE_LOG = "the log of the daemon has more"
 _BAD_STATES = frozenset({"unavailable", "no_model", "stopped"})
 
 
@@ -72,8 +73,8 @@ def _conditions(alarm: Mapping[str, Any], topics: Topics) -> Iterator[Finding]:
     for each in conditions if isinstance(conditions, list) else ():
         if isinstance(each, dict):
             check = Check(Area.SERVICE, "condition", str(each.get("machine") or topics.box))
-            remedy = each.get("remedy")
-            yield check.failed(str(each.get("text")), None if remedy is None else str(remedy))
+            remedy = each.get("remedy") or _SEE_LOG
+            yield check.failed(str(each.get("text")), str(remedy))
 
 
 def _machine(machine: str, state: Mapping[str, Any]) -> Iterator[Finding]:
@@ -85,7 +86,8 @@ def _machine(machine: str, state: Mapping[str, Any]) -> Iterator[Finding]:
     last = state.get("last_evaluated")
     since = f", last evaluated {last['time']}" if isinstance(last, dict) and "time" in last else ""
     if name in _BAD_STATES or state.get("microphone") in {"fault", "no_device"}:
-        yield check.failed(f"{name}{since}: {reason or state.get('microphone')}", None)
+        what, remedy = divided(str(reason or state.get("microphone")))
+        yield check.failed(f"{name}{since}: {what}", remedy or _SEE_LOG)
     elif state.get("microphone") == "degraded":
         yield check.warning(f"{name}, microphone degraded: {reason}", "look at the microphone")
     else:

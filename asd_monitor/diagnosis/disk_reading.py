@@ -19,20 +19,20 @@ _TRIAL = b"written by asd-monitor doctor\n"
 
 def read_state_folder(state: Path, *, mounts: Path = Path("/proc/self/mountinfo")) -> DiskFacts:
     """Look at the state folder, or where it will be created; writes a file and deletes it."""
-    exists = state.is_dir()
+    exists, access_error = _look(state)
     folder = state if exists else _first_existing(state)
     try:
         disk = os.statvfs(folder)
         mode, owner = folder.stat().st_mode, folder.stat().st_uid
         inodes, free_inodes = disk.f_files, disk.f_favail
     except OSError:
-        mode, owner, inodes, free_inodes = 0, -1, 0, 0
+        mode, owner, inodes, free_inodes = 0, -1, 0, 0  # the reading has the reason
     file_system, device = mount_of(folder, mounts)
     return DiskFacts(
         state=state,
         exists=exists,
         reading=read_disk(folder, wall_s=time.time()),
-        write_error=_write_error(folder) if not state.exists() or exists else "it is not a folder",
+        write_error=access_error or _write_error(folder),
         file_system=file_system,
         device=device,
         inodes=inodes,
@@ -42,9 +42,20 @@ def read_state_folder(state: Path, *, mounts: Path = Path("/proc/self/mountinfo"
     )
 
 
+def _look(state: Path) -> tuple[bool, str | None]:
+    """Return whether there is a state folder, and why it cannot be used at all."""
+    try:
+        mode = state.stat().st_mode
+    except FileNotFoundError:
+        return False, None
+    except OSError as error:
+        return True, f"{error.strerror or error}; run doctor with sudo, or as its user"
+    return True, None if stat.S_ISDIR(mode) else "it is not a folder"
+
+
 def _first_existing(path: Path) -> Path:
     """Return the nearest folder above that exists."""
-    return next((each for each in path.absolute().parents if each.is_dir()), Path("/"))
+    return next((each for each in path.absolute().parents if os.path.isdir(each)), Path("/"))  # noqa: PTH112 - never raises
 
 
 def _write_error(folder: Path) -> str | None:

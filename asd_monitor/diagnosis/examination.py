@@ -60,7 +60,7 @@ class Examination:
         yield from check_sound(sound)
         models = self._models(sound)
         yield from check_models(models, self.now())
-        yield from self._broker()
+        yield from self._broker(service)
         yield from check_clock(read_clock(subject.state))
         yield from check_disk(read_state_folder(subject.state), is_service=unit is not None)
         yield from self._load(models, service)
@@ -71,16 +71,16 @@ class Examination:
         )
         yield from self._service(service)
 
-    def daemon_runs(self) -> bool:
-        """Return whether a daemon uses the state folder."""
-        return is_in_use(self.subject.state)
+    def _daemon_runs(self, service: ServiceFacts | None) -> bool:
+        """Return whether a daemon runs; another user may not see that of a state folder."""
+        return is_in_use(self.subject.state) or (service is not None and service.is_active)
 
     def _sound(self, service: ServiceFacts | None) -> SoundFacts:
         config = self.subject.config
         reader = SoundReader(
             self.subject.state,
             service,
-            daemon_runs=self.daemon_runs(),
+            daemon_runs=self._daemon_runs(service),
             try_device=self.try_device,
             list_inputs=list_inputs_now,
             root=self.subject.root,
@@ -94,14 +94,14 @@ class Examination:
         runtime = Runtime(config.inference.provider, config.inference.threads)
         return read_models(self.subject.models, config.machines, rates_of(sound.devices), runtime)
 
-    def _broker(self) -> Iterator[Finding]:
+    def _broker(self, service: ServiceFacts | None) -> Iterator[Finding]:
         config = self.subject.config
         if config is None:
             yield Check(Area.BROKER, "connection", "mqtt").not_checked(
                 "without a valid configuration the broker is unknown"
             )
             return
-        yield from BrokerExamination(config, self.daemon_runs, self.now).run()
+        yield from BrokerExamination(config, partial(self._daemon_runs, service), self.now).run()
 
     def _load(self, models: list[ModelFacts], service: ServiceFacts | None) -> Iterator[Finding]:
         config = self.subject.config

@@ -17,7 +17,9 @@ _SECRET_SUFFIXES = frozenset({".password", ".passwd", ".key", ".token", ".secret
 _MAX_BYTES = 1 << 20
 _MIN_PEM_LINE = 16
 _USERINFO = re.compile(r"[a-z][a-z0-9+.-]*://([^/\s@\"']+)@", re.IGNORECASE)
-_SETTING = re.compile(r"[\"']?([\w-]+)[\"']?\s*:\s*(\"[^\"\n]*\"|'[^'\n]*'|[^\s,}\]#][^,}\]#\n]*)")
+_SETTING = re.compile(
+    r"[\"']?([\w-]+)[\"']?[ \t]*:[ \t]*(\"[^\"\n]*\"|'[^'\n]*'|[^\s,{}\[\]#][^,}\]#\n]*)"
+)
 _USER = re.compile(r"(?:^|_|-)user(?:_?name)?$", re.IGNORECASE)
 _NO_SECRETS = frozenset({"null", "~", "true", "false", "none", "yes", "no", "[", "{", "|", ">"})
 

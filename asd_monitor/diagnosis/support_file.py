@@ -132,7 +132,7 @@ def _redacted(contents: dict[str, Any], redaction: Redaction) -> dict[str, bytes
 def _journal(state: Path, now: datetime) -> dict[str, Any]:
     """Return the figures of the alarms; no text that a person has written."""
     try:
-        journal = read_journal(state) if state.is_dir() else None
+        journal = read_journal(state) if os.path.lexists(state) else None
     except JournalError as error:
         return {"problem": str(error)}
     if journal is None:

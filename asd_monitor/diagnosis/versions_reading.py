@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import shutil
 import sys
@@ -92,7 +93,7 @@ def _others(service_program: str | None) -> Iterator[OtherProgram]:
 
 
 def _journal(state: Path) -> tuple[str | None, tuple[str, ...]]:
-    if not state.is_dir():
+    if not os.path.lexists(state):
         return None, ()
     try:
         journal = read_journal(state)
