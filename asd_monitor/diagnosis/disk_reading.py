@@ -42,6 +42,17 @@ def read_state_folder(state: Path, *, mounts: Path = Path("/proc/self/mountinfo"
     )
 
 
+def is_absent(path: Path) -> bool:
+    """Return whether there is certainly no such file; one that may not be looked at may exist."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _look(state: Path) -> tuple[bool, str | None]:
     """Return whether there is a state folder, and why it cannot be used at all."""
     try:

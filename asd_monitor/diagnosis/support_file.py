@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from asd_monitor.diagnosis.box_messages import read_box_messages
+from asd_monitor.diagnosis.disk_reading import is_absent
 from asd_monitor.diagnosis.findings import Finding
 from asd_monitor.diagnosis.known_secrets import KnownSecrets, find_secrets
 from asd_monitor.diagnosis.redaction import Redaction
@@ -132,7 +133,7 @@ def _redacted(contents: dict[str, Any], redaction: Redaction) -> dict[str, bytes
 def _journal(state: Path, now: datetime) -> dict[str, Any]:
     """Return the figures of the alarms; no text that a person has written."""
     try:
-        journal = read_journal(state) if os.path.lexists(state) else None
+        journal = None if is_absent(state) else read_journal(state)
     except JournalError as error:
         return {"problem": str(error)}
     if journal is None:

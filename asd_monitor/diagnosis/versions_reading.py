@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shutil
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from asd_monitor import __version__
+from asd_monitor.diagnosis.disk_reading import is_absent
 from asd_monitor.diagnosis.programs import output_of
 from asd_monitor.diagnosis.versions import Library, OtherProgram, VersionFacts
 from asd_monitor.journal.commands import read_journal
@@ -93,7 +93,7 @@ def _others(service_program: str | None) -> Iterator[OtherProgram]:
 
 
 def _journal(state: Path) -> tuple[str | None, tuple[str, ...]]:
-    if not os.path.lexists(state):
+    if is_absent(state):
         return None, ()
     try:
         journal = read_journal(state)
