@@ -102,7 +102,7 @@ def _subject(
     state: Path | None,
 ) -> Subject:
     from asd_monitor.cli.service_folders import service_state
-    from asd_monitor.diagnosis.subject import Subject
+    from asd_monitor.diagnosis.subject import Subject, unit_of
 
     service = None
     if config is not None:
@@ -117,7 +117,7 @@ def _subject(
     else:
         read = _read_options(device, machine, broker)
     if service is not None:
-        return Subject(read, models or service / "models", state or service)
+        return Subject(read, models or service / "models", state or service, unit=unit_of(config))
     return Subject(read, models or default_models_dir(), state or default_state_dir())
 
 

@@ -32,6 +32,8 @@ class Subject:
     read: ConfigurationRead
     models: Path
     state: Path
+    unit: str | None = None
+    """Name of the service that reads the configuration; None: none does."""
     root: Path = Path("/")
     """Below it are /proc, /sys, /dev and /etc."""
 
@@ -40,11 +42,11 @@ class Subject:
         """The configuration; None: there is none that can be used."""
         return self.read.config
 
-    @property
-    def unit(self) -> str | None:
-        """Name of the service that reads the configuration; None: none does."""
-        name = instance_of(self.read.path)
-        return None if name is None else f"asd-monitor@{name}.service"
+
+def unit_of(path: Path | None) -> str | None:
+    """Return the name of the service that reads a configuration; None: none does."""
+    name = instance_of(path)
+    return None if name is None else f"asd-monitor@{name}.service"
 
 
 def instance_of(path: Path | None) -> str | None:

@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from importlib.metadata import distributions
@@ -49,7 +49,12 @@ def check_target(path: Path) -> None:
 
 
 def write_support_file(
-    path: Path, subject: Subject, findings: Sequence[Finding], now: datetime
+    path: Path,
+    subject: Subject,
+    findings: Sequence[Finding],
+    now: datetime,
+    *,
+    read_log: Callable[[str], Sequence[str]] = read_log,
 ) -> list[str]:
     """Write the support file, for its owner only; return the names of what is in it.
 
@@ -58,6 +63,7 @@ def write_support_file(
         subject: what was examined.
         findings: the result.
         now: a time with time zone.
+        read_log: returns the last lines of the log of a service.
 
     Raises:
         UsageError: there is a file already.
@@ -65,7 +71,11 @@ def write_support_file(
 
     """
     secrets = find_secrets(subject, os.environ)
-    files = _redacted(_contents(subject, findings, secrets, now), Redaction(secrets.values))
+    log = None
+    if subject.unit is not None and not secrets.unreadable:
+        log = read_log(subject.unit)
+    contents = _contents(subject, findings, secrets, now, log=log)
+    files = _redacted(contents, Redaction(secrets.values))
     try:
         create_private_file(path)
     except FileExistsError as error:
@@ -86,7 +96,12 @@ def write_support_file(
 
 
 def _contents(
-    subject: Subject, findings: Sequence[Finding], secrets: KnownSecrets, now: datetime
+    subject: Subject,
+    findings: Sequence[Finding],
+    secrets: KnownSecrets,
+    now: datetime,
+    *,
+    log: Sequence[str] | None,
 ) -> dict[str, Any]:
     """Return text, or documents, by name of the file."""
     contents: dict[str, Any] = {"doctor.json": report_of(findings, now)}
@@ -100,8 +115,8 @@ def _contents(
     if secrets.unreadable:
         listed = ", ".join(map(str, secrets.unreadable))
         notes.append(f"The log is left out, since secrets in it could not be recognised: {listed}")
-    elif subject.unit is not None:
-        contents["log.txt"] = "\n".join(read_log(subject.unit)) + "\n"
+    if log is not None:
+        contents["log.txt"] = "\n".join(log) + "\n"
     contents["contents.txt"] = _description(contents, notes, now)
     return contents
 

@@ -20,7 +20,7 @@ from asd_monitor.diagnosis.load_reading import read_limits, read_load
 from asd_monitor.diagnosis.service import ServiceFacts
 from asd_monitor.diagnosis.sound import SoundFacts, check_sound
 from asd_monitor.diagnosis.sound_reading import SoundReader
-from asd_monitor.diagnosis.subject import ConfigurationRead, Subject
+from asd_monitor.diagnosis.subject import ConfigurationRead, unit_of
 from asd_monitor.diagnosis.versions_reading import read_versions
 from tests.doubles.card_tree import add_card
 from tests.doubles.command_line import without_privileges
@@ -126,7 +126,7 @@ def test_the_credentials_of_a_service_are_used(
         ("hall.yaml", False),
         ("hall.password", True),
     ]
-    assert Subject(ConfigurationRead(path, None), path, path).unit == "asd-monitor@hall.service"
+    assert unit_of(path) == "asd-monitor@hall.service"
 
 
 NO_INPUTS = InputListing((), ())

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import tarfile
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from asd_monitor.diagnosis.subject import ConfigurationRead, Subject
 from asd_monitor.errors import UsageError
 from tests.doubles.command_line import without_privileges
 
+UNIT = "asd-monitor@hall.service"
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 SECRETS = {
     "password": "hunter2-Zebra",
@@ -80,8 +82,8 @@ def written(path: Path) -> dict[str, str]:
         }
 
 
-def write(subject: Subject, path: Path, findings: Any = ()) -> dict[str, str]:
-    support_file.write_support_file(path, subject, findings, NOW)
+def write(subject: Subject, path: Path, findings: Any = (), log: Any = ()) -> dict[str, str]:
+    support_file.write_support_file(path, subject, findings, NOW, read_log=lambda _: log)
     return written(path)
 
 
@@ -100,17 +102,13 @@ def test_every_planted_secret_is_found(subject: Subject) -> None:
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_no_secret_is_in_the_file_in_any_form(
-    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
-) -> None:
+def test_no_secret_is_in_the_file_in_any_form(subject: Subject, tmp_path: Path, name: str) -> None:
     log = tuple(f"connecting with '{form}' …" for form in forms(SECRETS[name]))
-    monkeypatch.setattr(Subject, "unit", property(lambda _: "asd-monitor@hall.service"))
-    monkeypatch.setattr(support_file, "read_log", lambda _: log)
     findings = [
         Check(Area.BROKER, "session", form).failed(f"refused {form}", f"use not {form}")
         for form in forms(SECRETS[name])
     ]
-    texts = write(subject, tmp_path / "s.tar.gz", findings)
+    texts = write(replace(subject, unit=UNIT), tmp_path / "s.tar.gz", findings, log)
     assert {"doctor.json", "configuration.yaml", "log.txt"} <= texts.keys()
     assert texts["log.txt"].count("[removed]") == len(log)
     for text in texts.values():
@@ -178,15 +176,13 @@ def test_the_log_is_left_out_where_a_secret_cannot_be_read(
     secret.chmod(0o600)
     mqtt = Mqtt(port=1, username="u", password_file=secret)
     config = subject.config.model_copy(update={"mqtt": mqtt}) if subject.config else None
-    closed = Subject(ConfigurationRead(None, config), subject.models, subject.state)
-    monkeypatch.setattr(Subject, "unit", property(lambda _: "asd-monitor@hall.service"))
-    monkeypatch.setattr(support_file, "read_log", lambda _: ("unknown-to-this-user",))
+    closed = Subject(ConfigurationRead(None, config), subject.models, subject.state, UNIT)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY")
     out = open_folder / "out"
     out.mkdir()
     out.chmod(0o777)
     with without_privileges():
-        texts = write(closed, out / "s.tar.gz")
+        texts = write(closed, out / "s.tar.gz", (), ("unknown-to-this-user",))
     assert "log.txt" not in texts
     assert str(secret) in texts["contents.txt"]
 
