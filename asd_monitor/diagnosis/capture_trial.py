@@ -63,6 +63,11 @@ async def _try(spec: DeviceSpec, state: Path) -> Trial:
         running.result()
     except AsdMonitorError as error:
         problem = str(error)
+    except OSError as error:  # of the capture process
+        problem = (
+            f"the capture cannot be started ({error.strerror or error}): raise the limits of "
+            "processes, open files and memory"
+        )
     return replace(listener.trial(problem), through_daemon=through_daemon)
 
 

@@ -21,7 +21,8 @@ _SETTING = re.compile(
     r"[\"']?([\w-]+)[\"']?[ \t]*:[ \t]*(\"[^\"\n]*\"|'[^'\n]*'|[^\s,{}\[\]#][^,}\]#\n]*)"
 )
 _USER = re.compile(r"(?:^|_|-)user(?:_?name)?$", re.IGNORECASE)
-_NO_SECRETS = frozenset({"null", "~", "true", "false", "none", "yes", "no", "[", "{", "|", ">"})
+_NO_SECRETS = frozenset({"null", "none", "true", "false", "yes", "off"})
+_MIN_CHARS = 3  # of a value that is a secret by the name of its variable only
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,14 @@ def _of_file(content: bytes) -> Iterator[str]:
 def _of_environment(environ: Mapping[str, str]) -> Iterator[str]:
     for name, value in environ.items():
         is_path = value.startswith("/") and os.path.exists(value)  # noqa: PTH110 - any text
-        if SECRET_NAME.search(name) and not is_path:
+        if SECRET_NAME.search(name) and not is_path and _may_be_secret(value.strip()):
             yield value.strip()
         yield from _USERINFO.findall(value)
+
+
+def _may_be_secret(value: str) -> bool:
+    """Return whether the value of a variable is no switch, which stands in every text."""
+    return len(value) >= _MIN_CHARS and value.lower() not in _NO_SECRETS
 
 
 def _of_configuration(path: Path) -> Iterator[str]:
@@ -99,5 +105,5 @@ def _of_configuration(path: Path) -> Iterator[str]:
         value = written.strip().strip("\"'")
         is_secret = SECRET_NAME.search(name) or _USER.search(name)
         is_path = name.endswith("_file") or (name == "key" and value.startswith("/"))
-        if is_secret and not is_path and value.lower() not in _NO_SECRETS:
+        if is_secret and not is_path and _may_be_secret(value):
             yield value

@@ -12,6 +12,7 @@ disks.
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,7 +25,14 @@ from experiments.command_line import add_output, errors_reported, parser_of
 from experiments.doctor.broker_problems import BROKER
 from experiments.doctor.given_problems import GIVEN
 from experiments.doctor.local_problems import LOCAL
-from experiments.doctor.place import Findings, Healthy, Problem, make_healthy, placed
+from experiments.doctor.place import (
+    Findings,
+    Healthy,
+    Problem,
+    UnexpectedOutputError,
+    make_healthy,
+    placed,
+)
 from experiments.doctor.secrets_planted import Planted, plant_secrets
 from experiments.markdown import text_table
 
@@ -59,7 +67,11 @@ def try_problem(folder: Path, healthy: Healthy, problem: Problem, usual: set[Key
     """Plant one problem and return what is found."""
     begun_s = time.monotonic()
     with placed(folder, healthy) as place:
-        found = _documents(problem.examine(place))
+        try:
+            found = _documents(problem.examine(place))
+        except (UnexpectedOutputError, subprocess.TimeoutExpired) as error:
+            sys.stderr.write(f"{problem.name}: {error}\n")
+            found = []
     seconds = time.monotonic() - begun_s
     for each in found:
         is_it = each["area"] == problem.area and each["check"] in problem.checks

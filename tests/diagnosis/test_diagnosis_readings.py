@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from asd_monitor.diagnosis.config_files import read_config_files, with_service_c
 from asd_monitor.diagnosis.disk_reading import mount_of, read_state_folder
 from asd_monitor.diagnosis.findings import Result
 from asd_monitor.diagnosis.load_reading import read_limits, read_load
+from asd_monitor.diagnosis.presence import list_inputs_now
 from asd_monitor.diagnosis.service import ServiceFacts
 from asd_monitor.diagnosis.sound import SoundFacts, check_sound
 from asd_monitor.diagnosis.sound_reading import SoundReader
@@ -248,3 +250,11 @@ def test_what_is_installed_is_as_required(tmp_path: Path) -> None:
     assert {each.requirement.name for each in facts.libraries} >= {"numpy", "paho-mqtt"}
     assert all(each.installed for each in facts.libraries)
     assert facts.sndfile
+
+
+def test_a_capture_that_cannot_be_started_is_a_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    listing = list_inputs_now(Cards(tmp_path))
+    assert "no capture process can be started" in " ".join(listing.problems)

@@ -101,6 +101,11 @@ def test_every_planted_secret_is_found(subject: Subject) -> None:
     assert found.unreadable == ()
 
 
+def test_a_switch_is_no_secret(subject: Subject) -> None:
+    variables = {"USE_TOKEN": "1", "AUTH": "true", "NO_PASSWORD": ""}
+    assert not {"1", "true", ""} & find_secrets(subject, variables).values
+
+
 @pytest.mark.parametrize("name", SECRETS)
 def test_no_secret_is_in_the_file_in_any_form(subject: Subject, tmp_path: Path, name: str) -> None:
     log = tuple(f"connecting with '{form}' …" for form in forms(SECRETS[name]))
