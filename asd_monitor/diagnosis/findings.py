@@ -81,8 +81,18 @@ def divided(message: str) -> tuple[str, str | None]:
 
     A place is a path or a device: a word with a slash or a colon.
     """
-    first, _, rest = message.partition(": ")
-    is_place = bool(rest) and " " not in first and ("/" in first or ":" in first)
-    what, separator, remedy = (rest if is_place else message).partition(": ")
-    what = f"{first}: {what}" if is_place else what
-    return (what, remedy) if separator else (what, None)
+    first, rest = _parted(message)
+    if rest is not None and " " not in first and ("/" in first or ":" in first):
+        what, remedy = _parted(rest)
+        return f"{first}: {what}", remedy
+    return first, rest
+
+
+def _parted(text: str) -> tuple[str, str | None]:
+    """Return what is before and after the first colon that is in no brackets."""
+    depth = 0
+    for position, character in enumerate(text):
+        depth += (character == "(") - (character == ")")
+        if depth == 0 and text.startswith(": ", position):
+            return text[:position], text[position + 2 :]
+    return text, None

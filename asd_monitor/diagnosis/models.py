@@ -82,7 +82,9 @@ def _usable(facts: ModelFacts, bundle: Bundle, now: datetime) -> Iterator[Findin
     detector = bundle.detector
     check = Check(Area.MODELS, "usable", facts.machine)
     if bundle.damage is not None:
-        yield check.failed(*divided(bundle.damage))
+        used, reason = divided(bundle.damage)
+        what, remedy = divided(reason or "")
+        yield check.failed(f"{used}: {what}" if remedy else used, remedy or reason)
     else:
         yield check.ok(f"{bundle.version}, {len(detector.views)} views, {detector.rate_hz} Hz")
     check = Check(Area.MODELS, "rate", facts.machine)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
+import unicodedata
 from collections.abc import Collection, Iterator
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -46,7 +47,8 @@ class Redaction:
     """Removes secrets; ``secrets`` are those that are known."""
 
     def __init__(self, secrets: Collection[str]) -> None:
-        forms = {form for secret in secrets for form in _forms(secret) if form.strip()}
+        written = {each for secret in secrets for each in _spellings(secret)}
+        forms = {form for each in written for form in _forms(each) if form.strip()}
         # the longest first: a secret may contain another
         ordered = sorted(forms, key=lambda form: (-len(form), form))
         self._known = re.compile("|".join(map(_pattern, ordered)), re.IGNORECASE) if forms else None
@@ -73,6 +75,14 @@ class Redaction:
             case list() | tuple():
                 return [self.document(each) for each in value]
         return self.text(str(value))
+
+
+def _spellings(secret: str) -> Iterator[str]:
+    """Yield a secret in other cases and compositions of its letters: ß is SS in upper case."""
+    for each in (secret, secret.upper(), secret.lower(), secret.casefold()):
+        for form in ("NFC", "NFD"):
+            yield unicodedata.normalize(form, each)
+        yield each
 
 
 def _forms(secret: str) -> Iterator[str]:

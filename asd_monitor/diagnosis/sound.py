@@ -171,7 +171,7 @@ def _trial(machine: str, trial: Trial) -> Iterator[Finding]:
     )
     for kind, text in sound_defects(levels, trial.hum).items():
         check = Check(Area.SOUND, kind, machine)
-        what, remedy = divided(text)
+        what, _, remedy = text.rpartition(": ")
         yield check.failed(what, remedy) if kind in _OF_FAILED else check.warning(what, remedy)
     if trial.lost_samples:
         yield Check(Area.SOUND, "lost", machine).warning(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 from collections.abc import Callable
@@ -13,6 +12,7 @@ import numpy as np
 import soundfile
 
 from asd_monitor.records import Samples
+from asd_monitor.sealed_json import parsed_json, sealed_json
 from experiments.chaos.small_disk import SmallDisk
 from experiments.doctor.place import BOX, MACHINE, Examine, Place, problem
 from tests.doubles.synthetic_sounds import machine_sound
@@ -154,9 +154,10 @@ def _flip_bytes(version: Path) -> None:
 
 def _older_format(version: Path) -> None:
     path = version / "manifest.json"
-    text = path.read_text()
-    number = json.loads(text)["format"]
-    path.write_text(text.replace(f'"format": {number}', '"format": 3', 1))
+    manifest = parsed_json(path.read_bytes())
+    del manifest["sha256"]
+    content, _ = sealed_json({**manifest, "format": 3})
+    path.write_bytes(content)
 
 
 def _no_current(version: Path) -> None:

@@ -278,6 +278,7 @@ def test_what_the_sound_shows(sound: Any, expected: set[str]) -> None:
         ("/a/b.db: broken: mend it", ("/a/b.db: broken", "mend it")),
         ("hw:1: busy: end x", ("hw:1: busy", "end x")),
         ("broken", ("broken", None)),
+        ("/m/v1 is damaged (a: b): train", ("/m/v1 is damaged (a: b)", "train")),
     ],
 )
 def test_messages_are_divided(message: str, expected: Any) -> None:

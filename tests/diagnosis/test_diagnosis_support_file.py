@@ -39,6 +39,7 @@ SECRETS = {
     "beside": "another.boxes.password",
     "in the file": "typed-by-hand",
     "user": "brokeruser",
+    "umlauts": "schlüssel-ß-42",
 }
 
 
@@ -54,6 +55,7 @@ def subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make_config: Any) -
     (folder / "password").write_text(SECRETS["password"] + "\n")
     (folder / "web.token").write_text(SECRETS["token"] + "\n")
     (folder / "other.password").write_text(SECRETS["beside"] + "\n")
+    (folder / "more.password").write_text(SECRETS["umlauts"] + "\n")
     (credentials / "mqtt_password").write_text(SECRETS["credential"] + "\n")
     (folder / "client.pem").write_text(
         "-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n"
