@@ -26,7 +26,7 @@ def doctor(*arguments: object) -> list[dict[str, Any]]:
 def test_a_running_daemon_goes_on_and_is_asked(
     trained: Path, tmp_path: Path, mosquitto: Mosquitto
 ) -> None:
-    options = ("--device", f"file:{trained}/calm.flac?loop", "--machine", "fan01")
+    options: tuple[str, ...] = ("--device", f"file:{trained}/calm.flac?loop", "--machine", "fan01")
     options += ("--broker", f"localhost:{mosquitto.port}", "--models", str(trained / "models"))
     options += ("--state", str(tmp_path / "state"))
     with (
