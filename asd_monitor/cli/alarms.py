@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from asd_monitor.journal.content import JournalContent
 
 _LISTED = 50  # alarms, where no limit is given
-app = CommandGroup("alarms", "List, acknowledge and shelve alarms, also while the daemon runs.")
+app = CommandGroup("alarms", "List, acknowledge and shelve alarms, also beside the daemon.")
 
 
 @app.command("list", short_help="List the alarms that are not closed.")

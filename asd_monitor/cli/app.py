@@ -38,7 +38,13 @@ _COMMANDS = {
     "devices": CommandModule(
         "asd_monitor.cli.devices", "List the input devices, each with a permanent name."
     ),
+    "doctor": CommandModule(
+        "asd_monitor.cli.doctor", "Examine this installation: what is wrong, and why."
+    ),
     "record": CommandModule("asd_monitor.cli.record", "Record a machine's normal sound."),
+    "udev-rule": CommandModule(
+        "asd_monitor.cli.udev_rule", "Print a udev rule that names a USB sound card."
+    ),
     "models": CommandModule("asd_monitor.cli.models"),
     "alarms": CommandModule("asd_monitor.cli.alarms"),
     "config": CommandModule("asd_monitor.cli.config_command"),

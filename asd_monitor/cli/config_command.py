@@ -34,9 +34,6 @@ Models = Annotated[
     ),
 ]
 
-_SERVICE_FILES = Path("/etc/asd-monitor")  # of asd-monitor@NAME, with its state in the second
-_SERVICE_STATE = Path("/var/lib/asd-monitor")
-
 
 @app.command(short_help="Check a file: report every error, with place and remedy.")
 def check(file: File, *, models: Models = None, as_json: AsJson = False) -> None:
@@ -93,7 +90,7 @@ def schema() -> None:
 
 def models_of(file: Path) -> Path:
     """Return the models folder of the service that reads the file, else that of the user."""
-    folder = file.absolute()
-    if folder.parent == _SERVICE_FILES:
-        return _SERVICE_STATE / folder.stem / "models"
-    return default_models_dir()
+    from asd_monitor.cli.service_folders import service_state
+
+    state = service_state(file)
+    return default_models_dir() if state is None else state / "models"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import os
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from asd_monitor.audio.devices.device_strings import parse_device
@@ -19,10 +20,12 @@ _CHECKS: Checks = {
 
 
 def read_for_run(
-    path: Path, find_more: Callable[[Config], Iterable[Notice]] = lambda _: ()
+    path: Path,
+    find_more: Callable[[Config], Iterable[Notice]] = lambda _: (),
+    environ: Mapping[str, str] = os.environ,
 ) -> ConfigFile:
     """Return the configuration that `run` uses; ``find_more`` returns further notices.
 
     Raises `ConfigError` with every error.
     """
-    return read_config(path, parse_device, checks=_CHECKS, find_more=find_more)
+    return read_config(path, parse_device, environ, checks=_CHECKS, find_more=find_more)

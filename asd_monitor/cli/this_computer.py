@@ -5,35 +5,22 @@ None of it is an error: `run` starts, reports it and tries again.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import queue
-import socket
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
 
-from asd_monitor.audio.devices.cards import CardNotFoundError, Cards
-from asd_monitor.audio.devices.device_strings import DeviceKind, DeviceSpec, parse_device
-from asd_monitor.audio.devices.remedies import NO_PERMISSION, not_found
-from asd_monitor.audio.devices.sound_server import SoundServer
-from asd_monitor.audio.files.recording_search import find_recordings
-from asd_monitor.audio.inputs import AudioInput, list_inputs
+from asd_monitor.audio.devices.cards import Cards
+from asd_monitor.audio.devices.device_strings import DeviceSpec, parse_device
+from asd_monitor.audio.devices.remedies import NO_PERMISSION
+from asd_monitor.audio.inputs import AudioInput
 from asd_monitor.config.loading import Notice
 from asd_monitor.config.machine_settings import Machine
 from asd_monitor.config.settings import Config, Mqtt
-from asd_monitor.errors import AsdMonitorError
+from asd_monitor.diagnosis.broker_reach import connection_error
+from asd_monitor.diagnosis.presence import absence, is_listed_by_name, list_inputs_now
 from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.model_store.versions import BundleError
 from asd_monitor.publish.broker_diagnostics import connect_failed
-
-_CONNECT_LIMIT_S = 3.0
-_RESOLVE_LIMIT_S = 5.0  # of the host name, which the system may try much longer
-_CARD_KINDS = (DeviceKind.HW, DeviceKind.CARD_ID, DeviceKind.USB_PATH, DeviceKind.USB_ID)
-
-T = TypeVar("T")
 
 
 def find_missing(config: Config, models: Path) -> Iterator[Notice]:
@@ -43,8 +30,8 @@ def find_missing(config: Config, models: Path) -> Iterator[Notice]:
     inputs: list[AudioInput] | None = None
     for machine, settings in config.machines.items():
         spec = replace(parse_device(settings.device_text), channel=None)
-        if spec.kind not in (*_CARD_KINDS, DeviceKind.FILE) and inputs is None:
-            inputs = asyncio.run(_list_inputs())
+        if is_listed_by_name(spec) and inputs is None:
+            inputs = list(list_inputs_now(Cards()).inputs)
         if reason := _absent(spec, inputs or []):
             yield ("machines", machine, "device"), reason
         yield from _model_notices(models, machine, settings)
@@ -52,56 +39,21 @@ def find_missing(config: Config, models: Path) -> Iterator[Notice]:
 
 def _unreachable(mqtt: Mqtt) -> str | None:
     """Return why no TCP connection to the broker can be made, with the remedy."""
-
-    def connect() -> OSError | None:
-        try:
-            socket.create_connection((mqtt.host, mqtt.port), _CONNECT_LIMIT_S).close()
-        except UnicodeError:  # of a name that IDNA cannot encode
-            return socket.gaierror(f"the name {mqtt.host} is not valid")
-        except OSError as error:
-            return error
-        return None
-
-    late: OSError | None = TimeoutError()
-    error = _within(_CONNECT_LIMIT_S + _RESOLVE_LIMIT_S, connect, late)
+    error = connection_error(mqtt)
     if error is None:
         return None
     end = connect_failed(error, mqtt)
     return f"the broker cannot be reached now: {end.reason}: {end.remedy}"
 
 
-def _within(limit_s: float, function: Callable[[], T], otherwise: T) -> T:
-    """Return the function's result, or ``otherwise`` where it takes longer."""
-    results: queue.SimpleQueue[T] = queue.SimpleQueue()
-    threading.Thread(target=lambda: results.put(function()), daemon=True).start()
-    with contextlib.suppress(queue.Empty):
-        return results.get(timeout=limit_s)
-    return otherwise
-
-
 def _absent(spec: DeviceSpec, inputs: list[AudioInput]) -> str | None:
     """Return why the device delivers no sound now, with the remedy."""
-    try:
-        if spec.is_file:
-            find_recordings(spec.path)
-        elif spec.kind in _CARD_KINDS:
-            Cards().find(spec)
-        elif not any(each.device == str(spec) for each in inputs):
-            available = [each.device for each in inputs]
-            return f"not present now: {not_found(available)}"
-    except (AsdMonitorError, CardNotFoundError) as error:
-        return f"not present now: {error}"
-    if not spec.is_file and Cards().access_denied:
+    cards = Cards()
+    if reason := absence(spec, cards, inputs):
+        return f"not present now: {reason}"
+    if not spec.is_file and cards.access_denied:
         return NO_PERMISSION
     return None
-
-
-async def _list_inputs() -> list[AudioInput]:
-    server = SoundServer()
-    try:
-        return list((await list_inputs(Cards(), server)).inputs)
-    finally:
-        server.close()
 
 
 def _model_notices(models: Path, machine: str, settings: Machine) -> Iterator[Notice]:

@@ -24,6 +24,7 @@ DOCUMENTS = (
     "docs/home-assistant.md",
     "docs/mqtt-commands.md",
     "docs/mqtt-messages.md",
+    "docs/troubleshooting.md",
 )
 PROGRAM: Any = typer.main.get_command(app)  # a click group; typer has a click of its own
 

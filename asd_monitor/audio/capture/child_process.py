@@ -173,10 +173,17 @@ async def query_portaudio_inputs(limit_s: float = LIST_LIMIT_S) -> list[PortAudi
     """Return PortAudio's inputs, listed by a child.
 
     Raises:
-        InputQueryError: no answer within ``limit_s``, or PortAudio failed.
+        InputQueryError: no answer within ``limit_s``, PortAudio failed, or the child cannot be
+            started.
 
     """
-    process = await _spawn("list")
+    try:
+        process = await _spawn("list")
+    except OSError as error:
+        raise InputQueryError(
+            f"no capture process can be started ({error.strerror or error}): raise the limits of "
+            "processes and open files, and let this user run this Python"
+        ) from error
     try:
         async with asyncio.timeout(limit_s):
             output, errors = await process.communicate()

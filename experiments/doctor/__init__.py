@@ -1,0 +1,1 @@
+"""Planted problems of an installation, and what `doctor` finds of them."""
