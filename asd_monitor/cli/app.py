@@ -27,6 +27,7 @@ from asd_monitor.cli import (
     record,
     run,
     score,
+    setup,
     train,
 )
 from asd_monitor.cli.command_group import CommandGroup
@@ -56,6 +57,7 @@ def _main(
 
 
 app.command("demo", short_help="Demonstrate training, monitoring and an alarm.")(demo.command)
+app.command("setup", short_help="Set up a machine, step by step.")(setup.command)
 app.command(
     "train",
     cls=ManyValues,

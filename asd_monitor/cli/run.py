@@ -12,32 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.cli.logs import LogFormatOption, Verbose, configure_logs
-from asd_monitor.cli.options import ModelsDir, StateDir
+from asd_monitor.cli.options import ModelsDir, OptionalDevice, OptionalMachine, StateDir
 from asd_monitor.errors import UsageError
 
 if TYPE_CHECKING:
     from asd_monitor.config.settings import Config, Mqtt
 
-Device = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        "-d",
-        metavar="DEVICE",
-        help="Input device; `asd-monitor devices` lists them.",
-        show_default=False,
-    ),
-]
-OneMachine = Annotated[
-    str | None,
-    typer.Option(
-        "--machine",
-        "-m",
-        metavar="ID",
-        help="Id of the machine, such as fan01.",
-        show_default=False,
-    ),
-]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
@@ -75,8 +55,8 @@ def command(
     *,
     models: ModelsDir,
     state: StateDir,
-    device: Device = None,
-    machine: OneMachine = None,
+    device: OptionalDevice = None,
+    machine: OptionalMachine = None,
     config: ConfigFile = None,
     learn: Learn = None,
     broker: Broker = None,

@@ -22,6 +22,8 @@ DOCUMENTS = (
     "docs/evidence.md",
     "docs/mqtt-commands.md",
     "docs/mqtt-messages.md",
+    "docs/first-machine.md",
+    "docs/placement.md",
 )
 PROGRAM: Any = typer.main.get_command(app)  # a click group; typer has a click of its own
 
