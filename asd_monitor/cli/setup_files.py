@@ -204,8 +204,10 @@ def install_service(folders: ServiceFolders, instance: str, program: Path) -> li
 def give_to_service(folders: ServiceFolders, instance: str) -> None:
     """Give what root has written into the state folder of a service to the user of that."""
     state = folders.state(instance)
+    if os.geteuid() != 0 or not state.is_dir():
+        return
     owner = state.stat()
-    if os.geteuid() != 0 or owner.st_uid == 0:
+    if owner.st_uid == 0:
         return  # systemd does it when the service starts for the first time
     for path in state.rglob("*"):
         if path.lstat().st_uid == 0:

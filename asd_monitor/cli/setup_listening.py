@@ -259,7 +259,7 @@ def _octave_bars(sound: ChannelSound) -> str:
 
 def _note(channel: ListenedChannel, sound: ChannelSound | None, *, is_tapped: bool) -> Text:
     if channel.problem is not None:
-        return Text(channel.problem, "red")
+        return Text("no sound", "red")  # the reason follows the table
     if sound is None:
         return Text("opening …", "dim")
     found = (

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from asd_monitor.audio.devices.device_strings import DeviceSpec, parse_device
+from asd_monitor.audio.devices.cards import CardNotFoundError, Cards, stable_name
+from asd_monitor.audio.devices.device_strings import DeviceKind, DeviceSpec, parse_device
 from asd_monitor.cli.setup_dialogue import Dialogue
 from asd_monitor.cli.setup_listening import (
     ListenedChannel,
@@ -30,14 +32,32 @@ def choose_microphone(given: str | None, dialogue: Dialogue) -> DeviceSpec:
 
     """
     if given is not None:
-        spec = parse_device(given)
+        spec = _stable(parse_device(given), dialogue)
         heard = _listen_to(spec, dialogue)
         if heard is None or _is_accepted(heard[0], heard, dialogue):
             return spec
     while True:
         channels, chosen = _choose(dialogue)
         if chosen is not None and _is_accepted(chosen, channels, dialogue):
-            return parse_device(chosen.text)
+            return _stable(parse_device(chosen.text), dialogue)
+
+
+def _stable(spec: DeviceSpec, dialogue: Dialogue) -> DeviceSpec:
+    """Return a device string that names the same card after a restart, too, where there is one."""
+    if spec.kind is not DeviceKind.HW or not spec.name.isdigit():
+        return spec
+    cards = Cards()
+    try:
+        card = cards.find(spec)
+    except CardNotFoundError:  # one of a sound server, or one that is not plugged in
+        dialogue.warn(f"{spec} may be another microphone after a restart: prefer a stable name")
+        return spec
+    if spec.pcm not in {None, card.pcms[0].number}:
+        return spec  # a stable name means the first input of the card
+    stable = replace(parse_device(stable_name(card, cards.all())), channel=spec.channel)
+    if dialogue.confirm(f"{spec} is {stable}, also after a restart: use that name?", default=True):
+        return stable
+    return spec
 
 
 def _listen_to(spec: DeviceSpec, dialogue: Dialogue) -> list[ListenedChannel] | None:
@@ -66,6 +86,9 @@ def _choose(dialogue: Dialogue) -> tuple[list[ListenedChannel], ListenedChannel 
     listen(channels, dialogue)
     dialogue.console.print(channel_table(channels))
     shown = [each for each in channels if each.exists]
+    problems = {each.problem: each.device for each in shown if each.problem is not None}
+    for problem, device in problems.items():
+        dialogue.warn(f"{device}: {problem}")
     default = _likeliest(shown)
 
     def parse(answer: str) -> ListenedChannel | None:

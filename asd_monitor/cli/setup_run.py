@@ -215,7 +215,7 @@ class GuidedSetup:
             if not dialogue.confirm(
                 f"{machine} has a model already ({version}).  Train a new version?", default=False
             ):
-                self._there.append(f"model {machine} {version} in {printable(models)}")
+                dialogue.success(f"the model of {machine} stays: {version}")
                 return
         if sound.seconds < MIN_TRAINING_S:
             raise OperationError(
@@ -232,6 +232,8 @@ class GuidedSetup:
         prepared = prepare_configuration(
             self._config, self._entry(device, machine), self._broker_entry()
         )
+        if self._is_of_service and self._answers.password_file is not None:
+            install_password(self._folders, self._instance, self._answers.password_file)
         backup = write_configuration(prepared)
         path = printable(prepared.path)
         if not prepared.is_changed:
@@ -247,7 +249,7 @@ class GuidedSetup:
         dialogue, answers = self._dialogue, self._answers
         wanted, program = answers.service, this_program()
         can_serve = self._is_root and self._folders.has_systemd and self._is_of_service
-        reason = obstacle(program, device)
+        reason = obstacle(program, device) or self._other_folders()
         if wanted is False:
             return False
         if wanted is None and can_serve and reason is None:
@@ -256,8 +258,6 @@ class GuidedSetup:
             if not wanted:
                 return False
         if can_serve and wanted and reason is None:
-            if answers.password_file is not None:
-                install_password(self._folders, self._instance, answers.password_file)
             give_to_service(self._folders, self._instance)
             for done in install_service(self._folders, self._instance, program):
                 dialogue.success(done)
@@ -270,6 +270,14 @@ class GuidedSetup:
         if wanted:
             raise OperationError(reason or "--service: run it as root, where systemd runs")
         return False
+
+    def _other_folders(self) -> str | None:
+        """Return why the service would not find what was written; None: it does."""
+        answers = self._answers
+        if self._is_of_service and (answers.models or answers.state):
+            own = self._folders.state(self._instance)
+            return f"the service uses {own} only: omit --models and --state"
+        return None
 
     def _service_command(self) -> str:
         recordings = self._answers.recordings or (

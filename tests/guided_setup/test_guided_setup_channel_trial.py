@@ -70,9 +70,10 @@ def test_hum_is_recognised_by_its_odd_harmonics(mains_hz):
         machine_sound(5.0),
         noise(0.05),
         tones((50, 150, 250), 0.001) + noise(0.05),  # hum that the machine masks
+        tones((50, 150, 250, 350), 0.01) + noise(0.05),  # a small part of the sound
         np.zeros(5 * RATE_HZ, np.float32),
     ],
-    ids=["motor", "machine", "noise", "masked", "zeros"],
+    ids=["motor", "machine", "noise", "masked", "part", "zeros"],
 )
 def test_what_is_no_hum_is_not_reported(sound):
     assert spectrum(np.asarray(sound, np.float32)).mains_hum() is None

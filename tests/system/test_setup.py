@@ -1,7 +1,11 @@
 """`setup` on a terminal and on a virtual microphone: from nothing to a machine that is scored."""
 
+import json
+import re
+import shlex
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,21 +13,43 @@ import soundfile
 
 from tests.doubles.mosquitto import Subscriber
 from tests.doubles.pseudo_terminal import PseudoTerminal
-from tests.doubles.run_process import BrokerMessages, RunProcess
-from tests.doubles.synthetic_sounds import machine_sound
+from tests.doubles.run_process import BrokerMessages, RunProcess, asd_monitor
+from tests.doubles.synthetic_sounds import machine_sound, write
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 PROGRAM = [sys.executable, "-m", "asd_monitor", "setup"]
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/first-machine.md"
 
 
-def test_from_nothing_to_a_machine_that_is_scored(tmp_path, virtual_sound, mosquitto):
+def documented(begin: str) -> list[str]:
+    """Return the arguments of the only command on the page that begins like this."""
+    page = PAGE.read_text().replace("\\\n", " ")
+    [found] = re.findall(rf"^ *\$ (?:sudo )?asd-monitor ({begin}[^\n]*)", page, re.MULTILINE)
+    return [str(Path(each).expanduser()) if "~" in each else each for each in shlex.split(found)]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A new user, in an empty folder."""
+    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_from_nothing_to_a_machine_that_is_scored(home, virtual_sound, mosquitto):
     """The commands of docs/first-machine.md, with answers typed on a terminal."""
     sound = virtual_sound({"fan": 1}, channels=2)
     fan = machine_sound(30.0, seed=1)
     sound["fan"].play(np.stack([np.zeros_like(fan), fan], axis=1), loop=True)
-    folders = ["--models", str(tmp_path / "models"), "--state", str(tmp_path / "state")]
-    config = tmp_path / "machines.yaml"
-    options = ["--config", str(config), "--minutes", "61s", "--no-service", *folders]
+    assert documented("setup$") == ["setup"]
+    run = documented("run")
+    config = Path(run[-1])
+    # on a computer with systemd root's would be in /etc
+    options = ["--minutes", "61s", "--no-service", "--config", str(config)]
     with PseudoTerminal([*PROGRAM, *options]) as terminal:
         modes = terminal.modes
         terminal.wait_for("Then press Enter")
@@ -62,10 +88,10 @@ def test_from_nothing_to_a_machine_that_is_scored(tmp_path, virtual_sound, mosqu
     assert 'device: "hw:1,0#1"' in config.read_text()
     with (
         Subscriber(mosquitto.port) as subscriber,
-        RunProcess(tmp_path, "--config", config, *folders) as run,
+        RunProcess(home, *run[1:]) as process,
     ):
         messages = BrokerMessages(subscriber)
-        score = messages.until("fan01/score", lambda message: message["score"] is not None, run)
+        score = messages.until("fan01/score", lambda message: message["score"] is not None, process)
         assert score["state"] == "normal"
 
 
@@ -94,3 +120,17 @@ def test_an_interrupted_recording_goes_on(tmp_path, virtual_sound):
     assert "are too little" in text
     assert time.monotonic() - begun_s < 60
     assert len(list((state / "recordings/fan01").glob("*.flac"))) == 2
+
+
+def test_the_command_without_questions_sets_up_recordings(home):
+    write(home / "recordings/fan01/normal.flac", machine_sound(62.0, seed=1))
+    command = documented("setup --device file")
+    out = asd_monitor(*command, timeout_s=300)
+    assert f"asd-monitor run --config {home}/test.yaml" in out
+    assert f'device: "file:{home}/recordings/fan01"' in (home / "test.yaml").read_text()
+    models = home / ".local/share/asd-monitor/models"
+    assert json.loads(asd_monitor("models", "list", "--models", models, "--json"))
+    before = (home / "test.yaml").read_bytes()
+    again = asd_monitor(*command)  # the model stays, and so does the file
+    assert again == out
+    assert (home / "test.yaml").read_bytes() == before
