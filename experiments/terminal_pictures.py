@@ -8,7 +8,9 @@ synthetic sound, and refer to no font or file on the web.
 
 from __future__ import annotations
 
+import os
 import sys
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -125,6 +127,8 @@ def run_picture() -> RenderableType:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write the pictures."""
+    os.environ["TZ"] = "UTC"  # the lines show local time
+    time.tzset()
     parser = parser_of("terminal_pictures", __doc__)
     add_output(parser)
     options = parser.parse_args(arguments)

@@ -20,7 +20,7 @@ from asd_monitor.dsp.dc_removal import DCRemover
 from asd_monitor.dsp.sample_faults import CLIPPING_LEVEL
 from asd_monitor.records import Samples
 
-_BAR_CELLS = 40
+_BAR_CELLS = 30
 _MIN_DBFS = -80.0
 _NEAR_CLIPPING_DBFS = -6.0
 _LINE_EVERY_S = 10.0

@@ -96,9 +96,9 @@ class Dialogue:
                 return answer
 
     def _marked(self, mark: str, style: str, text: str) -> None:
+        safe = "\n".join(map(printable, text.splitlines()))
         if not self.console.is_terminal:
             prefix = "warning: " if mark == "!" else ""
-            self.console.print(Text(prefix + printable(text)), soft_wrap=True)
+            self.console.print(Text(prefix + safe), soft_wrap=True)
             return
-        lines = Text(f"{mark} ", style).append(printable(text), "" if mark == "!" else style)
-        self.console.print(lines)
+        self.console.print(Text(f"{mark} ", style).append(safe, "" if mark == "!" else style))

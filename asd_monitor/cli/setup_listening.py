@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+import termios
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 
-from rich.console import Console, Group
-from rich.control import Control
+from rich.console import Group
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -26,6 +26,7 @@ from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.cli.setup_dialogue import Dialogue
 from asd_monitor.guided_setup.channel_trial import SETTLED_S, ChannelSound, ChannelTrial, reacting
 from asd_monitor.records import Block, MicrophoneState
+from asd_monitor.wording import shortened
 
 LISTEN_S = 4.0
 """Without a question, each microphone is listened to for this time."""
@@ -34,8 +35,9 @@ _MAX_CHANNELS = 8  # of one device
 _MAX_ROWS = 16
 _OPEN_LIMIT_S = 10.0
 _REFRESH_S = 0.15
-_BAR_CELLS = 20
+_BAR_CELLS = 12
 _MIN_DBFS, _MIN_BAND_DBFS = -80.0, -110.0
+_NAME_CHARS = 22
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -154,7 +156,8 @@ def listen_to_recording(spec: DeviceSpec) -> list[ListenedChannel]:
 
 def listen(channels: Sequence[ListenedChannel], dialogue: Dialogue) -> None:
     """Listen until Enter is pressed; without questions for `LISTEN_S`."""
-    asyncio.run(_listen(channels, dialogue))
+    with _without_echo() if dialogue.interactive else nullcontext():
+        asyncio.run(_listen(channels, dialogue))
 
 
 async def _listen(channels: Sequence[ListenedChannel], dialogue: Dialogue) -> None:
@@ -166,7 +169,7 @@ async def _listen(channels: Sequence[ListenedChannel], dialogue: Dialogue) -> No
     entered = asyncio.Event()
     loop = asyncio.get_running_loop()
     if dialogue.interactive:
-        loop.add_reader(sys.stdin.fileno(), _read_enter, entered, dialogue.console)
+        loop.add_reader(sys.stdin.fileno(), _read_enter, entered)
     live = Live(console=dialogue.console, auto_refresh=False, transient=True)
     begun_s = loop.time()
     try:
@@ -212,10 +215,25 @@ def _is_done(
     return entered.is_set() if dialogue.interactive else seconds >= LISTEN_S
 
 
-def _read_enter(entered: asyncio.Event, console: Console) -> None:
+def _read_enter(entered: asyncio.Event) -> None:
     sys.stdin.readline()
-    console.control(Control.move(0, -1))  # back to where the display ends
     entered.set()
+
+
+@contextmanager
+def _without_echo() -> Iterator[None]:
+    """Show nothing that is typed meanwhile: it would move the display."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    changed = [*before]
+    changed[3] &= ~termios.ECHO
+    termios.tcsetattr(sys.stdin, termios.TCSADRAIN, changed)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _hint(dialogue: Dialogue) -> Text:
@@ -268,6 +286,6 @@ def _note(channel: ListenedChannel, sound: ChannelSound | None, *, is_tapped: bo
         (sound.levels.is_clipping, "clipping", "red"),
         (sound.is_silent, "very quiet", "yellow"),
         (sound.hum is not None, "hum of the mains", "yellow"),
-        (True, channel.name, "dim"),
+        (True, shortened(channel.name, _NAME_CHARS), "dim"),
     )
     return next(Text(text, style) for applies, text, style in found if applies)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,8 +63,11 @@ class GuidedSetup:
 
     def run(self) -> None:
         """Take all steps.  Raises `typer.Exit` with 130 where it is interrupted."""
+        # asyncio warns of a child that has ended when it is killed
+        logging.getLogger("asyncio").setLevel(logging.ERROR)
         try:
-            self._run()
+            with _interrupted_by(signal.SIGTERM, signal.SIGHUP):
+                self._run()
         except (KeyboardInterrupt, InputEndedError) as error:
             self._report_end("interrupted")
             raise typer.Exit(130) from error
@@ -309,6 +316,20 @@ class GuidedSetup:
             return
         dialogue.say(f"setup {how}; kept: {'; '.join(self._there)}.  To go on:")
         dialogue.command(f"asd-monitor {self._answers.command(self._config)}")
+
+
+@contextmanager
+def _interrupted_by(*numbers: signal.Signals) -> Iterator[None]:
+    """Let signals end the block as Ctrl-C does, so that it leaves the terminal as it was."""
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number, handler in before.items():
+            if handler == signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _absolute(device: DeviceSpec) -> DeviceSpec:

@@ -1,10 +1,14 @@
-"""A few seconds of one channel: its level, spectrum and reaction to a tap, and what is wrong."""
+"""A few seconds of one channel: its level, spectrum and reaction to a tap, and what is wrong.
+
+A tap on the machine may clip and is loud: the level is the median over blocks, and clipping counts
+where it is in many of them.
+"""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,6 +19,7 @@ from asd_monitor.audio.files.levels import (
     dbfs,
     level_defects,
 )
+from asd_monitor.dsp.sample_faults import CLIPPING_LEVEL
 from asd_monitor.guided_setup.line_spectrum import LineSpectrum, MainsHum, OctaveBand
 from asd_monitor.records import Samples
 
@@ -22,8 +27,17 @@ SETTLED_S = 1.5
 """A channel is judged from so much sound on."""
 _REACTION_S = 4.0  # a tap is shown for this time
 _BEFORE_S = 30.0  # with whose usual peaks it is compared
+_MIN_CLIPPED_BLOCKS = 0.15  # share of the blocks; fewer are taps
 _MIN_RISE_DB = 10.0
 _MIN_LEAD_DB = 3.0  # before other channels, which hear the tap as well
+
+
+@dataclass(frozen=True, slots=True)
+class _BlockLevel:
+    end_s: float
+    level_dbfs: float
+    peak_dbfs: float
+    is_clipped: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +46,7 @@ class ChannelSound:
 
     channel: int  # from 0
     seconds: float
-    levels: LevelSummary
+    levels: LevelSummary  # without what a tap does to it
     octaves: tuple[OctaveBand, ...]
     hum: MainsHum | None
     rise_db: float  # of the newest peaks above the usual ones
@@ -57,7 +71,7 @@ class ChannelTrial:
         self._rate_hz = rate_hz
         self._levels = LevelAccumulator(rate_hz)
         self._spectrum = LineSpectrum(rate_hz)
-        self._peaks: deque[tuple[float, float]] = deque()  # end of the block in s, dBFS
+        self._blocks: deque[_BlockLevel] = deque()
         self.newest_dbfs: float | None = None
         """The level of the newest block; None before the first."""
 
@@ -67,10 +81,15 @@ class ChannelTrial:
         self._spectrum.push(samples)
         centred = samples - samples.mean()
         self.newest_dbfs = dbfs(float(np.sqrt(np.mean(np.square(centred)))))
-        end_s = self._levels.samples / self._rate_hz
-        self._peaks.append((end_s, dbfs(float(np.abs(centred).max()))))
-        while self._peaks[0][0] < end_s - _BEFORE_S:
-            self._peaks.popleft()
+        block = _BlockLevel(
+            end_s=self.seconds,
+            level_dbfs=self.newest_dbfs,
+            peak_dbfs=dbfs(float(np.abs(centred).max())),
+            is_clipped=bool((np.abs(samples) >= CLIPPING_LEVEL).any()),
+        )
+        self._blocks.append(block)
+        while self._blocks[0].end_s < block.end_s - _BEFORE_S:
+            self._blocks.popleft()
 
     @property
     def seconds(self) -> float:
@@ -82,7 +101,7 @@ class ChannelTrial:
         return ChannelSound(
             channel=self._channel,
             seconds=self.seconds,
-            levels=self._levels.summary(),
+            levels=self._levels_without_taps(),
             octaves=self._spectrum.octaves(),
             hum=self._spectrum.mains_hum(),
             rise_db=self._rise_db(),
@@ -91,8 +110,18 @@ class ChannelTrial:
     def _rise_db(self) -> float:
         if self.seconds < SETTLED_S:
             return 0.0
-        newest = max(peak for end_s, peak in self._peaks if end_s > self.seconds - _REACTION_S)
-        return newest - float(np.median([peak for _, peak in self._peaks]))
+        since_s = self.seconds - _REACTION_S
+        newest = max(block.peak_dbfs for block in self._blocks if block.end_s > since_s)
+        return newest - float(np.median([block.peak_dbfs for block in self._blocks]))
+
+    def _levels_without_taps(self) -> LevelSummary:
+        summary = self._levels.summary()
+        if not self._blocks:
+            return summary
+        level = float(np.median([block.level_dbfs for block in self._blocks]))
+        clips = float(np.mean([block.is_clipped for block in self._blocks])) >= _MIN_CLIPPED_BLOCKS
+        share = summary.clipped_share if clips else 0.0
+        return replace(summary, rms_dbfs=round(level, 1), clipped_share=share)
 
 
 def reacting(sounds: Sequence[ChannelSound | None]) -> int | None:

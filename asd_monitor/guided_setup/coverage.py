@@ -91,10 +91,11 @@ class CoverageMeter:
 
 
 def coverage_text(coverage: Coverage, target_s: float) -> str:
-    """Return the coverage in one line, with what is missing."""
+    """Return the coverage in one line, and what is missing in a second one."""
     done, target = coverage.seconds / _MINUTE_S, target_s / _MINUTE_S
     modes = count(coverage.modes, "operating mode")
-    text = f"{done:.1f} of {round(target, 1):g} minutes, {modes} found; "
+    pause = "no pause" if coverage.idle_dbfs is None else "a pause"
+    text = f"{done:.1f} of {round(target, 1):g} minutes: {modes} and {pause} found"
     if coverage.idle_dbfs is None:
-        return text + "no pause yet: if the machine is ever off, switch it off for a minute"
-    return text + "a pause was found"
+        return f"{text}\nIf the machine is ever off, switch it off for a minute."
+    return text

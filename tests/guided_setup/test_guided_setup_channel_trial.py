@@ -120,3 +120,12 @@ def test_a_tap_is_over_after_some_seconds():
     sound[SECONDS * RATE_HZ : SECONDS * RATE_HZ + 100] += 0.5
     assert reacting([heard(sound[: len(sound) - 2 * RATE_HZ])]) == 0
     assert reacting([heard(sound)]) is None
+
+
+def test_a_tap_is_neither_clipping_nor_the_level():
+    quiet = noise(1e-4)
+    quiet[RATE_HZ : RATE_HZ + 800] = 1.0
+    found = heard(quiet)
+    assert found.levels.rms_dbfs == pytest.approx(-80, abs=1)
+    [warning] = channel_warnings(found)
+    assert "low level (-80 dBFS)" in warning

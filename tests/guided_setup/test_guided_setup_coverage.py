@@ -25,7 +25,7 @@ def test_one_speed_is_one_mode_without_a_pause():
     coverage = measured(running(40.0))
     assert coverage == Coverage(40.0, 1, None)
     text = coverage_text(coverage, 600)
-    assert text.startswith("0.7 of 10 minutes, 1 operating mode found")
+    assert text.startswith("0.7 of 10 minutes: 1 operating mode and no pause found\n")
     assert "switch it off for a minute" in text
 
 
@@ -37,7 +37,7 @@ def brighter(sound):
 def test_another_load_is_a_second_mode():
     coverage = measured(running(40.0), brighter(running(40.0, seed=1)))
     assert coverage.modes == 2
-    assert "2 operating modes found" in coverage_text(coverage, 80)
+    assert "2 operating modes and no pause found" in coverage_text(coverage, 80)
 
 
 def test_a_pause_is_found_and_is_no_mode():
@@ -45,7 +45,7 @@ def test_a_pause_is_found_and_is_no_mode():
     coverage = measured(running(60.0), noise)
     assert coverage.modes == 1
     assert coverage.idle_dbfs is not None
-    assert coverage_text(coverage, 85).endswith("a pause was found")
+    assert coverage_text(coverage, 85).endswith("a pause found")
 
 
 def test_nothing_is_not_a_pause():

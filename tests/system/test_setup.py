@@ -95,6 +95,18 @@ def test_from_nothing_to_a_machine_that_is_scored(home, virtual_sound, mosquitto
         assert score["state"] == "normal"
 
 
+def test_sigterm_leaves_the_terminal_as_it_was(tmp_path, virtual_sound):
+    virtual_sound({"fan": 1})
+    with PseudoTerminal([*PROGRAM, "--config", str(tmp_path / "c.yaml")]) as terminal:
+        modes = terminal.modes
+        terminal.wait_for("Then press Enter")
+        assert terminal.modes != modes  # without echo
+        terminal.terminate()
+        assert terminal.end() == 130
+        assert terminal.modes == modes
+        assert "nothing was written" in terminal.text
+
+
 def test_an_interrupted_recording_goes_on(tmp_path, virtual_sound):
     sound = virtual_sound({"fan": 1})
     sound["fan"].play(machine_sound(30.0, seed=1), loop=True)
