@@ -21,6 +21,7 @@ from asd_monitor.errors import AsdMonitorError
 
 _COMMANDS = {
     "demo": CommandModule("asd_monitor.cli.demo", "Demonstrate training, monitoring and an alarm."),
+    "setup": CommandModule("asd_monitor.cli.setup", "Set up a machine, step by step."),
     "train": CommandModule(
         "asd_monitor.cli.train", "Train a model of a machine's normal sound.", cls=ManyValues
     ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from typing import Annotated, TextIO
 
@@ -39,11 +39,26 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log debug messag
 _PRIORITIES = {"critical": 2, "error": 3, "warning": 4, "info": 6, "debug": 7}
 
 
-def configure_logs(log_format: LogFormat | None = None, *, verbose: bool = False) -> None:
-    """Send the log of structlog and of the standard library to stderr."""
+def effective_format(log_format: LogFormat | None) -> LogFormat:
+    """Return the format that is given, or the default here."""
+    if log_format is not None:
+        return log_format
+    is_collected = is_journal(sys.stderr, os.environ) or _is_service(os.environ)
+    return LogFormat.JSON if is_collected else LogFormat.TEXT
+
+
+def configure_logs(
+    log_format: LogFormat | None = None,
+    *,
+    verbose: bool = False,
+    write: Callable[[str], None] | None = None,
+) -> None:
+    """Send the log of structlog and of the standard library to stderr, or line by line to `write`.
+
+    ``write`` is called in any thread, without the end of the line.
+    """
     journal = is_journal(sys.stderr, os.environ)
-    if log_format is None:
-        log_format = LogFormat.JSON if journal or _is_service(os.environ) else LogFormat.TEXT
+    log_format = effective_format(log_format)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -68,7 +83,7 @@ def configure_logs(log_format: LogFormat | None = None, *, verbose: bool = False
                 exception_formatter=structlog.dev.plain_traceback,
             )
         )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(sys.stderr) if write is None else _LineHandler(write)
     formatter = _JournalFormatter if journal else structlog.stdlib.ProcessorFormatter
     handler.setFormatter(formatter(foreign_pre_chain=shared, processors=last))
     root = logging.getLogger()
@@ -101,6 +116,15 @@ def _is_service(environment: Mapping[str, str]) -> bool:
     return "INVOCATION_ID" in environment and environment.get("SYSTEMD_EXEC_PID") == str(
         os.getpid()
     )
+
+
+class _LineHandler(logging.Handler):
+    def __init__(self, write: Callable[[str], None]) -> None:
+        super().__init__()
+        self._write = write
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._write(self.format(record))
 
 
 class _JournalFormatter(structlog.stdlib.ProcessorFormatter):

@@ -76,6 +76,27 @@ Machine = Annotated[
         show_default=False,
     ),
 ]
+OptionalDevice = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        "-d",
+        metavar="DEVICE",
+        help="Input device; `asd-monitor devices` lists them.",
+        show_default=False,
+    ),
+]
+OptionalMachine = Annotated[
+    str | None,
+    typer.Option(
+        "--machine",
+        "-m",
+        metavar="ID",
+        callback=check_machine_id,
+        help="Id of the machine, such as fan01.",
+        show_default=False,
+    ),
+]
 OnlyMachine = Annotated[
     str | None,
     typer.Option(

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 import os
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,32 +15,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.cli.logs import LogFormatOption, Verbose, configure_logs
-from asd_monitor.cli.options import ModelsDir, StateDir
+from asd_monitor.cli.options import ModelsDir, OptionalDevice, OptionalMachine, StateDir
 from asd_monitor.errors import UsageError
 
 if TYPE_CHECKING:
+    from asd_monitor.cli.logs import LogFormat
+    from asd_monitor.cli.terminal_display import TerminalDisplay
     from asd_monitor.config.settings import Config, Mqtt
+    from asd_monitor.daemon.overview import Observer
 
-Device = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        "-d",
-        metavar="DEVICE",
-        help="Input device; `asd-monitor devices` lists them.",
-        show_default=False,
-    ),
-]
-OneMachine = Annotated[
-    str | None,
-    typer.Option(
-        "--machine",
-        "-m",
-        metavar="ID",
-        help="Id of the machine, such as fan01.",
-        show_default=False,
-    ),
-]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
@@ -71,16 +57,22 @@ Speed = Annotated[
 ]
 
 
+NoLive = Annotated[
+    bool, typer.Option("--no-live", help="Show no line for each machine on a terminal.")
+]
+
+
 def command(
     *,
     models: ModelsDir,
     state: StateDir,
-    device: Device = None,
-    machine: OneMachine = None,
+    device: OptionalDevice = None,
+    machine: OptionalMachine = None,
     config: ConfigFile = None,
     learn: Learn = None,
     broker: Broker = None,
     speed: Speed = 1.0,
+    no_live: NoLive = False,
     log_format: LogFormatOption = None,
     verbose: Verbose = False,
 ) -> None:
@@ -97,13 +89,36 @@ def command(
                 f"{' and '.join(mixed)} cannot be combined with --config: set it in {config}"
             )
         settings = None
-    configure_logs(log_format, verbose=verbose)
-    if settings is not None and machine is not None:
-        from asd_monitor.cli.known_machine import log_notices
+    with _display(log_format, wanted=not no_live) as display:
+        write = None if display is None else display.print_line
+        configure_logs(log_format, verbose=verbose, write=write)
+        if settings is not None and machine is not None:
+            from asd_monitor.cli.known_machine import log_notices
 
-        log_notices(models, state, machine, learn=learn is not None)
-    os.umask(0o077)  # recorded sound and alarms are readable for this user only
-    _run(settings, config, models, state, speed)
+            log_notices(models, state, machine, learn=learn is not None)
+        os.umask(0o077)  # recorded sound and alarms are readable for this user only
+        _run(settings, config, models, state, speed=speed, observer=display)
+
+
+@contextmanager
+def _display(log_format: LogFormat | None, *, wanted: bool) -> Iterator[TerminalDisplay | None]:
+    """Yield what shows the machines below the log; None where that is not a text on a terminal."""
+    from asd_monitor.cli.logs import LogFormat, effective_format
+
+    is_text = effective_format(log_format) is LogFormat.TEXT
+    if not (wanted and is_text and sys.stderr.isatty()):
+        yield None
+        return
+    from asd_monitor.cli.live_lines import live_lines
+    from asd_monitor.cli.terminal_display import TerminalDisplay
+
+    try:
+        display = TerminalDisplay(sys.stderr.fileno(), live_lines)
+    except OSError:  # a terminal that this process cannot open again
+        yield None
+        return
+    with display:
+        yield display
 
 
 def _one_machine(
@@ -150,7 +165,13 @@ def parse_broker(text: str | None) -> Mqtt:
 
 
 def _run(
-    settings: Config | None, config: Path | None, models: Path, state: Path, speed: float
+    settings: Config | None,
+    config: Path | None,
+    models: Path,
+    state: Path,
+    *,
+    speed: float,
+    observer: Observer | None,
 ) -> None:
     import asyncio
 
@@ -180,6 +201,7 @@ def _run(
             speed=speed,
             reload=read if config else None,
             config_path=config,
+            observer=observer,
             dependencies=Dependencies(load_model=partial(load_usable_bundle, runtime=runtime)),
         )
         service = Service(first, options)

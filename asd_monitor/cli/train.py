@@ -18,6 +18,7 @@ from asd_monitor.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from asd_monitor.config.machine_settings import MachineDefaults
     from asd_monitor.model_training.adaptation_result import Adaptation
     from asd_monitor.model_training.reference import Reference
     from asd_monitor.model_training.training_progress import Progress
@@ -80,7 +81,6 @@ def command(
     the recordings, switching it off raises an alarm.
     """
     from dataclasses import replace
-    from datetime import UTC, datetime
 
     from asd_monitor.cli.machine_settings import machine_settings
     from asd_monitor.cli.progress import shown_progress
@@ -89,8 +89,7 @@ def command(
     from asd_monitor.extras import TORCH_AND_EXPORT, require_extra
     from asd_monitor.model_training.recording_paths import expand_and_search
     from asd_monitor.model_training.reference import read_reference, require_duration
-    from asd_monitor.model_training.training_manifest import check_writable, save_model
-    from asd_monitor.model_training.training_run import train_model
+    from asd_monitor.model_training.training_manifest import check_writable
 
     if others and not adapt:
         raise UsageError("--others without --adapt has no effect: add --adapt, or omit --others")
@@ -124,31 +123,63 @@ def command(
             adaptation = None
             if adapt:
                 reference, adaptation = _adapted(reference, others or [], channel, progress)
-            days = settings.commissioning.days
-            trained = train_model(
+            trained, version = train_version(
                 machine,
                 reference,
-                settings.alarm,
-                channel,
-                progress,
-                adaptation=adaptation,
-                commissioning_days=days,
-            )
-            from asd_monitor.reports.notices import training_notices
-            from asd_monitor.reports.training_report import report_html
-
-            version = save_model(
+                settings,
                 models,
-                trained,
-                datetime.now(UTC),
-                warnings=training_notices(trained),
-                render=report_html,
-                commissioning_days=days,
+                channel=channel,
+                progress=progress,
+                adaptation=adaptation,
             )
     if check:
         _print_check(reference, sufficient=True, as_json=as_json)
     else:
         _print_result(trained, version, models / machine / version, as_json=as_json)
+
+
+def train_version(
+    machine: str,
+    reference: Reference,
+    settings: MachineDefaults,
+    models: Path,
+    *,
+    channel: int | None,
+    progress: Progress,
+    adaptation: Adaptation | None = None,
+) -> tuple[TrainingResult, str]:
+    """Train a new version and put it into use; return the result and the version.
+
+    Raises:
+        UsageError, OperationError: as `train_model` and `save_model`.
+
+    """
+    from datetime import UTC, datetime
+
+    from asd_monitor.model_training.training_manifest import save_model
+    from asd_monitor.model_training.training_run import train_model
+    from asd_monitor.reports.notices import training_notices
+    from asd_monitor.reports.training_report import report_html
+
+    days = settings.commissioning.days
+    trained = train_model(
+        machine,
+        reference,
+        settings.alarm,
+        channel,
+        progress,
+        adaptation=adaptation,
+        commissioning_days=days,
+    )
+    version = save_model(
+        models,
+        trained,
+        datetime.now(UTC),
+        warnings=training_notices(trained),
+        render=report_html,
+        commissioning_days=days,
+    )
+    return trained, version
 
 
 def _adapted(

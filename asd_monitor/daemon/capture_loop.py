@@ -10,6 +10,7 @@ from datetime import datetime
 import structlog
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec
+from asd_monitor.audio.files.levels import dbfs
 from asd_monitor.audio.ring_buffer import RingBuffer
 from asd_monitor.audio.sharing.server import PublishedChannel
 from asd_monitor.audio.source import Opened, Outage, Source
@@ -21,6 +22,7 @@ from asd_monitor.records import Block, MicrophoneState
 log = structlog.get_logger()
 
 _DEGRADED_LOSS = 1e-3  # lost fraction of the samples between two checks; more is `degraded`
+_LEVEL_S = 0.1
 _CHECK_S = 60.0  # from one check to the next: what may be lost in that time is `degraded` at once
 
 
@@ -155,6 +157,15 @@ class CaptureLoop:
         if self.ring is None or not self._source.is_paced:
             return 0.0
         return max(0, self.ring.end - self._due_at) / self.rate_hz
+
+    @property
+    def level_dbfs(self) -> float | None:
+        """Level of the newest tenth of a second, without its mean; None: there is no sound now."""
+        ring = self.ring
+        if ring is None or self.outage is not None or self.ended:
+            return None
+        newest = ring.newest_before(ring.end, round(_LEVEL_S * self.rate_hz))
+        return None if newest is None else dbfs(float(newest.samples.std()))
 
     @property
     def is_paced(self) -> bool:

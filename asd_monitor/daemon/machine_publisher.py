@@ -207,6 +207,16 @@ class MachinePublisher:
             running=running,
         )
 
+    @property
+    def newest_score(self) -> messages.Score | None:
+        """The score of the newest window; None while the sound is not evaluated."""
+        return self._newest
+
+    @property
+    def last_evaluated(self) -> messages.LastEvaluated | None:
+        """State and time of the newest window; None: none was evaluated."""
+        return self._last_evaluated
+
     def publish_state(self, condition: MachineCondition, now: datetime) -> bool:
         """Publish the state if it has changed; return whether it has."""
         before, changed = self.condition, condition != self.condition or self._since is None

@@ -205,6 +205,11 @@ class MonitorSession:
         return 0.0 if self._evaluation_loop.is_training else self._capture_loop.backlog_s
 
     @property
+    def level_dbfs(self) -> float | None:
+        """Level of the newest tenth of a second of sound; None: there is no sound now."""
+        return self._capture_loop.level_dbfs
+
+    @property
     def detector(self) -> Detector | None:
         """The detector in use; None if nothing is scored."""
         bundle = None if self._evaluator.model.missing_reason else self._evaluator.model.bundle

@@ -17,6 +17,7 @@ from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.capacity import estimate_capacity
 from asd_monitor.daemon.evidence_storage import EvidenceLimits
 from asd_monitor.daemon.model_in_use import LoadModel
+from asd_monitor.daemon.overview import Observer
 from asd_monitor.daemon.scoring_thread import EstimateCapacity
 from asd_monitor.daemon.self_test_intervals import SelfTestIntervals
 from asd_monitor.model_store.usable_version import load_usable_bundle
@@ -142,6 +143,8 @@ class RuntimeOptions:
     reload: Callable[[], Config] | None = None
     """Reads the configuration again; raises UsageError.  None: there is no file."""
     config_path: Path | None = None
+    observer: Observer | None = None
+    """Is shown what the machines are doing."""
     environment: Mapping[str, str] = field(default_factory=lambda: os.environ)
     intervals: Intervals = field(default_factory=Intervals)
     evidence: EvidenceLimits = field(default_factory=EvidenceLimits)

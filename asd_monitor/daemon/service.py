@@ -14,6 +14,7 @@
     selftest           `asd_monitor.daemon.self_test`
     commands           answers commands over MQTT: `asd_monitor.daemon.commands`
     discovery          publishes for Home Assistant: `asd_monitor.daemon.discovery`
+    overview           shows the machines to an observer: `asd_monitor.daemon.overview`
     evidence           age and size of evidence: `asd_monitor.daemon.evidence_packages`, a thread
 
 Each of them is supervised: one that fails is restarted (`asd_monitor.daemon.supervision`).
@@ -33,6 +34,7 @@ import asyncio
 import contextlib
 import signal
 import time
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 
@@ -60,6 +62,7 @@ from asd_monitor.daemon.heartbeat import Heartbeat
 from asd_monitor.daemon.journal_access import JournalAccess, open_journal
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
+from asd_monitor.daemon.overview import Overviews
 from asd_monitor.daemon.recording_throttle import RecordingThrottle
 from asd_monitor.daemon.reload_requests import ReloadRequests
 from asd_monitor.daemon.retained_states import RetainedStates
@@ -73,6 +76,7 @@ from asd_monitor.daemon.shelf_expiry import ShelfExpiry
 from asd_monitor.daemon.shutdown import longest_s, run_stage
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.daemon.supervised_tasks import SupervisedTasks
+from asd_monitor.daemon.supervision import Supervision
 from asd_monitor.daemon.systemd import SystemdNotifier
 from asd_monitor.daemon.topic_readers import TopicReaders
 from asd_monitor.daemon.watchdog import Watchdog
@@ -341,6 +345,7 @@ class Service:
             endless("commands", self._commands.run),
             endless("discovery", self._discovery.run),
             endless("evidence", self._evidence.run),
+            *self._overviews(),
         )
         tasks = [
             self._tasks.create_task(each.run(), name=f"supervise {each.name}")
@@ -353,6 +358,13 @@ class Service:
             task.cancel()
         cancel_s = self._options.limits.cancel_s
         await run_stage(self._registry.removals("the daemon was stopped"), cancel_s=cancel_s)
+
+    def _overviews(self) -> Iterator[Supervision]:
+        """Yield the task that shows the machines to an observer, where there is one."""
+        observer = self._options.observer
+        if observer is not None:
+            show = partial(Overviews(observer, self._broker).run, self._registry.machines)
+            yield self._supervised.endless("overview", show)
 
     async def _wait_for_end(self) -> None:
         stop = asyncio.create_task(self._stop_requested.wait(), name="stop")

@@ -10,11 +10,11 @@ from dataclasses import replace
 from asd_monitor.backoff import Backoff
 from asd_monitor.config.machine_settings import Machine
 from asd_monitor.daemon.hang_detection import WorkProgress
-from asd_monitor.daemon.machine_publisher import MachinePublisher, utc
+from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublisher, utc
 from asd_monitor.daemon.monitor_session import MonitorSession
 from asd_monitor.daemon.supervision import Failure, Supervision
 from asd_monitor.errors import UsageError
-from asd_monitor.publish.messages import MachineStatus
+from asd_monitor.publish.messages import LastEvaluated, MachineStatus, Score
 from asd_monitor.records import MicrophoneState
 
 
@@ -122,6 +122,21 @@ class SupervisedSession:
     def status(self) -> MachineStatus:
         """The machine's entry in the status of the box."""
         return self.session.status if self.session else self._publisher.status()
+
+    @property
+    def condition(self) -> MachineCondition:
+        """The condition that was published last."""
+        return self._publisher.condition
+
+    @property
+    def newest_score(self) -> Score | None:
+        """The score of the newest window; None while the sound is not evaluated."""
+        return self._publisher.newest_score
+
+    @property
+    def last_evaluated(self) -> LastEvaluated | None:
+        """State and time of the newest window; None: none was evaluated."""
+        return self._publisher.last_evaluated
 
     @property
     def _has_ended(self) -> bool:

@@ -24,7 +24,12 @@ DOCUMENTS = (
     "docs/home-assistant.md",
     "docs/mqtt-commands.md",
     "docs/mqtt-messages.md",
+    "docs/at-an-alarm.md",
+    "docs/at-a-false-alarm.md",
+    "docs/upgrade-and-removal.md",
     "docs/troubleshooting.md",
+    "docs/first-machine.md",
+    "docs/placement.md",
 )
 PROGRAM: Any = typer.main.get_command(app)  # a click group; typer has a click of its own
 

@@ -11,6 +11,7 @@ from typing import Any
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.config.settings import Config, Mqtt
 from asd_monitor.daemon.evidence_storage import EvidenceLimits
+from asd_monitor.daemon.overview import Observer
 from asd_monitor.daemon.runtime_options import (
     Dependencies,
     Intervals,
@@ -52,6 +53,7 @@ class InProcessDaemon:
         intervals: Intervals = INTERVALS,
         limits: ShutdownLimits | None = None,
         evidence: EvidenceLimits = EVIDENCE,
+        observer: Observer | None = None,
         **dependencies: Any,
     ) -> None:
         """Start the daemon; ``dependencies`` replace those of the test double."""
@@ -72,6 +74,7 @@ class InProcessDaemon:
                 intervals=intervals,
                 limits=limits or ShutdownLimits(),
                 evidence=evidence,
+                observer=observer,
                 dependencies=replace(defaults, **dependencies),
             ),
         )

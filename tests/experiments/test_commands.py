@@ -25,6 +25,7 @@ COMMANDS = [
     *("experiments.machine_page", "experiments.microphone.cost"),
     *("experiments.microphone.trials", "experiments.microphone.weeks"),
     *("experiments.mutations", "experiments.reasons", "experiments.self_test_levels"),
+    "experiments.terminal_pictures",
 ]
 
 

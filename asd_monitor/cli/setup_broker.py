@@ -1,0 +1,46 @@
+"""Tries to connect to the broker once, as the daemon would."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from paho.mqtt.client import MQTTv5, MQTTv311
+
+from asd_monitor.config.settings import Config
+from asd_monitor.errors import UsageError
+from asd_monitor.publish.broker_connection import Connection
+from asd_monitor.publish.broker_diagnostics import EndCause
+from asd_monitor.publish.messages import OFFLINE
+from asd_monitor.publish.send_queue import Outgoing
+from asd_monitor.publish.topics import Topics
+
+_LIMIT_S = 10.0
+
+
+def why_not_connected(config: Config) -> str | None:
+    """Return why the broker cannot be used, with the remedy; None: it accepts this box."""
+    mqtt = config.mqtt
+    topics = Topics(mqtt.prefix, config.box)
+    # brokers check at the connect whether the will may be published; DISCONNECT discards it
+    will = Outgoing(topics.availability, OFFLINE, qos=1, retain=True)
+    end = None
+    for version in (MQTTv5, MQTTv311):
+        try:
+            client_id = f"asd-{config.box}-setup"  # the daemon's would end its connection
+            connection = Connection(mqtt, client_id, version, will, keep_alive_s=30)
+        except UsageError as error:
+            return str(error)
+        wakeup, other = socket.socketpair()
+        try:
+            end = connection.open(wakeup, time.monotonic, _LIMIT_S)
+            if end is None:
+                connection.disconnect(wakeup, time.monotonic, time.monotonic() + _LIMIT_S)
+                return None
+        finally:
+            connection.close()
+            wakeup.close()
+            other.close()
+        if end.cause is not EndCause.UNSUPPORTED_VERSION:
+            break
+    return None if end is None else f"{end.reason}: {end.remedy}"

@@ -1,0 +1,235 @@
+"""Writes what `setup` leaves: the configuration, and the service of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from asd_monitor.cli.configuration import read_for_run
+from asd_monitor.config.loading import ConfigError
+from asd_monitor.config.settings import Config
+from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.guided_setup.configuration_edit import (
+    BrokerEntry,
+    MachineEntry,
+    add_machine,
+    new_configuration,
+)
+from asd_monitor.guided_setup.service_unit import UNIT, ServiceFolders, service_name, unit_text
+from asd_monitor.model_store.atomic_files import os_errors_reported, replace_durably, sync_folder
+from asd_monitor.private_files import create_private_file
+
+_REMEDY = "choose another file with --config, or run setup as a user who may write there"
+_PACKAGE = Path(__file__).parents[1]
+_UNIT_FOLDERS = (_PACKAGE / "deploy", _PACKAGE.parent / "deploy")  # installed, and in a checkout
+_SYSTEMCTL_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedConfiguration:
+    """A configuration that was checked and is not written."""
+
+    path: Path
+    before: bytes | None  # None: there is no file
+    text: str
+    config: Config
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is no file yet."""
+        return self.before is None
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether the file has to be written."""
+        return self.before != self.text.encode()
+
+
+def prepare_configuration(
+    path: Path, entry: MachineEntry, broker: BrokerEntry
+) -> PreparedConfiguration:
+    """Return a new configuration with the machine, or the file there with the machine added.
+
+    Raises:
+        UsageError: the file there is malformed, or has the machine already with another device.
+        OperationError: it cannot be read, or nothing can be written there.
+
+    """
+    before = _content(path)
+    if before is None:
+        text = new_configuration(broker, entry)
+    else:
+        try:
+            text = add_machine(before.decode("utf-8-sig"), entry)
+        except (UsageError, UnicodeDecodeError) as error:
+            raise UsageError(f"{path}: {error}") from error
+    with os_errors_reported(path.parent, "the configuration cannot be written", _REMEDY):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _checked_text(path, text) as config:
+            return PreparedConfiguration(path, before, text, config)
+
+
+def write_configuration(prepared: PreparedConfiguration) -> Path | None:
+    """Write the file atomically; return the backup of the one before, if there was one.
+
+    Raises:
+        OperationError: it cannot be written, or has changed since it was read.
+
+    """
+    path, backup = prepared.path, None
+    if not prepared.is_changed:
+        return None
+    with os_errors_reported(path, "the configuration cannot be written", _REMEDY):
+        if _content(path) != prepared.before:
+            raise OperationError(f"{path}: it was changed meanwhile: run setup again")
+        if prepared.before is not None:
+            backup = _free_backup(path)
+            shutil.copy2(path, backup)
+        mode = path.stat().st_mode if prepared.before is not None else 0o644
+        replace_durably(path, prepared.text.encode())
+        path.chmod(mode & 0o7777)
+    return backup
+
+
+@contextmanager
+def _checked_text(path: Path, text: str) -> Iterator[Config]:
+    """Yield the configuration of a text as `run` reads it at this path."""
+    trial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        create_private_file(trial)
+        trial.write_text(text, encoding="utf-8")
+        yield read_for_run(trial).config
+    except ConfigError as error:
+        problems = [each.replace(str(trial), str(path)) for each in error.problems]
+        raise ConfigError(problems) from error
+    finally:
+        trial.unlink(missing_ok=True)
+
+
+def _content(path: Path) -> bytes | None:
+    with os_errors_reported(path, "the configuration cannot be read", _REMEDY):
+        try:
+            return path.read_bytes()
+        except FileNotFoundError:
+            return None
+
+
+def _free_backup(path: Path) -> Path:
+    stem = f"{path.name}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    number, backup = 1, path.with_name(f"{stem}.bak")
+    while backup.exists():
+        number += 1
+        backup = path.with_name(f"{stem}-{number}.bak")
+    return backup
+
+
+def this_program() -> Path:
+    """Return the program that runs, as a unit can start it."""
+    called = Path(sys.argv[0])
+    if called.name == "asd-monitor" and called.is_file():
+        return called.resolve()
+    return Path(sys.executable).with_name("asd-monitor")
+
+
+def unit_source() -> Path:
+    """Return the unit of the package.
+
+    Raises:
+        OperationError: it is missing.
+
+    """
+    for folder in _UNIT_FOLDERS:
+        if (folder / UNIT).is_file():
+            return folder / UNIT
+    raise OperationError(f"{UNIT}: missing from this installation: install it again")
+
+
+def install_password(folders: ServiceFolders, instance: str, source: Path) -> Path:
+    """Copy a password to where the unit passes it to the service; return the copy.
+
+    Raises:
+        OperationError: there is another one, or it cannot be copied.
+
+    """
+    target = folders.configurations / f"{instance}.password"
+    with os_errors_reported(target, "the password cannot be copied", _REMEDY):
+        content = source.read_bytes()
+        if target.exists():
+            if target.read_bytes() != content:
+                raise OperationError(f"{target}: it has another password: replace it yourself")
+            return target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        create_private_file(target)
+        target.write_bytes(content)
+    return target
+
+
+def install_service(folders: ServiceFolders, instance: str, program: Path) -> list[str]:
+    """Install the unit where it is missing, start the service; return what was done.
+
+    Raises:
+        OperationError: a step failed.
+
+    """
+    done = []
+    target = folders.units / UNIT
+    text = unit_text(unit_source().read_text(encoding="utf-8"), program)
+    with os_errors_reported(target, "the unit cannot be written", "run setup as root"):
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            replace_durably(target, text.encode())
+            target.chmod(0o644)
+            sync_folder(target.parent)
+            done.append(f"wrote {target}")
+        elif target.read_text(encoding="utf-8") != text:
+            done.append(f"left {target} as it is, which differs from that of this version")
+    name = service_name(instance)
+    _systemctl("daemon-reload")
+    if _is_active(name):
+        _systemctl("reload", name)
+        done.append(f"reloaded {name}, which was active")
+    else:
+        _systemctl("enable", "--now", name)
+        done.append(f"enabled and started {name}")
+    return done
+
+
+def give_to_service(folders: ServiceFolders, instance: str) -> None:
+    """Give what root has written into the state folder of a service to the user of that."""
+    state = folders.state(instance)
+    if os.geteuid() != 0 or not state.is_dir():
+        return
+    owner = state.stat()
+    if owner.st_uid == 0:
+        return  # systemd does it when the service starts for the first time
+    for path in state.rglob("*"):
+        if path.lstat().st_uid == 0:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+
+
+def _is_active(name: str) -> bool:
+    command = ["systemctl", "is-active", "--quiet", name]
+    return subprocess.run(command, check=False, timeout=_SYSTEMCTL_LIMIT_S).returncode == 0
+
+
+def _systemctl(*arguments: str) -> None:
+    command = ["systemctl", *arguments]
+    shown = " ".join(command)
+    try:
+        done = subprocess.run(
+            command, check=False, timeout=_SYSTEMCTL_LIMIT_S, capture_output=True, text=True
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise OperationError(f"`{shown}` failed ({error}): run it yourself") from error
+    if done.returncode:
+        reason = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        raise OperationError(
+            f"`{shown}` failed ({reason[0]}): `journalctl -u {arguments[-1]}` says why"
+        )

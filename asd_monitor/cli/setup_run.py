@@ -1,0 +1,337 @@
+"""The steps of `setup`, in order, and what is there where it is ended early."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import platformdirs
+import typer
+
+from asd_monitor.audio.devices.device_strings import DeviceSpec
+from asd_monitor.cli.options import default_models_dir, default_state_dir
+from asd_monitor.cli.run import parse_broker
+from asd_monitor.cli.setup_answers import (
+    Answers,
+    broker_text,
+    budget_text,
+    existing_file,
+    minutes_from,
+)
+from asd_monitor.cli.setup_dialogue import Dialogue, InputEndedError
+from asd_monitor.cli.setup_files import (
+    PreparedConfiguration,
+    give_to_service,
+    install_password,
+    install_service,
+    prepare_configuration,
+    this_program,
+    write_configuration,
+)
+from asd_monitor.cli.setup_microphone import choose_microphone
+from asd_monitor.config.field_types import MIN_TRAINING_S
+from asd_monitor.errors import AsdMonitorError, OperationError, UsageError
+from asd_monitor.guided_setup.configuration_edit import DEFAULT_BUDGET, BrokerEntry, MachineEntry
+from asd_monitor.guided_setup.service_unit import ServiceFolders, obstacle, service_name
+from asd_monitor.names import check_id
+from asd_monitor.wording import printable
+
+if TYPE_CHECKING:
+    from asd_monitor.cli.setup_recording import NormalSound
+
+_NAME = "machines.yaml"
+
+
+class GuidedSetup:
+    """One run of `setup`."""
+
+    def __init__(
+        self, answers: Answers, dialogue: Dialogue, folders: ServiceFolders | None = None
+    ) -> None:
+        self._answers = answers
+        self._dialogue = dialogue
+        self._folders = folders or ServiceFolders()
+        self._is_root = os.geteuid() == 0
+        self._there: list[str] = []  # what exists already
+
+    def run(self) -> None:
+        """Take all steps.  Raises `typer.Exit` with 130 where it is interrupted."""
+        # asyncio warns of a child that has ended when it is killed
+        logging.getLogger("asyncio").setLevel(logging.ERROR)
+        try:
+            with _interrupted_by(signal.SIGTERM, signal.SIGHUP):
+                self._run()
+        except (KeyboardInterrupt, InputEndedError) as error:
+            self._report_end("interrupted")
+            raise typer.Exit(130) from error
+        except AsdMonitorError:
+            if self._there:
+                self._report_end("not finished")
+            raise
+
+    def _run(self) -> None:
+        dialogue = self._dialogue
+        dialogue.step("1 of 5: the microphone")
+        device = _absolute(choose_microphone(self._answers.device, dialogue))
+        self._answers = replace(self._answers, device=str(device))
+        dialogue.step("2 of 5: machine and broker")
+        machine = self._ask_machine()
+        prepared = self._prepare(device, machine)
+        self._try_broker(prepared)
+        dialogue.step("3 of 5: the normal sound")
+        sound = self._sound(device, machine)
+        dialogue.step("4 of 5: the model")
+        self._train(device, machine, sound, prepared)
+        dialogue.step("5 of 5: configuration and service")
+        self._write(device, machine)
+        is_service = self._serve(device)
+        self._report_next(prepared, is_service=is_service)
+
+    @property
+    def _config(self) -> Path:
+        if self._answers.config is not None:
+            return self._answers.config
+        if self._is_root and self._folders.has_systemd:
+            return self._folders.configurations / _NAME
+        return Path(platformdirs.user_config_dir("asd-monitor")) / _NAME
+
+    @property
+    def _is_of_service(self) -> bool:
+        return self._config.parent == self._folders.configurations
+
+    @property
+    def _instance(self) -> str:
+        return self._config.stem
+
+    @property
+    def _state(self) -> Path:
+        own = self._folders.state(self._instance) if self._is_of_service else default_state_dir()
+        return self._answers.state or own
+
+    @property
+    def _models(self) -> Path:
+        own = self._state / "models" if self._is_of_service else default_models_dir()
+        return self._answers.models or own
+
+    def _ask_machine(self) -> str:
+        machine = self._answers.machine
+        if machine is None:
+            machine = self._dialogue.ask("Id of the machine, such as fan01:", None, check_id)
+            self._answers = replace(self._answers, machine=machine)
+        return machine
+
+    def _prepare(self, device: DeviceSpec, machine: str) -> PreparedConfiguration:
+        """Return the configuration as it will be written; ask for what it needs."""
+        dialogue, path = self._dialogue, self._config
+        if path.exists():
+            dialogue.say(f"{printable(path)} exists: the machine is added, the rest stays.")
+        elif self._answers.broker is None:
+            broker = dialogue.ask("MQTT broker, HOST or HOST:PORT:", "localhost:1883", broker_text)
+            self._answers = replace(self._answers, broker=broker)
+            self._ask_credentials()
+        if self._answers.false_alarms is None:
+            budget = dialogue.ask("False alarms that you accept:", DEFAULT_BUDGET, budget_text)
+            self._answers = replace(self._answers, false_alarms=budget)
+        return prepare_configuration(path, self._entry(device, machine), self._broker_entry())
+
+    def _ask_credentials(self) -> None:
+        if self._answers.username is not None or not self._dialogue.interactive:
+            return
+        username = self._dialogue.ask("User of the broker (empty: none):", "", str) or None
+        if username is not None:
+            file = self._dialogue.ask("File with the password:", None, existing_file)
+            self._answers = replace(self._answers, username=username, password_file=file)
+
+    def _entry(self, device: DeviceSpec, machine: str) -> MachineEntry:
+        return MachineEntry(machine, str(device), self._answers.false_alarms or DEFAULT_BUDGET)
+
+    def _broker_entry(self) -> BrokerEntry:
+        mqtt = parse_broker(self._answers.broker)
+        file = self._answers.password_file
+        if file is not None and self._answers.username is None:
+            raise UsageError("--password-file without --username: add it")
+        is_credential = self._is_of_service and file is not None  # systemd passes it on
+        return BrokerEntry(
+            mqtt.host,
+            mqtt.port,
+            self._answers.username,
+            None if file is None or is_credential else str(file),
+        )
+
+    def _try_broker(self, prepared: PreparedConfiguration) -> None:
+        from asd_monitor.cli.setup_broker import why_not_connected
+
+        dialogue, config = self._dialogue, prepared.config
+        file = self._answers.password_file
+        if file is not None:
+            mqtt = config.mqtt.model_copy(update={"password_file": file})
+            config = config.model_copy(update={"mqtt": mqtt})
+        while True:
+            reason = why_not_connected(config)
+            if reason is None:
+                dialogue.success(f"the broker {config.mqtt.address} accepts this box")
+                return
+            dialogue.warn(f"the broker cannot be used now: {reason}")
+            if not dialogue.interactive or not dialogue.confirm("Try again?", default=False):
+                dialogue.say("Set up goes on without it; the daemon tries to connect for ever.")
+                return
+
+    def _sound(self, device: DeviceSpec, machine: str) -> NormalSound:
+        from asd_monitor.cli.setup_recording import record, recording_of
+        from asd_monitor.guided_setup.coverage import coverage_text
+
+        dialogue = self._dialogue
+        if device.is_file:
+            sound = recording_of(device)
+            dialogue.say(coverage_text(sound.coverage, sound.seconds))
+            return sound
+        folder = self._answers.recordings or self._state / "recordings" / machine
+        dialogue.say(
+            "Let the machine do all that is normal: every speed and load.  If it is ever off, "
+            "switch it off for a minute.  Ctrl-C keeps what was recorded."
+        )
+        target_s = self._answers.target_s
+        while True:
+            self._there = [f"recordings in {printable(folder)}"]
+            sound = record(
+                device, machine, folder, target_s=target_s, state=self._state, dialogue=dialogue
+            )
+            dialogue.success(coverage_text(sound.coverage, target_s))
+            more_min = dialogue.ask("Record more? Minutes:", "0", minutes_from)
+            if not more_min:
+                return sound
+            target_s = sound.seconds + 60 * more_min
+
+    def _train(
+        self, device: DeviceSpec, machine: str, sound: NormalSound, prepared: PreparedConfiguration
+    ) -> None:
+        from asd_monitor.cli.setup_training import train
+        from asd_monitor.model_store.versions import current_version, versions
+
+        dialogue, models = self._dialogue, self._models
+        if versions(models, machine):
+            current = current_version(models, machine)
+            version = "not in use" if current is None else current.name
+            if not dialogue.confirm(
+                f"{machine} has a model already ({version}).  Train a new version?", default=False
+            ):
+                dialogue.success(f"the model of {machine} stays: {version}")
+                return
+        if sound.seconds < MIN_TRAINING_S:
+            raise OperationError(
+                f"{sound.seconds:.0f} s of sound are too little: a model needs "
+                f"{MIN_TRAINING_S:.0f} s, better ten minutes: run setup again to record more"
+            )
+        channel = device.channel if device.is_file else None
+        settings = prepared.config.machines[machine]
+        trained = train(machine, sound.paths, settings, models, channel=channel, dialogue=dialogue)
+        self._there.append(f"model {machine} {trained} in {printable(models)}")
+
+    def _write(self, device: DeviceSpec, machine: str) -> None:
+        dialogue = self._dialogue
+        prepared = prepare_configuration(
+            self._config, self._entry(device, machine), self._broker_entry()
+        )
+        if self._is_of_service and self._answers.password_file is not None:
+            install_password(self._folders, self._instance, self._answers.password_file)
+        backup = write_configuration(prepared)
+        path = printable(prepared.path)
+        if not prepared.is_changed:
+            dialogue.success(f"{path} has the machine already")
+        elif backup is None:
+            dialogue.success(f"wrote {path}")
+        else:
+            dialogue.success(f"added {machine} to {path}; as it was: {printable(backup)}")
+        self._there.append(f"configuration {path}")
+
+    def _serve(self, device: DeviceSpec) -> bool:
+        """Install the service or say how; return whether it runs."""
+        dialogue, answers = self._dialogue, self._answers
+        wanted, program = answers.service, this_program()
+        can_serve = self._is_root and self._folders.has_systemd and self._is_of_service
+        reason = obstacle(program, device) or self._other_folders()
+        if wanted is False:
+            return False
+        if wanted is None and can_serve and reason is None:
+            question = f"Start it as the service {service_name(self._instance)}, now and at boot?"
+            wanted = dialogue.confirm(question, default=dialogue.interactive)
+            if not wanted:
+                return False
+        if can_serve and wanted and reason is None:
+            give_to_service(self._folders, self._instance)
+            for done in install_service(self._folders, self._instance, program):
+                dialogue.success(done)
+            return True
+        if reason is not None:
+            dialogue.warn(f"not a service yet: {reason}")
+        elif self._folders.has_systemd:
+            dialogue.say("As a service, started at boot:")
+            dialogue.command(f"sudo {program} {self._service_command()}")
+        if wanted:
+            raise OperationError(reason or "--service: run it as root, where systemd runs")
+        return False
+
+    def _other_folders(self) -> str | None:
+        """Return why the service would not find what was written; None: it does."""
+        answers = self._answers
+        if self._is_of_service and (answers.models or answers.state):
+            own = self._folders.state(self._instance)
+            return f"the service uses {own} only: omit --models and --state"
+        return None
+
+    def _service_command(self) -> str:
+        recordings = self._answers.recordings or (
+            self._state / "recordings" / str(self._answers.machine)
+        )
+        answers = replace(self._answers, models=None, state=None, recordings=recordings)
+        target = self._folders.configurations / f"{self._instance}.yaml"
+        return f"{answers.command(target)} --service --yes"
+
+    def _report_next(self, prepared: PreparedConfiguration, *, is_service: bool) -> None:
+        mqtt = prepared.config.mqtt
+        typer.echo(f"{self._answers.machine} is set up.  Next:")
+        if is_service:
+            typer.echo(f"  systemctl status {service_name(self._instance)}")
+            typer.echo(f"  journalctl -u {service_name(self._instance)} -f")
+        else:
+            folders = [("--models", self._answers.models), ("--state", self._answers.state)]
+            options = [f"{name} {shlex.quote(str(path))}" for name, path in folders if path]
+            run = ["asd-monitor run --config", shlex.quote(str(self._config)), *options]
+            typer.echo(f"  {' '.join(run)}")
+        typer.echo(f"  mosquitto_sub -h {mqtt.host} -p {mqtt.port} -v -t '{mqtt.prefix}/#'")
+        typer.echo(f"  asd-monitor config check {shlex.quote(str(self._config))}")
+
+    def _report_end(self, how: str) -> None:
+        dialogue = self._dialogue
+        dialogue.console.print()
+        if not self._there:
+            dialogue.say(f"setup {how}: nothing was written")
+            return
+        dialogue.say(f"setup {how}; kept: {'; '.join(self._there)}.  To go on:")
+        dialogue.command(f"asd-monitor {self._answers.command(self._config)}")
+
+
+@contextmanager
+def _interrupted_by(*numbers: signal.Signals) -> Iterator[None]:
+    """Let signals end the block as Ctrl-C does, so that it leaves the terminal as it was."""
+    before = {number: signal.getsignal(number) for number in numbers}
+    try:
+        for number, handler in before.items():
+            if handler == signal.SIG_DFL:
+                signal.signal(number, signal.default_int_handler)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _absolute(device: DeviceSpec) -> DeviceSpec:
+    """Return the device as any working folder names it."""
+    return replace(device, name=str(device.path.absolute())) if device.is_file else device

@@ -1,0 +1,1 @@
+"""Steps of `asd-monitor setup` that need no device, file or terminal."""

@@ -1,0 +1,208 @@
+"""setup: what it refuses, the files that it writes, the service."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.cli.setup_answers import Answers
+from asd_monitor.cli.setup_broker import why_not_connected
+from asd_monitor.cli.setup_dialogue import Dialogue
+from asd_monitor.cli.setup_files import (
+    install_password,
+    install_service,
+    prepare_configuration,
+    unit_source,
+    write_configuration,
+)
+from asd_monitor.cli.setup_recording import kept_recordings, recording_of
+from asd_monitor.cli.setup_run import GuidedSetup
+from asd_monitor.config.loading import ConfigError, machine_from_options
+from asd_monitor.config.settings import Mqtt
+from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.guided_setup.configuration_edit import BrokerEntry, MachineEntry
+from asd_monitor.guided_setup.service_unit import ServiceFolders
+from tests.doubles.command_line import CommandLine
+from tests.doubles.mosquitto import Mosquitto
+from tests.doubles.synthetic_sounds import machine_sound, write
+
+ENTRY = MachineEntry("fan01", "hw:1")
+PROGRAM = Path("/opt/asd-monitor/bin/asd-monitor")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ((), "--device DEVICE, --machine ID and --yes"),
+        (("--device", "hw:1", "--machine", "fan01"), "needs a terminal"),
+        (("--yes",), "give --device DEVICE and --machine ID"),
+        (("--yes", "--device", "hw:1", "--machine", "a/b"), "cannot be an id"),
+        (("--yes", "--device", "hw:1", "--machine", "fan01", "--minutes", "x"), "such as 10"),
+        (("--yes", "--device", "file:none.wav", "--machine", "fan01"), "no such file"),
+    ],
+)
+def test_wrong_usage_is_refused_in_one_line(command_line: CommandLine, arguments, text) -> None:
+    result = command_line("setup", *arguments)
+    assert result.code == 2
+    assert text in result.message
+    assert "setup not finished" not in result.err
+
+
+def test_a_new_configuration_is_written_for_all_to_read(tmp_path: Path) -> None:
+    path = tmp_path / "etc/machines.yaml"
+    assert write_configuration(prepare_configuration(path, ENTRY, BrokerEntry())) is None
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert [each.name for each in path.parent.iterdir()] == ["machines.yaml"]
+    again = prepare_configuration(path, ENTRY, BrokerEntry("other"))
+    assert not again.is_changed
+    assert write_configuration(again) is None
+
+
+def test_a_changed_configuration_keeps_its_mode_and_a_backup(tmp_path: Path) -> None:
+    path = tmp_path / "machines.yaml"
+    before = "version: 1  # ours\nmachines:\n  pump02: {device: hw:2}\n"
+    path.write_text(before)
+    path.chmod(0o640)
+    backup = write_configuration(prepare_configuration(path, ENTRY, BrokerEntry()))
+    assert backup is not None
+    assert backup.read_text() == before
+    assert path.read_text().startswith(before)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_configuration_that_changes_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "machines.yaml"
+    prepared = prepare_configuration(path, ENTRY, BrokerEntry())
+    path.write_text("version: 1\n")
+    with pytest.raises(OperationError, match="changed meanwhile"):
+        write_configuration(prepared)
+    assert path.read_text() == "version: 1\n"
+
+
+def test_a_configuration_that_run_would_refuse_is_not_written(tmp_path: Path) -> None:
+    path = tmp_path / "machines.yaml"
+    path.write_text("version: 1\nmachines: {}\nmqtt: {host: -, port: 0}\n")
+    with pytest.raises(ConfigError) as refused:
+        prepare_configuration(path, ENTRY, BrokerEntry())
+    assert all(line.startswith(f"{path}:") for line in refused.value.problems)
+    assert "fan01" not in path.read_text()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A systemctl that notes how it is called; the file `active` makes services active."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "systemctl"
+    program.write_text(
+        f'#!/bin/sh\necho "$@" >> {folder}/calls\n'
+        f'[ "$1" = is-active ] && {{ [ -e {folder}/active ]; exit; }}\n'
+        f"[ -e {folder}/fails ] && {{ echo Failed to start >&2; exit 1; }}\nexit 0\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    return folder
+
+
+def test_a_service_is_installed_once_and_reloaded_then(tmp_path: Path, systemctl: Path) -> None:
+    folders = ServiceFolders(tmp_path)
+    unit = folders.units / "asd-monitor@.service"
+    done = install_service(folders, "hall", PROGRAM)
+    assert done == [f"wrote {unit}", "enabled and started asd-monitor@hall.service"]
+    assert unit.read_text() == unit_source().read_text()
+    assert (systemctl / "calls").read_text().splitlines() == [
+        "daemon-reload",
+        "is-active --quiet asd-monitor@hall.service",
+        "enable --now asd-monitor@hall.service",
+    ]
+    (systemctl / "active").touch()
+    assert install_service(folders, "hall", PROGRAM) == [
+        "reloaded asd-monitor@hall.service, which was active"
+    ]
+
+
+def test_a_unit_that_differs_is_left_as_it_is(tmp_path: Path, systemctl: Path) -> None:
+    folders = ServiceFolders(tmp_path)
+    unit = folders.units / "asd-monitor@.service"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\n")
+    assert "differs" in install_service(folders, "hall", PROGRAM)[0]
+    assert unit.read_text() == "[Service]\n"
+
+
+def test_a_service_that_does_not_start_is_an_error_with_the_remedy(
+    tmp_path: Path, systemctl: Path
+) -> None:
+    (systemctl / "fails").touch()
+    with pytest.raises(OperationError, match="Failed to start"):
+        install_service(ServiceFolders(tmp_path), "hall", PROGRAM)
+
+
+def test_a_password_is_copied_for_its_owner_and_not_over_another(tmp_path: Path) -> None:
+    folders, source = ServiceFolders(tmp_path), tmp_path / "password"
+    source.write_text("secret\n")
+    copy = install_password(folders, "hall", source)
+    assert copy == tmp_path / "etc/asd-monitor/hall.password"
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert install_password(folders, "hall", source) == copy
+    source.write_text("another\n")
+    with pytest.raises(OperationError, match="another password"):
+        install_password(folders, "hall", source)
+    assert copy.read_text() == "secret\n"
+
+
+def test_recordings_of_another_device_are_not_taken(tmp_path: Path) -> None:
+    for name, device in (("a", "hw:1"), ("b", "hw:2"), ("c", "hw:1")):
+        (tmp_path / f"{name}.json").write_text(f'{{"device": "{device}"}}')
+    for name in ("a", "b", "d"):
+        (tmp_path / f"{name}.flac").touch()
+    (tmp_path / "d.json").write_text("[")
+    assert kept_recordings(tmp_path, "hw:1") == (tmp_path / "a.flac",)
+
+
+def test_a_recording_has_a_coverage(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", machine_sound(5.0))
+    sound = recording_of(parse_device(f"file:{path}"))
+    assert (sound.paths, sound.seconds) == ((path,), 5.0)
+
+
+def test_the_broker_is_tried_with_its_password(make_mosquitto, tmp_path: Path) -> None:
+    broker: Mosquitto = make_mosquitto(users={"edge": "secret"}).start()
+    right, wrong = tmp_path / "right", tmp_path / "wrong"
+    right.write_text("secret\n")
+    wrong.write_text("guess\n")
+
+    def reason(file: Path | None, port: int = broker.port) -> str | None:
+        mqtt = Mqtt(host="localhost", port=port, username="edge", password_file=file)
+        config = machine_from_options("hw:1", "fan01", box="edge-07")
+        return why_not_connected(config.model_copy(update={"mqtt": mqtt}))
+
+    assert reason(right) is None
+    for refused in (reason(wrong), reason(tmp_path / "none"), reason(right, 1)):
+        assert refused is not None
+        assert ": " in refused
+    broker.stop()
+    assert not any("offline" in line for line in broker.log)
+
+
+def test_a_machine_with_another_device_is_refused_before_anything_is_recorded(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path / "a.wav", machine_sound(5.0))
+    (tmp_path / "machines.yaml").write_text("version: 1\nmachines:\n  fan01: {device: hw:1}\n")
+    answers = Answers(
+        device=f"file:{tmp_path}/a.wav", machine="fan01", config=tmp_path / "machines.yaml"
+    )
+    with pytest.raises(UsageError, match="has a machine fan01 already"):
+        GuidedSetup(answers, Dialogue(interactive=False)).run()
+    assert {each.name for each in tmp_path.iterdir()} == {"a.wav", "machines.yaml"}
+
+
+def test_the_command_that_goes_on_has_every_answer() -> None:
+    answers = Answers(device="name:USB Mic", machine="fan01", minutes="30")
+    assert answers.command(Path("/etc/a b.yaml")) == (
+        "setup --device 'name:USB Mic' --machine fan01 --minutes 30 --config '/etc/a b.yaml'"
+    )

@@ -1,0 +1,84 @@
+"""setup as root, where systemd runs: the whole way to a service, on folders of the test."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from asd_monitor.cli import setup_listening, setup_run
+from asd_monitor.cli.setup_answers import Answers
+from asd_monitor.cli.setup_dialogue import Dialogue
+from asd_monitor.cli.setup_run import GuidedSetup
+from asd_monitor.errors import OperationError
+from asd_monitor.guided_setup.service_unit import ServiceFolders
+from tests.doubles.synthetic_sounds import machine_sound, write
+
+DEVICE = "card-id:NotThere"
+
+
+@pytest.fixture
+def folders(tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> ServiceFolders:
+    """The folders of a service that has a model and recordings, and a systemctl."""
+    folders = ServiceFolders(tmp_path / "root")
+    (folders.root / "run/systemd/system").mkdir(parents=True)
+    state = folders.state("machines")
+    shutil.copytree(trained, state / "models")
+    write(state / "recordings/fan01/a.flac", machine_sound(3.0))
+    (state / "recordings/fan01/a.json").write_text(json.dumps({"device": DEVICE}))
+    program = tmp_path / "bin/systemctl"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n[ "$1" != is-active ]\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(setup_listening, "LISTEN_S", 0.1)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(setup_run, "this_program", lambda: Path("/opt/asd-monitor/bin/asd-monitor"))
+    return folders
+
+
+def run(folders: ServiceFolders, **answers) -> None:
+    given = Answers(device=DEVICE, machine="fan01", broker="localhost:1", target_s=3.0, **answers)
+    GuidedSetup(given, Dialogue(interactive=False), folders).run()
+
+
+def test_a_service_is_set_up_with_its_password(folders, tmp_path, capsys):
+    (tmp_path / "password").write_text("secret\n")
+    run(folders, service=True, username="edge", password_file=tmp_path / "password")
+    config = folders.configurations / "machines.yaml"
+    assert "password_file" not in config.read_text()  # systemd passes it to the service
+    password = folders.configurations / "machines.password"
+    assert password.read_text() == "secret\n"
+    assert password.stat().st_mode & 0o777 == 0o600
+    assert (folders.units / "asd-monitor@.service").is_file()
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert calls[-1] == "enable --now asd-monitor@machines.service"
+    shown = capsys.readouterr()
+    assert "systemctl status asd-monitor@machines.service" in shown.out
+    assert f"{DEVICE}: no sound" in shown.err
+    assert "the model of fan01 stays: v1" in shown.err
+
+
+def test_without_a_yes_no_service_is_started(folders, tmp_path, capsys):
+    run(folders)
+    assert not (tmp_path / "calls").exists()
+    assert "asd-monitor run --config" in capsys.readouterr().out
+
+
+def test_other_folders_than_those_of_the_service_are_refused(folders, tmp_path):
+    state = folders.state("machines")
+    with pytest.raises(OperationError, match="omit --models"):
+        run(folders, service=True, models=state / "models")
+    assert not (tmp_path / "calls").exists()
+
+
+def test_a_user_is_told_the_command_for_the_service(folders, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    state = folders.state("machines")
+    own = tmp_path / "own.yaml"
+    run(folders, config=own, models=state / "models", state=state)
+    shown = capsys.readouterr()
+    assert "sudo /opt/asd-monitor/bin/asd-monitor setup --device card-id:NotThere" in shown.err
+    assert f"--config {folders.configurations}/own.yaml --recordings {state}" in shown.err
+    assert f"--config {own} --models {state}/models --state {state}" in shown.out
