@@ -7,8 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.cli.options import AsJson, default_models_dir, default_state_dir
-from asd_monitor.cli.run import Broker, ConfigFile, Device, OneMachine
+from asd_monitor.cli.options import (
+    AsJson,
+    OptionalDevice,
+    OptionalMachine,
+    default_models_dir,
+    default_state_dir,
+)
+from asd_monitor.cli.run import Broker, ConfigFile
 from asd_monitor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -54,8 +60,8 @@ BundleFile = Annotated[
 def command(
     *,
     config: ConfigFile = None,
-    device: Device = None,
-    machine: OneMachine = None,
+    device: OptionalDevice = None,
+    machine: OptionalMachine = None,
     broker: Broker = None,
     models: Folder = None,
     state: State = None,
