@@ -19,6 +19,7 @@ from asd_monitor.journal.alarm_entries import AlarmEntry
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.journal.commands import read_journal
 from asd_monitor.journal.connections import connect_to, transaction
+from asd_monitor.journal.content import JournalContent
 from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
@@ -103,7 +104,7 @@ def test_all_alarms_of_a_machine_are_acknowledged_in_few_transactions(
         journal.write(alarms)
     reads: list[Path] = []
 
-    def read(state: Path) -> commands.JournalContent | None:
+    def read(state: Path) -> JournalContent | None:
         reads.append(state)
         return read_journal(state)
 
