@@ -13,6 +13,7 @@
     reload             `asd_monitor.daemon.config_reload`
     selftest           `asd_monitor.daemon.self_test`
     commands           answers commands over MQTT: `asd_monitor.daemon.commands`
+    page               starts and feeds the process of the page: `asd_monitor.daemon.page_process`
     evidence           age and size of evidence: `asd_monitor.daemon.evidence_packages`, a thread
 
 Each of them is supervised: one that fails is restarted (`asd_monitor.daemon.supervision`).
@@ -59,6 +60,8 @@ from asd_monitor.daemon.heartbeat import Heartbeat
 from asd_monitor.daemon.journal_access import JournalAccess, open_journal
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
+from asd_monitor.daemon.page_feed import PageFeed
+from asd_monitor.daemon.page_process import PageProcess, page_setup
 from asd_monitor.daemon.recording_throttle import RecordingThrottle
 from asd_monitor.daemon.reload_requests import ReloadRequests
 from asd_monitor.daemon.retained_states import RetainedStates
@@ -135,6 +138,9 @@ class Service:
             on_change=self._note_package,
             limits=options.evidence,
         )
+        self._page = None if config.http is None else PageFeed()
+        if self._page is not None:
+            self._broker.on_retained = self._page.note_retained
         self._registry = MachineRegistry(
             self._tasks,
             journal=self._journal,
@@ -153,6 +159,7 @@ class Service:
                 refits=self._refits,
                 load_model=dependencies.load_model,
                 running_input=running.of,
+                page=self._page,
                 ring_s=options.intervals.ring_s,
             ),
             intervals=options.intervals,
@@ -216,6 +223,7 @@ class Service:
             shelves=self._shelves,
             commands=self._commands,
             tasks=self._supervised,
+            page=self._page,
         )
         self._box_status = BoxStatus(
             parts, lambda: box_counters(parts, standstills=self._watchdog.standstills)
@@ -315,7 +323,7 @@ class Service:
         await self._config_reload.start_machines()
         endless = self._supervised.endless
         poll = partial(self._journal.poll, self._config_reload.check_journal)
-        supervisions = (
+        supervisions = [
             endless("heartbeat", self._heartbeat.run),
             endless("journal", poll),
             endless("watchdog", self._watchdog.run),
@@ -329,7 +337,15 @@ class Service:
             endless("shelves", self._shelves.run),
             endless("commands", self._commands.run),
             endless("evidence", self._evidence.run),
-        )
+        ]
+        if self._page is not None and (http := self.config.http) is not None:
+            page = PageProcess(
+                page_setup(self.config, http, self._options),
+                self._page,
+                is_connected=lambda: self._broker.connected,
+                machines=lambda: list(self.config.machines),
+            )
+            supervisions.append(endless("page", page.run))
         tasks = [
             self._tasks.create_task(each.run(), name=f"supervise {each.name}")
             for each in supervisions

@@ -1,0 +1,72 @@
+"""The addresses of the page, and what answers them."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from asd_monitor.errors import AsdMonitorError, UsageError
+from asd_monitor.web.access_token import Access
+from asd_monitor.web.event_stream import EventStreams
+from asd_monitor.web.forms import ForeignFormError
+from asd_monitor.web.glance import Glance
+from asd_monitor.web.guard import Guard
+from asd_monitor.web.health import Health
+from asd_monitor.web.live_state import LiveState
+from asd_monitor.web.login import Login
+from asd_monitor.web.machine_page import MachinePage
+from asd_monitor.web.metrics import Metrics
+from asd_monitor.web.rendering import Pages
+
+_WHAT = {
+    404: "There is no such page.",
+    405: "This address does not take that kind of request.",
+}
+
+
+def build_app(live: LiveState, access: Access, streams: EventStreams) -> Guard:
+    """Return the application, behind its guard."""
+    pages = Pages(live, access)
+    login = Login(pages, access)
+    health = Health(live)
+
+    async def on_error(request: Request, error: Exception) -> Response:
+        status, title, text = _problem(error)
+        return pages.page(request, "message.html", status, title=title, text=text)
+
+    routes = [
+        Route("/", Glance(live, pages).show),
+        Route("/stream", streams.all_machines),
+        Route("/machines/{machine}", MachinePage(live, pages).show),
+        Route("/machines/{machine}/stream", streams.one_machine),
+        Route("/login", login.show),
+        Route("/login", login.enter, methods=["POST"]),
+        Route("/logout", login.leave, methods=["POST"]),
+        Route("/healthz", health.healthz),
+        Route("/readyz", health.readyz),
+        Route("/metrics", Metrics(live, streams).show),
+        Route("/static/{name}", pages.static),
+    ]
+    handlers = dict.fromkeys((HTTPException, AsdMonitorError), on_error)
+    app = Starlette(routes=routes, exception_handlers=handlers)
+    return Guard(app, access, live.setup.listen)
+
+
+def _problem(error: Exception) -> tuple[int, str, str]:
+    """Return status, title and text of the page about an error."""
+    if isinstance(error, HTTPException):
+        return (
+            error.status_code,
+            HTTPStatus(error.status_code).phrase,
+            _WHAT.get(error.status_code, error.detail),
+        )
+    if isinstance(error, ForeignFormError):
+        return 403, "Not done", str(error)
+    if isinstance(error, UsageError):
+        return 400, "Not done", str(error)
+    return 503, "Not possible now", str(error)

@@ -1,0 +1,72 @@
+"""The process of the page: ``python -m asd_monitor.web.child``, started by the daemon.
+
+The feed comes on the standard input, and its end ends the process.  A failure to start is one line
+of JSON on the standard error: what has failed, and the remedy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from asd_monitor.errors import AsdMonitorError
+from asd_monitor.web.access_token import Access, read_secret, read_token
+from asd_monitor.web.app import build_app
+from asd_monitor.web.event_stream import EventStreams
+from asd_monitor.web.feed_reader import Watching, open_feed, read_feed, read_setup
+from asd_monitor.web.live_state import LiveState
+from asd_monitor.web.server import ListenError, listening_socket, page_server
+
+
+async def serve() -> None:
+    """Serve the page until the feed ends.
+
+    Raises:
+        ListenError: The address cannot be used.
+        AsdMonitorError: The token cannot be read.
+
+    """
+    reader = await open_feed()
+    setup = await read_setup(reader)
+    token = None if setup.token_file is None else read_token(Path(setup.token_file))
+    access = Access(token, read_secret(Path(setup.state)))
+    live = LiveState(setup, time.monotonic)
+    streams = EventStreams(live, Watching())
+    server = page_server(build_app(live, access, streams))
+    listening = listening_socket(setup.listen)
+    serving = asyncio.create_task(server.serve([listening]), name="page.server")
+    feeding = asyncio.create_task(read_feed(reader, live), name="page.feed")
+    try:
+        await asyncio.wait((serving, feeding), return_when=asyncio.FIRST_COMPLETED)
+        streams.close()
+        server.should_exit = True
+        await serving
+    finally:
+        feeding.cancel()
+        listening.close()
+    if feeding.done() and not feeding.cancelled():
+        feeding.result()  # a defect of it
+
+
+def main() -> None:
+    """Serve, and say why that has failed."""
+    os.set_blocking(1, False)  # a daemon that hangs must not hold the page
+    try:
+        asyncio.run(serve())
+    except ListenError as error:
+        _fail(error.text, error.remedy)
+    except AsdMonitorError as error:
+        what, _, remedy = str(error).rpartition(": ")
+        _fail(what, remedy)
+
+
+def _fail(text: str, remedy: str) -> None:
+    sys.exit(json.dumps({"failed": text, "remedy": remedy}))
+
+
+if __name__ == "__main__":
+    main()
