@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -12,16 +13,21 @@ from starlette.routing import Route
 
 from asd_monitor.errors import AsdMonitorError, UsageError
 from asd_monitor.web.access_token import Access
+from asd_monitor.web.alarm_actions import AlarmActions
+from asd_monitor.web.alarm_pages import AlarmPages
 from asd_monitor.web.event_stream import EventStreams
+from asd_monitor.web.evidence_files import EvidenceFiles
 from asd_monitor.web.forms import ForeignFormError
 from asd_monitor.web.glance import Glance
 from asd_monitor.web.guard import Guard
 from asd_monitor.web.health import Health
+from asd_monitor.web.journal_view import JournalView
 from asd_monitor.web.live_state import LiveState
 from asd_monitor.web.login import Login
 from asd_monitor.web.machine_page import MachinePage
 from asd_monitor.web.metrics import Metrics
 from asd_monitor.web.rendering import Pages
+from asd_monitor.web.requests import Asking
 
 _WHAT = {
     404: "There is no such page.",
@@ -34,6 +40,11 @@ def build_app(live: LiveState, access: Access, streams: EventStreams) -> Guard:
     pages = Pages(live, access)
     login = Login(pages, access)
     health = Health(live)
+    journal = JournalView(Path(live.setup.state))
+    asking = Asking(journal.state)
+    alarms = AlarmPages(journal, asking, pages)
+    machines = MachinePage(live, journal, asking, pages)
+    actions = AlarmActions(journal, asking, access, alarms, machines)
 
     async def on_error(request: Request, error: Exception) -> Response:
         status, title, text = _problem(error)
@@ -42,8 +53,13 @@ def build_app(live: LiveState, access: Access, streams: EventStreams) -> Guard:
     routes = [
         Route("/", Glance(live, pages).show),
         Route("/stream", streams.all_machines),
-        Route("/machines/{machine}", MachinePage(live, pages).show),
+        Route("/machines/{machine}", machines.show),
         Route("/machines/{machine}/stream", streams.one_machine),
+        Route("/machines/{machine}/{verb}", actions.of_machine, methods=["POST"]),
+        Route("/alarms", alarms.show_list),
+        Route("/alarms/{alarm}", alarms.show),
+        Route("/alarms/{alarm}/{verb}", actions.of_alarm, methods=["POST"]),
+        Route("/alarms/{alarm}/evidence/{name}", EvidenceFiles(journal).show),
         Route("/login", login.show),
         Route("/login", login.enter, methods=["POST"]),
         Route("/logout", login.leave, methods=["POST"]),

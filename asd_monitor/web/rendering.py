@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
-from typing import Any
 
 import jinja2
 from markupsafe import Markup
@@ -17,7 +15,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from asd_monitor.web.access_token import Access
 from asd_monitor.web.guard import Visitor
 from asd_monitor.web.live_state import LiveState
-from asd_monitor.wording import rfc3339
+from asd_monitor.wording import named_period, rfc3339
 
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 _YEAR_S = 31_536_000
@@ -64,6 +62,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._environment.filters["moment"] = moment
+        self._environment.filters["period"] = named_period
         self._environment.globals["asset"] = self._asset
 
     def page(
@@ -106,8 +105,3 @@ def moment(time: datetime | str | None, form: str = "full") -> Markup:
     iso = time if isinstance(time, str) else rfc3339(time)
     text = f"{iso[:10]} {iso[11:19]} UTC"
     return Markup('<time datetime="{}" data-form="{}">{}</time>').format(iso, form, text)
-
-
-def form_values(body: Mapping[str, list[str]]) -> dict[str, Any]:
-    """Return the first value of each field."""
-    return {name: values[0] for name, values in body.items() if values}

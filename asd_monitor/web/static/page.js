@@ -115,6 +115,19 @@
     }
   };
 
+  for (const zone of document.querySelectorAll(".zone")) zone.hidden = true;
+  const period = document.getElementById("shelve-hours"), until = document.getElementById("shelve-until");
+  if (period && until) {
+    const label = document.querySelector('label[for="shelve-until"]');
+    const show = () => { until.hidden = label.hidden = period.value !== "until"; until.required = !until.hidden; };
+    period.addEventListener("change", show);
+    period.form.addEventListener("submit", () => { // the time is written in the zone of the browser
+      const offset = new Date(until.value || Date.now()).getTimezoneOffset();
+      period.form.elements.utc_offset_min.value = Number.isNaN(offset) ? 0 : -offset;
+    });
+    show();
+  }
+
   const showConnection = () => {
     const silent = Date.now() - heard;
     const isLost = silent > 5000;
