@@ -58,7 +58,7 @@ class AlarmPages:
 
     async def show_list(self, request: Request) -> Response:
         """Show the alarms, those that need attention first, of one machine where it is given."""
-        machine = request.query_params.get("machine")
+        machine = request.query_params.get("machine") or None
 
         def find(content: JournalContent | None) -> tuple[list[ListedAlarm], list[str], list[str]]:
             if content is None:

@@ -21,6 +21,7 @@ from asd_monitor.web.forms import ForeignFormError
 from asd_monitor.web.glance import Glance
 from asd_monitor.web.guard import Guard
 from asd_monitor.web.health import Health
+from asd_monitor.web.history import History
 from asd_monitor.web.journal_view import JournalView
 from asd_monitor.web.live_state import LiveState
 from asd_monitor.web.login import Login
@@ -35,7 +36,7 @@ _WHAT = {
 }
 
 
-def build_app(live: LiveState, access: Access, streams: EventStreams) -> Guard:
+def build_app(live: LiveState, access: Access, streams: EventStreams, history: History) -> Guard:
     """Return the application, behind its guard."""
     pages = Pages(live, access)
     login = Login(pages, access)
@@ -43,7 +44,7 @@ def build_app(live: LiveState, access: Access, streams: EventStreams) -> Guard:
     journal = JournalView(Path(live.setup.state))
     asking = Asking(journal.state)
     alarms = AlarmPages(journal, asking, pages)
-    machines = MachinePage(live, journal, asking, pages)
+    machines = MachinePage(live, journal, history, asking, pages)
     actions = AlarmActions(journal, asking, access, alarms, machines)
 
     async def on_error(request: Request, error: Exception) -> Response:

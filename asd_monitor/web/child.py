@@ -11,6 +11,7 @@ import json
 import os
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 from asd_monitor.errors import AsdMonitorError
@@ -18,8 +19,11 @@ from asd_monitor.web.access_token import Access, read_secret, read_token
 from asd_monitor.web.app import build_app
 from asd_monitor.web.event_stream import EventStreams
 from asd_monitor.web.feed_reader import Watching, open_feed, read_feed, read_setup
+from asd_monitor.web.history import History
 from asd_monitor.web.live_state import LiveState
 from asd_monitor.web.server import ListenError, listening_socket, page_server
+
+_WRITE_S = 2.0
 
 
 async def serve() -> None:
@@ -36,10 +40,12 @@ async def serve() -> None:
     access = Access(token, read_secret(Path(setup.state)))
     live = LiveState(setup, time.monotonic)
     streams = EventStreams(live, Watching())
-    server = page_server(build_app(live, access, streams))
+    history = History(Path(setup.state))
+    server = page_server(build_app(live, access, streams, history))
     listening = listening_socket(setup.listen)
     serving = asyncio.create_task(server.serve([listening]), name="page.server")
     feeding = asyncio.create_task(read_feed(reader, live), name="page.feed")
+    writing = asyncio.create_task(_keep_history(live, history), name="page.history")
     try:
         await asyncio.wait((serving, feeding), return_when=asyncio.FIRST_COMPLETED)
         streams.close()
@@ -47,9 +53,23 @@ async def serve() -> None:
         await serving
     finally:
         feeding.cancel()
+        writing.cancel()
         listening.close()
+        await history.end()
     if feeding.done() and not feeding.cancelled():
         feeding.result()  # a defect of it
+
+
+async def _keep_history(live: LiveState, history: History) -> None:
+    """Write the history every few seconds; the trends of machines that appear are taken up."""
+    live.on_window = history.push
+    restored: set[str] = set()
+    while True:
+        await asyncio.sleep(_WRITE_S)
+        await history.write()
+        for machine in set(live.configured) - restored:
+            restored.add(machine)
+            await history.restore_trend(live, machine, datetime.now(UTC))
 
 
 def main() -> None:

@@ -50,7 +50,6 @@ class LiveState:
     Args:
         setup: What the page was started with.
         monotonic_s: Reads the monotonic clock, in s.
-        on_line: Called after each line with the id of its machine, or None.
 
     """
 
@@ -69,6 +68,8 @@ class LiveState:
         """Lines that could not be read."""
         self.on_line: Callable[[PageLine, LiveMachine | None], None] = lambda _line, _machine: None
         """Called after each line, with its machine."""
+        self.on_window: Callable[[LiveWindow], None] = lambda _window: None
+        """Called with each window."""
         self._monotonic_s = monotonic_s
         self._received_s: float | None = None
 
@@ -110,6 +111,7 @@ class LiveState:
                 machine = self.machine(name)
                 machine.windows.append(line)
                 machine.trend.push(line)
+                self.on_window(line)
             case LiveSound(machine=name):
                 machine = self.machine(name)
                 machine.sounds.append(line)

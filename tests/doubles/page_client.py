@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +17,7 @@ from asd_monitor.web.access_token import Access
 from asd_monitor.web.app import build_app
 from asd_monitor.web.event_stream import EventStreams
 from asd_monitor.web.feed_reader import Watching
+from asd_monitor.web.history import History
 from asd_monitor.web.live_state import LiveState
 
 TOKEN = "correct horse battery"  # noqa: S105 - of tests
@@ -68,10 +70,14 @@ class PageClient:
         """Send a request; names of headers may have `_` for `-`."""
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         messages = [{"type": "http.request", "body": body, "more_body": False}]
-        status, found, parts = 0, [], []
+        status = 0
+        found: list[tuple[str, str]] = []
+        parts: list[bytes] = []
 
         async def receive() -> dict[str, Any]:
-            return messages.pop() if messages else {"type": "http.disconnect"}
+            if not messages:  # the browser stays until it has its answer
+                await asyncio.Event().wait()
+            return messages.pop()
 
         async def send(message: dict[str, Any]) -> None:
             nonlocal status
@@ -120,7 +126,7 @@ def page_client(
     live = LiveState(setup, lambda: client.now_s)
     streams = EventStreams(live, Watching())
     access = Access(token, b"0" * 32)
-    client = PageClient(live, build_app(live, access, streams), streams, access)
+    client = PageClient(live, build_app(live, access, streams, History(state)), streams, access)
     live.take(Beat(datetime.now(UTC), broker_connected=True, machines=machines, dropped=0))
     return client
 

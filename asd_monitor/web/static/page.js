@@ -27,6 +27,11 @@
   };
   const showTimes = (within) => within.querySelectorAll("time[datetime]").forEach(showTime);
   showTimes(document);
+  const minute = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", hour12: false });
+  const shortDay = new Intl.DateTimeFormat([], { month: "short", day: "numeric" });
+  for (const tick of document.querySelectorAll("text[data-time]")) {
+    tick.textContent = (tick.textContent.includes(":") ? minute : shortDay).format(new Date(tick.dataset.time));
+  }
   setInterval(() => showTimes(document), 1000);
 
   const time = (iso, form) => {
