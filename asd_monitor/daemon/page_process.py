@@ -61,6 +61,7 @@ class PageProcess:
         feed: What it is sent.
         is_connected: Whether the daemon is connected to the broker.
         machines: Ids of the configured machines.
+        request_reload: Requests that configuration and models are read again.
         program: The command line.
 
     """
@@ -72,6 +73,7 @@ class PageProcess:
         *,
         is_connected: Callable[[], bool],
         machines: Callable[[], Sequence[str]],
+        request_reload: Callable[[], None],
         program: Sequence[str] = PROGRAM,
     ) -> None:
         self.beats = 0
@@ -80,6 +82,7 @@ class PageProcess:
         self._feed = feed
         self._is_connected = is_connected
         self._machines = machines
+        self._request_reload = request_reload
         self._program = program
 
     async def run(self) -> None:
@@ -103,8 +106,9 @@ class PageProcess:
         )
         with contextlib.suppress(OSError):  # a lower priority is forbidden in some containers
             os.setpriority(os.PRIO_PROCESS, process.pid, _NICENESS)
-        with contextlib.suppress(OSError):  # it has ended already
-            resource.prlimit(process.pid, resource.RLIMIT_DATA, (_DATA_BYTES, _DATA_BYTES))
+        with contextlib.suppress(OSError, ValueError):  # it has ended, or the limit is less
+            hard = resource.prlimit(process.pid, resource.RLIMIT_DATA)[1]
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (_DATA_BYTES, hard))
         try:
             await self._feed_until_end(process)
         finally:
@@ -153,11 +157,15 @@ class PageProcess:
                 self.beats += 1
 
     async def _read(self, pipe: asyncio.StreamReader) -> None:
-        """Read which machines are watched; a line that says something else is left out."""
+        """Read which machines are watched, and requests to reload; other lines are left out."""
         with contextlib.suppress(ValueError):  # a line that is too long: it goes on unchanged
             while line := await pipe.readline():
-                with contextlib.suppress(ValueError, KeyError, TypeError):
-                    self._feed.watch([str(each) for each in json.loads(line)["watched"]])
+                with contextlib.suppress(ValueError):
+                    match json.loads(line):
+                        case {"watched": list() as machines}:
+                            self._feed.watch([str(each) for each in machines])
+                        case {"reload": True}:
+                            self._request_reload()
 
     async def _beat(self) -> None:
         while True:

@@ -344,6 +344,7 @@ class Service:
                 self._page,
                 is_connected=lambda: self._broker.connected,
                 machines=lambda: list(self.config.machines),
+                request_reload=self._reloads.request,
             )
             supervisions.append(endless("page", page.run))
         tasks = [

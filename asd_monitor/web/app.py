@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from asd_monitor.web.live_state import LiveState
 from asd_monitor.web.login import Login
 from asd_monitor.web.machine_page import MachinePage
 from asd_monitor.web.metrics import Metrics
+from asd_monitor.web.model_jobs import ModelJobs
+from asd_monitor.web.model_pages import ModelPages
 from asd_monitor.web.rendering import Pages
 from asd_monitor.web.requests import Asking
 
@@ -36,15 +39,28 @@ _WHAT = {
 }
 
 
-def build_app(live: LiveState, access: Access, streams: EventStreams, history: History) -> Guard:
+@dataclass(frozen=True, slots=True)
+class PageParts:
+    """What the application is made of; each has a life of its own."""
+
+    live: LiveState
+    access: Access
+    streams: EventStreams
+    history: History
+    jobs: ModelJobs
+
+
+def build_app(parts: PageParts) -> Guard:
     """Return the application, behind its guard."""
+    live, access, streams = parts.live, parts.access, parts.streams
     pages = Pages(live, access)
     login = Login(pages, access)
     health = Health(live)
     journal = JournalView(Path(live.setup.state))
     asking = Asking(journal.state)
     alarms = AlarmPages(journal, asking, pages)
-    machines = MachinePage(live, journal, history, asking, pages)
+    machines = MachinePage(live, journal, parts.history, asking, pages)
+    models = ModelPages(live, parts.jobs, journal, access, pages)
     actions = AlarmActions(journal, asking, access, alarms, machines)
 
     async def on_error(request: Request, error: Exception) -> Response:
@@ -61,6 +77,10 @@ def build_app(live: LiveState, access: Access, streams: EventStreams, history: H
         Route("/alarms/{alarm}", alarms.show),
         Route("/alarms/{alarm}/{verb}", actions.of_alarm, methods=["POST"]),
         Route("/alarms/{alarm}/evidence/{name}", EvidenceFiles(journal).show),
+        Route("/models", models.show),
+        Route("/models/{machine}/{verb}", models.act, methods=["POST"]),
+        Route("/models/{machine}/{version}/report", models.report),
+        Route("/models/{machine}/{version}/{verb}", models.act, methods=["POST"]),
         Route("/login", login.show),
         Route("/login", login.enter, methods=["POST"]),
         Route("/logout", login.leave, methods=["POST"]),

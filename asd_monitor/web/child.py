@@ -16,11 +16,12 @@ from pathlib import Path
 
 from asd_monitor.errors import AsdMonitorError
 from asd_monitor.web.access_token import Access, read_secret, read_token
-from asd_monitor.web.app import build_app
+from asd_monitor.web.app import PageParts, build_app
 from asd_monitor.web.event_stream import EventStreams
-from asd_monitor.web.feed_reader import Watching, open_feed, read_feed, read_setup
+from asd_monitor.web.feed_reader import Watching, ask_reload, open_feed, read_feed, read_setup
 from asd_monitor.web.history import History
 from asd_monitor.web.live_state import LiveState
+from asd_monitor.web.model_jobs import ModelJobs
 from asd_monitor.web.server import ListenError, listening_socket, page_server
 
 _WRITE_S = 2.0
@@ -41,7 +42,8 @@ async def serve() -> None:
     live = LiveState(setup, time.monotonic)
     streams = EventStreams(live, Watching())
     history = History(Path(setup.state))
-    server = page_server(build_app(live, access, streams, history))
+    jobs = ModelJobs(["--models", setup.models], on_change=ask_reload)
+    server = page_server(build_app(PageParts(live, access, streams, history, jobs)))
     listening = listening_socket(setup.listen)
     serving = asyncio.create_task(server.serve([listening]), name="page.server")
     feeding = asyncio.create_task(read_feed(reader, live), name="page.feed")
@@ -55,6 +57,7 @@ async def serve() -> None:
         feeding.cancel()
         writing.cancel()
         listening.close()
+        await jobs.close()
         await history.end()
     if feeding.done() and not feeding.cancelled():
         feeding.result()  # a defect of it

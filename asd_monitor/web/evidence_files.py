@@ -1,14 +1,7 @@
-"""The evidence of an alarm as it lies in the state folder.
-
-Its page has one script inline, whose hash is the only one that its policy allows, and styles.
-"""
+"""The evidence of an alarm as it lies in the state folder."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
@@ -20,16 +13,10 @@ from asd_monitor.evidence.package_files import package_folder
 from asd_monitor.journal.commands import JournalContent
 from asd_monitor.limited_reading import read_limited
 from asd_monitor.web.journal_view import JournalView
+from asd_monitor.web.own_policy import page_with_own_policy
 
 _SOUNDS = (SOUND, EARLIER_SOUND)
 _MAX_PAGE_BYTES = 64 << 20
-_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
-
-
-@dataclass(frozen=True, slots=True)
-class _Evidence:
-    folder: Path
-    page: bytes | None  # where that is asked for
 
 
 class EvidenceFiles:
@@ -58,7 +45,7 @@ class EvidenceFiles:
             folder = await self._journal.read(find)
             if name != PAGE:
                 return _sound(folder / name)
-            return _page(await self._journal.work(lambda: _read_page(folder / name)))
+            return page_with_own_policy(await self._journal.work(lambda: _read_page(folder / name)))
         except (UsageError, OSError, ValueError):
             return _absent()
 
@@ -75,18 +62,3 @@ def _sound(path: Path) -> Response:
     if not path.is_file() or path.is_symlink():
         return _absent()
     return FileResponse(path, media_type="audio/flac")
-
-
-def _page(content: bytes) -> Response:
-    hashes = " ".join(
-        f"'sha256-{base64.b64encode(hashlib.sha256(each).digest()).decode()}'"
-        for each in _SCRIPT.findall(content)
-    )
-    scripts = hashes or "'none'"
-    policy = (
-        f"default-src 'none'; script-src {scripts}; style-src 'unsafe-inline';"
-        " img-src data:; media-src 'self'; base-uri 'none'; form-action 'none';"
-        " frame-ancestors 'self'; sandbox allow-scripts allow-same-origin"
-    )
-    headers = {"content-security-policy": policy, "x-frame-options": "SAMEORIGIN"}
-    return Response(content, media_type="text/html; charset=utf-8", headers=headers)

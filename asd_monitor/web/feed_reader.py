@@ -1,4 +1,4 @@
-"""Reads the feed of the daemon from a pipe, and asks for the sound of machines."""
+"""Reads the feed of the daemon from a pipe, and asks by another for sound and reloads."""
 
 from __future__ import annotations
 
@@ -71,5 +71,14 @@ class Watching:
         wanted += [each for each in configured if each not in wanted][: MAX_WATCHED - len(wanted)]
         if wanted != self._asked:
             self._asked = wanted
-            with contextlib.suppress(BlockingIOError, BrokenPipeError):  # the daemon ends, or hangs
-                os.write(1, json.dumps({"watched": wanted}).encode() + b"\n")
+            _ask({"watched": wanted})
+
+
+def ask_reload() -> None:
+    """Ask the daemon to read configuration and models again."""
+    _ask({"reload": True})
+
+
+def _ask(what: dict[str, object]) -> None:
+    with contextlib.suppress(BlockingIOError, BrokenPipeError):  # the daemon ends, or hangs
+        os.write(1, json.dumps(what).encode() + b"\n")

@@ -15,6 +15,7 @@ from asd_monitor.wording import rfc3339
 
 _TICKS = 6
 _LEAST_TOP = 3.0
+_LEAST_SPACE = 0.08  # above the name of a tick, of the height
 _LEVEL_MARGIN_DB = 3.0
 
 
@@ -50,7 +51,11 @@ def score_chart(
     begin_s = end.timestamp() - span.seconds
     path, area = _paths(rows, span, begin_s, lambda row: row.highest_alarm_score, low=0.0, high=top)
     step = 1 if top <= 8 else 2 if top <= 16 else 5
-    y_ticks = tuple(Tick(100 - at / top * 100, f"{at}") for at in range(step, int(top) + 1, step))
+    y_ticks = tuple(
+        Tick(100 - at / top * 100, f"{at}")
+        for at in range(step, int(top) + 1, step)
+        if at < top * (1 - _LEAST_SPACE)
+    )
     words = "no scores in this time"
     if values:
         words = f"highest alarm score {max(values):.1f}, {len(raised)} alarms raised"
@@ -75,6 +80,7 @@ def level_chart(rows: Sequence[HistoryRow], span: Span, end: datetime) -> Chart:
     y_ticks = tuple(
         Tick(100 - (at - low) / (high - low) * 100, f"{at}".replace("-", "−"))
         for at in range(first, int(high) + 1, step)
+        if (high - at) / (high - low) > _LEAST_SPACE
     )
     words = "no level in this time"
     if values:

@@ -44,12 +44,12 @@ def test_of_a_retained_message_the_newest_is_passed() -> None:
     assert take_all(feed) == [b'{"n":2}', b'{"n":3}']
 
 
-def test_a_process_that_starts_later_gets_every_retained_message() -> None:
+async def test_a_process_that_starts_later_gets_every_retained_message() -> None:
     feed = PageFeed()
     feed.note_retained("a/state", b'{"n":1}')
     take_all(feed)
     feed.put(b"live")
-    feed.begin(asyncio.new_event_loop())
+    feed.begin(asyncio.get_running_loop())
     assert take_all(feed) == [b'{"n":1}']
 
 
@@ -102,11 +102,13 @@ class Child:
 
     def __init__(self, script: str) -> None:
         self.feed = PageFeed()
+        self.reloads: list[bool] = []
         self.process = PageProcess(
             SETUP,
             self.feed,
             is_connected=lambda: True,
             machines=lambda: ["fan01"],
+            request_reload=lambda: self.reloads.append(True),
             program=(sys.executable, "-c", script),
         )
 
@@ -142,6 +144,8 @@ async def test_the_reason_of_its_end_is_reported() -> None:
 async def test_what_is_watched_comes_from_the_process() -> None:
     script = """import sys, json
 print('not json', flush=True)
+print(json.dumps({'watched': 7}), flush=True)
+print(json.dumps({'reload': True}), flush=True)
 print(json.dumps({'watched': ['fan01']}), flush=True)
 for line in sys.stdin:
     if '"asd.page-sound/1"' in line:
@@ -157,6 +161,7 @@ for line in sys.stdin:
     sound = asyncio.create_task(feed_sound())
     assert (await child.failure()).cause.text == "sound"
     sound.cancel()
+    assert child.reloads == [True]
 
 
 async def test_a_cancellation_ends_the_process() -> None:

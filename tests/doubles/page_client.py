@@ -14,11 +14,12 @@ from asd_monitor.daemon.page_protocol import Beat, LiveWindow, PageSetup
 from asd_monitor.publish.messages import State
 from asd_monitor.records import MachineState, MicrophoneState, Thresholds
 from asd_monitor.web.access_token import Access
-from asd_monitor.web.app import build_app
+from asd_monitor.web.app import PageParts, build_app
 from asd_monitor.web.event_stream import EventStreams
 from asd_monitor.web.feed_reader import Watching
 from asd_monitor.web.history import History
 from asd_monitor.web.live_state import LiveState
+from asd_monitor.web.model_jobs import ModelJobs
 
 TOKEN = "correct horse battery"  # noqa: S105 - of tests
 LISTEN = "127.0.0.1:9464"
@@ -45,6 +46,9 @@ class PageClient:
     app: Any
     streams: EventStreams
     access: Access
+    jobs: ModelJobs
+    reloads: list[bool] = field(default_factory=list)
+    """Requests to the daemon to reload."""
     headers: dict[str, str] = field(default_factory=lambda: {"host": "localhost:9464"})
     now_s: float = 0.0
     """The monotonic clock of the page."""
@@ -126,7 +130,9 @@ def page_client(
     live = LiveState(setup, lambda: client.now_s)
     streams = EventStreams(live, Watching())
     access = Access(token, b"0" * 32)
-    client = PageClient(live, build_app(live, access, streams, History(state)), streams, access)
+    jobs = ModelJobs(["--models", setup.models], on_change=lambda: client.reloads.append(True))
+    parts = PageParts(live, access, streams, History(state), jobs)
+    client = PageClient(live, build_app(parts), streams, access, jobs)
     live.take(Beat(datetime.now(UTC), broker_connected=True, machines=machines, dropped=0))
     return client
 

@@ -58,7 +58,7 @@
     const element = field(within, name);
     if (element) element.dataset.ok = ok ? "yes" : "no";
   };
-  const number = (value, unit = "") => (value === null ? "–" : value.toFixed(1) + unit);
+  const number = (value, unit = "") => (value === null ? "–" : value.toFixed(1).replace("-", "−") + unit);
 
   const showMachine = (machine) => {
     const card = document.querySelector(`[data-machine="${CSS.escape(machine.id)}"]`);
