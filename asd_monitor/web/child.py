@@ -64,12 +64,16 @@ async def serve() -> None:
 
 
 async def _keep_history(live: LiveState, history: History) -> None:
-    """Write the history every few seconds; the trends of machines that appear are taken up."""
+    """Write the history every few seconds; the trends of machines that appear are taken up.
+
+    The free space of the disk is looked at meanwhile.
+    """
     live.on_window = history.push
     restored: set[str] = set()
     while True:
         await asyncio.sleep(_WRITE_S)
         await history.write()
+        live.disk_free_gb = await history.free_gb()
         for machine in set(live.configured) - restored:
             restored.add(machine)
             await history.restore_trend(live, machine, datetime.now(UTC))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -48,6 +49,7 @@ class History:
     """
 
     def __init__(self, state: Path) -> None:
+        self._state = state
         self._store = HistoryStore(state)
         self._gathered: dict[str, MinuteMeans] = {}
         self._waiting: deque[HistoryRow] = deque(maxlen=MAX_WAITING)
@@ -71,6 +73,10 @@ class History:
             self._waiting.clear()
             await to_thread.run_sync(self._store.write, rows, time.time(), limiter=self._thread)
 
+    async def free_gb(self) -> float | None:
+        """Return the free space for the state folder, in GB; None where it is not known."""
+        return await to_thread.run_sync(_free_gb, self._state, limiter=self._thread)
+
     async def end(self) -> None:
         """Write everything, and close the file."""
         self._waiting.extend(row for each in self._gathered.values() if (row := each.end()))
@@ -93,3 +99,10 @@ class History:
         for row in await self.read(machine, span, now):
             if row.highest_alarm_score is not None:
                 trend.add(datetime.fromtimestamp(row.begin_s, UTC), row.highest_alarm_score)
+
+
+def _free_gb(state: Path) -> float | None:
+    try:
+        return shutil.disk_usage(state).free / 1e9
+    except OSError:
+        return None

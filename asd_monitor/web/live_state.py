@@ -64,6 +64,8 @@ class LiveState:
         self.self_test: SelfTest | None = None
         self.box_alarm: BoxAlarm | None = None
         self.beat: Beat | None = None
+        self.disk_free_gb: float | None = None
+        """Free space for the state folder; None: not known."""
         self.malformed = 0
         """Lines that could not be read."""
         self.on_line: Callable[[PageLine, LiveMachine | None], None] = lambda _line, _machine: None

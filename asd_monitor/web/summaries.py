@@ -153,6 +153,7 @@ def by_urgency(summaries: Sequence[MachineSummary]) -> list[MachineSummary]:
 class Condition:
     """Something of the box itself that needs attention."""
 
+    kind: str
     text: str
     remedy: str | None
     machine: str | None
@@ -173,6 +174,8 @@ class BoxSummary:
     load: float | None
     conditions: tuple[Condition, ...]
     counts: dict[str, int]  # machines by word of the state
+    machines: tuple[str, ...]  # ids
+    disk_free_gb: float | None  # of the state folder; None: not known
 
     def as_json(self) -> dict[str, Any]:
         """Return it for a live update."""
@@ -198,10 +201,12 @@ def box_summary(live: LiveState) -> BoxSummary:
         waiting_events=0 if status is None or status.outbox is None else status.outbox.waiting,
         load=None if status is None or not status.load else status.load[0],
         conditions=tuple(
-            Condition(each.text, each.remedy, each.machine, rfc3339(each.since))
+            Condition(each.kind, each.text, each.remedy, each.machine, rfc3339(each.since))
             for each in conditions
         ),
         counts=counts,
+        machines=tuple(live.configured),
+        disk_free_gb=live.disk_free_gb,
     )
 
 

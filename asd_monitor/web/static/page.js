@@ -96,6 +96,9 @@
   };
 
   const showBox = (box) => {
+    const cards = [...document.querySelectorAll(".machines > [data-machine]")].map((card) => card.dataset.machine);
+    if (document.querySelector(".machines") && cards.sort().join() !== [...box.machines].sort().join()) location.reload();
+    setOk(document, "disk", box.disk_free_gb === null ? "–" : `${box.disk_free_gb.toFixed(1)} GB free`, !box.conditions.some((each) => each.kind === "disk"));
     setOk(document, "broker", box.broker ? "connected" : "not connected", box.broker);
     setOk(document, "self-test", box.self_test, !["failed", "overdue"].includes(box.self_test));
     setText(document, "load", box.load === null ? "–" : box.load.toFixed(2));
@@ -143,6 +146,11 @@
 
   if (body.dataset.stream && "EventSource" in window) {
     let source = null;
+    const again = async () => {
+      const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
+      if (answer && answer.status === 401) location.reload(); // the session has ended
+      else connect();
+    };
     const connect = () => {
       if (source) source.close();
       source = new EventSource(body.dataset.stream);
@@ -159,7 +167,7 @@
         on(name, (content) => document.dispatchEvent(new CustomEvent(`asd-${name}`, { detail: content })));
       }
       // a browser gives up at an answer that is no stream, as of a proxy whose server restarts
-      source.onerror = () => { if (source.readyState === EventSource.CLOSED) setTimeout(connect, 3000); };
+      source.onerror = () => { if (source.readyState === EventSource.CLOSED) setTimeout(again, 3000); };
     };
     connect();
     setInterval(showConnection, 1000);
