@@ -83,7 +83,7 @@ class Pages:
         text = self._environment.get_template(template).render(**common, **values)
         return HTMLResponse(text, status)
 
-    def static(self, request: Request) -> Response:
+    async def static(self, request: Request) -> Response:
         """Answer a request for a file; its address changes with its content."""
         file = self._files.get(request.path_params["name"])
         if file is None:
