@@ -35,7 +35,7 @@ _DATA_BYTES = 512 << 20
 """Limit of its private memory."""
 _BEAT_S = 1.0
 _READ_LIMIT_S = 30.0  # in which it must read what it was sent
-_TERMINATE_S, _KILL_S = 2.0, 2.0
+_CLOSE_S, _TERMINATE_S, _KILL_S = 4.0, 1.0, 2.0
 _STDERR_BYTES = 8192
 PROGRAM = (sys.executable, "-m", "asd_monitor.web.child")
 
@@ -113,8 +113,7 @@ class PageProcess:
             await self._feed_until_end(process)
         finally:
             self._feed.end()
-            if process.returncode is None:
-                await end_process(process, terminate_s=_TERMINATE_S, kill_s=_KILL_S)
+            await _end(process)
 
     async def _feed_until_end(self, process: asyncio.subprocess.Process) -> None:
         if process.stdin is None or process.stdout is None or process.stderr is None:
@@ -177,6 +176,17 @@ class PageProcess:
             )
             self._feed.put(beat.payload())
             await asyncio.sleep(_BEAT_S)
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End the process: the end of its feed suffices where it does not hang."""
+    if process.stdin is not None:
+        process.stdin.close()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_S):
+            await process.wait()
+    if process.returncode is None:
+        await end_process(process, terminate_s=_TERMINATE_S, kill_s=_KILL_S)
 
 
 def _cause(errors: bytes, status: int) -> FailureCause:

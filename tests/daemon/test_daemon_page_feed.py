@@ -164,8 +164,16 @@ for line in sys.stdin:
     assert child.reloads == [True]
 
 
-async def test_a_cancellation_ends_the_process() -> None:
-    child = Child("import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)")
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import sys; sys.stdin.read()",
+        "import signal, time; signal.signal(15, signal.SIG_IGN); time.sleep(600)",
+    ],
+    ids=["willing", "hanging"],
+)
+async def test_a_cancellation_ends_the_process(script: str) -> None:
+    child = Child(script)
     running = asyncio.create_task(child.process.run())
     await until(lambda: child.process.beats > 0)
     running.cancel()

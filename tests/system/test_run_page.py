@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import time
 from contextlib import ExitStack
 from datetime import datetime
@@ -128,6 +129,10 @@ def test_a_page_that_is_killed_is_started_again_and_ends_with_the_daemon(
             assert run.end() == 0
             assert time.monotonic() - begun_s < 30
         assert not Path(f"/proc/{second}").exists()
+        database = sqlite3.connect(tmp_path / "state" / "page-history.sqlite")
+        windows = database.execute("SELECT sum(windows) FROM minutes").fetchone()[0]
+        database.close()
+        assert windows > 0  # the minute that had not ended is written too
         sequence = [m["seq"] for m in messages.all("fan01/score")]
         assert sequence == list(range(sequence[0], sequence[0] + len(sequence)))
 
