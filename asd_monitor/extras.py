@@ -16,6 +16,7 @@ class Extra:
     modules: tuple[str, ...]
 
 
+WEB = Extra("web", ("starlette", "uvicorn", "prometheus_client"))
 DEMO = Extra("demo", ("amqtt",))
 TORCH = Extra("train", ("torch",))
 TORCH_AND_EXPORT = Extra("train", ("torch", "onnx", "onnxscript"))

@@ -16,12 +16,12 @@ from pathlib import Path
 from asd_monitor.config.settings import Config
 
 # the lock of the daemon, the socket that shares sound, what SQLite and the journal keep beside a
-# database, and what an interrupted writing leaves
+# database, what an interrupted writing leaves, and what the page keeps for itself
 _OF_A_PROCESS = re.compile(
     r"daemon\.lock|sound\.sock|.*\.db-(?:wal|shm|journal|seq)|.*\.(?:part|partial)"
-    r"|.*\.before-restore-.*"
+    r"|.*\.before-restore-.*|page-secret|page-history\.sqlite.*"
 )
-_SECRET_SUFFIXES = frozenset({".key", ".password", ".passwd", ".pem", ".p12", ".pfx"})
+_SECRET_SUFFIXES = frozenset({".key", ".password", ".passwd", ".pem", ".p12", ".pfx", ".token"})
 _KEY_MARK = b"PRIVATE KEY-----"
 _MARK_BYTES = 4096
 
@@ -46,7 +46,7 @@ class SourceFiles:
 def secret_files(config: Config) -> frozenset[Path]:
     """Return the files of secrets that a configuration names."""
     mqtt = config.mqtt
-    named = [mqtt.password_file]
+    named = [mqtt.password_file, None if config.http is None else config.http.token_file]
     if mqtt.tls is not None:
         named += [mqtt.tls.key, mqtt.tls.cert]
     return frozenset(path.resolve() for path in named if path is not None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -28,10 +27,7 @@ if TYPE_CHECKING:
     from asd_monitor.journal.content import JournalContent
     from asd_monitor.journal.requests import Request
 
-ANSWER_S = 5.0
-"""How long a command waits for the next answer of a running daemon."""
 _AT_ONCE = 100  # requests in one transaction, which the daemon applies between two blocks of sound
-_PAUSE_S = 0.05  # between two looks at the journal
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _FAR_S = 1e9  # longer periods are none of a shelf, and not of the calendar either
 
@@ -218,6 +214,7 @@ def new_request(
 def ask(state: Path, requests: list[Request]) -> None:
     """Add requests, and print the answers.  Raises `OperationError` where one is refused."""
     from asd_monitor.daemon.state_lock import is_in_use
+    from asd_monitor.journal.asked import ANSWER_S, awaited_outcome, waiting_text
     from asd_monitor.journal.commands import make_request
 
     is_running = is_in_use(state)
@@ -227,42 +224,16 @@ def ask(state: Path, requests: list[Request]) -> None:
         portion = requests[begin : begin + _AT_ONCE]
         make_request(state, *portion)
         for request in portion:
-            answer = _answer(state, request, wait_s) if is_running else None
+            answer = awaited_outcome(state, request, wait_s) if is_running else None
             if answer is None:
                 wait_s = 0.0  # the others wait for the same
-                typer.echo(_waits(request, is_running=is_running))
+                typer.echo(waiting_text(request, is_running=is_running))
             elif answer.accepted:
                 typer.echo(printable(answer.outcome or ""))
             else:
                 refused.append(printable(answer.outcome or ""))
     if refused:
         raise OperationError("; ".join(refused))
-
-
-def _waits(request: Request, *, is_running: bool) -> str:
-    """Return what becomes of a request without an outcome."""
-    what = f"{request.alarm_id or request.machine}: `{request.verb}`"
-    if not is_running:
-        return f"{what} waits for the daemon of this folder, and is applied when it runs"
-    return (
-        f"{what} is not applied yet: the daemon of this folder runs and has not answered within"
-        f" {ANSWER_S:g} s; it applies it as soon as it can. Look at the state and the reason of"
-        f" {request.machine}, and in the log: it may be loading a model, or the disk may not answer"
-    )
-
-
-def _answer(state: Path, request: Request, wait_s: float) -> Request | None:
-    """Return a request with its outcome; None where it has none in time."""
-    from asd_monitor.journal.commands import outcome_of
-
-    deadline_s = time.monotonic() + wait_s
-    while True:
-        found = outcome_of(state, request.id)
-        if found is not None and found.outcome is not None:
-            return found
-        if time.monotonic() >= deadline_s:
-            return None
-        time.sleep(_PAUSE_S)  # another process writes it
 
 
 def check_texts(*texts: str | None) -> None:

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from asd_monitor.alarm.chatter import is_chattering
 from asd_monitor.cli.alarm_evidence import evidence_text, find_evidence, open_evidence
 from asd_monitor.cli.alarm_marks import mark_normal
 from asd_monitor.cli.alarm_requests import AlarmId, add_request_commands, no_alarms
@@ -23,8 +21,9 @@ from asd_monitor.cli.options import AsJson, OnlyMachine, StateDir
 from asd_monitor.wording import count, named_period, printable, rfc3339
 
 if TYPE_CHECKING:
-    from asd_monitor.journal.alarm_records import AlarmRecord, Event
+    from asd_monitor.journal.alarm_records import Event
     from asd_monitor.journal.content import JournalContent
+    from asd_monitor.journal.listed_alarms import ListedAlarm
 
 _LISTED = 50  # alarms, where no limit is given
 app = CommandGroup("alarms", "List, acknowledge and shelve alarms, also beside the daemon.")
@@ -52,6 +51,7 @@ def list_alarms(
     """List the alarms that are active, hidden or not acknowledged, the newest first."""
     from asd_monitor.journal.commands import read_journal
     from asd_monitor.journal.disk_notices import disk_notices
+    from asd_monitor.journal.listed_alarms import listed_alarms
 
     journal = read_journal(state)
     if limit is None and not (every or as_json):
@@ -99,6 +99,7 @@ def show(
 ) -> None:
     """Show one alarm, its events, and where its evidence is."""
     from asd_monitor.journal.commands import read_journal
+    from asd_monitor.journal.listed_alarms import listed_alarms
 
     journal = read_journal(state)
     if journal is None:
@@ -123,7 +124,7 @@ def show(
 
 def _print_alarm(listed: ListedAlarm, events: Sequence[Event], evidence: str | None) -> None:
     record = listed.record
-    typer.echo(f"{record.id}: {_state(listed)}")
+    typer.echo(f"{record.id}: {listed.state}")
     facts = [
         ("machine", record.machine),
         ("raised", _time(record.raised)),
@@ -160,51 +161,6 @@ app.command("stats", short_help="Print the figures of the alarms, beside those o
 def _print_warnings(warnings: list[str]) -> None:
     for text in warnings:
         typer.echo(f"asd-monitor: {text}", err=True)
-
-
-@dataclass(frozen=True, slots=True)
-class ListedAlarm:
-    """An alarm as it is listed, with what is known of its machine."""
-
-    record: AlarmRecord
-    out_of_service: bool
-    chattering: bool
-
-
-def listed_alarms(
-    journal: JournalContent, records: Sequence[AlarmRecord], now: datetime
-) -> list[ListedAlarm]:
-    """Return alarms with what is known of their machines; chatter is of the newest alarm alone."""
-    chattering = {
-        machine for machine, times in journal.raised(now).items() if is_chattering(times, now)
-    }
-    newest = {
-        record.id for machine in chattering for record in journal.newest_alarms(machine, limit=1)
-    }
-    return [
-        ListedAlarm(
-            each,
-            each.machine in journal.out_of_service,
-            each.id in newest,
-        )
-        for each in records
-    ]
-
-
-def _state(listed: ListedAlarm) -> str:
-    record = listed.record
-    if record.shelved:
-        state = f"shelved until {_time(record.shelved_until)}"
-        state += "" if record.active else ", sound is normal"
-    elif record.out_of_service:
-        state = "out of service" + ("" if record.active else ", sound is normal")
-    elif record.active and record.acknowledged:
-        state = "active, acknowledged"
-    elif record.active:
-        state = "active, sound is normal" if record.latched else "ACTIVE"
-    else:
-        state = "cleared" if record.closed else "cleared, not acknowledged"
-    return f"{state}, chattering" if listed.chattering else state
 
 
 def _time(time: datetime | None) -> str | None:
@@ -278,7 +234,7 @@ def _cells(listed: ListedAlarm) -> list[str]:
     return [
         record.id,
         f"{record.raised:%Y-%m-%d %H:%M:%S}",
-        _state(listed),
+        listed.state,
         "" if record.peak_score is None else f"{record.peak_score:.1f}",
         "" if record.time_scale_s is None else named_period(record.time_scale_s),
         printable(record.who or ""),

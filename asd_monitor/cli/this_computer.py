@@ -18,15 +18,19 @@ from asd_monitor.config.machine_settings import Machine
 from asd_monitor.config.settings import Config, Mqtt
 from asd_monitor.diagnosis.broker_reach import connection_error
 from asd_monitor.diagnosis.presence import absence, is_listed_by_name, list_inputs_now
+from asd_monitor.errors import OperationError
+from asd_monitor.extras import WEB, require_extra
 from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.model_store.versions import BundleError
 from asd_monitor.publish.broker_diagnostics import connect_failed
 
 
 def find_missing(config: Config, models: Path) -> Iterator[Notice]:
-    """Yield a notice for each thing that is missing: broker, devices, recordings, models."""
+    """Yield a notice for each thing that is missing: broker, extra, devices, recordings, models."""
     if reason := _unreachable(config.mqtt):
         yield ("mqtt", "host"), reason
+    if config.http is not None and (reason := _missing_extra()):
+        yield ("http",), reason
     inputs: list[AudioInput] | None = None
     for machine, settings in config.machines.items():
         spec = replace(parse_device(settings.device_text), channel=None)
@@ -35,6 +39,15 @@ def find_missing(config: Config, models: Path) -> Iterator[Notice]:
         if reason := _absent(spec, inputs or []):
             yield ("machines", machine, "device"), reason
         yield from _model_notices(models, machine, settings)
+
+
+def _missing_extra() -> str | None:
+    """Return why the page cannot be served, with the remedy."""
+    try:
+        require_extra("the page", WEB)
+    except OperationError as error:
+        return str(error)
+    return None
 
 
 def _unreachable(mqtt: Mqtt) -> str | None:

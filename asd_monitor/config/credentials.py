@@ -1,15 +1,17 @@
-"""The secrets of the broker as credentials of systemd (`LoadCredential=`, systemd.exec(5))."""
+"""The secrets of broker and page as credentials of systemd (`LoadCredential=`, systemd.exec(5))."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from asd_monitor.config.settings import Mqtt
+from asd_monitor.config.listen_address import is_loopback
+from asd_monitor.config.settings import Http, Mqtt
 from asd_monitor.errors import UsageError
 
 PASSWORD_CREDENTIAL = "mqtt_password"  # noqa: S105 - the name, not the password
 KEY_CREDENTIAL = "mqtt_tls_key"
+TOKEN_CREDENTIAL = "http_token"  # noqa: S105 - the name
 
 
 def with_credentials(mqtt: Mqtt, environ: Mapping[str, str]) -> Mqtt:
@@ -21,6 +23,25 @@ def with_credentials(mqtt: Mqtt, environ: Mapping[str, str]) -> Mqtt:
     Raises `UsageError` for a credential that cannot be read, or for a password without a user name.
     """
     return _with_key(_with_password(mqtt, environ), environ)
+
+
+def with_token(http: Http, environ: Mapping[str, str]) -> Http:
+    """Return the settings of the page with the credential as the file of its token.
+
+    A file in the settings takes precedence.  Raises `UsageError` for a credential that cannot be
+    read, and for an address that other computers can reach without a token.
+    """
+    if http.token_file is not None:
+        return http
+    path = _credential(TOKEN_CREDENTIAL, environ)
+    if path is not None:
+        return http.model_copy(update={"token_file": path})
+    if not is_loopback(http.listen):
+        raise UsageError(
+            f"http.listen: {http.listen} can be reached by other computers, and needs a token: add"
+            " `token_file:`, or listen on 127.0.0.1"
+        )
+    return http
 
 
 def _with_password(mqtt: Mqtt, environ: Mapping[str, str]) -> Mqtt:

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from asd_monitor.config.json_path import JsonPath, parse_json_path
+from asd_monitor.config.listen_address import parse_listen
 from asd_monitor.config.quantities import (
     Budget,
     Duration,
@@ -128,3 +129,8 @@ Id = Annotated[
 Host = Annotated[str, Field(min_length=1), AfterValidator(_validator(check_host))]
 TopicPrefix = Annotated[str, AfterValidator(_validator(check_topic_prefix))]
 FilePath = Annotated[Path, Field(strict=False)]
+ListenAddress = Annotated[
+    str,
+    PlainValidator(_validator(parse_listen)),
+    WithJsonSchema({"type": "string", "examples": ["127.0.0.1:9464", "[::1]:9464"]}),
+]

@@ -53,6 +53,8 @@ def with_defaults(value: dict[str, Any]) -> dict[str, Any]:
 
 def with_absolute_paths(value: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Return the settings with relative paths of files completed by the configuration's folder."""
+    if isinstance(value.get("http"), dict):
+        value = {**value, "http": _absolute(value["http"], folder, "token_file")}
     if not isinstance(value.get("mqtt"), dict):
         return value
     mqtt = _absolute(value["mqtt"], folder, "password_file")

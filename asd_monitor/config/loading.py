@@ -17,7 +17,7 @@ import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from asd_monitor.config.credentials import with_credentials
+from asd_monitor.config.credentials import with_credentials, with_token
 from asd_monitor.config.error_messages import describe, dotted, finding_of
 from asd_monitor.config.ineffective_settings import find_notices, notice_at
 from asd_monitor.config.inheritance import with_absolute_paths, with_defaults
@@ -230,20 +230,34 @@ def _validate(
             merged["box"] = "unnamed"
     config = None
     try:
-        config = _with_credentials(Config.model_validate(merged), environ)
+        config = Config.model_validate(merged)
     except ValidationError as error:
         found = islice(_not_reported(document, error), _MAX_ERRORS + 1)
         errors += [finding_of(document, details) for details in found]
-    except UsageError as error:
-        errors.append(Finding(find_place(document, ("mqtt",)), str(error)))
+    if config is not None:
+        config, more = _with_credentials(document, config, environ)
+        errors += more
     if check_device is not None:
         errors += _device_errors(document, merged, check_device)
     return config, errors
 
 
-def _with_credentials(config: Config, environ: Mapping[str, str]) -> Config:
-    mqtt = with_credentials(config.mqtt, environ)
-    return config if mqtt is config.mqtt else config.model_copy(update={"mqtt": mqtt})
+def _with_credentials(
+    document: Document, config: Config, environ: Mapping[str, str]
+) -> tuple[Config, list[Finding]]:
+    """Return the configuration with the secrets that systemd passes, and the errors."""
+    errors: list[Finding] = []
+    changes: dict[str, object] = {}
+    try:
+        changes["mqtt"] = with_credentials(config.mqtt, environ)
+    except UsageError as error:
+        errors.append(Finding(find_place(document, ("mqtt",)), str(error)))
+    if config.http is not None:
+        try:
+            changes["http"] = with_token(config.http, environ)
+        except UsageError as error:
+            errors.append(Finding(find_place(document, ("http", "listen")), str(error)))
+    return config.model_copy(update=changes), errors
 
 
 def _device_errors(

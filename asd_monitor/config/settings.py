@@ -16,6 +16,7 @@ from asd_monitor.config.field_types import (
     FilePath,
     Host,
     Id,
+    ListenAddress,
     SelfTestMode,
     TopicPrefix,
     invalid_value,
@@ -107,6 +108,22 @@ class Inference(Section):
     )
 
 
+class Http(Section):
+    """The local page, health and metrics."""
+
+    listen: ListenAddress = Field(
+        "127.0.0.1:9464",
+        description="Address and port; one that other computers can reach needs a token.",
+    )
+    token_file: FilePath | None = Field(
+        None,
+        examples=["/etc/asd-monitor/page.token"],
+        description="File with the token on its first line, 16 characters at least; the default is"
+        " the systemd credential `http_token`, where there is one. Without a token everybody on"
+        " this computer can use the page.",
+    )
+
+
 class Config(Section):
     """The configuration."""
 
@@ -114,6 +131,11 @@ class Config(Section):
     box: Id = Field(description="Id of this computer; the default is the host name.")
     mqtt: Mqtt = Mqtt()
     inference: Inference = Inference()
+    http: Http | None = Field(
+        None,
+        examples=[{"listen": "127.0.0.1:9464"}],
+        description="The page in the browser, health and metrics (extra `web`); `null`: none.",
+    )
     defaults: MachineDefaults = MachineDefaults()
     homeassistant: HomeAssistant | None = Field(
         None,

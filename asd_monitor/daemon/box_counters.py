@@ -15,6 +15,7 @@ from asd_monitor.daemon.config_reload import ReloadCounters
 from asd_monitor.daemon.daemon_parts import DaemonParts
 from asd_monitor.daemon.evidence_packages import EvidenceCounters
 from asd_monitor.daemon.machine_publisher import StreamCounts
+from asd_monitor.daemon.page_feed import PageCounters
 from asd_monitor.daemon.self_test_state import SelfTestCounters
 from asd_monitor.journal.journal_counters import JournalCounters
 from asd_monitor.publish.shared_send_queue import Counters
@@ -61,6 +62,7 @@ class BoxCounters:
     evidence: EvidenceCounters
     journal: JournalCounters
     monitoring: MonitoringCounters
+    page: PageCounters
     self_test: SelfTestCounters
     sharing: SharingCounters
     sound: StreamCounts
@@ -91,6 +93,7 @@ def box_counters(parts: DaemonParts, *, standstills: int) -> BoxCounters:
             recording_waits=parts.throttle.waits,
             failed_event_reads=parts.events.read_failures,
         ),
+        page=PageCounters(0, 0) if parts.page is None else parts.page.counters,
         self_test=parts.self_test.counters,
         sharing=SharingCounters(parts.sharing.dropped_clients, parts.sharing.refused_clients),
         sound=parts.registry.counts,

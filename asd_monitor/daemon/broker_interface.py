@@ -20,6 +20,8 @@ class Broker(Protocol):
     """Whether events are stored that will be put soon."""
     is_configured: Callable[[str], bool]
     """Whether there is a machine of this id: refusals of others are not reported."""
+    on_retained: Callable[[str, bytes], None]
+    """Called with topic and payload of each retained message, in any thread."""
 
     @property
     def turns(self) -> int:

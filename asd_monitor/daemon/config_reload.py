@@ -28,7 +28,7 @@ log = structlog.get_logger()
 
 _NAMED = 10  # machines in the outcome of a reload
 _TEXT_CHARS = 400  # of errors in it
-_NEEDS_RESTART = "changes of `box`, `mqtt` and `inference` need a restart"
+_NEEDS_RESTART = "changes of `box`, `mqtt`, `inference` and `http` need a restart"
 _NOT_USED = "the new configuration is not used, the present one stays in use"
 
 
@@ -269,4 +269,4 @@ def _running_settings(config: Config) -> dict[str, RunningSettings | None]:
 
 def _restart_settings(config: Config) -> tuple[object, ...]:
     """Return the settings that only a restart applies."""
-    return config.box, config.mqtt, config.inference
+    return config.box, config.mqtt, config.inference, config.http

@@ -16,6 +16,7 @@ from asd_monitor.daemon.evidence_packages import EvidencePackages
 from asd_monitor.daemon.journal_access import JournalAccess
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
+from asd_monitor.daemon.page_feed import PageFeed
 from asd_monitor.daemon.recording_throttle import RecordingThrottle
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.self_test import DailySelfTest
@@ -44,3 +45,4 @@ class DaemonParts:
     commands: Commands
     discovery: Discovery
     tasks: SupervisedTasks
+    page: PageFeed | None = None  # None: there is no page

@@ -25,6 +25,7 @@ from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.commissioning import Commissioning
 from asd_monitor.daemon.evaluator import Evaluator
 from asd_monitor.daemon.initial_training import InitialTraining
+from asd_monitor.daemon.page_feed import PageFeed
 from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.session_reporter import SessionReporter
@@ -57,6 +58,7 @@ class EvaluationLoop:
         running: The signal that says whether the machine runs; None: there is none.
         reporter: Publishes the results.
         scoring: Scores the sound of all machines.
+        page: Shows the sound that is evaluated; None: there is no page.
         worker: The machine's thread for blocking work.
         wake: Set when there may be something to do.
 
@@ -74,6 +76,7 @@ class EvaluationLoop:
         running: RunningInput | None,
         reporter: SessionReporter,
         scoring: ScoringThread,
+        page: PageFeed | None = None,
         worker: WorkerThread,
         wake: asyncio.Event,
     ) -> None:
@@ -94,6 +97,7 @@ class EvaluationLoop:
         self._running = running
         self._reporter = reporter
         self._scoring = scoring
+        self._page = page
         self._worker = worker
         self._wake = wake
         self._log = log.bind(machine=machine)
@@ -209,6 +213,8 @@ class EvaluationLoop:
         await self._process_outages(ring.end if block is None else block.start)
         if block is None:
             return False
+        if self._page is not None:
+            self._page.show_sound(self._machine, block, self._capture.time_of(block.end))
         microphone = self._evaluator.microphone
         await self._evaluate_block(block)
         self._commissioning.check_refit(tasks)

@@ -17,6 +17,14 @@ class FailureCause:
     remedy: str
 
 
+class StatedFailureError(Exception):
+    """Work has failed for a cause that is known, outside of asd-monitor."""
+
+    def __init__(self, cause: FailureCause) -> None:
+        super().__init__(f"{cause.text}: {cause.remedy}")
+        self.cause = cause
+
+
 _NO_MORE_THREADS = FailureCause(
     "no more threads can be started",
     "raise TasksMax= of the service (the control group's pids.max) or `ulimit -u`, or end other"
@@ -55,6 +63,8 @@ def failure_cause(error: BaseException) -> FailureCause:
     """Return the cause of an exception; of a group, that of the first one in it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    if isinstance(error, StatedFailureError):
+        return error.cause
     if (found := shortage(error)) is not None:
         return found
     return FailureCause(

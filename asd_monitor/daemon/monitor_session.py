@@ -127,6 +127,7 @@ class MonitorSession:
             running=self._running,
             publisher=publisher,
             stream=self._stream,
+            page=context.page,
             score_interval_s=settings.score_every_s,
             on_change_queued=wake.set,
         )
@@ -140,6 +141,7 @@ class MonitorSession:
             running=self._running,
             reporter=self._reporter,
             scoring=self._scoring,
+            page=context.page,
             worker=self._worker,
             wake=wake,
         )

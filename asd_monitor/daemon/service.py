@@ -15,6 +15,7 @@
     commands           answers commands over MQTT: `asd_monitor.daemon.commands`
     discovery          publishes for Home Assistant: `asd_monitor.daemon.discovery`
     overview           shows the machines to an observer: `asd_monitor.daemon.overview`
+    page               starts and feeds the process of the page: `asd_monitor.daemon.page_process`
     evidence           age and size of evidence: `asd_monitor.daemon.evidence_packages`, a thread
 
 Each of them is supervised: one that fails is restarted (`asd_monitor.daemon.supervision`).
@@ -49,6 +50,7 @@ from asd_monitor.daemon.box_conditions import BoxConditions
 from asd_monitor.daemon.box_counters import box_counters
 from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.box_status import BoxStatus
+from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.clock_check import newest_time_s
 from asd_monitor.daemon.commands import Commands
 from asd_monitor.daemon.config_reload import ConfigReload
@@ -63,6 +65,8 @@ from asd_monitor.daemon.journal_access import JournalAccess, open_journal
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.overview import Overviews
+from asd_monitor.daemon.page_feed import PageFeed
+from asd_monitor.daemon.page_process import PageProcess, page_setup
 from asd_monitor.daemon.recording_throttle import RecordingThrottle
 from asd_monitor.daemon.reload_requests import ReloadRequests
 from asd_monitor.daemon.retained_states import RetainedStates
@@ -140,6 +144,7 @@ class Service:
             on_change=self._note_package,
             limits=options.evidence,
         )
+        self._page = None if config.http is None else _fed_page(self._broker)
         self._registry = MachineRegistry(
             self._tasks,
             journal=self._journal,
@@ -158,6 +163,7 @@ class Service:
                 refits=self._refits,
                 load_model=dependencies.load_model,
                 running_input=running.of,
+                page=self._page,
                 ring_s=options.intervals.ring_s,
             ),
             intervals=options.intervals,
@@ -231,6 +237,7 @@ class Service:
             commands=self._commands,
             discovery=self._discovery,
             tasks=self._supervised,
+            page=self._page,
         )
         self._box_status = BoxStatus(
             parts, lambda: box_counters(parts, standstills=self._watchdog.standstills)
@@ -346,6 +353,7 @@ class Service:
             endless("discovery", self._discovery.run),
             endless("evidence", self._evidence.run),
             *self._overviews(),
+            *self._pages(),
         )
         tasks = [
             self._tasks.create_task(each.run(), name=f"supervise {each.name}")
@@ -365,6 +373,19 @@ class Service:
         if observer is not None:
             show = partial(Overviews(observer, self._broker).run, self._registry.machines)
             yield self._supervised.endless("overview", show)
+
+    def _pages(self) -> Iterator[Supervision]:
+        """Yield the task that runs the process of the page, where there is one."""
+        http = self.config.http
+        if self._page is not None and http is not None:
+            page = PageProcess(
+                page_setup(self.config, http, self._options),
+                self._page,
+                is_connected=lambda: self._broker.connected,
+                machines=lambda: list(self.config.machines),
+                request_reload=self._reloads.request,
+            )
+            yield self._supervised.endless("page", page.run)
 
     async def _wait_for_end(self) -> None:
         stop = asyncio.create_task(self._stop_requested.wait(), name="stop")
@@ -435,6 +456,13 @@ class Service:
             self._connected.clear()
             self._retained.connected()
             self._box_status.publish()
+
+
+def _fed_page(broker: Broker) -> PageFeed:
+    """Return the feed of the page, which takes all retained messages."""
+    feed = PageFeed()
+    broker.on_retained = feed.note_retained
+    return feed
 
 
 def _user_error(group: BaseExceptionGroup[BaseException]) -> BaseException:

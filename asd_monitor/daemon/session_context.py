@@ -14,6 +14,7 @@ from asd_monitor.daemon.box_refits import BoxRefits
 from asd_monitor.daemon.evidence_packages import EvidencePackages
 from asd_monitor.daemon.initial_training import Train
 from asd_monitor.daemon.model_in_use import LoadModel
+from asd_monitor.daemon.page_feed import PageFeed
 from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.stream_clock import Clocks
@@ -40,6 +41,8 @@ class SessionContext:
     """Writes the evidence of alarms."""
     refits: BoxRefits
     """Storing and refits of the commissionings."""
+    page: PageFeed | None = None
+    """What the page shows of the machines; None: there is no page."""
     load_model: LoadModel = load_usable_bundle
     running_input: Callable[[str], RunningInput | None] = _no_signal
     """Returns the signal that says whether a machine runs."""

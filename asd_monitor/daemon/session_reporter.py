@@ -22,6 +22,7 @@ from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.evaluator import Evaluator, RecordedReading
 from asd_monitor.daemon.initial_training import InitialTraining
 from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublisher, StreamToken
+from asd_monitor.daemon.page_feed import PageFeed
 from asd_monitor.daemon.running_input import RunningInput
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
@@ -72,6 +73,7 @@ class SessionReporter:
             condition is reported.
         publisher: Publishes the messages of the machine.
         stream: Identifies the session for the publisher.
+        page: Shows each window; None: there is no page.
         score_interval_s: Shortest interval between two score messages, in s of sound.
         on_change_queued: Called when `write_changes` has something to write.
 
@@ -87,6 +89,7 @@ class SessionReporter:
         running: RunningInput | None,
         publisher: MachinePublisher,
         stream: StreamToken,
+        page: PageFeed | None = None,
         score_interval_s: float,
         on_change_queued: Callable[[], None],
     ) -> None:
@@ -101,6 +104,7 @@ class SessionReporter:
         self._running = running
         self._publisher = publisher
         self._stream = stream
+        self._page = page
         self._score_interval_s = score_interval_s
         self._on_change_queued = on_change_queued
         self._log = log.bind(machine=publisher.machine)
@@ -220,6 +224,8 @@ class SessionReporter:
                 lost_samples=self._publisher.counts.lost_samples,
                 model=self._evaluator.model.version,
             )
+            if self._page is not None:
+                self._page.show_window(score.machine, reading, score.thresholds, score.time)
             interval_samples = round(self._score_interval_s * rate_hz)
             self._publisher.publish_score(
                 score, interval_samples=interval_samples, stream=self._stream

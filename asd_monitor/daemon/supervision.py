@@ -17,7 +17,7 @@ from typing import TypeVar
 import structlog
 
 from asd_monitor.backoff import Backoff
-from asd_monitor.daemon.failure_cause import FailureCause, failure_cause
+from asd_monitor.daemon.failure_cause import FailureCause, StatedFailureError, failure_cause
 
 log = structlog.get_logger()
 R = TypeVar("R")
@@ -141,8 +141,9 @@ class Supervision:
         of_group: BaseException = error
         while isinstance(of_group, BaseExceptionGroup):
             of_group = of_group.exceptions[0]
+        where = None if isinstance(of_group, StatedFailureError) else of_group
         self._log.error(
-            f"{self.name} failed: {cause.text}", hint=cause.remedy, exc_info=of_group, **facts
+            f"{self.name} failed: {cause.text}", hint=cause.remedy, exc_info=where, **facts
         )
 
 

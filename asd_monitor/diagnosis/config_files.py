@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from asd_monitor.config.settings import Config, Mqtt
+from asd_monitor.config.settings import Config
 from asd_monitor.diagnosis.configuration import FileFacts
 from asd_monitor.diagnosis.subject import ConfigurationRead, instance_of
 
@@ -21,6 +21,7 @@ def credential_files(path: Path | None) -> dict[str, Path]:
     return {
         "mqtt.password_file": path.with_name(f"{name}.password"),
         "mqtt.tls.key": path.with_name(f"{name}.key"),
+        "http.token_file": path.with_name(f"{name}.token"),
     }
 
 
@@ -34,7 +35,10 @@ def with_service_credentials(config: Config, path: Path | None) -> Config:
     key = files.get("mqtt.tls.key")
     if key is not None and mqtt.tls is not None and mqtt.tls.cert is not None:
         mqtt = mqtt.model_copy(update={"tls": mqtt.tls.model_copy(update={"key": key})})
-    return config if mqtt is config.mqtt else config.model_copy(update={"mqtt": mqtt})
+    http, token = config.http, files.get("http.token_file")
+    if token is not None and http is not None and http.token_file is None:
+        http = http.model_copy(update={"token_file": token})
+    return config.model_copy(update={"mqtt": mqtt, "http": http})
 
 
 def _has_content(path: Path) -> bool:
@@ -50,7 +54,7 @@ def read_config_files(read: ConfigurationRead) -> list[FileFacts]:
         return []
     credentials = credential_files(read.path)
     files = [_facts(read.path, "", is_secret=False)]
-    named = {} if read.config is None else secret_settings(read.config.mqtt)
+    named = {} if read.config is None else secret_settings(read.config)
     for key, (path, is_secret) in named.items():
         is_credential = credentials.get(key) == path
         files.append(_facts(path, key, is_secret=is_secret, is_credential=is_credential))
@@ -61,14 +65,15 @@ def read_config_files(read: ConfigurationRead) -> list[FileFacts]:
     return files
 
 
-def secret_settings(mqtt: Mqtt) -> dict[str, tuple[Path, bool]]:
-    """Return the files that the settings of the broker name, and whether each is a secret."""
-    tls = mqtt.tls
+def secret_settings(config: Config) -> dict[str, tuple[Path, bool]]:
+    """Return the files that settings of broker and page name, and whether each is a secret."""
+    mqtt, tls = config.mqtt, config.mqtt.tls
     named = {
         "mqtt.password_file": (mqtt.password_file, True),
         "mqtt.tls.ca": (None if tls is None else tls.ca, False),
         "mqtt.tls.cert": (None if tls is None else tls.cert, False),
         "mqtt.tls.key": (None if tls is None else tls.key, True),
+        "http.token_file": (None if config.http is None else config.http.token_file, True),
     }
     return {key: (path, is_secret) for key, (path, is_secret) in named.items() if path is not None}
 

@@ -54,7 +54,7 @@ def find_secrets(subject: Subject, environ: Mapping[str, str]) -> KnownSecrets:
 
 def _files(subject: Subject, environ: Mapping[str, str]) -> Iterator[Path]:
     if subject.config is not None:
-        named = secret_settings(subject.config.mqtt).values()
+        named = secret_settings(subject.config).values()
         yield from (path for path, is_secret in named if is_secret)
     folders = {SERVICE_FILES} if subject.unit is not None else set()
     if subject.read.path is not None:

@@ -9,9 +9,10 @@ from asd_monitor.config.settings import Config, Inference
 
 SET = "[set]"
 _MQTT = frozenset({"host", "port", "prefix", "commands"})
+_HTTP = frozenset({"listen"})
 _MACHINE = frozenset(Machine.model_fields)
 _DEFAULTS = frozenset(MachineDefaults.model_fields)
-_WHOLE = frozenset({"version", "box", "selftest"})
+_WHOLE = frozenset({"version", "box", "homeassistant", "selftest"})
 
 
 def shown_settings(config: Config) -> dict[str, Any]:
@@ -25,6 +26,8 @@ def shown_settings(config: Config) -> dict[str, Any]:
         match key:
             case "mqtt":
                 shown[key] = _only(value, _MQTT)
+            case "http" if value is not None:
+                shown[key] = _only(value, _HTTP)
             case "inference":
                 shown[key] = _only(value, frozenset(Inference.model_fields))
             case "defaults":

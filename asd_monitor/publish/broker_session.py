@@ -77,6 +77,8 @@ class BrokerSession:
         """Whether the thread waits before another attempt to connect."""
         self.is_configured: Callable[[str], bool] = lambda _: True
         """Whether there is a machine of this id: refusals of others are not reported."""
+        self.on_retained: Callable[[str, bytes], None] = lambda _topic, _payload: None
+        """Called with topic and payload of each retained message, in any thread; must not raise."""
         self.settings = settings
         check_password(settings)
         check_certificates(settings)
@@ -135,6 +137,8 @@ class BrokerSession:
                 f"at most {_MAX_PAYLOAD_BYTES}"
             )
         self._queue.put(Outgoing(topic, payload, qos, retain))
+        if retain:
+            self.on_retained(topic, payload)
 
     def answer(self, topic: str, payload: bytes, correlation: bytes | None) -> None:
         """Publish the answer to a command with QoS 1, once it is connected.

@@ -7,6 +7,7 @@ from experiments.fuzz.configurations import DamagedConfigurations
 from experiments.fuzz.frame import Target
 from experiments.fuzz.networks import StrangeNetworks
 from experiments.fuzz.recordings import DamagedRecordings
+from experiments.fuzz.requests import DamagedRequests
 
 TARGETS: tuple[Target, ...] = (
     DamagedConfigurations(),
@@ -15,4 +16,5 @@ TARGETS: tuple[Target, ...] = (
     DamagedManifests(),
     DamagedArrays(),
     StrangeNetworks(),
+    DamagedRequests(),
 )

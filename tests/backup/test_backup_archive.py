@@ -16,8 +16,9 @@ from asd_monitor.backup.archive import (
     ArchiveWriter,
     read_archive,
 )
-from asd_monitor.backup.sources import BoxFolders
+from asd_monitor.backup.sources import BoxFolders, secret_files
 from asd_monitor.backup.writing import write_backup
+from asd_monitor.config.loading import load_config
 from asd_monitor.plain_tar import ArchiveError
 from asd_monitor.sealed_json import sealed_json
 from tests.backup.conftest import NOW
@@ -216,12 +217,21 @@ def test_no_secret_is_in_an_archive(filled: FilledBox, written: Path, tmp_path: 
     key.parent.mkdir()
     key.write_text("-----BEGIN EC PRIVATE KEY-----\n")
     (tmp_path / "state" / "broker.key").write_text("abc")
+    (tmp_path / "state" / "hall.token").write_text("abc")
+    for name in ("page-secret", "page-history.sqlite", "page-history.sqlite-wal"):
+        (tmp_path / "state" / name).write_text("abc")
     done = write_backup(
         tmp_path / "x.tar", BoxFolders(tmp_path / "m", tmp_path / "state"), box="edge", now=NOW
     )
     assert done.contents.members == ()
     assert [notice.rpartition(": ")[2] for notice in done.notices] == [
         "there is no models folder",
-        "a secret, which is left out",
-        "a secret, which is left out",
+        *["a secret, which is left out"] * 3,
     ]
+
+
+def test_the_token_of_the_page_is_a_secret(tmp_path: Path) -> None:
+    config = tmp_path / "hall.yaml"
+    text = "version: 1\nbox: hall\nhttp: {token_file: door}\nmachines: {fan01: {device: 'hw:1'}}\n"
+    config.write_text(text)
+    assert secret_files(load_config(config)) == {tmp_path / "door"}

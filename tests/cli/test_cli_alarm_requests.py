@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.cli import alarm_requests
 from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.errors import UsageError
+from asd_monitor.journal import asked
 from asd_monitor.journal.store import Journal
 from tests.doubles.alarm_commands import FAN, PUMP, AnsweringDaemon, apply, run, write_alarms
 from tests.doubles.command_line import CommandLine
@@ -40,7 +40,7 @@ def test_a_request_without_a_daemon_is_applied_at_its_next_start(
 def test_a_daemon_that_runs_and_does_not_answer_is_not_said_to_be_stopped(
     state: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(alarm_requests, "ANSWER_S", 0.1)
+    monkeypatch.setattr(asked, "ANSWER_S", 0.1)
     lock = StateLock(state)
     try:
         result = run(state, "ack", FAN)

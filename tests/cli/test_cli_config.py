@@ -195,3 +195,24 @@ def test_a_file_without_read_permission_is_refused_with_the_remedy(open_folder: 
         result = CliRunner().invoke(app, ["check", str(file)])
     assert isinstance(result.exception, AsdMonitorError)
     assert "no permission to read it" in str(result.exception)
+
+
+def test_the_token_of_the_page_is_checked(tmp_path: Path) -> None:
+    token = tmp_path / "page.token"
+    text = f"version: 1\nbox: b\nhttp: {{token_file: {token.name}}}\n{FAN}"
+    result = run(tmp_path, text, "check")
+    assert "edge.yaml:3:20: http.token_file: the token file" in str(result.exception)
+    token.write_text("short\n")
+    result = run(tmp_path, text, "check")
+    assert "has 5 characters: write 16 or more" in str(result.exception)
+    token.write_text("a token that is long enough\n")
+    assert run(tmp_path, text, "check").exit_code == 0
+
+
+def test_a_missing_extra_of_the_page_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("asd_monitor.extras.importlib.util.find_spec", lambda _: None)
+    found = notices(run(tmp_path, f"version: 1\nbox: b\nhttp: {{}}\n{FAN}", "check").stdout)
+    (notice,) = (each for each in found if "http" in each)
+    assert "the page needs starlette, which is not installed" in notice

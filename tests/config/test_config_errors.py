@@ -51,7 +51,7 @@ extra: 1
         "11:3: 'pump' is already set in line 10: remove one of the two",
         "12:9: machines.empty: the value is missing: write keys with values",
         "13:18: machines.late.device: device 'usb-pth:1-1': ",
-        "14:1: unknown key 'extra': the keys here are version, box, mqtt, inference, defaults,",
+        "14:1: unknown key 'extra': the keys here are version, box, mqtt, inference, http,",
     ]
     for line, start in zip(found, starts, strict=True):
         assert line.startswith(start)

@@ -39,6 +39,7 @@ PUBLISHED = {
     ("daemon/initial_training.py", "failures"): "counters.sound.failed_trainings",
     ("daemon/machine_publisher.py", "late_scores"): "counters.monitoring.late_scores",
     ("daemon/machine_registry.py", "_removed_restarts"): "counters.monitoring.restarted_sessions",
+    ("daemon/page_feed.py", "_dropped"): "counters.page.dropped",
     ("daemon/recording_throttle.py", "waits"): "counters.monitoring.recording_waits",
     ("daemon/running_input.py", "dropped"): "machines.fan.running.dropped",
     ("daemon/running_signal.py", "malformed"): "machines.fan.running.malformed",

@@ -17,7 +17,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from asd_monitor.config.settings import Config, Mqtt
+from asd_monitor.config.settings import Config, Http, Mqtt
 from asd_monitor.diagnosis import support_file
 from asd_monitor.diagnosis.findings import Area, Check
 from asd_monitor.diagnosis.known_secrets import find_secrets
@@ -148,16 +148,20 @@ def test_of_the_settings_those_of_the_list_are_shown(make_config: Any) -> None:
         "password_file": SET, "tls": SET,
     }  # fmt: skip
     assert shown["machines"]["fan01"]["device"] == "hw:0"
+    assert shown["http"] is None
+    page = make_config()
+    page = page.model_copy(update={"http": Http(listen="0.0.0.0:9464", token_file=Path("/x/t"))})
+    assert shown_settings(page)["http"] == {"listen": "0.0.0.0:9464", "token_file": SET}
 
 
 def test_a_setting_that_is_not_on_the_list_is_left_out(make_config: Any) -> None:
     class WithToken(Config):
-        http: dict[str, str] = {}  # noqa: RUF012 - of pydantic
+        cloud: dict[str, str] = {}  # noqa: RUF012 - of pydantic
 
         def as_written(self) -> Any:
-            return {**super().as_written(), "http": {"token": "abc"}, "mqtt": {"new": "abc"}}
+            return {**super().as_written(), "cloud": {"token": "abc"}, "mqtt": {"new": "abc"}}
 
-    config = WithToken(**dict(make_config()), http={"token": "abc"})
+    config = WithToken(**dict(make_config()), cloud={"token": "abc"})
     assert "abc" not in str(shown_settings(config))
 
 

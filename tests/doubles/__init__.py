@@ -40,6 +40,8 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     model_versions         the versions in a models folder, as the command line lists them
     mosquitto              a real mosquitto on a free port, and a subscriber
     mqtt_commands          commands over MQTT to a daemon in the test's process, and their answers
+    page_browser           requests to the page of a daemon, and its live events
+    page_client            the page without a server, over a state that a test fills
     pseudo_terminal        a program on a pseudo-terminal, to whose questions a test types answers
     published_journal      a journal whose events a session publishes
     run_process            `asd-monitor run` as a process of its own

@@ -27,6 +27,7 @@ class MemoryBroker:
         """Topics of which messages are taken and not delivered, and why."""
         self.more_events: Callable[[], bool] = lambda: False
         self.is_configured: Callable[[str], bool] = lambda _: True
+        self.on_retained: Callable[[str, bytes], None] = lambda _topic, _payload: None
         self.sent: list[tuple[str, dict[str, Any]]] = []
         self.retained: dict[str, dict[str, Any]] = {}
         self.stopped = False
@@ -42,6 +43,7 @@ class MemoryBroker:
             self.retained[topic] = message
             if message is None:
                 del self.retained[topic]
+            self.on_retained(topic, payload)
         elif topic not in self.refused:
             self.receive(topic, payload)
 

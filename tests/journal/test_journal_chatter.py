@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.cli.alarms import listed_alarms
 from asd_monitor.journal.commands import read_journal
+from asd_monitor.journal.listed_alarms import listed_alarms
 from asd_monitor.journal.requests import Request, Verb
 from asd_monitor.journal.store import Journal
 from tests.doubles.journalled_machine import JournalledMachine

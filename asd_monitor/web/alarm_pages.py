@@ -1,0 +1,131 @@
+"""The list of alarms, and the page of one alarm."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from asd_monitor.errors import UsageError
+from asd_monitor.evidence.package_names import PAGE, SIDECAR
+from asd_monitor.evidence.package_paths import package_folder
+from asd_monitor.journal.alarm_records import AlarmRecord, Event
+from asd_monitor.journal.content import JournalContent
+from asd_monitor.journal.listed_alarms import ListedAlarm, listed_alarms
+from asd_monitor.web.journal_view import JournalView
+from asd_monitor.web.rendering import Pages
+from asd_monitor.web.requests import SHELF_HOURS, Asking
+from asd_monitor.web.visitor_name import visitor_name
+
+MAX_LISTED = 300
+_MAX_REQUEST_ID = 64
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmDetails:
+    """What the page of an alarm shows."""
+
+    listed: ListedAlarm
+    events: tuple[Event, ...]
+    is_newest: bool
+    marked: bool
+    """Whether its sound is marked as normal."""
+    has_evidence: bool
+    warnings: tuple[str, ...]
+
+    @property
+    def record(self) -> AlarmRecord:
+        """The alarm."""
+        return self.listed.record
+
+
+class AlarmPages:
+    """The pages of alarms.
+
+    Args:
+        journal: Has the alarms.
+        asking: Knows the outcome of what was asked.
+        pages: Renders them.
+
+    """
+
+    def __init__(self, journal: JournalView, asking: Asking, pages: Pages) -> None:
+        self._journal = journal
+        self._asking = asking
+        self._pages = pages
+
+    async def show_list(self, request: Request) -> Response:
+        """Show the alarms, those that need attention first, of one machine where it is given."""
+        machine = request.query_params.get("machine") or None
+
+        def find(content: JournalContent | None) -> tuple[list[ListedAlarm], list[str], list[str]]:
+            if content is None:
+                return [], [], []
+            records = [each for each in content.alarms if machine in (None, each.machine)]
+            listed = listed_alarms(content, records[:MAX_LISTED], datetime.now(UTC))
+            return listed, content.machines, content.warnings
+
+        listed, machines, warnings = await self._journal.read(find)
+        return self._pages.page(
+            request,
+            "alarms.html",
+            open=[each for each in listed if not each.record.closed],
+            closed=[each for each in listed if each.record.closed],
+            machine=machine if machine in machines else None,
+            machines=machines,
+            warnings=warnings,
+        )
+
+    async def show(self, request: Request) -> Response:
+        """Show one alarm, and the outcome of what was asked."""
+        return await self.answer(request)
+
+    async def answer(
+        self, request: Request, problem: str | None = None, status: int = 200
+    ) -> Response:
+        """Show one alarm with what is wrong with a form; None: nothing is."""
+        alarm_id = request.path_params["alarm"]
+        try:
+            details = await self._journal.read(lambda content: self._details(content, alarm_id))
+        except UsageError:
+            return self._pages.page(
+                request,
+                "message.html",
+                404,
+                title="No such alarm",
+                text="It was never raised here, or its record was deleted.",
+            )
+        outcome = None
+        asked = request.query_params.get("request", "")[:_MAX_REQUEST_ID]
+        if asked and problem is None:
+            outcome = await self._asking.outcome(asked)
+        return self._pages.page(
+            request,
+            "alarm.html",
+            status,
+            details=details,
+            alarm=details.record,
+            outcome=outcome,
+            problem=problem,
+            who=visitor_name(request),
+            hours=SHELF_HOURS,
+        )
+
+    def _details(self, content: JournalContent | None, alarm_id: str) -> AlarmDetails:
+        """Return what is known of an alarm.  Raises UsageError where there is none."""
+        if content is None:
+            raise UsageError("there is no journal")
+        record = content.alarm(alarm_id)
+        (listed,) = listed_alarms(content, [record], datetime.now(UTC))
+        newest = next(each for each in content.alarms if each.machine == record.machine)
+        folder = package_folder(self._journal.state, record.machine, record.id)
+        return AlarmDetails(
+            listed,
+            tuple(content.events(alarm_id)),
+            is_newest=newest.id == alarm_id,
+            marked=any(span.alarm_id == alarm_id for span in content.normal_spans),
+            has_evidence=(folder / SIDECAR).is_file() and (folder / PAGE).is_file(),
+            warnings=tuple(content.warnings),
+        )

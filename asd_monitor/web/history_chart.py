@@ -1,0 +1,139 @@
+"""The charts of the history as SVG: alarm score and level over a span; pure.
+
+Places are in percent of the chart, so that it fits every width without changing its text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from asd_monitor.web.history import Span
+from asd_monitor.web.minute_means import HistoryRow
+from asd_monitor.wording import rfc3339
+
+_TICKS = 6
+_LEAST_TOP = 3.0
+_LEAST_SPACE = 0.08  # above the name of a tick, of the height
+_LEVEL_MARGIN_DB = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A mark of an axis."""
+
+    at: float  # in percent
+    text: str
+    time: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A chart; paths are in a box of 1000 by 100."""
+
+    path: str
+    area: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    limit: Tick | None  # the alarm threshold
+    marks: tuple[Tick, ...]  # alarms
+    words: str
+
+
+def score_chart(
+    rows: Sequence[HistoryRow], span: Span, end: datetime, raised: Sequence[datetime]
+) -> Chart:
+    """Return the highest alarm score of each period, with the threshold and the alarms."""
+    values = [row.highest_alarm_score for row in rows if row.highest_alarm_score is not None]
+    threshold = rows[-1].threshold if rows else None
+    top = max([*values, (threshold or 0.0) * 1.25, _LEAST_TOP])
+    begin_s = end.timestamp() - span.seconds
+    path, area = _paths(rows, span, begin_s, lambda row: row.highest_alarm_score, low=0.0, high=top)
+    step = 1 if top <= 8 else 2 if top <= 16 else 5
+    y_ticks = tuple(
+        Tick(100 - at / top * 100, f"{at}")
+        for at in range(step, int(top) + 1, step)
+        if at < top * (1 - _LEAST_SPACE)
+    )
+    words = "no scores in this time"
+    if values:
+        words = f"highest alarm score {max(values):.1f}, {len(raised)} alarms raised"
+    marks = tuple(
+        Tick(_percent(each.timestamp(), begin_s, span), "alarm", rfc3339(each)) for each in raised
+    )
+    limit = None
+    if threshold is not None:
+        limit = Tick(100 - threshold / top * 100, f"alarm {threshold:.1f}")
+    return Chart(path, area, _times(span, end), y_ticks, limit, marks, words)
+
+
+def level_chart(rows: Sequence[HistoryRow], span: Span, end: datetime) -> Chart:
+    """Return the mean level of each period, in dBFS."""
+    values = [row.mean_level_dbfs for row in rows if row.mean_level_dbfs is not None]
+    low = min(values, default=-60.0) - _LEVEL_MARGIN_DB
+    high = max(values, default=-20.0) + _LEVEL_MARGIN_DB
+    begin_s = end.timestamp() - span.seconds
+    path, area = _paths(rows, span, begin_s, lambda row: row.mean_level_dbfs, low=low, high=high)
+    step = 2 if high - low <= 10 else 5 if high - low <= 30 else 10
+    first = int(low // step + 1) * step
+    y_ticks = tuple(
+        Tick(100 - (at - low) / (high - low) * 100, f"{at}".replace("-", "−"))
+        for at in range(first, int(high) + 1, step)
+        if (high - at) / (high - low) > _LEAST_SPACE
+    )
+    words = "no level in this time"
+    if values:
+        words = f"level from {min(values):.0f} to {max(values):.0f} dBFS"
+    return Chart(path, area, _times(span, end), y_ticks, None, (), words)
+
+
+def _percent(at_s: float, begin_s: float, span: Span) -> float:
+    return (at_s - begin_s) / span.seconds * 100
+
+
+def _times(span: Span, end: datetime) -> tuple[Tick, ...]:
+    begin_s = end.timestamp() - span.seconds
+    found = []
+    for number in range(_TICKS):
+        at = (number + 0.5) / _TICKS
+        time = datetime.fromtimestamp(begin_s + at * span.seconds, UTC)
+        text = f"{time:%H:%M}" if span.seconds <= 86_400 else f"{time:%d.%m.}"
+        found.append(Tick(at * 100, text, rfc3339(time)))
+    return tuple(found)
+
+
+def _paths(
+    rows: Sequence[HistoryRow],
+    span: Span,
+    begin_s: float,
+    value_of: Callable[[HistoryRow], float | None],
+    *,
+    low: float,
+    high: float,
+) -> tuple[str, str]:
+    """Return the line and the area below it, with gaps where periods are missing."""
+    line, area, run = [], [], list[tuple[float, float]]()
+
+    def end_run() -> None:
+        if run:
+            points = (
+                run if len(run) > 1 else [(run[0][0] - 1, run[0][1]), (run[0][0] + 1, run[0][1])]
+            )
+            body = "L".join(f"{x:.1f} {y:.1f}" for x, y in points)
+            line.append(f"M{body}")
+            area.append(f"M{points[0][0]:.1f} 100L{body}L{points[-1][0]:.1f} 100Z")
+            run.clear()
+
+    before_s: int | None = None
+    for row in rows:
+        value = value_of(row)
+        if value is None or (before_s is not None and row.begin_s - before_s > 2 * span.step_s):
+            end_run()
+        if value is not None:
+            middle_s = row.begin_s + span.step_s / 2
+            x = min(1000.0, max(0.0, _percent(middle_s, begin_s, span) * 10))
+            run.append((x, 100 - (value - low) / (high - low) * 100))
+        before_s = row.begin_s
+    end_run()
+    return "".join(line), "".join(area)

@@ -1,0 +1,175 @@
+"use strict";
+// Keeps a page up to date by server-sent events; without it every page shows what it showed when loaded.
+(() => {
+  const body = document.body;
+  const lost = document.getElementById("connection");
+  let offset = Date.parse(body.dataset.now) - Date.now(); // of the clock of the box
+  let heard = Date.now();
+  const now = () => Date.now() + offset;
+
+  const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+  const day = new Intl.DateTimeFormat([], { year: "numeric", month: "short", day: "numeric" });
+  const ago = (ms) => {
+    const s = Math.max(0, Math.round(ms / 1000));
+    if (s < 120) return `${s} s ago`;
+    if (s < 7200) return `${Math.round(s / 60)} min ago`;
+    if (s < 172800) return `${Math.round(s / 3600)} h ago`;
+    return `${Math.round(s / 86400)} days ago`;
+  };
+  const showTime = (element) => {
+    const time = new Date(element.dateTime);
+    if (Number.isNaN(time.getTime())) return;
+    const near = Math.abs(now() - time) < 43200000;
+    const full = near ? clock.format(time) : `${day.format(time)} ${clock.format(time)}`;
+    const text = element.dataset.form === "ago" ? ago(now() - time) : full;
+    if (element.textContent !== text) element.textContent = text;
+    element.title = `${element.dateTime} (UTC)`;
+  };
+  const showTimes = (within) => within.querySelectorAll("time[datetime]").forEach(showTime);
+  showTimes(document);
+  const minute = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", hour12: false });
+  const shortDay = new Intl.DateTimeFormat([], { month: "short", day: "numeric" });
+  for (const tick of document.querySelectorAll("text[data-time]")) {
+    tick.textContent = (tick.textContent.includes(":") ? minute : shortDay).format(new Date(tick.dataset.time));
+  }
+  setInterval(() => showTimes(document), 1000);
+
+  const time = (iso, form) => {
+    if (!iso) return document.createTextNode("–");
+    const element = document.createElement("time");
+    element.dateTime = iso;
+    element.dataset.form = form;
+    showTime(element);
+    return element;
+  };
+  const field = (within, name) => within.querySelector(`[data-field="${name}"]`);
+  const setText = (within, name, text) => {
+    const element = field(within, name);
+    if (element && element.textContent !== text) element.textContent = text;
+  };
+  const setTime = (within, name, iso) => {
+    const element = field(within, name);
+    const shown = element && element.querySelector("time");
+    if (!element || (shown && shown.dateTime === iso)) return;
+    if (shown && iso) { shown.dateTime = iso; showTime(shown); } else element.replaceChildren(time(iso, "ago"));
+  };
+  const setOk = (within, name, text, ok) => {
+    setText(within, name, text);
+    const element = field(within, name);
+    if (element) element.dataset.ok = ok ? "yes" : "no";
+  };
+  const number = (value, unit = "") => (value === null ? "–" : value.toFixed(1).replace("-", "−") + unit);
+
+  const showMachine = (machine) => {
+    const card = document.querySelector(`[data-machine="${CSS.escape(machine.id)}"]`);
+    if (!card) return;
+    if (card.dataset.state !== machine.state) {
+      card.dataset.state = machine.state;
+      card.querySelector(".icon use").setAttribute("href", `#i-${machine.state}`);
+    }
+    setText(card, "word", machine.word);
+    const reason = field(card, "reason");
+    reason.hidden = !machine.reason || (machine.alarm !== null && !card.classList.contains("one"));
+    setText(card, "reason", machine.reason || "");
+    const alarm = field(card, "alarm");
+    alarm.hidden = machine.alarm === null;
+    if (machine.alarm) {
+      alarm.dataset.kind = machine.alarm.kind;
+      alarm.href = `/alarms/${encodeURIComponent(machine.alarm.id)}`;
+      setText(card, "alarm-words", machine.alarm.words);
+      setText(card, "alarm-reason", machine.alarm.reason);
+    }
+    setText(card, "alarm-score", number(machine.alarm_score));
+    setText(card, "threshold", machine.threshold === null ? "" : ` of ${machine.threshold.toFixed(1)}`);
+    setText(card, "score", number(machine.score));
+    setText(card, "level", number(machine.rms_dbfs, " dBFS"));
+    setTime(card, "last", machine.last);
+    setTime(card, "since", machine.since);
+    setOk(card, "microphone", machine.microphone, machine.microphone_ok);
+    const model = field(card, "model");
+    const text = (machine.model || "none") + (machine.provisional ? " provisional" : "");
+    if (model && model.textContent.trim() !== text) {
+      const note = document.createElement("small");
+      note.textContent = machine.provisional ? " provisional" : "";
+      model.replaceChildren(machine.model || "none", note);
+    }
+  };
+
+  const showBox = (box) => {
+    const cards = [...document.querySelectorAll(".machines > [data-machine]")].map((card) => card.dataset.machine);
+    if (document.querySelector(".machines") && cards.sort().join() !== [...box.machines].sort().join()) location.reload();
+    setOk(document, "disk", box.disk_free_gb === null ? "–" : `${box.disk_free_gb.toFixed(1)} GB free`, !box.conditions.some((each) => each.kind === "disk"));
+    setOk(document, "broker", box.broker ? "connected" : "not connected", box.broker);
+    setOk(document, "self-test", box.self_test, !["failed", "overdue"].includes(box.self_test));
+    setText(document, "load", box.load === null ? "–" : box.load.toFixed(2));
+    const counts = field(document, "counts");
+    if (counts) {
+      counts.replaceChildren(...Object.entries(box.counts).map(([word, count]) => {
+        const element = document.createElement("span");
+        element.textContent = `${count} ${word.toLowerCase()}`;
+        return element;
+      }));
+    }
+    const conditions = field(document, "conditions");
+    if (conditions) {
+      conditions.hidden = !box.conditions.length;
+      conditions.querySelector("ul").replaceChildren(...box.conditions.map((each) => {
+        const item = document.createElement("li"), text = document.createElement("b"), remedy = document.createElement("span");
+        text.textContent = each.text;
+        remedy.textContent = each.remedy || "";
+        item.append(text, remedy);
+        return item;
+      }));
+    }
+  };
+
+  for (const zone of document.querySelectorAll(".zone")) zone.hidden = true;
+  const period = document.getElementById("shelve-hours"), until = document.getElementById("shelve-until");
+  if (period && until) {
+    const label = document.querySelector('label[for="shelve-until"]');
+    const show = () => { until.hidden = label.hidden = period.value !== "until"; until.required = !until.hidden; };
+    period.addEventListener("change", show);
+    period.form.addEventListener("submit", () => { // the time is written in the zone of the browser
+      const offset = new Date(until.value || Date.now()).getTimezoneOffset();
+      period.form.elements.utc_offset_min.value = Number.isNaN(offset) ? 0 : -offset;
+    });
+    show();
+  }
+
+  const showConnection = () => {
+    const silent = Date.now() - heard;
+    const isLost = silent > 5000;
+    if (isLost) lost.textContent = `Not connected: no data since ${clock.format(new Date(heard))}. The values are not live.`;
+    lost.hidden = !isLost;
+    if (isLost) body.dataset.connection = "lost"; else delete body.dataset.connection;
+  };
+
+  if (body.dataset.stream && "EventSource" in window) {
+    let source = null;
+    const again = async () => {
+      const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
+      if (answer && answer.status === 401) location.reload(); // the session has ended
+      else connect();
+    };
+    const connect = () => {
+      if (source) source.close();
+      source = new EventSource(body.dataset.stream);
+      const on = (name, handle) => source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+      on("machines", (machines) => machines.forEach(showMachine));
+      on("box", showBox);
+      on("beat", (beat) => {
+        heard = Date.now();
+        offset = Date.parse(beat.time) - heard;
+        setOk(document, "broker", beat.broker ? "connected" : "not connected", beat.broker);
+        showConnection();
+      });
+      for (const name of ["windows", "sounds"]) {
+        on(name, (content) => document.dispatchEvent(new CustomEvent(`asd-${name}`, { detail: content })));
+      }
+      // a browser gives up at an answer that is no stream, as of a proxy whose server restarts
+      source.onerror = () => { if (source.readyState === EventSource.CLOSED) setTimeout(again, 3000); };
+    };
+    connect();
+    setInterval(showConnection, 1000);
+  }
+})();

@@ -1,0 +1,144 @@
+"""The history of the scores: minutes, their file, and the charts."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from asd_monitor.web.history import SPANS, History
+from asd_monitor.web.history_chart import level_chart, score_chart
+from asd_monitor.web.history_store import (
+    FILE_NAME,
+    MINUTES_KEPT_S,
+    QUARTERS_KEPT_S,
+    HistoryStore,
+)
+from asd_monitor.web.minute_means import HistoryRow, MinuteMeans
+from tests.doubles.page_client import page_client, window_of
+
+NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+NOW_S = int(NOW.timestamp())
+
+
+def row(begin_s: int, alarm_score: float | None = 1.0, *, windows: int = 10) -> HistoryRow:
+    return HistoryRow("fan01", begin_s, windows, alarm_score, alarm_score, alarm_score, 5.0, -30.0)
+
+
+def test_a_minute_has_the_highest_and_the_means() -> None:
+    means = MinuteMeans("fan01")
+    for second, score in ((0, 1.0), (20, 4.0), (59, 1.0)):
+        assert means.push(window_of("fan01", score, NOW + timedelta(seconds=second))) is None
+    found = means.push(window_of("fan01", 9.0, NOW + timedelta(seconds=60)))
+    assert found is not None
+    assert found.mean_level_dbfs == pytest.approx(-30.0)
+    assert replace(found, mean_level_dbfs=None) == HistoryRow(
+        "fan01", NOW_S, 3, 1.0, 1.0, 4.0, 5.42, None
+    )
+    rest = means.end()
+    assert rest is not None
+    assert rest.begin_s == NOW_S + 60
+    assert means.end() is None
+
+
+def test_rows_are_joined_to_periods(tmp_path: Path) -> None:
+    store = HistoryStore(tmp_path)
+    store.write([row(NOW_S, 1.0, windows=10), row(NOW_S + 60, 4.0, windows=30)], NOW_S)
+    store.write([row(NOW_S + 60, None, windows=10)], NOW_S)
+    minutes = store.read("fan01", NOW_S, NOW_S + 900, 60)
+    assert [each.highest_alarm_score for each in minutes] == [1.0, 4.0]
+    assert minutes[1].windows == 40
+    (quarter,) = store.read("fan01", NOW_S, NOW_S + 900, 900)
+    assert quarter.highest_alarm_score == 4.0
+    assert quarter.mean_score == pytest.approx((1.0 * 10 + 4.0 * 30) / 40)
+    assert store.read("pump02", NOW_S, NOW_S + 900, 60) == []
+    store.close()
+
+
+def test_what_is_old_is_deleted(tmp_path: Path) -> None:
+    store = HistoryStore(tmp_path)
+    old_s = NOW_S - MINUTES_KEPT_S - 60
+    oldest_s = NOW_S - QUARTERS_KEPT_S - 900
+    ahead_s = NOW_S + 10 * QUARTERS_KEPT_S
+    store.write([row(each) for each in (old_s, oldest_s, ahead_s, NOW_S)], NOW_S)
+    assert [each.begin_s for each in store.read("fan01", 0, 2 * ahead_s, 60)] == [NOW_S]
+    quarters = store.read("fan01", 0, 2 * ahead_s, 900)
+    assert [each.begin_s for each in quarters] == [old_s // 900 * 900, NOW_S // 900 * 900]
+    store.close()
+
+
+def test_a_damaged_file_is_set_aside_and_said(tmp_path: Path) -> None:
+    store = HistoryStore(tmp_path)
+    store.write([row(NOW_S)], NOW_S)
+    store.close()
+    (tmp_path / FILE_NAME).write_bytes(b"no database" * 1000)
+    store = HistoryStore(tmp_path)
+    store.write([row(NOW_S + 60)], NOW_S)
+    assert [each.begin_s for each in store.read("fan01", 0, 2 * NOW_S, 60)] == [NOW_S + 60]
+    assert store.note is not None
+    assert "damaged and begun anew at 2026-03-02 10:00 UTC" in store.note
+    assert (tmp_path / f"{FILE_NAME}.damaged").read_bytes().startswith(b"no database")
+    store.close()
+
+
+def test_a_disk_that_cannot_be_written_is_said_until_it_can(tmp_path: Path) -> None:
+    store = HistoryStore(tmp_path / "missing")
+    store.write([row(NOW_S)], NOW_S)
+    assert "cannot be written" in (store.note or "")
+    assert store.read("fan01", 0, 2 * NOW_S, 60) == []
+    (tmp_path / "missing").mkdir()
+    store.write([row(NOW_S)], NOW_S)
+    assert store.note is None
+    store.close()
+
+
+def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    store = HistoryStore(tmp_path)
+    store.write([row(NOW_S)], NOW_S)
+    assert (tmp_path / FILE_NAME).stat().st_mode & 0o077 == 0
+    store.close()
+
+
+async def test_the_trend_is_taken_up_after_a_restart(tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    history = History(tmp_path)
+    history.push(window_of("fan01", 3.5, now - timedelta(hours=1)))
+    await history.end()
+    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+        assert database.execute("SELECT count(*) FROM minutes").fetchone() == (1,)
+    database.close()
+    client = page_client(tmp_path)
+    await history.restore_trend(client.live, "fan01", now)
+    assert max(each or 0.0 for each in client.live.machine("fan01").trend.highest(now)) == 3.5
+    await history.end()
+
+
+def test_charts_have_gaps_limits_and_alarms() -> None:
+    day = SPANS[1]
+    rows = [row(NOW_S - 7200), row(NOW_S - 6900, 6.0), row(NOW_S - 600, 2.0)]
+    chart = score_chart(rows, day, NOW, [NOW - timedelta(hours=12)])
+    assert chart.path.count("M") == 2
+    assert chart.limit is not None
+    assert 0 < chart.limit.at < 100
+    assert chart.marks[0].at == pytest.approx(50.0)
+    assert chart.words == "highest alarm score 6.0, 1 alarms raised"
+    assert all(0 <= tick.at <= 100 for tick in (*chart.x_ticks, *chart.y_ticks))
+    assert level_chart(rows, day, NOW).words == "level from -30 to -30 dBFS"
+
+
+@pytest.mark.parametrize("span", SPANS, ids=lambda each: each.key)
+async def test_the_machine_page_shows_every_span(tmp_path: Path, span: object) -> None:
+    client = page_client(tmp_path)
+    key = getattr(span, "key", "")
+    answer = await client.get(f"/machines/fan01?span={key}")
+    assert answer.status == 200
+    assert f'?span={key}#history" aria-current="true"' in answer.body
+
+
+def test_an_empty_history_has_charts() -> None:
+    for span in SPANS:
+        assert score_chart([], span, NOW, []).words == "no scores in this time"
+        assert level_chart([], span, NOW).path == ""

@@ -1,0 +1,156 @@
+"""What the pages, health and metrics show of the feed."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from asd_monitor.daemon.page_protocol import Beat
+from asd_monitor.publish.messages import no_alarm
+from asd_monitor.records import MachineState, MicrophoneState
+from asd_monitor.web.event_stream import MAX_STREAMS, EventStreams, Subscription
+from asd_monitor.web.sparkline import sparkline
+from tests.doubles.page_client import PageClient, page_client, state_of, window_of
+
+NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> PageClient:
+    return page_client(tmp_path, machines=("fan01", "pump02"))
+
+
+async def test_machines_that_need_attention_come_first(client: PageClient) -> None:
+    client.live.take(state_of("fan01"))
+    client.live.take(state_of("pump02", MachineState.WARNING, reason="<b>loud</b>"))
+    body = (await client.get("/")).body
+    assert body.index("/machines/pump02") < body.index("/machines/fan01")
+    assert "&lt;b&gt;loud&lt;/b&gt;" in body
+    assert "<span>1 normal</span>" in body
+
+
+async def test_a_machine_that_is_not_configured_has_no_page(client: PageClient) -> None:
+    assert (await client.get("/machines/fan01")).status == 200
+    for machine in ("fan02", "..", "%3Cscript%3E"):
+        assert (await client.get(f"/machines/{machine}")).status == 404
+
+
+async def test_a_removed_machine_is_shown_no_more(client: PageClient) -> None:
+    client.live.take(state_of("pump02"))
+    client.live.take(Beat(NOW, broker_connected=True, machines=["fan01"], dropped=0))
+    assert "pump02" not in (await client.get("/")).body
+
+
+async def test_health_follows_the_feed(client: PageClient) -> None:
+    assert (await client.get("/healthz")).status == 200
+    client.now_s = 30.0
+    assert (await client.get("/healthz")).status == 503
+    assert "The daemon sends nothing" in (await client.get("/")).body
+    assert "asd_daemon_up 0.0" in (await client.get("/metrics")).body
+
+
+async def test_ready_needs_every_machine_and_the_broker(client: PageClient) -> None:
+    for machine in ("fan01", "pump02"):
+        client.live.take(state_of(machine))
+        client.live.take(window_of(machine))
+    assert (await client.get("/readyz")).status == 200
+    client.live.take(
+        state_of(
+            "pump02",
+            MachineState.UNAVAILABLE,
+            evaluated=False,
+            microphone=MicrophoneState.NO_DEVICE,
+            reason="unplugged",
+        )
+    )
+    machines = ("fan01", "pump02")
+    client.live.take(Beat(NOW, broker_connected=False, machines=machines, dropped=0))
+    answer = await client.get("/readyz")
+    assert answer.status == 503
+    assert answer.body == "the broker is not connected\npump02: unavailable (unplugged)\n"
+
+
+async def test_ready_needs_recent_windows(client: PageClient) -> None:
+    for machine in ("fan01", "pump02"):
+        client.live.take(state_of(machine))
+        client.live.take(window_of(machine, time=datetime.now(UTC) - timedelta(seconds=60)))
+    assert "fan01: no sound was evaluated for 30 s" in (await client.get("/readyz")).body
+
+
+async def test_metrics_can_be_parsed(client: PageClient) -> None:
+    client.live.take(state_of("fan01", MachineState.ALARM))
+    client.live.take(window_of("fan01", 6.5))
+    client.live.take(no_alarm("fan01", "v1"))
+    answer = await client.get("/metrics")
+    assert (answer.header("content-type") or "").startswith("text/plain")
+    samples = {
+        (sample.name, *sorted(sample.labels.values())): sample.value
+        for family in text_string_to_metric_families(answer.body)
+        for sample in family.samples
+    }
+    assert samples["asd_machine_state", "alarm", "fan01"] == 1
+    assert samples["asd_machine_state", "fan01", "normal"] == 0
+    assert samples["asd_machine_alarm_score", "fan01"] == 6.5
+    assert samples["asd_broker_connected",] == 1
+
+
+async def test_a_stream_begins_with_what_is_known(client: PageClient) -> None:
+    client.live.take(state_of("fan01"))
+    client.live.take(window_of("fan01", 1.5))
+    subscription = Subscription("fan01")
+    stream = aiter(subscription)
+    assert (await anext(stream)).startswith(b"retry:")
+    subscription.put("machines", [1])
+    event, data = (await anext(stream)).decode().strip().split("\n")
+    assert event == "event: machines"
+    assert json.loads(data.removeprefix("data: ")) == [1]
+
+
+async def test_an_alarm_is_passed_on_at_once(client: PageClient) -> None:
+    subscription = Subscription(None)
+    client.streams._open.add(subscription)
+    stream = aiter(subscription)
+    await anext(stream)
+    client.live.take(state_of("fan01", MachineState.ALARM))
+    assert b'"state":"alarm"' in await anext(stream)
+
+
+async def test_a_slow_reader_is_dropped_and_the_others_go_on(client: PageClient) -> None:
+    slow, quick = Subscription("fan01"), Subscription("fan01")
+    for each in (slow, quick):
+        client.streams._open.add(each)
+    reading = aiter(quick)
+    await anext(reading)
+    for _ in range(1000):
+        client.live.take(window_of("fan01"))
+        await anext(reading)
+    events = [event async for event in slow]
+    assert len(events) == 1
+    client.live.take(window_of("fan01"))
+    assert await anext(reading)
+
+
+async def test_the_number_of_streams_is_bounded(client: PageClient) -> None:
+    client.streams._open.update(Subscription(None) for _ in range(MAX_STREAMS))
+    answer = await client.get("/stream")
+    assert (answer.status, answer.header("retry-after")) == (503, "5")
+
+
+async def test_closing_ends_every_stream(client: PageClient) -> None:
+    streams: EventStreams = client.streams
+    subscription = Subscription(None)
+    streams._open.add(subscription)
+    streams.close()
+    assert len([event async for event in subscription]) <= 1
+    assert (await client.get("/stream")).status == 503
+
+
+def test_a_sparkline_has_gaps_and_words() -> None:
+    chart = sparkline([1.0, 2.0, None, 3.0], 5.0)
+    assert chart.path.count("M") == 2
+    assert chart.words == "highest alarm score 3.0, an alarm begins at 5.0"
+    assert sparkline([None, None], None).words == "no scores yet"
