@@ -56,7 +56,7 @@ async def test_every_answer_has_the_headers(client: PageClient) -> None:
         assert "default-src 'none'" in (answer.header("content-security-policy") or "")
         assert "unsafe" not in (answer.header("content-security-policy") or "")
         assert answer.header("x-content-type-options") == "nosniff"
-        assert answer.header("referrer-policy") == "no-referrer"
+        assert answer.header("referrer-policy") == "same-origin"
         assert answer.header("x-frame-options") == "DENY"
     assert (await client.get("/")).header("cache-control") == "no-store"
 
