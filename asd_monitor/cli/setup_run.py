@@ -37,6 +37,7 @@ from asd_monitor.cli.setup_files import (
 )
 from asd_monitor.cli.setup_microphone import choose_microphone
 from asd_monitor.config.field_types import MIN_TRAINING_S
+from asd_monitor.config.listen_address import page_url
 from asd_monitor.errors import AsdMonitorError, OperationError, UsageError
 from asd_monitor.guided_setup.configuration_edit import DEFAULT_BUDGET, BrokerEntry, MachineEntry
 from asd_monitor.guided_setup.service_unit import ServiceFolders, obstacle, service_name
@@ -306,7 +307,9 @@ class GuidedSetup:
             run = ["asd-monitor run --config", shlex.quote(str(self._config)), *options]
             typer.echo(f"  {' '.join(run)}")
         typer.echo(f"  mosquitto_sub -h {mqtt.host} -p {mqtt.port} -v -t '{mqtt.prefix}/#'")
-        typer.echo(f"  asd-monitor config check {shlex.quote(str(self._config))}")
+        if (http := prepared.config.http) is not None:
+            typer.echo(f"  the page: {page_url(http.listen, 'localhost')}")
+        typer.echo(f"  asd-monitor doctor --config {shlex.quote(str(self._config))}")
 
     def _report_end(self, how: str) -> None:
         dialogue = self._dialogue

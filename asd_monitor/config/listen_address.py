@@ -42,3 +42,18 @@ def host_and_port(listen: str) -> tuple[str, int]:
 def is_loopback(listen: str) -> bool:
     """Return whether only programs of this computer reach a parsed address."""
     return ipaddress.ip_address(host_and_port(listen)[0]).is_loopback
+
+
+def page_url(listen: str, host_name: str) -> str:
+    """Return where a browser finds the page of a parsed address.
+
+    Args:
+        listen: the address; of one for all interfaces the name of the computer takes the place.
+        host_name: that name.
+
+    """
+    host, port = host_and_port(listen)
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:
+        return f"http://{host_name}:{port}/"
+    return f"http://{listen}/"

@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 from collections.abc import Collection, Mapping
 from functools import partial
 from pathlib import Path
 
 from asd_monitor import __version__
+from asd_monitor.config.listen_address import is_loopback, page_url
 from asd_monitor.config.settings import Config
 from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.discovery_record import DiscoveryRecord
@@ -69,6 +71,7 @@ class Discovery:
         self._recorded: frozenset[str] | None = None  # topics; None: not read yet
         self._ids: Identifiers | None = None  # None: it is switched off
         self._machines: tuple[str, ...] = ()
+        self._page_url: str | None = None
         self._images: dict[str, bytes] = {}  # of the newest alarms, by machine
         self._images_due: set[str] = set()  # machines
         self._published: Mapping[str, bytes] = {}  # by topic
@@ -93,6 +96,7 @@ class Discovery:
             prefix = config.homeassistant.discovery_prefix
             self._ids = Identifiers(prefix, self._broker.topics.box)
         self._machines = tuple(config.machines)
+        self._page_url = _page_of_others(config)
         self._images_due.update(self._machines)
         if self._ids != before:
             topics = () if self._ids is None else (self._ids.birth_topic,)
@@ -192,9 +196,24 @@ class Discovery:
         ids, topics = self._ids, self._broker.topics
         if ids is None:
             return {}
-        devices = [box_device(topics, ids, version=__version__)]
+        page_url = self._page_url
+        devices = [box_device(topics, ids, version=__version__, page_url=page_url)]
         devices += [
-            machine_device(machine, topics, ids, version=__version__, commands=self._commands)
+            machine_device(
+                machine,
+                topics,
+                ids,
+                version=__version__,
+                commands=self._commands,
+                page_url=None if page_url is None else f"{page_url}machines/{machine}",
+            )
             for machine in self._machines
         ]
         return {ids.config_topic(each.object_id): each.payload() for each in devices}
+
+
+def _page_of_others(config: Config) -> str | None:
+    """Return where other computers find the page; None: it is for this one alone, or off."""
+    if config.http is None or is_loopback(config.http.listen):
+        return None
+    return page_url(config.http.listen, socket.gethostname())

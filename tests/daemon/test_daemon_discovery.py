@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -11,7 +12,7 @@ from typing import Any, cast
 import pytest
 import structlog
 
-from asd_monitor.config.settings import Config, HomeAssistant
+from asd_monitor.config.settings import Config, HomeAssistant, Http
 from asd_monitor.daemon.discovery_record import FILE, DiscoveryRecord
 from asd_monitor.evidence.building import alarm_picture, content_of
 from asd_monitor.evidence.package_files import delete_package, stored_packages, write_package
@@ -233,3 +234,24 @@ async def test_the_picture_of_a_new_alarm_is_published_with_the_setting_alone(da
     daemon.service._discovery.configure(config)
     await until(lambda: daemon.service._discovery.turns > turns)
     assert (PICTURE in daemon.broker.retained) == (prefix is not None)
+
+
+@pytest.mark.parametrize(
+    ("listen", "url"),
+    [
+        ("127.0.0.1:9464", None),
+        ("192.0.2.7:9464", "http://192.0.2.7:9464/machines/fan"),
+        ("0.0.0.0:80", f"http://{socket.gethostname()}:80/machines/fan"),
+        ("[2001:db8::7]:9464", "http://[2001:db8::7]:9464/machines/fan"),
+    ],
+)
+async def test_the_page_is_named_where_home_assistant_may_reach_it(
+    daemon: InProcessDaemon, listen: str, url: str | None
+) -> None:
+    daemon.start(config_of("fan"), intervals=SOON)
+    await until_discovered(daemon, BOX, FAN)
+    http = Http(listen=listen, token_file=Path("/run/token"))
+    daemon.service._discovery.configure(config_of("fan", http=http))
+    await until(lambda: daemon.broker.retained[FAN]["dev"].get("configuration_url") == url, "url")
+    daemon.service.stop()
+    await daemon.finish()
