@@ -22,13 +22,17 @@ from asd_monitor.guided_setup.configuration_edit import (
     add_machine,
     new_configuration,
 )
-from asd_monitor.guided_setup.service_unit import UNIT, ServiceFolders, service_name, unit_text
+from asd_monitor.guided_setup.service_unit import (
+    SHIPPED_UNITS,
+    UNIT,
+    ServiceFolders,
+    service_name,
+    unit_text,
+)
 from asd_monitor.model_store.atomic_files import os_errors_reported, replace_durably, sync_folder
 from asd_monitor.private_files import create_private_file
 
 _REMEDY = "choose another file with --config, or run setup as a user who may write there"
-_PACKAGE = Path(__file__).parents[1]
-_UNIT_FOLDERS = (_PACKAGE / "deploy", _PACKAGE.parent / "deploy")  # installed, and in a checkout
 _SYSTEMCTL_LIMIT_S = 120.0
 
 
@@ -145,9 +149,9 @@ def unit_source() -> Path:
         OperationError: it is missing.
 
     """
-    for folder in _UNIT_FOLDERS:
-        if (folder / UNIT).is_file():
-            return folder / UNIT
+    for path in SHIPPED_UNITS:
+        if path.is_file():
+            return path
     raise OperationError(f"{UNIT}: missing from this installation: install it again")
 
 

@@ -7,12 +7,9 @@ from pathlib import Path
 
 from asd_monitor.diagnosis.programs import output_of
 from asd_monitor.diagnosis.service import ServiceFacts
+from asd_monitor.guided_setup.service_unit import SHIPPED_UNITS
 
 LOG_LINES = 2000
-_PACKAGE = Path(__file__).parents[1]
-_UNIT = "asd-monitor@.service"
-SHIPPED = (_PACKAGE / "deploy" / _UNIT, _PACKAGE.parent / "deploy" / _UNIT)
-"""Where the unit of this version is, in an installation and in a checkout."""
 _PROPERTIES = (
     "LoadState,UnitFileState,ActiveState,SubState,Result,ExecMainStatus,ExecMainCode,NRestarts,"
     "WatchdogUSec,User,DynamicUser,SupplementaryGroups,FragmentPath,StatusText,MainPID,"
@@ -32,7 +29,9 @@ def read_service(unit: str, *, proc: Path = Path("/proc")) -> ServiceFacts | Non
         unit=unit,
         properties=properties,
         unit_text=_text(Path(path)) if path else None,
-        shipped_text=next((text for each in SHIPPED if (text := _text(each)) is not None), None),
+        shipped_text=next(
+            (text for each in SHIPPED_UNITS if (text := _text(each)) is not None), None
+        ),
         process_uid=_owner(proc, properties.get("MainPID", "0")),
         log=read_log(unit),
         groups=tuple(properties.get("SupplementaryGroups", "").split()),

@@ -9,6 +9,9 @@ from pathlib import Path
 from asd_monitor.audio.devices.device_strings import DeviceKind, DeviceSpec
 
 UNIT = "asd-monitor@.service"
+_PACKAGE = Path(__file__).parents[1]
+SHIPPED_UNITS = (_PACKAGE / "deploy" / UNIT, _PACKAGE.parent / "deploy" / UNIT)
+"""Where the unit of this version is, in an installation and in a checkout."""
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - hidden by the unit
 _OF_A_SESSION = (DeviceKind.PULSE, DeviceKind.DEFAULT, DeviceKind.NAME)
 _EXEC_START = re.compile(r"^ExecStart=\S+", re.MULTILINE)

@@ -20,11 +20,11 @@ from asd_monitor.diagnosis.findings import Finding
 from asd_monitor.diagnosis.load import check_load
 from asd_monitor.diagnosis.load_reading import read_load
 from asd_monitor.diagnosis.service import ServiceFacts, check_service
-from asd_monitor.diagnosis.service_reading import SHIPPED
 from asd_monitor.diagnosis.sound import DeviceFacts, DeviceNode, SoundFacts, check_sound
 from asd_monitor.diagnosis.sound_reading import SoundReader
 from asd_monitor.diagnosis.versions import Library, check_versions
 from asd_monitor.diagnosis.versions_reading import read_versions
+from asd_monitor.guided_setup.service_unit import SHIPPED_UNITS
 from experiments.doctor.place import MACHINE, Examine, Place, problem
 from tests.doubles.card_tree import add_card
 
@@ -57,7 +57,7 @@ def _load(**changes: Any) -> Examine:
 
 
 def _service(unit_text: str | None = None, log: str = "started", **changes: str) -> Examine:
-    shipped = next(path.read_text() for path in SHIPPED if path.is_file())
+    shipped = next(path.read_text() for path in SHIPPED_UNITS if path.is_file())
     text = shipped if unit_text is None else shipped.replace(unit_text, "")
     facts = ServiceFacts(_UNIT, {**_RUNS, **changes}, text, shipped, 61000, (log,), ("audio",))
     return lambda _: list(check_service(facts))

@@ -21,7 +21,7 @@ from asd_monitor.diagnosis.findings import Area, Check, Result, divided, worst
 from asd_monitor.diagnosis.levels import hum_share, sound_defects
 from asd_monitor.diagnosis.load import Limits, LoadFacts, check_load
 from asd_monitor.diagnosis.service import ServiceFacts, check_service
-from asd_monitor.diagnosis.service_reading import SHIPPED, properties_of
+from asd_monitor.diagnosis.service_reading import properties_of
 from asd_monitor.diagnosis.subject import ConfigurationRead
 from asd_monitor.diagnosis.versions import (
     Library,
@@ -29,6 +29,7 @@ from asd_monitor.diagnosis.versions import (
     VersionFacts,
     check_versions,
 )
+from asd_monitor.guided_setup.service_unit import SHIPPED_UNITS
 
 NOW_S = datetime(2026, 11, 29, tzinfo=UTC).timestamp()
 CLOCK = ClockFacts(NOW_S, is_synced=True, past_s=NOW_S - 1e6, ntp=True)
@@ -46,7 +47,7 @@ VERSIONS = VersionFacts(
     "0.1.0", ("0.1.0",), "3.11.7", ">=3.11", (Library(Requirement("numpy>=2.0"), "2.4.6"),),
     None, "1.2.2", (), None, (), STATE,
 )  # fmt: skip
-UNIT = SHIPPED[-1].read_text()
+UNIT = SHIPPED_UNITS[-1].read_text()
 SERVICE = ServiceFacts(
     "asd-monitor@hall.service",
     {"LoadState": "loaded", "UnitFileState": "enabled", "ActiveState": "active",
