@@ -177,7 +177,7 @@ async def _answers(state: Path, token: str | None, requests: list[bytes]) -> set
         protocol.data_received(request)
         protocol.eof_received()
         if server.tasks:
-            done, late = await asyncio.wait(server.tasks, timeout=0.5)
+            done, late = await asyncio.wait(server.tasks, timeout=0.2)
             for each in late:  # waits for the rest of a body
                 each.cancel()
             for each in done:
