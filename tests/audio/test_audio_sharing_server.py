@@ -151,4 +151,5 @@ async def test_socket_path_that_is_too_long_does_not_stop_the_daemon(tmp_path):
     folder.mkdir()
     server = SharingServer(folder)
     await server.start()
+    assert await connect(server.path, machine="fan") is None
     await server.stop()

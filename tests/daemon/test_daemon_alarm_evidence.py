@@ -187,7 +187,8 @@ async def test_none_stores_pictures_and_numbers_only(make, tmp_path):
     await raise_alarm(machine)
     await machine.play(15, NORMAL_LEVEL)
     path = await until_evidence(machine)
-    assert {each.name for each in (tmp_path / path).iterdir()} == {"alarm.json", "index.html"}
+    names = {each.name for each in (tmp_path / path).iterdir()}
+    assert names == {"alarm.json", "index.html", "spectrogram.png"}
     assert read_package(tmp_path / path).document["sound"] is None
     assert "data:image/png" in (tmp_path / path / "index.html").read_text()
     assert not list(tmp_path.rglob("*.flac"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import replace
@@ -23,6 +24,8 @@ from asd_monitor.records import MicrophoneState
 
 RESPONSE_LIMIT_S = 5.0
 SILENCE_LIMIT_S = 5.0
+MAX_SOCKET_PATH_BYTES = 107
+"""The longest path that a Unix socket can have: `sun_path` in unix(7), without its end."""
 _READ_BYTES = 1 << 16
 
 
@@ -126,11 +129,15 @@ async def connect(
 ) -> SharedSource | None:
     """Request the sound of a device or of a machine; None if no daemon listens on the socket.
 
+    No daemon can listen on one whose path is longer than `MAX_SOCKET_PATH_BYTES`.
+
     Raises:
         SharingRefusedError: the daemon refuses.
         OperationError: no permission, no response in time, or another version of the protocol.
 
     """
+    if len(os.fsencode(socket)) > MAX_SOCKET_PATH_BYTES:
+        return None
     try:
         reader, writer = await asyncio.open_unix_connection(str(socket))
     except (FileNotFoundError, ConnectionRefusedError):
