@@ -173,9 +173,21 @@ class RecordPages:
             progress=None if job is None else progress_text(job),
             kept="" if job is None or job.sound is None else minutes_text(job.sound.recorded_s),
             problem=problem,
+            findings=[] if job is None else self._findings(job),
+            failure=None if job is None else self._without_folder(job, job.problem or ""),
             most_minutes=MAX_MINUTES,
             usual_minutes=_DEFAULT_MINUTES,
         )
+
+    def _findings(self, job: Job) -> list[str]:
+        """Return what a recording or a training has found, one sentence each."""
+        sound = job.sound
+        of_sound = () if sound is None else (*sound.warnings, *sound.notices)
+        return [self._without_folder(job, text) for text in (*job.warnings, *of_sound)]
+
+    def _without_folder(self, job: Job, text: str) -> str:
+        """Return a text in which recordings are named as in the list."""
+        return text.replace(f"{self._recordings.folder(job.machine)}/", "")
 
     def _machine(self, machine: str, recordings: list[Recording]) -> RecordedMachine:
         known = self._live.machine(machine)
@@ -193,7 +205,7 @@ def progress_text(job: Job) -> str:
         return "Stopping"
     sound = job.sound
     if job.verb != KEEPS_SOUND:
-        return job.step
+        return f"{job.step[:1].upper()}{job.step[1:]}"
     if sound is None or sound.total_s is None:
         return "Waiting for the first sound"
     return f"{minutes_text(sound.recorded_s)} of {minutes_text(sound.total_s)} recorded"

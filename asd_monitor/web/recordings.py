@@ -60,6 +60,10 @@ class Recordings:
     def __init__(self, state: Path) -> None:
         self._home = state / "recordings"
 
+    def folder(self, machine: str) -> Path:
+        """Return where the recordings of a machine are."""
+        return self._home / machine
+
     def of_machine(self, machine: str) -> list[Recording]:
         """Return the recordings of a machine, the newest first; a folder without sound is none."""
         found = (_read(folder) for folder in sorted(self._folders(machine), reverse=True))
@@ -97,7 +101,7 @@ class Recordings:
                     f"the recordings have {stored / 1e9:.1f} GB, with this one they may have more "
                     f"than {MAX_BYTES / 1e9:g} GB: delete some that are not needed"
                 )
-            folder = self._home / machine / f"{now:%Y%m%dT%H%M%SZ}"
+            folder = self.folder(machine) / f"{now:%Y%m%dT%H%M%SZ}"
             create_private_folder(folder.parent)
             free = shutil.disk_usage(folder.parent).free
             if free - wanted < _FREE_BYTES:
@@ -131,14 +135,14 @@ class Recordings:
                 f"the chosen recordings have {seconds / 3600:.1f} h: choose "
                 f"{MAX_TRAINING_S / 3600:g} h at most"
             )
-        return [self._home / machine / name for name in names]
+        return [self.folder(machine) / name for name in names]
 
     def delete(self, machine: str, name: str) -> None:
         """Delete a recording.
 
         Raises UsageError where there is none; OperationError where that fails.
         """
-        folder = self._home / machine / name
+        folder = self.folder(machine) / name
         if folder not in self._folders(machine):
             raise UsageError(f"{machine} has no recording {name}: it was deleted already")
         try:
@@ -151,7 +155,7 @@ class Recordings:
 
     def _folders(self, machine: str) -> list[Path]:
         try:
-            inside = list((self._home / machine).iterdir())
+            inside = list(self.folder(machine).iterdir())
         except OSError:
             return []
         return [

@@ -170,6 +170,7 @@ def test_a_port_that_is_used_is_said_and_monitoring_goes_on(
             assert "Traceback" not in run.log
 
 
+@pytest.mark.timeout(600)  # a training with a low priority beside the monitoring
 def test_normal_sound_is_recorded_and_trained_while_the_daemon_runs(
     tmp_path: Path, trained: Path, mosquitto: Mosquitto
 ) -> None:
@@ -183,7 +184,7 @@ def test_normal_sound_is_recorded_and_trained_while_the_daemon_runs(
             trained,
             mosquitto,
             port,
-            device="calm.flac?loop",
+            device="normal.flac?loop",
             speed=4,
             models=tmp_path / "models",
         ) as run,
@@ -191,6 +192,7 @@ def test_normal_sound_is_recorded_and_trained_while_the_daemon_runs(
         messages = BrokerMessages(subscriber)
         messages.until("fan01/state", lambda m: m["model"] == "v1", run)
         page = "/recordings"
+        browser.until(page, "Record normal sound")
         shown = browser.submit(page, f"{page}/fan01/record", minutes="2")
         assert "Recording of fan01" in shown
         refused = browser.until("/models", "Other work runs.")
@@ -198,7 +200,7 @@ def test_normal_sound_is_recorded_and_trained_while_the_daemon_runs(
         shown = browser.until(page, "2 minutes recorded.")
         (name,) = re.findall(r'name="use:([^"]+)"', shown)
         browser.submit(page, f"{page}/fan01/train", **{f"use:{name}": "yes"})
-        shown = browser.until(page, "fan01 v2 is trained and put into use")
+        shown = browser.until(page, "fan01 v2 is trained and put into use", limit_s=200.0)
         assert "Alarm threshold" in shown
         assert browser.get("/models/fan01/v2/report")[0] == 200
         messages.until("fan01/state", lambda m: m["model"] == "v2", run)

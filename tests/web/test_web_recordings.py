@@ -165,6 +165,7 @@ async def test_a_training_of_chosen_recordings_is_put_into_use(
     runs(
         client,
         "import sys; print('warning: no pause', file=sys.stderr);"
+        "print(f'notice: {sys.argv[5]}/a.flac: short', file=sys.stderr);"
         "print('fan01 v3: trained', *sys.argv[1:]); print('Would be detected, after:');"
         "print('  a tone: 10 s'); print('Report: /x/report.html')",
     )
@@ -180,6 +181,7 @@ async def test_a_training_of_chosen_recordings_is_put_into_use(
     assert "fan01 v3 is trained and put into use" in body
     assert 'href="/models/fan01/v3/report"' in body
     assert "<li>No pause</li>" in body
+    assert f"<li>{FIRST}/a.flac: short</li>" in body
     assert '<p class="part">a tone: 10 s</p>' in body
     assert "/x/report.html" not in body
 
