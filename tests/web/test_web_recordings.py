@@ -240,8 +240,9 @@ async def test_recordings_are_listed_and_deleted(client: PageClient, tmp_path: P
     body = (await client.get("/recordings")).body
     assert body.index(SECOND) < body.index(FIRST)
     assert "20260303" not in body
-    assert "ended early, kept until then. it is &lt;quiet&gt;" in body
-    assert "its description is missing or damaged" in body
+    assert "<span>ended early, kept until then</span>" in body
+    assert "It is &lt;quiet&gt;" in body
+    assert "Its description is missing or damaged" in body
     assert (await client.post(f"/recordings/fan01/{SECOND}/delete", {})).status == 303
     assert not damaged.exists()
     assert SECOND not in (await client.get("/recordings")).body
