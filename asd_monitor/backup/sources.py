@@ -19,7 +19,7 @@ from asd_monitor.config.settings import Config
 # database, what an interrupted writing leaves, and what the page keeps for itself
 _OF_A_PROCESS = re.compile(
     r"daemon\.lock|sound\.sock|.*\.db-(?:wal|shm|journal|seq)|.*\.(?:part|partial)"
-    r"|.*\.before-restore-.*|page-secret|page-history\.sqlite.*"
+    r"|.*\.before-restore-.*|page-secret|page-history\.sqlite.*|page-work\.json"
 )
 _SECRET_SUFFIXES = frozenset({".key", ".password", ".passwd", ".pem", ".p12", ".pfx", ".token"})
 _KEY_MARK = b"PRIVATE KEY-----"

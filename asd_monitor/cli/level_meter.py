@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from types import TracebackType
+from typing import Protocol, Self
 
 import numpy as np
 from rich.console import Console
@@ -24,6 +25,27 @@ _BAR_CELLS = 30
 _MIN_DBFS = -80.0
 _NEAR_CLIPPING_DBFS = -6.0
 _LINE_EVERY_S = 10.0
+
+
+class Meter(Protocol):
+    """Shows a recording that goes on."""
+
+    def __enter__(self) -> Self:
+        """Begin to show it."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """End."""
+
+    def print_line(self, text: str) -> None:
+        """Print a line of text."""
+
+    def show(self, samples: Samples, rate_hz: int, recorded_s: float) -> None:
+        """Show a block (n,), full scale ±1, and how much was recorded with it, in s."""
 
 
 class LevelMeter:
@@ -52,7 +74,7 @@ class LevelMeter:
         self._peak = 0.0
         self._next_line_s = 0.0
 
-    def __enter__(self) -> LevelMeter:
+    def __enter__(self) -> Self:
         if self._live:
             self._live.start()
         return self

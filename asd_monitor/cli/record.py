@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.cli.options import Machine, StateDir
+from asd_monitor.cli.options import AsJson, Machine, StateDir
 
 if TYPE_CHECKING:
     from asd_monitor.audio.files.recorder import WrittenRecording
@@ -17,16 +17,6 @@ if TYPE_CHECKING:
 
 def command(
     *,
-    device: Annotated[
-        str,
-        typer.Option(
-            "--device",
-            "-d",
-            metavar="DEVICE",
-            help="Input device; `asd-monitor devices` lists them.",
-            show_default=False,
-        ),
-    ],
     machine: Machine,
     minutes: Annotated[
         str,
@@ -38,6 +28,16 @@ def command(
         ),
     ],
     state: StateDir,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            "--device",
+            "-d",
+            metavar="DEVICE",
+            help="Input device; `asd-monitor devices` lists them.",
+            show_default="the machine's sound, from the daemon that monitors it",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -49,6 +49,7 @@ def command(
             readable=False,
         ),
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Record a machine's normal sound as FLAC files.
 
@@ -56,14 +57,24 @@ def command(
     """
     from asd_monitor.audio.devices.device_strings import parse_device
     from asd_monitor.audio.sharing.protocol import SOCKET_NAME
+    from asd_monitor.cli.json_meter import JsonMeter
+    from asd_monitor.cli.recorded_coverage import RecordedCoverage
     from asd_monitor.cli.recording_session import RecordingSession
     from asd_monitor.cli.recordings_check import check_recordings
 
-    spec = parse_device(device)
+    spec = None if device is None else parse_device(device)
     total_s = duration_s(minutes)
-    if spec.is_file:
+    if spec is not None and spec.is_file:
         check_recordings(spec.path, spec.channel)
-    session = RecordingSession(spec, machine, total_s, output or Path("recordings") / machine)
+    folder = output or Path("recordings") / machine
+    if as_json:
+        covered = RecordedCoverage(total_s)
+        meter = JsonMeter(total_s, covered.coverage)
+        session = RecordingSession(
+            spec, machine, total_s, folder, listen=covered.listen, meter=meter
+        )
+    else:
+        session = RecordingSession(spec, machine, total_s, folder)
     try:
         asyncio.run(session.run(state / SOCKET_NAME))
     except asyncio.CancelledError as error:
@@ -71,7 +82,7 @@ def command(
             raise
         raise typer.Exit(128 + session.ended_by) from error
     finally:
-        _report(session.written)
+        _report(session.written, as_json=as_json)
 
 
 def duration_s(text: str) -> float:
@@ -99,21 +110,40 @@ def duration_s(text: str) -> float:
     return seconds
 
 
-def _report(written: Sequence[WrittenRecording]) -> None:
+def _report(written: Sequence[WrittenRecording], *, as_json: bool) -> None:
     """Print the files written, their warnings, and whether they suffice for a training."""
-    from asd_monitor.config.field_types import MIN_TRAINING_S
-    from asd_monitor.model_training.findings import RECOMMENDED_S, ShortReference
-    from asd_monitor.model_training.reference import too_short
-    from asd_monitor.reports.notices import finding_text
+    from asd_monitor.cli.json_lines import print_json
     from asd_monitor.wording import printable
 
+    shortage = _shortage(sum(each.seconds for each in written)) if written else None
+    if as_json:
+        files = [
+            {
+                "path": str(each.path),
+                "seconds": round(each.seconds, 3),
+                "rms_dbfs": round(each.levels.rms_dbfs, 1),
+                "warnings": list(each.warnings),
+            }
+            for each in written
+        ]
+        print_json({"files": files, "shortage": shortage})
+        return
     for each in written:
         path = printable(each.path)
         typer.echo(f"{path}  {each.seconds:.1f} s  {each.levels.rms_dbfs:.1f} dBFS")
         for warning in each.warnings:
             typer.echo(f"{path}: {warning}", err=True)
-    total_s = sum(each.seconds for each in written)
-    if written and total_s < MIN_TRAINING_S:
-        typer.echo(f"for a training, {too_short(total_s, MIN_TRAINING_S)}", err=True)
-    elif written and total_s < RECOMMENDED_S:
-        typer.echo(f"for a training, {finding_text(ShortReference(total_s))}", err=True)
+    if shortage is not None:
+        typer.echo(f"for a training, {shortage}", err=True)
+
+
+def _shortage(seconds: float) -> str | None:
+    """Return what so much sound lacks for a training; None: nothing."""
+    from asd_monitor.config.field_types import MIN_TRAINING_S
+    from asd_monitor.model_training.findings import RECOMMENDED_S, ShortReference
+    from asd_monitor.model_training.reference import too_short
+    from asd_monitor.reports.notices import finding_text
+
+    if seconds < MIN_TRAINING_S:
+        return too_short(seconds, MIN_TRAINING_S)
+    return finding_text(ShortReference(seconds)) if seconds < RECOMMENDED_S else None

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from asd_monitor.audio.devices.device_strings import DeviceSpec
+from asd_monitor.audio.devices.device_strings import DeviceSpec, parse_device
 from asd_monitor.audio.files.levels import LevelDefect, level_defects
 from asd_monitor.audio.files.recorder import Recorder, RecordingOrigin, WrittenRecording
 from asd_monitor.audio.opening import open_source
-from asd_monitor.audio.sharing.client import connect
+from asd_monitor.audio.sharing.client import SharedSource, connect
 from asd_monitor.audio.sharing.protocol import SharingRefusedError
 from asd_monitor.audio.source import Opened, Outage, Source
-from asd_monitor.cli.level_meter import LevelMeter
+from asd_monitor.cli.level_meter import LevelMeter, Meter
 from asd_monitor.errors import OperationError
 from asd_monitor.records import Block
 
@@ -24,7 +25,7 @@ class RecordingSession:
     """Records one source; a receiver of its blocks.
 
     Args:
-        spec: The device.
+        spec: The device; None: the sound of this machine, from the daemon that monitors it.
         machine: Id of the machine, for names and sidecars of the files.
         total_s: Sound to be recorded, in s.
         folder: Where the files are written.
@@ -35,13 +36,13 @@ class RecordingSession:
 
     def __init__(
         self,
-        spec: DeviceSpec,
+        spec: DeviceSpec | None,
         machine: str,
         total_s: float,
         folder: Path,
         *,
         listen: Callable[[Block], None] = lambda _: None,
-        meter: LevelMeter | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._spec = spec
         self._machine = machine
@@ -49,8 +50,8 @@ class RecordingSession:
         self._folder = folder
         self._recorder: Recorder | None = None
         self._source: Source
-        self._shown = meter or LevelMeter(total_s)
-        self._meter: LevelMeter | None = None  # while it captures
+        self._shown: Meter = meter or LevelMeter(total_s)
+        self._meter: Meter | None = None  # while it captures
         self._listen = listen
         self._finished = asyncio.Event()
         self._failure: OperationError | None = None
@@ -86,7 +87,13 @@ class RecordingSession:
         """The completed files."""
         return self._recorder.written if self._recorder else []
 
-    async def _open(self, socket: Path, meter: LevelMeter) -> Source:
+    @property
+    def _is_file(self) -> bool:
+        return self._spec is not None and self._spec.is_file and not self._through_daemon
+
+    async def _open(self, socket: Path, meter: Meter) -> Source:
+        if self._spec is None:
+            return await self._open_shared(socket)
         if not self._spec.is_file:
             try:
                 shared = await connect(socket, device=str(self._spec))
@@ -98,7 +105,19 @@ class RecordingSession:
                 return shared
         return open_source(self._spec, notice=meter.print_line)
 
-    async def _capture(self, meter: LevelMeter) -> None:
+    async def _open_shared(self, socket: Path) -> SharedSource:
+        shared = await connect(socket, machine=self._machine)
+        if shared is None:
+            raise OperationError(
+                f"no daemon runs with the state folder {socket.parent}: start it, or name the "
+                "device with --device"
+            )
+        self._through_daemon = True
+        found = shared.shared
+        self._spec = replace(parse_device(found.device), channel=found.channel)
+        return shared
+
+    async def _capture(self, meter: Meter) -> None:
         self._meter = meter
         running = asyncio.create_task(self._source.run(self), name="capture")
         finished = asyncio.create_task(self._finished.wait(), name="finished")
@@ -113,7 +132,7 @@ class RecordingSession:
             raise self._failure
         if self._finished.is_set():
             return
-        if self._spec.is_file:
+        if self._spec is not None and self._is_file:
             meter.print_line(
                 f"{self._spec.path}: ended after {self._recorded / max(1, self._rate_hz):.0f} s "
                 f"of the {self._total_s:.0f} s requested"
@@ -125,7 +144,7 @@ class RecordingSession:
 
     def interrupted(self, outage: Outage) -> None:
         """End the recording where nothing was captured yet; note the outage otherwise."""
-        if self._recorder is None and not self._spec.is_file:
+        if self._recorder is None and not self._is_file:
             self._failure = OperationError(outage.reason)
             self._finished.set()
         elif self._meter is not None:
@@ -143,12 +162,12 @@ class RecordingSession:
                 machine=self._machine,
                 device=str(self._spec),
                 name=opened.name,
-                channel=self._spec.channel or 0,
+                channel=(self._spec and self._spec.channel) or 0,
                 channels=opened.channels,
                 rate_hz=opened.rate_hz,
                 through_daemon=self._through_daemon,
             ),
-            subtype="PCM_24" if self._spec.is_file else "PCM_16",
+            subtype="PCM_24" if self._is_file else "PCM_16",
         )
 
     def write(self, block: Block) -> None:
@@ -175,7 +194,7 @@ class RecordingSession:
         if self._recorded >= self._total_s * self._rate_hz:
             self._finished.set()
 
-    def _warn(self, meter: LevelMeter) -> None:
+    def _warn(self, meter: Meter) -> None:
         """Print a warning at once, each once, when the recording becomes unusable."""
         if self._recorder is None:
             return

@@ -23,13 +23,14 @@ from asd_monitor.web.glance import Glance
 from asd_monitor.web.guard import Guard
 from asd_monitor.web.health import Health
 from asd_monitor.web.history import History
+from asd_monitor.web.jobs import Jobs
 from asd_monitor.web.journal_view import JournalView
 from asd_monitor.web.live_state import LiveState
 from asd_monitor.web.login import Login
 from asd_monitor.web.machine_page import MachinePage
 from asd_monitor.web.metrics import Metrics
-from asd_monitor.web.model_jobs import ModelJobs
 from asd_monitor.web.model_pages import ModelPages
+from asd_monitor.web.record_pages import RecordPages
 from asd_monitor.web.rendering import Pages
 from asd_monitor.web.requests import Asking
 
@@ -47,7 +48,7 @@ class PageParts:
     access: Access
     streams: EventStreams
     history: History
-    jobs: ModelJobs
+    jobs: Jobs
 
 
 def build_app(parts: PageParts) -> Guard:
@@ -61,6 +62,7 @@ def build_app(parts: PageParts) -> Guard:
     alarms = AlarmPages(journal, asking, pages)
     machines = MachinePage(live, journal, parts.history, asking, pages)
     models = ModelPages(live, parts.jobs, journal, access, pages)
+    recordings = RecordPages(live, parts.jobs, journal, access, pages)
     actions = AlarmActions(journal, asking, access, alarms, machines)
 
     async def on_error(request: Request, error: Exception) -> Response:
@@ -81,6 +83,12 @@ def build_app(parts: PageParts) -> Guard:
         Route("/models/{machine}/{verb}", models.act, methods=["POST"]),
         Route("/models/{machine}/{version}/report", models.report),
         Route("/models/{machine}/{version}/{verb}", models.act, methods=["POST"]),
+        Route("/recordings", recordings.show),
+        Route("/recordings/work", recordings.work),
+        Route("/recordings/stop", recordings.stop, methods=["POST"]),
+        Route("/recordings/{machine}/record", recordings.record, methods=["POST"]),
+        Route("/recordings/{machine}/train", recordings.train, methods=["POST"]),
+        Route("/recordings/{machine}/{name}/delete", recordings.delete, methods=["POST"]),
         Route("/login", login.show),
         Route("/login", login.enter, methods=["POST"]),
         Route("/logout", login.leave, methods=["POST"]),

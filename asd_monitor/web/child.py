@@ -20,8 +20,9 @@ from asd_monitor.web.app import PageParts, build_app
 from asd_monitor.web.event_stream import EventStreams
 from asd_monitor.web.feed_reader import Watching, ask_reload, open_feed, read_feed, read_setup
 from asd_monitor.web.history import History
+from asd_monitor.web.job_file import JobFile
+from asd_monitor.web.jobs import Jobs
 from asd_monitor.web.live_state import LiveState
-from asd_monitor.web.model_jobs import ModelJobs
 from asd_monitor.web.server import ListenError, listening_socket, page_server
 
 _WRITE_S = 2.0
@@ -42,7 +43,7 @@ async def serve() -> None:
     live = LiveState(setup, time.monotonic)
     streams = EventStreams(live, Watching())
     history = History(Path(setup.state))
-    jobs = ModelJobs(["--models", setup.models], on_change=ask_reload)
+    jobs = Jobs(JobFile(Path(setup.state)), on_change=ask_reload)
     server = page_server(build_app(PageParts(live, access, streams, history, jobs)))
     listening = listening_socket(setup.listen)
     serving = asyncio.create_task(server.serve([listening]), name="page.server")
@@ -52,7 +53,7 @@ async def serve() -> None:
         await asyncio.wait((serving, feeding), return_when=asyncio.FIRST_COMPLETED)
         streams.close()
         server.should_exit = True
-        await serving
+        await asyncio.gather(serving, jobs.close())
     finally:
         feeding.cancel()
         writing.cancel()

@@ -13,9 +13,10 @@ from asd_monitor.limited_reading import read_limited
 from asd_monitor.model_store.versions import versions
 from asd_monitor.web.access_token import Access
 from asd_monitor.web.forms import ForeignFormError, read_form
+from asd_monitor.web.job import new_job
+from asd_monitor.web.jobs import Jobs
 from asd_monitor.web.journal_view import JournalView
 from asd_monitor.web.live_state import LiveState
-from asd_monitor.web.model_jobs import ModelJobs, new_job
 from asd_monitor.web.model_list import REPORT, listed_models
 from asd_monitor.web.own_policy import page_with_own_policy
 from asd_monitor.web.rendering import Pages
@@ -36,7 +37,7 @@ class ModelPages:
     """
 
     def __init__(
-        self, live: LiveState, jobs: ModelJobs, threads: JournalView, access: Access, pages: Pages
+        self, live: LiveState, jobs: Jobs, threads: JournalView, access: Access, pages: Pages
     ) -> None:
         self._live = live
         self._models = Path(live.setup.models)
@@ -86,7 +87,7 @@ class ModelPages:
         response = self._pages.page(
             request, "models.html", status, models=models, job=job, problem=problem
         )
-        if job is not None and job.is_running and status == 200:
+        if job is not None and job.is_running and not job.is_of_recordings and status == 200:
             response.headers["refresh"] = "3; url=/models"
         return response
 
@@ -111,15 +112,18 @@ class ModelPages:
         setup = self._live.setup
         state = ["--state", setup.state]
         config = [] if setup.config is None else ["--config", setup.config]
+        options = ["--models", setup.models]
         if verb == "rollback":
-            return [verb, "--machine", machine]
+            return ["models", verb, "--machine", machine, *options]
         if verb == "promote":
             confirmed = ["--anyway"] if anyway else []
-            return [verb, "--machine", machine, "--version", version or "", *state, *confirmed]
+            named = ["--machine", machine, "--version", version or ""]
+            return ["models", verb, *named, *options, *state, *confirmed]
         if verb == "compare":
-            return [verb, machine, version or "", *state, *config]
+            return ["models", verb, machine, version or "", *options, *state, *config]
         since = _since(fields.get("since", ""))
-        return [verb, machine, *state, *config, *([] if since is None else ["--since", since])]
+        after = [] if since is None else ["--since", since]
+        return ["models", verb, machine, *state, *options, *config, *after]
 
 
 def _since(text: str) -> str | None:

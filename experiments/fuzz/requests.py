@@ -25,8 +25,9 @@ from asd_monitor.web.app import PageParts, build_app
 from asd_monitor.web.event_stream import EventStreams
 from asd_monitor.web.feed_reader import Watching
 from asd_monitor.web.history import History
+from asd_monitor.web.job_file import JobFile
+from asd_monitor.web.jobs import Jobs
 from asd_monitor.web.live_state import LiveState
-from asd_monitor.web.model_jobs import ModelJobs
 from asd_monitor.web.server import page_server
 from tests.doubles.alarm_commands import write_alarms
 
@@ -163,7 +164,7 @@ async def _answers(state: Path, token: str | None, requests: list[bytes]) -> set
     live.take(beat)
     streams = EventStreams(live, Watching())
     # a program that only ends stands for asd-monitor
-    jobs = ModelJobs([], on_change=lambda: None, program=("true",))
+    jobs = Jobs(JobFile(state), on_change=lambda: None, program=("true",))
     history = History(state)
     parts = PageParts(live, Access(token, b"0" * 32), streams, history, jobs)
     config: uvicorn.Config = page_server(build_app(parts)).config

@@ -218,7 +218,10 @@ def test_no_secret_is_in_an_archive(filled: FilledBox, written: Path, tmp_path: 
     key.write_text("-----BEGIN EC PRIVATE KEY-----\n")
     (tmp_path / "state" / "broker.key").write_text("abc")
     (tmp_path / "state" / "hall.token").write_text("abc")
-    for name in ("page-secret", "page-history.sqlite", "page-history.sqlite-wal"):
+    for name in (
+        *("page-secret", "page-history.sqlite", "page-history.sqlite-wal"),
+        "page-work.json",
+    ):
         (tmp_path / "state" / name).write_text("abc")
     done = write_backup(
         tmp_path / "x.tar", BoxFolders(tmp_path / "m", tmp_path / "state"), box="edge", now=NOW

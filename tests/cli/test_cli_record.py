@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -85,6 +86,53 @@ def test_wrong_usage_is_refused_in_one_line(tmp_path, arguments, code, text):
     assert "Traceback" not in err
     assert len(err.strip().splitlines()) == 1
     assert out == ""
+
+
+def test_progress_and_result_are_json(tmp_path):
+    sound = np.random.default_rng(1).normal(0, 0.1, 8000 * 5)
+    soundfile.write(tmp_path / "a.wav", sound, 8000)
+    device = f"file:{tmp_path}/a.wav"
+    code, out, err = run(*record(tmp_path, device, "--minutes", "2s", "--json"))
+    assert code == 0, err
+    *_, progress, result = map(json.loads, out.splitlines())
+    assert (progress["recorded_s"], progress["total_s"]) == (2.0, 2.0)
+    assert progress["rms_dbfs"] == pytest.approx(-20, abs=0.5)
+    assert (progress["modes"], progress["pause"], progress["clipped"]) == (1, False, False)
+    (file,) = result["files"]
+    assert file["path"].startswith(str(tmp_path / "out"))
+    assert file["seconds"] == 2.0
+    assert "2 s of usable sound are too little" in result["shortage"]
+
+
+def test_a_full_disk_is_said_and_what_was_recorded_is_kept(tmp_path):
+    sound = np.random.default_rng(1).normal(0, 0.1, 16000 * 60)
+    soundfile.write(tmp_path / "a.wav", sound, 16000)
+    command = record(tmp_path, f"file:{tmp_path}/a.wav", "--minutes", "1", "--json")
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    code, out, err = run(*command, preexec_fn=limit)
+    assert code == 1
+    assert "Traceback" not in err
+    assert "out: cannot be written (the disk is full or failing): free some space" in err
+    assert all(json.loads(line) for line in out.splitlines())
+    (path,) = (tmp_path / "out").glob("*.flac")
+    samples = len(read_recording(path).samples)
+    assert samples > 16000
+    described = json.loads(path.with_suffix(".json").read_text())["samples"]
+    assert abs(described - samples) <= 2 * 16000
+
+
+def test_the_sound_of_a_machine_needs_a_daemon(tmp_path):
+    code, _, err = run(
+        *("record", "--machine", "fan01", "--minutes", "1", "--state", str(tmp_path)),
+        *("--output", str(tmp_path / "out")),
+    )
+    assert code == 1
+    assert "start it, or name the device with --device" in err
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
 
 
 def test_files_that_cannot_be_read_are_malformed_input(tmp_path):

@@ -35,9 +35,11 @@ class PageBrowser:
             return 0, ""
         return answer.status, text
 
-    def until(self, path: str, text: str, status: int = 200) -> str:
+    def until(
+        self, path: str, text: str, status: int = 200, *, limit_s: float = 2 * TIMEOUT_S
+    ) -> str:
         """Wait until a page contains a text, and return it."""
-        deadline_s = time.monotonic() + 2 * TIMEOUT_S
+        deadline_s = time.monotonic() + limit_s
         found = (0, "")
         while time.monotonic() < deadline_s:
             found = self.get(path)

@@ -18,8 +18,9 @@ from asd_monitor.web.app import PageParts, build_app
 from asd_monitor.web.event_stream import EventStreams
 from asd_monitor.web.feed_reader import Watching
 from asd_monitor.web.history import History
+from asd_monitor.web.job_file import JobFile
+from asd_monitor.web.jobs import Jobs
 from asd_monitor.web.live_state import LiveState
-from asd_monitor.web.model_jobs import ModelJobs
 
 TOKEN = "correct horse battery"  # noqa: S105 - of tests
 LISTEN = "127.0.0.1:9464"
@@ -46,7 +47,7 @@ class PageClient:
     app: Any
     streams: EventStreams
     access: Access
-    jobs: ModelJobs
+    jobs: Jobs
     reloads: list[bool] = field(default_factory=list)
     """Requests to the daemon to reload."""
     headers: dict[str, str] = field(default_factory=lambda: {"host": "localhost:9464"})
@@ -130,7 +131,7 @@ def page_client(
     live = LiveState(setup, lambda: client.now_s)
     streams = EventStreams(live, Watching())
     access = Access(token, b"0" * 32)
-    jobs = ModelJobs(["--models", setup.models], on_change=lambda: client.reloads.append(True))
+    jobs = Jobs(JobFile(state), on_change=lambda: client.reloads.append(True))
     parts = PageParts(live, access, streams, History(state), jobs)
     client = PageClient(live, build_app(parts), streams, access, jobs)
     live.take(Beat(datetime.now(UTC), broker_connected=True, machines=machines, dropped=0))

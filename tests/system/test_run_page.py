@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import socket
 import sqlite3
@@ -24,7 +26,14 @@ PAGES = 10
 
 
 def start(
-    folder: Path, trained: Path, broker: Mosquitto, port: int, *, device: str, speed: float = 1.0
+    folder: Path,
+    trained: Path,
+    broker: Mosquitto,
+    port: int,
+    *,
+    device: str,
+    speed: float = 1.0,
+    models: Path | None = None,
 ) -> RunProcess:
     config = folder / "edge.yaml"
     config.write_text(
@@ -34,7 +43,8 @@ def start(
     )
     return RunProcess(
         folder,
-        *("--config", config, "--models", trained / "models", "--state", folder / "state"),
+        *("--config", config, "--models", models or trained / "models"),
+        *("--state", folder / "state"),
         *("--speed", speed),
     )
 
@@ -158,3 +168,53 @@ def test_a_port_that_is_used_is_said_and_monitoring_goes_on(
             assert "choose another port in http.listen" in found["remedy"]
             assert len(re.findall("cannot listen", run.log)) <= 2
             assert "Traceback" not in run.log
+
+
+@pytest.mark.timeout(600)  # a training with a low priority beside the monitoring
+def test_normal_sound_is_recorded_and_trained_while_the_daemon_runs(
+    tmp_path: Path, trained: Path, mosquitto: Mosquitto
+) -> None:
+    port = free_port()
+    browser = PageBrowser(port)
+    shutil.copytree(trained / "models", tmp_path / "models")
+    with (
+        Subscriber(mosquitto.port) as subscriber,
+        start(
+            tmp_path,
+            trained,
+            mosquitto,
+            port,
+            device="normal.flac?loop",
+            speed=4,
+            models=tmp_path / "models",
+        ) as run,
+    ):
+        messages = BrokerMessages(subscriber)
+        messages.until("fan01/state", lambda m: m["model"] == "v1", run)
+        page = "/recordings"
+        browser.until(page, "Record normal sound")
+        shown = browser.submit(page, f"{page}/fan01/record", minutes="2")
+        assert "Recording of fan01" in shown
+        refused = browser.until("/models", "Other work runs.")
+        assert "Recording of fan01" in refused
+        shown = browser.until(page, "2 minutes recorded.")
+        (name,) = re.findall(r'name="use:([^"]+)"', shown)
+        browser.submit(page, f"{page}/fan01/train", **{f"use:{name}": "yes"})
+        shown = browser.until(page, "fan01 v2 is trained and put into use", limit_s=200.0)
+        assert "Alarm threshold" in shown
+        assert browser.get("/models/fan01/v2/report")[0] == 200
+        messages.until("fan01/state", lambda m: m["model"] == "v2", run)
+        browser.submit(page, f"{page}/fan01/record", minutes="30")
+        browser.until(page, "of 30 minutes recorded")
+        browser.until(page, "being recorded")
+        run.process.send_signal(signal.SIGTERM)
+        assert run.end() == 0
+        folders = sorted((tmp_path / "state" / "recordings" / "fan01").iterdir())
+        assert len(folders) == 2
+        assert not list(folders[1].glob("*.part"))
+        for sidecar in folders[1].glob("*.json"):
+            assert json.loads(sidecar.read_text())["complete"]
+        left = json.loads((tmp_path / "state" / "page-work.json").read_text())
+        assert "is kept" in left["problem"]
+        sequence = [m["seq"] for m in messages.all("fan01/score")]
+        assert sequence == sorted(sequence)

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.errors import OperationError
-from asd_monitor.web.model_jobs import Job, ModelJobs, new_job
+from asd_monitor.web.job import Job, new_job
+from asd_monitor.web.job_file import JobFile
+from asd_monitor.web.jobs import Jobs
 from tests.doubles.page_client import PageClient, page_client
 from tests.doubles.waiting import until
 
@@ -98,7 +100,7 @@ async def test_one_job_runs_at_a_time(client: PageClient) -> None:
     assert answer.status == 400
     assert "Other work has not ended (Rollback of fan01): wait for it" in answer.body
     with pytest.raises(OperationError):
-        client.jobs.begin(new_job("refit", "fan01", None, anyway=False), [])
+        client.jobs.begin(new_job("refit", "fan01", None), [])
     await client.jobs.close()
 
 
@@ -130,15 +132,15 @@ async def test_reports_are_served_with_a_policy_of_their_own(client: PageClient)
         assert (await client.get(path)).status == 404
 
 
-async def test_how_a_job_failed_is_said() -> None:
+async def test_how_a_job_failed_is_said(tmp_path: Path) -> None:
     for script, text in (
         ("raise SystemExit('asd-monitor: the disk is full')", "The disk is full"),
         ("import os; os.kill(os.getpid(), 9)", "It was ended by SIGKILL."),
         ("raise SystemExit(3)", "It ended with code 3."),
     ):
         program = (sys.executable, "-c", script)
-        jobs = ModelJobs([], on_change=lambda: None, program=program)
-        jobs.begin(new_job("refit", "fan01", None, anyway=False), [])
+        jobs = Jobs(JobFile(tmp_path), on_change=lambda: None, program=program)
+        jobs.begin(new_job("refit", "fan01", None), [])
         await until(lambda jobs=jobs: not jobs.newest.is_running)  # type: ignore[misc]
         assert jobs.newest is not None
         assert jobs.newest.problem == text

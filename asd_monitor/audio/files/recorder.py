@@ -95,8 +95,8 @@ class Recorder:
             ) from error
         except (OSError, soundfile.LibsndfileError) as error:
             raise OperationError(
-                f"{self._folder}: cannot be written ({_reason(error)}): choose another folder with "
-                "--output"
+                f"{self._folder}: cannot be written ({_reason(error)}): free some space, or choose "
+                "another folder with --output"
             ) from error
 
     def _begin(self) -> soundfile.SoundFile:
@@ -219,7 +219,10 @@ def _remove_stale(folder: Path, machine: str) -> None:
 
 
 def _reason(error: OSError | soundfile.LibsndfileError) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    text = str(error).strip().rstrip(".")
+    return "the disk is full or failing" if text == "System error" else text  # of a write
 
 
 def _utc(time: datetime) -> str:

@@ -1,0 +1,216 @@
+"""Work that a person asks for: a command of asd-monitor, one at a time.
+
+It is a process of its own with the low priority of the page, and does what the command line does,
+with the same checks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import resource
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from asd_monitor.errors import OperationError
+from asd_monitor.parent_process import with_parent
+from asd_monitor.web.job import KEEPS_SOUND, Job
+from asd_monitor.web.job_file import JobFile
+from asd_monitor.web.recording_progress import RecordedSound
+from asd_monitor.wording import printable
+
+LIMIT_S = 3600.0
+_KEPT_BYTES = 1 << 16
+_LINE_BYTES = 1 << 16
+_DATA_BYTES = 2 << 30
+_STOP_S = 15.0  # in which what is stopped must end
+_CLOSE_S, _END_S = 2.0, 2.0
+PROGRAM = (sys.executable, "-m", "asd_monitor")
+
+
+class Jobs:
+    """Runs the work, and keeps the newest result.
+
+    Args:
+        file: Keeps the newest job, so that one that the end of the page has ended is reported.
+        on_change: Called when another version may be in use.
+        program: The command line of asd-monitor.
+
+    """
+
+    def __init__(
+        self,
+        file: JobFile,
+        *,
+        on_change: Callable[[], None],
+        program: Sequence[str] = PROGRAM,
+    ) -> None:
+        self.newest = file.read()
+        """The job that runs, or has ended last."""
+        self._file = file
+        self._on_change = on_change
+        self._program = tuple(program)
+        self._task: asyncio.Task[None] | None = None
+        self._process: asyncio.subprocess.Process | None = None
+        self._killing: asyncio.TimerHandle | None = None
+
+    def begin(self, job: Job, arguments: Sequence[str], *, limit_s: float = LIMIT_S) -> None:
+        """Begin a job, which is ended after ``limit_s``.
+
+        Raises `OperationError` while another one runs.
+        """
+        self.check_free()
+        self.newest = job
+        command = [*self._program, *arguments]
+        self._task = asyncio.create_task(self._run(job, command, limit_s), name="page.job")
+
+    def check_free(self) -> None:
+        """Raise `OperationError` while a job runs."""
+        if self.newest is not None and self.newest.is_running:
+            remedy = "wait for it, or stop it" if self.newest.can_stop else "wait for it"
+            raise OperationError(f"other work has not ended ({self.newest.title}): {remedy}")
+
+    def stop(self) -> None:
+        """End the job that runs; a recording keeps what it has.
+
+        Raises `OperationError` where none runs that can be stopped.
+        """
+        job = self.newest
+        if job is None or not job.is_running:
+            raise OperationError("nothing runs: it has ended already")
+        if not job.can_stop:
+            raise OperationError(f"{job.title} cannot be stopped: wait for it")
+        if not job.is_stopping:
+            self.newest = replace(job, is_stopping=True)
+            self._terminate()
+
+    async def close(self) -> None:
+        """End the job that runs; a recording has a moment to complete its file."""
+        task = self._task
+        if task is None or task.done():
+            return
+        if self.newest is not None and self.newest.is_running:
+            self.newest = replace(self.newest, is_closed=True)
+        self._terminate()
+        await asyncio.wait((task,), timeout=_CLOSE_S)
+        task.cancel()
+        await asyncio.wait((task,), timeout=_END_S)
+
+    def _terminate(self) -> None:
+        """Ask the process to end, and kill it where it does not; nothing where none runs."""
+        process = self._process
+        if process is None or process.returncode is not None or self._killing is not None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        self._killing = asyncio.get_running_loop().call_later(_STOP_S, _kill, process)
+
+    async def _run(self, job: Job, command: Sequence[str], limit_s: float) -> None:
+        self._file.write(job)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *with_parent(command),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        except OSError as error:
+            self._end(job, -1, problem=f"It could not be started: {error}")
+            return
+        self._process = process
+        with contextlib.suppress(OSError, ValueError):  # it has ended already, or the limit is less
+            hard = resource.prlimit(process.pid, resource.RLIMIT_DATA)[1]
+            resource.prlimit(process.pid, resource.RLIMIT_DATA, (_DATA_BYTES, hard))
+        if self.newest is not None and self.newest.is_stopping:  # while it was started
+            self._terminate()
+        late = asyncio.get_running_loop().call_later(limit_s, self._terminate)
+        try:
+            output, errors = await asyncio.gather(
+                _tail(process.stdout, lambda line: self._note_output(job, line)),
+                _tail(process.stderr, lambda step: self._note_step(job, step)),
+            )
+            code = await process.wait()
+        finally:
+            is_late = late.when() <= asyncio.get_running_loop().time()
+            late.cancel()
+            if self._killing is not None:
+                self._killing.cancel()
+            self._process = self._killing = None
+            if process.returncode is None:
+                _kill(process)
+                await process.wait()
+                self._end(job, -signal.SIGKILL)
+        problem = None
+        if code != 0 and is_late:
+            problem = f"It did not end within {limit_s / 60:g} minutes: the computer is too busy."
+        self._end(job, code, output=output, errors=errors, problem=problem)
+
+    def _note_step(self, job: Job, step: str) -> None:
+        if self._is_newest(job) and self.newest is not None:
+            self.newest = replace(self.newest, step=printable(step)[:200])
+
+    def _note_output(self, job: Job, line: str) -> None:
+        if job.verb == KEEPS_SOUND and self._is_newest(job) and self.newest is not None:
+            sound = (self.newest.sound or RecordedSound()).after(line)
+            self.newest = replace(self.newest, sound=sound)
+
+    def _is_newest(self, job: Job) -> bool:
+        return self.newest is not None and self.newest.begun == job.begun
+
+    def _end(
+        self, job: Job, code: int, *, output: str = "", errors: str = "", problem: str | None = None
+    ) -> None:
+        current = self.newest if self.newest is not None and self._is_newest(job) else job
+        was_asked = current.is_stopping or current.is_closed
+        if problem is None and code != 0 and not was_asked:
+            problem = _problem(errors, code)
+        elif current.is_closed and code != 0:
+            problem = current.ended_with_page()
+        warnings = [
+            line.partition(": ")[2]
+            for line in errors.splitlines()
+            if line.startswith(("warning: ", "notice: "))
+        ]
+        self.newest = replace(
+            current,
+            ended=datetime.now(UTC),
+            succeeded=code == 0,
+            output=output,
+            warnings=tuple(warnings),
+            problem=problem,
+        )
+        self._file.write(self.newest)
+        if code == 0 and job.verb != KEEPS_SOUND:
+            self._on_change()
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+
+
+def _problem(errors: str, code: int) -> str:
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    if code < 0:
+        return f"It was ended by {signal.Signals(-code).name}."
+    text = lines[-1].removeprefix("asd-monitor: ") if lines else f"It ended with code {code}."
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+async def _tail(stream: asyncio.StreamReader | None, on_line: Callable[[str], None]) -> str:
+    """Read a stream to its end; return the last part, and pass on each line that is not too long.
+
+    A line is passed on when it is complete.
+    """
+    kept = rest = b""
+    while stream is not None and (data := await stream.read(1 << 14)):
+        kept = (kept + data)[-_KEPT_BYTES:]
+        *lines, rest = (rest + data).split(b"\n")
+        rest = rest[-_LINE_BYTES:]
+        for line in lines:
+            if line.strip():
+                on_line(line.decode(errors="replace").strip())
+    return kept.decode(errors="replace")
