@@ -205,12 +205,12 @@ class GuidedSetup:
 
     def _sound(self, device: DeviceSpec, machine: str) -> NormalSound:
         from asd_monitor.cli.setup_recording import record, recording_of
-        from asd_monitor.guided_setup.coverage import coverage_text
+        from asd_monitor.guided_setup.coverage import coverage_text, recording_text
 
         dialogue = self._dialogue
         if device.is_file:
             sound = recording_of(device)
-            dialogue.say(coverage_text(sound.coverage, sound.seconds))
+            dialogue.say(recording_text(sound.coverage))
             return sound
         folder = self._answers.recordings or self._state / "recordings" / machine
         dialogue.say(
