@@ -32,7 +32,10 @@ def command(*, as_json: AsJson = False) -> None:
     elif listing.inputs:
         _print_table(listing.inputs)
     else:
-        typer.echo("no input device found: connect a microphone", err=True)
+        typer.echo(
+            "no input device found: connect a microphone; recordings are the device file:PATH",
+            err=True,
+        )
 
 
 async def _list() -> InputListing:

@@ -28,7 +28,13 @@ def shown_progress() -> Iterator[Callable[[str, float], None]]:
     ) as bar:
         task = bar.add_task("", total=1.0)
 
+        shown = ""
+
         def show(step: str, share: float) -> None:
+            nonlocal shown
+            if step != shown:  # the time of a task that was complete once stands still
+                bar.reset(task)
+                shown = step
             bar.update(task, description=step, completed=share)
 
         yield show

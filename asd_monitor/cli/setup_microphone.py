@@ -82,7 +82,10 @@ def _choose(dialogue: Dialogue) -> tuple[list[ListenedChannel], ListenedChannel 
         dialogue.warn(problem)
     channels = channels_of(listing.inputs)
     if not channels:
-        raise OperationError("no microphone found: connect one, and run setup again")
+        raise OperationError(
+            "no microphone found: connect one, and run setup again; for recordings give "
+            "--device file:PATH"
+        )
     listen(channels, dialogue)
     dialogue.console.print(channel_table(channels))
     shown = [each for each in channels if each.exists]

@@ -85,7 +85,7 @@ class GuidedSetup:
         dialogue.step("2 of 5: machine and broker")
         machine = self._ask_machine()
         prepared = self._prepare(device, machine)
-        self._try_broker(prepared)
+        prepared = self._try_broker(device, machine, prepared)
         dialogue.step("3 of 5: the normal sound")
         sound = self._sound(device, machine)
         dialogue.step("4 of 5: the model")
@@ -134,15 +134,24 @@ class GuidedSetup:
         if path.exists():
             dialogue.say(f"{printable(path)} exists: the machine is added, the rest stays.")
         elif self._answers.broker is None:
-            broker = dialogue.ask("MQTT broker, HOST or HOST:PORT:", "localhost:1883", broker_text)
-            self._answers = replace(self._answers, broker=broker)
-            self._ask_credentials()
+            self._ask_broker("localhost:1883")
         if self._answers.false_alarms is None:
             budget = dialogue.ask("False alarms that you accept:", DEFAULT_BUDGET, budget_text)
             self._answers = replace(self._answers, false_alarms=budget)
-        return prepare_configuration(path, self._entry(device, machine), self._broker_entry())
+        own = self._broker_entry()
+        prepared = prepare_configuration(path, self._entry(device, machine), own)
+        kept = prepared.config.mqtt
+        if self._answers.broker is not None and (own.host, own.port) != (kept.host, kept.port):
+            dialogue.warn(
+                f"--broker is not applied: {printable(path)} has the broker {kept.address}; to "
+                "change it, edit `mqtt` there"
+            )
+        return prepared
 
-    def _ask_credentials(self) -> None:
+    def _ask_broker(self, default: str) -> None:
+        """Ask for the address, and for the user where options have not named one."""
+        broker = self._dialogue.ask("MQTT broker, HOST or HOST:PORT:", default, broker_text)
+        self._answers = replace(self._answers, broker=broker)
         if self._answers.username is not None or not self._dialogue.interactive:
             return
         username = self._dialogue.ask("User of the broker (empty: none):", "", str) or None
@@ -166,32 +175,42 @@ class GuidedSetup:
             None if file is None or is_credential else str(file),
         )
 
-    def _try_broker(self, prepared: PreparedConfiguration) -> None:
+    def _try_broker(
+        self, device: DeviceSpec, machine: str, prepared: PreparedConfiguration
+    ) -> PreparedConfiguration:
+        """Try the broker until it accepts this box; return the configuration with the last one."""
         from asd_monitor.cli.setup_broker import why_not_connected
 
-        dialogue, config = self._dialogue, prepared.config
-        file = self._answers.password_file
-        if file is not None:
-            mqtt = config.mqtt.model_copy(update={"password_file": file})
-            config = config.model_copy(update={"mqtt": mqtt})
+        dialogue = self._dialogue
         while True:
+            config, file = prepared.config, self._answers.password_file
+            if file is not None:
+                mqtt = config.mqtt.model_copy(update={"password_file": file})
+                config = config.model_copy(update={"mqtt": mqtt})
             reason = why_not_connected(config)
             if reason is None:
                 dialogue.success(f"the broker {config.mqtt.address} accepts this box")
-                return
+                return prepared
             dialogue.warn(f"the broker cannot be used now: {reason}")
             if not dialogue.interactive or not dialogue.confirm("Try again?", default=False):
                 dialogue.say("Set up goes on without it; the daemon tries to connect for ever.")
-                return
+                return prepared
+            if prepared.is_new:  # else it is that of the file, which is read again
+                default = self._answers.broker or config.mqtt.address
+                self._answers = replace(self._answers, username=None, password_file=None)
+                self._ask_broker(default)
+            prepared = prepare_configuration(
+                self._config, self._entry(device, machine), self._broker_entry()
+            )
 
     def _sound(self, device: DeviceSpec, machine: str) -> NormalSound:
         from asd_monitor.cli.setup_recording import record, recording_of
-        from asd_monitor.guided_setup.coverage import coverage_text
+        from asd_monitor.guided_setup.coverage import coverage_text, recording_text
 
         dialogue = self._dialogue
         if device.is_file:
             sound = recording_of(device)
-            dialogue.say(coverage_text(sound.coverage, sound.seconds))
+            dialogue.say(recording_text(sound.coverage))
             return sound
         folder = self._answers.recordings or self._state / "recordings" / machine
         dialogue.say(
@@ -226,9 +245,10 @@ class GuidedSetup:
                 dialogue.success(f"the model of {machine} stays: {version}")
                 return
         if sound.seconds < MIN_TRAINING_S:
+            more = "give longer ones" if device.is_file else "run setup again to record more"
             raise OperationError(
                 f"{sound.seconds:.0f} s of sound are too little: a model needs "
-                f"{MIN_TRAINING_S:.0f} s, better ten minutes: run setup again to record more"
+                f"{MIN_TRAINING_S:.0f} s, better ten minutes: {more}"
             )
         channel = device.channel if device.is_file else None
         settings = prepared.config.machines[machine]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from asd_monitor.alarm.supported_budget import effective_budget, provisional_note
+from asd_monitor.alarm.supported_budget import effective_budget
 from asd_monitor.config.machine_settings import Machine
 from asd_monitor.diagnosis.findings import Area, Check, Finding, divided
 from asd_monitor.dsp.front_end import front_end_for
@@ -109,7 +109,7 @@ def _budget(facts: ModelFacts, bundle: Bundle) -> Iterator[Finding]:
     budget = effective_budget(settings.alarm.criteria, detector.hours)
     if budget.provisional:
         yield check.warning(
-            f"provisional: its training sound supports {provisional_note(budget)} instead of "
+            f"provisional: its training sound supports {budget.false_alarms} instead of "
             f"{settings.alarm.false_alarms}",
             f"let it be commissioned, or record in {budget.needed_hours} different hours and train "
             "again",

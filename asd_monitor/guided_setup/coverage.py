@@ -90,12 +90,21 @@ class CoverageMeter:
         return Coverage(self.seconds, len(modes), idle)
 
 
+def recording_text(coverage: Coverage) -> str:
+    """Return the coverage of a recording that is complete, in one line."""
+    return f"{coverage.seconds / _MINUTE_S:.1f} minutes: {_found_text(coverage)}"
+
+
+def _found_text(coverage: Coverage) -> str:
+    modes = count(coverage.modes, "operating mode")
+    pause = "no pause" if coverage.idle_dbfs is None else "a pause"
+    return f"{modes} and {pause} found"
+
+
 def coverage_text(coverage: Coverage, target_s: float) -> str:
     """Return the coverage in one line, and what is missing in a second one."""
     done, target = coverage.seconds / _MINUTE_S, target_s / _MINUTE_S
-    modes = count(coverage.modes, "operating mode")
-    pause = "no pause" if coverage.idle_dbfs is None else "a pause"
-    text = f"{done:.1f} of {round(target, 1):g} minutes: {modes} and {pause} found"
+    text = f"{done:.1f} of {round(target, 1):g} minutes: {_found_text(coverage)}"
     if coverage.idle_dbfs is None:
         return f"{text}\nIf the machine is ever off, switch it off for a minute."
     return text

@@ -29,7 +29,10 @@ def waiting_text(request: Request, *, is_running: bool) -> str:
     """Return what becomes of a request without an outcome."""
     what = f"{request.alarm_id or request.machine}: `{request.verb}`"
     if not is_running:
-        return f"{what} waits for the daemon of this folder, and is applied when it runs"
+        return (
+            f"{what} waits for the daemon of this folder, which does not run: nothing is monitored;"
+            " it is applied when the daemon starts"
+        )
     return (
         f"{what} is not applied yet: the daemon of this folder runs and has not answered within"
         f" {ANSWER_S:g} s; it applies it as soon as it can. Look at the state and the reason of"

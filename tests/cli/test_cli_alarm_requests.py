@@ -29,7 +29,7 @@ def test_a_request_without_a_daemon_is_applied_at_its_next_start(
     monkeypatch.setenv("SUDO_USER", "ann")
     result = run(state, "ack", FAN, "--why", "bearing greased")
     assert (result.exit_code, result.stdout.split(": ", 1)[0]) == (0, FAN)
-    assert "waits for the daemon of this folder" in result.stdout
+    assert "waits for the daemon of this folder, which does not run" in result.stdout
     apply(state)
     with Journal(state) as journal:
         (alarm,) = journal.alarms("fan01")

@@ -1,7 +1,9 @@
 """setup: what it refuses, the files that it writes, the service."""
 
+import io
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -199,6 +201,38 @@ def test_a_machine_with_another_device_is_refused_before_anything_is_recorded(
     with pytest.raises(UsageError, match="has a machine fan01 already"):
         GuidedSetup(answers, Dialogue(interactive=False)).run()
     assert {each.name for each in tmp_path.iterdir()} == {"a.wav", "machines.yaml"}
+
+
+def test_the_address_of_the_broker_can_be_corrected(
+    make_mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    broker: Mosquitto = make_mosquitto().start()
+    write(tmp_path / "a.wav", machine_sound(5.0))
+    answers = Answers(
+        device=f"file:{tmp_path}/a.wav", machine="fan01", config=tmp_path / "machines.yaml"
+    )
+    typed = ("localhost:1", "", "1 per day", "y", f"localhost:{broker.port}", "")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(typed) + "\n"))
+    with pytest.raises(OperationError, match="give longer ones"):
+        GuidedSetup(answers, Dialogue(interactive=True)).run()
+    err = capsys.readouterr().err
+    assert "no broker listens on localhost:1" in err
+    assert f"the broker localhost:{broker.port} accepts this box" in err
+
+
+def test_a_broker_that_is_not_that_of_the_file_is_reported(tmp_path: Path, capsys) -> None:
+    write(tmp_path / "a.wav", machine_sound(5.0))
+    path = tmp_path / "machines.yaml"
+    path.write_text(
+        "version: 1\nmqtt: {host: localhost, port: 1}\nmachines: {pump02: {device: hw:2}}\n"
+    )
+    for given, reported in (("localhost:2", True), ("localhost:1", False)):
+        answers = Answers(
+            device=f"file:{tmp_path}/a.wav", machine="fan01", config=path, broker=given
+        )
+        with pytest.raises(OperationError, match="too little"):
+            GuidedSetup(answers, Dialogue(interactive=False)).run()
+        assert ("--broker is not applied" in capsys.readouterr().err) is reported
 
 
 def test_the_command_that_goes_on_has_every_answer() -> None:

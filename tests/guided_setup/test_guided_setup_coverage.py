@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from asd_monitor.guided_setup.coverage import Coverage, CoverageMeter, coverage_text
+from asd_monitor.guided_setup.coverage import Coverage, CoverageMeter, coverage_text, recording_text
 from tests.doubles.synthetic_sounds import machine_sound
 
 RATE_HZ = 8000
@@ -27,6 +27,7 @@ def test_one_speed_is_one_mode_without_a_pause():
     text = coverage_text(coverage, 600)
     assert text.startswith("0.7 of 10 minutes: 1 operating mode and no pause found\n")
     assert "switch it off for a minute" in text
+    assert recording_text(coverage) == "0.7 minutes: 1 operating mode and no pause found"
 
 
 def brighter(sound):
