@@ -76,12 +76,15 @@ def test_the_page_beside_the_machine(
     machine: ChangedMachine,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    listed, shown, *_ = run_page("at-an-alarm.md", command_line, machine, own_models, monkeypatch)
+    listed, shown, opened, *_ = run_page(
+        "at-an-alarm.md", command_line, machine, own_models, monkeypatch
+    )
     journal = read_journal(machine.state)
     assert journal is not None
     shelved, record = journal.alarms
     assert record.id in listed
-    assert "index.html" in shown
+    assert shown.startswith(record.id)
+    assert "index.html" in opened
     assert (record.label, record.closed) == ("valid", True)
     assert shelved.closed  # by the return to service
     assert journal.out_of_service == {}
