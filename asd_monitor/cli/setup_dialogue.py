@@ -40,7 +40,7 @@ class Dialogue:
 
     def say(self, text: str) -> None:
         """Print a paragraph."""
-        self.console.print(Text(text), soft_wrap=not self.console.is_terminal)
+        self._print(Text(text))
 
     def success(self, text: str) -> None:
         """Print what was done."""
@@ -99,6 +99,11 @@ class Dialogue:
         safe = "\n".join(map(printable, text.splitlines()))
         if not self.console.is_terminal:
             prefix = "warning: " if mark == "!" else ""
-            self.console.print(Text(prefix + safe), soft_wrap=True)
+            self._print(Text(prefix + safe))
             return
-        self.console.print(Text(f"{mark} ", style).append(safe, "" if mark == "!" else style))
+        self._print(Text(f"{mark} ", style).append(safe, "" if mark == "!" else style))
+
+    def _print(self, text: Text) -> None:
+        """Print a text between its words; a path that is wider than the terminal stays whole."""
+        wraps = self.console.is_terminal
+        self.console.print(text, soft_wrap=not wraps, overflow="ignore", crop=False)

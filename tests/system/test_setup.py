@@ -84,7 +84,7 @@ def test_from_nothing_to_a_machine_that_is_scored(home, virtual_sound, mosquitto
         assert terminal.modes == modes
         text = terminal.text
     assert "Traceback" not in text
-    assert f"wrote {config}" in " ".join(text.split())  # a long path is wrapped
+    assert f"wrote {config}" in " ".join(text.split())  # a long path has a line of its own
     assert 'device: "hw:1,0#1"' in config.read_text()
     with (
         Subscriber(mosquitto.port) as subscriber,
