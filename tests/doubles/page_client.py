@@ -24,6 +24,7 @@ from asd_monitor.web.live_state import LiveState
 
 TOKEN = "correct horse battery"  # noqa: S105 - of tests
 LISTEN = "127.0.0.1:9464"
+_histories: list[History] = []
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,18 @@ def page_client(
     streams = EventStreams(live, Watching())
     access = Access(token, b"0" * 32)
     jobs = Jobs(JobFile(state), on_change=lambda: client.reloads.append(True))
-    parts = PageParts(live, access, streams, History(state), jobs)
+    history = History(state)
+    _histories.append(history)
+    parts = PageParts(live, access, streams, history, jobs)
     client = PageClient(live, build_app(parts), streams, access, jobs)
     live.take(Beat(datetime.now(UTC), broker_connected=True, machines=machines, dropped=0))
     return client
+
+
+async def end_histories() -> None:
+    """Close the files of the histories that pages have opened."""
+    while _histories:
+        await _histories.pop().end()
 
 
 def state_of(machine: str, state: MachineState = MachineState.NORMAL, **values: Any) -> State:
