@@ -222,7 +222,7 @@ async def test_an_unknown_verb_is_answered_with_the_verbs(plant: Plant) -> None:
 async def test_a_closed_alarm_and_an_earlier_one_are_refused(plant: Plant) -> None:
     alarm = await plant.alarm()
     assert (await plant.ask("ack", "-m", alarm))["accepted"]
-    plant.daemon.source("hw:1").play(60, 0.05)
+    plant.daemon.source("hw:1").play(25, 0.05)
     await plant.until_state("normal")
     answer = await plant.ask("shelve", "-m", json.dumps({"id": alarm, "for": "2h"}))
     assert answer["accepted"] is False
