@@ -100,15 +100,24 @@ def _content(hint: Any) -> str:
         shown = " or ".join(_content(each) for each in parts)
         return f"{shown}{_OR_NULL}" if len(parts) < len(arguments) else shown
     if origin is not None and issubclass(origin, Mapping):
-        return f"object of {_content(arguments[1])}"
+        return f"object of {_several(arguments[1])}"
     if origin is not None and issubclass(origin, Sequence):
-        return f"list of {_content(arguments[0])}"
+        return f"list of {_several(arguments[0])}"
     if dataclasses.is_dataclass(hint):
         name = _name(hint)
         return f"[{name}](#{name.replace(' ', '-')})"
     if issubclass(hint, StrEnum):
         return ", ".join(f"`{each}`" for each in hint)
     return _PLAIN[hint]
+
+
+def _several(hint: Any) -> str:
+    """Return what several such values are: `numbers`."""
+    null = " or null" if types.NoneType in get_args(hint) else ""
+    content = _content(hint).removesuffix(_OR_NULL)
+    if content.startswith("object of "):
+        return content.replace("object", "objects", 1)
+    return f"{content}s{null}" if content in _PLAIN.values() else content
 
 
 def _with_parts(message: type) -> list[type]:

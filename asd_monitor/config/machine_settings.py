@@ -77,10 +77,10 @@ class EvidenceSettings(Section):
         10.0,
         ge=0,
         le=600,
-        description="Sound before the score has reached the threshold; 30 s at most.",
+        description="Sound before the score reached the threshold; more than 30 s counts as 30 s.",
     )
     keep_after_s: float = Field(
-        10.0, ge=0, le=600, description="Sound after the alarm; 30 s at most."
+        10.0, ge=0, le=600, description="Sound after the alarm; more than 30 s counts as 30 s."
     )
     max_bytes: Size = Field(
         2_000_000_000,

@@ -128,7 +128,10 @@ class Config(Section):
     """The configuration."""
 
     version: Literal[1] = Field(description="Version of this format.", examples=[1])
-    box: Id = Field(description="Id of this computer; the default is the host name.")
+    box: Id = Field(
+        description="Id of this computer; the default is the host name, and HOST.NAME for the"
+        " service asd-monitor@NAME."
+    )
     mqtt: Mqtt = Mqtt()
     inference: Inference = Inference()
     http: Http | None = Field(

@@ -153,7 +153,7 @@ class _MarkingNormal(_OfMachine):
     begin: _Time | None = Field(
         None,
         alias="from",
-        description="begin of a span, as `until`; a day long at most, of the last 30 days",
+        description="beginning of a span, as `until`; a day long at most, of the last 30 days",
     )
     end: _Time | None = Field(None, alias="to", description="end of the span, as `until`")
     withdraw: bool = Field(default=False, description="`true`: the mark is withdrawn")

@@ -98,7 +98,7 @@ class Scoring:
     stride: int
     """Every n-th window is scored."""
     capacity: int | None
-    """So many such machines the box can monitor, as measured; None: not measured yet."""
+    """How many such machines the box can monitor, as measured; None: not measured yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ class OutboxStatus:
     oldest_s: float | None
     """Age of the oldest, while a daemon ran; None: none waits."""
     dropped: Mapping[str, int]
-    """By kind of transition; `lost` with the file: of any kind."""
+    """By kind of transition; `lost`: of any kind, with a file that was overwritten."""
     set_aside: int
     """Kept in the journal: the broker does not accept them."""
     refused: int
@@ -126,7 +126,7 @@ class AlarmStatus:
     """The alarms of the last 30 days; see `asd_monitor.alarm.figures`."""
 
     days: float
-    """So many days are counted: fewer where the box is monitored since then."""
+    """Days that are counted: fewer than 30 where the monitoring began later."""
     alarms: int
     """Alarms that were raised, raised again or shown again."""
     per_day: float | None

@@ -67,6 +67,17 @@ def test_the_unit_is_that_of_the_name() -> None:
     assert any(row.startswith("| `window_s` | number, s |") for row in rows)
 
 
+def test_several_values_are_named_as_such() -> None:
+    rows = message_tables().splitlines()
+    for row in (
+        "| `load` | list of numbers |",
+        "| `counters` | object of objects of integers |",
+        "| `numbers` | object of numbers or null |",
+        "| `checks` | object of [check result](#check-result) |",
+    ):
+        assert any(found.startswith(row) for found in rows), row
+
+
 def test_commands_and_answers() -> None:
     assert set(keys(command_table())) == {
         *("id", "who", "why", "until", "for", "label", "from", "to", "withdraw")
