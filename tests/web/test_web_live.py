@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -145,6 +146,21 @@ async def test_metrics_of_a_daemon_that_sends_nothing_are_none(client: PageClien
     assert names == {
         *("asd_build_info", "asd_daemon_up", "asd_broker_connected", "asd_page_streams")
     }
+
+
+async def test_the_alerts_of_the_documentation_name_metrics_that_there_are(
+    client: PageClient,
+) -> None:
+    client.live.take(state_of("fan01"))
+    client.live.take(no_alarm("fan01", "v1"))
+    client.live.take(BoxAlarm("edge-07", NOW, active=False, count=0, conditions=[]))
+    body = (await client.get("/metrics")).body
+    names = {line.split()[2] for line in body.splitlines() if line.startswith("# TYPE")}
+    text = (Path(__file__).parents[2] / "deploy/README.md").read_text()
+    [rules] = re.findall(r"```yaml\n(groups:\n.*?)```", text, re.DOTALL)
+    used = set(re.findall(r"asd_\w+", rules))
+    assert len(used) == 6
+    assert used <= names
 
 
 async def test_a_stream_begins_with_what_is_known(client: PageClient) -> None:
