@@ -151,8 +151,24 @@ def test_each_component_is_of_the_schema(document: dict[str, Any]) -> None:
 
 
 def test_unique_ids_do_not_change() -> None:
-    assert machine()["cmps"]["alarm"]["unique_id"] == "asd-edge-07-fan_2e01-alarm"
-    assert box()["cmps"]["version"]["unique_id"] == "asd-edge-07-box-version"
+    of_machine = {each["unique_id"] for each in machine()["cmps"].values()}
+    of_box = {each["unique_id"] for each in box()["cmps"].values()}
+    # with another one Home Assistant has another entity, without the history of the one before
+    assert of_machine == {
+        f"asd-edge-07-fan_2e01-{key}"
+        for key in (
+            *("state", "score", "alarm_score", "alarm", "alarm_reason", "picture"),
+            *("microphone", "microphone_problem", "microphone_connection", "self_test"),
+            *("acknowledge", "shelve", "unshelve"),
+        )
+    }
+    assert of_box == {
+        f"asd-edge-07-box-{key}"
+        for key in (
+            *("connection", "problem", "problem_text", "disk", "self_test", "version", "machines"),
+            *("machines_in_alarm", "alarms", "load", "scoring", "lost_samples", "waiting_events"),
+        )
+    }
     assert machine()["dev"]["via_device"] == box()["dev"]["identifiers"][0] == "asd-edge-07-box"
     assert IDS.config_topic("asd-edge-07-box") == "homeassistant/device/asd-edge-07-box/config"
 
