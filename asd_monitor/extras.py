@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import dataclass
 
 from asd_monitor.errors import OperationError
@@ -35,7 +36,7 @@ def require_extra(feature: str, extra: Extra, alternative: str = "") -> None:
     missing = [name for name in extra.modules if importlib.util.find_spec(name) is None]
     if missing:
         raise OperationError(
-            f"{feature} needs {missing[0]}, which is not installed: run `pip install "
-            f"-c constraints.txt '.[{extra.name}]'` in the clone of the repository"
+            f"{feature} needs {missing[0]}, which is not installed: run `{sys.prefix}/bin/pip "
+            f"install -c constraints.txt '.[{extra.name}]'` in the clone of the repository"
             f"{f', or {alternative}' if alternative else ''}"
         )

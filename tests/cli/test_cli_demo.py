@@ -15,5 +15,5 @@ def test_without_its_broker_the_command_that_installs_it_is_named(
     result = command_line("demo", "--output", tmp_path / "demo")
     assert (result.code, result.out) == (1, "")
     assert "demo needs amqtt, which is not installed" in result.message
-    assert "pip install -c constraints.txt '.[demo]'" in result.message
+    assert f"run `{sys.prefix}/bin/pip install -c constraints.txt '.[demo]'`" in result.message
     assert not (tmp_path / "demo").exists()

@@ -42,7 +42,7 @@ KEYS = {
     Score: "schema machine time sample seq window_s score alarm_score views thresholds state "
     "microphone rms_dbfs lost_samples model",
     State: "schema machine time state microphone evaluated since last_evaluated score alarm_score "
-    "model provisional box clock_synced reason",
+    "model provisional box clock_synced reason alarm_active",
     Alarm: "schema machine id active acknowledged shelved_until suppressed out_of_service latched "
     "provisional severity raised cleared acknowledged_at peak_alarm_score time_scale_s reason "
     "views evidence model chattering",
@@ -117,6 +117,7 @@ state_messages = st.builds(
     box=names,
     clock_synced=maybe(st.booleans()),
     reason=maybe(texts),
+    alarm_active=st.booleans(),
 )
 alarms = st.builds(
     Alarm,
