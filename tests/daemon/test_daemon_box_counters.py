@@ -51,7 +51,7 @@ PUBLISHED = {
     ("daemon/watchdog.py", "standstills"): "counters.monitoring.standstills",
     ("journal/event_outbox.py", "damaged"): "counters.journal.damaged_events",
     ("journal/database_file.py", "deleted_transitions"): "counters.journal.deleted_transitions",
-    ("journal/store.py", "_malformed_requests"): "counters.journal.malformed_requests",
+    ("journal/journal_requests.py", "_malformed"): "counters.journal.malformed_requests",
     ("journal/stored_journal.py", "rebuilt"): "counters.journal.rebuilt",
     ("publish/event_queues.py", "retried"): "outbox.retried",
 }

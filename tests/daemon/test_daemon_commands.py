@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 from asd_monitor.daemon import commands
 from asd_monitor.daemon.command_queue import BURST
 from asd_monitor.errors import UsageError
+from asd_monitor.journal.journal_requests import JournalRequests
 from asd_monitor.journal.requests import TooManyRequestsError
 from asd_monitor.journal.sqlite_errors import JournalError
-from asd_monitor.journal.store import Journal
 from tests.doubles.mqtt_commands import (
     ask,
     config_of,
@@ -210,7 +210,7 @@ async def test_a_command_that_cannot_be_written_is_refused(daemon, monkeypatch, 
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(Journal, "add_request", fail)
+    monkeypatch.setattr(JournalRequests, "add", fail)
     answer = await ask(daemon, "in-service")
     assert (answer["accepted"], answer["request"]) == (False, None)
     assert answer["outcome"].endswith(outcome)

@@ -16,8 +16,9 @@ from asd_monitor.daemon.journal_access import JournalAccess
 from asd_monitor.daemon.shutdown import Step, run_step
 from asd_monitor.journal.commands import read_journal
 from asd_monitor.journal.journal_file import FILE_NAME
+from asd_monitor.journal.limited_disk import DiskLimits
 from asd_monitor.journal.machine_journal import MachineJournal
-from asd_monitor.journal.store import DiskLimits, Journal
+from asd_monitor.journal.store import Journal
 from asd_monitor.journal.stored_journal import StoredJournal
 from asd_monitor.journal.write_queue import PORTION
 from tests.doubles.hanging_disk import SHORT, HangingDisk

@@ -310,7 +310,7 @@ async def test_a_machine_out_of_service_is_not_tested_and_its_scores_do_not_coun
     await daemon.until_state("fan", "normal")
     journal = daemon.service._journal
     asked = Request(Verb.OUT_OF_SERVICE, "fan", "ann", datetime.now(UTC), why="new belt")
-    journal.journal.add_request(asked)
+    journal.journal.requests.add(asked)
     journal.check_requests()
     await until(lambda: daemon.broker.alarm("fan")["out_of_service"])
     machine = subject(daemon)

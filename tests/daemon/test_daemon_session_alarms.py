@@ -52,7 +52,7 @@ async def test_alarm_stays_latched_until_it_is_acknowledged(make):
     await until(lambda: machine.broker.alarm("fan")["latched"])
     assert machine.state["state"] == "alarm"
 
-    machine.journal.add_request(acknowledgement(alarm["id"], "ann", "bearing", datetime.now(UTC)))
+    machine.journal.requests.add(acknowledgement(alarm["id"], "ann", "bearing", datetime.now(UTC)))
     machine.session.check_requests()
     await until(lambda: not machine.broker.alarm("fan")["active"])
     await machine.until_state("normal")
@@ -93,7 +93,7 @@ async def test_older_alarm_is_acknowledged_beside_the_newest(make, with_the_newe
 
     acknowledged = [older, newest] if with_the_newest else [older]
     for alarm in acknowledged:
-        machine.journal.add_request(acknowledgement(alarm, "ann", "bearing", datetime.now(UTC)))
+        machine.journal.requests.add(acknowledgement(alarm, "ann", "bearing", datetime.now(UTC)))
     machine.session.check_requests()
     await until(lambda: len(acknowledgements(machine)) == len(acknowledged))
     assert [m["alarm_id"] for m in acknowledgements(machine)] == acknowledged
@@ -357,7 +357,7 @@ async def test_acknowledgement_between_two_runs_is_applied(make):
     await machine.until_state("alarm")
     await machine.stop()
     (record,) = machine.journal.alarms("fan")
-    machine.journal.add_request(acknowledgement(record.id, "bob", None, datetime.now(UTC)))
+    machine.journal.requests.add(acknowledgement(record.id, "bob", None, datetime.now(UTC)))
 
     machine.start(ScriptedSource().open())
     await until(lambda: ("unacknowledged", "acknowledged") in machine.broker.transitions("fan"))
@@ -389,7 +389,7 @@ async def test_acknowledgement_is_applied_after_the_journal_was_locked_once(make
 
     monkeypatch.setattr(MachineRequests, "apply", fail_once)
     alarm = machine.broker.alarm("fan")["id"]
-    machine.journal.add_request(acknowledgement(alarm, "ann", "bearing", datetime.now(UTC)))
+    machine.journal.requests.add(acknowledgement(alarm, "ann", "bearing", datetime.now(UTC)))
     machine.session.check_requests()
     await until(lambda: not failures)
     await until(lambda: machine.broker.alarm("fan")["acknowledged"])  # without another request
