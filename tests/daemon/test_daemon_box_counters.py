@@ -33,7 +33,7 @@ PUBLISHED = {
     ("daemon/clock_check.py", "steps"): "counters.monitoring.clock_steps",
     ("daemon/command_answers.py", "refused"): "counters.commands.refused",
     ("daemon/command_queue.py", "dropped"): "counters.commands.dropped",
-    ("daemon/evaluation_loop.py", "unread_requests"): "counters.sound.unread_requests",
+    ("daemon/session_requests.py", "unread_requests"): "counters.sound.unread_requests",
     ("daemon/event_delivery.py", "read_failures"): "counters.monitoring.failed_event_reads",
     ("daemon/evidence_history.py", "failed_saves"): "counters.sound.unsaved_evidence",
     ("daemon/initial_training.py", "failures"): "counters.sound.failed_trainings",

@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from asd_monitor.alarm.logic import AlarmLogic, EvaluatedWindow
-from asd_monitor.daemon import evaluation_loop, session_reporter
+from asd_monitor.daemon import block_evaluation, session_reporter
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
@@ -191,7 +191,7 @@ async def test_an_alarm_of_the_block_that_is_scored_at_the_end_is_published(make
 
 
 async def test_the_end_does_not_wait_longer_for_scores_than_its_limit(make, monkeypatch):
-    monkeypatch.setattr(evaluation_loop, "END_LIMIT_S", 0.05)
+    monkeypatch.setattr(block_evaluation, "END_LIMIT_S", 0.05)
     machine = make()
     gate = await machine.start_held()
     with structlog.testing.capture_logs() as logs:

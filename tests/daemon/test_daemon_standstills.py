@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from asd_monitor.daemon import evaluation_loop, monitor_session
+from asd_monitor.daemon import block_evaluation, evaluation_loop, monitor_session
 from asd_monitor.daemon.broker_check import BrokerCheck
 from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.self_test_intervals import SelfTestIntervals
@@ -23,7 +23,7 @@ from tests.doubles.watched_daemon import LIMITS, SHORT, conditions, longest_paus
 async def test_a_machine_that_hangs_is_restarted_and_then_the_watchdog_is_not_fed(
     daemon, systemd, environment, gate, monkeypatch
 ):
-    for module in (monitor_session, evaluation_loop):
+    for module in (monitor_session, evaluation_loop, block_evaluation):
         monkeypatch.setattr(module, "END_LIMIT_S", 0.1)
     daemon.environment |= environment
     daemon.models.bundles["fan"] = StubBundle(detector=LevelDetector(gate=gate))

@@ -58,4 +58,4 @@ async def until_calm(daemon: InProcessDaemon) -> None:
     session = daemon.service._registry.machines["fan"].session
     assert session is not None
     loop = session._evaluation_loop
-    await until(lambda: not loop._has_requests and not loop._worker.pending)
+    await until(lambda: not loop.requests._has_requests and not loop._worker.pending)
