@@ -181,7 +181,7 @@ async def test_a_shelf_expires_in_the_daemon(daemon):
     daemon.source("hw:1").play(25, ALARM_LEVEL)
     await daemon.until_state("fan", "alarm")
     asked = datetime.now(UTC) - timedelta(minutes=5)
-    journal = daemon.service._journal.journal
+    journal = daemon.service.parts.journal.journal
     journal.requests.add(
         Request(
             Verb.SHELVE,
@@ -192,7 +192,7 @@ async def test_a_shelf_expires_in_the_daemon(daemon):
             arguments={"until": (datetime.now(UTC) + timedelta(seconds=1)).isoformat()},
         )
     )
-    daemon.service._journal.check_requests()
+    daemon.service.parts.journal.check_requests()
 
     def path() -> list[str]:
         return [m["to"] for m in daemon.broker.messages("fan/event") if m["alarm_id"]]
@@ -218,7 +218,7 @@ async def test_a_shelf_of_a_machine_without_a_session_expires_at_the_start(daemo
         assert pump.newest is not None
         assert pump.newest.condition == "shelved"
     daemon.start(make_config(fan={"device": "hw:1"}))
-    journal = daemon.service._journal.journal
+    journal = daemon.service.parts.journal.journal
     await until(lambda: journal.newest("pump").condition == "unacknowledged")
     (*_, expired) = journal.events(alarm_id)
     assert (expired.before, expired.after, expired.who) == ("shelved", "unacknowledged", None)

@@ -44,7 +44,7 @@ async def test_a_command_without_an_outcome_waits_and_is_answered_again(daemon, 
         "it waits: it is applied when the session of the machine and"
     )
     monkeypatch.setattr(MachineRegistry, "check_requests_of", check)
-    await daemon.service._registry.check_requests_of("fan")
+    await daemon.service.parts.registry.check_requests_of("fan")
     await until(lambda: len(daemon.broker.answers) == 3)
     second = daemon.broker.answers[2][1]
     assert (second["accepted"], second["request"]) == (True, answer["request"])
@@ -179,7 +179,7 @@ async def test_a_command_that_is_given_up_is_not_applied_when_the_disk_answers(d
         await until(lambda: any(each["accepted"] is False for _, each, _ in daemon.broker.answers))
     assert "given up and not applied" in daemon.broker.answers[-1][1]["outcome"]
     answers.set()
-    await until(lambda: daemon.service._journal.journal.fault is None)
+    await until(lambda: daemon.service.parts.journal.journal.fault is None)
     assert (await ask(daemon, "in-service"))["outcome"] == "fan is in service"
 
 
@@ -249,7 +249,7 @@ async def test_outcomes_that_come_too_late_are_forgotten(daemon, monkeypatch):
 
     monkeypatch.setattr(MachineRegistry, "check_requests_of", hang)
     await ask(daemon, "in-service")
-    part = daemon.service._commands
+    part = daemon.service.parts.commands
     await until(lambda: part.counters.unanswered == 1)
     assert not part._awaited
 
@@ -258,7 +258,7 @@ async def test_the_awaited_commands_are_bounded(daemon, monkeypatch):
     await start(daemon, "fan")
     await until_calm(daemon)
     monkeypatch.setattr(awaited_commands, "MAX_AWAITED", 4)
-    part = daemon.service._commands
+    part = daemon.service.parts.commands
 
     async def hang(*_: object) -> None:
         pass
@@ -280,7 +280,7 @@ async def test_after_a_defect_the_next_command_is_answered(daemon, monkeypatch):
 
     monkeypatch.setattr(JournalRequests, "add", fail)
     daemon.broker.command("fan/cmd/in-service")
-    await until(lambda: daemon.service._supervised.restarts["commands"] == 1)
+    await until(lambda: daemon.service.parts.tasks.restarts["commands"] == 1)
     assert (await ask(daemon, "in-service"))["accepted"]
 
 

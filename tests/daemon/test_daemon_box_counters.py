@@ -129,7 +129,7 @@ async def test_the_counters_are_of_the_parts_that_count(daemon) -> None:
     daemon.source("hw:1").stream.lost_samples = 17
     daemon.file = ValueError("malformed")
     daemon.service.request_reload()
-    daemon.service._refits.count(unstored_sounds=2)
+    daemon.service.parts.refits.count(unstored_sounds=2)
     counters = (await daemon.box_status())["counters"]
     assert counters["sound"]["lost_samples"] == 17
     assert counters["commissioning"]["unstored_sounds"] == 2

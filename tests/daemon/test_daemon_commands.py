@@ -26,7 +26,7 @@ async def test_an_alarm_is_acknowledged_by_a_command(daemon):
     assert (answer["accepted"], answer["alarm"]) == (True, alarm)
     assert answer["outcome"] == f"{alarm}: acknowledged by mqtt"
     assert len(answer["request"]) == 32
-    assert daemon.service._registry.restarts == 0  # a new session would look for requests
+    assert daemon.service.parts.registry.restarts == 0  # a new session would look for requests
     await until(lambda: daemon.broker.alarm("fan")["acknowledged"])
     await until(lambda: "acknowledged" in [m["to"] for m in daemon.broker.messages("fan/event")])
     (event,) = [m for m in daemon.broker.messages("fan/event") if m["to"] == "acknowledged"]
@@ -156,7 +156,7 @@ async def test_reloads_by_commands_have_a_pause(daemon, monkeypatch):
     refused = daemon.broker.answers[1][1]
     assert (refused["accepted"], refused["machine"]) == (False, "pump")
     assert refused["outcome"].endswith("at most one in 10 s: repeat it after that time")
-    assert daemon.service._config_reload.counters.reloads == 1
+    assert daemon.service.parts.config_reload.counters.reloads == 1
     monkeypatch.setattr(commands, "RELOAD_PAUSE_S", 0.0)
     assert (await ask(daemon, "reload"))["accepted"]
 

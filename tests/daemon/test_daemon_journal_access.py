@@ -52,7 +52,7 @@ async def test_the_alarm_of_an_earlier_run_is_taken_up_where_the_journal_opens_l
     assert not daemon.broker.alarm("pump")["active"]
     daemon.source("hw:1").play(5)
     await daemon.until_state("fan", "alarm")
-    assert daemon.service._registry.restarts == 0  # a new session would take it up as well
+    assert daemon.service.parts.registry.restarts == 0  # a new session would take it up as well
 
 
 async def test_an_alarm_raised_before_the_journal_opens_continues_that_of_an_earlier_run(
