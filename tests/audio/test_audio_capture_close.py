@@ -142,7 +142,7 @@ async def test_close_while_the_device_hangs(
     ],
 )
 async def test_a_slow_start_of_the_child_is_no_silence(
-    children: Children, monkeypatch: pytest.MonkeyPatch, variable, opening_s, state, text
+    children: Children, monkeypatch: pytest.MonkeyPatch, *, variable, opening_s, state, text
 ) -> None:
     """On a busy computer a child takes seconds to start; sound is expected from the opening on."""
     monkeypatch.setenv("STUB_DELAY", "0.5")
