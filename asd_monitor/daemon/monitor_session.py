@@ -213,6 +213,11 @@ class MonitorSession:
         return self._capture_loop.level_dbfs
 
     @property
+    def has_reported(self) -> bool:
+        """Whether the source has delivered sound or reported an outage."""
+        return self._capture_loop.has_reported
+
+    @property
     def detector(self) -> Detector | None:
         """The detector in use; None if nothing is scored."""
         bundle = None if self._evaluator.model.missing_reason else self._evaluator.model.bundle
