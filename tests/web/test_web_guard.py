@@ -193,3 +193,33 @@ async def test_what_is_too_large_is_refused(client: PageClient) -> None:
 @pytest.mark.parametrize("name", ["../guard.py", "..%2fguard.py", "page.py", "/etc/passwd"])
 async def test_only_files_of_the_page_are_served(client: PageClient, name: str) -> None:
     assert (await client.get(f"/static/{name}")).status == 404
+
+
+@pytest.mark.parametrize("other", ['prefs={"a": 1}', "a=b c", 'q="open', f"a={'x' * 6000}"])
+async def test_cookies_of_other_programs_on_this_computer_do_not_matter(
+    closed: PageClient, other: str
+) -> None:
+    assert await log_in(closed) == 303
+    session = closed.headers["cookie"]
+    assert (await closed.get("/", cookie=f"{other}; {session}")).status == 200
+    assert (await closed.get("/", cookie=f"{session}; {other}")).status == 200
+
+
+async def test_a_form_that_is_cut_off_does_nothing(client: PageClient) -> None:
+    body = f"form_key={client.access.form_key('')}&minutes=2".encode()  # of 20
+    messages = [
+        {"type": "http.request", "body": body, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    statuses = []
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        statuses.append(message.get("status"))
+
+    scope = client.scope("POST", "/recordings/fan01/record", FORM)
+    await client.app(scope, receive, send)
+    assert statuses[0] == 400
+    assert client.jobs.newest is None
