@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from asd_monitor.web.access_token import Access
 from asd_monitor.web.attempts import FAILURES, WITHIN_S, Attempts
 from tests.doubles.page_client import TOKEN, PageClient, page_client
 
@@ -143,6 +144,13 @@ async def test_a_session_ends_by_itself_and_with_another_token(closed: PageClien
     assert not closed.access.is_session(cookie, 1000.0 + 8 * 86_400)
     other = page_client(Path("/nonexistent"), token=TOKEN + "!").access
     assert not other.is_session(cookie, 1000.0)
+
+
+def test_a_session_of_a_clock_that_was_ahead_ends_when_it_is_set() -> None:
+    access, now_s = Access(TOKEN, b"0" * 32), 1_800_000_000.0
+    cookie = access.new_session(now_s)
+    assert access.is_session(cookie, now_s - 3600)
+    assert not access.is_session(cookie, now_s - 5 * 365 * 86_400)
 
 
 async def test_logging_out_needs_its_form_and_deletes_the_cookie(closed: PageClient) -> None:
