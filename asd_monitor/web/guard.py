@@ -183,7 +183,7 @@ def _is_same_origin(headers: Headers) -> bool:
 
 
 def _cookie(headers: Headers, name: str) -> str:
-    """Return a cookie; those of other programs on this computer, whatever they are, do not matter."""
+    """Return a cookie, whatever those of other programs on this computer are."""
     return cookie_parser(headers.get("cookie", "")).get(name, "")
 
 

@@ -51,8 +51,10 @@ class History:
     def __init__(self, state: Path) -> None:
         self._state = state
         self._store = HistoryStore(state)
+        self.dropped = 0
+        """Minutes that were dropped, since the disk could not be written for too long."""
         self._gathered: dict[str, MinuteMeans] = {}
-        self._waiting: deque[HistoryRow] = deque(maxlen=MAX_WAITING)
+        self._waiting: deque[HistoryRow] = deque()
         self._thread = CapacityLimiter(1)
 
     @property
@@ -65,13 +67,17 @@ class History:
         row = self._gathered.setdefault(window.machine, MinuteMeans(window.machine)).push(window)
         if row is not None:
             self._waiting.append(row)
+            self._bound()
 
     async def write(self) -> None:
-        """Write the minutes that have ended."""
-        if self._waiting:
-            rows = list(self._waiting)
-            self._waiting.clear()
-            await to_thread.run_sync(self._store.write, rows, time.time(), limiter=self._thread)
+        """Write the minutes that have ended; those that cannot be written wait further."""
+        if not self._waiting:
+            return
+        rows = list(self._waiting)
+        self._waiting.clear()
+        if not await to_thread.run_sync(self._store.write, rows, time.time(), limiter=self._thread):
+            self._waiting.extendleft(reversed(rows))
+            self._bound()
 
     async def free_gb(self) -> float | None:
         """Return the free space for the state folder, in GB; None where it is not known."""
@@ -83,6 +89,11 @@ class History:
         self._gathered.clear()
         await self.write()
         await to_thread.run_sync(self._store.close, limiter=self._thread)
+
+    def _bound(self) -> None:
+        while len(self._waiting) > MAX_WAITING:
+            self._waiting.popleft()
+            self.dropped += 1
 
     async def read(self, machine: str, span: Span, end: datetime) -> Sequence[HistoryRow]:
         """Return the periods of a span up to a time."""

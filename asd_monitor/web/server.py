@@ -47,7 +47,7 @@ class BoundedProtocol(H11Protocol):
 
     @property
     def idle_until_s(self) -> float | None:
-        """When it is closed unless a request arrives, on the clock of the loop; None: it is used."""
+        """When it is closed without a request, on the clock of the loop; None: it is used."""
         timer = self._deadline or self.timeout_keep_alive_task
         return None if timer is None else timer.when()
 
@@ -70,7 +70,7 @@ class BoundedProtocol(H11Protocol):
 
     def resume_writing(self) -> None:
         """Go on writing."""
-        self._stall = _cancelled(self._stall)
+        _cancel(self._stall)
         super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
@@ -82,8 +82,8 @@ class BoundedProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the waits."""
-        self._deadline = _cancelled(self._deadline)
-        self._stall = _cancelled(self._stall)
+        _cancel(self._deadline)
+        _cancel(self._stall)
         super().connection_lost(exc)
 
     @property
@@ -95,7 +95,8 @@ class BoundedProtocol(H11Protocol):
 
     def _watch(self) -> None:
         if not self._awaits_request or self.transport.is_closing():
-            self._deadline = _cancelled(self._deadline)
+            _cancel(self._deadline)
+            self._deadline = None
         elif self._deadline is None:
             self._deadline = self.loop.call_later(_HEAD_LIMIT_S, self._end)
 
@@ -129,7 +130,7 @@ class BoundedProtocol(H11Protocol):
             self._watch_reading(left)
 
 
-def _cancelled(timer: asyncio.TimerHandle | None) -> None:
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
     if timer is not None:
         timer.cancel()
 

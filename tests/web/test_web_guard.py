@@ -215,7 +215,7 @@ async def test_cookies_of_other_programs_on_this_computer_do_not_matter(
 
 async def test_a_form_that_is_cut_off_does_nothing(client: PageClient) -> None:
     body = f"form_key={client.access.form_key('')}&minutes=2".encode()  # of 20
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"type": "http.request", "body": body, "more_body": True},
         {"type": "http.disconnect"},
     ]

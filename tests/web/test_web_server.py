@@ -117,7 +117,7 @@ async def test_who_reads_slowly_gets_a_large_page_to_its_end(
     async with served(client) as port:
         browser = socket.socket()
         browser.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
-        browser.setblocking(False)  # noqa: FBT003 - of the standard library
+        browser.setblocking(False)
         await loop.sock_connect(browser, ("127.0.0.1", port))
         request = b"GET /models/fan01/v1/report HTTP/1.1\r\nHost: localhost\r\nConnection: close"
         await loop.sock_sendall(browser, request + b"\r\n\r\n")
