@@ -13,6 +13,7 @@ from pathlib import Path
 from anyio import CapacityLimiter, to_thread
 
 from asd_monitor.daemon.page_protocol import LiveWindow
+from asd_monitor.web.disk_access import on_disk
 from asd_monitor.web.history_store import HistoryStore
 from asd_monitor.web.live_state import LiveState
 from asd_monitor.web.minute_means import HistoryRow, MinuteMeans
@@ -96,11 +97,11 @@ class History:
             self.dropped += 1
 
     async def read(self, machine: str, span: Span, end: datetime) -> Sequence[HistoryRow]:
-        """Return the periods of a span up to a time."""
+        """Return the periods of a span up to a time.  Raises `OperationError`: the disk hangs."""
         end_s = int(end.timestamp()) + 1
         begin_s = (end_s - span.seconds) // span.step_s * span.step_s
-        return await to_thread.run_sync(
-            self._store.read, machine, begin_s, end_s, span.step_s, limiter=self._thread
+        return await on_disk(
+            lambda: self._store.read(machine, begin_s, end_s, span.step_s), limiter=self._thread
         )
 
     async def restore_trend(self, live: LiveState, machine: str, now: datetime) -> None:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import re
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,7 @@ from asd_monitor.evidence.package_paths import package_folder
 from asd_monitor.journal.commands import read_journal
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
-from asd_monitor.web import alarm_pages
+from asd_monitor.web import alarm_pages, disk_access, journal_view
 from asd_monitor.web.requests import asked_request
 from tests.doubles.alarm_commands import FAN, PUMP, AnsweringDaemon, write_alarms
 from tests.doubles.page_client import PageClient, page_client
@@ -90,6 +91,20 @@ async def test_an_active_alarm_is_listed_however_many_are_newer(
     assert opened.count('href="/alarms/pump09-') == 3
     assert "Not listed: 2 earlier alarms, over and not acknowledged" in body
     assert "No alarm was closed yet" in closed
+
+
+async def test_a_disk_that_hangs_is_said_and_the_first_page_goes_on(
+    client: PageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(disk_access, "ANSWER_S", 0.1)
+    monkeypatch.setattr(journal_view, "read_journal", lambda _: answers.wait())
+    for _ in range(5):
+        for path in ("/alarms", "/machines/fan01"):
+            answer = await client.get(path)
+            assert (answer.status, "disk has not answered" in answer.body) == (503, True)
+    assert (await client.get("/")).status == 200
+    answers.set()
 
 
 async def test_without_a_journal_there_are_no_alarms(tmp_path: Path) -> None:
