@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from asd_monitor.daemon.reload_command import own_reload_command
 from asd_monitor.daemon.training_child import TrainingOutcome
 from asd_monitor.daemon.training_recording import TrainingRecording, min_piece_s
 from asd_monitor.errors import OperationError
@@ -153,5 +154,5 @@ class InitialTraining:
     def _fail(self, failure: str) -> None:
         self._recording = None
         self.failures += 1
-        self.failure = f"learning failed: {failure}: correct that, then reload (SIGHUP)"
+        self.failure = f"learning failed: {failure}: correct that, then `{own_reload_command()}`"
         log.error("initial training failed", machine=self._machine, reason=failure)

@@ -1,6 +1,7 @@
 """Initial training within a monitor session (`--learn`)."""
 
 import asyncio
+import os
 
 import pytest
 import structlog
@@ -100,7 +101,7 @@ async def test_failed_training_is_no_model_until_a_reload(make):
     await machine.play(70)
     state = await machine.until_state("no_model")
     assert "48 s more are needed" in state["reason"]
-    assert "SIGHUP" in state["reason"]
+    assert f"correct that, then `kill -HUP {os.getpid()}`" in state["reason"]
     machine.training_failure = None
     machine.models.bundles["fan"] = StubBundle()
     machine.session.reload_model()
