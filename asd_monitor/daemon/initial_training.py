@@ -32,6 +32,7 @@ class InitialTraining:
         folder: Where the sound is stored; not touched before the first `push`.
         models: Where the model is stored.
         train: Trains a model in a process of its own.
+        shortage: Returns why the device cannot deliver enough sound, or None; it reads files.
         worker: The machine's thread for blocking work.
 
     """
@@ -45,6 +46,7 @@ class InitialTraining:
         folder: Path,
         models: Path,
         train: Train,
+        shortage: Callable[[], str | None],
         worker: WorkerThread,
     ) -> None:
         self.failures = 0
@@ -57,6 +59,7 @@ class InitialTraining:
         self._folder = folder
         self._models = models
         self._train = train
+        self._shortage = shortage
         self._worker = worker
         self._recording: TrainingRecording | None = None
         self._training: asyncio.Task[TrainingOutcome] | None = None
@@ -116,6 +119,9 @@ class InitialTraining:
             return False
         try:
             if not recording.begun:
+                if (shortage := await self._worker.run(self._shortage)) is not None:
+                    self._fail(shortage)
+                    return False
                 await self._worker.run(recording.begin, rate_hz)
             await self._worker.run(recording.push, block)
             if recording.complete:

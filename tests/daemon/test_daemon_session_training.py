@@ -3,7 +3,9 @@
 import asyncio
 import os
 
+import numpy as np
 import pytest
+import soundfile
 import structlog
 
 from asd_monitor.journal.requests import Verb
@@ -142,3 +144,17 @@ async def test_unreadable_models_are_not_replaced_by_a_training(make, tmp_path):
     machine.source.open().play(3)
     state = await machine.until_state("no_model")
     assert state["reason"] == "models/fan/current: no permission to read it"
+
+
+async def test_a_loop_too_short_for_a_training_is_said_before_anything_is_recorded(make, tmp_path):
+    soundfile.write(tmp_path / "calm.wav", np.full(8000 * 20, 0.1), 8000)
+    machine = make(learn="30m", device=f"file:{tmp_path}/calm.wav?loop")
+    machine.models.bundles.pop("fan")
+    machine.start()
+    machine.source.open()
+    await machine.play(5)
+    state = await machine.until_state("no_model")
+    assert "calm.wav?loop is repeated after 20 s" in state["reason"]
+    assert "at least 60 s is needed" in state["reason"]
+    assert not (tmp_path / "learning").exists()
+    assert machine.trained == []
