@@ -9,10 +9,13 @@ changes, also while a block is evaluated.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
-from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.audio.devices.device_strings import DeviceSpec, parse_device
+from asd_monitor.audio.files.recordings_check import loop_shortage
+from asd_monitor.config.field_types import MIN_TRAINING_S
 from asd_monitor.config.machine_settings import Machine
 from asd_monitor.daemon.alarm_evidence import AlarmEvidence, kept_times
 from asd_monitor.daemon.alarm_reasons import AlarmReasons
@@ -107,7 +110,9 @@ class MonitorSession:
             packages=context.evidence,
         )
         self._running = context.running_input(machine)
-        self._initial_training = initial_training = self._create_initial_training(settings, context)
+        self._initial_training = initial_training = self._create_initial_training(
+            settings, device, context
+        )
         self._commissioning = Commissioning(
             machine,
             settings,
@@ -276,7 +281,7 @@ class MonitorSession:
         )
 
     def _create_initial_training(
-        self, settings: Machine, context: SessionContext
+        self, settings: Machine, device: DeviceSpec, context: SessionContext
     ) -> InitialTraining | None:
         """Return what trains the first model of the machine; None: that is not wanted."""
         if settings.learn is None:
@@ -288,6 +293,7 @@ class MonitorSession:
             folder=context.state / "learning" / self.machine,
             models=context.models,
             train=context.train,
+            shortage=partial(loop_shortage, device, MIN_TRAINING_S),
             worker=self._worker,
         )
 

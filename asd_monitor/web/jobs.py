@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from asd_monitor.child_signals import send_signal
 from asd_monitor.errors import OperationError
 from asd_monitor.parent_process import with_parent
 from asd_monitor.web.job import CHANGES_MODELS, KEEPS_SOUND, Job
@@ -117,9 +118,10 @@ class Jobs:
         process = self._process
         if process is None or process.returncode is not None or self._killing is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        self._killing = asyncio.get_running_loop().call_later(_STOP_S, _kill, process)
+        send_signal(process, signal.SIGTERM)
+        self._killing = asyncio.get_running_loop().call_later(
+            _STOP_S, send_signal, process, signal.SIGKILL
+        )
 
     async def _run(self, job: Job, command: Sequence[str], limit_s: float) -> None:
         self._file.write(job)
@@ -154,7 +156,7 @@ class Jobs:
                 self._killing.cancel()
             self._process = self._killing = None
             if process.returncode is None:
-                _kill(process)
+                send_signal(process, signal.SIGKILL)
                 await process.wait()
                 self._end(job, -signal.SIGKILL)
         problem = None
@@ -201,11 +203,6 @@ class Jobs:
         self._file.write(self.newest)
         if succeeded and job.verb in CHANGES_MODELS:
             self._on_change()
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
 
 
 async def _tail(stream: asyncio.StreamReader | None, on_line: Callable[[str], None]) -> str:
