@@ -130,7 +130,8 @@ def _machine_metrics(machines: Iterable[LiveMachine]) -> Iterator[Metric]:
     )
     provisional = _of_machines("asd_machine_model_provisional", "Whether the model is provisional.")
     for machine in machines:
-        name, state, window, alarm = machine.id, machine.state, machine.window, machine.alarm
+        name, state, alarm = machine.id, machine.state, machine.alarm
+        window = machine.recent_window
         if state is not None:
             for each in MachineState:
                 states.add_metric((name, each), float(state.state == each))

@@ -95,6 +95,33 @@ async def test_ready_needs_recent_windows(client: PageClient) -> None:
     assert "fan01: no sound was evaluated for 30 s" in (await client.get("/readyz")).body
 
 
+async def test_scores_of_a_machine_without_windows_are_not_shown_as_those_of_now(
+    client: PageClient,
+) -> None:
+    subscription = Subscription(None)
+    client.streams._open.add(subscription)
+    for machine in ("fan01", "pump02"):
+        client.live.take(state_of(machine))
+        client.live.take(window_of(machine, 4.2, time=datetime.now(UTC) + timedelta(hours=1)))
+    stream = aiter(subscription)
+    assert (await client.get("/readyz")).status == 200
+    client.now_s = 40.0  # the wall clock was set back an hour meanwhile
+    client.live.take(window_of("pump02", 1.1))
+    client.live.take(Beat(NOW, broker_connected=True, machines=("fan01", "pump02"), dropped=0))
+    assert (await client.get("/readyz")).body == "fan01: no sound was evaluated for 30 s\n"
+    metrics = (await client.get("/metrics")).body
+    assert 'asd_machine_alarm_score{machine="pump02"} 1.1' in metrics
+    assert 'asd_machine_alarm_score{machine="fan01"}' not in metrics
+    assert "4.2" not in (await client.get("/")).body
+    sent = b""
+    while b"event: beat" not in sent:
+        sent = await anext(stream)
+        if b"event: machines" in sent:
+            last = json.loads(sent.partition(b"data: ")[2])
+    shown = {each["id"]: each["alarm_score"] for each in last}
+    assert shown == {"fan01": None, "pump02": 1.1}
+
+
 async def test_metrics_can_be_parsed(client: PageClient) -> None:
     client.live.take(state_of("fan01", MachineState.ALARM))
     client.live.take(window_of("fan01", 6.5))
