@@ -15,6 +15,7 @@ from asd_monitor.cli.options import (
     Machine,
     ModelsDir,
     NoShippedEncoder,
+    config_option,
 )
 
 if TYPE_CHECKING:
@@ -45,12 +46,7 @@ OtherPaths = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="Configuration file with window, hop and budgets of this machine.",
-        readable=False,
-    ),
+    config_option("Configuration file with window, hop and budgets of this machine."),
 ]
 
 
