@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from asd_monitor.cli.alarm_requests import (
+    OptionalAlarmId,
     Who,
     Why,
     ask,
@@ -15,23 +16,16 @@ from asd_monitor.cli.alarm_requests import (
     local_time,
     new_request,
 )
-from asd_monitor.cli.options import StateDir
+from asd_monitor.cli.options import StateDir, machine_option
 from asd_monitor.errors import UsageError
 from asd_monitor.wording import rfc3339
 
 
 def mark_normal(
     state: StateDir,
-    alarm: Annotated[
-        str | None, typer.Argument(metavar="ID", help="Id of the alarm.", show_default=False)
-    ] = None,
+    alarm: OptionalAlarmId = None,
     *,
-    machine: Annotated[
-        str | None,
-        typer.Option(
-            "--machine", "-m", metavar="ID", help="Machine of the span.", show_default=False
-        ),
-    ] = None,
+    machine: Annotated[str | None, machine_option("Machine of the span.")] = None,
     begin: Annotated[
         str | None,
         typer.Option(

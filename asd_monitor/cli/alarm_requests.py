@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.cli.command_group import CommandGroup
-from asd_monitor.cli.options import StateDir
+from asd_monitor.cli.options import StateDir, machine_option
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.names import check_id
 from asd_monitor.wording import printable, quoted, rfc3339
@@ -32,6 +32,9 @@ _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _FAR_S = 1e9  # longer periods are none of a shelf, and not of the calendar either
 
 AlarmId = Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm.")]
+OptionalAlarmId = Annotated[
+    str | None, typer.Argument(metavar="ID", help="Id of the alarm.", show_default=False)
+]
 Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="Id of the machine.")]
 Who = Annotated[
     str | None, typer.Option(metavar="NAME", help="Name of the person.", show_default="the user")
@@ -57,19 +60,8 @@ def add_request_commands(app: CommandGroup) -> None:
 
 def ack(
     state: StateDir,
-    alarm: Annotated[
-        str | None, typer.Argument(metavar="ID", help="Id of the alarm.", show_default=False)
-    ] = None,
-    machine: Annotated[
-        str | None,
-        typer.Option(
-            "--machine",
-            "-m",
-            metavar="ID",
-            help="All alarms of this machine.",
-            show_default=False,
-        ),
-    ] = None,
+    alarm: OptionalAlarmId = None,
+    machine: Annotated[str | None, machine_option("All alarms of this machine.")] = None,
     why: Annotated[
         str | None, typer.Option(metavar="TEXT", help="Cause found, or work done.")
     ] = None,
@@ -79,8 +71,6 @@ def ack(
     if (alarm is None) == (machine is None):
         raise UsageError("give either the ID of an alarm, or --machine M for all of a machine")
     check_texts(why, who)
-    if machine is not None:
-        check_id(machine)
     content = journal_of(state)
     if alarm is not None:
         wanted = [content.alarm(alarm)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.cli.options import AsJson, Channel, Machine, ModelsDir, ModelVersion
+from asd_monitor.cli.options import AsJson, Channel, Machine, ModelsDir, ModelVersion, config_option
 
 if TYPE_CHECKING:
     from asd_monitor.config.machine_settings import AlarmSettings
@@ -30,12 +30,7 @@ def command(
     models: ModelsDir,
     config: Annotated[
         Path | None,
-        typer.Option(
-            "--config",
-            metavar="FILE",
-            help="Configuration file with this machine's alarm settings.",
-            readable=False,
-        ),
+        config_option("Configuration file with this machine's alarm settings."),
     ] = None,
     version: ModelVersion = None,
     false_alarms: Annotated[

@@ -10,12 +10,10 @@ from typing import IO, TYPE_CHECKING, Annotated, Any
 import typer
 
 from asd_monitor.cli.command_group import CommandGroup
-from asd_monitor.cli.options import AsJson, ModelsDir, StateDir
+from asd_monitor.cli.options import AsJson, ModelsDir, StateDir, config_option
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from typer.models import OptionInfo
 
     from asd_monitor.backup.archive import Contents
     from asd_monitor.backup.restoring import Restored
@@ -34,21 +32,13 @@ _NO_SECRETS = (
 )
 
 
-def _config_option(help_text: str) -> OptionInfo:
-    """Return the option of the configuration file."""
-    option: OptionInfo = typer.Option(
-        "--config", "-c", metavar="FILE", help=help_text, show_default=False, readable=False
-    )
-    return option
-
-
 @app.command(short_help="Write models, state and configuration to one archive.")
 def backup(
     file: ArchiveFile,
     models: ModelsDir,
     state: StateDir,
     config: Annotated[
-        Path | None, _config_option("Also this configuration file, as it is; it names the box.")
+        Path | None, config_option("Also this configuration file, as it is; it names the box.")
     ] = None,
     *,
     as_json: AsJson = False,
@@ -87,7 +77,7 @@ def restore(
     models: ModelsDir,
     state: StateDir,
     config: Annotated[
-        Path | None, _config_option("Also write the configuration of the archive to this file.")
+        Path | None, config_option("Also write the configuration of the archive to this file.")
     ] = None,
     *,
     check: Annotated[

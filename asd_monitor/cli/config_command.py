@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.cli.command_group import CommandGroup
-from asd_monitor.cli.options import AsJson, default_models_dir
+from asd_monitor.cli.options import AsJson, OptionalModelsDir, default_models_dir
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,21 +22,10 @@ app = CommandGroup("config", "Check and show a configuration file.")
 File = Annotated[
     Path, typer.Argument(metavar="FILE", help="Configuration file (YAML).", readable=False)
 ]
-Models = Annotated[
-    Path | None,
-    typer.Option(
-        "--models",
-        metavar="DIR",
-        envvar="ASD_MONITOR_MODELS",
-        help="Folder of the models.",
-        show_default="that of the service for a file in /etc/asd-monitor, else the user's",
-        readable=False,
-    ),
-]
 
 
 @app.command(short_help="Check a file: report every error, with place and remedy.")
-def check(file: File, *, models: Models = None, as_json: AsJson = False) -> None:
+def check(file: File, *, models: OptionalModelsDir = None, as_json: AsJson = False) -> None:
     """Check a file as `run` does: report every error with place and remedy.
 
     Notices report settings without effect, and what is missing now: broker, devices, recordings,

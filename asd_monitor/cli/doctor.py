@@ -9,12 +9,15 @@ import typer
 
 from asd_monitor.cli.options import (
     AsJson,
+    Broker,
     OptionalDevice,
     OptionalMachine,
+    OptionalModelsDir,
+    OptionalStateDir,
     default_models_dir,
     default_state_dir,
 )
-from asd_monitor.cli.run import Broker, ConfigFile
+from asd_monitor.cli.run import ConfigFile
 from asd_monitor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -23,28 +26,6 @@ if TYPE_CHECKING:
     from asd_monitor.diagnosis.findings import Finding
     from asd_monitor.diagnosis.subject import ConfigurationRead, Subject
 
-Folder = Annotated[
-    Path | None,
-    typer.Option(
-        "--models",
-        metavar="DIR",
-        envvar="ASD_MONITOR_MODELS",
-        help="Folder of the models.",
-        show_default="that of the service for a file in /etc/asd-monitor, else the user's",
-        readable=False,
-    ),
-]
-State = Annotated[
-    Path | None,
-    typer.Option(
-        "--state",
-        metavar="DIR",
-        envvar="ASD_MONITOR_STATE",
-        help="State folder of the daemon.",
-        show_default="that of the service for a file in /etc/asd-monitor, else the user's",
-        readable=False,
-    ),
-]
 BundleFile = Annotated[
     Path | None,
     typer.Option(
@@ -63,8 +44,8 @@ def command(
     device: OptionalDevice = None,
     machine: OptionalMachine = None,
     broker: Broker = None,
-    models: Folder = None,
-    state: State = None,
+    models: OptionalModelsDir = None,
+    state: OptionalStateDir = None,
     bundle: BundleFile = None,
     as_json: AsJson = False,
 ) -> None:

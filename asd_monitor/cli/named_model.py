@@ -9,27 +9,20 @@ from typing import Annotated
 
 import typer
 
-from asd_monitor.cli.options import check_machine_id, check_version
+from asd_monitor.cli.options import (
+    MACHINE_HELP,
+    VERSION_HELP,
+    check_machine_id,
+    check_version,
+    machine_option,
+    version_option,
+)
 from asd_monitor.errors import UsageError
 
 MachineArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="MACHINE",
-        callback=check_machine_id,
-        help="Id of the machine, such as fan01.",
-        show_default=False,
-    ),
-]
-MachineOption = Annotated[
-    str | None,
-    typer.Option(
-        "--machine",
-        "-m",
-        metavar="ID",
-        callback=check_machine_id,
-        help="The same as MACHINE.",
-        show_default=False,
+        metavar="MACHINE", callback=check_machine_id, help=MACHINE_HELP, show_default=False
     ),
 ]
 OnlyMachineArgument = Annotated[
@@ -41,25 +34,14 @@ OnlyMachineArgument = Annotated[
         show_default="all",
     ),
 ]
+MachineOption = Annotated[str | None, machine_option("The same as MACHINE.")]
 VersionArgument = Annotated[
     str | None,
     typer.Argument(
-        metavar="VERSION",
-        callback=check_version,
-        help="Version of the model, such as v2.",
-        show_default=False,
+        metavar="VERSION", callback=check_version, help=VERSION_HELP, show_default=False
     ),
 ]
-VersionOption = Annotated[
-    str | None,
-    typer.Option(
-        "--version",
-        metavar="VERSION",
-        callback=check_version,
-        help="The same as VERSION.",
-        show_default=False,
-    ),
-]
+VersionOption = Annotated[str | None, version_option("The same as VERSION.")]
 
 
 def named_machine(argument: str | None, option: str | None, usage: str) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import platformdirs
 import typer
+from typer.models import OptionInfo
 
 from asd_monitor.errors import UsageError
 from asd_monitor.names import check_id
@@ -41,81 +43,106 @@ def check_version(version: str | None) -> str | None:
     return version
 
 
-ModelsDir = Annotated[
-    Path,
-    typer.Option(
-        "--models",
+def models_option(
+    shown_default: str | None = None, *, default: Callable[[], Path] | None = None
+) -> OptionInfo:
+    """Return the option of the folder of models, with the default that help shows or is used."""
+    return _folder_option("--models", "Folder of the models.", shown_default, default)
+
+
+def state_option(
+    shown_default: str | None = None, *, default: Callable[[], Path] | None = None
+) -> OptionInfo:
+    """Return the option of the state folder, with the default that help shows or is used."""
+    return _folder_option("--state", "State folder of the daemon.", shown_default, default)
+
+
+def _folder_option(
+    name: str, help_text: str, shown_default: str | None, default: Callable[[], Path] | None
+) -> OptionInfo:
+    option: OptionInfo = typer.Option(
+        name,
         metavar="DIR",
-        envvar="ASD_MONITOR_MODELS",
-        help="Folder of the models.",
-        default_factory=default_models_dir,
-        show_default=False,
+        envvar=f"ASD_MONITOR_{name.removeprefix('--').upper()}",
+        help=help_text,
+        default_factory=default,
+        show_default=shown_default or False,
         readable=False,  # the command reports an unreadable folder in one line
-    ),
-]
-StateDir = Annotated[
-    Path,
-    typer.Option(
-        "--state",
-        metavar="DIR",
-        envvar="ASD_MONITOR_STATE",
-        help="State folder of the daemon.",
-        default_factory=default_state_dir,
-        show_default=False,
+    )
+    return option
+
+
+def config_option(help_text: str, shown_default: str | None = None) -> OptionInfo:
+    """Return the option of the configuration file; the command reports an unreadable one."""
+    option: OptionInfo = typer.Option(
+        "--config",
+        "-c",
+        metavar="FILE",
+        help=help_text,
+        show_default=shown_default or False,
         readable=False,
-    ),
-]
-Machine = Annotated[
-    str,
-    typer.Option(
+    )
+    return option
+
+
+def machine_option(help_text: str, shown_default: str | None = None) -> OptionInfo:
+    """Return the option of the machine, whose id is checked."""
+    option: OptionInfo = typer.Option(
         "--machine",
         "-m",
         metavar="ID",
         callback=check_machine_id,
-        help="Id of the machine, such as fan01.",
-        show_default=False,
-    ),
-]
-OptionalDevice = Annotated[
-    str | None,
-    typer.Option(
-        "--device",
-        "-d",
-        metavar="DEVICE",
-        help="Input device; `asd-monitor devices` lists them.",
-        show_default=False,
-    ),
-]
-OptionalMachine = Annotated[
-    str | None,
-    typer.Option(
-        "--machine",
-        "-m",
-        metavar="ID",
-        callback=check_machine_id,
-        help="Id of the machine, such as fan01.",
-        show_default=False,
-    ),
-]
-OnlyMachine = Annotated[
-    str | None,
-    typer.Option(
-        "--machine",
-        "-m",
-        metavar="ID",
-        callback=check_machine_id,
-        help="Only this machine.",
-        show_default="all",
-    ),
-]
-ModelVersion = Annotated[
-    str | None,
-    typer.Option(
+        help=help_text,
+        show_default=shown_default or False,
+    )
+    return option
+
+
+def version_option(help_text: str, shown_default: str | None = None) -> OptionInfo:
+    """Return the option of the version of a model, whose form is checked."""
+    option: OptionInfo = typer.Option(
         "--version",
         metavar="VERSION",
         callback=check_version,
-        help="Version of the model, such as v2.",
-        show_default="the version in use",
+        help=help_text,
+        show_default=shown_default or False,
+    )
+    return option
+
+
+def device_option(help_text: str, shown_default: str | None = None) -> OptionInfo:
+    """Return the option of the input device."""
+    option: OptionInfo = typer.Option(
+        "--device",
+        "-d",
+        metavar="DEVICE",
+        help=f"{help_text}; `asd-monitor devices` lists them.",
+        show_default=shown_default or False,
+    )
+    return option
+
+
+MACHINE_HELP = "Id of the machine, such as fan01."
+VERSION_HELP = "Version of the model, such as v2."
+_OF_THE_SERVICE = "that of the service for a file in /etc/asd-monitor, else the user's"
+
+ModelsDir = Annotated[Path, models_option(default=default_models_dir)]
+StateDir = Annotated[Path, state_option(default=default_state_dir)]
+OptionalModelsDir = Annotated[Path | None, models_option(_OF_THE_SERVICE)]
+OptionalStateDir = Annotated[Path | None, state_option(_OF_THE_SERVICE)]
+Machine = Annotated[str, machine_option(MACHINE_HELP)]
+OptionalMachine = Annotated[str | None, machine_option(MACHINE_HELP)]
+OnlyMachine = Annotated[str | None, machine_option("Only this machine.", "all")]
+ModelVersion = Annotated[str | None, version_option(VERSION_HELP, "the version in use")]
+OptionalDevice = Annotated[str | None, device_option("Input device")]
+MachineConfig = Annotated[
+    Path | None,
+    config_option("Configuration file with budgets and commissioning of this machine."),
+]
+Broker = Annotated[
+    str | None,
+    typer.Option(
+        "--broker", metavar="HOST[:PORT]", help="MQTT broker.", show_default="localhost:1883"
     ),
 ]
 Channel = Annotated[
@@ -126,15 +153,6 @@ Channel = Annotated[
         min=0,
         help="Channel of the recordings, from 0.",
         show_default="0",
-    ),
-]
-MachineConfig = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="Configuration file with budgets and commissioning of this machine.",
-        readable=False,
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]

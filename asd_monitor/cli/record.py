@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from asd_monitor.cli.options import AsJson, Machine, StateDir
+from asd_monitor.cli.options import AsJson, Machine, StateDir, device_option
 
 if TYPE_CHECKING:
     from asd_monitor.audio.files.recorder import WrittenRecording
@@ -30,13 +30,7 @@ def command(
     state: StateDir,
     device: Annotated[
         str | None,
-        typer.Option(
-            "--device",
-            "-d",
-            metavar="DEVICE",
-            help="Input device; `asd-monitor devices` lists them.",
-            show_default="the machine's sound, from the daemon that monitors it",
-        ),
+        device_option("Input device", "the machine's sound, from the daemon that monitors it"),
     ] = None,
     output: Annotated[
         Path | None,

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from asd_monitor.cli.logs import LogFormatOption, Verbose, configure_logs
-from asd_monitor.cli.options import ModelsDir, OptionalDevice, OptionalMachine, StateDir
+from asd_monitor.cli.options import (
+    Broker,
+    ModelsDir,
+    OptionalDevice,
+    OptionalMachine,
+    StateDir,
+    config_option,
+)
 from asd_monitor.errors import UsageError
 
 if TYPE_CHECKING:
@@ -24,23 +31,7 @@ if TYPE_CHECKING:
     from asd_monitor.config.settings import Config, Mqtt
     from asd_monitor.daemon.overview import Observer
 
-ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        metavar="FILE",
-        help="Configuration file: monitor its machines.",
-        show_default=False,
-        readable=False,  # the command reports an unreadable file with the remedy
-    ),
-]
-Broker = Annotated[
-    str | None,
-    typer.Option(
-        "--broker", metavar="HOST[:PORT]", show_default="localhost:1883", help="MQTT broker."
-    ),
-]
+ConfigFile = Annotated[Path | None, config_option("Configuration file: monitor its machines.")]
 Learn = Annotated[
     str | None,
     typer.Option(

@@ -8,19 +8,23 @@ from typing import Annotated
 
 import typer
 
-from asd_monitor.cli.options import OptionalDevice, OptionalMachine
+from asd_monitor.cli.options import (
+    Broker,
+    OptionalDevice,
+    OptionalMachine,
+    config_option,
+    models_option,
+    state_option,
+)
+
+_OF_SERVICE_OR_USER = "that of the service or the user"
 
 
 def command(
     *,
     device: OptionalDevice = None,
     machine: OptionalMachine = None,
-    broker: Annotated[
-        str | None,
-        typer.Option(
-            "--broker", metavar="HOST[:PORT]", help="MQTT broker.", show_default="localhost:1883"
-        ),
-    ] = None,
+    broker: Broker = None,
     username: Annotated[
         str | None,
         typer.Option("--username", metavar="NAME", help="User of the broker.", show_default="none"),
@@ -52,37 +56,13 @@ def command(
     ] = "10",
     config: Annotated[
         Path | None,
-        typer.Option(
-            "--config",
-            "-c",
-            metavar="FILE",
-            help="Configuration file, new or one to which the machine is added.",
-            show_default="of the service as root, else of the user",
-            readable=False,
+        config_option(
+            "Configuration file, new or one to which the machine is added.",
+            "of the service as root, else of the user",
         ),
     ] = None,
-    models: Annotated[
-        Path | None,
-        typer.Option(
-            "--models",
-            metavar="DIR",
-            envvar="ASD_MONITOR_MODELS",
-            help="Folder of the models.",
-            show_default="that of the service or the user",
-            readable=False,
-        ),
-    ] = None,
-    state: Annotated[
-        Path | None,
-        typer.Option(
-            "--state",
-            metavar="DIR",
-            envvar="ASD_MONITOR_STATE",
-            help="State folder of the daemon.",
-            show_default="that of the service or the user",
-            readable=False,
-        ),
-    ] = None,
+    models: Annotated[Path | None, models_option(_OF_SERVICE_OR_USER)] = None,
+    state: Annotated[Path | None, state_option(_OF_SERVICE_OR_USER)] = None,
     recordings: Annotated[
         Path | None,
         typer.Option(

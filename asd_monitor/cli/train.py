@@ -16,6 +16,7 @@ from asd_monitor.cli.options import (
     ModelsDir,
     NoShippedEncoder,
     StateDir,
+    config_option,
 )
 from asd_monitor.cli.reload_hint import running_reload_command
 
@@ -47,12 +48,7 @@ OtherPaths = Annotated[
 ]
 ConfigFile = Annotated[
     Path | None,
-    typer.Option(
-        "--config",
-        metavar="FILE",
-        help="Configuration file with window, hop and budgets of this machine.",
-        readable=False,
-    ),
+    config_option("Configuration file with window, hop and budgets of this machine."),
 ]
 
 

@@ -7,17 +7,12 @@ from typing import Annotated
 
 import typer
 
+from asd_monitor.cli.options import device_option
 from asd_monitor.errors import UsageError
 
 Device = Annotated[
     str | None,
-    typer.Option(
-        "--device",
-        "-d",
-        metavar="DEVICE",
-        help="USB sound card; `asd-monitor devices` lists them.",
-        show_default="the only one",
-    ),
+    device_option("USB sound card", "the only one"),
 ]
 
 

@@ -18,6 +18,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     commissioned_machine   the commissioning of a machine of one monitor session
     config_files           configuration files, and what loading reports of them
     direct_tail            a tail with which the alarm score is the evidence
+    earlier_journals       journals as earlier versions have left them
     encoder_detector       a detector with the views of two small networks
     event_collector        a consumer of a source that keeps all of its events
     fake_broker            a broker in the test's process that refuses, stalls or hangs up
@@ -49,6 +50,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     scripted_scorer        a monitor whose window scores are given by the test
     scripted_source        a source of sound whose events are given by the test
     service_manager        the receiving end of the notifications for systemd
+    session_evidence       alarms of a session, from normal sound to the evidence
     single_scorer          a scorer that scores each block for itself
     small_trees            small data sets in the layouts of DCASE
     sound_server           a private PulseAudio

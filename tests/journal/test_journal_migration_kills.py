@@ -17,8 +17,8 @@ from asd_monitor.journal.journal_file import FILE_NAME
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 from asd_monitor.journal.table_definitions import FORMAT
+from tests.doubles.earlier_journals import FORMAT_1, write_earlier_format
 from tests.doubles.journalled_machine import FAN_ALARM, acknowledge, apply_requests
-from tests.journal.test_journal_store import FORMAT_1, write_earlier_format
 
 _OF_FILES = ("open", "os.rename", "os.remove", "os.truncate", "os.mkdir", "sqlite3.connect")
 _MOST = 200  # more file operations than an opening has

@@ -1,4 +1,4 @@
-"""Requests that come too late, or to an alarm that is hidden or old."""
+"""Requests that come too late, to an alarm that is hidden, old or unknown, or with bad text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.journal.commands import outcome_of
+from asd_monitor.errors import UsageError
+from asd_monitor.journal.commands import make_request, outcome_of
+from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.requests import (
     Request,
     Verb,
@@ -16,7 +18,13 @@ from asd_monitor.journal.store import Journal
 from tests.doubles.applied_requests import ask, condition, raised
 from tests.doubles.journalled_machine import (
     FAN_ALARM,
+    LATER,
+    NOW,
+    RAISED,
     JournalledMachine,
+    acknowledge,
+    acknowledgement,
+    apply_requests,
 )
 
 HOUR = timedelta(hours=1)
@@ -124,3 +132,36 @@ def test_an_old_alarm_can_be_labelled(tmp_path: Path) -> None:
         assert found is not None
         assert (found.label, found.label_why, found.labelled_by) == ("invalid", "a door", "ann")
         assert len(journal.alarms()) == 2
+
+
+def test_the_first_acknowledgement_stays(tmp_path: Path, journal: Journal) -> None:
+    fan = MachineJournal(journal, "fan01")
+    fan.record(RAISED, NOW, "v1")
+    acknowledge(tmp_path)
+    again = acknowledgement(FAN_ALARM, "bob", "me too")
+    make_request(tmp_path, again)
+    apply_requests(fan)
+    (stored,) = journal.alarms()
+    assert (stored.who, stored.acknowledged_at) == ("ann", LATER)
+    settled = outcome_of(tmp_path, again.id)
+    assert settled is not None
+    assert settled.accepted
+    assert f"{FAN_ALARM}: already acknowledged by ann, 2026-11-23T05:45" in (settled.outcome or "")
+
+
+def test_an_unknown_alarm_id_is_refused_with_a_suggestion(tmp_path: Path, journal: Journal) -> None:
+    MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
+    with pytest.raises(UsageError, match=f"did you mean {FAN_ALARM}"):
+        acknowledge(tmp_path, FAN_ALARM[:-3])
+    with pytest.raises(UsageError, match=r"see `asd-monitor alarms list --state \S+ --all`"):
+        acknowledge(tmp_path, "x")
+    with pytest.raises(UsageError, match=r"it is a machine: see its alarms .* --machine fan01`"):
+        acknowledge(tmp_path, "fan01")
+
+
+def test_text_that_is_not_valid_is_refused(tmp_path: Path, journal: Journal) -> None:
+    fan = MachineJournal(journal, "fan01")
+    fan.record(RAISED, NOW, "v1")
+    with pytest.raises(UsageError, match="not valid text"):
+        make_request(tmp_path, acknowledgement(FAN_ALARM, "\udcff", None))
+    assert journal.requests.waiting("fan01") == []
