@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar on a terminal, otherwise one line per step."""
+"""Progress on stderr: a bar on a terminal, otherwise a line for each step and each tenth."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
+_LINE_EVERY = 0.1
+
 
 @contextmanager
 def shown_progress() -> Iterator[Callable[[str, float], None]]:
-    """Yield a function that shows a step's name and the share of it that is done, 0 … 1."""
+    """Yield a function that shows a step's name and the share that is done, 0 … 1."""
     console = Console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
-        yield _line_per_step()
+        yield _lines()
         return
     with Progress(
         SpinnerColumn(),
@@ -32,20 +34,22 @@ def shown_progress() -> Iterator[Callable[[str, float], None]]:
 
         def show(step: str, share: float) -> None:
             nonlocal shown
-            if step != shown:  # the time of a task that was complete once stands still
+            # the time of a task that was complete once stands still
+            if step != shown and bar.tasks[0].finished:
                 bar.reset(task)
-                shown = step
+            shown = step
             bar.update(task, description=step, completed=share)
 
         yield show
 
 
-def _line_per_step() -> Callable[[str, float], None]:
-    printed: set[str] = set()
+def _lines() -> Callable[[str, float], None]:
+    printed_step, printed_share = "", 0.0
 
-    def show(step: str, share: float) -> None:  # noqa: ARG001 - the signature of the bar's
-        if step not in printed:
-            printed.add(step)
-            print(step, "…", file=sys.stderr, flush=True)  # noqa: T201 - output for the user
+    def show(step: str, share: float) -> None:
+        nonlocal printed_step, printed_share
+        if step != printed_step or share >= printed_share + _LINE_EVERY:
+            printed_step, printed_share = step, share
+            print(f"{step} … {100 * share:.0f} %", file=sys.stderr, flush=True)  # noqa: T201 - output for the user
 
     return show

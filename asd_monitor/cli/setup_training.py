@@ -36,10 +36,12 @@ def train(
     from asd_monitor.model_training.recording_paths import expand_and_search
     from asd_monitor.model_training.reference import read_reference, require_duration
     from asd_monitor.model_training.training_manifest import check_writable
+    from asd_monitor.model_training.training_progress import of_whole, training_steps
 
     check_writable(models, machine)
     found = expand_and_search(paths)
-    with shown_progress() as progress:
+    with shown_progress() as show:
+        progress = of_whole(show, training_steps(adapt=False))
         reference = read_reference(
             found.paths,
             window_s=settings.window_s,

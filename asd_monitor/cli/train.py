@@ -89,6 +89,7 @@ def command(
     from asd_monitor.model_training.recording_paths import expand_and_search
     from asd_monitor.model_training.reference import read_reference, require_duration
     from asd_monitor.model_training.training_manifest import check_writable
+    from asd_monitor.model_training.training_progress import of_whole, training_steps
 
     if others and not adapt:
         raise UsageError("--others without --adapt has no effect: add --adapt, or omit --others")
@@ -100,7 +101,8 @@ def command(
     shipped = None if no_shipped_encoder else shipped_encoder()
     encoders = select_encoders(shipped, encoder or ())
     found = expand_and_search(normal)
-    with shown_progress() as progress:
+    with shown_progress() as show:
+        progress = of_whole(show, training_steps(adapt=adapt))
         reference = read_reference(
             found.paths,
             window_s=settings.window_s,

@@ -6,13 +6,16 @@ Training and monitoring are the commands `train` and `run`, in processes of thei
 from __future__ import annotations
 
 import queue
+import re
 import shlex
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 import soundfile
 import yaml
@@ -59,6 +62,7 @@ _PROCESS_STOP_TIMEOUT_S = 10.0
 _STATUS_INTERVAL_S = 10.0  # of sound
 _REFRESH_INTERVAL_S = 0.2
 _PICTURE_COLUMNS = 80
+_PROGRESS = re.compile(r"… \d+ %$")
 _DESCRIPTIONS = {kind.name: kind.description for kind in VIEW_KINDS}
 
 
@@ -72,10 +76,15 @@ def run_demonstration(scenario: Scenario, folder: Path, console: Console) -> Non
     began = time.monotonic()
     _write_training_recordings(scenario, folder, console)
     train = ["train", "--machine", MACHINE, "--normal", TRAINING, "--models", MODELS]
-    with _command(train, folder, TRAIN_LOG, console) as training:
-        sound = scenario.monitored_recording()  # rendered in parallel to the training
-        soundfile.write(folder / MONITORED, sound, RATE_HZ)
-        _finish(training, "training", folder / TRAIN_LOG, console)
+    with (
+        ThreadPoolExecutor(1, "render") as pool,
+        (folder / TRAIN_LOG).open("wb") as log,
+        _command(train, folder, subprocess.PIPE, console) as training,
+    ):
+        rendering = pool.submit(_write_monitored_recording, scenario, folder)
+        _follow(training, log, console)
+        _finish(training, folder / TRAIN_LOG, console)
+        sound = rendering.result()
     left_s = TARGET_S - (time.monotonic() - began) - 6.0
     speed = round(min(MAX_SPEED, max(MIN_SPEED, MONITORED_S / max(1.0, left_s))), 1)
     timeline = Timeline(RATE_HZ)
@@ -90,7 +99,10 @@ def run_demonstration(scenario: Scenario, folder: Path, console: Console) -> Non
         deadline = max(
             began + STOP_AFTER_S, time.monotonic() + MONITORED_S / MAX_SPEED + _SCORE_TIMEOUT_S
         )
-        with _command(run, folder, RUN_LOG, console) as daemon:
+        with (
+            (folder / RUN_LOG).open("wb") as log,
+            _command(run, folder, log, console) as daemon,
+        ):
             fits = console.width >= MIN_COLUMNS and console.height >= MIN_ROWS
             show = _show_live if console.is_terminal and fits else _show_lines
             show(scenario, sound, console, _updates(daemon, subscriber, timeline, deadline))
@@ -119,22 +131,27 @@ def _write_training_recordings(scenario: Scenario, folder: Path, console: Consol
     )
 
 
+def _write_monitored_recording(scenario: Scenario, folder: Path) -> Samples:
+    sound = scenario.monitored_recording()
+    soundfile.write(folder / MONITORED, sound, RATE_HZ)
+    return sound
+
+
 @contextmanager
 def _command(
-    arguments: list[str], folder: Path, log: str, console: Console
+    arguments: list[str], folder: Path, output: IO[bytes] | int, console: Console
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a command of the package in `folder`, its output in `log`; stop it at the end."""
+    """Run a command of the package in `folder`, its output in a file or pipe; end it."""
     console.print(
         f"$ asd-monitor {shlex.join(arguments)}", style="bold cyan", highlight=False, soft_wrap=True
     )
-    with (folder / log).open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "asd_monitor", *arguments],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    with subprocess.Popen(
+        [sys.executable, "-m", "asd_monitor", *arguments],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+    ) as process:
         try:
             yield process
         finally:
@@ -147,11 +164,25 @@ def _command(
                     process.wait()
 
 
-def _finish(process: subprocess.Popen[bytes], what: str, log: Path, console: Console) -> None:
-    with console.status(f"{what} …"):
-        code = process.wait()
+def _follow(training: subprocess.Popen[bytes], log: IO[bytes], console: Console) -> None:
+    """Write the output of a training to its log, and show its progress meanwhile."""
+    with console.status("training …") as status:
+        for line in training.stdout or ():
+            log.write(line)
+            step = line.decode(errors="replace").strip()
+            if not _PROGRESS.search(step):
+                continue
+            if console.is_terminal:
+                status.update(f"training: {step}")
+            else:
+                console.print(f"  {step}", highlight=False, markup=False)
+    log.flush()
+
+
+def _finish(process: subprocess.Popen[bytes], log: Path, console: Console) -> None:
+    code = process.wait()
     if code != 0:
-        raise OperationError(f"{what} failed: {_last_line(log)}; see {log}")
+        raise OperationError(f"training failed: {_last_line(log)}; see {log}")
     for line in log.read_text(errors="replace").splitlines():
         if line.startswith((f"{MACHINE} v", "Alarm threshold")):
             console.print(f"  {line}", highlight=False, soft_wrap=True)

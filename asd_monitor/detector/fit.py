@@ -18,7 +18,7 @@ the views.  They remain in the distributions of the fused score and of the evide
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +104,7 @@ def fit_detector(
     left_out: int = 0,
     heard_s: Sequence[float] = (),
     distributed: Collection[int] = (),
+    report: Callable[[float], None] = lambda _: None,
 ) -> FittedDetector:
     """Fit a detector to training windows.
 
@@ -118,6 +119,7 @@ def fit_detector(
         heard_s: times of those of them whose hours count as heard.
         distributed: indices of segments that are known to be normal whatever the rest shows: their
             blocks are distributed over the folds, so that no fold is scored without such sound.
+        report: called with the share that is done, 0 … 1.
 
     Raises:
         ValueError: the machine runs in fewer than MIN_WINDOWS windows, or almost only in one block.
@@ -140,10 +142,11 @@ def fit_detector(
         raise ValueError(f"the machine runs in less than {2 * BLOCK_S:g} s of one recording")
     kinds = (*VIEW_KINDS, *(kind for e in encoders for kind in encoder_views(e.card)))
     training = TrainingWindows(windows, spans, folds, window_times(blocks, spans, rate_hz))
-    views, by_view = fit_views(kinds, training, np.ones(len(windows), bool))
+    everything = np.ones(len(windows), bool)
+    views, by_view = fit_views(kinds, training, everything, lambda done: report(done / 2))
     events = find_events(fuse(by_view), spans)
     if events.any():
-        views, by_view = fit_views(kinds, training, ~events)
+        views, by_view = fit_views(kinds, training, ~events, lambda done: report((1 + done) / 2))
     fused = fuse(by_view)
     spectra = vectors_of(windows, SPECTRUM)
     levels = training.levels()
@@ -172,7 +175,10 @@ def fit_detector(
 
 
 def fit_views(
-    kinds: Sequence[ViewKind], training: TrainingWindows, usual: Mask
+    kinds: Sequence[ViewKind],
+    training: TrainingWindows,
+    usual: Mask,
+    report: Callable[[float], None] = lambda _: None,
 ) -> tuple[tuple[View, ...], Floats]:
     """Fit views to training windows.
 
@@ -180,6 +186,7 @@ def fit_views(
         kinds: the v views.
         training: the n training windows.
         usual: which of them (n,) the back ends and the calibrations are fitted to.
+        report: called with the share of the views that is fitted.
 
     Returns:
         The views, and the out-of-fold deviations (n, v) of all windows.
@@ -195,6 +202,7 @@ def fit_views(
         back_end = kind.fit(vectors[reference], training.spans.take(reference))
         views.append(View(kind, back_end, calibration))
         by_view.append(calibration.deviation(raw))
+        report(len(views) / len(kinds))
     return tuple(views), np.stack(by_view, axis=1)
 
 

@@ -11,7 +11,7 @@ from asd_monitor.alarm.state import AlarmRule, Transition, TransitionKind
 from asd_monitor.detector.fit import FittedDetector
 from asd_monitor.model_training.recording_parts import RecordingPart
 from asd_monitor.model_training.training_progress import Progress, no_progress
-from asd_monitor.monitor import Monitor
+from asd_monitor.monitor import Monitor, Reading
 from asd_monitor.pipeline import Pipeline
 from asd_monitor.records import MachineState, WindowScore
 
@@ -73,10 +73,15 @@ def run_trial(
     rule = replace(rule, latch=False)
     windows, alarm_scores = [], []
     transitions: list[Transition] = []
-    for number, part in enumerate(parts):
-        progress("scoring the held-out part", number / len(parts))
+    total_s, begin_s = sum(part.seconds for part in parts), 0.0
+    for part in parts:
         monitor = Monitor(Pipeline(fitted.detector), rule, part.file.rate_hz)
-        readings = [reading for block in part.blocks(channel) for reading in monitor.push(block)]
+        readings: list[Reading] = []
+        for block in part.blocks(channel):
+            done_s = begin_s + block.start / block.rate_hz - part.from_s
+            progress("scoring the held-out part", max(0.0, min(1.0, done_s / total_s)))
+            readings += monitor.push(block)
+        begin_s += part.seconds
         scored = [(r.window, r.alarm_score) for r in readings if r.window is not None]
         windows.append(tuple(window for window, _ in scored))
         alarm_scores.append(tuple(score for _, score in scored))

@@ -89,8 +89,12 @@ class Reference:
         """The windows of each segment."""
         return [segment.windows for segment in self.segments]
 
-    def fit(self, segments: Sequence[Segment] | None = None) -> FittedDetector:
-        """Fit a detector to these segments, or to all.
+    def fit(
+        self,
+        segments: Sequence[Segment] | None = None,
+        report: Callable[[float], None] = lambda _: None,
+    ) -> FittedDetector:
+        """Fit a detector to these segments, or to all; ``report`` is called with the share done.
 
         Raises ValueError where the machine runs in too few windows, see `fit_detector`.
         """
@@ -102,6 +106,7 @@ class Reference:
             self.front_end.rate_hz,
             self.encoders,
             begins_s=begins if len(begins) == len(chosen) else None,
+            report=report,
         )
 
     def begin_s(self, segment: Segment) -> float | None:

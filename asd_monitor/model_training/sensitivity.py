@@ -96,7 +96,10 @@ def measure_sensitivity(
             for severity_db in severities_db
             for median in [sorted(by_fault[kind, severity_db])[DRAWS // 2]]
         ),
-        levels=outcome_of(level_steps(detector, rule, normal)),
+        levels=outcome_of(
+            level_steps(detector, rule, normal),
+            lambda share: progress("measuring the lowest levels", share),
+        ),
     )
 
 

@@ -6,7 +6,7 @@ saved is fitted to everything.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from asd_monitor.alarm.budget import alarm_rule
@@ -78,7 +78,7 @@ def train_model(
     split = hold_out(reference)
     trial, sensitivity = _try_held_out(reference, split, settings, channel, progress)
     progress("fitting", 0.0)
-    fitted = _with_microphone(_fit(reference), reference)
+    fitted = _with_microphone(_fit(reference, lambda share: progress("fitting", share)), reference)
     detector = fitted.detector
     budget = effective_budget(settings.criteria, detector.hours)
     provisional = None
@@ -118,9 +118,10 @@ def _try_held_out(
     nothing = None, Sensitivity(not_measured="too little sound to hold a part out")
     if sum(len(segment.windows) for segment in split.kept) < 2 * MIN_WINDOWS:
         return nothing
-    progress("fitting without the held-out part", 0.0)
+    step = "fitting without the held-out part"
+    progress(step, 0.0)
     try:
-        fitted = reference.fit(split.kept)
+        fitted = reference.fit(split.kept, lambda share: progress(step, share))
     except ValueError:  # the machine is idle in most of the rest
         return nothing
     rule = alarm_rule(settings.criteria, fitted.detector)
@@ -128,9 +129,9 @@ def _try_held_out(
     return trial, measure_sensitivity(fitted.detector, rule, trial, channel, progress)
 
 
-def _fit(reference: Reference) -> FittedDetector:
+def _fit(reference: Reference, report: Callable[[float], None]) -> FittedDetector:
     try:
-        return reference.fit()
+        return reference.fit(report=report)
     except ValueError as error:
         raise UsageError(
             f"the machine runs in too little of these recordings ({error}): "

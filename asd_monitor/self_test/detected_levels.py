@@ -27,7 +27,7 @@ from asd_monitor.self_test.added_sound import (
     rms,
     trial_steps,
 )
-from asd_monitor.self_test.stepping import Steps
+from asd_monitor.self_test.stepping import Steps, part_of
 from asd_monitor.synthesis.added_faults import FaultKind, draw_fault
 
 STEP_DB = 6.0
@@ -100,6 +100,13 @@ def highest_level_db(kind: FaultKind, known: DetectedLevels | None) -> float:
     return highest_db if known_db is None else min(highest_db, known_db + ABOVE_KNOWN_DB)
 
 
+def _most_levels(kind: FaultKind) -> int:
+    """Return how many levels of a kind are tried at most."""
+    lowest_db, highest_db = RANGE_DB[kind]
+    falling = math.ceil((highest_db - lowest_db) / STEP_DB) + 1
+    return falling + math.ceil(math.log2(STEP_DB / RESOLUTION_DB))
+
+
 def level_steps(
     detector: Detector,
     rule: AlarmRule,
@@ -120,13 +127,18 @@ def level_steps(
     sound = repeated(normal, LEAD_IN_S + FAULT_S, rate_hz)
     found: dict[FaultKind, float | None] = {}
     for number, kind in enumerate(RANGE_DB):
-        yield number / len(RANGE_DB)
+        begin, most = number / len(RANGE_DB), _most_levels(kind)
+        yield begin
         rng = np.random.default_rng((SEED, number))
         fault = draw_fault(kind, normal, rms(normal), FAULT_S, rng, rate_hz=rate_hz).sound
         search = LevelSearch(RANGE_DB[kind][0], highest_level_db(kind, known))
+        tried = 0
         while (level_db := search.next_db) is not None:
             added = [AddedSound(kind, level_db, fault)]
-            delays_s = yield from trial_steps(pipelines_of(detector, 1), rule, sound, added)
+            trial = trial_steps(pipelines_of(detector, 1), rule, sound, added)
+            part = 1 / (most * len(RANGE_DB))
+            delays_s = yield from part_of(trial, begin + tried * part, part)
+            tried += 1
             search.observe(detected=math.isfinite(delays_s[0]))
         found[kind] = search.detected_db
     return DetectedLevels(found)

@@ -14,6 +14,7 @@ KEEPS_SOUND = "record"
 CHANGES_MODELS = ("train", "refit", "promote", "rollback")
 """Verbs after which the models are read again."""
 _STOPPABLE = (KEEPS_SOUND, "train")
+_PERCENT = re.compile(r"(\d{1,3}) %$")
 _VERSION = re.compile(r"^\S+ (v\d+): ", re.MULTILINE)
 
 
@@ -58,6 +59,12 @@ class Job:
     def is_of_recordings(self) -> bool:
         """Whether it is shown on the page of the recordings."""
         return self.verb in _STOPPABLE
+
+    @property
+    def share(self) -> float | None:
+        """The share of a training that is done, 0 … 1; None: it is not known."""
+        found = _PERCENT.search(self.step) if self.verb == "train" else None
+        return None if found is None else int(found[1]) / 100
 
     @property
     def wants_confirmation(self) -> bool:

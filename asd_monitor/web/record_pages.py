@@ -77,6 +77,7 @@ class RecordPages:
                 "running": True,
                 "begun": rfc3339(job.begun),
                 "progress": progress_text(job),
+                "share": job.share,
                 "sound": None if job.sound is None else _sound_json(job.sound),
             }
         )

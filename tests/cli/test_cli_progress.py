@@ -1,4 +1,4 @@
-"""Progress on a terminal: the time of a step goes on after another one is complete."""
+"""Progress: on a terminal a bar, otherwise lines."""
 
 import pytest
 from rich.console import Console
@@ -31,3 +31,17 @@ def test_the_time_goes_on_after_a_step_that_is_complete(monkeypatch: pytest.Monk
         show("fitting", 0.0)
         now_s = 40.0
         assert (bar.tasks[0].finished, bar.tasks[0].elapsed) == (False, 12.0)
+
+
+def test_without_a_terminal_each_step_and_each_tenth_is_a_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with shown_progress() as show:
+        for thousandth in range(1000):
+            show("extracting features" if thousandth < 250 else "fitting", thousandth / 1000)
+    assert capsys.readouterr().err.splitlines() == [
+        "extracting features … 0 %",
+        "extracting features … 10 %",
+        "extracting features … 20 %",
+        *(f"fitting … {percent} %" for percent in range(25, 100, 10)),
+    ]

@@ -35,6 +35,9 @@ def test_the_alarm_is_raised_and_all_files_are_kept(tmp_path: Path) -> None:
     shown = demo(folder)
     assert shown.returncode == 0, shown.stdout + shown.stderr
     assert "ALARM at" in shown.stdout
+    steps = re.findall(r"^  (\w.*) … (\d+) %$", shown.stdout, re.MULTILINE)
+    assert [percent for _, percent in steps] == sorted((p for _, p in steps), key=int)
+    assert {"extracting features", "fitting", "checking"} <= {step for step, _ in steps}
     assert re.search(r"Reason: .* \(alarm score at least ", " ".join(shown.stdout.split()))
     assert "alarms show demo01-" in shown.stdout
     assert "alarms ack demo01-" in shown.stdout

@@ -7,6 +7,7 @@ from soxr import resample
 
 from asd_monitor.config.machine_settings import AlarmSettings
 from asd_monitor.model_training.reference import Reference, read_reference
+from asd_monitor.model_training.training_progress import of_whole, training_steps
 from asd_monitor.model_training.training_run import TrainingResult, train_model
 from tests.doubles.synthetic_sounds import machine_sound, write
 
@@ -33,9 +34,17 @@ def fan_reference(tmp_path_factory: pytest.TempPathFactory) -> Reference:
 
 
 @pytest.fixture(scope="session")
-def fan_result(fan_reference: Reference) -> TrainingResult:
+def fan_training(fan_reference: Reference) -> tuple[TrainingResult, list[tuple[str, float]]]:
+    """The training of `fan_reference`: its result, and the progress that it has reported."""
+    shown: list[tuple[str, float]] = []
+    progress = of_whole(lambda *report: shown.append(report), training_steps(adapt=False))
+    return train_model("fan01", fan_reference, AlarmSettings(), progress=progress), shown
+
+
+@pytest.fixture(scope="session")
+def fan_result(fan_training: tuple[TrainingResult, object]) -> TrainingResult:
     """The training result of `fan_reference`."""
-    return train_model("fan01", fan_reference, AlarmSettings())
+    return fan_training[0]
 
 
 @pytest.fixture(scope="session")

@@ -6,9 +6,9 @@ from asd_monitor.evaluation.dcase_layouts import find_data_set
 from asd_monitor.evaluation.results import Results
 from asd_monitor.evaluation.runner import evaluate
 from tests.doubles.small_trees import small_tree
-from tests.doubles.trained_fan import fan_reference, fan_result, short_result
+from tests.doubles.trained_fan import fan_reference, fan_result, fan_training, short_result
 
-__all__ = ["fan_reference", "fan_result", "results_2023", "short_result"]
+__all__ = ["fan_reference", "fan_result", "fan_training", "results_2023", "short_result"]
 
 
 @pytest.fixture(scope="session")

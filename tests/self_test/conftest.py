@@ -1,5 +1,5 @@
 """Fixtures of the self-test."""
 
-from tests.doubles.trained_fan import fan_reference, fan_result
+from tests.doubles.trained_fan import fan_reference, fan_result, fan_training
 
-__all__ = ["fan_reference", "fan_result"]
+__all__ = ["fan_reference", "fan_result", "fan_training"]

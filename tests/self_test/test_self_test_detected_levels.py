@@ -55,7 +55,10 @@ def test_the_levels_are_those_of_a_sweep_by_hand(
     fan_result: TrainingResult, rule: AlarmRule
 ) -> None:
     detector = fan_result.detector
-    found = outcome_of(level_steps(detector, rule, machine_sound(25.0, seed=5)))
+    shares: list[float] = []
+    found = outcome_of(level_steps(detector, rule, machine_sound(25.0, seed=5)), shares.append)
+    assert shares == sorted(shares)
+    assert 0.5 < shares[-1] < 1.0
     for kind, level_db in found.by_kind.items():
         expected_db = sweep_db(kind, detector, rule)
         assert SWEEPS_DB[kind][0] < expected_db < SWEEPS_DB[kind][-1]
@@ -69,7 +72,10 @@ def test_the_training_and_the_live_sound_give_similar_levels(
     training = fan_result.sensitivity.levels
     assert training is not None
     block = Block(Stream(48_000), 1000, _at_48_khz(machine_sound(25.0, seed=6)))
-    trial = outcome_of(live_steps(fan_result.detector, rule, block, training))
+    shares: list[float] = []
+    trial = outcome_of(live_steps(fan_result.detector, rule, block, training), shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] < 1.0
     assert trial.levels is not None
     for kind, level_db in trial.levels.by_kind.items():
         known_db = training.by_kind[kind]

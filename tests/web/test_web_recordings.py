@@ -40,7 +40,7 @@ FILES = {
 RECORDS = f"""
 import json, signal, sys, time
 if sys.argv[1] == 'train':
-    print('Reading …', file=sys.stderr, flush=True)
+    print('fitting … 40 %', file=sys.stderr, flush=True)
     time.sleep(600)
 def stop(*_):
     print({json.dumps(FILES)!r}, flush=True)
@@ -191,7 +191,10 @@ async def test_a_training_of_chosen_recordings_is_put_into_use(
 async def test_a_training_is_stopped(client: PageClient, tmp_path: Path) -> None:
     keep(tmp_path, FIRST)
     await client.post("/recordings/fan01/train", {f"use:{FIRST}": "yes"})
-    await until(lambda: newest(client).step == "Reading …")
+    await until(lambda: newest(client).step == "fitting … 40 %")
+    assert 'value="0.40" aria-label="Training"' in (await client.get("/recordings")).body
+    shown = json.loads((await client.get("/recordings/work")).body)
+    assert (shown["progress"], shown["share"]) == ("Fitting … 40 %", 0.4)
     await client.post("/recordings/stop", {})
     await until(lambda: not newest(client).is_running)
     assert "No model was made" in (await client.get("/recordings")).body

@@ -10,6 +10,7 @@
   const show = (work) => {
     setText("progress", work.progress);
     const sound = work.sound;
+    if (!sound && work.share !== null) part("share").value = work.share;
     if (!sound) return;
     part("share").value = sound.share;
     part("level").value = sound.level;
