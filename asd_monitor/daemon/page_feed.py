@@ -63,8 +63,11 @@ class PageFeed:
 
     def note_retained(self, topic: str, payload: bytes) -> None:
         """Take a retained message, which replaces the one before on its topic."""
-        if not payload.startswith(b"{"):
-            return  # the availability, which is plain text
+        if not payload.startswith(b"{"):  # the availability, a picture, or a removed message
+            with self._lock:
+                self._retained.pop(topic, None)
+                self._changed.pop(topic, None)
+            return
         with self._lock:
             self._retained[topic] = payload
             self._changed.pop(topic, None)

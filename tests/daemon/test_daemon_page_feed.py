@@ -44,6 +44,14 @@ def test_of_a_retained_message_the_newest_is_passed() -> None:
     assert take_all(feed) == [b'{"n":2}', b'{"n":3}']
 
 
+def test_a_message_that_was_removed_is_passed_no_more() -> None:
+    feed = PageFeed()
+    feed.note_retained("homeassistant/device/x/config", b'{"device":{}}')
+    feed.note_retained("homeassistant/device/x/config", b"")
+    assert take_all(feed) == []
+    assert read_line(b'{"device":{}}') is None  # a kind that is not known
+
+
 async def test_a_process_that_starts_later_gets_every_retained_message() -> None:
     feed = PageFeed()
     feed.note_retained("a/state", b'{"n":1}')

@@ -140,6 +140,7 @@ async def test_how_a_job_failed_is_said(tmp_path: Path) -> None:
             "It was ended by SIGKILL. The computer was short of memory if `journalctl -k` has "
             "`Out of memory`: free some, and begin it again.",
         ),
+        ("raise SystemExit(143)", "It was ended by SIGTERM. Begin it again."),
         ("raise SystemExit(3)", "It ended with code 3. It is a defect: please report it."),
         (
             "raise ValueError('no')",
