@@ -291,6 +291,19 @@ async def test_recordings_are_listed_and_deleted(client: PageClient, tmp_path: P
     assert SECOND not in (await client.get("/recordings")).body
 
 
+@pytest.mark.parametrize("seconds", ["1e400", "NaN", "-5"])
+@pytest.mark.parametrize("rms_dbfs", ["1e9", "NaN", "-30"])
+async def test_a_damaged_description_costs_no_more_than_itself(
+    client: PageClient, tmp_path: Path, seconds: str, rms_dbfs: str
+) -> None:
+    levels = f'{{"rms_dbfs": {rms_dbfs}}}'
+    damaged = f'{{"seconds": {seconds}, "levels": {levels}, "warnings": [], "complete": true}}'
+    next(keep(tmp_path, FIRST).glob("*.json")).write_text(damaged)
+    next(keep(tmp_path, SECOND).glob("*.json")).write_text("[" * 20_000)
+    body = (await client.get("/recordings")).body
+    assert body.count("Its description is missing or damaged") == 2
+
+
 def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = Recordings(tmp_path)
     now = datetime(2026, 3, 5, tzinfo=UTC)
