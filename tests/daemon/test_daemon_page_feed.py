@@ -71,6 +71,15 @@ def test_the_oldest_live_values_are_dropped_and_counted() -> None:
     assert feed.counters.dropped == 5
 
 
+def test_without_a_process_nothing_is_queued_or_dropped() -> None:
+    feed = PageFeed()
+    feed.end()
+    for _ in range(MAX_LIVE_LINES + 5):
+        feed.put(b"live")
+    assert take_all(feed) == []
+    assert feed.counters.dropped == 0
+
+
 def test_only_watched_sound_is_passed() -> None:
     feed, block = PageFeed(), sine(16_000, 1000.0)
     feed.show_sound("fan01", block, NOW)
@@ -192,6 +201,9 @@ async def test_a_cancellation_ends_the_process(script: str) -> None:
 
 async def test_without_the_extra_the_remedy_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asd_monitor.extras.importlib.util.find_spec", lambda _: None)
-    cause = (await Child("pass").failure()).cause
+    child = Child("pass")
+    cause = (await child.failure()).cause
+    child.feed.put(b"live")
+    assert take_all(child.feed) == []
     assert cause.text == "http (the page) needs starlette, which is not installed"
     assert "'.[web]'" in cause.remedy
