@@ -51,6 +51,7 @@ class PageFeed:
         self._live: deque[bytes] = deque(maxlen=MAX_LIVE_LINES)
         self._lock = threading.Lock()
         self._watched: frozenset[str] = frozenset()
+        self._has_ended = False
         self._dropped = 0
         self._lines = 0
         self._wake = asyncio.Event()
@@ -63,8 +64,11 @@ class PageFeed:
 
     def note_retained(self, topic: str, payload: bytes) -> None:
         """Take a retained message, which replaces the one before on its topic."""
-        if not payload.startswith(b"{"):
-            return  # the availability, which is plain text
+        if not payload.startswith(b"{"):  # the availability, a picture, or a removed message
+            with self._lock:
+                self._retained.pop(topic, None)
+                self._changed.pop(topic, None)
+            return
         with self._lock:
             self._retained[topic] = payload
             self._changed.pop(topic, None)
@@ -111,6 +115,8 @@ class PageFeed:
     def put(self, line: bytes) -> None:
         """Queue a live value; the oldest is dropped where too many wait."""
         with self._lock:
+            if self._has_ended:
+                return
             self._dropped += len(self._live) == MAX_LIVE_LINES
             self._live.append(line)
         self._notify()
@@ -119,6 +125,7 @@ class PageFeed:
         """Begin anew for a process that starts: it gets every retained message, and new values."""
         with self._lock:
             self._loop = loop
+            self._has_ended = False
             self._changed = dict.fromkeys(self._retained)
             self._live.clear()
         self._wake.set()
@@ -127,6 +134,7 @@ class PageFeed:
         """Queue nothing while there is no process."""
         with self._lock:
             self._loop = None
+            self._has_ended = True
             self._live.clear()
         self.watch(())
 

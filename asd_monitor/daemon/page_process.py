@@ -95,6 +95,7 @@ class PageProcess:
         try:
             require_extra("http (the page)", WEB)
         except OperationError as error:
+            self._feed.end()
             text, _, remedy = str(error).partition(": ")
             raise StatedFailureError(FailureCause(text, remedy)) from error
         process = await asyncio.create_subprocess_exec(

@@ -92,7 +92,7 @@ _KINDS: dict[str, type[PageLine]] = {
 
 
 class _Schema(pydantic.BaseModel):
-    schema_: str = pydantic.Field(alias="schema")
+    schema_: str | None = pydantic.Field(default=None, alias="schema")
 
 
 def read_line(line: bytes) -> PageLine | None:
@@ -101,7 +101,9 @@ def read_line(line: bytes) -> PageLine | None:
     Raises ValueError for a malformed line.
     """
     schema = _Schema.model_validate_json(line).schema_
-    return None if schema not in _KINDS else _reader(schema).validate_json(line)
+    if schema is None or schema not in _KINDS:  # such as the discovery of Home Assistant
+        return None
+    return _reader(schema).validate_json(line)
 
 
 @cache

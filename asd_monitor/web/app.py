@@ -94,7 +94,7 @@ def build_app(parts: PageParts) -> Guard:
         Route("/logout", login.leave, methods=["POST"]),
         Route("/healthz", health.healthz),
         Route("/readyz", health.readyz),
-        Route("/metrics", Metrics(live, streams).show),
+        Route("/metrics", Metrics(live, streams, parts.history).show),
         Route("/static/{name}", pages.static),
     ]
     handlers = dict.fromkeys((HTTPException, AsdMonitorError), on_error)

@@ -1,6 +1,7 @@
 """The process of the page: ``python -m asd_monitor.web.child``, started by the daemon.
 
-The feed comes on the standard input, and its end ends the process.  A failure to start is one line
+The feed comes on the standard input, and its end ends the process; so does SIGTERM, which systemd
+sends to all processes of a service at once.  A failure to start is one line
 of JSON on the standard error: what has failed, and the remedy.
 """
 
@@ -10,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from datetime import UTC, datetime
@@ -27,10 +29,11 @@ from asd_monitor.web.live_state import LiveState
 from asd_monitor.web.server import ListenError, listening_socket, page_server
 
 _WRITE_S = 2.0
+_FEED_S = 3.0  # in which a daemon that was sent SIGTERM too ends its feed
 
 
 async def serve() -> None:
-    """Serve the page until the feed ends.
+    """Serve the page until the feed ends, or SIGTERM.
 
     Raises:
         ListenError: The address cannot be used.
@@ -44,19 +47,27 @@ async def serve() -> None:
     live = LiveState(setup, time.monotonic)
     streams = EventStreams(live, Watching())
     history = History(Path(setup.state))
+    live.on_window = history.push
     jobs = Jobs(JobFile(Path(setup.state)), on_change=ask_reload)
     server = page_server(build_app(PageParts(live, access, streams, history, jobs)))
     listening = listening_socket(setup.listen)
     jobs.take_up()
+    terminated = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, terminated.set)
+    stopping = asyncio.create_task(terminated.wait(), name="page.stop")
     serving = asyncio.create_task(server.serve([listening]), name="page.server")
     feeding = asyncio.create_task(read_feed(reader, live), name="page.feed")
     writing = asyncio.create_task(_keep_history(live, history), name="page.history")
     try:
-        await asyncio.wait((serving, feeding, writing), return_when=asyncio.FIRST_COMPLETED)
+        tasks = (serving, feeding, writing, stopping)
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         streams.close()
         server.should_exit = True
         await asyncio.gather(serving, jobs.close())
+        if terminated.is_set():
+            await asyncio.wait((feeding,), timeout=_FEED_S)
     finally:
+        stopping.cancel()
         feeding.cancel()
         writing.cancel()
         listening.close()
@@ -72,7 +83,6 @@ async def _keep_history(live: LiveState, history: History) -> None:
 
     The free space of the disk is looked at meanwhile.
     """
-    live.on_window = history.push
     restored: set[str] = set()
     while True:
         await asyncio.sleep(_WRITE_S)

@@ -87,7 +87,7 @@ class EventStreams:
     """
 
     def __init__(self, live: LiveState, watching: Watching) -> None:
-        self.dropped = 0
+        self.refused = 0
         """Streams that were refused because there are too many."""
         self._live = live
         self._watching = watching
@@ -122,7 +122,7 @@ class EventStreams:
         self, subscription: Subscription, begin: Callable[[Subscription], None]
     ) -> Response:
         if self._is_closed or len(self._open) >= MAX_STREAMS:
-            self.dropped += 1
+            self.refused += 1
             return PlainTextResponse(
                 "too many pages are open: close some\n", 503, {"retry-after": "5"}
             )

@@ -13,6 +13,8 @@ _PREFIX = "asd-monitor: "
 
 def failure(job: Job, errors: str, code: int) -> str:
     """Return why a command failed, by what it has printed and its exit code."""
+    if code == 128 + signal.SIGTERM:
+        code = -signal.SIGTERM  # it has completed its files before
     if code == -signal.SIGKILL:
         return (
             "It was ended by SIGKILL. The computer was short of memory if `journalctl -k` has "

@@ -116,12 +116,16 @@ class Jobs:
     def _terminate(self) -> None:
         """Ask the process to end, and kill it where it does not; nothing where none runs."""
         process = self._process
-        if process is None or process.returncode is not None or self._killing is not None:
+        if process is None or self._killing is not None:
             return
         send_signal(process, signal.SIGTERM)
-        self._killing = asyncio.get_running_loop().call_later(
-            _STOP_S, send_signal, process, signal.SIGKILL
-        )
+        self._killing = asyncio.get_running_loop().call_later(_STOP_S, self._abandon, process)
+
+    def _abandon(self, process: asyncio.subprocess.Process) -> None:
+        """Kill the process, and do not wait where its disk hangs, or another holds its output."""
+        send_signal(process, signal.SIGKILL)
+        if self._task is not None:
+            self._killing = asyncio.get_running_loop().call_later(_END_S, self._task.cancel)
 
     async def _run(self, job: Job, command: Sequence[str], limit_s: float) -> None:
         self._file.write(job)
@@ -143,26 +147,30 @@ class Jobs:
         if self.newest is not None and self.newest.is_stopping:  # while it was started
             self._terminate()
         late = asyncio.get_running_loop().call_later(limit_s, self._terminate)
-        try:
-            output, errors = await asyncio.gather(
-                _tail(process.stdout, lambda line: self._note_output(job, line)),
-                _tail(process.stderr, lambda step: self._note_step(job, step)),
-            )
-            code = await process.wait()
-        finally:
+        output = _Tail(lambda line: self._note_output(job, line))
+        errors = _Tail(lambda step: self._note_step(job, step))
+
+        def end(code: int) -> None:
             is_late = late.when() <= asyncio.get_running_loop().time()
+            problem = lateness(job, limit_s) if code != 0 and is_late else None
+            self._end(job, code, output=output.text, errors=errors.text, problem=problem)
+
+        try:
+            await asyncio.gather(output.read(process.stdout), errors.read(process.stderr))
+            code = await process.wait()
+        except asyncio.CancelledError:
+            send_signal(process, signal.SIGKILL)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_END_S):
+                    await process.wait()
+            end(-signal.SIGKILL if process.returncode is None else process.returncode)
+            raise
+        finally:
             late.cancel()
             if self._killing is not None:
                 self._killing.cancel()
             self._process = self._killing = None
-            if process.returncode is None:
-                send_signal(process, signal.SIGKILL)
-                await process.wait()
-                self._end(job, -signal.SIGKILL)
-        problem = None
-        if code != 0 and is_late:
-            problem = lateness(job, limit_s)
-        self._end(job, code, output=output, errors=errors, problem=problem)
+        end(code)
 
     def _note_step(self, job: Job, step: str) -> None:
         if self._is_newest(job) and self.newest is not None:
@@ -205,17 +213,30 @@ class Jobs:
             self._on_change()
 
 
-async def _tail(stream: asyncio.StreamReader | None, on_line: Callable[[str], None]) -> str:
-    """Read a stream to its end; return the last part, and pass on each line that is not too long.
+class _Tail:
+    """The last part of a stream; each line that is not too long is passed on when it is complete.
 
-    A line is passed on when it is complete.
+    Args:
+        on_line: Takes a line.
+
     """
-    kept = rest = b""
-    while stream is not None and (data := await stream.read(1 << 14)):
-        kept = (kept + data)[-_KEPT_BYTES:]
-        *lines, rest = (rest + data).split(b"\n")
-        rest = rest[-_LINE_BYTES:]
-        for line in lines:
-            if line.strip():
-                on_line(line.decode(errors="replace").strip())
-    return kept.decode(errors="replace")
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self._on_line = on_line
+        self._kept = b""
+
+    @property
+    def text(self) -> str:
+        """What was read last."""
+        return self._kept.decode(errors="replace")
+
+    async def read(self, stream: asyncio.StreamReader | None) -> None:
+        """Read a stream to its end."""
+        rest = b""
+        while stream is not None and (data := await stream.read(1 << 14)):
+            self._kept = (self._kept + data)[-_KEPT_BYTES:]
+            *lines, rest = (rest + data).split(b"\n")
+            rest = rest[-_LINE_BYTES:]
+            for line in lines:
+                if line.strip():
+                    self._on_line(line.decode(errors="replace").strip())

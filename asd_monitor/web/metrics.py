@@ -19,6 +19,7 @@ from starlette.responses import Response
 from asd_monitor.publish.messages import MachineStatus, Status
 from asd_monitor.records import MachineState, MicrophoneState
 from asd_monitor.web.event_stream import EventStreams
+from asd_monitor.web.history import History
 from asd_monitor.web.live_state import LiveMachine, LiveState
 
 _SIZES = {("evidence", "bytes"): "Size of the evidence that is stored now."}
@@ -28,9 +29,9 @@ _SIZES = {("evidence", "bytes"): "Size of the evidence that is stored now."}
 class Metrics:
     """Answers with the metrics of now."""
 
-    def __init__(self, live: LiveState, streams: EventStreams) -> None:
+    def __init__(self, live: LiveState, streams: EventStreams, history: History) -> None:
         self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(_Collector(live, streams))
+        self._registry.register(_Collector(live, streams, history))
 
     async def show(self, _request: Request) -> Response:
         """Answer with all metrics."""
@@ -40,9 +41,10 @@ class Metrics:
 
 
 class _Collector(Collector):
-    def __init__(self, live: LiveState, streams: EventStreams) -> None:
+    def __init__(self, live: LiveState, streams: EventStreams, history: History) -> None:
         self._live = live
         self._streams = streams
+        self._history = history
 
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics."""
@@ -55,6 +57,17 @@ class _Collector(Collector):
             connected = live.is_fresh and live.beat.broker_connected
             yield _gauge("asd_broker_connected", "Whether the broker is connected.", connected)
         yield _gauge("asd_page_streams", "Open pages that are updated live.", self._streams.count)
+        yield _counter(
+            "asd_page_streams_refused", "Pages not updated: too many.", self._streams.refused
+        )
+        yield _counter(
+            "asd_page_lines_malformed", "Lines of the daemon that cannot be read.", live.malformed
+        )
+        yield _counter(
+            "asd_page_history_dropped",
+            "Minutes of the history that could not be written for too long.",
+            self._history.dropped,
+        )
         if not live.is_fresh:  # what was last known is not what is
             return
         if live.box_alarm is not None:
@@ -171,6 +184,10 @@ def _counter_of_machines(
     for machine, status in machines.items():
         family.add_metric((machine,), getattr(status, field))
     return family
+
+
+def _counter(name: str, text: str, value: int) -> CounterMetricFamily:
+    return CounterMetricFamily(name, text, value=value)
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

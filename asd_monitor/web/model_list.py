@@ -68,7 +68,7 @@ def _version(folder: Path, *, is_used: bool) -> ListedVersion:
     try:
         manifest: dict[str, Any] = parsed_json(read_limited(folder / MANIFEST, _MAX_MANIFEST_BYTES))
         problem = None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         manifest, problem = {}, f"damaged: {error}"
     training = manifest.get("training")
     seconds = training.get("seconds") if isinstance(training, dict) else None

@@ -7,12 +7,13 @@ it: a file, or more where sound was lost.
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
+import sys
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from math import log10
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ MAX_TRAINING_S = 8 * 3600.0
 _FREE_BYTES = 500_000_000  # of the disk, that stay free
 _BYTES_A_MINUTE = 60 * 48_000 * 2  # at most, of the usual sample rates
 _MAX_SIDECAR_BYTES = 1 << 16
+_MAX_DBFS = 100.0  # above full scale by far
 _MAX_FILES = 1000  # of one recording that are looked at
 _NAME = re.compile(r"\d{8}T\d{6}Z")
 
@@ -188,7 +190,7 @@ def _read(folder: Path) -> Recording | None:
         name,
         f"{name[:4]}-{name[4:6]}-{name[6:11]}:{name[11:13]}:{name[13:]}",
         sum(seconds),
-        10 * log10(power / sum(seconds)) if power > 0 else None,
+        10 * math.log10(power / sum(seconds)) if power > 0 else None,
         len(sidecars),
         all(each["complete"] is True for each in sidecars),
         tuple(warnings),
@@ -201,12 +203,12 @@ def _sidecar(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(read_limited(path, _MAX_SIDECAR_BYTES))
         return {
-            "seconds": float(document["seconds"]),
-            "levels": {"rms_dbfs": float(document["levels"]["rms_dbfs"])},
+            "seconds": _within(document["seconds"], 0.0, sys.float_info.max),
+            "levels": {"rms_dbfs": _within(document["levels"]["rms_dbfs"], -math.inf, _MAX_DBFS)},
             "warnings": list(document["warnings"]),
             "complete": document["complete"],
         }
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         text = "its description is missing or damaged: the training reads the sound all the same"
         return {
             "seconds": 0.0,
@@ -214,3 +216,11 @@ def _sidecar(path: Path) -> dict[str, Any]:
             "warnings": [text],
             "complete": False,
         }
+
+
+def _within(value: Any, low: float, high: float) -> float:
+    """Return a number.  Raises ValueError outside of these limits, TypeError for no number."""
+    number = float(value)
+    if not low <= number <= high:
+        raise ValueError(f"{number} is not from {low} to {high}")
+    return number

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import h11
@@ -170,9 +172,18 @@ def _listen_error(listen: str, error: OSError) -> ListenError:
     )
 
 
-def page_server(app: ASGIApp) -> uvicorn.Server:
+class PageServer(uvicorn.Server):
+    """A server that leaves signals to its process: it would end that before all is written."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Capture none."""
+        yield
+
+
+def page_server(app: ASGIApp) -> PageServer:
     """Return a server of one process, with bounds."""
-    return uvicorn.Server(
+    return PageServer(
         uvicorn.Config(
             app,
             http=BoundedProtocol,

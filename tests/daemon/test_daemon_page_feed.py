@@ -44,6 +44,14 @@ def test_of_a_retained_message_the_newest_is_passed() -> None:
     assert take_all(feed) == [b'{"n":2}', b'{"n":3}']
 
 
+def test_a_message_that_was_removed_is_passed_no_more() -> None:
+    feed = PageFeed()
+    feed.note_retained("homeassistant/device/x/config", b'{"device":{}}')
+    feed.note_retained("homeassistant/device/x/config", b"")
+    assert take_all(feed) == []
+    assert read_line(b'{"device":{}}') is None  # a kind that is not known
+
+
 async def test_a_process_that_starts_later_gets_every_retained_message() -> None:
     feed = PageFeed()
     feed.note_retained("a/state", b'{"n":1}')
@@ -61,6 +69,15 @@ def test_the_oldest_live_values_are_dropped_and_counted() -> None:
     assert lines[0] == b"5"
     assert len(lines) == MAX_LIVE_LINES
     assert feed.counters.dropped == 5
+
+
+def test_without_a_process_nothing_is_queued_or_dropped() -> None:
+    feed = PageFeed()
+    feed.end()
+    for _ in range(MAX_LIVE_LINES + 5):
+        feed.put(b"live")
+    assert take_all(feed) == []
+    assert feed.counters.dropped == 0
 
 
 def test_only_watched_sound_is_passed() -> None:
@@ -184,6 +201,9 @@ async def test_a_cancellation_ends_the_process(script: str) -> None:
 
 async def test_without_the_extra_the_remedy_is_stated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("asd_monitor.extras.importlib.util.find_spec", lambda _: None)
-    cause = (await Child("pass").failure()).cause
+    child = Child("pass")
+    cause = (await child.failure()).cause
+    child.feed.put(b"live")
+    assert take_all(child.feed) == []
     assert cause.text == "http (the page) needs starlette, which is not installed"
     assert "'.[web]'" in cause.remedy

@@ -49,13 +49,24 @@ def start(
     )
 
 
+def children(pid: int) -> list[int]:
+    """Return the ids of the child processes of a process."""
+    return [int(each) for each in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def page_pid(run: RunProcess) -> int:
     """Return the id of the process of the page."""
-    children = Path(f"/proc/{run.process.pid}/task/{run.process.pid}/children").read_text().split()
-    for child in children:
+    for child in children(run.process.pid):
         if b"asd_monitor.web.child" in Path(f"/proc/{child}/cmdline").read_bytes():
-            return int(child)
+            return child
     raise AssertionError(f"no page: {run.log}")
+
+
+def stop_service(run: RunProcess) -> None:
+    """Send SIGTERM to all processes, as systemd does where it stops a service."""
+    page = page_pid(run)
+    for pid in (*children(page), page, run.process.pid):
+        os.kill(pid, signal.SIGTERM)
 
 
 def test_an_alarm_is_shown_within_a_second_and_acknowledged_by_its_button(
@@ -207,8 +218,9 @@ def test_normal_sound_is_recorded_and_trained_while_the_daemon_runs(
         browser.submit(page, f"{page}/fan01/record", minutes="30")
         browser.until(page, "of 30 minutes recorded")
         browser.until(page, "being recorded")
-        run.process.send_signal(signal.SIGTERM)
+        stop_service(run)
         assert run.end() == 0
+        assert "failed" not in run.log
         folders = sorted((tmp_path / "state" / "recordings" / "fan01").iterdir())
         assert len(folders) == 2
         assert not list(folders[1].glob("*.part"))

@@ -230,6 +230,7 @@ async def test_the_number_of_streams_is_bounded(client: PageClient) -> None:
     client.streams._open.update(Subscription(None) for _ in range(MAX_STREAMS))
     answer = await client.get("/stream")
     assert (answer.status, answer.header("retry-after")) == (503, "5")
+    assert "asd_page_streams_refused_total 1.0" in (await client.get("/metrics")).body
 
 
 async def test_closing_ends_every_stream(client: PageClient) -> None:

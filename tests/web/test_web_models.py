@@ -124,6 +124,14 @@ async def test_what_cannot_be_asked_begins_nothing(
     assert client.jobs.newest is None
 
 
+async def test_a_damaged_manifest_costs_no_more_than_its_version(
+    client: PageClient, tmp_path: Path
+) -> None:
+    (tmp_path / "models" / "fan01" / "v1" / "manifest.json").write_text("[" * 100_000)
+    answer = await client.get("/models")
+    assert (answer.status, "damaged: " in answer.body) == (200, True)
+
+
 async def test_reports_are_served_with_a_policy_of_their_own(client: PageClient) -> None:
     answer = await client.get("/models/fan01/v1/report")
     assert answer.status == 200
@@ -140,6 +148,7 @@ async def test_how_a_job_failed_is_said(tmp_path: Path) -> None:
             "It was ended by SIGKILL. The computer was short of memory if `journalctl -k` has "
             "`Out of memory`: free some, and begin it again.",
         ),
+        ("raise SystemExit(143)", "It was ended by SIGTERM. Begin it again."),
         ("raise SystemExit(3)", "It ended with code 3. It is a defect: please report it."),
         (
             "raise ValueError('no')",

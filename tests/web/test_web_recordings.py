@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from asd_monitor.errors import OperationError, UsageError
-from asd_monitor.web import recordings
+from asd_monitor.web import jobs, recordings
 from asd_monitor.web.job import Job, new_job
 from asd_monitor.web.job_file import JobFile
 from asd_monitor.web.recording_progress import RecordedSound
@@ -216,6 +216,37 @@ async def test_a_training_that_is_stopped_too_late_is_in_use(
     assert client.reloads == [True]
 
 
+async def test_what_a_command_has_started_does_not_hold_its_place(
+    client: PageClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "_STOP_S", 0.1)
+    monkeypatch.setattr(jobs, "_END_S", 0.1)
+    keep(tmp_path, FIRST)
+    pid = tmp_path / "pid"
+    runs(
+        client,
+        "import pathlib, subprocess\n"
+        "print('fan01 v3: trained on 60 s.', flush=True)\n"
+        f"pathlib.Path('{pid}.part').write_text(str(subprocess.Popen(['sleep', '60']).pid))\n"
+        f"pathlib.Path('{pid}.part').rename('{pid}')",
+    )
+    await client.post("/recordings/fan01/train", {f"use:{FIRST}": "yes"})
+    await until(pid.exists)
+    try:
+        await client.post("/recordings/stop", {})
+        await until(lambda: not newest(client).is_running)
+    finally:
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+    assert newest(client).trained == "v3"
+
+
+async def test_work_that_takes_too_long_is_ended_and_said(client: PageClient) -> None:
+    runs(client, "import time; time.sleep(600)")
+    client.jobs.begin(new_job("train", "fan01", None), [], limit_s=0.1)
+    await until(lambda: not newest(client).is_running)
+    assert "the computer is too busy. Choose fewer recordings." in str(newest(client).problem)
+
+
 async def test_a_training_that_was_cut_off_may_have_changed_the_model(tmp_path: Path) -> None:
     JobFile(tmp_path).write(new_job("train", "fan01", None))
     for reloads in ([True], []):
@@ -292,6 +323,19 @@ async def test_recordings_are_listed_and_deleted(client: PageClient, tmp_path: P
     assert (await client.post(f"/recordings/fan01/{SECOND}/delete", {})).status == 303
     assert not damaged.exists()
     assert SECOND not in (await client.get("/recordings")).body
+
+
+@pytest.mark.parametrize("seconds", ["1e400", "NaN", "-5"])
+@pytest.mark.parametrize("rms_dbfs", ["1e9", "NaN", "-30"])
+async def test_a_damaged_description_costs_no_more_than_itself(
+    client: PageClient, tmp_path: Path, seconds: str, rms_dbfs: str
+) -> None:
+    levels = f'{{"rms_dbfs": {rms_dbfs}}}'
+    damaged = f'{{"seconds": {seconds}, "levels": {levels}, "warnings": [], "complete": true}}'
+    next(keep(tmp_path, FIRST).glob("*.json")).write_text(damaged)
+    next(keep(tmp_path, SECOND).glob("*.json")).write_text("[" * 20_000)
+    body = (await client.get("/recordings")).body
+    assert body.count("Its description is missing or damaged") == 2
 
 
 def test_what_is_kept_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -42,6 +42,10 @@
     context.putImageData(image, 0, 0);
   };
   const takeSounds = (sounds) => {
+    if (sounds.length && Date.parse(sounds[0].time) <= lastSound) { // sent again, or the clock was set back
+      columns.length = 0;
+      lastSound = 0;
+    }
     for (const sound of sounds) {
       const time = Date.parse(sound.time), bytes = decode(sound.columns), count = bytes.length / BANDS;
       const missing = Math.round((time - lastSound) / (sound.column_s * 1000)) - count;
@@ -121,8 +125,9 @@
 
   document.addEventListener("asd-sounds", (event) => takeSounds(event.detail));
   document.addEventListener("asd-windows", (event) => {
-    const known = windows.length ? Date.parse(windows[windows.length - 1].time) : 0;
-    windows.push(...event.detail.filter((each) => Date.parse(each.time) > known));
+    if (!event.detail.length) return;
+    const first = Date.parse(event.detail[0].time); // others are sent again, or the clock was set back
+    windows = windows.filter((each) => Date.parse(each.time) < first).concat(event.detail);
     const oldest = windows.length ? Date.parse(windows[windows.length - 1].time) - SHOWN_MS : 0;
     windows = windows.filter((each) => Date.parse(each.time) > oldest);
     drawScores();
