@@ -14,7 +14,7 @@ from asd_monitor.diagnosis.broker_reach import reach_broker
 from asd_monitor.diagnosis.daemon_status import FRESH, age_of, check_daemon, document_of
 from asd_monitor.diagnosis.findings import Area, Check, Finding
 from asd_monitor.diagnosis.probe_client import BrokerLimits, ProbeClient
-from asd_monitor.diagnosis.topic_probe import Outcome, TopicProbe
+from asd_monitor.diagnosis.topic_probe import Outcome, SilentBrokerError, TopicProbe
 from asd_monitor.diagnosis.topic_use import topics_of
 from asd_monitor.diagnosis.topics import check_topic
 from asd_monitor.publish.broker_diagnostics import ConnectionEnd, EndCause
@@ -149,6 +149,12 @@ class BrokerExamination:
         except _ConnectionFailedError as error:
             yield Check(Area.BROKER, "session", mqtt.address).failed(
                 f"a second connection failed: {error}", "look at the log of the broker"
+            )
+            return
+        except SilentBrokerError as error:
+            yield Check(Area.BROKER, "session", mqtt.address).failed(
+                f"the broker accepts the session and does not answer {error}",
+                "look at its load, its disk and its log",
             )
             return
         finally:

@@ -8,12 +8,16 @@ import re
 import secrets
 import stat
 import time
+from functools import partial
 from pathlib import Path
 
 from asd_monitor.daemon.disk_check import read_disk
 from asd_monitor.diagnosis.disk import DiskFacts, Ownership
+from asd_monitor.diagnosis.programs import within
 from asd_monitor.private_files import write_private_file
 
+ANSWER_S = 10.0
+"""Within which a disk has to answer; a hanging one, as of a network, may never."""
 _TRIAL = b"written by asd-monitor doctor\n"
 
 
@@ -28,11 +32,12 @@ def read_state_folder(state: Path, *, mounts: Path = Path("/proc/self/mountinfo"
     except OSError:
         mode, owner, inodes, free_inodes = 0, -1, 0, 0  # the reading has the reason
     file_system, device = mount_of(folder, mounts)
+    late: str | None = f"no answer within {ANSWER_S:g} s"
     return DiskFacts(
         state=state,
         exists=exists,
         reading=read_disk(folder, wall_s=time.time()),
-        write_error=access_error or _write_error(folder),
+        write_error=access_error or within(ANSWER_S, partial(_write_error, folder), late),
         file_system=file_system,
         device=device,
         inodes=inodes,
@@ -40,6 +45,17 @@ def read_state_folder(state: Path, *, mounts: Path = Path("/proc/self/mountinfo"
         models=_ownership(state / "models", owner),
         is_closed=not mode & (stat.S_IROTH | stat.S_IXOTH),
     )
+
+
+def answers(path: Path) -> bool:
+    """Return whether the disk of a folder answers within `ANSWER_S`, also that it is absent."""
+
+    def look() -> bool:
+        with contextlib.suppress(OSError):
+            os.listdir(path)  # noqa: PTH208 - opens it, too
+        return True
+
+    return within(ANSWER_S, look, otherwise=False)
 
 
 def is_absent(path: Path) -> bool:

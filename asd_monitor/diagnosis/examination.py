@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 from asd_monitor.daemon.state_lock import is_in_use
 from asd_monitor.diagnosis.broker import BrokerExamination
@@ -14,7 +15,7 @@ from asd_monitor.diagnosis.clock import check_clock, read_clock
 from asd_monitor.diagnosis.config_files import read_config_files
 from asd_monitor.diagnosis.configuration import check_configuration
 from asd_monitor.diagnosis.disk import check_disk
-from asd_monitor.diagnosis.disk_reading import read_state_folder
+from asd_monitor.diagnosis.disk_reading import ANSWER_S, answers, read_state_folder
 from asd_monitor.diagnosis.findings import Area, Check, Finding
 from asd_monitor.diagnosis.load import check_load
 from asd_monitor.diagnosis.load_reading import read_load
@@ -41,6 +42,7 @@ class Examination:
         now: returns the time, with time zone.
         try_device: captures some seconds.
         read_unit: returns what systemd knows of a unit.
+        answers: returns whether the disk of a folder answers in time.
 
     """
 
@@ -48,6 +50,7 @@ class Examination:
     now: Callable[[], datetime] = field(default=partial(datetime.now, UTC))
     try_device: TryDevice = try_device
     read_unit: Callable[[str], ServiceFacts | None] = read_service
+    answers: Callable[[Path], bool] = answers
 
     def run(self) -> Iterator[Finding]:
         """Yield the findings, area by area; takes some seconds for each machine."""
@@ -56,11 +59,15 @@ class Examination:
         service = None if unit is None else self.read_unit(unit)
         files = read_config_files(subject.read)
         yield from check_configuration(subject.read, files, is_service=unit is not None)
+        hanging = [each for each in {subject.state, subject.models} if not self.answers(each)]
+        if hanging:
+            yield from self._without_disk(hanging, service)
+            return
         sound = self._sound(service)
         yield from check_sound(sound)
         models = self._models(sound)
         yield from check_models(models, self.now())
-        yield from self._broker(service)
+        yield from self._broker(partial(self._daemon_runs, service))
         yield from check_clock(read_clock(subject.state))
         yield from check_disk(read_state_folder(subject.state), is_service=unit is not None)
         yield from self._load(models, service)
@@ -69,6 +76,17 @@ class Examination:
         yield from check_versions(
             read_versions(subject.state, portaudio_problem=portaudio, service_program=program)
         )
+        yield from self._service(service)
+
+    def _without_disk(self, hanging: list[Path], service: ServiceFacts | None) -> Iterator[Finding]:
+        """Yield what can be found where folders do not answer: reading them would wait for ever."""
+        for folder in sorted(hanging):
+            yield Check(Area.DISK, "answer", str(folder)).failed(
+                f"its disk does not answer within {ANSWER_S:g} s: sound, models, clock, load and "
+                "versions are not checked",
+                "look at `dmesg`, and at the cable or the network of the disk",
+            )
+        yield from self._broker(lambda: True)  # it is not known: what is retained is left alone
         yield from self._service(service)
 
     def _daemon_runs(self, service: ServiceFacts | None) -> bool:
@@ -94,14 +112,14 @@ class Examination:
         runtime = Runtime(config.inference.provider, config.inference.threads)
         return read_models(self.subject.models, config.machines, rates_of(sound.devices), runtime)
 
-    def _broker(self, service: ServiceFacts | None) -> Iterator[Finding]:
+    def _broker(self, daemon_runs: Callable[[], bool]) -> Iterator[Finding]:
         config = self.subject.config
         if config is None:
             yield Check(Area.BROKER, "connection", "mqtt").not_checked(
                 "without a valid configuration the broker is unknown"
             )
             return
-        yield from BrokerExamination(config, partial(self._daemon_runs, service), self.now).run()
+        yield from BrokerExamination(config, daemon_runs, self.now).run()
 
     def _load(self, models: list[ModelFacts], service: ServiceFacts | None) -> Iterator[Finding]:
         config = self.subject.config

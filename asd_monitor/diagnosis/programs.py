@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import queue
 import subprocess
-import threading
 from collections.abc import Callable, Sequence
 from typing import TypeVar
+
+from asd_monitor.journal.disk_thread import DiskThread, StalledError
 
 LIMIT_S = 10.0
 
@@ -34,10 +33,12 @@ def output_of(command: Sequence[str], limit_s: float = LIMIT_S) -> str | None:
 def within(limit_s: float, function: Callable[[], T], otherwise: T) -> T:
     """Return the function's result, or ``otherwise`` where it takes longer.
 
-    The function goes on in a daemon thread then.
+    The function goes on in a daemon thread then.  What it raises in time is raised.
     """
-    results: queue.SimpleQueue[T] = queue.SimpleQueue()
-    threading.Thread(target=lambda: results.put(function()), daemon=True).start()
-    with contextlib.suppress(queue.Empty):
-        return results.get(timeout=limit_s)
-    return otherwise
+    thread = DiskThread("doctor.within")
+    try:
+        return thread.run(function, limit_s=limit_s)
+    except StalledError:
+        return otherwise
+    finally:
+        thread.close()

@@ -17,7 +17,8 @@ from urllib.parse import quote, quote_plus
 
 REMOVED = "[removed]"
 SECRET_NAME = re.compile(
-    r"passw|passphrase|secret|token|credential|private|api_?key|(?:^|_)key$|(?:^|_)pw$|auth",
+    r"passw|passphrase|kennwort|secret|token|credential|private|api_?key|auth|"
+    r"(?:^|_|-)(?:key|pw|pwd|pass)$",
     re.IGNORECASE,
 )
 """Names of settings and variables whose values are secrets."""
@@ -34,7 +35,8 @@ _FORMS = (
     (re.compile(r"\b(bearer|basic)\s+[A-Za-z0-9+/=._~-]{6,}", re.IGNORECASE), rf"\1 {REMOVED}"),
     (
         re.compile(
-            r"\b((?:\w*password|\w*passwd|passphrase|\w*secret|\w*token|api_?key)[\"']?\s*[=:]\s*)"
+            r"\b((?:\w*password|\w*passwd|passphrase|\w*kennwort|\w*pwd|pass|\w*secret|\w*token|"
+            r"api_?key)[\"']?\s*[=:]\s*)"
             r"(\"[^\"\n]*\"|'[^'\n]*'|[^\s,;}\"']+)",
             re.IGNORECASE,
         ),
@@ -94,8 +96,11 @@ def _forms(secret: str) -> Iterator[str]:
     yield quote_plus(secret)
     if len(secret) >= _LONG:
         encoded = secret.encode("utf-8", "surrogateescape")
-        yield base64.b64encode(encoded).decode().rstrip("=")
-        yield base64.urlsafe_b64encode(encoded).decode().rstrip("=")
+        for before in range(3):  # bytes before it, such as those of `user:`
+            whole = 3 * ((before + len(encoded)) // 3)  # of what follows, the last digit depends
+            digits = base64.b64encode((bytes(before) + encoded)[:whole])[-(-before * 8 // 6) :]
+            yield digits.decode()
+            yield digits.translate(bytes.maketrans(b"+/", b"-_")).decode()
         yield encoded.hex()
 
 

@@ -60,12 +60,16 @@ def check_sound(facts: SoundFacts) -> Iterator[Finding]:
     uses_cards = any(not each.spec.is_file for each in facts.devices)
     for problem in facts.problems:
         what, remedy = divided(problem)
-        is_needed = uses_cards or not facts.devices
-        yield check.failed(what, remedy) if is_needed else check.warning(what, remedy)
+        if uses_cards or not facts.devices:
+            yield check.failed(what, remedy)
+        else:
+            yield check.not_checked(f"{what}; no input is needed, since the devices are recordings")
     if not facts.problems:
         what = f"{count(len(facts.cards), 'sound card')}, {count(facts.inputs, 'input')}"
         if not facts.inputs and uses_cards:
             yield check.failed(what, "connect the microphone, and look at `dmesg`")
+        elif facts.devices and not uses_cards:
+            yield check.ok(f"{what}; none is needed, since the devices are recordings")
         elif not facts.inputs:
             yield check.warning(what, "connect the microphone, and look at `dmesg`")
         else:

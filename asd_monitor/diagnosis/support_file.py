@@ -10,6 +10,7 @@ import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,10 @@ from typing import Any
 import yaml
 
 from asd_monitor.diagnosis.box_messages import read_box_messages
-from asd_monitor.diagnosis.disk_reading import is_absent
+from asd_monitor.diagnosis.disk_reading import ANSWER_S, is_absent
 from asd_monitor.diagnosis.findings import Finding
 from asd_monitor.diagnosis.known_secrets import KnownSecrets, find_secrets
+from asd_monitor.diagnosis.programs import within
 from asd_monitor.diagnosis.redaction import Redaction
 from asd_monitor.diagnosis.report import report_of
 from asd_monitor.diagnosis.service_reading import read_log
@@ -110,7 +112,11 @@ def _contents(
     if config is not None:
         contents["configuration.yaml"] = shown_settings(config)
         contents["box.json"] = read_box_messages(config)
-    contents["journal.json"] = _journal(subject.state, now)
+    contents["journal.json"] = within(
+        ANSWER_S,
+        partial(_journal, subject.state, now),
+        {"problem": f"no answer of the disk within {ANSWER_S:g} s"},
+    )
     contents["versions.json"] = _versions()
     if secrets.unreadable:
         listed = ", ".join(map(str, secrets.unreadable))
@@ -163,7 +169,7 @@ def _journal(state: Path, now: datetime) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, Any]:
-    installed = {each.metadata["Name"]: each.version for each in distributions()}
+    installed = {str(each.metadata["Name"]): each.version for each in distributions()}
     return {
         "python": platform.python_version(),
         "system": platform.platform(),

@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -35,6 +36,10 @@ _ACKNOWLEDGED_S = 4.0
 _RETURNED_S = 1.0
 _SUBSCRIBED_S = 4.0
 _SETTLED_S = 2.0  # within which what is retained arrives
+
+
+class SilentBrokerError(Exception):
+    """The broker holds the connection and answers nothing; the message says to what."""
 
 
 @dataclass(slots=True)
@@ -86,6 +91,7 @@ class TopicProbe:
 
         Raises:
             OSError: no connection can be made.
+            SilentBrokerError: no subscription is answered.
 
         """
         client = self._connected()
@@ -95,6 +101,8 @@ class TopicProbe:
             codes = client.subscribe([each.use.topic for each in part], _SUBSCRIBED_S)
             for each in part:
                 each.subscribed = codes.get(each.use.topic)
+            if client.end is None and all(each.subscribed is None for each in part):
+                raise SilentBrokerError(f"a subscription within {_SUBSCRIBED_S:g} s")
         self._settle(client, outcomes)
         for each in outcomes:
             kept = [m for m in client.messages(each.use.topic) if m.retained and m.payload]
@@ -108,7 +116,12 @@ class TopicProbe:
         client.wait_for(lambda: any(not m.retained for m in client.messages(topic)), _SETTLED_S)
 
     def probe(self, outcomes: Sequence[Outcome]) -> None:
-        """Publish the probes, and note in the outcomes what came back."""
+        """Publish the probes, and note in the outcomes what came back.
+
+        Raises:
+            SilentBrokerError: messages are not acknowledged.
+
+        """
         waiting = [each for each in outcomes if self._may_probe(each)]
         for begin in range(0, len(waiting), _BATCH):
             self._publish(waiting[begin : begin + _BATCH])
@@ -152,8 +165,12 @@ class TopicProbe:
             item.packet_id = client.publish(topic, payload)
             each.is_probed = True
             pending.append(item)
+        deadline_s = time.monotonic() + _ACKNOWLEDGED_S  # of all of them
         for item in pending:
-            item.outcome.code = client.acknowledged(item.packet_id, _ACKNOWLEDGED_S)
+            left_s = max(0.0, deadline_s - time.monotonic())
+            item.outcome.code = client.acknowledged(item.packet_id, left_s)
+        if client.end is None and all(item.outcome.code is None for item in pending):
+            raise SilentBrokerError(f"messages within {_ACKNOWLEDGED_S:g} s")
         accepted = [item for item in pending if not is_failure(item.outcome.code or 0)]
         client.wait_for(lambda: all(_has_returned(client, item) for item in accepted), _RETURNED_S)
         for item in pending:
@@ -171,14 +188,28 @@ class TopicProbe:
         return json.dumps({**document, "topic": topic}).encode()
 
     def _retain(self, outcome: Outcome) -> None:
-        """Publish a retained message, see whether it is kept, and leave what was there.  OSError.
+        """Publish a retained message, see whether it is kept, and leave what was there.
 
-        Nothing is retained on the topic, or ``outcome.retained`` is.
+        Nothing is retained on the topic, or ``outcome.retained`` is.  Raises OSError and
+        `SilentBrokerError`.
         """
         client, topic = self._connected(), outcome.use.topic
         payload = self._probe_of(outcome)
+        try:
+            self._retain_now(outcome, client, payload)
+        except BaseException:  # it is interrupted, or the broker is late
+            if outcome.retained is None:
+                client.publish(topic, b"", retain=True)
+            raise
+        if outcome.retained is None and client.end is None:
+            client.acknowledged(client.publish(topic, b"", retain=True), _ACKNOWLEDGED_S)
+
+    def _retain_now(self, outcome: Outcome, client: ProbeClient, payload: bytes) -> None:
+        topic = outcome.use.topic
         code = client.acknowledged(client.publish(topic, payload, retain=True), _ACKNOWLEDGED_S)
-        if code is None and client.end is not None:
+        if code is None:
+            if client.end is None:
+                raise SilentBrokerError(f"a retained message within {_ACKNOWLEDGED_S:g} s")
             outcome.is_retained, outcome.end = False, client.end
             self.close()
             return
@@ -188,8 +219,6 @@ class TopicProbe:
         outcome.is_retained = client.wait_for(
             lambda: any(m.retained for m in client.messages(topic)[before:]), _RETURNED_S
         )
-        if outcome.retained is None:
-            client.acknowledged(client.publish(topic, b"", retain=True), _ACKNOWLEDGED_S)
 
     def returns_large(self, topic: str, size: int) -> bool | None:
         """Return whether a message of so many bytes comes back; None: the connection has ended."""

@@ -230,6 +230,19 @@ def test_portaudio_that_is_missing(computer, make_config) -> None:
     assert (found.result, found.remedy) == (Result.FAILED, "apt install libportaudio2")
 
 
+@pytest.mark.parametrize(
+    "problems", [(), ("PortAudio is not installed: apt install libportaudio2",)]
+)
+def test_recordings_need_no_microphone(tmp_path: Path, make_config, problems) -> None:
+    write(tmp_path / "a.wav", machine_sound(6.0))
+    listing = InputListing((), problems)
+    facts = read_sound(tmp_path, make_config, f"file:{tmp_path}/a.wav", listing=listing)
+    (found,) = [each for each in check_sound(facts) if each.check == "inputs"]
+    assert "the devices are recordings" in found.what
+    assert found.result is (Result.NOT_CHECKED if problems else Result.OK)
+    assert found.remedy is None
+
+
 def test_a_recording_is_tried_as_a_device_is(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", machine_sound(6.0))
     trial = try_device(parse_device(f"file:{path}"), tmp_path)

@@ -108,6 +108,49 @@ def test_a_switch_is_no_secret(subject: Subject) -> None:
     assert not {"1", "true", ""} & find_secrets(subject, variables).values
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x-pw: &pw S3cretWord\nmqtt: {password: *pw}\n",
+        "mqtt:\n  password: >-\n    S3cretWord\n    more\n",
+        "mqtt:\n  password:\n    S3cretWord\n",
+        'mqtt: {password: "S3cret\\u0057ord"}\n',
+        "mqtt: {password: !!str S3cretWord}\n",
+        "mqtt: {kennwort: S3cretWord}\n",
+        "mqtt:\n  ? pwd\n  : S3cretWord\n",
+        "passwords: [other, S3cretWord]\n",
+        "# password=S3cretWord\n",
+        "# the password of the broker is S3cretWord.\n",
+        "# mqtt://edge:S3cretWord@plant\n",
+        "# mqtt://edge:S3cret%57ord@plant\n",
+        "mqtt: {password: S3cretWord, [malformed\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_a_secret_in_a_configuration_is_found_as_it_is_meant(
+    tmp_path: Path, text: str, encoding: str
+) -> None:
+    path = tmp_path / "machines.yaml"
+    path.write_bytes(text.encode(encoding))
+    found = find_secrets(Subject(ConfigurationRead(path, None), tmp_path, tmp_path), {})
+    assert "S3cretWord" in found.values
+
+
+def test_aliases_of_aliases_are_read_once(tmp_path: Path) -> None:
+    levels = [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60)]
+    path = tmp_path / "machines.yaml"
+    path.write_text(f"a0: &a0 [S3cretWord]\n{''.join(levels)}token: *a59\n")
+    found = find_secrets(Subject(ConfigurationRead(path, None), tmp_path, tmp_path), {})
+    assert "S3cretWord" in found.values
+
+
+def test_a_secret_is_removed_from_base64_of_more() -> None:
+    redaction = Redaction(("S3cretWord",))
+    for user in ("", "a", "ab", "edge"):
+        text = base64.b64encode(f"{user}:S3cretWord".encode()).decode()
+        assert REMOVED in redaction.text(text)
+
+
 @pytest.mark.parametrize("name", SECRETS)
 def test_no_secret_is_in_the_file_in_any_form(subject: Subject, tmp_path: Path, name: str) -> None:
     log = tuple(f"connecting with '{form}' …" for form in forms(SECRETS[name]))
