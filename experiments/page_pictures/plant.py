@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -62,7 +62,8 @@ class Plant:
     """The daemon, its broker and all their files in a folder; use it with ``with``."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self.url = f"http://localhost:{free_port()}"
+        self.url = ""
+        """Address of the page, within the ``with``."""
         self._folder = folder
         self._seed = seed
         self._models, self._state = folder / "models", folder / "state"
@@ -76,6 +77,7 @@ class Plant:
         for number, machine in enumerate(MACHINES):
             self._make(machine, (self._seed, number))
         self._write_history()
+        self.url = f"http://localhost:{free_port()}"  # late, so that no other program takes it
         self._broker.__enter__()
         self._subscriber.__enter__()
         command = [*_CLI, "run", "--config", str(self._write_config())]
@@ -99,22 +101,22 @@ class Plant:
             self._subscriber.__exit__(None, None, None)
         self._broker.stop()
 
-    def wait_for(self, topic: str, key: str, value: object) -> dict[str, Any]:
-        """Wait until the newest message on a topic has a value, and return it.
+    def wait_for(self, topic: str, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """Wait until the newest message on a topic meets a condition, and return it.
 
         Raises:
             OperationError: It has not in time.
 
         """
 
-        def has() -> bool:
-            return bool(topic in self._newest and self._newest[topic].get(key) == value)
+        def is_met() -> bool:
+            return topic in self._newest and bool(condition(self._newest[topic]))
 
         with self._changed:
-            if not self._changed.wait_for(has, _PATIENCE_S):
-                raise OperationError(f"{topic} has no {key} {value}: see {self._folder}/daemon.log")
-            found: dict[str, Any] = self._newest[topic]
-            return found
+            if not self._changed.wait_for(is_met, _PATIENCE_S):
+                found = self._newest.get(topic)
+                raise OperationError(f"{topic} is not as expected: {found}")
+            return dict(self._newest[topic])
 
     def _take(self, message: MQTTMessage) -> None:
         if message.payload.startswith(b"{"):

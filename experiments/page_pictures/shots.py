@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from asd_monitor.errors import OperationError
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 SCHEMES = ("light", "dark")
 _PATIENCE_MS = 90_000
+_COLOURS = 48
 _TWO_FRAMES = """() => new Promise((done) => {
   requestAnimationFrame(() => requestAnimationFrame(done))
 })"""
@@ -45,13 +47,16 @@ def chromium() -> Iterator[Any]:
 
 
 class Visitor:
-    """A page in a browser, logged in by its form."""
+    """A page in a browser, which begins with the form for the token."""
 
-    def __init__(self, browser: Any, url: str, token: str) -> None:
+    def __init__(self, browser: Any, url: str) -> None:
         self._url = url
         self.page = browser.new_page()
         self.page.set_default_timeout(_PATIENCE_MS)
         self.go("/login")
+
+    def log_in(self, token: str) -> None:
+        """Give the token."""
         self.page.get_by_label("Token").fill(token)
         self.page.get_by_role("button", name="Log in").click()
         self.page.get_by_role("heading", name="Machines").wait_for()
@@ -72,3 +77,20 @@ class Visitor:
             self.page.screenshot(path=file, full_page=whole)
             files.append(file)
         return files
+
+
+def shrink(file: Path, target: Path) -> None:
+    """Write a picture with few colours, as documents show it.
+
+    Raises:
+        OperationError: ffmpeg is missing or fails.
+
+    """
+    palette = f"split[a][b];[a]palettegen=max_colors={_COLOURS}[p];[b][p]paletteuse=dither=none"
+    command = ["ffmpeg", "-v", "error", "-y", "-i", str(file), "-filter_complex", palette]
+    try:
+        subprocess.run([*command, str(target)], check=True, capture_output=True)
+    except FileNotFoundError as error:
+        raise OperationError("ffmpeg is missing: apt-get install ffmpeg") from error
+    except subprocess.CalledProcessError as error:
+        raise OperationError(f"ffmpeg failed: {error.stderr.decode(errors='replace')}") from error

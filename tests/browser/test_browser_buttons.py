@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.doubles.page_plant import FAULTY, HEALTHY, PagePlant
 from tests.doubles.page_visitor import PATIENCE_MS, Visitor, expect
 

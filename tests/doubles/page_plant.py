@@ -34,13 +34,13 @@ class PagePlant:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.port = free_port()
-        self.url = f"http://localhost:{self.port}"
         self.models = folder / "models"
         self._broker = Mosquitto(folder / "broker")
         self._subscriber = Subscriber(self._broker.port)
         self.messages = BrokerMessages(self._subscriber)
         self._train()
+        self.port = free_port()  # late, so that no other program takes it meanwhile
+        self.url = f"http://localhost:{self.port}"
         self._configure()
 
     def __enter__(self) -> PagePlant:
