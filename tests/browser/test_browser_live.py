@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.doubles.page_plant import FAULTY, HEALTHY, PagePlant
+from tests.doubles.page_plant import ABSENT, FAULTY, HEALTHY, PagePlant
 from tests.doubles.page_visitor import Visitor
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -59,6 +59,12 @@ def test_live_sound_is_drawn(ann: Visitor) -> None:
           return new Set(image.data).size > 20;
         }"""
     )
+
+
+def test_a_machine_without_sound_says_so(ann: Visitor) -> None:
+    ann.go(f"/machines/{ABSENT}")
+    for text in ("No sound has arrived yet.", "No scores yet.", "No scores in this time."):
+        ann.page.get_by_text(text).wait_for()
 
 
 def test_a_page_goes_on_after_a_restart_of_the_daemon(ann: Visitor, plant: PagePlant) -> None:

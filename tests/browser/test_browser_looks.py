@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.doubles.page_plant import FAULTY, HEALTHY, PagePlant
+from tests.doubles.page_plant import ABSENT, FAULTY, HEALTHY, PagePlant
 from tests.doubles.page_visitor import DESK, NARROW, PHONE, Visitor, visitor
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 KINDS = (
     *("/", f"/machines/{HEALTHY}", f"/machines/{FAULTY}", "/alarms", "/alarms/ALARM"),
     *("/alarms/ALARM/evidence/index.html", "/models", "/recordings", "/models/fan01/v1/report"),
+    f"/machines/{ABSENT}",
 )
 MOST_STEPS = 120
 OWN_FOCUS = ("IFRAME", "AUDIO")  # what is in them has the focus
@@ -57,9 +58,9 @@ def look_everywhere(found: Visitor) -> None:
     for size, scheme in itertools.product((DESK, PHONE), ("light", "dark")):
         found.look(size, scheme)
         assert not violations(found), f"{size} {scheme}"
-    found.look(NARROW, "light")
-    width = found.page.evaluate("() => document.documentElement.scrollWidth")
-    assert width <= NARROW[0]
+    for size in (DESK, NARROW):
+        found.look(size, "light")
+        assert found.page.evaluate("() => document.documentElement.scrollWidth") <= size[0]
 
 
 @pytest.mark.parametrize("kind", KINDS)

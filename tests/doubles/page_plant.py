@@ -1,4 +1,4 @@
-"""Two machines, a broker and the daemon with its page, which all tests in a browser share."""
+"""Three machines, a broker and the daemon with its page, which all tests in a browser share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.doubles.run_process import (
 )
 
 TOKEN = "correct horse battery staple"  # noqa: S105 - of tests
-FAULTY, HEALTHY = "fan01", "pump02"
+FAULTY, HEALTHY, ABSENT = "fan01", "pump02", "saw03"
 SPEED = 4
 """The sound of both is played so many times faster than real time."""
 
@@ -29,7 +29,8 @@ SPEED = 4
 class PagePlant:
     """The daemon and its broker; use it with ``with``.
 
-    `FAULTY` has a fault in half of each turn of 14 s, `HEALTHY` has none.  The page needs a token.
+    `FAULTY` has a fault in half of each turn of 14 s, `HEALTHY` has none, `ABSENT` no microphone.
+    The page needs a token.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -133,4 +134,5 @@ class PagePlant:
             "machines:\n"
             f"  {FAULTY}: {{device: 'file:{self._folder}/fault.flac?loop'}}\n"
             f"  {HEALTHY}: {{device: 'file:{self._folder}/normal.flac?loop'}}\n"
+            f"  {ABSENT}: {{device: 'usb-path:9-9.9'}}\n"
         )

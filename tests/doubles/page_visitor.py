@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, LocatorAssertions, Page, Request
+    from playwright.sync_api import Browser, Locator, Page, Request
 
 DESK, PHONE, NARROW = (1280, 900), (390, 844), (360, 740)
 PATIENCE_MS = 60_000
@@ -88,7 +88,7 @@ def visitor(browser: Browser, url: str, **options: Any) -> Visitor:
     return found
 
 
-def expect(found: Locator) -> LocatorAssertions:
+def expect(found: Locator) -> Any:
     """Return what waits for an element to be as it is expected."""
     from playwright.sync_api import expect as expected
 
