@@ -15,7 +15,7 @@ from asd_monitor.errors import OperationError
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 SCHEMES = ("light", "dark")
 _PATIENCE_MS = 90_000
-_COLOURS = 48
+_COLOURS = 40
 _TWO_FRAMES = """() => new Promise((done) => {
   requestAnimationFrame(() => requestAnimationFrame(done))
 })"""
@@ -79,14 +79,17 @@ class Visitor:
         return files
 
 
-def shrink(file: Path, target: Path) -> None:
-    """Write a picture with few colours, as documents show it.
+def shrink(file: Path, target: Path, height: int | None) -> None:
+    """Write the upper part of a picture with few colours, as documents show it; None: all of it.
 
     Raises:
         OperationError: ffmpeg is missing or fails.
 
     """
-    palette = f"split[a][b];[a]palettegen=max_colors={_COLOURS}[p];[b][p]paletteuse=dither=none"
+    part = "null" if height is None else f"crop=iw:{height}:0:0"
+    palette = (
+        f"{part},split[a][b];[a]palettegen=max_colors={_COLOURS}[p];[b][p]paletteuse=dither=none"
+    )
     command = ["ffmpeg", "-v", "error", "-y", "-i", str(file), "-filter_complex", palette]
     try:
         subprocess.run([*command, str(target)], check=True, capture_output=True)
