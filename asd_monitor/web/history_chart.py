@@ -5,6 +5,7 @@ Places are in percent of the chart, so that it fits every width without changing
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,9 +14,11 @@ from asd_monitor.web.history import Span
 from asd_monitor.web.minute_means import HistoryRow
 from asd_monitor.wording import rfc3339
 
-_TICKS = 6
+_MOST_TICKS = 7
+_STEPS_S = (600, 14_400, 86_400, 14 * 86_400)
 _LEAST_TOP = 3.0
-_LEAST_SPACE = 0.08  # above the name of a tick, of the height
+_HEADROOM = 1.08  # above the highest value
+_LEFT_FREE = 0.04  # of the span, where the names of the other axis are
 _LEVEL_MARGIN_DB = 3.0
 
 
@@ -35,6 +38,8 @@ class Chart:
     path: str
     area: str
     x_ticks: tuple[Tick, ...]
+    step_s: int  # between them; the script moves them to round times of the browser's zone
+    span_s: int
     y_ticks: tuple[Tick, ...]
     limit: Tick | None  # the alarm threshold
     marks: tuple[Tick, ...]  # alarms
@@ -47,25 +52,23 @@ def score_chart(
     """Return the highest alarm score of each period, with the threshold and the alarms."""
     values = [row.highest_alarm_score for row in rows if row.highest_alarm_score is not None]
     threshold = rows[-1].threshold if rows else None
-    top = max([*values, (threshold or 0.0) * 1.25, _LEAST_TOP])
+    top = max([*values, (threshold or 0.0) * 1.25, _LEAST_TOP]) * _HEADROOM
     begin_s = end.timestamp() - span.seconds
     path, area = _paths(rows, span, begin_s, lambda row: row.highest_alarm_score, low=0.0, high=top)
     step = 1 if top <= 8 else 2 if top <= 16 else 5
-    y_ticks = tuple(
-        Tick(100 - at / top * 100, f"{at}")
-        for at in range(step, int(top) + 1, step)
-        if at < top * (1 - _LEAST_SPACE)
-    )
+    y_ticks = tuple(Tick(100 - at / top * 100, f"{at}") for at in range(0, int(top) + 1, step))
     words = "no scores in this time"
     if values:
-        words = f"highest alarm score {max(values):.1f}, {len(raised)} alarms raised"
+        words = f"highest alarm score {max(values):.1f}, alarms raised: {len(raised)}"
     marks = tuple(
         Tick(_percent(each.timestamp(), begin_s, span), "alarm", rfc3339(each)) for each in raised
     )
     limit = None
     if threshold is not None:
         limit = Tick(100 - threshold / top * 100, f"alarm {threshold:.1f}")
-    return Chart(path, area, _times(span, end), y_ticks, limit, marks, words)
+    step_s = _step_s(span)
+    times = _times(span, step_s, begin_s)
+    return Chart(path, area, times, step_s, span.seconds, y_ticks, limit, marks, words)
 
 
 def level_chart(rows: Sequence[HistoryRow], span: Span, end: datetime) -> Chart:
@@ -79,27 +82,33 @@ def level_chart(rows: Sequence[HistoryRow], span: Span, end: datetime) -> Chart:
     first = int(low // step + 1) * step
     y_ticks = tuple(
         Tick(100 - (at - low) / (high - low) * 100, f"{at}".replace("-", "−"))
-        for at in range(first, int(high) + 1, step)
-        if (high - at) / (high - low) > _LEAST_SPACE
+        for at in range(first, math.floor(high) + 1, step)
     )
     words = "no level in this time"
     if values:
         words = f"level from {min(values):.0f} to {max(values):.0f} dBFS"
-    return Chart(path, area, _times(span, end), y_ticks, None, (), words)
+    step_s = _step_s(span)
+    times = _times(span, step_s, begin_s)
+    return Chart(path, area, times, step_s, span.seconds, y_ticks, None, (), words)
 
 
 def _percent(at_s: float, begin_s: float, span: Span) -> float:
     return (at_s - begin_s) / span.seconds * 100
 
 
-def _times(span: Span, end: datetime) -> tuple[Tick, ...]:
-    begin_s = end.timestamp() - span.seconds
+def _step_s(span: Span) -> int:
+    """Return the time between two ticks, in s."""
+    return next(each for each in _STEPS_S if span.seconds <= _MOST_TICKS * each)
+
+
+def _times(span: Span, step_s: int, begin_s: float) -> tuple[Tick, ...]:
+    """Return the ticks at round times, in UTC."""
+    first_s = math.ceil((begin_s + _LEFT_FREE * span.seconds) / step_s) * step_s
     found = []
-    for number in range(_TICKS):
-        at = (number + 0.5) / _TICKS
-        time = datetime.fromtimestamp(begin_s + at * span.seconds, UTC)
-        text = f"{time:%H:%M}" if span.seconds <= 86_400 else f"{time:%d.%m.}"
-        found.append(Tick(at * 100, text, rfc3339(time)))
+    for at_s in range(first_s, math.floor(begin_s) + span.seconds + 1, step_s):
+        time = datetime.fromtimestamp(at_s, UTC)
+        text = f"{time:%H:%M}" if span.seconds <= 86_400 else f"{time.day} {time:%b}"
+        found.append(Tick(_percent(at_s, begin_s, span), text, rfc3339(time)))
     return tuple(found)
 
 

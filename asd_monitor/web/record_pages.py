@@ -219,7 +219,8 @@ def minutes_text(seconds: float) -> str:
     """Return a duration, as in ``3.4 minutes``; below a minute in seconds."""
     if seconds < 60:
         return count(round(seconds), "second")
-    return f"{seconds / 60:.1f} minutes".replace(".0 ", " ")
+    minutes = f"{seconds / 60:.1f}".removesuffix(".0")
+    return f"{minutes} minute" if minutes == "1" else f"{minutes} minutes"
 
 
 def _sound_json(sound: RecordedSound) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -19,6 +20,7 @@ from asd_monitor.wording import named_period, rfc3339
 
 _TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8"}
 _YEAR_S = 31_536_000
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Pages:
         )
         self._environment.filters["moment"] = moment
         self._environment.filters["period"] = named_period
+        self._environment.filters["with_times"] = with_times
         self._environment.globals["asset"] = self._asset
 
     def page(
@@ -105,3 +108,9 @@ def moment(time: datetime | str | None, form: str = "full") -> Markup:
     iso = time if isinstance(time, str) else rfc3339(time)
     text = f"{iso[:10]} {iso[11:19]} UTC"
     return Markup('<time datetime="{}" data-form="{}">{}</time>').format(iso, form, text)
+
+
+def with_times(text: str) -> Markup:
+    """Return a text in which each time, as messages write it, is an element."""
+    parts = _TIME.split(text)
+    return Markup("").join(moment(part) if at % 2 else part for at, part in enumerate(parts))

@@ -1,8 +1,8 @@
 """Damaged requests to the page, as the HTTP server receives them.
 
 A case is twenty requests of one connection: those of a browser with changed methods, addresses,
-headers, cookies and bodies, and bytes that are no HTTP.  They pass the protocol, the guard and the
-pages, with a token and without; an answer 500 is a failure.
+headers, cookies and bodies, every form with damaged fields, and bytes that are no HTTP.  They pass
+the protocol, the guard and the pages, with a token and without; an answer 500 is a failure.
 """
 
 from __future__ import annotations
@@ -43,6 +43,27 @@ _PATHS = (
     *("/alarms/fan01-20261123T044500Z", "/alarms/fan01-20261123T044500Z/ack", "/alarms?machine=x"),
     *("/alarms/fan01-20261123T044500Z/evidence/index.html", "/models/fan01/refit"),
     *("/models/fan01/v1/report", "/models/fan01/v1/promote", "/static/page.css", "/static/x"),
+    *("/recordings", "/recordings/work", "/recordings/fan01/record", "/recordings/fan01/train"),
+)
+_ALARM = "/alarms/fan01-20261123T044500Z"
+_FORMS = (
+    *(f"{_ALARM}/{verb}" for verb in ("ack", "shelve", "unshelve", "label", "mark-normal")),
+    *("/machines/fan01/out-of-service", "/machines/fan01/in-service", "/login", "/logout"),
+    *("/models/fan01/refit", "/models/fan01/rollback"),
+    *("/models/fan01/v1/promote", "/models/fan01/v1/compare"),
+    *("/recordings/stop", "/recordings/fan01/record", "/recordings/fan01/train"),
+    "/recordings/fan01/20261123T044500Z/delete",
+)
+_KEY = "K" * len(Access(None, b"0" * 32).form_key(""))
+"""In the place of the key of a form, which differs between the pages."""
+_FIELDS = (
+    *("who", "why", "hours", "until", "utc_offset_min", "label", "withdraw", "token", "anyway"),
+    *("since", "minutes", "use:20261123T044500Z", "use:..", "use:", "next"),
+)
+_VALUES = (
+    *("", "ann", "8", "until", "1", "0", "-1", "1e9", "nan", "inf", "9" * 400, "yes", "valid"),
+    *("2026-11-23T06:00", "9999-12-31T23:59", "0001-01-01T00:00", "2026-02-30T00:00", "%00", "%ff"),
+    *("..%2f..%2fx", "%F0%9F%98%80", "a" * 600, "%0d%0aX:y", "-14%3A00", "--help", "%E2%80%AE"),
 )
 _PARTS = (
     *("..", "%2e%2e", "%00", "%ff", "//", "\\", "?", "#", "%", "é", "😀", "{}", "<script>", "'"),
@@ -110,16 +131,24 @@ def _request(rng: np.random.Generator) -> bytes:
     def choice(values: Any) -> Any:
         return values[int(rng.integers(len(values)))]
 
-    path = choice(_PATHS)
+    is_form = rng.random() < 0.35
+    path = choice(_FORMS if is_form else _PATHS)
     for _ in range(int(rng.integers(5)) // 3):
         at = int(rng.integers(len(path) + 1))
         path = path[:at] + choice(_PARTS) + path[at:]
     headers = ["Host: localhost:9464"] if rng.random() < 0.9 else []
     headers += [choice(_HEADERS) for _ in range(int(rng.integers(6)) // 2)]
     body = choice(_BODIES)
-    if rng.random() < 0.7:
+    if is_form:
+        pairs = [f"{choice(_FIELDS)}={choice(_VALUES)}" for _ in range(int(rng.integers(8)))]
+        body = "&".join([f"form_key={_KEY}", *pairs]).encode()
+        headers.append("Content-Type: application/x-www-form-urlencoded")
+        if rng.random() < 0.5:
+            headers.append(f"Authorization: Bearer {_TOKEN}")
+    if is_form or rng.random() < 0.7:
         headers.append(f"Content-Length: {len(body)}")
-    head = "\r\n".join([f"{choice(_METHODS)} {path} HTTP/1.1", *headers, "", ""])
+    method = "POST" if is_form else choice(_METHODS)
+    head = "\r\n".join([f"{method} {path} HTTP/1.1", *headers, "", ""])
     request = bytearray(head.encode("utf-8", "replace") + body)
     if rng.random() < 0.2:
         for _ in range(int(rng.integers(1, 6))):
@@ -166,11 +195,13 @@ async def _answers(state: Path, token: str | None, requests: list[bytes]) -> set
     # a program that only ends stands for asd-monitor
     jobs = Jobs(JobFile(state), on_change=lambda: None, program=("true",))
     history = History(state)
-    parts = PageParts(live, Access(token, b"0" * 32), streams, history, jobs)
+    access = Access(token, b"0" * 32)
+    parts = PageParts(live, access, streams, history, jobs)
     config: uvicorn.Config = page_server(build_app(parts)).config
     config.load()
     kinds: set[str] = set()
-    for request in requests:
+    for written in requests:
+        request = written.replace(_KEY.encode(), access.form_key("").encode())
         server = ServerState()
         transport = _Transport()
         protocol = config.http_protocol_class(config=config, server_state=server, app_state={})  # type: ignore[call-arg]

@@ -102,6 +102,13 @@ class BrokerMessages:
         self._subscriber.catch_up()
         return [json.loads(payload) for payload in self._subscriber.payloads(f"asd/{topic}")]
 
+    @staticmethod
+    def newest(messages: list[MQTTMessage], topic: str) -> dict[str, Any] | None:
+        """Return the newest of these messages on a topic below the prefix; None: there is none."""
+        found = next((m for m in reversed(messages) if m.topic == f"asd/{topic}"), None)
+        document: dict[str, Any] | None = None if found is None else json.loads(found.payload)
+        return document
+
     def until_text(self, topic: str, text: str) -> None:
         """Wait until the newest message on a topic is this plain text."""
 

@@ -25,7 +25,12 @@ COMMANDS = [
     *("experiments.evidence_pages", "experiments.fuzz", "experiments.learning"),
     *("experiments.machine_page", "experiments.microphone.cost"),
     *("experiments.microphone.trials", "experiments.microphone.weeks"),
-    *("experiments.mutations", "experiments.reasons", "experiments.self_test_levels"),
+    *(
+        "experiments.mutations",
+        "experiments.page_pictures",
+        "experiments.reasons",
+        "experiments.self_test_levels",
+    ),
     "experiments.terminal_pictures",
 ]
 

@@ -188,7 +188,7 @@ def test_charts_have_gaps_limits_and_alarms() -> None:
     assert chart.limit is not None
     assert 0 < chart.limit.at < 100
     assert chart.marks[0].at == pytest.approx(50.0)
-    assert chart.words == "highest alarm score 6.0, 1 alarms raised"
+    assert chart.words == "highest alarm score 6.0, alarms raised: 1"
     assert all(0 <= tick.at <= 100 for tick in (*chart.x_ticks, *chart.y_ticks))
     assert level_chart(rows, day, NOW).words == "level from -30 to -30 dBFS"
 
@@ -200,6 +200,22 @@ async def test_the_machine_page_shows_every_span(tmp_path: Path, span: object) -
     answer = await client.get(f"/machines/fan01?span={key}")
     assert answer.status == 200
     assert f'?span={key}#history" aria-current="true"' in answer.body
+
+
+def test_the_times_of_a_chart_are_round() -> None:
+    for span in SPANS:
+        chart = score_chart([], span, NOW, [])
+        assert 5 <= len(chart.x_ticks) <= 7
+        for tick in chart.x_ticks:
+            assert datetime.fromisoformat(tick.time or "").timestamp() % chart.step_s == 0
+    assert score_chart([], SPANS[1], NOW, []).x_ticks[0].text.endswith(":00")
+
+
+def test_the_highest_value_is_inside_of_the_chart() -> None:
+    chart = score_chart([row(NOW_S - 600, 12.0)], SPANS[1], NOW, [])
+    (top,) = {float(each.split()[1]) for each in chart.path.removeprefix("M").split("L")}
+    assert top > 5
+    assert chart.y_ticks[0].text == "0"
 
 
 def test_an_empty_history_has_charts() -> None:

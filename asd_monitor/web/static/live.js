@@ -10,6 +10,9 @@
   const columns = []; // of bytes, the newest last; null: a gap
   let windows = [];
   let lastSound = 0;
+  let soundAt = Date.now(); // when sound arrived here
+  const noSound = document.getElementById("no-sound"), noScores = document.getElementById("no-scores");
+  const SILENT_MS = 10000;
 
   // perceptually even, readable by the colour-blind: knots of the map "viridis"
   const KNOTS = [[13, 16, 23], [40, 28, 82], [53, 62, 122], [40, 96, 131], [31, 130, 132], [53, 165, 112], [128, 198, 70], [240, 226, 52]];
@@ -57,14 +60,23 @@
     if (sounds.length) {
       document.getElementById("spectrogram-top").textContent = `${sounds[sounds.length - 1].highest_hz / 1000} kHz`;
       drawSpectrogram();
+      soundAt = Date.now();
+      noSound.hidden = true;
     }
   };
+  const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+  setInterval(() => { // a picture that stands still must not look live
+    if (!columns.length || Date.now() - soundAt < SILENT_MS) return;
+    noSound.textContent = `No sound has arrived since ${clock.format(soundAt)}.`;
+    noSound.hidden = false;
+  }, 1000);
 
   const period = (seconds) => (seconds >= 86400 ? `${seconds / 86400} day` : seconds >= 3600 ? `${seconds / 3600} h` : seconds >= 60 ? `${seconds / 60} min` : `${seconds} s`);
   const SCALES_LIGHT = ["#1f6fc0", "#17805a", "#8a4fb8", "#a8641a", "#a83e5c"], SCALES_DARK = ["#6db0f2", "#5cc79c", "#c79ae8", "#e0a45c", "#e88ba2"];
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const drawScores = () => {
     if (!windows.length) return;
+    noScores.hidden = true;
     const ratio = window.devicePixelRatio || 1, wide = scores.clientWidth, high = scores.clientHeight;
     scores.width = wide * ratio;
     scores.height = high * ratio;
@@ -72,24 +84,33 @@
     context.scale(ratio, ratio);
     const newest = windows[windows.length - 1], end = Date.parse(newest.time), { warning, alarm } = newest.thresholds;
     const top = Math.max(alarm * 1.25, ...windows.map((each) => each.alarm_score || 0)) * 1.05;
-    const x = (iso) => wide * (1 - (end - Date.parse(iso)) / SHOWN_MS), y = (value) => high - 20 - value / top * (high - 28);
+    const left = wide < 480 ? 30 : 44, bottom = high - 20, width = wide - left - 1;
+    const x = (iso) => left + width * (1 - (end - Date.parse(iso)) / SHOWN_MS), y = (value) => bottom - value / top * (bottom - 8);
     context.font = "11.5px system-ui, sans-serif";
     context.fillStyle = css("--soft");
     context.strokeStyle = css("--line");
     context.lineWidth = 1;
+    const line = (x0, y0, x1, y1) => { context.beginPath(); context.moveTo(x0, y0); context.lineTo(x1, y1); context.stroke(); };
+    const step = top <= 8 ? 1 : top <= 16 ? 2 : 5;
+    context.textAlign = "right";
+    for (let value = 0; value <= top; value += step) {
+      line(left, y(value), wide, y(value));
+      context.fillText(String(value), left - 7, y(value) + 4);
+    }
+    context.textAlign = "center";
     for (let minutes = 1; minutes < 5; minutes++) {
-      const at = wide * (1 - minutes / 5);
-      context.beginPath(); context.moveTo(at, 0); context.lineTo(at, high - 18); context.stroke();
-      context.textAlign = "center";
+      const at = left + width * (1 - minutes / 5);
+      line(at, 0, at, bottom);
       context.fillText(`−${minutes} min`, at, high - 5);
     }
+    context.strokeRect(left + 0.5, 0.5, width, bottom);
     const limit = (value, colour, name, dash) => {
       context.strokeStyle = context.fillStyle = css(colour);
       context.setLineDash(dash);
-      context.beginPath(); context.moveTo(0, y(value)); context.lineTo(wide, y(value)); context.stroke();
+      line(left, y(value), wide, y(value));
       context.setLineDash([]);
       context.textAlign = "left";
-      context.fillText(`${name} ${value.toFixed(1)}`, 6, y(value) - 4);
+      context.fillText(`${name} ${value.toFixed(1)}`, left + 6, y(value) - 4);
     };
     limit(warning, "--warn", "warning", [5, 4]);
     limit(alarm, "--alarm", "alarm", []);

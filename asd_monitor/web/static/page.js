@@ -29,8 +29,13 @@
   showTimes(document);
   const minute = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", hour12: false });
   const shortDay = new Intl.DateTimeFormat([], { month: "short", day: "numeric" });
-  for (const tick of document.querySelectorAll("text[data-time]")) {
-    tick.textContent = (tick.textContent.includes(":") ? minute : shortDay).format(new Date(tick.dataset.time));
+  for (const axis of document.querySelectorAll(".in-zone")) { // its ticks move to round times of this zone
+    const step = Math.min(axis.dataset.stepS, 86400) * 1000, zone = -new Date().getTimezoneOffset() * 60000;
+    const late = zone - Math.round(zone / step) * step;
+    axis.setAttribute("x", `${-late / (axis.dataset.spanS * 10)}%`);
+    for (const tick of axis.querySelectorAll("text")) {
+      tick.textContent = (step < 86400000 ? minute : shortDay).format(Date.parse(tick.dataset.time) - late);
+    }
   }
   setInterval(() => showTimes(document), 1000);
 
@@ -53,6 +58,13 @@
     if (!element || (shown && shown.dateTime === iso)) return;
     if (shown && iso) { shown.dateTime = iso; showTime(shown); } else element.replaceChildren(time(iso, "ago"));
   };
+  const TIME = /(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)/;
+  const setWithTimes = (within, name, text) => {
+    const element = field(within, name);
+    if (element.dataset.text === text) return;
+    element.dataset.text = text;
+    element.replaceChildren(...text.split(TIME).map((part, at) => (at % 2 ? time(part, "full") : part)));
+  };
   const setOk = (within, name, text, ok) => {
     setText(within, name, text);
     const element = field(within, name);
@@ -70,13 +82,14 @@
     setText(card, "word", machine.word);
     const reason = field(card, "reason");
     reason.hidden = !machine.reason || (machine.alarm !== null && !card.classList.contains("one"));
-    setText(card, "reason", machine.reason || "");
+    setWithTimes(card, "reason", machine.reason || "");
     const alarm = field(card, "alarm");
     alarm.hidden = machine.alarm === null;
     if (machine.alarm) {
       alarm.dataset.kind = machine.alarm.kind;
       alarm.href = `/alarms/${encodeURIComponent(machine.alarm.id)}`;
       setText(card, "alarm-words", machine.alarm.words);
+      setWithTimes(card, "alarm-until", machine.alarm.until ? ` until ${machine.alarm.until}` : "");
       setText(card, "alarm-reason", machine.alarm.reason);
     }
     setText(card, "alarm-score", number(machine.alarm_score));

@@ -1,0 +1,1 @@
+"""Pictures of the page in the browser, of a real daemon."""

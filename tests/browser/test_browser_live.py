@@ -1,0 +1,88 @@
+"""What changes on a page that stays open."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.doubles.page_plant import ABSENT, FAULTY, HEALTHY, PagePlant
+from tests.doubles.page_visitor import Visitor
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+MOST_ALARM_DELAY_S = 1.0
+_NOTE_ALARM = """(machine) => {
+  const line = document.querySelector(`[data-machine="${machine}"] [data-field="alarm"]`);
+  const note = () => {
+    if (!window.shownAt && !line.hidden && line.dataset.kind === "active") {
+      requestAnimationFrame(() => { window.shownAt = Date.now() });
+    }
+  };
+  new MutationObserver(note).observe(line, { attributes: true });
+}"""
+
+
+def test_values_change_without_loading_the_page_again(ann: Visitor) -> None:
+    own = f'[data-machine="{HEALTHY}"]'
+    for path, name in (("/", "last"), (f"/machines/{HEALTHY}", "score")):
+        ann.go(path)
+        ann.mark()
+        value = ann.page.locator(f'{own} [data-field="{name}"]').element_handle()
+        for _ in range(3):
+            ann.page.wait_for_function(
+                "([element, before]) => element.innerHTML !== before",
+                arg=[value, value.inner_html()],
+            )
+        assert ann.is_marked()
+
+
+def test_an_alarm_is_seen_within_a_second_of_its_message(ann: Visitor, plant: PagePlant) -> None:
+    ann.go("/")
+    plant.acknowledge()
+    ann.page.locator(f'[data-machine="{FAULTY}"] [data-field="alarm"]').wait_for(state="hidden")
+    ann.page.evaluate(_NOTE_ALARM, FAULTY)
+    ann.page.wait_for_function("() => window.shownAt")
+    event = plant.newest(f"{FAULTY}/event", lambda m: m["to"] == "unacknowledged")
+    delay_s = ann.page.evaluate("() => window.shownAt") / 1000 - plant.received_s(event)
+    sys.stdout.write(f"shown {delay_s:.3f} s after its message\n")
+    assert -1 < delay_s <= MOST_ALARM_DELAY_S
+
+
+def test_live_sound_is_drawn(ann: Visitor) -> None:
+    ann.go(f"/machines/{HEALTHY}")
+    ann.page.wait_for_function(
+        """() => {
+          const canvas = document.getElementById("spectrogram");
+          if (!canvas.width) return false;
+          const image = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+          return new Set(image.data).size > 20;
+        }"""
+    )
+
+
+def test_a_machine_without_sound_says_so(ann: Visitor) -> None:
+    ann.go(f"/machines/{ABSENT}")
+    for text in ("No sound has arrived yet.", "No scores yet.", "No scores in this time."):
+        ann.page.get_by_text(text).wait_for()
+
+
+def test_a_page_goes_on_after_a_restart_of_the_daemon(ann: Visitor, plant: PagePlant) -> None:
+    ann.go(f"/machines/{HEALTHY}")
+    ann.mark()
+    lost = ann.page.locator("#connection")
+    lost.wait_for(state="hidden")
+    plant.stop()
+    lost.wait_for()
+    assert "no data since" in lost.inner_text()
+    before = ann.page.locator('[data-field="last"] time').get_attribute("datetime")
+    plant.start()
+    lost.wait_for(state="hidden")
+    ann.page.wait_for_function(
+        """(before) => document.querySelector('[data-field="last"] time').dateTime !== before""",
+        arg=before,
+    )
+    assert ann.is_marked()
+    refused = "net::ERR_CONNECTION_REFUSED"
+    incomplete = "net::ERR_INCOMPLETE_CHUNKED_ENCODING"
+    ann.faults[:] = [each for each in ann.faults if refused not in each and incomplete not in each]
