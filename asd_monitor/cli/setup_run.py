@@ -315,21 +315,30 @@ class GuidedSetup:
         target = self._folders.configurations / f"{self._instance}.yaml"
         return f"{answers.command(target)} --service --yes"
 
+    @property
+    def _sudo(self) -> str:
+        """What a command has to begin with, for the person who has begun this one by it."""
+        return "sudo " if self._is_root and "SUDO_USER" in os.environ else ""
+
     def _report_next(self, prepared: PreparedConfiguration, *, is_service: bool) -> None:
         mqtt = prepared.config.mqtt
         typer.echo(f"{self._answers.machine} is set up.  Next:")
         if is_service:
             typer.echo(f"  systemctl status {service_name(self._instance)}")
-            typer.echo(f"  journalctl -u {service_name(self._instance)} -f")
+            typer.echo(f"  {self._sudo}journalctl -u {service_name(self._instance)} -f")
         else:
-            folders = [("--models", self._answers.models), ("--state", self._answers.state)]
-            options = [f"{name} {shlex.quote(str(path))}" for name, path in folders if path]
+            own = self._is_of_service  # `run` would look into the folders of the user
+            folders = {
+                "--models": self._models if own else self._answers.models,
+                "--state": self._state if own else self._answers.state,
+            }
+            options = [f"{name} {shlex.quote(str(path))}" for name, path in folders.items() if path]
             run = ["asd-monitor run --config", shlex.quote(str(self._config)), *options]
-            typer.echo(f"  {' '.join(run)}")
+            typer.echo(f"  {self._sudo}{' '.join(run)}")
         typer.echo(f"  mosquitto_sub -h {mqtt.host} -p {mqtt.port} -v -t '{mqtt.prefix}/#'")
         if (http := prepared.config.http) is not None:
             typer.echo(f"  the page: {page_url(http.listen, 'localhost')}")
-        typer.echo(f"  asd-monitor doctor --config {shlex.quote(str(self._config))}")
+        typer.echo(f"  {self._sudo}asd-monitor doctor --config {shlex.quote(str(self._config))}")
 
     def _report_end(self, how: str) -> None:
         dialogue = self._dialogue
@@ -338,7 +347,7 @@ class GuidedSetup:
             dialogue.say(f"setup {how}: nothing was written")
             return
         dialogue.say(f"setup {how}; kept: {'; '.join(self._there)}.  To go on:")
-        dialogue.command(f"asd-monitor {self._answers.command(self._config)}")
+        dialogue.command(f"{self._sudo}asd-monitor {self._answers.command(self._config)}")
 
 
 @contextmanager
