@@ -61,6 +61,13 @@ def test_a_service_is_set_up_with_its_password(folders, tmp_path, capsys):
     assert "the model of fan01 stays: v1" in shown.err
 
 
+def test_the_user_of_the_service_can_pass_the_folder_above_its_own(folders):
+    above = folders.state("machines").parent
+    above.chmod(0o700)  # made with a strict umask
+    run(folders, service=True)
+    assert above.stat().st_mode & 0o777 == 0o755
+
+
 def test_without_a_yes_no_service_is_started(folders, tmp_path, capsys):
     run(folders)
     assert not (tmp_path / "calls").exists()
