@@ -31,6 +31,8 @@ def programs(text: str) -> set[str]:
 def installed(text: str) -> set[str]:
     """Return the packages that a guide installs."""
     lines = re.findall(r"apt(?:-get)? install ([a-z0-9 -]+)", text)
+    if "scripts/install" in text:
+        lines += re.findall(r"^packages=\((.+)\)", (ROOT / "scripts/install").read_text(), re.M)
     return {name for line in lines for name in line.split()}
 
 
