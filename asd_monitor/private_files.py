@@ -7,16 +7,21 @@ from pathlib import Path
 
 _FILE_MODE = 0o600
 _FOLDER_MODE = 0o700
+_SHARED_FOLDER_MODE = 0o755
+_OF_ALL_SERVICES = ("var", "lib", "asd-monitor")
 
 
 def create_private_folder(folder: Path) -> None:
     """Create a folder, and those above it that are missing; an existing one keeps its mode.
 
-    Raises OSError.
+    The folder with the state folders of all services can be passed by all users, since each service
+    has a user of its own.  Raises OSError.
     """
     for missing in (*reversed(folder.parents), folder):
         if not missing.is_dir():
             missing.mkdir(_FOLDER_MODE, exist_ok=True)
+            if missing.parts[-3:] == _OF_ALL_SERVICES:
+                missing.chmod(_SHARED_FOLDER_MODE)
 
 
 def create_private_file(path: Path) -> None:

@@ -262,10 +262,14 @@ def install_service(folders: ServiceFolders, instance: str, program: Path) -> li
 
 
 def give_to_service(folders: ServiceFolders, instance: str) -> None:
-    """Give what root has written into the state folder of a service to the user of that."""
+    """Give what root has written into the state folder of a service to the user of that.
+
+    Its user has to pass the folder above, which root may have made with a strict umask.
+    """
     state = folders.state(instance)
     if os.geteuid() != 0 or not state.is_dir():
         return
+    state.parent.chmod(state.parent.stat().st_mode | 0o755)
     owner = state.stat()
     if owner.st_uid == 0:
         return  # systemd does it when the service starts for the first time

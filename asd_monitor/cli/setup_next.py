@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 
@@ -15,18 +16,24 @@ from asd_monitor.config.settings import Config, Mqtt
 def report_next(answers: Answers, path: Path, config: Config, service: str | None) -> None:
     """Print the commands; ``service`` is the service that reads the file at ``path``, if any."""
     typer.echo(f"{answers.machine} is set up.  Next:")
+    sudo = privilege()
     folders = [("--models", answers.models), ("--state", answers.state)]
     options = [f"{name} {shlex.quote(str(folder))}" for name, folder in folders if folder]
     of_config = " ".join(["--config", shlex.quote(str(path)), *options])
     if service is None:
-        typer.echo(f"  asd-monitor run {of_config}")
+        typer.echo(f"  {sudo}asd-monitor run {of_config}")
     else:
         typer.echo(f"  systemctl status {service}")
-        typer.echo(f"  journalctl -u {service} -f")
+        typer.echo(f"  {sudo}journalctl -u {service} -f")
     typer.echo(f"  {subscription_command(config.mqtt, answers.password_file)}")
     if (http := config.http) is not None:
         typer.echo(f"  the page: {page_url(http.listen, 'localhost')}")
-    typer.echo(f"  asd-monitor doctor {of_config}")
+    typer.echo(f"  {sudo}asd-monitor doctor {of_config}")
+
+
+def privilege() -> str:
+    """Return what a command begins with for a person who has begun this one by sudo."""
+    return "sudo " if os.geteuid() == 0 and "SUDO_USER" in os.environ else ""
 
 
 def subscription_command(mqtt: Mqtt, password_file: Path | None) -> str:

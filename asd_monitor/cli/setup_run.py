@@ -36,7 +36,7 @@ from asd_monitor.cli.setup_files import (
     write_configuration,
 )
 from asd_monitor.cli.setup_microphone import choose_microphone
-from asd_monitor.cli.setup_next import report_next
+from asd_monitor.cli.setup_next import privilege, report_next
 from asd_monitor.config.field_types import MIN_TRAINING_S
 from asd_monitor.errors import AsdMonitorError, OperationError, UsageError
 from asd_monitor.guided_setup.configuration_edit import (
@@ -99,7 +99,10 @@ class GuidedSetup:
         self._write(device, machine)
         is_service = self._serve(device, prepared)
         service = service_name(self._instance) if is_service else None
-        report_next(self._answers, self._config, prepared.config, service)
+        answers = self._answers
+        if service is None and self._is_of_service:  # `run` would look into the user's folders
+            answers = replace(answers, models=self._models, state=self._state)
+        report_next(answers, self._config, prepared.config, service)
 
     @property
     def _config(self) -> Path:
@@ -365,7 +368,7 @@ class GuidedSetup:
             dialogue.say(f"setup {how}: nothing was written")
             return
         dialogue.say(f"setup {how}; kept: {'; '.join(self._kept)}.  To go on:")
-        dialogue.command(f"asd-monitor {self._answers.command(self._config)}")
+        dialogue.command(f"{privilege()}asd-monitor {self._answers.command(self._config)}")
 
 
 @contextmanager

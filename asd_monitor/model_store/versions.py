@@ -43,9 +43,12 @@ class CurrentVersion:
 
 
 def versions(models: Path, machine: str) -> list[str]:
-    """Return the names of the complete versions, oldest first."""
+    """Return the names of the complete versions that this user may read, oldest first."""
     home = models / machine
-    names = [path.parent.name for path in home.glob(f"v*/{MANIFEST}")]
+    try:
+        names = [path.parent.name for path in home.glob(f"v*/{MANIFEST}")]
+    except PermissionError:  # before Python 3.13
+        return []
     return sorted(filter(_VERSION.fullmatch, names), key=version_number)
 
 

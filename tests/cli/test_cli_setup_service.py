@@ -34,6 +34,7 @@ def folders(tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> S
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(setup_listening, "LISTEN_S", 0.1)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.delenv("SUDO_USER", raising=False)
     monkeypatch.setattr(setup_run, "this_program", lambda: Path("/opt/asd-monitor/bin/asd-monitor"))
     return folders
 
@@ -60,10 +61,30 @@ def test_a_service_is_set_up_with_its_password(folders, tmp_path, capsys):
     assert "the model of fan01 stays: v1" in shown.err
 
 
+def test_the_user_of_the_service_can_pass_the_folder_above_its_own(folders):
+    above = folders.state("machines").parent
+    above.chmod(0o700)  # made with a strict umask
+    run(folders, service=True)
+    assert above.stat().st_mode & 0o777 == 0o755
+
+
 def test_without_a_yes_no_service_is_started(folders, tmp_path, capsys):
     run(folders)
     assert not (tmp_path / "calls").exists()
-    assert "asd-monitor run --config" in capsys.readouterr().out
+    config, state = folders.configurations / "machines.yaml", folders.state("machines")
+    command = f"  asd-monitor run --config {config} --models {state}/models --state {state}\n"
+    assert command in capsys.readouterr().out
+
+
+def test_who_has_used_sudo_is_told_to_use_it_again(folders, monkeypatch, capsys):
+    monkeypatch.setenv("SUDO_USER", "ann")
+    run(folders, service=True)
+    shown = capsys.readouterr().out
+    assert "  sudo journalctl -u asd-monitor@machines.service -f" in shown
+    assert f"  sudo asd-monitor doctor --config {folders.configurations}/machines.yaml" in shown
+    with pytest.raises(OperationError):
+        run(folders, service=True, models=folders.state("machines") / "models")
+    assert "    sudo asd-monitor setup --device" in capsys.readouterr().err
 
 
 def test_other_folders_than_those_of_the_service_are_refused(folders, tmp_path):

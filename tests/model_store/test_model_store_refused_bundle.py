@@ -10,6 +10,7 @@ import pytest
 
 from asd_monitor.model_store.bundle import load_bundle, save_bundle
 from asd_monitor.model_store.manifest import ARRAYS, FORMAT
+from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.model_store.versions import (
     MANIFEST,
     BundleError,
@@ -79,6 +80,13 @@ def test_a_missing_permission_is_reported(open_folder: Path) -> None:
     (open_folder / "fan01/v1" / ARRAYS).chmod(0)
     with without_privileges(), pytest.raises(BundleError, match="no permission"):
         load_bundle(open_folder, "fan01")
+
+
+def test_models_of_a_folder_that_may_not_be_passed_are_reported(open_folder: Path) -> None:
+    save_bundle(open_folder, "fan01", bundle_detector(), {}, {})
+    open_folder.chmod(0)  # Python before 3.13 raises where it searches the folder
+    with without_privileges(), pytest.raises(BundleError, match="no permission"):
+        load_usable_bundle(open_folder, "fan01")
 
 
 @pytest.mark.parametrize("name", [MANIFEST, ARRAYS, "report.html"])
