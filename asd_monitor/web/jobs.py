@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from asd_monitor.child_signals import send_signal
 from asd_monitor.errors import OperationError
 from asd_monitor.parent_process import with_parent
 from asd_monitor.web.job import CHANGES_MODELS, KEEPS_SOUND, Job
@@ -117,13 +118,12 @@ class Jobs:
         process = self._process
         if process is None or self._killing is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
+        send_signal(process, signal.SIGTERM)
         self._killing = asyncio.get_running_loop().call_later(_STOP_S, self._abandon, process)
 
     def _abandon(self, process: asyncio.subprocess.Process) -> None:
         """Kill the process, and do not wait where its disk hangs, or another holds its output."""
-        _kill(process)
+        send_signal(process, signal.SIGKILL)
         if self._task is not None:
             self._killing = asyncio.get_running_loop().call_later(_END_S, self._task.cancel)
 
@@ -159,7 +159,7 @@ class Jobs:
             await asyncio.gather(output.read(process.stdout), errors.read(process.stderr))
             code = await process.wait()
         except asyncio.CancelledError:
-            _kill(process)
+            send_signal(process, signal.SIGKILL)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_END_S):
                     await process.wait()
@@ -211,11 +211,6 @@ class Jobs:
         self._file.write(self.newest)
         if succeeded and job.verb in CHANGES_MODELS:
             self._on_change()
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        process.kill()
 
 
 class _Tail:
