@@ -37,18 +37,14 @@ def page(state: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             process.kill()
 
 
-def test_what_is_known_is_written_when_the_service_is_stopped(tmp_path: Path) -> None:
+def test_a_page_goes_on_where_the_one_before_was_cut_off_and_ends_in_order(tmp_path: Path) -> None:
+    JobFile(tmp_path).write(new_job("train", "fan01", None))
     with page(tmp_path, free_port()) as process:
-        process.send_signal(signal.SIGTERM)
         assert process.stdin is not None
+        assert process.stdout is not None
+        assert json.loads(process.stdout.readline()) == {"reload": True}  # it may have a new model
+        process.send_signal(signal.SIGTERM)
         process.stdin.close()  # as the daemon does
         assert process.wait(20) == 0
     with closing(sqlite3.connect(tmp_path / "page-history.sqlite")) as database:
         assert database.execute("SELECT windows FROM minutes").fetchall() == [(1,)]
-
-
-def test_the_models_are_read_again_after_a_training_that_was_cut_off(tmp_path: Path) -> None:
-    JobFile(tmp_path).write(new_job("train", "fan01", None))
-    with page(tmp_path, free_port()) as process:
-        assert process.stdout is not None
-        assert json.loads(process.stdout.readline()) == {"reload": True}
