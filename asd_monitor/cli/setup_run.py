@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -72,8 +71,6 @@ class GuidedSetup:
 
     def run(self) -> None:
         """Take all steps.  Raises `typer.Exit` with 130 where it is interrupted."""
-        # asyncio warns of a child that has ended when it is killed
-        logging.getLogger("asyncio").setLevel(logging.ERROR)
         try:
             with _interrupted_by(signal.SIGTERM, signal.SIGHUP):
                 self._run()

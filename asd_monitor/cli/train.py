@@ -15,7 +15,9 @@ from asd_monitor.cli.options import (
     Machine,
     ModelsDir,
     NoShippedEncoder,
+    StateDir,
 )
+from asd_monitor.cli.reload_hint import running_reload_command
 
 if TYPE_CHECKING:
     from asd_monitor.config.machine_settings import MachineDefaults
@@ -59,6 +61,7 @@ def command(
     machine: Machine,
     normal: NormalPaths,
     models: ModelsDir,
+    state: StateDir,
     config: ConfigFile = None,
     channel: Channel = None,
     encoder: EncoderFiles = None,
@@ -136,6 +139,8 @@ def command(
         _print_check(reference, sufficient=True, as_json=as_json)
     else:
         _print_result(trained, version, models / machine / version, as_json=as_json)
+        if (command := running_reload_command(models, state)) is not None:
+            typer.echo(f"The running daemon loads it at `{command}`.", err=True)
 
 
 def train_version(

@@ -9,16 +9,20 @@ changes, also while a block is evaluated.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
-from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.audio.devices.device_strings import DeviceSpec, parse_device
+from asd_monitor.audio.files.recordings_check import loop_shortage
+from asd_monitor.config.field_types import MIN_TRAINING_S
 from asd_monitor.config.machine_settings import Machine
 from asd_monitor.daemon.alarm_evidence import AlarmEvidence, kept_times
 from asd_monitor.daemon.alarm_reasons import AlarmReasons
+from asd_monitor.daemon.block_evaluation import END_LIMIT_S
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.commissioning import Commissioning
-from asd_monitor.daemon.evaluation_loop import END_LIMIT_S, EvaluationLoop
+from asd_monitor.daemon.evaluation_loop import EvaluationLoop
 from asd_monitor.daemon.evaluator import Evaluator
 from asd_monitor.daemon.evidence_history import EvidenceHistory
 from asd_monitor.daemon.hang_detection import WorkProgress
@@ -106,7 +110,9 @@ class MonitorSession:
             packages=context.evidence,
         )
         self._running = context.running_input(machine)
-        self._initial_training = initial_training = self._create_initial_training(settings, context)
+        self._initial_training = initial_training = self._create_initial_training(
+            settings, device, context
+        )
         self._commissioning = Commissioning(
             machine,
             settings,
@@ -175,11 +181,11 @@ class MonitorSession:
 
     def check_requests(self) -> None:
         """Apply the requests that were written to the journal."""
-        self._evaluation_loop.check_requests()
+        self._evaluation_loop.requests.check()
 
     def expire_shelf(self, pace: ShelfPace) -> None:
         """End the shelving of the alarm, where its time is over and the pace allows."""
-        self._evaluation_loop.expire_shelf(pace)
+        self._evaluation_loop.requests.expire_shelf(pace)
 
     def request_state(self) -> None:
         """Publish the state again in a task of the session, so that a failure is one of this."""
@@ -275,7 +281,7 @@ class MonitorSession:
         )
 
     def _create_initial_training(
-        self, settings: Machine, context: SessionContext
+        self, settings: Machine, device: DeviceSpec, context: SessionContext
     ) -> InitialTraining | None:
         """Return what trains the first model of the machine; None: that is not wanted."""
         if settings.learn is None:
@@ -287,6 +293,7 @@ class MonitorSession:
             folder=context.state / "learning" / self.machine,
             models=context.models,
             train=context.train,
+            shortage=partial(loop_shortage, device, MIN_TRAINING_S),
             worker=self._worker,
         )
 
@@ -300,7 +307,7 @@ class MonitorSession:
             overrun_samples=self._capture_loop.overrun_samples,
             clock_steps=self._capture_loop.clock_steps,
             dropped_outages=self._capture_loop.dropped_outages,
-            unread_requests=self._evaluation_loop.unread_requests,
+            unread_requests=self._evaluation_loop.requests.unread_requests,
             failed_trainings=0 if training is None else training.failures,
             unsaved_evidence=self._history.failed_saves,
             unexplained_alarms=self._reasons.failures,

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from asd_monitor.audio.capture import child_process
 from asd_monitor.audio.capture.capture_attempt import CaptureTiming
 from asd_monitor.audio.capture.child_process import (
     CaptureChild,
@@ -188,13 +189,12 @@ async def test_close_is_bounded_if_the_kernel_holds_the_child(
     children: Children, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in an uninterruptible sleep, in which SIGKILL has no effect."""
-    kill = asyncio.subprocess.Process.kill
     held: list[asyncio.subprocess.Process] = []
 
-    def ignore_kill(process: asyncio.subprocess.Process) -> None:
+    def ignore_kill(process: asyncio.subprocess.Process, _number: int) -> None:
         held.append(process)
 
-    monkeypatch.setattr(asyncio.subprocess.Process, "kill", ignore_kill)
+    monkeypatch.setattr(child_process, "send_signal", ignore_kill)
     monkeypatch.setenv("STUB_HANGS", "1")
     collector = EventCollector(shared(CaptureTiming(opening_s=0.2, stall_s=0.2, release_s=0.2)))
     await collector.until(
@@ -203,7 +203,7 @@ async def test_close_is_bounded_if_the_kernel_holds_the_child(
     async with asyncio.timeout(5.0):
         await collector.source.close()
         await collector.task
-    kill(held[0])
+    held[0].kill()
     async with limited():
         await held[0].wait()
 
@@ -214,7 +214,7 @@ async def test_child_can_be_ended_again_after_a_limit_that_was_too_short(
     child = await CaptureChild.start(REQUEST, {})
     await child.frames(TIMEOUT_S)
     with monkeypatch.context() as patch:
-        patch.setattr(asyncio.subprocess.Process, "kill", lambda _: None)
+        patch.setattr(child_process, "send_signal", lambda *_: None)
         assert not await child.end(0.05)
         assert not await child.end(0.05)
     assert await child.end(TIMEOUT_S)

@@ -17,6 +17,7 @@ from asd_monitor.audio.capture.child_protocol import (
     decode_inputs,
 )
 from asd_monitor.audio.wire import Frame, StreamParser, WireError
+from asd_monitor.child_signals import send_signal
 from asd_monitor.parent_process import with_parent
 
 LIST_LIMIT_S = 20.0
@@ -175,8 +176,7 @@ class CaptureChild:
     async def end(self, limit_s: float) -> bool:
         """Kill the child; return whether it ended within the limit (the kernel may hold it)."""
         self._is_ending = True
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        send_signal(self._process, signal.SIGKILL)
         try:
             async with asyncio.timeout(limit_s):
                 while await self._read():
@@ -210,7 +210,7 @@ async def query_portaudio_inputs(limit_s: float = LIST_LIMIT_S) -> list[PortAudi
         ) from error
     finally:
         if process.returncode is None:
-            process.kill()
+            send_signal(process, signal.SIGKILL)
             with contextlib.suppress(TimeoutError):  # the kernel may hold it
                 async with asyncio.timeout(_KILL_LIMIT_S):
                     await process.communicate()
