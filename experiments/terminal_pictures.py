@@ -20,6 +20,7 @@ from rich.console import Group, RenderableType
 from rich.rule import Rule
 from rich.text import Text
 
+from asd_monitor.alarm.state import AlarmCondition
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.files.levels import dbfs
 from asd_monitor.audio.source import Opened
@@ -29,6 +30,7 @@ from asd_monitor.cli.setup_listening import ListenedChannel, channel_table
 from asd_monitor.daemon.overview import MachineOverview, Overview
 from asd_monitor.demo.picture import save_picture
 from asd_monitor.guided_setup.coverage import CoverageMeter, coverage_text
+from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.records import Block, MachineState, MicrophoneState, Samples, Stream, Thresholds
 from asd_monitor.synthesis.families import draw_machine
 from asd_monitor.synthesis.rendering import render
@@ -101,12 +103,35 @@ def run_picture() -> RenderableType:
     at = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
     thresholds = Thresholds(3.98, 5.42)
 
+    alarm = AlarmRecord(
+        id="pump02-20260302T101431Z",
+        machine="pump02",
+        severity="alarm",
+        condition=AlarmCondition.UNACKNOWLEDGED,
+        raised=at,
+        cleared=None,
+        acknowledged_at=None,
+        who=None,
+        why=None,
+        peak_score=7.9,
+        model="v1",
+        reason="impacts 12 a second, 9 dB above normal at 2.9 kHz",
+    )
+
     def machine(
         name: str, state: MachineState, level: float | None, score: float | None, reason: str | None
     ) -> MachineOverview:
         microphone = MicrophoneState.NO_DEVICE if level is None else MicrophoneState.OK
         return MachineOverview(
-            name, state, microphone, reason, level, score, thresholds if score else None, at
+            name,
+            state,
+            microphone,
+            reason,
+            level,
+            score,
+            thresholds if score else None,
+            at,
+            alarm if state is MachineState.ALARM else None,
         )
 
     overview = Overview(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -74,22 +75,23 @@ def _without_place(line: str) -> tuple[str, str | None]:
 
 def _permissions(file: FileFacts, *, is_service: bool) -> Iterator[Finding]:
     check = Check(Area.CONFIGURATION, "permissions", str(file.path))
+    path = shlex.quote(str(file.path))
     if file.mode is None:
         return  # a missing file is an error of the configuration
     if file.mode & stat.S_IWOTH:
         yield check.failed(
-            "every user may write it", f"take the permission away: `sudo chmod o-w {file.path}`"
+            "every user may write it", f"take the permission away: `sudo chmod o-w {path}`"
         )
     elif file.is_secret and file.is_world_readable:
         yield check.warning(
             "a secret that every user may read",
-            f"take the permission away: `sudo chmod o-r {file.path}`",
+            f"take the permission away: `sudo chmod o-r {path}`",
         )
     elif is_service and not file.is_credential and not file.is_world_readable:
         remedy = (
             "remove the setting, and use the credential of the unit: deploy/README.md"
             if file.is_secret
-            else f"`sudo chmod a+r {file.path}`"
+            else f"`sudo chmod a+r {path}`"
         )
         yield check.failed("the user of the service cannot read it", remedy)
     elif not file.is_readable and not (is_service and file.is_credential):

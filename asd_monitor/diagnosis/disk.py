@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ def check_disk(facts: DiskFacts, *, is_service: bool) -> Iterator[Finding]:
     else:
         yield folder.warning(
             "other users may read it: it holds the sound of alarms",
-            f"`sudo chmod o-rx {facts.state}`",
+            f"`sudo chmod o-rx {shlex.quote(str(facts.state))}`",
         )
     if is_service and facts.models is not None:
         yield from _owner(facts.models)
@@ -120,5 +121,6 @@ def _owner(models: Ownership) -> Iterator[Finding]:
     else:
         yield check.failed(
             "owned by another user than the state folder: the service cannot write new versions",
-            f"`sudo chown -R --reference={models.path.parent}/ {models.path}`",
+            f"`sudo chown -R --reference={shlex.quote(f'{models.path.parent}/')} "
+            f"{shlex.quote(str(models.path))}`",
         )

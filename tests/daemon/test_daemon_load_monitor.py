@@ -57,7 +57,7 @@ async def test_capacity_is_logged_and_published(boxes: list[Box]) -> None:
     with structlog.testing.capture_logs() as logs:
         await box.monitor.measure_capacity()
     (entry,) = logs
-    assert (entry["machines"], entry["capacity"]) == (3, 210)
+    assert (entry["machines"], entry["capacity_machines"]) == (3, 210)
     assert (box.monitor.message.capacity, box.monitor.message.stride) == (210, 1)
 
 
