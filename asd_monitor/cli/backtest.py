@@ -64,10 +64,10 @@ def command(
     from asd_monitor.audio.devices.device_strings import DeviceKind, DeviceSpec
     from asd_monitor.audio.files.file_source import FileSource
     from asd_monitor.audio.files.recordings import BY_OPTION
+    from asd_monitor.audio.files.recordings_check import check_recordings
     from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.cli.machine_settings import machine_settings, with_options
     from asd_monitor.cli.progress import shown_progress
-    from asd_monitor.cli.recordings_check import check_recordings
     from asd_monitor.evaluation.replay import backtest
     from asd_monitor.model_store.bundle import load_bundle
 

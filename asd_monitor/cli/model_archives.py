@@ -16,20 +16,25 @@ from asd_monitor.cli.named_model import (
     VersionOption,
     named_machine,
     named_version,
+    optional_version,
 )
 from asd_monitor.cli.options import (
     AsJson,
-    Machine,
     ModelsDir,
-    ModelVersion,
     StateDir,
+    check_machine_id,
+    check_version,
 )
+from asd_monitor.cli.reload_hint import print_in_use
+from asd_monitor.errors import UsageError
 
 if TYPE_CHECKING:
     from asd_monitor.model_store.labels_file import MachineLabels
 
 SUFFIX = ".tar"
 """The end of the name of an archive; `export` takes another name for that of a models folder."""
+
+_EXPORT = "asd-monitor models export MACHINE [VERSION] FILE.tar"
 
 
 def add_archive_commands(app: CommandGroup) -> None:
@@ -44,14 +49,18 @@ def add_archive_commands(app: CommandGroup) -> None:
 
 
 def export(
-    file: Annotated[
-        Path,
-        typer.Argument(metavar="FILE.tar", help="The archive.", show_default=False, readable=False),
+    words: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="MACHINE [VERSION] FILE.tar",
+            help="Id of the machine; version of the model, else the one in use; the archive.",
+            show_default=False,
+        ),
     ],
-    machine: Machine,
     models: ModelsDir,
     state: StateDir,
-    version: ModelVersion = None,
+    machine_option: MachineOption = None,
+    version_option: VersionOption = None,
 ) -> None:
     """Write a version, its networks and the labels of the machine's alarms to one archive.
 
@@ -64,6 +73,12 @@ def export(
     from asd_monitor.journal.journal_file import FILE_NAME
     from asd_monitor.model_store.archive_exchange import export_archive
 
+    *named, name = words
+    if len(named) > 2:
+        raise UsageError(f"{' '.join(words)}: too many words: write `{_EXPORT}`")
+    file, (machine_word, version_word) = Path(name), (*named, None, None)[:2]
+    machine = named_machine(check_machine_id(machine_word), machine_option, _EXPORT)
+    version = optional_version(check_version(version_word), version_option, _EXPORT)
     check_machine(models, machine)
     if file.suffix != SUFFIX or file.is_dir():
         _copy_into_folder(file, machine, models, version)
@@ -113,6 +128,7 @@ def import_(
         typer.Argument(metavar="ARCHIVE", help="The archive.", show_default=False, readable=False),
     ],
     models: ModelsDir,
+    state: StateDir,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -170,7 +186,7 @@ def import_(
             )
         )
     if found.in_use:
-        typer.echo(f"{machine} uses {version}; a running daemon loads it on reload (SIGHUP).")
+        print_in_use(machine, version, models, state)
     else:
         typer.echo(
             f"It is not in use: put it into use with `{promote_command(models, machine, version)}`."

@@ -11,6 +11,7 @@ import typer
 from asd_monitor.cli.alarm_requests import local_time
 from asd_monitor.cli.named_model import MachineArgument, MachineOption, named_machine
 from asd_monitor.cli.options import AsJson, MachineConfig, ModelsDir, StateDir
+from asd_monitor.cli.reload_hint import print_in_use
 from asd_monitor.errors import OperationError
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _print(models: Path, state: Path, result: HandRefit, *, in_use: bool, as_jso
         f"{result.moved:.2f}."
     )
     if in_use:
-        typer.echo(f"{machine} uses {version}; a running daemon loads it on reload (SIGHUP).")
+        print_in_use(machine, version, models, state)
     else:
         decision = found.decision(state_command(models, state, found))
         typer.echo(f"It is a candidate and not in use.  {decision}")
@@ -180,7 +181,7 @@ def _refit_automatically(
         f"{count(outcome.blocks, 'block')} learned from, moved by {outcome.moved:.2f}."
     )
     if outcome.in_use:
-        typer.echo(f"{machine} uses {outcome.version}; a running daemon loads it on reload.")
+        typer.echo(f"{machine} uses {outcome.version}.")
         if outcome.deleted:
             typer.echo(f"Deleted, since newer refits supersede them: {', '.join(outcome.deleted)}.")
     else:

@@ -14,10 +14,12 @@ from asd_monitor.cli.model_refit import refit
 from asd_monitor.cli.named_model import (
     MachineArgument,
     MachineOption,
+    OnlyMachineArgument,
     VersionArgument,
     VersionOption,
     named_machine,
     named_version,
+    optional_machine,
     optional_version,
 )
 from asd_monitor.cli.options import (
@@ -27,6 +29,7 @@ from asd_monitor.cli.options import (
     StateDir,
     default_models_dir,
 )
+from asd_monitor.cli.reload_hint import print_in_use
 
 if TYPE_CHECKING:
     from asd_monitor.detector.detector import Detector
@@ -38,8 +41,9 @@ app = CommandGroup("models", "List, extend, compare and choose versions of model
 @app.command("list", short_help="List and verify the versions of models.")
 def list_versions(
     models: ModelsDir,
-    machine: OnlyMachine = None,
+    machine: OnlyMachineArgument = None,
     *,
+    machine_option: OnlyMachine = None,
     as_json: AsJson = False,
 ) -> None:
     """List and verify the versions of models; exit code 1 when one is damaged."""
@@ -47,6 +51,7 @@ def list_versions(
     from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.model_store import catalogue
 
+    machine = optional_machine(machine, machine_option, "asd-monitor models list [MACHINE]")
     if machine is not None:
         check_machine(models, machine)
     # the default folder need not exist before the first training; a folder that is named must
@@ -265,12 +270,16 @@ def promote(
     if not anyway:
         check_promotion(models, state, machine, version)
     make_current(models, machine, version)
-    typer.echo(f"{machine} uses {version}; a running daemon loads it on reload (SIGHUP).")
+    print_in_use(machine, version, models, state)
 
 
 @app.command()
 def rollback(
-    models: ModelsDir, machine: MachineArgument = None, *, machine_option: MachineOption = None
+    models: ModelsDir,
+    state: StateDir,
+    machine: MachineArgument = None,
+    *,
+    machine_option: MachineOption = None,
 ) -> None:
     """Put the version before the present one into use."""
     from asd_monitor.cli.known_machine import check_machine
@@ -279,7 +288,7 @@ def rollback(
     machine = named_machine(machine, machine_option, "asd-monitor models rollback MACHINE")
     check_machine(models, machine)
     bundle = go_back(models, machine)
-    typer.echo(f"{machine} uses {bundle.version}; a running daemon loads it on reload (SIGHUP).")
+    print_in_use(machine, bundle.version, models, state)
 
 
 app.command("refit", short_help="Extend the model in use from live and marked sound.")(refit)

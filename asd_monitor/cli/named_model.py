@@ -26,6 +26,15 @@ MachineArgument = Annotated[
     ),
 ]
 MachineOption = Annotated[str | None, machine_option("The same as MACHINE.")]
+OnlyMachineArgument = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="[MACHINE]",
+        callback=check_machine_id,
+        help="Only this machine.",
+        show_default="all",
+    ),
+]
 VersionArgument = Annotated[
     str | None,
     typer.Argument(
@@ -40,7 +49,12 @@ def named_machine(argument: str | None, option: str | None, usage: str) -> str:
 
     Raises `UsageError` where none is, or two are.
     """
-    return _required(_named_once(argument, option, "--machine", usage), "machine", usage)
+    return _required(optional_machine(argument, option, usage), "machine", usage)
+
+
+def optional_machine(argument: str | None, option: str | None, usage: str) -> str | None:
+    """Return the machine that is named; None: none is.  Raises `UsageError` where two are."""
+    return _named_once(argument, option, "--machine", usage)
 
 
 def named_version(argument: str | None, option: str | None, usage: str) -> str:

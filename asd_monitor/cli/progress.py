@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 def shown_progress() -> Iterator[Callable[[str, float], None]]:
     """Yield a function that shows a step's name and the share of it that is done, 0 … 1."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield _line_per_step()
         return
     with Progress(

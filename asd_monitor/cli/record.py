@@ -50,16 +50,19 @@ def command(
     Ctrl-C, SIGTERM and SIGHUP end it early and keep the recording (exit codes 130, 143, 129).
     """
     from asd_monitor.audio.devices.device_strings import parse_device
+    from asd_monitor.audio.files.recordings_check import check_recordings, loop_shortage
     from asd_monitor.audio.sharing.protocol import SOCKET_NAME
     from asd_monitor.cli.json_meter import JsonMeter
     from asd_monitor.cli.recorded_coverage import RecordedCoverage
     from asd_monitor.cli.recording_session import RecordingSession
-    from asd_monitor.cli.recordings_check import check_recordings
+    from asd_monitor.config.field_types import MIN_TRAINING_S
 
     spec = None if device is None else parse_device(device)
     total_s = duration_s(minutes)
     if spec is not None and spec.is_file:
         check_recordings(spec.path, spec.channel)
+        if (shortage := loop_shortage(spec, MIN_TRAINING_S)) is not None:
+            typer.echo(f"notice: {shortage}", err=True)
     folder = output or Path("recordings") / machine
     if as_json:
         covered = RecordedCoverage(total_s)

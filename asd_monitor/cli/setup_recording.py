@@ -9,11 +9,11 @@ from pathlib import Path
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec
 from asd_monitor.audio.files.recording_search import find_recordings
+from asd_monitor.audio.files.recordings_check import check_recordings
 from asd_monitor.audio.sharing.protocol import SOCKET_NAME
 from asd_monitor.cli.level_meter import LevelMeter
 from asd_monitor.cli.recorded_coverage import RecordedCoverage
 from asd_monitor.cli.recording_session import RecordingSession
-from asd_monitor.cli.recordings_check import check_recordings
 from asd_monitor.cli.setup_dialogue import Dialogue
 from asd_monitor.guided_setup.coverage import Coverage
 from asd_monitor.private_files import create_private_folder

@@ -15,8 +15,10 @@ from asd_monitor.cli.options import (
     Machine,
     ModelsDir,
     NoShippedEncoder,
+    StateDir,
     config_option,
 )
+from asd_monitor.cli.reload_hint import running_reload_command
 
 if TYPE_CHECKING:
     from asd_monitor.config.machine_settings import MachineDefaults
@@ -55,6 +57,7 @@ def command(
     machine: Machine,
     normal: NormalPaths,
     models: ModelsDir,
+    state: StateDir,
     config: ConfigFile = None,
     channel: Channel = None,
     encoder: EncoderFiles = None,
@@ -132,6 +135,8 @@ def command(
         _print_check(reference, sufficient=True, as_json=as_json)
     else:
         _print_result(trained, version, models / machine / version, as_json=as_json)
+        if (command := running_reload_command(models, state)) is not None:
+            typer.echo(f"The running daemon loads it at `{command}`.", err=True)
 
 
 def train_version(

@@ -18,6 +18,7 @@ from asd_monitor.daemon.block_length import block_length_s
 from asd_monitor.daemon.box_conditions import BoxConditions, Condition, ConditionKind
 from asd_monitor.daemon.failure_cause import failure_cause, shortage
 from asd_monitor.daemon.machine_registry import MachineRegistry
+from asd_monitor.daemon.reload_command import own_reload_command
 from asd_monitor.daemon.running_input import RunningInputs
 from asd_monitor.daemon.supervision import outcome_of
 from asd_monitor.errors import UsageError
@@ -207,17 +208,18 @@ class ConfigReload:
             failed = self.counters.failed_changes + 1
             self.counters = replace(self.counters, failed_changes=failed)
             cause = failure_cause(error)
+            remedy = f"{cause.remedy}; `{own_reload_command()}` tries again"
             log.error(
-                "the change of a machine was not applied; reload (SIGHUP) to try again",
+                "the change of a machine was not applied",
                 machine=machine,
                 reason=cause.text,
-                hint=cause.remedy,
+                hint=remedy,
                 exc_info=error,
             )
             self._failed[machine] = Condition(
                 ConditionKind.TASK_FAILING,
                 f"{machine} is not monitored as configured: {cause.text}",
-                f"{cause.remedy}; reload to try again",
+                remedy,
                 machine=machine,
                 check="reload",
             )

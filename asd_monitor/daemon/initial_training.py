@@ -8,6 +8,7 @@ from pathlib import Path
 
 import structlog
 
+from asd_monitor.daemon.reload_command import own_reload_command
 from asd_monitor.daemon.training_child import TrainingOutcome
 from asd_monitor.daemon.training_recording import TrainingRecording, min_piece_s
 from asd_monitor.errors import OperationError
@@ -31,6 +32,7 @@ class InitialTraining:
         folder: Where the sound is stored; not touched before the first `push`.
         models: Where the model is stored.
         train: Trains a model in a process of its own.
+        shortage: Returns why the device cannot deliver enough sound, or None; it reads files.
         worker: The machine's thread for blocking work.
 
     """
@@ -44,6 +46,7 @@ class InitialTraining:
         folder: Path,
         models: Path,
         train: Train,
+        shortage: Callable[[], str | None],
         worker: WorkerThread,
     ) -> None:
         self.failures = 0
@@ -56,6 +59,7 @@ class InitialTraining:
         self._folder = folder
         self._models = models
         self._train = train
+        self._shortage = shortage
         self._worker = worker
         self._recording: TrainingRecording | None = None
         self._training: asyncio.Task[TrainingOutcome] | None = None
@@ -115,6 +119,9 @@ class InitialTraining:
             return False
         try:
             if not recording.begun:
+                if (shortage := await self._worker.run(self._shortage)) is not None:
+                    self._fail(shortage)
+                    return False
                 await self._worker.run(recording.begin, rate_hz)
             await self._worker.run(recording.push, block)
             if recording.complete:
@@ -153,5 +160,5 @@ class InitialTraining:
     def _fail(self, failure: str) -> None:
         self._recording = None
         self.failures += 1
-        self.failure = f"learning failed: {failure}: correct that, then reload (SIGHUP)"
+        self.failure = f"learning failed: {failure}: correct that, then `{own_reload_command()}`"
         log.error("initial training failed", machine=self._machine, reason=failure)

@@ -9,10 +9,13 @@ changes, also while a block is evaluated.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import structlog
 
-from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.audio.devices.device_strings import DeviceSpec, parse_device
+from asd_monitor.audio.files.recordings_check import loop_shortage
+from asd_monitor.config.field_types import MIN_TRAINING_S
 from asd_monitor.config.machine_settings import Machine
 from asd_monitor.daemon.alarm_evidence import AlarmEvidence, kept_times
 from asd_monitor.daemon.alarm_reasons import AlarmReasons
@@ -107,7 +110,9 @@ class MonitorSession:
             packages=context.evidence,
         )
         self._running = context.running_input(machine)
-        self._initial_training = initial_training = self._create_initial_training(settings, context)
+        self._initial_training = initial_training = self._create_initial_training(
+            settings, device, context
+        )
         self._commissioning = Commissioning(
             machine,
             settings,
@@ -213,6 +218,11 @@ class MonitorSession:
         return self._capture_loop.level_dbfs
 
     @property
+    def has_reported(self) -> bool:
+        """Whether the source has delivered sound or reported an outage."""
+        return self._capture_loop.has_reported
+
+    @property
     def detector(self) -> Detector | None:
         """The detector in use; None if nothing is scored."""
         bundle = None if self._evaluator.model.missing_reason else self._evaluator.model.bundle
@@ -271,7 +281,7 @@ class MonitorSession:
         )
 
     def _create_initial_training(
-        self, settings: Machine, context: SessionContext
+        self, settings: Machine, device: DeviceSpec, context: SessionContext
     ) -> InitialTraining | None:
         """Return what trains the first model of the machine; None: that is not wanted."""
         if settings.learn is None:
@@ -283,6 +293,7 @@ class MonitorSession:
             folder=context.state / "learning" / self.machine,
             models=context.models,
             train=context.train,
+            shortage=partial(loop_shortage, device, MIN_TRAINING_S),
             worker=self._worker,
         )
 

@@ -8,6 +8,7 @@ import structlog
 
 from asd_monitor.commissioning.schedule import RefitNote
 from asd_monitor.daemon.refit_child import RefitOutcome
+from asd_monitor.daemon.reload_command import own_reload_command
 from asd_monitor.model_store.versions import promote_command
 
 log = structlog.get_logger()
@@ -36,7 +37,7 @@ def log_outcome(outcome: RefitOutcome, machine: str, models: Path) -> None:
             "refit: the new version is a candidate and not in use",
             notes=list(outcome.notes),
             hint=f"compare the sound with that of the training; to use it: `{command}`, then "
-            "reload (SIGHUP)",
+            f"`{own_reload_command()}`",
             **facts,
         )
 

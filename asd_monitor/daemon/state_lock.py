@@ -88,7 +88,12 @@ class StateLock:
 
 
 def is_in_use(state: Path, locks: Path = _LOCKS) -> bool:
-    """Return whether a daemon holds the locks of a state folder, as far as this computer shows it.
+    """Return whether a daemon uses a state folder; see `user_of`."""
+    return user_of(state, locks) is not None
+
+
+def user_of(state: Path, locks: Path = _LOCKS) -> int | None:
+    """Return the process that holds the locks of a state folder, as far as this computer shows it.
 
     The kernel's list of locks is read: to try a lock would hinder a daemon that starts meanwhile.
     A file is known there by the number of its inode; the device is written in several ways.
@@ -100,13 +105,11 @@ def is_in_use(state: Path, locks: Path = _LOCKS) -> bool:
     try:
         listed = locks.read_text().splitlines()
     except OSError:
-        return False
-    held = (line.split() for line in listed)
-    return any(
-        fields[1:2] == ["FLOCK"] and fields[5].rpartition(":")[2] in inodes
-        for fields in held
-        if len(fields) > 5
-    )
+        return None
+    for fields in (line.split() for line in listed):
+        if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] in inodes:
+            return int(fields[4])
+    return None
 
 
 def _open_file(path: Path) -> int:

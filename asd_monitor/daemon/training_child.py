@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import structlog
 
+from asd_monitor.child_signals import send_signal
 from asd_monitor.parent_process import with_parent
 from asd_monitor.wording import printable, shortened
 
@@ -175,36 +175,22 @@ async def _tail(stream: asyncio.StreamReader | None) -> bytes:
     return tail
 
 
-class ChildProcess(Protocol):
-    """The part of `asyncio.subprocess.Process` that `end_process` uses."""
-
-    @property
-    def pid(self) -> int:
-        """Id of the process."""
-
-    def terminate(self) -> None:
-        """Send SIGTERM."""
-
-    def kill(self) -> None:
-        """Send SIGKILL."""
-
-    async def wait(self) -> int:
-        """Wait for the end of the process."""
-
-
 async def end_process(
-    process: ChildProcess, *, terminate_s: float = _TERMINATE_S, kill_s: float = _KILL_S
+    process: asyncio.subprocess.Process,
+    *,
+    terminate_s: float = _TERMINATE_S,
+    kill_s: float = _KILL_S,
 ) -> None:
     """Terminate a process; kill it after ``terminate_s``, and abandon it ``kill_s`` later."""
-    process.terminate()
+    send_signal(process, signal.SIGTERM)
     if await _ends_within(process, terminate_s):
         return
-    process.kill()
+    send_signal(process, signal.SIGKILL)
     if not await _ends_within(process, kill_s):
         log.error("the training process does not end after SIGKILL; abandoned", pid=process.pid)
 
 
-async def _ends_within(process: ChildProcess, limit_s: float) -> bool:
+async def _ends_within(process: asyncio.subprocess.Process, limit_s: float) -> bool:
     try:
         async with asyncio.timeout(limit_s):
             await process.wait()

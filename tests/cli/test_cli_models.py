@@ -42,6 +42,11 @@ def test_versions_are_listed_shown_promoted_and_rolled_back(
     assert "(1 per day)" in shown
     assert "provisional: training sound from within one hour" in shown
     assert "fan01" in command_line("models", "list", *models).out
+    one = command_line("models", "list", "fan01", *models, "--json")
+    assert one == command_line("models", "list", "-m", "fan01", *models, "--json")
+    assert len(json.loads(one.out)) == 2
+    two = command_line("models", "list", "fan01", "-m", "fan02", *models)
+    assert (two.code, "write `asd-monitor models list [MACHINE]`" in two.message) == (2, True)
     (own_models / "fan01/v2/views.npz").unlink()
     result = command_line("models", "list", *models, "--json")
     assert result.code == 1

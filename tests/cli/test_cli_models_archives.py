@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.requests import Request, Verb
 from asd_monitor.journal.store import Journal
@@ -41,6 +43,41 @@ def test_a_model_travels_with_its_labels_in_one_archive(
         for folder in (trained_without_encoder, there)
     ]
     assert scored[0] == scored[1]
+
+
+@pytest.mark.parametrize(
+    "named",
+    [("fan01",), ("fan01", "v1"), ("-m", "fan01"), ("fan01", "--version", "v1")],
+)
+def test_machine_and_version_of_an_export_are_arguments_or_options(
+    command_line: CommandLine,
+    trained_without_encoder: Path,
+    tmp_path: Path,
+    named: tuple[str, ...],
+) -> None:
+    file = tmp_path / "fan01.tar"
+    models = ("--models", trained_without_encoder, "--state", tmp_path)
+    result = command_line("models", "export", *named, file, *models)
+    assert (result.code, file.exists()) == (0, True), result.err
+    assert f"{file}: fan01 v1" in result.out
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (("fan01.tar",), "no machine is named"),
+        (("fan01", "v1", "v2", "fan01.tar"), "too many words"),
+        (("fan01", "first", "fan01.tar"), "'first' is not a version"),
+        (("fan01", "fan01.tar", "-m", "fan02"), "fan01 and --machine fan02 are not the same"),
+    ],
+)
+def test_other_words_of_an_export_are_refused(
+    command_line: CommandLine, tmp_path: Path, words: tuple[str, ...], problem: str
+) -> None:
+    result = command_line("models", "export", *words, "--models", tmp_path)
+    assert (result.code, result.out) == (2, "")
+    assert problem in result.message
+    assert "v1" in result.message or "MACHINE [VERSION] FILE.tar" in result.message
 
 
 def test_an_imported_version_beside_another_is_put_into_use_by_the_printed_command(

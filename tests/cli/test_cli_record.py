@@ -151,6 +151,18 @@ def test_files_that_cannot_be_read_are_malformed_input(tmp_path):
     assert "1.0 s" in out
 
 
+def test_a_loop_that_is_too_short_for_a_training_is_noticed_at_once(command_line, tmp_path):
+    sound = np.random.default_rng(1).normal(0, 0.1, 61 * 8000)
+    for seconds, is_noticed in ((20, True), (61, False)):
+        soundfile.write(tmp_path / "a.wav", sound[: seconds * 8000], 8000)
+        device = f"file:{tmp_path}/a.wav?loop"
+        result = command_line(*record(tmp_path, device, "--minutes", "1s"))
+        assert result.code == 0, result.err
+        (first, *_) = result.err.splitlines()
+        notice = f"notice: {device} is repeated after 20 s, and a training uses the same sound once"
+        assert first.startswith(notice) is is_noticed
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )

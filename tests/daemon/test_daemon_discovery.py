@@ -66,7 +66,7 @@ async def test_machines_and_box_are_published_and_follow_a_reload(daemon):
     daemon.start(config_of("fan", "pump"), intervals=SOON)
     await until_discovered(daemon, BOX, FAN, PUMP)
     assert daemon.broker.retained[FAN]["dev"]["via_device"] == "asd-testbox-box"
-    assert "acknowledge" not in daemon.broker.retained[FAN]["cmps"]
+    assert daemon.broker.retained[FAN]["cmps"]["acknowledge"] == {"platform": "button"}
     before = len([topic for topic, _ in daemon.broker.sent if topic == BOX])
     daemon.file = config_of("fan", "mill")
     daemon.service.request_reload()
@@ -90,7 +90,8 @@ async def test_buttons_come_with_commands(daemon):
     commands = config.model_copy(update={"mqtt": config.mqtt.model_copy(update={"commands": True})})
     daemon.start(commands, intervals=SOON)
     await until_discovered(daemon, BOX, FAN)
-    assert "acknowledge" in daemon.broker.retained[FAN]["cmps"]
+    button = daemon.broker.retained[FAN]["cmps"]["acknowledge"]
+    assert button["command_topic"] == "asd/fan/cmd/ack"
 
 
 async def test_switching_it_off_and_another_prefix_remove_all(daemon):

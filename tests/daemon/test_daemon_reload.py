@@ -280,7 +280,7 @@ async def test_a_defect_while_one_machine_is_added_at_a_reload_is_reported(
     (condition,) = daemon.broker.messages("box/testbox/alarm")[-1]["conditions"]
     assert (condition["kind"], condition["machine"]) == ("task_failing", "mill")
     assert "ZeroDivisionError: a defect" in condition["text"]
-    assert condition["remedy"].endswith("reload to try again")
+    assert condition["remedy"].endswith(f"`kill -HUP {os.getpid()}` tries again")
     assert len(daemon.sources["hw:1"]) == 1
     if is_repaired:
         broken.clear()

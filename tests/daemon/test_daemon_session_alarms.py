@@ -136,6 +136,22 @@ async def test_restart_takes_up_the_active_alarm(make):
     )
 
 
+async def test_the_state_says_that_an_alarm_is_active_where_nothing_was_evaluated_yet(make):
+    machine = make()
+    machine.start()
+    machine.source.open().play(25, ALARM_LEVEL)
+    assert (await machine.until_state("alarm"))["alarm_active"] is True
+    await machine.stop()
+
+    machine.broker.retained.clear()
+    machine.start(ScriptedSource())
+    machine.source.interrupt("unplugged")
+    state = await machine.until_state("unavailable", "no_device")
+    await until(lambda: machine.state["reason"] == "unplugged")
+    assert state["last_evaluated"] is None
+    assert machine.state["alarm_active"] is True
+
+
 async def test_alarm_that_is_written_while_the_session_ends_is_published(make, monkeypatch):
     entered, gate = threading.Event(), threading.Event()
     record = MachineJournal.record

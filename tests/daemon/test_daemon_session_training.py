@@ -1,8 +1,11 @@
 """Initial training within a monitor session (`--learn`)."""
 
 import asyncio
+import os
 
+import numpy as np
 import pytest
+import soundfile
 import structlog
 
 from asd_monitor.journal.requests import Verb
@@ -100,7 +103,7 @@ async def test_failed_training_is_no_model_until_a_reload(make):
     await machine.play(70)
     state = await machine.until_state("no_model")
     assert "48 s more are needed" in state["reason"]
-    assert "SIGHUP" in state["reason"]
+    assert f"correct that, then `kill -HUP {os.getpid()}`" in state["reason"]
     machine.training_failure = None
     machine.models.bundles["fan"] = StubBundle()
     machine.session.reload_model()
@@ -141,3 +144,17 @@ async def test_unreadable_models_are_not_replaced_by_a_training(make, tmp_path):
     machine.source.open().play(3)
     state = await machine.until_state("no_model")
     assert state["reason"] == "models/fan/current: no permission to read it"
+
+
+async def test_a_loop_too_short_for_a_training_is_said_before_anything_is_recorded(make, tmp_path):
+    soundfile.write(tmp_path / "calm.wav", np.full(8000 * 20, 0.1), 8000)
+    machine = make(learn="30m", device=f"file:{tmp_path}/calm.wav?loop")
+    machine.models.bundles.pop("fan")
+    machine.start()
+    machine.source.open()
+    await machine.play(5)
+    state = await machine.until_state("no_model")
+    assert "calm.wav?loop is repeated after 20 s" in state["reason"]
+    assert "at least 60 s is needed" in state["reason"]
+    assert not (tmp_path / "learning").exists()
+    assert machine.trained == []

@@ -2,14 +2,18 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
+from asyncio.subprocess import Process
 from pathlib import Path
+from typing import cast
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from asd_monitor.daemon import training_child
 from asd_monitor.daemon.training_child import end_process, run_child, train
 from asd_monitor.parent_process import with_parent
 from tests.doubles.killed_parent import endless, ends_with
@@ -150,18 +154,12 @@ class StubbornProcess:
         self._ends_after = ends_after
         self._ended = asyncio.Event()
 
-    def terminate(self) -> None:
-        self._receive("SIGTERM")
-
-    def kill(self) -> None:
-        self._receive("SIGKILL")
-
     async def wait(self) -> int:
         await self._ended.wait()
         return 0
 
-    def _receive(self, signal: str) -> None:
-        self.signals.append(signal)
+    def receive(self, number: int) -> None:
+        self.signals.append(signal.Signals(number).name)
         if len(self.signals) == self._ends_after:
             self._ended.set()
 
@@ -174,9 +172,14 @@ class StubbornProcess:
         (None, ["SIGTERM", "SIGKILL"], True),
     ],
 )
-async def test_process_is_killed_and_abandoned_at_its_limits(ends_after, signals, abandoned):
+async def test_process_is_killed_and_abandoned_at_its_limits(
+    ends_after, signals, abandoned, monkeypatch
+):
     process = StubbornProcess(ends_after)
+    monkeypatch.setattr(training_child, "send_signal", StubbornProcess.receive)
     with structlog.testing.capture_logs() as logs:
-        await asyncio.wait_for(end_process(process, terminate_s=0.01, kill_s=0.01), 10)
+        await asyncio.wait_for(
+            end_process(cast(Process, process), terminate_s=0.01, kill_s=0.01), 10
+        )
     assert process.signals == signals
     assert bool(logs) is abandoned

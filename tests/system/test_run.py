@@ -191,7 +191,7 @@ def test_failed_training_publishes_its_remedy(start, messages, trained, tmp_path
     assert run.end() == 0, run.log
     reasons = [m["reason"] or "" for m in messages.all("pump02/state")]
     (reason, *_) = [each for each in reasons if each.startswith("learning failed")]
-    assert "SIGHUP" in reason
+    assert f"correct that, then `kill -HUP {run.process.pid}`" in reason
     assert "Traceback" not in run.log
 
 
