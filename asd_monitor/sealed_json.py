@@ -9,8 +9,11 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
+M = TypeVar("M", bound=BaseModel)
 _SEAL = re.compile(rb',\n "sha256": "([0-9a-f]{64})"\n}\n')
 _SEAL_BYTES = 82
 
@@ -36,6 +39,33 @@ def seal_of(content: bytes) -> str | None:
     if hashlib.sha256(content[:-_SEAL_BYTES]).hexdigest().encode() != seal[1]:
         raise ValueError("was changed after it was written: its hash differs")
     return seal[1].decode()
+
+
+def sealed_document(content: bytes, form: type[M]) -> M:
+    """Return the object in the content, which must end with its hash and have this form.
+
+    Raises ValueError with a text that follows the name of the file, and RecursionError as
+    `parsed_json`.
+    """
+    seal = seal_of(content)
+    document = parsed_json(content)
+    try:
+        checked = checked_document(document, form)
+    except ValueError as error:
+        raise ValueError(f"is invalid: {error}") from error
+    if seal is None:
+        raise ValueError("has no hash")
+    return checked
+
+
+def checked_document(document: Mapping[str, Any], form: type[M]) -> M:
+    """Return an object in this form.  Raises ValueError with the first problem and its key."""
+    try:
+        return form.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise ValueError(f"{key[:100]}: {first['msg']}") from error
 
 
 def parsed_json(content: bytes) -> dict[str, Any]:

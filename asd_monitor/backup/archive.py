@@ -8,9 +8,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import IO, Annotated, Any
+from typing import IO, Annotated
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from asd_monitor import __version__
 from asd_monitor.archive_manifest import ArchiveManifest, MemberEntry
@@ -27,7 +27,7 @@ from asd_monitor.plain_tar import (
     padding,
     write_member,
 )
-from asd_monitor.sealed_json import parsed_json, seal_of, sealed_json
+from asd_monitor.sealed_json import sealed_document, sealed_json
 
 FORMAT = 1
 ROOTS = ("models", "state", "config")
@@ -202,17 +202,9 @@ def _verified(content: bytes, found: Sequence[Member]) -> Contents:
     if len([member for member in found if member.root == "config"]) > 1:
         raise ArchiveError("it has more than one configuration")
     try:
-        seal = seal_of(content)
-        document: dict[str, Any] = parsed_json(content)
-        manifest = _Manifest.model_validate(document)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ArchiveError(f"its manifest is invalid: {key[:100]}: {first['msg']}") from error
+        manifest = sealed_document(content, _Manifest)
     except (ValueError, RecursionError) as error:
         raise ArchiveError(f"its manifest {error}") from error
-    if seal is None:
-        raise ArchiveError("its manifest has no hash")
     if [(e.name, e.bytes, e.sha256) for e in manifest.members] != [
         (m.name, m.size, m.sha256) for m in found
     ]:

@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from asd_monitor.names import ID_PATTERN
 from asd_monitor.records import AlarmLabel, NormalSpan
-from asd_monitor.sealed_json import parsed_json, seal_of, sealed_json
+from asd_monitor.sealed_json import sealed_document, sealed_json
 from asd_monitor.wording import rfc3339
 
 LABELS = "labels.json"
@@ -90,16 +90,9 @@ class MachineLabels:
         Raises ValueError where it is malformed, or was changed after it was written.
         """
         try:
-            is_sealed = seal_of(content) is not None
-            document = _Document.model_validate(parsed_json(content))
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            key = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{LABELS}: {key[:100]}: {first['msg']}") from error
+            document = sealed_document(content, _Document)
         except (ValueError, RecursionError) as error:
             raise ValueError(f"{LABELS} {error}") from error
-        if not is_sealed:
-            raise ValueError(f"{LABELS} has no hash")
         return MachineLabels(
             document.machine,
             tuple(AlarmLabel(**each.model_dump()) for each in document.labels),

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from asd_monitor.detector.modes import MAX_MODES
 from asd_monitor.microphone.baseline import MAX_MODES as MAX_MICROPHONE_MODES
 from asd_monitor.model_store.versions import MANIFEST
+from asd_monitor.sealed_json import checked_document
 
 
 class _Part(BaseModel):
@@ -153,8 +154,6 @@ class _Manifest(_Part):
 def check_manifest(manifest: Mapping[str, Any]) -> None:
     """Check types, sizes and bounds; raises ValueError with the first problem."""
     try:
-        _Manifest.model_validate(manifest)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ValueError(f"{MANIFEST}: {key[:100]}: {first['msg']}") from error
+        checked_document(manifest, _Manifest)
+    except ValueError as error:
+        raise ValueError(f"{MANIFEST}: {error}") from error

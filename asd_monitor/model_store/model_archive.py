@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Annotated
 
-from pydantic import Field, StringConstraints, ValidationError
+from pydantic import Field, StringConstraints
 
 from asd_monitor import __version__
 from asd_monitor.archive_manifest import ArchiveManifest, MemberEntry
@@ -34,7 +34,7 @@ from asd_monitor.plain_tar import (
     members,
     write_member,
 )
-from asd_monitor.sealed_json import parsed_json, seal_of, sealed_json
+from asd_monitor.sealed_json import sealed_document, sealed_json
 
 FORMAT = 1
 _KIND = ArchiveKind("model", FORMAT)
@@ -153,16 +153,9 @@ def _max_bytes(name: str) -> int:
 def _verified(content: bytes, found: Mapping[str, tuple[int, int, str]]) -> ArchivedModel:
     """Return the contents, after comparing the members with the manifest."""
     try:
-        is_sealed = seal_of(content) is not None
-        manifest = _Manifest.model_validate(parsed_json(content))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
-        raise ArchiveError(f"its manifest is invalid: {key[:100]}: {first['msg']}") from error
+        manifest = sealed_document(content, _Manifest)
     except (ValueError, RecursionError) as error:
         raise ArchiveError(f"its manifest {error}") from error
-    if not is_sealed:
-        raise ArchiveError("its manifest has no hash")
     if not is_id(manifest.machine):
         raise ArchiveError(f"its machine {manifest.machine!r} is a reserved id")
     if [(each.name, each.bytes, each.sha256) for each in manifest.members] != [

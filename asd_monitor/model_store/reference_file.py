@@ -40,6 +40,22 @@ class StoredReference:
         """Return the windows of pieces without a gap, each with the time of its start, in s."""
         windows = [window for piece in pieces for window in piece]
         segments = [number for number, piece in enumerate(pieces) for _ in piece]
+        return StoredReference.of_windows(
+            windows,
+            segments=segments,
+            fractions=np.linspace(0.0, 1.0, len(windows), endpoint=False),
+            times_s=[times_s[number] for number in segments],
+        )
+
+    @staticmethod
+    def of_windows(
+        windows: Sequence[Window],
+        *,
+        segments: Sequence[int],
+        fractions: npt.ArrayLike,
+        times_s: npt.ArrayLike,
+    ) -> StoredReference:
+        """Return windows, each with its segment, fraction and time as the attributes say."""
         names = sorted(windows[0].features.keys() - {LEVEL}) if windows else []
         limit = np.float32(np.finfo(np.float16).max)
         return StoredReference(
@@ -53,8 +69,8 @@ class StoredReference:
             starts=np.array([window.start for window in windows], np.int64),
             ends=np.array([window.end for window in windows], np.int64),
             segments=np.array(segments, np.int64),
-            fractions=np.linspace(0.0, 1.0, len(windows), endpoint=False, dtype=np.float32),
-            times_s=np.array([times_s[number] for number in segments], np.float32),
+            fractions=np.asarray(fractions, np.float32),
+            times_s=np.asarray(times_s, np.float32),
         )
 
     def __len__(self) -> int:

@@ -9,7 +9,7 @@ import numpy as np
 
 from asd_monitor.detector.back_end import Floats
 from asd_monitor.features.windows import Window
-from asd_monitor.model_store.reference_file import LEVEL, StoredReference
+from asd_monitor.model_store.reference_file import StoredReference
 from asd_monitor.model_training.reference import Reference
 
 MAX_STORED_WINDOWS = 1500
@@ -39,7 +39,13 @@ def stored_reference(
         ]
         before += segment.seconds * front_end.rate_hz
     chosen = _spread(chosen, block_samples, max_windows)
-    return _stored(chosen, max(before, 1.0), _times_s(reference, chosen))
+    total_samples = max(before, 1.0)
+    return StoredReference.of_windows(
+        [window for *_, window in chosen],
+        segments=[segment for segment, *_ in chosen],
+        fractions=[at / total_samples for _, at, _ in chosen],
+        times_s=_times_s(reference, chosen),
+    )
 
 
 def _spread(
@@ -71,25 +77,3 @@ def _times_s(reference: Reference, chosen: Sequence[tuple[int, float, Window]]) 
         )
         times.append(at / rate_hz if known is None else known)
     return np.array(times) - min(times, default=0.0)
-
-
-def _stored(
-    chosen: Sequence[tuple[int, float, Window]], total_samples: float, times_s: Floats
-) -> StoredReference:
-    limit = np.float32(np.finfo(np.float16).max)
-    windows = [window for *_, window in chosen]
-    names = sorted(windows[0].features.keys() - {LEVEL}) if windows else []
-    return StoredReference(
-        features={
-            name: np.clip(
-                np.stack([window.features[name] for window in windows]), -limit, limit
-            ).astype(np.float16)
-            for name in names
-        },
-        levels_dbfs=np.array([window.rms_dbfs for window in windows], np.float32),
-        starts=np.array([window.start for window in windows], np.int64),
-        ends=np.array([window.end for window in windows], np.int64),
-        segments=np.array([segment for segment, *_ in chosen], np.int64),
-        fractions=np.array([at / total_samples for _, at, _ in chosen], np.float32),
-        times_s=times_s.astype(np.float32),
-    )
