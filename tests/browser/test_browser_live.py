@@ -28,11 +28,11 @@ def test_values_change_without_loading_the_page_again(ann: Visitor) -> None:
     for path, name in (("/", "last"), (f"/machines/{HEALTHY}", "score")):
         ann.go(path)
         ann.mark()
-        value = ann.page.locator(f'{own} [data-field="{name}"]').element_handle()
+        where = f'{own} [data-field="{name}"]'
         for _ in range(3):
             ann.page.wait_for_function(
-                "([element, before]) => element.innerHTML !== before",
-                arg=[value, value.inner_html()],
+                "([where, before]) => document.querySelector(where).innerHTML !== before",
+                arg=[where, ann.page.locator(where).inner_html()],
             )
         assert ann.is_marked()
 
