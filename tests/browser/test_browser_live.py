@@ -24,8 +24,8 @@ _NOTE_ALARM = """(machine) => {
 
 
 def test_values_change_without_loading_the_page_again(ann: Visitor) -> None:
-    own = f'[data-machine="{HEALTHY}"]'
-    for path, name in (("/", "last"), (f"/machines/{HEALTHY}", "score")):
+    own = f'[data-machine="{FAULTY}"]'
+    for path, name in (("/", "last"), (f"/machines/{FAULTY}", "level")):
         ann.go(path)
         ann.mark()
         where = f'{own} [data-field="{name}"]'
