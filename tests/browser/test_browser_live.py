@@ -24,15 +24,15 @@ _NOTE_ALARM = """(machine) => {
 
 
 def test_values_change_without_loading_the_page_again(ann: Visitor) -> None:
-    own = f'[data-machine="{HEALTHY}"]'
-    for path, name in (("/", "last"), (f"/machines/{HEALTHY}", "score")):
+    own = f'[data-machine="{FAULTY}"]'
+    for path, name in (("/", "last"), (f"/machines/{FAULTY}", "level")):
         ann.go(path)
         ann.mark()
-        value = ann.page.locator(f'{own} [data-field="{name}"]').element_handle()
+        where = f'{own} [data-field="{name}"]'
         for _ in range(3):
             ann.page.wait_for_function(
-                "([element, before]) => element.innerHTML !== before",
-                arg=[value, value.inner_html()],
+                "([where, before]) => document.querySelector(where).innerHTML !== before",
+                arg=[where, ann.page.locator(where).inner_html()],
             )
         assert ann.is_marked()
 

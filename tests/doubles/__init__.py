@@ -43,6 +43,8 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     mqtt_commands          commands over MQTT to a daemon in the test's process, and their answers
     page_browser           requests to the page of a daemon, and its live events
     page_client            the page without a server, over a state that a test fills
+    page_plant             three machines, a broker and the daemon with its page, for browsers
+    page_visitor           a visitor of the page in Chromium
     pseudo_terminal        a program on a pseudo-terminal, to whose questions a test types answers
     published_journal      a journal whose events a session publishes
     run_process            `asd-monitor run` as a process of its own
