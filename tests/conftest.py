@@ -9,6 +9,7 @@ pytest_plugins = [
     "tests.doubles.mosquitto",
     "tests.doubles.virtual_sound",
     "tests.doubles.command_line",
+    "tests.doubles.unmeasured_sensitivity",
 ]
 
 # As the command line does, before numpy is imported: the threads of OpenBLAS wait for each other,

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 from asd_monitor.alarm.scale_tail import ScaleTail
 
@@ -83,6 +84,7 @@ def scale_score(tail: ScaleTail, evidence: float) -> float:
     return max(0.0, min(MAX_ALARM_SCORE, score))
 
 
+@lru_cache(maxsize=256)  # trials and restarts ask again for the tails of one model
 def evidence_at(tail: ScaleTail, score: float) -> float:
     """Return the evidence of a scale that has this alarm score, the inverse of `scale_score`.
 

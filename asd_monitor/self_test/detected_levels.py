@@ -1,13 +1,14 @@
 """The level down to which a known fault is detected in a machine's sound.
 
 One fault of each kind is added at falling levels: in steps of `STEP_DB`, until one is not detected,
-and then halfway between, until two adjacent levels are `RESOLUTION_DB` apart.  The faults are the
-same in every test of a machine; their levels are relative to its sound, as in
-`asd_monitor.synthesis.added_faults`.
+and then halfway between, until two adjacent levels are `RESOLUTION_DB` apart.  The trials of the
+kinds are scored together.  The faults are the same in every test of a machine; their levels are
+relative to its sound, as in `asd_monitor.synthesis.added_faults`.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -125,20 +126,25 @@ def level_steps(
     """
     rate_hz = detector.rate_hz
     sound = repeated(normal, LEAD_IN_S + FAULT_S, rate_hz)
-    found: dict[FaultKind, float | None] = {}
+    faults: dict[FaultKind, Samples] = {}
+    searches: dict[FaultKind, LevelSearch] = {}
     for number, kind in enumerate(RANGE_DB):
-        begin, most = number / len(RANGE_DB), _most_levels(kind)
-        yield begin
+        yield 0.0
         rng = np.random.default_rng((SEED, number))
-        fault = draw_fault(kind, normal, rms(normal), FAULT_S, rng, rate_hz=rate_hz).sound
-        search = LevelSearch(RANGE_DB[kind][0], highest_level_db(kind, known))
-        tried = 0
-        while (level_db := search.next_db) is not None:
-            added = [AddedSound(kind, level_db, fault)]
-            trial = trial_steps(pipelines_of(detector, 1), rule, sound, added)
-            part = 1 / (most * len(RANGE_DB))
-            delays_s = yield from part_of(trial, begin + tried * part, part)
-            tried += 1
-            search.observe(detected=math.isfinite(delays_s[0]))
-        found[kind] = search.detected_db
-    return DetectedLevels(found)
+        fault = draw_fault(kind, normal, rms(normal), FAULT_S, rng, rate_hz=rate_hz)
+        faults[kind] = fault.sound
+        searches[kind] = LevelSearch(RANGE_DB[kind][0], highest_level_db(kind, known))
+    part = 1 / max(map(_most_levels, RANGE_DB))
+    for tried in itertools.count():
+        added = [
+            AddedSound(kind, search.next_db, faults[kind])
+            for kind, search in searches.items()
+            if search.next_db is not None
+        ]
+        if not added:
+            break
+        trial = trial_steps(pipelines_of(detector, len(added)), rule, sound, added)
+        delays_s = yield from part_of(trial, tried * part, part)
+        for each, delay_s in zip(added, delays_s, strict=True):
+            searches[each.kind].observe(detected=math.isfinite(delay_s))
+    return DetectedLevels({kind: search.detected_db for kind, search in searches.items()})

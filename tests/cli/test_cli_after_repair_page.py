@@ -25,6 +25,7 @@ def apply_requests(state: Path) -> None:
         MachineRequests(MachineJournal(journal, "fan01")).apply(None, datetime.now(UTC), None)
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_the_commands_take_a_repaired_machine_to_its_own_model(
     command_line: CommandLine,
     own_models: Path,

@@ -19,6 +19,8 @@ from tests.doubles.synthetic_networks import (
 )
 from tests.doubles.synthetic_sounds import machine_sound, write
 
+pytestmark = pytest.mark.usefixtures("unmeasured")
+
 STATISTICS = {kind.name for kind in VIEW_KINDS}
 
 

@@ -135,6 +135,7 @@ def test_a_bundle_with_a_damaged_reference_is_refused(own_models: Path) -> None:
         load_bundle(own_models, "fan01")
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_training_begins_a_commissioning_unless_it_is_configured_otherwise(
     command_line: CommandLine, normal: Path, own_models: Path, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def test_a_models_folder_is_checked_before_the_recordings_are_read(
     assert len(result.err.splitlines()) == 1
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_names_of_any_kind_stop_no_training(
     command_line: CommandLine, normal: Path, tmp_path: Path
 ) -> None:
@@ -140,6 +141,7 @@ def test_names_of_any_kind_stop_no_training(
     assert command_line(*score, "--csv").out.encode("utf-8").count(b"\n") == 3
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_settings_are_read_from_a_configuration_file(
     command_line: CommandLine, normal: Path, tmp_path: Path
 ) -> None:
@@ -202,6 +204,7 @@ def test_each_unusable_recording_is_refused_with_one_message(
     assert not (tmp_path / "m").exists()
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize(
     ("rate_hz", "channels", "subtype", "container", "notice"),
     [
@@ -241,6 +244,7 @@ def test_unusual_formats_are_accepted_with_a_notice_where_information_is_lost(
     assert json.loads(scored.out)["score"] < 2
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_recordings_of_several_channels_are_noticed_unless_a_channel_is_chosen(
     command_line: CommandLine, trained: Path, tmp_path: Path
 ) -> None:
@@ -259,6 +263,7 @@ def test_recordings_of_several_channels_are_noticed_unless_a_channel_is_chosen(
         assert (result.code, notice in result.err) == (code, False), command
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_an_unusable_file_is_reported_and_the_others_are_used(
     command_line: CommandLine, normal: Path, tmp_path: Path
 ) -> None:
@@ -286,6 +291,7 @@ def test_missing_permission_is_an_error(
             assert f"{path}: no permission to read it" in result.message
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_models_folder_that_is_not_writable_is_an_error(
     command_line: CommandLine, open_folder: Path, trained_without_encoder: Path
 ) -> None:

@@ -206,7 +206,7 @@ def quick_adaptation(monkeypatch: pytest.MonkeyPatch, better: bool) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("better", [False, True])
-@pytest.mark.usefixtures("quick_adaptation")
+@pytest.mark.usefixtures("quick_adaptation", "unmeasured")
 def test_train_with_adapt_writes_a_bundle_with_the_better_encoder(
     command_line: CommandLine, recording: Path, encoder_file: Path, tmp_path: Path, better: bool
 ) -> None:

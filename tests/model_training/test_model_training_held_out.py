@@ -41,6 +41,7 @@ def test_several_short_files_are_held_out(tmp_path: Path) -> None:
     assert sum(s.seconds for s in split.kept) + split.held_out_s == pytest.approx(60.0)
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_sound_between_held_out_excerpts_is_scored_too(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", machine_sound(100.0))
     reference = read_reference([path], max_windows=60, excerpt_s=5.0)
