@@ -65,6 +65,12 @@ def test_unit_agrees_with_the_program():
     assert "run --config /etc/asd-monitor/%i.yaml --log-format text" in text
 
 
+def test_unit_names_programs_that_each_debian_has():
+    """`/bin/kill` is of procps, which a minimal Debian lacks: `systemctl reload` would fail."""
+    programs = re.findall(r"^Exec\w+=[-+!@:]*(\S+)", UNIT.read_text(), re.MULTILINE)
+    assert set(programs) == {"/opt/asd-monitor/bin/asd-monitor", "/bin/sh"}
+
+
 @pytest.fixture
 def installed(tmp_path):
     """Return an instance of the unit, with a program that exists."""
