@@ -23,6 +23,11 @@ TORCH = Extra("train", ("torch",))
 TORCH_AND_EXPORT = Extra("train", ("torch", "onnx", "onnxscript"))
 
 
+def is_installed(extra: Extra) -> bool:
+    """Return whether the modules of an extra are installed, without importing them."""
+    return not _missing(extra)
+
+
 def require_extra(feature: str, extra: Extra, alternative: str = "") -> None:
     """Check that the modules of an extra are installed, without importing them.
 
@@ -33,10 +38,14 @@ def require_extra(feature: str, extra: Extra, alternative: str = "") -> None:
         OperationError: one of them is not installed.
 
     """
-    missing = [name for name in extra.modules if importlib.util.find_spec(name) is None]
+    missing = _missing(extra)
     if missing:
         raise OperationError(
             f"{feature} needs {missing[0]}, which is not installed: run `{sys.prefix}/bin/pip "
             f"install -c constraints.txt '.[{extra.name}]'` in the clone of the repository"
             f"{f', or {alternative}' if alternative else ''}"
         )
+
+
+def _missing(extra: Extra) -> list[str]:
+    return [name for name in extra.modules if importlib.util.find_spec(name) is None]

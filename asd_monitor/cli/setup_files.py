@@ -18,6 +18,7 @@ from asd_monitor.cli.service_folders import service_environment
 from asd_monitor.config.loading import ConfigError
 from asd_monitor.config.settings import Config
 from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.extras import WEB, is_installed
 from asd_monitor.guided_setup.configuration_edit import (
     BrokerEntry,
     MachineEntry,
@@ -37,6 +38,7 @@ from asd_monitor.private_files import create_private_file, write_private_file
 
 _REMEDY = "choose another file with --config, or run setup as a user who may write there"
 _SYSTEMCTL_LIMIT_S = 120.0
+_PAGE = "127.0.0.1:9464"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ def prepare_configuration(
 ) -> PreparedConfiguration:
     """Return a new configuration with the machine, or the file there with the machine added.
 
+    A new one has the page, for this computer alone, where the page is installed.
+
     Raises:
         MachineExistsError: the file there has the machine already, with another device.
         UsageError: it is malformed.
@@ -72,7 +76,7 @@ def prepare_configuration(
     """
     before = _content(path)
     if before is None:
-        text = new_configuration(broker, entry)
+        text = first_configuration(broker, entry)
     else:
         try:
             text = add_machine(before.decode("utf-8-sig"), entry)
@@ -84,6 +88,11 @@ def prepare_configuration(
         path.parent.mkdir(parents=True, exist_ok=True)
         with _checked_text(path, text) as config:
             return PreparedConfiguration(path, before, text, config)
+
+
+def first_configuration(broker: BrokerEntry, entry: MachineEntry) -> str:
+    """Return the text of a new configuration, with the page where that is installed."""
+    return new_configuration(broker, entry, _PAGE if is_installed(WEB) else None)
 
 
 def check_machine(path: Path, entry: MachineEntry) -> None:

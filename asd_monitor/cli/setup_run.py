@@ -28,6 +28,7 @@ from asd_monitor.cli.setup_files import (
     PreparedConfiguration,
     changing,
     check_machine,
+    first_configuration,
     give_to_service,
     install_password,
     install_service,
@@ -43,7 +44,6 @@ from asd_monitor.guided_setup.configuration_edit import (
     DEFAULT_BUDGET,
     BrokerEntry,
     MachineEntry,
-    new_configuration,
 )
 from asd_monitor.guided_setup.service_unit import ServiceFolders, obstacle, service_name
 from asd_monitor.names import check_id
@@ -334,7 +334,7 @@ class GuidedSetup:
         broker = BrokerEntry(
             mqtt.host, mqtt.port, mqtt.username, None if file is None else str(file)
         )
-        return new_configuration(broker, self._entry(device, str(self._answers.machine)))
+        return first_configuration(broker, self._entry(device, str(self._answers.machine)))
 
     def _service_command(self, config: Config) -> str:
         recordings = self._answers.recordings or (

@@ -75,9 +75,12 @@ class BrokerEntry:
         return {key: value for key, value in every.items() if value is not None}
 
 
-def new_configuration(broker: BrokerEntry, entry: MachineEntry) -> str:
-    """Return the text of a new file with one machine."""
-    lines = ["version: 1", f"mqtt: {_flow(broker.value)}", "machines:", *entry.lines("  ")]
+def new_configuration(broker: BrokerEntry, entry: MachineEntry, page: str | None = None) -> str:
+    """Return the text of a new file with one machine; ``page``: where the page listens, if any."""
+    lines = ["version: 1", f"mqtt: {_flow(broker.value)}"]
+    if page is not None:
+        lines.append(f"http: {_flow({'listen': page})}  # the page in the browser")
+    lines += ["machines:", *entry.lines("  ")]
     return _HEAD + "\n".join(lines) + "\n"
 
 

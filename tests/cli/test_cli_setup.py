@@ -29,6 +29,7 @@ from asd_monitor.cli.setup_run import GuidedSetup
 from asd_monitor.config.loading import ConfigError, machine_from_options
 from asd_monitor.config.settings import Mqtt, Tls
 from asd_monitor.errors import OperationError, UsageError
+from asd_monitor.extras import Extra
 from asd_monitor.guided_setup.configuration_edit import BrokerEntry, MachineEntry
 from asd_monitor.guided_setup.service_unit import ServiceFolders
 from asd_monitor.publish.broker_connection import Connection
@@ -66,6 +67,16 @@ def test_a_new_configuration_is_written_for_all_to_read(tmp_path: Path) -> None:
     again = prepare_configuration(path, ENTRY, BrokerEntry("other"))
     assert not again.is_changed
     assert write_configuration(again) is None
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_a_new_configuration_has_the_page_where_it_is_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    extra = Extra("web", ("sys" if is_there else "no_such",))
+    monkeypatch.setattr("asd_monitor.cli.setup_files.WEB", extra)
+    prepared = prepare_configuration(tmp_path / "machines.yaml", ENTRY, BrokerEntry())
+    assert (prepared.config.http is not None) is is_there
 
 
 def test_a_changed_configuration_keeps_its_mode_and_a_backup(tmp_path: Path) -> None:

@@ -34,6 +34,15 @@ def test_a_new_file_is_valid_and_has_what_was_answered(tmp_path):
     assert (file.config.mqtt.address, file.config.mqtt.username) == ("plant-broker:8883", "edge: 7")
     assert str(file.config.mqtt.password_file) == "/etc/asd-monitor/it's a.password"
     assert file.notices == ()
+    assert file.config.http is None
+
+
+def test_a_new_file_has_the_page_where_one_is_wanted(tmp_path):
+    path = tmp_path / "machines.yaml"
+    path.write_text(new_configuration(BrokerEntry(), ENTRY, "127.0.0.1:9464"))
+    http = read_config(path, parse_device).config.http
+    assert http is not None
+    assert http.listen == "127.0.0.1:9464"
 
 
 def test_the_example_keeps_every_line():
