@@ -18,8 +18,9 @@ from asd_monitor.evidence.sound_span import SoundContent
 from asd_monitor.journal.alarm_changes import NO_CAUSE, Cause
 from asd_monitor.journal.alarm_entries import AlarmEntry, Entry
 from asd_monitor.journal.alarm_records import AlarmRecord
+from asd_monitor.journal.limited_disk import DiskLimits
 from asd_monitor.journal.machine_journal import MachineJournal
-from asd_monitor.journal.store import DiskLimits, Journal
+from asd_monitor.journal.store import Journal
 from asd_monitor.records import MicrophoneState, Thresholds
 
 RETURNED_S, ACKNOWLEDGED_S, BETWEEN_S = 40.0, 600.0, 700.0
@@ -118,8 +119,8 @@ def _transitions(number: int, *, closes: bool) -> Iterator[tuple[Transition, flo
 
 def _publish(journal: Journal, machine: str) -> None:
     """Let the events of a machine be acknowledged by a broker."""
-    for waiting in journal.take_events(machine, limit=5 * _AT_ONCE):
-        journal.settle(waiting, None)
+    for waiting in journal.outbox.take(machine, limit=5 * _AT_ONCE):
+        journal.outbox.settle(waiting, None)
 
 
 def _package(record: AlarmRecord) -> PackageContent:

@@ -17,6 +17,7 @@ from rich.live import Live
 from rich.text import Text
 
 from asd_monitor.audio.files.levels import dbfs
+from asd_monitor.cli.terminal_abilities import moves_cursor
 from asd_monitor.dsp.dc_removal import DCRemover
 from asd_monitor.dsp.sample_faults import CLIPPING_LEVEL
 from asd_monitor.records import Samples
@@ -67,7 +68,7 @@ class LevelMeter:
         self._console = Console(file=sys.stderr)
         self._live = (
             Live(console=self._console, refresh_per_second=10, transient=True)
-            if self._console.is_terminal
+            if moves_cursor(sys.stderr)
             else None
         )
         self._dc_remover: DCRemover | None = None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from rich.text import Text
 
+from asd_monitor.alarm.state import AlarmCondition
 from asd_monitor.daemon.overview import MachineOverview, Overview
+from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.records import MachineState, MicrophoneState
 from asd_monitor.wording import count, printable
 
@@ -34,16 +37,24 @@ _MIN_DBFS = -80.0
 
 
 def live_lines(overview: Overview, rows: int) -> list[Text]:
-    """Return a line for each machine, ``rows`` at most, and one with the broker.
+    """Return a line for each machine, with a second one for its alarm, and one with the broker.
 
-    Where there are more machines, those that need attention are shown.
+    The machines have ``rows`` lines at most; where there are more, those that need attention are
+    shown.
     """
     machines = overview.machines
     shown: Sequence[MachineOverview] = machines
-    if len(machines) > rows:
-        shown = sorted(machines, key=lambda each: each.state not in _FIRST)[:rows]
+    if sum(map(_rows_of, machines)) > rows:
+        ordered = sorted(machines, key=lambda each: each.state not in _FIRST)
+        ends = accumulate(map(_rows_of, ordered))
+        shown = [each for each, end in zip(ordered, ends, strict=True) if end <= rows]
+        shown = shown or ordered[:1]  # of a terminal that is very low
     width = min(_MACHINE_CHARS, max((len(each.machine) for each in shown), default=0))
-    lines = [_machine_line(each, width) for each in shown]
+    lines = []
+    for each in shown:
+        lines.append(_machine_line(each, width))
+        if each.alarm is not None:
+            lines.append(_alarm_line(each.alarm))
     last = Text(no_wrap=True)
     if len(shown) < len(machines):
         last.append(f"{count(len(machines) - len(shown), 'more machine')} · ")
@@ -55,10 +66,16 @@ def live_lines(overview: Overview, rows: int) -> list[Text]:
     return [*lines, last]
 
 
+def _rows_of(machine: MachineOverview) -> int:
+    return 1 if machine.alarm is None else 2
+
+
 def _machine_line(machine: MachineOverview, width: int) -> Text:
-    colour = _COLOURS.get(machine.state, "")
     line = Text(no_wrap=True)
     line.append(f"{machine.machine[:width]:<{width}} ", "bold")
+    if machine.is_starting:
+        return line.append(f"○ {'starting':<{_STATE_CHARS}}", "dim")
+    colour = _COLOURS.get(machine.state, "")
     line.append(f"{_SHAPES.get(machine.state, '●')} {machine.state:<{_STATE_CHARS}} ", colour)
     line.append(_bar(machine.level_dbfs))
     line.append(_score(machine))
@@ -70,6 +87,18 @@ def _machine_line(machine: MachineOverview, width: int) -> Text:
     if machine.reason is not None:
         line.append(f"  {printable(machine.reason)}", "dim")
     return line
+
+
+def _alarm_line(alarm: AlarmRecord) -> Text:
+    """Return what a person needs to act on an alarm: its id, and why it was raised."""
+    line = Text("  ", no_wrap=True)
+    line.append(f"{alarm.id} ", "bold")
+    if alarm.shelved_until is not None:
+        line.append(f"shelved until {alarm.shelved_until.astimezone():%a %H:%M}", "yellow")
+    else:
+        style = "bold red" if alarm.condition is AlarmCondition.UNACKNOWLEDGED else "yellow"
+        line.append(alarm.condition.replace("_", " "), style)
+    return line.append("" if alarm.reason is None else f": {printable(alarm.reason)}")
 
 
 def _bar(level_dbfs: float | None) -> Text:

@@ -17,6 +17,8 @@ import structlog
 import typer
 from structlog.typing import Processor
 
+from asd_monitor.cli.terminal_abilities import has_colours
+
 
 class LogFormat(StrEnum):
     """Formats of a log line."""
@@ -77,7 +79,7 @@ def configure_logs(
             shared.append(structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False))
         last.append(
             structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
+                colors=has_colours(sys.stderr),
                 pad_event_to=0,
                 pad_level=False,
                 exception_formatter=structlog.dev.plain_traceback,

@@ -16,7 +16,7 @@ _LINE_EVERY = 0.1
 def shown_progress() -> Iterator[Callable[[str, float], None]]:
     """Yield a function that shows a step's name and the share that is done, 0 … 1."""
     console = Console(stderr=True)
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield _lines()
         return
     with Progress(

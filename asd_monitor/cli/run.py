@@ -104,16 +104,19 @@ def command(
 def _display(log_format: LogFormat | None, *, wanted: bool) -> Iterator[TerminalDisplay | None]:
     """Yield what shows the machines below the log; None where that is not a text on a terminal."""
     from asd_monitor.cli.logs import LogFormat, effective_format
+    from asd_monitor.cli.terminal_abilities import has_colours, moves_cursor
 
     is_text = effective_format(log_format) is LogFormat.TEXT
-    if not (wanted and is_text and sys.stderr.isatty()):
+    if not (wanted and is_text and moves_cursor(sys.stderr)):
         yield None
         return
     from asd_monitor.cli.live_lines import live_lines
     from asd_monitor.cli.terminal_display import TerminalDisplay
 
     try:
-        display = TerminalDisplay(sys.stderr.fileno(), live_lines)
+        display = TerminalDisplay(
+            sys.stderr.fileno(), live_lines, has_colours=has_colours(sys.stderr)
+        )
     except OSError:  # a terminal that this process cannot open again
         yield None
         return

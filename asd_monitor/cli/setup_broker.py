@@ -11,19 +11,20 @@ from asd_monitor.config.settings import Config
 from asd_monitor.errors import UsageError
 from asd_monitor.publish.broker_connection import Connection
 from asd_monitor.publish.broker_diagnostics import EndCause
-from asd_monitor.publish.messages import OFFLINE
 from asd_monitor.publish.send_queue import Outgoing
 from asd_monitor.publish.topics import Topics
 
 _LIMIT_S = 10.0
+_WILL = b'{"schema": "asd.probe/1", "by": "asd-monitor setup"}'
 
 
 def why_not_connected(config: Config) -> str | None:
     """Return why the broker cannot be used, with the remedy; None: it accepts this box."""
     mqtt = config.mqtt
     topics = Topics(mqtt.prefix, config.box)
-    # brokers check at the connect whether the will may be published; DISCONNECT discards it
-    will = Outgoing(topics.availability, OFFLINE, qos=1, retain=True)
+    # Brokers check at the connect whether the will may be published; DISCONNECT discards it.  Where
+    # the connection is lost before, no subscriber must take a daemon that runs for offline.
+    will = Outgoing(topics.availability, _WILL, qos=1, retain=False)
     end = None
     for version in (MQTTv5, MQTTv311):
         try:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from asd_monitor.cli.configuration import read_for_run
+from asd_monitor.cli.service_folders import service_environment
 from asd_monitor.config.loading import ConfigError
 from asd_monitor.config.settings import Config
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.guided_setup.configuration_edit import (
     BrokerEntry,
     MachineEntry,
+    MachineExistsError,
     add_machine,
     new_configuration,
 )
@@ -29,8 +32,8 @@ from asd_monitor.guided_setup.service_unit import (
     service_name,
     unit_text,
 )
-from asd_monitor.model_store.atomic_files import os_errors_reported, replace_durably, sync_folder
-from asd_monitor.private_files import create_private_file
+from asd_monitor.model_store.atomic_files import os_errors_reported, sync_folder
+from asd_monitor.private_files import create_private_file, write_private_file
 
 _REMEDY = "choose another file with --config, or run setup as a user who may write there"
 _SYSTEMCTL_LIMIT_S = 120.0
@@ -62,7 +65,8 @@ def prepare_configuration(
     """Return a new configuration with the machine, or the file there with the machine added.
 
     Raises:
-        UsageError: the file there is malformed, or has the machine already with another device.
+        MachineExistsError: the file there has the machine already, with another device.
+        UsageError: it is malformed.
         OperationError: it cannot be read, or nothing can be written there.
 
     """
@@ -72,12 +76,48 @@ def prepare_configuration(
     else:
         try:
             text = add_machine(before.decode("utf-8-sig"), entry)
+        except MachineExistsError as error:
+            raise MachineExistsError(f"{path}: {error}") from error
         except (UsageError, UnicodeDecodeError) as error:
             raise UsageError(f"{path}: {error}") from error
     with os_errors_reported(path.parent, "the configuration cannot be written", _REMEDY):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _checked_text(path, text) as config:
             return PreparedConfiguration(path, before, text, config)
+
+
+def check_machine(path: Path, entry: MachineEntry) -> None:
+    """Check that the file there, if any, has no machine of this id with another device.
+
+    Raises `MachineExistsError`; what else is wrong with the file `prepare_configuration` says.
+    """
+    before = _content(path)
+    try:
+        add_machine("" if before is None else before.decode("utf-8-sig"), entry)
+    except MachineExistsError:
+        raise
+    except (UsageError, UnicodeDecodeError):
+        return
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Let one `setup` at a time change the configurations in the folder of a file.
+
+    The lock ends with the process, however it ends.
+
+    Raises:
+        OperationError: the folder cannot be opened.
+
+    """
+    with os_errors_reported(path.parent, "the configuration cannot be written", _REMEDY):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def write_configuration(prepared: PreparedConfiguration) -> Path | None:
@@ -93,13 +133,32 @@ def write_configuration(prepared: PreparedConfiguration) -> Path | None:
     with os_errors_reported(path, "the configuration cannot be written", _REMEDY):
         if _content(path) != prepared.before:
             raise OperationError(f"{path}: it was changed meanwhile: run setup again")
-        if prepared.before is not None:
+        if prepared.before is None:
+            _replace(path, prepared.text.encode(), 0o644)
+        else:
             backup = _free_backup(path)
             shutil.copy2(path, backup)
-        mode = path.stat().st_mode if prepared.before is not None else 0o644
-        replace_durably(path, prepared.text.encode())
-        path.chmod(mode & 0o7777)
+            real = path.resolve()  # a link stays one
+            _replace(real, prepared.text.encode(), real.stat().st_mode, owner=real.stat())
     return backup
+
+
+def _replace(path: Path, data: bytes, mode: int, owner: os.stat_result | None = None) -> None:
+    """Write or replace a file atomically, complete with its mode and its owner.  Raises OSError.
+
+    A service may read it at any instant.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        write_private_file(partial, data)
+        if owner is not None:
+            with suppress(PermissionError):  # only root can keep the file of another user theirs
+                os.chown(partial, owner.st_uid, owner.st_gid)
+        partial.chmod(mode & 0o7777)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    sync_folder(path.parent)
 
 
 @contextmanager
@@ -109,7 +168,7 @@ def _checked_text(path: Path, text: str) -> Iterator[Config]:
     try:
         create_private_file(trial)
         trial.write_text(text, encoding="utf-8")
-        yield read_for_run(trial).config
+        yield read_for_run(trial, environ=service_environment(path)).config
     except ConfigError as error:
         problems = [each.replace(str(trial), str(path)) for each in error.problems]
         raise ConfigError(problems) from error
@@ -170,8 +229,7 @@ def install_password(folders: ServiceFolders, instance: str, source: Path) -> Pa
                 raise OperationError(f"{target}: it has another password: replace it yourself")
             return target
         target.parent.mkdir(parents=True, exist_ok=True)
-        create_private_file(target)
-        target.write_bytes(content)
+        _replace(target, content, 0o600)
     return target
 
 
@@ -188,9 +246,7 @@ def install_service(folders: ServiceFolders, instance: str, program: Path) -> li
     with os_errors_reported(target, "the unit cannot be written", "run setup as root"):
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            replace_durably(target, text.encode())
-            target.chmod(0o644)
-            sync_folder(target.parent)
+            _replace(target, text.encode(), 0o644)
             done.append(f"wrote {target}")
         elif target.read_text(encoding="utf-8") != text:
             done.append(f"left {target} as it is, which differs from that of this version")
@@ -214,26 +270,36 @@ def give_to_service(folders: ServiceFolders, instance: str) -> None:
     if owner.st_uid == 0:
         return  # systemd does it when the service starts for the first time
     for path in state.rglob("*"):
-        if path.lstat().st_uid == 0:
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+        with suppress(FileNotFoundError):  # the running daemon removes files meanwhile
+            if path.lstat().st_uid == 0:
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _is_active(name: str) -> bool:
     command = ["systemctl", "is-active", "--quiet", name]
-    return subprocess.run(command, check=False, timeout=_SYSTEMCTL_LIMIT_S).returncode == 0
+    return _run(command).returncode == 0
 
 
 def _systemctl(*arguments: str) -> None:
     command = ["systemctl", *arguments]
-    shown = " ".join(command)
-    try:
-        done = subprocess.run(
-            command, check=False, timeout=_SYSTEMCTL_LIMIT_S, capture_output=True, text=True
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise OperationError(f"`{shown}` failed ({error}): run it yourself") from error
+    done = _run(command)
     if done.returncode:
         reason = done.stderr.strip().splitlines()[-1:] or ["no message"]
+        unit = f" -u {arguments[-1]}" if len(arguments) > 1 else ""
         raise OperationError(
-            f"`{shown}` failed ({reason[0]}): `journalctl -u {arguments[-1]}` says why"
+            f"`{' '.join(command)}` failed ({reason[0]}): `journalctl{unit} -n 50` says why"
         )
+
+
+def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            command,
+            check=False,
+            timeout=_SYSTEMCTL_LIMIT_S,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise OperationError(f"`{' '.join(command)}` failed ({error}): run it yourself") from error

@@ -24,6 +24,7 @@ from asd_monitor.audio.files.recordings import RecordingReader
 from asd_monitor.audio.inputs import AudioInput, InputListing, list_inputs
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.cli.setup_dialogue import Dialogue
+from asd_monitor.cli.terminal_abilities import moves_cursor
 from asd_monitor.guided_setup.channel_trial import SETTLED_S, ChannelSound, ChannelTrial, reacting
 from asd_monitor.records import Block, MicrophoneState
 from asd_monitor.wording import shortened
@@ -32,7 +33,7 @@ LISTEN_S = 4.0
 """Without a question, each microphone is listened to for this time."""
 _FILE_S = 20.0  # of a recording
 _MAX_CHANNELS = 8  # of one device
-_MAX_ROWS = 16
+_MAX_ROWS = 64
 _OPEN_LIMIT_S = 10.0
 _REFRESH_S = 0.15
 _BAR_CELLS = 12
@@ -51,6 +52,7 @@ class ListenedChannel:
     channels: int | None = None  # of the device; None: not open yet
     problem: str | None = None
     trial: ChannelTrial | None = None
+    is_sure: bool = True  # that the device has it; otherwise it is shown once the device is open
     _rate_hz: int = field(default=0)
 
     @property
@@ -62,7 +64,7 @@ class ListenedChannel:
     @property
     def exists(self) -> bool:
         """Whether the device has the channel, as far as it is known."""
-        return self.channels is None or self.channel < self.channels
+        return self.is_sure if self.channels is None else self.channel < self.channels
 
     @property
     def has_answered(self) -> bool:
@@ -117,16 +119,34 @@ def channels_of(inputs: Sequence[AudioInput]) -> list[ListenedChannel]:
     channels = []
     for each in inputs:
         spec = parse_device(each.device)
-        number = min(_MAX_CHANNELS, max(each.channels, default=2))
-        channels += [ListenedChannel(spec, each.name, channel) for channel in range(number)]
+        sure = max(each.channels, default=1)
+        number = min(_MAX_CHANNELS, sure) if each.channels else _MAX_CHANNELS
+        channels += [
+            ListenedChannel(spec, each.name, channel, is_sure=channel < sure)
+            for channel in range(number)
+        ]
     return channels[:_MAX_ROWS]
 
 
 def channels_of_device(spec: DeviceSpec) -> list[ListenedChannel]:
-    """Return the channels of one device, of which two are listened to at least."""
-    number = max(2, (spec.channel or 0) + 1)
+    """Return the channels of one device, `_MAX_CHANNELS` and its own; it may have fewer."""
+    own = spec.channel or 0
     device = replace(spec, channel=None)
-    return [ListenedChannel(device, "", channel) for channel in range(number)]
+    return [
+        ListenedChannel(device, "", channel, is_sure=channel == own)
+        for channel in sorted({*range(_MAX_CHANNELS), own})
+    ]
+
+
+def further_channels(channels: Sequence[ListenedChannel]) -> Iterator[str]:
+    """Yield what is not listened to: the later channels of a device that has many."""
+    number = {each.device: each.channels for each in channels if each.channels is not None}
+    for device, has in number.items():
+        if has > _MAX_CHANNELS:
+            yield (
+                f"{device} has {has} channels, of which the first {_MAX_CHANNELS} are listened "
+                f"to: name a later one with --device {replace(device, channel=_MAX_CHANNELS)}"
+            )
 
 
 def listen_to_recording(spec: DeviceSpec) -> list[ListenedChannel]:
@@ -171,13 +191,16 @@ async def _listen(channels: Sequence[ListenedChannel], dialogue: Dialogue) -> No
     if dialogue.interactive:
         loop.add_reader(sys.stdin.fileno(), _read_enter, entered)
     live = Live(console=dialogue.console, auto_refresh=False, transient=True)
+    is_live = moves_cursor(sys.stderr)
+    if not is_live:
+        dialogue.console.print(_hint(dialogue))
     begun_s = loop.time()
     try:
-        with live if dialogue.console.is_terminal else nullcontext():
+        with live if is_live else nullcontext():
             while not _is_done(channels, entered, loop.time() - begun_s, dialogue):
                 await asyncio.sleep(_REFRESH_S)
-                if dialogue.console.is_terminal:
-                    live.update(Group(channel_table(channels), _hint(dialogue)), refresh=True)
+                if is_live:  # the hint first: a low terminal shows the beginning
+                    live.update(Group(_hint(dialogue), channel_table(channels)), refresh=True)
     finally:
         if dialogue.interactive:
             loop.remove_reader(sys.stdin.fileno())

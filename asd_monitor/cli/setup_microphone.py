@@ -14,6 +14,7 @@ from asd_monitor.cli.setup_listening import (
     channels_of,
     channels_of_device,
     find_inputs,
+    further_channels,
     listen,
     listen_to_recording,
 )
@@ -88,6 +89,8 @@ def _choose(dialogue: Dialogue) -> tuple[list[ListenedChannel], ListenedChannel 
         )
     listen(channels, dialogue)
     dialogue.console.print(channel_table(channels))
+    for further in further_channels(channels):
+        dialogue.warn(further)
     shown = [each for each in channels if each.exists]
     problems = {each.problem: each.device for each in shown if each.problem is not None}
     for problem, device in problems.items():

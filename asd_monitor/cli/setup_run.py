@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +26,8 @@ from asd_monitor.cli.setup_answers import (
 from asd_monitor.cli.setup_dialogue import Dialogue, InputEndedError
 from asd_monitor.cli.setup_files import (
     PreparedConfiguration,
+    changing,
+    check_machine,
     give_to_service,
     install_password,
     install_service,
@@ -35,16 +36,22 @@ from asd_monitor.cli.setup_files import (
     write_configuration,
 )
 from asd_monitor.cli.setup_microphone import choose_microphone
+from asd_monitor.cli.setup_next import report_next
 from asd_monitor.config.field_types import MIN_TRAINING_S
-from asd_monitor.config.listen_address import page_url
 from asd_monitor.errors import AsdMonitorError, OperationError, UsageError
-from asd_monitor.guided_setup.configuration_edit import DEFAULT_BUDGET, BrokerEntry, MachineEntry
+from asd_monitor.guided_setup.configuration_edit import (
+    DEFAULT_BUDGET,
+    BrokerEntry,
+    MachineEntry,
+    new_configuration,
+)
 from asd_monitor.guided_setup.service_unit import ServiceFolders, obstacle, service_name
 from asd_monitor.names import check_id
 from asd_monitor.wording import printable
 
 if TYPE_CHECKING:
     from asd_monitor.cli.setup_recording import NormalSound
+    from asd_monitor.config.settings import Config
 
 _NAME = "machines.yaml"
 
@@ -59,7 +66,8 @@ class GuidedSetup:
         self._dialogue = dialogue
         self._folders = folders or ServiceFolders()
         self._is_root = os.geteuid() == 0
-        self._there: list[str] = []  # what exists already
+        self._recordings: Path | None = None  # the folder in which recording has begun
+        self._made: list[str] = []  # what else exists already
 
     def run(self) -> None:
         """Take all steps.  Raises `typer.Exit` with 130 where it is interrupted."""
@@ -70,7 +78,7 @@ class GuidedSetup:
             self._report_end("interrupted")
             raise typer.Exit(130) from error
         except AsdMonitorError:
-            if self._there:
+            if self._kept:
                 self._report_end("not finished")
             raise
 
@@ -80,7 +88,7 @@ class GuidedSetup:
         device = _absolute(choose_microphone(self._answers.device, dialogue))
         self._answers = replace(self._answers, device=str(device))
         dialogue.step("2 of 5: machine and broker")
-        machine = self._ask_machine()
+        machine = self._ask_machine(device)
         prepared = self._prepare(device, machine)
         prepared = self._try_broker(device, machine, prepared)
         dialogue.step("3 of 5: the normal sound")
@@ -89,8 +97,9 @@ class GuidedSetup:
         self._train(device, machine, sound, prepared)
         dialogue.step("5 of 5: configuration and service")
         self._write(device, machine)
-        is_service = self._serve(device)
-        self._report_next(prepared, is_service=is_service)
+        is_service = self._serve(device, prepared)
+        service = service_name(self._instance) if is_service else None
+        report_next(self._answers, self._config, prepared.config, service)
 
     @property
     def _config(self) -> Path:
@@ -118,10 +127,15 @@ class GuidedSetup:
         own = self._state / "models" if self._is_of_service else default_models_dir()
         return self._answers.models or own
 
-    def _ask_machine(self) -> str:
+    def _ask_machine(self, device: DeviceSpec) -> str:
+        def free_id(text: str) -> str:
+            machine = check_id(text)
+            check_machine(self._config, MachineEntry(machine, str(device)))
+            return machine
+
         machine = self._answers.machine
         if machine is None:
-            machine = self._dialogue.ask("Id of the machine, such as fan01:", None, check_id)
+            machine = self._dialogue.ask("Id of the machine, such as fan01:", None, free_id)
             self._answers = replace(self._answers, machine=machine)
         return machine
 
@@ -216,7 +230,7 @@ class GuidedSetup:
         )
         target_s = self._answers.target_s
         while True:
-            self._there = [f"recordings in {printable(folder)}"]
+            self._recordings = folder
             sound = record(
                 device, machine, folder, target_s=target_s, state=self._state, dialogue=dialogue
             )
@@ -250,16 +264,19 @@ class GuidedSetup:
         channel = device.channel if device.is_file else None
         settings = prepared.config.machines[machine]
         trained = train(machine, sound.paths, settings, models, channel=channel, dialogue=dialogue)
-        self._there.append(f"model {machine} {trained} in {printable(models)}")
+        self._made.append(f"model {machine} {trained} in {printable(models)}")
 
     def _write(self, device: DeviceSpec, machine: str) -> None:
         dialogue = self._dialogue
-        prepared = prepare_configuration(
-            self._config, self._entry(device, machine), self._broker_entry()
-        )
-        if self._is_of_service and self._answers.password_file is not None:
-            install_password(self._folders, self._instance, self._answers.password_file)
-        backup = write_configuration(prepared)
+        with changing(self._config):
+            prepared = prepare_configuration(
+                self._config, self._entry(device, machine), self._broker_entry()
+            )
+            if self._is_of_service and self._answers.password_file is not None:
+                install_password(self._folders, self._instance, self._answers.password_file)
+            backup = write_configuration(prepared)
+        if self._is_of_service:  # which may run already, and read its models at any time
+            give_to_service(self._folders, self._instance)
         path = printable(prepared.path)
         if not prepared.is_changed:
             dialogue.success(f"{path} has the machine already")
@@ -267,9 +284,9 @@ class GuidedSetup:
             dialogue.success(f"wrote {path}")
         else:
             dialogue.success(f"added {machine} to {path}; as it was: {printable(backup)}")
-        self._there.append(f"configuration {path}")
+        self._made.append(f"configuration {path}")
 
-    def _serve(self, device: DeviceSpec) -> bool:
+    def _serve(self, device: DeviceSpec, prepared: PreparedConfiguration) -> bool:
         """Install the service or say how; return whether it runs."""
         dialogue, answers = self._dialogue, self._answers
         wanted, program = answers.service, this_program()
@@ -283,7 +300,6 @@ class GuidedSetup:
             if not wanted:
                 return False
         if can_serve and wanted and reason is None:
-            give_to_service(self._folders, self._instance)
             for done in install_service(self._folders, self._instance, program):
                 dialogue.success(done)
             return True
@@ -291,7 +307,12 @@ class GuidedSetup:
             dialogue.warn(f"not a service yet: {reason}")
         elif self._folders.has_systemd:
             dialogue.say("As a service, started at boot:")
-            dialogue.command(f"sudo {program} {self._service_command()}")
+            dialogue.command(f"sudo {program} {self._service_command(prepared.config)}")
+            if prepared.text != self._alone(prepared.config, device):
+                dialogue.say(
+                    "That file gets this machine, and address and user of the broker: add what "
+                    f"else is in {printable(self._config)}."
+                )
         if wanted:
             raise OperationError(reason or "--service: run it as root, where systemd runs")
         return False
@@ -304,37 +325,46 @@ class GuidedSetup:
             return f"the service uses {own} only: omit --models and --state"
         return None
 
-    def _service_command(self) -> str:
+    def _alone(self, config: Config, device: DeviceSpec) -> str:
+        """Return the text of a configuration of the machine and the broker alone."""
+        mqtt, file = config.mqtt, config.mqtt.password_file
+        broker = BrokerEntry(
+            mqtt.host, mqtt.port, mqtt.username, None if file is None else str(file)
+        )
+        return new_configuration(broker, self._entry(device, str(self._answers.machine)))
+
+    def _service_command(self, config: Config) -> str:
         recordings = self._answers.recordings or (
             self._state / "recordings" / str(self._answers.machine)
         )
-        answers = replace(self._answers, models=None, state=None, recordings=recordings)
+        mqtt = config.mqtt  # of the file, which has another one than the options where it was there
+        answers = replace(
+            self._answers,
+            broker=mqtt.address,
+            username=mqtt.username,
+            password_file=mqtt.password_file,
+            models=None,
+            state=None,
+            recordings=recordings,
+        )
         target = self._folders.configurations / f"{self._instance}.yaml"
         return f"{answers.command(target)} --service --yes"
 
-    def _report_next(self, prepared: PreparedConfiguration, *, is_service: bool) -> None:
-        mqtt = prepared.config.mqtt
-        typer.echo(f"{self._answers.machine} is set up.  Next:")
-        if is_service:
-            typer.echo(f"  systemctl status {service_name(self._instance)}")
-            typer.echo(f"  journalctl -u {service_name(self._instance)} -f")
-        else:
-            folders = [("--models", self._answers.models), ("--state", self._answers.state)]
-            options = [f"{name} {shlex.quote(str(path))}" for name, path in folders if path]
-            run = ["asd-monitor run --config", shlex.quote(str(self._config)), *options]
-            typer.echo(f"  {' '.join(run)}")
-        typer.echo(f"  mosquitto_sub -h {mqtt.host} -p {mqtt.port} -v -t '{mqtt.prefix}/#'")
-        if (http := prepared.config.http) is not None:
-            typer.echo(f"  the page: {page_url(http.listen, 'localhost')}")
-        typer.echo(f"  asd-monitor doctor --config {shlex.quote(str(self._config))}")
+    @property
+    def _kept(self) -> list[str]:
+        """What exists now, and is not made again by another setup."""
+        folder = self._recordings
+        if folder is None or not any(folder.glob("*.flac")):
+            return self._made
+        return [f"recordings in {printable(folder)}", *self._made]
 
     def _report_end(self, how: str) -> None:
         dialogue = self._dialogue
         dialogue.console.print()
-        if not self._there:
+        if not self._kept:
             dialogue.say(f"setup {how}: nothing was written")
             return
-        dialogue.say(f"setup {how}; kept: {'; '.join(self._there)}.  To go on:")
+        dialogue.say(f"setup {how}; kept: {'; '.join(self._kept)}.  To go on:")
         dialogue.command(f"asd-monitor {self._answers.command(self._config)}")
 
 

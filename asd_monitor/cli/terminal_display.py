@@ -44,16 +44,18 @@ class TerminalDisplay:
     Args:
         terminal: A file descriptor of the terminal.
         render: Forms the lines of the display.
+        has_colours: Whether they are shown with their colours.
 
     Raises:
         OSError: The terminal cannot be opened.
 
     """
 
-    def __init__(self, terminal: int, render: Render) -> None:
+    def __init__(self, terminal: int, render: Render, *, has_colours: bool = True) -> None:
         self.dropped_lines = 0
         """Lines that were not printed since the terminal did not take them."""
         self._render = render
+        self._has_colours = has_colours
         flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
         self._terminal = os.open(os.ttyname(terminal), flags)
         self._wake_reader, self._wake_writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -133,7 +135,9 @@ class TerminalDisplay:
             texts = self._render(overview, max(1, height // _SHARE_OF_HEIGHT - 1))
             rendered = [_cut(text, columns) for text in texts]
             self._shown = [each.cell_len for each in rendered]
-            parts.append("\n".join(map(_ansi, rendered)))
+            parts.append(
+                "\n".join(_ansi(each) if self._has_colours else each.plain for each in rendered)
+            )
         return "".join(parts).encode(errors="replace")
 
     def _erased(self, columns: int) -> str:

@@ -114,7 +114,7 @@ class AwaitedCommands:
     def _withdraw(self, awaited: AwaitedCommand, why: str) -> bool:
         """Answer that a request is not applied; return False where it may be in the journal."""
         request_id = awaited.request_id
-        if request_id is None or not self._journal.withdraw_request(request_id, why):
+        if request_id is None or not self._journal.requests.withdraw(request_id, why):
             return False
         self._answers.publish(awaited, why, accepted=False)
         return True

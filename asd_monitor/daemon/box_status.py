@@ -66,7 +66,7 @@ class BoxStatus:
         )
 
     def _outbox(self) -> OutboxStatus:
-        figures, counters = self._journal.outbox_figures, self._broker.counters
+        figures, counters = self._journal.outbox.figures, self._broker.counters
         oldest_s = figures.oldest_s
         return OutboxStatus(
             waiting=figures.waiting,

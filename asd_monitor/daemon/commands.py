@@ -98,7 +98,7 @@ class Commands:
         self._answers = CommandAnswers(broker)
         self._awaited = AwaitedCommands(journal.journal, self._answers, monotonic_s=monotonic_s)
         self._newest_reload_s = -math.inf
-        journal.journal.listen(self._receive_outcome)
+        journal.journal.requests.listen(self._receive_outcome)
 
     @property
     def counters(self) -> CommandCounters:

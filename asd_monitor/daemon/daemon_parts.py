@@ -1,4 +1,4 @@
-"""The parts of a running daemon, for what observes all of them."""
+"""The parts of a daemon, for what runs, observes or ends all of them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,24 @@ from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.daemon.page_feed import PageFeed
 from asd_monitor.daemon.recording_throttle import RecordingThrottle
+from asd_monitor.daemon.reload_requests import ReloadRequests
+from asd_monitor.daemon.retained_states import RetainedStates
 from asd_monitor.daemon.scoring_thread import ScoringThread
 from asd_monitor.daemon.self_test import DailySelfTest
 from asd_monitor.daemon.shelf_expiry import ShelfExpiry
+from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.daemon.supervised_tasks import SupervisedTasks
+from asd_monitor.daemon.systemd import SystemdNotifier
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonParts:
     """The parts; each machine has its own, which the registry knows."""
 
+    lock: StateLock
+    notifier: SystemdNotifier
     broker: Broker
+    retained: RetainedStates
     journal: JournalAccess
     events: EventDelivery
     sharing: SharingServer
@@ -38,6 +45,7 @@ class DaemonParts:
     refits: BoxRefits
     registry: MachineRegistry
     load_monitor: LoadMonitor
+    reloads: ReloadRequests
     config_reload: ConfigReload
     self_test: DailySelfTest
     checks: BoxChecks

@@ -113,7 +113,7 @@ class EventDelivery:
 
     @property
     def _machines_due(self) -> frozenset[str]:
-        return self._journal.machines_due.union(tuple(self._not_put))
+        return self._journal.outbox.machines_due.union(tuple(self._not_put))
 
     def _report(self, fault: str) -> None:
         """Count, and log why events cannot be read now, each reason once."""
@@ -136,7 +136,7 @@ class EventDelivery:
 
     def _take(self, machine: str, room: int) -> None:
         taken = list(self._not_put.get(machine, ()))
-        taken += self._journal.take_events(machine, max(0, room - len(taken)))
+        taken += self._journal.outbox.take(machine, max(0, room - len(taken)))
         self._not_put[machine] = taken
         stored = []
         for waiting in tuple(taken):
@@ -182,7 +182,7 @@ class EventDelivery:
         return None
 
     def _render(self, waiting: WaitingEvent) -> bytes:
-        historical = self._journal.is_historical(waiting)
+        historical = self._journal.outbox.is_historical(waiting)
         return event_message(waiting.event, historical=historical).payload()
 
     def _settle(self, waiting: WaitingEvent, refusal: str | None) -> None:
@@ -194,7 +194,7 @@ class EventDelivery:
             self._wake.set()
 
     def _settle_in_journal(self, waiting: WaitingEvent, refusal: str | None) -> None:
-        self._journal.settle(waiting, refusal)
+        self._journal.outbox.settle(waiting, refusal)
         event = waiting.event
         if refusal is None:
             self._set_aside.discard(event.machine)

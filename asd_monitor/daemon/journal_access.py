@@ -78,15 +78,15 @@ class JournalAccess:
     async def add_request(self, request: Request) -> None:
         """Add a request; one of the same id stays.
 
-        It can be withdrawn until this returns (`Journal.withdraw_request`), also where it is
+        It can be withdrawn until this returns (`JournalRequests.withdraw`), also where it is
         cancelled.  Raises `JournalError` where it cannot be written, and `TooManyRequestsError`.
         """
         self.hold_request(request)
-        await self._worker.run(self.journal.add_request, request)
+        await self._worker.run(self.journal.requests.add, request)
 
     def hold_request(self, request: Request) -> None:
         """Let a request that is to be added later be one that can be withdrawn."""
-        self.journal.hold_request(request.id)
+        self.journal.requests.hold(request.id)
 
     async def apply_requests(self, requests: MachineRequests, now: datetime) -> list[Event]:
         """Apply the requests of a machine without a session; return the transitions.

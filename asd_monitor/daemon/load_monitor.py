@@ -74,12 +74,12 @@ class LoadMonitor:
             log.warning("capacity not measured", reason=f"{type(error).__name__}: {error}")
             return
         self._capacity = estimate.result()
-        log.info("capacity measured", machines=len(detectors), capacity=self._capacity)
+        log.info("capacity measured", machines=len(detectors), capacity_machines=self._capacity)
         if len(detectors) > self._capacity:
             log.warning(
                 "more machines than this box can monitor at these settings",
                 machines=len(detectors),
-                capacity=self._capacity,
+                capacity_machines=self._capacity,
                 hint="distribute them over more boxes, or train with a larger hop_s",
             )
             needed = -(-len(detectors) // self._capacity)

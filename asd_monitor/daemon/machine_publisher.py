@@ -246,6 +246,7 @@ class MachinePublisher:
             box=self._topics.box,
             clock_synced=self._clock_synced(),
             reason=self.condition.explanation,
+            alarm_active=self.published_alarm is not None and self.published_alarm.active,
         )
         self._send(self._topics.state(self.machine), state, qos=1, retain=True)
 

@@ -19,9 +19,10 @@ from asd_monitor.config.field_types import MIN_TRAINING_S
 from asd_monitor.config.machine_settings import Machine
 from asd_monitor.daemon.alarm_evidence import AlarmEvidence, kept_times
 from asd_monitor.daemon.alarm_reasons import AlarmReasons
+from asd_monitor.daemon.block_evaluation import END_LIMIT_S
 from asd_monitor.daemon.capture_loop import CaptureLoop
 from asd_monitor.daemon.commissioning import Commissioning
-from asd_monitor.daemon.evaluation_loop import END_LIMIT_S, EvaluationLoop
+from asd_monitor.daemon.evaluation_loop import EvaluationLoop
 from asd_monitor.daemon.evaluator import Evaluator
 from asd_monitor.daemon.evidence_history import EvidenceHistory
 from asd_monitor.daemon.hang_detection import WorkProgress
@@ -180,11 +181,11 @@ class MonitorSession:
 
     def check_requests(self) -> None:
         """Apply the requests that were written to the journal."""
-        self._evaluation_loop.check_requests()
+        self._evaluation_loop.requests.check()
 
     def expire_shelf(self, pace: ShelfPace) -> None:
         """End the shelving of the alarm, where its time is over and the pace allows."""
-        self._evaluation_loop.expire_shelf(pace)
+        self._evaluation_loop.requests.expire_shelf(pace)
 
     def request_state(self) -> None:
         """Publish the state again in a task of the session, so that a failure is one of this."""
@@ -215,6 +216,11 @@ class MonitorSession:
     def level_dbfs(self) -> float | None:
         """Level of the newest tenth of a second of sound; None: there is no sound now."""
         return self._capture_loop.level_dbfs
+
+    @property
+    def has_reported(self) -> bool:
+        """Whether the source has delivered sound or reported an outage."""
+        return self._capture_loop.has_reported
 
     @property
     def detector(self) -> Detector | None:
@@ -301,7 +307,7 @@ class MonitorSession:
             overrun_samples=self._capture_loop.overrun_samples,
             clock_steps=self._capture_loop.clock_steps,
             dropped_outages=self._capture_loop.dropped_outages,
-            unread_requests=self._evaluation_loop.unread_requests,
+            unread_requests=self._evaluation_loop.requests.unread_requests,
             failed_trainings=0 if training is None else training.failures,
             unsaved_evidence=self._history.failed_saves,
             unexplained_alarms=self._reasons.failures,

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from asd_monitor.daemon.broker_interface import Broker
 from asd_monitor.daemon.supervised_session import SupervisedSession
+from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.records import MachineState, MicrophoneState, Thresholds
 
 INTERVAL_S = 0.5
@@ -28,6 +29,8 @@ class MachineOverview:
     alarm_score: float | None  # of the newest window; None: it is not evaluated
     thresholds: Thresholds | None
     last_evaluated: datetime | None
+    alarm: AlarmRecord | None = None  # the newest one, unless it is closed
+    is_starting: bool = False  # it is not known yet whether there is sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +69,7 @@ class Overviews:
 def _overview(supervised: SupervisedSession) -> MachineOverview:
     condition, newest = supervised.condition, supervised.newest_score
     session, last = supervised.active_session, supervised.last_evaluated
+    alarm = supervised.alarm
     return MachineOverview(
         machine=supervised.machine,
         state=condition.state,
@@ -75,4 +79,6 @@ def _overview(supervised: SupervisedSession) -> MachineOverview:
         alarm_score=None if newest is None else newest.alarm_score,
         thresholds=None if newest is None else newest.thresholds,
         last_evaluated=None if last is None else last.time,
+        alarm=None if alarm is None or alarm.closed else alarm,
+        is_starting=supervised.is_starting,
     )

@@ -9,14 +9,12 @@ from functools import partial
 from asd_monitor.daemon.daemon_parts import DaemonParts
 from asd_monitor.daemon.runtime_options import ShutdownLimits
 from asd_monitor.daemon.shutdown import Step, run_stage, run_step
-from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
 
 
 async def close_daemon(
     parts: DaemonParts,
     delivery: asyncio.Task[None] | None,
-    lock: StateLock,
     *,
     limits: ShutdownLimits,
     stop_requested: asyncio.Event,
@@ -27,7 +25,6 @@ async def close_daemon(
     Args:
         parts: The parts of the daemon.
         delivery: The task that delivers events; None: it was not begun.
-        lock: The lock on the state folder.
         limits: Time limits.
         stop_requested: Set where messages are not to be waited for any longer.
         on_delivered: Called when they are not waited for any longer; what follows is a stop, whose
@@ -47,14 +44,13 @@ async def close_daemon(
     step = Step("deliver what is left", end_delivery_s + limits.margin_s, deliver)
     await run_step(step, cancel_s=limits.cancel_s)
     on_delivered()
-    for steps in closing_stages(parts, delivery, lock, limits=limits):
+    for steps in closing_stages(parts, delivery, limits=limits):
         await run_stage(steps, cancel_s=limits.cancel_s)
 
 
 def closing_stages(
     parts: DaemonParts,
     delivery: asyncio.Task[None] | None,
-    lock: StateLock,
     *,
     limits: ShutdownLimits,
 ) -> tuple[tuple[Step, ...], ...]:
@@ -64,7 +60,7 @@ def closing_stages(
     """
     delivery_s = limits.stop_delivery_s
     disconnect = partial(in_daemon_thread, partial(parts.broker.stop, delivery_s), "disconnect")
-    release = partial(in_daemon_thread, lock.release, "release state")
+    release = partial(in_daemon_thread, parts.lock.release, "release state")
     return (
         (
             Step("stop sharing sound", limits.step_s, parts.sharing.stop),

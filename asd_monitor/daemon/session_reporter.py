@@ -12,7 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import structlog
 
@@ -29,7 +29,7 @@ from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.machine_entries import OutOfService
 from asd_monitor.publish.messages import Score
 from asd_monitor.records import NO_SIGNAL, MachineState, MicrophoneState, WhenQuiet
-from asd_monitor.wording import named_period, printable, rfc3339
+from asd_monitor.wording import named_period, printable
 from asd_monitor.worker_thread import WorkerThread
 
 log = structlog.get_logger()
@@ -51,7 +51,7 @@ def hidden_reason(alarm: AlarmRecord | None, out_of_service: OutOfService | None
         return printable(f"out of service: {out_of_service.why} ({out_of_service.who})")
     if alarm is None or alarm.shelved_until is None:
         return None
-    return f"shelved until {rfc3339(alarm.shelved_until)}"
+    return f"shelved until {alarm.shelved_until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 @dataclass(frozen=True, slots=True)

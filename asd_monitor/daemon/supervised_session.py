@@ -14,6 +14,7 @@ from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublis
 from asd_monitor.daemon.monitor_session import MonitorSession
 from asd_monitor.daemon.supervision import Failure, Supervision
 from asd_monitor.errors import UsageError
+from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.publish.messages import LastEvaluated, MachineStatus, Score
 from asd_monitor.records import MicrophoneState
 
@@ -100,6 +101,13 @@ class SupervisedSession:
         return None if self._supervision.is_waiting or self._has_ended else self.session
 
     @property
+    def is_starting(self) -> bool:
+        """Whether it is not known yet whether there is sound."""
+        if self._supervision.is_waiting or self._has_ended:
+            return False
+        return self.session is None or not self.session.has_reported
+
+    @property
     def refusal(self) -> UsageError | None:
         """Why a recording cannot be read at all."""
         return self.session.refusal if self.session else None
@@ -127,6 +135,11 @@ class SupervisedSession:
     def condition(self) -> MachineCondition:
         """The condition that was published last."""
         return self._publisher.condition
+
+    @property
+    def alarm(self) -> AlarmRecord | None:
+        """The newest alarm whose condition was published; None: there is none."""
+        return self._publisher.published_alarm
 
     @property
     def newest_score(self) -> Score | None:

@@ -20,7 +20,7 @@ from asd_monitor.records import Block, Samples
 
 TRIAL_S = 4.0
 """Sound that is captured."""
-LIMIT_S = 12.0
+LIMIT_S = 25.0
 """Within which it has to arrive."""
 
 

@@ -23,6 +23,10 @@ _HEAD = """\
 """
 
 
+class MachineExistsError(UsageError):
+    """The configuration has a machine of this id, with another device."""
+
+
 @dataclass(frozen=True, slots=True)
 class MachineEntry:
     """One machine as the file has it."""
@@ -81,8 +85,8 @@ def add_machine(text: str, entry: MachineEntry) -> str:
     """Return the text with a machine more, or unchanged where it has it with this device.
 
     Raises:
-        UsageError: the text is malformed, has the machine with another device, or is written in a
-            way in which it cannot be edited.
+        MachineExistsError: it has the machine with another device.
+        UsageError: the text is malformed, or is written in a way in which it cannot be edited.
 
     """
     document = read_yaml(text.encode())
@@ -95,7 +99,7 @@ def add_machine(text: str, entry: MachineEntry) -> str:
         if isinstance(found, dict) and device_of(found) == entry.device:
             return text
         line = document.keys[("machines", entry.machine)].line
-        raise UsageError(
+        raise MachineExistsError(
             f"line {line}: it has a machine {entry.machine} already, with the device "
             f"{quoted(device_of(found) if isinstance(found, dict) else found)}: change it there, "
             "or choose another id"

@@ -87,7 +87,7 @@ class MachineRequests:
         """
         present = _Present(monitor, now, at or now, model)
         self._journal.note_packages()
-        requests = self._journal.journal.waiting_requests(self._journal.machine)
+        requests = self._journal.journal.requests.waiting(self._journal.machine)
         events = self._journal.end_superseded(present.at)
         events += self._hide_out_of_service(present)
         events += self._show_in_service(present)
@@ -101,7 +101,7 @@ class MachineRequests:
 
     def _refuse(self, request: Request, defect: str) -> None:
         journal = self._journal.journal
-        journal.count_malformed_request()
+        journal.requests.count_malformed()
         log.warning(
             "a request is refused",
             machine=self._journal.machine,

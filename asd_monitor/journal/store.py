@@ -2,7 +2,8 @@
 
     daemon    MachineJournal(Journal(state_dir), "fan01").record(…)   every transition
     commands  `asd_monitor.journal.commands`                          lists, adds requests
-    daemon    Journal.maintain() → MachineJournal.apply_requests(…)
+    daemon    Journal.maintain() → MachineRequests.apply(…)           what is in `Journal.requests`
+    daemon    Journal.outbox.take(…) → broker → Journal.outbox.settle(…)
 
 Only the daemon changes an alarm; a command adds a request, and the daemon applies it, where none is
 running the next one.
@@ -22,60 +23,39 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self
 
 from asd_monitor.alarm.figures import AlarmFigures
 from asd_monitor.alarm.state import OUT_OF_SERVICE, SHELVED
-from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.journal.alarm_entries import Entry
 from asd_monitor.journal.alarm_records import AlarmRecord, Event
 from asd_monitor.journal.connections import Connect
 from asd_monitor.journal.database_file import DatabaseFile
-from asd_monitor.journal.disk_thread import DiskThread, StalledError, StoppedError
 from asd_monitor.journal.entry_transactions import Unwritten
 from asd_monitor.journal.event_outbox import EventOutbox
 from asd_monitor.journal.journal_counters import JournalCounters
 from asd_monitor.journal.journal_file import FILE_NAME
-from asd_monitor.journal.machine_entries import MachineEntry, OutOfService, SinceEntry
-from asd_monitor.journal.outbox_records import (
-    MAX_AGE_S,
-    MAX_BYTES,
-    LeftEvents,
-    OutboxFigures,
-    WaitingEvent,
-)
-from asd_monitor.journal.requests import OutcomeEntry, Request
+from asd_monitor.journal.journal_outbox import JournalOutbox
+from asd_monitor.journal.journal_requests import JournalRequests
+from asd_monitor.journal.limited_disk import DiskLimits, LimitedDisk
+from asd_monitor.journal.machine_entries import OutOfService
+from asd_monitor.journal.outbox_records import MAX_AGE_S, MAX_BYTES, LeftEvents
+from asd_monitor.journal.registrations import Registrations
 from asd_monitor.journal.running_clock import RunningClock
-from asd_monitor.journal.sqlite_errors import JournalError, LockedJournalError, StalledJournalError
+from asd_monitor.journal.sqlite_errors import StalledJournalError
 from asd_monitor.journal.stored_journal import StoredJournal
 from asd_monitor.records import NormalSpan
 
 MAX_EVENTS = 100_000  # the oldest beyond are deleted when a daemon opens the journal
 MAX_UNWRITTEN = 10_000
-CLOCK_STEP = timedelta(minutes=1)
-"""A larger change of the clock at once corrects since when a new machine is monitored."""
-R = TypeVar("R")
 
 
 def _present() -> datetime:
     return datetime.now(UTC)
-
-
-@dataclass(frozen=True, slots=True)
-class DiskLimits:
-    """How long a call waits for the disk, in s."""
-
-    answer_s: float = 2.0
-    """To write or read entries; then the alarm is published from memory."""
-    opening_s: float = 30.0
-    """To open the file, which may have to be migrated or repaired."""
-    closing_s: float = 9.0
-    """To write the last entries, the wait for earlier work included."""
 
 
 class Journal:
@@ -109,25 +89,25 @@ class Journal:
     ) -> None:
         """Open the journal, or begin in memory: then `fault` is set."""
         self.path = state_dir / FILE_NAME
-        self._now = now
-        self._limits = limits or DiskLimits()
-        self._disk = DiskThread("journal disk")
-        self._lock = threading.RLock()  # of what is in memory; never held while the disk is used
-        self._taking = threading.Lock()  # for one machine after the other
         self.flushed_portions = 0
         """How many portions of a backlog `flush` has written and was not finished after."""
-        self._malformed_requests = 0
-        self._registered: dict[str, tuple[datetime, float]] = {}  # in this run, by both clocks
         self.clock = RunningClock(monotonic_s)
         """The running time, by which events have an age."""
-        self._outbox = EventOutbox(
+        self._lock = threading.RLock()  # of what is in memory; never held while the disk is used
+        outbox = EventOutbox(
             self._lock, self.clock, max_bytes=max_waiting_bytes, max_age_s=max_waiting_s
         )
         file = DatabaseFile(self.path, max_events=max_events, connect=connect)
-        self._stored = StoredJournal(file, self._lock, self._outbox, max_unwritten=max_unwritten)
+        self._stored = StoredJournal(file, self._lock, outbox, max_unwritten=max_unwritten)
         self._entries, self._standing = self._stored.entries, self._stored.standing
+        self._registrations = Registrations(self._lock, self._standing, self.clock, now)
+        self._disk = LimitedDisk(self.path, limits or DiskLimits(), self._stored)
+        self.requests = JournalRequests(self._stored, self._disk, self._lock)
+        """What people ask."""
+        self.outbox = JournalOutbox(self._stored, self._disk)
+        """The events that wait to be published."""
         with contextlib.suppress(StalledJournalError):  # `fault` is set
-            self._use_disk(self._stored.begin, limit_s=self._limits.opening_s)
+            self._disk.open(self._stored.begin)
 
     @property
     def fault(self) -> str | None:
@@ -164,11 +144,6 @@ class Journal:
         It waits for a disk that has not answered before, within the same limit.  May be called in
         any state and more than once.
         """
-        begun_s = time.monotonic()
-        self._disk.await_overdue(self._limits.closing_s)
-        left_s = max(0.0, self._limits.closing_s - (time.monotonic() - begun_s))
-        with contextlib.suppress(JournalError):  # `fault` is set, or it is closed
-            self._use_disk(self._stored.close, limit_s=left_s)
         self._disk.close()
 
     def newest(self, machine: str) -> AlarmRecord | None:
@@ -206,7 +181,7 @@ class Journal:
         """
         records = None
         with contextlib.suppress(StalledJournalError):
-            records = self._use_disk(self._stored.alarms)
+            records = self._disk.use(self._stored.alarms)
         if records is None:
             with self._lock:
                 records = self._standing.records()
@@ -218,73 +193,18 @@ class Journal:
         While the journal is in memory, or its disk does not answer, there are none.
         """
         with contextlib.suppress(StalledJournalError):
-            return self._use_disk(partial(self._stored.events, alarm_id))
+            return self._disk.use(partial(self._stored.events, alarm_id))
         return []
 
     def find(self, alarm_id: str) -> AlarmRecord | None:
         """Return an alarm; None where there is none.  Raises `JournalError`."""
         with self._lock:
             record = self._standing.find(alarm_id) or self._entries.unwritten_alarm(alarm_id)
-        return record or self._use_disk(partial(self._stored.find, alarm_id))
-
-    def waiting_requests(self, machine: str) -> list[Request]:
-        """Return the requests of a machine that no daemon has applied, the oldest first.
-
-        Raises `JournalError`; the next `maintain` then reports a change once more.
-        """
-        return self._use_disk(partial(self._stored.requests, machine))
+        return record or self._disk.use(partial(self._stored.find, alarm_id))
 
     def normal_spans(self, machine: str) -> list[NormalSpan]:
         """Return what is marked as normal of a machine's sound.  Raises `JournalError`."""
-        return self._use_disk(partial(self._stored.normal_spans, machine))
-
-    def add_request(self, request: Request) -> None:
-        """Add a request, as a command does in a process of its own; one of the same id stays.
-
-        Where the disk does not answer, the request is not applied until another call with it has
-        returned, and can be withdrawn until then, also where another process holds the journal.
-        Raises `JournalError` where the journal cannot be written, and `TooManyRequestsError`: then
-        it is not applied, also where an earlier call is found to have written it.
-        """
-        self.hold_request(request.id)
-        holds = self._stored.holds
-        try:
-            self._use_disk(partial(self._stored.add_request, request))
-        except StalledJournalError:
-            holds.note_stalled(request.id)
-            raise
-        except LockedJournalError:
-            raise
-        except (OperationError, UsageError) as error:
-            if holds.may_be_written(request.id):
-                self.withdraw_request(request.id, f"it is not applied: {error}")
-            holds.release(request.id)
-            raise
-        holds.release(request.id)
-
-    def hold_request(self, request_id: str) -> None:
-        """Let a request that is to be added be one that can be withdrawn.  Does not wait."""
-        if not self._stored.holds.is_withdrawn(request_id):
-            self._stored.holds.hold(request_id)
-
-    def withdraw_request(self, request_id: str, why: str) -> bool:
-        """Withdraw a request that is not known to be written: it is not applied.  Does not wait.
-
-        It gets the outcome ``why`` where the disk has written it.  Returns False where it is
-        written: it may have been applied.
-        """
-        with self._lock:
-            if not self._stored.holds.withdraw(request_id):
-                return False
-            self._entries.append([OutcomeEntry(request_id, why, accepted=False)])
-            return True
-
-    def listen(self, receive: Callable[[OutcomeEntry], None]) -> None:
-        """Call ``receive`` with the outcome of each request, once it is written.
-
-        It is called in the thread of the disk, and must not wait.
-        """
-        self._entries.on_outcome = receive
+        return self._disk.use(partial(self._stored.normal_spans, machine))
 
     def out_of_service(self, machine: str) -> OutOfService | None:
         """Return since when a machine is out of service; None: it is in service.  From memory."""
@@ -338,56 +258,9 @@ class Journal:
             self.dropped,
             self._stored.rebuilt,
             self._stored.deleted_transitions,
-            self._outbox.damaged,
-            self._malformed_requests,
+            self.outbox.damaged,
+            self.requests.malformed,
         )
-
-    def count_malformed_request(self) -> None:
-        """Count a request that could not be applied.  Does not wait."""
-        with self._lock:
-            self._malformed_requests += 1
-
-    @property
-    def machines_due(self) -> frozenset[str]:
-        """Machines of which `take_events` may return events.  Does not wait."""
-        return frozenset(self._outbox.reader.due)
-
-    def take_events(self, machine: str, limit: int) -> list[WaitingEvent]:
-        """Return the next events of a machine to be published, in order; each is returned once.
-
-        While the file cannot be read, those that are in memory are returned: at once where no
-        earlier one is in the file, else after `event_reading.HELD_BACK_S`.  Raises `JournalError`
-        where there is none to be returned and earlier ones cannot be read.
-        """
-        reader = self._outbox.reader
-        with self._taking:
-            try:
-                read, unwritten, due = self._use_disk(
-                    partial(self._stored.read_events, machine, limit)
-                )
-            except JournalError:
-                unwritten, due = self._stored.unwritten_events(machine)
-                taken = reader.take_without_file(unwritten, machine, limit, due)
-                if not taken and reader.has_unread(machine):
-                    raise
-                return taken
-            return reader.take(read, unwritten, machine, limit, due)
-
-    def settle(self, waiting: WaitingEvent, refusal: str | None) -> None:
-        """Note that an event was acknowledged, or why the broker does not accept it.
-
-        Does not wait: it is written with the next entry or by `maintain`.
-        """
-        self._outbox.settle(waiting, refusal)
-
-    def is_historical(self, waiting: WaitingEvent) -> bool:
-        """Return whether an event would be published late now.  Does not wait."""
-        return self._outbox.is_historical(waiting)
-
-    @property
-    def outbox_figures(self) -> OutboxFigures:
-        """The events that wait, those that are not written included.  Does not wait."""
-        return self._entries.outbox_figures
 
     def maintain(self) -> bool:
         """Write what could not be written, and open the file again where that is necessary.
@@ -395,30 +268,17 @@ class Journal:
         Returns whether there may be new requests: another process has written since the
         last call, or the last attempt to read them has failed.  Raises `JournalError`.
         """
-        if not self._use_disk(self._stored.is_open) and not self._use_disk(
-            self._stored.open, limit_s=self._limits.opening_s
-        ):
+        if not self._disk.use(self._stored.is_open) and not self._disk.open(self._stored.open):
             self._entries.trim()
             return False
-        self._correct_registered()
+        if corrected := self._registrations.correct():
+            self._entries.append(corrected)
         self.flush()
-        return self._use_disk(self._stored.note_changes)
-
-    def _correct_registered(self) -> None:
-        """Note when machines were registered, where the clock was set after that."""
-        now, now_s = self._now(), self.clock.now_s()
-        with self._lock:
-            for machine, (since, since_s) in self._registered.items():
-                corrected = now - timedelta(seconds=now_s - since_s)
-                is_of_run = self._standing.monitored_since.get(machine) == since
-                if is_of_run and abs(corrected - since) > CLOCK_STEP:
-                    self._registered[machine] = corrected, since_s
-                    self._standing.monitored_since[machine] = corrected
-                    self._entries.append([SinceEntry(machine, corrected)])
+        return self._disk.use(self._stored.note_changes)
 
     def flush(self) -> bool:
         """Try to write the unwritten entries; return whether all are written."""
-        while self._write(self._stored.write_portion):
+        while self._disk.write(self._stored.write_portion):
             self.flushed_portions += 1
         return self.fault is None
 
@@ -433,40 +293,10 @@ class Journal:
             if self.fault is not None:
                 self._entries.trim()
                 return False
-        has_more = self._write(self._stored.write_new)
+        has_more = self._disk.write(self._stored.write_new)
         return not has_more and self.fault is None
 
     def register(self, machine: str) -> None:
         """Note that a machine is monitored."""
-        since = self._now()
-        with self._lock:
-            is_new = self._standing.note_machine(machine, since)
-            if is_new:
-                self._registered[machine] = since, self.clock.now_s()
-        if is_new:
-            self.write([MachineEntry(machine, monitored_since=since)])
-
-    def _use_disk(self, work: Callable[[], R], *, limit_s: float | None = None) -> R:
-        """Return what ``work`` returns in the thread of the disk, and raise what it raises.
-
-        Raises `StalledJournalError`, and sets `fault`, where it has not ended within the limit.
-        """
-        limit_s = self._limits.answer_s if limit_s is None else limit_s
-        try:
-            return self._disk.run(work, limit_s=limit_s)
-        except StoppedError as error:
-            raise JournalError(self.fault or "the journal is closed") from error
-        except StalledError as error:
-            folder = self.path.parent
-            text = f"{self.path}: the disk does not answer: check the disk of {folder}"
-            self._stored.fault = text
-            raise StalledJournalError(text) from error
-
-    def _write(self, write: Callable[[], bool]) -> bool:
-        """Write a portion in the thread of the disk; return whether there are more."""
-        try:
-            return self._use_disk(write)
-        except JournalError as error:
-            self._stored.fault = self.fault or str(error)
-            self._entries.trim()
-            return False
+        if entries := self._registrations.note(machine):
+            self.write(entries)

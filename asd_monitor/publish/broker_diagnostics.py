@@ -25,7 +25,7 @@ _FIRST_FAILURE = 0x80  # 0x10, no matching subscribers, is a success
 _NOT_BY_A_MESSAGE = frozenset({0x00, 0x89, 0x8B, 0x8D, 0x8E, 0x98, 0x9C, 0x9D, 0x9F, 0xA0})
 _BY_ITSELF = frozenset({0x00, 0x04, 0x8B, 0x8D, 0x98, 0xA0})  # nothing is to be done
 _PACKETS_WITH_CODES = (PacketTypes.DISCONNECT, PacketTypes.PUBACK, PacketTypes.CONNACK)
-_ADDRESS = "mqtt.host and mqtt.port (--broker)"
+_ADDRESS = "mqtt.host and mqtt.port (where no file is given: --broker)"
 _TLS_REMEDY = (
     "check that this port speaks TLS (usually 8883; without TLS set mqtt.tls: null) "
     "and whether the broker requires a client certificate (mqtt.tls.cert, mqtt.tls.key)"

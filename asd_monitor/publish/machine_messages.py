@@ -118,6 +118,8 @@ class State(Payload):
     """Whether the clock of the box is synchronised; None: unknown."""
     reason: str | None
     """One line, where the state needs an explanation."""
+    alarm_active: bool = False
+    """Whether an alarm is active, also while the sound is not evaluated."""
 
 
 @dataclass(frozen=True, slots=True)

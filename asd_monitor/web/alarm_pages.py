@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -18,8 +19,10 @@ from asd_monitor.web.journal_view import JournalView
 from asd_monitor.web.rendering import Pages
 from asd_monitor.web.requests import SHELF_HOURS, Asking
 from asd_monitor.web.visitor_name import visitor_name
+from asd_monitor.wording import count
 
 MAX_LISTED = 300
+"""Alarms that are listed of each condition, the newest; of active ones all."""
 _MAX_REQUEST_ID = 64
 
 
@@ -41,6 +44,18 @@ class AlarmDetails:
         return self.listed.record
 
 
+@dataclass(frozen=True, slots=True)
+class AlarmList:
+    """What the list of alarms shows."""
+
+    open: Sequence[ListedAlarm] = ()
+    """All that are active, hidden or not acknowledged."""
+    closed: Sequence[ListedAlarm] = ()
+    machine: str | None = None  # whose alarms they are; None: of all machines
+    machines: Sequence[str] = ()
+    warnings: Sequence[str] = ()
+
+
 class AlarmPages:
     """The pages of alarms.
 
@@ -58,24 +73,20 @@ class AlarmPages:
 
     async def show_list(self, request: Request) -> Response:
         """Show the alarms, those that need attention first, of one machine where it is given."""
-        machine = request.query_params.get("machine") or None
+        asked = request.query_params.get("machine")
 
-        def find(content: JournalContent | None) -> tuple[list[ListedAlarm], list[str], list[str]]:
-            if content is None:
-                return [], [], []
-            records = [each for each in content.alarms if machine in (None, each.machine)]
-            listed = listed_alarms(content, records[:MAX_LISTED], datetime.now(UTC))
-            return listed, content.machines, content.warnings
+        def find(content: JournalContent | None) -> AlarmList:
+            return AlarmList() if content is None else _alarm_list(content, asked)
 
-        listed, machines, warnings = await self._journal.read(find)
+        found = await self._journal.read(find)
         return self._pages.page(
             request,
             "alarms.html",
-            open=[each for each in listed if not each.record.closed],
-            closed=[each for each in listed if each.record.closed],
-            machine=machine if machine in machines else None,
-            machines=machines,
-            warnings=warnings,
+            open=found.open,
+            closed=found.closed,
+            machine=found.machine,
+            machines=found.machines,
+            warnings=found.warnings,
         )
 
     async def show(self, request: Request) -> Response:
@@ -129,3 +140,26 @@ class AlarmPages:
             has_evidence=(folder / SIDECAR).is_file() and (folder / PAGE).is_file(),
             warnings=tuple(content.warnings),
         )
+
+
+def _alarm_list(content: JournalContent, asked: str | None) -> AlarmList:
+    """Return the alarms of a machine, of all where there is no such machine."""
+    machine = asked if asked in content.machines else None
+    records = [each for each in content.alarms if machine in (None, each.machine)]
+    active = [each for each in records if each.active]
+    over = [each for each in records if not each.active and not each.closed]
+    closed = [each for each in records if each.closed]
+    warnings = content.warnings
+    if len(over) > MAX_LISTED:
+        earlier = count(len(over) - MAX_LISTED, "earlier alarm")
+        warnings.append(
+            f"Not listed: {earlier}, over and not acknowledged; `asd-monitor alarms list` has all."
+        )
+    now = datetime.now(UTC)
+    return AlarmList(
+        listed_alarms(content, [*active, *over[:MAX_LISTED]], now),
+        listed_alarms(content, closed[:MAX_LISTED], now),
+        machine,
+        content.machines,
+        warnings,
+    )

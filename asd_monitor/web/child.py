@@ -7,6 +7,7 @@ of JSON on the standard error: what has failed, and the remedy.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import sys
@@ -14,7 +15,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from asd_monitor.errors import AsdMonitorError
+from asd_monitor.errors import AsdMonitorError, OperationError
 from asd_monitor.web.access_token import Access, read_secret, read_token
 from asd_monitor.web.app import PageParts, build_app
 from asd_monitor.web.event_stream import EventStreams
@@ -46,11 +47,12 @@ async def serve() -> None:
     jobs = Jobs(JobFile(Path(setup.state)), on_change=ask_reload)
     server = page_server(build_app(PageParts(live, access, streams, history, jobs)))
     listening = listening_socket(setup.listen)
+    jobs.take_up()
     serving = asyncio.create_task(server.serve([listening]), name="page.server")
     feeding = asyncio.create_task(read_feed(reader, live), name="page.feed")
     writing = asyncio.create_task(_keep_history(live, history), name="page.history")
     try:
-        await asyncio.wait((serving, feeding), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((serving, feeding, writing), return_when=asyncio.FIRST_COMPLETED)
         streams.close()
         server.should_exit = True
         await asyncio.gather(serving, jobs.close())
@@ -60,8 +62,9 @@ async def serve() -> None:
         listening.close()
         await jobs.close()
         await history.end()
-    if feeding.done() and not feeding.cancelled():
-        feeding.result()  # a defect of it
+    for task in (feeding, writing):
+        if task.done() and not task.cancelled():
+            task.result()  # a defect of it
 
 
 async def _keep_history(live: LiveState, history: History) -> None:
@@ -75,9 +78,11 @@ async def _keep_history(live: LiveState, history: History) -> None:
         await asyncio.sleep(_WRITE_S)
         await history.write()
         live.disk_free_gb = await history.free_gb()
+        restored &= set(live.configured)
         for machine in set(live.configured) - restored:
-            restored.add(machine)
-            await history.restore_trend(live, machine, datetime.now(UTC))
+            with contextlib.suppress(OperationError):  # the disk hangs
+                await history.restore_trend(live, machine, datetime.now(UTC))
+                restored.add(machine)
 
 
 def main() -> None:

@@ -93,6 +93,7 @@ class EventStreams:
         self._watching = watching
         self._open: set[Subscription] = set()
         self._is_closed = False
+        self._silent: set[str] = set()  # machines whose newest window is not one of now
         live.on_line = self._spread
 
     @property
@@ -163,6 +164,7 @@ class EventStreams:
         """Pass a line of the feed to the pages that show it."""
         if isinstance(line, Beat):
             self._watching.ask(line.machines)
+            self._note_silent()
         for each in tuple(self._open):
             if machine is not None and each.machine in (None, machine.id):
                 self._pass_on(each, line, machine)
@@ -171,6 +173,16 @@ class EventStreams:
                 each.put("beat", {"time": rfc3339(line.time), "broker": line.broker_connected})
             elif isinstance(line, Status | SelfTest | BoxAlarm):
                 each.put("box", box_summary(self._live).as_json())
+
+    def _note_silent(self) -> None:
+        """Let the pages show no more scores of machines that have none any longer."""
+        known = {each.id: each for each in self._live.shown() if each.window is not None}
+        silent = {name for name, each in known.items() if each.recent_window is None}
+        for each in self._open:
+            for name in silent - self._silent:
+                if each.machine in (None, name):
+                    each.note_change(known[name])
+        self._silent = silent
 
     @staticmethod
     def _pass_on(subscription: Subscription, line: PageLine, machine: LiveMachine) -> None:

@@ -12,10 +12,10 @@ import asyncio
 import ipaddress
 import time
 from dataclasses import dataclass
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -183,11 +183,8 @@ def _is_same_origin(headers: Headers) -> bool:
 
 
 def _cookie(headers: Headers, name: str) -> str:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")[:4096]).get(name)
-    except CookieError:
-        return ""
-    return "" if found is None else found.value
+    """Return a cookie, whatever those of other programs on this computer are."""
+    return cookie_parser(headers.get("cookie", "")).get(name, "")
 
 
 def _address(scope: Scope) -> str:
@@ -196,16 +193,18 @@ def _address(scope: Scope) -> str:
 
 
 async def _read_body(receive: Receive) -> bytes | Response:
-    """Return the body of a request, or the answer to one that is too large or too slow."""
+    """Return the body of a request, or the answer to one that is too large, too slow or cut off."""
     body = b""
     try:
         async with asyncio.timeout(_BODY_LIMIT_S):
             while True:
                 message = await receive()
+                if message["type"] != "http.request":  # half a form says something else
+                    return PlainTextResponse("the form is incomplete\n", 400)
                 body += bytes(message.get("body", b""))
                 if len(body) > MAX_BODY_BYTES:
                     return PlainTextResponse("the form is too large\n", 413)
-                if message["type"] != "http.request" or not message.get("more_body"):
+                if not message.get("more_body"):
                     return body
     except TimeoutError:
         return PlainTextResponse("the form arrived too slowly\n", 408)

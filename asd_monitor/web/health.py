@@ -9,10 +9,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
 from asd_monitor.records import NO_SIGNAL
-from asd_monitor.web.live_state import LiveMachine, LiveState
-
-RECENT_S = 30.0
-"""The sound of each machine must have been evaluated within this time, in s."""
+from asd_monitor.web.live_state import RECENT_S, LiveMachine, LiveState
 
 
 class Health:
@@ -58,7 +55,7 @@ def _machine_problem(machine: LiveMachine, now: datetime) -> str | None:
         reason = f" ({state.reason})" if state.reason else ""
         is_off = state.state == "idle" and state.microphone not in NO_SIGNAL
         return None if is_off else f"{state.state}{reason}"
-    window = machine.window
+    window = machine.recent_window
     if window is None or (now - window.time).total_seconds() > RECENT_S:
         return f"no sound was evaluated for {RECENT_S:g} s"
     return None

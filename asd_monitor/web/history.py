@@ -13,6 +13,7 @@ from pathlib import Path
 from anyio import CapacityLimiter, to_thread
 
 from asd_monitor.daemon.page_protocol import LiveWindow
+from asd_monitor.web.disk_access import on_disk
 from asd_monitor.web.history_store import HistoryStore
 from asd_monitor.web.live_state import LiveState
 from asd_monitor.web.minute_means import HistoryRow, MinuteMeans
@@ -51,8 +52,10 @@ class History:
     def __init__(self, state: Path) -> None:
         self._state = state
         self._store = HistoryStore(state)
+        self.dropped = 0
+        """Minutes that were dropped, since the disk could not be written for too long."""
         self._gathered: dict[str, MinuteMeans] = {}
-        self._waiting: deque[HistoryRow] = deque(maxlen=MAX_WAITING)
+        self._waiting: deque[HistoryRow] = deque()
         self._thread = CapacityLimiter(1)
 
     @property
@@ -65,13 +68,17 @@ class History:
         row = self._gathered.setdefault(window.machine, MinuteMeans(window.machine)).push(window)
         if row is not None:
             self._waiting.append(row)
+            self._bound()
 
     async def write(self) -> None:
-        """Write the minutes that have ended."""
-        if self._waiting:
-            rows = list(self._waiting)
-            self._waiting.clear()
-            await to_thread.run_sync(self._store.write, rows, time.time(), limiter=self._thread)
+        """Write the minutes that have ended; those that cannot be written wait further."""
+        if not self._waiting:
+            return
+        rows = list(self._waiting)
+        self._waiting.clear()
+        if not await to_thread.run_sync(self._store.write, rows, time.time(), limiter=self._thread):
+            self._waiting.extendleft(reversed(rows))
+            self._bound()
 
     async def free_gb(self) -> float | None:
         """Return the free space for the state folder, in GB; None where it is not known."""
@@ -84,12 +91,17 @@ class History:
         await self.write()
         await to_thread.run_sync(self._store.close, limiter=self._thread)
 
+    def _bound(self) -> None:
+        while len(self._waiting) > MAX_WAITING:
+            self._waiting.popleft()
+            self.dropped += 1
+
     async def read(self, machine: str, span: Span, end: datetime) -> Sequence[HistoryRow]:
-        """Return the periods of a span up to a time."""
+        """Return the periods of a span up to a time.  Raises `OperationError`: the disk hangs."""
         end_s = int(end.timestamp()) + 1
         begin_s = (end_s - span.seconds) // span.step_s * span.step_s
-        return await to_thread.run_sync(
-            self._store.read, machine, begin_s, end_s, span.step_s, limiter=self._thread
+        return await on_disk(
+            lambda: self._store.read(machine, begin_s, end_s, span.step_s), limiter=self._thread
         )
 
     async def restore_trend(self, live: LiveState, machine: str, now: datetime) -> None:

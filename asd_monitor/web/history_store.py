@@ -6,9 +6,10 @@ set aside, and another one begun.
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,6 +24,7 @@ QUARTERS_KEPT_S = 90 * 86_400
 MAX_ROWS = 1_000_000
 """Rows of each table: about 60 MB.  With more machines the time that is kept is shorter."""
 _PRUNE_S = 3600.0
+_SETTLED_S = 86_400  # sound after which a time is no mistake of the clock
 _BUSY_S = 5.0
 _PERIODS_S = {"minutes": MINUTE_S, "quarters": QUARTER_S}
 _KEPT_S = {"minutes": MINUTES_KEPT_S, "quarters": QUARTERS_KEPT_S}
@@ -72,8 +74,8 @@ class HistoryStore:
         self._database: sqlite3.Connection | None = None
         self._pruned_s: float | None = None
 
-    def write(self, rows: Iterable[HistoryRow], now_s: float) -> None:
-        """Add minutes, and delete what is old; a failure is the `note`.
+    def write(self, rows: Iterable[HistoryRow], now_s: float) -> bool:
+        """Add minutes, and delete what is old; return whether all are stored, else see `note`.
 
         ``now_s`` is the Unix time.
         """
@@ -89,9 +91,10 @@ class HistoryStore:
         except (sqlite3.Error, OSError) as error:
             self._close()
             self.note = f"The history cannot be written ({error}): check the disk."
-            return
+            return False
         if self.note is not None and self.note.startswith("The history cannot"):
             self.note = None
+        return True
 
     def read(self, machine: str, begin_s: int, end_s: int, step_s: int) -> list[HistoryRow]:
         """Return the periods of ``step_s`` from ``begin_s`` on; none where it cannot be read."""
@@ -103,7 +106,7 @@ class HistoryStore:
             self._close()
             self.note = f"The history cannot be read ({error})."
             return []
-        return [HistoryRow(*row) for row in found]
+        return [HistoryRow(*row) for row in found if _is_intact(row)]
 
     def close(self) -> None:
         """Close the file; the next call opens it again."""
@@ -130,16 +133,33 @@ class HistoryStore:
 
     @staticmethod
     def _prune(database: sqlite3.Connection, now_s: float) -> None:
-        """Delete what is old, and what a clock that was ahead has left far in the future."""
+        """Delete what is old, and beyond `MAX_ROWS` what is furthest from now.
+
+        Old is what lies far before a whole day of sound: a clock that is wrong for hours, such as
+        before it is set after a start, deletes nothing.
+        """
         for table, period_s in _PERIODS_S.items():
-            (machines,) = database.execute(
-                f"SELECT count(DISTINCT machine) FROM {table}"  # noqa: S608 - a constant
-            ).fetchone()
-            kept_s = min(_KEPT_S[table], MAX_ROWS // max(1, machines) * period_s)
-            database.execute(
-                f"DELETE FROM {table} WHERE begin_s < ? OR begin_s > ?",  # noqa: S608
-                (int(now_s - kept_s), int(now_s + kept_s)),
-            )
+            machines = database.execute(f"SELECT DISTINCT machine FROM {table}").fetchall()  # noqa: S608 - a constant
+            kept_s = min(_KEPT_S[table], MAX_ROWS // max(1, len(machines)) * period_s)
+            settled = [
+                database.execute(
+                    f"SELECT begin_s FROM {table} WHERE machine = ? AND begin_s <= ?"  # noqa: S608
+                    " ORDER BY begin_s DESC LIMIT 1 OFFSET ?",
+                    (machine, int(now_s), _SETTLED_S // period_s - 1),
+                ).fetchone()
+                for (machine,) in machines
+            ]
+            newest_s = max((row[0] for row in settled if row is not None), default=None)
+            if newest_s is not None:
+                oldest_s = newest_s + _SETTLED_S - kept_s
+                database.execute(f"DELETE FROM {table} WHERE begin_s < ?", (oldest_s,))  # noqa: S608
+            (rows,) = database.execute(f"SELECT count(*) FROM {table}").fetchone()  # noqa: S608
+            if rows > MAX_ROWS:
+                database.execute(
+                    f"DELETE FROM {table} WHERE (machine, begin_s) IN (SELECT machine, begin_s"  # noqa: S608
+                    f" FROM {table} ORDER BY abs(begin_s - ?) DESC LIMIT ?)",
+                    (int(now_s), rows - MAX_ROWS),
+                )
 
     def _opened(self) -> sqlite3.Connection:
         if self._database is None:
@@ -172,3 +192,12 @@ class HistoryStore:
             with suppress(sqlite3.Error):
                 self._database.close()
             self._database = None
+
+
+def _is_intact(row: Sequence[object]) -> bool:
+    """Return whether the values of a row are numbers: a damaged file can have any."""
+    return all(each is None or _is_number(each) for each in row[1:]) and None not in row[:3]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -11,6 +11,8 @@ from asd_monitor.web.recording_progress import RecordedSound
 
 KEEPS_SOUND = "record"
 """The verb of a recording."""
+CHANGES_MODELS = ("train", "refit", "promote", "rollback")
+"""Verbs after which the models are read again."""
 _STOPPABLE = (KEEPS_SOUND, "train")
 _PERCENT = re.compile(r"(\d{1,3}) %$")
 _VERSION = re.compile(r"^\S+ (v\d+): ", re.MULTILINE)

@@ -27,6 +27,8 @@ class JobFile:
     """
 
     def __init__(self, state: Path) -> None:
+        self.was_cut_off = False
+        """Whether the job that was read had not ended."""
         self._path = state / NAME
 
     def write(self, job: Job) -> None:
@@ -45,6 +47,7 @@ class JobFile:
             job = _JOB.validate_json(read_limited(self._path, _MAX_BYTES))
         except (OSError, ValueError):
             return None
+        self.was_cut_off = job.is_running
         if not job.is_running:
             return job
         return replace(job, ended=datetime.now(UTC), problem=job.ended_with_page())

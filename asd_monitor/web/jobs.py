@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import resource
 import signal
 import sys
@@ -18,7 +19,8 @@ from datetime import UTC, datetime
 from asd_monitor.child_signals import send_signal
 from asd_monitor.errors import OperationError
 from asd_monitor.parent_process import with_parent
-from asd_monitor.web.job import KEEPS_SOUND, Job
+from asd_monitor.web.job import CHANGES_MODELS, KEEPS_SOUND, Job
+from asd_monitor.web.job_failure import failure, lateness
 from asd_monitor.web.job_file import JobFile
 from asd_monitor.web.recording_progress import RecordedSound
 from asd_monitor.wording import printable
@@ -57,6 +59,17 @@ class Jobs:
         self._task: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._killing: asyncio.TimerHandle | None = None
+
+    def take_up(self) -> None:
+        """Report a job that was cut off with the page before, as by a kill.
+
+        It may have put a version into use that nobody was told of.
+        """
+        job = self.newest
+        if job is not None and self._file.was_cut_off:
+            self._file.write(job)
+            if job.verb in CHANGES_MODELS:
+                self._on_change()
 
     def begin(self, job: Job, arguments: Sequence[str], *, limit_s: float = LIMIT_S) -> None:
         """Begin a job, which is ended after ``limit_s``.
@@ -118,6 +131,7 @@ class Jobs:
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
+                env=os.environ | {"PYTHONUNBUFFERED": "1"},  # what is done is known after a kill
             )
         except OSError as error:
             self._end(job, -1, problem=f"It could not be started: {error}")
@@ -147,7 +161,7 @@ class Jobs:
                 self._end(job, -signal.SIGKILL)
         problem = None
         if code != 0 and is_late:
-            problem = f"It did not end within {limit_s / 60:g} minutes: the computer is too busy."
+            problem = lateness(job, limit_s)
         self._end(job, code, output=output, errors=errors, problem=problem)
 
     def _note_step(self, job: Job, step: str) -> None:
@@ -166,11 +180,13 @@ class Jobs:
         self, job: Job, code: int, *, output: str = "", errors: str = "", problem: str | None = None
     ) -> None:
         current = self.newest if self.newest is not None and self._is_newest(job) else job
-        was_asked = current.is_stopping or current.is_closed
-        if problem is None and code != 0 and not was_asked:
-            problem = _problem(errors, code)
-        elif current.is_closed and code != 0:
+        succeeded = code == 0 or replace(current, output=output, succeeded=True).trained is not None
+        if succeeded:  # a version that is in use cannot be taken back
+            problem = None
+        elif current.is_closed:
             problem = current.ended_with_page()
+        elif problem is None and not current.is_stopping:
+            problem = failure(current, errors, code)
         warnings = [
             line.partition(": ")[2]
             for line in errors.splitlines()
@@ -179,22 +195,14 @@ class Jobs:
         self.newest = replace(
             current,
             ended=datetime.now(UTC),
-            succeeded=code == 0,
+            succeeded=succeeded,
             output=output,
             warnings=tuple(warnings),
             problem=problem,
         )
         self._file.write(self.newest)
-        if code == 0 and job.verb != KEEPS_SOUND:
+        if succeeded and job.verb in CHANGES_MODELS:
             self._on_change()
-
-
-def _problem(errors: str, code: int) -> str:
-    lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    if code < 0:
-        return f"It was ended by {signal.Signals(-code).name}."
-    text = lines[-1].removeprefix("asd-monitor: ") if lines else f"It ended with code {code}."
-    return f"{text[:1].upper()}{text[1:]}"
 
 
 async def _tail(stream: asyncio.StreamReader | None, on_line: Callable[[str], None]) -> str:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import anyio
-from anyio import to_thread
 
 from asd_monitor.journal.commands import read_journal
 from asd_monitor.journal.content import JournalContent
 from asd_monitor.journal.journal_file import find_journal
+from asd_monitor.web.disk_access import on_disk
 
 _MOST_AGE_S = 1.0  # of a content that seems to be unchanged
 _READERS = 3
@@ -40,13 +40,13 @@ class JournalView:
     async def read(self, use: Callable[[JournalContent | None], T]) -> T:
         """Return what ``use`` makes of the journal, None where there is none; in a thread.
 
-        Raises JournalError, and what ``use`` raises.
+        Raises JournalError, OperationError where the disk hangs, and what ``use`` raises.
         """
-        return await to_thread.run_sync(self._use, use, limiter=self._readers)
+        return await on_disk(lambda: self._use(use), limiter=self._readers)
 
     async def work(self, work: Callable[[], T]) -> T:
-        """Do work on the state folder in a thread."""
-        return await to_thread.run_sync(work, limiter=self._readers)
+        """Do work on the state folder in a thread.  Raises `OperationError`: the disk hangs."""
+        return await on_disk(work, limiter=self._readers)
 
     def _use(self, use: Callable[[JournalContent | None], T]) -> T:
         with self._lock:  # the database in memory is for one thread at a time

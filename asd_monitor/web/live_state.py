@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ SOUNDS = 120
 """Blocks of sound that are kept of each watched machine: a minute."""
 STALE_S = 5.0
 """Without a line of the daemon for this long, nothing is shown as live."""
+RECENT_S = 30.0
+"""Without a window for this long, the scores of a machine are not those of now."""
 
 
 @dataclass(slots=True)
@@ -24,16 +27,31 @@ class LiveMachine:
     """The newest values of one machine."""
 
     id: str
+    monotonic_s: Callable[[], float]
     state: State | None = None
     alarm: Alarm | None = None
     windows: deque[LiveWindow] = field(default_factory=lambda: deque(maxlen=WINDOWS))
     sounds: deque[LiveSound] = field(default_factory=lambda: deque(maxlen=SOUNDS))
     trend: Trend = field(default_factory=Trend)
+    received_s: float = -math.inf
+    """When the newest window arrived, on the monotonic clock."""
 
     @property
     def window(self) -> LiveWindow | None:
         """The newest window."""
         return self.windows[-1] if self.windows else None
+
+    @property
+    def recent_window(self) -> LiveWindow | None:
+        """The newest window, where it is one of now, whatever the wall clock does."""
+        is_recent = self.monotonic_s() - self.received_s <= RECENT_S
+        return self.window if is_recent else None
+
+    def add(self, window: LiveWindow) -> None:
+        """Take a window."""
+        self.windows.append(window)
+        self.trend.push(window)
+        self.received_s = self.monotonic_s()
 
     @property
     def last_evaluated(self) -> datetime | None:
@@ -96,7 +114,7 @@ class LiveState:
 
     def machine(self, machine: str) -> LiveMachine:
         """Return what is known of a machine of the feed."""
-        return self.machines.setdefault(machine, LiveMachine(machine))
+        return self.machines.setdefault(machine, LiveMachine(machine, self._monotonic_s))
 
     def take(self, line: PageLine) -> None:
         """Take a line of the feed."""
@@ -111,8 +129,7 @@ class LiveState:
                 machine.alarm = line
             case LiveWindow(machine=name):
                 machine = self.machine(name)
-                machine.windows.append(line)
-                machine.trend.push(line)
+                machine.add(line)
                 self.on_window(line)
             case LiveSound(machine=name):
                 machine = self.machine(name)

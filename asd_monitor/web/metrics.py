@@ -6,7 +6,7 @@ machines, states, and names of counters: their number is bounded by the configur
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily
@@ -16,10 +16,13 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from asd_monitor.publish.messages import MachineStatus
+from asd_monitor.publish.messages import MachineStatus, Status
 from asd_monitor.records import MachineState, MicrophoneState
 from asd_monitor.web.event_stream import EventStreams
 from asd_monitor.web.live_state import LiveMachine, LiveState
+
+_SIZES = {("evidence", "bytes"): "Size of the evidence that is stored now."}
+"""What is published among the counters and may fall, by component and name."""
 
 
 class Metrics:
@@ -52,20 +55,20 @@ class _Collector(Collector):
             connected = live.is_fresh and live.beat.broker_connected
             yield _gauge("asd_broker_connected", "Whether the broker is connected.", connected)
         yield _gauge("asd_page_streams", "Open pages that are updated live.", self._streams.count)
+        if not live.is_fresh:  # what was last known is not what is
+            return
         if live.box_alarm is not None:
             yield _gauge(
                 "asd_box_conditions",
                 "Conditions of the box itself that need attention.",
                 live.box_alarm.count,
             )
-        yield from _box_metrics(live)
-        yield from _machine_metrics(live.shown() if live.is_fresh else [])
+        if live.status is not None:
+            yield from _box_metrics(live.status)
+        yield from _machine_metrics(live.shown())
 
 
-def _box_metrics(live: LiveState) -> Iterator[Metric]:
-    status = live.status
-    if status is None:
-        return
+def _box_metrics(status: Status) -> Iterator[Metric]:
     yield _gauge("asd_uptime_seconds", "Time since the start of the daemon.", status.uptime_s)
     if status.outbox is not None:
         yield _gauge(
@@ -78,13 +81,17 @@ def _box_metrics(live: LiveState) -> Iterator[Metric]:
         yield _gauge("asd_scoring_backlog_seconds", "Unscored sound.", status.scoring.backlog_s)
     counts = CounterMetricFamily(
         "asd_count",
-        "What was dropped, refused, restarted or skipped since the start of the daemon.",
+        "What was counted since the start of the daemon; deploy/README.md says what.",
         labels=("component", "counter"),
     )
     for component, counters in status.counters.items():
         for counter, value in counters.items():
-            counts.add_metric((component, counter), value)
+            if (component, counter) not in _SIZES:
+                counts.add_metric((component, counter), value)
     yield counts
+    for (component, counter), text in _SIZES.items():
+        if (size := status.counters.get(component, {}).get(counter)) is not None:
+            yield _gauge(f"asd_{component}_{counter}", text, size)
     yield _counter_of_machines(
         "asd_machine_lost_samples", "Samples that were lost.", status.machines, "lost_samples"
     )
@@ -108,15 +115,23 @@ def _machine_metrics(machines: Iterable[LiveMachine]) -> Iterator[Metric]:
     )
     score = _of_machines("asd_machine_score", "Score of the newest window.")
     alarm_score = _of_machines("asd_machine_alarm_score", "Alarm score of the newest window.")
-    threshold = _of_machines("asd_machine_alarm_threshold", "Alarm score of an alarm.")
+    threshold = _of_machines(
+        "asd_machine_alarm_threshold", "Alarm score from which on an alarm is raised."
+    )
     level = _of_machines("asd_machine_level_dbfs", "Level of the newest window in dBFS.")
-    active = _of_machines("asd_machine_alarm_active", "Whether an alarm is active.")
+    active = _of_machines(
+        "asd_machine_alarm_active", "Whether an alarm is active, also where it is hidden."
+    )
+    hidden = _of_machines(
+        "asd_machine_alarm_hidden", "Whether it is shelved, or the machine is out of service."
+    )
     waiting = _of_machines(
         "asd_machine_alarm_unacknowledged", "Whether the newest alarm is not acknowledged."
     )
     provisional = _of_machines("asd_machine_model_provisional", "Whether the model is provisional.")
     for machine in machines:
-        name, state, window, alarm = machine.id, machine.state, machine.window, machine.alarm
+        name, state, alarm = machine.id, machine.state, machine.alarm
+        window = machine.recent_window
         if state is not None:
             for each in MachineState:
                 states.add_metric((name, each), float(state.state == each))
@@ -133,9 +148,11 @@ def _machine_metrics(machines: Iterable[LiveMachine]) -> Iterator[Metric]:
             _add(level, name, window.rms_dbfs)
         if alarm is not None:
             active.add_metric((name,), float(alarm.active))
+            is_hidden = alarm.shelved_until is not None or alarm.out_of_service
+            hidden.add_metric((name,), float(is_hidden))
             waiting.add_metric((name,), float(alarm.id is not None and not alarm.acknowledged))
     yield from (states, microphones, evaluated, last, score, alarm_score, threshold, level)
-    yield from (active, waiting, provisional)
+    yield from (active, hidden, waiting, provisional)
 
 
 def _add(family: GaugeMetricFamily, machine: str, value: float | None) -> None:
@@ -148,12 +165,11 @@ def _of_machines(name: str, text: str, *labels: str) -> GaugeMetricFamily:
 
 
 def _counter_of_machines(
-    name: str, text: str, machines: dict[str, MachineStatus] | object, field: str
+    name: str, text: str, machines: Mapping[str, MachineStatus], field: str
 ) -> CounterMetricFamily:
     family = CounterMetricFamily(name, text, labels=("machine",))
-    if isinstance(machines, dict):
-        for machine, status in machines.items():
-            family.add_metric((machine,), getattr(status, field))
+    for machine, status in machines.items():
+        family.add_metric((machine,), getattr(status, field))
     return family
 
 

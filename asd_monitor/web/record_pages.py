@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -60,6 +61,7 @@ class RecordPages:
         self._threads = threads
         self._access = access
         self._pages = pages
+        self._acting = asyncio.Lock()  # two persons may press at once
 
     async def show(self, request: Request) -> Response:
         """Show the newest work, and the recordings of all machines."""
@@ -104,7 +106,8 @@ class RecordPages:
             machine = request.path_params.get("machine")
             if machine is not None and machine not in self._live.configured:
                 raise UsageError(f"the configuration has no machine {machine}")
-            await act(request, fields)
+            async with self._acting:
+                await act(request, fields)
         except AsdMonitorError as error:
             status = 403 if isinstance(error, ForeignFormError) else 400
             text = str(error)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 
 from asd_monitor.daemon.state_lock import is_in_use
 from asd_monitor.errors import UsageError
@@ -17,11 +17,13 @@ from asd_monitor.journal.asked import ANSWER_S, awaited_outcome, waiting_text
 from asd_monitor.journal.commands import make_request, outcome_of
 from asd_monitor.journal.request_decisions import LABELS, problem_of_shelf
 from asd_monitor.journal.requests import Request, Verb
+from asd_monitor.web.disk_access import on_disk
 from asd_monitor.wording import quoted, rfc3339
 
 SHELF_HOURS = (1, 8, 24)
 """Periods of shelving that the form offers, in h."""
 _AT_ONCE = 4  # requests whose outcome is awaited
+_ASK_S = 30.0  # others may be asked, and answered, before
 _OF_ALARM = (Verb.ACK, Verb.SHELVE, Verb.UNSHELVE, Verb.LABEL, Verb.MARK_NORMAL)
 _OF_MACHINE = (Verb.OUT_OF_SERVICE, Verb.IN_SERVICE)
 _NEEDS_REASON = {
@@ -108,16 +110,19 @@ class Asking:
     async def ask(self, request: Request) -> None:
         """Add a request, and wait a while for its outcome.
 
-        Raises UsageError and JournalError where it cannot be added.
+        Raises UsageError and JournalError where it cannot be added, OperationError where the disk
+        hangs.
         """
-        await to_thread.run_sync(self._ask, request, limiter=self._limiter)
+        await on_disk(lambda: self._ask(request), limiter=self._limiter, limit_s=_ASK_S)
 
     async def outcome(self, request_id: str) -> tuple[str, bool | None] | None:
         """Return the outcome of a request and whether it was accepted; None: it is unknown.
 
         Where it waits, the second value is None.
         """
-        return await to_thread.run_sync(self._outcome, request_id, limiter=self._limiter)
+        return await on_disk(
+            lambda: self._outcome(request_id), limiter=self._limiter, limit_s=_ASK_S
+        )
 
     def _ask(self, request: Request) -> None:
         make_request(self._state, request)

@@ -17,6 +17,7 @@ from asd_monitor.config.listen_address import host_and_port
 MAX_CONNECTIONS = 200
 _BACKLOG = 64
 _HEAD_LIMIT_S = 10.0
+_STALL_S = 20.0  # in which a browser must have read something of what waits for it
 _KEEP_ALIVE_S = 15
 _MAX_HEAD_BYTES = 16_384
 _STOP_S = 1
@@ -32,21 +33,45 @@ class ListenError(Exception):
 
 
 class BoundedProtocol(H11Protocol):
-    """A connection on which the head of each request must arrive within a limit."""
+    """A connection that is held no longer than it is used.
+
+    The head of each request must arrive within a limit, and so must what follows an answer that did
+    not wait for the rest of its request.  Who does not read an answer is disconnected.  Where there
+    are too many connections, the one that has been idle longest is closed.
+    """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._deadline: asyncio.TimerHandle | None = None
+        self._stall: asyncio.TimerHandle | None = None
+
+    @property
+    def idle_until_s(self) -> float | None:
+        """When it is closed without a request, on the clock of the loop; None: it is used."""
+        timer = self._deadline or self.timeout_keep_alive_task
+        return None if timer is None else timer.when()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Begin to wait for a request."""
+        """Begin to wait for a request; there may be another connection less."""
         super().connection_made(transport)
         self._watch()
+        if len(self.connections) >= MAX_CONNECTIONS:
+            self._make_room()
 
     def data_received(self, data: bytes) -> None:
         """Take data, and wait for the rest of a head."""
         super().data_received(data)
         self._watch()
+
+    def pause_writing(self) -> None:
+        """Wait until the browser has read; it must read something within a limit."""
+        super().pause_writing()
+        self._watch_reading(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """Go on writing."""
+        _cancel(self._stall)
+        super().resume_writing()
 
     def send_400_response(self, msg: str) -> None:
         """Answer a malformed request; where an answer has begun, or has no body, only close."""
@@ -56,25 +81,58 @@ class BoundedProtocol(H11Protocol):
             self.transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """End the wait."""
-        self._stop_watching()
+        """End the waits."""
+        _cancel(self._deadline)
+        _cancel(self._stall)
         super().connection_lost(exc)
 
+    @property
+    def _awaits_request(self) -> bool:
+        """Whether nothing is done before more of this request, or the next one, arrives."""
+        state = self.conn.their_state
+        is_answered = self.cycle is not None and self.cycle.response_complete
+        return state is h11.IDLE or (state is h11.SEND_BODY and is_answered)
+
     def _watch(self) -> None:
-        if self.conn.their_state is not h11.IDLE or self.transport.is_closing():
-            self._stop_watching()
+        if not self._awaits_request or self.transport.is_closing():
+            _cancel(self._deadline)
+            self._deadline = None
         elif self._deadline is None:
             self._deadline = self.loop.call_later(_HEAD_LIMIT_S, self._end)
 
-    def _stop_watching(self) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-
     def _end(self) -> None:
         self._deadline = None
-        if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
+        if self._awaits_request and not self.transport.is_closing():
             self.transport.close()
+
+    def _make_room(self) -> None:
+        idle = [
+            (each.idle_until_s, each.transport)
+            for each in self.connections
+            if isinstance(each, BoundedProtocol) and each is not self
+        ]
+        waiting = [
+            (until_s, transport)
+            for until_s, transport in idle
+            if until_s is not None and not transport.is_closing()
+        ]
+        if waiting:
+            min(waiting, key=lambda each: each[0])[1].abort()
+
+    def _watch_reading(self, unread: int) -> None:
+        self._stall = self.loop.call_later(_STALL_S, self._check_reading, unread)
+
+    def _check_reading(self, unread: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left >= unread:
+            self.transport.abort()
+        else:
+            self._watch_reading(left)
+
+
+def _cancel(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
 
 
 def listening_socket(listen: str) -> socket.socket:

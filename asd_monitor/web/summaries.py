@@ -86,7 +86,7 @@ class MachineSummary:
 
 def machine_summary(machine: LiveMachine) -> MachineSummary:
     """Return what is known of a machine."""
-    state, window = machine.state, machine.window
+    state, window = machine.state, machine.recent_window
     if state is None or not state.evaluated:
         window = None
     last = machine.last_evaluated

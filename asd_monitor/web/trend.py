@@ -16,12 +16,19 @@ class Trend:
 
     def __init__(self) -> None:
         self._highest: dict[int, float] = {}  # by number of periods since 1970
+        self._newest = 0
         self.alarm_threshold: float | None = None
         """Threshold of the newest window."""
 
     def push(self, window: LiveWindow) -> None:
-        """Add a window."""
+        """Add a window, which is later than those before, unless the clock was set back."""
         self.alarm_threshold = window.thresholds.alarm
+        number = int(window.time.timestamp() // PERIOD_S)
+        if number < self._newest:
+            ahead = [each for each in self._highest if each > number]
+            for each in ahead:
+                del self._highest[each]
+        self._newest = number
         if window.alarm_score is not None:
             self.add(window.time, window.alarm_score)
 

@@ -66,9 +66,12 @@ def content(journal: Journal) -> State:
     found: State = {
         alarm.id: [alarm.condition.value, alarm.raised.isoformat()] for alarm in journal.alarms()
     }
-    if hasattr(journal, "take_events"):
+    # `take_events` is that of earlier versions
+    outbox = getattr(journal, "outbox", None)
+    take = getattr(journal, "take_events", None) if outbox is None else outbox.take
+    if take is not None:
         for machine in MACHINES:
-            for waiting in journal.take_events(machine, _TAKEN):
+            for waiting in take(machine, _TAKEN):
                 event = waiting.event
                 found[event.id] = [machine, event.seq, event.before, event.after, event.alarm_id]
     return found

@@ -118,7 +118,7 @@ class Box:
         with Journal(self.state) as journal:
             why = "the experiment"
             request = Request(verb, MACHINE, "user", self.now, alarm_id, why, arguments)
-            journal.add_request(request)
+            journal.requests.add(request)
             MachineRequests(MachineJournal(journal, MACHINE)).apply(None, self.now, None)
 
     def refit(self) -> HandRefit:

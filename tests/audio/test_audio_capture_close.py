@@ -22,6 +22,7 @@ from asd_monitor.audio.capture.planar import PlanarReceiver
 from asd_monitor.audio.capture.shared_device import ChannelSource, SharedDevice
 from asd_monitor.audio.devices.device_strings import parse_device
 from asd_monitor.audio.devices.sound_server import SoundServer, SoundServerQueryError
+from asd_monitor.records import MicrophoneState
 from tests.doubles.event_collector import EventCollector, all_events
 from tests.doubles.waiting import TIMEOUT_S
 
@@ -30,13 +31,15 @@ import os, sys, time
 class PortAudioError(Exception): pass
 def query_devices():
     if os.environ.get("STUB_HANGS"): time.sleep(1000)
+    time.sleep(float(os.environ.get("STUB_DELAY", 0)))
     device = dict(name="stub", index=0, max_input_channels=2, default_samplerate=16000.0)
     return [] if os.environ.get("STUB_ABSENT") else [device]
 class RawInputStream:
     def __init__(self, samplerate, device, channels, dtype, latency):
         self.samplerate, self.channels = samplerate, channels
     read_available = 0
-    def start(self): pass
+    def start(self):
+        if os.environ.get("STUB_IS_SILENT"): time.sleep(1000)
     def read(self, frames):
         time.sleep(0.01)
         return bytes(2 * frames * self.channels), False
@@ -124,11 +127,34 @@ async def test_close_while_the_device_hangs(
 ) -> None:
     monkeypatch.setenv("STUB_HANGS", "1")
     collector = EventCollector(shared())
-    async with asyncio.timeout(CaptureTiming().start_s / 2):
+    async with asyncio.timeout(CaptureTiming().opening_s / 2):
         await children.starting.wait()
         await collector.source.close()
         await collector.task
     assert collector.events == []
+
+
+@pytest.mark.parametrize(
+    ("variable", "opening_s", "state", "text"),
+    [
+        ("STUB_ABSENT", TIMEOUT_S, MicrophoneState.NO_DEVICE, "not found"),
+        ("STUB_HANGS", 1.0, MicrophoneState.FAULT, "not opened within 1 s"),
+        ("STUB_IS_SILENT", TIMEOUT_S, MicrophoneState.FAULT, "no sound within 0.1 s of opening"),
+    ],
+)
+async def test_a_slow_start_of_the_child_is_no_silence(
+    children: Children, monkeypatch: pytest.MonkeyPatch, *, variable, opening_s, state, text
+) -> None:
+    """On a busy computer a child takes seconds to start; sound is expected from the opening on."""
+    monkeypatch.setenv("STUB_DELAY", "0.5")
+    monkeypatch.setenv(variable, "1")
+    collector = EventCollector(shared(CaptureTiming(opening_s=opening_s, start_s=0.1)))
+    await collector.until(lambda: collector.outages)
+    async with limited():
+        await collector.source.close()
+        await collector.task
+    assert [each.state for each in collector.outages] == [state]
+    assert text in collector.outages[0].reason
 
 
 async def test_close_in_the_pause_between_two_attempts(
@@ -170,7 +196,7 @@ async def test_close_is_bounded_if_the_kernel_holds_the_child(
 
     monkeypatch.setattr(child_process, "send_signal", ignore_kill)
     monkeypatch.setenv("STUB_HANGS", "1")
-    collector = EventCollector(shared(CaptureTiming(start_s=0.2, stall_s=0.2, release_s=0.2)))
+    collector = EventCollector(shared(CaptureTiming(opening_s=0.2, stall_s=0.2, release_s=0.2)))
     await collector.until(
         lambda: any("does not release" in outage.reason for outage in collector.outages)
     )

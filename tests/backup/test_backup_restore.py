@@ -57,7 +57,7 @@ def record(journal: Journal, events: int) -> list[int]:
     """Record state transitions; return the numbers with which they are published."""
     for _ in range(events):
         MachineJournal(journal, "fan01").record(state_transition(), NOW, "v1")
-    return [each.event.seq or 0 for each in journal.take_events("fan01", 10_000)]
+    return [each.event.seq or 0 for each in journal.outbox.take("fan01", 10_000)]
 
 
 def test_events_after_a_restore_have_numbers_above_those_published_since_the_backup(
@@ -81,9 +81,9 @@ def test_a_restored_box_knows_what_was_asked_and_which_machines_are_out_of_servi
 ) -> None:
     with Journal(own.state) as journal:
         fan = MachineJournal(journal, "fan01")
-        journal.add_request(Request(Verb.OUT_OF_SERVICE, "fan01", "ann", NOW, why="belt"))
+        journal.requests.add(Request(Verb.OUT_OF_SERVICE, "fan01", "ann", NOW, why="belt"))
         apply_requests(fan, NOW)
-        journal.add_request(Request(Verb.IN_SERVICE, "fan01", "bob", NOW))
+        journal.requests.add(Request(Verb.IN_SERVICE, "fan01", "bob", NOW))
         write_backup(tmp_path / "box.tar", own.folders, box="edge", now=NOW)
         apply_requests(fan, NOW)
         assert journal.out_of_service("fan01") is None
@@ -109,10 +109,10 @@ def test_a_restored_box_has_its_shelves_and_ends_those_whose_time_is_over(
         end = fan.now + timedelta(hours=2)
         shelve = acknowledgement(newest.id, time=fan.now)
         until = {"until": end.isoformat()}
-        journal.add_request(replace(shelve, verb=Verb.SHELVE, arguments=until))
+        journal.requests.add(replace(shelve, verb=Verb.SHELVE, arguments=until))
         assert fan.apply() == ["acknowledged→shelved"]
         write_backup(tmp_path / "box.tar", own.folders, box="edge", now=NOW)
-        journal.add_request(replace(shelve, verb=Verb.UNSHELVE, id="later"))
+        journal.requests.add(replace(shelve, verb=Verb.UNSHELVE, id="later"))
         assert fan.apply() == ["shelved→acknowledged"]
     restore(tmp_path / "box.tar", own.folders)
     with Journal(own.state) as journal:

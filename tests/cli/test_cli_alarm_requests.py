@@ -145,7 +145,7 @@ def test_a_request_that_cannot_work_is_refused_at_once(
     assert isinstance(result.exception, UsageError)
     assert message in str(result.exception)
     with Journal(state) as journal:
-        assert journal.waiting_requests("fan01") == []
+        assert journal.requests.waiting("fan01") == []
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def run_page(
 def _apply_requests(state: Path) -> None:
     outcomes: list[OutcomeEntry] = []
     with Journal(state) as journal:
-        journal.listen(outcomes.append)
+        journal.requests.listen(outcomes.append)
         MachineRequests(MachineJournal(journal, "fan01")).apply(None, datetime.now(UTC), None)
     assert [each.outcome for each in outcomes if not each.accepted] == []
 

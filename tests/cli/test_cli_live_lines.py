@@ -6,14 +6,17 @@ import select
 import termios
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from rich.text import Text
 
+from asd_monitor.alarm.state import AlarmCondition
 from asd_monitor.cli.live_lines import live_lines
 from asd_monitor.cli.terminal_display import MAX_LINES, STOP_S, TerminalDisplay
 from asd_monitor.daemon.overview import MachineOverview, Overview
+from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.records import MachineState, MicrophoneState, Thresholds
 
 AT = datetime(2026, 3, 2, 10, 15, 7, tzinfo=UTC)
@@ -30,6 +33,23 @@ def machine(name: str = "fan01", state: MachineState = MachineState.NORMAL, **ch
         **changes,
     }
     return MachineOverview(name, state, **values)
+
+
+def alarm(machine: str, condition: AlarmCondition) -> AlarmRecord:
+    return AlarmRecord(
+        id=f"{machine}-20260302T101500Z",
+        machine=machine,
+        severity="alarm",
+        condition=condition,
+        raised=AT,
+        cleared=None,
+        acknowledged_at=None,
+        who=None,
+        why=None,
+        peak_score=7.0,
+        model="v1",
+        reason="impacts 12 a second at 2.9 kHz",
+    )
 
 
 def overview(*machines: MachineOverview, is_connected: bool = True) -> Overview:
@@ -63,6 +83,43 @@ def test_a_machine_without_sound_has_its_reason_in_one_line():
     assert "microphone no_device" in line
     assert "\n" not in line
     assert "\x1b" not in line
+
+
+def test_an_alarm_has_its_id_and_its_reason_below_the_machine():
+    record = alarm("fan01", AlarmCondition.UNACKNOWLEDGED)
+    pump = replace(
+        alarm("pump02", AlarmCondition.SHELVED), shelved_until=AT + timedelta(hours=2), reason=None
+    )
+    lines = live_lines(
+        overview(
+            machine(state=MachineState.ALARM, alarm=record),
+            machine("pump02", MachineState.ALARM, alarm=pump),
+        ),
+        4,
+    )
+    _, fan, _, shelved, _ = (each.plain for each in lines)
+    assert fan == "  fan01-20260302T101500Z unacknowledged: impacts 12 a second at 2.9 kHz"
+    local = (AT + timedelta(hours=2)).astimezone()
+    assert shelved == f"  pump02-20260302T101500Z shelved until {local:%a %H:%M}"
+
+
+def test_lines_of_alarms_count_where_there_is_little_room():
+    machines = [machine(f"fan{number:02}") for number in range(4)]
+    record = alarm("fan03", AlarmCondition.ACKNOWLEDGED)
+    machines[3] = machine("fan03", MachineState.ALARM, alarm=record)
+    lines = [each.plain for each in live_lines(overview(*machines), 4)]
+    assert [line[:5] for line in lines[:4]] == ["fan03", "  fan", "fan00", "fan01"]
+    assert lines[4].startswith("1 more machine ")
+    assert len(live_lines(overview(*machines), 1)) == 3
+
+
+def test_a_machine_that_starts_is_no_machine_without_a_microphone():
+    starts = machine(
+        state=MachineState.UNAVAILABLE, microphone=MicrophoneState.NO_DEVICE, is_starting=True
+    )
+    line = live_lines(overview(starts), 1)[0]
+    assert line.plain.split() == ["fan01", "○", "starting"]
+    assert not any("red" in str(span.style) for span in line.spans)
 
 
 def test_of_too_many_machines_those_that_need_attention_are_shown():

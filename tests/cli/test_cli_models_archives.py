@@ -24,7 +24,7 @@ def test_a_model_travels_with_its_labels_in_one_archive(
         machine.record(RAISED, NOW, "v1")
         arguments = {"label": "invalid"}
         label = Request(Verb.LABEL, "fan01", "ann", NOW, FAN_ALARM, "a fork lift", arguments)
-        journal.add_request(label)
+        journal.requests.add(label)
         apply_requests(machine)
     models = ("--models", trained_without_encoder, "-m", "fan01")
     result = command_line("models", "export", file, *models, "--state", state)

@@ -4,30 +4,36 @@ import io
 import os
 import stat
 import sys
+import threading
 from pathlib import Path
 
 import pytest
+from paho.mqtt import publish
 
 from asd_monitor.audio.devices.device_strings import parse_device
+from asd_monitor.cli import setup_listening
 from asd_monitor.cli.setup_answers import Answers
 from asd_monitor.cli.setup_broker import why_not_connected
 from asd_monitor.cli.setup_dialogue import Dialogue
 from asd_monitor.cli.setup_files import (
+    changing,
     install_password,
     install_service,
     prepare_configuration,
     unit_source,
     write_configuration,
 )
+from asd_monitor.cli.setup_next import subscription_command
 from asd_monitor.cli.setup_recording import kept_recordings, recording_of
 from asd_monitor.cli.setup_run import GuidedSetup
 from asd_monitor.config.loading import ConfigError, machine_from_options
-from asd_monitor.config.settings import Mqtt
+from asd_monitor.config.settings import Mqtt, Tls
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.guided_setup.configuration_edit import BrokerEntry, MachineEntry
 from asd_monitor.guided_setup.service_unit import ServiceFolders
+from asd_monitor.publish.broker_connection import Connection
 from tests.doubles.command_line import CommandLine
-from tests.doubles.mosquitto import Mosquitto
+from tests.doubles.mosquitto import Mosquitto, Subscriber
 from tests.doubles.synthetic_sounds import machine_sound, write
 
 ENTRY = MachineEntry("fan01", "hw:1")
@@ -72,6 +78,63 @@ def test_a_changed_configuration_keeps_its_mode_and_a_backup(tmp_path: Path) -> 
     assert backup.read_text() == before
     assert path.read_text().startswith(before)
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_changed_configuration_is_complete_when_it_appears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service may read it at any instant, and setup may be killed at any."""
+    path = tmp_path / "machines.yaml"
+    path.write_text("version: 1\nmachines:\n  pump02: {device: hw:2}\n")
+    path.chmod(0o644)
+    if os.geteuid() == 0:
+        os.chown(path, 1234, 1234)
+    owner = path.stat()
+    appearing = []
+    rename = Path.replace
+
+    def note(partial: Path, target: Path) -> Path:
+        appearing.append(partial.stat())
+        return rename(partial, target)
+
+    monkeypatch.setattr(Path, "replace", note)
+    write_configuration(prepare_configuration(path, ENTRY, BrokerEntry()))
+    [found] = appearing
+    assert stat.S_IMODE(found.st_mode) == 0o644
+    assert (found.st_uid, found.st_gid) == (owner.st_uid, owner.st_gid)
+
+
+def test_a_link_to_a_configuration_stays_one(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.yaml", tmp_path / "machines.yaml"
+    real.write_text("version: 1\nmachines:\n  pump02: {device: hw:2}\n")
+    link.symlink_to(real)
+    write_configuration(prepare_configuration(link, ENTRY, BrokerEntry()))
+    assert link.is_symlink()
+    assert "fan01" in real.read_text()
+
+
+def test_of_two_setups_at_once_none_loses_its_machine(tmp_path: Path) -> None:
+    path = tmp_path / "machines.yaml"
+    held, done = threading.Event(), threading.Event()
+
+    def other() -> None:
+        held.set()
+        with changing(path):
+            write_configuration(prepare_configuration(path, ENTRY, BrokerEntry()))
+        done.set()
+
+    with changing(path):
+        thread = threading.Thread(target=other)
+        thread.start()
+        held.wait(10)
+        assert not done.wait(0.2)
+        pump = MachineEntry("pump02", "hw:2")
+        write_configuration(prepare_configuration(path, pump, BrokerEntry()))
+    thread.join(10)
+    assert done.is_set()
+    text = path.read_text()
+    assert "fan01" in text
+    assert "pump02" in text
 
 
 def test_a_configuration_that_changes_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
@@ -203,6 +266,42 @@ def test_a_machine_with_another_device_is_refused_before_anything_is_recorded(
     assert {each.name for each in tmp_path.iterdir()} == {"a.wav", "machines.yaml"}
 
 
+def test_an_id_that_is_taken_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    write(tmp_path / "a.wav", machine_sound(5.0))
+    path = tmp_path / "machines.yaml"
+    path.write_text(
+        "version: 1\nmqtt: {host: localhost, port: 1}\nmachines:\n  fan01: {device: hw:1}\n"
+    )
+    typed = ("fan01", "fan02", "1 per day", "n")
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(typed) + "\n"))
+    with pytest.raises(OperationError, match="give longer ones"):
+        GuidedSetup(
+            Answers(device=f"file:{tmp_path}/a.wav", config=path), Dialogue(interactive=True)
+        ).run()
+    assert "it has a machine fan01 already" in capsys.readouterr().err
+
+
+def test_a_try_that_is_cut_off_does_not_take_the_daemon_offline(
+    make_mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broker: Mosquitto = make_mosquitto().start()
+    config = machine_from_options(
+        "hw:1", "fan01", check_device=parse_device, mqtt=Mqtt(port=broker.port)
+    )
+    topic = f"asd/box/{config.box}/availability"
+    with Subscriber(broker.port) as subscriber:
+        publish.single(topic, "online", qos=1, retain=True, port=broker.port)
+        subscriber.wait_for(topic)
+        monkeypatch.setattr(Connection, "disconnect", lambda *_: None)  # setup is killed here
+        assert why_not_connected(config) is None
+        will = subscriber.wait_for(topic, times=2)[-1]
+        assert b"asd.probe/1" in will.payload
+    with Subscriber(broker.port) as later:
+        assert later.wait_for(topic)[0].payload == b"online"
+
+
 def test_the_address_of_the_broker_can_be_corrected(
     make_mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
 ) -> None:
@@ -233,6 +332,33 @@ def test_a_broker_that_is_not_that_of_the_file_is_reported(tmp_path: Path, capsy
         with pytest.raises(OperationError, match="too little"):
             GuidedSetup(answers, Dialogue(interactive=False)).run()
         assert ("--broker is not applied" in capsys.readouterr().err) is reported
+
+
+def test_nothing_is_said_to_be_kept_where_nothing_was_recorded(
+    tmp_path: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(setup_listening, "LISTEN_S", 0.1)
+    monkeypatch.setattr(setup_listening, "_OPEN_LIMIT_S", 0.1)
+    answers = Answers(
+        device="card-id:NotThere",
+        machine="fan01",
+        broker="localhost:1",
+        config=tmp_path / "c.yaml",
+        state=tmp_path / "state",
+    )
+    with pytest.raises(OperationError):
+        GuidedSetup(answers, Dialogue(interactive=False)).run()
+    assert "kept" not in capsys.readouterr().err
+
+
+def test_the_command_that_shows_what_is_published() -> None:
+    assert subscription_command(Mqtt(), None) == (
+        "mosquitto_sub -h localhost -p 1883 -v -t 'asd/#'"
+    )
+    mqtt = Mqtt(host="plant", port=8883, username="edge", tls=Tls(ca=Path("/ca.pem")))
+    assert subscription_command(mqtt, Path("/a b")) == (
+        "mosquitto_sub -h plant -p 8883 --cafile /ca.pem -u edge -v -t 'asd/#' -P \"$(cat '/a b')\""
+    )
 
 
 def test_the_command_that_goes_on_has_every_answer() -> None:

@@ -12,7 +12,13 @@ from asd_monitor.audio.inputs import AudioInput, InputListing
 from asd_monitor.audio.source import Opened, Outage
 from asd_monitor.cli import setup_microphone
 from asd_monitor.cli.setup_dialogue import Dialogue, InputEndedError
-from asd_monitor.cli.setup_listening import ListenedChannel, channel_table, channels_of
+from asd_monitor.cli.setup_listening import (
+    ListenedChannel,
+    channel_table,
+    channels_of,
+    channels_of_device,
+    further_channels,
+)
 from asd_monitor.errors import OperationError, UsageError
 from asd_monitor.records import Block, MicrophoneState, Stream
 
@@ -105,6 +111,20 @@ def test_each_channel_of_each_input_is_listened_to():
     texts = [each.text for each in channels_of(inputs)]
     assert texts[:4] == ["usb-path:1-1.4", "usb-path:1-1.4#1", "card-id:Mono", "card-id:Many"]
     assert len(texts) == 2 + 1 + 8
+
+
+def test_every_channel_of_a_device_is_shown_once_it_is_open():
+    channels = channels_of_device(parse_device("hw:1#9"))
+    assert [each.channel for each in channels] == [0, 1, 2, 3, 4, 5, 6, 7, 9]
+    assert channel_table(channels).row_count == 1  # its own, while nothing is known of the others
+    for each in channels:
+        each.opened(Opened(Stream(RATE_HZ), 6, "six"))
+    assert channel_table(channels).row_count == 6
+    assert list(further_channels(channels)) == []
+    for each in channels:
+        each.opened(Opened(Stream(RATE_HZ), 12, "twelve"))
+    [further] = further_channels(channels)
+    assert further.endswith("name a later one with --device hw:1#8")
 
 
 def test_a_question_without_an_answer_is_an_error_where_nobody_is_asked():

@@ -81,4 +81,23 @@ def test_a_user_is_told_the_command_for_the_service(folders, tmp_path, monkeypat
     shown = capsys.readouterr()
     assert "sudo /opt/asd-monitor/bin/asd-monitor setup --device card-id:NotThere" in shown.err
     assert f"--config {folders.configurations}/own.yaml --recordings {state}" in shown.err
-    assert f"--config {own} --models {state}/models --state {state}" in shown.out
+    folders_given = f"--config {own} --models {state}/models --state {state}"
+    assert f"asd-monitor run {folders_given}" in shown.out
+    assert f"asd-monitor doctor {folders_given}" in shown.out
+
+
+def test_the_service_of_a_user_s_file_has_the_broker_of_the_file(
+    folders, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    state = folders.state("machines")
+    own, password = tmp_path / "own.yaml", tmp_path / "password"
+    password.write_text("secret\n")
+    own.write_text(
+        "version: 1\nmachines: {pump02: {device: hw:2}}\n"
+        f"mqtt: {{host: localhost, port: 2, username: edge, password_file: {password}}}\n"
+    )
+    run(folders, config=own, models=state / "models", state=state)
+    shown = capsys.readouterr().err
+    assert f"--broker localhost:2 --username edge --password-file {password}" in shown
+    assert "add what else is in" in " ".join(shown.split())

@@ -30,6 +30,13 @@ DOCUMENTS = (
     "docs/troubleshooting.md",
     "docs/first-machine.md",
     "docs/placement.md",
+    "docs/first-days.md",
+    "docs/machine-off.md",
+)
+LINKED = sorted(
+    str(path.relative_to(ROOT))
+    for folder in (".", "docs", "docs/method", "deploy")
+    for path in (ROOT / folder).glob("*.md")
 )
 PROGRAM: Any = typer.main.get_command(app)  # a click group; typer has a click of its own
 
@@ -93,11 +100,32 @@ def test_the_readme_shows_commands_at_all() -> None:
     assert len(shown_commands((ROOT / "README.md").read_text())) > 8
 
 
-@pytest.mark.parametrize("document", DOCUMENTS)
+@pytest.mark.parametrize("document", LINKED)
 def test_files_that_the_documents_name_exist(document: str) -> None:
     text = (ROOT / document).read_text()
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", text):
         assert ((ROOT / document).parent / target).exists(), f"{document}: {target}"
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors of the headings of a document, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", LINKED)
+def test_headings_that_the_documents_name_exist(document: str) -> None:
+    path = ROOT / document
+    for name, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)\s]+)\)", path.read_text()):
+        target = path.parent / name if name else path
+        assert anchor in anchors(target), f"{document}: {name}#{anchor}"
+
+
+def test_every_guide_is_named_in_the_readme() -> None:
+    text = (ROOT / "README.md").read_text()
+    for path in (ROOT / "docs").glob("*.md"):
+        assert f"](docs/{path.name})" in text, path.name
 
 
 def test_architecture_lists_the_folders_that_there_are() -> None:
@@ -118,12 +146,12 @@ def test_the_changelog_knows_this_version() -> None:
 
 def test_the_service_is_installed_from_the_clone() -> None:
     text = (ROOT / "deploy/README.md").read_text()
-    assert "pip install -c constraints.txt ." in text
+    assert "    sudo scripts/install " in text
     for name in re.findall(r"(?:cp|-c) (\S+)", text):
         assert (ROOT / name).exists(), name
-    [target] = re.findall(r"ln -s (\S+) /usr/local/bin/", text)
+    [folder] = re.findall(r"ASD_VENV:=(\S+)}", (ROOT / "scripts/install").read_text())
     unit = (ROOT / "deploy/asd-monitor@.service").read_text()
-    assert f"ExecStart={target} run" in unit
+    assert f"ExecStart={folder}/bin/asd-monitor run" in unit
 
 
 def test_every_test_double_is_documented() -> None:

@@ -372,7 +372,7 @@ async def test_the_acknowledgement_keeps_the_evidence(make):
     await machine.play(25, NORMAL_LEVEL)
     path = await until_evidence(machine)
     time = machine.journal.alarms("fan")[0].raised
-    machine.journal.add_request(acknowledgement(alarm_id, "ann", "bearing", time))
+    machine.journal.requests.add(acknowledgement(alarm_id, "ann", "bearing", time))
     machine.session.check_requests()
     await until(lambda: machine.broker.alarm("fan")["acknowledged"])
     assert machine.broker.alarm("fan")["evidence"] == path
@@ -385,7 +385,7 @@ async def test_labelled_evidence_is_deleted_last(make, tmp_path):
     await until_evidence(machine)
     (record,) = machine.journal.alarms("fan")
     label = Request(Verb.LABEL, "fan", "ann", record.raised, alarm_id=first)
-    machine.journal.add_request(replace(label, arguments={"label": "valid"}))
+    machine.journal.requests.add(replace(label, arguments={"label": "valid"}))
     machine.session.check_requests()
     await until(lambda: machine.journal.find(first).label == "valid")
     for _ in range(2):
@@ -406,7 +406,7 @@ async def test_after_a_repair_the_new_sound_is_a_new_alarm_with_a_package(make, 
     """The order of docs/after-a-repair.md: acknowledged, off, out of service, in service."""
     machine = make(alarm={"off_delay_s": 2})
     first = await raise_alarm(machine)
-    machine.journal.add_request(acknowledgement(first))
+    machine.journal.requests.add(acknowledgement(first))
     machine.session.check_requests()
     await until(lambda: machine.broker.alarm("fan")["acknowledged"])
     await machine.play(25, NORMAL_LEVEL)  # switched off

@@ -12,6 +12,7 @@ from typing import Any
 from asd_monitor.daemon import awaited_commands
 from asd_monitor.daemon.machine_registry import MachineRegistry
 from asd_monitor.journal.journal_file import FILE_NAME
+from asd_monitor.journal.journal_requests import JournalRequests
 from asd_monitor.journal.requests import Request
 from asd_monitor.journal.sqlite_errors import StalledJournalError
 from asd_monitor.journal.store import Journal
@@ -43,7 +44,7 @@ async def test_a_command_without_an_outcome_waits_and_is_answered_again(daemon, 
         "it waits: it is applied when the session of the machine and"
     )
     monkeypatch.setattr(MachineRegistry, "check_requests_of", check)
-    await daemon.service._registry.check_requests_of("fan")
+    await daemon.service.parts.registry.check_requests_of("fan")
     await until(lambda: len(daemon.broker.answers) == 3)
     second = daemon.broker.answers[2][1]
     assert (second["accepted"], second["request"]) == (True, answer["request"])
@@ -52,18 +53,18 @@ async def test_a_command_without_an_outcome_waits_and_is_answered_again(daemon, 
 
 async def test_a_command_is_written_when_the_disk_answers_again(daemon, monkeypatch):
     await start(daemon, "fan")
-    add: Callable[..., None] = Journal.add_request
+    add: Callable[..., None] = JournalRequests.add
     monkeypatch.setattr(awaited_commands, "REPORT_S", 0.05)
     monkeypatch.setattr(awaited_commands, "RETRY_S", 0.02)
 
     def stall(*_: object) -> None:
         raise StalledJournalError("the disk does not answer")
 
-    monkeypatch.setattr(Journal, "add_request", stall)
+    monkeypatch.setattr(JournalRequests, "add", stall)
     answer = await ask(daemon, "in-service")
     assert answer["accepted"] is None
     assert "the disk of the journal does not answer" in answer["outcome"]
-    monkeypatch.setattr(Journal, "add_request", add)
+    monkeypatch.setattr(JournalRequests, "add", add)
     await until(lambda: len(daemon.broker.answers) == 2)
     assert daemon.broker.answers[1][1]["accepted"]
 
@@ -88,7 +89,7 @@ async def test_a_command_is_not_applied_before_one_that_waits_for_the_disk(daemo
     await start(daemon, "fan")
     await until_calm(daemon)
     monkeypatch.setattr(awaited_commands, "RETRY_S", 0.02)
-    add: Callable[..., None] = Journal.add_request
+    add: Callable[..., None] = JournalRequests.add
     stalls, goes_on = threading.Event(), threading.Event()
 
     def stall_at_first(journal: Journal, request: Request) -> None:
@@ -98,7 +99,7 @@ async def test_a_command_is_not_applied_before_one_that_waits_for_the_disk(daemo
             raise StalledJournalError("the disk does not answer")
         add(journal, request)
 
-    monkeypatch.setattr(Journal, "add_request", stall_at_first)
+    monkeypatch.setattr(JournalRequests, "add", stall_at_first)
     daemon.broker.command("fan/cmd/out-of-service", b'{"why": "belt"}')
     await asyncio.to_thread(stalls.wait)
     daemon.broker.command("fan/cmd/in-service")
@@ -113,13 +114,13 @@ async def test_a_command_is_not_applied_before_one_that_waits_for_the_disk(daemo
 async def test_a_command_behind_one_that_waits_for_the_disk_is_given_up(daemon, monkeypatch):
     await start(daemon, "fan")
     await until_calm(daemon)
-    add: Callable[..., None] = Journal.add_request
+    add: Callable[..., None] = JournalRequests.add
 
     def stall(*_: object) -> None:
         raise StalledJournalError("the disk does not answer")
 
     with monkeypatch.context() as short:
-        short.setattr(Journal, "add_request", stall)
+        short.setattr(JournalRequests, "add", stall)
         short.setattr(awaited_commands, "REPORT_S", 0.02)
         short.setattr(awaited_commands, "FORGET_S", 0.04)
         for _ in range(2):
@@ -127,7 +128,7 @@ async def test_a_command_behind_one_that_waits_for_the_disk_is_given_up(daemon, 
         await until(
             lambda: [each["accepted"] for _, each, _ in daemon.broker.answers].count(False) == 2
         )
-    assert add is Journal.add_request
+    assert add is JournalRequests.add
     assert (await ask(daemon, "in-service"))["outcome"] == "fan is in service"
 
 
@@ -178,7 +179,7 @@ async def test_a_command_that_is_given_up_is_not_applied_when_the_disk_answers(d
         await until(lambda: any(each["accepted"] is False for _, each, _ in daemon.broker.answers))
     assert "given up and not applied" in daemon.broker.answers[-1][1]["outcome"]
     answers.set()
-    await until(lambda: daemon.service._journal.journal.fault is None)
+    await until(lambda: daemon.service.parts.journal.journal.fault is None)
     assert (await ask(daemon, "in-service"))["outcome"] == "fan is in service"
 
 
@@ -206,7 +207,7 @@ async def test_commands_that_the_disk_has_not_taken_are_refused_at_the_stop(daem
     assert (refused["accepted"], refused["request"]) == (False, waits["request"])
     assert "not applied: the daemon is being stopped" in refused["outcome"]
     with Journal(daemon.folder) as journal:
-        assert journal.waiting_requests("fan") == []
+        assert journal.requests.waiting("fan") == []
 
 
 async def test_commands_at_the_stop_are_answered(daemon, monkeypatch):
@@ -234,7 +235,7 @@ async def test_commands_at_the_stop_are_answered(daemon, monkeypatch):
         ("reload", False),
     ]
     with Journal(daemon.folder) as journal:
-        assert [each.verb for each in journal.waiting_requests("fan")] == ["out-of-service"]
+        assert [each.verb for each in journal.requests.waiting("fan")] == ["out-of-service"]
 
 
 async def test_outcomes_that_come_too_late_are_forgotten(daemon, monkeypatch):
@@ -248,7 +249,7 @@ async def test_outcomes_that_come_too_late_are_forgotten(daemon, monkeypatch):
 
     monkeypatch.setattr(MachineRegistry, "check_requests_of", hang)
     await ask(daemon, "in-service")
-    part = daemon.service._commands
+    part = daemon.service.parts.commands
     await until(lambda: part.counters.unanswered == 1)
     assert not part._awaited
 
@@ -257,7 +258,7 @@ async def test_the_awaited_commands_are_bounded(daemon, monkeypatch):
     await start(daemon, "fan")
     await until_calm(daemon)
     monkeypatch.setattr(awaited_commands, "MAX_AWAITED", 4)
-    part = daemon.service._commands
+    part = daemon.service.parts.commands
 
     async def hang(*_: object) -> None:
         pass
@@ -271,15 +272,15 @@ async def test_the_awaited_commands_are_bounded(daemon, monkeypatch):
 
 async def test_after_a_defect_the_next_command_is_answered(daemon, monkeypatch):
     await start(daemon, "fan")
-    add: Callable[..., None] = Journal.add_request
+    add: Callable[..., None] = JournalRequests.add
 
     def fail(*_: object) -> None:
-        monkeypatch.setattr(Journal, "add_request", add)
+        monkeypatch.setattr(JournalRequests, "add", add)
         raise ValueError("a defect")
 
-    monkeypatch.setattr(Journal, "add_request", fail)
+    monkeypatch.setattr(JournalRequests, "add", fail)
     daemon.broker.command("fan/cmd/in-service")
-    await until(lambda: daemon.service._supervised.restarts["commands"] == 1)
+    await until(lambda: daemon.service.parts.tasks.restarts["commands"] == 1)
     assert (await ask(daemon, "in-service"))["accepted"]
 
 

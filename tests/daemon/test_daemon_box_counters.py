@@ -33,7 +33,7 @@ PUBLISHED = {
     ("daemon/clock_check.py", "steps"): "counters.monitoring.clock_steps",
     ("daemon/command_answers.py", "refused"): "counters.commands.refused",
     ("daemon/command_queue.py", "dropped"): "counters.commands.dropped",
-    ("daemon/evaluation_loop.py", "unread_requests"): "counters.sound.unread_requests",
+    ("daemon/session_requests.py", "unread_requests"): "counters.sound.unread_requests",
     ("daemon/event_delivery.py", "read_failures"): "counters.monitoring.failed_event_reads",
     ("daemon/evidence_history.py", "failed_saves"): "counters.sound.unsaved_evidence",
     ("daemon/initial_training.py", "failures"): "counters.sound.failed_trainings",
@@ -51,7 +51,7 @@ PUBLISHED = {
     ("daemon/watchdog.py", "standstills"): "counters.monitoring.standstills",
     ("journal/event_outbox.py", "damaged"): "counters.journal.damaged_events",
     ("journal/database_file.py", "deleted_transitions"): "counters.journal.deleted_transitions",
-    ("journal/store.py", "_malformed_requests"): "counters.journal.malformed_requests",
+    ("journal/journal_requests.py", "_malformed"): "counters.journal.malformed_requests",
     ("journal/stored_journal.py", "rebuilt"): "counters.journal.rebuilt",
     ("publish/event_queues.py", "retried"): "outbox.retried",
 }
@@ -129,7 +129,7 @@ async def test_the_counters_are_of_the_parts_that_count(daemon) -> None:
     daemon.source("hw:1").stream.lost_samples = 17
     daemon.file = ValueError("malformed")
     daemon.service.request_reload()
-    daemon.service._refits.count(unstored_sounds=2)
+    daemon.service.parts.refits.count(unstored_sounds=2)
     counters = (await daemon.box_status())["counters"]
     assert counters["sound"]["lost_samples"] == 17
     assert counters["commissioning"]["unstored_sounds"] == 2

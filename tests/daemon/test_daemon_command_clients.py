@@ -236,9 +236,9 @@ async def test_a_retained_command_is_answered_again_at_each_connect_until_it_is_
 ) -> None:
     topic = "fan/cmd/in-service/response"
     assert (await plant.ask("in-service", "-r", "-m", "{}"))["accepted"] is False
-    plant.daemon.service._commands.read([])
+    plant.daemon.service.parts.commands.read([])
     await asyncio.to_thread(plant.broker.wait_for_log, "Sending UNSUBACK to asd-testbox")
-    plant.daemon.service._commands.read(["fan"])
+    plant.daemon.service.parts.commands.read(["fan"])
     await until(lambda: len(plant.messages(topic)) == 2)
     assert "published with retain" in plant.newest(topic)["outcome"]
     await plant.publish("in-service", "-r", "-n")
@@ -280,7 +280,7 @@ async def test_a_flood_is_bounded_and_the_next_command_is_answered(plant: Plant)
             stdin=stdin,
         )
         await asyncio.wait_for(process.wait(), PATIENCE_S)
-    counters: Callable[[], Any] = lambda: plant.daemon.service._commands.counters  # noqa: E731
+    counters: Callable[[], Any] = lambda: plant.daemon.service.parts.commands.counters  # noqa: E731
     await until(lambda: counters().dropped > 0)
     answered: list[dict[str, Any]] = []
     while not answered:  # as soon as a token is there, and the pause of the topic is over
@@ -289,4 +289,4 @@ async def test_a_flood_is_bounded_and_the_next_command_is_answered(plant: Plant)
         answered = plant.messages("fan/cmd/in-service/response")
     assert answered[0]["accepted"]
     assert len(plant.messages("fan/cmd/ack/response")) < BURST * 3
-    assert plant.daemon.service._broker.counters.connects == 1
+    assert plant.daemon.service.parts.broker.counters.connects == 1

@@ -56,7 +56,7 @@ async def test_every_malformed_command_is_answered_or_counted(
         start(daemon, mosquitto.port, "fan")
         await plant.until_state("normal")
         await asyncio.to_thread(mosquitto.wait_for_log, "Sending SUBACK to asd-testbox")
-        part = daemon.service._commands
+        part = daemon.service.parts.commands
         part._queue._bucket = TokenBucket(times + 100, 1.0)
         chance, published, before_mb = random.Random(2026), 0, 0.0
         with CommandClient().connected(plant.port) as client:
@@ -73,12 +73,12 @@ async def test_every_malformed_command_is_answered_or_counted(
         assert answer["accepted"]
     assert part.counters.received == published + 1
     assert part.counters.dropped == 0
-    counters = daemon.service._broker.counters
+    counters = daemon.service.parts.broker.counters
     assert (counters.connects, counters.defects, counters.dropped_commands) == (1, 0, 0)
-    assert daemon.service._supervised.restarts["commands"] == 0
+    assert daemon.service.parts.tasks.restarts["commands"] == 0
     assert (daemon.folder / FILE_NAME).stat().st_size < times * 1000
 
 
 async def until_received(daemon: InProcessDaemon, number: int) -> None:
-    part = daemon.service._commands
+    part = daemon.service.parts.commands
     await until(lambda: part.counters.received >= number and part.idle_reason is not None)

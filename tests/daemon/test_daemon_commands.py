@@ -8,9 +8,9 @@ from structlog.testing import capture_logs
 from asd_monitor.daemon import commands
 from asd_monitor.daemon.command_queue import BURST
 from asd_monitor.errors import UsageError
+from asd_monitor.journal.journal_requests import JournalRequests
 from asd_monitor.journal.requests import TooManyRequestsError
 from asd_monitor.journal.sqlite_errors import JournalError
-from asd_monitor.journal.store import Journal
 from tests.doubles.mqtt_commands import (
     ask,
     config_of,
@@ -26,7 +26,7 @@ async def test_an_alarm_is_acknowledged_by_a_command(daemon):
     assert (answer["accepted"], answer["alarm"]) == (True, alarm)
     assert answer["outcome"] == f"{alarm}: acknowledged by mqtt"
     assert len(answer["request"]) == 32
-    assert daemon.service._registry.restarts == 0  # a new session would look for requests
+    assert daemon.service.parts.registry.restarts == 0  # a new session would look for requests
     await until(lambda: daemon.broker.alarm("fan")["acknowledged"])
     await until(lambda: "acknowledged" in [m["to"] for m in daemon.broker.messages("fan/event")])
     (event,) = [m for m in daemon.broker.messages("fan/event") if m["to"] == "acknowledged"]
@@ -156,7 +156,7 @@ async def test_reloads_by_commands_have_a_pause(daemon, monkeypatch):
     refused = daemon.broker.answers[1][1]
     assert (refused["accepted"], refused["machine"]) == (False, "pump")
     assert refused["outcome"].endswith("at most one in 10 s: repeat it after that time")
-    assert daemon.service._config_reload.counters.reloads == 1
+    assert daemon.service.parts.config_reload.counters.reloads == 1
     monkeypatch.setattr(commands, "RELOAD_PAUSE_S", 0.0)
     assert (await ask(daemon, "reload"))["accepted"]
 
@@ -210,7 +210,7 @@ async def test_a_command_that_cannot_be_written_is_refused(daemon, monkeypatch, 
     def fail(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(Journal, "add_request", fail)
+    monkeypatch.setattr(JournalRequests, "add", fail)
     answer = await ask(daemon, "in-service")
     assert (answer["accepted"], answer["request"]) == (False, None)
     assert answer["outcome"].endswith(outcome)

@@ -66,7 +66,7 @@ async def test_machines_that_begin_together_write_and_keep_sound_at_different_ti
     daemon.start(make_config(**{m: {"device": f"hw:{n}"} for n, m in enumerate(machines)}))
     for name in machines:
         await daemon.until_state(name, "normal")
-    sessions = daemon.service._registry.machines
+    sessions = daemon.service.parts.registry.machines
     await until(lambda: all(each.status.commissioning for each in sessions.values()))
 
     def is_evaluated(until_s: float) -> bool:

@@ -66,7 +66,7 @@ async def test_machines_and_box_are_published_and_follow_a_reload(daemon):
     daemon.start(config_of("fan", "pump"), intervals=SOON)
     await until_discovered(daemon, BOX, FAN, PUMP)
     assert daemon.broker.retained[FAN]["dev"]["via_device"] == "asd-testbox-box"
-    assert "acknowledge" not in daemon.broker.retained[FAN]["cmps"]
+    assert daemon.broker.retained[FAN]["cmps"]["acknowledge"] == {"platform": "button"}
     before = len([topic for topic, _ in daemon.broker.sent if topic == BOX])
     daemon.file = config_of("fan", "mill")
     daemon.service.request_reload()
@@ -78,7 +78,7 @@ async def test_machines_and_box_are_published_and_follow_a_reload(daemon):
 
 async def test_nothing_is_published_where_it_is_not_configured(daemon):
     daemon.start(config_of("fan", prefix=None), intervals=SOON)
-    await until(lambda: daemon.service._discovery.turns > 0)
+    await until(lambda: daemon.service.parts.discovery.turns > 0)
     await daemon.until_state("fan", "normal")
     assert not discovered(daemon)
     assert not (daemon.folder / FILE).exists()
@@ -90,7 +90,8 @@ async def test_buttons_come_with_commands(daemon):
     commands = config.model_copy(update={"mqtt": config.mqtt.model_copy(update={"commands": True})})
     daemon.start(commands, intervals=SOON)
     await until_discovered(daemon, BOX, FAN)
-    assert "acknowledge" in daemon.broker.retained[FAN]["cmps"]
+    button = daemon.broker.retained[FAN]["cmps"]["acknowledge"]
+    assert button["command_topic"] == "asd/fan/cmd/ack"
 
 
 async def test_switching_it_off_and_another_prefix_remove_all(daemon):
@@ -126,7 +127,7 @@ async def test_a_removal_is_repeated_until_the_broker_has_taken_it(daemon):
     daemon.file = config_of("fan")
     daemon.service.request_reload()
     await until_discovered(daemon, BOX, FAN)
-    discovery = daemon.service._discovery
+    discovery = daemon.service.parts.discovery
     turns = discovery.turns
     await until(lambda: discovery.turns > turns + 3)
     assert PUMP in recorded(daemon.folder)
@@ -151,9 +152,9 @@ async def test_all_is_published_again_when_home_assistant_has_started(daemon):
     for _ in range(3):  # once for several
         await asyncio.to_thread(daemon.broker.receive, "homeassistant/status", b"online")
     await until(lambda: times() > before)
-    turns = daemon.service._discovery.turns
+    turns = daemon.service.parts.discovery.turns
     await asyncio.to_thread(daemon.broker.receive, "homeassistant/status", b"online", retained=True)
-    await until(lambda: daemon.service._discovery.turns > turns)
+    await until(lambda: daemon.service.parts.discovery.turns > turns)
     assert times() == before + 2
 
 
@@ -230,9 +231,9 @@ async def test_the_picture_of_a_new_alarm_is_published_with_the_setting_alone(da
     if prefix is not None:
         await until(lambda: PICTURE in daemon.broker.retained)
         assert cast("bytes", daemon.broker.retained[PICTURE]).startswith(b"\x89PNG")
-    turns = daemon.service._discovery.turns
-    daemon.service._discovery.configure(config)
-    await until(lambda: daemon.service._discovery.turns > turns)
+    turns = daemon.service.parts.discovery.turns
+    daemon.service.parts.discovery.configure(config)
+    await until(lambda: daemon.service.parts.discovery.turns > turns)
     assert (PICTURE in daemon.broker.retained) == (prefix is not None)
 
 
@@ -251,7 +252,7 @@ async def test_the_page_is_named_where_home_assistant_may_reach_it(
     daemon.start(config_of("fan"), intervals=SOON)
     await until_discovered(daemon, BOX, FAN)
     http = Http(listen=listen, token_file=Path("/run/token"))
-    daemon.service._discovery.configure(config_of("fan", http=http))
+    daemon.service.parts.discovery.configure(config_of("fan", http=http))
     await until(lambda: daemon.broker.retained[FAN]["dev"].get("configuration_url") == url, "url")
     daemon.service.stop()
     await daemon.finish()

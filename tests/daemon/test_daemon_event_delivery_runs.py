@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from asd_monitor.daemon import event_delivery
 from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.journal.alarm_records import Event
+from asd_monitor.journal.journal_outbox import JournalOutbox
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.outbox_records import WaitingEvent
 from asd_monitor.journal.sqlite_errors import JournalError
@@ -54,7 +55,7 @@ def test_an_event_that_has_no_message_is_set_aside(tmp_path: Path) -> None:
         MachineJournal(journal, "fan01").record(state_transition(), NOW, "v1")
         EventDelivery(journal, broker).deliver()
         journal.maintain()
-        assert journal.outbox_figures.set_aside == 1
+        assert journal.outbox.figures.set_aside == 1
     assert [topic for topic, _ in broker.sent] == [FAN]
     assert logs[0]["log_level"] == "error"
 
@@ -133,7 +134,7 @@ def test_an_event_at_which_two_runs_fail_does_not_block_the_others(
                 run_once(delivery)
         run_once(delivery)
         journal.maintain()
-        assert journal.outbox_figures.set_aside == 1
+        assert journal.outbox.figures.set_aside == 1
     assert [m["id"] for m in broker.messages("fan01/event")] == [events[1].id]
     assert [m["id"] for m in broker.messages("pump02/event")] == [events[2].id]
 
@@ -146,14 +147,14 @@ def test_events_of_a_machine_that_cannot_be_read_do_not_block_those_of_the_other
         delivery = EventDelivery(journal, broker)
         for machine in ("fan01", "pump02"):
             MachineJournal(journal, machine).record(state_transition(), NOW, "v1")
-        take = journal.take_events
+        take = journal.outbox.take
 
         def fail(machine: str, limit: int) -> list[WaitingEvent]:
             if machine == "fan01":
                 raise JournalError("disk I/O error")
             return take(machine, limit)
 
-        monkeypatch.setattr(journal, "take_events", fail)
+        monkeypatch.setattr(journal.outbox, "take", fail)
         with capture_logs() as logs:
             run_once(delivery)
     assert len(broker.messages("pump02/event")) == 1
@@ -168,13 +169,13 @@ def test_each_machine_whose_events_are_delivered_is_a_turn(
         delivery = EventDelivery(journal, MemoryBroker())
         for machine in ("fan01", "mill03", "pump02"):
             MachineJournal(journal, machine).record(state_transition(), NOW, "v1")
-        turns, take = [], journal.take_events
+        turns, take = [], journal.outbox.take
 
         def note_turns(machine: str, limit: int) -> list[WaitingEvent]:
             turns.append(delivery.turns)
             return take(machine, limit)
 
-        monkeypatch.setattr(journal, "take_events", note_turns)
+        monkeypatch.setattr(journal.outbox, "take", note_turns)
         delivery.deliver()
     assert turns == [0, 1, 2]
 
@@ -190,7 +191,7 @@ def test_events_on_their_way_from_the_journal_to_the_session_count_as_more(tmp_p
     delivery = EventDelivery(journal, Observer())
     MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
     delivery.deliver()
-    assert not journal.machines_due
+    assert not journal.outbox.machines_due
     assert more == [True]
     assert not delivery.has_more
     journal.close()
@@ -202,13 +203,13 @@ def test_events_that_cannot_be_taken_do_not_count_as_more_for_ever(
     journal = Journal(tmp_path)
     delivery = EventDelivery(journal, MemoryBroker())
     MachineJournal(journal, "fan01").record(RAISED, NOW, "v1")
-    take = Journal.take_events
+    take = JournalOutbox.take
 
-    def fail(journal: Journal, machine: str, limit: int) -> object:
-        take(journal, machine, limit)
+    def fail(outbox: JournalOutbox, machine: str, limit: int) -> object:
+        take(outbox, machine, limit)
         raise JournalError("disk I/O error")
 
-    monkeypatch.setattr(Journal, "take_events", fail)
+    monkeypatch.setattr(JournalOutbox, "take", fail)
     with pytest.raises(JournalError):
         delivery.deliver()
     assert not delivery.has_more

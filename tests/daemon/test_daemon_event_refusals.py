@@ -56,7 +56,7 @@ def test_an_event_that_is_not_accepted_is_set_aside_and_reported(tmp_path: Path,
         wait(delivery.session, lambda s: s.counters.published == 4)
         delivery.until_published()
         delivery.journal.maintain()
-        assert delivery.journal.outbox_figures.set_aside == 2
+        assert delivery.journal.outbox.figures.set_aside == 2
         assert delivery.session.counters.refused_events == 2
     accepted = [m["why"] for m in broker.accepted if m["machine"] == "fan01"]
     assert accepted == ["one", "two"]
@@ -79,7 +79,7 @@ def test_events_that_were_set_aside_are_published_once_the_broker_is_corrected(
             delivery.record(events=3)
             wait(delivery.session, lambda s: s.counters.refused_events == 3)
             delivery.journal.maintain()
-            assert delivery.journal.outbox_figures.set_aside == 3
+            assert delivery.journal.outbox.figures.set_aside == 3
             if not restarts:
                 corrected.set()
                 begun_s = delivery.journal.clock.now_s()
@@ -103,7 +103,7 @@ def until_tried_again(delivery: Delivery, broker: RefusingBroker, events: int) -
         wait(delivery.session, lambda _: len(broker.accepted) > number)  # noqa: B023 - runs here
         wait(delivery.session, lambda s: s.counters.published > number + 1)  # noqa: B023
         delivery.journal.maintain()
-    assert delivery.journal.outbox_figures.set_aside == 0
+    assert delivery.journal.outbox.figures.set_aside == 0
 
 
 @pytest.mark.parametrize("code", [0x80, 0x87, 0x97])
@@ -124,7 +124,7 @@ def test_a_refused_machine_does_not_hold_up_another_and_loses_nothing(
         delivery.record(events=100)
         delivery.record("pump02", events=100)
         wait(delivery.session, lambda s: s.counters.published >= 101)
-        assert delivery.journal.outbox_figures.waiting == 100
+        assert delivery.journal.outbox.figures.waiting == 100
         wait(delivery.session, lambda s: s.counters.retried_events > 1)
         open_gate.set()
         wait(delivery.session, lambda s: s.counters.published >= 201)

@@ -189,7 +189,7 @@ async def test_the_sound_of_the_work_is_not_taken_up_where_the_return_comes_befo
     await machine.stop()
     if is_stopped:
         request = Request(Verb.IN_SERVICE, "fan", "ann", datetime.now(UTC))
-        machine.journal.add_request(request)
+        machine.journal.requests.add(request)
     machine.start(ScriptedSource())
     if not is_stopped:  # the microphone is unplugged
         await until(lambda: machine.broker.state("fan"))

@@ -79,7 +79,7 @@ async def test_a_stop_does_not_wait_longer_for_evidence_than_its_limit(
     daemon.service.stop()
     await daemon.finish()
     gate.set()
-    assert daemon.service._evidence.thread.is_finished
+    assert daemon.service.parts.evidence.thread.is_finished
 
 
 async def test_alarms_of_all_machines_at_once_lose_no_window(daemon, tmp_path):
@@ -90,7 +90,7 @@ async def test_alarms_of_all_machines_at_once_lose_no_window(daemon, tmp_path):
     daemon.start(config)
     for machine in machines:
         await daemon.until_state(machine, "normal")
-    sessions = daemon.service._registry.active_sessions()
+    sessions = daemon.service.parts.registry.active_sessions()
     sources = [daemon.source(f"hw:{number}") for number in range(64)]
     for _ in range(8):
         for source in sources:
@@ -99,7 +99,7 @@ async def test_alarms_of_all_machines_at_once_lose_no_window(daemon, tmp_path):
         await until(lambda: all(not each._capture_loop.is_due for each in sessions))
     for machine in machines:
         await daemon.until_state(machine, "alarm")
-    await until(lambda: daemon.service._evidence.counters.written == 64)
+    await until(lambda: daemon.service.parts.evidence.counters.written == 64)
     status = await daemon.box_status()
     assert status["dropped"]["windows"] == status["dropped"]["samples"] == 0
     counters = status["counters"]["evidence"]

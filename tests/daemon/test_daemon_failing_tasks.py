@@ -81,7 +81,7 @@ async def test_a_daemon_that_cannot_start_its_threads_names_the_limit(daemon, mo
         patch.setattr(threading.Thread, "start", refuse)
         with pytest.raises(OperationError, match="no more threads can be started: raise TasksMax="):
             await daemon.finish()
-    daemon.service._journal.journal.close()  # what closes it had no thread
+    daemon.service.parts.journal.journal.close()  # what closes it had no thread
 
 
 async def test_a_self_test_that_fails_is_noted_and_others_are_made(daemon, monkeypatch):

@@ -16,8 +16,9 @@ from asd_monitor.daemon.journal_access import JournalAccess
 from asd_monitor.daemon.shutdown import Step, run_step
 from asd_monitor.journal.commands import read_journal
 from asd_monitor.journal.journal_file import FILE_NAME
+from asd_monitor.journal.limited_disk import DiskLimits
 from asd_monitor.journal.machine_journal import MachineJournal
-from asd_monitor.journal.store import DiskLimits, Journal
+from asd_monitor.journal.store import Journal
 from asd_monitor.journal.stored_journal import StoredJournal
 from asd_monitor.journal.write_queue import PORTION
 from tests.doubles.hanging_disk import SHORT, HangingDisk
@@ -51,7 +52,7 @@ async def test_the_alarm_of_an_earlier_run_is_taken_up_where_the_journal_opens_l
     assert not daemon.broker.alarm("pump")["active"]
     daemon.source("hw:1").play(5)
     await daemon.until_state("fan", "alarm")
-    assert daemon.service._registry.restarts == 0  # a new session would take it up as well
+    assert daemon.service.parts.registry.restarts == 0  # a new session would take it up as well
 
 
 async def test_an_alarm_raised_before_the_journal_opens_continues_that_of_an_earlier_run(

@@ -47,6 +47,17 @@ async def test_an_observer_sees_states_levels_and_scores(daemon):
     await daemon.finish()
 
 
+async def test_a_machine_starts_until_its_source_has_reported(daemon):
+    onlooker = Onlooker()
+    daemon.start(make_config(fan={"device": "hw:9"}), observer=onlooker)
+    await onlooker.until_fan(lambda fan: fan.is_starting)
+    daemon.source("hw:9").interrupt("not plugged in: plug it in")
+    absent = await onlooker.until_fan(lambda fan: not fan.is_starting)
+    assert absent.microphone is MicrophoneState.NO_DEVICE
+    daemon.service.stop()
+    await daemon.finish()
+
+
 class Faulty:
     """An observer with a defect."""
 

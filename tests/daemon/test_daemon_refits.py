@@ -184,7 +184,7 @@ async def test_one_machine_of_a_box_is_refitted_at_a_time(daemon, tmp_path):
                  refit=refit)  # fmt: skip
     for name in machines:
         await daemon.until_state(name, "normal")
-    sessions = daemon.service._registry.machines
+    sessions = daemon.service.parts.registry.machines
     await until(lambda: all(each.status.commissioning for each in sessions.values()))
     for number in range(3):
         daemon.source(f"hw:{number}").play(15, NORMAL_LEVEL)

@@ -14,7 +14,7 @@ from tests.doubles.watched_daemon import LIMITS, SHORT, conditions
 
 
 async def test_a_reload_that_hangs_is_declared(fan, systemd, gate, monkeypatch):
-    fan.service._config_reload._read = gate.wait
+    fan.service.parts.config_reload._read = gate.wait
     fan.service.request_reload()
     await until(lambda: ("standstill", "the reload") in conditions(fan))
     fed = systemd.fed
@@ -79,4 +79,4 @@ def machines_on(first: int) -> dict[str, dict[str, str]]:
 
 def devices(daemon: InProcessDaemon) -> list[str]:
     """Return the devices of the machines that are monitored."""
-    return [each.settings.device_text for each in daemon.service._registry.machines.values()]
+    return [each.settings.device_text for each in daemon.service.parts.registry.machines.values()]

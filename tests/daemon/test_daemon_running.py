@@ -235,7 +235,7 @@ async def test_an_alarm_neither_clears_nor_rises_while_the_machine_is_off(signal
     await machine.until_suppressed(True)
     alarm = machine.broker.alarm("fan")
     assert (alarm["active"], alarm["suppressed"]) == (True, True)
-    machine.machine.journal.add_request(
+    machine.machine.journal.requests.add(
         acknowledgement(alarm["id"], "ann", "seen", datetime.now(UTC))
     )
     machine.machine.session.check_requests()

@@ -85,14 +85,14 @@ def saved_of(daemon: InProcessDaemon) -> dict[str, Any]:
 
 
 def subject(daemon: InProcessDaemon) -> SelfTestSubject:
-    session = daemon.service._registry.machines["fan"].active_session
+    session = daemon.service.parts.registry.machines["fan"].active_session
     assert session is not None
     return session.self_test_subject
 
 
 async def until_observed(daemon: InProcessDaemon, times: int = 3) -> None:
-    observed = daemon.service._self_test.observations
-    await until(lambda: daemon.service._self_test.observations >= observed + times)
+    observed = daemon.service.parts.self_test.observations
+    await until(lambda: daemon.service.parts.self_test.observations >= observed + times)
 
 
 async def play_observed(daemon: InProcessDaemon, sound: Samples) -> None:
@@ -106,7 +106,7 @@ async def play_observed(daemon: InProcessDaemon, sound: Samples) -> None:
 
 def almost_overdue(daemon: InProcessDaemon) -> None:
     """Let the test of the machine be overdue within a moment in which the time counts."""
-    records = daemon.service._self_test._records
+    records = daemon.service.parts.self_test._records
     records._by_name["fan"] = replace(
         records["fan"], times=replace(records["fan"].times, running_s=OVERDUE_S - 0.01)
     )
@@ -264,13 +264,13 @@ async def test_a_stall_is_a_condition_also_while_another_test_lasts(daemon, monk
     daemon.models.bundles["fan"] = StubBundle(detector=LevelDetector(gate=gate))
     config = replace(INTERVALS, self_test=SelfTestIntervals(0.0, 0.02, 60.0))
     start(daemon, intervals=config)
-    await until(lambda: daemon.service._self_test._testing == "")
+    await until(lambda: daemon.service.parts.self_test._testing == "")
     await until(daemon.models.bundles["fan"].detector.entered.is_set)
     await until_observed(daemon)
     daemon.source("hw:1").play(40)
     failed = ("self_test_failed", "fan", "scoring")
     await until(lambda: failed in conditions(daemon))
-    assert daemon.service._self_test._testing == ""
+    assert daemon.service.parts.self_test._testing == ""
     gate.set()
     daemon.source("hw:1").play(3)
     await until(lambda: failed not in conditions(daemon))
@@ -309,9 +309,9 @@ async def test_a_dead_channel_fails_with_its_reason(daemon):
 async def test_a_machine_out_of_service_is_not_tested_and_its_scores_do_not_count(daemon):
     start(daemon, intervals=NEVER)
     await daemon.until_state("fan", "normal")
-    journal = daemon.service._journal
+    journal = daemon.service.parts.journal
     asked = Request(Verb.OUT_OF_SERVICE, "fan", "ann", datetime.now(UTC), why="new belt")
-    journal.journal.add_request(asked)
+    journal.journal.requests.add(asked)
     journal.check_requests()
     await until(lambda: daemon.broker.alarm("fan")["out_of_service"])
     machine = subject(daemon)
@@ -319,7 +319,7 @@ async def test_a_machine_out_of_service_is_not_tested_and_its_scores_do_not_coun
     daemon.source("hw:1").play(25, level=0.9)
     await until(lambda: machine.scored_windows > windows + 40)
     assert machine.recent_scores.seconds == seconds
-    scoring = daemon.service._scoring
+    scoring = daemon.service.parts.scoring
     found = await checks_of_machine(machine, scoring, stalled_s=0.0, first=None)
     assert {check.result for check in found.checks.values()} == {"not_possible"}
     assert "out of service since" in (found.checks["model"].reason or "")
@@ -354,10 +354,10 @@ async def test_a_test_that_fails_leaves_the_others_and_what_is_overdue(daemon, m
     monkeypatch.setattr(self_test, "checks_of_machine", fail)
     start(daemon, intervals=replace(AT_ONCE, restart_delays_s=(3600.0,)))
     await until(lambda: ("self_test_overdue", "fan", None) in conditions(daemon))
-    await until(lambda: daemon.service._supervised.restarts["selftest"])
-    observed = daemon.service._self_test._records["fan"].times.running_s
+    await until(lambda: daemon.service.parts.tasks.restarts["selftest"])
+    observed = daemon.service.parts.self_test._records["fan"].times.running_s
     await until_observed(daemon)
-    assert daemon.service._self_test._records["fan"].times.running_s > observed
+    assert daemon.service.parts.self_test._records["fan"].times.running_s > observed
 
 
 async def test_the_running_time_is_saved_soon_after_the_start(daemon):
@@ -379,7 +379,7 @@ async def test_results_outlive_a_reload_that_changes_the_machine(daemon, monkeyp
     monkeypatch.setattr(MachineRegistry, "remove", remove_slowly)
     start(daemon, intervals=NEVER)
     await daemon.until_state("fan", "normal")
-    tests = daemon.service._self_test
+    tests = daemon.service.parts.self_test
     failed = {"sensitivity": Check(Result.FAILED, "insensitive", "look at the machine")}
     tests._note("fan", failed)
     first = FirstLevels("v1", {"tone": 3.0})

@@ -236,7 +236,7 @@ async def test_acknowledgement_by_another_process_is_applied(daemon):
     await daemon.until_state("fan", "alarm")
     with Journal(daemon.folder) as other:
         (record,) = other.alarms("fan")
-        other.add_request(acknowledgement(record.id, "ann", "seen", datetime.now(UTC)))
+        other.requests.add(acknowledgement(record.id, "ann", "seen", datetime.now(UTC)))
     await until(lambda: daemon.broker.alarm("fan")["acknowledged"])
 
 

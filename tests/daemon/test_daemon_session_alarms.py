@@ -13,7 +13,7 @@ import pytest
 import structlog
 
 from asd_monitor.alarm.logic import AlarmLogic, EvaluatedWindow
-from asd_monitor.daemon import evaluation_loop, session_reporter
+from asd_monitor.daemon import block_evaluation, session_reporter
 from asd_monitor.journal.alarm_records import Event
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.machine_requests import MachineRequests
@@ -52,7 +52,7 @@ async def test_alarm_stays_latched_until_it_is_acknowledged(make):
     await until(lambda: machine.broker.alarm("fan")["latched"])
     assert machine.state["state"] == "alarm"
 
-    machine.journal.add_request(acknowledgement(alarm["id"], "ann", "bearing", datetime.now(UTC)))
+    machine.journal.requests.add(acknowledgement(alarm["id"], "ann", "bearing", datetime.now(UTC)))
     machine.session.check_requests()
     await until(lambda: not machine.broker.alarm("fan")["active"])
     await machine.until_state("normal")
@@ -93,7 +93,7 @@ async def test_older_alarm_is_acknowledged_beside_the_newest(make, with_the_newe
 
     acknowledged = [older, newest] if with_the_newest else [older]
     for alarm in acknowledged:
-        machine.journal.add_request(acknowledgement(alarm, "ann", "bearing", datetime.now(UTC)))
+        machine.journal.requests.add(acknowledgement(alarm, "ann", "bearing", datetime.now(UTC)))
     machine.session.check_requests()
     await until(lambda: len(acknowledgements(machine)) == len(acknowledged))
     assert [m["alarm_id"] for m in acknowledgements(machine)] == acknowledged
@@ -134,6 +134,22 @@ async def test_restart_takes_up_the_active_alarm(make):
         .partition("(")[2]
         .startswith("alarm score at least 5.42 for")
     )
+
+
+async def test_the_state_says_that_an_alarm_is_active_where_nothing_was_evaluated_yet(make):
+    machine = make()
+    machine.start()
+    machine.source.open().play(25, ALARM_LEVEL)
+    assert (await machine.until_state("alarm"))["alarm_active"] is True
+    await machine.stop()
+
+    machine.broker.retained.clear()
+    machine.start(ScriptedSource())
+    machine.source.interrupt("unplugged")
+    state = await machine.until_state("unavailable", "no_device")
+    await until(lambda: machine.state["reason"] == "unplugged")
+    assert state["last_evaluated"] is None
+    assert machine.state["alarm_active"] is True
 
 
 async def test_alarm_that_is_written_while_the_session_ends_is_published(make, monkeypatch):
@@ -191,7 +207,7 @@ async def test_an_alarm_of_the_block_that_is_scored_at_the_end_is_published(make
 
 
 async def test_the_end_does_not_wait_longer_for_scores_than_its_limit(make, monkeypatch):
-    monkeypatch.setattr(evaluation_loop, "END_LIMIT_S", 0.05)
+    monkeypatch.setattr(block_evaluation, "END_LIMIT_S", 0.05)
     machine = make()
     gate = await machine.start_held()
     with structlog.testing.capture_logs() as logs:
@@ -357,7 +373,7 @@ async def test_acknowledgement_between_two_runs_is_applied(make):
     await machine.until_state("alarm")
     await machine.stop()
     (record,) = machine.journal.alarms("fan")
-    machine.journal.add_request(acknowledgement(record.id, "bob", None, datetime.now(UTC)))
+    machine.journal.requests.add(acknowledgement(record.id, "bob", None, datetime.now(UTC)))
 
     machine.start(ScriptedSource().open())
     await until(lambda: ("unacknowledged", "acknowledged") in machine.broker.transitions("fan"))
@@ -389,7 +405,7 @@ async def test_acknowledgement_is_applied_after_the_journal_was_locked_once(make
 
     monkeypatch.setattr(MachineRequests, "apply", fail_once)
     alarm = machine.broker.alarm("fan")["id"]
-    machine.journal.add_request(acknowledgement(alarm, "ann", "bearing", datetime.now(UTC)))
+    machine.journal.requests.add(acknowledgement(alarm, "ann", "bearing", datetime.now(UTC)))
     machine.session.check_requests()
     await until(lambda: not failures)
     await until(lambda: machine.broker.alarm("fan")["acknowledged"])  # without another request

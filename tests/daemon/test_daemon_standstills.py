@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from asd_monitor.daemon import evaluation_loop, monitor_session
+from asd_monitor.daemon import block_evaluation, evaluation_loop, monitor_session
 from asd_monitor.daemon.broker_check import BrokerCheck
 from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.self_test_intervals import SelfTestIntervals
@@ -23,7 +23,7 @@ from tests.doubles.watched_daemon import LIMITS, SHORT, conditions, longest_paus
 async def test_a_machine_that_hangs_is_restarted_and_then_the_watchdog_is_not_fed(
     daemon, systemd, environment, gate, monkeypatch
 ):
-    for module in (monitor_session, evaluation_loop):
+    for module in (monitor_session, evaluation_loop, block_evaluation):
         monkeypatch.setattr(module, "END_LIMIT_S", 0.1)
     daemon.environment |= environment
     daemon.models.bundles["fan"] = StubBundle(detector=LevelDetector(gate=gate))
@@ -98,7 +98,7 @@ async def test_a_scoring_thread_that_hangs_is_found_while_no_machine_is_captured
 ):
     fan.source("hw:1").interrupt("unplugged")
     await fan.until_state("fan", "unavailable", "no_device")
-    fan.service._scoring.between_batches(gate.wait)
+    fan.service.parts.scoring.between_batches(gate.wait)
     await until(lambda: ("standstill", "the scoring thread") in conditions(fan))
     await until_not_fed(systemd)
 
@@ -127,7 +127,7 @@ async def test_a_self_test_that_hangs_is_declared_and_monitoring_goes_on(
 async def test_a_thread_that_stores_live_sound_is_declared_and_monitoring_goes_on(
     fan, systemd, gate, how
 ):
-    storing = fan.service._refits.storing
+    storing = fan.service.parts.refits.storing
 
     def end() -> None:
         raise SystemExit
@@ -182,7 +182,7 @@ async def test_a_machine_is_not_restarted_while_the_scoring_thread_does_other_wo
     daemon.environment |= environment
     daemon.start(make_config(fan={"device": "hw:1"}), intervals=replace(INTERVALS, hang_s=hang_s))
     await daemon.until_state("fan", "normal")
-    scoring = daemon.service._scoring
+    scoring = daemon.service.parts.scoring
     if work == "a step of a self-test":
         scoring.between_batches(gate.wait)
     else:
@@ -190,7 +190,7 @@ async def test_a_machine_is_not_restarted_while_the_scoring_thread_does_other_wo
         scoring.capacity([])
     await until(lambda: scoring.does_other_work)
     daemon.source("hw:1").play(3)
-    session = daemon.service._registry.machines["fan"]
+    session = daemon.service.parts.registry.machines["fan"]
     await until(lambda: session.stage == "scoring")
     assert await longest_pause_s(systemd, 4 * hang_s) < hang_s
     assert session.restarts == 0

@@ -16,9 +16,9 @@ from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.daemon.training_recording import TrainingRecording
 from asd_monitor.errors import OperationError
 from asd_monitor.journal.commands import make_request, read_journal
+from asd_monitor.journal.journal_requests import JournalRequests
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
-from asd_monitor.journal.store import Journal
 from asd_monitor.private_files import create_private_folder, rename_without_overwriting
 from tests.doubles.blocks import block_at
 from tests.doubles.command_line import without_privileges
@@ -95,15 +95,15 @@ async def test_a_failed_reading_of_acknowledgements_is_repeated(
     machine.start()
     machine.source.open().play(25, ALARM_LEVEL)
     await machine.until_state("alarm")
-    read, failures = Journal.waiting_requests, [JournalError("locked")]
+    read, failures = JournalRequests.waiting, [JournalError("locked")]
 
-    def fail_once(journal: Journal, name: str) -> object:
+    def fail_once(requests: JournalRequests, name: str) -> object:
         if failures:
             raise failures.pop()
-        return read(journal, name)
+        return read(requests, name)
 
-    monkeypatch.setattr(Journal, "waiting_requests", fail_once)
-    machine.journal.add_request(
+    monkeypatch.setattr(JournalRequests, "waiting", fail_once)
+    machine.journal.requests.add(
         acknowledgement(machine.broker.alarm("fan")["id"], "ann", None, LATER)
     )
     machine.session.check_requests()
@@ -142,7 +142,7 @@ async def test_events_that_are_kept_at_the_end_are_logged_by_machine(tmp_path: P
     for _ in range(3):
         fan.record(state_transition(), NOW, "v1")
     pump.record(RAISED, NOW, "v1")
-    access.journal.settle(access.journal.take_events("fan01", 1)[0], None)
+    access.journal.outbox.settle(access.journal.outbox.take("fan01", 1)[0], None)
     with capture_logs() as logs:
         await access.close()
     (entry,) = logs

@@ -14,8 +14,8 @@ import pytest
 from asd_monitor.daemon.evaluation_loop import EvaluationLoop
 from asd_monitor.journal.commands import make_request, read_journal
 from asd_monitor.journal.database_file import DatabaseFile
+from asd_monitor.journal.journal_requests import JournalRequests
 from asd_monitor.journal.sqlite_errors import JournalError
-from asd_monitor.journal.store import Journal
 from asd_monitor.publish.broker_session import BrokerSession
 from tests.doubles.in_process_daemon import INTERVALS, InProcessDaemon
 from tests.doubles.journalled_machine import acknowledgement
@@ -334,15 +334,15 @@ async def test_an_acknowledgement_that_cannot_be_read_is_read_later(
     daemon.file = WITHOUT_PUMP
     daemon.service.request_reload()
     await until(lambda: "pump" not in daemon.service.config.machines, "the end of the reload")
-    read, failures = Journal.waiting_requests, [JournalError("disk I/O error")] * 2
+    read, failures = JournalRequests.waiting, [JournalError("disk I/O error")] * 2
 
-    def fail_twice(journal: Journal, machine: str) -> object:
+    def fail_twice(requests: JournalRequests, machine: str) -> object:
         if machine == "pump" and failures:
-            journal._stored._version = None  # as the method does where it fails
+            requests._stored._version = None  # as the method does where it fails
             raise failures.pop()
-        return read(journal, machine)
+        return read(requests, machine)
 
-    monkeypatch.setattr(Journal, "waiting_requests", fail_twice)
+    monkeypatch.setattr(JournalRequests, "waiting", fail_twice)
     acknowledge(daemon.folder, alarm_id)
     await until_acknowledged(daemon, "pump")
     assert not failures

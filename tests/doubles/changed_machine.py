@@ -72,7 +72,7 @@ class ChangedMachine:
         """Ask for something about an alarm or the machine; apply it as the daemon does."""
         now = datetime.now(UTC)
         with Journal(self.state) as journal:
-            journal.add_request(Request(verb, "fan01", "ann", now, alarm_id, why, arguments))
+            journal.requests.add(Request(verb, "fan01", "ann", now, alarm_id, why, arguments))
             machine = MachineJournal(journal, "fan01")
             MachineRequests(machine).apply(None, now, None)
 

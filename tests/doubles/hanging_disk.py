@@ -6,7 +6,7 @@ import sqlite3
 import threading
 from typing import Any
 
-from asd_monitor.journal.store import DiskLimits
+from asd_monitor.journal.limited_disk import DiskLimits
 
 SHORT = DiskLimits(answer_s=1.0, opening_s=2.0, closing_s=1.0)
 

@@ -59,7 +59,7 @@ def raise_alarm(journal: Journal, machine: str = "fan01") -> None:
 
 def take_all(journal: Journal, machine: str = "fan01") -> list[WaitingEvent]:
     """Take all events of a machine that are due."""
-    return journal.take_events(machine, 10_000)
+    return journal.outbox.take(machine, 10_000)
 
 
 def numbers(events: list[WaitingEvent]) -> list[int | None]:
@@ -70,5 +70,5 @@ def numbers(events: list[WaitingEvent]) -> list[int | None]:
 def settle_all(journal: Journal, events: list[WaitingEvent]) -> None:
     """Note events as acknowledged, and write that."""
     for each in events:
-        journal.settle(each, None)
+        journal.outbox.settle(each, None)
     journal.maintain()

@@ -147,7 +147,7 @@ class MonitoredMachine:
 
     async def change_service(self, verb: Verb) -> None:
         """Take the machine out of service, or return it, and wait until that is published."""
-        self.journal.add_request(Request(verb, "fan", "ann", datetime.now(UTC), why="new belt"))
+        self.journal.requests.add(Request(verb, "fan", "ann", datetime.now(UTC), why="new belt"))
         self.session.check_requests()
         is_out = verb is Verb.OUT_OF_SERVICE
         await until(lambda: self.broker.alarm("fan")["out_of_service"] is is_out)

@@ -52,10 +52,10 @@ async def until_calm(daemon: InProcessDaemon) -> None:
 
     Its answer can come from a look that was under way: the session looks once more then.
     """
-    await until(lambda: daemon.service._journal.turns > 1)
+    await until(lambda: daemon.service.parts.journal.turns > 1)
     await ask(daemon, "in-service")
-    await until(lambda: daemon.service._commands.idle_reason is not None)
-    session = daemon.service._registry.machines["fan"].session
+    await until(lambda: daemon.service.parts.commands.idle_reason is not None)
+    session = daemon.service.parts.registry.machines["fan"].session
     assert session is not None
     loop = session._evaluation_loop
-    await until(lambda: not loop._has_requests and not loop._worker.pending)
+    await until(lambda: not loop.requests._has_requests and not loop._worker.pending)

@@ -43,7 +43,7 @@ class PseudoTerminal:
             stdin=terminal,
             stdout=terminal,
             stderr=terminal,
-            env={**os.environ, **(environment or {}), "TERM": "xterm-256color"},
+            env={**os.environ, "TERM": "xterm-256color", **(environment or {})},
             start_new_session=True,
             preexec_fn=_take_terminal,  # noqa: PLW1509 - a test without threads of its own
         )

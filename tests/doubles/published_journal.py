@@ -56,7 +56,7 @@ class Delivery:
     def until_published(self) -> None:
         """Wait until no event waits."""
         wait(self.session, lambda s: s.connected and s.pending == 0 and not self.events.has_more)
-        assert self.journal.outbox_figures.waiting == 0
+        assert self.journal.outbox.figures.waiting == 0
 
 
 def messages(subscriber: Subscriber, topic: str = FAN) -> list[dict[str, Any]]:

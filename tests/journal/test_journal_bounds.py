@@ -44,7 +44,7 @@ def test_alarms_that_are_never_acknowledged_are_bounded_in_memory(
         raise_and_return(fan, alarms=40)
         written = journal.alarms("fan01")
         assert len(written) == 40
-        journal.add_request(acknowledgement(written[-1].id, "ann", None, LATER))
+        journal.requests.add(acknowledgement(written[-1].id, "ann", None, LATER))
         apply_requests(fan, LATER)
         assert journal.newest("fan01") == written[0]
         disk.hang("SELECT * FROM alarms")

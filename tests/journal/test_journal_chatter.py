@@ -56,7 +56,7 @@ def test_an_alarm_that_a_person_or_a_shelf_shows_again_does_not_chatter(tmp_path
             request = Request(
                 verb, "fan01", "ann", fan.now, alarm_id=alarm_id, why="a test", arguments=arguments
             )
-            journal.add_request(request)
+            journal.requests.add(request)
             return fan.apply()
 
         until = fan.now + timedelta(seconds=61)

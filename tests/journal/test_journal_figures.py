@@ -75,7 +75,7 @@ def test_an_alarm_of_a_machine_out_of_service_does_not_stand(tmp_path: Path) -> 
         fan.now = NOW - 2 * DAY
         fan.play(8.0, 20)
         assert journal.figures(NOW).standing_over_24_h == 1
-        journal.add_request(Request(Verb.OUT_OF_SERVICE, "fan01", "bob", NOW, why="belt"))
+        journal.requests.add(Request(Verb.OUT_OF_SERVICE, "fan01", "bob", NOW, why="belt"))
         assert fan.apply() == ["unacknowledged→out_of_service"]
         found = journal.figures(NOW)
         assert (found.standing_over_24_h, found.out_of_service) == (0, 1)

@@ -60,7 +60,7 @@ class AnyLife(RuleBasedStateMachine):
             why="a test",
             arguments={"until": until.isoformat(), "label": "valid"},
         )
-        self.journal.add_request(request)
+        self.journal.requests.add(request)
         self.asked.append(request.id)
 
     @rule()

@@ -95,7 +95,7 @@ def test_a_malformed_request_is_refused_and_the_next_one_applied(
     with Journal(tmp_path) as journal:
         fan = raised(journal)
         write_request(tmp_path, **changes)
-        journal.add_request(acknowledgement())
+        journal.requests.add(acknowledgement())
         assert fan.apply() == ["unacknowledged→acknowledged"]
         refused = outcome_of(tmp_path, "malformed")
         assert refused is not None

@@ -96,7 +96,7 @@ def test_the_sound_of_an_active_alarm_is_marked_up_to_now(journal: Journal) -> N
     event = journal.events(FAN_ALARM)[-1]
     assert (event.kind, event.before, event.after) == ("mark", "not_marked", "marked_normal")
     assert (event.who, event.why, event.alarm_id) == ("ann", "a new filter", FAN_ALARM)
-    assert journal.outbox_figures.waiting == 3  # of state, alarm and mark
+    assert journal.outbox.figures.waiting == 3  # of state, alarm and mark
     # a longer alarm is marked anew, and once it has ended that is all
     fan.play(8.0, 20)
     assert "marked as normal" in ask(fan, stored)
@@ -116,7 +116,7 @@ def test_the_sound_of_a_valid_alarm_is_not_marked(journal: Journal) -> None:
     label = Request(
         Verb.LABEL, "fan01", "bob", fan.now, FAN_ALARM, "outer race", {"label": "valid"}
     )
-    journal.add_request(label)
+    journal.requests.add(label)
     fan.apply()
     answer = ask(fan, Stored())
     assert answer.startswith(f"refused: {FAN_ALARM} is not marked: it is labelled valid by bob")
@@ -180,13 +180,13 @@ def test_without_a_reason_or_an_alarm_nothing_is_marked(journal: Journal) -> Non
     assert ask(fan, Stored(), why=None) == "refused: nothing is marked: say why"
     span = fan.now - timedelta(minutes=3), fan.now
     request = Request(Verb.MARK_NORMAL, "fan01", "ann", fan.now, "fan01-x", "why")
-    journal.add_request(request)
+    journal.requests.add(request)
     fan.apply()
     settled = outcome_of(journal.path.parent, request.id)
     assert settled is not None
     assert settled.outcome == "fan01 has no alarm fan01-x: see `alarms list --all`"
     request = Request(Verb.MARK_NORMAL, "fan01", "ann", fan.now, None, "why", {"from": "x"})
-    journal.add_request(request)
+    journal.requests.add(request)
     fan.apply()
     assert journal.normal_spans("fan01") == []
     assert span[0] < span[1]
@@ -300,7 +300,7 @@ def test_a_damaged_mark_is_set_aside_and_an_alarm_is_rebuilt_beside_its_mark(
 def test_a_mark_without_a_session_has_the_default_on_delay(journal: Journal) -> None:
     fan = raised(journal)
     request = Request(Verb.MARK_NORMAL, "fan01", "ann", fan.now, FAN_ALARM, "a new filter")
-    journal.add_request(request)
+    journal.requests.add(request)
     MachineRequests(fan.machine, Stored()).apply(None, fan.now, None)
     (span,) = journal.normal_spans("fan01")
     assert fan.machine.newest is not None

@@ -27,7 +27,7 @@ def record(journal: Journal, events: int = 1) -> None:
 
 def taken(journal: Journal) -> list[int]:
     """Return the numbers of the events that are published now."""
-    return [each.event.seq or 0 for each in journal.take_events("fan01", 10_000)]
+    return [each.event.seq or 0 for each in journal.outbox.take("fan01", 10_000)]
 
 
 @pytest.fixture

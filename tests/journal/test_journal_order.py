@@ -34,18 +34,18 @@ def make_unusable(tmp_path: Path) -> None:
 def test_a_backlog_of_a_file_that_is_gone_comes_before_new_events(tmp_path: Path) -> None:
     with capture_logs(), Journal(tmp_path) as journal:
         record(journal, events=40)
-        first = journal.take_events("fan01", 32)
+        first = journal.outbox.take("fan01", 32)
         make_unusable(tmp_path)
         raise_alarm(journal)
         assert "the file was" in str(journal.fault)
         for each in first:
-            journal.settle(each, None)
+            journal.outbox.settle(each, None)
         events = take_all(journal)
         assert numbers(events) == [*range(33, 41), None]
         (tmp_path / FILE_NAME).unlink()
         settle_all(journal, events)
         assert journal.fault is None
-        assert journal.outbox_figures.waiting == 0
+        assert journal.outbox.figures.waiting == 0
         record(journal)
         assert numbers(take_all(journal)) == [42]
 
@@ -69,15 +69,15 @@ def test_a_backlog_of_a_file_that_cannot_be_opened_comes_before_new_events(
     disk = UnavailableDisk()
     with capture_logs(), Journal(tmp_path, connect=disk.connect, monotonic_s=clock) as journal:
         raise_alarm(journal)
-        assert journal.outbox_figures.waiting == 4
+        assert journal.outbox.figures.waiting == 4
         events = take_all(journal)
         assert numbers(events) == [1, 2, 3, None]
-        assert [journal.is_historical(each) for each in events] == [True, True, True, False]
+        assert [journal.outbox.is_historical(each) for each in events] == [True, True, True, False]
         disk.available = True
         settle_all(journal, events)
         assert journal.fault is None
-        assert journal.outbox_figures.waiting == 0
-        assert dict(journal.outbox_figures.dropped) == {}
+        assert journal.outbox.figures.waiting == 0
+        assert dict(journal.outbox.figures.dropped) == {}
         record(journal)
         assert numbers(take_all(journal)) == [5]
 

@@ -58,12 +58,12 @@ def test_an_event_has_what_its_message_needs(tmp_path: Path) -> None:
 def test_each_event_is_taken_once_and_in_order(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         record(journal, events=5)
-        assert journal.machines_due == {"fan01"}
-        assert numbers(journal.take_events("fan01", 2)) == [1, 2]
-        assert numbers(journal.take_events("fan01", 2)) == [3, 4]
-        assert journal.machines_due == {"fan01"}
-        assert numbers(journal.take_events("fan01", 2)) == [5]
-        assert journal.machines_due == frozenset()
+        assert journal.outbox.machines_due == {"fan01"}
+        assert numbers(journal.outbox.take("fan01", 2)) == [1, 2]
+        assert numbers(journal.outbox.take("fan01", 2)) == [3, 4]
+        assert journal.outbox.machines_due == {"fan01"}
+        assert numbers(journal.outbox.take("fan01", 2)) == [5]
+        assert journal.outbox.machines_due == frozenset()
         assert take_all(journal) == []
         record(journal)
         assert numbers(take_all(journal)) == [6]
@@ -73,13 +73,13 @@ def test_what_is_settled_is_deleted_with_the_next_entry(tmp_path: Path) -> None:
     with Journal(tmp_path) as journal:
         record(journal, events=3)
         for each in take_all(journal):
-            journal.settle(each, None)
-        assert journal.outbox_figures.waiting == 0
+            journal.outbox.settle(each, None)
+        assert journal.outbox.figures.waiting == 0
         record(journal, "pump02")
-        assert (journal.outbox_figures.waiting, journal.outbox_figures.set_aside) == (1, 0)
+        assert (journal.outbox.figures.waiting, journal.outbox.figures.set_aside) == (1, 0)
         shutil.copytree(tmp_path, tmp_path / "killed")
     with Journal(tmp_path / "killed") as journal:
-        assert journal.machines_due == {"pump02"}
+        assert journal.outbox.machines_due == {"pump02"}
 
 
 def test_an_event_that_is_not_settled_is_taken_by_the_next_run_with_the_same_id(
@@ -88,7 +88,7 @@ def test_an_event_that_is_not_settled_is_taken_by_the_next_run_with_the_same_id(
     with Journal(tmp_path) as journal:
         record(journal, events=2)
         taken = take_all(journal)
-        journal.settle(taken[0], None)
+        journal.outbox.settle(taken[0], None)
     with Journal(tmp_path) as journal:
         (again,) = take_all(journal)
     assert again.event == taken[1].event
@@ -102,13 +102,13 @@ def test_an_event_is_historical_after_ten_seconds_and_in_a_later_run(
         record(journal)
         (taken,) = take_all(journal)
         clock.now_s += waited_s
-        assert journal.is_historical(taken) is (waited_s > 10.0)
+        assert journal.outbox.is_historical(taken) is (waited_s > 10.0)
     clock.now_s = 5.0  # after a reboot
     with Journal(tmp_path, monotonic_s=clock) as journal:
         record(journal)
         earlier, own = take_all(journal)
-        assert journal.is_historical(earlier)
-        assert not journal.is_historical(own)
+        assert journal.outbox.is_historical(earlier)
+        assert not journal.outbox.is_historical(own)
 
 
 def test_an_event_that_is_not_accepted_is_kept_with_the_reason_and_not_taken_again(
@@ -117,14 +117,14 @@ def test_an_event_that_is_not_accepted_is_kept_with_the_reason_and_not_taken_aga
     with Journal(tmp_path) as journal:
         record(journal, events=2)
         first, second = take_all(journal)
-        journal.settle(first, "Packet too large")
-        journal.settle(second, None)
+        journal.outbox.settle(first, "Packet too large")
+        journal.outbox.settle(second, None)
         journal.maintain()
-        figures = journal.outbox_figures
+        figures = journal.outbox.figures
         assert (figures.waiting, figures.bytes, figures.set_aside) == (0, 0, 1)
     with Journal(tmp_path) as journal:
-        assert journal.outbox_figures.set_aside == 1
-        assert journal.machines_due == frozenset()
+        assert journal.outbox.figures.set_aside == 1
+        assert journal.outbox.machines_due == frozenset()
         record(journal)
         assert numbers(take_all(journal)) == [3]
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:

@@ -30,9 +30,9 @@ def test_events_that_are_set_aside_are_bounded(tmp_path: Path, disk: Disk) -> No
     with Journal(tmp_path, connect=disk.connect) as journal:
         record(journal, events=MAX_SET_ASIDE + 5)
         for each in take_all(journal):
-            journal.settle(each, "too large")
+            journal.outbox.settle(each, "too large")
         journal.maintain()
-        assert journal.outbox_figures.set_aside == MAX_SET_ASIDE
+        assert journal.outbox.figures.set_aside == MAX_SET_ASIDE
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as database, database:
         assert database.execute("SELECT min(seq), count(*) FROM outbox").fetchone() == (
             6,
@@ -44,10 +44,10 @@ def test_events_that_are_set_aside_are_bounded(tmp_path: Path, disk: Disk) -> No
 def test_a_full_outbox_drops_the_oldest_state_transitions_and_keeps_alarms(tmp_path: Path) -> None:
     with capture_logs() as logs, Journal(tmp_path, max_waiting_bytes=20_000) as journal:
         raise_alarm(journal)
-        (oldest,) = journal.take_events("fan01", 1)
+        (oldest,) = journal.outbox.take("fan01", 1)
         raise_alarm(journal, "pump02")
         record(journal, events=30, why="x" * 1000)
-        figures = journal.outbox_figures
+        figures = journal.outbox.figures
         assert figures.bytes <= 20_000
         assert figures.dropped == {"state": 31 - figures.waiting + 1}
         left = [oldest, *take_all(journal)]
@@ -62,7 +62,7 @@ def test_alarms_are_dropped_last_and_that_is_an_error(tmp_path: Path) -> None:
     with capture_logs() as logs, Journal(tmp_path, max_waiting_bytes=5_000) as journal:
         for number in range(30):
             raise_alarm(journal, f"fan{number:02}")
-        figures = journal.outbox_figures
+        figures = journal.outbox.figures
         assert figures.bytes <= 5_000
         assert figures.dropped == {"alarm": 30 - figures.waiting}
         assert not take_all(journal, "fan00")
@@ -75,14 +75,14 @@ def test_what_the_session_has_is_not_dropped(tmp_path: Path) -> None:
         record(journal, events=3, why="x" * 1000)
         taken = take_all(journal)
         record(journal, events=20, why="x" * 1000)
-        figures = journal.outbox_figures
+        figures = journal.outbox.figures
         assert figures.dropped["state"] + figures.waiting == 23
         assert numbers(taken) == [1, 2, 3]
     with Journal(tmp_path, max_waiting_bytes=5_000) as journal:
         left = take_all(journal)
         assert numbers(left)[:3] == [1, 2, 3]
         settle_all(journal, left)
-        assert (journal.outbox_figures.waiting, journal.outbox_figures.bytes) == (0, 0)
+        assert (journal.outbox.figures.waiting, journal.outbox.figures.bytes) == (0, 0)
 
 
 def test_events_are_dropped_by_their_age_in_running_time(tmp_path: Path, clock: Clock) -> None:
@@ -91,13 +91,13 @@ def test_events_are_dropped_by_their_age_in_running_time(tmp_path: Path, clock: 
         record(journal)
         clock.now_s += 1.5 * day_s
         record(journal)
-        assert journal.outbox_figures.oldest_s == clock.now_s - 1.5 * day_s
+        assert journal.outbox.figures.oldest_s == clock.now_s - 1.5 * day_s
     clock.now_s = 0.0
     with capture_logs(), Journal(tmp_path, max_waiting_s=2 * day_s, monotonic_s=clock) as journal:
         clock.now_s += 1.0 * day_s
         record(journal)
         assert numbers(take_all(journal)) == [2, 3]
-        assert journal.outbox_figures.dropped == {"state": 1}
+        assert journal.outbox.figures.dropped == {"state": 1}
 
 
 @pytest.mark.parametrize("step", [timedelta(days=20_000), timedelta(days=-20_000)])
@@ -113,4 +113,4 @@ def test_no_event_is_dropped_or_out_of_order_where_the_clock_is_stepped(
         clock.now_s += 4000.0
         record(journal)
         assert numbers(take_all(journal)) == [1, 2, 3, 4]
-        assert journal.outbox_figures.dropped == {}
+        assert journal.outbox.figures.dropped == {}

@@ -28,23 +28,23 @@ def test_unwritten_events_are_taken_without_a_number_and_written_once(
     taken = take_all(faulty)
     assert numbers(taken) == [1, None, None, None]
     assert take_all(faulty) == []
-    faulty.settle(taken[0], None)
-    faulty.settle(taken[1], None)
-    assert faulty.outbox_figures.waiting == 2
+    faulty.outbox.settle(taken[0], None)
+    faulty.outbox.settle(taken[1], None)
+    assert faulty.outbox.figures.waiting == 2
     disk.make_read_only(False)
     faulty.maintain()
     assert faulty.fault is None
     assert take_all(faulty) == [], "an event is with the session already"
-    assert faulty.outbox_figures.waiting == 2
+    assert faulty.outbox.figures.waiting == 2
     settle_all(faulty, taken[2:])
-    assert faulty.outbox_figures.waiting == 0
+    assert faulty.outbox.figures.waiting == 0
     record(faulty)
     assert numbers(take_all(faulty)) == [5]
 
 
 def test_unwritten_events_that_were_not_published_are_counted_at_the_end(faulty: Journal) -> None:
     record(faulty, events=3)
-    faulty.settle(take_all(faulty)[1], None)
+    faulty.outbox.settle(take_all(faulty)[1], None)
     assert (faulty.missing.events, faulty.missing.unpublished) == (3, 2)
 
 
@@ -55,18 +55,18 @@ def test_unwritten_events_are_bounded(tmp_path: Path, disk: Disk) -> None:
         record(journal, events=5)
         taken = take_all(journal)
         record(journal, events=20)
-        assert journal.outbox_figures.dropped == {"state": 10}
+        assert journal.outbox.figures.dropped == {"state": 10}
         disk.make_read_only(False)
         settle_all(journal, taken)
         assert len(take_all(journal)) == 10
-        assert journal.outbox_figures.waiting == 10
+        assert journal.outbox.figures.waiting == 10
 
 
 @pytest.mark.parametrize("removed", [True, False])
 def test_events_wait_in_a_file_that_is_made_anew(tmp_path: Path, removed: bool) -> None:
     with capture_logs(), Journal(tmp_path) as journal:
         record(journal, events=4)
-        journal.settle(journal.take_events("fan01", 1)[0], None)
+        journal.outbox.settle(journal.outbox.take("fan01", 1)[0], None)
         if removed:
             for file in tmp_path.glob(f"{FILE_NAME}*"):
                 file.unlink()
@@ -90,7 +90,7 @@ def test_a_damaged_row_costs_its_event_only(tmp_path: Path) -> None:
     database.close()
     with capture_logs() as logs, Journal(tmp_path) as journal:
         assert numbers(take_all(journal)) == [1, 3]
-        assert journal.outbox_figures.waiting == 2
+        assert journal.outbox.figures.waiting == 2
     assert logs[0]["damaged_rows"] == 1
 
 
@@ -100,7 +100,7 @@ def test_a_row_that_is_damaged_while_the_daemon_runs_is_set_aside(tmp_path: Path
         assert journal._stored.database is not None
         journal._stored.database.execute("UPDATE outbox SET why = 'another cause' WHERE seq = 2")
         assert numbers(take_all(journal)) == [1, 3]
-        assert journal.outbox_figures.waiting == 2
+        assert journal.outbox.figures.waiting == 2
     (entry,) = logs
     assert (entry["log_level"], entry["seq"]) == ("error", 2)
 
@@ -109,7 +109,7 @@ def test_a_row_that_is_damaged_while_the_daemon_runs_is_set_aside(tmp_path: Path
 def test_numbers_are_not_repeated_after_damage(tmp_path: Path, table: str) -> None:
     with Journal(tmp_path) as journal:
         record(journal, events=7)
-        settle_all(journal, journal.take_events("fan01", 5))
+        settle_all(journal, journal.outbox.take("fan01", 5))
     database = sqlite3.connect(tmp_path / FILE_NAME)
     database.execute(f"UPDATE {table} SET seq = seq - 1 WHERE seq = 7")  # noqa: S608
     database.commit()
@@ -118,7 +118,7 @@ def test_numbers_are_not_repeated_after_damage(tmp_path: Path, table: str) -> No
         record(journal)
         waiting = take_all(journal)
         assert numbers(waiting) == [6, 7, 8]
-        assert [journal.is_historical(each) for each in waiting] == [True, True, False]
+        assert [journal.outbox.is_historical(each) for each in waiting] == [True, True, False]
 
 
 @pytest.mark.parametrize("position", [0, 20, 28, 56, 100, 108, 400, 3000])

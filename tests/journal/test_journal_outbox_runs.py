@@ -56,7 +56,7 @@ class OutboxOfRuns(RuleBasedStateMachine):
     @rule(machine=st.sampled_from(MACHINES))
     def take(self, machine: str) -> None:
         held = self.session[machine]
-        held += self.journal.take_events(machine, WINDOW - len(held))
+        held += self.journal.outbox.take(machine, WINDOW - len(held))
         ids = [each.event.id for each in held]
         assert len(set(ids)) == len(ids)
 
@@ -76,7 +76,7 @@ class OutboxOfRuns(RuleBasedStateMachine):
         received.append(event.id)
         if acknowledged:
             del self.session[machine][0]
-            self.journal.settle(waiting, None)
+            self.journal.outbox.settle(waiting, None)
 
     @rule()
     def maintain(self) -> None:
@@ -106,18 +106,18 @@ class OutboxOfRuns(RuleBasedStateMachine):
     @rule()
     def deliver(self) -> None:
         for machine in MACHINES:
-            while self.session[machine] or machine in self.journal.machines_due:
+            while self.session[machine] or machine in self.journal.outbox.machines_due:
                 self.take(machine)
                 self.send(machine, acknowledged=True)
             assert list(dict.fromkeys(self.received[machine])) == self.recorded[machine]
         self.journal.maintain()
-        assert self.journal.outbox_figures.waiting == 0
-        assert self.journal.outbox_figures.bytes == 0
+        assert self.journal.outbox.figures.waiting == 0
+        assert self.journal.outbox.figures.bytes == 0
 
     @invariant()
     def nothing_is_dropped(self) -> None:
         assert not self.journal.dropped
-        assert self.journal.outbox_figures.dropped == {}
+        assert self.journal.outbox.figures.dropped == {}
 
 
 TestOutboxOfRuns = OutboxOfRuns.TestCase

@@ -76,7 +76,7 @@ def test_a_file_that_is_overwritten_within_a_transaction_is_made_anew(
     with Journal(tmp_path, connect=connect) as journal, capture_logs() as logs:
         raise_alarm(journal, "fan01")
         (tmp_path / "earlier").write_bytes((tmp_path / FILE_NAME).read_bytes())
-        published = [each.event.id for each in journal.take_events("fan01", 10)]
+        published = [each.event.id for each in journal.outbox.take("fan01", 10)]
         for number in range(20):  # beyond the first pages
             raise_alarm(journal, f"mill{number:02}")
         overwrite_within_the_next_transaction(journal, monkeypatch, overwrite)
@@ -92,12 +92,12 @@ def test_a_file_that_is_overwritten_within_a_transaction_is_made_anew(
         waiting = [
             each.event.id
             for machine in sorted(machines)
-            for each in journal.take_events(machine, 100)
+            for each in journal.outbox.take(machine, 100)
         ]
         assert last in waiting
         assert after in waiting
         assert not set(published) & set(waiting), "taken twice"
-        lost = journal.outbox_figures.dropped.get("lost", 0)
+        lost = journal.outbox.figures.dropped.get("lost", 0)
         assert len(published) + len(waiting) + lost == 23, "an event is lost silently"
         assert bool(lost) == any("lost with the file" in entry["event"] for entry in logs)
     reported = [entry for entry in logs if entry.get("reason") == "the file was overwritten"]
@@ -111,19 +111,19 @@ def test_the_event_that_is_with_the_session_is_in_the_new_file(tmp_path: Path) -
     """It is published by the next run where this one is killed before."""
     with capture_logs() as logs, Journal(tmp_path, connect=connect) as journal:
         record(journal, events=4)
-        (held,) = journal.take_events("fan01", 1)
+        (held,) = journal.outbox.take("fan01", 1)
         with_zeros(tmp_path / FILE_NAME)
         (tmp_path / f"{FILE_NAME}-wal").write_bytes(b"")
         journal.maintain()
-        assert journal.take_events("fan01", 10) == []
-        assert journal.outbox_figures.dropped == {"lost": 3}
-        assert journal.outbox_figures.waiting == 1
+        assert journal.outbox.take("fan01", 10) == []
+        assert journal.outbox.figures.dropped == {"lost": 3}
+        assert journal.outbox.figures.waiting == 1
         record(journal)
-        (new,) = journal.take_events("fan01", 10)
+        (new,) = journal.outbox.take("fan01", 10)
         assert new.event.seq == 5
     assert any("lost with the file" in entry["event"] for entry in logs)
     with Journal(tmp_path) as journal:
-        again, _ = journal.take_events("fan01", 10)
+        again, _ = journal.outbox.take("fan01", 10)
     assert again.event == held.event
 
 

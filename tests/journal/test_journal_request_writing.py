@@ -98,7 +98,7 @@ def test_a_request_whose_outcome_cannot_be_written_is_applied_once(tmp_path: Pat
         assert MachineRequests(fan.machine).apply(fan.monitor, fan.now, "v1") == []  # new session
         disk.make_read_only(False)
         journal.maintain()
-        assert journal.waiting_requests("fan01") == []
+        assert journal.requests.waiting("fan01") == []
         assert fan.apply() == []
         assert path_of(journal) == [
             ("unacknowledged", None),
@@ -125,10 +125,10 @@ def test_a_listener_gets_each_outcome_once_it_is_written(tmp_path: Path) -> None
     disk = Disk()
     outcomes: list[OutcomeEntry] = []
     with Journal(tmp_path, connect=disk.connect) as journal:
-        journal.listen(outcomes.append)
+        journal.requests.listen(outcomes.append)
         fan = raised(journal)
         asked = Request(Verb.OUT_OF_SERVICE, "fan01", "ann", fan.now, why="belt")
-        journal.add_request(asked)
+        journal.requests.add(asked)
         disk.make_read_only(True)
         fan.apply()
         assert outcomes == []
@@ -154,17 +154,17 @@ def test_requests_are_bounded(tmp_path: Path) -> None:
         ]
         make_request(tmp_path, *asked)
         with pytest.raises(TooManyRequestsError, match="1000 requests wait for the daemon"):
-            journal.add_request(Request(Verb.IN_SERVICE, "fan01", "ann", NOW))
+            journal.requests.add(Request(Verb.IN_SERVICE, "fan01", "ann", NOW))
         journal.write([OutcomeEntry(asked[0].id, "done", accepted=True)])
         journal.write([OutcomeEntry(asked[1].id, "done", accepted=True)])
         newest = Request(Verb.IN_SERVICE, "fan01", "ann", NOW)
-        journal.add_request(newest)
+        journal.requests.add(newest)
         assert outcome_of(tmp_path, asked[0].id) is None
         assert outcome_of(tmp_path, asked[1].id) is not None
         day_later = Request(Verb.IN_SERVICE, "fan01", "ann", NOW + timedelta(days=1, seconds=1))
-        journal.add_request(day_later)
+        journal.requests.add(day_later)
         assert outcome_of(tmp_path, asked[1].id) is None
-        assert len(journal.waiting_requests("fan01")) == MAX_REQUESTS
+        assert len(journal.requests.waiting("fan01")) == MAX_REQUESTS
 
 
 def test_requests_that_are_made_together_are_all_added_or_none(tmp_path: Path) -> None:
@@ -176,10 +176,10 @@ def test_requests_that_are_made_together_are_all_added_or_none(tmp_path: Path) -
         make_request(tmp_path, *asked(MAX_REQUESTS - 1))
         with pytest.raises(TooManyRequestsError, match="999 requests wait for the daemon"):
             make_request(tmp_path, *asked(2))
-        assert len(journal.waiting_requests("fan01")) == MAX_REQUESTS - 1
-        same = journal.waiting_requests("fan01")[:5]
+        assert len(journal.requests.waiting("fan01")) == MAX_REQUESTS - 1
+        same = journal.requests.waiting("fan01")[:5]
         make_request(tmp_path, *same, *asked(1))
-        assert len(journal.waiting_requests("fan01")) == MAX_REQUESTS
+        assert len(journal.requests.waiting("fan01")) == MAX_REQUESTS
 
 
 def test_a_damaged_request_is_set_aside(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_a_request_from_before_an_alarm_was_raised_again_is_refused(
     with Journal(tmp_path) as journal:
         fan = JournalledMachine(journal)
         until = now + HOUR
-        journal.add_request(
+        journal.requests.add(
             Request(
                 verb,
                 "fan01",

@@ -19,7 +19,7 @@ DAMAGED_RETURN = "UPDATE events SET why = 'noXreason' WHERE \"to\" = 'in_service
 
 
 def change_service(fan: JournalledMachine, verb: Verb) -> None:
-    fan.journal.add_request(Request(verb, "fan01", "ann", fan.now, why="belt"))
+    fan.journal.requests.add(Request(verb, "fan01", "ann", fan.now, why="belt"))
     fan.apply()
 
 
@@ -80,7 +80,7 @@ def test_an_alarm_that_is_rebuilt_has_the_reason_of_its_sound(tmp_path: Path) ->
     with Journal(tmp_path) as journal:
         fan = JournalledMachine(journal)
         fan.play(8.0, 10)
-        journal.add_request(acknowledgement(time=fan.now))
+        journal.requests.add(acknowledgement(time=fan.now))
         fan.apply()
         fan.play(12.0, 10)
         change_service(fan, Verb.OUT_OF_SERVICE)

@@ -19,9 +19,9 @@ def record(journal: Journal, machine: str = "fan01", events: int = 1) -> None:
 
 def publish(journal: Journal, refusal: str | None, machine: str = "fan01") -> list[int | None]:
     """Settle all events that the journal hands out now; return their numbers."""
-    taken = journal.take_events(machine, 1000)
+    taken = journal.outbox.take(machine, 1000)
     for each in taken:
-        journal.settle(each, refusal)
+        journal.outbox.settle(each, refusal)
     journal.flush()
     return [each.event.seq for each in taken]
 
@@ -29,7 +29,7 @@ def publish(journal: Journal, refusal: str | None, machine: str = "fan01") -> li
 def set_aside(journal: Journal, events: int) -> None:
     record(journal, events=events)
     publish(journal, "Packet too large")
-    assert journal.outbox_figures.set_aside == events
+    assert journal.outbox.figures.set_aside == events
 
 
 def test_after_a_restart_each_that_is_accepted_is_followed_by_the_next(
@@ -43,19 +43,19 @@ def test_after_a_restart_each_that_is_accepted_is_followed_by_the_next(
         published = []
         for left in (2, 1, 0):
             journal.maintain()
-            figures = journal.outbox_figures
+            figures = journal.outbox.figures
             assert (figures.waiting, figures.set_aside) == (1, left)
             assert figures.oldest_s is not None
-            (retried,) = journal.take_events("fan01", 10)
-            assert journal.is_historical(retried)
-            assert journal.take_events("fan01", 10) == []
-            journal.settle(retried, None)
+            (retried,) = journal.outbox.take("fan01", 10)
+            assert journal.outbox.is_historical(retried)
+            assert journal.outbox.take("fan01", 10) == []
+            journal.outbox.settle(retried, None)
             journal.flush()
             published.append(retried.event.seq)
         journal.maintain()
         assert published == [1, 2, 3]
-        assert journal.machines_due <= {"fan01"}
-        assert (journal.outbox_figures.waiting, journal.outbox_figures.set_aside) == (0, 0)
+        assert journal.outbox.machines_due <= {"fan01"}
+        assert (journal.outbox.figures.waiting, journal.outbox.figures.set_aside) == (0, 0)
 
 
 def test_one_that_is_refused_again_is_tried_again_after_growing_pauses_and_others_before(
@@ -69,7 +69,7 @@ def test_one_that_is_refused_again_is_tried_again_after_growing_pauses_and_other
             for seq in publish(journal, "Packet too large"):
                 tried.append(seq)
                 at_s.append(clock.now_s - begun_s)
-            assert journal.outbox_figures.set_aside == 2
+            assert journal.outbox.figures.set_aside == 2
             clock.now_s += 60.0
     assert tried == [1, 2, 1, 2, 1]
     pauses = [after - before for before, after in zip([0.0, *at_s], at_s, strict=False)]
@@ -84,13 +84,13 @@ def test_no_other_event_waits_for_one_that_is_tried_again(tmp_path: Path, clock:
         journal.maintain()
         record(journal)
         record(journal, "pump02")
-        assert [each.event.seq for each in journal.take_events("fan01", 10)] == [3, 1]
+        assert [each.event.seq for each in journal.outbox.take("fan01", 10)] == [3, 1]
         record(journal)
-        assert [each.event.seq for each in journal.take_events("fan01", 10)] == [4]
-        assert [each.event.seq for each in journal.take_events("pump02", 10)] == [1]
+        assert [each.event.seq for each in journal.outbox.take("fan01", 10)] == [4]
+        assert [each.event.seq for each in journal.outbox.take("pump02", 10)] == [1]
         clock.now_s += RETRY_PAUSES_S[0]
         journal.maintain()
-        assert journal.take_events("fan01", 10) == [], "two are tried at once"
+        assert journal.outbox.take("fan01", 10) == [], "two are tried at once"
 
 
 def test_one_that_is_tried_again_waits_for_the_next_run_after_a_kill(
@@ -100,7 +100,7 @@ def test_one_that_is_tried_again_waits_for_the_next_run_after_a_kill(
         set_aside(journal, 2)
         clock.now_s += RETRY_PAUSES_S[0]
         journal.maintain()
-        assert len(journal.take_events("fan01", 10)) == 1
+        assert len(journal.outbox.take("fan01", 10)) == 1
         ignore = shutil.ignore_patterns("*-shm")
         shutil.copytree(tmp_path / "state", tmp_path / "killed", ignore=ignore)
     with Journal(tmp_path / "killed", monotonic_s=clock) as journal:

@@ -124,7 +124,7 @@ def test_a_shelf_asked_while_the_clock_was_ahead_is_refused(journal: Journal) ->
     ahead = fan.now + timedelta(days=365)
     until = {"until": (ahead + HOUR).isoformat()}
     asked = Request(Verb.SHELVE, "fan01", "ann", ahead, alarm_id=FAN_ALARM, arguments=until)
-    journal.add_request(asked)
+    journal.requests.add(asked)
     assert fan.apply() == []
     settled = outcome_of(journal.path.parent, asked.id)
     assert settled is not None
@@ -139,7 +139,7 @@ def test_a_shelf_asked_while_the_clock_was_a_little_ahead_lasts_for_its_length(
         fan = raised(journal)
         ahead = fan.now + timedelta(days=1)
         until = {"until": (ahead + HOUR).isoformat()}
-        journal.add_request(
+        journal.requests.add(
             Request(Verb.SHELVE, "fan01", "ann", ahead, alarm_id=FAN_ALARM, arguments=until)
         )
         assert fan.apply() == ["unacknowledged→shelved"]

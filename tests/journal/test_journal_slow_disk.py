@@ -17,9 +17,10 @@ from asd_monitor.journal import disk_thread
 from asd_monitor.journal.disk_thread import DiskThread
 from asd_monitor.journal.event_reading import HELD_BACK_S
 from asd_monitor.journal.journal_file import FILE_NAME
+from asd_monitor.journal.limited_disk import DiskLimits
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.sqlite_errors import JournalError
-from asd_monitor.journal.store import DiskLimits, Journal
+from asd_monitor.journal.store import Journal
 from asd_monitor.journal.write_queue import PORTION
 from tests.doubles.hanging_disk import SHORT, HangingDisk
 from tests.doubles.journal_outbox import Clock, numbers, raise_alarm, record, take_all
@@ -62,7 +63,7 @@ def test_a_lock_by_another_process_does_not_delay_alarms(
         with ThreadPoolExecutor(10) as threads:
             for each in machines:
                 threads.submit(each.record, RAISED, NOW, "v1")
-            wait_until(lambda: journal._disk._work.qsize() == 9)
+            wait_until(lambda: journal._disk._thread._work.qsize() == 9)
             hanging.answer()
         assert time.monotonic() - begun_s < 3
         assert hanging.statements.count("BEGIN IMMEDIATE") == 1
@@ -90,7 +91,7 @@ def test_while_there_is_a_fault_the_disk_is_left_to_the_maintenance(
         other.execute("ROLLBACK")
         other.close()
         journal.maintain()
-        assert (journal.fault, journal.outbox_figures.waiting) == (None, 7)
+        assert (journal.fault, journal.outbox.figures.waiting) == (None, 7)
 
 
 def test_an_alarm_is_published_from_memory_while_the_disk_does_not_answer(
@@ -107,12 +108,12 @@ def test_an_alarm_is_published_from_memory_while_the_disk_does_not_answer(
         assert [each.event.id for each in take_all(journal)] == later
         assert time.monotonic() - begun_s < SHORT.answer_s
         with pytest.raises(JournalError, match="does not answer"):
-            journal.waiting_requests("fan01")
+            journal.requests.waiting("fan01")
         assert [record.id for record in journal.alarms("fan01")] == [event.alarm_id]
         hanging.answer()
         wait_until(journal.flush)
         assert (journal.fault, journal.unwritten) == (None, 0)
-        assert journal.machines_due == {"fan01"}
+        assert journal.outbox.machines_due == {"fan01"}
         assert take_all(journal) == []
         assert len(journal.events(str(event.alarm_id))) == 21
 
@@ -147,12 +148,12 @@ def test_without_a_fault_an_event_is_in_the_file_before_it_is_taken(
     ):
         fan = MachineJournal(journal, "fan01")
         hanging.hang("SELECT * FROM requests")
-        threads.submit(journal.waiting_requests, "fan01")
+        threads.submit(journal.requests.waiting, "fan01")
         assert hanging.waiting.wait(10)
         taken = threads.submit(take_all, journal)
-        wait_until(lambda: journal._disk._work.qsize() == 1)
+        wait_until(lambda: journal._disk._thread._work.qsize() == 1)
         threads.submit(fan.record, RAISED, NOW, "v1")
-        wait_until(lambda: journal._disk._work.qsize() == 2)
+        wait_until(lambda: journal._disk._thread._work.qsize() == 2)
         hanging.answer()
         assert taken.result() == []
         wait_until(lambda: journal.unwritten == 0)
@@ -282,7 +283,7 @@ def test_the_end_waits_for_a_disk_that_answers_within_the_limit(
         closing.result(timeout=10)
     assert (journal.fault, journal.unwritten) == (None, 0)
     with Journal(tmp_path) as journal:
-        assert journal.outbox_figures.waiting == 2
+        assert journal.outbox.figures.waiting == 2
 
 
 def test_a_pause_of_the_process_is_no_fault_of_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -309,7 +310,7 @@ def test_what_was_dropped_while_a_transaction_was_being_written_is_counted(
         record(journal, events=100)
         hanging.answer()
         wait_until(journal.flush)
-        assert journal.dropped_kinds == journal.outbox_figures.dropped == {"state": 80}
+        assert journal.dropped_kinds == journal.outbox.figures.dropped == {"state": 80}
 
 
 def test_a_machine_writes_one_portion_of_a_backlog(tmp_path: Path) -> None:
@@ -325,7 +326,7 @@ def test_a_machine_writes_one_portion_of_a_backlog(tmp_path: Path) -> None:
         pump = MachineJournal(journal, "pump02")
         record(journal, events=4 * PORTION - 10)
         may_open.set()
-        assert journal._use_disk(journal._stored.open)
+        assert journal._disk.use(journal._stored.open)
         disk.statements.clear()
         pump.record(RAISED, NOW, "v1")
         assert disk.statements.count("COMMIT") == 1
@@ -340,7 +341,7 @@ def test_new_events_wait_for_earlier_ones_that_cannot_be_read_but_not_for_long(
 ) -> None:
     with Journal(tmp_path, connect=hanging.connect, limits=SHORT, monotonic_s=clock) as journal:
         record(journal, events=40)
-        assert len(journal.take_events("fan01", 32)) == 32
+        assert len(journal.outbox.take("fan01", 32)) == 32
         hanging.hang("COMMIT")
         raise_alarm(journal)
         record(journal, "pump02")
@@ -381,11 +382,11 @@ def test_what_was_taken_and_settled_before_it_was_written_is_not_taken_again(
         hanging.hang("COMMIT")
         record(journal, events=2 * PORTION)
         for waiting in reversed(take_all(journal)):
-            journal.settle(waiting, None)
+            journal.outbox.settle(waiting, None)
         hanging.answer()
         wait_until(journal.flush)
         assert take_all(journal) == []
-        assert journal.outbox_figures.waiting == 0
+        assert journal.outbox.figures.waiting == 0
 
 
 def test_threads_that_write_at_once_get_their_entries_written(tmp_path: Path) -> None:
@@ -400,6 +401,6 @@ def test_threads_that_write_at_once_get_their_entries_written(tmp_path: Path) ->
 
         with ThreadPoolExecutor(8) as threads:
             list(threads.map(write, machines))
-        assert (journal.fault, journal.unwritten, journal.outbox_figures.waiting) == (None, 0, 160)
+        assert (journal.fault, journal.unwritten, journal.outbox.figures.waiting) == (None, 0, 160)
         for number in range(8):
             assert numbers(take_all(journal, f"m{number}")) == list(range(1, 21))

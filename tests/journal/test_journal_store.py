@@ -66,7 +66,7 @@ def test_text_that_is_not_valid_is_refused(tmp_path: Path, journal: Journal) -> 
     fan.record(RAISED, NOW, "v1")
     with pytest.raises(UsageError, match="not valid text"):
         make_request(tmp_path, acknowledgement(FAN_ALARM, "\udcff", None))
-    assert journal.waiting_requests("fan01") == []
+    assert journal.requests.waiting("fan01") == []
 
 
 def test_the_oldest_events_are_deleted_when_the_daemon_opens_the_journal(tmp_path: Path) -> None:
@@ -321,7 +321,7 @@ def test_a_journal_of_format_4_is_acknowledged_and_migrated(format_4: Path) -> N
         assert journal.fault is None
         check_acknowledgement(journal)
         MachineJournal(journal, "pump02").record(state_transition(), NOW, "v1")
-        assert [each.event.seq for each in journal.take_events("pump02", 10)] == [2]
+        assert [each.event.seq for each in journal.outbox.take("pump02", 10)] == [2]
     assert (format_4 / f"{FILE_NAME}.format-4-1").exists()
 
 
@@ -403,12 +403,14 @@ def test_a_journal_of_format_3_is_migrated_and_its_events_are_counted_from_1(
     assert before.damage is None
     with Journal(format_3) as journal:
         assert journal.fault is None
-        (request,) = journal.waiting_requests("fan01")
+        (request,) = journal.requests.waiting("fan01")
         assert (request.alarm_id, request.who, request.why) == (FAN_ALARM, "ann", "greased")
         assert [event.seq for event in journal.events(FAN_ALARM)] == [None]
-        assert journal.machines_due == frozenset(), "what was written before is published again"
+        assert journal.outbox.machines_due == frozenset(), (
+            "what was written before is published again"
+        )
         MachineJournal(journal, "fan01").record(state_transition(), NOW, "v1")
-        assert [each.event.seq for each in journal.take_events("fan01", 10)] == [1]
+        assert [each.event.seq for each in journal.outbox.take("fan01", 10)] == [1]
     assert (format_3 / f"{FILE_NAME}.format-3-1").exists()
 
 

@@ -35,13 +35,13 @@ def stall(journal: Journal, hanging: HangingDisk, statement: str) -> None:
     """Begin to add the request while the disk does not answer."""
     hanging.hang(statement)
     with pytest.raises(StalledJournalError):
-        journal.add_request(OUT)
+        journal.requests.add(OUT)
     assert hanging.waiting.is_set()
 
 
 def end_stall(journal: Journal, hanging: HangingDisk) -> None:
     hanging.answer()
-    journal._disk.await_overdue(10)
+    journal._disk._thread.await_overdue(10)
 
 
 @pytest.mark.parametrize("statement", ["BEGIN IMMEDIATE", "INSERT", "COMMIT"])
@@ -50,11 +50,11 @@ def test_a_withdrawn_request_that_the_disk_writes_later_is_not_applied(
 ) -> None:
     fan = JournalledMachine(journal)
     stall(journal, hanging, statement)
-    assert journal.withdraw_request(OUT.id, GIVEN_UP)
+    assert journal.requests.withdraw(OUT.id, GIVEN_UP)
     end_stall(journal, hanging)
     fan.apply()
     assert fan.monitor.in_service
-    journal.add_request(OUT)  # an attempt that was queued before
+    journal.requests.add(OUT)  # an attempt that was queued before
     journal.maintain()
     fan.apply()
     journal.close()
@@ -75,8 +75,8 @@ def test_a_request_that_the_disk_writes_late_is_applied_once_it_is_known_to_be_w
     end_stall(journal, hanging)
     fan.apply()
     assert fan.monitor.in_service  # it can be withdrawn still
-    journal.add_request(OUT)
-    assert not journal.withdraw_request(OUT.id, GIVEN_UP)
+    journal.requests.add(OUT)
+    assert not journal.requests.withdraw(OUT.id, GIVEN_UP)
     fan.apply()
     assert not fan.monitor.in_service
 
@@ -84,8 +84,8 @@ def test_a_request_that_the_disk_writes_late_is_applied_once_it_is_known_to_be_w
 def test_a_request_that_was_refused_is_not_one_that_can_be_withdrawn(journal: Journal) -> None:
     journal.close()
     with pytest.raises(JournalError):
-        journal.add_request(OUT)
-    assert not journal.withdraw_request(OUT.id, GIVEN_UP)
+        journal.requests.add(OUT)
+    assert not journal.requests.withdraw(OUT.id, GIVEN_UP)
 
 
 def test_a_request_that_is_refused_after_the_disk_has_written_it_is_not_applied(
@@ -99,7 +99,7 @@ def test_a_request_that_is_refused_after_the_disk_has_written_it_is_not_applied(
     assert database is not None
     database.execute("PRAGMA query_only = 1")
     with pytest.raises(JournalError, match="readonly"):
-        journal.add_request(OUT)
+        journal.requests.add(OUT)
     fan.apply()
     assert fan.monitor.in_service
     database.execute("PRAGMA query_only = 0")

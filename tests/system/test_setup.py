@@ -107,6 +107,25 @@ def test_sigterm_leaves_the_terminal_as_it_was(tmp_path, virtual_sound):
         assert "nothing was written" in terminal.text
 
 
+def test_a_terminal_that_cannot_draw_has_the_question_and_the_level(tmp_path, virtual_sound):
+    sound = virtual_sound({"fan": 1})
+    sound["fan"].play(machine_sound(30.0, seed=1), loop=True)
+    options = ["--machine", "fan01", "--config", str(tmp_path / "c.yaml")]
+    options += ["--state", str(tmp_path / "state"), "--broker", "localhost:1"]
+    options += ["--false-alarms", "1 per day"]
+    with PseudoTerminal([*PROGRAM, *options], {"TERM": "dumb"}) as terminal:
+        terminal.wait_for("Then press Enter")
+        terminal.type("\n")
+        terminal.wait_for("[1]")
+        terminal.type("\n")
+        terminal.wait_for("Try again?")
+        terminal.type("n\n")
+        terminal.wait_for("s of 600 s")
+        terminal.press_ctrl_c()
+        assert terminal.end() == 130
+        assert b"\x1b" not in terminal.raw
+
+
 def test_an_interrupted_recording_goes_on(tmp_path, virtual_sound):
     sound = virtual_sound({"fan": 1})
     sound["fan"].play(machine_sound(30.0, seed=1), loop=True)

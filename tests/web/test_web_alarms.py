@@ -6,20 +6,30 @@ import base64
 import hashlib
 import html
 import re
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from asd_monitor.alarm.state import Alarm, AlarmCondition, Transition, TransitionKind
 from asd_monitor.errors import UsageError
 from asd_monitor.evidence.package_paths import package_folder
 from asd_monitor.journal.commands import read_journal
+from asd_monitor.journal.machine_journal import MachineJournal
+from asd_monitor.journal.store import Journal
+from asd_monitor.web import alarm_pages, disk_access, journal_view
 from asd_monitor.web.requests import asked_request
 from tests.doubles.alarm_commands import FAN, PUMP, AnsweringDaemon, write_alarms
 from tests.doubles.page_client import PageClient, page_client
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
+CHATTER = (
+    AlarmCondition.NORMAL,
+    AlarmCondition.UNACKNOWLEDGED,
+    AlarmCondition.RETURNED,
+)
 
 
 @pytest.fixture
@@ -57,6 +67,44 @@ async def test_the_list_shows_every_alarm_or_those_of_a_machine(client: PageClie
     body = (await client.get("/alarms?machine=fan01")).body
     assert f"/alarms/{FAN}" in body
     assert f"/alarms/{PUMP}" not in body
+
+
+async def test_a_machine_that_does_not_exist_hides_no_alarm(client: PageClient) -> None:
+    assert f"/alarms/{FAN}" in (await client.get("/alarms?machine=fan9")).body
+
+
+async def test_an_active_alarm_is_listed_however_many_are_newer(
+    client: PageClient, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alarm_pages, "MAX_LISTED", 3)
+    begin = datetime(2026, 11, 24, tzinfo=UTC)
+    with Journal(state) as journal:
+        machine = MachineJournal(journal, "pump09")
+        for number in range(5):  # each is over, and nobody has seen it
+            for condition, before in zip(CHATTER[1:], CHATTER, strict=False):
+                alarm = Alarm(1 + number, condition, 8.25, 10.0)
+                change = Transition(100, TransitionKind.ALARM, before, condition, "", alarm=alarm)
+                machine.record(change, begin + timedelta(hours=number), "v1")
+    body = (await client.get("/alarms")).body
+    opened, closed = body.split('id="closed"')
+    assert f"/alarms/{FAN}" in opened
+    assert opened.count('href="/alarms/pump09-') == 3
+    assert "Not listed: 2 earlier alarms, over and not acknowledged" in body
+    assert "No alarm was closed yet" in closed
+
+
+async def test_a_disk_that_hangs_is_said_and_the_first_page_goes_on(
+    client: PageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = threading.Event()
+    monkeypatch.setattr(disk_access, "ANSWER_S", 0.1)
+    monkeypatch.setattr(journal_view, "read_journal", lambda _: answers.wait())
+    for _ in range(5):
+        for path in ("/alarms", "/machines/fan01"):
+            answer = await client.get(path)
+            assert (answer.status, "disk has not answered" in answer.body) == (503, True)
+    assert (await client.get("/")).status == 200
+    answers.set()
 
 
 async def test_without_a_journal_there_are_no_alarms(tmp_path: Path) -> None:

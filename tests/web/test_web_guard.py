@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from asd_monitor.web.access_token import Access
 from asd_monitor.web.attempts import FAILURES, WITHIN_S, Attempts
 from tests.doubles.page_client import TOKEN, PageClient, page_client
 
@@ -145,6 +146,13 @@ async def test_a_session_ends_by_itself_and_with_another_token(closed: PageClien
     assert not other.is_session(cookie, 1000.0)
 
 
+def test_a_session_of_a_clock_that_was_ahead_ends_when_it_is_set() -> None:
+    access, now_s = Access(TOKEN, b"0" * 32), 1_800_000_000.0
+    cookie = access.new_session(now_s)
+    assert access.is_session(cookie, now_s - 3600)
+    assert not access.is_session(cookie, now_s - 5 * 365 * 86_400)
+
+
 async def test_logging_out_needs_its_form_and_deletes_the_cookie(closed: PageClient) -> None:
     await log_in(closed)
     assert (await closed.ask("POST", "/logout", FORM, b"form_key=x")).status == 403
@@ -193,3 +201,33 @@ async def test_what_is_too_large_is_refused(client: PageClient) -> None:
 @pytest.mark.parametrize("name", ["../guard.py", "..%2fguard.py", "page.py", "/etc/passwd"])
 async def test_only_files_of_the_page_are_served(client: PageClient, name: str) -> None:
     assert (await client.get(f"/static/{name}")).status == 404
+
+
+@pytest.mark.parametrize("other", ['prefs={"a": 1}', "a=b c", 'q="open', f"a={'x' * 6000}"])
+async def test_cookies_of_other_programs_on_this_computer_do_not_matter(
+    closed: PageClient, other: str
+) -> None:
+    assert await log_in(closed) == 303
+    session = closed.headers["cookie"]
+    assert (await closed.get("/", cookie=f"{other}; {session}")).status == 200
+    assert (await closed.get("/", cookie=f"{session}; {other}")).status == 200
+
+
+async def test_a_form_that_is_cut_off_does_nothing(client: PageClient) -> None:
+    body = f"form_key={client.access.form_key('')}&minutes=2".encode()  # of 20
+    messages: list[dict[str, Any]] = [
+        {"type": "http.request", "body": body, "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+    statuses = []
+
+    async def receive() -> dict[str, Any]:
+        return messages.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        statuses.append(message.get("status"))
+
+    scope = client.scope("POST", "/recordings/fan01/record", FORM)
+    await client.app(scope, receive, send)
+    assert statuses[0] == 400
+    assert client.jobs.newest is None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from asd_monitor.web import history, history_store
 from asd_monitor.web.history import SPANS, History
 from asd_monitor.web.history_chart import level_chart, score_chart
 from asd_monitor.web.history_store import (
@@ -18,6 +19,7 @@ from asd_monitor.web.history_store import (
     HistoryStore,
 )
 from asd_monitor.web.minute_means import HistoryRow, MinuteMeans
+from asd_monitor.web.trend import PERIOD_S, PERIODS, Trend
 from tests.doubles.page_client import page_client, window_of
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
@@ -62,12 +64,74 @@ def test_what_is_old_is_deleted(tmp_path: Path) -> None:
     store = HistoryStore(tmp_path)
     old_s = NOW_S - MINUTES_KEPT_S - 60
     oldest_s = NOW_S - QUARTERS_KEPT_S - 900
-    ahead_s = NOW_S + 10 * QUARTERS_KEPT_S
-    store.write([row(each) for each in (old_s, oldest_s, ahead_s, NOW_S)], NOW_S)
-    assert [each.begin_s for each in store.read("fan01", 0, 2 * ahead_s, 60)] == [NOW_S]
-    quarters = store.read("fan01", 0, 2 * ahead_s, 900)
-    assert [each.begin_s for each in quarters] == [old_s // 900 * 900, NOW_S // 900 * 900]
+    day = [row(NOW_S - 60 * minutes) for minutes in range(1440)]
+    removed = replace(row(oldest_s), machine="removed")
+    store.write([row(old_s), row(oldest_s), removed, *day], NOW_S)
+    assert len(store.read("fan01", 0, 2 * NOW_S, 60)) == 1440
+    quarters = store.read("fan01", 0, 2 * NOW_S, 900)
+    assert [each.begin_s for each in quarters[:1]] == [old_s // 900 * 900]
+    assert store.read("removed", 0, 2 * NOW_S, 900) == []
     store.close()
+
+
+@pytest.mark.parametrize("wrong_s", [0, NOW_S - 5 * 365 * 86_400, NOW_S + 5 * 365 * 86_400])
+def test_a_clock_that_is_wrong_for_hours_deletes_nothing(tmp_path: Path, wrong_s: int) -> None:
+    day = [row(NOW_S - 60 * minutes) for minutes in range(1440)]
+    store = HistoryStore(tmp_path)
+    store.write(day, NOW_S)
+    before = store.read("fan01", NOW_S - MINUTES_KEPT_S, NOW_S + 1, 60)
+    store.close()
+    store = HistoryStore(tmp_path)  # the box starts, and its clock is set later
+    for hour in range(5):
+        store.write([row(wrong_s + 3600 * hour)], wrong_s + 3600 * hour)
+    assert store.read("fan01", NOW_S - MINUTES_KEPT_S, NOW_S + 1, 60) == before
+    store.close()
+
+
+def test_the_number_of_rows_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_store, "MAX_ROWS", 10)
+    store = HistoryStore(tmp_path)
+    store.write([row(NOW_S + 60 * minutes) for minutes in range(-15, 15)], NOW_S)
+    minutes = store.read("fan01", 0, 2 * NOW_S, 60)
+    assert len(minutes) == 10
+    assert minutes[0].begin_s < NOW_S < minutes[-1].begin_s
+    store.close()
+
+
+def test_rows_of_a_damaged_file_are_left_out(tmp_path: Path) -> None:
+    store = HistoryStore(tmp_path)
+    store.write([row(NOW_S), row(NOW_S + 60)], NOW_S)
+    store.close()
+    with sqlite3.connect(tmp_path / FILE_NAME) as database:
+        database.execute("UPDATE minutes SET highest_alarm_score = 'x' WHERE begin_s = ?", (NOW_S,))
+    database.close()
+    assert [each.begin_s for each in store.read("fan01", 0, 2 * NOW_S, 60)] == [NOW_S + 60]
+    store.close()
+
+
+async def test_minutes_wait_for_a_disk_that_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MAX_WAITING", 4)
+    kept = History(tmp_path / "missing")
+    for minute in range(6):
+        kept.push(window_of("fan01", 1.0 + minute, NOW + timedelta(minutes=minute)))
+        await kept.write()
+    (tmp_path / "missing").mkdir()
+    await kept.end()
+    rows = await kept.read("fan01", SPANS[0], NOW + timedelta(minutes=6))
+    assert [each.highest_alarm_score for each in rows] == [2.0, 3.0, 4.0, 5.0, 6.0]
+    assert kept.dropped == 1
+    await kept.end()
+
+
+def test_the_trend_goes_on_when_the_clock_is_set_back() -> None:
+    trend = Trend()
+    for number in range(PERIODS):
+        trend.push(window_of("fan01", 4.0, NOW + timedelta(days=2, seconds=PERIOD_S * number)))
+    trend.push(window_of("fan01", 1.0, NOW))
+    trend.add(NOW - timedelta(hours=1), 2.0)  # restored
+    assert [each for each in trend.highest(NOW) if each is not None] == [2.0, 1.0]
 
 
 def test_a_damaged_file_is_set_aside_and_said(tmp_path: Path) -> None:
@@ -104,16 +168,16 @@ def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
 
 async def test_the_trend_is_taken_up_after_a_restart(tmp_path: Path) -> None:
     now = datetime.now(UTC)
-    history = History(tmp_path)
-    history.push(window_of("fan01", 3.5, now - timedelta(hours=1)))
-    await history.end()
+    kept = History(tmp_path)
+    kept.push(window_of("fan01", 3.5, now - timedelta(hours=1)))
+    await kept.end()
     with sqlite3.connect(tmp_path / FILE_NAME) as database:
         assert database.execute("SELECT count(*) FROM minutes").fetchone() == (1,)
     database.close()
     client = page_client(tmp_path)
-    await history.restore_trend(client.live, "fan01", now)
+    await kept.restore_trend(client.live, "fan01", now)
     assert max(each or 0.0 for each in client.live.machine("fan01").trend.highest(now)) == 3.5
-    await history.end()
+    await kept.end()
 
 
 def test_charts_have_gaps_limits_and_alarms() -> None:

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from asd_monitor.daemon.evidence_packages import EvidenceCounters
 from asd_monitor.daemon.page_protocol import Beat
-from asd_monitor.publish.messages import no_alarm
+from asd_monitor.publish.messages import BoxAlarm, Status, no_alarm
 from asd_monitor.records import MachineState, MicrophoneState
 from asd_monitor.web.event_stream import MAX_STREAMS, EventStreams, Subscription
 from asd_monitor.web.sparkline import sparkline
 from tests.doubles.page_client import PageClient, page_client, state_of, window_of
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
+
+
+def status_of(counters: dict[str, dict[str, int]]) -> Status:
+    none: dict[str, int] = {}
+    return Status(
+        *("edge-07", NOW, "1.2.3", 5.0, {}, [0.5, 0.25, 0.125]),
+        dropped=none,
+        restarted=none,
+        counters=counters,
+    )
 
 
 @pytest.fixture
@@ -81,6 +94,33 @@ async def test_ready_needs_recent_windows(client: PageClient) -> None:
     assert "fan01: no sound was evaluated for 30 s" in (await client.get("/readyz")).body
 
 
+async def test_scores_of_a_machine_without_windows_are_not_shown_as_those_of_now(
+    client: PageClient,
+) -> None:
+    subscription = Subscription(None)
+    client.streams._open.add(subscription)
+    for machine in ("fan01", "pump02"):
+        client.live.take(state_of(machine))
+        client.live.take(window_of(machine, 4.2, time=datetime.now(UTC) + timedelta(hours=1)))
+    stream = aiter(subscription)
+    assert (await client.get("/readyz")).status == 200
+    client.now_s = 40.0  # the wall clock was set back an hour meanwhile
+    client.live.take(window_of("pump02", 1.1))
+    client.live.take(Beat(NOW, broker_connected=True, machines=("fan01", "pump02"), dropped=0))
+    assert (await client.get("/readyz")).body == "fan01: no sound was evaluated for 30 s\n"
+    metrics = (await client.get("/metrics")).body
+    assert 'asd_machine_alarm_score{machine="pump02"} 1.1' in metrics
+    assert 'asd_machine_alarm_score{machine="fan01"}' not in metrics
+    assert "4.2" not in (await client.get("/")).body
+    sent = b""
+    while b"event: beat" not in sent:
+        sent = await anext(stream)
+        if b"event: machines" in sent:
+            last = json.loads(sent.partition(b"data: ")[2])
+    shown = {each["id"]: each["alarm_score"] for each in last}
+    assert shown == {"fan01": None, "pump02": 1.1}
+
+
 async def test_metrics_can_be_parsed(client: PageClient) -> None:
     client.live.take(state_of("fan01", MachineState.ALARM))
     client.live.take(window_of("fan01", 6.5))
@@ -96,6 +136,42 @@ async def test_metrics_can_be_parsed(client: PageClient) -> None:
     assert samples["asd_machine_state", "fan01", "normal"] == 0
     assert samples["asd_machine_alarm_score", "fan01"] == 6.5
     assert samples["asd_broker_connected",] == 1
+
+
+async def test_a_counter_never_falls_and_a_size_is_a_gauge(client: PageClient) -> None:
+    evidence = dataclasses.asdict(EvidenceCounters(written=3, bytes=5))
+    client.live.take(status_of(counters={"evidence": evidence}))
+    body = (await client.get("/metrics")).body
+    assert 'asd_count_total{component="evidence",counter="written"} 3.0' in body
+    assert 'counter="bytes"' not in body
+    assert "# TYPE asd_evidence_bytes gauge\nasd_evidence_bytes 5.0" in body
+
+
+async def test_a_hidden_alarm_is_known_by_the_metrics(client: PageClient) -> None:
+    alarm = replace(no_alarm("fan01", "v1"), id="fan01-20260302T101500Z", active=True)
+    for each, hidden in (
+        (alarm, 0),
+        (replace(alarm, shelved_until=NOW), 1),
+        (replace(alarm, out_of_service=True), 1),
+    ):
+        client.live.take(each)
+        body = (await client.get("/metrics")).body
+        assert 'asd_machine_alarm_active{machine="fan01"} 1.0' in body
+        assert f'asd_machine_alarm_hidden{{machine="fan01"}} {hidden}.0' in body
+
+
+async def test_metrics_of_a_daemon_that_sends_nothing_are_none(client: PageClient) -> None:
+    client.live.take(state_of("fan01"))
+    client.live.take(status_of(counters={"evidence": {"written": 3}}))
+    client.live.take(BoxAlarm("edge-07", NOW, active=False, count=0, conditions=[]))
+    fresh = (await client.get("/metrics")).body
+    client.now_s = 30.0
+    stale = (await client.get("/metrics")).body
+    names = {line.split("{")[0].split()[0] for line in stale.splitlines() if line[0] != "#"}
+    assert "asd_count_total" in fresh
+    assert names == {
+        *("asd_build_info", "asd_daemon_up", "asd_broker_connected", "asd_page_streams")
+    }
 
 
 async def test_a_stream_begins_with_what_is_known(client: PageClient) -> None:

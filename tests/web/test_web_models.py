@@ -135,8 +135,20 @@ async def test_reports_are_served_with_a_policy_of_their_own(client: PageClient)
 async def test_how_a_job_failed_is_said(tmp_path: Path) -> None:
     for script, text in (
         ("raise SystemExit('asd-monitor: the disk is full')", "The disk is full"),
-        ("import os; os.kill(os.getpid(), 9)", "It was ended by SIGKILL."),
-        ("raise SystemExit(3)", "It ended with code 3."),
+        (
+            "import os; os.kill(os.getpid(), 9)",
+            "It was ended by SIGKILL. The computer was short of memory if `journalctl -k` has "
+            "`Out of memory`: free some, and begin it again.",
+        ),
+        ("raise SystemExit(3)", "It ended with code 3. It is a defect: please report it."),
+        (
+            "raise ValueError('no')",
+            "It ended with code 1 (ValueError: no). It is a defect: please report it.",
+        ),
+        (
+            "raise MemoryError",
+            "It needs more memory than it may use: free some, and begin it again.",
+        ),
     ):
         program = (sys.executable, "-c", script)
         jobs = Jobs(JobFile(tmp_path), on_change=lambda: None, program=program)

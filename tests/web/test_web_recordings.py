@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -197,6 +199,47 @@ async def test_a_training_is_stopped(client: PageClient, tmp_path: Path) -> None
     await until(lambda: not newest(client).is_running)
     assert "No model was made" in (await client.get("/recordings")).body
     assert client.reloads == []
+
+
+async def test_a_training_that_is_stopped_too_late_is_in_use(
+    client: PageClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep(tmp_path, FIRST)
+    lines: list[str] = []
+    monkeypatch.setattr(client.jobs, "_note_output", lambda _job, line: lines.append(line))
+    runs(client, "import time; print('fan01 v3: trained on 60 s.'); time.sleep(600)")
+    await client.post("/recordings/fan01/train", {f"use:{FIRST}": "yes"})
+    await until(lambda: bool(lines))
+    await client.post("/recordings/stop", {})
+    await until(lambda: not newest(client).is_running)
+    assert "fan01 v3 is trained and put into use" in (await client.get("/recordings")).body
+    assert client.reloads == [True]
+
+
+async def test_a_training_that_was_cut_off_may_have_changed_the_model(tmp_path: Path) -> None:
+    JobFile(tmp_path).write(new_job("train", "fan01", None))
+    for reloads in ([True], []):
+        client = page_client(tmp_path)
+        client.jobs.take_up()
+        assert client.reloads == reloads
+        assert "begin it again" in str(newest(client).problem)
+
+
+async def test_two_persons_who_press_at_once_begin_one_recording(
+    client: PageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Path] = []
+    begin = Recordings.begin
+
+    def noted(*arguments: Any) -> Path:  # a second one would remove the folder, which is empty
+        begun.append(begin(*arguments))
+        return begun[-1]
+
+    monkeypatch.setattr(Recordings, "begin", noted)
+    pressed = [client.post("/recordings/fan01/record", {"minutes": "10"}) for _ in range(4)]
+    statuses = [answer.status for answer in await asyncio.gather(*pressed)]
+    assert sorted(statuses) == [303, 400, 400, 400]
+    assert len(begun) == 1
 
 
 async def test_work_on_models_is_not_stopped_here(client: PageClient) -> None:

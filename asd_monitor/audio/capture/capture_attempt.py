@@ -32,7 +32,8 @@ _FAULT = MicrophoneState.FAULT
 class CaptureTiming:
     """Time limits and pauses of a capture, in s."""
 
-    start_s: float = 5.0  # from the start of the child to its first frame
+    opening_s: float = 20.0  # from the start of the child until it has opened the device
+    start_s: float = 5.0  # from then to its first frame
     stall_s: float = 3.0  # from one frame to the next
     release_s: float = 10.0  # until a killed child is gone; the kernel may hold it
     pauses_s: tuple[float, ...] = (0.5, 1.0, 2.0)  # while the device cannot be opened
@@ -176,6 +177,14 @@ class CaptureAttempt:
         return {each for each in self.wanted.difference(opened.sent_channels) if each < available}
 
     async def _first_frames(self, child: CaptureChild) -> list[Frame]:
+        limit_s = self._timing.opening_s
+        try:
+            await child.opened(limit_s)  # which takes seconds where the computer is busy
+        except ChildStalledError as error:
+            reason = f"not opened within {limit_s:g} s: unplug it and plug it in again"
+            raise DeviceUnavailableError(self._spec, reason, _FAULT) from error
+        except ChildEndedError as error:
+            raise await self._identity.explain(error) from error
         limit_s = self._timing.start_s
         try:
             return await child.frames(limit_s)

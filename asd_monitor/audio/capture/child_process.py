@@ -73,6 +73,7 @@ class CaptureChild:
         self._reading = asyncio.Lock()  # a stream has one reader at a time
         self._is_ending = False
         self._format: StreamFormat | None = None
+        self._early: list[Frame] = []  # received while the opening was awaited
         self._reason = asyncio.create_task(_last_line(process.stderr), name="capture.stderr")
 
     @classmethod
@@ -90,12 +91,23 @@ class CaptureChild:
         """Format of the stream.
 
         Raises:
-            RuntimeError: no frame was received yet.
+            RuntimeError: the device is not open yet.
 
         """
         if self._format is None:
-            raise RuntimeError("no frame yet")
+            raise RuntimeError("not open yet")
         return self._format
+
+    async def opened(self, limit_s: float) -> None:
+        """Wait until the child has opened the device; `format` is known then.
+
+        Raises:
+            ChildStalledError: nothing was received for ``limit_s``.
+            ChildEndedError: the child ended, or `end` was called.
+
+        """
+        while self._format is None:
+            self._early += await self._receive(limit_s)
 
     async def frames(self, limit_s: float) -> list[Frame]:
         """Return the next frames, at least one.
@@ -105,22 +117,27 @@ class CaptureChild:
             ChildEndedError: the child ended, or `end` was called.
 
         """
-        while True:
-            data = b"" if self._is_ending else await self._read_within(limit_s)
-            if self._is_ending:
-                raise ChildEndedError("the capture was closed", absent=False)
-            if not data:
-                raise await self._ended(limit_s)
-            try:
-                frames = self._parser.feed(data)
-                if frames and self._format is None:
-                    self._format = StreamFormat.decode(self._parser.line or {})
-            except WireError as error:
-                raise ChildEndedError(
-                    f"invalid output of the capture process: {error}", absent=False
-                ) from error
-            if frames:
-                return frames
+        frames, self._early = self._early, []
+        while not frames or self._is_ending:
+            frames = await self._receive(limit_s)
+        return frames
+
+    async def _receive(self, limit_s: float) -> list[Frame]:
+        """Return the frames that the next bytes complete.  Raises as `frames` does."""
+        data = b"" if self._is_ending else await self._read_within(limit_s)
+        if self._is_ending:
+            raise ChildEndedError("the capture was closed", absent=False)
+        if not data:
+            raise await self._ended(limit_s)
+        try:
+            frames = self._parser.feed(data)
+            if self._format is None and self._parser.line is not None:
+                self._format = StreamFormat.decode(self._parser.line)
+        except WireError as error:
+            raise ChildEndedError(
+                f"invalid output of the capture process: {error}", absent=False
+            ) from error
+        return frames
 
     async def _read_within(self, limit_s: float) -> bytes:
         with contextlib.suppress(TimeoutError):

@@ -81,6 +81,8 @@ class Device:
     """Of asd-monitor."""
     components: Mapping[str, Component] = field(default_factory=dict)
     """By a key that does not change: with the object id it is the unique id."""
+    removed: Mapping[str, str] = field(default_factory=dict)
+    """Platforms of entities that it may have had, by their keys: one that is only missing stays."""
     via: str | None = None
     """Object id of the device that it is connected by."""
     page_url: str | None = None
@@ -105,7 +107,8 @@ class Device:
             "cmps": {
                 key: each.as_json(f"{self.object_id}-{key}")
                 for key, each in self.components.items()
-            },
+            }
+            | {key: {"platform": platform} for key, platform in self.removed.items()},
         }
         return _ENCODER.encode(message).encode()
 

@@ -36,6 +36,7 @@ class _Button(NamedTuple):
     arguments: Mapping[str, str] = MappingProxyType({})
 
 
+_BUTTON_PLATFORM = "button"
 _BUTTONS = {
     "acknowledge": _Button(
         "ack",
@@ -54,7 +55,6 @@ _BUTTONS = {
 }
 _IS_SHOWN = "value_json.active and not value_json.shelved_until and not value_json.out_of_service"
 _EVALUATED = [str(state) for state in MachineState if is_evaluated(state)]
-_STANDS = f"(value_json.last_evaluated or {{}}).get('state') == '{MachineState.ALARM}'"
 
 
 def machine_device(
@@ -84,15 +84,19 @@ def machine_device(
         **_microphone(topics.state(machine), box),
         "self_test": _self_test(topics.self_test, machine, box),
     }
+    removed = {}
     if commands:
         for key, button in _BUTTONS.items():
             components[key] = _button(button, topics, machine, box)
+    else:
+        removed = dict.fromkeys(_BUTTONS, _BUTTON_PLATFORM)
     return Device(
         ids.machine_device(machine),
         machine,
         "Machine monitored by its sound",
         version,
         components,
+        removed,
         via=ids.box_device,
         page_url=page_url,
     )
@@ -138,8 +142,8 @@ def _score(
 
 def _alarm(topics: Topics, machine: str, box: Availability) -> dict[str, Component]:
     topic = topics.alarm(machine)
-    # without an evaluation there is neither an alarm nor none, unless one stands
-    is_known = online_where(f"value_json.state in {_EVALUATED} or {_STANDS}")
+    # without an evaluation there is neither an alarm nor none, unless one is active
+    is_known = online_where(f"value_json.state in {_EVALUATED} or value_json.alarm_active")
     alarm = Component(
         "binary_sensor",
         "Alarm",
@@ -257,7 +261,7 @@ def _button(button: _Button, topics: Topics, machine: str, box: Availability) ->
         "json_attributes_template": "{{ {'alarm_id': value_json.id} | tojson }}",
     }
     there = Availability(topic, online_where(button.condition))
-    return Component("button", button.name, button.icon, keys, (box, there))
+    return Component(_BUTTON_PLATFORM, button.name, button.icon, keys, (box, there))
 
 
 def _attributes(keys: Sequence[str]) -> str:
