@@ -63,6 +63,7 @@ used where they can be had: mosquitto, PulseAudio, PortAudio, child processes.
     trained_fan            training recordings of a fan and the result of its training
     unfinished_flac        FLAC as a recording program leaves it that was killed
     unit_sandbox           the restrictions of the systemd unit, applied to a process
+    unmeasured_sensitivity  trainings that leave out what would be detected
     virtual_microphone     a microphone without hardware, as a source of the sound server
     virtual_sound          microphones that PortAudio lists, and their sound server
     waiting                waits for a condition that has no event
