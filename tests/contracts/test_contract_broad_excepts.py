@@ -23,7 +23,6 @@ ALLOWED = {
     "journal/connections.py": 1,
     "journal/database.py": 1,
     "commissioning/database.py": 1,
-    "diagnosis/topic_probe.py": 1,
 }
 BROAD = {"Exception", "BaseException", "ExceptionGroup", "BaseExceptionGroup"}
 

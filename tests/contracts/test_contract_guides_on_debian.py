@@ -8,7 +8,19 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 GUIDES = ("README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md"))))
-STANDARD = {"bash", "cp", "echo", "export", "ln", "rm", "systemctl", "tee", "asd-monitor", "pip"}
+STANDARD = {
+    "bash",
+    "cp",
+    "echo",
+    "export",
+    "ln",
+    "rm",
+    "ssh",
+    "systemctl",
+    "tee",
+    "asd-monitor",
+    "pip",
+}
 PACKAGES = {
     "alsactl": "alsa-utils",
     "alsamixer": "alsa-utils",

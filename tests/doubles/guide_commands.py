@@ -17,7 +17,7 @@ def commands_of(page: str) -> list[list[str]]:
     found = []
     for block in blocks:
         for line in re.findall(r"^\$ (.*)$", block.replace("\\\n", " "), re.MULTILINE):
-            words = shlex.split(line)
+            words = shlex.split(line, comments=True)
             found.append(words[1:] if words[0] == "sudo" and words[1] != "-i" else words)
     assert found, page
     return found
@@ -36,8 +36,8 @@ def check_other_program(words: list[str]) -> None:
             return
         case ["cp", source, "/etc/systemd/system/"]:
             assert (REPOSITORY / source).is_file()
-        case ["/opt/asd-monitor/bin/pip", "install", "--upgrade", "-c", constraints, "."]:
-            assert (REPOSITORY / constraints).is_file()
+        case ["scripts/install"]:
+            assert (REPOSITORY / "scripts/install").is_file()
         case ["rm", "-r", *paths]:
             unit = (REPOSITORY / "deploy/asd-monitor@.service").read_text()
             assert all(
