@@ -7,6 +7,7 @@ and no will: nothing is published where it ends.
 from __future__ import annotations
 
 import secrets
+import socket
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from asd_monitor.config.settings import Mqtt
+from asd_monitor.diagnosis.bounded_connection import connect_in_time
 from asd_monitor.publish.authentication import read_password, tls_context
 from asd_monitor.publish.broker_diagnostics import (
     ConnectionEnd,
@@ -60,6 +62,13 @@ class _Seen:
     end: ConnectionEnd | None = None
 
 
+class _BoundedClient(Client):
+    """paho's client, with a limit of the time for the name of the broker."""
+
+    def _create_socket_connection(self) -> socket.socket:  # paho looks the name up without a limit
+        return connect_in_time(self.host, self.port, limit_s=self.connect_timeout)
+
+
 class ProbeClient:
     """A connection to the broker; use it with ``with`` after `connect`."""
 
@@ -78,7 +87,7 @@ class ProbeClient:
         self._mqtt = mqtt
         self._seen = _Seen()
         self._changed = threading.Condition()
-        client = Client(
+        client = _BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=self.client_id,
             protocol=version,
