@@ -58,13 +58,13 @@ class Dialogue:
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[Callable[[str], None]]:
-        """Show what is awaited; yield what shows another text in its place."""
+        """Show what is awaited; yield what shows how it stands beside that."""
         if not moves_cursor(sys.stderr):
             self.say(text)
-            yield self.say
+            yield lambda now: self.say(f"so far: {now}")
             return
         with self.console.status(Text(printable(text))) as status:
-            yield lambda other: status.update(Text(printable(other)))
+            yield lambda now: status.update(Text(printable(f"{text}: {now}")))
 
     def ask(self, question: str, default: str | None, parse: Callable[[str], T]) -> T:
         """Return the answer as ``parse`` returns it; ask again where it raises `UsageError`.

@@ -119,13 +119,15 @@ class FirstWindow:
         """Wait, `LIMIT_S` at most; Ctrl-C ends it."""
         sighting: Sighting | None = None
         begun_s = since_s = time.monotonic()
+        awaited = f"waiting for sound of {self._awaited.machine}, {LIMIT_S:.0f} s at most"
         try:
-            with dialogue.waiting(self._text(None)) as show:
+            with dialogue.waiting(f"{awaited} (Ctrl-C: do not wait)") as show:
                 while self._ended is None:
                     found, now_s = self._look(), time.monotonic()
                     if found != sighting:
                         sighting, since_s = found, now_s
-                        show(self._text(sighting))
+                        if sighting is not None and not sighting.is_monitored:
+                            show(sighting.text)
                     if now_s - begun_s >= LIMIT_S or _is_final(sighting, now_s - since_s):
                         break
                     self._pause()
@@ -185,11 +187,6 @@ class FirstWindow:
 
         before = number()
         client.wait_for(lambda: number() > before, _TURN_S)
-
-    def _text(self, sighting: Sighting | None) -> str:
-        machine = self._awaited.machine
-        text = f"waiting for sound of {machine}, {LIMIT_S:.0f} s at most (Ctrl-C: do not wait)"
-        return text if sighting is None else f"{text}: {sighting.text}"
 
 
 def _is_final(sighting: Sighting | None, stood_s: float) -> bool:

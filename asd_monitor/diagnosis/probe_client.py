@@ -63,10 +63,14 @@ class _Seen:
 
 
 class _BoundedClient(Client):
-    """paho's client, with a limit of the time for the name of the broker."""
+    """paho's client, with a limit of the time for the name of the broker, and an end."""
 
     def _create_socket_connection(self) -> socket.socket:  # paho looks the name up without a limit
         return connect_in_time(self.host, self.port, limit_s=self.connect_timeout)
+
+    def close(self) -> None:
+        """Close the sockets, also those of the thread, which paho keeps until it is collected."""
+        self._reset_sockets()
 
 
 class ProbeClient:
@@ -111,6 +115,7 @@ class ProbeClient:
         try:
             self._client.connect(self._mqtt.host, self._mqtt.port, keepalive=_KEEP_ALIVE_S)
         except OSError as error:
+            self.close()
             return connect_failed(error, self._mqtt)
         self._client.loop_start()
         self._wait(lambda: self._seen.is_connected or self._seen.end is not None, CONNECT_LIMIT_S)
@@ -131,6 +136,7 @@ class ProbeClient:
         """Disconnect and end the thread.  May be called in any state and more than once."""
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.close()
 
     @property
     def end(self) -> ConnectionEnd | None:
