@@ -31,6 +31,12 @@ _MICROPHONES = {
     MicrophoneState.FAULT: "fault",
     MicrophoneState.NO_DEVICE: "not connected",
 }
+_NOT_MONITORED = (
+    MachineState.NO_MODEL,
+    MachineState.LEARNING,
+    MachineState.UNAVAILABLE,
+    MachineState.STOPPED,
+)
 _URGENCY = (
     "alarm",
     "warning",
@@ -65,6 +71,8 @@ class MachineSummary:
     id: str
     state: str
     word: str
+    monitored: bool
+    """Whether its sound is evaluated, or the machine is off; else the reason comes first."""
     reason: str | None
     since: str | None
     alarm: AlarmSummary | None
@@ -94,6 +102,7 @@ def machine_summary(machine: LiveMachine) -> MachineSummary:
         id=machine.id,
         state="unknown" if state is None else str(state.state),
         word="Starting" if state is None else _WORDS[state.state],
+        monitored=state is None or state.state not in _NOT_MONITORED,
         reason=None if state is None else state.reason,
         since=None if state is None else rfc3339(state.since),
         alarm=None if machine.alarm is None else alarm_summary(machine.alarm),

@@ -57,6 +57,20 @@ async def test_machines_that_need_attention_come_first(client: PageClient) -> No
     assert "<span>1 normal</span>" in body
 
 
+async def test_a_machine_that_is_not_monitored_says_why_beside_its_alarm(
+    client: PageClient,
+) -> None:
+    reason = '<p class="reason" data-field="reason"'
+    client.live.take(state_of("fan01", MachineState.ALARM, reason="provisional"))
+    client.live.take(replace(no_alarm("fan01", "v1"), id="fan01-20261123T044500Z", active=True))
+    assert f"{reason} hidden>provisional<" in (await client.get("/")).body
+    client.live.take(
+        state_of("fan01", MachineState.UNAVAILABLE, evaluated=False, reason="no cable")
+    )
+    body = (await client.get("/")).body
+    assert body.index(f"{reason}>no cable<") < body.index('data-kind="active"')
+
+
 async def test_a_machine_that_is_not_configured_has_no_page(client: PageClient) -> None:
     assert (await client.get("/machines/fan01")).status == 200
     for machine in ("fan02", "..", "%3Cscript%3E"):

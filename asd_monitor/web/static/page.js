@@ -82,7 +82,7 @@
     }
     setText(card, "word", machine.word);
     const reason = field(card, "reason");
-    reason.hidden = !machine.reason || (machine.alarm !== null && !card.classList.contains("one"));
+    reason.hidden = !machine.reason || (machine.alarm !== null && machine.monitored && !card.classList.contains("one"));
     setWithTimes(card, "reason", machine.reason || "");
     const alarm = field(card, "alarm");
     alarm.hidden = machine.alarm === null;
