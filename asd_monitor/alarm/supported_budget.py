@@ -88,7 +88,7 @@ def _needed_hours(false_alarms_hz: float) -> int:
 
 def provisional_note(budget: EffectiveBudget) -> str:
     """Return in a few words which budget a provisional model has."""
-    return f"provisional budget of {budget.false_alarms}"
+    return f"provisional model: false alarms at most {budget.false_alarms} for now"
 
 
 def provisional_text(

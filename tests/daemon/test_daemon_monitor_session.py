@@ -44,7 +44,7 @@ async def test_provisional_model_has_relaxed_thresholds_and_says_so(make):
         machine.source.open().play(5, NORMAL_LEVEL)
         state = await machine.until_state("normal")
     assert state["provisional"] is True
-    assert state["reason"] == "provisional budget of 1 per day"
+    assert state["reason"] == "provisional model: false alarms at most 1 per day for now"
     [loaded] = [entry for entry in logs if entry["event"] == "model loaded"]
     assert loaded["provisional"] is True
     assert (
@@ -52,7 +52,7 @@ async def test_provisional_model_has_relaxed_thresholds_and_says_so(make):
     )
     machine.source.play(20, ALARM_LEVEL)
     await machine.until_state("alarm")
-    assert machine.state["reason"] == "provisional budget of 1 per day"
+    assert machine.state["reason"] == "provisional model: false alarms at most 1 per day for now"
     alarm = machine.broker.alarm("fan")
     assert alarm["provisional"] is True
     assert alarm["reason"].endswith("(alarm score at least 3.94 for 3 s)")
