@@ -173,9 +173,16 @@ def journal_of(state: Path) -> JournalContent:
 
 def no_alarms(state: Path) -> UsageError:
     """Return the error of a state folder without a journal."""
-    return UsageError(
-        f"{state}: no daemon has written alarms here yet: name its state folder with --state"
-    )
+    return UsageError(no_alarms_text(state))
+
+
+def no_alarms_text(state: Path) -> str:
+    """Return what is said of a state folder without a journal."""
+    from asd_monitor.cli.known_places import state_hint
+
+    named = state_hint(state)
+    remedy = "name its state folder with --state" if named is None else f"add {named}, with sudo"
+    return f"{state}: no daemon has written alarms here yet: {remedy}"
 
 
 def new_request(
@@ -206,7 +213,10 @@ def ask(state: Path, requests: list[Request]) -> None:
     from asd_monitor.daemon.state_lock import is_in_use
     from asd_monitor.journal.asked import ANSWER_S, awaited_outcome, waiting_text
     from asd_monitor.journal.commands import make_request
+    from asd_monitor.journal.journal_file import FILE_NAME
 
+    if not (state / FILE_NAME).exists():
+        raise no_alarms(state)
     is_running = is_in_use(state)
     wait_s = ANSWER_S
     refused = []

@@ -14,7 +14,7 @@ import typer
 
 from asd_monitor.cli.alarm_evidence import evidence_text, find_evidence, open_evidence
 from asd_monitor.cli.alarm_marks import mark_normal
-from asd_monitor.cli.alarm_requests import AlarmId, add_request_commands, no_alarms
+from asd_monitor.cli.alarm_requests import AlarmId, add_request_commands, no_alarms, no_alarms_text
 from asd_monitor.cli.alarm_stats import stats
 from asd_monitor.cli.command_group import CommandGroup
 from asd_monitor.cli.options import AsJson, OnlyMachine, StateDir
@@ -65,12 +65,12 @@ def list_alarms(
     if as_json:
         typer.echo(_json_lines([_as_json(each) for each in listed]))
     elif journal is None:
-        typer.echo(f"{state}: no daemon has written alarms here yet", err=True)
+        typer.echo(no_alarms_text(state), err=True)
     elif listed:
         _print_table(listed)
     else:
         of = "" if machine is None else f" of {machine}"
-        which = "" if every else " that is active, hidden or not acknowledged"
+        which = "" if every else " that is active, hidden or not acknowledged (--all: all)"
         typer.echo(f"{state}: no alarm{of}{which}", err=True)
     if journal is not None and not as_json:
         if limit is not None:
@@ -225,12 +225,21 @@ def _print_out_of_service(journal: JournalContent, machine: str | None) -> None:
 def _print_table(listed: Sequence[ListedAlarm]) -> None:
     from asd_monitor.cli.console import print_rows
 
-    headings = ("id", "raised (UTC)", "state", "peak alarm score", "time scale", "acknowledged by")
+    headings = (
+        "id",
+        "raised (UTC)",
+        "state",
+        "peak alarm score",
+        "time scale",
+        "acknowledged by",
+        "reason",
+    )
     print_rows(headings, [_cells(each) for each in listed])
 
 
 def _cells(listed: ListedAlarm) -> list[str]:
     record = listed.record
+    first, _, more = (record.reason or "").partition("; ")  # `show` has all of it
     return [
         record.id,
         f"{record.raised:%Y-%m-%d %H:%M:%S}",
@@ -238,4 +247,5 @@ def _cells(listed: ListedAlarm) -> list[str]:
         "" if record.peak_score is None else f"{record.peak_score:.1f}",
         "" if record.time_scale_s is None else named_period(record.time_scale_s),
         printable(record.who or ""),
+        printable(first + (" …" if more else "")),
     ]

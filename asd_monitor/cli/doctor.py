@@ -132,7 +132,10 @@ def _read_options(device: str | None, machine: str | None, broker: str | None) -
     if (device is None) != (machine is None):
         raise UsageError("give both --device D and --machine M, or --config FILE")
     if device is None or machine is None:
-        return ConfigurationRead(None, None)
+        from asd_monitor.cli.known_places import configuration_hint, known_configurations
+
+        known = configuration_hint(known_configurations())
+        return ConfigurationRead(None, None, remedy=None if known is None else f"add {known}")
     mqtt = parse_broker(broker)
     return ConfigurationRead(
         None, machine_from_options(device, machine, check_device=parse_device, mqtt=mqtt)

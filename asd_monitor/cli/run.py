@@ -122,8 +122,11 @@ def _one_machine(
     from asd_monitor.config.loading import machine_from_options
 
     if device is None or machine is None:
+        from asd_monitor.cli.known_places import configuration_hint, known_configurations
+
+        known = configuration_hint(known_configurations())
         raise UsageError(
-            "no machine: give --device D and --machine M, or --config FILE; "
+            f"no machine: give --device D and --machine M, or {known or '--config FILE'}; "
             "`asd-monitor devices` lists the input devices"
         )
     return machine_from_options(

@@ -53,7 +53,10 @@ def _stable(spec: DeviceSpec, dialogue: Dialogue) -> DeviceSpec:
     try:
         card = cards.find(spec)
     except CardNotFoundError:  # one of a sound server, or one that is not plugged in
-        dialogue.warn(f"{spec} may be another microphone after a restart: prefer a stable name")
+        dialogue.warn(
+            f"{spec} may be another microphone after a restart: where `asd-monitor devices` lists "
+            "it with another name, correct `device` to that one when setup is done"
+        )
         return spec
     if spec.pcm not in {None, card.pcms[0].number}:
         return spec  # a stable name means the first input of the card

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import stat
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from pathlib import Path
 from asd_monitor.diagnosis.findings import Area, Check, Finding, divided
 from asd_monitor.diagnosis.subject import ConfigurationRead
 from asd_monitor.wording import count
+
+_SETTING = frozenset(string.ascii_letters + string.digits + "._-")
+"""Characters of a setting with the id of a machine, such as machines.roof-fan.device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,8 @@ def check_configuration(
     for notice in read.notices:
         yield _place(notice, check).warning(*_without_place(notice))
     if read.config is None and not read.errors:
-        yield check.not_checked(
-            "no configuration was given", "give --config FILE, or --device D and --machine M"
-        )
+        given = read.remedy or "give --config FILE, or --device D and --machine M"
+        yield check.not_checked("no configuration was given", given)
     elif not read.errors:
         machines = count(len(read.config.machines), "machine") if read.config else ""
         yield check.ok(f"valid, {machines}")
@@ -67,7 +70,7 @@ def _without_place(line: str) -> tuple[str, str | None]:
     key, _, rest = line.partition(": ")[2].partition(": ")
     if not rest:
         return key, None
-    if key.replace(".", "").replace("_", "").isalnum():  # a setting, such as machines.fan01.device
+    if key and _SETTING.issuperset(key):  # a setting, such as machines.fan01.device
         what, remedy = divided(rest)
         return f"{key}: {what}", remedy
     return key, rest

@@ -23,6 +23,8 @@ class ConfigurationRead:
     """None: it has errors, or there is none."""
     errors: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    remedy: str | None = None
+    """Where none was given: how to give one that is on this computer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from tests.doubles.alarm_commands import FAN, PUMP, run, write_alarms
 from tests.doubles.command_line import CommandLine
 from tests.doubles.journalled_machine import NOW, RAISED
 
+REASON = "alarm score at least 6.71 for 3 s"
+
 
 @pytest.fixture
 def state(tmp_path: Path) -> Path:
@@ -36,8 +38,10 @@ def test_alarms_are_listed_with_the_newest_first(state: Path) -> None:
         "peak alarm score",
         "time scale",
         "acknowledged by",
+        "reason",
     ]
-    assert rows[0].split() == [PUMP, "2026-11-23", "04:45:00", "ACTIVE", "8.2", "1", "h"]
+    cells = [PUMP, "2026-11-23 04:45:00", "ACTIVE", "8.2", "1 h", REASON]
+    assert re.split(r"\s{2,}", rows[0]) == cells
     assert FAN in rows[1]
     assert PUMP not in run(state, "list", "--machine", "fan01").stdout
 

@@ -233,6 +233,14 @@ def test_permissions_of_files(facts: FileFacts, is_service: bool, expected: Any)
     assert bad(check_configuration(read, [facts], is_service=is_service))[1:] == expected
 
 
+def test_a_setting_of_a_machine_with_a_hyphen_is_part_of_the_finding() -> None:
+    line = "/e/h.yaml:4:40: machines.roof-fan.alarm: unknown key 'x': did you mean 'y'?"
+    read = ConfigurationRead(Path("/e/h.yaml"), None, errors=(line,))
+    (found,) = check_configuration(read, [], is_service=False)
+    assert found.what == "machines.roof-fan.alarm: unknown key 'x'"
+    assert found.remedy == "did you mean 'y'?"
+
+
 def test_errors_of_the_configuration_have_place_and_remedy() -> None:
     line = "/e/h.yaml:3:8: mqtt.port: 'x' is not a whole number: write a whole number"
     read = ConfigurationRead(Path("/e/h.yaml"), None, errors=(line,))
