@@ -50,6 +50,8 @@ if TYPE_CHECKING:
     from asd_monitor.cli.setup_recording import NormalSound
     from asd_monitor.config.settings import Config
 
+_NO_USER = "-"
+
 
 class GuidedSetup:
     """One run of `setup`."""
@@ -176,14 +178,25 @@ class GuidedSetup:
 
     def _ask_broker(self, default: str) -> None:
         """Ask for the address, and for the user where options have not named one."""
+        self._ask_address(default)
+        if self._answers.username is None and self._dialogue.interactive:
+            self._ask_user()
+
+    def _ask_address(self, default: str) -> None:
         broker = self._dialogue.ask("MQTT broker, HOST or HOST:PORT:", default, broker_text)
         self._answers = replace(self._answers, broker=broker)
-        if self._answers.username is not None or not self._dialogue.interactive:
+
+    def _ask_user(self) -> None:
+        """Ask for the user and the file with the password; those of before are the defaults."""
+        before, file = self._answers.username, self._answers.password_file
+        none = "empty" if before is None else _NO_USER
+        named = self._dialogue.ask(f"User of the broker ({none}: none):", before or "", str)
+        if named in {"", _NO_USER}:
+            self._answers = replace(self._answers, username=None, password_file=None)
             return
-        username = self._dialogue.ask("User of the broker (empty: none):", "", str) or None
-        if username is not None:
-            file = self._dialogue.ask("File with the password:", None, existing_file)
-            self._answers = replace(self._answers, username=username, password_file=file)
+        default = None if file is None else str(file)
+        file = self._dialogue.ask("File with the password:", default, existing_file)
+        self._answers = replace(self._answers, username=named, password_file=file)
 
     def _entry(self, device: DeviceSpec, machine: str) -> MachineEntry:
         return MachineEntry(machine, str(device), self._answers.false_alarms or DEFAULT_BUDGET)
@@ -219,9 +232,8 @@ class GuidedSetup:
                 dialogue.say("Set up goes on without it; the daemon tries to connect for ever.")
                 return prepared
             if prepared.is_new:  # else it is that of the file, which is read again
-                default = self._answers.broker or config.mqtt.address
-                self._answers = replace(self._answers, username=None, password_file=None)
-                self._ask_broker(default)
+                self._ask_address(self._answers.broker or config.mqtt.address)
+                self._ask_user()
             prepared = prepare_configuration(
                 self._places.config, self._entry(device, machine), self._broker_entry()
             )

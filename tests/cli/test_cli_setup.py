@@ -330,6 +330,28 @@ def test_the_address_of_the_broker_can_be_corrected(
     assert f"the broker localhost:{broker.port} accepts this box" in err
 
 
+def test_the_user_of_the_broker_is_kept_where_only_the_address_is_corrected(
+    make_mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    broker: Mosquitto = make_mosquitto(users={"edge": "right"}).start()
+    write(tmp_path / "a.wav", machine_sound(5.0))
+    password = tmp_path / "password"
+    password.write_text("right\n")
+    answers = Answers(
+        device=f"file:{tmp_path}/a.wav", machine="fan01", config=tmp_path / "machines.yaml"
+    )
+    first = ("localhost:1", "edge", str(password), "1 per day")
+    again = ("y", f"localhost:{broker.port}")
+    for corrected, accepted in ((("", ""), True), (("-", "n"), False)):
+        typed = (*first, *again, *corrected)
+        monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(typed) + "\n"))
+        with pytest.raises(OperationError, match="give longer ones"):
+            GuidedSetup(answers, Dialogue(interactive=True)).run()
+        err = capsys.readouterr().err
+        assert (f"the broker localhost:{broker.port} accepts this box" in err) is accepted
+        assert ("(no user name," in err) is not accepted
+
+
 def test_a_broker_that_is_not_that_of_the_file_is_reported(tmp_path: Path, capsys) -> None:
     write(tmp_path / "a.wav", machine_sound(5.0))
     path = tmp_path / "machines.yaml"
