@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PYTHON = """#!/bin/sh
+[ "$1" = --version ] && echo "asd-monitor 1.2.3"
 case "$2" in
     venv) mkdir -p "$3/bin" && touch "$3/pyvenv.cfg" && cp "$0" "$3/bin/python" ;;
     pip) echo "$@" >> "$NOTES" && here=$(dirname "$0") && cp "$here/python" "$here/asd-monitor" ;;
@@ -82,7 +83,8 @@ def test_it_installs_the_page_too_and_the_command_and_may_be_repeated(computer: 
         assert len(computer.pip) == times
         assert computer.pip[-1].endswith("--constraint constraints.txt --upgrade .[web]")
         assert computer.command.resolve() == computer.venv / "bin/asd-monitor"
-        assert "Next: sudo asd-monitor setup" in done.stderr
+        assert ("Next: sudo asd-monitor setup" in done.stderr) == (times == 1)
+        assert ("sudo systemctl restart 'asd-monitor@*'" in done.stderr) == (times == 2)
     assert computer.packages >= {"libportaudio2", "python3-venv", "mosquitto"}
 
 
