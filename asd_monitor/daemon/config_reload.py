@@ -132,6 +132,7 @@ class ConfigReload:
         finally:
             self.is_reloading = False
         self.counters = replace(self.counters, reloads=self.counters.reloads + 1)
+        self._conditions.update("configuration", [] if problem is None else [_refused(problem)])
         if problem is not None:
             return ReloadOutcome(problem, accepted=False)
         return self._outcome(before)
@@ -251,6 +252,16 @@ class ConfigReload:
             )
             reason = "a defect of asd-monitor: please report it, with the log"
         return self.config, f"{_NOT_USED}: {shortened(reason, _TEXT_CHARS)}"
+
+
+def _refused(problem: str) -> Condition:
+    """Return the condition of a file that a reload, and the next start, cannot use."""
+    return Condition(
+        ConditionKind.TASK_FAILING,
+        problem,
+        f"correct the file: the next start fails with it; `{own_reload_command()}` tries again",
+        check="configuration",
+    )
 
 
 def _named(machines: Sequence[str]) -> str:

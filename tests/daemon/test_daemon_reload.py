@@ -65,6 +65,14 @@ async def test_configuration_that_cannot_be_read_leaves_the_old_one_in_use(daemo
     await until(lambda: daemon.source("hw:1").delivered)
     assert daemon.broker.state("fan")["state"] == "normal"
     assert not daemon.source("hw:1").closed
+    await until(lambda: any(m["active"] for m in daemon.broker.messages("box/testbox/alarm")))
+    (condition,) = daemon.broker.messages("box/testbox/alarm")[-1]["conditions"]
+    assert (condition["kind"], condition["check"]) == ("task_failing", "configuration")
+    assert reason in condition["text"]
+    assert condition["remedy"].endswith(f"`kill -HUP {os.getpid()}` tries again")
+    daemon.file = make_config(fan={"device": "hw:1"})
+    daemon.service.request_reload()
+    await until(lambda: not daemon.broker.messages("box/testbox/alarm")[-1]["active"])
 
 
 async def test_machines_on_one_device_share_it_across_reloads(daemon):
