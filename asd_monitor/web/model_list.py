@@ -42,6 +42,12 @@ class ListedModel:
         """The version in use; None: there is none."""
         return next((each.version for each in self.versions if each.in_use), None)
 
+    @property
+    def has_earlier(self) -> bool:
+        """Whether there is a version before the one in use, or before the newest, if none is."""
+        in_use = [number for number, each in enumerate(self.versions) if each.in_use]
+        return bool(self.versions[(in_use or [0])[0] + 1 :])
+
 
 def listed_models(models: Path, machines: Collection[str]) -> list[ListedModel]:
     """Return the versions of machines; of one without a folder there are none."""

@@ -184,7 +184,7 @@ class BoxSummary:
     conditions: tuple[Condition, ...]
     counts: dict[str, int]  # machines by word of the state
     machines: tuple[str, ...]  # ids
-    disk_free_gb: float | None  # of the state folder; None: not known
+    disk_free: str | None  # in words, for the state folder; None: not known
 
     def as_json(self) -> dict[str, Any]:
         """Return it for a live update."""
@@ -215,8 +215,13 @@ def box_summary(live: LiveState) -> BoxSummary:
         ),
         counts=counts,
         machines=tuple(live.configured),
-        disk_free_gb=live.disk_free_gb,
+        disk_free=None if live.disk_free_gb is None else free_words(live.disk_free_gb),
     )
+
+
+def free_words(free_gb: float) -> str:
+    """Return the free space of a disk: below a gigabyte the megabytes count."""
+    return f"{free_gb:.1f} GB free" if free_gb >= 1.0 else f"{free_gb * 1000:.0f} MB free"
 
 
 def _self_test(live: LiveState) -> tuple[str, datetime | None]:

@@ -77,6 +77,12 @@ async def test_a_machine_that_is_not_configured_has_no_page(client: PageClient) 
         assert (await client.get(f"/machines/{machine}")).status == 404
 
 
+async def test_the_free_space_is_in_megabytes_where_it_is_little(client: PageClient) -> None:
+    for free_gb, words in ((75.61, "75.6 GB free"), (0.063, "63 MB free"), (0.0, "0 MB free")):
+        client.live.disk_free_gb = free_gb
+        assert f">{words}<" in (await client.get("/")).body
+
+
 async def test_a_removed_machine_is_shown_no_more(client: PageClient) -> None:
     client.live.take(state_of("pump02"))
     client.live.take(Beat(NOW, broker_connected=True, machines=["fan01"], dropped=0))

@@ -12,6 +12,7 @@ from asd_monitor.errors import OperationError
 from asd_monitor.web.job import Job, new_job
 from asd_monitor.web.job_file import JobFile
 from asd_monitor.web.jobs import Jobs
+from asd_monitor.web.model_list import ListedModel, ListedVersion
 from tests.doubles.page_client import PageClient, page_client
 from tests.doubles.waiting import until
 
@@ -56,6 +57,20 @@ async def test_versions_are_listed_the_newest_first(client: PageClient) -> None:
     assert 'action="/models/fan01/v2/promote"' in body
     assert 'action="/models/fan01/v1/promote"' not in body
     assert 'action="/models/fan01/v3/promote"' not in body
+
+
+@pytest.mark.parametrize(
+    ("in_use", "has_earlier"),
+    [("v3", True), ("v2", True), ("v1", False), (None, True)],
+)
+def test_only_a_model_with_an_earlier_version_can_be_rolled_back(
+    in_use: str | None, has_earlier: bool
+) -> None:
+    versions = [
+        ListedVersion(each, each == in_use, *(None,) * 4, False, False, None)
+        for each in ("v3", "v2", "v1")
+    ]
+    assert ListedModel("fan01", tuple(versions)).has_earlier is has_earlier
 
 
 async def test_work_runs_as_a_command_and_its_output_is_shown(client: PageClient) -> None:

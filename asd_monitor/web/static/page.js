@@ -122,7 +122,7 @@
   const showBox = (box) => {
     const cards = [...document.querySelectorAll(".machines > [data-machine]")].map((card) => card.dataset.machine);
     if (box.machines.length && document.querySelector(".machines") && cards.sort().join() !== [...box.machines].sort().join()) location.reload();
-    setOk(document, "disk", box.disk_free_gb === null ? "–" : `${box.disk_free_gb.toFixed(1)} GB free`, !box.conditions.some((each) => each.kind === "disk"));
+    setOk(document, "disk", box.disk_free || "–", !box.conditions.some((each) => each.kind === "disk"));
     setOk(document, "broker", box.broker ? "connected" : "not connected", box.broker);
     setOk(document, "self-test", box.self_test, !["failed", "overdue"].includes(box.self_test));
     setText(document, "load", box.load === null ? "–" : box.load.toFixed(2));
