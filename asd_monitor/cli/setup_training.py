@@ -65,7 +65,12 @@ def train(
 
 def _report(result: TrainingResult, dialogue: Dialogue) -> None:
     from asd_monitor.model_training.findings import ProvisionalBudget
-    from asd_monitor.reports.notices import detection_text, finding_text, modes_text
+    from asd_monitor.reports.notices import (
+        detection_text,
+        finding_text,
+        modes_text,
+        undetected_text,
+    )
 
     for notice in result.reference.notices:
         dialogue.warn(notice)
@@ -88,8 +93,5 @@ def _report(result: TrainingResult, dialogue: Dialogue) -> None:
     dialogue.say("In this sound it would detect, after:")
     for detection in result.sensitivity.detections:
         dialogue.say(f"  {detection_text(detection)}")
-    if not any(each.detected_after_s is not None for each in result.sensitivity.detections):
-        dialogue.warn(
-            "no fault of these would be detected: put the microphone closer to the machine and run "
-            "setup again (docs/placement.md)"
-        )
+    if (undetected := undetected_text(result.sensitivity.detections)) is not None:
+        dialogue.warn(undetected)

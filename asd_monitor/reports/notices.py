@@ -161,6 +161,25 @@ def detection_text(detection: FaultDetection) -> str:
     return f"{fault}: " + (f"not within {FAULT_S:g} s" if delay_s is None else f"{delay_s:.0f} s")
 
 
+def undetected_text(detections: Sequence[FaultDetection]) -> str | None:
+    """Return of which kinds no fault would be detected, and the remedy; None: of each kind some."""
+    missed = {each.kind for each in detections}
+    missed -= {each.kind for each in detections if each.detected_after_s is not None}
+    if not missed:
+        return None
+    match [kind for kind in FaultKind if kind in missed]:
+        case [FaultKind.TONE]:
+            faults = "added tones"
+        case [FaultKind.IMPACTS]:
+            faults = "bearing impacts"
+        case _:
+            faults = "faults"
+    return (
+        f"none of these {faults} would be detected: record more of the normal sound, or put the "
+        "microphone closer to the machine (docs/placement.md), and run setup again"
+    )
+
+
 def _signed(value: float, form: str) -> str:
     return format(value, form).replace("-", "−")
 
