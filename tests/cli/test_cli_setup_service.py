@@ -11,6 +11,7 @@ from asd_monitor.cli import setup_listening, setup_monitored, setup_service
 from asd_monitor.cli.setup_answers import Answers
 from asd_monitor.cli.setup_dialogue import Dialogue
 from asd_monitor.cli.setup_run import GuidedSetup
+from asd_monitor.diagnosis import subject
 from asd_monitor.errors import OperationError
 from asd_monitor.guided_setup.service_unit import ServiceFolders
 from tests.doubles.synthetic_sounds import machine_sound, write
@@ -141,3 +142,18 @@ def test_the_service_of_a_user_s_file_has_the_broker_of_the_file(
     shown = capsys.readouterr().err
     assert f"--broker localhost:2 --username edge --password-file {password}" in shown
     assert "add what else is in" in " ".join(shown.split())
+
+
+def test_the_broker_is_tried_with_the_password_that_the_service_gets(
+    folders, make_mosquitto, monkeypatch, capsys
+):
+    broker = make_mosquitto(users={"edge": "secret"}).start()
+    monkeypatch.setattr(subject, "SERVICE_FILES", folders.configurations)
+    folders.configurations.mkdir(parents=True)
+    (folders.configurations / "machines.password").write_text("secret\n")
+    (folders.configurations / "machines.yaml").write_text(
+        "version: 1\nmachines: {pump02: {device: hw:2}}\n"
+        f"mqtt: {{host: localhost, port: {broker.port}, username: edge}}\n"
+    )
+    run(folders, service=True)
+    assert f"the broker localhost:{broker.port} accepts this box" in capsys.readouterr().err
