@@ -10,6 +10,7 @@ import pytest
 from asd_monitor.cli import setup_listening, setup_monitored, setup_service
 from asd_monitor.cli.setup_answers import Answers
 from asd_monitor.cli.setup_dialogue import Dialogue
+from asd_monitor.cli.setup_files import give_to_service
 from asd_monitor.cli.setup_run import GuidedSetup
 from asd_monitor.diagnosis import subject
 from asd_monitor.errors import OperationError
@@ -86,6 +87,26 @@ def test_the_user_of_the_service_can_pass_the_folder_above_its_own(folders):
     above.chmod(0o700)  # made with a strict umask
     run(folders, service=True)
     assert above.stat().st_mode & 0o777 == 0o755
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_files_are_given_to_the_service_while_its_daemon_removes_some(tmp_path, monkeypatch):
+    folders = ServiceFolders(tmp_path)
+    state = folders.state("machines")
+    for number in range(3):
+        (state / f"evidence/{number}").mkdir(parents=True)
+        (state / f"evidence/{number}/page").touch()
+    os.chown(state, 1234, 1234)
+    chown = os.chown
+
+    def while_the_daemon_runs(path, *owner, **options):
+        shutil.rmtree(state / "evidence/1", ignore_errors=True)
+        shutil.rmtree(state / "evidence/2", ignore_errors=True)
+        chown(path, *owner, **options)
+
+    monkeypatch.setattr(os, "chown", while_the_daemon_runs)
+    give_to_service(folders, "machines")
+    assert {path.lstat().st_uid for path in state.rglob("*")} == {1234}
 
 
 def test_without_a_yes_no_service_is_started(folders, tmp_path, capsys):
