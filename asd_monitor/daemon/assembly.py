@@ -226,7 +226,6 @@ def _opened(
     with contextlib.ExitStack() as undo:
         lock = StateLock(options.state)
         undo.callback(lock.release)
-        lock.note_models(options.models)
         journal = open_journal(options.state)
         undo.callback(journal.close)
         connect = options.dependencies.connect

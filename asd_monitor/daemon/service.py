@@ -51,7 +51,7 @@ from asd_monitor.daemon.service_end import close_daemon, closing_stages
 from asd_monitor.daemon.shutdown import longest_s, run_stage
 from asd_monitor.daemon.supervision import Supervision
 from asd_monitor.errors import AsdMonitorError
-from asd_monitor.worker_thread import in_daemon_thread
+from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
 
 log = structlog.get_logger()
 
@@ -133,6 +133,9 @@ class Service:
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
         loop.add_signal_handler(signal.SIGHUP, self.request_reload)
+        noting = WorkerThread("note models")  # not waited for: the disk may not answer
+        noting.post(partial(parts.lock.note_models, self._options.models))
+        noting.close()
         self._connects.begin()
         parts.broker.start()
         deliver = partial(in_daemon_thread, parts.events.run, "events")

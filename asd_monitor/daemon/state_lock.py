@@ -70,9 +70,9 @@ class StateLock:
             )
 
     def note_models(self, models: Path) -> None:
-        """Note in the lock file which models this process loads, for `loader_of`.
+        """Note in the lock file that this process loads these models at SIGHUP, for `loader_of`.
 
-        Where it cannot be written, nobody finds that out.
+        Where that cannot be written, it is not known.
         """
         flags = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
         with contextlib.suppress(OSError):
