@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
+from asd_monitor.cli.terminal_abilities import moves_cursor
 from asd_monitor.errors import UsageError
 from asd_monitor.wording import printable
 
@@ -53,6 +55,16 @@ class Dialogue:
     def command(self, text: str) -> None:
         """Print a command to be typed; it is not wrapped."""
         self.console.print(Text(f"    {text}", "cyan"), soft_wrap=True)
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[Callable[[str], None]]:
+        """Show what is awaited; yield what shows how it stands beside that."""
+        if not moves_cursor(sys.stderr):
+            self.say(text)
+            yield lambda now: self.say(f"so far: {now}")
+            return
+        with self.console.status(Text(printable(text))) as status:
+            yield lambda now: status.update(Text(printable(f"{text}: {now}")))
 
     def ask(self, question: str, default: str | None, parse: Callable[[str], T]) -> T:
         """Return the answer as ``parse`` returns it; ask again where it raises `UsageError`.

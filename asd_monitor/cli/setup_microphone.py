@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -19,7 +20,7 @@ from asd_monitor.cli.setup_listening import (
     listen_to_recording,
 )
 from asd_monitor.errors import OperationError, UsageError
-from asd_monitor.guided_setup.channel_trial import channel_warnings, reacting
+from asd_monitor.guided_setup.channel_trial import ChannelSound, channel_warnings, reacting
 
 _AGAIN = "r"
 
@@ -29,7 +30,8 @@ def choose_microphone(given: str | None, dialogue: Dialogue) -> DeviceSpec:
 
     Raises:
         UsageError: the device string is malformed, or a recording cannot be read.
-        OperationError: no microphone is found.
+        OperationError: no microphone is found, or no question may be asked and the sound of the
+            one that is given cannot be used.
 
     """
     if given is not None:
@@ -139,4 +141,32 @@ def _is_accepted(
             f"{own.text}: {sound.levels.rms_dbfs:.0f} dBFS, peaks {sound.levels.peak_dbfs:.0f} dBFS"
         )
         return True
+    if not dialogue.interactive and (refusal := _refusal(own, sound, channels)) is not None:
+        raise OperationError(refusal)
     return dialogue.confirm("Use it all the same?", default=not dialogue.interactive)
+
+
+def _refusal(
+    own: ListenedChannel, sound: ChannelSound, channels: Sequence[ListenedChannel]
+) -> str | None:
+    """Return why a channel is not set up without a question, and which others have sound.
+
+    None: it is.  A recording may begin with silence: training decides on all of it.
+    """
+    usable = [
+        f"--device {shlex.quote(each.text)} ({found.levels.rms_dbfs:.0f} dBFS)"
+        for each in channels
+        if each is not own and each.exists and (found := each.sound()) is not None
+        if not found.levels.is_quiet and not found.levels.is_clipping
+    ]
+    if sound.levels.is_clipping:
+        what = "clips all the time"
+    elif sound.levels.is_quiet and (usable or not own.device.is_file):
+        what = "is silent"
+    else:
+        return None
+    others = f"it has sound with {' or '.join(usable)}" if usable else "no other channel has sound"
+    return (
+        f"{own.text} {what}, and a model of that detects nothing: {others}; check cable and gain "
+        "(`alsamixer`), or run setup without --yes to use it all the same"
+    )

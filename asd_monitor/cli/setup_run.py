@@ -10,11 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import platformdirs
 import typer
 
 from asd_monitor.audio.devices.device_strings import DeviceSpec
-from asd_monitor.cli.options import default_models_dir, default_state_dir
 from asd_monitor.cli.run import parse_broker
 from asd_monitor.cli.setup_answers import (
     Answers,
@@ -28,16 +26,15 @@ from asd_monitor.cli.setup_files import (
     PreparedConfiguration,
     changing,
     check_machine,
-    first_configuration,
     give_to_service,
     install_password,
-    install_service,
     prepare_configuration,
-    this_program,
     write_configuration,
 )
 from asd_monitor.cli.setup_microphone import choose_microphone
 from asd_monitor.cli.setup_next import privilege, report_next
+from asd_monitor.cli.setup_places import places_of
+from asd_monitor.cli.setup_service import ServiceStep
 from asd_monitor.config.field_types import MIN_TRAINING_S
 from asd_monitor.errors import AsdMonitorError, OperationError, UsageError
 from asd_monitor.guided_setup.configuration_edit import (
@@ -45,15 +42,13 @@ from asd_monitor.guided_setup.configuration_edit import (
     BrokerEntry,
     MachineEntry,
 )
-from asd_monitor.guided_setup.service_unit import ServiceFolders, obstacle, service_name
+from asd_monitor.guided_setup.service_unit import ServiceFolders
 from asd_monitor.names import check_id
 from asd_monitor.wording import printable
 
 if TYPE_CHECKING:
     from asd_monitor.cli.setup_recording import NormalSound
     from asd_monitor.config.settings import Config
-
-_NAME = "machines.yaml"
 
 
 class GuidedSetup:
@@ -64,16 +59,21 @@ class GuidedSetup:
     ) -> None:
         self._answers = answers
         self._dialogue = dialogue
-        self._folders = folders or ServiceFolders()
-        self._is_root = os.geteuid() == 0
+        self._places = places_of(answers, folders or ServiceFolders(), is_root=os.geteuid() == 0)
         self._recordings: Path | None = None  # the folder in which recording has begun
         self._made: list[str] = []  # what else exists already
 
     def run(self) -> None:
-        """Take all steps.  Raises `typer.Exit` with 130 where it is interrupted."""
+        """Take all steps.
+
+        Raises:
+            typer.Exit: with 130, where it is interrupted.
+            AsdMonitorError: a step failed, or the service does not monitor the machine.
+
+        """
         try:
             with _interrupted_by(signal.SIGTERM, signal.SIGHUP):
-                self._run()
+                problem = self._run()
         except (KeyboardInterrupt, InputEndedError) as error:
             self._report_end("interrupted")
             raise typer.Exit(130) from error
@@ -81,8 +81,10 @@ class GuidedSetup:
             if self._kept:
                 self._report_end("not finished")
             raise
+        if problem is not None:
+            raise OperationError(problem)
 
-    def _run(self) -> None:
+    def _run(self) -> str | None:
         dialogue = self._dialogue
         dialogue.step("1 of 5: the microphone")
         device = _absolute(choose_microphone(self._answers.device, dialogue))
@@ -97,43 +99,53 @@ class GuidedSetup:
         self._train(device, machine, sound, prepared)
         dialogue.step("5 of 5: configuration and service")
         self._write(device, machine)
-        is_service = self._serve(device, prepared)
-        service = service_name(self._instance) if is_service else None
-        answers = self._answers
-        if service is None and self._is_of_service:  # `run` would look into the user's folders
-            answers = replace(answers, models=self._models, state=self._state)
-        report_next(answers, self._config, prepared.config, service)
+        return self._serve(device, machine, prepared)
 
-    @property
-    def _config(self) -> Path:
-        if self._answers.config is not None:
-            return self._answers.config
-        if self._is_root and self._folders.has_systemd:
-            return self._folders.configurations / _NAME
-        return Path(platformdirs.user_config_dir("asd-monitor")) / _NAME
+    def _serve(
+        self, device: DeviceSpec, machine: str, prepared: PreparedConfiguration
+    ) -> str | None:
+        """Start the service where it is wanted, and say how to go on.
 
-    @property
-    def _is_of_service(self) -> bool:
-        return self._config.parent == self._folders.configurations
+        Returns why the machine is not monitored by the service; None: it is, or there is none.
+        """
+        answers, places, config = self._answers, self._places, prepared.config
+        step = ServiceStep(answers, self._entry(device, machine), places, self._dialogue)
+        if not step.is_wanted(device, prepared):
+            if places.is_of_service:  # `run` would look into the user's folders
+                answers = replace(answers, models=places.models, state=places.state)
+            report_next(answers, places.config, config, None)
+            return None
+        from asd_monitor.cli.setup_monitored import (
+            Awaited,
+            FirstWindow,
+            broker_read,
+            outcome_text,
+        )
 
-    @property
-    def _instance(self) -> str:
-        return self._config.stem
+        awaited = Awaited(machine, places.service, self._model_in_use(machine))
+        with broker_read(self._with_secrets(config), machine) as client:
+            step.start()
+            outcome = FirstWindow(awaited, config, client).wait(self._dialogue)
+        report_next(answers, places.config, config, places.service)
+        text = outcome_text(outcome, awaited, privilege())
+        if not outcome.is_failure:
+            typer.echo(text)
+            return None
+        return text
 
-    @property
-    def _state(self) -> Path:
-        own = self._folders.state(self._instance) if self._is_of_service else default_state_dir()
-        return self._answers.state or own
+    def _model_in_use(self, machine: str) -> str | None:
+        from asd_monitor.model_store.versions import BundleError, current_version
 
-    @property
-    def _models(self) -> Path:
-        own = self._state / "models" if self._is_of_service else default_models_dir()
-        return self._answers.models or own
+        try:
+            current = current_version(self._places.models, machine)
+        except BundleError:  # the state of the machine says why
+            return None
+        return None if current is None else current.name
 
     def _ask_machine(self, device: DeviceSpec) -> str:
         def free_id(text: str) -> str:
             machine = check_id(text)
-            check_machine(self._config, MachineEntry(machine, str(device)))
+            check_machine(self._places.config, MachineEntry(machine, str(device)))
             return machine
 
         machine = self._answers.machine
@@ -144,7 +156,7 @@ class GuidedSetup:
 
     def _prepare(self, device: DeviceSpec, machine: str) -> PreparedConfiguration:
         """Return the configuration as it will be written; ask for what it needs."""
-        dialogue, path = self._dialogue, self._config
+        dialogue, path = self._dialogue, self._places.config
         if path.exists():
             dialogue.say(f"{printable(path)} exists: the machine is added, the rest stays.")
         elif self._answers.broker is None:
@@ -181,7 +193,7 @@ class GuidedSetup:
         file = self._answers.password_file
         if file is not None and self._answers.username is None:
             raise UsageError("--password-file without --username: add it")
-        is_credential = self._is_of_service and file is not None  # systemd passes it on
+        is_credential = self._places.is_of_service and file is not None  # systemd passes it on
         return BrokerEntry(
             mqtt.host,
             mqtt.port,
@@ -197,11 +209,8 @@ class GuidedSetup:
 
         dialogue = self._dialogue
         while True:
-            config, file = prepared.config, self._answers.password_file
-            if file is not None:
-                mqtt = config.mqtt.model_copy(update={"password_file": file})
-                config = config.model_copy(update={"mqtt": mqtt})
-            reason = why_not_connected(config)
+            config = prepared.config
+            reason = why_not_connected(self._with_secrets(config))
             if reason is None:
                 dialogue.success(f"the broker {config.mqtt.address} accepts this box")
                 return prepared
@@ -214,8 +223,18 @@ class GuidedSetup:
                 self._answers = replace(self._answers, username=None, password_file=None)
                 self._ask_broker(default)
             prepared = prepare_configuration(
-                self._config, self._entry(device, machine), self._broker_entry()
+                self._places.config, self._entry(device, machine), self._broker_entry()
             )
+
+    def _with_secrets(self, config: Config) -> Config:
+        """Return the configuration with the secrets that a service gets from systemd."""
+        from asd_monitor.diagnosis.config_files import with_service_credentials
+
+        file = self._answers.password_file
+        if file is None:
+            return with_service_credentials(config, self._places.config)
+        mqtt = config.mqtt.model_copy(update={"password_file": file})
+        return config.model_copy(update={"mqtt": mqtt})
 
     def _sound(self, device: DeviceSpec, machine: str) -> NormalSound:
         from asd_monitor.cli.setup_recording import record, recording_of
@@ -226,7 +245,7 @@ class GuidedSetup:
             sound = recording_of(device)
             dialogue.say(recording_text(sound.coverage))
             return sound
-        folder = self._answers.recordings or self._state / "recordings" / machine
+        folder = self._answers.recordings or self._places.recordings(machine)
         dialogue.say(
             "Let the machine do all that is normal: every speed and load.  If it is ever off, "
             "switch it off for a minute.  Ctrl-C keeps what was recorded."
@@ -235,7 +254,12 @@ class GuidedSetup:
         while True:
             self._recordings = folder
             sound = record(
-                device, machine, folder, target_s=target_s, state=self._state, dialogue=dialogue
+                device,
+                machine,
+                folder,
+                target_s=target_s,
+                state=self._places.state,
+                dialogue=dialogue,
             )
             dialogue.success(coverage_text(sound.coverage, target_s))
             more_min = dialogue.ask("Record more? Minutes:", "0", minutes_from)
@@ -249,7 +273,7 @@ class GuidedSetup:
         from asd_monitor.cli.setup_training import train
         from asd_monitor.model_store.versions import current_version, versions
 
-        dialogue, models = self._dialogue, self._models
+        dialogue, models = self._dialogue, self._places.models
         if versions(models, machine):
             current = current_version(models, machine)
             version = "not in use" if current is None else current.name
@@ -270,16 +294,16 @@ class GuidedSetup:
         self._made.append(f"model {machine} {trained} in {printable(models)}")
 
     def _write(self, device: DeviceSpec, machine: str) -> None:
-        dialogue = self._dialogue
-        with changing(self._config):
+        dialogue, places = self._dialogue, self._places
+        with changing(places.config):
             prepared = prepare_configuration(
-                self._config, self._entry(device, machine), self._broker_entry()
+                places.config, self._entry(device, machine), self._broker_entry()
             )
-            if self._is_of_service and self._answers.password_file is not None:
-                install_password(self._folders, self._instance, self._answers.password_file)
+            if places.is_of_service and self._answers.password_file is not None:
+                install_password(places.folders, places.instance, self._answers.password_file)
             backup = write_configuration(prepared)
-        if self._is_of_service:  # which may run already, and read its models at any time
-            give_to_service(self._folders, self._instance)
+        if places.is_of_service:  # which may run already, and read its models at any time
+            give_to_service(places.folders, places.instance)
         path = printable(prepared.path)
         if not prepared.is_changed:
             dialogue.success(f"{path} has the machine already")
@@ -288,70 +312,6 @@ class GuidedSetup:
         else:
             dialogue.success(f"added {machine} to {path}; as it was: {printable(backup)}")
         self._made.append(f"configuration {path}")
-
-    def _serve(self, device: DeviceSpec, prepared: PreparedConfiguration) -> bool:
-        """Install the service or say how; return whether it runs."""
-        dialogue, answers = self._dialogue, self._answers
-        wanted, program = answers.service, this_program()
-        can_serve = self._is_root and self._folders.has_systemd and self._is_of_service
-        reason = obstacle(program, device) or self._other_folders()
-        if wanted is False:
-            return False
-        if wanted is None and can_serve and reason is None:
-            question = f"Start it as the service {service_name(self._instance)}, now and at boot?"
-            wanted = dialogue.confirm(question, default=dialogue.interactive)
-            if not wanted:
-                return False
-        if can_serve and wanted and reason is None:
-            for done in install_service(self._folders, self._instance, program):
-                dialogue.success(done)
-            return True
-        if reason is not None:
-            dialogue.warn(f"not a service yet: {reason}")
-        elif self._folders.has_systemd:
-            dialogue.say("As a service, started at boot:")
-            dialogue.command(f"sudo {program} {self._service_command(prepared.config)}")
-            if prepared.text != self._alone(prepared.config, device):
-                dialogue.say(
-                    "That file gets this machine, and address and user of the broker: add what "
-                    f"else is in {printable(self._config)}."
-                )
-        if wanted:
-            raise OperationError(reason or "--service: run it as root, where systemd runs")
-        return False
-
-    def _other_folders(self) -> str | None:
-        """Return why the service would not find what was written; None: it does."""
-        answers = self._answers
-        if self._is_of_service and (answers.models or answers.state):
-            own = self._folders.state(self._instance)
-            return f"the service uses {own} only: omit --models and --state"
-        return None
-
-    def _alone(self, config: Config, device: DeviceSpec) -> str:
-        """Return the text of a configuration of the machine and the broker alone."""
-        mqtt, file = config.mqtt, config.mqtt.password_file
-        broker = BrokerEntry(
-            mqtt.host, mqtt.port, mqtt.username, None if file is None else str(file)
-        )
-        return first_configuration(broker, self._entry(device, str(self._answers.machine)))
-
-    def _service_command(self, config: Config) -> str:
-        recordings = self._answers.recordings or (
-            self._state / "recordings" / str(self._answers.machine)
-        )
-        mqtt = config.mqtt  # of the file, which has another one than the options where it was there
-        answers = replace(
-            self._answers,
-            broker=mqtt.address,
-            username=mqtt.username,
-            password_file=mqtt.password_file,
-            models=None,
-            state=None,
-            recordings=recordings,
-        )
-        target = self._folders.configurations / f"{self._instance}.yaml"
-        return f"{answers.command(target)} --service --yes"
 
     @property
     def _kept(self) -> list[str]:
@@ -368,7 +328,7 @@ class GuidedSetup:
             dialogue.say(f"setup {how}: nothing was written")
             return
         dialogue.say(f"setup {how}; kept: {'; '.join(self._kept)}.  To go on:")
-        dialogue.command(f"{privilege()}asd-monitor {self._answers.command(self._config)}")
+        dialogue.command(f"{privilege()}asd-monitor {self._answers.command(self._places.config)}")
 
 
 @contextmanager

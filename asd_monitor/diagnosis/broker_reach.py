@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from asd_monitor.config.settings import Mqtt
+from asd_monitor.diagnosis.bounded_connection import connect_in_time
 from asd_monitor.diagnosis.findings import Area, Check, Finding
-from asd_monitor.diagnosis.programs import within
 from asd_monitor.errors import UsageError
 from asd_monitor.publish.authentication import tls_context
 from asd_monitor.publish.broker_diagnostics import connect_failed
 
 CONNECT_LIMIT_S = 3.0
-RESOLVE_LIMIT_S = 5.0
-"""Of the host name, which the system may try much longer."""
 SOON = timedelta(days=30)
 """A certificate that ends sooner is worth a warning."""
 _EXPIRED, _NOT_YET, _NAME, _ADDRESS = 10, 9, 62, 64  # X509_V_ERR_… of OpenSSL
@@ -35,18 +33,11 @@ class Reach:
 
 def connection_error(mqtt: Mqtt) -> OSError | None:
     """Return why no TCP connection to the broker can be made; None: one was."""
-
-    def connect() -> OSError | None:
-        try:
-            socket.create_connection((mqtt.host, mqtt.port), CONNECT_LIMIT_S).close()
-        except UnicodeError:  # of a name that IDNA cannot encode
-            return socket.gaierror(f"the name {mqtt.host} is not valid")
-        except OSError as error:
-            return error
-        return None
-
-    late: OSError | None = TimeoutError()
-    return within(CONNECT_LIMIT_S + RESOLVE_LIMIT_S, connect, late)
+    try:
+        connect_in_time(mqtt.host, mqtt.port, limit_s=CONNECT_LIMIT_S).close()
+    except OSError as error:
+        return error
+    return None
 
 
 def reach_broker(mqtt: Mqtt, now: datetime) -> Reach:
@@ -80,7 +71,7 @@ def _tls(mqtt: Mqtt, now: datetime) -> Iterator[Finding]:
         yield from _dates(Check(Area.BROKER, "authority", str(mqtt.tls.ca)), certificate, now)
     try:
         with (
-            socket.create_connection((mqtt.host, mqtt.port), CONNECT_LIMIT_S) as plain,
+            connect_in_time(mqtt.host, mqtt.port, limit_s=CONNECT_LIMIT_S) as plain,
             context.wrap_socket(plain, server_hostname=mqtt.host) as wrapped,
         ):
             certificate, version = wrapped.getpeercert() or {}, wrapped.version()

@@ -74,7 +74,12 @@ class Examination:
         portaudio = next((each for each in sound.problems if _PORTAUDIO in each), None)
         program = None if service is None else service.program
         yield from check_versions(
-            read_versions(subject.state, portaudio_problem=portaudio, service_program=program)
+            read_versions(
+                subject.state,
+                portaudio_problem=portaudio,
+                needs_portaudio=sound.needs_inputs,
+                service_program=program,
+            )
         )
         yield from self._service(service)
 

@@ -7,6 +7,7 @@ and no will: nothing is published where it ends.
 from __future__ import annotations
 
 import secrets
+import socket
 import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from paho.mqtt.client import Client, MQTTMessage, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from asd_monitor.config.settings import Mqtt
+from asd_monitor.diagnosis.bounded_connection import connect_in_time
 from asd_monitor.publish.authentication import read_password, tls_context
 from asd_monitor.publish.broker_diagnostics import (
     ConnectionEnd,
@@ -60,6 +62,17 @@ class _Seen:
     end: ConnectionEnd | None = None
 
 
+class _BoundedClient(Client):
+    """paho's client, with a limit of the time for the name of the broker, and an end."""
+
+    def _create_socket_connection(self) -> socket.socket:  # paho looks the name up without a limit
+        return connect_in_time(self.host, self.port, limit_s=self.connect_timeout)
+
+    def close(self) -> None:
+        """Close the sockets, also those of the thread, which paho keeps until it is collected."""
+        self._reset_sockets()
+
+
 class ProbeClient:
     """A connection to the broker; use it with ``with`` after `connect`."""
 
@@ -78,7 +91,7 @@ class ProbeClient:
         self._mqtt = mqtt
         self._seen = _Seen()
         self._changed = threading.Condition()
-        client = Client(
+        client = _BoundedClient(
             CallbackAPIVersion.VERSION2,
             client_id=self.client_id,
             protocol=version,
@@ -102,6 +115,7 @@ class ProbeClient:
         try:
             self._client.connect(self._mqtt.host, self._mqtt.port, keepalive=_KEEP_ALIVE_S)
         except OSError as error:
+            self.close()
             return connect_failed(error, self._mqtt)
         self._client.loop_start()
         self._wait(lambda: self._seen.is_connected or self._seen.end is not None, CONNECT_LIMIT_S)
@@ -122,6 +136,7 @@ class ProbeClient:
         """Disconnect and end the thread.  May be called in any state and more than once."""
         self._client.disconnect()
         self._client.loop_stop()
+        self._client.close()
 
     @property
     def end(self) -> ConnectionEnd | None:

@@ -53,6 +53,11 @@ class SoundFacts:
     service_groups: tuple[str, ...] | None  # of the service; None: there is none
     service_is_root: bool = False
 
+    @property
+    def needs_inputs(self) -> bool:
+        """Whether an input of this computer is needed: not where all devices are recordings."""
+        return not self.devices or any(not each.spec.is_file for each in self.devices)
+
 
 def check_sound(facts: SoundFacts) -> Iterator[Finding]:
     """Yield the findings."""
@@ -60,7 +65,7 @@ def check_sound(facts: SoundFacts) -> Iterator[Finding]:
     uses_cards = any(not each.spec.is_file for each in facts.devices)
     for problem in facts.problems:
         what, remedy = divided(problem)
-        if uses_cards or not facts.devices:
+        if facts.needs_inputs:
             yield check.failed(what, remedy)
         else:
             yield check.not_checked(f"{what}; no input is needed, since the devices are recordings")
@@ -68,7 +73,7 @@ def check_sound(facts: SoundFacts) -> Iterator[Finding]:
         what = f"{count(len(facts.cards), 'sound card')}, {count(facts.inputs, 'input')}"
         if not facts.inputs and uses_cards:
             yield check.failed(what, "connect the microphone, and look at `dmesg`")
-        elif facts.devices and not uses_cards:
+        elif not facts.needs_inputs:
             yield check.ok(f"{what}; none is needed, since the devices are recordings")
         elif not facts.inputs:
             yield check.warning(what, "connect the microphone, and look at `dmesg`")

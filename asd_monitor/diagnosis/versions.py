@@ -40,6 +40,7 @@ class VersionFacts:
     requires_python: str  # >=3.11
     libraries: tuple[Library, ...]
     portaudio_problem: str | None
+    needs_portaudio: bool  # not where all devices are recordings
     sndfile: str | None  # version; None: it cannot be loaded
     others: tuple[OtherProgram, ...]
     journal_problem: str | None
@@ -84,8 +85,11 @@ def _libraries(facts: VersionFacts) -> Iterator[Finding]:
 
 def _shared_libraries(facts: VersionFacts) -> Iterator[Finding]:
     check = Check(Area.VERSIONS, "portaudio", "libportaudio")
-    if facts.portaudio_problem is not None:
+    if facts.portaudio_problem is not None and facts.needs_portaudio:
         yield check.failed(*divided(facts.portaudio_problem))
+    elif facts.portaudio_problem is not None:
+        what, _ = divided(facts.portaudio_problem)
+        yield check.not_checked(f"{what}; it is not needed, since the devices are recordings")
     else:
         yield check.ok("can be loaded")
     check = Check(Area.VERSIONS, "sndfile", "libsndfile")

@@ -22,13 +22,18 @@ NAME = "asd-monitor"
 
 
 def read_versions(
-    state: Path, *, portaudio_problem: str | None, service_program: str | None
+    state: Path,
+    *,
+    portaudio_problem: str | None,
+    needs_portaudio: bool,
+    service_program: str | None,
 ) -> VersionFacts:
     """Return what is installed.
 
     Args:
         state: the state folder, whose journal is read.
         portaudio_problem: why PortAudio cannot be used; None: it can.
+        needs_portaudio: whether a device is captured by it.
         service_program: the program that the unit of the service starts; None: there is no unit.
 
     """
@@ -43,6 +48,7 @@ def read_versions(
         ),
         libraries=tuple(_libraries(installed)),
         portaudio_problem=portaudio_problem,
+        needs_portaudio=needs_portaudio,
         sndfile=_sndfile(),
         others=tuple(_others(service_program)),
         journal_problem=problem,

@@ -11,6 +11,7 @@ import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -20,7 +21,9 @@ from asd_monitor.daemon.page_protocol import Beat, LiveSound, LiveWindow, PageLi
 from asd_monitor.publish.messages import BoxAlarm, SelfTest, Status
 from asd_monitor.web.feed_reader import Watching
 from asd_monitor.web.live_state import LiveMachine, LiveState
+from asd_monitor.web.sparkline import spark_of
 from asd_monitor.web.summaries import box_summary, machine_summary
+from asd_monitor.web.trend import PERIOD_S
 from asd_monitor.wording import rfc3339
 
 MAX_STREAMS = 64
@@ -94,6 +97,8 @@ class EventStreams:
         self._open: set[Subscription] = set()
         self._is_closed = False
         self._silent: set[str] = set()  # machines whose newest window is not one of now
+        self._configured: tuple[str, ...] = ()
+        self._sparks_of = 0  # the period of the trends that were sent
         live.on_line = self._spread
 
     @property
@@ -152,10 +157,13 @@ class EventStreams:
         for machine in self._live.shown():
             subscription.note_change(machine)
         subscription.send_changes()
+        self._put_sparks(subscription, datetime.now(UTC))
 
     def _begin_one(self, subscription: Subscription) -> None:
         machine = self._live.machine(subscription.machine or "")
         subscription.put("box", box_summary(self._live).as_json())
+        ages = {"window_s": machine.window_age_s, "sound_s": machine.sound_age_s}
+        subscription.put("ages", ages)  # of the newest of what follows
         subscription.put("machines", [machine_summary(machine).as_json()])
         subscription.put("windows", [window_json(each) for each in machine.windows])
         subscription.put("sounds", [sound_json(each) for each in machine.sounds])
@@ -163,8 +171,7 @@ class EventStreams:
     def _spread(self, line: PageLine, machine: LiveMachine | None) -> None:
         """Pass a line of the feed to the pages that show it."""
         if isinstance(line, Beat):
-            self._watching.ask(line.machines)
-            self._note_silent()
+            self._note_beat(line)
         for each in tuple(self._open):
             if machine is not None and each.machine in (None, machine.id):
                 self._pass_on(each, line, machine)
@@ -173,6 +180,26 @@ class EventStreams:
                 each.put("beat", {"time": rfc3339(line.time), "broker": line.broker_connected})
             elif isinstance(line, Status | SelfTest | BoxAlarm):
                 each.put("box", box_summary(self._live).as_json())
+
+    def _note_beat(self, beat: Beat) -> None:
+        self._watching.ask(beat.machines)
+        for machine in self._live.shown():
+            if machine.id not in self._watching.asked:
+                machine.sounds.clear()  # they would be of an earlier minute when it is looked at
+        self._note_silent()
+        if self._configured != (configured := tuple(beat.machines)):
+            self._configured = configured
+            for each in self._open:
+                each.put("box", box_summary(self._live).as_json())
+        if self._sparks_of != (period := int(beat.time.timestamp() // PERIOD_S)):
+            self._sparks_of = period
+            for each in self._open:
+                if each.machine is None:
+                    self._put_sparks(each, beat.time)
+
+    def _put_sparks(self, subscription: Subscription, now: datetime) -> None:
+        sparks = {each.id: asdict(spark_of(each, now)) for each in self._live.shown()}
+        subscription.put("sparks", sparks)
 
     def _note_silent(self) -> None:
         """Let the pages show no more scores of machines that have none any longer."""

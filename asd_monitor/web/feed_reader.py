@@ -55,6 +55,11 @@ class Watching:
         self._viewers: dict[str, int] = {}
         self._asked: list[str] | None = None
 
+    @property
+    def asked(self) -> Collection[str]:
+        """Machines whose sound is asked for."""
+        return self._asked or ()
+
     def add(self, machine: str) -> None:
         """Note somebody who looks at a machine."""
         self._viewers[machine] = self._viewers.get(machine, 0) + 1

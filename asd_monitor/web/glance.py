@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from asd_monitor.web.live_state import LiveState
 from asd_monitor.web.rendering import Pages
-from asd_monitor.web.sparkline import Sparkline, sparkline
+from asd_monitor.web.sparkline import spark_of
 from asd_monitor.web.summaries import box_summary, by_urgency, machine_summary
 
 
@@ -27,10 +27,6 @@ class Glance:
             request,
             "glance.html",
             machines=by_urgency([machine_summary(each) for each in self._live.shown()]),
-            sparks={each.id: self._spark(each.id, now) for each in self._live.shown()},
+            sparks={each.id: spark_of(each, now) for each in self._live.shown()},
             summary=box_summary(self._live),
         )
-
-    def _spark(self, machine: str, now: datetime) -> Sparkline:
-        trend = self._live.machine(machine).trend
-        return sparkline(trend.highest(now), trend.alarm_threshold)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from pathlib import Path
 from anyio import CapacityLimiter, to_thread
 
 from asd_monitor.daemon.page_protocol import LiveWindow
-from asd_monitor.web.disk_access import on_disk
+from asd_monitor.web.disk_access import begin_on_disk, on_disk
 from asd_monitor.web.history_store import HistoryStore
 from asd_monitor.web.live_state import LiveState
 from asd_monitor.web.minute_means import HistoryRow, MinuteMeans
@@ -57,6 +58,7 @@ class History:
         self._gathered: dict[str, MinuteMeans] = {}
         self._waiting: deque[HistoryRow] = deque()
         self._thread = CapacityLimiter(1)
+        self._writing: asyncio.Task[bool] | None = None
 
     @property
     def note(self) -> str | None:
@@ -72,13 +74,23 @@ class History:
 
     async def write(self) -> None:
         """Write the minutes that have ended; those that cannot be written wait further."""
+        if self._writing is not None:  # of who was cancelled meanwhile
+            await asyncio.wait((self._writing,))
         if not self._waiting:
             return
         rows = list(self._waiting)
         self._waiting.clear()
-        if not await to_thread.run_sync(self._store.write, rows, time.time(), limiter=self._thread):
-            self._waiting.extendleft(reversed(rows))
-            self._bound()
+
+        def put_back(done: asyncio.Task[bool]) -> None:
+            if done.cancelled() or done.exception() is not None or not done.result():
+                self._waiting.extendleft(reversed(rows))
+                self._bound()
+
+        self._writing = begin_on_disk(
+            lambda: self._store.write(rows, time.time()), limiter=self._thread
+        )
+        self._writing.add_done_callback(put_back)
+        await asyncio.shield(self._writing)  # the end of the page may come meanwhile
 
     async def free_gb(self) -> float | None:
         """Return the free space for the state folder, in GB; None where it is not known."""

@@ -163,6 +163,7 @@ class Jobs:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_END_S):
                     await process.wait()
+            process._transport.close()  # type: ignore[attr-defined]  # the pipes stay open else
             end(-signal.SIGKILL if process.returncode is None else process.returncode)
             raise
         finally:

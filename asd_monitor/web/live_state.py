@@ -35,6 +35,8 @@ class LiveMachine:
     trend: Trend = field(default_factory=Trend)
     received_s: float = -math.inf
     """When the newest window arrived, on the monotonic clock."""
+    sound_received_s: float = -math.inf
+    """When the newest sound arrived, on the monotonic clock."""
 
     @property
     def window(self) -> LiveWindow | None:
@@ -46,6 +48,21 @@ class LiveMachine:
         """The newest window, where it is one of now, whatever the wall clock does."""
         is_recent = self.monotonic_s() - self.received_s <= RECENT_S
         return self.window if is_recent else None
+
+    @property
+    def window_age_s(self) -> float | None:
+        """Time since the newest window arrived; None: there is none."""
+        return self.monotonic_s() - self.received_s if self.windows else None
+
+    @property
+    def sound_age_s(self) -> float | None:
+        """Time since the newest sound arrived; None: there is none."""
+        return self.monotonic_s() - self.sound_received_s if self.sounds else None
+
+    def add_sound(self, sound: LiveSound) -> None:
+        """Take a block of sound."""
+        self.sounds.append(sound)
+        self.sound_received_s = self.monotonic_s()
 
     def add(self, window: LiveWindow) -> None:
         """Take a window."""
@@ -133,7 +150,7 @@ class LiveState:
                 self.on_window(line)
             case LiveSound(machine=name):
                 machine = self.machine(name)
-                machine.sounds.append(line)
+                machine.add_sound(line)
             case Status():
                 self.status = line
             case SelfTest():

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
 
 from asd_monitor.web.access_token import Access
+from asd_monitor.web.event_words import event_words
 from asd_monitor.web.guard import Visitor
 from asd_monitor.web.live_state import LiveState
 from asd_monitor.wording import named_period, rfc3339
@@ -66,6 +67,7 @@ class Pages:
         self._environment.filters["moment"] = moment
         self._environment.filters["period"] = named_period
         self._environment.filters["with_times"] = with_times
+        self._environment.filters["event_words"] = event_words
         self._environment.globals["asset"] = self._asset
 
     def page(
@@ -82,6 +84,7 @@ class Pages:
             "can_log_out": not self._access.is_open and visitor.is_known,
             "now": rfc3339(datetime.now(UTC)),
             "fresh": self._live.is_fresh,
+            "can_load_again": request.method == "GET",
         }
         text = self._environment.get_template(template).render(**common, **values)
         return HTMLResponse(text, status)

@@ -39,19 +39,23 @@ class BoundedProtocol(H11Protocol):
 
     The head of each request must arrive within a limit, and so must what follows an answer that did
     not wait for the rest of its request.  Who does not read an answer is disconnected.  Where there
-    are too many connections, the one that has been idle longest is closed.
+    are too many connections, the one that has been idle longest, or whose body has been awaited
+    longest, is closed.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._deadline: asyncio.TimerHandle | None = None
         self._stall: asyncio.TimerHandle | None = None
+        self._body_until_s: float | None = None
 
     @property
     def idle_until_s(self) -> float | None:
         """When it is closed without a request, on the clock of the loop; None: it is used."""
         timer = self._deadline or self.timeout_keep_alive_task
-        return None if timer is None else timer.when()
+        if timer is not None:
+            return timer.when()
+        return self._body_until_s if self._awaits_body else None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request; there may be another connection less."""
@@ -95,7 +99,17 @@ class BoundedProtocol(H11Protocol):
         is_answered = self.cycle is not None and self.cycle.response_complete
         return state is h11.IDLE or (state is h11.SEND_BODY and is_answered)
 
+    @property
+    def _awaits_body(self) -> bool:
+        """Whether a request is not complete, and nothing was answered yet."""
+        is_begun = self.cycle is not None and self.cycle.response_started
+        return self.conn.their_state is h11.SEND_BODY and not is_begun
+
     def _watch(self) -> None:
+        if not self._awaits_body:
+            self._body_until_s = None
+        elif self._body_until_s is None:
+            self._body_until_s = self.loop.time() + _HEAD_LIMIT_S
         if not self._awaits_request or self.transport.is_closing():
             _cancel(self._deadline)
             self._deadline = None

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+
+from asd_monitor.web.live_state import LiveMachine
 
 WIDTH, HEIGHT = 216, 40
 _HEADROOM = 1.25  # of the threshold
@@ -42,6 +45,11 @@ def sparkline(values: Sequence[float | None], threshold: float | None) -> Sparkl
         words += f", an alarm begins at {threshold:.1f}"
     threshold_y = None if threshold is None else HEIGHT - 1 - threshold / top * (HEIGHT - 2)
     return Sparkline("".join(line), "".join(area), threshold_y, words)
+
+
+def spark_of(machine: LiveMachine, now: datetime) -> Sparkline:
+    """Return the chart of a machine's trend up to now."""
+    return sparkline(machine.trend.highest(now), machine.trend.alarm_threshold)
 
 
 def _runs(values: Sequence[float | None]) -> list[tuple[int, list[float]]]:

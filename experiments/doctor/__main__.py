@@ -5,7 +5,8 @@
 Most are real: a mosquitto with access rules, limits and certificates, small disks, damaged models,
 limits of the process.  What a test computer cannot have (sound cards, systemd, a clock that is not
 set) is given to the checks as facts.  A problem counts as found where the check that it concerns
-warns or fails, has a remedy, and does not do so in the healthy installation.  Then secrets are
+warns or fails, has a remedy, and does not do so in the healthy installation: where that has the
+same finding, such as of a temporary folder that is in memory, it is masked.  Then secrets are
 planted in everything that a support file is made of.  Needs mosquitto, openssl, and root for small
 disks.
 """
@@ -48,6 +49,14 @@ class Trial:
     found: str | None  # what it says; None: nothing
     remedy: str | None
     seconds: float
+    is_masked: bool = False  # the healthy installation has the same finding, so none can be seen
+
+    @property
+    def outcome(self) -> str:
+        """One word."""
+        if self.is_masked:
+            return "masked"
+        return "missed" if self.found is None else "found"
 
 
 def _documents(findings: Findings) -> list[Mapping[str, Any]]:
@@ -73,12 +82,16 @@ def try_problem(folder: Path, healthy: Healthy, problem: Problem, usual: set[Key
             sys.stderr.write(f"{problem.name}: {error}\n")
             found = []
     seconds = time.monotonic() - begun_s
+    is_masked = False
     for each in found:
         is_it = each["area"] == problem.area and each["check"] in problem.checks
         key = (each["area"], each["check"], each["result"])
-        if is_it and each["result"] in _BAD and (key not in usual or not problem.is_real):
+        if not is_it or each["result"] not in _BAD:
+            continue
+        if key not in usual or not problem.is_real:
             return Trial(problem, f"{each['result']}: {each['what']}", each["remedy"], seconds)
-    return Trial(problem, None, None, seconds)
+        is_masked = True
+    return Trial(problem, None, None, seconds, is_masked=is_masked)
 
 
 def examine_healthy(folder: Path, healthy: Healthy) -> tuple[set[Key], int]:
@@ -97,17 +110,24 @@ def report(trials: Sequence[Trial], secrets: Sequence[Planted], failed_healthy: 
         (
             each.problem.name,
             "planted" if each.problem.is_real else "facts given",
-            "no" if each.found is None else "yes",
+            {"found": "yes", "missed": "no"}.get(each.outcome, each.outcome),
             f"{each.problem.area}: {each.found or ''}".replace("|", "/"),
             (each.remedy or "none").replace("|", "/"),
         )
         for each in trials
     ]
+    masked = [each.problem.name for each in trials if each.is_masked]
+    not_tried = (
+        f" {len(masked)} of them could not be seen, since the healthy installation has the same "
+        f"finding ({', '.join(masked)}): set TMPDIR to a folder on a disk."
+        if masked
+        else ""
+    )
     lines = [
         "# What `doctor` finds\n",
         f"{found} of {len(trials)} planted problems were found, {named} with a remedy "
         f"({sum(each.problem.is_real for each in trials)} planted, the others by given facts). "
-        f"In the healthy installation {failed_healthy} checks failed.\n",
+        f"In the healthy installation {failed_healthy} checks failed.{not_tried}\n",
         text_table(("problem", "how", "found", "finding", "remedy"), rows),
     ]
     if secrets:
@@ -144,9 +164,7 @@ def main() -> None:
         for number, problem in enumerate(problems):
             trial = try_problem(base / f"place{number}", healthy, problem, usual)
             trials.append(trial)
-            sys.stderr.write(
-                f"{'found ' if trial.found else 'MISSED'} {problem.name} ({trial.seconds:.0f} s)\n"
-            )
+            sys.stderr.write(f"{trial.outcome:<6} {problem.name} ({trial.seconds:.0f} s)\n")
         secrets = []
         if not options.only:
             with placed(base / "secrets", healthy) as place:

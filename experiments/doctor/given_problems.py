@@ -65,7 +65,9 @@ def _service(unit_text: str | None = None, log: str = "started", **changes: str)
 
 def _versions(**changes: Any) -> Examine:
     def examine(place: Place) -> list[Finding]:
-        facts = read_versions(place.state, portaudio_problem=None, service_program=None)
+        facts = read_versions(
+            place.state, portaudio_problem=None, needs_portaudio=True, service_program=None
+        )
         return list(check_versions(replace(facts, **changes)))
 
     return examine

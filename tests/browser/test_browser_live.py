@@ -22,6 +22,15 @@ _NOTE_ALARM = """(machine) => {
   new MutationObserver(note).observe(line, { attributes: true });
 }"""
 
+_OF_AN_HOUR_AGO = """() => {
+  const send = (name, detail) => document.dispatchEvent(new CustomEvent(`asd-${name}`, { detail }));
+  const time = new Date().toISOString();
+  send("ages", { window_s: 3600, sound_s: 3600 });
+  const thresholds = { warning: 2, alarm: 5 };
+  send("windows", [{ time, alarm_score: 1, scales: { 10: 1 }, thresholds }]);
+  send("sounds", [{ time, column_s: 0.1, highest_hz: 8000, columns: btoa("x".repeat(64)) }]);
+}"""
+
 
 def test_values_change_without_loading_the_page_again(ann: Visitor) -> None:
     own = f'[data-machine="{FAULTY}"]'
@@ -65,6 +74,37 @@ def test_a_machine_without_sound_says_so(ann: Visitor) -> None:
     ann.go(f"/machines/{ABSENT}")
     for text in ("No sound has arrived yet.", "No scores yet.", "No scores in this time."):
         ann.page.get_by_text(text).wait_for()
+
+
+def test_a_picture_that_stands_still_says_since_when(ann: Visitor) -> None:
+    ann.go(f"/machines/{ABSENT}")
+    ann.page.evaluate(_OF_AN_HOUR_AGO)
+    for text in ("No sound has arrived since ", "No scores since "):
+        ann.page.get_by_text(text).wait_for()
+
+
+def test_a_page_without_live_values_says_how_old_it_is(ann: Visitor) -> None:
+    ann.page.clock.install()
+    ann.go("/alarms")
+    aged = ann.page.locator("#aged")
+    assert aged.is_hidden()
+    ann.page.clock.fast_forward(7_200_000)  # as of a phone that slept
+    aged.wait_for()
+    aged.get_by_role("link").click()
+    aged.wait_for(state="hidden")
+
+
+def test_a_connection_that_nobody_answers_is_made_anew(ann: Visitor) -> None:
+    ann.page.clock.install()
+    held: list[object] = []
+    ann.page.route("**/stream", held.append)
+    ann.go("/")
+    ann.page.clock.run_for(10_000)
+    ann.page.locator("#connection").wait_for()
+    ann.page.unroute("**/stream")
+    ann.page.clock.run_for(10_000)
+    ann.page.locator("#connection").wait_for(state="hidden")
+    assert held
 
 
 def test_a_page_goes_on_after_a_restart_of_the_daemon(ann: Visitor, plant: PagePlant) -> None:

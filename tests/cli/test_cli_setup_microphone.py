@@ -133,3 +133,46 @@ def test_a_question_without_an_answer_is_an_error_where_nobody_is_asked():
     assert not dialogue.confirm("Sure?", default=False)
     with pytest.raises(UsageError, match="give it by its option"):
         dialogue.ask("Which?", None, str)
+
+
+@pytest.fixture
+def given(monkeypatch):
+    """Return a function: what the first of some channels, given without questions, is taken for."""
+
+    def given(*channels: ListenedChannel) -> str:
+        monkeypatch.setattr(setup_microphone, "channels_of_device", lambda _: list(channels))
+        monkeypatch.setattr(setup_microphone, "listen_to_recording", lambda _: list(channels))
+        monkeypatch.setattr(setup_microphone, "listen", lambda *_: None)
+        own = channels[0].text
+        return str(setup_microphone.choose_microphone(own, Dialogue(interactive=False)))
+
+    return given
+
+
+def test_a_silent_channel_is_refused_where_nobody_is_asked(given):
+    device = "card-id:A"
+    silent, fine, clipping = (
+        sounding(device, level, channel, 3) for channel, level in enumerate((0.0, 0.05, 3.0))
+    )
+    with pytest.raises(OperationError, match="card-id:A is silent") as refused:
+        given(silent, fine, clipping)
+    assert "it has sound with --device 'card-id:A#1' (-26 dBFS); " in str(refused.value)
+    with pytest.raises(OperationError, match="no other channel has sound"):
+        given(silent, clipping)
+    assert given(fine) == "card-id:A#1"
+
+
+def test_a_channel_that_always_clips_is_refused_where_nobody_is_asked(given):
+    with pytest.raises(OperationError, match="clips all the time"):
+        given(sounding("card-id:A", 3.0))
+
+
+def test_a_recording_that_begins_with_silence_is_not_refused(given):
+    silent = sounding("file:/a.wav", 0.0, 0, 2)
+    assert given(silent) == "file:/a.wav"
+    with pytest.raises(OperationError, match="it has sound with --device 'file:/a"):
+        given(silent, sounding("file:/a.wav", 0.05, 1, 2))
+
+
+def test_a_microphone_that_is_not_there_yet_is_taken_as_it_is_given(given):
+    assert given(absent("card-id:A")) == "card-id:A"

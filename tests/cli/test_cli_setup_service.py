@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.cli import setup_listening, setup_run
+from asd_monitor.cli import setup_listening, setup_monitored, setup_service
 from asd_monitor.cli.setup_answers import Answers
 from asd_monitor.cli.setup_dialogue import Dialogue
 from asd_monitor.cli.setup_run import GuidedSetup
@@ -29,13 +29,20 @@ def folders(tmp_path: Path, trained: Path, monkeypatch: pytest.MonkeyPatch) -> S
     (state / "recordings/fan01/a.json").write_text(json.dumps({"device": DEVICE}))
     program = tmp_path / "bin/systemctl"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/calls\n[ "$1" != is-active ]\n')
+    program.write_text(
+        f'#!/bin/sh\n[ "$1" = show ] && exec cat {tmp_path}/shown\n'
+        f'echo "$@" >> {tmp_path}/calls\n[ "$1" != is-active ]\n'
+    )
+    (tmp_path / "shown").write_text("ActiveState=active\nStatusText=fan01 normal (ok)\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(setup_listening, "LISTEN_S", 0.1)
+    monkeypatch.setattr(setup_monitored, "_WITHOUT_SCORE_S", 0.0)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.delenv("SUDO_USER", raising=False)
-    monkeypatch.setattr(setup_run, "this_program", lambda: Path("/opt/asd-monitor/bin/asd-monitor"))
+    monkeypatch.setattr(
+        setup_service, "this_program", lambda: Path("/opt/asd-monitor/bin/asd-monitor")
+    )
     return folders
 
 
@@ -59,6 +66,18 @@ def test_a_service_is_set_up_with_its_password(folders, tmp_path, capsys):
     assert "systemctl status asd-monitor@machines.service" in shown.out
     assert f"{DEVICE}: no sound" in shown.err
     assert "the model of fan01 stays: v1" in shown.err
+
+
+def test_it_ends_with_whether_the_machine_is_monitored(folders, tmp_path, monkeypatch, capsys):
+    run(folders, service=True)
+    assert capsys.readouterr().out.splitlines()[-1] == "fan01 is monitored: normal"
+    monkeypatch.setattr(setup_monitored, "SETTLED_S", 0.0)
+    (tmp_path / "shown").write_text("ActiveState=active\nStatusText=fan01 no_model (ok)\n")
+    with pytest.raises(OperationError, match="the service runs but fan01 is not monitored: no_mod"):
+        run(folders, service=True)
+    shown = capsys.readouterr()
+    assert "systemctl status asd-monitor@machines.service" in shown.out  # how to go on
+    assert "not finished" not in shown.err
 
 
 def test_the_user_of_the_service_can_pass_the_folder_above_its_own(folders):

@@ -45,7 +45,7 @@ LOAD = LoadFacts(
 )  # fmt: skip
 VERSIONS = VersionFacts(
     "0.1.0", ("0.1.0",), "3.11.7", ">=3.11", (Library(Requirement("numpy>=2.0"), "2.4.6"),),
-    None, "1.2.2", (), None, (), STATE,
+    None, True, "1.2.2", (), None, (), STATE,
 )  # fmt: skip
 UNIT = SHIPPED_UNITS[-1].read_text()
 SERVICE = ServiceFacts(
@@ -291,3 +291,11 @@ def test_the_worst_result() -> None:
     assert worst([check.ok("a"), check.not_checked("b")]) is Result.OK
     assert worst([check.warning("a", "b"), check.ok("c")]) is Result.WARNING
     assert worst([check.warning("a", "b"), check.failed("c", "d")]) is Result.FAILED
+
+
+@pytest.mark.parametrize(("needed", "result"), [(True, "failed"), (False, "not_checked")])
+def test_portaudio_is_needed_for_inputs_alone(needed: bool, result: str) -> None:
+    problem = "PortAudio is not installed: apt install libportaudio2"
+    facts = replace(VERSIONS, portaudio_problem=problem, needs_portaudio=needed)
+    [found] = [each for each in check_versions(facts) if each.check == "portaudio"]
+    assert (found.result, found.what.partition(";")[0]) == (result, "PortAudio is not installed")

@@ -90,7 +90,10 @@ def test_a_state_folder_that_cannot_be_written_or_looked_at(open_folder: Path) -
         assert "Permission denied" in str(read_state_folder(open_folder).write_error)
         hidden = read_state_folder(open_folder / "closed/state")
         assert read_versions(
-            open_folder / "closed/state", portaudio_problem=None, service_program=None
+            open_folder / "closed/state",
+            portaudio_problem=None,
+            needs_portaudio=True,
+            service_program=None,
         ).journal_problem
     assert hidden.exists
     assert "Permission denied" in str(hidden.write_error)
@@ -259,7 +262,9 @@ def test_a_recording_without_the_channel(tmp_path: Path) -> None:
 
 
 def test_what_is_installed_is_as_required(tmp_path: Path) -> None:
-    facts = read_versions(tmp_path, portaudio_problem=None, service_program=None)
+    facts = read_versions(
+        tmp_path, portaudio_problem=None, needs_portaudio=True, service_program=None
+    )
     assert {each.requirement.name for each in facts.libraries} >= {"numpy", "paho-mqtt"}
     assert all(each.installed for each in facts.libraries)
     assert facts.sndfile

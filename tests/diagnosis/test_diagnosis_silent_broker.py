@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from asd_monitor.diagnosis import topic_probe
 from asd_monitor.diagnosis.broker import BrokerExamination
 from asd_monitor.diagnosis.findings import Result
+from asd_monitor.diagnosis.probe_client import ProbeClient
 from tests.doubles.fake_broker import CONNACK_5, PUBLISH, ClientConnection, FakeBroker
 
 SUBSCRIBE = 8
@@ -54,3 +56,19 @@ def test_it_is_one_finding(
     assert (failed.check, failed.where) == ("session", f"127.0.0.1:{broker.port}")
     assert f"does not answer {text} within 0.2 s" in failed.what
     assert len(published) < 30  # of 165 topics
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_client_whose_connection_has_ended_leaves_no_sockets(make_config: Any) -> None:
+    with FakeBroker(lambda client: client.sock.sendall(CONNACK_5)) as broker:
+        mqtt = make_config(host="127.0.0.1", port=broker.port).mqtt
+        before = open_descriptors()
+        client = ProbeClient(mqtt, "edge-07")
+        assert client.connect() is None
+        assert client.wait_for(lambda: client.end is not None, 10.0)
+        client.close()
+        client.close()
+        assert open_descriptors() <= before + 1  # that of the broker, at most

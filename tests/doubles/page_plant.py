@@ -71,10 +71,13 @@ class PagePlant:
         self.run.kill()
 
     def active_alarm(self) -> str:
-        """Return the id of an alarm of `FAULTY` that is active and not acknowledged."""
-        return str(
-            self.newest(f"{FAULTY}/alarm", lambda m: m["active"] and not m["acknowledged"])["id"]
-        )
+        """Return the id of an alarm of `FAULTY` that is active, shown and not acknowledged."""
+
+        def is_shown(message: dict[str, Any]) -> bool:
+            is_hidden = message["shelved_until"] or message["out_of_service"]
+            return message["active"] and not message["acknowledged"] and not is_hidden
+
+        return str(self.newest(f"{FAULTY}/alarm", is_shown)["id"])
 
     def alarm_with_evidence(self) -> str:
         """Return the id of an alarm of `FAULTY` whose evidence is written."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
+import threading
+from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +24,7 @@ from asd_monitor.web.history_store import (
 from asd_monitor.web.minute_means import HistoryRow, MinuteMeans
 from asd_monitor.web.trend import PERIOD_S, PERIODS, Trend
 from tests.doubles.page_client import page_client, window_of
+from tests.doubles.waiting import until
 
 NOW = datetime(2026, 3, 2, 10, 0, tzinfo=UTC)
 NOW_S = int(NOW.timestamp())
@@ -122,6 +126,37 @@ async def test_minutes_wait_for_a_disk_that_is_full(
     rows = await kept.read("fan01", SPANS[0], NOW + timedelta(minutes=6))
     assert [each.highest_alarm_score for each in rows] == [2.0, 3.0, 4.0, 5.0, 6.0]
     assert kept.dropped == 1
+    await kept.end()
+
+
+async def test_minutes_that_are_written_when_the_page_ends_are_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, answers, inside = threading.Event(), threading.Event(), 0
+
+    def write(store: HistoryStore, rows: Iterable[HistoryRow], now_s: float) -> bool:
+        nonlocal inside
+        inside += 1
+        assert inside == 1, "two threads at once"
+        begun.set()
+        is_first = not answers.is_set()
+        answers.wait(10)
+        inside -= 1
+        return not is_first and store_write(store, rows, now_s)
+
+    store_write = HistoryStore.write
+    monkeypatch.setattr(HistoryStore, "write", write)
+    kept = History(tmp_path)
+    for minute in range(2):
+        kept.push(window_of("fan01", 1.0, NOW + timedelta(minutes=minute)))
+    writing = asyncio.create_task(kept.write())
+    await until(begun.is_set)
+    writing.cancel()
+    await asyncio.wait((writing,))
+    ending = asyncio.create_task(kept.end())
+    answers.set()
+    await ending
+    assert len(await kept.read("fan01", SPANS[0], NOW + timedelta(minutes=2))) == 2
     await kept.end()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,14 +14,16 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from asd_monitor.daemon.evidence_packages import EvidenceCounters
-from asd_monitor.daemon.page_protocol import Beat
+from asd_monitor.daemon.page_protocol import Beat, LiveSound
 from asd_monitor.publish.messages import BoxAlarm, Status, no_alarm
 from asd_monitor.records import MachineState, MicrophoneState
+from asd_monitor.web import feed_reader
 from asd_monitor.web.event_stream import MAX_STREAMS, EventStreams, Subscription
 from asd_monitor.web.sparkline import sparkline
-from tests.doubles.page_client import PageClient, page_client, state_of, window_of
+from tests.doubles.page_client import PageClient, first_events, page_client, state_of, window_of
 
 NOW = datetime(2026, 3, 2, 10, 15, tzinfo=UTC)
+SOUND = LiveSound("fan01", NOW, rms_dbfs=-30.0, column_s=0.1, highest_hz=8000.0, columns="")
 
 
 def status_of(counters: dict[str, dict[str, int]]) -> Status:
@@ -31,6 +34,13 @@ def status_of(counters: dict[str, dict[str, int]]) -> Status:
         restarted=none,
         counters=counters,
     )
+
+
+def _stream_of(client: PageClient, machine: str | None) -> AsyncIterator[bytes]:
+    """Return what an open page is sent; None: that of all machines."""
+    streams = client.streams
+    begin = streams._begin_all if machine is None else streams._begin_one
+    return streams._events(Subscription(machine), begin)
 
 
 @pytest.fixture
@@ -188,6 +198,46 @@ async def test_the_alerts_of_the_documentation_name_metrics_that_there_are(
     used = set(re.findall(r"asd_\w+", rules))
     assert len(used) == 6
     assert used <= names
+
+
+async def test_what_a_page_is_sent_first_has_its_age(client: PageClient) -> None:
+    client.live.take(window_of("fan01", 1.5))
+    client.live.take(SOUND)
+    client.now_s = 3.0
+    client.live.take(SOUND)
+    client.now_s = 3600.0  # the microphone was unplugged an hour ago
+    events = await first_events(_stream_of(client, "fan01"), 3)
+    (ages,) = [json.loads(each.partition(b"data: ")[2]) for each in events if b"ages" in each]
+    assert ages == {"window_s": 3600.0, "sound_s": 3597.0}
+
+
+async def test_sound_of_a_machine_that_nobody_looks_at_is_not_kept(
+    client: PageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(feed_reader, "MAX_WATCHED", 1)
+    beat = Beat(NOW, broker_connected=True, machines=("fan01", "pump02"), dropped=0)
+    for machine in beat.machines:
+        client.live.take(replace(SOUND, machine=machine))
+    client.live.take(beat)
+    assert client.live.machine("fan01").sounds
+    assert not client.live.machine("pump02").sounds
+
+
+async def test_an_open_page_learns_of_new_machines_and_periods(client: PageClient) -> None:
+    stream = _stream_of(client, None)
+    begin = await first_events(stream, 4)
+    client.live.take(window_of("fan01", 4.0, time=NOW))
+    beat = Beat(NOW, broker_connected=True, machines=("fan01", "new"), dropped=0)
+    for each in (beat, replace(beat, time=NOW + timedelta(seconds=1))):
+        client.live.take(each)
+    sent = begin + await first_events(stream, 5)
+    boxes = [json.loads(each.partition(b"data: ")[2]) for each in sent if b"event: box" in each]
+    assert [each["machines"] for each in boxes] == [["fan01", "pump02"], ["fan01", "new"]]
+    sparks = [json.loads(each.partition(b"data: ")[2]) for each in sent if b"sparks" in each]
+    assert [each["fan01"]["words"] for each in sparks] == [
+        "no scores yet",
+        "highest alarm score 4.0, an alarm begins at 5.4",
+    ]
 
 
 async def test_a_stream_begins_with_what_is_known(client: PageClient) -> None:

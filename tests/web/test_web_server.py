@@ -124,6 +124,43 @@ async def test_the_connection_that_is_idle_longest_makes_room(
             writer.close()
 
 
+async def test_a_form_that_does_not_arrive_makes_room(
+    client: PageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 10)
+    form = b"POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
+    async with served(client) as found:
+        sent = [await asyncio.open_connection("127.0.0.1", found.port) for _ in range(9)]
+        for _, writer in sent:
+            writer.write(form)
+        await until(lambda: all(each.idle_until_s for each in found.connections))
+        await until(lambda: all(each.cycle is not None for each in found.connections))
+        for _ in range(3):
+            assert await ask(found.port) == b"HTTP/1.1 200 OK\r\n"
+        assert await is_ended(sent[0][0])
+        for _, writer in sent:
+            writer.close()
+
+
+async def test_an_open_page_makes_no_room(
+    client: PageClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "MAX_CONNECTIONS", 4)
+    stream = b"GET /machines/fan01/stream HTTP/1.1\r\nHost: localhost\r\n"
+    async with served(client) as found:
+        reader, writer = await asyncio.open_connection("127.0.0.1", found.port)
+        writer.write(stream + b"Content-Length: 100\r\n\r\n")  # that never comes
+        await until(lambda: client.streams.count == 1)
+        idle = [await asyncio.open_connection("127.0.0.1", found.port) for _ in range(9)]
+        assert await ask(found.port) == b"HTTP/1.1 200 OK\r\n"
+        assert client.streams.count == 1
+        for _, each in idle:
+            each.close()
+        writer.close()
+        await until(lambda: client.streams.count == 0)
+        assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
+
+
 async def test_an_open_page_that_reads_nothing_gives_its_place_free(
     client: PageClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,9 +10,10 @@
   const columns = []; // of bytes, the newest last; null: a gap
   let windows = [];
   let lastSound = 0;
-  let soundAt = Date.now(); // when sound arrived here
+  let soundAt = Date.now(), scoresAt = soundAt; // when they arrived
+  let ages = {}; // of what is sent at the begin
   const noSound = document.getElementById("no-sound"), noScores = document.getElementById("no-scores");
-  const SILENT_MS = 10000;
+  const SILENT_MS = 10000, NO_SCORES_MS = 30000;
 
   // perceptually even, readable by the colour-blind: knots of the map "viridis"
   const KNOTS = [[13, 16, 23], [40, 28, 82], [53, 62, 122], [40, 96, 131], [31, 130, 132], [53, 165, 112], [128, 198, 70], [240, 226, 52]];
@@ -60,23 +61,35 @@
     if (sounds.length) {
       document.getElementById("spectrogram-top").textContent = `${sounds[sounds.length - 1].highest_hz / 1000} kHz`;
       drawSpectrogram();
-      soundAt = Date.now();
+      soundAt = arrived("sound_s");
       noSound.hidden = true;
+      noteSilence();
     }
   };
+  const arrived = (what) => {
+    const at = Date.now() - (ages[what] || 0) * 1000;
+    delete ages[what];
+    return at;
+  };
   const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
-  setInterval(() => { // a picture that stands still must not look live
-    if (!columns.length || Date.now() - soundAt < SILENT_MS) return;
-    noSound.textContent = `No sound has arrived since ${clock.format(soundAt)}.`;
-    noSound.hidden = false;
-  }, 1000);
+  const day = new Intl.DateTimeFormat([], { month: "short", day: "numeric" });
+  const note = (element, words, at, most) => {
+    const age = Date.now() - at;
+    if (age < most) return;
+    element.textContent = `${words} since ${age < 43200000 ? "" : `${day.format(at)} `}${clock.format(at)}.`;
+    element.hidden = false;
+  };
+  const noteSilence = () => { // a picture that stands still must not look live
+    if (columns.length) note(noSound, "No sound has arrived", soundAt, SILENT_MS);
+    if (windows.length) note(noScores, "No scores", scoresAt, NO_SCORES_MS);
+  };
+  setInterval(noteSilence, 1000);
 
   const period = (seconds) => (seconds >= 86400 ? `${seconds / 86400} day` : seconds >= 3600 ? `${seconds / 3600} h` : seconds >= 60 ? `${seconds / 60} min` : `${seconds} s`);
   const SCALES_LIGHT = ["#1f6fc0", "#17805a", "#8a4fb8", "#a8641a", "#a83e5c"], SCALES_DARK = ["#6db0f2", "#5cc79c", "#c79ae8", "#e0a45c", "#e88ba2"];
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const drawScores = () => {
     if (!windows.length) return;
-    noScores.hidden = true;
     const ratio = window.devicePixelRatio || 1, wide = scores.clientWidth, high = scores.clientHeight;
     scores.width = wide * ratio;
     scores.height = high * ratio;
@@ -144,6 +157,7 @@
     }
   };
 
+  document.addEventListener("asd-ages", (event) => { ages = event.detail; });
   document.addEventListener("asd-sounds", (event) => takeSounds(event.detail));
   document.addEventListener("asd-windows", (event) => {
     if (!event.detail.length) return;
@@ -151,6 +165,9 @@
     windows = windows.filter((each) => Date.parse(each.time) < first).concat(event.detail);
     const oldest = windows.length ? Date.parse(windows[windows.length - 1].time) - SHOWN_MS : 0;
     windows = windows.filter((each) => Date.parse(each.time) > oldest);
+    scoresAt = arrived("window_s");
+    noScores.hidden = true;
+    noteSilence();
     drawScores();
   });
   addEventListener("resize", drawScores);

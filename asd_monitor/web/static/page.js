@@ -2,7 +2,8 @@
 // Keeps a page up to date by server-sent events; without it every page shows what it showed when loaded.
 (() => {
   const body = document.body;
-  const lost = document.getElementById("connection");
+  const lost = document.getElementById("connection"), aged = document.getElementById("aged");
+  const PATIENCE_MS = 15000, AGED_MS = 60000;
   let offset = Date.parse(body.dataset.now) - Date.now(); // of the clock of the box
   let heard = Date.now();
   const now = () => Date.now() + offset;
@@ -16,12 +17,11 @@
     if (s < 172800) return `${Math.round(s / 3600)} h ago`;
     return `${Math.round(s / 86400)} days ago`;
   };
+  const full = (time, at) => (Math.abs(at - time) < 43200000 ? clock.format(time) : `${day.format(time)} ${clock.format(time)}`);
   const showTime = (element) => {
     const time = new Date(element.dateTime);
     if (Number.isNaN(time.getTime())) return;
-    const near = Math.abs(now() - time) < 43200000;
-    const full = near ? clock.format(time) : `${day.format(time)} ${clock.format(time)}`;
-    const text = element.dataset.form === "ago" ? ago(now() - time) : full;
+    const text = element.dataset.form === "ago" ? ago(now() - time) : full(time, now());
     if (element.textContent !== text) element.textContent = text;
     element.title = `${element.dateTime} (UTC)`;
   };
@@ -34,7 +34,8 @@
     const late = zone - Math.round(zone / step) * step;
     axis.setAttribute("x", `${-late / (axis.dataset.spanS * 10)}%`);
     for (const tick of axis.querySelectorAll("text")) {
-      tick.textContent = (step < 86400000 ? minute : shortDay).format(Date.parse(tick.dataset.time) - late);
+      const at = Date.parse(tick.dataset.time) - late; // a day begins an hour earlier or later where the zone has another offset
+      tick.textContent = step < 86400000 ? minute.format(at) : shortDay.format(at + 3600000);
     }
   }
   setInterval(() => showTimes(document), 1000);
@@ -108,9 +109,19 @@
     }
   };
 
+  const showSpark = ([machine, spark]) => {
+    const drawn = document.querySelector(`[data-machine="${CSS.escape(machine)}"] .spark`);
+    if (!drawn) return;
+    drawn.classList.toggle("none", !spark.path);
+    drawn.setAttribute("aria-label", `Alarm score of the last six hours: ${spark.words}`);
+    drawn.querySelector(".fill").setAttribute("d", spark.area);
+    drawn.querySelector(".limit").setAttribute("d", spark.threshold_y === null ? "" : `M0 ${spark.threshold_y.toFixed(1)}H216`);
+    drawn.querySelector(".trace").setAttribute("d", spark.path);
+  };
+
   const showBox = (box) => {
     const cards = [...document.querySelectorAll(".machines > [data-machine]")].map((card) => card.dataset.machine);
-    if (document.querySelector(".machines") && cards.sort().join() !== [...box.machines].sort().join()) location.reload();
+    if (box.machines.length && document.querySelector(".machines") && cards.sort().join() !== [...box.machines].sort().join()) location.reload();
     setOk(document, "disk", box.disk_free_gb === null ? "–" : `${box.disk_free_gb.toFixed(1)} GB free`, !box.conditions.some((each) => each.kind === "disk"));
     setOk(document, "broker", box.broker ? "connected" : "not connected", box.broker);
     setOk(document, "self-test", box.self_test, !["failed", "overdue"].includes(box.self_test));
@@ -152,20 +163,23 @@
   const showConnection = () => {
     const silent = Date.now() - heard;
     const isLost = silent > 5000;
-    if (isLost) lost.textContent = `Not connected: no data since ${clock.format(new Date(heard))}. The values are not live.`;
+    const text = `Not connected: no data since ${full(heard, Date.now())}. The values are not live.`;
+    if (isLost && lost.textContent !== text) lost.textContent = text;
     lost.hidden = !isLost;
     if (isLost) body.dataset.connection = "lost"; else delete body.dataset.connection;
   };
 
   if (body.dataset.stream && "EventSource" in window) {
-    let source = null;
+    let source = null, tried = 0;
     const again = async () => {
-      const answer = await fetch(location.href, { method: "HEAD" }).catch(() => null);
+      tried = Date.now();
+      const answer = await fetch(location.href, { method: "HEAD", signal: AbortSignal.timeout(10000) }).catch(() => null);
       if (answer && answer.status === 401) location.reload(); // the session has ended
       else connect();
     };
     const connect = () => {
       if (source) source.close();
+      tried = Date.now();
       source = new EventSource(body.dataset.stream);
       const on = (name, handle) => source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
       on("machines", (machines) => machines.forEach(showMachine));
@@ -176,13 +190,24 @@
         setOk(document, "broker", beat.broker ? "connected" : "not connected", beat.broker);
         showConnection();
       });
-      for (const name of ["windows", "sounds"]) {
+      on("sparks", (sparks) => Object.entries(sparks).forEach(showSpark));
+      for (const name of ["ages", "windows", "sounds"]) {
         on(name, (content) => document.dispatchEvent(new CustomEvent(`asd-${name}`, { detail: content })));
       }
       // a browser gives up at an answer that is no stream, as of a proxy whose server restarts
       source.onerror = () => { if (source.readyState === EventSource.CLOSED) setTimeout(again, 3000); };
     };
     connect();
-    setInterval(showConnection, 1000);
+    const look = () => {
+      showConnection();
+      // a phone that slept or has another network can hold a connection that nobody answers
+      if (Date.now() - heard > PATIENCE_MS && Date.now() - tried > PATIENCE_MS) again();
+    };
+    setInterval(look, 1000);
+    document.addEventListener("visibilitychange", look);
+  } else if (aged) {
+    const show = () => { aged.hidden = Date.now() - heard < AGED_MS; };
+    setInterval(show, 1000);
+    document.addEventListener("visibilitychange", show);
   }
 })();
