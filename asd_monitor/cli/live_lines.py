@@ -7,7 +7,7 @@ from itertools import accumulate
 
 from rich.text import Text
 
-from asd_monitor.alarm.state import AlarmCondition
+from asd_monitor.alarm.state import UNACKNOWLEDGED, AlarmCondition
 from asd_monitor.daemon.overview import MachineOverview, Overview
 from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.records import MachineState, MicrophoneState
@@ -45,7 +45,7 @@ def live_lines(overview: Overview, rows: int) -> list[Text]:
     machines = overview.machines
     shown: Sequence[MachineOverview] = machines
     if sum(map(_rows_of, machines)) > rows:
-        ordered = sorted(machines, key=lambda each: each.state not in _FIRST)
+        ordered = sorted(machines, key=_urgency)
         ends = accumulate(map(_rows_of, ordered))
         shown = [each for each, end in zip(ordered, ends, strict=True) if end <= rows]
         shown = shown or ordered[:1]  # of a terminal that is very low
@@ -64,6 +64,13 @@ def live_lines(overview: Overview, rows: int) -> list[Text]:
     else:
         last.append("no connection to the broker", "red")
     return [*lines, last]
+
+
+def _urgency(machine: MachineOverview) -> int:
+    """Return the place of a machine: an alarm that nobody has acknowledged is never cut off."""
+    if machine.alarm is not None and machine.alarm.condition in UNACKNOWLEDGED:
+        return 0
+    return 1 if machine.state in _FIRST else 2
 
 
 def _rows_of(machine: MachineOverview) -> int:

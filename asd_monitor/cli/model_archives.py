@@ -24,6 +24,7 @@ from asd_monitor.cli.options import (
     StateDir,
     check_machine_id,
     check_version,
+    is_version,
 )
 from asd_monitor.cli.reload_hint import print_in_use
 from asd_monitor.errors import UsageError
@@ -76,6 +77,8 @@ def export(
     *named, name = words
     if len(named) > 2:
         raise UsageError(f"{' '.join(words)}: too many words: write `{_EXPORT}`")
+    if named and is_version(name):  # not the folder of earlier versions
+        raise UsageError(f"{' '.join(words)}: no file is named: write `{_EXPORT}`")
     file, (machine_word, version_word) = Path(name), (*named, None, None)[:2]
     machine = named_machine(check_machine_id(machine_word), machine_option, _EXPORT)
     version = optional_version(check_version(version_word), version_option, _EXPORT)

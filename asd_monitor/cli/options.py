@@ -38,9 +38,14 @@ def check_machine_id(machine: str | None) -> str | None:
 
 def check_version(version: str | None) -> str | None:
     """Return the name of a version, or None, as it is.  Raises `UsageError` where it is none."""
-    if version is not None and not (version.startswith("v") and version[1:].isdecimal()):
+    if version is not None and not is_version(version):
         raise UsageError(f"{version!r} is not a version: write v1, v2, …")
     return version
+
+
+def is_version(text: str) -> bool:
+    """Return whether a text has the form of the name of a version."""
+    return text.startswith("v") and text[1:].isdecimal()
 
 
 def models_option(

@@ -21,15 +21,15 @@ def print_in_use(machine: str, version: str, models: Path, state: Path) -> None:
 
 
 def running_reload_command(models: Path, state: Path) -> str | None:
-    """Return the command for the daemon that runs with these folders; None: none is found.
+    """Return the command for the daemon that loads models of a folder; None: none is found.
 
-    The models of a service lie in its state folder.
+    It is sought at this state folder, and at that around the models, where those of a service lie.
     """
     from asd_monitor.daemon.reload_command import reload_command
-    from asd_monitor.daemon.state_lock import user_of
+    from asd_monitor.daemon.state_lock import loader_of
 
     for folder in dict.fromkeys((state, models.resolve().parent)):
-        pid = user_of(folder)
+        pid = loader_of(models, folder)
         if pid is not None:
             return reload_command(pid)
     return None

@@ -282,10 +282,12 @@ def give_to_service(folders: ServiceFolders, instance: str) -> None:
     owner = state.stat()
     if owner.st_uid == 0:
         return  # systemd does it when the service starts for the first time
-    for path in state.rglob("*"):
-        with suppress(FileNotFoundError):  # the running daemon removes files meanwhile
-            if path.lstat().st_uid == 0:
-                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+    for folder, folders_there, files in os.walk(state):  # one that is removed meanwhile is left out
+        for name in (*folders_there, *files):
+            path = Path(folder, name)
+            with suppress(FileNotFoundError):  # the running daemon removes files meanwhile
+                if path.lstat().st_uid == 0:
+                    os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _is_active(name: str) -> bool:

@@ -49,4 +49,4 @@ def subscription_command(mqtt: Mqtt, password_file: Path | None) -> str:
     file = mqtt.password_file or password_file
     if mqtt.username is None or file is None:
         return command
-    return f'{command} -P "$(cat {shlex.quote(str(file))})"'
+    return f'{command} -P "$({privilege()}cat {shlex.quote(str(file))})"'

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+
+from asd_monitor.errors import OperationError
 
 _NO_THREAD = "can't start new thread"  # RuntimeError of CPython
 
@@ -57,6 +60,18 @@ def shortage(error: BaseException) -> FailureCause | None:
     if isinstance(error, OSError) and error.errno is not None:
         return _SHORTAGES.get(error.errno)
     return None
+
+
+@contextmanager
+def shortage_stated() -> Iterator[None]:
+    """Raise `OperationError` with the remedy where threads, memory or files do not suffice."""
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        lacking = shortage(error)
+        if lacking is None:
+            raise
+        raise OperationError(f"{lacking.text}: {lacking.remedy}") from error
 
 
 def failure_cause(error: BaseException) -> FailureCause:

@@ -135,6 +135,7 @@ class MachinePublisher:
         self._publisher = publisher
         self._clock_synced = clock_synced
         self._since: datetime | None = None
+        self._stated_alarm_active = False  # in the newest message of the state
         self._newest: messages.Score | None = None  # window, while the sound is evaluated
         self._last_evaluated: messages.LastEvaluated | None = None
         self.late_scores = 0
@@ -218,8 +219,9 @@ class MachinePublisher:
         return self._last_evaluated
 
     def publish_state(self, condition: MachineCondition, now: datetime) -> bool:
-        """Publish the state if it has changed; return whether it has."""
+        """Publish the state if it, or whether an alarm is active, has changed; return whether."""
         before, changed = self.condition, condition != self.condition or self._since is None
+        changed = changed or self._is_alarm_active != self._stated_alarm_active
         if self._since is None or condition.state != before.state:
             self._since = now
         self.condition = condition
@@ -231,6 +233,7 @@ class MachinePublisher:
     def repeat_state(self, now: datetime) -> None:
         """Publish the state, changed or not."""
         self._clear_stale_score()
+        self._stated_alarm_active = self._is_alarm_active
         state = messages.State(
             machine=self.machine,
             time=now,
@@ -246,9 +249,13 @@ class MachinePublisher:
             box=self._topics.box,
             clock_synced=self._clock_synced(),
             reason=self.condition.explanation,
-            alarm_active=self.published_alarm is not None and self.published_alarm.active,
+            alarm_active=self._stated_alarm_active,
         )
         self._send(self._topics.state(self.machine), state, qos=1, retain=True)
+
+    @property
+    def _is_alarm_active(self) -> bool:
+        return self.published_alarm is not None and self.published_alarm.active
 
     def _clear_stale_score(self) -> None:
         if not self.condition.evaluated:

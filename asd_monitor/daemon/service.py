@@ -43,15 +43,15 @@ import structlog
 
 from asd_monitor.config.settings import Config
 from asd_monitor.daemon.assembly import assemble
-from asd_monitor.daemon.failure_cause import shortage
+from asd_monitor.daemon.failure_cause import shortage, shortage_stated
 from asd_monitor.daemon.overview import Overviews
 from asd_monitor.daemon.page_process import PageProcess, page_setup
 from asd_monitor.daemon.runtime_options import RuntimeOptions
 from asd_monitor.daemon.service_end import close_daemon, closing_stages
 from asd_monitor.daemon.shutdown import longest_s, run_stage
 from asd_monitor.daemon.supervision import Supervision
-from asd_monitor.errors import AsdMonitorError, OperationError
-from asd_monitor.worker_thread import in_daemon_thread
+from asd_monitor.errors import AsdMonitorError
+from asd_monitor.worker_thread import WorkerThread, in_daemon_thread
 
 log = structlog.get_logger()
 
@@ -65,7 +65,8 @@ class Service:
 
     Raises:
         UsageError: Settings of the broker that cannot work.
-        OperationError: The state folder is in use or cannot be used.
+        OperationError: The state folder is in use or cannot be used, or threads, memory or files
+            do not suffice.
 
     """
 
@@ -74,7 +75,8 @@ class Service:
         """Whether SIGINT (Ctrl-C) was the first request to stop."""
         self._options = options
         self._tasks = asyncio.TaskGroup()
-        daemon = assemble(config, options, self._tasks)
+        with shortage_stated():
+            daemon = assemble(config, options, self._tasks)
         self.parts = daemon.parts
         """What the daemon consists of."""
         self._connects = daemon.connects
@@ -122,13 +124,8 @@ class Service:
             OperationError: Threads, memory or files do not suffice to start.
 
         """
-        try:
+        with shortage_stated():
             await self._run()
-        except (RuntimeError, MemoryError, OSError) as error:
-            lacking = shortage(error)
-            if lacking is None:
-                raise
-            raise OperationError(f"{lacking.text}: {lacking.remedy}") from error
 
     async def _run(self) -> None:
         parts = self.parts
@@ -136,6 +133,9 @@ class Service:
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self.interrupt)
         loop.add_signal_handler(signal.SIGHUP, self.request_reload)
+        noting = WorkerThread("note models")  # not waited for: the disk may not answer
+        noting.post(partial(parts.lock.note_models, self._options.models))
+        noting.close()
         self._connects.begin()
         parts.broker.start()
         deliver = partial(in_daemon_thread, parts.events.run, "events")

@@ -11,12 +11,14 @@ from pathlib import Path
 import structlog
 
 from asd_monitor.errors import OperationError
+from asd_monitor.limited_reading import read_limited
 from asd_monitor.private_files import create_private_folder
 
 log = structlog.get_logger()
 
 _NAME = "daemon.lock"
 _LOCKS = Path("/proc/locks")
+_MAX_NOTE_BYTES = 8192
 _WRONG_PATH = frozenset({errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG})
 _HELD = frozenset({errno.EWOULDBLOCK, errno.EACCES})
 
@@ -37,7 +39,7 @@ class StateLock:
         Raises OperationError if another daemon holds a lock, or the path cannot be a folder.
         """
         self._handles: list[int] = []
-        file = state / _NAME
+        self._file = file = state / _NAME
         problem: OSError | None = None
         try:
             create_private_folder(state)
@@ -66,6 +68,19 @@ class StateLock:
                 reason=problem.strerror or str(problem),
                 hint="make it writable for this user, free space, or choose another with --state",
             )
+
+    def note_models(self, models: Path) -> None:
+        """Note in the lock file that this process loads these models at SIGHUP, for `loader_of`.
+
+        Where that cannot be written, it is not known.
+        """
+        flags = os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        with contextlib.suppress(OSError):
+            handle = os.open(self._file, flags)
+            try:
+                os.write(handle, _note(os.getpid(), models))
+            finally:
+                os.close(handle)
 
     def release(self) -> None:
         """Release the locks."""
@@ -110,6 +125,26 @@ def user_of(state: Path, locks: Path = _LOCKS) -> int | None:
         if len(fields) > 5 and fields[1] == "FLOCK" and fields[5].rpartition(":")[2] in inodes:
             return int(fields[4])
     return None
+
+
+def loader_of(models: Path, state: Path, locks: Path = _LOCKS) -> int | None:
+    """Return the daemon that uses a state folder and loads the models of a folder; None: none does.
+
+    The process must have said so itself: the list of locks may show another one that holds a lock
+    of a file with the same number, and a command that restores a backup.
+    """
+    pid = user_of(state, locks)
+    if pid is None:
+        return None
+    try:
+        noted = read_limited(state / _NAME, _MAX_NOTE_BYTES)
+    except (OSError, ValueError):
+        return None
+    return pid if noted == _note(pid, models) else None
+
+
+def _note(pid: int, models: Path) -> bytes:
+    return os.fsencode(f"{pid} {os.path.realpath(models)}\n")
 
 
 def _open_file(path: Path) -> int:

@@ -43,13 +43,27 @@ class CurrentVersion:
 
 
 def versions(models: Path, machine: str) -> list[str]:
-    """Return the names of the complete versions that this user may read, oldest first."""
+    """Return the names of the complete versions, oldest first.
+
+    One that this user may not read is among them; where that is their folder, there are none.
+    """
     home = models / machine
     try:
-        names = [path.parent.name for path in home.glob(f"v*/{MANIFEST}")]
-    except PermissionError:  # before Python 3.13
+        names = [path.name for path in home.iterdir() if _VERSION.fullmatch(path.name)]
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
         return []
-    return sorted(filter(_VERSION.fullmatch, names), key=version_number)
+    return sorted((name for name in names if _is_complete(home / name)), key=version_number)
+
+
+def _is_complete(version: Path) -> bool:
+    """Return whether a version has a manifest, also one that this user may not look for."""
+    try:
+        (version / MANIFEST).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def version_number(version: str) -> int:

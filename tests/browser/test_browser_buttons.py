@@ -14,10 +14,7 @@ def test_an_alarm_is_shelved_unshelved_labelled_and_marked(ann: Visitor, plant: 
     alarm = plant.active_alarm()
     ann.go(f"/alarms/{alarm}")
     ann.submit("Shelve", who="ann", why="grinding")
-    by_ann = plant.until(
-        f"{FAULTY}/event",
-        lambda m: (m["alarm_id"], m["who"], m["why"]) == (alarm, "ann", "grinding"),
-    )
+    by_ann = plant.until(f"{FAULTY}/event", lambda m: (m["alarm_id"], m["who"]) == (alarm, "ann"))
     assert by_ann["to"] in ("shelved", "shelved_returned")  # the sound may be normal just now
     plant.until(f"{FAULTY}/alarm", lambda m: m["id"] == alarm and m["shelved_until"])
     ann.submit("Unshelve", who="ann", why="over")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.doubles.page_plant import ABSENT, FAULTY, HEALTHY, PagePlant
 from tests.doubles.page_visitor import Visitor
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Route
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -16,6 +20,7 @@ _NOTE_ALARM = """(machine) => {
   const line = document.querySelector(`[data-machine="${machine}"] [data-field="alarm"]`);
   const note = () => {
     if (!window.shownAt && !line.hidden && line.dataset.kind === "active") {
+      window.alarmShown = line.href.split("/").at(-1);
       requestAnimationFrame(() => { window.shownAt = Date.now() });
     }
   };
@@ -52,7 +57,8 @@ def test_an_alarm_is_seen_within_a_second_of_its_message(ann: Visitor, plant: Pa
     ann.page.locator(f'[data-machine="{FAULTY}"] [data-field="alarm"]').wait_for(state="hidden")
     ann.page.evaluate(_NOTE_ALARM, FAULTY)
     ann.page.wait_for_function("() => window.shownAt")
-    event = plant.newest(f"{FAULTY}/event", lambda m: m["to"] == "unacknowledged")
+    alarm = ann.page.evaluate("() => window.alarmShown")
+    event = plant.until_event(FAULTY, alarm, "unacknowledged")
     delay_s = ann.page.evaluate("() => window.shownAt") / 1000 - plant.received_s(event)
     sys.stdout.write(f"shown {delay_s:.3f} s after its message\n")
     assert -1 < delay_s <= MOST_ALARM_DELAY_S
@@ -96,15 +102,32 @@ def test_a_page_without_live_values_says_how_old_it_is(ann: Visitor) -> None:
 
 def test_a_connection_that_nobody_answers_is_made_anew(ann: Visitor) -> None:
     ann.page.clock.install()
-    held: list[object] = []
-    ann.page.route("**/stream", held.append)
+    ann.page.route("**/stream", lambda _: None)
     ann.go("/")
     ann.page.clock.run_for(10_000)
-    ann.page.locator("#connection").wait_for()
+    ann.page.get_by_text("Not connected: no data since ").wait_for()
     ann.page.unroute("**/stream")
     ann.page.clock.run_for(10_000)
     ann.page.locator("#connection").wait_for(state="hidden")
-    assert held
+
+
+def test_a_page_of_a_daemon_that_sends_nothing_says_so_until_it_does(ann: Visitor) -> None:
+    def as_of_a_daemon_that_hangs(route: Route) -> None:
+        answer = route.fetch()
+        shown = answer.text().replace('aria-live="polite" hidden>The', 'aria-live="polite">The')
+        route.fulfill(response=answer, body=shown)
+
+    ann.page.clock.install()
+    ann.page.route("**/stream", lambda _: None)
+    ann.page.route(f"{ann.url}/", as_of_a_daemon_that_hangs)
+    ann.go("/")
+    lost = ann.page.locator("#connection")
+    for _ in range(3):
+        ann.page.clock.run_for(2_000)
+        assert lost.inner_text().startswith("The daemon sends nothing")
+    ann.page.unroute("**/stream")
+    ann.page.clock.run_for(16_000)
+    lost.wait_for(state="hidden")
 
 
 def test_a_page_goes_on_after_a_restart_of_the_daemon(ann: Visitor, plant: PagePlant) -> None:

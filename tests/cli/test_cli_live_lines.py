@@ -113,6 +113,13 @@ def test_lines_of_alarms_count_where_there_is_little_room():
     assert len(live_lines(overview(*machines), 1)) == 3
 
 
+def test_an_alarm_that_nobody_has_acknowledged_is_shown_before_all_others():
+    machines = [machine(f"fan{number:02}", MachineState.WARNING) for number in range(4)]
+    over = machine("pump02", alarm=alarm("pump02", AlarmCondition.RETURNED))
+    lines = [each.plain for each in live_lines(overview(*machines, over), 3)]
+    assert [line[:5] for line in lines[:3]] == ["pump0", "  pum", "fan00"]
+
+
 def test_a_machine_that_starts_is_no_machine_without_a_microphone():
     starts = machine(
         state=MachineState.UNAVAILABLE, microphone=MicrophoneState.NO_DEVICE, is_starting=True

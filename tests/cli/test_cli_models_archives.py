@@ -67,6 +67,7 @@ def test_machine_and_version_of_an_export_are_arguments_or_options(
     [
         (("fan01.tar",), "no machine is named"),
         (("fan01", "v1", "v2", "fan01.tar"), "too many words"),
+        (("fan01", "v1"), "no file is named"),
         (("fan01", "first", "fan01.tar"), "'first' is not a version"),
         (("fan01", "fan01.tar", "-m", "fan02"), "fan01 and --machine fan02 are not the same"),
     ],

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from asd_monitor.daemon.state_lock import StateLock
+from asd_monitor.cli.reload_hint import running_reload_command
+from asd_monitor.daemon.state_lock import StateLock, is_in_use
 from tests.doubles.command_line import CommandLine
 
 COMMAND = f"The running daemon loads it at `kill -HUP {os.getpid()}`."
@@ -37,5 +38,33 @@ def test_the_daemon_is_named_where_it_runs(
         )
         assert ANY in result.err
         lock = StateLock(state)
+        lock.note_models(models)
         assert command_line("models", "promote", "fan01", "v2", *folders).err == f"{COMMAND}\n"
         lock.release()
+
+
+def test_a_daemon_that_loads_other_models_is_not_named(tmp_path: Path) -> None:
+    state, models = tmp_path / "state", tmp_path / "service/models"
+    own = StateLock(state)
+    own.note_models(tmp_path / "models")
+    assert running_reload_command(tmp_path / "models", state) == f"kill -HUP {os.getpid()}"
+    assert running_reload_command(models, state) is None
+    service = StateLock(models.parent)
+    assert running_reload_command(models, state) is None
+    service.note_models(models)
+    assert running_reload_command(models, state) == f"kill -HUP {os.getpid()}"
+    own.release()
+    service.release()
+
+
+def test_a_process_that_only_holds_the_lock_is_not_named(tmp_path: Path) -> None:
+    """Such as one that restores a backup, which a signal would end."""
+    daemon = StateLock(tmp_path)
+    daemon.note_models(tmp_path / "models")
+    daemon.release()
+    noted = (tmp_path / "daemon.lock").read_bytes()
+    (tmp_path / "daemon.lock").write_bytes(noted.replace(b"%d" % os.getpid(), b"1"))
+    restoring = StateLock(tmp_path)
+    assert is_in_use(tmp_path)
+    assert running_reload_command(tmp_path / "models", tmp_path) is None
+    restoring.release()

@@ -384,7 +384,15 @@ def test_nothing_is_said_to_be_kept_where_nothing_was_recorded(
     assert "kept" not in capsys.readouterr().err
 
 
-def test_the_command_that_shows_what_is_published() -> None:
+def test_a_password_of_root_is_read_by_sudo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("SUDO_USER", "ann")
+    command = subscription_command(Mqtt(username="edge"), Path("/etc/asd-monitor/a.password"))
+    assert command.endswith('-P "$(sudo cat /etc/asd-monitor/a.password)"')
+
+
+def test_the_command_that_shows_what_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SUDO_USER", raising=False)
     assert subscription_command(Mqtt(), None) == (
         "mosquitto_sub -h localhost -p 1883 -v -t 'asd/#'"
     )

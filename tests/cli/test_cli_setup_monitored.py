@@ -134,6 +134,8 @@ def test_a_broker_that_ends_the_connection_is_no_longer_read(
     config = config_of(mosquitto.port)
     with broker_read(config, "fan01") as client:
         assert client is not None
+        send(mosquitto.port, "state", {**STATE, "state": "unavailable"})
+        assert client.wait_for(lambda: bool(client.messages("asd/fan01/state")), 10.0)
         mosquitto.stop()
         assert client.wait_for(lambda: client.end is not None, 10.0)
         show.write_text(f"{RUNS}fan01 normal (ok)\n")

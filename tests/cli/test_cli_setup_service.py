@@ -10,7 +10,9 @@ import pytest
 from asd_monitor.cli import setup_listening, setup_monitored, setup_service
 from asd_monitor.cli.setup_answers import Answers
 from asd_monitor.cli.setup_dialogue import Dialogue
+from asd_monitor.cli.setup_files import give_to_service
 from asd_monitor.cli.setup_run import GuidedSetup
+from asd_monitor.diagnosis import subject
 from asd_monitor.errors import OperationError
 from asd_monitor.guided_setup.service_unit import ServiceFolders
 from tests.doubles.synthetic_sounds import machine_sound, write
@@ -87,6 +89,26 @@ def test_the_user_of_the_service_can_pass_the_folder_above_its_own(folders):
     assert above.stat().st_mode & 0o777 == 0o755
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root gives files away")
+def test_files_are_given_to_the_service_while_its_daemon_removes_some(tmp_path, monkeypatch):
+    folders = ServiceFolders(tmp_path)
+    state = folders.state("machines")
+    for number in range(3):
+        (state / f"evidence/{number}").mkdir(parents=True)
+        (state / f"evidence/{number}/page").touch()
+    os.chown(state, 1234, 1234)
+    chown = os.chown
+
+    def while_the_daemon_runs(path, *owner, **options):
+        shutil.rmtree(state / "evidence/1", ignore_errors=True)
+        shutil.rmtree(state / "evidence/2", ignore_errors=True)
+        chown(path, *owner, **options)
+
+    monkeypatch.setattr(os, "chown", while_the_daemon_runs)
+    give_to_service(folders, "machines")
+    assert {path.lstat().st_uid for path in state.rglob("*")} == {1234}
+
+
 def test_without_a_yes_no_service_is_started(folders, tmp_path, capsys):
     run(folders)
     assert not (tmp_path / "calls").exists()
@@ -141,3 +163,18 @@ def test_the_service_of_a_user_s_file_has_the_broker_of_the_file(
     shown = capsys.readouterr().err
     assert f"--broker localhost:2 --username edge --password-file {password}" in shown
     assert "add what else is in" in " ".join(shown.split())
+
+
+def test_the_broker_is_tried_with_the_password_that_the_service_gets(
+    folders, make_mosquitto, monkeypatch, capsys
+):
+    broker = make_mosquitto(users={"edge": "secret"}).start()
+    monkeypatch.setattr(subject, "SERVICE_FILES", folders.configurations)
+    folders.configurations.mkdir(parents=True)
+    (folders.configurations / "machines.password").write_text("secret\n")
+    (folders.configurations / "machines.yaml").write_text(
+        "version: 1\nmachines: {pump02: {device: hw:2}}\n"
+        f"mqtt: {{host: localhost, port: {broker.port}, username: edge}}\n"
+    )
+    run(folders, service=True)
+    assert f"the broker localhost:{broker.port} accepts this box" in capsys.readouterr().err

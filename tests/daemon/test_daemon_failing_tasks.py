@@ -13,6 +13,7 @@ from asd_monitor.daemon.broker_check import BrokerCheck
 from asd_monitor.daemon.event_delivery import EventDelivery
 from asd_monitor.daemon.load_monitor import LoadMonitor
 from asd_monitor.daemon.self_test_intervals import SelfTestIntervals
+from asd_monitor.daemon.state_lock import StateLock
 from asd_monitor.errors import OperationError
 from tests.doubles.level_detector import make_config
 from tests.doubles.waiting import until
@@ -82,6 +83,17 @@ async def test_a_daemon_that_cannot_start_its_threads_names_the_limit(daemon, mo
         with pytest.raises(OperationError, match="no more threads can be started: raise TasksMax="):
             await daemon.finish()
     daemon.service.parts.journal.journal.close()  # what closes it had no thread
+
+
+async def test_a_daemon_that_cannot_open_its_parts_names_the_limit(daemon, monkeypatch):
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(OperationError, match="no more threads can be started: raise TasksMax="):
+            daemon.start(make_config(fan={"device": "hw:1"}))
+    StateLock(daemon.folder).release()  # the lock is free
 
 
 async def test_a_self_test_that_fails_is_noted_and_others_are_made(daemon, monkeypatch):

@@ -1,13 +1,16 @@
 """Messages about one machine."""
 
 import dataclasses
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from asd_monitor.alarm.state import AlarmCondition
 from asd_monitor.daemon.machine_publisher import MachineCondition, MachinePublisher, StreamCounts
+from asd_monitor.journal.alarm_records import AlarmRecord
 from asd_monitor.publish.messages import Score
 from asd_monitor.records import MachineState, MicrophoneState, Thresholds
 from tests.doubles.memory_broker import MemoryBroker
@@ -44,6 +47,28 @@ def test_state_is_published_exactly_when_it_changes():
     assert [m["time"][14:16] for m in states] == ["00", "02", "04", "05"]
     assert [m["since"][14:16] for m in states] == ["00", "02", "04", "05"]
     assert states[1]["reason"] == "unplugged"
+
+
+def test_state_is_published_again_where_an_alarm_begins_or_ends_in_it():
+    publisher, broker = make()
+    publisher.publish_state(NO_SIGNAL, T0)
+    alarm = AlarmRecord(
+        "fan-20260101T000000Z",
+        "fan",
+        "alarm",
+        AlarmCondition.UNACKNOWLEDGED,
+        raised=T0,
+        cleared=None,
+        acknowledged_at=None,
+        who=None,
+        why=None,
+        peak_score=6.0,
+        model="v1",
+    )
+    for each in (alarm, alarm, replace(alarm, condition=AlarmCondition.NORMAL, cleared=T0)):
+        publisher.publish_alarm(each)
+        publisher.publish_state(NO_SIGNAL, T0)
+    assert [m["alarm_active"] for m in broker.messages("fan/state")] == [False, True, False]
 
 
 @pytest.mark.parametrize("microphone", [MicrophoneState.FAULT, MicrophoneState.NO_DEVICE])

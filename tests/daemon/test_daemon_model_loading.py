@@ -8,11 +8,13 @@ import pytest
 
 from asd_monitor.config.machine_settings import MachineDefaults
 from asd_monitor.daemon.evaluator import Evaluator
+from asd_monitor.daemon.model_in_use import ModelInUse
 from asd_monitor.journal.machine_journal import MachineJournal
 from asd_monitor.journal.store import Journal
 from asd_monitor.model_store.bundle import save_bundle
 from asd_monitor.model_store.manifest import ARRAYS
 from tests.doubles.bundle_files import edit_manifest, write_arrays, write_manifest_text
+from tests.doubles.command_line import without_privileges
 from tests.doubles.encoder_detector import plain_detector
 
 
@@ -116,3 +118,13 @@ def test_damage_that_begins_while_the_daemon_runs_is_reported(
     assert evaluator.model.bundle is before
     assert evaluator.model.notice is not None
     assert "v1 remains in use" in evaluator.model.notice
+
+
+def test_a_machine_whose_model_may_not_be_read_is_not_trained_anew(open_folder: Path) -> None:
+    save_bundle(open_folder, "fan", plain_detector(), {}, {})
+    (open_folder / "fan/v1").chmod(0)
+    model = ModelInUse("fan", MachineDefaults(), open_folder)
+    with without_privileges():
+        model.load()
+    assert "no permission" in str(model.missing_reason)
+    assert not model.untrained

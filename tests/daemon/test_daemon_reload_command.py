@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from asd_monitor.daemon.reload_command import own_reload_command, reload_command
-from asd_monitor.daemon.state_lock import StateLock, user_of
+from asd_monitor.daemon.state_lock import StateLock, loader_of, user_of
+from tests.doubles.in_process_daemon import InProcessDaemon
+from tests.doubles.level_detector import make_config
+from tests.doubles.waiting import until
 
 SERVICE = r"0::/system.slice/system-asd\x2dmonitor.slice/asd-monitor@hall.service"
 OF_USER = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/asd-monitor@hall.service"
@@ -52,3 +55,15 @@ def test_a_daemon_is_found_by_its_state_folder(tmp_path: Path) -> None:
     assert str(os.getpid()) in own_reload_command()
     lock.release()
     assert user_of(tmp_path) is None
+
+
+async def test_a_daemon_that_takes_the_signal_says_which_models_it_loads(
+    daemon: InProcessDaemon,
+) -> None:
+    daemon.start(make_config(fan={"device": "hw:1"}))
+    models = daemon.folder / "models"
+    await until(lambda: loader_of(models, daemon.folder) == os.getpid())
+    assert loader_of(daemon.folder / "others", daemon.folder) is None
+    daemon.service.stop()
+    await daemon.finish()
+    assert loader_of(models, daemon.folder) is None

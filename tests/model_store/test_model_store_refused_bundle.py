@@ -14,6 +14,8 @@ from asd_monitor.model_store.usable_version import load_usable_bundle
 from asd_monitor.model_store.versions import (
     MANIFEST,
     BundleError,
+    next_version,
+    versions,
 )
 from tests.doubles.bundled_detector import bundle_detector
 from tests.doubles.command_line import without_privileges
@@ -87,6 +89,15 @@ def test_models_of_a_folder_that_may_not_be_passed_are_reported(open_folder: Pat
     open_folder.chmod(0)  # Python before 3.13 raises where it searches the folder
     with without_privileges(), pytest.raises(BundleError, match="no permission"):
         load_usable_bundle(open_folder, "fan01")
+
+
+def test_a_version_that_may_not_be_read_is_one(open_folder: Path) -> None:
+    save_bundle(open_folder, "fan01", bundle_detector(), {}, {})
+    (open_folder / "fan01/v2").mkdir()  # without a manifest
+    (open_folder / "fan01/v1").chmod(0)
+    with without_privileges():
+        assert versions(open_folder, "fan01") == ["v1"]
+        assert next_version(open_folder, "fan01") == "v2"
 
 
 @pytest.mark.parametrize("name", [MANIFEST, ARRAYS, "report.html"])

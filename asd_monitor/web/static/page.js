@@ -5,7 +5,8 @@
   const lost = document.getElementById("connection"), aged = document.getElementById("aged");
   const PATIENCE_MS = 15000, AGED_MS = 60000;
   let offset = Date.parse(body.dataset.now) - Date.now(); // of the clock of the box
-  let heard = Date.now();
+  const loaded = Date.now();
+  let heard = lost && !lost.hidden ? 0 : loaded; // 0: the page says already that nothing is sent
   const now = () => Date.now() + offset;
 
   const clock = new Intl.DateTimeFormat([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
@@ -164,7 +165,7 @@
     const silent = Date.now() - heard;
     const isLost = silent > 5000;
     const text = `Not connected: no data since ${full(heard, Date.now())}. The values are not live.`;
-    if (isLost && lost.textContent !== text) lost.textContent = text;
+    if (isLost && heard && lost.textContent !== text) lost.textContent = text;
     lost.hidden = !isLost;
     if (isLost) body.dataset.connection = "lost"; else delete body.dataset.connection;
   };
@@ -206,7 +207,7 @@
     setInterval(look, 1000);
     document.addEventListener("visibilitychange", look);
   } else if (aged) {
-    const show = () => { aged.hidden = Date.now() - heard < AGED_MS; };
+    const show = () => { aged.hidden = Date.now() - loaded < AGED_MS; };
     setInterval(show, 1000);
     document.addEventListener("visibilitychange", show);
   }
