@@ -59,11 +59,14 @@ def budget_text(text: str) -> str:
     return str(parse_budget(text))
 
 
-def existing_file(text: str) -> Path:
-    """Return the path of a file.  Raises `UsageError`."""
+def existing_password_file(text: str) -> Path:
+    """Return the path of a file with a password.  Raises `UsageError`."""
     path = Path(text).expanduser().absolute()
     if not path.is_file():
-        raise UsageError(f"{path}: no such file: correct the path")
+        raise UsageError(
+            f"{path}: no such file: correct the path, or make one in another terminal: `install "
+            "-m 600 /dev/stdin ~/broker.password`, then type the password, Enter and Ctrl-D"
+        )
     return path
 
 

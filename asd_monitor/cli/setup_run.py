@@ -18,7 +18,7 @@ from asd_monitor.cli.setup_answers import (
     Answers,
     broker_text,
     budget_text,
-    existing_file,
+    existing_password_file,
     minutes_from,
 )
 from asd_monitor.cli.setup_dialogue import Dialogue, InputEndedError
@@ -195,7 +195,7 @@ class GuidedSetup:
             self._answers = replace(self._answers, username=None, password_file=None)
             return
         default = None if file is None else str(file)
-        file = self._dialogue.ask("File with the password:", default, existing_file)
+        file = self._dialogue.ask("File with the password:", default, existing_password_file)
         self._answers = replace(self._answers, username=named, password_file=file)
 
     def _entry(self, device: DeviceSpec, machine: str) -> MachineEntry:
@@ -229,7 +229,10 @@ class GuidedSetup:
                 return prepared
             dialogue.warn(f"the broker cannot be used now: {reason}")
             if not dialogue.interactive or not dialogue.confirm("Try again?", default=False):
-                dialogue.say("Set up goes on without it; the daemon tries to connect for ever.")
+                dialogue.say(
+                    "Set up goes on without it; the daemon tries to connect for ever.  To correct "
+                    f"it later, edit `mqtt` in {printable(self._places.config)}."
+                )
                 return prepared
             if prepared.is_new:  # else it is that of the file, which is read again
                 self._ask_address(self._answers.broker or config.mqtt.address)

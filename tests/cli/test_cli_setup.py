@@ -340,7 +340,7 @@ def test_the_user_of_the_broker_is_kept_where_only_the_address_is_corrected(
     answers = Answers(
         device=f"file:{tmp_path}/a.wav", machine="fan01", config=tmp_path / "machines.yaml"
     )
-    first = ("localhost:1", "edge", str(password), "1 per day")
+    first = ("localhost:1", "edge", "right", str(password), "1 per day")
     again = ("y", f"localhost:{broker.port}")
     for corrected, accepted in ((("", ""), True), (("-", "n"), False)):
         typed = (*first, *again, *corrected)
@@ -350,6 +350,9 @@ def test_the_user_of_the_broker_is_kept_where_only_the_address_is_corrected(
         err = capsys.readouterr().err
         assert (f"the broker localhost:{broker.port} accepts this box" in err) is accepted
         assert ("(no user name," in err) is not accepted
+        words = " ".join(err.split())
+        assert "no such file: correct the path, or make one in another terminal" in words
+        assert (f"edit `mqtt` in {tmp_path}/machines.yaml" in words) is not accepted
 
 
 def test_a_broker_that_is_not_that_of_the_file_is_reported(tmp_path: Path, capsys) -> None:
