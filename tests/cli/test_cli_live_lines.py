@@ -189,7 +189,7 @@ def test_a_terminal_that_stands_delays_nobody(terminal, stop):
             # the newest lines and the newest overview remain, and the number of the others
             output = read_until(control, f"display m{3 * MAX_LINES - 1}".encode())
             assert f"line {3 * MAX_LINES - 1} ".encode() in output
-            assert display.dropped_lines > MAX_LINES
+            assert display.dropped_lines >= MAX_LINES  # one batch is being written
             assert b"lines of the log were not printed" in output
     assert printed_s < 5.0
     assert time.monotonic() - begun_s < printed_s + 3 * STOP_S + 5.0
