@@ -262,12 +262,13 @@ def promote(
     from asd_monitor.cli.known_machine import check_machine
     from asd_monitor.cli.model_comparison import check_promotion
     from asd_monitor.model_store.catalogue import promote as make_current
+    from asd_monitor.model_store.catalogue import version_in_use
 
     usage = "asd-monitor models promote MACHINE VERSION"
     machine = named_machine(machine, machine_option, usage)
     version = named_version(version, version_option, usage)
     check_machine(models, machine)
-    if not anyway:
+    if not anyway and version != version_in_use(models, machine):
         check_promotion(models, state, machine, version)
     make_current(models, machine, version)
     print_in_use(machine, version, models, state)

@@ -85,11 +85,14 @@ def _machine(machine: str, state: Mapping[str, Any]) -> Iterator[Finding]:
     reason = state.get("reason")
     last = state.get("last_evaluated")
     since = f", last evaluated {last['time']}" if isinstance(last, dict) and "time" in last else ""
+    text = f"{name}{since}" + (f": {reason}" if isinstance(reason, str) else "")
     if name in _BAD_STATES or state.get("microphone") in {"fault", "no_device"}:
         what, remedy = divided(str(reason or state.get("microphone")))
         yield check.failed(f"{name}{since}: {what}", remedy or _SEE_LOG)
+    elif name == "alarm":
+        remedy = "inspect the machine, and acknowledge the alarm: `asd-monitor alarms list`"
+        yield check.warning(text, remedy)
     elif state.get("microphone") == "degraded":
         yield check.warning(f"{name}, microphone degraded: {reason}", "look at the microphone")
     else:
-        note = f": {reason}" if isinstance(reason, str) else ""
-        yield check.ok(f"{name}{since}{note}")
+        yield check.ok(text)

@@ -133,6 +133,7 @@ def test_a_mislabelled_fault_is_a_warning_and_is_not_promoted(
     assert current(own_models) == "v3"
     assert command_line(*promote, "--anyway").code == 0
     assert current(own_models) == "v2"
+    assert command_line(*promote).code == 0  # it is in use: nothing is refused
 
 
 @pytest.mark.parametrize(
