@@ -146,7 +146,7 @@ def _alarm_list(content: JournalContent, asked: str | None) -> AlarmList:
     """Return the alarms of a machine, of all where there is no such machine."""
     machine = asked if asked in content.machines else None
     records = [each for each in content.alarms if machine in (None, each.machine)]
-    active = [each for each in records if each.active]
+    active = sorted((each for each in records if each.active), key=_is_less_urgent)
     over = [each for each in records if not each.active and not each.closed]
     closed = [each for each in records if each.closed]
     warnings = content.warnings
@@ -163,3 +163,8 @@ def _alarm_list(content: JournalContent, asked: str | None) -> AlarmList:
         content.machines,
         warnings,
     )
+
+
+def _is_less_urgent(alarm: AlarmRecord) -> tuple[bool, bool]:
+    """Order by whether an alarm is hidden, then by whether a person knows of it."""
+    return alarm.shelved or alarm.out_of_service, alarm.acknowledged

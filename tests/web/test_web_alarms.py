@@ -137,6 +137,16 @@ async def test_an_alarm_is_shelved_and_unshelved(client: PageClient, state: Path
     assert "Done. " in await act(client, "unshelve")
 
 
+@pytest.mark.parametrize(("hidden", "other"), [(FAN, PUMP), (PUMP, FAN)])
+@pytest.mark.usefixtures("answering")
+async def test_an_alarm_that_is_hidden_is_listed_last(
+    client: PageClient, hidden: str, other: str
+) -> None:
+    await act(client, "shelve", hidden, hours="1", why="grinding")
+    listed = (await client.get("/alarms")).body
+    assert listed.index(f"/alarms/{other}") < listed.index(f"/alarms/{hidden}")
+
+
 @pytest.mark.usefixtures("answering")
 async def test_an_alarm_is_labelled(client: PageClient) -> None:
     assert "labelled valid by ann" in await act(client, "label", label="valid", why="fault")
