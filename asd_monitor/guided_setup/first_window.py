@@ -84,9 +84,10 @@ def _of_state(state: Document) -> Sighting:
     if name in _EVALUATED:
         text = name if state.get("evaluated") else f"{name}: {reason}" if reason else name
         return Sighting(is_monitored=True, text=text)
-    why = f": {reason}" if reason else ""
+    if reason:
+        return Sighting(is_monitored=False, text=f"{name}: {reason}")
     of = "" if microphone in {_FINE, None} else f" (microphone: {microphone})"
-    return Sighting(is_monitored=False, text=f"{name}{of}{why}")
+    return Sighting(is_monitored=False, text=f"{name}{of}")
 
 
 def _scored(score: Document, state: Document) -> str:

@@ -101,7 +101,7 @@ def test_a_reason_that_stays_ends_it(
         send(mosquitto.port, "state", absent, retain=True)
         outcome = waited(config, client)
     text = outcome_text(outcome, AWAITED, "")
-    assert text.startswith("the service runs but fan01 is not monitored: unavailable (microphone: ")
+    assert text.startswith("the service runs but fan01 is not monitored: unavailable: ")
     assert "no card: plug; look at `journalctl -u" in text
     assert "no card: plug" in capsys.readouterr().err  # shown meanwhile
     assert time.monotonic() - begun_s < setup_monitored.LIMIT_S / 2

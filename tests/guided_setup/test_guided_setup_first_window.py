@@ -47,7 +47,7 @@ def test_what_an_earlier_run_has_left_says_nothing() -> None:
 def test_a_state_says_why_the_machine_is_not_monitored() -> None:
     assert text_of({**ABSENT, "reason": "no such card: plug it in"}) == (
         False,
-        "unavailable (microphone: no_device): no such card: plug it in",
+        "unavailable: no such card: plug it in",
     )
     assert text_of({**ABSENT, "state": "no_model", "microphone": "ok"}) == (False, "no_model")
     assert text_of(STATE, ABSENT)[0] is False  # the newest one counts
