@@ -31,9 +31,16 @@ _AT_ONCE = 100  # requests in one transaction, which the daemon applies between 
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _FAR_S = 1e9  # longer periods are none of a shelf, and not of the calendar either
 
-AlarmId = Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm.")]
+AlarmId = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the alarm, as `asd-monitor alarms list` has it.")
+]
 OptionalAlarmId = Annotated[
-    str | None, typer.Argument(metavar="ID", help="Id of the alarm.", show_default=False)
+    str | None,
+    typer.Argument(
+        metavar="ID",
+        help="Id of the alarm, as `asd-monitor alarms list` has it.",
+        show_default=False,
+    ),
 ]
 Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="Id of the machine.")]
 Who = Annotated[
@@ -69,7 +76,10 @@ def ack(
 ) -> None:
     """Acknowledge an alarm, or all alarms of a machine; latched alarms can then clear."""
     if (alarm is None) == (machine is None):
-        raise UsageError("give either the ID of an alarm, or --machine M for all of a machine")
+        raise UsageError(
+            "give either the ID of an alarm, or --machine M for all of a machine: "
+            "`asd-monitor alarms list` has both"
+        )
     check_texts(why, who)
     content = journal_of(state)
     if alarm is not None:
