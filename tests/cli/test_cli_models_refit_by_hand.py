@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
@@ -172,9 +173,12 @@ def test_a_valid_alarm_with_little_sound_guards_the_next_model(
 def test_a_candidate_whose_comparison_cannot_be_read_is_not_promoted(
     command_line: CommandLine, own_models: Path, machine: ChangedMachine
 ) -> None:
-    edit_manifest(own_models / "fan01/v1", lambda manifest: manifest.update(comparison={}))
+    candidate = own_models / "fan01/v2"
+    shutil.copytree(own_models / "fan01/v1", candidate)
+    edit_manifest(candidate, lambda manifest: manifest.update(version="v2", comparison={}))
     folders = ("--models", own_models, "--state", machine.state)
-    promote = ("models", "promote", "-m", "fan01", "--version", "v1", *folders)
+    assert command_line("models", "promote", "fan01", "v1", *folders).code == 0
+    promote = ("models", "promote", "-m", "fan01", "--version", "v2", *folders)
     result = command_line(*promote)
     assert result.code == 1
     assert "its comparison cannot be read" in result.message
