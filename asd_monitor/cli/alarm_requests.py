@@ -31,16 +31,10 @@ _AT_ONCE = 100  # requests in one transaction, which the daemon applies between 
 _UNITS_S = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _FAR_S = 1e9  # longer periods are none of a shelf, and not of the calendar either
 
-AlarmId = Annotated[
-    str, typer.Argument(metavar="ID", help="Id of the alarm, as `asd-monitor alarms list` has it.")
-]
+_ID_HELP = "Id of the alarm, as `asd-monitor alarms list` has it."
+AlarmId = Annotated[str, typer.Argument(metavar="ID", help=_ID_HELP)]
 OptionalAlarmId = Annotated[
-    str | None,
-    typer.Argument(
-        metavar="ID",
-        help="Id of the alarm, as `asd-monitor alarms list` has it.",
-        show_default=False,
-    ),
+    str | None, typer.Argument(metavar="ID", help=_ID_HELP, show_default=False)
 ]
 Machine = Annotated[str, typer.Argument(metavar="MACHINE", help="Id of the machine.")]
 Who = Annotated[

@@ -178,7 +178,7 @@ class FirstWindow:
         """Wait for a message, or for the time to ask systemd again."""
         client = self._client
         if client is None or client.end is not None:
-            time.sleep(_TURN_S)
+            time.sleep(_TURN_S)  # systemd tells of no change of a status line
             return
         topics = [f(self._awaited.machine) for f in (self._topics.state, self._topics.score)]
 
